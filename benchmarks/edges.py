@@ -4,12 +4,12 @@ Phrases of the bundled voices, or of readers (`--readers FOLDER`: a folder of re
 conversations whose times are known. A phrase is between two silences of its reader, from the first to the last 10
 ms that are at most 40 dB under its loudest; over a telephone, of what that passes. Readers whose room is less than
 50 dB under their voice have no edges to be known, and are left out; so are those that set the constants of
-`core.spans.sounding`. All is heard in a studio, over a telephone, and in noise 20 dB under the voices.
+`core.sound_edges.sounding`. All is heard in a studio, over a telephone, and in noise 20 dB under the voices.
 
 With `--labelled FOLDER`, sentences that were labelled by hand are heard in place of planted phrases: a folder for
 each speaker with `NAME.flac` and `NAME.wrd` (TIMIT; lost bytes are put back, as in `words.py`). What is judged
 then is where an utterance begins, which decides what the recogniser hears and what a new voice replaces.
-`core.spans.ONSET` was set on the speakers of `ONSET_SET_BY`.
+`core.sound_edges.ONSET` was set on the speakers of `ONSET_SET_BY`.
 """
 
 import argparse
@@ -43,7 +43,7 @@ QUIET = 50.0
 #: Readers by whom the constants were set.
 SET_BY = ("1088", "1116", "1355", "1578", "1841", "1898", "200", "2007", "3005")
 
-#: Speakers by whom `core.spans.ONSET` was set.
+#: Speakers by whom `core.sound_edges.ONSET` was set.
 ONSET_SET_BY = ("dr1-fvmh0", "dr3-falk0", "dr5-ftlg0", "dr7-fblv0")
 
 #: Seconds by which a start may be late.

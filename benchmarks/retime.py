@@ -37,9 +37,10 @@ from scipy.stats import wasserstein_distance
 from dailytalk_contiguous import Folder, Segment
 from dailytalk_contiguous.apps.retime.retime import draw
 from dailytalk_contiguous.apps.retime.timing import Timing, timing_of, transitions_of
-from dailytalk_contiguous.apps.retime.units import HOLD, KINDS, Placing, Unit, units_of
+from dailytalk_contiguous.apps.retime.units import KINDS, Placing, Unit, units_of
 from dailytalk_contiguous.core.audio import Pcm, read_pcm
 from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.turn_ends import HOLD
 from dailytalk_contiguous.core.turns import TERMINAL_OVERLAP, Timed, overlap_seconds, stretches
 from dailytalk_contiguous.core.utterance import sounding_span
 from dailytalk_contiguous.publish.opening import open_items

@@ -13,11 +13,11 @@ from .core.errors import BadInput as BadInput
 from .core.errors import DailytalkError as DailytalkError
 from .core.errors import ModelMissing as ModelMissing
 from .core.errors import Reject as Reject
+from .core.fields import Column as Column
+from .core.fields import Field as Field
 from .core.licensing import Licence as Licence
 from .core.settings import setting as setting
 from .core.stereo_audio import StereoAudio as StereoAudio
-from .core.utterance import Column as Column
-from .core.utterance import Field as Field
 from .core.utterance import heard_utterances as heard_utterances
 from .models.codebook import Codebook as Codebook
 from .models.contracts import Engine as Engine

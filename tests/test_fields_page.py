@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dailytalk_contiguous.core.utterance import FIELDS, Field, type_in_words
+from dailytalk_contiguous.core.fields import Field, type_in_words
+from dailytalk_contiguous.core.utterance import FIELDS
 
 PAGE = Path(__file__).parents[1] / "dataset_card" / "fields.md"
 

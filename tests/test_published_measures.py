@@ -20,7 +20,7 @@ from audio_files import Samples, conversations, example, room_tone, wav_bytes
 from from_apps import from_app
 from revoicing import Said, columns, recording
 
-from dailytalk_contiguous.core import prosody, quality, sampling, spans
+from dailytalk_contiguous.core import prosody, quality, sampling, speech_runs
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.models.speech_activity import speech_probabilities
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
@@ -113,7 +113,7 @@ def balance_of_emotions() -> Any:
 @measure
 def quality_of_clips() -> Any:
     cut = clip(5.0, 12.0)
-    said = spans.speech_spans(speech_probabilities(cut), 7.0, 0.032)
+    said = speech_runs.speech_spans(speech_probabilities(cut), 7.0, 0.032)
     heard = [(max(0.0, start - 0.04), min(7.0, end + 0.04)) for start, end in said]
     clipped = np.clip(3 * cut, -0.8, 0.8)
     found = [

@@ -57,7 +57,7 @@ FLOORS = {
 #: Fewer finite values than this can't show what is usual for a speaker.
 MIN_VALUES = 6
 
-#: Fewer than this say nothing of how far a speaker strays: a value alone never does.
+#: Fewer finite values than this say nothing of how far a speaker strays: a value alone never does.
 MIN_STRAYING = 3
 
 #: Measures that are perceived as ratios: how many units of spread a factor of ten is (20 dB; 39.9 semitones).
@@ -65,6 +65,9 @@ PER_DECADE = {"rms": 20.0, "f0_mean": 12 * math.log2(10)}
 
 #: Makes the median absolute deviation of a normal distribution its standard deviation.
 MAD_TO_SIGMA = 1.4826
+
+#: Percentiles up to which a value is LOW, and from which it is HIGH.
+TERTILES = (33, 66)
 
 
 class Buckets(NamedTuple):
@@ -90,11 +93,12 @@ def percentile(values: ArrayLike, feature: str) -> Buckets:
     """
     array, finite = _finite_values(values)
     if finite.size < MIN_VALUES or spread(finite, feature) < FLOORS[feature]:
-        return Buckets([MID] * array.size, -math.inf, math.inf)
-    low, high = (float(threshold) for threshold in np.percentile(finite, [33, 66]))
+        return _all_mid(array)
+    low, high = np.percentile(finite, TERTILES).tolist()
     is_low = array <= low
     is_high = array >= high
-    return Buckets(_labels(is_low & ~is_high, is_high & ~is_low), low, high)
+    labels = _labels(is_low & ~is_high, is_high & ~is_low)
+    return Buckets(labels, low, high)
 
 
 def robust(values: ArrayLike, corpus: Statistic) -> Buckets:
@@ -105,15 +109,17 @@ def robust(values: ArrayLike, corpus: Statistic) -> Buckets:
     there is no spread anywhere.
     """
     array, finite = _finite_values(values)
-    statistic = corpus
+    speaker = corpus
     if finite.size:
         median = np.median(finite)
-        statistic = Statistic(float(median), float(MAD_TO_SIGMA * np.median(np.abs(finite - median))))
+        deviation = np.median(np.abs(finite - median))
+        speaker = Statistic(float(median), float(MAD_TO_SIGMA * deviation))
     weight = finite.size / (finite.size + 20)
-    center = weight * statistic.median + (1 - weight) * corpus.median
-    scale = max(weight * statistic.spread + (1 - weight) * corpus.spread, 0.7 * corpus.spread)
+    center = weight * speaker.median + (1 - weight) * corpus.median
+    shrunk = weight * speaker.spread + (1 - weight) * corpus.spread
+    scale = max(shrunk, 0.7 * corpus.spread)
     if not scale:
-        return Buckets([MID] * array.size, -math.inf, math.inf)
+        return _all_mid(array)
     low = center - 0.75 * scale
     high = center + 0.75 * scale
     return Buckets(_labels(array < low, array > high), low, high)
@@ -126,11 +132,15 @@ def seed(values: ArrayLike) -> Buckets:
     """
     array, finite = _finite_values(values)
     if not finite.size:
-        return Buckets([MID] * array.size, -math.inf, math.inf)
-    ends = (finite.min(), finite.max()) if finite.size < 5 else np.percentile(finite, [33, 66])
-    low, high = (float(threshold) for threshold in ends)
+        return _all_mid(array)
+    if finite.size < 5:
+        low = float(finite.min())
+        high = float(finite.max())
+    else:
+        low, high = np.percentile(finite, TERTILES).tolist()
     is_low = array <= low
-    return Buckets(_labels(is_low, ~is_low & (array >= high)), low, high)
+    is_high = ~is_low & (array >= high)
+    return Buckets(_labels(is_low, is_high), low, high)
 
 
 def spread(values: ArrayLike, feature: str) -> float:
@@ -139,7 +149,10 @@ def spread(values: ArrayLike, feature: str) -> float:
     In dB for rms and in semitones for f0_mean, which are perceived as ratios (infinite if only the lower
     percentile is 0); in the measure's own unit for the rest.
     """
-    lower, upper = (float(end) for end in np.percentile(np.asarray(values, dtype=np.float64), [10, 90]))
+    array = np.asarray(values, dtype=np.float64)
+    ends = np.percentile(array, [10, 90])
+    lower = float(ends[0])
+    upper = float(ends[1])
     if feature not in PER_DECADE:
         return upper - lower
     if lower <= 0:
@@ -154,14 +167,20 @@ def corpus_statistic(arrays: Iterable[ArrayLike]) -> Statistic:
     needs is how far one speaker strays, not how far speakers differ. Arrays with fewer than `MIN_STRAYING` finite
     values are left out. Raises DailytalkError if none is left.
     """
-    used = [finite for _, finite in map(_finite_values, arrays) if finite.size >= MIN_STRAYING]
-    if not used:
+    counted: list[NDArray[np.float64]] = []
+    for values in arrays:
+        _, finite = _finite_values(values)
+        if finite.size >= MIN_STRAYING:
+            counted.append(finite)
+    if not counted:
         raise DailytalkError(
             f"corpus statistics are impossible: no speaker of a conversation has {MIN_STRAYING} known values",
             "give more or longer rows",
         )
-    strays = np.concatenate([np.abs(finite - np.median(finite)) for finite in used])
-    return Statistic(float(np.median(np.concatenate(used))), float(MAD_TO_SIGMA * np.median(strays)))
+    deviations = [np.abs(finite - np.median(finite)) for finite in counted]
+    median = np.median(np.concatenate(counted))
+    deviation = np.median(np.concatenate(deviations))
+    return Statistic(float(median), float(MAD_TO_SIGMA * deviation))
 
 
 def over_median(values: ArrayLike) -> NDArray[np.float64]:
@@ -170,7 +189,8 @@ def over_median(values: ArrayLike) -> NDArray[np.float64]:
     median = np.median(finite) if finite.size else math.nan
     if not median > 0:
         return np.full(array.shape, math.nan)
-    return np.where(np.isfinite(array) & (array > 0), array, math.nan) / median
+    is_positive = np.isfinite(array) & (array > 0)
+    return np.where(is_positive, array, math.nan) / median
 
 
 def gain_db(values: ArrayLike) -> NDArray[np.float64]:
@@ -186,4 +206,14 @@ def _finite_values(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 def _labels(is_low: NDArray[np.bool_], is_high: NDArray[np.bool_]) -> list[str]:
-    return [LOW if low else HIGH if high else MID for low, high in zip(is_low, is_high, strict=True)]
+    labels = [MID] * len(is_low)
+    for index, (low, high) in enumerate(zip(is_low, is_high, strict=True)):
+        if low:
+            labels[index] = LOW
+        elif high:
+            labels[index] = HIGH
+    return labels
+
+
+def _all_mid(array: NDArray[np.float64]) -> Buckets:
+    return Buckets([MID] * array.size, -math.inf, math.inf)

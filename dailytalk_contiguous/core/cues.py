@@ -44,6 +44,9 @@ CLIPPED_SHARE = 0.8
 #: Share of their length that the words of a cue keep at least when they are scaled, if the utterance has room.
 SCALED_SHARE = 0.5
 
+#: Seconds by which the lengths of words may differ that are called equal.
+SAME_LENGTH = 0.002
+
 
 class Matched(NamedTuple):
     """The result of `match_words`: one item an utterance in `texts` and `words`.
@@ -65,6 +68,10 @@ class _CueWord(NamedTuple):
     word: UtteredWord
     written: str
 
+    @property
+    def middle(self) -> float:
+        return (self.word["start"] + self.word["end"]) / 2
+
 
 def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distance: float) -> Matched:
     """Give every word of one channel's cues to one of that channel's utterances.
@@ -81,59 +88,71 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
         And the words left over, with their own times.
     """
     spans = np.asarray(utterances, dtype=np.float64).reshape(-1, 2)
-    placed_in: list[list[_CueWord]] = [[] for _ in utterances]
-    left_over: defaultdict[int, list[UtteredWord]] = defaultdict(list)
-    order: list[_CueWord] = []
+    starts = spans[:, 0]
+    ends = spans[:, 1]
+    cue_words: list[_CueWord] = []
     for number, cue in enumerate(cues):
-        text = cue["text"] or ""
-        listed = sorted(cue["words"] or [], key=itemgetter("start"))
-        if listed:
-            written = [word["word"] for word in listed]
-        else:
-            written = written_words(text)
-            listed = spread_words(text, cue["start"], cue["end"], utterances)
-        are_fitted = not cue["words"] or are_spread(listed)  # these times say nothing of each word
-        words = [_uttered(word, are_fitted) for word in listed]
-        for index, (word, spelled) in enumerate(zip(words, written, strict=True)):
-            # The guessed words of two cues that overlap must not be shuffled into each other: they stay in the
-            # order of their cues, while times that were given decide for themselves.
-            time = word["start"] if cue["words"] else cue["start"]
-            order.append(_CueWord(time, number, index, word, spelled))
-    for item in sorted(order, key=attrgetter("time", "cue", "number")):
-        middle = (item.word["start"] + item.word["end"]) / 2
-        distances = np.maximum(spans[:, 0] - middle, middle - spans[:, 1]).clip(0.0)
+        cue_words += _words_of_cue(number, cue, utterances)
+    by_utterance: list[list[_CueWord]] = [[] for _ in utterances]
+    left_over: defaultdict[int, list[UtteredWord]] = defaultdict(list)
+    for item in sorted(cue_words, key=attrgetter("time", "cue", "number")):
+        distances = np.maximum(starts - item.middle, item.middle - ends).clip(0.0)
         if distances.min(initial=math.inf) <= max_distance:
-            placed_in[int(distances.argmin())].append(item)
+            nearest = int(distances.argmin())
+            by_utterance[nearest].append(item)
         else:
             left_over[item.cue].append(item.word)
-    n_words = Counter(item.cue for item in order)
-    return Matched(
-        texts=[_text(placed, cues, n_words) for placed in placed_in],
-        words=[_fit_cues(placed, *span) for placed, span in zip(placed_in, utterances, strict=True)],
-        left_over=sorted(left_over.items()),
-    )
+    n_words = Counter(item.cue for item in cue_words)
+    texts: list[str] = []
+    words: list[list[UtteredWord]] = []
+    for items, (start, end) in zip(by_utterance, utterances, strict=True):
+        texts.append(_text(items, cues, n_words))
+        words.append(_fit_cues(items, start, end))
+    return Matched(texts, words, sorted(left_over.items()))
 
 
-def _uttered(word: WordRow, is_fitted: bool) -> UtteredWord:
-    uttered = UtteredWord(word=word["word"], start=word["start"], end=word["end"], probability=word["probability"])
-    if is_fitted:
-        uttered["fitted"] = True
-    return uttered
+def _words_of_cue(number: int, cue: Cue, utterances: Sequence[TimeSpan]) -> list[_CueWord]:
+    """The words of cue `number` with their times, which are guessed where it has none."""
+    text = cue["text"] or ""
+    has_times = bool(cue["words"])
+    if has_times:
+        timed = sorted(cue["words"], key=itemgetter("start"))
+        written = [word["word"] for word in timed]
+    else:
+        timed = spread_words(text, cue["start"], cue["end"], utterances)
+        written = written_words(text)
+    are_fitted = not has_times or are_spread(timed)  # these times say nothing of each word
+    items: list[_CueWord] = []
+    for index, (word, spelled) in enumerate(zip(timed, written, strict=True)):
+        uttered = UtteredWord(
+            word=word["word"], start=word["start"], end=word["end"], probability=word["probability"]
+        )
+        if are_fitted:
+            uttered["fitted"] = True
+        # The guessed words of two cues that overlap must not be shuffled into each other: they stay in the
+        # order of their cues, while times that were given decide for themselves.
+        time = word["start"] if has_times else cue["start"]
+        items.append(_CueWord(time, number, index, uttered, spelled))
+    return items
 
 
-def _text(placed: Sequence[_CueWord], cues: Sequence[Cue], n_words: Mapping[int, int]) -> str:
+def _text(items: Sequence[_CueWord], cues: Sequence[Cue], n_words: Mapping[int, int]) -> str:
     """The text of an utterance that got these words: of whole cues their own text, of parts their words."""
     pieces: list[str] = []
-    for cue, run in groupby(placed, key=attrgetter("cue")):
+    for cue, run in groupby(items, key=attrgetter("cue")):
         words = [item.written for item in run]
         text = " ".join((cues[cue]["text"] or "").split())
-        pieces += [text] if text and len(words) == n_words[cue] else words
+        is_whole = len(words) == n_words[cue]
+        pieces += [text] if text and is_whole else words
     return join_words(pieces)
 
 
 def are_spread(words: Sequence[WordRow]) -> bool:
     """Whether at least three words are equally long, within 2 ms: nobody has timed each of them."""
-    return len(words) > 2 and bool(np.ptp([word["end"] - word["start"] for word in words]) <= 0.002)
+    if len(words) < 3:
+        return False
+    lengths = [word["end"] - word["start"] for word in words]
+    return bool(np.ptp(lengths) <= SAME_LENGTH)
 
 
 def are_word_times(words: Sequence[WordRow], start: float, end: float) -> bool:
@@ -141,34 +160,45 @@ def are_word_times(words: Sequence[WordRow], start: float, end: float) -> bool:
 
     They rise, most are no other word's, and none is more than `OUTSIDE_CUE` seconds outside of the cue.
     """
+    if not words:
+        return True
     starts = [word["start"] for word in words]
-    return not words or (
-        starts == sorted(starts)
-        and len({*starts}) > len(starts) / 2
-        and starts[0] >= start - OUTSIDE_CUE
-        and max(word["end"] for word in words) <= end + OUTSIDE_CUE
-    )
+    last_end = max(word["end"] for word in words)
+    if starts != sorted(starts):
+        return False
+    if len(set(starts)) <= len(starts) / 2:
+        return False
+    return starts[0] >= start - OUTSIDE_CUE and last_end <= end + OUTSIDE_CUE
 
 
-def _fit_cues(placed: Sequence[_CueWord], start: float, end: float) -> list[UtteredWord]:
+def _fit_cues(items: Sequence[_CueWord], start: float, end: float) -> list[UtteredWord]:
     """The words of an utterance inside of it. If a word would lose much, those of its cue are scaled together."""
-    spans = np.array([[item.word["start"], item.word["end"]] for item in placed]).reshape(-1, 2)
-    of_cue = np.array([item.cue for item in placed])
-    loses_much = np.diff(spans.clip(start, end))[:, 0] < CLIPPED_SHARE * np.diff(spans)[:, 0]
-    for cue in {*of_cue[loses_much].tolist()}:
-        own = spans[of_cue == cue]
-        first = own.min()
-        last = own.max()
+    times = [[item.word["start"], item.word["end"]] for item in items]
+    spans = np.array(times).reshape(-1, 2)
+    cues = np.array([item.cue for item in items])
+    lengths = np.diff(spans)[:, 0]
+    lengths_inside = np.diff(spans.clip(start, end))[:, 0]
+    loses_much = lengths_inside < CLIPPED_SHARE * lengths
+    for cue in set(cues[loses_much].tolist()):
+        is_of_cue = cues == cue
+        cue_spans = spans[is_of_cue]
+        first = cue_spans.min()
+        last = cue_spans.max()
         least = min(SCALED_SHARE * (last - first), end - start)
-        begin = min(max(first, start), end - least)
-        spans[of_cue == cue] = np.interp(own, [first, last], [begin, max(min(last, end), begin + least)])
+        scaled_first = min(max(first, start), end - least)
+        scaled_last = max(min(last, end), scaled_first + least)
+        spans[is_of_cue] = np.interp(cue_spans, [first, last], [scaled_first, scaled_last])
     fitted = fit_spans([(first, last) for first, last in spans.tolist()], start, end)
-    return [
-        item.word
-        if (item.word["start"], item.word["end"]) == (first, last)
-        else item.word | {"start": first, "end": last, "fitted": True}
-        for item, (first, last) in zip(placed, fitted, strict=True)
-    ]
+    words: list[UtteredWord] = []
+    for item, (first, last) in zip(items, fitted, strict=True):
+        word = item.word
+        if (word["start"], word["end"]) != (first, last):
+            word = word.copy()
+            word["start"] = first
+            word["end"] = last
+            word["fitted"] = True
+        words.append(word)
+    return words
 
 
 def shared_time(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> float:
@@ -186,8 +216,11 @@ def shared_time(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]])
                 spoken += [(word["start"], word["end"]) for word in cue["words"]]
             elif cue["text"]:
                 spoken.append((cue["start"], cue["end"]))
-        count = int(max((end for _, end in [*spoken, *utterances]), default=0.0) / FRAME) + 1
-        text, speech = (touched_frames(count, spans, FRAME) for spans in (spoken, utterances))
+        ends = [end for _, end in (*spoken, *utterances)]
+        last_end = max(ends, default=0.0)
+        count = int(last_end / FRAME) + 1
+        text = touched_frames(count, spoken, FRAME)
+        speech = touched_frames(count, utterances, FRAME)
         shared += int((text & speech).sum())
         totals += text.sum(), speech.sum()
     return float(shared / max(1.0, totals.min()))
@@ -205,7 +238,8 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
     end = math.inf if last else offset + duration
 
     def is_inside(item: Cue | WordRow) -> bool:
-        return offset <= (item["start"] + item["end"]) / 2 < end
+        middle = (item["start"] + item["end"]) / 2
+        return offset <= middle < end
 
     def moved(time: float) -> float:
         return min(max(time, offset), end) - offset
@@ -236,9 +270,12 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
             part["end"] = max(word["end"] for word in words)
             part["text"] = join_words(word["word"] for word in words)
             parts.append(part)
-        elif not is_turn and (words or (not cue["words"] and is_inside(cue))):
+            continue
+        belongs_here = bool(words) if cue["words"] else is_inside(cue)
+        if belongs_here and not is_turn:
             part["start"] = moved(cue["start"])
             part["end"] = moved(cue["end"])
             parts.append(part)
     missing = everywhere.keys() - {cue["channel"] for cue in parts}
-    return [*map(everywhere.__getitem__, sorted(missing)), *parts]
+    silences = [everywhere[channel] for channel in sorted(missing)]
+    return [*silences, *parts]

@@ -21,19 +21,28 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.contours import Frames, track_voice
 from dailytalk_contiguous.core.librosa_import import import_librosa
 
-#: Seconds from a frame to the next, and of a frame.
+#: Seconds from a frame to the next.
 HOP_SECONDS = 0.032
+
+#: Seconds of a frame.
 FRAME_SECONDS = 0.05
 
-#: Semitones and dB that are as far apart as can be counted (1 each), and what voiced against unvoiced costs.
+#: Semitones that are as far apart as can be counted, which is 1.
 MOST_SEMITONES = 6.0
+
+#: dB that are as far apart as can be counted, which is 1.
 MOST_DB = 12.0
+
+#: The cost of voiced against unvoiced.
 VOICING_COST = 0.5
 
-#: What is added at most for a melody that moves less, or more, than its source, and how many times twice as far
-#: that is. Semitones are added to both: less than that is no movement (benchmarks/delivery.py).
+#: The most that is added for a melody that moves less, or more, than its source.
 RANGE_COST = 0.3
+
+#: How many times twice as far a melody moves for `RANGE_COST` to be added in full.
 MOST_OCTAVES = 2.0
+
+#: Semitones that are added to both: less than that is no movement (benchmarks/delivery.py).
 STILL_SEMITONES = 0.5
 
 #: dB below its speaker's level from which a frame is silence, so that noise of a recording is no delivery.
@@ -42,14 +51,16 @@ SILENCE_DB = -30.0
 #: Frames of a performance; the rest of a longer one is not compared: a minute.
 MOST_FRAMES = round(60 / HOP_SECONDS)
 
-#: Seconds at the end in which pitch and level of an ending are measured, and the fewest voiced frames of them that
-#: tell how pitch moves.
+#: Seconds at the end in which pitch and level of an ending are measured.
 ENDING_SECONDS = 0.3
+
+#: The fewest voiced frames of these seconds that tell how pitch moves.
 FEWEST_VOICED = 4
 
-#: dB by which the level falls between two syllables, and how many times twice as long a last syllable is that is
-#: as far as can be counted.
+#: dB by which the level falls between two syllables.
 SYLLABLE_DB = 3.0
+
+#: How many times twice as long a last syllable is that is as far as can be counted.
 MOST_LENGTHENING = 1.0
 
 _HOP = round(HOP_SECONDS * ANALYSIS_RATE)
@@ -62,10 +73,19 @@ class Performance(NamedTuple):
     f0: Frames
     level: Frames
 
+    @property
+    def voiced(self) -> NDArray[np.bool_]:
+        return self.f0 > 0
+
 
 class Register(NamedTuple):
-    """The usual values of a speaker: medians over voiced frames of pitch in Hz and of level in dBFS; and, over the
-    performances, of the semitones over which pitch moves, and of the seconds of a syllable that is not the last.
+    """The usual values of a speaker, as medians.
+
+    Attributes:
+        f0: of pitch over voiced frames, in Hz.
+        level: of level over voiced frames, in dBFS.
+        semitones: over which pitch moves in a performance.
+        syllable: seconds of a syllable that is not the last of its performance.
     """
 
     f0: float
@@ -115,26 +135,37 @@ def performance_of(samples: Samples) -> Performance:
     if not count:
         return Performance(np.zeros(0), np.zeros(0))
     samples = np.asarray(samples[: count * _HOP], np.float32)
-    power = np.add.reduceat(samples.astype(np.float64) ** 2, np.arange(count) * _HOP)
+    squares = samples.astype(np.float64) ** 2
+    power = np.add.reduceat(squares, np.arange(count) * _HOP)
     level = 10 * np.log10(np.maximum(power / _HOP, 1e-12))
-    return Performance(track_voice(samples, count, _HOP, _FRAME).f0, level)
+    f0 = track_voice(samples, count, _HOP, _FRAME).f0
+    return Performance(f0, level)
 
 
 def register_of(performances: Iterable[Performance]) -> Register | None:
     """Return the usual values of the speaker of these performances; None where nothing is voiced."""
     spoken = list(performances)
-    pitches = np.concatenate([performance.f0[performance.f0 > 0] for performance in spoken] or [np.zeros(0)])
-    if not len(pitches):
+    voiced = [performance for performance in spoken if performance.voiced.any()]
+    if not voiced:
         return None
-    levels = np.concatenate([performance.level[performance.f0 > 0] for performance in spoken])
-    moves = [_movement(performance) for performance in spoken if (performance.f0 > 0).any()]
+    pitches = np.concatenate([performance.f0[performance.voiced] for performance in voiced])
+    levels = np.concatenate([performance.level[performance.voiced] for performance in voiced])
+    movements = [_movement(performance) for performance in voiced]
     level = float(np.median(levels))
-    syllables = [_syllables(_sounding(performance, level).level) for performance in spoken]
-    # One alone is the last one, and tells the most that is known.
-    usual = [length for lengths in syllables for length in lengths[:-1]] or [
-        length for lengths in syllables for length in lengths
-    ]
-    return Register(float(np.median(pitches)), level, float(np.median(moves)), float(np.median(usual)))
+    syllables: list[float] = []
+    last_syllables: list[float] = []
+    for performance in spoken:
+        lengths = _syllables(_sounding(performance, level).level)
+        syllables += lengths[:-1]
+        last_syllables += lengths[-1:]
+    # A syllable that is the only one is the last one, too, and says the most that is known.
+    usual = syllables or last_syllables
+    return Register(
+        f0=float(np.median(pitches)),
+        level=level,
+        semitones=float(np.median(movements)),
+        syllable=float(np.median(usual)),
+    )
 
 
 def compare_delivery(
@@ -148,18 +179,19 @@ def compare_delivery(
     >>> round(compare_delivery(rising, low, faster, high).distance, 1)
     0.0
     """
-    if not (source.f0 > 0).any() or not (take.f0 > 0).any():
+    if not source.voiced.any() or not take.voiced.any():
         return None
-    (tones, levels) = _relative(source, source_register)
-    (new_tones, new_levels) = _relative(take, take_register)
-    voiced = source.f0 > 0
-    new_voiced = take.f0 > 0
-    apart = np.abs(tones[:, None] - new_tones)
-    both_voiced = voiced[:, None] & new_voiced
-    louder = np.abs(levels[:, None] - new_levels)
-    costs = np.where(
-        both_voiced, np.minimum(apart / MOST_SEMITONES, 1.0), VOICING_COST * (voiced[:, None] != new_voiced)
-    )
+    tones, levels = _relative(source, source_register)
+    take_tones, take_levels = _relative(take, take_register)
+    # Each frame of the source with each one of the take, shape (n, m).
+    voiced = source.voiced[:, None]
+    both_voiced = voiced & take.voiced
+    apart = np.abs(tones[:, None] - take_tones)
+    louder = np.abs(levels[:, None] - take_levels)
+    pitch_costs = np.minimum(apart / MOST_SEMITONES, 1.0)
+    voicing_differs = voiced != take.voiced
+    voicing_costs = VOICING_COST * voicing_differs
+    costs = np.where(both_voiced, pitch_costs, voicing_costs)
     costs += np.minimum(louder / MOST_DB, 1.0)
     distance, path = warp(costs)
     # A voice that always moves more than the source's speaker is not further from its source for it; one that
@@ -168,10 +200,13 @@ def compare_delivery(
     octaves = abs(_octaves(_movement(take), _movement(source)) - livelier)
     distance += RANGE_COST * min(octaves / MOST_OCTAVES, 1.0)
     rows, columns = path.T
-    together = both_voiced[rows, columns]
-    either = voiced[rows] | new_voiced[columns]
-    semitones = float(apart[rows, columns][together].mean()) if together.any() else None
-    return Delivery(distance, semitones, float(louder[rows, columns][either].mean()))
+    are_both_voiced = both_voiced[rows, columns]
+    is_either_voiced = source.voiced[rows] | take.voiced[columns]
+    semitones = None
+    if are_both_voiced.any():
+        semitones = float(apart[rows, columns][are_both_voiced].mean())
+    decibels = float(louder[rows, columns][is_either_voiced].mean())
+    return Delivery(distance, semitones, decibels)
 
 
 def measure_ending(performance: Performance, register: Register) -> Ending | None:
@@ -182,17 +217,21 @@ def measure_ending(performance: Performance, register: Register) -> Ending | Non
     if len(performance.level) >= MOST_FRAMES or not len(sounding.level):
         return None
     n_last = round(ENDING_SECONDS / HOP_SECONDS)
-    voiced = np.flatnonzero(sounding.f0 > 0)
-    # The last sound may be a consonant without voice.
-    voiced = voiced[voiced > voiced[-1] - n_last] if len(voiced) else voiced
+    voiced = np.flatnonzero(sounding.voiced)
+    if len(voiced):
+        # The last sound may be a consonant without voice.
+        voiced = voiced[voiced > voiced[-1] - n_last]
     rise = None
     if len(voiced) >= FEWEST_VOICED:
         tones = 12 * np.log2(sounding.f0[voiced])
         # A least-squares line would follow the single frames that are an octave off in a creaky end.
-        rise = float(theilslopes(tones, voiced * HOP_SECONDS)[0] * ENDING_SECONDS)
-    last = _syllables(sounding.level)[-1]
-    power = float(np.mean(10 ** (sounding.level[-n_last:] / 10)))
-    return Ending(rise, math.log2(last / register.syllable), 10 * math.log10(power) - register.level)
+        slope = theilslopes(tones, voiced * HOP_SECONDS)[0]
+        rise = float(slope * ENDING_SECONDS)
+    last_syllable = _syllables(sounding.level)[-1]
+    lengthening = math.log2(last_syllable / register.syllable)
+    powers = 10 ** (sounding.level[-n_last:] / 10)
+    level = 10 * math.log10(float(np.mean(powers)))
+    return Ending(rise, lengthening, level - register.level)
 
 
 def compare_endings(source: Ending, take: Ending) -> float:
@@ -207,8 +246,10 @@ def compare_endings(source: Ending, take: Ending) -> float:
     """
     if source.rise is not None and take.rise is not None:
         pitch = min(abs(source.rise - take.rise) / MOST_SEMITONES, 1.0)
+    elif source.rise is None and take.rise is None:
+        pitch = 0.0
     else:
-        pitch = VOICING_COST * ((source.rise is None) != (take.rise is None))
+        pitch = VOICING_COST
     length = min(abs(source.lengthening - take.lengthening) / MOST_LENGTHENING, 1.0)
     level = min(abs(source.level - take.level) / MOST_DB, 1.0)
     return (pitch + length + level) / 3
@@ -216,9 +257,11 @@ def compare_endings(source: Ending, take: Ending) -> float:
 
 def _sounding(performance: Performance, level: float) -> Performance:
     """A performance without the silence at its ends; `level` is what is usual for its speaker."""
-    sounds = np.flatnonzero(performance.level > level + SILENCE_DB)
-    first, last = (sounds[0], sounds[-1] + 1) if len(sounds) else (0, 0)
-    return Performance(performance.f0[first:last], performance.level[first:last])
+    sounding = np.flatnonzero(performance.level > level + SILENCE_DB)
+    if not len(sounding):
+        return Performance(performance.f0[:0], performance.level[:0])
+    frames = slice(sounding[0], sounding[-1] + 1)
+    return Performance(performance.f0[frames], performance.level[frames])
 
 
 def _syllables(level: Frames) -> list[float]:
@@ -227,13 +270,16 @@ def _syllables(level: Frames) -> list[float]:
 
     padded = np.concatenate(([-np.inf], level, [-np.inf]))
     peaks = find_peaks(padded, prominence=SYLLABLE_DB)[0] - 1
-    borders = [int(first + np.argmin(level[first:following])) for first, following in pairwise(peaks)]
-    return [HOP_SECONDS * (end - start) for start, end in pairwise([0, *borders, len(level)])]
+    borders = [0]
+    for first, following in pairwise(peaks):
+        borders.append(int(first + np.argmin(level[first:following])))
+    borders.append(len(level))
+    return [HOP_SECONDS * (end - start) for start, end in pairwise(borders)]
 
 
 def _movement(performance: Performance) -> float:
     """Semitones between the low and the high pitches of a performance that is voiced: a tenth is beyond each."""
-    low, high = np.percentile(performance.f0[performance.f0 > 0], (10, 90))
+    low, high = np.percentile(performance.f0[performance.voiced], (10, 90))
     return float(12 * np.log2(high / low))
 
 
@@ -244,9 +290,10 @@ def _octaves(semitones: float, others: float) -> float:
 
 def _relative(performance: Performance, register: Register) -> tuple[Frames, Frames]:
     """Semitones (0 where unvoiced) and dB from what is usual."""
-    voiced = performance.f0 > 0
-    tones = 12 * np.log2(np.where(voiced, performance.f0, register.f0) / register.f0)
-    return tones, np.maximum(performance.level - register.level, SILENCE_DB)
+    pitches = np.where(performance.voiced, performance.f0, register.f0)
+    tones = 12 * np.log2(pitches / register.f0)
+    levels = np.maximum(performance.level - register.level, SILENCE_DB)
+    return tones, levels
 
 
 def cosine(first: ArrayLike, second: ArrayLike) -> float | None:
@@ -268,5 +315,7 @@ def warp(costs: Frames) -> tuple[float, NDArray[np.intp]]:
     """
     steps = np.array([[1, 1], [1, 0], [0, 1]])
     weights = np.array([2.0, 1.0, 1.0])
-    sums, path = import_librosa().sequence.dtw(C=costs, step_sizes_sigma=steps, weights_mul=weights)
-    return float(sums[-1, -1] + costs[0, 0]) / sum(costs.shape), path[::-1]
+    dtw = import_librosa().sequence.dtw
+    sums, path = dtw(C=costs, step_sizes_sigma=steps, weights_mul=weights)
+    total = float(sums[-1, -1] + costs[0, 0])
+    return total / sum(costs.shape), path[::-1]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.documents import fits, parse_json, typed
 from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.fields import Column, columns_among
 from dailytalk_contiguous.core.licensing import SOURCE, Origin
 from dailytalk_contiguous.core.schema import CHANNELS, TIMELINE_MEANS
 from dailytalk_contiguous.core.scorecard import TurnTaking
@@ -25,7 +26,6 @@ from dailytalk_contiguous.core.sentences import length_class
 from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, VOICE, Tables
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT, TurnEndFigures, turn_end_figures
 from dailytalk_contiguous.core.turns import TURN_MEASURES
-from dailytalk_contiguous.core.utterance import Column, columns_among
 from dailytalk_contiguous.core.wording import kind_of
 
 #: Values of a label that are named; further ones are added up. The same for a table of two labels.

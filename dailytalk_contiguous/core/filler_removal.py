@@ -5,11 +5,11 @@ are left out of texts and words alone. They stay in the sound, where they are no
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from dailytalk_contiguous.core.fillers import are_fillers
-from dailytalk_contiguous.core.records import WordRow
+from dailytalk_contiguous.core.records import AlignedWord, AnyRecord, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.sentences import CLOSING, KEPT, SENTENCE_ENDS, ends_sentence
 from dailytalk_contiguous.core.utterance import Utterance, heard_utterances
@@ -36,11 +36,11 @@ class _Parts(NamedTuple):
 
 def _parts(word: str) -> _Parts:
     plain = word.strip()
-    places = [place for place, letter in enumerate(plain) if letter.isalnum()]
-    if not places:
+    letters = [index for index, letter in enumerate(plain) if letter.isalnum()]
+    if not letters:
         return _Parts(plain, "", "")
-    first = places[0]
-    last = places[-1] + 1
+    first = letters[0]
+    last = letters[-1] + 1
     return _Parts(plain[:first], plain[first:last], plain[last:])
 
 
@@ -66,9 +66,9 @@ def words_without_fillers(words: Sequence[str], fillers: Sequence[bool]) -> list
             continue
         head, letters, tail = _parts(word)
         is_capital = is_capital or letters[:1].isupper()
-        opening += "".join(mark for mark in head if mark in _OPENING)
-        ending = "".join(mark for mark in tail if mark in SENTENCE_ENDS)
-        closing = "".join(mark for mark in tail if mark in CLOSING)
+        opening += _marks_among(head, _OPENING)
+        ending = _marks_among(tail, SENTENCE_ENDS)
+        closing = _marks_among(tail, CLOSING)
         if opening and closing:  # the filler was all that they enclosed
             opening = ""
             closing = ""
@@ -82,13 +82,17 @@ def words_without_fillers(words: Sequence[str], fillers: Sequence[bool]) -> list
     return [texts.get(number) for number in range(len(words))]
 
 
+def _marks_among(text: str, marks: frozenset[str]) -> str:
+    return "".join(letter for letter in text if letter in marks)
+
+
 def _begun(word: str, opening: str, is_capital: bool) -> str:
     """A word behind fillers that began its sentence."""
-    place = next((place for place, letter in enumerate(word) if letter.isalnum()), None)
-    if place is None:
-        return word
-    letter = word[place].upper() if is_capital else word[place]
-    return f"{word[:place]}{opening}{letter}{word[place + 1 :]}"
+    for index, letter in enumerate(word):
+        if letter.isalnum():
+            first = letter.upper() if is_capital else letter
+            return f"{word[:index]}{opening}{first}{word[index + 1 :]}"
+    return word
 
 
 def _ended(word: str, ending: str) -> str:
@@ -110,12 +114,12 @@ def text_without_fillers(text: str, language: str | None) -> str:
     fillers = are_fillers(words, language)
     if not any(fillers):
         return text
-    spaced = []
-    place = 0
+    spaced: list[str] = []
+    start = 0
     for word in words:
-        end = plain.index(word, place) + len(word)
-        spaced.append(plain[place:end])
-        place = end
+        end = plain.index(word, start) + len(word)
+        spaced.append(plain[start:end])
+        start = end
     kept = words_without_fillers(spaced, fillers)
     return "".join(word for word in kept if word is not None).strip()
 
@@ -127,7 +131,7 @@ def row_without_fillers(row: Row) -> Row:
     """
     result = dict(row)
     if row.get("utterances"):
-        result["utterances"] = [_utterance_without(said, row) for said in row["utterances"]]
+        result["utterances"] = [_utterance_without(utterance, row) for utterance in row["utterances"]]
     if row.get("alignments"):
         result["alignments"] = _aligned_without(row)
         result[UNWRITTEN] = row["alignments"]
@@ -138,39 +142,43 @@ def row_without_fillers(row: Row) -> Row:
     return result
 
 
-def _utterance_without(said: Utterance, row: Row) -> Utterance:
-    language = said.get("language") or row.get("language")
-    result = said.copy()
-    text = said.get("text")
+def _utterance_without(utterance: Utterance, row: Row) -> Utterance:
+    language = utterance.get("language") or row.get("language")
+    result = utterance.copy()
+    text = utterance.get("text")
     if text:
         result["text"] = text_without_fillers(text, language)
-    recognised = said.get("text_raw")
+    recognised = utterance.get("text_raw")
     if recognised:
         result["text_raw"] = text_without_fillers(recognised, language)
-    tagged = said.get("tagged_text")
+    tagged = utterance.get("tagged_text")
     if tagged:
-        tag = f"({said.get('tag')}) "
+        tag = f"({utterance.get('tag')}) "
         prefix = tag if tagged.startswith(tag) else ""
         spoken = text_without_fillers(tagged.removeprefix(prefix), language)
         result["tagged_text"] = f"{prefix}{spoken}" if spoken else None
     return result
 
 
-def _aligned_without(row: Row) -> list[dict[str, Any]]:
+def _aligned_without(row: Row) -> list[AlignedWord]:
     """The words of a row, in order, without fillers."""
+    aligned: list[AlignedWord] = row["alignments"]
     texts: dict[int, str | None] = {}
-    for said, numbers in words_by_utterance(row):
-        stated = said.get("language") if said else None
+    for utterance, numbers in words_by_utterance(row):
+        stated = utterance.get("language") if utterance else None
         language = stated or row.get("language")
-        words = [row["alignments"][number] for number in numbers]
+        words = [aligned[number] for number in numbers]
         spelled = [word["word"] or "" for word in words]
         fillers = filler_flags(words, language)
         texts |= zip(numbers, words_without_fillers(spelled, fillers), strict=True)
-    return [
-        word | {"word": texts[number]}
-        for number, word in enumerate(row["alignments"])
-        if texts[number] is not None
-    ]
+    kept: list[AlignedWord] = []
+    for number, word in enumerate(aligned):
+        text = texts[number]
+        if text is not None:
+            kept_word = word.copy()
+            kept_word["word"] = text
+            kept.append(kept_word)
+    return kept
 
 
 def filler_flags(words: Sequence[WordRow], language: str | None) -> list[bool]:
@@ -181,23 +189,25 @@ def filler_flags(words: Sequence[WordRow], language: str | None) -> list[bool]:
     return [bool(flag) for flag in flags]
 
 
-def words_by_utterance(row: Mapping[str, Any]) -> list[tuple[Utterance | None, list[int]]]:
+def words_by_utterance(row: AnyRecord) -> list[tuple[Utterance | None, list[int]]]:
     """The utterances of a row, each with the numbers of its aligned words, by start.
 
     A word is of the last utterance of its side that begins before its middle; None has those before the first.
     """
     groups: list[tuple[Utterance | None, list[int]]] = []
+    aligned: Sequence[AlignedWord] = row["alignments"] or ()
     for channel in CHANNELS:
-        said = [part for part in heard_utterances(row) if part["channel"] == channel]
-        said.sort(key=lambda part: part["start"])
-        starts = [part["start"] for part in said]
-        of_side: list[tuple[Utterance | None, list[int]]] = [(None, [])]
-        of_side += [(part, []) for part in said]
-        for number, word in enumerate(row["alignments"] or ()):
+        utterances = [utterance for utterance in heard_utterances(row) if utterance["channel"] == channel]
+        utterances.sort(key=lambda utterance: utterance["start"])
+        starts = [utterance["start"] for utterance in utterances]
+        groups_of_side: list[tuple[Utterance | None, list[int]]] = [(None, [])]
+        groups_of_side += [(utterance, []) for utterance in utterances]
+        for number, word in enumerate(aligned):
             if word["speaker"] == channel:
-                place = bisect_right(starts, (word["start"] + word["end"]) / 2)
-                of_side[place][1].append(number)
-        groups += of_side
+                middle = (word["start"] + word["end"]) / 2
+                _, numbers = groups_of_side[bisect_right(starts, middle)]
+                numbers.append(number)
+        groups += groups_of_side
     for _, numbers in groups:
-        numbers.sort(key=lambda number: row["alignments"][number]["start"])
-    return [(part, numbers) for part, numbers in groups if numbers]
+        numbers.sort(key=lambda number: aligned[number]["start"])
+    return [(utterance, numbers) for utterance, numbers in groups if numbers]

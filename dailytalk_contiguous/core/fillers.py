@@ -75,13 +75,14 @@ _CRY = re.compile("a+h+")
 
 def language_code(language: str | None) -> str:
     """The ISO 639-1 code of a language with or without a region; empty for none."""
-    return (language or "").replace("_", "-").partition("-")[0].lower()
+    code, _, _ = (language or "").replace("_", "-").partition("-")
+    return code.lower()
 
 
 def are_fillers(words: Sequence[str], language: str | None) -> list[bool]:
     """Which words of one utterance are fillers of a language (ISO 639-1, with or without a region).
 
-    None is in a language that the table lacks.
+    Words of a language that the table lacks are no fillers.
 
     >>> are_fillers("So, um, ah, uh-huh, I see".split(), "en")
     [False, True, True, False, False, False]
@@ -97,25 +98,35 @@ def are_fillers(words: Sequence[str], language: str | None) -> list[bool]:
     for index, (before, word) in enumerate(pairwise(plain), 1):
         if word == "mm" and before[-1:].isdigit():  # millimetres
             fillers[index] = False
-        if words[index].strip()[:1] in ("-", "‐"):  # "Mm" and "-hmm" are one word, an answer
-            fillers[index - 1] = fillers[index] = False
-    first = next((index for index, word in enumerate(plain) if word), None)
-    if code == "en" and first is not None and _CRY.fullmatch(plain[first]):
-        fillers[first] = False
+        is_joined = words[index].strip().startswith(("-", "‐"))
+        if is_joined:  # "Mm" and "-hmm" are one word, an answer
+            fillers[index - 1] = False
+            fillers[index] = False
+    with_letters = [index for index, word in enumerate(plain) if word]
+    if code == "en" and with_letters:
+        first = with_letters[0]
+        if _CRY.fullmatch(plain[first]):
+            fillers[first] = False
     return fillers
 
 
 def _in_characters(words: Sequence[str], pattern: re.Pattern[str]) -> list[bool]:
     """`are_fillers` of words that are single characters, several of which make a filler."""
-    letters = ["".join(letter for letter in word if letter.isalnum() or letter == "ー") for word in words]
-    owners = [index for index, word in enumerate(letters) for _ in word]
+    letters: list[str] = []
+    word_of_letter: list[int] = []
+    for index, word in enumerate(words):
+        for letter in word:
+            if letter.isalnum() or letter == "ー":
+                letters.append(letter)
+                word_of_letter.append(index)
     fillers = [False] * len(words)
     for match in pattern.finditer("".join(letters)):
-        for owner in owners[match.start() : match.end()]:
-            fillers[owner] = True
+        for index in word_of_letter[match.start() : match.end()]:
+            fillers[index] = True
     return fillers
 
 
 def without_fillers(words: Sequence[str], language: str | None) -> list[str]:
     """The words of an utterance that are no fillers."""
-    return [word for word, filler in zip(words, are_fillers(words, language), strict=True) if not filler]
+    fillers = are_fillers(words, language)
+    return [word for word, is_filler in zip(words, fillers, strict=True) if not is_filler]

@@ -10,11 +10,14 @@ import math
 import zlib
 from collections.abc import Sequence
 
-from dailytalk_contiguous.core.spans import pieces_of
+from dailytalk_contiguous.core.cutting import pieces_of
 from dailytalk_contiguous.core.word_times import Word
 
-#: Whisper's own pair of thresholds for silence (openai/whisper, `transcribe`): both must hold.
+#: Whisper's own threshold of its probability of no speech for silence (openai/whisper, `transcribe`); the one of
+#: the log probability must hold, too.
 NO_SPEECH = 0.6
+
+#: Whisper's own threshold of the mean log probability of words for silence.
 LOW_LOGPROB = -1.0
 
 #: Whisper's own limit: text that gzip shrinks more than this is repetitive.
@@ -23,13 +26,16 @@ COMPRESSION = 2.4
 #: Letters below which compression says nothing (zlib's header alone is 8 bytes).
 COMPRESSIBLE_LETTERS = 40
 
-#: Words a second that no speaker reaches, plus words allowed on top for the shortest utterances: auctioneers reach
-#: 6 to 7, "no no no no" 6.
+#: Words a second that no speaker reaches: auctioneers reach 6 to 7, "no no no no" 6.
 MAX_WORDS_PER_SECOND = 7.0
+
+#: Words that are allowed on top, for the shortest utterances.
 EXTRA_WORDS = 2
 
-#: How often a phrase of at most so many words may follow itself ("no, no, no, no, no" is speech).
+#: How often in a row a phrase is a loop ("no, no, no, no, no" is speech).
 LOOP_REPEATS = 6
+
+#: Words of the longest phrase that is looked for.
 LOOP_PHRASE = 6
 
 #: Seconds of a turn that are judged at once at most: the longest utterance of `Segment`. A person who says a
@@ -58,7 +64,8 @@ def distrust(
     if no_speech_prob > NO_SPEECH and avg_logprob < LOW_LOGPROB:
         return f"no speech (no_speech_prob {no_speech_prob:.2f}, avg_logprob {avg_logprob:.2f})"
     if rms < NEAR_SILENCE:
-        return f"text on near-silence ({20 * math.log10(max(rms, 1e-9)):.0f} dBFS)"
+        level = 20 * math.log10(max(rms, 1e-9))
+        return f"text on near-silence ({level:.0f} dBFS)"
     if len(words) > MAX_WORDS_PER_SECOND * seconds + EXTRA_WORDS:
         return f"{len(words)} words in {seconds:.1f} s"
     looped = repeated_phrase(words)
@@ -80,13 +87,14 @@ def believed_words(words: Sequence[Word], seconds: float) -> list[Word]:
     length = seconds / stretches
     by_stretch: list[list[Word]] = [[] for _ in range(stretches)]
     for word in words:
-        by_stretch[min(int(word.start / length), stretches - 1)].append(word)
-    return [
-        word
-        for stretch in by_stretch
-        if not distrust("".join(word.text for word in stretch), length, 1.0)
-        for word in stretch
-    ]
+        stretch = min(int(word.start / length), stretches - 1)
+        by_stretch[stretch].append(word)
+    believed: list[Word] = []
+    for words_of_stretch in by_stretch:
+        text = "".join(word.text for word in words_of_stretch)
+        if not distrust(text, length, rms=1.0):
+            believed += words_of_stretch
+    return believed
 
 
 def compression_ratio(text: str) -> float:
@@ -101,7 +109,9 @@ def repeated_phrase(words: Sequence[str]) -> str | None:
     for size in range(1, LOOP_PHRASE + 1):
         run = 0
         for index in range(size, len(plain)):
-            run = run + 1 if plain[index] == plain[index - size] else 0
+            is_repeated = plain[index] == plain[index - size]
+            run = run + 1 if is_repeated else 0
             if run >= size * (LOOP_REPEATS - 1):
-                return " ".join(words[index - size + 1 : index + 1])
+                phrase = words[index - size + 1 : index + 1]
+                return " ".join(phrase)
     return None

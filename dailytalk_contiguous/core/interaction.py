@@ -12,11 +12,15 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.turns import PAUSE, TERMINAL_OVERLAP, Stretch, Timed, stretches, unions
 
-#: Speech of at least so many seconds, or of more words than this, takes the turn; speech that is shorter and of at
-#: most so many words is a backchannel (the scripts of Full-Duplex-Bench, Lin et al. 2025, arXiv 2503.04721). What
-#: is in between is neither.
+#: Speech of at least so many seconds takes the turn (the scripts of Full-Duplex-Bench, Lin et al. 2025, arXiv
+#: 2503.04721).
 TURN_SECONDS = 1.0
+
+#: Speech of more words than this takes the turn (the same scripts).
 TURN_WORDS = 3
+
+#: Speech of at most so many words, and of less than `TURN_SECONDS`, is a backchannel (the same scripts). Speech in
+#: between a backchannel and a turn is neither.
 BACKCHANNEL_WORDS = 2
 
 #: Seconds. After a longer silence of both nobody knows whether an answer was waited for; who speaks on for longer
@@ -37,6 +41,7 @@ class EventKind(NamedTuple):
     about: str
 
 
+#: The kinds of events by name.
 RULES = {
     # Silence of at least `core.turns.PAUSE` within a turn: Nguyen et al. 2023, dGSLM.
     "pause": EventKind("right", ("turn",), "the user pauses and goes on, and the agent stays silent"),
@@ -54,10 +59,12 @@ class Interaction(NamedTuple):
     """An event in seconds of its conversation.
 
     Attributes:
-        kind: of `RULES`. who: the channel whose act it is.
-        start, end: of the pause; of the backchannel; of a turn the end of the user's speech and the start of the
-            agent's, which is earlier where they overlap; of an interruption the start of the user's speech and the
-            end of the agent's.
+        kind: of `RULES`.
+        who: the channel whose act it is.
+        start: seconds at which the pause or the backchannel begins; of a turn the end of the user's speech, of an
+            interruption its start.
+        end: seconds at which the pause or the backchannel ends; of a turn the start of the agent's speech, which
+            is earlier than `start` where they overlap, of an interruption its end.
         act: start and end of the speech that makes it, of a pause that after it.
         before: start and end of the speech that it follows or is in.
         judged: the figures by which it was judged.
@@ -83,35 +90,25 @@ def find_interactions(
     >>> [event[:4] for event in find_interactions(said, said * 4)[0]]
     [('turn', 'left', 2.0, 2.3)]
     """
-    speech = stretches(utterances)
     scene = Scene(utterances, words)
     events: list[Interaction] = []
     left_out: Counter[str] = Counter()
-    floor: Stretch | None = None  # who has taken it last
+    floor: Stretch | None = None  # the last stretch that took it
     furthest: dict[str, Stretch] = {}
-    for now in speech:
+    for now in stretches(utterances):
         other = furthest.get("right" if now.channel == "left" else "left")
         for kind, rule in RULES.items():
-            before = floor if kind in ("pause", "turn") else other
+            follows_turn = kind in ("pause", "turn")
+            before = floor if follows_turn else other
             if now.channel != rule.who or now.event not in rule.enters or before is None:
                 continue
-            if kind in ("pause", "turn") and before.channel != "right":
+            if follows_turn and before.channel != "right":
                 continue
-            reason = scene.doubt(kind, before, now)
-            if reason:
-                left_out[f"{kind}: {reason}"] += 1
-                continue
-            start, end = before.end, now.start
-            if "backchannel" in kind:
-                start = now.start
-                end = now.end
-            elif kind == "interruption":
-                start = now.start
-                end = before.end
-            judged = f"{end - start:.3f} s; {scene.words(now)} words in {now.end - now.start:.3f} s"
-            judged += f", {scene.words(before)} in {before.end - before.start:.3f} s before"
-            acts = (now.start, now.end), (before.start, before.end)
-            events.append(Interaction(kind, rule.who, start, end, *acts, judged))
+            doubt = scene.doubt(kind, before, now)
+            if doubt:
+                left_out[f"{kind}: {doubt}"] += 1
+            else:
+                events.append(scene.interaction(kind, before, now))
         if now.event != "backchannel":
             floor = now
         if now.channel not in furthest or now.end >= furthest[now.channel].end:
@@ -123,19 +120,28 @@ def find_interactions(
 # 3.3). They need no words, and take longer speech: little of what they take is doubtful, and little is taken.
 
 
-#: Seconds. Speech of one side with pauses under `JOINED` is one utterance. The user's with a pause has at least
-#: `PAUSED`; of a turn both have `LONG`, and at most `LONGEST_GAP` between them; a backchannel has at most `SHORT`,
-#: inside one of `LONG`; of an interruption each of the four has `ALTERNATING`.
+#: Seconds of a pause under which speech of one side is one utterance.
 JOINED = 1.0
+
+#: Seconds that the user's utterance with a pause has at least.
 PAUSED = 4.0
+
+#: Seconds that both utterances of a turn have at least, and the one that a backchannel is in.
 LONG = 5.0
+
+#: Seconds between the utterances of a turn at most.
 LONGEST_GAP = 0.4
+
+#: Seconds that a backchannel has at most.
 SHORT = 1.0
+
+#: Seconds that each of the four utterances of an interruption has at least.
 ALTERNATING = 3.0
 
-#: What `RULES` are called where there is a choice.
+#: The name of `RULES` where there is a choice.
 OWN_RULES = "dailytalk"
 
+#: The kinds of events that Kyutai takes, by name.
 KYUTAI_RULES = {
     "pause": EventKind(
         "right", (), "the user pauses within an utterance, and the agent says nothing in all of it"
@@ -149,50 +155,88 @@ KYUTAI_RULES = {
 def find_kyutai_interactions(utterances: Sequence[Timed]) -> list[Interaction]:
     """The events of one conversation by `KYUTAI_RULES`, in order of start; `left` is the agent.
 
-    Of an utterance with several pauses the longest is its event.
+    The event of an utterance with several pauses is the longest one.
 
     >>> said = [Timed("right", 0.0, 6.0), Timed("left", 6.3, 12.0)]
     >>> [event[:4] for event in find_kyutai_interactions(said)]
     [('turn', 'left', 6.0, 6.3)]
     """
-    said: dict[str, list[_Utterance]] = {"left": [], "right": []}
-    for channel, spans in unions(utterances).channels.items():
-        for start, end in spans if channel in said else ():
-            if said[channel] and start - said[channel][-1].end < JOINED:
-                before = said[channel].pop()
-                before.pauses.append((before.end, start))
-                said[channel].append(before._replace(end=end))
-            else:
-                said[channel].append(_Utterance(channel, start, end, []))
-    agent = said["left"]
-    starts = [span.start for span in agent]
-    ends = [span.end for span in agent]
-    ordered = sorted(agent + said["right"], key=lambda span: (span.start, -span.end))
+    agent = _joined_utterances(utterances, "left")
+    user = _joined_utterances(utterances, "right")
+    agent_starts = [span.start for span in agent]
+    agent_ends = [span.end for span in agent]
+    ordered = sorted(agent + user, key=lambda span: (span.start, -span.end))
     events: list[Interaction] = []
     for number, now in enumerate(ordered):
         if now.channel == "left":
             continue
-        inside = agent[bisect_right(ends, now.start) : bisect_left(starts, now.end)]
-        pauses = [pause for pause in now.pauses if pause[1] - pause[0] >= PAUSE]
-        if now.length >= PAUSED and pauses and not inside:
-            start, end = max(pauses, key=lambda pause: pause[1] - pause[0])
-            events.append(_event("pause", start, end, (end, now.end), (now.start, start)))
-        is_long = now.length >= LONG
+        first_inside = bisect_right(agent_ends, now.start)
+        inside = agent[first_inside : bisect_left(agent_starts, now.end)]
         following = ordered[number + 1 : number + 4]
-        for short in inside if is_long and len(inside) == 1 else ():
-            if short.length <= SHORT and now.start < short.start and short.end < now.end:
-                events.append(_event("backchannel", *short.times, short.times, now.times))
-        for answer in following[:1] if is_long else ():
-            is_answer = answer.channel == "left" and answer.length >= LONG
-            if is_answer and 0 <= answer.start - now.end <= LONGEST_GAP:
-                events.append(_event("turn", now.end, answer.start, answer.times, now.times))
-        four = [now, *following]
-        by_turns = [span.channel for span in four] == ["right", "left", "right", "left"]
-        if by_turns and min(span.length for span in four) >= ALTERNATING and four[2].start < four[1].end:
-            again = four[2]
-            agent_before = four[1]
-            events.append(_event("interruption", again.start, agent_before.end, again.times, agent_before.times))
+        candidates = [
+            _longest_pause(now, inside),
+            _only_backchannel(now, inside),
+            _turn(now, following),
+            _interruption(now, following),
+        ]
+        events += [event for event in candidates if event is not None]
     return sorted(events, key=lambda event: event.start)
+
+
+def _joined_utterances(utterances: Sequence[Timed], channel: str) -> list["_Utterance"]:
+    """The speech of a channel in order, with pauses under `JOINED` inside utterances."""
+    joined: list[_Utterance] = []
+    for start, end in unions(utterances).channels.get(channel, ()):
+        if joined and start - joined[-1].end < JOINED:
+            before = joined.pop()
+            before.pauses.append((before.end, start))
+            joined.append(before._replace(end=end))
+        else:
+            joined.append(_Utterance(channel, start, end, []))
+    return joined
+
+
+def _longest_pause(now: "_Utterance", inside: Sequence["_Utterance"]) -> Interaction | None:
+    pauses = [pause for pause in now.pauses if pause[1] - pause[0] >= PAUSE]
+    if now.length < PAUSED or not pauses or inside:
+        return None
+    start, end = max(pauses, key=lambda pause: pause[1] - pause[0])
+    speech_before = (now.start, start)
+    speech_after = (end, now.end)
+    return _kyutai_event("pause", start, end, speech_after, speech_before)
+
+
+def _only_backchannel(now: "_Utterance", inside: Sequence["_Utterance"]) -> Interaction | None:
+    if now.length < LONG or len(inside) != 1:
+        return None
+    short = inside[0]
+    is_inside = now.start < short.start and short.end < now.end
+    if short.length > SHORT or not is_inside:
+        return None
+    return _kyutai_event("backchannel", *short.times, short.times, now.times)
+
+
+def _turn(now: "_Utterance", following: Sequence["_Utterance"]) -> Interaction | None:
+    if now.length < LONG or not following:
+        return None
+    answer = following[0]
+    if answer.channel != "left" or answer.length < LONG:
+        return None
+    if not 0 <= answer.start - now.end <= LONGEST_GAP:
+        return None
+    return _kyutai_event("turn", now.end, answer.start, answer.times, now.times)
+
+
+def _interruption(now: "_Utterance", following: Sequence["_Utterance"]) -> Interaction | None:
+    four = [now, *following]
+    if [span.channel for span in four] != ["right", "left", "right", "left"]:
+        return None
+    if min(span.length for span in four) < ALTERNATING:
+        return None
+    _, agent_before, again, _ = four
+    if again.start >= agent_before.end:
+        return None
+    return _kyutai_event("interruption", again.start, agent_before.end, again.times, agent_before.times)
 
 
 class _Utterance(NamedTuple):
@@ -212,10 +256,12 @@ class _Utterance(NamedTuple):
         return self.start, self.end
 
 
-def _event(
+def _kyutai_event(
     kind: str, start: float, end: float, act: tuple[float, float], before: tuple[float, float]
 ) -> Interaction:
-    judged = f"{end - start:.3f} s; {act[1] - act[0]:.3f} s, after or in {before[1] - before[0]:.3f} s"
+    act_start, act_end = act
+    before_start, before_end = before
+    judged = f"{end - start:.3f} s; {act_end - act_start:.3f} s, after or in {before_end - before_start:.3f} s"
     return Interaction(kind, KYUTAI_RULES[kind].who, start, end, act, before, judged)
 
 
@@ -228,57 +274,100 @@ class Scene:
         for word in sorted(words, key=lambda word: word.start + word.end):
             self._middles[word.channel].append((word.start + word.end) / 2)
 
-    def words(self, said: Stretch) -> int:
-        middles = self._middles[said.channel]
-        return bisect_right(middles, said.end) - bisect_left(middles, said.start)
+    def words(self, stretch: Stretch) -> int:
+        """How many words have their middle in a stretch."""
+        middles = self._middles[stretch.channel]
+        return bisect_right(middles, stretch.end) - bisect_left(middles, stretch.start)
 
     def is_heard(self, channel: str, start: float, end: float) -> bool:
+        """Whether there is speech on a channel between two times."""
         spans = self._heard.get(channel, [])
-        first = bisect_right(spans, (start, float("inf")))
-        return (first > 0 and spans[first - 1][1] > start) or (first < len(spans) and spans[first][0] < end)
+        following = bisect_right(spans, (start, float("inf")))
+        reaches_in = following > 0 and spans[following - 1][1] > start
+        begins_inside = following < len(spans) and spans[following][0] < end
+        return reaches_in or begins_inside
+
+    def interaction(self, kind: str, before: Stretch, now: Stretch) -> Interaction:
+        """The event that `now` is, after or inside `before`."""
+        if "backchannel" in kind:
+            start = now.start
+            end = now.end
+        elif kind == "interruption":
+            start = now.start
+            end = before.end
+        else:
+            start = before.end
+            end = now.start
+        judged = f"{end - start:.3f} s; {self.words(now)} words in {now.end - now.start:.3f} s"
+        judged += f", {self.words(before)} in {before.end - before.start:.3f} s before"
+        act = (now.start, now.end)
+        speech_before = (before.start, before.end)
+        return Interaction(kind, RULES[kind].who, start, end, act, speech_before, judged)
 
     def doubt(self, kind: str, before: Stretch, now: Stretch) -> str | None:
         """Why `now`, after or inside `before`, may be no event of a kind; None if it is one."""
-        said = now.end - now.start
-        words = self.words(now)
-        wait = now.start - before.end
-        goes_on = self.is_heard(now.channel, now.start - ALONE, now.start - PAUSE / 2)
-        doubts = [(not words or not self.words(before), "nobody knows what is said")]
+        n_words = self.words(now)
+        if not n_words or not self.words(before):
+            return "nobody knows what is said"
         if "backchannel" in kind:
-            goes_on = goes_on or self.is_heard(now.channel, now.end + PAUSE / 2, now.end + ALONE)
-            doubts += [
-                (said >= TURN_SECONDS or words > BACKCHANNEL_WORDS, "it is too long for a backchannel"),
-                (now.start - before.start < ALONE, "both begin at once"),
-                (before.end - now.end < ALONE, "the other hardly goes on"),
-                (goes_on, "the same speaker says more close to it"),
-            ]
-        else:
-            doubts += [(said < TURN_SECONDS and words <= TURN_WORDS, "too little is said to take the turn")]
+            return self._backchannel_doubt(before, now)
+        if now.end - now.start < TURN_SECONDS and n_words <= TURN_WORDS:
+            return "too little is said to take the turn"
         if kind == "interruption":
-            resumes = self.is_heard("left", before.end + PAUSE / 2, before.end + ALONE)
-            doubts += [
-                (now.start - before.start < TURN_SECONDS, "both begin at once"),
-                (-wait <= TERMINAL_OVERLAP, "the agent may have been about to end"),
-                (-wait > LONGEST_WAIT or resumes, "the agent speaks on"),
-            ]
-        elif kind in ("pause", "turn"):
-            begins = kind == "turn" and self.is_heard("right", before.end + PAUSE / 2, now.start + ALONE)
-            near = goes_on if kind == "turn" else self.is_heard("left", before.end - ALONE, now.start + ALONE)
-            little = before.end - before.start < TURN_SECONDS and self.words(before) <= TURN_WORDS
-            doubts += [
-                (little, "too little is said before it"),
-                (wait > LONGEST_WAIT, "the silence is too long"),
-                (begins, "both begin at once"),
-                (near, "the agent speaks close to it"),
-            ]
-        return next((reason for is_so, reason in doubts if is_so), None)
+            return self._interruption_doubt(before, now)
+        if kind in ("pause", "turn"):
+            return self._turn_doubt(kind, before, now)
+        return None
+
+    def _is_heard_before(self, now: Stretch) -> bool:
+        """Whether the speaker of a stretch says more close before it."""
+        return self.is_heard(now.channel, now.start - ALONE, now.start - PAUSE / 2)
+
+    def _backchannel_doubt(self, before: Stretch, now: Stretch) -> str | None:
+        is_long = now.end - now.start >= TURN_SECONDS
+        if is_long or self.words(now) > BACKCHANNEL_WORDS:
+            return "it is too long for a backchannel"
+        if now.start - before.start < ALONE:
+            return "both begin at once"
+        if before.end - now.end < ALONE:
+            return "the other hardly goes on"
+        is_heard_after = self.is_heard(now.channel, now.end + PAUSE / 2, now.end + ALONE)
+        if self._is_heard_before(now) or is_heard_after:
+            return "the same speaker says more close to it"
+        return None
+
+    def _interruption_doubt(self, before: Stretch, now: Stretch) -> str | None:
+        if now.start - before.start < TURN_SECONDS:
+            return "both begin at once"
+        wait = now.start - before.end
+        if -wait <= TERMINAL_OVERLAP:
+            return "the agent may have been about to end"
+        resumes = self.is_heard("left", before.end + PAUSE / 2, before.end + ALONE)
+        if -wait > LONGEST_WAIT or resumes:
+            return "the agent speaks on"
+        return None
+
+    def _turn_doubt(self, kind: str, before: Stretch, now: Stretch) -> str | None:
+        if before.end - before.start < TURN_SECONDS and self.words(before) <= TURN_WORDS:
+            return "too little is said before it"
+        if now.start - before.end > LONGEST_WAIT:
+            return "the silence is too long"
+        if kind == "turn":
+            if self.is_heard("right", before.end + PAUSE / 2, now.start + ALONE):
+                return "both begin at once"
+            is_agent_near = self._is_heard_before(now)
+        else:
+            is_agent_near = self.is_heard("left", before.end - ALONE, now.start + ALONE)
+        return "the agent speaks close to it" if is_agent_near else None
 
 
 # The part of a conversation around an event.
 
 
-#: Seconds before and after an event that its clip has.
+#: Seconds before an event that its clip has.
 CONTEXT = 10.0
+
+#: Seconds after an event that its clip has.
 AFTER = 5.0
 
 #: Seconds by which an end of a clip may be elsewhere, to be where nobody speaks: a choice, a fifth of the context.
@@ -298,15 +387,21 @@ def window_around(
         duration: of the conversation.
     """
     edges = [(0.0, 0.0), *busy, (duration, duration)]
-    silences = [(before[1], following[0]) for before, following in pairwise(edges)]
     # Half the shortest silence on both sides of a cut; nothing is before the first moment or after the last.
-    quiet = [(low + PAUSE / 2, high - PAUSE / 2) for low, high in silences if high - low >= PAUSE]
+    quiet: list[tuple[float, float]] = []
+    for (_, low), (high, _) in pairwise(edges):
+        if high - low >= PAUSE:
+            quiet.append((low + PAUSE / 2, high - PAUSE / 2))
     quiet += [(0.0, 0.0), (duration, duration)]
 
     def cut(wished: float, low: float, high: float) -> tuple[float, bool]:
-        moments = [min(max(wished, first), last) for first, last in quiet]
-        inside = [at for at in moments if max(low, wished - SLACK) <= at <= min(high, wished + SLACK)]
-        return min(inside, key=lambda at: abs(at - wished), default=wished), bool(inside)
+        earliest = max(low, wished - SLACK)
+        latest = min(high, wished + SLACK)
+        nearest = [min(max(wished, first), last) for first, last in quiet]
+        moments = [moment for moment in nearest if earliest <= moment <= latest]
+        if not moments:
+            return wished, False
+        return min(moments, key=lambda moment: abs(moment - wished)), True
 
     first, starts_in_silence = cut(max(0.0, start - context), 0.0, start)
     last, ends_in_silence = cut(min(duration, end + after), end, duration)

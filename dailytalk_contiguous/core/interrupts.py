@@ -17,7 +17,7 @@ from types import FrameType
 #: Exit code of a program that Ctrl-C has stopped: 128 + SIGINT, as shells report it.
 STOPPED = 130
 
-#: What is printed then.
+#: The sentence that is printed then.
 SENTENCE = "stopped. What is finished is kept; run the same command again to go on"
 
 #: Whether a Ctrl-C has come that nothing has answered yet.
@@ -34,16 +34,16 @@ def install() -> None:
 def watched() -> Iterator[None]:
     """The work of a command. Raises KeyboardInterrupt at its end if a Ctrl-C was not answered in it."""
     global _asked
-    before = signal.getsignal(signal.SIGINT)
+    handler = signal.getsignal(signal.SIGINT)
     in_main_thread = threading.current_thread() is threading.main_thread()
-    taken = in_main_thread and before in (signal.default_int_handler, _end)
-    if taken:
+    is_ours = in_main_thread and handler in (signal.default_int_handler, _end)
+    if is_ours:
         signal.signal(signal.SIGINT, _on_ctrl_c)
     try:
         yield
     finally:
-        if taken:  # after the work of this process nothing is left to stop: its exit code counts
-            signal.signal(signal.SIGINT, signal.SIG_IGN if before is _end else before)
+        if is_ours:  # after the work of this process nothing is left to stop: its exit code counts
+            signal.signal(signal.SIGINT, signal.SIG_IGN if handler is _end else handler)
         asked = _asked
         _asked = False
         if asked:
@@ -72,7 +72,8 @@ def _on_ctrl_c(number: int, frame: FrameType | None) -> None:
 
 def _end(number: int, frame: FrameType | None) -> None:
     with contextlib.suppress(OSError, ValueError):
-        sys.stdout.write("\x1b[?25h" if sys.stdout.isatty() else "")  # a progress bar hides the cursor
+        if sys.stdout.isatty():
+            sys.stdout.write("\x1b[?25h")  # a progress bar hides the cursor
         sys.stdout.flush()
     os.write(2, f"dailytalk: {SENTENCE}.\n".encode())
     os._exit(STOPPED)

@@ -10,7 +10,8 @@ import soxr
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.spans import frame_levels, touched_frames, true_runs
+from dailytalk_contiguous.core.levels import frame_levels
+from dailytalk_contiguous.core.spans import touched_frames, true_runs
 
 # Mixing the rebuilt conversation: pieces at their places in room tone, one loudness, no peak too high.
 #

@@ -5,12 +5,13 @@ They follow from its turns, its sides and its utterances.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.hallucination import EXTRA_WORDS
+from dailytalk_contiguous.core.records import AnyRecord
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.turns import TimedConversation
 
@@ -113,11 +114,13 @@ MeasuredConversation = dict[str, float | None]
 
 def measure_turns(conversation: TimedConversation, window: float = 100.0) -> MeasuredConversation:
     """Return the measures of a conversation that follow from its turns (`TimedConversation.fitness`)."""
-    known = conversation.fitness(window).items()
-    return {"duration": conversation.seconds} | {name: None if math.isnan(of) else of for name, of in known}
+    measured: MeasuredConversation = {"duration": conversation.seconds}
+    for name, value in conversation.fitness(window).items():
+        measured[name] = None if math.isnan(value) else value
+    return measured
 
 
-def measure_sides(sides: Sequence[Mapping[str, Any] | None], n_words: int) -> MeasuredConversation:
+def measure_sides(sides: Sequence[AnyRecord | None], n_words: int) -> MeasuredConversation:
     """Return the measures of a conversation that follow from its column `sides`."""
 
     def known(name: str) -> list[float]:
@@ -125,65 +128,75 @@ def measure_sides(sides: Sequence[Mapping[str, Any] | None], n_words: int) -> Me
 
     levels = known("level_dbfs")
     unheard = known("unheard_words")
+    unheard_share = sum(unheard) / n_words if unheard and n_words else None
+    level_difference = max(levels) - min(levels) if len(levels) == len(CHANNELS) else None
     return {
-        "unheard_words": sum(unheard) / n_words if unheard and n_words else None,
+        "unheard_words": unheard_share,
         "bandwidth": min(known("bandwidth_hz"), default=None),
-        "level_difference": max(levels) - min(levels) if len(levels) == len(CHANNELS) else None,
+        "level_difference": level_difference,
         "snr": min(known("snr_db"), default=None),
         "clipping": max(known("clipping_ratio"), default=None),
         "leak": max(known("leak_db"), default=None),
     }
 
 
-def measure_utterances(said: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
+def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
     """Return the measures of conversations that follow from their utterances, by the number of their row.
 
     Args:
-        said: fields of utterances, `delivery_distance` of their takes, `n_words` as they were recognised, and
-            `row`, the number of their conversation.
+        utterances: fields of utterances, `delivery_distance` of their takes, `n_words` as they were recognised,
+            and `row`, the number of their conversation.
         rebuilt: whether conversations were rebuilt; otherwise nothing was resynthesised.
     """
-    times = said[["source_start", "source_end", "start", "end"]].astype(float)
-    recorded = (times["source_end"] - times["source_start"]).clip(lower=0.0).fillna(0.0)
-    new = (times["end"] - times["start"]).clip(lower=0.0).fillna(0.0)
+    row = utterances["row"]
+    n_words = utterances["n_words"]
+    status = utterances["status"]
+    confidence = utterances["confidence"].astype(float)
+    recorded = _lengths(utterances["source_start"], utterances["source_end"])
+    new = _lengths(utterances["start"], utterances["end"])
     length = recorded.where(recorded > 0, new)
-    n_words = said["n_words"]
-    confidence = said["confidence"].astype(float)
-    sums = pd.DataFrame(
-        {
-            "seconds": length,
-            "without": length.where(n_words == 0, 0.0),
-            "weights": length.where(confidence.notna(), 0.0),
-            "sure": (length * confidence).fillna(0.0),
-            "kept": said["status"] == "kept-original",
-            "spoken": said["status"] == "spoken",
-        }
-    )
-    rates = ((n_words - EXTRA_WORDS) / length).where((n_words > EXTRA_WORDS) & (length > 0))
-    sums = sums.groupby(said["row"]).sum()
-    fastest = rates.groupby(said["row"]).max()
-    measured = pd.DataFrame(
-        {
-            "confidence": sums["sure"] / sums["weights"],
-            "without_text": sums["without"] / sums["seconds"],
-            "words_per_second": fastest,
-        }
-    )
+    amounts = {
+        "seconds": length,
+        "without": length.where(n_words == 0, 0.0),
+        "weights": length.where(confidence.notna(), 0.0),
+        "sure": (length * confidence).fillna(0.0),
+        "kept": status == "kept-original",
+        "spoken": status == "spoken",
+    }
+    sums = pd.DataFrame(amounts).groupby(row).sum()
+    is_rated = (n_words > EXTRA_WORDS) & (length > 0)
+    rates = ((n_words - EXTRA_WORDS) / length).where(is_rated)
+    columns = {
+        "confidence": sums["sure"] / sums["weights"],
+        "without_text": sums["without"] / sums["seconds"],
+        "words_per_second": rates.groupby(row).max(),
+    }
+    measured = pd.DataFrame(columns)
     if rebuilt:
-        is_take = (said["status"] == "spoken") & (recorded > 0) & (new > 0)
-        measured["length_ratio"] = (new / recorded).where(is_take).groupby(said["row"]).median()
-        measured["delivery"] = said["delivery_distance"].astype(float).groupby(said["row"]).median()
+        is_take = (status == "spoken") & (recorded > 0) & (new > 0)
+        ratios = (new / recorded).where(is_take)
+        distances = utterances["delivery_distance"].astype(float)
+        measured["length_ratio"] = ratios.groupby(row).median()
+        measured["delivery"] = distances.groupby(row).median()
         measured["as_recorded"] = sums["kept"] / (sums["kept"] + sums["spoken"])
     return measured
 
 
-def recorded_overlap(row: Mapping[str, Any]) -> float | None:
+def _lengths(starts: pd.Series, ends: pd.Series) -> pd.Series:
+    """Seconds from start to end; 0 where one is unknown."""
+    lengths = ends.astype(float) - starts.astype(float)
+    return lengths.clip(lower=0.0).fillna(0.0)
+
+
+def recorded_overlap(row: AnyRecord) -> float | None:
     """Return the seconds in which both speak in the recording, if the timeline keeps them; else None."""
-    timeline = row.get("timeline") or {}
+    timeline: Mapping[str, object] = row.get("timeline") or {}
     seconds = timeline.get("source_overlap_seconds")
-    return float(seconds) if timeline.get("mode") != "sequential" and is_number(seconds) else None
+    if timeline.get("mode") == "sequential" or not is_number(seconds):
+        return None
+    return float(seconds)
 
 
-def is_talk(row: Mapping[str, Any]) -> bool:
+def is_talk(row: AnyRecord) -> bool:
     """Whether a row that was not only tagged is a talk with a machine: its timeline is not rebuilt."""
     return not row.get("timeline") and not row.get("labels")

@@ -11,7 +11,7 @@ frame.
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
@@ -28,23 +28,30 @@ class SaidWord(NamedTuple):
     channel: int
 
 
-def said_words(alignments: Any, where: str, remedy: str) -> list[SaidWord]:
+def said_words(alignments: object, where: str, remedy: str) -> list[SaidWord]:
     """The words beside a WAV of a Moshi folder, `[[word, [start, end], speaker], …]`, in their order.
 
     Times are any seconds up to `LATEST` before or after the start: which of them a trainer can use, `check` says.
     Raises BadInput with this remedy, naming `where`.
     """
-    words = []
-    for entry in alignments if isinstance(alignments, list) else [alignments]:
-        match entry:
-            case [str(text), [start, end], str(speaker)] if is_number(start, -LATEST, LATEST) and is_number(
-                end, -LATEST, LATEST
-            ):
-                words.append(SaidWord(text, start, end, speaker, 0 if speaker == MAIN else 1))
-            case _:
-                problem = f"a word beside {where} is {quoted(entry)}, not [word, [start, end], speaker]"
-                raise BadInput(problem, remedy)
+    entries = alignments if isinstance(alignments, list) else [alignments]
+    words: list[SaidWord] = []
+    for entry in entries:
+        word = _said_word(entry)
+        if word is None:
+            problem = f"a word beside {where} is {quoted(entry)}, not [word, [start, end], speaker]"
+            raise BadInput(problem, remedy)
+        words.append(word)
     return words
+
+
+def _said_word(entry: object) -> SaidWord | None:
+    match entry:
+        case [str(text), [start, end], str(speaker)]:
+            if is_number(start, -LATEST, LATEST) and is_number(end, -LATEST, LATEST):
+                channel = 0 if speaker == MAIN else 1
+                return SaidWord(text, start, end, speaker, channel)
+    return None
 
 
 #: Frames of Mimi in a second.
@@ -94,40 +101,66 @@ def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
     A word moves by a frame at most, and only if the one before it needs its frame, or the one after it the next.
     Words stay in order; where one begins earlier, the one before it ends there.
     """
-    own = [frame_of(word.start) for word in words]
-    reach = [
-        (
-            frame - (frame > 0 and frame / FRAME_RATE - _INSIDE >= word.first),
-            frame + ((frame + 1) / FRAME_RATE + _INSIDE < word.last),
-        )
-        for word, frame in zip(words, own, strict=True)
-    ]
-    latest: list[float] = [math.inf]  # frames in which words leave room for those after them
-    for word, (first, last) in zip(reversed(words), reversed(reach), strict=True):
-        latest.insert(0, max(first, min(last, latest[0] - word.tokens)))
+    source_frames = [frame_of(word.start) for word in words]
+    frames = _frames_in_reach(words, source_frames)
     starts: list[float] = []
-    at = -math.inf
-    room = 1
-    for word, frame, (first, last), limit in zip(words, own, reach, latest, strict=False):
-        at = max(at, min(last, max(first, at + 1, min(max(frame, at + room), limit))))
-        room = word.tokens
-        edge = at / FRAME_RATE
-        moved = edge + (MOST_MOVED - _INSIDE if at < frame else _INSIDE)
-        starts.append(max(word.start, edge + _INSIDE) if at == frame else moved)
-    times = []
+    for word, frame, source_frame in zip(words, frames, source_frames, strict=True):
+        starts.append(_start_in(word, frame, source_frame))
+    times: list[tuple[float, float]] = []
+    moved = 0
     for index, (word, start) in enumerate(zip(words, starts, strict=True)):
-        is_moved = frame_of(start) != own[index]
+        is_moved = frame_of(start) != source_frames[index]
+        moved += int(is_moved)
         end = max(word.end, start + _SHORTEST) if is_moved else word.end
-        limit = starts[index + 1] if index + 1 < len(words) else end
-        # What overlapped before is not hidden: `check` reports it.
-        if start < limit < end and (is_moved or limit < words[index + 1].start):
-            end = limit
+        if index + 1 < len(words):
+            # An overlap of the source is not hidden: `check` reports it.
+            limit = starts[index + 1]
+            is_new_overlap = is_moved or limit < words[index + 1].start
+            if start < limit < end and is_new_overlap:
+                end = limit
         times.append((start, end))
-    frames = [frame_of(start) for start in starts]
-    rooms = [after - before for before, after in pairwise(frames)]
-    return FrameTimes(
-        times,
-        sum(frame != before for frame, before in zip(frames, own, strict=True)),
-        sum(room <= 0 for room in rooms),
-        sum(0 < room < word.tokens for room, word in zip(rooms, words, strict=False)),
-    )
+    placed_frames = [frame_of(start) for start in starts]
+    rooms = [after - before for before, after in pairwise(placed_frames)]
+    lost = 0
+    cut = 0
+    for room, word in zip(rooms, words, strict=False):
+        if room <= 0:
+            lost += 1
+        elif room < word.tokens:
+            cut += 1
+    return FrameTimes(times, moved, lost, cut)
+
+
+def _frames_in_reach(words: Sequence[SpokenWord], source_frames: Sequence[int]) -> list[float]:
+    """The frame of each word, at most one away from that of its source; frames rise where there is room."""
+    reach: list[tuple[int, int]] = []  # the first and the last frame that each word can have
+    for word, frame in zip(words, source_frames, strict=True):
+        can_move_left = frame > 0 and frame / FRAME_RATE - _INSIDE >= word.first
+        can_move_right = (frame + 1) / FRAME_RATE + _INSIDE < word.last
+        first = frame - 1 if can_move_left else frame
+        last = frame + 1 if can_move_right else frame
+        reach.append((first, last))
+    limits: list[float] = [math.inf]  # frames in which words leave room for those after them
+    for word, (first, last) in zip(reversed(words), reversed(reach), strict=True):
+        leaves_room = limits[0] - word.tokens
+        limits.insert(0, max(first, min(last, leaves_room)))
+    frames: list[float] = []
+    previous = -math.inf
+    room = 1
+    for word, source_frame, (first, last), limit in zip(words, source_frames, reach, limits, strict=False):
+        behind_tokens = max(source_frame, previous + room)
+        wished = max(first, previous + 1, min(behind_tokens, limit))
+        previous = max(previous, min(last, wished))
+        room = word.tokens
+        frames.append(previous)
+    return frames
+
+
+def _start_in(word: SpokenWord, frame: float, source_frame: int) -> float:
+    """Seconds at which a word starts in a frame, as near to its own start as it can."""
+    edge = frame / FRAME_RATE
+    if frame == source_frame:
+        return max(word.start, edge + _INSIDE)
+    if frame < source_frame:
+        return edge + (MOST_MOVED - _INSIDE)
+    return edge + _INSIDE

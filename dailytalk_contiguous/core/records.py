@@ -4,10 +4,28 @@ Arrow's types are made from these classes by `record_features`, so that what myp
 is what Parquet and the Hub hold of it. A field may be null where its class says `| None`.
 """
 
+from collections.abc import Mapping
 from types import NoneType
-from typing import Annotated, Any, NamedTuple, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Annotated,
+    Any,
+    NamedTuple,
+    TypeAlias,
+    TypedDict,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from datasets import Audio, List, Value
+
+#: A row, an utterance or a line of a transcript that is only read. Earlier versions and other programs may lack
+#: fields, and stages add theirs: nothing is promised of its values.
+AnyRecord: TypeAlias = Mapping[str, Any]
+
+#: The type of a column or a field, as `datasets` has it.
+Feature: TypeAlias = Value | Audio | List | dict[str, "Feature"]
 
 
 class Stored(NamedTuple):
@@ -33,7 +51,7 @@ Seconds = Annotated[float, Stored("float64")]
 Measure = Annotated[float, Stored("float32")]
 
 
-def feature_of(hint: Any) -> Any:
+def feature_of(hint: Any) -> Feature:
     """The feature of `datasets` for a type: the `Value` that it is annotated with, a list, or a struct.
 
     >>> feature_of(list[Seconds] | None)
@@ -55,7 +73,7 @@ def feature_of(hint: Any) -> Any:
     return feature_of(present)
 
 
-def record_features(record: type) -> dict[str, Any]:
+def record_features(record: type) -> dict[str, Feature]:
     """The features of the fields of a record, in their order."""
     hints = get_type_hints(record, include_extras=True)
     return {name: feature_of(hint) for name, hint in hints.items()}
@@ -131,7 +149,7 @@ class Cue(TypedDict):
 
 
 class Mark(TypedDict):
-    """What a transcript marks that is no word, in seconds of the source.
+    """A mark of a transcript for something that is no word, in seconds of the source.
 
     `name` is what the transcript calls it; `kind` is `sound`, `inaudible` or `note` (`sources.transcript_marks`).
     """
@@ -170,7 +188,7 @@ class RejectedPart(TypedDict):
 
 
 class NonSpeechSound(TypedDict):
-    """A laugh, breath or cough of a kept speaker (see `core.spans`), with its times in the result and the source.
+    """A laugh, breath or cough of a kept speaker (see `core.nonspeech_sounds`), in the result and in the source.
 
     The speaker is on the right of the result, or on both sides of what is as it was recorded or was converted.
     `label` is what a transcript calls it; null where it says nothing. It is no utterance, and takes no floor.
@@ -228,7 +246,7 @@ class TimelineMeasures(TypedDict):
 
 
 class Speakers(TypedDict):
-    """Who is heard on each side: a name, or null."""
+    """The names of the speakers on each side, or null."""
 
     left: Text | None
     right: Text | None
@@ -249,7 +267,7 @@ class EmotionShare(TypedDict):
 
 
 class EmotionFields(TypedDict):
-    """What a classifier of emotion says of an utterance (see `models.contracts.EmotionGuess`).
+    """The estimate of a classifier of emotion for an utterance (see `models.contracts.EmotionGuess`).
 
     The likeliest class, `unsure`, or null where nothing can be said; the probability of each class; the
     classifier's name. Null, too, where nobody asked for it. It is a guess from sound, and apart from `emotion`,
@@ -262,7 +280,7 @@ class EmotionFields(TypedDict):
 
 
 class SynthesisRecord(TypedDict):
-    """What a synthesis cost, where it is in the cache, and how it sounds.
+    """The cost of a synthesis, its key in the cache, and how it sounds.
 
     `rms`, `f0_mean` and `speech_rate` of its take are measured as in `core.prosody`, the `delivery_…` figures
     against its source (`core.delivery.Delivery`); null where they were not measured. `take_part` counts the

@@ -10,11 +10,14 @@ import pyarrow as pa
 from datasets import Audio, Features, List, Value
 
 from dailytalk_contiguous.core.clip_records import ClipSource, Conditioning, Labels
+from dailytalk_contiguous.core.fields import Column, Field, columns_among, fields_of
 from dailytalk_contiguous.core.records import (
     AlignedWord,
+    AnyRecord,
     Count,
     Cue,
     EncodedAudio,
+    Feature,
     Mark,
     NonSpeechSound,
     RejectedPart,
@@ -28,16 +31,7 @@ from dailytalk_contiguous.core.records import (
     UsedModel,
     record_features,
 )
-from dailytalk_contiguous.core.utterance import (
-    FIELDS,
-    Column,
-    Field,
-    Utterance,
-    columns_among,
-    features_of_fields,
-    fields_of,
-    is_converted,
-)
+from dailytalk_contiguous.core.utterance import FIELDS, Utterance, features_of_fields, is_converted
 
 # Columns of a conversation on its way through the stages.
 #
@@ -64,8 +58,8 @@ MEASURE = Value("float32")
 
 AUDIO = record_features(EncodedAudio)
 
-#: What the channel of a cue begins with whose side its transcript does not say; the name that it has there
-#: follows.
+#: The beginning of the channel of a cue whose transcript does not say its side. The name that the transcript gives
+#: to its speaker follows.
 OPEN = "?"
 
 CUE = record_features(Cue)
@@ -76,14 +70,15 @@ MODEL = record_features(UsedModel)
 
 REJECTED = record_features(RejectedPart)
 
-#: What a model failed on in a conversation (`models.failures`): the id of the utterance, the stage, the error, and
-#: what to do about it. Null for nothing.
+#: The utterances of a conversation on which a model failed (`models.failures`): the id of the utterance, the
+#: stage, the error, and what to do about it. Null where there are none.
 MODEL_FAILURES = Features({"model_failures": List(REJECTED)})
 
 #: Why a row can not be used, which stage met it, and what to do about it; null in any other row.
 PROBLEM = Features({"problem": STRING, "problem_stage": STRING, "remedy": STRING})
 
-#: What every source yields. `offset` and `duration` are the part of the recording that this conversation is.
+#: The columns that every source yields. `offset` and `duration` are the part of the recording that this
+#: conversation is.
 #: `audio_identity` distinguishes the file from another of its name (`sources.transcribed` makes it; empty where
 #: there is a `problem`). `transcripts` names the files that `given` is from, `given_language` is the language of
 #: its texts (`en,es` for left and right), null where they don't say and it is set, or a recogniser finds it.
@@ -120,7 +115,7 @@ def per_utterance(features: Features) -> Features:
 
 
 def wrong_type(schema: pa.Schema, features: Features, columns: Iterable[str]) -> str | None:
-    """Which of these columns of a file has another type than its feature, in words; None if all fit.
+    """Say which of these columns of a file has another type than its feature; None if all fit.
 
     Widths of numbers, large and dictionary encodings, and columns of nulls alone make no difference to a reader. A
     field that a struct lacks is no wrong type, and columns that the file lacks or no feature describes are none.
@@ -134,8 +129,11 @@ def wrong_type(schema: pa.Schema, features: Features, columns: Iterable[str]) ->
     return None
 
 
+#: Tests of whether a type is a list.
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-_PLAIN: tuple[tuple[Callable[[pa.DataType], bool], ...], ...] = (
+
+#: A test of the type that is wanted, and the tests of the types that are read as it.
+_READABLE_AS: tuple[tuple[Callable[[pa.DataType], bool], ...], ...] = (
     (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
     (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view),
     (pa.types.is_integer,),
@@ -149,18 +147,24 @@ def _misfit(kind: pa.DataType, wanted: pa.DataType, path: str) -> str | None:
     if pa.types.is_null(kind) or kind == wanted:
         return None
     if pa.types.is_struct(wanted) and pa.types.is_struct(kind):
-        parts = [
-            (kind.field(field.name).type, field.type, f"{path}.{field.name}")
-            for field in wanted
-            if kind.get_field_index(field.name) >= 0
-        ]
-        return next((problem for part in parts if (problem := _misfit(*part))), None)
-    if any(is_list(wanted) for is_list in _LISTS) and any(is_list(kind) for is_list in _LISTS):
+        for field in wanted:
+            if kind.get_field_index(field.name) >= 0:
+                part = kind.field(field.name).type
+                problem = _misfit(part, field.type, f"{path}.{field.name}")
+                if problem:
+                    return problem
+        return None
+    if _is_list(wanted) and _is_list(kind):
         return _misfit(kind.value_type, wanted.value_type, path)
-    for accepted in _PLAIN:
-        if accepted[0](wanted) and any(is_one(kind) for is_one in accepted):
+    for is_type, *is_other_type in _READABLE_AS:
+        is_readable = is_type(kind) or any(is_other(kind) for is_other in is_other_type)
+        if is_type(wanted) and is_readable:
             return None
     return f"{path} is of the type {str(kind)[:80]}, not {str(wanted)[:80]}"
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return any(is_list(kind) for is_list in _LISTS)
 
 
 # Columns of a finished conversation: what `dailytalk speak` writes, and everything after it reads.
@@ -170,9 +174,11 @@ def _misfit(kind: pa.DataType, wanted: pa.DataType, path: str) -> str | None:
 # performance (affect, prosody, buckets) stays as it was.
 
 
-#: Who says a word in the alignments of a Moshi folder: the left channel, which the model is to speak like, or the
-#: right one (kyutai-labs/moshi-finetune).
+#: The left channel in the alignments of a Moshi folder, which the model is to speak like
+#: (kyutai-labs/moshi-finetune).
 MAIN = "SPEAKER_MAIN"
+
+#: The right channel in the alignments of a Moshi folder.
 OTHER = "SPEAKER_OTHER"
 
 #: Folder of the audio of a training folder, and of the words beside it.
@@ -187,8 +193,8 @@ AS_RECORDED = "recorded"
 #: The end of the `timeline.mode` of a conversation with other times, in which both voices are as recorded.
 OF_RECORDING = "-recording"
 
-#: Of which conversation a row was made, and by which command, where it is no recording of its own. The stage that
-#: makes such rows publishes this column.
+#: The conversation that a row was made of, and the command that made it, where it is no recording of its own. The
+#: stage that makes such rows publishes this column.
 ORIGIN = Column(
     "origin",
     {"of": STRING, "by": STRING},
@@ -202,18 +208,25 @@ def result_sides(revoice: str) -> dict[str, str]:
     >>> result_sides("right"), result_sides(NOBODY)
     ({'left': 'right', 'right': 'left'}, {'left': 'left', 'right': 'right'})
     """
-    return dict(zip(CHANNELS, CHANNELS[::-1] if revoice == "right" else CHANNELS, strict=True))
+    sides = ("right", "left") if revoice == "right" else CHANNELS
+    return dict(zip(CHANNELS, sides, strict=True))
 
 
-def is_recorded(row: Mapping[str, Any]) -> bool:
+def is_recorded(row: AnyRecord) -> bool:
     """Return whether both voices of a finished conversation, and all its times, are those of its recording."""
-    return (row.get("timeline") or {}).get("mode") == AS_RECORDED
+    return _timeline_mode(row) == AS_RECORDED
 
 
-def has_recorded_voices(row: Mapping[str, Any]) -> bool:
+def has_recorded_voices(row: AnyRecord) -> bool:
     """Return whether both voices of a finished conversation are those of its recording, at whatever times."""
-    mode = (row.get("timeline") or {}).get("mode") or ""
+    mode = _timeline_mode(row)
     return mode == AS_RECORDED or mode.endswith(OF_RECORDING)
+
+
+def _timeline_mode(row: AnyRecord) -> str:
+    """The `timeline.mode` of a row; empty where it has none."""
+    timeline: AnyRecord = row.get("timeline") or {}
+    return timeline.get("mode") or ""
 
 
 ALIGNED_WORD = record_features(AlignedWord)
@@ -290,10 +303,12 @@ COLUMNS = columns_among(fields_of(FinishedRow))
 def built(fields: Iterable[Field] = FIELDS) -> Features:
     """Columns of a finished conversation whose utterances have these fields, with those that are columns."""
     fields = tuple(fields)
-    published = {column.name: column.feature for column in columns_among(fields)}
-    features = _FINISHED | {"utterances": List(features_of_fields(fields))} | published
-    provenance = features.pop("provenance")
-    return Features({**features, "provenance": provenance})
+    features = dict(_FINISHED)
+    features["utterances"] = List(features_of_fields(fields))
+    for column in columns_among(fields):
+        features[column.name] = column.feature
+    features["provenance"] = features.pop("provenance")  # the last one
+    return Features(features)
 
 
 BUILT = built()
@@ -342,18 +357,16 @@ PUBLISHED_WORD = {
 def conversations(sample_rate: int | None, labelled: bool = False, fields: Iterable[Field] = FIELDS) -> Features:
     """Columns of the config `conversations`; `sample_rate` in Hz, or None where rows differ.
 
-    Those of `core.schema.BUILT`, with `audio` (stereo FLAC) declared as such, `provenance` as a struct, and
+    They are the columns of `BUILT`, with `audio` (stereo FLAC) declared as such, `provenance` as a struct, and
     `audio_sha256`, the digest of the encoded audio, in hexadecimal. With `labelled`, `LABELS` too: they are clips.
     """
-    return Features(
-        {
-            **built(fields),
-            "audio": Audio(sampling_rate=sample_rate, num_channels=2),
-            "audio_sha256": STRING,
-            "provenance": PROVENANCE,
-            **({"labels": LABELS} if labelled else {}),
-        }
-    )
+    features = dict(built(fields))
+    features["audio"] = Audio(sampling_rate=sample_rate, num_channels=2)
+    features["audio_sha256"] = STRING
+    features["provenance"] = PROVENANCE
+    if labelled:
+        features["labels"] = LABELS
+    return Features(features)
 
 
 def utterances(sample_rate: int | None, labelled: bool = False, fields: Iterable[Field] = FIELDS) -> Features:
@@ -362,24 +375,25 @@ def utterances(sample_rate: int | None, labelled: bool = False, fields: Iterable
     `audio` is mono FLAC of its speaker's channel from `start` to `end`, which stay seconds of the conversation;
     `duration` is that of this audio in seconds.
     """
-    return Features(
-        {
-            "utterance_id": STRING,
-            "conversation_id": STRING,
-            "recording_id": STRING,
-            "audio": Audio(sampling_rate=sample_rate, num_channels=1),
-            "audio_sha256": STRING,
-            "sample_rate": Value("int32"),
-            "duration": SECONDS,
-            "language": STRING,
-            **{name: kind for name, kind in features_of_fields(fields).items() if name != "utterance_id"},
-            "words": List(PUBLISHED_WORD),
-            **({"labels": LABELS} if labelled else {}),
-        }
-    )
+    features: dict[str, Feature] = {
+        "utterance_id": STRING,
+        "conversation_id": STRING,
+        "recording_id": STRING,
+        "audio": Audio(sampling_rate=sample_rate, num_channels=1),
+        "audio_sha256": STRING,
+        "sample_rate": Value("int32"),
+        "duration": SECONDS,
+        "language": STRING,
+    }
+    features |= features_of_fields(fields)
+    features["words"] = List(PUBLISHED_WORD)
+    if labelled:
+        features["labels"] = LABELS
+    return Features(features)
 
 
-#: What a clip of interaction is: one event of a conversation (see `core.interaction`), and what is around it.
+#: The columns of a clip of interaction: one event of a conversation (see `core.interaction`), and what is around
+#: it.
 #: `start` and `end` are those of the clip in its conversation, all other times seconds of the clip; `who` is the
 #: channel whose act the event is, `judged` the figures by which it was judged; `…_in_silence`: neither speaks.
 CLIP_OF_INTERACTION = {
@@ -408,49 +422,65 @@ def published_features(
 ) -> Features:
     """Columns of a config by its name; arguments as of `conversations`. Raises KeyError for another name."""
     if config == "interactivity":
-        sound = {"audio": Audio(sampling_rate=sample_rate, num_channels=2), "audio_sha256": STRING}
-        return Features({**CLIP_OF_INTERACTION, **sound, "sample_rate": Value("int32")})
-    return {"conversations": conversations, "utterances": utterances}[config](sample_rate, labelled, fields)
+        features = dict(CLIP_OF_INTERACTION)
+        features["audio"] = Audio(sampling_rate=sample_rate, num_channels=2)
+        features["audio_sha256"] = STRING
+        features["sample_rate"] = Value("int32")
+        return Features(features)
+    columns_of = {"conversations": conversations, "utterances": utterances}
+    return columns_of[config](sample_rate, labelled, fields)
 
 
-def provenance_of_row(row: Mapping[str, Any]) -> str:
+def provenance_of_row(row: AnyRecord) -> str:
     """Return how a row came about as JSON; empty where it does not say."""
     provenance = row.get("provenance") or ""
-    return provenance if isinstance(provenance, str) else json.dumps(provenance, sort_keys=True)
+    if isinstance(provenance, str):
+        return provenance
+    return json.dumps(provenance, sort_keys=True)
 
 
-def parent_of(row: Mapping[str, Any]) -> str:
+def parent_of(row: AnyRecord) -> str:
     """The id of the conversation that a row was made of, or its own id."""
     origin = row.get(ORIGIN.name)
     parent = origin.get("of") if isinstance(origin, Mapping) else None
-    return parent if isinstance(parent, str) and parent else row.get("conversation_id") or ""
+    if isinstance(parent, str) and parent:
+        return parent
+    return row.get("conversation_id") or ""
 
 
-def has_recorded_sides(row: Mapping[str, Any]) -> bool:
+def has_recorded_sides(row: AnyRecord) -> bool:
     """Whether people are heard on both sides of a finished conversation: as recorded, or one of them converted."""
-    return has_recorded_voices(row) or any(map(is_converted, row.get("utterances") or ()))
+    if has_recorded_voices(row):
+        return True
+    utterances: Iterable[Utterance] = row.get("utterances") or ()
+    return any(is_converted(utterance) for utterance in utterances)
 
 
-def kept_speakers(row: Mapping[str, Any]) -> tuple[str | None, ...]:
-    """Names of the people who are heard in a row: on the right, of a clip on the left; None is not known.
+def kept_speakers(row: AnyRecord) -> tuple[str | None, ...]:
+    """Names of the people who are heard in a row: on the right, of a clip on the left; None where unknown.
 
-    Of what is as it was recorded, or was converted into another voice, they are on both sides.
+    They are on both sides of what is as it was recorded, or was converted into another voice.
     """
-    sides = CHANNELS if has_recorded_sides(row) else ("left" if row.get("labels") else "right",)
-    return tuple(name_or_none((row.get("speakers") or {}).get(side)) for side in sides)
+    speakers: Mapping[str, str | None] = row.get("speakers") or {}
+    if has_recorded_sides(row):
+        sides: tuple[str, ...] = CHANNELS
+    else:
+        sides = ("left",) if row.get("labels") else ("right",)
+    return tuple(name_or_none(speakers.get(side)) for side in sides)
 
 
-def voices(row: Mapping[str, Any]) -> tuple[str, ...]:
+def voices(row: AnyRecord) -> tuple[str, ...]:
     """Names of the voices that utterances of a row were resynthesised with, sorted; else of their engines.
 
     A converted voice is that of its speaker, and has the name of its engine here.
     """
-    names = set()
-    for utterance in row["utterances"] or ():
+    names: set[str] = set()
+    utterances: Iterable[Utterance] = row["utterances"] or ()
+    for utterance in utterances:
         synthesis = utterance["synthesis"]
         if synthesis:
-            name = "" if is_converted(utterance) else synthesis["voice"]
-            names.add(name or synthesis["engine"])
+            voice = None if is_converted(utterance) else synthesis["voice"]
+            names.add(voice or synthesis["engine"] or "")
     return tuple(sorted(str(name) for name in names if name))
 
 
@@ -501,7 +531,8 @@ LABELS = record_features(Labels)
 LABELLED = Features({**BUILT, "labels": LABELS, "split": STRING})
 
 
-def own_seconds(row: Mapping[str, Any]) -> float:
+def own_seconds(row: AnyRecord) -> float:
     """Seconds of a finished clip without the prompt before it."""
     conditioning = row["labels"].get("conditioning") or {}
-    return float(row["duration"] - (conditioning.get("clip_start") or 0.0))
+    clip_start = conditioning.get("clip_start") or 0.0
+    return float(row["duration"] - clip_start)

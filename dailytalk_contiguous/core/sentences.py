@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.fillers import ENGLISH, are_fillers
+from dailytalk_contiguous.core.fillers import ENGLISH, are_fillers, language_code
 from dailytalk_contiguous.core.tags import render
 from dailytalk_contiguous.core.word_times import split_words
 
@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.word_times import split_words
 #: Marks that end a question; U+037E is the Greek one. Greek writes it as a semicolon, see `ends_as_question`.
 QUESTION_MARKS = frozenset("?？؟\u037e")
 
-#: What may be after the mark that ends a sentence. German and Danish close with “ « ‹, which open elsewhere.
+#: Marks that may follow the mark that ends a sentence. German and Danish close with “ « ‹, which open elsewhere.
 CLOSING = frozenset("\"'”’»›“‘«‹)]}」』】》〉）］｝")
 
 
@@ -27,13 +27,17 @@ def word_set(text: str) -> frozenset[str]:
 
 #: Words before what a sentence says, besides fillers.
 DISCOURSE = word_set("so well and but or okay ok alright oh ah yeah yes no now then hey hi hello") | ENGLISH
+
+#: Words that may follow an auxiliary in a question, besides `DETERMINERS`.
 SUBJECTS = word_set(
     "i you he she it we they this that these those there anyone anybody someone somebody everyone everybody "
     "anything something everything people"
 )
+
 #: Not "a" and "an", which after an auxiliary mostly mean a dropped subject ("was a great day").
 DETERMINERS = word_set("the my your his her our their its any")
-#: What can follow "do" and "have" in a question but hardly in "do it", "have a seat", "had the soup".
+
+#: Words that can follow "do" and "have" in a question but hardly in "do it", "have a seat", "had the soup".
 SUBJECTS_OF_DO = word_set("i you we they anyone anybody any people")
 
 DO_AND_HAVE = word_set("do have had don't haven't hadn't")
@@ -44,15 +48,20 @@ AUXILIARIES = DO_AND_HAVE | word_set(
 
 WHO_AND_WHAT = word_set("what who whom whose which")
 QUESTION_WORDS = WHO_AND_WHAT | word_set("when where why how")
-#: What may follow where no auxiliary does: "why not", "how come", "how many".
+
+#: Words that may follow a question word where no auxiliary does: "why not", "how come", "how many".
 AFTER_WHEN_OR_HOW = {
     "when": word_set("exactly"),
     "where": word_set("to else exactly"),
     "why": word_set("not bother"),
     "how": word_set("about come many much far long often old soon big else so"),
 }
+
+#: Verbs that are contracted with a question word.
 CONTRACTIONS = ("'s", "'re", "'d", "'ll", "'ve")
 _CONTRACTED = frozenset(word + ending for word in QUESTION_WORDS for ending in CONTRACTIONS)
+
+#: First words of questions.
 _OPENINGS = AUXILIARIES | QUESTION_WORDS | _CONTRACTED
 
 
@@ -61,10 +70,18 @@ def ends_as_question(text: str, language: str | None = None) -> bool:
 
     `language` is an ISO 639-1 code; in Greek (`el`) a final semicolon is the question mark.
     """
+    last = _without_closing(text)[-1:]
+    if language == "el" and last == ";":
+        return True
+    return last in QUESTION_MARKS
+
+
+def _without_closing(text: str) -> str:
+    """A text without the spaces, quotes and brackets after its end mark."""
     end = text.rstrip()
     while end and end[-1] in CLOSING:
         end = end[:-1].rstrip()
-    return bool(end) and (end[-1] in QUESTION_MARKS or (language == "el" and end[-1] == ";"))
+    return end
 
 
 def sounds_like_question(words: Sequence[str]) -> bool:
@@ -97,7 +114,8 @@ def sounds_like_question(words: Sequence[str]) -> bool:
     following = after[0]
     if first in WHO_AND_WHAT:
         is_clause = following in SUBJECTS or (first == "which" and following in AUXILIARIES)
-        return not is_clause and not (first == "what" and following in {"a", "an"})
+        is_exclamation = first == "what" and following in {"a", "an"}
+        return not is_clause and not is_exclamation
     if following in AUXILIARIES or following in AFTER_WHEN_OR_HOW[first]:
         return True
     return first == "how" and len(after) > 1 and after[1] in AUXILIARIES
@@ -113,14 +131,20 @@ def sounds_like_question(words: Sequence[str]) -> bool:
 SENTENCE_TYPES = ("declarative", "interrogative", "exclamatory")
 LENGTHS = ("short", "medium", "long")
 
-#: Seconds from which a clip is medium, and long. Most acted lines are in the middle: a CREMA-D clip has 2.5 s on
-#: average (Cao et al. 2014), a turn of MSP-Podcast 2.75 to 11 s (Lotfian and Busso 2019).
+#: Seconds from which a clip is medium. Most acted lines are in the middle: a CREMA-D clip has 2.5 s on average
+#: (Cao et al. 2014), a turn of MSP-Podcast 2.75 to 11 s (Lotfian and Busso 2019).
 MEDIUM_FROM = 2.0
+
+#: Seconds from which a clip is long.
 LONG_FROM = 5.0
 
+#: Marks that end an exclamation.
 _EXCLAIMING = frozenset("!！‼՜")
+
 #: Marks that ask and exclaim at once: a question, shouted or not, is a question.
 _ASKING_TOO = frozenset("⁇⁈⁉‽")
+
+#: Marks that end a statement.
 _ENDING = frozenset(".…。．｡।۔։።")
 
 
@@ -132,23 +156,29 @@ def sentence_type(text: str | None, language: str | None = None) -> str | None:
     >>> sentence_type("Are you coming"), sentence_type("No way!"), sentence_type("Maybe tomorrow it will be cold")
     ('interrogative', 'exclamatory', 'declarative')
     """
-    if not text or not (text[0].isalnum() or any(map(str.isalnum, text))):
+    if not text or not _has_words(text):
         return None
-    code = "en" if not language or language == "en" else language.replace("_", "-").partition("-")[0].lower()
+    code = language_code(language or "en")
     end = text.rstrip()
     while end and (end[-1] in CLOSING or end[-1].isspace()):
         end = end[:-1]
-    if end[-1] in _ASKING_TOO or end.endswith(("?!", "？！")) or ends_as_question(text, code):
+    last = end[-1]
+    is_asked = last in _ASKING_TOO or end.endswith(("?!", "？！"))
+    if is_asked or ends_as_question(text, code):
         return "interrogative"
-    if end[-1] in _EXCLAIMING:
+    if last in _EXCLAIMING:
         return "exclamatory"
-    unmarked = end[-1] not in _ENDING
-    return "interrogative" if unmarked and code == "en" and sounds_like_question(end.split()) else "declarative"
+    is_unmarked = last not in _ENDING
+    if is_unmarked and code == "en" and sounds_like_question(end.split()):
+        return "interrogative"
+    return "declarative"
 
 
 def length_class(seconds: float) -> str:
     """One of `LENGTHS`: short under 2 s, long from 5 s."""
-    return "short" if seconds < MEDIUM_FROM else "medium" if seconds < LONG_FROM else "long"
+    if seconds < MEDIUM_FROM:
+        return "short"
+    return "medium" if seconds < LONG_FROM else "long"
 
 
 # Punctuation of the text that is spoken and shown: a capital, and an end mark where one is missing.
@@ -159,11 +189,16 @@ def length_class(seconds: float) -> str:
 # Doing it twice changes nothing.
 
 
+#: Tags whose sentences end in an exclamation mark.
 EXCLAIMED = frozenset({"excited", "delighted", "shouting", "screaming"})
+
+#: Tags whose sentences end in a question mark.
 ASKED = frozenset({"curious", "uncertain", "doubtful", "confused"})
 
 
 class Marks(NamedTuple):
+    """The end marks of a language."""
+
     statement: str = "."
     question: str = "?"
     exclamation: str = "!"
@@ -188,16 +223,17 @@ MARKS = {
 
 #: Final marks that say how a sentence was spoken and stay: asked, exclaimed, trailing off, cut off.
 KEPT = frozenset("?!…？！؟\u037e፧‼⁇⁈⁉-‐‑–—―−")
+
 #: Final marks that only say that something ended, and give way to the mark of the tag.
 REPLACED = frozenset(".,;:。．｡，、､；：،؛۔।॥።፣፤፥։။၊។")
 
-#: Of these, the ones that end a sentence; the others (a comma) show that its end is missing.
+#: Those of `REPLACED` that end a sentence; the others (a comma) show that its end is missing.
 ENDED = frozenset(".．｡。։۔।॥።။")
 
 #: The mark behind a filler that ends an utterance.
 GOES_ON = "…"
 
-#: Which end marks `punctuate` sets: none, one where there is none, and also one in place of a mark of `REPLACED`.
+#: Which end marks `punctuate` sets: none; one where there is none; also one in place of a mark of `REPLACED`.
 SETS = ("never", "missing", "always")
 
 _OPENING = frozenset('"“„([{«')
@@ -207,10 +243,10 @@ def punctuate(text_raw: str, tag: str, language: str | None = None, sets: str = 
     """`text_raw` with whitespace collapsed, its first letter upper case and, as `sets` says, an end mark.
 
     `language` is an ISO 639 code, with or without a region ("zh", "pt-BR"); unknown and None mean . ? !
-    What is set is an exclamation mark for the tags in `EXCLAIMED`, a question mark for those in `ASKED` and a full
+    The mark is an exclamation mark for the tags in `EXCLAIMED`, a question mark for those in `ASKED` and a full
     stop for any other; three points behind a filler, which says that its speaker goes on. A final mark of `KEPT`
-    (or "...") always stays. Text without a letter or a digit has no
-    sentence to end and is returned with its whitespace collapsed, so empty text stays empty.
+    (or "...") always stays. Text without a letter or a digit has no sentence to end and is returned with its
+    whitespace collapsed, so empty text stays empty.
 
     Args:
         sets: `never`, and no capital either; `missing`: where the text ends neither in a mark of `KEPT` nor in one
@@ -221,20 +257,23 @@ def punctuate(text_raw: str, tag: str, language: str | None = None, sets: str = 
     >>> punctuate("It's late.", "uncertain", sets="missing")
     "It's late."
     """
-    code = (language or "").replace("_", "-").partition("-")[0].lower()
     text = " ".join(text_raw.split())
-    if not _has_words(text):
+    if sets == "never" or not _has_words(text):
         return text
-    if sets == "never":
-        return text
+    code = language_code(language)
     marks = MARKS.get(code, Marks())
     kept = KEPT | set(marks.question)
-    body, closers, is_ended = _take_end(text, kept | ENDED if sets == "missing" else kept)
+    if sets == "missing":
+        kept |= ENDED
+    body, closers, is_ended = _take_end(text, kept)
     if not is_ended:
-        if are_fillers(split_words(f"- {body}"), code)[-1]:
+        is_filler_last = are_fillers(split_words(f"- {body}"), code)[-1]
+        if is_filler_last:
             body += GOES_ON
+        elif tag in EXCLAIMED:
+            body += marks.exclamation
         else:
-            body += marks.exclamation if tag in EXCLAIMED else marks.question if tag in ASKED else marks.statement
+            body += marks.question if tag in ASKED else marks.statement
     return _capitalized(body, code) + closers
 
 
@@ -244,7 +283,9 @@ def tagged(text: str, tag: str) -> str | None:
     >>> tagged("No way!", "excited")
     '(excited) No way!'
     """
-    return render(tag, text, "fish-s1") if _has_words(text) else None
+    if not _has_words(text):
+        return None
+    return render(tag, text, "fish-s1")
 
 
 def _has_words(text: str) -> bool:
@@ -281,22 +322,24 @@ def _is_closing(text: str) -> bool:
     before = text[:-1]
     if last == "’":
         return "‘" in before or "‚" in before
-    if last == "'":
-        return any(
-            character == "'" and (index == 0 or before[index - 1].isspace() or before[index - 1] in _OPENING)
-            for index, character in enumerate(before)
-        )
-    return last in CLOSING
+    if last != "'":
+        return last in CLOSING
+    for index, character in enumerate(before):
+        ahead = before[index - 1] if index else " "
+        if character == "'" and (ahead.isspace() or ahead in _OPENING):
+            return True
+    return False
 
 
 def _capitalized(text: str, code: str) -> str:
     """The first letter as at the start of a sentence, whatever quotes, brackets, ¿ or ¡ are before it."""
-    index = next((index for index, character in enumerate(text) if character.isalnum()), len(text))
-    if text[index : index + 1] == "i" and code in {"tr", "az"}:
-        return f"{text[:index]}İ{text[index + 1 :]}"
-    # Title case is upper case except for letters that have a special form at the start (and Georgian, which
-    # has capitals that no sentence begins with).
-    return text[:index] + text[index : index + 1].title() + text[index + 1 :]
+    for index, letter in enumerate(text):
+        if letter.isalnum():
+            # Title case is upper case except for letters that have a special form at the start (and Georgian,
+            # which has capitals that no sentence begins with).
+            capital = "İ" if letter == "i" and code in {"tr", "az"} else letter.title()
+            return f"{text[:index]}{capital}{text[index + 1 :]}"
+    return text
 
 
 # Whether a sentence goes on after a pause, by what a recogniser wrote of both sides of it.
@@ -330,9 +373,7 @@ def ends_sentence(text: str) -> bool:
     >>> ends_sentence("How can I help you?"), ends_sentence("Okay, the price,")
     (True, False)
     """
-    end = text.rstrip()
-    while end and end[-1] in CLOSING:
-        end = end[:-1].rstrip()
+    end = _without_closing(text)
     return end.endswith("...") or end[-1:] in SENTENCE_ENDS
 
 
@@ -370,7 +411,8 @@ def goes_on(first: str, following: str, language: str | None = None) -> bool:
         return False
     if not start[0].isupper():
         return True
-    code = (language or "").replace("_", "-").partition("-")[0].lower()
-    word = start.split()[0].replace("’", "'").strip(".,;:!?…").casefold()
+    code = language_code(language)
+    word = start.split()[0].replace("’", "'")
+    is_english_i = code == "en" and word.strip(".,;:!?…").casefold() in _ENGLISH_I
     last = first_words[-1].strip(".,;:!?…\"'").casefold()
-    return (code == "en" and word in _ENGLISH_I) or last in _OPEN_ENDED.get(code, ())
+    return is_english_i or last in _OPEN_ENDED.get(code, ())

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.fields import Field, columns_among
 from dailytalk_contiguous.core.measures import (
     CONVERSATION_MEASURES,
     is_talk,
@@ -32,19 +33,11 @@ from dailytalk_contiguous.core.measures import (
 )
 from dailytalk_contiguous.core.schema import COLUMNS, SECONDS, STRING, TIMELINE
 from dailytalk_contiguous.core.scorecard import TurnTaking
-from dailytalk_contiguous.core.spans import out_of_step
+from dailytalk_contiguous.core.synchrony import out_of_step
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.transcript_fidelity import absent_words, talk_without_fillers
 from dailytalk_contiguous.core.turns import TimedConversation, timed_conversations
-from dailytalk_contiguous.core.utterance import (
-    CONVERTED_TRIES,
-    PROSODY,
-    SYNTHESIS,
-    UTTERANCE,
-    Field,
-    columns_among,
-    features_of_fields,
-)
+from dailytalk_contiguous.core.utterance import CONVERTED_TRIES, PROSODY, SYNTHESIS, UTTERANCE, features_of_fields
 from dailytalk_contiguous.core.wording import kind_of
 
 _COUNT = Value("int32")

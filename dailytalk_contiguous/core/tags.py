@@ -1,6 +1,7 @@
 """Style tags: the lists that synthesisers know, the grid that chooses one, and how to find one among words."""
 
 import difflib
+import itertools
 import math
 import operator
 import re
@@ -50,7 +51,14 @@ class Style(NamedTuple):
 
     @property
     def tags(self) -> frozenset[str]:
-        return frozenset(tag for group in self.groups.values() for tag in group)
+        return frozenset(itertools.chain.from_iterable(self.groups.values()))
+
+    def takes(self, words: str) -> bool:
+        """Whether words are a tag that can be sent."""
+        if self.groups:
+            return words in self.tags
+        has_brackets = self.opening in words or self.closing in words
+        return bool(words.strip()) and not has_brackets
 
 
 STYLES: dict[str, Style] = {
@@ -68,27 +76,31 @@ def check_tags(tags: Iterable[str], synthesiser: str, mapping: Mapping[str, str]
     """
     style = STYLES[synthesiser]
     sent = {tag: mapping.get(tag, tag) for tag in dict.fromkeys(tags)}
-    if style.groups:
-        unknown = [tag for tag, words in sent.items() if words not in style.tags]
-    else:
-        brackets = {style.opening, style.closing}
-        unknown = [tag for tag, words in sent.items() if not words.strip() or brackets & {*words}]
+    unknown = [tag for tag, words in sent.items() if not style.takes(words)]
     if not unknown:
         return sent
-    unknown_in_words = ", ".join(repr(tag) + (f" (as {sent[tag]!r})" if tag in mapping else "") for tag in unknown)
-    known = sorted(style.tags)  # where none is spelled alike, three dots are left to fill in
-    nearest = {tag: next(iter(difflib.get_close_matches(tag, known, n=1)), "...") for tag in unknown}
-    entries = ", ".join(f'"{tag}": "{other}"' for tag, other in nearest.items())
-    tags_in_words = f", with tags out of: {', '.join(known)}" if style.groups else ""
-    raise DailytalkError(
-        f"{synthesiser} does not know {unknown_in_words}", f"add to the tag mapping {{{entries}}}{tags_in_words}"
-    )
+    names: list[str] = []
+    entries: list[str] = []
+    accepted = sorted(style.tags)
+    for tag in unknown:
+        mapped_to = f" (as {sent[tag]!r})" if tag in mapping else ""
+        names.append(f"{tag!r}{mapped_to}")
+        # Where none is spelled alike, three dots are left to fill in.
+        nearest = difflib.get_close_matches(tag, accepted, n=1) or ["..."]
+        entries.append(f'"{tag}": "{nearest[0]}"')
+    problem = f"{synthesiser} does not know {', '.join(names)}"
+    remedy = f"add to the tag mapping {{{', '.join(entries)}}}"
+    if style.groups:
+        remedy += f", with tags out of: {', '.join(accepted)}"
+    raise DailytalkError(problem, remedy)
 
 
 def render(tag: str, text: str, synthesiser: str) -> str:
     """The text with the tag before it, as a synthesiser reads it; the text alone if the tag is empty."""
+    if not tag:
+        return text
     style = STYLES[synthesiser]
-    return f"{style.opening}{tag}{style.closing} {text}" if tag else text
+    return f"{style.opening}{tag}{style.closing} {text}"
 
 
 # Choosing the style tag of an utterance, and the name of the rule that chose it.
@@ -135,19 +147,30 @@ class RuleCondition(NamedTuple):
     comparison: str
     value: str | float | bool
 
+    def holds(self, evidence: Evidence) -> bool:
+        compare = COMPARISONS[self.comparison]
+        return compare(getattr(evidence, self.field), self.value)
+
 
 class Rule(NamedTuple):
+    """A name, the tag that it chooses, and the conditions that all have to hold."""
+
     name: str
     tag: str
     conditions: tuple[RuleCondition, ...]
 
+    def holds(self, evidence: Evidence) -> bool:
+        return all(condition.holds(evidence) for condition in self.conditions)
+
 
 class Choice(NamedTuple):
+    """The tag of an utterance, and the name of the rule that chose it."""
+
     tag: str
     rule: str
 
 
-# All are false for NaN except "is not", which is used for buckets only.
+#: All are false for NaN except "is not", which is used for buckets only.
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "is": operator.eq,
     "is not": operator.ne,
@@ -225,21 +248,18 @@ SEED_GRID_EXCEPTIONS: Exceptions = {(MID, HIGH, dominance, HIGH): "happy" for do
 
 def _grid_rules(prefix: str, grid: Grid, exceptions: Exceptions) -> tuple[Rule, ...]:
     """A rule for every cell, the exceptions first."""
-    rows: list[tuple[tuple[str, ...], str]] = list(exceptions.items())
-    rows += [
-        ((*cell, dominance), tag)
-        for cell, tags in grid.items()
-        for dominance, tag in zip(LEVELS, tags, strict=True)
-    ]
+    tag_by_cell: dict[tuple[str, ...], str] = dict(exceptions.items())
+    for cell, tags in grid.items():
+        for dominance, tag in zip(LEVELS, tags, strict=True):
+            tag_by_cell[*cell, dominance] = tag
     fields = ("arousal", "valence", "dominance", "pitch_var")
-    return tuple(
-        Rule(
-            f"{prefix}: " + ", ".join(f"{field} {level}" for field, level in zip(fields, cell, strict=False)),
-            tag,
-            tuple(RuleCondition(field, "is", level) for field, level in zip(fields, cell, strict=False)),
-        )
-        for cell, tag in rows
-    )
+    rules: list[Rule] = []
+    for levels, tag in tag_by_cell.items():
+        pairs = zip(fields, levels, strict=False)
+        conditions = [RuleCondition(field, "is", level) for field, level in pairs]
+        in_words = ", ".join(f"{condition.field} {condition.value}" for condition in conditions)
+        rules.append(Rule(f"{prefix}: {in_words}", tag, tuple(conditions)))
+    return tuple(rules)
 
 
 _STANDARD = (*GATES, *QUESTIONS, *_grid_rules("grid", GRID, GRID_EXCEPTIONS))
@@ -274,6 +294,7 @@ TAG_OF_EMOTION = {
     "surprised": "surprised",
 }
 
+#: The conditions of the middle of the grid.
 _MIDDLE = {RuleCondition("arousal", "is", MID), RuleCondition("valence", "is", MID)}
 
 
@@ -302,14 +323,11 @@ def choose_tag(evidence: Evidence, preset: str = "standard", emotion: str | None
     Choice(tag='sad', rule='emotion: sad')
     """
     for rule in PRESETS[preset]:
-        holds = (
-            COMPARISONS[condition.comparison](getattr(evidence, condition.field), condition.value)
-            for condition in rule.conditions
-        )
-        if all(holds):
-            if emotion in TAG_OF_EMOTION and is_tie(rule):
-                return Choice(TAG_OF_EMOTION[emotion], f"emotion: {emotion}")
-            return Choice(rule.tag, rule.name)
+        if not rule.holds(evidence):
+            continue
+        if emotion in TAG_OF_EMOTION and is_tie(rule):
+            return Choice(TAG_OF_EMOTION[emotion], f"emotion: {emotion}")
+        return Choice(rule.tag, rule.name)
     raise ValueError(f"no rule of {preset!r} holds for {evidence}: buckets must be LOW, MID or HIGH")
 
 
@@ -319,7 +337,7 @@ def choose_tag(evidence: Evidence, preset: str = "standard", emotion: str | None
 # alignment made from the tagged text would, in one word or spread over several.
 
 
-_KNOWN = frozenset(tag for group in FISH_S1.values() for tag in group)
+_KNOWN = STYLES["fish-s1"].tags
 
 #: Words of the longest tag that is looked for.
 _MOST_WORDS = 5
@@ -339,7 +357,8 @@ def tags_among(words: Sequence[str], also: Iterable[str] = ()) -> list[str]:
             text = f"{text} {following.strip()}".strip()
             match = _TAG.match(text)
             if match:
-                if (match[1] or match[2]).strip().lower() in names:
+                name = match[1] or match[2]
+                if name.strip().lower() in names:
                     matches.append(match[0])
                 break
     return matches

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.clean_speech import voiced_spans
 from dailytalk_contiguous.core.quality import FULL_SCALE
-from dailytalk_contiguous.core.spans import true_runs, voiced_spans
+from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.core.word_times import Word, sound_length, split_words
 
 #: Seconds over which loudness is measured: shorter than any speech sound.
@@ -34,12 +35,13 @@ BODY_DB = 25.0
 #: Takes of a conversation from which the habits of its voice are known; with fewer, the defaults are taken.
 MIN_TAKES = 5
 
-#: Slowest and fastest rate of a voice, in units of `core.word_times.sound_length` a second. About four units are a
-#: syllable of English, and conversation has 3.3 to 5.3 of these a second from slow to fast (Tauroza and Allison
-#: 1990, Applied Linguistics 11:90); the slow end leaves room for voices that read.
+#: Slowest rate of a voice, in units of `core.word_times.sound_length` a second. About four units are a syllable of
+#: English, and conversation has 3.3 to 5.3 of these a second from slow to fast (Tauroza and Allison 1990, Applied
+#: Linguistics 11:90); the slow end leaves room for voices that read.
 SLOWEST_VOICE = 8.0
-FASTEST_VOICE = 21.0
 
+#: Fastest rate of a voice, in the same units and by the same measurements.
+FASTEST_VOICE = 21.0
 
 #: Where one sentence of a text ends and another begins.
 _SENTENCES = re.compile(r"(?<=[.?!…]) +(?=\S)|(?<=[.?!…][\"'”’)]) +(?=\S)|(?<=[。！？])(?=\w)")
@@ -55,10 +57,12 @@ class Gate:
             some 30-40 dB below the vowels of the same speaker.
         edge_kept: seconds of edge silence to keep, so that no onset is cut.
         clipped_share: of samples in clipped runs that is still good.
-        shortest, longest: multiples of the seconds that the voice needs for the text. Over four voices and 172
-            lines of calls and examples, tags from depressed to hurried, whole takes have 0.58 to 1.6 of it.
-        short_slack, long_slack: seconds by which a take may be shorter or longer than that in any case: a
-            drawn-out "Oh!" takes several times as long as its letters.
+        shortest: multiple of the seconds that the voice needs for the text. Over four voices and 172 lines of
+            calls and examples, tags from depressed to hurried, whole takes have 0.58 to 1.6 of it.
+        longest: multiple of the same seconds.
+        short_slack: seconds by which a take may be shorter than that in any case.
+        long_slack: seconds by which a take may be longer than that in any case: a drawn-out "Oh!" takes several
+            times as long as its letters.
         syllable: seconds that any text may take at least.
         hasty_source: share of the source's own speech seconds that is not too short for a text said hastily.
         fastest: letters a second that no voice passes, over nine syllables (readers of Japanese and Spanish, the
@@ -116,6 +120,11 @@ class Trimmed(NamedTuple):
     end: float
     reason: str | None
 
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return len(self.samples) / self.sample_rate
+
 
 class Voice(NamedTuple):
     """The habits of a voice: units of `sound_length` a second, and seconds of its usual end (`Trimmed.end`)."""
@@ -124,7 +133,7 @@ class Voice(NamedTuple):
     end: float
 
 
-#: What is known of a voice before it has said enough. Services let speech die away; engines of this machine say a
+#: The habits of a voice that has not said enough yet. Services let speech die away; engines of this machine say a
 #: text whole or not at all, and espeak stops with the last sound.
 DEFAULT_VOICE = Voice(15.0, 0.0)
 
@@ -144,15 +153,22 @@ def trim(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> Trimmed:
         return unusable(f"it is silent (nothing above {gate.silent_dbfs:.0f} dBFS)")
     first, last = edges(samples, sample_rate, gate)
     trimmed = samples[first:last]
-    body = np.flatnonzero(loudness >= loudness.max() * _linear(-BODY_DB))
-    end = max(0, len(samples) - (int(body[-1]) + 1) * _frame_samples(sample_rate)) / sample_rate
+    is_body = loudness >= loudness.max() * _linear(-BODY_DB)
+    last_of_body = int(np.flatnonzero(is_body)[-1])
+    after_body = len(samples) - (last_of_body + 1) * _frame_samples(sample_rate)
     spans = voiced_spans(trimmed, sample_rate)
-    spoken = sum(finish - start for start, finish in spans)
-    pauses = sum(after[0] - before[1] >= gate.sentence_pause for before, after in pairwise(spans))
+    silences = [after[0] - before[1] for before, after in pairwise(spans)]
     runs = np.diff(true_runs(np.abs(trimmed) >= FULL_SCALE))
-    share = runs[runs >= CLIPPED_RUN].sum() / len(trimmed)
-    clipped = f"it is clipped ({share:.1%} of it)" if share > gate.clipped_share else None
-    return Trimmed(trimmed, sample_rate, first / sample_rate, spoken, pauses, end, clipped)
+    clipped = runs[runs >= CLIPPED_RUN].sum() / len(trimmed)
+    return Trimmed(
+        samples=trimmed,
+        sample_rate=sample_rate,
+        start=first / sample_rate,
+        spoken=sum(finish - start for start, finish in spans),
+        pauses=sum(silence >= gate.sentence_pause for silence in silences),
+        end=max(0, after_body) / sample_rate,
+        reason=f"it is clipped ({clipped:.1%} of it)" if clipped > gate.clipped_share else None,
+    )
 
 
 def voice_of(takes: Sequence[tuple[str, Trimmed]]) -> Voice:
@@ -162,14 +178,22 @@ def voice_of(takes: Sequence[tuple[str, Trimmed]]) -> Voice:
     service may leave out what follows the first. Where the median is a rate at which no one speaks (all takes are
     cut short, say), the nearest human rate counts.
     """
-    usable = [(text, take) for text, take in takes if take.reason is None and take.spoken and text.strip()]
+    usable: list[tuple[str, Trimmed]] = []
+    single: list[tuple[str, Trimmed]] = []
+    for text, take in takes:
+        if take.reason is None and take.spoken and text.strip():
+            usable.append((text, take))
+            if len(_SENTENCES.split(text.strip())) == 1:
+                single.append((text, take))
     if len(usable) < MIN_TAKES:
         return DEFAULT_VOICE
-    single = [(text, take) for text, take in usable if len(_SENTENCES.split(text.strip())) == 1]
-    usable = single if len(single) >= MIN_TAKES else usable
-    rate = float(np.median([_units(text) / take.spoken for text, take in usable]))
-    end = float(np.median([take.end for _, take in usable]))
-    return Voice(min(max(rate, SLOWEST_VOICE), FASTEST_VOICE), end)
+    if len(single) >= MIN_TAKES:
+        usable = single
+    rates = [_units(text) / take.spoken for text, take in usable]
+    ends = [take.end for _, take in usable]
+    rate = float(np.median(rates))
+    human_rate = min(max(rate, SLOWEST_VOICE), FASTEST_VOICE)
+    return Voice(human_rate, float(np.median(ends)))
 
 
 def incomplete(
@@ -196,12 +220,15 @@ def incomplete(
     reason = _last_word(take, text, words, gate, voice, exact=not fades)
     if reason:
         return reason
-    least = max(gate.shortest_end, min(gate.usual_end * voice.end, gate.longest_end))
+    usual_end = min(gate.usual_end * voice.end, gate.longest_end)
+    least = max(gate.shortest_end, usual_end)
     # To half a frame: the last one may be shorter.
     if fades and take.end < least - FRAME_SECONDS / 2:
         return "it stops in the middle of a sound"
     reason = _length(take, text, source_seconds, gate, voice)
-    return reason or (_lacking_sentences(take, text, gate, voice) if fades else None)
+    if not reason and fades:
+        reason = _lacking_sentences(take, text, gate, voice)
+    return reason
 
 
 def edges(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> tuple[int, int]:
@@ -210,7 +237,9 @@ def edges(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> tuple[i
     loud = np.flatnonzero(loudness >= loudness.max() * _linear(-gate.edge_db))
     frame = _frame_samples(sample_rate)
     kept = round(gate.edge_kept * sample_rate)
-    return max(0, int(loud[0]) * frame - kept), min(len(samples), (int(loud[-1]) + 1) * frame + kept)
+    first = int(loud[0]) * frame - kept
+    last = (int(loud[-1]) + 1) * frame + kept
+    return max(0, first), min(len(samples), last)
 
 
 def _last_word(
@@ -219,15 +248,18 @@ def _last_word(
     """Whether the engine's account of the words ends before the text does, or the sound before its last word."""
     if words is None:
         return None
-    end = take.start + len(take.samples) / take.sample_rate
+    end = take.start + take.seconds
+    last_word = words[-1] if words else None
     missing = split_words(text)[len(words) :]
     # Not where only the account is short: sound that goes on long enough may well be the rest of the text.
-    room = end - (words[-1].end if words else take.start)
+    room = end - (last_word.end if last_word else take.start)
     if missing and room < gate.rest * _units(" ".join(missing)) / voice.rate:
-        after = f"after {words[-1].text!r}" if words else "before its first word"
-        return f"it stops {after}: {len(missing)} of {len(words) + len(missing)} words are missing"
-    if exact and words and words[-1].end > end + gate.late_word:
-        return f"its sound ends at {end:.2f} s, before its last word {words[-1].text!r} ({words[-1].end:.2f} s)"
+        where = f"after {last_word.text!r}" if last_word else "before its first word"
+        n_words = len(words) + len(missing)
+        return f"it stops {where}: {len(missing)} of {n_words} words are missing"
+    if exact and last_word and last_word.end > end + gate.late_word:
+        word = f"{last_word.text!r} ({last_word.end:.2f} s)"
+        return f"its sound ends at {end:.2f} s, before its last word {word}"
     return None
 
 
@@ -242,9 +274,9 @@ def _length(take: Trimmed, text: str, source_seconds: float | None, gate: Gate, 
         shortest = min(shortest, gate.hasty_source * source_seconds)
         longest = max(longest, source_seconds)
     measured = f"{letters} letters in {take.spoken:.2f} s of speech; this voice takes about {expected:.2f} s"
-    if take.spoken < shortest - gate.short_slack or letters / gate.fastest > max(
-        take.spoken, len(take.samples) / take.sample_rate
-    ):
+    whole_seconds = max(take.spoken, take.seconds)
+    is_inhuman = letters / gate.fastest > whole_seconds
+    if take.spoken < shortest - gate.short_slack or is_inhuman:
         return f"it is too short for its text ({measured})"
     if take.spoken > gate.longest * longest + gate.long_slack:
         return f"it is too long for its text ({measured})"
@@ -255,17 +287,21 @@ def _lacking_sentences(take: Trimmed, text: str, gate: Gate, voice: Voice) -> st
     """Whether a take is as long as the first sentences of its text, and lacks pauses or haste that explain it."""
     ends = [match.start() for match in _SENTENCES.finditer(text.strip())]
     whole = _units(text)
-    off = math.log(max(take.spoken, FRAME_SECONDS) * voice.rate)
-    if take.pauses >= len(ends) and take.spoken >= gate.hasty_sentences * whole / voice.rate:
+    is_long_enough = take.spoken >= gate.hasty_sentences * whole / voice.rate
+    if take.pauses >= len(ends) and is_long_enough:
         return None
+    spoken = math.log(max(take.spoken, FRAME_SECONDS) * voice.rate)
+    from_whole = abs(spoken - math.log(whole))
     for number, end in enumerate(ends, 1):
-        if abs(off - math.log(_units(text[:end]))) < abs(off - math.log(whole)):
-            count = f"the first {number} of its {len(ends) + 1} sentences"
-            return f"it is as long as {count} ({take.spoken:.2f} s of speech)"
+        from_part = abs(spoken - math.log(_units(text[:end])))
+        if from_part < from_whole:
+            part = f"the first {number} of its {len(ends) + 1} sentences"
+            return f"it is as long as {part} ({take.spoken:.2f} s of speech)"
     return None
 
 
 def _units(text: str) -> float:
+    """How long a text takes to say, in the units of `sound_length`."""
     return sum(map(sound_length, split_words(text)))
 
 
@@ -278,8 +314,8 @@ def _frame_rms(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.flo
     frame = _frame_samples(sample_rate)
     starts = np.arange(0, len(samples), frame)
     sums = np.add.reduceat(np.square(samples, dtype=np.float64), starts)
-    means: NDArray[np.float64] = np.sqrt(sums / np.diff(starts, append=len(samples)))
-    return means
+    lengths = np.diff(starts, append=len(samples))
+    return np.asarray(np.sqrt(sums / lengths))
 
 
 def _linear(decibels: float) -> float:

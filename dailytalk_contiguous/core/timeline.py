@@ -9,13 +9,12 @@ events of one channel never overlap, because both would lose speech.
 import heapq
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.turns import (
-    Stretch,
     Timed,
     join_spans,
     overlap_seconds,
@@ -90,7 +89,7 @@ class _Clock(NamedTuple):
     per_second: float
 
 
-class _Past(NamedTuple):
+class _Placed(NamedTuple):
     """The units placed so far: the latest of each channel with its new start, and the furthest ends of all."""
 
     latest: dict[str, tuple[_Unit, float]]
@@ -127,52 +126,79 @@ def rebuild(
             to `round(end * rate)` of its source.
 
     """
-    clock = _Clock(float, float, 1.0)
-    rate = sample_rate
-    if rate:
-        # Sums and differences of whole numbers are exact in a double: no guarantee is lost to rounding.
-        clock = _Clock(lambda seconds: float(round(seconds * rate)), lambda samples: float(round(samples)), rate)
-    channels = [_units(events, channel, clock) for channel in dict.fromkeys(event.channel for event in events)]
+    clock = _clock(sample_rate)
+    names = dict.fromkeys(event.channel for event in events)
+    channels = [_units(events, channel, clock) for channel in names]
     place_unit = _anchored if mode == "anchor" else _after_all
     starts = [0.0] * len(events)
-    past = _Past({})
+    placed = _Placed({})
     # Heads are compared, not sorted, so that the order inside a channel stays as `_units` made it.
-    for unit in heapq.merge(*channels, key=lambda unit: (unit.start, unit.start - unit.end, unit.events[0][0])):
-        start = place_unit(unit, past, clock)
-        latest = {**past.latest, unit.channel: (unit, start)}
-        past = _Past(latest, max(past.end, unit.end), max(past.new_end, start + unit.length))
+    for unit in heapq.merge(*channels, key=_source_order):
+        start = place_unit(unit, placed, clock)
+        latest = {**placed.latest, unit.channel: (unit, start)}
+        end = max(placed.end, unit.end)
+        new_end = max(placed.new_end, start + unit.length)
+        placed = _Placed(latest, end, new_end)
         for index, distance in unit.events:
             starts[index] = (start + distance) / clock.per_second
-    tail = max(0.0, clock.ticks(duration) - past.end)
-    return Rebuilt(starts, (past.new_end + tail) / clock.per_second)
+    tail = max(0.0, clock.ticks(duration) - placed.end)
+    return Rebuilt(starts, (placed.new_end + tail) / clock.per_second)
 
 
-def _anchored(unit: _Unit, past: _Past, clock: _Clock) -> float:
-    start = _by_other(unit, past, clock)
-    if unit.channel not in past.latest:
+def _clock(sample_rate: int | None) -> _Clock:
+    if not sample_rate:
+        return _Clock(float, float, 1.0)
+
+    # Sums and differences of whole numbers are exact in a double: no guarantee is lost to rounding.
+    def to_samples(seconds: float) -> float:
+        return float(round(seconds * sample_rate))
+
+    def to_whole(samples: float) -> float:
+        return float(round(samples))
+
+    return _Clock(to_samples, to_whole, sample_rate)
+
+
+def _source_order(unit: _Unit) -> tuple[float, float, int]:
+    """In order of start; of equal starts the longer first."""
+    first_event, _ = unit.events[0]
+    return unit.start, unit.start - unit.end, first_event
+
+
+def _anchored(unit: _Unit, placed: _Placed, clock: _Clock) -> float:
+    """Where `anchor` places a unit."""
+    start = _by_other(unit, placed, clock)
+    if unit.channel not in placed.latest:
         return start
-    before, before_start = past.latest[unit.channel]
+    before, before_start = placed.latest[unit.channel]
     pause = min(unit.start - before.end, clock.ticks(KEPT_PAUSE))
     return max(start, before_start + before.length + pause)
 
 
-def _by_other(unit: _Unit, past: _Past, clock: _Clock) -> float:
+def _by_other(unit: _Unit, placed: _Placed, clock: _Clock) -> float:
     """Where a unit belongs by its relation to the other channel alone: rules 1 to 3 of `rebuild`."""
-    latest = next((placed for channel, placed in past.latest.items() if channel != unit.channel), None)
-    if latest is None or unit.start >= latest[0].end:
-        return _after_all(unit, past, clock)
-    turn, turn_start = latest
+    others = [latest for channel, latest in placed.latest.items() if channel != unit.channel]
+    if not others:
+        return _after_all(unit, placed, clock)
+    turn, turn_start = others[0]
+    if unit.start >= turn.end:
+        return _after_all(unit, placed, clock)
     lead = unit.start - turn.start
     if unit.end <= turn.end:
         room = turn.end - turn.start - (unit.end - unit.start)
+        if room <= 0:
+            return turn_start
         new_room = max(0.0, turn.length - unit.length)
-        return turn_start + (clock.whole(lead / room * new_room) if room > 0 else 0.0)
+        return turn_start + clock.whole(lead / room * new_room)
+    distance_to_end = turn.end - unit.start
     earliest = turn_start + min(lead, clock.ticks(KEPT_LEAD))
-    return max(turn_start + turn.length - (turn.end - unit.start), earliest)
+    return max(turn_start + turn.length - distance_to_end, earliest)
 
 
-def _after_all(unit: _Unit, past: _Past, clock: _Clock) -> float:
-    return past.new_end + max(0.0, unit.start - past.end)
+def _after_all(unit: _Unit, placed: _Placed, clock: _Clock) -> float:
+    """At the source gap, or at none where the source overlaps, from the furthest end so far."""
+    gap = max(0.0, unit.start - placed.end)
+    return placed.new_end + gap
 
 
 def _units(events: Sequence[TurnEvent], channel: str, clock: _Clock) -> list[_Unit]:
@@ -180,10 +206,10 @@ def _units(events: Sequence[TurnEvent], channel: str, clock: _Clock) -> list[_Un
     units: list[_Unit] = []
     reached = 0.0
     for block in _blocks(events, channel):
-        first = clock.ticks(events[block[0]].start)
+        first_event = events[block[0]]
+        first = clock.ticks(first_event.start)
         last = clock.ticks(max(events[index].end for index in block))
-        is_new = not events[block[0]].kept
-        length = clock.ticks(events[block[0]].new_length) if is_new else last - first
+        length = last - first if first_event.kept else clock.ticks(first_event.new_length)
         start = max(first, reached)
         reached = max(last, start)
         inside = [(index, clock.ticks(events[index].start) - first) for index in block]
@@ -197,31 +223,42 @@ def _blocks(events: Sequence[TurnEvent], channel: str) -> list[list[int]]:
     def order(index: int) -> tuple[float, float]:
         return events[index].start, -events[index].end
 
-    runs: dict[tuple[int, int], list[int]] = {}
-    resynthesised = 0  # such a piece may last longer and parts the kept pieces on both sides of it
-    for index in sorted((i for i, event in enumerate(events) if event.channel == channel), key=order):
-        event = events[index]
-        resynthesised += not event.kept
-        key = (event.run, resynthesised) if event.kept and event.run >= 0 else (-1 - index, 0)
-        runs.setdefault(key, []).append(index)
     blocks: list[list[int]] = []
     open_block: list[int] = []
     reach = -math.inf
-    for run in runs.values():
-        if not events[run[0]].kept:
+    for run in _runs(events, channel):
+        first_event = events[run[0]]
+        if not first_event.kept:
             blocks.append(run)
             continue
-        if events[run[0]].start >= reach:
+        if first_event.start >= reach:
             open_block = []
             blocks.append(open_block)
         open_block += run
         reach = max(events[index].end for index in open_block)
-    return sorted((sorted(block, key=order) for block in blocks), key=lambda block: order(block[0]))
+    in_order = [sorted(block, key=order) for block in blocks]
+    return sorted(in_order, key=lambda block: order(block[0]))
+
+
+def _runs(events: Sequence[TurnEvent], channel: str) -> list[list[int]]:
+    """Indices of a channel's events in order of start, those of kept pieces of one run together."""
+    indices = [index for index, event in enumerate(events) if event.channel == channel]
+    indices.sort(key=lambda index: (events[index].start, -events[index].end))
+    runs: dict[tuple[int, int], list[int]] = {}
+    resynthesised = 0  # such a piece may last longer and parts the kept pieces on both sides of it
+    for index in indices:
+        event = events[index]
+        if not event.kept:
+            resynthesised += 1
+        is_piece = event.kept and event.run >= 0
+        key = (event.run, resynthesised) if is_piece else (-1 - index, 0)
+        runs.setdefault(key, []).append(index)
+    return list(runs.values())
 
 
 def compare_turns(
     events: Sequence[TurnEvent], starts: Sequence[float], source_duration: float, duration: float
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """Turn-taking before and after a rebuild: those columns of `core.schema.TIMELINE` that follow from times.
 
     Times are those at which events sound, where these are known.
@@ -235,7 +272,8 @@ def compare_turns(
     Args:
         events: utterances only; sounds take no floor.
         starts: of the events in the rebuilt conversation, in seconds.
-        source_duration, duration: of both conversations, in seconds.
+        source_duration: of the source, in seconds.
+        duration: of the rebuilt conversation, in seconds.
     """
     from scipy.stats import wasserstein_distance  # half a second, which commands that rebuild nothing can spare
 
@@ -244,19 +282,33 @@ def compare_turns(
     groups = join_spans(source)
     before = stretches(source, groups)
     after = stretches(rebuilt, groups)
-    changed = turn_offsets(after)
-    changed_before = turn_offsets(before)
-    comparable = len(changed) and len(changed_before)
-    inside = [_hosted(stretch, before, rebuilt) for stretch in before if stretch.host is not None]
+    offsets = turn_offsets(after)
+    source_offsets = turn_offsets(before)
+    offset_distance = np.nan
+    if len(offsets) and len(source_offsets):
+        offset_distance = float(wasserstein_distance(offsets, source_offsets))
+    n_backchannels = 0
+    n_kept = 0
+    for stretch in before:
+        if stretch.host is None:
+            continue
+        turn = [rebuilt[index] for index in before[stretch.host].members]
+        turn_start = min(piece.start for piece in turn) - ROUNDING
+        turn_end = max(piece.end for piece in turn) + ROUNDING
+        for index in stretch.members:
+            backchannel = rebuilt[index]
+            n_backchannels += 1
+            if turn_start <= backchannel.start and backchannel.end <= turn_end:
+                n_kept += 1
     return {
-        **_quantiles("offset", changed),
-        **_quantiles("source_offset", changed_before),
-        "offset_distance": float(wasserstein_distance(changed, changed_before)) if comparable else np.nan,
+        **_quantiles("offset", offsets),
+        **_quantiles("source_offset", source_offsets),
+        "offset_distance": offset_distance,
         "overlap_seconds": overlap_seconds(rebuilt),
         "source_overlap_seconds": overlap_seconds(source),
         "overlap_kept": _overlap_kept(source, rebuilt),
-        "backchannels": sum(len(stretch) for stretch in inside),
-        "backchannels_kept": sum(sum(stretch) for stretch in inside),
+        "backchannels": n_backchannels,
+        "backchannels_kept": n_kept,
         "duration_ratio": duration / source_duration if source_duration > 0 else np.nan,
         "lost_speech_seconds": lost_seconds(events, starts, duration),
     }
@@ -264,13 +316,16 @@ def compare_turns(
 
 def sounding_times(events: Sequence[TurnEvent], starts: Sequence[float]) -> tuple[list[Timed], list[Timed]]:
     """When events sound in the source, and in the rebuilt conversation in which they begin at `starts`."""
-    source = []
-    rebuilt = []
+    source: list[Timed] = []
+    rebuilt: list[Timed] = []
     for event, start in zip(events, starts, strict=True):
         before = event.start_trim or 0.0
         after = event.end_trim or 0.0
-        source.append(Timed(event.channel, event.start + before, event.end - after, event.run))
-        rebuilt.append(Timed(event.channel, start + before, start + event.new_length - after, event.run))
+        source_start = event.start + before
+        source_end = event.end - after
+        new_end = start + event.new_length - after
+        source.append(Timed(event.channel, source_start, source_end, event.run))
+        rebuilt.append(Timed(event.channel, start + before, new_end, event.run))
     return source, rebuilt
 
 
@@ -279,52 +334,74 @@ def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration:
 
     Pass what was really placed as `new_length`. Up to `SAMPLE` an event is rounding, and not counted.
     """
-    kept_events = [(event, start) for event, start in zip(events, starts, strict=True) if event.kept]
-    source = [Timed(event.channel, event.start, event.end) for event, _ in kept_events]
-    placed = [
-        Timed(event.channel, max(0.0, start), min(duration, start + event.new_length))
-        for event, start in kept_events
-    ]
+    source: list[Timed] = []
+    placed: list[Timed] = []
+    for event, start in zip(events, starts, strict=True):
+        if event.kept:
+            placed_start = max(0.0, start)
+            placed_end = min(duration, start + event.new_length)
+            source.append(Timed(event.channel, event.start, event.end))
+            placed.append(Timed(event.channel, placed_start, placed_end))
     before = unions(source).channels
     after = unions(placed).channels
     lost = 0.0
     for channel in dict.fromkeys(span.channel for span in source):
-        lost += max(0.0, total_seconds(before[channel]) - total_seconds(after.get(channel, [])))
-    return lost if lost > SAMPLE * len(kept_events) else 0.0
-
-
-def _hosted(stretch: Stretch, before: Sequence[Stretch], rebuilt: Sequence[Timed]) -> list[bool]:
-    """For each utterance of a backchannel: is it in the same turn on the rebuilt timeline?"""
-    assert stretch.host is not None, stretch
-    turn = [rebuilt[index] for index in before[stretch.host].members]
-    start = min(piece.start for piece in turn) - ROUNDING
-    end = max(piece.end for piece in turn) + ROUNDING
-    return [start <= rebuilt[index].start and rebuilt[index].end <= end for index in stretch.members]
+        seconds = total_seconds(before[channel])
+        placed_seconds = total_seconds(after.get(channel, []))
+        lost += max(0.0, seconds - placed_seconds)
+    return lost if lost > SAMPLE * len(source) else 0.0
 
 
 def _overlap_kept(source: Sequence[Timed], rebuilt: Sequence[Timed]) -> float:
-    channels = list(dict.fromkeys(span.channel for span in source))
-    if len(channels) < 2:
+    """The share of the overlap of the source that is kept, as `compare_turns` defines it."""
+    by_channel: dict[str, list[int]] = {}
+    for index, span in enumerate(source):
+        by_channel.setdefault(span.channel, []).append(index)
+    if len(by_channel) < 2:
         return np.nan
-    first, second = ([i for i, span in enumerate(source) if span.channel == name] for name in channels[:2])
-    shared, inside, _ = _pairs(source, first, second)
-    still, _, shorter = _pairs(rebuilt, first, second)
-    allowed = np.where(shared > 0, np.where(inside, shorter, np.minimum(shared, shorter)), 0.0)
-    return float(np.minimum(still, allowed).sum() / allowed.sum()) if allowed.sum() > 0 else np.nan
+    first, second, *_ = by_channel.values()
+    before = _pairs(source, first, second)
+    after = _pairs(rebuilt, first, second)
+    as_before = np.minimum(before.shared, after.shorter)
+    allowed = np.where(before.is_inside, after.shorter, as_before)
+    allowed = np.where(before.shared > 0, allowed, 0.0)
+    if allowed.sum() <= 0:
+        return np.nan
+    kept = np.minimum(after.shared, allowed)
+    return float(kept.sum() / allowed.sum())
 
 
-def _pairs(timed: Sequence[Timed], first: Sequence[int], second: Sequence[int]) -> tuple[NDArray[Any], ...]:
-    """For all pairs, shape (first, second): seconds in common, whether one is in the other, the shorter's."""
-    times = np.array([(span.start, span.end) for span in timed], np.float64)
-    starts = times[first, None, 0]
-    ends = times[first, None, 1]
-    other_starts = times[None, second, 0]
-    other_ends = times[None, second, 1]
-    shared = np.maximum(0.0, np.minimum(ends, other_ends) - np.maximum(starts, other_starts))
-    inside = ((starts <= other_starts) & (other_ends <= ends)) | ((other_starts <= starts) & (ends <= other_ends))
-    return shared, inside, np.minimum(ends - starts, other_ends - other_starts)
+class _Pairs(NamedTuple):
+    """All pairs of utterances of two channels, each of shape (first, second).
+
+    `shared`: seconds in common. `is_inside`: whether one is inside the other. `shorter`: seconds of the shorter.
+    """
+
+    shared: NDArray[np.float64]
+    is_inside: NDArray[np.bool_]
+    shorter: NDArray[np.float64]
+
+
+def _pairs(timed: Sequence[Timed], first: Sequence[int], second: Sequence[int]) -> _Pairs:
+    all_starts = np.array([span.start for span in timed], np.float64)
+    all_ends = np.array([span.end for span in timed], np.float64)
+    starts = all_starts[first, None]
+    ends = all_ends[first, None]
+    other_starts = all_starts[None, second]
+    other_ends = all_ends[None, second]
+    shared_until = np.minimum(ends, other_ends)
+    shared_from = np.maximum(starts, other_starts)
+    holds_other = (starts <= other_starts) & (other_ends <= ends)
+    is_in_other = (other_starts <= starts) & (ends <= other_ends)
+    return _Pairs(
+        shared=np.maximum(0.0, shared_until - shared_from),
+        is_inside=holds_other | is_in_other,
+        shorter=np.minimum(ends - starts, other_ends - other_starts),
+    )
 
 
 def _quantiles(name: str, values: NDArray[np.float64]) -> dict[str, float]:
-    low, middle, high = np.percentile(values, (10, 50, 90)).tolist() if len(values) else (np.nan,) * 3
+    low, middle, high = [np.nan] * 3
+    if len(values):
+        low, middle, high = np.percentile(values, (10, 50, 90)).tolist()
     return {f"{name}_median": middle, f"{name}_p10": low, f"{name}_p90": high}

@@ -14,15 +14,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.turns import PAUSE, Timed, stretches
 
-#: Who speaks behind the end of a stretch of speech: the other speaker, or the same one.
+#: The other speaker speaks behind the end of a stretch of speech.
 SHIFT = "shift"
+
+#: The same speaker speaks behind the end of a stretch of speech.
 HOLD = "hold"
 
-#: Draws of the bootstrap, the share of them that an interval holds (Efron & Tibshirani 1993, "An Introduction to
-#: the Bootstrap", percentile interval), and the ends of a kind that are drawn from at most, evenly taken: of more
-#: the interval would be narrower than anybody needs.
+#: Draws of the bootstrap.
 DRAWS = 1000
+
+#: Share of the draws that an interval holds (Efron & Tibshirani 1993, "An Introduction to the Bootstrap",
+#: percentile interval).
 CONFIDENCE = 0.9
+
+#: Ends of a kind that are drawn from at most, evenly taken: of more the interval would be narrower than anybody
+#: needs.
 MOST_DRAWN = 1000
 
 #: The ends of an interval.
@@ -41,10 +47,13 @@ class TurnEndFigures(NamedTuple):
     """How finished ends of turns sound, in [0, 1]; None where there is none.
 
     Attributes:
-        n_shifts, n_holds: how many ends were judged.
-        at_shifts, at_holds: means.
+        n_shifts: how many shifts were judged.
+        n_holds: how many holds were judged.
+        at_shifts: mean of the shifts.
+        at_holds: mean of the holds.
         auc: how often a shift sounds more finished than a hold (Fawcett 2006, Pattern Recognition Letters 27:861).
-        at_holds_interval, auc_interval: of `CONFIDENCE`, by drawing ends with replacement.
+        at_holds_interval: of `CONFIDENCE`, by drawing ends with replacement.
+        auc_interval: of `CONFIDENCE`, by drawing ends with replacement.
     """
 
     n_shifts: int
@@ -84,8 +93,8 @@ def turn_ends(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
         following = bisect_left(starts, stretch.end + PAUSE)
         if following == len(speech) or stretch.event == "backchannel":
             continue
-        speaks_on = latest_ends[following - 1] > stretch.end
-        if speaks_on:
+        is_in_speech = latest_ends[following - 1] > stretch.end
+        if is_in_speech:
             continue
         last = max(stretch.members, key=lambda index: timed[index].end)
         transition = HOLD if speech[following].channel == stretch.channel else SHIFT
@@ -101,20 +110,20 @@ def turn_end_figures(at_shifts: ArrayLike, at_holds: ArrayLike) -> TurnEndFigure
     """
     shifts = np.asarray(at_shifts, float)
     holds = np.asarray(at_holds, float)
-    has_both = bool(len(shifts) and len(holds))
-    drawn_shifts = _draws(shifts)
-    drawn_holds = _draws(holds)
-    draws = zip(drawn_shifts, drawn_holds, strict=True)
-    aucs = [area_under_curve(shifts[some], holds[others]) for some, others in draws]
-    return TurnEndFigures(
-        n_shifts=len(shifts),
-        n_holds=len(holds),
-        at_shifts=float(shifts.mean()) if len(shifts) else None,
-        at_holds=float(holds.mean()) if len(holds) else None,
-        auc=area_under_curve(shifts, holds) if has_both else None,
-        at_holds_interval=_interval(holds[drawn_holds].mean(axis=1)) if len(holds) else None,
-        auc_interval=_interval(aucs) if has_both else None,
-    )
+    figures = TurnEndFigures(len(shifts), len(holds), None, None, None, None, None)
+    drawn_shifts = shifts[_draws(shifts)]
+    drawn_holds = holds[_draws(holds)]
+    if len(shifts):
+        figures = figures._replace(at_shifts=float(shifts.mean()))
+    if len(holds):
+        means = drawn_holds.mean(axis=1)
+        figures = figures._replace(at_holds=float(holds.mean()), at_holds_interval=_interval(means))
+    if len(shifts) and len(holds):
+        draws = zip(drawn_shifts, drawn_holds, strict=True)
+        aucs = [area_under_curve(some_shifts, some_holds) for some_shifts, some_holds in draws]
+        auc = area_under_curve(shifts, holds)
+        figures = figures._replace(auc=auc, auc_interval=_interval(aucs))
+    return figures
 
 
 def mean_change(holds: NDArray[np.float64]) -> TurnEndChange | None:
@@ -125,7 +134,8 @@ def mean_change(holds: NDArray[np.float64]) -> TurnEndChange | None:
     changes = holds[:, 1] - holds[:, 0]
     if not len(changes):
         return None
-    return TurnEndChange(float(changes.mean()), _interval(changes[_draws(changes)].mean(axis=1)))
+    means = changes[_draws(changes)].mean(axis=1)
+    return TurnEndChange(float(changes.mean()), _interval(means))
 
 
 def auc_change(shifts: NDArray[np.float64], holds: NDArray[np.float64]) -> TurnEndChange | None:
@@ -135,16 +145,19 @@ def auc_change(shifts: NDArray[np.float64], holds: NDArray[np.float64]) -> TurnE
     """
     if not len(shifts) or not len(holds):
         return None
-    changes = []
-    for some, others in zip(_draws(shifts), _draws(holds), strict=True):
-        recorded, built = _aucs(shifts[some], holds[others])
+    changes: list[float] = []
+    for drawn_shifts, drawn_holds in zip(_draws(shifts), _draws(holds), strict=True):
+        recorded, built = _aucs(shifts[drawn_shifts], holds[drawn_holds])
         changes.append(built - recorded)
     recorded, built = _aucs(shifts, holds)
     return TurnEndChange(built - recorded, _interval(changes))
 
 
 def _aucs(shifts: NDArray[np.float64], holds: NDArray[np.float64]) -> tuple[float, float]:
-    return area_under_curve(shifts[:, 0], holds[:, 0]), area_under_curve(shifts[:, 1], holds[:, 1])
+    """The areas of ends as recorded, and as built."""
+    recorded = area_under_curve(shifts[:, 0], holds[:, 0])
+    built = area_under_curve(shifts[:, 1], holds[:, 1])
+    return recorded, built
 
 
 def area_under_curve(shifts: NDArray[np.float64], holds: NDArray[np.float64]) -> float:
@@ -163,12 +176,16 @@ def area_under_curve(shifts: NDArray[np.float64], holds: NDArray[np.float64]) ->
 def _draws(values: NDArray[np.float64]) -> NDArray[np.intp]:
     """Indices of ends drawn with replacement, shape (`DRAWS`, ends): the same ones at each call."""
     n_drawn = min(len(values), MOST_DRAWN)
-    taken = np.linspace(0, len(values) - 1, n_drawn).round().astype(np.intp)
-    numbers = np.random.default_rng(0).integers(max(1, n_drawn), size=(DRAWS, n_drawn))
-    return np.asarray(taken[numbers] if n_drawn else numbers, np.intp)
+    random = np.random.default_rng(0)
+    numbers = random.integers(max(1, n_drawn), size=(DRAWS, n_drawn))
+    if not n_drawn:
+        return np.asarray(numbers, np.intp)
+    evenly = np.linspace(0, len(values) - 1, n_drawn).round()
+    return np.asarray(evenly.astype(np.intp)[numbers], np.intp)
 
 
 def _interval(draws: ArrayLike) -> Interval:
     """The percentiles between which `CONFIDENCE` of the draws are."""
-    low, high = np.quantile(np.asarray(draws), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    outside = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(np.asarray(draws), [outside, (1 + CONFIDENCE) / 2])
     return float(low), float(high)

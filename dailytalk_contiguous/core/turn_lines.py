@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.sentences import goes_on
-from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.word_times import Word, join_words, normalise, split_words
 
 #: Seconds of speech in a line: voices lose their way in long texts, and a refused take costs all of it.
@@ -23,9 +23,11 @@ MOST_SPEECH = 30.0
 #: Seconds by which rounded times of one speaker may overlap.
 ROUNDING_SECONDS = 0.05
 
-#: Seconds of a frame in which the level is measured, and of the sound around it that counts, too: shorter than a
-#: pause between words, longer than a period of a deep voice.
+#: Seconds of a frame in which the level is measured.
 FRAME_SECONDS = 0.005
+
+#: Seconds of the sound around a frame that counts, too: shorter than a pause between words, longer than a period
+#: of a deep voice.
 AROUND_SECONDS = 0.02
 
 #: Seconds by which the times of words may be off, so that the quietest point is looked for that far inside them.
@@ -57,7 +59,7 @@ class TurnPiece(NamedTuple):
 
 
 def turn_pieces(columns: Mapping[str, Sequence[Any]]) -> list[TurnPiece]:
-    """The utterances of a batch, one for each place of its columns, which `stages.synthesis.Speak` reads."""
+    """The utterances of a batch, one for each row of its columns, which `stages.synthesis.Speak` reads."""
     count = len(columns["text"])
     unknown = [None] * count
     rows = zip(
@@ -70,32 +72,33 @@ def turn_pieces(columns: Mapping[str, Sequence[Any]]) -> list[TurnPiece]:
         columns.get("language", unknown),
         strict=True,
     )
-    return [
-        TurnPiece(channel, start, end, text, text_raw or "", tag, language)
-        for channel, start, end, text, text_raw, tag, language in rows
-    ]
+    pieces: list[TurnPiece] = []
+    for channel, start, end, text, text_raw, tag, language in rows:
+        pieces.append(TurnPiece(channel, start, end, text, text_raw or "", tag, language))
+    return pieces
 
 
 def turns_of_batch(columns: Mapping[str, Sequence[Any]], channel: str) -> list[list[int]]:
-    """The places of a speaker's utterances that have text, those of one turn together (`group_turns`).
+    """The indices of a speaker's utterances that have text, those of one turn together (`group_turns`).
 
     Utterances whose conversation is unknown are a turn each.
     """
     pieces = turn_pieces(columns)
-    by_conversation: defaultdict[Any, list[int]] = defaultdict(list)
-    names = columns.get("conversation_id", [None] * len(pieces))
+    by_conversation: defaultdict[str | int, list[int]] = defaultdict(list)
+    names: Sequence[str | None] = columns.get("conversation_id", [None] * len(pieces))
     for index, name in enumerate(names):
-        by_conversation[index if name is None else name].append(index)
-    turns = [
-        [indices[place] for place in turn]
-        for indices in by_conversation.values()
-        for turn in group_turns([pieces[index] for index in indices], channel)
-    ]
+        conversation = index if name is None else name
+        by_conversation[conversation].append(index)
+    turns: list[list[int]] = []
+    for indices in by_conversation.values():
+        pieces_of_conversation = [pieces[index] for index in indices]
+        for turn in group_turns(pieces_of_conversation, channel):
+            turns.append([indices[position] for position in turn])
     return sorted(turns)
 
 
 def group_turns(pieces: Sequence[TurnPiece], channel: str) -> list[list[int]]:
-    """The places of a speaker's utterances of one conversation that have text, those of one turn together.
+    """The indices of a speaker's utterances of one conversation that have text, those of one turn together.
 
     Two are of one turn if the second begins when the first has ended, nothing else of this speaker is between
     them, nobody else speaks in the pause, their tags and languages are the same, and the turn has no more than
@@ -107,22 +110,25 @@ def group_turns(pieces: Sequence[TurnPiece], channel: str) -> list[list[int]]:
     >>> group_turns([first, second], "left"), group_turns([first, second, answer], "left")
     ([[0, 1]], [[0], [1]])
     """
-    own = [index for index, piece in enumerate(pieces) if piece.channel == channel]
-    own.sort(key=lambda index: (pieces[index].start, pieces[index].end))
+    indices = [index for index, piece in enumerate(pieces) if piece.channel == channel]
+    indices.sort(key=lambda index: (pieces[index].start, pieces[index].end))
     others = [piece for piece in pieces if piece.channel != channel]
     turns: list[list[int]] = []
     previous: int | None = None
-    for index in own:
+    for index in indices:
         piece = pieces[index]
         if not piece.text.strip():
             previous = None
             continue
         goes_with_previous = previous is not None and _is_one_turn(pieces[previous], piece, others)
-        if goes_with_previous and _speech_seconds(pieces, [*turns[-1], index]) <= MOST_SPEECH:
-            turns[-1].append(index)
-        else:
-            turns.append([index])
         previous = index
+        if goes_with_previous:
+            joined = [pieces[member] for member in (*turns[-1], index)]
+            seconds = sum(member.end - member.start for member in joined)
+            if seconds <= MOST_SPEECH:
+                turns[-1].append(index)
+                continue
+        turns.append([index])
     return turns
 
 
@@ -136,15 +142,12 @@ def _is_one_turn(piece: TurnPiece, following: TurnPiece, others: Sequence[TurnPi
         return False
     if pause <= 0:  # a cut in running speech: nobody could speak between
         return True
-    return not any(other.start < following.start and other.end > piece.end for other in others)
+    between = [other for other in others if other.start < following.start and other.end > piece.end]
+    return not between
 
 
 def _has_words(text: str) -> bool:
     return any(map(str.isalnum, text))
-
-
-def _speech_seconds(pieces: Sequence[TurnPiece], indices: Sequence[int]) -> float:
-    return sum(pieces[index].end - pieces[index].start for index in indices)
 
 
 def turn_text(pieces: Sequence[TurnPiece]) -> str:
@@ -161,17 +164,19 @@ def turn_text(pieces: Sequence[TurnPiece]) -> str:
     """
     texts = [piece.text.strip() for piece in pieces]
     for index, (piece, following) in enumerate(pairwise(pieces)):
-        if not (_is_as_recognised(piece) and _is_as_recognised(following)):
+        if not _is_as_recognised(piece) or not _is_as_recognised(following):
             continue
         if goes_on(piece.text_raw, following.text_raw, piece.language):
+            first_letter = following.text_raw.strip()[0]
             texts[index] = _with_end_of(texts[index], piece.text_raw.strip())
-            texts[index + 1] = following.text_raw.strip()[0] + texts[index + 1][1:]
+            texts[index + 1] = first_letter + texts[index + 1][1:]
     return join_words(texts)
 
 
 def _is_as_recognised(piece: TurnPiece) -> bool:
-    spoken = [normalise(word) for word in split_words(piece.text)]
-    return spoken == [normalise(word) for word in split_words(piece.text_raw)]
+    written = [normalise(word) for word in split_words(piece.text)]
+    recognised = [normalise(word) for word in split_words(piece.text_raw)]
+    return written == recognised
 
 
 def _with_end_of(text: str, raw: str) -> str:
@@ -193,24 +198,31 @@ def find_cuts(
         counts: how many words each piece has.
     """
     frame = max(1, round(FRAME_SECONDS * sample_rate))
-    around = np.full(round(AROUND_SECONDS / FRAME_SECONDS), FRAME_SECONDS / AROUND_SECONDS)
-    levels = 10 * np.log10(np.convolve(frame_levels(samples, frame), around, "same") + 1e-12)
-    quiet = float(np.percentile(levels[levels > levels.max() - 60], 95)) - QUIET_DB
+    width = round(AROUND_SECONDS / FRAME_SECONDS)
+    window = np.full(width, FRAME_SECONDS / AROUND_SECONDS)
+    powers = np.convolve(frame_levels(samples, frame), window, "same")
+    levels = 10 * np.log10(powers + 1e-12)
+    near_loudest = levels[levels > levels.max() - 60]
+    quiet = float(np.percentile(near_loudest, 95)) - QUIET_DB
     points: list[int] = []
-    for first_of_next in [*accumulate(counts)][:-1]:
-        word = words[first_of_next - 1]
-        following = words[first_of_next]
+    first_words = [*accumulate(counts)][:-1]  # of each piece but the first
+    for number in first_words:
+        word = words[number - 1]
+        following = words[number]
         if word is None or following is None:
             return None
         low = max(word.end - OFF_SECONDS, (word.start + word.end) / 2)
         high = min(following.start + OFF_SECONDS, (following.start + following.end) / 2)
         first = round(low * sample_rate / frame)
-        between = levels[first : max(first + 1, round(high * sample_rate / frame))]
+        last = max(first + 1, round(high * sample_rate / frame))
+        between = levels[first:last]
         if not len(between) or between.min() > quiet:
             return None
         lowest = np.flatnonzero(between <= between.min() + 1.0)
-        points.append((first + int(lowest[len(lowest) // 2])) * frame)
-    is_in_order = all(before < after for before, after in pairwise([0, *points, len(samples)]))
+        middle = int(lowest[len(lowest) // 2])
+        points.append((first + middle) * frame)
+    edges = [0, *points, len(samples)]
+    is_in_order = all(before < after for before, after in pairwise(edges))
     return points if is_in_order else None
 
 
@@ -220,7 +232,8 @@ def cut_samples(
     """The pieces of a take that is cut at `points`, faded over `FADE_SECONDS` on both sides of a cut."""
     pieces = [piece.copy() for piece in np.split(samples, list(points))]
     for piece, following in pairwise(pieces):
-        n_faded = min(round(FADE_SECONDS * sample_rate), len(piece), len(following))
+        n_fade = round(FADE_SECONDS * sample_rate)
+        n_faded = min(n_fade, len(piece), len(following))
         ramp = np.linspace(0.0, 1.0, n_faded, dtype=np.float32)
         piece[len(piece) - n_faded :] *= ramp[::-1]
         following[:n_faded] *= ramp
@@ -230,4 +243,5 @@ def cut_samples(
 def shared_by_text(total: float, texts: Sequence[str]) -> list[float]:
     """A price, shared in proportion to the UTF-8 bytes of texts, none of which is empty."""
     sizes = [len(text.strip().encode()) for text in texts]
-    return [total * size / sum(sizes) for size in sizes]
+    all_bytes = sum(sizes)
+    return [total * size / all_bytes for size in sizes]

@@ -11,18 +11,20 @@ found, ends some 80 ms late: gaps would be so much shorter, and overlaps longer.
 
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.records import AnyRecord
 from dailytalk_contiguous.core.schema import CHANNELS, has_recorded_sides
-from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
+from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, sounding_span
 
 #: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
 #: "Generative Spoken Dialogue Language Modeling") delimits inter-pausal units.
@@ -42,6 +44,10 @@ class Timed(NamedTuple):
     start: float
     end: float
     run: int = -1
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
 
 
 class Stretch(NamedTuple):
@@ -66,16 +72,17 @@ def join_spans(timed: Sequence[Timed]) -> list[list[int]]:
     groups: list[list[int]] = []
     channels: dict[str, list[tuple[float, float, int]]] = {}
     for index, (channel, start, end, _) in enumerate(timed):
-        channels.setdefault(channel, []).append((start, -end, index))
+        spans = channels.setdefault(channel, [])
+        spans.append((start, -end, index))
     for spans in channels.values():
         reach = -math.inf
         run = -1
-        for start, end, index in sorted(spans):
-            same_run = run >= 0 and timed[index].run == run
-            if start - reach >= PAUSE and not same_run:
+        for start, negative_end, index in sorted(spans):
+            is_same_run = run >= 0 and timed[index].run == run
+            if start - reach >= PAUSE and not is_same_run:
                 groups.append([])
             groups[-1].append(index)
-            reach = max(reach, -end)
+            reach = max(reach, -negative_end)
             run = timed[index].run
     return groups
 
@@ -91,38 +98,43 @@ def stretches(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
         timed: in any order.
         groups: as `join_spans` gives them, of another timing of the same utterances; by default those of `timed`.
     """
-    # In order of start, the longer first, then as given: with their number groups are never compared.
+    if groups is None:
+        groups = join_spans(timed)
+    # In order of start, the longer first, then as passed: with their number groups are never compared.
     spans: list[tuple[float, float, int, str, Sequence[int]]] = []
-    for group in join_spans(timed) if groups is None else groups:
+    for group in groups:
         channel, start, end, _ = timed[group[0]]
         if len(group) > 1:
-            start = min([timed[i].start for i in group])
-            end = max([timed[i].end for i in group])
+            start = min([timed[index].start for index in group])
+            end = max([timed[index].end for index in group])
         spans.append((start, -end, len(spans), channel, group))
     spans.sort()
     ordered: list[Stretch] = []
     floor_channel: str | None = None
     floor_end = 0.0
     furthest: dict[str, tuple[float, int]] = {}
-    for start, ending, _, channel, group in spans:
-        end = -ending
+    for start, negative_end, _, channel, group in spans:
+        end = -negative_end
         members = [*group]
-        other = -math.inf
-        other_index = None
+        other_end = -math.inf
+        other_index: int | None = None
         for name, reached in furthest.items():
             if name != channel:
-                other, other_index = reached
+                other_end, other_index = reached
                 break
-        if start >= other:
+        if start >= other_end:
             event = "turn"
-        elif end <= other:
+        elif end <= other_end:
             event = "backchannel"
+        elif other_end - start <= TERMINAL_OVERLAP:
+            event = "overlap"
         else:
-            event = "overlap" if other - start <= TERMINAL_OVERLAP else "interruption"
+            event = "interruption"
         if event == "backchannel":
             ordered.append(Stretch(channel, start, end, members, event, other_index, None))
         else:
-            offset = start - floor_end if floor_channel not in (None, channel) else None
+            is_change = floor_channel not in (None, channel)
+            offset = start - floor_end if is_change else None
             floor_channel = channel
             floor_end = end
             ordered.append(Stretch(channel, start, end, members, event, None, offset))
@@ -134,7 +146,7 @@ def stretches(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
 def label(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None) -> list[str]:
     """How each utterance enters: `turn`, `overlap`, `backchannel` or `interruption`.
 
-    See `stretches` for the rules and for `groups`, and `labels_of` for what an utterance has of its stretch.
+    See `stretches` for the rules and for `groups`, and `labels_of` for the event of each utterance of a stretch.
     """
     return labels_of(stretches(timed, groups), len(timed))
 
@@ -147,16 +159,21 @@ def labels_of(speech: Sequence[Stretch], n_utterances: int) -> list[str]:
     """
     events = ["turn"] * n_utterances
     for stretch in speech:
-        inside = stretch.event == "backchannel"
-        for index in stretch.members if inside else stretch.members[:1]:
+        is_backchannel = stretch.event == "backchannel"
+        labelled = stretch.members if is_backchannel else stretch.members[:1]
+        for index in labelled:
             events[index] = stretch.event
     return events
 
 
 def turn_offsets(spoken_stretches: Sequence[Stretch]) -> NDArray[np.float64]:
     """Floor-transfer offsets in seconds at each change of speaker, backchannels aside, shape (changes,)."""
-    return np.array([stretch.offset for stretch in spoken_stretches if stretch.offset is not None], np.float64)
+    offsets = [stretch.offset for stretch in spoken_stretches if stretch.offset is not None]
+    return np.array(offsets, np.float64)
 
+
+#: Starts and ends in seconds, in order.
+_Spans = list[tuple[float, float]]
 
 #: A stretch of time in seconds: its kind, whose it is, its start and its end.
 TimingEvent = tuple[str, str, float, float]
@@ -175,18 +192,23 @@ def timing_events(speech: "Unions") -> list[TimingEvent]:
     at the same time. `Segment` closes silences of up to 0.35 s by speech activity, of 0.45 s by sound: its
     utterances have no shorter pauses.
     """
-    units = {channel: _joined(spans) for channel, spans in sorted(speech.channels.items())}
-    units = {channel: spans for channel, spans in units.items() if spans}
-    events = [("ipu", channel, start, end) for channel, spans in units.items() for start, end in spans]
-    events += _silences(sorted(events, key=itemgetter(2)))
+    units: dict[str, _Spans] = {}
+    events: list[TimingEvent] = []
+    for channel, spans in sorted(speech.channels.items()):
+        joined = _joined(spans)
+        if joined:
+            units[channel] = joined
+            events += [("ipu", channel, start, end) for start, end in joined]
+    by_start = sorted(events, key=itemgetter(2))
+    events += _silences(by_start)
     if len(units) == 2:
         events += _overlaps(*units.items())
     return events
 
 
-def _joined(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def _joined(spans: Sequence[tuple[float, float]]) -> _Spans:
     """Spans that have a length, in order and without overlap, as IPUs."""
-    joined: list[tuple[float, float]] = []
+    joined: _Spans = []
     for start, end in spans:
         if end <= start:
             continue
@@ -204,11 +226,15 @@ def _silences(units: Sequence[TimingEvent]) -> Iterator[TimingEvent]:
     for number, (_, channel, start, end) in enumerate(units):
         if last and start > reach:
             begun = {channel}
-            while (number := number + 1) < len(units) and units[number][2] == start:
-                begun.add(units[number][1])
+            following = number + 1
+            while following < len(units) and units[following][2] == start:
+                begun.add(units[following][1])
+                following += 1
             going_on = last & begun
-            kind, who = ("pause", going_on) if going_on else ("gap", begun)
-            yield kind, min(who), reach, start
+            if going_on:
+                yield "pause", min(going_on), reach, start
+            else:
+                yield "gap", min(begun), reach, start
         if end > reach:
             reach = end
             last = {channel}
@@ -220,8 +246,8 @@ def _overlaps(
     left: tuple[str, Sequence[tuple[float, float]]], right: tuple[str, Sequence[tuple[float, float]]]
 ) -> Iterator[TimingEvent]:
     """Overlaps of the IPUs of two channels, both in order."""
-    (name, units) = left
-    (other, others) = right
+    name, units = left
+    other, others = right
     first = 0
     for start, end in units:
         while first < len(others) and others[first][1] <= start:
@@ -230,7 +256,10 @@ def _overlaps(
             other_start, other_end = others[index]
             if other_start >= end:
                 break
-            comes_in = max((start, -end, name), (other_start, -other_end, other))[2]
+            # Who begins later comes in or, of two who begin at once, who ends first.
+            entry = (start, -end, name)
+            other_entry = (other_start, -other_end, other)
+            _, _, comes_in = max(entry, other_entry)
             yield "overlap", comes_in, max(start, other_start), min(end, other_end)
 
 
@@ -245,13 +274,11 @@ def floors(speech: Sequence[Stretch]) -> list[tuple[str, float, float]]:
         if event == "backchannel":
             continue
         if held and held[-1][0] == channel:
-            held[-1] = (channel, held[-1][1], max(held[-1][2], end))
+            _, first, last = held[-1]
+            held[-1] = (channel, first, max(last, end))
         else:
             held.append((channel, start, end))
     return held
-
-
-_Spans = list[tuple[float, float]]
 
 
 class Unions(NamedTuple):
@@ -262,7 +289,8 @@ class Unions(NamedTuple):
 
     @property
     def overlap_seconds(self) -> float:
-        return sum(map(total_seconds, self.channels.values())) - total_seconds(self.together)
+        seconds = sum(map(total_seconds, self.channels.values()))
+        return seconds - total_seconds(self.together)
 
 
 def unions(timed: Sequence[Timed]) -> Unions:
@@ -271,7 +299,7 @@ def unions(timed: Sequence[Timed]) -> Unions:
     for channel, start, end, _ in sorted(timed, key=itemgetter(1)):
         for union in (channels[channel], together):
             if not union or start > union[-1][1]:
-                union.append((start, end if end > start else start))
+                union.append((start, max(start, end)))
             elif end > union[-1][1]:
                 union[-1] = (union[-1][0], end)
     return Unions(channels, together)
@@ -287,12 +315,14 @@ def _touching(speech: Sequence[Stretch]) -> list[bool]:
     reach: dict[str, list[int]] = {}
     for number, stretch in enumerate(speech):
         for name, earlier in reach.items():
-            if name != stretch.channel:
-                # Those that end before this one begins end before all that are to come, too.
-                earlier[:] = [other for other in earlier if speech[other].end > stretch.start]
-                for other in earlier:
-                    if speech[other].start < stretch.end:
-                        touching[number] = touching[other] = True
+            if name == stretch.channel:
+                continue
+            # A stretch that ends before this one begins also ends before all later ones.
+            earlier[:] = [other for other in earlier if speech[other].end > stretch.start]
+            for other in earlier:
+                if speech[other].start < stretch.end:
+                    touching[number] = True
+                    touching[other] = True
         reach.setdefault(stretch.channel, []).append(number)
     return touching
 
@@ -317,10 +347,12 @@ class TurnMeasure(NamedTuple):
     """A measure of a conversation, which each of `sides` has.
 
     Attributes:
-        title, unit: as they are shown; a `share` is in [0, 1].
+        title: as it is shown.
+        unit: as it is shown; a `share` is in [0, 1].
         about: its definition, as a sentence.
         source: who defines it so.
-        quantile: of floor-transfer offsets, which; a measure without is a ratio of two sums.
+        sides: those that have it.
+        quantile: which one of floor-transfer offsets it is, in [0, 1]; a measure without is a ratio of two sums.
         gaps: whether the quantile is of offsets above 0 alone.
     """
 
@@ -337,7 +369,8 @@ def _of_offsets(which: str, quantile: float) -> TurnMeasure:
     about = (
         "From one speaker's end to the start of the other, who takes the floor; below 0 both speak. Nearest rank."
     )
-    return TurnMeasure(f"floor-transfer offset, {which}", "s", about, _HELDNER, SIDES, quantile)
+    title = f"floor-transfer offset, {which}"
+    return TurnMeasure(title, "s", about, _HELDNER, quantile=quantile)
 
 
 _MINUTE = "a minute"
@@ -414,7 +447,7 @@ class Ratio(NamedTuple):
         return self.amount / self.per if self.per > 0 else math.nan
 
 
-#: What a conversation has of each measure, by name and side: of a quantile, all offsets that it is one of.
+#: The figures of a conversation by measure and side. The figure of a quantile is the list of all its offsets.
 TurnFigures = dict[str, dict[str, Ratio | list[float]]]
 
 
@@ -426,7 +459,8 @@ def figure_value(name: str, figure: Ratio | list[float]) -> float:
     assert quantile is not None, name
     if not figure:
         return math.nan
-    return sorted(figure)[math.ceil(quantile * len(figure) - 1e-9) - 1]  # the nearest rank
+    nearest_rank = math.ceil(quantile * len(figure) - 1e-9)
+    return sorted(figure)[nearest_rank - 1]
 
 
 @dataclass(frozen=True)
@@ -434,7 +468,8 @@ class TimedConversation:
     """The turns of a row on one timeline, from which all measures follow.
 
     Attributes:
-        timed: its audible utterances. groups: those of `join_spans` in the source.
+        timed: its audible utterances.
+        groups: those of `join_spans` in the source.
         events: how each enters; None where the row does not say.
         seconds: its length.
         words: of each utterance; None where they are unknown.
@@ -460,8 +495,9 @@ class TimedConversation:
         """Figures of how well the conversation suits the training of a duplex model, by its own pauses.
 
         `window`: seconds of a trainer's window. Returns, with NaN where there is nothing to measure:
-            least_talk: share in [0, 1] of the speech that is of who says less. main_talk, overlap: shares of the
-                time in which the left side speaks, and in which both do.
+            least_talk: share in [0, 1] of the speech that is by the speaker who says less.
+            main_talk: share of the time in which the left side speaks.
+            overlap: share of the time in which both speak.
             overlapping_turns: share of the stretches, backchannels aside, that touch speech of the other.
             response: median floor-transfer offset in seconds.
             turns_per_window: how often the floor is taken in a window, on average.
@@ -473,163 +509,260 @@ class TimedConversation:
         timed = [span for span in self.timed if span.end > span.start]
         groups = join_spans(timed)
         speech = self.speech if groups == self.groups else stretches(timed, groups)
-        talk = {name: sum([span.end - span.start for span in timed if span.channel == name]) for name in CHANNELS}
-        spoken = sum(talk.values())
+        main_talk = sum([span.seconds for span in timed if span.channel == "left"])
+        other_talk = sum([span.seconds for span in timed if span.channel == "right"])
+        talk = main_talk + other_talk
         seconds = self.seconds if self.seconds > 0 else math.nan
         held = floors(speech)
-        touching = [
-            touches
-            for stretch, touches in zip(speech, _touching(speech), strict=True)
-            if stretch.event != "backchannel"
-        ]
         responses = [stretch.offset for stretch in speech if stretch.offset is not None]
+        turns_touching: list[bool] = []
+        for stretch, touches in zip(speech, _touching(speech), strict=True):
+            if stretch.event != "backchannel":
+                turns_touching.append(touches)
+        n_touching = sum(turns_touching)
+        turn_lengths = [stretch.end - stretch.start for stretch in speech]
+        floor_lengths = [end - start for _, start, end in held]
         return {
-            "least_talk": min(talk.values()) / spoken if spoken else 0.0,
-            "main_talk": talk["left"] / seconds,
+            "least_talk": min(main_talk, other_talk) / talk if talk else 0.0,
+            "main_talk": main_talk / seconds,
             "overlap": self.unions.overlap_seconds / seconds,
-            "overlapping_turns": sum(touching) / len(touching) if touching else math.nan,
+            "overlapping_turns": n_touching / len(turns_touching) if turns_touching else math.nan,
             "response": statistics.median(responses) if responses else math.nan,
             "turns_per_window": len(held) * window / seconds,
-            "longest_turn": max([stretch.end - stretch.start for stretch in speech], default=0.0),
-            "longest_monologue": max([end - start for _, start, end in held], default=0.0),
+            "longest_turn": max(turn_lengths, default=0.0),
+            "longest_monologue": max(floor_lengths, default=0.0),
             "first_turn": min([span.start for span in timed], default=self.seconds),
         }
 
     @cached_property
     def measured(self) -> TurnFigures:
         """All of `TURN_MEASURES`."""
-        sides = _entries(self.speech, self.words)
-        left, right = both = sides["left"], sides["right"]
-        lengths: dict[str, dict[str, list[float]]] = {
-            kind: {side: [] for side in CHANNELS} for kind in ("ipu", "pause", "gap", "overlap")
+        left, right = self._sides()
+        ratios = self._ratios_by_side(left, right)
+        both_offsets = left.offsets + right.offsets
+        offsets = {
+            "left": sorted(left.offsets),
+            "right": sorted(right.offsets),
+            "both": sorted(both_offsets),
         }
-        for kind, who, start, end in timing_events(self.unions):
-            if who in CHANNELS:
-                lengths[kind][who].append(end - start)
-        units, pauses, gaps, overlaps = ([*of.values()] for of in lengths.values())
-        seconds = [*map(sum, units)]
-        overlap = [*map(sum, overlaps)]
-        # Of a mono recording, whose one channel is no side, nothing is known.
-        minutes = self.seconds / 60 if {span.channel for span in self.timed} <= {*CHANNELS} else 0.0
-        spoken = sum(seconds)
-        n_stretches = [side.stretches for side in both]
-        backchannels = [side.backchannels for side in both]
-        interruptions = [side.interruptions for side in both]
-        taken = [*map(len, gaps)]
-        sounds = [self.sounds.get(channel) for channel in CHANNELS]
-        words = [0, 0]
-        for (channel, *_), n in zip(self.timed, self.words or (), strict=False):
-            words[channel == "right"] += n
-        knows_words = 1 / 60 if self.words is not None else 0.0
-        ratios: dict[str, tuple[Sequence[float], float | list[Any]]] = {
-            "speech": (seconds, minutes),
-            "pause": ([*map(sum, pauses)], minutes),
-            "gap": ([*map(sum, gaps)], minutes),
-            "overlap": (overlap, minutes),
-            "overlap_share": (overlap, spoken - sum(overlap)),
-            "backchannels": (backchannels, minutes),
-            "backchannel_words": ([side.words for side in both], spoken * knows_words),
-            "backchannel_share": (backchannels, n_stretches),
-            "interruptions": (interruptions, minutes),
-            "interruption_share": (interruptions, n_stretches),
-            "sounds": ([n or 0 for n in sounds], [0.0 if n is None else minutes for n in sounds]),
-            "turn_length": ([side.floor for side in both], [side.floors for side in both]),
-            "floor_share": (seconds, spoken),
-            "words": (words, [of * knows_words for of in seconds]),
-            "speaks_on": ([side.spoken_on for side in both], interruptions[::-1]),
-            "takes_over": (taken, [taken[0] + len(pauses[1]), taken[1] + len(pauses[0])]),
-        }
-        offsets = {"left": left.offsets, "right": right.offsets, "both": left.offsets + right.offsets}
-        for of_side in offsets.values():
-            of_side.sort()  # once for all quantiles
-        gap_offsets = {side: [offset for offset in of if offset > 0] for side, of in offsets.items()}
+        gaps: dict[str, list[float]] = {}
+        for side, offsets_of_side in offsets.items():
+            gaps[side] = [offset for offset in offsets_of_side if offset > 0]
         measured: TurnFigures = {}
         for name, measure in TURN_MEASURES.items():
-            if measure.quantile is not None:
-                measured[name] = {**(gap_offsets if measure.gaps else offsets)}
-                continue
-            (first, second), per = ratios[name]
-            # Each side has its own denominator, or both share one.
-            per_left, per_right, per_both = (*per, sum(per)) if isinstance(per, list) else (per, per, per)
-            measured[name] = {"left": Ratio(first, per_left), "right": Ratio(second, per_right)}
-            if measure.sides is SIDES:
-                measured[name]["both"] = Ratio(first + second, per_both)
+            if measure.quantile is None:
+                measured[name] = {side: ratios[name][side] for side in measure.sides}
+            elif measure.gaps:
+                measured[name] = {**gaps}
+            else:
+                measured[name] = {**offsets}
         return measured
+
+    def _sides(self) -> tuple["_Side", "_Side"]:
+        """The turns of the left and of the right side, from all stretches and timing events in order."""
+        sides = _entries(self.speech, self.words)
+        for kind, channel, start, end in timing_events(self.unions):
+            if channel in sides:
+                sides[channel].lengths[kind].append(end - start)
+        if self.words is not None:
+            for span, n_words in zip(self.timed, self.words, strict=False):
+                side = sides["right" if span.channel == "right" else "left"]
+                side.words += n_words
+        return sides["left"], sides["right"]
+
+    def _ratios_by_side(self, left: "_Side", right: "_Side") -> dict[str, dict[str, Ratio]]:
+        """The measures that are ratios, by name and side."""
+        # Nothing is known of a mono recording, whose one channel is no side.
+        are_sides = {span.channel for span in self.timed} <= {*CHANNELS}
+        minutes = self.seconds / 60 if are_sides else 0.0
+        minutes_a_second = 1 / 60 if self.words is not None else 0.0  # none where words are unknown
+        speech = _Pair(left.seconds("ipu"), right.seconds("ipu"))
+        pause = _Pair(left.seconds("pause"), right.seconds("pause"))
+        gap = _Pair(left.seconds("gap"), right.seconds("gap"))
+        overlap = _Pair(left.seconds("overlap"), right.seconds("overlap"))
+        n_stretches = _Pair(left.stretches, right.stretches)
+        backchannels = _Pair(left.backchannels, right.backchannels)
+        backchannel_words = _Pair(left.backchannel_words, right.backchannel_words)
+        interruptions = _Pair(left.interruptions, right.interruptions)
+        interrupted = _Pair(right.interruptions, left.interruptions)
+        spoken_on = _Pair(left.spoken_on, right.spoken_on)
+        floor_seconds = _Pair(left.floor_seconds, right.floor_seconds)
+        n_floors = _Pair(left.floors, right.floors)
+        words = _Pair(left.words, right.words)
+        spoken_minutes = _Pair(speech.left * minutes_a_second, speech.right * minutes_a_second)
+        taken = _Pair(left.count("gap"), right.count("gap"))
+        ended_by_left = taken.left + right.count("pause")
+        ended_by_right = taken.right + left.count("pause")
+        silences = _Pair(ended_by_left, ended_by_right)  # after the speech of the other side
+        left_sounds = self.sounds.get("left")
+        right_sounds = self.sounds.get("right")
+        sounds = _Pair(left_sounds or 0, right_sounds or 0)
+        sound_minutes = _Pair(0.0 if left_sounds is None else minutes, 0.0 if right_sounds is None else minutes)
+        return {
+            "speech": speech.per(minutes),
+            "pause": pause.per(minutes),
+            "gap": gap.per(minutes),
+            "overlap": overlap.per(minutes),
+            "overlap_share": overlap.per(speech.both - overlap.both),
+            "backchannels": backchannels.per(minutes),
+            "backchannel_words": backchannel_words.per(speech.both * minutes_a_second),
+            "backchannel_share": backchannels.per_side(n_stretches),
+            "interruptions": interruptions.per(minutes),
+            "interruption_share": interruptions.per_side(n_stretches),
+            "sounds": sounds.per_side(sound_minutes),
+            "turn_length": floor_seconds.per_side(n_floors),
+            "floor_share": speech.per(speech.both),
+            "words": words.per_side(spoken_minutes),
+            "speaks_on": spoken_on.per_side(interrupted),
+            "takes_over": taken.per_side(silences),
+        }
 
     @cached_property
     def ratios(self) -> list[float]:
         """Amount and divisor of each of `measured`, one after the other; of a quantile its value and 1."""
-        known: list[float] = []
+        ratios: list[float] = []
         for name, sides in self.measured.items():
             for figure in sides.values():
-                known += figure if isinstance(figure, Ratio) else (figure_value(name, figure), 1.0)
-        return known
+                if isinstance(figure, Ratio):
+                    ratios += figure
+                else:
+                    ratios += (figure_value(name, figure), 1.0)
+        return ratios
 
 
-def timed_conversations(row: Mapping[str, Any]) -> dict[str, TimedConversation]:
+def timed_conversations(row: AnyRecord) -> dict[str, TimedConversation]:
     """A row of `core.schema.BUILT` on its timelines: `source`, if its times are known there, and `rebuilt`.
 
     In a row that was not rebuilt both are the same. Stretches are those of the source in both.
     """
-    spans = [(utterance, sounding_span(utterance)) for utterance in heard_utterances(row)]
-    audible = [utterance for utterance, span in spans if span]
-    rebuilt = [Timed(utterance["channel"], *span) for utterance, span in spans if span]
-    recorded = [(utterance["channel"], sounding_span(utterance, "source_")) for utterance in audible]
-    source = [Timed(channel, *span) for channel, span in recorded if span]
+    audible: list[Utterance] = []
+    rebuilt: list[Timed] = []
+    source: list[Timed] = []
+    for utterance in heard_utterances(row):
+        span = sounding_span(utterance)
+        if span is None:
+            continue
+        audible.append(utterance)
+        rebuilt.append(Timed(utterance["channel"], *span))
+        source_span = sounding_span(utterance, "source_")
+        if source_span:
+            source.append(Timed(utterance["channel"], *source_span))
     knows_source = len(source) == len(audible)
     groups = join_spans(source if knows_source else rebuilt)
-    texts = [utterance["text"] for utterance in audible]
-    has_words = any(texts) and (row["language"] or "").partition("-")[0] not in SPACELESS
-    words = [len((text or "").split()) for text in texts] if has_words else None
-    # Who keeps a side looks for its sounds, and says how much of them was lost.
-    looked = is_number((row["timeline"] or {}).get("lost_sound_seconds"))
-    sides = CHANNELS if has_recorded_sides(row) else ("right",)
-    sounds = {side: sum(sound["channel"] == side for sound in row.get("sounds") or ()) for side in sides * looked}
-    conversations = {}
+    texts = [utterance["text"] or "" for utterance in audible]
+    language, _, _ = (row["language"] or "").partition("-")
+    knows_words = any(texts) and language not in SPACELESS
+    words = [len(text.split()) for text in texts] if knows_words else None
+    sounds = _sound_counts(row)
+    conversations: dict[str, TimedConversation] = {}
     if knows_source:
-        events = [utterance["source_event"] for utterance in audible]
-        seconds = row["source_duration"] or 0.0
-        conversations["source"] = TimedConversation(source, groups, events, seconds, words, sounds)
-    events = [utterance["event"] for utterance in audible]
-    conversations["rebuilt"] = TimedConversation(rebuilt, groups, events, row["duration"] or 0.0, words, sounds)
+        source_events: list[str | None] = [utterance["source_event"] for utterance in audible]
+        source_seconds = row["source_duration"] or 0.0
+        conversations["source"] = TimedConversation(source, groups, source_events, source_seconds, words, sounds)
+    events: list[str | None] = [utterance["event"] for utterance in audible]
+    seconds = row["duration"] or 0.0
+    conversations["rebuilt"] = TimedConversation(rebuilt, groups, events, seconds, words, sounds)
     if conversations.get("source") == conversations["rebuilt"]:  # nothing was moved: it is measured once
         conversations["source"] = conversations["rebuilt"]
     return conversations
 
 
+def _sound_counts(row: AnyRecord) -> dict[str, int]:
+    """How many laughs, breaths and coughs each channel has in which they are known."""
+    # A row says how much of its sounds was lost if somebody looked for them.
+    timeline = row["timeline"] or {}
+    if not is_number(timeline.get("lost_sound_seconds")):
+        return {}
+    channels = [sound["channel"] for sound in row.get("sounds") or ()]
+    sides = CHANNELS if has_recorded_sides(row) else ("right",)
+    return {side: channels.count(side) for side in sides}
+
+
+class _Pair(NamedTuple):
+    """A number of each side."""
+
+    left: float
+    right: float
+
+    @property
+    def both(self) -> float:
+        return self.left + self.right
+
+    def per(self, divisor: float) -> dict[str, Ratio]:
+        """The ratio of each side and of both to one divisor."""
+        return {
+            "left": Ratio(self.left, divisor),
+            "right": Ratio(self.right, divisor),
+            "both": Ratio(self.both, divisor),
+        }
+
+    def per_side(self, divisors: "_Pair") -> dict[str, Ratio]:
+        """The ratio of each side to its own divisor, and of both to the sum of the divisors."""
+        return {
+            "left": Ratio(self.left, divisors.left),
+            "right": Ratio(self.right, divisors.right),
+            "both": Ratio(self.both, divisors.both),
+        }
+
+
 @dataclass(slots=True)
 class _Side:
-    """The turns of one side: counts, seconds, and its floor-transfer offsets."""
+    """The turns of one side.
+
+    Attributes:
+        stretches: how many it has.
+        backchannels: how many of these are backchannels.
+        interruptions: how many of these are interruptions.
+        words: of all its utterances.
+        backchannel_words: of its backchannels.
+        floors: how often it holds the floor.
+        floor_seconds: for how long in all.
+        spoken_on: seconds for which it speaks on when it is interrupted, in all.
+        offsets: its floor-transfer offsets in seconds.
+        lengths: seconds of each of its timing events, by their kind.
+    """
 
     stretches: int = 0
     backchannels: int = 0
     interruptions: int = 0
     words: int = 0
+    backchannel_words: int = 0
     floors: int = 0
-    floor: float = 0.0
+    floor_seconds: float = 0.0
     spoken_on: float = 0.0
     offsets: list[float] = field(default_factory=list)
+    lengths: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def seconds(self, kind: str) -> float:
+        """Seconds of all timing events of a kind."""
+        return sum(self.lengths[kind])
+
+    def count(self, kind: str) -> int:
+        """How many timing events of a kind there are."""
+        return len(self.lengths[kind])
 
 
 def _entries(speech: Sequence[Stretch], words: Sequence[int] | None) -> dict[str, _Side]:
     """The turns of each side, by all stretches in order; `words` are those of each utterance."""
     sides = {channel: _Side() for channel in CHANNELS}
     reach = dict.fromkeys(CHANNELS, -math.inf)
-    of_sides = [stretch for stretch in speech if stretch.channel in sides]
-    for channel, start, end, members, event, _, offset in of_sides:
+    stretches_of_sides = [stretch for stretch in speech if stretch.channel in sides]
+    for channel, start, end, members, event, _, offset in stretches_of_sides:
         side = sides[channel]
-        other = CHANNELS[channel == "left"]
         side.stretches += 1
         if event == "backchannel":
             side.backchannels += 1
-            side.words += sum([words[index] for index in members]) if words else 0
+            if words:
+                side.backchannel_words += sum([words[index] for index in members])
         elif event == "interruption":
             side.interruptions += 1
+            other = "right" if channel == "left" else "left"
             sides[other].spoken_on += reach[other] - start
         if offset is not None:
             side.offsets.append(offset)
         reach[channel] = max(reach[channel], end)
-    for channel, start, end in floors(of_sides):
-        sides[channel].floors += 1
-        sides[channel].floor += end - start
+    for channel, start, end in floors(stretches_of_sides):
+        side = sides[channel]
+        side.floors += 1
+        side.floor_seconds += end - start
     return sides

@@ -6,24 +6,21 @@ what is finished it is a struct in the list `utterances`. `pack_utterances` and 
 from one to the other, `line_of` and `utterance_of` the way to a transcript and back.
 """
 
-import dataclasses
-import itertools
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, lru_cache, partial
-from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict, get_type_hints
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple, TypedDict
 
-import msgspec
-import numpy as np
 from datasets import List, Value
 
-from dailytalk_contiguous.core.documents import LATEST, Number, Whole, fits, is_number, quoted
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
+from dailytalk_contiguous.core.fields import Converter, Field, fields_of, in_digits, value_kind, value_problem
 from dailytalk_contiguous.core.records import (
     AlignedWord,
+    AnyRecord,
     Count,
     EmotionFields,
     EmotionShare,
+    Feature,
     Flag,
     Measure,
     ModelsOfUtterance,
@@ -33,7 +30,6 @@ from dailytalk_contiguous.core.records import (
     Text,
     UtteredWord,
     WordRow,
-    feature_of,
     record_features,
 )
 
@@ -46,7 +42,7 @@ AFFECT = ("valence", "arousal", "dominance")
 #: Prosodic measures in the order in which transcripts show them.
 PROSODY = ("rms", "zcr", "f0_mean", "f0_std", "speech_rate", "voiced_fraction")
 
-#: Those of `PROSODY` that are measured on a take, to be compared with its source.
+#: The measures of `PROSODY` that are taken of a take, too, to compare it with its source.
 TAKE_PROSODY = ("rms", "f0_mean", "speech_rate")
 
 #: How far a take is from its source in melody and loudness, how alike both are to an encoder of prosodic tokens,
@@ -65,7 +61,7 @@ WORD = record_features(WordRow)
 #: The types of a word of an utterance.
 UTTERED_WORD = record_features(UtteredWord)
 
-#: What a word is beside its times: it is written to a line only where it is true.
+#: Flags of a word, which a line has only where they are true.
 _WORD_MARKS = ("fitted", "filler")
 
 #: The types of what a synthesis cost, and how it sounds; null for utterances that were not resynthesised.
@@ -87,7 +83,7 @@ STATUSES = ("spoken", "kept", "kept-original", "dropped")
 #: How an utterance enters (see `core.turns`).
 EVENTS = ("turn", "overlap", "backchannel", "interruption")
 
-#: What is put where a reply was interrupted.
+#: The text that is put where a reply was interrupted.
 CUT_MARK = "— [interrupted]"
 
 #: The value of `recogniser` for utterances whose words came with the recording.
@@ -99,15 +95,14 @@ RECOGNISER = "recogniser"
 #: The source of words whose given times were fitted to the speech that was found (see `core.cues`).
 GIVEN_FITTED = "given-fitted"
 
-#: The sources of words of a given, and of a synthesised, text by Whisper, which knows the text.
+#: The source of words of a given text by Whisper, which knows the text.
 RECOGNISED_TEXT = "recognised-text"
+
+#: The source of words of a synthesised text by Whisper, which knows the text.
 RECOGNISED_SYNTHESIS = "recognised-synthesis"
 
 #: The source of words that share the time of their utterance.
 PROPORTIONAL = "proportional"
-
-_STATUSES = ", ".join(STATUSES)
-_EVENTS = ", ".join(EVENTS)
 
 #: Characters of the text of one utterance; half an hour of speech has fewer.
 LONGEST_TEXT = 20_000
@@ -115,164 +110,137 @@ LONGEST_TEXT = 20_000
 #: The times of an utterance: its start and end, and how far inside these it sounds.
 EDGES = ("start", "end", "start_trim", "end_trim")
 
-#: Seconds beyond its start and end that an utterance may sound (`core.spans.sounding` looks no further than 0.2).
+#: Seconds beyond its start and end that an utterance may sound (`core.sound_edges.sounding` looks no further than
+#: 0.2).
 MOST_BEYOND = 1.0
 
-#: Types that a stage may publish, for they are the same in Arrow, JSON and the Hub's viewer.
-_PLAIN = ("string", "bool", "int8", "int16", "int32", "int64", "float32", "float64")
+#: Seconds by which times may differ and be called the same.
+SAME_TIME = 1e-6
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Field:
-    """A field of an utterance, as `FIELDS` has it, or a stage that publishes one (`Stage.publishes`).
-
-    Attributes:
-        name: in a row.
-        feature: its type there; None takes the type of the column that the stage adds.
-        about: what it is and where it comes from. unit: its unit or range, beside its type.
-        key: of a line of transcript.jsonl, `vad.valence` of an object in it; empty for the name.
-        digits: decimals of its numbers in a line; None for all.
-        required: whether null is no value.
-        editable: whether a person's edit of it counts; other fields follow from those.
-        part: `row` of rows alone, `line` of lines alone, `built` of what `speak` makes: not in transcript.jsonl.
-        only_with: the field without which a line has not this one either.
-        optional: whether rows of earlier versions may lack it; readers see null.
-        shape: its type in a line, where that is another. write, read: to this shape, and from it.
-    """
-
-    name: str = ""
-    feature: Any = None
-    about: str = dataclasses.field(default="", repr=False)
-    unit: str = dataclasses.field(default="", repr=False)
-    key: str = ""
-    digits: int | None = None
-    required: bool = False
-    editable: bool = True
-    part: str = ""
-    only_with: str = ""
-    optional: bool = False
-    shape: Any = None
-    write: Callable[[Any], Any] | None = None
-    read: Callable[[Any], Any] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The attributes alone: what is computed from them, such as `kind`, may not be picklable."""
-        return {attribute.name: getattr(self, attribute.name) for attribute in dataclasses.fields(self)}
-
-    @cached_property
-    def path(self) -> tuple[str, ...]:
-        return tuple((self.key or self.name).split("."))
-
-    @cached_property
-    def kind(self) -> Any:
-        """The type of its value in a line, for `value_problem`."""
-        return value_kind(self.feature if self.shape is None else self.shape)
-
-    @cached_property
-    def writer(self) -> Callable[[Any], Any] | None:
-        """The function from a row's value, which is not null, to one of a line; None where it is unchanged."""
-        if self.write or (isinstance(self.feature, Value) and not self.feature.dtype.startswith("float")):
-            return self.write
-        return partial(in_digits, digits=self.digits)
-
-    def taken(self, line: Mapping[str, Any]) -> Any:
-        """Its value in a line; null for what is empty or no number."""
-        value: Any = line
-        for name in self.path:
-            value = value.get(name) if isinstance(value, Mapping) else None
-        if self.read:
-            return self.read(value)
-        if isinstance(value, float) and not math.isfinite(value):
-            return None
-        return None if value == "" else value
-
-
-#: What is counted of a column: how often it has each value; of its numbers mean, least and most.
-TALLIES = ("", "count", "mean")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Column(Field):
-    """A column of a row with one value a conversation, as `core.schema.COLUMNS` has it, or a stage publishes it.
-
-    Attributes:
-        tally: what is counted of it for reports and cards, one of `TALLIES`.
-        in_lines: whether each line of a transcript says it, too; an edit of it there counts for nothing.
-    """
-
-    part: str = "line"  # of no utterance
-    tally: str = ""
-    in_lines: bool = False
-
-
-def in_digits(value: Any, digits: int | None) -> Any:
-    """A value with its numbers rounded to decimals, and None for those that are not finite."""
-    if isinstance(value, (float, np.floating)):  # twice as fast as a union of types, and a corpus has millions
-        return None if not math.isfinite(value) else value if digits is None else round(float(value), digits)
-    if isinstance(value, list):
-        return [in_digits(item, digits) for item in value]
-    if isinstance(value, dict):
-        return {name: in_digits(item, digits) for name, item in value.items()}
-    return value
-
-
-def texts_of(value: Any) -> list[str] | None:
+def texts_of(value: object) -> list[str] | None:
     """One text or several as a list, each once and none empty; None where there is none.
 
     >>> texts_of("Ann"), texts_of(["tag", "text", "tag"]), texts_of([])
     (['Ann'], ['tag', 'text'], None)
     """
-    texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-    return [*dict.fromkeys(text for text in texts if isinstance(text, str) and text.strip())] or None
+    candidates = value if isinstance(value, list) else [value]
+    texts = [text for text in candidates if isinstance(text, str) and text.strip()]
+    return list(dict.fromkeys(texts)) or None
 
 
-def _shares_by_name(shares: Any) -> dict[str, float | None]:
-    # What a file from outside holds may be empty.
-    return {
-        share["emotion"]: in_digits(share["probability"], 4)
-        for share in shares or ()
-        if share and share["emotion"]
-    }
+def _shares_by_name(shares: Iterable[EmotionShare] | None) -> dict[str, float | None]:
+    # A file from outside may hold empty shares.
+    by_name: dict[str, float | None] = {}
+    for share in shares or ():
+        if share and share["emotion"]:
+            by_name[share["emotion"]] = in_digits(share["probability"], 4)
+    return by_name
 
 
-def _shares(by_name: Any) -> list[dict[str, Any]] | None:
-    known = by_name.items() if isinstance(by_name, dict) else ()
-    return [{"emotion": name, "probability": share} for name, share in known if is_number(share)] or None
+def _shares(by_name: object) -> list[EmotionShare] | None:
+    shares: list[EmotionShare] = []
+    if isinstance(by_name, dict):
+        for name, share in by_name.items():
+            if is_number(share):
+                shares.append({"emotion": name, "probability": share})
+    return shares or None
 
 
-def _words_written(words: Any) -> list[dict[str, Any]]:
-    written = [{**word, "probability": in_digits(word.get("probability"), 3)} for word in words]
-    for word in written:
+def _words_written(words: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
+    written: list[dict[str, object]] = []
+    for word in words:
+        line_word = {**word, "probability": in_digits(word.get("probability"), 3)}
         for mark in _WORD_MARKS:
-            if not word.get(mark):
-                word.pop(mark, None)
+            if not line_word.get(mark):
+                line_word.pop(mark, None)
+        written.append(line_word)
     return written
 
 
-def _models_taken(by_role: Any) -> ModelsOfUtterance:
-    named = by_role if isinstance(by_role, dict) else {}
-    return {"recogniser": named.get("recogniser"), "affect": named.get("affect")}
+def _words_read(words: Iterable[Mapping[str, object]] | None) -> list[dict[str, object]]:
+    read: list[dict[str, object]] = []
+    for line_word in words or ():
+        word = {name: line_word.get(name) for name in WORD}
+        for mark in _WORD_MARKS:
+            word[mark] = line_word.get(mark) is True
+        read.append(word)
+    return read
 
 
-def _synthesis_written(synthesis: Any) -> dict[str, Any]:
+def _models_read(by_role: object) -> ModelsOfUtterance:
+    names = by_role if isinstance(by_role, dict) else {}
+    return {"recogniser": names.get("recogniser"), "affect": names.get("affect")}
+
+
+def _synthesis_written(synthesis: Mapping[str, object]) -> dict[str, object]:
     return {name: None if value == "" else value for name, value in synthesis.items()}
 
 
-def _words_taken(words: Any) -> list[dict[str, Any]]:
-    return [
-        {name: word.get(name) for name in WORD} | {mark: word.get(mark) is True for mark in _WORD_MARKS}
-        for word in words or ()
-    ]
+# Fields that many utterances' fields are like.
 
 
-_LEVELS = "LOW, MID, HIGH"
-_OF_BUCKET = "among the speaker's utterances in this conversation"
+def _affect(name: str) -> Field:
+    return Field(
+        about="by the affect model that `models.affect` names", unit="[0, 1]", key=f"vad.{name}", digits=4
+    )
+
+
+def _prosody(name: str, about: str, unit: str) -> Field:
+    return Field(about=about, unit=unit, key=f"features.{name}", digits=5)
+
+
+def _bucket(key: str, measure: str = "") -> Field:
+    about = "among the speaker's utterances in this conversation"
+    if measure:
+        about = f"{measure}, {about}"
+    return Field(about=about, unit="LOW, MID, HIGH", key=key, editable=False)
+
+
+def _trim(name: str, about: str, part: str = "") -> Field:
+    return Field(
+        about=about,
+        unit="seconds, or not there",
+        digits=4,
+        editable=False,
+        part=part,
+        only_with=name,
+        optional=True,
+    )
+
+
+def _emotion(about: str, unit: str = "or not there") -> Field:
+    return Field(about=about, unit=unit, only_with="emotion_model", optional=True)
+
+
+def _texts(name: str, about: str) -> Field:
+    return Field(
+        about=about,
+        unit="or not there",
+        editable=False,
+        only_with=name,
+        optional=True,
+        shape=[_TEXT],
+        read=texts_of,
+    )
+
+
+def _built(about: str, unit: str) -> Field:
+    return Field(about=about, unit=unit, part="built")
+
+
+def _transition(name: str, about: str) -> Field:
+    return Field(about=about, unit="`shift`, `hold` or null", part="built", only_with=name, optional=True)
+
+
+def _turn_end(about: str, transition: str) -> Field:
+    return Field(about=about, unit="[0, 1] or null", digits=4, part="built", only_with=transition, optional=True)
 
 
 class Utterance(TypedDict):
     """All fields of an utterance, in the order of a line of transcript.jsonl.
 
-    Those of part `line` stand in transcripts alone, those of part `row` in finished rows alone. `start` and `end`
+    Fields of part `line` are in transcripts alone, fields of part `row` in finished rows alone. `start` and `end`
     are null in an utterance that was left out (`status` is `dropped`), which `heard_utterances` does not return;
     `source_channel`, `source_start` and `source_end` are null before `speak`.
     """
@@ -296,151 +264,52 @@ class Utterance(TypedDict):
         ),
     ]
     duration: Annotated[Seconds, Field(about="from start to end", unit="seconds", part="line", editable=False)]
-    valence: Annotated[
-        Measure | None,
-        Field(about="by the affect model that `models.affect` names", unit="[0, 1]", key="vad.valence", digits=4),
-    ]
-    arousal: Annotated[
-        Measure | None,
-        Field(about="by the affect model that `models.affect` names", unit="[0, 1]", key="vad.arousal", digits=4),
-    ]
-    dominance: Annotated[
-        Measure | None,
-        Field(
-            about="by the affect model that `models.affect` names", unit="[0, 1]", key="vad.dominance", digits=4
-        ),
-    ]
-    rms: Annotated[
-        Measure | None,
-        Field(
-            about="in frames of 1024/256 samples at 16 kHz", unit="linear full scale", key="features.rms", digits=5
-        ),
-    ]
-    zcr: Annotated[
-        Measure | None,
-        Field(about="zero crossings", unit="crossings a sample", key="features.zcr", digits=5),
-    ]
+    valence: Annotated[Measure | None, _affect("valence")]
+    arousal: Annotated[Measure | None, _affect("arousal")]
+    dominance: Annotated[Measure | None, _affect("dominance")]
+    rms: Annotated[Measure | None, _prosody("rms", "in frames of 1024/256 samples at 16 kHz", "linear full scale")]
+    zcr: Annotated[Measure | None, _prosody("zcr", "zero crossings", "crossings a sample")]
     f0_mean: Annotated[
         Measure | None,
-        Field(
-            about="pitch by pYIN, 65–500 Hz; null below 5 voiced frames",
-            unit="Hz",
-            key="features.f0_mean",
-            digits=5,
-        ),
+        _prosody("f0_mean", "pitch by pYIN, 65–500 Hz; null below 5 voiced frames", "Hz"),
     ]
-    f0_std: Annotated[
-        Measure | None,
-        Field(about="its standard deviation", unit="Hz", key="features.f0_std", digits=5),
-    ]
-    speech_rate: Annotated[
-        Measure | None,
-        Field(about="of the words", unit="words a second of speech", key="features.speech_rate", digits=5),
-    ]
-    voiced_fraction: Annotated[
-        Measure | None,
-        Field(about="share of voiced frames", unit="[0, 1]", key="features.voiced_fraction", digits=5),
-    ]
-    valence_bucket: Annotated[
-        Text | None,
-        Field(about=_OF_BUCKET, unit=_LEVELS, key="vad_bucket.valence", editable=False),
-    ]
-    arousal_bucket: Annotated[
-        Text | None,
-        Field(about=_OF_BUCKET, unit=_LEVELS, key="vad_bucket.arousal", editable=False),
-    ]
-    dominance_bucket: Annotated[
-        Text | None,
-        Field(about=_OF_BUCKET, unit=_LEVELS, key="vad_bucket.dominance", editable=False),
-    ]
-    energy_bucket: Annotated[
-        Text | None,
-        Field(about=f"rms, {_OF_BUCKET}", unit=_LEVELS, key="prosody_bucket.energy", editable=False),
-    ]
-    rate_bucket: Annotated[
-        Text | None,
-        Field(about=f"speech_rate, {_OF_BUCKET}", unit=_LEVELS, key="prosody_bucket.rate", editable=False),
-    ]
-    zcr_bucket: Annotated[
-        Text | None,
-        Field(about=f"zcr, {_OF_BUCKET}", unit=_LEVELS, key="prosody_bucket.zcr", editable=False),
-    ]
-    pitch_bucket: Annotated[
-        Text | None,
-        Field(about=f"f0_mean, {_OF_BUCKET}", unit=_LEVELS, key="prosody_bucket.pitch", editable=False),
-    ]
-    pitch_var_bucket: Annotated[
-        Text | None,
-        Field(about=f"f0_std, {_OF_BUCKET}", unit=_LEVELS, key="prosody_bucket.pitch_var", editable=False),
-    ]
-    tag: Annotated[
-        Text | None,
-        Field(
-            about="the style tag, of Fish Audio s1's list",
-        ),
-    ]
+    f0_std: Annotated[Measure | None, _prosody("f0_std", "its standard deviation", "Hz")]
+    speech_rate: Annotated[Measure | None, _prosody("speech_rate", "of the words", "words a second of speech")]
+    voiced_fraction: Annotated[Measure | None, _prosody("voiced_fraction", "share of voiced frames", "[0, 1]")]
+    valence_bucket: Annotated[Text | None, _bucket("vad_bucket.valence")]
+    arousal_bucket: Annotated[Text | None, _bucket("vad_bucket.arousal")]
+    dominance_bucket: Annotated[Text | None, _bucket("vad_bucket.dominance")]
+    energy_bucket: Annotated[Text | None, _bucket("prosody_bucket.energy", "rms")]
+    rate_bucket: Annotated[Text | None, _bucket("prosody_bucket.rate", "speech_rate")]
+    zcr_bucket: Annotated[Text | None, _bucket("prosody_bucket.zcr", "zcr")]
+    pitch_bucket: Annotated[Text | None, _bucket("prosody_bucket.pitch", "f0_mean")]
+    pitch_var_bucket: Annotated[Text | None, _bucket("prosody_bucket.pitch_var", "f0_std")]
+    tag: Annotated[Text | None, Field(about="the style tag, of Fish Audio s1's list")]
     text_raw: Annotated[
         Text | None,
-        Field(
-            about="recognised, or of the given transcript; empty where nothing was heard or believed",
-        ),
+        Field(about="recognised, or of the given transcript; empty where nothing was heard or believed"),
     ]
     text: Annotated[
         Text | None,
-        Field(
-            about="`text_raw` with a capital, and an end mark that fits the tag where a recogniser wrote none",
-        ),
+        Field(about="`text_raw` with a capital, and an end mark that fits the tag where a recogniser wrote none"),
     ]
-    tagged_text: Annotated[
-        Text | None,
-        Field(
-            about="`(tag) text`",
-            unit="or null",
-            editable=False,
-        ),
-    ]
-    utterance_id: Annotated[
-        Text,
-        Field(
-            about="counted within its channel",
-            unit="`conversation/channel/0007`",
-        ),
-    ]
+    tagged_text: Annotated[Text | None, Field(about="`(tag) text`", unit="or null", editable=False)]
+    utterance_id: Annotated[Text, Field(about="counted within its channel", unit="`conversation/channel/0007`")]
     conversation_id: Annotated[
-        Text,
-        Field(
-            about="the recording's path without its ending, `.000` … if it was cut",
-            part="line",
-        ),
+        Text, Field(about="the recording's path without its ending, `.000` … if it was cut", part="line")
     ]
     speaker: Annotated[
         Text,
-        Field(
-            about="as `--speakers` or the given transcript name the person, or `recording/channel`",
-        ),
+        Field(about="as `--speakers` or the given transcript name the person, or `recording/channel`"),
     ]
     gender: Annotated[
-        Text | None,
-        Field(
-            about="of the speaker, where `--speakers` has it",
-            unit="or not there",
-            part="line",
-        ),
+        Text | None, Field(about="of the speaker, where `--speakers` has it", unit="or not there", part="line")
     ]
     rule: Annotated[
         Text | None,
-        Field(
-            about="what chose the tag; `emotion: CLASS` where `--emotion-vote` broke a tie",
-            editable=False,
-        ),
+        Field(about="what chose the tag; `emotion: CLASS` where `--emotion-vote` broke a tie", editable=False),
     ]
-    kind: Annotated[
-        Text,
-        Field(
-            about="`short`: under 0.8 s",
-            unit="`speech`, `short`",
-        ),
-    ]
+    kind: Annotated[Text, Field(about="`short`: under 0.8 s", unit="`speech`, `short`")]
     words: Annotated[
         list[UtteredWord],
         Field(
@@ -450,15 +319,12 @@ class Utterance(TypedDict):
             unit="seconds, [0, 1] or null",
             part="line",
             write=_words_written,
-            read=_words_taken,
+            read=_words_read,
         ),
     ]
     language: Annotated[
         Text | None,
-        Field(
-            about="set, detected once a conversation, or found in given texts",
-            unit="ISO 639-1, or `und`",
-        ),
+        Field(about="set, detected once a conversation, or found in given texts", unit="ISO 639-1, or `und`"),
     ]
     confidence: Annotated[
         Measure | None,
@@ -474,57 +340,29 @@ class Utterance(TypedDict):
             about="names; `given` for a transcript by people; `voice-linear` for the model that comes with the "
             "package",
             shape={str: _TEXT},
-            read=_models_taken,
+            read=_models_read,
         ),
     ]
     context_seconds: Annotated[
         Measure | None,
-        Field(
-            about="of the speaker's speech near it that was rated with it",
-            unit="seconds",
-            digits=3,
-        ),
+        Field(about="of the speaker's speech near it that was rated with it", unit="seconds", digits=3),
     ]
-    text_reason: Annotated[
-        Text | None,
-        Field(
-            about="why `text_raw` is empty",
-            unit="or null",
-            editable=False,
-        ),
-    ]
+    text_reason: Annotated[Text | None, Field(about="why `text_raw` is empty", unit="or null", editable=False)]
     start_trim: Annotated[
         Seconds | None,
-        Field(
-            about="from its start to where it sounds, which measures of timing begin with: over the room, and "
+        _trim(
+            "start_trim",
+            "from its start to where it sounds, which measures of timing begin with: over the room, and "
             "no more than 40 dB under its loudest moment; below 0 it sounds before its start",
-            only_with="start_trim",
-            unit="seconds, or not there",
-            digits=4,
-            editable=False,
-            optional=True,
         ),
     ]
-    end_trim: Annotated[
-        Seconds | None,
-        Field(
-            about="from where it last sounds to its end",
-            only_with="end_trim",
-            unit="seconds, or not there",
-            digits=4,
-            editable=False,
-            optional=True,
-        ),
-    ]
+    end_trim: Annotated[Seconds | None, _trim("end_trim", "from where it last sounds to its end")]
     emotion_class: Annotated[
         Text | None,
-        Field(
-            about="with `--emotion`: the class that a classifier hears, a guess from sound and no diagnosis; "
+        _emotion(
+            "with `--emotion`: the class that a classifier hears, a guess from sound and no diagnosis; "
             "`unsure` where none reaches `--emotion-confidence`, null where nothing can be said (silence, under "
-            "0.1 s)",
-            unit="or not there",
-            only_with="emotion_model",
-            optional=True,
+            "0.1 s)"
         ),
     ]
     emotion_probabilities: Annotated[
@@ -532,122 +370,34 @@ class Utterance(TypedDict):
         Field(
             about="of all classes, sum 1; empty where nothing can be said. In a line {class: probability}",
             unit="[0, 1], or not there",
+            only_with="emotion_model",
+            optional=True,
             shape={str: _MEASURE},
             write=_shares_by_name,
             read=_shares,
-            only_with="emotion_model",
-            optional=True,
         ),
     ]
-    emotion_model: Annotated[
-        Text | None,
-        Field(
-            about="the classifier; `voice-linear` comes with the package",
-            unit="or not there",
-            only_with="emotion_model",
-            optional=True,
-        ),
-    ]
+    emotion_model: Annotated[Text | None, _emotion("the classifier; `voice-linear` comes with the package")]
     joined: Annotated[
         list[Text] | None,
-        Field(
-            about="the ids of the parts that a speaker's pause had torn from one sentence; the first is its own",
-            unit="or not there",
-            only_with="joined",
-            editable=False,
-            optional=True,
-            shape=[_TEXT],
-            read=texts_of,
+        _texts(
+            "joined",
+            "the ids of the parts that a speaker's pause had torn from one sentence; the first is its own",
         ),
     ]
-    edited_by: Annotated[
-        list[Text] | None,
-        Field(
-            about="who corrected it",
-            unit="or not there",
-            only_with="edited_by",
-            editable=False,
-            optional=True,
-            shape=[_TEXT],
-            read=texts_of,
-        ),
-    ]
+    edited_by: Annotated[list[Text] | None, _texts("edited_by", "who corrected it")]
     edited_fields: Annotated[
-        list[Text] | None,
-        Field(
-            about="what of it they corrected: `text`, `tag`, `start` …",
-            unit="or not there",
-            only_with="edited_fields",
-            editable=False,
-            optional=True,
-            shape=[_TEXT],
-            read=texts_of,
-        ),
+        list[Text] | None, _texts("edited_fields", "what of it they corrected: `text`, `tag`, `start` …")
     ]
-    source_channel: Annotated[
-        Text,
-        Field(
-            about="in the recording",
-            unit="`left`, `right`",
-            part="built",
-        ),
-    ]
-    source_start: Annotated[
-        Seconds,
-        Field(
-            about="where it was",
-            unit="seconds of the conversation",
-            part="built",
-        ),
-    ]
-    source_end: Annotated[
-        Seconds,
-        Field(
-            about="where it was",
-            unit="seconds of the conversation",
-            part="built",
-        ),
-    ]
-    source_start_trim: Annotated[
-        Seconds | None,
-        Field(
-            about="its start_trim there",
-            part="built",
-            only_with="source_start_trim",
-            unit="seconds, or not there",
-            digits=4,
-            editable=False,
-            optional=True,
-        ),
-    ]
-    source_end_trim: Annotated[
-        Seconds | None,
-        Field(
-            about="its end_trim there",
-            part="built",
-            only_with="source_end_trim",
-            unit="seconds, or not there",
-            digits=4,
-            editable=False,
-            optional=True,
-        ),
-    ]
+    source_channel: Annotated[Text, _built("in the recording", "`left`, `right`")]
+    source_start: Annotated[Seconds, _built("where it was", "seconds of the conversation")]
+    source_end: Annotated[Seconds, _built("where it was", "seconds of the conversation")]
+    source_start_trim: Annotated[Seconds | None, _trim("source_start_trim", "its start_trim there", part="built")]
+    source_end_trim: Annotated[Seconds | None, _trim("source_end_trim", "its end_trim there", part="built")]
     status: Annotated[
-        Text | None,
-        Field(
-            about="resynthesised; as recorded; kept all the same; left out",
-            unit=_STATUSES,
-            part="built",
-        ),
+        Text | None, _built("resynthesised; as recorded; kept all the same; left out", ", ".join(STATUSES))
     ]
-    reason: Annotated[
-        Text | None,
-        Field(
-            about="why it was dropped or kept",
-            unit="or null",
-            part="built",
-        ),
-    ]
+    reason: Annotated[Text | None, _built("why it was dropped or kept", "or null")]
     tag_said: Annotated[
         Flag | None,
         Field(
@@ -658,65 +408,24 @@ class Utterance(TypedDict):
             optional=True,
         ),
     ]
-    event: Annotated[
-        Text | None,
-        Field(
-            about="how it enters, from times alone",
-            unit=_EVENTS,
-            part="built",
-        ),
-    ]
-    source_event: Annotated[
-        Text | None,
-        Field(
-            about="the same in the recording",
-            unit=_EVENTS,
-            part="built",
-        ),
-    ]
+    event: Annotated[Text | None, _built("how it enters, from times alone", ", ".join(EVENTS))]
+    source_event: Annotated[Text | None, _built("the same in the recording", ", ".join(EVENTS))]
     transition: Annotated[
         Text | None,
-        Field(
-            about="who speaks next where both are silent for 0.2 s behind its end: the other (`shift`) or the "
+        _transition(
+            "transition",
+            "who speaks next where both are silent for 0.2 s behind its end: the other (`shift`) or the "
             "same (`hold`)",
-            unit="`shift`, `hold` or null",
-            only_with="transition",
-            part="built",
-            optional=True,
         ),
     ]
-    source_transition: Annotated[
-        Text | None,
-        Field(
-            about="the same in the recording",
-            unit="`shift`, `hold` or null",
-            only_with="source_transition",
-            part="built",
-            optional=True,
-        ),
-    ]
+    source_transition: Annotated[Text | None, _transition("source_transition", "the same in the recording")]
     turn_end: Annotated[
         Measure | None,
-        Field(
-            about="how finished it sounds at such an end, as Smart Turn hears it (see `--turn-ends`)",
-            unit="[0, 1] or null",
-            digits=4,
-            only_with="transition",
-            part="built",
-            optional=True,
+        _turn_end(
+            "how finished it sounds at such an end, as Smart Turn hears it (see `--turn-ends`)", "transition"
         ),
     ]
-    source_turn_end: Annotated[
-        Measure | None,
-        Field(
-            about="the same in the recording",
-            unit="[0, 1] or null",
-            digits=4,
-            only_with="source_transition",
-            part="built",
-            optional=True,
-        ),
-    ]
+    source_turn_end: Annotated[Measure | None, _turn_end("the same in the recording", "source_transition")]
     synthesis: Annotated[
         SynthesisRecord | None,
         Field(
@@ -748,35 +457,13 @@ class Utterance(TypedDict):
     ]
 
 
-def fields_of(record: type) -> tuple[Field, ...]:
-    """The fields of a class that are `Annotated` with a `Field`, with their names and features."""
-    fields = []
-    for name, hint in get_type_hints(record, include_extras=True).items():
-        marks = [mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Field)]
-        fields += [dataclasses.replace(mark, name=name, feature=feature_of(hint)) for mark in marks]
-    return tuple(fields)
-
-
 #: All fields, in the order of a line.
 FIELDS = fields_of(Utterance)
 
 
-def features_of_fields(fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
+def features_of_fields(fields: Iterable[Field] = FIELDS) -> dict[str, Feature]:
     """The types of an utterance of a finished row."""
     return {field.name: field.feature for field in fields if field.part != "line"}
-
-
-def columns_among(fields: Iterable[Field]) -> tuple["Column", ...]:
-    return tuple(field for field in fields if isinstance(field, Column))
-
-
-def columns_of_lines(row: Mapping[str, Any], fields: Iterable[Field]) -> dict[str, Any]:
-    """Return the fields that each line of a conversation repeats of its row, by its columns."""
-    values = ((column, row[column.name]) for column in columns_among(fields) if column.in_lines)
-    return {
-        column.path[0]: column.writer(value) if column.writer and value is not None else value
-        for column, value in values
-    }
 
 
 UTTERANCE = features_of_fields()
@@ -791,25 +478,29 @@ DERIVED_KEYS = frozenset(field.path[0] for field in FIELDS if not field.editable
 # Between list columns and structs.
 
 
-def pack_utterances(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> list[dict[str, Any]]:
+def pack_utterances(row: AnyRecord, fields: Sequence[Field] = FIELDS) -> list[dict[str, Any]]:
     """The utterances of a conversation whose columns are lists, each with all its fields; null for no column."""
-    lacking = dict.fromkeys(features_of_fields(fields))
-    names = [name for name in lacking if row.get(name) is not None]
-    columns = [row[name] for name in names]
-    count = len(row["utterance_id"])
-    return [
-        {**lacking, **dict(zip(names, values, strict=True))}
-        for values in (zip(*columns, strict=True) if count else ())
-    ]
+    fields_of_row = dict.fromkeys(features_of_fields(fields))
+    columns = {name: row[name] for name in fields_of_row if row.get(name) is not None}
+    utterances: list[dict[str, Any]] = [dict(fields_of_row) for _ in row["utterance_id"]]
+    if not utterances:
+        return utterances
+    for name, values in columns.items():
+        for utterance, value in zip(utterances, values, strict=True):
+            utterance[name] = value
+    return utterances
 
 
-def unpack_utterances(utterances: Iterable[Mapping[str, Any]], names: Iterable[str]) -> dict[str, list[Any]]:
+def unpack_utterances(utterances: Iterable[AnyRecord], names: Iterable[str]) -> dict[str, list[Any]]:
     """Undo `pack_utterances`: the list columns of some fields."""
     listed = list(utterances)
-    return {name: [utterance[name] for utterance in listed] for name in names}
+    columns: dict[str, list[Any]] = {}
+    for name in names:
+        columns[name] = [utterance[name] for utterance in listed]
+    return columns
 
 
-def sounding_span(utterance: Mapping[str, Any], timeline: str = "") -> tuple[float, float] | None:
+def sounding_span(utterance: AnyRecord, timeline: str = "") -> tuple[float, float] | None:
     """From when to when an utterance sounds, in seconds; with the timeline `source_`, in the recording.
 
     Its start and end where that is not known (rows of older versions, edges that people moved); None without any.
@@ -817,361 +508,224 @@ def sounding_span(utterance: Mapping[str, Any], timeline: str = "") -> tuple[flo
     >>> sounding_span({"start": 1.0, "end": 2.5, "start_trim": 0.02, "end_trim": 0.1})
     (1.02, 2.4)
     """
-    get = utterance.get
-    start, end = (get("source_start"), get("source_end")) if timeline else (get("start"), get("end"))
+    start = utterance.get(f"{timeline}start")
+    end = utterance.get(f"{timeline}end")
     if not is_number(start) or not is_number(end):
         return None
-    trims = (
-        (get("source_start_trim"), get("source_end_trim")) if timeline else (get("start_trim"), get("end_trim"))
-    )
-    if trims == (None, None):
-        return start, end
     before, after = known_trims(utterance, timeline)
-    return start + (before or 0.0), end - (after or 0.0)
+    if before is None and after is None:
+        return start, end
+    start_trim = before or 0.0
+    end_trim = after or 0.0
+    return start + start_trim, end - end_trim
 
 
-def heard_utterances(row: Mapping[str, Any]) -> list[Utterance]:
+def heard_utterances(row: AnyRecord) -> list[Utterance]:
     """The utterances of a finished row that are in its audio, each with a `start` and an `end` in seconds.
 
-    Those that were left out (`status` is `dropped`) stay in the row, with a `reason` and without times.
+    Utterances that were left out (`status` is `dropped`) stay in the row, with a `reason` and without times.
 
     >>> from dailytalk_contiguous import heard_utterances
-    >>> said = {"status": "spoken", "start": 0.5, "end": 2.0}
+    >>> heard = {"status": "spoken", "start": 0.5, "end": 2.0}
     >>> left_out = {"status": "dropped", "start": None, "end": None}
-    >>> sum(said["end"] - said["start"] for said in heard_utterances({"utterances": [said, left_out]}))
+    >>> sum(said["end"] - said["start"] for said in heard_utterances({"utterances": [heard, left_out]}))
     1.5
     """
-    return [said for said in row["utterances"] or () if said["status"] != "dropped"]
+    utterances = row["utterances"] or ()
+    return [utterance for utterance in utterances if utterance["status"] != "dropped"]
 
 
-def is_converted(utterance: Mapping[str, Any]) -> bool:
+def is_converted(utterance: AnyRecord) -> bool:
     """Whether an utterance is its recorded sound in another voice, and no take of its text."""
-    synthesis = utterance.get("synthesis") or {}
+    synthesis: Mapping[str, object] = utterance.get("synthesis") or {}
     return synthesis.get("tries") == CONVERTED_TRIES
 
 
 def said_tag(utterance: Utterance) -> str | None:
     """The style tag of what is heard: None where a new voice was not given the source's (`tag_said`)."""
-    return None if utterance.get("tag_said") is False else utterance["tag"]
+    if utterance.get("tag_said") is False:
+        return None
+    return utterance["tag"]
 
 
-def known_trims(utterance: Mapping[str, Any], timeline: str = "") -> tuple[float | None, float | None]:
+def known_trims(utterance: AnyRecord, timeline: str = "") -> tuple[float | None, float | None]:
     """How far from its start and its end an utterance with both sounds; None where that is unknown or can't be."""
-    trims = utterance.get(f"{timeline}start_trim"), utterance.get(f"{timeline}end_trim")
-    if trims == (None, None):
-        return trims
+    start_trim = utterance.get(f"{timeline}start_trim")
+    end_trim = utterance.get(f"{timeline}end_trim")
+    if start_trim is None and end_trim is None:
+        return None, None
     length = utterance[f"{timeline}end"] - utterance[f"{timeline}start"]
-    before, after = (trim if is_number(trim, -MOST_BEYOND, length) else None for trim in trims)
-    return (before, after) if (before or 0.0) + (after or 0.0) < length else (None, None)
+    before = start_trim if is_number(start_trim, -MOST_BEYOND, length) else None
+    after = end_trim if is_number(end_trim, -MOST_BEYOND, length) else None
+    trimmed_start = before or 0.0
+    trimmed_end = after or 0.0
+    if trimmed_start + trimmed_end < length:
+        return before, after
+    return None, None
 
 
 def words_within(words: Iterable[AlignedWord], utterance: Utterance) -> list[AlignedWord]:
     """The aligned words of an utterance's channel whose middle is in it; none of one without times."""
-    start = utterance["start"]
+    start: float | None = utterance["start"]
     end = utterance["end"]
-    return [
-        word.copy()
-        for word in words
-        if start is not None
-        and word["speaker"] == utterance["channel"]
-        and start - 1e-6 <= (word["start"] + word["end"]) / 2 <= end + 1e-6
-    ]
+    if start is None:
+        return []
+    within: list[AlignedWord] = []
+    for word in words:
+        middle = (word["start"] + word["end"]) / 2
+        is_inside = start - SAME_TIME <= middle <= end + SAME_TIME
+        if is_inside and word["speaker"] == utterance["channel"]:
+            within.append(word.copy())
+    return within
 
 
 # Between utterances and the lines of a transcript.
 
 
-def line_of(
-    utterance: Mapping[str, Any], rebuilt: bool = False, fields: Iterable[Field] = FIELDS
-) -> dict[str, Any]:
+class _Writing(NamedTuple):
+    """How a field is written: under `key` in the object `holder` of the line, or in the line itself."""
+
+    name: str
+    only_with: str
+    holder: str
+    key: str
+    writer: Converter | None
+
+
+@lru_cache(maxsize=8)
+def _writings(fields: tuple[Field, ...], rebuilt: bool) -> list[_Writing]:
+    """How `line_of` writes each field, looked up once: a corpus has millions of lines."""
+    parts = ("", "line", "built") if rebuilt else ("", "line")
+    writings: list[_Writing] = []
+    for field in fields:
+        if field.part in parts:
+            holder = field.path[0] if len(field.path) > 1 else ""
+            key = field.path[-1]
+            writings.append(_Writing(field.name, field.only_with, holder, key, field.writer))
+    return writings
+
+
+def line_of(utterance: AnyRecord, rebuilt: bool = False, fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
     """An utterance, with the fields of its line, as a line of transcript.jsonl or, `rebuilt`, of the shifted one.
 
     Times are written as they are.
     """
     line: dict[str, Any] = {}
-    for name, only_with, objects, key, writer in _written(tuple(fields), rebuilt):
-        if name in utterance and (not only_with or utterance.get(only_with)):
-            value = utterance[name]
-            holder = line.setdefault(objects[0], {}) if objects else line
-            holder[key] = writer(value) if writer and value is not None else value
+    for name, only_with, holder, key, writer in _writings(tuple(fields), rebuilt):
+        if name not in utterance:
+            continue
+        if only_with and not utterance.get(only_with):
+            continue
+        value = utterance[name]
+        if writer and value is not None:
+            value = writer(value)
+        if holder:
+            line.setdefault(holder, {})[key] = value
+        else:
+            line[key] = value
     return line
 
 
-@lru_cache(maxsize=8)
-def _written(fields: tuple[Field, ...], rebuilt: bool) -> list[tuple[Any, ...]]:
-    """The values that `line_of` needs of each field, looked up once: a corpus has millions of lines."""
-    parts = ("", "line", "built") if rebuilt else ("", "line")
-    return [
-        (field.name, field.only_with, field.path[:-1], field.path[-1], field.writer)
-        for field in fields
-        if field.part in parts
-    ]
-
-
-def utterance_of(line: Mapping[str, Any], fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
+def utterance_of(line: AnyRecord, fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
     """The fields of an utterance, and its words, from a line; null for what it lacks, or `speak` makes."""
-    return {
-        field.name: field.taken(line) if field.part != "built" else None
-        for field in fields
-        if field.part != "line" or field.name == "words"
-    }
+    utterance: dict[str, Any] = {}
+    for field in fields:
+        if field.part == "built":
+            utterance[field.name] = None
+        elif field.part != "line" or field.name == "words":
+            utterance[field.name] = field.taken(line)
+    return utterance
 
 
 class LineProblem(NamedTuple):
+    """A mistake in a line of a transcript: its key, and a sentence that says what is wrong."""
+
     key: str
     reason: str
 
 
-def line_problem(
-    line: Mapping[str, Any], fields: Sequence[Field] = FIELDS, mixed: bool = False
-) -> LineProblem | None:
+def line_problem(line: AnyRecord, fields: Sequence[Field] = FIELDS, mixed: bool = False) -> LineProblem | None:
     """Return the problem of a line of a transcript, or None: its channel, its times, or the type of a field.
 
     `mixed`: whether its channel may be `mix`, of a recording that was tagged as one speaker.
     """
-    if line.get("channel") not in ("left", "right", *(["mix"] if mixed else [])):
-        what = "left, right or mix" if mixed else "left or right"
-        return LineProblem("channel", f"channel is {quoted(line.get('channel'))}, not {what}")
+    channels = ("left", "right", "mix") if mixed else ("left", "right")
+    channel = line.get("channel")
+    if channel not in channels:
+        expected = "left, right or mix" if mixed else "left or right"
+        return LineProblem("channel", f"channel is {quoted(channel)}, not {expected}")
     if line.get("status") != "dropped":  # what was left out has no times
-        for edge in ("start", "end"):
-            if not is_number(line.get(edge), 0, LATEST):
-                reason = f"{edge} is {quoted(line.get(edge))}, not a number of seconds from 0"
-                return LineProblem(edge, reason)
-        if line["end"] <= line["start"]:
-            return LineProblem("end", f"it ends at {line['end']} s, not after its start at {line['start']} s")
+        problem = _times_problem(line)
+        if problem:
+            return problem
     for key, kind in _kinds(tuple(fields)).items():
-        value = line.get(key)
-        if value is not None and (misfit := value_problem(value, kind, key)):
+        misfit = value_problem(line.get(key), kind, key)
+        if misfit:
             return LineProblem(key, misfit)
     for field in fields:
         if field.required and field.taken(line) is None:
             return LineProblem(field.name, f"{field.name} is missing")
     if len(line.get("text") or "") > LONGEST_TEXT:
         return LineProblem("text", f"text has more than {LONGEST_TEXT:,} characters")
-    words = line.get("words") or []
+    return _words_problem(line.get("words") or [])
+
+
+def _times_problem(line: AnyRecord) -> LineProblem | None:
+    for edge in ("start", "end"):
+        seconds = line.get(edge)
+        if not is_number(seconds, 0, LATEST):
+            return LineProblem(edge, f"{edge} is {quoted(seconds)}, not a number of seconds from 0")
+    start = line["start"]
+    end = line["end"]
+    if end <= start:
+        return LineProblem("end", f"it ends at {end} s, not after its start at {start} s")
+    return None
+
+
+def _words_problem(words: Sequence[Mapping[str, object]]) -> LineProblem | None:
     misfit = value_problem(words, _WORDS, "words")
     if misfit:
         return LineProblem("words", misfit)
     for word in words:
         start = word.get("start")
         end = word.get("end")
-        if (
-            not isinstance(word.get("word"), str)
-            or not is_number(start, 0, LATEST)
-            or not is_number(end, start, LATEST)
-        ):
+        has_times = is_number(start, 0, LATEST) and is_number(end, start, LATEST)
+        if not isinstance(word.get("word"), str) or not has_times:
             return LineProblem("words", f"one of its words is {quoted(word)}, not a text with its start and end")
     return None
-
-
-def emotion_guess(emotion: str | None, shares: Mapping[str, float], model: str) -> dict[str, Any]:
-    """Fields of `EMOTION_GUESS`, by the probabilities of a model's classes; none where there is no estimate."""
-    listed = [{"emotion": name, "probability": float(share)} for name, share in shares.items()]
-    return dict(zip(EMOTION_GUESS, (emotion, listed or None, model), strict=True))
-
-
-def no_text_reason(fields: Mapping[str, Any]) -> str:
-    """Return why an utterance has no text, from its fields or its line; empty where no reason is known."""
-    return str(fields.get("text_reason") or "")
-
-
-#: What a line that gets a text says in place of that.
-HAS_TEXT = {"text_reason": None}
-
-
-@lru_cache(maxsize=8)
-def _kinds(fields: tuple[Field, ...]) -> dict[str, Any]:
-    """The type of each key of a line that the table says; of an object, that of all its values."""
-    kinds: dict[str, Any] = {}
-    for field in fields:
-        if field.part != "row" and field.name != "words":  # which have sentences of their own
-            kinds[field.path[0]] = value_kind({str: field.feature}) if len(field.path) > 1 else field.kind
-    return kinds
-
-
-def value_problem(value: Any, kind: Any, key: str) -> str | None:
-    """Why a value of a line has not the type of its field (`Field.kind`), in a sentence.
-
-    Null has any type, and so has an empty text. The NaN that the older tool wrote is as null in an object, and in
-    place of one, of a number and of a truth value.
-    """
-    if value is None or value == "":
-        return None
-    try:
-        msgspec.convert(value, kind, strict=True)
-    except msgspec.ValidationError as error:
-        known = [0, False, {}] if value != value else [_known(value)]
-        return None if any(fits(given, kind) for given in known) else f"{key}: {error}"
-    return None
-
-
-def _known(value: Any, depth: int = 9) -> Any:
-    """A value without what is NaN in its objects, to a depth that no type has."""
-    if depth and isinstance(value, dict):
-        return {key: _known(part, depth - 1) for key, part in value.items() if part == part}
-    return [_known(part, depth - 1) for part in value] if depth and isinstance(value, list) else value
-
-
-def value_kind(feature: Any) -> Any:
-    """The type of a feature's values for `value_problem`: what is in objects may be missing or null.
-
-    A Python list is of one text, or of several.
-    """
-    if isinstance(feature, Value):
-        if feature.dtype.startswith("int"):
-            most = 1 << (int(feature.dtype[3:]) - 1)
-            return Annotated[int, msgspec.Meta(ge=-most, le=most - 1)]
-        return {"string": str, "bool": bool}.get(feature.dtype, Number)
-    if isinstance(feature, List):
-        return list[value_kind(feature.feature)]  # type: ignore[misc]
-    if isinstance(feature, list):
-        return str | list[value_kind(feature[0])]  # type: ignore[misc]
-    if str in feature:
-        return dict[str, value_kind(feature[str]) | None]  # type: ignore[misc]
-    # No `msgspec.defstruct`: names may be of others, and no identifiers.
-    parts = {key: value_kind(part) | None for key, part in feature.items()}
-    return TypedDict("object", parts, total=False)  # type: ignore[operator]
 
 
 _WORDS = value_kind(List(WORD))
 
 
-def type_in_words(feature: Any) -> str:
-    """A type for people: text, number, list of text, {word, start}.
-
-    >>> type_in_words(List({"word": Value("string"), "start": Value("float64")}))
-    'list of {word, start}'
-    """
-    if isinstance(feature, List):
-        inner = type_in_words(feature.feature)
-        return f"list of {inner}{'s' if inner in ('integer', 'number') else ''}"
-    if isinstance(feature, dict):
-        return f"{{{', '.join(feature)}}}"
-    plain = {"string": "text", "bool": "true or false"}
-    return plain.get(feature.dtype, "integer" if feature.dtype.startswith("int") else "number")
-
-
-# What stages publish beside `FIELDS`, as run.json and a version's manifest keep it.
-
-
-def described(fields: Iterable[Field]) -> list[dict[str, Any]]:
-    """Fields that stages publish, as JSON."""
-    return [
-        {"name": field.name, "type": _type_text(field.feature), "unit": field.unit, "about": field.about}
-        | {"digits": field.digits, "required": field.required}
-        | ({"tally": field.tally, "in_lines": field.in_lines} if isinstance(field, Column) else {})
-        for field in fields
-    ]
-
-
-#: Columns that rows have beside these (`core.schema.utterances`, `core.schema.LABELLED`).
-_OF_ROWS = (
-    "recording_id",
-    "audio",
-    "audio_sha256",
-    "sample_rate",
-    "labels",
-    "split",
-    "conversation_id",
-    "duration",
-    "source_duration",
-    "language",
-    "utterances",
-    "alignments",
-    "sounds",
-    "sides",
-    "speakers",
-    "timeline",
-    "transcript_repair",
-    "transcript_marks",
-    "uncovered_sound",
-    "model_failures",
-    "provenance",
-    "problem",
-    "problem_column",
-    "remedy",
-)
-
-#: The most fields that a file may describe.
-_MOST_FIELDS = 1000
-
-
-class Described(TypedDict):
-    """A field as `described` has it."""
-
-    name: str
-    type: Any
-    unit: NotRequired[str | None]
-    about: NotRequired[str | None]
-    digits: NotRequired[Whole | None]
-    required: NotRequired[bool | None]
-    tally: NotRequired[str | None]
-    in_lines: NotRequired[bool | None]
-
-
-def _field_of(record: Mapping[str, Any]) -> Field:
-    known: dict[str, Any] = {
-        "feature": _type_of(record["type"]),
-        "about": record.get("about") or "",
-        "unit": record.get("unit") or "",
-        "digits": record.get("digits"),
-        "required": bool(record.get("required")),
-    }
-    tally = record.get("tally")
-    if tally is None:
-        return Field(record["name"], **known)
-    return Column(record["name"], **known, tally=tally, in_lines=bool(record.get("in_lines")))
-
-
-def published(records: Iterable[Mapping[str, Any]], where: str) -> tuple[Field, ...]:
-    """The fields of `described`, which may come from outside; `where` is the file that has them.
-
-    At most `_MOST_FIELDS` are read. Raises DailytalkError for a name or a type that no stage can publish.
-    """
-    return checked_fields(map(_field_of, itertools.islice(records, _MOST_FIELDS)), where)
-
-
-def checked_fields(fields: Iterable[Field], where: str) -> tuple[Field, ...]:
-    """Fields beside `FIELDS`. Raises DailytalkError for a name that is taken, or a type that none may have."""
-    taken = {*_OF_ROWS, *(name for field in FIELDS for name in (field.name, field.path[0]))}
-    kept: dict[str, Field] = {}
+@lru_cache(maxsize=8)
+def _kinds(fields: tuple[Field, ...]) -> dict[str, object]:
+    """The type of each key of a line that the table says; of an object, that of all its values."""
+    kinds: dict[str, object] = {}
     for field in fields:
-        problems = {
-            "which is the name of another field": field.name in taken or field.name in kept,
-            "which is no name of a column": not field.name.isidentifier() or len(field.name) > 100,
-            f"of a tally that is none of {', '.join(filter(None, TALLIES))}": isinstance(field, Column)
-            and field.tally not in TALLIES,
-            f"of a type that is not made of {', '.join(_PLAIN)}": not _is_plain(field.feature),
-        }
-        wrong = [problem for problem, is_there in problems.items() if is_there]
-        if wrong:
-            raise DailytalkError(
-                f"{where} publishes {field.name[:100]!r}, {wrong[0]}", "publish it in another way"
-            )
-        kept[field.name] = field
-    return tuple(kept.values())
+        if field.part == "row" or field.name == "words":  # words have sentences of their own
+            continue
+        key, *inner_keys = field.path
+        kinds[key] = value_kind({str: field.feature}) if inner_keys else field.kind
+    return kinds
 
 
-def _is_plain(feature: Any) -> bool:
-    if isinstance(feature, Value):
-        return feature.dtype in _PLAIN
-    if isinstance(feature, List):
-        return _is_plain(feature.feature)
-    return isinstance(feature, dict) and bool(feature) and all(map(_is_plain, feature.values()))
+def emotion_guess(emotion: str | None, shares: Mapping[str, float], model: str) -> EmotionFields:
+    """Fields of `EMOTION_GUESS`, by the probabilities of a model's classes; none where there is no estimate."""
+    probabilities: list[EmotionShare] = []
+    for name, share in shares.items():
+        probabilities.append({"emotion": name, "probability": float(share)})
+    return {
+        "emotion_class": emotion,
+        "emotion_probabilities": probabilities or None,
+        "emotion_model": model,
+    }
 
 
-def _type_text(feature: Any) -> Any:
-    """A type as JSON: the name of a plain one, a list of one type, an object of types by name."""
-    if isinstance(feature, List):
-        return [_type_text(feature.feature)]
-    if isinstance(feature, dict):
-        return {name: _type_text(part) for name, part in feature.items()}
-    return feature.dtype
+def no_text_reason(fields: AnyRecord) -> str:
+    """Return why an utterance has no text, from its fields or its line; empty where no reason is known."""
+    return str(fields.get("text_reason") or "")
 
 
-def _type_of(text: Any) -> Any:
-    if isinstance(text, list) and len(text) == 1:
-        return List(_type_of(text[0]))
-    if isinstance(text, dict):
-        return {str(name): _type_of(part) for name, part in text.items()}
-    return Value(text) if text in _PLAIN else None
+#: The `text_reason` of a line that gets a text.
+HAS_TEXT = {"text_reason": None}

@@ -19,6 +19,7 @@ from rapidfuzz.distance import Levenshtein
 from dailytalk_contiguous.core.records import UtteredWord, WordRow
 from dailytalk_contiguous.core.spans import merge_gaps
 
+#: Start and end in seconds.
 TimeSpan = tuple[float, float]
 
 #: Seconds. No word is shorter: some consumers drop a word that has no length.
@@ -35,6 +36,10 @@ class Word(NamedTuple):
     start: float
     end: float
     probability: float | None
+
+    @property
+    def span(self) -> TimeSpan:
+        return self.start, self.end
 
     def row(self, offset: float = 0.0) -> UtteredWord:
         """As a row has it, so many seconds later."""
@@ -77,8 +82,8 @@ def written_words(text: str) -> list[str]:
     words: list[str] = []
     lead = ""
     for piece in text.split():
-        for number, token in enumerate(_BETWEEN_CHARACTERS.split(piece)):
-            spaced = token if number else f" {token}"
+        for index, token in enumerate(_BETWEEN_CHARACTERS.split(piece)):
+            spaced = token if index else f" {token}"
             if any(map(str.isalnum, token)):
                 words.append(lead + spaced)
                 lead = ""
@@ -124,29 +129,39 @@ def normalise(word: str) -> str:
     >>> normalise(" “Isn’t")
     'isnt'
     """
-    return "".join(letter for letter in unicodedata.normalize("NFKD", word.casefold()) if letter.isalnum())
+    decomposed = unicodedata.normalize("NFKD", word.casefold())
+    return "".join(letter for letter in decomposed if letter.isalnum())
 
 
 def sound_length(word: str) -> float:
     """How long a word takes to say, in units of one consonant; positive for any word."""
     decomposed = unicodedata.normalize("NFKD", word.casefold())
     spoken = _ACCENTED_E.sub("a", decomposed)  # as long as any vowel, and never silent
-    letters = _DOUBLED.sub(r"\1", "".join(letter for letter in spoken if not unicodedata.combining(letter)))
+    plain = "".join(letter for letter in spoken if not unicodedata.combining(letter))
+    letters = _DOUBLED.sub(r"\1", plain)
     lengths = [*LETTER_LENGTHS.values()]
-    return WORD_OVERHEAD + sum(lengths[int(match.lastindex or 0) - 1] for match in _LETTER.finditer(letters))
+    patterns = [match.lastindex or 0 for match in _LETTER.finditer(letters)]  # counted from 1
+    return WORD_OVERHEAD + sum(lengths[number - 1] for number in patterns)
 
 
 def fit(words: Sequence[Word], length: float) -> list[Word]:
     """Words in order of start, pushed into 0..`length` seconds as `fit_spans` does."""
     ordered = sorted(words, key=lambda word: (word.start, word.end))
-    spans = fit_spans([(word.start, word.end) for word in ordered], 0.0, length)
-    return [word._replace(start=start, end=end) for word, (start, end) in zip(ordered, spans, strict=True)]
+    spans = fit_spans([word.span for word in ordered], 0.0, length)
+    fitted: list[Word] = []
+    for word, (start, end) in zip(ordered, spans, strict=True):
+        fitted.append(word._replace(start=start, end=end))
+    return fitted
 
 
 def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRow]:
     """Words in their order, clipped into [start, end] seconds as `fit_spans` does."""
-    spans = fit_spans([(word["start"], word["end"]) for word in words], start, end)
-    return [{**word, "start": first, "end": last} for word, (first, last) in zip(words, spans, strict=True)]
+    times = [(word["start"], word["end"]) for word in words]
+    spans = fit_spans(times, start, end)
+    fitted: list[WordRow] = []
+    for word, (first, last) in zip(words, spans, strict=True):
+        fitted.append({**word, "start": first, "end": last})
+    return fitted
 
 
 def fit_spans(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpan]:
@@ -155,19 +170,23 @@ def fit_spans(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeS
     Where two overlap, the earlier one ends where the later one begins. Every span keeps `SHORTEST_WORD`, or an
     equal share of the whole if that is too short for it.
     """
-    shortest = min(SHORTEST_WORD, (end - start) / max(1, len(spans)))
+    equal_share = (end - start) / max(1, len(spans))
+    shortest = min(SHORTEST_WORD, equal_share)
     starts: list[float] = []
     for index, (begin, _) in enumerate(spans):
         earliest = starts[-1] + shortest if starts else start
-        starts.append(min(max(begin, earliest), end - (len(spans) - index) * shortest))
-    return [
-        (begin, min(max(until, begin + shortest), limit))
-        for begin, (_, until), limit in zip(starts, spans, [*starts[1:], end], strict=False)
-    ]
+        latest = end - (len(spans) - index) * shortest
+        starts.append(min(max(begin, earliest), latest))
+    fitted: list[TimeSpan] = []
+    limits = [*starts[1:], end]
+    for begin, (_, until), limit in zip(starts, spans, limits, strict=False):
+        longer = max(until, begin + shortest)
+        fitted.append((begin, min(longer, limit)))
+    return fitted
 
 
 #: Seconds. A longer gap is a pause, which no word straddles; a shorter one may be the closure of a stop consonant
-#: (50-120 ms, see `core.spans.QUIET_SECONDS`).
+#: (50-120 ms, see `core.cutting.QUIET_SECONDS`).
 PAUSE_SECONDS = 0.15
 
 #: Share of the text's words that must be recognised as written, or the recogniser's times are not used. Half:
@@ -185,10 +204,12 @@ def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan])
     The cue's own time counts where it covers none of `spans` ((start, end) in seconds). No word is across two
     of them.
     """
-    # Those that touch stay apart: they are two utterances.
-    regions = _inside(merge_gaps(sorted(spans), -SHORTEST_WORD), start, end) or [(start, end)]
+    # Spans that touch stay apart: they are two utterances.
+    apart = merge_gaps(sorted(spans), -SHORTEST_WORD)
+    regions = _inside(apart, start, end) or [(start, end)]
     words = split_words(text)
-    return [Word(word, *span, None).row() for word, span in zip(words, _lay(words, regions), strict=True)]
+    times = _lay(words, regions)
+    return [word.row() for word in _timed_words(words, times, None)]
 
 
 def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration: float) -> list[Word]:
@@ -199,13 +220,14 @@ def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration
 
     Args:
         text_words: the text's words, with their marks.
-        spans: where there is sound (`core.spans.voiced_spans`), in seconds; gaps up to `PAUSE_SECONDS` are closed.
-            None: the whole of the audio.
+        spans: where there is sound (`core.clean_speech.voiced_spans`), in seconds; gaps up to `PAUSE_SECONDS` are
+            closed. Where it is empty, it is the whole of the audio.
         duration: seconds of the audio.
     """
-    regions = _inside(merge_gaps(sorted(spans), PAUSE_SECONDS), 0.0, duration) or [(0.0, duration)]
+    sounding = merge_gaps(sorted(spans), PAUSE_SECONDS)
+    regions = _inside(sounding, 0.0, duration) or [(0.0, duration)]
     times = fit_spans(_lay(text_words, regions), 0.0, duration)
-    return [Word(word, *span, 0.0) for word, span in zip(text_words, times, strict=True)]
+    return _timed_words(text_words, times, 0.0)
 
 
 def share_spans(text_words: Sequence[str], spans: Mapping[int, TimeSpan], duration: float) -> list[Word]:
@@ -216,11 +238,15 @@ def share_spans(text_words: Sequence[str], spans: Mapping[int, TimeSpan], durati
     """
     if not spans:
         return []
-    heads = sorted(spans)
+    with_span = sorted(spans)
+    first_span = spans[with_span[0]]
+    heads = [0, *with_span[1:], len(text_words)]
     times: list[TimeSpan] = []
-    for head, following in zip([0, *heads[1:]], [*heads[1:], len(text_words)], strict=True):
-        times += _lay(text_words[head:following], [spans.get(head, spans[heads[0]])])
-    return fit([Word(word, *span, 1.0) for word, span in zip(text_words, times, strict=True)], duration)
+    for head, following in pairwise(heads):
+        shared = spans.get(head, first_span)
+        times += _lay(text_words[head:following], [shared])
+    words = _timed_words(text_words, times, 1.0)
+    return fit(words, duration)
 
 
 def by_edit_distance(
@@ -250,34 +276,59 @@ def by_edit_distance(
     written = [normalise(word) or object() for word in text_words]
     spoken = [normalise(word.text) or object() for word in words]
     blocks = Levenshtein.opcodes(written, spoken).as_matching_blocks()
-    known = {block.a + n: words[block.b + n] for block in blocks for n in range(block.size)}
-    if not known or len(known) < min_matched * len(text_words):
-        return None
-    times = [known[n][1:3] if n in known else (0.0, 0.0) for n in range(len(text_words))]
-    first = 0
-    heard_first = 0
+    matches: dict[int, Word] = {}
     for block in blocks:
-        last = block.a
-        if first < last:
+        for index in range(block.size):
+            matches[block.a + index] = words[block.b + index]
+    if not matches or len(matches) < min_matched * len(text_words):
+        return None
+    times: list[TimeSpan] = [(0.0, 0.0)] * len(text_words)
+    for index, match in matches.items():
+        times[index] = match.span
+    first = 0
+    first_heard = 0
+    for block in blocks:
+        if first < block.a:
             # Words that were not recognised, between two matched ones or an edge of the audio.
-            start = times[first - 1][1] if first else 0.0
-            end = times[last][0] if last < len(times) else duration
-            regions = _inside([word[1:3] for word in words[heard_first : block.b]], start, end)
-            regions = regions or _inside(spans, start, end) or ([] if spans else [(start, end)])
-            if sum(stop - begin for begin, stop in regions) < ROOM_SECONDS * (last - first):
-                # The neighbours swallowed them: share with them.
-                start = times[first - 1][0] if first else start
-                end = times[last][1] if last < len(times) else end
-                first = max(0, first - 1)
-                last = min(len(times), last + 1)
-                regions = [(start, max(start, end))]
-            times[first:last] = _lay(text_words[first:last], merge_gaps(sorted(regions), PAUSE_SECONDS))
+            wrong_words = words[first_heard : block.b]
+            _place_unmatched(times, text_words, first, block.a, wrong_words, spans, duration)
         first = block.a + block.size
-        heard_first = block.b + block.size
-    return [
-        Word(word, *span, known[n].probability if n in known else 0.0)
-        for n, (word, span) in enumerate(zip(text_words, fit_spans(times, 0.0, duration), strict=True))
-    ]
+        first_heard = block.b + block.size
+    placed: list[Word] = []
+    fitted = fit_spans(times, 0.0, duration)
+    for index, (word, span) in enumerate(zip(text_words, fitted, strict=True)):
+        probability = matches[index].probability if index in matches else 0.0
+        placed.append(Word(word, *span, probability))
+    return placed
+
+
+def _place_unmatched(
+    times: list[TimeSpan],
+    text_words: Sequence[str],
+    first: int,
+    last: int,
+    wrong_words: Sequence[Word],
+    spans: Sequence[TimeSpan],
+    duration: float,
+) -> None:
+    """Set the times of words `first` to `last` (exclusive), which were not recognised: see `by_edit_distance`."""
+    start = times[first - 1][1] if first else 0.0
+    end = times[last][0] if last < len(times) else duration
+    regions = _inside([word.span for word in wrong_words], start, end)
+    if not regions:
+        regions = _inside(spans, start, end)
+    if not regions and not spans:
+        regions = [(start, end)]
+    room = sum(stop - begin for begin, stop in regions)
+    if room < ROOM_SECONDS * (last - first):
+        # The neighbours swallowed them: share with them.
+        start = times[first - 1][0] if first else start
+        end = times[last][1] if last < len(times) else end
+        first = max(0, first - 1)
+        last = min(len(times), last + 1)
+        regions = [(start, max(start, end))]
+    merged = merge_gaps(sorted(regions), PAUSE_SECONDS)
+    times[first:last] = _lay(text_words[first:last], merged)
 
 
 def with_times(
@@ -293,27 +344,47 @@ def with_times(
     for is_placed, group in groupby(range(len(placed)), key=lambda index: placed[index] is not None):
         indices = [*group]
         if is_placed:
-            times += [(word.start, word.end) for index in indices if (word := placed[index])]
+            placed_words = [word for word in placed[indices[0] : indices[-1] + 1] if word]
+            times += [word.span for word in placed_words]
             continue
-        following = placed[indices[-1] + 1] if indices[-1] + 1 < len(placed) else None
-        room = times[-1][1] if times else 0.0, following.start if following else duration
-        inside = [_inside([(others[index].start, others[index].end)], *room) for index in indices]
+        next_index = indices[-1] + 1
+        following = placed[next_index] if next_index < len(placed) else None
+        start = times[-1][1] if times else 0.0
+        end = following.start if following else duration
+        inside = [_inside([others[index].span], start, end) for index in indices]
         if all(inside):
             times += [spans[0] for spans in inside]
         else:
-            times += _lay([text_words[index] for index in indices], [(room[0], max(room))])
+            unplaced = [text_words[index] for index in indices]
+            times += _lay(unplaced, [(start, max(start, end))])
     probabilities = [word.probability for word in others] or [None] * len(text_words)
-    words = zip(text_words, fit_spans(times, 0.0, duration), probabilities, strict=True)
-    return [Word(text, start, end, probability) for text, (start, end), probability in words]
+    words: list[Word] = []
+    fitted = fit_spans(times, 0.0, duration)
+    for text, (start, end), probability in zip(text_words, fitted, probabilities, strict=True):
+        words.append(Word(text, start, end, probability))
+    return words
 
 
 def within_sound(words: Sequence[Word], spans: Sequence[TimeSpan]) -> list[Word]:
-    """Words without the silence at their edges; `spans` are where there is sound (`core.spans.voiced_spans`).
+    """Words without the silence at their edges.
 
-    A word that lies in silence as a whole keeps its times.
+    `spans` are where there is sound, in seconds (`core.clean_speech.voiced_spans`). A word that lies in silence
+    as a whole keeps its times.
     """
-    inside = [_inside(spans, word.start, word.end) or [(word.start, word.end)] for word in words]
-    return [word._replace(start=own[0][0], end=own[-1][1]) for word, own in zip(words, inside, strict=True)]
+    audible: list[Word] = []
+    for word in words:
+        inside = _inside(spans, word.start, word.end) or [word.span]
+        start, _ = inside[0]
+        _, end = inside[-1]
+        audible.append(word._replace(start=start, end=end))
+    return audible
+
+
+def _timed_words(texts: Sequence[str], times: Sequence[TimeSpan], probability: float | None) -> list[Word]:
+    words: list[Word] = []
+    for text, (start, end) in zip(texts, times, strict=True):
+        words.append(Word(text, start, end, probability))
+    return words
 
 
 def _lay(words: Sequence[str], regions: Sequence[TimeSpan]) -> list[TimeSpan]:
@@ -323,16 +394,25 @@ def _lay(words: Sequence[str], regions: Sequence[TimeSpan]) -> list[TimeSpan]:
     lengths = np.array([sound_length(word) for word in words])
     sound = np.array([end - start for start, end in regions])
     borders = np.cumsum([0.0, *lengths]) / lengths.sum()
+    pauses = np.cumsum(sound)[:-1] / max(sound.sum(), SHORTEST_WORD)
     cuts = [0]
-    for pause in np.cumsum(sound)[:-1] / max(sound.sum(), SHORTEST_WORD):
-        cuts.append(max(int(np.argmin(np.abs(borders - pause))), cuts[-1]))
+    for pause in pauses:
+        nearest = int(np.argmin(np.abs(borders - pause)))
+        cuts.append(max(nearest, cuts[-1]))
     times: list[TimeSpan] = []
     for (first, last), (start, end) in zip(pairwise([*cuts, len(words)]), regions, strict=True):
         inner = np.cumsum([0.0, *lengths[first:last]])
-        times += pairwise((start + inner * (end - start) / max(inner[-1], SHORTEST_WORD)).tolist())
+        edges = start + inner * (end - start) / max(inner[-1], SHORTEST_WORD)
+        times += pairwise(edges.tolist())
     return times
 
 
 def _inside(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpan]:
-    clipped = ((max(first, start), min(last, end)) for first, last in spans)
-    return [(first, last) for first, last in clipped if last > first]
+    """The parts of spans between two times; those without a length are left out."""
+    parts: list[TimeSpan] = []
+    for first, last in spans:
+        clipped_first = max(first, start)
+        clipped_last = min(last, end)
+        if clipped_last > clipped_first:
+            parts.append((clipped_first, clipped_last))
+    return parts

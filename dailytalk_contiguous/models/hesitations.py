@@ -15,7 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.clean_speech import voiced_spans
 from dailytalk_contiguous.core.fillers import SPACELESS, are_fillers
+from dailytalk_contiguous.core.levels import frame_levels
+from dailytalk_contiguous.core.nonspeech_sounds import FRAME
 from dailytalk_contiguous.core.sentences import (
     AUXILIARIES,
     DETERMINERS,
@@ -24,7 +27,7 @@ from dailytalk_contiguous.core.sentences import (
     SUBJECTS,
     ends_sentence,
 )
-from dailytalk_contiguous.core.spans import FRAME, UNDER_PEAK_DB, frame_levels, voiced_spans
+from dailytalk_contiguous.core.sound_edges import UNDER_PEAK_DB
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, Word
 from dailytalk_contiguous.models.sphinx import Sphinx
 

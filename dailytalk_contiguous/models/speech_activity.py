@@ -24,7 +24,9 @@ from dailytalk_contiguous.core.audio import (
 )
 from dailytalk_contiguous.core.contours import track_voice
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.spans import find_sounds, merge_gaps, speech_spans
+from dailytalk_contiguous.core.nonspeech_sounds import find_sounds
+from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.speech_runs import speech_spans
 from dailytalk_contiguous.models.devices import open_onnx
 from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 
@@ -192,7 +194,7 @@ def missed_speech(channel: Pcm, sounds: Sequence[tuple[float, float]]) -> list[t
 
     Args:
         channel: 16 kHz int16, shape (n,).
-        sounds: starts and ends in seconds, as `core.spans.find_sounds` gives them.
+        sounds: starts and ends in seconds, as `core.nonspeech_sounds.find_sounds` gives them.
     """
     missed = []
     for start, end in merge_gaps(sounds, TOGETHER):
@@ -232,7 +234,7 @@ def _moves_as_a_voice(samples: Samples) -> bool:
 # Sound in a clip: its one channel, where there is speech in it, and where there is any sound.
 #
 # Speech activity alone would cut the laugh before a line, a breath or the end of a scream off an expressive clip,
-# so sounds that stand out of the clip's room tone count as well (`core.spans`).
+# so sounds that stand out of the clip's room tone count as well (`core.nonspeech_sounds`).
 
 
 #: Seconds over which a file is no clip, and not read.

@@ -23,10 +23,11 @@ from dailytalk_contiguous.core import figures, licensing
 from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.fields import Column
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, Row, is_recorded
 from dailytalk_contiguous.core.scorecard import comparisons_of
 from dailytalk_contiguous.core.tables import Tables
-from dailytalk_contiguous.core.utterance import FIELDS, Column
+from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.publish.clip_figures import CorpusFigures, findings_of_clips
 from dailytalk_contiguous.publish.displays import Displays

@@ -18,11 +18,12 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cores, side_by_side
 from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.own_file import is_own_file
+from dailytalk_contiguous.core.published_fields import published
 from dailytalk_contiguous.core.schema import LABELLED, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, comparisons_of, measure_text
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tables import TableMaker, Tables
-from dailytalk_contiguous.core.utterance import FIELDS, is_converted, line_problem, no_text_reason, published
+from dailytalk_contiguous.core.utterance import FIELDS, is_converted, line_problem, no_text_reason
 from dailytalk_contiguous.core.voice_likeness import ConversationVoices
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import verdict

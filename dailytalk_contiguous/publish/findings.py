@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.audio import blocks, read_header, to_uri
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.moshi_words import frame_of
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
 from dailytalk_contiguous.core.schema import MAIN
-from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.publish.items import TOLERANCE
 from dailytalk_contiguous.store.files import inside

@@ -24,17 +24,12 @@ from dailytalk_contiguous.core.audio import embedded
 from dailytalk_contiguous.core.clip import times_listed
 from dailytalk_contiguous.core.documents import as_text, is_number, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.fields import Field, columns_among
+from dailytalk_contiguous.core.published_fields import published
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.utterance import (
-    FIELDS,
-    OPTIONAL_FIELDS,
-    UTTERANCE,
-    Field,
-    columns_among,
-    published,
-)
+from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, UTTERANCE
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.version import MANIFEST, Version
 from dailytalk_contiguous.shards import current_shards

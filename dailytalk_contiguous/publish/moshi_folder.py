@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from dailytalk_contiguous.core.cutting import balanced_range
 from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.moshi_words import FrameTimes, SpokenWord, place_words
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.settings import Setting, setting
-from dailytalk_contiguous.core.spans import balanced_range
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish import items as publish_items

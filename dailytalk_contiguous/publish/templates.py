@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from dailytalk_contiguous.core.utterance import type_in_words
+from dailytalk_contiguous.core.fields import type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, public
 from dailytalk_contiguous.publish.plots import Plot, svg
 from dailytalk_contiguous.publish.tabular import Bar, Link, Strong

@@ -24,8 +24,9 @@ from huggingface_hub.hf_api import RepoFile
 
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, Number, Whole, parse_json, typed
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.fields import Field
+from dailytalk_contiguous.core.published_fields import Described, described
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features
-from dailytalk_contiguous.core.utterance import Described, Field, described
 from dailytalk_contiguous.store.files import inside, is_inside, sha256_of
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet

@@ -21,18 +21,13 @@ from datasets import Features
 from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.documents import as_text, numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.fields import Field, columns_of_lines
 from dailytalk_contiguous.core.machine import PACKAGES
+from dailytalk_contiguous.core.published_fields import described
 from dailytalk_contiguous.core.schema import COLUMNS, Row, built
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tables import LABELS, TableMaker, conversation_columns, utterance_columns
-from dailytalk_contiguous.core.utterance import (
-    FIELDS,
-    Field,
-    columns_of_lines,
-    described,
-    line_of,
-    words_within,
-)
+from dailytalk_contiguous.core.utterance import FIELDS, line_of, words_within
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.shards import Entry, Shard, is_held, read_rows, read_shard
 from dailytalk_contiguous.sources.recordings import shortened

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.fields import Field
+from dailytalk_contiguous.core.published_fields import published
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tags import check_tags
-from dailytalk_contiguous.core.utterance import FIELDS, Field, published
+from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.models.budget import Budget, open_budget
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser

@@ -28,12 +28,15 @@ from dailytalk_contiguous.core.audio import (
     to_uri,
 )
 from dailytalk_contiguous.core.cues import cues_within
+from dailytalk_contiguous.core.cutting import balanced_range, pieces_of
 from dailytalk_contiguous.core.documents import Number, as_text, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
 from dailytalk_contiguous.core.records import Cue
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
-from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of, true_runs
+from dailytalk_contiguous.core.spans import true_runs
+from dailytalk_contiguous.core.speech_runs import HYSTERESIS
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, refusing, speech_probabilities
 from dailytalk_contiguous.models.text_language import TooFewWords, language_of_texts
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, identity_of, put_together

@@ -12,16 +12,9 @@ from typing import Any, NotRequired, TypedDict
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, read_header, to_uri
 from dailytalk_contiguous.core.documents import LATEST, Number, Whole, as_text, is_number, json_lines, shown, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.fields import Column, Field, columns_among, value_problem
 from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row
-from dailytalk_contiguous.core.utterance import (
-    FIELDS,
-    OPTIONAL_FIELDS,
-    Column,
-    Field,
-    columns_among,
-    line_problem,
-    value_problem,
-)
+from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, line_problem
 from dailytalk_contiguous.shards import (
     by_generation,
     compress,

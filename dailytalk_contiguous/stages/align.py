@@ -17,14 +17,16 @@ from datasets import Features, List
 from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, excerpt, pcm_to_float, read_pcm
+from dailytalk_contiguous.core.clean_speech import voiced_spans
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.fillers import are_fillers
+from dailytalk_contiguous.core.levels import frame_levels
+from dailytalk_contiguous.core.nonspeech_sounds import FRAME as LEVEL_FRAME
 from dailytalk_contiguous.core.own_file import code_version, is_own_file
 from dailytalk_contiguous.core.records import WordRow
 from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, MODEL_FAILURES, Row, result_sides
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.spans import FRAME as LEVEL_FRAME
-from dailytalk_contiguous.core.spans import UNDER_PEAK_DB, frame_levels, voiced_spans
+from dailytalk_contiguous.core.sound_edges import UNDER_PEAK_DB
 from dailytalk_contiguous.core.utterance import (
     GIVEN,
     GIVEN_FITTED,

@@ -22,6 +22,7 @@ from datasets import Audio, Dataset, Features, IterableDataset, List
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.fields import Column, Field
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.own_file import (
     code_version,
@@ -30,6 +31,7 @@ from dailytalk_contiguous.core.own_file import (
     is_own_module,
     refuse_in_import,
 )
+from dailytalk_contiguous.core.published_fields import checked_fields
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
     CONVERSATION_COLUMNS,
@@ -43,7 +45,7 @@ from dailytalk_contiguous.core.schema import (
 )
 from dailytalk_contiguous.core.settings import Setting, check_values
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.utterance import UTTERANCE, Column, Field, checked_fields
+from dailytalk_contiguous.core.utterance import UTTERANCE
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.failures import each_that_works, failure_text, record

@@ -13,6 +13,7 @@ from datasets.table import cast_table_to_features
 
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.fields import Field, columns_among
 from dailytalk_contiguous.core.quality import FRAME
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.stereo_audio import PublishedStereo
@@ -21,8 +22,6 @@ from dailytalk_contiguous.core.utterance import (
     FIELDS,
     OPTIONAL_FIELDS,
     UTTERANCE,
-    Field,
-    columns_among,
     is_converted,
     pack_utterances,
 )

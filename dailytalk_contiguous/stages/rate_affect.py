@@ -1,7 +1,7 @@
 """RateAffect: valence, arousal and dominance of each utterance, by a network or by the bundled model.
 
 Below about three seconds the model is unreliable, so it hears a short utterance together with what its speaker
-says next to it (see `core.spans`). That smears a short outburst, hence the setting.
+says next to it (see `core.affect_context`). That smears a short outburst, hence the setting.
 """
 
 import math
@@ -13,11 +13,11 @@ from typing import ClassVar
 import numpy as np
 from datasets import Features
 
+from dailytalk_contiguous.core.affect_context import borrowed
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, excerpt, pcm_to_float
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.spans import borrowed
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models import affect, devices
 from dailytalk_contiguous.models.checkpoints import Missing

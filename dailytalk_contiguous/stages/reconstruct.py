@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core import audio, turns
 from dailytalk_contiguous.core.crosstalk import HOP, Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.loudness import Levelled, Piece, lay, level, limit, loudness, rearrange, room_tone
+from dailytalk_contiguous.core.nonspeech_sounds import FRAME, find_sounds, sound_blocks
 from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.schema import (
     AUDIO,
@@ -31,7 +33,7 @@ from dailytalk_contiguous.core.schema import (
     result_sides,
 )
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.spans import FRAME, UNDER_PEAK_DB, find_sounds, frame_levels, sound_blocks
+from dailytalk_contiguous.core.sound_edges import UNDER_PEAK_DB
 from dailytalk_contiguous.core.takes import Gate, edges
 from dailytalk_contiguous.core.timeline import MODES, TurnEvent, compare_turns, rebuild, sounding_times
 from dailytalk_contiguous.core.wording import counted
@@ -46,7 +48,7 @@ HEARD_DB = -3.0
 OWN_DB = 10.0
 LEAK_EDGE = 3
 
-#: By which a take sounds, as what it replaces does (`core.spans.sounding`).
+#: By which a take sounds, as what it replaces does (`core.sound_edges.sounding`).
 TAKE_SOUNDS = Gate(edge_db=UNDER_PEAK_DB, edge_kept=0.0)
 
 

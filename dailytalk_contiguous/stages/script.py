@@ -15,6 +15,7 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.fields import Field, columns_among, columns_of_lines, in_digits
 from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, SOURCE, STRING, Row, per_utterance
 from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.utterance import (
@@ -23,11 +24,7 @@ from dailytalk_contiguous.core.utterance import (
     HAS_TEXT,
     OPTIONAL_FIELDS,
     UTTERED_WORD,
-    Field,
-    columns_among,
-    columns_of_lines,
     features_of_fields,
-    in_digits,
     known_trims,
     line_of,
     pack_utterances,

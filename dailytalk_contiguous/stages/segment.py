@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.crosstalk import Leakage, leakage, leaked_spans
+from dailytalk_contiguous.core.cutting import Span, cut_long
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.levels import frame_levels
+from dailytalk_contiguous.core.nonspeech_sounds import FRAME as SOUND_FRAME
+from dailytalk_contiguous.core.nonspeech_sounds import find_sounds
 from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
@@ -28,20 +32,10 @@ from dailytalk_contiguous.core.schema import (
     per_utterance,
 )
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.spans import FRAME as SOUND_FRAME
-from dailytalk_contiguous.core.spans import (
-    STEP,
-    Span,
-    cut_long,
-    find_sounds,
-    frame_levels,
-    merge_gaps,
-    out_of_step,
-    sounding,
-    speech_seconds,
-    speech_spans,
-    with_onsets,
-)
+from dailytalk_contiguous.core.sound_edges import STEP, sounding, with_onsets
+from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.speech_runs import speech_seconds, speech_spans
+from dailytalk_contiguous.core.synchrony import out_of_step
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, MAX_FRAMES, SpeechActivity, is_narrow
 from dailytalk_contiguous.stages.base import Stage, find_stage

@@ -5,7 +5,8 @@ import pytest
 from audio_files import room_tone
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm
-from dailytalk_contiguous.core.spans import find_sounds, sound_blocks, touched_frames
+from dailytalk_contiguous.core.nonspeech_sounds import find_sounds, sound_blocks
+from dailytalk_contiguous.core.spans import touched_frames
 
 #: Utterances of the channel that most tests listen to, in seconds.
 UTTERANCES = [(1.0, 3.0), (7.0, 8.5)]

@@ -9,7 +9,9 @@ import silero_vad
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.spans import cut_long, merge_gaps, speech_spans
+from dailytalk_contiguous.core.cutting import cut_long
+from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.speech_runs import speech_spans
 
 FRAME = 0.032
 

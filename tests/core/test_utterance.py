@@ -8,15 +8,9 @@ from typing import Any
 import pytest
 from datasets import List, Value
 
-from dailytalk_contiguous.core.utterance import (
-    FIELDS,
-    Field,
-    described,
-    line_of,
-    line_problem,
-    published,
-    utterance_of,
-)
+from dailytalk_contiguous.core.fields import Field
+from dailytalk_contiguous.core.published_fields import described, published
+from dailytalk_contiguous.core.utterance import FIELDS, line_of, line_problem, utterance_of
 
 OWN = (
     Field("n_words", Value("int32"), "its words", "words", required=True),

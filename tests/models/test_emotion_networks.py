@@ -13,7 +13,6 @@ from tiny_speech_models import MODELS, make_speech_model
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotions import class_of_label
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.models.affect_network import normalised
 from dailytalk_contiguous.models.emotion_folder import write_emotion_folder
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.models.emotion_networks import (
@@ -23,6 +22,7 @@ from dailytalk_contiguous.models.emotion_networks import (
     classifier_on,
     spectrogram_network,
 )
+from dailytalk_contiguous.models.speech_models import normalised
 
 RNG = np.random.default_rng(3)
 SOUNDS = [RNG.normal(0.02, 0.1, length).astype(np.float32) for length in (16000, 1600, 40000, 23456, 8000)]

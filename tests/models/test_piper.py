@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
+from dailytalk_contiguous.core.clean_speech import voiced_spans
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.spans import merge_gaps, voiced_spans
+from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.word_times import normalise, split_words
 from dailytalk_contiguous.models.contracts import Line, Spoken, SynthesisFailed, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise

@@ -24,16 +24,11 @@ from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.displays import Displays
 from dailytalk_contiguous.publish.exports import write_export
+from dailytalk_contiguous.publish.findings import Finding
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.templates import environment
-from dailytalk_contiguous.publish.verdict import (
-    LIMITS,
-    Finding,
-    all_findings,
-    judged_conversations,
-    verdict_of,
-)
+from dailytalk_contiguous.publish.verdict import LIMITS, all_findings, judged_conversations, verdict_of
 
 pytest_plugins = ["hub.hub_fixtures"]
 

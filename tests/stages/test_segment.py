@@ -14,7 +14,7 @@ from audio_files import EXAMPLES, conversations, example, reference, room_tone, 
 from dailytalk_contiguous import Folder
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.spans import frame_levels
+from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.models.speech_activity import hear
 from dailytalk_contiguous.stages.segment import Segment
 

@@ -50,7 +50,19 @@ def hash_of(kind: type[Stage]) -> str:
     """Of the module of a stage, and of the modules of functions on sound, words and numbers that it imports."""
     tree = ast.parse(source_of(kind.__module__))
     imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    of_rows = ("audio", "errors", "documents", "licensing", "own_file", "schema", "settings", "steps", "utterance")
+    of_rows = (
+        "audio",
+        "errors",
+        "documents",
+        "fields",
+        "licensing",
+        "own_file",
+        "published_fields",
+        "schema",
+        "settings",
+        "steps",
+        "utterance",
+    )
     counted = {
         name
         for name in imported

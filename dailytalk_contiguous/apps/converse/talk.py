@@ -43,9 +43,10 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.fields import in_digits
 from dailytalk_contiguous.core.hallucination import believed_words
 from dailytalk_contiguous.core.turns import TERMINAL_OVERLAP
-from dailytalk_contiguous.core.utterance import CUT_MARK, emotion_guess, in_digits
+from dailytalk_contiguous.core.utterance import CUT_MARK, emotion_guess
 from dailytalk_contiguous.core.word_times import Word, by_proportion, split_words
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, Spoken
 from dailytalk_contiguous.models.pieces import Pieces

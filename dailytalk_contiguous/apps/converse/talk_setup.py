@@ -23,10 +23,11 @@ from dailytalk_contiguous.core.audio import (
     to_pcm,
     to_uri,
 )
+from dailytalk_contiguous.core.cutting import cut_long
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.secrets import is_this_machine
-from dailytalk_contiguous.core.spans import cut_long, frame_levels
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.budget import obtain, open_budget

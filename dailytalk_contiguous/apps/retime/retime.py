@@ -16,6 +16,7 @@ from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.crosstalk import leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.fields import Column, Field
 from dailytalk_contiguous.core.loudness import rearrange, room_tone
 from dailytalk_contiguous.core.schema import (
     BUILT,
@@ -31,7 +32,7 @@ from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
 from dailytalk_contiguous.core.turns import Stretch, Timed, label
-from dailytalk_contiguous.core.utterance import Column, Field, known_trims, sounding_span
+from dailytalk_contiguous.core.utterance import known_trims, sounding_span
 from dailytalk_contiguous.publish.conversation import conversation
 from dailytalk_contiguous.stages.base import AnyDataset, Stage
 from dailytalk_contiguous.stages.judge_turn_ends import (

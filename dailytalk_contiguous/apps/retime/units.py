@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.core.spans import JOIN
+from dailytalk_contiguous.core.nonspeech_sounds import JOIN
 from dailytalk_contiguous.core.timeline import KEPT_PAUSE
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
 from dailytalk_contiguous.core.turns import PAUSE, TERMINAL_OVERLAP, Stretch, Timed, stretches

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.spans import frame_levels
+from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, Word
 from dailytalk_contiguous.models.alignment import Aligner
 from dailytalk_contiguous.models.sphinx import Sphinx, WordSegment

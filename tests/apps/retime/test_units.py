@@ -7,7 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from timed_talks import talk
 
-from dailytalk_contiguous.apps.retime.units import HOLD, SHIFT, Placing, Unit, units_of
+from dailytalk_contiguous.apps.retime.units import Placing, Unit, units_of
+from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
 from dailytalk_contiguous.core.turns import Timed, stretches
 
 

@@ -1,0 +1,155 @@
+"""Where an utterance sounds.
+
+Speech activity ends late (it waits for the voice to come back, and is padded) and may begin in the middle of a
+soft consonant. For a recogniser that is good; for the length of a gap it is not. The edges are those of the sound:
+from the first to the last of what is over the room and not far under the utterance's loudest moment.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm
+from dailytalk_contiguous.core.levels import pcm_levels
+from dailytalk_contiguous.core.nonspeech_sounds import ABOVE_TONE_DB, GAP, JOIN, NOTHING, ROUNDING, SHORTEST_NEAR
+from dailytalk_contiguous.core.spans import merge_gaps, touched_frames, true_runs
+
+#: Samples of a step: edges are known to 5 ms. Levels are those of two steps, which a low voice's period fits into.
+STEP = 80
+
+#: Seconds of a step.
+STEP_SECONDS = STEP / ANALYSIS_RATE
+
+#: dB under the loudest moment of an utterance from which nothing of it counts: what people trim speech at.
+UNDER_PEAK_DB = 40.0
+
+#: Standard deviations over a steady room from which sound is no chance.
+DEVIATIONS = 2.5
+
+#: dB over a changing room from which it is sound in any case.
+MOST_OVER_ROOM_DB = ABOVE_TONE_DB
+
+#: Percentiles of the levels of quiet moments by which a room's level and its deviation are known. They are of the
+#: softest moments, so that it does not matter how much of what speech activity left out is sound.
+ROOM_SHARES = (5, 25)
+
+#: Where these percentiles are in a normal distribution, in standard deviations.
+ROOM_PLACES = (-1.645, -0.674)
+
+#: dBFS of a room of which there is no quiet moment.
+UNKNOWN_ROOM_DB = -90.0
+
+#: Seconds of the beginning of an utterance that a room hides for each dB that it is over what counts: the median
+#: of phrases that nine readers say in silence, for 8 dB.
+RISE = 0.0003
+
+#: Seconds of the end of an utterance that it hides for each dB, measured in the same way.
+FADE = 0.001
+
+#: Probability of speech from which a frame before a start belongs to it, if it sounds: an "h", an "s" or a softly
+#: begun word has little, and a breath less. Set on four speakers of TIMIT, and reported on four others, on planted
+#: phrases and on readers (`benchmarks/edges.py`).
+ONSET = 0.02
+
+#: Seconds that an onset lasts at most.
+LONGEST_ONSET = 0.3
+
+
+def sounding(
+    channel: Pcm,
+    utterances: Sequence[tuple[float, float]],
+    leaked: NDArray[np.bool_] | None = None,
+) -> list[tuple[float, float]]:
+    """From when to when each utterance sounds, in seconds; as it is where nothing of it is over the room.
+
+    Args:
+        channel: 16 kHz int16, shape (n,).
+        utterances: starts and ends of its utterances in seconds, in order and without overlap.
+        leaked: steps of 5 ms that are the other speaker's leaked voice, or None.
+    """
+    steps = pcm_levels(channel, STEP)
+    if leaked is not None:
+        steps = np.where(leaked[: len(steps)], np.float32(0), steps)
+    following = np.append(steps[1:], 0)
+    levels = 10 * np.log10(np.maximum((steps + following) / 2, NOTHING))
+    quiet = ~touched_frames(len(levels), utterances, STEP_SECONDS)
+    if leaked is not None:
+        quiet &= ~leaked[: len(levels)]
+    over_room = _over_room(levels[quiet])
+    edges: list[tuple[float, float]] = []
+    previous_ends = [0.0, *(end for _, end in utterances)]
+    next_starts = [*(start for start, _ in utterances[1:]), math.inf]
+    for (start, end), previous_end, next_start in zip(utterances, previous_ends, next_starts, strict=False):
+        earliest = max(start - JOIN, previous_end)
+        latest = min(end + JOIN, next_start)
+        first = int(start / STEP_SECONDS)
+        last = math.ceil(end / STEP_SECONDS)
+        under_peak = levels[first:last].max() - UNDER_PEAK_DB
+        floor = max(over_room, under_peak)
+        runs = _loud_runs(levels, floor, earliest, latest)
+        own_runs = [run for run in runs if run[0] < end and run[1] > start]
+        if not own_runs:
+            edges.append((start, end))
+            continue
+        hidden = float(floor - under_peak)  # dB
+        begins = own_runs[0][0] - RISE * hidden
+        ends = own_runs[-1][1] + FADE * hidden
+        edges.append((max(earliest, begins), min(ends, latest)))
+    return edges
+
+
+def _over_room(quiet_levels: NDArray[np.floating]) -> float:
+    """The level in dB from which sound is no part of the room, by the levels of quiet moments."""
+    low = UNKNOWN_ROOM_DB
+    high = UNKNOWN_ROOM_DB
+    if len(quiet_levels):
+        low, high = np.percentile(quiet_levels, ROOM_SHARES)
+    low_place, high_place = ROOM_PLACES
+    deviation = (high - low) / (high_place - low_place)
+    return high + min((DEVIATIONS - high_place) * deviation, MOST_OVER_ROOM_DB)
+
+
+def _loud_runs(
+    levels: NDArray[np.floating], floor: float, earliest: float, latest: float
+) -> list[tuple[float, float]]:
+    """Where there is sound of at least `floor` dB between two times, in seconds."""
+    total = len(levels) * STEP_SECONDS
+    first = int(earliest / STEP_SECONDS)
+    last = math.ceil(min(latest, total) / STEP_SECONDS)
+    runs: list[tuple[float, float]] = []
+    for begin, finish in true_runs(levels[first:last] >= floor).tolist():
+        seconds = (finish - begin + 1) * STEP_SECONDS
+        if seconds >= SHORTEST_NEAR - ROUNDING:
+            run_start = (first + begin + 0.5) * STEP_SECONDS
+            run_end = (first + finish + 0.5) * STEP_SECONDS
+            runs.append((run_start, run_end))
+    return merge_gaps(runs, GAP)
+
+
+def with_onsets(
+    utterances: Sequence[tuple[float, float]],
+    edges: Sequence[tuple[float, float]],
+    probabilities: NDArray[np.float32],
+    frame_seconds: float,
+) -> list[tuple[float, float]]:
+    """Utterances that begin where their sound does, if speech activity has heard something of it.
+
+    Args:
+        utterances: starts and ends in seconds, in order and without overlap.
+        edges: from when to when each of them sounds (`sounding`).
+        probabilities: of speech, of each frame of the channel.
+        frame_seconds: length of a frame.
+    """
+    begun: list[tuple[float, float]] = []
+    previous_end = 0.0
+    for (start, end), (sounds_from, _) in zip(utterances, edges, strict=True):
+        earliest = max(start - LONGEST_ONSET, previous_end)
+        frame = math.floor(start / frame_seconds)
+        while frame > 0 and probabilities[frame - 1] >= ONSET:
+            frame -= 1
+        begins = max(frame * frame_seconds, sounds_from, earliest)
+        begun.append((min(start, begins), end))
+        previous_end = end
+    return begun
