@@ -11,9 +11,10 @@ and then a table of all of them.
 `--cover TEST ...` runs some tests instead of the suite, and `--cover --room NAME ...` those of some rooms. Both
 add to what is kept: a new test counts after a minute. After a change of the package run `--cover` alone again.
 
-A mutant is tried in a copy of the checkout with the tests that run its line, the fastest first. What changes only
-the wording of a message or a log line is left out, with the reason. This file is also the plugin of pytest that
-notes the tests, and chooses them. Goals: at least 88 % killed, at most 20 % left out.
+A mutant is tried in a copy of the checkout with the tests that run its line: those of its room first, the fastest
+first, as many as took `--seconds` (with fewer, a score is a lower bound). What changes only the wording of a
+message or a log line is left out, with the reason. This file is also the plugin of pytest that notes the tests,
+and chooses them. Goals: at least 88 % killed, at most 20 % left out.
 """
 
 import argparse
@@ -51,7 +52,7 @@ LEFT_OUT_GOAL = 0.20
 #: Tests that are run first.
 FIRST = 25
 
-#: Seconds that the tests of a mutant took, all together, when nothing was wrong.
+#: Seconds that the tests of a mutant took, all together, when nothing was wrong; by default.
 MOST_SECONDS = 120.0
 
 #: Seconds that they may take, once and for each second that they took, before they count as a run without an end.
@@ -275,8 +276,8 @@ def wording_of(node: ast.AST) -> str:
 # Choosing tests.
 
 
-def covering(data: coverage.CoverageData, mutant: Mutant, seconds: dict[str, float]) -> list[str]:
-    """The tests that run the statement of a mutant, the fastest first, as many as there is time for."""
+def covering(data: coverage.CoverageData, mutant: Mutant, seconds: dict[str, float]) -> list[list[str]]:
+    """The tests that run the statement of a mutant, and the others in their files, the fastest first."""
     contexts = data.contexts_by_lineno(str(ROOT / mutant.path))
     tree = ast.parse(mutant.original())
     around = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and span_of(node)[0] <= mutant.start]
@@ -290,11 +291,16 @@ def covering(data: coverage.CoverageData, mutant: Mutant, seconds: dict[str, flo
     # A fixture of a file runs in the first of its tests, and others there look at what it made.
     files = {test.partition("::")[0] for test in tests}
     beside = {test for test in seconds if test.partition("::")[0] in files} - tests
+    return [sorted(group, key=lambda test: (seconds[test], test)) for group in (tests, beside)]
+
+
+def within(tests: Iterable[str], seconds: dict[str, float], most_seconds: float) -> list[str]:
+    """The first of these tests, as many as there is time for."""
     chosen = []
     total = 0.0
-    for test in sorted(tests | beside, key=lambda test: (test in beside, seconds[test], test)):
+    for test in tests:
         total += seconds[test]
-        if total < MOST_SECONDS:
+        if total < most_seconds:
             chosen.append(test)
     return chosen
 
@@ -411,8 +417,9 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
 class Trial:
     """Copies of the checkout in which mutants are tried, and the tests that run each line."""
 
-    def __init__(self, folder: Path, jobs: int) -> None:
+    def __init__(self, folder: Path, jobs: int, most_seconds: float) -> None:
         self.jobs = jobs
+        self.most_seconds = most_seconds
         self.seconds: dict[str, float] = json.loads(TIMES.read_text())
         self.data = coverage.CoverageData(str(DATA))
         self.data.read()
@@ -423,12 +430,18 @@ class Trial:
             shutil.copytree(ROOT, copy, ignore=ignored)
             self.copies.put(copy)
 
-    def score(self, mutants: Iterable[Mutant]) -> Score:
-        """Try mutants, print what came of each, and count."""
+    def tests_of(self, mutant: Mutant, own: tuple[str, ...]) -> list[str]:
+        """The tests for a mutant: of those that run its line the ones in `own` first, then those beside them."""
+        running, beside = covering(self.data, mutant, self.seconds)
+        in_order = sorted(running, key=lambda test: not test.startswith(own))
+        return within([*in_order, *beside], self.seconds, self.most_seconds)
+
+    def score(self, mutants: Iterable[Mutant], own: tuple[str, ...] = ()) -> Score:
+        """Try mutants, the tests of the files in `own` first, print what came of each, and count."""
         reasons = {mutant: why_left_out(mutant) for mutant in mutants}
         left_out = [mutant for mutant, reason in reasons.items() if reason]
         tried = [mutant for mutant, reason in reasons.items() if not reason]
-        tests = {mutant: covering(self.data, mutant, self.seconds) for mutant in tried}
+        tests = {mutant: self.tests_of(mutant, own) for mutant in tried}
         with ThreadPoolExecutor(self.jobs) as pool:
             killed = [*pool.map(self.is_killed, tests, tests.values())]
         for mutant in left_out:
@@ -482,7 +495,8 @@ def score_rooms(names: Sequence[str], trial: Trial, count: int, seed: int) -> Sc
     scores: dict[str, Score] = {}
     for name in names:
         print(f"room {name}", flush=True)
-        score = trial.score(draw(files_of(ROOMS[name]), count, seed))
+        room = ROOMS[name]
+        score = trial.score(draw(files_of(room), count, seed), room.tests)
         scores[name] = score
         print(f"room {name}: {verdict(score)}\n", flush=True)
     total = Score(
@@ -505,6 +519,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=100, help="mutants to draw, of each room with --room")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=MOST_SECONDS, help="that the tests of a mutant may take")
     parser.add_argument("--only", nargs="+", metavar="FILE", help="draw from these files of the package alone")
     rooms = ", ".join(ROOMS)
     parser.add_argument("--room", nargs="+", default=[], metavar="NAME", help=f"all, or some of {rooms}")
@@ -533,7 +548,7 @@ def main() -> int:
             tests.extend(ROOMS[name].tests)
         return cover(sorted({*tests}))
     with tempfile.TemporaryDirectory() as folder:
-        trial = Trial(Path(folder), options.jobs)
+        trial = Trial(Path(folder), options.jobs, options.seconds)
         if options.room:
             score = score_rooms(options.room, trial, options.count, options.seed)
         else:
