@@ -19,7 +19,9 @@ and chooses them. Goals: at least 88 % killed, at most 20 % left out.
 
 import argparse
 import ast
+import atexit
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -58,6 +60,19 @@ MOST_SECONDS = 120.0
 #: Seconds that they may take, once and for each second that they took, before they count as a run without an end.
 PATIENCE = 60.0
 TIMES_LONGER = 8.0
+
+#: What a try begins with, as a fork of a process that has imported it. Nothing of the package, which is changed,
+#: and not torch, which reads at its import how many threads a process has.
+PRELOADED = (
+    "av",
+    "datasets",
+    "hypothesis",
+    "onnxruntime",
+    "pyarrow.parquet",
+    "pytest",
+    "requests",
+    "scipy.signal",
+)
 
 #: Calls whose arguments are read by people.
 WORDING = {"BadInput", "DailytalkError", "ModelMissing", "argument", "option", "print", "say", "setting", "text"}
@@ -113,7 +128,7 @@ ROOMS = {
         ("models/paid.py", "models/pieces.py", "core/retries.py"),
         ("tests/models/test_http.py", "tests/models/test_fish.py", "tests/models/test_openai_speech.py"),
     ),
-    "budget": Room(("models/budget.py",), ("tests/models/test_speech_cache.py", "tests/stages/test_speak.py")),
+    "budget": Room(("models/budget.py",), ("tests/models/test_engines.py", "tests/stages/test_speak.py")),
     "speech-cache": Room(
         ("models/speech_cache.py", "models/speech_answers.py"),
         ("tests/models/test_speech_cache.py", "tests/stages/test_speak.py"),
@@ -329,28 +344,43 @@ def is_killed(folder: Path, tests: Sequence[str], seconds: dict[str, float]) -> 
             chosen.write_text("\n".join(part))
             files = sorted({test.partition("::")[0] for test in part})
             patience = PATIENCE + TIMES_LONGER * sum(seconds[test] for test in part)
-            code = pytest(folder, ["-x", "-p", "no:cacheprovider", *files], {CHOSEN: str(chosen)}, patience)
+            code = exit_code(folder, ["-x", "-p", "no:cacheprovider", *files], chosen, patience)
             if code not in (0, 5):  # 5: nothing was left to run
                 return True
     return False
 
 
-def pytest(folder: Path, options: Sequence[str], more: dict[str, str], patience: float | None = None) -> int:
-    """The exit code of pytest in a checkout, with this plugin; 124 where it was ended. Silent with `patience`."""
-    environment = os.environ | {"PYTHONPATH": str(folder)} | more
-    output = None if patience is None else subprocess.DEVNULL
-    command = [sys.executable, "-m", "pytest", "-p", "benchmarks.mutants", *options]
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
-    )
-    try:
-        return process.wait(patience)
-    except subprocess.TimeoutExpired:
-        return 124
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, 9)
-            process.wait()
+def exit_code(folder: Path, options: Sequence[str], chosen: Path, patience: float) -> int:
+    """The exit code of pytest in a copy of the checkout, with this plugin; 124 where it was ended."""
+    process = FORKS.Process(target=run_in_fork, args=(str(folder), options, str(chosen)))
+    process.start()
+    process.join(patience)
+    ended = process.exitcode
+    if ended is None:
+        assert process.pid is not None
+        os.killpg(process.pid, 9)
+        process.join()
+    return 124 if ended is None else ended
+
+
+def run_in_fork(folder: str, options: Sequence[str], chosen: str) -> None:
+    """Run pytest in a copy of the checkout, silently, and exit with its code."""
+    import pytest
+
+    os.setsid()
+    os.chdir(folder)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.environ |= {"PYTHONPATH": folder, CHOSEN: chosen}
+    of_checkout = {str(ROOT), str(ROOT / "benchmarks")}
+    sys.path[:] = [folder, *(path for path in sys.path if path not in of_checkout)]
+    code = pytest.main(["-p", "benchmarks.mutants", *options])
+    atexit._run_exitfuncs()  # what tests have temporary is deleted then, which a fork would not do
+    sys.exit(code)
+
+
+FORKS = multiprocessing.get_context("forkserver")
 
 
 def cover(tests: Sequence[str]) -> int:
@@ -361,11 +391,14 @@ def cover(tests: Sequence[str]) -> int:
     if not tests:
         shutil.rmtree(KEPT, ignore_errors=True)
     KEPT.mkdir(parents=True, exist_ok=True)
-    config = KEPT / "coverage.ini"
+    config = KEPT / "config.ini"
     config.write_text(f"[run]\nsource = {PACKAGE}\nparallel = true\ncontext = ${{{TEST}-}}\ndata_file = {DATA}\n")
-    options = ["-n", "auto", "--dist", "loadgroup", *tests]
-    code = pytest(ROOT, options, {"COVERAGE_PROCESS_START": str(config), "COVERAGE_CORE": "ctrace"})
+    environment = {"PYTHONPATH": str(ROOT), "COVERAGE_PROCESS_START": str(config), "COVERAGE_CORE": "ctrace"}
+    options = ["-p", "benchmarks.mutants", "-n", "auto", "--dist", "loadgroup", *tests]
+    command = [sys.executable, "-m", "pytest", *options]
+    code = subprocess.run(command, cwd=ROOT, env=os.environ | environment).returncode
     measured = coverage.Coverage(config_file=str(config))
+    measured.load()
     measured.combine([str(KEPT)])
     measured.save()
     return code
@@ -547,6 +580,8 @@ def main() -> int:
         for name in options.room:
             tests.extend(ROOMS[name].tests)
         return cover(sorted({*tests}))
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # as tests/conftest.py has it
+    FORKS.set_forkserver_preload([*PRELOADED])
     with tempfile.TemporaryDirectory() as folder:
         trial = Trial(Path(folder), options.jobs, options.seconds)
         if options.room:
