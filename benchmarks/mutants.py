@@ -512,7 +512,8 @@ def row(name: str, score: Score) -> str:
 def commit() -> str:
     """The commit of the checkout, and whether anything in it differs from that."""
     head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    changes = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True)
+    status = ["git", "status", "--porcelain", "--", PACKAGE, "tests"]
+    changes = subprocess.run(status, cwd=ROOT, capture_output=True, text=True)
     name = head.stdout.strip() or "unknown"
     return f"{name} and changes" if changes.stdout.strip() else name
 
