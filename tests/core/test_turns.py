@@ -4,6 +4,7 @@ from operator import itemgetter
 
 import numpy as np
 import pytest
+from built_conversations import built_row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,10 +14,12 @@ from dailytalk_contiguous.core.turns import (
     TERMINAL_OVERLAP,
     Timed,
     TimedConversation,
+    figure_value,
     join_spans,
     label,
     overlap_seconds,
     stretches,
+    timed_conversations,
     timing_events,
     turn_offsets,
     unions,
@@ -196,3 +199,26 @@ def test_measures_of_nothing_are_unknown_and_count_nothing() -> None:
     seconds = {"overlap_seconds", "source_overlap_seconds", "lost_speech_seconds"}
     assert {name: measured[name] for name in counts | seconds} == dict.fromkeys(counts | seconds, 0)
     assert all(np.isnan(value) for name, value in measured.items() if name not in counts | seconds)
+
+
+def test_words_and_laughs_are_counted_by_side_where_somebody_looked_for_them() -> None:
+    lines = [("left", 0.0, 3.0, "How are you?"), ("right", 3.0, 6.0, "Quite well, and you?")]
+    timeline = dict.fromkeys(TIMELINE) | {"mode": "anchor", "lost_sound_seconds": 0.0}
+    row = built_row("call", lines, seconds=6.0, sounds=[(3.5, 4.0), (4.5, 5.0)], timeline=timeline)
+    figures = timed_conversations(row)["rebuilt"].measured
+    assert figure_value("words", figures["words"]["left"]) == pytest.approx(3 / 3.0 * 60)
+    assert figure_value("words", figures["words"]["right"]) == pytest.approx(4 / 3.0 * 60)
+    assert figure_value("sounds", figures["sounds"]["right"]) == pytest.approx(2 / 6.0 * 60)
+    row["utterances"][0] |= {"text": None}
+    without_text = timed_conversations(row)["rebuilt"].measured
+    assert figure_value("words", without_text["words"]["left"]) == 0.0
+    assert figure_value("words", without_text["words"]["right"]) == pytest.approx(4 / 3.0 * 60)
+
+
+def test_nothing_is_known_of_words_without_spaces_and_of_laughs_that_nobody_looked_for() -> None:
+    row = built_row("call", language="ja", sounds=[(3.5, 4.0)])
+    figures = timed_conversations(row)["rebuilt"].measured
+    assert np.isnan(figure_value("words", figures["words"]["left"]))
+    assert np.isnan(figure_value("sounds", figures["sounds"]["right"]))
+    # So that such a side takes no part in what conversations have in all.
+    assert figures["sounds"]["left"] == figures["sounds"]["right"] == (0, 0.0)
