@@ -155,6 +155,13 @@ def test_fitness_counts_turns_monologues_and_overlap() -> None:
     assert figures["response"] == pytest.approx(0.5)
 
 
+def test_whoever_is_interrupted_speaks_on_until_the_end_of_what_was_begun() -> None:
+    talked = [left(0, 6), right(4, 10), left(7, 12)]
+    figures = TimedConversation(talked, join_spans(talked), [None] * 3, 12.0).measured
+    assert figure_value("speaks_on", figures["speaks_on"]["left"]) == pytest.approx(2.0)
+    assert figure_value("speaks_on", figures["speaks_on"]["right"]) == pytest.approx(3.0)
+
+
 # The timing events of dGSLM
 
 
