@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.schema import TIMELINE
-from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns, lost_seconds
+from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns, lost_seconds, sounding_times
 from dailytalk_contiguous.core.turns import (
     TERMINAL_OVERLAP,
     Timed,
@@ -134,6 +134,18 @@ def test_a_shorter_backchannel_that_stays_inside_has_kept_its_overlap() -> None:
     assert compare_turns(events, [0, 4], 11, 11)["overlap_kept"] == pytest.approx(1)
     assert compare_turns(events, [0, 9.75], 11, 11)["overlap_kept"] == pytest.approx(0.5)
     assert compare_turns(events, [0, 9.75], 11, 11)["backchannels_kept"] == 0
+
+
+def test_a_longer_backchannel_has_kept_its_overlap_only_where_all_of_it_is_inside() -> None:
+    events = [kept(0, 10), anew(4, 5, 1.5)]
+    assert compare_turns(events, [0, 4], 11, 11)["overlap_kept"] == pytest.approx(1)
+    assert compare_turns(events, [0, 9], 11, 11)["overlap_kept"] == pytest.approx(1 / 1.5)
+
+
+def test_events_sound_as_far_inside_their_edges_after_a_rebuild_as_before() -> None:
+    trimmed = TurnEvent("left", 1.0, 3.0, 4.0, start_trim=0.25, end_trim=0.5)
+    assert sounding_times([trimmed], [2.0]) == ([left(1.25, 2.5)], [left(2.25, 5.5)])
+    assert sounding_times([anew(1, 3, 4)], [2.0]) == ([left(1, 3)], [left(2, 6)])
 
 
 def test_lost_speech_is_what_was_cut_off_or_laid_over_another() -> None:
