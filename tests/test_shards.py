@@ -14,12 +14,17 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.shards import (
     Entry,
     Shard,
+    compress_row,
+    current_shards,
     drop_stale,
     entries_in,
+    expand_row,
     group,
     read_entries,
     read_rows,
     read_shard,
+    separate_rows,
+    shard_files,
     shard_path,
     write_shard,
 )
@@ -55,6 +60,12 @@ def test_every_row_is_in_one_group_in_order(lengths: list[float], seconds: float
     assert all(
         len(rows) == 1 or sum(one["duration"] for one in rows) <= 2 * seconds + 1e-3 * len(rows) for rows in groups
     )
+
+
+@pytest.mark.parametrize(("count", "groups"), [(1, 1), (10, 1), (20, 1), (21, 2)])
+def test_what_has_up_to_twice_the_seconds_stays_in_one_group(count: int, groups: int) -> None:
+    rows = [row(f"call{number:02}", 6.0) for number in range(count)]
+    assert len(list(group(rows, 60.0))) == groups
 
 
 def test_added_recording_changes_its_own_group_and_seldom_a_neighbour() -> None:
@@ -190,6 +201,50 @@ def test_shard_whose_record_is_not_ours_is_not_taken_for_one(tmp_path: Path, rec
     table = pa.table({"conversation_id": ["a"]}).replace_schema_metadata({b"dailytalk_contiguous": record})
     pq.write_table(table, tmp_path / "shard-1.parquet")
     assert read_entries(tmp_path / "shard-1.parquet") == {}
+
+
+def test_rows_that_others_need_are_separated_and_keep_their_order_and_generation(tmp_path: Path) -> None:
+    path = tmp_path / "shard-1.parquet"
+    write_shard(path, replace(shard("a", "b", "c"), generation=3), FEATURES)
+    separate_rows(path, ["c", "a"])
+    (separate,) = shard_files(tmp_path)
+    assert separate != path
+    assert [*read_rows(separate, ["number"])] == ["a", "c"]
+    kept = read_shard(separate)
+    assert kept == Shard([], {"a": entry(), "c": entry()}, 3)
+    separate_rows(separate, ["a", "c"])  # nothing is left to take out
+    assert shard_files(tmp_path) == [separate]
+
+
+def test_row_of_the_highest_generation_counts_and_files_without_one_are_left_out(tmp_path: Path) -> None:
+    names = [f"shard-{letter * 16}-{'0' * 16}.parquet" for letter in "abc"]
+    whole, partly, newest = (tmp_path / name for name in names)
+    write_shard(whole, shard("x", "y"), FEATURES)
+    write_shard(partly, replace(shard("x", "z"), generation=1), FEATURES)
+    write_shard(newest, replace(shard("y", "x"), generation=2), FEATURES)
+    theirs = tmp_path / "shard-theirs.parquet"
+    write_shard(theirs, shard("x"), FEATURES)
+    current = current_shards([whole, theirs, partly, newest])
+    assert current.files == [theirs, partly, newest]
+    assert current.replaced == {partly: {"x"}, whole: {"x", "y"}}
+
+
+def test_rejected_conversation_replaces_no_row(tmp_path: Path) -> None:
+    older, newer = (tmp_path / f"shard-{letter * 16}-{'0' * 16}.parquet" for letter in "ab")
+    write_shard(older, shard("b"), FEATURES)
+    write_shard(newer, Shard([], {"b": entry(REJECT)}, 1), FEATURES)
+    assert current_shards([older, newer]) == ([older, newer], {})
+
+
+def test_row_that_waits_shows_what_a_plan_needs_and_gives_all_of_it_back() -> None:
+    whole = {"conversation_id": "a", "recording_id": "r", "audio": None, "duration": 6.0, "input_digest": "d"}
+    whole["utterances"] = [{"text": "Hello."}]
+    waiting = compress_row(whole)
+    assert waiting["duration"] == 6.0
+    with pytest.raises(KeyError):
+        waiting["utterances"]
+    assert expand_row(waiting) == whole
+    assert expand_row(whole) == whole
 
 
 # Writing

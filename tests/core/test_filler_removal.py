@@ -62,3 +62,12 @@ def test_row_loses_fillers_of_texts_and_words_and_keeps_its_times_and_its_sound(
     assert without["audio"] == row["audio"]
     assert [said["start"] for said in without["utterances"]] == [said["start"] for said in row["utterances"]]
     assert row["utterances"][0]["text"] == "Um, hello there, uh."  # the row itself stays
+
+
+def test_clip_keeps_the_entry_of_its_words_unless_its_text_has_changed() -> None:
+    entry = {"segments": [{"text": "Hello there."}]}
+    clip = {"text": "Hello there.", "language": "en", "entry": entry}
+    assert row_without_fillers(clip) == clip
+    assert row_without_fillers(clip | {"text": "Um, hello."}) == clip | {"text": "Hello.", "entry": None}
+    without_entry = {"text": "Um, hello.", "language": "en"}
+    assert row_without_fillers(without_entry) == {"text": "Hello.", "language": "en"}

@@ -12,6 +12,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import (
     PRESETS,
     STYLES,
+    TAG_OF_EMOTION,
     Evidence,
     check_tags,
     choose_tag,
@@ -174,6 +175,13 @@ def test_every_utterance_gets_a_tag_that_fish_s1_knows(evidence: Evidence, prese
     choice = choose_tag(evidence, preset)
     assert choice.tag in STYLES["fish-s1"].tags
     assert (choice.rule, choice.tag) in {(rule.name, rule.tag) for rule in PRESETS[preset]}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_fish_s1_knows_every_tag_of_a_preset_as_it_is(preset: str) -> None:
+    tags = {rule.tag for rule in PRESETS[preset]} | {*TAG_OF_EMOTION.values()}
+    assert len(tags) > 20
+    assert check_tags(tags, "fish-s1", {}) == {tag: tag for tag in tags}
 
 
 def test_unknown_tag_is_an_error_that_lists_the_mapping_to_add() -> None:

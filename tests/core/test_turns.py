@@ -4,19 +4,22 @@ from operator import itemgetter
 
 import numpy as np
 import pytest
+from built_conversations import built_row
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.schema import TIMELINE
-from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns, lost_seconds
+from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns, lost_seconds, sounding_times
 from dailytalk_contiguous.core.turns import (
     TERMINAL_OVERLAP,
     Timed,
     TimedConversation,
+    figure_value,
     join_spans,
     label,
     overlap_seconds,
     stretches,
+    timed_conversations,
     timing_events,
     turn_offsets,
     unions,
@@ -133,6 +136,18 @@ def test_a_shorter_backchannel_that_stays_inside_has_kept_its_overlap() -> None:
     assert compare_turns(events, [0, 9.75], 11, 11)["backchannels_kept"] == 0
 
 
+def test_a_longer_backchannel_has_kept_its_overlap_only_where_all_of_it_is_inside() -> None:
+    events = [kept(0, 10), anew(4, 5, 1.5)]
+    assert compare_turns(events, [0, 4], 11, 11)["overlap_kept"] == pytest.approx(1)
+    assert compare_turns(events, [0, 9], 11, 11)["overlap_kept"] == pytest.approx(1 / 1.5)
+
+
+def test_events_sound_as_far_inside_their_edges_after_a_rebuild_as_before() -> None:
+    trimmed = TurnEvent("left", 1.0, 3.0, 4.0, start_trim=0.25, end_trim=0.5)
+    assert sounding_times([trimmed], [2.0]) == ([left(1.25, 2.5)], [left(2.25, 5.5)])
+    assert sounding_times([anew(1, 3, 4)], [2.0]) == ([left(1, 3)], [left(2, 6)])
+
+
 def test_lost_speech_is_what_was_cut_off_or_laid_over_another() -> None:
     events = [kept(0, 2), kept(3, 5), anew(0, 5, 1)]
     assert lost_seconds(events, [0, 3, 0], 5) == 0
@@ -150,6 +165,13 @@ def test_fitness_counts_turns_monologues_and_overlap() -> None:
     assert figures["turns_per_window"] == pytest.approx(8)
     assert figures["overlapping_turns"] == pytest.approx(3 / 5)
     assert figures["response"] == pytest.approx(0.5)
+
+
+def test_whoever_is_interrupted_speaks_on_until_the_end_of_what_was_begun() -> None:
+    talked = [left(0, 6), right(4, 10), left(7, 12)]
+    figures = TimedConversation(talked, join_spans(talked), [None] * 3, 12.0).measured
+    assert figure_value("speaks_on", figures["speaks_on"]["left"]) == pytest.approx(2.0)
+    assert figure_value("speaks_on", figures["speaks_on"]["right"]) == pytest.approx(3.0)
 
 
 # The timing events of dGSLM
@@ -201,3 +223,26 @@ def test_measures_of_nothing_are_unknown_and_count_nothing() -> None:
     seconds = {"overlap_seconds", "source_overlap_seconds", "lost_speech_seconds"}
     assert {name: measured[name] for name in counts | seconds} == dict.fromkeys(counts | seconds, 0)
     assert all(np.isnan(value) for name, value in measured.items() if name not in counts | seconds)
+
+
+def test_words_and_laughs_are_counted_by_side_where_somebody_looked_for_them() -> None:
+    lines = [("left", 0.0, 3.0, "How are you?"), ("right", 3.0, 6.0, "Quite well, and you?")]
+    timeline = dict.fromkeys(TIMELINE) | {"mode": "anchor", "lost_sound_seconds": 0.0}
+    row = built_row("call", lines, seconds=6.0, sounds=[(3.5, 4.0), (4.5, 5.0)], timeline=timeline)
+    figures = timed_conversations(row)["rebuilt"].measured
+    assert figure_value("words", figures["words"]["left"]) == pytest.approx(3 / 3.0 * 60)
+    assert figure_value("words", figures["words"]["right"]) == pytest.approx(4 / 3.0 * 60)
+    assert figure_value("sounds", figures["sounds"]["right"]) == pytest.approx(2 / 6.0 * 60)
+    row["utterances"][0] |= {"text": None}
+    without_text = timed_conversations(row)["rebuilt"].measured
+    assert figure_value("words", without_text["words"]["left"]) == 0.0
+    assert figure_value("words", without_text["words"]["right"]) == pytest.approx(4 / 3.0 * 60)
+
+
+def test_nothing_is_known_of_words_without_spaces_and_of_laughs_that_nobody_looked_for() -> None:
+    row = built_row("call", language="ja", sounds=[(3.5, 4.0)])
+    figures = timed_conversations(row)["rebuilt"].measured
+    assert np.isnan(figure_value("words", figures["words"]["left"]))
+    assert np.isnan(figure_value("sounds", figures["sounds"]["right"]))
+    # So that such a side takes no part in what conversations have in all.
+    assert figures["sounds"]["left"] == figures["sounds"]["right"] == (0, 0.0)

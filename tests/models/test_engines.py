@@ -54,6 +54,13 @@ class Hummer:
         return Spoken(np.full(self.n_samples, 0.25, np.float32), 8000, None, PRICE)
 
 
+class Unreserved(Hummer):
+    """Says what a line has cost without having asked whether there is so much."""
+
+    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
+        return super().speak(line, samples)
+
+
 def line(number: int) -> Line:
     return Line(f"Line {number}.", "", "en", 0)
 
@@ -130,3 +137,14 @@ def test_line_from_the_cache_is_the_one_that_was_bought_and_costs_nothing(tmp_pa
     assert kept[0] == bought[0]
     assert np.array_equal(kept[1].spoken.samples, bought[1].spoken.samples)
     assert (money.spent, money.saved, len(hummer.said)) == (PRICE, PRICE, 1)
+
+
+def test_cost_of_an_engine_that_reserves_nothing_is_spent_and_ends_at_the_limit(tmp_path: Path) -> None:
+    hummer, money = Unreserved(), Budget(PRICE)
+    obtain(hummer, line(0), (), SpeechCache(tmp_path), money)
+    assert money.spent == PRICE
+    with pytest.raises(SpendingLimit):
+        obtain(hummer, line(1), (), SpeechCache(tmp_path), money)
+    # It is bought all the same, and so it is kept.
+    assert obtain(hummer, line(1), (), SpeechCache(tmp_path), Budget(0.0))[1].spoken.cost == PRICE
+    assert len(hummer.said) == 2

@@ -160,6 +160,26 @@ def test_receipt_says_what_was_said_by_whom_and_what_it_cost(tmp_path: Path, ser
     assert (tmp_path / "cache" / told["cache_key"][:2] / f"{told['cache_key']}.flac").is_file()
 
 
+@pytest.mark.parametrize("lacking", [0, 1])
+def test_line_is_paid_for_by_the_bytes_that_are_sent_and_costs_nothing_again(
+    tmp_path: Path, server: Stubborn, lacking: int
+) -> None:
+    """Umlauts have two bytes, and the tag before the text is paid for, too: so count the limit and the cache."""
+    text = "Schöne Grüße aus Köln."
+    price = 15e-6 * len(f"(calm) {text}".encode())
+    bought = stage(tmp_path, max_cost=price - 15e-6 * lacking)
+    if lacking:
+        with pytest.raises(DailytalkError, match=r"spending limit.*--max-cost"):
+            bought(batch(text))
+        assert server.asked == []
+        return
+    assert bought(batch(text))["synthesis"][0]["cost"] == pytest.approx(price)
+    assert open_budget(price).as_dict() == {"spent": round(price, 6), "saved_by_cache": 0.0, "unit": "USD"}
+    assert bought(batch(text))["status"] == ["spoken"]
+    assert open_budget(price).as_dict()["saved_by_cache"] == round(price, 6)
+    assert len(server.asked) == 1
+
+
 # Takes
 
 

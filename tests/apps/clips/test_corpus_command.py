@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -6,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
+from audio_files import wav_bytes
+from clips import RATE, line
 from command import Command
 from corpus_trees import put
 from huggingface_hub import constants
@@ -148,6 +152,37 @@ def noisy(source: Path, root: Path) -> Path:
         noise = np.random.default_rng(1).standard_normal(len(samples)) * np.sqrt(np.mean(samples**2) / 20)
         soundfile.write(path, samples + noise, rate)
     return root
+
+
+def flawed(root: Path) -> Path:
+    """Clips by an actor each: a good one, and one that is clipped, interrupted, and from a telephone."""
+    good = line(edge=0.5)[: 3 * RATE]
+    clipped = np.clip(good, -0.3 * np.abs(good).max(), 0.3 * np.abs(good).max())
+    middle = len(good) // 2
+    interrupted = np.concatenate((good[:middle], np.zeros(2 * RATE, np.float32), good[middle:]))
+    telephone = soxr.resample(soxr.resample(good, RATE, 7000), 7000, RATE)
+    sounds = {"1001": good, "1002": clipped, "1003": interrupted, "1004": telephone}
+    files = {f"AudioWAV/{actor}_DFA_NEU_XX.wav": wav_bytes(sound, RATE) for actor, sound in sounds.items()}
+    return put(root, files)
+
+
+@pytest.mark.parametrize(
+    ("limits", "rejected"),
+    [
+        ((), ["1002", "1003", "1004"]),
+        (("--max-clipping", "inf"), ["1003", "1004"]),
+        (("--max-silence", "3s"), ["1002", "1004"]),
+        (("--min-bandwidth", "3000"), ["1002", "1003"]),
+    ],
+)
+def test_limit_of_quality_decides_which_clips_stay(
+    tmp_path: Path, dailytalk: Command, limits: tuple[str, ...], rejected: list[str]
+) -> None:
+    source = flawed(tmp_path / "in")
+    done = dailytalk("corpus", "crema_d", source, "--out", tmp_path / "out", *PLAIN, "--min-snr=-inf", *limits)
+    assert done.code == 3, done.err  # some were rejected
+    rejects = [json.loads(entry) for entry in (tmp_path / "out/rejects.jsonl").read_text("utf-8").splitlines()]
+    assert [re.findall(r"\d{4}", reject["id"])[0] for reject in rejects] == rejected
 
 
 @pytest.mark.needs("noisereduce")

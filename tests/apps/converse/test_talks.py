@@ -1,10 +1,14 @@
 """Talks: what is heard is answered, spoken, interrupted, remembered and kept."""
 
+import importlib
 import itertools
+import json
 import resource
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +20,7 @@ from talking import QUESTION, RIGHT, WAIT, Simulation, silence
 from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.apps.converse.dialogue import Feeling
-from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, FileBlocks
+from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, DeviceBlocks, FileBlocks
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.apps.converse.talk_setup import TalkVoice
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -212,7 +216,96 @@ def test_a_file_goes_on_after_a_delay_and_one_that_cannot_be_read_is_named(
     assert [block is not None and len(block) for block in (blocks.read(True), blocks.read(True))] == [BLOCK, BLOCK]
 
 
+# A sound card.
+
+#: A machine with two sound cards, in place of the library that asks the real one.
+TWO_CARDS = """
+from types import SimpleNamespace
+
+CARDS = ["built-in", "headset"]
+opened = []
+
+
+class PortAudioError(Exception):
+    pass
+
+
+def number_of(device):
+    if device is None:
+        return 0
+    if isinstance(device, int) and device < len(CARDS):
+        return device
+    if device in CARDS:
+        return CARDS.index(device)
+    raise ValueError(f"No input device matching {device!r}")
+
+
+def query_devices(device, kind):
+    return {"name": CARDS[device]}
+
+
+def stream(**options):
+    number = number_of(options["device"])
+    opened.append(CARDS[number])
+    return SimpleNamespace(device=number, latency=0.01, start=lambda: None, close=lambda: None)
+
+
+InputStream = OutputStream = stream
+"""
+
+
+@pytest.fixture
+def two_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "cards").mkdir()
+    (tmp_path / "cards/sounddevice.py").write_text(TWO_CARDS)
+    monkeypatch.syspath_prepend(tmp_path / "cards")
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    yield importlib.import_module("sounddevice")
+    sys.modules.pop("sounddevice")
+
+
+@pytest.mark.parametrize(("device", "name"), [("", "built-in"), ("headset", "headset"), ("1", "headset")])
+def test_microphone_and_loudspeaker_are_the_sound_device_that_was_chosen(
+    two_cards: Any, device: str, name: str
+) -> None:
+    blocks = DeviceBlocks(device)
+    assert blocks.name == name
+    assert two_cards.opened == [name, name]
+    blocks.close()
+
+
+def test_sound_device_that_is_not_there_is_named_before_anything_is_loaded(
+    two_cards: Any, tmp_path: Path, dailytalk: Command
+) -> None:
+    done = dailytalk("converse", "--sound-device", "loudspeaker of next door", "--out", tmp_path / "talks")
+    assert done.code == 1
+    assert "'loudspeaker of next door'" in done.err
+    assert "--sound-device" in done.err
+    assert len(done.err.splitlines()) == 1
+    assert not (tmp_path / "talks").exists()
+
+
+def test_page_of_a_browser_takes_no_sound_device(tmp_path: Path, dailytalk: Command) -> None:
+    done = dailytalk("converse", "--web", "--sound-device", "headset", "--out", tmp_path / "talks")
+    assert done.code == 1
+    assert "--sound-device does not go with --web" in done.err
+    assert not (tmp_path / "talks").exists()
+
+
 # The command.
+
+
+def test_talk_leaves_no_file_where_nothing_is_to_be_saved(tmp_path: Path, dailytalk: Command) -> None:
+    said = tmp_path / "said.wav"
+    soundfile.write(said, QUESTION, TALK_RATE)
+    command = ("converse", "--profile", "embedded", "--asr-model", "tiny.en", "--input", said)
+    with ChatServer() as server:
+        options = ("--chat", server.url, "--no-save", "--json")
+        done = dailytalk(*command, *options, "--out", tmp_path / "talks")
+    assert done.code == 0, done.err
+    assert len(server.asked) == 1
+    assert json.loads(done.out)["talk"] is None
+    assert not (tmp_path / "talks").exists()
 
 
 def test_the_embedded_talk_by_file_that_is_killed_is_whole(tmp_path: Path) -> None:
