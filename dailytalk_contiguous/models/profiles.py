@@ -42,7 +42,6 @@ PROFILES = {
             "RateAffect": {"model": AUDEERING},
             "Speak": {"engine": "fish"},
             "Align": {"recogniser": WHISPER},
-            "TimeWords": {"recogniser": WHISPER},
         },
         "Whisper and audEERING's affect model, downloaded once; Fish Audio speaks",
     ),
@@ -52,7 +51,6 @@ PROFILES = {
             "RateAffect": {"model": VOICE_LINEAR},
             "Speak": {"engine": "piper"},
             "Align": {"recogniser": ""},
-            "TimeWords": {"recogniser": OFFLINE_WHISPER},
         },
         "nothing to download: Whisper base and Piper's English voice joe come in wheels; affect is rated by a "
         "small model that comes with the package",
