@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import read_at, read_header
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.models.paid import Reply, ShortRead
+from dailytalk_contiguous.models.paid import Reply
+from dailytalk_contiguous.models.request_failures import ShortRead
 
 
 def read_wav(data: bytes) -> tuple[NDArray[np.float32], int]:

@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spending import reserving
+from spending import Clock, reserving
 from tts_server import FISH, FISH_TIMES, TOKEN, OwnServer, TtsServer, speech, wav
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
-from dailytalk_contiguous.models.paid import Client, Token
+from dailytalk_contiguous.models.paid import Client
+from dailytalk_contiguous.models.service_token import Token
 from dailytalk_contiguous.models.synthesisers.fish import MODELS, Fish
 
 LINE = Line("Oh, I can't believe it!", "excited", "en", 0)
@@ -31,7 +32,7 @@ def server() -> Iterator[TtsServer]:
 
 
 def fish(server: TtsServer, **options: Any) -> Fish:
-    transport = Client("Fish Audio", server.url, Token(TOKEN, "FISH_API_KEY"), sleep=lambda seconds: None)
+    transport = Client("Fish Audio", server.url, Token(TOKEN, "FISH_API_KEY"), clock=Clock())
     return Fish(client=transport, **options)
 
 

@@ -39,16 +39,10 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSettings,
     free,
 )
-from dailytalk_contiguous.models.paid import (
-    LONGEST_MESSAGE,
-    Answer,
-    Client,
-    NotServed,
-    Reply,
-    ShortRead,
-    Token,
-    server_events,
-)
+from dailytalk_contiguous.models.event_streams import server_events
+from dailytalk_contiguous.models.paid import Answer, Client, Purchase, Reply, RequestLimits
+from dailytalk_contiguous.models.request_failures import LONGEST_MESSAGE, NotServed, ShortRead
+from dailytalk_contiguous.models.service_token import Token
 from dailytalk_contiguous.models.speech_answers import Sound, TimedText, read_plain, read_voices, read_wav
 
 PUBLIC_URL = "https://api.fish.audio"
@@ -120,7 +114,9 @@ class Fish(Synthesiser):
         self.style, price = MODELS[model]
         self._token = Token.from_environment(TOKEN)
         base_url = base_url or os.environ.get("FISH_AUDIO_BASE_URL") or PUBLIC_URL
-        self._client = client or Client("Fish Audio", base_url, self._token, most_at_once=concurrency)
+        self._client = client or Client(
+            "Fish Audio", base_url, self._token, RequestLimits(most_at_once=concurrency)
+        )
         self.server = self._client.base_url
         self._is_public = self._client.is_of(DOMAIN)
         self._usd_per_byte = (price if self._is_public else 0.0) / 1e6
@@ -182,7 +178,8 @@ class Fish(Synthesiser):
             content_type = "application/json"
         price = self.price([line])
         headers = {"Content-Type": content_type, "model": self.model}
-        answer = self._ask(encoded, headers, price, reserve, quoted(line.text))
+        purchase = Purchase(price, reserve, quoted(line.text))
+        answer = self._ask(encoded, headers, purchase)
         sound = answer.value
         words = fish_words(line.text, line.tag, sound.segments, len(sound.samples) / sound.sample_rate)
         return Spoken(sound.samples, sound.sample_rate, words, answer.paid * price)
@@ -199,27 +196,22 @@ class Fish(Synthesiser):
             known = ", ".join(self._listed)[:LONGEST_MESSAGE] or "none"
             raise DailytalkError(reason, f"name one of its voices ({known}), or pass --voice clone")
 
-    def _ask(
-        self, body: bytes, headers: dict[str, str], price: float, reserve: Reserve, about: str
-    ) -> Answer[Sound]:
+    def _ask(self, body: bytes, headers: dict[str, str], purchase: Purchase) -> Answer[Sound]:
         if not self._known.is_set() and not self._first.acquire(blocking=False):
             self._known.wait()
         try:
             if self._timestamps:
                 with suppress(NotServed):
-                    told = self._telling(reserve)
-                    return self._client.post(
-                        TIMES_PATH, body, headers, read_stream_events, _ABSENT, price, told, about
-                    )
+                    first = purchase._replace(reserve=self._releasing(purchase.reserve))
+                    return self._client.post(TIMES_PATH, body, headers, read_stream_events, _ABSENT, first)
             # 404 also means an unknown voice: only a plain answer shows that it was the path.
-            absent = frozenset[int]()
-            answer = self._client.post(PLAIN_PATH, body, headers, read_plain, absent, price, reserve, about)
+            answer = self._client.post(PLAIN_PATH, body, headers, read_plain, purchase=purchase)
             self._timestamps = False
             return answer
         finally:
             self._known.set()
 
-    def _telling(self, reserve: Reserve) -> Reserve:
+    def _releasing(self, reserve: Reserve) -> Reserve:
         """`reserve`, after which the other lines may begin: however the first request ended, the path is there."""
 
         @contextmanager

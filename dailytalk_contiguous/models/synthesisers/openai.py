@@ -35,7 +35,9 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSettings,
     free,
 )
-from dailytalk_contiguous.models.paid import Answer, Client, NotServed, Token
+from dailytalk_contiguous.models.paid import Answer, Client, Purchase, RequestLimits
+from dailytalk_contiguous.models.request_failures import NotServed
+from dailytalk_contiguous.models.service_token import Token
 from dailytalk_contiguous.models.speech_answers import Sound, read_plain, read_voices
 
 PUBLIC_URL = "https://api.openai.com"
@@ -128,7 +130,8 @@ class OpenAISpeech(Synthesiser):
         self.concurrency = concurrency
         self._token = Token.from_environment("OPENAI_API_KEY")
         base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or PUBLIC_URL).rstrip("/").removesuffix("/v1")
-        self._client = client or Client("the speech server", base_url, self._token, most_at_once=concurrency)
+        limits = RequestLimits(most_at_once=concurrency)
+        self._client = client or Client("the speech server", base_url, self._token, limits)
         self.server = self._client.base_url
         self._is_public = self._client.is_of(DOMAIN)
         # Found out by the first line that needs it; and of each uploaded sample what its voice is called, or "".
@@ -186,9 +189,8 @@ class OpenAISpeech(Synthesiser):
             body["instructions"] = instruction(line.tag)
         json_type = {"Content-Type": "application/json"}
         encoded = json.dumps(body).encode()  # in ASCII: what a server calls a voice may be no UTF-8
-        price = self.price([line])
-        about = quoted(line.text)
-        return self._client.post(PATH, encoded, json_type, read_plain, absent, price, reserve, about)
+        purchase = Purchase(self.price([line]), reserve, quoted(line.text))
+        return self._client.post(PATH, encoded, json_type, read_plain, absent, purchase)
 
     def _cloned(self, sample: VoiceSample, reserve: Reserve) -> dict[str, str]:
         """The fields of a request to be said in the voice of a sample, in the way that the server has."""
