@@ -277,33 +277,22 @@ class Whisper:
             return [*asked.recognised]
         first_spelling, *others = USUAL[asked.language]
         likeliest: list[_Likeliest] = []
-        for window_places, probabilities in zip(
-            places, self._probabilities(asked, places, first_spelling), strict=True
-        ):
-            likeliest.append(
-                {
-                    place: Hesitation(place, first_spelling, probability)
-                    for place, probability in zip(window_places, probabilities, strict=True)
-                }
-            )
+        probabilities = self._probabilities(asked, places, first_spelling)
+        for candidates, in_window in zip(places, probabilities, strict=True):
+            pairs = zip(candidates, in_window, strict=True)
+            likeliest.append({candidate: Hesitation(candidate, first_spelling, p) for candidate, p in pairs})
         for spelling in others:
-            undecided = [_undecided(in_window) for in_window in likeliest]
+            undecided = [_undecided(best) for best in likeliest]
             if not any(undecided):
                 break
-            probabilities_of = self._probabilities(asked, undecided, spelling)
-            for in_window, window_places, probabilities in zip(
-                likeliest, undecided, probabilities_of, strict=True
-            ):
-                for place, probability in zip(window_places, probabilities, strict=True):
-                    if probability > in_window[place].probability:
-                        in_window[place] = Hesitation(place, spelling, probability)
+            probabilities = self._probabilities(asked, undecided, spelling)
+            for best, candidates, in_window in zip(likeliest, undecided, probabilities, strict=True):
+                for candidate, probability in zip(candidates, in_window, strict=True):
+                    if probability > best[candidate].probability:
+                        best[candidate] = Hesitation(candidate, spelling, probability)
         results: list[Recognised] = []
-        for result, in_window in zip(asked.recognised, likeliest, strict=True):
-            probable = [
-                hesitation
-                for hesitation in in_window.values()
-                if hesitation.probability >= hesitation.place.least_probable
-            ]
+        for result, best in zip(asked.recognised, likeliest, strict=True):
+            probable = [hesitation for hesitation in best.values() if hesitation.is_probable]
             words = with_hesitations(result.words, probable, asked.language)
             results.append(result._replace(words=words))
         return results
@@ -318,24 +307,19 @@ class Whisper:
         most_tokens = self._model.max_length - len(prompt) - 2
         texts: list[list[int]] = []
         positions: list[list[int]] = []  # of each window, where its text says whether a speaker hesitates
-        for result, window_places in zip(asked.recognised, places, strict=True):
-            text, text_positions = _hesitating_text(result.words, window_places, tokenizer, spelling)
+        for result, candidates in zip(asked.recognised, places, strict=True):
+            text, text_positions = _hesitating_text(result.words, candidates, tokenizer, spelling)
             n_needed = max(text_positions, default=-1) + 1  # what comes later says nothing, and takes time
             texts.append(text[: min(n_needed, most_tokens)] or tokenizer.encode("."))
             positions.append(text_positions)
         # Nobody asks for the times: to find them in few frames saves a third of the time.
         n_frames = [FEWEST_FRAMES] * len(texts)
         align = partial(self._model.model.align, median_filter_width=SMOOTHED_FRAMES)
+        aligned_texts = align(asked.encoded, prompt, texts, n_frames)
         probabilities: list[list[float]] = []
-        for aligned, text_positions in zip(align(asked.encoded, prompt, texts, n_frames), positions, strict=True):
-            token_probabilities = aligned.text_token_probs
-            n_tokens = len(token_probabilities)
-            probabilities.append(
-                [
-                    float(token_probabilities[position]) if position < n_tokens else 0.0
-                    for position in text_positions
-                ]
-            )
+        for aligned, text_positions in zip(aligned_texts, positions, strict=True):
+            of_tokens = dict(enumerate(aligned.text_token_probs))
+            probabilities.append([float(of_tokens.get(position, 0.0)) for position in text_positions])
         return probabilities
 
     def _align(self, window: Samples, language: str, words: Sequence[str]) -> list[Word] | None:
@@ -454,9 +438,9 @@ class _EncodedWindows(NamedTuple):
 def _undecided(likeliest: _Likeliest) -> list[HesitationPlace]:
     """The places of a window at which a filler in another spelling may be likelier."""
     return [
-        place
-        for place, hesitation in likeliest.items()
-        if hesitation.probability >= WORTH_ASKING and not place.again
+        candidate
+        for candidate, hesitation in likeliest.items()
+        if hesitation.probability >= WORTH_ASKING and not candidate.again
     ]
 
 
@@ -484,18 +468,18 @@ def _hesitating_text(
     for index in range(len(words) + 1):
         before = words[index - 1].text if index else "."
         repeats: list[int] = []  # which of the places wait for the word that they are a repeat of
-        for place in places:
-            if place.before != index:
+        for candidate in places:
+            if candidate.before != index:
                 continue
             positions.append(len(text))
-            if place.again:
+            if candidate.again:
                 for waiting in repeats:
                     positions[waiting] = len(text)
                 repeats = [len(positions) - 1]
-                again = words[index : index + len(place.again)]  # whole, even where one is cut off
+                again = words[index : index + len(candidate.again)]  # whole, even where one is cut off
                 hesitation = " ".join(bare_word(word.text) for word in again)
             else:
-                if place.is_inside and before != ",":
+                if candidate.is_inside and before != ",":
                     text += tokenizer.encode(",")
                     positions[-1] = len(text)
                 hesitation = spelling.capitalize() if ends_sentence(before) else spelling
