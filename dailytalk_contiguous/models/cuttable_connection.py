@@ -6,7 +6,6 @@ waited for, which is where a service that generates something spends its time. S
 
 import socket
 from contextlib import suppress
-from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -37,8 +36,15 @@ class CuttableConnection(HTTPAdapter):
         self.session.mount("https://", self)
         self.session.mount("http://", self)
 
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
-        pool = super().get_connection_with_tls_context(*args, **kwargs)
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: bool | str,
+        proxies: dict[str, str] | None = None,
+        cert: tuple[str, str] | str | None = None,
+    ) -> HTTPConnectionPool:
+        """A pool of connections that tell us their socket."""
+        pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
         if "ConnectionCls" not in vars(pool):
             bases = (_SocketReporter, pool.ConnectionCls)
             pool.ConnectionCls = type("CuttableHTTPConnection", bases, {"owner": self})

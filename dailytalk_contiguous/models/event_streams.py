@@ -23,26 +23,21 @@ def server_events(parts: Iterable[bytes]) -> Iterator[ServerEvent]:
     """
     event_type = ""
     data: list[str] = []
-    for line in _lines(parts):
-        try:
-            name, _, value = line.decode("utf-8-sig").partition(":")
-        except UnicodeDecodeError:
-            raise ShortRead("it is not UTF-8") from None
-        if name == "data":
-            data.append(value.removeprefix(" "))
-        elif name == "event":
-            event_type = value.removeprefix(" ")
-        elif not line:
-            if data:
-                yield ServerEvent(event_type, "\n".join(data))
-            event_type = ""
-            data = []
-
-
-def _lines(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines of a stream, without their ends, as soon as they are whole."""
     unfinished = b""
     for part in parts:
         # A CR at the end may be half of an end, so it waits for the next part.
         *lines, unfinished = re.split(rb"\r\n|\n|\r(?!$)", unfinished + part)
-        yield from lines
+        for line in lines:
+            try:
+                name, _, value = line.decode("utf-8-sig").partition(":")
+            except UnicodeDecodeError:
+                raise ShortRead("it is not UTF-8") from None
+            if name == "data":
+                data.append(value.removeprefix(" "))
+            elif name == "event":
+                event_type = value.removeprefix(" ")
+            elif not line:
+                if data:
+                    yield ServerEvent(event_type, "\n".join(data))
+                event_type = ""
+                data = []

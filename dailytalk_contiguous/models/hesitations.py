@@ -123,25 +123,23 @@ class HesitationPlace(NamedTuple):
 
 
 class Hesitation(NamedTuple):
-    """A filler in a spelling, or the words that are said twice where its place has some; probability in [0, 1]."""
+    """A filler in a spelling, or the words that are said twice if its position has some.
 
-    place: HesitationPlace
+    `probability`: that it was said, in [0, 1].
+    """
+
+    position: HesitationPlace
     spelling: str
     probability: float
 
     @property
     def is_probable(self) -> bool:
         """Whether it is probable enough, at its place, to be written."""
-        return self.probability >= self.place.least_probable
+        return self.probability >= self.position.least_probable
 
 
 _loading = threading.Lock()
 _load_sphinx = lru_cache(maxsize=1)(Sphinx)
-
-
-def _sphinx() -> Sphinx:
-    with _loading:  # threads of a recogniser that all come first would load one each
-        return _load_sphinx(BEAM, EVERY)
 
 
 def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str) -> list[HesitationPlace]:
@@ -193,12 +191,14 @@ def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace
     """Sounds of English fillers, and of words that are said twice, that none of the words makes."""
     places: list[HesitationPlace] = []
     unlikely: set[int] = set()  # words before which a repeat sounds unlike the word
+    with _loading:  # threads of a recogniser that all come first would load one each
+        sphinx = _load_sphinx(BEAM, EVERY)
     for piece in _pieces(words, len(samples) / ANALYSIS_RATE):
         sound = samples[int(piece.start * ANALYSIS_RATE) : int(piece.end * ANALYSIS_RATE)]
         numbers = range(piece.first, piece.behind)
         spoken = [number for number in numbers if any(map(str.isalnum, words[number].text))]
         texts = [words[number].text for number in spoken]
-        for extra in _sphinx().extra_sounds(sound, texts, READINGS):
+        for extra in sphinx.extra_sounds(sound, texts, READINGS):
             before = spoken[extra.before] if extra.before < len(spoken) else piece.behind
             candidate = HesitationPlace(before, extra.start + piece.start, extra.end + piece.start)
             is_unlikely = extra.likelihood < LEAST_LIKELY
@@ -294,7 +294,7 @@ def with_hesitations(words: Sequence[Word], hesitations: Sequence[Hesitation], l
     """
     result: list[Word] = []
     for index in range(len(words) + 1):
-        here = [hesitation for hesitation in hesitations if hesitation.place.before == index]
+        here = [hesitation for hesitation in hesitations if hesitation.position.before == index]
         begins_sentence = not result or ends_sentence(result[-1].text)
         for position, spelling, probability in here:
             if not position.again:
@@ -349,7 +349,7 @@ def _inside_a_sentence(word: str) -> str:
 
 def without_filler_words(words: Sequence[Word], language: str) -> list[Word]:
     """A recogniser's words without its fillers, as `words_without_fillers` spells them."""
-    from dailytalk_contiguous.core.filler_removal import words_without_fillers  # which few runs need
+    from dailytalk_contiguous.core.filler_removal import words_without_fillers  # loads datasets
 
     spelled = [word.text for word in words]
     is_filler = are_fillers(spelled, language)

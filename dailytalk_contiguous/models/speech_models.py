@@ -9,7 +9,7 @@ memory is taken (`models.stored_weights`). Nothing that comes with a checkpoint 
 import math
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -33,7 +33,7 @@ from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.devices import within_memory
 
 #: Encoders by the `model_type` of their configuration: its class, and prefixes that the names of weights may have.
-ENCODERS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
+ENCODERS: dict[str, tuple[type[PreTrainedConfig], tuple[str, ...]]] = {
     "wav2vec2": (Wav2Vec2Config, ("", "wav2vec2.")),
     "hubert": (HubertConfig, ("", "hubert.")),
     "wavlm": (WavLMConfig, ("", "wavlm.")),
@@ -67,6 +67,7 @@ _MISFITS = (
 # WavLM hands PyTorch two masks of different types, which is of no consequence here.
 warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
 
+Config = TypeVar("Config", bound=PreTrainedConfig)
 Module = TypeVar("Module", bound=nn.Module)
 Loaded = TypeVar("Loaded")
 
@@ -74,7 +75,7 @@ Loaded = TypeVar("Loaded")
 WHOLE = "name a checkpoint that is whole; what lacks would be random"
 
 
-def own_config(kind: type[Any], values: dict[str, Any], **further: Any) -> Any:
+def own_config(kind: type[Config], values: Mapping[str, Any], **further: Any) -> Config:
     """A configuration of that class, with those of the values that are its own settings.
 
     Raises ValueError for a setting that is out of range or of another type.
@@ -120,13 +121,13 @@ def own_settings(config: PreTrainedConfig) -> dict[str, Any]:
     return settings
 
 
-def _own_names(kind: type[Any]) -> set[str]:
+def _own_names(kind: type[PreTrainedConfig]) -> set[str]:
     """The settings of a configuration's class, without those that all models of transformers have."""
     shared = {field.name for field in fields(PreTrainedConfig)}
     return {field.name for field in fields(kind)} - shared
 
 
-def build_module(kind: Callable[[Any], Module], config: PreTrainedConfig) -> Module:
+def build_module(kind: Callable[[Config], Module], config: Config) -> Module:
     """A module without memory for its weights. Raises ValueError for settings that don't fit together."""
     try:
         with torch.device("meta"):  # nothing is drawn at random, so nothing random can be left
@@ -244,7 +245,7 @@ def _normalised_channels(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) ->
     return weighted.to(hidden.dtype)
 
 
-def encoder_config(kind: str, values: dict[str, Any]) -> Any:
+def encoder_config(kind: str, values: Mapping[str, Any]) -> Any:
     """The configuration of an encoder: nothing in it is dropped or masked at random.
 
     Raises ValueError as `own_config`.
@@ -253,4 +254,4 @@ def encoder_config(kind: str, values: dict[str, Any]) -> Any:
     fixed = {"layerdrop": 0.0, "apply_spec_augment": False, "add_adapter": False, "encoder_layerdrop": 0.0}
     names = {field.name for field in fields(config_class)}
     fixed_here = {name: value for name, value in fixed.items() if name in names}
-    return own_config(config_class, values | fixed_here)
+    return own_config(config_class, {**values, **fixed_here})

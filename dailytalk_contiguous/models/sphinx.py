@@ -253,13 +253,9 @@ class Sphinx:
             sounds: list[str] = []
             for part in re.findall(r"[a-z']+", spoken):
                 listed = self._decoder.lookup_word(part)
-                sounds.append(listed or _spelled(part))
+                spelled = " ".join(LETTERS[letter] for letter in part if letter != "'")
+                sounds.append(listed or spelled)
             yield " ".join(sounds).strip() or "AH"
-
-
-def _spelled(word: str) -> str:
-    """How the letters of a word are mostly said."""
-    return " ".join(LETTERS[letter] for letter in word if letter != "'")
 
 
 def _in_a_room(samples: Samples) -> Samples:

@@ -66,10 +66,15 @@ def read_weights(
             message = str(error).partition("\n")[0]
             reason = f"the weights of {name!r} can't be read ({path.name}: {message})"
             raise ModelMissing(reason, _UNREADABLE) from error
-    stored = {_newer_name(key): weight for key, weight in stored.items()}
-    prefix = max(prefixes, key=lambda prefix: sum(prefix + key in stored for key in shapes))
-    weights: dict[str, Tensor] = {}
+    # Checkpoints written before PyTorch 2 name the two halves of a normalised weight otherwise.
+    renamed: dict[str, Tensor] = {}
     for key, weight in stored.items():
+        key = key.replace("weight_g", "parametrizations.weight.original0")
+        key = key.replace("weight_v", "parametrizations.weight.original1")
+        renamed[key] = weight
+    prefix = max(prefixes, key=lambda prefix: sum(prefix + key in renamed for key in shapes))
+    weights: dict[str, Tensor] = {}
+    for key, weight in renamed.items():
         if key.startswith(prefix):
             weights[key.removeprefix(prefix)] = weight
     floats = {key: tuple(weight.shape) for key, weight in weights.items() if weight.is_floating_point()}
@@ -85,12 +90,6 @@ def read_weights(
         else:
             complete[key] = torch.zeros(shape)
     return complete
-
-
-def _newer_name(key: str) -> str:
-    """The name of a weight. Checkpoints written before PyTorch 2 name the halves of a normalised one otherwise."""
-    key = key.replace("weight_g", "parametrizations.weight.original0")
-    return key.replace("weight_v", "parametrizations.weight.original1")
 
 
 def saved_tensors(path: Path) -> dict[str, Tensor]:

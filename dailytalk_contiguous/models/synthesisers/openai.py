@@ -32,7 +32,6 @@ from dailytalk_contiguous.models.contracts import (
     Spoken,
     Synthesiser,
     VoiceSample,
-    VoiceSettings,
     free,
 )
 from dailytalk_contiguous.models.paid import Answer, Client, Purchase, RequestLimits
@@ -264,15 +263,11 @@ def _no_clone(server: str) -> DailytalkError:
     return DailytalkError(f"{server} clones no voice from a sample", remedy)
 
 
-def _load(chosen: VoiceSettings) -> OpenAISpeech:
-    return OpenAISpeech(chosen.model, chosen.voice, concurrency=chosen.concurrency)
-
-
 LICENCE = Licence("other: the server's terms", "https://openai.com/policies", "or those of your own server")
 
 ENGINE = Engine(
     "openai",
-    _load,
+    lambda chosen: OpenAISpeech(chosen.model, chosen.voice, concurrency=chosen.concurrency),
     LICENCE,
     model="gpt-4o-mini-tts",
     voice="alloy",

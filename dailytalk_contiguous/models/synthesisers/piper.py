@@ -308,8 +308,9 @@ def word_times(
         spelled += symbols
         word_of += [index] * len(symbols)
     phones = list(itertools.chain.from_iterable(groups))
-    said = [phone.symbol for phone in phones]
-    for block in SequenceMatcher(None, [*spelled], said, autojunk=False).get_matching_blocks():
+    spoken = [phone.symbol for phone in phones]
+    matcher = SequenceMatcher(None, [*spelled], spoken, autojunk=False)
+    for block in matcher.get_matching_blocks():
         for step in range(block.size):
             index = word_of[block.a + step]
             phone = phones[block.b + step]

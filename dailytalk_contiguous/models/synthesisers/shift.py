@@ -139,7 +139,9 @@ def convert_timbre(samples: Samples, sample_rate: int, coefficient: float) -> Sa
         prediction = predict(frames, order)
         moved = move_poles(prediction, coefficient, sample_rate)
         refiltered = refilter(frames, prediction, moved) * window
-        new_frames = _as_loud(refiltered, frames * window)
+        # Each new frame gets the energy of the old one.
+        ratio = _share(np.sum((frames * window) ** 2, axis=1), np.sum(refiltered**2, axis=1))
+        new_frames = refiltered * np.sqrt(ratio)[:, np.newaxis]
         halves = new_frames.reshape(count, 2, hop)
         hops = converted[first * hop : (first + count + 1) * hop].reshape(count + 1, hop)
         hops[:-1] += halves[:, 0]
@@ -216,12 +218,6 @@ def refilter(frames: FrameMatrix, prediction: FrameMatrix, moved: FrameMatrix) -
         earlier = filtered[:, sample : sample + order]
         filtered[:, order + sample] -= np.einsum("ij,ij->i", backwards, earlier)
     return filtered[:, order:]
-
-
-def _as_loud(new_frames: FrameMatrix, frames: FrameMatrix) -> FrameMatrix:
-    """The new frames, each with the energy of the old one."""
-    ratio = _share(np.sum(frames**2, axis=1), np.sum(new_frames**2, axis=1))
-    return new_frames * np.sqrt(ratio)[:, np.newaxis]
 
 
 def _share(dividend: NDArray[np.float64], divisor: NDArray[np.float64]) -> NDArray[np.float64]:
