@@ -29,8 +29,10 @@ Align: TypeAlias = Callable[[Samples, Sequence[str], str], Sequence[Word | None]
 #: The names of the aligners of this package: those of the files in `models/aligners`.
 ALIGNERS = tuple(sorted(path.stem for path in Path(bundled.__path__[0]).glob("[a-z]*.py")))
 
-#: The choice that takes an aligner for each language that has one, and the one that takes none.
+#: The choice that takes an aligner for each language that has one.
 AUTO = "auto"
+
+#: The choice that takes none.
 NO_ALIGNER = "none"
 
 ALIGNER = Setting(
@@ -71,7 +73,10 @@ class Aligner:
 
     @property
     def source(self) -> str:
-        return f"aligned-{self.name}" + (f"-{self.grid * 1000:.0f}ms" if self.grid else "")
+        """The `source` of the words that it places."""
+        if not self.grid:
+            return f"aligned-{self.name}"
+        return f"aligned-{self.name}-{self.grid * 1000:.0f}ms"
 
     def fetch(self) -> str:
         """The folder of its weights, downloaded if need be. Raises ModelMissing as `find_folder` does."""
@@ -79,8 +84,10 @@ class Aligner:
 
     def lacking(self) -> list[Missing]:
         """Its weights, if they are not on this machine."""
-        stored = not self.model or all(stored_files(self.model, (file,)) for file in (CONFIG, WEIGHT_FILES[0]))
-        return [] if stored else [Missing(self.model, self.size)]
+        if not self.model:
+            return []
+        is_stored = all(stored_files(self.model, (file,)) for file in (CONFIG, WEIGHT_FILES[0]))
+        return [] if is_stored else [Missing(self.model, self.size)]
 
 
 def aligner_named(name: str) -> Aligner:
@@ -89,26 +96,31 @@ def aligner_named(name: str) -> Aligner:
     Raises DailytalkError for a name that is none, and as `from_own_file` does.
     """
     if is_own_file(name):
-        own: Aligner = from_own_file("--aligner", name, "ALIGNER", Aligner, "ALIGNER = Aligner(...)")
-        return own
-    named: Aligner = import_module(f"{bundled.__name__}.{one_of('--aligner', name, ALIGNERS)}").ALIGNER
+        aligner: Aligner = from_own_file("--aligner", name, "ALIGNER", Aligner, "ALIGNER = Aligner(...)")
+        return aligner
+    listed = one_of("--aligner", name, ALIGNERS)
+    named: Aligner = import_module(f"{bundled.__name__}.{listed}").ALIGNER
     return named
 
 
 def aligners(name: str, device: str = "auto") -> Iterator[Aligner]:
     """The aligners that a choice of `ALIGNER` may take on a device of `models.devices`, the first choice first."""
-    if name != AUTO:
-        yield from () if name == NO_ALIGNER else (aligner_named(name),)
+    if name == NO_ALIGNER:
         return
-    for each in map(aligner_named, ALIGNERS):
-        if not each.model or (device_of(device) == "cuda" and not each.lacking()):
-            yield each
+    if name != AUTO:
+        yield aligner_named(name)
+        return
+    for aligner in map(aligner_named, ALIGNERS):
+        if not aligner.model or (device_of(device) == "cuda" and not aligner.lacking()):
+            yield aligner
 
 
 def aligner_of(name: str, language: str, device: str = "auto") -> Aligner | None:
     """The aligner of a language (ISO 639-1) by a choice of `ALIGNER`; None where it has none."""
-    able = aligners(name, device)
-    return next((each for each in able if not each.languages or language in each.languages), None)
+    for aligner in aligners(name, device):
+        if not aligner.languages or language in aligner.languages:
+            return aligner
+    return None
 
 
 @lru_cache(maxsize=None)
@@ -121,18 +133,20 @@ def align(
 ) -> list[Word | None] | None:
     """The words in seconds of 16 kHz `samples`, in order and of positive length; None where they can't be placed.
 
-    None stands in place of a word that the sound does not have. None of them can be placed if one has no letter or
-    digit: nobody says it. Raises ModelFailed for an aligner that returns something else, and whatever error the
-    aligner raises.
+    A word that the sound does not have is None. No word can be placed if one has no letter or digit: nobody says
+    it. Raises ModelFailed for an aligner that returns something else, and whatever error the aligner raises.
     """
-    if not words or not all(any(map(str.isalnum, word)) for word in words):
+    spoken = [word for word in words if any(map(str.isalnum, word))]
+    if not words or len(spoken) < len(words):
         return None
-    result = _loaded(aligner, resolve_device(device))(samples, words, language)
+    align_words = _loaded(aligner, resolve_device(device))
+    result = align_words(samples, words, language)
     if result is None:
         return None
-    is_each_word = len(result) == len(words) and all(
-        word is None or word.text == text for word, text in zip(result, words, strict=True)
-    )
+    is_each_word = len(result) == len(words)
+    if is_each_word:
+        texts = [text if word is None else word.text for word, text in zip(result, words, strict=True)]
+        is_each_word = texts == [*words]
     if not is_each_word:
         raise ModelFailed("it returned other words: each word, or None in its place, must come once, in order")
     placed = [word for word in result if word is not None]

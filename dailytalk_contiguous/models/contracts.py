@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
@@ -17,7 +17,7 @@ from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.pieces import Pieces
 
 #: Reserves a price (USD) while one request is under way; the function that it yields takes the real cost.
-Reserve = Callable[[float], AbstractContextManager[Callable[[float], None]]]
+Reserve: TypeAlias = Callable[[float], AbstractContextManager[Callable[[float], None]]]
 
 
 @contextmanager
@@ -113,7 +113,8 @@ class Synthesiser(Protocol):
         A service that is the same at several addresses overrides this.
         """
         parts = urlsplit(self.server)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+        host = parts.netloc.rpartition("@")[2]
+        return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
 
     def settings(self) -> dict[str, object]:
         """Everything else that decides how a line sounds: part of the cache key. Never a secret."""
@@ -173,7 +174,7 @@ class VoiceConverter(Synthesiser):
         )
 
 
-#: The voice that means: the conversation's own speaker.
+#: The name of the voice that is the conversation's own speaker.
 CLONE = "clone"
 
 
@@ -244,15 +245,18 @@ class Engine:
 
     def tag_list(self, model: str) -> str:
         """The name of the list of tags that a model understands; empty for one that takes none, or is unknown."""
-        return self.tags if isinstance(self.tags, str) else self.tags.get(model or self.model, "")
+        if isinstance(self.tags, str):
+            return self.tags
+        return self.tags.get(model or self.model, "")
 
 
 class EmotionGuess(NamedTuple):
     """A classifier's answer for an utterance. It is a guess from sound, and no diagnosis.
 
     Attributes:
-        probabilities: of the classes of its model, in their order, float32 (classes,), sum 1.
-        reason: why nothing is said, such as "no sound"; the array is empty then. Empty where something is.
+        probabilities: of the classes of its model, in their order, float32 (classes,), sum 1; empty if it has no
+            answer.
+        reason: why it has none, such as "no sound"; else empty.
     """
 
     probabilities: NDArray[np.float32]
@@ -273,8 +277,10 @@ class EmotionModel(Protocol):
     def classify(
         self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None
     ) -> list[EmotionGuess]:
-        """A guess for each sound (16 kHz, [-1, 1], any length), in their order, whatever the other sounds, except
-        those of the same speaker: with `speakers`, one a sound, a model may compare what one of them says.
+        """Return a guess for each sound (16 kHz, [-1, 1], any length), in their order.
+
+        A guess depends on no other sound, except on those of the same speaker: with `speakers`, one for each
+        sound, a model may compare what one of them says.
         """
 
 
@@ -292,12 +298,12 @@ class TrainedEmotionModel(EmotionModel, Protocol):
     def settings(self) -> dict[str, Any]:
         """The settings to build it again with its weights: JSON."""
 
-    def weights(self) -> Mapping[str, NDArray[Any]]:
+    def weights(self) -> Mapping[str, NDArray[np.generic]]:
         """Its weights by name, floats, as `model.safetensors` holds them."""
 
 
 class ChatMessage(NamedTuple):
-    """One message of a conversation: who says it (`system`, `user` or `assistant`), and what."""
+    """One message of a conversation: who says it (`system`, `user` or `assistant`), and its text."""
 
     role: str
     content: str

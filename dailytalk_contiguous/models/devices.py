@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import itertools
 import logging
 import math
 import os
@@ -13,12 +14,15 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, files, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.steps import step
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 # Where models run (CPU or CUDA), Whisper's compute type there, and the libraries that it opens for that.
 #
@@ -31,20 +35,27 @@ from dailytalk_contiguous.core.steps import step
 #: Where models may be asked to run. `auto` is CUDA where both libraries can use it.
 DEVICES = ("auto", "cpu", "cuda")
 
-#: Whisper's default compute type. int8 on a CPU and float16 on CUDA were measured to cost next to no
-#: accuracy. Of CUDA the first that the card has: float16 from Volta on; int8, as on a CPU, from Pascal on (compute
-#: capability 6.1); float32 on all. See CTranslate2's documentation, "Quantization and reduced precision".
+#: Whisper's default compute type on a CPU, which was measured to cost next to no accuracy.
 CPU_TYPE = "int8"
+
+#: Whisper's default compute type on CUDA is the first of these that the card has: float16, which costs next to no
+#: accuracy, from Volta on; int8, as on a CPU, from Pascal on (compute capability 6.1); float32 on all. See
+#: CTranslate2's documentation, "Quantization and reduced precision".
 CUDA_TYPES = ("float16", "int8", "float32")
 
-#: What CTranslate2 opens, and before it what cuBLAS opens itself, by the package that brings it.
+#: The package that brings the cuBLAS that CTranslate2 opens.
 CUBLAS_PACKAGE = "nvidia-cublas-cu12"
+
+#: The file of that cuBLAS.
 CUBLAS = "libcublas.so.12"
+
+#: Libraries by the package that brings them: the cuBLAS, and before it the one that cuBLAS opens itself.
 LIBRARIES = {"nvidia-cuda-nvrtc-cu12": "libnvrtc.so.12", CUBLAS_PACKAGE: CUBLAS}
 
 #: Bytes of memory for networks in ONNX.
 MOST_ONNX = 4 << 30
 
+#: What to do without a library of CUDA.
 _INSTALL = "pip install 'dailytalk-contiguous[cuda]', or pass --device cpu"
 
 log = logging.getLogger(__name__)
@@ -52,8 +63,9 @@ log = logging.getLogger(__name__)
 
 @lru_cache(maxsize=1)
 def lacking() -> str:
-    """Why models can't run on CUDA on this machine; empty where they can. PyTorch is not imported without a
-    GPU.
+    """Why models can't run on CUDA on this machine; empty where they can.
+
+    PyTorch is not imported without a GPU.
     """
     try:
         import ctranslate2
@@ -72,7 +84,9 @@ def lacking() -> str:
 
 def built_for(cuda: str | None) -> str:
     """The target of a PyTorch of this `torch.version.cuda`, in the words of a sentence about a missing GPU."""
-    return f"CUDA {cuda}, which may ask for a newer driver" if cuda else "CPU only"
+    if not cuda:
+        return "CPU only"
+    return f"CUDA {cuda}, which may ask for a newer driver"
 
 
 def device_of(device: str) -> str:
@@ -99,9 +113,11 @@ def compute_type_of(device: str, compute_type: str) -> str:
         return compute_type
     if device_of(device) == "cpu":
         return CPU_TYPE
+    if lacking():
+        return CUDA_TYPES[0]
     import ctranslate2
 
-    return CUDA_TYPES[0] if lacking() else preferred_type(ctranslate2.get_supported_compute_types("cuda"))
+    return preferred_type(ctranslate2.get_supported_compute_types("cuda"))
 
 
 def preferred_type(supported: Collection[str]) -> str:
@@ -109,18 +125,20 @@ def preferred_type(supported: Collection[str]) -> str:
     return next(name for name in CUDA_TYPES if name in supported)
 
 
-def open_onnx(path: Path) -> Any:
+def open_onnx(path: Path) -> "InferenceSession":
     """A session of ONNX Runtime on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()  # one thread: what is computed must not depend on how many there are
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what fails is raised
     # A file may ask for any amount of memory: all sessions together get no more than this.
     kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
     purpose = onnxruntime.OrtMemType.DEFAULT
     memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, purpose)
-    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({"max_mem": MOST_ONNX}))
+    limit = onnxruntime.OrtArenaCfg({"max_mem": MOST_ONNX})
+    onnxruntime.create_and_register_allocator(memory, limit)
     options.add_session_config_entry("session.use_env_allocators", "1")
     # The fallback prints what it does.
     return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"], enable_fallback=0)
@@ -137,9 +155,8 @@ def open_libraries() -> None:
             try:
                 ctypes.CDLL(str(path))
             except OSError as error:
-                raise ModelMissing(
-                    f"{path} can't be opened ({error})", f"pip install --force-reinstall {package}"
-                ) from error
+                remedy = f"pip install --force-reinstall {package}"
+                raise ModelMissing(f"{path} can't be opened ({error})", remedy) from error
 
 
 def cublas() -> str:
@@ -175,7 +192,7 @@ def naming_libraries() -> Iterator[None]:
 # once more with the caches freed.
 
 
-#: Seconds that an item counts at least: a budget of nothing would hold any number of items of no length.
+#: The fewest seconds that an item counts: a budget of nothing would hold any number of items of no length.
 SHORTEST = 1e-3
 
 #: How PyTorch (besides its own class), CTranslate2 and cuBLAS say that memory ran out; in lower case.
@@ -249,16 +266,19 @@ def run_batched(
         batch = waiting.pop(0)
         run = partial(call, [items[index] for index in batch])
         longest = seconds[batch[0]]
-        outcome = _attempt(run) if len(batch) > 1 else within_memory(run, f"{longest:.1f} s of audio")
+        if len(batch) == 1:
+            outcome: Sequence[Result] | None = within_memory(run, f"{longest:.1f} s of audio")
+        else:
+            outcome = _attempt(run)
         if outcome is None:
             log.warning("a batch of %d items did not fit into memory; going on with halves of it", len(batch))
             room.seconds = longest * len(batch) / 2
-            remaining = sorted(batch + [index for later in waiting for index in later])
+            remaining = sorted(itertools.chain(batch, *waiting))
+            seconds_left = [seconds[index] for index in remaining]
             kinds_left = [kinds[index] for index in remaining] if kinds else None
-            waiting = [
-                [remaining[position] for position in part]
-                for part in plan_batches([seconds[i] for i in remaining], room.seconds, kinds_left)
-            ]
+            waiting = []
+            for part in plan_batches(seconds_left, room.seconds, kinds_left):
+                waiting.append([remaining[position] for position in part])
             continue
         results.update(zip(batch, outcome, strict=True))
         step("pieces of sound", len(results), len(items))
@@ -282,13 +302,15 @@ def run_side_by_side(
 
     Raises DailytalkError as `run_batched` does, and any error of `call`.
     """
-    batches = plan_batches([max(length, SHORTEST) for length in seconds], budget, kinds)
+    lengths = [max(length, SHORTEST) for length in seconds]
+    batches = plan_batches(lengths, budget, kinds)
     results: dict[int, Result] = {}
 
     def run(batch: list[int]) -> Sequence[Result]:
         interrupts.check_interrupt()
         longest = max(seconds[index] for index in batch)
-        return within_memory(partial(call, [items[index] for index in batch]), f"{longest:.1f} s of audio")
+        run_call = partial(call, [items[index] for index in batch])
+        return within_memory(run_call, f"{longest:.1f} s of audio")
 
     outcomes = pool.map(run, batches)
     for batch, batch_results in zip(batches, outcomes, strict=True):
@@ -302,27 +324,28 @@ def thread_count() -> int:
     return int(os.environ.get("OMP_NUM_THREADS") or 0) or cores()
 
 
-def within_memory(call: Callable[[], Result], what: str) -> Result:
+def within_memory(call: Callable[[], Result], subject: str) -> Result:
     """Return the result of `call`, which is not None. Out of memory, it is called once more with the caches freed.
 
     Raises:
-        DailytalkError: `what` does not fit into memory the second time either.
+        DailytalkError: `subject` does not fit into memory the second time either.
     """
     for _ in range(2):
         outcome = _attempt(call)
         if outcome is not None:
             return outcome
-    raise DailytalkError(
-        f"{what} does not fit into memory", "run fewer --workers, name a smaller model, or pass --device cpu"
-    )
+    remedy = "run fewer --workers, name a smaller model, or pass --device cpu"
+    raise DailytalkError(f"{subject} does not fit into memory", remedy)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether PyTorch (an own class) or CTranslate2 (a plain RuntimeError) means that memory ran out."""
     import torch
 
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
     message = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or any(text in message for text in OUT_OF_MEMORY)
+    return any(text in message for text in OUT_OF_MEMORY)
 
 
 def _attempt(call: Callable[[], Result]) -> Result | None:

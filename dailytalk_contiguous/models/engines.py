@@ -40,8 +40,12 @@ from dailytalk_contiguous.models.contracts import (
 #: The names of the engines of this package: those of the files in `synthesisers`.
 ENGINES = tuple(sorted(path.stem for path in Path(synthesisers.__path__[0]).glob("[a-z]*.py")))
 
-#: Of a sample: sound that is a little above 1 is limited where it is written, other numbers are none of sound.
+#: The largest sample of sound. What is a little above 1 is limited where it is written; larger numbers are no
+#: sound.
 LOUDEST = 2.0
+
+#: Characters that are shown of an error of a person's own engine.
+_LONGEST_REASON = 200
 
 # Settings that `speak`, `build` and `converse` have.
 
@@ -82,13 +86,13 @@ def engine_named(name: str) -> Engine:
         if engine.name in ENGINES:
             raise DailytalkError(f"--tts {name!r}: there is an engine {engine.name!r}", "give it another name")
         if not is_dataclass(engine.options) or isinstance(engine.options, type):
-            raise DailytalkError(
-                f"--tts {name!r}: the options of its ENGINE are no dataclass with values",
-                "define a class with @dataclass(frozen=True), and give options=Options()",
-            )
+            reason = f"--tts {name!r}: the options of its ENGINE are no dataclass with values"
+            remedy = "define a class with @dataclass(frozen=True), and give options=Options()"
+            raise DailytalkError(reason, remedy)
         return engine
-    loaded: Engine = import_module(f"{synthesisers.__name__}.{one_of('--tts', name, ENGINES)}").ENGINE
-    return loaded
+    listed = one_of("--tts", name, ENGINES)
+    bundled: Engine = import_module(f"{synthesisers.__name__}.{listed}").ENGINE
+    return bundled
 
 
 @lru_cache(maxsize=4)
@@ -103,16 +107,20 @@ def load_synthesiser(name: str, chosen: VoiceSettings) -> Synthesiser:
         reason = f"{engine.name} can't speak in the voice of a sample"
         raise DailytalkError(reason, f"use --tts {cloning} with --voice clone")
     options = engine.options if chosen.options == NO_OPTIONS else chosen.options
-    chosen = chosen._replace(
-        model=chosen.model or engine.model, voice=chosen.voice or engine.voice, options=options
-    )
+    model = chosen.model or engine.model
+    voice = chosen.voice or engine.voice
     with one_sentence(engine.name):
-        synthesiser = engine.load(chosen)
-        for attribute, value in (("engine", engine.name), ("model", chosen.model), ("voice", chosen.voice)):
-            if not getattr(synthesiser, attribute):
-                setattr(synthesiser, attribute, value)
+        synthesiser = engine.load(chosen._replace(model=model, voice=voice, options=options))
+        # What a person's own class says of itself is left alone; it may be a property.
+        if not synthesiser.engine:
+            synthesiser.engine = engine.name
+        if not synthesiser.model:
+            synthesiser.model = model
+        if not synthesiser.voice:
+            synthesiser.voice = voice
         if is_own_file(name):
             synthesiser.other_options = _unnamed_options(synthesiser, options)
+            # They go into the cache key, so they have to be JSON.
             json.dumps({**synthesiser.settings(), **synthesiser.other_options}, allow_nan=False)
     return synthesiser
 
@@ -120,11 +128,12 @@ def load_synthesiser(name: str, chosen: VoiceSettings) -> Synthesiser:
 def _unnamed_options(synthesiser: Synthesiser, options: Any) -> dict[str, object]:
     """The options of an engine, by name, that its synthesiser does not name among its settings."""
     named = synthesiser.settings()
-    return {
-        placed.option: placed.value
-        for placed in settings_in(options)
-        if not placed.execution and placed.option not in named and placed.name not in named
-    }
+    unnamed: dict[str, object] = {}
+    for placed in settings_in(options):
+        is_named = placed.option in named or placed.name in named
+        if not placed.execution and not is_named:
+            unnamed[placed.option] = placed.value
+    return unnamed
 
 
 @contextmanager
@@ -135,8 +144,13 @@ def one_sentence(engine: str) -> Iterator[None]:
     except DailytalkError:
         raise
     except Exception as error:  # whatever it does
-        reason = f"the synthesiser {engine} can't be used ({type(error).__name__}: {as_text(str(error))[:200]})"
+        reason = f"the synthesiser {engine} can't be used ({_error_text(error)})"
         raise DailytalkError(reason, "mend it: dailytalk doctor --tts FILE.py tries it") from error
+
+
+def _error_text(error: Exception) -> str:
+    """An error of a person's own engine: its type and its message."""
+    return f"{type(error).__name__}: {as_text(str(error))[:_LONGEST_REASON]}"
 
 
 def prepare_model(model: Synthesiser | VoiceConverter, fetch: bool) -> None:
@@ -165,7 +179,8 @@ def speaker_text(synthesiser: Synthesiser) -> str:
     if not synthesiser.server:
         return synthesiser.engine
     costs = synthesiser.price([Line("a line", "", "en", 0)])
-    return f"{synthesiser.engine} at {synthesiser.server}{'' if costs else ', which costs nothing'}"
+    text = f"{synthesiser.engine} at {synthesiser.server}"
+    return text if costs else f"{text}, which costs nothing"
 
 
 def synthesise(
@@ -173,8 +188,9 @@ def synthesise(
 ) -> Spoken:
     """Say a line; the samples are float32. Raises as `Synthesiser.speak` does.
 
-    And SynthesisFailed for speech that can't be used, or an exception: of a person's own engine that costs a line,
-    and not the run. And where the voice is to be cloned and `samples` are missing: services would take any voice.
+    It also raises SynthesisFailed for speech that can't be used, for any exception (one of a person's own engine
+    costs a line, and not the run), and where the voice is to be cloned and `samples` are missing: services would
+    take any voice.
     """
     if synthesiser.voice == CLONE and not samples:
         raise SynthesisFailed("there is no sample of the voice to clone", "name a voice for these lines")
@@ -183,30 +199,32 @@ def synthesise(
         sound = np.asarray(spoken.samples)
         rate = int(spoken.sample_rate)
         cost = float(spoken.cost)
-        words = None if spoken.words is None else [Word(*word) for word in spoken.words]
-        in_order = all(0 <= word.start <= word.end < np.inf for word in words or ())
+        words = None
+        if spoken.words is not None:
+            words = [Word(*word) for word in spoken.words]
+        is_in_order = all(0 <= word.start <= word.end < np.inf for word in words or ())
     except DailytalkError:
         raise
     except Exception as error:  # whatever an engine does
-        reason = f"{synthesiser.engine} failed ({type(error).__name__}: {as_text(str(error))[:200]})"
+        reason = f"{synthesiser.engine} failed ({_error_text(error)})"
         raise SynthesisFailed(reason, "mend it: dailytalk doctor --tts FILE.py says a line with it") from error
     is_mono = sound.ndim == 1 and sound.dtype.kind == "f"
-    answer = {
+    is_usable = {
         "mono samples from -1 to 1": is_mono and bool((np.abs(sound) <= LOUDEST).all()),
         "a sound": sound.size > 0,
-        "words with their starts and ends in seconds, in order": in_order,
+        "words with their starts and ends in seconds, in order": is_in_order,
         f"{LOWEST_RATE} to {HIGHEST_RATE} Hz": LOWEST_RATE <= rate <= HIGHEST_RATE,
     }
-    lacking = [what for what, is_given in answer.items() if not is_given]
+    lacking = [name for name, usable in is_usable.items() if not usable]
     if lacking:
         raise SynthesisFailed(f"{synthesiser.engine} did not give {lacking[0]}", "run the same command again")
     return Spoken(sound.astype(np.float32, copy=False), rate, words, cost)
 
 
 def load_converter(name: str, chosen: VoiceSettings) -> VoiceConverter:
-    """The converter of an engine with `Engine.converts`. Raises DailytalkError as `load_synthesiser` does.
+    """The converter of an engine with `Engine.converts`.
 
-    And for an engine that loads no `VoiceConverter`.
+    Raises DailytalkError as `load_synthesiser` does, and for an engine that loads no `VoiceConverter`.
     """
     converter = load_synthesiser(name, chosen)
     if not isinstance(converter, VoiceConverter):
@@ -219,18 +237,18 @@ def load_converter(name: str, chosen: VoiceSettings) -> VoiceConverter:
 def convert_side(converter: VoiceConverter, side: Samples, sample_rate: int, speaker: str) -> Samples:
     """Convert one side of a conversation: float32, shape (n,) as before. Raises as `VoiceConverter.convert` does.
 
-    And SynthesisFailed for sound that can't be used, or an exception: of a person's own engine that costs a
-    conversation, and not the run.
+    It also raises SynthesisFailed for sound that can't be used, and for any exception: one of a person's own
+    engine costs a conversation, and not the run.
     """
     try:
         sound = np.asarray(converter.convert(side, sample_rate, speaker))
     except DailytalkError:
         raise
     except Exception as error:  # whatever an engine does
-        reason = f"{converter.engine} failed ({type(error).__name__}: {as_text(str(error))[:200]})"
+        reason = f"{converter.engine} failed ({_error_text(error)})"
         raise SynthesisFailed(reason, "mend it, or choose another --tts") from error
-    is_usable = sound.shape == side.shape and sound.dtype.kind == "f" and bool(np.isfinite(sound).all())
-    if not is_usable:
+    is_sound = sound.shape == side.shape and sound.dtype.kind == "f"
+    if not is_sound or not np.isfinite(sound).all():
         raise SynthesisFailed(
             f"{converter.engine} did not give {len(side):,} mono samples for as many", "choose another --tts"
         )

@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.interrupts import check_interrupt
 #: The most characters that are quoted of an error's message.
 LONGEST_MESSAGE = 200
 
-#: What errors of a GPU hold, in lower case. After one of them every call fails.
+#: Texts that errors of a GPU contain, in lower case. After one of them every call fails.
 _OF_GPU = ("cuda", "cudnn", "cublas", "out of memory")
 
 #: Utterances in a process on all of which a model has failed, after which it is taken to be broken.
@@ -80,7 +80,7 @@ def failure_text(error: Exception) -> str | None:
     return f"{type(error).__name__}: {message[:LONGEST_MESSAGE]}"
 
 
-#: What is said of a failure: what an error's type or the first words of our own text are, and its message.
+#: A reason that names a failure: the type of an error, or the first words of our own text, and its message.
 _FAILED = re.compile(r"(failed(?: on it)?) \((?P<kind>[^():]+): .*\)", re.DOTALL)
 
 

@@ -34,37 +34,50 @@ from dailytalk_contiguous.models.sphinx import Sphinx
 #: How English fillers sound: "uh", "ah", "er", "um" and "mm", in the phones of the dictionary.
 READINGS = ("AH", "AA", "ER", "AH M", "AA M", "M")
 
-#: The beam of the search, and of how many frames it hears one. To hear every frame takes half as long again, and
-#: finds no more.
+#: The beam of the search.
 BEAM = 1e-100
+
+#: The search compares one frame of so many. To compare every frame takes half as long again, and finds no more.
 EVERY = 2
 
-#: A window is searched in pieces of at least so many seconds, between words that are so far apart: of 939 seconds
-#: of calls, the search loses its way in 66; in whole windows, in 160.
+#: Seconds of the shortest piece that a window is searched in. Of 939 seconds of calls, the search loses its way in
+#: 66; in whole windows, in 160.
 PIECE = 6.0
+
+#: Seconds between the words where one piece ends and the next begins, at least.
 PIECE_GAP = 0.2
 
-#: Seconds of the shortest filler, and of the shortest in the midst of a sentence, where parts of words are like
-#: it; and of the shortest repeat. What is less likely (`WordSegment.likelihood`) is none.
+#: Seconds of the shortest filler.
 SHORTEST = 0.11
+
+#: Seconds of the shortest filler in the midst of a sentence, where parts of words are like one.
 SHORTEST_INSIDE = 0.18
+
+#: Seconds of the shortest repeat.
 SHORTEST_REPEAT = 0.11
+
+#: `WordSegment.likelihood` under which a sound is neither a filler nor a repeat.
 LEAST_LIKELY = -6.0
 
-#: Seconds of the longest filler or repeat. More of them than so many between two words, or a longer one, are
-#: speech that the recogniser has lost.
+#: Seconds of the longest filler or repeat: a longer one is speech that the recogniser has lost.
 LONGEST = 2.0
+
+#: Fillers and repeats between two words: where there are more, the recogniser has lost speech.
 MOST_BETWEEN = 2
 
 #: By how many dB a filler may be under the sound around it: what is lower leaks from the other side.
 MOST_UNDER_DB = 24.0
 
-#: How probable a recogniser must find a filler behind a mark; and in the midst of a sentence, where it is asked
-#: for the filler behind a comma that it has not written itself. In the bundled recordings, which have none, it
-#: finds 0.0015 behind marks at most. How probable it must find a word behind itself and a comma: where TIMIT's
-#: speakers dr1 to dr4 say a word once, it finds 0.002 at most.
+#: How probable a recogniser must find a filler behind a mark. In the bundled recordings, which have none, it finds
+#: 0.0015 behind marks at most.
 LEAST_PROBABLE = 0.04
+
+#: How probable it must find a filler in the midst of a sentence, where it is asked for the filler behind a comma
+#: that it has not written itself.
 LEAST_PROBABLE_INSIDE = 0.35
+
+#: How probable it must find a word behind itself and a comma. Where TIMIT's speakers dr1 to dr4 say a word once,
+#: it finds 0.002 at most.
 LEAST_PROBABLE_REPEAT = 0.2
 
 #: Sounds of one filler are at most this far apart, in seconds.
@@ -73,8 +86,10 @@ TOGETHER = 0.15
 #: Seconds that the words around a filler keep at least.
 LEAST_KEPT = 0.04
 
-#: The comma of a language, if it is another than ours, and marks behind which none is set.
+#: The comma of a language, if it is another than ours.
 COMMAS = {"ja": "、", "zh": "，"}
+
+#: Marks behind which no comma is set.
 NO_COMMA_AFTER = frozenset(".,;:!?…-–—。、，！？")
 
 #: English words that have a capital only where they begin a sentence.
@@ -111,24 +126,23 @@ class HesitationPlace(NamedTuple):
 
 
 class Hesitation(NamedTuple):
-    """A filler in a spelling, or the words that are said twice where its place has some; probability in [0, 1]."""
+    """A filler in a spelling, or the words that are said twice if its position has some.
 
-    place: HesitationPlace
+    `probability`: that it was said, in [0, 1].
+    """
+
+    position: HesitationPlace
     spelling: str
     probability: float
 
+    @property
+    def is_probable(self) -> bool:
+        """Whether it is probable enough, at its place, to be written."""
+        return self.probability >= self.position.least_probable
+
 
 _loading = threading.Lock()
-
-
-@lru_cache(maxsize=1)
-def _loaded() -> Sphinx:
-    return Sphinx(BEAM, EVERY)
-
-
-def _sphinx() -> Sphinx:
-    with _loading:  # threads of a recogniser that all come first would load one each
-        return _loaded()
+_load_sphinx = lru_cache(maxsize=1)(Sphinx)
 
 
 def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str) -> list[HesitationPlace]:
@@ -136,86 +150,112 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
 
     No filler is beside one that was recognised, and none where speech was lost.
     """
-    places = _in_grammar(samples, words) if language == "en" else _uncovered(samples, words)
+    candidates = _in_grammar(samples, words) if language == "en" else _uncovered(samples, words)
     # The first word of a sentence is behind a mark, and behind nothing.
     has_mark = [True, *(word.text.rstrip()[-1:] in NO_COMMA_AFTER for word in words)]
-    places = [place._replace(is_inside=not has_mark[place.before]) for place in places]
-    places = [place for place in places if place.end - place.start >= place.shortest]
-    written = are_fillers([word.text for word in words], language)
-    n_between = Counter(place.before for place in places)
-    lost = {place.before for place in places if place.end - place.start > LONGEST}
-    lost |= {before for before, count in n_between.items() if count > MOST_BETWEEN}
-    heard = _audible_level(samples)
-    return [
-        place
-        for place in places
-        if place.before not in lost
-        and (place.again or not any(written[max(0, place.before - 1) : place.before + 1]))
-        and _level(samples, place) > heard * 10 ** (-MOST_UNDER_DB / 10)
-    ]
+    long_enough: list[HesitationPlace] = []
+    for candidate in candidates:
+        candidate = candidate._replace(is_inside=not has_mark[candidate.before])
+        if candidate.end - candidate.start >= candidate.shortest:
+            long_enough.append(candidate)
+    n_between = Counter(candidate.before for candidate in long_enough)
+    lost = {before for before, count in n_between.items() if count > MOST_BETWEEN}
+    lost |= {candidate.before for candidate in long_enough if candidate.end - candidate.start > LONGEST}
+    is_filler = are_fillers([word.text for word in words], language)
+    least_level = _audible_level(samples) * 10 ** (-MOST_UNDER_DB / 10)
+    places: list[HesitationPlace] = []
+    for candidate in long_enough:
+        beside = is_filler[max(0, candidate.before - 1) : candidate.before + 1]
+        is_beside_filler = not candidate.again and any(beside)
+        if candidate.before in lost or is_beside_filler:
+            continue
+        if _level(samples, candidate) > least_level:
+            places.append(candidate)
+    return places
 
 
 def _audible_level(samples: Samples) -> float:
     """The mean square of what is audible of a window, without the silence between its utterances."""
     levels = frame_levels(samples, FRAME)
-    audible = levels[levels > levels.max(initial=0.0) * 10 ** (-UNDER_PEAK_DB / 10)]
+    threshold = levels.max(initial=0.0) * 10 ** (-UNDER_PEAK_DB / 10)
+    audible = levels[levels > threshold]
     return float(audible.mean()) if len(audible) else 0.0
 
 
-def _level(samples: Samples, place: HesitationPlace) -> float:
-    sound = samples[int(place.start * ANALYSIS_RATE) : int(place.end * ANALYSIS_RATE)]
-    return float(np.mean(np.square(sound, dtype=np.float64))) if len(sound) else 0.0
+def _level(samples: Samples, candidate: HesitationPlace) -> float:
+    """The mean square of the sound at a place."""
+    sound = samples[int(candidate.start * ANALYSIS_RATE) : int(candidate.end * ANALYSIS_RATE)]
+    if not len(sound):
+        return 0.0
+    return float(np.mean(np.square(sound, dtype=np.float64)))
 
 
 def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace]:
     """Sounds of English fillers, and of words that are said twice, that none of the words makes."""
     places: list[HesitationPlace] = []
     unlikely: set[int] = set()  # words before which a repeat sounds unlike the word
-    for first, last, since, until in _pieces(words, len(samples) / ANALYSIS_RATE):
-        piece = samples[int(since * ANALYSIS_RATE) : int(until * ANALYSIS_RATE)]
-        spoken = [index for index in range(first, last) if any(map(str.isalnum, words[index].text))]
-        texts = [words[index].text for index in spoken]
-        for extra in _sphinx().extra_sounds(piece, texts, READINGS):
-            before = spoken[extra.before] if extra.before < len(spoken) else last
-            place = HesitationPlace(before, extra.start + since, extra.end + since)
+    with _loading:  # threads of a recogniser that all come first would load one each
+        sphinx = _load_sphinx(BEAM, EVERY)
+    for piece in _pieces(words, len(samples) / ANALYSIS_RATE):
+        sound = samples[int(piece.start * ANALYSIS_RATE) : int(piece.end * ANALYSIS_RATE)]
+        numbers = range(piece.first, piece.behind)
+        spoken = [number for number in numbers if any(map(str.isalnum, words[number].text))]
+        texts = [words[number].text for number in spoken]
+        for extra in sphinx.extra_sounds(sound, texts, READINGS):
+            before = spoken[extra.before] if extra.before < len(spoken) else piece.behind
+            candidate = HesitationPlace(before, extra.start + piece.start, extra.end + piece.start)
             is_unlikely = extra.likelihood < LEAST_LIKELY
             if extra.again is None:
                 if is_unlikely:
                     continue
-                goes_on = _is_near(places, place)
+                goes_on = _is_near(places, candidate)
             else:
-                said = _said_in_part(texts[extra.again], extra.share)
-                place = place._replace(again=(Word(said, place.start, place.end, None),))
-                if is_unlikely or said.startswith("-"):  # a part of a compound
+                part = _said_in_part(texts[extra.again], extra.share)
+                repeated = Word(part, candidate.start, candidate.end, None)
+                candidate = candidate._replace(again=(repeated,))
+                if is_unlikely or part.startswith("-"):  # a part of a compound
                     unlikely.add(before)
                 goes_on = extra.again > extra.before
             if goes_on:
                 earlier = places.pop()
-                place = place._replace(start=earlier.start, again=earlier.again + place.again)
-            places.append(place)
-    return [place for place in places if not (place.again and place.before in unlikely)]
+                again = earlier.again + candidate.again
+                candidate = candidate._replace(start=earlier.start, again=again)
+            places.append(candidate)
+    return [candidate for candidate in places if not (candidate.again and candidate.before in unlikely)]
 
 
-def _is_near(places: Sequence[HesitationPlace], place: HesitationPlace) -> bool:
+def _is_near(places: Sequence[HesitationPlace], candidate: HesitationPlace) -> bool:
     """Whether a place belongs to the filler of the last of places."""
     if not places:
         return False
     last = places[-1]
-    return last.before == place.before and not last.again and place.start - last.end < TOGETHER
+    is_together = candidate.start - last.end < TOGETHER
+    return last.before == candidate.before and not last.again and is_together
 
 
-def _pieces(words: Sequence[Word], seconds: float) -> Iterator[tuple[int, int, float, float]]:
-    """The first word of each piece of a window, the one behind its last, and where it begins and ends."""
+class _Piece(NamedTuple):
+    """A part of a window: its words, from number `first` to the one before `behind`, and its times in seconds."""
+
+    first: int
+    behind: int
+    start: float
+    end: float
+
+
+def _pieces(words: Sequence[Word], seconds: float) -> Iterator[_Piece]:
+    """The pieces that a window is searched in, in order."""
     first = 0
-    since = 0.0
+    piece_start = 0.0
     for index in range(1, len(words)):
         end = words[index - 1].end
         start = words[index].start
-        if start - end >= PIECE_GAP and start - since >= PIECE and seconds - start >= PIECE / 2:
-            yield first, index, since, (start + end) / 2
+        is_pause = start - end >= PIECE_GAP
+        if is_pause and start - piece_start >= PIECE and seconds - start >= PIECE / 2:
+            middle = (start + end) / 2
+            yield _Piece(first, index, piece_start, middle)
             first = index
-            since = (start + end) / 2
-    yield first, len(words), since, seconds
+            piece_start = middle
+    yield _Piece(first, len(words), piece_start, seconds)
 
 
 def bare_word(word: str) -> str:
@@ -229,7 +269,8 @@ def _said_in_part(word: str, share: float) -> str:
     if share == 1:
         return plain
     n_letters = max(1, round(share * len(plain)))
-    if are_fillers(["so", plain[:n_letters]], "en")[1]:  # "umbrella"
+    _, is_filler = are_fillers(["so", plain[:n_letters]], "en")
+    if is_filler:  # "umbrella"
         n_letters += 1
     return f"{plain[:n_letters]}-"
 
@@ -240,36 +281,41 @@ def _uncovered(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace]
     starts = [*(word.start for word in words), len(samples) / ANALYSIS_RATE]
     voiced = voiced_spans(samples, ANALYSIS_RATE)
     places: list[HesitationPlace] = []
-    for before, (since, until) in enumerate(zip(ends, starts, strict=True)):
-        clipped = [(max(start, since), min(end, until)) for start, end in voiced]
-        places += [HesitationPlace(before, start, end) for start, end in clipped if end > start]
+    for before, (pause_start, pause_end) in enumerate(zip(ends, starts, strict=True)):
+        for voice_start, voice_end in voiced:
+            start = max(voice_start, pause_start)
+            end = min(voice_end, pause_end)
+            if end > start:
+                places.append(HesitationPlace(before, start, end))
     return places
 
 
-def with_hesitations(words: Sequence[Word], said: Sequence[Hesitation], language: str) -> list[Word]:
+def with_hesitations(words: Sequence[Word], hesitations: Sequence[Hesitation], language: str) -> list[Word]:
     """A recogniser's words, in order, with hesitations between them, which are in the order of their places.
 
     The text stays one sentence, with commas around a hesitation, and no word overlaps another.
     """
     result: list[Word] = []
     for index in range(len(words) + 1):
-        own = [hesitation for hesitation in said if hesitation.place.before == index]
+        here = [hesitation for hesitation in hesitations if hesitation.position.before == index]
         begins_sentence = not result or ends_sentence(result[-1].text)
-        for place, spelling, probability in own:
-            if not place.again:
+        for position, spelling, probability in here:
+            if not position.again:
                 _end_in_comma(result, language)
-            for word in place.again or (Word(spelling, place.start, place.end, None),):
+            filler = Word(spelling, position.start, position.end, None)
+            for word in position.again or (filler,):
                 _put(result, word._replace(probability=probability), language)
             _end_in_comma(result, language)
         if index == len(words):
             break
         word = words[index]
-        if own and begins_sentence:
+        if here and begins_sentence:
             word = word._replace(text=_inside_a_sentence(word.text))
         if result:
-            earliest = result[-1].end if own else result[-1].start + SHORTEST_WORD
+            earliest = result[-1].end if here else result[-1].start + SHORTEST_WORD
             if word.start < earliest:  # a hesitation has moved it, or the word before
-                word = word._replace(start=earliest, end=max(word.end, earliest + LEAST_KEPT))
+                end = max(word.end, earliest + LEAST_KEPT)
+                word = word._replace(start=earliest, end=end)
         result.append(word)
     return result
 
@@ -284,15 +330,18 @@ def _put(words: list[Word], word: Word, language: str) -> None:
         last = words[-1]
         start = max(start, last.start + LEAST_KEPT)
         words[-1] = last._replace(end=min(last.end, start))
-    space = "" if language in SPACELESS else " "
-    words.append(Word(f"{space}{text}", start, max(word.end, start + LEAST_KEPT), word.probability))
+    if language not in SPACELESS:
+        text = f" {text}"
+    end = max(word.end, start + LEAST_KEPT)
+    words.append(Word(text, start, end, word.probability))
 
 
 def _end_in_comma(words: list[Word], language: str) -> None:
     """Set a comma behind the last word, unless it has a mark."""
     text = words[-1].text.rstrip() if words else "."
     if text[-1:] not in NO_COMMA_AFTER:
-        words[-1] = words[-1]._replace(text=text + COMMAS.get(language, ","))
+        comma = COMMAS.get(language, ",")
+        words[-1] = words[-1]._replace(text=text + comma)
 
 
 def _inside_a_sentence(word: str) -> str:
@@ -303,8 +352,9 @@ def _inside_a_sentence(word: str) -> str:
 
 def without_filler_words(words: Sequence[Word], language: str) -> list[Word]:
     """A recogniser's words without its fillers, as `words_without_fillers` spells them."""
-    from dailytalk_contiguous.core.filler_removal import words_without_fillers  # which few runs need
+    from dailytalk_contiguous.core.filler_removal import words_without_fillers  # loads datasets
 
     spelled = [word.text for word in words]
-    texts = words_without_fillers(spelled, are_fillers(spelled, language))
+    is_filler = are_fillers(spelled, language)
+    texts = words_without_fillers(spelled, is_filler)
     return [word._replace(text=text) for word, text in zip(words, texts, strict=True) if text is not None]

@@ -8,7 +8,8 @@ from pathlib import Path
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.licensing import Licence
 
-_KNOWN = {
+#: Licences of models by their names.
+_LICENCES = {
     "pocketsphinx": Licence("BSD-2-Clause", "https://github.com/cmusphinx/pocketsphinx"),
     "silero-vad": Licence("MIT", "https://github.com/snakers4/silero-vad"),
     VOICE_LINEAR: Licence(
@@ -30,9 +31,9 @@ _BUNDLED_TOKENS = Licence("CC0-1.0", "", "prosodic tokens, made from the recordi
 
 
 def licence_of(model: str) -> Licence:
-    """That of a bundled model by its name, which is `engine/model` for a synthesiser."""
-    if model in _KNOWN:
-        return _KNOWN[model]
+    """The licence of a model by its name, which is `engine/model` for a synthesiser."""
+    if model in _LICENCES:
+        return _LICENCES[model]
     if model.startswith("prosody-"):
         return _BUNDLED_TOKENS
     from dailytalk_contiguous.models.engines import ENGINES, engine_named  # here: few cards name an engine
@@ -44,4 +45,6 @@ def licence_of(model: str) -> Licence:
         return Licence("unknown", "", "a local folder: whoever made it knows its licence")
     from faster_whisper import available_models
 
-    return _WHISPER if model in available_models() else Licence("unknown", f"https://huggingface.co/{model}")
+    if model in available_models():
+        return _WHISPER
+    return Licence("unknown", f"https://huggingface.co/{model}")

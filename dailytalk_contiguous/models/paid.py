@@ -1,46 +1,54 @@
-"""Requests over HTTP to services that cost money or take long, with limits and a pause that all threads share."""
+"""The client of a service that costs money or takes long, with limits and a pause that all its threads share.
 
-import json
+Passing failures are retried; what a person must fix stops the run. After an answer that a person must act on (400,
+401, 402, 403, 404), or several lines in a row without any, no thread begins another request. Until an address has
+answered with 200, one request at a time goes there, so that such an answer is met once. The price of a request is
+reserved before it is sent. Errors have our own words and are raised outside of `except`: an exception of
+`requests` holds the request, and with it the token.
+
+An answer that comes as a stream of events goes the same way. Once a part of it was delivered it is not asked for
+again: the rest of another answer would not fit.
+"""
+
 import os
-import re
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import HTTPError
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.retries import backoff, retry_after
+from dailytalk_contiguous.core.retries import backoff
 from dailytalk_contiguous.core.secrets import refuse_plain_http
 from dailytalk_contiguous.models.contracts import UNUSABLE_ANSWERS, BrokenOff, NotAnswered, Reserve, free
+from dailytalk_contiguous.models.cuttable_connection import CuttableConnection
+from dailytalk_contiguous.models.event_streams import ServerEvent, server_events
 from dailytalk_contiguous.models.pieces import Closed, Feed, Pieces, check_wanted
+from dailytalk_contiguous.models.request_failures import (
+    CHECK_ADDRESS,
+    Advice,
+    AnswerRejected,
+    NotServed,
+    RateLimited,
+    RequestFailure,
+    ServiceRefused,
+    ServiceUnreachable,
+    ShortRead,
+    StreamBroken,
+    connection_failure,
+    refusal,
+    service_message,
+    short_answer,
+)
+from dailytalk_contiguous.models.service_token import Token
 
 #: Seconds to connect.
 CONNECT_SECONDS = 5.0
-
-#: Seconds. A service that wants a longer rest than this is better left alone until another run.
-LONGEST_RETRY_AFTER = 300.0
-
-# Requests to a paid service from many threads: passing failures are retried; what a person must fix stops the run.
-#
-# Only 429, 5xx, timeouts, resets and answers that break off are retried; everything else would fail again, at
-# a price. After an answer that a person must act on (400, 401, 402, 403, 404), or several lines in a row without
-# any, no thread begins another request. Until an address has answered with 200, one request at a time goes there,
-# so that such an answer is met once. The price of a request is reserved before it is sent. Errors have our own
-# words and are raised outside of `except`: an exception of `requests` holds the request, and with it the token.
-#
-# An answer that comes as a stream of events goes the same way. Once a part of it was delivered it is not asked for
-# again: the rest of another answer would not fit.
-
 
 #: Lines in a row without an answer, after which the service is taken to be down.
 LINES_WITHOUT_ANSWER = 5
@@ -58,55 +66,13 @@ MOST_REFUSAL_BYTES = 64 << 10
 #: Bytes of a stream, unpacked. A token of text takes about 250 as an event.
 MOST_STREAM_BYTES = 16 << 20
 
-#: Characters that are shown of what a service says.
-LONGEST_MESSAGE = 200
+#: Bytes that are read of an answer at a time.
+_PART_BYTES = 1 << 16
 
 #: Types of answers that are no stream of events, whatever they hold.
 _NO_STREAMS = ("text/html", "application/json", "application/xml", "text/xml")
 
-_AGAIN = "run the same command again: what was bought is kept, and only the rest is asked for"
-_CHECK_ADDRESS = "check that it runs, its address, and the network"
-
 Value = TypeVar("Value")
-
-
-class ShortRead(Exception):
-    """An answer said 200 but is not whole: empty, cut short, or not what was asked for. Raised by readers."""
-
-
-class NotServed(Exception):
-    """The service has no such path (a status that the caller named as `absent`)."""
-
-
-class Token(AuthBase):
-    """A bearer token that shows itself to the service only. An empty one sends no header at all."""
-
-    def __init__(self, token: str, variables: str) -> None:
-        self._token = token.strip()
-        self.variables = variables
-        # requests would show what it can't send in its error message.
-        if not (self._token.isascii() and self._token.isprintable()) or " " in self._token:
-            raise DailytalkError("the token holds characters that no header can carry", f"set {variables} again")
-
-    @classmethod
-    def from_environment(cls, *variables: str) -> "Token":
-        """The token in the first of these environment variables that is set and not empty."""
-        token = next(filter(None, map(os.environ.get, variables)), "")
-        return cls(token, " or ".join(variables))
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token:
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-    def __bool__(self) -> bool:
-        return bool(self._token)
-
-    def __reduce__(self) -> str:
-        raise TypeError("a token is not pickled: it would end in a file")
-
-    def hidden_in(self, text: str) -> str:
-        return text.replace(self._token, "***") if self._token else text
 
 
 class Reply(NamedTuple):
@@ -123,30 +89,52 @@ class Answer(NamedTuple, Generic[Value]):
     paid: int
 
 
-class ServerEvent(NamedTuple):
-    """An event of a stream: its type, empty where none is named, and its data, lines of text."""
+class Purchase(NamedTuple):
+    """What a request may cost, and what it buys.
 
-    type: str
-    data: str
-
-
-@dataclass(eq=False)
-class _Trouble(Exception):
-    """Why a try gave nothing.
-
-    `remedy` is empty where asking again is all that can be done. `after`: seconds that the service wants to be
-    left alone. `slows`: all threads, not just this one. `paid`: the answer began with 200. `final`: no use in
-    trying again. `everywhere`: any other request would meet it too. `begun`: a part of the answer was delivered.
+    Attributes:
+        price: USD, held in `reserve` while the request is under way.
+        reserve: of the budget that pays.
+        about: names what is bought, for messages.
     """
 
-    reason: str
-    remedy: str = ""
-    after: float | None = None
-    slows: bool = False
-    paid: bool = False
-    final: bool = False
-    everywhere: bool = False
-    begun: bool = False
+    price: float = 0.0
+    reserve: Reserve = free
+    about: str = "its request"
+
+
+#: The purchase of a request that costs nothing.
+NO_PURCHASE = Purchase()
+
+
+class RequestLimits(NamedTuple):
+    """How long and how often a service is asked.
+
+    Attributes:
+        read_seconds: the longest silence while an answer is read.
+        total_seconds: time for one whole answer, however steadily it drips.
+        most_at_once: requests at a time; other threads wait. Waits between tries take up no place.
+        tries: requests for one answer, the first one included.
+    """
+
+    read_seconds: float = 60.0
+    total_seconds: float = 300.0
+    most_at_once: int = 5
+    tries: int = 8
+
+
+DEFAULT_LIMITS = RequestLimits()
+DEFAULT_ADVICE = Advice()
+
+
+class Clock(Protocol):
+    """The time of a client. With one of its own, a test waits for nothing."""
+
+    def __call__(self) -> float:
+        """Seconds that only ever grow, as `time.monotonic` returns."""
+
+    def sleep(self, seconds: float) -> object:
+        """Return after that time."""
 
 
 class Client:
@@ -156,13 +144,9 @@ class Client:
         service: its name, for messages.
         base_url: `http` or `https`, with no user name in it.
         token: sent as a bearer token; over plain http only to this machine (`refuse_plain_http`).
-        read_seconds: the longest silence while an answer is read.
-        total_seconds: time for one whole answer, however steadily it drips.
-        most_at_once: requests at a time; other threads wait. Waits between tries take up no place.
-        tries: requests for one answer, the first one included.
-        chosen: what people chose of the service, and might have chosen wrongly, for messages.
-        again: what to do about what may pass, for messages.
-        sleep, clock: what a test puts in place of waiting and of `time.monotonic`.
+        limits: how long and how often it is asked.
+        advice: what messages tell people.
+        clock: what a test puts in place of `time.monotonic` and of waiting.
     """
 
     def __init__(
@@ -170,17 +154,13 @@ class Client:
         service: str,
         base_url: str,
         token: Token,
-        read_seconds: float = 60.0,
-        total_seconds: float = 300.0,
-        most_at_once: int = 5,
-        tries: int = 8,
-        chosen: Sequence[str] = ("voice", "model"),
-        again: str = _AGAIN,
-        sleep: Callable[[float], object] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        limits: RequestLimits = DEFAULT_LIMITS,
+        advice: Advice = DEFAULT_ADVICE,
+        clock: Clock | None = None,
     ) -> None:
         parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        is_http = parts.scheme in ("http", "https")
+        if not is_http or not parts.hostname or "@" in parts.netloc:
             reason = f"the address of {service} is no plain http or https URL"
             raise DailytalkError(reason, "give it like https://host:port/path")
         self.service = service
@@ -188,29 +168,27 @@ class Client:
         if token:
             refuse_plain_http(service, self.base_url)
         self._token = token
-        self._chosen = chosen
-        self._again = again
-        self._read_seconds = read_seconds
-        self._total_seconds = total_seconds
-        self._tries = tries
-        self._stop: _Trouble | None = None
-        self._sleep = sleep or self._rest
-        self._clock = clock
+        self._limits = limits
+        self._advice = advice
+        self._clock = clock or time.monotonic
+        self._sleep = clock.sleep if clock else self._wait
+        self._stop: RequestFailure | None = None
         self._paused_until = 0.0
-        self._places = threading.BoundedSemaphore(most_at_once)
-        self._idle: list[_Connection] = []
+        self._places = threading.BoundedSemaphore(limits.most_at_once)
+        self._idle: list[CuttableConnection] = []
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._turn = threading.Condition()
         self._asked_alone: set[str] = set()  # addresses that one thread asks while others wait for its answer
         self._open: set[str] = set()  # addresses that any number of threads may ask at a time
-        self._reached = False
-        self._unanswered = 0
-        self._unusable: int | None = 0  # how many answers; None once there was a good one
+        self._has_answered = False
+        self._n_unanswered = 0  # lines in a row
+        self._n_unusable: int | None = 0  # answers; None once there was a good one
 
     def is_of(self, domain: str) -> bool:
         """Whether the service is at a domain, or at a host of it, by whichever address."""
-        return f".{urlsplit(self.base_url).hostname}".endswith(f".{domain}")
+        host = urlsplit(self.base_url).hostname
+        return f".{host}".endswith(f".{domain}")
 
     @property
     def stopped(self) -> bool:
@@ -224,14 +202,12 @@ class Client:
         headers: Mapping[str, str],
         read: Callable[[Reply], Value],
         absent: frozenset[int] = frozenset(),
-        price: float = 0.0,
-        reserve: Reserve = free,
-        about: str = "its request",
+        purchase: Purchase = NO_PURCHASE,
     ) -> Answer[Value]:
         """Return what `read` makes of the answer. `read` raises ShortRead where the request should be repeated.
 
-        Each request that may be charged holds `price` (USD) in `reserve` while it is under way, and is charged if
-        its answer began with 200, also where that broke off. `about` names it in messages.
+        Each request that may be charged holds the price of `purchase` while it is under way, and is charged if its
+        answer began with 200, also where that broke off.
 
         Raises:
             NotServed: the status is one of `absent`.
@@ -243,7 +219,7 @@ class Client:
                 What `reserve` raises.
         """
         request = requests.Request("POST", self.base_url + path, dict(headers), data=body)
-        return self._ask(lambda: self._read_whole(request, read, absent, about), price, reserve)
+        return self._ask(lambda: self._read_whole(request, read, absent, purchase.about), purchase)
 
     def get(
         self, path: str, read: Callable[[Reply], Value], absent: frozenset[int] = frozenset()
@@ -276,102 +252,125 @@ class Client:
             NotAnswered, DailytalkError: as `post` does.
         """
         request = requests.Request("POST", self.base_url + path, dict(headers), data=body)
-        seconds = self._read_seconds if first_seconds is None else first_seconds
+        silence = self._limits.read_seconds if first_seconds is None else first_seconds
 
         def make(feed: Feed[Value]) -> None:
-            self._ask(lambda: self._read_events(request, read, seconds, feed))
+            self._ask(lambda: self._read_events(request, read, silence, feed))
 
         return Pieces(make, f"stream of {self.service}")
 
-    def _ask(self, attempt: Callable[[], Value], price: float = 0.0, reserve: Reserve = free) -> Answer[Value]:
+    def _ask(self, attempt: Callable[[], Value], purchase: Purchase = NO_PURCHASE) -> Answer[Value]:
         """Return the result of the first try that succeeds. Raises as `post` does."""
-        paid = 0
+        n_paid = 0
         tried = 0
         while True:
             interrupts.check_interrupt()
-            failure = None
-            with reserve(price) as pay:
+            failure: RequestFailure | None = None
+            with purchase.reserve(purchase.price) as pay:
                 try:
                     value = attempt()
-                except _Trouble as error:
+                except RequestFailure as error:
                     failure = error
                 if failure is None or failure.paid:
-                    paid += 1
-                    pay(price)
+                    n_paid += 1
+                    pay(purchase.price)
             tried += 1
             if failure is None:
-                self._unanswered = 0
-                return Answer(value, paid)
-            tries = self._tries if self._reached else min(self._tries, FIRST_TRIES)
-            if self._stop or failure.final or tried >= tries:
+                self._n_unanswered = 0
+                return Answer(value, n_paid)
+            tries = self._limits.tries
+            if not self._has_answered:
+                tries = min(tries, FIRST_TRIES)
+            if self._stop or not failure.can_retry or tried >= tries:
                 break
-            wait = backoff(tried - 1, failure.after)
-            if failure.slows:  # it counts the requests of an account, so all threads wait
+            if isinstance(failure, RateLimited):
+                wait = backoff(tried - 1, failure.retry_seconds)
                 self._paused_until = max(self._paused_until, self._clock() + wait)
             else:
-                self._sleep(wait)
-        trouble = self._stop or self._given_up(failure)
-        remedy = trouble.remedy or self._again
-        if trouble.everywhere:
-            raise DailytalkError(f"{self.service} {trouble.reason}", remedy)
-        if trouble.begun:
-            raise BrokenOff(f"{self.service} {trouble.reason}, after part of its answer had come", remedy)
-        tries_told = f", at the last of {tried} tries" if tried > 1 else ""
-        raise NotAnswered(f"{self.service} {trouble.reason}{tries_told}", remedy)
+                self._sleep(backoff(tried - 1, None))
+        raise self._error(self._stop or self._given_up(failure), tried)
 
-    def _given_up(self, trouble: _Trouble) -> _Trouble:
-        """The error for a line without an answer: of this line, or of the whole service."""
+    def _error(self, failure: RequestFailure, tried: int) -> DailytalkError:
+        """The error of a line that has no answer after so many tries."""
+        remedy = failure.remedy or self._advice.again
+        reason = f"{self.service} {failure.reason}"
+        if failure.ends_run:
+            return DailytalkError(reason, remedy)
+        if isinstance(failure, StreamBroken):
+            return BrokenOff(f"{reason}, after part of its answer had come", remedy)
+        if tried > 1:
+            reason += f", at the last of {tried} tries"
+        return NotAnswered(reason, remedy)
+
+    def _given_up(self, failure: RequestFailure) -> RequestFailure:
+        """The failure of a line without an answer: of this line, or of the whole service."""
         with self._lock:
-            self._unanswered += 1
-            if not trouble.everywhere and self._unanswered >= LINES_WITHOUT_ANSWER:
-                reason = f"at {self.base_url} gave no answer to {self._unanswered} lines in a row"
-                trouble = _Trouble(f"{reason} (the last time it {trouble.reason})", everywhere=True)
-        if trouble.everywhere:
-            self._end(trouble)
-        return trouble
+            self._n_unanswered += 1
+            if not failure.ends_run and self._n_unanswered >= LINES_WITHOUT_ANSWER:
+                reason = f"at {self.base_url} gave no answer to {self._n_unanswered} lines in a row"
+                failure = ServiceUnreachable(f"{reason} (the last time it {failure.reason})")
+        if failure.ends_run:
+            self._end(failure)
+        return failure
 
-    def _end(self, trouble: _Trouble) -> None:
+    def _end(self, failure: RequestFailure) -> None:
+        """Let no request begin any more. The first reason counts."""
         with self._lock:
-            self._stop = self._stop or trouble
+            self._stop = self._stop or failure
 
-    def _rest(self, seconds: float) -> None:
+    def _wait(self, seconds: float) -> None:
         """Wait until there is nothing to wait for. A Ctrl-C raises KeyboardInterrupt."""
-        until = time.monotonic() + seconds
-        while not self._stop and (left := until - time.monotonic()) > 0:
+        end = time.monotonic() + seconds
+        while not self._stop:
+            remaining = end - time.monotonic()
+            if remaining <= 0:
+                return
             interrupts.check_interrupt()
             check_wanted()
-            time.sleep(min(left, 0.1))
+            time.sleep(min(remaining, 0.1))
+
+    def _wait_out_the_pause(self) -> None:
+        """Wait while all threads pause. Raises RequestFailure if no request may begin any more."""
+        while not self._stop:
+            remaining = self._paused_until - self._clock()
+            if remaining <= 0:
+                return
+            self._sleep(remaining)
+        raise ServiceRefused(self._stop.reason, self._stop.remedy)
 
     def _read_whole(
         self, request: requests.Request, read: Callable[[Reply], Value], absent: frozenset[int], about: str = ""
     ) -> Value:
-        """One try for a whole answer. Raises _Trouble.
+        """One try for a whole answer. Raises RequestFailure.
 
         `about` names a line that costs; without one, an answer that can't be used ends nothing.
         """
-        with self._answer(request, absent) as (response, until):
-            body = b"".join(self._parts(response, until, MOST_ANSWER_BYTES))
+        with self._answer(request, absent) as (response, deadline):
+            body = b"".join(self._parts(response, deadline, MOST_ANSWER_BYTES))
+        content_type = response.headers.get("Content-Type", "")
         try:
-            value = read(Reply(body, response.headers.get("Content-Type", "")))
+            value = read(Reply(body, content_type))
         except ShortRead as error:
-            trouble = self._short(error)
-            raise (self._unusable_answer(self._message(body), trouble, about) if about else trouble) from None
-        self._unusable = None
+            failure = short_answer(error, self._token)
+            if about:
+                failure = self._count_unusable(failure, service_message(body, self._token), about)
+            raise failure from None
+        self._n_unusable = None
         return value
 
-    def _unusable_answer(self, message: str, trouble: _Trouble, about: str) -> _Trouble:
+    def _count_unusable(self, failure: RequestFailure, message: str, about: str) -> RequestFailure:
         """Why an answer with 200 can't be used, with what it says; the end, if none of the first could."""
         if message:
-            trouble = replace(trouble, reason=f"answered 200 without what was asked for ({message})")
+            failure = RequestFailure(f"answered 200 without what was asked for ({message})", paid=True)
         with self._lock:
-            if self._unusable is None:
-                return trouble
-            self._unusable += 1
-            count = self._unusable
+            if self._n_unusable is None:
+                return failure
+            self._n_unusable += 1
+            count = self._n_unusable
         if count < UNUSABLE_ANSWERS:
-            return trouble
+            return failure
         reason = f"at {self.base_url} gave {count} answers of which none can be used: asked for {about}, it"
-        stop = _Trouble(f"{reason} {trouble.reason}", _CHECK_ADDRESS, paid=True, final=True, everywhere=True)
+        stop = ServiceRefused(f"{reason} {failure.reason}", CHECK_ADDRESS, paid=True)
         self._end(stop)
         return stop
 
@@ -379,96 +378,104 @@ class Client:
         self,
         request: requests.Request,
         read: Callable[[Iterator[ServerEvent]], Iterator[Value]],
-        seconds: float,
+        silence: float,
         feed: Feed[Value],
     ) -> None:
         """One try for a stream, which ends where nobody wants the rest.
 
-        Raises _Trouble, and Closed where nobody wanted it before it began.
+        Raises RequestFailure, and Closed where nobody wanted it before it began.
         """
         try:
-            with self._answer(request, frozenset(), seconds, feed) as (response, until):
-                kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-                parts = self._parts(response, until, MOST_STREAM_BYTES)
-                body = b"".join(parts) if kind in _NO_STREAMS else b""
-                # The whole answer of a server that does not stream is its only event.
-                events = iter([ServerEvent("", body.decode(errors="replace"))]) if body else server_events(parts)
+            with self._answer(request, frozenset(), silence, feed) as (response, deadline):
+                header = response.headers.get("Content-Type", "")
+                content_type = header.partition(";")[0].strip().lower()
+                parts = self._parts(response, deadline, MOST_STREAM_BYTES)
+                body = b""
+                if content_type in _NO_STREAMS:
+                    body = b"".join(parts)
+                events = server_events(parts)
+                if body:  # the whole answer of a server that does not stream is its only event
+                    events = iter([ServerEvent("", body.decode(errors="replace"))])
                 try:
                     for piece in read(events):
                         feed.put(piece)
                 except Closed:
                     return
                 except ShortRead as error:
-                    short = self._short(error)
                     if body:
-                        reason = f"answered with {kind}, not with a stream {self._message(body)}".rstrip()
-                        short = _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True)
-                    raise short from None
-        except _Trouble as trouble:
+                        message = service_message(body, self._token)
+                        reason = f"answered with {content_type}, not with a stream {message}".rstrip()
+                        raise ServiceRefused(reason, CHECK_ADDRESS) from None
+                    raise short_answer(error, self._token) from None
+        except RequestFailure as failure:
             if feed.closed:  # which is why it ended
                 return
             if feed.n_pieces:
-                raise replace(trouble, final=True, begun=True, everywhere=False) from None
+                raise StreamBroken(failure.reason, failure.remedy, failure.paid) from None
             raise
-
-    def _short(self, error: ShortRead) -> _Trouble:
-        return _Trouble(f"gave an answer that is not whole ({self._on_one_line(str(error))})", paid=True)
 
     @contextmanager
     def _answer(
         self,
         request: requests.Request,
         absent: frozenset[int],
-        seconds: float | None = None,
-        feed: Feed[Any] | None = None,
+        silence: float | None = None,
+        feed: Feed[Value] | None = None,
     ) -> "Iterator[tuple[requests.Response, float]]":
-        """One request, and an answer with status 200 to read in the block.
+        """One request, and an answer with status 200 to read in the block, with the time when it must be whole.
 
-        Raises _Trouble in place of what `requests` does, there too, and NotServed.
+        `silence`: the longest one, in seconds, if it isn't `read_seconds`. `feed`: whose end cuts the connection.
+
+        Raises RequestFailure in place of what `requests` does, there too, and NotServed.
         """
         status = 0
         address = str(request.url)
+        read_seconds = self._limits.read_seconds if silence is None else silence
         try:
             with self._places, self._connection() as connection, self._first_alone(address):
                 request.auth = self._token
                 prepared = connection.session.prepare_request(request)
-                while not self._stop and (wait := self._paused_until - self._clock()) > 0:
-                    self._sleep(wait)
-                if self._stop:
-                    raise replace(self._stop)
-                until = self._clock() + self._total_seconds
+                self._wait_out_the_pause()
+                deadline = self._clock() + self._limits.total_seconds
+                cuttable = feed.cut_by(connection.cut) if feed else nullcontext()
                 with (
-                    feed.cut_by(connection.cut) if feed else nullcontext(),
+                    cuttable,
                     connection.session.send(
                         prepared,
-                        timeout=(CONNECT_SECONDS, self._read_seconds if seconds is None else seconds),
+                        timeout=(CONNECT_SECONDS, read_seconds),
                         allow_redirects=False,  # a redirected POST becomes a GET
                         stream=True,
                     ) as response,
                 ):
-                    self._reached = True
+                    self._has_answered = True
                     status = response.status_code
                     if status == 200:
                         self._let_all(address)
-                        yield response, until
+                        yield response, deadline
                         return
                     if status in absent:
                         raise NotServed(request.url)
-                    body = b""
-                    for part in self._parts(response, until, MOST_ANSWER_BYTES):
-                        body += part
-                        if len(body) >= MOST_REFUSAL_BYTES:  # the rest is dropped with its connection
-                            break
-                trouble = self._refusal(status, body[:MOST_REFUSAL_BYTES], response.headers)
-                if trouble.everywhere:  # here, before this place is another thread's
-                    self._end(trouble)
-                raise trouble
-        except _Trouble as trouble:
-            trouble.paid = status == 200
+                    message = self._refusal_message(response, deadline)
+                failure = refusal(response, message, self._advice, self._token)
+                if failure.ends_run:  # here, before this place is another thread's
+                    self._end(failure)
+                raise failure
+        except RequestFailure as failure:
+            failure.paid = status == 200
             raise
         except (requests.RequestException, HTTPError) as error:
             self._let_all(address)  # what is silent refuses nothing
-            raise self._connection_trouble(error, paid=status == 200) from None
+            paid = status == 200
+            raise connection_failure(error, self.base_url, self._has_answered, paid) from None
+
+    def _refusal_message(self, response: requests.Response, deadline: float) -> str:
+        """What the service says of a refusal, of which only the beginning is read."""
+        body = b""
+        for part in self._parts(response, deadline, MOST_ANSWER_BYTES):
+            body += part
+            if len(body) >= MOST_REFUSAL_BYTES:  # the rest is dropped with its connection
+                break
+        return service_message(body[:MOST_REFUSAL_BYTES], self._token)
 
     @contextmanager
     def _first_alone(self, address: str) -> Iterator[None]:
@@ -498,71 +505,26 @@ class Client:
             self._open.add(address)
             self._turn.notify_all()
 
-    def _parts(self, response: requests.Response, until: float, most: int) -> Iterator[bytes]:
-        """The bytes of an answer as they come, unpacked, `most` in all. Raises _Trouble for more, and after
-        `until`.
+    def _parts(self, response: requests.Response, deadline: float, most_bytes: int) -> Iterator[bytes]:
+        """The bytes of an answer as they come, unpacked.
+
+        Raises RequestFailure for more than `most_bytes` in all, and after the deadline.
         """
         size = 0
-        # read1 gives what has come; iter_content would wait for a whole block, past every deadline.
-        while part := response.raw.read1(1 << 16, decode_content=True):
+        while True:
+            # read1 gives what has come; iter_content would wait for a whole block, past every deadline.
+            part = response.raw.read1(_PART_BYTES, decode_content=True)
+            if not part:
+                return
             size += len(part)
-            if size > most:
-                raise _Trouble(f"gave an answer of over {most >> 20} MiB", _CHECK_ADDRESS, final=True)
-            if self._clock() > until:
-                raise _Trouble(f"took over {self._total_seconds:.0f} s to answer")
+            if size > most_bytes:
+                raise AnswerRejected(f"gave an answer of over {most_bytes >> 20} MiB", CHECK_ADDRESS)
+            if self._clock() > deadline:
+                raise RequestFailure(f"took over {self._limits.total_seconds:.0f} s to answer")
             yield part
 
-    def _refusal(self, status: int, body: bytes, headers: Mapping[str, str]) -> _Trouble:
-        message = self._message(body)
-        reason = f"answered {status}" + (f" ({message})" if message else "")
-        if status in (408, 429) or status >= 500:
-            after = retry_after(headers.get("Retry-After"))
-            if after is not None and after > LONGEST_RETRY_AFTER:
-                remedy = f"wait {after / 60:.0f} minutes, then {self._again}"
-                return _Trouble(f"asks for a rest of {after:.0f} s", remedy, final=True, everywhere=True)
-            return _Trouble(reason, after=after, slows=status == 429 or after is not None)
-        if status == 401:
-            reason = "answered 401: it does not accept the token"  # some services repeat the token
-        remedies = {
-            401: f"check the token in {self._token.variables}",
-            402: f"the account has no credit left; add some, and {self._again}",
-        }
-        remedy = remedies.get(status, f"check the {', the '.join(self._chosen)}, the settings and the address")
-        return _Trouble(reason, remedy, final=True, everywhere=True)
-
-    def _connection_trouble(self, error: requests.RequestException | HTTPError, paid: bool) -> _Trouble:
-        cause = getattr(error.args[0] if error.args else None, "reason", None)
-        unreachable = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError)
-        if unreachable or isinstance(cause, NewConnectionError):
-            return _Trouble(f"at {self.base_url} can't be reached", _CHECK_ADDRESS, everywhere=True)
-        if isinstance(error, requests.Timeout | ReadTimeoutError):
-            # A service that has never answered counts as unreachable.
-            never = not self._reached and not paid
-            reason = f"at {self.base_url} accepts requests and answers none" if never else "fell silent"
-            return _Trouble(reason, _CHECK_ADDRESS if never else "", paid=paid, everywhere=never)
-        is_unsafe = isinstance(error, requests.exceptions.SSLError)
-        if isinstance(error, requests.ConnectionError | HTTPError) and not is_unsafe:  # of urllib3: while reading
-            return _Trouble("broke off its answer", paid=paid)
-        reason = f"at {self.base_url} can't be asked ({type(error).__name__})"
-        return _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True)
-
-    def _message(self, body: bytes) -> str:
-        """The text of an error answer: `message` or `detail` of JSON; empty for other formats."""
-        try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError):
-            return ""
-        for name in ("error", "message", "detail"):
-            if isinstance(answer, dict):
-                answer = answer.get(name, answer)
-        return self._on_one_line(answer) if isinstance(answer, str) else ""
-
-    def _on_one_line(self, text: str) -> str:
-        """A service's message, without the token, on one short line; cut last, or half a token would be left."""
-        return " ".join(self._token.hidden_in(text).split())[:LONGEST_MESSAGE].rstrip(".")
-
     @contextmanager
-    def _connection(self) -> "Iterator[_Connection]":
+    def _connection(self) -> Iterator[CuttableConnection]:
         """A connection that no other request has meanwhile. A forked process must not write into its parent's."""
         if self._process != os.getpid():
             self._process = os.getpid()
@@ -570,82 +532,9 @@ class Client:
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = _Connection(self.base_url)
+            connection = CuttableConnection(self.base_url)
         connection.is_cut = False
         try:
             yield connection
         finally:
             self._idle.append(connection)
-
-
-class _Connection(HTTPAdapter):
-    """A connection for one request at a time, whose socket another thread can shut.
-
-    `is_cut`: whether it was for this request; then no new socket stays open either.
-    """
-
-    def __init__(self, base_url: str) -> None:
-        super().__init__()
-        session = requests.Session()
-        # Proxies and certificates of the environment are looked up once, not at every request.
-        settings = session.merge_environment_settings(base_url, {}, None, None, None)
-        session.proxies = settings["proxies"]
-        session.verify = settings["verify"]
-        session.cert = settings["cert"]
-        session.trust_env = False
-        self.session = session
-        self.is_cut = False
-        self._socket: socket.socket | None = None
-        self.session.mount("https://", self)
-        self.session.mount("http://", self)
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool = super().get_connection_with_tls_context(*args, **kwargs)
-        if "ConnectionCls" not in vars(pool):
-            pool.ConnectionCls = self._noting(pool.ConnectionCls)
-        return pool
-
-    def _noting(self, kind: Any) -> Any:
-        class Noting(kind):  # type: ignore[misc]
-            def connect(this) -> None:  # noqa: N805
-                super().connect()
-                self._socket = this.sock
-                if self.is_cut:
-                    self.cut()
-
-        return Noting
-
-    def cut(self) -> None:
-        """End the request that is under way, from any thread: whoever reads its answer finds the end."""
-        self.is_cut = True
-        if self._socket is not None:
-            with suppress(OSError):  # closed already
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # under TLS, too, and without its farewell
-
-
-def server_events(parts: Iterable[bytes]) -> Iterator[ServerEvent]:
-    """The events of a stream that comes in parts of any size, by the rules of the HTML standard.
-
-    (https://html.spec.whatwg.org/multipage/server-sent-events.html: lines end in CR, LF or both, an empty line
-    ends an event, what begins with a colon is a comment, and what no empty line ends is no event.) Raises
-    ShortRead for what is not UTF-8.
-    """
-    kind = ""
-    data = list[str]()
-    rest = b""
-    for part in parts:
-        *lines, rest = re.split(rb"\r\n|\n|\r(?!$)", rest + part)  # a CR at the end may be half of an end
-        for line in lines:
-            try:
-                name, _, value = line.decode("utf-8-sig").partition(":")
-            except UnicodeDecodeError:
-                raise ShortRead("it is not UTF-8") from None
-            if name == "data":
-                data.append(value.removeprefix(" "))
-            elif name == "event":
-                kind = value.removeprefix(" ")
-            elif not line:
-                if data:
-                    yield ServerEvent(kind, "\n".join(data))
-                kind = ""
-                data = []

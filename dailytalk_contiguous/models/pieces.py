@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from dailytalk_contiguous.core import interrupts
 
@@ -29,6 +29,10 @@ class Closed(Exception):
     """Nobody wants the pieces any more. Ends the function that makes them, and is seen by nobody else."""
 
 
+#: A piece, alone in a tuple; or the error, or None, that ends them.
+_Item: TypeAlias = tuple[Value] | BaseException | None
+
+
 class Feed(Generic[Value]):
     """The state of a function that makes pieces.
 
@@ -38,7 +42,7 @@ class Feed(Generic[Value]):
 
     def __init__(self) -> None:
         self.n_pieces = 0
-        self._queue: SimpleQueue[tuple[Value] | BaseException | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Item[Value]] = SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
         self._cut: Callable[[], None] | None = None
@@ -59,7 +63,7 @@ class Feed(Generic[Value]):
         """Let the pieces end here, or with an error."""
         self._queue.put(error)
 
-    def take(self) -> tuple[Value] | BaseException | None:
+    def take(self) -> _Item[Value]:
         """Wait for the next piece, alone in a tuple, or for the error or None that ends them."""
         while True:
             interrupts.check_interrupt()
@@ -106,17 +110,22 @@ class Pieces(Generic[Value]):
     def __init__(self, make: Callable[[Feed[Value]], object], name: str = "pieces") -> None:
         self._feed = Feed[Value]()
         self._ended = False
-        threading.Thread(target=_run, args=(make, self._feed), name=name, daemon=True).start()
+        thread = threading.Thread(target=_run, args=(make, self._feed), name=name, daemon=True)
+        thread.start()
 
     def __iter__(self) -> "Pieces[Value]":
         return self
 
     def __next__(self) -> Value:
-        item = None if self._ended or self._feed.closed else self._feed.take()
-        if isinstance(item, tuple) and not self._feed.closed:
+        if self._ended or self._feed.closed:
+            self._ended = True
+            raise StopIteration
+        item = self._feed.take()
+        is_wanted = not self._feed.closed
+        if isinstance(item, tuple) and is_wanted:
             return item[0]
         self._ended = True
-        if isinstance(item, BaseException) and not self._feed.closed:
+        if isinstance(item, BaseException) and is_wanted:
             raise item
         raise StopIteration
 
@@ -136,6 +145,7 @@ class Pieces(Generic[Value]):
 
 
 def _run(make: Callable[[Feed[Value]], object], feed: Feed[Value]) -> None:
+    """Make the pieces of a feed, in the thread of its own."""
     _running[threading.current_thread()] = feed  # here, as a thread that has not started can't be waited for
     try:
         make(feed)
@@ -149,6 +159,7 @@ def _run(make: Callable[[Feed[Value]], object], feed: Feed[Value]) -> None:
         _running.pop(threading.current_thread(), None)
 
 
+#: The feeds of the threads that make pieces now.
 _running: dict[threading.Thread, Feed[Any]] = {}
 
 
@@ -161,7 +172,8 @@ def check_wanted() -> None:
 
 @atexit.register
 def _end_all() -> None:
-    until = time.monotonic() + LAST_SECONDS
+    """End all threads that make pieces, at the end of the program."""
+    deadline = time.monotonic() + LAST_SECONDS
     for thread, feed in [*_running.items()]:
         feed.close()
-        thread.join(max(0.0, until - time.monotonic()))
+        thread.join(max(0.0, deadline - time.monotonic()))

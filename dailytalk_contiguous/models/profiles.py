@@ -20,40 +20,43 @@ class Profile(NamedTuple):
 
     @property
     def models(self) -> dict[str, str]:
-        places = {
-            "recogniser": ("Transcribe", "model"),
-            "affect": ("RateAffect", "model"),
-            "synthesiser": ("Speak", "engine"),
+        """Its models by their role."""
+        return {
+            "recogniser": self.fields["Transcribe"]["model"],
+            "affect": self.fields["RateAffect"]["model"],
+            "synthesiser": self.fields["Speak"]["engine"],
         }
-        return {role: self.fields[stage][field] for role, (stage, field) in places.items()}
 
 
 #: The size of Whisper that comes in a wheel and knows all languages.
 OFFLINE_WHISPER = "base"
 
-#: The profile by default, and the one with nothing to download.
+#: The profile by default.
 STANDARD = "standard"
+
+#: The profile with nothing to download.
 EMBEDDED = "embedded"
+
+_STANDARD_FIELDS = {
+    "Transcribe": {"model": WHISPER},
+    "RateAffect": {"model": AUDEERING},
+    "Speak": {"engine": "fish"},
+    "Align": {"recogniser": WHISPER},
+}
+
+_EMBEDDED_FIELDS = {
+    "Transcribe": {"model": OFFLINE_WHISPER},
+    "RateAffect": {"model": VOICE_LINEAR},
+    "Speak": {"engine": "piper"},
+    "Align": {"recogniser": ""},
+}
 
 PROFILES = {
     STANDARD: Profile(
-        {
-            "Transcribe": {"model": WHISPER},
-            "RateAffect": {"model": AUDEERING},
-            "Speak": {"engine": "fish"},
-            "Align": {"recogniser": WHISPER},
-            "TimeWords": {"recogniser": WHISPER},
-        },
-        "Whisper and audEERING's affect model, downloaded once; Fish Audio speaks",
+        _STANDARD_FIELDS, "Whisper and audEERING's affect model, downloaded once; Fish Audio speaks"
     ),
     EMBEDDED: Profile(
-        {
-            "Transcribe": {"model": OFFLINE_WHISPER},
-            "RateAffect": {"model": VOICE_LINEAR},
-            "Speak": {"engine": "piper"},
-            "Align": {"recogniser": ""},
-            "TimeWords": {"recogniser": OFFLINE_WHISPER},
-        },
+        _EMBEDDED_FIELDS,
         "nothing to download: Whisper base and Piper's English voice joe come in wheels; affect is rated by a "
         "small model that comes with the package",
     ),

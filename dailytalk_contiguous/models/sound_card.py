@@ -12,8 +12,13 @@ from dailytalk_contiguous.core.errors import DailytalkError
 #: Seconds of sound that a microphone gives at a time: a Ctrl-C waits no longer.
 BLOCK_SECONDS = 0.1
 
+#: How to install sounddevice.
 _INSTALL = "pip install 'dailytalk-contiguous[converse]'"
+
+#: How to install its library.
 _PORT_AUDIO = "install PortAudio (libportaudio2)"
+
+#: What to do without a loudspeaker.
 _SAY_TO = "pass --say-to FILE.wav"
 
 
@@ -36,9 +41,8 @@ def record_sound(seconds: float) -> Samples:
                     break
                 blocks.append(np.array(block[:, 0], np.float32))
     except refusals(sounddevice) as error:
-        raise DailytalkError(
-            f"the microphone can't be heard ({_reason(error)})", "plug one in and let this program use it"
-        ) from None
+        reason = f"the microphone can't be heard ({_reason(error)})"
+        raise DailytalkError(reason, "plug one in and let this program use it") from None
     return np.concatenate([np.zeros(0, np.float32), *blocks])
 
 
@@ -61,17 +65,22 @@ def play_sound(samples: Samples, sample_rate: int) -> None:
         raise DailytalkError(f"nothing can be played here ({_reason(error)})", _SAY_TO) from None
 
 
-def sound_library(what: str, instead: str = "") -> ModuleType:
-    """The module `sounddevice`, for a `what` of this machine.
+def sound_library(device: str, instead: str = "") -> ModuleType:
+    """The module `sounddevice`.
 
-    Raises DailytalkError where it or PortAudio is not installed; `instead` is what else can be done.
+    Args:
+        device: what it is for, in messages: `microphone` or `loudspeaker`.
+        instead: what else can be done without it.
+
+    Raises DailytalkError where it or PortAudio is not installed.
     """
     try:
         import sounddevice
     except ImportError:
-        raise DailytalkError(f"the {what} needs sounddevice", _or(_INSTALL, instead)) from None
+        raise DailytalkError(f"the {device} needs sounddevice", _or(_INSTALL, instead)) from None
     except OSError as error:  # its library is not there
-        raise DailytalkError(f"the {what} can't be used ({_reason(error)})", _or(_PORT_AUDIO, instead)) from None
+        reason = f"the {device} can't be used ({_reason(error)})"
+        raise DailytalkError(reason, _or(_PORT_AUDIO, instead)) from None
     module: ModuleType = sounddevice
     return module
 
@@ -86,4 +95,6 @@ def _or(remedy: str, instead: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return str(error.args[0] if error.args else error).splitlines()[0].rstrip(".")
+    """The first line of an error's message."""
+    message = str(error.args[0] if error.args else error)
+    return message.splitlines()[0].rstrip(".")

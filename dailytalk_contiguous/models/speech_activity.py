@@ -1,12 +1,13 @@
 """Speech activity by Silero, and the spans of speech and sound in a clip of one speaker."""
 
 import importlib.util
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import soxr
@@ -30,6 +31,9 @@ from dailytalk_contiguous.core.speech_runs import speech_spans
 from dailytalk_contiguous.models.devices import open_onnx
 from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
 # Speech activity: Silero's probability that someone speaks, one value every 32 ms.
 #
 # Uses the sequence form of the model, which gives the same probabilities as the chunk-by-chunk one about six
@@ -41,8 +45,10 @@ from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 # and the surer of both counts: alone it begins later than the other, and loses first words.
 
 
-#: Samples that one probability covers (32 ms at 16 kHz), and the samples before them that the model sees.
+#: Samples that one probability covers (32 ms at 16 kHz).
 FRAME = 512
+
+#: Samples before a frame that the model sees, too.
 CONTEXT = 64
 
 #: Seconds that one probability covers.
@@ -51,7 +57,7 @@ FRAME_SECONDS = FRAME / ANALYSIS_RATE
 #: Frames in one call of the model: 16 s. More gains nothing.
 MAX_FRAMES = 512
 
-#: The name and licence that go into a dataset.
+#: The name that goes into a dataset, with its licence.
 NAME = "silero-vad"
 
 
@@ -79,7 +85,7 @@ _loading = Lock()
 
 
 @lru_cache(maxsize=2)
-def _session(name: str) -> Any:
+def _session(name: str) -> "InferenceSession":
     # The package itself would import torch (180 MB a process), which the network does not need.
     package = importlib.util.find_spec("silero_vad")
     assert package is not None
@@ -113,9 +119,10 @@ class SpeechActivity:
 
     def flush(self) -> NDArray[np.float32]:
         """The probability of the last, zero-padded frame, if any samples are left; shape (0,) or (1,)."""
-        rest = self._waiting
+        waiting = self._waiting
         self._waiting = np.zeros(0, np.float32)
-        return self._run(np.pad(rest, (0, -len(rest) % FRAME)))
+        n_missing = -len(waiting) % FRAME
+        return self._run(np.pad(waiting, (0, n_missing)))
 
     def _run(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
         probabilities = [np.zeros(0, np.float32)]
@@ -123,17 +130,19 @@ class SpeechActivity:
             frames = signal[first : first + FRAME * MAX_FRAMES].reshape(-1, FRAME)
             ends = np.concatenate((self._tail[None], frames[:, -CONTEXT:]))
             self._tail = ends[-1]
+            with_context = np.concatenate((ends[:-1], frames), axis=1)
+            inputs = {"input": with_context, "h": self._hidden, "c": self._cell}
             with _loading:
                 session = _session("silero_vad_16k_sequence.onnx")
-            values, self._hidden, self._cell = session.run(
-                ["speech_probs", "hn", "cn"],
-                {"input": np.concatenate((ends[:-1], frames), axis=1), "h": self._hidden, "c": self._cell},
-            )
+            values, self._hidden, self._cell = session.run(["speech_probs", "hn", "cn"], inputs)
             probabilities.append(values.reshape(-1))
-        found = np.concatenate(probabilities)
-        return np.maximum(found, self._run_narrow(signal)) if self._narrow else found
+        joined = np.concatenate(probabilities)
+        if not self._narrow:
+            return joined
+        return np.maximum(joined, self._run_narrow(signal))
 
     def _run_narrow(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The probabilities of the model for 8 kHz."""
         with _loading:
             session = _session("silero_vad.onnx")
         rate = np.array(ANALYSIS_RATE // 2, np.int64)
@@ -141,17 +150,21 @@ class SpeechActivity:
         for frame in signal[::2].reshape(-1, FRAME // 2):  # nothing is above 4 kHz that could fold back
             seen = np.concatenate((self._narrow_tail, frame))
             self._narrow_tail = frame[-CONTEXT // 2 :]
-            value, self._state = session.run(None, {"input": seen[None], "state": self._state, "sr": rate})
+            inputs = {"input": seen[None], "state": self._state, "sr": rate}
+            value, self._state = session.run(None, inputs)
             probabilities.append(value[0, 0])
         return np.array(probabilities, np.float32)
 
 
-def is_narrow(samples: NDArray[Any]) -> bool:
+def is_narrow(samples: NDArray[np.generic]) -> bool:
     """Whether 16 kHz samples, shape (n,), have nothing above 4 kHz to speak of, as those of a telephone."""
-    frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
-    frames = frames[:: -(-len(frames) // _BAND_FRAMES) or 1].astype(np.float32)
-    powers = np.square(np.abs(np.fft.rfft(frames * np.hanning(FRAME).astype(np.float32)))).sum(axis=0)
-    above = powers[round(4200 / ANALYSIS_RATE * FRAME) :].sum()
+    n_frames = len(samples) // FRAME
+    every = math.ceil(n_frames / _BAND_FRAMES) or 1
+    frames = samples[: n_frames * FRAME].reshape(-1, FRAME)[::every].astype(np.float32)
+    spectra = np.fft.rfft(frames * np.hanning(FRAME).astype(np.float32))
+    powers = np.square(np.abs(spectra)).sum(axis=0)
+    first_above = round(4200 / ANALYSIS_RATE * FRAME)
+    above = powers[first_above:].sum()
     return bool(above < powers.sum() * 10 ** (NARROW_DB / 10))
 
 
@@ -163,29 +176,42 @@ def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 # A second look at sound that speech activity has left out.
 #
-# A shout is no speech to Silero at its own level, but is at a fifth or a twentieth of it, in a telephone's band.
-# Four lines of RAVDESS are heard so of which it hears none or a quarter. Coughs and chords are heard, too, but
-# only a voice moves its pitch, so a stretch counts where that moves.
+# Silero does not take a shout for speech at its own level, but does so at a fifth or a twentieth of it, in a
+# telephone's band. In this way it finds four lines of RAVDESS of which it found none or a quarter before. It takes
+# coughs and chords for speech then, too, but only a voice moves its pitch, so a stretch counts where that moves.
 
 
-#: Gains at which a sound is heard again, and the probability from which it may be speech then.
+#: Gains at which the model gets a sound again.
 GAINS = (0.2, 0.05)
+
+#: The probability from which it may be speech then.
 AGAIN = 0.2
 
-#: Seconds: sounds that are no further apart are one, a shorter one is not heard again, and so much around it is.
+#: Seconds between two sounds, up to which they are one.
 TOGETHER = 0.25
+
+#: Seconds of the shortest sound that the model gets again.
 UNCOVERED = 1.0
+
+#: Seconds before and behind it that the model gets with it.
 AROUND = 0.5
 
-#: The least share of frames that have a pitch, its standard deviation in semitones, and the median of its steps
-#: from a frame of 16 ms to the next. The four lines have 0.36, 3.3 and 0.23 or more. Of what else is heard so
-#: (`benchmarks/real.py`), coughs have no pitch, chords a spread of 0.1, laughter steps of 0.09.
+# The four lines have 0.36, 3.3 and 0.23 of the next three, or more. Of the other sounds (`benchmarks/real.py`),
+# coughs have no pitch, chords a spread of 0.1, laughter steps of 0.09.
+
+#: The least share of frames that have a pitch.
 LEAST_VOICED = 0.2
+
+#: The least standard deviation of the pitch, in semitones.
 LEAST_SPREAD = 1.0
+
+#: The least median of the steps of the pitch from a frame of 16 ms to the next, in semitones.
 LEAST_STEP = 0.15
 
-#: Samples of a frame in which pitch is looked for, and from one to the next (50 and 16 ms).
+#: Samples of a frame in which pitch is looked for (50 ms).
 _PITCH_FRAME = 800
+
+#: Samples from one such frame to the next (16 ms).
 _PITCH_HOP = 256
 
 
@@ -196,39 +222,47 @@ def missed_speech(channel: Pcm, sounds: Sequence[tuple[float, float]]) -> list[t
         channel: 16 kHz int16, shape (n,).
         sounds: starts and ends in seconds, as `core.nonspeech_sounds.find_sounds` gives them.
     """
-    missed = []
+    missed: list[tuple[float, float]] = []
     for start, end in merge_gaps(sounds, TOGETHER):
         if end - start < UNCOVERED:
             continue
         first = max(0, round((start - AROUND) * ANALYSIS_RATE))
-        part = pcm_to_float(channel[first : round((end + AROUND) * ANALYSIS_RATE)])
+        behind = round((end + AROUND) * ANALYSIS_RATE)
+        part = pcm_to_float(channel[first:behind])
         half = soxr.resample(part, ANALYSIS_RATE, ANALYSIS_RATE // 2)
         narrow = np.asarray(soxr.resample(half, ANALYSIS_RATE // 2, ANALYSIS_RATE), np.float32)
-        heard = []
+        probabilities: list[NDArray[np.float32]] = []
         for gain in GAINS:
             activity = SpeechActivity(narrow=True)
-            heard.append(np.concatenate((activity.push(np.float32(gain) * narrow), activity.flush())))
+            whole_frames = activity.push(np.float32(gain) * narrow)
+            probabilities.append(np.concatenate((whole_frames, activity.flush())))
+        likeliest = np.max(probabilities, axis=0)
         offset = first / ANALYSIS_RATE
-        for begin, finish in speech_spans(np.max(heard, axis=0), len(part) / ANALYSIS_RATE, FRAME_SECONDS, AGAIN):
-            begin = max(begin + offset, start)
-            finish = min(finish + offset, end)
-            if begin < finish and _moves_as_a_voice(part[_at(begin - offset) : _at(finish - offset)]):
-                missed.append((begin, finish))
+        for span_start, span_end in speech_spans(likeliest, len(part) / ANALYSIS_RATE, FRAME_SECONDS, AGAIN):
+            speech_start = max(span_start + offset, start)
+            speech_end = min(span_end + offset, end)
+            if speech_start >= speech_end:
+                continue
+            first_sample = round((speech_start - offset) * ANALYSIS_RATE)
+            last_sample = round((speech_end - offset) * ANALYSIS_RATE)
+            if _moves_as_a_voice(part[first_sample:last_sample]):
+                missed.append((speech_start, speech_end))
     return missed
 
 
-def _at(seconds: float) -> int:
-    return round(seconds * ANALYSIS_RATE)
-
-
 def _moves_as_a_voice(samples: Samples) -> bool:
-    f0 = track_voice(samples, -(-len(samples) // _PITCH_HOP), _PITCH_HOP, _PITCH_FRAME).f0
+    """Whether a pitch can be found in samples, and moves."""
+    n_frames = math.ceil(len(samples) / _PITCH_HOP)
+    f0 = track_voice(samples, n_frames, _PITCH_HOP, _PITCH_FRAME).f0
     voiced = f0 > 0
     if voiced.mean() < LEAST_VOICED:
         return False
     semitones = 12 * np.log2(np.where(voiced, f0, 1.0))
-    steps = np.abs(np.diff(semitones))[voiced[1:] & voiced[:-1]]
-    return bool(semitones[voiced].std() >= LEAST_SPREAD and len(steps) and np.median(steps) >= LEAST_STEP)
+    if semitones[voiced].std() < LEAST_SPREAD:
+        return False
+    both_voiced = voiced[1:] & voiced[:-1]
+    steps = np.abs(np.diff(semitones))[both_voiced]
+    return bool(len(steps) and np.median(steps) >= LEAST_STEP)
 
 
 # Sound in a clip: its one channel, where there is speech in it, and where there is any sound.
@@ -237,13 +271,13 @@ def _moves_as_a_voice(samples: Samples) -> bool:
 # so sounds that stand out of the clip's room tone count as well (`core.nonspeech_sounds`).
 
 
-#: Seconds over which a file is no clip, and not read.
+#: Seconds of the longest clip. A longer file is not read.
 LONGEST = 600.0
 
-#: Seconds; shorter is no speech. Less than Silero's 0.25, because a clip may be one word ("no").
+#: Seconds of the shortest speech. Less than Silero's 0.25, because a clip may be one word ("no").
 MIN_SPEECH = 0.1
 
-#: Seconds between two stretches of speech of which one was missed before: nearer ones are one.
+#: Seconds between two stretches of speech of which one was missed before: nearer ones are joined.
 SHORTEST_PAUSE = 0.1
 
 #: Seconds of silence that Silero hears after a clip; otherwise speech whose end it can't hear lasts to the end
@@ -277,7 +311,9 @@ def read_clip(audio: dict[str, Any]) -> Clip:
     info = read_header(audio)
     if info.seconds > LONGEST:
         raise BadInput(f"it is {info.seconds:.0f} s long, which is no clip", "cut it into clips")
-    samples, taken = one_channel(np.concatenate([np.zeros((0, info.channels), np.float32), *blocks(audio)]))
+    nothing = np.zeros((0, info.channels), np.float32)
+    whole = np.concatenate([nothing, *blocks(audio)])
+    samples, taken = one_channel(whole)
     return Clip(samples, info.sample_rate, taken)
 
 
@@ -288,8 +324,9 @@ def hear(samples: Samples, sample_rate: int) -> Heard:
     """
     analysed = np.asarray(soxr.resample(samples, sample_rate, ANALYSIS_RATE), np.float32)
     total = len(samples) / sample_rate
+    n_silent = round(SILENCE_AFTER * ANALYSIS_RATE)
     with refusing("it"):
-        probabilities = speech_probabilities(np.pad(analysed, (0, round(SILENCE_AFTER * ANALYSIS_RATE))))
+        probabilities = speech_probabilities(np.pad(analysed, (0, n_silent)))
     speech = speech_spans(probabilities, total, FRAME_SECONDS, min_speech=MIN_SPEECH, pad=0)
     pcm = to_pcm(analysed)
     sounds = find_sounds(pcm, speech)

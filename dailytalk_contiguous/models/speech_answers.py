@@ -1,5 +1,4 @@
-"""Answers of speech services: WAV files, with a header that was written before the length was known, and lists of
-voices.
+"""Answers of speech services: WAV files, whose header may be older than their length, and lists of voices.
 
 A streamed header says 0 or nearly 2^32 bytes, and then everything up to the end is audio; any other header that
 promises more than there is means an answer cut short, which would otherwise be half a sentence in a dataset.
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import read_at, read_header
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.models.paid import Reply, ShortRead
+from dailytalk_contiguous.models.paid import Reply
+from dailytalk_contiguous.models.request_failures import ShortRead
 
 
 def read_wav(data: bytes) -> tuple[NDArray[np.float32], int]:
@@ -50,20 +50,28 @@ class Sound(NamedTuple):
     segments: list[TimedText]
 
 
+#: Fields in which servers list their voices.
+_VOICE_LISTS = ("reference_ids", "voices", "uploaded_voices", "data")
+
+
 def read_voices(reply: Reply) -> dict[str, str]:
     """A server's ids of the voices that it lists, by their names. Raises ShortRead for another answer."""
     try:
         listed = json.loads(reply.body)
-        parts = [listed.get(part) or [] for part in ("reference_ids", "voices", "uploaded_voices", "data")]
-        entries = [entry if isinstance(entry, dict) else {"name": entry} for part in parts for entry in part]
+        entries = [entry for field in _VOICE_LISTS for entry in listed.get(field) or []]
     except (ValueError, RecursionError, AttributeError, TypeError):
         raise ShortRead("it lists no voices") from None
-    return {
-        str(entry.get("name")): str(entry.get("id") or entry.get("voice_id") or entry.get("name"))
-        for entry in entries
-    }
+    voices: dict[str, str] = {}
+    for entry in entries:
+        if isinstance(entry, dict):
+            name = entry.get("name")
+            voices[str(name)] = str(entry.get("id") or entry.get("voice_id") or name)
+        else:
+            voices[str(entry)] = str(entry)
+    return voices
 
 
 def read_plain(reply: Reply) -> Sound:
+    """The sound of an answer that is a WAV file. Raises ShortRead as `read_wav` does."""
     samples, sample_rate = read_wav(reply.body)
     return Sound(samples, sample_rate, [])

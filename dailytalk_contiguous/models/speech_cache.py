@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, cast
 
 import numpy as np
 import soundfile
@@ -30,11 +30,27 @@ from dailytalk_contiguous.store.files import write_bytes
 #: Bytes that the disk must have left before anything is bought: over ten minutes of speech.
 LEAST_FREE_BYTES = 32 << 20
 
-#: What reading the two files of an entry raises where they were changed.
+#: Errors that reading the two files of an entry raises where they were changed.
 _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, soundfile.LibsndfileError)
 
 #: The verdict of a person or a later check on an entry, as JSON.
 _Verdict = Mapping[str, Any]
+
+
+class _Receipt(TypedDict):
+    """What an entry cost, in USD, and when it was bought (ISO 8601, UTC)."""
+
+    cost: float
+    time: str
+
+
+class _Record(TypedDict):
+    """The JSON file of an entry. A word is the list of the fields of `Word`."""
+
+    flac_sha256: str
+    words: list[list[Any]] | None
+    receipt: _Receipt
+    verdict: dict[str, Any] | None
 
 
 class CacheEntry(NamedTuple):
@@ -54,20 +70,26 @@ def cache_key(
     """
     kind = type(synthesiser)
     code = f"{kind.__qualname__} {code_version(kind, synthesiser.version)}"
-    parts = {
-        **({} if synthesiser.server else {"code": code}),
+    settings = {**synthesiser.settings(), **getattr(synthesiser, "other_options", {})}
+    voices = [[hashlib.sha256(sample.wav).hexdigest(), sample.text] for sample in samples]
+    parts: dict[str, object] = {
         "engine": synthesiser.engine,
         "model": synthesiser.model,
         "voice": synthesiser.voice,
-        **({"server": synthesiser.served_by} if synthesiser.server else {}),
-        "settings": {**synthesiser.settings(), **getattr(synthesiser, "other_options", {})},
-        "samples": [[hashlib.sha256(sample.wav).hexdigest(), sample.text] for sample in samples],
+        "settings": settings,
+        "samples": voices,
         "text": line.text,
         "tag": line.tag,
         "language": line.language,
         "take": line.take,
-        **({} if line.rate is None else {"rate": line.rate}),
     }
+    if synthesiser.server:
+        parts["server"] = synthesiser.served_by
+    else:
+        parts["code"] = code
+    if line.rate is not None:
+        parts["rate"] = line.rate
+    # Keys are sorted, so their order above is of no consequence.
     canonical = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -93,8 +115,11 @@ class SpeechCache:
             if hashlib.sha256(encoded).hexdigest() != record["flac_sha256"]:
                 raise ValueError("another file than was written")
             samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
-            words = None if record["words"] is None else [Word(*word) for word in record["words"]]
-            spoken = contracts.Spoken(samples, int(sample_rate), words, float(record["receipt"]["cost"]))
+            words = None
+            if record["words"] is not None:
+                words = [Word(*word) for word in record["words"]]
+            cost = float(record["receipt"]["cost"])
+            spoken = contracts.Spoken(samples, int(sample_rate), words, cost)
             return CacheEntry(spoken, record["verdict"])
         except _UNREADABLE:
             raise _damaged(audio, notes) from None
@@ -105,9 +130,11 @@ class SpeechCache:
         Raises DailytalkError for an entry whose notes are damaged.
         """
         record = self._record(key)
-        return record and (record["verdict"] or {})
+        if record is None:
+            return None
+        return record["verdict"] or {}
 
-    def _record(self, key: str) -> dict[str, Any] | None:
+    def _record(self, key: str) -> _Record | None:
         """The notes of an entry, if both of its files exist."""
         audio, notes = self._files(key)
         with self._disk():
@@ -115,10 +142,10 @@ class SpeechCache:
                 return None
             note = notes.read_bytes()
         try:
-            record: dict[str, Any] = {"verdict": None, **json.loads(note)}
+            record = {"verdict": None, **json.loads(note)}
         except _UNREADABLE:
             raise _damaged(audio, notes) from None
-        return record
+        return cast(_Record, record)  # who reads it is ready for another form
 
     def put(self, key: str, spoken: contracts.Spoken) -> CacheEntry:
         """Keep what was bought, at least one sample, in 24 bits.
@@ -127,10 +154,14 @@ class SpeechCache:
         """
         audio, notes = self._files(key)
         encoded, samples = _encoded(spoken.samples, spoken.sample_rate)
-        record = {
+        words = None
+        if spoken.words is not None:
+            words = [list(word) for word in spoken.words]
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        record: _Record = {
             "flac_sha256": hashlib.sha256(encoded).hexdigest(),
-            "words": None if spoken.words is None else [list(word) for word in spoken.words],
-            "receipt": {"cost": spoken.cost, "time": datetime.now(UTC).isoformat(timespec="seconds")},
+            "words": words,
+            "receipt": {"cost": spoken.cost, "time": now},
             "verdict": None,
         }
         with self._disk():
@@ -142,9 +173,10 @@ class SpeechCache:
 
     def set_verdict(self, key: str, verdict: _Verdict) -> None:
         """Write down what was thought of an entry, in place of any earlier verdict."""
-        record = self._record(key) or {}
+        _, notes = self._files(key)
+        record: Mapping[str, object] = self._record(key) or {}
         with self._disk():
-            write_bytes(self._files(key)[1], _json(record | {"verdict": dict(verdict)}))
+            write_bytes(notes, _json({**record, "verdict": dict(verdict)}))
 
     @contextlib.contextmanager
     def buying(self, key: str) -> Iterator[None]:
@@ -172,6 +204,7 @@ class SpeechCache:
 
     @contextlib.contextmanager
     def _disk(self) -> Iterator[None]:
+        """Raise DailytalkError in place of an error of the disk."""
         try:
             yield
         except OSError as error:
@@ -186,8 +219,9 @@ def _encoded(samples: NDArray[np.float32], sample_rate: int) -> tuple[bytes, NDA
     # As integers: libsndfile scales floats by 32767 on their way in, and by 32768 on their way out.
     limit = np.float32(2.0**23)
     whole = np.clip(np.rint(samples * limit), -limit, limit - 1)
+    shifted = whole.astype(np.int32) << 8
     file = io.BytesIO()
-    soundfile.write(file, whole.astype(np.int32) << 8, sample_rate, format="FLAC", subtype="PCM_24")
+    soundfile.write(file, shifted, sample_rate, format="FLAC", subtype="PCM_24")
     return file.getvalue(), whole / limit
 
 
@@ -196,5 +230,5 @@ def _damaged(audio: Path, notes: Path) -> DailytalkError:
     return DailytalkError(f"the cached speech {audio} is damaged", remedy)
 
 
-def _json(record: dict[str, Any]) -> bytes:
+def _json(record: Mapping[str, object]) -> bytes:
     return json.dumps(record, ensure_ascii=False, indent=1).encode()

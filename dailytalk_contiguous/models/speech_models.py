@@ -9,7 +9,7 @@ memory is taken (`models.stored_weights`). Nothing that comes with a checkpoint 
 import math
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -33,7 +33,7 @@ from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.devices import within_memory
 
 #: Encoders by the `model_type` of their configuration: its class, and prefixes that the names of weights may have.
-ENCODERS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
+ENCODERS: dict[str, tuple[type[PreTrainedConfig], tuple[str, ...]]] = {
     "wav2vec2": (Wav2Vec2Config, ("", "wav2vec2.")),
     "hubert": (HubertConfig, ("", "hubert.")),
     "wavlm": (WavLMConfig, ("", "wavlm.")),
@@ -43,12 +43,16 @@ ENCODERS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
 #: Samples of a frame of Whisper's encoder.
 WHISPER_FRAME = 320
 
-#: The largest number, the most layers and the longest list in a configuration: Whisper knows 51,866 words.
+#: The largest number in a configuration: Whisper knows 51,866 words.
 _MOST_NUMBER = 1 << 20
+
+#: The most layers in a configuration.
 _MOST_LAYERS = 256
+
+#: The longest list in a configuration.
 _MOST_ITEMS = 4096
 
-#: What building a module by settings that don't fit together raises.
+#: Errors that building a module by settings that don't fit together raises.
 _MISFITS = (
     ValueError,
     TypeError,
@@ -63,6 +67,7 @@ _MISFITS = (
 # WavLM hands PyTorch two masks of different types, which is of no consequence here.
 warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
 
+Config = TypeVar("Config", bound=PreTrainedConfig)
 Module = TypeVar("Module", bound=nn.Module)
 Loaded = TypeVar("Loaded")
 
@@ -70,48 +75,65 @@ Loaded = TypeVar("Loaded")
 WHOLE = "name a checkpoint that is whole; what lacks would be random"
 
 
-def own_config(kind: type[Any], values: dict[str, Any], **further: Any) -> Any:
+def own_config(kind: type[Config], values: Mapping[str, Any], **further: Any) -> Config:
     """A configuration of that class, with those of the values that are its own settings.
 
     Raises ValueError for a setting that is out of range or of another type.
     """
     names = _own_names(kind)
-    # Old files have null for what they have no use for, which not every version of transformers takes.
-    own = {name: value for name, value in values.items() if name in names and value is not None}
-    for name, value in own.items():
+    settings: dict[str, Any] = {}
+    for name, value in values.items():
+        # Old files have null for what they have no use for, which not every version of transformers takes.
+        if name not in names or value is None:
+            continue
         items = value if isinstance(value, list) else [value]
         most = _MOST_LAYERS if name.endswith("layers") else _MOST_NUMBER
-        if len(items) > _MOST_ITEMS or not all(
-            isinstance(item, str) or (isinstance(item, int | float) and math.isfinite(item) and abs(item) <= most)
-            for item in items
-        ):
+        is_in_range = all(_is_setting(item, most) for item in items)
+        if len(items) > _MOST_ITEMS or not is_in_range:
             raise ValueError(f"{name} is {str(value)[:40]}")
+        settings[name] = value
     try:
-        return kind(**own, **further)
+        return kind(**settings, **further)
     except _MISFITS as error:
-        raise ValueError(str(error).strip().partition("\n")[0][:200]) from None
+        raise ValueError(_first_line(error)) from None
 
 
-def own_settings(config: Any) -> dict[str, Any]:
+def _is_setting(item: object, most: int) -> bool:
+    """Whether an item of a configuration is a text, or a finite number that is not too large."""
+    if isinstance(item, str):
+        return True
+    return isinstance(item, int | float) and math.isfinite(item) and abs(item) <= most
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]
+
+
+def own_settings(config: PreTrainedConfig) -> dict[str, Any]:
     """The settings from which `own_config` makes this configuration again: JSON."""
-    own = config.to_dict()
+    values = config.to_dict()
     usual = type(config)().to_dict()
-    names = sorted(name for name in _own_names(type(config)) & own.keys() if own[name] != usual.get(name))
-    return {name: list(own[name]) if isinstance(own[name], tuple) else own[name] for name in names}
+    settings: dict[str, Any] = {}
+    for name in sorted(_own_names(type(config)) & values.keys()):
+        value = values[name]
+        if value != usual.get(name):
+            settings[name] = list(value) if isinstance(value, tuple) else value
+    return settings
 
 
-def _own_names(kind: type[Any]) -> set[str]:
+def _own_names(kind: type[PreTrainedConfig]) -> set[str]:
     """The settings of a configuration's class, without those that all models of transformers have."""
-    return {field.name for field in fields(kind)} - {field.name for field in fields(PreTrainedConfig)}
+    shared = {field.name for field in fields(PreTrainedConfig)}
+    return {field.name for field in fields(kind)} - shared
 
 
-def build_module(kind: Callable[[Any], Module], config: Any) -> Module:
+def build_module(kind: Callable[[Config], Module], config: Config) -> Module:
     """A module without memory for its weights. Raises ValueError for settings that don't fit together."""
     try:
         with torch.device("meta"):  # nothing is drawn at random, so nothing random can be left
             return kind(config)
     except _MISFITS as error:
-        raise ValueError(str(error).strip().partition("\n")[0][:200]) from None
+        raise ValueError(_first_line(error)) from None
 
 
 def multiplied_out(module: Module) -> Module:
@@ -125,14 +147,16 @@ def multiplied_out(module: Module) -> Module:
 def normalised(samples: Samples) -> Samples:
     """Samples, at least one, at zero mean and unit variance, as the encoder was trained on."""
     wide = samples.astype(np.float64)
-    scaled: NDArray[np.float64] = (wide - wide.mean()) / np.sqrt(wide.var() + 1e-7)
+    deviation = np.sqrt(wide.var() + 1e-7)
+    scaled: NDArray[np.float64] = (wide - wide.mean()) / deviation
     return scaled.astype(np.float32)
 
 
 def receptive_field(config: Wav2Vec2Config) -> int:
     """Samples that the encoder's convolutions need for one frame (400, 25 ms, in the real model)."""
     samples = 1
-    for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
+    layers = list(zip(config.conv_kernel, config.conv_stride, strict=True))
+    for kernel, stride in reversed(layers):
         samples = (samples - 1) * stride + kernel
     return samples
 
@@ -143,9 +167,10 @@ def load_network(load: Callable[[], Loaded], name: str, device: str) -> Loaded:
     # conversation until it was full and was never of use; nor is PyTorch's own of what it asks of oneDNN.
     for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(cache, "64")
-    # On a CPU where it will run: weights are computed on the way, and would differ with the number of threads.
-    ready = (lambda: threads_of_one().submit(load).result()) if device == "cpu" else load
-    return within_memory(ready, f"the model {name!r}")
+    if device != "cpu":
+        return within_memory(load, f"the model {name!r}")
+    # In the thread where it will run: weights are computed on the way, and would differ with the threads.
+    return within_memory(lambda: threads_of_one().submit(load).result(), f"the model {name!r}")
 
 
 def padded_samples(sounds: Sequence[Samples], normalises: bool, shortest: int) -> tuple[Tensor, Tensor]:
@@ -161,17 +186,18 @@ def padded_samples(sounds: Sequence[Samples], normalises: bool, shortest: int) -
     return torch.from_numpy(padded), torch.tensor(lengths)
 
 
-def whisper_frames(sounds: Sequence[Samples], config: Any) -> tuple[Tensor, Tensor]:
+def whisper_frames(sounds: Sequence[Samples], config: WhisperConfig) -> tuple[Tensor, Tensor]:
     """Log-mel frames (n, mels, 3000) of 16 kHz sounds as Whisper takes them, and their lengths in samples (n,)."""
     n_frames = 2 * config.max_source_positions
     seconds = math.ceil(config.max_source_positions * WHISPER_FRAME / ANALYSIS_RATE)
     extractor: Any = WhisperFeatureExtractor
     extract = extractor(feature_size=config.num_mel_bins, chunk_length=seconds)
-    mels = [
-        extract(sound, sampling_rate=ANALYSIS_RATE, return_tensors="pt").input_features[:, :, :n_frames]
-        for sound in sounds
-    ]
-    return torch.cat(mels), torch.tensor([max(1, len(sound)) for sound in sounds])
+    mels: list[Tensor] = []
+    for sound in sounds:
+        features = extract(sound, sampling_rate=ANALYSIS_RATE, return_tensors="pt")
+        mels.append(features.input_features[:, :, :n_frames])
+    lengths = [max(1, len(sound)) for sound in sounds]
+    return torch.cat(mels), torch.tensor(lengths)
 
 
 class PaddedFrames(nn.Module):
@@ -198,7 +224,8 @@ class PaddedFrames(nn.Module):
             lengths = (lengths - kernel) // stride + 1
             norm = getattr(layer, "layer_norm", None)
             if has_padding and isinstance(norm, nn.GroupNorm):
-                hidden = layer.activation(_normalised_channels(layer.conv(hidden), lengths, norm))
+                normalised_channels = _normalised_channels(layer.conv(hidden), lengths, norm)
+                hidden = layer.activation(normalised_channels)
             else:
                 hidden = layer(hidden)
         return hidden
@@ -207,18 +234,24 @@ class PaddedFrames(nn.Module):
 def _normalised_channels(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) -> Tensor:
     """A group norm of a channel a group, over the frames of each row that are not padding."""
     wide = hidden.float()
-    counted = (torch.arange(wide.shape[2], device=wide.device) < lengths[:, None])[:, None]
-    mean = (wide * counted).sum(dim=2, keepdim=True) / lengths[:, None, None]
-    spread = ((wide - mean) * counted).square().sum(dim=2, keepdim=True) / lengths[:, None, None]
-    scaled = (wide - mean) * torch.rsqrt(spread + norm.eps)
-    return (scaled * norm.weight[:, None] + norm.bias[:, None]).to(hidden.dtype)
+    frames = torch.arange(wide.shape[2], device=wide.device)
+    counted = (frames < lengths[:, None])[:, None]
+    n_counted = lengths[:, None, None]
+    mean = (wide * counted).sum(dim=2, keepdim=True) / n_counted
+    squares = ((wide - mean) * counted).square()
+    variance = squares.sum(dim=2, keepdim=True) / n_counted
+    scaled = (wide - mean) * torch.rsqrt(variance + norm.eps)
+    weighted = scaled * norm.weight[:, None] + norm.bias[:, None]
+    return weighted.to(hidden.dtype)
 
 
-def encoder_config(kind: str, values: dict[str, Any]) -> Any:
+def encoder_config(kind: str, values: Mapping[str, Any]) -> Any:
     """The configuration of an encoder: nothing in it is dropped or masked at random.
 
     Raises ValueError as `own_config`.
     """
+    config_class, _ = ENCODERS[kind]
     fixed = {"layerdrop": 0.0, "apply_spec_augment": False, "add_adapter": False, "encoder_layerdrop": 0.0}
-    names = {field.name for field in fields(ENCODERS[kind][0])}
-    return own_config(ENCODERS[kind][0], values | {name: fixed[name] for name in fixed.keys() & names})
+    names = {field.name for field in fields(config_class)}
+    fixed_here = {name: value for name, value in fixed.items() if name in names}
+    return own_config(config_class, {**values, **fixed_here})

@@ -10,25 +10,33 @@ import threading
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import log
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
 
-#: Seconds of a frame, and how far a border between words is behind the first frame of the second: a frame is
-#: 25.6 ms long and counts for its middle. In speech that people labelled (four speakers of TIMIT) it is 5 ms.
+if TYPE_CHECKING:
+    from pocketsphinx import Decoder
+
+#: Seconds of a frame.
 FRAME = 0.01
+
+#: Seconds from the first frame of a word to its border: a frame is 25.6 ms long and counts for its middle.
+#: Measured in speech that people labelled (four speakers of TIMIT).
 FRAME_DELAY = 0.005
 
 #: Seconds of room tone before and behind the sound: in a short line without a pause there is too little silence to
-#: know the channel by. The level that a sound is brought to, and how far the tone is under it: no model was
-#: trained on digital silence. Chosen on four speakers of TIMIT, as recorded and by telephone.
+#: know the channel by. Chosen on four speakers of TIMIT, as recorded and by telephone, as the next two are.
 ROOM_SECONDS = 0.6
+
+#: The level that a sound is brought to: the root mean square of its samples.
 SPEECH_RMS = 0.05
+
+#: How far the room tone is under that, in dB: no model was trained on digital silence.
 ROOM_UNDER_DB = 40.0
 
-#: What the logarithms of its scores are divided by.
+#: The divisor of the logarithms of its scores.
 SCORE_SCALE = 1024
 
 #: English letters, and how each is mostly said, in the sounds of the dictionary.
@@ -69,20 +77,36 @@ class Extra(NamedTuple):
     share: float = 1.0
 
 
-#: What the tokens of other sounds end in, and how likely the grammar takes each of them to be at any place.
+#: The end of the tokens of sounds that are no words.
 EXTRA = "~~"
+
+#: How likely the grammar takes each of these sounds to be between any two words.
 EXTRA_PROBABILITY = 3e-4
 
-#: What is between a token and the number of its sounds that are said, where they are said again behind it, and how
-#: likely the grammar takes it to be at any place.
+#: The mark between a token and the number of its sounds that are said, where the word is said again behind it.
 AGAIN = "^"
+
+#: How likely the grammar takes such a repeat to be between any two words.
 AGAIN_PROBABILITY = 1e-6
 
-#: A word is broken off behind two of its sounds at least, and behind so many at most. Each of two words that are
-#: said twice ("I was, I was") has so many at most: longer ones are rare, and to look for them takes time.
+#: The fewest sounds of a word behind which it is broken off.
 FEWEST_SOUNDS = 2
+
+#: The most sounds of a word behind which it is broken off.
 MOST_SOUNDS = 4
+
+#: The most sounds of each of two words that are said twice ("I was, I was"): longer ones are rare, and to look for
+#: them takes time.
 MOST_SOUNDS_OF_TWO = 3
+
+
+class GrammarArc(NamedTuple):
+    """A step of a grammar: from a state to a state, how likely it is, and the token that is said."""
+
+    start: int
+    end: int
+    probability: float
+    token: str
 
 
 class Sphinx:
@@ -96,16 +120,9 @@ class Sphinx:
         import pocketsphinx
 
         model = pocketsphinx.get_model_path("en-us")
-        beams = dict.fromkeys(("beam", "pbeam", "wbeam"), beam)
-        self._decoder: Any = pocketsphinx.Decoder(
-            hmm=f"{model}/en-us",
-            lm=None,
-            dict=f"{model}/cmudict-en-us.dict",
-            bestpath=False,
-            loglevel="FATAL",
-            ds=every,
-            **beams,
-        )
+        files = {"hmm": f"{model}/en-us", "lm": None, "dict": f"{model}/cmudict-en-us.dict"}
+        beams = {"beam": beam, "pbeam": beam, "wbeam": beam}
+        self._decoder: Decoder = pocketsphinx.Decoder(**files, bestpath=False, loglevel="FATAL", ds=every, **beams)
         self._lock = threading.Lock()
 
     def align(self, samples: Samples, words: Sequence[str]) -> list[WordSegment] | None:
@@ -113,7 +130,7 @@ class Sphinx:
         with self._lock:
             tokens = [self._token(word) for word in words]
             self._decoder.set_align_text(" ".join(tokens))
-            segments = self._hear(samples)
+            segments = self._search(samples)
         return segments if len(segments) == len(tokens) else None
 
     def extra_sounds(self, samples: Samples, words: Sequence[str], readings: Sequence[str]) -> list[Extra]:
@@ -124,45 +141,49 @@ class Sphinx:
         """
         with self._lock:
             tokens = [self._token(word) for word in words]
-            arcs = [(index, index + 1, 1.0, token) for index, token in enumerate(tokens)]
+            arcs = [GrammarArc(index, index + 1, 1.0, token) for index, token in enumerate(tokens)]
             for reading in readings:
-                token = reading.replace(" ", "-").lower() + EXTRA
-                self._add(token, [reading])
-                arcs += [(index, index, EXTRA_PROBABILITY, token) for index in range(len(tokens) + 1)]
+                sound = reading.replace(" ", "-").lower() + EXTRA
+                self._add(sound, [reading])
+                for index in range(len(tokens) + 1):
+                    arcs.append(GrammarArc(index, index, EXTRA_PROBABILITY, sound))
             arcs += self._words_said_twice(tokens)
             grammar = self._decoder.create_fsg("extra", 0, len(tokens), arcs)
             self._decoder.add_fsg("extra", grammar)
             self._decoder.activate_search("extra")
-            segments = self._hear(samples)
-            found: list[Extra] = []
+            segments = self._search(samples)
+            extras: list[Extra] = []
             n_words = 0
             for segment in segments:
                 if EXTRA in segment.token or AGAIN in segment.token:
-                    found.append(self._extra(segment, tokens, n_words))
+                    extras.append(self._extra(segment, tokens, n_words))
                 else:
                     n_words += 1
-        return found if n_words == len(tokens) else []
+        return extras if n_words == len(tokens) else []
 
-    def _words_said_twice(self, tokens: Sequence[str]) -> list[tuple[int, int, float, str]]:
-        """The arcs of a grammar on which a word is said that is said again: from, to, how likely, token.
+    def _words_said_twice(self, tokens: Sequence[str]) -> list[GrammarArc]:
+        """The arcs of a grammar on which a word is said that is said again.
 
         Two words that are said twice need a state between them, which is numbered behind those of the text.
         """
-        arcs: list[tuple[int, int, float, str]] = []
+        arcs: list[GrammarArc] = []
         sounds = [str(self._decoder.lookup_word(token)).split() for token in tokens]
         for index, token in enumerate(tokens):
             n_sounds = len(sounds[index])
-            for n_said in {*range(FEWEST_SOUNDS, min(n_sounds, MOST_SOUNDS + 1)), n_sounds}:
-                said = f"{token}{AGAIN}{n_said}"
-                self._add(said, [" ".join(sounds[index][:n_said])])
-                arcs.append((index, index, AGAIN_PROBABILITY, said))
+            broken_off = range(FEWEST_SOUNDS, min(n_sounds, MOST_SOUNDS + 1))
+            for n_said in {*broken_off, n_sounds}:
+                part = f"{token}{AGAIN}{n_said}"
+                self._add(part, [" ".join(sounds[index][:n_said])])
+                arcs.append(GrammarArc(index, index, AGAIN_PROBABILITY, part))
         for index, (token, following) in enumerate(pairwise(tokens)):
             n_sounds = len(sounds[index])
             n_following = len(sounds[index + 1])
             if max(n_sounds, n_following) <= MOST_SOUNDS_OF_TWO:
                 between = len(tokens) + 1 + index
-                arcs.append((index, between, AGAIN_PROBABILITY, f"{token}{AGAIN}{n_sounds}"))
-                arcs.append((between, index, 1.0, f"{following}{AGAIN}{n_following}"))
+                first = f"{token}{AGAIN}{n_sounds}"
+                second = f"{following}{AGAIN}{n_following}"
+                arcs.append(GrammarArc(index, between, AGAIN_PROBABILITY, first))
+                arcs.append(GrammarArc(between, index, 1.0, second))
         return arcs
 
     def _extra(self, segment: WordSegment, tokens: Sequence[str], before: int) -> Extra:
@@ -172,7 +193,8 @@ class Sphinx:
         if not is_again:
             return Extra(before, start, end, likelihood)
         again = before if tokens[before] == token else before + 1
-        share = int(n_sounds) / len(str(self._decoder.lookup_word(token)).split())
+        sounds = str(self._decoder.lookup_word(token)).split()
+        share = int(n_sounds) / len(sounds)
         return Extra(before, start, end, likelihood, again, share)
 
     def sounds(self, token: str) -> list[str]:
@@ -180,28 +202,32 @@ class Sphinx:
         with self._lock:
             return str(self._decoder.lookup_word(token)).split()
 
-    def _hear(self, samples: Samples) -> list[WordSegment]:
+    def _search(self, samples: Samples) -> list[WordSegment]:
         """The words that a search finds in samples, without pauses."""
         self._decoder.reinit_feat()  # else the mean of its features goes on from the sound before
         self._decoder.start_utt()
-        self._decoder.process_raw(to_pcm(_in_a_room(samples)).tobytes(), False, True)
+        pcm = to_pcm(_in_a_room(samples))
+        self._decoder.process_raw(pcm.tobytes(), False, True)
         self._decoder.end_utt()
         seconds = len(samples) / ANALYSIS_RATE
-        segments = []
-        for place in self._decoder.seg() or ():
-            if place.word[0] in "<[(":  # a pause or a noise
+        segments: list[WordSegment] = []
+        for segment in self._decoder.seg() or ():
+            if segment.word[0] in "<[(":  # a pause or a noise
                 continue
-            start = place.start_frame * FRAME + FRAME_DELAY - ROOM_SECONDS
-            end = (place.end_frame + 1) * FRAME + FRAME_DELAY - ROOM_SECONDS
-            n_frames = place.end_frame + 1 - place.start_frame
-            likelihood = SCORE_SCALE * log(max(place.ascore, sys.float_info.min)) / n_frames
+            start = segment.start_frame * FRAME + FRAME_DELAY - ROOM_SECONDS
+            end = (segment.end_frame + 1) * FRAME + FRAME_DELAY - ROOM_SECONDS
             start = min(max(start, 0.0), seconds)
-            segments.append(WordSegment(place.word, start, min(max(end, 0.0), seconds), likelihood))
+            end = min(max(end, 0.0), seconds)
+            n_frames = segment.end_frame + 1 - segment.start_frame
+            score = max(segment.ascore, sys.float_info.min)
+            likelihood = SCORE_SCALE * log(score) / n_frames
+            segments.append(WordSegment(segment.word, start, end, likelihood))
         return segments
 
     def _token(self, word: str) -> str:
         """A word as the decoder's dictionary has it, to which it is added if need be."""
-        plain = re.sub(r"[^a-z0-9'.,-]", "", word.lower().replace("’", "'")).strip("'.,-")
+        lowered = word.lower().replace("’", "'")
+        plain = re.sub(r"[^a-z0-9'.,-]", "", lowered).strip("'.,-")
         if self._decoder.lookup_word(plain) is not None:
             return plain
         token = f"{plain or 'x'}~"  # a name that no word of the dictionary has
@@ -210,28 +236,36 @@ class Sphinx:
 
     def _add(self, token: str, readings: Iterator[str] | Sequence[str]) -> None:
         """Add a word with its readings, unless the dictionary has it."""
-        if self._decoder.lookup_word(token) is None:
-            for number, sounds in enumerate(dict.fromkeys(readings), 1):
-                name = token if number == 1 else f"{token}({number})"
-                self._decoder.add_word(name, sounds, False)
+        if self._decoder.lookup_word(token) is not None:
+            return
+        for number, sounds in enumerate(dict.fromkeys(readings), 1):
+            name = token if number == 1 else f"{token}({number})"
+            self._decoder.add_word(name, sounds, False)
 
     def _readings(self, word: str) -> Iterator[str]:
         """The sounds of a word that the dictionary lacks; 1984 is nineteen eighty-four, or one thousand …."""
         from num2words import num2words
 
-        for to in ("year", "cardinal"):
-            spoken = re.sub(r"\d{1,15}", lambda match: f" {num2words(int(match[0]), to=to)} ", word)  # noqa: B023
-            parts = re.findall(r"[a-z']+", spoken)
-            letters = (" ".join(LETTERS[letter] for letter in part if letter != "'") for part in parts)
-            known = [self._decoder.lookup_word(part) for part in parts]
-            sounds = [listed or spelled for listed, spelled in zip(known, letters, strict=True)]
+        for kind in ("year", "cardinal"):
+            spoken = ""
+            for part in re.split(r"(\d{1,15})", word):
+                spoken += f" {num2words(int(part), to=kind)} " if part.isdecimal() else part
+            sounds: list[str] = []
+            for part in re.findall(r"[a-z']+", spoken):
+                listed = self._decoder.lookup_word(part)
+                spelled = " ".join(LETTERS[letter] for letter in part if letter != "'")
+                sounds.append(listed or spelled)
             yield " ".join(sounds).strip() or "AH"
 
 
 def _in_a_room(samples: Samples) -> Samples:
     """Samples at one level, with room tone under, before and behind them; always the same."""
-    level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
+    level = 0.0
+    if len(samples):
+        level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+    levelled = samples * np.float32(SPEECH_RMS / max(level, 1e-6))
     silence = np.zeros(round(ROOM_SECONDS * ANALYSIS_RATE), np.float32)
-    whole = np.concatenate([silence, samples * np.float32(SPEECH_RMS / max(level, 1e-6)), silence])
+    whole = np.concatenate([silence, levelled, silence])
     tone = np.random.default_rng(0).standard_normal(len(whole), np.float32)
-    return np.asarray(whole + np.float32(SPEECH_RMS * 10 ** (-ROOM_UNDER_DB / 20)) * tone, np.float32)
+    tone_level = np.float32(SPEECH_RMS * 10 ** (-ROOM_UNDER_DB / 20))
+    return np.asarray(whole + tone_level * tone, np.float32)

@@ -14,6 +14,7 @@ from dailytalk_contiguous.core.errors import ModelMissing
 #: Used in pretraining only; checkpoints have it or not.
 _UNUSED = "masked_spec_embed"
 
+#: What to do about a file that can't be read.
 _UNREADABLE = "download it again, or name a version with model.safetensors, on the Hub often OWNER/NAME@refs/pr/1"
 
 
@@ -29,7 +30,8 @@ def load_weights(
 
     Raises ModelMissing as `read_weights` does.
     """
-    module.load_state_dict(read_weights(paths, shapes_of(module), name, remedy, prefixes, strict), assign=True)
+    weights = read_weights(paths, shapes_of(module), name, remedy, prefixes, strict)
+    module.load_state_dict(weights, assign=True)
 
 
 def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -48,7 +50,8 @@ def read_weights(
     """The weights of these names and shapes in files, as float32.
 
     Args:
-        name: of the model, in errors. remedy: what to do where the weights are those of another.
+        name: of the model, in errors.
+        remedy: what to do where the weights are those of another.
         prefixes: what may stand before their names; that counts with which most of them are there.
         strict: whether the files may have no others.
 
@@ -60,22 +63,33 @@ def read_weights(
         try:
             stored |= load_file(path) if path.suffix == ".safetensors" else saved_tensors(path)
         except (SafetensorError, OSError, ValueError) as error:
-            reason = f"the weights of {name!r} can't be read ({path.name}: {str(error).partition(chr(10))[0]})"
+            message = str(error).partition("\n")[0]
+            reason = f"the weights of {name!r} can't be read ({path.name}: {message})"
             raise ModelMissing(reason, _UNREADABLE) from error
     # Checkpoints written before PyTorch 2 name the two halves of a normalised weight otherwise.
-    for older, newer in (("weight_g", "original0"), ("weight_v", "original1")):
-        stored = {key.replace(older, f"parametrizations.weight.{newer}"): part for key, part in stored.items()}
-    prefix = max(prefixes, key=lambda prefix: sum(prefix + key in stored for key in shapes))
-    own = {key.removeprefix(prefix): part for key, part in stored.items() if key.startswith(prefix)}
-    floats = {key: tuple(part.shape) for key, part in own.items() if part.is_floating_point()}
-    keys = {*shapes, *own} if strict else {*shapes}
-    wrong = sorted(key for key in keys if floats.get(key) != shapes.get(key) and not key.endswith(_UNUSED))
-    if wrong:
-        first = f"{wrong[0][:99]!r} first, missing, too many or of another shape"
+    renamed: dict[str, Tensor] = {}
+    for key, weight in stored.items():
+        key = key.replace("weight_g", "parametrizations.weight.original0")
+        key = key.replace("weight_v", "parametrizations.weight.original1")
+        renamed[key] = weight
+    prefix = max(prefixes, key=lambda prefix: sum(prefix + key in renamed for key in shapes))
+    weights: dict[str, Tensor] = {}
+    for key, weight in renamed.items():
+        if key.startswith(prefix):
+            weights[key.removeprefix(prefix)] = weight
+    floats = {key: tuple(weight.shape) for key, weight in weights.items() if weight.is_floating_point()}
+    keys = {*shapes, *weights} if strict else {*shapes}
+    misfits = [key for key in keys if floats.get(key) != shapes.get(key) and not key.endswith(_UNUSED)]
+    if misfits:
+        first = f"{min(misfits)[:99]!r} first, missing, too many or of another shape"
         raise ModelMissing(f"the weights of {name!r} are not those of its configuration ({first})", remedy)
-    return {
-        key: own[key].float().contiguous() if key in own else torch.zeros(shape) for key, shape in shapes.items()
-    }
+    complete: dict[str, Tensor] = {}
+    for key, shape in shapes.items():
+        if key in weights:
+            complete[key] = weights[key].float().contiguous()
+        else:
+            complete[key] = torch.zeros(shape)
+    return complete
 
 
 def saved_tensors(path: Path) -> dict[str, Tensor]:
@@ -86,10 +100,12 @@ def saved_tensors(path: Path) -> dict[str, Tensor]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+            unpacked_bytes = sum(member.file_size for member in archive.infolist())
+            if unpacked_bytes > path.stat().st_size:
                 raise ValueError("it unpacks to more bytes than it has")
         contents = torch.load(path, "cpu", weights_only=True, mmap=True)
     except Exception as error:  # zipfile and PyTorch raise whatever damaged bytes make them
-        raise ValueError(f"its tensors can't be read ({str(error).partition(chr(10))[0][:200]})") from None
+        message = str(error).partition("\n")[0][:200]
+        raise ValueError(f"its tensors can't be read ({message})") from None
     named = contents if isinstance(contents, dict) else {"": contents}
     return {str(name): weight.detach() for name, weight in named.items() if isinstance(weight, Tensor)}

@@ -29,8 +29,10 @@ from dailytalk_contiguous.models.devices import open_onnx
 #: Bytes of its file of weights.
 SMART_TURN_BYTES = 8_679_182
 
-#: Seconds that it hears, up to the silence behind a turn, and of that silence.
+#: Seconds that it hears, with the silence behind a turn.
 HEARD_SECONDS = 8
+
+#: Seconds of that silence.
 SILENCE_SECONDS = 0.2
 
 #: Judgements that are remembered: the same sound is judged once.
@@ -46,7 +48,7 @@ class SmartTurn:
         self._session = open_onnx(path)
         extractor: Any = WhisperFeatureExtractor  # its constructor has no types
         self._features = extractor(chunk_length=HEARD_SECONDS)
-        self._known: dict[bytes, float] = {}
+        self._remembered: dict[bytes, float] = {}  # judgements, by a digest of the sound
 
     def finished(self, side: Samples, ends: Sequence[float]) -> list[float]:
         """How finished a side's speech sounds at each of these ends, in [0, 1].
@@ -67,9 +69,9 @@ class SmartTurn:
 
     def _judge(self, heard: Samples) -> float:
         key = hashlib.sha256(heard.tobytes()).digest()
-        known = self._known.get(key)
-        if known is not None:
-            return known
+        remembered = self._remembered.get(key)
+        if remembered is not None:
+            return remembered
         features = self._features(
             heard,
             sampling_rate=ANALYSIS_RATE,
@@ -81,20 +83,23 @@ class SmartTurn:
         )
         inputs = {"input_features": np.asarray(features.input_features, np.float32)}
         (probabilities,) = self._session.run(None, inputs)
-        if len(self._known) >= MOST_REMEMBERED:
-            self._known.clear()
-        self._known[key] = float(probabilities[0, 0])
-        return self._known[key]
+        judgement = float(probabilities[0, 0])
+        if len(self._remembered) >= MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[key] = judgement
+        return judgement
 
 
 def last_seconds(side: Samples, until: float) -> Samples:
     """The `HEARD_SECONDS` of 16 kHz samples before a time in seconds, with silence where there are none."""
     last = round(until * ANALYSIS_RATE)
     n_samples = HEARD_SECONDS * ANALYSIS_RATE
-    sound = np.asarray(side[max(0, last - n_samples) : last], np.float32)
-    behind = max(0, min(last, n_samples) - len(sound))
-    sound = np.pad(sound, (0, behind))
-    return np.pad(sound, (n_samples - len(sound), 0))
+    first = max(0, last - n_samples)
+    sound = np.asarray(side[first:last], np.float32)
+    n_behind = max(0, min(last, n_samples) - len(sound))
+    sound = np.pad(sound, (0, n_behind))
+    n_before = n_samples - len(sound)
+    return np.pad(sound, (n_before, 0))
 
 
 _loading = threading.Lock()
@@ -124,4 +129,5 @@ def lacking_smart_turn() -> list[Missing]:
 
 def smart_turn_here() -> Path | None:
     """The judge's file of weights, in the Hub's cache or an installed wheel."""
-    return find_files(SMART_TURN, (SMART_TURN_FILE,), fetch=False).get(SMART_TURN_FILE)
+    files = find_files(SMART_TURN, (SMART_TURN_FILE,), fetch=False)
+    return files.get(SMART_TURN_FILE)

@@ -21,10 +21,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
 import soxr
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing, ModelUnreachable
@@ -41,6 +42,12 @@ from dailytalk_contiguous.models.hesitations import (
     places_of_hesitations,
     with_hesitations,
 )
+
+if TYPE_CHECKING:
+    from ctranslate2 import StorageView
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
+    from faster_whisper.tokenizer import Tokenizer
+    from faster_whisper.transcribe import TranscriptionOptions
 
 #: The size that is used where none is named.
 WHISPER = "medium"
@@ -66,26 +73,58 @@ ALIGNED_PADDING = 5.0
 SMOOTHED_FRAMES = 7
 
 #: Seconds by which the words of a size begin and end too early (too late where it is negative): medians of the
-#: words of four speakers of TIMIT, as recorded. Of the other sizes nobody has measured it.
+#: words of four speakers of TIMIT, as recorded. The other sizes were not measured.
 EARLY = {"base": (0.042, 0.068), "tiny.en": (-0.080, -0.079)}
 
-#: How probable a filler in one spelling must be that the others are tried. With 0.003, three of 82 planted fillers
-#: are lost that are found so.
+#: How probable a filler in one spelling must be for the others to be tried. With 0.003, three of 82 planted
+#: fillers would be lost.
 WORTH_ASKING = 0.0003
 
 #: Frames in which times are found that nobody asks for.
 FEWEST_FRAMES = 10
 
+#: Marks that belong to the word behind them.
 _PREPENDED = "\"'“¿([{-"
+
+#: Marks that belong to the word before them.
 _APPENDED = "\"'.。,，!！?？:：”)]}、"
+
+#: Log-mel frames, shape (mels, frames), as faster-whisper makes them.
+MelFrames = NDArray[np.float32]
+
+
+class _TimedWord(TypedDict):
+    """A word of faster-whisper, with times in seconds."""
+
+    word: str
+    start: float
+    end: float
+    probability: float
+
+
+class _Segment(TypedDict, total=False):
+    """A segment of a transcript, as faster-whisper makes it of what was decoded."""
+
+    seek: int
+    start: float
+    end: float
+    text: str
+    tokens: list[int]
+    avg_logprob: float
+    no_speech_prob: float
+    words: list[_TimedWord]
+
+
+#: What was recognised at each place of a window: the likeliest hesitation.
+_Likeliest = dict[HesitationPlace, Hesitation]
 
 
 class Recognised(NamedTuple):
     """The transcript of a window: words with times in its seconds, and how sure the recogniser was of it.
 
     `avg_logprob` is the mean log probability of a token, `no_speech_prob` the probability that no one speaks;
-    NaN for nothing. `cut_off`: it can say no more about one window, so that words may
-    lack at its end.
+    NaN for nothing. `cut_off`: the text is as long as it can be for one window, so that words may be missing at
+    its end.
     """
 
     words: list[Word]
@@ -118,25 +157,20 @@ class Whisper:
         if device == "cuda":
             devices.open_libraries()
         side_by_side = devices.thread_count() if device == "cpu" else 1
-        load = partial(
-            WhisperModel,
-            folder,
-            device=device,
-            compute_type=compute_type,
-            cpu_threads=1,
-            num_workers=side_by_side,
-        )
+        threads = {"cpu_threads": 1, "num_workers": side_by_side}
+        load = partial(WhisperModel, folder, device=device, compute_type=compute_type, **threads)
         try:
             self._model = devices.within_memory(load, f"the Whisper model in {folder}")
         except (RuntimeError, ValueError) as error:
-            raise ModelMissing(
-                f"the Whisper model in {folder} does not load ({error})", f"{_REMEDY}, or another --compute-type"
-            ) from error
+            reason = f"the Whisper model in {folder} does not load ({error})"
+            raise ModelMissing(reason, f"{_REMEDY}, or another --compute-type") from error
         # Dense, they are multiplied by NumPy's BLAS, whose last bits, and so the words, differ with its threads.
-        self._model.feature_extractor.mel_filters = csr_array(self._model.feature_extractor.mel_filters)
+        extractor = self._model.feature_extractor
+        extractor.mel_filters = csr_array(extractor.mel_filters)
         self._threads = ThreadPoolExecutor(side_by_side, "whisper") if device == "cpu" else None
         self._beam = beam
-        self._batch_seconds = ENCODER_SECONDS * (batch_windows if device == "cuda" else 1)
+        windows_at_once = batch_windows if device == "cuda" else 1
+        self._batch_seconds = ENCODER_SECONDS * windows_at_once
         self._room = devices.Room()
         self._early = early
 
@@ -163,7 +197,8 @@ class Whisper:
         """
 
         def recognise(batch: list[int]) -> Sequence[Recognised]:
-            return self._transcribe([windows[index] for index in batch], languages[batch[0]], fillers)
+            batch_windows = [windows[index] for index in batch]
+            return self._transcribe(batch_windows, languages[batch[0]], fillers)
 
         indices = range(len(windows))
         seen = [ENCODER_SECONDS] * len(windows)
@@ -189,47 +224,44 @@ class Whisper:
         seen = [ENCODER_SECONDS] * len(windows)
         return devices.run_batched(indices, seen, ENCODER_SECONDS, place, self._room, pool=self._threads)
 
-    def _features(self, windows: Sequence[Samples], seconds: float = ENCODER_SECONDS) -> Any:
+    def _features(self, windows: Sequence[Samples], seconds: float = ENCODER_SECONDS) -> NDArray[np.float32]:
+        """Log-mel frames of windows, (windows, mels, frames), of so many seconds each."""
         from faster_whisper.audio import pad_or_trim
 
         extract = self._model.feature_extractor
-        frames = round(min(seconds, ENCODER_SECONDS) * self._model.frames_per_second)
-        return np.stack([pad_or_trim(extract(window)[..., :-1], frames) for window in windows])
+        n_frames = round(min(seconds, ENCODER_SECONDS) * self._model.frames_per_second)
+        frames = [pad_or_trim(extract(window)[..., :-1], n_frames) for window in windows]
+        return np.stack(frames)
 
-    def _tokenizer(self, language: str) -> Any:
+    def _tokenizer(self, language: str) -> "Tokenizer":
         from faster_whisper.tokenizer import Tokenizer
 
-        multilingual = self._model.model.is_multilingual
-        language = language if multilingual else "en"
-        return Tokenizer(self._model.hf_tokenizer, multilingual, task="transcribe", language=language)
+        is_multilingual = self._model.model.is_multilingual
+        language = language if is_multilingual else "en"
+        return Tokenizer(self._model.hf_tokenizer, is_multilingual, task="transcribe", language=language)
 
     def _transcribe(self, windows: Sequence[Samples], language: str, fillers: bool) -> list[Recognised]:
         features = self._features(windows)
         tokenizer = self._tokenizer(language)
         options = self._options(tokenizer)
-        placed = [{"offset": 0.0, "duration": len(window) / ANALYSIS_RATE} for window in windows]
+        stretches = [{"offset": 0.0, "duration": len(window) / ANALYSIS_RATE} for window in windows]
         # One a call: it remembers when the last word ended, and batches run side by side.
         pipeline = _encoding_once(self._model)
+        transcripts = pipeline.forward(features, tokenizer, stretches, options)
         recognised: list[Recognised] = []
-        for index, segments in enumerate(pipeline.forward(features, tokenizer, placed, options)):
+        for frames, stretch, segments in zip(features, stretches, transcripts, strict=True):
             text = "".join(segment["text"] for segment in segments).strip()
             if compression_ratio(text or " ") > COMPRESSION:  # Whisper's check for loops
-                again = self._without_repetition(features[index], placed[index]["duration"], tokenizer, options)
-                recognised.append(again)
+                result = self._without_repetition(frames, stretch["duration"], tokenizer, options)
             else:
-                recognised.append(self._recognised(segments))
+                result = self._recognised(segments)
+            recognised.append(result)
         if not fillers or language not in PROMPTS:
             return recognised
-        return self._with_hesitations(windows, recognised, pipeline.encoded, tokenizer, language)
+        asked = _EncodedWindows(recognised, pipeline.encoded, tokenizer, language)
+        return self._with_hesitations(windows, asked)
 
-    def _with_hesitations(
-        self,
-        windows: Sequence[Samples],
-        recognised: Sequence[Recognised],
-        encoded: Any,
-        tokenizer: Any,
-        language: str,
-    ) -> list[Recognised]:
+    def _with_hesitations(self, windows: Sequence[Samples], asked: "_EncodedWindows") -> list[Recognised]:
         """What was recognised, with the fillers that were said, and the words that were said twice.
 
         Where a speaker may hesitate (`models.hesitations`), the filler or the repeat is put into the text, a
@@ -238,66 +270,57 @@ class Whisper:
         text, it writes ten times as many fillers as there are.
         """
         places = [
-            places_of_hesitations(window, result.words, language)
-            for window, result in zip(windows, recognised, strict=True)
+            places_of_hesitations(window, result.words, asked.language)
+            for window, result in zip(windows, asked.recognised, strict=True)
         ]
         if not any(places):
-            return [*recognised]
-        first_spelling, *others = USUAL[language]
-        probabilities = self._probabilities(recognised, places, encoded, tokenizer, language, first_spelling)
-        found = [
-            {
-                place: Hesitation(place, first_spelling, probability)
-                for place, probability in zip(*pair, strict=True)
-            }
-            for pair in zip(places, probabilities, strict=True)
-        ]
+            return [*asked.recognised]
+        first_spelling, *others = USUAL[asked.language]
+        likeliest: list[_Likeliest] = []
+        probabilities = self._probabilities(asked, places, first_spelling)
+        for candidates, in_window in zip(places, probabilities, strict=True):
+            pairs = zip(candidates, in_window, strict=True)
+            likeliest.append({candidate: Hesitation(candidate, first_spelling, p) for candidate, p in pairs})
         for spelling in others:
-            undecided = [
-                [place for place, best in said.items() if best.probability >= WORTH_ASKING and not place.again]
-                for said in found
-            ]
+            undecided = [_undecided(best) for best in likeliest]
             if not any(undecided):
                 break
-            probabilities = self._probabilities(recognised, undecided, encoded, tokenizer, language, spelling)
-            for of_window, asked, of_spelling in zip(found, undecided, probabilities, strict=True):
-                for place, probability in zip(asked, of_spelling, strict=True):
-                    if probability > of_window[place].probability:
-                        of_window[place] = Hesitation(place, spelling, probability)
+            probabilities = self._probabilities(asked, undecided, spelling)
+            for best, candidates, in_window in zip(likeliest, undecided, probabilities, strict=True):
+                for candidate, probability in zip(candidates, in_window, strict=True):
+                    if probability > best[candidate].probability:
+                        best[candidate] = Hesitation(candidate, spelling, probability)
         results: list[Recognised] = []
-        for result, of_window in zip(recognised, found, strict=True):
-            probable = [one for one in of_window.values() if one.probability >= one.place.least_probable]
-            results.append(result._replace(words=with_hesitations(result.words, probable, language)))
+        for result, best in zip(asked.recognised, likeliest, strict=True):
+            probable = [hesitation for hesitation in best.values() if hesitation.is_probable]
+            words = with_hesitations(result.words, probable, asked.language)
+            results.append(result._replace(words=words))
         return results
 
     def _probabilities(
-        self,
-        recognised: Sequence[Recognised],
-        places: Sequence[Sequence[HesitationPlace]],
-        encoded: Any,
-        tokenizer: Any,
-        language: str,
-        spelling: str,
+        self, asked: "_EncodedWindows", places: Sequence[Sequence[HesitationPlace]], spelling: str
     ) -> list[list[float]]:
         """How likely a speaker hesitates at each place of each window, in [0, 1], with fillers in one spelling."""
-        prompt = [tokenizer.sot_prev, *tokenizer.encode(f" {PROMPTS[language]}"), *tokenizer.sot_sequence]
-        most = self._model.max_length - len(prompt) - 2
+        tokenizer = asked.tokenizer
+        earlier_text = tokenizer.encode(f" {PROMPTS[asked.language]}")
+        prompt = [tokenizer.sot_prev, *earlier_text, *tokenizer.sot_sequence]
+        most_tokens = self._model.max_length - len(prompt) - 2
         texts: list[list[int]] = []
-        telling: list[list[int]] = []
-        for result, of_window in zip(recognised, places, strict=True):
-            text, tokens = _hesitating_text(result.words, of_window, tokenizer, spelling)
-            needed = max(tokens, default=-1) + 1  # what comes later tells nothing, and takes time
-            texts.append(text[: min(needed, most)] or tokenizer.encode("."))
-            telling.append(tokens)
+        positions: list[list[int]] = []  # of each window, where its text says whether a speaker hesitates
+        for result, candidates in zip(asked.recognised, places, strict=True):
+            text, text_positions = _hesitating_text(result.words, candidates, tokenizer, spelling)
+            n_needed = max(text_positions, default=-1) + 1  # what comes later says nothing, and takes time
+            texts.append(text[: min(n_needed, most_tokens)] or tokenizer.encode("."))
+            positions.append(text_positions)
         # Nobody asks for the times: to find them in few frames saves a third of the time.
-        aligned = self._model.model.align(
-            encoded, prompt, texts, [FEWEST_FRAMES] * len(texts), median_filter_width=SMOOTHED_FRAMES
-        )
-        probabilities = [window.text_token_probs for window in aligned]
-        return [
-            [float(of_window[token]) if token < len(of_window) else 0.0 for token in tokens]
-            for of_window, tokens in zip(probabilities, telling, strict=True)
-        ]
+        n_frames = [FEWEST_FRAMES] * len(texts)
+        align = partial(self._model.model.align, median_filter_width=SMOOTHED_FRAMES)
+        aligned_texts = align(asked.encoded, prompt, texts, n_frames)
+        probabilities: list[list[float]] = []
+        for aligned, text_positions in zip(aligned_texts, positions, strict=True):
+            of_tokens = dict(enumerate(aligned.text_token_probs))
+            probabilities.append([float(of_tokens.get(position, 0.0)) for position in text_positions])
+        return probabilities
 
     def _align(self, window: Samples, language: str, words: Sequence[str]) -> list[Word] | None:
         tokenizer = self._tokenizer(language)
@@ -306,39 +329,39 @@ class Whisper:
         n_tokens = len(tokenizer.sot_sequence) + sum(map(len, tokens))
         if seconds > ENCODER_SECONDS or n_tokens >= self._model.max_length:
             return None
-        (aligned,) = self._model.model.align(
-            self._model.encode(self._features([window], seconds + ALIGNED_PADDING)[0]),
-            tokenizer.sot_sequence,
-            [list(itertools.chain.from_iterable(tokens))],
-            [min(round(seconds * self._model.frames_per_second), self._model.feature_extractor.nb_max_frames)],
-            median_filter_width=SMOOTHED_FRAMES,
-        )
-        of_text, of_time = np.array(aligned.alignments).T
+        encoded = self._model.encode(self._features([window], seconds + ALIGNED_PADDING)[0])
+        text = list(itertools.chain.from_iterable(tokens))
+        n_frames = round(seconds * self._model.frames_per_second)
+        n_frames = min(n_frames, self._model.feature_extractor.nb_max_frames)
+        align = partial(self._model.model.align, median_filter_width=SMOOTHED_FRAMES)
+        (aligned,) = align(encoded, tokenizer.sot_sequence, [text], [n_frames])
+        text_indices, time_indices = np.array(aligned.alignments).T
         # The first frame of every token, and of the end of the text behind them.
-        begins = of_time[np.flatnonzero(np.diff(of_text, prepend=-1))] / self._model.tokens_per_second
-        placed = []
+        first_frames = np.flatnonzero(np.diff(text_indices, prepend=-1))
+        begins = time_indices[first_frames] / self._model.tokens_per_second
+        placed: list[Word] = []
         first = 0
-        for word, of_word in zip(words, tokens, strict=True):
-            # The pause behind a word is attended to by its marks.
-            letters = (tokenizer.decode([token]) for token in of_word)  # \ufffd: a part of one
-            voiced = [any(letter.isalnum() or letter == "\ufffd" for letter in token) for token in letters]
-            last = first + max((number + 1 for number, is_voiced in enumerate(voiced) if is_voiced), default=1)
-            share = float(np.mean(aligned.text_token_probs[first : first + len(of_word)]))
-            placed.append(Word(word, float(begins[first]), float(begins[last]), share))
-            first += len(of_word)
+        for word, word_tokens in zip(words, tokens, strict=True):
+            last = first + _n_spoken(word_tokens, tokenizer)
+            behind = first + len(word_tokens)
+            probability = float(np.mean(aligned.text_token_probs[first:behind]))
+            placed.append(Word(word, float(begins[first]), float(begins[last]), probability))
+            first = behind
         return placed
 
-    def _without_repetition(self, features: Any, seconds: float, tokenizer: Any, options: Any) -> Recognised:
+    def _without_repetition(
+        self, frames: MelFrames, seconds: float, tokenizer: "Tokenizer", options: "TranscriptionOptions"
+    ) -> Recognised:
         """Decode one window without repeats of ever shorter phrases, until its text passes Whisper's check."""
         model = self._model
-        encoded = model.encode(features)
+        encoded = model.encode(frames)
         prompt = model.get_prompt(tokenizer, [], without_timestamps=True)
         for phrase in NO_REPEAT:
             strict = replace(options, no_repeat_ngram_size=phrase)
             result, avg_logprob, _, ratio = model.generate_with_fallback(encoded, prompt, tokenizer, strict)
             if ratio <= COMPRESSION:
                 break
-        segment = {
+        segment: _Segment = {
             "seek": 0,
             "start": 0.0,
             "end": seconds,
@@ -346,24 +369,28 @@ class Whisper:
             "avg_logprob": avg_logprob,
             "no_speech_prob": result.no_speech_prob,
         }
-        frames = math.ceil(seconds) * model.frames_per_second
-        model.add_word_timestamps([[segment]], tokenizer, encoded, frames, _PREPENDED, _APPENDED, 0.0)
+        n_frames = math.ceil(seconds) * model.frames_per_second
+        # It adds the words to the segment.
+        model.add_word_timestamps([[segment]], tokenizer, encoded, n_frames, _PREPENDED, _APPENDED, 0.0)
         return self._recognised([segment])
 
-    def _recognised(self, segments: list[dict[str, Any]]) -> Recognised:
+    def _recognised(self, segments: Sequence[_Segment]) -> Recognised:
         if not segments:
             return Recognised([], math.nan, math.nan)
+        early_start, early_end = self._early
         timed: list[Word] = []
-        for word in itertools.chain.from_iterable(segment.get("words") or [] for segment in segments):
-            start = max(0.0, float(word["start"]) + self._early[0])
-            end = max(start, float(word["end"]) + self._early[1])
-            timed.append(Word(word["word"], start, end, float(word["probability"])))
+        for segment in segments:
+            for word in segment.get("words") or []:
+                start = max(0.0, float(word["start"]) + early_start)
+                end = max(start, float(word["end"]) + early_end)
+                timed.append(Word(word["word"], start, end, float(word["probability"])))
+        n_tokens = sum(len(segment["tokens"]) for segment in segments)
         # CTranslate2 halves the length that it is given: Whisper was trained on so many tokens behind a prompt.
-        cut_off = sum(len(segment["tokens"]) for segment in segments) >= self._model.max_length // 2
+        cut_off = n_tokens >= self._model.max_length // 2
         first = segments[0]
         return Recognised(timed, float(first["avg_logprob"]), float(first["no_speech_prob"]), cut_off)
 
-    def _options(self, tokenizer: Any) -> Any:
+    def _options(self, tokenizer: "Tokenizer") -> "TranscriptionOptions":
         from faster_whisper.transcribe import TranscriptionOptions, get_suppressed_tokens
 
         return TranscriptionOptions(
@@ -396,52 +423,83 @@ class Whisper:
         )
 
 
+class _EncodedWindows(NamedTuple):
+    """Windows in one language that were recognised, and what the decoder is asked about them with.
+
+    `encoded`: what the encoder made of all windows.
+    """
+
+    recognised: Sequence[Recognised]
+    encoded: "StorageView"
+    tokenizer: "Tokenizer"
+    language: str
+
+
+def _undecided(likeliest: _Likeliest) -> list[HesitationPlace]:
+    """The places of a window at which a filler in another spelling may be likelier."""
+    return [
+        candidate
+        for candidate, hesitation in likeliest.items()
+        if hesitation.probability >= WORTH_ASKING and not candidate.again
+    ]
+
+
+def _n_spoken(tokens: Sequence[int], tokenizer: "Tokenizer") -> int:
+    """How many tokens of a word are spoken: the pause behind a word is attended to by its marks, the last ones."""
+    n_spoken = 0
+    for number, token in enumerate(tokens, 1):
+        letters = tokenizer.decode([token])
+        if any(letter.isalnum() or letter == "\ufffd" for letter in letters):  # \ufffd: a part of a letter
+            n_spoken = number
+    return n_spoken or 1
+
+
 def _hesitating_text(
-    words: Sequence[Word], places: Sequence[HesitationPlace], tokenizer: Any, spelling: str
+    words: Sequence[Word], places: Sequence[HesitationPlace], tokenizer: "Tokenizer", spelling: str
 ) -> tuple[list[int], list[int]]:
-    """The tokens of a text in which a speaker hesitates at each place, and the one of each that tells if it is so.
+    """The tokens of a text in which a speaker hesitates at each place, and the position of the one that shows it.
 
     In the midst of a sentence a comma is put before a filler: a recogniser that leaves fillers out writes no comma
-    for them, and without one hardly any filler is likely. Of words that are said twice, the first of them that
-    comes a second time tells.
+    for them, and without one hardly any filler is likely. Words that are said twice are shown by the first of them
+    that comes a second time.
     """
     text: list[int] = []
-    telling: list[int] = []
+    positions: list[int] = []
     for index in range(len(words) + 1):
         before = words[index - 1].text if index else "."
         repeats: list[int] = []  # which of the places wait for the word that they are a repeat of
-        for place in places:
-            if place.before != index:
+        for candidate in places:
+            if candidate.before != index:
                 continue
-            telling.append(len(text))
-            if place.again:
+            positions.append(len(text))
+            if candidate.again:
                 for waiting in repeats:
-                    telling[waiting] = len(text)
-                repeats = [len(telling) - 1]
-                again = words[index : index + len(place.again)]  # whole, even where one is cut off
-                said = " ".join(bare_word(word.text) for word in again)
+                    positions[waiting] = len(text)
+                repeats = [len(positions) - 1]
+                again = words[index : index + len(candidate.again)]  # whole, even where one is cut off
+                hesitation = " ".join(bare_word(word.text) for word in again)
             else:
-                if place.is_inside and before != ",":
+                if candidate.is_inside and before != ",":
                     text += tokenizer.encode(",")
-                    telling[-1] = len(text)
-                said = spelling.capitalize() if ends_sentence(before) else spelling
-            text += tokenizer.encode(f" {said},")
+                    positions[-1] = len(text)
+                hesitation = spelling.capitalize() if ends_sentence(before) else spelling
+            text += tokenizer.encode(f" {hesitation},")
             before = ","
         for waiting in repeats:
-            telling[waiting] = len(text)
+            positions[waiting] = len(text)
         if index < len(words):
             text += tokenizer.encode(f" {words[index].text.strip()}")
-    return text, telling
+    return text, positions
 
 
-def _encoding_once(model: Any) -> Any:
+def _encoding_once(model: "WhisperModel") -> "BatchedInferencePipeline":
     """faster-whisper's pipeline for windows, which keeps what it has `encoded` last."""
     from faster_whisper import BatchedInferencePipeline
 
     class Pipeline(BatchedInferencePipeline):  # type: ignore[misc]  # it has no types
-        encoded: Any = None
+        encoded: "StorageView | None" = None
 
-        def generate_segment_batched(self, *inputs: Any) -> Any:
+        def generate_segment_batched(self, *inputs: object) -> "tuple[StorageView, list[_Segment]]":
             self.encoded, outputs = super().generate_segment_batched(*inputs)
             return self.encoded, outputs
 
@@ -449,10 +507,21 @@ def _encoding_once(model: Any) -> Any:
 
 
 #: The sizes of Whisper, and the bytes of their weights on the Hub.
-SIZES = {"tiny.en": 75_537_502, "base.en": 145_217_532, "base": 145_217_532, "small": 483_546_902}
-SIZES |= {"tiny": 75_538_270, "small.en": 483_545_366, "medium.en": 1_527_904_330, "medium": 1_527_906_378}
-SIZES |= {"large-v1": 3_086_912_962, "large-v2": 3_086_912_962, "large-v3": 3_087_284_237}
-SIZES |= {"large-v3-turbo": 1_617_824_864, "turbo": 1_617_824_864}
+SIZES = {
+    "tiny.en": 75_537_502,
+    "base.en": 145_217_532,
+    "base": 145_217_532,
+    "small": 483_546_902,
+    "tiny": 75_538_270,
+    "small.en": 483_545_366,
+    "medium.en": 1_527_904_330,
+    "medium": 1_527_906_378,
+    "large-v1": 3_086_912_962,
+    "large-v2": 3_086_912_962,
+    "large-v3": 3_087_284_237,
+    "large-v3-turbo": 1_617_824_864,
+    "turbo": 1_617_824_864,
+}
 
 _REMEDY = "pass --asr-model with a size such as base or medium, or a folder in CTranslate2 format"
 
@@ -467,15 +536,17 @@ def load_whisper(
     Raises ModelMissing, and DailytalkError for what the device can't do or hold.
     """
     # Settled here, so that who asks for `auto` and who names what it means share one loaded model.
-    settled = devices.resolve_device(device), devices.compute_type_of(device, compute_type)
+    used_device = devices.resolve_device(device)
+    used_type = devices.compute_type_of(device, compute_type)
     with _loading:  # threads that all come first would load one each
-        return _load(model, *settled, beam, batch_windows)
+        return _load(model, used_device, used_type, beam, batch_windows)
 
 
 @lru_cache(maxsize=1)
 def _load(model: str, device: str, compute_type: str, beam: int, batch_windows: int) -> Whisper:
+    folder = find_whisper(model)
     early = EARLY.get(model, (0.0, 0.0))
-    return Whisper(find_whisper(model), device, compute_type, beam, batch_windows, early)
+    return Whisper(folder, device, compute_type, beam, batch_windows, early)
 
 
 class RecogniserInput(NamedTuple):
@@ -488,7 +559,8 @@ class RecogniserInput(NamedTuple):
     @property
     def analysed(self) -> Samples:
         """The samples at 16 kHz."""
-        return np.asarray(soxr.resample(self.samples, self.sample_rate, ANALYSIS_RATE), np.float32)
+        resampled = soxr.resample(self.samples, self.sample_rate, ANALYSIS_RATE)
+        return np.asarray(resampled, np.float32)
 
 
 def recognise(
@@ -518,9 +590,10 @@ def check_language(model: str, language: str) -> None:
     """Raise DailytalkError for a language (ISO 639-1, two for left and right, or `auto`) that no model knows."""
     from faster_whisper.tokenizer import _LANGUAGE_CODES
 
-    codes = () if language == "auto" else language.split(",")
-    known = {"en"} if model.endswith(".en") else {*_LANGUAGE_CODES}
-    if len(codes) > 2 or (model and {*codes} - known):
+    codes = [] if language == "auto" else language.split(",")
+    known_codes = {"en"} if model.endswith(".en") else {*_LANGUAGE_CODES}
+    has_unknown = bool(model) and not known_codes.issuperset(codes)
+    if len(codes) > 2 or has_unknown:
         raise DailytalkError(
             f"Whisper {model} does not know the language {language}",
             "name one by its ISO 639-1 code, such as en, or two for left and right, such as en,es; a model whose "
@@ -552,16 +625,16 @@ def find_whisper(model: str, fetch: bool = True) -> str:
             paths = hub_files(name, (*MODEL_FILES, *FURTHER_FILES))
         except ModelUnreachable as error:
             other = size_here()
-            remedy = f"pass {other}; or {error.remedy}" if other else f"{error.remedy}; or {_REMEDY}"
+            remedy = f"{error.remedy}; or {_REMEDY}"
+            if other:
+                remedy = f"pass {other}; or {error.remedy}"
             raise ModelUnreachable(error.reason, remedy, in_profile=True) from None
         except ModelMissing as error:
             raise ModelMissing(error.reason, f"{error.remedy}; or {_REMEDY}") from None
     lacking = [file for file in MODEL_FILES if file not in paths]
     if lacking:
-        raise ModelMissing(
-            f"{model!r} is no whole Whisper model in CTranslate2 format: no {', '.join(lacking)}",
-            f"download it again, or {_REMEDY}",
-        )
+        reason = f"{model!r} is no whole Whisper model in CTranslate2 format: no {', '.join(lacking)}"
+        raise ModelMissing(reason, f"download it again, or {_REMEDY}")
     return str(paths[MODEL_FILES[0]].parent)
 
 
@@ -574,7 +647,9 @@ def size_here() -> str:
     multilingual = [size for size in sizes if not size.endswith(".en")]
     if multilingual:
         return f"--asr-model {_largest(multilingual)}, which is here"
-    return f"--asr-model {_largest(sizes)}, which is here and knows English only" if sizes else ""
+    if sizes:
+        return f"--asr-model {_largest(sizes)}, which is here and knows English only"
+    return ""
 
 
 def _largest(sizes: Iterable[str]) -> str:
@@ -585,4 +660,9 @@ def sizes_here() -> dict[str, Path]:
     """The Whisper sizes whose weights are on this machine, with their folders."""
     from faster_whisper import available_models
 
-    return {size: Path(folder) for size in available_models() if (folder := find_whisper(size, fetch=False))}
+    folders: dict[str, Path] = {}
+    for size in available_models():
+        folder = find_whisper(size, fetch=False)
+        if folder:
+            folders[size] = Path(folder)
+    return folders

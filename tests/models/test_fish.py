@@ -4,14 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spending import reserving
+from spending import Clock, reserving
 from tts_server import FISH, FISH_TIMES, TOKEN, OwnServer, TtsServer, speech, wav
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
-from dailytalk_contiguous.models.paid import Client, Token
-from dailytalk_contiguous.models.synthesisers.fish import MODELS, Fish
+from dailytalk_contiguous.models.paid import Client
+from dailytalk_contiguous.models.service_token import Token
+from dailytalk_contiguous.models.synthesisers.fish import MODELS, Fish, FishSampling
 
 LINE = Line("Oh, I can't believe it!", "excited", "en", 0)
 
@@ -31,12 +32,12 @@ def server() -> Iterator[TtsServer]:
 
 
 def fish(server: TtsServer, **options: Any) -> Fish:
-    transport = Client("Fish Audio", server.url, Token(TOKEN, "FISH_API_KEY"), sleep=lambda seconds: None)
+    transport = Client("Fish Audio", server.url, Token(TOKEN, "FISH_API_KEY"), clock=Clock())
     return Fish(client=transport, **options)
 
 
 def test_a_line_comes_with_its_words_at_the_rate_asked_for(server: TtsServer) -> None:
-    engine: Synthesiser = fish(server, sample_rate=16000)
+    engine: Synthesiser = fish(server, sampling=FishSampling(sample_rate=16000))
     spoken = engine.speak(LINE)
     truth, _, words = speech("(excited) " + LINE.text, 16000)
     assert spoken.sample_rate == 16000
@@ -49,7 +50,7 @@ def test_a_line_comes_with_its_words_at_the_rate_asked_for(server: TtsServer) ->
 
 @pytest.mark.parametrize("model", MODELS)
 def test_what_is_sent_names_the_model_and_the_tag_as_the_model_reads_it(server: TtsServer, model: str) -> None:
-    fish(server, model=model, voice="a-voice", temperature=0.5, top_p=0.6).speak(LINE)
+    fish(server, model=model, voice="a-voice", sampling=FishSampling(0.5, 0.6)).speak(LINE)
     asked = server.asked[0]
     assert asked.path == FISH_TIMES
     assert asked.headers["model"] == model
@@ -113,7 +114,7 @@ def test_broken_audio_is_asked_for_again_and_counted_as_paid(fault: str, timesta
 
 def test_settings_hold_what_decides_the_sound_and_no_secret() -> None:
     base = Fish(voice="v").settings()
-    assert Fish(temperature=0.1).settings() != base
+    assert Fish(sampling=FishSampling(temperature=0.1)).settings() != base
     assert Fish(base_url="http://localhost:1").served_by != Fish(voice="v").served_by
     assert Fish(base_url="http://localhost:1").settings() == Fish(base_url="http://localhost:2").settings()
     assert Fish(concurrency=1).settings() == base

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from spending import Clock, reserving
@@ -20,19 +21,20 @@ from dailytalk_contiguous.models.paid import (
     FIRST_TRIES,
     LINES_WITHOUT_ANSWER,
     Client,
+    Purchase,
     Reply,
-    ShortRead,
-    Token,
+    RequestLimits,
 )
+from dailytalk_contiguous.models.request_failures import ShortRead
+from dailytalk_contiguous.models.service_token import Token
 from dailytalk_contiguous.models.speech_answers import read_plain
 
 BODY = b'{"text": "Hello there."}'
 
 
-def client(url: str, clock: Clock | None = None, token: str = TOKEN, **options: float) -> Client:
-    clock = clock or Clock()
-    options = {"read_seconds": 1.5, **options}
-    return Client("The service", url, Token(token, "A_TOKEN"), sleep=clock.sleep, clock=clock, **options)
+def client(url: str, clock: Clock | None = None, token: str = TOKEN, **options: Any) -> Client:
+    limits = RequestLimits(**{"read_seconds": 1.5, **options})
+    return Client("The service", url, Token(token, "A_TOKEN"), limits, clock=clock or Clock())
 
 
 def ask(service: Client, read: Callable[[Reply], bytes] = lambda reply: reply.body) -> bytes:
@@ -162,7 +164,7 @@ def test_an_answer_that_began_with_200_is_charged_and_no_other(fault: str, cost:
         service = client(server.url, read_seconds=0.3)
         ask(service)
         server.plan = [fault]
-        answer = service.post(FISH, BODY, {}, read_plain, price=0.25, reserve=reserving([], charged))
+        answer = service.post(FISH, BODY, {}, read_plain, purchase=Purchase(0.25, reserving([], charged)))
         assert len(server.asked) == (3 if fault else 2)
     assert (charged, answer.paid) == ([0.25] * (cost + 1), cost + 1)
 

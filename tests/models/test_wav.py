@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tts_server import wav
 
-from dailytalk_contiguous.models.paid import ShortRead
+from dailytalk_contiguous.models.request_failures import ShortRead
 from dailytalk_contiguous.models.speech_answers import read_wav
 
 TONE = (0.3 * np.sin(np.arange(2400) / 10)).astype(np.float32)

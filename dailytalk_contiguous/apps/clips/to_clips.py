@@ -8,7 +8,7 @@ from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.schema import MIX
-from dailytalk_contiguous.models.profiles import STANDARD
+from dailytalk_contiguous.models.profiles import STANDARD, profile_named
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_models
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
@@ -36,7 +36,8 @@ def clip_stages(profile: str = STANDARD, **options: object) -> tuple[Stages, Sta
     rate = make(RateAffect)
     augment = make(Augment, kinds=())
     classify = make(ClassifyEmotion, model=NO_MODEL)
-    measuring: list[Stage] = [make(MeasureQuality), make(CutSpeech), make(TimeWords), make(MeasureProsody)]
+    time_words = make(TimeWords, recogniser=profile_named(profile).models["recogniser"])
+    measuring: list[Stage] = [make(MeasureQuality), make(CutSpeech), time_words, make(MeasureProsody)]
     condition = make(Condition)
     tokenise = make(TokeniseClip, codebook=NO_MODEL)
     make.all_used(*measuring, rate, classify, condition, augment, tokenise)

@@ -16,8 +16,11 @@ from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.secrets import is_this_machine
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel
-from dailytalk_contiguous.models.paid import Client, NotServed, Reply, ServerEvent, ShortRead, Token
+from dailytalk_contiguous.models.event_streams import ServerEvent
+from dailytalk_contiguous.models.paid import Client, Clock, Reply, RequestLimits
 from dailytalk_contiguous.models.pieces import Pieces
+from dailytalk_contiguous.models.request_failures import Advice, NotServed, ShortRead
+from dailytalk_contiguous.models.service_token import Token
 
 COMPLETIONS_PATH = "/v1/chat/completions"
 MODELS_PATH = "/v1/models"
@@ -25,11 +28,11 @@ MODELS_PATH = "/v1/models"
 #: The host whose newer models take the limit of an answer only under another name.
 PUBLIC_HOST = "api.openai.com"
 
-#: Seconds to the first piece of an answer, in which a server may have to load its model; the longest silence
-#: after it; and for all of it.
+#: Seconds to the first piece of an answer, in which a server may have to load its model.
 FIRST_SECONDS = 120.0
-SILENT_SECONDS = 20.0
-ANSWER_SECONDS = 300.0
+
+#: A person who waits for an answer asks again themselves.
+CHAT_LIMITS = RequestLimits(read_seconds=20.0, total_seconds=300.0, tries=1)
 
 
 class _Delta(TypedDict, total=False):
@@ -88,15 +91,17 @@ class ChatServer:
 
     Args:
         address: `http` or `https`, with or without `/v1`, with `#MODEL` for a model that is not the first.
-        client: further options of the `Client`.
+        limits: how long and how often the server is asked.
+        clock: as in `Client`.
 
     Raises DailytalkError for an invalid address, and for plain http to another machine with a token.
     """
 
-    def __init__(self, address: str, **client: Any) -> None:
+    def __init__(self, address: str, limits: RequestLimits = CHAT_LIMITS, clock: Clock | None = None) -> None:
         url, _, self.name = address.partition("#")
         self._url = url.rstrip("/").removesuffix("/v1")
-        self._options = client
+        self._limits = limits
+        self._clock = clock
         self._token = Token.from_environment("OPENAI_API_KEY")
         self._client = self._connected()
         self._host = urlsplit(url).hostname or ""
@@ -132,11 +137,8 @@ class ChatServer:
         )
 
     def _connected(self) -> Client:
-        seconds = {"read_seconds": SILENT_SECONDS, "total_seconds": ANSWER_SECONDS}
-        options: dict[str, Any] = {"tries": 1, **seconds, **self._options}
-        return Client(
-            "the chat server", self._url, self._token, chosen=("model",), again="say it again", **options
-        )
+        advice = Advice(chosen=("model",), again="say it again")
+        return Client("the chat server", self._url, self._token, self._limits, advice, self._clock)
 
 
 def _first_model(reply: Reply) -> str:

@@ -26,16 +26,19 @@ LEAST_LIKELY = -6.0
 #: The same of a line's median word, under which the text is that of another sound.
 LEAST_LIKELY_LINE = -4.5
 
-#: Seconds from which there is a pause between two words, and by how many dB under its loudest moment a word begins
-#: after one, and ends before one.
+#: Seconds from which there is a pause between two words.
 PAUSE_SECONDS = 0.03
+
+#: By how many dB under its loudest moment a word begins after a pause, and ends before one.
 AUDIBLE_DB = 30.0
 
 #: Seconds in which the level is measured, at the edges of words.
 LEVEL_SECONDS = 0.005
 
-#: Sounds that come on gradually, so that people hear a word that begins with them later than the model: seconds.
+#: Sounds that come on gradually, so that people hear a word that begins with them later than the model.
 GRADUAL = frozenset(("L", "M", "N", "R", "W", "Y"))
+
+#: Seconds by which people hear such a word later.
 GRADUAL_DELAY = 0.012
 
 #: Seconds that a word keeps if its edges are corrected.
@@ -57,10 +60,11 @@ class PocketSphinx:
             return None
         is_gradual = [sphinx.sounds(segment.token)[0] in GRADUAL for segment in segments]
         edges = _audible(_heard_by_people(segments, is_gradual), samples)
-        return [
-            Word(word, start, end, None) if likelihood >= LEAST_LIKELY else None
-            for word, (start, end), likelihood in zip(words, edges, likelihoods, strict=True)
-        ]
+        placed: list[Word | None] = []
+        for word, (start, end), likelihood in zip(words, edges, likelihoods, strict=True):
+            is_likely = likelihood >= LEAST_LIKELY
+            placed.append(Word(word, start, end, None) if is_likely else None)
+        return placed
 
 
 @lru_cache(maxsize=len(BEAMS))
@@ -71,9 +75,10 @@ def _sphinx(beam: float) -> Sphinx:
 def _heard_by_people(segments: Sequence[WordSegment], is_gradual: Sequence[bool]) -> list[list[float]]:
     """The edges of words in seconds, where a border before a gradual sound is later."""
     edges = [[segment.start, segment.end] for segment in segments]
-    for (before, after), gradual in zip(pairwise(edges), is_gradual[1:], strict=True):
+    for (before, after), begins_gradually in zip(pairwise(edges), is_gradual[1:], strict=True):
         is_border = after[0] - before[1] < PAUSE_SECONDS
-        if gradual and is_border and after[1] - after[0] > LEAST_KEPT + GRADUAL_DELAY:
+        is_long_enough = after[1] - after[0] > LEAST_KEPT + GRADUAL_DELAY
+        if begins_gradually and is_border and is_long_enough:
             after[0] += GRADUAL_DELAY
             before[1] = min(before[1] + GRADUAL_DELAY, after[0])
     return edges
@@ -87,8 +92,10 @@ def _audible(edges: list[list[float]], samples: Samples) -> Iterator[tuple[float
     starts_after = [*(start for start, _ in edges[1:]), np.inf]
     for (start, end), before, after in zip(edges, ends_before, starts_after, strict=True):
         first = int(start / LEVEL_SECONDS)
-        own = levels[first : max(first + 1, round(end / LEVEL_SECONDS))]
-        audible = np.flatnonzero(own > own.max(initial=0.0) * 10 ** (-AUDIBLE_DB / 10))
+        behind = max(first + 1, round(end / LEVEL_SECONDS))
+        word_levels = levels[first:behind]
+        threshold = word_levels.max(initial=0.0) * 10 ** (-AUDIBLE_DB / 10)
+        audible = np.flatnonzero(word_levels > threshold)
         if len(audible) and start - before >= PAUSE_SECONDS:
             sound_start = (first + int(audible[0])) * LEVEL_SECONDS
             start = max(start, min(sound_start, end - LEAST_KEPT))

@@ -18,7 +18,7 @@ from dailytalk_contiguous.models.alignment import Aligner
 
 MODEL = "Qwen/Qwen3-ForcedAligner-0.6B-hf"
 
-#: Seconds of the sound that it takes at a time, of which its last class of time is just beyond the end.
+#: Seconds of sound that it takes at a time: its last class of time is just beyond them.
 MOST_SECONDS = 300
 
 #: Seconds of a class of time.
@@ -39,12 +39,12 @@ class Qwen3:
         try:
             with quiet_transformers():
                 self._processor = Qwen3ASRProcessor.from_pretrained(folder)
-                model: Any = Qwen3ASRForTokenClassification.from_pretrained(
-                    folder, dtype=self._dtype, use_safetensors=True
-                )
+                kind: Any = Qwen3ASRForTokenClassification
+                model = kind.from_pretrained(folder, dtype=self._dtype, use_safetensors=True)
         except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = f"the aligner {Path(folder).name!r} can't be loaded ({error})"
             remedy = f"name a folder, or OWNER/NAME of the Hub, with the files of {MODEL}"
-            raise ModelMissing(f"the aligner {Path(folder).name!r} can't be loaded ({error})", remedy) from error
+            raise ModelMissing(reason, remedy) from error
         self._model = model.eval().to(device)
 
     def __call__(self, samples: Samples, words: Sequence[str], language: str) -> list[Word] | None:
@@ -52,27 +52,31 @@ class Qwen3:
 
         if len(samples) > MOST_SECONDS * ANALYSIS_RATE:
             return None
-        inputs, [tokens] = self._processor.prepare_forced_aligner_inputs(samples, join_words(words), language)
+        text = join_words(words)
+        inputs, [tokens] = self._processor.prepare_forced_aligner_inputs(samples, text, language)
         inputs = inputs.to(self._model.device, self._dtype)
         with torch.inference_mode():
             logits = self._model(**inputs).logits
-        [items] = self._processor.decode_forced_alignment(
-            logits, inputs["input_ids"], [tokens], self._model.config.timestamp_token_id
-        )
+        time_token = self._model.config.timestamp_token_id
+        decode = self._processor.decode_forced_alignment
+        [items] = decode(logits, inputs["input_ids"], [tokens], time_token)
         # Its words are others than ours (a character in Chinese, what a parser says in Japanese): what both have
         # are the letters, of which each has its share of its word's time.
-        spans = [np.linspace(item["start_time"], item["end_time"], len(item["text"]) + 1) for item in items]
-        starts, ends = (np.concatenate([span[part] for span in spans]) for part in (slice(-1), slice(1, None)))
-        letters = ["".join(self._processor.split_words_for_alignment(word)) for word in words]
-        if sum(map(len, letters)) != len(starts) or not all(letters):
+        edges = [np.linspace(item["start_time"], item["end_time"], len(item["text"]) + 1) for item in items]
+        starts = np.concatenate([of_letters[:-1] for of_letters in edges])
+        ends = np.concatenate([of_letters[1:] for of_letters in edges])
+        spellings = ["".join(self._processor.split_words_for_alignment(word)) for word in words]
+        n_letters = sum(map(len, spellings))
+        if n_letters != len(starts) or not all(spellings):
             return None
-        placed = []
+        placed: list[Word] = []
         first = 0
-        for word, spelled in zip(words, letters, strict=True):
-            last = first + len(spelled) - 1
+        for word, spelling in zip(words, spellings, strict=True):
+            last = first + len(spelling) - 1
             placed.append(Word(word, float(starts[first]), float(ends[last]), None))
             first = last + 1
-        # A short word may begin and end in one class: it has what is free up to the next, a grid's step at most.
+        # A short word may begin and end in one class: it gets what is free up to the next word, a grid's step at
+        # most.
         longer = [word._replace(end=max(word.end, word.start + GRID)) for word in placed]
         return fit(longer, len(samples) / ANALYSIS_RATE)
 

@@ -15,9 +15,9 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from math import log2
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,6 @@ from dailytalk_contiguous.models.contracts import (
     Synthesiser,
     SynthesisFailed,
     VoiceSample,
-    VoiceSettings,
     free,
 )
 from dailytalk_contiguous.models.style_prosody import STYLE_PROSODY, StyleProsody, prosody_of_tag
@@ -49,20 +48,42 @@ VOICES = {"en": "en-us", "zh": "cmn", "no": "nb", "nn": "nb", "iw": "he", "in": 
 #: Words a minute that espeak takes for normal speech.
 NEUTRAL_RATE = 175
 
-#: Of the noise in its consonants: the same line is the same sound.
+#: Seed of the noise in its consonants: the same line is the same sound.
 NOISE_SEED = 1
 
-# From espeak-ng's speak_lib.h (API revision 12).
+# Numbers from espeak-ng's speak_lib.h (API revision 12).
+
+#: The output of `espeak_Initialize` that hands over samples and returns when all is said.
 _SYNCHRONOUS = 2
+
+#: Option of `espeak_Initialize`: phonemes are events, too.
 _PHONEME_EVENTS = 0x0001
+
+#: Option of `espeak_Initialize`: a missing file does not end the process.
 _DONT_EXIT = 0x8000
+
+#: The encoding of a text.
 _UTF8 = 1
+
+#: Parameter: words a minute.
 _RATE = 1
+
+#: Parameter: loudness.
 _VOLUME = 2
+
+#: Parameter: pitch.
 _ESPEAK_PITCH = 3
+
+#: Parameter: range of pitch.
 _RANGE = 4
+
+#: Event: a word begins.
 _WORD = 1
+
+#: Event: a sentence or clause ends.
 _END = 5
+
+#: Event: a phoneme begins.
 _PHONEME = 7
 
 #: Its pitch setting runs from 0 to 100 around 50; 100 is about this multiple of the voice's pitch.
@@ -122,10 +143,8 @@ class Espeak(Synthesiser):
         self.voice = voice
 
     def settings(self) -> dict[str, object]:
-        return {
-            "version": _wheel_version(),
-            "manners": {tag: list(manner) for tag, manner in STYLE_PROSODY.items()},
-        }
+        manners = {tag: list(manner) for tag, manner in STYLE_PROSODY.items()}
+        return {"version": _wheel_version(), "manners": manners}
 
     def preflight(self) -> None:
         """Raise DailytalkError unless the wheel is there, loads, and knows the voice."""
@@ -150,9 +169,12 @@ class Espeak(Synthesiser):
         return Spoken(sound, rate, words, 0.0)
 
     def _voice_of(self, language: str, prosody: StyleProsody) -> str:
-        spoken = VOICES.get(language or "en", language)
-        voice = spoken + self.voice if self.voice[:1] in ("", "+") else self.voice
-        return voice.split("+")[0] + _WHISPER if prosody.whispered else voice
+        voice = self.voice
+        if voice == "" or voice.startswith("+"):
+            voice = VOICES.get(language or "en", language) + voice
+        if prosody.whispered:
+            return voice.split("+")[0] + _WHISPER
+        return voice
 
 
 def espeak_word_times(text: str, events: Sequence[EspeakEvent], sample_rate: int, duration: float) -> list[Word]:
@@ -163,12 +185,17 @@ def espeak_word_times(text: str, events: Sequence[EspeakEvent], sample_rate: int
     with its last sound, before any pause.
     """
     words = split_words(text)
-    starts = _word_starts(text, words)
+    letters = [position for position, letter in enumerate(text) if not letter.isspace()]
+    starts: list[int] = []  # the position in the text where each of its words begins
+    n_before = 0
+    for word in words:
+        starts.append(letters[n_before])
+        n_before += len(word)
     sounds: dict[int, tuple[float, float]] = {}
     for position, first, last in _word_sounds(events):
         number = _written_word(text, words, starts, position)
-        begun, _ = sounds.get(number, (first / sample_rate, 0.0))
-        sounds[number] = (begun, last / sample_rate)
+        start, _ = sounds.get(number, (first / sample_rate, 0.0))
+        sounds[number] = (start, last / sample_rate)
     return share_spans(words, sounds, duration)
 
 
@@ -178,34 +205,36 @@ def _word_sounds(events: Sequence[EspeakEvent]) -> Iterator[tuple[int, int, int]
     for index, following in pairwise(borders):
         if events[index].type != _WORD:
             continue
-        inner = [event for event in events[index:following] if event.type == _PHONEME]
-        voiced = [number for number, event in enumerate(inner) if not event.phoneme.startswith(b"_")]
+        phonemes = [event for event in events[index:following] if event.type == _PHONEME]
+        voiced = [number for number, event in enumerate(phonemes) if not event.phoneme.startswith(b"_")]
         if not voiced:
             continue
         # The closure of a first stop is before its phoneme's event, but after that of the word.
-        start = inner[voiced[0]].sample if voiced[0] else events[index].sample
-        end = inner[voiced[-1] + 1].sample if voiced[-1] + 1 < len(inner) else events[following].sample
+        start = events[index].sample
+        if voiced[0]:
+            start = phonemes[voiced[0]].sample
+        end = events[following].sample
+        behind = voiced[-1] + 1
+        if behind < len(phonemes):
+            end = phonemes[behind].sample
         yield events[index].position, start, end
 
 
-def _word_starts(text: str, words: Sequence[str]) -> list[int]:
-    """The place in the text where each of its words begins."""
-    places = [place for place, letter in enumerate(text) if not letter.isspace()]
-    return [places[before] for before in accumulate(map(len, words[:-1]), initial=0)] if words else []
-
-
 def _written_word(text: str, words: Sequence[str], starts: Sequence[int], position: int) -> int:
-    """The number of the written word that is meant by a place in the text.
+    """The number of the written word that is meant by a position in the text.
 
     At the start of a clause espeak points at the dash or blank before the word that it says.
     """
     number = max(0, bisect_right(starts, position) - 1)
-    end = starts[number + 1] if number + 1 < len(starts) else len(text)
-    names_it = any(
-        letter.isalnum() or letter in _SPOKEN_MARKS or unicodedata.category(letter).startswith("S")
-        for letter in text[position:end]
-    )
-    return number if names_it or number + 1 == len(words) else number + 1
+    is_last = number + 1 >= len(words)
+    end = len(text) if is_last else starts[number + 1]
+    if is_last or any(map(_is_read_aloud, text[position:end])):
+        return number
+    return number + 1
+
+
+def _is_read_aloud(letter: str) -> bool:
+    return letter.isalnum() or letter in _SPOKEN_MARKS or unicodedata.category(letter).startswith("S")
 
 
 def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32], list[EspeakEvent], int]:
@@ -213,13 +242,14 @@ def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32],
     blocks: list[bytes] = []
     events: list[EspeakEvent] = []
 
-    def collect(wave: int | None, n_samples: int, first_event: Any) -> int:
+    def collect(wave: int | None, n_samples: int, first_event: "ctypes._Pointer[_Event]") -> int:
         if wave and n_samples:
             blocks.append(ctypes.string_at(wave, 2 * n_samples))
         index = 0
         while first_event[index].type:
             event = first_event[index]
-            events.append(EspeakEvent(event.type, event.text_position - 1, event.sample, bytes(event.id)))
+            position = event.text_position - 1  # espeak counts from 1
+            events.append(EspeakEvent(event.type, position, event.sample, bytes(event.id)))
             index += 1
         return 0
 
@@ -231,7 +261,8 @@ def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32],
         for parameter, value in parameters(prosody_of_tag(line.tag)).items():
             library.espeak_SetParameter(parameter, value, 0)
         encoded = text.encode()
-        failed = library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 1, 0, _UTF8, None, None)
+        n_bytes = ctypes.c_size_t(len(encoded) + 1)
+        failed = library.espeak_Synth(encoded, n_bytes, 0, 1, 0, _UTF8, None, None)
     if failed:  # what it has said until then is not the line
         raise SynthesisFailed(f"espeak failed with status {failed} on {text!r}", "reword or delete the line")
     return pcm_to_float(b"".join(blocks)), events, rate
@@ -239,29 +270,31 @@ def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32],
 
 def parameters(prosody: StyleProsody) -> dict[int, int]:
     """espeak's settings for a style, by parameter: words a minute, and numbers around 50."""
-    return {
-        _RATE: round(min(450.0, max(80.0, NEUTRAL_RATE * prosody.rate))),
-        _VOLUME: round(_NEUTRAL_VOLUME * 10 ** (prosody.gain_db / 20)),
-        _ESPEAK_PITCH: round(min(100.0, max(0.0, 50 + 50 * log2(prosody.pitch) / log2(_HIGHEST_PITCH)))),
-        _RANGE: round(min(100.0, 50 * prosody.pitch_range)),
-    }
+    rate = min(450.0, max(80.0, NEUTRAL_RATE * prosody.rate))
+    volume = _NEUTRAL_VOLUME * 10 ** (prosody.gain_db / 20)
+    pitch = 50 + 50 * log2(prosody.pitch) / log2(_HIGHEST_PITCH)
+    pitch = min(100.0, max(0.0, pitch))
+    pitch_range = min(100.0, 50 * prosody.pitch_range)
+    return {_RATE: round(rate), _VOLUME: round(volume), _ESPEAK_PITCH: round(pitch), _RANGE: round(pitch_range)}
 
 
-def _choose_voice(library: Any, voice: str, language: str) -> None:
-    if library.espeak_SetVoiceByName(voice.encode()):
-        # A language is of a line, and others may have a voice; a voice is of the run.
-        error = SynthesisFailed if language and voice.startswith(language) else DailytalkError
-        raise error(
-            f"espeak has no voice {quoted(voice)} (language {quoted(language)})",
-            "tag with --language, or choose another --voice (en-us, en-029, de, +f3, ...), or another --tts",
-        )
+def _choose_voice(library: ctypes.CDLL, voice: str, language: str) -> None:
+    failed = library.espeak_SetVoiceByName(voice.encode())
+    if not failed:
+        return
+    reason = f"espeak has no voice {quoted(voice)} (language {quoted(language)})"
+    remedy = "tag with --language, or choose another --voice (en-us, en-029, de, +f3, ...), or another --tts"
+    # A language is of a line, and others may have a voice; a voice is of the run.
+    if language and voice.startswith(language):
+        raise SynthesisFailed(reason, remedy)
+    raise DailytalkError(reason, remedy)
 
 
 @contextmanager
-def _library() -> Iterator[tuple[Any, int]]:
+def _library() -> Iterator[tuple[ctypes.CDLL, int]]:
     """A freshly loaded library and its sample rate in Hz; the caller holds the lock."""
     try:
-        loader: Any = importlib.import_module("espeakng_loader")
+        loader = importlib.import_module("espeakng_loader")
     except ImportError as error:
         raise DailytalkError("espeak's library is not installed", ESPEAK_REMEDY) from error
     try:
@@ -270,12 +303,16 @@ def _library() -> Iterator[tuple[Any, int]]:
         raise DailytalkError(f"espeak's library can't be loaded: {error}", ESPEAK_REMEDY) from error
     try:
         data = loader.get_data_path().encode()
-        rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONEME_EVENTS | _DONT_EXIT)
+        options = _PHONEME_EVENTS | _DONT_EXIT
+        rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, options)
         yield library, rate
         library.espeak_Terminate()
     finally:
-        calls: Any = importlib.import_module("_ctypes")  # ctypes itself never lets a library go
-        (calls.FreeLibrary if sys.platform == "win32" else calls.dlclose)(library._handle)
+        calls = importlib.import_module("_ctypes")  # ctypes itself never lets a library go
+        if sys.platform == "win32":
+            calls.FreeLibrary(library._handle)
+        else:
+            calls.dlclose(library._handle)
 
 
 def _wheel_version() -> str:
@@ -285,14 +322,12 @@ def _wheel_version() -> str:
         raise DailytalkError("espeak's library is not installed", ESPEAK_REMEDY) from error
 
 
-def _load(chosen: VoiceSettings) -> Espeak:
-    return Espeak(chosen.voice)
-
+LICENCE = Licence("GPL-3.0-or-later", "https://github.com/espeak-ng/espeak-ng", "of the program, not its output")
 
 ENGINE = Engine(
     "espeak",
-    _load,
-    Licence("GPL-3.0-or-later", "https://github.com/espeak-ng/espeak-ng", "of the program, not its output"),
+    lambda chosen: Espeak(chosen.voice),
+    LICENCE,
     tells_words=True,
     tags="fish-s1",
     voices={"male": "", "female": "+f3"},

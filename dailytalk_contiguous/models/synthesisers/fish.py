@@ -18,7 +18,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
@@ -39,16 +39,10 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSettings,
     free,
 )
-from dailytalk_contiguous.models.paid import (
-    LONGEST_MESSAGE,
-    Answer,
-    Client,
-    NotServed,
-    Reply,
-    ShortRead,
-    Token,
-    server_events,
-)
+from dailytalk_contiguous.models.event_streams import server_events
+from dailytalk_contiguous.models.paid import Answer, Client, Purchase, Reply, RequestLimits
+from dailytalk_contiguous.models.request_failures import LONGEST_MESSAGE, NotServed, ShortRead
+from dailytalk_contiguous.models.service_token import Token
 from dailytalk_contiguous.models.speech_answers import Sound, TimedText, read_plain, read_voices, read_wav
 
 PUBLIC_URL = "https://api.fish.audio"
@@ -85,6 +79,17 @@ _ABSENT = frozenset({404, 405, 501})
 _ROUNDING_SECONDS = 0.5
 
 
+class FishSampling(NamedTuple):
+    """How the model draws what it says, both in [0, 1], and the rate in Hz to ask for."""
+
+    temperature: float = 0.7
+    top_p: float = 0.7
+    sample_rate: int = 24000
+
+
+DEFAULT_SAMPLING = FishSampling()
+
+
 class Fish(Synthesiser):
     """A `Synthesiser`. Raises DailytalkError for settings that the service would reject, or take for others.
 
@@ -94,8 +99,7 @@ class Fish(Synthesiser):
             FISH_AUDIO_REFERENCE_ID. With neither, `preflight` refuses.
         base_url: of the service; empty or None: FISH_AUDIO_BASE_URL, else the public one. Another one than that
             costs nothing, unless FISH_AUDIO_USD_PER_MILLION_BYTES says so.
-        temperature, top_p: in [0, 1].
-        sample_rate: Hz to ask for. What comes is said in `Spoken`.
+        sampling: how the model draws. The rate of what comes is in `Spoken`.
         concurrency: requests at a time; 5 is what a new account may make.
         client: transport with other timeouts or tries than the defaults; its address counts, not `base_url`.
     """
@@ -108,9 +112,7 @@ class Fish(Synthesiser):
         model: str = "s1",
         voice: str = "",
         base_url: str | None = None,
-        temperature: float = 0.7,
-        top_p: float = 0.7,
-        sample_rate: int = 24000,
+        sampling: FishSampling = DEFAULT_SAMPLING,
         concurrency: int = 5,
         client: Client | None = None,
     ) -> None:
@@ -120,7 +122,8 @@ class Fish(Synthesiser):
         self.style, price = MODELS[model]
         self._token = Token.from_environment(TOKEN)
         base_url = base_url or os.environ.get("FISH_AUDIO_BASE_URL") or PUBLIC_URL
-        self._client = client or Client("Fish Audio", base_url, self._token, most_at_once=concurrency)
+        limits = RequestLimits(most_at_once=concurrency)
+        self._client = client or Client("Fish Audio", base_url, self._token, limits)
         self.server = self._client.base_url
         self._is_public = self._client.is_of(DOMAIN)
         self._usd_per_byte = (price if self._is_public else 0.0) / 1e6
@@ -130,7 +133,7 @@ class Fish(Synthesiser):
             if not re.fullmatch(r"\d{1,9}(\.\d+)?", chosen):
                 raise DailytalkError(f"{PRICE} is {chosen[:40]!r}", "give a price in USD, such as 15")
             self._usd_per_byte = float(chosen) / 1e6
-        self._sampling = {"temperature": temperature, "top_p": top_p, "sample_rate": sample_rate}
+        self._sampling = sampling._asdict()
         self._timestamps = True
         # The first request finds out alone whether there is the path with word times, and whether the voice is
         # known: a refusal meets one line, and not as many as are sent at a time.
@@ -146,23 +149,27 @@ class Fish(Synthesiser):
         return "public" if self._is_public else super().served_by
 
     def price(self, lines: Sequence[Line]) -> float:
-        return self._usd_per_byte * sum(len(self.rendered(line).encode()) for line in lines)
+        n_bytes = sum(len(self.rendered(line).encode()) for line in lines)
+        return self._usd_per_byte * n_bytes
 
     def rendered(self, line: Line) -> str:
         return render(line.tag, line.text, self.style)
 
     def preflight(self) -> None:
-        lacks = []
+        reasons: list[str] = []
+        remedies: list[str] = []
         if self._is_public and not self._token:
-            instead = (
-                "build with --profile embedded (a voice of this machine) or --revoice none (both as recorded)"
+            reasons.append("needs a token")
+            remedies.append(
+                f"set {TOKEN} in the environment, or build with --profile embedded (a voice of this machine) or "
+                "--revoice none (both as recorded)"
             )
-            lacks.append(("needs a token", f"set {TOKEN} in the environment, or {instead}"))
         if not self.voice:
-            lacks.append(("may say every line in another voice unless one is named", VOICE_REMEDY))
-        if lacks:
-            reasons, remedies = zip(*lacks, strict=True)
-            raise DailytalkError(f"Fish Audio {', and '.join(reasons)}", "; ".join(remedies))
+            reasons.append("may say every line in another voice unless one is named")
+            remedies.append(VOICE_REMEDY)
+        if reasons:
+            reason = ", and ".join(reasons)
+            raise DailytalkError(f"Fish Audio {reason}", "; ".join(remedies))
 
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line.
@@ -177,17 +184,21 @@ class Fish(Synthesiser):
             content_type = "application/msgpack"
         else:
             self._check_voice()
-            body["reference_id"] = None if self.voice in ("", ANY) else self.voice
+            is_any_voice = self.voice in ("", ANY)
+            body["reference_id"] = None if is_any_voice else self.voice
             encoded = json.dumps(body, ensure_ascii=False).encode()
             content_type = "application/json"
         price = self.price([line])
         headers = {"Content-Type": content_type, "model": self.model}
-        answer = self._ask(encoded, headers, price, reserve, quoted(line.text))
+        purchase = Purchase(price, reserve, quoted(line.text))
+        answer = self._ask(encoded, headers, purchase)
         sound = answer.value
-        words = fish_words(line.text, line.tag, sound.segments, len(sound.samples) / sound.sample_rate)
+        seconds = len(sound.samples) / sound.sample_rate
+        words = fish_words(line.text, line.tag, sound.segments, seconds)
         return Spoken(sound.samples, sound.sample_rate, words, answer.paid * price)
 
     def _check_voice(self) -> None:
+        """Raise DailytalkError for a voice that a server of one's own doesn't list: it would take any."""
         if self._is_public or self.voice in ("", ANY, *self._listed):
             return
         try:
@@ -196,30 +207,26 @@ class Fish(Synthesiser):
             self._listed = {self.voice: self.voice}
         if self.voice not in self._listed:
             reason = f"the Fish server at {self.server} has no voice {self.voice!r}, and would take any"
-            known = ", ".join(self._listed)[:LONGEST_MESSAGE] or "none"
-            raise DailytalkError(reason, f"name one of its voices ({known}), or pass --voice clone")
+            listed = ", ".join(self._listed)[:LONGEST_MESSAGE] or "none"
+            raise DailytalkError(reason, f"name one of its voices ({listed}), or pass --voice clone")
 
-    def _ask(
-        self, body: bytes, headers: dict[str, str], price: float, reserve: Reserve, about: str
-    ) -> Answer[Sound]:
+    def _ask(self, body: bytes, headers: dict[str, str], purchase: Purchase) -> Answer[Sound]:
+        """Ask for speech with word times, or for speech alone from a server that has no path for these."""
         if not self._known.is_set() and not self._first.acquire(blocking=False):
             self._known.wait()
         try:
             if self._timestamps:
                 with suppress(NotServed):
-                    told = self._telling(reserve)
-                    return self._client.post(
-                        TIMES_PATH, body, headers, read_stream_events, _ABSENT, price, told, about
-                    )
+                    first = purchase._replace(reserve=self._releasing(purchase.reserve))
+                    return self._client.post(TIMES_PATH, body, headers, read_stream_events, _ABSENT, first)
             # 404 also means an unknown voice: only a plain answer shows that it was the path.
-            absent = frozenset[int]()
-            answer = self._client.post(PLAIN_PATH, body, headers, read_plain, absent, price, reserve, about)
+            answer = self._client.post(PLAIN_PATH, body, headers, read_plain, purchase=purchase)
             self._timestamps = False
             return answer
         finally:
             self._known.set()
 
-    def _telling(self, reserve: Reserve) -> Reserve:
+    def _releasing(self, reserve: Reserve) -> Reserve:
         """`reserve`, after which the other lines may begin: however the first request ended, the path is there."""
 
         @contextmanager
@@ -250,13 +257,14 @@ def read_stream_events(reply: Reply) -> Sound:
     seconds = sum(len(part) / sample_rate for part, sample_rate in sounds)
     if not sounds or seconds < promised - _ROUNDING_SECONDS:
         raise ShortRead(f"its stream promises {promised:.2f} s of audio and holds {seconds:.2f} s")
-    # A chunk without an alignment may hold any part of the text.
-    is_aligned = all(chunks.values())
-    return Sound(
-        np.concatenate([part for part, _ in sounds]),
-        sounds[0][1],
-        [segment for number in sorted(chunks) for segment in chunks[number]] if is_aligned else [],
-    )
+    samples = np.concatenate([part for part, _ in sounds])
+    sample_rate = sounds[0][1]
+    if not all(chunks.values()):  # a chunk without an alignment may hold any part of the text
+        return Sound(samples, sample_rate, [])
+    aligned: list[TimedText] = []
+    for number in sorted(chunks):
+        aligned += chunks[number]
+    return Sound(samples, sample_rate, aligned)
 
 
 def fish_words(text: str, tag: str, segments: Sequence[TimedText], seconds: float) -> list[Word] | None:
@@ -267,31 +275,33 @@ def fish_words(text: str, tag: str, segments: Sequence[TimedText], seconds: floa
     beginning of the text and no more, the service stopped early: then these are its first words. `seconds` is the
     length of the audio, into which all words are fitted.
     """
-    letters: list[tuple[str, float, float]] = []
+    letters: list[TimedText] = []
     for segment in segments:
         letters_of_segment = _letters(segment.text)
         step = (segment.end - segment.start) / max(1, len(letters_of_segment))
-        letters += [
-            (letter, segment.start + index * step, segment.start + (index + 1) * step)
-            for index, letter in enumerate(letters_of_segment)
-        ]
+        for index, letter in enumerate(letters_of_segment):
+            start = segment.start + index * step
+            end = segment.start + (index + 1) * step
+            letters.append(TimedText(letter, start, end))
     expected = _letters(text)
-    spelled = "".join(letter for letter, _, _ in letters)
-    if tag and spelled.startswith(_letters(tag)) and not expected.startswith(spelled):
-        letters = letters[len(_letters(tag)) :]
-        spelled = spelled.removeprefix(_letters(tag))
+    spelled = "".join(letter.text for letter in letters)
+    letters_of_tag = _letters(tag)
+    if tag and spelled.startswith(letters_of_tag) and not expected.startswith(spelled):
+        letters = letters[len(letters_of_tag) :]
+        spelled = spelled.removeprefix(letters_of_tag)
     if not spelled or not expected.startswith(spelled):
         return None
-    timed = []
-    at = 0
+    timed: list[Word] = []
+    first = 0
     for word in split_words(text):
         count = len(_letters(word))
-        if at + count > len(letters):
+        if first + count > len(letters):
             break
-        timed.append(Word(word, letters[at][1], letters[at + count - 1][2], 1.0))
-        at += count
-    in_order = all(first.start <= second.start for first, second in itertools.pairwise(timed))
-    return fit(timed, seconds) if in_order else None
+        last = first + count - 1
+        timed.append(Word(word, letters[first].start, letters[last].end, 1.0))
+        first += count
+    is_in_order = all(before.start <= after.start for before, after in itertools.pairwise(timed))
+    return fit(timed, seconds) if is_in_order else None
 
 
 def _events(body: bytes) -> Iterator[dict[str, Any]]:
@@ -313,15 +323,16 @@ def _audio_of(event: dict[str, Any]) -> bytes:
         raise ShortRead(f"its stream says: {str(reason)[:200]}") from None
 
 
-def _aligned(event: dict[str, Any], alignment: Any) -> tuple[int, list[TimedText], float]:
+def _aligned(event: dict[str, Any], alignment: dict[str, Any]) -> tuple[int, list[TimedText], float]:
     """The chunk of an event, its segments in seconds of the whole audio, and where its audio ends."""
     try:
         offset = float(event.get("chunk_audio_offset_sec") or 0.0)
         end = offset + float(alignment.get("audio_duration") or 0.0)
-        segments = [
-            TimedText(str(part["text"]), offset + float(part["start"]), offset + float(part["end"]))
-            for part in alignment.get("segments") or []
-        ]
+        segments: list[TimedText] = []
+        for part in alignment.get("segments") or []:
+            segment_start = offset + float(part["start"])
+            segment_end = offset + float(part["end"])
+            segments.append(TimedText(str(part["text"]), segment_start, segment_end))
         return int(event.get("chunk_seq") or 0), segments, end
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise ShortRead("its stream holds an alignment without times") from None
@@ -329,22 +340,26 @@ def _aligned(event: dict[str, Any], alignment: Any) -> tuple[int, list[TimedText
 
 def _letters(text: str) -> str:
     """Letters and digits only, without case or typographic variants."""
-    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
+    normalised = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(filter(str.isalnum, normalised))
 
 
 def _load(chosen: VoiceSettings) -> Fish:
-    return Fish(**{name: value for name, value in chosen._asdict().items() if name not in ("device", "options")})
+    sampling = FishSampling(chosen.temperature, chosen.top_p, chosen.sample_rate)
+    return Fish(chosen.model, chosen.voice, sampling=sampling, concurrency=chosen.concurrency)
 
+
+LICENCE = Licence(
+    "other: Fish Audio's terms",
+    "https://fish.audio/terms",
+    "cloud output as the account's terms say; of weights served by yourself, s2-pro forbids use for other "
+    "generative models, openaudio-s1-mini is CC BY-NC-SA 4.0",
+)
 
 ENGINE = Engine(
     "fish",
     _load,
-    Licence(
-        "other: Fish Audio's terms",
-        "https://fish.audio/terms",
-        "cloud output as the account's terms say; of weights served by yourself, s2-pro forbids use for other "
-        "generative models, openaudio-s1-mini is CC BY-NC-SA 4.0",
-    ),
+    LICENCE,
     model="s1",
     clones=True,
     tells_words=True,

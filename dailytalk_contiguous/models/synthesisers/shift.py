@@ -19,15 +19,18 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import Samples, of_length
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.models.contracts import Engine, VoiceConverter, VoiceSettings
+from dailytalk_contiguous.models.contracts import Engine, VoiceConverter
 
-#: The coefficients of which each speaker has one. Those nearer to 1 leave a voice too much like the recorded one,
-#: those further from it cost words (benchmarks/shift.py).
+#: The lowest coefficient that a speaker is given. Those further from 1 cost words (benchmarks/shift.py).
 LOWEST = 0.77
+
+#: The highest coefficient that a speaker is given. Those nearer to 1 leave a voice too much like the recorded one.
 HIGHEST = 0.81
 
-#: The coefficients that `--voice` may give. 1 changes nothing.
+#: The lowest coefficient that `--voice` may give. 1 changes nothing.
 LEAST = 0.5
+
+#: The highest coefficient that `--voice` may give.
 MOST = 1.5
 
 #: Hz. The paper's rate: angles are raised as at this rate, so that a resonance moves to the same frequency at any
@@ -37,18 +40,21 @@ REFERENCE_RATE = 16000
 #: Hz. What lies above half of this rate stays as it is: the hiss of consonants tells words, and hardly a speaker.
 HIGHEST_CONVERTED_RATE = 12000
 
-#: Of the band: up to here angles are raised. Above it they are spread evenly to the end of the band, where raised
-#: ones would leave a gap, or pile up as a whistle.
+#: Share of the band up to which angles are raised. Above it they are spread evenly to the end of the band, where
+#: raised ones would leave a gap, or pile up as a whistle.
 KNEE = 0.75
 
 #: Seconds between frames; a frame is twice as long.
 HOP_SECONDS = 0.01
 
-#: Poles: 20 at 16 kHz, two for each kHz that is heard and four for the slope of the voice.
+#: Poles for each kHz of the sample rate: two for each kHz that is heard. With those of the slope, 20 at 16 kHz.
 POLES_PER_KHZ = 1
+
+#: Poles for the slope of the voice.
 POLES_OF_SLOPE = 4
 
-#: Of the energy of a frame: noise that is added for the prediction, so that a band without sound has no pole.
+#: Share of the energy of a frame that is added as noise for the prediction, so that a band without sound has no
+#: pole.
 NOISE_FLOOR = 1e-9
 
 #: Frames that are converted at once: 10 s.
@@ -86,8 +92,9 @@ class Shift(VoiceConverter):
         if sample_rate <= HIGHEST_CONVERTED_RATE:
             return convert_timbre(side, sample_rate, coefficient)
         low = np.asarray(soxr.resample(side, sample_rate, HIGHEST_CONVERTED_RATE), np.float32)
-        change = convert_timbre(low, HIGHEST_CONVERTED_RATE, coefficient) - low
-        return side + of_length(np.asarray(soxr.resample(change, HIGHEST_CONVERTED_RATE, sample_rate)), len(side))
+        low_change = convert_timbre(low, HIGHEST_CONVERTED_RATE, coefficient) - low
+        change = np.asarray(soxr.resample(low_change, HIGHEST_CONVERTED_RATE, sample_rate))
+        return side + of_length(change, len(side))
 
 
 def coefficient_in(voice: str) -> float:
@@ -131,7 +138,10 @@ def convert_timbre(samples: Samples, sample_rate: int, coefficient: float) -> Sa
         frames = np.lib.stride_tricks.sliding_window_view(block, length)[::hop] * window
         prediction = predict(frames, order)
         moved = move_poles(prediction, coefficient, sample_rate)
-        new_frames = _as_loud(refilter(frames, prediction, moved) * window, frames * window)
+        refiltered = refilter(frames, prediction, moved) * window
+        # Each new frame gets the energy of the old one.
+        ratio = _share(np.sum((frames * window) ** 2, axis=1), np.sum(refiltered**2, axis=1))
+        new_frames = refiltered * np.sqrt(ratio)[:, np.newaxis]
         halves = new_frames.reshape(count, 2, hop)
         hops = converted[first * hop : (first + count + 1) * hop].reshape(count + 1, hop)
         hops[:-1] += halves[:, 0]
@@ -170,7 +180,8 @@ def move_poles(prediction: FrameMatrix, coefficient: float, sample_rate: int) ->
     below = np.arange(1, order)
     companions[:, below, below - 1] = 1.0
     poles = np.linalg.eigvals(companions).astype(np.complex128)
-    new_angles = _raised(np.abs(np.angle(poles)), coefficient, sample_rate / REFERENCE_RATE)
+    angles = np.abs(np.angle(poles))
+    new_angles = _raised(angles, coefficient, sample_rate / REFERENCE_RATE)
     turned = np.abs(poles) * np.exp(1j * np.sign(poles.imag) * new_angles)
     poles = np.where(poles.imag == 0, poles, turned)
     polynomials = np.zeros((n_frames, order + 1), np.complex128)
@@ -204,15 +215,9 @@ def refilter(frames: FrameMatrix, prediction: FrameMatrix, moved: FrameMatrix) -
     filtered = np.concatenate((before, excitation), axis=1)
     backwards = moved[:, :0:-1]
     for sample in range(length):
-        known = filtered[:, sample : sample + order]
-        filtered[:, order + sample] -= np.einsum("ij,ij->i", backwards, known)
+        earlier = filtered[:, sample : sample + order]
+        filtered[:, order + sample] -= np.einsum("ij,ij->i", backwards, earlier)
     return filtered[:, order:]
-
-
-def _as_loud(new_frames: FrameMatrix, frames: FrameMatrix) -> FrameMatrix:
-    """The new frames, each with the energy of the old one."""
-    ratio = _share(np.sum(frames**2, axis=1), np.sum(new_frames**2, axis=1))
-    return new_frames * np.sqrt(ratio)[:, np.newaxis]
 
 
 def _share(dividend: NDArray[np.float64], divisor: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -222,14 +227,14 @@ def _share(dividend: NDArray[np.float64], divisor: NDArray[np.float64]) -> NDArr
     return quotient
 
 
-def _load(chosen: VoiceSettings) -> Shift:
-    return Shift(chosen.voice)
-
+LICENCE = Licence(
+    "MIT", "https://arxiv.org/abs/2011.01130", "of the program; the sound keeps that of its recordings"
+)
 
 ENGINE = Engine(
     "shift",
-    _load,
-    Licence("MIT", "https://arxiv.org/abs/2011.01130", "of the program; the sound keeps that of its recordings"),
+    lambda chosen: Shift(chosen.voice),
+    LICENCE,
     model="mcadams",
     converts=True,
 )

@@ -3,8 +3,10 @@ from clips import clips, line
 
 from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
+from dailytalk_contiguous.apps.clips.to_clips import clip_stages
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.word_times import join_words
+from dailytalk_contiguous.models.profiles import PROFILES
 
 
 def cut(text: str | None = "Hello there.", **columns: object) -> Batch:
@@ -42,3 +44,14 @@ def test_text_whose_words_were_heard_has_the_heard_times() -> None:
     assert [word["start"] for word in words] == pytest.approx([word["start"] for word in heard])
     assert [word["end"] for word in words] == pytest.approx([word["end"] for word in heard])
     assert [word["probability"] for word in words] == [word["probability"] for word in heard]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_recogniser_of_the_profile_times_words_unless_another_is_named(profile: str) -> None:
+    def recognisers(**options: str) -> list[str]:
+        measuring, _ = clip_stages(profile, **options)
+        return [stage.recogniser for stage in measuring if isinstance(stage, TimeWords)]
+
+    assert recognisers() == [PROFILES[profile].models["recogniser"]]
+    assert recognisers(asr_model="tiny.en") == ["tiny.en"]
+    assert recognisers(asr_model="none") == [""]

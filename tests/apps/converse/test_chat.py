@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from chat_server import REPLY, ChatServer, and_error
+from spending import Clock
 
 from dailytalk_contiguous.apps.converse import chat
 from dailytalk_contiguous.apps.converse.chat import load_chat
@@ -15,12 +16,10 @@ TOKEN = "chat-token-0123456789"
 ASKED = [ChatMessage("system", "Listen."), ChatMessage("user", "I had a long day.")]
 
 
-#: A client that waits for nothing long.
-QUICK: dict[str, Any] = {"read_seconds": 0.3, "sleep": lambda seconds: True}
-
-
 def model(server: ChatServer, name: str = "", **timing: Any) -> chat.ChatServer:
-    return chat.ChatServer(f"{server.url}#{name}" if name else server.url, **QUICK | timing)
+    """A client that waits for nothing long."""
+    limits = chat.CHAT_LIMITS._replace(**{"read_seconds": 0.3, **timing})
+    return chat.ChatServer(f"{server.url}#{name}" if name else server.url, limits, Clock())
 
 
 @pytest.fixture(autouse=True)

@@ -3,17 +3,19 @@
 from typing import Any
 
 from chat_server import REPLY, ChatServer
+from spending import Clock
 
 from dailytalk_contiguous.apps.converse.chat import COMPLETIONS_PATH, read_completion
-from dailytalk_contiguous.models.paid import Client, Token
+from dailytalk_contiguous.models.paid import Client, RequestLimits
 from dailytalk_contiguous.models.pieces import Pieces
+from dailytalk_contiguous.models.service_token import Token
 
 BODY = b'{"messages": []}'
 
 
 def client(server: ChatServer, **options: Any) -> Client:
-    options = {"read_seconds": 5.0, "tries": 3, "sleep": lambda seconds: True} | options
-    return Client("The service", server.url, Token("a-token", "A_TOKEN"), **options)
+    limits = RequestLimits(**{"read_seconds": 5.0, "tries": 3, **options})
+    return Client("The service", server.url, Token("a-token", "A_TOKEN"), limits, clock=Clock())
 
 
 def stream(service: Client, **options: Any) -> Pieces[str]:

@@ -1,0 +1,173 @@
+"""Why a request to a service gave no usable answer, in words for people, and whether another try may help.
+
+Only 429, 5xx, timeouts, resets and answers that break off are worth another try; everything else would fail again,
+at a price. The reason of a failure is the rest of a sentence that begins with the name of the service.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import requests
+from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+
+from dailytalk_contiguous.core.retries import retry_after
+from dailytalk_contiguous.models.service_token import Token
+
+#: Seconds. A service that wants a longer rest than this is better left alone until another run.
+LONGEST_RETRY_AFTER = 300.0
+
+#: Characters that are shown of what a service says.
+LONGEST_MESSAGE = 200
+
+#: What to do about an address at which nothing answers as it should.
+CHECK_ADDRESS = "check that it runs, its address, and the network"
+
+
+class ShortRead(Exception):
+    """An answer said 200 but is not whole: empty, cut short, or not what was asked for. Raised by readers."""
+
+
+class NotServed(Exception):
+    """The service has no such path (a status that the caller named as `absent`)."""
+
+
+class RequestFailure(Exception):
+    """One try of a request gave no usable answer; the next try may.
+
+    Attributes:
+        reason: what the service did.
+        remedy: what a person can do; empty where asking again is all that can be done.
+        paid: whether the answer began with 200, so that it may be charged.
+        can_retry: whether another try may succeed.
+        ends_run: whether any other request would fail in the same way.
+    """
+
+    can_retry: ClassVar[bool] = True
+    ends_run: ClassVar[bool] = False
+
+    def __init__(self, reason: str, remedy: str = "", paid: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.remedy = remedy
+        self.paid = paid
+
+
+class RateLimited(RequestFailure):
+    """The service wants fewer requests. It counts those of an account, so all threads wait.
+
+    `retry_seconds`: how long the service wants to be left alone; None if it does not say.
+    """
+
+    def __init__(self, reason: str, retry_seconds: float | None) -> None:
+        super().__init__(reason)
+        self.retry_seconds = retry_seconds
+
+
+class AnswerRejected(RequestFailure):
+    """The answer can't be used, and would be the same again. Other requests may have better ones."""
+
+    can_retry = False
+
+
+class StreamBroken(AnswerRejected):
+    """A stream ended after a part of it was delivered. The rest of another answer would not fit to that."""
+
+
+class ServiceUnreachable(RequestFailure):
+    """Nothing answers at the address. That may pass; if it doesn't, no request has an answer."""
+
+    ends_run = True
+
+
+class ServiceRefused(RequestFailure):
+    """No request can succeed before a person acts."""
+
+    can_retry = False
+    ends_run = True
+
+
+class Advice(NamedTuple):
+    """What messages about a service tell people.
+
+    Attributes:
+        chosen: what they chose of the service, and might have chosen wrongly.
+        again: what to do about what may pass.
+    """
+
+    chosen: Sequence[str] = ("voice", "model")
+    again: str = "run the same command again: what was bought is kept, and only the rest is asked for"
+
+
+def refusal(response: requests.Response, message: str, advice: Advice, token: Token) -> RequestFailure:
+    """The failure of an answer with a status other than 200; `message` is what the service says about it."""
+    status = response.status_code
+    reason = f"answered {status} ({message})" if message else f"answered {status}"
+    if status in (408, 429) or status >= 500:
+        seconds = retry_after(response.headers.get("Retry-After"))
+        if seconds is not None and seconds > LONGEST_RETRY_AFTER:
+            remedy = f"wait {seconds / 60:.0f} minutes, then {advice.again}"
+            return ServiceRefused(f"asks for a rest of {seconds:.0f} s", remedy)
+        if status == 429 or seconds is not None:
+            return RateLimited(reason, seconds)
+        return RequestFailure(reason)
+    if status == 401:
+        # Some services repeat the token in their message.
+        return ServiceRefused(
+            "answered 401: it does not accept the token", f"check the token in {token.variables}"
+        )
+    if status == 402:
+        return ServiceRefused(reason, f"the account has no credit left; add some, and {advice.again}")
+    choices = ", the ".join(advice.chosen)
+    return ServiceRefused(reason, f"check the {choices}, the settings and the address")
+
+
+def connection_failure(
+    error: requests.RequestException | HTTPError, base_url: str, has_answered: bool, paid: bool
+) -> RequestFailure:
+    """The failure of a request that ended in an error of the connection.
+
+    Args:
+        error: of requests, or of urllib3 while an answer is read.
+        base_url: address of the service, for messages.
+        has_answered: whether the service has ever answered a request.
+        paid: whether this answer began with 200.
+    """
+    cause = getattr(error.args[0] if error.args else None, "reason", None)
+    is_unreachable = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError)
+    if is_unreachable or isinstance(cause, NewConnectionError):
+        return ServiceUnreachable(f"at {base_url} can't be reached", CHECK_ADDRESS)
+    if isinstance(error, requests.Timeout | ReadTimeoutError):
+        if has_answered or paid:
+            return RequestFailure("fell silent", paid=paid)
+        # A service that has never answered counts as unreachable.
+        return ServiceUnreachable(f"at {base_url} accepts requests and answers none", CHECK_ADDRESS)
+    is_unsafe = isinstance(error, requests.exceptions.SSLError)
+    if isinstance(error, requests.ConnectionError | HTTPError) and not is_unsafe:
+        return RequestFailure("broke off its answer", paid=paid)
+    return ServiceRefused(f"at {base_url} can't be asked ({type(error).__name__})", CHECK_ADDRESS)
+
+
+def short_answer(error: ShortRead, token: Token) -> RequestFailure:
+    """The failure of an answer with status 200 that is not whole."""
+    return RequestFailure(f"gave an answer that is not whole ({on_one_line(str(error), token)})", paid=True)
+
+
+def service_message(body: bytes, token: Token) -> str:
+    """The text of an error answer: `message` or `detail` of JSON; empty for other formats."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    for name in ("error", "message", "detail"):
+        if isinstance(answer, dict):
+            answer = answer.get(name, answer)
+    if not isinstance(answer, str):
+        return ""
+    return on_one_line(answer, token)
+
+
+def on_one_line(text: str, token: Token) -> str:
+    """A service's message, without the token, on one short line; cut last, or half a token would be left."""
+    words = token.hidden_in(text).split()
+    return " ".join(words)[:LONGEST_MESSAGE].rstrip(".")
