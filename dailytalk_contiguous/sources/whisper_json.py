@@ -26,8 +26,10 @@ from dailytalk_contiguous.core.documents import (
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
-#: What we call such a file, and the folders beside it that its clips may be in.
+#: The name of such a file.
 WHISPER_JSON = "whisper.json"
+
+#: The folders beside it that its clips may be in.
 AUDIO_FOLDERS = ("audio", "audios")
 
 #: Bytes of such a file: about 50,000 clips of ten seconds with their tokens.
@@ -87,9 +89,11 @@ def read_whisper_json(path: Path) -> WhisperJson:
             f'{shown(path)}: it is no object of clips by the name of their file, as {{"clip1.wav": {{…}}}}',
             "name the file that Whisper's texts are in",
         )
-    problems = {
-        name: problem for name, entry in entries.items() if (problem := entry_problem(path.name, name, entry))
-    }
+    problems = {}
+    for name, entry in entries.items():
+        problem = entry_problem(path.name, name, entry)
+        if problem:
+            problems[name] = problem
     return WhisperJson(entries, problems)
 
 
@@ -120,9 +124,10 @@ def entry_problem(file: str, name: str, entry: Any) -> BadInput | None:
 
 def text_of(entry: Mapping[str, Any]) -> str:
     """The text of an entry that can be used: its own, or that of its segments, with single spaces."""
-    own = entry.get("text")
-    texts = [segment["text"] for segment in entry["segments"]] if own is None else [own]
-    return " ".join(" ".join(texts).split())
+    text = entry.get("text")
+    if text is None:
+        text = " ".join(segment["text"] for segment in entry["segments"])
+    return " ".join(text.split())
 
 
 # Which file is meant, and which audio file an entry is about.
@@ -141,8 +146,10 @@ def clips_folder(path: Path) -> ClipsFolder:
     The texts of a folder are in its `WHISPER_JSON`; the clips are in one of `AUDIO_FOLDERS` beside it, or else in
     its own folder. Raises BadInput for a link that leads out of the folder.
     """
-    folder, texts = (path, path / WHISPER_JSON) if path.is_dir() else (path.parent, path)
-    audio = next((folder / name for name in AUDIO_FOLDERS if (folder / name).is_dir()), folder)
+    folder = path if path.is_dir() else path.parent
+    texts = path / WHISPER_JSON if path.is_dir() else path
+    audio_folders = [folder / name for name in AUDIO_FOLDERS if (folder / name).is_dir()]
+    audio = audio_folders[0] if audio_folders else folder
     for part in (texts, audio):
         if path.is_dir() and leads_out(part, folder):
             raise BadInput(f"{shown(part)}: {LINK_OUT}", COPY_IT)
@@ -173,13 +180,17 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
     keys = dict.fromkeys(keys)
     names = dict.fromkeys(names)
     matched: dict[str, str] = {}
-    for of_name, of_key in ((str, str), (folded, folded), (lambda name: folded(name).rpartition("/")[2], folded)):
-        alike: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for form_of_name, form_of_key in ((str, str), (folded, folded), (_folded_file_name, folded)):
+        names_by_form: defaultdict[str, list[str]] = defaultdict(list)
+        keys_by_form: defaultdict[str, list[str]] = defaultdict(list)
         for name in names.keys() - matched.keys():
-            alike[of_name(name)][0].append(name)
+            names_by_form[form_of_name(name)].append(name)
         for key in keys.keys() - matched.values():
-            alike[of_key(key)][1].append(key)
-        matched |= {files[0]: entries[0] for files, entries in alike.values() if len(files) == len(entries) == 1}
+            keys_by_form[form_of_key(key)].append(key)
+        for form, alike_names in names_by_form.items():
+            alike_keys = keys_by_form.get(form, [])
+            if len(alike_names) == len(alike_keys) == 1:
+                matched[alike_names[0]] = alike_keys[0]
     used = {*matched.values()}
     remedy = "give it the exact name of one"
     problems = {
@@ -192,4 +203,9 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
 
 def folded(name: str) -> str:
     """A path as it is compared: with `/`, in Unicode's NFC, whatever the case."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name.replace("\\", "/")).casefold())
+    composed = unicodedata.normalize("NFC", name.replace("\\", "/"))
+    return unicodedata.normalize("NFC", composed.casefold())
+
+
+def _folded_file_name(name: str) -> str:
+    return folded(name).rpartition("/")[2]
