@@ -44,6 +44,9 @@ Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
 #: A whole number of 64 bits: JSON has some that no float holds.
 Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
+#: An object of JSON that others may have written: nothing is known of its values.
+JsonObject: TypeAlias = dict[str, Any]
+
 _T = TypeVar("_T")
 
 _REMEDY = "correct it or save the file again"
@@ -128,7 +131,7 @@ def json_lines(
     nan: bool = False,
     first: int = 1,
     last: int | None = None,
-) -> Iterator[tuple[int, dict[str, Any] | BadInput]]:
+) -> Iterator[tuple[int, JsonObject | BadInput]]:
     """The objects of a JSON Lines file with their numbers from 1; blank lines are skipped.
 
     Lines before `first` are not parsed, and those after `last` are not read.
@@ -157,7 +160,7 @@ def json_objects(
     nan: bool = False,
     first: int = 1,
     last: int | None = None,
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Iterator[tuple[int, JsonObject]]:
     """The objects of a JSON Lines file (see `json_lines`). Raises BadInput for a line that can't be used."""
     for number, line in json_lines(path, remedy, nan, first, last):
         if isinstance(line, BadInput):

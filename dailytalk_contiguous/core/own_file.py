@@ -116,7 +116,7 @@ class _OwnFile(SourceLoader):
     def get_filename(self, fullname: str) -> str:
         return str(self.path)
 
-    def get_data(self, path: str | bytes | os.PathLike[Any]) -> bytes:
+    def get_data(self, path: str | bytes | os.PathLike[str]) -> bytes:
         if not self.content:  # what was imported; a traceback asks again, and the file may have changed
             self.content = Path(os.fsdecode(path)).read_bytes()
         return self.content
@@ -209,7 +209,7 @@ class _OwnFiles(MetaPathFinder):
 sys.meta_path.append(_OwnFiles())
 
 
-def code_version(definition: type | Callable[..., Any], version: int = 1) -> str:
+def code_version(definition: type | Callable[..., object], version: int = 1) -> str:
     """A text that stands for the code of a class or function: its `version` if it is part of this package.
 
     For a person's own code it is a digest of its file as it was imported (of the definition itself in a notebook)

@@ -41,7 +41,7 @@ class Setting:
     panel: str = "rare"
     choices: Collection[str] = ()
     own: bool = False
-    words: Mapping[str, Any] = field(default_factory=dict)
+    words: Mapping[str, object] = field(default_factory=dict)
     least: float | None = None
     most: float | None = None
     unit: str = ""
@@ -91,13 +91,13 @@ class PlacedSetting(NamedTuple):
         return self.setting.option or self.name
 
 
-def settings_in(*holders: Any) -> Iterator[PlacedSetting]:
+def settings_in(*holders: object) -> Iterator[PlacedSetting]:
     """The settings of dataclasses and of the dataclasses inside them, in order.
 
     A field that is declared without a `Setting` is an option by its name.
     """
     for holder in holders:
-        for attribute in fields(holder):
+        for attribute in fields(holder):  # type: ignore[arg-type]  # a stage is a protocol to mypy
             value = getattr(holder, attribute.name)
             if _is_listed(attribute) and is_dataclass(value):
                 yield from settings_in(value)
@@ -120,7 +120,7 @@ def _setting_of(kind: type, attribute: Field[Any]) -> Setting:
     return Setting(f"{noun} of {kind.__name__}.")
 
 
-def check_values(*holders: Any) -> None:
+def check_values(*holders: object) -> None:
     """Raise BadValue for a setting whose value is out of its range, or none of its choices."""
     for placed in settings_in(*holders):
         check_value(placed.name, placed.setting, placed.value)
@@ -155,7 +155,7 @@ def one_of(name: str, value: str, choices: Collection[str]) -> str:
     return value
 
 
-def settings_of(*holders: Any) -> dict[str, Any]:
+def settings_of(*holders: object) -> dict[str, Any]:
     """Return the settings that decide the result, by the names of the options, for run.json and a dataset's card.
 
     Settings of execution and references are left out; of a path on this machine only its last part is kept.
@@ -175,7 +175,7 @@ def settings_of(*holders: Any) -> dict[str, Any]:
     return values
 
 
-def chosen_for(kind: type, options: Mapping[str, Any]) -> dict[str, Any]:
+def chosen_for(kind: type, options: Mapping[str, object]) -> dict[str, Any]:
     """The arguments of a dataclass among `options`, which have the names of options.
 
     >>> from dailytalk_contiguous import Bucket
@@ -190,12 +190,12 @@ def chosen_for(kind: type, options: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def with_settings(holders: Sequence[_Holder], options: Mapping[str, Any]) -> tuple[_Holder, ...]:
+def with_settings(holders: Sequence[_Holder], options: Mapping[str, object]) -> tuple[_Holder, ...]:
     """Copies of dataclasses, and of those inside them, with the values of `options`, by the options' names."""
     return tuple(_with(holder, options) for holder in holders)
 
 
-def _with(holder: _Holder, options: Mapping[str, Any]) -> _Holder:
+def _with(holder: _Holder, options: Mapping[str, object]) -> _Holder:
     changed = chosen_for(type(holder), options)
     for attribute in fields(holder):  # type: ignore[arg-type]
         value = getattr(holder, attribute.name)
@@ -206,7 +206,7 @@ def _with(holder: _Holder, options: Mapping[str, Any]) -> _Holder:
     return replace(holder, **changed) if changed else holder  # type: ignore[type-var]
 
 
-def check_known(options: Mapping[str, Any], *holders: Any) -> None:
+def check_known(options: Mapping[str, object], *holders: object) -> None:
     """Raise DailytalkError for an option that none of the dataclasses has."""
     names = {placed.option for placed in settings_in(*holders)}
     unknown = sorted(set(options) - names)

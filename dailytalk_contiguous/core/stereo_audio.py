@@ -19,7 +19,7 @@ from datasets import Audio
 from datasets.features.features import register_feature
 from numpy.typing import DTypeLike, NDArray
 
-from dailytalk_contiguous.core.audio import AudioHeader, Samples, blocks, embedded, read_header
+from dailytalk_contiguous.core.audio import AudioHeader, AudioStruct, Samples, blocks, embedded, read_header
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records import EncodedAudio
 
@@ -42,8 +42,8 @@ class StereoAudio(Mapping[str, Any]):
     so that a row can be written again unchanged. Nothing is kept after decoding: take the array once.
     """
 
-    def __init__(self, encoded: Mapping[str, Any]) -> None:
-        self._stored = {name: encoded.get(name) for name in _STORED}
+    def __init__(self, encoded: "AudioStruct") -> None:
+        self._stored: dict[str, Any] = {name: encoded.get(name) for name in _STORED}
 
     def __getitem__(self, name: str) -> Any:
         if name == "array":
@@ -117,7 +117,7 @@ class PublishedStereo(Audio):  # type: ignore[misc]
 
     dtype: ClassVar[str] = "dict"
 
-    def encode_example(self, value: Mapping[str, Any] | bytes | str | Path) -> EncodedAudio:
+    def encode_example(self, value: "AudioStruct | bytes | str | Path") -> EncodedAudio:
         """Encode a `StereoAudio`, such a dict, bytes, or a path, whose file is read, for storage."""
         if isinstance(value, Mapping):
             return {"bytes": value.get("bytes"), "path": value.get("path")}
@@ -129,7 +129,7 @@ class PublishedStereo(Audio):  # type: ignore[misc]
         """The column as it is: the base class would put the file that a row's path names into it."""
         return storage
 
-    def decode_example(self, value: Mapping[str, Any], token_per_repo_id: object = None) -> StereoAudio:
+    def decode_example(self, value: "AudioStruct", token_per_repo_id: object = None) -> StereoAudio:
         return value if isinstance(value, StereoAudio) else StereoAudio(value)
 
 

@@ -54,7 +54,8 @@ def repository_of(inputs: Sequence[str], choice: HubChoice) -> Repository | None
     A local path takes precedence over a repository of that name. Raises DailytalkError for a repository
     beside other inputs (names would depend on what their folders have in common), and as `open_repository`.
     """
-    named = [ref for name in inputs if not os.path.lexists(name) and (ref := parse_reference(name))]
+    references = [parse_reference(name) for name in inputs if not os.path.lexists(name)]
+    named = [reference for reference in references if reference]
     if not named:
         options = choice.options()
         if options:

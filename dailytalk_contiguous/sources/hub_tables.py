@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import NamedTuple, TypedDict
@@ -203,7 +203,7 @@ def _write_all(plan: TablePlan, repository: Repository) -> WrittenRecordings:
     written: dict[str, Path] = {}
     problems: list[_Problem] = []
     for split, shards in plan.shards.items():
-        rows = _rows_of_shards(repository, shards, plan.columns)
+        rows = (row for shard in shards for row, _ in rows_of(repository, shard, plan.columns))
         for number, row in enumerate(rows):
             written_row = write_row(plan, row, split, number, written)
             if isinstance(written_row, Reject):
@@ -221,14 +221,6 @@ def _write_all(plan: TablePlan, repository: Repository) -> WrittenRecordings:
     record: WrittenRecordings = {"recordings": recordings, "problems": problems}
     write_text(plan.folder / _DONE, json.dumps(record, indent=1, ensure_ascii=False))
     return record
-
-
-def _rows_of_shards(
-    repository: Repository, shards: Sequence[str], columns: Sequence[str]
-) -> Iterator[Row | BadInput]:
-    for shard in shards:
-        for row, _ in rows_of(repository, shard, columns):
-            yield row
 
 
 def write_row(

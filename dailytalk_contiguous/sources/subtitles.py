@@ -79,7 +79,7 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, dict[s
     karaoke and rolling captions is read once. Raises BadInput.
     """
     subtitles = _read(path)
-    named = [[_named_line(line) for line in item.lines] for item in subtitles]
+    named = [list(map(_named_line, item.lines)) for item in subtitles]
     keys = _names_of_speakers(named, side)
     names: dict[str, str] = {}
     has_times = any(word.start is not None for item in subtitles for word in item.words)

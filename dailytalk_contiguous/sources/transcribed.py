@@ -7,10 +7,20 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, read_header, to_uri
-from dailytalk_contiguous.core.documents import LATEST, Number, Whole, as_text, is_number, json_lines, shown, typed
+from dailytalk_contiguous.core.documents import (
+    LATEST,
+    JsonObject,
+    Number,
+    Whole,
+    as_text,
+    is_number,
+    json_lines,
+    shown,
+    typed,
+)
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row
 from dailytalk_contiguous.core.utterance import (
@@ -37,7 +47,7 @@ from dailytalk_contiguous.stages.script import KEPT, script_columns, seconds_wit
 from dailytalk_contiguous.store.files import inside
 
 
-def checked(line: dict[str, Any], fields: Sequence[Field] = FIELDS) -> dict[str, Any]:
+def checked(line: JsonObject, fields: Sequence[Field] = FIELDS) -> JsonObject:
     """The line, if it can be spoken; raises ValueError, with what is wrong, if not."""
     for name in ("audio_file", "channel", "text", "tag"):
         if not isinstance(line.get(name), str):
@@ -246,7 +256,7 @@ _OF_PARTS = ("audio_file", "offset", "duration")
 TOLERANCE = 0.05
 
 
-class _Line(dict[str, Any]):
+class _Line(JsonObject):
     """A line of a transcript, with its number."""
 
     number: int
@@ -374,7 +384,7 @@ def _tagged_rows(
 
 def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fields: Sequence[Field]) -> Row:
     base |= {"conversation_id": name}
-    stamp: Any = base.get("audio_identity")
+    stamp: str | list[str | int] | None = base.get("audio_identity")
     if not stamp:  # a recording without an identity is recognised by its path, size and date
         path = from_uri(base["audio"]["path"])
         status = path.stat()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -70,11 +70,14 @@ _PROBLEM = "\0problem"
 #: The errors of a record in which a value has another type than it should.
 _MISFITS = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 
-#: A part of a file as a dict, with its position in it.
-TranscriptRecord = tuple[str, Mapping[str, Any]]
+#: A part of a file of others: a value may have any type until it is used.
+TranscriptItem: TypeAlias = Mapping[str, Any]
+
+#: A part of a file, with its position in it.
+TranscriptRecord = tuple[str, TranscriptItem]
 
 
-def field_of(item: Mapping[str, Any], field: str) -> Any:
+def field_of(item: TranscriptItem, field: str) -> Any:
     """The value of a field, by any of its names in `KEYS`; None where there is none."""
     for key in KEYS.get(field, (field,)):
         value = item.get(key)
@@ -83,7 +86,7 @@ def field_of(item: Mapping[str, Any], field: str) -> Any:
     return None
 
 
-def cues_of(item: Mapping[str, Any]) -> Iterator[Cue]:
+def cues_of(item: TranscriptItem) -> Iterator[Cue]:
     """A record as cues (`core.schema.CUE`): one, or where its words have several speakers, one for each turn.
 
     `channel` and `speaker` are the file's names. A turn with a speaker only has neither text nor words. Marks
@@ -139,7 +142,7 @@ def cues_of(item: Mapping[str, Any]) -> Iterator[Cue]:
             yield cue
 
 
-def _words_of(item: Mapping[str, Any], start: float, end: float) -> Iterator[tuple[str | None, WordRow]]:
+def _words_of(item: TranscriptItem, start: float, end: float) -> Iterator[tuple[str | None, WordRow]]:
     """The speaker of each word of a record, and the word; a record may be a word itself.
 
     Words without times (WhisperX gives none to numbers) share the time between their neighbours.
@@ -173,7 +176,7 @@ def _words_of(item: Mapping[str, Any], start: float, end: float) -> Iterator[tup
         yield word.get("speaker", item.get("speaker")), row
 
 
-def _times(item: Mapping[str, Any]) -> tuple[Any, Any]:
+def _times(item: TranscriptItem) -> tuple[Any, Any]:
     """Start and end of a record or a word, as they are; the end by its duration where it has none."""
     start = field_of(item, "start")
     end = item.get("end")
@@ -311,9 +314,9 @@ class Document(NamedTuple):
     shape: str
     holder: str = ""
     names: tuple[str, ...] = ()
-    record: Callable[[Any], Mapping[str, Any]] = dict
+    record: Callable[[Any], TranscriptItem] = dict
 
-    def items(self, data: Any) -> list[Any] | None:
+    def items(self, data: object) -> list[Any] | None:
         """The items of a document of this kind; None for any other."""
         match data:
             case {self.holder: [*items]}:
@@ -323,22 +326,22 @@ class Document(NamedTuple):
         return None
 
 
-def _our_utterance(item: dict[str, Any]) -> dict[str, Any]:
+def _our_utterance(item: TranscriptItem) -> TranscriptItem:
     if item["channel"] not in CHANNELS:
         raise ValueError("its channel is not left or right")
     return item
 
 
-def _moshi_word(item: Any) -> dict[str, Any]:
+def _moshi_word(item: Any) -> TranscriptItem:
     """A word of moshi-finetune, which trains the voice of SPEAKER_MAIN, that of the left channel."""
     word, (start, end), speaker = item
     side = "main" if speaker == MAIN else "other"
     return {"word": word, "start": start, "end": end, "speaker": side}
 
 
-def _lhotse_supervision(item: dict[str, Any]) -> dict[str, Any]:
+def _lhotse_supervision(item: TranscriptItem) -> TranscriptItem:
     """A `SupervisionSegment`; the words of its alignment have times of the recording, too."""
-    record = item.copy()
+    record = {**item}
     channels = item.get("channel", 0)
     if not isinstance(channels, list):
         channels = [channels]

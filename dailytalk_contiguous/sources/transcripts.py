@@ -183,7 +183,10 @@ def read_transcripts(
             reason = f"has times up to {latest:,.0f} s, and the recording is {duration:,.1f} s long"
             remedy = "give seconds of the recording: divide milliseconds by 1000, samples by their rate"
             raise broken(path, reason, remedy)
-        placed = _on_one_channel(read, side or MIX) if mix else _placed(path, read, side)
+        if mix:
+            placed: list[Cue] = [cue | {"channel": side or MIX} for cue in read]
+        else:
+            placed = _placed(path, read, side)
         for cue in placed:
             channel = cue["channel"]
             has_content = cue["text"] is not None or cue["mark"] is not None
@@ -208,10 +211,6 @@ def read_transcripts(
         if cue["text"] or cue["mark"] or is_needed:
             kept.append(cue | {"channel": MIX if mix else channel, "speaker": names.get(channel)})
     return sorted(kept, key=itemgetter("start", "end", "channel"))
-
-
-def _on_one_channel(cues: Iterable[Cue], channel: str) -> list[Cue]:
-    return [cue | {"channel": channel} for cue in cues]
 
 
 def _refuse_second_file(path: Path, channel: str, origin: Mapping[str, Path]) -> None:

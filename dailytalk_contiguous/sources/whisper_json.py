@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import (
     LATEST,
+    JsonObject,
     Number,
     is_number,
     parse_json,
@@ -70,7 +71,7 @@ class WhisperJson(NamedTuple):
         problems: why entries can't be used, by their names.
     """
 
-    entries: dict[str, Any]
+    entries: JsonObject
     problems: dict[str, BadInput]
 
 
@@ -97,21 +98,22 @@ def read_whisper_json(path: Path) -> WhisperJson:
     return WhisperJson(entries, problems)
 
 
-def whisper_json_text(entries: Mapping[str, Any]) -> str:
+def whisper_json_text(entries: Mapping[str, object]) -> str:
     """Entries as such files have them: indented by 4, with sorted keys. NaN stays what it was."""
     return json.dumps(dict(entries), ensure_ascii=False, indent=4, sort_keys=True) + "\n"
 
 
-def entry_problem(file: str, name: str, entry: Any) -> BadInput | None:
+def entry_problem(file: str, name: str, entry: object) -> BadInput | None:
     """Why an entry can't be used, in a sentence that names the file and the entry; None if it can."""
     where = f"{file}: {quoted(name)}"
     try:
-        typed(entry, _Entry, where, _REMEDY)
+        usable = typed(entry, _Entry, where, _REMEDY)
     except BadInput as problem:
         return problem
-    if entry.get("text") is None and entry.get("segments") is None:
+    segments = usable.get("segments")
+    if usable.get("text") is None and segments is None:
         return BadInput(f"{where} has neither text nor segments", _REMEDY)
-    for number, segment in enumerate(entry.get("segments") or [], 1):
+    for number, segment in enumerate(segments or [], 1):
         start = segment["start"]
         end = segment["end"]
         if not (is_number(start, 0, LATEST) and is_number(end, start, LATEST)):
