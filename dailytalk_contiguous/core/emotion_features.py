@@ -183,14 +183,13 @@ def _spectra_of_frames(frames: NDArray[np.float32]) -> _Spectra:
     mean_square = np.einsum("ij,ij->i", frames, frames) / FRAME
     low, high = (power[:, _within(hertz, band)].sum(axis=1) for band in _ALPHA)
     low_peak, high_peak = (power[:, _within(hertz, band)].max(axis=1) for band in _HAMMARBERG)
-    centroid = (power * hertz).sum(axis=1) / power.sum(axis=1)
-    return _Spectra(
-        level=10 * np.log10(np.maximum(mean_square, _FLOOR)).astype(float),
-        cosines=fft.dct(bands)[:, :COSINES] / math.sqrt(2 * BANDS),
-        alpha=10 * np.log10(high / low),
-        hammarberg=10 * np.log10(low_peak / high_peak),
-        centroid=np.log2(np.maximum(centroid, 1.0) / 1000),
-    )
+    level = 10 * np.log10(np.maximum(mean_square, _FLOOR)).astype(float)
+    cosines = fft.dct(bands)[:, :COSINES] / math.sqrt(2 * BANDS)
+    alpha = 10 * np.log10(high / low)
+    hammarberg = 10 * np.log10(low_peak / high_peak)
+    centroid_hz = (power * hertz).sum(axis=1) / power.sum(axis=1)
+    centroid = np.log2(np.maximum(centroid_hz, 1.0) / 1000)
+    return _Spectra(level, cosines, alpha, hammarberg, centroid)
 
 
 @lru_cache(maxsize=1)
@@ -204,8 +203,9 @@ def _mel_filters() -> NDArray[np.float64]:
     mel_edges = np.linspace(low, high, BANDS + 2)
     edges = 700 * (10 ** (mel_edges / 2595) - 1)
     hertz = np.fft.rfftfreq(FRAME, 1 / ANALYSIS_RATE)
-    triangles = [np.interp(hertz, edges[band : band + 3], (0.0, 1.0, 0.0)) for band in range(BANDS)]
-    return np.stack(triangles)
+    triangle = (0.0, 1.0, 0.0)
+    filters = [np.interp(hertz, edges[band : band + 3], triangle) for band in range(BANDS)]
+    return np.stack(filters)
 
 
 def _within(hertz: NDArray[np.floating[Any]], edges: tuple[float, float]) -> NDArray[np.bool_]:

@@ -213,7 +213,8 @@ def _strictest(terms: Mapping[str | None, Asked], union: frozenset[str]) -> str:
     if not terms or not all(asked_for.known for asked_for in terms.values()):
         return OTHER
     # Terms that no other licence has: share-alike, and agreements.
-    families = {_family(name) for name, asked_for in terms.items() if asked_for.what & {"terms", "research"}}
+    exclusive = [name for name, asked_for in terms.items() if asked_for.what & {"terms", "research"}]
+    families = {_family(name) for name in exclusive}
     fitting = [name for name, asked_for in terms.items() if name and asked_for.what >= union]
     fitting_families = {_family(name) for name in fitting}
     if len(families) > 1 or (families and families.isdisjoint(fitting_families)):
@@ -310,5 +311,7 @@ def credits_of(record: Mapping[str, Any]) -> tuple[Credit, ...]:
             page = source.get("homepage") or ""
             if not page and "repository" in source:
                 page = f"{_DATASET}{name}"
-            credits.append(Credit(name, source.get("licence") or "", source.get("citation") or "", page))
+            licence = source.get("licence") or ""
+            citation = source.get("citation") or ""
+            credits.append(Credit(name, licence, citation, page))
     return tuple(dict.fromkeys(credits))

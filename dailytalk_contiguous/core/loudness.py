@@ -154,8 +154,10 @@ def rearrange(
         ramp = np.minimum(1.0, steps / (fade + 1))
         # A fade of equal power, since the background and the tone have nothing in common.
         angle = np.float32(math.pi / 2) * np.minimum(ramp, ramp[::-1])
-        mixed = np.cos(angle) * background[start:end] + np.sin(angle) * tone[start:end]
-        background[start:end] = np.where(ramp * ramp[::-1] < 1, mixed, tone[start:end])
+        room = tone[start:end]
+        mixed = np.cos(angle) * background[start:end] + np.sin(angle) * room
+        is_faded = ramp * ramp[::-1] < 1
+        background[start:end] = np.where(is_faded, mixed, room)
     channel = np.empty(length, np.float32)
     position = 0  # in the recording
     new_position = 0  # in the result

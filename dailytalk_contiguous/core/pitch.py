@@ -180,7 +180,8 @@ def _chances(difference: FloatArray) -> FloatArray:
 def _shift(difference: FloatArray, frame: NDArray[np.intp], period: NDArray[np.intp]) -> FloatArray:
     """Samples from a dip to the lowest point of the parabola through it and its neighbours; 0 at both ends."""
     shift = np.zeros(len(frame))
-    (inner,) = np.nonzero((period > 0) & (period < difference.shape[1] - 1))
+    last_period = difference.shape[1] - 1
+    (inner,) = np.nonzero((period > 0) & (period < last_period))
     rows = frame[inner]
     columns = period[inner]
     left = difference[rows, columns - 1]

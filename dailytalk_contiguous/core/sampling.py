@@ -72,7 +72,11 @@ def times(clips: Iterable[Weighted], seed: int = 0) -> dict[str, int]:
     a speaker's clips are listed once more.
     """
     counts: dict[str, int] = {}
-    ordered = sorted(clips, key=lambda clip: (clip.group, clip.speaker, order_key(clip.id, seed)))
+
+    def position(clip: Weighted) -> tuple[str, str, str]:
+        return clip.group, clip.speaker, order_key(clip.id, seed)
+
+    ordered = sorted(clips, key=position)
     for _, members in itertools.groupby(ordered, key=lambda clip: clip.group):
         missing = 0.0
         for clip in members:
@@ -216,7 +220,8 @@ def plan_balance(
     target = 3600 * hours
     if target_hours is None and (before >= target).any():
         target = float(before[before >= target].min())
-    plan = Balance(dict.fromkeys(clips["id"], 1), target, before.to_dict(), {}, {})
+    once_each = dict.fromkeys(clips["id"], 1)
+    plan = Balance(once_each, target, before.to_dict(), after={}, shortfalls={})
     for cell, recorded in plan.before.items():
         members = celled[celled["cell"] == cell]
         seconds = members["seconds"]

@@ -82,7 +82,7 @@ def cuts(audio: EncodedAudio, seconds: float, longest: float, identity: str) -> 
     path = cache_folder() / "cuts" / f"{key[:32]}.json"
     with suppress(BadInput):  # a file that is missing or damaged is made again; a failure of that is an error
         return typed(read_json(inside(path.parent, path.name)), list[Number], path.name)
-    edges = _find(audio, seconds, longest)
+    edges = _find_cuts(audio, seconds, longest)
     try:
         write_text(path, json.dumps(edges))
     except OSError as error:  # of the cache's disk, which is not the recording's fault
@@ -91,7 +91,7 @@ def cuts(audio: EncodedAudio, seconds: float, longest: float, identity: str) -> 
     return edges
 
 
-def _find(audio: EncodedAudio, seconds: float, longest: float) -> list[float]:
+def _find_cuts(audio: EncodedAudio, seconds: float, longest: float) -> list[float]:
     edges = [0.0]
     while seconds - edges[-1] > longest:
         start = edges[-1]
@@ -119,8 +119,10 @@ def _quietest(audio: EncodedAudio, start: float, end: float) -> tuple[float, flo
         probabilities = [speech_probabilities(channel) for channel in _channels(samples)]
     is_silent = np.all([probability < SILENCE for probability in probabilities], axis=0)
     if is_silent.any():
-        first, last = max(true_runs(is_silent).tolist(), key=lambda run: run[1] - run[0])
-        middle = min((first + last) / 2 * FRAME_SECONDS, len(samples) / ANALYSIS_RATE)
+        runs = true_runs(is_silent).tolist()
+        first, last = max(runs, key=lambda run: run[1] - run[0])
+        seconds = len(samples) / ANALYSIS_RATE
+        middle = min((first + last) / 2 * FRAME_SECONDS, seconds)
         return start + middle, (last - first) * FRAME_SECONDS
     level = np.sum([frame_levels(channel, FRAME) for channel in _channels(samples)], axis=0)
     quietest = int(np.argmin(level))
@@ -295,7 +297,13 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
     cues = []
     if transcripts:
         cues = read_transcripts(
-            [*transcripts], recording.audio_file, transcripts, is_mix, info.seconds, config.tier, left_out.tiers
+            [*transcripts],
+            recording.audio_file,
+            channels=transcripts,
+            mix=is_mix,
+            duration=info.seconds,
+            tiers=config.tier,
+            left=left_out.tiers,
         )
     try:
         language = _language(cues, config)
@@ -416,7 +424,8 @@ def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str
 def _transcripts(recording: Recording, folder: str | None, root: Path | None) -> dict[Path, str | None]:
     """The transcripts of a recording, each with its channel where it is called like the file of one side."""
     relative = Path(recording.audio_file)
-    paths: dict[Path, str | None] = dict.fromkeys(find_transcripts(recording.path, _path(folder), relative))
+    of_whole = find_transcripts(recording.path, _path(folder), relative)
+    paths: dict[Path, str | None] = dict.fromkeys(of_whole)
     for channel, side in zip(CHANNELS, recording.pair or (), strict=False):
         if side:
             beside = find_transcripts(side, _path(folder), relative.with_name(side.name))

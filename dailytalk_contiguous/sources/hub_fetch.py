@@ -72,7 +72,8 @@ def in_tables(repository: Repository) -> bool:
     a few files to listen to). Where an option for tables was given, they are meant.
     """
     files = repository.files
-    table_bytes = sum(file.size for path, file in files.items() if path.lower().endswith(TABLE_SUFFIXES))
+    tables = [file for path, file in files.items() if path.lower().endswith(TABLE_SUFFIXES)]
+    table_bytes = sum(file.size for file in tables)
     audio_bytes = sum(files[path].size for path in audio_files(files))
     choice = repository.choice
     wants_tables = choice.config or choice.audio_column or choice.id_column

@@ -260,5 +260,8 @@ def _first_value(info: Mapping[str, Any], names: Sequence[str]) -> object:
 
 def is_plain(name: str) -> bool:
     """Whether an object is not hidden, or is the mark of a folder that we made."""
-    hidden = [part for part in name.split("/") if part.startswith(".")]
-    return bool(name) and (not hidden or hidden == [RECORD] == [name.rpartition("/")[2]])
+    if not name:
+        return False
+    *folders, last = name.split("/")
+    in_hidden_folder = any(folder.startswith(".") for folder in folders)
+    return not in_hidden_folder and (last == RECORD or not last.startswith("."))

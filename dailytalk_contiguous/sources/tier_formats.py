@@ -56,6 +56,10 @@ class Tier(NamedTuple):
     type: str = ""
 
     @property
+    def has_text(self) -> bool:
+        return any(text for _, _, text in self.labels)
+
+    @property
     def n_words(self) -> int:
         """How many different words it has."""
         words: set[str] = set()
@@ -103,7 +107,9 @@ def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
     if unit != "milliseconds":
         raise ValueError(f"it counts time in {quoted(unit)}, not in milliseconds")
     declared = text.count("<ALIGNABLE_ANNOTATION ") + text.count("<REF_ANNOTATION ")
-    n_read = sum(len(aligned) + len(refs) for aligned, refs, *_ in eaf.tiers.values())
+    n_read = 0
+    for aligned, refs, *_ in eaf.tiers.values():
+        n_read += len(aligned) + len(refs)
     missing = declared - n_read
     if missing:
         raise ValueError(f"it has {declared} annotations, of which {missing} have the id of another")
@@ -147,7 +153,8 @@ def _tiers_of_praat(text: str) -> Iterator[Tier]:
         if tier["class"] == "IntervalTier":
             labels = []
             for interval in tier["entries"]:
-                labels.append((float(interval.start), float(interval.end), interval.label.strip()))
+                text = interval.label.strip()
+                labels.append((float(interval.start), float(interval.end), text))
             yield Tier(tier["name"].strip(), labels)
 
 
@@ -161,7 +168,7 @@ def tier_records(
     than `SPEECH_SHARE` of the different words of another tier of the speaker. Where a speaker has words and
     utterances, the words count. Raises BadInput where it is unclear.
     """
-    tiers = [tier for tier in read_tiers(path) if any(text for *_, text in tier.labels)]
+    tiers = [tier for tier in read_tiers(path) if tier.has_text]
     names = {name.casefold() for name in wanted}
     chosen = [tier for tier in tiers if {tier.name.casefold(), tier.type.casefold()} & names]
     if not chosen:

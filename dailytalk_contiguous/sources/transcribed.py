@@ -199,7 +199,8 @@ def from_recording(line: Mapping[str, object], recordings: Path | None, remedy: 
     audio_file = str(line["audio_file"])
     path = _lying_at(inside(recordings or Path(), audio_file))
     if not path.is_file():
-        raise BadInput(f"its recording {audio_file!r} is not in {str(recordings or Path())!r}", remedy)
+        folder = str(recordings or Path())
+        raise BadInput(f"its recording {audio_file!r} is not in {folder!r}", remedy)
     audio = {"bytes": None, "path": to_uri(path.absolute())}
     info = read_header(audio)
     row: Row = {
@@ -226,9 +227,10 @@ def _lying_at(path: Path) -> Path:
     if path.is_file():
         return path
     try:
-        names = [name for name in os.listdir(path.parent) if name.startswith(path.stem) and is_recording(name)]
+        neighbours = os.listdir(path.parent)
     except OSError:
         return path
+    names = [name for name in neighbours if name.startswith(path.stem) and is_recording(name)]
     inner = {side: side for side in map(path.with_name, names) if not side.is_symlink()}
     pair = pairs(inner).get(path)
     return put_together(pair[0], path.name) if pair else path
@@ -287,14 +289,18 @@ def transcribed(
     """
     if not transcript.is_file():
         raise DailytalkError(f"there is no transcript {str(transcript)!r}", "run dailytalk tag first")
-    channels = (line.get("channel") for _, line in json_lines(transcript, nan=True) if isinstance(line, dict))
+    lines_of_file = (line for _, line in json_lines(transcript, nan=True))
+    channels = (line.get("channel") for line in lines_of_file if isinstance(line, dict))
     if next(channels, None) == "mix" and all(channel == "mix" for channel in channels):
         raise DailytalkError(
             f"{transcript} was made with --channel mix, in which no speaker is alone on a channel",
             "only recordings of two channels, tagged without --channel mix, can be re-voiced",
         )
     columns = columns_among(fields)
-    rows_by_id, unusable = _tagged_rows(tagged, rejects, columns) if tagged and tagged.exists() else ({}, {})
+    rows_by_id: dict[str, Row] = {}
+    unusable: dict[str, BadInput] = {}
+    if tagged and tagged.exists():
+        rows_by_id, unusable = _tagged_rows(tagged, rejects, columns)
     groups: dict[str, list[bytes]] = {}  # one part for all lines that follow each other
     read = _lines(transcript, rows_by_id, rejects, fields)
     for name, numbered in itertools.groupby(read, key=itemgetter(0)):

@@ -160,7 +160,8 @@ def _words_of(item: TranscriptItem, start: float, end: float) -> Iterator[tuple[
     times.append(end)
     for number, word in enumerate(words):
         first, last = _times(word)
-        free_start, free_end = np.interp([number, number + 1], axis, times).round(6).tolist()
+        interpolated = np.interp([number, number + 1], axis, times)
+        free_start, free_end = interpolated.round(6).tolist()
         if last is None:
             last = max(first or 0.0, free_end)  # neighbours may overlap
         if first is None:
@@ -348,7 +349,8 @@ def _lhotse_supervision(item: TranscriptItem) -> TranscriptItem:
     record["channel"] = f"ch{channels[0]}" if len(channels) == 1 else None
     alignment = item.get("alignment") or {}
     names = ("word", "start", "duration", "probability")
-    words = [dict(zip(names, entry, strict=False)) for entry in alignment.get("word") or []]
+    entries = alignment.get("word") or []
+    words = [dict(zip(names, entry, strict=False)) for entry in entries]
     record["words"] = words or None
     return record
 
@@ -401,7 +403,8 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
         if isinstance(data, dict):
             about["language"] = data.get("language")
     else:
-        lines = {f"line {number}": line for number, line in enumerate(text.split("\n"), 1) if line.strip()}
+        numbered = enumerate(text.split("\n"), 1)
+        lines = {f"line {number}": line for number, line in numbered if line.strip()}
         data = [parse_json(line, f"{title}: {position}", nan=True) for position, line in lines.items()]
         positions = lines
     kinds = [kind for kind in DOCUMENTS if kind.items(data) is not None]

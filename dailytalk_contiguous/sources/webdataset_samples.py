@@ -76,7 +76,8 @@ def _samples_of(members: Sequence[_Member]) -> Iterator[tuple[Row, int]]:
     There are several where each name up to the last dot has one audio file and is no side (mr.smith.wav,
     mr.jones.wav): one sample for each of these names.
     """
-    pieces = [(part, [*piece]) for part, piece in itertools.groupby(members, key=attrgetter("part"))]
+    groups = itertools.groupby(members, key=attrgetter("part"))
+    pieces = [(part, list(piece)) for part, piece in groups]
     if not _are_samples(pieces):
         sample: Row = {KEY: members[0].key}
         for member in members:
