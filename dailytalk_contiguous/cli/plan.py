@@ -32,7 +32,8 @@ from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.estimate import Estimate, estimate_run
 from dailytalk_contiguous.run.run import refuse_downloads, voice_stage_of
 from dailytalk_contiguous.run.tagging import find
-from dailytalk_contiguous.sources.hub_repository import Repository, to_fetch
+from dailytalk_contiguous.sources.hub_fetch import to_fetch
+from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import Stages
 

@@ -30,7 +30,8 @@ from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import work_folder
 
 if TYPE_CHECKING:
-    from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
+    from dailytalk_contiguous.sources.hub_fetch import ToFetch
+    from dailytalk_contiguous.sources.hub_repository import Repository
 
 
 class RunColumn(ProgressColumn):

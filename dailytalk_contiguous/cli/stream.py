@@ -12,7 +12,8 @@ from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_r
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, run
 from dailytalk_contiguous.run.streaming import StreamSpec
-from dailytalk_contiguous.sources.hub_repository import repository_of, to_fetch
+from dailytalk_contiguous.sources.hub_fetch import to_fetch
+from dailytalk_contiguous.sources.hub_repository import repository_of
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.work_folder import DATASET, TAGGED

@@ -130,7 +130,8 @@ def tag(
     hub = engine_options.hub_choice(arguments)
     config = engine_options.folder_config(arguments, stages)
     if dry_run:
-        from dailytalk_contiguous.sources.hub_repository import repository_of, to_fetch
+        from dailytalk_contiguous.sources.hub_fetch import to_fetch
+        from dailytalk_contiguous.sources.hub_repository import repository_of
 
         repository = repository_of(inputs, hub)
         if repository and (missing := to_fetch(repository)).files:
@@ -171,7 +172,7 @@ def stages_of(options: Mapping[str, Any]) -> Stages:
 
 
 def say_what_is_fetched(repository: "Repository") -> None:
-    from dailytalk_contiguous.sources.hub_repository import to_fetch
+    from dailytalk_contiguous.sources.hub_fetch import to_fetch
 
     missing = to_fetch(repository)
     if repository.revoiced:

@@ -17,7 +17,8 @@ _FOLDER = Path(__file__).parents[1] / "apps"
 def additions(slot: str) -> Iterator[tuple[str, Any]]:
     """The names of the apps that list something under `slot`, in alphabetical order, and what they list."""
     for path in sorted(_FOLDER.glob("*/app.py")):
-        declared = part_of(app := path.parent.name, "app")
+        app = path.parent.name
+        declared = part_of(app, "app")
         if hasattr(declared, slot):
             yield app, getattr(declared, slot)
 
@@ -28,7 +29,9 @@ def has_app(name: str) -> bool:
 
 def parts(slot: str) -> Iterator[Any]:
     """Import the values that the apps list under `slot`."""
-    return (part_of(app, value) for app, values in additions(slot) for value in values)
+    for app, values in additions(slot):
+        for value in values:
+            yield part_of(app, value)
 
 
 def part_of(app: str, value: str) -> Any:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TypeAlias
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import numpy as np
@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.decoding import decoded_blocks, read_facts
 from dailytalk_contiguous.core.errors import BadInput
+
+if TYPE_CHECKING:  # `datasets` is heavy, and what only reads sound can spare it
+    from dailytalk_contiguous.core.records import EncodedAudio
 
 # Completeness: libsndfile quietly shortens a WAV, RF64 or AIFF that was cut short, and believes the length that an
 # MP3 states or that it guesses from the first frame, so that half a conversation would pass for a whole one.
@@ -54,20 +57,21 @@ def promised_samples(file: BinaryIO, size: int) -> tuple[int, int] | None:
     if begins not in CONTAINERS:
         return None
     order, samples = CONTAINERS[begins]
-    at = 12
+    position = 12
     long_size = None
-    while at + 8 <= size:
-        file.seek(at)
+    while position + 8 <= size:
+        file.seek(position)
         head = file.read(8)
-        if head[:4] == bytes(4):  # no chunk but zeros, eight bytes of which would be one after the other
-            return None
         name = head[:4]
+        if name == bytes(4):  # no chunk but zeros, eight bytes of which would be one after the other
+            return None
         promised = int.from_bytes(head[4:], order)
         if name == b"ds64":  # RF64 keeps here what does not fit into 32 bits
             long_size = int.from_bytes(file.read(16)[8:], "little")
         if name == samples:
-            return long_size or promised, size - at - 8
-        at += 8 + promised + promised % 2
+            held = size - position - 8
+            return long_size or promised, held
+        position += 8 + promised + promised % 2
     return None
 
 
@@ -90,8 +94,10 @@ AUDIO_SUFFIXES = frozenset(
     """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
 )
 
-#: Hz. Below, speech has lost the consonants that recognisers need; above, a file is likely mislabelled.
+#: Hz. Below this rate, speech has lost the consonants that recognisers need.
 LOWEST_RATE = 8000
+
+#: Hz. Above this rate, a file is likely mislabelled.
 HIGHEST_RATE = 96000
 
 #: Seconds read at a time: long enough to amortise the resampler, short enough to keep memory flat.
@@ -128,6 +134,9 @@ _LARGEST_SAMPLE = 2.0**32
 Samples = NDArray[np.float32]
 Pcm = NDArray[np.int16]
 
+#: Encoded audio, also of a row whose type is not known: a mapping with the keys of `EncodedAudio`.
+AudioStruct: TypeAlias = "EncodedAudio | Mapping[str, Any]"
+
 
 @dataclass(frozen=True)
 class AudioHeader:
@@ -156,22 +165,25 @@ def from_uri(text: str) -> Path:
     return Path(text)
 
 
-def embedded(audio: Mapping[str, Any] | None) -> dict[str, Any]:
+def embedded(audio: "AudioStruct | None") -> "EncodedAudio":
     """The audio of a dataset's row as a `{"bytes", "path"}` struct whose path is None.
 
     Every reader of finished rows goes through this: a dataset may come from a stranger, and a path in one may name
     any file of this machine. A row without bytes is no error here; its decoder raises BadInput.
     """
     data = audio.get("bytes") if isinstance(audio, Mapping) else None
-    return {"bytes": data if isinstance(data, bytes) else None, "path": None}
+    content = data if isinstance(data, bytes) else None
+    return {"bytes": content, "path": None}
 
 
 #: How a file of Git LFS begins while only its pointer is there (git-lfs.com, docs/spec.md).
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+#: What to do about such a file.
 LFS_REMEDY = "run git lfs pull in the checkout"
 
 
-def read_header(audio: dict[str, Any]) -> AudioHeader:
+def read_header(audio: "AudioStruct") -> AudioHeader:
     """Read the header of encoded audio, a `{"bytes", "path"}` struct.
 
     A file that was found whole is not checked again by this process until its size or date changes.
@@ -191,7 +203,7 @@ def _read_header_of_file(path: str, size: int, modified: int) -> AudioHeader:
     return _read_header({"bytes": None, "path": path})
 
 
-def _read_header(audio: dict[str, Any]) -> AudioHeader:
+def _read_header(audio: "AudioStruct") -> AudioHeader:
     with _opened(audio) as (encoded, size):
         if encoded.read(len(LFS_POINTER)) == LFS_POINTER:
             raise BadInput("it is a Git LFS pointer, not the file itself", LFS_REMEDY)
@@ -201,26 +213,26 @@ def _read_header(audio: dict[str, Any]) -> AudioHeader:
             raise BadInput(f"the file is cut short: {reason}", _REMEDY)
         try:
             with _sound_file(audio) as file:
-                header = AudioHeader(file.samplerate, file.channels, file.frames / file.samplerate, file.format)
+                seconds = file.frames / file.samplerate
+                header = AudioHeader(file.samplerate, file.channels, seconds, file.format)
             if header.format not in _MPEG:
                 return header
         except NotForLibsndfile:
             header = None
-        facts = read_facts(encoded)
-        found = AudioHeader(facts["sample_rate"], facts["channels"], facts["seconds"], facts["format"])
-        if header and abs(found.seconds - header.seconds) > MP3_TOLERANCE:
-            raise BadInput(
-                f"it holds {found.seconds:.1f} s but its header makes it {header.seconds:.1f} s",
-                "copy it again, or convert it to WAV or FLAC",
-            )
-        return header or found
+        stream = read_facts(encoded)
+        if header is None:
+            return AudioHeader(stream.sample_rate, stream.channels, stream.seconds, stream.format)
+        if abs(stream.seconds - header.seconds) > MP3_TOLERANCE:
+            reason = f"it holds {stream.seconds:.1f} s but its header makes it {header.seconds:.1f} s"
+            raise BadInput(reason, "copy it again, or convert it to WAV or FLAC")
+        return header
 
 
-#: Texts that a file may have about its content, by the names of libsndfile.
+#: Texts that a file may have about its content, by libsndfile's names for them.
 TAGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "copyright", "license")
 
 
-def tags(audio: dict[str, Any]) -> dict[str, str]:
+def tags(audio: "AudioStruct") -> dict[str, str]:
     """Those of `TAGS` that a recording has (title, artist, …), without empty ones.
 
     Empty for a file that `read_header` can't read, and for one whose tags are damaged.
@@ -231,17 +243,18 @@ def tags(audio: dict[str, Any]) -> dict[str, str]:
     except NotForLibsndfile:
         try:
             with _opened(audio) as (encoded, _):
-                facts = read_facts(encoded)
+                stream_tags = read_facts(encoded).tags
         except BadInput:
             return {}
-        texts = {name.lower(): text for name, text in facts["tags"].items()}
+        texts = {name.lower(): text for name, text in stream_tags.items()}
         texts["tracknumber"] = texts.get("track", "")
     except UnicodeDecodeError:
         return {}
-    return {name: text for name in TAGS if (text := texts.get(name, "").replace("\0", "").strip())}
+    cleaned = {name: texts.get(name, "").replace("\0", "").strip() for name in TAGS}
+    return {name: text for name, text in cleaned.items() if text}
 
 
-def has_over_16_bits(audio: dict[str, Any]) -> bool:
+def has_over_16_bits(audio: "AudioStruct") -> bool:
     """Return whether the samples of a file that libsndfile reads have more than 16 bits."""
     try:
         with _sound_file(audio) as file:
@@ -250,10 +263,14 @@ def has_over_16_bits(audio: dict[str, Any]) -> bool:
         return False
 
 
-#: Floats in a file are samples from -1 to 1, or integers that some program wrote as floats. A file with a sample
-#: beyond `LOUDEST_FLOAT` holds integers if all of its samples are, or if it goes beyond `NO_FLOAT` (integers that
-#: were resampled): 48 dB over full scale is no recording.
+# Floats in a file are samples from -1 to 1, or integers that some program wrote as floats.
+
+#: The largest float of a file that is never taken to hold integers. One with a larger sample holds integers if all
+#: of its samples are whole numbers.
 LOUDEST_FLOAT = 2.0
+
+#: A file with a sample of this size or more holds integers in any case (they may have been resampled): 48 dB over
+#: full scale is no recording.
 NO_FLOAT = 256.0
 
 #: Subtypes of libsndfile whose samples are floats.
@@ -263,7 +280,7 @@ _FLOATS = ("FLOAT", "DOUBLE")
 FULL_SCALES = (2.0**15, 2.0**23, 2.0**31)
 
 
-def sample_scale(audio: dict[str, Any]) -> float:
+def sample_scale(audio: "AudioStruct") -> float:
     """The factor that brings the samples of a file to [-1, 1]: 1, except for floats that hold integers.
 
     A file of floats is read whole for it, and remembered until its size or date changes. Raises BadInput as
@@ -281,7 +298,7 @@ def _sample_scale_of_file(path: str, size: int, modified: int) -> float:
     return _sample_scale({"bytes": None, "path": path})
 
 
-def _sample_scale(audio: dict[str, Any]) -> float:
+def _sample_scale(audio: "AudioStruct") -> float:
     peak = 0.0
     are_integers = True
     try:
@@ -289,7 +306,7 @@ def _sample_scale(audio: dict[str, Any]) -> float:
             if file.subtype not in _FLOATS:
                 return 1.0
             n_samples = round(BLOCK_SECONDS * file.samplerate)
-            while len(block := file.read(n_samples, dtype="float64", always_2d=True)):
+            for block in _read_blocks(file, n_samples, "float64"):
                 finite = np.where(np.isfinite(block), block, 0.0)  # others are refused where they are used
                 peak = max(peak, float(np.abs(finite).max()))
                 are_integers = are_integers and not np.any(finite % 1.0)
@@ -297,18 +314,29 @@ def _sample_scale(audio: dict[str, Any]) -> float:
         return 1.0
     if peak <= LOUDEST_FLOAT or (peak < NO_FLOAT and not are_integers):
         return 1.0
-    full_scale = next((scale for scale in FULL_SCALES if peak <= scale), FULL_SCALES[-1])
+    reached = [full_scale for full_scale in FULL_SCALES if peak <= full_scale]
+    full_scale = reached[0] if reached else FULL_SCALES[-1]
     return 1.0 / full_scale
 
 
-def scale_note(audio: dict[str, Any]) -> str:
+def _read_blocks(file: soundfile.SoundFile, n_samples: int, dtype: str) -> Iterator[NDArray[Any]]:
+    """The samples of an open file from where it is to its end, shape (n, channels), so many at a time."""
+    block = file.read(n_samples, dtype=dtype, always_2d=True)
+    while len(block):
+        yield block
+        block = file.read(n_samples, dtype=dtype, always_2d=True)
+
+
+def scale_note(audio: "AudioStruct") -> str:
     """A sentence for people on a file whose samples are scaled (`sample_scale`); empty for any other file."""
     scale = sample_scale(audio)
-    return "" if scale == 1.0 else f"its float samples are integers, and were divided by {1 / scale:,.0f}"
+    if scale == 1.0:
+        return ""
+    return f"its float samples are integers, and were divided by {1 / scale:,.0f}"
 
 
 def blocks(
-    audio: dict[str, Any], start: float = 0.0, duration: float | None = None, block_seconds: float = BLOCK_SECONDS
+    audio: "AudioStruct", start: float = 0.0, duration: float | None = None, block_seconds: float = BLOCK_SECONDS
 ) -> Iterator[Samples]:
     """Yield the samples of a part of a recording at its own rate, float32 in [-1, 1], shape (n, channels).
 
@@ -328,26 +356,27 @@ def blocks(
             rate: int = file.samplerate
             scale = np.float32(sample_scale(audio) if file.subtype in _FLOATS else 1.0)
             first = min(round(start * rate), file.frames)
-            left = file.frames - first
-            wanted = left if duration is None else min(round(duration * rate), left)
+            wanted = file.frames - first
+            if duration is not None:
+                wanted = min(round(duration * rate), wanted)
             if first:
-                before = 0 if file.subtype in _WHOLE else min(first, round(_PREROLL_SECONDS * rate))
-                file.seek(first - before)
-                file.read(before, dtype="float32")
+                preroll = 0 if file.subtype in _WHOLE else min(first, round(_PREROLL_SECONDS * rate))
+                file.seek(first - preroll)
+                file.read(preroll, dtype="float32")
             done = 0
             while done < wanted:
-                block = file.read(min(round(block_seconds * rate), wanted - done), dtype="float32", always_2d=True)
+                n_samples = min(round(block_seconds * rate), wanted - done)
+                block = file.read(n_samples, dtype="float32", always_2d=True)
                 if not len(block):
                     break
                 block = _finite(block, start + done / rate)
                 yield block if scale == 1.0 else block * scale
                 done += len(block)
             if done < wanted and file.format not in _MPEG:
+                end = start + done / rate
                 promised = file.frames / rate
-                raise BadInput(
-                    f"the file ends at {start + done / rate:.1f} s but its header promises {promised:.1f} s",
-                    "copy or export the recording again",
-                )
+                reason = f"the file ends at {end:.1f} s but its header promises {promised:.1f} s"
+                raise BadInput(reason, _REMEDY)
             return
     except NotForLibsndfile:
         rate = read_header(audio).sample_rate
@@ -364,7 +393,7 @@ class SampleFormat(NamedTuple):
     dtype: str
 
 
-#: Of the subtypes that lose nothing. What is compressed is decoded once, to 16 bits.
+#: The formats that keep the samples of subtypes that lose nothing.
 _WHOLE = {
     **dict.fromkeys(("PCM_U8", "PCM_S8"), SampleFormat("PCM_U8", "int16")),
     **dict.fromkeys(("PCM_16", "ALAC_16", "ULAW", "ALAW"), SampleFormat("PCM_16", "int16")),
@@ -373,13 +402,16 @@ _WHOLE = {
     "FLOAT": SampleFormat("FLOAT", "float32"),
     "DOUBLE": SampleFormat("DOUBLE", "float64"),
 }
+
+#: The format of what is compressed: it is decoded once, to 16 bits.
 _DECODED = SampleFormat("PCM_16", "int16")
 
-#: Of what libsndfile can't read: it may have lost nothing (ALAC in an M4A, APE), and seldom has more than 24 bits.
+#: The format of what libsndfile can't read: it may have lost nothing (ALAC in an M4A, APE), and seldom has more
+#: than 24 bits.
 _OTHERS = SampleFormat("PCM_24", "int32")
 
 
-def sample_format(audio: dict[str, Any]) -> SampleFormat:
+def sample_format(audio: "AudioStruct") -> SampleFormat:
     """How all of a recording's samples can be kept."""
     try:
         with _sound_file(audio) as file:
@@ -388,7 +420,9 @@ def sample_format(audio: dict[str, Any]) -> SampleFormat:
         return _OTHERS
 
 
-def whole_blocks(audio: dict[str, Any], start: int = 0, block_seconds: float = BLOCK_SECONDS) -> Iterator[Any]:
+def whole_blocks(
+    audio: "AudioStruct", start: int = 0, block_seconds: float = BLOCK_SECONDS
+) -> Iterator[NDArray[np.generic]]:
     """Yield the samples of a recording from sample `start` on as the file has them, shape (n, channels).
 
     They are of the type that `sample_format` names; floats that hold integers are scaled (`sample_scale`). What is
@@ -401,8 +435,8 @@ def whole_blocks(audio: dict[str, Any], start: int = 0, block_seconds: float = B
             file.seek(start)
             scale = sample_scale(audio) if file.subtype in _FLOATS else 1.0
             n_samples = round(block_seconds * file.samplerate)
-            while len(block := file.read(n_samples, dtype=kept.dtype, always_2d=True)):
-                yield block if scale == 1.0 else block * block.dtype.type(scale)
+            for samples in _read_blocks(file, n_samples, kept.dtype):
+                yield samples if scale == 1.0 else samples * samples.dtype.type(scale)
             return
     for block in blocks(audio, block_seconds=block_seconds):
         skipped = min(start, len(block))
@@ -410,12 +444,13 @@ def whole_blocks(audio: dict[str, Any], start: int = 0, block_seconds: float = B
         if kept is _DECODED:
             yield to_pcm(block[skipped:])
         else:
-            whole = np.clip(np.rint(block[skipped:].astype(np.float64) * 2**23), -(2**23), 2**23 - 1)
+            steps = np.rint(block[skipped:].astype(np.float64) * 2**23)
+            whole = np.clip(steps, -(2**23), 2**23 - 1)
             yield whole.astype(np.int32) << 8
 
 
 def blocks_at(
-    audio: dict[str, Any],
+    audio: "AudioStruct",
     sample_rate: int,
     start: float = 0.0,
     duration: float | None = None,
@@ -429,17 +464,19 @@ def blocks_at(
     info = read_header(audio)
     resampler = None
     if info.sample_rate != sample_rate:
-        resampler = soxr.ResampleStream(info.sample_rate, sample_rate, info.channels, dtype="float32")
+        channels = info.channels
+        resampler = soxr.ResampleStream(info.sample_rate, sample_rate, channels, dtype="float32")
     for block in blocks(audio, start, duration):
         if tap is not None:
             tap(block)
         yield resampler.resample_chunk(block) if resampler else block
     if resampler:
-        yield resampler.resample_chunk(np.zeros((0, info.channels), np.float32), last=True)
+        nothing = np.zeros((0, info.channels), np.float32)
+        yield resampler.resample_chunk(nothing, last=True)
 
 
 def read_pcm(
-    audio: dict[str, Any],
+    audio: "AudioStruct",
     start: float = 0.0,
     duration: float | None = None,
     tap: Callable[[Samples], object] | None = None,
@@ -447,20 +484,22 @@ def read_pcm(
 ) -> Pcm:
     """Read the blocks of `blocks_at` as one array of int16: 16-bit samples at that rate are unchanged."""
     info = read_header(audio)
-    left = info.seconds - start
-    seconds = min(max(0.0, left if duration is None else min(duration, left)), _LONGEST_PROMISE)
+    remaining = info.seconds - start
+    wanted = remaining if duration is None else min(duration, remaining)
+    seconds = min(max(0.0, wanted), _LONGEST_PROMISE)
     # One array from the start: blocks joined at the end exist twice, 50 MB for a quarter of an hour.
     samples = np.empty((round(seconds * sample_rate) + _SPARE, info.channels), np.int16)
     held = 0
     for block in blocks_at(audio, sample_rate, start, duration, tap):
         if held + len(block) > len(samples):
-            samples = np.concatenate((samples[:held], np.empty((held + len(block), info.channels), np.int16)))
+            spare = np.empty((held + len(block), info.channels), np.int16)
+            samples = np.concatenate((samples[:held], spare))
         samples[held : held + len(block)] = to_pcm(block)
         held += len(block)
     return samples[:held]
 
 
-def read_at(audio: dict[str, Any], sample_rate: int, start: float = 0.0, duration: float | None = None) -> Samples:
+def read_at(audio: "AudioStruct", sample_rate: int, start: float = 0.0, duration: float | None = None) -> Samples:
     """A part of a recording as float32, shape (n, channels), at `sample_rate`: bit for bit if that is its rate.
 
     Raises BadInput as `blocks` does.
@@ -471,7 +510,8 @@ def read_at(audio: dict[str, Any], sample_rate: int, start: float = 0.0, duratio
 
 def of_length(samples: Samples, length: int) -> Samples:
     """One channel cut or filled up with silence, float32: resampling may end a sample early or late."""
-    return np.pad(samples[:length], (0, max(0, length - len(samples)))).astype(np.float32)
+    missing = max(0, length - len(samples))
+    return np.pad(samples[:length], (0, missing)).astype(np.float32)
 
 
 def to_pcm(samples: Samples) -> Pcm:
@@ -493,7 +533,8 @@ def pcm_to_float(pcm: Pcm | bytes) -> Samples:
 
     A new array at each call: to keep it for the next stage would save next to nothing (0.04 % of the time).
     """
-    samples = (np.frombuffer(pcm, "<i2") if isinstance(pcm, bytes) else pcm).astype(np.float32)
+    integers = np.frombuffer(pcm, "<i2") if isinstance(pcm, bytes) else pcm
+    samples = integers.astype(np.float32)
     samples /= 32768.0
     return samples
 
@@ -506,7 +547,8 @@ def mixed_down(pcm: Pcm) -> Pcm:
 
 def excerpt(channel: Pcm, start: float, end: float) -> Pcm:
     """16 kHz samples from one second to another; one before the beginning counts as 0."""
-    first, last = (max(0, round(edge * ANALYSIS_RATE)) for edge in (start, end))
+    first = max(0, round(start * ANALYSIS_RATE))
+    last = max(0, round(end * ANALYSIS_RATE))
     return channel[first:last]
 
 
@@ -514,10 +556,9 @@ def _finite(block: Samples, start: float) -> Samples:
     lowest = block.min(initial=0.0)
     highest = block.max(initial=0.0)  # NaN if one sample is
     if not -_LARGEST_SAMPLE <= lowest <= highest <= _LARGEST_SAMPLE:
-        raise BadInput(
-            f"samples that are not numbers (NaN, infinite or beyond {_LARGEST_SAMPLE:.0e}) after {start:.1f} s",
-            "export the recording again, as 16-bit PCM or FLAC",
-        )
+        kinds = f"NaN, infinite or beyond {_LARGEST_SAMPLE:.0e}"
+        reason = f"samples that are not numbers ({kinds}) after {start:.1f} s"
+        raise BadInput(reason, "export the recording again, as 16-bit PCM or FLAC")
     return block
 
 
@@ -533,7 +574,7 @@ class NotForLibsndfile(Exception):
 
 
 @contextmanager
-def _sound_file(audio: dict[str, Any]) -> Iterator[soundfile.SoundFile]:
+def _sound_file(audio: "AudioStruct") -> Iterator[soundfile.SoundFile]:
     """Raises NotForLibsndfile, and BadInput for a damaged file of a format that libsndfile knows."""
     with _opened(audio) as (encoded, size):
         promised = promised_samples(encoded, size)
@@ -541,8 +582,9 @@ def _sound_file(audio: dict[str, Any]) -> Iterator[soundfile.SoundFile]:
             raise NotForLibsndfile
         encoded.seek(0)
         # The descriptor and not the path, which could be another file by now.
-        source: Any = encoded if audio["bytes"] is not None else encoded.fileno()
-        if isinstance(source, int):
+        source: BinaryIO | int = encoded
+        if audio["bytes"] is None:
+            source = encoded.fileno()
             os.lseek(source, 0, os.SEEK_SET)
         try:
             with _Sequential(source, closefd=False) as file:
@@ -550,23 +592,22 @@ def _sound_file(audio: dict[str, Any]) -> Iterator[soundfile.SoundFile]:
                     raise NotForLibsndfile
                 yield file
         except soundfile.LibsndfileError as error:
-            if any(unknown in str(error).lower() for unknown in _UNKNOWN):
+            message = str(error).lower()
+            if any(unknown in message for unknown in _UNKNOWN):
                 raise NotForLibsndfile from None
             cause = str(error.error_string).rstrip(".")  # without the path before it
             raise BadInput(f"it can't be decoded ({cause})", "copy or export the file again") from None
 
 
 @contextmanager
-def _opened(audio: dict[str, Any]) -> Iterator[tuple[BinaryIO, int]]:
+def _opened(audio: "AudioStruct") -> Iterator[tuple[BinaryIO, int]]:
     """The encoded audio as a binary file, and its size in bytes."""
     if audio["bytes"] is not None:
         yield io.BytesIO(audio["bytes"]), len(audio["bytes"])
         return
     if audio["path"] is None:
-        raise BadInput(
-            "the row holds no audio (of a dataset only embedded bytes are read, never a path)",
-            "publish or build the dataset again with its audio in it",
-        )
+        reason = "the row holds no audio (of a dataset only embedded bytes are read, never a path)"
+        raise BadInput(reason, "publish or build the dataset again with its audio in it")
     with from_uri(audio["path"]).open("rb") as file:
         yield file, os.fstat(file.fileno()).st_size
 
@@ -578,9 +619,11 @@ def _opened(audio: dict[str, Any]) -> Iterator[tuple[BinaryIO, int]]:
 # speaker (or two microphones, whose sum would comb), and are rejected rather than mixed.
 
 
-#: Mean square of a channel that holds nothing (−80 dBFS), and dB under the other at which one is dead: what leaks
-#: between the channels of a sound card is softer, and a room behind close speech seldom is.
+#: Mean square of a channel that holds nothing (−80 dBFS).
 SILENT = 1e-8
+
+#: dB under the other channel at which one is dead: what leaks between the channels of a sound card is softer, and
+#: a room behind close speech seldom is.
 DEAD_DB = 40.0
 
 #: Correlation above which two channels are the same sound: independent noise 13 dB under it is let pass.
@@ -610,23 +653,25 @@ def one_channel(samples: Samples) -> OneChannel:
     Raises:
         BadInput: the two channels differ, or there are more than two.
     """
-    count = samples.shape[1]
-    if count == 1:
+    n_channels = samples.shape[1]
+    if n_channels == 1:
         return OneChannel(samples[:, 0], "mono")
-    if count != 2:
-        raise BadInput(f"it has {count} channels, not one or two", "export it with one channel")
+    if n_channels != 2:
+        raise BadInput(f"it has {n_channels} channels, not one or two", "export it with one channel")
     left, right = np.ascontiguousarray(samples.T)
-    powers = [float(np.mean(side**2)) if len(side) else 0.0 for side in (left, right)]
-    loud = max(powers)
-    soft = min(powers)
+    left_power = float(np.mean(left**2)) if len(left) else 0.0
+    right_power = float(np.mean(right**2)) if len(right) else 0.0
+    loud = max(left_power, right_power)
+    soft = min(left_power, right_power)
     if soft < SILENT or soft < loud * 10 ** (-DEAD_DB / 10):
-        return OneChannel(*((left, "left") if powers[0] >= powers[1] else (right, "right")))
-    alike = float(np.mean(left * right)) / float(np.sqrt(loud * soft))
-    if abs(alike) < SAME:
-        raise BadInput(
-            f"its two channels differ (correlation {alike:.2f}, {SAME:g} is the least for one voice on both)",
-            "export the channel of the speaker alone",
-        )
-    if alike < 0:
+        if left_power >= right_power:
+            return OneChannel(left, "left")
+        return OneChannel(right, "right")
+    correlation = float(np.mean(left * right)) / float(np.sqrt(loud * soft))
+    if abs(correlation) < SAME:
+        limit = f"{SAME:g} is the least for one voice on both"
+        reason = f"its two channels differ (correlation {correlation:.2f}, {limit})"
+        raise BadInput(reason, "export the channel of the speaker alone")
+    if correlation < 0:
         return OneChannel((left - right) / 2, "mean-inverted")
     return OneChannel((left + right) / 2, "mean")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import soundfile
@@ -29,7 +29,8 @@ from dailytalk_contiguous.core.librosa_import import import_librosa
 
 Frames = NDArray[np.float64]
 
-#: The contours by name, and what is 0 and what is 1 of each once they are normalised: Hz, Hz, Hz, Hz, dBFS, dB.
+#: The contours by name, with the values that become 0 and 1 when they are normalised: Hz, except `power` (dBFS)
+#: and `snr` (dB).
 CONTOURS = {
     "f0": (80.0, 400.0),
     "f0_width": (0.0, 50.0),
@@ -42,48 +43,78 @@ CONTOURS = {
 #: Frames over which a contour is averaged within a voiced stretch, by the level of smoothing.
 SMOOTHING = {"light": 3, "medium": 5, "heavy": 9}
 
-#: Hz between which pitch is looked for. More than `CONTOURS` keeps: what is beyond must not become its octave.
+#: Hz: the lowest pitch that is looked for. Lower than `CONTOURS` keeps: a pitch beyond must not become its octave.
 LOWEST_F0 = 65.0
+
+#: Hz: the highest pitch that is looked for, higher than `CONTOURS` keeps for the same reason.
 HIGHEST_F0 = 500.0
 
 #: Peaks of a frame that may be its pitch.
 PITCH_PEAKS = 5
 
-#: Boersma's costs with Praat's values: the correlation below which a frame is unvoiced, the level below which it
-#: is silent (the loudest is 1), and what a lower octave, a leap of an octave in 10 ms, and a start or end cost.
+# Boersma's costs with Praat's values.
+
+#: The correlation below which a frame is unvoiced.
 VOICING = 0.45
+
+#: The level below which a frame is silent; the loudest is 1.
 QUIET = 0.03
+
+#: The cost of a lower octave.
 OCTAVE = 0.01
+
+#: The cost of a leap of an octave in 10 ms.
 OCTAVE_JUMP = 0.35
+
+#: The cost of a start or an end of voice.
 VOICE_CHANGE = 0.14
 
 #: The `emphasize_ratio` of this package's own contours. By 0.9 F1 and F2 of synthetic vowels are found within 4.0
 #: and 1.8 % (median), by the extractor's default of 0.7 within 5.8 and 2.3 %.
 EMPHASIS = 0.9
 
-#: Hz of a sound that holds the five lowest formants of any adult, and the order of its predictor: two a formant,
-#: and two for the slope of the voice itself.
+#: Hz: the rate of a sound that holds the five lowest formants of any adult.
 FORMANT_RATE = 10000
+
+#: The order of the predictor of formants: two a formant, and two for the slope of the voice itself.
 PREDICTOR = 12
 
-#: What a pair of formants costs: a kHz away from the middle of the vowels (Hz), a width as large as the frequency,
-#: a narrow resonance that is left out, an octave away from the pair before.
+#: Hz: the first formant in the middle of the vowels.
 MIDDLE_F1 = 500.0
+
+#: Hz: the second formant in the middle of the vowels.
 MIDDLE_F2 = 1600.0
+
+#: The cost of a formant that is a kHz away from the middle.
 DEVIATION = 1.0
+
+#: The cost of a formant that is as wide as its frequency is high.
 WIDTH = 1.0
+
+#: The cost of a narrow resonance that is left out.
 PASSED_OVER = 3.0
+
+#: The cost of a pair of formants that is an octave away from the pair before.
 FORMANT_JUMP = 1.0
 
-#: Hz: no formant is lower, one that is narrower is no slope of the spectrum, and the most that counts of a width.
+#: Hz: no formant is lower.
 LOWEST_FORMANT = 150.0
+
+#: Hz: a resonance that is narrower is no slope of the spectrum.
 NARROW = 500.0
+
+#: The most that counts of a width, as a multiple of the frequency.
 WIDEST = 3.0
 
 #: Frames whose spectra are held at a time.
 FRAMES_AT_ONCE = 2048
 
+#: In place of 0, where something is divided by it or its logarithm is taken.
 _TINY = 1e-20
+
+#: Samples of the shortest period of a pitch, and of the longest.
+_SHORTEST_PERIOD = int(ANALYSIS_RATE / HIGHEST_F0)
+_LONGEST_PERIOD = math.ceil(ANALYSIS_RATE / LOWEST_F0)
 
 
 @dataclass(frozen=True)
@@ -119,17 +150,15 @@ class ProsodicFeatureExtractor:
 
     def __post_init__(self) -> None:
         shortest = 2000 / LOWEST_F0  # of a frame that holds two periods of the lowest pitch
-        if (
-            self.smoothing_level not in SMOOTHING
-            or not 0 <= self.emphasize_ratio <= 1
-            or not 0 < self.hop_ms <= self.frame_ms
-            or self.frame_ms < shortest
-        ):
-            raise DailytalkError(
-                f"no contours are made by {self}",
+        knows_smoothing = self.smoothing_level in SMOOTHING
+        is_ratio = 0 <= self.emphasize_ratio <= 1
+        is_hop = 0 < self.hop_ms <= self.frame_ms
+        if not (knows_smoothing and is_ratio and is_hop and self.frame_ms >= shortest):
+            remedy = (
                 f"choose a smoothing_level of {', '.join(SMOOTHING)}, an emphasize_ratio from 0 to 1, "
-                f"a frame_ms of {shortest:.0f} or more, and a hop_ms that is no longer",
+                f"a frame_ms of {shortest:.0f} or more, and a hop_ms that is no longer"
             )
+            raise DailytalkError(f"no contours are made by {self}", remedy)
 
     def load_audio(self, path: str | Path, loader: str = "soundfile") -> Samples:
         """A sound file as float32 at `sample_rate`: shape (n,), or (channels, n) of several.
@@ -139,23 +168,31 @@ class ProsodicFeatureExtractor:
         read, DailytalkError for another loader.
         """
         if loader == "soundfile":
-            samples = read_at({"path": to_uri(Path(path)), "bytes": None}, self.sample_rate).T
+            audio = {"path": to_uri(Path(path)), "bytes": None}
+            channels = read_at(audio, self.sample_rate).T
         elif loader == "librosa":
-            try:
-                with Path(path).open("rb") as file:  # of a path, librosa would try programs, too
-                    samples = np.atleast_2d(import_librosa().load(file, sr=self.sample_rate)[0])
-            except (OSError, soundfile.LibsndfileError) as error:
-                raise BadInput(
-                    f"librosa can't read {shown(Path(path))} ({error})", "take the loader soundfile"
-                ) from None
+            channels = self._load_by_librosa(Path(path))
         else:
             raise DailytalkError(f"the loader {loader!r} isn't known", "choose one of soundfile, librosa")
-        self._loaded[:] = [samples[0] if len(samples) == 1 else np.ascontiguousarray(samples)]
-        return self._loaded[0]
+        samples = channels[0] if len(channels) == 1 else np.ascontiguousarray(channels)
+        self._loaded[:] = [samples]
+        return samples
+
+    def _load_by_librosa(self, path: Path) -> Samples:
+        """The mean of the channels of a file, shape (1, n)."""
+        librosa = import_librosa()
+        try:
+            with path.open("rb") as file:  # of a path, librosa would try programs, too
+                samples, _ = librosa.load(file, sr=self.sample_rate)
+        except (OSError, soundfile.LibsndfileError) as error:
+            reason = f"librosa can't read {shown(path)} ({error})"
+            raise BadInput(reason, "take the loader soundfile") from None
+        return np.atleast_2d(samples)
 
     def get_frames_count(self, n_samples: int) -> int:
         """Frames of so many samples: one for each hop that begins in them."""
-        return math.ceil(round(n_samples * ANALYSIS_RATE / self.sample_rate) / self._hop)
+        analysed = round(n_samples * ANALYSIS_RATE / self.sample_rate)
+        return math.ceil(analysed / self._hop)
 
     def extract(
         self, start_ms: float = 0, end_ms: float = -1, audio_tensor: ArrayLike | None = None
@@ -172,19 +209,24 @@ class ProsodicFeatureExtractor:
 
         Raises BadInput for samples that are not numbers, for another shape, and for a part that is not there.
         """
-        samples = np.asarray(self._loaded[0] if audio_tensor is None else audio_tensor, np.float32)
+        sound = self._loaded[0] if audio_tensor is None else audio_tensor
+        samples = np.asarray(sound, np.float32)
         if samples.ndim not in (1, 2) or not np.isfinite(samples).all():
             raise BadInput("the samples are not finite, or not of one sound", "give (n,) or (channels, n)")
         length_ms = 1000 * samples.shape[-1] / self.sample_rate
         end_ms = length_ms if end_ms == -1 else end_ms
         if not 0 <= start_ms <= end_ms <= length_ms + 1:
             raise BadInput(f"{start_ms:g} to {end_ms:g} ms is no part of {length_ms:.0f} ms", "correct the times")
-        first, last = (round(at * self.sample_rate / 1000) for at in (start_ms, end_ms))
+        first = round(start_ms * self.sample_rate / 1000)
+        last = round(end_ms * self.sample_rate / 1000)
         part = samples[..., first:last]
         if samples.ndim == 1:
             return self._contours(part)
         channels = [self._contours(channel) for channel in part]
-        return {name: np.stack([channel[name] for channel in channels]) for name in CONTOURS}
+        stacked = {}
+        for name in CONTOURS:
+            stacked[name] = np.stack([channel[name] for channel in channels])
+        return stacked
 
     def plot_features(self, features: Mapping[str, Frames], save_path: str | Path) -> None:
         """Write a picture of the contours of one channel, in the format of the file's ending."""
@@ -194,9 +236,12 @@ class ProsodicFeatureExtractor:
         axes = figure.subplots(len(CONTOURS), sharex=True)
         for axis, (name, limits) in zip(axes, CONTOURS.items(), strict=True):
             values = np.asarray(features[name], float)
-            shown = np.where(values == 0, np.nan, values) if self.output_normalize else values
-            axis.plot((np.arange(len(values)) + 0.5) * self.hop_ms / 1000, shown, ".-", markersize=3)
-            axis.set(ylabel=name, ylim=(0, 1) if self.output_normalize else limits)
+            if self.output_normalize:
+                values = np.where(values == 0, np.nan, values)
+                limits = (0, 1)
+            seconds = (np.arange(len(values)) + 0.5) * self.hop_ms / 1000
+            axis.plot(seconds, values, ".-", markersize=3)
+            axis.set(ylabel=name, ylim=limits)
         axes[-1].set_xlabel("seconds")
         figure.savefig(save_path)
 
@@ -210,12 +255,19 @@ class ProsodicFeatureExtractor:
             return {name: np.zeros(0) for name in CONTOURS}
         if self.sample_rate != ANALYSIS_RATE:
             samples = soxr.resample(samples, self.sample_rate, ANALYSIS_RATE)
-        seconds = self.frame_ms / 1000
-        pitch = track_voice(samples, count, self._hop, round(seconds * ANALYSIS_RATE))
-        voiced = pitch.f0 > 0
-        first, second = track_formants(samples, voiced, self._hop / ANALYSIS_RATE, seconds, self.emphasize_ratio)
-        contours = dict(zip(CONTOURS, (pitch.f0, pitch.width, first, second, pitch.power, pitch.snr), strict=True))
-        return {name: self._finished(name, contour, voiced) for name, contour in contours.items()}
+        frame_seconds = self.frame_ms / 1000
+        hop_seconds = self._hop / ANALYSIS_RATE
+        voice = track_voice(samples, count, self._hop, round(frame_seconds * ANALYSIS_RATE))
+        voiced = voice.f0 > 0
+        f1, f2 = track_formants(samples, voiced, hop_seconds, frame_seconds, self.emphasize_ratio)
+        return {
+            "f0": self._finished("f0", voice.f0, voiced),
+            "f0_width": self._finished("f0_width", voice.width, voiced),
+            "f1": self._finished("f1", f1, voiced),
+            "f2": self._finished("f2", f2, voiced),
+            "power": self._finished("power", voice.power, voiced),
+            "snr": self._finished("snr", voice.snr, voiced),
+        }
 
     def _finished(self, name: str, contour: Frames, voiced: NDArray[np.bool_]) -> Frames:
         """A contour smoothed over the voiced frames around each frame, in its unit or in [0, 1]."""
@@ -223,7 +275,8 @@ class ProsodicFeatureExtractor:
         if not self.output_normalize:
             return np.where(voiced, smooth, np.nan)
         low, high = CONTOURS[name]
-        return np.where(voiced, np.clip((smooth - low) / (high - low), 0, 1), 0.0)
+        normalised = np.clip((smooth - low) / (high - low), 0, 1)
+        return np.where(voiced, normalised, 0.0)
 
 
 def smoothed(contour: Frames, voiced: NDArray[np.bool_], frames: int) -> Frames:
@@ -238,14 +291,17 @@ def smoothed(contour: Frames, voiced: NDArray[np.bool_], frames: int) -> Frames:
 
 def as_features(contours: Mapping[str, ArrayLike]) -> NDArray[np.float32]:
     """Normalised contours as one array, shape (frames, 6), in the order of `CONTOURS`; unvoiced frames are 0."""
-    return np.stack([np.asarray(contours[name], np.float32) for name in CONTOURS], axis=-1)
+    columns = [np.asarray(contours[name], np.float32) for name in CONTOURS]
+    return np.stack(columns, axis=-1)
 
 
 def median_f0(features: NDArray[np.float32]) -> float:
     """The median pitch of the voiced frames of features (see `as_features`) in Hz; NaN where none is voiced."""
     pitch = features[features.any(axis=-1), 0].astype(np.float64)
+    if not len(pitch):
+        return math.nan
     low, high = CONTOURS["f0"]
-    return float(low + (high - low) * np.median(pitch)) if len(pitch) else math.nan
+    return float(low + (high - low) * np.median(pitch))
 
 
 def relative_f0(features: NDArray[np.float32], reference: float) -> NDArray[np.float32]:
@@ -254,7 +310,8 @@ def relative_f0(features: NDArray[np.float32], reference: float) -> NDArray[np.f
     low, high = CONTOURS["f0"]
     hertz = low + (high - low) * features[voiced, 0].astype(np.float64)
     relative = features.copy()
-    relative[voiced, 0] = np.clip(0.5 + np.log2(hertz / reference) / 2, 0, 1)
+    octaves = np.log2(hertz / reference)
+    relative[voiced, 0] = np.clip(0.5 + octaves / 2, 0, 1)
     return relative
 
 
@@ -277,45 +334,37 @@ def track_voice(
 ) -> VoiceTrack:
     """Pitch of `count` frames of 16 kHz samples, and how strong it is.
 
-    `hop` and `length` of frames are in samples. A frame is silent beside `loudest`, of which each may have one;
-    by default it is the loudest of all samples. Boersma 1993: where the
-    autocorrelation of a windowed frame is divided by that of the window, the height of its highest peak is the
-    share of the periodic part.
+    `hop` and `length` of frames are in samples. `loudest` is the peak against which a frame is silent, one for all
+    frames or one for each; by default it is the loudest of all samples. Boersma 1993: where the autocorrelation of
+    a windowed frame is divided by that of the window, the height of its highest peak is the share of the periodic
+    part.
     """
-    from scipy import fft  # here: commands that read no sound can spare it
-
     samples = np.asarray(samples, np.float32)
-    window, own = _window(length)
-    size = fft.next_fast_len(round(1.5 * length), real=True)
-    shortest = int(ANALYSIS_RATE / HIGHEST_F0)
-    longest = math.ceil(ANALYSIS_RATE / LOWEST_F0)
-    lags = np.arange(shortest, longest + 1)
-    whole = float(np.abs(samples).max(initial=0)) or 1.0
-    against = np.broadcast_to(np.asarray(whole if loudest is None else loudest, np.float64), (count,))
+    window, window_correlation = _window(length)
+    lead = (length - hop) // 2
+    whole_peak = float(np.abs(samples).max(initial=0)) or 1.0
+    reference = np.asarray(whole_peak if loudest is None else loudest, np.float64)
+    loudest_of = np.broadcast_to(reference, (count,))
     scores = np.full((count, 1 + PITCH_PEAKS), -np.inf)
     pitches = np.zeros_like(scores)
     heights = np.zeros_like(scores)
     levels = np.zeros(count)
     for first in range(0, count, FRAMES_AT_ONCE):
         block = slice(first, min(first + FRAMES_AT_ONCE, count))
-        frames = _cut(samples, np.arange(block.start, block.stop) * hop - (length - hop) // 2, length)
+        starts = np.arange(block.start, block.stop) * hop - lead
+        frames = _cut(samples, starts, length)
         centred = frames - frames.mean(axis=1, keepdims=True)
         peak = np.abs(centred).max(axis=1)
-        spectrum = fft.rfft(centred * window, size)
-        correlation = fft.irfft(spectrum.real**2 + spectrum.imag**2, size)[:, : longest + 2].astype(np.float64)
-        levels[block] = correlation[:, 0] / own[0]
-        correlation /= np.maximum(correlation[:, :1], _TINY) * (own[: longest + 2] / own[0])
-        before, here, after = (correlation[:, shortest + step : longest + 1 + step] for step in (-1, 0, 1))
-        is_peak = (here > before) & (here >= after) & (here > VOICING / 2)
-        shift = (before - after) / 2 / np.where(is_peak, before - 2 * here + after, -1)
-        height = here - (before - after) * shift / 4
-        height = np.where(height > 1, 1 / np.maximum(height, 1), height)  # as Praat: a peak can't be above 1
-        hertz = ANALYSIS_RATE / (lags + shift)
-        score = np.where(is_peak, height - OCTAVE * np.log2(LOWEST_F0 / hertz), -np.inf)
-        best = np.argpartition(-score, PITCH_PEAKS, axis=1)[:, :PITCH_PEAKS]
-        for target, values in ((scores, score), (pitches, hertz), (heights, height)):
-            target[block, 1:] = np.take_along_axis(values, best, axis=1)
-        scores[block, 0] = VOICING + np.maximum(0, 2 - peak / against[block] * (1 + VOICING) / QUIET)
+        correlation = _correlation(centred * window)
+        levels[block] = correlation[:, 0] / window_correlation[0]
+        scale = window_correlation[: correlation.shape[1]] / window_correlation[0]
+        correlation /= np.maximum(correlation[:, :1], _TINY) * scale
+        candidates = _pitch_candidates(correlation)
+        scores[block, 1:] = candidates.scores
+        pitches[block, 1:] = candidates.hertz
+        heights[block, 1:] = candidates.heights
+        loudness = peak / loudest_of[block]
+        scores[block, 0] = VOICING + np.maximum(0, 2 - loudness * (1 + VOICING) / QUIET)
     voiced = np.isfinite(scores)
     voiced[:, 0] = False
     octaves = np.log2(np.where(voiced, pitches, 1))
@@ -324,28 +373,80 @@ def track_voice(
     def changes(first: int, last: int) -> Frames:
         before = voiced[first:last, :, None]
         after = voiced[first + 1 : last + 1, None, :]
-        leaps = OCTAVE_JUMP * np.abs(octaves[first:last, :, None] - octaves[first + 1 : last + 1, None, :])
-        costs: Frames = -per_step * np.where(before & after, leaps, VOICE_CHANGE * (before != after))
+        octaves_before = octaves[first:last, :, None]
+        octaves_after = octaves[first + 1 : last + 1, None, :]
+        leaps = OCTAVE_JUMP * np.abs(octaves_before - octaves_after)
+        starts_or_ends = VOICE_CHANGE * np.not_equal(before, after)
+        costs: Frames = -per_step * np.where(before & after, leaps, starts_or_ends)
         return costs
 
-    frames_at = np.arange(count)
+    rows = np.arange(count)
     chosen = best_path(scores, changes)
     is_voiced = chosen > 0
-    f0 = np.where(is_voiced, pitches[frames_at, chosen], 0.0)
-    share = np.where(is_voiced, np.clip(heights[frames_at, chosen], 1e-6, 1 - 1e-6), 0.5)
-    power = np.where(is_voiced, 10 * np.log10(np.maximum(levels * share, _TINY)), 0.0)
+    f0 = np.where(is_voiced, pitches[rows, chosen], 0.0)
+    height = np.clip(heights[rows, chosen], 1e-6, 1 - 1e-6)
+    share = np.where(is_voiced, height, 0.5)
+    periodic = np.maximum(levels * share, _TINY)
+    power = np.where(is_voiced, 10 * np.log10(periodic), 0.0)
     snr = np.where(is_voiced, 10 * np.log10(share / (1 - share)), 0.0)
     width = np.zeros(count)
-    (heard,) = np.nonzero(is_voiced)
-    for first in range(0, len(heard), FRAMES_AT_ONCE):
-        some = heard[first : first + FRAMES_AT_ONCE]
-        width[some] = _peak_width(_cut(samples, some * hop - (length - hop) // 2, length) * window, f0[some])
+    (voiced_frames,) = np.nonzero(is_voiced)
+    for first in range(0, len(voiced_frames), FRAMES_AT_ONCE):
+        numbers = voiced_frames[first : first + FRAMES_AT_ONCE]
+        frames = _cut(samples, numbers * hop - lead, length)
+        width[numbers] = _peak_width(frames * window, f0[numbers])
     return VoiceTrack(f0, width, power, snr)
 
 
-def _cut(samples: NDArray[Any], starts: NDArray[np.intp], length: int) -> NDArray[Any]:
+def _correlation(frames: NDArray[np.float32]) -> Frames:
+    """The autocorrelation of each frame up to two samples beyond the longest period, shape (frames, lags)."""
+    from scipy import fft  # here: commands that read no sound can spare it
+
+    size = fft.next_fast_len(round(1.5 * frames.shape[1]), real=True)
+    spectrum = fft.rfft(frames, size)
+    correlation: NDArray[np.float32] = fft.irfft(spectrum.real**2 + spectrum.imag**2, size)
+    return correlation[:, : _LONGEST_PERIOD + 2].astype(np.float64)
+
+
+class _PitchCandidates(NamedTuple):
+    """The peaks of each frame that may be its pitch, each of shape (frames, PITCH_PEAKS).
+
+    `scores` is minus infinity where there is no peak.
+    """
+
+    scores: Frames
+    hertz: Frames
+    heights: Frames
+
+
+def _pitch_candidates(correlation: Frames) -> _PitchCandidates:
+    """The best peaks of normalised autocorrelations, shape (frames, lags); a parabola finds the top of each."""
+    lags = np.arange(_SHORTEST_PERIOD, _LONGEST_PERIOD + 1)
+    before = correlation[:, _SHORTEST_PERIOD - 1 : _LONGEST_PERIOD]
+    middle = correlation[:, _SHORTEST_PERIOD : _LONGEST_PERIOD + 1]
+    after = correlation[:, _SHORTEST_PERIOD + 1 : _LONGEST_PERIOD + 2]
+    is_peak = (middle > before) & (middle >= after) & (middle > VOICING / 2)
+    curvature = np.where(is_peak, before - 2 * middle + after, -1)
+    shift = (before - after) / 2 / curvature
+    height = middle - (before - after) * shift / 4
+    height = np.where(height > 1, 1 / np.maximum(height, 1), height)  # as Praat: a peak can't be above 1
+    hertz = ANALYSIS_RATE / (lags + shift)
+    score = np.where(is_peak, height - OCTAVE * np.log2(LOWEST_F0 / hertz), -np.inf)
+    best = np.argpartition(-score, PITCH_PEAKS, axis=1)[:, :PITCH_PEAKS]
+    return _PitchCandidates(
+        scores=np.take_along_axis(score, best, axis=1),
+        hertz=np.take_along_axis(hertz, best, axis=1),
+        heights=np.take_along_axis(height, best, axis=1),
+    )
+
+
+_Number = TypeVar("_Number", bound=np.generic)
+
+
+def _cut(samples: NDArray[_Number], starts: NDArray[np.intp], length: int) -> NDArray[_Number]:
     """Stretches of `length` samples from each of `starts` on, shape (starts, length); silence beyond the ends."""
-    stretches: NDArray[Any] = sliding_window_view(np.pad(samples, length), length)[starts + length]
+    padded = np.pad(samples, length)
+    stretches: NDArray[_Number] = sliding_window_view(padded, length)[starts + length]
     return stretches
 
 
@@ -354,7 +455,8 @@ def _window(length: int) -> tuple[NDArray[np.float32], Frames]:
     """A Hann window, and its autocorrelation."""
     window = np.hanning(length + 2)[1:-1]
     spectrum = np.fft.rfft(window, 2 * length)
-    return window.astype(np.float32), np.fft.irfft(np.abs(spectrum) ** 2, 2 * length)[:length]
+    correlation = np.fft.irfft(np.abs(spectrum) ** 2, 2 * length)[:length]
+    return window.astype(np.float32), correlation
 
 
 def _peak_width(frames: NDArray[np.float32], f0: Frames) -> Frames:
@@ -368,21 +470,24 @@ def _peak_width(frames: NDArray[np.float32], f0: Frames) -> Frames:
     spectrum = np.abs(fft.rfft(frames, size)).astype(np.float64)
     hertz = ANALYSIS_RATE / size
     middle = np.rint(f0 / hertz).astype(int)
+    rows = np.arange(len(frames))
+    near_bins = np.maximum(middle[:, None] + np.arange(-2, 3), 0)
+    near = spectrum[rows[:, None], near_bins]
+    middle += near.argmax(axis=1) - 2
+    half = near.max(axis=1) / 2
     reach = int(HIGHEST_F0 / hertz / 2) + 2
-    around = spectrum[np.arange(len(frames))[:, None], np.maximum(middle[:, None] + np.arange(-2, 3), 0)]
-    middle += around.argmax(axis=1) - 2
-    half = around.max(axis=1) / 2
+    steps = np.arange(reach + 1)
     width = np.zeros(len(frames))
     for direction in (-1, 1):
-        steps = np.arange(reach + 1)
-        slope = spectrum[np.arange(len(frames))[:, None], np.abs(middle[:, None] + direction * steps)]
-        below = slope < half[:, None]
-        below[:, -1] = True
-        at = np.maximum(below.argmax(axis=1), 1)
-        rows = np.arange(len(frames))
-        high = slope[rows, at - 1]
-        low = slope[rows, at]
-        width += at - np.clip((half - low) / np.maximum(high - low, _TINY), 0, 1)
+        bins = np.abs(middle[:, None] + direction * steps)
+        slope = spectrum[rows[:, None], bins]
+        is_below = slope < half[:, None]
+        is_below[:, -1] = True
+        crossing = np.maximum(is_below.argmax(axis=1), 1)
+        high = slope[rows, crossing - 1]
+        low = slope[rows, crossing]
+        share_below = (half - low) / np.maximum(high - low, _TINY)
+        width += crossing - np.clip(share_below, 0, 1)
     return np.minimum(width * hertz, f0)
 
 
@@ -394,45 +499,64 @@ def track_formants(
     Roots of a linear predictor (autocorrelation method, Gaussian window) of the sound at 10 kHz. Which two of the
     lowest five roots are meant is decided over time.
     """
-    (heard,) = np.nonzero(voiced)
-    first = np.zeros(len(voiced))
-    second = np.zeros(len(voiced))
-    if not len(heard):
-        return first, second
+    (voiced_frames,) = np.nonzero(voiced)
+    count = len(voiced_frames)
+    f1 = np.zeros(len(voiced))
+    f2 = np.zeros(len(voiced))
+    if not count:
+        return f1, f2
     narrow = soxr.resample(samples, ANALYSIS_RATE, FORMANT_RATE)
     length = round(frame_seconds * FORMANT_RATE)
-    starts = np.rint((heard + 0.5) * hop_seconds * FORMANT_RATE - length / 2).astype(int)
-    window = np.exp(-12 * ((np.arange(length) + 0.5) / length - 0.5) ** 2)
-    hertz = np.empty((len(heard), 5))
-    widths = np.empty((len(heard), 5))
-    for start in range(0, len(heard), FRAMES_AT_ONCE):
+    middles = (voiced_frames + 0.5) * hop_seconds * FORMANT_RATE
+    starts = np.rint(middles - length / 2).astype(int)
+    positions = (np.arange(length) + 0.5) / length
+    window = np.exp(-12 * (positions - 0.5) ** 2)
+    hertz = np.empty((count, 5))
+    widths = np.empty((count, 5))
+    for start in range(0, count, FRAMES_AT_ONCE):
         block = slice(start, start + FRAMES_AT_ONCE)
         frames = _cut(narrow, starts[block] - 1, length + 1)
         emphasised = (frames[:, 1:] - emphasis * frames[:, :-1]) * window
         hertz[block], widths[block] = _resonances(_predictor(emphasised))
     lower, upper = np.triu_indices(5, 1)
-    share = np.minimum(widths / hertz, WIDEST)
-    costs = DEVIATION * (np.abs(hertz[:, lower] - MIDDLE_F1) + np.abs(hertz[:, upper] - MIDDLE_F2)) / 1000
-    costs += WIDTH * (share[:, lower] + share[:, upper])
-    sharp = np.maximum(0, 1 - widths / NARROW)
-    for pair, (low, high) in enumerate(zip(lower, upper, strict=True)):
-        costs[:, pair] += PASSED_OVER * (sharp[:, :low].sum(axis=1) + sharp[:, low + 1 : high].sum(axis=1))
+    costs = _formant_costs(hertz, widths, lower, upper)
     octaves = np.log2(hertz)
-    follows = np.diff(heard) == 1
+    follows = np.diff(voiced_frames) == 1
+
+    def jumps(start: int, end: int, formants: NDArray[np.intp]) -> Frames:
+        before = octaves[start:end, formants, None]
+        after = octaves[start + 1 : end + 1, None, formants]
+        distances: Frames = np.abs(before - after)
+        return distances
 
     def changes(start: int, end: int) -> Frames:
-        jumps = [
-            np.abs(octaves[start:end, pair, None] - octaves[start + 1 : end + 1, None, pair])
-            for pair in (lower, upper)
-        ]
-        penalties: Frames = -FORMANT_JUMP * follows[start:end, None, None] * (jumps[0] + jumps[1])
+        both = jumps(start, end, lower) + jumps(start, end, upper)
+        penalties: Frames = -FORMANT_JUMP * follows[start:end, None, None] * both
         return penalties
 
     chosen = best_path(-costs, changes)
-    rows = np.arange(len(heard))
-    first[heard] = hertz[rows, lower[chosen]]
-    second[heard] = hertz[rows, upper[chosen]]
-    return first, second
+    rows = np.arange(count)
+    f1[voiced_frames] = hertz[rows, lower[chosen]]
+    f2[voiced_frames] = hertz[rows, upper[chosen]]
+    return f1, f2
+
+
+def _formant_costs(hertz: Frames, widths: Frames, lower: NDArray[np.intp], upper: NDArray[np.intp]) -> Frames:
+    """The cost of each pair of resonances as the formants of each frame, shape (frames, pairs).
+
+    `lower` and `upper`: the numbers of the resonances of each pair.
+    """
+    deviation_f1 = np.abs(hertz[:, lower] - MIDDLE_F1)
+    deviation_f2 = np.abs(hertz[:, upper] - MIDDLE_F2)
+    costs: Frames = DEVIATION * (deviation_f1 + deviation_f2) / 1000
+    share = np.minimum(widths / hertz, WIDEST)
+    costs += WIDTH * (share[:, lower] + share[:, upper])
+    sharpness = np.maximum(0, 1 - widths / NARROW)
+    for pair, (low, high) in enumerate(zip(lower, upper, strict=True)):
+        below = sharpness[:, :low].sum(axis=1)
+        between = sharpness[:, low + 1 : high].sum(axis=1)
+        costs[:, pair] += PASSED_OVER * (below + between)
+    return costs
 
 
 def _predictor(frames: Frames) -> Frames:
@@ -441,14 +565,17 @@ def _predictor(frames: Frames) -> Frames:
 
     size = fft.next_fast_len(frames.shape[1] + PREDICTOR + 1, real=True)
     spectrum = fft.rfft(frames, size)
-    correlation = fft.irfft(spectrum.real**2 + spectrum.imag**2, size)[:, : PREDICTOR + 1]
+    power = spectrum.real**2 + spectrum.imag**2
+    correlation = fft.irfft(power, size)[:, : PREDICTOR + 1]
     correlation[:, 0] = correlation[:, 0] * (1 + 1e-9) + _TINY
     weights = np.zeros((len(frames), PREDICTOR + 1))
     weights[:, 0] = 1
     error = correlation[:, 0].copy()
     for order in range(1, PREDICTOR + 1):
-        reflection = -np.einsum("ij,ij->i", weights[:, :order], correlation[:, order:0:-1]) / error
-        weights[:, 1 : order + 1] += reflection[:, None] * weights[:, order - 1 :: -1][:, :order]
+        backwards = correlation[:, order:0:-1]
+        reflection = -np.einsum("ij,ij->i", weights[:, :order], backwards) / error
+        reversed_weights = weights[:, order - 1 :: -1][:, :order]
+        weights[:, 1 : order + 1] += reflection[:, None] * reversed_weights
         error *= np.maximum(1 - reflection**2, 1e-12)
     return weights
 
@@ -463,9 +590,11 @@ def _resonances(weights: Frames) -> tuple[Frames, Frames]:
     hertz = np.angle(roots) * FORMANT_RATE / (2 * np.pi)
     widths = -np.log(np.maximum(np.abs(roots), _TINY)) * FORMANT_RATE / np.pi
     usable = (hertz > LOWEST_FORMANT) & (hertz < FORMANT_RATE / 2 - 100)
-    hertz, widths = (np.where(usable, values, FORMANT_RATE / 2) for values in (hertz, widths))
+    hertz = np.where(usable, hertz, FORMANT_RATE / 2)
+    widths = np.where(usable, widths, FORMANT_RATE / 2)
     lowest = np.argsort(hertz, axis=1, kind="stable")[:, :5]
-    return np.take_along_axis(hertz, lowest, axis=1), np.take_along_axis(widths, lowest, axis=1)
+    lowest_hertz = np.take_along_axis(hertz, lowest, axis=1)
+    return lowest_hertz, np.take_along_axis(widths, lowest, axis=1)
 
 
 def best_path(scores: Frames, changes: Callable[[int, int], Frames]) -> NDArray[np.intp]:
@@ -480,7 +609,8 @@ def best_path(scores: Frames, changes: Callable[[int, int], Frames]) -> NDArray[
     value = scores[0]
     came_from = np.empty(scores.shape, np.int8)
     for first in range(0, count - 1, FRAMES_AT_ONCE):
-        steps = changes(first, min(first + FRAMES_AT_ONCE, count - 1))
+        last = min(first + FRAMES_AT_ONCE, count - 1)
+        steps = changes(first, last)
         for frame, step in enumerate(steps, first + 1):
             ways = value[:, None] + step
             came_from[frame] = ways.argmax(axis=0)

@@ -6,7 +6,7 @@ opens what its text names.
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ FORMATS = (
     "ape,dsf,dts,tta,wv"
 )
 
-#: Those whose header has no length: FFmpeg guesses it from the first bit rate.
+#: Formats whose header has no length: FFmpeg guesses it from the first bit rate.
 WITHOUT_LENGTH = {"aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "dts", "mp3"}
 
 #: Seconds by which the sound may be longer or shorter than promised: a container is as long as its longest track.
@@ -35,8 +35,18 @@ _NO_AUDIO = BadInput("it holds no audio that can be read", "convert it to WAV or
 _COPY = "copy or export the recording again"
 
 
-def read_facts(file: BinaryIO) -> dict[str, Any]:
-    """Rate in Hz, channels, seconds and tags of the first audio stream, and the name of the format.
+class StreamFacts(NamedTuple):
+    """Rate in Hz, channels, seconds and tags of an audio stream, and the name of the format it is in."""
+
+    sample_rate: int
+    channels: int
+    seconds: float
+    format: str
+    tags: dict[str, str]
+
+
+def read_facts(file: BinaryIO) -> StreamFacts:
+    """The facts of the first audio stream.
 
     Raises BadInput for a file without audio, and for one of a format that isn't read.
     """
@@ -53,16 +63,14 @@ def read_facts(file: BinaryIO) -> dict[str, Any]:
             if stream.duration and stream.time_base:
                 seconds = stream.duration * stream.time_base
             if seconds <= 0 or container.format.name in WITHOUT_LENGTH:
-                packets = _packets(container, stream)
-                seconds = sum((packet.duration or 0) * packet.time_base for packet in packets) or Fraction(0)
+                seconds = Fraction(0)
+                for packet in _packets(container, stream):
+                    ticks = packet.duration or 0
+                    seconds += ticks * packet.time_base
             if codec and codec.sample_rate and codec.channels and seconds > 0:
-                return {
-                    "sample_rate": codec.sample_rate,
-                    "channels": codec.channels,
-                    "seconds": float(seconds),
-                    "format": container.format.name,
-                    "tags": container.metadata | stream.metadata,
-                }
+                tags = container.metadata | stream.metadata
+                name = container.format.name
+                return StreamFacts(codec.sample_rate, codec.channels, float(seconds), name, tags)
     raise _NO_AUDIO
 
 
@@ -73,23 +81,25 @@ def decoded_blocks(
 
     Raises BadInput for a file that is damaged, or longer or shorter than its header says.
     """
-    facts = read_facts(file)
-    rate = facts["sample_rate"]
-    channels = facts["channels"]
-    seconds = facts["seconds"]
+    stream = read_facts(file)
+    rate = stream.sample_rate
+    seconds = stream.seconds
     end = seconds + TOLERANCE if duration is None else start + duration
     first = round(start * rate)
     last = round(end * rate)
     done = 0
     # All before the part is decoded, too: a decoder that begins in the midst of a file gives other samples.
-    for samples in _samples(file, channels):
-        part = samples[max(0, first - done) : max(0, last - done)]
+    for samples in _samples(file, stream.channels):
+        begin = max(0, first - done)
+        part = samples[begin : max(0, last - done)]
         done += len(samples)
         if len(part):
             yield part
         if done > last:
             break
-    if done / rate < min(seconds, end) - TOLERANCE or (duration is None and done > last):
+    is_short = done / rate < min(seconds, end) - TOLERANCE
+    is_long = duration is None and done > last
+    if is_short or is_long:
         raise BadInput(f"its sound does not last the {seconds:.1f} s that its header promises", _COPY)
 
 
@@ -104,7 +114,8 @@ def _samples(file: BinaryIO, channels: int) -> Iterator[NDArray[np.float32]]:
             for packet in _packets(container, stream):
                 for decoded in packet.decode():
                     for frame in resampler.resample(decoded):
-                        samples = np.frombuffer(bytes(frame.planes[0]), "<f4", frame.samples * channels)
+                        plane = bytes(frame.planes[0])
+                        samples = np.frombuffer(plane, "<f4", frame.samples * channels)
                         yield samples.reshape(-1, channels)
         except (av.FFmpegError, ValueError) as error:  # ValueError where its rate or its channels change
             raise BadInput(f"it can't be decoded ({error})", "convert it to WAV or FLAC") from None

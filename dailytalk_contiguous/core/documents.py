@@ -1,7 +1,7 @@
 """Reads JSON, YAML and CSV of other authors, never more bytes than a limit.
 
-NaN is no time: it is rejected where the text is parsed. All else that is wrong is said in the words of the library
-that reads it.
+NaN is no time: it is rejected where the text is parsed. For everything else that is wrong, the error is that of
+the library that reads it.
 """
 
 import csv
@@ -16,15 +16,17 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeAlias, TypeGuard, TypeVar
+from typing import Annotated, Any, NoReturn, TypeAlias, TypeGuard, TypeVar, cast
 
 import msgspec
 import yaml
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
-#: Bytes of a document (about 100 hours of words with times) and of one line of JSON Lines.
+#: Bytes of a document (about 100 hours of words with times).
 MOST_BYTES = 64 << 20
+
+#: Bytes of one line of JSON Lines.
 MOST_LINE_BYTES = 8 << 20
 
 #: Bytes of a document that we wrote ourselves, which grows with the corpus: about 100,000 conversations.
@@ -41,6 +43,9 @@ Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
 
 #: A whole number of 64 bits: JSON has some that no float holds.
 Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+#: An object of JSON that others may have written: nothing is known of its values.
+JsonObject: TypeAlias = dict[str, Any]
 
 _T = TypeVar("_T")
 
@@ -64,21 +69,27 @@ def parse_json(
         BadInput: it is too large, not UTF-8, not JSON, nested too deep, or holds NaN, Infinity or half a surrogate
             pair.
     """
-    place = f"{name}: " if name else ""
-    check_size(len(text), place, remedy, limit)
+    prefix = f"{name}: " if name else ""
+    parse_constant = None if nan else _refuse_constant
+    check_size(len(text), prefix, remedy, limit)
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-        value = json.loads(decoded.removeprefix("\ufeff"), parse_constant=None if nan else _no_number)
+        value = json.loads(decoded.removeprefix("\ufeff"), parse_constant=parse_constant)
         if "\\ud" in decoded.lower():  # half a surrogate pair can't be encoded again hours later
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:  # of UTF-8, too
-        raise BadInput(f"{place}it is not JSON ({error})", remedy) from None
+        raise BadInput(f"{prefix}it is not JSON ({error})", remedy) from None
     return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
 
 
 def read_json(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> Any:
     """The value of a JSON file. Raises BadInput as `parse_json`, and for what is missing."""
-    return parse_json(read_bytes(path, remedy, limit), shown(path), remedy, limit)
+    content = read_bytes(path, remedy, limit)
+    return parse_json(content, shown(path), remedy, limit)
 
 
 def read_bytes(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
@@ -93,10 +104,12 @@ def read_bytes(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> by
         raise BadInput(f"{shown(path)}: it can't be read ({error.strerror})", remedy) from None
 
 
-def check_size(size: int, place: str, remedy: str, limit: int) -> None:
-    """Raise BadInput for more than `limit` bytes; `place` begins its sentence. Called before they are read."""
+def check_size(size: int, prefix: str, remedy: str, limit: int) -> None:
+    """Raise BadInput for more than `limit` bytes; `prefix` begins its sentence. Called before they are read."""
     if size > limit:
-        raise BadInput(f"{place}it has {size / (1 << 20):.1f} MiB, more than {limit / (1 << 20):.1f} MiB", remedy)
+        mebibytes = size / (1 << 20)
+        most_mebibytes = limit / (1 << 20)
+        raise BadInput(f"{prefix}it has {mebibytes:.1f} MiB, more than {most_mebibytes:.1f} MiB", remedy)
 
 
 def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
@@ -118,12 +131,13 @@ def json_lines(
     nan: bool = False,
     first: int = 1,
     last: int | None = None,
-) -> Iterator[tuple[int, dict[str, Any] | BadInput]]:
+) -> Iterator[tuple[int, JsonObject | BadInput]]:
     """The objects of a JSON Lines file with their numbers from 1; blank lines are skipped.
 
     Lines before `first` are not parsed, and those after `last` are not read.
 
-    A line that can't be used is the BadInput that says why, without its place, so that the others are still read.
+    In place of a line that can't be used there is a BadInput that says why, without the line's number, so that the
+    others are still read.
     Raises BadInput for a file that is missing or can't be read.
     """
     for number, line in itertools.islice(numbered_lines(path, remedy), first - 1, last):
@@ -132,33 +146,43 @@ def json_lines(
         try:
             value = parse_json(line, "", remedy, MOST_LINE_BYTES, nan=nan)
         except BadInput as error:
-            value = error
-        yield number, value if isinstance(value, dict | BadInput) else BadInput("it is not a JSON object", remedy)
+            yield number, error
+            continue
+        if isinstance(value, dict):
+            yield number, value
+        else:
+            yield number, BadInput("it is not a JSON object", remedy)
 
 
 def json_objects(
-    path: Path, remedy: str = "mend or delete the line", **of_lines: Any
-) -> Iterator[tuple[int, dict[str, Any]]]:
+    path: Path,
+    remedy: str = "mend or delete the line",
+    nan: bool = False,
+    first: int = 1,
+    last: int | None = None,
+) -> Iterator[tuple[int, JsonObject]]:
     """The objects of a JSON Lines file (see `json_lines`). Raises BadInput for a line that can't be used."""
-    for number, line in json_lines(path, remedy, **of_lines):
+    for number, line in json_lines(path, remedy, nan, first, last):
         if isinstance(line, BadInput):
             raise BadInput(f"line {number} of {shown(path)!r}: {line.reason}", line.remedy)
         yield number, line
 
 
 def numbered_lines(path: Path, remedy: str = _REMEDY, limit: int = MOST_LINE_BYTES) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file with their ends and their numbers from 1; of one over `limit` bytes, `limit` and one.
+    """The lines of a file with their ends and their numbers from 1; a longer line is cut after `limit` + 1 bytes.
 
     Raises BadInput for a file that is missing or can't be read.
     """
     try:
         with path.open("rb") as file:
             number = 0
-            while line := file.readline(limit + 1):
+            line = file.readline(limit + 1)
+            while line:
                 number += 1
                 yield number, line
                 while len(line) > limit and not line.endswith(b"\n"):
                     line = file.readline(len(line))
+                line = file.readline(limit + 1)
     except OSError as error:
         raise BadInput(f"{shown(path)}: it can't be read ({error.strerror})", remedy) from None
 
@@ -204,10 +228,11 @@ def parse_yaml(text: str, name: str) -> Any:
         return yaml.load(text, _PlainLoader)
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
         # PyYAML lets what int(), float() and datetime() raise through, and fails on some keys of mappings.
-        raise BadInput(f"{name}: it is not YAML ({str(error).partition(chr(10))[0]})", _REMEDY) from None
+        first_line, _, _ = str(error).partition("\n")
+        raise BadInput(f"{name}: it is not YAML ({first_line})", _REMEDY) from None
 
 
-def typed(value: Any, kind: type[_T], name: str, remedy: str = _REMEDY) -> _T:
+def typed(value: object, kind: type[_T], name: str, remedy: str = _REMEDY) -> _T:
     """The value, if it is of a type as `msgspec.convert` takes it: nothing is changed, and unknown keys stay.
 
     Raises BadInput, which names the first place that is of another type.
@@ -220,11 +245,10 @@ def typed(value: Any, kind: type[_T], name: str, remedy: str = _REMEDY) -> _T:
         msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
         raise BadInput(f"{name}: {error}", remedy) from None
-    checked: _T = value
-    return checked
+    return cast(_T, value)
 
 
-def fits(value: Any, kind: Any) -> bool:
+def fits(value: object, kind: Any) -> bool:
     """Return whether `typed` accepts a value."""
     try:
         msgspec.convert(value, kind, strict=True)
@@ -243,12 +267,14 @@ def with_null(value: Any) -> Any:
         return {name: with_null(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [with_null(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
-def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> TypeGuard[float]:
+def is_number(value: object, low: float = -math.inf, high: float = math.inf) -> TypeGuard[float]:
     """Return whether a value is a finite number (no bool) from `low` to `high`."""
-    # A float, by far the most frequent, is known by one look.
+    # Most values are floats, for which the first comparison is enough.
     if type(value) is not float and (isinstance(value, bool) or not isinstance(value, (int, float))):
         return False
     return -_LARGEST <= value <= _LARGEST and low <= value <= high
@@ -264,11 +290,9 @@ def as_text(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace").replace(os.sep, "/")
 
 
-def quoted(value: Any) -> str:
-    """A value in a sentence: its `repr`, cut where it is long; a text is between its marks all the same."""
+def quoted(value: object) -> str:
+    """A value in a sentence: its `repr`, cut where it is long; a text keeps both quotation marks."""
     text = repr(value)
-    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…{text[-1]}"
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
+    if len(text) <= _LONGEST_QUOTE:
+        return text
+    return f"{text[:_LONGEST_QUOTE]}…{text[-1]}"

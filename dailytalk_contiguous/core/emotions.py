@@ -23,7 +23,7 @@ BINS = 15
 #: Probability under which a class is called unsure, by default.
 LEAST_CONFIDENCE = 0.4
 
-#: What is said of an utterance whose likeliest class is less likely than the setting asks.
+#: The answer for an utterance whose likeliest class is less likely than the setting asks.
 UNSURE = "unsure"
 
 #: The model of affect and of emotion that comes with the package (`models.linear_emotion.BundledVoice`).
@@ -67,7 +67,8 @@ def class_of_label(label: str) -> str:
 def softmax(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArray[np.float64]:
     """Probabilities of logits (…, classes), softened by a temperature over 1 (Guo et al. 2017)."""
     scaled = logits / temperature
-    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    highest = scaled.max(axis=-1, keepdims=True)
+    powers = np.exp(scaled - highest)
     shares: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
     return shares
 
@@ -85,9 +86,8 @@ def emotion_class(label: str, classes: Sequence[str] | None = SIX, mapping: Mapp
     (None, 'neutral')
     """
     name = mapping.get(label, label)
-    if classes is None:
-        return None if name == "other" else name
-    return name if name in classes else None
+    is_class = name != "other" if classes is None else name in classes
+    return name if is_class else None
 
 
 def calibration_error(confidences: ArrayLike, right: ArrayLike) -> float:
@@ -102,7 +102,8 @@ def calibration_error(confidences: ArrayLike, right: ArrayLike) -> float:
     hits = np.asarray(right, np.float64)
     if not len(shares):
         return float("nan")
-    bins = np.clip(np.ceil(shares * BINS).astype(np.intp) - 1, 0, BINS - 1)
+    numbers = np.ceil(shares * BINS).astype(np.intp)
+    bins = np.clip(numbers - 1, 0, BINS - 1)
     gaps = np.bincount(bins, hits - shares, BINS)
     return float(np.abs(gaps).sum() / len(shares))
 
@@ -113,23 +114,26 @@ def choose_emotion(probabilities: ArrayLike, classes: Sequence[str], confidence:
     if not len(shares) or not np.isfinite(shares).all():
         return None
     best = int(shares.argmax())
-    return classes[best] if shares[best] >= confidence else UNSURE
+    is_sure = shares[best] >= confidence
+    return classes[best] if is_sure else UNSURE
 
 
-#: Temperatures that are tried: from nine times surer to nine times less sure than the model.
+#: The lowest temperature that is tried: nine times surer than the model.
 COLDEST = 1 / 9
+
+#: The highest temperature that is tried: nine times less sure than the model.
 HOTTEST = 9.0
 
 
 def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """The temperature by which probabilities of utterances fit their labels best (Guo et al. 2017).
 
-    It is what their logarithms are divided by, so it multiplies the one that they were made with. The negative
-    log-likelihood is a convex function of its inverse, so a search that halves its range finds the one least.
+    The logarithms of the probabilities are divided by it, so it multiplies the temperature that they were made
+    with. The negative log-likelihood is a convex function of its inverse, so halving the range finds its minimum.
 
     Args:
         probabilities: shape (n, classes), of speakers that the model was not trained on.
-        labels: places of the classes, shape (n,); or shares of them, shape (n, classes).
+        labels: numbers of the classes, shape (n,); or shares of them, shape (n, classes).
 
     Returns one from `COLDEST` to `HOTTEST`; 1 for no utterance.
     """
@@ -142,12 +146,16 @@ def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
     logits = np.log(np.maximum(shares, 1e-30))
 
     def slope(inverse: float) -> float:
-        """Of the log-likelihood, by the inverse of the temperature: it falls throughout."""
-        return float(((truth - softmax(logits, 1 / inverse)) * logits).sum())
+        """The slope of the log-likelihood at the inverse of a temperature: it falls throughout."""
+        errors = truth - softmax(logits, 1 / inverse)
+        return float((errors * logits).sum())
 
     low = 1 / HOTTEST
     high = 1 / COLDEST
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (middle, high) if slope(middle) > 0 else (low, middle)
+        if slope(middle) > 0:
+            low = middle
+        else:
+            high = middle
     return 2 / (low + high)

@@ -21,7 +21,10 @@ _NO_MEMORY = (
 
 def lacks_memory(error: BaseException) -> bool:
     """Return whether this process, not a GPU, ran out of memory."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+    if isinstance(error, MemoryError):
+        return True
+    message = str(error)
+    return any(words in message for words in _NO_MEMORY)
 
 
 class DailytalkError(Exception):

@@ -6,7 +6,7 @@ at once leave one by which every later import ends in a segmentation fault.
 
 from contextlib import ExitStack, suppress
 from functools import lru_cache
-from typing import Any
+from types import ModuleType
 
 from filelock import FileLock
 
@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.machine import cache_folder
 
 
 @lru_cache
-def import_librosa() -> Any:
+def import_librosa() -> ModuleType:
     """The module librosa, with all that it compiles. Raises ModelMissing where it can't keep what it compiles."""
     with ExitStack() as stack:
         with suppress(OSError):  # a disk that can't be written: nothing is compiled into it, either
@@ -24,8 +24,7 @@ def import_librosa() -> Any:
             import librosa
             import librosa.feature.spectral  # librosa's own names are imported at their first use, after the lock
         except RuntimeError as error:
-            raise ModelMissing(
-                f"librosa can't be imported ({str(error).splitlines()[0]})",
-                "set NUMBA_CACHE_DIR to a folder that can be written",
-            ) from None
+            message = str(error)
+            reason = f"librosa can't be imported ({message.splitlines()[0]})"
+            raise ModelMissing(reason, "set NUMBA_CACHE_DIR to a folder that can be written") from None
     return librosa

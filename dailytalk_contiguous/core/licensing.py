@@ -1,7 +1,7 @@
 """Licences: what the terms of data and of models allow, and what they allow together."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 # Terms of licences, from their names, and the terms of data under several licences together.
@@ -109,8 +109,13 @@ def asked(licence: str | None) -> Asked:
     if name.startswith(("cc-by", "cdla-", "odc-by", "odbl")):
         parts = name.split("-")
         asks = {"nc": "commercial", "nd": "changes", "sa": "terms", "sharing": "terms", "odbl": "terms"}
-        return Asked(frozenset({what for short, what in asks.items() if short in parts} | {"naming"}))
-    if name.startswith("licenseref-") and any(part in name.split("-") for part in _RESEARCH):
+        terms = {"naming"}
+        for part, term in asks.items():
+            if part in parts:
+                terms.add(term)
+        return Asked(frozenset(terms))
+    is_for_research = not set(name.split("-")).isdisjoint(_RESEARCH)
+    if name.startswith("licenseref-") and is_for_research:
         return Asked(frozenset(("commercial", "naming", "research")))
     return Asked(frozenset(), known=False)
 
@@ -120,7 +125,8 @@ def licence_in_words(licence: str | None) -> str:
     terms = asked(licence)
     if not terms.known:
         return "see its terms"
-    return "; ".join(text for what, text in SAYS.items() if what in terms.what) or "nothing of the data"
+    sentences = [text for term, text in SAYS.items() if term in terms.what]
+    return "; ".join(sentences) or "nothing of the data"
 
 
 def refusal(licence: str | None) -> str | None:
@@ -141,14 +147,17 @@ def combined(users: Mapping[str | None, Collection[str]], also: Collection[str] 
         users: names of the folders or corpora under each licence (None: not known).
         also: keys of `SAYS` that models ask for, by which the data was made.
     """
-    names = {
-        licence: (licence or "no licence") + (f" ({', '.join(sorted(folders))})" if folders else "")
-        for licence, folders in users.items()
-    }
-    terms = {licence: asked(licence) for licence in users}
-    union = frozenset(what for asked_for in terms.values() for what in asked_for.what) | frozenset(also)
-    asks = tuple(what for what in SAYS if what in union)
-    warnings = (*_doors(names, terms), *_clashes(names, terms))
+    names = {}
+    terms = {}
+    union = frozenset(also)
+    for licence, folders in users.items():
+        names[licence] = licence or "no licence"
+        if folders:
+            names[licence] += f" ({', '.join(sorted(folders))})"
+        terms[licence] = asked(licence)
+        union |= terms[licence].what
+    asks = tuple(term for term in SAYS if term in union)
+    warnings = (*_restrictions(names, terms), *_conflicts(names, terms))
     return Combined(_strictest(terms, union), asks, warnings)
 
 
@@ -160,31 +169,42 @@ def derived(origins: Collection[Origin]) -> str:
     """
     users = {origin.licence: {origin.name} for origin in origins if origin.role == SOURCE}
     licence = combined(users).licence.lower()
-    return licence if licence in OF_DATA and not promised_too_much([licence], origins) else OTHER
+    if licence not in OF_DATA or promised_too_much([licence], origins):
+        return OTHER
+    return licence
 
 
 def promised_too_much(licences: Collection[str], origins: Collection[Origin]) -> tuple[str, ...]:
     """A sentence for each way in which licences of data, ids of the Hub, allow more than its origins do."""
-    against = (_against(licence, origin) for licence in licences for origin in origins)
-    return tuple(dict.fromkeys(sentence for sentences in against for sentence in sentences))
+    sentences: list[str] = []
+    for licence in licences:
+        for origin in origins:
+            sentences += _excess_promises(licence, origin)
+    return tuple(dict.fromkeys(sentences))
 
 
-def _against(licence: str, origin: Origin) -> list[str]:
+def _excess_promises(licence: str, origin: Origin) -> list[str]:
+    """A sentence for each term of an origin that a licence of data leaves out."""
     is_source = origin.role == SOURCE
-    who = f"the {SOURCE if is_source else 'model'} {origin.name}" if origin.name else f"the {SOURCE}"
+    who = f"the {SOURCE}"
+    if origin.name:
+        who = f"the {SOURCE if is_source else 'model'} {origin.name}"
     terms = asked(origin.licence)
     if is_source and "changes" in terms.what:
         return [f"{who} is under {origin.licence}, which allows no changed versions, and this is one"]
     if licence == OTHER:
         return []
     if not terms.known:
-        own = origin.licence or "unknown"
-        return [f"{who} is under terms that have to be read ({own}); {licence} may allow more than they do"]
-    binding = (terms.what if is_source else terms.what & {"commercial"}) - asked(licence).what
+        own_licence = origin.licence or "unknown"
+        return [
+            f"{who} is under terms that have to be read ({own_licence}); {licence} may allow more than they do"
+        ]
+    binding = terms.what if is_source else terms.what & {"commercial"}
+    missing = binding - asked(licence).what
     if licence not in PUBLIC_DOMAIN:  # all others keep the author's name
-        binding -= {"naming"}
+        missing -= {"naming"}
     return [
-        f"{who} is under {origin.licence} ({SAYS[what]}), which {licence} does not say" for what in sorted(binding)
+        f"{who} is under {origin.licence} ({SAYS[term]}), which {licence} does not say" for term in sorted(missing)
     ]
 
 
@@ -193,19 +213,24 @@ def _strictest(terms: Mapping[str | None, Asked], union: frozenset[str]) -> str:
     if not terms or not all(asked_for.known for asked_for in terms.values()):
         return OTHER
     # Terms that no other licence has: share-alike, and agreements.
-    families = {_family(name) for name, asked_for in terms.items() if asked_for.what & {"terms", "research"}}
+    exclusive = [name for name, asked_for in terms.items() if asked_for.what & {"terms", "research"}]
+    families = {_family(name) for name in exclusive}
     fitting = [name for name, asked_for in terms.items() if name and asked_for.what >= union]
-    if len(families) > 1 or (families and not {_family(name) for name in fitting} & families):
+    fitting_families = {_family(name) for name in fitting}
+    if len(families) > 1 or (families and families.isdisjoint(fitting_families)):
         return OTHER
     return max(fitting, key=lambda name: (_family(name) in families, name), default=OTHER)
 
 
-def _doors(names: Mapping[str | None, str], terms: Mapping[str | None, Asked]) -> list[str]:
+def _restrictions(names: Mapping[str | None, str], terms: Mapping[str | None, Asked]) -> list[str]:
     """Restrictions of single licences that hold for all of it."""
     warnings = []
-    closed = [name for name, asked_for in terms.items() if "commercial" in asked_for.what]
-    if closed and any(asked_for.known and "commercial" not in asked_for.what for asked_for in terms.values()):
-        who = _listed(names[name] for name in closed)
+    non_commercial = [name for name, asked_for in terms.items() if "commercial" in asked_for.what]
+    commercial = [
+        name for name, asked_for in terms.items() if asked_for.known and "commercial" not in asked_for.what
+    ]
+    if non_commercial and commercial:
+        who = _listed([names[name] for name in non_commercial])
         warnings.append(f"{who}: not for commercial use, and so nothing is that was trained on all of it together")
     for name, asked_for in terms.items():
         if not asked_for.known:
@@ -217,7 +242,7 @@ def _doors(names: Mapping[str | None, str], terms: Mapping[str | None, Asked]) -
     return warnings
 
 
-def _clashes(names: Mapping[str | None, str], terms: Mapping[str | None, Asked]) -> list[str]:
+def _conflicts(names: Mapping[str | None, str], terms: Mapping[str | None, Asked]) -> list[str]:
     """Share-alike against terms that it does not allow to be added."""
     warnings = []
     reported: set[str | None] = set()
@@ -225,19 +250,17 @@ def _clashes(names: Mapping[str | None, str], terms: Mapping[str | None, Asked])
         if "terms" not in asked_for.what:
             continue
         reported.add(name)  # a conflict of two share-alike licences is reported once
-        against = [
-            names[other]
-            for other, other_terms in terms.items()
-            if other_terms.known
-            and other not in reported
-            and _family(other) != _family(name)
-            and ("terms" in other_terms.what or other_terms.what - asked_for.what)
-        ]
-        if against:
+        conflicting = []
+        for other, other_terms in terms.items():
+            adds_terms = "terms" in other_terms.what or other_terms.what - asked_for.what
+            is_other = other not in reported and _family(other) != _family(name)
+            if other_terms.known and is_other and adds_terms:
+                conflicting.append(names[other])
+        if conflicting:
+            verb = "contradict" if len(conflicting) > 1 else "contradicts"
             warnings.append(
-                f"{names[name]}: what follows from it only under the same terms, which {_listed(against)} "
-                f"contradict{'' if len(against) > 1 else 's'}; it may be trained on, but nobody may publish both "
-                "as one dataset"
+                f"{names[name]}: what follows from it only under the same terms, which {_listed(conflicting)} "
+                f"{verb}; it may be trained on, but nobody may publish both as one dataset"
             )
     return warnings
 
@@ -247,8 +270,8 @@ def _family(licence: str | None) -> str:
     return re.sub(r"-\d+(\.\d+)*$", "", (licence or "").strip().lower())
 
 
-def _listed(names: Iterable[str]) -> str:
-    *first, last = list(names)
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 
 
@@ -274,13 +297,21 @@ def credits_of(record: Mapping[str, Any]) -> tuple[Credit, ...]:
     all of it, conversations from the Hub their dataset, a mix the records of its folders; nothing is looked up. A
     folder in a mix that names none has a credit of its own name, so that the list is complete.
     """
-    mixed = (record.get(CREDITS) or {}).items()
-    credits = [
-        Credit(**fields) for folder, folder_credits in mixed for fields in folder_credits or [{"name": folder}]
-    ]
+    credits: list[Credit] = []
+    for folder, folder_credits in (record.get(CREDITS) or {}).items():
+        if not folder_credits:
+            credits.append(Credit(folder))
+        for fields in folder_credits or ():
+            credits.append(Credit(**fields))
     for source in (record.get("corpus"), record.get("source")):
-        name = (source or {}).get("name") or (source or {}).get("repository")
-        if source and name:
-            page = source.get("homepage") or (f"{_DATASET}{name}" if "repository" in source else "")
-            credits.append(Credit(name, source.get("licence") or "", source.get("citation") or "", page))
+        if not source:
+            continue
+        name = source.get("name") or source.get("repository")
+        if name:
+            page = source.get("homepage") or ""
+            if not page and "repository" in source:
+                page = f"{_DATASET}{name}"
+            licence = source.get("licence") or ""
+            citation = source.get("citation") or ""
+            credits.append(Credit(name, licence, citation, page))
     return tuple(dict.fromkeys(credits))

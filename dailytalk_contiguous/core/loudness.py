@@ -20,35 +20,45 @@ from dailytalk_contiguous.core.spans import touched_frames, true_runs
 # events, too. Joins are faded over 10 ms outside of events: recorded speech is never touched.
 
 
-#: Seconds of a fade, and of the shortest stretch of quiet that room tone is taken from.
+#: Seconds of a fade.
 FADE = 0.01
+
+#: Seconds of the shortest stretch of quiet that room tone is taken from.
 QUIET = 0.1
 
 #: Seconds of a frame whose level and spectrum are measured.
 FRAME = 0.02
 
-#: Seconds beside a channel's own events that are no room tone, and beside those of the other side: its leak is
-#: audible before speech activity finds it, and in the room after it ends.
+#: Seconds beside a channel's own events that are no room tone.
 EDGE = 0.05
+
+#: Seconds beside the other side's events that are no room tone: its leak is audible before speech activity finds
+#: it, and in the room after it ends.
 ECHO = 0.2
 
-#: Percentile of the quiet frames that is the level of the room, and dB over it up to which a frame is room tone.
-#: In steady noise 20 ms frames differ by less; breaths, clicks and leaks exceed it.
+#: Percentile of the quiet frames that is the level of the room.
 ROOM_SHARE = 25
+
+#: dB over the level of the room up to which a frame is room tone. In steady noise 20 ms frames differ by less;
+#: breaths, clicks and leaks exceed it.
 STEADY_DB = 4.0
 
 #: Largest sample of a frame of room tone over the RMS of the room. Noise exceeds it once in a million samples; a
 #: tick that does would be audible again with every repetition.
 PEAK = 5.0
 
-#: Seconds of room tone that are repeated. Repetitions of noise are audible up to periods of about one second
-#: (Guttman & Julesz 1963, "Lower limits of auditory periodicity analysis"): with less of it, noise with the same
-#: spectrum is made.
+#: Seconds of room tone that are repeated.
 BED = 4.0
+
+#: Seconds of room tone below which noise with the same spectrum is made instead of repeating it.
+#: Repetitions of noise are audible up to periods of about one second (Guttman & Julesz 1963, "Lower limits of
+#: auditory periodicity analysis").
 LEAST_BED = 1.0
 
-#: Frames from which a spectrum is taken: at least, and at most, evenly spread, because an hour has 180,000.
+#: The least number of frames from which a spectrum is taken.
 LEAST_FRAMES = 10
+
+#: The greatest number of frames from which a spectrum is taken, evenly spread: an hour has 180,000.
 MOST_FRAMES = 3000
 
 #: Share of the frames that are softest in each frequency band, where the other speaker's leak covers every pause:
@@ -61,9 +71,10 @@ FAINT = 10 ** (-78 / 20)
 #: Seconds of digital silence after which a line is taken to be gated there: no room is that quiet.
 GATED = 0.01
 
-#: Peak that the resynthesised channel may reach (the last 16-bit step up to −1 dBFS), and dB that the limiter may
-#: take off a peak.
+#: Peak that the resynthesised channel may reach: the last 16-bit step up to −1 dBFS.
 CEILING = math.floor(10 ** (-1 / 20) * 32768) / 32768
+
+#: dB that the limiter may take off a peak.
 LIMIT_DB = 6.0
 
 #: Seconds that the limiter looks ahead.
@@ -92,14 +103,18 @@ def lay(pieces: Sequence[Piece], tone: Samples, sample_rate: int) -> Samples:
     channel = tone.copy()
     fade = round(FADE * sample_rate)
     ordered = sorted(pieces, key=lambda piece: piece.start)
-    for index, piece in enumerate(ordered):
+    previous_end = 0
+    next_starts = [piece.start for piece in ordered[1:]] + [len(channel)]
+    for piece, next_start in zip(ordered, next_starts, strict=False):
         end = piece.start + len(piece.samples)
-        before = ordered[index - 1].start + len(ordered[index - 1].samples) if index else 0
-        after = ordered[index + 1].start if index + 1 < len(ordered) else len(channel)
-        _fade_in(channel, piece, min(fade, (piece.start - before) // 2, len(piece.lead)))
-        _fade_out(channel, piece, end, min(fade, (after - end) // 2, len(piece.tail)))
+        space_before = (piece.start - previous_end) // 2
+        space_after = (next_start - end) // 2
+        _fade_in(channel, piece, min(fade, space_before, len(piece.lead)))
+        _fade_out(channel, piece, end, min(fade, space_after, len(piece.tail)))
+        previous_end = end
     for piece in ordered:
-        window = slice(piece.start, piece.start + len(piece.samples))
+        end = piece.start + len(piece.samples)
+        window = slice(piece.start, end)
         channel[window] = tone[window] + piece.samples if piece.over else piece.samples
     return channel
 
@@ -130,27 +145,34 @@ def rearrange(
     """
     fade = round(FADE * sample_rate)
     background = recording.copy()
-    elsewhere = np.zeros(len(recording), bool)
+    is_replaced = np.zeros(len(recording), bool)
     for start, end in [*replaced, *_gated(recording, sample_rate)]:
-        elsewhere[max(0, start) : max(0, end)] = True
+        is_replaced[max(0, start) : max(0, end)] = True
     for start, end, _ in events:
-        elsewhere[start:end] = False
-    for start, end in true_runs(elsewhere).tolist():
-        ramp = np.minimum(1.0, np.arange(1, end - start + 1, dtype=np.float32) / (fade + 1))
-        # Of equal power: they have nothing in common.
+        is_replaced[start:end] = False
+    for start, end in true_runs(is_replaced).tolist():
+        steps = np.arange(1, end - start + 1, dtype=np.float32)
+        ramp = np.minimum(1.0, steps / (fade + 1))
+        # A fade of equal power, since the background and the tone have nothing in common.
         angle = np.float32(math.pi / 2) * np.minimum(ramp, ramp[::-1])
-        mixed = np.cos(angle) * background[start:end] + np.sin(angle) * tone[start:end]
-        background[start:end] = np.where(ramp * ramp[::-1] < 1, mixed, tone[start:end])
+        room = tone[start:end]
+        mixed = np.cos(angle) * background[start:end] + np.sin(angle) * room
+        is_faded = ramp * ramp[::-1] < 1
+        background[start:end] = np.where(is_faded, mixed, room)
     channel = np.empty(length, np.float32)
-    at = 0
-    at_new = 0
-    ends = (len(recording), len(recording), length)
-    for start, end, new_start in [*sorted(events, key=lambda event: (event[2], event[0])), ends]:
-        if new_start > at_new:
-            channel[at_new:new_start] = _resized(background, at, max(at, start), tone[at_new:new_start], fade)
-        channel[new_start : new_start + end - start] = recording[start:end]
-        at = max(at, end)
-        at_new = max(at_new, new_start + end - start)
+    position = 0  # in the recording
+    new_position = 0  # in the result
+    ordered = sorted(events, key=lambda event: (event[2], event[0]))
+    ordered.append((len(recording), len(recording), length))
+    for start, end, new_start in ordered:
+        if new_start > new_position:
+            gap_tone = tone[new_position:new_start]
+            gap = _resized(background, position, max(position, start), gap_tone, fade)
+            channel[new_position:new_start] = gap
+        new_end = new_start + end - start
+        channel[new_start:new_end] = recording[start:end]
+        position = max(position, end)
+        new_position = max(new_position, new_end)
     return channel
 
 
@@ -178,29 +200,36 @@ def room_tone(
     tone; a channel of which nothing is left gets noise of `FAINT`.
     """
     size = round(FRAME * sample_rate)
-    frames = channel[: len(channel) // size * size].reshape(-1, size)
+    whole = len(channel) // size * size
+    frames = channel[:whole].reshape(-1, size)
     levels = frame_levels(frames.ravel(), size)
-    free = ~touched_frames(
-        len(frames), [*_widened(events, EDGE * sample_rate), *_gated(channel, sample_rate)], size
-    )
-    quiet = free & ~touched_frames(len(frames), _widened(others, ECHO * sample_rate), size)
+    own_events = _widened(events, EDGE * sample_rate)
+    free = ~touched_frames(len(frames), [*own_events, *_gated(channel, sample_rate)], size)
+    other_events = _widened(others, ECHO * sample_rate)
+    quiet = free & ~touched_frames(len(frames), other_events, size)
     steady = quiet.copy()
     if quiet.any():
         room = np.percentile(levels[quiet], ROOM_SHARE)
         steady &= levels <= room * 10 ** (STEADY_DB / 10)
         steady &= np.max(np.abs(frames), axis=1) <= PEAK * math.sqrt(room)
-    runs = [run for run in true_runs(steady).tolist() if (run[1] - run[0]) * size >= QUIET * sample_rate]
-    if sum(end - start for start, end in runs) * size >= LEAST_BED * sample_rate:
-        return _repeated([frames[start:end].ravel() for start, end in runs], length, sample_rate)
+    stretches = []
+    for start, end in true_runs(steady).tolist():
+        if (end - start) * size >= QUIET * sample_rate:
+            stretches.append(frames[start:end].ravel())
+    if sum(map(len, stretches)) >= LEAST_BED * sample_rate:
+        return _repeated(stretches, length, sample_rate)
     rng = np.random.default_rng(zlib.crc32(name.encode("utf-8")))
     if np.count_nonzero(steady) >= LEAST_FRAMES:
-        return _noise(_spectra(frames[steady]).mean(axis=0), float(levels[steady].mean()), length, rng)
+        power = _spectra(frames[steady]).mean(axis=0)
+        return _noise(power, float(levels[steady].mean()), length, rng)
     if np.count_nonzero(free) >= LEAST_FRAMES:
         # The power of noise in a band is distributed exponentially: its mean follows from any quantile.
-        power = np.quantile(_spectra(frames[free]), SOFTEST, axis=0) / -math.log(1 - SOFTEST)
-        level = min(float(power.mean()), float(np.quantile(levels[free], SOFTEST)))
-        return _noise(power, level, length, rng)
-    return (FAINT * rng.standard_normal(length)).astype(np.float32)
+        softest = np.quantile(_spectra(frames[free]), SOFTEST, axis=0)
+        power = softest / -math.log(1 - SOFTEST)
+        softest_level = float(np.quantile(levels[free], SOFTEST))
+        return _noise(power, min(float(power.mean()), softest_level), length, rng)
+    faint = FAINT * rng.standard_normal(length)
+    return faint.astype(np.float32)
 
 
 class Levelled(NamedTuple):
@@ -218,16 +247,22 @@ def level(pieces: Sequence[Samples], source_lufs: float, own_lufs: float, sample
     look-ahead limiter takes at most `LIMIT_DB` off them; what it can't is taken off the gain. What is missing is
     measured: the limiter itself makes speech a little softer.
     """
-    peak = max((float(np.max(np.abs(piece), initial=0.0)) for piece in pieces), default=0.0)
+    peaks = [float(np.max(np.abs(piece), initial=0.0)) for piece in pieces]
+    peak = max(peaks, default=0.0)
     if not peak:
         return Levelled(list(pieces), 0.0, 0.0)
     # Where there was no speech before there is no loudness to match, but peaks are still too high.
-    wanted = source_lufs - own_lufs if np.isfinite(source_lufs) and np.isfinite(own_lufs) else 0.0
-    over_db = 20 * np.log10(peak / CEILING) + wanted
-    gain_db = float(wanted - max(0.0, over_db - LIMIT_DB))
-    levelled = [limit(piece * np.float32(10 ** (gain_db / 20)), sample_rate) for piece in pieces]
-    reached = loudness(np.concatenate(levelled), sample_rate) - own_lufs if over_db > 0 else wanted
-    return Levelled(levelled, gain_db, max(0.0, float(wanted - reached)) if np.isfinite(reached) else 0.0)
+    is_known = np.isfinite(source_lufs) and np.isfinite(own_lufs)
+    wanted_db = source_lufs - own_lufs if is_known else 0.0
+    over_db = 20 * np.log10(peak / CEILING) + wanted_db
+    gain_db = float(wanted_db - max(0.0, over_db - LIMIT_DB))
+    factor = np.float32(10 ** (gain_db / 20))
+    levelled = [limit(piece * factor, sample_rate) for piece in pieces]
+    reached_db = wanted_db
+    if over_db > 0:
+        reached_db = loudness(np.concatenate(levelled), sample_rate) - own_lufs
+    missing_db = max(0.0, float(wanted_db - reached_db)) if np.isfinite(reached_db) else 0.0
+    return Levelled(levelled, gain_db, missing_db)
 
 
 def limit(samples: Samples, sample_rate: int) -> Samples:
@@ -241,7 +276,8 @@ def limit(samples: Samples, sample_rate: int) -> Samples:
     needed = CEILING / np.maximum(magnitude, CEILING)
     # The mean of a minimum over twice the width is nowhere above what the sample in its middle needs.
     smooth = uniform_filter1d(minimum_filter1d(needed, width), width)
-    return np.asarray(samples * np.minimum(smooth, needed), np.float32)
+    limited = samples * np.minimum(smooth, needed)
+    return np.asarray(limited, np.float32)
 
 
 def loudness(samples: Samples, sample_rate: int) -> float:
@@ -251,15 +287,23 @@ def loudness(samples: Samples, sample_rate: int) -> float:
     """
     import pyloudnorm
 
-    enough = np.resize(samples, max(len(samples), math.ceil(0.4 * sample_rate)))
-    return float(pyloudnorm.Meter(sample_rate).integrated_loudness(enough.astype(np.float64)))
+    gating_block = math.ceil(0.4 * sample_rate)
+    enough = np.resize(samples, max(len(samples), gating_block))
+    meter = pyloudnorm.Meter(sample_rate)
+    return float(meter.integrated_loudness(enough.astype(np.float64)))
+
+
+def _rising_ramp(width: int) -> Samples:
+    """`width` steps between 0 and 1, without both."""
+    return np.linspace(0, 1, width + 2, dtype=np.float32)[1:-1]
 
 
 def _fade_in(channel: Samples, piece: Piece, width: int) -> None:
     if width > 0:
-        ramp = np.linspace(0, 1, width + 2, dtype=np.float32)[1:-1]
+        ramp = _rising_ramp(width)
+        lead = piece.lead[len(piece.lead) - width :]
         window = slice(piece.start - width, piece.start)
-        channel[window] = (1 - ramp) * channel[window] + ramp * piece.lead[len(piece.lead) - width :]
+        channel[window] = (1 - ramp) * channel[window] + ramp * lead
 
 
 def _fade_out(channel: Samples, piece: Piece, end: int, width: int) -> None:
@@ -270,7 +314,7 @@ def _fade_out(channel: Samples, piece: Piece, end: int, width: int) -> None:
 
 
 def _resized(background: Samples, first: int, last: int, tone: Samples, fade: int) -> Samples:
-    """As many samples as `tone` has, of which the first and the last are those of `first`..`last`."""
+    """The background from `first` to `last` made as long as `tone`; its first and last samples stay."""
     gap = background[first:last]
     taken = len(gap) - len(tone)
     half = fade // 2
@@ -279,7 +323,8 @@ def _resized(background: Samples, first: int, last: int, tone: Samples, fade: in
     low = half + max(0, -taken)
     high = min(len(gap), len(tone)) - half
     if taken > 0 or (taken >= -2 * fade and low <= high):
-        return _spliced(gap, taken, _quietest(gap, low, high, min(0, taken), max(0, taken), half), half)
+        cut = _quietest(gap, low, high, min(0, taken), max(0, taken), half)
+        return _spliced(gap, taken, cut, half)
     point = _quietest(gap, fade, len(gap) - fade, 0, 0, half)
     end = point - taken
     width = min(fade, -taken // 2)
@@ -289,7 +334,8 @@ def _resized(background: Samples, first: int, last: int, tone: Samples, fade: in
     tail = background[seam : seam + width]
     _fade_out(resized, Piece(0, gap[:point], lead, tail), point, len(tail))
     _fade_in(resized, Piece(end, gap[point:], lead, tail), len(lead))
-    resized[:point], resized[end:] = gap[:point], gap[point:]
+    resized[:point] = gap[:point]
+    resized[end:] = gap[point:]
     return resized
 
 
@@ -297,8 +343,9 @@ def _spliced(gap: Samples, taken: int, cut: int, half: int) -> Samples:
     """A gap without the `taken` samples after `cut` (negative: with those before it twice), faded there."""
     spliced = np.concatenate((gap[:cut], gap[cut + taken :]))
     width = max(0, min(half, cut + min(0, taken), len(spliced) - cut))
-    ramp = np.linspace(0, 1, 2 * width + 2, dtype=np.float32)[1:-1]
-    before, after = (gap[at - width : at + width] for at in (cut, cut + taken))
+    ramp = _rising_ramp(2 * width)
+    before = gap[cut - width : cut + width]
+    after = gap[cut + taken - width : cut + taken + width]
     spliced[cut - width : cut + width] = (1 - ramp) * before + ramp * after
     return spliced
 
@@ -320,13 +367,18 @@ def _quietest(gap: Samples, low: int, high: int, before: int, after: int, half: 
 
 def _repeated(stretches: list[Samples], length: int, sample_rate: int) -> Samples:
     """`length` samples of the longest stretches, end to end with fades, each forwards and backwards."""
+    fade = round(FADE * sample_rate)
     bed: list[Samples] = []
-    for part in sorted(stretches, key=len, reverse=True):
-        bed.append(part)
-        if sum(map(len, bed)) >= BED * sample_rate:
+    bed_length = 0
+    for stretch in sorted(stretches, key=len, reverse=True):
+        bed.append(stretch)
+        bed.append(stretch[::-1])
+        bed_length += len(stretch)
+        if bed_length >= BED * sample_rate:
             break
-    loop = _joined([stretch for part in bed for stretch in (part, part[::-1])], round(FADE * sample_rate))
-    return np.resize(_joined([loop, loop[::-1]], round(FADE * sample_rate)), length).astype(np.float32)
+    loop = _joined(bed, fade)
+    period = _joined([loop, loop[::-1]], fade)
+    return np.resize(period, length).astype(np.float32)
 
 
 def _noise(power: NDArray[np.float64], level: float, length: int, rng: np.random.Generator) -> Samples:
@@ -334,27 +386,35 @@ def _noise(power: NDArray[np.float64], level: float, length: int, rng: np.random
     from scipy.signal import fftconvolve
 
     size = 2 * (len(power) - 1)
-    kernel = np.roll(np.fft.irfft(np.sqrt(power), size), size // 2) * np.hanning(size + 1)[:-1]
-    kernel *= math.sqrt(level / max(float(np.sum(kernel**2)), np.finfo(np.float64).tiny))
+    response = np.fft.irfft(np.sqrt(power), size)
+    kernel = np.roll(response, size // 2) * np.hanning(size + 1)[:-1]
+    energy = max(float(np.sum(kernel**2)), np.finfo(np.float64).tiny)
+    kernel *= math.sqrt(level / energy)
     white = rng.standard_normal(length + size - 1)
     return np.asarray(fftconvolve(white, kernel, mode="valid"), np.float32)
 
 
 def _spectra(frames: Samples) -> NDArray[np.float64]:
     """Power of frames in each band, shape (frames, bands); white noise has its mean square in every band."""
-    even = frames[:: -(-len(frames) // MOST_FRAMES), : frames.shape[1] // 2 * 2]
-    window = np.hanning(even.shape[1])
-    return np.asarray(np.abs(np.fft.rfft(even * window, axis=1)) ** 2 / np.sum(window**2), np.float64)
+    step = -(-len(frames) // MOST_FRAMES)
+    even_width = frames.shape[1] // 2 * 2
+    chosen = frames[::step, :even_width]
+    window = np.hanning(even_width)
+    spectra = np.fft.rfft(chosen * window, axis=1)
+    powers = np.abs(spectra) ** 2 / np.sum(window**2)
+    return np.asarray(powers, np.float64)
 
 
 def _widened(spans: Sequence[tuple[int, int]], margin: float) -> list[tuple[int, int]]:
-    return [(start - round(margin), end + round(margin)) for start, end in spans]
+    n_samples = round(margin)
+    return [(start - n_samples, end + n_samples) for start, end in spans]
 
 
 def _gated(channel: Samples, sample_rate: int) -> list[tuple[int, int]]:
     """Runs of at least `GATED` seconds that are nothing at all in 16 bits."""
     runs = true_runs(np.abs(channel) < 0.5 / 32768).tolist()
-    return [(start, end) for start, end in runs if end - start >= GATED * sample_rate]
+    shortest = GATED * sample_rate
+    return [(start, end) for start, end in runs if end - start >= shortest]
 
 
 def _joined(parts: Sequence[Samples], fade: int) -> Samples:
@@ -362,9 +422,10 @@ def _joined(parts: Sequence[Samples], fade: int) -> Samples:
     joined = parts[0]
     for part in parts[1:]:
         width = min(fade, len(joined) // 2, len(part) // 2)
-        ramp = np.linspace(0, 1, width + 2, dtype=np.float32)[1:-1]
-        middle = joined[len(joined) - width :] * (1 - ramp) + part[:width] * ramp
-        joined = np.concatenate((joined[: len(joined) - width], middle, part[width:]))
+        ramp = _rising_ramp(width)
+        seam = len(joined) - width
+        middle = joined[seam:] * (1 - ramp) + part[:width] * ramp
+        joined = np.concatenate((joined[:seam], middle, part[width:]))
     return joined
 
 
@@ -376,12 +437,16 @@ def _joined(parts: Sequence[Samples], fade: int) -> Samples:
 # over the target.
 
 
-#: LUFS (EBU R128, programme loudness) and dBTP (EBU R128, maximum true-peak level).
+#: LUFS (EBU R128, programme loudness).
 TARGET_LUFS = -23.0
+
+#: dBTP (EBU R128, maximum true-peak level).
 CEILING_DBTP = -1.0
 
-#: Seconds of the momentary window (EBU Tech 3341), and between two of them (ITU-R BS.1770-4's overlap of 75 %).
+#: Seconds of the momentary window (EBU Tech 3341).
 MOMENTARY = 0.4
+
+#: Seconds from one momentary window to the next (ITU-R BS.1770-4's overlap of 75 %).
 STEP = 0.1
 
 #: Seconds under which a clip's loudness is its momentary maximum: of fewer than four blocks the gate of BS.1770
@@ -393,8 +458,10 @@ SHORT = 0.7
 #: Oversampling at which true peaks are read (ITU-R BS.1770-4, Annex 2).
 OVERSAMPLING = 4
 
-#: Steps in which a gain is found, and the last of them in dB: nearly always the first meets the target.
+#: Steps in which a gain is found: nearly always the first meets the target.
 _MOST_STEPS = 8
+
+#: dB of a step that is too small to be taken.
 _SMALLEST_STEP_DB = 0.01
 
 #: What rounding to 16 bits may add to a true peak: half a step a sample, summed by the interpolation.
@@ -419,8 +486,9 @@ def clip_loudness(samples: Samples, sample_rate: int) -> float:
         return loudness(samples, sample_rate)
     width = round(MOMENTARY * sample_rate)
     step = round(STEP * sample_rate)
-    starts = range(0, max(len(samples) - width, 0) + 1, step)
-    return max(loudness(samples[start : start + width], sample_rate) for start in starts)
+    last = max(len(samples) - width, 0)
+    windows = (samples[start : start + width] for start in range(0, last + 1, step))
+    return max(loudness(window, sample_rate) for window in windows)
 
 
 def true_peak_dbtp(samples: Samples, sample_rate: int) -> float:
@@ -428,7 +496,8 @@ def true_peak_dbtp(samples: Samples, sample_rate: int) -> float:
     if not len(samples):
         return -math.inf
     between = soxr.resample(samples, sample_rate, OVERSAMPLING * sample_rate)
-    return decibels(max(float(np.abs(between).max(initial=0.0)), float(np.abs(samples).max())))
+    peak_between = float(np.abs(between).max(initial=0.0))
+    return decibels(max(peak_between, float(np.abs(samples).max())))
 
 
 def levelled(samples: Samples, sample_rate: int, target_lufs: float, ceiling_dbtp: float) -> LevelledClip | None:
@@ -440,7 +509,8 @@ def levelled(samples: Samples, sample_rate: int, target_lufs: float, ceiling_dbt
     if not math.isfinite(before):
         return None
     peak_db = true_peak_dbtp(samples, sample_rate)
-    room_db = decibels(10 ** (ceiling_dbtp / 20) - _ROUNDING) - peak_db
+    ceiling = 10 ** (ceiling_dbtp / 20) - _ROUNDING
+    room_db = decibels(ceiling) - peak_db
     gain_db = 0.0
     lufs = before
     louder = samples

@@ -89,13 +89,14 @@ def side_by_side(
     pending: deque[Future[Result]] = deque()
     source = iter(items)
     end = None
+    most_pending = 2 * threads if ahead is None else ahead
     try:
         while end is None:
             try:
                 pending.append(pool.submit(work, next(source)))
             except Exception as error:  # also that there are no more
                 end = error
-            while pending and (end is not None or len(pending) > (2 * threads if ahead is None else ahead)):
+            while pending and (end is not None or len(pending) > most_pending):
                 yield pending.popleft().result()
         if not isinstance(end, StopIteration):
             raise end

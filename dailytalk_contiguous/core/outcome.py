@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.wording import counted
 
-#: Where all rejects are of a command that writes no file of them.
+#: Where to find all rejects of a command that writes no file of them.
 WITH_JSON = "all with --json"
 
 
@@ -75,13 +75,18 @@ def exit_code(done: int, rejected: int) -> int:
     >>> exit_code(2, 0), exit_code(2, 1), exit_code(0, 1)
     (0, 3, 1)
     """
-    return 1 if not done else 3 if rejected else 0
+    if not done:
+        return 1
+    return 3 if rejected else 0
 
 
 def rejected_of(rejects: Sequence[Reject], noun: str = "", where: str = WITH_JSON) -> tuple[Rejected, ...]:
     """Rejects as a part of an outcome, none if there are none; `noun`: what they are."""
+    if not rejects:
+        return ()
     share = counted(len(rejects), noun) if noun else f"{len(rejects):,}"
-    return (Rejected(share, (reject.as_dict() for reject in rejects), where),) if rejects else ()
+    lines = (reject.as_dict() for reject in rejects)
+    return (Rejected(share, lines, where),)
 
 
 def to_run(*words: str | Path) -> str:

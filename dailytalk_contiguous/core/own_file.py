@@ -26,7 +26,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from dailytalk_contiguous.core.errors import DailytalkError
 
-#: What the names of these modules begin with. The rest is the path, without its dots, which would name packages.
+#: The beginning of the names of these modules. The path follows, without its dots, which would name packages.
 _PREFIX = "own:"
 
 #: The file that is being imported; empty outside of an import.
@@ -51,12 +51,11 @@ def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType
     except DailytalkError as error:
         raise DailytalkError(f"{shown} can't be imported ({error.reason})", error.remedy) from error
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
+        package, _, _ = (error.name or "").partition(".")
         remedy = "mend it, and run it with python first"
-        if missing and (path.parent / missing).is_dir():
-            remedy = (
-                f"put the package {missing} into a folder of PYTHONPATH: only single files are found beside it"
-            )
+        if package and (path.parent / package).is_dir():
+            advice = f"put the package {package} into a folder of PYTHONPATH"
+            remedy = f"{advice}: only single files are found beside it"
         raise DailytalkError(f"{shown} can't be imported ({error})", remedy) from error
     except (Exception, SystemExit) as error:  # whatever the file does
         reason = f"{shown} can't be imported ({type(error).__name__}: {error!s})"
@@ -83,17 +82,15 @@ def instance_of(module: str, qualified_name: str) -> Any:
     return object.__new__(kind)
 
 
-def refuse_in_import(what: str) -> None:
+def refuse_in_import(action: str) -> None:
     """Raise DailytalkError if a person's file is being imported: that must neither run nor write anything.
 
-    `what` is what it would do, for the message.
+    `action`: what the file does ("writes …"), for the message.
     """
     file = _importing.get()
     if file:
-        raise DailytalkError(
-            f"{Path(file).name} {what} while it is imported",
-            'put what the file runs below `if __name__ == "__main__":`',
-        )
+        reason = f"{Path(file).name} {action} while it is imported"
+        raise DailytalkError(reason, 'put what the file runs below `if __name__ == "__main__":`')
 
 
 @contextmanager
@@ -119,7 +116,7 @@ class _OwnFile(SourceLoader):
     def get_filename(self, fullname: str) -> str:
         return str(self.path)
 
-    def get_data(self, path: str | bytes | os.PathLike[Any]) -> bytes:
+    def get_data(self, path: str | bytes | os.PathLike[str]) -> bytes:
         if not self.content:  # what was imported; a traceback asks again, and the file may have changed
             self.content = Path(os.fsdecode(path)).read_bytes()
         return self.content
@@ -183,7 +180,8 @@ def _contents(path: Path, content: bytes) -> list[bytes]:
     while unread:
         neighbour = unread.pop()
         if neighbour not in contents:
-            loader = getattr(sys.modules.get(_module_name(neighbour)), "__loader__", None)
+            module = sys.modules.get(_module_name(neighbour))
+            loader = getattr(module, "__loader__", None)
             contents[neighbour] = loader.content if isinstance(loader, _OwnFile) else neighbour.read_bytes()
             unread += _neighbours(neighbour, contents[neighbour])
     others = sorted(contents.keys() - {path})
@@ -198,8 +196,10 @@ class _OwnFiles(MetaPathFinder):
     ) -> ModuleSpec | None:
         if not is_own_module(fullname):
             return None
-        named = Path(os.fsdecode(unquote_to_bytes(fullname.removeprefix(_PREFIX))))
-        for file in (named, *(Path(folder) / named.name for folder in sys.path)):
+        encoded_path = fullname.removeprefix(_PREFIX)
+        named = Path(os.fsdecode(unquote_to_bytes(encoded_path)))
+        on_python_path = [Path(folder) / named.name for folder in sys.path]
+        for file in (named, *on_python_path):
             if file.is_file():
                 return spec_from_loader(fullname, _OwnFile(file))
         reason = f"{str(named)!r} is not here, and {named.name} in no folder of PYTHONPATH"
@@ -209,15 +209,16 @@ class _OwnFiles(MetaPathFinder):
 sys.meta_path.append(_OwnFiles())
 
 
-def code_version(definition: type | Callable[..., Any], version: int = 1) -> str:
-    """What stands for the code of a class or function: its `version` if it is part of this package.
+def code_version(definition: type | Callable[..., object], version: int = 1) -> str:
+    """A text that stands for the code of a class or function: its `version` if it is part of this package.
 
-    That of a person's own is the content of its file as it was imported (of the definition itself in a notebook),
+    For a person's own code it is a digest of its file as it was imported (of the definition itself in a notebook)
     and of the files beside it that it imports, so that an edit counts without a number.
     """
-    if definition.__module__.partition(".")[0] == __name__.partition(".")[0]:
+    package, _, _ = definition.__module__.partition(".")
+    if package == __name__.partition(".")[0]:
         return str(version)
-    from datasets.fingerprint import Hasher  # here, for most that use this module have no stage
+    from datasets.fingerprint import Hasher  # here: most users of this module have no stage
 
     module = sys.modules[definition.__module__]
     loader = getattr(module, "__loader__", None)
@@ -226,5 +227,6 @@ def code_version(definition: type | Callable[..., Any], version: int = 1) -> str
     file = Path(getattr(module, "__file__", None) or "")
     if not file.is_file():
         return str(Hasher.hash(definition))
+    content = file.read_bytes()
     is_in_package = "." in definition.__module__
-    return str(Hasher.hash(file.read_bytes() if is_in_package else _contents(file, file.read_bytes())))
+    return str(Hasher.hash(content if is_in_package else _contents(file, content)))

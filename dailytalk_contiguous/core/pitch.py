@@ -18,28 +18,45 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 
 FloatArray = NDArray[np.float64]
 
-#: Hz, samples (128 ms, 16 ms) and steps of a semitone.
+#: Hz: the lowest pitch that is looked for.
 F0_MIN = 65.0
+
+#: Hz: the highest pitch that is looked for.
 F0_MAX = 500.0
+
+#: Samples of a frame (128 ms).
 F0_FRAME = 2048
+
+#: Samples from one frame to the next (16 ms).
 F0_HOP = 256
+
+#: Pitches in a semitone.
 STEPS = 5
 
-#: Periods that are tried, in samples, and the pitches of the path.
+#: Samples of the shortest period that is tried.
 SHORTEST_PERIOD = int(ANALYSIS_RATE // F0_MAX)
+
+#: Samples of the longest period that is tried.
 LONGEST_PERIOD = int(np.ceil(ANALYSIS_RATE / F0_MIN))
-PITCHES = F0_MIN * 2 ** (np.arange(int(12 * STEPS * np.log2(F0_MAX / F0_MIN)) + 1) / (12 * STEPS))
+
+_PITCHES_OF_RANGE = int(12 * STEPS * np.log2(F0_MAX / F0_MIN)) + 1
+
+#: Hz: the pitches that the path goes through.
+PITCHES = F0_MIN * 2 ** (np.arange(_PITCHES_OF_RANGE) / (12 * STEPS))
 
 #: Thresholds under which a dip of the difference function is a period.
 THRESHOLDS = np.linspace(0, 1, 101)
 
-#: By how much a longer period is less likely than the one before it (a Boltzmann distribution), and the share that
-#: the lowest dip gets of the thresholds that no dip is under.
+#: By how much a longer period is less likely than the one before it (a Boltzmann distribution).
 BOLTZMANN = 2.0
+
+#: The share that the lowest dip gets of the thresholds that no dip is under.
 NO_TROUGH = 0.01
 
-#: Octaves a second that pitch may change by, and the chance that a voice begins or ends between two frames.
+#: Octaves a second that pitch may change by.
 MOST_CHANGE = 35.92
+
+#: The chance that a voice begins or ends between two frames.
 SWITCH = 0.01
 
 #: Frames that are compared with all thresholds at once, for the sake of memory.
@@ -59,11 +76,13 @@ def track_pitch(samples: NDArray[np.float32]) -> tuple[FloatArray, NDArray[np.bo
         Hz, NaN where unvoiced, and whether voiced, both of shape (1 + n // 256,): frame i is the 128 ms around
         second 0.016 * i.
     """
-    samples = np.pad(samples, (0, max(0, F0_FRAME - len(samples))))
+    missing = max(0, F0_FRAME - len(samples))
+    samples = np.pad(samples, (0, missing))
     chances = np.concatenate([_chances(differences) for differences in _difference(samples)])
     states = _path(chances)
     voiced = states < len(PITCHES)
-    return np.where(voiced, PITCHES[states % len(PITCHES)], np.nan), voiced
+    pitch = PITCHES[states % len(PITCHES)]
+    return np.where(voiced, pitch, np.nan), voiced
 
 
 def _difference(samples: NDArray[np.float32]) -> list[FloatArray]:
@@ -76,27 +95,34 @@ def _difference(samples: NDArray[np.float32]) -> list[FloatArray]:
 
     hops = F0_FRAME // F0_HOP
     count = 1 + len(samples) // F0_HOP
+    whole = (count + hops) * F0_HOP
     padded = np.pad(samples, F0_FRAME // 2).astype(np.float32)
-    padded = np.pad(padded, (0, max(0, (count + hops) * F0_HOP - len(padded))))[: (count + hops) * F0_HOP]
+    missing = max(0, whole - len(padded))
+    padded = np.pad(padded, (0, missing))[:whole]
     pieces = padded.reshape(-1, F0_HOP)
     blocks = []
     for first in range(0, count, BLOCK_FRAMES):
         frames = min(BLOCK_FRAMES, count - first)
-        own = pieces[first : first + frames + hops - 1]
-        both = np.concatenate((own, pieces[first + 1 : first + frames + hops]), axis=1)
+        last = first + frames + hops
+        current = pieces[first : last - 1]
+        both = np.concatenate((current, pieces[first + 1 : last]), axis=1)
         # Twice a piece: no product of samples that are up to LONGEST_PERIOD apart wraps round.
-        spectra = fft.rfft(own, 2 * F0_HOP)
+        spectra = fft.rfft(current, 2 * F0_HOP)
         following = fft.rfft(both, 2 * F0_HOP)
-        across = fft.irfft(spectra.conj() * following, 2 * F0_HOP)[:, : LONGEST_PERIOD + 1].astype(np.float64)
-        within = fft.irfft(spectra.real**2 + spectra.imag**2, 2 * F0_HOP)[:, : LONGEST_PERIOD + 1]
+        across = fft.irfft(spectra.conj() * following, 2 * F0_HOP)
+        across = across[:, : LONGEST_PERIOD + 1].astype(np.float64)
+        within = fft.irfft(spectra.real**2 + spectra.imag**2, 2 * F0_HOP)
+        within = within[:, : LONGEST_PERIOD + 1]
         correlation = within[hops - 1 :].astype(np.float64)
         for piece in range(hops - 1):
             correlation += across[piece : piece + frames]
-        begins = np.cumsum(own[:frames, :LONGEST_PERIOD].astype(np.float64) ** 2, axis=1)
+        beginnings = current[:frames, :LONGEST_PERIOD].astype(np.float64)
+        begins = np.cumsum(beginnings**2, axis=1)
         difference = 2 * (correlation[:, :1] - correlation[:, 1:]) - begins
         mean = np.cumsum(difference, axis=1) / np.arange(1, LONGEST_PERIOD + 1)
         tried = slice(SHORTEST_PERIOD - 1, None)
-        blocks.append(difference[:, tried] / (mean[:, tried] + np.finfo(np.float32).tiny))
+        normaliser = mean[:, tried] + np.finfo(np.float32).tiny
+        blocks.append(difference[:, tried] / normaliser)
     return blocks
 
 
@@ -120,36 +146,47 @@ def _chances(difference: FloatArray) -> FloatArray:
     if not len(frame):
         return np.zeros((count, len(PITCHES)))
     depth = difference[frame, period]
-    under = depth[:, None] < THRESHOLDS[1:]
+    is_under = depth[:, None] < THRESHOLDS[1:]
     chance = np.zeros(len(frame))
-    (low,) = np.nonzero(under[:, -1])
+    (low,) = np.nonzero(is_under[:, -1])
     if len(low):
-        # Of the dips under a threshold, a frame's: which one it is, and how many there are.
-        number = np.cumsum(under[low], axis=0, dtype=np.int32)
-        first = np.searchsorted(frame[low], frame[low])
-        last = np.searchsorted(frame[low], frame[low], side="right") - 1
+        # For each threshold: which dip of its frame under it this one is, and how many the frame has.
+        number = np.cumsum(is_under[low], axis=0, dtype=np.int32)
+        low_frame = frame[low]
+        first = np.searchsorted(low_frame, low_frame)
+        last = np.searchsorted(low_frame, low_frame, side="right") - 1
         before = np.where(first[:, None] > 0, number[first - 1], 0)
         rank = number - before - 1
-        many = number[last] - before
-        falling = np.exp(-BOLTZMANN * np.arange(many.max() + 1))
+        n_dips = number[last] - before
+        falling = np.exp(-BOLTZMANN * np.arange(n_dips.max() + 1))
         share = np.append(0, (1 - falling[1]) / (1 - falling[1:]))
-        chance[low] = np.where(under[low], falling[np.maximum(rank, 0)] * share[many], 0) @ weights
+        likelihood = falling[np.maximum(rank, 0)] * share[n_dips]
+        chance[low] = np.where(is_under[low], likelihood, 0) @ weights
     order = np.lexsort((depth, frame))
     lowest = order[np.searchsorted(frame[order], np.unique(frame))]
-    chance[lowest] += NO_TROUGH * np.append(0, np.cumsum(weights))[(~under[lowest]).sum(axis=1)]
-    pitch = ANALYSIS_RATE / (SHORTEST_PERIOD + period + _shift(difference, frame, period))
+    n_thresholds_below = (~is_under[lowest]).sum(axis=1)
+    chance_below = np.append(0, np.cumsum(weights))[n_thresholds_below]
+    chance[lowest] += NO_TROUGH * chance_below
+    exact_period = SHORTEST_PERIOD + period + _shift(difference, frame, period)
+    pitch = ANALYSIS_RATE / exact_period
     step = np.rint(12 * STEPS * np.log2(pitch / F0_MIN)).astype(int)
     chances = np.zeros((count, len(PITCHES) + 1))  # what is above the highest pitch falls into the last column
     likely = chance > 0
-    chances[frame[likely], np.clip(step[likely], 0, len(PITCHES))] = chance[likely]
+    column = np.clip(step[likely], 0, len(PITCHES))
+    chances[frame[likely], column] = chance[likely]
     return chances[:, :-1]
 
 
 def _shift(difference: FloatArray, frame: NDArray[np.intp], period: NDArray[np.intp]) -> FloatArray:
     """Samples from a dip to the lowest point of the parabola through it and its neighbours; 0 at both ends."""
     shift = np.zeros(len(frame))
-    (inner,) = np.nonzero((period > 0) & (period < difference.shape[1] - 1))
-    left, middle, right = (difference[frame[inner], period[inner] + step] for step in (-1, 0, 1))
+    last_period = difference.shape[1] - 1
+    (inner,) = np.nonzero((period > 0) & (period < last_period))
+    rows = frame[inner]
+    columns = period[inner]
+    left = difference[rows, columns - 1]
+    middle = difference[rows, columns]
+    right = difference[rows, columns + 1]
     curvature = left + right - 2 * middle
     slope = (right - left) / 2
     reaches = np.abs(slope) < np.abs(curvature)
@@ -176,21 +213,27 @@ def _transitions() -> _Transitions:
     # A triangle over the pitches that can be reached. Its 36 steps have no middle: as librosa's, it leans upwards.
     width = round(MOST_CHANGE * 12 * F0_HOP / ANALYSIS_RATE) * STEPS + 1
     count = len(PITCHES)
-    triangle = 1 - np.abs(np.arange(width) - (width - 1) / 2) / (width / 2)
+    offsets = np.abs(np.arange(width) - (width - 1) / 2)
+    triangle = 1 - offsets / (width / 2)
     reach = width // 2 + 1
+    space_before = (count - width) // 2
+    space_after = -(-(count - width) // 2)
+    padded = np.pad(triangle, (space_before, space_after))
     within = np.zeros((count, count))
     for pitch in range(count):
-        row = np.roll(np.pad(triangle, ((count - width) // 2, -(-(count - width) // 2))), count // 2 + pitch + 1)
+        row = np.roll(padded, count // 2 + pitch + 1)
         row[: max(0, pitch - width // 2)] = 0
         row[pitch + width // 2 + 1 :] = 0
         within[pitch] = row / row.sum()
     switch = np.array([[1 - SWITCH, SWITCH], [SWITCH, 1 - SWITCH]])
     logs = np.log(within + _TINY)
     origin = np.arange(-reach, reach + 1)[:, None] + np.arange(count)
-    inside = (origin >= 0) & (origin < count)
-    near = np.where(inside, logs[np.clip(origin, 0, count - 1), np.arange(count)], -np.inf)
+    is_pitch = (origin >= 0) & (origin < count)
+    clipped = np.clip(origin, 0, count - 1)
+    near = np.where(is_pitch, logs[clipped, np.arange(count)], -np.inf)
+    near_to = np.ascontiguousarray(near.T)
     into = np.log(np.kron(switch, within) + _TINY).T
-    return _Transitions(near, np.ascontiguousarray(near.T), np.ascontiguousarray(into), reach)
+    return _Transitions(near, near_to, np.ascontiguousarray(into), reach)
 
 
 def _path(chances: FloatArray) -> NDArray[np.intp]:
@@ -199,12 +242,14 @@ def _path(chances: FloatArray) -> NDArray[np.intp]:
     (count, pitches) = chances.shape
     stay = float(np.log(1 - SWITCH))
     switch = float(np.log(SWITCH))
-    unvoiced = np.log((1 - np.clip(chances.sum(axis=1), 0, 1)) / pitches + _TINY)
+    voiced_chance = np.clip(chances.sum(axis=1), 0, 1)
+    unvoiced = np.log((1 - voiced_chance) / pitches + _TINY)
     frame, pitch = np.nonzero(chances)
-    heard = np.log(chances[frame, pitch])
+    voiced = np.log(chances[frame, pitch])
     starts = np.searchsorted(frame, np.arange(count + 1)).tolist()
     best = np.full((count, 2, pitches), -np.inf)
-    best[0, 0], best[0, 1] = np.log(chances[0] + _TINY), unvoiced[0]
+    best[0, 0] = np.log(chances[0] + _TINY)
+    best[0, 1] = unvoiced[0]
     edged = np.full(pitches + 2 * reach, -np.inf)
     middle = edged[reach:-reach]
     from_near = sliding_window_view(edged, pitches)
@@ -218,14 +263,18 @@ def _path(chances: FloatArray) -> NDArray[np.intp]:
         first, last = starts[number : number + 2]
         if first < last:
             np.add(unvoiced_before, switch, out=middle)
-            np.maximum(middle, np.add(voiced_before, stay, out=other), out=middle)
-            pitched = pitch[first:last]
-            ways = np.maximum.reduce(to_pitch[pitched] + near_to[pitched], axis=1)
-            best[number, 0, pitched] = np.maximum(ways, anywhere) + heard[first:last]
+            np.add(voiced_before, stay, out=other)
+            np.maximum(middle, other, out=middle)
+            candidates = pitch[first:last]
+            ways = np.maximum.reduce(to_pitch[candidates] + near_to[candidates], axis=1)
+            best[number, 0, candidates] = np.maximum(ways, anywhere) + voiced[first:last]
         np.add(unvoiced_before, stay, out=middle)
-        np.maximum(middle, np.add(voiced_before, switch, out=other), out=middle)
-        np.maximum.reduce(np.add(from_near, near, out=reached), axis=0, out=highest)
-        np.add(np.maximum(highest, anywhere, out=highest), unvoiced[number], out=best[number, 1])
+        np.add(voiced_before, switch, out=other)
+        np.maximum(middle, other, out=middle)
+        np.add(from_near, near, out=reached)
+        np.maximum.reduce(reached, axis=0, out=highest)
+        np.maximum(highest, anywhere, out=highest)
+        np.add(highest, unvoiced[number], out=best[number, 1])
     flat = best.reshape(count, -1)
     states = np.empty(count, np.intp)
     states[-1] = flat[-1].argmax()

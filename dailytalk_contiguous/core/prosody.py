@@ -6,7 +6,7 @@ Pitch is probabilistic YIN over 65-500 Hz with 2048-sample frames and coarse (0.
 """
 
 import math
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,12 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.pitch import track_pitch
 
-#: Samples of a frame and between frames for loudness and zero crossings (64 ms, 16 ms).
+_Number = TypeVar("_Number", bound=np.generic)
+
+#: Samples of a frame for loudness and zero crossings (64 ms).
 FRAME = 1024
+
+#: Samples from one such frame to the next (16 ms).
 HOP = 256
 
 #: Voiced frames (16 ms each) below which a mean or a spread of pitch says nothing.
@@ -37,25 +41,33 @@ def measure_prosody(samples: NDArray[np.float32], n_words: float, speech_seconds
     """
     rate = n_words / speech_seconds if speech_seconds > 0 else math.nan
     if not len(samples):
-        names = ("rms", "zcr", "f0_mean", "f0_std", "voiced_fraction")
-        return dict.fromkeys(names, math.nan) | {"speech_rate": rate}
+        return {
+            "rms": math.nan,
+            "zcr": math.nan,
+            "f0_mean": math.nan,
+            "f0_std": math.nan,
+            "voiced_fraction": math.nan,
+            "speech_rate": rate,
+        }
     interrupts.check_interrupt()
-    padded = np.pad(samples, (0, max(0, FRAME - len(samples))))
+    missing = max(0, FRAME - len(samples))
+    padded = np.pad(samples, (0, missing))
     negative = np.signbit(padded)
     power = _frames(padded**2, FRAME)
     crossings = _frames(negative[1:] != negative[:-1], FRAME - 1)
     pitch, voiced = track_pitch(samples)
     voiced_pitch = pitch[voiced]
-    enough = len(voiced_pitch) >= MIN_VOICED
+    is_enough = len(voiced_pitch) >= MIN_VOICED
+    frame_rms = np.sqrt(np.mean(power, axis=1))
     return {
-        "rms": float(np.sqrt(np.mean(power, axis=1)).mean()),
+        "rms": float(frame_rms.mean()),
         "zcr": float(np.count_nonzero(crossings) / crossings.size),
-        "f0_mean": float(voiced_pitch.mean()) if enough else math.nan,
-        "f0_std": float(voiced_pitch.std()) if enough else math.nan,
+        "f0_mean": float(voiced_pitch.mean()) if is_enough else math.nan,
+        "f0_std": float(voiced_pitch.std()) if is_enough else math.nan,
         "voiced_fraction": float(voiced.mean()),
         "speech_rate": rate,
     }
 
 
-def _frames(values: NDArray[Any], width: int) -> NDArray[Any]:
+def _frames(values: NDArray[_Number], width: int) -> NDArray[_Number]:
     return np.lib.stride_tricks.sliding_window_view(values, width)[::HOP]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,39 +43,52 @@ NAMES = (
     "dc_offset",
 )
 
-#: Seconds of a frame of energy; seconds around sounds that are neither speech nor noise.
+#: Seconds of a frame of energy.
 FRAME = 0.02
+
+#: Seconds around sounds that are neither speech nor noise.
 MARGIN = 0.05
 
 #: Mean square under which a frame is digital silence: less than the rounding of 16 bits leaves (−101 dBFS).
 NOTHING = 1e-10
 
-#: Frames of noise that give a floor by themselves (0.2 s); with fewer it is the softest share of all frames.
+#: Frames of noise that give a floor by themselves (0.2 s).
 ENOUGH_NOISE = 10
+
+#: Percentile of all frames that is the floor where there are fewer frames of noise.
 SOFTEST = 10
 
-#: dB, also for anything worse.
+#: dB: the lowest signal-to-noise ratio that is reported, also for anything worse.
 LEAST_SNR_DB = -20.0
 
-#: Full scale, and a hair under it. Samples in a run that are a flat top.
+#: Samples from here on are at full scale (a hair under 1).
 FULL_SCALE = 0.999
+
+#: Samples in a run that are a flat top.
 TOP_RUN = 3
 
-#: Flat tops at one height under full scale that are clipping, not chance; the peak under which the steps of 16
-#: bits themselves look flat; and how flat a top is, as a share of its height and in steps of 16 bits.
+#: Flat tops at one height under full scale that are clipping, not chance.
 TOPS = 3
+
+#: The peak under which the steps of 16 bits themselves look flat.
 LOWEST_TOP = 0.05
+
+#: How far under the peak samples of a flat top may be, as a share of its height.
 FLAT_SHARE = 5e-4
+
+#: How far under the peak samples of a flat top may be, in steps of 16 bits.
 FLAT_STEPS = 1.5
 
-#: Seconds of a spectrum (resolution 31 Hz), and dB under the strongest that still are energy. With 65, lines of
-#: the bundled 16 kHz conversations measure 7 to 8 kHz, and telephone calls that soxr, SciPy and librosa brought to
-#: 24 and 44.1 kHz 3.8 to 4.6. With 60, lines without a fricative fall to 4.7; with 75, images at -70 dB count.
+#: Seconds of a spectrum (resolution 31 Hz).
 SPECTRUM = 0.032
+
+#: dB under the strongest frequency that still are energy. With 65, lines of the bundled 16 kHz conversations
+#: measure 7 to 8 kHz, and telephone calls that soxr, SciPy and librosa brought to 24 and 44.1 kHz 3.8 to 4.6. With
+#: 60, lines without a fricative fall to 4.7; with 75, images at -70 dB count.
 ENERGY_DB = 65.0
 
-#: Share of the frames of which the spectrum is taken: the loudest 2 % at each frequency, since a clip may hold
-#: only one fricative.
+#: Percentile of the frames that the spectrum is taken from: the loudest 2 % at each frequency, since a clip may
+#: hold only one fricative.
 LOUDEST = 98
 
 
@@ -83,8 +96,9 @@ LOUDEST = 98
 NO_LIMIT: dict[str, float | None] = {"inf": None, "-inf": None}
 
 
-def _limit(limit: float, about: str, option: str, metavar: str) -> Any:
-    return setting(limit, about, option=option, panel="quality", words=NO_LIMIT, metavar=metavar)
+def _limit(limit: float, about: str, option: str, metavar: str) -> float | None:
+    field = setting(limit, about, option=option, panel="quality", words=NO_LIMIT, metavar=metavar)
+    return cast(float | None, field)
 
 
 @dataclass(frozen=True)
@@ -128,23 +142,25 @@ def failures(measures: Mapping[str, float | None], limits: QualityLimits) -> lis
     def kilohertz(hertz: float) -> str:
         return f"{hertz / 1000:.1f} kHz"
 
+    seconds = "{:.2f} s".format
     checks = (
-        ("duration", "it is {} long", "{:.2f} s".format, limits.shortest, limits.longest),
+        ("duration", "it is {} long", seconds, limits.shortest, limits.longest),
         ("snr_db", "its signal-to-noise ratio is {}", "{:.1f} dB".format, limits.lowest_snr_db, None),
         ("clipping_ratio", "{} of it is clipped", "{:.2%}".format, None, limits.most_clipping),
         ("bandwidth_hz", "its bandwidth is {}", kilohertz, limits.lowest_bandwidth_hz, None),
         ("speech_ratio", "{} of it is speech", "{:.0%}".format, limits.lowest_speech_ratio, None),
-        ("silence_seconds", "it is silent for {} inside", "{:.2f} s".format, None, limits.longest_silence),
+        ("silence_seconds", "it is silent for {} inside", seconds, None, limits.longest_silence),
     )
     reasons = []
     for name, clause, shown, least, most in checks:
         value = measures[name]
         if value is None:
             continue
+        measured = clause.format(shown(value))
         if least is not None and value < least:
-            reasons.append(f"{clause.format(shown(value))} (at least {shown(least)})")
+            reasons.append(f"{measured} (at least {shown(least)})")
         if most is not None and value > most:
-            reasons.append(f"{clause.format(shown(value))} (at most {shown(most)})")
+            reasons.append(f"{measured} (at most {shown(most)})")
     return reasons
 
 
@@ -163,13 +179,20 @@ def measure_quality(samples: Samples, sample_rate: int, speech: SpanPairs, heard
         heard: spans in which anything is audible, speech or not.
     """
     peak = float(np.abs(samples).max(initial=0.0))
-    gaps = (after[0] - before[1] for before, after in pairwise(heard))
+    speech_ratio = 0.0
+    if speech:
+        heard_seconds = heard[-1][1] - heard[0][0]
+        speech_ratio = _total(speech) / heard_seconds
+    longest_silence = None
+    if heard:
+        gaps = [after[0] - before[1] for before, after in pairwise(heard)]
+        longest_silence = max(gaps, default=0.0)
     return {
         "snr_db": snr_db(samples, sample_rate, speech, heard),
         "clipping_ratio": clipping_ratio(samples),
         "bandwidth_hz": bandwidth_hz(samples, sample_rate),
-        "speech_ratio": _total(speech) / (heard[-1][1] - heard[0][0]) if speech else 0.0,
-        "silence_seconds": max(gaps, default=0.0) if heard else None,
+        "speech_ratio": speech_ratio,
+        "silence_seconds": longest_silence,
         "peak_dbfs": _finite(decibels(peak)),
         "loudness_lufs": _finite(clip_loudness(samples, sample_rate)),
         "dc_offset": float(np.mean(samples, dtype=np.float64)) if len(samples) else None,
@@ -189,13 +212,16 @@ def snr_db(samples: Samples, sample_rate: int, speech: SpanPairs, heard: SpanPai
     drowns speech, which can't be measured any further.
     """
     width = round(FRAME * sample_rate)
-    frames = samples[: len(samples) - len(samples) % width].reshape(-1, width)
+    whole = len(samples) - len(samples) % width
+    frames = samples[:whole].reshape(-1, width)
     if not len(frames):
         return None
     # An offset is no noise. It is the usual mean of a frame: a lopsided voice gives the whole clip another one.
     frames = frames - np.median(frames.mean(axis=1))
     levels = np.einsum("ij,ij->i", frames, frames, dtype=np.float64) / width
-    return _snr_db(levels, _frames_in(speech, len(levels), 0.0), _frames_in(heard, len(levels), MARGIN))
+    speech_frames = _frames_in(speech, len(levels), 0.0)
+    heard_frames = _frames_in(heard, len(levels), MARGIN)
+    return _snr_db(levels, speech_frames, heard_frames)
 
 
 def _snr_db(levels: Levels, speech: NDArray[np.bool_], heard: NDArray[np.bool_]) -> float | None:
@@ -204,11 +230,14 @@ def _snr_db(levels: Levels, speech: NDArray[np.bool_], heard: NDArray[np.bool_])
     if not spoken.any():
         return None
     noise = levels[~heard]
-    floor = float(np.median(noise) if len(noise) >= ENOUGH_NOISE else np.percentile(levels, SOFTEST))
-    signal = float(levels[spoken].mean()) - floor
+    is_enough = len(noise) >= ENOUGH_NOISE
+    floor = float(np.median(noise) if is_enough else np.percentile(levels, SOFTEST))
     if floor <= NOTHING:
         return None
-    return max(LEAST_SNR_DB, 10 * math.log10(signal / floor)) if signal > 0 else LEAST_SNR_DB
+    signal = float(levels[spoken].mean()) - floor
+    if signal <= 0:
+        return LEAST_SNR_DB
+    return max(LEAST_SNR_DB, 10 * math.log10(signal / floor))
 
 
 def clipping_ratio(samples: Samples) -> float:
@@ -223,11 +252,19 @@ def clipping_ratio(samples: Samples) -> float:
     return tops.samples / max(len(samples), 1)
 
 
+class _TopRuns(NamedTuple):
+    """Runs of samples near a peak, each of shape (runs,): starts and ends in samples, and the lowest sample."""
+
+    starts: NDArray[np.intp]
+    ends: NDArray[np.intp]
+    lowest: NDArray[np.float32]
+
+
 class FlatTops:
     """Flat tops of samples that come in blocks, as `clipping_ratio` finds them.
 
-    Memory grows with what is clipped alone. Where a later block is louder, only those earlier runs still count
-    that reach its height as a whole.
+    Memory grows only with what is clipped. Once a louder block comes, earlier runs count only if all of their
+    samples reach its height.
 
     >>> tops = FlatTops()
     >>> tops.push(np.array([0.0, 1.0, 1.0], np.float32))
@@ -238,53 +275,61 @@ class FlatTops:
 
     def __init__(self) -> None:
         self._seen = 0
-        self._peaks = [0.0, 0.0]
-        # Of each polarity and block: starts, ends and lowest samples of the runs, shape (3, runs).
-        self._runs: tuple[list[NDArray[np.float64]], ...] = ([], [])
+        self._peaks = [0.0, 0.0]  # the highest sample, and the lowest one without its sign
+        self._runs: tuple[list[_TopRuns], list[_TopRuns]] = ([], [])  # above and below, of each block
 
     def push(self, samples: Samples) -> None:
-        for side, sign in enumerate((1, -1)):
-            peak = float(samples.max(initial=0.0) if sign > 0 else -samples.min(initial=0.0))
+        for side, upright in enumerate((samples, -samples)):
+            peak = float(upright.max(initial=0.0))
             self._peaks[side] = max(self._peaks[side], peak)
             # What is under the lowest top that counts may never have been one.
             limit = _top_limit(max(self._peaks[side], LOWEST_TOP))
             if peak >= limit:
-                self._runs[side].append(_runs_from(samples if sign > 0 else -samples, limit, self._seen))
+                runs = _runs_from(upright, limit, self._seen)
+                self._runs[side].append(runs)
         self._seen += len(samples)
 
     @property
     def samples(self) -> int:
         """How many samples so far are in flat tops."""
-        return sum(self._flat(peak, runs) for peak, runs in zip(self._peaks, self._runs, strict=True))
+        above, below = self._runs
+        highest, lowest = self._peaks
+        return self._flat(highest, above) + self._flat(lowest, below)
 
     @staticmethod
-    def _flat(peak: float, blocks: Sequence[NDArray[np.float64]]) -> int:
+    def _flat(peak: float, blocks: Sequence[_TopRuns]) -> int:
         if peak < LOWEST_TOP:
             return 0
-        starts, ends, lowest = np.concatenate(blocks, axis=1)
+        starts = np.concatenate([runs.starts for runs in blocks])
+        ends = np.concatenate([runs.ends for runs in blocks])
+        lowest = np.concatenate([runs.lowest for runs in blocks])
         if not len(starts):
             return 0
-        begins = np.append(True, starts[1:] != ends[:-1])  # a run may go on in the next block
-        lengths = np.append(ends[:-1][begins[1:]], ends[-1:]) - starts[begins]
-        top = np.minimum.reduceat(lowest, np.flatnonzero(begins)) >= _top_limit(peak)
-        lengths = lengths[top & (lengths >= TOP_RUN)]
-        return int(lengths.sum()) if peak >= FULL_SCALE or len(lengths) >= TOPS else 0
+        is_first = np.append(True, starts[1:] != ends[:-1])  # a run may go on in the next block
+        is_last = np.append(is_first[1:], True)
+        lengths = ends[is_last] - starts[is_first]
+        reaches_top = np.minimum.reduceat(lowest, np.flatnonzero(is_first)) >= _top_limit(peak)
+        lengths = lengths[reaches_top & (lengths >= TOP_RUN)]
+        is_clipping = peak >= FULL_SCALE or len(lengths) >= TOPS
+        return int(lengths.sum()) if is_clipping else 0
 
 
-def _runs_from(samples: Samples, limit: float, first: int) -> NDArray[np.float64]:
-    """Starts, ends and lowest samples of the runs from `limit` up that may be flat; `first`: where they begin."""
-    top = samples >= limit
-    starts, ends = true_runs(top).T
-    lowest = np.minimum.reduceat(samples[top], np.cumsum(ends - starts) - (ends - starts))
-    kept = (ends - starts >= TOP_RUN) | (starts == 0) | (ends == len(samples))
-    return np.stack((starts + first, ends + first, lowest))[:, kept]
+def _runs_from(samples: Samples, limit: float, offset: int) -> _TopRuns:
+    """The runs of samples from `limit` up that may be flat; `offset`: the number of samples before these."""
+    is_top = samples >= limit
+    starts, ends = true_runs(is_top).T
+    lengths = ends - starts
+    lowest = np.minimum.reduceat(samples[is_top], np.cumsum(lengths) - lengths)
+    kept = (lengths >= TOP_RUN) | (starts == 0) | (ends == len(samples))
+    return _TopRuns(starts[kept] + offset, ends[kept] + offset, lowest[kept])
 
 
 def _top_limit(peak: float) -> float:
-    """From where on a sample is at the top, of which `peak` is the highest."""
-    return float(
-        np.float32(FULL_SCALE if peak >= FULL_SCALE else peak - max(FLAT_STEPS / 32768, FLAT_SHARE * peak))
-    )
+    """The height from which on a sample is at the top, for the highest sample `peak`."""
+    if peak >= FULL_SCALE:
+        return float(np.float32(FULL_SCALE))
+    tolerance = max(FLAT_STEPS / 32768, FLAT_SHARE * peak)
+    return float(np.float32(peak - tolerance))
 
 
 def bandwidth_hz(samples: Samples, sample_rate: int) -> float | None:
@@ -296,9 +341,11 @@ def bandwidth_hz(samples: Samples, sample_rate: int) -> float | None:
     width = round(SPECTRUM * sample_rate)
     if len(samples) < width:
         return None
-    level = samples - samples.mean(dtype=np.float64).astype(np.float32)  # an offset would leak into its neighbours
+    offset = samples.mean(dtype=np.float64).astype(np.float32)
+    level = samples - offset  # an offset would leak into its neighbours
     frames = np.lib.stride_tricks.sliding_window_view(level, width)[:: width // 2]
-    power = np.abs(np.fft.rfft(frames * np.hanning(width).astype(np.float32), axis=1)) ** 2
+    window = np.hanning(width).astype(np.float32)
+    power = np.abs(np.fft.rfft(frames * window, axis=1)) ** 2
     return _bandwidth_hz(power, sample_rate, width)
 
 
@@ -310,15 +357,18 @@ def _bandwidth_hz(power: Levels, sample_rate: int, width: int) -> float | None:
     loudest = np.partition(power, rank, axis=0)[rank]
     if float(loudest.max()) / width**2 < NOTHING / width:
         return None
-    (energy,) = np.nonzero(loudest >= loudest.max() * 10 ** (-ENERGY_DB / 10))
-    return float(energy[-1] * sample_rate / width)
+    least_energy = loudest.max() * 10 ** (-ENERGY_DB / 10)
+    (bins,) = np.nonzero(loudest >= least_energy)
+    return float(bins[-1] * sample_rate / width)
 
 
 def _frames_in(spans: SpanPairs, count: int, margin: float, frame: float = FRAME) -> NDArray[np.bool_]:
     """Which of `count` frames of `frame` seconds are in spans, widened by `margin` seconds, at least in part."""
     inside = np.zeros(count, bool)
     for start, end in spans:
-        inside[max(0, int((start - margin) / frame)) : max(0, math.ceil((end + margin) / frame))] = True
+        first = int((start - margin) / frame)
+        last = math.ceil((end + margin) / frame)
+        inside[max(0, first) : max(0, last)] = True
     return inside
 
 
@@ -340,16 +390,27 @@ def _finite(value: float) -> float | None:
 #: conversations and on telephone calls, at 8 to 44.1 kHz, they give the bandwidth of all frames within 0.06 kHz.
 SPECTRA = 300
 
-#: dB under the mean power of speech at which its pauses begin (the margin of ITU-T P.56, where a level is that of
+#: dB under the mean power of speech at which its pauses begin (the margin of ITU-T P.56, which takes the level of
 #: active speech alone).
 PAUSE_DB = 15.9
 
-#: dBFS. What never gets louder is silence: room tone of a quiet recording is at -60 and below.
+#: dBFS. A channel that never gets louder is silent: room tone of a quiet recording is at -60 and below.
 SILENCE_DBFS = -60.0
 
-#: dB. What is this far below the loudest moment of its channel is inaudible: whispers are 20 to 30 dB below
+#: dB. A sound this far below the loudest moment of its channel is inaudible: whispers are 20 to 30 dB below
 #: shouts.
 BELOW_LOUDEST = 40.0
+
+
+class SoundMeasures(TypedDict):
+    """The fields of `core.records.Side` that follow from the sound of a channel."""
+
+    speech_seconds: float
+    level_dbfs: float | None
+    snr_db: float | None
+    bandwidth_hz: float | None
+    clipping_ratio: float | None
+    leak_db: float | None
 
 
 class SideMeter:
@@ -371,32 +432,34 @@ class SideMeter:
         self._window = np.hanning(round(SPECTRUM * sample_rate)).astype(np.float32)
         self._step = max(1, int(seconds / FRAME / SPECTRA))
         self._tops = FlatTops()
-        self._seen = self._framed = 0
-        self._rest = np.zeros(0, np.float32)
+        self._seen = 0
+        self._framed = 0
+        self._unframed = np.zeros(0, np.float32)
         self._frames: list[NDArray[np.float64]] = []
         self._spectra: list[NDArray[np.float32]] = []
 
     def push(self, samples: Samples) -> None:
         from scipy import fft  # here: commands that read no sound can spare it
 
-        signal = np.concatenate((self._rest, samples))
-        self._tops.push(signal[len(self._rest) :])  # one after another in memory, unlike a channel of a block
+        signal = np.concatenate((self._unframed, samples))
+        self._tops.push(signal[len(self._unframed) :])  # one after another in memory, unlike a channel of a block
         self._seen += len(samples)
         # A spectrum reaches past its frame, so the last frames wait for what comes next.
         count = max(0, len(signal) - len(self._window)) // self._width
         first = -self._framed % self._step
+        end = count * self._width
         if first < count:
             windows = np.lib.stride_tricks.sliding_window_view(signal, len(self._window))
-            chosen = windows[first * self._width : count * self._width : self._step * self._width]
+            chosen = windows[first * self._width : end : self._step * self._width]
             level = chosen - chosen.mean(axis=1, keepdims=True)  # an offset would leak into its neighbours
             spectra = fft.rfft(level * self._window, axis=1)
             self._spectra.append(spectra.real**2 + spectra.imag**2)
-        self._frames.append(self._measured(signal[: count * self._width]))
+        self._frames.append(self._measured(signal[:end]))
         self._framed += count
-        self._rest = signal[count * self._width :]
+        self._unframed = signal[end:]
 
-    def measures(self, speech: SpanPairs, heard: SpanPairs, leak_db: float | None = None) -> dict[str, Any]:
-        """The fields of `core.schema.SIDE` that follow from the sound.
+    def measures(self, speech: SpanPairs, heard: SpanPairs, leak_db: float | None = None) -> SoundMeasures:
+        """The measures of the sound so far.
 
         `level_dbfs` is the mean power of speech without its pauses (`PAUSE_DB`). Of a channel that never gets
         louder than `SILENCE_DBFS`, only `speech_seconds` is known.
@@ -409,18 +472,24 @@ class SideMeter:
         levels = self._levels()
         seconds = _total(merge_gaps(sorted(speech), 0.0))
         if _dbfs(levels.max(initial=0.0)) < SILENCE_DBFS:
-            unknown = ("level_dbfs", "snr_db", "bandwidth_hz", "clipping_ratio", "leak_db")
-            return {"speech_seconds": seconds, **dict.fromkeys(unknown)}
+            return {
+                "speech_seconds": seconds,
+                "level_dbfs": None,
+                "snr_db": None,
+                "bandwidth_hz": None,
+                "clipping_ratio": None,
+                "leak_db": None,
+            }
         frame = self._width / self._rate
         spoken = _frames_in(speech, len(levels), 0.0, frame)
-        power = levels[spoken]
-        active = power[power >= power.mean() * 10 ** (-PAUSE_DB / 10)] if len(power) else power
-        spectra = np.concatenate([np.zeros((0, len(self._window) // 2 + 1), np.float32), *self._spectra])
+        audible = _frames_in(heard, len(levels), MARGIN, frame)
+        no_spectrum = np.zeros((0, len(self._window) // 2 + 1), np.float32)
+        spectra = np.concatenate([no_spectrum, *self._spectra])
         in_speech = spoken[:: self._step][: len(spectra)]
         return {
             "speech_seconds": seconds,
-            "level_dbfs": _finite(_dbfs(active.mean())) if len(active) else None,
-            "snr_db": _snr_db(levels, spoken, _frames_in(heard, len(levels), MARGIN, frame)),
+            "level_dbfs": _active_level_dbfs(levels[spoken]),
+            "snr_db": _snr_db(levels, spoken, audible),
             "bandwidth_hz": _bandwidth_hz(spectra[in_speech], self._rate, len(self._window)),
             "clipping_ratio": self._tops.samples / self._seen,
             "leak_db": leak_db,
@@ -430,8 +499,10 @@ class SideMeter:
         """Return the audible spans in seconds and in order: no silence, nor too far under the loudest moment."""
         levels = self._levels()
         frame = self._width / self._rate
-        least = max(10 ** (SILENCE_DBFS / 10), levels.max(initial=0.0) * 10 ** (-BELOW_LOUDEST / 10))
-        return [(start * frame, end * frame) for start, end in true_runs(levels >= least).tolist()]
+        least_of_loudest = levels.max(initial=0.0) * 10 ** (-BELOW_LOUDEST / 10)
+        least = max(10 ** (SILENCE_DBFS / 10), least_of_loudest)
+        runs = true_runs(levels >= least).tolist()
+        return [(start * frame, end * frame) for start, end in runs]
 
     def _measured(self, samples: Samples) -> NDArray[np.float64]:
         """Mean square and mean of each frame, shape (2, frames)."""
@@ -441,10 +512,22 @@ class SideMeter:
 
     def _levels(self) -> NDArray[np.float64]:
         """Mean square of each frame so far about the usual mean: an offset is no noise. Shape (frames,)."""
-        last = self._rest[: len(self._rest) // self._width * self._width]
-        powers, means = np.concatenate([*self._frames, self._measured(last)], axis=1)
+        whole = len(self._unframed) // self._width * self._width
+        last = self._measured(self._unframed[:whole])
+        powers, means = np.concatenate([*self._frames, last], axis=1)
         offset = float(np.median(means)) if len(means) else 0.0
-        return np.asarray(np.maximum(powers - 2 * offset * means + offset**2, 0.0))
+        centred = powers - 2 * offset * means + offset**2
+        return np.asarray(np.maximum(centred, 0.0))
+
+
+def _active_level_dbfs(powers: Levels) -> float | None:
+    """The mean power of frames of speech without its pauses (`PAUSE_DB`); None without frames, or for silence."""
+    if not len(powers):
+        return None
+    active = powers[powers >= powers.mean() * 10 ** (-PAUSE_DB / 10)]
+    if not len(active):
+        return None
+    return _finite(_dbfs(active.mean()))
 
 
 def _dbfs(power: float) -> float:

@@ -29,11 +29,12 @@ class Backoff:
         """Seconds to wait after failed try number `attempt` (from 0), where a server asks for `after`."""
         longest: float = min(self.longest, self.first * 2**attempt)
         if self.jitter:
-            return (after or 0.0) + random.uniform(0.0, longest)
+            requested = after or 0.0
+            return requested + random.uniform(0.0, longest)
         return min(self.longest, max(longest, after or 0.0))
 
 
-#: Of paid services, and of the servers of corpora.
+#: Waits between the requests to paid services, and to the servers of corpora.
 backoff = Backoff(first=0.5, longest=30.0, jitter=True).seconds
 
 
@@ -47,5 +48,7 @@ def retry_after(header: str | None) -> float | None:
         date = parsedate_to_datetime(header)
     except ValueError:
         return None
-    date = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+    if not date.tzinfo:
+        date = date.replace(tzinfo=UTC)
+    wait = date - datetime.now(UTC)
+    return max(0.0, wait.total_seconds())

@@ -7,8 +7,8 @@ changes it. Clips are tables (`pandas.DataFrame`) with a line each.
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ def order_key(name: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def joined_groups(keys: Sequence[Sequence[Any]]) -> NDArray[np.intp]:
+def joined_groups(keys: Sequence[Sequence[Hashable]]) -> NDArray[np.intp]:
     """The number of each item's group: those that share a key at the same place are in one, over any steps.
 
     >>> joined_groups([("a", 1), ("b", 2), ("a", 3), ("c", 3)]).tolist()
@@ -33,15 +33,17 @@ def joined_groups(keys: Sequence[Sequence[Any]]) -> NDArray[np.intp]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    numbers: dict[tuple[int, Any], int] = {}
-    edges = [
-        (item, len(keys) + numbers.setdefault((column, key), len(numbers)))
-        for item, of_item in enumerate(keys)
-        for column, key in enumerate(of_item)
-    ]
+    numbers: dict[tuple[int, Hashable], int] = {}
+    items: list[int] = []
+    nodes: list[int] = []
+    for item, item_keys in enumerate(keys):
+        for column, key in enumerate(item_keys):
+            number = numbers.setdefault((column, key), len(numbers))
+            items.append(item)
+            nodes.append(len(keys) + number)
     size = len(keys) + len(numbers)
-    ends = np.array(edges, np.intp).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(edges)), (ends[0], ends[1])), shape=(size, size))
+    ends = (np.array(items, np.intp), np.array(nodes, np.intp))
+    graph = coo_array((np.ones(len(items)), ends), shape=(size, size))
     _, groups = connected_components(graph, directed=False)
     return np.asarray(groups[: len(keys)], np.intp)
 
@@ -70,16 +72,21 @@ def times(clips: Iterable[Weighted], seed: int = 0) -> dict[str, int]:
     a speaker's clips are listed once more.
     """
     counts: dict[str, int] = {}
-    ordered = sorted(clips, key=lambda clip: (clip.group, clip.speaker, order_key(clip.id, seed)))
+
+    def position(clip: Weighted) -> tuple[str, str, str]:
+        return clip.group, clip.speaker, order_key(clip.id, seed)
+
+    ordered = sorted(clips, key=position)
     for _, members in itertools.groupby(ordered, key=lambda clip: clip.group):
         missing = 0.0
         for clip in members:
-            counts[clip.id] = math.floor(clip.weight + 1e-9)
-            fraction = clip.weight - counts[clip.id]
+            count = math.floor(clip.weight + 1e-9)
+            fraction = clip.weight - count
             missing += fraction * clip.seconds
             if fraction > 1e-9 and missing >= clip.seconds / 2:  # a hair of rounding is no clip that is missing
-                counts[clip.id] += 1
+                count += 1
                 missing -= clip.seconds
+            counts[clip.id] = count
     return counts
 
 
@@ -106,17 +113,21 @@ MOST_WEIGHT = 4.0
 BALANCED = 1.05
 
 
-def cell_of(labels: Mapping[str, Any], by: Sequence[str] = BY_EMOTION) -> str | None:
+def cell_of(labels: Mapping[str, object], by: Sequence[str] = BY_EMOTION) -> str | None:
     """The cell of a clip by labels of `CELL_COLUMNS`; None if one is not known, or its emotion is `other`.
 
     >>> cell_of({"emotion": "happy", "length": "short"}, ["emotion", "length"])
     'happy, short'
     """
-    values = [labels[CELL_COLUMNS[name]] for name in by]
-    if not all(isinstance(value, str) for value in values):
-        return None
-    is_other = any(name == "emotion" and value == "other" for name, value in zip(by, values, strict=True))
-    return None if is_other else ", ".join(values)
+    values: list[str] = []
+    for name in by:
+        value = labels[CELL_COLUMNS[name]]
+        if not isinstance(value, str):
+            return None
+        if name == "emotion" and value == "other":
+            return None
+        values.append(value)
+    return ", ".join(values)
 
 
 def noun_of(by: Sequence[str]) -> str:
@@ -127,8 +138,10 @@ def noun_of(by: Sequence[str]) -> str:
 def least_hours(cells: Iterable[str]) -> float:
     """The least hours of a cell: those of an emotion (or the first label of the cells) shared among its cells."""
     names = {*cells}
+    if not names:
+        return LEAST_HOURS
     first_labels = {name.partition(", ")[0] for name in names}
-    return LEAST_HOURS * len(first_labels) / len(names) if names else LEAST_HOURS
+    return LEAST_HOURS * len(first_labels) / len(names)
 
 
 class Balance(NamedTuple):
@@ -152,7 +165,8 @@ class Balance(NamedTuple):
 
         `noun` is what a cell is called.
         """
-        before, after = (disparity(seconds.values()) for seconds in (self.before, self.after))
+        before = disparity(self.before.values())
+        after = disparity(self.after.values())
         if not self.shortfalls or after <= BALANCED:
             return ""
         return f"not balanced: largest to smallest {noun} {before:.1f} → {after:.1f}"
@@ -161,7 +175,9 @@ class Balance(NamedTuple):
 def disparity(seconds: Iterable[float]) -> float:
     """How many times the seconds of the smallest cell the largest has, of those that have any; 1.0 of none."""
     positive = [value for value in seconds if value > 0]
-    return max(positive) / min(positive) if positive else 1.0
+    if not positive:
+        return 1.0
+    return max(positive) / min(positive)
 
 
 def quotas(least: SecondsArray, most: SecondsArray, total: float) -> SecondsArray:
@@ -176,7 +192,10 @@ def quotas(least: SecondsArray, most: SecondsArray, total: float) -> SecondsArra
     high = float(most.max(initial=0.0))
     for _ in range(100):
         level = (low + high) / 2
-        low, high = (level, high) if np.clip(level, least, most).sum() < total else (low, level)
+        if np.clip(level, least, most).sum() < total:
+            low = level
+        else:
+            high = level
     return np.asarray(np.clip(high, least, most), np.float64)
 
 
@@ -191,28 +210,35 @@ def plan_balance(
         target_hours: hours for each cell. None: those of the smallest cell that has its `least_hours` or more, or
             these if none has.
         seed: decides between clips that are alike.
-        cells: those that should be there besides those that are.
+        cells: names of cells that should exist even if no clip has them.
     """
     clips = clips.sort_values("id").fillna({"speaker": ""})
-    known = clips[clips["cell"].notna()]
-    before = known.groupby("cell")["seconds"].sum()
-    before = before.reindex(sorted({*cells, *known["cell"]}), fill_value=0.0)
-    target = 3600 * (least_hours(before.index) if target_hours is None else target_hours)
+    celled = clips[clips["cell"].notna()]
+    before = celled.groupby("cell")["seconds"].sum()
+    before = before.reindex(sorted({*cells, *celled["cell"]}), fill_value=0.0)
+    hours = least_hours(before.index) if target_hours is None else target_hours
+    target = 3600 * hours
     if target_hours is None and (before >= target).any():
         target = float(before[before >= target].min())
-    plan = Balance(dict.fromkeys(clips["id"], 1), target, before.to_dict(), {}, {})
+    once_each = dict.fromkeys(clips["id"], 1)
+    plan = Balance(once_each, target, before.to_dict(), after={}, shortfalls={})
     for cell, recorded in plan.before.items():
-        members = known[known["cell"] == cell]
+        members = celled[celled["cell"] == cell]
         seconds = members["seconds"]
         speakers = members["speaker"]
-        fewest, most = (0, 1) if recorded >= target else (1, members["most"])
-        low, high = ((seconds * number).groupby(speakers).sum() for number in (fewest, most))
+        is_reached = recorded >= target
+        fewest = 0 if is_reached else 1
+        most = 1 if is_reached else members["most"]
+        low = (seconds * fewest).groupby(speakers).sum()
+        high = (seconds * most).groupby(speakers).sum()
         quota = quotas(low.to_numpy(), high.to_numpy(), target)
         share = ((quota - low) / (high - low)).fillna(0.0)  # of what can be added, for each speaker
         weights = fewest + (most - fewest) * speakers.map(share).astype(float)
         table = zip(members["id"], seconds, weights, itertools.repeat(cell), speakers, strict=False)
-        plan.times.update(times(itertools.starmap(Weighted, table), seed))
-        plan.after[cell] = math.fsum(seconds * members["id"].map(plan.times).astype(float))
+        weighted = itertools.starmap(Weighted, table)
+        plan.times.update(times(weighted, seed))
+        counts = members["id"].map(plan.times).astype(float)
+        plan.after[cell] = math.fsum(seconds * counts)
         if high.sum() < target * (1 - 1e-6):
             plan.shortfalls[cell] = target - recorded
     return plan
@@ -225,27 +251,38 @@ def plan_balance(
 # then sentences are kept apart instead, or only clips, and the division says so.
 
 
-#: What the splits don't share, the strictest first, and the choices of a user.
+#: What the two splits don't share, the strictest first.
 DISJOINT = ("speakers", "sentences", "clips")
+
+#: The ways to split that a user may choose.
 WAYS = ("speakers", "sentences", "official")
+
+#: The columns of `DISJOINT`.
 _COLUMNS = {"speakers": "speaker", "sentences": "sentence", "clips": "id"}
 
-#: Shares of the seconds that validate.
+#: The least share of the seconds that validates.
 LEAST_SHARE = 0.10
+
+#: The largest share of the seconds that validates.
 MOST_SHARE = 0.20
 
 #: Largest share of the validation's seconds that may have another emotion than in a sample of the whole (total
 #: variation distance): an emotion that is a fifth of the whole stays between a tenth and three tenths.
 MOST_DIFFERENT = 0.1
 
-#: Random orders of the groups that are tried, of few groups and of many.
+#: Random orders of the groups that are tried where groups are few.
 _MOST_ORDERS = 1000
+
+#: Random orders of the groups that are tried where groups are many.
 _LEAST_ORDERS = 20
+
+#: Groups in all orders together, between these limits.
 _GROUPS_IN_ALL = 200_000
 
-#: Official splits that have a side; and a corpus's own test set, which has none: who chose a model by it could not
-#: test the model on it any more.
+#: Official splits that have a side.
 _OFFICIAL = ("train", "validation")
+
+#: A corpus's own test set, which has no side: who chose a model by it could not test the model on it any more.
 HELD_OUT = "test"
 
 
@@ -282,48 +319,71 @@ def split_corpus(clips: pd.DataFrame, by: str = "speakers", seed: int = 0) -> Co
     validates = clips["official_split"] == "validation"
     reasons = list[str]()
     way = by
-    if by == "official" and len(others := clips[~clips["official_split"].isin(_OFFICIAL)]):
-        raise DailytalkError(
-            f"the official split of the clip {others['id'].iloc[0]} is neither train nor validation",
-            "leave it out, or split by speakers or sentences instead",
-        )
-    for way in DISJOINT[DISJOINT.index(by) :] if by != "official" else ():
+    if by == "official":
+        others = clips[~clips["official_split"].isin(_OFFICIAL)]
+        if len(others):
+            reason = f"the official split of the clip {others['id'].iloc[0]} is neither train nor validation"
+            raise DailytalkError(reason, "leave it out, or split by speakers or sentences instead")
+    ways = () if by == "official" else DISJOINT[DISJOINT.index(by) :]
+    for way in ways:
         groups = clips[_COLUMNS[way]]
-        chosen, share, different = _best_groups(clips.assign(group=groups), seed)
-        validates = groups.isin(chosen)
-        if LEAST_SHARE <= share <= MOST_SHARE and different <= MOST_DIFFERENT:
+        division = _best_division(clips.assign(group=groups), seed)
+        validates = groups.isin(division.groups)
+        if LEAST_SHARE <= division.share <= MOST_SHARE and division.difference <= MOST_DIFFERENT:
             break
-        why = f"{share:.0%} would validate, of which {different:.0%} differ in emotion (limits: 10 to 20 %, 10 %)"
-        if not chosen:
-            why = "there is but one" if groups.notna().any() else "there is no known one"
+        if division.groups:
+            shares = f"{division.share:.0%} would validate, of which {division.difference:.0%} differ in emotion"
+            why = f"{shares} (limits: 10 to 20 %, 10 %)"
+        elif groups.notna().any():
+            why = "there is but one"
+        else:
+            why = "there is no known one"
         reasons.append(f"by {way} {why}")
-    note = f"split by {way}{f' instead of {by}' * (way != by)}: {'; '.join(reasons)}" if reasons else None
-    side = dict(zip(clips["id"], np.where(validates, "validation", "train").tolist(), strict=True))
-    return CorpusSplit(side, way, float(clips["seconds"][validates].sum() / clips["seconds"].sum()), note)
+    note = None
+    if reasons:
+        instead = "" if way == by else f" instead of {by}"
+        note = f"split by {way}{instead}: {'; '.join(reasons)}"
+    sides = np.where(validates, "validation", "train").tolist()
+    side = dict(zip(clips["id"], sides, strict=True))
+    share = clips["seconds"][validates].sum() / clips["seconds"].sum()
+    return CorpusSplit(side, way, float(share), note)
 
 
-def _best_groups(clips: pd.DataFrame, seed: int) -> tuple[list[str], float, float]:
-    """The groups that validate, their share of all seconds, and by how much their emotions differ."""
+class _Division(NamedTuple):
+    """The groups that validate, their share of all seconds, and how much their emotions differ from the whole."""
+
+    groups: list[str]
+    share: float
+    difference: float
+
+
+def _best_division(clips: pd.DataFrame, seed: int) -> _Division:
+    """The best of many random divisions of clips by their column `group`."""
     whole = clips.groupby("emotion")["seconds"].sum()
-    table = clips.pivot_table("seconds", "group", "emotion", "sum").reindex(columns=whole.index).fillna(0.0)
+    table = clips.pivot_table("seconds", "group", "emotion", "sum")
+    table = table.reindex(columns=whole.index).fillna(0.0)
     total = float(whole.sum())
     mix = (whole / total).to_numpy()
-    chance = np.random.default_rng(seed)
-    best: tuple[list[str], float, float] = [], 0.0, 1.0
-    least = math.inf
-    for _ in range(int(np.clip(_GROUPS_IN_ALL // max(len(table), 1), _LEAST_ORDERS, _MOST_ORDERS))):
-        order = chance.permutation(len(table))[:-1]  # one group trains
+    generator = np.random.default_rng(seed)
+    best = _Division(groups=[], share=0.0, difference=1.0)
+    least_cost = math.inf
+    orders = _GROUPS_IN_ALL // max(len(table), 1)
+    for _ in range(int(np.clip(orders, _LEAST_ORDERS, _MOST_ORDERS))):
+        order = generator.permutation(len(table))[:-1]  # one group trains
         if not len(order):
             break
         chosen = table.to_numpy()[order].cumsum(axis=0)
         seconds = chosen.sum(axis=1)
         share = seconds / total
-        different = np.abs(chosen / seconds[:, None] - mix).sum(axis=1) / 2
+        chosen_mix = chosen / seconds[:, None]
+        difference = np.abs(chosen_mix - mix).sum(axis=1) / 2
         # Shares count first; with the same emotions the middle of the range is better than its border.
-        off = np.abs(share - (LEAST_SHARE + MOST_SHARE) / 2)
-        costs = 100 * np.maximum(off - (MOST_SHARE - LEAST_SHARE) / 2, 0.0) + different + 0.01 * off
-        if costs.min() < least:
-            first = int(costs.argmin())
-            least = float(costs[first])
-            best = table.index[order[: first + 1]].tolist(), float(share[first]), float(different[first])
+        distance = np.abs(share - (LEAST_SHARE + MOST_SHARE) / 2)
+        excess = np.maximum(distance - (MOST_SHARE - LEAST_SHARE) / 2, 0.0)
+        costs = 100 * excess + difference + 0.01 * distance
+        if costs.min() < least_cost:
+            number = int(costs.argmin())
+            least_cost = float(costs[number])
+            groups = table.index[order[: number + 1]].tolist()
+            best = _Division(groups, float(share[number]), float(difference[number]))
     return best

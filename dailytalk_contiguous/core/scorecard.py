@@ -43,9 +43,10 @@ class TurnTaking:
 
     def __init__(self) -> None:
         self.events: Counter[str] = Counter()
-        self.seconds = self.speech_seconds = 0.0
+        self.seconds = 0.0
+        self.speech_seconds = 0.0
         self._offsets = {channel: array("d") for channel in CHANNELS}
-        self._figures = array("d")  # of each conversation amount and divisor, in the order of `_MEASURED`
+        self._figures = array("d")  # amounts and divisors of each conversation, in the order of `_MEASURED`
 
     def add(self, conversation: TimedConversation) -> None:
         """Count one conversation. Missing events are derived from the times."""
@@ -56,15 +57,17 @@ class TurnTaking:
             derived = turns.labels_of(speech, len(timed))
             events = [event or by_times for event, by_times in zip(events, derived, strict=True)]
         self.events.update(filter(None, events))
-        for channel, offsets in self._offsets.items():
-            offsets.extend([span.offset for span in speech if span.channel == channel and span.offset is not None])
+        for span in speech:
+            if span.offset is not None:
+                self._offsets[span.channel].append(span.offset)
         self._figures.extend(conversation.ratios)
         self.speech_seconds += sum([span.end - span.start for span in timed])
         self.seconds += conversation.seconds
 
     def offsets(self, side: str = "both") -> NDArray[np.float64]:
         """Floor-transfer offsets in seconds of who takes the floor, one of `SIDES`, sorted."""
-        return np.sort(np.concatenate([self._offsets[name] for name in (CHANNELS if side == "both" else [side])]))
+        channels = CHANNELS if side == "both" else (side,)
+        return np.sort(np.concatenate([self._offsets[channel] for channel in channels]))
 
     def values(self, name: str, side: str) -> NDArray[np.float64]:
         """A measure of each conversation in which it is known, sorted; empty for a side that it has not."""
@@ -76,45 +79,58 @@ class TurnTaking:
         measure = TURN_MEASURES[name]
         if measure.quantile is not None:
             offsets = self.offsets(side)
-            return nearest_rank(offsets[offsets > 0] if measure.gaps else offsets, measure.quantile)
+            if measure.gaps:
+                offsets = offsets[offsets > 0]
+            return nearest_rank(offsets, measure.quantile)
         amounts, divisors = self._ratios(name, side)
-        return float(amounts.sum() / divisors.sum()) if len(amounts) else math.nan
+        if not len(amounts):
+            return math.nan
+        return float(amounts.sum() / divisors.sum())
 
-    def stats(self) -> dict[str, dict[str, Any]]:
+    def stats(self) -> dict[str, dict[str, dict[str, float]]]:
         """Every measure of every side: over conversations, how many have it, and all together."""
-        stats: dict[str, dict[str, Any]] = {}
-        for name, side in _MEASURED if self._figures else ():
+        stats: dict[str, dict[str, dict[str, float]]] = {}
+        if not self._figures:
+            return stats
+        for name, side in _MEASURED:
             values = self.values(name, side)
-            figures = {"pooled": self.pooled(name, side)} if len(values) else {}
-            figures |= {key: nearest_rank(values, share) for key, share in PERCENTILES.items() if len(values)}
-            rounded = {key: round(value, 6) for key, value in figures.items()}
-            stats.setdefault(name, {})[side] = {"conversations": len(values), **rounded}
+            figures: dict[str, float] = {"conversations": len(values)}
+            if len(values):
+                figures["pooled"] = round(self.pooled(name, side), 6)
+                for key, share in PERCENTILES.items():
+                    figures[key] = round(nearest_rank(values, share), 6)
+            stats.setdefault(name, {})[side] = figures
         return stats
 
     def _ratios(self, name: str, side: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Amount and divisor of a measure in each conversation in which it is known."""
         if (name, side) not in _MEASURED:
             return np.empty(0), np.empty(0)
-        figures = np.frombuffer(self._figures).reshape(-1, len(_MEASURED), 2)[:, _MEASURED.index((name, side))]
-        amounts, divisors = figures[(figures[:, 1] > 0) & np.isfinite(figures[:, 0])].T
+        figures = np.frombuffer(self._figures).reshape(-1, len(_MEASURED), 2)
+        pairs = figures[:, _MEASURED.index((name, side))]
+        is_known = (pairs[:, 1] > 0) & np.isfinite(pairs[:, 0])
+        amounts, divisors = pairs[is_known].T
         return amounts, divisors
 
 
 def nearest_rank(ordered: NDArray[np.float64], share: float) -> float:
     """A percentile of sorted values by the nearest rank, `share` in (0, 1]; NaN without any."""
-    return float(ordered[math.ceil(share * len(ordered) - 1e-9) - 1]) if len(ordered) else math.nan
+    if not len(ordered):
+        return math.nan
+    rank = math.ceil(share * len(ordered) - 1e-9)
+    return float(ordered[rank - 1])
 
 
 class _Stats(TypedDict):
-    """What is read of the file; unknown measures and sides are left out."""
+    """The part of a corpus-stats.json that is read; unknown measures and sides are left out."""
 
     timelines: dict[str, dict[str, dict[str, dict[str, Number | None]]]]
 
 
-#: Percentiles are those of bins: by how much one may be off, as a share of it.
+#: How far a published percentile may be off, as a share of it: it is that of bins.
 ROUNDED = 0.02
 
-#: The share of a published value under which what is counted is rare: hardly anything is to be learned from it.
+#: The share of a published value under which an event is rare: a model hardly learns anything from it.
 RARE = 0.25
 
 #: How far from a single published value ours counts as alike, as a share of it.
@@ -153,7 +169,8 @@ class ReferenceCorpus(NamedTuple):
 
 @cache
 def _data() -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(files(__package__).joinpath("assets/bands.json").read_text(encoding="utf-8"))
+    text = files(__package__).joinpath("assets/bands.json").read_text(encoding="utf-8")
+    data: dict[str, Any] = json.loads(text)
     return data
 
 
@@ -162,8 +179,14 @@ def published_references() -> dict[str, ReferenceCorpus]:
     """Published corpora by the name that options give them."""
     references = {}
     for key, record in _data()["references"].items():
-        bands = [Band(**band | {"sides": tuple(band["sides"])}) for band in record["bands"]]
-        references[key] = ReferenceCorpus(**record | {"bands": tuple(bands)})
+        bands = []
+        for published in record["bands"]:
+            fields = dict(published)
+            fields["sides"] = tuple(published["sides"])
+            bands.append(Band(**fields))
+        corpus = dict(record)
+        corpus["bands"] = tuple(bands)
+        references[key] = ReferenceCorpus(**corpus)
     return references
 
 
@@ -173,13 +196,17 @@ def reference_of(stats: object, name: str) -> ReferenceCorpus:
     timelines = typed(stats, _Stats, name, remedy)["timelines"]
     measures = timelines.get("rebuilt") or timelines.get("source") or {}
     bands = []
+    are_ordered = True
     for measure in TURN_MEASURES:
         for side, values in measures.get(measure, {}).items():
-            low, middle, high = (values.get(key) for key in ("p5", "p50", "p95"))
+            low = values.get("p5")
+            middle = values.get("p50")
+            high = values.get("p95")
             if side in SIDES and middle is not None:
                 bands.append(Band(measure, (side,), middle, "as here", "The same definition.", low, high))
-    percentiles = [[at for at in (band.low, band.middle, band.high) if at is not None] for band in bands]
-    if not bands or any(own != sorted(own) for own in percentiles):
+                percentiles = [value for value in (low, middle, high) if value is not None]
+                are_ordered = are_ordered and percentiles == sorted(percentiles)
+    if not bands or not are_ordered:
         reason = f"{name}: no measure of a conversation is in it, or its percentiles are not in order"
         raise BadInput(reason, remedy)
     return ReferenceCorpus(name, name, tuple(bands))
@@ -201,7 +228,9 @@ class Comparison(NamedTuple):
 
     def text(self) -> str:
         """Where it is, in words to be followed by the name of the corpus."""
-        return ("no more than" if self.reference.avoid else "like") if self.where == "inside" else self.where
+        if self.where != "inside":
+            return self.where
+        return "no more than" if self.reference.avoid else "like"
 
     @property
     def meaning(self) -> str | None:
@@ -213,19 +242,21 @@ class Comparison(NamedTuple):
 
     def sentence(self) -> str:
         """The difference, and its meaning for a model."""
-        measure = TURN_MEASURES[self.band.measure]
+        title = TURN_MEASURES[self.band.measure].title
+        capitalised = title[0].upper() + title[1:]
         side = "both speakers" if self.side == "both" else self.side
-        theirs = (
-            f"{self.reference.name}{', a corpus to avoid,' if self.reference.avoid else ''} {self.band.text()}"
-        )
-        values = f"{measure_text(self.band.measure, self.value)}, in {theirs}"
-        text = f"{measure.title[0].upper()}{measure.title[1:]} ({side}): {values}"
+        value = measure_text(self.band.measure, self.value)
+        warning = ", a corpus to avoid," if self.reference.avoid else ""
+        text = f"{capitalised} ({side}): {value}, in {self.reference.name}{warning} {self.band.text()}"
         return f"{text}: {self.meaning}." if self.meaning else f"{text}."
 
 
 def comparisons_of(taken: TurnTaking, references: Sequence[ReferenceCorpus] = ()) -> list[Comparison]:
     """The measures of conversations beside those of published corpora and of `references`."""
-    return [*compare(taken, (*published_references().values(), *references))] if taken.speech_seconds else []
+    if not taken.speech_seconds:
+        return []
+    published = published_references().values()
+    return list(compare(taken, [*published, *references]))
 
 
 def compare(taken: TurnTaking, references: Sequence[ReferenceCorpus]) -> Iterator[Comparison]:
@@ -235,25 +266,27 @@ def compare(taken: TurnTaking, references: Sequence[ReferenceCorpus]) -> Iterato
             for side in band.sides:
                 value = taken.pooled(band.measure, side)
                 if not math.isnan(value):
-                    yield _compared(reference, band, side, value, taken)
+                    where = _where(value, band, side, taken, reference.avoid)
+                    yield Comparison(reference, band, side, value, where)
 
 
-def _compared(reference: ReferenceCorpus, band: Band, side: str, value: float, taken: TurnTaking) -> Comparison:
+def _where(value: float, band: Band, side: str, taken: TurnTaking, avoid: bool) -> str:
+    """Where the value of all conversations is beside a band."""
     low = band.low
     middle = band.middle
     high = band.high
     if low is not None and high is not None:
         is_edge = any(math.isclose(value, edge, rel_tol=ROUNDED) for edge in (low, high))
-        where = "inside" if is_edge or low <= value <= high else "below" if value < low else "above"
-        return Comparison(reference, band, side, value, where)
-    if reference.avoid:
-        return Comparison(reference, band, side, value, "inside" if value <= middle * (1 + ALIKE) else "above")
+        if is_edge or low <= value <= high:
+            return "inside"
+        return "below" if value < low else "above"
+    if avoid:
+        return "inside" if value <= middle * (1 + ALIKE) else "above"
     values = taken.values(band.measure, side)
     is_among = nearest_rank(values, PERCENTILES["p5"]) <= middle <= nearest_rank(values, PERCENTILES["p95"])
-    is_alike = is_among or abs(value - middle) <= ALIKE * abs(middle)
-    return Comparison(
-        reference, band, side, value, "inside" if is_alike else "below" if value < middle else "above"
-    )
+    if is_among or abs(value - middle) <= ALIKE * abs(middle):
+        return "inside"
+    return "below" if value < middle else "above"
 
 
 def measure_text(name: str, *values: float, with_unit: bool = True) -> str:
@@ -263,6 +296,10 @@ def measure_text(name: str, *values: float, with_unit: bool = True) -> str:
     ('2.8 to 20.9 %', '4.74 a minute')
     """
     unit = TURN_MEASURES[name].unit
-    scale, unit = (100, "%") if unit == "share" else (1, unit)
-    text = " to ".join("–" if math.isnan(value) else f"{scale * value:.3g}" for value in values).replace("-", "−")
+    scale = 1
+    if unit == "share":
+        unit = "%"
+        scale = 100
+    texts = ["–" if math.isnan(value) else f"{scale * value:.3g}" for value in values]
+    text = " to ".join(texts).replace("-", "−")
     return f"{text} {unit}" if with_unit else text

@@ -16,7 +16,8 @@ def refuse_plain_http(service: str, url: str) -> None:
     Unless the environment has `INSECURE`, which is what `dailytalk --insecure` sets, for its worker processes too.
     """
     parts = urlsplit(url)
-    if parts.scheme == "http" and not is_this_machine(parts.hostname or "") and not os.environ.get(INSECURE):
+    is_exposed = parts.scheme == "http" and not is_this_machine(parts.hostname or "")
+    if is_exposed and not os.environ.get(INSECURE):
         raise DailytalkError(
             f"{service} at {url} would get the token unencrypted",
             f"use an https address, or pass --insecure (or set {INSECURE}=1) to accept that",

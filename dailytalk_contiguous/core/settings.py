@@ -1,4 +1,4 @@
-"""Settings: fields of frozen dataclasses that say themselves what a person must know to set them.
+"""Settings: fields of frozen dataclasses, each declared with what a person must know to set it.
 
 A stage is such a dataclass, and so are the plan of a corpus and its limits of quality. Whatever else names a
 setting is made from the fields: the options of the commands, what run.json and a dataset's card hold.
@@ -41,7 +41,7 @@ class Setting:
     panel: str = "rare"
     choices: Collection[str] = ()
     own: bool = False
-    words: Mapping[str, Any] = field(default_factory=dict)
+    words: Mapping[str, object] = field(default_factory=dict)
     least: float | None = None
     most: float | None = None
     unit: str = ""
@@ -54,19 +54,22 @@ class Setting:
 SEED = Setting("Seed of all random choices: the same one makes the same choices.", panel="run")
 
 #: Metadata of a field that says how a stage is carried out (on which device), not what it computes: in no digest.
-EXECUTION: dict[str, Any] = {"execution": True}
+EXECUTION: dict[str, object] = {"execution": True}
 
 
 def setting(default: Any, about: str | Setting, execution: bool = False, **attributes: Any) -> Any:
-    """A field of a dataclass with what it says about itself.
+    """A field of a dataclass, declared with its help, range and choices.
 
     Args:
-        default: the field's.
-        about: its sentence, with further `attributes` of `Setting`; or a `Setting` that several stages have.
+        default: the default of the field.
+        about: its help, with further `attributes` of `Setting`; or a `Setting` that several stages have.
         execution: see `EXECUTION`.
     """
-    known = about if isinstance(about, Setting) else Setting(about, **attributes)
-    return field(default=default, metadata={"setting": known} | (EXECUTION if execution else {}))
+    described = about if isinstance(about, Setting) else Setting(about, **attributes)
+    metadata: dict[str, object] = {"setting": described}
+    if execution:
+        metadata |= EXECUTION
+    return field(default=default, metadata=metadata)
 
 
 def unlisted(default: Any, execution: bool = False) -> Any:
@@ -75,7 +78,7 @@ def unlisted(default: Any, execution: bool = False) -> Any:
 
 
 class PlacedSetting(NamedTuple):
-    """A setting in its place: the dataclass that has the field, the field's name, what it says about itself."""
+    """A setting with its dataclass, the name of its field, and its value there."""
 
     kind: type
     name: str
@@ -88,20 +91,21 @@ class PlacedSetting(NamedTuple):
         return self.setting.option or self.name
 
 
-def settings_in(*holders: Any) -> Iterator[PlacedSetting]:
+def settings_in(*holders: object) -> Iterator[PlacedSetting]:
     """The settings of dataclasses and of the dataclasses inside them, in order.
 
-    A field that says nothing about itself is an option by its name.
+    A field that is declared without a `Setting` is an option by its name.
     """
     for holder in holders:
-        for attribute in fields(holder):
+        for attribute in fields(holder):  # type: ignore[arg-type]  # a stage is a protocol to mypy
             value = getattr(holder, attribute.name)
             if _is_listed(attribute) and is_dataclass(value):
                 yield from settings_in(value)
             elif _is_listed(attribute):
                 kind = type(holder)
-                execution = bool(attribute.metadata.get("execution"))
-                yield PlacedSetting(kind, attribute.name, _setting_of(kind, attribute), execution, value)
+                described = _setting_of(kind, attribute)
+                is_execution = bool(attribute.metadata.get("execution"))
+                yield PlacedSetting(kind, attribute.name, described, is_execution, value)
 
 
 def _is_listed(attribute: Field[Any]) -> bool:
@@ -109,11 +113,14 @@ def _is_listed(attribute: Field[Any]) -> bool:
 
 
 def _setting_of(kind: type, attribute: Field[Any]) -> Setting:
-    known: Setting | None = attribute.metadata.get("setting")
-    return known or Setting(f"{attribute.name.replace('_', ' ').capitalize()} of {kind.__name__}.")
+    described: Setting | None = attribute.metadata.get("setting")
+    if described:
+        return described
+    noun = attribute.name.replace("_", " ").capitalize()
+    return Setting(f"{noun} of {kind.__name__}.")
 
 
-def check_values(*holders: Any) -> None:
+def check_values(*holders: object) -> None:
     """Raise BadValue for a setting whose value is out of its range, or none of its choices."""
     for placed in settings_in(*holders):
         check_value(placed.name, placed.setting, placed.value)
@@ -123,16 +130,22 @@ def check_value(name: str, setting: Setting, value: Any) -> None:
     """Raise BadValue for a value that a setting can't have. None and what is empty are the absence of a choice."""
     least = setting.least
     most = setting.most
-    choices = setting.choices
-    if (not value and value != 0) or value in setting.words.values() or (setting.own and is_own_file(value)):
+    is_absent = not value and value != 0
+    if is_absent or value in setting.words.values():
         return
-    is_choice = not choices or {*(value if isinstance(value, tuple) else [value])} <= {*choices}
-    is_within = (least is None or value >= least) and (most is None or value <= most)
-    if not (is_choice and is_within):
-        possible = ", ".join(filter(None, choices))
-        if least is not None:
-            possible = f"{least:.15g} or more" if most is None else f"{least:.15g} to {most:.15g}"
-        raise BadValue(f"{name} can't be {value!r}", f"give {' or '.join([possible, *setting.words])}")
+    if setting.own and is_own_file(value):
+        return
+    values = value if isinstance(value, tuple) else [value]
+    is_choice = not setting.choices or {*values} <= {*setting.choices}
+    is_high_enough = least is None or value >= least
+    is_low_enough = most is None or value <= most
+    if is_choice and is_high_enough and is_low_enough:
+        return
+    possible = ", ".join(filter(None, setting.choices))
+    if least is not None:
+        possible = f"{least:.15g} or more" if most is None else f"{least:.15g} to {most:.15g}"
+    alternatives = " or ".join([possible, *setting.words])
+    raise BadValue(f"{name} can't be {value!r}", f"give {alternatives}")
 
 
 def one_of(name: str, value: str, choices: Collection[str]) -> str:
@@ -142,10 +155,10 @@ def one_of(name: str, value: str, choices: Collection[str]) -> str:
     return value
 
 
-def settings_of(*holders: Any) -> dict[str, Any]:
+def settings_of(*holders: object) -> dict[str, Any]:
     """Return the settings that decide the result, by the names of the options, for run.json and a dataset's card.
 
-    Without what says how it is carried out, and without references; of a path on this machine its last part.
+    Settings of execution and references are left out; of a path on this machine only its last part is kept.
 
     >>> from dailytalk_contiguous import Bucket, Punctuate
     >>> settings_of(Bucket(), Punctuate())
@@ -153,33 +166,36 @@ def settings_of(*holders: Any) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for placed in settings_in(*holders):
-        if not (placed.execution or placed.setting.reference):
-            value = portable(placed.value) if isinstance(placed.value, str) else placed.value
-            values.setdefault(placed.option, value)
+        if placed.execution or placed.setting.reference:
+            continue
+        value = placed.value
+        if isinstance(value, str):
+            value = portable(value)
+        values.setdefault(placed.option, value)
     return values
 
 
-def chosen_for(kind: type, options: Mapping[str, Any]) -> dict[str, Any]:
+def chosen_for(kind: type, options: Mapping[str, object]) -> dict[str, Any]:
     """The arguments of a dataclass among `options`, which have the names of options.
 
     >>> from dailytalk_contiguous import Bucket
     >>> chosen_for(Bucket, {"buckets": "robust", "beam": 2})
     {'preset': 'robust'}
     """
-    names = {
-        attribute.name: _setting_of(kind, attribute).option or attribute.name
-        for attribute in fields(kind)
-        if _is_listed(attribute)
-    }
-    return {name: options[option] for name, option in names.items() if option in options}
+    arguments = {}
+    for attribute in fields(kind):
+        option = _setting_of(kind, attribute).option or attribute.name
+        if _is_listed(attribute) and option in options:
+            arguments[attribute.name] = options[option]
+    return arguments
 
 
-def with_settings(holders: Sequence[_Holder], options: Mapping[str, Any]) -> tuple[_Holder, ...]:
-    """Dataclasses, and those inside them, with what `options` say of them, by the names of the options."""
+def with_settings(holders: Sequence[_Holder], options: Mapping[str, object]) -> tuple[_Holder, ...]:
+    """Copies of dataclasses, and of those inside them, with the values of `options`, by the options' names."""
     return tuple(_with(holder, options) for holder in holders)
 
 
-def _with(holder: _Holder, options: Mapping[str, Any]) -> _Holder:
+def _with(holder: _Holder, options: Mapping[str, object]) -> _Holder:
     changed = chosen_for(type(holder), options)
     for attribute in fields(holder):  # type: ignore[arg-type]
         value = getattr(holder, attribute.name)
@@ -190,9 +206,9 @@ def _with(holder: _Holder, options: Mapping[str, Any]) -> _Holder:
     return replace(holder, **changed) if changed else holder  # type: ignore[type-var]
 
 
-def check_known(options: Mapping[str, Any], *holders: Any) -> None:
+def check_known(options: Mapping[str, object], *holders: object) -> None:
     """Raise DailytalkError for an option that none of the dataclasses has."""
-    known = {placed.option for placed in settings_in(*holders)}
-    unknown = sorted(set(options) - known)
+    names = {placed.option for placed in settings_in(*holders)}
+    unknown = sorted(set(options) - names)
     if unknown:
-        raise BadValue(f"there is no setting {unknown[0]!r}", f"choose among {', '.join(sorted(known))}")
+        raise BadValue(f"there is no setting {unknown[0]!r}", f"choose among {', '.join(sorted(names))}")

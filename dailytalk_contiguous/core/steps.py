@@ -11,7 +11,7 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
-#: Called with what is done, how much of it is done, and of how much; None where that is not known.
+#: Called with the name of the work, the steps that are done, and their total number; None where that is unknown.
 StepListener = Callable[[str, int, int | None], None]
 
 _listener: ContextVar[StepListener | None] = ContextVar("listener", default=None)
@@ -27,8 +27,8 @@ def listening(listener: StepListener) -> Iterator[None]:
         _listener.reset(before)
 
 
-def steps(what: str, items: Iterable[_T], of: int | None = None) -> Iterator[_T]:
-    """The items, each of which is a step of `what`, of which there are `of`.
+def steps(work: str, items: Iterable[_T], total: int | None = None) -> Iterator[_T]:
+    """The items, each of which is one step of `work`; `total`: how many there are, None if unknown.
 
     >>> with listening(print):
     ...     numbers = list(steps("numbers read", [5, 6], 2))
@@ -38,14 +38,14 @@ def steps(what: str, items: Iterable[_T], of: int | None = None) -> Iterator[_T]
     """
     done = 0
     for item in items:
-        step(what, done, of)
+        step(work, done, total)
         yield item
         done += 1
-    step(what, done, of)
+    step(work, done, total)
 
 
-def step(what: str, done: int, of: int | None = None) -> None:
-    """Report that so many steps of `what` are done."""
+def step(work: str, done: int, total: int | None = None) -> None:
+    """Report that `done` steps of `work` are done, of `total`."""
     listener = _listener.get()
     if listener:
-        listener(what, done, of)
+        listener(work, done, total)

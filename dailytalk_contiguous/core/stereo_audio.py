@@ -17,16 +17,19 @@ import numpy as np
 import pyarrow as pa
 from datasets import Audio
 from datasets.features.features import register_feature
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from dailytalk_contiguous.core.audio import AudioHeader, Samples, blocks, embedded, read_header
+from dailytalk_contiguous.core.audio import AudioHeader, AudioStruct, Samples, blocks, embedded, read_header
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.records import EncodedAudio
 
 #: The name under which `datasets` writes the feature of `load` into its files.
 FEATURE = "StereoAudio"
 
-#: What is stored, and what is worked out from it.
+#: What is stored.
 _STORED = ("bytes", "path")
+
+#: What is worked out from it.
 _DECODED = ("array", "sampling_rate")
 
 
@@ -39,13 +42,15 @@ class StereoAudio(Mapping[str, Any]):
     so that a row can be written again unchanged. Nothing is kept after decoding: take the array once.
     """
 
-    def __init__(self, encoded: Mapping[str, Any]) -> None:
-        self._stored = {name: encoded.get(name) for name in _STORED}
+    def __init__(self, encoded: "AudioStruct") -> None:
+        self._stored: dict[str, Any] = {name: encoded.get(name) for name in _STORED}
 
     def __getitem__(self, name: str) -> Any:
         if name == "array":
             return self.read()
-        return self.sample_rate if name == "sampling_rate" else self._stored[name]
+        if name == "sampling_rate":
+            return self.sample_rate
+        return self._stored[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._stored)
@@ -56,12 +61,13 @@ class StereoAudio(Mapping[str, Any]):
     def __contains__(self, name: object) -> bool:
         return name in (*_STORED, *_DECODED)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[np.generic]:
         # What `with_format("torch")` and "numpy" make a tensor of.
         return np.asarray(self.read(), dtype=dtype)
 
     def __repr__(self) -> str:
-        return f"StereoAudio(path={self._stored['path']!r}, bytes={len(self._stored['bytes'] or b'')})"
+        size = len(self._stored["bytes"] or b"")
+        return f"StereoAudio(path={self._stored['path']!r}, bytes={size})"
 
     @property
     def sample_rate(self) -> int:
@@ -90,13 +96,14 @@ class StereoAudio(Mapping[str, Any]):
         info = self._header()
         last = info.seconds if end is None else end
         if not 0 <= start <= last <= info.seconds + 0.5 / info.sample_rate:  # False for NaN too
-            raise DailytalkError(
-                f"{start} to {last} s is no part of {info.seconds:.3f} s of audio",
-                "give start and end in seconds, within the audio and in this order",
-            )
-        begin, end = (round(at * info.sample_rate) / info.sample_rate for at in (start, last))
+            reason = f"{start} to {last} s is no part of {info.seconds:.3f} s of audio"
+            remedy = "give start and end in seconds, within the audio and in this order"
+            raise DailytalkError(reason, remedy)
+        begin = round(start * info.sample_rate) / info.sample_rate
+        finish = round(last * info.sample_rate) / info.sample_rate
         nothing = np.zeros((0, info.channels), np.float32)
-        samples = np.concatenate([nothing, *blocks(embedded(self._stored), begin, end - begin)])
+        parts = blocks(embedded(self._stored), begin, finish - begin)
+        samples = np.concatenate([nothing, *parts])
         return samples[:, 0] if info.channels == 1 else samples
 
     def _header(self) -> AudioHeader:
@@ -110,19 +117,19 @@ class PublishedStereo(Audio):  # type: ignore[misc]
 
     dtype: ClassVar[str] = "dict"
 
-    def encode_example(self, value: Any) -> dict[str, Any]:
+    def encode_example(self, value: "AudioStruct | bytes | str | Path") -> EncodedAudio:
         """Encode a `StereoAudio`, such a dict, bytes, or a path, whose file is read, for storage."""
         if isinstance(value, Mapping):
-            return {name: value.get(name) for name in _STORED}
+            return {"bytes": value.get("bytes"), "path": value.get("path")}
         if isinstance(value, bytes):
             return {"bytes": value, "path": None}
         return {"bytes": Path(value).read_bytes(), "path": Path(value).name}
 
-    def embed_storage(self, storage: pa.StructArray, *args: Any, **options: Any) -> pa.StructArray:
+    def embed_storage(self, storage: pa.StructArray, *args: object, **options: object) -> pa.StructArray:
         """The column as it is: the base class would put the file that a row's path names into it."""
         return storage
 
-    def decode_example(self, value: Mapping[str, Any], token_per_repo_id: Any = None) -> StereoAudio:
+    def decode_example(self, value: "AudioStruct", token_per_repo_id: object = None) -> StereoAudio:
         return value if isinstance(value, StereoAudio) else StereoAudio(value)
 
 

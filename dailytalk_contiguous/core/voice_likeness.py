@@ -14,20 +14,25 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.schema import CHANNELS
 
-#: Seconds of speech: from which on a side can be said to be nearer to one of two voices; from which on a likeness
-#: says by itself whether two are one voice; that are compared at most. Of 1.6 s of a bundled voice each is like it
-#: by 0.76 or more, and no stretch of 35 readers by over 0.68. At 6 s, 1 % of pairs of stretches by one reader are
-#: less alike than 0.81, and 1 % of those by two are more alike than 0.76.
+#: Seconds of speech from which on a side can be said to be nearer to one of two voices. Stretches of 1.6 s of a
+#: bundled voice are like it by 0.76 or more, and no stretch of 35 readers by over 0.68.
 SHORTEST_SIDE = 1.6
+
+#: Seconds of speech from which on a likeness says by itself whether two sides are one voice. At 6 s, 1 % of pairs
+#: of stretches by one reader are less alike than 0.81, and 1 % of those by two are more alike than 0.76.
 SHORTEST_HALF = 6.0
+
+#: Seconds of speech that are compared at most.
 LONGEST_SIDE = 30.0
 
 #: Seconds of a stretch that is taken of a longer side.
 STRETCH = 3.0
 
-#: Where sides are exchanged: by how much the right one is at least more like a corpus's voice than the left one,
-#: and at most less like it than that voice mostly is. Kept speakers may be a little like it, too.
+#: How much more like a corpus's voice the right side is than the left one, at least, where sides are exchanged.
+#: Kept speakers may be a little like it, too.
 MARGIN = 0.03
+
+#: How much less like a corpus's voice than usual the right side is, at most, where sides are exchanged.
 NEAR = 0.1
 
 #: How much less like a corpus's voice than it mostly is a left side may be. A synthesised voice is like itself by
@@ -73,9 +78,11 @@ class ConversationVoices(NamedTuple):
     @property
     def likeness_of_sides(self) -> float | None:
         """How alike both sides are; None where one has too little speech."""
-        if sum(side.is_long for side in self.sides.values()) < len(CHANNELS):
+        long_sides = [side for side in self.sides.values() if side.is_long]
+        if len(long_sides) < len(CHANNELS):
             return None
-        left, right = (self.sides[channel].vector for channel in CHANNELS)
+        left = self.sides["left"].vector
+        right = self.sides["right"].vector
         return float(left @ right)
 
 
@@ -85,8 +92,11 @@ def voiced_side(halves: NDArray[np.float32], seconds: float, is_one_voice: bool 
     `seconds`: of its speech that are compared. `is_one_voice`: whether it should be.
     """
     mean = halves.mean(axis=0)
-    steadiness = float(halves[0] @ halves[1]) if len(halves) == 2 and is_one_voice else None
-    return VoicedSide(np.asarray(mean / np.linalg.norm(mean), np.float32), seconds, steadiness)
+    vector = np.asarray(mean / np.linalg.norm(mean), np.float32)
+    steadiness = None
+    if len(halves) == 2 and is_one_voice:
+        steadiness = float(halves[0] @ halves[1])
+    return VoicedSide(vector, seconds, steadiness)
 
 
 class VoiceMatch(NamedTuple):
@@ -103,12 +113,15 @@ class VoiceMatch(NamedTuple):
     @property
     def is_exchanged(self) -> bool:
         """Whether the right side has the voice that the left one should have."""
-        return self.right is not None and self.right > max(self.left + MARGIN, self.usual - NEAR)
+        if self.right is None:
+            return False
+        return self.right > max(self.left + MARGIN, self.usual - NEAR)
 
     def is_other(self, least: float) -> bool:
         """Whether the left side is a voice that no side of this conversation should have."""
         is_long = self.conversation.sides["left"].is_long
-        return is_long and self.left < max(least, self.usual - FAR) and not self.is_exchanged
+        is_far = self.left < max(least, self.usual - FAR)
+        return is_long and is_far and not self.is_exchanged
 
 
 def halves_of_speech(spans: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
@@ -141,8 +154,10 @@ def _spread(spans: Sequence[tuple[float, float]], first: float, last: float) -> 
     if last - first <= most:
         return _between(spans, first, last)
     n_stretches = round(most / STRETCH)
-    starts = np.linspace(first, last - STRETCH, n_stretches)
-    return [part for start in starts for part in _between(spans, float(start), float(start) + STRETCH)]
+    parts = []
+    for start in np.linspace(first, last - STRETCH, n_stretches).tolist():
+        parts += _between(spans, start, start + STRETCH)
+    return parts
 
 
 def _between(spans: Sequence[tuple[float, float]], first: float, last: float) -> list[tuple[float, float]]:
@@ -158,7 +173,7 @@ def _between(spans: Sequence[tuple[float, float]], first: float, last: float) ->
 
 
 def match_voices(conversations: Iterable[ConversationVoices], least: float) -> list[VoiceMatch]:
-    """How like the voice of its corpus each left side is, of each voice with which two conversations were made.
+    """How like the voice of its corpus each left side is, for each voice that two or more conversations have.
 
     Args:
         least: likeness from which on two sides have one voice.
@@ -167,8 +182,11 @@ def match_voices(conversations: Iterable[ConversationVoices], least: float) -> l
     for conversation in conversations:
         if conversation.voice and "left" in conversation.sides:
             by_voice[conversation.voice].append(conversation)
-    groups = [members for _, members in sorted(by_voice.items()) if len(members) > 1]
-    return [match for members in groups for match in _match_members(members, least)]
+    matches = []
+    for _, members in sorted(by_voice.items()):
+        if len(members) > 1:
+            matches += _match_members(members, least)
+    return matches
 
 
 def _match_members(members: Sequence[ConversationVoices], least: float) -> list[VoiceMatch]:
@@ -176,20 +194,25 @@ def _match_members(members: Sequence[ConversationVoices], least: float) -> list[
     rights = [member.sides["right"].vector for member in members if "right" in member.sides]
     common = _in_common(lefts, least)
     if rights and len(common) < len(lefts) / 2:  # most are exchanged, or their voices differ
-        of_rights = _in_common(np.stack(rights), least)
-        common = max(common, of_rights, key=len)
+        common_of_rights = _in_common(np.stack(rights), least)
+        common = max(common, common_of_rights, key=len)
     reference = common.mean(axis=0)
     reference /= np.linalg.norm(reference)
     usual = float(np.median(common @ reference))
     matches = []
     for member in members:
-        likeness = {channel: float(side.vector @ reference) for channel, side in member.sides.items()}
-        matches.append(VoiceMatch(member, likeness["left"], likeness.get("right"), usual))
+        left = float(member.sides["left"].vector @ reference)
+        right = None
+        if "right" in member.sides:
+            right = float(member.sides["right"].vector @ reference)
+        matches.append(VoiceMatch(member, left, right, usual))
     return matches
 
 
 def _in_common(vectors: NDArray[np.float32], least: float) -> NDArray[np.float32]:
-    """Those of some vectors that are like the one that is most like all of them."""
-    likeness = vectors @ vectors[(vectors @ vectors.sum(axis=0)).argmax()]
-    members: NDArray[np.float32] = vectors[likeness >= max(least, float(np.median(likeness)) - FAR)]
+    """The vectors that are like the one that is most like all of them."""
+    likeness_to_all = vectors @ vectors.sum(axis=0)
+    likeness = vectors @ vectors[likeness_to_all.argmax()]
+    lowest = max(least, float(np.median(likeness)) - FAR)
+    members: NDArray[np.float32] = vectors[likeness >= lowest]
     return members

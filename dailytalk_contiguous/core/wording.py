@@ -8,12 +8,17 @@ _LIMITED = re.compile(
     r"\(at (?P<side>least|most) (?P<limit>-?\d+(?:\.\d+)?)(?P=unit)\)"
 )
 
-#: What makes two reasons of one kind differ: quotes, ids and paths (what has a slash, ends in .json, or is a word
-#: with four digits), figures. HTTP's codes of errors are kinds, and stay.
+# Quotes, ids, paths and figures make two reasons of one kind differ.
+
+#: Text between quotation marks.
 _QUOTED = re.compile(r"(?<!\w)'(?:\\.|[^\\])*?'(?!\w)|\"(?:\\.|[^\"\\])*\"")
+
+#: An id or a path: a word that has a slash, ends in .json, or holds four digits.
 _PATH = re.compile(
     r"(?<!\S)[^\s:;,]*/[^\s:;,]*|(?<!\S)\S+\.jsonl?(?!\w)|\b(?=\w*[A-Za-z])\w*\d{4}[\w-]*(?:\.\w+)*"
 )
+
+#: A figure. HTTP's codes of errors are kinds, and stay.
 _FIGURE = re.compile(r"(?!\b[45]\d\d\b)(?<![\w.])[-+]?\d[\d.,:]*(?<![.,:])(?!\w)")
 
 #: Several holes in a row: a list of ids, however many.
@@ -22,8 +27,10 @@ _HOLES = re.compile(r"…(?:,? (?:and )?…)+")
 #: What a path begins with and a name on the Hub does not.
 _BEGINS_PATH = re.compile(r"(/|~|\.{1,2}[/\\]|\\|[A-Za-z]:[/\\]|file://)")
 
-#: Characters of a reason that are read, and of a kind that are kept.
+#: Characters of a reason that are read.
 _MOST_READ = 2000
+
+#: Characters of a kind that are kept.
 _LONGEST = 120
 
 
@@ -40,12 +47,16 @@ def length_text(seconds: float) -> str:
     """A length in the unit that people would take: `119.8 s`, `3.4 min`, `2.5 h`, `1,000.0 h`."""
     if seconds < 120:
         return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+    if seconds < 7200:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:,.1f} h"
 
 
 def money(dollars: float) -> str:
     """An amount in USD, with enough digits for small ones."""
-    return f"{dollars:,.2f} USD" if dollars >= 0.1 or not dollars else f"{dollars:.4f} USD"
+    if dollars >= 0.1 or not dollars:
+        return f"{dollars:,.2f} USD"
+    return f"{dollars:.4f} USD"
 
 
 def percent(part: float, whole: float) -> str:
@@ -69,15 +80,19 @@ def kind_of(reason: str, quotes: bool = False) -> str:
     limits: list[str] = []
 
     def limited(match: re.Match[str]) -> str:
-        limits.append(f"{'under' if match['side'] == 'least' else 'over'} {match['limit']}{match['unit']}")
+        side = "under" if match["side"] == "least" else "over"
+        limits.append(f"{side} {match['limit']}{match['unit']}")
         return f"\0{match['rest']}"
 
     kind = _LIMITED.sub(limited, reason[:_MOST_READ].replace("\0", ""))
     kind = re.sub(r"\s*\([^()]*\)", "", kind)
     kind = kind.partition("(")[0]  # parentheses in parentheses
-    for pattern in (_PATH, _FIGURE) if quotes else (_QUOTED, _PATH, _FIGURE):
-        kind = pattern.sub("…", kind)
-    kind = re.sub("\0", lambda _: limits.pop(0), _HOLES.sub("…", kind))
+    if not quotes:
+        kind = _QUOTED.sub("…", kind)
+    kind = _PATH.sub("…", kind)
+    kind = _FIGURE.sub("…", kind)
+    kind = _HOLES.sub("…", kind)
+    kind = re.sub("\0", lambda _: limits.pop(0), kind)
     return " ".join(kind.split())[:_LONGEST] or "no reason given"
 
 
@@ -88,7 +103,7 @@ def portable(name: str | None) -> str | None:
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
 
 
-#: The beginning of an absolute path: of Unix, a home folder, Windows, a network share, or an address of a file.
+#: The beginning of an absolute path (of Unix, a home folder, Windows, a network share) or of a file's address.
 _ROOT = r"(?:file://|~[\w.-]*/|[A-Za-z]:[\\/]|\\\\|/)"
 _QUOTED_PATH = re.compile(rf"""(['"]){_ROOT}.*?\1""")
 _BARE_PATH = re.compile(rf"""(?<![^\s('"=\[{{,;]){_ROOT}[^\s'"),;\]}}]+""")

@@ -30,12 +30,8 @@ from dailytalk_contiguous.run.speaking import (
 )
 from dailytalk_contiguous.shards import is_held, read_rows
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
-from dailytalk_contiguous.sources.hub_repository import (
-    HubStream,
-    PendingRecording,
-    Repository,
-    StreamPosition,
-)
+from dailytalk_contiguous.sources.hub_repository import Repository
+from dailytalk_contiguous.sources.hub_stream import HubStream, PendingRecording, StreamPosition
 from dailytalk_contiguous.sources.recordings import Names, stem
 from dailytalk_contiguous.stages.base import Stages, published_by, stages_digest
 from dailytalk_contiguous.stages.script import Script, script_row

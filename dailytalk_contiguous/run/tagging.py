@@ -91,19 +91,19 @@ def find(
     repository = None
     fetched = None
     if hub.options() or not all(map(os.path.lexists, inputs)):
-        from dailytalk_contiguous.sources import hub_repository
+        from dailytalk_contiguous.sources import hub_audio_files, hub_fetch, hub_repository
 
         repository = hub_repository.repository_of(inputs, hub)
     if repository:
         before_fetch(repository)
-        fetched = hub_repository.fetch(repository)
+        fetched = hub_fetch.fetch(repository)
     source = repository.about() if repository else {}
     source |= {"licence": licence} if licence else {}
     folders = fetched.folders if fetched else tuple(inputs)
     config = replace(config, inputs=folders, exclude=None if out is None else str(out))
     rows: list[Row] = []
     recordings: set[tuple[str, str]] = set()
-    left_out = LeftOut(made=hub_repository.made_folders(repository.files) if repository else [])
+    left_out = LeftOut(made=hub_audio_files.made_folders(repository.files) if repository else [])
     problems = [*fetched.problems] if fetched else []
     transcribed = set[str]()
     for row in steps("conversations found", folder_rows(config, left_out)):

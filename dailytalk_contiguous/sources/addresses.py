@@ -8,13 +8,13 @@ from pathlib import Path, PurePosixPath
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 
-#: What an address begins with. The last two are for tests.
+#: The schemes of addresses. The last two are for tests.
 SCHEMES = ("s3", "gs", "hf", "memory", "file")
 
 #: Also where pathlib made one slash of two.
 _ADDRESS = re.compile(rf"({'|'.join(SCHEMES)}):/+(.*)", re.DOTALL)
 
-#: What is a store of the Hub: a bucket or a folder in it, and a folder of a dataset repository.
+#: The stores of the Hub: a bucket or a folder in it, and a folder of a dataset repository.
 _IN_THE_HUB = re.compile(r"buckets/[^/]+/[^/]+(/.*)?|datasets/[^/]+/[^/]+/[^/]+.*", re.DOTALL)
 
 
@@ -26,9 +26,13 @@ def address_of(path: str | Path) -> str | None:
     dataset, which other parts of this package read and publish.
     """
     match = _ADDRESS.fullmatch(str(path))
-    if not match or (match[1] == "hf" and not _IN_THE_HUB.fullmatch(match[2])):
+    if not match:
         return None
-    return f"{match[1]}://{'/' if match[1] == 'file' else ''}{match[2].rstrip('/')}"
+    scheme, location = match.groups()
+    if scheme == "hf" and not _IN_THE_HUB.fullmatch(location):
+        return None
+    root = "/" if scheme == "file" else ""
+    return f"{scheme}://{root}{location.rstrip('/')}"
 
 
 def is_address(path: str | Path) -> bool:
@@ -65,7 +69,8 @@ def copies_folder(address: str, kind: str) -> Path:
 def copied_from(folder: Path) -> str | None:
     """The address of the work folder whose copies a folder of this machine holds; None for any other folder.
 
-    A folder somewhere else that says so is not believed: whoever gave it could have results written to any store.
+    The address in a folder anywhere else is ignored: whoever made that folder could have results written to any
+    store.
     """
     try:
         recorded = (folder / STORE_RECORD).read_text(encoding="utf-8").strip()
@@ -84,7 +89,9 @@ def store_address(out: Path) -> str | None:
     """
     address = address_of(out) or copied_from(out)
     if address is None and is_address(out):
-        text = str(out).replace(":/", "://", 1) if "://" not in str(out) else str(out)
+        text = str(out)
+        if "://" not in text:
+            text = text.replace(":/", "://", 1)
         raise DailytalkError(
             f"{text} is no place to work in",
             "name a folder, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, hf://buckets/OWNER/NAME/FOLDER or "

@@ -46,10 +46,13 @@ def explains_itself(name: str) -> bool:
 
 
 def speaker_label(name: str | None) -> str | None:
-    """The name that a file has for a speaker; None where it says that it knows none: NaN, Unknown Speaker."""
-    words = re.findall(r"[^\W_]+", (name or "").casefold())
+    """The name that a file has for a speaker; None for a text that means no name: NaN, Unknown Speaker."""
+    text = (name or "").casefold()
+    words = re.findall(r"[^\W_]+", text)
     is_unknown = any(word in NO_NAMES for word in words) and all(word in _NOBODY for word in words)
-    return None if is_unknown or (name or "").strip().casefold() in NO_NAMES else name
+    if is_unknown or text.strip() in NO_NAMES:
+        return None
+    return name
 
 
 def with_colons(subtitles: str) -> str:
@@ -57,7 +60,8 @@ def with_colons(subtitles: str) -> str:
 
     Google Meet has names on lines of their own, `(Anna Lee)`; they are such where half of the subtitles have one.
     """
-    subtitles = _ZOOM_NAME.sub(r"\1:", _DASH.sub("", subtitles))
+    subtitles = _DASH.sub("", subtitles)
+    subtitles = _ZOOM_NAME.sub(r"\1:", subtitles)
     is_meet = 2 * len(_MEET_NAME.findall(subtitles)) >= subtitles.count("-->")
     return _MEET_NAME.sub(r"\1:\n", subtitles) if is_meet else subtitles
 
@@ -84,37 +88,63 @@ def sides_of(names: Sequence[str], path: Path) -> dict[str, str]:
     One other name takes the side that is left; that of any further name is `core.schema.OPEN` and the name. Two
     names of one side raise BadInput, and so does a third name beside those of both sides.
     """
-    numbers = {name: number for name in names if (number := _number(name)) and not number[0].startswith("s")}
-    values = {int(digits) for _, digits in numbers.values()}
-    from_zero = 0 in values or (
-        2 not in values and any(kind.startswith("ch") or digits[0] == "0" for kind, digits in numbers.values())
-    )
+    indices = _channel_indices(names)
     sides: dict[str, str] = {}
     for name in names:
-        if _key(name) in _SIDES:
-            sides[name] = _SIDES[_key(name)]
-        elif name in numbers and (index := int(numbers[name][1]) - (not from_zero)) in (0, 1):
-            sides[name] = CHANNELS[index]
-    listed = ", ".join(map(quoted, [*dict.fromkeys(names)][:6]))
-    others = [name for name in dict.fromkeys(names) if name not in sides]
+        side = _SIDES.get(_key(name))
+        if side:
+            sides[name] = side
+        elif indices.get(name) in (0, 1):
+            sides[name] = CHANNELS[indices[name]]
+    unique_names = list(dict.fromkeys(names))
+    others = [name for name in unique_names if name not in sides]
     free = [channel for channel in CHANNELS if channel not in sides.values()]
-    if len(set(sides.values())) < len(sides) or (others and not free):
+    is_shared = len(set(sides.values())) < len(sides)
+    if is_shared or (others and not free):
+        listed = ", ".join(map(quoted, unique_names[:6]))
         raise broken(
             path,
             f"has more than two speakers, or two of one side: {listed}",
             "name two at most, A or left for the left channel and B or right for the right one",
         )
-    return sides | {name: free[0] if len(free) == len(others) == 1 else OPEN + name for name in others}
+    if len(free) == len(others) == 1:
+        sides[others[0]] = free[0]
+        return sides
+    for name in others:
+        sides[name] = OPEN + name
+    return sides
+
+
+def _channel_indices(names: Sequence[str]) -> dict[str, int]:
+    """The numbers of channels in names, counted from 0. Numbers of speakers (spk1) are no numbers of channels."""
+    numbers: dict[str, int] = {}
+    looks_from_zero = False
+    for name in names:
+        number = _number(name)
+        if number is None:
+            continue
+        kind, digits = number
+        if not kind.startswith("s"):
+            numbers[name] = int(digits)
+            looks_from_zero = looks_from_zero or kind.startswith("ch") or digits[0] == "0"
+    values = set(numbers.values())
+    is_from_zero = 0 in values or (2 not in values and looks_from_zero)
+    first = 0 if is_from_zero else 1
+    return {name: number - first for name, number in numbers.items()}
+
+
+#: `channel ` before a letter, and `speaker ` before a word.
+_NOUN = re.compile(r"^(?:(?:ch|chan|channel)[ _-]+(?=[a-z])|(?:spk|speaker)[ _-]+(?=[a-z]{2}))")
 
 
 def _key(name: str) -> str:
-    """A name without what it is a name of; speaker A of a diariser is on no side, and channel A on the left."""
-    return re.sub(
-        r"^(?:(?:ch|chan|channel)[ _-]+(?=[a-z])|(?:spk|speaker)[ _-]+(?=[a-z]{2}))", "", name.strip().casefold()
-    )
+    """A name without its noun. `channel A` is on the left; `speaker A` of a diariser stays, and is on no side."""
+    return _NOUN.sub("", name.strip().casefold())
 
 
 def _number(name: str) -> tuple[str, str] | None:
     """Split a name such as "ch0", "Speaker 1", "2" into what is counted and its number."""
     match = _KIND_OF_NUMBER.fullmatch(name.strip().casefold())
-    return (match[1], match[2]) if match and int(match[2]) <= 2 else None
+    if match is None or int(match[2]) > 2:
+        return None
+    return match[1], match[2]

@@ -33,8 +33,8 @@ from dailytalk_contiguous.core.documents import Number, as_text, read_json, type
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
-from dailytalk_contiguous.core.records import Cue
-from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
+from dailytalk_contiguous.core.records import Cue, EncodedAudio
+from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE, Row
 from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.core.speech_runs import HYSTERESIS
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, refusing, speech_probabilities
@@ -70,11 +70,11 @@ SILENCE = 0.5 - HYSTERESIS
 CUTS_VERSION = 1
 
 
-def cuts(audio: dict[str, Any], seconds: float, longest: float, identity: str) -> list[float]:
+def cuts(audio: EncodedAudio, seconds: float, longest: float, identity: str) -> list[float]:
     """Edges of the conversations of a recording, from 0.0 to `seconds`, none further apart than `longest`.
 
     Args:
-        audio: a `{"bytes", "path"}` struct.
+        audio: of the recording.
         seconds: length of the recording.
         longest: seconds of a conversation; 0 never cuts.
         identity: changes whenever the recording does; results are cached under it.
@@ -83,51 +83,58 @@ def cuts(audio: dict[str, Any], seconds: float, longest: float, identity: str) -
         return [0.0, seconds]
     key = hashlib.sha256(f"{identity}\0{longest}\0{CUTS_VERSION}".encode()).hexdigest()
     path = cache_folder() / "cuts" / f"{key[:32]}.json"
-    with suppress(BadInput):  # not there, or damaged: it is made again, and what stops that is an error
+    with suppress(BadInput):  # a file that is missing or damaged is made again; a failure of that is an error
         return typed(read_json(inside(path.parent, path.name)), list[Number], path.name)
-    edges = _find(audio, seconds, longest)
+    edges = _find_cuts(audio, seconds, longest)
     try:
         write_text(path, json.dumps(edges))
     except OSError as error:  # of the cache's disk, which is not the recording's fault
-        raise DailytalkError(
-            f"the cache {path.parent} can't be written ({error.strerror})",
-            "set DAILYTALK_CACHE to a folder that can be",
-        ) from error
+        reason = f"the cache {path.parent} can't be written ({error.strerror})"
+        raise DailytalkError(reason, "set DAILYTALK_CACHE to a folder that can be") from error
     return edges
 
 
-def _find(audio: dict[str, Any], seconds: float, longest: float) -> list[float]:
+def _find_cuts(audio: EncodedAudio, seconds: float, longest: float) -> list[float]:
     edges = [0.0]
     while seconds - edges[-1] > longest:
-        left = seconds - edges[-1]
-        low, high = balanced_range(left, longest)
-        even = left / pieces_of(left, longest)
-        near = (max(low, even - SEARCH_SECONDS), min(high, even + SEARCH_SECONDS))
-        cut, silence = _quietest(audio, edges[-1] + near[0], edges[-1] + near[1])
-        if silence < GOOD_SILENCE and near != (low, high):
-            cut, _ = _quietest(audio, edges[-1] + low, edges[-1] + high)
+        start = edges[-1]
+        remaining = seconds - start
+        low, high = balanced_range(remaining, longest)
+        even = remaining / pieces_of(remaining, longest)
+        near_low = max(low, even - SEARCH_SECONDS)
+        near_high = min(high, even + SEARCH_SECONDS)
+        cut, silence = _quietest(audio, start + near_low, start + near_high)
+        is_whole_range = (near_low, near_high) == (low, high)
+        if silence < GOOD_SILENCE and not is_whole_range:
+            cut, _ = _quietest(audio, start + low, start + high)
         edges.append(cut)
     return [*edges, seconds]
 
 
-def _quietest(audio: dict[str, Any], start: float, end: float) -> tuple[float, float]:
-    """The middle of the longest mutual silence in a range, and its length; where both always speak, the
-    quietest frame, and 0."""
+def _quietest(audio: EncodedAudio, start: float, end: float) -> tuple[float, float]:
+    """The middle of the longest mutual silence in a range, and its length.
+
+    Where both always speak, the quietest frame, and 0.
+    """
     samples = read_pcm(audio, start, end - start)
     # One channel at a time as floats: the whole range may be of minutes, and several searches run side by side.
     with refusing("it"):
         probabilities = [speech_probabilities(channel) for channel in _channels(samples)]
-    silent = np.all([of_channel < SILENCE for of_channel in probabilities], axis=0)
-    if silent.any():
-        first, last = max(true_runs(silent).tolist(), key=lambda run: run[1] - run[0])
-        middle = min((first + last) / 2 * FRAME_SECONDS, len(samples) / ANALYSIS_RATE)
+    is_silent = np.all([probability < SILENCE for probability in probabilities], axis=0)
+    if is_silent.any():
+        runs = true_runs(is_silent).tolist()
+        first, last = max(runs, key=lambda run: run[1] - run[0])
+        seconds = len(samples) / ANALYSIS_RATE
+        middle = min((first + last) / 2 * FRAME_SECONDS, seconds)
         return start + middle, (last - first) * FRAME_SECONDS
     level = np.sum([frame_levels(channel, FRAME) for channel in _channels(samples)], axis=0)
-    return start + (int(np.argmin(level)) + 0.5) * FRAME_SECONDS, 0.0
+    quietest = int(np.argmin(level))
+    return start + (quietest + 0.5) * FRAME_SECONDS, 0.0
 
 
 def _channels(samples: Pcm) -> Iterator[NDArray[np.float32]]:
-    return (pcm_to_float(samples[:, index].tobytes()) for index in range(samples.shape[1]))
+    for index in range(samples.shape[1]):
+        yield pcm_to_float(samples[:, index].tobytes())
 
 
 # `Folder`: recordings in files and folders, one row a conversation.
@@ -197,27 +204,25 @@ class Folder(datasets.GeneratorBasedBuilder):
     def __init__(self, **options: Any) -> None:
         inputs = options.get("inputs", ())
         if isinstance(inputs, str | os.PathLike):
-            options["inputs"] = (str(inputs),)
-        recordings = find_recordings(
-            options.get("inputs", ()),
-            _path(options.get("exclude")),
-            sides=options.get("channel") not in _ONE_FILE,
-        )
+            inputs = (str(inputs),)
+            options["inputs"] = inputs
+        exclude = _path(options.get("exclude"))
+        recordings = find_recordings(inputs, exclude, sides=options.get("channel") not in _ONE_FILE)
         options["listing"] = _listing_digest(recordings, options.get("transcripts"))
         super().__init__(**options)
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(description="Two-person conversations in files", features=SOURCE)
 
-    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+    def _split_generators(self, dl_manager: object) -> list[datasets.SplitGenerator]:
         return [datasets.SplitGenerator(name=datasets.Split.TRAIN)]
 
-    def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self) -> Iterator[tuple[str, Row]]:
         for row in folder_rows(self.config):
             yield row["conversation_id"], row
 
 
-def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterator[dict[str, Any]]:
+def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterator[Row]:
     """The rows of `Folder`, in order of name and time.
 
     `left_out` is filled as `find_recordings` does, and after the last row with what lies beside them unread.
@@ -225,7 +230,11 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
     skipped = LeftOut() if left_out is None else left_out
     recordings = find_recordings(config.inputs, _path(config.exclude), skipped, config.channel not in _ONE_FILE)
     threads = min(AT_ONCE, cores())
-    for rows in side_by_side(lambda recording: [*recording_rows(recording, config, skipped)], recordings, threads):
+
+    def read(recording: Recording) -> list[Row]:
+        return list(recording_rows(recording, config, skipped))
+
+    for rows in side_by_side(read, recordings, threads):
         yield from rows
     if left_out is not None and config.given:
         left_out.unread |= _unread(recordings, left_out.read, config.transcripts)
@@ -246,21 +255,19 @@ def _unread(recordings: Sequence[Recording], read: set[str], transcripts: str | 
     for folder, relative in folders.items():
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
-                why = why_unread(entry.name, stems[folder], bool(transcripts))
-                if why and entry.is_file() and os.path.abspath(entry.path) not in read:
-                    unread[why].append(as_text(relative / entry.name))
-    return {why: sorted(names) for why, names in sorted(unread.items()) if names}
+                reason = why_unread(entry.name, stems[folder], bool(transcripts))
+                if reason and entry.is_file() and os.path.abspath(entry.path) not in read:
+                    unread[reason].append(as_text(relative / entry.name))
+    return {reason: sorted(names) for reason, names in sorted(unread.items()) if names}
 
 
-def recording_rows(
-    recording: Recording, config: FolderConfig, left_out: LeftOut | None = None
-) -> Iterator[dict[str, Any]]:
+def recording_rows(recording: Recording, config: FolderConfig, left_out: LeftOut | None = None) -> Iterator[Row]:
     """The rows of one recording, wherever it was found; one with a `problem` if it can't be used.
 
     `left_out` gets the paths of its transcripts, and the names of their tiers that are no speech.
     """
     audio = {"bytes": None, "path": to_uri(recording.path.absolute())}
-    base = {"recording_id": recording.recording_id, "audio": audio, "audio_file": recording.audio_file}
+    base: Row = {"recording_id": recording.recording_id, "audio": audio, "audio_file": recording.audio_file}
     try:
         yield from _conversations(recording, base, config, left_out or LeftOut())
     except BadInput as error:
@@ -270,16 +277,16 @@ def recording_rows(
         yield base | no_conversation(recording.recording_id, reason, "check the file and its permissions")
 
 
-def _conversations(
-    recording: Recording, base: dict[str, Any], config: FolderConfig, left_out: LeftOut
-) -> Iterator[dict[str, Any]]:
+def _conversations(recording: Recording, base: Row, config: FolderConfig, left_out: LeftOut) -> Iterator[Row]:
     if recording.leads_out:
         raise BadInput(LINK_OUT, COPY_IT)
     path = recording.path
+    files: tuple[Path, ...] = (path,)
     if recording.pair:
         path = put_together(recording.pair, recording.path.name)
+        files = recording.pair.files
         base["audio"] = {"bytes": None, "path": to_uri(path.absolute())}
-    stats = [file.stat() for file in (recording.pair.files if recording.pair else (path,))]
+    stats = [file.stat() for file in files]
     info = read_header(base["audio"])
     mono = config.mono and config.channel == "both" and info.channels == 1
     _check(info, MIX if mono else config.channel)
@@ -293,26 +300,35 @@ def _conversations(
     cues = []
     if transcripts:
         cues = read_transcripts(
-            [*transcripts], recording.audio_file, transcripts, is_mix, info.seconds, config.tier, left_out.tiers
+            [*transcripts],
+            recording.audio_file,
+            channels=transcripts,
+            mix=is_mix,
+            duration=info.seconds,
+            tiers=config.tier,
+            left=left_out.tiers,
         )
     try:
         language = _language(cues, config)
     except TooFewWords:
         language = None
         left_out.unclear.append(recording.audio_file)
-    own = [path.name for path in transcripts if not is_shared(path.name, path.stem)]
-    names = sorted(own or [path.name for path in transcripts]) if cues else []
-    stamp = "\0".join([recording.audio_file, *(f"{status.st_size}\0{status.st_mtime_ns}" for status in stats)])
+    all_names = [path.name for path in transcripts]
+    unshared_names = [path.name for path in transcripts if not is_shared(path.name, path.stem)]
+    names = sorted(unshared_names or all_names) if cues else []
+    stamps = [f"{status.st_size}\0{status.st_mtime_ns}" for status in stats]
+    stamp = "\0".join([recording.audio_file, *stamps])
     identity = identity_of(path)
     # Its whole path: two corpora may have files of one name, size and time.
     identity_of_file = f"{base['audio']['path']}\0{stamp}"
     edges = cuts(base["audio"], info.seconds, config.max_conversation, identity_of_file)
     for number, (start, end) in enumerate(pairwise(edges)):
+        part = f".{number:03d}" if len(edges) > 2 else ""
         part_cues = cues_within(cues, start, end - start, last=end == edges[-1]) if cues else []
         facts = [stamp, identity, start, end, part_cues, language]
         content = json.dumps(facts, sort_keys=True)
         yield base | {
-            "conversation_id": recording.recording_id + (f".{number:03d}" if len(edges) > 2 else ""),
+            "conversation_id": recording.recording_id + part,
             "audio_identity": identity,
             "offset": start,
             "duration": end - start,
@@ -328,16 +344,19 @@ def _conversations(
 
 
 def _language(cues: list[Cue], config: FolderConfig) -> str | None:
-    """The language of the texts of a recording: what they say themselves, else what is found in them. `en,es` for
-    left and right where these surely differ.
+    """The language of the texts of a recording: the one that they state, else the one that is found in them.
 
-    None where they have no words, where the settings name it, and where a recogniser will hear another channel and
-    it is not clear. Raises TooFewWords or BadInput where nobody else will find it.
+    `en,es` for left and right where these surely differ. None where there are no words, where the settings name
+    the language, and where it is unclear but another channel is recognised. Raises TooFewWords or BadInput where
+    it is unclear and no recogniser will find it.
     """
-    by_side = [[cue for cue in cues if cue["channel"] == channel] for channel in CHANNELS]
-    if config.language == "auto" and all(by_side) and len(cues) == sum(map(len, by_side)):
-        with suppress(BadInput):  # of one side it is not clear
-            left, right = (_language_of_cues(own) for own in by_side)
+    left_cues = [cue for cue in cues if cue["channel"] == "left"]
+    right_cues = [cue for cue in cues if cue["channel"] == "right"]
+    has_sides_only = len(cues) == len(left_cues) + len(right_cues)
+    if config.language == "auto" and left_cues and right_cues and has_sides_only:
+        with suppress(BadInput):  # the language of one side is not clear
+            left = _language_of_cues(left_cues)
+            right = _language_of_cues(right_cues)
             if left and right and left != right:
                 return f"{left},{right}"
     if is_transcribed(cues, config.channel):
@@ -354,9 +373,11 @@ def _language_of_cues(cues: list[Cue], setting: str = "auto") -> str | None:
         code = cue.get("language")
         if code:
             stated[code] += cue["end"] - cue["start"]
+    if stated:
+        return max(sorted(stated), key=stated.__getitem__)
     texts = [cue["text"] for cue in cues if cue["text"]]
-    if stated or setting != "auto" or not texts:
-        return max(sorted(stated), key=stated.__getitem__) if stated else None
+    if setting != "auto" or not texts:
+        return None
     return language_of_texts(texts)
 
 
@@ -367,15 +388,14 @@ def _check(info: AudioHeader, channel: str) -> None:
     if channel == "any":
         return
     if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
-        raise BadInput(
-            f"its sample rate is {info.sample_rate} Hz", f"export it again at {LOWEST_RATE} to {HIGHEST_RATE} Hz"
-        )
+        remedy = f"export it again at {LOWEST_RATE} to {HIGHEST_RATE} Hz"
+        raise BadInput(f"its sample rate is {info.sample_rate} Hz", remedy)
     if info.channels > 2 or (info.channels == 1 and channel != "mix"):
         count = "one channel (mono)" if info.channels == 1 else f"{info.channels} channels"
         raise BadInput(f"it has {count}, not one for each of two speakers", ONE_CHANNEL)
 
 
-def no_conversation(identity: str, reason: str | None, remedy: str | None) -> dict[str, Any]:
+def no_conversation(identity: str, reason: str | None, remedy: str | None) -> Row:
     """The columns of a row that is no conversation, without those that say which recording it is."""
     return {
         "conversation_id": identity,
@@ -394,10 +414,11 @@ def no_conversation(identity: str, reason: str | None, remedy: str | None) -> di
 
 
 def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str:
-    facts: list[Any] = []
+    facts: list[list[str | int]] = []
     for recording in recordings:
+        files = recording.pair.files if recording.pair else (recording.path,)
         beside = _transcripts(recording, transcripts, recording.root)
-        for path in (*(recording.pair.files if recording.pair else (recording.path,)), *beside):
+        for path in (*files, *beside):
             status = path.stat() if path.exists() else path.lstat()  # a link to nowhere is reported as such later
             facts.append([to_uri(path.absolute()), status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -406,7 +427,8 @@ def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str
 def _transcripts(recording: Recording, folder: str | None, root: Path | None) -> dict[Path, str | None]:
     """The transcripts of a recording, each with its channel where it is called like the file of one side."""
     relative = Path(recording.audio_file)
-    paths: dict[Path, str | None] = dict.fromkeys(find_transcripts(recording.path, _path(folder), relative))
+    of_whole = find_transcripts(recording.path, _path(folder), relative)
+    paths: dict[Path, str | None] = dict.fromkeys(of_whole)
     for channel, side in zip(CHANNELS, recording.pair or (), strict=False):
         if side:
             beside = find_transcripts(side, _path(folder), relative.with_name(side.name))

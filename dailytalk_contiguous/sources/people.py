@@ -14,11 +14,14 @@ from dailytalk_contiguous.core.documents import csv_lines, quoted, read_bytes, s
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 
-#: Columns that a table must have, and those that it may.
+#: Columns that a table must have.
 NEEDED = ("recording", "channel", "speaker")
+
+#: Columns that a table may have.
 KNOWN = ("gender", "language")
 
-_SIDES = dict.fromkeys(("left", "l", "a", "1"), CHANNELS[0]) | dict.fromkeys(("right", "r", "b", "2"), CHANNELS[1])
+_SIDES = dict.fromkeys(("left", "l", "a", "1"), "left")
+_SIDES |= dict.fromkeys(("right", "r", "b", "2"), "right")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _REMEDY = "correct the table"
 
@@ -45,9 +48,11 @@ def read_people(path: Path) -> dict[tuple[str, str], Person]:
     people: dict[tuple[str, str], Person] = {}
     for number, line in enumerate(csv_lines(text, shown(path), NEEDED, _REMEDY), 2):
         try:
-            key, person = _entry(line)
-            if people.setdefault(key, person) != person:
-                raise ValueError(f"the {key[1]} channel of {quoted(key[0])} has another speaker in a line before")
+            recording, channel, person = _entry(line)
+            if people.setdefault((recording, channel), person) != person:
+                raise ValueError(
+                    f"the {channel} channel of {quoted(recording)} has another speaker in a line before"
+                )
         except ValueError as error:
             raise DailytalkError(f"line {number} of {shown(path)!r}: {error}", _REMEDY) from None
     return people
@@ -56,13 +61,22 @@ def read_people(path: Path) -> dict[tuple[str, str], Person]:
 def people_of(
     people: People, recordings: Iterable[tuple[str, str]]
 ) -> tuple[dict[tuple[str, str], Person], list[str]]:
-    """People by the id of their recording and channel, and what the table names that is no recording here.
+    """People by the id of their recording and channel, and the names in the table that are no recording here.
 
     `recordings` are ids and paths (`audio_file`); a table may name either. Raises DailytalkError if it names none.
     """
-    ids = {name: identity for identity, audio_file in recordings for name in (audio_file, identity)}
-    named = {(ids[name], channel): person for (name, channel), person in people.items() if name in ids}
-    unmatched_names = list(dict.fromkeys(name for name, _ in people if name not in ids))
+    ids: dict[str, str] = {}
+    for identity, audio_file in recordings:
+        ids[audio_file] = identity
+        ids[identity] = identity
+    named: dict[tuple[str, str], Person] = {}
+    unmatched: dict[str, None] = {}  # keeps the order, and each once
+    for (name, channel), person in people.items():
+        if name in ids:
+            named[ids[name], channel] = person
+        else:
+            unmatched[name] = None
+    unmatched_names = list(unmatched)
     if people and not named:
         first = ", ".join(map(quoted, unmatched_names[:3]))
         raise DailytalkError(
@@ -72,17 +86,19 @@ def people_of(
     return named, unmatched_names
 
 
-def _entry(line: Mapping[str, str | None]) -> tuple[tuple[str, str], Person]:
+def _entry(line: Mapping[str, str | None]) -> tuple[str, str, Person]:
+    """The recording, the channel and the person of a line. Raises ValueError."""
     values = {name: (line.get(name) or "").strip() for name in (*NEEDED, *KNOWN)}
-    rights = {
+    language = values["language"]
+    is_right = {
         "recording": bool(values["recording"]),
         "channel": values["channel"].lower() in _SIDES,
         "speaker": values["speaker"].lower() not in ("", *CHANNELS),
-        "language": not values["language"] or _LANGUAGE.fullmatch(values["language"]) is not None,
+        "language": not language or _LANGUAGE.fullmatch(language) is not None,
     }
-    wrong = [name for name, right in rights.items() if not right]
-    if wrong:
-        raise ValueError(f"its {wrong[0]} is {quoted(values[wrong[0]])}, which can't be one")
+    for name, right in is_right.items():
+        if not right:
+            raise ValueError(f"its {name} is {quoted(values[name])}, which can't be one")
     recording = values["recording"].replace("\\", "/").removeprefix("./")
-    person = Person(values["speaker"], values["gender"], values["language"])
-    return (recording, _SIDES[values["channel"].lower()]), person
+    channel = _SIDES[values["channel"].lower()]
+    return recording, channel, Person(values["speaker"], values["gender"], language)

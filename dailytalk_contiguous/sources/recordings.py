@@ -17,7 +17,7 @@ from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.documents import as_text, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.records import EncodedAudio
 from dailytalk_contiguous.store.files import Disk, leads_out, replacing
 from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 
@@ -49,11 +49,13 @@ def identity_of(path: Path) -> str:
 # here on and everywhere: a podcast's title in Japanese may already be as long as a file name can be.
 
 
-#: What a recording that is cut calls its parts, and what another one may therefore not be called.
+#: The names of the parts of a recording that is cut, which no other recording may have.
 _PART = re.compile(r"(.+)\.\d{3,}", re.DOTALL)
 
-#: Bytes of a part of a name, of the 255 that a disk takes, and of all of it.
+#: Bytes of a part of a name, of the 255 that a disk takes.
 LONGEST_PART = 226
+
+#: Bytes of a whole name.
 LONGEST_NAME = 1024
 
 
@@ -67,7 +69,9 @@ def shortened(name: str, longest: int = LONGEST_PART) -> str:
     """
     parts = [_cut(part, longest) for part in name.split("/")]
     short = "/".join(parts)
-    return short if len(_bytes(short)) <= LONGEST_NAME else _cut(f"{_digest(name)}-{parts[-1]}", longest)
+    if len(_bytes(short)) <= LONGEST_NAME:
+        return short
+    return _cut(f"{_digest(name)}-{parts[-1]}", longest)
 
 
 def _cut(part: str, longest: int) -> str:
@@ -88,14 +92,19 @@ def _bytes(text: str) -> bytes:
 def stem(name: str) -> str:
     """A path without the ending of its last part."""
     folder, slash, last = name.rpartition("/")
-    return folder + slash + (last.rpartition(".")[0] or last)
+    bare = last.rpartition(".")[0] or last
+    return folder + slash + bare
 
 
 def identities(names: Iterable[str]) -> dict[str, str]:
     """Ids of recordings by path: without the ending where that means this recording only."""
     counts = Counter(names)
     stems = Counter(map(stem, counts.elements()))
-    return {name: shortened(stem(name) if _is_free(stem(name), stems, counts) else name) for name in counts}
+    ids = {}
+    for name in counts:
+        bare = stem(name)
+        ids[name] = shortened(bare if _is_free(bare, stems, counts) else name)
+    return ids
 
 
 class Names:
@@ -116,10 +125,8 @@ class Names:
         """The id of the next recording. Raises BadInput if an earlier one ought to have been called otherwise."""
         bare = stem(name)
         if name in self._stems or bare in self._stems or bare in self._wholes:
-            raise BadInput(
-                f"its name {name!r} can't be distinguished from an earlier row's once that has been worked on",
-                "choose another --id-column, or leave --streaming out",
-            )
+            reason = f"its name {name!r} can't be distinguished from an earlier row's once that has been worked on"
+            raise BadInput(reason, "choose another --id-column, or leave --streaming out")
         self._names[name] += 1
         self._stems[bare] += 1
         part = _PART.fullmatch(bare)
@@ -131,7 +138,8 @@ class Names:
 def _is_free(bare: str, stems: Counter[str], names: Counter[str]) -> bool:
     """Whether a name without its ending means this recording only, not another's whole name or a part of one."""
     part = _PART.fullmatch(bare)
-    return stems[bare] == 1 and bare not in names and not (part and part[1] in stems)
+    is_part = part is not None and part[1] in stems
+    return stems[bare] == 1 and bare not in names and not is_part
 
 
 # Recordings with a file for each speaker: `talk.left.mp3` and `talk.right.mp3` are the two channels of `talk`.
@@ -144,15 +152,17 @@ def _is_free(bare: str, stems: Counter[str], names: Counter[str]) -> bool:
 #: How names end that mean the left and the right side of one recording, after a dot, `_`, `-` or a space.
 SIDES = (("left", "right"), ("l", "r"), ("a", "b"), ("1", "2"), ("ch0", "ch1"), ("ch1", "ch2"))
 
-#: Sides may differ in length by this share of the longer one, and always by so many seconds: tracks of one call
-#: end within a second of each other; two takes do not.
+#: Sides may differ in length by this share of the longer one.
 MOST_APART = 0.1
+
+#: Sides may always differ in length by so many seconds: tracks of one call end within a second of each other; two
+#: takes do not.
 ALWAYS_APART = 1.0
 
-#: What an ending is that counts parts, takes or tracks; if there are three of them, none is a side.
+#: Endings that number parts, takes or tracks; if there are three of them, none is a side.
 _COUNTED = re.compile(r"(.+)[._ -](left|right|[a-z]|ch\d{1,2}|\d{1,3})", re.IGNORECASE | re.DOTALL)
 
-#: Of the recording that two files make.
+#: The ending of the recording that two files make.
 _SUFFIX = ".flac"
 
 
@@ -187,26 +197,42 @@ def pairs(
         channels: how many channels a file has, None if unknown; by default from its header.
     """
     count = channels or channels_of
-    names: defaultdict[Path, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    endings_of: defaultdict[Path, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     taken = {relative.with_suffix("") for relative in recordings}
     for relative in recordings:
         match = _COUNTED.fullmatch(relative.stem)
         if match:
-            names[relative.with_name(match[1])][match[2].lower()].append(relative)
-    found_pairs: dict[Path, tuple[Pair, tuple[Path, ...]]] = {}
-    for base, endings in names.items():
-        if base in taken or any(len(same) > 1 for same in endings.values()):
+            name = relative.with_name(match[1])
+            endings_of[name][match[2].lower()].append(relative)
+    joined: dict[Path, tuple[Pair, tuple[Path, ...]]] = {}
+    for name, endings in endings_of.items():
+        if name in taken or any(len(same) > 1 for same in endings.values()):
             continue
-        whole = next((sides for sides in SIDES if set(sides) == set(endings)), None)
-        if not whole and set(endings) not in ({"left"}, {"right"}):
+        sides = _sides_named(set(endings))
+        if sides is None:
             continue
-        files = {ending: recordings[same[0]] for ending, same in endings.items()}
+        replaced = {ending: same[0] for ending, same in endings.items()}
+        files = {ending: recordings[relative] for ending, relative in replaced.items()}
         counts = {count(path) for path in files.values()}
         if 1 not in counts or counts - {1, None}:
             continue
-        pair = Pair(*(files.get(ending) for ending in whole or CHANNELS))
-        found_pairs[base.with_name(base.name + _SUFFIX)] = pair, tuple(same[0] for same in endings.values())
-    return found_pairs
+        left, right = sides
+        pair = Pair(files.get(left), files.get(right))
+        joined[name.with_name(name.name + _SUFFIX)] = pair, tuple(replaced.values())
+    return joined
+
+
+def _sides_named(endings: set[str]) -> tuple[str, str] | None:
+    """The endings of the left and the right side; None if these endings don't name sides.
+
+    `left` or `right` alone names sides too, one of which is missing.
+    """
+    for sides in SIDES:
+        if set(sides) == endings:
+            return sides
+    if endings in ({"left"}, {"right"}):
+        return "left", "right"
+    return None
 
 
 def channels_of(path: Path) -> int | None:
@@ -229,24 +255,28 @@ def put_together(pair: Pair, name: str) -> Path:
     not of one recording.
     """
     if pair.left is None or pair.right is None:
-        missing = CHANNELS[pair.left is not None]
+        missing = "left" if pair.left is None else "right"
         raise BadInput(
             f"{_name(pair.files[0])} is one side of it, and its {missing} side is not there",
             f"put the {missing} side beside it, or pass --channel mix to take it as one speaker",
         )
-    sides = {channel: _header_of(path, channel) for channel, path in zip(CHANNELS, pair.files, strict=True)}
-    left, right = (info.seconds for info in sides.values())
-    if abs(left - right) > max(ALWAYS_APART, MOST_APART * max(left, right)):
+    left = _header_of(pair.left, "left")
+    right = _header_of(pair.right, "right")
+    longest = max(left.seconds, right.seconds)
+    if abs(left.seconds - right.seconds) > max(ALWAYS_APART, MOST_APART * longest):
+        names = f"{_name(pair.left)} and {_name(pair.right)}"
         raise BadInput(
-            f"its sides {_name(pair.left)} and {_name(pair.right)} last {left:.1f} and {right:.1f} s",
+            f"its sides {names} last {left.seconds:.1f} and {right.seconds:.1f} s",
             "export both sides over the same time, or rename them if they are no sides of one recording",
         )
-    stats = [(path.absolute(), path.stat()) for path in pair.files]
-    facts = [f"{os.fsencode(path)!r} {status.st_size} {status.st_mtime_ns}" for path, status in stats]
+    facts = []
+    for path in pair.files:
+        status = path.stat()
+        facts.append(f"{os.fsencode(path.absolute())!r} {status.st_size} {status.st_mtime_ns}")
     key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:20]
     target = cache_folder() / "pairs" / key / name
     if not target.is_file():
-        rate = max(info.sample_rate for info in sides.values())
+        rate = max(left.sample_rate, right.sample_rate)
         with replacing(target) as file:
             _write(file, pair, rate)
     return target
@@ -257,7 +287,8 @@ def _header_of(path: Path, channel: str) -> audio.AudioHeader:
         info = audio.read_header(_audio(path))
     except BadInput as error:
         raise BadInput(f"its {channel} side {_name(path)}: {error.reason}", error.remedy) from None
-    if not info.seconds or info.channels != 1 or not audio.LOWEST_RATE <= info.sample_rate <= audio.HIGHEST_RATE:
+    is_mono = info.seconds > 0 and info.channels == 1
+    if not is_mono or not audio.LOWEST_RATE <= info.sample_rate <= audio.HIGHEST_RATE:
         facts = f"{info.seconds:g} s, {info.channels} channels, {info.sample_rate} Hz"
         raise BadInput(
             f"its {channel} side {_name(path)} is no mono recording that can be used ({facts})",
@@ -267,13 +298,18 @@ def _header_of(path: Path, channel: str) -> audio.AudioHeader:
 
 
 def _write(file: BinaryIO, pair: Pair, rate: int) -> None:
-    fine = any(audio.has_over_16_bits(_audio(path)) for path in pair.files)
-    subtype = "PCM_24" if fine else "PCM_16"
+    is_fine = any(audio.has_over_16_bits(_audio(path)) for path in pair.files)
+    subtype = "PCM_24" if is_fine else "PCM_16"
     with Disk(file) as disk, soundfile.SoundFile(disk, "w", rate, 2, subtype, format="FLAC") as flac:
-        sides = ((block[:, 0] for block in audio.blocks_at(_audio(path), rate)) for path in pair.files)
-        for block in _together(*sides):
-            flac.write(block if fine else audio.to_pcm(block))  # soundfile clips floats
+        left, right = (_mono_blocks(path, rate) for path in pair.files)
+        for block in _together(left, right):
+            flac.write(block if is_fine else audio.to_pcm(block))  # soundfile clips floats
             disk.check()
+
+
+def _mono_blocks(path: Path, rate: int) -> Iterator[audio.Samples]:
+    for block in audio.blocks_at(_audio(path), rate):
+        yield block[:, 0]
 
 
 def _together(left: Iterator[audio.Samples], right: Iterator[audio.Samples]) -> Iterator[audio.Samples]:
@@ -291,7 +327,8 @@ def _together(left: Iterator[audio.Samples], right: Iterator[audio.Samples]) -> 
         n_samples = min(filter(None, lengths), default=0)
         if not n_samples:
             return
-        padded = [block[:n_samples] if len(block) else np.zeros(n_samples, np.float32) for block in held]
+        silence = np.zeros(n_samples, np.float32)
+        padded = [block[:n_samples] if len(block) else silence for block in held]
         yield np.stack(padded, axis=1)
         held = [block[n_samples:] for block in held]
 
@@ -300,7 +337,7 @@ def _name(path: Path) -> str:
     return quoted(shown(Path(path.name)))
 
 
-def _audio(path: Path) -> dict[str, str | None]:
+def _audio(path: Path) -> EncodedAudio:
     return {"bytes": None, "path": audio.to_uri(path.absolute())}
 
 
@@ -316,11 +353,15 @@ LARGEST = 500_000_000
 
 
 class Recording(NamedTuple):
-    """A file to read: where it is, its path under the input as text, and its name without the ending.
+    """A file to read.
 
-    `root` is the input that it was found in, which no transcript of it may lead out of.
-    `leads_out`: it is a link out of that. `pair`: the files of both sides, where it has two; `path`
-    is then where it would be, and no file.
+    Attributes:
+        path: the file; of a pair, where the joined recording would be.
+        audio_file: its path under the input as text.
+        recording_id: its name without the ending.
+        root: the input that it was found in, which no transcript of it may lead out of.
+        leads_out: whether it is a link out of that.
+        pair: the files of both sides, where it has two.
     """
 
     path: Path
@@ -380,19 +421,22 @@ def find_recordings(
         try:
             path.stat()
         except OSError as error:
-            why = "does not exist" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
+            is_missing = isinstance(error, FileNotFoundError)
+            why = "does not exist" if is_missing else f"can't be read ({error.strerror})"
             raise DailytalkError(f"the input {as_text(path)!r} {why}", "check the path") from None
     skipped = LeftOut()
     leading_out = set[Path]()
-    # Every recording and its input's folder, by its path under what all inputs have in common.
     tops = [path if path.is_dir() else path.parent for path in paths_given]
     bases = [os.path.realpath(top) for top in tops]
     root = os.path.commonpath(bases) if bases else ""
-    paths = {
-        Path(os.path.relpath(base, root), path.relative_to(top)): (path, top)
-        for path_given, top, base in zip(paths_given, tops, bases, strict=True)
-        for path in (_walk(path_given, exclude, skipped, leading_out) if path_given.is_dir() else [path_given])
-    }
+    # Every recording and its input's folder, by its path under what all inputs have in common.
+    paths: dict[Path, tuple[Path, Path]] = {}
+    for path_given, top, base in zip(paths_given, tops, bases, strict=True):
+        is_folder = path_given.is_dir()
+        files = _walk(path_given, exclude, skipped, leading_out) if is_folder else [path_given]
+        under_root = os.path.relpath(base, root)
+        for path in files:
+            paths[Path(under_root, path.relative_to(top))] = (path, top)
     inner = {relative: path for relative, (path, _) in paths.items() if path not in leading_out}
     together = pairs(inner) if sides else {}
     pair_at: dict[Path, Pair] = {}
@@ -403,19 +447,19 @@ def find_recordings(
     if left_out is not None:
         left_out.hidden += sorted(skipped.hidden)
         left_out.made += sorted(skipped.made)
-        left_out.paired += sorted(
-            as_text(joined.with_suffix("")) for joined, pair in pair_at.items() if len(pair.files) == 2
-        )
+        whole_pairs = [joined for joined, pair in pair_at.items() if len(pair.files) == 2]
+        left_out.paired += sorted(as_text(joined.with_suffix("")) for joined in whole_pairs)
     names = {relative: as_text(relative) for relative in paths}
     counts = Counter(names.values())
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise DailytalkError(f"two recordings are both shown as {twice[0]!r}", "rename one of them")
-    called = identities(names.values())
-    recordings = [
-        Recording(path, names[relative], called[names[relative]], top, path in leading_out, pair_at.get(relative))
-        for relative, (path, top) in paths.items()
-    ]
+    ids = identities(names.values())
+    recordings = []
+    for relative, (path, top) in paths.items():
+        name = names[relative]
+        pair_of_path = pair_at.get(relative)
+        recordings.append(Recording(path, name, ids[name], top, path in leading_out, pair_of_path))
     return sorted(recordings, key=lambda recording: recording.audio_file)
 
 
@@ -441,12 +485,12 @@ def _walk(folder: Path, exclude: Path | None, left_out: LeftOut, leading_out: se
         paths = [inside / name for name in sorted(folders)]
         hiding = [path for path in paths if _hides_recordings(path)]
         left_out.hidden += [f"{as_text(path.relative_to(folder))}/" for path in hiding]
-        found = [inside / name for name in sorted(files) if is_recording(name)]
-        leading_out |= {path for path in (*paths, *found) if path.is_symlink() and leads_out(path, folder)}
-        shown = [path for path in paths if not path.name.startswith(".")]
-        yield from (path for path in shown if path in leading_out)
-        folders[:] = [path.name for path in shown if path not in leading_out]
-        for path in found:
+        recordings = [inside / name for name in sorted(files) if is_recording(name)]
+        leading_out |= {path for path in (*paths, *recordings) if path.is_symlink() and leads_out(path, folder)}
+        visible = [path for path in paths if not path.name.startswith(".")]
+        yield from (path for path in visible if path in leading_out)
+        folders[:] = [path.name for path in visible if path not in leading_out]
+        for path in recordings:
             if path.name.startswith("."):
                 left_out.hidden.append(as_text(path.relative_to(folder)))
             elif not is_named and path.name.endswith(EDITED) and made_from(path.parent, path.name):

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,7 +14,8 @@ import fsspec
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.addresses import address_of, copies_folder, note_copies
-from dailytalk_contiguous.sources.hub_repository import audio_files, companions, made_folders, modified_of
+from dailytalk_contiguous.sources.hub_audio_files import audio_files, companions, made_folders
+from dailytalk_contiguous.sources.hub_repository import modified_of
 from dailytalk_contiguous.store.files import replacing
 from dailytalk_contiguous.store.owned_folder import RECORD
 
@@ -43,23 +44,23 @@ def store_errors(address: str) -> Iterator[None]:
 def _problem_of(error: Exception, address: str) -> DailytalkError | None:
     """The sentence for an error of a store; None for an error of this machine."""
     name = type(error).__name__
-    of_file = isinstance(error, OSError) and error.filename is not None
+    is_of_file = isinstance(error, OSError) and error.filename is not None
     status = getattr(getattr(error, "response", None), "status_code", None)  # of the Hub's client
     if isinstance(error, ImportError):
         extra = EXTRAS[address.partition(":")[0]]
         return DailytalkError(
             f"{address} needs a package that is not installed", f"pip install 'dailytalk-contiguous[{extra}]'"
         )
-    if isinstance(error, FileNotFoundError) and not of_file:
+    if isinstance(error, FileNotFoundError) and not is_of_file:
         return DailytalkError(f"there is no bucket or no object at {address}", "check the address")
-    is_denied = isinstance(error, PermissionError) and not of_file
+    is_denied = isinstance(error, PermissionError) and not is_of_file
     if is_denied or "Credentials" in name or "Auth" in name or status in (401, 403):
         return DailytalkError(
             f"the store refuses access to {address}",
             "set credentials that may read and write there "
             "(for s3://: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; for hf://: HF_TOKEN)",
         )
-    is_cut_off = isinstance(error, OSError) and not of_file and error.errno in (None, 5)
+    is_cut_off = isinstance(error, OSError) and not is_of_file and error.errno in (None, 5)
     if is_cut_off or type(error).__module__.partition(".")[0] in CLIENTS:
         return DailytalkError(
             f"the store of {address} failed or can't be reached ({name})",
@@ -143,7 +144,9 @@ class Mirror:
     def name_of(self, path: Path) -> str | None:
         """The name of a local file under the address; None for one outside of the mirror."""
         absolute = path.absolute()
-        return absolute.relative_to(self.folder).as_posix() if absolute.is_relative_to(self.folder) else None
+        if not absolute.is_relative_to(self.folder):
+            return None
+        return absolute.relative_to(self.folder).as_posix()
 
     def has(self, name: str, remote: Remote) -> bool:
         """Whether the file here is a copy of an object."""
@@ -183,11 +186,13 @@ class Mirror:
 
 
 def _time_of(remote: Remote) -> int:
-    return modified_of(hashlib.sha256(remote.token.encode()).hexdigest()) * _SECOND_NS
+    digest = hashlib.sha256(remote.token.encode()).hexdigest()
+    return modified_of(digest) * _SECOND_NS
 
 
 def _stamp(path: Path, remote: Remote) -> None:
-    os.utime(path, ns=(_time_of(remote), _time_of(remote)))
+    time = _time_of(remote)
+    os.utime(path, ns=(time, time))
 
 
 def mirror_of(address: str, kind: str) -> Mirror:
@@ -199,14 +204,17 @@ def mirror_of(address: str, kind: str) -> Mirror:
 
 def input_mirror(address: str) -> tuple[Mirror, str]:
     """The mirror of recordings in a store, and the name of the one that is meant; empty for all. Asks no store."""
-    single = PurePosixPath(address).suffix.lower() in AUDIO_SUFFIXES
-    folder, _, last = address.rpartition("/") if single else (address, "", "")
+    is_file = PurePosixPath(address).suffix.lower() in AUDIO_SUFFIXES
+    if not is_file:
+        return mirror_of(address, "recordings"), ""
+    folder, _, last = address.rpartition("/")
     return mirror_of(folder, "recordings"), last
 
 
 def fetch_inputs(inputs: Iterable[str]) -> tuple[list[str], tuple[Mirror, ...]]:
-    """Inputs as files and folders of this machine: recordings in a store are fetched once, with the transcripts
-    beside them. And their mirrors.
+    """Inputs as files and folders of this machine, and the mirrors of those in a store.
+
+    Recordings in a store are fetched once, with the transcripts beside them.
 
     Raises DailytalkError if there are no recordings, and as `store_errors` does.
     """
@@ -225,22 +233,35 @@ def fetch_inputs(inputs: Iterable[str]) -> tuple[list[str], tuple[Mirror, ...]]:
             made = ", ".join(f"{address}/{folder}" for folder in made_folders(names)[:3])
             remedy = f"name what dailytalk made there to take it: {made}" if made else "check the address"
             raise DailytalkError(f"there are no recordings at {address}", remedy)
-        beside = companions(recordings, names)
-        needed = {*recordings, *marks, *(name for files in beside.values() for name in files)}
+        needed = {*recordings, *marks}
+        for files in companions(recordings, names).values():
+            needed.update(files)
         mirror.pull(needed.__contains__)
         local.append(str(mirror.folder / last))
         mirrors.append(mirror)
     return local, tuple(mirrors)
 
 
-def _remote(info: dict[str, Any]) -> Remote:
-    named = (info.get(name) for name in ("ETag", "md5Hash", "etag", "xet_hash", "blob_id"))
-    written = (info.get(name) for name in ("LastModified", "updated", "mtime", "created"))
-    token = next(filter(None, named), None) or f"{info['size']} {next(filter(None, written), None)}"
+def _remote(info: Mapping[str, Any]) -> Remote:
+    token = _first_value(info, ("ETag", "md5Hash", "etag", "xet_hash", "blob_id"))
+    if token is None:
+        written = _first_value(info, ("LastModified", "updated", "mtime", "created"))
+        token = f"{info['size']} {written}"
     return Remote(int(info["size"]), str(token).strip('"'))
 
 
+def _first_value(info: Mapping[str, Any], names: Sequence[str]) -> object:
+    """The first value under these names that is not empty, or None."""
+    for name in names:
+        if info.get(name):
+            return info[name]
+    return None
+
+
 def is_plain(name: str) -> bool:
-    """Whether an object is no hidden one, or the mark of a folder that we made."""
-    hidden = [part for part in name.split("/") if part.startswith(".")]
-    return bool(name) and (not hidden or hidden == [RECORD] == [name.rpartition("/")[2]])
+    """Whether an object is not hidden, or is the mark of a folder that we made."""
+    if not name:
+        return False
+    *folders, last = name.split("/")
+    in_hidden_folder = any(folder.startswith(".") for folder in folders)
+    return not in_hidden_folder and (last == RECORD or not last.startswith("."))

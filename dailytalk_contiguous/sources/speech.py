@@ -1,5 +1,6 @@
 """For other datasets: their audio column as the 16 kHz `speech` that utterance stages work on."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -7,6 +8,7 @@ from datasets import Audio, Dataset, Features, IterableDataset, Value
 
 from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.records import EncodedAudio
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.stages.base import undecoded
 
@@ -40,33 +42,38 @@ def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> 
     dataset = undecoded(dataset)
     features = dataset.features or dataset._resolve_features().features
     if not isinstance(features.get(audio), Audio | dict):
-        raise DailytalkError(
-            f"there is no audio in {audio!r} among {sorted(features)}",
-            "name its column with audio=; if that has paths, cast it first: "
-            f"dataset.cast_column({audio!r}, Audio(decode=False))",
-        )
-    kept = {name: feature for name, feature in features.items() if keep or name != audio}
+        cast = f"dataset.cast_column({audio!r}, Audio(decode=False))"
+        remedy = f"name its column with audio=; if that has paths, cast it first: {cast}"
+        raise DailytalkError(f"there is no audio in {audio!r} among {sorted(features)}", remedy)
+    new_features = Features({name: feature for name, feature in features.items() if keep or name != audio})
+    new_features["speech"] = Value("binary")
+    # A stream has no progress bar to describe.
+    bar = {"desc": add_speech.__name__} if isinstance(dataset, Dataset) else {}
     return dataset.map(
-        partial(_speeches, audio),
+        partial(_add_speech_to_batch, audio),
         with_indices=True,
         batched=True,
         batch_size=BATCH_ROWS,
-        features=Features({**kept, "speech": Value("binary")}),
+        features=new_features,
         remove_columns=None if keep else [audio],
-        **({"desc": add_speech.__name__} if isinstance(dataset, Dataset) else {}),
+        **bar,
     )
 
 
-def _speeches(audio: str, batch: Batch, rows: list[int]) -> Batch:
-    return {"speech": [_speech(value or {}, row) for value, row in zip(batch[audio], rows, strict=True)]}
+def _add_speech_to_batch(audio: str, batch: Batch, rows: list[int]) -> Batch:
+    speech = [_speech(value, row) for value, row in zip(batch[audio], rows, strict=True)]
+    return {"speech": speech}
 
 
-def _speech(value: dict[str, Any], row: int) -> bytes:
-    audio = {"bytes": value.get("bytes"), "path": value.get("path")}
+def _speech(value: Mapping[str, Any] | None, row: int) -> bytes:
+    audio: EncodedAudio = {"bytes": None, "path": None}
+    if value:
+        audio = {"bytes": value.get("bytes"), "path": value.get("path")}
     try:
-        samples = read_pcm(audio)
+        channels = read_pcm(audio)
     except BadInput as error:
         name = f" ({audio['path']})" if audio["path"] else ""
         raise BadInput(f"row {row}{name}: {error.reason}", error.remedy, row) from None
-    data: bytes = samples.mean(axis=1).round().astype("<i2").tobytes()
+    mono = channels.mean(axis=1).round()
+    data: bytes = mono.astype("<i2").tobytes()
     return data

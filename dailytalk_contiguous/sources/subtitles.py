@@ -77,46 +77,72 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, dict[s
     karaoke and rolling captions is read once. Raises BadInput.
     """
     subtitles = _read(path)
-    named = [[_named(line) for line in item.lines] for item in subtitles]
-    leads = [lines[0][0].casefold() for lines in named]
-    counts = Counter(filter(None, leads))
-    # Where two names come again, what is before a colon but once is text.
-    keys = {key for key, count in counts.items() if count > 1 or sum(n > 1 for n in counts.values()) < 2}
-    if side is None:
-        keys |= {
-            name.casefold() for lines in named for name, is_voice, _ in lines if is_voice or explains_itself(name)
-        }
-    elif len(keys) != 1 or "" in leads or len(subtitles) < 2:
-        keys = set()
+    named = [list(map(_named_line, item.lines)) for item in subtitles]
+    keys = _names_of_speakers(named, side)
     names: dict[str, str] = {}
     has_times = any(word.start is not None for item in subtitles for word in item.words)
     for item, lines in zip(subtitles, named, strict=True):
-        said: dict[str | None, list[TimedWord]] = {}
+        turns: dict[str | None, list[TimedWord]] = {}
         speaker = None
-        for line, (name, is_voice, rest) in zip(item.lines, lines, strict=True):
-            is_name = name.casefold() in keys
+        for line in lines:
+            is_name = line.name.casefold() in keys
             if is_name:
-                speaker = names.setdefault(name.casefold(), name)
-            said.setdefault(speaker, []).extend(rest if is_name or is_voice else line)
-        for speaker, words in said.items():
-            is_timed = has_times and len(said) == 1 and all(word.start is not None for word in words[1:])
-            about = {"start": item.start, "end": item.end, "speaker": speaker, "text": _text(words)}
-            yield item.position, about | {"words": [word._asdict() for word in words if is_timed]}
+                speaker = names.setdefault(line.name.casefold(), line.name)
+            words = line.words if is_name or line.is_voice else line.all_words
+            turns.setdefault(speaker, []).extend(words)
+        for speaker, words in turns.items():
+            is_timed = has_times and len(turns) == 1 and all(word.start is not None for word in words[1:])
+            record: dict[str, Any] = {"start": item.start, "end": item.end, "speaker": speaker}
+            record["text"] = _text(words)
+            record["words"] = [word._asdict() for word in words] if is_timed else []
+            yield item.position, record
+
+
+class _NamedLine(NamedTuple):
+    """A line of a subtitle.
+
+    Attributes:
+        name: what may be its speaker; empty if nothing may.
+        is_voice: whether it is a voice of WebVTT.
+        words: the words without the name.
+        all_words: the words with the name.
+    """
+
+    name: str
+    is_voice: bool
+    words: Sequence[TimedWord]
+    all_words: Sequence[TimedWord]
+
+
+def _names_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | None) -> set[str]:
+    """The names before colons that are speakers, in lower case."""
+    leads = [lines[0].name.casefold() for lines in subtitles]
+    counts = Counter(filter(None, leads))
+    repeated = {name for name, count in counts.items() if count > 1}
+    # Where two names come again, a name that comes once is text before a colon.
+    names = repeated if len(repeated) >= 2 else set(counts)
+    if side is not None:
+        is_one_speaker = len(names) == 1 and "" not in leads and len(subtitles) >= 2
+        return names if is_one_speaker else set()
+    for line in itertools.chain.from_iterable(subtitles):
+        if line.is_voice or explains_itself(line.name):
+            names.add(line.name.casefold())
+    return names
 
 
 def _text(words: Iterable[TimedWord]) -> str:
     return " ".join(word.word for word in words)
 
 
-def _named(line: Sequence[TimedWord]) -> tuple[str, bool, Sequence[TimedWord]]:
-    """What may be the speaker of a line (empty if nothing may), whether it is a voice of WebVTT, and the rest."""
+def _named_line(line: Sequence[TimedWord]) -> _NamedLine:
     match = _NAMED_LINE.fullmatch(_text(line))
     if match is None:
-        return "", False, line
+        return _NamedLine("", is_voice=False, words=line, all_words=line)
     texts = match["said"].split()  # "Ann：yes" is one word with the name
     last = line[len(line) - len(texts) :]
-    said = [word._replace(word=text) for word, text in zip(last, texts, strict=True)]
-    return " ".join((match["voice"] or match["name"]).split()), bool(match["voice"]), said
+    words = [word._replace(word=text) for word, text in zip(last, texts, strict=True)]
+    name = match["voice"] or match["name"]
+    return _NamedLine(" ".join(name.split()), bool(match["voice"]), words, line)
 
 
 def _read(path: Path) -> list[Subtitle]:
@@ -139,23 +165,34 @@ def _read(path: Path) -> list[Subtitle]:
         if match is None:
             reason = f"subtitle {number} has no start and end time: {quoted(times.strip())}"
             raise broken(path, reason, "write 00:01:02.500 --> 00:01:04.000, with a comma in SubRip")
-        lines = _lines(re.split("(?m)^$", raw, maxsplit=1)[0] if is_vtt else raw)
+        if is_vtt:
+            raw = re.split("(?m)^$", raw, maxsplit=1)[0]
+        lines = _lines(raw)
         if lines:
-            subtitles.append(Subtitle(f"subtitle {number}", _seconds(match[1]), _seconds(match[2]), lines))
-    return sorted(_unrolled([*_sung(subtitles)]), key=lambda item: (item.start, item.end))
+            start = _seconds(match[1])
+            subtitles.append(Subtitle(f"subtitle {number}", start, _seconds(match[2]), lines))
+    unrolled = _unrolled([*_sung(subtitles)])
+    return sorted(unrolled, key=lambda item: (item.start, item.end))
 
 
 def _seconds(clock: str) -> float:
     from pysubs2.time import timestamp_to_ms  # an extra brings it
 
     parts = re.split("[:.,]", clock)
-    return timestamp_to_ms(["0"] * (4 - len(parts)) + parts) / 1000
+    if len(parts) < 4:  # without hours
+        parts.insert(0, "0")
+    return timestamp_to_ms(parts) / 1000
 
 
 def _lines(raw: str) -> list[list[TimedWord]]:
-    """The lines of a cue, whose words begin at the time before them; one inside a word is passed over."""
+    """The lines of a cue. A word begins at the time before it; a time inside a word is ignored."""
+
+    def line_of_voice(match: re.Match[str]) -> str:
+        name = match[1].strip()
+        return f"\n\0{name}\0 " if name else ""
+
     # A voice gets a line of its own, which begins with its name; one without a name gets nothing.
-    raw = _VOICE.sub(lambda match: f"\n\0{name}\0 " if (name := match[1].strip()) else "", raw)
+    raw = _VOICE.sub(line_of_voice, raw)
     lines: list[list[TimedWord]] = [[]]
     depth = 0
     is_inside = False
@@ -164,17 +201,21 @@ def _lines(raw: str) -> list[list[TimedWord]]:
         if piece["letters"] or (piece["opening"] and mark_of(piece[0])):
             word = lines[-1].pop() if is_inside else TimedWord("", time)
             text = word.word + html.unescape(piece[0])
-            lines[-1].append(word._replace(word=text, is_lit=word.is_lit or depth > 0))
+            is_lit = word.is_lit or depth > 0
+            lines[-1].append(word._replace(word=text, is_lit=is_lit))
             is_inside = True
             time = None
         elif piece["time"]:
             time = _seconds(piece["time"])
-        elif piece["opening"] or piece["closing"]:
-            depth = depth + 1 if piece["opening"] else max(0, depth - 1)
+        elif piece["opening"]:
+            depth += 1
+        elif piece["closing"]:
+            depth = max(0, depth - 1)
         elif not piece["position"]:
             is_inside = False
-            lines += [[]] if piece["newline"] else []
-    return [*filter(None, lines)]
+            if piece["newline"]:
+                lines.append([])
+    return [line for line in lines if line]
 
 
 # One sentence in many cues
@@ -183,28 +224,45 @@ def _lines(raw: str) -> list[list[TimedWord]]:
 def _sung(subtitles: Iterable[Subtitle]) -> Iterator[Subtitle]:
     """Each run of karaoke cues as one: their texts are equal, and the highlight moves on from word to word."""
     runs: list[list[Subtitle]] = []
-    open_runs: dict[str, tuple[list[Subtitle], int]] = {}  # by text: two may speak at once
+    open_runs: dict[str, list[Subtitle]] = {}  # by text: two may speak at once
+    last_lit: dict[str, int] = {}
     for cue in subtitles:
         text = _text(cue.words)
         lit = _lit(cue)
-        run, at = open_runs.get(text, ([], -1))
-        if not run or cue.start - run[-1].end > _NEXT_CUE or (lit and lit[0] < at):
-            runs.append(run := [])
-            at = -1
+        run = open_runs.get(text)
+        is_back = bool(lit) and lit[0] < last_lit.get(text, -1)
+        if run is None or cue.start - run[-1].end > _NEXT_CUE or is_back:
+            run = []
+            runs.append(run)
+            open_runs[text] = run
+            last_lit[text] = -1
         run.append(cue)
-        open_runs[text] = run, max([at, *lit])
+        last_lit[text] = max([last_lit[text], *lit])
     for run in runs:
-        if len(run) == 1 or not any(0 < len(_lit(cue)) < len(cue.words) for cue in run):
+        is_karaoke = any(0 < len(_lit(cue)) < len(cue.words) for cue in run)
+        if len(run) > 1 and is_karaoke:
+            yield _joined_run(run)
+        else:
             yield from run
-            continue
-        times: dict[int, tuple[float, float]] = {}
-        for cue in run:
-            lit = _lit(cue)
-            if len(lit) == 1:
-                times.setdefault(lit[0], (cue.start, cue.end))
-        numbers = itertools.count()
-        lines = [[TimedWord(word.word, *times.get(next(numbers), ())) for word in line] for line in run[0].lines]
-        yield run[0]._replace(end=run[-1].end, lines=lines)
+
+
+def _joined_run(run: Sequence[Subtitle]) -> Subtitle:
+    """The cues of a sentence of karaoke as one. A word has the times of the cue that highlights it alone."""
+    times: dict[int, tuple[float, float]] = {}
+    for cue in run:
+        lit = _lit(cue)
+        if len(lit) == 1:
+            times.setdefault(lit[0], (cue.start, cue.end))
+    lines = []
+    number = 0
+    for line in run[0].lines:
+        words = []
+        for word in line:
+            start, end = times.get(number, (None, None))
+            words.append(TimedWord(word.word, start, end))
+            number += 1
+        lines.append(words)
+    return run[0]._replace(end=run[-1].end, lines=lines)
 
 
 def _lit(cue: Subtitle) -> list[int]:
@@ -215,14 +273,30 @@ def _lit(cue: Subtitle) -> list[int]:
 
 def _unrolled(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
     """Rolling captions without the lines that the cue before has shown; all others as they are."""
-    texts = [[_text(line) for line in cue.lines] for cue in subtitles]
-    carried = [
-        next((count for count in range(len(lines), 0, -1) if before[-count:] == lines[:count]), 0)
-        for before, lines in zip([[], *texts], texts, strict=False)
-    ]
-    # Others may say a line again; that it stays above a new one is what captions do.
-    n_rolling = sum(0 < count < len(lines) for count, lines in zip(carried, texts, strict=True))
+    carried = []
+    n_rolling = 0
+    before: list[str] = []
+    for cue in subtitles:
+        lines = [_text(line) for line in cue.lines]
+        count = _n_carried(before, lines)
+        carried.append(count)
+        # Others may say a line again; that it stays above a new one is what captions do.
+        if 0 < count < len(lines):
+            n_rolling += 1
+        before = lines
     if n_rolling < max(2, _ROLLING_SHARE * (len(subtitles) - 1)):
         return [*subtitles]
-    new = [cue._replace(lines=cue.lines[count:]) for cue, count in zip(subtitles, carried, strict=True)]
-    return [cue for cue in new if cue.lines]
+    unrolled = []
+    for cue, count in zip(subtitles, carried, strict=True):
+        new_lines = cue.lines[count:]
+        if new_lines:
+            unrolled.append(cue._replace(lines=new_lines))
+    return unrolled
+
+
+def _n_carried(before: Sequence[str], lines: Sequence[str]) -> int:
+    """How many of the first lines of a cue are the last ones of the cue before."""
+    for count in range(len(lines), 0, -1):
+        if before[-count:] == lines[:count]:
+            return count
+    return 0

@@ -25,7 +25,7 @@ SPEECH_SHARE = 0.5
 #: What an export calls its tiers: `Anna/utterances`, and `Anna/utterances 2` for those that overlap.
 OWN_TIER = re.compile(r"(.*)/(utterances|tags|words|sounds)( \d+)?")
 
-#: Tokens of the names and linguistic types of tiers that are about speech, and no speech.
+#: Tokens in the names and linguistic types of tiers that describe speech and hold none.
 _ABOUT_SPEECH = re.compile(
     r"phon\w*|phones?|silences?|gestures?|gaze|gloss\w*|ge|ps|pos|transl\w*|ft|comments?|notes?|ref|segments?|syll\w*|tones?"
 )
@@ -54,9 +54,16 @@ class Tier(NamedTuple):
     type: str = ""
 
     @property
+    def has_text(self) -> bool:
+        return any(text for _, _, text in self.labels)
+
+    @property
     def n_words(self) -> int:
         """How many different words it has."""
-        return len({word.casefold() for *_, text in self.labels for word in text.split() if word.isalpha()})
+        words: set[str] = set()
+        for _, _, text in self.labels:
+            words |= {word.casefold() for word in text.split() if word.isalpha()}
+        return len(words)
 
     @property
     def is_own(self) -> bool:
@@ -69,7 +76,8 @@ class Tier(NamedTuple):
         texts = [text for *_, text in self.labels if text.casefold() not in LABELS]
         if kinds or not texts:
             return "word" in kinds
-        return sum(len(text.split()) == 1 for text in texts) >= WORD_TIER_SHARE * len(texts)
+        single_tokens = [text for text in texts if len(text.split()) == 1]
+        return len(single_tokens) >= WORD_TIER_SHARE * len(texts)
 
 
 def read_tiers(path: Path) -> list[Tier]:
@@ -80,10 +88,13 @@ def read_tiers(path: Path) -> list[Tier]:
     text = read_text(path)
     is_elan = path.suffix.lower() == ".eaf"
     try:
-        return [*(_tiers_of_elan(path, text) if is_elan else _tiers_of_praat(text))]
+        if is_elan:
+            return list(_tiers_of_elan(path, text))
+        return list(_tiers_of_praat(text))
     except Exception as error:  # pympi raises a plain one for what is no XML; content leads to any other
         cause = (error.__context__ if is_elan else None) or error
-        reason = f"can't be read by {'pympi' if is_elan else 'praatio'} ({type(cause).__name__}: {cause})"
+        library = "pympi" if is_elan else "praatio"
+        reason = f"can't be read by {library} ({type(cause).__name__}: {cause})"
         raise broken(path, reason, "save it again, from Praat as a text file") from None
 
 
@@ -99,7 +110,10 @@ def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
     if unit != "milliseconds":
         raise ValueError(f"it counts time in {quoted(unit)}, not in milliseconds")
     declared = text.count("<ALIGNABLE_ANNOTATION ") + text.count("<REF_ANNOTATION ")
-    missing = declared - sum(len(aligned) + len(refs) for aligned, refs, *_ in eaf.tiers.values())
+    n_read = 0
+    for aligned, refs, *_ in eaf.tiers.values():
+        n_read += len(aligned) + len(refs)
+    missing = declared - n_read
     if missing:
         raise ValueError(f"it has {declared} annotations, of which {missing} have the id of another")
     timed: dict[str, tuple[float, float]] = {}
@@ -109,18 +123,25 @@ def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
         times = clock[clock.index.isin(slots)].interpolate(limit_area="inside")
         if times.hasnans:
             raise ValueError(f"no times at the ends of the tier {quoted(name)}")
-        timed |= {key: (float(times[span[0]]), float(times[span[1]])) for key, span in aligned.items()}
+        for key, (start_slot, end_slot, *_) in aligned.items():
+            timed[key] = (float(times[start_slot]), float(times[end_slot]))
     # pympi itself finds no owner that is a part of another annotation, such as a word.
-    owner_of = {key: entry[0] for _, refs, _, _ in eaf.tiers.values() for key, entry in refs.items()}
-    for name, (aligned, refs, about, _) in eaf.tiers.items():
-        of_owner = {key: [entry[2].strip()] for key, entry in aligned.items()}
-        for key, entry in refs.items():  # parts, such as its words, of what alone has times
+    owners: dict[str, str] = {}
+    for _, refs, _, _ in eaf.tiers.values():
+        owners |= {key: entry[0] for key, entry in refs.items()}
+    for name, (aligned, refs, attributes, _) in eaf.tiers.items():
+        texts_by_owner = {key: [entry[2].strip()] for key, entry in aligned.items()}
+        for key, entry in refs.items():  # parts, such as words, of an annotation that alone has times
             owner = key
             for _ in range(MOST_OWNERS):
-                owner = owner_of.get(owner, owner)
-            of_owner.setdefault(owner, []).append(entry[1].strip())
-        labels = [(*timed[owner], " ".join(texts)) for owner, texts in of_owner.items()]
-        yield Tier(name.strip(), labels, about.get("PARTICIPANT", ""), about.get("LINGUISTIC_TYPE_REF", ""))
+                owner = owners.get(owner, owner)
+            texts_by_owner.setdefault(owner, []).append(entry[1].strip())
+        labels = []
+        for owner, texts in texts_by_owner.items():
+            start, end = timed[owner]
+            labels.append((start, end, " ".join(texts)))
+        participant = attributes.get("PARTICIPANT", "")
+        yield Tier(name.strip(), labels, participant, attributes.get("LINGUISTIC_TYPE_REF", ""))
 
 
 def _tiers_of_praat(text: str) -> Iterator[Tier]:
@@ -128,13 +149,17 @@ def _tiers_of_praat(text: str) -> Iterator[Tier]:
 
     tiers = parseTextgridStr(text, includeEmptyIntervals=True)["tiers"]
     declared = [int(size) for size in _DECLARED.findall(text)]
-    count = _DECLARED_TIERS.search(text)
-    is_whole = [len(tier["entries"]) for tier in tiers] == declared and count and int(count[1]) == len(tiers)
+    sizes = [len(tier["entries"]) for tier in tiers]
+    n_tiers = _DECLARED_TIERS.search(text)
+    is_whole = sizes == declared and n_tiers and int(n_tiers[1]) == len(tiers)
     if not is_whole or _NEGATIVE.search(text):
         raise ValueError("it breaks off, has other numbers of tiers and labels than it says, or times before 0")
     for tier in tiers:
         if tier["class"] == "IntervalTier":
-            labels = [(float(x.start), float(x.end), x.label.strip()) for x in tier["entries"]]
+            labels = []
+            for interval in tier["entries"]:
+                text = interval.label.strip()
+                labels.append((float(interval.start), float(interval.end), text))
             yield Tier(tier["name"].strip(), labels)
 
 
@@ -148,37 +173,52 @@ def tier_records(
     than `SPEECH_SHARE` of the different words of another tier of the speaker. Where a speaker has words and
     utterances, the words count. Raises BadInput where it is unclear.
     """
-    tiers = [tier for tier in read_tiers(path) if any(text for *_, text in tier.labels)]
+    tiers = [tier for tier in read_tiers(path) if tier.has_text]
     names = {name.casefold() for name in wanted}
     chosen = [tier for tier in tiers if {tier.name.casefold(), tier.type.casefold()} & names]
-    of_speaker: dict[str, list[Tier]] = {}
-    for tier in chosen or tiers:
-        own = OWN_TIER.fullmatch(tier.name)
-        (kind, _, of_name) = tier.name.partition("@")
-        kinds = re.findall(r"[^\W_]+", f"{kind} {tier.type}".casefold())
-        is_other = own[2] in ("tags", "sounds") if own else any(map(_ABOUT_SPEECH.fullmatch, kinds))
-        if is_other and not chosen:
-            continue
-        tokens = re.findall(r"[^\W_]+", tier.name)
-        rest = " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
-        speaker = " ".join((tier.speaker or (own and own[1]) or of_name or rest).split())
-        of_speaker.setdefault(speaker.casefold(), []).append(tier._replace(speaker=speaker))
+    if not chosen:
+        chosen = [tier for tier in tiers if not _describes_speech(tier)]
+    by_speaker: dict[str, list[Tier]] = {}
+    for tier in chosen:
+        speaker = _speaker_of(tier)
+        by_speaker.setdefault(speaker.casefold(), []).append(tier._replace(speaker=speaker))
     used = set[str]()
-    for entries in of_speaker.values():
-        most = max(entry.n_words for entry in entries)
-        full = [entry for entry in entries if entry.is_own or entry.n_words >= SPEECH_SHARE * most]
-        of_words = [entry for entry in full if entry.holds_words]
-        full = of_words or full
-        if len(full) > 1 and not all(entry.is_own for entry in full):
-            several = " and ".join(quoted(entry.name) for entry in full[:3])
-            kind = "words" if of_words else "utterances"
+    for speaker_tiers in by_speaker.values():
+        most = max(tier.n_words for tier in speaker_tiers)
+        full = [tier for tier in speaker_tiers if tier.is_own or tier.n_words >= SPEECH_SHARE * most]
+        word_tiers = [tier for tier in full if tier.holds_words]
+        full = word_tiers or full
+        if len(full) > 1 and not all(tier.is_own for tier in full):
+            several = " and ".join(quoted(tier.name) for tier in full[:3])
+            kind = "words" if word_tiers else "utterances"
             reason = f"has several tiers of {kind} for {quoted(full[0].speaker)}: {several}"
             raise broken(path, reason, "name the right one with --tier")
-        used |= {entry.name for entry in full}
-        for start, end, text in itertools.chain.from_iterable(entry.labels for entry in full):
-            about = {"start": start, "end": end, "speaker": entries[0].speaker}
+        used |= {tier.name for tier in full}
+        field = "word" if word_tiers else "text"
+        speaker = speaker_tiers[0].speaker
+        for start, end, text in itertools.chain.from_iterable(tier.labels for tier in full):
             if text:
-                yield quoted(text), about | {"word" if of_words else "text": text}
+                yield quoted(text), {"start": start, "end": end, "speaker": speaker, field: text}
     others = [tier.name for tier in tiers if tier.name not in used]
     if others:
         left[path.name] = others
+
+
+def _describes_speech(tier: Tier) -> bool:
+    """Whether the name or the type of a tier says that it holds no speech: phones, glosses, tags."""
+    exported = OWN_TIER.fullmatch(tier.name)
+    if exported:
+        return exported[2] in ("tags", "sounds")
+    kind, _, _ = tier.name.partition("@")
+    tokens = re.findall(r"[^\W_]+", f"{kind} {tier.type}".casefold())
+    return any(map(_ABOUT_SPEECH.fullmatch, tokens))
+
+
+def _speaker_of(tier: Tier) -> str:
+    """The speaker of a tier: as the file names it, else from the tier's name; empty where there is none."""
+    exported = OWN_TIER.fullmatch(tier.name)
+    _, _, after_at = tier.name.partition("@")
+    tokens = re.findall(r"[^\W_]+", tier.name)
+    name = " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
+    speaker = tier.speaker or (exported and exported[1]) or after_at or name
+    return " ".join(speaker.split())

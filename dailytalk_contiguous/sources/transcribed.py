@@ -7,10 +7,20 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, read_header, to_uri
-from dailytalk_contiguous.core.documents import LATEST, Number, Whole, as_text, is_number, json_lines, shown, typed
+from dailytalk_contiguous.core.documents import (
+    LATEST,
+    JsonObject,
+    Number,
+    Whole,
+    as_text,
+    is_number,
+    json_lines,
+    shown,
+    typed,
+)
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.fields import Column, Field, columns_among, value_problem
 from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row
@@ -30,7 +40,7 @@ from dailytalk_contiguous.stages.script import KEPT, script_columns, seconds_wit
 from dailytalk_contiguous.store.files import inside
 
 
-def checked(line: dict[str, Any], fields: Sequence[Field] = FIELDS) -> dict[str, Any]:
+def checked(line: JsonObject, fields: Sequence[Field] = FIELDS) -> JsonObject:
     """The line, if it can be spoken; raises ValueError, with what is wrong, if not."""
     for name in ("audio_file", "channel", "text", "tag"):
         if not isinstance(line.get(name), str):
@@ -75,11 +85,11 @@ TAG_AGAIN = "run dailytalk tag again"
 PUT_BACK = "put it back, or run dailytalk tag again where it is"
 
 
-class _Sound(TypedDict, total=False):
+class _TaggedAudio(TypedDict, total=False):
     path: str | None
 
 
-class _Given(TypedDict):
+class _TaggedCue(TypedDict):
     channel: object
     speaker: NotRequired[str | None]
 
@@ -88,7 +98,7 @@ class _Tagged(TypedDict):
     """The fields of a row of a tagged shard, which may come from outside."""
 
     recording_id: str
-    audio: NotRequired[_Sound | None]
+    audio: NotRequired[_TaggedAudio | None]
     audio_file: str
     audio_identity: NotRequired[str | None]
     offset: Number
@@ -99,7 +109,7 @@ class _Tagged(TypedDict):
     channel: list[str]
     run: list[Whole]
     text: NotRequired[list[str] | None]
-    given: NotRequired[list[_Given] | None]
+    given: NotRequired[list[_TaggedCue] | None]
 
 
 def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
@@ -108,16 +118,14 @@ def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
     Raises BadInput for one that no `dailytalk tag` has written.
     """
     tagged: Row = {**typed(row, _Tagged, "its row in the tagged shard", TAG_AGAIN)}
-    # Decimals of a shard, with which no float is added, are no numbers to `is_number`.
+    # Arrow's decimals can't be added to floats, and `is_number` refuses them.
     is_part = is_number(tagged["offset"], 0, LATEST) and is_number(tagged["duration"], 1e-9, LATEST)
-    utterances = {len(tagged[column]) for column in (*OF_UTTERANCES, *(("text",) if tagged.get("text") else ()))}
-    if (
-        not is_part
-        or not LOWEST_RATE <= tagged["sample_rate"] <= HIGHEST_RATE
-        or tagged["channels"] < 1
-        or len(utterances) > 1
-        or not set(tagged["channel"]) <= {*CHANNELS}
-    ):
+    is_sound = LOWEST_RATE <= tagged["sample_rate"] <= HIGHEST_RATE and tagged["channels"] >= 1
+    lengths = {len(tagged[column]) for column in OF_UTTERANCES}
+    if tagged.get("text"):
+        lengths.add(len(tagged["text"]))
+    has_channels = set(tagged["channel"]) <= {*CHANNELS}
+    if not (is_part and is_sound and has_channels and len(lengths) == 1):
         raise BadInput("its row in the tagged shard describes no part of a recording", TAG_AGAIN)
     for column in columns:
         misfit = value_problem(tagged.get(column.name), column.kind, column.name)
@@ -132,13 +140,14 @@ def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
 
 def refuse_outside(name: str) -> None:
     """Raise ValueError for a name that would lead out of a folder: results are written under it."""
-    if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or "\0" in name:
+    is_absolute = name.startswith(("/", "\\"))
+    goes_up = ".." in name.replace("\\", "/").split("/")
+    if is_absolute or goes_up or "\0" in name:
         raise ValueError(f"{name!r} leads out of the folder")
 
 
 def at_hand(base: Row, recordings: Path | None, remedy: str = PUT_BACK) -> Row:
-    """The row of a shard with the present path of its recording: the tagged one, or one in the folder of
-    recordings.
+    """The row of a shard with the present path of its recording: the tagged one, or one under `recordings`.
 
     Raises BadInput if it is in neither place (with this remedy), can't be read, or is not the one that was tagged.
     """
@@ -153,25 +162,25 @@ def at_hand(base: Row, recordings: Path | None, remedy: str = PUT_BACK) -> Row:
     for path in places:
         if path.is_file():
             present.append(path)
-            # A shard of an older version knows no identity, and is as little to be trusted.
+            # A shard of an older version has no identity, so its recording is refused, too.
             if _identity(path) == base.get("audio_identity"):
-                return base | {"audio": {"bytes": None, "path": to_uri(path.absolute())}}
+                audio = {"bytes": None, "path": to_uri(path.absolute())}
+                return base | {"audio": audio}
     if not present:
         raise BadInput(f"its recording {tagged_uri!r} is gone", remedy)
-    raise BadInput(
-        f"the recording {to_uri(present[0].absolute())!r} is not the one that was tagged",
-        "run dailytalk tag again, or put the old recording back",
-    )
+    reason = f"the recording {to_uri(present[0].absolute())!r} is not the one that was tagged"
+    raise BadInput(reason, "run dailytalk tag again, or put the old recording back")
 
 
 def some_gone(tagged: Path) -> bool:
-    """Whether a recording that the shards in a folder know is not where it was."""
-    uris = {
-        (row["audio"] or {}).get("path") or ""
-        for path in tagged.glob("shard-*.parquet")
-        if read_entries(path)
-        for row in read_rows(path, ("audio",)).values()
-    }
+    """Whether a recording of the shards in a folder is not where it was."""
+    uris: set[str] = set()
+    for path in tagged.glob("shard-*.parquet"):
+        if not read_entries(path):
+            continue
+        for row in read_rows(path, ("audio",)).values():
+            audio = row["audio"] or {}
+            uris.add(audio.get("path") or "")
     return not all(from_uri(uri).is_file() for uri in uris)  # "" is the folder that we are in, and no file
 
 
@@ -183,10 +192,11 @@ def from_recording(line: Mapping[str, object], recordings: Path | None, remedy: 
     audio_file = str(line["audio_file"])
     path = _lying_at(inside(recordings or Path(), audio_file))
     if not path.is_file():
-        raise BadInput(f"its recording {audio_file!r} is not in {str(recordings or Path())!r}", remedy)
+        folder = str(recordings or Path())
+        raise BadInput(f"its recording {audio_file!r} is not in {folder!r}", remedy)
     audio = {"bytes": None, "path": to_uri(path.absolute())}
     info = read_header(audio)
-    return {
+    row: Row = {
         "recording_id": shortened(stem(audio_file)),
         "audio": audio,
         "audio_file": audio_file,
@@ -194,9 +204,12 @@ def from_recording(line: Mapping[str, object], recordings: Path | None, remedy: 
         "duration": info.seconds,
         "sample_rate": info.sample_rate,
         "channels": info.channels,
-        **{column: [] for column in OF_UTTERANCES},
-        **{column.name: None for column in COLUMNS},
     }
+    for name in OF_UTTERANCES:
+        row[name] = []
+    for column in COLUMNS:
+        row[column.name] = None
+    return row
 
 
 def _lying_at(path: Path) -> Path:
@@ -207,9 +220,10 @@ def _lying_at(path: Path) -> Path:
     if path.is_file():
         return path
     try:
-        names = [name for name in os.listdir(path.parent) if name.startswith(path.stem) and is_recording(name)]
+        neighbours = os.listdir(path.parent)
     except OSError:
         return path
+    names = [name for name in neighbours if name.startswith(path.stem) and is_recording(name)]
     inner = {side: side for side in map(path.with_name, names) if not side.is_symlink()}
     pair = pairs(inner).get(path)
     return put_together(pair[0], path.name) if pair else path
@@ -219,10 +233,8 @@ def _identity(path: Path) -> str:
     try:
         return identity_of(path)
     except OSError as error:
-        raise BadInput(
-            f"its recording {to_uri(path.absolute())!r} can't be read ({error.strerror or error})",
-            "check the file and its permissions",
-        ) from error
+        reason = f"its recording {to_uri(path.absolute())!r} can't be read ({error.strerror or error})"
+        raise BadInput(reason, "check the file and its permissions") from error
 
 
 # Conversations to be resynthesised: a transcript, possibly edited, and its recordings.
@@ -239,7 +251,7 @@ _OF_PARTS = ("audio_file", "offset", "duration")
 TOLERANCE = 0.05
 
 
-class _Line(dict[str, Any]):
+class _Line(JsonObject):
     """A line of a transcript, with its number."""
 
     number: int
@@ -270,14 +282,18 @@ def transcribed(
     """
     if not transcript.is_file():
         raise DailytalkError(f"there is no transcript {str(transcript)!r}", "run dailytalk tag first")
-    channels = (line.get("channel") for _, line in json_lines(transcript, nan=True) if isinstance(line, dict))
+    lines_of_file = (line for _, line in json_lines(transcript, nan=True))
+    channels = (line.get("channel") for line in lines_of_file if isinstance(line, dict))
     if next(channels, None) == "mix" and all(channel == "mix" for channel in channels):
         raise DailytalkError(
             f"{transcript} was made with --channel mix, in which no speaker is alone on a channel",
             "only recordings of two channels, tagged without --channel mix, can be re-voiced",
         )
     columns = columns_among(fields)
-    rows_by_id, unusable = _tagged_rows(tagged, rejects, columns) if tagged and tagged.exists() else ({}, {})
+    rows_by_id: dict[str, Row] = {}
+    unusable: dict[str, BadInput] = {}
+    if tagged and tagged.exists():
+        rows_by_id, unusable = _tagged_rows(tagged, rejects, columns)
     groups: dict[str, list[bytes]] = {}  # one part for all lines that follow each other
     read = _lines(transcript, rows_by_id, rejects, fields)
     for name, numbered in itertools.groupby(read, key=itemgetter(0)):
@@ -298,9 +314,10 @@ def transcribed(
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
     # Those without speech have no line; the lines of others were deleted on purpose.
-    silent = (name for name, row in rows_by_id.items() if not expand_row(row)["utterance_id"])
-    why = "nobody speaks in it, so there is nothing to say"
-    rejects += (Reject(name, "transcript", why, "leave it out") for name in silent)
+    for name, row in rows_by_id.items():
+        if not expand_row(row)["utterance_id"]:
+            reason = "nobody speaks in it, so there is nothing to say"
+            rejects.append(Reject(name, "transcript", reason, "leave it out"))
 
 
 def _lines(
@@ -316,14 +333,9 @@ def _lines(
             if isinstance(read, BadInput):
                 raise ValueError(read.reason)
             line = _Line(checked(read, fields))
-            conversation_id = line.get("conversation_id") or next(
-                (
-                    name  # the part of its recording that contains it, or all of it
-                    for name, row in parts.get(line["audio_file"], [])
-                    if row["offset"] <= line["start"] < row["offset"] + row["duration"]
-                ),
-                shortened(stem(line["audio_file"])),
-            )
+            conversation_id = line.get("conversation_id")
+            if not conversation_id:
+                conversation_id = _part_with(line, parts.get(line["audio_file"], []))
             refuse_outside(conversation_id)
             refuse_outside(line["audio_file"])
         except ValueError as error:
@@ -332,6 +344,14 @@ def _lines(
             continue
         line.number = number
         yield conversation_id, line
+
+
+def _part_with(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:
+    """The name of the part of a recording that contains a line, or of all of the recording."""
+    for name, row in parts:
+        if row["offset"] <= line["start"] < row["offset"] + row["duration"]:
+            return name
+    return shortened(stem(line["audio_file"]))
 
 
 def _tagged_rows(
@@ -363,40 +383,48 @@ def _tagged_rows(
 
 def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fields: Sequence[Field]) -> Row:
     base |= {"conversation_id": name}
-    stamp: Any = base.get("audio_identity")
-    if not stamp:  # a recording without one is known by its path, size and date
+    stamp: str | list[str | int] | None = base.get("audio_identity")
+    if not stamp:  # a recording without an identity is recognised by its path, size and date
         path = from_uri(base["audio"]["path"])
-        stamp = [str(path), path.stat().st_size, path.stat().st_mtime_ns]
-    said = script_columns(base, _usable(name, lines, base, rejects), fields)
-    own = {column.name: base.get(column.name) for column in columns_among(fields)}
-    row = {column: base[column] for column in KEPT if column in base} | own | said
-    # Of a field that no line has, the digest is that of runs which did not know it.
-    facts = {
-        column: value
-        for column, value in row.items()
-        if (column not in OPTIONAL_FIELDS or any(value)) and (column not in own or value is not None)
-    }
-    content = json.dumps([facts | {"audio": None}, stamp], sort_keys=True)
-    return row | {"input_digest": hashlib.sha256(content.encode()).hexdigest()[:20]}
+        status = path.stat()
+        stamp = [str(path), status.st_size, status.st_mtime_ns]
+    script = script_columns(base, _usable(name, lines, base, rejects), fields)
+    published = {column.name: base.get(column.name) for column in columns_among(fields)}
+    row: Row = {column: base[column] for column in KEPT if column in base}
+    row |= published
+    row |= script
+    # A field that no line has is left out, so that the digest is that of runs which did not know the field.
+    facts: Row = {}
+    for column, value in row.items():
+        is_unused = column in OPTIONAL_FIELDS and not any(value)
+        is_unknown = column in published and value is None
+        if not is_unused and not is_unknown:
+            facts[column] = value
+    facts["audio"] = None
+    content = json.dumps([facts, stamp], sort_keys=True)
+    row["input_digest"] = hashlib.sha256(content.encode()).hexdigest()[:20]
+    return row
 
 
 def _usable(
     name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]
 ) -> Iterator[tuple[str, int, _Line]]:
     """The lines within their conversation, each with a unique id and its index."""
-    identities = {*base["utterance_id"], *(line["utterance_id"] for line in lines if line.get("utterance_id"))}
+    identities = {*base["utterance_id"]}
+    identities |= {line["utterance_id"] for line in lines if line.get("utterance_id")}
     first: dict[str, int] = {}
     for index, line in enumerate(lines):
-        numbered = (f"{name}/{line['channel']}/{number:04d}" for number in itertools.count(index))
-        identity = line.get("utterance_id") or next(new for new in numbered if new not in identities)
+        identity = line.get("utterance_id")
+        if not identity:
+            numbered = (f"{name}/{line['channel']}/{number:04d}" for number in itertools.count(index))
+            identity = next(new for new in numbered if new not in identities)
         identities.add(identity)
         problem = None
         remedy = "mend or delete the line"
-        if (
-            line["end"] - base["offset"] > base["duration"] + TOLERANCE
-            or line["start"] < base["offset"] - TOLERANCE
-            or seconds_within(line["end"], base) <= seconds_within(line["start"], base)
-        ):
+        ends_late = line["end"] - base["offset"] > base["duration"] + TOLERANCE
+        starts_early = line["start"] < base["offset"] - TOLERANCE
+        is_empty = seconds_within(line["end"], base) <= seconds_within(line["start"], base)
+        if ends_late or starts_early or is_empty:
             problem = f"{line['start']}-{line['end']} s is outside its conversation"
         elif identity in first:
             problem = f"its utterance_id {identity!r} is that of line {first[identity]}"

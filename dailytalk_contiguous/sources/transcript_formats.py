@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -25,7 +25,13 @@ from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words
 from dailytalk_contiguous.sources.filler_notations import plain_fillers
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.tier_formats import tier_records
-from dailytalk_contiguous.sources.transcript_marks import SILENCE, mark_of, marks_in, without_marks
+from dailytalk_contiguous.sources.transcript_marks import (
+    SILENCE,
+    TranscriptMark,
+    mark_of,
+    marks_in,
+    without_marks,
+)
 from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
 
 #: Words of one speaker with more than this many seconds between them belong to different cues.
@@ -58,27 +64,34 @@ SHARED = re.compile(r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)", 
 #: Kinds of lines of a CTM that are no words, unless their text is a mark.
 _NO_WORDS = ("non-lex", "misc", "noscore")
 
-#: The field of a record that is none, with the error that says so; no file has it.
+#: The field that holds the error in place of a record that can't be used; no file has a field of this name.
 _PROBLEM = "\0problem"
 
-#: What a record raises in which something has another type than it should.
+#: The errors of a record in which a value has another type than it should.
 _MISFITS = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 
-#: A part of a file as a dict, with its position in it.
-TranscriptRecord = tuple[str, Mapping[str, Any]]
+#: A part of a file of others: a value may have any type until it is used.
+TranscriptItem: TypeAlias = Mapping[str, Any]
+
+#: A part of a file, with its position in it.
+TranscriptRecord = tuple[str, TranscriptItem]
 
 
-def field_of(item: Mapping[str, Any], field: str) -> Any:
-    """The value of a field of `KEYS`, or of the one called so; None where there is none."""
-    return next((item[key] for key in KEYS.get(field, (field,)) if item.get(key) is not None), None)
+def field_of(item: TranscriptItem, field: str) -> Any:
+    """The value of a field, by any of its names in `KEYS`; None where there is none."""
+    for key in KEYS.get(field, (field,)):
+        value = item.get(key)
+        if value is not None:
+            return value
+    return None
 
 
-def cues_of(item: Mapping[str, Any]) -> Iterator[Cue]:
+def cues_of(item: TranscriptItem) -> Iterator[Cue]:
     """A record as cues (`core.schema.CUE`): one, or where its words have several speakers, one for each turn.
 
-    `channel` and `speaker` are the file's names. A turn of which only the speaker is known has neither text nor
-    words. Marks of what is no word are cues of their own after it, with a `mark` and no text; those of silence are
-    gaps. Fillers are words without the signs that transcribers give them.
+    `channel` and `speaker` are the file's names. A turn with a speaker only has neither text nor words. Marks
+    (laughter) follow it as cues of their own, with a `mark` and no text; marks of silence make no cue. Fillers
+    become words without the signs of the transcriber.
 
     Words that don't spell the record's text are older than a correction of it, and times that can't be those of
     words say nothing. Both are left out, so that the text is aligned again. Raises `_MISFITS` for a record without
@@ -92,57 +105,68 @@ def cues_of(item: Mapping[str, Any]) -> Iterator[Cue]:
     language = field_of(item, "language")
     is_code = isinstance(language, str) and re.fullmatch("(?!und)[a-z]{2,3}", language)
     named_language = language if isinstance(language, str) else None  # with a region, too
-    turns = [
-        (name, [word for _, word in turn])
-        for name, turn in itertools.groupby(_words_of(item, start, end), key=itemgetter(0))
-    ]
-    for name, words in turns or [(item.get("speaker"), list[WordRow]())]:
+    channel = item.get("channel")
+    turns: list[tuple[str | None, list[WordRow]]] = []
+    for name, turn in itertools.groupby(_words_of(item, start, end), key=itemgetter(0)):
+        turns.append((name, [word for _, word in turn]))
+    if not turns:
+        turns.append((item.get("speaker"), []))
+    for name, words in turns:
         if len(turns) > 1:
             start = min(word["start"] for word in words)
             end = max(word["end"] for word in words)
         spellings = plain_fillers([word["word"] for word in words], named_language)
-        words = [word | {"word": spelling} for word, spelling in zip(words, spellings, strict=True) if spelling]
-        joined = join_words(word["word"] for word in words) if words else None
-        if text is None or len(turns) > 1:
-            said = joined
-        else:
-            said = " ".join(filter(None, plain_fillers(text.split(), named_language)))
-        is_spelled = _letters(said or "") == _letters(joined or "")
-        words = words if is_spelled and are_word_times(words, start, end) else []
-        channel = item.get("channel")
+        spelled = zip(words, spellings, strict=True)
+        plain_words: list[WordRow] = [word | {"word": spelling} for word, spelling in spelled if spelling]
+        joined = join_words(word["word"] for word in plain_words) if plain_words else None
+        spoken_text = joined
+        if text is not None and len(turns) == 1:
+            tokens = plain_fillers(text.split(), named_language)
+            spoken_text = " ".join(filter(None, tokens))
+        is_spelled = _letters(spoken_text or "") == _letters(joined or "")
+        is_timed = is_spelled and are_word_times(plain_words, start, end)
         cue: Cue = {
             "start": start,
             "end": end,
-            "text": said,
-            "words": words,
+            "text": spoken_text,
+            "words": plain_words if is_timed else [],
             "language": language if is_code else None,
             "mark": None,
             "mark_kind": None,
             "channel": None if channel is None else str(channel),  # type: ignore[typeddict-item]  # until its side is known
             "speaker": None if name is None else str(name),
         }
-        yield from _parted(cue, "word" in item) if said else [cue]
+        if spoken_text:
+            yield from _without_marks(cue, is_word="word" in item)
+        else:
+            yield cue
 
 
-def _words_of(item: Mapping[str, Any], start: float, end: float) -> Iterator[tuple[str | None, WordRow]]:
-    """Who says each word of a record, and the words; a record may be one itself.
+def _words_of(item: TranscriptItem, start: float, end: float) -> Iterator[tuple[str | None, WordRow]]:
+    """The speaker of each word of a record, and the word; a record may be a word itself.
 
-    Those without times, as WhisperX gives numbers, share what is free between their neighbours.
+    Words without times (WhisperX gives none to numbers) share the time between their neighbours.
     """
     words = [item] if "word" in item else item.get("words") or []
     # Word `n` is from `n` to `n + 1` on the axis along which the times that words lack are interpolated.
-    known = [
-        (number + edge, time)
-        for number, word in enumerate(words)
-        for edge, time in enumerate(_times(word))
-        if is_number(time, 0, LATEST)
-    ]
-    axis, times = zip((0, start), *known, (len(words), end), strict=True)
+    axis = [0]
+    times = [start]
+    for number, word in enumerate(words):
+        for edge, time in enumerate(_times(word)):
+            if is_number(time, 0, LATEST):
+                axis.append(number + edge)
+                times.append(time)
+    axis.append(len(words))
+    times.append(end)
     for number, word in enumerate(words):
         first, last = _times(word)
-        free = np.interp([number, number + 1], axis, times).round(6).tolist()
-        last = max(first or 0.0, free[1]) if last is None else last  # neighbours may overlap
-        first, last = _span(min(free[0], last) if first is None else first, last)
+        interpolated = np.interp([number, number + 1], axis, times)
+        free_start, free_end = interpolated.round(6).tolist()
+        if last is None:
+            last = max(first or 0.0, free_end)  # neighbours may overlap
+        if first is None:
+            first = min(free_start, last)
+        first, last = _span(first, last)
         text = " ".join(word["word"].split())
         probability = field_of(word, "probability")
         if not text:
@@ -153,15 +177,17 @@ def _words_of(item: Mapping[str, Any], start: float, end: float) -> Iterator[tup
         yield word.get("speaker", item.get("speaker")), row
 
 
-def _times(item: Mapping[str, Any]) -> tuple[Any, Any]:
+def _times(item: TranscriptItem) -> tuple[Any, Any]:
     """Start and end of a record or a word, as they are; the end by its duration where it has none."""
     start = field_of(item, "start")
     end = item.get("end")
     duration = item.get("duration")
-    return start, round(start + duration, 6) if end is None and duration is not None else end
+    if end is None and duration is not None:
+        end = round(start + duration, 6)
+    return start, end
 
 
-def _span(start: Any, end: Any) -> tuple[float, float]:
+def _span(start: object, end: object) -> tuple[float, float]:
     if not (is_number(start, 0, LATEST) and is_number(end, start, LATEST)):
         raise ValueError(f"its times are {quoted(start)} to {quoted(end)}")
     return float(start), float(end)
@@ -171,31 +197,35 @@ def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, without_marks(text))).casefold()
 
 
-def _parted(cue: Cue, is_word: bool) -> Iterator[Cue]:
+def _without_marks(cue: Cue, is_word: bool) -> Iterator[Cue]:
     """A cue without its marks (with an empty text if it has nothing else), and its marks as cues.
 
-    These are where they are in the text between the words that have times.
+    The times of marks follow from their positions in the text, between the words that have times.
     """
     text = cue["text"] or ""
-    words = cue["words"]
-    whole = [(0, len(text), mark)] if (mark := mark_of(text)) else []
-    spans = whole if is_word else [*marks_in(text)]
-    outside = [
-        token.span()
-        for token in re.finditer(r"\S+", text)
-        if not any(first < token.end() and token.start() < last for first, last, _ in spans)
-    ]
-    spoken = [word for word in words if not mark_of(word["word"])]
-    timed = [*zip(outside, spoken, strict=True)] if len(outside) == len(spoken) else []
+    marks = list(marks_in(text))
+    if is_word:
+        mark = mark_of(text)
+        marks = [(0, len(text), mark)] if mark else []
+    tokens = _tokens_outside(text, marks)
+    words = [word for word in cue["words"] if not mark_of(word["word"])]
+    if len(tokens) != len(words):
+        tokens = []
+        words = []
     unmarked = cue.copy()
-    if spans:
+    if marks:
         unmarked["text"] = without_marks(text)
-        unmarked["words"] = [word for _, word in timed]
+        unmarked["words"] = words
     yield unmarked
-    letters = [0, *(edge for token, _ in timed for edge in token), len(text)]
-    times = [cue["start"], *(edge for _, word in timed for edge in (word["start"], word["end"])), cue["end"]]
-    for first, last, mark in spans:
-        start, end = np.interp([first, last], letters, times).tolist()
+    positions = [0]
+    times = [cue["start"]]
+    for (first, last), word in zip(tokens, words, strict=True):
+        positions += [first, last]
+        times += [word["start"], word["end"]]
+    positions.append(len(text))
+    times.append(cue["end"])
+    for first, last, mark in marks:
+        start, end = np.interp([first, last], positions, times).tolist()
         if mark.kind != SILENCE:
             marked = cue.copy()
             marked["start"] = start
@@ -207,19 +237,33 @@ def _parted(cue: Cue, is_word: bool) -> Iterator[Cue]:
             yield marked
 
 
+def _tokens_outside(text: str, marks: Sequence[tuple[int, int, TranscriptMark]]) -> list[tuple[int, int]]:
+    """First character and end of each token of a text that no mark touches."""
+    tokens = []
+    for token in re.finditer(r"\S+", text):
+        touches = [first < token.end() and token.start() < last for first, last, _ in marks]
+        if not any(touches):
+            tokens.append(token.span())
+    return tokens
+
+
 def joined_words(words: Iterable[Cue]) -> list[Cue]:
-    """Cues of a word each, in any order, as those of a speaker up to a pause of more than `CUE_GAP` seconds."""
+    """Cues of a word each, in any order, joined for each speaker up to a pause of more than `CUE_GAP` seconds."""
     cues: list[Cue] = []
     latest: dict[tuple[str | None, str | None], Cue] = {}
     for word in sorted(words, key=itemgetter("start", "end")):
         speaker = word["channel"], word["speaker"]
         cue = latest.get(speaker)
         if cue is None or word["start"] - cue["end"] > CUE_GAP:
-            cue = latest[speaker] = word | {"words": []}
+            cue = word.copy()
+            cue["words"] = []
             cues.append(cue)
+            latest[speaker] = cue
         cue["words"] += word["words"]
         cue["end"] = max(cue["end"], word["end"])
-    return [cue | {"text": join_words(word["word"] for word in cue["words"])} for cue in cues]
+    for cue in cues:
+        cue["text"] = join_words(word["word"] for word in cue["words"])
+    return cues
 
 
 # NIST's lines
@@ -237,17 +281,20 @@ def _lines(path: Path) -> Iterator[TranscriptRecord]:
         if not least <= len(fields) <= len(columns):
             reason = f"line {number} has {len(fields)} fields, not {least} to {len(columns)}"
             raise broken(path, reason, "save the file again, one record a line")
-        item: dict[str, Any] = {  # what is no number counts where it is needed
-            name: float(field) if name in _NUMBERS and NUMBER.fullmatch(field) else field
-            for name, field in zip(columns, fields, strict=False)
-            if field.upper() != "<NA>"
-        }
+        item: dict[str, Any] = {}
+        for name, field in zip(columns, fields, strict=False):
+            if field.upper() == "<NA>":
+                continue
+            # What is no number is refused where one is needed.
+            is_float = name in _NUMBERS and NUMBER.fullmatch(field)
+            item[name] = float(field) if is_float else field
         if suffix == ".ctm":
-            item["word"] = word = item.get("word", "").replace("<space>", " ")
-            is_said = bool(mark_of(word)) or item.get("kind", "").casefold() not in _NO_WORDS
+            word = item.get("word", "").replace("<space>", " ")
+            item["word"] = word
+            is_speech = bool(mark_of(word)) or item.get("kind", "").casefold() not in _NO_WORDS
         else:
-            is_said = item.get("kind") == "SPEAKER"
-        if is_said:
+            is_speech = item.get("kind") == "SPEAKER"
+        if is_speech:
             yield f"line {number}", item
 
 
@@ -255,18 +302,22 @@ def _lines(path: Path) -> Iterator[TranscriptRecord]:
 
 
 class Document(NamedTuple):
-    """A kind of JSON: what it looks like, the list of an object that has its items, and names that each has.
+    """A kind of JSON: its name, an example, and how it is recognised and read.
 
-    `record` makes a record of an item. It raises ValueError for one that is none.
+    Attributes:
+        shape: an example, for errors.
+        holder: the key of the list of items in an object.
+        names: the keys that the first item of a list has.
+        record: makes a record of an item; raises ValueError for an item that is none.
     """
 
     name: str
     shape: str
     holder: str = ""
     names: tuple[str, ...] = ()
-    record: Callable[[Any], Mapping[str, Any]] = dict
+    record: Callable[[Any], TranscriptItem] = dict
 
-    def items(self, data: Any) -> list[Any] | None:
+    def items(self, data: object) -> list[Any] | None:
         """The items of a document of this kind; None for any other."""
         match data:
             case {self.holder: [*items]}:
@@ -276,25 +327,32 @@ class Document(NamedTuple):
         return None
 
 
-def _own(item: dict[str, Any]) -> dict[str, Any]:
+def _our_utterance(item: TranscriptItem) -> TranscriptItem:
     if item["channel"] not in CHANNELS:
         raise ValueError("its channel is not left or right")
     return item
 
 
-def _moshi(item: Any) -> dict[str, Any]:
+def _moshi_word(item: Any) -> TranscriptItem:
     """A word of moshi-finetune, which trains the voice of SPEAKER_MAIN, that of the left channel."""
     word, (start, end), speaker = item
-    return {"word": word, "start": start, "end": end, "speaker": "main" if speaker == MAIN else "other"}
+    side = "main" if speaker == MAIN else "other"
+    return {"word": word, "start": start, "end": end, "speaker": side}
 
 
-def _lhotse(item: dict[str, Any]) -> dict[str, Any]:
+def _lhotse_supervision(item: TranscriptItem) -> TranscriptItem:
     """A `SupervisionSegment`; the words of its alignment have times of the recording, too."""
+    record = {**item}
     channels = item.get("channel", 0)
-    channels = channels if isinstance(channels, list) else [channels]
-    entries = (item.get("alignment") or {}).get("word") or []
-    words = [dict(zip(("word", "start", "duration", "probability"), entry, strict=False)) for entry in entries]
-    return item | {"channel": f"ch{channels[0]}" if len(channels) == 1 else None, "words": words or None}
+    if not isinstance(channels, list):
+        channels = [channels]
+    record["channel"] = f"ch{channels[0]}" if len(channels) == 1 else None
+    alignment = item.get("alignment") or {}
+    names = ("word", "start", "duration", "probability")
+    entries = alignment.get("word") or []
+    words = [dict(zip(names, entry, strict=False)) for entry in entries]
+    record["words"] = words or None
+    return record
 
 
 #: Every kind of JSON that is read, the most telling names first.
@@ -303,7 +361,7 @@ DOCUMENTS = (
         "lhotse supervisions",
         '{"recording_id", "start", "duration", "text"}',
         names=("recording_id", "start", "duration"),
-        record=_lhotse,
+        record=_lhotse_supervision,
     ),
     Document(
         "NeMo manifest",
@@ -316,9 +374,14 @@ DOCUMENTS = (
         '{"utterances": [{"channel", "start", "end", "text"}, …]}',
         "utterances",
         ("channel", "start", "end"),
-        _own,
+        _our_utterance,
     ),
-    Document("moshi-finetune", '{"alignments": [[word, [start, end], speaker], …]}', "alignments", record=_moshi),
+    Document(
+        "moshi-finetune",
+        '{"alignments": [[word, [start, end], speaker], …]}',
+        "alignments",
+        record=_moshi_word,
+    ),
     Document("J-Moshi", '[{"speaker", "word", "start", "end"}, …]', names=("speaker", "word")),
     Document(
         "Whisper and WhisperX",
@@ -340,23 +403,26 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
         if isinstance(data, dict):
             about["language"] = data.get("language")
     else:
-        lines = {f"line {number}": line for number, line in enumerate(text.split("\n"), 1) if line.strip()}
+        numbered = enumerate(text.split("\n"), 1)
+        lines = {f"line {number}": line for number, line in numbered if line.strip()}
         data = [parse_json(line, f"{title}: {position}", nan=True) for position, line in lines.items()]
         positions = lines
-    kind = next((kind for kind in DOCUMENTS if kind.items(data) is not None), None)
-    if kind is None:
+    kinds = [kind for kind in DOCUMENTS if kind.items(data) is not None]
+    if not kinds:
         if data == [] or SHARED.fullmatch(path.name):
             return
         shapes = "; ".join(f"{kind.name}: {kind.shape}" for kind in DOCUMENTS)
         raise broken(path, "is no known kind of transcript", f"give one ({shapes}), or take the file away")
+    kind = kinds[0]
     for position, item in zip(positions, kind.items(data) or [], strict=False):
         try:
             record = about | {**kind.record(item)}
-            if all(field_of(record, field) is None for field in ("text", "word", "words")):
+            texts = [field_of(record, field) for field in ("text", "word", "words")]
+            if texts == [None, None, None]:
                 raise ValueError("it has no text")
-        except _MISFITS as error:  # of a file of many recordings it is one's alone
-            named = field_of(item, "recording") if isinstance(item, dict) else None
-            record = {"recording_id": named, _PROBLEM: error}
+        except _MISFITS as error:  # in a file of many recordings it concerns one of them
+            recording = field_of(item, "recording") if isinstance(item, dict) else None
+            record = {"recording_id": recording, _PROBLEM: error}
         yield position, record
 
 
@@ -379,7 +445,10 @@ FORMATS: dict[str, Callable[..., Iterable[TranscriptRecord]]] = {
 
 def ending_of(name: str) -> str | None:
     """The ending of a transcript's file, as it is written there; None for any other file."""
-    return next((name[-len(ending) :] for ending in FORMATS if name.lower().endswith(ending)), None)
+    for ending in FORMATS:
+        if name.lower().endswith(ending):
+            return name[-len(ending) :]
+    return None
 
 
 def read_cues(
@@ -429,8 +498,9 @@ def _by_recording(
 ) -> dict[str, list[TranscriptRecord]]:
     """The records of a file by the recordings that they name, read once for all of these."""
     groups: dict[str, list[TranscriptRecord]] = {}
-    for record in read(path):
-        groups.setdefault(str(field_of(record[1], "recording") or ""), []).append(record)
+    for position, item in read(path):
+        recording = str(field_of(item, "recording") or "")
+        groups.setdefault(recording, []).append((position, item))
     return groups
 
 

@@ -8,7 +8,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-SOUND, SILENCE, INAUDIBLE = KINDS = ("sound", "silence", "inaudible")
+SOUND = "sound"
+SILENCE = "silence"
+INAUDIBLE = "inaudible"
+KINDS = (SOUND, SILENCE, INAUDIBLE)
 
 
 class TranscriptMark(NamedTuple):
@@ -48,22 +51,27 @@ _ENCLOSED = re.compile(
     r"|(?<!\S)(?P<alone>#+|xxx|yyy|♪+)(?=[\s.,!?]|$)"
 )
 
-#: Silences and unknown words by themselves, as labels of tiers and words of aligners and scoring (Praat, MFA,
-#: WebMAUS, NIST): nothing says so but that the label is nothing else.
-LABELS = {"": TranscriptMark(SILENCE, "silence")} | {
-    label: TranscriptMark(kind, label.strip("<>!#@+") or "silence")
-    for kind, labels in {
-        SILENCE: "sil sp !sil <eps> <sil> <p:> # ## @ + (.) (..)",
-        INAUDIBLE: "spn <spn> xxx yyy <unk>",
-    }.items()
-    for label in labels.split()
-}
+#: Labels of silence in tiers, aligners and scoring (Praat, MFA, WebMAUS, NIST), each a mark only as a whole text.
+_SILENT_LABELS = ("sil", "sp", "!sil", "<eps>", "<sil>", "<p:>", "#", "##", "@", "+", "(.)", "(..)")
+
+#: Labels of unknown words in the same.
+_INAUDIBLE_LABELS = ("spn", "<spn>", "xxx", "yyy", "<unk>")
+
+#: The marks that these labels are.
+LABELS = {"": TranscriptMark(SILENCE, "silence")}
+for _label in _SILENT_LABELS:
+    LABELS[_label] = TranscriptMark(SILENCE, _label.strip("<>!#@+") or "silence")
+for _label in _INAUDIBLE_LABELS:
+    LABELS[_label] = TranscriptMark(INAUDIBLE, _label.strip("<>!#@+"))
 
 
-_KNOWN = {
-    kind: re.compile("|".join(re.escape(word).replace(r"\*", r"\w*") for word in words.split()))
-    for kind, words in WORDS.items()
-}
+def _pattern(words: str) -> re.Pattern[str]:
+    """A pattern of words of `WORDS`."""
+    patterns = [re.escape(word).replace(r"\*", r"\w*") for word in words.split()]
+    return re.compile("|".join(patterns))
+
+
+_PATTERNS = {kind: _pattern(words) for kind, words in WORDS.items()}
 
 
 def mark_of(text: str) -> TranscriptMark | None:
@@ -76,7 +84,7 @@ def mark_of(text: str) -> TranscriptMark | None:
     if mark:
         return mark
     match = _ENCLOSED.fullmatch(text.strip(" \t.,;!?"))
-    return _kind(match) if match else None
+    return _enclosed_mark(match) if match else None
 
 
 def marks_in(text: str) -> Iterator[tuple[int, int, TranscriptMark]]:
@@ -84,18 +92,16 @@ def marks_in(text: str) -> Iterator[tuple[int, int, TranscriptMark]]:
 
     Praat's `silent` is one as a whole text alone; as a word of a tier of words somebody says it.
     """
-    mark = (
-        TranscriptMark(SILENCE, "silence")
-        if text.strip() in ("silent", "silence")
-        else LABELS.get(text.strip().casefold())
-    )
+    mark = LABELS.get(text.strip().casefold())
+    if text.strip() in ("silent", "silence"):
+        mark = TranscriptMark(SILENCE, "silence")
     if mark:
         yield 0, len(text), mark
         return
     for match in _ENCLOSED.finditer(text):
-        mark = _kind(match)
+        mark = _enclosed_mark(match)
         if mark:
-            yield *match.span(), mark
+            yield match.start(), match.end(), mark
 
 
 def without_marks(text: str) -> str:
@@ -104,28 +110,40 @@ def without_marks(text: str) -> str:
     >>> without_marks("Well [laughs], yes. (coughs)")
     'Well, yes.'
     """
-    at = 0
+    position = 0
     parts = []
     for start, end, _ in marks_in(text):
-        parts.append(text[at:start])
-        at = end
+        parts.append(text[position:start])
+        position = end
     if not parts:
         return text
-    rest = re.sub(r"\s+(?=[,.;:!?](?:\s|$))", "", " ".join(" ".join([*parts, text[at:]]).split()))
-    return rest if any(map(str.isalnum, rest)) else ""
+    parts.append(text[position:])
+    tokens = " ".join(parts).split()
+    plain = re.sub(r"\s+(?=[,.;:!?](?:\s|$))", "", " ".join(tokens))
+    return plain if any(map(str.isalnum, plain)) else ""
 
 
-def _kind(match: re.Match[str]) -> TranscriptMark | None:
-    how = str(match.lastgroup)
-    words = re.sub(r"[\W_]+", " ", match[how].casefold()).split()
-    if how in ("alone", "music", "round") and not words:
-        is_silence = how == "round" or match[how].startswith("#")
+def _enclosed_mark(match: re.Match[str]) -> TranscriptMark | None:
+    """The mark that an enclosed text is; None for words."""
+    sign = str(match.lastgroup)
+    words = re.sub(r"[\W_]+", " ", match[sign].casefold()).split()
+    if sign in ("alone", "music", "round") and not words:
+        is_silence = sign == "round" or match[sign].startswith("#")
         return TranscriptMark(SILENCE, "silence") if is_silence else TranscriptMark(SOUND, "music")
-    name = " ".join(words)
-    kinds = {kind for word in (*words, "_".join(words)) for kind, known in _KNOWN.items() if known.fullmatch(word)}
-    is_speech = any(
-        word not in _BESIDE and not any(known.fullmatch(word) for known in _KNOWN.values()) for word in words
-    )
-    if not kinds or (is_speech and (how in ("round", "music", "double") or len(words) > 4)):
+    kinds = _kinds_of("_".join(words))
+    is_speech = False
+    for word in words:
+        kinds_of_word = _kinds_of(word)
+        kinds |= kinds_of_word
+        is_speech = is_speech or (not kinds_of_word and word not in _BESIDE)
+    if not kinds:
         return None
-    return TranscriptMark(next(kind for kind in WORDS if kind in kinds), name)
+    if is_speech and (sign in ("round", "music", "double") or len(words) > 4):
+        return None
+    (kind, *_) = [kind for kind in WORDS if kind in kinds]
+    return TranscriptMark(kind, " ".join(words))
+
+
+def _kinds_of(word: str) -> set[str]:
+    """The kinds of marks that a word makes."""
+    return {kind for kind, pattern in _PATTERNS.items() if pattern.fullmatch(word)}

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import accumulate
-from operator import eq, itemgetter
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
@@ -70,9 +70,13 @@ def stems_of(name: str) -> list[str]:
     if ending is None or name.lower().endswith(REFERENCE):
         return []
     stem = name.removesuffix(ending)
-    rest, _, marker = stem.rpartition(".")
-    stems = [stem, rest] if rest and explains_itself(marker) else [stem]
-    return [*stems, OF_MANY] if SHARED.fullmatch(name) else stems
+    stems = [stem]
+    before_marker, _, marker = stem.rpartition(".")
+    if before_marker and explains_itself(marker):
+        stems.append(before_marker)
+    if SHARED.fullmatch(name):
+        stems.append(OF_MANY)
+    return stems
 
 
 def is_shared(name: str, stem: str) -> bool:
@@ -140,11 +144,17 @@ def read_transcripts(
 
     Marks of what is no word are cues of their own, with a `mark` and no text; those of silence are gaps.
 
-    A file with speakers but no text (RTTM) names the people of the others. What is on a side that no file names is
-    on `OPEN`. `recording_file` is this one's path in files on many recordings; `channels`, the sides of files
-    whose names don't have one. `mix`: all words are on one channel, `MIX`, whoever says them. `duration` is that
-    of the recording in seconds, by which times in milliseconds are known. `tiers` are the names of those with
-    speech, where a file has others; `left` gets the names of the others, by file.
+    A file with speakers but no text (RTTM) names the people of the others. The channel is `OPEN` where no file
+    says which side is meant.
+
+    Args:
+        paths: the files.
+        recording_file: path of this recording in files on many recordings.
+        channels: the sides of files whose names don't have one.
+        mix: whether all words are on one channel, `MIX`, whoever says them.
+        duration: of the recording in seconds, by which times in milliseconds are recognised.
+        tiers: the names of tiers with speech, where a file has others.
+        left: gets the names of the other tiers, by file.
 
     Raises BadInput, naming the file, for one that is damaged or of no known kind, and where two files give the
     same channel.
@@ -154,11 +164,11 @@ def read_transcripts(
     seconds: dict[tuple[bool, str, str], float] = defaultdict(float)
     stem = Path(recording_file).stem
     channels = channels or {}
-    markers = {  # "left" of call.left.srt
-        path: path.name[len(stem) + 1 :].partition(".")[0]
-        for path in paths
-        if not channels.get(path) and stem in stems_of(path.name)[1:]
-    }
+    markers: dict[Path, str] = {}
+    for path in paths:
+        if not channels.get(path) and stem in stems_of(path.name)[1:]:
+            marker, _, _ = path.name[len(stem) + 1 :].partition(".")
+            markers[path] = marker  # "left" of call.left.srt
     sides = sides_of([*markers.values()], paths[0])
     for path in paths:
         side = sides.get(markers.get(path, ""), channels.get(path))
@@ -173,30 +183,43 @@ def read_transcripts(
             reason = f"has times up to {latest:,.0f} s, and the recording is {duration:,.1f} s long"
             remedy = "give seconds of the recording: divide milliseconds by 1000, samples by their rate"
             raise broken(path, reason, remedy)
-        for cue in [cue | {"channel": side or MIX} for cue in read] if mix else _placed(path, read, side):
+        if mix:
+            placed: list[Cue] = [cue | {"channel": side or MIX} for cue in read]
+        else:
+            placed = _placed(path, read, side)
+        for cue in placed:
             channel = cue["channel"]
-            is_said = cue["text"] is not None or cue["mark"] is not None
-            for known, other in origin.items():
-                if is_said and other != path and (channel == known or OPEN in (channel[0], known[0])):
-                    words = "words of both speakers" if channel[0] == OPEN else f"the {channel} channel"
-                    raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
-            if is_said:
+            has_content = cue["text"] is not None or cue["mark"] is not None
+            if has_content:
+                _refuse_second_file(path, channel, origin)
                 origin[channel] = path
-            if (is_said or not mix) and (name := person(cue["speaker"])):
-                seconds[is_said, channel, name] += cue["end"] - cue["start"]
+            name = person(cue["speaker"])
+            if name and (has_content or not mix):
+                seconds[has_content, channel, name] += cue["end"] - cue["start"]
             cues.append(cue)
-    # Whoever speaks longest; a transcript's own names take precedence over those of turns.
+    # The person who speaks longest; a transcript's own names take precedence over those of turns.
     longest = sorted(seconds, key=lambda named: (named[0], seconds[named]))
     names = {channel: name for _, channel, name in longest}
-    unsaid = names.keys() - origin.keys()
-    mute = origin.keys() - {cue["channel"] for cue in cues if cue["text"]}
-    kept = [
-        cue | {"channel": MIX if mix else cue["channel"], "speaker": names.get(cue["channel"])}
-        for cue in cues
-        # Turns name whoever nobody quotes. A side of which all that is said are marks is mute, and transcribed.
-        if cue["text"] or cue["mark"] or cue["channel"] in (unsaid if cue["text"] is None else mute)
-    ]
+    only_named = names.keys() - origin.keys()
+    only_marked = origin.keys() - {cue["channel"] for cue in cues if cue["text"]}
+    kept: list[Cue] = []
+    for cue in cues:
+        channel = cue["channel"]
+        # A turn without text stays where no file has words of its channel: it tells who speaks. A cue without
+        # words stays where its channel has marks alone: that side is transcribed, and says nothing.
+        is_needed = channel in (only_named if cue["text"] is None else only_marked)
+        if cue["text"] or cue["mark"] or is_needed:
+            kept.append(cue | {"channel": MIX if mix else channel, "speaker": names.get(channel)})
     return sorted(kept, key=itemgetter("start", "end", "channel"))
+
+
+def _refuse_second_file(path: Path, channel: str, origin: Mapping[str, Path]) -> None:
+    """Raise BadInput for words of a channel that another file has given; `origin`: the file of each channel."""
+    for other_channel, other in origin.items():
+        is_open = OPEN in (channel[0], other_channel[0])
+        if other != path and (channel == other_channel or is_open):
+            words = "words of both speakers" if channel[0] == OPEN else f"the {channel} channel"
+            raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
 
 
 def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) -> list[str]:
@@ -206,10 +229,13 @@ def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) 
     about others, or two could be meant.
     """
     names = [*names]
-    parts = _bare(recording_file)
+    parts = _path_parts(recording_file)
     meant = [recording_file] if recording_file in names else []
     if not meant and path.name != TRANSCRIPT:
-        meant = [name for name in names if name and all(map(eq, reversed(parts), reversed(_bare(name))))]
+        for name in names:
+            pairs = zip(reversed(parts), reversed(_path_parts(name)), strict=False)
+            if name and all(part == other for part, other in pairs):
+                meant.append(name)
     is_other = not shared and not meant and "" not in names and len(names) > 1
     if len(meant) > 1 or is_other:
         reason = f"is about {', '.join(map(quoted, (meant or names)[:3]))}, not {quoted(recording_file)} alone"
@@ -219,26 +245,29 @@ def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) 
     return [name for name in names if not name or name in meant] or names
 
 
-def _bare(name: str) -> list[str]:
+def _path_parts(name: str) -> list[str]:
     """The parts of a path, without the ending of an audio file."""
     path = PurePosixPath(name.replace("\\", "/").strip("/"))
-    return [*(path.with_suffix("") if path.suffix.lower() in AUDIO_SUFFIXES else path).parts]
+    if path.suffix.lower() in AUDIO_SUFFIXES:
+        path = path.with_suffix("")
+    return list(path.parts)
 
 
 def _placed(path: Path, cues: Sequence[Cue], side: str | None) -> list[Cue]:
     """The cues with their `core.schema.CHANNELS`, or `OPEN` where the file does not say who speaks."""
     channels = {cue["channel"] for cue in cues}
-    by_channel = None not in channels and (
-        len(channels) > 1
-        or channels <= {*CHANNELS}
-        or (len({cue["speaker"] for cue in cues} - {None}) < 2 and not channels & _ANY_CHANNEL)
-    )
+    speakers = {cue["speaker"] for cue in cues if cue["speaker"] is not None}
+    is_one_label = len(speakers) < 2 and not channels & _ANY_CHANNEL
+    by_channel = None not in channels and (len(channels) > 1 or channels <= {*CHANNELS} or is_one_label)
     # A channel is the label of a speaker where the file has several.
     labels = [speaker_label(cue["channel" if by_channel else "speaker"]) for cue in cues]
     names = [label for label in dict.fromkeys(labels) if label is not None]
     if side is not None and len(names) > 1:
-        raise broken(path, f"is named as one side but has {', '.join(map(quoted, names[:6]))}", "keep one speaker")
+        listed = ", ".join(map(quoted, names[:6]))
+        raise broken(path, f"is named as one side but has {listed}", "keep one speaker")
     sides = {} if side is not None else sides_of(names, path)
-    return [
-        cue | {"channel": sides.get(label or "", side or OPEN)} for cue, label in zip(cues, labels, strict=True)
-    ]
+    placed: list[Cue] = []
+    for cue, label in zip(cues, labels, strict=True):
+        channel = sides.get(label or "", side or OPEN)
+        placed.append(cue | {"channel": channel})
+    return placed

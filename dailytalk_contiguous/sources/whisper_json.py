@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import (
     LATEST,
+    JsonObject,
     Number,
     is_number,
     parse_json,
@@ -26,8 +27,10 @@ from dailytalk_contiguous.core.documents import (
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
-#: What we call such a file, and the folders beside it that its clips may be in.
+#: The name of such a file.
 WHISPER_JSON = "whisper.json"
+
+#: The folders beside it that its clips may be in.
 AUDIO_FOLDERS = ("audio", "audios")
 
 #: Bytes of such a file: about 50,000 clips of ten seconds with their tokens.
@@ -68,7 +71,7 @@ class WhisperJson(NamedTuple):
         problems: why entries can't be used, by their names.
     """
 
-    entries: dict[str, Any]
+    entries: JsonObject
     problems: dict[str, BadInput]
 
 
@@ -87,27 +90,30 @@ def read_whisper_json(path: Path) -> WhisperJson:
             f'{shown(path)}: it is no object of clips by the name of their file, as {{"clip1.wav": {{…}}}}',
             "name the file that Whisper's texts are in",
         )
-    problems = {
-        name: problem for name, entry in entries.items() if (problem := entry_problem(path.name, name, entry))
-    }
+    problems = {}
+    for name, entry in entries.items():
+        problem = entry_problem(path.name, name, entry)
+        if problem:
+            problems[name] = problem
     return WhisperJson(entries, problems)
 
 
-def whisper_json_text(entries: Mapping[str, Any]) -> str:
+def whisper_json_text(entries: Mapping[str, object]) -> str:
     """Entries as such files have them: indented by 4, with sorted keys. NaN stays what it was."""
     return json.dumps(dict(entries), ensure_ascii=False, indent=4, sort_keys=True) + "\n"
 
 
-def entry_problem(file: str, name: str, entry: Any) -> BadInput | None:
+def entry_problem(file: str, name: str, entry: object) -> BadInput | None:
     """Why an entry can't be used, in a sentence that names the file and the entry; None if it can."""
     where = f"{file}: {quoted(name)}"
     try:
-        typed(entry, _Entry, where, _REMEDY)
+        usable = typed(entry, _Entry, where, _REMEDY)
     except BadInput as problem:
         return problem
-    if entry.get("text") is None and entry.get("segments") is None:
+    segments = usable.get("segments")
+    if usable.get("text") is None and segments is None:
         return BadInput(f"{where} has neither text nor segments", _REMEDY)
-    for number, segment in enumerate(entry.get("segments") or [], 1):
+    for number, segment in enumerate(segments or [], 1):
         start = segment["start"]
         end = segment["end"]
         if not (is_number(start, 0, LATEST) and is_number(end, start, LATEST)):
@@ -120,9 +126,10 @@ def entry_problem(file: str, name: str, entry: Any) -> BadInput | None:
 
 def text_of(entry: Mapping[str, Any]) -> str:
     """The text of an entry that can be used: its own, or that of its segments, with single spaces."""
-    own = entry.get("text")
-    texts = [segment["text"] for segment in entry["segments"]] if own is None else [own]
-    return " ".join(" ".join(texts).split())
+    text = entry.get("text")
+    if text is None:
+        text = " ".join(segment["text"] for segment in entry["segments"])
+    return " ".join(text.split())
 
 
 # Which file is meant, and which audio file an entry is about.
@@ -141,8 +148,10 @@ def clips_folder(path: Path) -> ClipsFolder:
     The texts of a folder are in its `WHISPER_JSON`; the clips are in one of `AUDIO_FOLDERS` beside it, or else in
     its own folder. Raises BadInput for a link that leads out of the folder.
     """
-    folder, texts = (path, path / WHISPER_JSON) if path.is_dir() else (path.parent, path)
-    audio = next((folder / name for name in AUDIO_FOLDERS if (folder / name).is_dir()), folder)
+    folder = path if path.is_dir() else path.parent
+    texts = path / WHISPER_JSON if path.is_dir() else path
+    audio_folders = [folder / name for name in AUDIO_FOLDERS if (folder / name).is_dir()]
+    audio = audio_folders[0] if audio_folders else folder
     for part in (texts, audio):
         if path.is_dir() and leads_out(part, folder):
             raise BadInput(f"{shown(part)}: {LINK_OUT}", COPY_IT)
@@ -173,13 +182,17 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
     keys = dict.fromkeys(keys)
     names = dict.fromkeys(names)
     matched: dict[str, str] = {}
-    for of_name, of_key in ((str, str), (folded, folded), (lambda name: folded(name).rpartition("/")[2], folded)):
-        alike: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for form_of_name, form_of_key in ((str, str), (folded, folded), (_folded_file_name, folded)):
+        names_by_form: defaultdict[str, list[str]] = defaultdict(list)
+        keys_by_form: defaultdict[str, list[str]] = defaultdict(list)
         for name in names.keys() - matched.keys():
-            alike[of_name(name)][0].append(name)
+            names_by_form[form_of_name(name)].append(name)
         for key in keys.keys() - matched.values():
-            alike[of_key(key)][1].append(key)
-        matched |= {files[0]: entries[0] for files, entries in alike.values() if len(files) == len(entries) == 1}
+            keys_by_form[form_of_key(key)].append(key)
+        for form, alike_names in names_by_form.items():
+            alike_keys = keys_by_form.get(form, [])
+            if len(alike_names) == len(alike_keys) == 1:
+                matched[alike_names[0]] = alike_keys[0]
     used = {*matched.values()}
     remedy = "give it the exact name of one"
     problems = {
@@ -192,4 +205,9 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
 
 def folded(name: str) -> str:
     """A path as it is compared: with `/`, in Unicode's NFC, whatever the case."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name.replace("\\", "/")).casefold())
+    composed = unicodedata.normalize("NFC", name.replace("\\", "/"))
+    return unicodedata.normalize("NFC", composed.casefold())
+
+
+def _folded_file_name(name: str) -> str:
+    return folded(name).rpartition("/")[2]

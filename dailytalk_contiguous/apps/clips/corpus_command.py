@@ -31,7 +31,8 @@ from dailytalk_contiguous.publish.moshi_folder import TEXT_CONDITIONS
 from dailytalk_contiguous.run.run import RunOutcome, intended, run
 from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
 from dailytalk_contiguous.sources.addresses import HubChoice
-from dailytalk_contiguous.sources.hub_repository import fetch_tree, open_repository
+from dailytalk_contiguous.sources.hub_audio_files import fetch_tree
+from dailytalk_contiguous.sources.hub_repository import open_repository
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip
 from dailytalk_contiguous.store.hub import parse_reference

@@ -1,0 +1,151 @@
+"""The rows of one shard on the Hub, Parquet or WebDataset, read over the network without a copy of the shard.
+
+Read with pyarrow and tarfile, and not with `load_dataset(streaming=True)`: that reads all columns to get at one,
+fails on some WebDataset members (see `sources.webdataset_samples`), and may abort the process where it is left
+before the end (apache/arrow#45214). Audio is never decoded.
+"""
+
+import os
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import BinaryIO
+
+import pyarrow as pa
+from datasets import Audio, Features
+from huggingface_hub import HfFileSystem
+
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.sources.hub_repository import Repository
+from dailytalk_contiguous.sources.webdataset_samples import is_audio_column, samples_in
+from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
+
+#: The endings of shards of both kinds.
+PARQUET = ".parquet"
+TAR = ".tar"
+TABLE_SUFFIXES = (PARQUET, TAR)
+
+#: Rows decoded at a time: recordings are large.
+_ROWS = 2
+
+#: Bytes of a column that are read at a time.
+_BUFFER = 8 << 20
+
+#: What Arrow and tarfile raise for damage; as OSError they raise its plain class.
+_DAMAGE = (pa.ArrowException, tarfile.TarError, OSError)
+
+
+def columns_of(repository: Repository, path: str) -> tuple[list[str], list[str]]:
+    """All columns of a shard, and those that hold audio. A WebDataset's are those of its first sample.
+
+    Raises BadInput for one that is damaged.
+    """
+    try:
+        with _opened(repository, path) as file:
+            if path.lower().endswith(PARQUET):
+                with _parquet(repository, path, file) as parquet:
+                    return parquet.schema.names, _audio_columns(parquet.schema)
+            for sample, _ in samples_in(file):
+                columns = list(sample)
+                return columns, [name for name in columns if is_audio_column(name)]
+            return [], []
+    except _DAMAGE as error:
+        raise _damaged(repository, path, error) from error
+
+
+def _audio_columns(schema: pa.Schema) -> list[str]:
+    try:
+        features = Features.from_arrow_schema(schema)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # of its metadata
+        features = Features.from_arrow_schema(schema.remove_metadata())
+    audio = []
+    for name, feature in features.items():
+        is_struct = isinstance(feature, dict) and feature.keys() == {"bytes", "path"}
+        if is_struct or isinstance(feature, Audio):
+            audio.append(name)
+    return audio
+
+
+def rows_of(
+    repository: Repository, path: str, columns: Sequence[str], start: int = 0
+) -> Iterator[tuple[Row | BadInput, int]]:
+    """The rows of a shard with these columns as far as it has them; those of a WebDataset hold bytes.
+
+    In place of a row that can't be read there is a BadInput that says why; one BadInput stands for everything
+    after a damaged position of a tar or of a row group of Parquet.
+
+    Each comes with the position after it, at which `start` resumes without reading what was before: a number of
+    rows in Parquet (whose row groups are read whole), of bytes in WebDataset.
+    """
+    with _opened(repository, path) as file:
+        if path.lower().endswith(PARQUET):
+            try:
+                with _parquet(repository, path, file) as parquet:
+                    yield from _rows_of_groups(parquet, columns, start)
+            except BadInput as problem:
+                if not start:  # else it was reported at the start of the shard
+                    yield problem, 1
+            return
+        size = file.seek(0, os.SEEK_END)
+        if start and start >= size:
+            return  # what is left is empty, and no tar
+        file.seek(start)
+        try:
+            for sample, after in samples_in(file):
+                problems = [value for value in sample.values() if isinstance(value, BadInput)]
+                row = {name: sample.get(name) for name in columns}
+                yield problems[0] if problems else row, start + after
+        except _DAMAGE as error:
+            yield _damaged(repository, path, error), size
+
+
+def _rows_of_groups(
+    parquet: ParquetReader, columns: Sequence[str], start: int
+) -> Iterator[tuple[Row | BadInput, int]]:
+    present = [name for name in columns if name in parquet.schema.names]
+    n_before = 0
+    for group, size in enumerate(parquet.group_sizes):
+        end = n_before + size
+        try:
+            batches = parquet.batches(present, [group], _ROWS) if end > start else ()
+            for batch in batches:
+                for index in range(len(batch)):
+                    number = n_before + index + 1
+                    if number > start:
+                        yield _row(batch, index), number
+                n_before += len(batch)
+        except BadInput as problem:
+            yield problem, end
+        n_before = end
+
+
+def _parquet(repository: Repository, path: str, file: BinaryIO) -> AbstractContextManager[ParquetReader]:
+    name = f"{path} of {repository.reference.repo}"
+    return open_parquet(file, "choose another revision", name, _BUFFER)
+
+
+def _row(batch: pa.RecordBatch, index: int) -> Row | BadInput:
+    row = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            row[name] = column[index].as_py()
+        except (ValueError, OverflowError) as error:  # text that is not UTF-8; a date that Python has not
+            return BadInput(f"its {name} can't be read ({error})", "correct the row, and publish it again")
+    return row
+
+
+def _damaged(repository: Repository, path: str, error: Exception) -> BadInput:
+    """Why nothing more can be read. Raises `error` again if it is of the network or the disk."""
+    is_plain = not isinstance(error, OSError) or type(error) is OSError
+    if not is_plain or getattr(error, "errno", None) is not None:
+        raise error
+    message = str(error) or type(error).__name__
+    reason = f"{path} of {repository.reference.repo} is damaged from here on ({message.splitlines()[0]})"
+    return BadInput(reason, "choose another revision")
+
+
+def _opened(repository: Repository, path: str) -> AbstractContextManager[BinaryIO]:
+    path = f"datasets/{repository.reference.repo}@{repository.commit}/{path}"
+    opened: AbstractContextManager[BinaryIO] = HfFileSystem().open(path, "rb")
+    return opened

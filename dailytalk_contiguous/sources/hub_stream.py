@@ -1,0 +1,122 @@
+"""A dataset on the Hub as a stream: recordings one after another, each fetched on demand.
+
+For corpora larger than the disk: nothing goes into the caches of this package or of the Hub, and a recording is
+where the caller says until dropped. Every recording comes with the position after it, from which a later run
+resumes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import NamedTuple
+
+from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.sources.hub_audio_files import chosen_files, companions, fetch_file, names_of
+from dailytalk_contiguous.sources.hub_fetch import in_tables
+from dailytalk_contiguous.sources.hub_repository import Repository
+from dailytalk_contiguous.sources.hub_shards import rows_of
+from dailytalk_contiguous.sources.hub_tables import TablePlan, plan_of, write_row
+from dailytalk_contiguous.sources.recordings import Names, Recording, identities
+from dailytalk_contiguous.store.hub import hub_errors
+
+
+class StreamPosition(NamedTuple):
+    """The position in a source.
+
+    Attributes:
+        shard: the number of the shard.
+        inside: the position in it, as `rows_of` counts.
+        number: how many recordings came before, of the split or of all files.
+    """
+
+    shard: int = 0
+    inside: int = 0
+    number: int = 0
+
+
+class PendingRecording(NamedTuple):
+    """The next recording: `bring` puts it into a folder; `after` is the position behind it."""
+
+    bring: Callable[[Path, Names], Recording | Reject]
+    after: StreamPosition
+
+
+@dataclass(frozen=True)
+class HubStream:
+    """The recordings of a repository, in its own order.
+
+    What is the same for all of them is asked of the Hub once. Raises as `fetch` does.
+    """
+
+    repository: Repository
+
+    def coming(self, start: StreamPosition) -> Iterator[PendingRecording]:
+        if in_tables(self.repository):
+            return self._rows(start)
+        paths = list(self._recordings)[start.number :]
+        return self._files(paths, start.number)
+
+    @cached_property
+    def _plan(self) -> TablePlan:
+        with hub_errors(self.repository.reference):
+            return plan_of(self.repository, Path())
+
+    @cached_property
+    def _recordings(self) -> dict[str, Recording]:
+        """By path in the repository; their own paths are relative."""
+        paths = chosen_files(self.repository)
+        names = names_of(paths, self.repository.choice.split)
+        ids = identities(names.values())
+        recordings = {}
+        for path in paths:
+            name = names[path]
+            recordings[path] = Recording(Path(path), name, ids[name])
+        return recordings
+
+    @cached_property
+    def _beside(self) -> dict[str, list[str]]:
+        return companions(self._recordings, self.repository.files)
+
+    def _files(self, paths: Sequence[str], n_before: int) -> Iterator[PendingRecording]:
+        for number, path in enumerate(paths, n_before + 1):
+            bring = partial(self._bring_file, path)
+            yield PendingRecording(bring, StreamPosition(number=number))
+
+    def _bring_file(self, path: str, folder: Path, names: Names) -> Recording:
+        del names  # all are known beforehand
+        with hub_errors(self.repository.reference):
+            for name in (path, *self._beside[path]):
+                if not (folder / name).is_file():  # several may share a transcript
+                    fetch_file(self.repository, name, folder)
+        return self._recordings[path]._replace(path=folder / path)
+
+    def _rows(self, start: StreamPosition) -> Iterator[PendingRecording]:
+        shards = [(split, path) for split, paths in self._plan.shards.items() for path in paths]
+        number = start.number
+        with hub_errors(self.repository.reference):
+            for index in range(start.shard, len(shards)):
+                split, path = shards[index]
+                if index > start.shard and split != shards[index - 1][0]:
+                    number = 0
+                inside = start.inside if index == start.shard else 0
+                for row, after in rows_of(self.repository, path, self._plan.columns, inside):
+                    bring = partial(self._bring_row, row, split, number)
+                    number += 1
+                    yield PendingRecording(bring, StreamPosition(index, after, number))
+
+    def _bring_row(
+        self, row: Row | BadInput, split: str, number: int, folder: Path, names: Names
+    ) -> Recording | Reject:
+        plan = self._plan._replace(folder=folder)
+        written_row = write_row(plan, row, split, number, names)
+        if isinstance(written_row, Reject):
+            return written_row
+        name, path = written_row
+        audio_file = path.relative_to(folder).as_posix()
+        try:
+            return Recording(path, audio_file, names.add(audio_file))
+        except BadInput as error:
+            path.unlink()
+            return Reject(name, "Hub", error.reason, error.remedy)

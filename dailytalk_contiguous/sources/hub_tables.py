@@ -1,0 +1,313 @@
+"""Tables of recordings on the Hub: a row a recording, in Parquet or WebDataset shards.
+
+Each row's encoded audio is written once, as it is, to a file of this machine's cache, named by the row's id, with
+the row's word times beside it where it has some. A list of the written files is written last, so that a finished
+folder is never fetched again and an unfinished one never used.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Collection, Container, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import NamedTuple, TypedDict
+
+from datasets import get_dataset_config_names, load_dataset_builder
+
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, read_json, typed
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.sources.hub_repository import Repository, modified_of
+from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES, columns_of, rows_of
+from dailytalk_contiguous.sources.recordings import shortened
+from dailytalk_contiguous.sources.webdataset_samples import KEY
+from dailytalk_contiguous.store.files import inside, write_bytes, write_text
+
+#: Columns that name a recording.
+ID_COLUMNS = ("conversation_id", "recording_id", "id")
+
+#: The configs to take where there are several, the first that exists.
+CONFIGS = ("conversations", "default")
+
+#: Columns with the words of a recording and their times: our own, WebDataset's member, and what others call it.
+WORD_COLUMNS = ("alignments", "json", "transcript")
+
+#: The file that lists the recordings of a finished folder.
+_DONE = ".complete.json"
+
+#: How encoded audio begins: the position of a mark, the mark, and the ending of such files.
+_MAGIC = (
+    (0, b"RIFF", ".wav"),
+    (0, b"RF64", ".wav"),
+    (0, b"fLaC", ".flac"),
+    (28, b"OpusHead", ".opus"),
+    (0, b"OggS", ".ogg"),
+    (0, b"ID3", ".mp3"),
+    (0, b"FORM", ".aiff"),
+    (0, b"caff", ".caf"),
+    (4, b"ftyp", ".m4a"),
+    (0, b".snd", ".au"),
+    (0, b"\x1aE\xdf\xa3", ".mka"),
+    (0, b"\xff\xfb", ".mp3"),
+    (0, b"\xff\xf3", ".mp3"),
+    (0, b"\xff\xf2", ".mp3"),
+    (0, b"\xff\xfa", ".mp3"),
+)
+
+#: Characters that some systems forbid in file names, and a leading dot, which would hide the file.
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|%\ud800-\udfff]|^\.')
+
+#: Bytes of a file's name that leave room for an ending and the temporary name that it is written under.
+_LONGEST_NAME = 200
+
+
+class TablePlan(NamedTuple):
+    """Shards by split, the columns to read, and the folder that recordings are written to."""
+
+    shards: dict[str, list[str]]
+    audio: str
+    named_by: str
+    words: list[str]
+    folder: Path
+
+    @property
+    def columns(self) -> list[str]:
+        columns = dict.fromkeys([self.audio, self.named_by, *self.words])
+        return [name for name in columns if name]
+
+
+class _Problem(TypedDict):
+    """A row that can't be used, as `Reject` has it."""
+
+    id: str
+    stage: str
+    reason: str
+    remedy: str
+
+
+class WrittenRecordings(TypedDict):
+    """The list that closes a folder: its recordings by their paths in it, and the rows that can't be used."""
+
+    recordings: list[str]
+    problems: list[_Problem]
+
+
+def plan_of(repository: Repository, folder: Path) -> TablePlan:
+    """Choose what to read of which shards. Raises DailytalkError if a column, config or split must be chosen."""
+    shards = chosen_shards(repository)
+    paths = [path for split_paths in shards.values() for path in split_paths]
+    names, audio = _first_columns(repository, paths)
+    id_columns = [name for name in (*ID_COLUMNS, KEY) if name in names]
+    named_by = id_columns[0] if id_columns else ""
+    id_column = repository.choice.id_column
+    if id_column:
+        named_by = _one_of(names, id_column, "column", "--id-column", repository)
+    words = [name for name in WORD_COLUMNS if name in names]
+    column = _audio_column(repository, names, audio)
+    return TablePlan(shards, column, named_by, words, folder)
+
+
+def chosen_shards(repository: Repository) -> dict[str, list[str]]:
+    """Shards by split, of the config and split that are meant. Raises DailytalkError if there are none."""
+    repo = repository.reference.repo
+    split = repository.choice.split
+    builder = load_dataset_builder(repo, _config(repository), revision=repository.commit)
+    prefix = f"hf://datasets/{repo}@{repository.commit}/"
+    shards: dict[str, list[str]] = {}
+    for name, addresses in (builder.config.data_files or {}).items():
+        tables = [address for address in addresses if address.lower().endswith(TABLE_SUFFIXES)]
+        shards[str(name)] = [address.removeprefix(prefix) for address in tables]
+    splits = [_one_of(shards, split, "split", "--split", repository)] if split else list(shards)
+    chosen = {name: shards[name] for name in splits if shards[name]}
+    if not chosen:
+        raise DailytalkError(f"{repo} has no Parquet or WebDataset shards there", "choose another --config")
+    return chosen
+
+
+def _config(repository: Repository) -> str:
+    repo = repository.reference.repo
+    configs = get_dataset_config_names(repo, revision=repository.commit)
+    chosen = repository.choice.config
+    if chosen:
+        return _one_of(configs, chosen, "config", "--config", repository)
+    if len(configs) == 1:
+        return str(configs[0])
+    for name in CONFIGS:
+        if name in configs:
+            return name
+    raise DailytalkError(f"{repo} has several configs", f"choose --config from {', '.join(configs)}")
+
+
+def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[list[str], list[str]]:
+    """`columns_of` the first shard that can be read. Raises BadInput if none can."""
+    for path in paths:
+        try:
+            return columns_of(repository, path)
+        except BadInput as error:
+            problem = error
+    raise problem
+
+
+def _audio_column(repository: Repository, names: list[str], audio: list[str]) -> str:
+    chosen = repository.choice.audio_column
+    if chosen:
+        return _one_of(names, chosen, "column", "--audio-column", repository)
+    if len(audio) != 1:
+        number = "several columns" if audio else "no column"
+        reason = f"{repository.reference.repo} has {number} with audio ({', '.join(audio or names)})"
+        raise DailytalkError(reason, "choose one with --audio-column, or another --config")
+    return audio[0]
+
+
+def _one_of(available: Collection[str], name: str, kind: str, option: str, repository: Repository) -> str:
+    """The name that an option gives. Raises DailytalkError if it is not among the available ones."""
+    if name not in available:
+        reason = f"{repository.reference.repo} has no {kind} {name!r}"
+        raise DailytalkError(reason, f"choose {option} from {', '.join(available)}")
+    return name
+
+
+def written_tables(repository: Repository) -> tuple[Path, WrittenRecordings]:
+    """The folder of the recordings of a repository and the list of them, written by now at the latest."""
+    folder = tables_folder(repository)
+    record = finished_tables(folder)
+    if record is None:
+        record = _write_all(plan_of(repository, folder), repository)
+    return folder, record
+
+
+def tables_folder(repository: Repository) -> Path:
+    """The folder of this machine's cache for the recordings of the chosen part of a repository."""
+    choice = json.dumps(astuple(repository.choice))
+    digest = hashlib.sha256(choice.encode()).hexdigest()[:8]
+    repo = repository.reference.repo.replace("/", "--")
+    return cache_folder() / "hub" / repo / repository.commit / digest
+
+
+def finished_tables(folder: Path) -> WrittenRecordings | None:
+    """The list that closes a folder; None if it is not finished, or if files were taken out of it since."""
+    try:
+        content = read_json(inside(folder, _DONE), limit=MOST_OWN_BYTES)
+        record = typed(content, WrittenRecordings, _DONE)
+    except BadInput:
+        return None
+    is_complete = all((folder / name).is_file() for name in record["recordings"])
+    return record if is_complete else None
+
+
+def _write_all(plan: TablePlan, repository: Repository) -> WrittenRecordings:
+    """Write the recordings of all rows, and then the list of them and of the rows that can't be used."""
+    written: dict[str, Path] = {}
+    problems: list[_Problem] = []
+    for split, shards in plan.shards.items():
+        rows = (row for shard in shards for row, _ in rows_of(repository, shard, plan.columns))
+        for number, row in enumerate(rows):
+            written_row = write_row(plan, row, split, number, written)
+            if isinstance(written_row, Reject):
+                problem: _Problem = {
+                    "id": written_row.id,
+                    "stage": written_row.stage,
+                    "reason": written_row.reason,
+                    "remedy": written_row.remedy,
+                }
+                problems.append(problem)
+            else:
+                name, path = written_row
+                written[name] = path
+    recordings = [path.relative_to(plan.folder).as_posix() for path in written.values()]
+    record: WrittenRecordings = {"recordings": recordings, "problems": problems}
+    write_text(plan.folder / _DONE, json.dumps(record, indent=1, ensure_ascii=False))
+    return record
+
+
+def write_row(
+    plan: TablePlan, row: Row | BadInput, split: str, number: int, written: Container[str]
+) -> tuple[str, Path] | Reject:
+    """Write a row's recording into the plan's folder: its name and its file. An unusable one is a Reject.
+
+    `number` is its index in the split. `written` are the names of the rows before it.
+    """
+    name = f"{split}-{number:06d}"
+    if isinstance(row, BadInput):
+        return Reject(name, "Hub", row.reason, row.remedy)
+    try:
+        row_id = _row_id(row, plan, split) or name
+        if row_id in written:
+            raise BadInput(f"its id {row_id!r} was another row's already", "choose another --id-column")
+        name = row_id
+        return name, _write(plan, name, row)
+    except BadInput as error:
+        return Reject(name, "Hub", error.reason, error.remedy)
+
+
+def _row_id(row: Row, plan: TablePlan, split: str) -> str | None:
+    """The name of a row's recording; None where nothing names it. File names begin with their split."""
+    if plan.named_by and plan.named_by != KEY:
+        row_id = row.get(plan.named_by)
+        return None if row_id in (None, "") else table_file_name(str(row_id))
+    audio = row.get(plan.audio)
+    path = row.get(KEY)
+    if not path and isinstance(audio, dict):
+        path = audio.get("path")
+    if not path:
+        return None
+    stem = str(path)
+    if not plan.named_by:
+        file_name = stem.rpartition("/")[2]
+        stem = re.sub(r"\.[^./]*$", "", file_name)
+    return table_file_name(f"{split}/{stem}" if len(plan.shards) > 1 else stem)
+
+
+def table_file_name(name: str) -> str:
+    """A recording's name as a path without an ending: what no file may be called is percent-encoded.
+
+    Slashes make folders. Different names stay different; one that is too long ends in a digest.
+    """
+    parts = []
+    for part in name.split("/"):
+        encoded = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", part)
+        parts.append(encoded or "%")
+    return shortened("/".join(parts), _LONGEST_NAME)
+
+
+def _write(plan: TablePlan, name: str, row: Row) -> Path:
+    audio = row.get(plan.audio)
+    data = audio.get("bytes") if isinstance(audio, dict) else audio
+    if not isinstance(data, bytes) or not data:
+        path = audio.get("path") if isinstance(audio, dict) else None
+        path_only = f": only the path {path!r}" if path else ""
+        raise BadInput(f"it has no audio{path_only}", "embed the audio in the dataset")
+    file = plan.folder / (name + suffix_of(data))
+    seconds = modified_of(hashlib.sha256(data).hexdigest())
+    for column in plan.words:
+        transcript = _transcript_json(row.get(column))
+        if transcript:
+            write_bytes(plan.folder / f"{name}.json", transcript)
+            break
+    write_bytes(file, data)
+    os.utime(file, (seconds, seconds))
+    return file
+
+
+def suffix_of(data: bytes) -> str:
+    """The ending for encoded audio, by how it begins. Raises BadInput for an unknown format."""
+    for offset, mark, suffix in _MAGIC:
+        if data[offset : offset + len(mark)] == mark:
+            return suffix
+    raise BadInput("its audio is in no known format", "check that the column holds encoded audio, such as FLAC")
+
+
+def _transcript_json(value: object) -> bytes | None:
+    """A transcript as the content of a JSON file, which `sources.transcripts` reads or ignores."""
+    if isinstance(value, list | dict):
+        if not value:
+            return None
+        # JSON has no dates or bytes. They are no part of a transcript, and their text does no harm.
+        return json.dumps(value, ensure_ascii=False, default=str).encode()
+    data = value.encode() if isinstance(value, str) else value
+    if not isinstance(data, bytes):
+        return None
+    return data if data.lstrip()[:1] in (b"{", b"[") else None
