@@ -16,7 +16,9 @@ from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
 from dailytalk_contiguous.core.utterance import SYNTHESIS, WORD
 from dailytalk_contiguous.stages.base import SAMPLE_RATE, Stage
-from dailytalk_contiguous.stages.reconstruct import RESULT, Part, result_measures, sounds_of, times_of, trims_of
+from dailytalk_contiguous.stages.rebuilt_sides import Part, result_measures
+from dailytalk_contiguous.stages.reconstruct import RESULT, times_of, trims_of
+from dailytalk_contiguous.stages.recorded_sides import sounds_of
 
 #: What an utterance has that nobody said anew: its value of each column of `Speak` that later stages read.
 _KEPT: dict[str, Any] = {
