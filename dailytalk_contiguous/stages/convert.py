@@ -5,7 +5,6 @@ and pauses stay, and every time is that of the recording. The side is converted 
 treats it like the side of the speaker who is kept.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,12 +13,11 @@ import numpy as np
 import soxr
 from datasets import Features, Value
 
-from dailytalk_contiguous.core.audio import Samples, read_at, to_pcm
+from dailytalk_contiguous.core.audio import read_at, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.loudness import limit
 from dailytalk_contiguous.core.own_file import code_version
-from dailytalk_contiguous.core.records import SynthesisRecord
 from dailytalk_contiguous.core.schema import CHANNELS, Row, per_utterance
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.utterance import CONVERTED_TRIES
@@ -35,7 +33,7 @@ from dailytalk_contiguous.models.engines import (
     portable_engine,
     prepare_model,
 )
-from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage
+from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage, each_utterance, short_digest
 from dailytalk_contiguous.stages.lines_to_say import (
     SPOKEN_UTTERANCE,
     SpokenUtterance,
@@ -118,8 +116,7 @@ class Convert(Stage):
         converter = self.synthesiser()
         code = code_version(engine.load, converter.version)
         parts = [super().digest, engine.name, code, converter.model, converter.voice, converter.settings()]
-        text = json.dumps(parts, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:20]
+        return short_digest(json.dumps(parts, sort_keys=True))
 
     def row(self, row: Row) -> Row:
         converter = self.synthesiser()
@@ -131,36 +128,30 @@ class Convert(Stage):
             converted = convert_side(converter, side, rate, speaker)
         except SynthesisFailed as error:
             raise BadInput(error.reason, error.remedy) from error
+        # No take was bought, said or judged.
+        synthesis = unmeasured_synthesis(converter.engine, converter.model, converter.voice_of(speaker))
+        synthesis["tries"] = CONVERTED_TRIES
+        synthesis["cost"] = 0.0
         utterances: list[SpokenUtterance] = []
-        for channel, tag in zip(row["source_channel"], row["tag"], strict=True):
+        for channel, tag in each_utterance(row, "source_channel", "tag"):
             utterance = without_sound("kept")
             if channel == self.revoice:
                 utterance["status"] = "spoken"
-                utterance["synthesis"] = _conversion(converter, speaker)
+                utterance["synthesis"] = synthesis.copy()
                 utterance["tag_said"] = False if tag else None
             utterances.append(utterance)
-        return {**spoken_columns(utterances), "converted": self._pcm(converted, rate)}
+        wanted = self.sample_rate or rate
+        if wanted != rate:
+            converted = np.asarray(soxr.resample(converted, rate, wanted), np.float32)
+        pcm = to_pcm(limit(converted, wanted))
+        return {**spoken_columns(utterances), "converted": pcm.tobytes()}
 
     def _speaker(self, row: Row) -> str:
         """The name of the speaker of most of the side's speech; of its channel where nobody is named."""
         seconds: dict[str, float] = {}
-        utterances = zip(row["source_channel"], row["speaker"], row["start"], row["end"], strict=True)
+        utterances = each_utterance(row, "source_channel", "speaker", "start", "end")
         for channel, speaker, start, end in utterances:
             if channel == self.revoice and speaker:
                 seconds[speaker] = seconds.get(speaker, 0.0) + end - start
         nobody = f"{row['recording_id']}/{self.revoice}"
         return max(seconds, key=seconds.__getitem__, default=nobody)
-
-    def _pcm(self, converted: Samples, rate: int) -> bytes:
-        wanted = self.sample_rate or rate
-        if wanted != rate:
-            converted = np.asarray(soxr.resample(converted, rate, wanted), np.float32)
-        return to_pcm(limit(converted, wanted)).tobytes()
-
-
-def _conversion(converter: VoiceConverter, speaker: str) -> SynthesisRecord:
-    """The record of an utterance for which no take was bought, said or judged."""
-    synthesis = unmeasured_synthesis(converter.engine, converter.model, converter.voice_of(speaker))
-    synthesis["tries"] = CONVERTED_TRIES
-    synthesis["cost"] = 0.0
-    return synthesis

@@ -26,6 +26,16 @@ class Part(NamedTuple):
     spoken: audio.Samples | None
 
 
+def in_order(parts: Sequence[Part]) -> list[Part]:
+    """Parts by rising start in the source."""
+
+    def position(part: Part) -> tuple[float, str, float]:
+        event = part.event
+        return event.start, event.channel, event.end
+
+    return sorted(parts, key=position)
+
+
 class MovedSide(NamedTuple):
     """A side with its own sound, and the seconds of its speech and sounds that are not as they were."""
 
@@ -128,7 +138,8 @@ class RebuiltSides:
         """When anything happens in a channel of the source, in samples: in dropped utterances, too."""
         rate = self.recorded.rate
         spans = self.recorded.speech_of(side)
-        spans += [(part.event.start, part.event.end) for part, _ in self._parts_of(side)]
+        events = [part.event for part, _ in self._parts_of(side)]
+        spans += [(event.start, event.end) for event in events]
         return [(round(start * rate), round(end * rate)) for start, end in spans]
 
 

@@ -31,7 +31,13 @@ from dailytalk_contiguous.core.takes import Gate, edges
 from dailytalk_contiguous.core.timeline import MODES, TurnEvent, compare_turns, rebuild, sounding_times
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage
-from dailytalk_contiguous.stages.rebuilt_sides import Part, RebuiltSides, RevoicedSide, result_measures
+from dailytalk_contiguous.stages.rebuilt_sides import (
+    Part,
+    RebuiltSides,
+    RevoicedSide,
+    in_order,
+    result_measures,
+)
 from dailytalk_contiguous.stages.recorded_sides import RecordedSides, SourceSpan, record_sides
 
 #: By which a take sounds, as what it replaces does (`core.spans.sounding`).
@@ -113,7 +119,8 @@ class Reconstruct(Stage):
         revoiced = CHANNELS.index(self.revoice)
         recorded = record_sides(row, rate, revoiced)
         parts = _parts(row, recorded)
-        starts, seconds = rebuild([part.event for part in parts], recorded.seconds, self.mode, rate)
+        events = [part.event for part in parts]
+        starts, seconds = rebuild(events, recorded.seconds, self.mode, rate)
         rebuilt = RebuiltSides(recorded, parts, starts, round(seconds * rate))
         kept = rebuilt.moved(1 - revoiced)
         if revoiced in recorded.moved:
@@ -121,9 +128,13 @@ class Reconstruct(Stage):
         else:
             voice = rebuilt.revoiced(revoiced)
         sound = audio.to_pcm(np.stack((voice.samples, kept.samples), axis=1))
-        spoken = [(part, start) for part, start in zip(parts, starts, strict=True) if part.utterance is not None]
-        events = [part.event for part, _ in spoken]
-        measures = compare_turns(events, [start for _, start in spoken], recorded.seconds, seconds)
+        speech: list[TurnEvent] = []
+        new_starts: list[float] = []
+        for part, start in zip(parts, starts, strict=True):
+            if part.utterance is not None:
+                speech.append(part.event)
+                new_starts.append(start)
+        measures = compare_turns(speech, new_starts, recorded.seconds, seconds)
         return {
             "built_audio": {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None},
             "built_rate": rate,
@@ -156,7 +167,7 @@ def _parts(row: Row, recorded: RecordedSides) -> list[Part]:
             parts.append(Part(_event_of_source(span, trims, rate), index, None))
     for sound in recorded.sounds:
         parts.append(Part(_event_of_source(sound, (None, None), rate), None, None))
-    return sorted(parts, key=lambda part: (part.event.start, part.event.channel, part.event.end))
+    return in_order(parts)
 
 
 def _event_of_source(span: SourceSpan, trims: Trims, rate: int) -> TurnEvent:
@@ -199,7 +210,9 @@ def _event_of_take(span: SourceSpan, trims: Trims, spoken: audio.Samples, rate: 
 def trims_of(row: Row) -> list[Trims]:
     """How far inside its start and its end each utterance sounds, in seconds; None where nobody knows."""
     unknown = [None] * len(row["utterance_id"])
-    return list(zip(row.get("start_trim") or unknown, row.get("end_trim") or unknown, strict=True))
+    start_trims = row.get("start_trim") or unknown
+    end_trims = row.get("end_trim") or unknown
+    return list(zip(start_trims, end_trims, strict=True))
 
 
 def _refuse_failed(row: Row) -> None:

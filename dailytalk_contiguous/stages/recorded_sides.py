@@ -12,6 +12,7 @@ from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.crosstalk import HOP, Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.spans import FRAME, find_sounds, frame_levels, sound_blocks
+from dailytalk_contiguous.stages.base import each_utterance
 
 #: dB over the room tone from which a leak is heard in it.
 HEARD_DB = -3.0
@@ -76,7 +77,7 @@ class RecordedSides:
 def record_sides(row: Row, rate: int, revoiced: int) -> RecordedSides:
     """The recorded sides of a conversation.
 
-    A side that `Convert` has converted is in the place of the recorded one, and its sound is moved, too.
+    A side that `Convert` has converted is in place of the recorded one, and its sound is moved, too.
 
     Args:
         row: with the columns that `Reconstruct` needs.
@@ -91,7 +92,7 @@ def record_sides(row: Row, rate: int, revoiced: int) -> RecordedSides:
         moved.append(revoiced)
     analysed = audio.read_pcm(row["audio"], row["offset"], row["duration"])
     leaks = leakage(analysed[:, 0], analysed[:, 1])
-    columns = zip(row["source_channel"], row["start"], row["end"], row["run"], strict=True)
+    columns = each_utterance(row, "source_channel", "start", "end", "run")
     utterances = [SourceSpan(channel, start, end, run) for channel, start, end, run in columns]
     sounds: list[SourceSpan] = []
     loudest_leaks: dict[int, NDArray[np.floating]] = {}

@@ -5,16 +5,15 @@ refused counts for every later run, too: after `tries` of them an utterance has 
 voice or `tries` changes. What can't be said is never silence: the utterance is marked as failed, or keeps the
 original voice, flagged.
 
-The utterances of a turn are one line for the voice (`core.turn_lines`): one key of the cache, one price, one
-verdict, and `tries` of its own. Its take is cut between them; where no good take can be had and cut, each is a
-line again.
+The utterances of a turn are said in one take (`core.turn_lines`), with one key of the cache, one price, one
+verdict and `tries` of its own. The take is cut between them. Where no good take can be had and cut, each utterance
+is said alone.
 
-A take is judged by how long its text takes at the voice's own rate (`core.takes`), and that is known from
-the first takes of the whole conversation. So these are all bought before any is judged, and the verdicts depend on
-neither the order of the answers nor the other conversations of a batch.
+A take is judged by how long its text takes at the voice's own rate (`core.takes`), which is known from the first
+takes of the whole conversation. So these are all bought before any is judged, and the verdicts depend on neither
+the order of the answers nor the other conversations of a batch.
 """
 
-import hashlib
 import json
 import zlib
 from collections import defaultdict
@@ -69,7 +68,15 @@ from dailytalk_contiguous.models.failures import ModelFailed
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import find_whisper, lacking_whisper, settled_type
 from dailytalk_contiguous.stages.align import aligner_digests
-from dailytalk_contiguous.stages.base import COMPUTE_TYPE, DEVICE, REVOICE, SAMPLE_RATE, Stage, model_digest
+from dailytalk_contiguous.stages.base import (
+    COMPUTE_TYPE,
+    DEVICE,
+    REVOICE,
+    SAMPLE_RATE,
+    Stage,
+    model_digest,
+    short_digest,
+)
 from dailytalk_contiguous.stages.lines_to_say import (
     SPOKEN_UTTERANCE,
     LineToSay,
@@ -116,21 +123,23 @@ Result = TypeVar("Result")
 class Speak(Stage):
     """Resynthesises the utterances of one speaker.
 
-    `status` says what became of each: `spoken`; `kept` (the other speaker); `dropped` or `kept-original` for want
-    of text, or kept because it could not be said; `failed` if its conversation is to be held back, with a `reason`
-    and a `remedy`. `spoken` is int16 PCM at `sample_rate` (if that is 0, the recording's; the engine's, where that
-    is unknown), `spoken_words` are in its seconds, where the synthesiser gave times. Lines of a flat dataset
-    without `conversation_id` are said and judged one by one; with it, a batch must hold whole conversations. Where
-    `MeasureDelivery` has measured the source, `synthesis` says how far a take is from it, and the best of several
-    candidates is the nearest in words and delivery.
+    `status` says what became of each: `spoken`; `kept` (the other speaker); `dropped` or `kept-original` if it has
+    no text; `kept-original` or `failed` if it could not be said. A conversation with a `failed` one is held back;
+    `unspoken_reason` and `unspoken_remedy` say why. `spoken` is int16 PCM at `sample_rate` (if that is 0, at the
+    recording's rate; at the engine's where that is unknown). `spoken_words` are in its seconds, where the
+    synthesiser gave times. Lines of a flat dataset without `conversation_id` are said and judged one by one; with
+    it, a batch must hold whole conversations. Where `MeasureDelivery` has measured the source, `synthesis` says
+    how far a take is from it, and the best of several candidates is the nearest in words and delivery.
 
     Attributes:
         aligner: cuts takes of turns where the voice gives no times of words.
         tag_map: pairs of a tag and what is sent in its place.
-        verify: a recogniser that checks every take; empty for none. worst: word error rate that is still good.
-        measure_takes: pitch takes longer than an engine of this machine; a service is waited for longer still.
-        options: of an engine in a person's own file; those of its `Engine` where none are given.
-        gate: see `core.takes`. cache: folder; empty for the user's.
+        verify: a recogniser that checks every take; empty for none.
+        worst: word error rate that is still good.
+        measure_takes: measuring pitch takes longer than an engine of this machine, and less than a service.
+        options: of an engine in a person's own file; by default those of its `Engine`.
+        gate: see `core.takes`.
+        cache: folder; empty for the user's.
     """
 
     # In the digest by the name of its engine: a file of one's own may move.
@@ -264,8 +273,7 @@ class Speak(Stage):
         parts += [synthesiser.voice, synthesiser.served_by]
         if self.takes_of == TURN:
             parts += aligner_digests(self.aligner)
-        text = json.dumps([*parts, synthesiser.settings()], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:20]
+        return short_digest(json.dumps([*parts, synthesiser.settings()], sort_keys=True))
 
     def __call__(self, batch: schema.Batch) -> schema.Batch:
         rows = [without_sound("kept") for _ in batch["utterance_id"]]
@@ -312,7 +320,11 @@ class Speak(Stage):
             for index, piece in enumerate(pieces):
                 if piece.channel == self.revoice and piece.text.strip():
                     turns.append([index])
-        return [(turn_text([pieces[index] for index in indices]), indices) for indices in turns]
+        texts = []
+        for indices in turns:
+            text = turn_text([pieces[index] for index in indices])
+            texts.append((text, indices))
+        return texts
 
     def first_take(self, utterance_id: str) -> int:
         """Which of the `variants` of its text an utterance gets: always the same one, whatever is around it.
@@ -459,7 +471,10 @@ class SpeechOfBatch:
             best = min(cut, key=lambda good: good.score)
             return self._spoken(turn, best, takes)
         if len(turn.lines) > 1 and (takes.good or takes.not_answered is None):
-            self._note_said_apart(takes.keys)
+            for key in takes.keys:
+                verdict = self._cache.verdict(key) or {}
+                if not verdict.get(SAID_APART):
+                    self._cache.set_verdict(key, {**verdict, SAID_APART: True})
             return self._line_by_line(turn, takes.cost, habits)
         return [self._failed(takes) for _ in turn.lines]
 
@@ -490,12 +505,6 @@ class SpeechOfBatch:
         takes.not_answered = take
         return takes
 
-    def _note_said_apart(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            verdict = self._cache.verdict(key) or {}
-            if not verdict.get(SAID_APART):
-                self._cache.set_verdict(key, {**verdict, SAID_APART: True})
-
     def _line_by_line(self, turn: TurnToSay, cost: float, habits: VoiceHabits) -> list[SpokenUtterance]:
         """The columns of a turn's lines, each said in a take of its own; `cost` is that of the turn's takes."""
         rows = []
@@ -506,7 +515,8 @@ class SpeechOfBatch:
             (row,) = self._say(alone, take, habits)
             synthesis = row["synthesis"]
             if synthesis:
-                synthesis["cost"] = (synthesis["cost"] or 0.0) + share
+                own_cost = synthesis["cost"] or 0.0
+                synthesis["cost"] = own_cost + share
             rows.append(row)
         return rows
 
@@ -568,14 +578,14 @@ class SpeechOfBatch:
 
 def _habits(turns: Sequence[TurnToSay], takes: Sequence[Take | NotAnswered]) -> dict[Hashable, VoiceHabits]:
     """The habits of the voice in each conversation, by the first takes of all its turns."""
-    said: defaultdict[Hashable, list[tuple[str, Trimmed]]] = defaultdict(list)
+    spoken: defaultdict[Hashable, list[tuple[str, Trimmed]]] = defaultdict(list)
     for turn, take in zip(turns, takes, strict=True):
-        texts = said[turn.first.conversation]
+        texts = spoken[turn.first.conversation]
         if isinstance(take, Take):
             texts.append((turn.text, take.trimmed))
     registers = usual_registers(turns, takes)
     habits = {}
-    for conversation, texts in said.items():
+    for conversation, texts in spoken.items():
         habits[conversation] = VoiceHabits(voice_of(texts), registers.get(conversation))
     return habits
 

@@ -101,14 +101,19 @@ class TakeJudge:
         the take may be verified another time.
         """
         problem = self.incomplete(turn, take, voice, self.fades)
-        is_noted = self._is_ours(take.verdict)
+        # A verdict of the cache counts if these settings would give it, too.
+        is_noted = take.verdict is not None and take.verdict.get("by") == self._name
         heard = _noted_hearing(take.verdict) if is_noted else None
         if heard is None and problem is None:
             heard = self._listen(turn, take)
             if heard is not None:
                 is_noted = False
         if problem is None and heard is not None:
-            problem = self._misheard(heard)
+            if heard.word_error_rate > self.worst:
+                rate = f"word error rate {heard.word_error_rate:.0%}"
+                problem = f"{self.recogniser} hears something else ({rate})"
+            elif heard.misses_end:
+                problem = f"{self.recogniser} does not hear its last word"
         if not is_noted:
             self.cache.set_verdict(take.key, {"by": self._name, "reason": problem, "heard": heard})
         return TakeVerdict(heard.word_error_rate if heard else None, problem)
@@ -153,18 +158,6 @@ class TakeJudge:
             (words,) = recognise(self.recogniser, self.device, self.compute_type, [sound])
         recognised = compared_words([word.text for word in words], language)
         return compare_words(expected, recognised)
-
-    def _misheard(self, heard: HeardTake) -> str | None:
-        if heard.word_error_rate > self.worst:
-            rate = f"word error rate {heard.word_error_rate:.0%}"
-            return f"{self.recogniser} hears something else ({rate})"
-        if heard.misses_end:
-            return f"{self.recogniser} does not hear its last word"
-        return None
-
-    def _is_ours(self, verdict: Mapping[str, object] | None) -> bool:
-        """Whether a verdict of the cache is one that these settings would give."""
-        return verdict is not None and verdict.get("by") == self._name
 
     @property
     def _name(self) -> str:
@@ -212,9 +205,11 @@ class GoodTake(NamedTuple):
         for delivery in self.deliveries:
             if delivery:
                 alike = 1.0 if delivery.cosine is None else delivery.cosine
-                distances.append(delivery.distance + (delivery.ending or 0.0) + (1 - alike))
+                ending = delivery.ending or 0.0
+                distances.append(delivery.distance + ending + (1 - alike))
         distance = sum(distances) / len(distances) if distances else 0.0
-        return (self.error_rate or 0.0) + distance, self.take.number
+        error_rate = self.error_rate or 0.0
+        return error_rate + distance, self.take.number
 
 
 def usual_registers(turns: Sequence[TurnToSay], takes: Sequence[Take | NotAnswered]) -> dict[Hashable, Registers]:
