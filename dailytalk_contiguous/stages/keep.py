@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
 from dailytalk_contiguous.stages.base import SAMPLE_RATE, Stage
 from dailytalk_contiguous.stages.lines_to_say import SPOKEN_UTTERANCE
-from dailytalk_contiguous.stages.rebuilt_sides import Part, in_order, result_measures
+from dailytalk_contiguous.stages.rebuilt_sides import Part, result_measures, sorted_parts
 from dailytalk_contiguous.stages.reconstruct import RESULT, times_of, trims_of
 from dailytalk_contiguous.stages.recorded_sides import sounds_of
 
@@ -80,7 +80,7 @@ class Keep(Stage):
             for start, end in sounds:
                 event = TurnEvent(channel, start, end, end - start, kept=True)
                 parts.append(Part(event, None, None))
-        parts = in_order(parts)
+        parts = sorted_parts(parts)
         starts = [part.event.start for part in parts]
         columns: Row = {name: [value] * len(events) for name, value in _KEPT.items()}
         columns["built_audio"] = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}

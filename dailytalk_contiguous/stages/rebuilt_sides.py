@@ -26,7 +26,7 @@ class Part(NamedTuple):
     spoken: audio.Samples | None
 
 
-def in_order(parts: Sequence[Part]) -> list[Part]:
+def sorted_parts(parts: Sequence[Part]) -> list[Part]:
     """Parts by rising start in the source."""
 
     def position(part: Part) -> tuple[float, str, float]:

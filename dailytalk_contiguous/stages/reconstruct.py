@@ -35,8 +35,8 @@ from dailytalk_contiguous.stages.rebuilt_sides import (
     Part,
     RebuiltSides,
     RevoicedSide,
-    in_order,
     result_measures,
+    sorted_parts,
 )
 from dailytalk_contiguous.stages.recorded_sides import RecordedSides, SourceSpan, record_sides
 
@@ -167,7 +167,7 @@ def _parts(row: Row, recorded: RecordedSides) -> list[Part]:
             parts.append(Part(_event_of_source(span, trims, rate), index, None))
     for sound in recorded.sounds:
         parts.append(Part(_event_of_source(sound, (None, None), rate), None, None))
-    return in_order(parts)
+    return sorted_parts(parts)
 
 
 def _event_of_source(span: SourceSpan, trims: Trims, rate: int) -> TurnEvent:
