@@ -8,9 +8,9 @@ that `Convert` has converted are where the recording has them: they are placed i
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from datasets import Features, List
@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.nonspeech_sounds import FRAME as LEVEL_FRAME
 from dailytalk_contiguous.core.own_file import code_version, is_own_file
-from dailytalk_contiguous.core.records import WordRow
+from dailytalk_contiguous.core.records import AlignedWord, UtteredWord, WordRow
 from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, MODEL_FAILURES, Row, result_sides
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound_edges import UNDER_PEAK_DB
@@ -58,7 +58,14 @@ from dailytalk_contiguous.models.alignment import (
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.failures import ModelFailed, each_that_works, failing_softly
 from dailytalk_contiguous.models.whisper import RecogniserInput, load_whisper
-from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE_OR_KEEP, model_digest
+from dailytalk_contiguous.stages.base import (
+    ASR_MODEL,
+    COMPUTE_TYPE,
+    DEVICE,
+    REVOICE_OR_KEEP,
+    model_digest,
+    short_digest,
+)
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, WhisperStage
 
 #: Median probability, by Whisper, of the words of a line under which the voice has said something else. Of 84
@@ -68,16 +75,25 @@ LEAST_SURE = 0.24
 
 
 #: Seconds from where the recogniser has heard a word, beyond which the aligner has lost it: of slow speech Whisper
-#: base is up to 0.7 s off. Share of a line's words beyond which the whole of it is lost.
+#: base is up to 0.7 s off.
 FARTHEST = 0.5
+
+#: Share of a line's words that are lost, beyond which the whole line is lost.
 MOST_LOST = 0.5
 
 
 def aligner_digests(name: str) -> list[str]:
     """What decides how a choice of `ALIGNER` places words, for the digest of a stage that uses it."""
-    # With `auto` that of all, wherever it runs: a cluster has the digests of the machine that plans.
-    names = ALIGNERS if name == AUTO else [name] * (name != NO_ALIGNER)
-    code = [code_version(aligner_named(each).load, aligner_named(each).version) for each in names]
+    names: Sequence[str] = [name]
+    if name == AUTO:
+        # All of them, wherever the stage runs: a cluster has the digests of the machine that plans.
+        names = ALIGNERS
+    elif name == NO_ALIGNER:
+        names = []
+    code = []
+    for each in names:
+        aligner = aligner_named(each)
+        code.append(code_version(aligner.load, aligner.version))
     # Only an aligner of one's own may load a folder; any other model is a name, whatever folder has it, too.
     if is_own_file(name):
         code.append(model_digest(aligner_named(name).model))
@@ -98,18 +114,22 @@ class AligningStage(WhisperStage):
                 each.fetch()
 
     def lacking(self) -> list[Missing]:
-        return super().lacking() + [
-            missing for each in aligners(self.aligner, self.device) for missing in each.lacking()
-        ]
+        missing = super().lacking()
+        for each in aligners(self.aligner, self.device):
+            missing = missing + each.lacking()
+        return missing
 
     def models(self) -> dict[str, str]:
-        names = ", ".join(each.model or each.name for each in aligners(self.aligner, self.device))
-        return super().models() | ({"aligner": names} if names else {})
+        models = super().models()
+        names = [each.model or each.name for each in aligners(self.aligner, self.device)]
+        if names:
+            models["aligner"] = ", ".join(names)
+        return models
 
     @property
     def digest(self) -> str:
         parts = [super().digest, *aligner_digests(self.aligner)]
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+        return short_digest("\0".join(parts))
 
     def place(
         self, samples: Samples, words: Sequence[str], language: str, heard: Sequence[Word]
@@ -183,156 +203,321 @@ class Align(AligningStage):
     def row(self, row: Row) -> Row:
         sides = result_sides(self.revoice)
         by_speaker: dict[str, list[tuple[Word, str, bool]]] = {"left": [], "right": []}
-        said = [
-            index
-            for index, start in enumerate(row["new_start"])
-            # Others are left out, or marks alone, which nobody says.
-            if start is not None and any(map(str.isalnum, row["text"][index]))
-        ]
-        failures: list[Reject] = []
-        placed = self._placed(row, said, failures)
-        for index in said:
-            start = row["new_start"][index]
-            end = row["new_end"][index]
-            words, sources = placed[index]
-            speaker = sides[row["source_channel"][index]]
-            words = fit(_with_probabilities(words, row["words"][index]), end - start)
-            fillers = are_fillers([word.text for word in words], row["language"][index])
+        lines = _lines_of(row)
+        alignment = _LineAlignment(self, row, lines)
+        placed = alignment.place_all()
+        for line in lines:
+            start: float = row["new_start"][line.index]
+            end: float = row["new_end"][line.index]
+            placed_words, sources = placed[line.index]
+            words = fit(_with_probabilities(placed_words, line.words), end - start)
+            fillers = are_fillers([word.text for word in words], line.language)
+            words_of_speaker = by_speaker[sides[line.channel]]
             for word, source, filler in zip(words, sources, fillers, strict=True):
                 moved = word._replace(start=start + word.start, end=start + word.end)
-                by_speaker[speaker].append((moved, source, filler))
-        aligned = []
-        for speaker, words_of in by_speaker.items():
-            # Kept utterances may overlap where a transcript says so; words of one speaker don't.
-            ordered = sorted(words_of, key=lambda sourced: (sourced[0].start, sourced[0].end))
-            fitted = fit([word for word, *_ in ordered], row["built_duration"])
-            for word, (_, source, filler) in zip(fitted, ordered, strict=True):
-                aligned.append(word.row() | {"speaker": speaker, "source": source, "filler": filler})
-        known_failures = row.get("model_failures") or []
-        return {
-            "alignments": sorted(aligned, key=lambda word: (word["start"], word["end"], word["speaker"])),
-            "model_failures": [*known_failures, *(reject.as_dict() for reject in failures)] or None,
-        }
+                words_of_speaker.append((moved, source, filler))
+        alignments: list[AlignedWord] = []
+        for speaker, sourced in by_speaker.items():
+            alignments += _without_overlap(speaker, sourced, row["built_duration"])
+        alignments.sort(key=lambda word: (word["start"], word["end"], word["speaker"]))
+        failures = list(row.get("model_failures") or ())
+        failures += [reject.as_dict() for reject in alignment.failures]
+        return {"alignments": alignments, "model_failures": failures or None}
 
-    def _placed(
-        self, row: Row, said: Sequence[int], failures: list[Reject]
-    ) -> dict[int, tuple[list[Word], list[str]]]:
-        """The words of each utterance in its own seconds, and how the times of each are known.
 
-        `failures` gets the utterances on which a model fails.
+class PlacedWords(NamedTuple):
+    """The words of an utterance in its own seconds, and how the time of each is known."""
+
+    words: list[Word]
+    sources: list[str]
+
+
+class AlignerWords(NamedTuple):
+    """The words that an aligner has placed, None for one that it can't place, and the source of their times."""
+
+    words: list[Word | None]
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class LineToAlign:
+    """An utterance whose words get times.
+
+    Attributes:
+        index: its place in the row.
+        utterance_id: as in the row.
+        channel: of the recording.
+        language: ISO 639-1; `und` where it is unknown.
+        text: its words as they are written.
+        words: those of its transcript, in seconds of the recording.
+        is_given: whether the transcript came with the recording.
+        start: in seconds of the recording.
+        end: in seconds of the recording.
+        status: what became of it (`Speak`).
+        is_take: whether its sound is a take of a synthesiser.
+    """
+
+    index: int
+    utterance_id: str
+    channel: str
+    language: str
+    text: list[str]
+    words: list[UtteredWord]
+    is_given: bool
+    start: float
+    end: float
+    status: str
+    is_take: bool
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether its transcript has no time of one of its words, or a wrong one."""
+        return any(word.get("fitted") for word in self.words)
+
+    @property
+    def is_believed(self) -> bool:
+        """Whether its words have times of a transcript that are theirs."""
+        return self.is_given and not self.is_fitted and self._has_words_of_text()
+
+    def heard(self) -> list[Word]:
+        """The words of its transcript, in its own seconds."""
+        return _words(self.words, self.start)
+
+    def kept(self) -> PlacedWords:
+        """Its words by the times of its transcript.
+
+        A text that a person changed is laid over the times of its words.
         """
-        placed: dict[int, tuple[list[Word], list[str]]] = {}
-        spoken = {index for index in said if row["status"][index] == "spoken" and not row.get("converted")}
-        texts = {
-            index: split_words(row["text"][index] if index in spoken else _verbatim(row, index)) for index in said
-        }
-        for index in said:
-            if index in spoken and (timed := row["spoken_words"][index]):
-                placed[index] = _words(timed, 0.0), ["synthesiser"] * len(timed)
-            elif index not in spoken and _is_believed(row, index, texts[index]):
-                placed[index] = _kept(row, index, texts[index])
-        sounds = self._sounds(row, [index for index in said if index not in placed], spoken)
-        by_aligner: dict[int, tuple[list[Word | None], str]] = {}
-        for index, samples in sounds.items():
-            # Fitted times are guesses, by which no aligner is lost.
-            is_heard = index not in spoken and not any(word.get("fitted") for word in row["words"][index])
-            heard = _words(row["words"][index], row["start"][index]) if is_heard else []
-            try:
-                aligned = self.place(samples, texts[index], row["language"][index], heard)
-            except ModelFailed as error:
-                remedy = "its words have other times (see their source); --aligner chooses another"
-                failures.append(Reject(row["utterance_id"][index], self.name, str(error), remedy))
-                continue
-            if aligned is not None:
-                by_aligner[index] = aligned
-        lost = [index for index in sounds if index not in by_aligner or None in by_aligner[index][0]]
-        # Single words of a voice share the room between their neighbours: Whisper isn't loaded for them.
-        unplaced = {index for index in lost if index in spoken and index not in by_aligner}
-        fitted = {index for index in lost if any(word.get("fitted") for word in row["words"][index])} - spoken
-        untimed = {index: sounds[index] for index in lost if index in unplaced | fitted}
-        recognised = self._aligned(row, untimed, texts, failures) if self.recogniser and untimed else {}
-        for index in lost:
-            if index in recognised:
-                words = within_sound(recognised[index], voiced_spans(sounds[index], ANALYSIS_RATE))
-                source = RECOGNISED_SYNTHESIS if index in spoken else RECOGNISED_TEXT
-                placed[index] = words, [source] * len(words)
-            elif index in spoken:
-                seconds = len(sounds[index]) / ANALYSIS_RATE
-                words = by_proportion(texts[index], voiced_spans(sounds[index], ANALYSIS_RATE), seconds)
-                placed[index] = words, [PROPORTIONAL] * len(words)
-        for index in said:
-            if index not in placed and (index in lost or index not in by_aligner):
-                placed[index] = _kept(row, index, texts[index])
-        for index, (times, aligned_by) in by_aligner.items():
-            other, sources = placed.get(index, ([], [aligned_by] * len(times)))
-            seconds = len(sounds[index]) / ANALYSIS_RATE
-            own = zip(times, sources, strict=True)
-            sources = [source if time is None else aligned_by for time, source in own]
-            placed[index] = with_times(texts[index], times, other, seconds), sources
+        length = self.end - self.start
+        heard = self.heard()
+        source = GIVEN if self.is_given else RECOGNISER
+        sources = [GIVEN_FITTED if word.get("fitted") else source for word in self.words]
+        if self._has_words_of_text():
+            # The text's own spelling and marks, at the times that were heard.
+            spelled = [word._replace(text=written) for word, written in zip(heard, self.text, strict=True)]
+            return PlacedWords(spelled, sources)
+        mapped = by_edit_distance(self.text, heard, length)
+        if mapped is not None:
+            worst = GIVEN_FITTED if GIVEN_FITTED in sources else source
+            return PlacedWords(mapped, [worst] * len(self.text))
+        shared = by_proportion(self.text, [(0.0, length)], length)
+        return PlacedWords(shared, [PROPORTIONAL] * len(self.text))
+
+    def _has_words_of_text(self) -> bool:
+        transcribed = [normalise(word["word"]) for word in self.words]
+        return transcribed == [normalise(word) for word in self.text]
+
+
+def _lines_of(row: Row) -> list[LineToAlign]:
+    """The utterances that are in the result and are words, not marks alone, which nobody says."""
+    lines = []
+    for index, start in enumerate(row["new_start"]):
+        text = row["text"][index]
+        if start is None or not any(map(str.isalnum, text)):
+            continue
+        status = row["status"][index]
+        is_take = status == "spoken" and not row.get("converted")
+        verbatim = row.get("verbatim")
+        if verbatim and not is_take:
+            text = verbatim[index]
+        line = LineToAlign(
+            index=index,
+            utterance_id=row["utterance_id"][index],
+            channel=row["source_channel"][index],
+            language=row["language"][index],
+            text=split_words(text),
+            words=row["words"][index],
+            is_given=row["recogniser"][index] == GIVEN,
+            start=row["start"][index],
+            end=row["end"][index],
+            status=status,
+            is_take=is_take,
+        )
+        lines.append(line)
+    return lines
+
+
+class _LineAlignment:
+    """Places the words of a conversation's lines. `failures` holds the lines on which a model has failed."""
+
+    def __init__(self, stage: Align, row: Row, lines: Sequence[LineToAlign]) -> None:
+        self.failures: list[Reject] = []
+        self._stage = stage
+        self._row = row
+        self._lines = lines
+
+    def place_all(self) -> dict[int, PlacedWords]:
+        """The words of each line, by its place in the row."""
+        placed = self._believed()
+        sounds = self._sounds([line for line in self._lines if line.index not in placed])
+        by_aligner = self._by_aligner(sounds)
+        placed |= self._without_aligner(sounds, by_aligner)
+        for line in self._lines:
+            index = line.index
+            is_whole = index in by_aligner and None not in by_aligner[index].words
+            if index not in placed and not is_whole:
+                placed[index] = line.kept()
+        for line in sounds:
+            if line.index in by_aligner:
+                aligned = by_aligner[line.index]
+                nothing = PlacedWords([], [aligned.source] * len(aligned.words))
+                others = placed.get(line.index, nothing)
+                seconds = len(sounds[line]) / ANALYSIS_RATE
+                words = with_times(line.text, aligned.words, others.words, seconds)
+                sources = []
+                for word, other_source in zip(aligned.words, others.sources, strict=True):
+                    sources.append(other_source if word is None else aligned.source)
+                placed[line.index] = PlacedWords(words, sources)
         return placed
 
-    def _sounds(self, row: Row, untimed: Sequence[int], spoken: set[int]) -> dict[int, Samples]:
-        """Samples at 16 kHz of synthesised utterances, and of kept ones whose language has an aligner."""
-        rate = row["built_rate"]
-        sounds = {
-            index: RecogniserInput(pcm_to_float(row["spoken"][index]), rate, UNDETERMINED).analysed
-            for index in untimed
-            if index in spoken
-        }
-        kept = [index for index in untimed if index not in spoken]
-        kept = [index for index in kept if aligner_of(self.aligner, row["language"][index], self.device)]
-        converted = [index for index in kept if row["status"][index] == "spoken"]
+    def _believed(self) -> dict[int, PlacedWords]:
+        """The words to which a synthesiser or a transcript has given times."""
+        placed: dict[int, PlacedWords] = {}
+        for line in self._lines:
+            if line.is_take:
+                timed = self._row["spoken_words"][line.index]
+                if timed:
+                    placed[line.index] = PlacedWords(_words(timed, 0.0), ["synthesiser"] * len(timed))
+            elif line.is_believed:
+                placed[line.index] = line.kept()
+        return placed
+
+    def _by_aligner(self, sounds: Mapping[LineToAlign, Samples]) -> dict[int, AlignerWords]:
+        """The words that an aligner places, by the place of their line in the row."""
+        placed: dict[int, AlignerWords] = {}
+        for line, samples in sounds.items():
+            # Fitted times are guesses, by which no aligner is lost.
+            is_heard = not line.is_take and not line.is_fitted
+            heard = line.heard() if is_heard else []
+            try:
+                aligned = self._stage.place(samples, line.text, line.language, heard)
+            except ModelFailed as error:
+                remedy = "its words have other times (see their source); --aligner chooses another"
+                self._note_failure(line, str(error), remedy)
+                continue
+            if aligned is not None:
+                placed[line.index] = AlignerWords(*aligned)
+        return placed
+
+    def _without_aligner(
+        self, sounds: Mapping[LineToAlign, Samples], by_aligner: Mapping[int, AlignerWords]
+    ) -> dict[int, PlacedWords]:
+        """Words by Whisper, which is given the text, or by their share of the time of a take."""
+        lost: list[LineToAlign] = []
+        untimed: list[LineToAlign] = []
+        for line in sounds:
+            aligned = by_aligner.get(line.index)
+            if aligned is not None and None not in aligned.words:
+                continue
+            lost.append(line)
+            # Single words of a voice share the room between their neighbours: Whisper isn't loaded for them.
+            is_untimed = aligned is None if line.is_take else line.is_fitted
+            if is_untimed:
+                untimed.append(line)
+        recognised: dict[int, list[Word]] = {}
+        if self._stage.recogniser and untimed:
+            recognised = self._recognised(untimed, sounds)
+        placed: dict[int, PlacedWords] = {}
+        for line in lost:
+            samples = sounds[line]
+            if line.index in recognised:
+                words = within_sound(recognised[line.index], voiced_spans(samples, ANALYSIS_RATE))
+                source = RECOGNISED_SYNTHESIS if line.is_take else RECOGNISED_TEXT
+                placed[line.index] = PlacedWords(words, [source] * len(words))
+            elif line.is_take:
+                seconds = len(samples) / ANALYSIS_RATE
+                words = by_proportion(line.text, voiced_spans(samples, ANALYSIS_RATE), seconds)
+                placed[line.index] = PlacedWords(words, [PROPORTIONAL] * len(words))
+        return placed
+
+    def _sounds(self, untimed: Sequence[LineToAlign]) -> dict[LineToAlign, Samples]:
+        """Samples at 16 kHz of synthesised lines, and of kept ones whose language has an aligner."""
+        row = self._row
+        sounds: dict[LineToAlign, Samples] = {}
+        converted: list[LineToAlign] = []
+        kept: list[LineToAlign] = []
+        for line in untimed:
+            if line.is_take:
+                take = pcm_to_float(row["spoken"][line.index])
+                sounds[line] = RecogniserInput(take, row["built_rate"], UNDETERMINED).analysed
+            elif aligner_of(self._stage.aligner, line.language, self._stage.device):
+                if line.status == "spoken":
+                    converted.append(line)
+                else:
+                    kept.append(line)
         if converted:
             recorded = read_pcm(row["audio"], row["offset"], row["duration"])
-            for index in converted:
-                channel = recorded[:, CHANNELS.index(row["source_channel"][index])]
-                sounds[index] = pcm_to_float(excerpt(channel, row["start"][index], row["end"][index]))
-        kept = [index for index in kept if row["status"][index] != "spoken"]
+            for line in converted:
+                channel = recorded[:, CHANNELS.index(line.channel)]
+                sounds[line] = pcm_to_float(excerpt(channel, line.start, line.end))
         if kept and row.get("built_audio"):
-            whole = read_pcm(row["built_audio"])
-            sides = result_sides(self.revoice)
-            for index in kept:
-                channel = whole[:, CHANNELS.index(sides[row["source_channel"][index]])]
-                sounds[index] = pcm_to_float(excerpt(channel, row["new_start"][index], row["new_end"][index]))
+            built = read_pcm(row["built_audio"])
+            sides = result_sides(self._stage.revoice)
+            for line in kept:
+                channel = built[:, CHANNELS.index(sides[line.channel])]
+                start = row["new_start"][line.index]
+                end = row["new_end"][line.index]
+                sounds[line] = pcm_to_float(excerpt(channel, start, end))
         return sounds
 
-    def _aligned(
-        self,
-        row: dict[str, Any],
-        untimed: dict[int, Samples],
-        texts: dict[int, list[str]],
-        failures: list[Reject],
+    def _recognised(
+        self, lines: Sequence[LineToAlign], sounds: Mapping[LineToAlign, Samples]
     ) -> dict[int, list[Word]]:
-        """Words of synthesised utterances by Whisper, each in seconds of its own sound."""
-        whisper = load_whisper(self.recogniser, self.device, self.compute_type)
-        languages = {
-            index: "en" if row["language"][index] == UNDETERMINED else row["language"][index] for index in untimed
-        }
+        """Words of lines by Whisper, each in seconds of its own sound."""
+        stage = self._stage
+        whisper = load_whisper(stage.recogniser, stage.device, stage.compute_type)
+        languages = ["en" if line.language == UNDETERMINED else line.language for line in lines]
 
-        def place(indices: Sequence[int]) -> Sequence[list[Word] | None]:
+        def place(numbers: Sequence[int]) -> Sequence[list[Word] | None]:
             return whisper.align(
-                [untimed[index] for index in indices],
-                [languages[index] for index in indices],
-                [texts[index] for index in indices],
+                [sounds[lines[number]] for number in numbers],
+                [languages[number] for number in numbers],
+                [lines[number].text for number in numbers],
             )
 
-        name = f"the recogniser {self.recogniser}"
-        placed, reasons = each_that_works(place, [*untimed], name)
-        for index, reason in reasons.items():
+        name = f"the recogniser {stage.recogniser}"
+        placed, reasons = each_that_works(place, range(len(lines)), name)
+        for number, reason in reasons.items():
             remedy = "its words share its time; choose another --asr-model, or an --aligner"
-            failures.append(Reject(row["utterance_id"][index], self.name, f"{name} failed ({reason})", remedy))
-        return {
-            index: fit(words, len(untimed[index]) / ANALYSIS_RATE)
-            for index, words in placed.items()
-            if words and _median_probability(words, languages[index]) >= LEAST_SURE
-        }
+            self._note_failure(lines[number], f"{name} failed ({reason})", remedy)
+        recognised = {}
+        for number, words in placed.items():
+            line = lines[number]
+            if words and _median_probability(words, languages[number]) >= LEAST_SURE:
+                recognised[line.index] = fit(words, len(sounds[line]) / ANALYSIS_RATE)
+        return recognised
+
+    def _note_failure(self, line: LineToAlign, reason: str, remedy: str) -> None:
+        self.failures.append(Reject(line.utterance_id, self._stage.name, reason, remedy))
+
+
+def _without_overlap(speaker: str, sourced: Sequence[tuple[Word, str, bool]], seconds: float) -> list[AlignedWord]:
+    """The words of one speaker inside the audio, each with its source and whether it is a filler."""
+    # Kept utterances may overlap where a transcript says so; words of one speaker don't.
+    ordered = sorted(sourced, key=lambda item: (item[0].start, item[0].end))
+    fitted = fit([word for word, _, _ in ordered], seconds)
+    aligned: list[AlignedWord] = []
+    for word, (_, source, filler) in zip(fitted, ordered, strict=True):
+        timed = word.row()
+        aligned.append(
+            {
+                "word": timed["word"],
+                "start": timed["start"],
+                "end": timed["end"],
+                "probability": timed["probability"],
+                "speaker": speaker,
+                "source": source,
+                "filler": filler,
+            }
+        )
+    return aligned
 
 
 def _median_probability(words: Sequence[Word], language: str) -> float:
     """The median probability of words without fillers, unless there is nothing else: Whisper hardly knows them."""
     fillers = are_fillers([word.text for word in words], language)
-    said = [word for word, filler in zip(words, fillers, strict=True) if not filler]
-    return float(np.median([word.probability or 0.0 for word in said or words]))
+    without_fillers = [word for word, filler in zip(words, fillers, strict=True) if not filler]
+    return float(np.median([word.probability or 0.0 for word in without_fillers or words]))
 
 
 def without_lost(
@@ -358,44 +543,21 @@ def without_lost(
     return kept
 
 
-def _verbatim(row: Row, index: int) -> str:
-    return str((row.get("verbatim") or row["text"])[index])
-
-
-def _is_believed(row: Row, index: int, text: Sequence[str]) -> bool:
-    """Whether the words of a kept utterance have times of a transcript that are theirs."""
-    same = [normalise(word["word"]) for word in row["words"][index]] == [normalise(word) for word in text]
-    return (
-        row["recogniser"][index] == GIVEN and same and not any(word.get("fitted") for word in row["words"][index])
-    )
-
-
-def _kept(row: Row, index: int, text: Sequence[str]) -> tuple[list[Word], list[str]]:
-    """The words of a kept utterance in its own seconds by the times of its transcript, and how these are known.
-
-    A text that a person changed is laid over the times of its words.
-    """
-    length = row["end"][index] - row["start"][index]
-    heard = _words(row["words"][index], row["start"][index])
-    source = GIVEN if row["recogniser"][index] == GIVEN else RECOGNISER
-    sources = [GIVEN_FITTED if word.get("fitted") else source for word in row["words"][index]]
-    if [normalise(word.text) for word in heard] == [normalise(word) for word in text]:
-        # the text's own spelling and marks, at the times that were heard
-        return [word._replace(text=written) for word, written in zip(heard, text, strict=True)], sources
-    mapped = by_edit_distance(text, heard, length)
-    if mapped is not None:
-        return mapped, [GIVEN_FITTED if GIVEN_FITTED in sources else source] * len(text)
-    return by_proportion(text, [(0.0, length)], length), [PROPORTIONAL] * len(text)
-
-
-def _with_probabilities(words: list[Word], heard: list[dict[str, Any]]) -> list[Word]:
+def _with_probabilities(words: Sequence[Word], heard: Sequence[WordRow]) -> list[Word]:
     """Words with the transcript's probability, where they are its words; what else a person wrote has none."""
     wanted = [normalise(word.text) for word in words]
     spelled = [normalise(word["word"]) for word in heard]
-    blocks = Levenshtein.opcodes(wanted, spelled).as_matching_blocks()
-    known = {block.a + n: heard[block.b + n].get("probability") for block in blocks for n in range(block.size)}
-    return [word._replace(probability=known.get(index)) for index, word in enumerate(words)]
+    probabilities: dict[int, float | None] = {}
+    for block in Levenshtein.opcodes(wanted, spelled).as_matching_blocks():
+        for number in range(block.size):
+            probabilities[block.a + number] = heard[block.b + number].get("probability")
+    return [word._replace(probability=probabilities.get(index)) for index, word in enumerate(words)]
 
 
-def _words(words: list[WordRow], offset: float) -> list[Word]:
-    return [Word(word["word"], word["start"] - offset, word["end"] - offset, None) for word in words]
+def _words(words: Sequence[WordRow], offset: float) -> list[Word]:
+    moved = []
+    for word in words:
+        start = word["start"] - offset
+        end = word["end"] - offset
+        moved.append(Word(word["word"], start, end, None))
+    return moved

@@ -12,10 +12,11 @@ import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, SupportsIndex, TypeAlias, TypeVar
 
+import numpy as np
 import pyarrow as pa
 from datasets import Audio, Dataset, Features, IterableDataset, List
 
@@ -60,7 +61,7 @@ IDS = ("conversation_id", "recording_id")
 # Settings that several stages have, each one option.
 
 REVOICE = Setting("Whose voice is resynthesised: {choices}.", panel="result", choices=CHANNELS)
-#: Of the stages that also follow `Keep`.
+#: The same setting of the stages that also follow `Keep`.
 REVOICE_OR_KEEP = Setting(
     "Whose voice is resynthesised: {choices} (both as recorded).",
     panel="result",
@@ -93,23 +94,23 @@ class Stage:
         needs: columns that must be there.
         uses: columns that are used if they are there.
         adds: the columns that a call returns, and their types.
-        publishes: those of `adds` that finished rows and transcripts have, too, as fields of an utterance beside
-            those of `core.utterance.FIELDS`; the name alone where the defaults of `Field` do. A `Column` is one of
-            the row: one value a conversation.
-        transient: those of `adds` that are too heavy to be stored.
+        publishes: columns of `adds` that transcripts and finished rows have, too. A `Field` belongs to each
+            utterance, beside those of `core.utterance.FIELDS`; its name is enough if the defaults of `Field` fit.
+            A `Column` belongs to the row and has one value a conversation.
+        transient: columns of `adds` that are too large to be stored.
         if_model_fails: the remedy for an utterance on which the stage's model raises an error. The utterance goes
             on without results (`PerUtterance`), or is rejected (a dataset of utterances). Empty: the error ends
             the run. The stage must take an utterance whose `speech` is empty.
         VERSION: raised whenever the results of a stage of this package change; rows of another version are made
             again. A person's own stage needs none: its file counts.
-        prepares: whether it needs no model's device, so that a thread may do it while the device is busy.
-        refuses: whether it may meet a row that it can't use. `map` then adds the columns of `core.schema.PROBLEM`:
-            such a row keeps its place, with null in what this and all further stages add.
+        prepares: whether the stage needs no model's device, so that a thread may run it while the device is busy.
+        refuses: whether the stage may meet a row that it can't use. `map` then adds the columns of
+            `core.schema.PROBLEM`: such a row keeps its place, with null in what this and all further stages add.
         retried: whether the rows that it refuses may be fine in another run (a server may answer by then).
-        only_named: roles of `models` whose models are names alone. Any other may be a folder of this machine,
-            whose files are then part of the digest.
-        batch_rows: rows a batch in `map` (one of a stream, for a stage that takes its rows one by one). A batch of
-            binaries must stay under 2 GB.
+        only_named: roles of `models` whose models are only names. A model of any other role may be a folder of
+            this machine, whose files are then part of the digest.
+        batch_rows: rows a batch in `map` (a stream has one row a batch for a stage that takes its rows one by
+            one). A batch of binaries must stay under 2 GB.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -138,7 +139,7 @@ class Stage:
     def row(self, row: Row) -> Row:
         """Return the columns of `adds` for one row that holds `needs`. Raises BadInput for one that can't be used.
 
-        Of a stage that takes its rows one by one; others define `__call__`.
+        A stage that takes its rows one by one defines it; others define `__call__`.
         """
         raise NotImplementedError
 
@@ -147,45 +148,36 @@ class Stage:
 
         Raises BadInput, with its place in the batch, for a row that can't be used.
         """
-        names = self._read(batch)
-        rows = []
-        for index, values in enumerate(zip(*(batch[name] for name in names), strict=True)):
+        rows: list[Row] = []
+        for index, row in enumerate(_rows_of(batch, self._read(batch))):
             try:
-                rows.append(self.row(dict(zip(names, values, strict=True))))
+                rows.append(self.row(row))
             except BadInput as error:
                 raise error.at(index) from None
-        return {name: [row[name] for row in rows] for name in self.adds}
+        return columns_from_rows(rows, self.adds)
 
     def attempt(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
         """`__call__` where rows may be unusable: columns with null for such a row, and why, by its place.
 
-        A row that is taken by itself costs no other row anything; a stage that takes a batch as a whole is called
-        again without the row that it refused. A Ctrl-C is raised between two calls.
+        A stage that takes its rows one by one is called once for each. A stage that takes a batch as a whole is
+        called again without the row that it refused. A Ctrl-C is raised between two calls.
         """
         interrupts.check_interrupt()
-        names = self._read(batch)
-        problems = dict[int, BadInput]()
         if self.by_row:
-            rows = []
-            every = list(zip(*(batch[name] for name in names), strict=True))
-            for index, values in enumerate(steps("conversations", every, len(every))):
-                interrupts.check_interrupt()
-                try:
-                    rows.append(self._worked_row(dict(zip(names, values, strict=True))))
-                except BadInput as error:
-                    rows.append(dict.fromkeys(self.adds))
-                    problems[index] = error
-            return {name: [row[name] for row in rows] for name in self.adds}, problems
+            return self._attempt_by_row(batch)
+        names = self._read(batch)
         if not names:
-            return self(batch), problems
+            return self(batch), {}
+        problems = dict[int, BadInput]()
         n_rows = len(batch[names[0]])
-        while len(usable := [index for index in range(n_rows) if index not in problems]):
+        usable = list(range(n_rows))
+        while usable:
             interrupts.check_interrupt()
-            chosen = {name: [batch[name][index] for index in usable] for name in names}
             try:
-                columns, failures = self.working(chosen)
+                columns, failures = self.working(select_items(batch, names, usable))
             except BadInput as error:
-                problems[usable[error.row or 0]] = error
+                position = error.row or 0
+                problems[usable.pop(position)] = error
                 continue
             for position, failure in failures.items():
                 problems[usable[position]] = failure
@@ -193,6 +185,20 @@ class Stage:
                 columns = {name: _with_nulls(values, usable, n_rows) for name, values in columns.items()}
             return columns, problems
         return {name: [None] * n_rows for name in self.adds}, problems
+
+    def _attempt_by_row(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
+        """`attempt` for a stage that takes its rows one by one."""
+        problems = dict[int, BadInput]()
+        results: list[Row] = []
+        rows = list(_rows_of(batch, self._read(batch)))
+        for index, row in enumerate(steps("conversations", rows, len(rows))):
+            interrupts.check_interrupt()
+            try:
+                results.append(self._worked_row(row))
+            except BadInput as error:
+                results.append(dict.fromkeys(self.adds))
+                problems[index] = error
+        return columns_from_rows(results, self.adds), problems
 
     def _worked_row(self, row: Row) -> Row:
         """`row`, with BadInput in place of an error of the stage's model."""
@@ -232,10 +238,11 @@ class Stage:
 
         def rows_of(part: Sequence[int]) -> list[Row]:
             try:
-                columns = self({name: [values[index] for index in part] for name, values in batch.items()})
+                columns = self(select_items(batch, batch, part))
             except BadInput as error:
-                raise error.at(part[error.row or 0]) from None
-            return [{name: columns[name][place] for name in self.adds} for place in range(len(part))]
+                position = error.row or 0
+                raise error.at(part[position]) from None
+            return list(_rows_of(columns, [*self.adds]))
 
         rows, reasons = each_that_works(rows_of, indices, self.name)
         if rows and reasons:
@@ -247,7 +254,7 @@ class Stage:
                 if failure_text(error) is None:
                     raise
         nothing: Row = dict.fromkeys(self.adds)
-        columns = {name: [rows.get(index, nothing)[name] for index in indices] for name in self.adds}
+        columns = columns_from_rows([rows.get(index, nothing) for index in indices], self.adds)
         return columns, {index: self._failure(reason) for index, reason in reasons.items()}
 
     def _failure(self, reason: str) -> BadInput:
@@ -304,7 +311,7 @@ class Stage:
         parts += [code_version(kind, kind.VERSION) for kind in kinds]
         for role, model in self.models().items():
             parts.append(model if role in self.only_named else model_digest(model))
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+        return short_digest("\0".join(parts))
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
         """Run this stage over a dataset of rows that hold `needs`: `Dataset.map` with the settings it needs.
@@ -334,28 +341,25 @@ class Stage:
         decoded = dataset
         dataset = undecoded(dataset)
         features = decoded.features or decoded._resolve_features().features
-        missing = [name for name in self.needs if name not in features]
-        if missing:
-            reason = f"{self.name} needs the columns {missing}, which this dataset of {sorted(features)} lacks"
-            if "speech" in missing:
-                reason += ": dailytalk_contiguous.add_speech(dataset) makes speech of its audio"
-            raise ValueError(reason)
-        streamed = isinstance(dataset, IterableDataset)
+        _check_needs(self, features)
+        is_stream = isinstance(dataset, IterableDataset)
         # The first row of a stream is to cost what one row costs.
-        options = {"batched": True, "batch_size": 1 if streamed and self.by_row else self.batch_rows} | options
-        removed = options.get("remove_columns") or ()
-        gone = {removed} if isinstance(removed, str) else set(removed)
-        kept = {name: feature for name, feature in features.items() if name not in gone}
+        batch_size = 1 if is_stream and self.by_row else self.batch_rows
+        options = {"batched": True, "batch_size": batch_size} | options
         marks = PROBLEM if self.refuses or "problem_stage" in features else {}
+        removed = options.get("remove_columns") or ()
+        removed_names = {removed} if isinstance(removed, str) else set(removed)
+        kept = {name: feature for name, feature in features.items() if name not in removed_names}
         options.setdefault("features", Features({**kept, **self.adds, **marks}))
         if isinstance(dataset, Dataset):
             options.setdefault("writer_batch_size", self.batch_rows)
             if "new_fingerprint" not in options:
-                content = json.dumps([dataset._fingerprint, self.digest, sorted(map(str, options.items()))])
+                option_texts = sorted(str(item) for item in options.items())
+                content = json.dumps([dataset._fingerprint, self.digest, option_texts])
                 options["new_fingerprint"] = hashlib.sha256(content.encode()).hexdigest()[:16]
             options.setdefault("desc", self.name)  # of the bar that datasets shows
         run = self._mapped if marks else self
-        if streamed:
+        if is_stream:
             # A stream hands the values on as they are: a float that a file would hold in 32 bits keeps its 64.
             kinds = self.adds.type  # computed at every access
             types = {name: kinds.field(name).type for name in self.adds if name not in self.transient}
@@ -365,14 +369,17 @@ class Stage:
     def _mapped(self, batch: Batch) -> Batch:
         """Run the stage where rows may have a problem: these stay as they are, and get null."""
         n_rows = len(batch[next(iter(batch))])
-        marks: Batch = {name: list(batch[name]) if name in batch else [None] * n_rows for name in PROBLEM}
+        marks: Batch = {}
+        for name in PROBLEM:
+            marks[name] = list(batch[name]) if name in batch else [None] * n_rows
         indices = [index for index, problem in enumerate(marks["problem"]) if problem is None]
         names = self._read(batch) or list(batch)  # without columns, a stage must still see how many rows there are
-        usable = {name: [batch[name][index] for index in indices] for name in names}
-        columns, problems = self.attempt(usable)
-        for index, error in problems.items():
-            for name, value in zip(PROBLEM, (error.reason, self.name, error.remedy), strict=True):
-                marks[name][indices[index]] = value
+        columns, problems = self.attempt(select_items(batch, names, indices))
+        for position, error in problems.items():
+            index = indices[position]
+            marks["problem"][index] = error.reason
+            marks["problem_stage"][index] = self.name
+            marks["remedy"][index] = error.remedy
         added = {name: _with_nulls(values, indices, n_rows) for name, values in columns.items()}
         for name in IDS:
             if name in added and name in batch:
@@ -386,13 +393,16 @@ Stages: TypeAlias = tuple[Stage, ...]
 
 def stages_digest(stages: Iterable[Stage]) -> str:
     """The digest of all of these stages, one after another."""
-    return hashlib.sha256("\0".join(stage.digest for stage in stages).encode()).hexdigest()[:20]
+    return short_digest("\0".join(stage.digest for stage in stages))
 
 
 def undecoded(dataset: AnyDataset) -> AnyDataset:
     """The dataset with `decode=False` in its columns of `Audio`, whose rows are then `{"bytes", "path"}`."""
     features = dataset.features or {}
-    audio = {name: kind for name, kind in features.items() if isinstance(kind, Audio) and kind.decode}
+    audio: dict[str, Audio] = {}
+    for name, kind in features.items():
+        if isinstance(kind, Audio) and kind.decode:
+            audio[name] = kind
     if audio and isinstance(dataset, IterableDataset):
         return dataset.decode(False)  # a stream from the Hub decodes ahead, in threads: a cast comes too late
     for name, kind in audio.items():
@@ -416,21 +426,24 @@ class PerUtterance(Stage):
     stage: Stage
 
     def __post_init__(self) -> None:
-        of_conversations = (SOURCE.keys() - CONVERSATION_COLUMNS) & {*self.stage.needs}
-        if of_conversations or any(kind == List(UTTERANCE.get(name)) for name, kind in self.stage.adds.items()):
-            raise DailytalkError(f"{self.stage.name} takes conversations as they are", "leave PerUtterance out")
-        kept_failures = MODEL_FAILURES if self.stage.if_model_fails else {}
+        stage = self.stage
+        needs_conversations = (SOURCE.keys() - CONVERSATION_COLUMNS) & {*stage.needs}
+        adds_lists = [name for name, kind in stage.adds.items() if kind == List(UTTERANCE.get(name))]
+        if needs_conversations or adds_lists:
+            raise DailytalkError(f"{stage.name} takes conversations as they are", "leave PerUtterance out")
+        kept_failures = MODEL_FAILURES if stage.if_model_fails else {}
         # A stage's class attributes say what it reads and adds; those of a lifted one depend on the stage inside.
-        for attribute, value in (
-            ("needs", tuple(dict.fromkeys(("utterance_id", *self.stage.needs)))),
-            ("uses", (*self.stage.uses, *kept_failures)),
-            ("adds", Features({**per_utterance(self.stage.adds), **kept_failures})),
-            ("publishes", self.stage.publishes),
-            ("transient", self.stage.transient),
-            ("batch_rows", 1),
-            ("refuses", self.stage.refuses),
-            ("retried", self.stage.retried),
-        ):
+        attributes = {
+            "needs": tuple(dict.fromkeys(("utterance_id", *stage.needs))),
+            "uses": (*stage.uses, *kept_failures),
+            "adds": Features({**per_utterance(stage.adds), **kept_failures}),
+            "publishes": stage.publishes,
+            "transient": stage.transient,
+            "batch_rows": 1,
+            "refuses": stage.refuses,
+            "retried": stage.retried,
+        }
+        for attribute, value in attributes.items():
             object.__setattr__(self, attribute, value)
 
     def __call__(self, batch: Batch) -> Batch:
@@ -451,10 +464,11 @@ class PerUtterance(Stage):
         try:
             columns, failures = self.stage.working(flat)
         except BadInput as error:  # of an utterance: its conversation is the row that can't be used
-            rows = [row for row, count in enumerate(counts) for _ in range(count)]
-            raise error.at(rows[error.row or 0]) from None
+            rows = np.repeat(np.arange(len(counts)), counts)
+            utterance = error.row or 0
+            raise error.at(int(rows[utterance])) from None
         if failures and "speech" in flat:
-            silent = {name: [values[index] for index in failures] for name, values in flat.items()}
+            silent = select_items(flat, flat, [*failures])
             silent["speech"] = [b""] * len(failures)
             for name, values in self.stage(silent).items():
                 for index, value in zip(failures, values, strict=True):
@@ -463,13 +477,15 @@ class PerUtterance(Stage):
             self.stage.explain_failure(columns, index, failure.reason)
         return columns, failures
 
-    def _with_failures(self, batch: Batch, counts: Sequence[int], failures: Mapping[int, BadInput]) -> list[Any]:
+    def _with_failures(
+        self, batch: Batch, counts: Sequence[int], failures: Mapping[int, BadInput]
+    ) -> list[list[dict[str, str]] | None]:
         """For each conversation what models failed on before this stage and in it; null for nothing."""
         earlier = batch.get("model_failures") or [None] * len(counts)
-        column = []
+        column: list[list[dict[str, str]] | None] = []
         first = 0
-        for ids, known, count in zip(batch["utterance_id"], earlier, counts, strict=True):
-            items = list(known or ())
+        for ids, earlier_failures, count in zip(batch["utterance_id"], earlier, counts, strict=True):
+            items = list(earlier_failures or ())
             for index in range(first, first + count):
                 if index in failures:
                     failure = failures[index]
@@ -485,12 +501,15 @@ class PerUtterance(Stage):
 
     def fit(self, rows: Iterable[Row]) -> "PerUtterance":
         """The stage inside with what it must know of the utterances of all `rows`."""
-        batches = ({name: [value] for name, value in row.items()} for row in rows)
-        flat = (flatten(batch, batch, [len(batch["utterance_id"][0])]) for batch in batches)
-        utterances = (
-            dict(zip(batch, values, strict=True)) for batch in flat for values in zip(*batch.values(), strict=True)
-        )
-        return dataclasses.replace(self, stage=self.stage.fit(utterances))
+
+        def utterances() -> Iterator[Row]:
+            for row in rows:
+                batch = {name: [value] for name, value in row.items()}
+                flat = flatten(batch, batch, [len(row["utterance_id"])])
+                for values in zip(*flat.values(), strict=True):
+                    yield dict(zip(flat, values, strict=True))
+
+        return dataclasses.replace(self, stage=self.stage.fit(utterances()))
 
     def preflight(self, fetch: bool = True) -> None:
         self.stage.preflight(fetch)
@@ -507,7 +526,45 @@ class PerUtterance(Stage):
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(f"{self.VERSION}{self.stage.digest}".encode()).hexdigest()[:20]
+        return short_digest(f"{self.VERSION}{self.stage.digest}")
+
+
+def _rows_of(batch: Batch, names: Sequence[str]) -> Iterator[Row]:
+    """The rows of a batch, with these columns."""
+    for values in zip(*(batch[name] for name in names), strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def each_utterance(row: Row, *names: str) -> Iterator[tuple[Any, ...]]:
+    """The values of these columns of a conversation, utterance by utterance."""
+    return zip(*(row[name] for name in names), strict=True)
+
+
+def columns_from_rows(rows: Sequence[Row], names: Iterable[str]) -> Batch:
+    """A batch with these columns of rows."""
+    batch: Batch = {}
+    for name in names:
+        batch[name] = [row[name] for row in rows]
+    return batch
+
+
+def select_items(batch: Batch, names: Iterable[str], indices: Sequence[int]) -> Batch:
+    """A batch with these columns, and of each the items at these indices."""
+    selected: Batch = {}
+    for name in names:
+        column = batch[name]
+        selected[name] = [column[index] for index in indices]
+    return selected
+
+
+def _check_needs(stage: Stage, features: Features) -> None:
+    """Raise ValueError, with their names, for columns that a dataset lacks."""
+    missing = [name for name in stage.needs if name not in features]
+    if missing:
+        reason = f"{stage.name} needs the columns {missing}, which this dataset of {sorted(features)} lacks"
+        if "speech" in missing:
+            reason += ": dailytalk_contiguous.add_speech(dataset) makes speech of its audio"
+        raise ValueError(reason)
 
 
 def _stored(run: Callable[[Batch], Batch], types: Mapping[str, pa.DataType], batch: Batch) -> Batch:
@@ -515,10 +572,10 @@ def _stored(run: Callable[[Batch], Batch], types: Mapping[str, pa.DataType], bat
 
     Raises what Arrow does for a value of another type.
     """
-    return {
-        name: pa.array(values, types[name]).to_pylist() if name in types else values
-        for name, values in run(batch).items()
-    }
+    stored: Batch = {}
+    for name, values in run(batch).items():
+        stored[name] = pa.array(values, types[name]).to_pylist() if name in types else values
+    return stored
 
 
 def _with_nulls(values: Sequence[Any], indices: Sequence[int], n_rows: int) -> list[Any]:
@@ -531,30 +588,37 @@ def _with_nulls(values: Sequence[Any], indices: Sequence[int], n_rows: int) -> l
 
 def find_stage(kind: type[_Kind], stages: Iterable[Stage]) -> _Kind | None:
     """The first stage of a class among these, taken out of its `PerUtterance`; None where there is none."""
-    inner = (stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages)
-    return next((stage for stage in inner if isinstance(stage, kind)), None)
+    for stage in stages:
+        inner = stage.stage if isinstance(stage, PerUtterance) else stage
+        if isinstance(inner, kind):
+            return inner
+    return None
 
 
 def published_by(stages: Iterable[Stage]) -> tuple[Field, ...]:
     """The fields of utterances and the columns of rows that stages publish, with their types.
 
-    Raises DailytalkError for one that its stage does not add, to each utterance if it is a field, or adds with
-    another type, for
-    one whose name is taken, also by a column of the source or of another stage, and for a column that has the name
-    of a field and another type.
+    Raises DailytalkError for a field or a column
+
+    - that its stage does not add: to each utterance if it is a field, to each row if it is a column;
+    - that its stage adds with another type, as also for a column that has the name of a field and another type;
+    - whose name the source has, or another stage adds.
     """
     fields = []
     stages = tuple(stages)
-    columns = Counter([*SOURCE, *(name for stage in stages for name in stage.adds)])
+    n_added = Counter([*SOURCE])
+    for stage in stages:
+        n_added.update([*stage.adds])
     for stage in stages:
         added = {name: column.feature for name, column in stage.adds.items() if isinstance(column, List)}
         for entry in stage.publishes:
             field = Field(entry) if isinstance(entry, str) else entry
             types = dict(stage.adds) if isinstance(field, Column) else added
-            if columns[field.name] != 1 or field.feature not in (None, types.get(field.name)):
-                whole = "to each row" if isinstance(field, Column) else "to each utterance"
+            if n_added[field.name] != 1 or field.feature not in (None, types.get(field.name)):
+                taker = "row" if isinstance(field, Column) else "utterance"
                 raise DailytalkError(
-                    f"{stage.name} publishes {field.name!r}, which it does not add {whole} as that type, alone",
+                    f"{stage.name} publishes {field.name!r}, but does not add it to each {taker} as that type, or "
+                    "is not the only one that adds it",
                     "name it in adds, under a name of its own, and lift a stage for utterances with PerUtterance",
                 )
             fields.append(dataclasses.replace(field, feature=types[field.name]))
@@ -563,14 +627,13 @@ def published_by(stages: Iterable[Stage]) -> tuple[Field, ...]:
 
 def flatten(batch: Batch, columns: Iterable[str], counts: list[int]) -> Batch:
     """Lay the utterances of all rows end to end; conversation columns are repeated for each utterance."""
-    return {
-        name: [
-            value
-            for row, count in zip(batch[name], counts, strict=True)
-            for value in ([row] * count if name in CONVERSATION_COLUMNS else row)
-        ]
-        for name in columns
-    }
+    flat: Batch = {}
+    for name in columns:
+        values: list[Any] = []
+        for row, count in zip(batch[name], counts, strict=True):
+            values += [row] * count if name in CONVERSATION_COLUMNS else row
+        flat[name] = values
+    return flat
 
 
 def regroup(flat: Batch, counts: list[int]) -> Batch:
@@ -579,9 +642,14 @@ def regroup(flat: Batch, counts: list[int]) -> Batch:
     for name, values in flat.items():
         if len(values) != sum(counts):
             raise ValueError(f"column {name!r} has {len(values)} values for {sum(counts)} utterances")
-        rest = iter(values)
-        columns[name] = [list(itertools.islice(rest, count)) for count in counts]
+        remaining = iter(values)
+        columns[name] = [list(itertools.islice(remaining, count)) for count in counts]
     return columns
+
+
+def short_digest(text: str) -> str:
+    """The first 80 bits of the SHA-256 of a text, in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def settings_text(stage: Stage) -> str:
@@ -594,8 +662,8 @@ def settings_text(stage: Stage) -> str:
         if field.metadata.get("execution"):
             continue
         value = getattr(stage, field.name)
-        known = field.metadata.get("setting")
-        names_file = known is not None and known.own and is_own_file(value)
+        declared = field.metadata.get("setting")
+        names_file = declared is not None and declared.own and is_own_file(value)
         settings[field.name] = "FILE.py" if names_file else value
     return json.dumps(settings, sort_keys=True, default=repr)
 
@@ -609,11 +677,12 @@ def model_digest(model: str) -> str:
     if not model or not folder.is_dir():  # Path("") is the working directory
         return model
     # Not deeper: a model has no depths, and a folder named by mistake may hold a whole disk.
-    files = [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file()]
-    results = {path.parent for path in files if path.name == RUN} - {folder}
+    files = [path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.is_file()]
+    work_folders = {path.parent for path in files if path.name == RUN} - {folder}
     stamps = []
     for path in sorted(files):
-        if path.parent not in results:
+        if path.parent not in work_folders:
+            name = path.relative_to(folder).as_posix()
             stat = path.stat()
-            stamps.append((path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns))
+            stamps.append((name, stat.st_size, stat.st_mtime_ns))
     return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()

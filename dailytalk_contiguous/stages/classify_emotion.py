@@ -79,30 +79,33 @@ class ClassifyEmotion(Stage):
         from dailytalk_contiguous.models.emotion_models import load_emotion_model
 
         model = load_emotion_model(self.model, resolve_device(self.device))
-        channels = batch.get("channel") or [None] * len(batch["speech"])
+        count = len(batch["speech"])
+        has_conversations = "conversation_id" in batch
+        channels = batch.get("channel") or [None] * count
         company: dict[Hashable, list[int]] = {}
-        for index in (index for index, speech in enumerate(batch["speech"]) if speech):
-            alone = index // COMPANY
-            key = (batch["conversation_id"][index], channels[index]) if "conversation_id" in batch else alone
+        for index, speech in enumerate(batch["speech"]):
+            if not speech:
+                continue
+            key: Hashable = index // COMPANY
+            if has_conversations:
+                key = (batch["conversation_id"][index], channels[index])
             company.setdefault(key, []).append(index)
-        shares: list[Sequence[float]] = [()] * len(batch["speech"])
+        shares: list[Sequence[float]] = [()] * count
         for indices in company.values():
             interrupts.check_interrupt()
             sounds = [pcm_to_float(batch["speech"][index]) for index in indices]
-            speakers = ["one"] * len(sounds) if "conversation_id" in batch else None
-            for index, guess in zip(indices, model.classify(sounds, speakers), strict=True):
+            speakers = ["one"] * len(sounds) if has_conversations else None
+            guesses = model.classify(sounds, speakers)
+            for index, guess in zip(indices, guesses, strict=True):
                 shares[index] = guess.probabilities.tolist()
         return guess_columns(model, shares, self.confidence)
 
 
 def guess_columns(model: "EmotionModel", shares: Sequence[Sequence[float]], confidence: float) -> Batch:
     """The columns of `core.utterance.EMOTION_GUESS`, by the probabilities of a model's classes; none: no guess."""
-    guesses = (
-        emotion_guess(
-            choose_emotion(distribution, model.classes, confidence),
-            dict(zip(model.classes, distribution, strict=True)) if len(distribution) else {},
-            model.name,
-        )
-        for distribution in shares
-    )
+    guesses = []
+    for distribution in shares:
+        chosen = choose_emotion(distribution, model.classes, confidence)
+        probabilities = dict(zip(model.classes, distribution, strict=True)) if len(distribution) else {}
+        guesses.append(emotion_guess(chosen, probabilities, model.name))
     return unpack_utterances(guesses, EMOTION_GUESS)

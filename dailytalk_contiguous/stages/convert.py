@@ -1,27 +1,26 @@
 """Convert: the recorded sound of one speaker in another voice, in place of `Speak`.
 
-Nothing is said anew, so that nothing has to be judged, aligned or moved: laughs, breaths, fillers, overlaps and
-pauses stay, and every time is that of the recording. The side is converted as a whole; `Reconstruct` then treats
-it as it treats that of the speaker who is kept.
+Nothing is synthesised from text, so nothing has to be judged, aligned or moved: laughs, breaths, fillers, overlaps
+and pauses stay, and every time is that of the recording. The side is converted as a whole; `Reconstruct` then
+treats it like the side of the speaker who is kept.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import soxr
-from datasets import Features, List, Value
+from datasets import Features, Value
 
-from dailytalk_contiguous.core.audio import Samples, read_at, to_pcm
+from dailytalk_contiguous.core.audio import read_at, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.loudness import limit
 from dailytalk_contiguous.core.own_file import code_version
-from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, Row, per_utterance
+from dailytalk_contiguous.core.schema import CHANNELS, Row, per_utterance
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.utterance import CONVERTED_TRIES, SYNTHESIS, WORD
+from dailytalk_contiguous.core.utterance import CONVERTED_TRIES
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.contracts import NO_OPTIONS, SynthesisFailed, VoiceConverter, VoiceSettings
 from dailytalk_contiguous.models.engines import (
@@ -34,7 +33,14 @@ from dailytalk_contiguous.models.engines import (
     portable_engine,
     prepare_model,
 )
-from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage
+from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage, each_utterance, short_digest
+from dailytalk_contiguous.stages.lines_to_say import (
+    SPOKEN_UTTERANCE,
+    SpokenUtterance,
+    spoken_columns,
+    unmeasured_synthesis,
+    without_sound,
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ class Convert(Stage):
     that can't be converted: BadInput.
 
     Attributes:
-        engine: one with `Engine.converts`. options: of an engine in a person's own file.
+        engine: one with `Engine.converts`.
+        options: of an engine in a person's own file.
     """
 
     # In the digest by the name of its engine: a file of one's own may move.
@@ -74,23 +81,7 @@ class Convert(Stage):
     )
     batch_rows: ClassVar[int] = 1
     refuses: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features(
-        {
-            **per_utterance(
-                Features(
-                    {
-                        **dict.fromkeys(("status", "unspoken_reason", "unspoken_remedy"), STRING),
-                        "spoken": Value("binary"),
-                        "spoken_seconds": MEASURE,
-                        "spoken_words": List(WORD),
-                        "synthesis": SYNTHESIS,
-                        "tag_said": Value("bool"),
-                    }
-                )
-            ),
-            "converted": Value("binary"),
-        }
-    )
+    adds: ClassVar[Features] = Features({**per_utterance(SPOKEN_UTTERANCE), "converted": Value("binary")})
     transient: ClassVar[tuple[str, ...]] = ("converted",)
     only_named: ClassVar[frozenset[str]] = frozenset({"synthesiser"})  # ENGINE/MODEL; see `digest`
 
@@ -108,7 +99,8 @@ class Convert(Stage):
 
     def models(self) -> dict[str, str]:
         converter = self.synthesiser()
-        return {"synthesiser": "/".join(filter(None, (converter.engine, converter.model)))}
+        names = [converter.engine, converter.model]
+        return {"synthesiser": "/".join(name for name in names if name)}
 
     @property
     def licences(self) -> dict[str, Licence]:
@@ -124,56 +116,42 @@ class Convert(Stage):
         converter = self.synthesiser()
         code = code_version(engine.load, converter.version)
         parts = [super().digest, engine.name, code, converter.model, converter.voice, converter.settings()]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+        return short_digest(json.dumps(parts, sort_keys=True))
 
     def row(self, row: Row) -> Row:
         converter = self.synthesiser()
-        number = CHANNELS.index(self.revoice)
-        rate = row["sample_rate"]
-        side = read_at(row["audio"], rate, row["offset"], row["duration"])[:, number]
+        rate: int = row["sample_rate"]
+        recording = read_at(row["audio"], rate, row["offset"], row["duration"])
+        side = np.ascontiguousarray(recording[:, CHANNELS.index(self.revoice)])
         speaker = f"{self.voice_seed}/{self._speaker(row)}"
         try:
-            converted = convert_side(converter, np.ascontiguousarray(side), rate, speaker)
+            converted = convert_side(converter, side, rate, speaker)
         except SynthesisFailed as error:
             raise BadInput(error.reason, error.remedy) from error
-        synthesis = {
-            "engine": converter.engine,
-            "model": converter.model,
-            "voice": converter.voice_of(speaker),
-            "tries": CONVERTED_TRIES,
-            "cost": 0.0,
-        }
-        is_converted = [channel == self.revoice for channel in row["source_channel"]]
-        n_utterances = len(is_converted)
-        return {
-            "status": ["spoken" if new else "kept" for new in is_converted],
-            "unspoken_reason": [None] * n_utterances,
-            "unspoken_remedy": [None] * n_utterances,
-            "spoken": [b""] * n_utterances,
-            "spoken_seconds": [None] * n_utterances,
-            "spoken_words": [[]] * n_utterances,
-            "synthesis": [_NO_SYNTHESIS | synthesis if new else None for new in is_converted],
-            "tag_said": [
-                False if new and tag else None for new, tag in zip(is_converted, row["tag"], strict=True)
-            ],
-            "converted": self._pcm(converted, rate),
-        }
+        # No take was bought, said or judged.
+        synthesis = unmeasured_synthesis(converter.engine, converter.model, converter.voice_of(speaker))
+        synthesis["tries"] = CONVERTED_TRIES
+        synthesis["cost"] = 0.0
+        utterances: list[SpokenUtterance] = []
+        for channel, tag in each_utterance(row, "source_channel", "tag"):
+            utterance = without_sound("kept")
+            if channel == self.revoice:
+                utterance["status"] = "spoken"
+                utterance["synthesis"] = synthesis.copy()
+                utterance["tag_said"] = False if tag else None
+            utterances.append(utterance)
+        wanted = self.sample_rate or rate
+        if wanted != rate:
+            converted = np.asarray(soxr.resample(converted, rate, wanted), np.float32)
+        pcm = to_pcm(limit(converted, wanted))
+        return {**spoken_columns(utterances), "converted": pcm.tobytes()}
 
     def _speaker(self, row: Row) -> str:
         """The name of the speaker of most of the side's speech; of its channel where nobody is named."""
         seconds: dict[str, float] = {}
-        columns = (row[name] for name in ("source_channel", "speaker", "start", "end"))
-        for channel, speaker, start, end in zip(*columns, strict=True):
+        utterances = each_utterance(row, "source_channel", "speaker", "start", "end")
+        for channel, speaker, start, end in utterances:
             if channel == self.revoice and speaker:
                 seconds[speaker] = seconds.get(speaker, 0.0) + end - start
-        return max(seconds, key=seconds.__getitem__, default=f"{row['recording_id']}/{self.revoice}")
-
-    def _pcm(self, converted: Samples, rate: int) -> bytes:
-        wanted = self.sample_rate or rate
-        if wanted != rate:
-            converted = np.asarray(soxr.resample(converted, rate, wanted), np.float32)
-        return to_pcm(limit(converted, wanted)).tobytes()
-
-
-#: What an utterance has of a take where none was bought, said or judged.
-_NO_SYNTHESIS: dict[str, Any] = dict.fromkeys(SYNTHESIS)
+        nobody = f"{row['recording_id']}/{self.revoice}"
+        return max(seconds, key=seconds.__getitem__, default=nobody)

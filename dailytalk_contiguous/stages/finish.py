@@ -15,6 +15,8 @@ from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.fields import Field, columns_among
 from dailytalk_contiguous.core.quality import FRAME
+from dailytalk_contiguous.core.records import Mark
+from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.stereo_audio import PublishedStereo
 from dailytalk_contiguous.core.utterance import (
@@ -25,20 +27,28 @@ from dailytalk_contiguous.core.utterance import (
     is_converted,
     pack_utterances,
 )
-from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage
+from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage, each_utterance
+from dailytalk_contiguous.stages.reconstruct import MovedSound
 from dailytalk_contiguous.stages.script import columns_besides
 
-#: Columns of an utterance that have another name on their way.
-_RENAMED = {"start": "new_start", "end": "new_end", "source_start": "start", "source_end": "end"}
-_RENAMED |= {"reason": "unspoken_reason"}
-_RENAMED |= {"start_trim": "new_start_trim", "end_trim": "new_end_trim"}
-_RENAMED |= {"source_start_trim": "start_trim", "source_end_trim": "end_trim"}
+#: Fields of an utterance, and the columns that hold them until now, where these have another name.
+_RENAMED = {
+    "start": "new_start",
+    "end": "new_end",
+    "source_start": "start",
+    "source_end": "end",
+    "reason": "unspoken_reason",
+    "start_trim": "new_start_trim",
+    "end_trim": "new_end_trim",
+    "source_start_trim": "start_trim",
+    "source_end_trim": "end_trim",
+}
 
 #: Fields of an utterance, a word or a sound that are seconds.
 _TIMES = frozenset({*EDGES, *(f"source_{name}" for name in EDGES)})
 
 
-#: Seconds between a mark, whose time is an estimate where words have none, and the sound that it names, at most.
+#: Most seconds between a mark, whose time is an estimate where words have none, and the sound that it names.
 NEAR_MARK = 1.0
 
 
@@ -87,7 +97,8 @@ class Finish(Stage):
             object.__setattr__(self, "uses", (*self.uses, *(field.name for field in self.fields)))
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
-        mapped = super().map(dataset, **{"remove_columns": columns_besides(self.adds, dataset)} | options)
+        options = {"remove_columns": columns_besides(self.adds, dataset)} | options
+        mapped = super().map(dataset, **options)
         heard = Features({**mapped.features, "audio": PublishedStereo(num_channels=2)})
         if isinstance(mapped, IterableDataset):
             # `push_to_hub` of a stream guesses types row by row, whatever its features, and fails if they differ.
@@ -109,24 +120,13 @@ class Finish(Stage):
             utterance["channel"] = sides[utterance["source_channel"]]
             if utterance["status"] != "spoken" or is_converted(utterance):  # the marks are for a voice to say
                 utterance["text"] = text
-        sounds = [
-            {"channel": sides[sound["channel"]], "start": sound["new_start"], "end": sound["new_end"]}
-            | {"source_start": sound["start"], "source_end": sound["end"], "label": sound["label"]}
-            for sound in labelled(row)
-        ]
-        speakers = {}
-        for channel in schema.CHANNELS:
-            spoken = zip(row["source_channel"], row["speaker"], strict=True)
-            # The name that `tag` gives only says on which channel somebody speaks.
-            people = {speaker for side, speaker in spoken if side == channel and speaker}
-            people.discard(f"{row['recording_id']}/{channel}")
-            speakers[sides[channel]] = people.pop() if len(people) == 1 else None
-        words = [dict(word) for word in row["alignments"]]
+        sounds = [_finished_sound(sound, sides) for sound in labelled(row)]
+        words: list[Row] = [dict(word) for word in row["alignments"]]
         end = math.floor(row["built_duration"] * 1e4) / 1e4  # no time is later than it by rounding
         for item in (*utterances, *words, *sounds):
-            for name in _TIMES & item.keys():
-                if item[name] is not None:
-                    item[name] = round(min(round(item[name], 4), math.inf if "source" in name else end), 4)
+            _round_times(item, end)
+        columns = [*schema.COLUMNS, *columns_among(self.fields)]
+        recognisers = {utterance["models"]["recogniser"] for utterance in utterances}
         return {
             "conversation_id": row["conversation_id"],
             "recording_id": row["recording_id"],
@@ -139,10 +139,10 @@ class Finish(Stage):
             "alignments": words,
             "sounds": sounds,
             "sides": [_side(side, words) for side in row["built_sides"]],
-            "speakers": speakers,
+            "speakers": _speakers(row, sides),
             "timeline": row["timeline"],
-            **{column.name: row.get(column.name) for column in (*schema.COLUMNS, *columns_among(self.fields))},
-            "provenance": self._provenance({said["models"]["recogniser"] for said in utterances}),
+            **{column.name: row.get(column.name) for column in columns},
+            "provenance": self._provenance(recognisers),
         }
 
     def _provenance(self, recognisers: set[str | None]) -> str:
@@ -155,46 +155,109 @@ class Finish(Stage):
         return json.dumps(made, sort_keys=True, ensure_ascii=False)
 
 
-def labelled(row: schema.Row) -> list[dict[str, Any]]:
+class SourceSound(MovedSound):
+    """A sound that is no speech, and what the transcript calls it; None where it says nothing."""
+
+    label: str | None
+
+
+def _finished_sound(sound: SourceSound, sides: Mapping[str, str]) -> Row:
+    return {
+        "channel": sides[sound["channel"]],
+        "start": sound["new_start"],
+        "end": sound["new_end"],
+        "source_start": sound["start"],
+        "source_end": sound["end"],
+        "label": sound["label"],
+    }
+
+
+def _speakers(row: Row, sides: Mapping[str, str]) -> dict[str, str | None]:
+    """The name of who is heard on each side; None where nobody or several people are named."""
+    speakers: dict[str, str | None] = {}
+    for channel in schema.CHANNELS:
+        spoken = each_utterance(row, "source_channel", "speaker")
+        people = {speaker for side, speaker in spoken if side == channel and speaker}
+        # The name that `tag` gives only says on which channel somebody speaks.
+        people.discard(f"{row['recording_id']}/{channel}")
+        speakers[sides[channel]] = people.pop() if len(people) == 1 else None
+    return speakers
+
+
+def _round_times(item: Row, end: float) -> None:
+    """Round the times of an utterance, a word or a sound to 0.1 ms; those of the result are not after its end."""
+    for name in _TIMES & item.keys():
+        if item[name] is None:
+            continue
+        latest = math.inf if "source" in name else end
+        item[name] = round(min(round(item[name], 4), latest), 4)
+
+
+def labelled(row: schema.Row) -> list[SourceSound]:
     """The sounds of a row with what its transcript calls them, by rising start.
 
     A mark names the nearest sound of its side within `NEAR_MARK`. One that names none is a sound by itself if it
     is in an utterance that was kept: laughter in the middle of speech is no gap of it.
     """
-    sounds = [sound | {"label": None} for sound in row["sounds"]]
+    moved: list[MovedSound] = row["sounds"]
+    sounds: list[SourceSound] = [{**sound, "label": None} for sound in moved]
     for mark in row.get("transcript_marks") or ():
         if mark["kind"] != "sound":
             continue
-        away = {
-            number: max(sound["start"] - mark["end"], mark["start"] - sound["end"], 0.0)
-            for number, sound in enumerate(sounds)
-            if sound["channel"] == mark["channel"] and not sound["label"]
-        }
-        nearest = min(away, key=away.__getitem__, default=-1)
-        if nearest >= 0 and away[nearest] <= NEAR_MARK:
-            sounds[nearest]["label"] = mark["name"]
+        nearest = _nearest(mark, sounds)
+        if nearest is not None:
+            nearest["label"] = mark["name"]
             continue
-        columns = (row[name] for name in ("source_channel", "status", "synthesis", "start", "end", "new_start"))
-        for channel, status, synthesis, start, end, new_start in zip(*columns, strict=True):
-            first = max(start, mark["start"])
-            last = min(end, mark["end"])
-            is_recorded = status != "spoken" or is_converted({"synthesis": synthesis})
-            if channel == mark["channel"] and is_recorded and new_start is not None and first < last:
-                times = {"start": first, "end": last}
-                new = {"new_start": first + new_start - start, "new_end": last + new_start - start}
-                sounds.append({"channel": channel, "label": mark["name"]} | times | new)
-                break
+        marked = _sound_of_mark(row, mark)
+        if marked is not None:
+            sounds.append(marked)
     return sorted(sounds, key=lambda sound: (sound["start"], sound["channel"]))
 
 
-def _side(side: dict[str, Any], words: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _nearest(mark: Mark, sounds: Sequence[SourceSound]) -> SourceSound | None:
+    """The nearest sound on the side of a mark that has no label yet; None where none is near."""
+    distances: dict[int, float] = {}
+    for number, sound in enumerate(sounds):
+        if sound["channel"] == mark["channel"] and not sound["label"]:
+            distances[number] = max(sound["start"] - mark["end"], mark["start"] - sound["end"], 0.0)
+    nearest = min(distances, key=distances.__getitem__, default=None)
+    if nearest is None or distances[nearest] > NEAR_MARK:
+        return None
+    return sounds[nearest]
+
+
+def _sound_of_mark(row: Row, mark: Mark) -> SourceSound | None:
+    """A mark as a sound of its own, in the kept utterance in which it is; None where it is in none."""
+    names = ("source_channel", "status", "synthesis", "start", "end", "new_start")
+    for channel, status, synthesis, start, end, new_start in each_utterance(row, *names):
+        first = max(start, mark["start"])
+        last = min(end, mark["end"])
+        is_recorded = status != "spoken" or is_converted({"synthesis": synthesis})
+        if channel != mark["channel"] or not is_recorded or new_start is None or first >= last:
+            continue
+        return {
+            "channel": channel,
+            "label": mark["name"],
+            "start": first,
+            "end": last,
+            "new_start": first + new_start - start,
+            "new_end": last + new_start - start,
+        }
+    return None
+
+
+def _side(side: Row, words: Sequence[Row]) -> Row:
     """The measures of a side, with how many of its words are where nothing is heard, give or take a frame."""
     audible = [(span["start"] - FRAME, span["end"] + FRAME) for span in side["audible"]]
     ends = [end for _, end in audible]
-
-    def heard(word: Mapping[str, Any]) -> bool:
+    n_unheard = 0
+    for word in words:
+        if word["speaker"] != side["channel"]:
+            continue
         after = bisect_right(ends, word["start"])  # the first stretch that ends after the word begins
-        return after < len(audible) and audible[after][0] < word["end"]
-
-    unheard = sum(not heard(word) for word in words if word["speaker"] == side["channel"])
-    return {name: side[name] for name in schema.SIDE} | {"unheard_words": unheard}
+        is_heard = after < len(audible) and audible[after][0] < word["end"]
+        if not is_heard:
+            n_unheard += 1
+    measures: Row = {name: side[name] for name in schema.SIDE}
+    measures["unheard_words"] = n_unheard
+    return measures

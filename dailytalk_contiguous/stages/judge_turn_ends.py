@@ -1,12 +1,12 @@
-"""JudgeTurnEnds: who speaks next behind the end of a turn, and how finished it sounds, as recorded and as built.
+"""JudgeTurnEnds: who speaks next after the end of a turn, and how finished it sounds, as recorded and as built.
 
-A pause inside a turn that sounds finished teaches a model to answer where it should wait. No clock can show that:
-it is heard. So a judge from outside (Smart Turn) hears the same ends in the recording and in what was built of it.
+A pause inside a turn that sounds finished teaches a model to answer where it should wait. Times alone can't show
+that: it is heard. So a judge from outside (Smart Turn) hears the same ends in the recording and in the result.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from datasets import Features
 
@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.schema import (
     MEASURE,
     NOBODY,
     STRING,
+    Batch,
     Row,
     per_utterance,
     result_sides,
@@ -29,9 +30,13 @@ from dailytalk_contiguous.models.checkpoints import INSTALL_SMART_TURN
 from dailytalk_contiguous.models.turn_end import lacking_smart_turn, load_smart_turn
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage
 
-#: The judge where its weights are on this machine; the judge, without which nothing is made; nobody.
+#: Smart Turn judges where its weights are on this machine.
 IF_INSTALLED = "auto"
+
+#: Smart Turn judges; without its weights nothing is made.
 JUDGED = "smart-turn"
+
+#: Nobody judges.
 NOT_JUDGED = "none"
 
 TURN_ENDS = Setting(
@@ -69,19 +74,20 @@ def judged_ends(
     """The ends of turns among utterances, by the index of the utterance that ends there.
 
     Args:
-        timed, groups: of `core.turns.stretches`.
+        timed: utterances, as `core.turns.stretches` takes them.
+        groups: which of them are one stretch of speech.
         sound: int16 at 16 kHz, shape (n, 2); None for no judgement.
         side_of: the column of `sound` in which a channel is.
     """
     judged: dict[int, JudgedEnd] = {}
     ends = turn_ends(timed, groups)
     for channel in CHANNELS:
-        own = [end for end in ends if timed[end.utterance].channel == channel]
-        finished: Sequence[float | None] = [None] * len(own)
-        if sound is not None and own:
+        ends_of_channel = [end for end in ends if timed[end.utterance].channel == channel]
+        finished: Sequence[float | None] = [None] * len(ends_of_channel)
+        if sound is not None and ends_of_channel:
             side = pcm_to_float(sound[:, side_of(channel)])
-            finished = load_smart_turn().finished(side, [end.time for end in own])
-        for end, value in zip(own, finished, strict=True):
+            finished = load_smart_turn().finished(side, [end.time for end in ends_of_channel])
+        for end, value in zip(ends_of_channel, finished, strict=True):
             judged[end.utterance] = JudgedEnd(end.transition, value)
     return judged
 
@@ -93,22 +99,25 @@ def judge_utterances(utterances: Sequence[Row], sound: Pcm | None) -> None:
     """
     heard: list[Row] = []
     timed: list[Timed] = []
-    for said in utterances:
-        said["transition"] = said["turn_end"] = None
-        span = sounding_span(said)
-        if span and said["status"] != "dropped":
-            heard.append(said)
-            timed.append(Timed(said["channel"], *span))
-    for place, end in judged_ends(timed, join_spans(timed), sound, CHANNELS.index).items():
-        heard[place]["transition"], heard[place]["turn_end"] = end
+    for utterance in utterances:
+        utterance["transition"] = None
+        utterance["turn_end"] = None
+        span = sounding_span(utterance)
+        if span and utterance["status"] != "dropped":
+            heard.append(utterance)
+            timed.append(Timed(utterance["channel"], *span))
+    judged = judged_ends(timed, join_spans(timed), sound, CHANNELS.index)
+    for index, end in judged.items():
+        heard[index]["transition"] = end.transition
+        heard[index]["turn_end"] = end.finished
 
 
 @dataclass(frozen=True)
 class JudgeTurnEnds(Stage):
     """For the end of each turn who speaks next, and how finished it sounds, as recorded and as built.
 
-    Ends are those of `core.turn_ends`: of stretches of speech behind which both are silent for 0.2 s. The columns
-    of an utterance that ends elsewhere are null. Stretches are those of the recording on both timelines.
+    Ends are those of `core.turn_ends`: the ends of stretches of speech behind which both are silent for 0.2 s. The
+    columns of an utterance that ends elsewhere are null. Stretches are those of the recording on both timelines.
     """
 
     judge: str = setting(IF_INSTALLED, TURN_ENDS)
@@ -159,12 +168,14 @@ class JudgeTurnEnds(Stage):
         else:
             result = read_pcm(row["built_audio"]) if judges else None
             after = judged_ends(built, groups, result, lambda channel: CHANNELS.index(sides[channel]))
-        columns: dict[str, list[Any]] = {name: [None] * len(row["new_start"]) for name in self.adds}
-        for place, index in enumerate(heard):
-            if place in after:
-                columns["transition"][index], columns["turn_end"][index] = after[place]
-            if place in recorded:
-                columns["source_transition"][index], columns["source_turn_end"][index] = recorded[place]
+        columns: Batch = {name: [None] * len(row["new_start"]) for name in self.adds}
+        for position, index in enumerate(heard):
+            if position in after:
+                columns["transition"][index] = after[position].transition
+                columns["turn_end"][index] = after[position].finished
+            if position in recorded:
+                columns["source_transition"][index] = recorded[position].transition
+                columns["source_turn_end"][index] = recorded[position].finished
         return columns
 
 

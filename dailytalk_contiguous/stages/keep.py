@@ -5,21 +5,23 @@ what `Align` and `Finish` read, so that such a conversation is checked, exported
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from datasets import Features, List, Value
+from datasets import Features
 
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.crosstalk import leakage
-from dailytalk_contiguous.core.schema import AS_RECORDED, CHANNELS, NOBODY, STRING, Row, per_utterance
+from dailytalk_contiguous.core.schema import AS_RECORDED, CHANNELS, NOBODY, Row, per_utterance
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
-from dailytalk_contiguous.core.utterance import SYNTHESIS, WORD
 from dailytalk_contiguous.stages.base import SAMPLE_RATE, Stage
-from dailytalk_contiguous.stages.reconstruct import RESULT, Part, result_measures, sounds_of, times_of, trims_of
+from dailytalk_contiguous.stages.lines_to_say import SPOKEN_UTTERANCE
+from dailytalk_contiguous.stages.rebuilt_sides import Part, result_measures, sorted_parts
+from dailytalk_contiguous.stages.reconstruct import RESULT, times_of, trims_of
+from dailytalk_contiguous.stages.recorded_sides import sounds_of
 
-#: What an utterance has that nobody said anew: its value of each column of `Speak` that later stages read.
-_KEPT: dict[str, Any] = {
+#: The columns of `Speak` that later stages read, with their values for an utterance that is kept.
+_KEPT: Row = {
     "status": "kept",
     "unspoken_reason": None,
     "spoken": b"",
@@ -53,16 +55,7 @@ class Keep(Stage):
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features(
         {
-            **per_utterance(
-                Features(
-                    {
-                        **dict.fromkeys(("status", "unspoken_reason"), STRING),
-                        "spoken": Value("binary"),
-                        "spoken_words": List(WORD),
-                        "synthesis": SYNTHESIS,
-                    }
-                )
-            ),
+            **per_utterance(Features({name: SPOKEN_UTTERANCE[name] for name in _KEPT})),
             **RESULT,
         }
     )
@@ -70,33 +63,36 @@ class Keep(Stage):
     def row(self, row: Row) -> Row:
         rate = self.sample_rate or row["sample_rate"]
         sound = audio.read_pcm(row["audio"], row["offset"], row["duration"], sample_rate=rate)
-        at_its_rate = rate == audio.ANALYSIS_RATE
-        analysed = sound if at_its_rate else audio.read_pcm(row["audio"], row["offset"], row["duration"])
+        analysed = sound
+        if rate != audio.ANALYSIS_RATE:
+            analysed = audio.read_pcm(row["audio"], row["offset"], row["duration"])
         leaks = leakage(analysed[:, 0], analysed[:, 1])
-        total = len(sound) / rate
-        columns = (row[name] for name in ("source_channel", "start", "end", "run"))
-        parts = [
-            Part(TurnEvent(channel, start, end, end - start, run, True, *trims), index, None)
-            for index, (channel, start, end, run, trims) in enumerate(zip(*columns, trims_of(row), strict=True))
-        ]
-        utterances = [part.event for part in parts]
+        seconds = len(sound) / rate
+        parts: list[Part] = []
+        utterances = zip(row["source_channel"], row["start"], row["end"], row["run"], trims_of(row), strict=True)
+        for index, (channel, start, end, run, trims) in enumerate(utterances):
+            event = TurnEvent(channel, start, end, end - start, run, True, *trims)
+            parts.append(Part(event, index, None))
+        events = [part.event for part in parts]
         for side, channel in enumerate(CHANNELS):
-            speech = [(event.start, event.end) for event in utterances if event.channel == channel]
+            speech = [(event.start, event.end) for event in events if event.channel == channel]
             sounds, _ = sounds_of(analysed[:, side], speech, leaks[side])
-            parts += [
-                Part(TurnEvent(channel, start, end, end - start, kept=True), None, None) for start, end in sounds
-            ]
-        parts.sort(key=lambda part: (part.event.start, part.event.channel, part.event.end))
+            for start, end in sounds:
+                event = TurnEvent(channel, start, end, end - start, kept=True)
+                parts.append(Part(event, None, None))
+        parts = sorted_parts(parts)
         starts = [part.event.start for part in parts]
-        unchanged = compare_turns(utterances, [event.start for event in utterances], total, total)
-        lost = {"lost_speech_seconds": 0.0, "lost_sound_seconds": 0.0}
-        lost |= {"loudness_gain_db": 0.0, "loudness_missing_db": 0.0}
-        return {
-            **{name: [value] * len(utterances) for name, value in _KEPT.items()},
-            "built_audio": {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None},
-            "built_rate": rate,
-            "built_duration": total,
-            "built_sides": result_measures(parts, starts, NOBODY, leaks, sound, rate),
-            "timeline": unchanged | {"mode": AS_RECORDED} | lost,
-            **times_of(row, parts, starts),
+        columns: Row = {name: [value] * len(events) for name, value in _KEPT.items()}
+        columns["built_audio"] = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
+        columns["built_rate"] = rate
+        columns["built_duration"] = seconds
+        columns["built_sides"] = result_measures(parts, starts, NOBODY, leaks, sound, rate)
+        columns["timeline"] = {
+            **compare_turns(events, [event.start for event in events], seconds, seconds),
+            "mode": AS_RECORDED,
+            "lost_speech_seconds": 0.0,
+            "lost_sound_seconds": 0.0,
+            "loudness_gain_db": 0.0,
+            "loudness_missing_db": 0.0,
         }
+        return columns | times_of(row, parts, starts)

@@ -1,4 +1,4 @@
-"""Uses the transcript that came with a recording instead of recognition: gives its words to the utterances.
+"""MatchTranscript: the words of a transcript that came with a recording, given to its utterances.
 
 Speech activity still decides where utterances begin and end, so that conversations with and without a transcript
 are cut alike. A channel that the transcript doesn't mention at all was not transcribed and is left to the
@@ -10,29 +10,32 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, ClassVar
+from typing import ClassVar, NamedTuple
 
 from datasets import Features, List
 
 from dailytalk_contiguous.core.cues import match_words, shared_time
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.records import Cue, UtteredWord, WordRow
+from dailytalk_contiguous.core.records import Cue, RejectedPart, UtteredWord, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS, CUE, MARK, MIX, OPEN, REJECTED, STRING, Row
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
 from dailytalk_contiguous.core.word_times import TimeSpan, join_words
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import Stage, each_utterance
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
 
-#: So many words of a cue are named in the reason why they were rejected.
+#: How many words of a cue are named in the reason why they were rejected.
 WORDS_SHOWN = 12
 
-#: A transcript of at least so many cues is about something else if less than this share of its time (or of the
-#: speech, where that is shorter) is common to both. Measured on the four examples and two telephone calls (120 and
-#: 83 s): at least 0.99 with their own transcripts, at most 0.64 with those of the others. Where sides are found in
-#: the sound: at least 0.96, and at most 0.82.
+#: A transcript of fewer cues is never called one about something else.
 FOREIGN_CUES = 5
+
+#: A transcript is about something else if less than this share of its time (or of the speech, where that is
+#: shorter) is common to both. Measured on the four examples and two telephone calls (120 and 83 s): at least 0.99
+#: with their own transcripts, at most 0.64 with those of the others.
 FOREIGN_COMMON = 0.7
+
+#: The same where sides are found in the sound: at least 0.96 with their own transcripts, at most 0.82 with others.
 FOREIGN_FOUND = 0.88
 
 #: What `transcript_repair` calls a transcript that is about something else.
@@ -42,17 +45,21 @@ NOT_USED = "not used"
 MAX_DISTANCE = 1.0
 
 
-#: Seconds around a cue in which the utterances of a side are compared with it; the fit to a side without any; and
-#: by how much the fit to the other side has to be better for a cue that is not on the side of its speaker.
+#: Seconds around a cue in which the utterances of a side are compared with it.
 AROUND = 1.0
+
+#: The fit of a cue to a side without utterances.
 NO_FIT = 0.3
+
+#: By how much the fit to the other side has to be better for a cue that is not on the side of its speaker.
 CLEARLY = 0.5
 
 
 def is_transcribed(cues: Iterable[Cue], channel: str) -> bool:
     """Whether people gave the words of all channels of a choice (`CHANNEL_CHOICES`): nothing is recognised."""
-    given = {cue["channel"] for cue in cues if cue["text"] is not None}
-    return given >= {*CHANNEL_CHOICES.get(channel, CHANNELS)} or _is_of_both(given)
+    transcribed = {cue["channel"] for cue in cues if cue["text"] is not None}
+    wanted = {*CHANNEL_CHOICES.get(channel, CHANNELS)}
+    return transcribed >= wanted or _is_of_both(transcribed)
 
 
 def _is_of_both(channels: set[str]) -> bool:
@@ -69,8 +76,8 @@ class MatchTranscript(Stage):
     a channel without the text of a cue. `unmatched` has one item for every cue that has words near no utterance of
     its channel.
 
-    One that is about other sound, or has other times or sides, is not used: `transcript_repair` and the first item
-    of `unmatched` say so. `transcript_marks` are the cues that are no words.
+    A transcript that is about other sound, or has other times or sides, is not used: `transcript_repair` and the
+    first item of `unmatched` say so. `transcript_marks` are the cues that are no words.
     """
 
     VERSION: ClassVar[int] = 4
@@ -101,97 +108,141 @@ class MatchTranscript(Stage):
     )
 
     def row(self, row: Row) -> Row:
-        edges = zip(row["channel"], row["start"], row["end"], strict=True)
-        indices: dict[str, list[int]] = {channel: [] for channel in (*CHANNELS, MIX)}
-        spans: dict[str, list[TimeSpan]] = {channel: [] for channel in indices}
-        for index, (channel, start, end) in enumerate(edges):
-            indices[channel].append(index)
-            spans[channel].append((start, end))
+        sides = _sides_of(row)
+        spans = {channel: side.spans for channel, side in sides.items()}
         beyond: list[Cue] = []
         within: list[Cue] = []
         for cue in row["given"]:
-            is_beyond = cue["text"] and cue["start"] >= row["duration"]
-            (beyond if is_beyond else within).append(cue)
-        given = _sided(within, spans)
-        of_both = _is_of_both({cue["channel"] for cue in within if cue["text"] is not None})
-        cues = {channel: [cue for cue in given if cue["channel"] == channel] for channel in indices}
-        cues = {channel: [cue for cue in own if cue["text"] is not None] for channel, own in cues.items()}
-        cues = {channel: own for channel, own in cues.items() if own or (of_both and channel != MIX)}
-        is_found = given != within
-        n_said = sum(bool(cue["text"]) for own in cues.values() for cue in own)
-        common = shared_time([(own, spans[channel]) for channel, own in cues.items()])
+            if cue["text"] and cue["start"] >= row["duration"]:
+                beyond.append(cue)
+            else:
+                within.append(cue)
+        sided = _sided(within, spans)
+        cues = _cues_with_text(sided, within)
         unmatched = [self._beyond(row, beyond)] if beyond else []
+        marks = [_mark(cue) for cue in sided if cue.get("mark")]
         repair = None
-        if n_said >= FOREIGN_CUES and common < (FOREIGN_FOUND if is_found else FOREIGN_COMMON):
-            reason = (
-                f"its transcript is not about this sound, and is not used: {common:.0%} of their time is common"
-            )
-            remedy = "give it the transcript of this recording, with its times and sides"
-            unmatched.append(
-                {"id": row["conversation_id"], "stage": self.name, "reason": reason, "remedy": remedy}
-            )
+        common = shared_time([(listed, spans[channel]) for channel, listed in cues.items()])
+        if _is_foreign(cues, common, has_sides_found=sided != within):
+            unmatched.append(self._foreign(row, common))
             cues = {}
+            marks = []
             repair = NOT_USED
-        speakers = row["speaker"]
-        marks = [
-            {
-                **{name: cue[name] for name in ("channel", "start", "end")},
-                "name": cue["mark"],
-                "kind": cue["mark_kind"],
-            }
-            for cue in given
-            if cue.get("mark") and not repair
-        ]
-        if is_found:
-            names = {cue["channel"]: cue.get("speaker") for cue in given}
-            speakers = [names.get(channel) or f"{row['recording_id']}/{channel}" for channel in row["channel"]]
         texts: list[str | None] = [None] * len(row["utterance_id"])
         words: list[list[UtteredWord] | None] = [None] * len(row["utterance_id"])
-        for channel, own in cues.items():
-            matched = match_words(own, spans[channel], MAX_DISTANCE)
-            for index, text, matched_words in zip(indices[channel], matched.texts, matched.words, strict=True):
+        for channel, listed in cues.items():
+            matched = match_words(listed, spans[channel], MAX_DISTANCE)
+            matches = zip(sides[channel].indices, matched.texts, matched.words, strict=True)
+            for index, text, matched_words in matches:
                 texts[index] = text
                 words[index] = matched_words
-            unmatched += [
-                self._rejected(row["conversation_id"], own[number], row["offset"], left)
-                for number, left in matched.left_over
-            ]
+            for number, left_over in matched.left_over:
+                unmatched.append(self._rejected(row, listed[number], left_over))
         return {
             "given_text": texts,
             "given_words": words,
             "unmatched": unmatched,
             "transcript_repair": repair,
             "transcript_marks": marks,
-            "speaker": speakers,
-            "given": given,
+            "speaker": row["speaker"] if sided == within else _speakers(row, sided),
+            "given": sided,
         }
 
-    def _beyond(self, row: Row, cues: Sequence[Cue]) -> dict[str, str]:
+    def _beyond(self, row: Row, cues: Sequence[Cue]) -> RejectedPart:
         """The reject of cues that begin after the recording has ended."""
         end = row["offset"] + row["duration"]
         latest = row["offset"] + max(cue["end"] for cue in cues)
+        lines = counted(len(cues), "line")
         return {
             "id": row["conversation_id"],
             "stage": self.name,
             "reason": f"its transcript has times up to {latest:,.1f} s, and the recording is {end:,.1f} s long: "
-            f"{counted(len(cues), 'line')} after its end",
+            f"{lines} after its end",
             "remedy": "give it the whole recording, or the transcript of this part",
         }
 
-    def _rejected(self, conversation_id: str, cue: Cue, offset: float, left: Sequence[WordRow]) -> dict[str, str]:
-        shown = join_words(word["word"] for word in left[:WORDS_SHOWN])
-        if len(left) > WORDS_SHOWN:
-            shown += f" … ({len(left)} words)"
-        first = left[0]["start"] + offset
-        last = left[-1]["end"] + offset
+    def _foreign(self, row: Row, common: float) -> RejectedPart:
+        """The reject of a transcript that is about something else."""
         return {
-            "id": f"{conversation_id}/{cue['channel']}/{cue['start']:.2f}s",
+            "id": row["conversation_id"],
+            "stage": self.name,
+            "reason": f"its transcript is not about this sound, and is not used: {common:.0%} of their time is "
+            "common",
+            "remedy": "give it the transcript of this recording, with its times and sides",
+        }
+
+    def _rejected(self, row: Row, cue: Cue, left_over: Sequence[WordRow]) -> RejectedPart:
+        """The reject of words that are near no utterance."""
+        shown = join_words(word["word"] for word in left_over[:WORDS_SHOWN])
+        if len(left_over) > WORDS_SHOWN:
+            shown += f" … ({len(left_over)} words)"
+        first = left_over[0]["start"] + row["offset"]
+        last = left_over[-1]["end"] + row["offset"]
+        channel = cue["channel"]
+        return {
+            "id": f"{row['conversation_id']}/{channel}/{cue['start']:.2f}s",
             "stage": self.name,
             "reason": f"the transcript has {quoted(shown)} at {first:.2f}-{last:.2f} s of the recording, but no "
-            f"speech was found within {MAX_DISTANCE:g} s of it on the {cue['channel']} channel",
+            f"speech was found within {MAX_DISTANCE:g} s of it on the {channel} channel",
             "remedy": "correct the times or the channel of these words in the transcript, or make speech activity "
             "detection more sensitive",
         }
+
+
+class _SideSpeech(NamedTuple):
+    """The utterances of a channel: their places in the row, and their starts and ends in seconds."""
+
+    indices: list[int]
+    spans: list[TimeSpan]
+
+
+def _sides_of(row: Row) -> dict[str, _SideSpeech]:
+    sides = {channel: _SideSpeech([], []) for channel in (*CHANNELS, MIX)}
+    utterances = each_utterance(row, "channel", "start", "end")
+    for index, (channel, start, end) in enumerate(utterances):
+        sides[channel].indices.append(index)
+        sides[channel].spans.append((start, end))
+    return sides
+
+
+def _cues_with_text(given: Sequence[Cue], within: Sequence[Cue]) -> dict[str, list[Cue]]:
+    """The cues of each channel that is transcribed.
+
+    Where the words of both speakers were given without a side, a channel without any is one in which nothing was
+    said.
+    """
+    of_both = _is_of_both({cue["channel"] for cue in within if cue["text"] is not None})
+    cues: dict[str, list[Cue]] = {}
+    for channel in (*CHANNELS, MIX):
+        listed = [cue for cue in given if cue["channel"] == channel and cue["text"] is not None]
+        if listed or (of_both and channel != MIX):
+            cues[channel] = listed
+    return cues
+
+
+def _is_foreign(cues: Mapping[str, Sequence[Cue]], common: float, has_sides_found: bool) -> bool:
+    """Whether a transcript is about something else, by the share of time that is common to it and the speech."""
+    n_said = 0
+    for listed in cues.values():
+        n_said += len([cue for cue in listed if cue["text"]])
+    least = FOREIGN_FOUND if has_sides_found else FOREIGN_COMMON
+    return n_said >= FOREIGN_CUES and common < least
+
+
+def _mark(cue: Cue) -> Row:
+    return {
+        "channel": cue["channel"],
+        "start": cue["start"],
+        "end": cue["end"],
+        "name": cue["mark"],
+        "kind": cue["mark_kind"],
+    }
+
+
+def _speakers(row: Row, given: Sequence[Cue]) -> list[str]:
+    """Who speaks in each utterance, by the cues whose sides were found."""
+    names = {cue["channel"]: cue.get("speaker") for cue in given}
+    return [names.get(channel) or f"{row['recording_id']}/{channel}" for channel in row["channel"]]
 
 
 def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list[Cue]:
@@ -199,54 +250,81 @@ def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list
 
     A cue in which both speak is on the side of its speaker's others, or of its words.
     """
-    without = [cue for cue in cues if cue["channel"][0] == OPEN and cue["text"] != ""]
-    if not without:
-        return [cue for cue in cues if cue["channel"][0] != OPEN]
+    sided = [cue for cue in cues if cue["channel"][0] != OPEN]
+    without_side = [cue for cue in cues if cue["channel"][0] == OPEN and cue["text"] != ""]
+    if not without_side:
+        return sided
     pieces: list[tuple[float, Cue]] = []
     leads: defaultdict[str, float] = defaultdict(float)
-    for cue in without:
-        lead = _lead(cue, spans)
+    for cue in without_side:
+        lead = _lead(cue["start"], cue["end"], spans, AROUND)
         leads[cue["channel"]] += lead * (cue["end"] - cue["start"])
         if cue["channel"] != OPEN or len(cue["words"] or ()) < 2:
             pieces.append((lead, cue))
-            continue
-        by_word = [(_lead(word, spans, 0.0), word) for word in cue["words"]]
-        for _, group in groupby(by_word, key=lambda item: (item[0] if abs(item[0]) > CLEARLY else lead) >= 0):
-            pairs = [*group]
-            words = [word for _, word in pairs]
-            text = cue["text"] if len(words) == len(cue["words"]) else join_words(word["word"] for word in words)
-            best = max((lead, *(each for each, _ in pairs)), key=abs)
-            piece = cue.copy()
-            piece["start"] = words[0]["start"]
-            piece["end"] = max(word["end"] for word in words)
-            piece["text"] = text
-            piece["words"] = words
-            pieces.append((best, piece))
-    sided = [cue for cue in cues if cue["channel"][0] != OPEN]
+        else:
+            pieces += _pieces_by_side(cue, lead, spans)
     seconds: dict[str, defaultdict[str, float]] = {channel: defaultdict(float) for channel in CHANNELS}
     for lead, cue in pieces:
-        of_speaker = cue["channel"] != OPEN and abs(lead) < CLEARLY
-        channel = CHANNELS[(leads[cue["channel"]] if of_speaker else lead) < 0]
-        sided.append(cue | {"channel": channel})
+        if cue["channel"] != OPEN and abs(lead) < CLEARLY:
+            lead = leads[cue["channel"]]
+        channel = _side_of(lead)
+        sided.append({**cue, "channel": channel})
         person = cue.get("speaker")
         if person:
             seconds[channel][person] += cue["end"] - cue["start"]
     people = {channel: max(names, key=names.__getitem__) for channel, names in seconds.items() if names}
-    return [cue | {"speaker": people.get(cue["channel"], cue.get("speaker"))} for cue in sided]
+    named: list[Cue] = []
+    for cue in sided:
+        speaker = people.get(cue["channel"], cue.get("speaker"))
+        named.append({**cue, "speaker": speaker})
+    return named
 
 
-def _lead(item: Any, spans: Mapping[str, Sequence[TimeSpan]], around: float = AROUND) -> float:
+def _pieces_by_side(cue: Cue, lead: float, spans: Mapping[str, Sequence[TimeSpan]]) -> list[tuple[float, Cue]]:
+    """A cue, cut where its words change from one side to the other, each piece with how clearly it is on its side.
+
+    A word that is on neither side clearly is on that of the whole cue.
+    """
+    words_by_side: list[tuple[str, float, WordRow]] = []
+    for word in cue["words"]:
+        lead_of_word = _lead(word["start"], word["end"], spans, 0.0)
+        is_clear = abs(lead_of_word) > CLEARLY
+        words_by_side.append((_side_of(lead_of_word if is_clear else lead), lead_of_word, word))
+    pieces = []
+    for _, group in groupby(words_by_side, key=lambda item: item[0]):
+        listed = list(group)
+        words = [word for _, _, word in listed]
+        is_whole = len(words) == len(cue["words"])
+        piece = cue.copy()
+        piece["start"] = words[0]["start"]
+        piece["end"] = max(word["end"] for word in words)
+        piece["text"] = cue["text"] if is_whole else join_words(word["word"] for word in words)
+        piece["words"] = words
+        clearest = max([lead, *(lead_of_word for _, lead_of_word, _ in listed)], key=abs)
+        pieces.append((clearest, piece))
+    return pieces
+
+
+def _side_of(lead: float) -> str:
+    left, right = CHANNELS
+    return right if lead < 0 else left
+
+
+def _lead(start: float, end: float, spans: Mapping[str, Sequence[TimeSpan]], around: float) -> float:
     """By how much better a cue or a word fits the left side than the right one, from -1 to 1.
 
     The fit is what it shares with the utterances of a side that it touches, as a share of what either has within
     `around` seconds of it.
     """
-    start = item["start"]
-    end = item["end"]
     fits = []
     for channel in CHANNELS:
+        if not spans[channel]:
+            fits.append(NO_FIT)
+            continue
         touched = [(first, last) for first, last in spans[channel] if first < end and start < last]
         shared = sum(min(last, end) - max(first, start) for first, last in touched)
         beside = sum(min(last, end + around) - max(first, start - around) for first, last in touched)
-        fits.append(shared / max(end - start + beside - shared, 1e-6) if spans[channel] else NO_FIT)
-    return float(fits[0] - fits[1])
+        either = end - start + beside - shared
+        fits.append(shared / max(either, 1e-6))
+    left, right = fits
+    return float(left - right)

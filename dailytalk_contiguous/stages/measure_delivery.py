@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, MODEL_FAILURES, Row
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
 from dailytalk_contiguous.models.failures import each_that_works
-from dailytalk_contiguous.stages.base import REVOICE, Stage
+from dailytalk_contiguous.stages.base import REVOICE, Stage, each_utterance
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.store.hub import model_reference
 
@@ -76,25 +76,18 @@ class MeasureDelivery(Stage):
             embed_delivery(self.delivery, self.codebook, [])
 
     def row(self, row: Row) -> Row:
-        channel = read_pcm(row["audio"], row["offset"], row["duration"])[:, CHANNELS.index(self.revoice)]
-        lines = zip(*(row[name] for name in ("source_channel", "start", "end", "text")), strict=True)
-        sounds = [
-            pcm_to_float(excerpt(channel, start, end if side == self.revoice and text.strip() else start))
-            for side, start, end, text in lines
-        ]
+        recording = read_pcm(row["audio"], row["offset"], row["duration"])
+        channel = recording[:, CHANNELS.index(self.revoice)]
+        sounds: list[Samples] = []
+        utterances = each_utterance(row, "source_channel", "start", "end", "text")
+        for side, start, end, text in utterances:
+            is_said_anew = side == self.revoice and bool(text.strip())
+            sounds.append(pcm_to_float(excerpt(channel, start, end if is_said_anew else start)))
         performances = [performance_of(sound) for sound in sounds]
         embeddings: list[list[float]] = [[] for _ in sounds]
-        heard = [index for index, sound in enumerate(sounds) if len(sound)]
         failures = list(row.get("model_failures") or [])
-        if compares_embeddings(self.delivery) and heard:
-
-            def embed(indices: Sequence[int]) -> Sequence[list[float]]:
-                vectors: list[list[float]] = embed_delivery(
-                    self.delivery, self.codebook, [sounds[index] for index in indices]
-                ).tolist()
-                return vectors
-
-            vectors, reasons = each_that_works(embed, heard, self.delivery)
+        if compares_embeddings(self.delivery):
+            vectors, reasons = self._embeddings(sounds)
             for index, vector in vectors.items():
                 embeddings[index] = vector
             for index, reason in reasons.items():
@@ -111,6 +104,19 @@ class MeasureDelivery(Stage):
             "source_level": [performance.level.tolist() for performance in performances],
             "source_embedding": embeddings,
         }
+
+    def _embeddings(self, sounds: Sequence[Samples]) -> tuple[dict[int, list[float]], dict[int, str]]:
+        """The embeddings of sounds that are not empty, and why the encoder failed on some of them."""
+        indices = [index for index, sound in enumerate(sounds) if len(sound)]
+        if not indices:
+            return {}, {}
+
+        def embed(chosen: Sequence[int]) -> Sequence[list[float]]:
+            embedded = embed_delivery(self.delivery, self.codebook, [sounds[index] for index in chosen])
+            vectors: list[list[float]] = embedded.tolist()
+            return vectors
+
+        return each_that_works(embed, indices, self.delivery)
 
 
 def compares_embeddings(delivery: str) -> bool:

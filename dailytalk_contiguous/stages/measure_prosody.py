@@ -33,8 +33,9 @@ class MeasureProsody(Stage):
         text = row.get("text_raw", "")
         n_words = math.nan
         if timed is not None:
-            n_words = sum(not word.get("filler") for word in timed)
+            n_words = len([word for word in timed if not word.get("filler")])
         elif text is not None:
             n_words = len(without_fillers(text.split(), row.get("language")))
         samples = pcm_to_float(row["speech"])
-        return dict(measure_prosody(samples, n_words, row.get("speech_seconds") or len(samples) / ANALYSIS_RATE))
+        speech_seconds = row.get("speech_seconds") or len(samples) / ANALYSIS_RATE
+        return dict(measure_prosody(samples, n_words, speech_seconds))

@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models import affect, devices
 from dailytalk_contiguous.models.checkpoints import Missing
-from dailytalk_contiguous.stages.base import DEVICE, Stage
+from dailytalk_contiguous.stages.base import DEVICE, Stage, select_items
 
 #: Seconds of padded audio in a batch. A CPU takes every utterance by itself, so that no rating depends on what
 #: else is rated: batches of 12 s took it 12 to 17 % longer over a bundled recording, of which 11 to 15 % is their
@@ -107,15 +107,19 @@ class RateAffect(Stage):
         return {"affect": self.model} if self.model else {}
 
     def __call__(self, batch: Batch) -> Batch:
+        count = len(batch["speech"])
         heard = [index for index, speech in enumerate(batch["speech"]) if speech and self.model]
-        chosen = {name: [values[index] for index in heard] for name, values in batch.items()}
-        rated = (self._compare if self.model == VOICE_LINEAR else self._rate)(chosen) if heard else {}
-        columns: Batch = {name: [math.nan] * len(batch["speech"]) for name in AFFECT}
-        columns["context_seconds"] = [0.0 if self.model else math.nan] * len(batch["speech"])
+        chosen = select_items(batch, batch, heard)
+        rated: dict[str, list[float]] = {}
+        if heard:
+            rated = self._compare(chosen) if self.model == VOICE_LINEAR else self._rate(chosen)
+        columns: Batch = {name: [math.nan] * count for name in AFFECT}
+        columns["context_seconds"] = [0.0 if self.model else math.nan] * count
         for name, values in rated.items():
             for index, value in zip(heard, values, strict=True):
                 columns[name][index] = value
-        return columns | {"affect_model": [self.model or None] * len(batch["speech"])}
+        columns["affect_model"] = [self.model or None] * count
+        return columns
 
     def _rate(self, batch: Batch) -> dict[str, list[float]]:
         from dailytalk_contiguous.models.affect_network import Affect, load_affect_model  # and PyTorch
@@ -131,9 +135,10 @@ class RateAffect(Stage):
 
         pool = affect.threads_of_one() if device == "cpu" else None
         rated = devices.run_batched(chosen, lengths, budget, rate, model.room, pool=pool)
-        return {name: [getattr(ratings, name) for ratings in rated] for name in AFFECT} | {
-            "context_seconds": borrowed_seconds
-        }
+        columns = {"context_seconds": borrowed_seconds}
+        for name in AFFECT:
+            columns[name] = [getattr(ratings, name) for ratings in rated]
+        return columns
 
     def _filled_up(self, batch: Batch) -> tuple[list[Pcm], list[float]]:
         """The sound to rate for each utterance, and the seconds of it that are of others."""
@@ -153,8 +158,10 @@ class RateAffect(Stage):
                 parts = []
                 for part in (*before, *after):
                     begin = spans[part.span][0]
-                    parts.append(excerpt(speech[indices[part.span]], part.start - begin, part.end - begin))
-                heard[index] = np.concatenate((*parts[: len(before)], speech[index], *parts[len(before) :]))
+                    source = speech[indices[part.span]]
+                    parts.append(excerpt(source, part.start - begin, part.end - begin))
+                n_before = len(before)
+                heard[index] = np.concatenate((*parts[:n_before], speech[index], *parts[n_before:]))
                 seconds[index] = sum(part.seconds for part in (*before, *after))
         return heard, seconds
 

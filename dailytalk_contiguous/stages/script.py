@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.utterance import (
     unpack_utterances,
     utterance_of,
 )
-from dailytalk_contiguous.stages.base import AnyDataset, Stage
+from dailytalk_contiguous.stages.base import AnyDataset, Stage, each_utterance
 from dailytalk_contiguous.stages.segment import Segment
 
 #: Seconds by which a line's length, rounded to milliseconds, may differ from that of its edges.
@@ -51,9 +51,11 @@ KEPT = (
     "input_digest",
 )
 
-#: Columns of tagged utterances that no field has: their run of speech, and what a line says in other words.
-#: `verbatim`: the text as it was recognised or given, unless a person changed it; that of a speaker who is kept.
+#: Columns of tagged utterances that no field has. `verbatim` is the text as it was recognised or given, unless a
+#: person changed it: the text of a speaker who is kept.
 _IN_FLIGHT = {"run": Value("int32"), "words": List(UTTERED_WORD), "recogniser": STRING, "verbatim": STRING}
+
+#: Fields of a line that are made of other columns of a tagged utterance.
 _SAID_OTHERWISE = ("confidence", "models")
 
 
@@ -109,19 +111,22 @@ class Script(Stage):
 
     def row(self, row: Row) -> Row:
         fields = (*FIELDS, *self.fields)
-        lines = enumerate(transcript_lines(row, fields))
-        return script_columns(row, ((line["utterance_id"], number, line) for number, line in lines), fields)
+        lines: list[tuple[str, int, Row]] = []
+        for number, line in enumerate(transcript_lines(row, fields)):
+            lines.append((line["utterance_id"], number, line))
+        return script_columns(row, lines, fields)
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
         kept = (*KEPT, *(column.name for column in columns_among(self.fields)), *self.adds)
-        return super().map(dataset, **{"remove_columns": columns_besides(kept, dataset)} | options)
+        removed = columns_besides(kept, dataset)
+        return super().map(dataset, **{"remove_columns": removed} | options)
 
 
 def script_row(fields: Sequence[Field] = FIELDS) -> Features:
     """The columns that `Script.map` keeps and a transcript is read into: the input of `Speak` and what follows."""
-    own = {column.name: column.feature for column in (*COLUMNS, *columns_among(fields))}
+    columns = {column.name: column.feature for column in (*COLUMNS, *columns_among(fields))}
     source = {name: SOURCE[name] for name in KEPT if name in SOURCE}
-    return Features({**source, **own, **script_features(fields)})
+    return Features({**source, **columns, **script_features(fields)})
 
 
 def columns_besides(names: Iterable[str], dataset: AnyDataset) -> list[str]:
@@ -129,34 +134,38 @@ def columns_besides(names: Iterable[str], dataset: AnyDataset) -> list[str]:
     return [name for name in dataset.features or dataset._resolve_features().features if name not in kept]
 
 
-def tagged_utterances(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> list[dict[str, Any]]:
+def tagged_utterances(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> list[Row]:
     """The utterances of a tagged conversation, in seconds of it, each with its `words`."""
-    columns = ("words", "avg_logprob", "recogniser", "affect_model")
-    packed = zip(pack_utterances(row, fields), *(row[name] for name in columns), strict=True)
-    return [
-        utterance
-        | {
-            "words": words,
-            # The geometric mean of the words' probabilities.
-            "confidence": None if logprob is None else in_digits(math.exp(min(logprob, 0.0)), 4),
-            "models": {"recogniser": recogniser, "affect": affect},
-        }
-        | {f"source_{name}": utterance[name] for name in ("channel", *EDGES)}
-        for utterance, words, logprob, recogniser, affect in packed
-    ]
+    columns = (row[name] for name in ("words", "avg_logprob", "recogniser", "affect_model"))
+    tagged: list[Row] = []
+    packed = zip(pack_utterances(row, fields), *columns, strict=True)
+    for utterance, words, logprob, recogniser, affect in packed:
+        item = dict(utterance)
+        item["words"] = words
+        # The geometric mean of the words' probabilities.
+        item["confidence"] = None if logprob is None else in_digits(math.exp(min(logprob, 0.0)), 4)
+        item["models"] = {"recogniser": recogniser, "affect": affect}
+        for name in ("channel", *EDGES):
+            item[f"source_{name}"] = utterance[name]
+        tagged.append(item)
+    return tagged
 
 
 def transcript_lines(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> Iterator[dict[str, Any]]:
     """The lines of transcript.jsonl for a tagged conversation, in seconds of its recording."""
 
-    def moved(item: Mapping[str, Any]) -> dict[str, Any]:
-        return {**item, **{edge: round(row["offset"] + item[edge], 3) for edge in ("start", "end")}}
+    def moved(item: Mapping[str, Any]) -> Row:
+        start = round(row["offset"] + item["start"], 3)
+        end = round(row["offset"] + item["end"], 3)
+        return {**item, "start": start, "end": end}
 
     for utterance in tagged_utterances(row, fields):
-        line = moved(utterance) | {name: row[name] for name in ("audio_file", "conversation_id")}
+        line = moved(utterance)
+        line["audio_file"] = row["audio_file"]
+        line["conversation_id"] = row["conversation_id"]
         line["duration"] = round(line["end"] - line["start"], 3)
-        line = line_of(line | {"words": [moved(word) for word in utterance["words"]]}, fields=fields)
-        yield line | columns_of_lines(row, fields)
+        line["words"] = [moved(word) for word in utterance["words"]]
+        yield line_of(line, fields=fields) | columns_of_lines(row, fields)
 
 
 def script_columns(
@@ -178,11 +187,11 @@ def script_columns(
         )
     runs = dict(zip(base["utterance_id"], base["run"], strict=True))
     written = dict(zip(base["utterance_id"], base.get("text") or (), strict=False))
-    utterances = [
-        _utterance(identity, number, line, base, runs, fields)
-        | {"verbatim": _verbatim(line, written.get(identity))}
-        for identity, number, line in lines
-    ]
+    utterances: list[Row] = []
+    for identity, number, line in lines:
+        utterance = _utterance(identity, number, line, base, runs, fields)
+        utterance["verbatim"] = _verbatim(line, written.get(identity))
+        utterances.append(utterance)
     if not utterances:
         raise BadInput("it has no line that can be said", "mend its lines, or leave it out")
     # Not a side of which people deleted every line: a shard knows that it had some.
@@ -205,7 +214,8 @@ def _verbatim(line: Mapping[str, Any], punctuated: str | None) -> str:
     """
     text: str = line["text"].strip()
     raw = (line.get("text_raw") or "").strip()
-    return raw if punctuated is not None and text == punctuated.strip() and raw else text
+    is_as_punctuated = punctuated is not None and text == punctuated.strip()
+    return raw if is_as_punctuated and raw else text
 
 
 def seconds_within(seconds: float, base: Row) -> float:
@@ -220,9 +230,11 @@ def _utterance(
     base: Row,
     runs: Mapping[str, int],
     fields: Sequence[Field],
-) -> dict[str, Any]:
-    def within(item: Mapping[str, Any]) -> dict[str, Any]:
-        return {**item, **{edge: seconds_within(item[edge], base) for edge in ("start", "end")}}
+) -> Row:
+    def within(item: Mapping[str, Any]) -> Row:
+        start = seconds_within(item["start"], base)
+        end = seconds_within(item["end"], base)
+        return {**item, "start": start, "end": end}
 
     utterance = within(utterance_of(line, fields))
     text = line["text"].strip()
@@ -230,34 +242,38 @@ def _utterance(
     # A person who moves an edge leaves the length and the trims as they were: where it sounds is unknown then.
     length = line.get("duration")
     is_moved = is_number(length) and abs(line["end"] - line["start"] - length) > _ROUNDING
-    trims = (None, None) if is_moved else known_trims(utterance)
-    return utterance | {
-        **dict(zip(EDGES[2:], trims, strict=True)),
-        "utterance_id": identity,
-        "source_channel": line["channel"],
-        "speaker": utterance["speaker"] or f"{base['recording_id']}/{line['channel']}",
-        "kind": utterance["kind"] or "speech",
-        "text_raw": utterance["text_raw"] or text,
-        "text": text,
-        # Made again: a person edits the text and the tag, and forgets the line that holds both.
-        "tagged_text": f"({tag}) {text}" if text and tag else text or None,
-        "tag": tag,
-        # Nothing else has negative numbers: an added line is a separate run.
-        "run": runs.get(identity, -1 - number),
-        "words": [within(word) for word in utterance["words"]],
-        "recogniser": utterance["models"]["recogniser"] or "",
-        **(HAS_TEXT if text else {}),
-    }
+    start_trim, end_trim = (None, None) if is_moved else known_trims(utterance)
+    utterance["start_trim"] = start_trim
+    utterance["end_trim"] = end_trim
+    utterance["utterance_id"] = identity
+    utterance["source_channel"] = line["channel"]
+    utterance["speaker"] = utterance["speaker"] or f"{base['recording_id']}/{line['channel']}"
+    utterance["kind"] = utterance["kind"] or "speech"
+    utterance["text_raw"] = utterance["text_raw"] or text
+    utterance["text"] = text
+    # Made again: a person edits the text and the tag, and forgets the line that holds both.
+    utterance["tagged_text"] = f"({tag}) {text}" if text and tag else text or None
+    utterance["tag"] = tag
+    # Nothing else has negative numbers: an added line is a separate run.
+    utterance["run"] = runs.get(identity, -1 - number)
+    utterance["words"] = [within(word) for word in utterance["words"]]
+    utterance["recogniser"] = utterance["models"]["recogniser"] or ""
+    if text:
+        utterance |= HAS_TEXT
+    return utterance
 
 
-def _silent_side(base: Row, channel: str, fields: Sequence[Field]) -> list[dict[str, Any]]:
+def _silent_side(base: Row, channel: str, fields: Sequence[Field]) -> list[Row]:
     """The utterances of a channel that the transcript leaves out: their times, without text."""
-    needed = {column: [base[column]] for column in Segment.needs}
-    needed |= {column: [base.get(column)] for column in Segment.uses}
-    segments = {column: values[0] for column, values in Segment(channel=channel)(needed).items()}
-    silent = utterance_of({}, fields) | dict.fromkeys(("text_raw", "text", "verbatim", "tag", "recogniser"), "")
-    of_segment = ("utterance_id", "speaker", *EDGES, "kind", "run")
-    return [
-        silent | dict(zip(of_segment, values, strict=True)) | {"source_channel": channel}
-        for values in zip(*map(segments.__getitem__, of_segment), strict=True)
-    ]
+    needed = {column: base[column] for column in Segment.needs}
+    needed |= {column: base.get(column) for column in Segment.uses}
+    segments = Segment(channel=channel).row(needed)
+    silent = utterance_of({}, fields)
+    for name in ("text_raw", "text", "verbatim", "tag", "recogniser"):
+        silent[name] = ""
+    silent["source_channel"] = channel
+    names = ("utterance_id", "speaker", *EDGES, "kind", "run")
+    utterances = []
+    for values in each_utterance(segments, *names):
+        utterances.append(silent | dict(zip(names, values, strict=True)))
+    return utterances

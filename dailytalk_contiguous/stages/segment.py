@@ -4,10 +4,11 @@ Everything after this stage works on 16 kHz int16 speech (`speech`), so that no 
 again. That column is never stored: its times are, and `restore` cuts it again without running Silero.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import numpy as np
 from datasets import Features, List, Value
@@ -21,13 +22,16 @@ from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.nonspeech_sounds import FRAME as SOUND_FRAME
 from dailytalk_contiguous.core.nonspeech_sounds import find_sounds
 from dailytalk_contiguous.core.quality import SideMeter
+from dailytalk_contiguous.core.records import RejectedPart, Side, UncoveredSound, record_features
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
     MEASURE,
+    MIX,
     REJECTED,
     SECONDS,
     SIDE,
     STRING,
+    Batch,
     Row,
     per_utterance,
 )
@@ -36,6 +40,8 @@ from dailytalk_contiguous.core.sound_edges import STEP, sounding, with_onsets
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.speech_runs import speech_seconds, speech_spans
 from dailytalk_contiguous.core.synchrony import out_of_step
+from dailytalk_contiguous.core.word_times import TimeSpan
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, MAX_FRAMES, SpeechActivity, is_narrow
 from dailytalk_contiguous.stages.base import Stage, find_stage
@@ -53,6 +59,23 @@ CLIPPED = 0.001
 #: Samples that count as clipped, from here up and down: full scale, less what a codec takes off.
 FULL = 32700
 
+#: The columns of an utterance, and their types.
+UTTERANCES = Features(
+    {
+        "utterance_id": STRING,
+        "channel": STRING,
+        "speaker": STRING,
+        "start": SECONDS,
+        "end": SECONDS,
+        "start_trim": SECONDS,
+        "end_trim": SECONDS,
+        "kind": STRING,
+        "run": Value("int32"),
+        "speech_seconds": MEASURE,
+        "speech": Value("binary"),
+    }
+)
+
 #: Channels that are listened to side by side.
 CHANNEL_THREADS = 2
 
@@ -60,20 +83,80 @@ CHANNEL_THREADS = 2
 BLOCK = FRAME * MAX_FRAMES
 
 
-class FoundSpeech(NamedTuple):
-    """The result for one channel: its utterances, how much of each is speech, and notes about it.
+class FoundUtterance(NamedTuple):
+    """An utterance that was found on a channel, in seconds of the conversation.
 
-    `trims`: seconds from its start to where it sounds, and from there to its end. `uncovered`: sound in no
-    utterance. `side` are the fields of `core.schema.SIDE`.
+    Attributes:
+        channel: its channel.
+        start: where it begins.
+        end: where it ends.
+        run: pieces cut from one run of speech on this channel share this number.
+        speech_seconds: how much of it is speech.
+        start_trim: from its start to where it sounds.
+        end_trim: from where it stops sounding to its end.
     """
 
     channel: str
-    spans: list[Span]
-    spoken: list[float]
-    trims: list[tuple[float, float]]
-    uncovered: list[tuple[float, float]]
+    start: float
+    end: float
+    run: int
+    speech_seconds: float
+    start_trim: float
+    end_trim: float
+
+
+class FoundSpeech(NamedTuple):
+    """The result for one channel.
+
+    Attributes:
+        channel: its name.
+        utterances: what was found, in order.
+        uncovered: starts and ends of sound in no utterance, in seconds.
+        notes: what a person should know about the channel.
+        side: the measures of its sound.
+    """
+
+    channel: str
+    utterances: list[FoundUtterance]
+    uncovered: list[TimeSpan]
     notes: list[str]
-    side: dict[str, Any]
+    side: Side
+
+
+@dataclass(frozen=True)
+class HeardChannel:
+    """A channel as speech activity has heard it.
+
+    Attributes:
+        pcm: 16 kHz int16, shape (n,).
+        seconds: its length.
+        probabilities: of speech, shape (frames,).
+        levels: mean square, shape (frames,).
+        leak: what leaks into it from the other one; None if that was not measured.
+    """
+
+    pcm: audio.Pcm
+    seconds: float
+    probabilities: NDArray[np.float32]
+    levels: NDArray[np.float32]
+    leak: Leakage | None
+
+    def leaked_frames(self, step: int) -> NDArray[np.bool_] | None:
+        """Which frames of so many samples are the other speaker's voice; None if that was not measured."""
+        if self.leak is None:
+            return None
+        return np.repeat(self.leak.mask, FRAME)[::step]
+
+    def uncovered(self, spans: Sequence[TimeSpan]) -> list[TimeSpan]:
+        """The sounds in no span."""
+        return find_sounds(self.pcm, spans, self.leaked_frames(SOUND_FRAME))
+
+    def is_leaked(self, span: TimeSpan) -> bool:
+        """Whether a span as a whole is the other speaker's voice."""
+        if self.leak is None:
+            return False
+        start, end = span
+        return self.leak.explains(int(start / FRAME_SECONDS), int(end / FRAME_SECONDS) + 1)
 
 
 @dataclass(frozen=True)
@@ -87,10 +170,11 @@ class Segment(Stage):
 
     Attributes:
         threshold: probability of speech at which an utterance begins (Silero's default).
-        again: that in sound of a second or more that no utterance covers: of a hoarse voice Silero is less sure.
-            Hum, noise and chords have less. What is not covered then is heard once more, as a shout is
+        again: the same in sound of a second or more that no utterance covers: Silero is less sure of a hoarse
+            voice. Hum, noise and chords have less. What is still not covered is searched once more for shouts
             (`models.speech_activity.missed_speech`).
-        min_speech: seconds; less is no speech. min_silence: seconds of silence that end an utterance.
+        min_speech: seconds; less is no speech.
+        min_silence: seconds of silence that end an utterance.
         pad: seconds added on both sides.
         longest: seconds; a longer utterance is cut where it is quietest.
         short: seconds; a shorter utterance has the kind `short` instead of `speech`.
@@ -119,24 +203,8 @@ class Segment(Stage):
     refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
         {
-            **per_utterance(
-                Features(
-                    {
-                        "utterance_id": STRING,
-                        "channel": STRING,
-                        "speaker": STRING,
-                        "start": SECONDS,
-                        "end": SECONDS,
-                        "start_trim": SECONDS,
-                        "end_trim": SECONDS,
-                        "kind": STRING,
-                        "run": Value("int32"),
-                        "speech_seconds": MEASURE,
-                        "speech": Value("binary"),
-                    }
-                )
-            ),
-            "uncovered_sound": List({"channel": STRING, "start": SECONDS, "end": SECONDS}),
+            **per_utterance(UTTERANCES),
+            "uncovered_sound": List(record_features(UncoveredSound)),
             "sides": List(SIDE),
             "notes": List(STRING),
             "rejected": List(REJECTED),
@@ -152,176 +220,231 @@ class Segment(Stage):
 
         def measure(block: audio.Samples) -> None:
             for name, meter in meters.items():
-                meter.push(block.mean(axis=1) if name == "mix" else block[:, ("left", "right").index(name)])
+                meter.push(block.mean(axis=1) if name == MIX else block[:, CHANNELS.index(name)])
 
         samples = audio.read_pcm(row["audio"], row["offset"], row["duration"], measure)
         pcm = self._pcm(samples)
-        total = len(samples) / audio.ANALYSIS_RATE
         leaks = self._leaks(samples)
+
+        def search(name: str) -> FoundSpeech:
+            return self._channel(name, pcm[name], meters[name], leaks.get(name))
+
         with ThreadPoolExecutor(CHANNEL_THREADS) as pool:
-            searched = list(
-                pool.map(lambda name: self._channel(name, pcm[name], meters[name], leaks.get(name), total), pcm)
-            )
-        numbered = [
-            (f"{row['conversation_id']}/{side.channel}", side.channel, span, spoken, trims)
-            for side in searched
-            for span, spoken, trims in zip(side.spans, side.spoken, side.trims, strict=True)
-        ]
-        kept = [item for item in numbered if item[2].end - item[2].start >= self.min_duration]
-        dropped = [item for item in numbered if item[2].end - item[2].start < self.min_duration]
-        ids = []
-        counts = dict.fromkeys((prefix for prefix, *_ in kept), 0)
-        for prefix, *_ in kept:
-            ids.append(f"{prefix}/{counts[prefix]:04d}")
-            counts[prefix] += 1
-        names = {cue["channel"]: cue.get("speaker") for cue in row.get("given") or ()}
-        order = sorted(range(len(kept)), key=lambda index: (kept[index][2].start, kept[index][1]))
-        spans = [(kept[index][1], kept[index][2].start, kept[index][2].end) for index in order]
-        notes = [note for side in searched for note in side.notes]
-        scale_note = audio.scale_note(row["audio"])
-        if scale_note:
-            notes.append(scale_note)
-        by_side = {side.channel: [(span.start, span.end) for span in side.spans] for side in searched}
-        if by_side.keys() == {*CHANNELS} and (apart := out_of_step(by_side["left"], by_side["right"])):
-            notes.append(f"its sides may not be in step: {apart}")
+            searched = list(pool.map(search, pcm))
+        utterances = [utterance for side in searched for utterance in side.utterances]
+        kept: list[FoundUtterance] = []
+        rejected: list[RejectedPart] = []
+        for utterance in utterances:
+            if utterance.end - utterance.start >= self.min_duration:
+                kept.append(utterance)
+            else:
+                rejected.append(self._too_short(row["conversation_id"], utterance))
+        uncovered: list[UncoveredSound] = []
+        for side in searched:
+            for start, end in side.uncovered:
+                uncovered.append({"channel": side.channel, "start": start, "end": end})
         return {
-            "utterance_id": [ids[index] for index in order],
-            "channel": [channel for channel, _, _ in spans],
-            "speaker": [names.get(channel) or f"{row['recording_id']}/{channel}" for channel, _, _ in spans],
-            "start": [start for _, start, _ in spans],
-            "end": [end for _, _, end in spans],
-            "start_trim": [kept[index][4][0] for index in order],
-            "end_trim": [kept[index][4][1] for index in order],
-            "kind": ["short" if end - start < self.short else "speech" for _, start, end in spans],
-            "run": [kept[index][2].run for index in order],
-            "speech_seconds": [kept[index][3] for index in order],
-            "speech": [audio.excerpt(pcm[channel], start, end).tobytes() for channel, start, end in spans],
-            "uncovered_sound": [
-                {"channel": side.channel, "start": start, "end": end}
-                for side in searched
-                for start, end in side.uncovered
-            ],
+            **self._columns(row, kept, pcm),
+            "uncovered_sound": uncovered,
             "sides": [side.side for side in searched],
-            "notes": notes,
-            "rejected": [
-                {
-                    "id": f"{prefix}@{start:.3f}",
-                    "stage": self.name,
-                    "reason": f"{end - start:.2f} s long, under the {self.min_duration:g} s of --min-duration",
-                    "remedy": "lower --min-duration to keep it",
-                }
-                for prefix, _, (start, end, _), *_ in dropped
-            ],
+            "notes": _notes(row, searched),
+            "rejected": rejected,
+        }
+
+    def _columns(self, row: Row, kept: Sequence[FoundUtterance], pcm: Mapping[str, audio.Pcm]) -> Batch:
+        """The columns of the utterances, in order of start."""
+        names = {cue["channel"]: cue.get("speaker") for cue in row.get("given") or ()}
+        counts: Counter[str] = Counter()
+        columns: Batch = {name: [] for name in UTTERANCES}
+        identified = []
+        for utterance in kept:
+            channel = utterance.channel
+            identified.append((f"{row['conversation_id']}/{channel}/{counts[channel]:04d}", utterance))
+            counts[channel] += 1
+        identified.sort(key=lambda item: (item[1].start, item[1].channel))
+        for identity, utterance in identified:
+            channel = utterance.channel
+            is_short = utterance.end - utterance.start < self.short
+            speech = audio.excerpt(pcm[channel], utterance.start, utterance.end)
+            columns["utterance_id"].append(identity)
+            columns["channel"].append(channel)
+            columns["speaker"].append(names.get(channel) or f"{row['recording_id']}/{channel}")
+            columns["start"].append(utterance.start)
+            columns["end"].append(utterance.end)
+            columns["start_trim"].append(utterance.start_trim)
+            columns["end_trim"].append(utterance.end_trim)
+            columns["kind"].append("short" if is_short else "speech")
+            columns["run"].append(utterance.run)
+            columns["speech_seconds"].append(utterance.speech_seconds)
+            columns["speech"].append(speech.tobytes())
+        return columns
+
+    def _too_short(self, conversation: str, utterance: FoundUtterance) -> RejectedPart:
+        seconds = utterance.end - utterance.start
+        return {
+            "id": f"{conversation}/{utterance.channel}@{utterance.start:.3f}",
+            "stage": self.name,
+            "reason": f"{seconds:.2f} s long, under the {self.min_duration:g} s of --min-duration",
+            "remedy": "lower --min-duration to keep it",
         }
 
     def _names(self, count: int) -> tuple[str, ...]:
         """The channels that are listened to of a recording with so many; none where it has no such channels."""
         if self.mono and self.channel == "both" and count == 1:
-            return CHANNEL_CHOICES["mix"]
-        return CHANNEL_CHOICES[self.channel] if not self.crosstalk or self.channel == "mix" or count == 2 else ()
+            return CHANNEL_CHOICES[MIX]
+        if self.crosstalk and self.channel != MIX and count != 2:
+            return ()
+        return CHANNEL_CHOICES[self.channel]
 
     def _pcm(self, samples: audio.Pcm) -> dict[str, audio.Pcm]:
         """The chosen channels by name. Raises BadInput where the recording has no such channels."""
         count = samples.shape[1]
         names = self._names(count)
-        if names == CHANNEL_CHOICES["mix"]:
-            return {"mix": audio.mixed_down(samples)}
+        if names == CHANNEL_CHOICES[MIX]:
+            return {MIX: audio.mixed_down(samples)}
         if not names:
             raise BadInput(
-                f"it has {count} channel{'s' * (count != 1)}, not one for each of two speakers",
+                f"it has {counted(count, 'channel')}, not one for each of two speakers",
                 audio.ONE_CHANNEL if count == 1 else "pass --channel mix to take it as one speaker",
             )
-        return {name: samples[:, ("left", "right").index(name)] for name in names}
+        return {name: samples[:, CHANNELS.index(name)] for name in names}
 
-    def _channel(
-        self,
-        name: str,
-        pcm: audio.Pcm,
-        meter: SideMeter,
-        leak: Leakage | None,
-        total: float,
-    ) -> FoundSpeech:
-        place = f"the {name} channel"
-        with speech_activity.refusing(place):
+    def _channel(self, name: str, pcm: audio.Pcm, meter: SideMeter, leak: Leakage | None) -> FoundSpeech:
+        """The utterances of a channel."""
+        with speech_activity.refusing(f"the {name} channel"):
             probabilities, levels = _listen(pcm)
         if not len(levels) or float(levels.mean()) < SILENT:
             notes = [f"the {name} channel is silent"]
-            return FoundSpeech(name, [], [], [], [], notes, _side(name, meter, [], leak))
-        share = (np.count_nonzero(pcm >= FULL) + np.count_nonzero(pcm <= -FULL)) / max(1, len(pcm))
-        notes = [f"{share:.1%} of the {name} channel is clipped"] if share > CLIPPED else []
+            return FoundSpeech(name, [], [], notes, _side(name, meter, [], leak))
+        notes = _clipping_notes(name, pcm)
         if leak is not None:
-            removed = float(np.count_nonzero(leak.mask & (probabilities >= self.threshold))) * FRAME_SECONDS
+            notes += self._leak_notes(name, leak, probabilities)
             probabilities = np.where(leak.mask, np.float32(0), probabilities)
-            if removed >= self.min_speech:
-                notes.append(
-                    f"{removed:.1f} s of the other speaker, leaked into the {name} channel at "
-                    f"{leak.level_db:.0f} dB, are not taken for speech"
-                )
-
-        def spoken_from(threshold: float) -> list[tuple[float, float]]:
-            found = speech_spans(
-                probabilities, total, FRAME_SECONDS, threshold, self.min_speech, self.min_silence, self.pad
-            )
-            frames = [(int(start / FRAME_SECONDS), int(end / FRAME_SECONDS) + 1) for start, end in found]
-            return [
-                span
-                for span, between in zip(found, frames, strict=True)
-                if leak is None or not leak.explains(*between)
-            ]
-
-        def uncovered(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
-            leaked = np.repeat(leak.mask, FRAME)[::SOUND_FRAME] if leak is not None else None
-            return find_sounds(pcm, spans, leaked)
-
-        def named(sounds: list[tuple[float, float]]) -> list[tuple[float, float]]:
-            return [(start, end) for start, end in sounds if end - start >= speech_activity.UNCOVERED]
-
-        spans = spoken_from(self.threshold)
-        sounds = uncovered(spans)
-        missed = [
-            span
-            for span in (spoken_from(self.again) if named(sounds) else ())
-            if any(span[0] < end and span[1] > start for start, end in named(sounds))
-            and not any(span[0] < end and span[1] > start for start, end in spans)
-        ]
-        if missed:
-            spans = sorted([*spans, *missed])
-            sounds = uncovered(spans)
-        with speech_activity.refusing(place):
-            shouts = speech_activity.missed_speech(pcm, sounds)
-        if shouts:
-            spans = merge_gaps(sorted([*spans, *shouts]), speech_activity.SHORTEST_PAUSE)
-            sounds = uncovered(spans)
-        for start, end in (*missed, *shouts):
-            frames = slice(int(start / FRAME_SECONDS), int(end / FRAME_SECONDS) + 1)
-            probabilities[frames] = np.maximum(probabilities[frames], self.threshold)
+        heard = HeardChannel(pcm, len(pcm) / audio.ANALYSIS_RATE, probabilities, levels, leak)
+        spans, sounds = self._speech(heard, f"the {name} channel")
         if not spans:
             notes.append(f"no speech in the {name} channel")
-        silent = np.repeat(leak.mask, FRAME)[::STEP] if leak is not None else None
-        edges = sounding(pcm, spans, silent)
+        edges = sounding(pcm, spans, heard.leaked_frames(STEP))
         spans = with_onsets(spans, edges, probabilities, FRAME_SECONDS)
+        utterances = self._cut(name, heard, spans, edges)
+        return FoundSpeech(name, utterances, _long_sounds(sounds), notes, _side(name, meter, spans, leak))
+
+    def _leak_notes(self, name: str, leak: Leakage, probabilities: NDArray[np.float32]) -> list[str]:
+        is_removed = leak.mask & (probabilities >= self.threshold)
+        removed = float(np.count_nonzero(is_removed)) * FRAME_SECONDS
+        if removed < self.min_speech:
+            return []
+        note = (
+            f"{removed:.1f} s of the other speaker, leaked into the {name} channel at "
+            f"{leak.level_db:.0f} dB, are not taken for speech"
+        )
+        return [note]
+
+    def _speech(self, heard: HeardChannel, where: str) -> tuple[list[TimeSpan], list[TimeSpan]]:
+        """Starts and ends of the speech of a channel, and of the sounds beside it.
+
+        `heard.probabilities` are raised where speech was only found at the second or third look.
+        """
+        spans = self._spans_from(heard, self.threshold)
+        sounds = heard.uncovered(spans)
+        long_sounds = _long_sounds(sounds)
+        missed: list[TimeSpan] = []
+        if long_sounds:
+            for span in self._spans_from(heard, self.again):
+                if _touches(span, long_sounds) and not _touches(span, spans):
+                    missed.append(span)
+        if missed:
+            spans = sorted([*spans, *missed])
+            sounds = heard.uncovered(spans)
+        with speech_activity.refusing(where):
+            shouts = speech_activity.missed_speech(heard.pcm, sounds)
+        if shouts:
+            spans = merge_gaps(sorted([*spans, *shouts]), speech_activity.SHORTEST_PAUSE)
+            sounds = heard.uncovered(spans)
+        for start, end in (*missed, *shouts):
+            frames = slice(int(start / FRAME_SECONDS), int(end / FRAME_SECONDS) + 1)
+            heard.probabilities[frames] = np.maximum(heard.probabilities[frames], self.threshold)
+        return spans, sounds
+
+    def _spans_from(self, heard: HeardChannel, threshold: float) -> list[TimeSpan]:
+        """Speech that begins at a probability, without what is the other speaker's voice."""
+        spans = speech_spans(
+            heard.probabilities,
+            heard.seconds,
+            FRAME_SECONDS,
+            threshold,
+            self.min_speech,
+            self.min_silence,
+            self.pad,
+        )
+        return [span for span in spans if not heard.is_leaked(span)]
+
+    def _cut(
+        self, name: str, heard: HeardChannel, spans: Sequence[TimeSpan], edges: Sequence[TimeSpan]
+    ) -> list[FoundUtterance]:
+        """The utterances of a channel: its speech, cut where it is too long."""
         # At the nearest sample, so that what is stored cuts exactly the same samples again.
         rate = audio.ANALYSIS_RATE
-        pieces = [
-            Span(round(start * rate) / rate, round(end * rate) / rate, run)
-            for start, end, run in cut_long(spans, levels, FRAME_SECONDS, self.longest)
-        ]
-        spoken = [speech_seconds(piece[:2], probabilities, FRAME_SECONDS, self.threshold) for piece in pieces]
-        trims = []
-        for number, (start, end, run) in enumerate(pieces):  # where it is cut, speech goes on
-            begun = number > 0 and pieces[number - 1].run == run
-            goes_on = number + 1 < len(pieces) and pieces[number + 1].run == run
-            trims.append((0.0 if begun else edges[run][0] - start, 0.0 if goes_on else end - edges[run][1]))
-        return FoundSpeech(name, pieces, spoken, trims, named(sounds), notes, _side(name, meter, spans, leak))
+        pieces = []
+        for start, end, run in cut_long(spans, heard.levels, FRAME_SECONDS, self.longest):
+            pieces.append(Span(round(start * rate) / rate, round(end * rate) / rate, run))
+        utterances = []
+        for number, (start, end, run) in enumerate(pieces):
+            # Where it is cut, speech goes on.
+            begins_in_speech = number > 0 and pieces[number - 1].run == run
+            ends_in_speech = number + 1 < len(pieces) and pieces[number + 1].run == run
+            sound_start, sound_end = edges[run]
+            utterance = FoundUtterance(
+                channel=name,
+                start=start,
+                end=end,
+                run=run,
+                speech_seconds=speech_seconds((start, end), heard.probabilities, FRAME_SECONDS, self.threshold),
+                start_trim=0.0 if begins_in_speech else sound_start - start,
+                end_trim=0.0 if ends_in_speech else end - sound_end,
+            )
+            utterances.append(utterance)
+        return utterances
 
     def _leaks(self, samples: audio.Pcm) -> dict[str, Leakage]:
         """Measure the leakage in each channel from the other one. Raises BadInput where both are one signal."""
-        if not self.crosstalk or self.channel == "mix" or samples.shape[1] == 1:
+        if not self.crosstalk or self.channel == MIX or samples.shape[1] == 1:
             return {}
         leaks = leakage(samples[:, 0], samples[:, 1])
         if any(leak.same for leak in leaks):
             raise BadInput("both channels carry the same sound, not one speaker each", audio.ONE_CHANNEL)
-        return dict(zip(("left", "right"), leaks, strict=True))
+        return dict(zip(CHANNELS, leaks, strict=True))
+
+
+def _notes(row: Row, searched: Sequence[FoundSpeech]) -> list[str]:
+    """What a person should know about the recording."""
+    notes = [note for side in searched for note in side.notes]
+    scale_note = audio.scale_note(row["audio"])
+    if scale_note:
+        notes.append(scale_note)
+    speech: dict[str, list[TimeSpan]] = {}
+    for side in searched:
+        speech[side.channel] = [(utterance.start, utterance.end) for utterance in side.utterances]
+    if speech.keys() == {*CHANNELS}:
+        problem = out_of_step(speech["left"], speech["right"])
+        if problem:
+            notes.append(f"its sides may not be in step: {problem}")
+    return notes
+
+
+def _clipping_notes(name: str, pcm: audio.Pcm) -> list[str]:
+    n_clipped = np.count_nonzero(pcm >= FULL) + np.count_nonzero(pcm <= -FULL)
+    share = n_clipped / max(1, len(pcm))
+    return [f"{share:.1%} of the {name} channel is clipped"] if share > CLIPPED else []
+
+
+def _touches(span: TimeSpan, others: Sequence[TimeSpan]) -> bool:
+    return any(span[0] < end and span[1] > start for start, end in others)
+
+
+def _long_sounds(sounds: Sequence[TimeSpan]) -> list[TimeSpan]:
+    """The sounds that are long enough to be speech."""
+    return [(start, end) for start, end in sounds if end - start >= speech_activity.UNCOVERED]
 
 
 def _listen(channel: audio.Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -336,11 +459,16 @@ def _listen(channel: audio.Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32
     return np.concatenate((*probabilities, activity.flush())), np.concatenate(levels)
 
 
-def _side(name: str, meter: SideMeter, spans: list[tuple[float, float]], leak: Leakage | None) -> dict[str, Any]:
-    """The fields of `core.schema.SIDE`; a leak is no noise."""
-    leaked = leaked_spans(leak.mask, audio.ANALYSIS_RATE) if leak else []
-    heard = [*spans, *((start / audio.ANALYSIS_RATE, end / audio.ANALYSIS_RATE) for start, end in leaked)]
-    return {"channel": name, **meter.measures(spans, heard, leak and leak.leak_db), "unheard_words": None}
+def _side(name: str, meter: SideMeter, spans: Sequence[TimeSpan], leak: Leakage | None) -> Side:
+    """The measures of a channel; a leak is no noise."""
+    heard = [*spans]
+    leak_db = None
+    if leak:
+        leak_db = leak.leak_db
+        for start, end in leaked_spans(leak.mask, audio.ANALYSIS_RATE):
+            heard.append((start / audio.ANALYSIS_RATE, end / audio.ANALYSIS_RATE))
+    measures = meter.measures(spans, heard, leak_db)
+    return cast(Side, {"channel": name, **measures, "unheard_words": None})
 
 
 def channel_of(stages: Iterable[Stage]) -> str:

@@ -84,20 +84,15 @@ class Bucket(Stage):
         n_utterances = len(row["utterance_id"])
         channels = _by_channel(row)
         groups = [np.arange(n_utterances)] if self.preset == "seed" else channels
-        usual = {feature: buckets.Statistic(*statistic) for feature, *statistic in self.corpus}
-        columns: dict[str, list[Any]] = {}
+        columns: Batch = {}
         for feature, name in buckets.FEATURES.items():
-            columns[name] = [""] * n_utterances
             values = np.array(row[feature], np.float64)  # null as NaN
+            labels = [""] * n_utterances
             for indices in groups:
-                if self.preset == "percentile":
-                    bucketed = buckets.percentile(values[indices], feature)
-                elif self.preset == "robust":
-                    bucketed = buckets.robust(values[indices], usual[feature])
-                else:
-                    bucketed = buckets.seed(values[indices])
+                bucketed = self._bucketed(values[indices], feature)
                 for index, label in zip(indices, bucketed.labels, strict=True):
-                    columns[name][index] = label
+                    labels[index] = label
+            columns[name] = labels
         for name, (feature, margin) in MARGINS.items():
             # Stored as float32, so that a margin read back from disk is the one that was computed here.
             margins = np.full(n_utterances, math.nan, dtype=np.float32)
@@ -107,6 +102,15 @@ class Bucket(Stage):
             columns[name] = margins.tolist()
         return columns
 
+    def _bucketed(self, values: NDArray[np.float64], feature: str) -> buckets.Buckets:
+        """The buckets of one channel's values of a feature."""
+        if self.preset == "percentile":
+            return buckets.percentile(values, feature)
+        if self.preset == "seed":
+            return buckets.seed(values)
+        usual = {name: buckets.Statistic(median, spread) for name, median, spread in self.corpus}
+        return buckets.robust(values, usual[feature])
+
 
 def corpus_of(rows: Iterable[Mapping[str, Any]]) -> CorpusStatistics:
     """The setting `corpus` of `Bucket`, from conversations with the columns that `Bucket` needs, in one pass.
@@ -115,18 +119,20 @@ def corpus_of(rows: Iterable[Mapping[str, Any]]) -> CorpusStatistics:
     any conversation has enough values of a feature.
     """
     arrays: dict[str, list[NDArray[np.float64]]] = {feature: [] for feature in buckets.FEATURES}
-
-    def known(values: NDArray[np.float64]) -> bool:
-        return bool(np.isfinite(values).any())
-
     for row in rows:
         for indices in _by_channel(row):
             for feature in buckets.FEATURES:
-                arrays[feature].append(np.array(row[feature], np.float64)[indices])
-    return tuple(
-        (feature, *(buckets.corpus_statistic(values) if not values or any(map(known, values)) else (0.0, 0.0)))
-        for feature, values in arrays.items()
-    )
+                values = np.array(row[feature], np.float64)
+                arrays[feature].append(values[indices])
+    statistics = []
+    for feature, measured in arrays.items():
+        is_measured = any(bool(np.isfinite(channel).any()) for channel in measured)
+        if measured and not is_measured:
+            statistics.append((feature, 0.0, 0.0))
+        else:
+            median, spread = buckets.corpus_statistic(measured)
+            statistics.append((feature, median, spread))
+    return tuple(statistics)
 
 
 def _by_channel(row: Mapping[str, Any]) -> list[NDArray[np.intp]]:
@@ -174,24 +180,24 @@ class Tag(Stage):
             questions = [bool(question) for question in batch["question"]]
         else:
             questions = [ends_as_question(text or "") for text in batch["text_raw"]]
-        columns = {field: list(batch[name]) for field, name in BUCKETS.items()}
+        levels = {field: list(batch[name]) for field, name in BUCKETS.items()}
         as_usual = self._as_usual(batch)
         for column, name in enumerate(AFFECT):
-            levels = zip(as_usual[:, column].tolist(), columns[name], strict=True)
-            columns[name] = [buckets.MID if usual else level for usual, level in levels]
-        for name in MEASURES:
-            columns[name] = [math.nan if value is None else float(value) for value in batch[name]]
-        columns["question"] = questions
-        nobody = [None] * len(questions)
-        votes = batch.get("emotion_class", nobody) if self.emotion_vote else nobody
-        choices = [
-            tags.choose_tag(tags.Evidence(**dict(zip(columns, values, strict=True))), self.rules, vote)
-            for vote, *values in zip(votes, *columns.values(), strict=True)
-        ]
-        choices = [
-            tags.Choice("", tags.AS_USUAL) if as_usual[index].all() and "grid" in choice.rule else choice
-            for index, choice in enumerate(choices)
-        ]
+            for index, is_usual in enumerate(as_usual[:, column].tolist()):
+                if is_usual:
+                    levels[name][index] = buckets.MID
+        votes = batch.get("emotion_class") if self.emotion_vote else None
+        choices: list[tags.Choice] = []
+        for index, question in enumerate(questions):
+            values = {field: column[index] for field, column in levels.items()}
+            for name in MEASURES:
+                value = batch[name][index]
+                values[name] = math.nan if value is None else float(value)
+            evidence = tags.Evidence(**values, question=question)
+            choice = tags.choose_tag(evidence, self.rules, votes[index] if votes else None)
+            if as_usual[index].all() and "grid" in choice.rule:
+                choice = tags.Choice("", tags.AS_USUAL)
+            choices.append(choice)
         return {"tag": [choice.tag for choice in choices], "rule": [choice.rule for choice in choices]}
 
     def _as_usual(self, batch: Batch) -> NDArray[np.bool_]:
@@ -243,10 +249,15 @@ class Punctuate(Stage):
     adds: ClassVar[Features] = Features({"text": STRING, "tagged_text": STRING})
 
     def __call__(self, batch: Batch) -> Batch:
-        languages = batch.get("language", [None] * len(batch["tag"]))
-        recognisers = batch.get("recogniser", [None] * len(batch["tag"]))
-        sets = ["never" if self.marks == "missing" and name == GIVEN else self.marks for name in recognisers]
-        columns = zip(batch["text_raw"], batch["tag"], languages, sets, strict=True)
-        texts = [punctuate(text_raw or "", *rest) for text_raw, *rest in columns]
-        spoken = [tagged(text, tag) for text, tag in zip(texts, batch["tag"], strict=True)]
-        return {"text": texts, "tagged_text": spoken}
+        unknown = [None] * len(batch["tag"])
+        languages = batch.get("language", unknown)
+        recognisers = batch.get("recogniser", unknown)
+        columns = zip(batch["text_raw"], batch["tag"], languages, recognisers, strict=True)
+        texts: list[str] = []
+        tagged_texts: list[str | None] = []
+        for text_raw, tag, language, recogniser in columns:
+            marks = "never" if self.marks == "missing" and recogniser == GIVEN else self.marks
+            text = punctuate(text_raw or "", tag, language, marks)
+            texts.append(text)
+            tagged_texts.append(tagged(text, tag))
+        return {"text": texts, "tagged_text": tagged_texts}

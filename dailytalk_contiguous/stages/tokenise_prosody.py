@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from datasets import Features, List, Value
 
@@ -10,10 +10,11 @@ from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import excerpt, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.contours import as_features
 from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.records import WordRow
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook, bundled_name
-from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage
+from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage, each_utterance
 
 #: A token.
 TOKEN = Value("int16")
@@ -85,28 +86,40 @@ class TokeniseProsody(_Tokenises):
 
         codebook = Codebook.load(self.codebook)
         extractor = codebook.extractor
-        features = [as_features(extractor.extract(audio_tensor=pcm_to_float(pcm))) for pcm in batch["speech"]]
-        nothing = [None] * len(batch["speech"])
-        pairs = zip(batch.get("words") or nothing, batch.get("given_words") or nothing, strict=True)
-        words = [list(known or transcribed or ()) for known, transcribed in pairs]
-        speakers: dict[Hashable, list[int]] = {}
+        sounds = [pcm_to_float(pcm) for pcm in batch["speech"]]
+        features = [as_features(extractor.extract(audio_tensor=sound)) for sound in sounds]
+        unknown = [None] * len(sounds)
+        words: list[list[WordRow]] = []
+        timed = batch.get("words") or unknown
+        transcribed = batch.get("given_words") or unknown
+        for timed_words, transcribed_words in zip(timed, transcribed, strict=True):
+            words.append(list(timed_words or transcribed_words or ()))
         conversations = batch.get("conversation_id") or range(len(features))
-        for index, speaker in enumerate(zip(conversations, batch.get("channel") or nothing, strict=True)):
+        channels = batch.get("channel") or unknown
+        speakers: dict[Hashable, list[int]] = {}
+        for index, speaker in enumerate(zip(conversations, channels, strict=True)):
             speakers.setdefault(speaker, []).append(index)
-        rows: list[dict[str, Any]] = [{} for _ in features]
+        columns: schema.Batch = {name: [None] * len(features) for name in self.adds}
         for indices in speakers.values():
-            usual = speaker_levels([features[index] for index in indices], [words[index] for index in indices])
+            spoken_words = [words[index] for index in indices]
+            usual = speaker_levels([features[index] for index in indices], spoken_words)
             for index in indices:
                 tokens, _ = codebook.assign(seen_by(codebook, features[index], usual.f0))
-                starts = (batch[name][index] for name in ("speech_start", "start") if name in batch)
-                origin = next((start for start in starts if start is not None), 0.0)
-                rows[index] = {
-                    "prosody_tokens": tokens.tolist(),
-                    "prosody_runs": [run._asdict() for run in to_runs(tokens)],
-                    "prosody_words": word_prosody(words[index], tokens, features[index], usual, origin),
-                    "prosody_model": codebook.name,
-                }
-        return {name: [row[name] for row in rows] for name in self.adds}
+                start = _start(batch, index)
+                columns["prosody_tokens"][index] = tokens.tolist()
+                columns["prosody_runs"][index] = [run._asdict() for run in to_runs(tokens)]
+                columns["prosody_words"][index] = word_prosody(words[index], tokens, features[index], usual, start)
+                columns["prosody_model"][index] = codebook.name
+        return columns
+
+
+def _start(batch: schema.Batch, index: int) -> float:
+    """When the speech of an utterance begins, in seconds of the times of its words."""
+    for name in ("speech_start", "start"):
+        start: float | None = batch[name][index] if name in batch else None
+        if start is not None:
+            return start
+    return 0.0
 
 
 @dataclass(frozen=True)
@@ -126,11 +139,10 @@ class TokeniseResult(_Tokenises):
     def row(self, row: schema.Row) -> schema.Row:
         samples = read_pcm(row["built_audio"])
         sides = schema.result_sides(self.revoice)
-        lines = zip(row["source_channel"], row["new_start"], row["new_end"], strict=True)
-        speech = [
-            excerpt(samples[:, schema.CHANNELS.index(sides[channel])], start or 0.0, end or 0.0).tobytes()
-            for channel, start, end in lines
-        ]
+        speech: list[bytes] = []
+        for channel, start, end in each_utterance(row, "source_channel", "new_start", "new_end"):
+            side = samples[:, schema.CHANNELS.index(sides[channel])]
+            speech.append(excerpt(side, start or 0.0, end or 0.0).tobytes())
         conversation = {"conversation_id": [""] * len(speech), "channel": row["source_channel"], "speech": speech}
         columns, problems = TokeniseProsody(self.codebook).attempt(conversation)
         failures = list(row.get("model_failures") or [])

@@ -10,21 +10,21 @@ an utterance keeps its row, with empty text and the reason.
 """
 
 import math
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypedDict
 
 import numpy as np
-from datasets import Features, List, Value
+from datasets import Features
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.hallucination import distrust
-from dailytalk_contiguous.core.records import UtteredWord, WordRow
-from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, Batch
+from dailytalk_contiguous.core.records import Flag, Measure, Text, UtteredWord, record_features
+from dailytalk_contiguous.core.schema import CHANNELS, Batch
 from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.utterance import GIVEN, UTTERED_WORD
+from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.word_times import Word, fit
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.hesitations import without_filler_words
@@ -56,18 +56,23 @@ DROP = "drop"
 #: Why an utterance has no words where neither a person nor a model was to give any.
 NOT_RECOGNISED = "no words were given for it, and no recogniser is used"
 
-#: ISO 639-2 for a language that nobody named and nothing detected.
+#: ISO 639-2 for a language that nobody named and no model detected.
 UNDETERMINED = "und"
 
-#: Words a second under which Whisper may have passed over speech in a window that utterances share: those of at
+#: Words a second under which Whisper may have left speech out of a window that utterances share: those of at
 #: least a second are recognised once more, alone. Talk has 2 to 4.
 SPARSE = 0.5
 
-#: Seconds of speech, longest utterances first, in which a conversation's language is detected, and of a side that
-#: may have another: then it must also be heard in each half of it. In 4 s, Whisper base is right about all of 106
-#: windows by 63 speakers of English and German, in 2 s about 110 of 111.
+#: Seconds of speech, longest utterances first, in which a conversation's language is detected.
 LANGUAGE_SECONDS = 30.0
+
+#: Seconds of speech of a side that may have a language of its own, which must also be heard in each half of them.
+#: In 4 s, Whisper base is right about all of 106 windows by 63 speakers of English and German, in 2 s about 110
+#: of 111.
 SIDE_SECONDS = 8.0
+
+#: End marks by which a given text is known to be punctuated.
+_END_MARKS = ".?!。？！؟।"
 
 
 class Placed(NamedTuple):
@@ -76,6 +81,19 @@ class Placed(NamedTuple):
     utterance: int
     start: float
     end: float
+
+
+class TranscribedUtterance(TypedDict):
+    """The columns of an utterance that `Transcribe` adds; its docstring explains them."""
+
+    text_raw: Text
+    words: list[UtteredWord]
+    language: Text
+    avg_logprob: Measure
+    no_speech_prob: Measure
+    recogniser: Text
+    question: Flag
+    text_reason: Text | None
 
 
 class WhisperStage(Stage):
@@ -158,18 +176,7 @@ class Transcribe(WhisperStage):
         "given_words",
         "given_language",
     )
-    adds: ClassVar[Features] = Features(
-        {
-            "text_raw": STRING,
-            "words": List(UTTERED_WORD),
-            "language": STRING,
-            "avg_logprob": MEASURE,
-            "no_speech_prob": MEASURE,
-            "recogniser": STRING,
-            "question": Value("bool"),
-            "text_reason": STRING,
-        }
-    )
+    adds: ClassVar[Features] = Features(record_features(TranscribedUtterance))
 
     def preflight(self, fetch: bool = True) -> None:
         check_language(self.model, self.language)
@@ -177,39 +184,35 @@ class Transcribe(WhisperStage):
 
     def __call__(self, batch: Batch) -> Batch:
         count = len(batch["speech"])
-        given_words = batch.get("given_words") or [None] * count
+        unknown = [None] * count
+        given_words = batch.get("given_words") or unknown
         conversations = batch.get("conversation_id") or list(range(count))
         channels = batch.get("channel") or list(range(count))
         starts = batch.get("start") or [0.0] * count
         ends = batch.get("end") or [math.inf] * count
-        unheard = [index for index in range(count) if given_words[index] is None and batch["speech"][index]]
-        rows: dict[int, dict[str, Any]] = {
-            index: _given_row(batch["given_text"][index], words)
-            for index, words in enumerate(given_words)
-            if words is not None
-        }
+        sides: list[_Side] = [*zip(conversations, channels, strict=True)]
+        rows: dict[int, TranscribedUtterance] = {}
+        unheard: list[int] = []
+        for index, words in enumerate(given_words):
+            if words is not None:
+                rows[index] = _given_row(batch["given_text"][index], words)
+            elif batch["speech"][index]:
+                unheard.append(index)
         hint = UNDETERMINED if self.language == "auto" else self.language
-        given = batch.get("given_language") or [None] * count
-        sides = [*zip(conversations, channels, strict=True)]
-        languages: dict[_Side, str] = {
-            side: of_channel(language or hint, side[1]) for side, language in zip(sides, given, strict=True)
-        }
+        languages: dict[_Side, str] = {}
+        for side, language in zip(sides, batch.get("given_language") or unknown, strict=True):
+            languages[side] = of_channel(language or hint, side[1])
         if not self.model:
-            rows |= {index: _row([], "", NOT_RECOGNISED) for index in unheard}
+            for index in unheard:
+                rows[index] = _row([], "", NOT_RECOGNISED)
         elif unheard:
-            keys = [sides[index] for index in unheard]
             speech = {index: pcm_to_float(batch["speech"][index]) for index in unheard}
+            keys = [sides[index] for index in unheard]
             whisper = load_whisper(self.model, self.device, self.compute_type, self.beam, self.batch_windows)
             detected = _detected(whisper, [*speech.values()], keys) if self.language == "auto" else {}
-            # A side that people transcribed is in the language of the other.
-            others = {conversation: detected.get((conversation, channel), hint) for conversation, channel in keys}
-            languages |= {
-                side: detected.get(side, of_channel(others[side[0]], side[1]))
-                for side in sides
-                if side[0] in others
-            }
+            languages |= _languages_of(sides, keys, detected, hint)
             rows |= self._recognise(whisper, speech, keys, languages)
-        in_order = []
+        in_order: list[TranscribedUtterance] = []
         for index in range(count):
             row = rows.get(index) or _row([], "", "no samples")
             row["language"] = languages[sides[index]]
@@ -221,7 +224,11 @@ class Transcribe(WhisperStage):
                 word["end"] = min(round(word["end"] + offset, 4), ends[index])
             in_order.append(row)
         _mark_given_questions(in_order, conversations)
-        return {name: [row[name] for row in in_order] for name in self.adds}
+        columns: Batch = {name: [] for name in self.adds}
+        for row in in_order:
+            for name, value in row.items():
+                columns[name].append(value)
+        return columns
 
     def explain_failure(self, columns: Batch, index: int, reason: str) -> None:
         columns["text_reason"][index] = reason
@@ -232,58 +239,59 @@ class Transcribe(WhisperStage):
         speech: dict[int, Samples],
         keys: list[_Side],
         languages: dict[_Side, str],
-    ) -> dict[int, dict[str, Any]]:
+    ) -> dict[int, TranscribedUtterance]:
         """Rows of the utterances in `speech`; `keys` are their conversation and channel, in the same order."""
         samples = list(speech.values())
         seconds = [len(utterance) / ANALYSIS_RATE for utterance in samples]
+        rows: dict[int, TranscribedUtterance] = {}
+        most_words: dict[int, int] = {}
 
-        def hear(windows: list[list[Placed]]) -> list[tuple[list[Placed], Recognised]]:
-            heard = whisper.transcribe(
+        def recognise(windows: list[list[Placed]]) -> list[list[Placed]]:
+            """Recognise windows; returns those of utterances that are to be recognised once more, alone."""
+            results = whisper.transcribe(
                 [window_of(samples, window) for window in windows],
                 [languages[keys[window[0].utterance]] for window in windows],
                 self.fillers == KEEP,
             )
-            return list(zip(windows, heard, strict=True))
+            alone: list[list[Placed]] = []
+            for window, result in zip(windows, results, strict=True):
+                for number, words in unpack(result.words, window).items():
+                    row = self._heard_row(words, samples[number], result, languages[keys[number]])
+                    # Fillers say nothing of how much was heard: they are also found in speech that was left out.
+                    n_words = len([word for word in row["words"] if not word["filler"]])
+                    if n_words >= most_words.get(number, 0):
+                        most_words[number] = n_words
+                        rows[number] = row
+                    is_sparse = seconds[number] >= 1.0 and n_words < SPARSE * seconds[number]
+                    if len(window) > 1 and (result.cut_off or is_sparse):
+                        alone.append([Placed(number, 0.0, seconds[number])])
+            return alone
 
-        rows: dict[int, dict[str, Any]] = {}
-        most_words: dict[int, int] = {}
-        alone: list[list[Placed]] = []
-
-        def add(window: list[Placed], result: Recognised) -> None:
-            for number, words in unpack(result.words, window).items():
-                language = languages[keys[number]]
-                row = self._heard_row(words, samples[number], result, language)
-                row["question"] = ends_as_question(row["text_raw"], language)
-                # Fillers say nothing of how much was heard: they are also found in speech that was passed over.
-                n_words = sum(not word["filler"] for word in row["words"])
-                if n_words >= most_words.get(number, 0):
-                    most_words[number] = n_words
-                    rows[number] = row
-                is_sparse = seconds[number] >= 1.0 and n_words < SPARSE * seconds[number]
-                if len(window) > 1 and (result.cut_off or is_sparse):
-                    alone.append([Placed(number, 0.0, seconds[number])])
-
-        for window, result in hear(pack_windows(seconds, keys)):
-            add(window, result)
-        for window, result in hear(alone):
-            add(window, result)
+        sparse = recognise(pack_windows(seconds, keys))
+        recognise(sparse)
         return {index: rows[number] for number, index in enumerate(speech)}
 
-    def _heard_row(self, words: list[Word], samples: Samples, result: Recognised, language: str) -> dict[str, Any]:
+    def _heard_row(
+        self, words: list[Word], samples: Samples, result: Recognised, language: str
+    ) -> TranscribedUtterance:
+        """The row of an utterance with the words that the recogniser has heard."""
         if self.fillers == DROP:
             words = without_filler_words(words, language)
         text = "".join(word.text for word in words).strip()
         fillers = are_fillers([word.text for word in words], language)
-        said = [word for word, filler in zip(words, fillers, strict=True) if not filler]
-        logprob = _mean_logprob([word.probability for word in said])
-        rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+        probabilities = [word.probability for word, filler in zip(words, fillers, strict=True) if not filler]
+        logprob = _mean_logprob(probabilities)
         reason = None if text else "the recogniser heard no words"
         if self.guard and text:
-            reason = distrust(text, len(samples) / ANALYSIS_RATE, rms, logprob, result.no_speech_prob)
-        row = _row([] if reason else words, "" if reason else text, reason)
+            rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+            seconds = len(samples) / ANALYSIS_RATE
+            reason = distrust(text, seconds, rms, logprob, result.no_speech_prob)
+        row = _row([], "", reason) if reason else _row(words, text, None)
         _mark_fillers(row["words"], language)
-        row["avg_logprob"], row["no_speech_prob"] = logprob, result.no_speech_prob
+        row["avg_logprob"] = logprob
+        row["no_speech_prob"] = result.no_speech_prob
         row["recogniser"] = self.model
+        row["question"] = ends_as_question(row["text_raw"], language)
         return row
 
 
@@ -293,44 +301,72 @@ def of_channel(language: str, channel: Hashable) -> str:
     return right if right and channel == CHANNELS[1] else left
 
 
+def _languages_of(
+    sides: Sequence[_Side], recognised: Sequence[_Side], detected: Mapping[_Side, str], hint: str
+) -> dict[_Side, str]:
+    """The languages of the sides of conversations in which something is recognised.
+
+    A side that people transcribed is in the language of the other.
+    """
+    of_conversation: dict[Hashable, str] = {}
+    for side in recognised:
+        of_conversation[side[0]] = detected.get(side, hint)
+    languages = {}
+    for side in sides:
+        conversation, channel = side
+        if conversation in of_conversation:
+            languages[side] = detected.get(side, of_channel(of_conversation[conversation], channel))
+    return languages
+
+
 def _detected(whisper: Whisper, speech: Sequence[Samples], keys: Sequence[_Side]) -> dict[_Side, str]:
     """The language of each side: that of its conversation, or its own where the two surely differ."""
 
     def window(names: Collection[_Side]) -> Samples:
-        own = [samples for samples, key in zip(speech, keys, strict=True) if key in names]
-        longest = np.concatenate(sorted(own, key=len, reverse=True))
+        sounds = [samples for samples, key in zip(speech, keys, strict=True) if key in names]
+        longest = np.concatenate(sorted(sounds, key=len, reverse=True))
         return longest[: round(LANGUAGE_SECONDS * ANALYSIS_RATE)]
 
     sides: dict[Hashable, list[_Side]] = {}
     for key in dict.fromkeys(keys):
         sides.setdefault(key[0], []).append(key)
-    whole = whisper.detect_languages([window(names) for names in sides.values()])
-    languages = {name: code for names, code in zip(sides.values(), whole, strict=True) for name in names}
-    halves: dict[_Side, list[Samples]] = {}
+    codes = whisper.detect_languages([window(names) for names in sides.values()])
+    languages: dict[_Side, str] = {}
+    for names, code in zip(sides.values(), codes, strict=True):
+        for name in names:
+            languages[name] = code
+    # Both halves of each side that may have a language of its own.
+    halves: list[Samples] = []
+    pairs: list[list[_Side]] = []
     for names in sides.values():
         windows = [window([name]) for name in names]
         if len(names) == 2 and min(map(len, windows)) >= SIDE_SECONDS * ANALYSIS_RATE:
-            halves |= {name: np.array_split(own, 2) for name, own in zip(names, windows, strict=True)}
-    heard = iter(whisper.detect_languages([half for pair in halves.values() for half in pair]))
-    found = {name: {next(heard), next(heard)} for name in halves}
-    for left, right in (names for names in sides.values() if names[0] in halves):
-        if len(found[left]) == len(found[right]) == 1 and found[left] != found[right]:
-            languages |= {name: next(iter(found[name])) for name in (left, right)}
+            pairs.append(names)
+            for samples in windows:
+                halves += np.array_split(samples, 2)
+    codes_of_halves = iter(whisper.detect_languages(halves))
+    for names in pairs:
+        left, right = [{next(codes_of_halves), next(codes_of_halves)} for _ in names]
+        if len(left) == 1 and len(right) == 1 and left != right:
+            languages[names[0]] = left.pop()
+            languages[names[1]] = right.pop()
     return languages
 
 
 def _mean_logprob(probabilities: Sequence[float | None]) -> float:
     """Mean log probability of words; NaN where one of them is unknown, or there are none."""
-    known = [probability for probability in probabilities if probability is not None]
-    if not known or len(known) < len(probabilities):
+    numbers = [probability for probability in probabilities if probability is not None]
+    if not numbers or len(numbers) < len(probabilities):
         return math.nan
-    return float(np.mean(np.log(np.maximum(known, 1e-10))))
+    logarithms = np.log(np.maximum(numbers, 1e-10))
+    return float(np.mean(logarithms))
 
 
-def _row(words: list[Word], text: str, reason: str | None) -> dict[str, Any]:
+def _row(words: Sequence[Word], text: str, reason: str | None) -> TranscribedUtterance:
     return {
         "text_raw": text,
         "words": [word.row() for word in words if word.text.strip()],
+        "language": "",
         "avg_logprob": math.nan,
         "no_speech_prob": math.nan,
         "recogniser": "",
@@ -346,29 +382,29 @@ def _mark_fillers(words: list[UtteredWord], language: str) -> None:
         word["filler"] = filler
 
 
-def _given_row(text: str, words: list[WordRow]) -> dict[str, Any]:
-    reason = None if text else "no words in the given transcript"
-    logprob = _mean_logprob([word["probability"] for word in words])
-    return _row([], text, reason) | {
-        "words": [dict(word) for word in words],
-        "avg_logprob": logprob,
-        "recogniser": GIVEN,
-    }
+def _given_row(text: str, words: Sequence[UtteredWord]) -> TranscribedUtterance:
+    row = _row([], text, None if text else "no words in the given transcript")
+    row["words"] = [word.copy() for word in words]
+    row["avg_logprob"] = _mean_logprob([word["probability"] for word in words])
+    row["recogniser"] = GIVEN
+    return row
 
 
-def _mark_given_questions(rows: list[dict[str, Any]], conversations: list[Hashable]) -> None:
+def _mark_given_questions(rows: Sequence[TranscribedUtterance], conversations: Sequence[Hashable]) -> None:
     """A given transcript that has marks is believed about its questions; one without is read by its words."""
-    marked = {
-        conversation
-        for row, conversation in zip(rows, conversations, strict=True)
-        if row["recogniser"] == GIVEN and any(mark in row["text_raw"] for mark in ".?!。？！؟।")
-    }
+    transcribed: list[tuple[TranscribedUtterance, Hashable]] = []
+    punctuated: set[Hashable] = set()
     for row, conversation in zip(rows, conversations, strict=True):
         if row["recogniser"] == GIVEN:
-            words = row["text_raw"].split()
-            row["question"] = (
-                ends_as_question(row["text_raw"]) if conversation in marked else sounds_like_question(words)
-            )
+            transcribed.append((row, conversation))
+            if any(mark in row["text_raw"] for mark in _END_MARKS):
+                punctuated.add(conversation)
+    for row, conversation in transcribed:
+        text = row["text_raw"]
+        if conversation in punctuated:
+            row["question"] = ends_as_question(text)
+        else:
+            row["question"] = sounds_like_question(text.split())
 
 
 def pack_windows(seconds: Sequence[float], speakers: Sequence[Hashable]) -> list[list[Placed]]:
@@ -383,7 +419,8 @@ def pack_windows(seconds: Sequence[float], speakers: Sequence[Hashable]) -> list
     for index, (length, speaker) in enumerate(zip(seconds, speakers, strict=True)):
         current = open_windows.get(speaker)
         if current is None or current[-1].end + GAP_SECONDS + length > WINDOW_SECONDS:
-            current = open_windows[speaker] = []
+            current = []
+            open_windows[speaker] = current
             windows.append(current)
         start = current[-1].end + GAP_SECONDS if current else 0.0
         current.append(Placed(index, start, start + length))
@@ -400,9 +437,8 @@ def unpack(words: Sequence[Word], window: Sequence[Placed]) -> dict[int, list[Wo
     for word in words:
         middle = (word.start + word.end) / 2
         nearest = min(window, key=lambda placed: max(placed.start - middle, middle - placed.end, 0.0))
-        words_of[nearest.utterance].append(
-            word._replace(start=word.start - nearest.start, end=word.end - nearest.start)
-        )
+        moved = word._replace(start=word.start - nearest.start, end=word.end - nearest.start)
+        words_of[nearest.utterance].append(moved)
     lengths = {placed.utterance: placed.end - placed.start for placed in window}
     return {index: fit(assigned, lengths[index]) for index, assigned in words_of.items()}
 

@@ -1,7 +1,7 @@
 """ChooseVoice: the cleanest speech of a conversation's own speaker, for a synthesiser that clones voices."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from datasets import Features, Value
@@ -11,18 +11,28 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import FULL_SCALE
 from dailytalk_contiguous.core.schema import CHANNELS, STRING, Row
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.stages.base import REVOICE, Stage
+from dailytalk_contiguous.stages.base import REVOICE, Stage, each_utterance
 
-#: Seconds of a sample of a voice.
+#: Seconds that a sample of a voice has at least.
 SHORTEST = 3.0
+
+#: Seconds that a sample of a voice has at most.
 LONGEST = 20.0
+
+
+class SpokenStretch(NamedTuple):
+    """A stretch of one speaker: when it starts in seconds, its samples, and what is said in it."""
+
+    start: float
+    samples: Samples
+    text: str
 
 
 @dataclass(frozen=True)
 class ChooseVoice(Stage):
     """Adds `voice_wav`, a WAV file of the re-voiced speaker, and `voice_text`, what is said in it.
 
-    Taken are whole utterances with text during which the other speaker is silent and nothing is clipped, the
+    It consists of whole utterances with text, during which the other speaker is silent and nothing is clipped: the
     longest first, up to `LONGEST` seconds. A conversation that has less than `SHORTEST` of them can't be cloned:
     BadInput.
     """
@@ -46,29 +56,33 @@ class ChooseVoice(Stage):
 
     def row(self, row: Row) -> Row:
         rate = row["sample_rate"]
-        channel = read_at(row["audio"], rate, row["offset"], row["duration"])[:, CHANNELS.index(self.revoice)]
-        spans = list(zip(row["source_channel"], row["start"], row["end"], row["text"], strict=True))
-        others = [(start, end) for side, start, end, _ in spans if side != self.revoice]
-        stretches = [
-            (start, channel[round(start * rate) : round(end * rate)], text)
-            for side, start, end, text in spans
-            if side == self.revoice
-            and text.strip()
-            and not any(first < end and last > start for first, last in others)
-        ]
-        clean = [
-            stretch for stretch in stretches if len(stretch[1]) and float(np.abs(stretch[1]).max()) < FULL_SCALE
-        ]
-        chosen: list[tuple[float, Samples, str]] = []
-        for stretch in sorted(clean, key=lambda stretch: len(stretch[1]), reverse=True):
-            if sum(len(samples) for _, samples, _ in chosen) + len(stretch[1]) <= LONGEST * rate:
+        recording = read_at(row["audio"], rate, row["offset"], row["duration"])
+        channel = recording[:, CHANNELS.index(self.revoice)]
+        utterances = list(each_utterance(row, "source_channel", "start", "end", "text"))
+        others = [(start, end) for side, start, end, _ in utterances if side != self.revoice]
+        clean: list[SpokenStretch] = []
+        for side, start, end, text in utterances:
+            if side != self.revoice or not text.strip():
+                continue
+            if any(first < end and last > start for first, last in others):
+                continue
+            samples = channel[round(start * rate) : round(end * rate)]
+            if len(samples) and float(np.abs(samples).max()) < FULL_SCALE:
+                clean.append(SpokenStretch(start, samples, text))
+        clean.sort(key=lambda stretch: len(stretch.samples), reverse=True)
+        chosen: list[SpokenStretch] = []
+        n_samples = 0
+        for stretch in clean:
+            if n_samples + len(stretch.samples) <= LONGEST * rate:
                 chosen.append(stretch)
-        seconds = sum(len(samples) for _, samples, _ in chosen) / rate
+                n_samples += len(stretch.samples)
+        seconds = n_samples / rate
         if seconds < SHORTEST:
             raise BadInput(
                 f"there are only {seconds:.1f} s of the {self.revoice} speaker alone to clone the voice from",
                 "name a voice of the service with --voice",
             )
-        chosen.sort(key=lambda stretch: stretch[0])
-        wav = encoded_sound(to_pcm(np.concatenate([samples for _, samples, _ in chosen])), rate, "WAV")
-        return {"voice_wav": wav, "voice_text": " ".join(text.strip() for _, _, text in chosen)}
+        chosen.sort(key=lambda stretch: stretch.start)
+        sample = np.concatenate([stretch.samples for stretch in chosen])
+        wav = encoded_sound(to_pcm(sample), rate, "WAV")
+        return {"voice_wav": wav, "voice_text": " ".join(stretch.text.strip() for stretch in chosen)}

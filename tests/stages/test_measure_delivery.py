@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.models.codebook import Codebook
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder, embed_sounds
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
-from dailytalk_contiguous.stages import measure_delivery, synthesis
+from dailytalk_contiguous.stages import measure_delivery, take_parts
 from dailytalk_contiguous.stages.measure_delivery import MeasureDelivery
 from dailytalk_contiguous.stages.synthesis import Speak
 
@@ -112,7 +112,7 @@ def test_a_take_that_the_encoder_fails_on_is_no_silence(tmp_path: Path, monkeypa
     def breaking(delivery: str, codebook: str, sounds: list[Samples]) -> np.ndarray:
         raise ValueError("too odd for this encoder")
 
-    monkeypatch.setattr(synthesis, "embed_delivery", breaking)
+    monkeypatch.setattr(take_parts, "embed_delivery", breaking)
     batch = lines(sung(*MELODIES[2])) | {"source_embedding": [[1.0] * 32, []]}
     said = Speak(engine=singing_voice.__file__, delivery="encoder", cache=str(tmp_path / "cache"))(batch)
     assert said["status"] == ["failed", "spoken"]

@@ -15,7 +15,8 @@ from revoicing import Result, Said, columns, longest_zero_run, rebuilt, recordin
 from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
 from dailytalk_contiguous.core.loudness import loudness
 from dailytalk_contiguous.core.utterance import EDGES, sounding_span
-from dailytalk_contiguous.stages.reconstruct import Reconstruct, audible_leak
+from dailytalk_contiguous.stages.reconstruct import Reconstruct
+from dailytalk_contiguous.stages.recorded_sides import audible_leak
 from dailytalk_contiguous.stages.segment import Segment
 
 #: A little conversation with a gap, an overlap, a backchannel and an interruption.

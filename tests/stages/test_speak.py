@@ -19,7 +19,7 @@ from dailytalk_contiguous.models.budget import open_budget
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.paid import RequestLimits
 from dailytalk_contiguous.models.synthesisers import fish
-from dailytalk_contiguous.stages import synthesis as module
+from dailytalk_contiguous.stages import take_choice
 from dailytalk_contiguous.stages.synthesis import Speak
 
 TEXT = "Good morning, is anybody there?"
@@ -227,7 +227,7 @@ def heard(*texts: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def hear(*asked: Any) -> list[list[Word]]:
         return [[Word(word, 0.0, 0.1, 1.0) for word in left.pop(0).split()]]
 
-    monkeypatch.setattr(module, "recognise", hear)
+    monkeypatch.setattr(take_choice, "recognise", hear)
     return left
 
 
@@ -262,7 +262,7 @@ def test_take_that_cannot_be_verified_buys_no_other(
     def fail(*asked: Any) -> Any:
         raise ValueError("math domain error")
 
-    monkeypatch.setattr(module, "recognise", fail)
+    monkeypatch.setattr(take_choice, "recognise", fail)
     done = stage(tmp_path, verify="ears", tries=3)(batch(TEXT))
     assert (done["status"], server.purchases[SENT]) == (["failed"], 1)
     assert "can't be verified, because the recogniser ears failed (ValueError" in done["unspoken_reason"][0]

@@ -46,29 +46,40 @@ def code_of(module: str) -> str:
     return ast.unparse(tree)
 
 
+#: Modules of the core that hold rows, files and settings, and compute nothing.
+OF_ROWS = (
+    "audio",
+    "errors",
+    "documents",
+    "fields",
+    "licensing",
+    "own_file",
+    "published_fields",
+    "records",
+    "schema",
+    "settings",
+    "steps",
+    "utterance",
+)
+
+
+def counted_modules(module: str) -> set[str]:
+    """A module of a stage, the functions on sound, words and numbers that it imports, and its parts beside it.
+
+    Parts are modules of `stages` without a stage of their own; what they import counts, too.
+    """
+    counted = {module}
+    for node in ast.walk(ast.parse(source_of(module))):
+        name = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+        if name.startswith("dailytalk_contiguous.core.") and name.rpartition(".")[2] not in OF_ROWS:
+            counted.add(name)
+        elif name.startswith("dailytalk_contiguous.stages.") and "Stage)" not in source_of(name):
+            counted |= counted_modules(name)
+    return counted
+
+
 def hash_of(kind: type[Stage]) -> str:
-    """Of the module of a stage, and of the modules of functions on sound, words and numbers that it imports."""
-    tree = ast.parse(source_of(kind.__module__))
-    imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    of_rows = (
-        "audio",
-        "errors",
-        "documents",
-        "fields",
-        "licensing",
-        "own_file",
-        "published_fields",
-        "schema",
-        "settings",
-        "steps",
-        "utterance",
-    )
-    counted = {
-        name
-        for name in imported
-        if name.startswith("dailytalk_contiguous.core.") and name.rpartition(".")[2] not in of_rows
-    }
-    code = [code_of(name) for name in sorted({kind.__module__, *counted})]
+    code = [code_of(name) for name in sorted(counted_modules(kind.__module__))]
     return hashlib.sha256("\0".join(code).encode()).hexdigest()[:12]
 
 

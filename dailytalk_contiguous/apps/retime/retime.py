@@ -43,7 +43,7 @@ from dailytalk_contiguous.stages.judge_turn_ends import (
     judge_utterances,
     settled_judge,
 )
-from dailytalk_contiguous.stages.reconstruct import audible_leak, leak_levels
+from dailytalk_contiguous.stages.recorded_sides import audible_leak, leak_levels
 
 #: `timeline.mode` of a conversation that got another timing, and the column that says how it came by that.
 RETIMED = "retimed"

@@ -1,0 +1,259 @@
+"""Take choice: whether a take can be used, by its sound and what a recogniser hears in it; and which is best.
+
+A take is judged by how long its text takes at the voice's own rate (`core.takes`). Of several good ones, the best
+is the nearest to its text and to the delivery of its source.
+"""
+
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+from rapidfuzz.distance import Levenshtein
+
+from dailytalk_contiguous.core.delivery import (
+    Delivery,
+    Performance,
+    Register,
+    compare_delivery,
+    compare_endings,
+    cosine,
+    measure_ending,
+    performance_of,
+    register_of,
+)
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.fillers import without_fillers
+from dailytalk_contiguous.core.takes import Gate, Voice, incomplete
+from dailytalk_contiguous.core.word_times import normalise
+from dailytalk_contiguous.models.contracts import NotAnswered
+from dailytalk_contiguous.models.failures import failing_softly
+from dailytalk_contiguous.models.speech_cache import SpeechCache
+from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
+from dailytalk_contiguous.stages.lines_to_say import LineToSay, TurnToSay
+from dailytalk_contiguous.stages.take_parts import Take, TakePart, sound_of
+
+
+class HeardTake(NamedTuple):
+    """A recogniser's result for a take: its word error rate, and whether the last word of the text is missing."""
+
+    word_error_rate: float
+    misses_end: bool
+
+
+def compared_words(words: Sequence[str], language: str) -> list[str]:
+    """Words as `compare_words` takes them: in one spelling, without fillers."""
+    spellings = [normalise(word) for word in without_fillers(words, language)]
+    return [spelling for spelling in spellings if spelling]
+
+
+def compare_words(expected: Sequence[str], heard: Sequence[str]) -> HeardTake:
+    """The word error rate, and whether the last expected word is missing.
+
+    The rate is insertions, deletions and substitutions over the number of expected words (Levenshtein, unit
+    costs): 0 for nothing expected and nothing recognised, and the number of recognised words where none was
+    expected. The last word is missing if leaving it out accounts for one of these errors, not if another word
+    is in its place.
+
+    Words are compared as they are: bring both to one spelling first.
+    """
+    errors = Levenshtein.distance(expected, heard)
+    misses_end = Levenshtein.distance(expected[:-1], heard) < errors
+    return HeardTake(errors / max(1, len(expected)), misses_end)
+
+
+class TakeVerdict(NamedTuple):
+    """The word error rate of a take, None if nobody listened, and why it can't be used; None if it can."""
+
+    word_error_rate: float | None
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class TakeJudge:
+    """Says whether takes can be used.
+
+    Attributes:
+        gate: the limits of `core.takes`.
+        recogniser: checks every take; empty for none.
+        compute_type: precision of the recogniser.
+        device: where the recogniser runs.
+        worst: word error rate that is still good.
+        fades: whether the engine may break off (a service). Its takes then have to die away.
+        cache: where verdicts are noted.
+    """
+
+    gate: Gate
+    recogniser: str
+    compute_type: str
+    device: str
+    worst: float
+    fades: bool
+    cache: SpeechCache
+
+    def judge(self, turn: TurnToSay, take: Take, voice: Voice) -> TakeVerdict:
+        """The verdict on a take.
+
+        What was heard is taken from the cache, and nothing else: the same take may be too short in one
+        conversation and right in another. Raises ModelFailed where the recogniser fails. No verdict is kept then:
+        the take may be verified another time.
+        """
+        problem = self.incomplete(turn, take, voice, self.fades)
+        # A verdict of the cache counts if these settings would give it, too.
+        is_noted = take.verdict is not None and take.verdict.get("by") == self._name
+        heard = _noted_hearing(take.verdict) if is_noted else None
+        if heard is None and problem is None:
+            heard = self._listen(turn, take)
+            if heard is not None:
+                is_noted = False
+        if problem is None and heard is not None:
+            if heard.word_error_rate > self.worst:
+                rate = f"word error rate {heard.word_error_rate:.0%}"
+                problem = f"{self.recogniser} hears something else ({rate})"
+            elif heard.misses_end:
+                problem = f"{self.recogniser} does not hear its last word"
+        if not is_noted:
+            self.cache.set_verdict(take.key, {"by": self._name, "reason": problem, "heard": heard})
+        return TakeVerdict(heard.word_error_rate if heard else None, problem)
+
+    def incomplete(self, turn: TurnToSay, take: Take, voice: Voice, fades: bool) -> str | None:
+        """Why the sound of a take can't be the whole of its text; None if it can."""
+        if take.trimmed.reason:
+            return take.trimmed.reason
+        return incomplete(
+            take.trimmed,
+            turn.text.strip(),
+            turn.source_seconds,
+            take.spoken.words,
+            self.gate,
+            voice,
+            fades,
+        )
+
+    def is_cut(self, turn: TurnToSay, take: Take, voice: Voice) -> bool:
+        """Whether a take has a part for each line of its turn, none too short or too long for its text."""
+        if len(turn.lines) == 1:
+            return True
+        if len(take.parts) < len(turn.lines):
+            return False
+        for part, line in zip(take.parts, turn.lines, strict=True):
+            text = line.text.strip()
+            seconds = line.source_seconds
+            if incomplete(part.trimmed, text, seconds, None, self.gate, voice, fades=False):
+                return False
+        return True
+
+    def _listen(self, turn: TurnToSay, take: Take) -> HeardTake | None:
+        """What the recogniser hears in a take; None if there is no recogniser, or no word to compare."""
+        language = turn.first.language
+        # A recogniser leaves most fillers out, however clearly they are said: they are not compared.
+        expected = compared_words(turn.text.strip().split(), language)
+        if not self.recogniser or not expected:
+            return None
+        # Other threads judge other takes meanwhile: a recogniser hears as many at once as it has threads.
+        sound = RecogniserInput(take.trimmed.samples, take.trimmed.sample_rate, language)
+        with failing_softly(f"the recogniser {self.recogniser}"):
+            (words,) = recognise(self.recogniser, self.device, self.compute_type, [sound])
+        recognised = compared_words([word.text for word in words], language)
+        return compare_words(expected, recognised)
+
+    @property
+    def _name(self) -> str:
+        """Names the limits of a verdict: one by other limits is made again."""
+        listening = [self.worst, self.compute_type] if self.recogniser else None
+        parts = [asdict(self.gate), self.recogniser, listening]
+        text = json.dumps(parts, sort_keys=True)
+        return format(zlib.crc32(text.encode()), "08x")
+
+
+def _noted_hearing(verdict: Mapping[str, object] | None) -> HeardTake | None:
+    """What a recogniser has heard in a take, as the cache has noted it; None if it has not."""
+    noted = verdict.get("heard") if verdict else None
+    if not isinstance(noted, list) or len(noted) != 2:
+        return None
+    word_error_rate, misses_end = noted
+    if not is_number(word_error_rate) or not isinstance(misses_end, bool):
+        return None
+    return HeardTake(word_error_rate, misses_end)
+
+
+class Registers(NamedTuple):
+    """What is usual in a conversation for the source and for the voice that speaks in its place."""
+
+    source: Register
+    voice: Register
+
+
+class GoodTake(NamedTuple):
+    """A take that can be used, its word error rate if somebody listened, and how far its parts are from theirs of
+    the source.
+    """
+
+    take: Take
+    error_rate: float | None
+    deliveries: Sequence[Delivery | None]
+
+    @property
+    def score(self) -> tuple[float, int]:
+        """The lower the better: the share of wrong words, the distances in delivery and ending, 1 less the cosine.
+
+        All except the words are means over the parts for which they are known.
+        """
+        distances = []
+        for delivery in self.deliveries:
+            if delivery:
+                alike = 1.0 if delivery.cosine is None else delivery.cosine
+                ending = delivery.ending or 0.0
+                distances.append(delivery.distance + ending + (1 - alike))
+        distance = sum(distances) / len(distances) if distances else 0.0
+        error_rate = self.error_rate or 0.0
+        return error_rate + distance, self.take.number
+
+
+def usual_registers(turns: Sequence[TurnToSay], takes: Sequence[Take | NotAnswered]) -> dict[Hashable, Registers]:
+    """What is usual for the source and for the voice, for each conversation in which both are voiced."""
+    sources: defaultdict[Hashable, list[Performance]] = defaultdict(list)
+    voices: defaultdict[Hashable, list[Performance]] = defaultdict(list)
+    for turn, take in zip(turns, takes, strict=True):
+        conversation = turn.first.conversation
+        performances = [line.source for line in turn.lines if line.source]
+        sources[conversation] += performances
+        if not isinstance(take, Take):
+            continue
+        if take.parts:
+            voices[conversation] += [part.performance for part in take.parts if part.performance]
+        elif performances:
+            voices[conversation].append(performance_of(sound_of(take.trimmed)))
+    registers = {}
+    for conversation, performances in sources.items():
+        source = register_of(performances)
+        voice = register_of(voices[conversation])
+        if source and voice:
+            registers[conversation] = Registers(source, voice)
+    return registers
+
+
+def deliveries_of(turn: TurnToSay, take: Take, registers: Registers | None) -> list[Delivery | None]:
+    """How far each part of a take is from its source; empty for a take that can't be cut."""
+    pairs: Iterable[tuple[LineToSay, TakePart]] = zip(turn.lines, take.parts, strict=False)
+    return [_delivery_of(line, part, registers) for line, part in pairs]
+
+
+def _delivery_of(line: LineToSay, part: TakePart, registers: Registers | None) -> Delivery | None:
+    """How far a part of a take is from its source; None where either has no voice."""
+    source = line.source
+    performance = part.performance
+    if source is None or performance is None or registers is None:
+        return None
+    delivery = compare_delivery(source, registers.source, performance, registers.voice)
+    if delivery is None:
+        return None
+    source_ending = measure_ending(source, registers.source)
+    ending = measure_ending(performance, registers.voice)
+    if source_ending is not None and ending is not None:
+        delivery = delivery._replace(ending=compare_endings(source_ending, ending))
+    if part.embedding is None or line.source_embedding is None:
+        return delivery
+    return delivery._replace(cosine=cosine(line.source_embedding, part.embedding))

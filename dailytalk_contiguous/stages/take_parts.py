@@ -1,0 +1,176 @@
+"""Take parts: a take of a turn, cut into its lines, with what is compared with their sources."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.delivery import Performance, performance_of
+from dailytalk_contiguous.core.takes import Gate, Trimmed, trim
+from dailytalk_contiguous.core.turn_lines import cut_samples, find_cuts
+from dailytalk_contiguous.core.word_times import Word, split_words
+from dailytalk_contiguous.models.alignment import align, aligner_of
+from dailytalk_contiguous.models.contracts import NotAnswered, Spoken
+from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
+from dailytalk_contiguous.stages.lines_to_say import LineToSay, TurnToSay
+from dailytalk_contiguous.stages.measure_delivery import embed_delivery
+
+#: Takes are cut by many threads, and an aligner takes one sound at a time.
+_ALIGNING = Lock()
+
+
+class TakePart(NamedTuple):
+    """The part of a take that is one line.
+
+    Attributes:
+        trimmed: its sound; `start` is in seconds of the whole take.
+        words: as the voice timed them, in seconds of the whole take; empty if it did not time all of them.
+        performance: its pitch and level; None where those of its source are unknown.
+        embedding: as an encoder of prosodic tokens describes it; None where its source has none.
+    """
+
+    trimmed: Trimmed
+    words: Sequence[Word]
+    performance: Performance | None = None
+    embedding: NDArray[np.float32] | None = None
+
+
+class Take(NamedTuple):
+    """A take as it was bought.
+
+    Attributes:
+        key: its key in the cache.
+        number: which take of its text it is.
+        spoken: its sound, with edge silence.
+        verdict: what the cache has noted about it; None if it was not judged yet.
+        trimmed: its sound, without edge silence.
+        parts: those of the lines of its turn, in order; empty where it can't be cut into them.
+    """
+
+    key: str
+    number: int
+    spoken: Spoken
+    verdict: Mapping[str, object] | None
+    trimmed: Trimmed
+    parts: Sequence[TakePart]
+
+
+def at_analysis_rate(samples: Samples, sample_rate: int) -> Samples:
+    """Mono samples at 16 kHz."""
+    if sample_rate == ANALYSIS_RATE:
+        return samples
+    return np.asarray(soxr.resample(samples, sample_rate, ANALYSIS_RATE), np.float32)
+
+
+def sound_of(trimmed: Trimmed) -> Samples:
+    """The sound of a take or of a part at 16 kHz."""
+    return at_analysis_rate(trimmed.samples, trimmed.sample_rate)
+
+
+@dataclass(frozen=True)
+class TakeCutter:
+    """Cuts takes of turns into the parts of their lines.
+
+    Attributes:
+        gate: says what is edge silence.
+        aligner: times the words where the voice does not.
+        device: where the aligner runs.
+        delivery: the encoder by which parts are compared with their source.
+        codebook: that of the encoder.
+    """
+
+    gate: Gate
+    aligner: str
+    device: str
+    delivery: str
+    codebook: str
+
+    def parts(self, turn: TurnToSay, spoken: Spoken, trimmed: Trimmed) -> list[TakePart] | NotAnswered:
+        """The parts of a turn's take; none where it can't be cut. NotAnswered where nothing can be compared."""
+        if len(turn.lines) == 1:
+            parts = [TakePart(trimmed, spoken.words or ())]
+        else:
+            parts = self._cut(turn, spoken, trimmed)
+        try:
+            return [self._compared(line, part) for line, part in zip(turn.lines, parts, strict=False)]
+        except ModelFailed as error:
+            if len(turn.lines) == 1:
+                return NotAnswered(f"its take can't be compared, because {error}", "choose another --delivery")
+            return []  # said alone, the other lines can be compared
+
+    def _cut(self, turn: TurnToSay, spoken: Spoken, trimmed: Trimmed) -> list[TakePart]:
+        """Empty where the take can't be cut between words, or nothing is heard in a part."""
+        if trimmed.reason is not None:
+            return []
+        texts = [split_words(line.text) for line in turn.lines]
+        cuts = self._find_cuts(turn, spoken, [len(words) for words in texts])
+        if cuts is None:
+            return []
+        points, words = cuts
+        sample_rate = spoken.sample_rate
+        pieces = cut_samples(spoken.samples, sample_rate, points)
+        parts: list[TakePart] = []
+        first_word = 0
+        for text, start, samples in zip(texts, [0, *points], pieces, strict=True):
+            part = trim(samples, sample_rate, self.gate)
+            if part.reason is not None or not part.spoken:
+                return []
+            part = part._replace(start=start / sample_rate + part.start)
+            timed = words[first_word : first_word + len(text)]
+            first_word += len(text)
+            # As the line has them: in the turn, a mark may be with another word.
+            written = [word._replace(text=spelling) for word, spelling in zip(timed, text, strict=False)]
+            parts.append(TakePart(part, written))
+        return parts
+
+    def _find_cuts(
+        self, turn: TurnToSay, spoken: Spoken, counts: Sequence[int]
+    ) -> tuple[list[int], Sequence[Word]] | None:
+        """The samples at which a take is cut into parts of so many words, and its words as the voice timed them.
+
+        There are no such words where the aligner's had to be taken. None where the take can't be cut.
+        """
+        n_words = sum(counts)
+        timed = spoken.words or []
+        if len(timed) == n_words:
+            points = find_cuts(spoken.samples, spoken.sample_rate, timed, counts)
+            if points is not None:
+                return points, timed
+        aligned = self._aligned(turn, spoken)
+        if len(aligned) == n_words:
+            points = find_cuts(spoken.samples, spoken.sample_rate, aligned, counts)
+            if points is not None:
+                return points, []
+        return None
+
+    def _aligned(self, turn: TurnToSay, spoken: Spoken) -> list[Word | None]:
+        """The words of a take by the aligner of its language; empty if there is none, or it can't place them."""
+        language = turn.first.language
+        aligner = aligner_of(self.aligner, language, self.device)
+        if aligner is None:
+            return []
+        sound = at_analysis_rate(spoken.samples, spoken.sample_rate)
+        digest = hashlib.sha256(sound.tobytes()).digest()  # the same take may come again in another batch
+        words = split_words(turn.text)
+        try:
+            with _ALIGNING, failing_softly(f"the aligner {aligner.name}", digest):
+                return align(aligner, sound, words, language, self.device) or []
+        except ModelFailed:
+            return []  # `Align` says why, if it fails on the utterances themselves, too
+
+    def _compared(self, line: LineToSay, part: TakePart) -> TakePart:
+        """The part of a take with what is compared with its source, if that is known. Raises ModelFailed."""
+        if line.source is None:
+            return part
+        sound = sound_of(part.trimmed)
+        embedding = None
+        if line.source_embedding:
+            with failing_softly(f"the encoder {self.delivery}"):
+                (embedding,) = embed_delivery(self.delivery, self.codebook, [sound])
+        return part._replace(performance=performance_of(sound), embedding=embedding)
