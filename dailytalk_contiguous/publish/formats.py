@@ -27,8 +27,8 @@ FORMATS = {format.name: format for format in _ALL}
 def format_named(name: str) -> ExportFormat[Any]:
     """Return a format of this package, or of a person's own file. Raises DailytalkError for any other name."""
     if is_own_file(name):
-        own: ExportFormat[Any] = from_own_file(
+        own_format: ExportFormat[Any] = from_own_file(
             "--format", name, "FORMAT", ExportFormat, "FORMAT = ExportFormat(...)"
         )
-        return own
+        return own_format
     return FORMATS[one_of("--format", name, FORMATS)]
