@@ -351,7 +351,7 @@ _TIERS = "tiers of the utterances, tags, words and sounds of each speaker"
 _LINES = "utterances with their speakers and tags"
 _NOT_IN_LINES = "words, sounds"
 
-ANNOTATIONS: list[exports.ExportFormat[Any]] = [
+ANNOTATIONS: list[exports.AnyFormat] = [
     exports.ExportFormat(
         name,
         reader,

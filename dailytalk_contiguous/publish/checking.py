@@ -35,7 +35,7 @@ from dailytalk_contiguous.core.voice_likeness import ConversationVoices
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import verdict
 from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips
-from dailytalk_contiguous.publish.exports import ExportFormat
+from dailytalk_contiguous.publish.exports import AnyFormat
 from dailytalk_contiguous.publish.findings import (
     Checked,
     Finding,
@@ -335,7 +335,7 @@ def check_folder(
 _NAMES_OF_WORK = (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
 
 
-def _exported(folder: Path, format: ExportFormat[Any], limits: FindingLimits) -> Checked:
+def _exported(folder: Path, format: AnyFormat, limits: FindingLimits) -> Checked:
     """The findings of the format's own check, and of a mix of clips those on the clips."""
     if format.check is None:
         raise DailytalkError(f"nothing is known of what a folder for {format.reader} has to be", "use it as it is")

@@ -92,7 +92,7 @@ _COLUMNS = ("language", "sample_rate", "duration")
 _FIELDS = ("text", "rule", *PROSODIC_TOKENS, *EMOTION_GUESS)
 
 
-def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
+def annotation(row: Row, text_conditions: bool = False) -> dict[str, object]:
     """Return the JSON beside a clip's WAV: `alignments` first, then labels and measures, to six digits.
 
     Each word begins in a frame of its own (`core.moshi_words`): the trainer would lose all but one of a frame.
@@ -107,7 +107,7 @@ def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
     alignments = []
     for word, (start, end) in zip(words, times, strict=True):
         alignments.append([word["word"], [round(start, 6), round(end, 6)], MAIN])
-    fields: dict[str, Any] = {"alignments": alignments}
+    fields: dict[str, object] = {"alignments": alignments}
     if text_conditions:
         conditions = {"emotion": labels["emotion"], "style": labels["style"]}
         fields["text_conditions"] = {name: value for name, value in conditions.items() if value is not None}
@@ -138,7 +138,7 @@ def annotated_clip(fields: Mapping[str, Any]) -> Row:
     return clip_row(clip, [])
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: object) -> object:
     if isinstance(value, dict):
         return {name: _shown(element) for name, element in value.items()}
     if isinstance(value, list):

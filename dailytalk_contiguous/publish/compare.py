@@ -180,7 +180,7 @@ def _compare_columns(before: Version, after: Version, changes: Changes) -> None:
             changes.columns[config] = added
 
 
-def _types(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _types(fields: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
     """The columns, and the fields in them, by dotted name, with the type of each in words."""
     for name, feature in fields.items():
         kind = ""
@@ -252,7 +252,7 @@ def _compare_rows(old_row: Row, new_row: Row, changes: Changes) -> None:
                 times.append(abs(new[key] - old[key]))
 
 
-def _values(value: Any, field: str = "", item: str = "") -> Iterator[tuple[tuple[str, str], Any]]:
+def _values(value: object, field: str = "", item: str = "") -> Iterator[tuple[tuple[str, str], Any]]:
     """All values in a row, each with the dotted name of its field and the item of a list that it is in.
 
     An item is named by its id, a word by its text, its speaker and how often that came before it. The value of

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -99,6 +99,9 @@ class Exportable(Protocol):
 
 T = TypeVar("T", bound=Exportable)
 
+#: A format whose items are of any kind.
+AnyFormat: TypeAlias = "ExportFormat[Any]"
+
 #: A text file, whole or by its lines.
 FileText = str | Iterable[str]
 
@@ -125,7 +128,7 @@ class Export:
         personas: which of `--persona` are used.
     """
 
-    format: "ExportFormat[Any]"
+    format: AnyFormat
     target: OwnedFolder
     settings: Any
     sample_rate: int
@@ -261,7 +264,7 @@ class Exported:
 def write_export(
     rows: Iterable[Row],
     out: Path,
-    format: ExportFormat[Any],
+    format: AnyFormat,
     *,
     sides: Mapping[str, str] | None = None,
     before: Mapping[str, str] | None = None,
@@ -331,7 +334,7 @@ def write_export(
     return Exported(n_entries, is_disjoint, written.rejects, export.facts, export.notes, export.left_out)
 
 
-def _chosen_settings(format: ExportFormat[Any], settings: Mapping[str, Any]) -> ExportSettings:
+def _chosen_settings(format: AnyFormat, settings: Mapping[str, Any]) -> ExportSettings:
     """The settings of a format with these values. Raises DailytalkError for one that does not go with it."""
     listed = {placed.name for placed in settings_in(format.settings)}
     unfit = []
@@ -438,7 +441,7 @@ def _description(export: Export, written: _Written) -> str:
     return description
 
 
-def _how_to_load(format: ExportFormat[Any], lists: Iterable[str]) -> str:
+def _how_to_load(format: AnyFormat, lists: Iterable[str]) -> str:
     """How the folder is loaded, for its README; `lists`: the names of its lists."""
     sentences = [f"It is read by {format.reader}."]
     names = [f"`{name}`" for name in lists]

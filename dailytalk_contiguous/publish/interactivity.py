@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
@@ -273,7 +273,7 @@ class ClipChoice:
 
 def cut_clips(
     row: Row, clips: Iterable[EventClip], pcm: Pcm, sample_rate: int, licence: str | None, swap: bool = False
-) -> Iterator[tuple[EventClip, Pcm, dict[str, Any]]]:
+) -> Iterator[tuple[EventClip, Pcm, Row]]:
     """Cut clips to the sample; yields each with its sound and the columns of `core.schema.CLIP_OF_INTERACTION`.
 
     Raises BadInput: the audio is not as long as its column says, or a clip is outside it.
@@ -323,12 +323,12 @@ def cut_clips(
         yield clip, pcm[first:last], columns
 
 
-def clips_found(settings: Any, layout: exports.ExportFormat[Any], row: Row) -> Found:
+def clips_found(settings: ClipSettings, layout: exports.AnyFormat, row: Row) -> Found:
     is_bench = layout is FULL_DUPLEX_BENCH
     return clips_of(row, settings.swap, settings.context, settings.after, is_bench, settings.rules)
 
 
-def _cut(export: exports.Export, item: Conversation) -> list[tuple[EventClip, Pcm, dict[str, Any]]]:
+def _cut(export: exports.Export, item: Conversation) -> list[tuple[EventClip, Pcm, Row]]:
     """The clips of a conversation that are wanted, with their sound and facts. Raises BadInput."""
     settings = export.settings
     licence = usable_licence(item.row) or settings.licence
@@ -498,7 +498,7 @@ def check_interactivity(folder: Path, limits: FindingLimits) -> Checked:
         findings.append(error("unreadable-record", SUMMARY, problem.reason, problem.remedy))
     kept = []
     for finding in findings:
-        alignments: Any = None
+        alignments: object = None
         if finding.kind in ("no-words", "silent-left"):
             with suppress(BadInput):
                 alignments = read_json(inside(folder, Path(finding.file).with_suffix(".json")))

@@ -442,7 +442,7 @@ class Shards(FiledItems):
         else:
             self.kind = "clips" if self.files else "measured"
             # Clips have no provenance of their own.
-            provenance: dict[str, Any] = {}
+            provenance: dict[str, object] = {}
             if self.run.get("version"):
                 provenance["tool"] = f"dailytalk-contiguous {self.run['version']}"
             provenance["models"] = self.run.get("models") or {}

@@ -435,7 +435,7 @@ def _conversations(folder: Path, plan: TrainerPlan, maker: TableMaker) -> Iterat
         remedy = "read the eval loss with care, or add conversations of others"
         yield advice("speaker-in-both", ".", problem, remedy)
     for name, conversation in about.items():
-        row: dict[str, Any] = {}
+        row: dict[str, object] = {}
         for key, value in (conversation.get("measures") or {}).items():
             if key in CONVERSATION_MEASURES:
                 row[key] = value

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import pandas as pd
 
@@ -335,7 +335,7 @@ def write_moshi(export: exports.Export, item: Conversation) -> Iterator[exports.
         if settings.both_speakers:
             words += [word for word in inside if not word.main]
             words.sort(key=lambda word: word.start)
-        alignments: dict[str, Any] = {"alignments": alignments_of(words)}
+        alignments: dict[str, object] = {"alignments": alignments_of(words)}
         if isinstance(settings, MoshiSettings) and settings.text_conditions:
             alignments["text_conditions"] = {CONDITION: ", ".join(_main_tags(item))}
         export.write_sound(name, item.pcm[first:last])
@@ -436,7 +436,16 @@ def alignments_of(words: Iterable[ConversationWord]) -> list[tuple[str, list[flo
     return alignments
 
 
-def words_text(counts: Mapping[str, Any]) -> str:
+class WordCounts(TypedDict):
+    """How many words were written, moved to another frame, lost and cut; cut is unknown without a tokenizer."""
+
+    total: int
+    moved: int
+    lost: int
+    cut: int | None
+
+
+def words_text(counts: WordCounts) -> str:
     text = f"{counted(counts['total'], 'word')} ({counts['moved']} moved to another 80 ms frame"
     if counts["lost"] or counts["cut"] is not None:
         text += f", {counts['lost']} lost"

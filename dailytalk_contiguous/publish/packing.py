@@ -274,14 +274,13 @@ def recorded_from(run: Mapping[str, Any]) -> RecordedFrom:
     return {"source": name, "source_licence": source.get("licence")}
 
 
-def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
+def row_provenance(row: Mapping[str, Any]) -> Provenance:
     """Parse the provenance of a finished row. Raises BadInput if it is not JSON, or not of its shape."""
     record = parse_json(row["provenance"] or "{}", "its provenance", _AGAIN)
-    typed(record, Provenance, "its provenance", _AGAIN)
-    return dict(record)
+    return typed(record, Provenance, "its provenance", _AGAIN)
 
 
-def provenance(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
+def provenance(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, object]:
     """Return the provenance of a published row; `run`: run.json of the work folder.
 
     Models and voices may be named by a folder of this machine, which is private: its last part is published.
@@ -294,13 +293,19 @@ def provenance(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]
         origin["source_licence"] = labels.get("licence")
     models = []
     for role, model in sorted((record.get("models") or {}).items()):
-        names = {name: portable(model.get(name)) for name in ("name", "licence", "url")}
-        models.append({"role": role, **names})
+        used_model = {
+            "role": role,
+            "name": portable(model.get("name")),
+            "licence": portable(model.get("licence")),
+            "url": portable(model.get("url")),
+        }
+        models.append(used_model)
     halves = (run, run.get("speak") or {})
     stages = [stage for half in halves for stage in half.get("stages") or ()]
     settings = record.get("settings")
+    settings_text = None
     if settings is not None:
-        settings = json.dumps(settings, sort_keys=True, ensure_ascii=False)
+        settings_text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
     return {
         "source_id": row["recording_id"],
         **origin,
@@ -308,7 +313,7 @@ def provenance(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]
         "voice": portable(record.get("voice")),
         "models": models,
         "stages": [{"name": stage.get("name"), "digest": stage.get("digest")} for stage in stages],
-        "settings": settings,
+        "settings": settings_text,
     }
 
 

@@ -207,7 +207,7 @@ def personas_at(path: str) -> dict[tuple[str, str], str]:
     texts: dict[tuple[str, str], str] = {}
     name = as_text(path)
     kind = Path(path).suffix.lower()
-    lines: Iterable[tuple[int, Mapping[str, Any]]] = ()
+    lines: Iterable[tuple[int, Mapping[str, object]]] = ()
     try:
         if kind == ".csv":
             text = utf8_text(read_bytes(Path(path), _REMEDY), name)
@@ -229,7 +229,7 @@ def personas_at(path: str) -> dict[tuple[str, str], str]:
     return texts
 
 
-def _persona(line: Mapping[str, Any]) -> tuple[tuple[str, str], str]:
+def _persona(line: Mapping[str, object]) -> tuple[tuple[str, str], str]:
     """The key of a line, and its text. Raises BadInput."""
     values = {}
     for name, value in line.items():

@@ -26,7 +26,8 @@ from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT
 _SIDE_TYPES = {name: str if name == "channel" else NotRequired[Number | None] for name in SIDE}
 _Side = TypedDict("_Side", _SIDE_TYPES)  # type: ignore[misc]
 
-_Lines = Sequence[tuple[int, dict[str, Any]]]
+#: A line of the transcript, with its number.
+_NumberedLine = tuple[int, dict[str, Any]]
 
 
 class TaggedItems(Items):
@@ -78,7 +79,7 @@ class TaggedItems(Items):
             places[name] = (numbers[0], numbers[-1])
         return places
 
-    def _lines(self, first: int = 1, last: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _lines(self, first: int = 1, last: int | None = None) -> Iterator[_NumberedLine]:
         """Some lines of the transcript, with their numbers. Raises DailytalkError for an invalid one."""
         path = self._transcript
         fields = (*FIELDS, *self.fields)
@@ -97,7 +98,7 @@ class TaggedItems(Items):
 
     _latest: tuple[Path | None, dict[str, Row]] = (None, {})
 
-    def _row(self, name: str, lines: _Lines) -> Row:
+    def _row(self, name: str, lines: Sequence[_NumberedLine]) -> Row:
         # A transcript counts from the start of the recording, which may have been cut into several conversations.
         shard, entry = self._entries.get(name, (None, None))
         own_columns = columns_among(self.fields)
@@ -143,5 +144,5 @@ def _moved(item: Row, offset: float) -> Row:
     return item | {"start": item["start"] - offset, "end": item["end"] - offset}
 
 
-def _name(line: Mapping[str, Any]) -> str:
+def _name(line: Mapping[str, object]) -> str:
     return str(line.get("conversation_id") or line.get("audio_file") or "")

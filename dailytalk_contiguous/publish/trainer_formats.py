@@ -15,10 +15,10 @@ import re
 import tarfile
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def _key(item: Conversation) -> str:
     return file_name(item.id.replace(".", "\0"))
 
 
-def _sound_members(key: str, pcm: Pcm, sample_rate: int, about: Any) -> bytes:
+def _sound_members(key: str, pcm: Pcm, sample_rate: int, about: object) -> bytes:
     """Members of a tar: a WAV, and JSON about it; the same bytes at any time and for any user."""
     tar: list[bytes] = []
     for kind, data in ("wav", encoded_sound(pcm, sample_rate, "WAV")), ("json", json_text(about).encode()):
@@ -105,14 +105,33 @@ TEXT_FRAME = 0.08
 _FRAME_MARK = re.compile(r"<\|\d+\|>")
 
 
-def framed_text(words: Sequence[Sequence[Any]], start: float) -> str:
+#: A word in lhotse's alignments: its text, start and length in seconds, and no score.
+AlignmentItem = tuple[str, float, float, None]
+
+
+class Supervision(TypedDict):
+    """An utterance in lhotse's terms; `start` and `duration` are seconds."""
+
+    id: str
+    recording_id: str
+    speaker: str
+    channel: int
+    text: str
+    language: str | None
+    start: float
+    duration: float
+    custom: dict[str, str]
+    alignment: dict[str, list[AlignmentItem]]
+
+
+def framed_text(words: Iterable[AlignmentItem], start: float) -> str:
     """Words (text, start and length in seconds) of an utterance as NeMo's duplex speech-to-text reads them.
 
     Each stands between the frames of its start and its end, which count from the utterance's `start` in seconds.
     NeMo's own aligner writes them so (`speechlm2/data/force_align.py`). Raises BadInput for a word that is such a
     mark.
 
-    >>> framed_text([["Hey,", 2.0, 0.3], ["you", 2.41, 0.1]], 1.9)
+    >>> framed_text([("Hey,", 2.0, 0.3, None), ("you", 2.41, 0.1, None)], 1.9)
     '<|1|> Hey, <|5|> <|6|> you <|7|>'
     """
     framed = []
@@ -128,7 +147,7 @@ def framed_text(words: Sequence[Sequence[Any]], start: float) -> str:
 
 def _supervisions(
     item: Conversation, names: tuple[str, str], channels: tuple[int, int], framed: bool = False
-) -> list[dict[str, Any]]:
+) -> list[Supervision]:
     """Utterances with text, each with the words from its start on; the agent's name and channel come first.
 
     With `framed` the text of the other speaker says in which frames its words are.
@@ -138,18 +157,18 @@ def _supervisions(
     for main, name, channel in zip((True, False), names, channels, strict=True):
         utterances = [part for part in item.utterances if part.main == main and part.text.strip()]
         starts = [utterance.start for utterance in utterances]
-        words: dict[int, list[Any]] = defaultdict(list)
+        words = defaultdict[int, list[AlignmentItem]](list)
         for word in item.words:
             if word.main == main:
                 middle = (word.start + word.end) / 2
                 index = max(0, bisect_right(starts, middle) - 1)
-                words[index].append([word.text, word.start, word.end - word.start, None])
+                words[index].append((word.text, word.start, word.end - word.start, None))
         side = 0 if main else 1
         for number, utterance in enumerate(utterances):
             text = utterance.text.strip()
             if framed and not main and words[number]:
                 text = framed_text(words[number], utterance.start)
-            supervision = {
+            supervision: Supervision = {
                 "id": f"{key}-{side}-{number:04d}",
                 "recording_id": key,
                 "speaker": name,
@@ -169,7 +188,7 @@ def _write_cut(
     export: exports.Export,
     item: Conversation,
     sounds: Mapping[str, tuple[Pcm, int]],
-    fields: Mapping[str, Any],
+    fields: Mapping[str, object],
 ) -> Iterator[exports.FileEntry]:
     """Write a cut and its sounds, samples and Hz by field; `fields`: those that do not follow from these."""
     key = _key(item)
@@ -189,7 +208,7 @@ def _write_cut(
         }
         parts[f"/{field}.{{:06d}}.tar"] = _sound_members(key, pcm, rate, recordings[field])
     recording = recordings.pop("recording")
-    custom: dict[str, Any] = dict(recordings)
+    custom: dict[str, object] = dict(recordings)
     if text:
         custom["system_prompt"] = text
     custom["conversation_id"] = item.id

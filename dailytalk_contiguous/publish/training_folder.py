@@ -130,7 +130,7 @@ def about_conversations(data: Path) -> dict[str, AboutConversation]:
     return read_typed(inside(data, ABOUT), dict[str, AboutConversation], MOST_OWN_BYTES)
 
 
-def timed_conversation(name: str, conversation: Mapping[str, Any]) -> TimedConversation:
+def timed_conversation(name: str, conversation: AboutConversation) -> TimedConversation:
     """Return the turns of a conversation of an export, the main speaker left. Raises BadInput, with its name."""
     timed = []
     words = list[int | None]()
@@ -160,11 +160,13 @@ def timed_conversation(name: str, conversation: Mapping[str, Any]) -> TimedConve
     )
 
 
-def _word_count(counted: list[Any]) -> int | None:
+def _word_count(counted: list[object]) -> int | None:
     """The number of words at the end of a turn; None where it is none, or not there."""
-    if len(counted) != 1 or type(counted[0]) is not int:
+    if len(counted) != 1:
         return None
-    count: int = counted[0]
+    count = counted[0]
+    if isinstance(count, bool) or not isinstance(count, int):
+        return None
     return count if 0 <= count <= _MOST_WORDS else None
 
 

@@ -148,7 +148,9 @@ class Packed:
             splits.setdefault(file.split, []).append(file)
         return files
 
-    def manifest(self, tag: str | None, changes: Mapping[str, Any], assets: Iterable[str] = ()) -> dict[str, Any]:
+    def manifest(
+        self, tag: str | None, changes: Mapping[str, object], assets: Iterable[str] = ()
+    ) -> dict[str, object]:
         """Return the manifest; `changes` are those since `changes["previous"]`, `assets` the card's files."""
         totals = dict[str, Total]()
         for config, splits in self.configs.items():
@@ -161,7 +163,7 @@ class Packed:
         for file in self.files:
             facts[file.name] = {"sha256": file.sha256, "size": file.size, "rows": file.rows}
         tool_version = importlib.metadata.version("dailytalk-contiguous")
-        manifest = {
+        manifest: dict[str, object] = {
             "layout": LAYOUT,
             "tool": f"dailytalk-contiguous {tool_version}",
             "version": tag,
@@ -176,7 +178,7 @@ class Packed:
         return manifest
 
 
-def manifest_text(record: Mapping[str, Any]) -> str:
+def manifest_text(record: Mapping[str, object]) -> str:
     return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 

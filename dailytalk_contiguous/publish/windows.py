@@ -71,7 +71,20 @@ def moshi_windows(
     return _Windows(dataset, nearest, sample_rate, one_of("main", main, schema.CHANNELS))
 
 
-def collate_windows(batch: Sequence[Window]) -> dict[str, Any]:
+class WindowBatch(TypedDict):
+    """Windows of one length as a batch of b: lists with an item a window, and tensors.
+
+    `start` is (b,) seconds, `audio` (b, 2, n), and `lengths` (b,) int64 in samples.
+    """
+
+    conversation_id: list[str]
+    words: list[list[ConversationWord]]
+    start: torch.Tensor
+    audio: torch.Tensor
+    lengths: torch.Tensor
+
+
+def collate_windows(batch: Sequence[Window]) -> WindowBatch:
     """Make windows of one length one batch: the `collate_fn` of a DataLoader over `moshi_windows`.
 
     `audio` is (b, 2, n), `lengths` (b,) int64 in samples, `start` (b,) seconds; `conversation_id` and `words` are
