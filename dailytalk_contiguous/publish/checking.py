@@ -228,7 +228,8 @@ def row_findings(file: str, row: Row) -> Iterator[Finding]:
     words = []
     for word in alignments:
         channel = 1 if word["speaker"] == "right" else 0
-        words.append(SaidWord(word["word"] or "", word["start"], word["end"], word["speaker"], channel))
+        text = word["word"] or ""
+        words.append(SaidWord(text, word["start"], word["end"], word["speaker"], channel))
     if not any(word.channel == 0 for word in words):
         yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _NO_WORDS)
     yield from word_findings(file, words, loudness)
@@ -367,7 +368,8 @@ def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCor
         if documents.is_number(hours.get(name)):
             facts[f"hours_of_{name}"] = hours[name]
     dataset = folder / work_folder.DATASET
-    is_tagged = (folder / work_folder.TAGGED).is_dir() or (folder / work_folder.TRANSCRIPT).is_file()
+    has_tags = (folder / work_folder.TAGGED).is_dir()
+    has_transcript = (folder / work_folder.TRANSCRIPT).is_file()
     if dataset.is_dir() and any(dataset.rglob("*.parquet")):
         row_problems, row_facts = check_rows(finished_items(folder), limits, references)
         findings += row_problems
@@ -377,7 +379,7 @@ def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCor
             lost = verdict.losses(run)
             remedy = verdict.remedy_of(lost, [*lost["reasons"], *lost["remedies"]])
             findings.append(error(verdict.NOTHING_FINISHED, ".", problem, remedy))
-    elif run or is_tagged:
+    elif run or has_tags or has_transcript:
         try:
             tables = open_items(folder).tables()
         except DailytalkError:  # its transcript, whose findings are there, or its shards
@@ -457,7 +459,8 @@ def turn_end_facts(tables: Tables) -> dict[str, list[dict[str, object]]]:
 
 def _transcript_lines(path: Path) -> Iterator[Finding]:
     run = work_folder.read_run(path.parent) or {}
-    described = (*FIELDS, *published(run.get("fields") or (), work_folder.RUN))
+    own_fields = published(run.get("fields") or (), work_folder.RUN)
+    described = (*FIELDS, *own_fields)
     lines_of: dict[str, int] = {}
     for number, fields in documents.json_lines(path, nan=True):
         location = f"{path.name}:{number}"

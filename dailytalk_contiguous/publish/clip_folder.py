@@ -106,7 +106,8 @@ def annotation(row: Row, text_conditions: bool = False) -> dict[str, object]:
     times = place_words(spoken).times
     alignments = []
     for word, (start, end) in zip(words, times, strict=True):
-        alignments.append([word["word"], [round(start, 6), round(end, 6)], MAIN])
+        edges = [round(start, 6), round(end, 6)]
+        alignments.append([word["word"], edges, MAIN])
     fields: dict[str, object] = {"alignments": alignments}
     if text_conditions:
         conditions = {"emotion": labels["emotion"], "style": labels["style"]}

@@ -127,7 +127,9 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
     _compare_columns(before, after, changes)
     old_columns = _columns(before)
     columns = [name for name in _columns(after) if name in old_columns]
-    shared = set(before.digests().values()) & set(after.digests().values())
+    old_digests = before.digests()
+    new_digests = after.digests()
+    shared = set(old_digests.values()) & set(new_digests.values())
     shared.discard(None)
     old = _entries(old_items, columns, shared)
     new = _entries(new_items, columns, shared)
@@ -152,7 +154,7 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
             _compare_rows(old_values, new_values, changes)
     changes.changed.sort()
     cards = {version.read(_CARD) for version in (before, after) if _CARD in version.names}
-    changes.repacked = before.digests() != after.digests() or len(cards) > 1
+    changes.repacked = old_digests != new_digests or len(cards) > 1
     return changes
 
 

@@ -47,7 +47,8 @@ def turns(utterances: Iterable[ConversationUtterance]) -> Iterator[DialogueTurn]
             continue
         if current and current.main == utterance.main and utterance.start - current.end < ONE_TURN:
             text = f"{current.text} {utterance.text.strip()}"
-            current = current._replace(end=max(current.end, utterance.end), text=text)
+            end = max(current.end, utterance.end)
+            current = current._replace(end=end, text=text)
             continue
         if current:
             yield current
@@ -67,8 +68,9 @@ def write_csm(export: exports.Export, item: Conversation) -> Iterator[exports.Fi
         channel = 0 if turn.main else 1
         name = f"audio/{file_name(item.id)}/{number:04d}"
         export.write_sound(name, item.pcm[first:last, channel])
-        content = [{"type": "text", "text": turn.text}, {"type": "audio", "path": f"{name}.wav"}]
-        messages.append({"role": str(channel), "content": content})
+        text = {"type": "text", "text": turn.text}
+        audio = {"type": "audio", "path": f"{name}.wav"}
+        messages.append({"role": str(channel), "content": [text, audio]})
     line = {"conversation_id": item.id, "language": item.language, "messages": messages}
     yield exports.FileEntry(line, item.duration)
 

@@ -129,14 +129,17 @@ def clips_of(
         # Kyutai's rules take speech from where Silero begins it to where Silero ends it.
         edges = sounding if rules == OWN_RULES else (utterance["start"], utterance["end"])
         utterances.append(Timed(role[channel], *edges))
-        bisect.insort(spans[channel], _Span(utterance["start"], utterance["end"], sounding))
+        span = _Span(utterance["start"], utterance["end"], sounding)
+        bisect.insort(spans[channel], span)
     for word in row.get(UNWRITTEN) or row["alignments"] or ():  # who hesitates is not silent
         if (word["word"] or "").strip():
-            start, end = _sounding_word(word["start"], word["end"], spans[word["speaker"]])
-            words.append(Timed(role[word["speaker"]], start, end))
+            channel = word["speaker"]
+            start, end = _sounding_word(word["start"], word["end"], spans[channel])
+            words.append(Timed(role[channel], start, end))
     sounds = []
     for sound in row["sounds"] or ():
-        sounds.append(Timed(role[sound["channel"]], sound["start"], sound["end"]))
+        channel = role[sound["channel"]]
+        sounds.append(Timed(channel, sound["start"], sound["end"]))
     audible = unions([*utterances, *words, *sounds])
     if rules == OWN_RULES:
         events, left_out = find_interactions(utterances, words)
@@ -153,7 +156,8 @@ def clips_of(
         numbers[event.kind] += 1
         first, last = sorted((event.start, event.end))
         if bench and event.kind == "interruption":  # all that the user says before he is answered
-            answer = min([start for start, _ in agent if start > event.before[1]], default=row["duration"])
+            answers = [start for start, _ in agent if start > event.before[1]]
+            answer = min(answers, default=row["duration"])
             last = max(end for start, end in user if event.act[0] <= end and start < answer)
             event = event._replace(act=(event.act[0], last))
         window = window_around(first, last, audible.together, row["duration"], context, after)
@@ -187,7 +191,9 @@ def _sounding_word(start: float, end: float, spans: Sequence[_Span]) -> tuple[fl
     if not n_before or middle > spans[n_before - 1].end:
         return start, end
     first, last = spans[n_before - 1].sounding
-    return min(max(start, first), last), min(max(end, first), last)
+    sounding_start = min(max(start, first), last)
+    sounding_end = min(max(end, first), last)
+    return sounding_start, sounding_end
 
 
 def _sample(
@@ -287,8 +293,10 @@ def cut_clips(
     speakers_by_role = {role[channel]: speakers.get(channel) for channel in CHANNELS}
     alignments = sorted(row["alignments"] or (), key=lambda word: (word["start"], word["end"]))
     for planned in clips:
-        first = min(max(round(planned.start * sample_rate), 0), len(pcm))
-        last = min(max(round(planned.end * sample_rate), 0), len(pcm))
+        first = max(round(planned.start * sample_rate), 0)
+        first = min(first, len(pcm))
+        last = max(round(planned.end * sample_rate), 0)
+        last = min(last, len(pcm))
         event = planned.event
         if first >= last:
             raise BadInput(f"its {event.kind} at {planned.start:.3f} s is outside the audio", remedy)
@@ -405,7 +413,8 @@ def _write_sample(
     agent = list[_Chunk]()
     for word in words:
         chunks = agent if word["speaker"] == "left" else user
-        chunks.append({"text": word["word"].strip(), "timestamp": [word["start"], word["end"]]})
+        text = word["word"].strip()
+        chunks.append({"text": text, "timestamp": [word["start"], word["end"]]})
     before = [chunk for chunk in user if chunk["timestamp"][1] <= start]
     during = [chunk for chunk in user if start <= sum(chunk["timestamp"]) / 2 <= end]
     documents: dict[str, object] = {}

@@ -152,7 +152,8 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
                 problem += ", which is no file of this folder"
             remedy = "after moving or copying the folder, export again or correct it"
             findings.append(error("config", name, problem, remedy))
-    model = str(config.get("moshi_paths", {}).get("hf_repo_id") or _STOCK[0])
+    paths = config.get("moshi_paths", {})
+    model = str(paths.get("hf_repo_id") or _STOCK[0])
     is_stock = model.startswith(_STOCK)
     plan = TrainerPlan(manifests or by_name, float(window), int(batch), stock_model=is_stock)
     return plan, findings

@@ -241,8 +241,10 @@ def words_in_frames(
         around = [turn for turn in turns if turn[0] <= word.start < turn[1]]
         # A word outside of all utterances may move only within its own time.
         first, last = around[0] if around else (word.start, word.end)
+        first = max(first, 0.0)
+        last = min(last, seconds)
         tokens = counter(word.text) if counter else 1
-        spoken.append(SpokenWord(word.start, word.end, tokens, max(first, 0.0), min(last, seconds)))
+        spoken.append(SpokenWord(word.start, word.end, tokens, first, last))
     frames = place_words(spoken)
     placed = []
     for word, (word_start, word_end) in zip(words, frames.times, strict=True):
@@ -369,9 +371,11 @@ def _main_tags(item: Conversation) -> list[str]:
 def _turn(utterance: ConversationUtterance) -> list[float | str]:
     """The start and end of an utterance's sound in seconds, its speaker, and the number of its words."""
     start, end = utterance.sounds
-    times = [round(max(0.0, edge), 3) for edge in (start, end)]
+    start = round(max(0.0, start), 3)
+    end = round(max(0.0, end), 3)
     speaker = MAIN if utterance.main else OTHER
-    return [*times, speaker, len(utterance.text.split())]
+    n_words = len(utterance.text.split())
+    return [start, end, speaker, n_words]
 
 
 #: Measures of a conversation (`core.measures.CONVERSATION_MEASURES`) that do not follow from its turns.
@@ -468,5 +472,6 @@ def training_lists(
             texts[f"{side}.jsonl"] = [json_text(entry.line) for entry in entries]
     smallest = min([trainer.batch, *filter(None, windows.values())])
     batch = max(1, smallest)
-    texts[trainer.config] = config_text(trainer, root, duration_sec, batch, evaluate=bool(lists["eval"]))
+    has_eval = bool(lists["eval"])
+    texts[trainer.config] = config_text(trainer, root, duration_sec, batch, evaluate=has_eval)
     return texts, windows

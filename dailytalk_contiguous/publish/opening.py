@@ -52,7 +52,8 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
     is_training = (where / TRAIN).is_file() and not (where / DATASET).is_dir()
     if is_mix(where) or (not finished and is_training):
         return TrainingItems(where)
-    is_work = any((where / name).exists() for name in (DATASET, TAGGED, TRANSCRIPT))
+    names_of_work = (DATASET, TAGGED, TRANSCRIPT)
+    is_work = any((where / name).exists() for name in names_of_work)
     items = None if is_work else claimed(where)
     if items:
         return items

@@ -384,7 +384,8 @@ def _utterance_rows(row: Row, pcm: Pcm, rate: int) -> Iterator[Row]:
                 f"{seconds:.3f} s",
                 _AGAIN,
             )
-        first = min(max(round(start * rate), 0), len(pcm) - 1)
+        first = max(round(start * rate), 0)
+        first = min(first, len(pcm) - 1)
         last = max(round(end * rate), first + 1)
         part = pcm[first:last, CHANNELS.index(utterance["channel"])]
         length = len(part) / rate

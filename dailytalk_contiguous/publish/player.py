@@ -78,8 +78,8 @@ def peaks(channel: NDArray[np.float32], count: int) -> str:
     """Return the largest level in each of `count` even parts of a channel, as characters."""
     levels = np.zeros(count, np.float32)
     if len(channel) and count:
-        edges = np.linspace(0, len(channel), count, endpoint=False).astype(np.int64)
-        levels = np.maximum.reduceat(np.abs(channel), edges)
+        edges = np.linspace(0, len(channel), count, endpoint=False)
+        levels = np.maximum.reduceat(np.abs(channel), edges.astype(np.int64))
     loudest = max(1e-9, float(levels.max(initial=0.0)))
     steps = np.rint(63 * levels / loudest).astype(np.uint8)
     return str((steps + _LOWEST_LEVEL).tobytes(), "ascii")
@@ -171,8 +171,10 @@ def _words(alignments: Iterable[AlignedWord], seconds: float) -> list[PlayerWord
             side = CHANNELS.index(word["speaker"])
             start = round(word["start"], 3)
             end = round(word["end"], 3)
+            text = word["word"] or ""
             probability = _rounded(word.get("probability"))
-            words.append((side, start, end, word["word"] or "", probability, word.get("source") or ""))
+            source = word.get("source") or ""
+            words.append((side, start, end, text, probability, source))
     return sorted(words, key=lambda word: word[1])
 
 

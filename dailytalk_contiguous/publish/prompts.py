@@ -422,7 +422,8 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
         export.notes.append(f"{counted(n_long, 'file')} too long for a window with prompts (see --max-length)")
     voice_folder = json.dumps(str(root / VOICE_PROMPTS), ensure_ascii=False)
     trainer = PERSONAPLEX_FINETUNE._replace(model=_MODEL.format(folder=voice_folder))
-    return moshi_folder.finish_moshi(export, lists, trainer, prefix=max(prompt_seconds.values(), default=0.0))
+    longest = max(prompt_seconds.values(), default=0.0)
+    return moshi_folder.finish_moshi(export, lists, trainer, prefix=longest)
 
 
 def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:

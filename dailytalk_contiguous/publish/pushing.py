@@ -160,7 +160,8 @@ class Release:
         if self.card is None:
             return {}
         manifest = self.packed.manifest(self.tag, self.changes.as_dict(), self.card.assets)
-        texts = {CARD: self.card.text.encode(), MANIFEST: manifest_text(manifest).encode()}
+        text = manifest_text(manifest)
+        texts = {CARD: self.card.text.encode(), MANIFEST: text.encode()}
         return texts | self.card.assets
 
     @cached_property

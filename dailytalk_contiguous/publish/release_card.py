@@ -30,7 +30,8 @@ def card_of_release(items: Shards, defaults: Mapping[str, Any], release: Release
     for listed in earlier:
         if listed.kind == "version":
             date = listed.date.date()
-            history.append((listed.name, date.isoformat(), diff_in_words(listed.changes or {})))
+            difference = diff_in_words(listed.changes or {})
+            history.append((listed.name, date.isoformat(), difference))
     rejects = list(items.rejects())
     rejects += [reject.as_dict() for reject in release.packed.rejects]
     licence = release.settings.card_licence

@@ -162,7 +162,8 @@ def _supervisions(
             if word.main == main:
                 middle = (word.start + word.end) / 2
                 index = max(0, bisect_right(starts, middle) - 1)
-                words[index].append((word.text, word.start, word.end - word.start, None))
+                length = word.end - word.start
+                words[index].append((word.text, word.start, length, None))
         side = 0 if main else 1
         for number, utterance in enumerate(utterances):
             text = utterance.text.strip()
@@ -302,7 +303,8 @@ def _write_mixed(
     utterances = []
     for utterance in item.utterances:
         if utterance.text.strip():
-            utterances.append(utterance._replace(text=" ".join(utterance.text.split())))
+            text = " ".join(utterance.text.split())
+            utterances.append(utterance._replace(text=text))
     edges = trained_pieces(item, export.settings.max_length)
     scripts = []
     for first, last in edges:

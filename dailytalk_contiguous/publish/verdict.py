@@ -486,10 +486,12 @@ def _transcript_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
     yield from _uncovered_sound(rows)
     apart = rows[["conversation_id", "out_of_step"]].dropna()
     if len(apart):
-        examples = [f"{name}: {difference}" for name, difference in apart.head(3).itertuples(index=False)]
+        named = apart.head(3).itertuples(index=False)
+        examples = [f"{name}: {difference}" for name, difference in named]
         problem = f"the sides of {_share(len(apart), rows, unit)} may not be in step ({'; '.join(examples)})"
         remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
-        yield advice("sides-out-of-step", ".", problem, remedy, _spread(len(apart), len(rows)))
+        severity = _spread(len(apart), len(rows))
+        yield advice("sides-out-of-step", ".", problem, remedy, severity)
 
 
 def _uncovered_sound(rows: pd.DataFrame) -> Iterator[Finding]:
@@ -506,7 +508,8 @@ def _uncovered_sound(rows: pd.DataFrame) -> Iterator[Finding]:
     example = f"{sound['start']:.1f} to {sound['end']:.1f} s of the {sound['channel']} side of {name}"
     problem = f"{length_text(total)} of the recordings sound without an utterance, such as {example}"
     remedy = "listen there: what somebody says is in no line (add one in transcript.jsonl), what is noise stays"
-    yield advice("uncovered-sound", ".", problem, remedy, _spread(total, rows["duration"].sum()))
+    severity = _spread(total, rows["duration"].sum())
+    yield advice("uncovered-sound", ".", problem, remedy, severity)
 
 
 def _spread(part: float, whole: float) -> Severity:
@@ -570,7 +573,10 @@ def _filler_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Find
     people = rows[~rows["talk"].astype(bool)]
     lists = people[["conversation_id", "talk_without_fillers"]]
     sides = lists.explode("talk_without_fillers").dropna()
-    long = [(name, side) for name, side in sides.itertuples(index=False) if side["seconds"] > longest]
+    long = []
+    for name, side in sides.itertuples(index=False):
+        if side["seconds"] > longest:
+            long.append((name, side))
     if not long:
         return
     name, side = long[0]
@@ -865,7 +871,9 @@ def losses(run: Mapping[str, Any]) -> Losses:
     speaking = (run.get("speak") or {}).get("rejected") or {}
     halves = (tagging, speaking)
     whole = next((half for half in halves if half.get("of_seconds")), {})
-    reasons = Counter(tagging.get("reasons") or {}) + Counter(speaking.get("reasons") or {})
+    reasons_of_tagging = Counter(tagging.get("reasons") or {})
+    reasons_of_speaking = Counter(speaking.get("reasons") or {})
+    reasons = reasons_of_tagging + reasons_of_speaking
     remedies = {}
     for command, half in (("tag", tagging), ("speak", speaking)):
         for kind, remedy in (half.get("remedies") or {}).items():
