@@ -19,9 +19,11 @@ from xml.etree import ElementTree
 from dailytalk_contiguous.core.audio import Pcm, from_uri, read_header
 from dailytalk_contiguous.core.documents import as_text, is_number, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.records import AlignedWord
+from dailytalk_contiguous.core.records import AlignedWord, Mark
 from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.utterance import Utterance
 from dailytalk_contiguous.publish import exports
+from dailytalk_contiguous.publish.items import ItemSound
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.publish.version import Version
@@ -76,9 +78,11 @@ class Annotation(NamedTuple):
 
     @property
     def plain_speakers(self) -> dict[str, str]:
-        return _names_of(
-            {side: " ".join(re.findall(r"[\w.'-]+", name)[:3]) for side, name in self.speakers.items()}
-        )
+        plain = {}
+        for side, name in self.speakers.items():
+            words = re.findall(r"[\w.'-]+", name)
+            plain[side] = " ".join(words[:3])
+        return _names_of(plain)
 
 
 def annotation_of(
@@ -88,25 +92,33 @@ def annotation_of(
     sounds: Iterable[Mapping[str, Any]] = (),
     seconds: float = 0.0,
     shift: float = 0.0,
-    **sound: Any,
 ) -> Annotation:
     """Make a conversation of utterances, or lines of a transcript; those without text are left out.
 
     A side has the name that most of its utterances give its speaker. `words` and `sounds` are as in a row; `shift`
-    is added to all times. `sound`: `media` and `pcm` of the result.
+    is added to all times.
     """
-    items: dict[str, Iterable[Mapping[str, Any]]] = {
-        "utterances": utterances,
-        "words": [{**word, "text": word["word"], "channel": word["speaker"]} for word in words],
-        "sounds": [{**item, "text": item.get("label") or "sound"} for item in sounds],
+    spoken = [{**word, "text": word["word"], "channel": word["speaker"]} for word in words]
+    sounding = [{**sound, "text": sound.get("label") or "sound"} for sound in sounds]
+    labels = {
+        "utterances": _labels(utterances, shift),
+        "words": _labels(spoken, shift),
+        "sounds": _labels(sounding, shift),
     }
-    labels = {kind: sorted(filter(None, (spoken_label(item, shift) for item in items[kind]))) for kind in KINDS}
     ends = [label.end for listed in labels.values() for label in listed]
+    n_utterances = Counter((utterance["channel"], utterance.get("speaker")) for utterance in utterances)
     names: dict[str, str] = {}
-    for (side, speaker), _ in Counter((part["channel"], part.get("speaker")) for part in utterances).most_common():
+    for (side, speaker), _ in n_utterances.most_common():
         names.setdefault(side, speaker or "")
     speakers = _names_of({side: names.get(side, "") for side in CHANNELS})
-    return Annotation(name, max([int(1000 * seconds) / 1000, *ends]), speakers, labels, **sound)
+    length = max([int(1000 * seconds) / 1000, *ends])
+    return Annotation(name, length, speakers, labels)
+
+
+def _labels(items: Iterable[Mapping[str, Any]], shift: float) -> list[Label]:
+    """Those of the items that have a text, by start."""
+    labels = [spoken_label(item, shift) for item in items]
+    return sorted(label for label in labels if label is not None)
 
 
 def spoken_label(item: Mapping[str, Any], shift: float = 0.0) -> Label | None:
@@ -114,21 +126,28 @@ def spoken_label(item: Mapping[str, Any], shift: float = 0.0) -> Label | None:
 
     It ends at least a millisecond after its start: no tool shows a label without a length.
     """
-    text, tag = (_one_line(item.get(key) or "") for key in ("text", "tag"))
+    text = _one_line(item.get("text") or "")
+    tag = _one_line(item.get("tag") or "")
     start = round(max(0.0, item["start"] + shift), 3)
-    end = max(round(item["end"] + shift, 3), round(start + 0.001, 3))
+    least_end = round(start + 0.001, 3)
+    end = max(round(item["end"] + shift, 3), least_end)
     return Label(start, end, text, item["channel"], tag) if text else None
 
 
 def _one_line(text: str) -> str:
-    return " ".join(_UNWRITABLE.sub(" ", text).split())
+    writable = _UNWRITABLE.sub(" ", text)
+    return " ".join(writable.split())
 
 
 def _names_of(speakers: Mapping[str, str]) -> dict[str, str]:
     """The name of each side in files: the person's, or the side where there is none or both have the same."""
-    names = {side: _one_line("" if name.endswith(f"/{side}") else name) for side, name in speakers.items()}
-    count = Counter([*CHANNELS, "", *(name.casefold() for name in names.values())])
-    return {side: name if count[name.casefold()] == 1 else side for side, name in names.items()}
+    names = {}
+    for side, name in speakers.items():
+        is_side = name.endswith(f"/{side}")
+        names[side] = "" if is_side else _one_line(name)
+    folded = [name.casefold() for name in names.values()]
+    counts = Counter([*CHANNELS, "", *folded])
+    return {side: name if counts[name.casefold()] == 1 else side for side, name in names.items()}
 
 
 def annotated_rows(source: Path | Version, splits: Collection[str] | None) -> Iterator[Row]:
@@ -141,31 +160,40 @@ def annotated_rows(source: Path | Version, splits: Collection[str] | None) -> It
         return
     items = TaggedItems(source)
     for row in items.rows():
-        marks = row["transcript_marks"] or ()
-        row["sounds"] = [mark | {"label": mark["name"]} for mark in marks if mark["kind"] == "sound"]
+        marks: list[Mark] = row["transcript_marks"] or []
+        row["sounds"] = [{**mark, "label": mark["name"]} for mark in marks if mark["kind"] == "sound"]
         try:
-            yield row | {"part": items.sound(row["conversation_id"])}
+            sound = items.sound(row["conversation_id"])
         except BadInput as problem:
             yield row | {"problem": problem.reason, "remedy": problem.remedy}
+        else:
+            yield row | {"part": sound}
 
 
 def open_annotation(row: Row, export: exports.Export) -> Annotation:
     """Return a row with its labels. Raises BadInput for one that can't be used."""
     name = file_name(row["conversation_id"])
-    audible = [part for part in row["utterances"] or () if is_number(part["start"]) and is_number(part["end"])]
-    export.left_out.update("utterances without text" for part in audible if not (part["text"] or "").strip())
-    part = row.get("part")
-    if part:
-        path = from_uri(part.audio["path"])
-        relative = quote(os.fsencode(os.path.relpath(path, export.target.root.absolute())))
-        seconds = read_header(part.audio).seconds
-        media = (path.as_uri(), relative)
-        sound: dict[str, Any] = {"seconds": seconds, "shift": part.offset, "media": media}
-    else:
+    utterances: list[Utterance] = row["utterances"] or []
+    audible = []
+    for utterance in utterances:
+        if is_number(utterance["start"]) and is_number(utterance["end"]):
+            audible.append(utterance)
+            if not (utterance["text"] or "").strip():
+                export.left_out["utterances without text"] += 1
+    words = row["alignments"] or ()
+    sounds = row["sounds"] or ()
+    part: ItemSound | None = row.get("part")
+    if part is None:
         finished = exports.open_conversation(row, export)
-        name = f"{name}{REBUILT}"
-        sound = {"seconds": finished.duration, "media": (f"./{name}.wav",) * 2, "pcm": finished.pcm}
-    return annotation_of(name, audible, row["alignments"] or (), row["sounds"] or (), **sound)
+        rebuilt_name = f"{name}{REBUILT}"
+        address = f"./{rebuilt_name}.wav"
+        annotation = annotation_of(rebuilt_name, audible, words, sounds, finished.duration)
+        return annotation._replace(media=(address, address), pcm=finished.pcm)
+    path = from_uri(part.audio["path"])
+    relative = os.path.relpath(path, export.target.root.absolute())
+    seconds = read_header(part.audio).seconds
+    annotation = annotation_of(name, audible, words, sounds, seconds, shift=part.offset)
+    return annotation._replace(media=(path.as_uri(), quote(os.fsencode(relative))))
 
 
 def tiers(item: Annotation) -> Iterator[tuple[str, str, list[Label]]]:
@@ -175,17 +203,29 @@ def tiers(item: Annotation) -> Iterator[tuple[str, str, list[Label]]]:
     """
     for side, speaker in item.speakers.items():
         for kind, labels in item.labels.items():
-            lanes: list[list[Label]] = []
-            for label in (label for label in labels if label.side == side):
-                lane = next((lane for lane in lanes if lane[-1].end <= label.start), [])
-                lanes += [] if lane else [lane]
-                lane.append(label)
-            for number, lane in enumerate(lanes or [[]] * (kind == KINDS[0]), 1):
-                more = f" {number}" if number > 1 else ""
-                yield f"{speaker}/{kind}{more}", "", lane
-                if kind == KINDS[0]:
+            is_utterances = kind == KINDS[0]
+            lanes = _lanes([label for label in labels if label.side == side])
+            if is_utterances and not lanes:
+                lanes = [[]]  # each speaker has this tier, to write on
+            for number, lane in enumerate(lanes, 1):
+                ending = f" {number}" if number > 1 else ""
+                yield f"{speaker}/{kind}{ending}", "", lane
+                if is_utterances:
                     tags = [label._replace(text=label.tag) for label in lane if label.tag]
-                    yield f"{speaker}/tags{more}", f"{speaker}/{kind}{more}", tags
+                    yield f"{speaker}/tags{ending}", f"{speaker}/{kind}{ending}", tags
+
+
+def _lanes(labels: Iterable[Label]) -> list[list[Label]]:
+    """Labels, by start, in as few lists as there can be in which none overlap."""
+    lanes: list[list[Label]] = []
+    for label in labels:
+        for lane in lanes:
+            if lane[-1].end <= label.start:
+                lane.append(label)
+                break
+        else:
+            lanes.append([label])
+    return lanes
 
 
 def textgrid(item: Annotation) -> str:
@@ -193,41 +233,44 @@ def textgrid(item: Annotation) -> str:
     from praatio.utilities.constants import Interval  # an extra brings it
     from praatio.utilities.textgrid_io import getTextgridAsStr
 
-    length = item.seconds
-    made = [
-        {"class": "IntervalTier", "name": name, "xmin": 0.0, "xmax": length}
-        | {"entries": [Interval(label.start, label.end, label.text) for label in labels]}
-        for name, _, labels in tiers(item)
-    ]
-    return str(getTextgridAsStr({"xmin": 0.0, "xmax": length, "tiers": made}, "short_textgrid", True))
+    span = {"xmin": 0.0, "xmax": item.seconds}
+    interval_tiers = []
+    for name, _, labels in tiers(item):
+        entries = [Interval(label.start, label.end, label.text) for label in labels]
+        interval_tiers.append({"class": "IntervalTier", "name": name, **span, "entries": entries})
+    grid = {**span, "tiers": interval_tiers}
+    return str(getTextgridAsStr(grid, "short_textgrid", True))
 
 
 def eaf(item: Annotation) -> str:
     """Write ELAN's format 2.8; a tag belongs to its utterance, and is moved and deleted with it."""
     import pympi  # an extra brings it
 
-    made = pympi.Elan.Eaf(author="")
-    made.remove_tier("default")
-    made.adocument["DATE"] = "1970-01-01T00:00:00+00:00"  # the same file whenever it is written
-    made.add_linguistic_type("label")
-    made.add_linguistic_type("tag", constraints="Symbolic_Association", timealignable=False)
-    url = item.media[0]
+    document = pympi.Elan.Eaf(author="")
+    document.remove_tier("default")
+    document.adocument["DATE"] = "1970-01-01T00:00:00+00:00"  # the same file whenever it is written
+    document.add_linguistic_type("label")
+    document.add_linguistic_type("tag", constraints="Symbolic_Association", timealignable=False)
+    url, relative = item.media
     if url:
         kind = "audio/x-wav" if url.lower().endswith(".wav") else "audio/*"
-        made.add_linked_file(url, relpath=item.media[1], mimetype=kind)
+        document.add_linked_file(url, relpath=relative, mimetype=kind)
     for name, parent, labels in tiers(item):
-        made.add_tier(name, "tag" if parent else "label", parent or None, part=name.partition("/")[0])
+        speaker = name.partition("/")[0]
+        document.add_tier(name, "tag" if parent else "label", parent or None, part=speaker)
         for label in labels:
-            span = [round(1000 * time) for time in (label.start, label.end)]
+            start = round(1000 * label.start)
+            end = round(1000 * label.end)
             if parent:
-                made.add_ref_annotation(name, parent, sum(span) / 2, label.text)
+                document.add_ref_annotation(name, parent, (start + end) / 2, label.text)
             else:
-                made.add_annotation(name, *span, label.text)
-    document = pympi.Elan.to_adocument(made, False)
+                document.add_annotation(name, start, end, label.text)
+    tree = pympi.Elan.to_adocument(document, False)
+    return str(ElementTree.tostring(tree, "UTF-8", xml_declaration=True), "UTF-8")
     return str(ElementTree.tostring(document, "UTF-8", xml_declaration=True), "UTF-8")
 
 
-def _said(label: Label) -> str:
+def _tagged_text(label: Label) -> str:
     return f"({label.tag}) {label.text}" if label.tag else label.text
 
 
@@ -238,41 +281,50 @@ def _subtitles(format: str, item: Annotation) -> str:
     speakers = item.speakers if format == "vtt" else item.plain_speakers
     subtitles = pysubs2.SSAFile()
     for label in item.labels["utterances"]:
-        speaker, text = (
-            re.sub(
-                rf"[<>{{\\{'&' if html.unescape(part) != part else ''}]", lambda match: f"&#{ord(match[0])};", part
-            )
-            for part in (speakers[label.side], _said(label))
-        )
-        text = f"<v {speaker}>{text}" if format == "vtt" else f"{speaker}: {text}"
-        subtitles.append(pysubs2.SSAEvent(round(1000 * label.start), round(1000 * label.end), text))
+        speaker = _without_markup(speakers[label.side])
+        text = _without_markup(_tagged_text(label))
+        line = f"<v {speaker}>{text}" if format == "vtt" else f"{speaker}: {text}"
+        start = round(1000 * label.start)
+        end = round(1000 * label.end)
+        subtitles.append(pysubs2.SSAEvent(start, end, line))
     return subtitles.to_string(format)
+
+
+def _without_markup(text: str) -> str:
+    """A text of a subtitle: characters that would begin markup are written as numbers."""
+    ampersand = "&" if html.unescape(text) != text else ""
+    return re.sub(rf"[<>{{\\{ampersand}]", lambda match: f"&#{ord(match[0])};", text)
 
 
 def audacity(item: Annotation) -> str:
     speakers = item.plain_speakers
-    return "".join(
-        f"{label.start:.6f}\t{label.end:.6f}\t{speakers[label.side]}: {_said(label)}\n"
-        for label in item.labels["utterances"]
-    )
+    lines = []
+    for label in item.labels["utterances"]:
+        text = f"{speakers[label.side]}: {_tagged_text(label)}"
+        lines.append(f"{label.start:.6f}\t{label.end:.6f}\t{text}\n")
+    return "".join(lines)
 
 
 def rttm(item: Annotation) -> str:
     """Write NIST's turns; channel 1 is the left side. Fields are separated by spaces, so names have none."""
-    return "".join(
-        f"SPEAKER {item.name} {CHANNELS.index(label.side) + 1} {label.start:.3f} {label.end - label.start:.3f} "
-        f"<NA> <NA> {item.speakers[label.side].replace(' ', '_')} <NA> <NA>\n"
-        for label in item.labels["utterances"]
-    )
+    lines = []
+    for label in item.labels["utterances"]:
+        channel = CHANNELS.index(label.side) + 1
+        speaker = item.speakers[label.side].replace(" ", "_")
+        times = f"{label.start:.3f} {label.end - label.start:.3f}"
+        lines.append(f"SPEAKER {item.name} {channel} {times} <NA> <NA> {speaker} <NA> <NA>\n")
+    return "".join(lines)
 
 
 def ctm(item: Annotation) -> str:
     """Write NIST's words, by channel (A is the left side) and start; a space in a word is `<space>`."""
-    return "".join(
-        f"{item.name} {'AB'[CHANNELS.index(word.side)]} {word.start:.3f} {word.end - word.start:.3f} "
-        f"{word.text.replace(' ', '<space>')}\n"
-        for word in sorted(item.labels["words"], key=lambda word: (word.side, word.start))
-    )
+    lines = []
+    for word in sorted(item.labels["words"], key=lambda word: (word.side, word.start)):
+        channel = "A" if word.side == "left" else "B"
+        text = word.text.replace(" ", "<space>")
+        times = f"{word.start:.3f} {word.end - word.start:.3f}"
+        lines.append(f"{item.name} {channel} {times} {text}\n")
+    return "".join(lines)
 
 
 def _write(
@@ -299,7 +351,7 @@ _TIERS = "tiers of the utterances, tags, words and sounds of each speaker"
 _LINES = "utterances with their speakers and tags"
 _NOT_IN_LINES = "words, sounds"
 
-ANNOTATIONS: list[exports.ExportFormat[Any]] = [
+ANNOTATIONS: list[exports.AnyFormat] = [
     exports.ExportFormat(
         name,
         reader,

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from dailytalk_contiguous.core import documents, figures
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -19,14 +19,17 @@ from dailytalk_contiguous.core.machine import cores, side_by_side
 from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.published_fields import published
+from dailytalk_contiguous.core.records import AlignedWord, NonSpeechSound
 from dailytalk_contiguous.core.schema import LABELLED, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, comparisons_of, measure_text
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tables import TableMaker, Tables
-from dailytalk_contiguous.core.utterance import FIELDS, is_converted, line_problem, no_text_reason
+from dailytalk_contiguous.core.utterance import FIELDS, Utterance, is_converted, line_problem, no_text_reason
 from dailytalk_contiguous.core.voice_likeness import ConversationVoices
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import verdict
+from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips
+from dailytalk_contiguous.publish.exports import AnyFormat
 from dailytalk_contiguous.publish.findings import (
     Checked,
     Finding,
@@ -39,6 +42,7 @@ from dailytalk_contiguous.publish.findings import (
     several,
     word_findings,
 )
+from dailytalk_contiguous.publish.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE, FiledItems, Items
 from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
@@ -49,17 +53,36 @@ from dailytalk_contiguous.store import work_folder
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.models.speaker_encoder import SpeakerEncoder
-    from dailytalk_contiguous.publish.exports import ExportFormat
 
 _SPEAK_AGAIN = "build it again with `dailytalk speak`"
 _NO_WORDS = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
 _CHECK_AGAIN = "see that you may read it, and check again"
+_PUBLISH_AGAIN = "publish this version again"
 
 #: Kinds of findings on rows whose voices are not compared.
 _UNHEARD = {"unreadable-audio", "missing-audio", "not-stereo"}
 
 #: Kinds of findings on rows that can't be used, by column.
 _KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "bad-sound"}
+
+#: What the facts call an opened folder or version, where that is not the kind of its items.
+_SHOWN_KINDS = {"conversations": "dataset", "clips": "dataset", "version": "published"}
+
+
+class _JudgedRow(NamedTuple):
+    """A row and what was found on it.
+
+    Attributes:
+        location: its file and its id, as findings name it.
+        is_exported: whether exports take it.
+        voices: None without an encoder, of clips, and where the sound is not two channels.
+    """
+
+    row: Row
+    location: str
+    is_exported: bool
+    findings: list[Finding]
+    voices: ConversationVoices | None = None
 
 
 def check_rows(
@@ -81,85 +104,101 @@ def check_rows(
     encoder = find_speaker_encoder()
     voices: list[ConversationVoices] = []
     columns = [*LABELLED, "audio_sha256"] if items.kind == "version" else None
-    for file in items.files if isinstance(items, FiledItems) else [""]:
-        shown = str(file.relative_to(items.folder) if isinstance(file, Path) and items.folder else file)
-        rows = items.rows(columns)
-        if isinstance(items, FiledItems):
-            rows = (row for _, row in items.rows_of(file, columns))
-
+    for shown, rows in _rows_by_file(items, columns):
+        judge = partial(_judged, items, shown, encoder)
+        noun = f"conversations of {shown or items.name} checked"
         try:
-            with closing(side_by_side(partial(_judged, items, shown, encoder), rows, cores())) as judged:
-                for row, location, is_used, of_row, heard in steps(
-                    f"conversations of {shown or items.name} checked", judged
-                ):
-                    splits[row["split"]] += 1
+            with closing(side_by_side(judge, rows, cores())) as judged_rows:
+                for judged in steps(noun, judged_rows):
+                    row = judged.row
                     name = row["conversation_id"]
-                    if is_used and name in ids:
-                        what = f"the conversation {name!r} occurs twice"
-                        findings.append(error("duplicate", location, what, "delete one of the shards"))
-                    elif is_used and not row["problem"]:
+                    splits[row["split"]] += 1
+                    if judged.is_exported and name in ids:
+                        problem = f"the conversation {name!r} occurs twice"
+                        findings.append(error("duplicate", judged.location, problem, "delete one of the shards"))
+                    elif judged.is_exported and not row["problem"]:
                         maker.add(row)
-                        voices += [heard] if heard else []
-                    findings += of_row
-                    ids |= {name} if is_used else set()
-        except BadInput as problem:
-            findings.append(error("unreadable-shard", shown, problem.reason, problem.remedy))
-        except OSError as problem:
-            reason = f"it can't be read ({problem.strerror})"
+                        if judged.voices:
+                            voices.append(judged.voices)
+                    findings += judged.findings
+                    if judged.is_exported:
+                        ids.add(name)
+        except BadInput as failure:
+            findings.append(error("unreadable-shard", shown, failure.reason, failure.remedy))
+        except OSError as failure:
+            reason = f"it can't be read ({failure.strerror})"
             findings.append(error("unreadable-shard", shown, reason, _CHECK_AGAIN))
     if items.remedy:
-        findings = [
-            replace(finding, remedy=items.remedy) if finding.remedy == _SPEAK_AGAIN else finding
-            for finding in findings
-        ]
+        for index, finding in enumerate(findings):
+            if finding.remedy == _SPEAK_AGAIN:
+                findings[index] = replace(finding, remedy=items.remedy)
     for reject in items.rejects():
         maker.add_reject(reject)
     tables = maker.tables()
-    whole = tables.conversations[["utterances", "words", "duration"]].sum()  # copies of clips, too
-    hours = {
-        f"hours_of_{what}": {name: round(of, 7) for name, of in sorted(figures.hours_of(tables, column).items())}
-        for what, column in (("voice", "voices"), ("language", "language"))
-    }
-    facts = {
-        "kind": {"conversations": "dataset", "clips": "dataset", "version": "published"}.get(
-            items.kind, items.kind
-        ),
+    totals = tables.conversations[["utterances", "words", "duration"]].sum()  # copies of clips, too
+    facts: dict[str, Any] = {
+        "kind": _SHOWN_KINDS.get(items.kind, items.kind),
         "conversations": len(ids),
-        "utterances": int(whole["utterances"]),
-        "words": int(whole["words"]),
-        "hours": round(float(whole["duration"]) / 3600, 7),
-        **hours,
+        "utterances": int(totals["utterances"]),
+        "words": int(totals["words"]),
+        "hours": round(float(totals["duration"]) / 3600, 7),
+        "hours_of_voice": _hours(tables, "voices"),
+        "hours_of_language": _hours(tables, "language"),
         "measures": measure_facts(tables, references),
-        **turn_end_facts(tables),
-        **voice_facts(voices, limits),
-        **({"splits": dict(splits)} if items.kind == "version" else {}),
     }
+    facts |= turn_end_facts(tables)
+    facts |= voice_facts(voices, limits)
+    if items.kind == "version":
+        facts["splits"] = dict(splits)
     run = (work_folder.read_run(items.folder) if items.folder else None) or {}
-    return [*findings, *voice_findings(voices, limits), *verdict.all_findings(tables, run, limits)], facts
+    findings += voice_findings(voices, limits)
+    findings += verdict.all_findings(tables, run, limits)
+    return findings, facts
 
 
-def _judged(
-    items: Items, shown: str, encoder: "SpeakerEncoder | None", row: Row
-) -> tuple[Row, str, bool, list[Finding], ConversationVoices | None]:
-    """A row of the file that is shown so, its place, whether exports take it, the findings on it, and its voices.
+def _rows_by_file(items: Items, columns: Sequence[str] | None) -> Iterator[tuple[str, Iterator[Row]]]:
+    """The name of each file as findings show it, and its rows; one empty name where rows are in no files."""
+    if not isinstance(items, FiledItems):
+        yield "", items.rows(columns)
+        return
+    for file in items.files:
+        shown = file
+        if isinstance(file, Path) and items.folder:
+            shown = file.relative_to(items.folder)
+        yield str(shown), (row for _, row in items.rows_of(file, columns))
 
-    The voices are None without an encoder, of clips, and where the sound is not two channels.
-    """
-    place = f"{shown}: {row['conversation_id']}" if shown else row["conversation_id"]
+
+def _hours(tables: Tables, column: str) -> dict[str, float]:
+    """Hours of conversations by the values of a column, sorted by these."""
+    hours = figures.hours_of(tables, column)
+    return {name: round(hours[name], 7) for name in sorted(hours)}
+
+
+def _judged(items: Items, shown: str, encoder: "SpeakerEncoder | None", row: Row) -> _JudgedRow:
+    """Check a row of the file that is shown so."""
+    name = row["conversation_id"]
+    location = f"{shown}: {name}" if shown else name
     findings: list[Finding] = []
-    if "audio_sha256" in row and hashlib.sha256(row["audio"]["bytes"] or b"").hexdigest() != row["audio_sha256"]:
-        what = "its audio is not that of its audio_sha256"
-        findings.append(error("changed-audio", place, what, _PUBLISH_AGAIN))
+    if "audio_sha256" in row:
+        sound = row["audio"]["bytes"] or b""
+        if hashlib.sha256(sound).hexdigest() != row["audio_sha256"]:
+            problem = "its audio is not that of its audio_sha256"
+            findings.append(error("changed-audio", location, problem, _PUBLISH_AGAIN))
     if row["problem"]:
         kind = _KINDS.get(row["problem_column"], "bad-row")
-        return row, place, True, [*findings, error(kind, place, row["problem"], _SPEAK_AGAIN)], None
+        findings.append(error(kind, location, row["problem"], _SPEAK_AGAIN))
+        return _JudgedRow(row, location, True, findings)
     unused = items.unused(row)
     if unused:
-        return row, place, False, [advice(unused[0], place, unused[1], items.remedy, "note")], None
-    findings += row_findings(place, row)
+        kind, reason = unused
+        note = advice(kind, location, reason, items.remedy, "note")
+        return _JudgedRow(row, location, False, [note])
+    findings += row_findings(location, row)
     is_heard = all(finding.kind not in _UNHEARD for finding in findings)
-    heard = hear_voices(encoder, row) if encoder and is_heard and not row["labels"] else None
-    return row, place, True, findings, heard
+    voices = None
+    if encoder and is_heard and not row["labels"]:
+        voices = hear_voices(encoder, row)
+    return _JudgedRow(row, location, True, findings, voices)
 
 
 def row_findings(file: str, row: Row) -> Iterator[Finding]:
@@ -167,52 +206,55 @@ def row_findings(file: str, row: Row) -> Iterator[Finding]:
     loudness = yield from loudness_of(file, lambda: row["audio"])
     if loudness:
         if loudness.channels != 2:
-            what = f"its audio has {counted(loudness.channels, 'channel')}, not 2"
-            yield error("not-stereo", file, what, _SPEAK_AGAIN)
+            problem = f"its audio has {counted(loudness.channels, 'channel')}, not 2"
+            yield error("not-stereo", file, problem, _SPEAK_AGAIN)
         if loudness.sample_rate != row["sample_rate"]:
-            what = f"the audio's rate is {loudness.sample_rate} Hz, the column says {row['sample_rate']}"
-            yield error("wrong-rate", file, what, _SPEAK_AGAIN)
+            problem = f"the audio's rate is {loudness.sample_rate} Hz, the column says {row['sample_rate']}"
+            yield error("wrong-rate", file, problem, _SPEAK_AGAIN)
         if abs(loudness.seconds - row["duration"]) > DURATION_TOLERANCE:
-            what = f"the column says {row['duration']:.3f} s, the audio has {loudness.seconds:.3f} s"
-            yield error("wrong-duration", file, what, _SPEAK_AGAIN)
+            problem = f"the column says {row['duration']:.3f} s, the audio has {loudness.seconds:.3f} s"
+            yield error("wrong-duration", file, problem, _SPEAK_AGAIN)
         if loudness.is_silent(0):
             yield error("silent-left", file, "the left channel, the re-voiced one, is silent", _SPEAK_AGAIN)
-    utterances = row["utterances"] or []
-    ids = [utterance["utterance_id"] for utterance in utterances]
-    twice = sorted(str(name) for name, count in Counter(ids).items() if count > 1)
-    yield from several("duplicate", file, twice, "utterance ids occur twice", len(ids), _SPEAK_AGAIN)
-    mute = [
-        utterance["utterance_id"]
-        for utterance in utterances
-        if utterance["status"] == "spoken"
-        and not is_converted(utterance)
-        and not (utterance["text"] or "").strip()
-    ]
-    yield from several("empty-text", file, mute, "utterances were spoken without text", len(ids), _SPEAK_AGAIN)
-    wrong = [
-        utterance["utterance_id"]
-        for utterance in utterances
-        if utterance["status"] != "dropped" and not utterance["end"] > utterance["start"]
-    ]
-    yield from several("bad-utterance", file, wrong, "utterances have no length", len(ids), _SPEAK_AGAIN)
-    sounds = row["sounds"] or []
-    outside = [
-        f"{sound['start']}..{sound['end']} s"
-        for sound in sounds
-        if not 0 <= sound["start"] < sound["end"] <= row["duration"] + DURATION_TOLERANCE
-    ]
-    what = "sounds have no length or are outside the audio"
-    yield from several("bad-sound", file, outside, what, len(sounds), _SPEAK_AGAIN)
-    words = [
-        SaidWord(word["word"] or "", word["start"], word["end"], word["speaker"], int(word["speaker"] == "right"))
-        for word in row["alignments"] or ()
-    ]
+    yield from _utterance_findings(file, row["utterances"] or [])
+    yield from _sound_findings(file, row["sounds"] or [], row["duration"])
+    alignments: list[AlignedWord] = row["alignments"] or []
+    words = []
+    for word in alignments:
+        channel = 1 if word["speaker"] == "right" else 0
+        text = word["word"] or ""
+        words.append(SaidWord(text, word["start"], word["end"], word["speaker"], channel))
     if not any(word.channel == 0 for word in words):
         yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _NO_WORDS)
     yield from word_findings(file, words, loudness)
 
 
-_PUBLISH_AGAIN = "publish this version again"
+def _utterance_findings(file: str, utterances: Sequence[Utterance]) -> Iterator[Finding]:
+    """Ids that occur twice, utterances without text, and utterances without length."""
+    counts = Counter(utterance["utterance_id"] for utterance in utterances)
+    twice = sorted(str(name) for name, count in counts.items() if count > 1)
+    mute = []
+    empty = []
+    for utterance in utterances:
+        has_text = bool((utterance["text"] or "").strip())
+        if utterance["status"] == "spoken" and not is_converted(utterance) and not has_text:
+            mute.append(utterance["utterance_id"])
+        if utterance["status"] != "dropped" and not utterance["end"] > utterance["start"]:
+            empty.append(utterance["utterance_id"])
+    total = len(utterances)
+    yield from several("duplicate", file, twice, "utterance ids occur twice", total, _SPEAK_AGAIN)
+    yield from several("empty-text", file, mute, "utterances were spoken without text", total, _SPEAK_AGAIN)
+    yield from several("bad-utterance", file, empty, "utterances have no length", total, _SPEAK_AGAIN)
+
+
+def _sound_findings(file: str, sounds: Sequence[NonSpeechSound], duration: float) -> Iterator[Finding]:
+    """Sounds that have no length, or are outside the audio of `duration` seconds."""
+    outside = []
+    for sound in sounds:
+        if not 0 <= sound["start"] < sound["end"] <= duration + DURATION_TOLERANCE:
+            outside.append(f"{sound['start']}..{sound['end']} s")
+    problem = "sounds have no length or are outside the audio"
+    yield from several("bad-sound", file, outside, problem, len(sounds), _SPEAK_AGAIN)
 
 
 def check_version(
@@ -226,13 +268,13 @@ def check_version(
     findings: list[Finding] = []
     if MANIFEST in version.names:
         for name, difference in file_differences(version):
-            what = f"it is not what {MANIFEST} names: {difference}"
-            findings.append(error("not-in-manifest", name, what, _PUBLISH_AGAIN))
+            problem = f"it is not what {MANIFEST} names: {difference}"
+            findings.append(error("not-in-manifest", name, problem, _PUBLISH_AGAIN))
     else:
-        what = "nothing says which files this version has"
-        findings.append(advice("no-manifest", MANIFEST, what, _PUBLISH_AGAIN))
-    of_rows, facts = check_rows(items, limits, references)
-    return findings + of_rows, facts | {"commit": version.commit}
+        problem = "nothing says which files this version has"
+        findings.append(advice("no-manifest", MANIFEST, problem, _PUBLISH_AGAIN))
+    row_problems, facts = check_rows(items, limits, references)
+    return findings + row_problems, facts | {"commit": version.commit}
 
 
 def check_folder(
@@ -243,15 +285,13 @@ def check_folder(
 ) -> Checked:
     """Check a training folder, a work folder (of a corpus, too), a folder of an app, or one of Parquet shards.
 
-    `format` is that of an export that can't be
-    recognised by its files: a name, or a person's own file, whose check is beside that of what the folder is.
+    `format` is that of an export that can't be recognised by its files: a name, or a person's own file, whose
+    check is beside that of what the folder is.
 
     Returns the findings and facts: `kind` (the name of an export's format, `work`, `corpus`, `dataset`, or that of
     an app) and counts; of conversations `measures` beside those of published corpora and of `references`. Raises
     DailytalkError for a path that is no folder, or none of these.
     """
-    from dailytalk_contiguous.publish.formats import FORMATS, format_named  # here: they load every writer
-
     if not path.is_dir():
         raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
     if format:
@@ -259,28 +299,25 @@ def check_folder(
         if not is_own_file(format):
             return findings, facts
         try:
-            of_corpus, of_folder = check_folder(path, limits, references)
+            more_findings, more_facts = check_folder(path, limits, references)
         except DailytalkError:
-            what = f"only the check of {facts['kind']} has judged it"
+            problem = f"only the check of {facts['kind']} has judged it"
             remedy = "run `dailytalk check` on the folder that it was exported from, too"
-            return [*findings, advice(verdict.ONE_CHECK, ".", what, remedy, "note")], facts
-        return findings + of_corpus, of_folder | facts
+            return [*findings, advice(verdict.ONE_CHECK, ".", problem, remedy, "note")], facts
+        return findings + more_findings, more_facts | facts
     if is_moshi(path / work_folder.DATA):
         findings, facts = check_moshi(path / work_folder.DATA, limits)
         if (path / work_folder.CLIPS).is_dir():
             findings += _clip_findings(path, limits)
         return findings, {"kind": "corpus"} | facts
-    if any(
-        (path / name).exists()
-        for name in (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
-    ):
+    if any((path / name).exists() for name in _NAMES_OF_WORK):
         return _work(path, limits, references)
     items = claimed(path)
     if items:
         return check_rows(items, limits, references)
-    recognised = next((known for known in reversed(FORMATS.values()) if known.recognises(path)), None)
-    if recognised:
-        return _exported(path, recognised, limits)
+    for export_format in reversed(FORMATS.values()):
+        if export_format.recognises(path):
+            return _exported(path, export_format, limits)
     if any(shard.name not in work_folder.TABLES for shard in path.rglob("*.parquet")):
         return check_rows(finished_items(path), limits, references)
     raise DailytalkError(
@@ -289,7 +326,11 @@ def check_folder(
     )
 
 
-def _exported(folder: Path, format: "ExportFormat[Any]", limits: FindingLimits) -> Checked:
+#: Files and folders of which each says that their folder is a work folder.
+_NAMES_OF_WORK = (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
+
+
+def _exported(folder: Path, format: AnyFormat, limits: FindingLimits) -> Checked:
     """The findings of the format's own check, and of a mix of clips those on the clips."""
     if format.check is None:
         raise DailytalkError(f"nothing is known of what a folder for {format.reader} has to be", "use it as it is")
@@ -301,8 +342,6 @@ def _exported(folder: Path, format: "ExportFormat[Any]", limits: FindingLimits) 
 
 def _clip_findings(folder: Path, limits: FindingLimits) -> list[Finding]:
     """The findings on the clips of a corpus or a mix, each by its row, and on their labels."""
-    from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips  # clips alone need it
-
     try:
         clips = corpus_figures(open_items(folder))
     except DailytalkError as problem:
@@ -313,30 +352,35 @@ def _clip_findings(folder: Path, limits: FindingLimits) -> list[Finding]:
 def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCorpus]) -> Checked:
     findings = list(_file_findings(folder))
     facts: dict[str, Any] = {"kind": "work"}
-    record = work_folder.read_run(folder) or {}
-    of_run = record.get("counts") or {}
-    hours = record.get("hours") or {}
-    facts |= {name: of_run[name] for name in ("conversations", "utterances") if isinstance(of_run.get(name), int)}
+    run = work_folder.read_run(folder) or {}
+    run_counts = run.get("counts") or {}
+    for name in ("conversations", "utterances"):
+        if isinstance(run_counts.get(name), int):
+            facts[name] = run_counts[name]
+    hours = run.get("hours") or {}
     for name in ("audio", "speech"):
         if documents.is_number(hours.get(name)):
             facts[f"hours_of_{name}"] = hours[name]
-    if (folder / work_folder.DATASET).is_dir() and any((folder / work_folder.DATASET).rglob("*.parquet")):
-        of_dataset, counts = check_rows(finished_items(folder), limits, references)
-        findings += of_dataset
-        facts |= counts | {"kind": "work"}
-        if not counts["conversations"] and not any(finding.level == "error" for finding in of_dataset):
-            what = "no conversation was finished: there is nothing to train on"
-            lost = verdict.losses(record)
+    dataset = folder / work_folder.DATASET
+    has_tags = (folder / work_folder.TAGGED).is_dir()
+    has_transcript = (folder / work_folder.TRANSCRIPT).is_file()
+    if dataset.is_dir() and any(dataset.rglob("*.parquet")):
+        row_problems, row_facts = check_rows(finished_items(folder), limits, references)
+        findings += row_problems
+        facts |= row_facts | {"kind": "work"}
+        if not row_facts["conversations"] and all(finding.level != "error" for finding in row_problems):
+            problem = "no conversation was finished: there is nothing to train on"
+            lost = verdict.losses(run)
             remedy = verdict.remedy_of(lost, [*lost["reasons"], *lost["remedies"]])
-            findings.append(error(verdict.NOTHING_FINISHED, ".", what, remedy))
-    elif record or (folder / work_folder.TAGGED).is_dir() or (folder / work_folder.TRANSCRIPT).is_file():
+            findings.append(error(verdict.NOTHING_FINISHED, ".", problem, remedy))
+    elif run or has_tags or has_transcript:
         try:
             tables = open_items(folder).tables()
         except DailytalkError:  # its transcript, whose findings are there, or its shards
             tables = TableMaker(finished=False).tables()
         if not tables.n and facts.get("conversations"):
             findings.append(verdict.ONLY_TAGGED)
-        findings += verdict.all_findings(tables, record, limits)
+        findings += verdict.all_findings(tables, run, limits)
         facts["measures"] = measure_facts(tables, references)
     return findings + findings_of_apps(folder), facts
 
@@ -351,58 +395,73 @@ def _file_findings(folder: Path) -> Iterator[Finding]:
         shown = str(wav.relative_to(folder))
         loudness = yield from loudness_of_wav(folder, shown)
         if loudness and loudness.channels != 2:
-            what = f"it has {counted(loudness.channels, 'channel')}, not 2"
-            yield error("not-stereo", shown, what, "build it again")
+            problem = f"it has {counted(loudness.channels, 'channel')}, not 2"
+            yield error("not-stereo", shown, problem, "build it again")
 
 
-def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) -> list[dict[str, Any]]:
+class MeasureFacts(TypedDict):
+    """A measure beside that of another corpus; `note` and `meaning` are null where nothing is remarkable."""
+
+    measure: str
+    side: str
+    value: float
+    corpus: str
+    published: dict[str, float | None]
+    shown: list[str]
+    where: str
+    note: str | None
+    meaning: str | None
+
+
+def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) -> list[MeasureFacts]:
     """Return the measures of conversations beside those of other corpora; no part of the verdict."""
-    return [
-        {
-            "measure": comparison.band.measure,
+    facts = list[MeasureFacts]()
+    for comparison in comparisons_of(tables.turn_taking, references):
+        band = comparison.band
+        is_noted = comparison.is_remarkable and comparison.side != "right"
+        shown_value = measure_text(band.measure, comparison.value)
+        measure: MeasureFacts = {
+            "measure": band.measure,
             "side": comparison.side,
             "value": round(comparison.value, 6),
             "corpus": comparison.reference.name,
-            "published": {name: getattr(comparison.band, name) for name in ("low", "middle", "high")},
-            "shown": [
-                measure_text(comparison.band.measure, comparison.value),
-                comparison.text(),
-                comparison.band.text(),
-            ],
+            "published": {"low": band.low, "middle": band.middle, "high": band.high},
+            "shown": [shown_value, comparison.text(), band.text()],
             "where": comparison.where,
-            "note": comparison.sentence() if noted else None,
-            "meaning": comparison.meaning if noted else None,
+            "note": comparison.sentence() if is_noted else None,
+            "meaning": comparison.meaning if is_noted else None,
         }
-        for comparison in comparisons_of(tables.turn_taking, references)
-        for noted in (comparison.is_remarkable and comparison.side != "right",)
-    ]
+        facts.append(measure)
+    return facts
 
 
-def turn_end_facts(tables: Tables) -> dict[str, Any]:
+def turn_end_facts(tables: Tables) -> dict[str, list[dict[str, object]]]:
     """How finished ends of turns sound, by side and timeline; nothing where nobody judged them."""
-    known = figures.ends_of_turns(tables)
-    of_sides = [
-        {"side": side, "timeline": timeline} | {name: _rounded(value) for name, value in of._asdict().items()}
-        for (side, timeline), of in known.items()
-    ]
-    return {"turn_ends": of_sides} if of_sides else {}
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [round(part, 4) for part in value]
-    return round(value, 4) if isinstance(value, float) else value
+    sides = list[dict[str, object]]()
+    for (side, timeline), ends in figures.ends_of_turns(tables).items():
+        facts: dict[str, object] = {"side": side, "timeline": timeline}
+        for name, value in ends._asdict().items():
+            if isinstance(value, tuple):
+                facts[name] = [round(part, 4) for part in value]
+            elif isinstance(value, float):
+                facts[name] = round(value, 4)
+            else:
+                facts[name] = value
+        sides.append(facts)
+    return {"turn_ends": sides} if sides else {}
 
 
 def _transcript_lines(path: Path) -> Iterator[Finding]:
-    known = (*FIELDS, *published((work_folder.read_run(path.parent) or {}).get("fields") or (), work_folder.RUN))
+    run = work_folder.read_run(path.parent) or {}
+    own_fields = published(run.get("fields") or (), work_folder.RUN)
+    described = (*FIELDS, *own_fields)
     lines_of: dict[str, int] = {}
     for number, fields in documents.json_lines(path, nan=True):
         location = f"{path.name}:{number}"
         if isinstance(fields, BadInput):
             yield error("bad-line", location, fields.reason, "correct or delete the line")
             continue
-        problem = line_problem(fields, known, mixed=True)
+        problem = line_problem(fields, described, mixed=True)
         if problem and problem.key == "words":
             yield error("bad-word", location, problem.reason, "correct its words, or leave them out")
         elif problem:
@@ -410,10 +469,11 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
             continue
         name = fields.get("utterance_id")
         if isinstance(name, str) and lines_of.setdefault(name, number) != number:
-            what = f"the utterance {name} is in line {lines_of[name]} already"
-            yield error("duplicate", location, what, "delete one of them, or give it another utterance_id")
+            duplicate = f"the utterance {name} is in line {lines_of[name]} already"
+            yield error("duplicate", location, duplicate, "delete one of them, or give it another utterance_id")
         # One that was not resynthesised may lack a text: none was recognised, or the conversation says why.
         is_kept = fields.get("status", "spoken") != "spoken" or is_converted(fields)
-        silent = no_text_reason(fields) or is_kept
-        if not str(fields.get("text") or "").strip() and not silent:
+        may_lack_text = no_text_reason(fields) or is_kept
+        text = str(fields.get("text") or "")
+        if not text.strip() and not may_lack_text:
             yield error("empty-text", location, "its text is empty", "write what is said, or delete the line")

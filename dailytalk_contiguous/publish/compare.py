@@ -84,7 +84,10 @@ class Changes:
     def as_dict(self) -> dict[str, Any]:
         return {
             "previous": self.previous,
-            **{name: len(getattr(self, name)) for name in ("added", "removed", "changed", "moved")},
+            "added": len(self.added),
+            "removed": len(self.removed),
+            "changed": len(self.changed),
+            "moved": len(self.moved),
             "fields": dict(sorted(self.fields.items())),
             "broken": self.broken,
             "columns": self.columns,
@@ -99,11 +102,14 @@ def shifts(seconds: Sequence[float]) -> dict[str, float]:
     """Return how many starts were matched, the share that moved, the median of those, and the largest shift."""
     all_shifts = np.asarray(seconds)
     moved = all_shifts[all_shifts > MOVED]
+    share = len(moved) / max(1, len(all_shifts))
+    middle = float(np.median(moved)) if len(moved) else 0.0
+    largest = float(all_shifts.max(initial=0.0))
     return {
         "matched": len(all_shifts),
-        "share_moved": round(len(moved) / max(1, len(all_shifts)), 6),
-        "median_seconds": round(float(np.median(moved)), 3) if len(moved) else 0.0,
-        "largest_seconds": round(float(all_shifts.max(initial=0.0)), 6),
+        "share_moved": round(share, 6),
+        "median_seconds": round(middle, 3),
+        "largest_seconds": round(largest, 6),
     }
 
 
@@ -114,32 +120,41 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
     """
     new_items = VersionItems(after)
     if before is None or not before.configs:
-        return Changes(added=sorted(_entries(new_items, _columns(after), ())))
+        entries = _entries(new_items, _columns(after), ())
+        return Changes(added=sorted(entries))
     old_items = VersionItems(before)
     changes = Changes(before.manifest.get("version") or before.commit)
     _compare_columns(before, after, changes)
     old_columns = _columns(before)
     columns = [name for name in _columns(after) if name in old_columns]
-    shared = {*before.digests().values()} & {*after.digests().values()} - {None}
+    old_digests = before.digests()
+    new_digests = after.digests()
+    shared = set(old_digests.values()) & set(new_digests.values())
+    shared.discard(None)
     old = _entries(old_items, columns, shared)
     new = _entries(new_items, columns, shared)
-    changes.added, changes.removed = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
-    both = sorted(old.keys() & new.keys())
-    splits = {name: (old[name].split, new[name].split) for name in both}
-    changes.moved = {name: pair for name, pair in splits.items() if pair[0] != pair[1]}
-    differing = [name for name in both if old[name].digest != new[name].digest]
-    differing.sort(key=lambda name: new[name].place)  # row groups are read once
+    changes.added = sorted(new.keys() - old.keys())
+    changes.removed = sorted(old.keys() - new.keys())
+    differing = []
+    for name in sorted(old.keys() & new.keys()):
+        if old[name].split != new[name].split:
+            changes.moved[name] = (old[name].split, new[name].split)
+        if old[name].digest != new[name].digest:
+            differing.append(name)
+    differing.sort(key=lambda name: new[name].row_place)  # row groups are read once
     for first in range(0, len(differing), _AT_ONCE):
         names = differing[first : first + _AT_ONCE]
-        old_rows = old_items.rows_at(sorted(old[name].place for name in names), columns)
-        by_id = {row[_ID]: row for row in old_rows}
-        for new_row in new_items.rows_at((new[name].place for name in names), columns):
-            old_row = by_id.pop(new_row[_ID])
-            old_values, new_values = ({name: row[name] for name in columns} for row in (old_row, new_row))
+        old_places = sorted(old[name].row_place for name in names)
+        new_places = [new[name].row_place for name in names]
+        old_rows = {row[_ID]: row for row in old_items.rows_at(old_places, columns)}
+        for new_row in new_items.rows_at(new_places, columns):
+            old_row = old_rows.pop(new_row[_ID])
+            old_values = {name: old_row[name] for name in columns}
+            new_values = {name: new_row[name] for name in columns}
             _compare_rows(old_values, new_values, changes)
     changes.changed.sort()
     cards = {version.read(_CARD) for version in (before, after) if _CARD in version.names}
-    changes.repacked = before.digests() != after.digests() or len(cards) > 1
+    changes.repacked = old_digests != new_digests or len(cards) > 1
     return changes
 
 
@@ -161,11 +176,13 @@ def _compare_columns(before: Version, after: Version, changes: Changes) -> None:
             elif old[name] != new[name]:
                 broken.append(f"{name} was {old[name]} and is {new[name]}")
         added = [name for name in new if name not in old]
-        changes.broken |= {config: broken} if broken else {}
-        changes.columns |= {config: added} if added else {}
+        if broken:
+            changes.broken[config] = broken
+        if added:
+            changes.columns[config] = added
 
 
-def _types(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _types(fields: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
     """The columns, and the fields in them, by dotted name, with the type of each in words."""
     for name, feature in fields.items():
         kind = ""
@@ -176,14 +193,15 @@ def _types(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
             yield f"{prefix}{name}", f"{kind}a struct"
             yield from _types(feature, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", kind + (str(feature.dtype) if isinstance(feature, Value) else repr(feature))
+            dtype = str(feature.dtype) if isinstance(feature, Value) else repr(feature)
+            yield f"{prefix}{name}", kind + dtype
 
 
 class _Entry(NamedTuple):
     """A conversation of a version: its split, the place of its row, and the digest of what is compared of it."""
 
     split: str
-    place: Place
+    row_place: Place
     digest: bytes
 
 
@@ -193,14 +211,15 @@ def _entries(items: VersionItems, columns: Sequence[str], shared: Collection[str
     digests = items.version.digests()
     for file, split in items.split_of.items():
         compared = [] if digests[str(file)] in shared else columns
-        for place, row in items.rows_of(file, {_ID, *compared}):
+        for row_place, row in items.rows_of(file, {_ID, *compared}):
             name = row[_ID]
             if not name or name in entries:
                 raise DailytalkError(
                     f"{items.version} holds the conversation {name!r} twice, or without an id", "publish it again"
                 )
             text = json.dumps([row[column] for column in compared], default=str)
-            entries[name] = _Entry(split, place, hashlib.blake2b(text.encode(), digest_size=16).digest())
+            digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+            entries[name] = _Entry(split, row_place, digest)
     return entries
 
 
@@ -214,19 +233,28 @@ def _compare_rows(old_row: Row, new_row: Row, changes: Changes) -> None:
     new = dict(_values(new_row))
     both = old.keys() & new.keys()
     # A NaN equals none, itself included.
-    differing = [key for key in both if old[key] != new[key] and (old[key] == old[key] or new[key] == new[key])]
+    differing = []
+    for key in both:
+        are_nan = old[key] != old[key] and new[key] != new[key]
+        if old[key] != new[key] and not are_nan:
+            differing.append(key)
     if not differing:  # only one of them has the fields that differ
         return
     changes.changed.append(new_row[_ID])
     changes.fields.update({"audio" if field == "audio_sha256" else field for field, _ in differing})
-    tags = [(old[key] or "", new[key] or "") for key in differing if key[0] == "utterances.tag"]
-    changes.tags.update(pair for pair in tags if pair[0] != pair[1])
+    for key in differing:
+        if key[0] == "utterances.tag":
+            tag_before = old[key] or ""
+            tag_after = new[key] or ""
+            if tag_before != tag_after:
+                changes.tags[tag_before, tag_after] += 1
     for start, times in (("utterances.start", changes.utterance_times), ("alignments.start", changes.word_times)):
-        pairs = [(old[key], new[key]) for key in both if key[0] == start]
-        times.extend(abs(after - before) for before, after in pairs if None not in (before, after))
+        for key in both:
+            if key[0] == start and old[key] is not None and new[key] is not None:
+                times.append(abs(new[key] - old[key]))
 
 
-def _values(value: Any, field: str = "", item: str = "") -> Iterator[tuple[tuple[str, str], Any]]:
+def _values(value: object, field: str = "", item: str = "") -> Iterator[tuple[tuple[str, str], Any]]:
     """All values in a row, each with the dotted name of its field and the item of a list that it is in.
 
     An item is named by its id, a word by its text, its speaker and how often that came before it. The value of

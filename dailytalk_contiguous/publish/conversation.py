@@ -11,8 +11,9 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, read
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.filler_removal import UNWRITTEN
+from dailytalk_contiguous.core.records import Mark
 from dailytalk_contiguous.core.schema import Row, kept_speakers, voices
-from dailytalk_contiguous.core.utterance import heard_utterances, is_converted, said_tag, sounding_span
+from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, is_converted, said_tag, sounding_span
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import TOLERANCE
 
@@ -33,11 +34,14 @@ class ConversationWord(NamedTuple):
 
 def words_between(words: Iterable[ConversationWord], start: float, end: float) -> list[ConversationWord]:
     """Return the words whose middle is from `start` up to `end`, in the time of that part, and cut to it."""
-    return [
-        word._replace(start=max(word.start, start) - start, end=min(word.end, end) - start)
-        for word in words
-        if start <= (word.start + word.end) / 2 < end
-    ]
+    cut = []
+    for word in words:
+        middle = (word.start + word.end) / 2
+        if start <= middle < end:
+            first = max(word.start, start) - start
+            last = min(word.end, end) - start
+            cut.append(word._replace(start=first, end=last))
+    return cut
 
 
 class ConversationUtterance(NamedTuple):
@@ -95,7 +99,8 @@ class Conversation:
     @property
     def apart(self) -> tuple[str, ...]:
         """Names that stay on one side of a division: the kept speakers; for an unknown one, the recording."""
-        return tuple(name or f"recording\0{self.row['recording_id']}" for name in self.kept_speakers)
+        recording = f"recording\0{self.row['recording_id']}"
+        return tuple(name or recording for name in self.kept_speakers)
 
 
 def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
@@ -105,17 +110,20 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
     is outside it.
     """
     audio = row["audio"]
-    info = read_header(audio)
-    hours = info.seconds / 3600
+    header = read_header(audio)
+    hours = header.seconds / 3600
     most = MOST_PCM_BYTES / (4 * sample_rate) / 3600
-    if info.channels != 2 or not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE or hours > most:
+    if header.channels != 2 or not LOWEST_RATE <= header.sample_rate <= HIGHEST_RATE or hours > most:
         raise BadInput(
-            f"its audio has {counted(info.channels, 'channel')}, {info.sample_rate} Hz and {hours:.1f} h, "
+            f"its audio has {counted(header.channels, 'channel')}, {header.sample_rate} Hz and {hours:.1f} h, "
             f"not 2, {LOWEST_RATE} to {HIGHEST_RATE} Hz and at most {most:.1f} h",
             "build it again (if it is too long, with a shorter --max-conversation)",
         )
     pcm = read_pcm(audio, sample_rate=sample_rate)
-    main, other = ("right", "left") if swap else ("left", "right")
+    if swap:
+        pcm = np.ascontiguousarray(pcm[:, ::-1])
+    main = "right" if swap else "left"
+    other = "left" if swap else "right"
     seconds = len(pcm) / sample_rate
     speakers = row["speakers"] or {}
     words = []
@@ -123,22 +131,19 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
         text = (word["word"] or "").strip()
         if not text:
             raise BadInput(f"the word at {word['start']:.3f} s has no text", _REMEDY)
-        words.append(ConversationWord(text, *_times(word, "word", seconds), word["speaker"] == main))
+        start, end = _times(word, "word", seconds)
+        words.append(ConversationWord(text, start, end, word["speaker"] == main))
+    utterances = []
+    for utterance in sorted(heard_utterances(row), key=lambda heard: (heard["start"], heard["end"])):
+        utterances.append(_utterance(utterance, main, seconds))
+    sounds = [(sound["start"], sound["end"]) for sound in row["sounds"] or ()]
     return Conversation(
         id=row["conversation_id"],
-        pcm=np.ascontiguousarray(pcm[:, ::-1]) if swap else pcm,
+        pcm=pcm,
         sample_rate=sample_rate,
         words=tuple(words),
-        utterances=tuple(
-            ConversationUtterance(
-                *_times(said, "text", seconds),
-                sounding_span(said) or (said["start"], said["end"]),
-                said["channel"] == main,
-                *(text or "" for text in (said["text"], said_tag(said), said["event"])),
-            )
-            for said in sorted(heard_utterances(row), key=lambda said: (said["start"], said["end"]))
-        ),
-        sounds=tuple(sorted((sound["start"], sound["end"]) for sound in row["sounds"] or ())),
+        utterances=tuple(utterances),
+        sounds=tuple(sorted(sounds)),
         inaudible=tuple(_inaudible(row, main)),
         language=row["language"],
         main_speaker=schema.name_or_none(speakers.get(main)),
@@ -149,24 +154,49 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
     )
 
 
+def _utterance(utterance: Utterance, main: str, seconds: float) -> ConversationUtterance:
+    """An utterance of a conversation of `seconds`, whose main speaker is on the channel `main`."""
+    start, end = _times(utterance, "text", seconds)
+    sounds = sounding_span(utterance) or (utterance["start"], utterance["end"])
+    return ConversationUtterance(
+        start=start,
+        end=end,
+        sounds=sounds,
+        main=utterance["channel"] == main,
+        text=utterance["text"] or "",
+        tag=said_tag(utterance) or "",
+        event=utterance["event"] or "",
+    )
+
+
 def _inaudible(row: Row, channel: str) -> Iterator[tuple[float, float]]:
     """Where a channel has kept speech without words, by the marks of the transcript, in seconds of the result."""
-    for mark in row.get("transcript_marks") or ():
-        for said in heard_utterances(row) if mark["kind"] == "inaudible" else ():
-            first = max(mark["start"], said["source_start"])
-            last = min(mark["end"], said["source_end"])
-            is_there = said["channel"] == channel and said["source_channel"] == mark["channel"]
-            is_recorded = said["status"] != "spoken" or is_converted(said)
-            if is_there and is_recorded and first < last:
-                shift = said["start"] - said["source_start"]
-                first = first + shift
-                last = last + shift
-                for word in row.get(UNWRITTEN) or row["alignments"] or ():  # a mark's times may be an estimate
-                    if word["speaker"] == channel and word["start"] < last and first < word["end"]:
-                        is_before = word["start"] + word["end"] < first + last
-                        first, last = (word["end"], last) if is_before else (first, word["start"])
+    marks: list[Mark] = row.get("transcript_marks") or []
+    for mark in marks:
+        if mark["kind"] != "inaudible":
+            continue
+        for utterance in heard_utterances(row):
+            first = max(mark["start"], utterance["source_start"])
+            last = min(mark["end"], utterance["source_end"])
+            is_same_side = utterance["channel"] == channel and utterance["source_channel"] == mark["channel"]
+            is_recorded = utterance["status"] != "spoken" or is_converted(utterance)
+            if is_same_side and is_recorded and first < last:
+                shift = utterance["start"] - utterance["source_start"]
+                first, last = _without_words(first + shift, last + shift, row, channel)
                 if first < last:
                     yield first, last
+
+
+def _without_words(first: float, last: float, row: Row, channel: str) -> tuple[float, float]:
+    """A stretch up to the words of its channel that reach into it: the times of a mark may be an estimate."""
+    for word in row.get(UNWRITTEN) or row["alignments"] or ():
+        if word["speaker"] == channel and word["start"] < last and first < word["end"]:
+            is_before = word["start"] + word["end"] < first + last
+            if is_before:
+                first = word["end"]
+            else:
+                last = word["start"]
+    return first, last
 
 
 def _times(item: Mapping[str, Any], text: str, seconds: float) -> tuple[float, float]:

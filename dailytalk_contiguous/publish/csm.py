@@ -9,7 +9,7 @@ the file: join them to its folder before `processor.apply_chat_template(messages
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.audio import to_uri
@@ -32,6 +32,8 @@ _CSM_AGAIN = "export again with `dailytalk export --format csm`"
 
 
 class DialogueTurn(NamedTuple):
+    """A turn in seconds of its conversation; `main`: of the main speaker."""
+
     start: float
     end: float
     main: bool
@@ -45,11 +47,13 @@ def turns(utterances: Iterable[ConversationUtterance]) -> Iterator[DialogueTurn]
             continue
         if current and current.main == utterance.main and utterance.start - current.end < ONE_TURN:
             text = f"{current.text} {utterance.text.strip()}"
-            current = current._replace(end=max(current.end, utterance.end), text=text)
+            end = max(current.end, utterance.end)
+            current = current._replace(end=end, text=text)
             continue
         if current:
             yield current
-        current = DialogueTurn(utterance.start, utterance.end, utterance.main, utterance.text.strip())
+        text = utterance.text.strip()
+        current = DialogueTurn(utterance.start, utterance.end, utterance.main, text)
     if current:
         yield current
 
@@ -59,14 +63,16 @@ def write_csm(export: exports.Export, item: Conversation) -> Iterator[exports.Fi
     exports.refuse_mute(item)
     messages = []
     for number, turn in enumerate(turns(item.utterances)):
-        first, last = (round(edge * item.sample_rate) for edge in (turn.start, turn.end))
+        first = round(turn.start * item.sample_rate)
+        last = round(turn.end * item.sample_rate)
+        channel = 0 if turn.main else 1
         name = f"audio/{file_name(item.id)}/{number:04d}"
-        export.write_sound(name, item.pcm[first:last, 0 if turn.main else 1])
-        content = [{"type": "text", "text": turn.text}, {"type": "audio", "path": f"{name}.wav"}]
-        messages.append({"role": "0" if turn.main else "1", "content": content})
-    yield exports.FileEntry(
-        {"conversation_id": item.id, "language": item.language, "messages": messages}, item.duration
-    )
+        export.write_sound(name, item.pcm[first:last, channel])
+        text = {"type": "text", "text": turn.text}
+        audio = {"type": "audio", "path": f"{name}.wav"}
+        messages.append({"role": str(channel), "content": [text, audio]})
+    line = {"conversation_id": item.id, "language": item.language, "messages": messages}
+    yield exports.FileEntry(line, item.duration)
 
 
 #: Roles that CSM's template knows, and an exported conversation has.
@@ -83,8 +89,8 @@ def check_csm(folder: Path, limits: FindingLimits) -> Checked:
         location = f"{CONVERSATIONS}:{number}"
         messages = None if isinstance(line, BadInput) else line.get("messages")
         if isinstance(line, BadInput) or not isinstance(messages, list) or not messages:
-            what = line.reason if isinstance(line, BadInput) else "it has no messages"
-            findings.append(error("bad-line", location, what, _CSM_AGAIN))
+            problem = line.reason if isinstance(line, BadInput) else "it has no messages"
+            findings.append(error("bad-line", location, problem, _CSM_AGAIN))
             continue
         name = str(line.get("conversation_id"))
         if name in names:
@@ -95,16 +101,17 @@ def check_csm(folder: Path, limits: FindingLimits) -> Checked:
             findings += _turn(folder, location, message, seconds)
     if not names:
         findings.append(error("empty-manifest", CONVERSATIONS, "it names no conversation", _CSM_AGAIN))
+    hours_of_role = {role: round(seconds[role] / 3600, 7) for role in sorted(seconds)}
     facts = {
         "conversations": len(names),
         "turns": turns,
         "hours": round(sum(seconds.values()) / 3600, 7),
-        "hours_of_role": {role: round(length / 3600, 7) for role, length in sorted(seconds.items())},
+        "hours_of_role": hours_of_role,
     }
     return findings, facts
 
 
-def _turn(folder: Path, location: str, message: Any, seconds: dict[str, float]) -> Iterator[Finding]:
+def _turn(folder: Path, location: str, message: object, seconds: dict[str, float]) -> Iterator[Finding]:
     match message:
         case {
             "role": role,
@@ -112,12 +119,12 @@ def _turn(folder: Path, location: str, message: Any, seconds: dict[str, float]) 
         }:
             pass
         case _:
-            what = f"a message is {documents.quoted(message)}, not a role with one text and one audio"
-            yield error("bad-message", location, what, _CSM_AGAIN)
+            problem = f"a message is {documents.quoted(message)}, not a role with one text and one audio"
+            yield error("bad-message", location, problem, _CSM_AGAIN)
             return
     if role not in ROLES:
-        what = f"the role of a message is {documents.quoted(role)}, not {' or '.join(ROLES)}"
-        yield error("unknown-speaker", location, what, _CSM_AGAIN)
+        problem = f"the role of a message is {documents.quoted(role)}, not {' or '.join(ROLES)}"
+        yield error("unknown-speaker", location, problem, _CSM_AGAIN)
         return
     if not text.strip():
         yield error("empty-text", location, f"the message of {path} has no text", _CSM_AGAIN)
@@ -127,15 +134,15 @@ def _turn(folder: Path, location: str, message: Any, seconds: dict[str, float]) 
             yield error("missing-audio", path, f"{location} names it, but it isn't there", _CSM_AGAIN)
             return
         loudness = measure_loudness({"bytes": None, "path": to_uri(wav)})
-    except BadInput as problem:
-        yield error("unreadable-audio", path, problem.reason, problem.remedy)
+    except BadInput as failure:
+        yield error("unreadable-audio", path, failure.reason, failure.remedy)
         return
     seconds[role] += loudness.seconds
     if loudness.channels != 1:
         yield error("not-mono", path, f"it has {loudness.channels} channels, not 1", _CSM_AGAIN)
     if loudness.sample_rate != SAMPLE_RATE:
-        what = f"its rate is {loudness.sample_rate} Hz, not {SAMPLE_RATE}, that of CSM's codec"
-        yield error("wrong-rate", path, what, "export it again without --sample-rate")
+        problem = f"its rate is {loudness.sample_rate} Hz, not {SAMPLE_RATE}, that of CSM's codec"
+        yield error("wrong-rate", path, problem, "export it again without --sample-rate")
     if loudness.is_silent(0):
         yield error("silent-turn", path, "it is silent, and has a text", _CSM_AGAIN)
 

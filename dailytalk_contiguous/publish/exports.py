@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -40,8 +40,10 @@ TOKENS = "prosody"
 #: Share of the time to evaluate on, where no division is settled.
 EVAL_SHARE = 0.1
 
-#: The divisions of a format: all trains, or a part evaluates.
+#: The sides of a format of which all trains.
 ONE_LIST = ("train",)
+
+#: The sides of a format of which a part evaluates.
 TWO_LISTS = ("train", "eval")
 
 #: The side of each id, for the next export into the same folder. Like the record beside it, no trainer reads it.
@@ -97,6 +99,9 @@ class Exportable(Protocol):
 
 T = TypeVar("T", bound=Exportable)
 
+#: A format whose items are of any kind.
+AnyFormat: TypeAlias = "ExportFormat[Any]"
+
 #: A text file, whole or by its lines.
 FileText = str | Iterable[str]
 
@@ -123,7 +128,7 @@ class Export:
         personas: which of `--persona` are used.
     """
 
-    format: "ExportFormat[Any]"
+    format: AnyFormat
     target: OwnedFolder
     settings: Any
     sample_rate: int
@@ -156,7 +161,8 @@ def divided_before(out: Path) -> dict[str, str]:
     if not (out / DIVISION).exists():
         return {}
     remedy = "put it back, or divide all again with --divide-anew"
-    return typed(read_json(inside(out, DIVISION), remedy, MOST_OWN_BYTES), dict[str, str], DIVISION, remedy)
+    record = read_json(inside(out, DIVISION), remedy, MOST_OWN_BYTES)
+    return typed(record, dict[str, str], DIVISION, remedy)
 
 
 def open_conversation(row: Row, export: Export) -> Conversation:
@@ -179,9 +185,14 @@ def refuse_mute(conversation: Conversation) -> None:
 
 def json_lists(**names: str) -> Callable[[Export, Lists], Mapping[str, FileText]]:
     """Return a `finish` that writes the entries of each side into a file of its name, a JSON a line."""
-    return lambda export, lists: {
-        names[side]: [json_text(entry.line) for entry in entries] for side, entries in lists.items()
-    }
+
+    def finish(export: Export, lists: Lists) -> dict[str, FileText]:
+        texts: dict[str, FileText] = {}
+        for side, entries in lists.items():
+            texts[names[side]] = [json_text(entry.line) for entry in entries]
+        return texts
+
+    return finish
 
 
 @dataclass(frozen=True)
@@ -231,8 +242,11 @@ class ExportFormat(Generic[T]):
     @property
     def taken(self) -> set[str]:
         common = {field.name for field in fields(ExportSettings)}
-        own = {placed.name for placed in settings_in(self.settings)} - common
-        return {"sample_rate", "fillers", *self.options, *own, *(_DIVIDING if self.sides == TWO_LISTS else ())}
+        added = {placed.name for placed in settings_in(self.settings)} - common
+        names = {"sample_rate", "fillers", *self.options, *added}
+        if self.sides == TWO_LISTS:
+            names |= _DIVIDING
+        return names
 
 
 @dataclass(frozen=True)
@@ -250,7 +264,7 @@ class Exported:
 def write_export(
     rows: Iterable[Row],
     out: Path,
-    format: ExportFormat[Any],
+    format: AnyFormat,
     *,
     sides: Mapping[str, str] | None = None,
     before: Mapping[str, str] | None = None,
@@ -272,103 +286,167 @@ def write_export(
     Raises DailytalkError: a setting does not go with the format, `out` is not ours, an id occurs twice, or no row
     is left to train on.
     """
+    chosen = _chosen_settings(format, settings)
+    format.prepare(out, chosen)
+    target = OwnedFolder(out, format.name, format.manifests)
+    rate = chosen.sample_rate or format.sample_rate
+    prosody = None
+    if chosen.prosodic_tokens:
+        prosody = ProsodicClusterSequences(chosen.prosodic_tokens)
+    export = Export(format, target, chosen, rate, prosody)
+    written = _write_rows(export, rows)
+    if len(format.sides) == 1:
+        export.side = dict.fromkeys(written.entries, format.sides[0])
+    elif sides is not None:
+        export.side = {voice.id: sides[voice.id] for voice in written.voices}
+    else:
+        if before is None:
+            before = {} if chosen.divide_anew else divided_before(out)
+        shares = {"eval": chosen.eval_share or EVAL_SHARE}
+        export.side = split_conversations(written.voices, shares, before, chosen.seed)
+        n_kept = len(written.entries.keys() & before.keys())
+        if n_kept:
+            export.facts["divided_before"] = n_kept
+            export.notes.append(f"{n_kept:,} on the side that they had (--divide-anew divides all)")
+    lists: dict[str, list[FileEntry]] = {side: [] for side in format.sides}
+    for voice in written.voices:
+        side = export.side[voice.id]
+        lists[side] += written.entries[voice.id]
+    if not lists[format.sides[0]]:
+        raise _nothing_exported(export, written)
+    if chosen.fillers == DROP:
+        export.facts["fillers_left_out"] = written.n_fillers
+        export.notes.append("fillers are in the sound alone")
+    texts = format.finish(export, lists)
+    if len(format.sides) > 1:
+        # Those that this export lacks may come back in the next one.
+        division = {**(before or {}), **export.side}
+        target.write_text(DIVISION, json_document(division))
+    if is_foreign(out):
+        with suppress(BadInput):  # a link
+            target.claim(README)  # which keeps it
+    elif readme:
+        text = readme(_description(export, written), written.provenances, _how_to_load(format, texts))
+        target.write_text(README, text)
+    target.finish(texts)
+    n_entries = {side: len(entries) for side, entries in lists.items()}
+    is_disjoint = disjoint_in(written.voices, export.side) == "speakers"
+    return Exported(n_entries, is_disjoint, written.rejects, export.facts, export.notes, export.left_out)
+
+
+def _chosen_settings(format: AnyFormat, settings: Mapping[str, Any]) -> ExportSettings:
+    """The settings of a format with these values. Raises DailytalkError for one that does not go with it."""
     listed = {placed.name for placed in settings_in(format.settings)}
-    unfit = [
-        f"--{name.replace('_', '-')}"
-        for name, value in settings.items()
-        if name not in format.taken and (name in listed or not hasattr(format.settings, name))
-    ]
+    unfit = []
+    for name in settings:
+        is_known = name in listed or not hasattr(format.settings, name)
+        if is_known and name not in format.taken:
+            unfit.append(f"--{name.replace('_', '-')}")
     if unfit:
         raise DailytalkError(
             f"{', '.join(unfit)} does not go with --format {format.name}", "leave it out, or export for another"
         )
     chosen = replace(format.settings, **settings)
     check_values(chosen)
-    format.prepare(out, chosen)
-    tokens = chosen.prosodic_tokens
-    target = OwnedFolder(out, format.name, format.manifests)
-    rate = chosen.sample_rate or format.sample_rate
-    run = Export(format, target, chosen, rate, ProsodicClusterSequences(tokens) if tokens else None)
-    entries: dict[str, list[FileEntry]] = {}
-    voices: list[SplitVoice] = []
-    rejects: list[Reject] = []
-    made: Counter[str] = Counter()
-    n_fillers = 0
+    return chosen
+
+
+@dataclass
+class _Written:
+    """What was written of the rows.
+
+    Attributes:
+        entries: of the lists, by the id of their row.
+        voices: the facts that decide the side of each row with an entry.
+        rejects: rows that can't be written.
+        provenances: of the rows, with their numbers.
+        n_fillers: words that were left out.
+    """
+
+    entries: dict[str, list[FileEntry]] = field(default_factory=dict)
+    voices: list[SplitVoice] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    provenances: Counter[str] = field(default_factory=Counter)
+    n_fillers: int = 0
+
+
+def _write_rows(export: Export, rows: Iterable[Row]) -> _Written:
+    """Write the files of all rows, one row after another."""
+    format = export.format
+    written = _Written()
     for row in rows:
         name = row["conversation_id"]
-        if name in entries:
+        if name in written.entries:
             remedy = "run `dailytalk check` on the dataset"
             raise DailytalkError(f"the {format.noun} {name!r} occurs twice", remedy)
         if row.get("problem"):
-            rejects.append(Reject(name, "export", row["problem"], row["remedy"]))
+            written.rejects.append(Reject(name, "export", row["problem"], row["remedy"]))
             continue
-        if chosen.fillers == DROP:
+        if export.settings.fillers == DROP:
             row = row_without_fillers(row)
         try:
-            item = format.open(row, run)
-            written = [*format.write(run, item)]
+            item = format.open(row, export)
+            entries = list(format.write(export, item))
         except BadInput as problem:
-            rejects.append(Reject(name, "export", problem.reason, problem.remedy))
+            written.rejects.append(Reject(name, "export", problem.reason, problem.remedy))
             continue
-        entries[name] = written
-        made[provenance_of_row(row)] += 1
+        written.entries[name] = entries
+        written.provenances[provenance_of_row(row)] += 1
         if row.get(UNWRITTEN):
-            n_fillers += len(row[UNWRITTEN]) - len(row["alignments"])
-        if written:
-            length = sum(entry.seconds for entry in written)
-            voices.append(SplitVoice(name, item.apart, name, length, parent_of(row)))
-    if len(format.sides) == 1:
-        run.side = dict.fromkeys(entries, format.sides[0])
-    elif sides is not None:
-        run.side = {voice.id: sides[voice.id] for voice in voices}
-    else:
-        if before is None:
-            before = {} if chosen.divide_anew else divided_before(out)
-        shares = {"eval": chosen.eval_share or EVAL_SHARE}
-        run.side = split_conversations(voices, shares, before, chosen.seed)
-        kept = len(entries.keys() & before.keys())
-        if kept:
-            run.facts["divided_before"] = kept
-            run.notes.append(f"{kept:,} on the side that they had (--divide-anew divides all)")
-    lists: dict[str, list[FileEntry]] = {side: [] for side in format.sides}
-    for voice in voices:
-        lists[run.side[voice.id]] += entries[voice.id]
-    if not lists[format.sides[0]]:
-        why = [*(f"{reject.id}: {reject.reason}" for reject in rejects), *run.left_out]
-        why += ["all have another split (--divide-anew divides them)"] if voices else []
-        reason = f" ({why[0]})" if why else ""
-        remedy = rejects[0].remedy if rejects else "correct what is named, or build the dataset again"
-        raise DailytalkError(f"no {format.noun} could be exported{reason}", remedy)
-    if chosen.fillers == DROP:
-        run.facts["fillers_left_out"] = n_fillers
-        run.notes.append("fillers are in the sound alone")
-    texts = format.finish(run, lists)
-    if len(format.sides) > 1:  # those that this export lacks may come back in the next one
-        target.write_text(DIVISION, json_document({**(before or {}), **run.side}))
-    if is_foreign(out):
-        with suppress(BadInput):  # a link
-            target.claim(README)  # which keeps it
-    elif readme:
-        seconds = length_text(sum(voice.seconds for voice in voices))
-        about = (
-            f"{counted(len(voices), format.noun)}, {seconds}, for {format.reader}, as "
-            f"`dailytalk export --format {format.name}` writes them. It holds {format.holds}. "
-            f"What is not in it: {format.loses}."
-        )
-        own = format.taken - {"sample_rate", *_DIVIDING}
-        options = {of.option: of.value for of in settings_in(chosen) if of.name in own}
-        default = {of.option: of.value for of in settings_in(format.settings)}
-        named = [
-            name.replace("_", " ") + ("" if value is True else f" {value}")
-            for name, value in options.items()
-            if value != default[name]
-        ]
-        about += f" Options: {portable(', '.join(named))}." if named else ""
-        load = f"It is read by {format.reader}."
-        load += f" Its lists: {', '.join(f'`{name}`' for name in texts)}." if texts else ""
-        load += " `dailytalk check .` says whether a trainer can use it." if format.check else ""
-        target.write_text(README, readme(about, made, load))
-    target.finish(texts)
-    files = {side: len(listed) for side, listed in lists.items()}
-    disjoint = disjoint_in(voices, run.side) == "speakers"
-    return Exported(files, disjoint, rejects, run.facts, run.notes, run.left_out)
+            written.n_fillers += len(row[UNWRITTEN]) - len(row["alignments"])
+        if entries:
+            seconds = sum(entry.seconds for entry in entries)
+            voice = SplitVoice(
+                id=name,
+                kept_speakers=item.apart,
+                recording_id=name,
+                seconds=seconds,
+                parent=parent_of(row),
+            )
+            written.voices.append(voice)
+    return written
+
+
+def _nothing_exported(export: Export, written: _Written) -> DailytalkError:
+    """The error of an export that has nothing to train on, with the first reason for it."""
+    reasons = [f"{reject.id}: {reject.reason}" for reject in written.rejects]
+    reasons += export.left_out
+    if written.voices:
+        reasons.append("all have another split (--divide-anew divides them)")
+    reason = f" ({reasons[0]})" if reasons else ""
+    remedy = "correct what is named, or build the dataset again"
+    if written.rejects:
+        remedy = written.rejects[0].remedy
+    return DailytalkError(f"no {export.format.noun} could be exported{reason}", remedy)
+
+
+def _description(export: Export, written: _Written) -> str:
+    """What the folder holds, for its README, and the options that are not as usual."""
+    format = export.format
+    seconds = length_text(sum(voice.seconds for voice in written.voices))
+    description = (
+        f"{counted(len(written.voices), format.noun)}, {seconds}, for {format.reader}, as "
+        f"`dailytalk export --format {format.name}` writes them. It holds {format.holds}. "
+        f"What is not in it: {format.loses}."
+    )
+    shown = format.taken - {"sample_rate", *_DIVIDING}
+    defaults = {placed.option: placed.value for placed in settings_in(format.settings)}
+    options = []
+    for placed in settings_in(export.settings):
+        if placed.name in shown and placed.value != defaults[placed.option]:
+            option = placed.option.replace("_", " ")
+            options.append(option if placed.value is True else f"{option} {placed.value}")
+    if options:
+        description += f" Options: {portable(', '.join(options))}."
+    return description
+
+
+def _how_to_load(format: AnyFormat, lists: Iterable[str]) -> str:
+    """How the folder is loaded, for its README; `lists`: the names of its lists."""
+    sentences = [f"It is read by {format.reader}."]
+    names = [f"`{name}`" for name in lists]
+    if names:
+        sentences.append(f"Its lists: {', '.join(names)}.")
+    if format.check:
+        sentences.append("`dailytalk check .` says whether a trainer can use it.")
+    return " ".join(sentences)

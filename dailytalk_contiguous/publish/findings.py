@@ -7,24 +7,22 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import documents
+from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.audio import blocks, read_header, to_uri
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.moshi_words import frame_of
+from dailytalk_contiguous.core.moshi_words import SaidWord, frame_of
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
 from dailytalk_contiguous.core.schema import MAIN
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.publish.items import TOLERANCE
 from dailytalk_contiguous.store.files import inside
-
-if TYPE_CHECKING:
-    from dailytalk_contiguous.core.moshi_words import SaidWord
 
 Level = Literal["error", "advice"]
 
@@ -55,8 +53,8 @@ class Finding:
     @property
     def sentence(self) -> str:
         """The file and the problem; `.` is left out, and so is a conversation that `what` names already."""
-        named = self.file == "." or f" in {self.file}" in self.what
-        return self.what if named else f"{self.file}: {self.what}"
+        is_named = self.file == "." or f" in {self.file}" in self.what
+        return self.what if is_named else f"{self.file}: {self.what}"
 
     def as_dict(self) -> dict[str, str]:
         return asdict(self)
@@ -74,9 +72,10 @@ def advice(kind: str, file: str, what: str, remedy: str, severity: Severity = "d
 
 def findings_of_apps(folder: Path) -> list[Finding]:
     """What apps have found in a work folder, and kept there (`FINDINGS`)."""
-    from dailytalk_contiguous.core.apps import parts  # here: a card names none of them
-
-    return [finding for part in parts("FINDINGS") for finding in part(folder)]
+    findings = list[Finding]()
+    for findings_in in parts("FINDINGS"):
+        findings += findings_in(folder)
+    return findings
 
 
 #: Limits by the names of their findings; None sets no limit (`publish.verdict.LIMITS`).
@@ -90,17 +89,24 @@ def several(
     kind: str, file: str, examples: Sequence[str], what: str, total: int, remedy: str, level: Level = "error"
 ) -> Iterator[Finding]:
     """Yield a finding on examples, if any: `3 of 120 words overlap: "yes" at 1.20 s, "no" at 2.00 s, …`."""
-    if examples:
-        shown = ", ".join(map(str, examples[:2])) + (", …" if len(examples) > 2 else "")
-        clause = f"{len(examples)} of {total} {what}: {shown}"
-        # Advice: a problem of only a few words of one file says little of the data; of many words it is an error.
-        yield error(kind, file, clause, remedy) if level == "error" else advice(kind, file, clause, remedy, "note")
+    if not examples:
+        return
+    shown = ", ".join(map(str, examples[:2]))
+    if len(examples) > 2:
+        shown += ", …"
+    clause = f"{len(examples)} of {total} {what}: {shown}"
+    # Advice: a problem of only a few words of one file says little of the data; of many words it is an error.
+    if level == "error":
+        yield error(kind, file, clause, remedy)
+    else:
+        yield advice(kind, file, clause, remedy, "note")
 
 
 #: Seconds of a frame: about two periods of a low voice, short beside any word, and long enough that room tone does
 #: not look like speech by chance.
 FRAME_SECONDS = 0.02
 
+#: Frames that are decoded and measured at once.
 _BLOCK_FRAMES = 1000
 
 
@@ -121,7 +127,10 @@ class Loudness:
     frame: float
 
     def loudest(self, channel: int) -> float:
-        return float(self.dbfs[:, channel].max()) if len(self.dbfs) else -np.inf
+        """The level of a channel's loudest frame in dB of full scale; minus infinity of an empty file."""
+        if not len(self.dbfs):
+            return -np.inf
+        return float(self.dbfs[:, channel].max())
 
     def is_silent(self, channel: int) -> bool:
         return self.loudest(channel) < SILENCE_DBFS
@@ -130,8 +139,9 @@ class Loudness:
         """Whether there is sound between `start` and `end` in seconds, give or take one frame."""
         first = max(0, int(start / self.frame) - 1)
         last = int(np.ceil(end / self.frame)) + 1
-        inside = self.dbfs[first:last, channel]
-        return len(inside) > 0 and float(inside.max()) >= max(SILENCE_DBFS, self.loudest(channel) - BELOW_LOUDEST)
+        levels = self.dbfs[first:last, channel]
+        least = max(SILENCE_DBFS, self.loudest(channel) - BELOW_LOUDEST)
+        return len(levels) > 0 and float(levels.max()) >= least
 
 
 def measure_loudness(audio: dict[str, Any]) -> Loudness:
@@ -139,17 +149,21 @@ def measure_loudness(audio: dict[str, Any]) -> Loudness:
 
     It is read in blocks, so that an hour needs hardly more memory than a minute.
     """
-    info = read_header(audio)
-    frame = max(1, round(FRAME_SECONDS * info.sample_rate))
-    levels: list[NDArray[np.float32]] = []
+    header = read_header(audio)
+    rate = header.sample_rate
+    frame = max(1, round(FRAME_SECONDS * rate))
+    powers: list[NDArray[np.float32]] = []
     n_samples = 0
-    for block in blocks(audio, block_seconds=_BLOCK_FRAMES * frame / info.sample_rate):
+    for block in blocks(audio, block_seconds=_BLOCK_FRAMES * frame / rate):
         n_samples += len(block)
-        levels.append(np.stack([frame_levels(channel, frame) for channel in block.T], axis=1))
-    power = np.concatenate(levels) if levels else np.zeros((0, info.channels), np.float32)
+        channels = [frame_levels(channel, frame) for channel in block.T]
+        powers.append(np.stack(channels, axis=1))
+    power = np.zeros((0, header.channels), np.float32)
+    if powers:
+        power = np.concatenate(powers)
     with np.errstate(divide="ignore"):
         dbfs = np.asarray(10 * np.log10(power), np.float32)
-    return Loudness(info.sample_rate, info.channels, n_samples / info.sample_rate, dbfs, frame / info.sample_rate)
+    return Loudness(rate, header.channels, seconds=n_samples / rate, dbfs=dbfs, frame=frame / rate)
 
 
 def loudness_of(file: str, audio: Callable[[], dict[str, Any]]) -> Generator[Finding, None, Loudness | None]:
@@ -165,7 +179,11 @@ def loudness_of(file: str, audio: Callable[[], dict[str, Any]]) -> Generator[Fin
 
 def loudness_of_wav(folder: Path, name: str) -> Generator[Finding, None, Loudness | None]:
     """Call `loudness_of` for a file that a list of `folder` names."""
-    return (yield from loudness_of(name, lambda: {"bytes": None, "path": to_uri(inside(folder, name))}))
+
+    def audio() -> dict[str, Any]:
+        return {"bytes": None, "path": to_uri(inside(folder, name))}
+
+    return (yield from loudness_of(name, audio))
 
 
 #: Share of the words without energy above which their times are wrong altogether. A single one is mostly a mumbled
@@ -178,7 +196,7 @@ SAME_FRAME_SHARE = 0.05
 _BUILD_AND_EXPORT_AGAIN = "build it again; after edits by hand run `dailytalk speak` and export again"
 
 
-def word_findings(file: str, words: Sequence["SaidWord"], loudness: Loudness | None) -> Iterator[Finding]:
+def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | None) -> Iterator[Finding]:
     """Yield the findings on the words of a file, in the order of the file.
 
     moshi-finetune finds the words of a window by binary search on their starts, drops those without length, and
@@ -188,72 +206,69 @@ def word_findings(file: str, words: Sequence["SaidWord"], loudness: Loudness | N
     Without `loudness` (the audio can't be read) their times are not compared with the audio.
     """
     total = len(words)
-    backwards = [_quoted_word(after) for before, after in pairwise(words) if after.start < before.start]
+    backwards = [_quoted(after) for before, after in pairwise(words) if after.start < before.start]
+    problem = "words start before the one in front of them"
     remedy = "sort them by start: the trainer loses words that are not"
-    what = "words start before the one in front of them"
-    yield from several("unsorted-words", file, backwards, what, total, remedy)
-    empty = [_quoted_word(word) for word in words if not word.text.strip()]
+    yield from several("unsorted-words", file, backwards, problem, total, remedy)
+    empty = [_quoted(word) for word in words if not word.text.strip()]
     yield from several("empty-word", file, empty, "words have no text", total, _BUILD_AND_EXPORT_AGAIN)
-    short = [_quoted_word(word) for word in words if word.end <= word.start]
+    short = [_quoted(word) for word in words if word.end <= word.start]
     yield from several("zero-length-word", file, short, "words have no length", total, _BUILD_AND_EXPORT_AGAIN)
-    what = "words begin before the same speaker's last one ends"
-    yield from several("overlapping-words", file, _overlapping(words), what, total, _BUILD_AND_EXPORT_AGAIN)
+    problem = "words begin before the same speaker's last one ends"
+    yield from several("overlapping-words", file, _overlapping(words), problem, total, _BUILD_AND_EXPORT_AGAIN)
     yield from _same_frame(file, [word for word in words if word.speaker == MAIN])
     for speaker in sorted({word.speaker for word in words}):
         tags = tags_among([word.text for word in words if word.speaker == speaker])
-        what = "words are style tags, which the model would learn to say"
-        yield from several("tag-among-words", file, tags, what, total, "align the text without tags")
-    if loudness is not None:
-        outside = [
-            _quoted_word(word) for word in words if word.start < 0 or word.end > loudness.seconds + TOLERANCE
-        ]
-        what = f"words are outside the {loudness.seconds:.2f} s of audio"
-        yield from several("word-outside-audio", file, outside, what, len(words), _BUILD_AND_EXPORT_AGAIN)
-        yield from _energy(file, words, loudness)
+        problem = "words are style tags, which the model would learn to say"
+        yield from several("tag-among-words", file, tags, problem, total, "align the text without tags")
+    if loudness is None:
+        return
+    latest = loudness.seconds + TOLERANCE
+    outside = [_quoted(word) for word in words if word.start < 0 or word.end > latest]
+    problem = f"words are outside the {loudness.seconds:.2f} s of audio"
+    yield from several("word-outside-audio", file, outside, problem, total, _BUILD_AND_EXPORT_AGAIN)
+    yield from _silent_words(file, words, loudness)
 
 
-def _overlapping(words: Sequence["SaidWord"]) -> list[str]:
-    names = []
+def _overlapping(words: Sequence[SaidWord]) -> list[str]:
+    overlapping = []
     for speaker in sorted({word.speaker for word in words}):
-        spoken = sorted(
-            (word for word in words if word.speaker == speaker), key=lambda word: (word.start, word.end)
-        )
-        names += [
-            _quoted_word(after) for before, after in pairwise(spoken) if after.start < before.end - TOLERANCE
-        ]
-    return names
+        spoken = [word for word in words if word.speaker == speaker]
+        spoken.sort(key=lambda word: (word.start, word.end))
+        for before, after in pairwise(spoken):
+            if after.start < before.end - TOLERANCE:
+                overlapping.append(_quoted(after))
+    return overlapping
 
 
-def _same_frame(file: str, words: Sequence["SaidWord"]) -> Iterator[Finding]:
+def _same_frame(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
     """Only Moshi's own words: the trainer reads no others."""
-    timed = sorted(
-        (word for word in words if 0 <= word.start < word.end < documents.LATEST), key=lambda word: word.start
-    )
-    lost = [
-        _quoted_word(first) for first, after in pairwise(timed) if frame_of(first.start) == frame_of(after.start)
-    ]
+    timed = [word for word in words if 0 <= word.start < word.end < documents.LATEST]
+    timed.sort(key=lambda word: word.start)
+    lost = []
+    for word, after in pairwise(timed):
+        if frame_of(word.start) == frame_of(after.start):
+            lost.append(_quoted(word))
     level: Level = "error" if len(lost) > SAME_FRAME_SHARE * len(words) else "advice"
-    what = "words begin in the same 80 ms frame as the next, and are lost"
+    problem = "words begin in the same 80 ms frame as the next, and are lost"
     remedy = "export it again with `dailytalk export --format moshi`"
-    yield from several("same-frame", file, lost, what, len(words), remedy, level)
+    yield from several("same-frame", file, lost, problem, len(words), remedy, level)
 
 
-def _energy(file: str, words: Sequence["SaidWord"], loudness: Loudness) -> Iterator[Finding]:
-    # A silent channel has a separate finding, and so has a word outside the audio.
-    audible = [
-        word
-        for word in words
-        if word.channel < loudness.channels
-        and not loudness.is_silent(word.channel)
-        and 0 <= word.start < word.end <= loudness.seconds + TOLERANCE
-    ]
-    silent = [
-        _quoted_word(word) for word in audible if not loudness.has_energy(word.start, word.end, word.channel)
-    ]
-    level: Level = "error" if len(silent) > SILENT_SHARE * len(words) else "advice"
+def _silent_words(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:
+    """Words where nothing is heard."""
+    silent = []
+    for word in words:
+        # A silent channel has a separate finding, and so has a word outside the audio.
+        is_inside = 0 <= word.start < word.end <= loudness.seconds + TOLERANCE
+        has_channel = word.channel < loudness.channels and not loudness.is_silent(word.channel)
+        if is_inside and has_channel and not loudness.has_energy(word.start, word.end, word.channel):
+            silent.append(_quoted(word))
+    total = len(words)
+    level: Level = "error" if len(silent) > SILENT_SHARE * total else "advice"
     remedy = "build it again, with a recogniser or a transcript whose times are better"
-    yield from several("silent-word", file, silent, "words are where nothing is heard", len(words), remedy, level)
+    yield from several("silent-word", file, silent, "words are where nothing is heard", total, remedy, level)
 
 
-def _quoted_word(word: "SaidWord") -> str:
+def _quoted(word: SaidWord) -> str:
     return f'"{word.text}" at {word.start:.2f} s'

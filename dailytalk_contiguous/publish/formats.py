@@ -4,31 +4,30 @@ A folder is of the last format that recognises it: the first formats look at few
 """
 
 from itertools import chain
-from typing import Any
 
 from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.publish.annotation_formats import ANNOTATIONS
 from dailytalk_contiguous.publish.csm import CSM
-from dailytalk_contiguous.publish.exports import ExportFormat
+from dailytalk_contiguous.publish.exports import AnyFormat, ExportFormat
 from dailytalk_contiguous.publish.interactivity import FULL_DUPLEX_BENCH, INTERACTIVITY
 from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.prompts import PERSONAPLEX
 from dailytalk_contiguous.publish.trainer_formats import TRAINER_FORMATS
 
-_ALL: list[ExportFormat[Any]] = [MOSHI, PERSONAPLEX, JMOSHI, CSM, *TRAINER_FORMATS]
+_ALL: list[AnyFormat] = [MOSHI, PERSONAPLEX, JMOSHI, CSM, *TRAINER_FORMATS]
 _ALL += [INTERACTIVITY, FULL_DUPLEX_BENCH, *chain.from_iterable(parts("FORMATS")), *ANNOTATIONS]
 
 FORMATS = {format.name: format for format in _ALL}
 
 
-def format_named(name: str) -> ExportFormat[Any]:
+def format_named(name: str) -> AnyFormat:
     """Return a format of this package, or of a person's own file. Raises DailytalkError for any other name."""
     if is_own_file(name):
-        own: ExportFormat[Any] = from_own_file(
+        own_format: AnyFormat = from_own_file(
             "--format", name, "FORMAT", ExportFormat, "FORMAT = ExportFormat(...)"
         )
-        return own
+        return own_format
     return FORMATS[one_of("--format", name, FORMATS)]

@@ -11,9 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
@@ -52,8 +52,10 @@ from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
 from dailytalk_contiguous.store.files import file_name, inside, json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
 
-#: The records of a folder of clips, and of one for Full-Duplex-Bench. A trainer takes `.jsonl` for a manifest.
+#: The record of a folder of clips. A trainer takes `.jsonl` for a manifest.
 SUMMARY = "interactivity.json"
+
+#: The record of a folder for Full-Duplex-Bench.
 SAMPLES = "samples.json"
 
 #: The tasks of Full-Duplex-Bench that an event is a sample of, under the names of its folders.
@@ -118,34 +120,35 @@ def clips_of(
     role = roles(swap)
     utterances = list[Timed]()
     words = list[Timed]()
-    spans: dict[str, list[tuple[float, float, tuple[float, float]]]] = {channel: [] for channel in CHANNELS}
-    for said in heard_utterances(row):
-        span = sounding_span(said)
-        if span:
-            # Kyutai's rules take speech from where Silero begins it to where Silero ends it.
-            edges = span if rules == OWN_RULES else (said["start"], said["end"])
-            utterances.append(Timed(role[said["channel"]], *edges))
-            bisect.insort(spans[said["channel"]], (said["start"], said["end"], span))
+    spans: dict[str, list[_Span]] = {channel: [] for channel in CHANNELS}
+    for utterance in heard_utterances(row):
+        sounding = sounding_span(utterance)
+        if sounding is None:
+            continue
+        channel = utterance["channel"]
+        # Kyutai's rules take speech from where Silero begins it to where Silero ends it.
+        edges = sounding if rules == OWN_RULES else (utterance["start"], utterance["end"])
+        utterances.append(Timed(role[channel], *edges))
+        span = _Span(utterance["start"], utterance["end"], sounding)
+        bisect.insort(spans[channel], span)
     for word in row.get(UNWRITTEN) or row["alignments"] or ():  # who hesitates is not silent
         if (word["word"] or "").strip():
-            start = word["start"]
-            end = word["end"]
-            of_speaker = spans[word["speaker"]]
-            before = bisect.bisect_right(of_speaker, (start + end) / 2, key=itemgetter(0))
-            if before and (start + end) / 2 <= of_speaker[before - 1][1]:
-                # Words are fitted to speech activity, which ends late; nobody is heard where nothing sounds.
-                first, last = of_speaker[before - 1][2]
-                start = min(max(start, first), last)
-                end = min(max(end, first), last)
-            words.append(Timed(role[word["speaker"]], start, end))
-    sounds = [Timed(role[sound["channel"]], sound["start"], sound["end"]) for sound in row["sounds"] or ()]
+            channel = word["speaker"]
+            start, end = _sounding_word(word["start"], word["end"], spans[channel])
+            words.append(Timed(role[channel], start, end))
+    sounds = []
+    for sound in row["sounds"] or ():
+        channel = role[sound["channel"]]
+        sounds.append(Timed(channel, sound["start"], sound["end"]))
     audible = unions([*utterances, *words, *sounds])
-    events, left_out = find_interactions(utterances, words)
-    if rules != OWN_RULES:
+    if rules == OWN_RULES:
+        events, left_out = find_interactions(utterances, words)
+    else:
         events = find_kyutai_interactions(utterances)
-        left_out = Counter()
+        left_out = Counter[str]()
     scene = Scene(utterances, words)
-    agent, user = (audible.channels.get(channel, []) for channel in ("left", "right"))
+    agent = audible.channels.get("left", [])
+    user = audible.channels.get("right", [])
     clips = list[EventClip]()
     numbers = Counter[str]()
     for event in events:
@@ -153,19 +156,44 @@ def clips_of(
         numbers[event.kind] += 1
         first, last = sorted((event.start, event.end))
         if bench and event.kind == "interruption":  # all that the user says before he is answered
-            answer = min([start for start, _ in agent if start > event.before[1]], default=row["duration"])
+            answers = [start for start, _ in agent if start > event.before[1]]
+            answer = min(answers, default=row["duration"])
             last = max(end for start, end in user if event.act[0] <= end and start < answer)
             event = event._replace(act=(event.act[0], last))
         window = window_around(first, last, audible.together, row["duration"], context, after)
         clip = EventClip(name, event, *window)
         reason = None
         if bench:
-            clip, reason = _sample(clip, scene, [start for start, _ in user], agent, context)
+            user_starts = [start for start, _ in user]
+            clip, reason = _sample(clip, scene, user_starts, agent, context)
         if reason:
             left_out[f"{event.kind}: {reason}"] += 1
         else:
             clips.append(clip)
     return clips, left_out
+
+
+class _Span(NamedTuple):
+    """Speech activity of an utterance, and the span in which it sounds, in seconds."""
+
+    start: float
+    end: float
+    sounding: tuple[float, float]
+
+
+def _sounding_word(start: float, end: float, spans: Sequence[_Span]) -> tuple[float, float]:
+    """A word's times, cut to where its speaker sounds; `spans`: those of the speaker, by start.
+
+    Words are fitted to speech activity, which ends late; nobody is heard where nothing sounds.
+    """
+    middle = (start + end) / 2
+    n_before = bisect.bisect_right(spans, middle, key=attrgetter("start"))
+    if not n_before or middle > spans[n_before - 1].end:
+        return start, end
+    first, last = spans[n_before - 1].sounding
+    sounding_start = min(max(start, first), last)
+    sounding_end = min(max(end, first), last)
+    return sounding_start, sounding_end
 
 
 def _sample(
@@ -176,7 +204,9 @@ def _sample(
     last = clip.end
     responds = event.kind in ("interruption", "user_backchannel")  # the agent speaks, and answers the user's turn
     silent_until = event.before[0] if responds else min(event.start, event.end)
-    begins = [start for start in user if start < silent_until and (responds or start <= event.before[0])]
+    begins = [start for start in user if start < silent_until]
+    if not responds:
+        begins = [start for start in begins if start <= event.before[0]]
     if not begins:
         return clip, "the user says nothing before the agent"
     first = begins[-1]
@@ -186,18 +216,22 @@ def _sample(
         first = start
     first = max(0.0, first - PAUSE / 2)
     if event.kind in ("pause", "backchannel"):
-        last = min([last, *(start - PAUSE / 2 for start, _ in agent if start >= event.end)])
+        later = [start - PAUSE / 2 for start, _ in agent if start >= event.end]
+        last = min([last, *later])
     reason = None
     if scene.is_heard("left", first, silent_until):
         reason = "the agent speaks before it"
     elif event.kind == "interruption" and not scene.is_heard("left", event.act[1], last):
         reason = "the agent does not answer it"
-    silent = [not any(scene.is_heard(name, at, at) for name in CHANNELS) for at in (first, last)]
-    return EventClip(clip.id, event, first, last, *silent), reason
+    begins_in_silence = not any(scene.is_heard(channel, first, first) for channel in CHANNELS)
+    ends_in_silence = not any(scene.is_heard(channel, last, last) for channel in CHANNELS)
+    return EventClip(clip.id, event, first, last, begins_in_silence, ends_in_silence), reason
 
 
 def roles(swap: bool) -> dict[str, str]:
-    return dict(zip(CHANNELS, CHANNELS[::-1] if swap else CHANNELS, strict=True))
+    """Return the channel of a clip by that of its row: the agent's is the left one."""
+    targets = CHANNELS[::-1] if swap else CHANNELS
+    return dict(zip(CHANNELS, targets, strict=True))
 
 
 class _Source(TypedDict, total=False):
@@ -209,8 +243,8 @@ def usable_licence(row: Row) -> str | None:
     verdict = verdict_of(all_findings(tables_from([row])), 1)
     if verdict.level == "bad":
         raise BadInput(f"its verdict is {verdict.headline}", verdict.findings[0].remedy)
-    made = parse_json(row["provenance"] or "{}", "its provenance") or {}
-    return typed(made, _Source, "its provenance").get("source_licence")
+    record = parse_json(row["provenance"] or "{}", "its provenance") or {}
+    return typed(record, _Source, "its provenance").get("source_licence")
 
 
 class ClipChoice:
@@ -220,7 +254,7 @@ class ClipChoice:
         self._per_kind = per_kind
         self._seed = seed
         self._find = find
-        self._found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        self._candidates = defaultdict[str, list[tuple[str, str]]](list)
 
     def add(self, row: Row) -> None:
         if not self._per_kind or row["problem"]:
@@ -229,71 +263,92 @@ class ClipChoice:
             usable_licence(row)
         except BadInput:  # a reject where the clips are made
             return
-        for clip in self._find(row)[0]:
-            self._found[clip.event.kind].append((order_key(clip.id, self._seed), clip.id))
+        clips, _ = self._find(row)
+        for clip in clips:
+            order = order_key(clip.id, self._seed)
+            self._candidates[clip.event.kind].append((order, clip.id))
 
     @property
     def ids(self) -> frozenset[str]:
-        return frozenset(name for found in self._found.values() for _, name in sorted(found)[: self._per_kind])
+        ids = set[str]()
+        for candidates in self._candidates.values():
+            chosen = sorted(candidates)[: self._per_kind]
+            ids.update(name for _, name in chosen)
+        return frozenset(ids)
 
 
 def cut_clips(
     row: Row, clips: Iterable[EventClip], pcm: Pcm, sample_rate: int, licence: str | None, swap: bool = False
-) -> Iterator[tuple[EventClip, Pcm, dict[str, Any]]]:
+) -> Iterator[tuple[EventClip, Pcm, Row]]:
     """Cut clips to the sample; yields each with its sound and the columns of `core.schema.CLIP_OF_INTERACTION`.
 
     Raises BadInput: the audio is not as long as its column says, or a clip is outside it.
     """
     role = roles(swap)
-    speakers = row["speakers"] or {}
     seconds = len(pcm) / sample_rate
     remedy = "build the conversation again"
     if abs(seconds - row["duration"]) > DURATION_TOLERANCE:
         raise BadInput(f"the column says {row['duration']:.3f} s, the audio has {seconds:.3f} s", remedy)
-    for whole in clips:
-        first, last = (min(max(round(at * sample_rate), 0), len(pcm)) for at in (whole.start, whole.end))
+    speakers = row["speakers"] or {}
+    speakers_by_role = {role[channel]: speakers.get(channel) for channel in CHANNELS}
+    alignments = sorted(row["alignments"] or (), key=lambda word: (word["start"], word["end"]))
+    for planned in clips:
+        first = max(round(planned.start * sample_rate), 0)
+        first = min(first, len(pcm))
+        last = max(round(planned.end * sample_rate), 0)
+        last = min(last, len(pcm))
+        event = planned.event
         if first >= last:
-            raise BadInput(f"its {whole.event.kind} at {whole.start:.3f} s is outside the audio", remedy)
-        clip = whole._replace(start=first / sample_rate, end=last / sample_rate)
+            raise BadInput(f"its {event.kind} at {planned.start:.3f} s is outside the audio", remedy)
+        clip = planned._replace(start=first / sample_rate, end=last / sample_rate)
         words = []
-        for word in sorted(row["alignments"] or (), key=lambda word: (word["start"], word["end"])):
-            start = max(word["start"], clip.start)
-            end = min(word["end"], clip.end)
-            if (word["word"] or "").strip() and clip.start <= (word["start"] + word["end"]) / 2 < clip.end:
+        for word in alignments:
+            middle = (word["start"] + word["end"]) / 2
+            if (word["word"] or "").strip() and clip.start <= middle < clip.end:
+                start = max(word["start"], clip.start)
+                end = min(word["end"], clip.end)
                 times = {"start": round(start - clip.start, 6), "end": round(end - clip.start, 6)}
                 words.append({**word, **times, "speaker": role[word["speaker"]]})
-        yield (
-            clip,
-            pcm[first:last],
-            {
-                "clip_id": clip.id,
-                **{name: row[name] for name in ("conversation_id", "recording_id", "language")},
-                **{name: getattr(clip.event, name) for name in ("kind", "who", "judged")},
-                "event_start": round(clip.event.start - clip.start, 6),
-                "event_end": round(clip.event.end - clip.start, 6),
-                **{name: getattr(clip, name) for name in EventClip._fields[2:]},
-                "duration": (last - first) / sample_rate,
-                "speakers": {role[channel]: speakers.get(channel) for channel in CHANNELS},
-                "words": words,
-                "licence": licence,
-            },
-        )
+        columns = {
+            "clip_id": clip.id,
+            "conversation_id": row["conversation_id"],
+            "recording_id": row["recording_id"],
+            "language": row["language"],
+            "kind": event.kind,
+            "who": event.who,
+            "judged": event.judged,
+            "event_start": round(event.start - clip.start, 6),
+            "event_end": round(event.end - clip.start, 6),
+            "start": clip.start,
+            "end": clip.end,
+            "starts_in_silence": clip.starts_in_silence,
+            "ends_in_silence": clip.ends_in_silence,
+            "duration": (last - first) / sample_rate,
+            "speakers": speakers_by_role,
+            "words": words,
+            "licence": licence,
+        }
+        yield clip, pcm[first:last], columns
 
 
-def clips_found(settings: Any, layout: exports.ExportFormat[Any], row: Row) -> Found:
-    bench = layout is FULL_DUPLEX_BENCH
-    return clips_of(row, settings.swap, settings.context, settings.after, bench, settings.rules)
+def clips_found(settings: ClipSettings, layout: exports.AnyFormat, row: Row) -> Found:
+    is_bench = layout is FULL_DUPLEX_BENCH
+    return clips_of(row, settings.swap, settings.context, settings.after, is_bench, settings.rules)
 
 
-def _cut(export: exports.Export, item: Conversation) -> list[tuple[EventClip, Pcm, dict[str, Any]]]:
+def _cut(export: exports.Export, item: Conversation) -> list[tuple[EventClip, Pcm, Row]]:
     """The clips of a conversation that are wanted, with their sound and facts. Raises BadInput."""
     settings = export.settings
     licence = usable_licence(item.row) or settings.licence
     clips, doubtful = clips_found(settings, export.format, item.row)
-    taken = [clip for clip in clips if settings.clips is None or clip.id in settings.clips]
-    cut = [*cut_clips(item.row, taken, item.pcm, item.sample_rate, licence, settings.swap)]
+    wanted = clips
+    if settings.clips is not None:
+        wanted = [clip for clip in clips if clip.id in settings.clips]
+    cut = list(cut_clips(item.row, wanted, item.pcm, item.sample_rate, licence, settings.swap))
     export.left_out += doubtful
-    export.left_out += Counter(f"{clip.event.kind}: beyond --per-kind" for clip in {*clips} - {*taken})
+    for clip in clips:
+        if clip not in wanted:
+            export.left_out[f"{clip.event.kind}: beyond --per-kind"] += 1
     return cut
 
 
@@ -302,13 +357,15 @@ def write_event_clips(export: exports.Export, item: Conversation) -> Iterator[ex
     made = export.facts.setdefault("made", Counter())
     for clip, pcm, facts in _cut(export, item):
         made[clip.event.kind] += 1
-        words = [word for word in words_between(item.words, clip.start, clip.end) if word.main]
-        placed, _ = moshi_folder.words_in_frames(words, item, clip.start, clip.end)
+        words = words_between(item.words, clip.start, clip.end)
+        own_words = [word for word in words if word.main]
+        placed, _ = moshi_folder.words_in_frames(own_words, item, clip.start, clip.end)
         name = f"{AUDIO_FOLDER}/{file_name(clip.id)}"
         export.write_sound(name, pcm)
-        said = moshi_folder.alignments_of(placed)
-        export.target.write_text(f"{name}.json", json_text({"alignments": said, "clip": facts}))
-        yield exports.FileEntry({"path": f"{name}.wav", "duration": facts["duration"]}, facts["duration"])
+        record = {"alignments": moshi_folder.alignments_of(placed), "clip": facts}
+        export.target.write_text(f"{name}.json", json_text(record))
+        duration = facts["duration"]
+        yield exports.FileEntry({"path": f"{name}.wav", "duration": duration}, duration)
 
 
 def finish_event_clips(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
@@ -318,7 +375,8 @@ def finish_event_clips(export: exports.Export, lists: exports.Lists) -> Mapping[
 
 
 def _note_kinds(export: exports.Export) -> None:
-    export.notes.append(", ".join(f"{count:,} {name}" for name, count in export.facts["made"].items()))
+    counts = [f"{count:,} {name}" for name, count in export.facts["made"].items()]
+    export.notes.append(", ".join(counts))
 
 
 def write_samples(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
@@ -332,7 +390,9 @@ def write_samples(export: exports.Export, item: Conversation) -> Iterator[export
             folder = f"{task}/{made[task] + 1}"
             if _write_sample(export.target, folder, clip, pcm, facts["words"], item.sample_rate):
                 made[task] += 1
-                export.about[folder] = {name: value for name, value in facts.items() if name != "words"}
+                about = dict(facts)
+                del about["words"]
+                export.about[folder] = about
                 yield exports.FileEntry(None, facts["duration"])
             else:
                 export.left_out[f"{clip.event.kind} of v1.5: the user's channel is not clean around it"] += 1
@@ -347,31 +407,39 @@ def _write_sample(
     target: OwnedFolder, folder: str, clip: EventClip, pcm: Pcm, words: Sequence[Row], sample_rate: int
 ) -> bool:
     """Write the files of a sample; whether it can be one of its task."""
-    start, end = (round(at - clip.start, 6) for at in clip.event.act)
-    user = list[dict[str, Any]]()
-    agent = list[dict[str, Any]]()
+    start = round(clip.event.act[0] - clip.start, 6)
+    end = round(clip.event.act[1] - clip.start, 6)
+    user = list[_Chunk]()
+    agent = list[_Chunk]()
     for word in words:
-        said_by = agent if word["speaker"] == "left" else user
-        said_by.append({"text": word["word"].strip(), "timestamp": [word["start"], word["end"]]})
-    before = " ".join(about["text"] for about in user if about["timestamp"][1] <= start)
-    said = " ".join(about["text"] for about in user if start <= sum(about["timestamp"]) / 2 <= end)
-    span = [round(at - clip.start, 6) for at in (clip.event.start, clip.event.end)]
-    documents: dict[str, Any] = {}
+        chunks = agent if word["speaker"] == "left" else user
+        text = word["word"].strip()
+        chunks.append({"text": text, "timestamp": [word["start"], word["end"]]})
+    before = [chunk for chunk in user if chunk["timestamp"][1] <= start]
+    during = [chunk for chunk in user if start <= sum(chunk["timestamp"]) / 2 <= end]
+    documents: dict[str, object] = {}
     if folder.startswith("v1.5"):
         clean = without(pcm[:, 1], start, end, sample_rate)
         if clean is None:
             return False
         target.write_wav(f"{folder}/clean_input.wav", clean, sample_rate)
-        texts = {"context_text": before, "current_turn_text": said}
-        documents["metadata.json"] = texts | {"timestamps": [start, end]}
+        documents["metadata.json"] = {
+            "context_text": _joined(before),
+            "current_turn_text": _joined(during),
+            "timestamps": [start, end],
+        }
     elif clip.event.kind == "interruption":
-        documents["interrupt.json"] = [{"context": before, "interrupt": said, "timestamp": [start, end]}]
-    elif name := {"pause": "pause", "turn": "turn-taking"}.get(clip.event.kind):
-        documents[f"{name.replace('-', '_')}.json"] = [{"text": f"[{name.upper()}]", "timestamp": span}]
+        interruption = {"context": _joined(before), "interrupt": _joined(during), "timestamp": [start, end]}
+        documents["interrupt.json"] = [interruption]
+    elif clip.event.kind in ("pause", "turn"):
+        span = [round(clip.event.start - clip.start, 6), round(clip.event.end - clip.start, 6)]
+        label = "[PAUSE]" if clip.event.kind == "pause" else "[TURN-TAKING]"
+        name = "pause.json" if clip.event.kind == "pause" else "turn_taking.json"
+        documents[name] = [{"text": label, "timestamp": span}]
     if clip.event.kind == "interruption":  # its transcripts begin where the user has ended
-        agent = [about for about in agent if about["timestamp"][0] >= end]
-    chunks = [about | {"text": f" {about['text']}"} for about in agent]
-    documents["output.json"] = {"text": " ".join(about["text"] for about in agent), "chunks": chunks}
+        agent = [chunk for chunk in agent if chunk["timestamp"][0] >= end]
+    spaced = [{"text": f" {chunk['text']}", "timestamp": chunk["timestamp"]} for chunk in agent]
+    documents["output.json"] = {"text": _joined(agent), "chunks": spaced}
     documents["transcription.json"] = [{"speaker": 0, "item": user}]
     for name, content in documents.items():
         target.write_text(f"{folder}/{name}", json_text(content))
@@ -380,21 +448,40 @@ def _write_sample(
     return True
 
 
+class _Chunk(TypedDict):
+    """A word, and its start and end in seconds, as the benchmark's transcripts have it."""
+
+    text: str
+    timestamp: list[float]
+
+
+def _joined(chunks: Iterable[_Chunk]) -> str:
+    return " ".join(chunk["text"] for chunk in chunks)
+
+
 def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None:
     """Return a channel in which the sound from `start` to `end` s is replaced by the quiet beside it.
 
     None if it is not quiet there: less than `PAUSE_DB` below that sound, for half of `PAUSE` on both sides.
     """
-    first, last, margin = (round(at * sample_rate) for at in (start, end, PAUSE / 2))
+    first = round(start * sample_rate)
+    last = round(end * sample_rate)
+    margin = round(PAUSE / 2 * sample_rate)
     before = side[max(0, first - margin) : first]
     after = side[last : last + margin]
     if min(len(before), len(after)) < margin:
         return None
-    powers = [float(np.mean(np.square(part, dtype=np.float64))) for part in (before, after, side[first:last])]
-    if max(powers[:2]) > powers[2] * 10 ** (-PAUSE_DB / 10):
+    loudest_beside = max(_power(before), _power(after))
+    if loudest_beside > _power(side[first:last]) * 10 ** (-PAUSE_DB / 10):
         return None
-    filling = np.resize(np.concatenate([before[::-1], before]), last - first)
+    mirrored = np.concatenate([before[::-1], before])
+    filling = np.resize(mirrored, last - first)
     return np.concatenate([side[:first], filling, side[last:]])
+
+
+def _power(part: Pcm) -> float:
+    """The mean square of samples."""
+    return float(np.mean(np.square(part, dtype=np.float64)))
 
 
 class _Summary(TypedDict):
@@ -420,7 +507,7 @@ def check_interactivity(folder: Path, limits: FindingLimits) -> Checked:
         findings.append(error("unreadable-record", SUMMARY, problem.reason, problem.remedy))
     kept = []
     for finding in findings:
-        alignments: Any = None
+        alignments: object = None
         if finding.kind in ("no-words", "silent-left"):
             with suppress(BadInput):
                 alignments = read_json(inside(folder, Path(finding.file).with_suffix(".json")))

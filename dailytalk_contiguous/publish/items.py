@@ -12,10 +12,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from datasets import Features
 
@@ -29,6 +29,7 @@ from dailytalk_contiguous.core.published_fields import published
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, UTTERANCE
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.version import MANIFEST, Version
@@ -46,16 +47,21 @@ from dailytalk_contiguous.store.work_folder import (
     rejects_in,
 )
 
-if TYPE_CHECKING:
-    from dailytalk_contiguous.core.tables import Tables
-
-#: Manifests of a training folder of conversations or a mix, by side; the facts on its conversations.
+#: Manifest of a training folder of conversations or a mix: what trains.
 TRAIN = "train.jsonl"
+
+#: Manifest of what evaluates.
 EVAL = "eval.jsonl"
+
+#: Facts on the conversations of a training folder.
 ABOUT = "conversations.json"
+
+#: The manifests by side.
 MOSHI_MANIFESTS = {"train": TRAIN, "eval": EVAL}
 
 _REMEDY = "build the conversation again"
+_CORPUS_AGAIN = "run `dailytalk corpus` again"
+_NAME_DATASET = "name the dataset of finished conversations, or run `dailytalk speak` again"
 
 #: Columns whose types are checked; `provenance` is a struct in what was published, and only `push` reads it.
 _TYPED = Features({name: schema.LABELLED[name] for name in schema.LABELLED if name != "provenance"})
@@ -69,31 +75,37 @@ TOLERANCE = 0.001
 #: Seconds by which a stated length may differ from the audio: less than the 80 ms of a frame of the codec.
 DURATION_TOLERANCE = 0.010
 
-#: Columns that are lists: the name of an item, its fields, and the field that names its channel.
+
+class _ListColumn(NamedTuple):
+    """A column that is a list: what an item is called, the fields that it needs, and the one with its channel."""
+
+    item: str
+    fields: frozenset[str]
+    channel: str
+
+
+#: Columns that are lists. Rows of older versions do not say which words are fillers, and have no labels.
 _LISTS = {
-    "utterances": ("utterance", UTTERANCE, "channel"),
-    # Rows of older versions do not say which words are fillers, and have no labels.
-    "alignments": (
-        "word",
-        {name: kind for name, kind in schema.ALIGNED_WORD.items() if name != "filler"},
-        "speaker",
-    ),
-    "sounds": ("sound", {name: kind for name, kind in schema.SOUND.items() if name != "label"}, "channel"),
+    "utterances": _ListColumn("utterance", frozenset(UTTERANCE) - OPTIONAL_FIELDS, "channel"),
+    "alignments": _ListColumn("word", frozenset(schema.ALIGNED_WORD) - {"filler"} - OPTIONAL_FIELDS, "speaker"),
+    "sounds": _ListColumn("sound", frozenset(schema.SOUND) - {"label"} - OPTIONAL_FIELDS, "channel"),
 }
 
 
 def judged(row: Row, name: str) -> Row:
     """Return a finished row with `problem`, its column, and `remedy`; `name` is the id of a row without one."""
     column, problem = next(problems_of(row), (None, None))
-    lacking = dict.fromkeys(sorted(OPTIONAL_FIELDS))
-    return row | {
-        "utterances": row["utterances"] and [part and lacking | part for part in row["utterances"]],
-        "labels": row["labels"] and dict.fromkeys(schema.LABELS) | row["labels"],
-        "conversation_id": row["conversation_id"] or name,
-        "problem": problem,
-        "problem_column": column,
-        "remedy": problem and _REMEDY,
-    }
+    judged_row = dict(row)
+    if row["utterances"]:
+        lacking = dict.fromkeys(sorted(OPTIONAL_FIELDS))
+        judged_row["utterances"] = [utterance and lacking | utterance for utterance in row["utterances"]]
+    if row["labels"]:
+        judged_row["labels"] = dict.fromkeys(schema.LABELS) | row["labels"]
+    judged_row["conversation_id"] = row["conversation_id"] or name
+    judged_row["problem"] = problem
+    judged_row["problem_column"] = column
+    judged_row["remedy"] = problem and _REMEDY
+    return judged_row
 
 
 def problems_of(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -106,23 +118,16 @@ def problems_of(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if not (row["conversation_id"] or "").strip():
         yield "conversation_id", "it has no conversation_id"
     for column in ("duration", "source_duration"):
-        missing = column == "source_duration" and row[column] is None
-        if not missing and not is_number(row[column], 0.0, MOST_SECONDS):
-            yield column, f"its {column} is {quoted(row[column])}, no length in seconds"
-    for column, (item, fields, channel) in _LISTS.items():
-        for number, part in enumerate(row[column] or (), 1):
-            if part is None:
-                yield column, f"its {item} {number} is empty"
-            elif missing_fields := fields.keys() - part.keys() - OPTIONAL_FIELDS:
-                yield column, f"its {item} {number} has no {', '.join(sorted(missing_fields))}"
-            elif part[channel] not in schema.CHANNELS:
-                known = " or ".join(schema.CHANNELS)
-                yield column, f"its {item} {number} names a channel {quoted(part[channel])}, not {known}"
-            elif part.get("status") != "dropped":
-                for edge in ("start", "end"):
-                    at = part[edge]
-                    if not is_number(at, -MOST_SECONDS, MOST_SECONDS):
-                        yield column, f"its {item} {number} has the {edge} {quoted(at)}, no time in seconds"
+        seconds = row[column]
+        is_optional = column == "source_duration"
+        if seconds is None and is_optional:
+            continue
+        if not is_number(seconds, 0.0, MOST_SECONDS):
+            yield column, f"its {column} is {quoted(seconds)}, no length in seconds"
+    for column, listed in _LISTS.items():
+        for number, item in enumerate(row[column] or (), 1):
+            for problem in _problems_of_item(item, listed):
+                yield column, f"its {listed.item} {number} {problem}"
     labels = row.get("labels")
     if labels:
         n_utterances = len(row["utterances"] or ())
@@ -135,13 +140,30 @@ def problems_of(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "labels", f"its clip_start is {quoted(clip_start)}"
 
 
+def _problems_of_item(item: Mapping[str, Any] | None, listed: _ListColumn) -> Iterator[str]:
+    """Why an utterance, a word or a sound can't be used, as the rest of a sentence about it."""
+    if item is None:
+        yield "is empty"
+        return
+    missing = listed.fields - item.keys()
+    if missing:
+        yield f"has no {', '.join(sorted(missing))}"
+        return
+    channel = item[listed.channel]
+    if channel not in schema.CHANNELS:
+        yield f"names a channel {quoted(channel)}, not {' or '.join(schema.CHANNELS)}"
+    elif item.get("status") != "dropped":
+        for edge in ("start", "end"):
+            time = item[edge]
+            if not is_number(time, -MOST_SECONDS, MOST_SECONDS):
+                yield f"has the {edge} {quoted(time)}, no time in seconds"
+
+
 #: All columns of a row except the audio.
 SMALL = tuple(name for name in schema.LABELLED if name != "audio")
 
 #: Columns that are checked before a row can be used (`problem_of`).
 _JUDGED = frozenset({"conversation_id", "duration", "source_duration", *_LISTS})
-
-_CORPUS_AGAIN = "run `dailytalk corpus` again"
 
 
 class ItemSound(NamedTuple):
@@ -201,7 +223,9 @@ class Items(ABC):
     @property
     def name(self) -> str:
         """The title of a page about it."""
-        return as_text(self.folder.absolute().name) if self.folder else str(self.where)
+        if self.folder is None:
+            return str(self.where)
+        return as_text(self.folder.absolute().name)
 
     @abstractmethod
     def rows(self, columns: Collection[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
@@ -230,32 +254,34 @@ class Items(ABC):
         Rows with a problem are added to `refused` as they are read; of clips, one without labels is left out.
         """
         for row in self.rows(SMALL):
+            labels = row.get("labels")
             if row["problem"]:
                 if refused is not None:
                     refused.append(row)
             elif not self.labelled:
-                yield row | {"labels": None}  # a file of a training folder has some, and may be a conversation
-            elif labels := row["labels"]:
-                if self.kind != "mix":  # in a mix they have it
-                    row |= {"labels": labels | {"weight": times_listed(row)}}
-                yield row
+                # A file of a training folder has labels, and may be a conversation.
+                yield row | {"labels": None}
+            elif labels and self.kind == "mix":
+                yield row  # a clip of a mix has its weight
+            elif labels:
+                weighted = labels | {"weight": times_listed(row)}
+                yield row | {"labels": weighted}
 
-    def tables(self, refused: list[Row] | None = None) -> "Tables":
+    def tables(self, refused: list[Row] | None = None) -> Tables:
         """Make the tables of all rows that can be used, which are read once, without audio.
 
         A row that can't be used counts as a reject of the stage `report`, and is added to `refused`. Raises
         DailytalkError as `rows` does.
         """
-        from dailytalk_contiguous.core.tables import TableMaker  # here: few readers of rows make tables
-
         refused = [] if refused is None else refused
         maker = TableMaker(self.rebuilt, self.fields, knows_rejects=self.kind != "version")
         for row in steps("conversations read", self.listed(refused)):
             maker.add(row)
         for row in refused:
-            maker.add_reject(Reject(row["conversation_id"], "report", row["problem"], row["remedy"]).as_dict())
-        for reject in self.rejects():
-            maker.add_reject(reject)
+            reject = Reject(row["conversation_id"], "report", row["problem"], row["remedy"])
+            maker.add_reject(reject.as_dict())
+        for line in self.rejects():
+            maker.add_reject(line)
         return maker.tables()
 
     def measures(self) -> Iterator[Row]:
@@ -332,24 +358,25 @@ class FiledItems(Items):
     def rows_of(self, file: Path | str, columns: Collection[str] | None = None) -> Iterator[tuple[Place, Row]]:
         """Yield the rows of one of `files`, each with its place; columns and errors as in `rows`."""
         with self._opened(file, columns) as opened:
-            sizes = enumerate(opened.group_sizes)
-            places = (Place(file, group, number) for group, size in sizes for number in range(size))
-            rows = opened.rows(self._stored(opened.schema.names, columns))
-            for count, (place, row) in enumerate(zip(places, rows, strict=False), 1):
-                yield place, self._item(row, file, columns, count)
+            stored = self._stored(opened.schema.names, columns)
+            rows = enumerate(opened.rows(stored), 1)
+            for group, size in enumerate(opened.group_sizes):
+                for number, (count, row) in enumerate(islice(rows, size)):
+                    yield Place(file, group, number), self._item(row, file, columns, count)
 
     def at(self, place: Place, columns: Collection[str] | None = None) -> Row:
         return next(self.rows_at([place], columns))
 
     def rows_at(self, places: Iterable[Place], columns: Collection[str] | None = None) -> Iterator[Row]:
         """Yield the rows at sorted places; each file is opened once, and each of its row groups read once."""
-        for file, of_file in groupby(places, key=attrgetter("file")):
-            at = [*of_file]
+        for file, group in groupby(places, key=attrgetter("file")):
+            file_places = list(group)
             with self._opened(file, columns) as opened:
-                numbers = [(place.group, place.number) for place in at]
-                rows = opened.rows_at(numbers, self._stored(opened.schema.names, columns))
-                for place, row in zip(at, rows, strict=True):
-                    yield self._item(row, file, columns, place.number + 1)
+                numbers = [(position.group, position.number) for position in file_places]
+                stored = self._stored(opened.schema.names, columns)
+                rows = opened.rows_at(numbers, stored)
+                for position, row in zip(file_places, rows, strict=True):
+                    yield self._item(row, file, columns, position.number + 1)
 
     def _item(self, row: Row, file: Path | str, columns: Collection[str] | None, number: int) -> Row:
         lacking = {name: None for name in schema.OPTIONAL if columns is None or name in columns}
@@ -362,7 +389,9 @@ class FiledItems(Items):
             item["provenance"] = self.provenance
         elif isinstance(row.get("provenance"), dict):  # as it is published
             item["provenance"] = json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True)
-        return judged(item, f"row {number} of {Path(file).name}") if item.keys() >= _JUDGED else item
+        if item.keys() >= _JUDGED:
+            return judged(item, f"row {number} of {Path(file).name}")
+        return item
 
     def _stored(self, names: Collection[str], columns: Collection[str] | None) -> list[str]:
         """The columns of a file, which has `names`, that an item with these columns is made of.
@@ -382,8 +411,11 @@ class FiledItems(Items):
     @cached_property
     def places(self) -> dict[str, Place]:
         """The place of each row by its id; other columns are not read."""
-        columns = ["conversation_id"]
-        return {row[columns[0]]: place for file in self.files for place, row in self.rows_of(file, columns)}
+        places = dict[str, Place]()
+        for file in self.files:
+            for position, row in self.rows_of(file, ["conversation_id"]):
+                places[row["conversation_id"]] = position
+        return places
 
 
 class Shards(FiledItems):
@@ -398,30 +430,39 @@ class Shards(FiledItems):
 
     def __init__(self, folder: Path, labelled: bool) -> None:
         super().__init__(folder)
-        self.files, self.replaced = current_shards(clip_shards(folder / CLIPS) if labelled else _shards(folder))
-        self.kind = ("clips" if self.files else "measured") if labelled else "conversations"
-        if labelled:  # clips have no provenance of their own
-            version = self.run.get("version")
-            models = self.run.get("models") or {}
-            tool = {"tool": f"dailytalk-contiguous {version}"} if version else {}
-            self.provenance = json.dumps(tool | {"models": models}, sort_keys=True)
+        paths = clip_shards(folder / CLIPS) if labelled else _shards(folder)
+        self.files, self.replaced = current_shards(paths)
+        if not labelled:
+            self.kind = "conversations"
+        else:
+            self.kind = "clips" if self.files else "measured"
+            # Clips have no provenance of their own.
+            provenance: dict[str, object] = {}
+            if self.run.get("version"):
+                provenance["tool"] = f"dailytalk-contiguous {self.run['version']}"
+            provenance["models"] = self.run.get("models") or {}
+            self.provenance = json.dumps(provenance, sort_keys=True)
 
     def rows_of(self, file: Path | str, columns: Collection[str] | None = None) -> Iterator[tuple[Place, Row]]:
         replaced = self.replaced.get(Path(file), ())
-        for place, row in super().rows_of(file, columns):
+        for position, row in super().rows_of(file, columns):
             if row["conversation_id"] not in replaced:
-                yield place, row
+                yield position, row
 
     @contextmanager
     def _opened(self, file: Path | str, columns: Collection[str] | None) -> Iterator[ParquetReader]:
-        again = "name the dataset of finished conversations, or run `dailytalk speak` again"
-        own = {column.name: column.feature for column in columns_among(self.fields)}
         utterances = schema.built((*FIELDS, *self.fields))["utterances"]
-        with open_parquet(Path(file), _CORPUS_AGAIN if self.labelled else again) as opened:
-            required = schema.LABELLED.keys() if self.labelled else schema.BUILT.keys() - schema.OPTIONAL
-            opened.check(Features({**_TYPED, **own, "utterances": utterances}), required)
-            stored = {of.name for of in opened.schema.field("utterances").type.value_type}
-            stored |= set() if self.labelled else {"labels"} & {*opened.schema.names}
+        features = dict(_TYPED)
+        features |= {column.name: column.feature for column in columns_among(self.fields)}
+        features["utterances"] = utterances
+        required = schema.LABELLED.keys() if self.labelled else schema.BUILT.keys() - schema.OPTIONAL
+        remedy = _CORPUS_AGAIN if self.labelled else _NAME_DATASET
+        with open_parquet(Path(file), remedy) as opened:
+            opened.check(Features(features), required)
+            stored_type = opened.schema.field("utterances").type.value_type
+            stored = {stored_field.name for stored_field in stored_type}
+            if not self.labelled and "labels" in opened.schema.names:
+                stored.add("labels")
             unknown = stored - {*utterances.feature}
             if unknown:
                 raise BadInput(
@@ -444,8 +485,11 @@ class VersionItems(FiledItems):
             raise DailytalkError(
                 f"{version} has no config {config!r}", "name a dataset that `dailytalk push` published"
             )
-        self.split_of = {name: split for split, names in version.configs[config].items() for name in names}
-        self.files = [*self.split_of]
+        split_of = dict[Path | str, str]()
+        for split, names in version.configs[config].items():
+            split_of |= dict.fromkeys(names, split)
+        self.split_of = split_of
+        self.files = list(split_of)
 
     @cached_property
     def labelled(self) -> bool:
@@ -456,7 +500,9 @@ class VersionItems(FiledItems):
         return published(self.version.manifest.get("fields") or (), MANIFEST)
 
     def _opened(self, file: Path | str, columns: Collection[str] | None) -> AbstractContextManager[ParquetReader]:
-        required = set(schema.BUILT) if columns is None else {"conversation_id", *columns} - {"labels", "split"}
+        required = set(schema.BUILT)
+        if columns is not None:
+            required = {"conversation_id", *columns} - {"labels", "split"}
         return self.version.parquet(str(file), required - schema.OPTIONAL)
 
 
@@ -478,11 +524,11 @@ def _shards(folder: Path) -> list[Path]:
         )
     root = inside_work if inside_work.is_dir() else folder
     # A name with a leading dot is half written, or in the staging folder of a push.
-    paths = sorted(
-        path
-        for path in root.rglob("*.parquet")
-        if path.name not in TABLES and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
+    paths = []
+    for path in sorted(root.rglob("*.parquet")):
+        is_hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if path.name not in TABLES and not is_hidden:
+            paths.append(path)
     if not paths:
         raise DailytalkError(
             f"{folder} holds no finished conversations",

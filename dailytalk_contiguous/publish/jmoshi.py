@@ -27,9 +27,13 @@ from dailytalk_contiguous.publish.findings import (
 )
 from dailytalk_contiguous.store.files import file_name, inside, json_text
 
-#: Its folders of sound and words, and its speakers: on the left, on the right.
+#: The folder of sound.
 AUDIO = "audio"
+
+#: The folder of words.
 TEXT = "text"
+
+#: The speakers on the left and on the right.
 SPEAKERS = ("A", "B")
 
 _JMOSHI_AGAIN = "export again with `dailytalk export --format j-moshi`"
@@ -38,18 +42,20 @@ _JMOSHI_AGAIN = "export again with `dailytalk export --format j-moshi`"
 def write_jmoshi(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     """Write both streams; both are trained, so a conversation in which a side has no words is rejected."""
     for main, side in zip((True, False), SPEAKERS, strict=True):
-        said = [word.text for word in item.words if word.main is main]
-        if not said:
+        spoken = [word.text for word in item.words if word.main is main]
+        if not spoken:
             raise BadInput(f"speaker {side} has no words", "transcribe both channels, or leave it out")
-        exports.refuse_tags(said, item)
+        exports.refuse_tags(spoken, item)
     name = file_name(item.id)
     words = []
     for word in item.words:
+        speaker = SPEAKERS[0] if word.main else SPEAKERS[1]
         times = {"start": round(word.start, 6), "end": round(word.end, 6)}
-        words.append({"speaker": SPEAKERS[not word.main], "word": word.text} | times)
+        words.append({"speaker": speaker, "word": word.text, **times})
     export.write_sound(f"{AUDIO}/{name}", item.pcm)
     export.target.write_text(f"{TEXT}/{name}.json", json_text(words))
-    export.about[item.id] = (item.language or "").partition("-")[0] in SPACELESS
+    language = (item.language or "").partition("-")[0]
+    export.about[item.id] = language in SPACELESS
     yield exports.FileEntry(None, item.duration)
 
 
@@ -63,15 +69,15 @@ def finish_jmoshi(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
     if spaceless and not all(export.about.values()):
         export.notes.append("some in a language that is written without spaces: export these apart")
     root = export.target.root
-    spaces = ["--no_whitespace_before_word"] if spaceless else []
-    tools = {
-        "audio": ["--audio_dir", root / AUDIO, "--output_dir", root / "tokenized_audio"],
-        "text": ["--word_transcript", root / TEXT, "--output_dir", root / "tokenized_text", *spaces],
-    }
-    export.facts["commands"] = [
-        as_text(shlex.join(["uv", "run", "-m", f"tools.tokenize_{tool}", *map(str, options)]))
-        for tool, options in tools.items()
-    ]
+    audio_options = ["--audio_dir", str(root / AUDIO), "--output_dir", str(root / "tokenized_audio")]
+    text_options = ["--word_transcript", str(root / TEXT), "--output_dir", str(root / "tokenized_text")]
+    if spaceless:
+        text_options.append("--no_whitespace_before_word")
+    commands = []
+    for tool, options in (("audio", audio_options), ("text", text_options)):
+        command = ["uv", "run", "-m", f"tools.tokenize_{tool}", *options]
+        commands.append(as_text(shlex.join(command)))
+    export.facts["commands"] = commands
     return {}
 
 
@@ -105,13 +111,13 @@ def _jmoshi_file(folder: Path, name: str, counts: Counter[str], lengths: list[fl
     if loudness:
         lengths.append(loudness.seconds)
         if loudness.channels != 2:
-            what = f"it has {counted(loudness.channels, 'channel')}, not 2"
-            yield error("not-stereo", shown, what, _JMOSHI_AGAIN)
+            problem = f"it has {counted(loudness.channels, 'channel')}, not 2"
+            yield error("not-stereo", shown, problem, _JMOSHI_AGAIN)
     shown = f"{TEXT}/{name}.json"
     try:
         entries = documents.read_json(inside(folder, shown))
-    except BadInput as problem:
-        yield error("unreadable-alignments", shown, problem.reason, _JMOSHI_AGAIN)
+    except BadInput as failure:
+        yield error("unreadable-alignments", shown, failure.reason, _JMOSHI_AGAIN)
         return
     words = []
     unknown: Counter[str] = Counter()
@@ -123,17 +129,20 @@ def _jmoshi_file(folder: Path, name: str, counts: Counter[str], lengths: list[fl
                 "start": int() | float() as start,
                 "end": int() | float() as end,
             }:
-                unknown[speaker] += speaker not in SPEAKERS
-                words.append(SaidWord(text, start, end, speaker, int(speaker != SPEAKERS[0])))
+                if speaker not in SPEAKERS:
+                    unknown[speaker] += 1
+                channel = 0 if speaker == SPEAKERS[0] else 1
+                words.append(SaidWord(text, start, end, speaker, channel))
             case _:
-                what = 'it is no list of {"speaker", "word", "start", "end"}'
-                yield error("unreadable-alignments", shown, what, _JMOSHI_AGAIN)
+                problem = 'it is no list of {"speaker", "word", "start", "end"}'
+                yield error("unreadable-alignments", shown, problem, _JMOSHI_AGAIN)
                 return
     counts.update(word.speaker for word in words)
     if unknown.total():
-        names = ", ".join(f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3) if count)
-        what = f"{unknown.total()} of {counted(len(words), 'word')} have another speaker than A or B: {names}"
-        yield error("unknown-speaker", shown, what, "call the speaker on the left A and the other B")
+        names = [f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3)]
+        problem = f"{unknown.total()} of {counted(len(words), 'word')} have another speaker than A or B: "
+        problem += ", ".join(names)
+        yield error("unknown-speaker", shown, problem, "call the speaker on the left A and the other B")
     for speaker in SPEAKERS:
         if not any(word.speaker == speaker for word in words):
             yield error("no-words", shown, f"speaker {speaker} has no words", "transcribe both, or leave it out")

@@ -19,6 +19,7 @@ from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.stereo_audio import StereoFeature
 from dailytalk_contiguous.publish.items import Shards
+from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.version import DEFAULT, MANIFEST, Version, file_differences, open_version
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
 from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause
@@ -82,8 +83,8 @@ def load(
     else:
         named = where if isinstance(where, Reference) else reference(where)
         version = open_version(named.at(revision), token)
-    moves = isinstance(version.where, Reference) and version.where.revision is None
-    if state is not None and (moves or not (streaming and split)):
+    is_moving = isinstance(version.where, Reference) and version.where.revision is None
+    if state is not None and (is_moving or not (streaming and split)):
         raise DailytalkError(
             "a state is that of a stream of one split of one version, and the main branch moves",
             "give streaming=True, the split, and as revision= the tag or commit, before and after the stop",
@@ -91,14 +92,13 @@ def load(
     configs = {name: [*splits] for name, splits in version.configs.items()}
     items = None
     if isinstance(version.where, Path) and not configs:
-        from dailytalk_contiguous.publish.opening import finished_items  # here: a version needs no other reader
-
         items = finished_items(version.where)
         _refuse_halves(items)
         configs = {schema.CONFIGS[0]: ["train"]}
     if config == schema.CONFIGS[0] and config not in configs and DEFAULT in configs:
-        own = version.features(DEFAULT) or {}
-        config = DEFAULT if own.keys() >= schema.BUILT.keys() - schema.OPTIONAL else config
+        stored_columns = version.features(DEFAULT) or {}
+        if stored_columns.keys() >= schema.BUILT.keys() - schema.OPTIONAL:
+            config = DEFAULT
     if configs and config not in configs:  # a dataset with another layout is left to `datasets`
         raise DailytalkError(f"{version} has no config {config!r}", f"choose one of {', '.join(configs)}")
     if verify:
@@ -107,23 +107,28 @@ def load(
                 f"{name} of {version} is not what {MANIFEST} names: {difference}",
                 "load another version" if streaming else "delete it from the cache and load it again",
             )
-    options: dict[str, Any] = {"streaming": streaming, "columns": list(columns) if columns else None}
+    options: dict[str, Any] = {"streaming": streaming, "columns": None}
+    if columns:
+        options["columns"] = list(columns)
     with _name_in_errors(version), hub_errors(version):
         if items is not None and items.labelled:
             data = _clips(items, split, options)
         elif isinstance(version.where, Path):
-            splits = version.configs.get(config, {})  # none in a work folder
-            files = {name: _paths(map(version.path, names)) for name, names in splits.items()}
+            files = {}
+            for name, names in version.configs.get(config, {}).items():  # none in a work folder
+                files[name] = _paths(version.path(name) for name in names)
             if items:
                 files["train"] = _paths(items.files)
             data = load_dataset("parquet", data_files=files, split=split, **options)
         else:
+            storage = {"hf": {"block_size": _READ_AHEAD_BYTES}}
+            repo = version.where.repo
             data = load_dataset(
-                version.where.repo,
+                repo,
                 config,
                 revision=version.commit,
                 token=token,
-                storage_options={"hf": {"block_size": _READ_AHEAD_BYTES}},
+                storage_options=storage,
                 split=split,
                 **options,
             )
@@ -154,14 +159,18 @@ def _clips(items: Shards, split: str | None, options: Mapping[str, Any]) -> Any:
     present = {*items.splits().values()}
     names = [name for name in schema.SPLITS if name in present]
     shown = [name for name in schema.LABELLED if name != "split"]
-    options = {**options, "columns": options["columns"] or shown, "data_files": _paths(items.files)}
-    parts = {
-        name: load_dataset("parquet", split="train", filters=[("split", "==", name)], **options)
-        for name in names
-        if split in (None, name)
-    }
+    clip_options = dict(options)
+    clip_options["columns"] = options["columns"] or shown
+    clip_options["data_files"] = _paths(items.files)
+    parts = {}
+    for name in names:
+        if split in (None, name):
+            filters = [("split", "==", name)]
+            parts[name] = load_dataset("parquet", split="train", filters=filters, **clip_options)
+    if split:
+        return parts[split]
     kind = datasets.IterableDatasetDict if options["streaming"] else datasets.DatasetDict
-    return parts[split] if split else kind(parts)
+    return kind(parts)
 
 
 @contextmanager
@@ -177,7 +186,7 @@ def _name_in_errors(version: Version) -> Iterator[None]:
 
 def _with_stereo(data: Any) -> Any:
     if isinstance(data, dict):
-        return type(data)({split: _with_stereo(part) for split, part in data.items()})
+        return type(data)({split: _with_stereo(rows) for split, rows in data.items()})
     for name, feature in (data.features or {}).items():  # None of a stream that does not declare its columns
         if isinstance(feature, Audio) or feature == schema.AUDIO:
             data = data.cast_column(name, StereoFeature())

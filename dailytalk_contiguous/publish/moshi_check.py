@@ -44,18 +44,24 @@ from dailytalk_contiguous.publish.training_folder import (
     most_listed,
     timed_conversation,
 )
+from dailytalk_contiguous.publish.verdict import all_findings
 from dailytalk_contiguous.store.files import inside
 
 CONFIG = "moshi-finetune.yaml"
 
-#: Seconds of a window, and windows a batch, that the README of moshi-finetune recommends (1 H100: 39.6 GB).
+#: Seconds of a window that the README of moshi-finetune recommends (1 H100: 39.6 GB).
 WINDOW_SECONDS = 100
+
+#: Windows a batch that it recommends.
 BATCH = 16
 
-#: How far a window may be from the recommended one, as a share of it; the share of padding for which it is not
-#: moved farther, and the one above which `check` advises it.
+#: How far a window may be from the recommended one, as a share of it.
 _REACH = 0.25
+
+#: Share of padding for which a window is not moved farther.
 _EQUAL_PADDING = 0.02
+
+#: Share of padding above which `check` advises another window.
 _NEEDLESS_PADDING = 0.1
 
 #: Hz that the trainer works at.
@@ -107,44 +113,56 @@ class TrainerPlan:
 
 def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Finding]]:
     """Read the plan from the configuration of that name, or make it of the recommended settings without one."""
-    clips = {side: folder / name for side, name in CLIP_MANIFESTS.items() if (folder / name).is_file()}
+    clips = _present(folder, CLIP_MANIFESTS)
     if clips:
         # The folder does not name its model; conditions are only exported for a model that takes them.
         return TrainerPlan(clips, WINDOW_SECONDS, 1, stock_model=False, clips=True), []
     # The manifests that our export writes, or the only one in the folder.
-    by_name = {side: folder / name for side, name in MOSHI_MANIFESTS.items() if (folder / name).is_file()}
-    if not by_name and len(others := [*folder.glob("*.jsonl")]) == 1:
-        by_name = {"train": others[0]}
+    by_name = _present(folder, MOSHI_MANIFESTS)
+    if not by_name:
+        lists = list(folder.glob("*.jsonl"))
+        if len(lists) == 1:
+            by_name = {"train": lists[0]}
     if not (folder / name).exists():
         return TrainerPlan(by_name, WINDOW_SECONDS, 1, stock_model=True), []
     try:
         text = documents.read_bytes(folder / name).decode("utf-8", "replace")
-        config = documents.typed(documents.parse_yaml(text, ""), _Config, "it", _CORRECT_CONFIG)
-        given: dict[str, Any] = {key: value for key, value in config.items() if value is not None}
-        window = given.get("duration_sec", 10.0)
-        batch = given.get("batch_size", 1)
+        record = documents.typed(documents.parse_yaml(text, ""), _Config, "it", _CORRECT_CONFIG)
+        config: dict[str, Any] = {key: value for key, value in record.items() if value is not None}
+        window = config.get("duration_sec", 10.0)
+        batch = config.get("batch_size", 1)
         if min(window, batch) <= 0:
             raise BadInput(f"duration_sec {window!r} and batch_size {batch!r} must be above 0", _CORRECT_CONFIG)
-    except BadInput as problem:
+    except BadInput as failure:
         plan = TrainerPlan(by_name, WINDOW_SECONDS, BATCH, stock_model=True)
-        return plan, [error("config", name, problem.reason, _CORRECT_CONFIG)]
+        return plan, [error("config", name, failure.reason, _CORRECT_CONFIG)]
     manifests = {}
     findings = list[Finding]()
     for side, exported in MOSHI_MANIFESTS.items():
-        named = given["data"].get(f"{side}_data")
-        path = Path(named or ".")
-        what = f"{side}_data names {named or 'nothing'}"
-        if named and path.is_file() and path.resolve().parent == folder.resolve():
+        value = config["data"].get(f"{side}_data")
+        path = Path(value or ".")
+        problem = f"{side}_data names {value or 'nothing'}"
+        if value and path.is_file() and path.resolve().parent == folder.resolve():
             manifests[side] = path
-        elif named and path.is_dir():
-            what += ", a folder: the trainer reads every manifest in it, train and eval alike"
-            findings.append(error("config-folder", name, what, f"name {exported} itself"))
-        elif named or side == "train" or (folder / exported).exists():
-            what += ", which is no file of this folder" if named else ""
+        elif value and path.is_dir():
+            problem += ", a folder: the trainer reads every manifest in it, train and eval alike"
+            findings.append(error("config-folder", name, problem, f"name {exported} itself"))
+        elif value or side == "train" or (folder / exported).exists():
+            if value:
+                problem += ", which is no file of this folder"
             remedy = "after moving or copying the folder, export again or correct it"
-            findings.append(error("config", name, what, remedy))
-    model = str(given.get("moshi_paths", {}).get("hf_repo_id") or _STOCK[0])
-    return TrainerPlan(manifests or by_name, float(window), int(batch), model.startswith(_STOCK)), findings
+            findings.append(error("config", name, problem, remedy))
+    paths = config.get("moshi_paths", {})
+    model = str(paths.get("hf_repo_id") or _STOCK[0])
+    is_stock = model.startswith(_STOCK)
+    plan = TrainerPlan(manifests or by_name, float(window), int(batch), stock_model=is_stock)
+    return plan, findings
+
+
+def _present(folder: Path, names: Mapping[str, str]) -> dict[str, Path]:
+    """The paths of those manifests, named by side, that a folder has."""
+    paths = {side: folder / name for side, name in names.items()}
+    return {side: path for side, path in paths.items() if path.is_file()}
 
 
 _EXPORT_AGAIN = "export again with `dailytalk export`"
@@ -156,6 +174,17 @@ LineCheck = Callable[[Path, str, Mapping[str, Any], dict[str, Loudness | None]],
 
 @dataclass
 class _Contents:
+    """What a folder was found to hold.
+
+    Attributes:
+        check_line: of the format, for each line of a manifest.
+        lengths: seconds of the files that each side names.
+        files: how often each file is named, by its real path. evaluated: those that evaluate.
+        words: their number.
+        silent_right: names of files whose right channel is silent.
+        others: levels of other WAV files that lines name; None for one that can't be read.
+    """
+
     check_line: LineCheck | None
     lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     files: Counter[str] = field(default_factory=Counter)
@@ -166,7 +195,8 @@ class _Contents:
 
 
 def is_moshi(folder: Path) -> bool:
-    return any((folder / name).exists() for name in (AUDIO_FOLDER, TRAIN, EVAL, *MANIFESTS.values()))
+    names = (AUDIO_FOLDER, TRAIN, EVAL, *MANIFESTS.values())
+    return any((folder / name).exists() for name in names)
 
 
 def check_moshi(
@@ -176,46 +206,31 @@ def check_moshi(
 
     `config` is the file with the trainer's configuration.
     """
-    from dailytalk_contiguous.publish.verdict import all_findings  # here: who writes such a folder judges none
-
     plan, findings = read_plan(folder, config)
     contents = _Contents(check_line)
-    named = {os.path.realpath(path) for path in plan.manifests.values()}
-    for path in sorted(folder.rglob("*jsonl")):
-        if os.path.realpath(path) not in named:
-            what = "its name ends in jsonl: a trainer that is given the folder reads it as a manifest"
-            findings.append(error("stray-jsonl", _shown(folder, path), what, "move it elsewhere or rename it"))
+    findings += _stray_manifests(folder, plan)
     if not plan.manifests:
-        what = "there is no manifest, or the export did not finish"
-        findings.append(error("no-manifest", ".", what, _EXPORT_AGAIN))
+        problem = "there is no manifest, or the export did not finish"
+        findings.append(error("no-manifest", ".", problem, _EXPORT_AGAIN))
     for side, manifest in plan.manifests.items():
         findings += _manifest(folder, side, manifest, plan, contents)
     findings += _listed_too_often(folder, contents)
     findings += _silent_right(plan, contents)
-    others = (os.path.realpath(folder / name) for name, loudness in contents.others.items() if loudness)
-    named = {*contents.files, *others}
-    unnamed = [path for path in sorted(folder.rglob("*.wav")) if os.path.realpath(path) not in named]
-    if unnamed and contents.files:
-        what = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {_shown(folder, unnamed[0])}"
-        findings.append(advice("unnamed-audio", ".", what, "delete them, or name them"))
-    windows = {side: window_count(contents.lengths[side], plan.duration_sec) for side in plan.manifests}
+    findings += _unnamed_audio(folder, contents)
+    windows = {}
     for side, manifest in plan.manifests.items():
-        if 0 < windows[side] < plan.batch_size:
-            has = f"it has {counted(windows[side], 'window')} of {plan.duration_sec:g} s"
-            what = f"{has}, and a batch is {plan.batch_size}: there is none"
-            remedy = f"set batch_size to {windows[side]} at most (a GPU), or give this side more conversations"
-            findings.append(error("less-than-a-batch", manifest.name, what, remedy))
-    findings += _conversations(folder, plan, maker := TableMaker())
+        n_windows = window_count(contents.lengths[side], plan.duration_sec)
+        windows[side] = n_windows
+        if 0 < n_windows < plan.batch_size:
+            problem = f"it has {counted(n_windows, 'window')} of {plan.duration_sec:g} s, "
+            problem += f"and a batch is {plan.batch_size}: there is none"
+            remedy = f"set batch_size to {n_windows} at most (a GPU), or give this side more conversations"
+            findings.append(error("less-than-a-batch", manifest.name, problem, remedy))
+    maker = TableMaker()
+    findings += _conversations(folder, plan, maker)
     findings += all_findings(maker.tables(), limits=limits)
-    lengths = [*chain.from_iterable(contents.lengths.values())]
-    if lengths:
-        share = padding(lengths, plan.duration_sec)
-        best = window_seconds(lengths)
-        is_set = config == CONFIG and (folder / CONFIG).exists()  # a trainer with prompts needs longer windows
-        if is_set and share - (least := padding(lengths, best)) > _NEEDLESS_PADDING:
-            what = f"duration_sec {plan.duration_sec:g} makes {share:.0%} of the windows padding"
-            remedy = f"set duration_sec to {best}, which makes it {least:.0%}"
-            findings.append(advice("padding", config, what, remedy))
+    if config == CONFIG and (folder / CONFIG).exists():  # a trainer with prompts needs longer windows
+        findings += _needless_padding(plan, contents)
     facts = {
         "files": {side: len(lengths) for side, lengths in contents.lengths.items()},
         "hours": {side: round(sum(lengths) / 3600, 7) for side, lengths in contents.lengths.items()},
@@ -230,16 +245,54 @@ def check_moshi(
     return findings, facts
 
 
+def _stray_manifests(folder: Path, plan: TrainerPlan) -> Iterator[Finding]:
+    manifests = {os.path.realpath(path) for path in plan.manifests.values()}
+    for path in sorted(folder.rglob("*jsonl")):
+        if os.path.realpath(path) not in manifests:
+            problem = "its name ends in jsonl: a trainer that is given the folder reads it as a manifest"
+            yield error("stray-jsonl", _shown(folder, path), problem, "move it elsewhere or rename it")
+
+
+def _unnamed_audio(folder: Path, contents: _Contents) -> Iterator[Finding]:
+    """WAV files that no line names."""
+    if not contents.files:
+        return
+    named = set(contents.files)
+    for name, loudness in contents.others.items():
+        if loudness:
+            named.add(os.path.realpath(folder / name))
+    wavs = sorted(folder.rglob("*.wav"))
+    unnamed = [wav for wav in wavs if os.path.realpath(wav) not in named]
+    if unnamed:
+        problem = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {_shown(folder, unnamed[0])}"
+        yield advice("unnamed-audio", ".", problem, "delete them, or name them")
+
+
+def _needless_padding(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
+    """A window that makes much more padding than the best one."""
+    lengths = list(chain.from_iterable(contents.lengths.values()))
+    if not lengths:
+        return
+    best = window_seconds(lengths)
+    share = padding(lengths, plan.duration_sec)
+    least = padding(lengths, best)
+    if share - least > _NEEDLESS_PADDING:
+        problem = f"duration_sec {plan.duration_sec:g} makes {share:.0%} of the windows padding"
+        remedy = f"set duration_sec to {best}, which makes it {least:.0%}"
+        yield advice("padding", CONFIG, problem, remedy)
+
+
 def _manifest(
     folder: Path, side: str, manifest: Path, plan: TrainerPlan, contents: _Contents
 ) -> Iterator[Finding]:
     shown = _shown(folder, manifest)
     try:
-        text = documents.read_bytes(inside(manifest.parent, manifest.name), limit=documents.MOST_OWN_BYTES)
-    except BadInput as problem:
-        yield error("unreadable-manifest", shown, problem.reason, problem.remedy)
+        path = inside(manifest.parent, manifest.name)
+        content = documents.read_bytes(path, limit=documents.MOST_OWN_BYTES)
+    except BadInput as failure:
+        yield error("unreadable-manifest", shown, failure.reason, failure.remedy)
         return
-    lines = text.decode("utf-8", errors="replace").splitlines()
+    lines = content.decode("utf-8", errors="replace").splitlines()
     if not any(line.strip() for line in lines):
         yield error("empty-manifest", shown, "it names no file", _EXPORT_AGAIN)
     for number, line in enumerate(steps(f"files of {shown} checked", lines, len(lines)), 1):
@@ -250,26 +303,27 @@ def _manifest(
         except BadInput:
             entry = None
         match entry:
-            case {"path": str(path), "duration": int() | float() as duration} if 0 < duration < documents.LATEST:
+            case {"path": str(name), "duration": int() | float() as duration} if 0 < duration < documents.LATEST:
                 pass
             case _:
-                what = f'line {number} is not {{"path": …, "duration": seconds}}: {line[:60]!r}'
-                yield error("manifest-line", shown, what, _EXPORT_AGAIN)
+                problem = f'line {number} is not {{"path": …, "duration": seconds}}: {line[:60]!r}'
+                yield error("manifest-line", shown, problem, _EXPORT_AGAIN)
                 continue
         try:
             # Relative to the manifest, as sphn resolves it for the trainer.
-            wav = inside(manifest.parent, path)
-            inside(manifest.parent, Path(path).with_suffix(".json"))
-        except BadInput as problem:
-            yield error("outside-audio", shown, f"line {number}: {problem.reason}", problem.remedy)
+            wav = inside(manifest.parent, name)
+            inside(manifest.parent, Path(name).with_suffix(".json"))
+        except BadInput as failure:
+            yield error("outside-audio", shown, f"line {number}: {failure.reason}", failure.remedy)
             continue
-        contents.files[os.path.realpath(wav)] += 1
+        real_path = os.path.realpath(wav)
+        contents.files[real_path] += 1
         if side == "eval":
-            contents.evaluated.add(os.path.realpath(wav))
+            contents.evaluated.add(real_path)
         contents.lengths[side].append(duration)
         if contents.check_line:
             yield from contents.check_line(folder, f"line {number} of {shown}", entry, contents.others)
-        if contents.files[os.path.realpath(wav)] == 1:
+        if contents.files[real_path] == 1:
             yield from _file(folder, wav, duration, plan, contents)
 
 
@@ -281,17 +335,19 @@ def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents:
     loudness = yield from loudness_of(shown, lambda: {"bytes": None, "path": to_uri(wav)})
     if loudness:
         if loudness.channels != 2:
-            what = f"it has {counted(loudness.channels, 'channel')}, not 2: training stops at the first batch "
-            yield error("not-stereo", shown, f"{what}with it", _EXPORT_AGAIN)
+            problem = f"it has {counted(loudness.channels, 'channel')}, not 2: "
+            problem += "training stops at the first batch with it"
+            yield error("not-stereo", shown, problem, _EXPORT_AGAIN)
         if loudness.sample_rate != SAMPLE_RATE:
-            what = f"its rate is {loudness.sample_rate} Hz, not {SAMPLE_RATE}: it is resampled without a message"
-            yield error("wrong-rate", shown, what, "export it again without --sample-rate")
+            problem = f"its rate is {loudness.sample_rate} Hz, not {SAMPLE_RATE}: "
+            problem += "it is resampled without a message"
+            yield error("wrong-rate", shown, problem, "export it again without --sample-rate")
         if abs(loudness.seconds - duration) > DURATION_TOLERANCE:
-            what = f"the manifest says {duration:.3f} s, the audio has {loudness.seconds:.3f} s"
-            yield error("wrong-duration", shown, what, _EXPORT_AGAIN)
+            problem = f"the manifest says {duration:.3f} s, the audio has {loudness.seconds:.3f} s"
+            yield error("wrong-duration", shown, problem, _EXPORT_AGAIN)
         if loudness.is_silent(0):
-            what = "the left channel, Moshi's, is silent"
-            yield error("silent-left", shown, what, "export it again, with the other --main?")
+            problem = "the left channel, Moshi's, is silent"
+            yield error("silent-left", shown, problem, "export it again, with the other --main?")
         if loudness.channels > 1 and loudness.is_silent(1):
             contents.silent_right.append(shown)
     yield from _moshi_transcript(shown, wav.with_suffix(".json"), loudness, plan, contents)
@@ -307,36 +363,38 @@ def _moshi_transcript(
     try:
         transcript = documents.typed(documents.read_json(document), dict[str, Any], "it")
         words = said_words(transcript.get("alignments"), Path(wav).name, _EXPORT_AGAIN)
-    except BadInput as problem:
-        yield error("unreadable-alignments", shown, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
+    except BadInput as failure:
+        yield error("unreadable-alignments", shown, f"it can't be read ({failure.reason})", _EXPORT_AGAIN)
         return
     contents.words += len(words)
     unknown = Counter(word.speaker for word in words if word.speaker not in (MAIN, OTHER))
     if unknown:
-        names = ", ".join(f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3))
+        names = [f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3)]
         share = f"{unknown.total()} of {counted(len(words), 'word')}"
-        what = f"{share} have another speaker than {MAIN} or {OTHER}: {names}"
-        yield error("unknown-speaker", shown, f"{what}; they are never trained", f"call Moshi's side {MAIN}")
+        problem = f"{share} have another speaker than {MAIN} or {OTHER}: {', '.join(names)}"
+        problem += "; they are never trained"
+        yield error("unknown-speaker", shown, problem, f"call Moshi's side {MAIN}")
     if not any(word.speaker == MAIN for word in words):
-        what = f"no word is {MAIN}'s: the model learns to speak without text"
-        yield error("no-words", shown, what, "transcribe it, or leave it out")
+        problem = f"no word is {MAIN}'s: the model learns to speak without text"
+        yield error("no-words", shown, problem, "transcribe it, or leave it out")
     if transcript.get("text_conditions") is not None and plan.stock_model:
-        what = "it has text_conditions, on which the stock model in moshi-finetune.yaml stops"
+        problem = "it has text_conditions, on which the stock model in moshi-finetune.yaml stops"
         remedy = "export without --text-conditions, or name a model with that conditioner as hf_repo_id"
-        yield error("text-conditions", shown, what, remedy)
+        yield error("text-conditions", shown, problem, remedy)
     yield from word_findings(shown, words, loudness)
 
 
 def _listed_too_often(folder: Path, contents: _Contents) -> Iterator[Finding]:
     try:
         allowed = most_listed(folder)
-    except BadInput as problem:  # of a mix, whose record says how often
-        yield error("unreadable-record", MIX, problem.reason, problem.remedy)
+    except BadInput as failure:  # of a mix, whose record says how often
+        yield error("unreadable-record", MIX, failure.reason, failure.remedy)
         return
     for path, count in contents.files.items():
-        if count > (1 if path in contents.evaluated else allowed):
-            what = f"the manifests name it {count} times"
-            yield error("duplicate", Path(path).name, what, "name each file once, on one side")
+        most = 1 if path in contents.evaluated else allowed
+        if count > most:
+            problem = f"the manifests name it {count} times"
+            yield error("duplicate", Path(path).name, problem, "name each file once, on one side")
 
 
 def _silent_right(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
@@ -344,16 +402,18 @@ def _silent_right(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
     silent = contents.silent_right
     if not silent:
         return
-    what = "from such data Moshi learns to talk on and not to listen"
+    consequence = "from such data Moshi learns to talk on and not to listen"
     if len(silent) == 1:
-        what = f"the right channel is silent: {what}"
+        location = silent[0]
+        problem = f"the right channel is silent: {consequence}"
     else:
+        location = "."
         share = f"{len(silent)} of {len(contents.files)} files"
-        what = f"the right channel of {share} is silent, such as {silent[0]}: {what}"
-    remedy = "run dailytalk corpus with --prompt-channel" if plan.clips else "leave them out"
+        problem = f"the right channel of {share} is silent, such as {silent[0]}: {consequence}"
     # Clips are of one speaker, unless a prompt was asked for.
     severity: Severity = "note" if plan.clips else "doubtful"
-    yield advice("silent-right", silent[0] if len(silent) == 1 else ".", what, remedy, severity)
+    remedy = "run dailytalk corpus with --prompt-channel" if plan.clips else "leave them out"
+    yield advice("silent-right", location, problem, remedy, severity)
 
 
 def _conversations(folder: Path, plan: TrainerPlan, maker: TableMaker) -> Iterator[Finding]:
@@ -363,8 +423,8 @@ def _conversations(folder: Path, plan: TrainerPlan, maker: TableMaker) -> Iterat
     try:
         about = about_conversations(folder)
         timed = {name: timed_conversation(name, about[name]) for name in about}
-    except BadInput as problem:
-        yield error("unreadable-about", ABOUT, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
+    except BadInput as failure:
+        yield error("unreadable-about", ABOUT, f"it can't be read ({failure.reason})", _EXPORT_AGAIN)
         return
     sides: dict[str, set[str]] = defaultdict(set)
     for conversation in about.values():
@@ -372,17 +432,23 @@ def _conversations(folder: Path, plan: TrainerPlan, maker: TableMaker) -> Iterat
             sides[speaker].add(conversation["split"])
     shared = sorted(speaker for speaker, splits in sides.items() if len(splits) > 1)
     if shared:
-        what = f"{len(shared)} of {len(sides)} kept speakers are in train and in eval, such as {shared[0]}"
-        yield advice("speaker-in-both", ".", what, "read the eval loss with care, or add conversations of others")
+        problem = f"{len(shared)} of {len(sides)} kept speakers are in train and in eval, such as {shared[0]}"
+        remedy = "read the eval loss with care, or add conversations of others"
+        yield advice("speaker-in-both", ".", problem, remedy)
     for name, conversation in about.items():
-        measures = conversation.get("measures") or {}
-        known: dict[str, Any] = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
-        known |= {key: conversation.get(key) for key in ("recorded_overlap", "parent", "made_by", "language")}
-        known["kept_speakers"] = [speaker or None for speaker in conversation.get("kept_speakers") or [""]]
-        known["voices"] = [voice for voice in conversation["voices"] if voice]
-        turns = measure_turns(timed[name], plan.duration_sec)
-        about_it = {"conversation_id": name, "talk": bool(conversation.get("talk"))}
-        maker.add_known(known | turns | about_it, timed[name])
+        row: dict[str, object] = {}
+        for key, value in (conversation.get("measures") or {}).items():
+            if key in CONVERSATION_MEASURES:
+                row[key] = value
+        for key in ("recorded_overlap", "parent", "made_by", "language"):
+            row[key] = conversation.get(key)
+        kept_speakers = conversation.get("kept_speakers") or [""]
+        row["kept_speakers"] = [speaker or None for speaker in kept_speakers]
+        row["voices"] = [voice for voice in conversation["voices"] if voice]
+        row |= measure_turns(timed[name], plan.duration_sec)
+        row["conversation_id"] = name
+        row["talk"] = bool(conversation.get("talk"))
+        maker.add_known(row, timed[name])
 
 
 def _shown(folder: Path, path: Path) -> str:
@@ -391,13 +457,16 @@ def _shown(folder: Path, path: Path) -> str:
 
 def window_count(lengths: Iterable[float], duration_sec: float) -> int:
     """Count the windows into which the trainer cuts files of these seconds: it pads the last one of each."""
-    return sum(max(1, math.ceil(length / duration_sec - 1e-6)) for length in lengths)
+    windows = [math.ceil(length / duration_sec - 1e-6) for length in lengths]
+    return sum(max(1, count) for count in windows)
 
 
 def padding(lengths: Sequence[float], duration_sec: float) -> float:
     """Return the share of the windows of files of these seconds that is padding, which is not learned from."""
     windows = window_count(lengths, duration_sec)
-    return max(0.0, 1 - sum(lengths) / (windows * duration_sec)) if windows else 0.0
+    if not windows:
+        return 0.0
+    return max(0.0, 1 - sum(lengths) / (windows * duration_sec))
 
 
 def window_seconds(lengths: Sequence[float], recommended: int = WINDOW_SECONDS) -> int:
@@ -406,9 +475,13 @@ def window_seconds(lengths: Sequence[float], recommended: int = WINDOW_SECONDS) 
     It is within a quarter of the recommended window, or of the longest file if that is shorter: the nearest one
     that pads at most `_EQUAL_PADDING` more than the least. It is even, so that windows are whole frames of 80 ms.
     """
-    longest = 2 * max(1, math.ceil(max(lengths, default=1.0) / 2))
+    half_seconds = math.ceil(max(lengths, default=1.0) / 2)
+    longest = 2 * max(1, half_seconds)
     near = min(recommended, longest)
-    windows = range(2 * round(near * (1 - _REACH) / 2), min(longest, round(recommended * (1 + _REACH))) + 1, 2)
+    shortest_window = 2 * round(near * (1 - _REACH) / 2)
+    longest_window = min(longest, round(recommended * (1 + _REACH)))
+    windows = range(shortest_window, longest_window + 1, 2)
     shares = {window: padding(lengths, window) for window in windows}
-    least = min(shares.values()) + _EQUAL_PADDING
-    return min((window for window in shares if shares[window] <= least), key=lambda window: abs(window - near))
+    most = min(shares.values()) + _EQUAL_PADDING
+    candidates = [window for window, share in shares.items() if share <= most]
+    return min(candidates, key=lambda window: abs(window - near))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import pandas as pd
 
@@ -26,7 +26,12 @@ from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish import items as publish_items
-from dailytalk_contiguous.publish.conversation import Conversation, ConversationWord, words_between
+from dailytalk_contiguous.publish.conversation import (
+    Conversation,
+    ConversationUtterance,
+    ConversationWord,
+    words_between,
+)
 from dailytalk_contiguous.publish.moshi_check import (
     BATCH,
     CONFIG,
@@ -64,12 +69,13 @@ def cut_points(busy: Iterable[tuple[float, float]], duration: float, longest: fl
         until = end if until is None else max(until, end)
     while longest and duration - edges[-1] > longest:
         low, high = balanced_range(duration - edges[-1], longest)
-        inside = [gap for gap in gaps if edges[-1] + low <= _middle(gap) <= edges[-1] + high]
-        after = [gap for gap in gaps if _middle(gap) > edges[-1] + high]
-        before = [gap for gap in gaps if edges[-1] < _middle(gap) < edges[-1] + low]
+        last = edges[-1]
+        inside = [gap for gap in gaps if last + low <= _middle(gap) <= last + high]
+        after = [gap for gap in gaps if _middle(gap) > last + high]
+        before = [gap for gap in gaps if last < _middle(gap) < last + low]
         if inside:
             best = max(inside, key=lambda gap: gap[1] - gap[0])
-        elif before and _middle(before[-1]) > edges[-1] + low / 2:
+        elif before and _middle(before[-1]) > last + low / 2:
             best = before[-1]
         elif after:
             best = after[0]
@@ -83,10 +89,13 @@ def _middle(gap: tuple[float, float]) -> float:
     return (gap[0] + gap[1]) / 2
 
 
+#: The files that mark a folder as complete.
 MANIFESTS = (publish_items.TRAIN, publish_items.EVAL, CONFIG)
 
-#: The condition under which `text_conditions` gives the style of a conversation, and how many tags it names.
+#: The condition under which `text_conditions` gives the style of a conversation.
 CONDITION = "style"
+
+#: The number of tags that the condition names.
 _MOST_TAGS = 3
 
 
@@ -153,18 +162,18 @@ MOSHI_FINETUNE = Trainer(CONFIG, _REPOSITORY, _EXAMPLE, _MODEL, WINDOW_SECONDS, 
 
 def config_text(trainer: Trainer, root: Path, duration_sec: int, batch_size: int, evaluate: bool) -> str:
     folder = root.resolve()
-    quoted = {
-        name: json.dumps(str(folder / name), ensure_ascii=False)
-        for name in (publish_items.TRAIN, publish_items.EVAL)
-    }
+    train_data = json.dumps(str(folder / publish_items.TRAIN), ensure_ascii=False)
+    eval_data = "''"
+    if evaluate:
+        eval_data = json.dumps(str(folder / publish_items.EVAL), ensure_ascii=False)
     return f"""\
 # Start it in a checkout of https://github.com/{trainer.repository}:
 #   torchrun --nproc-per-node 1 -m train {folder / trainer.config}
 # Values without a comment are those of its README and example/{trainer.example}.
 data:
   # The two files, never their folder: the trainer would train on both.
-  train_data: {quoted[publish_items.TRAIN]}
-  eval_data: {quoted[publish_items.EVAL] if evaluate else "''"}
+  train_data: {train_data}
+  eval_data: {eval_data}
   shuffle: true
 
 {trainer.model}
@@ -222,23 +231,32 @@ def words_in_frames(
     counter: Callable[[str], int] | None = None,
 ) -> tuple[list[ConversationWord], FrameTimes]:
     """Place the main speaker's words of a piece, in its own seconds, so that the trainer keeps each of them."""
-    turns = [
-        (utterance.start - start, utterance.end - start) for utterance in conversation.utterances if utterance.main
-    ]
+    seconds = end - start
+    turns = []
+    for utterance in conversation.utterances:
+        if utterance.main:
+            turns.append((utterance.start - start, utterance.end - start))
     spoken = []
     for word in words:
+        around = [turn for turn in turns if turn[0] <= word.start < turn[1]]
         # A word outside of all utterances may move only within its own time.
-        first, last = next((turn for turn in turns if turn[0] <= word.start < turn[1]), (word.start, word.end))
+        first, last = around[0] if around else (word.start, word.end)
+        first = max(first, 0.0)
+        last = min(last, seconds)
         tokens = counter(word.text) if counter else 1
-        spoken.append(SpokenWord(word.start, word.end, tokens, max(first, 0.0), min(last, end - start)))
-    placed = place_words(spoken)
-    return [word._replace(start=at[0], end=at[1]) for word, at in zip(words, placed.times, strict=True)], placed
+        spoken.append(SpokenWord(word.start, word.end, tokens, first, last))
+    frames = place_words(spoken)
+    placed = []
+    for word, (word_start, word_end) in zip(words, frames.times, strict=True):
+        placed.append(word._replace(start=word_start, end=word_end))
+    return placed, frames
 
 
 def refuse_path(out: Path, settings: exports.ExportSettings | None = None) -> None:
     """Raise DailytalkError for a folder whose path the trainer can't take, or a wrong tokenizer."""
     # The trainer takes `a.jsonl:0.7,b.jsonl:0.3` for two weighted sources.
-    bad = [mark for mark in (",", ":") if mark in str(out.resolve())]
+    path = str(out.resolve())
+    bad = [mark for mark in (",", ":") if mark in path]
     if bad:
         raise DailytalkError(
             f"the path {out.resolve()} holds {bad[0]!r}, which moshi-finetune takes for a separator",
@@ -254,24 +272,36 @@ def trained_pieces(item: Conversation, longest: float) -> list[tuple[int, int]]:
     What the main speaker says and the transcript calls inaudible is in none, nor is what it leaves between it
     without a word of theirs: a model would learn to speak without text.
     """
-    busy = [(word.start, word.end) for word in item.words] + [*item.sounds]
+    rate = item.sample_rate
+    busy = [(word.start, word.end) for word in item.words]
+    busy += item.sounds
     busy += [(utterance.start, utterance.end) for utterance in item.utterances]
-    edges = [round(edge * item.sample_rate) for edge in cut_points(busy, item.duration, longest)]
-    pieces = [*pairwise(edges)]
-    for start, end in (tuple(round(edge * item.sample_rate) for edge in span) for span in item.inaudible):
-        parts = (part for first, last in pieces for part in ((first, min(last, start)), (max(first, end), last)))
-        pieces = [(first, last) for first, last in parts if last - first >= SHORTEST_PIECE * item.sample_rate]
-    middles = [(word.start + word.end) / 2 * item.sample_rate for word in item.words if word.main]
-    return [
-        (first, last)
-        for first, last in pieces
-        if not item.inaudible or any(first <= middle < last for middle in middles)
-    ]
+    cuts = cut_points(busy, item.duration, longest)
+    edges = [round(cut * rate) for cut in cuts]
+    pieces = list(pairwise(edges))
+    if not item.inaudible:
+        return pieces
+    for inaudible_start, inaudible_end in item.inaudible:
+        start = round(inaudible_start * rate)
+        end = round(inaudible_end * rate)
+        parts = []
+        for first, last in pieces:
+            parts.append((first, min(last, start)))
+            parts.append((max(first, end), last))
+        pieces = [(first, last) for first, last in parts if last - first >= SHORTEST_PIECE * rate]
+    own_words = [word for word in item.words if word.main]
+    middles = [(word.start + word.end) / 2 * rate for word in own_words]
+    spoken = []
+    for first, last in pieces:
+        if any(first <= middle < last for middle in middles):
+            spoken.append((first, last))
+    return spoken
 
 
 def piece_path(folder: str, conversation: str, number: int, pieces: int) -> str:
     """Return the path of a piece without its ending; a single piece has the name of its conversation."""
-    return f"{folder}/{conversation}" + (f"--{number:03d}" if pieces > 1 else "")
+    path = f"{folder}/{conversation}"
+    return f"{path}--{number:03d}" if pieces > 1 else path
 
 
 def write_moshi(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
@@ -280,9 +310,14 @@ def write_moshi(export: exports.Export, item: Conversation) -> Iterator[exports.
     rate = item.sample_rate
     if not any(word.main for word in item.words):
         raise BadInput("the main speaker has no words", "check its audio, or export it with the other --main")
-    exports.refuse_tags((word.text for word in item.words if word.main or settings.both_speakers), item)
-    counter = token_counter(settings.tokenizer) if settings.tokenizer else None
-    counts = export.facts.setdefault("words", {"total": 0, "moved": 0, "lost": 0, "cut": 0 if counter else None})
+    trained = [word.text for word in item.words if word.main or settings.both_speakers]
+    exports.refuse_tags(trained, item)
+    counter = None
+    n_cut = None
+    if settings.tokenizer:
+        counter = token_counter(settings.tokenizer)
+        n_cut = 0
+    counts = export.facts.setdefault("words", {"total": 0, "moved": 0, "lost": 0, "cut": n_cut})
     pieces = trained_pieces(item, settings.max_length)
     if item.inaudible:
         export.left_out["stretches that the transcript calls inaudible"] += len(item.inaudible)
@@ -292,45 +327,55 @@ def write_moshi(export: exports.Export, item: Conversation) -> Iterator[exports.
         start = first / rate
         end = last / rate
         inside = words_between(item.words, start, end)
-        mine = [word for word in inside if word.main]
-        words, placed = words_in_frames(mine, item, start, end, counter)
+        own_words = [word for word in inside if word.main]
+        words, placed = words_in_frames(own_words, item, start, end, counter)
         counts["total"] += len(words)
-        for what in ("moved", "lost", *(["cut"] if counter else [])):
-            counts[what] += getattr(placed, what)
+        counts["moved"] += placed.moved
+        counts["lost"] += placed.lost
+        if counter:
+            counts["cut"] += placed.cut
         if settings.both_speakers:
-            words = sorted([*words, *(word for word in inside if not word.main)], key=lambda word: word.start)
-        alignments: dict[str, Any] = {"alignments": alignments_of(words)}
+            words += [word for word in inside if not word.main]
+            words.sort(key=lambda word: word.start)
+        alignments: dict[str, object] = {"alignments": alignments_of(words)}
         if isinstance(settings, MoshiSettings) and settings.text_conditions:
-            # The main speaker's tags by the time they are used, the most first.
-            seconds: dict[str, float] = defaultdict(float)
-            for utterance in item.utterances:
-                if utterance.main and utterance.tag:
-                    seconds[utterance.tag] += utterance.end - utterance.start
-            tags = sorted(seconds, key=lambda tag: (-seconds[tag], tag))[:_MOST_TAGS]
-            alignments["text_conditions"] = {CONDITION: ", ".join(tags)}
+            alignments["text_conditions"] = {CONDITION: ", ".join(_main_tags(item))}
         export.write_sound(name, item.pcm[first:last])
         export.target.write_text(f"{name}.json", json_text(alignments))
-        entries.append(
-            exports.FileEntry({"path": f"{name}.wav", "duration": (last - first) / rate}, (last - first) / rate)
-        )
+        duration = (last - first) / rate
+        line = {"path": f"{name}.wav", "duration": duration}
+        entries.append(exports.FileEntry(line, duration))
     export.about[item.id] = {  # for the check; no trainer reads it
         "duration": item.duration,
         "language": item.language,
         "kept_speakers": [name or "" for name in item.kept_speakers],
         "voices": list(item.voices),
-        "turns": [
-            [
-                *(round(max(0.0, edge), 3) for edge in utterance.sounds),
-                MAIN if utterance.main else OTHER,
-                len(utterance.text.split()),
-            ]
-            for utterance in item.utterances
-        ],
+        "turns": [_turn(utterance) for utterance in item.utterances],
         "recording": item.row["recording_id"],
         "files": [entry.line["path"] for entry in entries],
     }
     export.maker.add(item.row)
     yield from entries
+
+
+def _main_tags(item: Conversation) -> list[str]:
+    """The main speaker's tags by the time they are used, the most first."""
+    seconds: dict[str, float] = defaultdict(float)
+    for utterance in item.utterances:
+        if utterance.main and utterance.tag:
+            seconds[utterance.tag] += utterance.end - utterance.start
+    tags = sorted(seconds, key=lambda tag: (-seconds[tag], tag))
+    return tags[:_MOST_TAGS]
+
+
+def _turn(utterance: ConversationUtterance) -> list[float | str]:
+    """The start and end of an utterance's sound in seconds, its speaker, and the number of its words."""
+    start, end = utterance.sounds
+    start = round(max(0.0, start), 3)
+    end = round(max(0.0, end), 3)
+    speaker = MAIN if utterance.main else OTHER
+    n_words = len(utterance.text.split())
+    return [start, end, speaker, n_words]
 
 
 #: Measures of a conversation (`core.measures.CONVERSATION_MEASURES`) that do not follow from its turns.
@@ -345,14 +390,19 @@ def finish_moshi(
 
     `prefix`: seconds of a window that prompts take at most.
     """
-    facts_of_row = ["recorded_overlap", "talk", "parent", "made_by", *_MEASURES]
-    conversations = export.maker.tables().conversations.set_index("conversation_id")[facts_of_row]
+    columns = ["recorded_overlap", "talk", "parent", "made_by", *_MEASURES]
+    table = export.maker.tables().conversations
+    conversations = table.set_index("conversation_id")[columns]
     about = {}
     for name, facts in export.about.items():
-        known = {key: value for key, value in conversations.loc[name].items() if not pd.isna(value)}
-        known["talk"] = bool(known["talk"])
-        measures = {key: round(known.pop(key), 6) for key in _MEASURES if key in known}
-        about[name] = facts | known | {"measures": measures, "split": export.side[name]}
+        values = conversations.loc[name].items()
+        present = {column: value for column, value in values if not pd.isna(value)}
+        present["talk"] = bool(present["talk"])
+        measures = {}
+        for measure in _MEASURES:
+            if measure in present:
+                measures[measure] = round(present.pop(measure), 6)
+        about[name] = {**facts, **present, "measures": measures, "split": export.side[name]}
     export.target.write_text(publish_items.ABOUT, json_document(about))
     words = export.facts.get("words")
     if words:
@@ -381,14 +431,25 @@ MOSHI = exports.ExportFormat(
 )
 
 
-def alignments_of(words: Iterable[ConversationWord]) -> list[Any]:
+def alignments_of(words: Iterable[ConversationWord]) -> list[tuple[str, list[float], str]]:
     """Return words as moshi-finetune reads them: text, start and end in seconds, speaker."""
-    return [
-        [word.text, [round(word.start, 6), round(word.end, 6)], MAIN if word.main else OTHER] for word in words
-    ]
+    alignments = []
+    for word in words:
+        times = [round(word.start, 6), round(word.end, 6)]
+        alignments.append((word.text, times, MAIN if word.main else OTHER))
+    return alignments
 
 
-def words_text(counts: Mapping[str, Any]) -> str:
+class WordCounts(TypedDict):
+    """How many words were written, moved to another frame, lost and cut; cut is unknown without a tokenizer."""
+
+    total: int
+    moved: int
+    lost: int
+    cut: int | None
+
+
+def words_text(counts: WordCounts) -> str:
     text = f"{counted(counts['total'], 'word')} ({counts['moved']} moved to another 80 ms frame"
     if counts["lost"] or counts["cut"] is not None:
         text += f", {counts['lost']} lost"
@@ -403,12 +464,14 @@ def training_lists(
     """Return the manifests and the configuration of a folder, and the number of windows of each side."""
     lengths = [entry.seconds + prefix for entries in lists.values() for entry in entries]
     duration_sec = window_seconds(lengths, trainer.window)
-    windows = {
-        side: window_count((entry.seconds for entry in entries), duration_sec) for side, entries in lists.items()
-    }
-    batch = max(1, min([trainer.batch, *filter(None, windows.values())]))
-    texts: dict[str, exports.FileText] = {
-        f"{side}.jsonl": [json_text(entry.line) for entry in entries] for side, entries in lists.items() if entries
-    }
-    config = config_text(trainer, root, duration_sec, batch, bool(lists["eval"]))
-    return texts | {trainer.config: config}, windows
+    texts: dict[str, exports.FileText] = {}
+    windows = {}
+    for side, entries in lists.items():
+        windows[side] = window_count([entry.seconds for entry in entries], duration_sec)
+        if entries:
+            texts[f"{side}.jsonl"] = [json_text(entry.line) for entry in entries]
+    smallest = min([trainer.batch, *filter(None, windows.values())])
+    batch = max(1, smallest)
+    has_eval = bool(lists["eval"])
+    texts[trainer.config] = config_text(trainer, root, duration_sec, batch, evaluate=has_eval)
+    return texts, windows

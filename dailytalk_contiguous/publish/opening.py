@@ -8,8 +8,10 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
 from dailytalk_contiguous.publish.items import TRAIN, Items, Shards, VersionItems, clip_shards
+from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.publish.training_folder import TrainingItems, is_mix
 from dailytalk_contiguous.publish.version import Version, open_version
+from dailytalk_contiguous.run.storage import open_work
 from dailytalk_contiguous.sources.addresses import address_of, copied_from
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.hub import parse_reference
@@ -50,8 +52,10 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
     is_training = (where / TRAIN).is_file() and not (where / DATASET).is_dir()
     if is_mix(where) or (not finished and is_training):
         return TrainingItems(where)
-    is_work = any((where / name).exists() for name in (DATASET, TAGGED, TRANSCRIPT))
-    if not is_work and (items := claimed(where)):
+    names_of_work = (DATASET, TAGGED, TRANSCRIPT)
+    is_work = any((where / name).exists() for name in names_of_work)
+    items = None if is_work else claimed(where)
+    if items:
         return items
     if clip_shards(where / CLIPS) or clip_shards(where / MEASURED):
         clips = Shards(where, labelled=True)
@@ -61,12 +65,13 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
                 "run the same dailytalk corpus again",
             )
         return clips
-    if not is_work and CONFIGS[0] in (version := open_version(where)).configs:
-        return VersionItems(version)
-    if any((where / DATASET).glob("*.parquet")) or finished or not (where / TRANSCRIPT).is_file():
+    if not is_work:
+        version = open_version(where)
+        if CONFIGS[0] in version.configs:
+            return VersionItems(version)
+    has_shards = any((where / DATASET).glob("*.parquet"))
+    if has_shards or finished or not (where / TRANSCRIPT).is_file():
         return Shards(where, labelled=False)
-    from dailytalk_contiguous.publish.tagged_items import TaggedItems  # here: it loads the stages that tag
-
     return TaggedItems(where)
 
 
@@ -99,14 +104,16 @@ def local_folder(path: Path) -> Path:
     """
     if not address_of(path) and not copied_from(path):
         return path
-    from dailytalk_contiguous.run.storage import open_work  # here, for it imports much
-
     return open_work(path).folder
 
 
 def claimed(folder: Path) -> Items | None:
     """Open a folder, which is no work folder, by the app that claims it; None where none does."""
-    return next((reader(folder) for reader in parts("READERS") if reader.claims(folder)), None)
+    for reader in parts("READERS"):
+        if reader.claims(folder):
+            items: Items = reader(folder)
+            return items
+    return None
 
 
 def reference_at(where: Path | Version) -> ReferenceCorpus:
@@ -114,13 +121,14 @@ def reference_at(where: Path | Version) -> ReferenceCorpus:
 
     Raises DailytalkError if there is none, or it is damaged.
     """
-    name = f"the {STATS} of {where}"
     remedy = f"name a {STATS}, or what has one"
     if isinstance(where, Path):
         path = inside(where, STATS) if where.is_dir() else where
-        ending = as_text(Path(*where.absolute().parts[-2:]))  # pages are published, and paths are private
-        return reference_of(read_json(path, remedy, MOST_OWN_BYTES), ending)
-    return reference_of(parse_json(where.read(STATS), name, remedy, MOST_OWN_BYTES), str(where))
+        record = read_json(path, remedy, MOST_OWN_BYTES)
+        last_parts = where.absolute().parts[-2:]  # pages are published, and paths are private
+        return reference_of(record, as_text(Path(*last_parts)))
+    record = parse_json(where.read(STATS), f"the {STATS} of {where}", remedy, MOST_OWN_BYTES)
+    return reference_of(record, str(where))
 
 
 def finished_items(folder: Path) -> Shards:

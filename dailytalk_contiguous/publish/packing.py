@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import accumulate, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -25,6 +26,7 @@ import soundfile
 from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.records import RejectedPart
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
     SPLITS,
@@ -37,6 +39,7 @@ from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.core.utterance import FIELDS, heard_utterances
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.models.failures import without_message
+from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_of, cut_clips
 from dailytalk_contiguous.publish.items import SMALL, TOLERANCE, Place, Shards
 from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.publish.version import DataFile, Packed
@@ -60,7 +63,7 @@ class Finished(NamedTuple):
     """A conversation that can be published: what decides its split, the place of its row, and a clip's split."""
 
     voice: SplitVoice
-    place: Place
+    row_place: Place
     split: str | None
 
 
@@ -77,23 +80,33 @@ def read_finished(
     rates = set[int]()
     rejects = list[Reject]()
     for path in items.files:
-        for place, row in items.rows_of(path, SMALL):
+        for row_place, row in items.rows_of(path, SMALL):
             name = row["conversation_id"]
             if name in finished:
                 raise DailytalkError(
-                    f"the conversation {name!r} is in {finished[name].place.file} and in {path}",
+                    f"the conversation {name!r} is in {finished[name].row_place.file} and in {path}",
                     "remove one of the two shards, or build the dataset again",
                 )
             problem = _problem(row)
             if problem:
-                rejects.append(Reject(name, STAGE, *problem))
+                reason, remedy = problem
+                rejects.append(Reject(name, STAGE, reason, remedy))
                 continue
             look(row)
             rates.add(row["sample_rate"])
-            voice = SplitVoice(name, kept_speakers(row), row["recording_id"], row["duration"], parent_of(row))
-            finished[name] = Finished(voice, place, row["split"] if row["labels"] else None)
+            voice = SplitVoice(
+                id=name,
+                kept_speakers=kept_speakers(row),
+                recording_id=row["recording_id"],
+                seconds=row["duration"],
+                parent=parent_of(row),
+            )
+            is_clip = bool(row["labels"])
+            finished[name] = Finished(voice, row_place, split=row["split"] if is_clip else None)
     if not finished:
-        why = f" that can be published ({rejects[0].id}: {rejects[0].reason})" if rejects else ""
+        why = ""
+        if rejects:
+            why = f" that can be published ({rejects[0].id}: {rejects[0].reason})"
         raise DailytalkError(
             f"{items.where} holds no finished conversations{why}",
             "see its rejects.jsonl, and run dailytalk speak again",
@@ -142,8 +155,6 @@ def pack_version(
 
     Raises DailytalkError: the folder holds no row that can be published, or one of them can't be read.
     """
-    from dailytalk_contiguous.publish.interactivity import ClipChoice  # here: it loads exports and their checks
-
     choice = ClipChoice(per_kind)
     finished, rates, rejects = read_finished(items, choice.add)
     voices = [conversation.voice for conversation in finished.values()]
@@ -156,38 +167,66 @@ def pack_version(
         raise DailytalkError(f"nothing in {items.where} can be a clip of interaction", "push with --clips 0")
     sample_rate = min(rates) if len(rates) == 1 else None
     fields = (*FIELDS, *items.fields)
-    parts: dict[tuple[str, str], list[tuple[Path, int, float]]] = defaultdict(list)
-    make = partial(published_rows, run=items.run, clips=choice.ids)
+    parts = defaultdict[tuple[str, str], list[_Part]](list)
+    rows_by_config = partial(published_rows, run=items.run, clips=choice.ids)
     done = 0
     with ThreadPoolExecutor(workers, "pack") as pool:
         for split, names in _files(finished, split_of, file_seconds):
-            rows_of: dict[str, list[Row]] = defaultdict(list)
-            places = sorted(finished[name].place for name in names)
-            by_id = {row["conversation_id"]: row for row in items.rows_at(places)}
-            missing = [name for name in names if name not in by_id]
-            if missing:
-                raise DailytalkError(
-                    f"another run writes {missing[0]!r} anew", "wait until it has ended, and push again"
-                )
-            for rows in pool.map(make, map(by_id.pop, names)):
-                for config, of_config in rows.items():
-                    rows_of[config] += of_config
+            collected = defaultdict[str, list[Row]](list)
+            read_rows = _rows_with_audio(items, finished, names)
+            for rows in pool.map(rows_by_config, read_rows):
+                for config, rows_of_config in rows.items():
+                    collected[config] += rows_of_config
                 done += 1
                 step("conversations packed", done, len(finished))
-            for config in [config for config, of_config in rows_of.items() if of_config]:
-                path = stage / config / f"{split}-{len(parts[config, split]):05d}.parquet"
+            for config, rows_of_config in collected.items():
+                if not rows_of_config:
+                    continue
+                number = len(parts[config, split])
+                path = stage / config / f"{split}-{number:05d}.parquet"
                 features = published_features(config, sample_rate, items.labelled, fields)
-                write_parquet(path, features, row_groups(rows_of[config], ROW_GROUP_BYTES), audio="audio.bytes")
-                seconds = sum(row["duration"] for row in rows_of[config])
-                parts[config, split].append((path, len(rows_of[config]), seconds))
-    files = list[DataFile]()
-    for (config, split), of_split in parts.items():  # their number is known now, and so are their names
-        for number, (path, n_rows, seconds) in enumerate(of_split):
-            name = f"{config}/{split}-{number:05d}-of-{len(of_split):05d}.parquet"
-            path = path.rename(stage / name)
-            size = path.stat().st_size
-            files.append(DataFile(name, path, config, split, sha256_of(path), size, n_rows, seconds))
-    return Packed(tuple(sorted(files)), disjoint_in(voices, split_of), tuple(rejects), items.fields)
+                groups = row_groups(rows_of_config, ROW_GROUP_BYTES)
+                write_parquet(path, features, groups, audio="audio.bytes")
+                seconds = sum(row["duration"] for row in rows_of_config)
+                parts[config, split].append(_Part(path, len(rows_of_config), seconds))
+    files = sorted(_named_files(stage, parts))
+    return Packed(tuple(files), disjoint_in(voices, split_of), tuple(rejects), items.fields)
+
+
+class _Part(NamedTuple):
+    """A written file that has no final name yet: the number of its rows, and their seconds."""
+
+    path: Path
+    n_rows: int
+    seconds: float
+
+
+def _rows_with_audio(items: Shards, finished: Mapping[str, Finished], names: list[str]) -> Iterator[Row]:
+    """The rows of a file in the order of their ids; each is let go of once it is taken."""
+    places = sorted(finished[name].row_place for name in names)
+    row_of = {row["conversation_id"]: row for row in items.rows_at(places)}
+    missing = [name for name in names if name not in row_of]
+    if missing:
+        raise DailytalkError(f"another run writes {missing[0]!r} anew", "wait until it has ended, and push again")
+    return map(row_of.pop, names)
+
+
+def _named_files(stage: Path, parts: Mapping[tuple[str, str], list[_Part]]) -> Iterator[DataFile]:
+    """Give the files their final names, which say how many files a split has."""
+    for (config, split), files in parts.items():
+        for number, part in enumerate(files):
+            name = f"{config}/{split}-{number:05d}-of-{len(files):05d}.parquet"
+            path = part.path.rename(stage / name)
+            yield DataFile(
+                name=name,
+                path=path,
+                config=config,
+                split=split,
+                sha256=sha256_of(path),
+                size=path.stat().st_size,
+                rows=part.n_rows,
+                seconds=part.seconds,
+            )
 
 
 def _files(
@@ -198,8 +237,10 @@ def _files(
         names = [name for name in sorted(finished) if split_of[name] == split]
         seconds = [finished[name].voice.seconds for name in names]
         starts = accumulate(seconds, initial=0.0)
-        for _, numbered in groupby(zip(names, starts, strict=False), lambda of: of[1] // file_seconds):
-            yield split, [name for name, _ in numbered]
+        file_numbers = [start // file_seconds for start in starts]
+        numbered = zip(file_numbers, names, strict=False)
+        for _, group in groupby(numbered, key=itemgetter(0)):
+            yield split, [name for _, name in group]
 
 
 class _Model(TypedDict, total=False):
@@ -217,7 +258,14 @@ class Provenance(TypedDict, total=False):
     models: dict[str, _Model] | None
 
 
-def recorded_from(run: Mapping[str, Any]) -> dict[str, Any]:
+class RecordedFrom(TypedDict):
+    """The dataset of recordings (`NAME@REVISION`) and its licence; None if unknown."""
+
+    source: str | None
+    source_licence: str | None
+
+
+def recorded_from(run: Mapping[str, Any]) -> RecordedFrom:
     """Return the dataset of the recordings of a work folder (`NAME@REVISION`), and its licence, or None."""
     source = run.get("source") or {}
     repository = source.get("repository")
@@ -226,38 +274,46 @@ def recorded_from(run: Mapping[str, Any]) -> dict[str, Any]:
     return {"source": name, "source_licence": source.get("licence")}
 
 
-def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
+def row_provenance(row: Mapping[str, Any]) -> Provenance:
     """Parse the provenance of a finished row. Raises BadInput if it is not JSON, or not of its shape."""
     record = parse_json(row["provenance"] or "{}", "its provenance", _AGAIN)
-    return {**typed(record, Provenance, "its provenance", _AGAIN)}
+    return typed(record, Provenance, "its provenance", _AGAIN)
 
 
-def provenance(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
+def provenance(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, object]:
     """Return the provenance of a published row; `run`: run.json of the work folder.
 
     Models and voices may be named by a folder of this machine, which is private: its last part is published.
     """
     record = row_provenance(row)
-    labels = row["labels"]
-    settings = record.get("settings")
     origin = recorded_from(run)
+    labels = row["labels"]
     if labels:
-        origin = {"source": labels.get("corpus") or origin["source"], "source_licence": labels.get("licence")}
+        origin["source"] = labels.get("corpus") or origin["source"]
+        origin["source_licence"] = labels.get("licence")
+    models = []
+    for role, model in sorted((record.get("models") or {}).items()):
+        used_model = {
+            "role": role,
+            "name": portable(model.get("name")),
+            "licence": portable(model.get("licence")),
+            "url": portable(model.get("url")),
+        }
+        models.append(used_model)
+    halves = (run, run.get("speak") or {})
+    stages = [stage for half in halves for stage in half.get("stages") or ()]
+    settings = record.get("settings")
+    settings_text = None
+    if settings is not None:
+        settings_text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
     return {
         "source_id": row["recording_id"],
         **origin,
         "tool": record.get("tool"),
         "voice": portable(record.get("voice")),
-        "models": [
-            {"role": role} | {name: portable(model.get(name)) for name in ("name", "licence", "url")}
-            for role, model in sorted((record.get("models") or {}).items())
-        ],
-        "stages": [
-            {name: stage.get(name) for name in ("name", "digest")}
-            for half in (run, run.get("speak") or {})
-            for stage in half.get("stages") or ()
-        ],
-        "settings": None if settings is None else json.dumps(settings, sort_keys=True, ensure_ascii=False),
+        "models": models,
+        "stages": [{"name": stage.get("name"), "digest": stage.get("digest")} for stage in stages],
+        "settings": settings_text,
     }
 
 
@@ -276,39 +332,40 @@ def published_rows(row: Row, run: Mapping[str, Any], clips: Collection[str]) -> 
     """
     name = row["conversation_id"]
     rate = row["sample_rate"]
-    data = (row["audio"] or {}).get("bytes") or b""
-    published = row | _sound(name, data) | {"provenance": provenance(row, run)}
+    encoded = (row["audio"] or {}).get("bytes") or b""
+    published = row | _sound(name, encoded) | {"provenance": provenance(row, run)}
     published["utterances"] = [_published_utterance(utterance) for utterance in row["utterances"] or ()]
-    published["model_failures"] = row["model_failures"] and [
-        failure | {"reason": without_message(failure["reason"])} for failure in row["model_failures"]
-    ]
-    rows = {"conversations": [published], "utterances": list[Row](), "interactivity": list[Row]()}
+    failures: list[RejectedPart] | None = row["model_failures"]
+    if failures:
+        published["model_failures"] = [
+            failure | {"reason": without_message(failure["reason"])} for failure in failures
+        ]
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as sound:
+        with soundfile.SoundFile(io.BytesIO(encoded)) as sound:
             if (sound.channels, sound.samplerate) != (len(CHANNELS), rate):
                 raise BadInput(f"it has {sound.channels} channel(s) at {sound.samplerate} Hz", _AGAIN)
             pcm: Pcm = sound.read(dtype="int16")
-        rows["utterances"] = [*_utterance_rows(published, pcm, rate)]
+        utterances = list(_utterance_rows(published, pcm, rate))
+        interactivity = list[Row]()
         if clips:
-            from dailytalk_contiguous.publish.interactivity import clips_of, cut_clips  # here: it loads exports
-
-            own = [clip for clip in clips_of(row)[0] if clip.id in clips]
-            rows["interactivity"] = [
-                facts | _sound(clip.id, _flac(part, rate)) | {"sample_rate": rate}
-                for clip, part, facts in cut_clips(row, own, pcm, rate, recorded_from(run)["source_licence"])
-            ]
+            chosen = [clip for clip in clips_of(row)[0] if clip.id in clips]
+            licence = recorded_from(run)["source_licence"]
+            for clip, part, columns in cut_clips(row, chosen, pcm, rate, licence):
+                clip_sound = _sound(clip.id, _flac(part, rate))
+                interactivity.append(columns | clip_sound | {"sample_rate": rate})
     except (soundfile.LibsndfileError, BadInput) as problem:
         reason = problem.reason if isinstance(problem, BadInput) else str(problem)
         raise DailytalkError(f"the audio of {name!r} can't be used ({reason})", _AGAIN) from None
-    return rows
+    return {"conversations": [published], "utterances": utterances, "interactivity": interactivity}
 
 
 def _published_utterance(utterance: Row) -> Row:
     """An utterance without what is private in it: folders of models and voices, messages of models' errors."""
     published = dict(utterance)
-    if utterance["synthesis"] is not None:
-        names = {key: portable(utterance["synthesis"][key]) for key in ("model", "voice")}
-        published["synthesis"] = utterance["synthesis"] | names
+    synthesis = utterance["synthesis"]
+    if synthesis is not None:
+        names = {"model": portable(synthesis["model"]), "voice": portable(synthesis["voice"])}
+        published["synthesis"] = synthesis | names
     for name in ("reason", "text_reason"):
         if utterance.get(name):
             published[name] = without_message(utterance[name])
@@ -327,27 +384,34 @@ def _utterance_rows(row: Row, pcm: Pcm, rate: int) -> Iterator[Row]:
                 f"{seconds:.3f} s",
                 _AGAIN,
             )
-        first = min(max(round(start * rate), 0), len(pcm) - 1)
-        part = pcm[first : max(round(end * rate), first + 1), CHANNELS.index(utterance["channel"])]
+        first = max(round(start * rate), 0)
+        first = min(first, len(pcm) - 1)
+        last = max(round(end * rate), first + 1)
+        part = pcm[first:last, CHANNELS.index(utterance["channel"])]
         length = len(part) / rate
         words = []
         for word in row["alignments"] or ():
             middle = (word["start"] + word["end"]) / 2
             if word["speaker"] == utterance["channel"] and start <= middle <= end:
-                times = {edge: min(max(round(word[edge] - start, 4), 0.0), length) for edge in ("start", "end")}
-                about = {name: word.get(name) for name in ("word", "source", "probability", "filler")}
-                words.append(about | times)
-        yield {
-            **utterance,
-            **_sound(utterance["utterance_id"], _flac(part, rate)),
-            "sample_rate": rate,
-            "conversation_id": row["conversation_id"],
-            "recording_id": row["recording_id"],
-            "duration": length,
-            "language": utterance.get("language") or row["language"],
-            "words": words,
-            "labels": row["labels"],
-        }
+                cut_word = {name: word.get(name) for name in _WORD_FIELDS}
+                for edge in ("start", "end"):
+                    time = round(word[edge] - start, 4)
+                    cut_word[edge] = min(max(time, 0.0), length)
+                words.append(cut_word)
+        columns: Row = {**utterance}
+        columns |= _sound(utterance["utterance_id"], _flac(part, rate))
+        columns["sample_rate"] = rate
+        columns["conversation_id"] = row["conversation_id"]
+        columns["recording_id"] = row["recording_id"]
+        columns["duration"] = length
+        columns["language"] = utterance.get("language") or row["language"]
+        columns["words"] = words
+        columns["labels"] = row["labels"]
+        yield columns
+
+
+#: Fields of a word of a conversation that a word of an utterance has, too, beside its times.
+_WORD_FIELDS = ("word", "source", "probability", "filler")
 
 
 def _flac(pcm: Pcm, rate: int) -> bytes:

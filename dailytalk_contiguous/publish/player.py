@@ -7,8 +7,8 @@ ends after three minutes, which keeps a page with a few conversations small.
 
 import base64
 import io
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypedDict
 
 import numpy as np
 import soundfile
@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.records import AlignedWord
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.utterance import Utterance, heard_utterances
 from dailytalk_contiguous.core.wording import counted, length_text
 
-#: Seconds of a conversation that the player shows and plays, and the rate in Hz of sound inside the page.
+#: Seconds of a conversation that the player shows and plays.
 LONGEST = 180.0
+
+#: Hz of sound inside the page.
 RATE = 24000
 
 #: libsndfile's scale from 0 (best) to 1; at 24 kHz stereo this is a constant 80 kbit/s.
@@ -44,7 +47,8 @@ def to_mp3(samples: Samples, sample_rate: int) -> bytes:
     file = io.BytesIO()
     samples = np.clip(samples, -1.0, 1.0)  # LAME ends the process on samples that are far larger
     options = {"format": "MP3", "compression_level": COMPRESSION, "bitrate_mode": "CONSTANT"}
-    with soundfile.SoundFile(file, "w", sample_rate, samples.shape[1], "MPEG_LAYER_III", **options) as opened:
+    n_channels = samples.shape[1]
+    with soundfile.SoundFile(file, "w", sample_rate, n_channels, "MPEG_LAYER_III", **options) as opened:
         for first in range(0, len(samples), sample_rate):
             opened.write(samples[first : first + sample_rate])
     return file.getvalue()
@@ -55,23 +59,64 @@ def mp3_address(mp3: bytes) -> str:
     return f"data:audio/mpeg;base64,{base64.b64encode(mp3).decode()}"
 
 
-def sound_card(name: str, facts: str, text: str, *sounds: str | tuple[str, str, str]) -> dict[str, Any]:
+class SoundCard(TypedDict):
+    """A sound to listen to, for a template. Of each sound: how it is, its address, and why there is none."""
+
+    name: str
+    facts: str
+    text: str
+    sounds: list[tuple[str, str, str]]
+
+
+def sound_card(name: str, facts: str, text: str, *sounds: str | tuple[str, str, str]) -> SoundCard:
     """Return a sound to listen to for a template: addresses, or how it is, its address, and why there is none."""
-    heard = [("", of, "") if isinstance(of, str) else of for of in sounds]
-    return {"name": name, "facts": facts, "text": text, "sounds": heard}
+    described = [("", sound, "") if isinstance(sound, str) else sound for sound in sounds]
+    return {"name": name, "facts": facts, "text": text, "sounds": described}
 
 
 def peaks(channel: NDArray[np.float32], count: int) -> str:
     """Return the largest level in each of `count` even parts of a channel, as characters."""
     levels = np.zeros(count, np.float32)
     if len(channel) and count:
-        edges = np.linspace(0, len(channel), count, endpoint=False).astype(np.int64)
-        levels = np.maximum.reduceat(np.abs(channel), edges)
-    steps = np.rint(63 * levels / max(1e-9, float(levels.max(initial=0.0)))).astype(np.uint8)
+        edges = np.linspace(0, len(channel), count, endpoint=False)
+        levels = np.maximum.reduceat(np.abs(channel), edges.astype(np.int64))
+    loudest = max(1e-9, float(levels.max(initial=0.0)))
+    steps = np.rint(63 * levels / loudest).astype(np.uint8)
     return str((steps + _LOWEST_LEVEL).tobytes(), "ascii")
 
 
-def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples) -> dict[str, Any]:
+class PlayerLine(TypedDict):
+    """An utterance of the player: `side` is 0 for left and 1 for right, times are seconds."""
+
+    side: int
+    start: float
+    end: float
+    text: str
+    tag: str
+    source: list[float | None] | None
+    status: str
+    facts: str
+
+
+#: A word of the player: its side, start, end, text, probability, and how its times are known.
+PlayerWord = tuple[int, float, float, str, float | None, str]
+
+
+class PlayerDetail(TypedDict):
+    """The details of a conversation for the player; `peaks`: the waveform of each side, a character a level."""
+
+    name: str
+    shown: float
+    names: list[str]
+    about: str
+    unsure: float
+    lines: list[PlayerLine]
+    words: list[PlayerWord]
+    peaks: list[str]
+    peak_rate: int
+
+
+def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples) -> PlayerDetail:
     """Return the details of a conversation for the player; times are seconds.
 
     A line has its `side` (0 left, 1 right), `start`, `end`, `text`, `tag`, its start and end in the recording as
@@ -85,70 +130,96 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples) -> dict[str,
     """
     whole = row["duration"] or 0.0
     seconds = min(whole, LONGEST)
-    lines = [line for line in heard_utterances(row) if line["start"] is not None and line["start"] < seconds]
-    words = [
-        [
-            CHANNELS.index(word["speaker"]),
-            *(round(word[edge], 3) for edge in ("start", "end")),
-            word["word"] or "",
-            _rounded(word.get("probability")),
-            word.get("source") or "",
-        ]
-        for word in row["alignments"] or ()
-        if is_number(word["start"]) and is_number(word["end"]) and word["start"] < seconds
-    ]
-    titles = {"left": "left, re-voiced", "right": "right, kept"} if rebuilt else {name: name for name in CHANNELS}
-    names = [" · ".join(filter(None, (titles[side], (row["speakers"] or {}).get(side)))) for side in CHANNELS]
+    speakers = row["speakers"] or {}
+    names = []
+    for channel in CHANNELS:
+        title = _TITLES[channel] if rebuilt else channel
+        speaker = speakers.get(channel)
+        names.append(f"{title} · {speaker}" if speaker else title)
+    utterances = []
+    for utterance in heard_utterances(row):
+        if utterance["start"] is not None and utterance["start"] < seconds:
+            utterances.append(utterance)
+    utterances.sort(key=lambda utterance: (utterance["start"], utterance["end"]))
     cut = f", of which the first {LONGEST / 60:g} minutes are shown" if whole > LONGEST else ""
     n_utterances = counted(len(row["utterances"] or ()), "utterance")
-    count = round(seconds * LEVELS) if len(samples) else 0
+    language = row["language"] or "language unknown"
+    n_levels = round(seconds * LEVELS) if len(samples) else 0
     return {
         "name": row["conversation_id"],
         "shown": round(seconds, 3),
         "names": names,
-        "about": f"{length_text(whole)}{cut} · {n_utterances} · {row['language'] or 'language unknown'}",
+        "about": f"{length_text(whole)}{cut} · {n_utterances} · {language}",
         "unsure": UNSURE,
-        "lines": [_line(line) for line in sorted(lines, key=lambda line: (line["start"], line["end"]))],
-        "words": sorted(words, key=lambda word: word[1]),
-        "peaks": [peaks(side, count) for side in np.ascontiguousarray(samples.T)],
+        "lines": [_line(utterance) for utterance in utterances],
+        "words": _words(row["alignments"] or (), seconds),
+        "peaks": [peaks(side, n_levels) for side in np.ascontiguousarray(samples.T)],
         "peak_rate": LEVELS,
     }
 
 
-def _line(utterance: Utterance) -> dict[str, Any]:
-    source = [_rounded(utterance[name]) for name in ("source_start", "source_end")]
-    measures = (
-        f"{name} {utterance[name]:.2f}"
-        for name in ("valence", "arousal", "dominance")
-        if is_number(utterance[name])
-    )
-    confidence = utterance["confidence"]
-    synthesis = utterance["synthesis"]
-    distance = synthesis.get("delivery_distance") if synthesis else None
-    tag = utterance["tag"] or ""
+#: What the sides are called where the left speaker is resynthesised.
+_TITLES = {"left": "left, re-voiced", "right": "right, kept"}
+
+
+def _words(alignments: Iterable[AlignedWord], seconds: float) -> list[PlayerWord]:
+    """The words that begin before `seconds`, by start."""
+    words = list[PlayerWord]()
+    for word in alignments:
+        is_timed = is_number(word["start"]) and is_number(word["end"])
+        if is_timed and word["start"] < seconds:
+            side = CHANNELS.index(word["speaker"])
+            start = round(word["start"], 3)
+            end = round(word["end"], 3)
+            text = word["word"] or ""
+            probability = _rounded(word.get("probability"))
+            source = word.get("source") or ""
+            words.append((side, start, end, text, probability, source))
+    return sorted(words, key=lambda word: word[1])
+
+
+def _line(utterance: Utterance) -> PlayerLine:
+    source = [_rounded(utterance["source_start"]), _rounded(utterance["source_end"])]
     status = utterance["status"] or ""
-    facts = (
-        f"tag: {tag}" if tag else "",
-        utterance["event"],
-        f"rule {utterance['rule']}" if tag and utterance["rule"] else "",
-        "said without the tag" if utterance.get("tag_said") is False else "",
-        ", ".join(measures),
-        f"confidence {100 * confidence:.0f} %" if is_number(confidence) else "",
-        f"delivery {distance:.2f} from the source" if is_number(distance) else "",
-        utterance["reason"],
-        status,
-    )
+    is_usual = status in ("spoken", "kept")
     return {
         "side": CHANNELS.index(utterance["channel"]),
         "start": round(utterance["start"], 3),
         "end": round(utterance["end"], 3),
         "text": utterance["text"] or "",
-        "tag": tag,
+        "tag": utterance["tag"] or "",
         "source": None if None in source else source,
-        "status": "" if status in ("spoken", "kept") else status,
-        "facts": " · ".join(fact for fact in facts if fact),
+        "status": "" if is_usual else status,
+        "facts": " · ".join(fact for fact in _facts(utterance) if fact),
     }
 
 
-def _rounded(value: Any) -> float | None:
+def _facts(utterance: Utterance) -> Iterator[str | None]:
+    """What is known of an utterance, in words."""
+    tag = utterance["tag"]
+    if tag:
+        yield f"tag: {tag}"
+    yield utterance["event"]
+    if tag and utterance["rule"]:
+        yield f"rule {utterance['rule']}"
+    if utterance.get("tag_said") is False:
+        yield "said without the tag"
+    affect = {
+        "valence": utterance["valence"],
+        "arousal": utterance["arousal"],
+        "dominance": utterance["dominance"],
+    }
+    yield ", ".join(f"{name} {value:.2f}" for name, value in affect.items() if is_number(value))
+    confidence = utterance["confidence"]
+    if is_number(confidence):
+        yield f"confidence {100 * confidence:.0f} %"
+    synthesis = utterance["synthesis"]
+    distance = synthesis.get("delivery_distance") if synthesis else None
+    if is_number(distance):
+        yield f"delivery {distance:.2f} from the source"
+    yield utterance["reason"]
+    yield utterance["status"]
+
+
+def _rounded(value: float | None) -> float | None:
     return round(value, 3) if is_number(value) else None

@@ -7,7 +7,6 @@ window, which is missing at its end.
 """
 
 import json
-import os
 import re
 from bisect import bisect_right
 from collections import defaultdict
@@ -36,17 +35,25 @@ from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, 
 from dailytalk_contiguous.publish.moshi_check import check_moshi
 from dailytalk_contiguous.store.files import file_name
 
-#: Seconds of a voice prompt.
+#: Seconds of a voice prompt at least.
 SHORTEST_PROMPT = 5.0
+
+#: Seconds of a voice prompt at most.
 LONGEST_PROMPT = 10.0
 
-#: Seconds of a pause between words, half of which stays; of the longest one in a stretch; of the shortest stretch.
+#: Seconds of a pause between words from which on a stretch ends there; half of it stays at each end.
 PAUSE = 0.2
+
+#: Seconds of the longest pause inside a stretch.
 LONGEST_PAUSE = 1.0
+
+#: Seconds of the shortest stretch.
 _SHORTEST_STRETCH = 1.0
 
-#: Seconds a frame, and the power of the other channel, against the agent's, up to which it is quiet (-20 dB).
+#: Seconds of a frame in which the power of the other channel is measured.
 _FRAME = 0.1
+
+#: The power of the other channel, against the agent's, up to which it is quiet (-20 dB).
 _QUIET = 0.01
 
 _Spans = list[tuple[float, float]]
@@ -54,11 +61,14 @@ _Spans = list[tuple[float, float]]
 
 def heard_voice(item: Conversation, part: Utterance) -> str:
     """Return the voice of an utterance of its row: a resynthesised one, or a person's; empty if unknown."""
-    person = name_or_none((item.row["speakers"] or {}).get(part["channel"]))
+    speakers = item.row["speakers"] or {}
+    person = name_or_none(speakers.get(part["channel"]))
     synthesis = part["synthesis"]
     if synthesis and is_converted(part):
         return f"speaker {person} by {synthesis['engine']}" if person else ""
-    name = (synthesis["voice"] or synthesis["engine"]) if synthesis else None
+    name = None
+    if synthesis:
+        name = synthesis["voice"] or synthesis["engine"]
     if name:
         return f"voice {name}"
     return f"speaker {person}" if person else ""
@@ -72,28 +82,40 @@ def voice_prompt(item: Conversation, swap: bool) -> tuple[str, _Spans]:
     transcript may leak into the channel of a person (a resynthesised one has no microphone): there the other
     channel has to be quiet as well.
     """
-    said: dict[str, _Spans] = defaultdict(list)
-    barred = [(word.start, word.end) for word in item.words if not word.main] + [*item.sounds]
-    for part in heard_utterances(item.row):
-        is_agents = part["channel"] == ("right" if swap else "left") and (part["text"] or "").strip()
-        (said[heard_voice(item, part)] if is_agents else barred).append((part["start"], part["end"]))
-    voice = max(said, key=lambda name: (total_seconds(said[name]), name), default="")
-    barred += [span for other in said if other != voice for span in said[other]]
+    agent = "right" if swap else "left"
+    spans_by_voice: dict[str, _Spans] = defaultdict(list)
+    barred = [(word.start, word.end) for word in item.words if not word.main]
+    barred += item.sounds
+    for utterance in heard_utterances(item.row):
+        span = (utterance["start"], utterance["end"])
+        has_text = bool((utterance["text"] or "").strip())
+        if utterance["channel"] == agent and has_text:
+            spans_by_voice[heard_voice(item, utterance)].append(span)
+        else:
+            barred.append(span)
+    voice = max(spans_by_voice, key=lambda name: (total_seconds(spans_by_voice[name]), name), default="")
+    for other, spans in spans_by_voice.items():
+        if other != voice:
+            barred += spans
     spoken = [(word.start, word.end) for word in item.words if word.main]
     if total_seconds(spoken) < _SHORTEST_STRETCH:
         return voice, []
     if voice.startswith("speaker "):
         barred += loud_stretches(item, spoken)
-    return voice, _stretches(merge_gaps(spoken, PAUSE), barred) if voice else []
+    if not voice:
+        return voice, []
+    return voice, _stretches(merge_gaps(spoken, PAUSE), barred)
 
 
 def loud_stretches(item: Conversation, spoken: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
     """Yield the spans with sound on the other channel, relative to the level of the agent's speech, `spoken`."""
     size = round(_FRAME * item.sample_rate)
-    frames = item.pcm[: len(item.pcm) // size * size].reshape(-1, size, 2)
+    n_frames = len(item.pcm) // size
+    frames = item.pcm[: n_frames * size].reshape(-1, size, 2)
     agent, other = np.einsum("ijk,ijk->ki", frames, frames, dtype=np.float32)  # in blocks, whatever the length
     middles = (np.mean(spoken, axis=1) / _FRAME).astype(int)
-    for first, last in true_runs(other > _QUIET * agent[np.minimum(middles, len(agent) - 1)].mean()):
+    speech = agent[np.minimum(middles, len(agent) - 1)]
+    for first, last in true_runs(other > _QUIET * speech.mean()):
         yield first * _FRAME, last * _FRAME
 
 
@@ -104,18 +126,22 @@ def _stretches(spoken: _Spans, barred: _Spans) -> _Spans:
     stretches: _Spans = []
     before = 0.0
     for start, end in spoken:
-        at = max(0.0, start - edge), end + edge
-        joins = bool(stretches) and before == stretches[-1][1] and start - before <= LONGEST_PAUSE
-        since = stretches[-1][0] if joins else at[0]
-        if not ((starts < at[1]) & (ends > at[0])).any():
-            joins = joins and at[1] - since <= LONGEST_PROMPT and not ((starts < at[1]) & (ends > before)).any()
-            stretches[len(stretches) - joins :] = [(since if joins else at[0], at[1])]
-        before = at[1]
+        first = max(0.0, start - edge)
+        last = end + edge
+        follows = bool(stretches) and before == stretches[-1][1] and start - before <= LONGEST_PAUSE
+        if not ((starts < last) & (ends > first)).any():
+            is_free = not ((starts < last) & (ends > before)).any()
+            if follows and is_free and last - stretches[-1][0] <= LONGEST_PROMPT:
+                stretches[-1] = (stretches[-1][0], last)
+            else:
+                stretches.append((first, last))
+        before = last
     chosen: _Spans = []
     for start, end in sorted(stretches, key=lambda stretch: (stretch[0] - stretch[1], stretch)):
-        if total_seconds(chosen) < SHORTEST_PROMPT and _SHORTEST_STRETCH <= end - start <= (
-            LONGEST_PROMPT - total_seconds(chosen)
-        ):
+        seconds = total_seconds(chosen)
+        if seconds >= SHORTEST_PROMPT:
+            break
+        if _SHORTEST_STRETCH <= end - start <= LONGEST_PROMPT - seconds:
             chosen.append((start, end))
     return sorted(chosen) if total_seconds(chosen) >= SHORTEST_PROMPT else []
 
@@ -144,10 +170,18 @@ def prompt_sources(voices: Mapping[str, str], offers: Iterable[str], side: Mappi
 #: Columns of the table of text prompts that a line is about; a line without any is about all the others.
 PERSONA_KEYS = ("conversation_id", "recording_id", "speaker")
 
+#: The key of a line that names nothing.
 _OTHERS = ("", "")
+
+#: What a text prompt begins and ends with.
 _TAG = "<system>"
+
+#: The column of the text.
 _TEXT = "text"
+
+#: A name of a column in a text, in whose place the value of the column comes.
 _BLANK = re.compile(r"\{(\w+)\}")
+
 _REMEDY = "correct the file that --persona names"
 
 
@@ -158,7 +192,10 @@ def system_prompt(text: str) -> str:
 def is_system_prompt(text: str) -> bool:
     """Whether a text has the form of NVIDIA's server and script: the same tag at both ends, and only there."""
     parts = text.split(_TAG)
-    return len(parts) == 3 and not parts[0] + parts[2] and bool(parts[1].strip()) and "</system>" not in text
+    if len(parts) != 3 or "</system>" in text:
+        return False
+    before, inside, after = parts
+    return not before and not after and bool(inside.strip())
 
 
 @lru_cache(maxsize=1)
@@ -170,7 +207,7 @@ def personas_at(path: str) -> dict[tuple[str, str], str]:
     texts: dict[tuple[str, str], str] = {}
     name = as_text(path)
     kind = Path(path).suffix.lower()
-    lines: Iterable[tuple[int, Mapping[str, Any]]] = ()
+    lines: Iterable[tuple[int, Mapping[str, object]]] = ()
     try:
         if kind == ".csv":
             text = utf8_text(read_bytes(Path(path), _REMEDY), name)
@@ -192,7 +229,7 @@ def personas_at(path: str) -> dict[tuple[str, str], str]:
     return texts
 
 
-def _persona(line: Mapping[str, Any]) -> tuple[tuple[str, str], str]:
+def _persona(line: Mapping[str, object]) -> tuple[tuple[str, str], str]:
     """The key of a line, and its text. Raises BadInput."""
     values = {}
     for name, value in line.items():
@@ -202,15 +239,17 @@ def _persona(line: Mapping[str, Any]) -> tuple[tuple[str, str], str]:
             values[name] = " ".join(str(value).split())
     text = values.pop(_TEXT, "")
     try:
-        text = _BLANK.sub(lambda blank: values[blank[1]], text).removeprefix(_TAG).removesuffix(_TAG).strip()
+        text = _BLANK.sub(lambda blank: values[blank[1]], text)
     except KeyError as error:
         raise BadInput(f"there is nothing for {{{error.args[0]}}}", _REMEDY) from None
+    text = text.removeprefix(_TAG).removesuffix(_TAG).strip()
     if not is_system_prompt(system_prompt(text)):
         raise BadInput(f"its text is empty, or has {_TAG} in its midst", _REMEDY)
     keys = [(key, values[key]) for key in PERSONA_KEYS if key in values]
     if len(keys) > 1:
         raise BadInput(f"it names {quoted(keys[0][1])} beside {quoted(keys[1][1])}", _REMEDY)
-    return (keys or [_OTHERS])[0], text
+    key = keys[0] if keys else _OTHERS
+    return key, text
 
 
 @dataclass(frozen=True)
@@ -227,7 +266,9 @@ class PersonaplexSettings(PersonaSettings, moshi_folder.WordSettings):
 
 
 def _personas(settings: exports.ExportSettings) -> dict[tuple[str, str], str]:
-    return personas_at(settings.persona) if isinstance(settings, PersonaSettings) and settings.persona else {}
+    if isinstance(settings, PersonaSettings) and settings.persona:
+        return personas_at(settings.persona)
+    return {}
 
 
 def prepare_personas(out: Path, settings: PersonaSettings) -> None:
@@ -240,9 +281,12 @@ def prepare_personas(out: Path, settings: PersonaSettings) -> None:
 def text_prompt(export: exports.Export, item: Conversation) -> str | None:
     """Return the text of a conversation: its own, its recording's, its agent's, its voice's, or all others'."""
     texts = _personas(export.settings)
-    keys = [*zip(PERSONA_KEYS, (item.id, item.row["recording_id"], item.main_speaker), strict=True)]
-    keys += [(PERSONA_KEYS[-1], voice) for voice in item.voices if not export.settings.swap]
-    key = next((key for key in (*keys, _OTHERS) if key in texts), None)
+    names = (item.id, item.row["recording_id"], item.main_speaker)
+    keys: list[tuple[str, str | None]] = list(zip(PERSONA_KEYS, names, strict=True))
+    if not export.settings.swap:
+        keys += [("speaker", voice) for voice in item.voices]
+    keys.append(_OTHERS)
+    key = next((key for key in keys if key in texts), None)
     if key:
         export.personas.add(key)
     elif texts:
@@ -259,13 +303,19 @@ def note_personas(export: exports.Export) -> None:
         export.left_out[why] = len(unused)
 
 
-#: The folder of voice prompts, their Hz, and the configuration.
+#: The folder of voice prompts.
 VOICE_PROMPTS = "voice_prompts"
+
+#: Hz of voice prompts.
 PROMPT_RATE = 24000
+
+#: The name of the configuration.
 PERSONAPLEX_CONFIG = "personaplex-finetune.yaml"
 
-#: Seconds of the silence after both prompts, and of a character of text: tokens of 80 ms have three or more.
+#: Seconds of the silence after both prompts.
 _SILENCE = 1.0
+
+#: Seconds that a character of a text prompt takes: tokens of 80 ms have three or more.
 _CHARACTER = 0.08 / 3
 
 _MODEL = """\
@@ -290,19 +340,33 @@ _REPOSITORY = "moondogo/personaplex-finetune"
 _EXAMPLE = "personaplex_finetune.yaml"
 
 PERSONAPLEX_FINETUNE = moshi_folder.Trainer(
-    PERSONAPLEX_CONFIG, _REPOSITORY, _EXAMPLE, _MODEL, 164, 32, 24576, adapters=False
+    config=PERSONAPLEX_CONFIG,
+    repository=_REPOSITORY,
+    example=_EXAMPLE,
+    model=_MODEL,
+    window=164,
+    batch=32,
+    steps=24576,
+    adapters=False,
 )
 
 
 def write_personaplex(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     """Write the files of Moshi's trainer, and the voice prompt that the conversation offers."""
-    entries = [*moshi_folder.write_moshi(export, item)]
+    entries = list(moshi_folder.write_moshi(export, item))
     voice, stretches = voice_prompt(item, export.settings.swap)
     if stretches:
-        edges = [[round(edge * item.sample_rate) for edge in stretch] for stretch in stretches]
-        samples = np.concatenate([item.pcm[first:last, 0] for first, last in edges])
-        export.target.write_wav(f"{VOICE_PROMPTS}/{file_name(item.id)}.wav", samples, item.sample_rate)
-    export.about[item.id] |= {"voice": voice, "stretches": stretches, "text": text_prompt(export, item)}
+        parts = []
+        for start, end in stretches:
+            first = round(start * item.sample_rate)
+            last = round(end * item.sample_rate)
+            parts.append(item.pcm[first:last, 0])
+        name = f"{VOICE_PROMPTS}/{file_name(item.id)}.wav"
+        export.target.write_wav(name, np.concatenate(parts), item.sample_rate)
+    about = export.about[item.id]
+    about["voice"] = voice
+    about["stretches"] = stretches
+    about["text"] = text_prompt(export, item)
     for entry in entries:
         yield entry._replace(line=entry.line | {"id": item.id})
 
@@ -311,40 +375,55 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
     """Return Moshi's files, with the prompts of a conversation in its lines."""
     note_personas(export)
     root = export.target.root.resolve()
-    stretches: dict[str, _Spans] = {name: about.pop("stretches") for name, about in export.about.items()}
-    texts = {name: text for name, about in export.about.items() if (text := about.pop("text"))}
-    voices = {name: voice for name, about in export.about.items() if (voice := about.pop("voice"))}
+    stretches: dict[str, _Spans] = {}
+    texts: dict[str, str] = {}
+    voices: dict[str, str] = {}
+    for name, about in export.about.items():
+        stretches[name] = about.pop("stretches")
+        text = about.pop("text")
+        if text:
+            texts[name] = text
+        voice = about.pop("voice")
+        if voice:
+            voices[name] = voice
     offers = {name for name in stretches if stretches[name]}
     sources = prompt_sources(voices, offers, export.side)
-    export.target.remove(f"{VOICE_PROMPTS}/{file_name(name)}.wav" for name in offers - {*sources.values()})
+    unused = offers - {*sources.values()}
+    export.target.remove(f"{VOICE_PROMPTS}/{file_name(name)}.wav" for name in unused)
     fields: dict[str, dict[str, str]] = defaultdict(dict)
     for name, text in texts.items():
         fields[name]["text_prompt"] = system_prompt(text)
-    taken = {}
+    prompt_seconds = {}
     for name, source in sources.items():
         export.about[name]["voice_prompt"] = {"of": source, "stretches": stretches[source]}
         fields[name]["voice_prompt"] = f"{file_name(source)}.wav"
-        taken[name] = total_seconds(stretches[source]) + _SILENCE + _CHARACTER * len(texts.get(name, ""))
-    long = 0
+        text_seconds = _CHARACTER * len(texts.get(name, ""))
+        prompt_seconds[name] = total_seconds(stretches[source]) + _SILENCE + text_seconds
+    n_long = 0
     for entries in lists.values():
         for entry in entries:
             name = entry.line.pop("id")
-            entry.line.update(fields[name], path=str(root / entry.line["path"]))
-            long += name in taken and entry.seconds + taken[name] > PERSONAPLEX_FINETUNE.window
-    export.facts["prompts"] = {"voice": len(sources), "text": len(texts), "conversations": len(stretches)}
-    export.notes.append(f"voice prompts for {len(sources)} and text prompts for {len(texts)} of {len(stretches)}")
+            entry.line.update(fields[name])
+            entry.line["path"] = str(root / entry.line["path"])
+            if name in prompt_seconds and entry.seconds + prompt_seconds[name] > PERSONAPLEX_FINETUNE.window:
+                n_long += 1
+    total = len(stretches)
+    export.facts["prompts"] = {"voice": len(sources), "text": len(texts), "conversations": total}
+    export.notes.append(f"voice prompts for {len(sources)} and text prompts for {len(texts)} of {total}")
     missing = {
-        "with an agent who is not known (dailytalk tag --speakers names people)": len(stretches) - len(voices),
+        "with an agent who is not known (dailytalk tag --speakers names people)": total - len(voices),
         f"with a voice of which no other one has {SHORTEST_PROMPT:g} s alone": len(voices) - len(sources),
         "whose text prompt is not read, for want of a voice prompt": len(texts.keys() - sources.keys()),
     }
-    export.left_out.update({f"prompts of conversations {why}": count for why, count in missing.items() if count})
-    if long:
-        export.notes.append(f"{counted(long, 'file')} too long for a window with prompts (see --max-length)")
-    model = _MODEL.format(folder=json.dumps(str(root / VOICE_PROMPTS), ensure_ascii=False))
-    return moshi_folder.finish_moshi(
-        export, lists, PERSONAPLEX_FINETUNE._replace(model=model), max(taken.values(), default=0.0)
-    )
+    for reason, count in missing.items():
+        if count:
+            export.left_out[f"prompts of conversations {reason}"] += count
+    if n_long:
+        export.notes.append(f"{counted(n_long, 'file')} too long for a window with prompts (see --max-length)")
+    voice_folder = json.dumps(str(root / VOICE_PROMPTS), ensure_ascii=False)
+    trainer = PERSONAPLEX_FINETUNE._replace(model=_MODEL.format(folder=voice_folder))
+    longest = max(prompt_seconds.values(), default=0.0)
+    return moshi_folder.finish_moshi(export, lists, trainer, prefix=longest)
 
 
 def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
@@ -361,10 +440,10 @@ def check_personaplex(folder: Path, limits: FindingLimits) -> Checked:
         text = documents.read_bytes(folder / PERSONAPLEX_CONFIG).decode("utf-8", "replace")
         config = documents.parse_yaml(text, PERSONAPLEX_CONFIG)
         system = config.get("system_prompt") if isinstance(config, dict) else None
-        named = system.get("voice_prompt_dir") if isinstance(system, dict) else None
-        if named != str(folder.resolve() / VOICE_PROMPTS):
-            what = f"voice_prompt_dir is not its {VOICE_PROMPTS}"
-            findings.append(error("config", PERSONAPLEX_CONFIG, what, _EXPORT_AGAIN))
+        voice_folder = system.get("voice_prompt_dir") if isinstance(system, dict) else None
+        if voice_folder != str(folder.resolve() / VOICE_PROMPTS):
+            problem = f"voice_prompt_dir is not its {VOICE_PROMPTS}"
+            findings.append(error("config", PERSONAPLEX_CONFIG, problem, _EXPORT_AGAIN))
     return findings, facts
 
 
@@ -374,28 +453,34 @@ def check_prompts(
     """Yield the findings on the prompts of a line: the trainer warns at most, and trains without them."""
     text = entry.get("text_prompt")
     voice = entry.get("voice_prompt")
-    if text is not None and not (isinstance(text, str) and is_system_prompt(text)):
-        what = f"its text_prompt is not <system> … <system>: {documents.quoted(text)}"
-        yield error("text-prompt", shown, what, _EXPORT_AGAIN)
+    is_usable = isinstance(text, str) and is_system_prompt(text)
+    if text is not None and not is_usable:
+        problem = f"its text_prompt is not <system> … <system>: {documents.quoted(text)}"
+        yield error("text-prompt", shown, problem, _EXPORT_AGAIN)
     if voice is None:
         return
     name = f"{VOICE_PROMPTS}/{voice}"
-    if not os.path.isabs(entry["path"]):
+    path = Path(entry["path"])
+    if not path.is_absolute():
         yield error("prompt-path", shown, "its path is not absolute: the trainer finds no prompt", _EXPORT_AGAIN)
-    if (folder / ABOUT).exists() and Path(name).stem == Path(entry["path"]).stem.partition("--")[0]:
-        what = f"its voice_prompt {voice} is of itself: the model would learn to repeat it"
-        yield error("own-prompt", shown, what, _EXPORT_AGAIN)
+    conversation = path.stem.partition("--")[0]
+    if (folder / ABOUT).exists() and Path(name).stem == conversation:
+        problem = f"its voice_prompt {voice} is of itself: the model would learn to repeat it"
+        yield error("own-prompt", shown, problem, _EXPORT_AGAIN)
     if name in prompts:
         return
-    loudness = prompts[name] = yield from loudness_of_wav(folder, name)
-    if loudness and (
-        (loudness.channels, loudness.sample_rate) != (1, PROMPT_RATE)
-        or not SHORTEST_PROMPT <= loudness.seconds + DURATION_TOLERANCE <= LONGEST_PROMPT + 2 * DURATION_TOLERANCE
-    ):
+    loudness = yield from loudness_of_wav(folder, name)
+    prompts[name] = loudness
+    if loudness is None:
+        return
+    longest = LONGEST_PROMPT + 2 * DURATION_TOLERANCE
+    has_length = SHORTEST_PROMPT <= loudness.seconds + DURATION_TOLERANCE <= longest
+    has_format = loudness.channels == 1 and loudness.sample_rate == PROMPT_RATE
+    if not has_length or not has_format:
         channels = counted(loudness.channels, "channel")
-        what = f"it has {channels}, {loudness.sample_rate} Hz and {loudness.seconds:.1f} s"
-        meant = f"a prompt is mono, of {PROMPT_RATE} Hz and {SHORTEST_PROMPT:g} to {LONGEST_PROMPT:g} s"
-        yield error("wrong-prompt", name, f"{what}: {meant}", _EXPORT_AGAIN)
+        problem = f"it has {channels}, {loudness.sample_rate} Hz and {loudness.seconds:.1f} s"
+        wanted = f"a prompt is mono, of {PROMPT_RATE} Hz and {SHORTEST_PROMPT:g} to {LONGEST_PROMPT:g} s"
+        yield error("wrong-prompt", name, f"{problem}: {wanted}", _EXPORT_AGAIN)
 
 
 PERSONAPLEX = replace(

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
@@ -24,6 +24,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, ORIGIN, SPLITS, parent_of
 from dailytalk_contiguous.core.settings import SEED, setting
 from dailytalk_contiguous.core.steps import step
+from dailytalk_contiguous.publish.card import Card, parsed_card
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, diff_in_words
 from dailytalk_contiguous.publish.items import Shards, VersionItems
 from dailytalk_contiguous.publish.packing import pack_version
@@ -42,11 +43,13 @@ from dailytalk_contiguous.publish.version import (
 from dailytalk_contiguous.store.files import locked, write_text
 from dailytalk_contiguous.store.hub import EXPECTED, TIMEOUTS, Reference, check_token, hub_errors, without_tokens
 
-if TYPE_CHECKING:
-    from dailytalk_contiguous.publish.card import Card
-
+#: The branch that a repository of the Hub begins with.
 MAIN = "main"
+
+#: The card's file.
 CARD = "README.md"
+
+#: What the Hub calls a repository of data.
 KIND = "dataset"
 
 #: The folder of the card's pictures; the manifest names them under this key.
@@ -62,6 +65,7 @@ PER_KIND = 2000
 #: The tag that the changes call for.
 AUTO = "auto"
 
+#: The names of data files in the folders of our configs.
 _OURS = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
 
 
@@ -145,7 +149,7 @@ class Release:
     packed: Packed
     changes: Changes
     tag: str | None
-    card: "Card | None" = None
+    card: Card | None = None
     message: str = ""
     commit: str | None = None
     url: str = ""
@@ -156,7 +160,9 @@ class Release:
         if self.card is None:
             return {}
         manifest = self.packed.manifest(self.tag, self.changes.as_dict(), self.card.assets)
-        return {CARD: self.card.text.encode(), MANIFEST: manifest_text(manifest).encode(), **self.card.assets}
+        text = manifest_text(manifest)
+        texts = {CARD: self.card.text.encode(), MANIFEST: text.encode()}
+        return texts | self.card.assets
 
     @cached_property
     def plan(self) -> list[Change]:
@@ -168,35 +174,39 @@ class Release:
         """
         if self.card is None:
             return []
-        files = self.before.head.stored
+        stored = self.before.head.stored
         manifest = self.before.head.manifest
         owned = {*manifest.get("files", {}), *manifest.get(ASSETS, ())}
         new = {file.name: (file.size, file.sha256) for file in self.packed.files}
-        new |= {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in self.texts.items()}
-        changes = [
-            Change("delete", name, file.size)
-            for name, file in files.items()
-            if name not in new and (name in owned or _OURS.fullmatch(name))
-        ]
+        for name, content in self.texts.items():
+            new[name] = (len(content), hashlib.sha256(content).hexdigest())
+        changes = []
+        for name, file in stored.items():
+            is_ours = name in owned or _OURS.fullmatch(name)
+            if is_ours and name not in new:
+                changes.append(Change("delete", name, file.size))
         for name, (size, sha256) in new.items():
-            stored = files.get(name)
-            is_same = stored is not None and stored.lfs is not None and stored.lfs.sha256 == sha256
-            changes.append(Change("keep" if is_same else "replace" if stored else "add", name, size, sha256))
+            old = stored.get(name)
+            if old is None:
+                kind = "add"
+            elif old.lfs is not None and old.lfs.sha256 == sha256:
+                kind = "keep"
+            else:
+                kind = "replace"
+            changes.append(Change(kind, name, size, sha256))
         return sorted(changes, key=lambda change: change.name)
 
     @property
     def to_send(self) -> int:
         """Bytes of changed files whose content the branch has under no name."""
-        stored = {file.lfs.sha256 for file in self.before.head.stored.values() if file.lfs}
-        return sum(
-            change.size
-            for change in self.plan
-            if change.what in ("add", "replace") and change.sha256 not in stored
-        )
+        stored_files = self.before.head.stored.values()
+        stored = {file.lfs.sha256 for file in stored_files if file.lfs}
+        written = [change for change in self.plan if change.what in ("add", "replace")]
+        return sum(change.size for change in written if change.sha256 not in stored)
 
 
 #: What writes the card of a release, whose files are a version in a folder.
-Describe = Callable[[Release, Version], "Card"]
+Describe = Callable[[Release, Version], Card]
 
 
 def check_request(api: HfApi, repo: str, settings: PushSettings, dry_run: bool = False) -> bool:
@@ -236,13 +246,16 @@ def read_repository(api: HfApi, repo: str, branch: str = MAIN) -> RepositoryStat
         branches = {ref.name: ref.target_commit for ref in refs.branches}
         tags = {ref.name: ref.target_commit for ref in refs.tags}
     commit = branches.get(branch, branches.get(MAIN))
-    head = open_version(Reference(repo, commit)) if commit else Version(Reference(repo), None, ())
+    head = Version(Reference(repo), None, ())
+    if commit:
+        head = open_version(Reference(repo, commit))
     if MANIFEST in head.names and head.manifest.get("layout") != LAYOUT:
         raise DailytalkError(
             f"the repository has a {MANIFEST} that is not ours",
             "rename it there, or publish to another repository",
         )
-    return RepositoryState(head, head.read(CARD).decode() if CARD in head.names else "", tuple(branches), tags)
+    card = head.read(CARD).decode() if CARD in head.names else ""
+    return RepositoryState(head, card, branches=tuple(branches), tags=tags)
 
 
 def push_version(
@@ -252,6 +265,7 @@ def push_version(
 
     Args:
         items: the folder, as `publish.opening.finished_items` opens it.
+        describe: makes the card of the release, once its files are packed.
         dry_run: end after the plan.
 
     Raises DailytalkError if it can't be published as requested. Readers of the Hub see no change then, unless only
@@ -269,13 +283,15 @@ def push_version(
         before = RepositoryState(Version(Reference(repo), None, ()))
         if exists:
             before = read_repository(api, repo, settings.branch)
-        splits = _published_splits(before.head)
-        had_clips = "interactivity" in before.head.configs
+        n_clips = settings.clips
+        if n_clips is None:
+            had_clips = "interactivity" in before.head.configs
+            n_clips = PER_KIND if had_clips else 0
         packed = pack_version(
             items,
             stage,
-            per_kind=PER_KIND * had_clips if settings.clips is None else settings.clips,
-            splits_before=splits,
+            per_kind=n_clips,
+            splits_before=_published_splits(before.head),
             valid_share=settings.valid_share,
             test_share=settings.test_share,
             seed=settings.seed,
@@ -283,20 +299,23 @@ def push_version(
         write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
         after = open_version(stage)
         changes = compare_versions(_version_before(repo, before, settings.tag), after)
-        other_licence = False
+        has_other_licence = False
         if before.card and settings.card_licence:
-            from dailytalk_contiguous.publish.card import parsed_card  # here: no other push needs figures
-
-            other_licence = parsed_card(before.card).data.get("license") != settings.card_licence
-            changes.repacked |= other_licence
-        tag = settings.tag if settings.tag != AUTO else next_tag(before.tags, changes.bump)
+            licence_before = parsed_card(before.card).data.get("license")
+            has_other_licence = licence_before != settings.card_licence
+        if has_other_licence:
+            changes.repacked = True
+        tag = settings.tag
+        if tag == AUTO:
+            tag = next_tag(before.tags, changes.bump)
         release = Release(repo, settings, before, packed, changes, tag)
-        if _is_published(release, after, other_licence):
+        if _is_published(release, after, has_other_licence):
             release = replace(release, tag=tag or before.head.manifest.get("version"))
         else:
-            message = f"Publish {tag or 'conversations'}: {diff_in_words(changes.as_dict())}"
+            difference = diff_in_words(changes.as_dict())
+            message = settings.message or f"Publish {tag or 'conversations'}: {difference}"
             card = describe(release, after)
-            release = replace(release, card=card, message=settings.message or message)
+            release = replace(release, card=card, message=message)
             if not dry_run:
                 release = publish(api, release)
         if not dry_run:
@@ -309,23 +328,27 @@ def _published_splits(head: Version) -> dict[str, str]:
     splits: dict[str, str] = {}
     if head.manifest and CONFIGS[0] in head.configs:
         items = VersionItems(head)
-        origin = [own.name for own in items.fields if own.name == ORIGIN.name]
-        for row in items.rows(["conversation_id", "split", *origin]):
-            splits[row["conversation_id"]] = splits[parent_of(row)] = row["split"]
+        columns = ["conversation_id", "split"]
+        if any(column.name == ORIGIN.name for column in items.fields):
+            columns.append(ORIGIN.name)
+        for row in items.rows(columns):
+            splits[row["conversation_id"]] = row["split"]
+            splits[parent_of(row)] = row["split"]
     return splits
 
 
 def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Version | None:
     """The highest version up to a tag, else the head, if there is one that this tool published."""
-    limit = parse_tag(tag) if tag and tag != AUTO else None
-    versions = [
-        name for name in before.tags if is_version_tag(name) and (limit is None or parse_tag(name) <= limit)
-    ]
-    version = open_version(Reference(repo, newest)) if (newest := latest(versions)) else before.head
+    versions = [name for name in before.tags if is_version_tag(name)]
+    if tag and tag != AUTO:
+        limit = parse_tag(tag)
+        versions = [name for name in versions if parse_tag(name) <= limit]
+    newest = latest(versions)
+    version = open_version(Reference(repo, newest)) if newest else before.head
     return version if version.manifest else None
 
 
-def _is_published(release: Release, after: Version, other_licence: bool) -> bool:
+def _is_published(release: Release, after: Version, has_other_licence: bool) -> bool:
     """Whether exactly this is already published.
 
     Raises DailytalkError if the tag exists and names other data or another licence, or would break readers of the
@@ -335,16 +358,19 @@ def _is_published(release: Release, after: Version, other_licence: bool) -> bool
     tag = release.tag
     changes = release.changes
     if tag is None:
-        is_there = release.settings.branch in before.branches and before.head.digests() == after.digests()
-        return is_there and not other_licence
+        has_branch = release.settings.branch in before.branches
+        is_same = has_branch and before.head.digests() == after.digests()
+        return is_same and not has_other_licence
     if tag in before.tags:
         # Files may be others with the same rows, as another version of a library writes them.
-        if changes.same_rows and not other_licence:
+        if changes.same_rows and not has_other_licence:
             return True
+        difference = "another licence" if changes.same_rows else "other data"
+        free_tag = next_tag(before.tags, changes.bump or "patch")
         raise DailytalkError(
-            f"{tag} of {release.repo} names commit {before.tags[tag][:10]} with "
-            f"{'another licence' if changes.same_rows else 'other data'}, and a tag is never moved",
-            f"pass --tag {next_tag(before.tags, changes.bump or 'patch')}, or --tag auto",
+            f"{tag} of {release.repo} names commit {before.tags[tag][:10]} with {difference}, and a tag is never "
+            "moved",
+            f"pass --tag {free_tag}, or --tag auto",
         )
     previous = changes.previous or ""
     if changes.broken and is_version_tag(previous) and parse_tag(tag)[0] == parse_tag(previous)[0]:
@@ -367,19 +393,19 @@ def publish(api: HfApi, release: Release) -> Release:
     before = release.before
     tag = release.tag
     head = before.head.commit
-    sources: dict[str, bytes | Path] = {file.name: file.path for file in release.packed.files} | release.texts
-    operations = [
-        CommitOperationDelete(change.name, is_folder=False)
-        if change.what == "delete"
-        else CommitOperationAdd(change.name, sources[change.name])
-        for change in release.plan
-        if change.what != "keep"
-    ]
+    sources: dict[str, bytes | Path] = {file.name: file.path for file in release.packed.files}
+    sources |= release.texts
+    operations = list[CommitOperationAdd | CommitOperationDelete]()
+    for change in release.plan:
+        if change.what == "delete":
+            operations.append(CommitOperationDelete(change.name, is_folder=False))
+        elif change.what != "keep":
+            operations.append(CommitOperationAdd(change.name, sources[change.name]))
     with hub_errors(repo), client_errors(repo):
         if settings.branch not in (*before.branches, MAIN) and not settings.pr:
             api.create_branch(repo, branch=settings.branch, revision=head, repo_type=KIND, exist_ok=True)
         step(f"sending {release.to_send / 1e6:.1f} MB at most", 0)
-        made = api.create_commit(  # skips what is there already; of nothing new it makes no commit
+        created = api.create_commit(  # skips what is there already; of nothing new it makes no commit
             repo,
             operations,
             commit_message=release.message,
@@ -388,8 +414,8 @@ def publish(api: HfApi, release: Release) -> Release:
             create_pr=settings.pr,
             parent_commit=head,
         )
-        commit = made.oid
-        url = made.pr_url or made.commit_url
+        commit = created.oid
+        url = created.pr_url or created.commit_url
         version = open_version(Reference(repo, commit))
         for files in version.configs.get(CONFIGS[0], {}).values():
             _read_back(version, files[0])
@@ -409,7 +435,10 @@ def _read_back(version: Version, name: str) -> None:
     with version.parquet(name) as file:
         row = next(file.rows(), None)
     sound = (row or {}).get("audio")
-    if row is None or (sound and hashlib.sha256(sound["bytes"]).hexdigest() != row["audio_sha256"]):
+    is_as_sent = row is not None
+    if row and sound:
+        is_as_sent = hashlib.sha256(sound["bytes"]).hexdigest() == row["audio_sha256"]
+    if not is_as_sent:
         raise DailytalkError(
             f"{version} does not hold {name} as it was sent; it got no tag",
             "run the same command again; if it stays so, look at .gitattributes and .gitignore there",
@@ -428,9 +457,11 @@ def client_errors(repo: str) -> Iterator[None]:
     except EXPECTED:
         raise
     except (RuntimeError, ValueError) as error:
-        if isinstance(error.__cause__, EXPECTED):
-            raise error.__cause__ from None
-        reason = " ".join(without_tokens(str(error.__cause__ or error)).split())
+        cause = error.__cause__
+        if isinstance(cause, EXPECTED):
+            raise cause from None
+        message = without_tokens(str(cause or error))
+        reason = " ".join(message.split())
         raise DailytalkError(
             f"{repo} rejected the upload ({reason})",
             "run the same command again: what was uploaded is not sent again",

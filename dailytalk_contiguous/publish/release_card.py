@@ -22,11 +22,18 @@ def card_of_release(items: Shards, defaults: Mapping[str, Any], release: Release
     Raises CardDamaged: see `publish.card.render_card`.
     """
     changes = release.changes.as_dict()
-    history = [(release.tag, datetime.now(UTC).date().isoformat(), diff_in_words(changes))] if release.tag else []
-    for listed in list_versions(release.repo) if release.before.tags else ():
+    history = []
+    if release.tag:
+        today = datetime.now(UTC).date()
+        history.append((release.tag, today.isoformat(), diff_in_words(changes)))
+    earlier = list_versions(release.repo) if release.before.tags else []
+    for listed in earlier:
         if listed.kind == "version":
-            date = listed.date.date().isoformat()
-            history.append((listed.name, date, diff_in_words(listed.changes or {})))
-    rejects = (*items.rejects(), *(reject.as_dict() for reject in release.packed.rejects))
-    facts = CardFacts(release.repo, release.tag, release.settings.card_licence, tuple(history), changes)
+            date = listed.date.date()
+            difference = diff_in_words(listed.changes or {})
+            history.append((listed.name, date.isoformat(), difference))
+    rejects = list(items.rejects())
+    rejects += [reject.as_dict() for reject in release.packed.rejects]
+    licence = release.settings.card_licence
+    facts = CardFacts(release.repo, release.tag, licence, tuple(history), changes)
     return render_card(release.before.card, release.packed, version, facts, items.run, defaults, rejects)

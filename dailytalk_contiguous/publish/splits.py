@@ -71,22 +71,26 @@ def split_conversations(
         )
     ordered = sorted(conversations, key=lambda item: item.id)
     parent_of = {item.id: item.parent or item.id for item in ordered}
-    before = {parent_of.get(name, name): split for name, split in before.items()}
+    splits_before: dict[str, str] = {}
+    for name, split in before.items():
+        splits_before[parent_of.get(name, name)] = split
     seconds: dict[str, float] = defaultdict(float)
     for item in ordered:
         seconds[parent_of[item.id]] += item.seconds
-    shares = dict([*shares.items()][: max(0, len(seconds) - 1)])
+    most_splits = max(0, len(seconds) - 1)
+    wanted = dict(list(shares.items())[:most_splits])
     splits: dict[str, str] | None = None
     for n_keys, is_last in ((None, False), (2, False), (1, False), (1, True)):
         links = list[tuple[str, str]]()
         for item in ordered:
             parent = parent_of[item.id]
-            keys = (f"conversation\0{parent}", f"recording\0{item.recording_id}", *item.kept_speakers)[:n_keys]
-            links += ((parent, key) for key in keys if key)
+            keys = [f"conversation\0{parent}", f"recording\0{item.recording_id}", *item.kept_speakers]
+            links += [(parent, key) for key in keys[:n_keys] if key]
         table = pd.DataFrame(links, columns=["name", "key"])
-        first = table.groupby(joined_groups(links))["name"].transform("min")
+        names = table.groupby(joined_groups(links))["name"]
+        first = names.transform("min")
         group_of: dict[str, str] = dict(zip(table["name"], first, strict=True))
-        splits = _by_group(group_of, seconds, shares, before, seed, is_last)
+        splits = _by_group(group_of, seconds, wanted, splits_before, seed, is_last)
         if splits is not None:
             break
     assert splits is not None
@@ -112,34 +116,46 @@ def _by_group(
         lengths[group] += seconds[name]
         if name in before and split_of.setdefault(group, before[name]) != before[name]:
             return None
-    new = sorted(lengths.keys() - split_of.keys(), key=lambda group: order_key(group, seed))
+    undivided = lengths.keys() - split_of.keys()
+    new = sorted(undivided, key=lambda group: order_key(group, seed))
     if is_last:
         new.sort(key=lambda group: (lengths[group], group))
     for split, share in shares.items():
         wanted = share * sum(lengths.values())
         held = sum(lengths[group] for group, split_name in split_of.items() if split_name == split)
         for group in new:
-            if group in split_of or (lengths[group] > LARGEST * wanted and not is_last):
+            is_too_long = lengths[group] > LARGEST * wanted and not is_last
+            if group in split_of or is_too_long:
                 continue
-            # One is left to train, as is a group that ends further from the share than it begins.
-            is_rest = TRAIN not in split_of.values() and len(split_of) + 1 == len(lengths)
-            if is_rest or (held and (is_last or held + lengths[group] - wanted > wanted - held)):
+            # One is left to train.
+            is_left_to_train = TRAIN not in split_of.values() and len(split_of) + 1 == len(lengths)
+            # A group that ends further from the share than it begins trains, too.
+            ends_further = held + lengths[group] - wanted > wanted - held
+            if is_left_to_train or (held and (is_last or ends_further)):
                 break
             split_of[group] = split
             held += lengths[group]
     split_of = dict.fromkeys(lengths, TRAIN) | split_of
-    if new and {TRAIN, *shares} - {*split_of.values()} and not is_last:
+    empty = {TRAIN, *shares} - {*split_of.values()}
+    if new and empty and not is_last:
         return None
     return {name: split_of[group] for name, group in group_of.items()}
 
 
 def disjoint_in(conversations: Iterable[SplitVoice], split_of: Mapping[str, str]) -> str:
     """Return what no two splits share: `speakers` (all kept ones are known), `recordings` or `conversations`."""
-    rows = [
-        (item.recording_id, speaker, split_of[item.id]) for item in conversations for speaker in item.kept_speakers
-    ]
+    rows = []
+    for item in conversations:
+        for speaker in item.kept_speakers:
+            rows.append((item.recording_id, speaker, split_of[item.id]))
     table = pd.DataFrame(rows, columns=["recording", "speaker", "split"])
-    n_splits = {name: table.groupby(name)["split"].nunique().max() for name in ("recording", "speaker")}
-    if n_splits["recording"] > 1:
+    if _most_splits(table, "recording") > 1:
         return "conversations"
-    return "speakers" if table["speaker"].notna().all() and n_splits["speaker"] == 1 else "recordings"
+    are_known = table["speaker"].notna().all()
+    return "speakers" if are_known and _most_splits(table, "speaker") == 1 else "recordings"
+
+
+def _most_splits(table: pd.DataFrame, column: str) -> float:
+    """In how many splits a value of a column is at most; NaN without a value."""
+    n_splits = table.groupby(column)["split"].nunique()
+    return float(n_splits.max())

@@ -22,10 +22,13 @@ from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT
 
-#: Measures of a recording's sides in a tagged shard, which may come from outside.
-_Side = TypedDict("_Side", {name: str if name == "channel" else NotRequired[Number | None] for name in SIDE})  # type: ignore[misc]
+#: The types of the measures of a recording's side; each may be missing in a tagged shard, which may come from
+#: outside.
+_SIDE_TYPES = {name: str if name == "channel" else NotRequired[Number | None] for name in SIDE}
+_Side = TypedDict("_Side", _SIDE_TYPES)  # type: ignore[misc]
 
-_Lines = Sequence[tuple[int, dict[str, Any]]]
+#: A line of the transcript, with its number.
+_NumberedLine = tuple[int, dict[str, Any]]
 
 
 class TaggedItems(Items):
@@ -45,8 +48,10 @@ class TaggedItems(Items):
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         """Yield rows as in `Items`. No row has audio, or is of a split."""
-        groups = groupby(self._lines(), lambda pair: _name(pair[1]))
-        return (self._row(name, list(lines)) for name, lines in (groups if splits is None else ()))
+        if splits is not None:
+            return
+        for name, lines in groupby(self._lines(), lambda numbered: _name(numbered[1])):
+            yield self._row(name, list(lines))
 
     def row(self, name: str) -> Row:
         first, last = self.place_of(name)
@@ -69,11 +74,13 @@ class TaggedItems(Items):
     @cached_property
     def places(self) -> dict[str, tuple[int, int]]:
         """The first and the last line of each conversation."""
-        groups = groupby(self._lines(), lambda pair: _name(pair[1]))
-        numbers = ((name, [number for number, _ in lines]) for name, lines in groups)
-        return {name: (lines[0], lines[-1]) for name, lines in numbers}
+        places = {}
+        for name, lines in groupby(self._lines(), lambda numbered: _name(numbered[1])):
+            numbers = [number for number, _ in lines]
+            places[name] = (numbers[0], numbers[-1])
+        return places
 
-    def _lines(self, first: int = 1, last: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _lines(self, first: int = 1, last: int | None = None) -> Iterator[_NumberedLine]:
         """Some lines of the transcript, with their numbers. Raises DailytalkError for an invalid one."""
         path = self._transcript
         fields = (*FIELDS, *self.fields)
@@ -92,42 +99,51 @@ class TaggedItems(Items):
 
     _latest: tuple[Path | None, dict[str, Row]] = (None, {})
 
-    def _row(self, name: str, lines: _Lines) -> Row:
+    def _row(self, name: str, lines: Sequence[_NumberedLine]) -> Row:
         # A transcript counts from the start of the recording, which may have been cut into several conversations.
         shard, entry = self._entries.get(name, (None, None))
-        is_made = entry is not None and not entry.reject
-        tagged = tagged_row(self._base(shard).get(name), columns_among(self.fields)) if shard and is_made else {}
+        own_columns = columns_among(self.fields)
+        tagged: Row = {}
+        if shard and entry is not None and not entry.reject:
+            tagged = tagged_row(self._base(shard).get(name), own_columns)
         offset = tagged.get("offset", 0.0)
-
-        def moved(item: Row) -> Row:
-            return item | {edge: item[edge] - offset for edge in ("start", "end")}
-
+        fields = (*FIELDS, *self.fields)
         utterances = []
+        words = []
         for _, line in lines:
-            utterance = moved(utterance_of(line, (*FIELDS, *self.fields)))
-            source = {f"source_{name}": utterance[name] for name in ("channel", *EDGES)}
-            utterances.append(utterance | source)
-        words = [
-            moved(word) | {"speaker": utterance["channel"], "source": utterance["models"]["recogniser"]}
-            for utterance in utterances
-            for word in utterance.pop("words")
-        ]
+            utterance = _moved(utterance_of(line, fields), offset)
+            for edge in ("channel", *EDGES):
+                utterance[f"source_{edge}"] = utterance[edge]
+            for word in utterance.pop("words"):
+                moved_word = _moved(word, offset)
+                moved_word["speaker"] = utterance["channel"]
+                moved_word["source"] = utterance["models"]["recogniser"]
+                words.append(moved_word)
+            utterances.append(utterance)
+        words.sort(key=lambda word: word["start"])
+        seconds = entry.duration if entry else max(utterance["end"] for utterance in utterances)
         languages = Counter(line["language"] for _, line in lines if line.get("language"))
-        furthest = max(utterance["end"] for utterance in utterances)
-        return dict.fromkeys((*LABELLED, "problem", "remedy")) | {
-            "conversation_id": name,
-            "recording_id": entry.recording_id if entry else name,
-            "duration": entry.duration if entry else furthest,
-            "source_duration": entry.duration if entry else furthest,
-            "language": languages.most_common(1)[0][0] if languages else None,
-            "utterances": utterances,
-            "alignments": sorted(words, key=lambda word: word["start"]),
-            "sounds": [],
-            "sides": tagged["sides"] if fits(tagged.get("sides"), list[_Side]) else None,
-            "speakers": {line["channel"]: line.get("speaker") for _, line in reversed(lines)},
-            **{column.name: tagged.get(column.name) for column in (*COLUMNS, *columns_among(self.fields))},
-        }
+        commonest = languages.most_common(1)
+        row: Row = dict.fromkeys((*LABELLED, "problem", "remedy"))
+        row["conversation_id"] = name
+        row["recording_id"] = entry.recording_id if entry else name
+        row["duration"] = seconds
+        row["source_duration"] = seconds
+        row["language"] = commonest[0][0] if commonest else None
+        row["utterances"] = utterances
+        row["alignments"] = words
+        row["sounds"] = []
+        row["sides"] = tagged["sides"] if fits(tagged.get("sides"), list[_Side]) else None
+        row["speakers"] = {line["channel"]: line.get("speaker") for _, line in reversed(lines)}
+        for column in (*COLUMNS, *own_columns):
+            row[column.name] = tagged.get(column.name)
+        return row
 
 
-def _name(line: Mapping[str, Any]) -> str:
+def _moved(item: Row, offset: float) -> Row:
+    """An utterance or a word so many seconds earlier."""
+    return item | {"start": item["start"] - offset, "end": item["end"] - offset}
+
+
+def _name(line: Mapping[str, object]) -> str:
     return str(line.get("conversation_id") or line.get("audio_file") or "")

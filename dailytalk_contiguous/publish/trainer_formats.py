@@ -15,10 +15,10 @@ import re
 import tarfile
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def _key(item: Conversation) -> str:
     return file_name(item.id.replace(".", "\0"))
 
 
-def _sound_members(key: str, pcm: Pcm, sample_rate: int, about: Any) -> bytes:
+def _sound_members(key: str, pcm: Pcm, sample_rate: int, about: object) -> bytes:
     """Members of a tar: a WAV, and JSON about it; the same bytes at any time and for any user."""
     tar: list[bytes] = []
     for kind, data in ("wav", encoded_sound(pcm, sample_rate, "WAV")), ("json", json_text(about).encode()):
@@ -61,10 +61,13 @@ def _write_parts(
     Sides are divided when all is written, so each part is a file of its own until then: members of a tar without
     the tar's end, or a gzip member. Such files one after another are a whole one.
     """
-    names = {shard: f"parts/{_key(item)}.{number}" for number, shard in enumerate(parts)}
-    for shard, data in parts.items():
-        export.target.write_bytes(names[shard], data)
-    yield exports.FileEntry((names, max(len(data) for data in parts.values())), item.duration)
+    names = {}
+    largest = 0
+    for number, (shard, content) in enumerate(parts.items()):
+        names[shard] = f"parts/{_key(item)}.{number}"
+        export.target.write_bytes(names[shard], content)
+        largest = max(largest, len(content))
+    yield exports.FileEntry((names, largest), item.duration)
 
 
 def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
@@ -85,11 +88,14 @@ def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
                 parts = [names[shard] for names in members]
                 export.target.join(side + shard.format(number), parts, end)
                 export.target.remove(parts)
-    return {ABOUT: json_document({item: {"split": side} for item, side in export.side.items()})}
+    about = {name: {"split": side} for name, side in export.side.items()}
+    return {ABOUT: json_document(about)}
 
 
-#: Hz of the user and of the agent as NeMo reads them. It resamples the user alone: the agent's has to be right.
+#: Hz of the user as NeMo reads it.
 USER_RATE = 16000
+
+#: Hz of the agent. NeMo resamples the user alone, so this one has to be right.
 AGENT_RATE = 22050
 
 
@@ -99,28 +105,49 @@ TEXT_FRAME = 0.08
 _FRAME_MARK = re.compile(r"<\|\d+\|>")
 
 
-def framed_text(words: Sequence[Sequence[Any]], start: float) -> str:
+#: A word in lhotse's alignments: its text, start and length in seconds, and no score.
+AlignmentItem = tuple[str, float, float, None]
+
+
+class Supervision(TypedDict):
+    """An utterance in lhotse's terms; `start` and `duration` are seconds."""
+
+    id: str
+    recording_id: str
+    speaker: str
+    channel: int
+    text: str
+    language: str | None
+    start: float
+    duration: float
+    custom: dict[str, str]
+    alignment: dict[str, list[AlignmentItem]]
+
+
+def framed_text(words: Iterable[AlignmentItem], start: float) -> str:
     """Words (text, start and length in seconds) of an utterance as NeMo's duplex speech-to-text reads them.
 
     Each stands between the frames of its start and its end, which count from the utterance's `start` in seconds.
     NeMo's own aligner writes them so (`speechlm2/data/force_align.py`). Raises BadInput for a word that is such a
     mark.
 
-    >>> framed_text([["Hey,", 2.0, 0.3], ["you", 2.41, 0.1]], 1.9)
+    >>> framed_text([("Hey,", 2.0, 0.3, None), ("you", 2.41, 0.1, None)], 1.9)
     '<|1|> Hey, <|5|> <|6|> you <|7|>'
     """
     framed = []
     for text, begin, length, *_ in words:
         if _FRAME_MARK.search(text):
             raise BadInput(f"the word {text!r} holds a mark of time", "correct its transcript")
-        first, last = (int(max(0.0, at - start) / TEXT_FRAME + 1e-6) for at in (begin, begin + length))
-        framed.append(f"<|{first}|> {''.join(text.split())} <|{last}|>")
+        first = int(max(0.0, begin - start) / TEXT_FRAME + 1e-6)
+        last = int(max(0.0, begin + length - start) / TEXT_FRAME + 1e-6)
+        word = "".join(text.split())
+        framed.append(f"<|{first}|> {word} <|{last}|>")
     return " ".join(framed)
 
 
 def _supervisions(
     item: Conversation, names: tuple[str, str], channels: tuple[int, int], framed: bool = False
-) -> list[dict[str, Any]]:
+) -> list[Supervision]:
     """Utterances with text, each with the words from its start on; the agent's name and channel come first.
 
     With `framed` the text of the other speaker says in which frames its words are.
@@ -128,68 +155,108 @@ def _supervisions(
     key = _key(item)
     supervisions = []
     for main, name, channel in zip((True, False), names, channels, strict=True):
-        said = [part for part in item.utterances if part.main == main and part.text.strip()]
-        starts = [part.start for part in said]
-        words: dict[int, list[Any]] = defaultdict(list)
+        utterances = [part for part in item.utterances if part.main == main and part.text.strip()]
+        starts = [utterance.start for utterance in utterances]
+        words = defaultdict[int, list[AlignmentItem]](list)
         for word in item.words:
             if word.main == main:
-                at = bisect_right(starts, (word.start + word.end) / 2)
-                words[max(0, at - 1)].append([word.text, word.start, word.end - word.start, None])
-        for number, part in enumerate(said):
-            text = part.text.strip()
+                middle = (word.start + word.end) / 2
+                index = max(0, bisect_right(starts, middle) - 1)
+                length = word.end - word.start
+                words[index].append((word.text, word.start, length, None))
+        side = 0 if main else 1
+        for number, utterance in enumerate(utterances):
+            text = utterance.text.strip()
             if framed and not main and words[number]:
-                text = framed_text(words[number], part.start)
-            about = {"speaker": name, "channel": channel, "text": text, "language": item.language}
-            times = {"start": part.start, "duration": part.end - part.start}
-            labels = {"custom": {"tag": part.tag, "event": part.event}, "alignment": {"word": words[number]}}
-            ids = {"id": f"{key}-{int(not main)}-{number:04d}", "recording_id": key}
-            supervisions.append({**ids, **about, **times, **labels})
-    return sorted(supervisions, key=lambda part: (part["start"], part["id"]))
+                text = framed_text(words[number], utterance.start)
+            supervision: Supervision = {
+                "id": f"{key}-{side}-{number:04d}",
+                "recording_id": key,
+                "speaker": name,
+                "channel": channel,
+                "text": text,
+                "language": item.language,
+                "start": utterance.start,
+                "duration": utterance.end - utterance.start,
+                "custom": {"tag": utterance.tag, "event": utterance.event},
+                "alignment": {"word": words[number]},
+            }
+            supervisions.append(supervision)
+    return sorted(supervisions, key=itemgetter("start", "id"))
 
 
 def _write_cut(
-    export: exports.Export, item: Conversation, sounds: Mapping[str, tuple[Pcm, int]], cut: Any
+    export: exports.Export,
+    item: Conversation,
+    sounds: Mapping[str, tuple[Pcm, int]],
+    fields: Mapping[str, object],
 ) -> Iterator[exports.FileEntry]:
-    """Write a cut and its sounds, samples and Hz by field; `cut` has the fields that do not follow from these."""
+    """Write a cut and its sounds, samples and Hz by field; `fields`: those that do not follow from these."""
     key = _key(item)
     text = prompts.text_prompt(export, item)
     parts = {}
     recordings = {}
     for field, (pcm, rate) in sounds.items():
-        channels = [*range(pcm.shape[1] if pcm.ndim > 1 else 1)]
-        source = {"type": "shar", "channels": channels, "source": ""}
-        size = {"sampling_rate": rate, "num_samples": len(pcm), "duration": len(pcm) / rate}
-        recordings[field] = {"id": key, "sources": [source], **size, "channel_ids": channels}
+        n_channels = pcm.shape[1] if pcm.ndim > 1 else 1
+        channels = list(range(n_channels))
+        recordings[field] = {
+            "id": key,
+            "sources": [{"type": "shar", "channels": channels, "source": ""}],
+            "sampling_rate": rate,
+            "num_samples": len(pcm),
+            "duration": len(pcm) / rate,
+            "channel_ids": channels,
+        }
         parts[f"/{field}.{{:06d}}.tar"] = _sound_members(key, pcm, rate, recordings[field])
     recording = recordings.pop("recording")
-    custom = recordings | ({"system_prompt": text} if text else {}) | {"conversation_id": item.id}
-    whole = {"id": key, "start": 0, "duration": recording["duration"], "recording": recording, "custom": custom}
-    line = json_text(whole | cut).encode()
-    yield from _write_parts(export, item, parts | {"/cuts.{:06d}.jsonl.gz": gzip.compress(line, mtime=0)})
+    custom: dict[str, object] = dict(recordings)
+    if text:
+        custom["system_prompt"] = text
+    custom["conversation_id"] = item.id
+    cut = {
+        "id": key,
+        "start": 0,
+        "duration": recording["duration"],
+        "recording": recording,
+        "custom": custom,
+        **fields,
+    }
+    line = json_text(cut).encode()
+    parts["/cuts.{:06d}.jsonl.gz"] = gzip.compress(line, mtime=0)
+    yield from _write_parts(export, item, parts)
 
 
 def write_nemo(export: exports.Export, item: Conversation, framed: bool = False) -> Iterator[exports.FileEntry]:
     """Write a cut of the user, with the agent beside it."""
     exports.refuse_mute(item)
-    user = read_pcm(item.row["audio"], sample_rate=USER_RATE)[:, 0 if export.settings.swap else 1]
-    cut = {"type": "MonoCut", "channel": 0, "supervisions": _supervisions(item, ("agent", "user"), (0, 0), framed)}
-    sounds = {"recording": (user, USER_RATE), "target_audio": (item.pcm[:, 0], item.sample_rate)}
-    yield from _write_cut(export, item, sounds, cut)
+    recorded = read_pcm(item.row["audio"], sample_rate=USER_RATE)
+    user = recorded[:, 0] if export.settings.swap else recorded[:, 1]
+    supervisions = _supervisions(item, names=("agent", "user"), channels=(0, 0), framed=framed)
+    fields = {"type": "MonoCut", "channel": 0, "supervisions": supervisions}
+    agent = item.pcm[:, 0]
+    sounds = {"recording": (user, USER_RATE), "target_audio": (agent, item.sample_rate)}
+    yield from _write_cut(export, item, sounds, fields)
 
 
 def write_cuts(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     exports.refuse_mute(item)
-    names = item.main_speaker or "agent", item.other_speaker or "user"
-    cut = {"type": "MultiCut", "channel": [0, 1], "supervisions": _supervisions(item, names, (0, 1))}
-    yield from _write_cut(export, item, {"recording": (item.pcm, item.sample_rate)}, cut)
+    names = (item.main_speaker or "agent", item.other_speaker or "user")
+    supervisions = _supervisions(item, names, channels=(0, 1))
+    fields = {"type": "MultiCut", "channel": [0, 1], "supervisions": supervisions}
+    sounds = {"recording": (item.pcm, item.sample_rate)}
+    yield from _write_cut(export, item, sounds, fields)
 
 
 def write_webdataset(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     # Columns of own stages.
-    own = item.row.keys() - LABELLED.keys() - {"problem", "problem_column", "remedy", UNWRITTEN}
-    row = {name: item.row[name] for name in item.row if (name in BUILT or name in own) and name != "audio"}
-    about = with_null(row | {"sample_rate": item.sample_rate, "duration": item.duration})
-    tar = _sound_members(_key(item), item.pcm, item.sample_rate, about)
+    added = item.row.keys() - LABELLED.keys() - {"problem", "problem_column", "remedy", UNWRITTEN}
+    columns = {}
+    for name, value in item.row.items():
+        if name != "audio" and (name in BUILT or name in added):
+            columns[name] = value
+    columns["sample_rate"] = item.sample_rate
+    columns["duration"] = item.duration
+    tar = _sound_members(_key(item), item.pcm, item.sample_rate, with_null(columns))
     yield from _write_parts(export, item, {"-{:06d}.tar": tar})
 
 
@@ -202,14 +269,23 @@ def write_sesame(export: exports.Export, item: Conversation) -> Iterator[exports
     sides = ("agent", "user")
     for number, side in enumerate(sides):
         export.write_sound(f"{side}/{file_name(item.id)}", np.ascontiguousarray(item.pcm[:, number]))
-    for part in sorted(heard_utterances(item.row), key=itemgetter("start", "end")):
-        text = (part["text"] or "").strip()
-        if text:
-            name = f"{sides[(part['channel'] == 'left') == export.settings.swap]}/{file_name(item.id)}"
-            speaker = export.about.setdefault(prompts.heard_voice(item, part) or name, len(export.about))
-            times = {"start": round(part["start"], 6), "end": round(part["end"], 6)}
-            line = {"text": text, "path": _absolute(export, name), **times, "speaker": speaker}
-            yield exports.FileEntry(line, part["end"] - part["start"])
+    name = file_name(item.id)
+    for utterance in sorted(heard_utterances(item.row), key=itemgetter("start", "end")):
+        text = (utterance["text"] or "").strip()
+        if not text:
+            continue
+        is_left = utterance["channel"] == "left"
+        side = "user" if is_left == export.settings.swap else "agent"
+        voice = prompts.heard_voice(item, utterance) or f"{side}/{name}"
+        speaker = export.about.setdefault(voice, len(export.about))
+        line = {
+            "text": text,
+            "path": _absolute(export, f"{side}/{name}"),
+            "start": round(utterance["start"], 6),
+            "end": round(utterance["end"], 6),
+            "speaker": speaker,
+        }
+        yield exports.FileEntry(line, utterance["end"] - utterance["start"])
 
 
 def _absolute(export: exports.Export, name: str) -> str:
@@ -224,26 +300,34 @@ def _write_mixed(
 ) -> Iterator[exports.FileEntry]:
     """Write the pieces of a conversation as the mean of both channels, with the script of each."""
     exports.refuse_mute(item)
+    utterances = []
+    for utterance in item.utterances:
+        if utterance.text.strip():
+            text = " ".join(utterance.text.split())
+            utterances.append(utterance._replace(text=text))
     edges = trained_pieces(item, export.settings.max_length)
-    said = [part._replace(text=" ".join(part.text.split())) for part in item.utterances if part.text.strip()]
-    middles = [(part.start + part.end) / 2 * item.sample_rate for part in said]
-    scripts = [
-        script([part for part, middle in zip(said, middles, strict=True) if first <= middle < last])
-        for first, last in edges
-    ]
+    scripts = []
+    for first, last in edges:
+        inside = []
+        for utterance in utterances:
+            middle = (utterance.start + utterance.end) / 2 * item.sample_rate
+            if first <= middle < last:
+                inside.append(utterance)
+        scripts.append(script(inside))
+    sound_column, text_column = columns
     for number, ((first, last), text) in enumerate(zip(edges, scripts, strict=True)):
         if text:
             name = piece_path("audio", file_name(item.id), number, len(edges))
             export.write_sound(name, mixed_down(item.pcm[first:last]))
-            line = dict(zip(columns, (_absolute(export, name), text), strict=True))
+            line = {sound_column: _absolute(export, name), text_column: text}
             yield exports.FileEntry(line, (last - first) / item.sample_rate)
 
 
 def moss_script(said: Sequence[ConversationUtterance]) -> str:
     """Return utterances as MOSS-TTSD reads them: the agent is `[S1]`. Raises BadInput for a text with the mark."""
-    marked = next((part.text for part in said if "[S1]" in part.text or "[S2]" in part.text), None)
-    if marked:
-        raise BadInput(f"its text holds the mark of a speaker ({marked[:40]!r})", "correct its transcript")
+    for part in said:
+        if "[S1]" in part.text or "[S2]" in part.text:
+            raise BadInput(f"its text holds the mark of a speaker ({part.text[:40]!r})", "correct its transcript")
     return "".join(f"[S{1 if part.main else 2}]{part.text}" for part in said)
 
 
@@ -253,7 +337,10 @@ def vibevoice_script(said: Sequence[ConversationUtterance]) -> str:
 
 
 def finish_sesame(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
-    return {f"metadata_{side}.json": json_document([entry.line for entry in lists[side]]) for side in lists}
+    texts: dict[str, exports.FileText] = {}
+    for side, entries in lists.items():
+        texts[f"metadata_{side}.json"] = json_document([entry.line for entry in entries])
+    return texts
 
 
 _DIALOGUES = {"train": "dialogues_train.jsonl", "eval": "dialogues_eval.jsonl"}

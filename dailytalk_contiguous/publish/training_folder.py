@@ -62,8 +62,10 @@ class AboutConversation(TypedDict):
 #: Splits by the sides of a training folder.
 _SPLITS = {"train": "train", "eval": "validation"}
 
-#: The record of a mix, and its rejects. Not `.jsonl`: the trainer would take it for a manifest.
+#: The record of a mix. Not `.jsonl`: the trainer would take it for a manifest.
 MIX = "mix.json"
+
+#: The rejects of a mix.
 MIX_REJECTS = "rejects.json"
 
 _T = TypeVar("_T")
@@ -89,12 +91,15 @@ class _Probability(TypedDict):
     probability: Number
 
 
-#: The fields of the JSON beside a WAV that a mix takes over.
+#: Texts of the JSON beside a WAV that a mix takes over, beside those that are labels.
 _TEXTS = ("id", "text", "rule", "language", "emotion_class", "emotion_model")
+_TEXT_LABELS = [name for name, kind in LABELS.items() if kind == STRING]
+
+#: The types of the fields of that JSON that a mix takes over.
 _ANNOTATION: dict[str, Any] = {"emotion_probabilities": list[_Probability], "word_sources": list[Any]}
-_ANNOTATION |= dict.fromkeys((*_TEXTS, *(name for name, kind in LABELS.items() if kind == STRING)), str)
-_ANNOTATION |= dict.fromkeys(("affect", "prosody", "conditioning", "quality"), dict[str, Any])
-_ANNOTATION |= dict.fromkeys(("weight", "duration"), Number)
+_ANNOTATION |= dict.fromkeys([*_TEXTS, *_TEXT_LABELS], str)
+_ANNOTATION |= dict.fromkeys(["affect", "prosody", "conditioning", "quality"], dict[str, Any])
+_ANNOTATION |= dict.fromkeys(["weight", "duration"], Number)
 _Annotation = TypedDict(  # type: ignore[misc]
     "_Annotation", {"alignments": list} | {name: NotRequired[kind | None] for name, kind in _ANNOTATION.items()}
 )
@@ -108,7 +113,9 @@ def most_listed(path: Path) -> int:
     """Return how often a manifest may name a file that trains: more than once only by weight."""
     if manifests_in(path, CLIP_MANIFESTS):
         return math.ceil(MOST_WEIGHT)
-    return read_typed(inside(path, MIX), _Mix).get("most_listed") or 1 if (path / MIX).is_file() else 1
+    if not (path / MIX).is_file():
+        return 1
+    return read_typed(inside(path, MIX), _Mix).get("most_listed") or 1
 
 
 def manifests_in(data: Path, names: Mapping[str, str]) -> dict[str, str]:
@@ -123,7 +130,7 @@ def about_conversations(data: Path) -> dict[str, AboutConversation]:
     return read_typed(inside(data, ABOUT), dict[str, AboutConversation], MOST_OWN_BYTES)
 
 
-def timed_conversation(name: str, conversation: Mapping[str, Any]) -> TimedConversation:
+def timed_conversation(name: str, conversation: AboutConversation) -> TimedConversation:
     """Return the turns of a conversation of an export, the main speaker left. Raises BadInput, with its name."""
     timed = []
     words = list[int | None]()
@@ -133,21 +140,34 @@ def timed_conversation(name: str, conversation: Mapping[str, Any]) -> TimedConve
                 0 <= start <= end <= documents.LATEST
             ):
                 timed.append(Timed("left" if side == MAIN else "right", start, end))
-                is_count = len(counted) == 1 and type(counted[0]) is int and 0 <= counted[0] <= _MOST_WORDS
-                words.append(counted[0] if is_count else None)
+                words.append(_word_count(counted))
             case _:
                 problem = f"a turn of {documents.quoted(name)} is {documents.quoted(turn)}"
                 raise BadInput(f"{problem}, not [start, end, speaker, words]", AGAIN)
-    if not documents.is_number(conversation["duration"], 0.0, documents.LATEST):
-        raise BadInput(f"{documents.quoted(name)} lasts {conversation['duration']} s", AGAIN)
-    known = [] if conversation.get("language") in SPACELESS else [count for count in words if count is not None]
+    seconds = conversation["duration"]
+    if not documents.is_number(seconds, 0.0, documents.LATEST):
+        raise BadInput(f"{documents.quoted(name)} lasts {seconds} s", AGAIN)
+    counts = [count for count in words if count is not None]
+    if conversation.get("language") in SPACELESS:
+        counts = []
+    is_counted = len(counts) == len(timed)
     return TimedConversation(
         timed,
         join_spans(timed),
         [None] * len(timed),
-        conversation["duration"],
-        known if len(known) == len(timed) else None,
+        seconds,
+        counts if is_counted else None,
     )
+
+
+def _word_count(counted: list[object]) -> int | None:
+    """The number of words at the end of a turn; None where it is none, or not there."""
+    if len(counted) != 1:
+        return None
+    count = counted[0]
+    if isinstance(count, bool) or not isinstance(count, int):
+        return None
+    return count if 0 <= count <= _MOST_WORDS else None
 
 
 class TrainingItems(Items):
@@ -165,35 +185,45 @@ class TrainingItems(Items):
         self.kind = "mix" if is_mix(folder) else "moshi"
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
-        wanted = None if columns is None else {*columns}
+        has_audio = columns is None or "audio" in columns
         for path, (side, _, _) in self._lines.items():
             if splits is None or _SPLITS[side] in splits:
                 row = self._row(path)
-                yield row | (self._audio(path) if wanted is None or "audio" in wanted else {})
+                if has_audio:
+                    row["audio"] = self._audio(path)
+                yield row
 
     def row(self, name: str) -> Row:
         return self._row(self.place_of(name))
 
     def sound(self, name: str) -> ItemSound:
-        return ItemSound(self._audio(self.place_of(name))["audio"])
+        return ItemSound(self._audio(self.place_of(name)))
 
     def rejects(self) -> Iterator[dict[str, str]]:
         rejects = read_json(inside(self._root, MIX_REJECTS)) if self.labelled else []
         for reject in typed(rejects, list[dict[str, Any]], MIX_REJECTS):
-            yield {name: str(reject.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
+            fields = ("id", "stage", "reason", "remedy")
+            yield {name: str(reject.get(name) or "") for name in fields}
 
     @cached_property
     def _lines(self) -> dict[str, tuple[str, float, int]]:
         lines: dict[str, tuple[str, float, int]] = {}
         for side, name in MOSHI_MANIFESTS.items():
-            named = entries(self._root / name)
-            times = Counter(line["path"] for line in named)
-            lines |= {line["path"]: (side, line["duration"], times[line["path"]]) for line in named}
+            listed = entries(self._root / name)
+            times = Counter(line["path"] for line in listed)
+            for line in listed:
+                path = line["path"]
+                lines[path] = (side, line["duration"], times[path])
         return lines
 
     @cached_property
     def places(self) -> dict[str, str]:
-        return {annotated(self._root, path)[1].get("id") or path: path for path in self._lines}
+        places = {}
+        for path in self._lines:
+            _, annotation = annotated(self._root, path)
+            name = annotation.get("id") or path
+            places[name] = path
+        return places
 
     @cached_property
     def _measures(self) -> dict[str, dict[str, float]]:
@@ -202,27 +232,44 @@ class TrainingItems(Items):
             about = about_conversations(self._root)
         except (BadInput, OSError):
             return {}
-        return {path: of.get("measures") or {} for of in about.values() for path in of["files"]}
+        measures = {}
+        for conversation in about.values():
+            for path in conversation["files"]:
+                measures[path] = conversation.get("measures") or {}
+        return measures
 
     def _audio(self, path: str) -> dict[str, Any]:
-        return {"audio": {"bytes": None, "path": to_uri(annotated(self._root, path)[0])}}
+        wav, _ = annotated(self._root, path)
+        return {"bytes": None, "path": to_uri(wav)}
 
     def _row(self, path: str) -> Row:
         side, seconds, times = self._lines[path]
-        annotation = annotated(self._root, path)[1]
-        sources = annotation.get("word_sources") or itertools.repeat(None)
-        known = {
+        _, annotation = annotated(self._root, path)
+        facts = {
             "id": annotation.get("id") or path,
             "corpus": annotation.get("corpus") or Path(path).parent.name,
             "duration": seconds,
             "split": _SPLITS[side],
             "weight": float(times),
         }
-        row = annotated_clip(annotation | known) | dict.fromkeys(OPTIONAL)
-        row["measures"] = None if "id" in annotation else {"without_text": None} | self._measures.get(path, {})
-        for word, source in zip(said_words(annotation["alignments"], path, AGAIN), sources, strict=False):
-            about = {"speaker": CHANNELS[word.channel], "source": source, "probability": None}
-            row["alignments"].append({"word": word.text, "start": word.start, "end": word.end} | about)
+        row = annotated_clip(annotation | facts)
+        row |= dict.fromkeys(OPTIONAL)
+        if "id" in annotation:
+            row["measures"] = None
+        else:
+            row["measures"] = {"without_text": None, **self._measures.get(path, {})}
+        words = said_words(annotation["alignments"], path, AGAIN)
+        sources = annotation.get("word_sources") or itertools.repeat(None)
+        for word, source in zip(words, sources, strict=False):
+            aligned = {
+                "word": word.text,
+                "start": word.start,
+                "end": word.end,
+                "speaker": CHANNELS[word.channel],
+                "source": source,
+                "probability": None,
+            }
+            row["alignments"].append(aligned)
         return judged(row, path)
 
 
@@ -239,13 +286,15 @@ def entries(manifest: Path) -> list[ManifestEntry]:
     if not manifest.is_file():
         return []
     try:
-        named = list[ManifestEntry]()
+        lines = list[ManifestEntry]()
         for number, value in json_objects(inside(manifest.parent, manifest.name)):
             line = typed(value, ManifestEntry, f"line {number} of {as_text(manifest)!r}")
-            named.append(line)
-            if os.path.isabs(line["path"]) and is_inside(Path(line["path"]), manifest.parent):  # PersonaPlex's
-                line["path"] = os.path.relpath(os.path.realpath(line["path"]), os.path.realpath(manifest.parent))
-        return named
+            path = line["path"]
+            if os.path.isabs(path) and is_inside(Path(path), manifest.parent):  # PersonaPlex's
+                folder = os.path.realpath(manifest.parent)
+                line["path"] = os.path.relpath(os.path.realpath(path), folder)
+            lines.append(line)
+        return lines
     except BadInput as problem:
         raise DailytalkError(problem.reason, "run `dailytalk check` on its folder") from None
 
@@ -257,7 +306,8 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
     damaged: named files end up in a training folder, and may be shared with it.
     """
     try:
-        wav, about = (inside(folder, file) for file in (name, f"{os.path.splitext(name)[0]}.json"))
+        wav = inside(folder, name)
+        about = inside(folder, f"{os.path.splitext(name)[0]}.json")
         with wav.open("rb") as opened:
             begins = opened.read(4)
     except (BadInput, OSError) as error:

@@ -14,7 +14,7 @@ A finding is a sentence with its figure, its place and its remedy; the verdict i
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ from dailytalk_contiguous.core.tables import Tables
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT, area_under_curve, auc_change, mean_change
 from dailytalk_contiguous.core.utterance import AFFECT, CONVERTED_TRIES, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.wording import counted, length_text, percent
+from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.publish.findings import Finding, FindingLimits, Severity, advice, error
 
 _SEVERITIES: tuple[Severity, ...] = ("bad", "doubtful", "note")
@@ -78,9 +79,10 @@ WIDESPREAD = 0.1
 #: elsewhere is chance in 8 % of all cases at most.
 FEWEST_CONVERSATIONS = 10
 
-#: Changes of speaker from which on their spread is known, and seconds around their median that are one moment: by
-#: so much ends of speech are measured early or late.
+#: Changes of speaker from which on their spread is known.
 FEWEST_CHANGES = 20
+
+#: Seconds around the median gap that are one moment: by so much ends of speech are measured early or late.
 SAME_GAP = 0.05
 
 _QUALITY = "core.quality.QualityLimits"
@@ -264,24 +266,30 @@ BOUNDS = (
     ),
 )
 
-#: The limits of all findings that have one. Beside the bounds: the share of a side's changes of speaker that come
-#: at one moment, hours that a voice and a language except English should have, the share of the input's hours that
-#: may be rejected, the share of clips that are heard as they were meant, the seconds that a side talks without a
-#: filler, the share of a side's given words that an aligner does not find, how much more finished pauses of a new
-#: voice may sound than recorded ones, by how much less often its ends may sound more finished than its pauses, and
-#: how alike voices are.
+#: The limits of all findings that have one; those of bounds first.
 LIMITS: FindingLimits = {
     **{bound.name: bound.limit for bound in BOUNDS},
+    # Share of a side's changes of speaker that come at one moment.
     "same-gaps": 0.6,
+    # Hours that a voice should have.
     "few-hours-of-voice": 20.0,
+    # Hours that a language except English should have.
     "few-hours-of-language": 400.0,
+    # Share of the input's hours that may be rejected.
     "lost-hours": 0.1,
+    # Share of clips that should be heard as they were meant.
     "unheard-emotion": 0.5,
+    # Seconds that a side may talk without a filler.
     "no-fillers": 180.0,
+    # Share of a side's given words that an aligner may fail to find.
     "absent-words": 0.03,
+    # By how much pauses of a new voice may sound more finished than recorded ones.
     "finished-pauses": 0.1,
+    # By how much less often ends of a new voice may sound more finished than its pauses.
     "lost-cues": 0.06,
+    # Likeness under which two parts of a side are two voices.
     "several-voices": 0.72,
+    # Likeness over which the two sides are one voice.
     "same-voice-on-both-sides": 0.93,
 }
 
@@ -314,23 +322,32 @@ def bounds_of(limits: FindingLimits) -> Iterator[Bound]:
     """The bounds of conversations, with these limits."""
     for bound in BOUNDS:
         limit = limits[bound.name]
-        if limit is not None:
-            yield bound._replace(high=limit) if bound.low is None else bound._replace(low=limit)
+        if limit is None:
+            continue
+        if bound.low is None:
+            yield bound._replace(high=limit)
+        else:
+            yield bound._replace(low=limit)
 
 
 #: The remedy for little overlap where all are talks with a machine. It yields by its rules and is not rebuilt, so
 #: that the recording is how it was: a note, which is no reason against it.
 _OVERLAP_OF_TALKS = "talk with --headphones or --web: only there you may speak over the voice"
 
-#: Seconds of overlap of what was made of recordings to theirs, from which on too little of it is the recordings'.
+#: If derived conversations keep at least this share of their recordings' overlap, missing overlap is the
+#: recordings' own.
 _OVERLAP_KEPT = 0.8
 
-#: Notes that are in the first line even of good data.
+#: The note of a page, which judges rows without decoding their sound. It is in the first line even of good data.
 NOT_DECODED = "not-decoded"
+
+#: The note on a folder that only the check of its own format has judged; in the first line as well.
 ONE_CHECK = "one-check"
 
-#: Kinds of findings that commands name too: data that was only tagged, and runs that finished no conversation.
+#: The finding on data that was only tagged. Commands name it, too.
 NOT_SPOKEN = "not-spoken"
+
+#: The finding on runs that finished no conversation. Commands name it, too.
 NOTHING_FINISHED = "nothing-finished"
 
 ONLY_TAGGED = advice(
@@ -340,16 +357,19 @@ ONLY_TAGGED = advice(
     "run dailytalk speak on it, with --revoice none to keep both voices as recorded",
 )
 
+VerdictLevel = Severity | Literal["good", "empty"]
+
 
 class Verdict(NamedTuple):
     """The level, a sentence with the level and its reason, and the findings, the worst first."""
 
-    level: Severity | Literal["good", "empty"]
+    level: VerdictLevel
     headline: str
     findings: tuple[Finding, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**self._asdict(), "findings": [finding.as_dict() for finding in self.findings]}
+    def as_dict(self) -> dict[str, object]:
+        findings = [finding.as_dict() for finding in self.findings]
+        return {**self._asdict(), "findings": findings}
 
 
 #: The weight of a breach in the badness of a conversation.
@@ -364,13 +384,18 @@ def judged_conversations(conversations: pd.DataFrame, limits: FindingLimits = LI
     """
     weights: dict[str, pd.Series[float]] = {}
     for bound in bounds_of(limits):
-        if bound.fewest == 1:
-            weight = (bound.beyond(conversations[bound.figure]) > 0) * _WEIGHTS[bound.severity]
-            weights[bound.figure] = np.maximum(weight, weights.get(bound.figure, 0.0))
+        if bound.fewest > 1:
+            continue
+        is_beyond = bound.beyond(conversations[bound.figure]) > 0
+        weight = is_beyond.astype(np.float64) * _WEIGHTS[bound.severity]
+        heaviest = weights.get(bound.figure, 0.0)
+        weights[bound.figure] = np.maximum(weight, heaviest)
     badness = pd.DataFrame(weights)
-    breaches = [
-        tuple(sorted(filter(of.get, of), key=of.__getitem__, reverse=True)) for of in badness.to_dict("records")
-    ]
+    breaches = []
+    for row_weights in badness.to_dict("records"):
+        names = [name for name, weight in row_weights.items() if weight]
+        names.sort(key=row_weights.__getitem__, reverse=True)
+        breaches.append(tuple(names))
     columns = conversations[["conversation_id", "source_duration", *CONVERSATION_MEASURES]]
     return columns.assign(badness=badness.sum(axis=1), breaches=breaches)
 
@@ -388,23 +413,28 @@ def all_findings(
         unit: what a row is called.
     """
     rows = tables.conversations
-    rows = rows[rows["augmented_from"].isna() & ~rows["of_export"]] if unit == "clip" else rows
-    return [
-        *_of_rejects(tables),
-        *_of_transcripts(rows, unit),
-        *_of_words(tables),
-        *_of_fillers(rows, limits),
-        *_of_absent_words(rows, limits),
-        *_of_affect(tables),
-        *([] if tables.finished or rows.empty else [ONLY_TAGGED]),
-        *_of_conversations(rows, limits, unit),
-        *_of_gaps(tables.turn_taking, limits),
-        *_of_turn_ends(tables, limits),
-        *_of_origins(rows, unit),
-        *_of_losses(run, tables, limits),
-        *_of_speakers(rows, unit),
-        *_of_hours(tables, rows, limits),
-    ]
+    if unit == "clip":
+        rows = rows[rows["augmented_from"].isna() & ~rows["of_export"]]
+    findings = list(_reject_findings(tables))
+    findings += _transcript_findings(rows, unit)
+    findings += _word_findings(tables)
+    findings += _filler_findings(rows, limits)
+    findings += _absent_word_findings(rows, limits)
+    findings += _affect_findings(tables)
+    if not tables.finished and not rows.empty:
+        findings.append(ONLY_TAGGED)
+    for bound in bounds_of(limits):
+        if bound.median:
+            findings += _median_findings(bound, rows)
+        else:
+            findings += _bound_findings(bound, rows, unit)
+    findings += _gap_findings(tables.turn_taking, limits)
+    findings += _turn_end_findings(tables, limits)
+    findings += _origin_findings(rows, unit)
+    findings += _loss_findings(run, tables, limits)
+    findings += _speaker_findings(rows, unit)
+    findings += _hour_findings(tables, rows, limits)
+    return findings
 
 
 def clip_findings(
@@ -419,56 +449,67 @@ def clip_findings(
 
     `thin`: seconds of recordings that could train, of each emotion (or other `noun`) that has fewer than `wanted`.
     """
-    found = all_findings(tables, run, limits, unit="clip")
+    findings = all_findings(tables, run, limits, unit="clip")
     agreed, rated = figures.heard_as_meant(tables, "emotion", "perceived")
     least = limits["unheard-emotion"]  # of CREMA-D 41 % by sound alone (Cao et al. 2014)
     if rated and least is not None and agreed < least * rated:
-        what = f"raters heard the emotion that was meant in {percent(agreed, rated)} of {counted(rated, 'clip')}"
-        found.append(advice("unheard-emotion", ".", what, "keep those that were heard (corpus --agreed-only)"))
+        heard = percent(agreed, rated)
+        problem = f"raters heard the emotion that was meant in {heard} of {counted(rated, 'clip')}"
+        remedy = "keep those that were heard (corpus --agreed-only)"
+        findings.append(advice("unheard-emotion", ".", problem, remedy))
     if thin:
         thinnest = min(thin, key=lambda emotion: thin[emotion])
-        what = (
+        problem = (
             f"{counted(len(thin), noun)} of the corpus with under {length_text(wanted)} to train on, down to "
             f"{length_text(thin[thinnest])} of {thinnest}"
         )
         remedy = "add another corpus, or record what it lacks"
-        found.append(advice("few-minutes-of-emotion", ".", what, remedy, "note"))
-    return found
+        findings.append(advice("few-minutes-of-emotion", ".", problem, remedy, "note"))
+    return findings
 
 
-def _of_rejects(tables: Tables) -> Iterator[Finding]:
-    for (stage, kind), n in tables.rejects.items():
+def _reject_findings(tables: Tables) -> Iterator[Finding]:
+    for (stage, kind), n_rejects in tables.rejects.items():
         if stage == "report":  # by a page, of rows that can't be used; `check` has a finding for each
-            what = f"{counted(n, 'conversation')} can't be used: {kind}"
-            yield error("bad-row", ".", what, "build them again with `dailytalk speak`")
+            problem = f"{counted(n_rejects, 'conversation')} can't be used: {kind}"
+            yield error("bad-row", ".", problem, "build them again with `dailytalk speak`")
 
 
-def _of_transcripts(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+def _transcript_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
     repairs = figures.counts(rows["transcript_repair"].astype("category"))
-    n = repairs.total()
-    if n:
+    n_repaired = repairs.total()
+    if n_repaired:
         ways = ", ".join(f"{way} ({times:,})" for way, times in repairs.most_common(3))
-        what = f"the transcripts of {_share(n, rows, unit)} did not fit their sound: {ways}"
+        problem = f"the transcripts of {_share(n_repaired, rows, unit)} did not fit their sound: {ways}"
         remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
-        yield advice("repaired-transcripts", ".", what, remedy, _spread(n, len(rows)))
-    uncovered = rows[["conversation_id", "uncovered_sound"]].dropna().explode("uncovered_sound").dropna()
-    stretches = [(of["end"] - of["start"], name, of) for name, of in uncovered.itertuples(index=False)]
-    if stretches:
-        stretches.sort(key=lambda stretch: -stretch[0])
-        seconds = math.fsum(seconds for seconds, *_ in stretches)
-        _, name, sound = stretches[0]
-        where = f"{sound['start']:.1f} to {sound['end']:.1f} s of the {sound['channel']} side of {name}"
-        what = f"{length_text(seconds)} of the recordings sound without an utterance, such as {where}"
-        remedy = (
-            "listen there: what somebody says is in no line (add one in transcript.jsonl), what is noise stays"
-        )
-        yield advice("uncovered-sound", ".", what, remedy, _spread(seconds, rows["duration"].sum()))
+        yield advice("repaired-transcripts", ".", problem, remedy, _spread(n_repaired, len(rows)))
+    yield from _uncovered_sound(rows)
     apart = rows[["conversation_id", "out_of_step"]].dropna()
     if len(apart):
-        where = "; ".join(f"{name}: {how}" for name, how in apart.head(3).itertuples(index=False))
-        what = f"the sides of {_share(len(apart), rows, unit)} may not be in step ({where})"
+        named = apart.head(3).itertuples(index=False)
+        examples = [f"{name}: {difference}" for name, difference in named]
+        problem = f"the sides of {_share(len(apart), rows, unit)} may not be in step ({'; '.join(examples)})"
         remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
-        yield advice("sides-out-of-step", ".", what, remedy, _spread(len(apart), len(rows)))
+        severity = _spread(len(apart), len(rows))
+        yield advice("sides-out-of-step", ".", problem, remedy, severity)
+
+
+def _uncovered_sound(rows: pd.DataFrame) -> Iterator[Finding]:
+    """Stretches of a recording that sound and have no utterance."""
+    lists = rows[["conversation_id", "uncovered_sound"]].dropna()
+    uncovered = lists.explode("uncovered_sound").dropna()
+    stretches = []
+    for name, sound in uncovered.itertuples(index=False):
+        stretches.append((sound["end"] - sound["start"], name, sound))
+    if not stretches:
+        return
+    total = math.fsum(seconds for seconds, _, _ in stretches)
+    _, name, sound = max(stretches, key=lambda stretch: stretch[0])
+    example = f"{sound['start']:.1f} to {sound['end']:.1f} s of the {sound['channel']} side of {name}"
+    problem = f"{length_text(total)} of the recordings sound without an utterance, such as {example}"
+    remedy = "listen there: what somebody says is in no line (add one in transcript.jsonl), what is noise stays"
+    severity = _spread(total, rows["duration"].sum())
+    yield advice("uncovered-sound", ".", problem, remedy, severity)
 
 
 def _spread(part: float, whole: float) -> Severity:
@@ -476,176 +517,192 @@ def _spread(part: float, whole: float) -> Severity:
     return "doubtful" if part >= WIDESPREAD * whole else "note"
 
 
-def _of_affect(tables: Tables) -> Iterator[Finding]:
+def _affect_findings(tables: Tables) -> Iterator[Finding]:
     """Conversations in which nine tenths of what each speaker says are within the error of `voice-linear`."""
     rated = tables.utterances[tables.utterances["affect_model"] == VOICE_LINEAR]
-    affect = rated[[*AFFECT]].astype(np.float64).dropna()
+    values = rated[list(AFFECT)].astype(np.float64)
+    affect = values.dropna()
     if affect.empty:
         return
-    from dailytalk_contiguous.models.linear_emotion import bundled_voice  # here, for it loads models
-
     sides = [rated.loc[affect.index, name].astype(str) for name in ("conversation_id", "channel")]
-    offsets = (affect - affect.groupby(sides).transform("median")).abs().groupby(sides)
+    medians = affect.groupby(sides).transform("median")
+    offsets = (affect - medians).abs().groupby(sides)
     usual = offsets.quantile(0.9)[offsets.size() >= MIN_VALUES]
-    within = (usual < bundled_voice().affect_error).all(axis=1).groupby(level=0).all()
-    flat = [*within.index[within]]
+    is_flat_side = (usual < bundled_voice().affect_error).all(axis=1)
+    is_flat = is_flat_side.groupby(level=0).all()
+    flat = list(is_flat.index[is_flat])
     if flat:
-        what = f"affect varies less than its model's error in {counted(len(flat), 'conversation')}, such as "
-        what += f"{flat[0]}: LOW, MID and HIGH mean nothing there"
+        problem = f"affect varies less than its model's error in {counted(len(flat), 'conversation')}, such as "
+        problem += f"{flat[0]}: LOW, MID and HIGH mean nothing there"
         remedy = "tag with --rules careful, or rate with another --affect-model"
-        yield advice("flat-affect", ".", what, remedy, "note")
+        yield advice("flat-affect", ".", problem, remedy, "note")
 
 
-def _of_words(tables: Tables) -> Iterator[Finding]:
+def _word_findings(tables: Tables) -> Iterator[Finding]:
     sources = figures.word_sources(tables)
     n_words = counted(sources.total(), "word")
     n_fitted = sources[GIVEN_FITTED]
     if n_fitted:
-        what = f"{n_fitted:,} of {n_words} came without times or beyond the speech, and were laid into it"
+        problem = f"{n_fitted:,} of {n_words} came without times or beyond the speech, and were laid into it"
         remedy = "name an aligner of their language (speak --aligner), or listen to some"
-        yield advice("fitted-words", ".", what, remedy, "note")
+        yield advice("fitted-words", ".", problem, remedy, "note")
     # What was converted is heard as it was said, whatever a voice was given.
     takes = tables.utterances[tables.utterances["tries"] != CONVERTED_TRIES]
-    said = takes["tag_said"].dropna()
-    unsaid = int((~said.astype(bool)).sum())
-    if unsaid:
-        tagged = counted(len(said), "resynthesised utterance")
-        what = f"{unsaid:,} of {tagged} were said without their style tag: the voice was given none"
+    tag_said = takes["tag_said"].dropna()
+    n_unsaid = int((~tag_said.astype(bool)).sum())
+    if n_unsaid:
+        tagged = counted(len(tag_said), "resynthesised utterance")
+        problem = f"{n_unsaid:,} of {tagged} were said without their style tag: the voice was given none"
         remedy = "do not train on tags of that side, or choose a voice that takes them (speak --tts)"
-        yield advice("unsaid-tags", ".", what, remedy, "note")
-    n_heard = sources[RECOGNISER]
-    if n_heard >= WIDESPREAD * sources.total() > 0:
-        what = (
-            f"{n_heard:,} of {n_words} have the recogniser's times: of those about half are in the right frame of "
-            "80 ms, of an aligner's three quarters"
+        yield advice("unsaid-tags", ".", problem, remedy, "note")
+    n_recognised = sources[RECOGNISER]
+    if n_recognised >= WIDESPREAD * sources.total() > 0:
+        problem = (
+            f"{n_recognised:,} of {n_words} have the recogniser's times: of those about half are in the right "
+            "frame of 80 ms, of an aligner's three quarters"
         )
         remedy = "name an aligner of the language (--aligner), or count on words that are a frame or two off"
-        yield advice("recognised-times", ".", what, remedy, "note")
+        yield advice("recognised-times", ".", problem, remedy, "note")
 
 
-def _of_fillers(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
+def _filler_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
     """Sides that talk for minutes without an um; a machine that talks says none."""
     longest = limits["no-fillers"]
     if longest is None:
         return
     people = rows[~rows["talk"].astype(bool)]
-    sides = people[["conversation_id", "talk_without_fillers"]].explode("talk_without_fillers").dropna()
-    long = [(name, side) for name, side in sides.itertuples(index=False) if side["seconds"] > longest]
+    lists = people[["conversation_id", "talk_without_fillers"]]
+    sides = lists.explode("talk_without_fillers").dropna()
+    long = []
+    for name, side in sides.itertuples(index=False):
+        if side["seconds"] > longest:
+            long.append((name, side))
     if not long:
         return
     name, side = long[0]
     have = "has" if len(long) == 1 else "have"
-    what = (
+    problem = (
         f"{counted(len(long), 'side')} with over {length_text(longest)} of talk {have} no um or uh, such as the "
         f"{side['channel']} one of {name}: talk has 1 to 4 a hundred words (Switchboard; see e.g. Shriberg "
         "1994), so they were left out of the transcript"
     )
     remedy = "recognise the words (tag --fillers keep), or take a transcript with every word that is said"
-    yield advice("no-fillers", ".", what, remedy, "note")
+    yield advice("no-fillers", ".", problem, remedy, "note")
 
 
-def _of_absent_words(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
+def _absent_word_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
     """Sides of which the given text has words that are not in the sound."""
     least = limits["absent-words"]
     if least is None:
         return
-    sides = rows[["conversation_id", "absent_words"]].explode("absent_words").dropna()
-    doubtful = [
-        (name, side)
-        for name, side in sides.itertuples(index=False)
-        if side["absent"] >= max(FEWEST_ABSENT, least * side["words"])
-    ]
+    lists = rows[["conversation_id", "absent_words"]]
+    sides = lists.explode("absent_words").dropna()
+    doubtful = []
+    for name, side in sides.itertuples(index=False):
+        if side["absent"] >= max(FEWEST_ABSENT, least * side["words"]):
+            doubtful.append((name, side))
     if not doubtful:
         return
     name, side = max(doubtful, key=lambda named: named[1]["absent"])
-    what = (
+    problem = (
         f"{side['absent']:,} of {counted(side['words'], 'given word')} of the {side['channel']} side of {name} "
         f"are not in its sound, as far as the aligner can say: {side['first']} …"
     )
     if len(doubtful) > 1:
-        what += f"; and so in {counted(len(doubtful) - 1, 'more side')}"
+        problem += f"; and so in {counted(len(doubtful) - 1, 'more side')}"
     remedy = "listen there (their `source` is given-fitted or recognised-text), and correct the transcript"
-    yield advice("absent-words", ".", what, remedy, "note")
+    yield advice("absent-words", ".", problem, remedy, "note")
+
+
+def _median_findings(bound: Bound, rows: pd.DataFrame) -> Iterator[Finding]:
+    """The finding of a median over all conversations that is beyond its bound."""
+    values = rows[bound.figure].astype(np.float64)
+    if values.count() < bound.fewest:
+        return
+    median = pd.Series([values.median()])
+    if not bound.beyond(median)[0] > 0:
+        return
+    problem = _figure(bound.clause, bound, median[0])
+    if bound.name == "little-overlap":
+        problem, severity, remedy = _little_overlap(rows, problem, bound.advice)
+        yield advice(bound.name, ".", problem, remedy, severity)
+    else:
+        yield advice(bound.name, ".", problem, bound.advice, bound.severity)
 
 
 #: The verb that begins the clause of a bound, by its plural: "2 conversations have …", but "1 conversation has …".
 _SINGULAR_VERBS = {"have": "has", "begin": "begins"}
 
-
-def _of_conversations(rows: pd.DataFrame, limits: FindingLimits, unit: str) -> Iterator[Finding]:
-    """The findings of what is beyond a bound."""
-    for bound in bounds_of(limits):
-        values = rows[bound.figure].astype(np.float64)
-        if bound.median:
-            middle = pd.Series([values.median() if values.count() >= bound.fewest else math.nan])
-            if bound.beyond(middle)[0] > 0:
-                what = _figure(bound.clause, bound, middle[0])
-                severity = bound.severity
-                remedy = bound.advice
-                if bound.name == "little-overlap":
-                    what, severity, remedy = _little_overlap(rows, what, remedy)
-                yield advice(bound.name, ".", what, remedy, severity)
-            continue
-        excess = bound.beyond(values)
-        beyond = rows.assign(excess=excess)[excess > 0]
-        if beyond.empty:
-            continue
-        # Of equals the same one, whatever the order of rows.
-        worst = beyond.astype({"conversation_id": str}).sort_values(
-            ["excess", "conversation_id"], ascending=[False, True]
-        )
-        name = worst["conversation_id"].iloc[0]
-        way = "up to" if bound.low is None else "down to"
-        clause = _figure(bound.clause, bound, bound.limit, is_limit=True)
-        if len(beyond) == 1:
-            verb, _, rest = clause.partition(" ")
-            clause = f"{_SINGULAR_VERBS[verb]} {rest}"
-        furthest = _figure("{}", bound, worst[bound.figure].iloc[0])
-        what = f"{_share(len(beyond), rows, unit)} {clause}, {way} {furthest} in {name}"
-        severity = bound.severity
-        if beyond["duration"].sum() < WIDESPREAD * rows["duration"].sum():
-            severity = _SEVERITIES[min(_SEVERITIES.index(severity) + 1, len(_SEVERITIES) - 1)]
-        yield advice(bound.name, name, what, bound.advice, severity)
+#: The severity of a problem that only a few of the hours have.
+_MILDER: dict[Severity, Severity] = {"bad": "doubtful", "doubtful": "note", "note": "note"}
 
 
-def _little_overlap(rows: pd.DataFrame, what: str, remedy: str) -> tuple[str, Severity, str]:
+def _bound_findings(bound: Bound, rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+    """The finding of conversations that are beyond a bound, each by itself."""
+    excess = bound.beyond(rows[bound.figure].astype(np.float64))
+    beyond = rows.assign(excess=excess)[excess > 0]
+    if beyond.empty:
+        return
+    # The ids decide between equals, so that the order of rows doesn't.
+    named = beyond.astype({"conversation_id": str})
+    worst = named.sort_values(["excess", "conversation_id"], ascending=[False, True])
+    name = worst["conversation_id"].iloc[0]
+    direction = "up to" if bound.low is None else "down to"
+    clause = _figure(bound.clause, bound, bound.limit, is_limit=True)
+    if len(beyond) == 1:
+        verb, _, predicate = clause.partition(" ")
+        clause = f"{_SINGULAR_VERBS[verb]} {predicate}"
+    furthest = _figure("{}", bound, worst[bound.figure].iloc[0])
+    problem = f"{_share(len(beyond), rows, unit)} {clause}, {direction} {furthest} in {name}"
+    severity = bound.severity
+    if beyond["duration"].sum() < WIDESPREAD * rows["duration"].sum():
+        severity = _MILDER[severity]
+    yield advice(bound.name, name, problem, bound.advice, severity)
+
+
+def _little_overlap(rows: pd.DataFrame, problem: str, remedy: str) -> tuple[str, Severity, str]:
     """What little overlap is due to: its sentence, severity and remedy."""
     if rows["talk"].all():
-        return what, "note", _OVERLAP_OF_TALKS
+        return problem, "note", _OVERLAP_OF_TALKS
     recorded = rows["recorded_overlap"]
     if recorded.isna().any():
-        return what, "doubtful", remedy
+        return problem, "doubtful", remedy
     seconds = round(recorded.sum(), 1)
-    what += f": the recordings {f'overlap for {seconds} s' if seconds else 'do not overlap'}"
+    overlap = f"overlap for {seconds} s" if seconds else "do not overlap"
+    problem += f": the recordings {overlap}"
     remedy = "add recordings in which people talk over each other"
     if not rows["parent"].notna().all():
-        return what, "doubtful", remedy
-    if (rows["duration"] * rows["overlap"].fillna(0.0)).sum() >= _OVERLAP_KEPT * seconds:
-        return what, "note", remedy  # a reason against the recordings, which `check` has of them
-    return what, "doubtful", "make them with more overlap, as of people who talk over each other"
+        return problem, "doubtful", remedy
+    kept = (rows["duration"] * rows["overlap"].fillna(0.0)).sum()
+    if kept >= _OVERLAP_KEPT * seconds:
+        return problem, "note", remedy  # a reason against the recordings, which `check` has of them
+    return problem, "doubtful", "make them with more overlap, as of people who talk over each other"
 
 
-def _of_gaps(taken: TurnTaking, limits: FindingLimits) -> Iterator[Finding]:
+def _gap_findings(turn_taking: TurnTaking, limits: FindingLimits) -> Iterator[Finding]:
     """A side that always begins after the same gap, like a metronome.
 
     In talk 40 to 45 % of all changes overlap (Heldner & Edlund 2010), so that at most 60 % have a gap; above, more
     come at one moment than in talk have any gap.
     """
+    limit = limits["same-gaps"]
+    if limit is None:
+        return
     for channel in CHANNELS:
-        offsets = taken.offsets(channel)
-        limit = limits["same-gaps"]
-        if limit is None or len(offsets) < FEWEST_CHANGES:
+        offsets = turn_taking.offsets(channel)
+        if len(offsets) < FEWEST_CHANGES:
             continue
         middle = nearest_rank(offsets, 0.5)
-        if middle > 0 and (share := float((abs(offsets - middle) <= SAME_GAP).mean())) > limit:
-            what = f"{100 * share:.0f} % of {counted(len(offsets), 'turn')} of the {channel} side begin "
-            what += f"{middle:.2f} s after the other's end, give or take {1000 * SAME_GAP:.0f} ms: nobody does"
-            yield advice(
-                "same-gaps", ".", what, "take the times of a recording, or gaps that differ as those of people"
-            )
+        is_same = abs(offsets - middle) <= SAME_GAP
+        share = float(is_same.mean())
+        if middle > 0 and share > limit:
+            problem = f"{100 * share:.0f} % of {counted(len(offsets), 'turn')} of the {channel} side begin "
+            problem += f"{middle:.2f} s after the other's end, give or take {1000 * SAME_GAP:.0f} ms: nobody does"
+            remedy = "take the times of a recording, or gaps that differ as those of people"
+            yield advice("same-gaps", ".", problem, remedy)
 
 
-def _of_turn_ends(tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
+def _turn_end_findings(tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
     """A new voice whose pauses sound finished, or whose ends of turns no longer sound more finished than these.
 
     Something is said only where chance does not explain it: the whole interval is beyond the limit.
@@ -654,114 +711,126 @@ def _of_turn_ends(tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
     holds = figures.same_ends(tables, HOLD)
     if len(holds) < FEWEST_TURN_ENDS:
         return
-    paused = mean_change(holds)
+    pause_change = mean_change(holds)
     most = limits["finished-pauses"]
-    if paused and most is not None and paused.interval[0] > most:
+    if pause_change and most is not None and pause_change.interval[0] > most:
         recorded, built = holds.mean(axis=0)
-        what = (
+        problem = (
             f"the new voice's pauses sound finished: {built:.2f} of 1 (Smart Turn, "
             f"{counted(len(holds), 'pause')}), as recorded {recorded:.2f}; a model learns from them to answer "
             "where it should wait"
         )
-        yield advice("finished-pauses", ".", what, _KEEP_CUES)
-    told = auc_change(shifts, holds)
+        yield advice("finished-pauses", ".", problem, _KEEP_CUES)
+    cue_change = auc_change(shifts, holds)
     least = limits["lost-cues"]
-    if len(shifts) >= FEWEST_TURN_ENDS and told and least is not None and told.interval[1] < -least:
+    if len(shifts) < FEWEST_TURN_ENDS or cue_change is None or least is None:
+        return
+    if cue_change.interval[1] < -least:
         before = area_under_curve(shifts[:, 0], holds[:, 0])
         after = area_under_curve(shifts[:, 1], holds[:, 1])
-        what = (
+        problem = (
             f"ends of turns of the new voice sound more finished than its pauses in {percent(after, 1)} of all "
             f"pairs, as recorded in {percent(before, 1)} (Smart Turn; {counted(len(shifts), 'end')}, "
             f"{counted(len(holds), 'pause')})"
         )
-        yield advice("lost-cues", ".", what, _KEEP_CUES)
+        yield advice("lost-cues", ".", problem, _KEEP_CUES)
 
 
-def _of_origins(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+def _origin_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
     """Rows that were made of others: their hours are not all new."""
-    n, parents, by = figures.made_of_others(rows)
-    if n:
-        are = "is" if n == 1 else "are"
-        what = f"{_share(n, rows, unit)} {are} made of {parents:,} others by {', '.join(by)}"
+    n_made, n_parents, commands = figures.made_of_others(rows)
+    if n_made:
+        are = "is" if n_made == 1 else "are"
+        share = _share(n_made, rows, unit)
+        problem = f"{share} {are} made of {n_parents:,} others by {', '.join(commands)}"
         remedy = "only what that changed is new to a model: count the hours that were recorded, too"
-        yield advice("made-of-others", ".", what, remedy, "note")
+        yield advice("made-of-others", ".", problem, remedy, "note")
 
 
-def _of_losses(run: Mapping[str, Any], tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
+def _loss_findings(run: Mapping[str, Any], tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
     earlier = (run.get("speak") or {}).get("of_earlier_runs") or []
     if earlier:
-        are, them = ("is", "it") if len(earlier) == 1 else ("are", "them")
+        are = "is" if len(earlier) == 1 else "are"
+        them = "it" if len(earlier) == 1 else "them"
         conversations = f"{counted(len(earlier), 'conversation')} {are} from an earlier run"
-        what = f"{conversations}; the last run could not make {them} again: {earlier[0]}"
+        problem = f"{conversations}; the last run could not make {them} again: {earlier[0]}"
         remedy = "run dailytalk speak again, or leave them out; rejects.jsonl has the reasons"
-        yield advice("of-earlier-run", ".", what, remedy)
+        yield advice("of-earlier-run", ".", problem, remedy)
     lost = losses(run)
     most = limits["lost-hours"]
     if most is not None and lost["of_seconds"] and lost["seconds"] > most * lost["of_seconds"]:
-        kinds = [*lost["reasons"]] or [kind for (_, kind), _ in tables.rejects.most_common()]
-        why = f": {kinds[0]}" if kinds else ""
+        kinds = list(lost["reasons"])
+        if not kinds:
+            kinds = [kind for (_, kind), _ in tables.rejects.most_common()]
+        reason = f": {kinds[0]}" if kinds else ""
         share = percent(lost["seconds"], lost["of_seconds"])
         lengths = f"{length_text(lost['seconds'])} of {length_text(lost['of_seconds'])}"
         conversations = f"{lost['conversations']:,} of {counted(lost['of_conversations'], 'conversation')}"
-        what = f"{share} of the input was rejected ({lengths}, {conversations}){why}"
-        yield advice("lost-hours", ".", what, remedy_of(lost, kinds))
-    n = lost["recordings"]
-    if n:
+        problem = f"{share} of the input was rejected ({lengths}, {conversations}){reason}"
+        yield advice("lost-hours", ".", problem, remedy_of(lost, kinds))
+    n_recordings = lost["recordings"]
+    if n_recordings:
         kinds = [kind for kind in lost["remedies"] if kind not in lost["reasons"]]
-        why = f": {kinds[0]}" if kinds else ""
-        what = f"{counted(n, 'recording')} can't be used, and no hours here are of them{why}"
-        severity: Severity = "doubtful" if n > lost["of_conversations"] else "note"
-        yield advice("lost-recordings", ".", what, remedy_of(lost, kinds), severity)
+        reason = f": {kinds[0]}" if kinds else ""
+        problem = f"{counted(n_recordings, 'recording')} can't be used, and no hours here are of them{reason}"
+        severity: Severity = "doubtful" if n_recordings > lost["of_conversations"] else "note"
+        yield advice("lost-recordings", ".", problem, remedy_of(lost, kinds), severity)
 
 
-def _of_speakers(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+def _speaker_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
     kept = rows.loc[~rows["clip"].astype(bool), "kept_speakers"]
-    nameless = sum(None in list(names) for names in kept)
+    nameless = [names for names in kept if None in list(names)]
     if nameless and len(rows) > 1:
-        what = f"nobody is named as the recorded speaker of {_share(nameless, rows, unit)}"
+        problem = f"nobody is named as the recorded speaker of {_share(len(nameless), rows, unit)}"
         remedy = "name them (tag --speakers), or one person may be in training and in validation"
-        yield advice("unknown-speakers", ".", what, remedy, "note")
+        yield advice("unknown-speakers", ".", problem, remedy, "note")
 
 
-def _of_hours(tables: Tables, rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
+def _hour_findings(tables: Tables, rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
     """Fewer hours of a voice, or of a language except English, than fine-tunings are known to have worked with."""
-    few = limits["few-hours-of-voice"] or 0.0
+    fewest = limits["few-hours-of-voice"] or 0.0
     for voice, hours in sorted(figures.hours_of(tables, "voices").items()):
-        if hours < few:
-            what = (
-                f"{hours:.2f} h with the voice {voice}, under {few:g} h: moshi-finetune's English example has 20 h"
-            )
+        if hours < fewest:
+            problem = f"{hours:.2f} h with the voice {voice}, under {fewest:g} h: "
+            problem += "moshi-finetune's English example has 20 h"
             remedy = "talk more with it" if rows["talk"].all() else "re-voice more conversations with it"
-            yield advice("few-hours-of-voice", ".", what, remedy, "note")
-    few = limits["few-hours-of-language"] or 0.0
+            yield advice("few-hours-of-voice", ".", problem, remedy, "note")
+    fewest = limits["few-hours-of-language"] or 0.0
     for language, hours in sorted(figures.hours_of(tables, "language").items()):
-        if language != "en" and hours < few:
-            what = (
-                f"{hours:.2f} h of {language}, under {few:g} h: J-Moshi learnt Japanese from 344 h of dialogues, "
-            )
-            what += "after pretraining on 69,000 h"
+        if language != "en" and hours < fewest:
+            problem = f"{hours:.2f} h of {language}, under {fewest:g} h: "
+            problem += "J-Moshi learnt Japanese from 344 h of dialogues, after pretraining on 69,000 h"
             remedy = "add recordings, or start from a model that speaks it"
-            yield advice("few-hours-of-language", ".", what, remedy, "note")
-
-
-def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
-    ordered = tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
-    reasons = [finding for finding in ordered if finding.severity != "note"]
-    level: Any = reasons[0].severity if reasons else "good"
-    if not n and not any(finding.level == "error" and finding.kind != NOTHING_FINISHED for finding in ordered):
-        level = "empty"
-    why = reasons[0].sentence if reasons else _WITHOUT_REASONS[level]
-    if not reasons:
-        why += "".join(f"; {finding.sentence}" for finding in ordered if finding.kind in (NOT_DECODED, ONE_CHECK))
-    more = f"; and {counted(len(reasons) - 1, 'more reason')}" if len(reasons) > 1 else ""
-    return Verdict(level, f"{level}: {why}{more}", ordered)
+            yield advice("few-hours-of-language", ".", problem, remedy, "note")
 
 
 _WITHOUT_REASONS = {"good": "nothing speaks against training on it", "empty": "there is no conversation"}
 
 
-def _share(some: int, rows: pd.DataFrame, unit: str) -> str:
-    return f"{some:,} of {counted(len(rows), unit)}"
+def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
+    """Return the verdict of findings on `n` rows."""
+    ordered = tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
+    reasons = [finding for finding in ordered if finding.severity != "note"]
+    errors = [finding for finding in ordered if finding.level == "error" and finding.kind != NOTHING_FINISHED]
+    level: VerdictLevel = "good"
+    if not n and not errors:
+        level = "empty"
+    elif reasons:
+        level = reasons[0].severity
+    if reasons:
+        sentence = reasons[0].sentence
+    else:
+        sentence = _WITHOUT_REASONS[level]
+        for finding in ordered:
+            if finding.kind in (NOT_DECODED, ONE_CHECK):
+                sentence += f"; {finding.sentence}"
+    if len(reasons) > 1:
+        sentence += f"; and {counted(len(reasons) - 1, 'more reason')}"
+    return Verdict(level, f"{level}: {sentence}", ordered)
+
+
+def _share(n_rows: int, rows: pd.DataFrame, unit: str) -> str:
+    return f"{n_rows:,} of {counted(len(rows), unit)}"
 
 
 def _figure(clause: str, bound: Bound, value: float, is_limit: bool = False) -> str:
@@ -769,37 +838,60 @@ def _figure(clause: str, bound: Bound, value: float, is_limit: bool = False) -> 
     measure = CONVERSATION_MEASURES[bound.figure]
     is_count = bound.figure == "turns_per_window"
     digits = 1 if is_count else measure.digits
-    text = f"{value * measure.factor:g}" if is_limit else f"{value * measure.factor:.{digits}f}"
-    return clause.format(text if is_count else f"{text} {measure.unit}".strip())
+    shown = value * measure.factor
+    text = f"{shown:g}" if is_limit else f"{shown:.{digits}f}"
+    if not is_count:
+        text = f"{text} {measure.unit}".strip()
+    return clause.format(text)
 
 
-def losses(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of the input that a run rejected, in whole conversations, by its run.json.
+class Losses(TypedDict):
+    """The part of the input that a run rejected, in whole conversations.
 
     `conversations`, `seconds` and `of_conversations`, `of_seconds`: how many, of all; recordings that can't be
     read have no length. `reasons`: seconds by kind of reason, the longest first. `remedies`: by kind of reason.
-    `recordings`: those that can't be used, which are none of these conversations. A conversation that tagging
-    rejected is not spoken, so that no second is counted twice.
+    `recordings`: those that can't be used, which are none of these conversations.
     """
-    by_command = {"tag": run.get("rejected") or {}, "speak": (run.get("speak") or {}).get("rejected") or {}}
-    halves = [*by_command.values()]
+
+    conversations: int
+    seconds: float
+    of_conversations: int
+    of_seconds: float
+    reasons: dict[str, float]
+    remedies: dict[str, str]
+    recordings: int
+
+
+def losses(run: Mapping[str, Any]) -> Losses:
+    """Return the part of the input that a run rejected, by its run.json.
+
+    A conversation that tagging rejected is not spoken, so that no second is counted twice.
+    """
+    tagging = run.get("rejected") or {}
+    speaking = (run.get("speak") or {}).get("rejected") or {}
+    halves = (tagging, speaking)
     whole = next((half for half in halves if half.get("of_seconds")), {})
-    reasons = sum((Counter(half.get("reasons") or {}) for half in halves), Counter())
+    reasons_of_tagging = Counter(tagging.get("reasons") or {})
+    reasons_of_speaking = Counter(speaking.get("reasons") or {})
+    reasons = reasons_of_tagging + reasons_of_speaking
     remedies = {}
-    for command, half in by_command.items():
+    for command, half in (("tag", tagging), ("speak", speaking)):
         for kind, remedy in (half.get("remedies") or {}).items():
             names_option = "--" in remedy
             remedies[kind] = f"{remedy} (options of dailytalk {command})" if names_option else remedy
     return {
-        **{name: sum(half.get(name) or 0 for half in halves) for name in ("conversations", "seconds")},
-        **{name: whole.get(name) or 0 for name in ("of_conversations", "of_seconds")},
+        "conversations": sum(half.get("conversations") or 0 for half in halves),
+        "seconds": sum(half.get("seconds") or 0 for half in halves),
+        "of_conversations": whole.get("of_conversations") or 0,
+        "of_seconds": whole.get("of_seconds") or 0,
         "reasons": dict(reasons.most_common()),
         "remedies": remedies,
         "recordings": (run.get("counts") or {}).get("recordings_rejected") or 0,
     }
 
 
-def remedy_of(lost: Mapping[str, Any], kinds: Iterable[str]) -> str:
+def remedy_of(lost: Losses, kinds: Iterable[str]) -> str:
     """Return the remedy of rejects: that of the first of these kinds that has one."""
-    remedies = [lost["remedies"][kind] for kind in kinds if lost["remedies"].get(kind)]
-    return "; ".join([*remedies[:1], "see rejects.jsonl"])
+    remedies = [lost["remedies"].get(kind) for kind in kinds]
+    known = [remedy for remedy in remedies if remedy]
+    return "; ".join([*known[:1], "see rejects.jsonl"])

@@ -31,7 +31,11 @@ from dailytalk_contiguous.store.files import inside, is_inside, sha256_of
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 
+#: A version: three numbers without leading zeros.
 _TAG = re.compile(r"v(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
+
+#: What a version may count up, by the number of its tag that it counts up.
+_BUMPS = ("major", "minor", "patch")
 
 #: The first version is published for others to read: it isn't a draft.
 FIRST = "v1.0.0"
@@ -47,7 +51,8 @@ def parse_tag(text: str) -> tuple[int, int, int]:
     match = _TAG.fullmatch(text)
     if match is None:
         raise DailytalkError(f"the tag {text!r} is no version", f"write v and three numbers, such as {FIRST}")
-    return int(match[1]), int(match[2]), int(match[3])
+    major, minor, patch = map(int, match.groups())
+    return major, minor, patch
 
 
 def latest(tags: Iterable[str]) -> str | None:
@@ -60,24 +65,32 @@ def next_tag(tags: Iterable[str], bump: str) -> str:
     newest = latest(tags)
     if newest is None or not bump:
         return newest or FIRST
-    numbers = parse_tag(newest)
-    kinds = ("major", "minor", "patch")
-    place = kinds.index(bump)
-    return "v" + ".".join(map(str, (*numbers[:place], numbers[place] + 1, 0, 0)[:3]))
+    numbers = list(parse_tag(newest))
+    index = _BUMPS.index(bump)
+    numbers[index] += 1
+    for later in range(index + 1, len(numbers)):
+        numbers[later] = 0
+    return "v" + ".".join(map(str, numbers))
 
 
-#: Name of the manifest in a repository, and the version of its layout.
+#: Name of the manifest in a repository.
 MANIFEST = "manifest.json"
+
+#: The version of the manifest's layout.
 LAYOUT = 1
 
 
-class _Total(TypedDict):
+class Total(TypedDict):
+    """The size in bytes of a config's files, and how much is in them."""
+
     rows: NotRequired[Whole | None]
     hours: NotRequired[Number | None]
     size: Whole
 
 
-class _File(TypedDict):
+class FileFacts(TypedDict):
+    """The SHA-256 of a data file, its size in bytes, and the number of its rows."""
+
     sha256: str
     size: NotRequired[Whole | None]
     rows: NotRequired[Whole | None]
@@ -90,8 +103,8 @@ class Manifest(TypedDict, total=False):
     changes: dict[str, Any] | None
     assets: list[str] | None
     fields: list[Described] | None
-    totals: dict[str, _Total] | None
-    files: dict[str, _File] | None
+    totals: dict[str, Total] | None
+    files: dict[str, FileFacts] | None
 
 
 class DataFile(NamedTuple):
@@ -130,43 +143,53 @@ class Packed:
 
     @property
     def configs(self) -> dict[str, dict[str, list[DataFile]]]:
-        files_of: dict[str, dict[str, list[DataFile]]] = {}
+        files: dict[str, dict[str, list[DataFile]]] = {}
         for file in self.files:
-            files_of.setdefault(file.config, {}).setdefault(file.split, []).append(file)
-        return files_of
+            splits = files.setdefault(file.config, {})
+            splits.setdefault(file.split, []).append(file)
+        return files
 
-    def manifest(self, tag: str | None, changes: Mapping[str, Any], assets: Iterable[str] = ()) -> dict[str, Any]:
+    def manifest(
+        self, tag: str | None, changes: Mapping[str, object], assets: Iterable[str] = ()
+    ) -> dict[str, object]:
         """Return the manifest; `changes` are those since `changes["previous"]`, `assets` the card's files."""
-        totals = dict[str, Any]()
+        totals = dict[str, Total]()
         for config, splits in self.configs.items():
-            files = [file for of_split in splits.values() for file in of_split]
+            files = [file for split_files in splits.values() for file in split_files]
+            rows = sum(file.rows for file in files)
             hours = sum(file.seconds for file in files) / 3600
             size = sum(file.size for file in files)
-            totals[config] = {"rows": sum(file.rows for file in files), "hours": round(hours, 5), "size": size}
-        return {
+            totals[config] = {"rows": rows, "hours": round(hours, 5), "size": size}
+        facts = dict[str, FileFacts]()
+        for file in self.files:
+            facts[file.name] = {"sha256": file.sha256, "size": file.size, "rows": file.rows}
+        tool_version = importlib.metadata.version("dailytalk-contiguous")
+        manifest: dict[str, object] = {
             "layout": LAYOUT,
-            "tool": f"dailytalk-contiguous {importlib.metadata.version('dailytalk-contiguous')}",
+            "tool": f"dailytalk-contiguous {tool_version}",
             "version": tag,
             "splits_disjoint_in": self.disjoint,
             "changes": dict(changes),
-            **({"fields": described(self.fields)} if self.fields else {}),
             "totals": totals,
-            "files": {
-                file.name: {"sha256": file.sha256, "size": file.size, "rows": file.rows} for file in self.files
-            },
+            "files": facts,
             "assets": sorted(assets),
         }
+        if self.fields:
+            manifest["fields"] = described(self.fields)
+        return manifest
 
 
-def manifest_text(record: Mapping[str, Any]) -> str:
+def manifest_text(record: Mapping[str, object]) -> str:
     return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 #: The layout of `Dataset.push_to_hub`: the folder is the config.
 _DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-\d{5}-of-\d{5}\.parquet")
 
-#: The config of a dataset that has just one, and the folder that `push_to_hub` gives it.
+#: The config of a dataset that has just one.
 DEFAULT = "default"
+
+#: The folder that `push_to_hub` gives the default config.
 _DEFAULT_FOLDER = "data"
 
 
@@ -196,13 +219,17 @@ class Version:
         """
         layout: dict[str, dict[str, list[str]]] = {}
         order = {name: number for number, name in enumerate((*CONFIGS, *SPLITS))}
-        matches = [match for name in sorted(self.names) if (match := _DATA_FILE.fullmatch(name))]
-        for match in sorted(matches, key=lambda match: [order.get(part, len(order)) for part in match.groups()]):
+        candidates = [_DATA_FILE.fullmatch(name) for name in sorted(self.names)]
+        matches = [match for match in candidates if match is not None]
+        matches.sort(key=lambda match: [order.get(part, len(order)) for part in match.groups()])
+        for match in matches:
             config = DEFAULT if match["config"] == _DEFAULT_FOLDER else match["config"]
-            layout.setdefault(config, {}).setdefault(match["split"], []).append(match.string)
+            splits = layout.setdefault(config, {})
+            splits.setdefault(match["split"], []).append(match.string)
         for config, splits in layout.items():
             for split, files in splits.items():
-                if not all(file.endswith(f"-of-{len(files):05d}.parquet") for file in files):
+                ending = f"-of-{len(files):05d}.parquet"
+                if not all(file.endswith(ending) for file in files):
                     raise DailytalkError(
                         f"{self} has {len(files)} files of {config}/{split}, "
                         "of which some are missing or of another version",
@@ -217,7 +244,8 @@ class Version:
             return {}
         api = HfApi(token=self._files.token)
         with hub_errors(self):
-            tree = api.list_repo_tree(self.where.repo, recursive=True, revision=self.commit, repo_type="dataset")
+            repo = self.where.repo
+            tree = api.list_repo_tree(repo, recursive=True, revision=self.commit, repo_type="dataset")
             return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
 
     def path(self, name: str) -> Path:
@@ -227,10 +255,11 @@ class Version:
         """
         if isinstance(self.where, Reference):
             token = self._files and self._files.token
+            repo = self.where.repo
+            commit = self.commit
             with hub_errors(self):
-                repo = self.where.repo
-                kind = "dataset"
-                return Path(hf_hub_download(repo, name, repo_type=kind, revision=self.commit, token=token))
+                path = hf_hub_download(repo, name, repo_type="dataset", revision=commit, token=token)
+            return Path(path)
         return inside(self.where, name)
 
     def open(self, name: str) -> BinaryIO:
@@ -254,13 +283,15 @@ class Version:
             return {}
         name = f"the {MANIFEST} of {self} is damaged"
         remedy = "publish this version again"
-        record = typed(parse_json(self.read(MANIFEST), name, remedy, MOST_OWN_BYTES), Manifest, name, remedy)
-        return {key: value for key, value in record.items() if value is not None}
+        record = parse_json(self.read(MANIFEST), name, remedy, MOST_OWN_BYTES)
+        manifest = typed(record, Manifest, name, remedy)
+        return {key: value for key, value in manifest.items() if value is not None}
 
     def digests(self) -> dict[str, str | None]:
         """Return the SHA-256 of each Parquet file by the manifest; None for one that it does not name."""
         files = self.manifest.get("files", {})
-        return {name: files.get(name, {}).get("sha256") for name in self.names if name.endswith(".parquet")}
+        names = [name for name in self.names if name.endswith(".parquet")]
+        return {name: files.get(name, {}).get("sha256") for name in names}
 
     def features(self, config: str) -> Features | None:
         """Return the columns of a config, as its first data file declares them; None without such a config."""
@@ -295,14 +326,17 @@ def open_version(where: Reference | Path, token: str | None = None) -> Version:
     if isinstance(where, Path):
         if not where.is_dir():
             raise DailytalkError(f"there is no folder {str(where)!r}", "check the path, or name OWNER/NAME@TAG")
-        files = [*where.iterdir()]
-        configs = [path for path in files if path.is_dir() and is_inside(path, where)]
-        files += [path for config in configs for path in config.glob("*.parquet")]
-        return Version(where, None, tuple(path.relative_to(where).as_posix() for path in files))
+        children = list(where.iterdir())
+        configs = [path for path in children if path.is_dir() and is_inside(path, where)]
+        data_files = [path for config in configs for path in config.glob("*.parquet")]
+        paths = [path.relative_to(where) for path in children + data_files]
+        return Version(where, None, tuple(path.as_posix() for path in paths))
     with hub_errors(where):
-        info = HfApi(token=token).dataset_info(where.repo, revision=where.revision, timeout=TIMEOUTS)
+        api = HfApi(token=token)
+        info = api.dataset_info(where.repo, revision=where.revision, timeout=TIMEOUTS)
         files = HfFileSystem(token=token, skip_instance_cache=True)
-    return Version(where, info.sha, tuple(file.rfilename for file in info.siblings or ()), files)
+    names = [file.rfilename for file in info.siblings or ()]
+    return Version(where, info.sha, tuple(names), files)
 
 
 class Listed(NamedTuple):
@@ -333,19 +367,24 @@ def list_versions(repo: str) -> list[Listed]:
     with hub_errors(repo):
         refs = api.list_repo_refs(repo, repo_type="dataset")
     branches = sorted(refs.branches, key=lambda ref: ref.name != "main")
-    tags = sorted(refs.tags, key=lambda ref: parse_tag(ref.name) if is_version_tag(ref.name) else (), reverse=True)
+    version_tags = [ref for ref in refs.tags if is_version_tag(ref.name)]
+    version_tags.sort(key=lambda ref: parse_tag(ref.name), reverse=True)
+    other_tags = [ref for ref in refs.tags if not is_version_tag(ref.name)]
+    kinds = [("version", ref) for ref in version_tags]
+    kinds += [("tag", ref) for ref in other_tags]
+    kinds += [("branch", ref) for ref in branches]
     listed = list[Listed]()
     dates = dict[str, datetime]()
-    for ref in (*tags, *branches):
-        kind = "branch" if ref not in tags else "version" if is_version_tag(ref.name) else "tag"
-        manifest = open_version(Reference(repo, commit := ref.target_commit)).manifest
+    for kind, ref in kinds:
+        commit = ref.target_commit
+        manifest = open_version(Reference(repo, commit)).manifest
         if commit not in dates:  # the history of the newest has most of them
             with hub_errors(repo):
-                commits = api.list_repo_commits(repo, repo_type="dataset", revision=commit)
-            dates |= {of.commit_id: of.created_at for of in commits}
-        listed.append(
-            Listed(ref.name, kind, dates[commit], commit, manifest.get("totals", {}), manifest.get("changes"))
-        )
+                history = api.list_repo_commits(repo, repo_type="dataset", revision=commit)
+            dates |= {entry.commit_id: entry.created_at for entry in history}
+        totals = manifest.get("totals", {})
+        changes = manifest.get("changes")
+        listed.append(Listed(ref.name, kind, dates[commit], commit, totals, changes))
     return listed
 
 
@@ -363,9 +402,16 @@ def file_differences(
     if not files:
         reason = f"{version} has no {MANIFEST}, or one that names no files"
         raise DailytalkError(reason, "load it without checking, or a version that has one")
-    listed = {name: entry for name, entry in files.items() if config in (None, name.partition("/")[0])}
-    splits = [of for name, of in version.configs.items() if config in (None, name)]
-    present = {file for of_split in splits for files_of in of_split.values() for file in files_of}
+    if config is None:
+        listed = files
+        layouts = list(version.configs.values())
+    else:
+        listed = {name: entry for name, entry in files.items() if name.partition("/")[0] == config}
+        layouts = [version.configs.get(config, {})]
+    present = set[str]()
+    for splits in layouts:
+        for names in splits.values():
+            present.update(names)
     stored = {} if download else version.stored
     for name in sorted({*listed, *present}):
         if name not in listed:

@@ -6,7 +6,7 @@ it, so that a long conversation costs little more than a short one.
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,10 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, read_at
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, Row, has_recorded_voices, name_or_none, voices
 from dailytalk_contiguous.core.spans import merge_gaps
-from dailytalk_contiguous.core.utterance import is_converted
+from dailytalk_contiguous.core.utterance import Utterance, is_converted
 from dailytalk_contiguous.core.voice_likeness import (
     SHORTEST_SIDE,
     ConversationVoices,
-    VoiceMatch,
     halves_of_speech,
     match_voices,
     voiced_side,
@@ -27,13 +26,16 @@ from dailytalk_contiguous.core.voice_likeness import (
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.checkpoints import speaker_encoder_file
 from dailytalk_contiguous.models.contracts import CLONE
+from dailytalk_contiguous.models.synthesisers.fish import ANY
 from dailytalk_contiguous.publish.findings import Finding, FindingLimits, Severity, advice
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.models.speaker_encoder import SpeakerEncoder
 
-#: The findings, which are also the names of their limits.
+#: The finding of a side that is not one voice, or not the right one; also the name of its limit.
 SEVERAL_VOICES = "several-voices"
+
+#: The finding of two sides that are the same voice; also the name of its limit.
 SAME_VOICE = "same-voice-on-both-sides"
 
 #: Share of the compared hours under which a finding weighs one level less.
@@ -43,6 +45,58 @@ _WIDESPREAD = 0.1
 LOUDER_DB = 6.0
 
 _LIGHTER: dict[Severity, Severity] = {"bad": "doubtful", "doubtful": "note", "note": "note"}
+
+
+class _VoiceProblem(NamedTuple):
+    """What can be wrong with voices.
+
+    Attributes:
+        kind: of the finding. severity: where much of the data has it.
+        sentence: the problem, with `{share}` of the conversations, and `{worst}`, the detail of the worst.
+    """
+
+    kind: str
+    severity: Severity
+    sentence: str
+    remedy: str
+
+
+_EXCHANGED = _VoiceProblem(
+    SEVERAL_VOICES,
+    "bad",
+    "the sides of {share} are exchanged: {worst}",
+    "exchange their channels, or build them again",
+)
+_OTHER_VOICE = _VoiceProblem(
+    SEVERAL_VOICES,
+    "doubtful",
+    "the left side of {share} is another voice than {worst}",
+    "listen to them, and build them again with one voice, or leave them out",
+)
+_UNSTEADY = _VoiceProblem(
+    SEVERAL_VOICES,
+    "doubtful",
+    "a side of {share} is more than one voice: {worst}",
+    "listen to them: a side should be one person's, and the same voice throughout",
+)
+_SAME_VOICE = _VoiceProblem(
+    SAME_VOICE,
+    "doubtful",
+    "both sides of {share} are the same voice, {worst}",
+    "see that their channels are two people, or choose a voice that is not like the kept one",
+)
+
+
+class _Case(NamedTuple):
+    """A conversation that has a problem: the likeness that is beyond the limit, and the detail that names it."""
+
+    conversation: ConversationVoices
+    likeness: float
+    detail: str
+
+    @property
+    def name(self) -> str:
+        return self.conversation.conversation_id
 
 
 def find_speaker_encoder() -> "SpeakerEncoder | None":
@@ -57,21 +111,21 @@ def find_speaker_encoder() -> "SpeakerEncoder | None":
 
 def hear_voices(encoder: "SpeakerEncoder", row: Row) -> ConversationVoices | None:
     """The voices of a finished conversation with two channels; None where its sound can't be read."""
-    from dailytalk_contiguous.models.synthesisers.fish import ANY  # here: a check without an encoder can spare it
-
     is_recorded = has_recorded_voices(row)
     names = voices(row)
-    name = names[0] if len(names) == 1 and not is_recorded else ""
-    says_one_voice = {"left": is_recorded or (len(names) == 1 and name != ANY), "right": True}
+    name = ""
+    if len(names) == 1 and not is_recorded:
+        name = names[0]
+    has_one_voice = len(names) == 1 and name != ANY
+    says_one_voice = {"left": is_recorded or has_one_voice, "right": True}
     try:
-        sounds = {
-            "left": _halves(row, "left", "kept" if is_recorded else "spoken"),
-            "right": _halves(row, "right", "kept"),
-        }
+        left = _halves(row, "left", "kept" if is_recorded else "spoken")
+        right = _halves(row, "right", "kept")
     except BadInput:
         return None  # which is a finding of its own
+    sounds = {"left": left, "right": right}
     if _is_swapped(sounds):
-        sounds = {"left": sounds["right"], "right": sounds["left"]}
+        sounds = {"left": right, "right": left}
     sides = {}
     for number, channel in enumerate(CHANNELS):
         halves = [half[:, number] for half in sounds[channel]]
@@ -91,18 +145,22 @@ def _halves(row: Row, channel: str, status: str) -> list[Samples]:
 
     Empty where what it says with this status is too short. Raises BadInput where the sound can't be read.
     """
-    spans = [
-        (said["start"], min(said["end"], row["duration"]))
-        for said in row["utterances"] or ()
-        if said["channel"] == channel and said["status"] == status
-    ]
-    speech = merge_gaps(sorted((start, end) for start, end in spans if 0 <= start < end), 0.0)
+    utterances: list[Utterance] = row["utterances"] or []
+    spans = []
+    for utterance in utterances:
+        if utterance["channel"] == channel and utterance["status"] == status:
+            start = utterance["start"]
+            end = min(utterance["end"], row["duration"])
+            if 0 <= start < end:
+                spans.append((start, end))
+    speech = merge_gaps(sorted(spans), 0.0)
     halves = []
     for half in halves_of_speech(speech):
         parts = [read_at(row["audio"], ANALYSIS_RATE, start, end - start) for start, end in half]
         halves.append(np.concatenate(parts))
     # Of a row that promises more sound than it has, too little is left.
-    is_enough = min(map(len, halves), default=0) > SHORTEST_SIDE / 2 * ANALYSIS_RATE
+    shortest = min(map(len, halves), default=0)
+    is_enough = shortest > SHORTEST_SIDE / 2 * ANALYSIS_RATE
     return halves if is_enough else []
 
 
@@ -110,109 +168,97 @@ def _is_swapped(sounds: Mapping[str, Sequence[Samples]]) -> bool:
     """Whether each channel is louder while the other should speak: the sound was exchanged, and not the words."""
     if not all(sounds.values()):
         return False
-    left, right = (10 * np.log10(_power(sounds[channel]) + 1e-12) for channel in CHANNELS)
-    return bool(left[1] - left[0] > LOUDER_DB and right[0] - right[1] > LOUDER_DB)
+    left = 10 * np.log10(_power(sounds["left"]) + 1e-12)
+    right = 10 * np.log10(_power(sounds["right"]) + 1e-12)
+    is_left_swapped = left[1] - left[0] > LOUDER_DB
+    is_right_swapped = right[0] - right[1] > LOUDER_DB
+    return bool(is_left_swapped and is_right_swapped)
 
 
 def _power(halves: Sequence[Samples]) -> NDArray[np.float64]:
     """The mean power of both channels, shape (2,)."""
-    return np.asarray(np.mean(np.square(np.concatenate(halves), dtype=np.float64), axis=0))
+    power = np.square(np.concatenate(halves), dtype=np.float64)
+    return np.asarray(np.mean(power, axis=0))
 
 
-def voice_facts(conversations: Sequence[ConversationVoices], limits: FindingLimits) -> dict[str, Any]:
+def voice_facts(conversations: Sequence[ConversationVoices], limits: FindingLimits) -> dict[str, dict[str, float]]:
     """The likenesses that are compared with limits, for `--json`; empty if there is none.
 
     `conversations`: those with a side that has speech enough. `left`: median likeness of left sides to the voice
     of their corpus. `least_left`, `least_halves`, `most_sides`: the extremes of what is judged.
     """
-    if not any(conversation.sides for conversation in conversations):
+    with_sides = [conversation for conversation in conversations if conversation.sides]
+    if not with_sides:
         return {}
-    lefts = [match.left for match in match_voices(conversations, limits[SEVERAL_VOICES] or 0.0)]
+    matches = match_voices(conversations, limits[SEVERAL_VOICES] or 0.0)
+    lefts = [match.left for match in matches]
     halves = [likeness for _, _, likeness in _steadiness(conversations)]
     sides = [likeness for _, likeness in _both_sides(conversations)]
-    figures = {
-        "left": median(lefts) if lefts else None,
-        "least_left": min(lefts, default=None),
-        "least_halves": min(halves, default=None),
-        "most_sides": max(sides, default=None),
-    }
-    n = sum(bool(conversation.sides) for conversation in conversations)
-    known = {name: round(value, 3) for name, value in figures.items() if value is not None}
-    return {"voice_likeness": {"conversations": n, **known}}
+    facts: dict[str, float] = {"conversations": len(with_sides)}
+    if lefts:
+        facts["left"] = round(median(lefts), 3)
+        facts["least_left"] = round(min(lefts), 3)
+    if halves:
+        facts["least_halves"] = round(min(halves), 3)
+    if sides:
+        facts["most_sides"] = round(max(sides), 3)
+    return {"voice_likeness": facts}
 
 
 def voice_findings(conversations: Sequence[ConversationVoices], limits: FindingLimits) -> Iterator[Finding]:
     """Yield the findings on voices, each with its worst conversation."""
     least = limits[SEVERAL_VOICES]
-    most = limits[SAME_VOICE]
     if least is not None:
-        matches = match_voices(conversations, least)
-        exchanged = [match for match in matches if match.is_exchanged]
-        others = [match for match in matches if match.is_other(least)]
-        yield from _exchanged(exchanged, conversations)
-        yield from _other_voices(others, conversations)
-        yield from _unsteady(conversations, least)
+        exchanged = []
+        other_voice = []
+        for match in match_voices(conversations, least):
+            conversation = match.conversation
+            name = conversation.conversation_id
+            if match.is_exchanged:
+                detail = f"the voice {conversation.voice} is on the right in {name} "
+                detail += f"(likeness {match.right:.2f}, of the left side {match.left:.2f})"
+                exchanged.append(_Case(conversation, match.left, detail))
+            if match.is_other(least):
+                detail = f"{conversation.voice} elsewhere, down to a likeness of {match.left:.2f} in {name}"
+                other_voice.append(_Case(conversation, match.left, detail))
+        unsteady = []
+        for conversation, channel, likeness in _steadiness(conversations):
+            if likeness < least:
+                detail = f"the halves of the {channel} one have a likeness of {likeness:.2f} in "
+                detail += conversation.conversation_id
+                unsteady.append(_Case(conversation, likeness, detail))
+        for problem, cases in ((_EXCHANGED, exchanged), (_OTHER_VOICE, other_voice), (_UNSTEADY, unsteady)):
+            if cases:
+                worst = min(cases, key=lambda case: (case.likeness, case.name))
+                yield _finding(problem, cases, worst, conversations)
+    most = limits[SAME_VOICE]
     if most is not None:
-        yield from _same_voice(conversations, most)
+        same_voice = []
+        for conversation, likeness in _both_sides(conversations):
+            if likeness > most:
+                detail = f"up to a likeness of {likeness:.2f} in {conversation.conversation_id}"
+                same_voice.append(_Case(conversation, likeness, detail))
+        if same_voice:
+            worst = max(same_voice, key=lambda case: (case.likeness, case.name))
+            yield _finding(_SAME_VOICE, same_voice, worst, conversations)
 
 
-def _exchanged(matches: Sequence[VoiceMatch], conversations: Sequence[ConversationVoices]) -> Iterator[Finding]:
-    if not matches:
-        return
-    worst = min(matches, key=lambda match: (match.left, match.conversation.conversation_id))
-    name = worst.conversation.conversation_id
-    what = (
-        f"the sides of {_share(len(matches), conversations)} are exchanged: the voice {worst.conversation.voice} "
-        f"is on the right in {name} (likeness {worst.right:.2f}, of the left side {worst.left:.2f})"
-    )
-    severity = _severity("bad", [match.conversation for match in matches], conversations)
-    yield advice(SEVERAL_VOICES, name, what, "exchange their channels, or build them again", severity)
-
-
-def _other_voices(matches: Sequence[VoiceMatch], conversations: Sequence[ConversationVoices]) -> Iterator[Finding]:
-    if not matches:
-        return
-    worst = min(matches, key=lambda match: (match.left, match.conversation.conversation_id))
-    name = worst.conversation.conversation_id
-    what = (
-        f"the left side of {_share(len(matches), conversations)} is another voice than {worst.conversation.voice} "
-        f"elsewhere, down to a likeness of {worst.left:.2f} in {name}"
-    )
-    remedy = "listen to them, and build them again with one voice, or leave them out"
-    severity = _severity("doubtful", [match.conversation for match in matches], conversations)
-    yield advice(SEVERAL_VOICES, name, what, remedy, severity)
-
-
-def _unsteady(conversations: Sequence[ConversationVoices], least: float) -> Iterator[Finding]:
-    """A side of which both halves are not one person."""
-    beyond = [judged for judged in _steadiness(conversations) if judged[2] < least]
-    if not beyond:
-        return
-    worst, channel, likeness = min(beyond, key=lambda judged: (judged[2], judged[0].conversation_id))
-    name = worst.conversation_id
-    unsteady = {conversation.conversation_id: conversation for conversation, _, _ in beyond}
-    what = (
-        f"a side of {_share(len(unsteady), conversations)} is more than one voice: the halves of the {channel} "
-        f"one have a likeness of {likeness:.2f} in {name}"
-    )
-    remedy = "listen to them: a side should be one person's, and the same voice throughout"
-    severity = _severity("doubtful", [*unsteady.values()], conversations)
-    yield advice(SEVERAL_VOICES, name, what, remedy, severity)
-
-
-def _same_voice(conversations: Sequence[ConversationVoices], most: float) -> Iterator[Finding]:
-    beyond = [judged for judged in _both_sides(conversations) if judged[1] > most]
-    if not beyond:
-        return
-    worst, likeness = max(beyond, key=lambda judged: (judged[1], judged[0].conversation_id))
-    name = worst.conversation_id
-    what = (
-        f"both sides of {_share(len(beyond), conversations)} are the same voice, up to a likeness of "
-        f"{likeness:.2f} in {name}"
-    )
-    remedy = "see that their channels are two people, or choose a voice that is not like the kept one"
-    severity = _severity("doubtful", [conversation for conversation, _ in beyond], conversations)
-    yield advice(SAME_VOICE, name, what, remedy, severity)
+def _finding(
+    problem: _VoiceProblem,
+    cases: Sequence[_Case],
+    worst: _Case,
+    conversations: Sequence[ConversationVoices],
+) -> Finding:
+    """The finding on these cases; it weighs one level less where few of the hours have it."""
+    beyond = {case.name: case.conversation for case in cases}
+    share = f"{len(beyond):,} of {counted(len(conversations), 'conversation')}"
+    sentence = problem.sentence.format(share=share, worst=worst.detail)
+    seconds = sum(conversation.seconds for conversation in beyond.values())
+    total = sum(conversation.seconds for conversation in conversations)
+    severity = problem.severity
+    if seconds < _WIDESPREAD * total:
+        severity = _LIGHTER[severity]
+    return advice(problem.kind, worst.name, sentence, problem.remedy, severity)
 
 
 def _steadiness(conversations: Sequence[ConversationVoices]) -> Iterator[tuple[ConversationVoices, str, float]]:
@@ -229,16 +275,3 @@ def _both_sides(conversations: Sequence[ConversationVoices]) -> Iterator[tuple[C
         likeness = conversation.likeness_of_sides
         if likeness is not None:
             yield conversation, likeness
-
-
-def _share(n: int, conversations: Sequence[ConversationVoices]) -> str:
-    return f"{n:,} of {counted(len(conversations), 'conversation')}"
-
-
-def _severity(
-    severity: Severity, beyond: Sequence[ConversationVoices], conversations: Sequence[ConversationVoices]
-) -> Severity:
-    """One level less where few of the hours have it."""
-    seconds = sum(conversation.seconds for conversation in beyond)
-    total = sum(conversation.seconds for conversation in conversations)
-    return _LIGHTER[severity] if seconds < _WIDESPREAD * total else severity

@@ -14,6 +14,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.records import AlignedWord
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.stereo_audio import StereoAudio
 from dailytalk_contiguous.publish.conversation import ConversationWord, words_between
@@ -64,23 +65,40 @@ def moshi_windows(
     nearest = float(max(1, round(seconds / FRAME_SECONDS)) * FRAME_SECONDS)
     if abs(seconds - nearest) > 1e-9:
         raise DailytalkError(
-            f"windows of {seconds} s are no whole number of Moshi's frames of {float(FRAME_SECONDS)} s",
+            f"the length of a window must be a multiple of {float(FRAME_SECONDS)} s, and {seconds} s is none",
             f"the nearest is {nearest:g} s",
         )
     return _Windows(dataset, nearest, sample_rate, one_of("main", main, schema.CHANNELS))
 
 
-def collate_windows(batch: Sequence[Window]) -> dict[str, Any]:
+class WindowBatch(TypedDict):
+    """Windows of one length as a batch of b: lists with an item a window, and tensors.
+
+    `start` is (b,) seconds, `audio` (b, 2, n), and `lengths` (b,) int64 in samples.
+    """
+
+    conversation_id: list[str]
+    words: list[list[ConversationWord]]
+    start: torch.Tensor
+    audio: torch.Tensor
+    lengths: torch.Tensor
+
+
+def collate_windows(batch: Sequence[Window]) -> WindowBatch:
     """Make windows of one length one batch: the `collate_fn` of a DataLoader over `moshi_windows`.
 
     `audio` is (b, 2, n), `lengths` (b,) int64 in samples, `start` (b,) seconds; `conversation_id` and `words` are
     lists with an item a window.
     """
+    starts = [window["start"] for window in batch]
+    lengths = [window["length"] for window in batch]
+    audio = np.stack([window["audio"] for window in batch])
     return {
-        **{name: [window[name] for window in batch] for name in ("conversation_id", "words")},
-        "start": torch.tensor([window["start"] for window in batch], dtype=torch.float64),
-        "audio": torch.from_numpy(np.stack([window["audio"] for window in batch])),
-        "lengths": torch.tensor([window["length"] for window in batch], dtype=torch.int64),
+        "conversation_id": [window["conversation_id"] for window in batch],
+        "words": [window["words"] for window in batch],
+        "start": torch.tensor(starts, dtype=torch.float64),
+        "audio": torch.from_numpy(audio),
+        "lengths": torch.tensor(lengths, dtype=torch.int64),
     }
 
 
@@ -93,9 +111,8 @@ class _Windows(IterableDataset[Window]):
 
     def __iter__(self) -> Iterator[Window]:
         worker = get_worker_info()
-        if worker is None or isinstance(
-            self.dataset, datasets.IterableDataset
-        ):  # which knows by itself its shards
+        # A stream divides its shards among workers by itself.
+        if worker is None or isinstance(self.dataset, datasets.IterableDataset):
             for row in self.dataset:
                 yield from self.of_row(row)
         else:
@@ -103,13 +120,17 @@ class _Windows(IterableDataset[Window]):
                 yield from self.of_row(self.dataset[number])
 
     def of_row(self, row: Mapping[str, Any]) -> Iterator[Window]:
-        name = row["conversation_id"]
-        audio = row["audio"] if isinstance(row["audio"], StereoAudio) else StereoAudio(row["audio"])
-        words = [
-            ConversationWord(word["word"], word["start"], word["end"], word["speaker"] == self.main)
-            for word in row["alignments"] or ()
-        ]
-        samples: Samples = audio.read()[:, :: 1 if self.main == "left" else -1]
+        audio = row["audio"]
+        if not isinstance(audio, StereoAudio):
+            audio = StereoAudio(audio)
+        alignments: list[AlignedWord] = row["alignments"] or []
+        words = []
+        for word in alignments:
+            is_main = word["speaker"] == self.main
+            words.append(ConversationWord(word["word"], word["start"], word["end"], is_main))
+        samples: Samples = audio.read()
+        if self.main != "left":
+            samples = samples[:, ::-1]
         if audio.sample_rate != self.sample_rate:
             samples = soxr.resample(samples, audio.sample_rate, self.sample_rate)
         size = round(self.seconds * self.sample_rate)
@@ -119,7 +140,7 @@ class _Windows(IterableDataset[Window]):
             padded = np.zeros((2, size), np.float32)
             padded[:, : len(part)] = part.T
             yield {
-                "conversation_id": name,
+                "conversation_id": row["conversation_id"],
                 "start": start,
                 "audio": padded,
                 "length": len(part),
