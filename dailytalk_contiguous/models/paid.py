@@ -41,7 +41,7 @@ from dailytalk_contiguous.models.request_failures import (
     ShortRead,
     StreamBroken,
     connection_failure,
-    refusal,
+    failure_of,
     service_message,
     short_answer,
 )
@@ -456,7 +456,7 @@ class Client:
                     if status in absent:
                         raise NotServed(request.url)
                     message = self._refusal_message(response, deadline)
-                failure = refusal(response, message, self._advice, self._token)
+                failure = failure_of(response, message, self._advice, self._token)
                 if failure.ends_run:  # here, before this place is another thread's
                     self._end(failure)
                 raise failure

@@ -99,7 +99,7 @@ class Advice(NamedTuple):
     again: str = "run the same command again: what was bought is kept, and only the rest is asked for"
 
 
-def refusal(response: requests.Response, message: str, advice: Advice, token: Token) -> RequestFailure:
+def failure_of(response: requests.Response, message: str, advice: Advice, token: Token) -> RequestFailure:
     """The failure of an answer with a status other than 200; `message` is what the service says about it."""
     status = response.status_code
     reason = f"answered {status} ({message})" if message else f"answered {status}"
