@@ -48,7 +48,7 @@ class TalkSettings:
 
     def of(self, profile: str) -> "TalkSettings":
         """The settings, with the models of a profile in place of empty names."""
-        names = profile_named(profile).models
-        return replace(
-            self, recogniser=self.recogniser or names["recogniser"], tts=self.tts or names["synthesiser"]
-        )
+        models = profile_named(profile).models
+        recogniser = self.recogniser or models["recogniser"]
+        synthesiser = self.tts or models["synthesiser"]
+        return replace(self, recogniser=recogniser, tts=synthesiser)
