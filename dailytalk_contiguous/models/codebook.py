@@ -13,10 +13,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.contours import CONTOURS, EMPHASIS, ProsodicFeatureExtractor
 from dailytalk_contiguous.core.documents import Number, Whole, as_text, is_number, quoted, read_json, typed
@@ -163,7 +163,7 @@ class Codebook:
         """Features as distances are measured between."""
         return features * np.array([*self.weights.values()], np.float32)
 
-    def assign(self, features: Any, device: str = "cpu") -> tuple[Tokens, FeatureArray]:
+    def assign(self, features: ArrayLike, device: str = "cpu") -> tuple[Tokens, FeatureArray]:
         """The token of each frame, and its weighted distance to the centre; 0 for a frame without voice.
 
         Distances are sums of squared differences in float64: no product of matrices, whose last bits depend on how
@@ -177,22 +177,22 @@ class Codebook:
         """
         import torch
 
-        features = np.asarray(features, np.float32)
-        is_whole = features.ndim == 2 and features.shape[1] == len(self.weights)
-        if not is_whole or not np.isfinite(features).all():
+        frames = np.asarray(features, np.float32)
+        is_whole = frames.ndim == 2 and frames.shape[1] == len(self.weights)
+        if not is_whole or not np.isfinite(frames).all():
             raise BadInput(
-                f"the features are no numbers of the shape (frames, {len(self.weights)}), but {features.shape}",
+                f"the features are no numbers of the shape (frames, {len(self.weights)}), but {frames.shape}",
                 f"give {', '.join(self.weights)} of each frame",
             )
-        tokens = np.zeros(len(features), np.int16)
-        distances = np.zeros(len(features), np.float32)
+        tokens = np.zeros(len(frames), np.int16)
+        distances = np.zeros(len(frames), np.float32)
         centres = torch.from_numpy(self.weighted(self.centres)).to(device).double()
-        for first in range(0, len(features), _FRAMES_AT_ONCE):
-            block = features[first : first + _FRAMES_AT_ONCE]
+        for first in range(0, len(frames), _FRAMES_AT_ONCE):
+            block = frames[first : first + _FRAMES_AT_ONCE]
             is_assigned = block.any(axis=1) if self.silence else np.ones(len(block), np.bool_)
             indices = first + np.flatnonzero(is_assigned)
-            frames = torch.from_numpy(self.weighted(features[indices])).to(device).double()
-            apart = torch.cdist(frames, centres, compute_mode="donot_use_mm_for_euclid_dist")
+            weighted = torch.from_numpy(self.weighted(frames[indices])).to(device).double()
+            apart = torch.cdist(weighted, centres, compute_mode="donot_use_mm_for_euclid_dist")
             nearest = apart.min(dim=1)
             tokens[indices] = nearest.indices.cpu().numpy() + self.n_silent
             distances[indices] = nearest.values.cpu().numpy()

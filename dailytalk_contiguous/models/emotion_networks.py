@@ -72,14 +72,8 @@ USUAL = -4.0
 #: The spread of that logarithm: a picture is brought to a spread of about 1.
 SPREAD = 5.0
 
-#: A ResNet small enough for a laptop: four stages of one block.
-_RESNET: dict[str, Any] = {
-    "num_channels": 2,
-    "embedding_size": 16,
-    "hidden_sizes": [16, 32, 48, 64],
-    "depths": [1, 1, 1, 1],
-    "layer_type": "basic",
-}
+#: Channels of the stages of a ResNet that is small enough for a laptop.
+_CHANNELS = [16, 32, 48, 64]
 
 #: Labels of a checkpoint at most.
 _MOST_LABELS = 256
@@ -162,7 +156,7 @@ class NetworkEmotions:
         pool = threads_of_one() if self.device == "cpu" else None
         return run_batched(windows, seconds, BATCH_SECONDS[self.device], call, pool=pool)
 
-    def weights(self) -> Mapping[str, NDArray[Any]]:
+    def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """Its weights by name, float32."""
         return {name: weight.float().cpu().numpy() for name, weight in self.network.state_dict().items()}
 
@@ -220,7 +214,14 @@ class SpectrogramEmotions(NetworkEmotions):
 def spectrogram_network(n_classes: int) -> nn.Module:
     """A network for `SpectrogramEmotions`, not trained yet."""
     labels = {index: str(index) for index in range(n_classes)}
-    config = ResNetConfig(**_RESNET, id2label=labels)
+    config = ResNetConfig(
+        num_channels=2,
+        embedding_size=_CHANNELS[0],
+        hidden_sizes=_CHANNELS,
+        depths=[1] * len(_CHANNELS),
+        layer_type="basic",
+        id2label=labels,
+    )
     network: nn.Module = ResNetForImageClassification(config)
     return network
 

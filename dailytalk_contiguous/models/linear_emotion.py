@@ -34,7 +34,7 @@ FARTHEST = 4.0
 _UNHEARD = "no sound in it stands out"
 
 #: Numbers of utterances, NaN where one is missing.
-Numbers = NDArray[np.floating[Any]]
+Numbers = NDArray[np.floating]
 
 
 def measure_voice(samples: Samples) -> Numbers:

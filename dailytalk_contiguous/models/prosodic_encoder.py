@@ -273,7 +273,8 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
 
         @torch.inference_mode()
         def means(batch: list[int]) -> NDArray[np.float32]:
-            vectors: NDArray[np.float32] = self._means([rows[row] for row in batch]).cpu().numpy()
+            means_of_batch = self._means([rows[row] for row in batch])
+            vectors: NDArray[np.float32] = means_of_batch.cpu().numpy()
             return vectors
 
         embeddings = np.zeros((len(rows), self.config.hidden_dim), np.float32)

@@ -6,7 +6,7 @@ goes through all of them.
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -77,10 +77,10 @@ class ProsodicClusterSequences:
         these sounds.
         """
         sounds = list(self._sounds(audio, lengths))
-        batch = np.zeros((len(sounds), max(map(len, sounds), default=0)), np.float32)
+        counts = [len(sound) for sound in sounds]
+        batch = np.zeros((len(sounds), max(counts, default=0)), np.float32)
         for row, sound in zip(batch, sounds, strict=True):
             row[: len(sound)] = sound
-        counts = [len(sound) for sound in sounds]
         example: Any = audio[0] if isinstance(audio, Sequence) and len(audio) else audio
         if hasattr(example, "new_tensor"):
             return example.new_tensor(batch), counts
@@ -191,9 +191,7 @@ class SpeakerLevels(NamedTuple):
     word_seconds: float
 
 
-def speaker_levels(
-    features: Sequence[FeatureArray], words: Sequence[Sequence[Mapping[str, Any]]]
-) -> SpeakerLevels:
+def speaker_levels(features: Sequence[FeatureArray], words: Sequence[Sequence[WordRow]]) -> SpeakerLevels:
     """Compute a speaker's usual values from utterances: their features, and their words with `start` and `end`."""
     no_frames = np.zeros((0, len(contours.CONTOURS)), np.float32)
     spoken = np.concatenate([no_frames, *features])
@@ -255,7 +253,9 @@ def word_prosody(
             "energy": None,
         }
         if len(voiced):
-            semitones = _semitones(voiced, usual.f0)
+            low, high = contours.CONTOURS["f0"]
+            hertz = low + (high - low) * voiced[:, 0].astype(np.float64)
+            semitones = 12 * np.log2(hertz / usual.f0)
             row["pitch"] = float(np.median(semitones))
             row["slope"] = _slope(middles[first:last][is_voiced], semitones)
             row["energy"] = float(np.median(_decibels(voiced))) - usual.power
@@ -272,17 +272,10 @@ def _slope(seconds: NDArray[np.floating], semitones: NDArray[np.float64]) -> flo
     return float(np.sum(product) / np.sum(centred**2))
 
 
-def _semitones(features: FeatureArray, f0: float) -> NDArray[np.float64]:
-    """The pitch of voiced frames, in semitones above an f0 in Hz."""
-    low, high = contours.CONTOURS["f0"]
-    hertz = low + (high - low) * features[:, 0].astype(np.float64)
-    semitones: NDArray[np.float64] = 12 * np.log2(hertz / f0)
-    return semitones
-
-
 def _decibels(features: FeatureArray) -> NDArray[np.float64]:
     """The power of frames, in dBFS."""
     column = [*contours.CONTOURS].index("power")
     low, high = contours.CONTOURS["power"]
-    decibels: NDArray[np.float64] = low + (high - low) * features[:, column].astype(np.float64)
+    power = features[:, column].astype(np.float64)
+    decibels: NDArray[np.float64] = low + (high - low) * power
     return decibels

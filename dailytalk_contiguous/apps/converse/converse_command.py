@@ -84,7 +84,13 @@ def converse(
 
     voice = talk_setup.TalkVoice(settings, ask)
     page = _open_page(port) if web else None
-    blocks = page or _open_sound(input, sound_device)
+    blocks: sound_blocks.SoundBlocks
+    if page:
+        blocks = page
+    elif input:
+        blocks = sound_blocks.FileBlocks(input)
+    else:
+        blocks = sound_blocks.DeviceBlocks(sound_device)
     closes = blocks.echoes and not headphones
     parts = talk_setup.open_parts(settings, voice, instructions)
     about = talk_setup.about_talk(settings, parts, voice)
@@ -149,9 +155,3 @@ def _open_page(port: int) -> "TalkPage":
             f"dailytalk converse --web needs {error.name}", "pip install 'dailytalk-contiguous[converse]'"
         ) from None
     return TalkPage(port)
-
-
-def _open_sound(files: list[Path] | None, device: str) -> sound_blocks.SoundBlocks:
-    if files:
-        return sound_blocks.FileBlocks(files)
-    return sound_blocks.DeviceBlocks(device)

@@ -116,7 +116,9 @@ class FileBlocks:
         self._idle = idle
         block = next(self._blocks, None)
         now = time.monotonic()
-        self._due = (self._due or now) + BLOCK_SECONDS
+        if not self._due:
+            self._due = now
+        self._due += BLOCK_SECONDS
         time.sleep(max(0.0, self._due - now))
         return block
 

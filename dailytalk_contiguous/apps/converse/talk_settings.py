@@ -1,7 +1,6 @@
 """The settings of a talk: its models and its voice."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.settings import setting
@@ -32,7 +31,7 @@ class TalkSettings:
     )
     tts: str = setting("", TTS)
     tts_model: str = setting("", TTS_MODEL)
-    options: Any = NO_OPTIONS
+    options: object = NO_OPTIONS
     voice: str = setting(
         "",
         "male, female, a voice of the synthesiser, or clone:FILE (asks for consent).",
