@@ -64,7 +64,10 @@ def settled_precision(model: str, device: str, precision: str) -> str:
     """
     if model in ("", VOICE_LINEAR):
         return "auto"
-    return fast_precisions(device)[0] if precision == "auto" else precision
+    if precision != "auto":
+        return precision
+    best, *_ = fast_precisions(device)
+    return best
 
 
 def fast_precisions(device: str) -> tuple[str, ...]:
@@ -74,18 +77,18 @@ def fast_precisions(device: str) -> tuple[str, ...]:
             instructions = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
         except OSError:  # nothing is known, so nothing is risked
             instructions = set()
-        fast = {"bfloat16": BFLOAT16_FLAGS & instructions, "float32": True}
-        return tuple(precision for precision, is_fast in fast.items() if is_fast)
+        return ("bfloat16", "float32") if BFLOAT16_FLAGS & instructions else ("float32",)
     if lacking():
         return ("bfloat16", "float16", "float32")
     import torch
 
-    fast = {
-        "bfloat16": torch.cuda.is_bf16_supported(including_emulation=False),
-        "float16": torch.cuda.get_device_capability()[0] >= FLOAT16_CAPABILITY,
-        "float32": True,
-    }
-    return tuple(precision for precision, is_fast in fast.items() if is_fast)
+    precisions = []
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        precisions.append("bfloat16")
+    capability, _ = torch.cuda.get_device_capability()
+    if capability >= FLOAT16_CAPABILITY:
+        precisions.append("float16")
+    return (*precisions, "float32")
 
 
 def available(name: str) -> bool:

@@ -89,9 +89,8 @@ class AffectModel:
             row[: len(samples)] = normalised(samples)
         # TF32 convolutions, cuDNN's default, would move results by more than 1e-5 from one batch to the next.
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            out = self._module(
-                torch.from_numpy(padded).to(self._device), torch.tensor(lengths, device=self._device)
-            )
+            batch = torch.from_numpy(padded).to(self._device)
+            out = self._module(batch, torch.tensor(lengths, device=self._device))
         if not out.isfinite().all():
             raise DailytalkError(
                 f"the affect model's numbers overflowed in {self._precision}",
@@ -112,7 +111,7 @@ def load_affect_model(name: str, device: str, precision: str = "float32") -> Aff
 
 
 class Regressor(nn.Module):
-    """Encoder, mean over the frames that are not padding, and a head of two layers; named as the checkpoint is."""
+    """Encoder, mean over the frames that are not padding, and a head of two layers, named as in the checkpoint."""
 
     def __init__(self, config: Wav2Vec2Config, n_outputs: int) -> None:
         super().__init__()
@@ -128,8 +127,10 @@ class Regressor(nn.Module):
         config = self.wav2vec2.config
         for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
             n_frames = (n_frames - kernel) // stride + 1
-        counted = torch.arange(hidden.shape[1], device=hidden.device) < n_frames[:, None]
-        mean = (hidden * counted[:, :, None]).sum(dim=1) / n_frames[:, None]
+        frames = torch.arange(hidden.shape[1], device=hidden.device)
+        is_sound = frames < n_frames[:, None]
+        total = (hidden * is_sound[:, :, None]).sum(dim=1)
+        mean = total / n_frames[:, None]
         return self.classifier(mean)  # type: ignore[no-any-return]
 
 
@@ -162,28 +163,30 @@ def _over_time(conv: nn.Conv1d) -> nn.Conv2d:
     (stride,) = conv.stride
     with torch.device("meta"):  # what is drawn here at random is replaced
         flat = nn.Conv2d(conv.in_channels, conv.out_channels, (1, kernel), (1, stride), bias=False)
-    flat.weight = nn.Parameter(conv.weight[:, :, None].contiguous(memory_format=torch.channels_last))
+    weight = conv.weight[:, :, None].contiguous(memory_format=torch.channels_last)
+    flat.weight = nn.Parameter(weight)
     flat.bias = conv.bias
     return flat
 
 
 class PackedLinear(nn.Module):
-    """A linear layer, and the GELU after it if `activation` is `gelu`, whose weight is stored as oneDNN multiplies
-    it.
+    """A linear layer whose weight is stored as oneDNN multiplies it, and the GELU after it, if there is one.
 
-    PyTorch's own layer rearranges it at every call. Without GELU the bits are those of PyTorch's; with it, what
-    is between both is not rounded to bfloat16.
+    PyTorch's own layer rearranges the weight at every call. Without GELU the bits are those of PyTorch's layer;
+    with it (`gelu`), the values between layer and GELU are not rounded to bfloat16.
     """
 
     def __init__(self, linear: nn.Linear, activation: str = "none") -> None:
         super().__init__()
         self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
         self.bias = linear.bias
-        self._after: tuple[str, list[float], str] = (activation, [], "none" if activation == "gelu" else "")
+        approximation = "none" if activation == "gelu" else ""
+        self._activation: tuple[str, list[float], str] = (activation, [], approximation)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs (…, out) of inputs (…, in)."""
-        outputs: torch.Tensor = torch.ops.mkldnn._linear_pointwise(inputs, self.weight, self.bias, *self._after)
+        multiply = torch.ops.mkldnn._linear_pointwise
+        outputs: torch.Tensor = multiply(inputs, self.weight, self.bias, *self._activation)
         return outputs
 
 
@@ -192,24 +195,27 @@ class PackedConvolution(nn.Module):
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        self._how = (conv.padding, conv.stride, conv.dilation, conv.groups)
-        self.weight = torch.ops.mkldnn._reorder_convolution_weight(conv.weight.detach(), *self._how, None)
+        self._geometry = (conv.padding, conv.stride, conv.dilation, conv.groups)
+        weight = conv.weight.detach()
+        self.weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._geometry, None)
         self.bias = conv.bias
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs (batch, channels out, 1, n out) of inputs (batch, channels in, 1, n)."""
-        outputs: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
-            inputs, self.weight, self.bias, *self._how, "none", [], ""
-        )
+        convolve = torch.ops.mkldnn._convolution_pointwise
+        outputs: torch.Tensor = convolve(inputs, self.weight, self.bias, *self._geometry, "none", [], "")
         return outputs
 
 
 def _prepack(encoder: Wav2Vec2Model) -> None:
     """Lay the weights of an encoder out for a CPU, once: in bfloat16 3 to 8 s of speech take it 6 to 10 % less."""
     layers: Any = encoder.encoder.layers
-    for attention, feed_forward in ((layer.attention, layer.feed_forward) for layer in layers):
+    for layer in layers:
+        attention = layer.attention
         for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            setattr(attention, name, PackedLinear(getattr(attention, name)))
+            linear = getattr(attention, name)
+            setattr(attention, name, PackedLinear(linear))
+        feed_forward = layer.feed_forward
         if isinstance(feed_forward.intermediate_act_fn, GELUActivation):
             feed_forward.intermediate_dense = PackedLinear(feed_forward.intermediate_dense, "gelu")
             feed_forward.intermediate_act_fn = nn.Identity()
@@ -217,8 +223,9 @@ def _prepack(encoder: Wav2Vec2Model) -> None:
     frames = encoder.feature_extractor
     if isinstance(frames, FrameEncoder):
         first, *others = frames.convolutions  # the first, of a single channel, costs next to nothing
-        packed: list[Any] = others
-        frames.convolutions = nn.ModuleList([first, *map(PackedConvolution, packed)])
+        unpacked: list[Any] = others
+        packed = [PackedConvolution(convolution) for convolution in unpacked]
+        frames.convolutions = nn.ModuleList([first, *packed])
 
 
 class Head(nn.Module):
@@ -237,7 +244,9 @@ def _read_config(checkpoint: StoredModel) -> tuple[Any, list[str]]:
     """The configuration of a checkpoint, and its outputs. Raises ModelMissing if it is not for rating affect."""
     stored = checkpoint.config.get("id2label")
     kind = checkpoint.model_type
-    labels = [str(stored.get(str(number))) for number in range(len(stored))] if isinstance(stored, dict) else []
+    labels: list[str] = []
+    if isinstance(stored, dict):
+        labels = [str(stored.get(str(number))) for number in range(len(stored))]
     if kind != "wav2vec2" or sorted(labels) != sorted(Affect._fields):
         raise ModelMissing(
             f"{checkpoint.name!r} is no affect model: it is {kind!r} with the outputs {quoted(labels)}", _REMEDY

@@ -10,13 +10,13 @@ import hashlib
 import io
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.contours import CONTOURS, EMPHASIS, ProsodicFeatureExtractor
 from dailytalk_contiguous.core.documents import Number, Whole, as_text, is_number, quoted, read_json, typed
@@ -31,11 +31,13 @@ Tokens = NDArray[np.int16]
 #: The codebook that comes with the package; `tests/apps/learn/test_clusters.py` makes it again.
 BUNDLED = Path(__file__).with_name("assets") / "prosody_120"
 
-#: How it is named in settings.
+#: The name of the bundled codebook in settings.
 DEFAULT_CODEBOOK = "bundled"
 
-#: Files of a codebook: its description and its centres.
+#: The file of a codebook with its description.
 ABOUT = "kmeans_model.json"
+
+#: The file of a codebook with its centres.
 CENTRES = "cluster_centers.pt"
 
 #: The token of a frame without voice.
@@ -45,13 +47,19 @@ SILENCE = 0
 #: formant.
 WEIGHTS = {"f0": 1.5, "f0_width": 1.0, "f1": 1.5, "f2": 0.75, "power": 2.0, "snr": 1.0}
 
-#: The largest weight, and what to do about others.
+#: The largest weight.
 MOST_WEIGHT = 1e6
+
+#: The remedy for weights that can't be used.
 WEIGHTS_REMEDY = f"give numbers from 0 to {MOST_WEIGHT:,.0f}, not all of them 0"
 
-#: The version of the layout, the most clusters, the most columns, and the bytes that a file may have.
+#: The version of the layout of a codebook's files.
 LAYOUT = 1
+
+#: Clusters of a codebook at most.
 MOST_CLUSTERS = 4096
+
+#: Bytes of a codebook's description at most.
 MOST_BYTES = 4 << 20
 
 #: Frames whose distances are held at a time.
@@ -83,9 +91,15 @@ class _About(_Centres):
 
 @dataclass(frozen=True)
 class Training:
-    """How a codebook came about: of how many frames, how many of them silent, with which seed and outcome.
+    """How a codebook was made.
 
-    `sizes`: frames of each token. `inertia`: the sum of squared weighted distances of the voiced frames.
+    Attributes:
+        inertia: the sum of squared weighted distances of the voiced frames.
+        seed: of the clustering.
+        frames: how many it was made of.
+        silent_frames: how many of those are without voice.
+        sizes: frames of each token.
+        licence: of the data; empty or None if unknown.
     """
 
     inertia: float
@@ -93,7 +107,7 @@ class Training:
     frames: int
     silent_frames: int
     sizes: tuple[int, ...]
-    licence: str = ""
+    licence: str | None = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +121,7 @@ class Codebook:
         smoothing, emphasize_ratio: of the contours (see `core.contours`).
         speaker_relative: whether f0 is relative to the speaker's median (`core.contours.relative_f0`).
         silence: whether frames without voice have token 0 to themselves.
-        training: how it was made; None of an older tool's.
+        training: how it was made; None for a codebook of another tool.
 
     >>> import numpy as np
     >>> from dailytalk_contiguous import Codebook
@@ -130,8 +144,13 @@ class Codebook:
         return ProsodicFeatureExtractor(emphasize_ratio=self.emphasize_ratio, smoothing_level=self.smoothing)
 
     @property
+    def n_silent(self) -> int:
+        """How many tokens are kept for frames without voice: 1 or 0."""
+        return 1 if self.silence else 0
+
+    @property
     def n_clusters(self) -> int:
-        return len(self.centres) + self.silence
+        return len(self.centres) + self.n_silent
 
     @property
     def name(self) -> str:
@@ -144,7 +163,7 @@ class Codebook:
         """Features as distances are measured between."""
         return features * np.array([*self.weights.values()], np.float32)
 
-    def assign(self, features: Any, device: str = "cpu") -> tuple[Tokens, FeatureArray]:
+    def assign(self, features: ArrayLike, device: str = "cpu") -> tuple[Tokens, FeatureArray]:
         """The token of each frame, and its weighted distance to the centre; 0 for a frame without voice.
 
         Distances are sums of squared differences in float64: no product of matrices, whose last bits depend on how
@@ -158,23 +177,25 @@ class Codebook:
         """
         import torch
 
-        features = np.asarray(features, np.float32)
-        is_whole = features.ndim == 2 and features.shape[1] == len(self.weights)
-        if not is_whole or not np.isfinite(features).all():
+        frames = np.asarray(features, np.float32)
+        is_whole = frames.ndim == 2 and frames.shape[1] == len(self.weights)
+        if not is_whole or not np.isfinite(frames).all():
             raise BadInput(
-                f"the features are no numbers of the shape (frames, {len(self.weights)}), but {features.shape}",
+                f"the features are no numbers of the shape (frames, {len(self.weights)}), but {frames.shape}",
                 f"give {', '.join(self.weights)} of each frame",
             )
-        tokens = np.zeros(len(features), np.int16)
-        distances = np.zeros(len(features), np.float32)
+        tokens = np.zeros(len(frames), np.int16)
+        distances = np.zeros(len(frames), np.float32)
         centres = torch.from_numpy(self.weighted(self.centres)).to(device).double()
-        for first in range(0, len(features), _FRAMES_AT_ONCE):
-            block = features[first : first + _FRAMES_AT_ONCE]
-            places = first + np.flatnonzero(block.any(axis=1) | (not self.silence))
-            frames = torch.from_numpy(self.weighted(features[places])).to(device).double()
-            apart = torch.cdist(frames, centres, compute_mode="donot_use_mm_for_euclid_dist").min(dim=1)
-            tokens[places] = apart.indices.cpu().numpy() + self.silence
-            distances[places] = apart.values.cpu().numpy()
+        for first in range(0, len(frames), _FRAMES_AT_ONCE):
+            block = frames[first : first + _FRAMES_AT_ONCE]
+            is_assigned = block.any(axis=1) if self.silence else np.ones(len(block), np.bool_)
+            indices = first + np.flatnonzero(is_assigned)
+            weighted = torch.from_numpy(self.weighted(frames[indices])).to(device).double()
+            apart = torch.cdist(weighted, centres, compute_mode="donot_use_mm_for_euclid_dist")
+            nearest = apart.min(dim=1)
+            tokens[indices] = nearest.indices.cpu().numpy() + self.n_silent
+            distances[indices] = nearest.values.cpu().numpy()
         return tokens, distances
 
     @classmethod
@@ -222,29 +243,24 @@ def _bundled() -> Codebook:
 
 
 def _read(folder: Path) -> Codebook:
-    about = read_json(inside(folder, ABOUT), _REMEDY, MOST_BYTES)
+    """The codebook in a folder. Raises BadInput for one that can't be used."""
+    stored = read_json(inside(folder, ABOUT), _REMEDY, MOST_BYTES)
     path = as_text(folder / ABOUT)
-    if not isinstance(about, dict) or "layout" not in about:
-        typed(about, _Centres, path, _REMEDY)
+    if not isinstance(stored, dict) or "layout" not in stored:
+        other = typed(stored, _Centres, path, _REMEDY)
         log.warning(
             "%s is a codebook of another tool, whose contours differ: its tokens mean something else here", path
         )
-        return Codebook(_centres(folder, about["n_clusters"]), dict.fromkeys(CONTOURS, 1.0), silence=False)
-    typed(about, _About, path, _REMEDY)
-    weights = about["weights"]
-    is_known = about["layout"] == LAYOUT and about["features"] == [*CONTOURS]
-    if not is_known or len(weights) != len(CONTOURS) or not are_weights(weights):
-        raise BadInput(
-            f"{path}: layout {about['layout']}, features {quoted(about['features'])}, weights {quoted(weights)}",
-            f"update dailytalk-contiguous; it reads layout {LAYOUT} of {', '.join(CONTOURS)}; {WEIGHTS_REMEDY}",
-        )
-    about["sizes"] = tuple(about["sizes"])
+        equal = dict.fromkeys(CONTOURS, 1.0)
+        return Codebook(_read_centres(folder, other["n_clusters"]), equal, silence=False)
+    about = typed(stored, _About, path, _REMEDY)
+    _check_layout(about, path)
     codebook = Codebook(
-        _centres(folder, about["n_clusters"] - 1),
-        dict(zip(CONTOURS, weights, strict=True)),
+        _read_centres(folder, about["n_clusters"] - 1),
+        dict(zip(CONTOURS, about["weights"], strict=True)),
         about["smoothing"],
         about["speaker_relative"],
-        training=Training(**{part.name: about[part.name] for part in fields(Training) if part.name in about}),
+        training=_training_of(about),
         emphasize_ratio=about.get("emphasize_ratio", EMPHASIS),
     )
     try:
@@ -254,12 +270,35 @@ def _read(folder: Path) -> Codebook:
     return codebook
 
 
-def are_weights(weights: Collection[Any]) -> bool:
+def _check_layout(about: _About, path: str) -> None:
+    """Raise BadInput for a codebook of another layout, of other features, or with unusable weights."""
+    weights = about["weights"]
+    is_readable = about["layout"] == LAYOUT and about["features"] == [*CONTOURS]
+    if not is_readable or len(weights) != len(CONTOURS) or not are_weights(weights):
+        features = quoted(about["features"])
+        raise BadInput(
+            f"{path}: layout {about['layout']}, features {features}, weights {quoted(weights)}",
+            f"update dailytalk-contiguous; it reads layout {LAYOUT} of {', '.join(CONTOURS)}; {WEIGHTS_REMEDY}",
+        )
+
+
+def _training_of(about: _About) -> Training:
+    return Training(
+        inertia=about["inertia"],
+        seed=about["seed"],
+        frames=about["frames"],
+        silent_frames=about["silent_frames"],
+        sizes=tuple(about["sizes"]),
+        licence=about.get("licence", ""),
+    )
+
+
+def are_weights(weights: Collection[object]) -> bool:
     """Whether features can be multiplied with these: numbers from 0 to `MOST_WEIGHT`, not all of them 0."""
     return all(is_number(weight, 0.0, MOST_WEIGHT) for weight in weights) and any(weights)
 
 
-def _centres(folder: Path, count: int) -> FeatureArray:
+def _read_centres(folder: Path, count: int) -> FeatureArray:
     """The centres in a file that `torch.save` wrote: a tensor, or one of a dict by the name `cluster_centers`.
 
     Raises BadInput for a file that can't be read, another shape, NaN and infinity.
@@ -271,8 +310,10 @@ def _centres(folder: Path, count: int) -> FeatureArray:
     try:
         stored = saved_tensors(inside(folder, CENTRES))
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: {getattr(error, 'strerror', None) or error}", _REMEDY) from None
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"{path}: {reason}", _REMEDY) from None
     array = stored.get("cluster_centers", stored.get(""))
-    if array is None or array.shape != shape or not array.is_floating_point() or not array.isfinite().all():
+    is_array = array is not None and array.shape == shape
+    if array is None or not is_array or not array.is_floating_point() or not array.isfinite().all():
         raise BadInput(f"{path} holds no array of finite floats, shape {shape}", _REMEDY)
     return np.ascontiguousarray(array.float().numpy())

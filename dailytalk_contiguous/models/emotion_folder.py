@@ -1,4 +1,4 @@
-"""What all classifiers of emotion share: the guess that says nothing, and the folder of a trained one.
+"""The parts that all classifiers of emotion share: the guess that says nothing, and the folder of a trained one.
 
 `emotion.json` describes a model, `model.safetensors` holds its weights. Nothing in a folder is run.
 """
@@ -22,8 +22,10 @@ from dailytalk_contiguous.store.owned_folder import README
 #: Seconds; of less nothing is said.
 SHORTEST_SECONDS = 0.1
 
-#: Files of a model folder.
+#: The file of a model folder with its description.
 ABOUT = "emotion.json"
+
+#: The file of a model folder with its weights.
 WEIGHTS = "model.safetensors"
 
 #: Where training keeps its checkpoints, in the folder of the model to be.
@@ -32,8 +34,10 @@ CHECKPOINTS = "checkpoints"
 #: What is trained here, from the quickest to the slowest.
 EMOTION_KINDS = ("linear", "spectrogram", "audio")
 
-#: Most classes, and bytes of `emotion.json`.
+#: Classes of a model at most.
 MOST_CLASSES = 100
+
+#: Bytes of `emotion.json` at most.
 MOST_ABOUT_BYTES = 4 << 20
 
 RETRAIN = "train it again with `dailytalk emotion train`"
@@ -65,9 +69,14 @@ class EmotionFolder:
     """The description of a trained model. Its weights are not read yet.
 
     Attributes:
-        kind: of `EMOTION_KINDS`. classes: sorted. temperature: over 0. settings: of that kind.
+        kind: one of `EMOTION_KINDS`.
+        classes: sorted.
+        temperature: over 0.
+        settings: of that kind.
         facts: what it was trained on, with which result.
-        name: of the folder, or of the repository with its version. about, weights_path: its two files.
+        name: of the folder, or of the repository with its version.
+        about: the file with its description.
+        weights_path: the file with its weights.
     """
 
     kind: str
@@ -86,7 +95,8 @@ class EmotionFolder:
         """
         from dailytalk_contiguous.models.stored_weights import read_weights  # and PyTorch
 
-        weights = read_weights([self.weights_path], shapes, as_text(self.weights_path), RETRAIN)
+        path = self.weights_path
+        weights = read_weights([path], shapes, as_text(path), RETRAIN)
         # Copied out of the mapped file, where they may begin at any byte: products of such have other last bits.
         return {name: weight.numpy().copy() for name, weight in weights.items()}
 
@@ -105,37 +115,44 @@ def open_emotion_folder(folder: Path) -> EmotionFolder:
 
 
 def emotion_folder_of(name: str, about: Path, weights: Path) -> EmotionFolder:
-    """The same of its two files, which may be anywhere, under a name."""
+    """The description of a model by its two files, which may be anywhere, under a name.
+
+    Raises ModelMissing as `open_emotion_folder` does.
+    """
+    path = shown(about)
     try:
-        value = typed(read_json(about, RETRAIN, MOST_ABOUT_BYTES), _About, shown(about))
+        stored = read_json(about, RETRAIN, MOST_ABOUT_BYTES)
+        value = typed(stored, _About, path)
     except BadInput as error:
         raise ModelMissing(error.reason, RETRAIN) from None
-    classes = (*value["classes"],)
-    if (
-        value["kind"] not in EMOTION_KINDS
-        or not 2 <= len(classes) <= MOST_CLASSES
-        or classes != (*sorted({*classes} - {"", UNSURE}),)
-        or value["temperature"] <= 0
-    ):
+    kind = value["kind"]
+    classes = value["classes"]
+    temperature = value["temperature"]
+    is_list = 2 <= len(classes) <= MOST_CLASSES
+    is_sorted = classes == sorted({*classes} - {"", UNSURE})
+    if kind not in EMOTION_KINDS or not is_list or not is_sorted or temperature <= 0:
         raise ModelMissing(
-            f"{shown(about)} describes no model: it needs a kind of {', '.join(EMOTION_KINDS)}, "
+            f"{path} describes no model: it needs a kind of {', '.join(EMOTION_KINDS)}, "
             "2 to 100 different classes in order, and a temperature over 0",
             RETRAIN,
         )
-    return EmotionFolder(
-        value["kind"], classes, value["temperature"], value["settings"], value["facts"], name, about, weights
-    )
+    settings = value["settings"]
+    facts = value["facts"]
+    return EmotionFolder(kind, tuple(classes), temperature, settings, facts, name, about, weights)
 
 
 def check_new(folder: Path) -> None:
     """Raise DailytalkError for a folder that holds more than the checkpoints of a training, OSError for a file."""
-    if folder.exists() and {path.name for path in folder.iterdir()} - {WEIGHTS, CHECKPOINTS, README}:
-        what = "a model already" if (folder / ABOUT).exists() else "other things than a model"
-        raise DailytalkError(f"{as_text(folder)!r} holds {what}", "name a new folder")
+    if not folder.exists():
+        return
+    names = {path.name for path in folder.iterdir()}
+    if names - {WEIGHTS, CHECKPOINTS, README}:
+        content = "a model already" if (folder / ABOUT).exists() else "other things than a model"
+        raise DailytalkError(f"{as_text(folder)!r} holds {content}", "name a new folder")
 
 
 def write_emotion_folder(
-    model: TrainedEmotionModel, folder: Path, facts: Mapping[str, Any], card: str = ""
+    model: TrainedEmotionModel, folder: Path, facts: Mapping[str, object], card: str = ""
 ) -> None:
     """Write a model folder. It counts as one once `emotion.json` is there, which is written last, whole.
 
@@ -149,6 +166,11 @@ def write_emotion_folder(
     write_bytes(folder / WEIGHTS, save(weights))
     if card:
         write_text(folder / README, card)
-    about = {"kind": model.kind, "classes": [*model.classes], "temperature": model.temperature}
-    about |= {"settings": model.settings(), "facts": dict(facts)}
+    about: _About = {
+        "kind": model.kind,
+        "classes": [*model.classes],
+        "temperature": model.temperature,
+        "settings": model.settings(),
+        "facts": dict(facts),
+    }
     write_text(folder / ABOUT, json_document(about))

@@ -6,7 +6,7 @@ from typing import Any
 
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.models.checkpoints import CONFIG, find_files
-from dailytalk_contiguous.models.contracts import EmotionModel, TrainedEmotionModel
+from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.emotion_folder import (
     ABOUT,
     WEIGHTS,
@@ -26,15 +26,18 @@ def load_emotion_model(name: str, device: str = "cpu") -> EmotionModel:
             for a version; or a checkpoint of transformers (`AutoModelForAudioClassification`).
         device: `cpu` or `cuda` (see `models.devices.resolve_device`).
 
-    Raises ModelMissing for what is not there, is none, or is a pickle of a whole model, which is never run.
+    Raises ModelMissing for a name without a model, and for a pickle of a whole model, which is never run.
     """
     if name == VOICE_LINEAR:
         return bundled_voice()
     folder = _trained(name)
-    if folder:
-        return _model_of(folder, device)
-    from dailytalk_contiguous.models.emotion_networks import checkpoint_of
+    if folder is not None and folder.kind == "linear":
+        return LinearEmotion.of_folder(folder)
+    # Only here, as it imports PyTorch and transformers.
+    from dailytalk_contiguous.models.emotion_networks import checkpoint_of, network_of
 
+    if folder is not None:
+        return network_of(folder, device)
     return checkpoint_of(name, device)
 
 
@@ -50,16 +53,8 @@ def emotion_facts(name: str) -> dict[str, Any]:
 def _trained(name: str) -> EmotionFolder | None:
     """A model of `dailytalk emotion train`, in a folder or on the Hub; None for another checkpoint."""
     path = Path(name)
-    if path.exists():  # of a file its folder's description is missing
+    if path.exists():
         is_checkpoint = (path / CONFIG).exists() and not (path / ABOUT).exists()
-        return None if is_checkpoint else open_emotion_folder(path)
+        return None if is_checkpoint else open_emotion_folder(path)  # a file lacks a description
     paths = find_files(name, (ABOUT, WEIGHTS))
     return emotion_folder_of(name, *paths.values()) if len(paths) == 2 else None
-
-
-def _model_of(folder: EmotionFolder, device: str) -> TrainedEmotionModel:
-    if folder.kind == "linear":
-        return LinearEmotion.of_folder(folder)
-    from dailytalk_contiguous.models.emotion_networks import network_of
-
-    return network_of(folder, device)

@@ -41,46 +41,63 @@ LONGEST_SECONDS = 20.0
 #: Seconds of padded audio in a batch: see `stages.rate_affect.BATCH_SECONDS`.
 BATCH_SECONDS = {"cpu": SHORTEST, "cuda": 240.0}
 
-#: Samples of a spectrogram's windows and of the transform that they are padded to, and samples between them (64,
-#: 128 and 16 ms). A window so long tells the harmonics of a low voice apart, by which a network hears its pitch.
+#: Samples of a spectrogram's window (64 ms). A window so long tells the harmonics of a low voice apart, by which a
+#: network hears its pitch.
 WINDOW = 1024
+
+#: Samples of the transform that a window is padded to (128 ms).
 TRANSFORM = 2048
+
+#: Samples from one window to the next (16 ms).
 HOP = 256
 
-#: A picture: mel bands, Hz between which they are, and frames (3 s).
+#: Mel bands of a picture.
 BANDS = 128
+
+#: Hz of the lower end of the lowest band.
 LOWEST = 50.0
+
+#: Hz of the upper end of the highest band.
 HIGHEST = 7000.0
+
+#: Frames of a picture (3 s).
 FRAMES = 188
 
 #: What is added to the power before its logarithm: -80 dB of a full-scale tone.
 FLOOR = 1e-4
 
-#: The usual logarithm of power in a band of speech, and its spread: a picture is brought to about 0 and 1.
+#: The usual logarithm of power in a band of speech: a picture is brought to a mean of about 0.
 USUAL = -4.0
+
+#: The spread of that logarithm: a picture is brought to a spread of about 1.
 SPREAD = 5.0
 
-#: A ResNet small enough for a laptop: four stages of one block.
-_RESNET: dict[str, Any] = {
-    "num_channels": 2,
-    "embedding_size": 16,
-    "hidden_sizes": [16, 32, 48, 64],
-    "depths": [1, 1, 1, 1],
-    "layer_type": "basic",
-}
+#: Channels of the stages of a ResNet that is small enough for a laptop.
+_CHANNELS = [16, 32, 48, 64]
 
-#: Labels of a checkpoint at most, and those that are emotions at least.
+#: Labels of a checkpoint at most.
 _MOST_LABELS = 256
+
+#: Labels of a checkpoint that are emotions at least.
 _LEAST_EMOTIONS = 2
 
 _CHECKPOINT = "name a checkpoint of AutoModelForAudioClassification that was trained on emotion"
+
+#: Settings of an encoder that is trained further, whatever its own are.
+_FIXED = {
+    "layerdrop": 0.0,
+    "encoder_layerdrop": 0.0,
+    "apply_spec_augment": False,
+    "add_adapter": False,
+}
 
 
 class NetworkEmotions:
     """The base of classifiers that are networks.
 
     Attributes:
-        network: of transformers. longest: samples that it hears at a time.
+        network: of transformers.
+        longest: samples that it hears at a time.
         temperature: over 0; its probabilities are the softmax of its logits over this.
     """
 
@@ -93,52 +110,64 @@ class NetworkEmotions:
         self.temperature = 1.0
 
     def inputs(self, windows: Sequence[Samples]) -> dict[str, Tensor]:
-        """What the network takes for windows as one batch."""
+        """The arguments of the network for windows as one batch."""
         raise NotImplementedError
 
     def classify(
         self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None
     ) -> list[EmotionGuess]:
         reasons = [why_unheard(sound) for sound in sounds]
-        windows = [
-            [] if reason else windows_of(sound, self.longest)
-            for sound, reason in zip(sounds, reasons, strict=True)
-        ]
-        answers = iter(self._run([window for own in windows for window in own]))
-        guesses = []
-        for own, reason in zip(windows, reasons, strict=True):
-            logits = np.mean([next(answers) for _ in own], axis=0) if own else np.zeros(0)
-            if not np.isfinite(logits).all():
-                reason = "its sound is too loud for numbers"
-            shares = np.zeros(0) if reason else self.probabilities(logits)
-            guesses.append(nothing_said(reason) if reason else EmotionGuess(shares.astype(np.float32)))
+        windows: list[Samples] = []
+        counts: list[int] = []
+        for sound, reason in zip(sounds, reasons, strict=True):
+            parts = [] if reason else windows_of(sound, self.longest)
+            windows += parts
+            counts.append(len(parts))
+        answers = self._run(windows)
+        guesses: list[EmotionGuess] = []
+        start = 0
+        for reason, count in zip(reasons, counts, strict=True):
+            end = start + count
+            guess = nothing_said(reason) if reason else self._guess(answers[start:end])
+            guesses.append(guess)
+            start = end
         return guesses
+
+    def _guess(self, answers: Sequence[NDArray[np.float64]]) -> EmotionGuess:
+        """The guess by the logits of the windows of a sound."""
+        logits = np.mean(answers, axis=0)
+        if not np.isfinite(logits).all():
+            return nothing_said("its sound is too loud for numbers")
+        return EmotionGuess(self.probabilities(logits).astype(np.float32))
 
     def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities of `classes` by the logits of the network."""
         return softmax(logits, self.temperature)
 
     def _run(self, windows: Sequence[Samples]) -> list[NDArray[np.float64]]:
-        def call(batch: list[Samples]) -> list[Any]:
+        def call(batch: list[Samples]) -> list[NDArray[np.float64]]:
             # TF32 convolutions, cuDNN's default, would move results by more than 1e-5 from one batch to the next.
             with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
                 inputs = {name: value.to(self.device) for name, value in self.inputs(batch).items()}
-                return [*self.network(**inputs).logits.double().cpu().numpy()]
+                logits = self.network(**inputs).logits
+                return list(logits.double().cpu().numpy())
 
         seconds = [len(window) / ANALYSIS_RATE for window in windows]
         pool = threads_of_one() if self.device == "cpu" else None
         return run_batched(windows, seconds, BATCH_SECONDS[self.device], call, pool=pool)
 
-    def weights(self) -> Mapping[str, NDArray[Any]]:
+    def weights(self) -> Mapping[str, NDArray[np.float32]]:
         """Its weights by name, float32."""
         return {name: weight.float().cpu().numpy() for name, weight in self.network.state_dict().items()}
 
 
 @lru_cache(maxsize=1)
 def _mel_filters() -> Tensor:
-    axis = {"sr": ANALYSIS_RATE, "n_fft": TRANSFORM, "n_mels": BANDS, "fmin": LOWEST, "fmax": HIGHEST}
     # Without a norm the triangles sum to 1, and all power between them counts once.
-    return torch.from_numpy(import_librosa().filters.mel(**axis, norm=None).T.copy())
+    filters = import_librosa().filters.mel(
+        sr=ANALYSIS_RATE, n_fft=TRANSFORM, n_mels=BANDS, fmin=LOWEST, fmax=HIGHEST, norm=None
+    )
+    return torch.from_numpy(filters.T.copy())
 
 
 def log_mel(sound: Samples) -> Tensor:
@@ -147,10 +176,11 @@ def log_mel(sound: Samples) -> Tensor:
     `librosa.feature.melspectrogram` computes the same on all of the process's threads, which decide its last bits.
     """
     samples = torch.from_numpy(np.ascontiguousarray(sound, np.float32))
-    spectrum = torch.stft(
-        samples, TRANSFORM, HOP, WINDOW, torch.hann_window(WINDOW), pad_mode="constant", return_complex=True
-    )
-    return ((spectrum.real.square() + spectrum.imag.square()).T @ _mel_filters() + FLOOR).log()
+    window = torch.hann_window(WINDOW)
+    spectrum = torch.stft(samples, TRANSFORM, HOP, WINDOW, window, pad_mode="constant", return_complex=True)
+    power = spectrum.real.square() + spectrum.imag.square()
+    bands = power.T @ _mel_filters()
+    return (bands + FLOOR).log()
 
 
 class SpectrogramEmotions(NetworkEmotions):
@@ -170,16 +200,28 @@ class SpectrogramEmotions(NetworkEmotions):
         return {}
 
     def inputs(self, windows: Sequence[Samples]) -> dict[str, Tensor]:
-        pictures = [(log_mel(window) - USUAL) / SPREAD for window in windows]
         silence = (float(np.log(FLOOR)) - USUAL) / SPREAD
-        filled = [functional.pad(one, (0, 0, 0, FRAMES - len(one)), value=silence) for one in pictures]
         heights = torch.linspace(-1, 1, BANDS).expand(FRAMES, BANDS)
-        return {"pixel_values": torch.stack([torch.stack((picture, heights)) for picture in filled])}
+        pictures: list[Tensor] = []
+        for window in windows:
+            power = (log_mel(window) - USUAL) / SPREAD
+            n_silent = FRAMES - len(power)
+            whole = functional.pad(power, (0, 0, 0, n_silent), value=silence)
+            pictures.append(torch.stack((whole, heights)))
+        return {"pixel_values": torch.stack(pictures)}
 
 
 def spectrogram_network(n_classes: int) -> nn.Module:
     """A network for `SpectrogramEmotions`, not trained yet."""
-    config = ResNetConfig(**_RESNET, id2label={place: str(place) for place in range(n_classes)})
+    labels = {index: str(index) for index in range(n_classes)}
+    config = ResNetConfig(
+        num_channels=2,
+        embedding_size=_CHANNELS[0],
+        hidden_sizes=_CHANNELS,
+        depths=[1] * len(_CHANNELS),
+        layer_type="basic",
+        id2label=labels,
+    )
     network: nn.Module = ResNetForImageClassification(config)
     return network
 
@@ -196,18 +238,21 @@ class AudioEmotions(NetworkEmotions):
 
     def __init__(self, checkpoint: StoredModel, classes: Sequence[str], network: Any, device: str) -> None:
         super().__init__(checkpoint.name, sorted({*classes}), network, device)
-        self._to_classes = np.array([[name == own for own in self.classes] for name in classes], float)
+        columns = [self.classes.index(name) for name in classes]
+        self._to_classes = np.eye(len(self.classes))[columns]
         self._type = checkpoint.model_type
         self._normalises = checkpoint.normalises
         if self._type == "whisper":
-            self.longest = min(self.longest, network.config.max_source_positions * speech_models.WHISPER_FRAME)
+            most = network.config.max_source_positions * speech_models.WHISPER_FRAME
+            self.longest = min(self.longest, most)
         else:
             base = getattr(network, network.base_model_prefix)
             base.feature_extractor = speech_models.PaddedFrames(base.feature_extractor)
 
     def settings(self) -> dict[str, Any]:
-        own = speech_models.own_settings(self.network.config)
-        return {"config": own | {"model_type": self._type}, "normalises": self._normalises}
+        config = speech_models.own_settings(self.network.config)
+        config = config | {"model_type": self._type}
+        return {"config": config, "normalises": self._normalises}
 
     def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         shares: NDArray[np.float64] = super().probabilities(logits) @ self._to_classes
@@ -216,7 +261,8 @@ class AudioEmotions(NetworkEmotions):
     def inputs(self, windows: Sequence[Samples]) -> dict[str, Tensor]:
         config = self.network.config
         if self._type == "whisper":
-            return {"input_features": speech_models.whisper_frames(windows, config)[0]}
+            frames, *_ = speech_models.whisper_frames(windows, config)
+            return {"input_features": frames}
         shortest = speech_models.receptive_field(config)
         samples, lengths = speech_models.padded_samples(windows, self._normalises, shortest)
         inside = torch.arange(samples.shape[1]) < lengths[:, None]
@@ -226,16 +272,20 @@ class AudioEmotions(NetworkEmotions):
 def _labels(checkpoint: StoredModel) -> list[str]:
     """The labels of a checkpoint, in the order of its outputs."""
     stored = checkpoint.config.get("id2label")
-    stored = stored if isinstance(stored, dict) else {}
-    labels: list[Any] = [stored.get(str(index)) for index in range(len(stored))]
-    names = {label.strip().lower() for label in labels} if fits(labels, list[str]) else set[str]()
+    labels: list[Any] = []
+    if isinstance(stored, dict):
+        labels = [stored.get(str(index)) for index in range(len(stored))]
+    names: set[str] = set()
+    if fits(labels, list[str]):
+        names = {label.strip().lower() for label in labels}
     is_list = 2 <= len(names) == len(labels) <= _MOST_LABELS
     n_emotions = len(names & CLASS_OF_LABEL.keys())
-    kind = checkpoint.config.get("problem_type")
-    if not is_list or n_emotions < _LEAST_EMOTIONS or kind not in (None, "single_label_classification"):
-        several = quoted([*labels[:5], kind])
+    problem = checkpoint.config.get("problem_type")
+    is_choice = problem in (None, "single_label_classification")
+    if not is_list or n_emotions < _LEAST_EMOTIONS or not is_choice:
+        outputs = quoted([*labels[:5], problem])
         raise ModelMissing(
-            f"{checkpoint.name!r} does not choose one of several emotions, but {several}", _CHECKPOINT
+            f"{checkpoint.name!r} does not choose one of several emotions, but {outputs}", _CHECKPOINT
         )
     return labels
 
@@ -257,9 +307,10 @@ def _configured(checkpoint: StoredModel, values: dict[str, Any], labels: Sequenc
     if kind not in speech_models.ENCODERS:
         kinds = ", ".join(speech_models.ENCODERS)
         raise ModelMissing(f"{checkpoint.name!r} is {kind or 'nothing'!r}, no model of {kinds}", remedy)
-    config_class = speech_models.ENCODERS[kind][0]
+    config_class, _ = speech_models.ENCODERS[kind]
+    by_index = dict(enumerate(labels))
     try:
-        config = speech_models.own_config(config_class, values, id2label=dict(enumerate(labels)))
+        config = speech_models.own_config(config_class, values, id2label=by_index)
     except ValueError as error:
         raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", remedy) from None
     classifiers: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
@@ -273,17 +324,20 @@ def classifier_on(encoder: str, classes: Sequence[str], device: str) -> AudioEmo
     Raises ModelMissing for an encoder that is not there, is of another kind, or lacks weights.
     """
     checkpoint = find_checkpoint(encoder)
-    fixed = {"layerdrop": 0.0, "encoder_layerdrop": 0.0, "apply_spec_augment": False, "add_adapter": False}
-    kind, config = _configured(checkpoint, checkpoint.config | fixed, classes, FIND_REMEDY)
+    values = checkpoint.config | _FIXED
+    kind, config = _configured(checkpoint, values, classes, FIND_REMEDY)
     network = kind(config)
-    prefixes = speech_models.ENCODERS[checkpoint.model_type][1]
-    load_weights(checkpoint.weights, encoder_in(network), encoder, speech_models.WHOLE, prefixes, strict=False)
+    _, prefixes = speech_models.ENCODERS[checkpoint.model_type]
+    module = encoder_in(network)
+    load_weights(checkpoint.weights, module, encoder, speech_models.WHOLE, prefixes, strict=False)
     return AudioEmotions(checkpoint, classes, network, device)
 
 
 def encoder_in(network: Any) -> Any:
     """The encoder in a classifier of transformers."""
-    return network.encoder if hasattr(network, "encoder") else getattr(network, network.base_model_prefix)
+    if hasattr(network, "encoder"):
+        return network.encoder
+    return getattr(network, network.base_model_prefix)
 
 
 @quiet_transformers()
@@ -296,7 +350,8 @@ def checkpoint_of(name: str, device: str) -> EmotionModel:
     def load() -> AudioEmotions:
         checkpoint = find_checkpoint(name)
         labels = _labels(checkpoint)
-        return AudioEmotions(checkpoint, [*map(class_of_label, labels)], _network(checkpoint, labels), device)
+        classes = [class_of_label(label) for label in labels]
+        return AudioEmotions(checkpoint, classes, _network(checkpoint, labels), device)
 
     return speech_models.load_network(load, name, device)
 
@@ -307,14 +362,14 @@ def network_of(folder: EmotionFolder, device: str) -> TrainedEmotionModel:
 
     def load() -> NetworkEmotions:
         classes = folder.classes
-        settings = folder.settings
+        weights = folder.weights_path
         if folder.kind == "spectrogram":
             with torch.device("meta"):
                 network = spectrogram_network(len(classes))
-            load_weights([folder.weights_path], network, as_text(folder.weights_path), RETRAIN)
+            load_weights([weights], network, as_text(weights), RETRAIN)
             return SpectrogramEmotions(folder.name, classes, network, device)
-        preparation = {"do_normalize": settings["normalises"]}
-        checkpoint = StoredModel(folder.name, settings["config"], preparation, [folder.weights_path])
+        preparation = {"do_normalize": folder.settings["normalises"]}
+        checkpoint = StoredModel(folder.name, folder.settings["config"], preparation, [weights])
         return AudioEmotions(checkpoint, classes, _network(checkpoint, classes), device)
 
     model: Any = speech_models.load_network(load, folder.name, device)

@@ -34,7 +34,7 @@ FARTHEST = 4.0
 _UNHEARD = "no sound in it stands out"
 
 #: Numbers of utterances, NaN where one is missing.
-Numbers = NDArray[np.floating[Any]]
+Numbers = NDArray[np.floating]
 
 
 def measure_voice(samples: Samples) -> Numbers:
@@ -62,10 +62,11 @@ def members_of(speakers: Sequence[Hashable]) -> list[list[int]]:
 def usual_of(
     numbers: Numbers, speakers: Sequence[Hashable] | None, usual: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The usual values of each utterance's speaker, shape (n, measures), and how much it is his own, shape (n,).
+    """The usual values of each utterance's speaker, shape (n, measures), and how far they are his own, shape (n,).
 
     Args:
-        numbers: shape (n, measures), NaN where missing. speakers: of each; None: nothing is known of them.
+        numbers: shape (n, measures), NaN where missing.
+        speakers: of each utterance; None if they are unknown.
         usual: of the training set, shape (measures,).
     """
     usuals = np.tile(usual, (len(numbers), 1))
@@ -74,12 +75,14 @@ def usual_of(
         return usuals, shares
     for members in members_of(speakers):
         values = numbers[members].astype(np.float64)
-        known = np.isfinite(values)
-        count = known.sum(axis=0)
-        mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1)
+        is_measured = np.isfinite(values)
+        count = is_measured.sum(axis=0)
+        total = np.where(is_measured, values, 0.0).sum(axis=0)
+        mean = total / np.maximum(count, 1)
         share = own_share(count)
         usuals[members] = share * mean + (1 - share) * usual
-        shares[members] = own_share(np.array(float(known.any(axis=1).sum())))
+        n_heard = float(is_measured.any(axis=1).sum())
+        shares[members] = own_share(np.array(n_heard))
     return usuals, shares
 
 
@@ -87,15 +90,17 @@ def standardised(
     numbers: Numbers, usuals: NDArray[np.float64], spreads: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """How far numbers are from the usual, in spreads, within `FARTHEST`; 0 where one is missing."""
-    offsets = (numbers.astype(np.float64) - usuals) / spreads
-    return np.clip(np.nan_to_num(offsets, nan=0.0), -FARTHEST, FARTHEST)
+    differences = numbers.astype(np.float64) - usuals
+    offsets = np.nan_to_num(differences / spreads, nan=0.0)
+    return np.clip(offsets, -FARTHEST, FARTHEST)
 
 
 class LinearEmotion:
     """A trained regression.
 
     Args:
-        name: as it is written into rows. classes: sorted.
+        name: as it is written into rows.
+        classes: sorted.
         arrays: by the names and of the shapes of `linear_shapes`, all finite.
         temperature: over 0.
     """
@@ -106,18 +111,20 @@ class LinearEmotion:
         self,
         name: str,
         classes: Sequence[str],
-        arrays: Mapping[str, NDArray[np.floating[Any]]],
+        arrays: Mapping[str, Numbers],
         temperature: float = 1.0,
     ) -> None:
         self.name = name
         self.classes = tuple(classes)
         self.temperature = temperature
-        self._arrays = {key: np.asarray(arrays[key], np.float64) for key in linear_shapes(len(classes))}
+        names = linear_shapes(len(classes))
+        self._arrays = {key: np.asarray(arrays[key], np.float64) for key in names}
 
     @classmethod
     def of_folder(cls, folder: EmotionFolder) -> "LinearEmotion":
         """The model of a folder. Raises ModelMissing for weights that are not of this kind."""
-        weights = folder.weights(linear_shapes(len(folder.classes)))
+        shapes = linear_shapes(len(folder.classes))
+        weights = folder.weights(shapes)
         is_spread = all((weights[name] > 0).all() for name in ("spread_alone", "spread_relative"))
         if folder.settings.get("measures") != [*MEASURES] or not is_spread:
             raise ModelMissing(f"{folder.about}: it has other measures, or spreads that are not over 0", RETRAIN)
@@ -134,18 +141,23 @@ class LinearEmotion:
     ) -> list[EmotionGuess]:
         if not len(sounds):
             return []
-        guesses = self.of_measures(np.stack([measure_voice(sound) for sound in sounds]), speakers)
-        reasons = map(why_unheard, sounds)
-        return [nothing_said(reason) if reason else guess for reason, guess in zip(reasons, guesses, strict=True)]
+        measured = np.stack([measure_voice(sound) for sound in sounds])
+        guesses = self.of_measures(measured, speakers)
+        for index, sound in enumerate(sounds):
+            reason = why_unheard(sound)
+            if reason:
+                guesses[index] = nothing_said(reason)
+        return guesses
 
     def of_measures(self, measured: Numbers, speakers: Sequence[Hashable] | None) -> list[EmotionGuess]:
-        """Guesses of what `measure_voice` gave, shape (n, measures); none where all of it is missing."""
-        shares = softmax(self._logits(measured, speakers), self.temperature).astype(np.float32)
-        heard = np.asarray(np.isfinite(measured).any(axis=1), np.bool_)
-        return [
-            EmotionGuess(share) if known else nothing_said(_UNHEARD)
-            for known, share in zip(heard, shares, strict=True)
-        ]
+        """Guesses by the numbers of `measure_voice`, shape (n, measures); no class where all are missing."""
+        logits = self._logits(measured, speakers)
+        shares = softmax(logits, self.temperature).astype(np.float32)
+        guesses: list[EmotionGuess] = []
+        for row, share in zip(measured, shares, strict=True):
+            is_heard = np.isfinite(row).any()
+            guesses.append(EmotionGuess(share) if is_heard else nothing_said(_UNHEARD))
+        return guesses
 
     def _logits(self, measured: Numbers, speakers: Sequence[Hashable] | None) -> NDArray[np.float64]:
         arrays = self._arrays
@@ -153,28 +165,30 @@ class LinearEmotion:
         alone = standardised(measured, arrays["usual"], arrays["spread_alone"])
         relative = standardised(measured, usuals, arrays["spread_relative"])
         # Row by row: a product of matrices sums in another order for another number of rows.
-        logits = np.stack(
-            [
-                (1 - share) * (row @ arrays["weights_alone"] + arrays["bias_alone"])
-                + share * (other @ arrays["weights_relative"] + arrays["bias_relative"])
-                for row, other, share in zip(alone, relative, shares, strict=True)
-            ]
-        )
+        rows: list[NDArray[np.float64]] = []
+        for row_alone, row_relative, share in zip(alone, relative, shares, strict=True):
+            logits_alone = row_alone @ arrays["weights_alone"] + arrays["bias_alone"]
+            logits_relative = row_relative @ arrays["weights_relative"] + arrays["bias_relative"]
+            rows.append((1 - share) * logits_alone + share * logits_relative)
+        logits = np.stack(rows)
         # On the whole a speaker says what speakers of the training set said: of new voices, sentences and sexes at
         # once 66 % are then right, not 62 % (`benchmarks/voice_linear.py`), and talk as usual is of no class.
         for members in members_of(speakers or ()):
-            known = [index for index in members if np.isfinite(measured[index]).any()]
-            if known:
-                offset = arrays["bias_relative"] - logits[known].mean(axis=0)
+            heard = [index for index in members if np.isfinite(measured[index]).any()]
+            if heard:
+                offset = arrays["bias_relative"] - logits[heard].mean(axis=0)
                 logits[members] += shares[members[0]] * offset
         return logits
 
 
 def linear_shapes(classes: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of the arrays of a regression of so many classes, by name."""
     count = len(MEASURES)
     shapes: dict[str, tuple[int, ...]] = {"usual": (count,)}
     for head in ("alone", "relative"):
-        shapes |= {f"spread_{head}": (count,), f"weights_{head}": (count, classes), f"bias_{head}": (classes,)}
+        shapes[f"spread_{head}"] = (count,)
+        shapes[f"weights_{head}"] = (count, classes)
+        shapes[f"bias_{head}"] = (classes,)
     return shapes
 
 
@@ -190,7 +204,7 @@ class BundledVoice(LinearEmotion):
             where speaker and sentence are new, shape (3,): a smaller difference may be none.
     """
 
-    def __init__(self, arrays: Mapping[str, NDArray[np.floating[Any]]]) -> None:
+    def __init__(self, arrays: Mapping[str, Numbers]) -> None:
         super().__init__(VOICE_LINEAR, SIX, arrays)
         self.affect_error = arrays["affect_error"].astype(np.float64)
         self._affect = arrays["affect"].astype(np.float64)
@@ -202,7 +216,8 @@ class BundledVoice(LinearEmotion):
         for number, row in enumerate(shares):
             if len(row):
                 times = np.asarray(row, np.float64) / self._usual_shares
-                affect[number] = np.clip(times @ self._affect / times.sum(), 0.0, 1.0)
+                mean = times @ self._affect / times.sum()
+                affect[number] = np.clip(mean, 0.0, 1.0)
         return affect
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -42,6 +42,8 @@ from dailytalk_contiguous.models.devices import plan_batches
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences, check_tokens
 from dailytalk_contiguous.models.stored_weights import read_weights, shapes_of
 
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
 #: Named sizes, as settings of the encoder: 2.8, 16, 48 and 127 million parameters.
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"hidden_dim": 256, "num_layers": 4, "nhead": 4},
@@ -55,12 +57,16 @@ SIZES: dict[str, dict[str, int]] = {
 #: entropy on average (4.1 to 5.5), by this within 4.4 % (4.2 to 4.9).
 ROPE_BASE = 10_000.0
 
-#: Frames of a masked span, and how often a span has so many.
+#: The lengths of masked spans, in frames.
 SPANS = (10, 5, 3, 1)
+
+#: How often a span has each of these lengths.
 SPAN_SHARES = (0.5, 0.25, 0.15, 0.1)
 
-#: Of masked frames, how many become the mask token and how many a random token; the rest keep their own.
+#: The share of masked frames that become the mask token.
 MASK_SHARE = 0.8
+
+#: The share of masked frames that become a random token; the remaining ones keep their own.
 RANDOM_SHARE = 0.1
 
 #: Frames in a batch of `ProsodicSequenceEncoder.embed`: few, so that sequences of like length share one.
@@ -78,6 +84,9 @@ _RANGES = {
 
 #: Fields of `ProsodicEncoderConfig`.
 _SETTINGS = (*_RANGES, "padding_token_id", "prosody_model")
+
+#: Arguments of `from_pretrained` that say where files are.
+_SOURCE_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
 
 _RETRAIN = "name a folder that `dailytalk tokens train` made"
 
@@ -105,10 +114,12 @@ class ProsodicEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
         for name, (least, most) in _RANGES.items():
-            if not least <= getattr(self, name) <= most:
-                raise DailytalkError(f"{name} is {getattr(self, name)}", f"give {least} to {most:,}")
-        if 0 <= self.padding_token_id < self.n_tokens or self.padding_token_id == self.vocab_size - 1:
-            raise DailytalkError(f"padding_token_id {self.padding_token_id} is another token, too", "give -100")
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise DailytalkError(f"{name} is {value}", f"give {least} to {most:,}")
+        padding = self.padding_token_id
+        if 0 <= padding < self.n_tokens or padding == self.vocab_size - 1:
+            raise DailytalkError(f"padding_token_id {padding} is another token, too", "give -100")
 
     def validate_token_ids(self) -> None:
         """Nothing to warn of: `padding_token_id` is no entry of the vocabulary, on purpose."""
@@ -149,31 +160,14 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
             raise TypeError(f"{type(self).__name__} has no setting {unknown[0]!r}")
         config = config or _config_of(settings)
         super().__init__(config)
-        self.network = ModernBertForMaskedLM(
-            ModernBertConfig(
-                vocab_size=config.vocab_size,
-                hidden_size=config.hidden_dim,
-                intermediate_size=2 * config.hidden_dim,
-                num_hidden_layers=config.num_layers,
-                num_attention_heads=config.nhead,
-                max_position_embeddings=config.pos_max_len,
-                layer_types=["full_attention"] * config.num_layers,
-                rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": ROPE_BASE}},
-                initializer_range=config.hidden_dim**-0.5,  # by 0.02, the default, narrow networks hardly learn
-                tie_word_embeddings=False,
-                pad_token_id=config.n_tokens,
-                cls_token_id=None,
-                sep_token_id=None,
-                bos_token_id=None,
-                eos_token_id=None,
-            )
-        )
+        self.network = ModernBertForMaskedLM(_network_config(config))
         self.post_init()  # type: ignore[no-untyped-call]
 
     @classmethod
     def of_size(cls, size: str, **settings: Any) -> "ProsodicSequenceEncoder":
         """An encoder of a named size, one of `SIZES`, with further settings."""
-        return cls(**SIZES[size] | settings)
+        all_settings = SIZES[size] | settings
+        return cls(**all_settings)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -187,23 +181,19 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         Raises ModelMissing if it isn't there, can't be read, is another model, or has weights of another size.
         """
         name = str(pretrained_model_name_or_path)
-        where = {
-            key: kwargs[key] for key in ("cache_dir", "revision", "token", "local_files_only") if key in kwargs
-        }
+        source = {key: kwargs[key] for key in _SOURCE_OPTIONS if key in kwargs}
         try:
-            file = cached_file(name, CONFIG_NAME, **where)  # None for a folder without it
-            stored = read_json(Path(file), _RETRAIN, 1 << 20) if file else None
-            if not isinstance(stored, dict) or stored.get("model_type") != ProsodicEncoderConfig.model_type:
-                raise ModelMissing(f"{name!r} is no encoder of prosodic tokens", _RETRAIN)
-            config = _config_of({key: stored[key] for key in _SETTINGS if key in stored})
+            config = _stored_config(name, cached_file(name, CONFIG_NAME, **source))
             with torch.device("meta"):
                 shapes = shapes_of(cls(config))
-            path = Path(str(cached_file(name, SAFE_WEIGHTS_NAME, **where)))
+            path = Path(str(cached_file(name, SAFE_WEIGHTS_NAME, **source)))
             weights = read_weights([path], shapes, name, _RETRAIN)
         except ModelMissing:
             raise
         except (DailytalkError, OSError, ValueError) as error:
-            reason = getattr(error, "reason", str(error)).strip().partition("\n")[0].rstrip(".")
+            message: str = getattr(error, "reason", str(error))
+            first_line, *_ = message.strip().split("\n")
+            reason = first_line.rstrip(".")
             raise ModelMissing(f"{name!r} can't be loaded ({reason})", _RETRAIN) from error
         encoder = cls(config)
         encoder.load_state_dict(weights)
@@ -239,27 +229,36 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
             BadInput: a token out of range or padding within a sequence, with its row and frame; a row without
                 tokens; in training one that has masks already.
         """
+        config = self.config
         if lengths is None:
-            is_token = (x != self.config.padding_token_id) & (x != self.config.n_tokens)
-            places = torch.arange(1, x.shape[1] + 1, device=x.device)
-            lengths = (is_token * places).amax(dim=1) if x.shape[1] else x.new_zeros(len(x))
+            lengths = self._lengths(x)
         counts = torch.as_tensor(lengths).tolist()
-        rows = [
-            self._tokens(row, tokens[:count], not training)
-            for row, (tokens, count) in enumerate(zip(x.numpy(force=True), counts, strict=True))
-        ]
+        rows: list[NDArray[np.int64]] = []
+        for tokens, count in zip(x.numpy(force=True), counts, strict=True):
+            rows.append(self._tokens(len(rows), tokens[:count], may_mask=not training))
         if not training:
             return self._means(rows)
-        tokens, sizes = padded(rows, self.config.n_tokens)
-        masked, targets = mask_spans(tokens, sizes, self.config.mask_prob, self.config.vocab_size, generator)
+        batch, sizes = padded(rows, config.n_tokens)
+        masked, targets = mask_spans(batch, sizes, config.mask_prob, config.vocab_size, generator)
         hidden = self._encode(masked.to(self.device), sizes.to(self.device))
         logits = self.network.decoder(self.network.head(hidden))
-        original = tokens.masked_fill(tokens == self.config.n_tokens, self.config.padding_token_id)
+        original = batch.masked_fill(batch == config.n_tokens, config.padding_token_id)
         return logits, hidden, targets.to(self.device), original.to(self.device)
+
+    def _lengths(self, x: Tensor) -> Tensor:
+        """The frames of each row up to its padding, shape (batch,)."""
+        n_frames = x.shape[1]
+        if not n_frames:
+            return x.new_zeros(len(x))
+        is_token = (x != self.config.padding_token_id) & (x != self.config.n_tokens)
+        ends = torch.arange(1, n_frames + 1, device=x.device)
+        lengths: Tensor = (is_token * ends).amax(dim=1)
+        return lengths
 
     def update_mask_prob(self, prob: float) -> None:
         """Mask another share of the frames in training, from now on. Raises DailytalkError if not in [0, 1]."""
-        self.config.mask_prob = ProsodicEncoderConfig(mask_prob=prob).mask_prob
+        checked = ProsodicEncoderConfig(mask_prob=prob)
+        self.config.mask_prob = checked.mask_prob
 
     def embed(self, sequences: Sequence[ArrayLike]) -> NDArray[np.float32]:
         """Embeddings (n, hidden_dim) of n sequences of any lengths, in their order.
@@ -274,7 +273,8 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
 
         @torch.inference_mode()
         def means(batch: list[int]) -> NDArray[np.float32]:
-            vectors: NDArray[np.float32] = self._means([rows[row] for row in batch]).cpu().numpy()
+            means_of_batch = self._means([rows[row] for row in batch])
+            vectors: NDArray[np.float32] = means_of_batch.cpu().numpy()
             return vectors
 
         embeddings = np.zeros((len(rows), self.config.hidden_dim), np.float32)
@@ -287,7 +287,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         return embeddings
 
     def _tokens(self, row: int, tokens: ArrayLike, may_mask: bool = True) -> NDArray[np.int64]:
-        """A sequence as an array. Raises BadInput for what is none, with its row and frame."""
+        """A sequence as an array. Raises BadInput, with its row and frame, for one that can't be embedded."""
         mask = self.config.vocab_size - 1 if may_mask else 0
         array = check_tokens(tokens, self.config.n_tokens, f"row {row}", row, mask)
         if not len(array):
@@ -296,28 +296,66 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def _encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """The last layer (n, frames, hidden_dim) of padded sequences (n, frames)."""
-        inside = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+        inside = _inside(tokens, lengths)
         mask = None if inside.all() else inside.long()
         hidden: Tensor = self.network.model(tokens, attention_mask=mask).last_hidden_state
         return hidden
 
     def _means(self, rows: Sequence[NDArray[np.int64]]) -> Tensor:
         """Embeddings (n, hidden_dim) of sequences, window by window."""
-        windows = [
-            (row, window)
-            for row, tokens in enumerate(rows)
-            for window in windows_of(tokens, self.config.pos_max_len)
-        ]
+        windows: list[NDArray[np.int64]] = []
+        owners: list[int] = []
+        for row, sequence in enumerate(rows):
+            parts = windows_of(sequence, self.config.pos_max_len)
+            windows += parts
+            owners += [row] * len(parts)
         sums = torch.zeros(len(rows), self.config.hidden_dim, device=self.device)
-        for batch in plan_batches([len(window) for _, window in windows], FRAMES_PER_BATCH):
-            owners, arrays = zip(*(windows[place] for place in batch), strict=True)
-            tokens, lengths = padded(arrays, self.config.n_tokens)
+        for batch in plan_batches([len(window) for window in windows], FRAMES_PER_BATCH):
+            tokens, lengths = padded([windows[index] for index in batch], self.config.n_tokens)
             tokens = tokens.to(self.device)
             lengths = lengths.to(self.device)
-            inside = torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]
+            inside = _inside(tokens, lengths)
             hidden = self._encode(tokens, lengths).float() * inside[:, :, None]
-            sums = sums.index_add(0, torch.tensor(owners, device=self.device), hidden.sum(dim=1))
-        return sums / torch.tensor([len(tokens) for tokens in rows], device=self.device)[:, None]
+            batch_owners = torch.tensor([owners[index] for index in batch], device=self.device)
+            sums = sums.index_add(0, batch_owners, hidden.sum(dim=1))
+        n_frames = torch.tensor([len(sequence) for sequence in rows], device=self.device)
+        return sums / n_frames[:, None]
+
+
+def _inside(tokens: Tensor, lengths: Tensor) -> Tensor:
+    """Which frames of padded sequences (n, frames) are within their lengths (n,): bool (n, frames)."""
+    frames = torch.arange(tokens.shape[1], device=tokens.device)
+    return frames < lengths[:, None]
+
+
+def _network_config(config: ProsodicEncoderConfig) -> ModernBertConfig:
+    """The settings of the network of an encoder."""
+    rope: Any = {"full_attention": {"rope_type": "default", "rope_theta": ROPE_BASE}}
+    return ModernBertConfig(
+        vocab_size=config.vocab_size,
+        hidden_size=config.hidden_dim,
+        intermediate_size=2 * config.hidden_dim,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.nhead,
+        max_position_embeddings=config.pos_max_len,
+        layer_types=["full_attention"] * config.num_layers,
+        rope_parameters=rope,
+        initializer_range=config.hidden_dim**-0.5,  # by 0.02, the default, narrow networks hardly learn
+        tie_word_embeddings=False,
+        pad_token_id=config.n_tokens,
+        cls_token_id=None,
+        sep_token_id=None,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+
+
+def _stored_config(name: str, path: str | None) -> ProsodicEncoderConfig:
+    """The configuration in the file of an encoder. Raises ModelMissing for another model, or without a file."""
+    stored = read_json(Path(path), _RETRAIN, 1 << 20) if path else None
+    if not isinstance(stored, dict) or stored.get("model_type") != ProsodicEncoderConfig.model_type:
+        raise ModelMissing(f"{name!r} is no encoder of prosodic tokens", _RETRAIN)
+    return _config_of({key: stored[key] for key in _SETTINGS if key in stored})
 
 
 def _config_of(settings: dict[str, Any]) -> ProsodicEncoderConfig:
@@ -348,18 +386,20 @@ def mask_spans(
     frames = torch.arange(before + n_frames)
     shares = torch.tensor(SPAN_SHARES).cumsum(0)[:-1]
     spans = torch.tensor(SPANS)[torch.bucketize(draws[1], shares, right=True)]
-    ends = torch.where(draws[0] < _start_probability(mask_prob), frames + spans, 0).cummax(dim=1).values
+    begins = draws[0] < _start_probability(mask_prob)
+    ends = torch.where(begins, frames + spans, 0).cummax(dim=1).values
     inside = torch.arange(n_frames) < lengths.cpu()[:, None]
     targets = (ends > frames)[:, before:] & inside
     if mask_prob > 0:
-        lone = ~targets.any(dim=1)
+        unmasked = ~targets.any(dim=1)
         drawn = (torch.rand(batch, generator=generator) * lengths.cpu()).long()
-        targets[lone, drawn[lone]] = True
+        targets[unmasked, drawn[unmasked]] = True
     kinds = draws[2, :, before:]
-    random = (draws[3, :, before:] * (vocab_size - 2)).long()
-    becomes = torch.where(kinds < MASK_SHARE, vocab_size - 1, random).to(x.device)
-    changed = (targets & (kinds < MASK_SHARE + RANDOM_SHARE)).to(x.device)
-    return torch.where(changed, becomes, x), targets.to(x.device)
+    random_tokens = (draws[3, :, before:] * (vocab_size - 2)).long()
+    replacements = torch.where(kinds < MASK_SHARE, vocab_size - 1, random_tokens).to(x.device)
+    is_replaced = targets & (kinds < MASK_SHARE + RANDOM_SHARE)
+    masked = torch.where(is_replaced.to(x.device), replacements, x)
+    return masked, targets.to(x.device)
 
 
 @lru_cache(maxsize=64)
@@ -368,22 +408,23 @@ def _start_probability(mask_prob: float) -> float:
 
     A frame stays unless one of the spans that began up to nine frames before reaches it.
     """
-    reaching = [
-        sum(share for span, share in zip(SPANS, SPAN_SHARES, strict=True) if span > distance)
-        for distance in range(max(SPANS))
-    ]
+    reaching: list[float] = []
+    for distance in range(max(SPANS)):
+        shares = [share for span, share in zip(SPANS, SPAN_SHARES, strict=True) if span > distance]
+        reaching.append(sum(shares))
     low = 0.0
     high = 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        if 1 - math.prod(1 - middle * share for share in reaching) < mask_prob:
+        unmasked = math.prod(1 - middle * share for share in reaching)
+        if 1 - unmasked < mask_prob:
             low = middle
         else:
             high = middle
     return high if mask_prob > 0 else 0.0
 
 
-def windows_of(sequence: NDArray[Any], longest: int) -> list[NDArray[Any]]:
+def windows_of(sequence: NDArray[_Scalar], longest: int) -> list[NDArray[_Scalar]]:
     """The fewest windows of about equal length, at most `longest`, that a sequence, or a sound, is cut into.
 
     >>> import numpy as np
@@ -393,11 +434,12 @@ def windows_of(sequence: NDArray[Any], longest: int) -> list[NDArray[Any]]:
     return np.array_split(sequence, math.ceil(len(sequence) / longest))
 
 
-def padded(sequences: Sequence[NDArray[Any]], padding: int) -> tuple[Tensor, Tensor]:
+def padded(sequences: Sequence[NDArray[np.integer]], padding: int) -> tuple[Tensor, Tensor]:
     """Sequences of integers as a tensor (n, frames of the longest), `padding` after each, and their lengths."""
     lengths = torch.tensor([len(sequence) for sequence in sequences])
     tensors = [torch.from_numpy(sequence.astype(np.int64)) for sequence in sequences]
-    return pad_sequence(tensors, batch_first=True, padding_value=padding), lengths
+    batch = pad_sequence(tensors, batch_first=True, padding_value=padding)
+    return batch, lengths
 
 
 @lru_cache(maxsize=2)
@@ -419,24 +461,25 @@ def embed_sounds(name: str, codebook: str, sounds: Sequence[Samples]) -> NDArray
     """How 16 kHz sounds, each of shape (n,), are said: embeddings (sounds, hidden_dim), 0 for one without a frame.
 
     Args:
-        name: of the encoder. codebook: `bundled` or a folder, that which the encoder was trained with.
+        name: of the encoder.
+        codebook: the one that the encoder was trained with: `bundled`, or its folder.
 
-    Raises DailytalkError if it was trained with another.
+    Raises DailytalkError if the encoder was trained with another codebook.
     """
     encoder = load_encoder(name)
     sequences = ProsodicClusterSequences(codebook)
     trained_with = encoder.config.prosody_model
-    own = sequences.codebook.name
-    if trained_with and own != trained_with:
+    codebook_name = sequences.codebook.name
+    if trained_with and codebook_name != trained_with:
         raise DailytalkError(
-            f"the encoder {name!r} was trained with the codebook {trained_with}, not with {own}",
+            f"the encoder {name!r} was trained with the codebook {trained_with}, not with {codebook_name}",
             "name its codebook with --prosodic-tokens",
         )
     tokens = sequences.extract_cluster_sequences(sounds)
     vectors = np.zeros((len(sounds), encoder.config.hidden_dim), np.float32)
-    heard = [index for index, sequence in enumerate(tokens) if sequence]
-    if heard:
-        vectors[heard] = encoder.embed([tokens[index] for index in heard])
+    with_frames = [index for index, sequence in enumerate(tokens) if sequence]
+    if with_frames:
+        vectors[with_frames] = encoder.embed([tokens[index] for index in with_frames])
     return vectors
 
 

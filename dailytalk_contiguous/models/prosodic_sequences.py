@@ -6,9 +6,9 @@ goes through all of them.
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import soxr
@@ -77,11 +77,14 @@ class ProsodicClusterSequences:
         these sounds.
         """
         sounds = list(self._sounds(audio, lengths))
-        batch = np.zeros((len(sounds), max(map(len, sounds), default=0)), np.float32)
+        counts = [len(sound) for sound in sounds]
+        batch = np.zeros((len(sounds), max(counts, default=0)), np.float32)
         for row, sound in zip(batch, sounds, strict=True):
             row[: len(sound)] = sound
-        like: Any = audio[0] if isinstance(audio, Sequence) and len(audio) else audio
-        return (like.new_tensor(batch) if hasattr(like, "new_tensor") else batch), list(map(len, sounds))
+        example: Any = audio[0] if isinstance(audio, Sequence) and len(audio) else audio
+        if hasattr(example, "new_tensor"):
+            return example.new_tensor(batch), counts
+        return batch, counts
 
     def extract_cluster_sequences(
         self,
@@ -91,17 +94,18 @@ class ProsodicClusterSequences:
     ) -> Any:
         """The tokens of each sound; arguments and errors as of `prepare_audio_batch`.
 
-        With `return_distances` a pair: these, and of each token the weighted distance of its frame to the centre.
-        f0 that is relative to the speaker is so to the sound: it is taken as all that its speaker says.
+        With `return_distances` a pair: the tokens, and the weighted distance of each one's frame to its centre.
+        For an f0 that is relative to the speaker, a sound is taken as all that its speaker says.
         """
-        sequences = []
-        distances = []
+        sequences: list[list[int]] = []
+        distances: list[list[float]] = []
         for sound in self._sounds(audio, lengths):
-            features = contours.as_features(self.codebook.extractor.extract(audio_tensor=sound))
-            seen = seen_by(self.codebook, features, contours.median_f0(features))
-            tokens, apart = self.codebook.assign(seen, self.device)
+            values = self.codebook.extractor.extract(audio_tensor=sound)
+            features = contours.as_features(values)
+            adapted = seen_by(self.codebook, features, contours.median_f0(features))
+            tokens, to_centres = self.codebook.assign(adapted, self.device)
             sequences.append(tokens.tolist())
-            distances.append(apart.tolist())
+            distances.append(to_centres.tolist())
         return (sequences, distances) if return_distances else sequences
 
     def _sounds(self, audio: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None) -> Iterator[Samples]:
@@ -111,14 +115,16 @@ class ProsodicClusterSequences:
         elif len(audio) and np.ndim(several[0]) == 0:
             several = [audio]
         sounds = [np.asarray(sound, np.float32) for sound in several]
-        counts = list(map(len, sounds)) if lengths is None else np.asarray(lengths, int).tolist()
-        for place, (sound, count) in enumerate(zip(sounds, counts, strict=True)):
+        counts = [len(sound) for sound in sounds]
+        if lengths is not None:
+            counts = np.asarray(lengths, int).tolist()
+        for index, (sound, count) in enumerate(zip(sounds, counts, strict=True)):
             if sound.ndim != 1 or not 0 <= count <= len(sound):
-                reason = f"sound {place} has the shape {sound.shape}, and {count} samples of it are asked for"
+                reason = f"sound {index} has the shape {sound.shape}, and {count} samples of it are asked for"
                 raise BadInput(reason, "give (n,) each, a channel at a time, and lengths within them")
             if self.max_duration is not None and count > self.max_duration * ANALYSIS_RATE:
                 raise BadInput(
-                    f"sound {place} has {count / ANALYSIS_RATE:g} s",
+                    f"sound {index} has {count / ANALYSIS_RATE:g} s",
                     f"cut it into parts of at most {self.max_duration:g} s, or set a larger max_duration",
                 )
             yield sound[:count]
@@ -126,15 +132,17 @@ class ProsodicClusterSequences:
 
 def seen_by(codebook: Codebook, features: FeatureArray, speaker_f0: float) -> FeatureArray:
     """Features as a codebook was trained on: with f0 relative to the speaker's median in Hz, where it is."""
-    return contours.relative_f0(features, speaker_f0) if codebook.speaker_relative and speaker_f0 > 0 else features
+    if codebook.speaker_relative and speaker_f0 > 0:
+        return contours.relative_f0(features, speaker_f0)
+    return features
 
 
 def check_tokens(
     tokens: ArrayLike, n_clusters: int, sequence: str, row: int | None = None, mask: int = 0
 ) -> NDArray[np.int64]:
-    """Tokens of a codebook as an array, or also the token `mask`.
+    """Tokens of a codebook, which may include the token `mask`, as an array.
 
-    Raises BadInput, naming the sequence and the frame, for a token that the codebook has not.
+    Raises BadInput, naming the sequence and the frame, for a token that the codebook does not have.
     """
     array = np.asarray(tokens)
     if array.ndim != 1 or (len(array) and not np.issubdtype(array.dtype, np.integer)):
@@ -151,6 +159,8 @@ def check_tokens(
 
 
 class TokenRun(NamedTuple):
+    """A token, and how many frames in a row have it."""
+
     token: int
     frames: int
 
@@ -161,14 +171,18 @@ def to_runs(tokens: Sequence[int] | Tokens) -> list[TokenRun]:
     >>> to_runs([0, 0, 7])
     [TokenRun(token=0, frames=2), TokenRun(token=7, frames=1)]
     """
-    return [TokenRun(int(token), sum(1 for _ in same)) for token, same in itertools.groupby(tokens)]
+    runs: list[TokenRun] = []
+    for token, frames in itertools.groupby(tokens):
+        runs.append(TokenRun(int(token), len(list(frames))))
+    return runs
 
 
 class SpeakerLevels(NamedTuple):
     """The usual values of a speaker, NaN where unknown.
 
     Attributes:
-        f0: median pitch of voiced frames, Hz. power: of their power, dBFS.
+        f0: median pitch of voiced frames, Hz.
+        power: median power of voiced frames, dBFS.
         word_seconds: median length of a word.
     """
 
@@ -177,18 +191,33 @@ class SpeakerLevels(NamedTuple):
     word_seconds: float
 
 
-def speaker_levels(
-    features: Sequence[FeatureArray], words: Sequence[Sequence[Mapping[str, Any]]]
-) -> SpeakerLevels:
+def speaker_levels(features: Sequence[FeatureArray], words: Sequence[Sequence[WordRow]]) -> SpeakerLevels:
     """Compute a speaker's usual values from utterances: their features, and their words with `start` and `end`."""
-    spoken = np.concatenate([np.zeros((0, len(contours.CONTOURS)), np.float32), *features])
-    heard = spoken[spoken.any(axis=1)]
+    no_frames = np.zeros((0, len(contours.CONTOURS)), np.float32)
+    spoken = np.concatenate([no_frames, *features])
+    voiced = spoken[spoken.any(axis=1)]
     lengths = [word["end"] - word["start"] for utterance in words for word in utterance]
-    return SpeakerLevels(
-        contours.median_f0(spoken),
-        float(np.median(_decibels(heard))) if len(heard) else math.nan,
-        float(np.median(lengths)) if lengths else math.nan,
-    )
+    power = float(np.median(_decibels(voiced))) if len(voiced) else math.nan
+    word_seconds = float(np.median(lengths)) if lengths else math.nan
+    return SpeakerLevels(contours.median_f0(spoken), power, word_seconds)
+
+
+class ProsodicWord(TypedDict):
+    """How a word is said; what can't be known is None.
+
+    `tokens` are those of the frames whose middle the word holds. `pitch` is in semitones above the speaker's
+    median, `slope` in semitones a second, `energy` in dB above the speaker's median, and `duration` is the ratio
+    to the median length of the speaker's words.
+    """
+
+    word: str
+    start: float
+    end: float
+    tokens: list[int]
+    pitch: float | None
+    slope: float | None
+    duration: float | None
+    energy: float | None
 
 
 def word_prosody(
@@ -197,48 +226,56 @@ def word_prosody(
     features: FeatureArray,
     usual: SpeakerLevels,
     origin: float = 0.0,
-) -> list[dict[str, Any]]:
+) -> list[ProsodicWord]:
     """How each word is said: its tokens, and what a model of text can read.
 
     Args:
         words: with `word`, `start` and `end` in seconds.
         tokens, features: of the frames of the utterance, which begins at second `origin` of the words' time.
-        usual: of the speaker.
-
-    Returns:
-        Of each word `word`, `start`, `end`; `tokens` of the frames whose middle it holds; `pitch` in semitones
-        above the speaker's median, `slope` in semitones a second, `energy` in dB above the speaker's median, and
-        `duration` as a ratio to that of the speaker's words. What can't be known is None.
+        usual: the usual values of the speaker.
     """
     middles = origin + (np.arange(len(tokens)) + 0.5) * HOP_SECONDS
-    rows = []
+    rows: list[ProsodicWord] = []
     for word in words:
+        seconds = word["end"] - word["start"]
         first, last = np.searchsorted(middles, (word["start"], word["end"]))
-        own = features[first:last]
-        heard = own.any(axis=1)
-        low, high = contours.CONTOURS["f0"]
-        semitones = 12 * np.log2((low + (high - low) * own[heard, 0].astype(np.float64)) / usual.f0)
-        seconds = middles[first:last][heard]
-        slope = None
-        if len(seconds) >= _LEAST_FOR_SLOPE:
-            centred = seconds - seconds.mean()
-            slope = float(np.sum(centred * (semitones - semitones.mean())) / np.sum(centred**2))
-        ratio = (word["end"] - word["start"]) / usual.word_seconds if usual.word_seconds > 0 else None
-        rows.append(
-            {
-                "word": word["word"],
-                "start": word["start"],
-                "end": word["end"],
-                "tokens": [int(token) for token in tokens[first:last]],
-                "pitch": float(np.median(semitones)) if len(semitones) else None,
-                "slope": slope,
-                "duration": ratio,
-                "energy": float(np.median(_decibels(own[heard]))) - usual.power if heard.any() else None,
-            }
-        )
+        frames = features[first:last]
+        is_voiced = frames.any(axis=1)
+        voiced = frames[is_voiced]
+        row: ProsodicWord = {
+            "word": word["word"],
+            "start": word["start"],
+            "end": word["end"],
+            "tokens": [int(token) for token in tokens[first:last]],
+            "pitch": None,
+            "slope": None,
+            "duration": seconds / usual.word_seconds if usual.word_seconds > 0 else None,
+            "energy": None,
+        }
+        if len(voiced):
+            low, high = contours.CONTOURS["f0"]
+            hertz = low + (high - low) * voiced[:, 0].astype(np.float64)
+            semitones = 12 * np.log2(hertz / usual.f0)
+            row["pitch"] = float(np.median(semitones))
+            row["slope"] = _slope(middles[first:last][is_voiced], semitones)
+            row["energy"] = float(np.median(_decibels(voiced))) - usual.power
+        rows.append(row)
     return rows
 
 
-def _decibels(features: FeatureArray) -> Any:
+def _slope(seconds: NDArray[np.floating], semitones: NDArray[np.float64]) -> float | None:
+    """The slope of a line through a pitch, in semitones a second; None for too few frames."""
+    if len(seconds) < _LEAST_FOR_SLOPE:
+        return None
+    centred = seconds - seconds.mean()
+    product = centred * (semitones - semitones.mean())
+    return float(np.sum(product) / np.sum(centred**2))
+
+
+def _decibels(features: FeatureArray) -> NDArray[np.float64]:
+    """The power of frames, in dBFS."""
+    column = [*contours.CONTOURS].index("power")
     low, high = contours.CONTOURS["power"]
-    return low + (high - low) * features[:, [*contours.CONTOURS].index("power")].astype(np.float64)
+    power = features[:, column].astype(np.float64)
+    decibels: NDArray[np.float64] = low + (high - low) * power
+    return decibels

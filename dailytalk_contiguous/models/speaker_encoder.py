@@ -22,20 +22,31 @@ from torch import nn
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 
-#: Samples of a window of the spectrum and from one to the next (25 and 10 ms), and the bands of the spectrum.
+#: Samples of a window of the spectrum (25 ms).
 WINDOW = 400
+
+#: Samples from one window to the next (10 ms).
 HOP = 160
+
+#: Bands of the spectrum.
 BANDS = 40
 
-#: Frames of the spectrum that the network hears at a time (1.6 s), and from one such part to the next. A last part
-#: that is not covered by so much of the sound is left out.
+#: Frames of the spectrum that the network hears at a time (1.6 s): a part of the sound.
 PART_FRAMES = 160
+
+#: Frames from one part to the next.
 PART_HOP = 77
+
+#: The share of a last part that the sound covers at least; a part that is covered less is left out.
 LEAST_COVERED = 0.75
 
-#: Units of the network, its layers, and the size of a vector.
+#: Units of each layer of the network.
 UNITS = 256
+
+#: Layers of the network.
 LAYERS = 3
+
+#: The size of a vector.
 SIZE = 256
 
 #: RMS (-30 dB of full scale) to which sound is brought. Resemblyzer only raises sound to it, so that what is
@@ -74,7 +85,8 @@ class SpeakerEncoder(nn.Module):
         vectors = [np.zeros((0, SIZE), np.float32)]
         for sound in sounds:
             starts = part_starts(len(sound))
-            padded = np.pad(at_level(sound), (0, max(0, (starts[-1] + PART_FRAMES) * HOP - len(sound))))
+            end = (starts[-1] + PART_FRAMES) * HOP
+            padded = np.pad(at_level(sound), (0, max(0, end - len(sound))))
             spectrum = mel_spectrum(padded)
             parts = np.stack([spectrum[start : start + PART_FRAMES] for start in starts])
             with torch.inference_mode():
@@ -86,7 +98,8 @@ class SpeakerEncoder(nn.Module):
 def part_starts(n_samples: int) -> list[int]:
     """The first frame of each part of a sound; one at least."""
     n_frames = math.ceil((n_samples + 1) / HOP)
-    starts = list(range(0, max(1, n_frames - PART_FRAMES + PART_HOP + 1), PART_HOP))
+    end = max(1, n_frames - PART_FRAMES + PART_HOP + 1)
+    starts = list(range(0, end, PART_HOP))
     covered = (n_samples / HOP - starts[-1]) / PART_FRAMES
     if covered < LEAST_COVERED and len(starts) > 1:
         starts.pop()
@@ -95,8 +108,11 @@ def part_starts(n_samples: int) -> list[int]:
 
 def at_level(sound: Samples) -> Samples:
     """A sound at `LEVEL`; digital silence as it is."""
-    rms = math.sqrt(np.mean(np.square(sound, dtype=np.float64)))
-    return sound * np.float32(LEVEL / rms) if rms > 0 else sound
+    power = np.mean(np.square(sound, dtype=np.float64))
+    rms = math.sqrt(power)
+    if rms > 0:
+        return sound * np.float32(LEVEL / rms)
+    return sound
 
 
 def mel_spectrum(sound: Samples) -> NDArray[np.float32]:
@@ -107,7 +123,8 @@ def mel_spectrum(sound: Samples) -> NDArray[np.float32]:
     padded = np.pad(sound, WINDOW // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
-    power = np.square(np.abs(np.fft.rfft(frames * window, axis=1)))
+    spectrum = np.fft.rfft(frames * window, axis=1)
+    power = np.square(np.abs(spectrum))
     return np.asarray(power @ mel_filters().T, np.float32)
 
 
@@ -122,7 +139,8 @@ def mel_filters() -> NDArray[np.float64]:
     step = math.log(6.4) / 27  # of a mel above it
     highest = break_mel + math.log(ANALYSIS_RATE / 2 / 1000) / step
     mels = np.linspace(0, highest, BANDS + 2)
-    hertz = np.where(mels < break_mel, mels * below, 1000 * np.exp(step * (mels - break_mel)))
+    logarithmic = 1000 * np.exp(step * (mels - break_mel))
+    hertz = np.where(mels < break_mel, mels * below, logarithmic)
     bins = np.fft.rfftfreq(WINDOW, 1 / ANALYSIS_RATE)
     triangles = [np.interp(bins, hertz[band : band + 3], (0.0, 1.0, 0.0)) for band in range(BANDS)]
     widths = hertz[2:] - hertz[:-2]
@@ -137,7 +155,7 @@ def load_speaker_encoder(path: Path) -> SpeakerEncoder:
 
 @lru_cache(maxsize=1)
 def _load(path: Path) -> SpeakerEncoder:
-    # Older than the files that `read_weights` takes; what it holds is known by its digest.
+    # A file of an older format than `read_weights` takes; its content is known by its digest.
     weights = torch.load(path, "cpu", weights_only=True)["model_state"]
     encoder = SpeakerEncoder()
     encoder.load_state_dict({name: weights[name] for name in encoder.state_dict()})

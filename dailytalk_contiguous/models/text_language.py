@@ -6,7 +6,7 @@ first guess may be a language nearby (Norwegian for Danish), and a close second 
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Protocol
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.word_times import split_words
@@ -25,13 +25,13 @@ _REMEDY = "name it with --language, such as --language en"
 
 
 class TooFewWords(BadInput):
-    """Texts of under `LEAST_WORDS` words, of which the language can't be found."""
+    """Texts have fewer than `LEAST_WORDS` words, too few to find their language."""
 
 
 def language_of_texts(texts: Iterable[str]) -> str:
     """The ISO 639 code of the language of texts, taken together.
 
-    Raises TooFewWords, and BadInput for more words of which it is not clear.
+    Raises TooFewWords, and BadInput where the language of more words is not clear.
 
     >>> call = ["hello, this is the library, what can I do for you?", "I want to know when you close on a Sunday"]
     >>> language_of_texts(call)
@@ -39,17 +39,29 @@ def language_of_texts(texts: Iterable[str]) -> str:
     """
     text = " ".join(texts)
     n_words = len(split_words(text))
-    (likeliest, share), (second, other) = _identifier().rank(text)[:2]
-    reason = f"the language of its transcript is not clear: {likeliest} or {second}, by {counted(n_words, 'word')}"
+    first, second, *_ = _identifier().rank(text)
+    likeliest, likelihood = first
+    other, other_likelihood = second
+    words = counted(n_words, "word")
+    reason = f"the language of its transcript is not clear: {likeliest} or {other}, by {words}"
     if n_words < LEAST_WORDS:
         raise TooFewWords(f"{reason}, and {LEAST_WORDS} are needed", _REMEDY)
-    if other >= CLOSE_SECOND * share or likeliest == _NO_LANGUAGE:
+    is_close = other_likelihood >= CLOSE_SECOND * likelihood
+    if is_close or likeliest == _NO_LANGUAGE:
         raise BadInput(reason, _REMEDY)
     return str(likeliest)
 
 
+class _Identifier(Protocol):
+    """The part of `py3langid.langid.LanguageIdentifier` that is used."""
+
+    def rank(self, text: str) -> list[tuple[str, float]]:
+        """All languages by their likelihood in [0, 1], the likeliest first."""
+
+
 @lru_cache(maxsize=1)
-def _identifier() -> Any:
+def _identifier() -> _Identifier:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier: _Identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    return identifier

@@ -9,7 +9,7 @@ through `models.paid`. The answer is checked event by event.
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypedDict
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 from dailytalk_contiguous.core.documents import parse_json, typed
@@ -28,10 +28,13 @@ MODELS_PATH = "/v1/models"
 #: The host whose newer models take the limit of an answer only under another name.
 PUBLIC_HOST = "api.openai.com"
 
-#: Seconds to the first piece of an answer, in which a server may have to load its model.
+#: Status codes of servers that don't list their models.
+_NO_SUCH_PATH = frozenset({404, 405, 501})
+
+#: Seconds to the first piece of an answer at most: a server may have to load its model.
 FIRST_SECONDS = 120.0
 
-#: A person who waits for an answer asks again themselves.
+#: Seconds between two pieces of an answer at most, and for a whole one. A person who waits for it asks again.
 CHAT_LIMITS = RequestLimits(read_seconds=20.0, total_seconds=300.0, tries=1)
 
 
@@ -76,11 +79,13 @@ def load_chat(name: str, device: str = "auto") -> ChatModel:
     if re.match(r"(?i)https?://", name):
         return ChatServer(name)
     if "://" in name or not name.strip():
+        reason = f"{name!r} is no model that chats" if name else "nobody answers yet"
         raise DailytalkError(
-            f"{name!r} is no model that chats" if name else "nobody answers yet",
+            reason,
             "start a local server, such as llama-server, and give --chat http://localhost:8080; or give a model "
             "that runs here, --chat OWNER/NAME or its folder (see docs/converse.md)",
         )
+    # Only here, as it imports PyTorch and transformers.
     from dailytalk_contiguous.apps.converse.chat_network import ChatNetwork
 
     return ChatNetwork(name, device)
@@ -109,31 +114,35 @@ class ChatServer:
 
     def preflight(self) -> None:
         """Ask for the server's models. Raises DailytalkError as `Client.post` does, and ModelMissing."""
+        client = self._connected()
         try:
-            first = self._connected().get(MODELS_PATH, _first_model, frozenset({404, 405, 501})).value
+            answer = client.get(MODELS_PATH, _first_model, _NO_SUCH_PATH)
         except NotServed:
             first = ""
+        else:
+            first = answer.value
         self.name = self.name or first
         if not self.name:
             raise ModelMissing("the chat server lists no models", "name one: http://…#MODEL")
 
     def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces[str]:
         limit = "max_completion_tokens" if self._host == PUBLIC_HOST else "max_tokens"
-        body: dict[str, Any] = {
+        body: dict[str, object] = {
             "model": self.name,
             "messages": [{"role": role, "content": content} for role, content in messages],
             "stream": True,
             limit: most_tokens,
         }
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "text/event-stream",
+            "Accept-Encoding": "identity",  # a compressed answer comes in blocks, and late
+        }
         if self._client.stopped:  # a person may have acted between two turns
             self._client = self._connected()
+        encoded = json.dumps(body).encode()
         return self._client.stream(
-            COMPLETIONS_PATH,
-            json.dumps(body).encode(),
-            # A compressed answer comes in blocks, and late.
-            {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"},
-            read_completion,
-            first_seconds=FIRST_SECONDS,
+            COMPLETIONS_PATH, encoded, headers, read_completion, first_seconds=FIRST_SECONDS
         )
 
     def _connected(self) -> Client:
@@ -166,12 +175,17 @@ def read_completion(events: Iterable[ServerEvent]) -> Iterator[str]:
             raise ShortRead(problem.reason) from None
         if "error" in chunk:
             reason = ""
-            failure = (chunk["error"] or {}).get("message") or "it ends in an error without a reason"
+            message = (chunk["error"] or {}).get("message")
+            failure = message or "it ends in an error without a reason"
             break
-        for choice in (chunk.get("choices") or ())[:1]:  # none where only the use of tokens is reported
-            text = (choice.get("delta") or {}).get("content")
-            if text:
-                yield text
-            reason = choice.get("finish_reason") or reason
+        choices = chunk.get("choices")
+        if not choices:  # only the use of tokens is reported
+            continue
+        choice = choices[0]
+        delta = choice.get("delta") or {}
+        text = delta.get("content")
+        if text:
+            yield text
+        reason = choice.get("finish_reason") or reason
     if not reason:
         raise ShortRead(failure)

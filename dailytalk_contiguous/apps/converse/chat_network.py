@@ -7,7 +7,7 @@ people and models can't imitate the template's own marks: those are removed from
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -24,8 +24,10 @@ from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
 
 _REMEDY = "name a model for chats with its own template and safetensors, on the Hub mostly -Instruct or -it"
 
-#: Files of a model that are fetched from the Hub, and those among them that are other forms of the same.
+#: Files of a model that are fetched from the Hub.
 _FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+
+#: Those among them that are not fetched: other forms of the same.
 _OTHER_FILES = ["*/*", "consolidated*"]
 
 
@@ -56,14 +58,11 @@ class ChatNetwork:
                     self._network = within_memory(lambda: self._read(folder), f"the model {self._source!r}")
             except DailytalkError:
                 raise
-            except Exception as error:  # transformers has one for each way in which a checkpoint is none
+            except Exception as error:  # transformers has one for each way in which a checkpoint is invalid
                 reason = f"{self._source!r} can't be loaded as a model that chats ({_first_line(error)})"
                 raise ModelMissing(reason, _REMEDY) from error
-            # Texts that the tokenizer reads as tokens of their own, the longest first.
-            marks = {
-                mark for mark in (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()) if mark.strip()
-            }
-            self._marks = re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))) or "(?!)")
+            special = [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()]
+            self._marks = _any_of({mark for mark in special if mark.strip()})
             self._tokenizer = tokenizer
 
     def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces[str]:
@@ -71,11 +70,12 @@ class ChatNetwork:
 
     def _read(self, folder: str) -> Any:
         device = resolve_device(self._device)
+        precision, *_ = fast_precisions(device)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             trust_remote_code=False,
             use_safetensors=True,
-            dtype=getattr(torch, fast_precisions(device)[0]),
+            dtype=getattr(torch, precision),
             output_loading_info=True,
         )
         network, report = loaded
@@ -91,14 +91,17 @@ class ChatNetwork:
         What PyTorch raises where the memory is too small is raised as it is.
         """
         self.preflight()
-        prompt = self._tokenizer(self._rendered(messages), add_special_tokens=False, return_tensors="pt")
+        text = self._rendered(messages)
+        prompt = self._tokenizer(text, add_special_tokens=False, return_tensors="pt")
+        padding = self._tokenizer.pad_token_id or 0
+        streamer = _Streamer(self._tokenizer, feed)
         with self._answering, torch.inference_mode():
             self._network.generate(
                 **prompt.to(self._network.device),
                 max_new_tokens=most_tokens,
                 num_beams=1,
-                pad_token_id=self._tokenizer.pad_token_id or 0,
-                streamer=_Streamer(self._tokenizer, feed),
+                pad_token_id=padding,
+                streamer=streamer,
             )
 
     def _rendered(self, messages: Sequence[ChatMessage]) -> str:
@@ -109,8 +112,9 @@ class ChatNetwork:
         plain = [{"role": role, "content": self._marks.sub(" ", content)} for role, content in messages]
         tries = [plain]
         if len(plain) > 1 and plain[0]["role"] == "system":
-            first, second, *others = plain
-            tries.append([second | {"content": f"{first['content']}\n\n{second['content']}"}, *others])
+            system, first, *others = plain
+            content = f"{system['content']}\n\n{first['content']}"
+            tries.append([{"role": first["role"], "content": content}, *others])
         reason = "it leaves out the instructions"
         for conversation in tries:
             try:
@@ -137,5 +141,14 @@ class _Streamer(TextStreamer):
             self._feed.put(text)
 
 
+def _any_of(texts: Collection[str]) -> re.Pattern[str]:
+    """A pattern of any of these texts, the longest first; without texts it matches nothing."""
+    longest_first = sorted(texts, key=len, reverse=True)
+    pattern = "|".join(map(re.escape, longest_first))
+    return re.compile(pattern or "(?!)")
+
+
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    lines = str(error).strip().splitlines()
+    first = lines[0] if lines else type(error).__name__
+    return first.rstrip(".")

@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -23,6 +23,9 @@ from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import length_text
 from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.models.profiles import EMBEDDED
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.apps.converse.talk_page import TalkPage
 
 CONVERSE_SETTINGS = cli_options.setting_options(TalkSettings())
 
@@ -68,17 +71,11 @@ def converse(
     """
     cli_options.on_this_machine("--out", out)
     if web and (input or sound_device):
+        other = "--input" if input else "--sound-device"
         raise DailytalkError(
-            f"{'--input' if input else '--sound-device'} does not go with --web",
-            "leave one of them out: the page has a microphone of its own",
+            f"{other} does not go with --web", "leave one of them out: the page has a microphone of its own"
         )
-    (settings,) = with_settings((TalkSettings(),), cli_options.chosen(options, CONVERSE_SETTINGS))
-    settings = settings.of(profile)
-    if is_own_file(settings.tts):
-        defaults = engine_named(settings.tts).options
-        shared = cli_options.chosen(options, CONVERSE_SETTINGS)
-        (of_voice,) = with_settings((defaults,), shared | cli_options.own_of(options, defaults))
-        settings = replace(settings, options=of_voice)
+    settings = _settings_of(options, profile)
     console = Console(stderr=as_json())
     instructions = talk_setup.read_instructions(system)
 
@@ -86,17 +83,10 @@ def converse(
         return consent or (sys.stdin.isatty() and typer.confirm(visible(question), default=False))
 
     voice = talk_setup.TalkVoice(settings, ask)
+    page = _open_page(port) if web else None
     blocks: sound_blocks.SoundBlocks
-    page = None
-    if web:
-        try:
-            from dailytalk_contiguous.apps.converse.talk_page import TalkPage
-        except ImportError as error:
-            raise DailytalkError(
-                f"dailytalk converse --web needs {error.name}", "pip install 'dailytalk-contiguous[converse]'"
-            ) from None
-        blocks = TalkPage(port)
-        page = blocks
+    if page:
+        blocks = page
     elif input:
         blocks = sound_blocks.FileBlocks(input)
     else:
@@ -108,7 +98,8 @@ def converse(
     record = None if no_save else TalkRecord(out, name, about, blocks.lag)
     privacy = "nothing leaves this machine"
     if about["services"]:
-        privacy = f"what you say goes to {' and '.join(about['services'])}; nothing else leaves this machine"
+        services = " and ".join(about["services"])
+        privacy = f"what you say goes to {services}; nothing else leaves this machine"
     notes = [privacy, "an emotion is a guess from sound, and no diagnosis"]
     if closes:
         notes.append("the microphone is closed while the voice speaks; with --headphones you may speak over it")
@@ -133,10 +124,34 @@ def converse(
             talk.run()
         except KeyboardInterrupt:  # how a talk ends
             interrupts.answered()
+    details = [f"talked: {length_text(talk.time)}"]
+    seconds = round(talk.time, 3)
     kept = talk.kept
-    return Outcome(
-        {"talk": kept and str(kept), "seconds": round(talk.time, 3)},
-        f"kept: {kept or ('nothing: nobody spoke' if record else 'nothing')}",
-        details=[f"talked: {length_text(talk.time)}"],
-        next=to_run("check", out) if kept else "",
-    )
+    if kept is None:
+        reason = "nothing: nobody spoke" if record else "nothing"
+        return Outcome({"talk": None, "seconds": seconds}, f"kept: {reason}", details=details)
+    values = {"talk": str(kept), "seconds": seconds}
+    return Outcome(values, f"kept: {kept}", details=details, next=to_run("check", out))
+
+
+def _settings_of(options: dict[str, Any], profile: str) -> TalkSettings:
+    """The settings of a talk by the options of the command, with those of a voice in a file of its own."""
+    shared = cli_options.chosen(options, CONVERSE_SETTINGS)
+    (chosen,) = with_settings((TalkSettings(),), shared)
+    settings = chosen.of(profile)
+    if not is_own_file(settings.tts):
+        return settings
+    defaults = engine_named(settings.tts).options
+    (voice_options,) = with_settings((defaults,), shared | cli_options.own_of(options, defaults))
+    return replace(settings, options=voice_options)
+
+
+def _open_page(port: int) -> "TalkPage":
+    try:
+        # Only here, as it imports starlette, uvicorn and websockets, which may not be installed.
+        from dailytalk_contiguous.apps.converse.talk_page import TalkPage
+    except ImportError as error:
+        raise DailytalkError(
+            f"dailytalk converse --web needs {error.name}", "pip install 'dailytalk-contiguous[converse]'"
+        ) from None
+    return TalkPage(port)

@@ -13,23 +13,29 @@ from dailytalk_contiguous.core.sentences import CLOSING, DISCOURSE, sounds_like_
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.models.contracts import ChatMessage
 
-#: The probability from which a sound is speech, and how far under it one falls before speech is over: Silero's.
+#: The probability from which a sound is speech: Silero's.
 _SPEECH = 0.5
+
+#: How far under `_SPEECH` the probability falls before speech is over: Silero's.
 _HYSTERESIS = 0.15
 
-#: Seconds of speech from which a turn has begun, and shorter than which it was none (a click, a cough). A voice
-#: pauses when a turn begins: with the block that is being played, within 0.2 s.
+#: Seconds of speech from which a turn has begun. A voice pauses when a turn begins: with the block that is being
+#: played, within 0.2 s.
 BEGINS_AFTER = 0.09
+
+#: Seconds of speech under which a sound was no turn (a click, a cough).
 SHORTEST_TURN = 0.2
 
 #: Seconds of silence after which a turn may have ended: its words are recognised from here on. Whisper tiny.en has
 #: them before `PAUSE` is over.
 NOTICED_PAUSE = 0.1
 
-#: Seconds of silence that end a finished sentence, and one that seems unfinished. People leave about 0.2 s between
-#: turns (Stivers et al. 2009, PNAS 106:10587) and pause longer inside them, so silence alone can't tell whether a
-#: turn is over. The words can: after "and" or a comma more comes.
+#: Seconds of silence that end a turn whose sentence is finished. People leave about 0.2 s between turns (Stivers
+#: et al. 2009, PNAS 106:10587) and pause longer inside them, so silence alone can't tell whether a turn is over.
+#: The words can: after "and" or a comma more comes.
 PAUSE = 0.5
+
+#: Seconds of silence that end a turn whose sentence seems unfinished.
 LONG_PAUSE = 1.2
 
 #: Seconds after which a turn is answered as it is by then: steady noise never pauses.
@@ -50,12 +56,18 @@ class Endpointer:
     def __init__(self, language: str) -> None:
         self._language = language
         self._is_speech = False
-        self._time = self.start = self.end = 0.0
+        self._time = 0.0
+        self.start = 0.0
+        self.end = 0.0
         self.reset()
 
     def reset(self) -> None:
-        self._began = self._paused = False
-        self.speech = self.silence = self._run = 0.0
+        """Wait for the next turn."""
+        self._began = False
+        self._paused = False
+        self._run = 0.0
+        self.speech = 0.0
+        self.silence = 0.0
 
     def push(self, probability: float, time: float, text: str | None = None) -> str:
         """Take a frame and return the change of the turn by it, or "".
@@ -69,23 +81,32 @@ class Endpointer:
         """
         length = time - self._time
         self._time = time
-        self._is_speech = probability >= _SPEECH - (_HYSTERESIS if self._is_speech else 0.0)
-        if not self._is_speech:
-            self._run = 0.0
-            if not self._began:
-                self.speech = 0.0
-                return ""
-            self.silence = time - self.end
-            if not self._paused and self.silence >= NOTICED_PAUSE:
-                self._paused = True
-                return "paused"
-            # Without words it is unknown whether the sentence is finished.
-            waits = text is None or is_unfinished(text, self._language)
-            if self.silence < (LONG_PAUSE if waits else PAUSE):
-                return ""
-            change = "ended" if self.speech >= SHORTEST_TURN else "dropped"
-            self.reset()
-            return change
+        threshold = _SPEECH - (_HYSTERESIS if self._is_speech else 0.0)
+        self._is_speech = probability >= threshold
+        if self._is_speech:
+            return self._push_speech(time, length)
+        return self._push_silence(time, text)
+
+    def _push_silence(self, time: float, text: str | None) -> str:
+        """The change of the turn by a frame without speech that ends at a second."""
+        self._run = 0.0
+        if not self._began:
+            self.speech = 0.0
+            return ""
+        self.silence = time - self.end
+        if not self._paused and self.silence >= NOTICED_PAUSE:
+            self._paused = True
+            return "paused"
+        # Without words it is unknown whether the sentence is finished.
+        waits = text is None or is_unfinished(text, self._language)
+        if self.silence < (LONG_PAUSE if waits else PAUSE):
+            return ""
+        change = "ended" if self.speech >= SHORTEST_TURN else "dropped"
+        self.reset()
+        return change
+
+    def _push_speech(self, time: float, length: float) -> str:
+        """The change of the turn by a frame of speech, so many seconds long, that ends at a second."""
         if not self.speech:
             self.start = time - length
         self.speech += length
@@ -135,9 +156,12 @@ def is_unfinished(text: str, language: str = "en") -> bool:
     if not end[-1].isalnum() or language != "en":
         return False
     words = _plain_words(end.replace("’", "'"))
-    if words[-1] in _GOES_ON:
-        return len(words) > 1
-    return words[-1] in _GOES_ON_UNLESS_ASKED and len(words) > 1 and not sounds_like_question(words)
+    last = words[-1]
+    if len(words) == 1:
+        return False
+    if last in _GOES_ON:
+        return True
+    return last in _GOES_ON_UNLESS_ASKED and not sounds_like_question(words)
 
 
 #: Sounds and words of a person who listens (Yngve 1970: the back channel).
@@ -154,8 +178,10 @@ _STOPPING = word_set(
 #: Seconds of silence after speech over the voice, from which its words decide whether the voice goes on.
 FORGIVES_AFTER = 0.3
 
-#: Seconds of speech in which two words stop a voice, and number of words that do in less.
+#: Seconds of speech in which two words stop a voice.
 _LONG_FOR_TWO = 1.0
+
+#: The number of words that stop a voice in less speech than that.
 _MANY_WORDS = 3
 
 #: The mean probability of words in less speech than that, under which they are a hum. Words that Whisper makes of
@@ -190,8 +216,17 @@ def _plain_words(text: str) -> list[str]:
 
 #: Tags that a model may begin a sentence with. Every synthesiser here knows them.
 REPLY_TAGS = (
-    "calm", "confident", "curious", "excited", "happy", "sad", "soft tone", "surprised", "whispering", "worried",
-)  # fmt: skip
+    "calm",
+    "confident",
+    "curious",
+    "excited",
+    "happy",
+    "sad",
+    "soft tone",
+    "surprised",
+    "whispering",
+    "worried",
+)
 
 #: Characters of a sentence at most: some 20 s of speech. A longer one is cut between words.
 LONGEST_SENTENCE = 300
@@ -233,17 +268,21 @@ class SentenceCutter:
     """
 
     def __init__(self) -> None:
-        self._waiting = self._tag = ""
+        self._waiting = ""
+        self._tag = ""
 
     def push(self, piece: str) -> list[ReplySentence]:
+        """Take a piece of the reply and return the sentences that end with it."""
         self._waiting += piece
         sentences: list[ReplySentence] = []
-        while end := self._end():
+        end = self._end()
+        while end:
             sentences.append(self._take(end))
+            end = self._end()
         return sentences
 
     def flush(self) -> list[ReplySentence]:
-        """The rest at the end of the reply."""
+        """The remaining text at the end of the reply."""
         return [self._take(len(self._waiting))] if self._waiting else []
 
     def _end(self) -> int:
@@ -256,24 +295,40 @@ class SentenceCutter:
         text, fence, _ = self._waiting[:LONGEST_SENTENCE].partition("```")
         for match in _END.finditer(text):
             before = text[: match.start()]
-            last = before.split()[-1].lstrip("\"'“‘([{*_") if before.strip() else ""
-            is_no_end = match["mark"] == "." and (
-                _NUMBER_OF_LIST.fullmatch(before) or _ABBREVIATION.fullmatch(last)
-            )
-            if not is_no_end and (before + match[0]).strip():
+            is_written = (before + match[0]).strip()
+            if is_written and not _continues(before, match["mark"]):
                 return match.end()
-        if fence or len(text) < LONGEST_SENTENCE:
-            return len(text) if fence else 0
+        if fence:
+            return len(text)
+        if len(text) < LONGEST_SENTENCE:
+            return 0
         return text.rfind(" ") + 1 or len(text)
 
     def _take(self, end: int) -> ReplySentence:
+        """Remove the first part of the text that waits, and make a sentence of it."""
         written = self._waiting[:end]
         self._waiting = self._waiting[end:]
-        begins = written.lstrip()
-        tag, text = ("", "") if begins.startswith((*_SILENT,)) else spoken_text(written)
+        stripped = written.lstrip()
+        tag = ""
+        text = ""
+        if not stripped.startswith(tuple(_SILENT)):
+            tag, text = spoken_text(written)
         tag = tag or self._tag
         self._tag = "" if text else tag  # a tag alone on a line belongs to the next sentence
-        return ReplySentence(tag if text else "", text, "" if begins.startswith("<think>") else written)
+        if stripped.startswith("<think>"):
+            written = ""
+        return ReplySentence(tag if text else "", text, written)
+
+
+def _continues(before: str, mark: str | None) -> bool:
+    """Whether a mark after a text ends no sentence, as it belongs to an abbreviation or the number of a list."""
+    if mark != ".":
+        return False
+    if _NUMBER_OF_LIST.fullmatch(before):
+        return True
+    words = before.split()
+    last = words[-1].lstrip("\"'“‘([{*_") if words else ""
+    return _ABBREVIATION.fullmatch(last) is not None
 
 
 _TAG = re.compile(r"\s*\(\s*([A-Za-z][A-Za-z -]{0,30}?)\s*\)")
@@ -308,29 +363,48 @@ def spoken_text(written: str) -> tuple[str, str]:
     >>> spoken_text("(giggles) Oh no, not again.")
     ('', 'Oh no, not again.')
     """
-    tag = ""
-    text = _CONTROLS_AND_LINE_STARTS.sub(" ", written)
-    while match := _TAG.match(text):
-        name = " ".join(match[1].lower().split())
-        if name not in REPLY_TAGS and match[1][0].isupper():
-            break  # a remark in brackets is part of the text
-        tag = tag or (name if name in REPLY_TAGS else "")
-        text = text[match.end() :]
+    tag, text = _tag_and_text(_CONTROLS_AND_LINE_STARTS.sub(" ", written))
     # In mid-sentence a tag would be a word to a model that is trained on the talk.
-    text = _BRACKETS.sub(lambda match: " " if tags_among(match[0].split()) else match[0], text)
+    text = _BRACKETS.sub(_without_tag, text)
     text = _LINK.sub(r"\1", text)
     for pattern in _NOT_SPOKEN:
         text = pattern.sub(" ", text)
     text = _NO_WORDS.sub(" ", text)
     text = re.sub(r"\(\s*\)", " ", text)
-    text = re.sub(r"\s+([.,;:!?…])", r"\1", " ".join(text.split()))
-    return tag, text if any(character.isalnum() for character in text) else ""
+    text = " ".join(text.split())
+    text = re.sub(r"\s+([.,;:!?…])", r"\1", text)
+    has_words = any(character.isalnum() for character in text)
+    return tag, text if has_words else ""
 
 
-class Feeling(NamedTuple):
-    """A guess of the emotion in the sound of a turn, in [0, 1].
+def _tag_and_text(text: str) -> tuple[str, str]:
+    """The first tag of `REPLY_TAGS` at the beginning of a text, and the text behind all tags there."""
+    tag = ""
+    match = _TAG.match(text)
+    while match:
+        name = " ".join(match[1].lower().split())
+        is_tag = name in REPLY_TAGS
+        if not is_tag and match[1][0].isupper():
+            break  # a remark in brackets is part of the text
+        if is_tag:
+            tag = tag or name
+        text = text[match.end() :]
+        match = _TAG.match(text)
+    return tag, text
 
-    The name of its classifier, the probabilities of its classes, and valence, arousal and dominance by name.
+
+def _without_tag(match: re.Match[str]) -> str:
+    remark = match[0]
+    return " " if tags_among(remark.split()) else remark
+
+
+class TurnEmotion(NamedTuple):
+    """A guess of the emotion in the sound of a turn.
+
+    Attributes:
+        model: the name of the classifier.
+        probabilities: of its classes, by name.
+        affect: valence, arousal and dominance in [0, 1], by name.
     """
 
     model: str
@@ -346,22 +420,22 @@ class Feeling(NamedTuple):
         return self.probabilities[self.emotion]
 
 
-def user_turn(text: str, feeling: Feeling | None, confidence: float) -> str:
-    """The user's turn for the model: the text and, if the guess has this confidence or more, one line more.
+def user_turn(text: str, emotion: TurnEmotion | None, confidence: float) -> str:
+    """The user's turn for the model: the text and, if the guess is this confident or more, a line about it.
 
-    >>> sad = Feeling("voice-linear", {"sad": 0.71}, {"valence": 0.31, "arousal": 0.22})
+    >>> sad = TurnEmotion("voice-linear", {"sad": 0.71}, {"valence": 0.31, "arousal": 0.22})
     >>> user_turn("I am fine.", sad, 0.5)
     'I am fine.\\n[sounds sad (confidence 0.71); valence 0.31, arousal 0.22]'
     >>> user_turn("I am fine.", sad, 0.8)
     'I am fine.'
     """
-    if feeling is None or not feeling.confidence >= confidence:
+    if emotion is None or not emotion.confidence >= confidence:
         return text
-    affect = f"valence {feeling.affect['valence']:.2f}, arousal {feeling.affect['arousal']:.2f}"
-    return f"{text}\n[sounds {feeling.emotion} (confidence {feeling.confidence:.2f}); {affect}]"
+    affect = f"valence {emotion.affect['valence']:.2f}, arousal {emotion.affect['arousal']:.2f}"
+    return f"{text}\n[sounds {emotion.emotion} (confidence {emotion.confidence:.2f}); {affect}]"
 
 
-#: Messages that the model gets at most: it forgets what was said before.
+#: Messages that the model gets at most: it forgets earlier ones.
 MOST_MESSAGES = 40
 
 
@@ -370,17 +444,21 @@ class TalkMemory:
 
     def __init__(self, instructions: str) -> None:
         self._instructions = instructions
-        self._said: list[ChatMessage] = []
+        self._messages: list[ChatMessage] = []
 
     def add(self, role: str, content: str) -> None:
         """Remember a message of `user` or `assistant`; two in a row are one message."""
         if not content.strip():
             return
-        if self._said and self._said[-1].role == role:
-            content = f"{self._said.pop().content}\n{content}"
-        self._said = [*self._said, ChatMessage(role, content)][-MOST_MESSAGES:]
+        if self._messages and self._messages[-1].role == role:
+            previous = self._messages.pop()
+            content = f"{previous.content}\n{content}"
+        self._messages.append(ChatMessage(role, content))
+        self._messages = self._messages[-MOST_MESSAGES:]
 
     def messages(self) -> list[ChatMessage]:
         """All messages, the system's first, the user's last."""
-        said = [*dropwhile(lambda message: message.role == "assistant", self._said)]
-        return [ChatMessage("system", self._instructions), *said] if self._instructions else said
+        turns = list(dropwhile(lambda message: message.role == "assistant", self._messages))
+        if not self._instructions:
+            return turns
+        return [ChatMessage("system", self._instructions), *turns]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -19,9 +19,13 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.models.sound_card import refusals, sound_library
 
-#: Hz of a conversation, and samples and seconds of a block: one frame of speech activity.
+#: Hz of a conversation.
 TALK_RATE = 24000
+
+#: Samples of a block: one frame of speech activity.
 BLOCK = 768
+
+#: Seconds of a block.
 BLOCK_SECONDS = BLOCK / TALK_RATE
 
 #: Seconds of silence after a file and its answer, before the next one.
@@ -36,9 +40,11 @@ GONE_AFTER = 2.0
 #: The remedy without a microphone.
 _INPUT = "talk in the browser (--web), or give --input FILE"
 
-#: Cut-off in Hz and taps, at 48 kHz, of the filter between the rates of a talk and of analysis: 1 ms late, and
-#: 60 dB down from 9 kHz on. A resampler of quality would be 30 ms late, a sixth of what an interruption may take.
+#: Cut-off in Hz of the filter between the rates of a talk and of analysis. The filter is 1 ms late, and 60 dB down
+#: from 9 kHz on. A resampler of quality would be 30 ms late, a sixth of what an interruption may take.
 _CUTOFF = 7400.0
+
+#: Taps of that filter, at 48 kHz.
 _TAPS = 95
 
 
@@ -55,9 +61,9 @@ class AnalysisBlocks:
         """The next `BLOCK` samples, as two thirds as many."""
         doubled = np.zeros(2 * len(block), np.float32)
         doubled[::2] = block
-        known = np.concatenate((self._before, doubled))
-        self._before = known[len(doubled) :]
-        reduced: Samples = np.convolve(known, self._taps, "valid")[::3]
+        signal = np.concatenate((self._before, doubled))
+        self._before = signal[len(doubled) :]
+        reduced: Samples = np.convolve(signal, self._taps, "valid")[::3]
         return reduced
 
 
@@ -80,7 +86,7 @@ class SoundBlocks(Protocol):
     def play(self, block: Samples) -> None:
         """Play a block; returns at once."""
 
-    def hush(self) -> None:
+    def mute(self) -> None:
         """Drop sound that has not been played."""
 
     def close(self) -> None:
@@ -101,22 +107,25 @@ class FileBlocks:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.name = ", ".join(as_text(path.name) for path in paths)
-        self._parts = self._played([*map(_heard, paths)])
+        sounds = [_read_sound(path) for path in paths]
+        self._blocks = self._played(sounds)
         self._idle = False
         self._due = 0.0
 
     def read(self, idle: bool) -> Samples | None:
         self._idle = idle
-        part = next(self._parts, None)
+        block = next(self._blocks, None)
         now = time.monotonic()
-        self._due = (self._due or now) + BLOCK_SECONDS
+        if not self._due:
+            self._due = now
+        self._due += BLOCK_SECONDS
         time.sleep(max(0.0, self._due - now))
-        return part
+        return block
 
     def play(self, block: Samples) -> None:
         """Nobody listens."""
 
-    def hush(self) -> None:
+    def mute(self) -> None:
         """Nothing waits."""
 
     def close(self) -> None:
@@ -124,22 +133,36 @@ class FileBlocks:
 
     def _played(self, sounds: Sequence[Samples]) -> Iterator[Samples]:
         for sound in sounds:
-            yield from np.pad(sound, (0, -len(sound) % BLOCK)).reshape(-1, BLOCK)
+            padded = np.pad(sound, (0, -len(sound) % BLOCK))
+            yield from padded.reshape(-1, BLOCK)
             quiet = 0.0
             while quiet < BETWEEN_FILES:
                 yield np.zeros(BLOCK, np.float32)
                 quiet = quiet + BLOCK_SECONDS if self._idle else 0.0
 
 
-def _heard(path: Path) -> Samples:
+def _read_sound(path: Path) -> Samples:
     """The sound of a file. Raises DailytalkError, which names it, if it can't be read."""
+    audio = {"bytes": None, "path": to_uri(path)}
+    name = as_text(path)
     try:
-        sound: Samples = read_at({"bytes": None, "path": to_uri(path)}, TALK_RATE).mean(axis=1)
+        sound: Samples = read_at(audio, TALK_RATE).mean(axis=1)
     except BadInput as error:
-        raise DailytalkError(f"{as_text(path)!r}: {error.reason}", error.remedy) from None
+        raise DailytalkError(f"{name!r}: {error.reason}", error.remedy) from None
     except OSError as error:
-        raise DailytalkError(f"{as_text(path)!r} can't be read ({error.strerror})", "check the path") from None
+        raise DailytalkError(f"{name!r} can't be read ({error.strerror})", "check the path") from None
     return sound
+
+
+class _Stream(Protocol):
+    """A stream of `sounddevice`: its device's number, and its latency in seconds."""
+
+    device: int
+    latency: float
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class DeviceBlocks:
@@ -148,7 +171,7 @@ class DeviceBlocks:
     Args:
         device: its name or number (`python -m sounddevice` lists them); empty for the system's.
 
-    Raises DailytalkError, in one sentence, if there is none, or it may not be used.
+    Raises DailytalkError, in one sentence, if there is no such device, or it may not be used.
     """
 
     echoes = True
@@ -161,7 +184,8 @@ class DeviceBlocks:
         self._microphone = self._open("microphone", "InputStream", self._take)
         self._loudspeaker = self._open("loudspeaker", "OutputStream", self._fill)
         library = sound_library("microphone")
-        self.name = str(library.query_devices(self._microphone.device, "input")["name"])
+        about = library.query_devices(self._microphone.device, "input")
+        self.name = str(about["name"])
         latency = float(self._microphone.latency) + float(self._loudspeaker.latency)
         self.lag = latency + _AHEAD * BLOCK_SECONDS
 
@@ -184,7 +208,7 @@ class DeviceBlocks:
             self._spoken.put(np.zeros(BLOCK, np.float32))
         self._spoken.put(block)
 
-    def hush(self) -> None:
+    def mute(self) -> None:
         with suppress(queue.Empty):
             while True:
                 self._spoken.get_nowait()
@@ -194,31 +218,35 @@ class DeviceBlocks:
             with suppress(*refusals(sound_library("microphone"))):  # a device that is gone can't be closed, either
                 stream.close()
 
-    def _take(self, samples: Any, *_: Any) -> None:
+    def _take(self, samples: Samples, *_: object) -> None:
+        """Take a block of the microphone, in a thread of `sounddevice`."""
         self._heard.put(samples[:, 0].copy())
 
-    def _fill(self, out: Any, *_: Any) -> None:
+    def _fill(self, out: Samples, *_: object) -> None:
+        """Fill a block of the loudspeaker, in a thread of `sounddevice`."""
         out[:] = 0.0
         with suppress(queue.Empty):
             out[:, 0] = self._spoken.get_nowait()
 
-    def _open(self, what: str, kind: str, callback: Callable[..., None]) -> Any:
-        library = sound_library(what, _INPUT)
+    def _open(self, name: str, kind: str, callback: Callable[..., None]) -> _Stream:
+        """Open and start a stream of a class of `sounddevice`; `name` is that of the device in errors."""
+        library = sound_library(name, _INPUT)
+        device = int(self._device) if self._device.isdigit() else self._device or None
+        open_stream = getattr(library, kind)
         try:
-            stream = getattr(library, kind)(
+            stream: _Stream = open_stream(
                 samplerate=TALK_RATE,
                 blocksize=BLOCK,
                 channels=1,
                 dtype="float32",
-                device=int(self._device) if self._device.isdigit() else self._device or None,
+                device=device,
                 latency="low",
                 callback=callback,
             )
             stream.start()
         except refusals(library) as error:
             detail = " ".join(str(error).split())[:200]
-            raise DailytalkError(
-                f"no {what} can be opened ({detail})",
-                f"plug one in and allow this program to use it, choose one with --sound-device, or {_INPUT}",
-            ) from None
+            reason = f"no {name} can be opened ({detail})"
+            remedy = f"plug one in and allow this program to use it, choose one with --sound-device, or {_INPUT}"
+            raise DailytalkError(reason, remedy) from None
         return stream

@@ -2,7 +2,7 @@
 
 `Talk.step` is the only place where anything changes, and one thread calls it. Long work (recognition, emotion, the
 chat model, synthesis, the disk) is done by other threads, whose answers wait in an inbox until the next block. In
-a simulated talk it is done at once, in that same thread, so that it is the same at every run.
+a simulated talk it is done at once, in that same thread, so that every run gives the same result.
 """
 
 import queue
@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import soxr
@@ -23,10 +23,10 @@ import soxr
 from dailytalk_contiguous.apps.converse.dialogue import (
     FORGIVES_AFTER,
     Endpointer,
-    Feeling,
     ReplySentence,
     SentenceCutter,
     TalkMemory,
+    TurnEmotion,
     means_to_speak,
     user_turn,
 )
@@ -37,7 +37,7 @@ from dailytalk_contiguous.apps.converse.sound_blocks import (
     AnalysisBlocks,
     SoundBlocks,
 )
-from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
+from dailytalk_contiguous.apps.converse.talk_record import RecordedUtterance, TalkRecord
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples
@@ -52,22 +52,30 @@ from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, Spoken
 from dailytalk_contiguous.models.pieces import Pieces
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, SpeechActivity
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+#: What a thread has done, to be taken over by the thread of `Talk.step`.
+_Inbox = queue.SimpleQueue[Callable[[], object]]
+
 #: Seconds in which a voice that is silenced fades.
 _FADE = 0.01
 
-#: The level at which a sound begins and ends, and seconds of quiet kept after it: a synthesiser's silence delays.
+#: The level at which a sound begins and ends; the silence of a synthesiser before and after it only delays.
 _AUDIBLE = 0.003
+
+#: Seconds of quiet kept after a sound.
 _AFTER = 0.15
 
 
 @dataclass(eq=False)
-class Saying:
+class QueuedSentence:
     """A sentence that waits or is being spoken.
 
     Attributes:
         samples: at `TALK_RATE`.
         words: with times in seconds of `samples`.
-        at: how many samples were played.
+        position: how many samples were played.
         start, end: of what was played, in seconds of the talk.
         spoken: the words that were begun, with times in seconds of the talk.
         stopped: whether nothing more of it will be played.
@@ -76,7 +84,7 @@ class Saying:
     sentence: ReplySentence
     samples: Samples
     words: list[Word]
-    at: int = 0
+    position: int = 0
     start: float | None = None
     end: float = 0.0
     spoken: list[Word] = field(default_factory=list)
@@ -84,38 +92,52 @@ class Saying:
 
     @property
     def complete(self) -> bool:
-        """Whether its last word is heard to its end, unless it is stopped yet."""
-        last = self.words[-1].end if self.words else len(self.samples) / TALK_RATE
-        return not self.stopped or self.at >= min(len(self.samples), last * TALK_RATE)
+        """Whether it was not stopped, or only after its last word."""
+        if not self.stopped:
+            return True
+        n_samples = len(self.samples)
+        last = self.words[-1].end if self.words else n_samples / TALK_RATE
+        return self.position >= min(n_samples, last * TALK_RATE)
 
     @property
     def heard(self) -> str:
         """The text up to the word in which the voice stopped; an interrupted one ends in `CUT_MARK`."""
         if self.complete or not self.words:
             return self.sentence.text
-        return " ".join([*(word.text for word in self.spoken), CUT_MARK])
-
-    def _from_now(self, words: list[Word]) -> list[Word]:
-        shift = self.end - self.at / TALK_RATE
-        return [word._replace(start=word.start + shift, end=word.end + shift) for word in words]
+        texts = [word.text for word in self.spoken]
+        return " ".join([*texts, CUT_MARK])
 
     def play(self, count: int, time: float) -> Samples:
         """The next samples, `count` at most, which are played at a second of the talk."""
-        played = self.samples[self.at : self.at + count]
-        self.start = time if self.start is None else self.start
+        played = self.samples[self.position : self.position + count]
+        if self.start is None:
+            self.start = time
         self.end = time
-        begun = [word for word in self.words[len(self.spoken) :] if word.start * TALK_RATE < self.at + len(played)]
-        self.spoken += self._from_now(begun)
-        self.at += len(played)
+        shift = self.end - self.position / TALK_RATE
+        end = self.position + len(played)
+        for word in self.words[len(self.spoken) :]:
+            if word.start * TALK_RATE < end:
+                self.spoken.append(word._replace(start=word.start + shift, end=word.end + shift))
+        self.position = end
         self.end += len(played) / TALK_RATE
         return played
 
+    def rewind_to_word(self) -> None:
+        """Go back to the start of the word in which the sentence was paused, which is not spoken then."""
+        seconds = self.position / TALK_RATE
+        for word in self.words:
+            if word.start <= seconds < word.end:
+                self.position = int(word.start * TALK_RATE)
+                break
+        n_spoken = len([word for word in self.words if word.start * TALK_RATE < self.position])
+        self.spoken = self.spoken[:n_spoken]
 
-class Mouth:
-    """Sentences that are spoken in order, in blocks."""
+
+class SpeechPlayer:
+    """Plays sentences in order, in blocks."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Saying] = deque()
+        self._waiting: deque[QueuedSentence] = deque()
         self._count = 0
         self._tail = np.zeros(0, np.float32)
         self.paused = False
@@ -126,71 +148,83 @@ class Mouth:
         return bool(self._waiting)
 
     @property
-    def saying(self) -> Saying | None:
+    def current(self) -> QueuedSentence | None:
         """The sentence that is being spoken."""
-        return self._waiting[0] if self._waiting and self._waiting[0].start is not None else None
+        if not self._waiting:
+            return None
+        first = self._waiting[0]
+        return first if first.start is not None else None
 
     @property
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Seconds that are left to say."""
-        return sum(len(saying.samples) - saying.at for saying in self._waiting) / TALK_RATE
+        return sum(len(queued.samples) - queued.position for queued in self._waiting) / TALK_RATE
 
     def add(self, sentence: ReplySentence, samples: Samples, words: list[Word]) -> None:
         """Append a sentence, without the silence around it: samples at `TALK_RATE`, words in its seconds."""
         loud = np.flatnonzero(np.abs(samples) > _AUDIBLE)
         if len(loud):
-            samples = samples[int(loud[0]) : int(loud[-1]) + round(_AFTER * TALK_RATE)]
-            shift = int(loud[0]) / TALK_RATE
-            end = len(samples) / TALK_RATE
-            edges = np.clip([(word.start - shift, word.end - shift) for word in words], 0.0, end).tolist()
-            words = [word._replace(start=at[0], end=at[1]) for word, at in zip(words, edges, strict=True)]
-        self._waiting.append(Saying(sentence, samples, words))
+            first = int(loud[0])
+            end = int(loud[-1]) + round(_AFTER * TALK_RATE)
+            samples = samples[first:end]
+            words = _moved_words(words, -first / TALK_RATE, len(samples) / TALK_RATE)
+        self._waiting.append(QueuedSentence(sentence, samples, words))
 
-    def pull(self, count: int, hold: bool = False) -> tuple[Samples, list[Saying]]:
+    def pull(self, count: int, hold: bool = False) -> tuple[Samples, list[QueuedSentence]]:
         """The next samples to play, and the sentences that end with them. `hold`: start no sentence."""
         out = np.zeros(count, np.float32)
-        done = list[Saying]()
+        done = list[QueuedSentence]()
         filled = min(count, len(self._tail))
-        out[:filled], self._tail = self._tail[:filled], np.zeros(0, np.float32)
-        while filled < count and self._waiting and not self.paused and (self.saying or not hold):
-            saying = self._waiting[0]
-            played = saying.play(count - filled, (self._count + filled) / TALK_RATE)
+        out[:filled] = self._tail[:filled]
+        self._tail = np.zeros(0, np.float32)
+        while filled < count and self._waiting and not self.paused:
+            if hold and self.current is None:
+                break
+            queued = self._waiting[0]
+            played = queued.play(count - filled, (self._count + filled) / TALK_RATE)
             out[filled : filled + len(played)] = played
             filled += len(played)
-            if saying.at >= len(saying.samples):
+            if queued.position >= len(queued.samples):
                 done.append(self._waiting.popleft())
         self._count += count
         return out, done
 
     def pause(self) -> None:
         """Fall silent."""
-        saying = self.saying
-        if saying is not None and not self.paused:
-            tail = saying.samples[saying.at : saying.at + round(_FADE * TALK_RATE)]
+        queued = self.current
+        if queued is not None and not self.paused:
+            end = queued.position + round(_FADE * TALK_RATE)
+            tail = queued.samples[queued.position : end]
             self._tail = tail * np.linspace(1, 0, len(tail), dtype=np.float32)
         self.paused = True
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Go on with the word at which the voice paused, if it did."""
-        saying = self.saying
-        if saying is not None and self.paused:
+        queued = self.current
+        if queued is not None and self.paused:
             self._tail = np.zeros(0, np.float32)
-            at = saying.at / TALK_RATE
-            word = next((word for word in saying.words if word.start <= at < word.end), None)
-            saying.at = int(word.start * TALK_RATE) if word else saying.at
-            # What is after that was not spoken.
-            saying.spoken = saying.spoken[: sum(word.start * TALK_RATE < saying.at for word in saying.words)]
+            queued.rewind_to_word()
         self.paused = False
 
-    def stop(self) -> Saying | None:
+    def stop(self) -> QueuedSentence | None:
         """Say nothing more. Returns the current sentence, if any."""
         self.pause()
-        saying = self.saying
+        queued = self.current
         self.paused = False
-        if saying is not None:
-            saying.stopped = True
+        if queued is not None:
+            queued.stopped = True
         self._waiting.clear()
-        return saying
+        return queued
+
+
+def _moved_words(words: Sequence[Word], shift: float, end: float) -> list[Word]:
+    """The words, so many seconds later, inside [0, end] seconds."""
+    edges = [(word.start + shift, word.end + shift) for word in words]
+    inside = np.clip(edges, 0.0, end).tolist()
+    return [
+        word._replace(start=new_start, end=new_end)
+        for word, (new_start, new_end) in zip(words, inside, strict=True)
+    ]
 
 
 #: Seconds before speech was noticed that belong to it: a soft beginning.
@@ -203,7 +237,7 @@ _WORTH_A_WORD = 1.0
 _WAITS_FOR_EMOTION = 0.75
 
 #: Frames of a turn, its last 20 s, from which its emotion is guessed.
-_FELT_FRAMES = 625
+_EMOTION_FRAMES = 625
 
 #: Seconds for which the microphone stays closed after the voice, as it would record its echo.
 _ECHO = 0.3
@@ -223,7 +257,7 @@ class TalkEvent(NamedTuple):
 
     kind: str
     text: str = ""
-    data: Mapping[str, Any] = {}
+    data: Mapping[str, str | float] = {}
 
 
 @dataclass(frozen=True)
@@ -232,23 +266,23 @@ class TalkParts:
 
     Attributes:
         recognise: the words of a turn so far (16 kHz, [-1, 1]), with times in its seconds.
-        feel: guesses the emotion in the sound of a turn (16 kHz); None without emotions.
-        chat: answers.
-        speak: says a sentence.
+        classify: guesses the emotion in the sound of a turn (16 kHz); None without emotions.
+        chat: the model that answers.
+        speak: synthesises a sentence.
         instructions: of the chat model.
     """
 
     recognise: Callable[[Samples], list[Word]]
-    feel: Callable[[Samples], Feeling | None] | None
+    classify: Callable[[Samples], TurnEmotion | None] | None
     chat: ChatModel
     speak: Callable[[ReplySentence], Spoken]
     instructions: str
 
 
-class _AtOnce(Executor):
-    """Runs each task where it is asked for: that of a simulated talk."""
+class _InlineExecutor(Executor):
+    """Runs each task in the thread that submits it: the executor of a simulated talk."""
 
-    def submit(self, task: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+    def submit(self, task: Callable[_P, _T], /, *arguments: _P.args, **named: _P.kwargs) -> Future[_T]:
         task(*arguments, **named)
         return Future()
 
@@ -257,7 +291,7 @@ class _AtOnce(Executor):
 class _Turn:
     """A turn of the person. Times in seconds of the talk; `sound` are its frames at 16 kHz, from `sound_start`.
 
-    `asked` counts the requests for its words; `feels` those for its emotion that are not answered yet.
+    `n_requests` counts the requests for its words; `n_pending` those for its emotion that are not answered yet.
     """
 
     start: float
@@ -266,9 +300,13 @@ class _Turn:
     over_voice: bool
     end: float
     words: list[Word] | None = None
-    asked: int = 0
-    feeling: Feeling | None = None
-    feels: int = 0
+    n_requests: int = 0
+    emotion: TurnEmotion | None = None
+    n_pending: int = 0
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
 
     @property
     def text(self) -> str:
@@ -276,25 +314,26 @@ class _Turn:
 
     @property
     def asks_to_stop(self) -> bool:
-        """Whether its words ask a voice to stop; the probability of words that have none is 1."""
-        known = [word.probability for word in self.words or () if word.probability is not None]
-        return means_to_speak(self.text, self.end - self.start, float(np.mean(known or [1.0])))
+        """Whether its words ask a voice to stop; words without a probability count as certain."""
+        probabilities = [word.probability for word in self.words or () if word.probability is not None]
+        mean = float(np.mean(probabilities or [1.0]))
+        return means_to_speak(self.text, self.seconds, mean)
 
 
 @dataclass
 class _Reply:
-    """A reply. `heard`: what was heard or read of it; `rest`: what is not spoken at its end.
+    """A reply. `heard`: the part that was heard or read; `unspoken`: what is not spoken at its end.
 
-    What its thread has made waits in its `inbox`, of which nothing is taken once it is cancelled.
+    Its thread puts what it has made into the `inbox`, from which nothing is taken once it is cancelled.
     """
 
-    inbox: queue.SimpleQueue[Callable[[], object]] = field(default_factory=queue.SimpleQueue)
+    inbox: _Inbox = field(default_factory=queue.SimpleQueue)
     pieces: Pieces[str] | None = None
     cancelled: bool = False
     ended: bool = False
     is_audible: bool = False
     heard: list[str] = field(default_factory=list)
-    rest: str = ""
+    unspoken: str = ""
 
     def end(self) -> None:
         self.ended = True
@@ -304,12 +343,12 @@ class Talk:
     """A talk that goes on as long as `step` is called, as `run` does.
 
     Args:
-        settings: of it.
+        settings: of the talk.
         parts: its models.
         blocks: the source and the sink of its sound.
-        tell: gets the events, in the thread of `step`.
-        record: keeps it, or None.
-        closes_microphone: whether it is closed while the voice speaks.
+        show: gets the events, in the thread of `step`.
+        record: keeps the talk; None keeps nothing.
+        closes_microphone: whether the microphone is closed while the voice speaks.
         threaded: whether long work has threads of its own; otherwise the talk is simulated.
     """
 
@@ -318,7 +357,7 @@ class Talk:
         settings: TalkSettings,
         parts: TalkParts,
         blocks: SoundBlocks,
-        tell: Callable[[TalkEvent], None],
+        show: Callable[[TalkEvent], None],
         record: TalkRecord | None = None,
         closes_microphone: bool = False,
         threaded: bool = True,
@@ -326,21 +365,22 @@ class Talk:
         self._settings = settings
         self._parts = parts
         self._blocks = blocks
-        self._tell = tell
+        self._show = show
         self._record = record
         self._closes_microphone = closes_microphone
         self._threaded = threaded
-        self._inbox: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-        self._ear, self._heart, self._pen = (
-            ThreadPoolExecutor(1, name) if threaded else _AtOnce() for name in ("ear", "heart", "pen")
-        )
+        self._inbox: _Inbox = queue.SimpleQueue()
+        self._recogniser = self._executor("recogniser")
+        self._emotion_classifier = self._executor("emotion")
+        self._recorder = self._executor("recorder")
         self._speaking = threading.Lock()
         self._activity = SpeechActivity()
         self._analysis = AnalysisBlocks()
         self._endpointer = Endpointer(settings.language)
-        self._mouth = Mouth()
+        self._player = SpeechPlayer()
         self._memory = TalkMemory(parts.instructions)
-        self._before: deque[Samples] = deque(maxlen=round(_BEFORE_SPEECH / FRAME_SECONDS))
+        n_before = round(_BEFORE_SPEECH / FRAME_SECONDS)
+        self._before: deque[Samples] = deque(maxlen=n_before)
         self._count = 0
         self._turn: _Turn | None = None
         self._unanswered: list[_Turn] = []
@@ -348,7 +388,10 @@ class Talk:
         self._record_failed = False
         self._echo_until = 0.0
         self._state = ""
-        self._shown: Saying | None = None
+        self._shown: QueuedSentence | None = None
+
+    def _executor(self, name: str) -> Executor:
+        return ThreadPoolExecutor(1, name) if self._threaded else _InlineExecutor()
 
     @property
     def time(self) -> float:
@@ -358,23 +401,25 @@ class Talk:
     @property
     def idle(self) -> bool:
         """Whether no person speaks, and nothing is to be answered or said."""
-        return not (self._turn or self._unanswered or self._reply or self._mouth.active)
+        return not (self._turn or self._unanswered or self._reply or self._player.active)
 
     @property
     def kept(self) -> Path | None:
         """The sound of the talk, if anything of it is kept."""
         return self._record.path if self._record else None
 
-    def later(self, task: Callable[..., object], *arguments: Any) -> None:
+    def later(self, task: Callable[_P, object], /, *arguments: _P.args, **named: _P.kwargs) -> None:
         """Run a method of the talk before the next block: from another thread."""
-        self._inbox.put(partial(task, *arguments))
+        self._inbox.put(partial(task, *arguments, **named))
 
     def run(self) -> None:
         """Go on until there is no more sound, or a Ctrl-C; then end the talk, and close its devices."""
         try:
-            while (block := self._blocks.read(self.idle)) is not None:
+            block = self._blocks.read(self.idle)
+            while block is not None:
                 interrupts.check_interrupt()
                 self._blocks.play(self.step(block))
+                block = self._blocks.read(self.idle)
         finally:
             self.end()
             self._blocks.close()
@@ -382,26 +427,29 @@ class Talk:
     def step(self, block: Samples) -> Samples:
         """Take a block of the microphone and return the block to play meanwhile."""
         self._count += 1
-        _do_all(self._inbox)
-        if self._closes_microphone and self._mouth.active:
+        _run_all(self._inbox)
+        if self._closes_microphone and self._player.active:
             self._echo_until = self.time + _ECHO
         closed = self.time <= self._echo_until
         heard = np.zeros(BLOCK, np.float32) if closed else block
-        self._hear(self._analysis.push(heard))
-        _do_all(self._inbox)
-        self._settle()
+        self._listen(self._analysis.push(heard))
+        _run_all(self._inbox)
+        self._answer_turns()
         out = self._speak()
-        self._keep("sound", out, heard)
-        if self._mouth.active:
-            state = "speaking, microphone closed" if closed else "speaking"
-        elif self._reply or self._unanswered:
-            state = "thinking"
-        else:
-            state = "hearing you" if self._turn else "listening"
+        self._keep(lambda record: record.sound(out, heard))
+        state = self._current_state(closed)
         if state != self._state:
             self._state = state
-            self._tell(TalkEvent("state", state))
+            self._show(TalkEvent("state", state))
         return out
+
+    def _current_state(self, closed: bool) -> str:
+        """What the talk does, for the screen; `closed`: the microphone is."""
+        if self._player.active:
+            return "speaking, microphone closed" if closed else "speaking"
+        if self._reply or self._unanswered:
+            return "thinking"
+        return "hearing you" if self._turn else "listening"
 
     def end(self) -> None:
         """End the talk: the spoken part of a reply is kept, and the record is closed."""
@@ -410,75 +458,80 @@ class Talk:
             turn.end = self.time
             self._ask_words(turn)
             self._finish_turn(turn)
-        self._ear.shutdown()  # with the words of the last turn
-        self._heart.shutdown(wait=False, cancel_futures=True)
-        _do_all(self._inbox)
+        self._recogniser.shutdown()  # waits for the words of the last turn
+        self._emotion_classifier.shutdown(wait=False, cancel_futures=True)
+        _run_all(self._inbox)
         for turn in self._unanswered:
             if turn.text:
                 self._keep_user(turn)
         self._stop_voice()
         if self._record is not None:
-            self._pen.submit(self._record.close)
-        self._pen.shutdown()
+            self._recorder.submit(self._record.close)
+        self._recorder.shutdown()
 
     def say(self, sentence: str) -> None:
         """Show a sentence."""
-        self._tell(TalkEvent("notice", sentence))
+        self._show(TalkEvent("notice", sentence))
 
-    # A turn: heard, recognised, settled.
+    # The turn of a person: heard, recognised, answered.
 
-    def _hear(self, frame: Samples) -> None:
-        turn = self._turn
-        ends = self._endpointer
-        text = turn.text if turn and turn.words is not None else None
-        change = ends.push(float(self._activity.push(frame)[0]), self.time, text)
+    def _listen(self, frame: Samples) -> None:
+        endpointer = self._endpointer
+        text = None
+        if self._turn and self._turn.words is not None:
+            text = self._turn.text
+        probability = float(self._activity.push(frame)[0])
+        change = endpointer.push(probability, self.time, text)
         if change == "began":
-            self._begin_turn(ends.start)
+            self._begin_turn(endpointer.start)
         turn = self._turn
         if turn:
             turn.sound.append(frame)
         self._before.append(frame)
         if turn is None:
             return
-        turn.end = ends.end
+        turn.end = endpointer.end
         if turn.over_voice:
-            self._weigh(turn, change)
+            self._judge_interruption(turn, change)
         if change in ("paused", "full"):
             self._ask_words(turn)
         elif change == "resumed":
             turn.words = None
-            turn.asked += 1  # an answer on its way is of less than the turn
+            turn.n_requests += 1  # an answer on its way is of less than the turn
         elif change == "dropped":
             self._turn = None
         if change in ("ended", "full"):
             self._finish_turn(turn)
 
-    def _weigh(self, turn: _Turn, change: str) -> None:
+    def _judge_interruption(self, turn: _Turn, change: str) -> None:
         """Let the voice pause, go on from its current word, or stop, by what is said over it.
 
         Within 0.2 s it is unknown whether a sound is "mm-hm" or the beginning of a sentence. So the voice pauses
         at once, and goes on if it was not interrupted.
         """
         over = change in ("dropped", "ended", "full")
-        settled = over or (self._endpointer.silence >= FORGIVES_AFTER and turn.words is not None)
+        is_quiet = self._endpointer.silence >= FORGIVES_AFTER
+        settled = over or (is_quiet and turn.words is not None)
         stops = self._endpointer.speech >= INTERRUPTS_AFTER
-        if stops or (settled and self._mouth.paused and turn.asks_to_stop):
-            turn.over_voice = False  # it is a turn like others from here on
+        if settled and self._player.paused:
+            stops = stops or turn.asks_to_stop
+        if stops:
+            turn.over_voice = False  # from here on it is a turn like any other
             self._interrupt()
-        elif change in ("began", "resumed") and self._mouth.active:
-            self._mouth.pause()
-            self._blocks.hush()
-        elif settled and self._mouth.paused:
-            self._mouth.go_on()
+        elif change in ("began", "resumed") and self._player.active:
+            self._player.pause()
+            self._blocks.mute()
+        elif settled and self._player.paused:
+            self._player.resume()
 
     def _begin_turn(self, start: float) -> None:
         # Speech over the last words of the voice is an answer. Not while it is paused: only the speaker who paused
         # it can let it go on.
-        goes_on = self._mouth.paused or self._mouth.left > TERMINAL_OVERLAP
+        goes_on = self._player.paused or self._player.seconds_left > TERMINAL_OVERLAP
         if self._reply is not None and not self._reply.ended:
             goes_on = True
         sound = [*self._before]
-        over_voice = self._mouth.active and goes_on
+        over_voice = self._player.active and goes_on
         sound_start = self.time - FRAME_SECONDS * (1 + len(sound))
         self._turn = _Turn(start, sound_start, sound, over_voice, end=start)
 
@@ -487,47 +540,51 @@ class Talk:
         self._unanswered.append(turn)
 
     def _ask_words(self, turn: _Turn) -> None:
-        turn.asked += 1
+        turn.n_requests += 1
         turn.words = None
-        self._ear.submit(self._recognise, turn, turn.asked, [*turn.sound], turn.end - turn.start)
-        if self._parts.feel is not None:
-            turn.feels += 1
-            self._heart.submit(self._feel, self._parts.feel, turn, np.concatenate(turn.sound[-_FELT_FRAMES:]))
+        self._recogniser.submit(self._recognise, turn, turn.n_requests, [*turn.sound], turn.seconds)
+        classify = self._parts.classify
+        if classify is not None:
+            turn.n_pending += 1
+            sound = np.concatenate(turn.sound[-_EMOTION_FRAMES:])
+            self._emotion_classifier.submit(self._classify, classify, turn, sound)
 
-    def _recognise(self, turn: _Turn, asked: int, sound: list[Samples], seconds: float) -> None:
-        """In the ear's thread."""
-        if asked != turn.asked:  # more was said while an earlier pause was recognised
+    def _recognise(self, turn: _Turn, request: int, sound: list[Samples], seconds: float) -> None:
+        """Recognise a turn, in the thread of the recogniser."""
+        if request != turn.n_requests:  # more was said while an earlier pause was recognised
             return
         words: list[Word] = []
         try:
-            words = believed_words(self._parts.recognise(np.concatenate(sound)), max(seconds, 0.5))
+            recognised = self._parts.recognise(np.concatenate(sound))
+            words = believed_words(recognised, max(seconds, 0.5))
         except Exception as error:  # the talk goes on without these words
             self.later(self.say, f"not recognised: {_sentence_of(error)}")
-        self.later(self._take_words, turn, asked, words)
+        self.later(self._take_words, turn, request, words)
 
-    def _take_words(self, turn: _Turn, asked: int, words: list[Word]) -> None:
-        if asked == turn.asked:
+    def _take_words(self, turn: _Turn, request: int, words: list[Word]) -> None:
+        if request == turn.n_requests:
             turn.words = words
             if turn is self._turn:
-                self._tell(TalkEvent("partial", turn.text))
+                self._show(TalkEvent("partial", turn.text))
 
-    def _feel(self, feel: Callable[[Samples], Feeling | None], turn: _Turn, sound: Samples) -> None:
-        """In the heart's thread."""
-        feeling = None
+    def _classify(self, classify: Callable[[Samples], TurnEmotion | None], turn: _Turn, sound: Samples) -> None:
+        """Guess the emotion of a turn, in the thread of the classifier."""
+        emotion = None
         try:
-            feeling = feel(sound)
+            emotion = classify(sound)
         except Exception as error:  # the talk goes on without it
             self.later(self.say, f"no emotion is told: {_sentence_of(error)}")
-        self.later(self._take_feeling, turn, feeling)
+        self.later(self._take_emotion, turn, emotion)
 
-    def _take_feeling(self, turn: _Turn, feeling: Feeling | None) -> None:
-        turn.feels -= 1
-        turn.feeling = feeling or turn.feeling
+    def _take_emotion(self, turn: _Turn, emotion: TurnEmotion | None) -> None:
+        turn.n_pending -= 1
+        turn.emotion = emotion or turn.emotion
 
-    def _settle(self) -> None:
+    def _answer_turns(self) -> None:
         """Answer turns that have ended and whose words are known."""
         for turn in list(self._unanswered):
-            if turn.words is not None and (not turn.feels or self.time - turn.end >= _WAITS_FOR_EMOTION):
+            waited = self.time - turn.end >= _WAITS_FOR_EMOTION
+            if turn.words is not None and (not turn.n_pending or waited):
                 self._unanswered.remove(turn)
                 self._answer(turn)
 
@@ -539,63 +596,72 @@ class Talk:
                 return
             self._interrupt()
         if not turn.text:
-            if turn.end - turn.start >= _WORTH_A_WORD:
+            if turn.seconds >= _WORTH_A_WORD:
                 self.say("there was speech, and no word of it was understood")
             return
         if self._reply is not None:
             self._stop_voice()  # it was about less than the person had to say
         self._keep_user(turn)
-        self._memory.add("user", user_turn(turn.text, turn.feeling, self._settings.confidence))
-        self._reply = reply = _Reply()
-        think = partial(self._think, reply, self._memory.messages())
+        message = user_turn(turn.text, turn.emotion, self._settings.confidence)
+        self._memory.add("user", message)
+        reply = _Reply()
+        self._reply = reply
+        make_reply = partial(self._make_reply, reply, self._memory.messages())
         if self._threaded:  # of its own, since a server may take its time after it is no longer needed
-            threading.Thread(target=think, name="mind", daemon=True).start()
+            threading.Thread(target=make_reply, name="chat", daemon=True).start()
         else:
-            think()
+            make_reply()
 
-    # A reply: thought, spoken, interrupted.
+    # The reply: generated, spoken, interrupted.
 
-    def _think(self, reply: _Reply, messages: Sequence[ChatMessage]) -> None:
+    def _make_reply(self, reply: _Reply, messages: Sequence[ChatMessage]) -> None:
         """Get the sentences of a reply and their sound. In a thread of its own."""
         with suppress(KeyboardInterrupt):  # the talk ends, in its own thread
             for sentence in self._sentences(reply, messages):
                 if reply.cancelled:
                     return
-                reply.rest += sentence.written  # code, or refused by the synthesiser: counts as read
-                if not sentence.text:
-                    continue
-                try:
-                    with self._speaking:  # one that was cancelled may still speak
-                        sound = self._sound_of(sentence)
-                except Exception as problem:  # the sentence is shown, and the talk goes on
-                    reason = f"a sentence could not be spoken ({_sentence_of(problem)})"
-                    reply.inbox.put(partial(self.say, reason))
-                    reply.inbox.put(partial(self._show_reply, sentence))
-                else:
-                    reply.inbox.put(partial(self._mouth.add, sentence._replace(written=reply.rest), *sound))
-                    reply.rest = ""
+                reply.unspoken += sentence.written  # code, or refused by the synthesiser: counts as read
+                if sentence.text:
+                    self._make_sound(reply, sentence)
             reply.inbox.put(reply.end)
 
+    def _make_sound(self, reply: _Reply, sentence: ReplySentence) -> None:
+        """Speak a sentence of a reply; one that can't be spoken is shown, and the talk goes on."""
+        try:
+            with self._speaking:  # one that was cancelled may still speak
+                samples, words = self._synthesise(sentence)
+        except Exception as problem:
+            reason = f"a sentence could not be spoken ({_sentence_of(problem)})"
+            reply.inbox.put(partial(self.say, reason))
+            reply.inbox.put(partial(self._show_reply, sentence))
+        else:
+            whole = sentence._replace(written=reply.unspoken)
+            reply.inbox.put(partial(self._player.add, whole, samples, words))
+            reply.unspoken = ""
+
     def _sentences(self, reply: _Reply, messages: Sequence[ChatMessage]) -> Iterator[ReplySentence]:
-        """Yield the sentences of a reply as they come; an error is said behind the last one."""
+        """Yield the sentences of a reply as they come; an error is shown after the last one."""
         cutter = SentenceCutter()
         problem = ""
-        is_said = False
+        has_text = False
         try:
             reply.pieces = self._parts.chat.reply(messages, REPLY_TOKENS)
             for piece in reply.pieces:
                 if reply.cancelled:
                     break
-                is_said = is_said or bool(piece.strip())
+                has_text = has_text or bool(piece.strip())
                 yield from cutter.push(piece)
             reply.pieces.close()
         except Exception as error:  # the talk goes on without the rest
             problem = f"the reply broke off: {_sentence_of(error)}"
         yield from cutter.flush()
-        if problem or not is_said:
-            reply.inbox.put(partial(self.say, problem or f"{self._parts.chat.name} answered nothing"))
+        if not problem and not has_text:
+            problem = f"{self._parts.chat.name} answered nothing"
+        if problem:
+            reply.inbox.put(partial(self.say, problem))
 
-    def _sound_of(self, sentence: ReplySentence) -> tuple[Samples, list[Word]]:
+    def _synthesise(self, sentence: ReplySentence) -> tuple[Samples, list[Word]]:
+        """The sound of a sentence at `TALK_RATE`, and its words in seconds of it."""
         spoken = self._parts.speak(sentence)
         samples = spoken.samples
         words = spoken.words
@@ -607,52 +673,62 @@ class Talk:
         return np.asarray(samples, np.float32), words
 
     def _show_reply(self, sentence: ReplySentence) -> None:
-        self._tell(TalkEvent("reply", sentence.text, {"tag": sentence.tag}))
+        self._show(TalkEvent("reply", sentence.text, {"tag": sentence.tag}))
 
     def _speak(self) -> Samples:
+        """The next block of the voice."""
         reply = self._reply
         turn = self._turn
         if reply is not None:
-            _do_all(reply.inbox)
-        out, done = self._mouth.pull(BLOCK, hold=turn is not None and not turn.over_voice)
-        for saying in (*done, *filter(None, [self._mouth.saying])):
-            if saying is not self._shown:
-                self._shown = saying
+            _run_all(reply.inbox)
+        hold = turn is not None and not turn.over_voice
+        out, done = self._player.pull(BLOCK, hold)
+        played = [*done]
+        current = self._player.current
+        if current is not None:
+            played.append(current)
+        for queued in played:
+            if queued is not self._shown:
+                self._shown = queued
                 if reply is not None:
                     reply.is_audible = True
-                self._show_reply(saying.sentence)
-            if reply is not None and saying in done:
-                self._settle_said(reply, saying)
-        if reply is not None and reply.ended and not self._mouth.active:
-            self._memory.add("assistant", " ".join(filter(None, [*reply.heard, reply.rest.strip()])))
+                self._show_reply(queued.sentence)
+            if reply is not None and queued in done:
+                self._finish_sentence(reply, queued)
+        if reply is not None and reply.ended and not self._player.active:
+            parts = [*reply.heard, reply.unspoken.strip()]
+            self._memory.add("assistant", " ".join(filter(None, parts)))
             self._reply = None
         return out
 
-    def _settle_said(self, reply: _Reply, saying: Saying) -> None:
-        reply.heard.append(saying.sentence.written.strip() if saying.complete else saying.heard)
-        self._keep_said(saying)
+    def _finish_sentence(self, reply: _Reply, queued: QueuedSentence) -> None:
+        heard = queued.sentence.written.strip() if queued.complete else queued.heard
+        reply.heard.append(heard)
+        self._keep_voice(queued)
 
     def _interrupt(self) -> None:
         reply = self._reply
         if reply is not None:
             self._stop_voice()
             if reply.is_audible:
-                self._tell(TalkEvent("heard", CUT_MARK))
+                self._show(TalkEvent("heard", CUT_MARK))
 
     def _stop_voice(self) -> None:
         reply = self._reply
         self._reply = None
-        saying = self._mouth.stop()
-        self._blocks.hush()
+        queued = self._player.stop()
+        self._blocks.mute()
         if reply is None:
             return
         reply.cancelled = True
         if reply.pieces is not None:
             reply.pieces.close()
-        if saying is not None:
-            self._settle_said(reply, saying)
+        if queued is not None:
+            self._finish_sentence(reply, queued)
         heard = " ".join(filter(None, reply.heard))
-        self._memory.add("assistant", f"{heard.removesuffix(CUT_MARK).rstrip()} {CUT_MARK}" if heard else "")
+        if heard:
+            whole = heard.removesuffix(CUT_MARK).rstrip()
+            self._memory.add("assistant", f"{whole} {CUT_MARK}")
 
     # The record.
 
@@ -660,44 +736,52 @@ class Talk:
         shift = turn.sound_start
         words = [(word.text.strip(), word.start + shift, word.end + shift) for word in turn.words or ()]
         text = turn.text
-        feeling = turn.feeling
-        data = dict[str, Any]()
-        fields: dict[str, Any] = {"start": turn.start, "end": turn.end, "text_raw": text, "text": text}
-        fields["status"] = "kept"
-        if feeling is not None:
-            emotion = feeling.emotion if feeling.confidence >= self._settings.confidence else UNSURE
-            data = {"emotion": emotion, "confidence": feeling.confidence, **feeling.affect}
-            guess = emotion_guess(emotion, feeling.probabilities, feeling.model)
-            fields |= in_digits({**feeling.affect, **guess}, 4)
-        self._tell(TalkEvent("user", text, data))
-        self._keep("utterance", "right", words, fields)
+        data: dict[str, str | float] = {}
+        fields: RecordedUtterance = {
+            "start": turn.start,
+            "end": turn.end,
+            "text_raw": text,
+            "text": text,
+            "status": "kept",
+        }
+        emotion = turn.emotion
+        if emotion is not None:
+            is_sure = emotion.confidence >= self._settings.confidence
+            label = emotion.emotion if is_sure else UNSURE
+            data = {"emotion": label, "confidence": emotion.confidence, **emotion.affect}
+            guess = emotion_guess(label, emotion.probabilities, emotion.model)
+            fields.update(in_digits({**emotion.affect, **guess}, 4))
+        self._show(TalkEvent("user", text, data))
+        self._keep(lambda record: record.utterance("right", words, fields))
 
-    def _keep_said(self, saying: Saying) -> None:
-        if not saying.spoken:  # nothing of it was heard
+    def _keep_voice(self, queued: QueuedSentence) -> None:
+        if queued.start is None or not queued.spoken:  # nothing of it was heard
             return
-        words = [(word.text.strip(), word.start, min(word.end, saying.end)) for word in saying.spoken]
-        fields = {
-            "start": saying.start,
-            "end": words[-1][2],
-            "text_raw": saying.sentence.text,
-            "text": saying.heard,
-            "written": saying.sentence.written,
-            "tag": saying.sentence.tag,
-            "interrupted": not saying.complete,
+        words = [(word.text.strip(), word.start, min(word.end, queued.end)) for word in queued.spoken]
+        _, _, last_end = words[-1]
+        fields: RecordedUtterance = {
+            "start": queued.start,
+            "end": last_end,
+            "text_raw": queued.sentence.text,
+            "text": queued.heard,
+            "written": queued.sentence.written,
+            "tag": queued.sentence.tag,
+            "interrupted": not queued.complete,
             "status": "spoken",
         }
-        self._keep("utterance", "left", words, fields)
+        self._keep(lambda record: record.utterance("left", words, fields))
 
-    def _keep(self, what: str, *values: Any) -> None:
+    def _keep(self, write: Callable[[TalkRecord], None]) -> None:
+        """Let the thread of the recorder write something into the record, if there is one."""
         if self._record is not None and not self._record_failed:
-            self._pen.submit(self._write, getattr(self._record, what), values)
+            self._recorder.submit(self._write, self._record, write)
 
-    def _write(self, write: Callable[..., None], values: tuple[Any, ...]) -> None:
-        """In the pen's thread."""
+    def _write(self, record: TalkRecord, write: Callable[[TalkRecord], None]) -> None:
+        """Write into the record, in the thread of the recorder."""
         if self._record_failed:
             return
         try:
-            write(*values)
+            write(record)
         except (OSError, struct.error) as error:  # the disk, or a WAV that is as long as its header can say
             self._record_failed = True
             reason = (getattr(error, "strerror", None) or "the file can't grow").lower()
@@ -706,15 +790,17 @@ class Talk:
             )
 
 
-def _do_all(inbox: queue.SimpleQueue[Callable[[], object]]) -> None:
+def _run_all(inbox: _Inbox) -> None:
     with suppress(queue.Empty):
         while True:
-            inbox.get_nowait()()
+            task = inbox.get_nowait()
+            task()
 
 
 def _sentence_of(error: Exception) -> str:
     """An error in a sentence without a full stop."""
     if isinstance(error, DailytalkError):
         return str(error)
+    name = type(error).__name__
     detail = " ".join(str(error).split())[:200]
-    return f"{type(error).__name__}{': ' if detail else ''}{detail}"
+    return f"{name}: {detail}" if detail else name

@@ -10,10 +10,11 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.resources import files
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import uvicorn
 import websockets  # noqa: F401 (uvicorn answers WebSockets with it)
@@ -36,12 +37,35 @@ from dailytalk_contiguous.core.wording import length_text
 
 _ASSETS = files(__package__) / "assets"
 
-#: The most events that a later page gets, and their kinds.
+#: The most events that a later page gets.
 _HISTORY = 1000
+
+#: The kinds of events that a later page gets.
 _KEPT = ("user", "reply", "heard", "notice")
 
 #: Bytes of a message from the page, at most.
 _MOST_BYTES = 4096
+
+
+class _Event(TypedDict):
+    """An event for the page; `soft` is the emotion of a turn, or the tag of a sentence."""
+
+    kind: str
+    text: NotRequired[str]
+    soft: NotRequired[str]
+
+
+class _Welcome(TypedDict):
+    """The first message to a window: the note of the talk, its state, and what a page shows of it so far."""
+
+    kind: str
+    note: str
+    state: str
+    history: list[_Event]
+
+
+#: A message to a window; None closes it.
+_Message = _Event | _Welcome | bytes | None
 
 
 class TalkPage:
@@ -67,16 +91,17 @@ class TalkPage:
         self._secret = new_secret()
         self._port = int(self._socket.getsockname()[1])
         self.address = f"http://{HOST}:{self._port}/{self._secret}/"
-        self._ring: queue.SimpleQueue[Samples | None] = queue.SimpleQueue()
-        self._history: deque[dict[str, Any]] = deque(maxlen=_HISTORY)
+        self._blocks: queue.SimpleQueue[Samples | None] = queue.SimpleQueue()
+        self._history: deque[_Event] = deque(maxlen=_HISTORY)
         self._window: WebSocket | None = None
-        self._waiting: asyncio.Queue[Mapping[str, Any] | bytes | None] = asyncio.Queue()
+        self._waiting: asyncio.Queue[_Message] = asyncio.Queue()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def serve(self, talk: Talk, note: str) -> None:
         """Serve the page of a talk, with a note on where sound and words go, in a thread of its own."""
         self._talk = talk
-        self._about = {"note": note, "state": ""}
+        self._note = note
+        self._state = ""
         ready = threading.Event()
 
         @asynccontextmanager
@@ -102,7 +127,8 @@ class TalkPage:
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="page", daemon=True)
+        serve = partial(self._server.run, [self._socket])
+        self._thread = threading.Thread(target=serve, name="page", daemon=True)
         self._thread.start()
         if not ready.wait(30.0):
             raise DailytalkError("the page can't be served", "try again, or talk without --web")
@@ -117,23 +143,24 @@ class TalkPage:
         while True:
             interrupts.check_interrupt()
             try:
-                return self._ring.get(timeout=0.25)
+                return self._blocks.get(timeout=0.25)
             except queue.Empty:  # the page is closed, or its microphone off
                 continue
 
     def play(self, block: Samples) -> None:
         self._send(to_pcm(block).astype("<i2").tobytes())
 
-    def hush(self) -> None:
-        self._send({"kind": "hush"})
+    def mute(self) -> None:
+        self._send({"kind": "mute"})
 
     def close(self) -> None:
         if self._loop is None:
             self._socket.close()
             return
-        kept = f"It is kept in {as_text(self._talk.kept)}." if self._talk.kept else "Nothing is kept."
-        ending = {"kind": "ended", "text": f"The talk has ended after {length_text(self._talk.time)}. {kept}"}
-        self._send(ending)
+        path = self._talk.kept
+        kept = f"It is kept in {as_text(path)}." if path else "Nothing is kept."
+        length = length_text(self._talk.time)
+        self._send({"kind": "ended", "text": f"The talk has ended after {length}. {kept}"})
         self._send(None)
         deadline = time.monotonic() + 2.0
         while self._window and time.monotonic() < deadline:
@@ -143,27 +170,32 @@ class TalkPage:
 
     def stop(self) -> None:
         """End the talk after the waiting blocks."""
-        self._ring.put(None)
+        self._blocks.put(None)
 
     def show(self, event: TalkEvent) -> None:
-        message: dict[str, Any] = {"kind": event.kind, "text": event.text}
+        message: _Event = {"kind": event.kind, "text": event.text}
         if event.kind in ("user", "reply"):
             message["soft"] = aside_text(event)
         self._send(message)
 
-    def _send(self, message: dict[str, Any] | bytes | None) -> None:
+    def _send(self, message: _Event | bytes | None) -> None:
+        """Send a message to the window, from any thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._pass_on, message)
+            self._loop.call_soon_threadsafe(self._deliver, message)
 
     # In the thread of the server.
 
-    def _pass_on(self, message: dict[str, Any] | bytes | None) -> None:
-        """Send a message to the window (None closes it), and keep what a later one should show."""
+    def _deliver(self, message: _Event | bytes | None) -> None:
+        """Keep what a later window should show, and send a message to the window."""
         if isinstance(message, dict):
             if message["kind"] == "state":
-                self._about["state"] = message["text"]
+                self._state = message["text"]
             elif message["kind"] in _KEPT:
                 self._history.append(message)
+        self._pass_on(message)
+
+    def _pass_on(self, message: _Message) -> None:
+        """Send a message to the window, if there is one."""
         if self._window:
             self._waiting.put_nowait(message)
 
@@ -176,12 +208,20 @@ class TalkPage:
         self._pass_on(None)
         self._waiting = asyncio.Queue()
         self._window = socket
-        self._pass_on({"kind": "welcome", **self._about, "history": list(self._history)})
+        welcome: _Welcome = {
+            "kind": "welcome",
+            "note": self._note,
+            "state": self._state,
+            "history": list(self._history),
+        }
+        self._pass_on(welcome)
         sending = asyncio.create_task(self._send_waiting(socket, self._waiting))
         try:
-            while (message := await socket.receive())["type"] != "websocket.disconnect":
+            message = await socket.receive()
+            while message["type"] != "websocket.disconnect":
                 if socket is self._window:
                     self._take(message.get("bytes"), message.get("text") or "")
+                message = await socket.receive()
         except BadInput:
             await socket.close(1008)
         except (WebSocketDisconnect, RuntimeError):  # it is gone
@@ -191,15 +231,20 @@ class TalkPage:
             if socket is self._window:
                 self._window = None
 
-    async def _send_waiting(self, socket: WebSocket, waiting: "asyncio.Queue[Any]") -> None:
-        while (message := await waiting.get()) is not None:
-            await (socket.send_bytes(message) if isinstance(message, bytes) else socket.send_json(message))
+    async def _send_waiting(self, socket: WebSocket, waiting: "asyncio.Queue[_Message]") -> None:
+        message = await waiting.get()
+        while message is not None:
+            if isinstance(message, bytes):
+                await socket.send_bytes(message)
+            else:
+                await socket.send_json(message)
+            message = await waiting.get()
         await socket.close()
 
     def _take(self, sound: bytes | None, text: str) -> None:
         """Take a block of sound, or the request to end. Raises BadInput for what is neither."""
         if sound is not None and len(sound) == 2 * BLOCK:
-            self._ring.put(pcm_to_float(sound))
+            self._blocks.put(pcm_to_float(sound))
         elif parse_json(text, "the message") == {"kind": "end"}:
             self.stop()  # at once: while the microphone is off, no block comes
         else:

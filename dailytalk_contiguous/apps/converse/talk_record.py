@@ -6,13 +6,13 @@ transcript is replaced whole, so that both can be read whenever the program was 
 """
 
 import wave
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
 from dailytalk_contiguous.core.audio import Samples, read_header, to_pcm, to_uri
 from dailytalk_contiguous.core.documents import Number, as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.moshi_words import said_words
+from dailytalk_contiguous.core.moshi_words import SaidWord, said_words
+from dailytalk_contiguous.core.records import EmotionShare
 from dailytalk_contiguous.core.schema import BUILT, CHANNELS, MAIN, OTHER, Row
 from dailytalk_contiguous.core.turns import Timed, label
 from dailytalk_contiguous.core.utterance import SYNTHESIS, UTTERANCE
@@ -31,14 +32,45 @@ from dailytalk_contiguous.store.files import inside, json_document, json_text, w
 #: The file that marks a folder of talks.
 TALKS = "talks.json"
 
+#: A word as moshi-finetune reads it: its text, its start and end in seconds, its speaker.
+_MoshiWord = tuple[str, list[float], str]
+
+
+class RecordedUtterance(TypedDict):
+    """An utterance of a talk, with seconds of the talk.
+
+    `text` is what was heard, `text_raw` what was recognised or said to the synthesiser. `status` is `kept` for the
+    person, `spoken` for the voice. An utterance of the voice has its `written` text, its `tag`, and whether it was
+    `interrupted`; that of a person has the guess of its emotion, as columns of an utterance, if there is one.
+    """
+
+    start: float
+    end: float
+    text_raw: str
+    text: str
+    status: str
+    written: NotRequired[str]
+    tag: NotRequired[str]
+    interrupted: NotRequired[bool]
+    valence: NotRequired[float | None]
+    arousal: NotRequired[float | None]
+    dominance: NotRequired[float | None]
+    emotion_class: NotRequired[str | None]
+    emotion_probabilities: NotRequired[list[EmotionShare] | None]
+    emotion_model: NotRequired[str | None]
+
 
 class _Utterance(TypedDict):
+    """An utterance as it is read back; it may have further fields."""
+
     channel: str
     start: Number
     end: Number
 
 
 class _Talk(TypedDict):
+    """All of a transcript but its words, as it is read back."""
+
     utterances: list[_Utterance]
     language: str
     speakers: dict[str, Any]
@@ -47,6 +79,8 @@ class _Talk(TypedDict):
 
 
 class _Written(TypedDict):
+    """The document beside the sound of a talk."""
+
     alignments: list[Any]
     talk: _Talk
 
@@ -66,10 +100,12 @@ class TalkItems(Items):
         self._root = folder
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
-        wanted = None if columns is None else {*columns}
-        for path in sorted(self._root.glob("*.wav")) if splits is None else ():
+        if splits is not None:  # talks have none
+            return
+        with_audio = columns is None or "audio" in {*columns}
+        for path in sorted(self._root.glob("*.wav")):
             row = self._row(path.stem)
-            if wanted is None or "audio" in wanted:
+            if with_audio:
                 row["audio"] = {"bytes": None, "path": None} if row["problem"] else self.sound(path.stem).audio
             yield row
 
@@ -93,35 +129,74 @@ class TalkItems(Items):
 
     def _row(self, name: str) -> Row:
         """The row of a talk, without its audio; one that can't be read has a `problem`."""
-        row: Row = dict.fromkeys(BUILT.keys() - {"audio"}) | {"conversation_id": name, "recording_id": name}
-        row |= {"duration": 0.0, "labels": None, "split": None, "utterances": [], "alignments": [], "sounds": []}
+        row: Row = dict.fromkeys(BUILT.keys() - {"audio"})
+        row["conversation_id"] = name
+        row["recording_id"] = name
+        row["duration"] = 0.0
+        row["labels"] = None
+        row["split"] = None
+        row["utterances"] = []
+        row["alignments"] = []
+        row["sounds"] = []
         try:
             info = read_header(self.sound(name).audio)
             written = read_typed(inside(self._root, f"{name}.json"), _Written)
-            talk = written["talk"]
             words = said_words(written["alignments"], f"{name}.wav", self.remedy)
         except (BadInput, OSError) as error:
             reason = error.reason if isinstance(error, BadInput) else f"it can't be read ({error.strerror})"
             return row | {"problem": reason, "problem_column": "audio", "remedy": self.remedy}
-        row |= {"sample_rate": info.sample_rate, "duration": info.seconds, "source_duration": info.seconds}
-        row |= {"language": talk["language"], "speakers": {"left": None, "right": None} | talk["speakers"]}
+        talk = written["talk"]
+        row["sample_rate"] = info.sample_rate
+        row["duration"] = info.seconds
+        row["source_duration"] = info.seconds
+        row["language"] = talk["language"]
+        row["speakers"] = {"left": None, "right": None} | talk["speakers"]
         row["provenance"] = json_text(talk["provenance"]).strip()
-        for word in (word for word in words if word.start < info.seconds):
-            about = {"speaker": CHANNELS[word.channel], "source": ("synthesiser", "recogniser")[word.channel]}
-            times = {"start": word.start, "end": min(word.end, info.seconds), "probability": None}
-            row["alignments"].append({"word": word.text, **times, **about})
-        voice = dict.fromkeys(SYNTHESIS) | {
-            key: talk["synthesis"].get(key) for key in ("engine", "model", "voice")
-        }
-        utterances = [said for said in talk["utterances"] if said["start"] < info.seconds]
-        timed = [Timed(said["channel"], said["start"], said["end"]) for said in utterances]
-        for said, event in zip(utterances, label(timed), strict=True):
-            known = {key: value for key, value in said.items() if key in UTTERANCE}
-            side = said["channel"]
-            own: dict[str, Any] = {"source_channel": side, "language": talk["language"], "event": event}
-            own |= {"end": min(said["end"], info.seconds), "synthesis": voice if side == "left" else None}
-            row["utterances"].append(dict.fromkeys(UTTERANCE) | known | own)
+        row["alignments"] = _aligned_words(words, info.seconds)
+        row["utterances"] = _utterances(talk, info.seconds)
         return judged(row, name)
+
+
+#: The source of the words of each channel.
+_WORD_SOURCES = ("synthesiser", "recogniser")
+
+
+def _aligned_words(words: Sequence[SaidWord], seconds: float) -> list[dict[str, object]]:
+    """The words that begin in a sound of so many seconds, as a row has them but for `filler`."""
+    aligned: list[dict[str, object]] = []
+    for word in words:
+        if word.start < seconds:
+            fields = {
+                "word": word.text,
+                "start": word.start,
+                "end": min(word.end, seconds),
+                "probability": None,
+                "speaker": CHANNELS[word.channel],
+                "source": _WORD_SOURCES[word.channel],
+            }
+            aligned.append(fields)
+    return aligned
+
+
+def _utterances(talk: _Talk, seconds: float) -> list[dict[str, object]]:
+    """The utterances of a talk that begin in its sound of so many seconds, as a row has them."""
+    voice = dict.fromkeys(SYNTHESIS)
+    for key in ("engine", "model", "voice"):
+        voice[key] = talk["synthesis"].get(key)
+    heard = [utterance for utterance in talk["utterances"] if utterance["start"] < seconds]
+    timed = [Timed(utterance["channel"], utterance["start"], utterance["end"]) for utterance in heard]
+    rows: list[dict[str, object]] = []
+    for utterance, event in zip(heard, label(timed), strict=True):
+        side = utterance["channel"]
+        row: dict[str, object] = dict.fromkeys(UTTERANCE)
+        row.update((key, value) for key, value in utterance.items() if key in UTTERANCE)
+        row["source_channel"] = side
+        row["language"] = talk["language"]
+        row["event"] = event
+        row["end"] = min(utterance["end"], seconds)
+        row["synthesis"] = voice if side == "left" else None
+        rows.append(row)
+    return rows
 
 
 class TalkRecord:
@@ -129,14 +204,14 @@ class TalkRecord:
 
     Args:
         folder: created if need be.
-        name: of the talk; a new one is found if it is taken.
-        about: of the talk, as it is written: JSON.
+        name: of the talk; a number is appended if it is taken.
+        about: facts on the talk, as they are written into its JSON.
         lag: seconds by which the left channel is delayed: played sound is audible so much later.
 
     Raises DailytalkError for a folder that can't be written to, or that holds other files than talks.
     """
 
-    def __init__(self, folder: Path, name: str, about: Mapping[str, Any], lag: float = 0.0) -> None:
+    def __init__(self, folder: Path, name: str, about: Mapping[str, object], lag: float = 0.0) -> None:
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -152,15 +227,18 @@ class TalkRecord:
                 self.name = f"{name}-{number}"
             self._wav = wave.open(str(folder / f"{self.name}.wav"), "wb")  # noqa: SIM115
             self._wav.setparams((2, 2, TALK_RATE, 0, "NONE", ""))
-            self.lag = round(lag * TALK_RATE) / TALK_RATE
-            self._late = np.zeros(round(lag * TALK_RATE), np.float32)
-            self._about = {**about, "began": datetime.now(UTC).isoformat(timespec="seconds")}
-            self._words: list[Any] = []
-            self._utterances: list[dict[str, Any]] = []
+            n_late = round(lag * TALK_RATE)
+            self.lag = n_late / TALK_RATE
+            self._late = np.zeros(n_late, np.float32)
+            began = datetime.now(UTC).isoformat(timespec="seconds")
+            self._about = {**about, "began": began}
+            self._words: list[_MoshiWord] = []
+            self._utterances: list[dict[str, object]] = []
             self._write_transcript()
         except OSError as error:
+            cause = (error.strerror or "the disk failed").lower()
             raise DailytalkError(
-                f"no talk can be kept in {as_text(folder)!r} ({(error.strerror or 'the disk failed').lower()})",
+                f"no talk can be kept in {as_text(folder)!r} ({cause})",
                 "name another folder with --out, or give --no-save",
             ) from error
 
@@ -174,26 +252,34 @@ class TalkRecord:
         late = np.concatenate((self._late, left))
         left = late[: len(right)]
         self._late = late[len(right) :]
-        self._wav.writeframes(to_pcm(np.stack((left, right), axis=1)).tobytes())
+        both = np.stack((left, right), axis=1)
+        self._wav.writeframes(to_pcm(both).tobytes())
 
-    def utterance(self, side: str, words: list[tuple[str, float, float]], fields: Mapping[str, Any]) -> None:
-        """Keep an utterance on `left` or `right`: words with seconds of the talk, and `start`, `end`, `text`, …
+    def utterance(self, side: str, words: Sequence[tuple[str, float, float]], fields: RecordedUtterance) -> None:
+        """Keep an utterance on `left` or `right`, and its words: text, start and end in seconds of the talk.
 
         Raises OSError if the disk fails.
         """
         shift = self.lag if side == "left" else 0.0
         speaker = MAIN if side == "left" else OTHER
-        number = sum(said["channel"] == side for said in self._utterances)
-        self._words += [
-            [word, [round(at + shift, 4), round(end + shift, 4)], speaker] for word, at, end in words if end > at
-        ]
-        known = {"utterance_id": f"{self.name}/{side}/{number:04d}", "channel": side, "kind": "speech"}
-        times = {"start": fields["start"] + shift, "end": fields["end"] + shift}
-        self._utterances.append({**known, **fields, **times})
+        for word, start, end in words:
+            if end > start:
+                times = [round(start + shift, 4), round(end + shift, 4)]
+                self._words.append((word, times, speaker))
+        number = len([earlier for earlier in self._utterances if earlier["channel"] == side])
+        utterance: dict[str, object] = {
+            "utterance_id": f"{self.name}/{side}/{number:04d}",
+            "channel": side,
+            "kind": "speech",
+            **fields,
+        }
+        utterance["start"] = fields["start"] + shift
+        utterance["end"] = fields["end"] + shift
+        self._utterances.append(utterance)
         self._write_transcript()
 
     def close(self) -> None:
-        """Write the rest of the delayed channel, and close the record; a talk without utterances is removed."""
+        """Write what remains of the delayed channel, and close the record; without utterances, remove it."""
         with suppress(OSError):  # it was reported when the disk first failed
             self.sound(self._late, np.zeros_like(self._late))
             self._wav.close()
@@ -203,6 +289,12 @@ class TalkRecord:
 
     def _write_transcript(self) -> None:
         utterances = sorted(self._utterances, key=itemgetter("start"))
-        words = sorted(self._words, key=lambda word: word[1][0])
-        document = {"alignments": words, "talk": {**self._about, "utterances": utterances}}
+        words = sorted(self._words, key=_start_of)
+        talk = {**self._about, "utterances": utterances}
+        document = {"alignments": words, "talk": talk}
         write_text(self.folder / f"{self.name}.json", json_document(document))
+
+
+def _start_of(word: _MoshiWord) -> float:
+    _, (start, _), _ = word
+    return start

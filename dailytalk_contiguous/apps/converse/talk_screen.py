@@ -7,6 +7,14 @@ from rich.console import Console
 from rich.text import Text
 
 from dailytalk_contiguous.apps.converse.talk import TalkEvent
+from dailytalk_contiguous.core.emotions import UNSURE
+
+#: The beginning of a line and its style, by the kind of its event.
+_PREFIXES = {
+    "user": ("you: ", "bold cyan"),
+    "reply": ("voice: ", "bold magenta"),
+    "notice": ("note: ", "yellow"),
+}
 
 
 class TalkScreen:
@@ -27,19 +35,19 @@ class TalkScreen:
         if event.kind in ("state", "partial"):
             self._status.update(Text(event.text[-80:]))
             return
-        said = {
-            "user": ("you: ", "bold cyan"),
-            "reply": ("voice: ", "bold magenta"),
-            "notice": ("note: ", "yellow"),
-        }
+        prefix = _PREFIXES.get(event.kind, "  ")
         text = "interrupted" if event.kind == "heard" else event.text
-        self._console.print(Text.assemble(said.get(event.kind, "  "), text, (f"  {aside_text(event)}", "dim")))
+        aside = (f"  {aside_text(event)}", "dim")
+        self._console.print(Text.assemble(prefix, text, aside))
 
 
 def aside_text(event: TalkEvent) -> str:
     """The emotion of a turn of the person, or the tag of a sentence of the voice, in brackets; empty without."""
     data = event.data
     if "emotion" in data:
-        named = "unsure" if data["emotion"] == "unsure" else f"{data['emotion']} {data['confidence']:.0%}"
-        return f"[{named}, valence {data['valence']:.2f}, arousal {data['arousal']:.2f}]"
-    return f"({data['tag']})" if data.get("tag") else ""
+        emotion = data["emotion"]
+        if emotion != UNSURE:
+            emotion = f"{emotion} {data['confidence']:.0%}"
+        return f"[{emotion}, valence {data['valence']:.2f}, arousal {data['arousal']:.2f}]"
+    tag = data.get("tag")
+    return f"({tag})" if tag else ""

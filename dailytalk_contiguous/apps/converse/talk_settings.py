@@ -1,7 +1,6 @@
 """The settings of a talk: its models and its voice."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.settings import setting
@@ -32,7 +31,7 @@ class TalkSettings:
     )
     tts: str = setting("", TTS)
     tts_model: str = setting("", TTS_MODEL)
-    options: Any = NO_OPTIONS
+    options: object = NO_OPTIONS
     voice: str = setting(
         "",
         "male, female, a voice of the synthesiser, or clone:FILE (asks for consent).",
@@ -48,7 +47,7 @@ class TalkSettings:
 
     def of(self, profile: str) -> "TalkSettings":
         """The settings, with the models of a profile in place of empty names."""
-        names = profile_named(profile).models
-        return replace(
-            self, recogniser=self.recogniser or names["recogniser"], tts=self.tts or names["synthesiser"]
-        )
+        models = profile_named(profile).models
+        recogniser = self.recogniser or models["recogniser"]
+        synthesiser = self.tts or models["synthesiser"]
+        return replace(self, recogniser=recogniser, tts=synthesiser)

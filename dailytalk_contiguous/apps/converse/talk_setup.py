@@ -5,13 +5,13 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from dailytalk_contiguous.apps.converse.chat import load_chat
-from dailytalk_contiguous.apps.converse.dialogue import REPLY_TAGS, Feeling, ReplySentence
+from dailytalk_contiguous.apps.converse.dialogue import REPLY_TAGS, ReplySentence, TurnEmotion
 from dailytalk_contiguous.apps.converse.talk import TalkParts
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.core.audio import (
@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.cutting import cut_long
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.levels import frame_levels
+from dailytalk_contiguous.core.records import Speakers
 from dailytalk_contiguous.core.secrets import is_this_machine
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.core.word_times import Word
@@ -60,23 +61,34 @@ def open_listening(model: str, language: str, device: str = "auto") -> Callable[
     whisper = load_whisper(model, device, beam=1)
 
     def recognise_turn(turn: Samples) -> list[Word]:
+        seconds = len(turn) / ANALYSIS_RATE
         levels = frame_levels(turn, round(FRAME_SECONDS * ANALYSIS_RATE))
-        pieces = cut_long([(0.0, len(turn) / ANALYSIS_RATE)], levels, FRAME_SECONDS, LONGEST_WINDOW)
-        windows = np.split(turn, [round(piece.start * ANALYSIS_RATE) for piece in pieces[1:]])
+        pieces = cut_long([(0.0, seconds)], levels, FRAME_SECONDS, LONGEST_WINDOW)
+        cuts = [round(piece.start * ANALYSIS_RATE) for piece in pieces[1:]]
+        windows = np.split(turn, cuts)
         answers = whisper.transcribe(windows, [language] * len(windows))
-        return [
-            word._replace(start=word.start + piece.start, end=word.end + piece.start)
-            for piece, answer in zip(pieces, answers, strict=True)
-            for word in answer.words
-        ]
+        words: list[Word] = []
+        for piece, answer in zip(pieces, answers, strict=True):
+            for word in answer.words:
+                start = word.start + piece.start
+                end = word.end + piece.start
+                words.append(word._replace(start=start, end=end))
+        return words
 
     return recognise_turn
 
 
-#: The prefix of `--voice` for a cloned voice, and the seconds of it that are used.
+#: The prefix of `--voice` for a cloned voice.
 CLONED = "clone:"
+
+#: Seconds that a sample of a voice to clone has at least.
 SHORTEST_SAMPLE = 3.0
+
+#: Seconds of a sample that are used at most.
 LONGEST_SAMPLE = 30.0
+
+#: Hz of the sample that a synthesiser gets.
+_SAMPLE_RATE = 24000
 
 _TAGS = ", ".join(f"({tag})" for tag in REPLY_TAGS)
 
@@ -99,22 +111,35 @@ def read_instructions(path: Path | None) -> str:
 
 def synthesiser_of(settings: TalkSettings) -> Synthesiser:
     """The synthesiser of a talk. Raises DailytalkError if it can't speak in the chosen voice."""
-    if engine_named(settings.tts).converts:
+    engine = engine_named(settings.tts)
+    if engine.converts:
         raise DailytalkError(
             f"--tts {settings.tts} converts recorded sound, and in a talk there is none",
             "choose one that says text",
         )
     voice = CLONE if settings.voice.startswith(CLONED) else settings.voice
     if voice in ("male", "female"):
-        if voice not in (voices := engine_named(settings.tts).voices):
+        if voice not in engine.voices:
             raise DailytalkError(f"{settings.tts} has no voice by the name {voice}", "name one of its voices")
-        voice = voices[voice]
-    asked = VoiceSettings(
+        voice = engine.voices[voice]
+    voice_settings = VoiceSettings(
         settings.tts_model, voice, concurrency=2, device=settings.device, options=settings.options
     )
-    synthesiser = load_synthesiser(settings.tts, asked)
+    synthesiser = load_synthesiser(settings.tts, voice_settings)
     synthesiser.preflight()
     return synthesiser
+
+
+class Consent(TypedDict):
+    """The consent of a speaker to be cloned, as the record of a talk keeps it.
+
+    `time` is in UTC, ISO 8601; `sample_sha256` is the digest of the sample's 16-bit PCM.
+    """
+
+    question: str
+    answer: str
+    time: str
+    sample_sha256: str
 
 
 class TalkVoice:
@@ -126,7 +151,7 @@ class TalkVoice:
 
     Attributes:
         service: the host that sentences go to; empty where nothing leaves this machine.
-        consent: to the clone, as the record keeps it; None without a clone.
+        consent: of the cloned speaker; None without a clone.
 
     Raises DailytalkError for a missing model, a voice without consent, or an engine that can't clone.
     """
@@ -135,73 +160,88 @@ class TalkVoice:
         self.synthesiser = synthesiser_of(settings)
         host = urlsplit(self.synthesiser.server).hostname or ""
         self.service = "" if is_this_machine(host) else host
-        self.consent: dict[str, Any] | None = None
+        self.consent: Consent | None = None
         self.samples: list[VoiceSample] = []
         self._language = settings.language
         self._cache = SpeechCache()
-        self._money = open_budget(settings.max_cost)
+        self._budget = open_budget(settings.max_cost)
         if settings.voice.startswith(CLONED):
             self._clone(settings, Path(settings.voice.removeprefix(CLONED)), ask)
 
     def speak(self, sentence: ReplySentence) -> Spoken:
+        """The sound of a sentence."""
         line = Line(sentence.text, sentence.tag, self._language, 0)
         if self.synthesiser.deterministic:  # it is made again in less time than it is looked up
             return synthesise(self.synthesiser, line, self.samples)
-        return obtain(self.synthesiser, line, self.samples, self._cache, self._money)[1].spoken
+        _, obtained = obtain(self.synthesiser, line, self.samples, self._cache, self._budget)
+        return obtained.spoken
 
     def try_once(self) -> None:
-        """Say a word, unless that costs money: whether a server clones a voice, or is there, is known then."""
-        if self.samples or not self.synthesiser.price([Line("Hello.", "", self._language, 0)]):
+        """Say a word, unless that costs money: it shows whether a server answers, and clones the voice."""
+        hello = Line("Hello.", "", self._language, 0)
+        if self.samples or not self.synthesiser.price([hello]):
             self.speak(ReplySentence("", "Hello.", "Hello."))
 
     def _clone(self, settings: TalkSettings, path: Path, ask: Callable[[str], bool]) -> None:
-        audio = {"bytes": None, "path": to_uri(path)}
-        try:
-            seconds = read_header(audio).seconds
-            samples = read_at(audio, 24000, 0.0, min(seconds, LONGEST_SAMPLE)).mean(axis=1, dtype=np.float32)
-        except OSError as error:
-            raise BadInput(f"{as_text(path)!r} can't be read ({error.strerror})", "check the path") from None
-        if seconds < SHORTEST_SAMPLE:
-            raise BadInput(
-                f"{as_text(path)!r} has {seconds:.1f} s of the voice", f"give {SHORTEST_SAMPLE:g} s or more of it"
-            )
+        """Read the sample of a voice, ask for consent, and recognise the words of the sample."""
+        name = as_text(path)
+        samples = _read_sample(path)
         question = f"Is the voice in {as_text(path.name)!r} yours, or has its speaker agreed to be cloned?"
         if not ask(question):
             raise DailytalkError(
-                f"the voice in {as_text(path)!r} is not cloned without consent",
+                f"the voice in {name!r} is not cloned without consent",
                 "ask its speaker, or choose another --voice",
             )
-        digest = hashlib.sha256(to_pcm(samples).tobytes()).hexdigest()
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        self.consent = {"question": question, "answer": "yes", "time": now, "sample_sha256": digest}
-        spoken = RecogniserInput(samples, 24000, settings.language)
-        (words,) = recognise(settings.recogniser, settings.device, "auto", [spoken])
+        pcm = to_pcm(samples)
+        self.consent = {
+            "question": question,
+            "answer": "yes",
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "sample_sha256": hashlib.sha256(pcm.tobytes()).hexdigest(),
+        }
+        recogniser_input = RecogniserInput(samples, _SAMPLE_RATE, settings.language)
+        (words,) = recognise(settings.recogniser, settings.device, "auto", [recogniser_input])
         text = "".join(word.text for word in words).strip()
         if not text:
-            raise DailytalkError(
-                f"no words are understood in {as_text(path)!r}", "give clear speech of one person"
-            )
-        self.samples = [VoiceSample(encoded_sound(to_pcm(samples), 24000, "WAV"), text)]
+            raise DailytalkError(f"no words are understood in {name!r}", "give clear speech of one person")
+        sound = encoded_sound(pcm, _SAMPLE_RATE, "WAV")
+        self.samples = [VoiceSample(sound, text)]
 
 
-def _feeler(settings: TalkSettings) -> Callable[[Samples], Feeling | None]:
+def _read_sample(path: Path) -> Samples:
+    """The sample of a voice at `_SAMPLE_RATE`. Raises BadInput for one that is too short or can't be read."""
+    audio = {"bytes": None, "path": to_uri(path)}
+    name = as_text(path)
+    try:
+        seconds = read_header(audio).seconds
+        both = read_at(audio, _SAMPLE_RATE, 0.0, min(seconds, LONGEST_SAMPLE))
+    except OSError as error:
+        raise BadInput(f"{name!r} can't be read ({error.strerror})", "check the path") from None
+    if seconds < SHORTEST_SAMPLE:
+        raise BadInput(f"{name!r} has {seconds:.1f} s of the voice", f"give {SHORTEST_SAMPLE:g} s or more of it")
+    samples: Samples = both.mean(axis=1, dtype=np.float32)
+    return samples
+
+
+def _emotion_classifier(settings: TalkSettings) -> Callable[[Samples], TurnEmotion | None]:
+    """Load the emotion model of a talk, and `voice-linear`, which rates the affect beside any model."""
     classifier = load_emotion_model(settings.emotion, resolve_device(settings.device))
     rater = bundled_voice()
 
-    def feel(sound: Samples) -> Feeling | None:
+    def classify(sound: Samples) -> TurnEmotion | None:
         (guess,) = classifier.classify([sound])
-        (felt,) = (guess,) if classifier is rater else rater.classify([sound])
-        if guess.reason or felt.reason:
+        rated = guess
+        if classifier is not rater:
+            (rated,) = rater.classify([sound])
+        if guess.reason or rated.reason:
             return None
-        affect = rater.affect_of([felt.probabilities])[0].tolist()
-        probabilities = map(float, guess.probabilities)
-        return Feeling(
-            classifier.name,
-            dict(zip(classifier.classes, probabilities, strict=True)),
-            dict(zip(AFFECT, affect, strict=True)),
-        )
+        affect = rater.affect_of([rated.probabilities])[0].tolist()
+        probabilities = [float(share) for share in guess.probabilities]
+        by_class = dict(zip(classifier.classes, probabilities, strict=True))
+        by_affect = dict(zip(AFFECT, affect, strict=True))
+        return TurnEmotion(classifier.name, by_class, by_affect)
 
-    return feel
+    return classify
 
 
 def open_parts(settings: TalkSettings, voice: TalkVoice, instructions: str) -> TalkParts:
@@ -218,34 +258,64 @@ def open_parts(settings: TalkSettings, voice: TalkVoice, instructions: str) -> T
     chat.preflight()
     voice.try_once()
     recognise_turn = open_listening(settings.recogniser, settings.language, settings.device)
-    feel = None if settings.emotion == NO_MODEL else _feeler(settings)
+    classify = None if settings.emotion == NO_MODEL else _emotion_classifier(settings)
     hiss = np.random.default_rng(0).normal(0, 0.01, ANALYSIS_RATE).astype(np.float32)
-    if feel is not None:
-        feel(hiss)
+    if classify is not None:
+        classify(hiss)
     recognise_turn(hiss)
-    return TalkParts(recognise_turn, feel, chat, voice.speak, instructions)
+    return TalkParts(recognise_turn, classify, chat, voice.speak, instructions)
 
 
-def about_talk(settings: TalkSettings, parts: TalkParts, voice: TalkVoice) -> dict[str, Any]:
+class TalkProvenance(TypedDict):
+    """The program, the voice and the models of a talk; a model by its role."""
+
+    tool: str
+    voice: str
+    models: dict[str, dict[str, str]]
+
+
+class TalkFacts(TypedDict):
+    """The facts on a talk that its record has beside its utterances.
+
+    `services` are the hosts that words or sound go to. `synthesis` has the `engine`, `model` and `voice`.
+    """
+
+    version: int
+    language: str
+    speakers: Speakers
+    services: list[str]
+    consent: Consent | None
+    provenance: TalkProvenance
+    synthesis: dict[str, str]
+
+
+def about_talk(settings: TalkSettings, parts: TalkParts, voice: TalkVoice) -> TalkFacts:
     """The facts on a talk for its record: its speakers and its models."""
     synthesiser = voice.synthesiser
-    named = synthesiser.voice or synthesiser.engine
-    made_by = {
+    voice_name = synthesiser.voice or synthesiser.engine
+    services = {parts.chat.service, voice.service} - {""}
+    models = {
         "recogniser": settings.recogniser,
         "emotion": settings.emotion,
         "chat": parts.chat.name,
         "synthesiser": synthesiser.model or synthesiser.engine,
     }
+    provenance: TalkProvenance = {
+        "tool": "dailytalk converse",
+        "voice": voice_name,
+        "models": {role: {"name": name} for role, name in models.items()},
+    }
+    synthesis = {
+        "engine": synthesiser.engine,
+        "model": synthesiser.model,
+        "voice": synthesiser.voice,
+    }
     return {
         "version": 1,
         "language": settings.language,
-        "speakers": {"left": f"{synthesiser.engine} {named}".strip(), "right": None},
-        "services": sorted({*filter(None, (parts.chat.service, voice.service))}),
+        "speakers": {"left": f"{synthesiser.engine} {voice_name}".strip(), "right": None},
+        "services": sorted(services),
         "consent": voice.consent,
-        "provenance": {
-            "tool": "dailytalk converse",
-            "voice": named,
-            "models": {role: {"name": name} for role, name in made_by.items()},
-        },
-        "synthesis": {"engine": synthesiser.engine, "model": synthesiser.model, "voice": synthesiser.voice},
+        "provenance": provenance,
+        "synthesis": synthesis,
     }

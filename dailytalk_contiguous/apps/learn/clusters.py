@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -62,8 +62,11 @@ class ArrayClass:
     """
 
     def __init__(self, features_dim: int = 6, init_capacity: int = 10000, path: str | Path | None = None) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="dailytalk-features-") if path is None else None
-        self.path = Path(self._folder.name) / "features.npy" if self._folder else Path(str(path))
+        if path is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="dailytalk-features-")
+            self.path = Path(self._folder.name) / "features.npy"
+        else:
+            self.path = Path(path)
         self._array = np.zeros((0, features_dim), np.float32)
         self._frames = 0
         self._resize(init_capacity)
@@ -92,10 +95,11 @@ class ArrayClass:
 
     def _resize(self, capacity: int) -> None:
         """Copy the frames into a file with room for so many."""
-        shape = max(1, capacity), self._array.shape[1]  # an empty file can't be mapped
+        n_frames = max(1, capacity)  # an empty file can't be mapped
+        n_features = self._array.shape[1]
         larger = self.path.with_name(f".{self.path.name}.tmp")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        array = np.lib.format.open_memmap(larger, "w+", np.float32, shape)
+        array = np.lib.format.open_memmap(larger, "w+", np.float32, (n_frames, n_features))
         array[: self._frames] = self._array[: self._frames]
         larger.replace(self.path)
         self._array = array
@@ -108,16 +112,19 @@ def gather_frames(folder: Path, speaker_relative: bool = False) -> ArrayClass:
 
     Raises DailytalkError for a folder without contours, BadInput for damaged ones.
     """
-    rows_of_folder = contour_rows(folder)
-    frames = ArrayClass(path=folder / ("frames_relative.npy" if speaker_relative else "frames.npy"))
+    all_rows = contour_rows(folder)
+    file_name = "frames_relative.npy" if speaker_relative else "frames.npy"
+    frames = ArrayClass(path=folder / file_name)
     channel = itemgetter("channel")
-    for _, rows in groupby(rows_of_folder, itemgetter("conversation_id")):
+    for _, conversation in groupby(all_rows, itemgetter("conversation_id")):
         interrupts.check_interrupt()
-        for _, utterances in groupby(sorted(rows, key=channel), channel):
+        rows = sorted(conversation, key=channel)
+        for _, utterances in groupby(rows, channel):
             spoken = np.concatenate([as_features(row["contours"]) for row in utterances])
             reference = median_f0(spoken)
-            relative = speaker_relative and reference > 0
-            frames.add_batch(relative_f0(spoken, reference) if relative else spoken)
+            if speaker_relative and reference > 0:
+                spoken = relative_f0(spoken, reference)
+            frames.add_batch(spoken)
     return frames
 
 
@@ -125,9 +132,11 @@ class ClusterQuality(NamedTuple):
     """The quality of clusters.
 
     Attributes:
-        frames, silent: frames, and how many of them have no voice.
+        frames: how many there are.
+        silent: how many of them have no voice.
         inertia: squared weighted distances of the voiced frames, summed.
-        sizes: frames of each token. dead: centres without a frame.
+        sizes: frames of each token.
+        dead: centres without a frame.
         perplexity: of the tokens of voiced frames; as many as there are centres if all are equally frequent.
         silhouette, calinski_harabasz, davies_bouldin: of a seeded sample of voiced frames; None for one token, or
             one for each frame.
@@ -215,11 +224,12 @@ class ClusteringPipeline:
         n_centres = self.n_clusters - 1
         voiced = np.flatnonzero(np.any(frames, axis=1))
         sample = self._drawn(frames, voiced, SAMPLE_PER_CLUSTER * n_centres)
-        different = len(np.unique(sample, axis=0))
-        if different < n_centres:
+        n_different = len(np.unique(sample, axis=0))
+        if n_different < n_centres:
+            n_frames = counted(len(frames), "frame")
+            clusters = counted(n_centres, "cluster")
             raise DailytalkError(
-                f"{different:,} of {counted(len(frames), 'frame')} have a voice and are different, too few for "
-                f"{counted(n_centres, 'cluster')} of voices",
+                f"{n_different:,} of {n_frames} have a voice and are different, too few for {clusters} of voices",
                 "give more speech, or a lower --n-clusters",
             )
         codebook = Codebook(
@@ -231,17 +241,20 @@ class ClusteringPipeline:
         )
         columns = codebook.weighted(sample).astype(np.float64)
         if reduced_dims is not None:
-            columns = _REDUCERS[dim_reducer_method](reduced_dims, self.seed).fit_transform(columns)
+            reducer = _REDUCERS[dim_reducer_method](reduced_dims, self.seed)
+            columns = reducer.fit_transform(columns)
         kmeans = KMeans(n_centres, n_init=1, max_iter=max_iter, random_state=self.seed, tol=1e-5)
         with threadpool_limits(1):  # threads add in the order in which they end
             nearest = kmeans.fit_predict(columns)
         sums = np.zeros((n_centres, len(CONTOURS)))
         np.add.at(sums, nearest, sample)
         counts = np.bincount(nearest, minlength=n_centres)
-        codebook = replace(codebook, centres=(sums / counts[:, None]).astype(np.float32))
+        centres = (sums / counts[:, None]).astype(np.float32)
+        codebook = replace(codebook, centres=centres)
         sizes, inertia = self._sizes(codebook, frames)
-        silent = len(frames) - len(voiced)
-        training = Training(inertia, self.seed, len(frames), silent, tuple(sizes.tolist()), self.licence)
+        n_silent = len(frames) - len(voiced)
+        all_sizes = tuple(sizes.tolist())
+        training = Training(inertia, self.seed, len(frames), n_silent, all_sizes, self.licence)
         self.codebook = replace(codebook, training=training)
         if clustering_model_dir is not None:
             self.codebook.save(clustering_model_dir)
@@ -262,22 +275,27 @@ class ClusteringPipeline:
         codebook = self.codebook
         voiced = np.flatnonzero(np.any(frames, axis=1))
         sizes, inertia = self._sizes(codebook, frames)
-        heard = sizes[int(codebook.silence) :]
-        shares = heard[heard > 0] / max(1, heard.sum())
+        voiced_sizes = sizes[codebook.n_silent :]
         sample = self._drawn(frames, voiced, SILHOUETTE_FRAMES)
         tokens, _ = codebook.assign(sample)
-        scores: list[float | None] = [None, None, None]
-        if 2 <= len(np.unique(tokens)) < len(sample):
-            measures = metrics.silhouette_score, metrics.calinski_harabasz_score, metrics.davies_bouldin_score
-            scores = [float(measure(codebook.weighted(sample), tokens)) for measure in measures]
-        return ClusterQuality(
-            len(frames),
-            len(frames) - len(voiced),
-            inertia,
-            sizes.tolist(),
-            int(np.count_nonzero(heard == 0)),
-            float(np.exp(-np.sum(shares * np.log(shares)))) if len(shares) else 0.0,
-            *scores,
+        quality = ClusterQuality(
+            frames=len(frames),
+            silent=len(frames) - len(voiced),
+            inertia=inertia,
+            sizes=sizes.tolist(),
+            dead=int(np.count_nonzero(voiced_sizes == 0)),
+            perplexity=_perplexity(voiced_sizes),
+            silhouette=None,
+            calinski_harabasz=None,
+            davies_bouldin=None,
+        )
+        if not 2 <= len(np.unique(tokens)) < len(sample):
+            return quality
+        columns = codebook.weighted(sample)
+        return quality._replace(
+            silhouette=float(metrics.silhouette_score(columns, tokens)),
+            calinski_harabasz=float(metrics.calinski_harabasz_score(columns, tokens)),
+            davies_bouldin=float(metrics.davies_bouldin_score(columns, tokens)),
         )
 
     def _sizes(self, codebook: Codebook, frames: FeatureArray) -> tuple[NDArray[np.intp], float]:
@@ -286,11 +304,20 @@ class ClusteringPipeline:
         inertia = float(np.einsum("i,i->", distances, distances, dtype=np.float64))
         return np.bincount(tokens, minlength=codebook.n_clusters), inertia
 
-    def _drawn(self, frames: FeatureArray, places: NDArray[np.intp], wanted: int) -> FeatureArray:
-        """The frames at some of the places, drawn by the seed; at all of them if no more are wanted."""
-        if wanted < len(places):
-            places = np.sort(np.random.default_rng(self.seed).choice(places, wanted, replace=False))
-        return np.asarray(frames[places], np.float32)
+    def _drawn(self, frames: FeatureArray, indices: NDArray[np.intp], count: int) -> FeatureArray:
+        """The frames at so many of the indices, drawn by the seed; at all of them if there are no more."""
+        if count < len(indices):
+            generator = np.random.default_rng(self.seed)
+            indices = np.sort(generator.choice(indices, count, replace=False))
+        return np.asarray(frames[indices], np.float32)
+
+
+def _perplexity(sizes: NDArray[np.intp]) -> float:
+    """The perplexity of tokens of which there are so many each; 0 without any."""
+    shares = sizes[sizes > 0] / max(1, sizes.sum())
+    if not len(shares):
+        return 0.0
+    return float(np.exp(-np.sum(shares * np.log(shares))))
 
 
 def _array_of(features: ArrayClass | FeatureArray) -> FeatureArray:
@@ -301,19 +328,28 @@ def _array_of(features: ArrayClass | FeatureArray) -> FeatureArray:
     return frames
 
 
-def _pca(dimensions: int, seed: int) -> Any:
+class _Reducer(Protocol):
+    """A transformer of scikit-learn or umap-learn."""
+
+    def fit_transform(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Fewer columns (n, dimensions) for columns (n, features)."""
+
+
+def _pca(dimensions: int, seed: int) -> _Reducer:
     from sklearn.decomposition import PCA
 
-    return PCA(dimensions, svd_solver="covariance_eigh")
+    reducer: _Reducer = PCA(dimensions, svd_solver="covariance_eigh")
+    return reducer
 
 
-def _umap(dimensions: int, seed: int) -> Any:
+def _umap(dimensions: int, seed: int) -> _Reducer:
     from umap import UMAP
 
-    return UMAP(n_components=dimensions, init="random", random_state=seed, n_jobs=1)
+    reducer: _Reducer = UMAP(n_components=dimensions, init="random", random_state=seed, n_jobs=1)
+    return reducer
 
 
-_REDUCERS: Mapping[str, Callable[[int, int], Any]] = {"pca": _pca, "umap": _umap}
+_REDUCERS: Mapping[str, Callable[[int, int], _Reducer]] = {"pca": _pca, "umap": _umap}
 
 
 def _check_reducer(dimensions: int, method: str) -> None:

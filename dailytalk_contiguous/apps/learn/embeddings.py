@@ -17,10 +17,17 @@ EMBEDDINGS = "embeddings.parquet"
 #: Its columns: those of `token_rows` that identify the utterance, and the embedding (hidden_dim,).
 COLUMNS = Features(
     {
-        **dict.fromkeys(("id", "conversation_id", "channel", "speaker"), STRING),
+        "id": STRING,
+        "conversation_id": STRING,
+        "channel": STRING,
+        "speaker": STRING,
         "start": SECONDS,
         "end": SECONDS,
-        **dict.fromkeys(("text", "language", "tag", "audio_file", "prosody_model"), STRING),
+        "text": STRING,
+        "language": STRING,
+        "tag": STRING,
+        "audio_file": STRING,
+        "prosody_model": STRING,
         "embedding": List(Value("float32")),
     }
 )
@@ -33,8 +40,11 @@ def write_embeddings(folder: Path, encoder: ProsodicSequenceEncoder, out: Path) 
     """
     spoken = spoken_rows([folder], encoder.config.prosody_model)
     vectors = encoder.embed([row["prosody_tokens"] for row in spoken])
-    table = [row | {"embedding": vector} for row, vector in zip(spoken, vectors, strict=True)]
-    write_parquet(out / EMBEDDINGS, COLUMNS, [[{name: row[name] for name in COLUMNS} for row in table]])
+    table: list[Row] = []
+    for row, vector in zip(spoken, vectors, strict=True):
+        with_vector = row | {"embedding": vector}
+        table.append({name: with_vector[name] for name in COLUMNS})
+    write_parquet(out / EMBEDDINGS, COLUMNS, [table])
     return len(spoken)
 
 
@@ -44,14 +54,16 @@ def spoken_rows(folders: Iterable[Path], prosody_model: str = "") -> list[Row]:
     Raises BadInput for tokens of another codebook than `prosody_model` (or that of the first one), and
     DailytalkError if there are none.
     """
-    rows = [row for folder in folders for row in token_rows(folder) if row["prosody_tokens"]]
+    rows: list[Row] = []
+    for folder in folders:
+        rows += [row for row in token_rows(folder) if row["prosody_tokens"]]
     if not rows:
         raise DailytalkError("there is no utterance with tokens", "encode recordings with speech")
-    known = prosody_model or rows[0]["prosody_model"]
+    expected = prosody_model or rows[0]["prosody_model"]
     for row in rows:
-        if row["prosody_model"] != known:
+        if row["prosody_model"] != expected:
             raise BadInput(
-                f"{row['id']} has tokens of the codebook {row['prosody_model']}, not of {known}",
+                f"{row['id']} has tokens of the codebook {row['prosody_model']}, not of {expected}",
                 "encode all of it, and what the encoder is trained on, with one codebook",
             )
     return rows

@@ -3,7 +3,7 @@
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from dailytalk_contiguous.apps.learn import emotion_evaluate_command as emotion_evaluate
 from dailytalk_contiguous.apps.learn.emotion_evaluation import (
@@ -14,7 +14,7 @@ from dailytalk_contiguous.apps.learn.emotion_evaluation import (
 )
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
-from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion, training_facts
+from dailytalk_contiguous.apps.learn.emotion_training import TrainingFacts, fit_emotion, training_facts
 from dailytalk_contiguous.apps.learn.folds import check_installed
 from dailytalk_contiguous.apps.learn.model_cards import (
     TrainingSource,
@@ -35,7 +35,7 @@ from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejec
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import chosen_for, one_of, settings_of
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.models import emotion_folder, emotion_models
+from dailytalk_contiguous.models import emotion_folder, emotion_models, sound_card
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmotionModel, VoiceSettings
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.engines import ENGINES, engine_named, load_synthesiser, synthesise
@@ -82,36 +82,27 @@ def emotion_train(
     cli_options.on_this_machine("--out", out)
     one_of("--kind", kind, emotion_folder.EMOTION_KINDS)
     asked = {name: options.pop(name) for name in emotion_evaluate.EXAMPLE_OPTIONS}
-    chosen = chosen_for(NetworkSettings, cli_options.chosen(options, TRAIN_EMOTION_SETTINGS))
-    if kind == "linear" and (foreign := [*(chosen.keys() - {"seed"})]):
-        raise DailytalkError(f"{foreign[0]} is not for linear", "leave it out, or name another --kind")
-    settings = NetworkSettings(**chosen)
+    settings = _network_settings(kind, options)
     emotion_folder.check_new(out)
     resolved = resolve_device(device)
     examples = emotion_evaluate.examples_asked(inputs, None, **asked)
     notes = left_out_sentences(examples)
-    present = [name for place, name in enumerate(examples.classes) if (examples.labels == place).any()]
+    present = examples.present_classes()
     missing = [name for name in examples.classes if name not in present]
     if missing and not asked["classes"] and len(present) > 1:  # named classes must be present
         examples = examples.of_classes(present, "")
         notes.append(f"no utterance is {cli_options.either(missing)}: not told apart")
-
-    def fit(known: EmotionExamples, work: Path | None = None) -> TrainedEmotionModel:
-        return fit_emotion(kind, known, settings, resolved, work)
-
     if save_spectrograms is not None:
-        from dailytalk_contiguous.apps.learn import emotion_networks_training
-
-        pictures = emotion_networks_training.save_spectrograms(
-            examples, save_spectrograms, settings.valid_share, settings.seed
-        )
-        notes.append(f"{counted(pictures, 'spectrogram')} in {as_text(save_spectrograms)}")
-    model = fit(examples, None if kind == "linear" else out / emotion_folder.CHECKPOINTS)
-    facts = training_facts(examples) | {"trained_with": settings_of(settings), "datasets": repositories_of(inputs)}
+        notes.append(_save_spectrograms(examples, save_spectrograms, settings))
+    work = None if kind == "linear" else out / emotion_folder.CHECKPOINTS
+    model = fit_emotion(kind, examples, settings, resolved, work)
+    facts = training_facts(examples)
+    facts["trained_with"] = settings_of(settings)
+    facts["datasets"] = repositories_of(inputs)
     try:
         if kind == "linear":
             tested = "speakers that it had not heard"
-            evaluation = evaluate_speakers(fit, examples, seed=settings.seed)
+            evaluation = _evaluate_linear(examples, settings, resolved)
         else:
             tested = "speakers that its training held out"
             evaluation = _evaluate_held_out(model, examples, settings)
@@ -120,26 +111,73 @@ def emotion_train(
     except DailytalkError as problem:
         facts["not_tested"] = problem.reason
         notes.append(f"not tested: {problem.reason}")
-    sources = [
-        TrainingSource(
-            corpus or "not named",
-            known_licences(known["licences"], source_licence),
-            f"{counted(known['utterances'], 'utterance')} of {counted(known['speakers'], 'speaker')}",
-            is_dataset=corpus not in ("", OWN_CLIPS),
-        )
-        for corpus, known in facts["by_corpus"].items()
-    ]
-    notes += filter(None, [without_licence(sources)])
-    emotion_folder.write_emotion_folder(model, out, facts, emotion_card(out.name, model, facts, sources, settings))
+    sources = _training_sources(facts, source_licence)
+    note = without_licence(sources)
+    if note:
+        notes.append(note)
+    card = emotion_card(out.name, model, facts, sources, settings)
+    emotion_folder.write_emotion_folder(model, out, facts, card)
     shutil.rmtree(out / emotion_folder.CHECKPOINTS, ignore_errors=True)
-    record = {"out": as_text(out), "kind": kind, "classes": [*model.classes], "temperature": model.temperature}
+    record = {
+        "out": as_text(out),
+        "kind": kind,
+        "classes": [*model.classes],
+        "temperature": model.temperature,
+        **facts,
+        "notes": notes,
+    }
+    utterances = counted(len(examples), "utterance")
+    speakers = counted(facts["speakers"], "speaker")
     return Outcome(
-        record | facts | {"notes": notes},
-        f"{kind}: {counted(len(examples), 'utterance')} of {counted(facts['speakers'], 'speaker')}, "
-        f"{len(model.classes)} classes, temperature {model.temperature:.2f}, in {as_text(out)}",
+        record,
+        f"{kind}: {utterances} of {speakers}, {len(model.classes)} classes, "
+        f"temperature {model.temperature:.2f}, in {as_text(out)}",
         details=[f"note: {sentence}" for sentence in notes],
         next=to_run("emotion", "predict", "FILE", "--model", out),
     )
+
+
+def _network_settings(kind: str, options: dict[str, Any]) -> NetworkSettings:
+    """The settings among the options of the command. Raises DailytalkError for one that `linear` does not have."""
+    chosen = chosen_for(NetworkSettings, cli_options.chosen(options, TRAIN_EMOTION_SETTINGS))
+    others = [*(chosen.keys() - {"seed"})]
+    if kind == "linear" and others:
+        raise DailytalkError(f"{others[0]} is not for linear", "leave it out, or name another --kind")
+    return NetworkSettings(**chosen)
+
+
+def _save_spectrograms(examples: EmotionExamples, folder: Path, settings: NetworkSettings) -> str:
+    """Write the spectrograms of examples, and return a note on them."""
+    # Only here, as it imports PyTorch and transformers.
+    from dailytalk_contiguous.apps.learn import emotion_networks_training
+
+    count = emotion_networks_training.save_spectrograms(examples, folder, settings.valid_share, settings.seed)
+    return f"{counted(count, 'spectrogram')} in {as_text(folder)}"
+
+
+def _training_sources(facts: TrainingFacts, other_licence: str) -> list[TrainingSource]:
+    """The corpora of a training as sources on its card; `other_licence` is that of data without a known one."""
+    sources: list[TrainingSource] = []
+    for corpus, corpus_facts in facts["by_corpus"].items():
+        utterances = counted(corpus_facts["utterances"], "utterance")
+        speakers = counted(corpus_facts["speakers"], "speaker")
+        source = TrainingSource(
+            corpus or "not named",
+            known_licences(corpus_facts["licences"], other_licence),
+            f"{utterances} of {speakers}",
+            is_dataset=corpus not in ("", OWN_CLIPS),
+        )
+        sources.append(source)
+    return sources
+
+
+def _evaluate_linear(examples: EmotionExamples, settings: NetworkSettings, device: str) -> EmotionEvaluation:
+    """Test `linear` on parts of the speakers, each by a model of the others."""
+
+    def fit(train: EmotionExamples) -> TrainedEmotionModel:
+        return fit_emotion("linear", train, settings, device)
+
+    return evaluate_speakers(fit, examples, seed=settings.seed)
 
 
 def _evaluate_held_out(
@@ -150,7 +188,7 @@ def _evaluate_held_out(
 
     check_installed("sklearn", "tokens")
     _, valid = held_out(examples, settings.valid_share, settings.seed)
-    return evaluate_model(model, examples.take(valid), known="its training held these speakers out")
+    return evaluate_model(model, examples.take(valid), heard="its training held these speakers out")
 
 
 def emotion_predict(
@@ -190,9 +228,7 @@ def emotion_predict(
             "leave one of both out" if mic else "name recordings, or pass --mic",
         )
     if say_mood:
-        from dailytalk_contiguous.models.sound_card import check_loudspeaker
-
-        check_loudspeaker()
+        sound_card.check_loudspeaker()
     if say_to is not None:
         check_sound_file("--say-to", say_to, SPOKEN_MOOD)
     voice = _voice() if say_mood or say_to is not None else None
@@ -202,112 +238,145 @@ def emotion_predict(
     rate = RateAffect(affect_model, device=resolved)
     left_out = LeftOut()
     recordings: dict[str, list[Row]] = {}
-    rejects = list[Reject]()
-    heard = list[RecordingMoods]()
+    rejects: list[Reject] = []
     if mic:
-        from dailytalk_contiguous.models.sound_card import record_sound
-
         say(f"listening for {listen:g} s; Ctrl-C ends it")
-        recordings["microphone"] = [row_of("microphone", record_sound(listen))]
+        recordings["microphone"] = [row_of("microphone", sound_card.record_sound(listen))]
     else:
-        for row in folder_rows(FolderConfig(inputs=tuple(inputs or ()), channel="any", given=False), left_out):
+        config = FolderConfig(inputs=tuple(inputs or ()), channel="any", given=False)
+        for row in folder_rows(config, left_out):
             if row["problem"]:
                 rejects.append(Reject(row["recording_id"], "listen", row["problem"], row["remedy"]))
             else:
                 recordings.setdefault(row["recording_id"], []).append(row)
+    heard: list[RecordingMoods] = []
     for name, rows in recordings.items():
         try:
             heard.append(moods_of(rows, classify, rate))
         except BadInput as problem:
             rejects.append(Reject(name, "listen", problem.reason, problem.remedy))
-    rejects += [failure for recording in heard for failure in recording.failures]
+    sentences: list[str] = []
+    details: list[str | Figures] = []
+    for recording in heard:
+        rejects += recording.failures
+        sentences += _spoken_moods(recording)
+        details += _shown_moods(recording)
     show.say_left_out(left_out)
-    sentences = [sentence for recording in heard for sentence in _spoken_moods(recording)]
     if voice is not None and sentences:
-        spoken = synthesise(voice, Line(" ".join(sentences), "", "en", 0))
-        if say_to is not None:
-            with replacing(say_to) as file:
-                write_sound(file, [to_pcm(spoken.samples)], spoken.sample_rate, 1, digest=SPOKEN_MOOD)
-        if say_mood:
-            from dailytalk_contiguous.models.sound_card import play_sound
-
-            sys.stdout.flush()
-            play_sound(spoken.samples, spoken.sample_rate)
+        _speak(voice, " ".join(sentences), say_to, aloud=say_mood)
+    said_to = as_text(say_to) if say_to is not None and sentences else None
     record = {
         "model": classifier.name,
         "affect_model": affect_model,
         "classes": [*classifier.classes],
         "confidence": emotion_confidence,
-        "recordings": [
-            {
-                "recording": as_text(recording.name),
-                "seconds": round(recording.seconds, 3),
-                "utterances": recording.utterances,
-                "speakers": recording.speakers,
-            }
-            for recording in heard
-        ],
+        "recordings": [_recording_record(recording) for recording in heard],
         "rejects": [reject.as_dict() for reject in rejects],
         "said": sentences,
-        "said_to": as_text(say_to) if say_to is not None and sentences else None,
+        "said_to": said_to,
         "note": NO_DIAGNOSIS,
     }
-    details = [detail for recording in heard for detail in _of_recording(recording)]
-    return Outcome(
-        record,
-        f"{counted(len(heard), 'recording')} heard" if heard else "no recording could be heard",
-        exit_code(len(heard), len(rejects)),
-        [*details, *([f"said in {record['said_to']}"] if record["said_to"] else []), f"note: {NO_DIAGNOSIS}"],
-        rejected_of(rejects),
-    )
+    if said_to:
+        details.append(f"said in {said_to}")
+    details.append(f"note: {NO_DIAGNOSIS}")
+    headline = f"{counted(len(heard), 'recording')} heard" if heard else "no recording could be heard"
+    code = exit_code(len(heard), len(rejects))
+    return Outcome(record, headline, code, details, rejected_of(rejects))
 
 
-def _of_recording(recording: RecordingMoods) -> list[str | Figures]:
+def _speak(voice: Synthesiser, text: str, path: Path | None, aloud: bool) -> None:
+    """Say a text into a file, if one is named, and aloud."""
+    spoken = synthesise(voice, Line(text, "", "en", 0))
+    if path is not None:
+        with replacing(path) as file:
+            write_sound(file, [to_pcm(spoken.samples)], spoken.sample_rate, 1, digest=SPOKEN_MOOD)
+    if aloud:
+        sys.stdout.flush()
+        sound_card.play_sound(spoken.samples, spoken.sample_rate)
+
+
+class RecordingRecord(TypedDict):
+    """The moods of a recording as `--json` prints them."""
+
+    recording: str
+    seconds: float
+    utterances: list[Mood]
+    speakers: list[Mood]
+
+
+def _recording_record(recording: RecordingMoods) -> RecordingRecord:
+    return {
+        "recording": as_text(recording.name),
+        "seconds": round(recording.seconds, 3),
+        "utterances": recording.utterances,
+        "speakers": recording.speakers,
+    }
+
+
+def _shown_moods(recording: RecordingMoods) -> list[str | Figures]:
+    """The moods of a recording as a terminal shows them: a table of its utterances, a line for each speaker."""
+    name = as_text(recording.name)
     if not recording.utterances:
-        return [as_text(recording.name), "  nobody speaks in it"]
-    rows = [
-        (f"  {_clock(mood['start'])}–{_clock(mood['end'])}", mood["speaker"], *_cells(mood))
-        for mood in recording.utterances
-    ]
-    lines = [
-        "  {}: in all {} ({}), valence {}, arousal {}: ".format(mood["speaker"], *_cells(mood))
-        + mood_sentence(mood["emotion"], mood["arousal"])
-        for mood in recording.speakers
-    ]
+        return [name, "  nobody speaks in it"]
+    rows: list[tuple[str, ...]] = []
+    for mood in recording.utterances:
+        time = f"  {_clock(mood['start'])}–{_clock(mood['end'])}"
+        rows.append((time, mood["speaker"], *_cells(mood)))
+    lines: list[str] = []
+    for mood in recording.speakers:
+        emotion, confidence, valence, arousal = _cells(mood)
+        sentence = mood_sentence(mood["emotion"], mood["arousal"])
+        figures = f"{emotion} ({confidence}), valence {valence}, arousal {arousal}"
+        lines.append(f"  {mood['speaker']}: in all {figures}: {sentence}")
     head = ("  time", "who", "emotion", ">sure", ">valence", ">arousal")
-    return [as_text(recording.name), Figures(head, rows), *lines]
+    return [name, Figures(head, rows), *lines]
 
 
-def _cells(mood: Mood) -> tuple[str, ...]:
-    affect = [mood[name] for name in ("valence", "arousal")]
-    shown = ["–" if value is None else f"{value:.2f}" for value in affect]
-    return mood["emotion"] or "–", f"{mood['confidence']:.0%}", *shown
+def _cells(mood: Mood) -> tuple[str, str, str, str]:
+    """The emotion, its confidence, valence and arousal of a mood, as a table shows them."""
+    emotion = mood["emotion"] or "–"
+    confidence = f"{mood['confidence']:.0%}"
+    return emotion, confidence, _affect_text(mood["valence"]), _affect_text(mood["arousal"])
+
+
+def _affect_text(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _clock(seconds: float) -> str:
+    """A time as minutes and seconds, to a tenth: `1:02.5`."""
     tenths = round(10 * seconds)
-    return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
+    minutes = tenths // 600
+    remainder = tenths % 600 / 10
+    return f"{minutes}:{remainder:04.1f}"
 
 
 def _spoken_moods(recording: RecordingMoods) -> list[str]:
+    """The moods of a recording in sentences to be spoken."""
     if not recording.speakers:
         return [mood_sentence(None)]
-    sentences = {mood["speaker"]: mood_sentence(mood["emotion"], mood["arousal"]) for mood in recording.speakers}
-    if len(sentences) == 1:
-        return [*sentences.values()]
-    return [f"On the {speaker}: {sentence}" for speaker, sentence in sentences.items()]
+    sentences: list[str] = []
+    for mood in recording.speakers:
+        sentence = mood_sentence(mood["emotion"], mood["arousal"])
+        if len(recording.speakers) > 1:
+            sentence = f"On the {mood['speaker']}: {sentence}"
+        sentences.append(sentence)
+    return sentences
 
 
 def _voice() -> Synthesiser:
-    refusals = []
+    """The first synthesiser that speaks on this machine. Raises the error of the first one if none does."""
+    refusals: list[DailytalkError] = []
     for name in ENGINES:
         if engine_named(name).converts:
             continue
         synthesiser = load_synthesiser(name, VoiceSettings("", ""))
-        if not synthesiser.server:
-            try:
-                synthesiser.preflight()
-                return synthesiser
-            except DailytalkError as error:
-                refusals.append(error)
+        if synthesiser.server:
+            continue
+        try:
+            synthesiser.preflight()
+        except DailytalkError as error:
+            refusals.append(error)
+        else:
+            return synthesiser
     raise refusals[0]

@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
 from dailytalk_contiguous.apps.learn.emotion_evaluation import (
     EmotionEvaluation,
     evaluate_model,
@@ -73,14 +75,21 @@ def examples_asked(
 
     The arguments behind these two are options of each command that reads examples.
     """
-    names: Sequence[str] | None = model.classes if model is not None and not classes else None
-    if names is None and (names := CLASS_SETS.get(classes or "six", ())) == ():
-        names = [name.strip() for name in classes.split(",")]
-        if len(names) < 2 or not all(names) or len({*names}) < len(names):
-            raise BadValue(
-                f"--classes can't be {classes!r}", f"give {either(CLASS_SETS)}, or a list such as angry,happy,sad"
-            )
-    return read_examples(inputs, names, dict(mapping))
+    if model is not None and not classes:
+        return read_examples(inputs, model.classes, dict(mapping))
+    return read_examples(inputs, _named_classes(classes), dict(mapping))
+
+
+def _named_classes(classes: str) -> Sequence[str] | None:
+    """The classes of `--classes`: of a set by its name (None for all labels), or those of a list."""
+    set_name = classes or "six"
+    if set_name in CLASS_SETS:
+        return CLASS_SETS[set_name]
+    names = [name.strip() for name in classes.split(",")]
+    if len(names) < 2 or not all(names) or len({*names}) < len(names):
+        remedy = f"give {either(CLASS_SETS)}, or a list such as angry,happy,sad"
+        raise BadValue(f"--classes can't be {classes!r}", remedy)
+    return names
 
 
 #: The options of commands that read examples, each an argument of `examples_asked`.
@@ -107,44 +116,61 @@ def emotion_evaluate(
     no diagnosis. Needs the extra tokens.
     """
     if model is not None and kind is not None:
-        raise DailytalkError("--model is trained, and --kind is of a training", "leave one of both out")
+        raise DailytalkError(
+            "--model names a trained classifier, and --kind one to be trained", "leave one of both out"
+        )
     kind = one_of("--kind", kind or "linear", EMOTION_KINDS)
     resolved = resolve_device(device)
-    tested = None if model is None else load_emotion_model(model, resolved)
-    examples = examples_asked(inputs, tested, **asked)
-    if tested is not None:
-        is_bundled = model == VOICE_LINEAR
-        known = f"it was {licence_of(VOICE_LINEAR).note}, and has heard nobody else" if is_bundled else ""
-        evaluation = evaluate_model(tested, examples, emotion_facts(str(model)).get("corpora", ()), known)
-    else:
+    if model is None:
+        examples = examples_asked(inputs, None, **asked)
 
-        def fit(known: EmotionExamples) -> EmotionModel:
-            return fit_emotion(kind, known, NetworkSettings(seed=seed), resolved)
+        def fit(train: EmotionExamples) -> EmotionModel:
+            return fit_emotion(kind, train, NetworkSettings(seed=seed), resolved)
 
         evaluation = evaluate_speakers(fit, examples, folds, seed)
+    else:
+        classifier = load_emotion_model(model, resolved)
+        examples = examples_asked(inputs, classifier, **asked)
+        evaluation = _evaluate_named(model, classifier, examples)
     utterances = counted(evaluation.utterances, "utterance")
-    confusion = evaluation.confusion
-    rows = [
-        (str(name), *(f"{100 * n / max(1, row.sum()):.0f}" for n in row), f"{row.sum():,}")
-        for name, row in confusion.iterrows()
-    ]
-    head = ("label", *(f">{str(name)[:4]}" for name in confusion.columns), ">n")
+    speakers = counted(evaluation.speakers, "speaker")
+    figures = figures_sentence(evaluation)
+    details: list[str | Figures] = ["what was answered, in percent of each label:"]
+    details.append(_confusion_table(evaluation.confusion))
+    details += [f"note: {sentence}" for sentence in evaluation.notes]
     return Outcome(
         evaluation.as_dict(),
-        f"{evaluation.model}: {utterances} of {counted(evaluation.speakers, 'speaker')}, "
-        f"{len(evaluation.classes)} classes, {figures_sentence(evaluation)}",
-        details=[
-            "what was answered, in percent of each label:",
-            Figures(head, rows, gap=1),
-            *(f"note: {sentence}" for sentence in evaluation.notes),
-        ],
+        f"{evaluation.model}: {utterances} of {speakers}, {len(evaluation.classes)} classes, {figures}",
+        details=details,
         next=to_run("emotion", "train", *inputs, "--out", "DIR") if model is None else "",
     )
 
 
+def _evaluate_named(name: str, model: EmotionModel, examples: EmotionExamples) -> EmotionEvaluation:
+    """Evaluate a classifier by its name, with a note on the speakers of its training."""
+    heard = ""
+    if name == VOICE_LINEAR:
+        heard = f"it was {licence_of(VOICE_LINEAR).note}, and has heard nobody else"
+    corpora = emotion_facts(name).get("corpora", ())
+    return evaluate_model(model, examples, corpora, heard)
+
+
+def _confusion_table(confusion: pd.DataFrame) -> Figures:
+    """The answers to each label (a row), in percent of the utterances of the label."""
+    answers = [f">{str(name)[:4]}" for name in confusion.columns]
+    rows: list[tuple[str, ...]] = []
+    for name, counts in confusion.iterrows():
+        total = counts.sum()
+        percents = [f"{100 * count / max(1, total):.0f}" for count in counts]
+        rows.append((str(name), *percents, f"{total:,}"))
+    return Figures(("label", *answers, ">n"), rows, gap=1)
+
+
 def figures_sentence(evaluation: EmotionEvaluation) -> str:
+    """The figures of an evaluation in words."""
+    chance = 1 / len(evaluation.classes)
     return (
-        f"mean recall {evaluation.recall:.1%} (chance {1 / len(evaluation.classes):.1%}), "
+        f"mean recall {evaluation.recall:.1%} (chance {chance:.1%}), "
         f"accuracy {evaluation.accuracy:.1%}, F1 {evaluation.macro_f1:.1%}, "
         f"calibration error {evaluation.calibration_error:.1%}"
     )

@@ -4,8 +4,9 @@ The measure is the mean recall of the classes (unweighted average recall), whose
 there are classes.
 """
 
+import math
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -34,17 +35,37 @@ _WARNINGS = (
 )
 
 
+class EvaluationRecord(TypedDict):
+    """An `EmotionEvaluation` as JSON; `chance` is the recall by chance, and an unknown number is null."""
+
+    model: str
+    classes: Sequence[str]
+    utterances: int
+    speakers: int
+    recall: float
+    accuracy: float
+    macro_f1: float
+    calibration_error: float | None
+    confusion: list[list[int]]
+    notes: Sequence[str]
+    chance: float
+
+
 class EmotionEvaluation(NamedTuple):
     """The answers of a classifier, and their figures.
 
+    No answer counts as wrong.
+
     Attributes:
-        model: its name. classes: those that it distinguishes; chance is one in as many.
+        model: its name.
+        classes: those that it distinguishes; chance is one in as many.
         utterances, speakers: of the test.
-        recall: mean recall of the classes. accuracy: share that is right. macro_f1: mean of the classes' F1. No
-            answer counts as wrong.
-        calibration_error: of `core.emotions.calibration_error`; NaN without an answer.
+        recall: mean recall of the classes.
+        accuracy: share of the answers that are right.
+        macro_f1: mean F1 of the classes.
+        calibration_error: as by `core.emotions.calibration_error`; NaN without an answer.
         confusion: counts by label (rows) and answer (columns, of which the last is `none`).
-        notes: a sentence on everything that was left out, or limits the result.
+        notes: a sentence on each thing that was left out, or that limits the result.
     """
 
     model: str
@@ -58,10 +79,22 @@ class EmotionEvaluation(NamedTuple):
     confusion: pd.DataFrame
     notes: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        error = None if np.isnan(self.calibration_error) else self.calibration_error
-        counts = self.confusion.to_numpy().tolist()
-        return self._asdict() | {"calibration_error": error, "confusion": counts, "chance": 1 / len(self.classes)}
+    def as_dict(self) -> EvaluationRecord:
+        """The evaluation as JSON, with the recall by chance; a NaN is null."""
+        is_known = not np.isnan(self.calibration_error)
+        return {
+            "model": self.model,
+            "classes": self.classes,
+            "utterances": self.utterances,
+            "speakers": self.speakers,
+            "recall": self.recall,
+            "accuracy": self.accuracy,
+            "macro_f1": self.macro_f1,
+            "calibration_error": self.calibration_error if is_known else None,
+            "confusion": self.confusion.to_numpy().tolist(),
+            "notes": self.notes,
+            "chance": 1 / len(self.classes),
+        }
 
 
 def evaluate_speakers(fit: Fit, examples: EmotionExamples, folds: int = FOLDS, seed: int = 0) -> EmotionEvaluation:
@@ -72,53 +105,57 @@ def evaluate_speakers(fit: Fit, examples: EmotionExamples, folds: int = FOLDS, s
 
     Args:
         fit: trains a classifier; called once a fold. Its classes include those of the examples.
-        folds: parts of the speakers, or the number of speakers if that is smaller. seed: of the folds.
+        folds: parts of the speakers, or the number of speakers if that is smaller.
+        seed: of the folds.
 
     Raises DailytalkError if scikit-learn is missing, BadInput if the examples can't be divided.
     """
     check_installed("sklearn", "tokens")
     original = examples.take(~examples.copies)
-    named = pd.Series(np.array(original.classes)[original.labels])
-    people = pd.Series(original.speakers).groupby(named).nunique()
-    kept = [name for name in examples.classes if people.get(name, 0) > 1]
+    names = np.array(original.classes)[original.labels]
+    n_speakers = pd.Series(original.speakers).groupby(pd.Series(names)).nunique()
+    kept = [name for name in examples.classes if n_speakers.get(name, 0) > 1]
     examples = examples.of_classes(kept, "its class has too few speakers")
-    apart = joined_groups([*zip(examples.groups, examples.speakers, strict=True)])
-    tests = list[NDArray[np.intp]]()
-    guesses = list[EmotionGuess]()
+    groups = joined_groups([*zip(examples.groups, examples.speakers, strict=True)])
+    tests: list[NDArray[np.intp]] = []
+    guesses: list[EmotionGuess] = []
     name = ""
-    for train, test in divided(examples.labels, apart, folds, seed):
+    for train, test in divided(examples.labels, groups, folds, seed):
         test = test[~examples.copies[test]]
         model = fit(examples.take(train))
         guesses += guesses_of(model, examples.take(test))
         tests.append(test)
         name = model.name
         classes = model.classes
-    return _evaluated(name, classes, examples.take(np.concatenate(tests)), guesses)
+    tested = examples.take(np.concatenate(tests))
+    return _evaluated(name, classes, tested, guesses)
 
 
 def evaluate_model(
-    model: EmotionModel, examples: EmotionExamples, trained_on: Collection[str] = (), known: str = ""
+    model: EmotionModel, examples: EmotionExamples, trained_on: Collection[str] = (), heard: str = ""
 ) -> EmotionEvaluation:
     """Test a classifier that was trained before on all examples except altered copies.
 
     Args:
+        model: the classifier.
+        examples: to test it on.
         trained_on: names of corpora in its training, as far as they are known.
-        known: a sentence on the speakers that it has heard, of a model whose training is known otherwise.
+        heard: a sentence on the speakers that it has heard, if those are known otherwise; it replaces the note
+            that `trained_on` gives.
 
     Raises BadValue if it doesn't know one of their classes.
     """
     for name in examples.classes:
         one_of(f"a class of {model.name}", name, model.classes)
     tested = examples.take(~examples.copies)
-    heard = sorted({*trained_on} & {*examples.corpora.tolist()})
-    if known:
-        notes = [known]
-    elif heard:
-        notes = [f"it was trained on {', '.join(heard)}, and may have heard these speakers"]
-    elif trained_on:
-        notes = []
-    else:
-        notes = ["what it was trained on is not known, and it may have heard these speakers"]
+    shared = sorted({*trained_on} & {*examples.corpora.tolist()})
+    notes: list[str] = []
+    if heard:
+        notes.append(heard)
+    elif shared:
+        notes.append(f"it was trained on {', '.join(shared)}, and may have heard these speakers")
+    elif not trained_on:
+        notes.append("what it was trained on is not known, and it may have heard these speakers")
     return _evaluated(model.name, model.classes, tested, guesses_of(model, tested), notes)
 
 
@@ -131,50 +168,57 @@ def _evaluated(
 ) -> EmotionEvaluation:
     from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-    shares = [guess.probabilities for guess in guesses]
-    answers = np.array([classes[int(np.argmax(own))] if len(own) else "none" for own in shares], object)
+    likeliest: list[str] = []
+    for guess in guesses:
+        shares = guess.probabilities
+        likeliest.append(classes[int(np.argmax(shares))] if len(shares) else "none")
+    answers = np.array(likeliest, object)
     answers[~np.isin(answers, examples.classes)] = "none"
     labels = np.array(examples.classes, object)[examples.labels]
-    said = answers != "none"
-    present = np.unique(examples.labels)
-    counts = pd.crosstab(labels, answers).reindex(
-        index=[*examples.classes], columns=[*examples.classes, "none"], fill_value=0
-    )
-    averaged: dict[str, Any] = {
-        "labels": [examples.classes[label] for label in present],
-        "average": "macro",
-        "zero_division": 0,
-    }
-    confidences = [float(own.max()) for own, known in zip(shares, said, strict=True) if known]
+    is_answered = answers != "none"
+    confidences: list[float] = []
+    for guess, answered in zip(guesses, is_answered, strict=True):
+        if answered:
+            confidences.append(float(guess.probabilities.max()))
+    answer_names = [*examples.classes, "none"]
+    confusion = pd.crosstab(labels, answers).reindex(index=[*examples.classes], columns=answer_names, fill_value=0)
+    present = [examples.classes[label] for label in np.unique(examples.labels)]
+    recall = recall_score(labels, answers, labels=present, average="macro", zero_division=0)
+    macro_f1 = f1_score(labels, answers, labels=present, average="macro", zero_division=0)
+    is_right = (labels == answers)[is_answered]
     return EmotionEvaluation(
         name,
         examples.classes,
-        len(examples),
-        len(np.unique(examples.speakers)),
-        float(recall_score(labels, answers, **averaged)),
-        float(accuracy_score(labels, answers)),
-        float(f1_score(labels, answers, **averaged)),
-        calibration_error(confidences, (labels == answers)[said]),
-        counts,
-        (*notes, *left_out_sentences(examples), *_WARNINGS),
+        utterances=len(examples),
+        speakers=len(np.unique(examples.speakers)),
+        recall=float(recall),
+        accuracy=float(accuracy_score(labels, answers)),
+        macro_f1=float(macro_f1),
+        calibration_error=calibration_error(confidences, is_right),
+        confusion=confusion,
+        notes=(*notes, *left_out_sentences(examples), *_WARNINGS),
     )
 
 
 def left_out_sentences(examples: EmotionExamples) -> list[str]:
-    return [f"{counted(n, 'utterance')} left out: {why}" for why, n in examples.left_out.items()]
+    """A sentence on the utterances that were left out, for each reason."""
+    return [f"{counted(count, 'utterance')} left out: {reason}" for reason, count in examples.left_out.items()]
 
 
 def guesses_of(model: EmotionModel, examples: EmotionExamples) -> list[EmotionGuess]:
     """A model's guess for each example, those of one speaker together."""
     guesses: dict[int, EmotionGuess] = {}
     for speaker in np.unique(examples.speakers):
-        places = np.flatnonzero(examples.speakers == speaker)
-        for part in np.array_split(places, -(-len(places) // MOST_TOGETHER)):
+        indices = np.flatnonzero(examples.speakers == speaker)
+        n_parts = math.ceil(len(indices) / MOST_TOGETHER)
+        for part in np.array_split(indices, n_parts):
             interrupts.check_interrupt()
             speakers = [str(speaker)] * len(part)
             if isinstance(model, LinearEmotion):  # its measures may be known from its training
-                answers = model.of_measures(examples.sounds.measured(examples.numbers[part].tolist()), speakers)
+                measured = examples.sounds.measured(examples.numbers[part].tolist())
+                answers = model.of_measures(measured, speakers)
             else:
-                answers = model.classify([examples.sound(place) for place in part], speakers)
-            guesses |= dict(zip(part.tolist(), answers, strict=True))
-    return [guesses[place] for place in range(len(examples))]
+                sounds = [examples.sound(index) for index in part]
+                answers = model.classify(sounds, speakers)
+            guesses.update(zip(part.tolist(), answers, strict=True))
+    return [guesses[index] for index in range(len(examples))]

@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +26,7 @@ from dailytalk_contiguous.core.wording import counted, kind_of
 from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.models.emotion_folder import why_unheard
 from dailytalk_contiguous.models.linear_emotion import Numbers, measure_voice
-from dailytalk_contiguous.publish.items import FiledItems, ItemSound
+from dailytalk_contiguous.publish.items import FiledItems, Items, ItemSound
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED
 
@@ -67,14 +68,15 @@ class Sounds:
         return pcm_to_float(os.pread(self._file.fileno(), end - start, start))
 
     def measured(self, numbers: Iterable[int]) -> Numbers:
-        """What `measure_voice` says of some sounds, stacked; of each sound it is asked once."""
-        numbers = [*numbers]
-        missing = [number for number in numbers if number not in self._measures]
-        values = side_by_side(measure_voice, map(self.__getitem__, missing), thread_count())
+        """The numbers of `measure_voice` for some sounds, stacked; each sound is measured once."""
+        wanted = list(numbers)
+        missing = [number for number in wanted if number not in self._measures]
+        sounds = map(self.__getitem__, missing)
+        values = side_by_side(measure_voice, sounds, thread_count())
         for number, value in zip(missing, values, strict=True):
             interrupts.check_interrupt()
             self._measures[number] = value
-        return np.stack([self._measures[number] for number in numbers])
+        return np.stack([self._measures[number] for number in wanted])
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,15 +85,16 @@ class EmotionExamples:
 
     Attributes:
         classes: their names, sorted.
-        ids, corpora, speakers: of each. Utterances of a corpus whose speaker is unknown count as those of one
-            person.
+        ids, corpora, speakers: of each utterance. Those of a corpus whose speaker is unknown count as utterances
+            of one person.
         labels: indices into `classes`.
         groups: numbers of groups that are never on two sides: of equal sound, or copies of one source.
         copies: whether each is an altered copy of another: to train on, not to test on.
         numbers: of their sounds in `sounds`.
+        sounds: of all utterances that were read.
         left_out: number of omitted utterances, by reason.
         licences: of the utterances of each corpus that was read; None where it is not known.
-        languages: of what was read, as far as they are known.
+        languages: of the utterances that were read, as far as they are known.
     """
 
     classes: tuple[str, ...]
@@ -110,23 +113,125 @@ class EmotionExamples:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def sound(self, place: int) -> Samples:
+    def sound(self, index: int) -> Samples:
         """16 kHz mono samples, shape (n,)."""
-        return self.sounds[int(self.numbers[place])]
+        number = int(self.numbers[index])
+        return self.sounds[number]
 
-    def take(self, places: ArrayLike) -> "EmotionExamples":
+    def present_classes(self) -> list[str]:
+        """The classes of which there is an example."""
+        return [name for label, name in enumerate(self.classes) if (self.labels == label).any()]
+
+    def take(self, indices: ArrayLike) -> "EmotionExamples":
         """The examples at some indices (numbers or a mask), in their order, with the same classes."""
-        at = np.arange(len(self))[np.asarray(places)]
-        arrays = ("ids", "corpora", "speakers", "labels", "groups", "copies", "numbers")
-        return replace(self, **{name: getattr(self, name)[at] for name in arrays})
+        selected = np.arange(len(self))[np.asarray(indices)]
+        return replace(
+            self,
+            ids=self.ids[selected],
+            corpora=self.corpora[selected],
+            speakers=self.speakers[selected],
+            labels=self.labels[selected],
+            groups=self.groups[selected],
+            copies=self.copies[selected],
+            numbers=self.numbers[selected],
+        )
 
     def of_classes(self, classes: Iterable[str], reason: str) -> "EmotionExamples":
         """The examples of some classes, which are the only ones left; others are left out for `reason`."""
-        places = [place for place, name in enumerate(self.classes) if name in {*classes}]
-        kept = self.take(np.isin(self.labels, places))
+        wanted = {*classes}
+        old_labels = [label for label, name in enumerate(self.classes) if name in wanted]
+        kept = self.take(np.isin(self.labels, old_labels))
         left_out = Counter(self.left_out) + Counter({reason: len(self) - len(kept)})
-        names = tuple(self.classes[place] for place in places)
-        return replace(kept, classes=names, labels=np.searchsorted(places, kept.labels), left_out=dict(left_out))
+        names = tuple(self.classes[label] for label in old_labels)
+        labels = np.searchsorted(old_labels, kept.labels)
+        return replace(kept, classes=names, labels=labels, left_out=dict(left_out))
+
+
+class _Facts(TypedDict):
+    """The facts on an utterance; `source` is the id of the clip that it is an altered copy of, or empty."""
+
+    corpus: str
+    speaker: str
+    emotion: str
+    licence: str | None
+    language: str | None
+    source: str
+
+
+class _Reading:
+    """The utterances that were read so far, by id, and the number of those that were left out, by reason."""
+
+    def __init__(self, classes: Sequence[str] | None, mapping: Mapping[str, str]) -> None:
+        self.sounds = Sounds()
+        self.facts: dict[str, _Facts] = {}
+        self.digests: list[str] = []
+        self.left_out: Counter[str] = Counter()
+        self._classes = classes
+        self._mapping = mapping
+
+    def add(self, row: Row, items: Items) -> None:
+        """Read the utterance of a row, or count it as left out."""
+        name = row["conversation_id"]
+        n_utterances = max(1, len(row["utterances"] or ()))
+        try:
+            facts = _facts_of(row, self._classes, self._mapping)
+            if name in self.facts:
+                raise BadInput("an utterance of its id was read before", "")
+            sound = ItemSound(row["audio"]) if isinstance(items, FiledItems) else items.sound(name)
+            samples = _cut(sound, row["utterances"][0])
+            reason = why_unheard(samples)
+            if reason:
+                raise BadInput(reason, "")
+        except BadInput as problem:
+            self.left_out[kind_of(problem.reason)] += n_utterances
+        except OSError:
+            self.left_out["its sound can't be read"] += n_utterances
+        else:
+            self.facts[name] = facts
+            self.digests.append(self.sounds.append(samples))
+
+    def examples(self) -> EmotionExamples:
+        """The examples that were read. Raises DailytalkError without one."""
+        rows = [*self.facts.values()]
+        if not rows:
+            most = self.left_out.most_common(3)
+            reasons = "; ".join(f"{counted(count, 'utterance')}: {reason}" for reason, count in most)
+            raise DailytalkError(
+                f"no utterance has an emotion to learn or to test ({reasons or 'there is none'})",
+                "name a corpus with labels, or other classes",
+            )
+        licences: dict[str, list[str | None]] = {}
+        for row in rows:
+            of_corpus = licences.setdefault(row["corpus"], [])
+            if row["licence"] not in of_corpus:
+                of_corpus.append(row["licence"])
+        languages: set[str] = set()
+        for row in rows:
+            language = row["language"]
+            if language is not None and language != UNDETERMINED:
+                languages.add(language)
+        present = [row["emotion"] for row in rows]
+        classes = sorted({*(self._classes or ()), *present})
+        corpora = [row["corpus"] for row in rows]
+        speakers = [row["speaker"] for row in rows]
+        labels = [classes.index(row["emotion"]) for row in rows]
+        copies = [bool(row["source"]) for row in rows]
+        sources = [row["source"] or name for name, row in self.facts.items()]
+        groups = joined_groups([*zip(self.digests, sources, strict=True)])
+        return EmotionExamples(
+            tuple(classes),
+            ids=np.array([*self.facts]),
+            corpora=np.array(corpora),
+            speakers=np.array(speakers),
+            labels=np.array(labels, np.intp),
+            groups=groups,
+            copies=np.array(copies),
+            numbers=np.arange(len(rows)),
+            sounds=self.sounds,
+            left_out=dict(self.left_out.most_common()),
+            licences={corpus: tuple(names) for corpus, names in licences.items()},
+            languages=tuple(sorted(languages)),
+        )
 
 
 def read_examples(
@@ -139,64 +244,24 @@ def read_examples(
     Args:
         inputs: folders or `OWNER/NAME@TAG`, as `open_items` takes them.
         classes: those to distinguish; None for every label except `other`.
-        mapping: classes of labels that are none, such as `{"calm": "neutral"}` (`core.emotions.emotion_class`).
+        mapping: classes for labels that are no classes, such as `{"calm": "neutral"}` (see
+            `core.emotions.emotion_class`).
 
     Raises DailytalkError for a missing input, and if no utterance has an emotion.
     """
-    sounds = Sounds()
-    facts = dict[str, Row]()
-    left_out = Counter[str]()
+    reading = _Reading(classes, mapping)
     for name in dict.fromkeys(inputs):
         items = open_items(name)
-        filed = isinstance(items, FiledItems)  # those give sound with their rows
-        for row in items.rows([*_READ, "audio"] if filed else _READ):
+        # Filed items give sound with their rows.
+        columns = [*_READ, "audio"] if isinstance(items, FiledItems) else _READ
+        for row in items.rows(columns):
             interrupts.check_interrupt()
-            n_utterances = max(1, len(row["utterances"] or ()))
-            try:
-                fact = _facts_of(row, classes, mapping)
-                if row["conversation_id"] in facts:
-                    raise BadInput("an utterance of its id was read before", "")
-                sound = ItemSound(row["audio"]) if filed else items.sound(row["conversation_id"])
-                samples = _cut(sound, row["utterances"][0])
-                reason = why_unheard(samples)
-                if reason:
-                    raise BadInput(reason, "")
-            except BadInput as problem:
-                left_out[kind_of(problem.reason)] += n_utterances
-                continue
-            except OSError:
-                left_out["its sound can't be read"] += n_utterances
-                continue
-            facts[row["conversation_id"]] = fact | {"digest": sounds.append(samples)}
-    if not facts:
-        reasons = "; ".join(f"{counted(n, 'utterance')}: {why}" for why, n in left_out.most_common(3))
-        raise DailytalkError(
-            f"no utterance has an emotion to learn or to test ({reasons or 'there is none'})",
-            "name a corpus with labels, or other classes",
-        )
-    rows = [*facts.values()]
-    licences: dict[str, dict[str | None, None]] = {}
-    for row in rows:
-        licences.setdefault(row["corpus"], {})[row["licence"]] = None
-    names = tuple(sorted({*(classes or ()), *(row["emotion"] for row in rows)}))
-    return EmotionExamples(
-        names,
-        np.array([*facts]),
-        np.array([row["corpus"] for row in rows]),
-        np.array([row["speaker"] for row in rows]),
-        labels=np.array([names.index(row["emotion"]) for row in rows], np.intp),
-        groups=joined_groups([(row["digest"], row["source"] or name) for name, row in facts.items()]),
-        copies=np.array([bool(row["source"]) for row in rows]),
-        numbers=np.arange(len(rows)),
-        sounds=sounds,
-        left_out=dict(left_out.most_common()),
-        licences={corpus: tuple(known) for corpus, known in licences.items()},
-        languages=tuple(sorted({row["language"] for row in rows} - {None, UNDETERMINED})),
-    )
+            reading.add(row, items)
+    return reading.examples()
 
 
-def _facts_of(row: Row, classes: Sequence[str] | None, mapping: Mapping[str, str]) -> Row:
-    """What is known of an utterance. Raises BadInput, without a remedy, for one that is left out."""
+def _facts_of(row: Row, classes: Sequence[str] | None, mapping: Mapping[str, str]) -> _Facts:
+    """The facts on an utterance. Raises BadInput, without a remedy, for one that is left out."""
     labels = {name: value for name, value in (row["labels"] or {}).items() if value is not None}
     if row["problem"]:
         raise BadInput(row["problem"], "")
@@ -228,6 +293,7 @@ def _cut(sound: ItemSound, utterance: Row) -> Samples:
     """The samples of an utterance in the sound of its conversation."""
     audio, offset = sound
     start = max(0.0, utterance["start"])
-    samples = read_at(audio, ANALYSIS_RATE, offset + start, max(0.0, utterance["end"] - start))
+    seconds = max(0.0, utterance["end"] - start)
+    samples = read_at(audio, ANALYSIS_RATE, offset + start, seconds)
     is_second = samples.shape[1] > 1 and utterance["channel"] == CHANNELS[1]
-    return samples[:, int(is_second)]
+    return samples[:, 1] if is_second else samples[:, 0]

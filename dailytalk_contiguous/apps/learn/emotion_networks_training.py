@@ -21,6 +21,7 @@ from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.folds import check_installed, divided
 from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotions import fit_temperature, softmax
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.sampling import joined_groups
@@ -40,8 +41,11 @@ _GAIN_POINTS = 9
 #: dB between the softest and the loudest of a picture of a spectrogram.
 _PICTURE_DB = 80.0
 
-#: An example's place, and whether it is seen in training or to validate.
+#: The index of an example, and whether it is seen in training or to validate.
 View = tuple[int, bool]
+
+#: A classifier that is trained here.
+_Network = networks.SpectrogramEmotions | networks.AudioEmotions
 
 
 def fit_network(
@@ -54,7 +58,10 @@ def fit_network(
     """Train a network on examples, and calibrate it on the held-out speakers among them.
 
     Args:
-        kind: `spectrogram` or `audio`. device: `cpu` or `cuda`.
+        kind: `spectrogram` or `audio`.
+        examples: to train on, and to calibrate on.
+        settings: of the training.
+        device: `cpu` or `cuda`.
         work: a folder for checkpoints, from which a training that was stopped goes on; None: nothing is kept.
 
     Raises:
@@ -71,22 +78,26 @@ def fit_network(
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(1)
         train, valid = held_out(examples, settings.valid_share, settings.seed)
-        model: Any
-        if kind == "spectrogram":
-            network = networks.spectrogram_network(len(examples.classes))
-            model = networks.SpectrogramEmotions(kind, examples.classes, network, device)
-        else:
-            model = networks.classifier_on(settings.encoder, examples.classes, device)
-            for name, weight in model.network.named_parameters():
-                if "feature_extractor" in name:  # the convolutions of wav2vec2 are not tuned
-                    weight.requires_grad_(False)
+        model = _untrained(kind, examples.classes, settings, device)
         trainer = _EmotionTrainer(model, examples, train, valid, settings, folder)
         trainer.run()
         answers: Any = trainer.predict(trainer.eval_dataset)  # type: ignore[arg-type]
         model.network.eval()
-        model.temperature = fit_temperature(softmax(answers.predictions.astype(float)), answers.label_ids)
-    trained: TrainedEmotionModel = model
-    return trained
+        shares = softmax(answers.predictions.astype(float))
+        model.temperature = fit_temperature(shares, answers.label_ids)
+    return model
+
+
+def _untrained(kind: str, classes: Sequence[str], settings: NetworkSettings, device: str) -> _Network:
+    """A classifier that is not trained yet."""
+    if kind == "spectrogram":
+        network = networks.spectrogram_network(len(classes))
+        return networks.SpectrogramEmotions(kind, classes, network, device)
+    model = networks.classifier_on(settings.encoder, classes, device)
+    for name, weight in model.network.named_parameters():
+        if "feature_extractor" in name:  # the convolutions of wav2vec2 are not tuned
+            weight.requires_grad_(False)
+    return model
 
 
 def held_out(examples: EmotionExamples, share: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -95,11 +106,15 @@ def held_out(examples: EmotionExamples, share: float, seed: int) -> tuple[NDArra
     Equal sound is never on two sides, and altered copies are not validated on. If no speaker can be held out,
     utterances are. Raises DailytalkError if not one utterance can be.
     """
-    for groups in (joined_groups([*zip(examples.speakers, examples.groups, strict=True)]), examples.groups):
+    by_speaker = joined_groups([*zip(examples.speakers, examples.groups, strict=True)])
+    n_folds = max(2, round(1 / share))
+    labels = set(examples.labels.tolist())
+    for groups in (by_speaker, examples.groups):
         with contextlib.suppress(BadInput):
-            train, valid = divided(examples.labels, groups, max(2, round(1 / share)), seed)[0]
+            folds = divided(examples.labels, groups, n_folds, seed)
+            train, valid = folds[0]
             valid = valid[~examples.copies[valid]]
-            if len(valid) and {*examples.labels[train]} == {*examples.labels}:
+            if len(valid) and set(examples.labels[train].tolist()) == labels:
                 return train, valid
     raise DailytalkError(
         f"none of {counted(len(examples), 'utterance')} can be held out to tell when to stop",
@@ -112,7 +127,7 @@ class _EmotionTrainer(training.ResumingTrainer):
 
     def __init__(
         self,
-        model: Any,
+        model: _Network,
         examples: EmotionExamples,
         train: NDArray[np.intp],
         valid: NDArray[np.intp],
@@ -122,10 +137,13 @@ class _EmotionTrainer(training.ResumingTrainer):
         self._model = model
         self._examples = examples
         counts = np.bincount(examples.labels[train], minlength=len(examples.classes))
-        self._weights = torch.tensor(len(train) / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
-        facts = (asdict(settings), model.kind, examples.ids.tolist(), examples.labels.tolist(), train.tolist())
+        weights = len(train) / (len(counts) * np.maximum(counts, 1))
+        self._weights = torch.tensor(weights, dtype=torch.float32)
+        ids = examples.ids.tolist()
+        labels = examples.labels.tolist()
+        run = training.run_folder(folder, asdict(settings), model.kind, ids, labels, train.tolist())
         arguments = training.arguments(
-            training.run_folder(folder, *facts),
+            run,
             model.device,
             per_device_train_batch_size=settings.batch,
             per_device_eval_batch_size=settings.batch,
@@ -144,23 +162,30 @@ class _EmotionTrainer(training.ResumingTrainer):
         super().__init__(
             model.network,
             arguments,
-            train_dataset=[(int(place), True) for place in train],
-            eval_dataset=[(int(place), False) for place in valid],
+            train_dataset=[(index, True) for index in train.tolist()],
+            eval_dataset=[(index, False) for index in valid.tolist()],
             data_collator=self._collated,
         )
 
     def _collated(self, items: Sequence[View]) -> dict[str, Tensor]:
-        sounds = [self._examples.sound(place) for place, _ in items]
-        is_training = items[0][1]
-        starts = [0] * len(sounds)
-        if is_training:  # a checkpoint keeps PyTorch's state of random numbers
-            starts = [int(torch.randint(max(0, len(sound) - self._model.longest) + 1, ())) for sound in sounds]
-        windows = [sound[start : start + self._model.longest] for sound, start in zip(sounds, starts, strict=True)]
-        inputs: dict[str, Tensor] = self._model.inputs(windows)
+        """A batch: of each sound a window, in training at random, and the labels."""
+        _, is_training = items[0]
+        indices = [index for index, _ in items]
+        longest = self._model.longest
+        windows: list[Samples] = []
+        for index in indices:
+            sound = self._examples.sound(index)
+            start = 0
+            if is_training:  # a checkpoint keeps PyTorch's state of random numbers
+                n_starts = max(0, len(sound) - longest) + 1
+                start = int(torch.randint(n_starts, ()))
+            windows.append(sound[start : start + longest])
+        inputs = self._model.inputs(windows)
         if is_training and self._model.kind == "spectrogram":
             for picture in inputs["pixel_values"][:, :1]:
                 vary_picture(picture)
-        return inputs | {"labels": torch.from_numpy(self._examples.labels[[place for place, _ in items]])}
+        inputs["labels"] = torch.from_numpy(self._examples.labels[indices])
+        return inputs
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -168,7 +193,8 @@ class _EmotionTrainer(training.ResumingTrainer):
         """Cross-entropy in nats."""
         labels = inputs.pop("labels")
         logits = model(**inputs).logits
-        loss = torch.nn.functional.cross_entropy(logits.float(), labels, self._weights.to(labels.device))
+        weights = self._weights.to(labels.device)
+        loss = torch.nn.functional.cross_entropy(logits.float(), labels, weights)
         return (loss, (loss, logits)) if return_outputs else loss
 
 
@@ -179,16 +205,16 @@ def vary_picture(picture: Tensor) -> None:
     that they had. A span of frames and one of bands become the usual, 0 (SpecAugment: Park et al. 2019).
     """
     powers = picture * networks.SPREAD
-    gains = torch.nn.functional.interpolate(
-        torch.randn(1, 1, _GAIN_POINTS), picture.shape[2], mode="linear", align_corners=True
-    )
+    points = torch.randn(1, 1, _GAIN_POINTS)
+    gains = torch.nn.functional.interpolate(points, picture.shape[2], mode="linear", align_corners=True)
     coloured = powers + gains
     loudness = powers.flatten().logsumexp(0) - coloured.flatten().logsumexp(0)
     picture.copy_((coloured + loudness) / networks.SPREAD)
     for axis in (1, 2):
         length = picture.shape[axis]
         width = int(torch.randint(length // 10, ()))
-        picture.narrow(axis, int(torch.randint(length - width, ())), width).zero_()
+        start = int(torch.randint(length - width, ()))
+        picture.narrow(axis, start, width).zero_()
 
 
 def save_spectrograms(examples: EmotionExamples, folder: Path, share: float, seed: int) -> int:
@@ -202,17 +228,18 @@ def save_spectrograms(examples: EmotionExamples, folder: Path, share: float, see
     import matplotlib.image  # takes a second
 
     train, valid = held_out(examples, share, seed)
-    splits = dict.fromkeys(train.tolist(), "train") | dict.fromkeys(valid.tolist(), "validation")
+    splits = dict.fromkeys(train.tolist(), "train")
+    splits.update(dict.fromkeys(valid.tolist(), "validation"))
     target = OwnedFolder(folder, "spectrograms", ())
-    for place, split in splits.items():
+    for index, split in splits.items():
         interrupts.check_interrupt()
-        decibels = networks.log_mel(examples.sound(place)).numpy().T * (10 / np.log(10))
+        spectrogram = networks.log_mel(examples.sound(index)).numpy()
+        decibels = spectrogram.T * (10 / np.log(10))
+        softest = float(decibels.max()) - _PICTURE_DB
         picture = io.BytesIO()
-        loudest = float(decibels.max())
-        matplotlib.image.imsave(
-            picture, decibels, vmin=loudest - _PICTURE_DB, cmap="magma", origin="lower", format="png"
-        )
-        names = map(file_name, (examples.classes[examples.labels[place]], examples.ids[place]))
-        target.write_bytes("/".join((split, *names)) + ".png", picture.getvalue())
+        matplotlib.image.imsave(picture, decibels, vmin=softest, cmap="magma", origin="lower", format="png")
+        class_name = file_name(examples.classes[examples.labels[index]])
+        name = file_name(examples.ids[index])
+        target.write_bytes(f"{split}/{class_name}/{name}.png", picture.getvalue())
     target.finish({})
     return len(splits)

@@ -6,11 +6,12 @@ speakers outside the fit.
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.apps.learn.emotion_evaluation import EvaluationRecord
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.folds import check_installed, divided
@@ -31,8 +32,10 @@ INNER_FOLDS = 4
 #: The least spread of a number: constant numbers distinguish nothing.
 _LEAST_SPREAD = 1e-6
 
-#: The gradient at which a fit ends; a temperature needs fewer digits.
+#: The gradient at which a fit for a temperature ends, which needs fewer digits.
 _ROUGH = 1e-3
+
+#: The gradient at which the fit of a model ends.
 _EXACT = 1e-4
 
 #: The least share of a number's variance that counts as between classes.
@@ -48,24 +51,26 @@ def fit_emotion(
 ) -> TrainedEmotionModel:
     """Train a classifier on examples, and calibrate it on speakers among them outside a first fit.
 
-    `kind` is of `EMOTION_KINDS`; the others are as of `fit_network`. Raises DailytalkError for examples of one
-    speaker or one class, and if an extra is missing.
+    `kind` is one of `EMOTION_KINDS`; the other arguments are those of `fit_network`. Raises DailytalkError for
+    examples of one speaker or one class, and if an extra is missing.
     """
     settings = settings or NetworkSettings()
-    names = [name for place, name in enumerate(examples.classes) if (examples.labels == place).any()]
+    utterances = counted(len(examples), "utterance")
+    names = examples.present_classes()
     if len(names) < max(2, len(examples.classes)):
         raise DailytalkError(
-            f"all {counted(len(examples), 'utterance')} are {', '.join(names)}",
+            f"all {utterances} are {', '.join(names)}",
             f"add some of each class, or leave classes out of --classes ({', '.join(examples.classes)})",
         )
-    people = np.unique(examples.speakers)
-    if len(people) < 2:
+    speakers = np.unique(examples.speakers)
+    if len(speakers) < 2:
         raise DailytalkError(
-            f"all {counted(len(examples), 'utterance')} are of one speaker ({people[0]})",
+            f"all {utterances} are of one speaker ({speakers[0]})",
             "add others: what is learned of one person is his voice",
         )
     if one_of("kind", kind, emotion_folder.EMOTION_KINDS) == "linear":
         return fit_linear(examples, settings.seed)
+    # Only here, as it imports PyTorch and transformers.
     from dailytalk_contiguous.apps.learn.emotion_networks_training import fit_network
 
     return fit_network(kind, examples, settings, device, work)
@@ -80,52 +85,58 @@ def fit_linear(examples: EmotionExamples, seed: int) -> linear_emotion.LinearEmo
     labels = examples.labels
     speakers = examples.speakers
     n_classes = len(examples.classes)
-    answers = list[NDArray[Any]]()
-    right = list[NDArray[Any]]()
+    answers: list[NDArray[np.float32]] = []
+    true_labels: list[int] = []
     with threadpool_limits(1):  # such small products take longer by several threads
         for train, test in divided(labels, speakers, INNER_FOLDS, seed):
             interrupts.check_interrupt()
             test = test[~examples.copies[test]]
             if len(np.unique(labels[train])) < n_classes:
                 continue
-            model = linear_emotion.LinearEmotion(
-                "", examples.classes, fit_arrays(numbers[train], labels[train], speakers[train], STRENGTH, _ROUGH)
-            )
-            for label, guess in zip(
-                labels[test], model.of_measures(numbers[test], speakers[test].tolist()), strict=True
-            ):
+            arrays = fit_arrays(numbers[train], labels[train], speakers[train], STRENGTH, _ROUGH)
+            model = linear_emotion.LinearEmotion("", examples.classes, arrays)
+            guesses = model.of_measures(numbers[test], speakers[test].tolist())
+            for label, guess in zip(labels[test].tolist(), guesses, strict=True):
                 if not guess.reason:
                     answers.append(guess.probabilities)
-                    right.append(label)
+                    true_labels.append(label)
         arrays = fit_arrays(numbers, labels, speakers, STRENGTH, _EXACT)
-    temperature = fit_temperature(np.array(answers), np.array(right)) if answers else 1.0
+    temperature = 1.0
+    if answers:
+        temperature = fit_temperature(np.array(answers), np.array(true_labels, np.intp))
     return linear_emotion.LinearEmotion("linear", examples.classes, arrays, temperature)
 
 
 def fit_arrays(
     numbers: NDArray[np.float64],
     labels: NDArray[np.intp],
-    speakers: NDArray[Any],
+    speakers: NDArray[np.str_],
     strength: float,
     tolerance: float,
 ) -> dict[str, NDArray[np.float64]]:
     """The arrays of a `LinearEmotion` (see `linear_emotion.linear_shapes`).
 
     Args:
-        numbers: of `measure_voice`, (n, measures), NaN where missing. labels, speakers: of each, (n,).
-        strength: C of scikit-learn. tolerance: the gradient at which a fit ends.
+        numbers: of `measure_voice`, (n, measures), NaN where missing.
+        labels, speakers: of each utterance, (n,).
+        strength: C of scikit-learn.
+        tolerance: the gradient at which a fit ends.
     """
-    known = np.isfinite(numbers)
-    count = np.maximum(known.sum(axis=0), 1)
-    usual = np.where(known, numbers, 0.0).sum(axis=0) / count
-    usuals, _ = linear_emotion.usual_of(numbers, speakers.tolist(), usual)
+    is_measured = np.isfinite(numbers)
+    count = np.maximum(is_measured.sum(axis=0), 1)
+    usual = np.where(is_measured, numbers, 0.0).sum(axis=0) / count
+    usual_of_all = np.tile(usual, (len(numbers), 1))
+    usual_of_speakers, _ = linear_emotion.usual_of(numbers, speakers.tolist(), usual)
     arrays = {"usual": usual}
-    for head, reference in (("alone", np.tile(usual, (len(numbers), 1))), ("relative", usuals)):
-        offsets = np.where(known, numbers - reference, 0.0)
-        spread = np.maximum(np.sqrt((offsets**2).sum(axis=0) / count), _LEAST_SPREAD)
+    for head, reference in (("alone", usual_of_all), ("relative", usual_of_speakers)):
+        offsets = np.where(is_measured, numbers - reference, 0.0)
+        variance = (offsets**2).sum(axis=0) / count
+        spread = np.maximum(np.sqrt(variance), _LEAST_SPREAD)
         inputs = linear_emotion.standardised(numbers, reference, spread)
         weights, bias = _regression(inputs, labels, strength, tolerance)
-        arrays |= {f"spread_{head}": spread, f"weights_{head}": weights, f"bias_{head}": bias}
+        arrays[f"spread_{head}"] = spread
+        arrays[f"weights_{head}"] = weights
+        arrays[f"bias_{head}"] = bias
     return arrays
 
 
@@ -146,7 +157,9 @@ def _regression(
     targets = np.eye(n_classes)[labels]
     means = (targets / targets.sum(axis=0)).T @ inputs
     between = means.var(axis=0) / np.maximum(inputs.var(axis=0), _LEAST_SPREAD)
-    scale = np.sqrt(np.clip(between - (n_classes - 1) / len(inputs), _LEAST_SHARE, 1.0))  # less what chance adds
+    by_chance = (n_classes - 1) / len(inputs)
+    shares = np.clip(between - by_chance, _LEAST_SHARE, 1.0)
+    scale = np.sqrt(shares)
     scale /= np.sqrt(np.mean(scale**2))
     regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=300, tol=tolerance)
     with warnings.catch_warnings():
@@ -160,26 +173,56 @@ def _regression(
     return weights, bias
 
 
-def _facts_by_corpus(examples: EmotionExamples) -> dict[str, dict[str, Any]]:
-    """Of each corpus how many utterances and speakers it has, and its licences (null where one is not known)."""
-    facts: dict[str, dict[str, Any]] = {}
+class CorpusFacts(TypedDict):
+    """The numbers of utterances and speakers of a corpus, and its licences (null where one is unknown)."""
+
+    utterances: int
+    speakers: int
+    licences: list[str | None]
+
+
+class TrainingFacts(TypedDict):
+    """The facts on a training for its model folder, as JSON.
+
+    `by_class` and `left_out` count utterances, by class and by the reason why they were left out. `trained_with`
+    are the settings, `datasets` the repositories on the Hub. `evaluation` is `EmotionEvaluation.as_dict`, and
+    `not_tested` says why there is none.
+    """
+
+    utterances: int
+    speakers: int
+    by_class: dict[str, int]
+    corpora: list[str]
+    by_corpus: dict[str, CorpusFacts]
+    languages: list[str]
+    left_out: dict[str, int]
+    trained_with: NotRequired[dict[str, Any]]
+    datasets: NotRequired[list[str]]
+    evaluation: NotRequired[EvaluationRecord]
+    not_tested: NotRequired[str]
+
+
+def _facts_by_corpus(examples: EmotionExamples) -> dict[str, CorpusFacts]:
+    facts: dict[str, CorpusFacts] = {}
     for corpus in sorted({*examples.corpora.tolist()}):
         speakers = examples.speakers[examples.corpora == corpus]
+        licences = examples.licences.get(corpus, (None,))
         facts[corpus] = {
             "utterances": len(speakers),
             "speakers": len(np.unique(speakers)),
-            "licences": list(examples.licences.get(corpus, (None,))),
+            "licences": list(licences),
         }
     return facts
 
 
-def training_facts(examples: EmotionExamples) -> dict[str, Any]:
-    """Facts on a training for its model folder, as JSON."""
+def training_facts(examples: EmotionExamples) -> TrainingFacts:
+    """The facts on the examples of a training."""
     counts = np.bincount(examples.labels, minlength=len(examples.classes)).tolist()
+    by_class = dict(zip(examples.classes, counts, strict=True))
     return {
         "utterances": len(examples),
         "speakers": len(np.unique(examples.speakers)),
-        "by_class": dict(zip(examples.classes, counts, strict=True)),
+        "by_class": by_class,
         "corpora": sorted({*examples.corpora.tolist()}),
         "by_corpus": _facts_by_corpus(examples),
         "languages": list(examples.languages),

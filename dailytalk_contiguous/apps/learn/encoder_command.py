@@ -46,7 +46,8 @@ def train(
     checkpoint. The folder has a card, README.md, and can be published as it is: hf upload OWNER/NAME DIR.
     """
     cli_options.on_this_machine("--out", out)
-    settings = TrainingSettings(**chosen_for(TrainingSettings, cli_options.chosen(options, TRAIN_SETTINGS)))
+    chosen = cli_options.chosen(options, TRAIN_SETTINGS)
+    settings = TrainingSettings(**chosen_for(TrainingSettings, chosen))
     rows = spoken_rows(folders)
     sequences = [np.asarray(row["prosody_tokens"], np.int16) for row in rows]
     codebook = rows[0]["prosody_model"]
@@ -64,12 +65,11 @@ def train(
     note = without_licence(sources)
     if note:
         details.append(f"note: {note}")
-    return Outcome(
-        done._asdict() | {"out": as_text(out), "perplexity": perplexity},
-        f"an encoder in {as_text(out)}",
-        details=details,
-        next=to_run("tokens", "embed", folders[0], "--encoder", out, "--out", "DIR"),
-    )
+    record = done._asdict()
+    record["out"] = as_text(out)
+    record["perplexity"] = perplexity
+    following = to_run("tokens", "embed", folders[0], "--encoder", out, "--out", "DIR")
+    return Outcome(record, f"an encoder in {as_text(out)}", details=details, next=following)
 
 
 def _source_of(folder: Path, other_licence: str) -> TrainingSource:
@@ -81,7 +81,8 @@ def _source_of(folder: Path, other_licence: str) -> TrainingSource:
     licence = source.get("licence")
     amount = f"{counted(len(rows), 'utterance')}, {length_text(seconds)}"
     name = str(repository or folder.resolve().name)
-    return TrainingSource(name, known_licences([licence], other_licence), amount, is_dataset=bool(repository))
+    licences = known_licences([licence], other_licence)
+    return TrainingSource(name, licences, amount, is_dataset=bool(repository))
 
 
 def embed(
@@ -104,8 +105,6 @@ def embed(
     model = prosodic_encoder.open_encoder(encoder)
     model.to(resolve_device(device))  # type: ignore[arg-type]
     count = write_embeddings(folder, model, out)
-    written = as_text(out / EMBEDDINGS)
-    return Outcome(
-        {"out": written, "utterances": count, "size": model.config.hidden_dim},
-        f"{counted(count, 'utterance')} in {written}",
-    )
+    path = as_text(out / EMBEDDINGS)
+    record = {"out": path, "utterances": count, "size": model.config.hidden_dim}
+    return Outcome(record, f"{counted(count, 'utterance')} in {path}")

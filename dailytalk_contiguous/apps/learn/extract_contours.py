@@ -23,5 +23,8 @@ class ExtractContours(Stage):
 
     def __call__(self, batch: Batch) -> Batch:
         extractor = ProsodicFeatureExtractor(emphasize_ratio=EMPHASIS, smoothing_level=self.smoothing)
-        contours = [extractor.extract(audio_tensor=pcm_to_float(speech)) for speech in batch["speech"]]
-        return {"contours": [{name: values.tolist() for name, values in row.items()} for row in contours]}
+        rows: list[dict[str, list[float]]] = []
+        for speech in batch["speech"]:
+            contours = extractor.extract(audio_tensor=pcm_to_float(speech))
+            rows.append({name: values.tolist() for name, values in contours.items()})
+        return {"contours": rows}

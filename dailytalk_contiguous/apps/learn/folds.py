@@ -2,7 +2,6 @@
 
 import importlib.util
 import warnings
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ def check_installed(package: str, extra: str) -> None:
 
 
 def divided(
-    labels: NDArray[Any], groups: NDArray[Any], count: int, seed: int
+    labels: NDArray[np.intp], groups: NDArray[np.generic], count: int, seed: int
 ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Indices to train and to test on, of `count` folds or as many as there are groups or utterances of a class.
 
@@ -30,11 +29,12 @@ def divided(
     from sklearn.model_selection import StratifiedGroupKFold
 
     n_groups = len(np.unique(groups))
-    counts = np.unique(labels, return_counts=True)[1]
+    _, counts = np.unique(labels, return_counts=True)
     most = int(counts.max(initial=0))
     if len(counts) < 2 or n_groups < 2 or most < 2:
         raise BadInput("too few speakers to tell classes apart", "add some, or choose --classes")
-    splitter = StratifiedGroupKFold(max(2, min(count, n_groups, most)), shuffle=True, random_state=1000 * seed)
+    n_folds = max(2, min(count, n_groups, most))
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=1000 * seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer utterances than folds
         folds = splitter.split(np.zeros(len(labels)), labels, groups)

@@ -1,10 +1,11 @@
 """Training of the encoder of prosodic tokens: it predicts masked spans of frames from their surroundings."""
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -35,20 +36,23 @@ RECORD = "training.json"
 #: Folder of checkpoints while a training runs.
 CHECKPOINTS = "checkpoints"
 
+#: The tokens of an utterance, or of a window of it.
+_Sequence = NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
     """Settings of an encoder's training. Raises DailytalkError for a value out of range."""
 
-    size: str = setting("default", "Of the encoder: {choices}.", panel="models", choices=tuple(SIZES))
+    size: str = setting("default", "Size of the encoder: {choices}.", panel="models", choices=tuple(SIZES))
     epochs: int = setting(10, "Times that every utterance is seen.", panel="result", least=1)
     steps: int = setting(
         0, "Updates of the weights, in place of epochs.", panel="result", least=0, shown="what the epochs need"
     )
     mask_prob: float = setting(0.15, "Share of the frames that are masked.", least=0.01, most=0.9)
     batch: int = setting(32, "Utterances that make an update of the weights.", least=1, most=4096)
-    learning_rate: float = setting(3e-4, "The highest, after the warm-up.", least=1e-7, most=1.0)
-    valid_share: float = setting(0.05, "Of the utterances, to validate on.", least=0.001, most=0.5)
+    learning_rate: float = setting(3e-4, "Highest learning rate, after the warm-up.", least=1e-7, most=1.0)
+    valid_share: float = setting(0.05, "Share of the utterances to validate on.", least=0.001, most=0.5)
     check_every: int = setting(200, "Steps between two validations, each with a checkpoint.", least=1)
     patience: int = setting(
         5, "Validations without a smaller loss after which training stops.", panel="result", least=1
@@ -64,9 +68,11 @@ class TrainingOutcome(NamedTuple):
     """The result of a training.
 
     Attributes:
-        out: the folder of the encoder. steps: updates of the weights, of `planned`. valid_loss: the smallest, in
-        nats a masked frame; that of the saved encoder. unigram_loss: that of one who only knows how frequent each
-        token is.
+        out: the folder of the encoder.
+        steps: updates of the weights.
+        planned: updates that were planned.
+        valid_loss: the smallest, in nats a masked frame; that of the saved encoder.
+        unigram_loss: the loss of a guess that only knows how frequent each token is.
     """
 
     out: Path
@@ -91,7 +97,9 @@ def train_encoder(
         sequences: of whole numbers from 0 to `n_tokens` - 1. Those longer than the encoder sees at a time are cut
             into windows of about equal length.
         out: a new or empty folder, or the one of a training to continue.
-        n_tokens: of the codebook. prosody_model: its name, which the encoder's config keeps.
+        settings: of the training; None for the defaults.
+        n_tokens: of the codebook.
+        prosody_model: the name of the codebook, which the encoder's config keeps.
 
     Raises:
         BadInput: a token out of range, with its sequence and frame.
@@ -101,37 +109,44 @@ def train_encoder(
     refuse_in_import("trains an encoder")
     check_installed("accelerate", "train")
     settings = settings or TrainingSettings()
-    arrays = [
-        check_tokens(sequence, n_tokens, f"sequence {place}", place) for place, sequence in enumerate(sequences)
-    ]
-    arrays = [array for array in arrays if len(array)]
+    arrays: list[_Sequence] = []
+    for index, sequence in enumerate(sequences):
+        array = check_tokens(sequence, n_tokens, f"sequence {index}", index)
+        if len(array):
+            arrays.append(array)
     if len(arrays) < 2:
         raise DailytalkError(
             f"there are {len(arrays)} sequences to train on", "give two or more, for one is to validate on"
         )
-    if out.exists() and {path.name for path in out.iterdir()} - {CHECKPOINTS}:
-        what = "an encoder already" if (out / RECORD).exists() else "something else"
-        raise DailytalkError(f"{as_text(out)!r} holds {what}", "name a new folder")
-    order = np.random.default_rng(settings.seed).permutation(len(arrays))
-    n_valid = min(len(arrays) - 1, max(1, round(settings.valid_share * len(arrays))))
-    valid, train = ([arrays[place] for place in part] for part in np.split(order, [n_valid]))
+    _check_new(out)
+    train, valid = _divided(arrays, settings)
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         encoder = ProsodicSequenceEncoder.of_size(
             settings.size, vocab_size=n_tokens + 2, mask_prob=settings.mask_prob, prosody_model=prosody_model
         )
-        facts = (asdict(settings) | {"device": ""}, prosody_model, [array.tolist() for array in arrays])
-        trainer = _trainer(encoder, train, valid, training.run_folder(out / CHECKPOINTS, *facts), settings)
+        facts = asdict(settings) | {"device": ""}
+        all_tokens = [array.tolist() for array in arrays]
+        run = training.run_folder(out / CHECKPOINTS, facts, prosody_model, all_tokens)
+        trainer = _trainer(encoder, train, valid, run, settings)
         trainer.run()
         encoder.save_pretrained(out)
-    counts = np.bincount(np.concatenate(train), minlength=n_tokens) + 1.0
-    unigram_loss = -float(np.log(counts / counts.sum())[np.concatenate(valid)].mean())
     state = trainer.state
-    outcome = TrainingOutcome(out, state.global_step, state.max_steps, float(state.best_metric or 0), unigram_loss)
+    outcome = TrainingOutcome(
+        out,
+        steps=state.global_step,
+        planned=state.max_steps,
+        valid_loss=float(state.best_metric or 0),
+        unigram_loss=_unigram_loss(train, valid, n_tokens),
+    )
+    n_frames = sum(len(array) for array in arrays)
+    result = outcome._asdict()
+    result["out"] = as_text(out)
+    result["parameters"] = encoder.num_parameters()
     record = {
         "settings": asdict(settings),
-        "data": {"sequences": len(arrays), "frames": sum(map(len, arrays)), "prosody_model": prosody_model},
-        "result": outcome._asdict() | {"out": as_text(out), "parameters": encoder.num_parameters()},
+        "data": {"sequences": len(arrays), "frames": n_frames, "prosody_model": prosody_model},
+        "result": result,
         "losses": state.log_history,
     }
     files.write_text(out / RECORD, files.json_document(record))
@@ -139,36 +154,82 @@ def train_encoder(
     return outcome
 
 
+def _check_new(out: Path) -> None:
+    """Raise DailytalkError for a folder that holds more than the checkpoints of a training."""
+    if not out.exists():
+        return
+    names = {path.name for path in out.iterdir()}
+    if names - {CHECKPOINTS}:
+        content = "an encoder already" if (out / RECORD).exists() else "something else"
+        raise DailytalkError(f"{as_text(out)!r} holds {content}", "name a new folder")
+
+
+def _divided(
+    sequences: Sequence[_Sequence], settings: TrainingSettings
+) -> tuple[list[_Sequence], list[_Sequence]]:
+    """The sequences to train on and those to validate on, drawn by the seed; at least one each."""
+    order = np.random.default_rng(settings.seed).permutation(len(sequences))
+    wanted = max(1, round(settings.valid_share * len(sequences)))
+    n_valid = min(len(sequences) - 1, wanted)
+    train = [sequences[index] for index in order[n_valid:]]
+    valid = [sequences[index] for index in order[:n_valid]]
+    return train, valid
+
+
+def _unigram_loss(train: Sequence[_Sequence], valid: Sequence[_Sequence], n_tokens: int) -> float:
+    """The loss on `valid`, in nats a frame, of a guess by how frequent each token is in `train`."""
+    counts = np.bincount(np.concatenate(train), minlength=n_tokens) + 1.0
+    logarithms = np.log(counts / counts.sum())
+    return -float(logarithms[np.concatenate(valid)].mean())
+
+
+class _Example(TypedDict):
+    """A window of tokens, by the name by which `Trainer` measures its length."""
+
+    input_ids: _Sequence
+
+
 class _MaskedTrainer(training.ResumingTrainer):
+    """Trains by cross-entropy of the masked frames."""
+
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         # Validation masks the same frames each time.
         generator = None if model.training else torch.Generator().manual_seed(self.args.seed)
-        logits, _, targets, original = model(inputs["x"], inputs["lengths"], training=True, generator=generator)
+        outputs = model(inputs["x"], inputs["lengths"], training=True, generator=generator)
+        logits, _, targets, original = outputs
         loss = functional.cross_entropy(logits[targets].float(), original[targets])
         return (loss, {"logits": logits}) if return_outputs else loss
 
 
-def _collated(items: Sequence[dict[str, NDArray[Any]]]) -> dict[str, torch.Tensor]:
+def _collated(items: Sequence[_Example]) -> dict[str, torch.Tensor]:
     x, lengths = padded([item["input_ids"] for item in items], -100)
     return {"x": x, "lengths": lengths}
 
 
+def _examples(sequences: Sequence[_Sequence], longest: int) -> list[_Example]:
+    """The windows of sequences, at most so many frames each."""
+    examples: list[_Example] = []
+    for sequence in sequences:
+        examples += [{"input_ids": window} for window in windows_of(sequence, longest)]
+    return examples
+
+
 def _trainer(
     encoder: ProsodicSequenceEncoder,
-    train: Sequence[NDArray[Any]],
-    valid: Sequence[NDArray[Any]],
+    train: Sequence[_Sequence],
+    valid: Sequence[_Sequence],
     folder: Path,
     settings: TrainingSettings,
 ) -> _MaskedTrainer:
     device = resolve_device(settings.device)
+    precision, *_ = fast_precisions(device)
     longest = encoder.config.pos_max_len
-    checks, examples = (
-        [{"input_ids": window} for sequence in side for window in windows_of(sequence, longest)]
-        for side in (valid, train)
-    )
-    steps = settings.steps or settings.epochs * -(-len(examples) // settings.batch)
+    examples = _examples(train, longest)
+    checks = _examples(valid, longest)
+    steps_of_epoch = math.ceil(len(examples) / settings.batch)
+    steps = settings.steps or settings.epochs * steps_of_epoch
     every = min(settings.check_every, steps)
     arguments = training.arguments(
         folder,
@@ -191,7 +252,7 @@ def _trainer(
         weight_decay=0.01,
         adam_beta2=0.98,  # RoBERTa's: by 0.999 a short training's loss depends more on the seed
         adam_epsilon=1e-6,
-        bf16=fast_precisions(device)[0] == "bfloat16",
+        bf16=precision == "bfloat16",
         seed=settings.seed,
     )
     return _MaskedTrainer(

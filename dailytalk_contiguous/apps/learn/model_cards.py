@@ -6,12 +6,15 @@ not seen. `hf upload` takes it with the weights. Templates beside this module pl
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from dailytalk_contiguous.apps.learn.emotion_evaluation import EvaluationRecord
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
+from dailytalk_contiguous.apps.learn.emotion_training import TrainingFacts
 from dailytalk_contiguous.core import licensing
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
@@ -29,10 +32,14 @@ _UNKNOWN = frozenset({"", "unknown"})
 
 
 class TrainingSource(NamedTuple):
-    """What a model was trained on.
+    """Data that a model was trained on.
 
-    `licences` are empty if one is not known. `amount` says how much it is, in words. `is_dataset`: whether others
-    know it by its name, as a corpus or as OWNER/NAME on the Hub; a folder of this machine is none.
+    Attributes:
+        name: of the data.
+        licences: their names; empty if one is not known.
+        amount: how much data it is, in words.
+        is_dataset: whether others know it by its name, as a corpus or as OWNER/NAME on the Hub; a folder of this
+            machine is none.
     """
 
     name: str
@@ -42,13 +49,18 @@ class TrainingSource(NamedTuple):
 
 
 def known_licences(licences: Iterable[str | None], other: str = "") -> tuple[str, ...]:
-    """The names of licences, sorted; `other` stands for what is not known. None if it is not known, either."""
-    names = {other if licence is None or licence in _UNKNOWN else licence for licence in licences}
+    """The names of licences, sorted; `other` stands for unknown ones. Empty if one stays unknown."""
+    names: set[str] = set()
+    for licence in licences:
+        if licence is None or licence in _UNKNOWN:
+            names.add(other)
+        else:
+            names.add(licence)
     return () if "" in names else tuple(sorted(names))
 
 
 class MeasuredFigure(NamedTuple):
-    """A figure of a model: its title, its value, that in words, and its name among the Hub's metrics."""
+    """A figure of a model: its title, its value, the value in words, and its name among the Hub's metrics."""
 
     title: str
     value: float
@@ -56,54 +68,70 @@ class MeasuredFigure(NamedTuple):
     metric: str
 
 
-def model_card(
-    template: str,
-    title: str,
-    task: str,
-    sources: Sequence[TrainingSource],
-    figures: Sequence[MeasuredFigure],
-    datasets: Sequence[str] = (),
-    front: Mapping[str, Any] = {},
-    **context: Any,
-) -> str:
-    """Return the text of a card.
+class FrontMatter(TypedDict, total=False):
+    """Fields of a card's front matter, as the Hub names them."""
 
-    Args:
-        template: of its body, in `assets`; it gets `sources`, `figures` and `context`.
+    tags: list[str]
+    language: list[str]
+    base_model: str
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """The card of a model, apart from what its template places.
+
+    Attributes:
         title: the name of the model.
         task: of the Hub's list (`pipeline_tag`).
-        datasets: that it was trained on: OWNER/NAME on the Hub, or names of corpora.
-        front: further fields of the front matter: `tags`, `language`, `base_model`.
+        sources: the data that it was trained on.
+        figures: how well it did.
+        datasets: those sources that others know: OWNER/NAME on the Hub, or names of corpora.
+        front: further fields of the front matter.
     """
-    names = ", ".join(source.name for source in sources)
-    results = [
-        EvalResult(
-            task_type=task,
-            dataset_type=names,
-            dataset_name=names,
-            metric_type=figure.metric,
-            metric_name=figure.title,
-            metric_value=round(figure.value, 5),
+
+    title: str
+    task: str
+    sources: Sequence[TrainingSource]
+    figures: Sequence[MeasuredFigure]
+    datasets: Sequence[str]
+    front: FrontMatter
+
+    def text(self, template: str, **context: object) -> str:
+        """The text of the card. `template`, in `assets`, gets `sources`, `figures` and `context`."""
+        sources = []
+        for source in self.sources:
+            licences = ", ".join(source.licences) or "not known"
+            sources.append((source.name, licences, source.amount))
+        figures = [(figure.title, figure.text) for figure in self.figures]
+        body = filled(template, __package__, sources=sources, figures=figures, **context)
+        return f"---\n{self._data().to_yaml()}\n---\n\n# {escaped(self.title)}\n\n{body.strip()}\n"
+
+    def _data(self) -> ModelCardData:
+        """The front matter."""
+        names = ", ".join(source.name for source in self.sources)
+        results: list[EvalResult] = []
+        for figure in self.figures:
+            result = EvalResult(
+                task_type=self.task,
+                dataset_type=names,
+                dataset_name=names,
+                metric_type=figure.metric,
+                metric_name=figure.title,
+                metric_value=round(figure.value, 5),
+            )
+            results.append(result)
+        fields: dict[str, Any] = {**_licence_fields(self.sources), **self.front}
+        return ModelCardData(
+            model_name=self.title,
+            pipeline_tag=self.task,
+            library_name="dailytalk-contiguous",
+            datasets=[*self.datasets] or None,
+            eval_results=results or None,
+            **fields,
         )
-        for figure in figures
-    ]
-    fields: dict[str, Any] = {**_licence_fields(sources), **front}
-    data = ModelCardData(
-        model_name=title,
-        pipeline_tag=task,
-        library_name="dailytalk-contiguous",
-        datasets=[*datasets] or None,
-        eval_results=results or None,
-        **fields,
-    )
-    rows = [(source.name, ", ".join(source.licences) or "not known", source.amount) for source in sources]
-    body = filled(
-        template, __package__, sources=rows, figures=[(figure.title, figure.text) for figure in figures], **context
-    )
-    return f"---\n{data.to_yaml()}\n---\n\n# {escaped(title)}\n\n{body.strip()}\n"
 
 
-#: What each kind of classifier is, in words.
+#: Each kind of classifier in words.
 _KINDS = {
     "linear": "A regression on 90 statistics of pitch, loudness, spectrum and pauses of an utterance, compared "
     "with the speaker's other utterances where there are several.",
@@ -111,11 +139,13 @@ _KINDS = {
     "audio": "An audio classifier on an encoder of speech.",
 }
 
-#: How the figures of a classifier were measured.
+#: How the figures of `linear` were measured.
 _FOLDS = (
     "Its speakers were divided into parts, five at most, and each part was tested by a model that was trained in "
     "the same way on the others. The model in this repository was trained on all of them."
 )
+
+#: How the figures of a network were measured.
 _HELD_OUT = (
     "It was tested on speakers that it was not trained on. They also chose the epoch that was kept, and the "
     "temperature, so new speakers may be a little harder."
@@ -125,55 +155,64 @@ _HELD_OUT = (
 def emotion_card(
     title: str,
     model: TrainedEmotionModel,
-    facts: Mapping[str, Any],
+    facts: TrainingFacts,
     sources: Sequence[TrainingSource],
     settings: NetworkSettings,
 ) -> str:
     """The card of a classifier of emotion; `facts` are those in its `emotion.json`."""
+    is_linear = model.kind == "linear"
     figures: list[MeasuredFigure] = []
-    confusion: list[list[Any]] = []
+    confusion: list[list[object]] = []
     lacking: list[str] = []
     evaluation = facts.get("evaluation")
     if evaluation:
-        chance = f"{evaluation['chance']:.1%}"
-        for name, metric, words in (
-            ("recall", "recall", f"mean recall of the classes (chance {chance})"),
-            ("accuracy", "accuracy", "accuracy"),
-            ("macro_f1", "f1", "mean F1 of the classes"),
-            ("calibration_error", "expected_calibration_error", "expected calibration error"),
-        ):
-            value = evaluation[name]
-            if value is not None:
-                figures.append(MeasuredFigure(words, value, f"{value:.1%}", metric))
+        figures = _emotion_figures(evaluation)
         tested_classes = evaluation["classes"]
-        confusion = [["label", *tested_classes, "no answer"]]
-        confusion += [[name, *row] for name, row in zip(tested_classes, evaluation["confusion"], strict=True)]
+        confusion.append(["label", *tested_classes, "no answer"])
+        for name, row in zip(tested_classes, evaluation["confusion"], strict=True):
+            confusion.append([name, *row])
         lacking = [name for name in model.classes if name not in tested_classes]
-    shown = {"seed": settings.seed} if model.kind == "linear" else facts["trained_with"]
-    front: dict[str, Any] = {"tags": ["speech", "emotion", "speech-emotion-recognition"]}
+    shown = {"seed": settings.seed} if is_linear else facts["trained_with"]
+    front: FrontMatter = {"tags": ["speech", "emotion", "speech-emotion-recognition"]}
     if facts["languages"]:
         front["language"] = facts["languages"]
     if model.kind == "audio" and parse_reference(settings.encoder):
         front["base_model"] = settings.encoder
-    names = [*facts["datasets"], *(source.name for source in sources if source.is_dataset)]
-    return model_card(
+    corpora = [source.name for source in sources if source.is_dataset]
+    datasets = [*facts["datasets"], *corpora]
+    card = ModelCard(title, "audio-classification", sources, figures, datasets, front)
+    return card.text(
         "emotion_card.md",
-        title,
-        "audio-classification",
-        sources,
-        figures,
-        names,
-        front,
         kind_in_words=_KINDS[model.kind],
         classes=model.classes,
         facts=facts,
-        tested=_FOLDS if model.kind == "linear" else _HELD_OUT,
+        tested=_FOLDS if is_linear else _HELD_OUT,
         untested=facts.get("not_tested", ""),
         confusion=confusion,
         lacking=lacking,
         temperature=f"{model.temperature:.2f}",
-        settings=[(name.replace("_", " "), str(value)) for name, value in shown.items()],
+        settings=_setting_rows(shown),
     )
+
+
+def _emotion_figures(evaluation: EvaluationRecord) -> list[MeasuredFigure]:
+    """The figures of an evaluation (`EmotionEvaluation.as_dict`)."""
+    chance = f"{evaluation['chance']:.1%}"
+    figures: list[MeasuredFigure] = []
+    for value, metric, words in (
+        (evaluation["recall"], "recall", f"mean recall of the classes (chance {chance})"),
+        (evaluation["accuracy"], "accuracy", "accuracy"),
+        (evaluation["macro_f1"], "f1", "mean F1 of the classes"),
+        (evaluation["calibration_error"], "expected_calibration_error", "expected calibration error"),
+    ):
+        if value is not None:
+            figures.append(MeasuredFigure(words, value, f"{value:.1%}", metric))
+    return figures
+
+
+def _setting_rows(settings: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Settings as a card shows them: name and value."""
+    return [(name.replace("_", " "), str(value)) for name, value in settings.items()]
 
 
 def encoder_card(title: str, record: Mapping[str, Any], sources: Sequence[TrainingSource]) -> str:
@@ -182,23 +221,22 @@ def encoder_card(title: str, record: Mapping[str, Any], sources: Sequence[Traini
     settings = record["settings"]
     perplexity = math.exp(result["valid_loss"])
     unigram = math.exp(result["unigram_loss"])
-    # The other one is no figure of this model.
+    # `unigram` is no figure of this model.
     figures = [MeasuredFigure("perplexity of masked frames", perplexity, f"{perplexity:.2f}", "perplexity")]
     shown = {name: value for name, value in settings.items() if name not in ("device", "steps", "epochs")}
-    return model_card(
+    datasets = [source.name for source in sources if source.is_dataset]
+    front: FrontMatter = {"tags": ["speech", "prosody", "prosodic-tokens"]}
+    millions = result["parameters"] / 1e6
+    planned = counted(result["planned"], "step")
+    card = ModelCard(title, "feature-extraction", sources, figures, datasets, front)
+    return card.text(
         "encoder_card.md",
-        title,
-        "feature-extraction",
-        sources,
-        figures,
-        [source.name for source in sources if source.is_dataset],
-        {"tags": ["speech", "prosody", "prosodic-tokens"]},
-        parameters=f"{result['parameters'] / 1e6:.1f} million",
+        parameters=f"{millions:.1f} million",
         codebook=record["data"]["prosody_model"],
         unigram=f"{unigram:.2f}",
         has_learned=perplexity < unigram,
-        steps=f"{result['steps']:,} of {counted(result['planned'], 'step')}.",
-        settings=[(name.replace("_", " "), str(value)) for name, value in shown.items()],
+        steps=f"{result['steps']:,} of {planned}.",
+        settings=_setting_rows(shown),
     )
 
 
@@ -214,7 +252,8 @@ def _licence_fields(sources: Sequence[TrainingSource]) -> dict[str, str]:
     hub_id = _HUB_IDS.get(name.lower(), name.lower())
     if hub_id in licensing.OF_DATA | licensing.PUBLIC_DOMAIN | _OF_PROGRAMS:
         return {"license": hub_id}
-    return {"license": licensing.OTHER, "license_name": ", ".join(sorted(filter(None, users)))}
+    names = sorted(filter(None, users))
+    return {"license": licensing.OTHER, "license_name": ", ".join(names)}
 
 
 def without_licence(sources: Iterable[TrainingSource]) -> str:
@@ -222,7 +261,8 @@ def without_licence(sources: Iterable[TrainingSource]) -> str:
     unknown = [source.name for source in sources if not source.licences]
     if not unknown:
         return ""
-    return f"the model card names no licence, for that of {', '.join(unknown)} is not known: pass --source-licence"
+    names = ", ".join(unknown)
+    return f"the model card names no licence, for that of {names} is not known: pass --source-licence"
 
 
 def repositories_of(inputs: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ import contextlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import SupportsFloat, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -19,16 +19,30 @@ from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import Segment
 
-#: An utterance, or all speech of a speaker: `speaker` (`left`, `right`, or `mix` for a recording of one voice),
-#: `start` and `end` in seconds of the recording, `emotion` (a class, `unsure`, or None where nothing can be said),
-#: `confidence`, `probabilities` of the classes, `valence` and `arousal` in [0, 1] (None if unknown).
-Mood = dict[str, Any]
-
-#: Arousal in [0, 1] below which a voice is low, and above which it is high; 0.5 is the usual.
+#: Arousal in [0, 1] below which a voice is low; 0.5 is the usual.
 LOW_AROUSAL = 0.42
+
+#: Arousal in [0, 1] above which a voice is high.
 HIGH_AROUSAL = 0.62
 
-_AXES = ("valence", "arousal")
+
+class Mood(TypedDict):
+    """How an utterance, or all speech of a speaker, sounds.
+
+    `speaker` is `left`, `right`, or `mix` for a recording of one voice. `start` and `end` are seconds of the
+    recording. `emotion` is a class, `unsure`, or None where nothing can be said; `confidence` is the highest of
+    the `probabilities` of the classes. `valence` and `arousal` are in [0, 1], None if unknown.
+    """
+
+    speaker: str
+    start: float
+    end: float
+    emotion: str | None
+    confidence: float
+    probabilities: dict[str, float]
+    valence: float | None
+    arousal: float | None
+
 
 #: Words for a class, and additions for low and for high arousal.
 _SENTENCES: Mapping[str, tuple[str, str, str]] = {
@@ -45,9 +59,14 @@ _SENTENCES: Mapping[str, tuple[str, str, str]] = {
 
 @dataclass(frozen=True)
 class RecordingMoods:
-    """The moods of a recording, in order of time, and one of each speaker.
+    """The moods of a recording.
 
-    `seconds` is its length. `failures`: utterances without a mood, on which a model raised an error.
+    Attributes:
+        name: of the recording.
+        seconds: its length.
+        utterances: a mood of each, in order of time.
+        speakers: a mood of each speaker.
+        failures: utterances without a mood, on which a model raised an error.
     """
 
     name: str
@@ -63,23 +82,47 @@ def moods_of(rows: Sequence[Row], classify: ClassifyEmotion, rate: RateAffect) -
     Two channels that differ are two speakers, anything else is one voice. Raises BadInput for sound that can't be
     read.
     """
-    failures = list[Reject]()
-    utterances = [mood for row in rows for mood in _utterances(row, classify, rate, failures)]
-    speakers = []
+    failures: list[Reject] = []
+    utterances: list[Mood] = []
+    for row in rows:
+        utterances += _utterances(row, classify, rate, failures)
+    speakers: list[Mood] = []
     for speaker in dict.fromkeys(mood["speaker"] for mood in utterances):
         spoken = [mood for mood in utterances if mood["speaker"] == speaker and mood["emotion"]]
-        if not spoken:
-            continue
-        table = pd.DataFrame([mood["probabilities"] | {name: mood[name] for name in _AXES} for mood in spoken])
-        lengths = np.array([mood["end"] - mood["start"] for mood in spoken])
-        weights = table.notna().mul(lengths, axis=0)
-        means: dict[str, Any] = ((table.astype(float) * weights).sum() / weights.sum()).to_dict()
-        affect = {name: None if np.isnan(mean := means.pop(name)) else mean for name in _AXES}
-        emotion = choose_emotion([*means.values()], [*means], classify.confidence)
-        speakers.append(_mood(speaker, spoken[0]["start"], spoken[-1]["end"], emotion, means) | affect)
-    name = rows[0].get("audio_file") or rows[0]["recording_id"]
-    seconds = rows[-1]["offset"] + rows[-1]["duration"]
+        if spoken:
+            speakers.append(_mood_of_speaker(spoken, classify.confidence))
+    first = rows[0]
+    last = rows[-1]
+    name = first.get("audio_file") or first["recording_id"]
+    seconds = last["offset"] + last["duration"]
     return RecordingMoods(name, seconds, utterances, speakers, failures)
+
+
+def _mood_of_speaker(spoken: Sequence[Mood], confidence: float) -> Mood:
+    """The mood of all speech of a speaker, each utterance weighted by its length.
+
+    An emotion of less than this confidence is `unsure`.
+    """
+    columns: list[dict[str, float | None]] = []
+    for mood in spoken:
+        columns.append({**mood["probabilities"], "valence": mood["valence"], "arousal": mood["arousal"]})
+    table = pd.DataFrame(columns)
+    lengths = np.array([mood["end"] - mood["start"] for mood in spoken])
+    weights = table.notna().mul(lengths, axis=0)
+    sums = (table.astype(float) * weights).sum()
+    means: dict[str, float] = (sums / weights.sum()).to_dict()
+    valence = means.pop("valence")
+    arousal = means.pop("arousal")
+    return {
+        "speaker": spoken[0]["speaker"],
+        "start": spoken[0]["start"],
+        "end": spoken[-1]["end"],
+        "emotion": choose_emotion([*means.values()], [*means], confidence),
+        "confidence": max(means.values(), default=0.0),
+        "probabilities": means,
+        "valence": None if np.isnan(valence) else valence,
+        "arousal": None if np.isnan(arousal) else arousal,
+    }
 
 
 def row_of(name: str, samples: Samples) -> Row:
@@ -102,26 +145,28 @@ def _utterances(row: Row, classify: ClassifyEmotion, rate: RateAffect, failures:
     batch = {name: [value] for name, value in conversation.items()}
     for stage in (classify, rate):
         batch |= PerUtterance(stage)(batch)
-    heard = {name: values[0] for name, values in batch.items()}
-    failures += [Reject(**failure) for failure in heard["model_failures"] or ()]
-    for place in range(len(heard["speech"])):
-        shares = {share["emotion"]: share["probability"] for share in heard["emotion_probabilities"][place] or ()}
-        start, end = (row["offset"] + heard[name][place] for name in ("start", "end"))
-        mood = _mood(heard["channel"][place], start, end, heard["emotion_class"][place], shares)
-        affect = {name: float(heard[name][place]) for name in _AXES}
-        yield mood | {name: value if np.isfinite(value) else None for name, value in affect.items()}
+    columns = {name: values[0] for name, values in batch.items()}
+    for failure in columns["model_failures"] or ():
+        failures.append(Reject(**failure))
+    for index in range(len(columns["speech"])):
+        shares = columns["emotion_probabilities"][index] or ()
+        probabilities = {share["emotion"]: share["probability"] for share in shares}
+        yield {
+            "speaker": columns["channel"][index],
+            "start": row["offset"] + columns["start"][index],
+            "end": row["offset"] + columns["end"][index],
+            "emotion": columns["emotion_class"][index],
+            "confidence": max(probabilities.values(), default=0.0),
+            "probabilities": probabilities,
+            "valence": _finite(columns["valence"][index]),
+            "arousal": _finite(columns["arousal"][index]),
+        }
 
 
-def _mood(speaker: str, start: float, end: float, emotion: str | None, probabilities: dict[str, float]) -> Mood:
-    confidence = max(probabilities.values(), default=0.0)
-    return {
-        "speaker": speaker,
-        "start": start,
-        "end": end,
-        "emotion": emotion,
-        "confidence": confidence,
-        "probabilities": probabilities,
-    }
+def _finite(value: SupportsFloat) -> float | None:
+    """A number; None for NaN and infinity."""
+    number = float(value)
+    return number if np.isfinite(number) else None
 
 
 def mood_sentence(emotion: str | None, arousal: float | None = None) -> str:
@@ -136,8 +181,11 @@ def mood_sentence(emotion: str | None, arousal: float | None = None) -> str:
     """
     if emotion is None:
         return "I heard nobody speak."
-    other = f"You sound {emotion.replace('_', ' ')}", "and quiet", "and lively"
-    start, low, high = _SENTENCES.get(emotion, other)
-    if arousal is not None and not LOW_AROUSAL <= arousal <= HIGH_AROUSAL:
-        start = f"{start}, {low if arousal < LOW_AROUSAL else high}"
-    return f"{start}."
+    name = emotion.replace("_", " ")
+    other = (f"You sound {name}", "and quiet", "and lively")
+    sentence, low, high = _SENTENCES.get(emotion, other)
+    if arousal is not None and arousal < LOW_AROUSAL:
+        return f"{sentence}, {low}."
+    if arousal is not None and arousal > HIGH_AROUSAL:
+        return f"{sentence}, {high}."
+    return f"{sentence}."

@@ -33,18 +33,28 @@ from dailytalk_contiguous.store.files import json_document, json_text, write_lin
 from dailytalk_contiguous.store.parquet import open_parquet
 from dailytalk_contiguous.store.work_folder import REJECTS, RUN, TAGGED
 
-#: Folders of the shards inside an output folder: with contours, and with tokens.
+#: The folder of the shards with contours, inside an output folder.
 CONTOUR_SHARDS = "contours"
+
+#: The folder of the shards with tokens, inside an output folder.
 TOKEN_SHARDS = "encoded"
 
 _AGAIN = "make it again with `dailytalk tokens`"
 
-#: Columns of a shard for an utterance's row; a shard may lack some of the second part.
+#: Columns for an utterance's row that every shard has.
 _NEEDED = Features({"utterance_id": List(STRING), "channel": List(STRING)})
+
+#: Columns for an utterance's row that a shard may lack.
 _MAY_LACK = Features(
     {
-        **{name: List(STRING) for name in ("speaker", "text", "text_raw", "given_text", "language", "tag")},
-        **{name: List(SECONDS) for name in ("start", "end")},
+        "speaker": List(STRING),
+        "text": List(STRING),
+        "text_raw": List(STRING),
+        "given_text": List(STRING),
+        "language": List(STRING),
+        "tag": List(STRING),
+        "start": List(SECONDS),
+        "end": List(SECONDS),
         "audio_file": STRING,
     }
 )
@@ -54,9 +64,12 @@ class ProsodySpec(Spec):
     """Contours or tokens for the utterances of recordings.
 
     Args:
-        inputs: recordings and folders of them. out: the folder; created if need be, and not searched.
-        stage: adds them. segment: finds utterances.
-        about: its `command` goes into the journal and run.json. shard_seconds: audio of a shard.
+        inputs: recordings and folders of them.
+        out: the folder; created if need be, and not searched.
+        stage: adds the contours or tokens.
+        segment: finds utterances.
+        about: its `command` goes into the journal and run.json.
+        shard_seconds: audio of a shard.
 
     Raises DailytalkError for a missing input, or one without recordings.
     """
@@ -67,13 +80,14 @@ class ProsodySpec(Spec):
         out: Path,
         stage: ExtractContours | TokeniseProsody,
         segment: Segment = Segment(mono=True),
-        about: Mapping[str, Any] = {},
+        about: Mapping[str, str] = {},
         shard_seconds: float = RunOptions.shard_seconds,
     ) -> None:
         tokens = isinstance(stage, TokeniseProsody)
         self.kind = "encode" if tokens else "extract"
         config = FolderConfig(channel=segment.channel, language="", mono=segment.mono)
-        self.recordings = find(fetch_inputs(inputs)[0], out, config, shard_seconds)
+        local, *_ = fetch_inputs(inputs)
+        self.recordings = find(local, out, config, shard_seconds)
         self.out = out
         self.about = about
         self.stages = (segment, MatchTranscript(), PerUtterance(stage))
@@ -92,6 +106,9 @@ class ProsodySpec(Spec):
         entries = self._pass.entries
         failed = self._pass.rejects
         self.rejects += failed
+        seconds = sum(entry.duration for _, entry in entries)
+        counts = {"conversations": len(entries) - len(failed), "rejects": len(self.rejects)}
+        hours = {"audio": round(seconds / 3600, 5)}
         record = {
             "command": self.about.get("command", ""),
             "settings": settings_of(*self.stages),
@@ -99,8 +116,8 @@ class ProsodySpec(Spec):
             "version": version("dailytalk-contiguous"),
             "models": models_of(self.stages),
             "stages": [stage_record(part) for part in self.stages],
-            "counts": {"conversations": len(entries) - len(failed), "rejects": len(self.rejects)},
-            "hours": {"audio": round(sum(entry.duration for _, entry in entries) / 3600, 5)},
+            "counts": counts,
+            "hours": hours,
         }
         write_lines(self.out / REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
         write_text(self.out / RUN, json_document(record))
@@ -120,8 +137,8 @@ def token_rows(folder: str | Path) -> Iterator[Row]:
     """
     shards = _shards_of(Path(folder), "encode", (TOKEN_SHARDS, TAGGED, ""))
     for row in _utterances(shards, TokeniseProsody.adds):
-        place = f"{row.pop('shard')}: {row['id']}"
-        check_tokens(row["prosody_tokens"], clusters_of(row["prosody_model"]), place)
+        name = f"{row.pop('shard')}: {row['id']}"
+        check_tokens(row["prosody_tokens"], clusters_of(row["prosody_model"]), name)
         yield row
 
 
@@ -140,10 +157,10 @@ def contour_rows(folder: Path) -> Iterator[Row]:
     return _utterances(contour_shards(folder), ExtractContours.adds)
 
 
-def _shards_of(folder: Path, command: str, places: Sequence[str]) -> CurrentShards:
-    """The shards in the first of these places that has any."""
-    for place in places:
-        paths = clip_shards(folder / place)
+def _shards_of(folder: Path, command: str, subfolders: Sequence[str]) -> CurrentShards:
+    """The shards in the first of these subfolders that has any."""
+    for subfolder in subfolders:
+        paths = clip_shards(folder / subfolder)
         if paths:
             return current_shards(paths)
     reason = f"{as_text(folder)!r} holds nothing that `dailytalk tokens {command}` wrote"
@@ -151,32 +168,46 @@ def _shards_of(folder: Path, command: str, places: Sequence[str]) -> CurrentShar
 
 
 def _utterances(shards: CurrentShards, added: Iterable[str]) -> Iterator[Row]:
+    """The utterances of shards, with these columns of a stage; each has the name of its `shard`."""
     adds = TokeniseProsody.adds | ExtractContours.adds
-    needed = Features({**_NEEDED, **{name: List(adds[name]) for name in added}})
+    needed = Features(_NEEDED)
+    for name in added:
+        needed[name] = List(adds[name])
+    all_columns = Features({**needed, **_MAY_LACK})
     for path in shards.files:
+        replaced = shards.replaced.get(path, ())
         with open_parquet(path, _AGAIN) as file:
-            file.check(Features({**needed, **_MAY_LACK}), needed)
-            names = file.schema.names
-            for row in file.rows([name for name in ("conversation_id", *needed, *_MAY_LACK) if name in names]):
-                if row["conversation_id"] not in shards.replaced.get(path, ()):
+            file.check(all_columns, needed)
+            stored = file.schema.names
+            names = [name for name in ("conversation_id", *all_columns) if name in stored]
+            for row in file.rows(names):
+                if row["conversation_id"] not in replaced:
                     yield from _utterances_of(path.name, row, added)
 
 
 def _utterances_of(shard: str, row: Row, added: Iterable[str]) -> Iterator[Row]:
+    """The utterances of a conversation in a shard. Raises BadInput for columns of several lengths."""
     columns = {name: values for name, values in row.items() if isinstance(values, list)}
-    if len({*map(len, columns.values())}) > 1 or not columns.keys() >= {*added}:
+    lengths = {len(values) for values in columns.values()}
+    if len(lengths) > 1 or not columns.keys() >= {*added}:
         raise BadInput(f"{shard}: {row['conversation_id']} has columns of several lengths", _AGAIN)
     for values in zip(*columns.values(), strict=True):
-        utterance = dict.fromkeys(_MAY_LACK) | row | dict(zip(columns, values, strict=True))
+        utterance: Row = dict.fromkeys(_MAY_LACK)
+        utterance.update(row)
+        utterance.update(zip(columns, values, strict=True))
         texts = [utterance.pop(name) for name in ("text", "text_raw", "given_text")]
-        identity = utterance.pop("utterance_id")
-        yield utterance | {"id": identity, "text": next(filter(None, texts), None), "shard": shard}
+        utterance["id"] = utterance.pop("utterance_id")
+        utterance["text"] = next(filter(None, texts), None)
+        utterance["shard"] = shard
+        yield utterance
 
 
 def clusters_of(model: str | None) -> int:
     """The number of tokens of a codebook by its name (`Codebook.name`)."""
-    parts = (model or "").split("-")
-    is_count = len(parts) == 3 and parts[1].isdecimal() and len(parts[1]) < 6
-    if not is_count or not 2 <= int(parts[1]) <= MOST_CLUSTERS + 1:
-        raise BadInput(f"prosody_model is {quoted(model or '')}, no name of a codebook", _AGAIN)
-    return int(parts[1])
+    name = model or ""
+    parts = name.split("-")
+    if len(parts) == 3:
+        digits = parts[1]
+        if digits.isdecimal() and len(digits) < 6 and 2 <= int(digits) <= MOST_CLUSTERS + 1:
+            return int(digits)
+    raise BadInput(f"prosody_model is {quoted(name)}, no name of a codebook", _AGAIN)

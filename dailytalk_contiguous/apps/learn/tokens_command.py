@@ -80,11 +80,13 @@ def cluster(
     """
     cli_options.on_this_machine("--out", out)
     token_rows.contour_shards(folder)
+    run_record = read_run(folder) or {}
+    smoothing = run_record.get("settings", {}).get("smoothing", ExtractContours.smoothing)
     pipeline = ClusteringPipeline(
         n_clusters,
         device=device,
         seed=seed,
-        smoothing=(read_run(folder) or {}).get("settings", {}).get("smoothing", ExtractContours.smoothing),
+        smoothing=smoothing,
         emphasize_ratio=EMPHASIS,
         speaker_relative=speaker_relative,
     )
@@ -94,16 +96,16 @@ def cluster(
     if (out / ABOUT).exists() and Codebook.load(out).name != codebook.name:
         raise DailytalkError(f"{as_text(out)!r} holds another codebook", "choose another --out, or delete it")
     codebook.save(out)
+    record = {"out": as_text(out), "name": codebook.name, **quality._asdict()}
+    voiced = counted(quality.frames - quality.silent, "voiced frame")
     silhouette = "–" if quality.silhouette is None else f"{quality.silhouette:.3f}"
-    return Outcome(
-        {"out": as_text(out), "name": codebook.name} | quality._asdict(),
-        f"a codebook of {n_clusters:,} tokens in {as_text(out)}",
-        details=[
-            f"{counted(quality.frames - quality.silent, 'voiced frame')}, inertia {quality.inertia:,.1f}, "
-            f"perplexity {quality.perplexity:.1f}, {quality.dead} dead, silhouette {silhouette}"
-        ],
-        next=to_run("tokens", "encode", "INPUT", "--prosodic-tokens", out, "--out", "DIR"),
+    figures = (
+        f"{voiced}, inertia {quality.inertia:,.1f}, perplexity {quality.perplexity:.1f}, {quality.dead} dead, "
+        f"silhouette {silhouette}"
     )
+    headline = f"a codebook of {n_clusters:,} tokens in {as_text(out)}"
+    following = to_run("tokens", "encode", "INPUT", "--prosodic-tokens", out, "--out", "DIR")
+    return Outcome(record, headline, details=[figures], next=following)
 
 
 def _make(
@@ -114,6 +116,7 @@ def _make(
     workers: int | None,
     prune: bool,
 ) -> Outcome:
+    """Run a stage of this kind on the utterances of recordings."""
     cli_options.on_this_machine("--out", out)
     stage = kind(**chosen_for(kind, settings))
     segment = Segment(mono=True, **chosen_for(Segment, settings))
@@ -124,20 +127,21 @@ def _make(
     assert done.record is not None
     counts = done.counts
     hours = done.record["hours"]
-    encoded = isinstance(stage, TokeniseProsody)
-    made = bool(counts["conversations"])
-    shards = as_text(out / (token_rows.TOKEN_SHARDS if encoded else token_rows.CONTOUR_SHARDS))
-    headline = f"{counted(counts['conversations'], 'conversation')}, {length_text(hours['audio'] * 3600)}"
-    return Outcome(
-        {
-            "out": shards if made else None,
-            "counts": counts,
-            "hours": hours,
-            "rejects": [reject.as_dict() for reject in done.rejects],
-        },
-        f"{headline} in {shards}" if made else headline,
-        exit_code(counts["conversations"], len(done.rejects)),
-        ["nothing to do: all of it is there"] if made and not done.run.done else [],
-        rejected_of(done.rejects, where=f"in {as_text(out / REJECTS)}"),
-        to_run("tokens", "train" if encoded else "cluster", out, "--out", "DIR") if made else "",
-    )
+    n_conversations = counts["conversations"]
+    record = {
+        "out": None,
+        "counts": counts,
+        "hours": hours,
+        "rejects": [reject.as_dict() for reject in done.rejects],
+    }
+    headline = f"{counted(n_conversations, 'conversation')}, {length_text(hours['audio'] * 3600)}"
+    code = exit_code(n_conversations, len(done.rejects))
+    rejected = rejected_of(done.rejects, where=f"in {as_text(out / REJECTS)}")
+    if not n_conversations:
+        return Outcome(record, headline, code, rejected=rejected)
+    is_encoded = isinstance(stage, TokeniseProsody)
+    shards = as_text(out / (token_rows.TOKEN_SHARDS if is_encoded else token_rows.CONTOUR_SHARDS))
+    record["out"] = shards
+    details = [] if done.run.done else ["nothing to do: all of it is there"]
+    following = to_run("tokens", "train" if is_encoded else "cluster", out, "--out", "DIR")
+    return Outcome(record, f"{headline} in {shards}", code, details, rejected, following)

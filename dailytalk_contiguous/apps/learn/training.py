@@ -13,7 +13,7 @@ from dailytalk_contiguous.cli.terminal import say
 
 def arguments(folder: Path, device: str, **further: Any) -> TrainingArguments:
     """Arguments of a training whose checkpoints are in a folder, and that keeps the weights of the least loss."""
-    made = TrainingArguments(
+    result = TrainingArguments(
         output_dir=os.fspath(folder),
         use_cpu=device == "cpu",
         save_total_limit=2,
@@ -27,17 +27,20 @@ def arguments(folder: Path, device: str, **further: Any) -> TrainingArguments:
         log_level="error",
         **further,
     )
-    made._n_gpu = min(made.n_gpu, 1)
-    return made
+    result._n_gpu = min(result.n_gpu, 1)
+    return result
 
 
-def run_folder(folder: Path, *facts: Any) -> Path:
-    """The folder of the checkpoints of a training with these facts, of all that decides what comes out."""
-    return folder / hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+def run_folder(folder: Path, *facts: object) -> Path:
+    """The folder of the checkpoints of a training with these facts, which are all that decides its result."""
+    digest = hashlib.sha256(repr(facts).encode()).hexdigest()
+    return folder / digest[:16]
 
 
 class _Progress(TrainerCallback):
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+    """Shows the losses of a training."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: object) -> None:
         losses = [f"{name} {value:.4f}" for name, value in (logs or {}).items() if name.endswith("loss")]
         if losses:
             say(f"step {state.global_step:,} of {state.max_steps:,}: {', '.join(losses)}")
@@ -47,15 +50,18 @@ class ResumingTrainer(Trainer):
     """`Trainer` that goes on after a stop.
 
     Args:
-        arguments: of `arguments`.
-        patience: validations without a smaller loss after which training ends. 0: it does not, for a loss often
-            falls only once the learning rate does.
+        network: to train.
+        arguments: made by the function `arguments`.
+        patience: validations without a smaller loss after which training ends. By 0 it does not end early, for a
+            loss often falls only once the learning rate does.
         further: arguments of `Trainer`.
     """
 
     def __init__(self, network: Any, arguments: TrainingArguments, patience: int = 0, **further: Any) -> None:
-        early: list[TrainerCallback] = [EarlyStoppingCallback(patience)] if patience else []
-        super().__init__(network, arguments, callbacks=[*early, _Progress()], **further)
+        callbacks: list[TrainerCallback] = [_Progress()]
+        if patience:
+            callbacks.insert(0, EarlyStoppingCallback(patience))
+        super().__init__(network, arguments, callbacks=callbacks, **further)
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False
 
@@ -64,5 +70,10 @@ class ResumingTrainer(Trainer):
         folder = Path(str(self.args.output_dir))
         # The state is the last file of a checkpoint: one without it was not finished.
         whole = [path.parent for path in folder.glob(f"checkpoint-*/{TRAINER_STATE_NAME}")]
-        last = max(whole, key=lambda path: int(path.name.partition("-")[2]), default=None)
+        last = max(whole, key=_step_of, default=None)
         self.train(resume_from_checkpoint=os.fspath(last) if last else None)
+
+
+def _step_of(checkpoint: Path) -> int:
+    """The step of a checkpoint by its folder, `checkpoint-STEP`."""
+    return int(checkpoint.name.removeprefix("checkpoint-"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dailytalk_contiguous.apps.converse.dialogue import Feeling, ReplySentence
+from dailytalk_contiguous.apps.converse.dialogue import ReplySentence, TurnEmotion
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, TalkParts
 from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
@@ -105,7 +105,7 @@ class Microphone:
 
     def play(self, block: Samples) -> None: ...
 
-    def hush(self) -> None: ...
+    def mute(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -120,7 +120,7 @@ class Simulation:
         folder: Path | None = None,
         speak: Callable[[ReplySentence], Spoken] = tones,
         recognise: Callable[[Samples], list[Word]] | None = None,
-        feel: Callable[[Samples], Feeling | None] | None = None,
+        feel: Callable[[Samples], TurnEmotion | None] | None = None,
         threaded: bool = False,
         settings: TalkSettings | None = None,
         **modes: Any,

@@ -11,7 +11,7 @@ import soundfile
 from browser import Visit, chromium, needs_playwright, visit
 from talking import QUESTION, WAIT, ScriptedMind, ears, silence, tones
 
-from dailytalk_contiguous.apps.converse.dialogue import Feeling
+from dailytalk_contiguous.apps.converse.dialogue import TurnEmotion
 from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, TalkParts
 from dailytalk_contiguous.apps.converse.talk_page import TalkPage
@@ -63,8 +63,8 @@ class Served:
         self.page.show(event)
 
 
-def feel(sound: Samples) -> Feeling:
-    return Feeling("voice-linear", {"sad": 0.71}, {"valence": 0.2, "arousal": 0.3})
+def feel(sound: Samples) -> TurnEmotion:
+    return TurnEmotion("voice-linear", {"sad": 0.71}, {"valence": 0.2, "arousal": 0.3})
 
 
 @contextmanager

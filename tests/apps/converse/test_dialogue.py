@@ -143,6 +143,6 @@ def test_the_model_gets_the_latest_messages_of_user_and_assistant_in_turn() -> N
 def test_feelings_are_told_only_when_sure() -> None:
     affect = {"valence": 0.25, "arousal": 0.5}
     assert dialogue.user_turn("Hi", None, 0.0) == "Hi"
-    assert dialogue.user_turn("Hi", dialogue.Feeling("m", {"sad": float("nan")}, affect), 0.5) == "Hi"
-    sure = dialogue.Feeling("m", {"sad": 0.9, "happy": 0.1}, affect)
+    assert dialogue.user_turn("Hi", dialogue.TurnEmotion("m", {"sad": float("nan")}, affect), 0.5) == "Hi"
+    sure = dialogue.TurnEmotion("m", {"sad": 0.9, "happy": 0.1}, affect)
     assert dialogue.user_turn("Hi", sure, 0.5) == "Hi\n[sounds sad (confidence 0.90); valence 0.25, arousal 0.50]"

@@ -73,8 +73,8 @@ def test_sound_goes_both_ways(page: TalkPage) -> None:
         assert int(np.frombuffer(window.recv(), "<i2")[0]) == 1 << 14
         window.send(np.full(BLOCK, 1 << 14, "<i2").tobytes())
         assert (page.read(idle=True) == 0.5).all()
-        page.hush()
-        assert json.loads(window.recv()) == {"kind": "hush"}
+        page.mute()
+        assert json.loads(window.recv()) == {"kind": "mute"}
 
 
 def test_talk_ends_from_a_page_whose_microphone_is_off(page: TalkPage) -> None:

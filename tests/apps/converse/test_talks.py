@@ -19,7 +19,7 @@ from recordings import excerpt, save
 from talking import QUESTION, RIGHT, WAIT, Simulation, silence
 from tts_server import TOKEN, TtsServer
 
-from dailytalk_contiguous.apps.converse.dialogue import Feeling
+from dailytalk_contiguous.apps.converse.dialogue import TurnEmotion
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, DeviceBlocks, FileBlocks
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.apps.converse.talk_setup import TalkVoice
@@ -42,7 +42,7 @@ def test_a_question_is_answered_half_a_second_after_it() -> None:
 
 
 #: What a classifier makes of every turn.
-SURE = Feeling("voice-linear", {"sad": 0.9}, {"valence": 0.2, "arousal": 0.3})
+SURE = TurnEmotion("voice-linear", {"sad": 0.9}, {"valence": 0.2, "arousal": 0.3})
 
 
 def test_the_next_message_holds_what_was_said_before_and_the_feeling_when_sure() -> None:

@@ -38,7 +38,7 @@ export class Sound {
     });
   }
 
-  /** Play a block of samples; "hush" drops what was not played, "forget" begins with another connection. */
+  /** Play a block of samples; "mute" drops sound that was not played, "forget" begins with another connection. */
   play(block) { this.node?.port.postMessage(block); }
 
   /** Close the microphone. */

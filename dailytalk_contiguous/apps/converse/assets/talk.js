@@ -68,7 +68,7 @@ const show = (text = $("state").dataset.state) => {
 
 const leave = (where, text) => {
   state = where;
-  sound.play("hush");
+  sound.play("mute");
   if (where !== "lost") sound.close();
   show(where);
   problem(text);
@@ -86,7 +86,7 @@ const HEARD = {
   },
   elsewhere() { leave("elsewhere", ""); },
   ended({ text }) { leave("ended", text); },
-  hush() { sound.play("hush"); },
+  mute() { sound.play("mute"); },
   state({ text }) { show(text); if (text !== "hearing you") say($("partial"), ""); },
   partial({ text }) { say($("partial"), text); },
 };

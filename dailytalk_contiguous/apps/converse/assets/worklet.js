@@ -49,11 +49,11 @@ class TalkProcessor extends AudioWorkletProcessor {
   /** Begin with a connection that has sent nothing yet. */
   forget() {
     [this.queue, this.ready] = [[], []];
-    this.hush();
+    this.mute();
   }
 
   /** Fall silent within 10 ms. */
-  hush() {
+  mute() {
     this.queue = [];
     const fade = Math.min(this.ready.length, Math.round(0.01 * sampleRate));
     this.ready = this.ready.slice(0, fade).map((sample, at) => sample * (1 - at / fade));
