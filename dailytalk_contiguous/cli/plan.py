@@ -32,8 +32,7 @@ from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.estimate import Estimate, estimate_run
 from dailytalk_contiguous.run.run import refuse_downloads, voice_stage_of
 from dailytalk_contiguous.run.tagging import find
-from dailytalk_contiguous.sources.hub_repository import Repository, to_fetch
-from dailytalk_contiguous.sources.remote import fetch_inputs
+from dailytalk_contiguous.sources.inputs import Inputs, open_inputs
 from dailytalk_contiguous.stages.base import Stages
 
 #: Options of `tag` for the input and for how it is processed; its settings are options, too.
@@ -97,15 +96,10 @@ def plan(
         settings = chosen(options, SPEAK_SETTINGS)
         spoken = speak_stages(profile, options["verify"], **settings, **own_of_voice(settings, options))
     refuse_downloads(profile, (*stages, *spoken))
-    inputs, _ = fetch_inputs(options["inputs"])
+    source = open_inputs(options["inputs"], hub_choice(options))
+    _refuse_to_fetch(source)
     with tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder:
-        recordings = find(
-            inputs,
-            Path(folder),
-            folder_config(options, stages),
-            hub=hub_choice(options),
-            before_fetch=_refuse_to_fetch,
-        )
+        recordings = find(source, Path(folder), folder_config(options, stages))
         show.say_left_out(recordings.left_out)
         estimate = estimate_run(recordings, Path(folder), stages, spoken, 60 * sample_minutes, seed)
     details = [show.transcripts(recordings)]
@@ -123,11 +117,12 @@ def plan(
     return plan_outcome(estimate, record, [*details, *show.each_reject(recordings.problems)])
 
 
-def _refuse_to_fetch(repository: Repository) -> None:
-    missing = to_fetch(repository)
-    if missing.files:
+def _refuse_to_fetch(source: Inputs) -> None:
+    """Raise DailytalkError if recordings of a dataset on the Hub are not on this machine."""
+    missing = source.to_fetch()
+    if source.repository and missing.files:
         raise DailytalkError(
-            f"{counted(missing.files, 'file')} of {repository.reference.repo} would have to be downloaded "
+            f"{counted(missing.files, 'file')} of {source.repository.reference.repo} would have to be downloaded "
             f"({missing.size / 1e6:,.1f} MB)",
             "download some of its recordings to a folder, and plan with that",
         )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
@@ -25,12 +25,10 @@ from dailytalk_contiguous.run.events import Run, log
 from dailytalk_contiguous.run.run import RunOutcome, lacking_weights
 from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.run.tagging import FoundRecordings
+from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import work_folder
-
-if TYPE_CHECKING:
-    from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
 
 
 class RunColumn(ProgressColumn):
@@ -100,22 +98,34 @@ def stages_to_run(stages: Sequence[Stage]) -> list[str]:
     return [f"stages to run: {', '.join(stage.name for stage in stages) or 'none'}", *models, *fetched]
 
 
-def to_fetch_text(repository: "Repository", missing: "ToFetch") -> str:
+def to_fetch_text(repository: Repository, missing: ToFetch) -> str:
     files = f"{counted(missing.files, 'file')}, {missing.size / 1e6:,.1f} MB"
     return f"to fetch from {repository.reference.repo}, commit {repository.commit[:8]}: {files}"
 
 
-def to_fetch_outcome(repository: "Repository", missing: "ToFetch", stages: Sequence[Stage] = ()) -> Outcome:
+def say_dataset(repository: Repository, missing: ToFetch) -> None:
+    """Print what a run will fetch from a dataset on the Hub, and whether it holds finished conversations."""
+    if repository.revoiced:
+        say(
+            f"{repository.reference.repo} holds finished conversations: name the dataset of its recordings instead"
+        )
+    if missing.files:
+        say(to_fetch_text(repository, missing))
+
+
+def to_fetch_outcome(repository: Repository, missing: ToFetch, stages: Sequence[Stage] = ()) -> Outcome:
     """Return the files that a dry run over a dataset on the Hub would fetch, and the stages to run, if known."""
-    record: dict[str, Any] = {"source": repository.about(), "to_fetch": missing._asdict()}
-    record["stages"] = [stage.name for stage in stages]
+    record = {
+        "source": repository.about(),
+        "to_fetch": missing._asdict(),
+        "stages": [stage.name for stage in stages],
+    }
     details = stages_to_run(stages) if stages else ()
     return Outcome(record, to_fetch_text(repository, missing), details=details, next=DRY_RUN_NEXT)
 
 
 def dry_run(
-    plan: RunPlan,
-    stages: Sequence[Stage],
+    done: RunOutcome,
     record: Mapping[str, Any],
     details: Iterable[str] = (),
     rejects: Sequence[Reject] = (),
@@ -125,11 +135,12 @@ def dry_run(
 
     `rejects` are listed one by one; many are `rejected`, by their kind.
     """
-    stages_left = stages_to_run(stages) if plan.tasks else []
+    plan = done.plan
+    stages_left = stages_to_run(done.left) if plan.tasks else []
     of_plan = {
         "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
         "audio_seconds": round(plan.seconds, 2),
-        "stages": [stage.name for stage in stages],
+        "stages": [stage.name for stage in done.left],
         "rejected": [reject.as_dict() for reject in rejects],
     }
     return Outcome(

@@ -17,6 +17,7 @@ from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.sources.folder import FolderConfig
+from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.finish import Finish
@@ -79,7 +80,7 @@ def run_recipe(
     options = RunOptions(workers=workers)
     sources = [inputs] if isinstance(inputs, str) else inputs
     config = FolderConfig(channel=segment.channel, language=language_of(tagging))
-    recordings = find(sources, folder, config, licence=source_licence)
+    recordings = find(open_inputs(sources), folder, config, licence=source_licence)
     about = {"command": "a recipe", "settings": {"recipe": [stage.name for stage in tagging]}}
     to_tag = TagSpec(recordings, folder, tagging, about)
     with closing(to_tag.passes(options)) as passes:

@@ -35,12 +35,22 @@ _LISTENED = "audio/"
 class WorkFolder:
     """The place of results: a folder on this machine and, for one in a store, the mirror that it belongs to.
 
-    `began_with`: the objects of the store when it was opened.
+    Attributes:
+        folder: on this machine.
+        mirror: of the folder in a store; None if it is in none.
+        began_with: the objects of the store when it was opened.
+        opened_as: what people named, such as an address in a store; None for `folder`.
     """
 
     folder: Path
     mirror: Mirror | None = None
     began_with: Mapping[str, Remote] = field(default_factory=dict)
+    opened_as: Path | None = None
+
+    @property
+    def title(self) -> str:
+        """The name of what people named."""
+        return (self.opened_as or self.folder).absolute().name
 
     def gather(self) -> None:
         """Fetch the shards that other machines have finished. Files that this run is writing stay unchanged."""
@@ -100,7 +110,7 @@ def open_work(
     mirror.folder.mkdir(parents=True, exist_ok=True)
     write_text(mirror.folder / STORE_RECORD, address)
     # A journal that this machine has added to is kept: the store has only its beginning.
-    there = mirror.pull(
+    stored = mirror.pull(
         lambda name: wanted(name) and not (name.startswith("events.") and mirror.changed_here(name))
     )
-    return WorkFolder(mirror.folder, mirror, there)
+    return WorkFolder(mirror.folder, mirror, stored, opened_as=out)

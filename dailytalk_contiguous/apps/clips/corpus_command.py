@@ -28,7 +28,7 @@ from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.models.whisper import WHISPER, size_here
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.publish.moshi_folder import TEXT_CONDITIONS
-from dailytalk_contiguous.run.run import RunOutcome, intended, run
+from dailytalk_contiguous.run.run import RunOutcome, preflight, run
 from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
 from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.hub_repository import fetch_tree, open_repository
@@ -114,6 +114,7 @@ def corpus(
         runner=runner,
         address=address,
         work=work,
+        dry_run=dry_run,
     )
     read = clips.read_corpus(name, folder, work.folder, settings.get("agreed_only", False))
     if not profile and "asr_model" not in settings and all(row["text"] for row in read.rows):
@@ -123,10 +124,11 @@ def corpus(
     about |= {"source": hub} if hub else {}
     spec = clips.CorpusSpec(read, work.folder, stages, clip_plan, about, text_conditions)
     if dry_run:
-        plan, left = intended(spec, run_options)
+        done = run(spec, run_options)
+        preflight(done.left, run_options, fetch=False)
         record = {"clips": len(read.rows), "rejected": [problem.as_dict() for problem in read.problems]}
         total = f"{counted(len(read.rows), 'clip')}, {length_text(sum(row['duration'] for row in read.rows))}"
-        return show.dry_run(plan, left, record, [total], rejected=_rejected_by_stage(read.problems))
+        return show.dry_run(done, record, [total], rejected=_rejected_by_stage(read.problems))
     with show.bar() as planned:
         done = run(spec, run_options, planned=planned)
     show.say_scaled(spec.scaled)

@@ -43,7 +43,7 @@ from dailytalk_contiguous.run.run import preflight
 from dailytalk_contiguous.run.tagging import FoundRecordings, find
 from dailytalk_contiguous.shards import expand_row
 from dailytalk_contiguous.sources.folder import AT_ONCE, FolderConfig
-from dailytalk_contiguous.sources.remote import fetch_inputs
+from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.base import ASR_MODEL
 from dailytalk_contiguous.stages.transcribe import WINDOW_SECONDS, Transcribe
 from dailytalk_contiguous.store import files, work_folder
@@ -390,7 +390,7 @@ def split(
     first words in its name. After a stop, run the same command again.
     """
     cli_options.on_this_machine("--out", out)
-    inputs, _ = fetch_inputs(inputs)
+    source = open_inputs(inputs)
     (cut,) = with_settings((CutAtSilences(),), cli_options.chosen(options, SPLIT_SETTINGS))
     recogniser = cli_options.chosen(options, WORD_SETTINGS)
     if asr_model is not None:
@@ -402,7 +402,7 @@ def split(
     if first_words and not dry_run:
         preflight([first_words.transcribe])
     with shown_steps():
-        recordings = find(inputs, out, FolderConfig(channel="any", max_conversation=0.0, given=False))
+        recordings = find(source, out, FolderConfig(channel="any", max_conversation=0.0, given=False))
     show.say_left_out(recordings.left_out)
     if not dry_run:
         OwnedFolder(out, "split", ())  # refuses other files before a lock is among them
