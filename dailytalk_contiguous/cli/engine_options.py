@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli.options import either
@@ -40,16 +41,22 @@ def work_option(default: Any = ..., **settings: Any) -> Any:
 
 
 def hub_choice(options: Mapping[str, Any]) -> HubChoice:
-    return HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column")))
+    return HubChoice(
+        config=options["config"],
+        split=options["split"],
+        audio_column=options["audio_column"],
+        id_column=options["id_column"],
+    )
 
 
 def folder_config(options: Mapping[str, Any], stages: Sequence[Stage]) -> FolderConfig:
     """How the recordings of `tag`, `build` or `plan` become conversations, for its stages."""
-    transcripts = options["transcripts"]
+    transcripts: Path | None = options["transcripts"]
+    path = str(transcripts.absolute()) if transcripts else None
     return FolderConfig(
         channel=channel_of(stages),
         max_conversation=options["max_conversation"],
-        transcripts=str(transcripts.absolute()) if transcripts else None,
+        transcripts=path,
         tier=tuple(options["tier"] or ()),
         language=language_of(stages),
     )

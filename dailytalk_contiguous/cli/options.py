@@ -17,6 +17,8 @@ from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
 from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, check_value, settings_in
 from dailytalk_contiguous.models.devices import DEVICES
+from dailytalk_contiguous.models.engines import engine_named
+from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.stages.base import DEVICE, Stage, Stages
 
@@ -30,7 +32,12 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 TIME = "TIME"
 
 #: Types of settings that are numbers, and the number that is read for each.
-_NUMBERS: dict[Any, Callable[[str], Any]] = {int: int, int | None: int, float: float, float | None: float}
+_NUMBERS: dict[object, Callable[[str], int | float]] = {
+    int: int,
+    int | None: int,
+    float: float,
+    float | None: float,
+}
 
 #: Types of settings that an option can set. A person's own settings of any other type are set in the file.
 _READABLE = (*_NUMBERS, bool, str, str | None, tuple[str, ...], tuple[tuple[str, str], ...])
@@ -78,7 +85,9 @@ def time_text(seconds: float) -> str:
     """
     if seconds >= 60 and not seconds % 60:
         return f"{seconds / 60:g}m"
-    return f"{seconds:g}s" if seconds else "0"
+    if seconds:
+        return f"{seconds:g}s"
+    return "0"
 
 
 def on_this_machine(flag: str, path: Path | None) -> None:
@@ -100,9 +109,9 @@ def load_stages(files: Iterable[Path]) -> Stages:
     Raises DailytalkError for a file that is missing, can't be run, or has no such list.
     """
     example = "STAGES = (PerUtterance(MyStage()),)"
-    stages = tuple(
-        stage for file in files for stage in from_own_file("--stage", file, "STAGES", tuple | list, example)
-    )
+    stages: list[Stage] = []
+    for file in files:
+        stages += from_own_file("--stage", file, "STAGES", tuple | list, example)
     for stage in stages:
         inner = getattr(stage, "stage", stage)
         if not isinstance(inner, Stage):
@@ -111,7 +120,7 @@ def load_stages(files: Iterable[Path]) -> Stages:
             raise DailytalkError(
                 f"the stage {inner.name} is no dataclass", "write @dataclass(frozen=True) above it"
             )
-    return stages
+    return tuple(stages)
 
 
 def _stages_in(file: str) -> Stages:
@@ -119,8 +128,6 @@ def _stages_in(file: str) -> Stages:
 
 
 def _voice_in(file: str) -> Sequence[Any]:
-    from dailytalk_contiguous.models.engines import engine_named  # here: not every command has a voice
-
     return [engine_named(file).options]
 
 
@@ -152,13 +159,14 @@ def _hint_of(placed: PlacedSetting) -> Any:
 def _parameter(placed: PlacedSetting, panel: Panel | None = None) -> inspect.Parameter:
     """The option of a setting, in the setting's own panel unless another is given."""
     setting = placed.setting
-    value = placed.value
     flag = "--" + placed.option.replace("_", "-")
     panel = panel or Panel[setting.panel.upper()]
     hint = _hint_of(placed)
-    about = setting.about.replace("{choices}", either(setting.choices)) if setting.choices else setting.about
+    about = setting.about
+    if setting.choices:
+        about = about.replace("{choices}", either(setting.choices))
     kind: Any = Any
-    if hint is bool and value is True:
+    if hint is bool and placed.value is True:
         kind = bool
         default = option(True, panel, about, f"{flag}/--no-{flag.removeprefix('--')}")
     elif hint is bool:
@@ -168,17 +176,37 @@ def _parameter(placed: PlacedSetting, panel: Panel | None = None) -> inspect.Par
         kind = list[Any]
         default = option([], panel, about, metavar=setting.metavar, parser=pair_of, show_default=False)
     else:
-        words = {meant: word for word, meant in setting.words.items()}
-        shown = "" if value in (None, ()) else time_text(value) if setting.unit else str(value)
         default = option(
             NOT_GIVEN,
             panel,
             about,
-            metavar=setting.metavar or (TIME if setting.unit else "N" if hint in _NUMBERS else "NAME"),
+            metavar=_metavar(setting, hint),
             parser=value_of(setting, hint, flag),
-            show_default=setting.shown or words.get(value) or shown or False,
+            show_default=_shown_default(placed),
         )
     return inspect.Parameter(placed.option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def _metavar(setting: Setting, hint: object) -> str:
+    """What stands for a value of a setting in the help."""
+    if setting.metavar:
+        return setting.metavar
+    if setting.unit:
+        return TIME
+    return "N" if hint in _NUMBERS else "NAME"
+
+
+def _shown_default(placed: PlacedSetting) -> str | bool:
+    """The default of a setting as the help shows it; False if it shows none."""
+    setting = placed.setting
+    value = placed.value
+    words = {meant: word for word, meant in setting.words.items()}
+    word = words.get(value)
+    if setting.shown or word:
+        return setting.shown or word or False
+    if value in (None, ()):
+        return False
+    return time_text(value) if setting.unit else str(value) or False
 
 
 def with_options(
@@ -191,10 +219,14 @@ def with_options(
     """
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        own = inspect.signature(command, eval_str=True).parameters
-        parameters = {name: known for name, known in own.items() if known.kind != known.VAR_KEYWORD} | {**settings}
-        keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters.values()]
-        command.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+        parameters: dict[str, inspect.Parameter] = {}
+        for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
+            if parameter.kind != parameter.VAR_KEYWORD:
+                parameters[name] = parameter
+        parameters |= settings
+        keyword_only = inspect.Parameter.KEYWORD_ONLY
+        keywords = [parameter.replace(kind=keyword_only) for parameter in parameters.values()]
+        command.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
         command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
         command.own_files = files  # type: ignore[attr-defined]
         return command
@@ -207,7 +239,8 @@ def with_own_options(command: Callable[..., Any], name: str, words: Sequence[str
 
     Args:
         command: decorated by `with_options`; one that takes no own file is returned as it is.
-        name: of the command, for messages. words: its command line, after the name.
+        name: of the command, for messages.
+        words: its command line, after the name.
 
     Raises DailytalkError as `from_own_file` does, and for a setting that has the name of another option.
     """
@@ -217,9 +250,9 @@ def with_own_options(command: Callable[..., Any], name: str, words: Sequence[str
     file_of: dict[str, str] = {}
     for option_name, file in _named_files(words, files):
         for parameter in _own_parameters(file, files[option_name](file)):
-            known = parameters.get(parameter.name)
-            if known is not None or parameter.name in _EVERYWHERE:
-                _refuse_clash(parameter, known, file, name)
+            other = parameters.get(parameter.name)
+            if other is not None or parameter.name in _EVERYWHERE:
+                _refuse_clash(parameter, other, file, name)
             elif parameter.default.default is True and f"no_{parameter.name}" in parameters:
                 _refuse_clash(parameter, parameters[f"no_{parameter.name}"], file, name)
             elif parameter.name in added:
@@ -232,12 +265,12 @@ def with_own_options(command: Callable[..., Any], name: str, words: Sequence[str
 
     @wraps(command)
     def run(**values: Any) -> Any:
-        own = {}
+        own_values = {}
         for option_name, parameter in added.items():
             value = values.pop(option_name)
             if value is not NOT_GIVEN and value != parameter.default.default:
-                own[option_name] = tuple(value) if isinstance(value, list) else value
-        return command(**values, own=own)
+                own_values[option_name] = tuple(value) if isinstance(value, list) else value
+        return command(**values, own=own_values)
 
     return with_options(parameters | added)(run)
 
@@ -249,7 +282,8 @@ def _named_files(words: Sequence[str], options: Container[str]) -> Iterator[tupl
         flag, is_joined, value = word.partition("=")
         name = flag.removeprefix("--").replace("-", "_")
         file = value if is_joined else following
-        if flag.startswith("--") and name in options and is_own_file(file) and (name, file) not in named:
+        names_file = flag.startswith("--") and name in options and is_own_file(file)
+        if names_file and (name, file) not in named:
             named.add((name, file))
             yield name, file
 
@@ -265,17 +299,17 @@ def _own_parameters(file: str, holders: Iterable[Any]) -> Iterator[inspect.Param
             yield parameter
 
 
-def _refuse_clash(parameter: inspect.Parameter, known: inspect.Parameter | None, file: str, command: str) -> None:
-    """Raise DailytalkError unless the setting is the one that the command's option sets."""
-    about = getattr(getattr(known, "default", None), "help", None)
-    own = parameter.default
-    if own.help == about:
+def _refuse_clash(parameter: inspect.Parameter, other: inspect.Parameter | None, file: str, command: str) -> None:
+    """Raise DailytalkError unless the setting is the one that the `other` option of the command sets."""
+    about = getattr(getattr(other, "default", None), "help", None)
+    own_about: str = parameter.default.help
+    if own_about == about:
         return  # a setting that several stages share, such as `DEVICE`
     flag = "--" + parameter.name.replace("_", "-")
-    what = f" ({about.rstrip('.')})" if about else ""
+    meaning = f" ({about.rstrip('.')})" if about else ""
     raise DailytalkError(
-        f"the setting {parameter.name} of {as_text(file)!r} ({own.help.rstrip('.')}) can't be the option {flag}: "
-        f"`dailytalk {command}` has another option of that name{what}",
+        f"the setting {parameter.name} of {as_text(file)!r} ({own_about.rstrip('.')}) can't be the option {flag}: "
+        f"`dailytalk {command}` has another option of that name{meaning}",
         'rename it, or give its option another name: setting(…, option="…")',
     )
 
@@ -298,18 +332,20 @@ def _ambiguous(parameter: inspect.Parameter, first: str, second: str) -> inspect
 
 def own_of(options: Mapping[str, Any], *holders: Any) -> dict[str, Any]:
     """The chosen values of own files that are settings of `holders`, by the names of the options."""
-    known = {placed.option for placed in settings_in(*holders)}
-    return {name: value for name, value in options.get("own", {}).items() if name in known}
+    names = {placed.option for placed in settings_in(*holders)}
+    own_values = options.get("own", {})
+    return {name: value for name, value in own_values.items() if name in names}
 
 
 def chosen(options: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
     """Return the `options` that are settings and were given."""
-    given = {name: options[name] for name in settings if name in options}
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in given.items()
-        if value is not NOT_GIVEN and value is not False and value != []
-    }
+    values = {}
+    for name in settings:
+        value = options.get(name, NOT_GIVEN)
+        if value is NOT_GIVEN or value is False or value == []:
+            continue
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return values
 
 
 def value_of(setting: Setting, hint: Any, flag: str) -> Callable[[Any], Any]:
@@ -327,9 +363,11 @@ def value_of(setting: Setting, hint: Any, flag: str) -> Callable[[Any], Any]:
             return text
         if text in setting.words:
             return setting.words[text]
-        value = time(text) if setting.unit else _NUMBERS.get(hint, str)(text)
+        read = time if setting.unit else _NUMBERS.get(hint, str)
+        value = read(text)
         if hint == tuple[str, ...]:
-            value = tuple(name.strip() for name in text.split(",") if name.strip())
+            names = [name.strip() for name in text.split(",")]
+            value = tuple(name for name in names if name)
         check_value(flag, setting, value)
         return value
 
@@ -367,12 +405,9 @@ def split_option(shown: str, metavar: str = "NAME") -> Any:
 
 
 def profile_option(default: str | None = None, show_default: str | bool = True) -> Any:
-    from dailytalk_contiguous.models.profiles import PROFILES, STANDARD  # here, for it names models
-
     about = f"Set of models: {either(PROFILES)}."
-    return option(
-        STANDARD if default is None else default, Panel.MODELS, about, metavar="NAME", show_default=show_default
-    )
+    name = STANDARD if default is None else default
+    return option(name, Panel.MODELS, about, metavar="NAME", show_default=show_default)
 
 
 AGAINST = option(

@@ -107,8 +107,9 @@ def plan(
     voice = voice_stage_of(spoken)
     if voice:
         refusal = refusal_of(voice.synthesiser())
-        details += [f"spoken by {speaker_text(voice.synthesiser())}"]
-        details += [f"speak would not begin: {refusal}"] if refusal else []
+        details.append(f"spoken by {speaker_text(voice.synthesiser())}")
+        if refusal:
+            details.append(f"speak would not begin: {refusal}")
         turns = estimate.quantities.get("turns")
         if turns:
             details.append(f"about {turns_text(estimate.quantities['joined'], turns)}")
@@ -131,22 +132,21 @@ def _refuse_to_fetch(source: Inputs) -> None:
 def plan_outcome(estimate: Estimate, record: dict[str, Any], details: list[str]) -> Outcome:
     """Return the estimate of a run; `record` and `details` are those of its input."""
     summary = asdict(estimate)
-    for part in ("quantities", "stages"):
-        summary[part] = {name: round(value, 4) for name, value in getattr(estimate, part).items()}
-    rows = [
-        (heading, text(estimate.quantities[name]))
-        for name, (heading, text) in _SHOWN.items()
-        if estimate.quantities.get(name)
-    ]
+    summary["quantities"] = {name: round(value, 4) for name, value in estimate.quantities.items()}
+    summary["stages"] = {name: round(value, 4) for name, value in estimate.stages.items()}
+    rows = []
+    for name, (heading, text) in _SHOWN.items():
+        quantity = estimate.quantities.get(name)
+        if quantity:
+            rows.append((heading, text(quantity)))
     rows += [(f"  {name}", length_text(seconds)) for name, seconds in estimate.stages.items()]
     sample = f"{counted(estimate.sample_pieces, 'piece')}, {length_text(estimate.sample_seconds)}"
+    figures = Figures(("in one process", f">estimate from {sample}"), rows)
     conversations = counted(estimate.conversations, "conversation")
+    audio = length_text(3600 * estimate.audio_hours)
+    note = "without the time that models take to load; a paid voice is priced, and not timed"
     return Outcome(
         summary | record,
-        f"{length_text(3600 * estimate.audio_hours)} of audio in {conversations}, {estimate.rejected:,} rejected",
-        details=[
-            *details,
-            Figures(("in one process", f">estimate from {sample}"), rows),
-            "without the time that models take to load; a paid voice is priced, and not timed",
-        ],
+        f"{audio} of audio in {conversations}, {estimate.rejected:,} rejected",
+        details=[*details, figures, note],
     )

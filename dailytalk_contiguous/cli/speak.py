@@ -8,6 +8,7 @@ from typing import Any
 
 from dailytalk_contiguous.cli import engine_options, show, terminal
 from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli.stream import stream
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
@@ -94,10 +95,16 @@ def speak(
     return speak_outcome(done)
 
 
+#: Counts of a run that are shown.
+_COUNTED = ("conversations", "spoken", "kept", "dropped", "kept_original", "words")
+
+
 def own_of_voice(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """The chosen settings of the person's own voice that `settings` name; none without one."""
     file = settings.get("tts", "")
-    return cli_options.own_of(options, engine_named(file).options) if is_own_file(file) else {}
+    if not is_own_file(file):
+        return {}
+    return cli_options.own_of(options, engine_named(file).options)
 
 
 def preflight_error(stages: Sequence[Stage]) -> DailytalkError | None:
@@ -137,8 +144,8 @@ def speak_intended(spec: SpeakSpec, done: RunOutcome, voice: Speak | Convert | N
 
 def turns_text(joined: float, turns: float) -> str:
     """How many utterances are said in one take with others, and what that means for edits."""
-    said = f"{counted(round(joined), 'utterance')} in {counted(round(turns), 'turn')}, each said in one take"
-    return f"{said}: an edit of one buys its turn again (--takes-of line says each alone)"
+    takes = f"{counted(round(joined), 'utterance')} in {counted(round(turns), 'turn')}, each said in one take"
+    return f"{takes}: an edit of one buys its turn again (--takes-of line says each alone)"
 
 
 def speak_outcome(done: RunOutcome) -> Outcome:
@@ -167,15 +174,14 @@ def speak_outcome(done: RunOutcome) -> Outcome:
         )
     numbers = ", ".join(f"{name} {counts[name]:,}" for name in _COUNTED if counts.get(name))
     code = exit_code(counts.get("conversations", 0) - n_earlier, counts["rejects"])
-    rejected = show.rejected_by(record, out, spoken=True)
-    next_command = to_run("check", out) if code != 1 else ""
     return Outcome(
-        record, f"{numbers or 'nothing'} in {out / work_folder.DATASET}", code, details, rejected, next_command
+        record,
+        f"{numbers or 'nothing'} in {out / work_folder.DATASET}",
+        code,
+        details,
+        show.rejected_by(record, out, spoken=True),
+        next=to_run("check", out) if code != 1 else "",
     )
-
-
-#: Counts of a run that are shown.
-_COUNTED = ("conversations", "spoken", "kept", "dropped", "kept_original", "words")
 
 
 def build(**options: Any) -> Outcome:
@@ -202,10 +208,9 @@ def build(**options: Any) -> Outcome:
     if voice and not options["dry_run"]:
         voice.preflight()
     if engine_options.is_stream(options):
-        from dailytalk_contiguous.cli.stream import stream
-
         return stream(options, stages_of(options), stages)
-    tagged: Outcome = tag(shard="1/1", **{name: options[name] for name in options if name not in _OF_SPEAK})
+    tag_options = {name: value for name, value in options.items() if name not in _OF_SPEAK}
+    tagged: Outcome = tag(shard="1/1", **tag_options)
     has_transcript = (work / work_folder.TRANSCRIPT).is_file()
     if tagged.code not in (0, 3):
         return tagged
@@ -213,8 +218,10 @@ def build(**options: Any) -> Outcome:
         details = [*tagged.details, *show.stages_to_run(stages)]
         return replace(tagged, details=details, error=preflight_error(stages))
     terminal.show_outcome(replace(tagged, next=""), stderr=True)
-    spoken = {name: options[name] for name in (*inspect.signature(speak).parameters, "own") if name in options}
-    done: Outcome = speak(folder=options["out"], **spoken | {"out": None})
+    speak_names = (*inspect.signature(speak).parameters, "own")
+    speak_options = {name: options[name] for name in speak_names if name in options}
+    speak_options["out"] = None
+    done: Outcome = speak(folder=options["out"], **speak_options)
     return replace(done, code=done.code or tagged.code)  # what tag rejected is rejected
 
 
@@ -248,9 +255,11 @@ def _profile_of(folder: Path) -> str:
     named = (run.get("settings") or {}).get("profile")
     if named in PROFILES:
         return str(named)
-    models = {role: str(model["name"]) for role, model in (run.get("models") or {}).items()}
-    tagged_by = {role: models[role] for role in ("recogniser", "affect") if role in models}
-    return (profile_of(tagged_by) if tagged_by else None) or STANDARD
+    models = run.get("models") or {}
+    tagged_by = {role: str(models[role]["name"]) for role in ("recogniser", "affect") if role in models}
+    if not tagged_by:
+        return STANDARD
+    return profile_of(tagged_by) or STANDARD
 
 
 def _voice_of(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -258,7 +267,8 @@ def _voice_of(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
 
     If that run kept both speakers, this one keeps them, too. Empty where the options choose a speaker or a voice.
     """
-    before = (work_folder.read_run(folder) or {}).get("speak") or {}
+    run = work_folder.read_run(folder) or {}
+    before = run.get("speak") or {}
     stages = {stage["name"]: stage.get("settings") or {} for stage in before.get("stages", ())}
     voice = stages.get(Speak.__name__) or stages.get(Convert.__name__) or {}
     if settings.keys() & {"revoice", "tts"}:
@@ -268,5 +278,7 @@ def _voice_of(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     engine = str(voice.get("engine", ""))
     if is_own_file(engine):  # of another person, perhaps: it is not run
         raise DailytalkError(f"the last run here was spoken by {engine!r}", "name it with --tts, or another")
-    known = {"tts": engine, "tts_model": voice.get("model"), "voice": voice.get("voice")}
-    return {name: str(value) for name, value in known.items() if value and engine in ENGINES}
+    if engine not in ENGINES:
+        return {}
+    earlier = {"tts": engine, "tts_model": voice.get("model"), "voice": voice.get("voice")}
+    return {name: str(value) for name, value in earlier.items() if value}

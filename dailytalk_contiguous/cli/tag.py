@@ -147,9 +147,9 @@ def tag(
 def stages_of(options: Mapping[str, Any]) -> Stages:
     """Return the stages of the options of `tag`, a person's own last."""
     settings = cli_options.chosen(options, TAG_SETTINGS)
-    own = cli_options.load_stages(options["stage"] or ())
-    chosen = settings | cli_options.own_of(options, *own)
-    return (*tag_stages(options["profile"], **settings), *with_settings(own, chosen))
+    own_stages = cli_options.load_stages(options["stage"] or ())
+    own_settings = settings | cli_options.own_of(options, *own_stages)
+    return (*tag_stages(options["profile"], **settings), *with_settings(own_stages, own_settings))
 
 
 def tag_intended(recordings: FoundRecordings, done: RunOutcome) -> Outcome:
@@ -184,26 +184,27 @@ def tag_outcome(done: RunOutcome) -> Outcome:
         "time": done.run.time_spent(),
         "run": record,
     }
+    details = [show.work_done(done)]
     if record is None:
         return Outcome(
             summary,
             f"{counted(done.n_missing, 'shard')} still missing",
             exit_code(done.n_conversations, len(done.rejects)),
-            [show.work_done(done)],
+            details,
             next="once all hosts are done: the same command, without --shard if none writes the transcript",
         )
     counts = record["counts"]
-    details = [show.work_done(done)]
     n_given = counts["utterances_by_recogniser"].get(GIVEN)
     if n_given:
         details.append(f"{counted(n_given, 'utterance')} with the words of a transcript")
     if record["notes"]:
         details.append(f"{counted(len(record['notes']), 'note')} on conversations, in {work_folder.RUN}")
-    spoken = f"{record['hours']['speech'] * 60:.1f} min of speech"
-    tagged = f"{counted(counts['conversations'], 'conversation')}, {counted(counts['utterances'], 'utterance')}"
+    conversations = counted(counts["conversations"], "conversation")
+    utterances = counted(counts["utterances"], "utterance")
+    minutes = record["hours"]["speech"] * 60
     return Outcome(
         summary,
-        f"{tagged}, {spoken} in {out / work_folder.TRANSCRIPT}",
+        f"{conversations}, {utterances}, {minutes:.1f} min of speech in {out / work_folder.TRANSCRIPT}",
         exit_code(counts["conversations"], counts["rejects"]),
         details,
         show.rejected_by(record, out, spoken=False),

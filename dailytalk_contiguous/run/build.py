@@ -65,14 +65,16 @@ def run_recipe(
     refuse_in_import("calls run_recipe")
     folder = Path(out)
     stages = (*tagging, *speaking)
-    cut = next((number for number, stage in enumerate(stages) if isinstance(stage, Script)), None)
-    if cut is not None:
+    scripts = [number for number, stage in enumerate(stages) if isinstance(stage, Script)]
+    if scripts:
+        cut = scripts[0]
         # `Script` is not run: what it makes is read from transcript.jsonl, as people may have edited it.
         tagging = stages[:cut]
         speaking = stages[cut + 1 :]
     segment = find_stage(Segment, tagging)
-    says = voice_stage_of(speaking) or find_stage(Keep, speaking)
-    if segment is None or (speaking and not (says and isinstance(speaking[-1], Finish))):  # before hours of work
+    voice = voice_stage_of(speaking) or find_stage(Keep, speaking)
+    is_whole = not speaking or (voice is not None and isinstance(speaking[-1], Finish))
+    if segment is None or not is_whole:  # before hours of work
         raise DailytalkError(
             "a recipe lacks Segment, or Speak, Convert or Keep, or does not end with Finish",
             "look at those in builder_scripts",
@@ -91,6 +93,6 @@ def run_recipe(
     if not speaking or not tagged.n_conversations:
         return Built(tagged, None, recordings.left_out)
     script = read_synthesis_input(folder)
-    about |= {"settings": {"recipe": [stage.name for stage in speaking]}}
-    spoken = run(SpeakSpec(script, folder, speaking, about), options, progress, planned)
+    about_speech = {"command": "a recipe", "settings": {"recipe": [stage.name for stage in speaking]}}
+    spoken = run(SpeakSpec(script, folder, speaking, about_speech), options, progress, planned)
     return Built(tagged, spoken, recordings.left_out)
