@@ -5,7 +5,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.cli.voice_trial import try_voice
@@ -57,7 +57,7 @@ def doctor(
     return doctor_outcome(examine())
 
 
-def _settings_of_voice(file: str) -> Sequence[Any]:
+def _settings_of_voice(file: str) -> Sequence[object]:
     """The dataclasses whose fields become options of `doctor` where `--tts` names a person's own file."""
     return [engine_named(file).options]
 
@@ -77,7 +77,33 @@ def _add_own_options() -> None:
 _add_own_options()
 
 
-def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
+class ProfileNeeds(TypedDict):
+    """What a profile lacks on this machine: nothing if it is `ready`."""
+
+    ready: bool
+    needs: list[str]
+    needs_to_speak: list[str]
+    models: Mapping[str, str]
+
+
+class MachineReport(TypedDict):
+    """What `doctor --json` prints; texts are empty, or null, for what is not there."""
+
+    version: str
+    python: str
+    cores: int
+    packages: dict[str, str | None]
+    gpu: str
+    no_gpu_because: str
+    compute_type: str
+    lacks_cublas: bool
+    whisper: dict[str, str]
+    turn_end_judge: str | None
+    speaker_encoder: str
+    profiles: dict[str, ProfileNeeds]
+
+
+def doctor_outcome(report: MachineReport) -> Outcome:
     """The outcome of `doctor` from what `examine` returns."""
     packages = [f"  {name:<16}{installed or 'MISSING'}" for name, installed in report["packages"].items()]
     sizes = [f"  {size:<16}{source}" for size, source in report["whisper"].items()]
@@ -114,7 +140,7 @@ def missing_text(missing: Missing, how: str) -> str:
     return f"{missing.name} ({size}{how})"
 
 
-def _profile_needs(name: str) -> dict[str, Any]:
+def _profile_needs(name: str) -> ProfileNeeds:
     """What a profile lacks on this machine, to tag and to speak, and its models by role."""
     models = PROFILES[name].models
     how = INSTALL_OFFLINE if name == EMBEDDED else "downloaded at the first run that needs it"
@@ -133,7 +159,7 @@ def _profile_needs(name: str) -> dict[str, Any]:
     return {"ready": is_ready, "needs": to_tag, "needs_to_speak": to_speak, "models": models}
 
 
-def examine() -> dict[str, Any]:
+def examine() -> MachineReport:
     """The packages, the GPU and the weights of this machine, and what each profile needs, for `--json`."""
     gpu = ""
     why_no_gpu = lacking()

@@ -142,7 +142,7 @@ def command_of(name: str, words: Sequence[str] = ()) -> TyperCommand:
     `words`: of its command line. The settings of a person's own files that these name are options, too.
     """
     module = import_module(f"{_PACKAGE}.{COMMANDS[name]}")
-    functions = [getattr(module, own) for own in _function_names(name) if hasattr(module, own)]
+    functions = [getattr(module, word) for word in _function_names(name) if hasattr(module, word)]
     function = functions[0]
     if hasattr(function, "own_files") and any(is_own_file(word) for word in words):
         from dailytalk_contiguous.cli.options import (

@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from functools import wraps
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeAlias, get_type_hints
+from typing import Any, TypeAlias, TypeVar, get_type_hints
 
 import typer
 
@@ -45,11 +45,19 @@ _READABLE = (*_NUMBERS, bool, str, str | None, tuple[str, ...], tuple[tuple[str,
 #: Names of options that every command has.
 _EVERYWHERE = ("help", "help_all", "json", "verbose", "insecure", "version")
 
+#: The values of a command's options, by name.
+OptionValues: TypeAlias = Mapping[str, Any]
+
+#: Values of settings of stages, by the names of their options.
+SettingValues: TypeAlias = dict[str, Any]
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
 #: Returns the dataclasses whose fields are the settings of a person's own file.
-HoldersOf: TypeAlias = Callable[[str], Sequence[Any]]
+HoldersOf: TypeAlias = Callable[[str], Sequence[object]]
 
 
-def time_of(words: Mapping[str, Any], needs_unit: bool = True) -> Callable[[Any], Any]:
+def time_of(words: Mapping[str, object], needs_unit: bool = True) -> Callable[[object], object]:
     """Return a parser of times: `15m`, `900s`, `1.5 h`, `300ms` in seconds. Defaults, which are floats, stay.
 
     The parser raises typer.BadParameter.
@@ -63,7 +71,7 @@ def time_of(words: Mapping[str, Any], needs_unit: bool = True) -> Callable[[Any]
     90.0
     """
 
-    def parse(text: Any) -> Any:
+    def parse(text: object) -> object:
         if not isinstance(text, str):
             return text
         bare = text.strip().lower()
@@ -127,7 +135,7 @@ def _stages_in(file: str) -> Stages:
     return load_stages([Path(file)])
 
 
-def _voice_in(file: str) -> Sequence[Any]:
+def _voice_in(file: str) -> Sequence[object]:
     return [engine_named(file).options]
 
 
@@ -136,7 +144,7 @@ STAGE_FILES: Mapping[str, HoldersOf] = {"stage": _stages_in}
 VOICE_FILES: Mapping[str, HoldersOf] = {"tts": _voice_in}
 
 
-def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, inspect.Parameter]:
+def setting_options(*holders: object, without: Container[str] = ()) -> dict[str, inspect.Parameter]:
     """Return a parameter of a command for each setting of stages and other dataclasses, once each, by its name.
 
     Its value is `NOT_GIVEN`, or a value of the setting's type. `without`: options that are left out.
@@ -148,7 +156,7 @@ def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, in
     return parameters
 
 
-def _hint_of(placed: PlacedSetting) -> Any:
+def _hint_of(placed: PlacedSetting) -> object:
     """The type of a setting; of one whose annotation can't be read that of its default."""
     try:
         return get_type_hints(placed.kind)[placed.name]
@@ -211,14 +219,14 @@ def _shown_default(placed: PlacedSetting) -> str | bool:
 
 def with_options(
     settings: Mapping[str, inspect.Parameter], files: Mapping[str, HoldersOf] = {}
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+) -> Callable[[_Command], _Command]:
     """Decorate a command with an option for each setting (see `setting_options`), in place of its `**options`.
 
     `files`: by the options that may name a person's own file, what returns the dataclasses of its settings. Such a
     file adds options to the command (`with_own_options`), whose values are the command's option `own`.
     """
 
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+    def add(command: _Command) -> _Command:
         parameters: dict[str, inspect.Parameter] = {}
         for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
             if parameter.kind != parameter.VAR_KEYWORD:
@@ -234,7 +242,7 @@ def with_options(
     return add
 
 
-def with_own_options(command: Callable[..., Any], name: str, words: Sequence[str]) -> Callable[..., Any]:
+def with_own_options(command: Callable[..., object], name: str, words: Sequence[str]) -> Callable[..., object]:
     """Return a command that also has the settings of the own files that its command line names as options.
 
     Args:
@@ -264,7 +272,7 @@ def with_own_options(command: Callable[..., Any], name: str, words: Sequence[str
         return command
 
     @wraps(command)
-    def run(**values: Any) -> Any:
+    def run(**values: Any) -> object:
         own_values = {}
         for option_name, parameter in added.items():
             value = values.pop(option_name)
@@ -288,7 +296,7 @@ def _named_files(words: Sequence[str], options: Container[str]) -> Iterator[tupl
             yield name, file
 
 
-def _own_parameters(file: str, holders: Iterable[Any]) -> Iterator[inspect.Parameter]:
+def _own_parameters(file: str, holders: Iterable[object]) -> Iterator[inspect.Parameter]:
     """An option for each setting of a person's own file whose value can be given as text."""
     options: set[str] = set()
     for placed in settings_in(*holders):
@@ -319,7 +327,7 @@ def _ambiguous(parameter: inspect.Parameter, first: str, second: str) -> inspect
     flag = "--" + parameter.name.replace("_", "-")
     reason = f"{as_text(first)!r} and {as_text(second)!r} have a setting {parameter.name} each"
 
-    def refuse(text: Any) -> Any:
+    def refuse(text: object) -> object:
         if text is NOT_GIVEN:
             return text
         raise DailytalkError(f"{flag} can't be set: {reason}", "give one of them another name")
@@ -330,14 +338,14 @@ def _ambiguous(parameter: inspect.Parameter, first: str, second: str) -> inspect
     return parameter.replace(default=default, annotation=Any)
 
 
-def own_of(options: Mapping[str, Any], *holders: Any) -> dict[str, Any]:
+def own_of(options: OptionValues, *holders: object) -> SettingValues:
     """The chosen values of own files that are settings of `holders`, by the names of the options."""
     names = {placed.option for placed in settings_in(*holders)}
     own_values = options.get("own", {})
     return {name: value for name, value in own_values.items() if name in names}
 
 
-def chosen(options: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+def chosen(options: OptionValues, settings: Iterable[str]) -> SettingValues:
     """Return the `options` that are settings and were given."""
     values = {}
     for name in settings:
@@ -348,7 +356,7 @@ def chosen(options: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any
     return values
 
 
-def value_of(setting: Setting, hint: Any, flag: str) -> Callable[[Any], Any]:
+def value_of(setting: Setting, hint: object, flag: str) -> Callable[[object], object]:
     """Return a parser of the values of a setting, whose type is `hint`, and whose option is `flag`.
 
     The parser raises BadValue, typer.BadParameter or ValueError.
@@ -358,13 +366,13 @@ def value_of(setting: Setting, hint: Any, flag: str) -> Callable[[Any], Any]:
     """
     time = time_of(setting.words, needs_unit=setting.unit == "time")
 
-    def parse(text: Any) -> Any:
+    def parse(text: object) -> object:
         if not isinstance(text, str):
             return text
         if text in setting.words:
             return setting.words[text]
         read = time if setting.unit else _NUMBERS.get(hint, str)
-        value = read(text)
+        value: object = read(text)
         if hint == tuple[str, ...]:
             names = [name.strip() for name in text.split(",")]
             value = tuple(name for name in names if name)
@@ -374,7 +382,7 @@ def value_of(setting: Setting, hint: Any, flag: str) -> Callable[[Any], Any]:
     return parse
 
 
-def pair_of(text: Any) -> Any:
+def pair_of(text: str) -> tuple[str, str]:
     """Parse `TAG=OTHER`; raises typer.BadParameter for any other text."""
     name, _, other = text.partition("=")
     if not name or not other:

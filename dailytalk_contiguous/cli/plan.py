@@ -6,7 +6,7 @@ run that it is for.
 
 import inspect
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,7 @@ def _refuse_to_fetch(source: Inputs) -> None:
         )
 
 
-def plan_outcome(estimate: Estimate, record: dict[str, Any], details: list[str]) -> Outcome:
+def plan_outcome(estimate: Estimate, record: Mapping[str, object], details: list[str]) -> Outcome:
     """Return the estimate of a run; `record` and `details` are those of its input."""
     summary = asdict(estimate)
     summary["quantities"] = {name: round(value, 4) for name, value in estimate.quantities.items()}
@@ -146,7 +146,7 @@ def plan_outcome(estimate: Estimate, record: dict[str, Any], details: list[str])
     audio = length_text(3600 * estimate.audio_hours)
     note = "without the time that models take to load; a paid voice is priced, and not timed"
     return Outcome(
-        summary | record,
+        {**summary, **record},
         f"{audio} of audio in {conversations}, {estimate.rejected:,} rejected",
         details=[*details, figures, note],
     )

@@ -136,7 +136,7 @@ def to_fetch_outcome(repository: Repository, missing: ToFetch, stages: Sequence[
 
 def dry_run(
     done: RunOutcome,
-    record: Mapping[str, Any],
+    record: Mapping[str, object],
     details: Iterable[str] = (),
     rejects: Sequence[Reject] = (),
     rejected: Sequence[Rejected] = (),
@@ -220,7 +220,7 @@ def work_done(done: RunOutcome) -> str:
     return f"{length_text(run.audio_done)} in {took} ({speed}), {counted(run.done, 'shard')} made"
 
 
-def rejected_by(record: Mapping[str, Any], out: Path, spoken: bool) -> tuple[Rejected, ...]:
+def rejected_by(record: work_folder.RunRecord, out: Path, spoken: bool) -> tuple[Rejected, ...]:
     """Return the rejects of the stages before (`tag`) or from (`speak`) the synthesis, and where they are."""
     count = record["counts"]["rejects"]
     if not count:

@@ -1,7 +1,7 @@
 """`dailytalk speak` and `dailytalk build`: finished stereo conversations from a transcript, or from recordings."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -72,11 +72,11 @@ def speak(
     work = open_work(out or folder)
     tagged = open_work(folder).folder if out else work.folder
     settings = cli_options.chosen(options, SPEAK_SETTINGS)
-    own = own_of_voice(settings, options)
+    own_settings = own_of_voice(settings, options)
     if not profile:
         settings = _voice_of(work.folder, settings) | settings
         profile = _profile_of(tagged)
-    stages = speak_stages(profile, verify, **settings, **own)
+    stages = speak_stages(profile, verify, **settings, **own_settings)
     refuse_downloads(profile, stages)
     voice = voice_stage_of(stages)
     if isinstance(voice, Speak) and not engine_named(voice.engine).tags:
@@ -99,7 +99,9 @@ def speak(
 _COUNTED = ("conversations", "spoken", "kept", "dropped", "kept_original", "words")
 
 
-def own_of_voice(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def own_of_voice(
+    settings: cli_options.SettingValues, options: cli_options.OptionValues
+) -> cli_options.SettingValues:
     """The chosen settings of the person's own voice that `settings` name; none without one."""
     file = settings.get("tts", "")
     if not is_own_file(file):
@@ -225,7 +227,7 @@ def build(**options: Any) -> Outcome:
     return replace(done, code=done.code or tagged.code)  # what tag rejected is rejected
 
 
-def without_affect(options: Mapping[str, Any]) -> dict[str, Any]:
+def without_affect(options: cli_options.OptionValues) -> cli_options.SettingValues:
     """Options that leave affect out of recorded conversations: no trainer reads it, and its weights are large.
 
     Empty where a model is chosen, or where its weights are on this machine.
@@ -262,7 +264,7 @@ def _profile_of(folder: Path) -> str:
     return profile_of(tagged_by) or STANDARD
 
 
-def _voice_of(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
+def _voice_of(folder: Path, settings: cli_options.SettingValues) -> dict[str, str]:
     """The synthesiser, model and voice of the last run here, so that a run after an edit goes on with them.
 
     If that run kept both speakers, this one keeps them, too. Empty where the options choose a speaker or a voice.

@@ -1,8 +1,6 @@
 """`--streaming` of `dailytalk tag` and `dailytalk build`: a dataset on the Hub that is larger than the disk."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
@@ -29,7 +27,7 @@ _UNUSED = {
 }
 
 
-def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages) -> Outcome:
+def stream(options: cli_options.OptionValues, tagging: Stages, speaking: Stages) -> Outcome:
     """Tag a dataset, and speak it if there are stages for that; `options`: of the command."""
     for name, values in _UNUSED.items():
         if options.get(name, values[0]) not in values:  # `tag` lacks some of them

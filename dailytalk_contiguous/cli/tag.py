@@ -1,6 +1,5 @@
 """`dailytalk tag`."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +143,7 @@ def tag(
     return tag_outcome(done)
 
 
-def stages_of(options: Mapping[str, Any]) -> Stages:
+def stages_of(options: cli_options.OptionValues) -> Stages:
     """Return the stages of the options of `tag`, a person's own last."""
     settings = cli_options.chosen(options, TAG_SETTINGS)
     own_stages = cli_options.load_stages(options["stage"] or ())

@@ -10,13 +10,13 @@ import logging
 import os
 import platform
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, TypedDict
 
 from filelock import FileLock, Timeout
 
@@ -73,7 +73,7 @@ class Run:
         outside: seconds that shards took outside stages.
         state: `finished`, `stopped`, `failed`, `running`, or `gone` if it was killed.
         reason: why it failed.
-        at: the stage at hand.
+        at: the stage that works now.
     """
 
     run: str
@@ -131,12 +131,19 @@ class Run:
             parts.append(f"{self.spent:.4f} USD spent")
         return ", ".join(parts)
 
-    def time_spent(self) -> dict[str, Any]:
+    def time_spent(self) -> "TimeSpent":
         """The wall seconds of its processes, for run.json; those of a stage with the seconds of audio."""
         return {"stages": self.stages, "outside_stages": round(self.outside, 3)}
 
 
-def append(path: Path, line: dict[str, Any]) -> None:
+class TimeSpent(TypedDict):
+    """The wall seconds of the processes of a run, as run.json has them."""
+
+    stages: dict[str, list[float]]
+    outside_stages: float
+
+
+def append(path: Path, line: Mapping[str, object]) -> None:
     """Add a line, which is on the disk when this returns. Raises OSError."""
     text = json.dumps(line, allow_nan=False).encode() + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -285,7 +292,7 @@ def run_status(folder: Path, named: str = "") -> list[Run]:
 
     Raises DailytalkError, in which the folder is `named` so, if no run was ever recorded.
     """
-    shown = dict[tuple[Any, ...], Run]()
+    shown = dict[tuple[str | int, ...], Run]()
     for run in _runs_in(folder):
         if run.state == FINISHED and run.shard == [1, 1]:  # it replaces all earlier ones of its kind
             shown = {key: earlier for key, earlier in shown.items() if earlier.kind != run.kind}

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import soundfile
@@ -62,6 +62,7 @@ from dailytalk_contiguous.store.work_folder import (
     STATS,
     TRANSCRIPT,
     UTTERANCES,
+    RunRecord,
     read_run,
     rejects_in,
 )
@@ -70,6 +71,10 @@ from dailytalk_contiguous.store.work_folder import (
 #
 # The first fields, their names and their order are those of the older tool (where `vad` means valence, arousal and
 # dominance); ours follow. Times are in seconds of the recording, to a millisecond; what is not a number is null.
+
+
+#: A line of a transcript.
+TranscriptLine: TypeAlias = dict[str, Any]
 
 
 def transcript_columns(published: Iterable[Field]) -> tuple[str, ...]:
@@ -83,8 +88,8 @@ NOBODY: People = {}
 
 
 def tagged_lines(
-    row: Mapping[str, Any], first_id: int = 0, people: People = NOBODY, fields: Sequence[Field] = FIELDS
-) -> Iterator[dict[str, Any]]:
+    row: Row, first_id: int = 0, people: People = NOBODY, fields: Sequence[Field] = FIELDS
+) -> Iterator[TranscriptLine]:
     """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`.
 
     `people` (by recording id and channel) give `speaker`, and `gender` and `language` if they are known.
@@ -129,7 +134,7 @@ class FinishedHalf:
     paths: Sequence[Path]
     stages: Sequence[Stage]
     rejects: Sequence[Reject]
-    about: Mapping[str, Any]
+    about: Mapping[str, object]
     fields: Sequence[Field] = ()
     spoken: bool = False
     people: People = field(default_factory=dict)
@@ -146,7 +151,7 @@ class FinishedHalf:
         lines = (SHIFTED,) if self.spoken else (TRANSCRIPT, LINE_DIGESTS)
         return (REJECTS, STATS, UTTERANCES, CONVERSATIONS, *lines)
 
-    def fingerprint(self, settings: Mapping[str, Any]) -> str:
+    def fingerprint(self, settings: Mapping[str, object]) -> str:
         """A digest of all that its files are made of; `settings` as run.json has them."""
         earlier = sorted((name, path.name) for name, path in self.earlier.items())
         people = sorted(self.people.items())
@@ -154,7 +159,7 @@ class FinishedHalf:
         return fingerprint_of(self.paths, [reject.as_dict() for reject in self.rejects], inputs)
 
 
-def write_results(half: FinishedHalf) -> dict[str, Any]:
+def write_results(half: FinishedHalf) -> RunRecord:
     """Write all files of one half of the work from its finished shards.
 
     Returns what run.json holds on this half. If nothing changed since it was written, nothing is written.
@@ -185,7 +190,7 @@ def write_results(half: FinishedHalf) -> dict[str, Any]:
     rejects = [reject.as_dict() for reject in reader.rejects]
     _write_rejects(out, rejects, half.spoken)
     totals = figures.totals(tables)
-    counts: dict[str, Any] = {name: int(totals[name]) for name in ("conversations", "utterances", "words")}
+    counts = {name: int(totals[name]) for name in ("conversations", "utterances", "words")}
     counts["rejects"] = len(rejects)
     entries = [entry for shard in shards.values() for entry in shard.entries.values()]
     record = {
@@ -230,7 +235,7 @@ class _ShardLines:
         if half.spoken:
             self._columns = [name for name in built(half.line_fields) if name != "audio"]
 
-    def lines(self, maker: TableMaker) -> Iterator[dict[str, Any]]:
+    def lines(self, maker: TableMaker) -> Iterator[TranscriptLine]:
         """The lines in order; each row goes to the maker of tables, too."""
         half = self._half
         fields = half.line_fields
@@ -272,7 +277,7 @@ def _write_rejects(out: Path, rejects: Sequence[Mapping[str, str]], spoken: bool
     write_lines(out / REJECTS, map(json_text, [*first, *second]))
 
 
-def _add_spoken(record: dict[str, Any], tables: Tables, earlier: Sequence[str]) -> None:
+def _add_spoken(record: RunRecord, tables: Tables, earlier: Sequence[str]) -> None:
     """Add to a record what only finished conversations have."""
     lost = figures.lost_in_rebuild(tables)
     for status, count in figures.counts(tables.utterances["status"]).items():
@@ -284,7 +289,7 @@ def _add_spoken(record: dict[str, Any], tables: Tables, earlier: Sequence[str]) 
     record["of_earlier_runs"] = earlier
 
 
-def _add_tagged(record: dict[str, Any], tables: Tables, n_rejected: int) -> None:
+def _add_tagged(record: RunRecord, tables: Tables, n_rejected: int) -> None:
     """Add to a record what only tagged conversations have; `n_rejected` recordings of the source were rejected."""
     recognisers = dict(figures.counts(tables.utterances["recogniser"]))
     recogniser = record["models"].get("recogniser")
@@ -295,7 +300,7 @@ def _add_tagged(record: dict[str, Any], tables: Tables, n_rejected: int) -> None
     record["counts"]["recordings_rejected"] = n_rejected
 
 
-def _rejected_in(row: Mapping[str, Any], spoken: bool) -> Iterator[Reject]:
+def _rejected_in(row: Row, spoken: bool) -> Iterator[Reject]:
     """What is smaller than a row and was rejected in this half of the work, or went on without a model.
 
     An utterance without text is none: its row has a reason.
@@ -311,7 +316,7 @@ def _rejected_in(row: Mapping[str, Any], spoken: bool) -> Iterator[Reject]:
             yield Reject(utterance["utterance_id"], "Speak", utterance["reason"], "its original voice is kept")
 
 
-def _rejected_record(entries: Sequence[Entry], rejects: Sequence[Reject]) -> dict[str, Any]:
+def _rejected_record(entries: Sequence[Entry], rejects: Sequence[Reject]) -> RunRecord:
     """For run.json: rejected conversations and their seconds beside those of all, and seconds by kind of reason.
 
     `reasons`: the longest first. `remedies`: what to do about each kind, also of what the source rejected.
@@ -351,7 +356,7 @@ def _as_finished(row: Row, fields: Sequence[Field]) -> Row:
     }
 
 
-def fingerprint_of(paths: Sequence[Path], *parts: Any) -> str:
+def fingerprint_of(paths: Sequence[Path], *parts: object) -> str:
     """A digest that changes whenever the outputs of shards and `parts` would: the names of shards say what is in
     them.
 
@@ -362,7 +367,7 @@ def fingerprint_of(paths: Sequence[Path], *parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
+def models_of(stages: Sequence[Stage]) -> dict[str, RunRecord]:
     """The models of stages by role, each with its name and licence, for run.json."""
     licences = {role: licence for stage in stages for role, licence in _inner(stage).licences.items()}
     models = {role: model for stage in stages for role, model in stage.models().items()}
@@ -377,17 +382,21 @@ def _inner(stage: Stage) -> Stage:
     return stage.stage if isinstance(stage, PerUtterance) else stage
 
 
-def stage_record(stage: Stage) -> dict[str, Any]:
+def stage_record(stage: Stage) -> RunRecord:
     """A stage for run.json."""
     inner: Any = _inner(stage)  # each stage is a dataclass
     return {"name": stage.name, "digest": stage.digest, "settings": asdict(inner)}
 
 
-def facts_of_run(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
+def facts_of_run(about: Mapping[str, object], stages: Sequence[Stage]) -> RunRecord:
     """The facts in run.json on every run: how it was started, when, by which version, models and stages."""
+    settings = settings_of(*stages)
+    chosen = about.get("settings")
+    if isinstance(chosen, Mapping):
+        settings |= chosen
     return {
         **about,
-        "settings": settings_of(*stages) | dict(about.get("settings") or {}),
+        "settings": settings,
         "date": today(),
         "version": version("dailytalk-contiguous"),
         "packages": {name: version(name) for name in PACKAGES},
@@ -449,7 +458,7 @@ def edited_since(out: Path) -> bool:
     return sha256_of(inside(out, TRANSCRIPT)) != str(digest)
 
 
-def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> Iterator[dict[str, Any]]:
+def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> Iterator[TranscriptLine]:
     """The lines of a finished conversation: the transcript's fields at their new times, then ours."""
     for number, utterance in enumerate(row["utterances"], first_id):
         start = utterance["start"]
@@ -484,7 +493,7 @@ def finished_shard(path: Path) -> Shard:
 # utterance without a line was deleted.
 
 
-def write_merged(out: Path, made: Iterable[dict[str, Any]]) -> None:
+def write_merged(out: Path, made: Iterable[TranscriptLine]) -> None:
     """Write the lines `made` by a run to the transcript of a work folder, but those that people edited or deleted.
 
     A run that is killed on the way takes none of its own lines for an edit.
@@ -531,13 +540,13 @@ def _write_digests(out: Path, digests: Mapping[str, set[str]]) -> None:
 
 def _sorted_lines(
     out: Path, digests: Mapping[str, set[str]]
-) -> tuple[set[str], dict[str, dict[str, Any]], list[str]]:
+) -> tuple[set[str], dict[str, TranscriptLine], list[str]]:
     """The transcript: ids of unedited lines, edited lines by id, and those that people added, as text.
 
     `digests`: as `_read_digests` returns them.
     """
     unedited = set[str]()
-    edited = dict[str, dict[str, Any]]()
+    edited = dict[str, TranscriptLine]()
     others = list[str]()
     if not (out / TRANSCRIPT).exists():
         return unedited, edited, others
@@ -558,7 +567,7 @@ def _sorted_lines(
     return unedited, edited, others
 
 
-def _digest(line: Mapping[str, Any]) -> str:
+def _digest(line: TranscriptLine) -> str:
     """A digest of all of a line except its number, which depends on the lines before it."""
     unnumbered = {name: value for name, value in line.items() if name != "segment_id"}
     return _short(json_text(unnumbered))

@@ -32,7 +32,7 @@ from dailytalk_contiguous.models.devices import device_of, resolve_device
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.profiles import EMBEDDED, profile_named
 from dailytalk_contiguous.models.whisper import lacking_whisper
-from dailytalk_contiguous.run.events import Journal, Run, alone
+from dailytalk_contiguous.run.events import Journal, Run, TimeSpent, alone
 from dailytalk_contiguous.run.on_ray import RayJob, connected, run_on_ray
 from dailytalk_contiguous.run.processes import gpus_to_share, in_processes
 from dailytalk_contiguous.run.shard import (
@@ -64,6 +64,7 @@ from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
+from dailytalk_contiguous.store.work_folder import RunRecord
 
 log = logging.getLogger(__name__)
 
@@ -415,7 +416,7 @@ class Spec(ABC):
         """The passes in order. Each is made, and nothing of it lost, before the next one is asked for."""
 
     @abstractmethod
-    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any] | None:
+    def write(self, time_spent: TimeSpent) -> RunRecord | None:
         """Write what people read, from the shards of all passes; returns what run.json holds.
 
         `time_spent`: by the run, as `Run.time_spent`.
@@ -448,7 +449,7 @@ class RunOutcome:
     out: Path
     title: str
     wall_seconds: float = 0.0
-    record: dict[str, Any] | None = None
+    record: RunRecord | None = None
     n_conversations: int = 0
     n_shards: int = 0
     n_missing: int = 0
@@ -456,8 +457,9 @@ class RunOutcome:
     left: Stages = ()
 
     @property
-    def counts(self) -> dict[str, Any]:
-        return dict((self.record or {}).get("counts", {}))
+    def counts(self) -> RunRecord:
+        record = self.record or {}
+        return dict(record.get("counts", {}))
 
 
 #: Called with the plan of each pass before it is carried out, and with how far the run is at any time.

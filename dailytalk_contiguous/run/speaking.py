@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
@@ -21,6 +21,7 @@ from dailytalk_contiguous.models.contracts import Line, VoiceSample
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
 from dailytalk_contiguous.run import outputs
+from dailytalk_contiguous.run.events import TimeSpent
 from dailytalk_contiguous.run.run import (
     Pass,
     RunOptions,
@@ -41,7 +42,7 @@ from dailytalk_contiguous.stages.synthesis import SAID_APART, Speak
 from dailytalk_contiguous.stages.voice import ChooseVoice
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import inside, sha256_of
-from dailytalk_contiguous.store.work_folder import DATASET
+from dailytalk_contiguous.store.work_folder import DATASET, RunRecord
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class SynthesisInput:
 
     groups: list[list[Row]]
     rejects: list[Reject]
-    models: dict[str, Any] = field(default_factory=dict)
-    source: dict[str, Any] = field(default_factory=dict)
+    models: RunRecord = field(default_factory=dict)
+    source: RunRecord = field(default_factory=dict)
     digest: str = ""
     fields: tuple[Field, ...] = ()
 
@@ -92,7 +93,7 @@ def read_synthesis_input(
     """
     rejects: list[Reject] = []
     path = transcript or inside(folder, work_folder.TRANSCRIPT)
-    run: dict[str, Any] = {}
+    run: RunRecord = {}
     if transcript is None:
         run = work_folder.read_run(folder) or {}
     fields = published(run.get("fields") or (), work_folder.RUN)
@@ -124,7 +125,7 @@ class SpeakSpec(Spec):
     kind = "speak"
 
     def __init__(
-        self, script: SynthesisInput, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
+        self, script: SynthesisInput, out: Path, stages: Sequence[Stage], about: Mapping[str, object] = {}
     ) -> None:
         self._money = opened_budget(stages)
         self.budget = self._money if paid_voice(stages) else None
@@ -151,7 +152,7 @@ class SpeakSpec(Spec):
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass
 
-    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
+    def write(self, time_spent: TimeSpent) -> RunRecord:
         about = dict(self.about)
         about["transcript_sha256"] = self.script.digest
         about["time"] = time_spent
@@ -198,7 +199,7 @@ class SpeakFolderSpec(SpeakSpec):
         tagged: Path,
         out: Path,
         stages: Sequence[Stage],
-        about: Mapping[str, Any] = {},
+        about: Mapping[str, object] = {},
         recordings: Path | None = None,
         shard_seconds: float = RunOptions.shard_seconds,
     ) -> None:
@@ -264,7 +265,9 @@ def revoiced(row: Row, voice: Speak | Convert) -> list[int]:
     return [index for index, channel in enumerate(row["source_channel"]) if channel == voice.revoice]
 
 
-def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any], fields: tuple[Field, ...] = ()) -> Stages:
+def with_provenance(
+    stages: Sequence[Stage], tagged: Mapping[str, object], fields: tuple[Field, ...] = ()
+) -> Stages:
     """The stages, the last of which writes into every row how it was made, as JSON, and keeps what is published.
 
     Args:

@@ -12,14 +12,13 @@ import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.events import append
+from dailytalk_contiguous.run.events import TimeSpent, append
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, preflight, refuse_mixing
 from dailytalk_contiguous.run.speaking import (
     SynthesisInput,
@@ -39,7 +38,7 @@ from dailytalk_contiguous.sources.hub_repository import (
 from dailytalk_contiguous.sources.recordings import Names, stem
 from dailytalk_contiguous.stages.base import Stages, published_by, stages_digest
 from dailytalk_contiguous.stages.script import Script, script_row
-from dailytalk_contiguous.store.work_folder import DATASET, SPOKEN_STAGES, TAGGED, read_run
+from dailytalk_contiguous.store.work_folder import DATASET, SPOKEN_STAGES, TAGGED, RunRecord, read_run
 
 #: The file of the windows that are done, after a line on what they are made of.
 POSITION = "position.jsonl"
@@ -110,14 +109,14 @@ class StreamSource:
     def limit_seconds(self) -> float:
         return float("inf") if self.limit_hours is None else 3600 * self.limit_hours
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> RunRecord:
         """The dataset, its commit and its licence, for run.json."""
         about = self.repository.about()
         if self.licence:
             about["licence"] = self.licence
         return about
 
-    def settings(self) -> tuple[Any, ...]:
+    def settings(self) -> tuple[object, ...]:
         """All that the results depend on except the stages and the commit."""
         config = self.config
         choice = asdict(self.repository.choice)
@@ -158,7 +157,7 @@ class StreamSpec(Spec):
         out: Path,
         tagging: Stages,
         speaking: Stages,
-        about: Mapping[str, Any] = {},
+        about: Mapping[str, object] = {},
     ) -> None:
         self._money = opened_budget(speaking)
         self.budget = self._money if speaking else None
@@ -296,9 +295,9 @@ class StreamSpec(Spec):
     def _paths(self, folder: str) -> list[Path]:
         return [self.out / folder / window.shards[folder] for window in self.windows if folder in window.shards]
 
-    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
+    def write(self, time_spent: TimeSpent) -> RunRecord:
         """Write the outputs of all finished windows, as other runs do."""
-        about: dict[str, Any] = dict(self.about)
+        about = dict(self.about)
         about["streaming"] = {"windows": len(self.windows), "complete": self.complete}
         about["time"] = time_spent
         rejects = [Reject(**reject) for window in self.windows for reject in window.rejects]

@@ -8,12 +8,12 @@ are kept unless `prune` is set, and the ids that go in are those that come out p
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.run.events import TimeSpent
 from dailytalk_contiguous.run.outputs import FinishedHalf, write_results
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, refuse_mixing
 from dailytalk_contiguous.shards import compress_row, group
@@ -23,7 +23,7 @@ from dailytalk_contiguous.sources.people import People, people_of, read_people
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, published_by
 from dailytalk_contiguous.stages.style import Bucket
-from dailytalk_contiguous.store.work_folder import RATED, RECORDINGS, TAGGED
+from dailytalk_contiguous.store.work_folder import RATED, RECORDINGS, TAGGED, RunRecord
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class FoundRecordings:
     groups: list[list[Row]]
     problems: list[Reject]
     inputs: Inputs = field(default_factory=lambda: LocalInputs(()))
-    source: dict[str, Any] = field(default_factory=dict)
+    source: RunRecord = field(default_factory=dict)
     left_out: LeftOut = field(default_factory=LeftOut)
     people: People = field(default_factory=dict)
     unmatched_names: list[str] = field(default_factory=list)
@@ -145,7 +145,7 @@ class TagSpec(Spec):
     kind = "tag"
 
     def __init__(
-        self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
+        self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, object] = {}
     ) -> None:
         published_by(stages)  # a field that clashes is found before any work
         self.recordings = recordings
@@ -188,7 +188,7 @@ class TagSpec(Spec):
             return Pass(tagged, groups, stages)
         return Pass(tagged, groups, stages, halfway=(self.out / RATED, n_rated))
 
-    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
+    def write(self, time_spent: TimeSpent) -> RunRecord:
         about = dict(self.about)
         addresses = self.recordings.inputs.addresses
         if addresses:
