@@ -51,7 +51,7 @@ _WINDOW = 13
 _MEMORY = 6
 
 
-def compress(value: Any) -> bytes:
+def compress(value: object) -> bytes:
     """Any value of plain types, pickled and compressed."""
     stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY)
     pickled = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)

@@ -84,7 +84,10 @@ def check(
     details: list[str | Figures] = []
     measures = facts.get("measures", ())
     if measures and (against or verbose()):
-        details.append(Figures(_MEASURE_HEAD, [_measure_cells(measure) for measure in measures]))
+        rows = [
+            (measure["measure"], measure["side"], *measure["shown"], measure["corpus"]) for measure in measures
+        ]
+        details.append(Figures(_MEASURE_HEAD, rows))
     turn_ends = facts.get("turn_ends", ())
     if turn_ends:
         details.append(Figures(_TURN_END_HEAD, [_turn_end_cells(side) for side in turn_ends]))
@@ -120,11 +123,6 @@ def check(
 
 
 _MEASURE_HEAD = ("measure", "side", "here", "is", "there", "corpus")
-
-
-def _measure_cells(measure: Mapping[str, Any]) -> tuple[str, ...]:
-    """A measure beside that of a published corpus."""
-    return (measure["measure"], measure["side"], *measure["shown"], measure["corpus"])
 
 
 _TURN_END_HEAD = ("side", "timeline", "ends", "finished", "pauses", "finished", "end above pause")

@@ -2,7 +2,7 @@
 
 import inspect
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any, TypedDict
@@ -57,11 +57,6 @@ def doctor(
     return doctor_outcome(examine())
 
 
-def _settings_of_voice(file: str) -> Sequence[object]:
-    """The dataclasses whose fields become options of `doctor` where `--tts` names a person's own file."""
-    return [engine_named(file).options]
-
-
 def _add_own_options() -> None:
     """Let `doctor` take the settings of a person's own voice as options, which are the `own` of its `**options`.
 
@@ -71,7 +66,8 @@ def _add_own_options() -> None:
     signature = inspect.signature(doctor)
     parameters = [parameter for parameter in signature.parameters.values() if parameter.name != "options"]
     doctor.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    doctor.own_files = {"tts": _settings_of_voice}  # type: ignore[attr-defined]
+    # The dataclasses whose fields become options where `--tts` names a person's own file.
+    doctor.own_files = {"tts": lambda file: [engine_named(file).options]}  # type: ignore[attr-defined]
 
 
 _add_own_options()

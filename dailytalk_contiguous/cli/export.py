@@ -79,18 +79,13 @@ def export(
                     choice.add(row)
                 settings["clips"] = choice.ids
             if isinstance(dataset, Path):
-                settings["licence"] = _licence_in(dataset)
+                work_run = read_run(dataset) or {}
+                source_of_work = work_run.get("source") or {}
+                settings["licence"] = source_of_work.get("licence")
     run = read_run(work_folder_of(local_folder(Path(source)))) or {}
     about = partial(readme, out.absolute().name, run=run, defaults=default_settings())
     done = write_export(selection.rows, out, layout, sides=selection.sides, readme=about, **settings)
     return _export_outcome(done, layout, format, out, selection.left_out)
-
-
-def _licence_in(folder: Path) -> str | None:
-    """The licence of the recordings of a work folder, if its run.json names one."""
-    run = read_run(folder) or {}
-    licence: str | None = (run.get("source") or {}).get("licence")
-    return licence
 
 
 def _export_outcome(

@@ -80,7 +80,8 @@ def time_of(words: Mapping[str, object], needs_unit: bool = True) -> Callable[[o
         match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(ms|s|m|h|)", bare, re.ASCII)
         if match is None or (needs_unit and not match[2] and float(match[1])):
             raise typer.BadParameter(f"{text!r} is not {either(['a time such as 15m, 90s or 1h', *words])}")
-        return float(match[1]) * UNITS[match[2] or "s"]
+        unit = match[2] or "s"
+        return float(match[1]) * UNITS[unit]
 
     return parse
 

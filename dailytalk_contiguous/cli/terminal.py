@@ -140,7 +140,7 @@ def say(text: str) -> None:
     print(visible(as_given(text)), file=sys.stderr, flush=True)
 
 
-def print_json(value: Any, one_line: bool = False) -> None:
+def print_json(value: object, one_line: bool = False) -> None:
     """Print a value as JSON, at once, by default a line for each field; control characters are escaped."""
     text = json.dumps(value, indent=None if one_line else 1, ensure_ascii=False)
 

@@ -54,7 +54,7 @@ SILENT = 0.001
 
 
 def try_voice(
-    name: str, model: str = "", voice: str = "", out: Path | None = None, own: Mapping[str, Any] = {}
+    name: str, model: str = "", voice: str = "", out: Path | None = None, own: Mapping[str, object] = {}
 ) -> Outcome:
     """Say a line twice with a synthesiser, if that costs nothing, and judge it; one that converts is given a buzz.
 
@@ -119,7 +119,7 @@ def try_voice(
     return Outcome(record, Judgement(headline, not faults), 1 if faults else 0, details, next=next_command)
 
 
-def _voice_words(name: str, model: str, voice: str, engine: Engine, own: Mapping[str, Any]) -> list[str]:
+def _voice_words(name: str, model: str, voice: str, engine: Engine, own: Mapping[str, object]) -> list[str]:
     """The options of a command line that choose this synthesiser with these settings, except for secrets."""
     words = ["--tts", name]
     if model:
@@ -174,7 +174,7 @@ def _converted(converter: VoiceConverter) -> Spoken:
     return Spoken(sound, BUZZ_RATE, None, 0.0)
 
 
-def _measures(spoken: Spoken, again: Spoken) -> dict[str, Any]:
+def _measures(spoken: Spoken, again: Spoken) -> dict[str, float | None]:
     """Seconds of sound and of speech, the largest sample, how many words have times, whether both are alike."""
     speech = hear(spoken.samples, spoken.sample_rate).speech
     seconds = len(spoken.samples) / spoken.sample_rate

@@ -105,7 +105,11 @@ def find(
             transcribed.add(row["recording_id"])
         rows.append(compress_row(row))
     if not rows and not problems:
-        raise _no_recordings(inputs, left_out)
+        names = ", ".join(repr(as_text(Path(path))) for path in inputs.paths)
+        remedy = "name a folder of WAV, FLAC, OGG, MP3 or Opus files"
+        if left_out.made:
+            remedy = f"name what dailytalk made there to take it: {', '.join(left_out.made[:3])}"
+        raise DailytalkError(f"there are no recordings in {names}", remedy)
     people, unmatched_names = people_of(table, recordings)
     return FoundRecordings(
         groups=list(group(rows, shard_seconds)),
@@ -117,14 +121,6 @@ def find(
         unmatched_names=unmatched_names,
         n_transcribed=len(transcribed),
     )
-
-
-def _no_recordings(inputs: Inputs, left_out: LeftOut) -> DailytalkError:
-    names = ", ".join(repr(as_text(Path(path))) for path in inputs.paths)
-    remedy = "name a folder of WAV, FLAC, OGG, MP3 or Opus files"
-    if left_out.made:
-        remedy = f"name what dailytalk made there to take it: {', '.join(left_out.made[:3])}"
-    return DailytalkError(f"there are no recordings in {names}", remedy)
 
 
 class TagSpec(Spec):
