@@ -113,6 +113,7 @@ def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
     from dailytalk_contiguous.pipelines.to_text import tag_stages
     from dailytalk_contiguous.run.run import run as run_spec
     from dailytalk_contiguous.run.tagging import TagSpec, find
+    from dailytalk_contiguous.sources.inputs import open_inputs
 
     stages = tag_stages(profile="embedded", language="en", device="cpu")
 
@@ -124,7 +125,7 @@ def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
             short_talks(calls, count, DISTINCT)
         wall = time.perf_counter()
         spent = time.process_time()
-        run_spec(TagSpec(find([str(calls)], out), out, stages))
+        run_spec(TagSpec(find(open_inputs([str(calls)]), out), out, stages))
         return (time.process_time() - spent) / count, (time.perf_counter() - wall) / count
 
     run(DISTINCT, -1)  # loads the models

@@ -36,6 +36,7 @@ from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of
 from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.sources.folder import FolderConfig
+from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.store.files import write_text
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT, read_run, rejects_in
 
@@ -61,7 +62,11 @@ def main() -> int:
     output = chosen.output
     work = output.with_name(f".{output.name}.work")
     _refuse_edited(output, work)
-    found = find([chosen.input_dir], work, FolderConfig(channel=chosen.channel, max_conversation=0, given=False))
+    found = find(
+        open_inputs([chosen.input_dir]),
+        work,
+        FolderConfig(channel=chosen.channel, max_conversation=0, given=False),
+    )
     show.say_left_out(found.left_out)
     with show.bar() as planned:
         about = {"settings": {"profile": chosen.profile}}

@@ -40,17 +40,22 @@ PLANNING_COLUMNS = ("conversation_id", "recording_id", "audio", "duration", "inp
 #: The key of all other columns of a row that waits, compressed.
 _REST = " rest"
 
-#: zlib's fastest level (higher ones take several times as long for a tenth less), and the logarithm of its window
-#: with its `memLevel`: allocating the default ones takes ten times as long as compressing a short conversation.
+#: zlib's fastest level: higher ones take several times as long for a tenth less.
 _LEVEL = 1
+
+#: Logarithm of zlib's window: allocating the default one and the default memory takes ten times as long as
+#: compressing a short conversation.
 _WINDOW = 13
+
+#: zlib's `memLevel`, smaller than the default as `_WINDOW` is.
 _MEMORY = 6
 
 
-def compress(value: Any) -> bytes:
+def compress(value: object) -> bytes:
     """Any value of plain types, pickled and compressed."""
     stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY)
-    return stream.compress(pickle.dumps(value, pickle.HIGHEST_PROTOCOL)) + stream.flush()
+    pickled = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    return stream.compress(pickled) + stream.flush()
 
 
 def expand(compressed: bytes) -> Any:
@@ -58,21 +63,26 @@ def expand(compressed: bytes) -> Any:
     return pickle.loads(zlib.decompress(compressed))
 
 
-def compress_row(row: Mapping[str, Any], at_hand: Iterable[str] = PLANNING_COLUMNS) -> Row:
-    """A row with only the columns `at_hand` open; asking it for another column is a KeyError."""
-    opened = {name: row[name] for name in at_hand}
-    return opened | {_REST: compress({name: value for name, value in row.items() if name not in opened})}
+def compress_row(row: Mapping[str, Any], open_columns: Iterable[str] = PLANNING_COLUMNS) -> Row:
+    """A row with only the `open_columns` as they are; asking it for another column is a KeyError."""
+    opened = {name: row[name] for name in open_columns}
+    others = {name: value for name, value in row.items() if name not in opened}
+    return opened | {_REST: compress(others)}
 
 
 def expand_row(row: Mapping[str, Any]) -> Row:
     """A new row with all columns, whether it was compressed or not."""
     expanded = dict(row)
-    rest = expanded.pop(_REST, None)
-    return expanded | expand(rest) if rest else expanded
+    compressed = expanded.pop(_REST, None)
+    if compressed:
+        expanded |= expand(compressed)
+    return expanded
 
 
-#: The key of our record in a Parquet file's metadata, and the version of its layout.
+#: The key of our record in a Parquet file's metadata.
 METADATA_KEY = b"dailytalk_contiguous"
+
+#: The version of the layout of our record.
 LAYOUT = 4
 
 #: Bytes of encoded audio of a row group: a conversation has one to itself, clips share them.
@@ -128,12 +138,13 @@ def group(rows: Iterable[Row], seconds: float) -> Iterator[list[Row]]:
     hashes = [_hash(row["conversation_id"]) for row in every]
 
     def cut(first: int, last: int) -> Iterator[list[Row]]:
-        if last - first == 1 or sum(row["duration"] for row in every[first:last]) <= 2 * seconds:
-            yield every[first:last]
-        else:
-            border = min(range(first + 1, last), key=hashes.__getitem__)
-            yield from cut(first, border)
-            yield from cut(border, last)
+        part = every[first:last]
+        if len(part) == 1 or sum(row["duration"] for row in part) <= 2 * seconds:
+            yield part
+            return
+        border = min(range(first + 1, last), key=hashes.__getitem__)
+        yield from cut(first, border)
+        yield from cut(border, last)
 
     if every:
         yield from cut(0, len(every))
@@ -142,7 +153,8 @@ def group(rows: Iterable[Row], seconds: float) -> Iterator[list[Row]]:
 def shard_path(folder: Path, rows: Sequence[Row], made_by: str = "") -> Path:
     """The file of a shard of these conversations, made by stages with the digest `made_by`."""
     names = _hash(*(row["conversation_id"] for row in rows))
-    return folder / f"shard-{names}-{_hash(made_by, *(row['input_digest'] for row in rows))}.parquet"
+    inputs = _hash(made_by, *(row["input_digest"] for row in rows))
+    return folder / f"shard-{names}-{inputs}.parquet"
 
 
 def held_path(path: Path) -> Path:
@@ -166,12 +178,13 @@ def shard_files(folder: Path) -> list[Path]:
 
 def write_shard(path: Path, shard: Shard, features: Features) -> None:
     """Write a shard so that its file is either complete on disk or does not exist."""
-    sounds = {
-        row["conversation_id"]: hashlib.sha256(sound).hexdigest()[:20]
-        for row in shard.rows
-        if (sound := (row.get("audio") or {}).get("bytes"))
-    }
-    entries = {name: asdict(replace(entry, audio=sounds.get(name, ""))) for name, entry in shard.entries.items()}
+    entries = {name: asdict(replace(entry, audio="")) for name, entry in shard.entries.items()}
+    for row in shard.rows:
+        audio = row.get("audio") or {}
+        sound = audio.get("bytes")
+        entry = entries.get(row["conversation_id"])
+        if sound and entry is not None:
+            entry["audio"] = hashlib.sha256(sound).hexdigest()[:20]
     record = {"layout": LAYOUT, "generation": shard.generation, "entries": entries}
     metadata = {METADATA_KEY: json.dumps(record).encode()}
     write_parquet(path, features, row_groups(shard.rows, _GROUP_BYTES), metadata)
@@ -188,11 +201,13 @@ def read_shard(path: Path) -> Shard | None:
         with open_parquet(path, _DAMAGED) as file:
             metadata = file.schema.metadata or {}
         record = parse_json(metadata.get(METADATA_KEY, b"{}"), str(path), limit=MOST_OWN_BYTES)
-        entries = {
-            name: Entry(**{**entry, "reject": Reject(**entry["reject"]) if entry["reject"] else None})
-            for name, entry in record["entries"].items()
-        }
-        return Shard([], entries, int(record["generation"])) if record["layout"] == LAYOUT else None
+        entries = {}
+        for name, fields in record["entries"].items():
+            reject = Reject(**fields["reject"]) if fields["reject"] else None
+            entries[name] = Entry(**{**fields, "reject": reject})
+        if record["layout"] != LAYOUT:
+            return None
+        return Shard([], entries, int(record["generation"]))
     except (BadInput, KeyError, TypeError, ValueError, AttributeError):  # somebody else's, or of another version
         return None
 
@@ -210,8 +225,11 @@ def by_generation(paths: Iterable[Path]) -> list[tuple[Path, Shard]]:
 
 def entries_in(folder: Path) -> dict[str, tuple[Path, Entry]]:
     """Every conversation in the shards of a folder, with the last shard that has it."""
-    shards = by_generation(shard_files(folder))
-    return {name: (path, entry) for path, shard in shards for name, entry in shard.entries.items()}
+    entries = {}
+    for path, shard in by_generation(shard_files(folder)):
+        for name, entry in shard.entries.items():
+            entries[name] = (path, entry)
+    return entries
 
 
 class CurrentShards(NamedTuple):
@@ -232,7 +250,8 @@ def current_shards(paths: Sequence[Path]) -> CurrentShards:
     files = [*paths]
     replaced: dict[Path, set[str]] = {}
     counted: set[str] = set()
-    for path, shard in reversed(by_generation(path for path in paths if fnmatch(path.name, _NAMES))):
+    named = [path for path in paths if fnmatch(path.name, _NAMES)]
+    for path, shard in reversed(by_generation(named)):
         ids = {name for name, entry in shard.entries.items() if not entry.reject}
         again = ids & counted
         if again:
@@ -253,7 +272,8 @@ def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
         wanted = ["conversation_id", *(name for name in columns if name in file.schema.names)]
         typed = columns if isinstance(columns, Features) else {}
         file.check(Features({"conversation_id": STRING, **typed}), ["conversation_id"])
-        return {row["conversation_id"]: row for row in file.rows(dict.fromkeys(wanted))}
+        rows = file.rows(dict.fromkeys(wanted))
+        return {row["conversation_id"]: row for row in rows}
 
 
 def separate_rows(path: Path, names: Collection[str]) -> None:
@@ -264,20 +284,25 @@ def separate_rows(path: Path, names: Collection[str]) -> None:
     with open_parquet(path, _DAMAGED) as file:
         features = Features.from_arrow_schema(file.schema)
     rows_by_id = read_rows(path, features)
-    kept = [name for name in shard.entries if name in {*names}]
+    wanted = {*names}
+    kept = [name for name in shard.entries if name in wanted]
     entries = {name: shard.entries[name] for name in kept}
+    rows = [rows_by_id[name] for name in kept]
     separate = path.with_name(f"shard-{_hash(*kept)}-{_hash(path.stem)}.parquet")
-    write_shard(separate, Shard([rows_by_id[name] for name in kept], entries, shard.generation), features)
+    write_shard(separate, Shard(rows, entries, shard.generation), features)
     path.unlink(missing_ok=True)  # another host may do the same
 
 
 def read_whole(path: Path, columns: Features) -> Shard | None:
     """A shard with these columns of its rows; None for a file that is damaged, or isn't ours."""
     shard = read_shard(path)
+    if shard is None:
+        return None
     try:
-        return shard and replace(shard, rows=[*read_rows(path, columns).values()])
+        rows = read_rows(path, columns)
     except BadInput:
         return None
+    return replace(shard, rows=[*rows.values()])
 
 
 def drop_stale(folder: Path, paths: Iterable[Path]) -> None:
@@ -291,4 +316,5 @@ def drop_stale(folder: Path, paths: Iterable[Path]) -> None:
 
 
 def _hash(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    text = "\0".join(parts)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

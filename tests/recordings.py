@@ -13,6 +13,7 @@ from dailytalk_contiguous.run.run import RunOptions, RunOutcome
 from dailytalk_contiguous.run.run import run as run_spec
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.sources.folder import FolderConfig
+from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import language_of
@@ -55,7 +56,7 @@ def run(
     """One run of `dailytalk tag` in this process, with a shard for each conversation unless told otherwise."""
     chosen = RunOptions(**({"shard_seconds": 1.0} | options))
     conversations = find(
-        [str(source)],
+        open_inputs([str(source)]),
         out,
         FolderConfig(channel=channel_of(settings), language=language_of(settings), **(found or {})),
         chosen.shard_seconds,

@@ -1,7 +1,7 @@
 """`dailytalk check`, and the limits by which it and `dailytalk report` judge."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -19,8 +19,10 @@ from dailytalk_contiguous.publish.opening import reference_at, version_or_path
 from dailytalk_contiguous.publish.verdict import LIMITS, verdict_of
 from dailytalk_contiguous.publish.version import Version
 
-#: Findings that are shown, with --verbose and without.
+#: Findings that are shown with --verbose.
 SHOWN = 20
+
+#: Findings that are shown without --verbose.
 SHOWN_IN_SHORT = 6
 
 #: The option of the commands that judge conversations: `check` and `report`.
@@ -37,11 +39,13 @@ def chosen_limits(values: Sequence[str]) -> FindingLimits:
     limits = dict(LIMITS)
     for value in values:
         name, _, number = value.partition("=")
-        try:
-            # A fraction is never NaN.
-            limits[one_of("--limit", name, LIMITS)] = None if number == "none" else float(Fraction(number))
-        except ValueError:
-            raise BadValue(f"--limit {value!r} has no number", f"write {name}=0.5, or {name}=none") from None
+        limit = None
+        if number != "none":
+            try:
+                limit = float(Fraction(number))  # a fraction is never NaN
+            except ValueError:
+                raise BadValue(f"--limit {value!r} has no number", f"write {name}=0.5, or {name}=none") from None
+        limits[one_of("--limit", name, LIMITS)] = limit
     return limits
 
 
@@ -70,61 +74,74 @@ def check(
     limits = chosen_limits(limit)
     references = [] if against is None else [reference_at(version_or_path(against, None))]
     with shown_steps():
-        findings, facts = (
-            check_version(dataset, limits, references)
-            if isinstance(dataset, Version)
-            else run_check(dataset, limits, references, format=format)
-        )
+        if isinstance(dataset, Version):
+            findings, facts = check_version(dataset, limits, references)
+        else:
+            findings, facts = run_check(dataset, limits, references, format=format)
     size: Any = facts.get("conversations", facts.get("files", 0))
-    verdict = verdict_of(findings, sum(size.values()) if isinstance(size, dict) else int(size))
-    sizes = [_size(name, facts[name]) for name in _SIZES if name in facts]
-    details = [f"{facts['kind']}: {', '.join(sizes)}"]
-    others = [
-        (fact["measure"], fact["side"], *fact["shown"], fact["corpus"]) for fact in facts.get("measures", ())
-    ]
-    beside = [Figures(("measure", "side", "here", "is", "there", "corpus"), others)] if others else []
-    judged = [_turn_end_cells(of) for of in facts.get("turn_ends", ())]
-    ends = [Figures(_TURN_END_HEAD, judged)] if judged else []
-    if verbose():
-        details = [
-            f"{name} {_figure(name, value)}"
-            for name, value in facts.items()
-            if name not in ("measures", "turn_ends")
+    n_items = sum(size.values()) if isinstance(size, dict) else int(size)
+    verdict = verdict_of(findings, n_items)
+    details: list[str | Figures] = []
+    measures = facts.get("measures", ())
+    if measures and (against or verbose()):
+        rows = [
+            (measure["measure"], measure["side"], *measure["shown"], measure["corpus"]) for measure in measures
         ]
+        details.append(Figures(_MEASURE_HEAD, rows))
+    turn_ends = facts.get("turn_ends", ())
+    if turn_ends:
+        details.append(Figures(_TURN_END_HEAD, [_turn_end_cells(side) for side in turn_ends]))
+    if verbose():
+        for name, value in facts.items():
+            if name not in ("measures", "turn_ends"):
+                details.append(f"{name} {_figure(name, value)}")
+    else:
+        sizes = [_size(name, facts[name]) for name in _SIZES if name in facts]
+        details.append(f"{facts['kind']}: {', '.join(sizes)}")
     findings_shown = verdict.findings[: SHOWN if verbose() else SHOWN_IN_SHORT]
     for finding in findings_shown:
         level = "error" if finding.level == "error" else finding.severity
         details.append(f"{level}: {finding.sentence}; {finding.remedy}")
-    more = len(verdict.findings) - len(findings_shown)
-    if more:
-        details.append(f"… {counted(more, 'more finding')} (-v shows more, --json all)")
+    n_more = len(verdict.findings) - len(findings_shown)
+    if n_more:
+        details.append(f"… {counted(n_more, 'more finding')} (-v shows more, --json all)")
+    record = {
+        "facts": facts,
+        "findings": [finding.as_dict() for finding in findings],
+        "verdict": verdict.as_dict(),
+    }
+    is_fine = {"good": True, "bad": False}.get(verdict.level)
+    has_errors = any(finding.level == "error" for finding in findings)
     is_good_work = verdict.level == "good" and facts["kind"] == "work"
     return Outcome(
-        {
-            "facts": facts,
-            "findings": [finding.as_dict() for finding in findings],
-            "verdict": verdict.as_dict(),
-        },
-        Judgement(verdict.headline, {"good": True, "bad": False}.get(verdict.level)),
-        1 if any(finding.level == "error" for finding in findings) else 0,
-        [*beside, *ends, *details] if against or verbose() else [*ends, *details],
+        record,
+        Judgement(verdict.headline, is_fine),
+        code=1 if has_errors else 0,
+        details=details,
         next=to_run("export", source, "--format", "moshi", "--out", "DIR") if is_good_work else "",
     )
+
+
+_MEASURE_HEAD = ("measure", "side", "here", "is", "there", "corpus")
 
 
 _TURN_END_HEAD = ("side", "timeline", "ends", "finished", "pauses", "finished", "end above pause")
 
 
-def _turn_end_cells(of: dict[str, Any]) -> tuple[str, ...]:
+def _turn_end_cells(side: Mapping[str, Any]) -> tuple[str, ...]:
     """A side's ends of turns in words, with intervals of 90 % (`core.turn_ends`)."""
-    at_holds = _with_interval(of["at_holds"], of["at_holds_interval"])
-    auc = _with_interval(of["auc"], of["auc_interval"])
-    at_shifts = "-" if of["at_shifts"] is None else f"{of['at_shifts']:.2f}"
-    return of["side"], of["timeline"], str(of["n_shifts"]), at_shifts, str(of["n_holds"]), at_holds, auc
+    at_holds = _with_interval(side["at_holds"], side["at_holds_interval"])
+    auc = _with_interval(side["auc"], side["auc_interval"])
+    at_shifts = "-" if side["at_shifts"] is None else f"{side['at_shifts']:.2f}"
+    n_shifts = str(side["n_shifts"])
+    n_holds = str(side["n_holds"])
+    return side["side"], side["timeline"], n_shifts, at_shifts, n_holds, at_holds, auc
 
 
 def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:
-    return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})" if value is not None and interval else "-"
+    if value is None or not interval:
+        return "-"
+    return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})"
 
 
 _SIZES = ("conversations", "files", "utterances", "words", "hours")
@@ -133,7 +150,8 @@ _SIZES = ("conversations", "files", "utterances", "words", "hours")
 def _size(name: str, value: Any) -> str:
     """A size in words; of one for each set, their sum and the sizes of the sets: `4 files (train 3, eval 1)`."""
     if not isinstance(value, dict):
-        return f"{_figure(name, value)} {name.removesuffix('s') if value == 1 else name}"
+        noun = name.removesuffix("s") if value == 1 else name
+        return f"{_figure(name, value)} {noun}"
     return f"{_figure(name, sum(value.values()))} {name} ({_figure(name, value)})"
 
 
@@ -141,7 +159,9 @@ def _figure(name: str, value: Any) -> str:
     """A fact in words: hours have three digits, and what is counted for each of several has their names."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {_figure(name, part)}" for key, part in value.items())
-    return three_digits(value) if name.startswith("hours") and is_number(value) else str(value)
+    if name.startswith("hours") and is_number(value):
+        return three_digits(value)
+    return str(value)
 
 
 def three_digits(value: float) -> str:
@@ -150,5 +170,7 @@ def three_digits(value: float) -> str:
     >>> three_digits(0.1189311), three_digits(0.00002), three_digits(12.34567), three_digits(1234.5)
     ('0.119', '0.0000200', '12.3', '1,234')
     """
-    n_decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+    n_decimals = 0
+    if value:
+        n_decimals = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{n_decimals}f}"

@@ -2,10 +2,10 @@
 
 import inspect
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import distributions, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.cli.voice_trial import try_voice
@@ -57,11 +57,6 @@ def doctor(
     return doctor_outcome(examine())
 
 
-def _settings_of_voice(file: str) -> Sequence[Any]:
-    """The dataclasses whose fields become options of `doctor` where `--tts` names a person's own file."""
-    return [engine_named(file).options]
-
-
 def _add_own_options() -> None:
     """Let `doctor` take the settings of a person's own voice as options, which are the `own` of its `**options`.
 
@@ -71,35 +66,68 @@ def _add_own_options() -> None:
     signature = inspect.signature(doctor)
     parameters = [parameter for parameter in signature.parameters.values() if parameter.name != "options"]
     doctor.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    doctor.own_files = {"tts": _settings_of_voice}  # type: ignore[attr-defined]
+    # The dataclasses whose fields become options where `--tts` names a person's own file.
+    doctor.own_files = {"tts": lambda file: [engine_named(file).options]}  # type: ignore[attr-defined]
 
 
 _add_own_options()
 
 
-def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
+class ProfileNeeds(TypedDict):
+    """What a profile lacks on this machine: nothing if it is `ready`."""
+
+    ready: bool
+    needs: list[str]
+    needs_to_speak: list[str]
+    models: Mapping[str, str]
+
+
+class MachineReport(TypedDict):
+    """What `doctor --json` prints; texts are empty, or null, for what is not there."""
+
+    version: str
+    python: str
+    cores: int
+    packages: dict[str, str | None]
+    gpu: str
+    no_gpu_because: str
+    compute_type: str
+    lacks_cublas: bool
+    whisper: dict[str, str]
+    turn_end_judge: str | None
+    speaker_encoder: str
+    profiles: dict[str, ProfileNeeds]
+
+
+def doctor_outcome(report: MachineReport) -> Outcome:
     """The outcome of `doctor` from what `examine` returns."""
+    packages = [f"  {name:<16}{installed or 'MISSING'}" for name, installed in report["packages"].items()]
+    sizes = [f"  {size:<16}{source}" for size, source in report["whisper"].items()]
+    gpu = report["gpu"] or f"none used: {report['no_gpu_because']}"
+    voices = report["speaker_encoder"] or f"not compared: {INSTALL_RESEMBLYZER}"
+    judge = report["turn_end_judge"] or f"not here, so ends of turns are not judged: {INSTALL_SMART_TURN}"
     details: list[str | Judgement] = [
         f"dailytalk-contiguous {report['version']}, Python {report['python']}, {report['cores']} cores",
-        *(f"  {name:<16}{installed or 'MISSING'}" for name, installed in report["packages"].items()),
-        f"GPU: {report['gpu'] or 'none used: ' + report['no_gpu_because']}",
-        *(["  no cuBLAS of CUDA 12: pip install 'dailytalk-contiguous[cuda]'"] if report["lacks_cublas"] else ()),
-        f"Whisper computes in {report['compute_type']}; on this machine:",
-        *(f"  {size:<16}{source}" for size, source in report["whisper"].items()),
-        f"voices, which check compares: {report['speaker_encoder'] or 'not compared: ' + INSTALL_RESEMBLYZER}",
+        *packages,
+        f"GPU: {gpu}",
     ]
-    judge = report["turn_end_judge"]
-    missing = f"not here, so ends of turns are not judged: {INSTALL_SMART_TURN}"
-    details.append(f"Smart Turn, which hears whether pauses sound like pauses: {judge or missing}")
+    if report["lacks_cublas"]:
+        details.append("  no cuBLAS of CUDA 12: pip install 'dailytalk-contiguous[cuda]'")
+    details.append(f"Whisper computes in {report['compute_type']}; on this machine:")
+    details += sizes
+    details.append(f"voices, which check compares: {voices}")
+    details.append(f"Smart Turn, which hears whether pauses sound like pauses: {judge}")
+    ready = []
     for name, profile in report["profiles"].items():
-        details += [
-            Judgement(f"profile {name}: {'ready' if profile['ready'] else 'not ready'}", profile["ready"] or None),
-            *(f"  to tag: {lack}" for lack in profile["needs"]),
-            *(f"  to speak: {lack}" for lack in profile["needs_to_speak"]),
-            *(f"  {role}: {model}" for role, model in profile["models"].items()),
-        ]
-    ready = [name for name, profile in report["profiles"].items() if profile["ready"]]
-    return Outcome(report, Judgement(f"ready: {', '.join(ready) or 'none'}", bool(ready) or None), details=details)
+        if profile["ready"]:
+            ready.append(name)
+        state = "ready" if profile["ready"] else "not ready"
+        details.append(Judgement(f"profile {name}: {state}", profile["ready"] or None))
+        details += [f"  to tag: {lack}" for lack in profile["needs"]]
+        details += [f"  to speak: {lack}" for lack in profile["needs_to_speak"]]
+        details += [f"  {role}: {model}" for role, model in profile["models"].items()]
+    headline = Judgement(f"ready: {', '.join(ready) or 'none'}", bool(ready) or None)
+    return Outcome(report, headline, details=details)
 
 
 def missing_text(missing: Missing, how: str) -> str:
@@ -108,7 +136,7 @@ def missing_text(missing: Missing, how: str) -> str:
     return f"{missing.name} ({size}{how})"
 
 
-def _profile_needs(name: str) -> dict[str, Any]:
+def _profile_needs(name: str) -> ProfileNeeds:
     """What a profile lacks on this machine, to tag and to speak, and its models by role."""
     models = PROFILES[name].models
     how = INSTALL_OFFLINE if name == EMBEDDED else "downloaded at the first run that needs it"
@@ -127,13 +155,7 @@ def _profile_needs(name: str) -> dict[str, Any]:
     return {"ready": is_ready, "needs": to_tag, "needs_to_speak": to_speak, "models": models}
 
 
-def _speaker_encoder() -> str:
-    """Where the weights of the speaker encoder are from, in words; empty if they are not on this machine."""
-    path = speaker_encoder_file()
-    return f"Resemblyzer {source_of(path)}" if path else ""
-
-
-def examine() -> dict[str, Any]:
+def examine() -> MachineReport:
     """The packages, the GPU and the weights of this machine, and what each profile needs, for `--json`."""
     gpu = ""
     why_no_gpu = lacking()
@@ -142,7 +164,8 @@ def examine() -> dict[str, Any]:
 
         gpu = torch.cuda.get_device_name()
     judge = smart_turn_here()
-    installed = {each.name: each.version for each in distributions()}
+    encoder = speaker_encoder_file()
+    installed = {package.name: package.version for package in distributions()}
     return {
         "version": version("dailytalk-contiguous"),
         "python": platform.python_version(),
@@ -154,6 +177,6 @@ def examine() -> dict[str, Any]:
         "lacks_cublas": bool(gpu) and not cublas(),
         "whisper": {size: source_of(folder) for size, folder in sizes_here().items()},
         "turn_end_judge": source_of(judge) if judge else None,
-        "speaker_encoder": _speaker_encoder(),
+        "speaker_encoder": f"Resemblyzer {source_of(encoder)}" if encoder else "",
         "profiles": {name: _profile_needs(name) for name in PROFILES},
     }

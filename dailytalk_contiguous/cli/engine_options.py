@@ -1,10 +1,11 @@
 """Options of the commands that run stages over shards: workers, engine, shards, columns of datasets on the Hub."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.cli.options import either
+from dailytalk_contiguous.cli.options import OptionValues, either
 from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.run.run import RUNNERS, RunOptions
@@ -39,23 +40,29 @@ def work_option(default: Any = ..., **settings: Any) -> Any:
     )
 
 
-def hub_choice(options: Mapping[str, Any]) -> HubChoice:
-    return HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column")))
+def hub_choice(options: OptionValues) -> HubChoice:
+    return HubChoice(
+        config=options["config"],
+        split=options["split"],
+        audio_column=options["audio_column"],
+        id_column=options["id_column"],
+    )
 
 
-def folder_config(options: Mapping[str, Any], stages: Sequence[Stage]) -> FolderConfig:
+def folder_config(options: OptionValues, stages: Sequence[Stage]) -> FolderConfig:
     """How the recordings of `tag`, `build` or `plan` become conversations, for its stages."""
-    transcripts = options["transcripts"]
+    transcripts: Path | None = options["transcripts"]
+    path = str(transcripts.absolute()) if transcripts else None
     return FolderConfig(
         channel=channel_of(stages),
         max_conversation=options["max_conversation"],
-        transcripts=str(transcripts.absolute()) if transcripts else None,
+        transcripts=path,
         tier=tuple(options["tier"] or ()),
         language=language_of(stages),
     )
 
 
-def is_stream(options: Mapping[str, Any]) -> bool:
+def is_stream(options: OptionValues) -> bool:
     return bool(options["streaming"] or options["limit_hours"] is not None)
 
 

@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import chosen_for, one_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.annotation_formats import annotated_rows, open_annotation
-from dailytalk_contiguous.publish.exports import TWO_LISTS, ExportFormat, ExportSettings, write_export
+from dailytalk_contiguous.publish.exports import TWO_LISTS, Exported, ExportFormat, ExportSettings, write_export
 from dailytalk_contiguous.publish.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.interactivity import ClipChoice, ClipSettings, clips_found
 from dailytalk_contiguous.publish.items import SMALL
@@ -58,47 +58,66 @@ def export(
     settings = cli_options.chosen(options, EXPORT_SETTINGS)
     settings |= chosen_for(type(layout.settings), options.get("own", {}))
     cli_options.on_this_machine("--out", out)
-    rows = layout.source(Path(source))
-    if split and (rows or layout.sides == TWO_LISTS):
+    clips = layout.source(Path(source))
+    if split and (clips or layout.sides == TWO_LISTS):
         raise DailytalkError("--split is for what has splits, and for formats of one list", "leave it out")
-    if rows:
-        selection = _Selection(rows)
+    if clips:
+        selection = _Selection(clips)
     elif layout.open is open_annotation:
-        selection = _Selection(annotated_rows(version_or_path(source, revision), (split,) if split else None))
+        dataset = version_or_path(source, revision)
+        selection = _Selection(annotated_rows(dataset, (split,) if split else None))
     else:
         dataset = version_or_path(source, revision)
-        anew = bool(settings.keys() & {"eval_share", "divide_anew"})
-        selection = _select(dataset, layout, split, anew)
-        if isinstance(layout.settings, ClipSettings) and (per_kind := settings.get("per_kind")):
-            find = partial(clips_found, replace(layout.settings, **settings), layout)
-            choice = ClipChoice(per_kind, settings.get("seed", 0), find)
-            for row in _select(dataset, layout, split, anew, SMALL).rows:
-                choice.add(row)
-            settings["clips"] = choice.ids
-        if isinstance(dataset, Path) and isinstance(layout.settings, ClipSettings):
-            settings["licence"] = ((read_run(dataset) or {}).get("source") or {}).get("licence")
+        divides_anew = bool(settings.keys() & {"eval_share", "divide_anew"})
+        selection = _select(dataset, layout, split, divides_anew)
+        if isinstance(layout.settings, ClipSettings):
+            per_kind = settings.get("per_kind")
+            if per_kind:
+                find_clips = partial(clips_found, replace(layout.settings, **settings), layout)
+                choice = ClipChoice(per_kind, settings.get("seed", 0), find_clips)
+                for row in _select(dataset, layout, split, divides_anew, SMALL).rows:
+                    choice.add(row)
+                settings["clips"] = choice.ids
+            if isinstance(dataset, Path):
+                work_run = read_run(dataset) or {}
+                source_of_work = work_run.get("source") or {}
+                settings["licence"] = source_of_work.get("licence")
     run = read_run(work_folder_of(local_folder(Path(source)))) or {}
     about = partial(readme, out.absolute().name, run=run, defaults=default_settings())
     done = write_export(selection.rows, out, layout, sides=selection.sides, readme=about, **settings)
+    return _export_outcome(done, layout, format, out, selection.left_out)
+
+
+def _export_outcome(
+    done: Exported, layout: ExportFormat[Any], format: str, out: Path, left_out: Mapping[str, int]
+) -> Outcome:
+    """The outcome of an export in a format that is named `format`; `left_out`: conversations by split."""
     parts = [f"{counted(n, layout.unit)} of {side}" for side, n in done.files.items()]
-    parts += [] if done.disjoint else ["some speakers are in both sets"]
-    parts += [f"the {count} of {name} left out" for name, count in selection.left_out.items()]
-    check_it = to_run("check", out, *(("--format", format) if is_own_file(format) else ()))
+    if not done.disjoint:
+        parts.append("some speakers are in both sets")
+    parts += [f"the {count} of {name} left out" for name, count in left_out.items()]
+    parts += done.notes
+    record = {
+        "files": done.files,
+        "speakers_disjoint": done.disjoint,
+        **done.facts,
+        "left_out": dict(left_out),
+        "left_out_parts": dict(done.left_out),
+        "out": str(out),
+        "rejects": [reject.as_dict() for reject in done.rejects],
+    }
+    commands = []
+    if layout.check:
+        words = ("--format", format) if is_own_file(format) else ()
+        commands.append(to_run("check", out, *words))
+    commands += done.facts.get("commands", ())
     return Outcome(
-        {
-            "files": done.files,
-            "speakers_disjoint": done.disjoint,
-            **done.facts,
-            "left_out": dict(selection.left_out),
-            "left_out_parts": dict(done.left_out),
-            "out": str(out),
-            "rejects": [reject.as_dict() for reject in done.rejects],
-        },
-        f"{', '.join([*parts, *done.notes])} in {out}",
-        exit_code(sum(done.files.values()), len(done.rejects)),
-        [f"left out: {reason}: {n:,}" for reason, n in sorted(done.left_out.items())],
-        rejected_of(done.rejects, layout.noun),
-        next=", then ".join([*([check_it] if layout.check else ()), *done.facts.get("commands", ())]),
+        record,
+        headline=f"{', '.join(parts)} in {out}",
+        code=exit_code(sum(done.files.values()), len(done.rejects)),
+        details=[f"left out: {reason}: {n:,}" for reason, n in sorted(done.left_out.items())],
+        rejected=rejected_of(done.rejects, layout.noun),
+        next=", then ".join(commands),
     )
 
 
@@ -114,7 +133,7 @@ def _select(
     source: Path | Version,
     layout: ExportFormat[Any],
     split: str,
-    anew: bool,
+    divides_anew: bool,
     columns: Collection[str] | None = None,
 ) -> _Selection:
     """The conversations to export: none of `test`, nor of `validation` where a format has no list for it."""
@@ -124,10 +143,9 @@ def _select(
     if not (split_of or split) and items.kind != "version":
         return _Selection(items.rows(columns))
     counts = Counter(split_of.values())
-    splits = SIDES if two_lists else (one_of("--split", split or "train", counts),)
-    sides = {name: SIDES.get(own, "") for name, own in split_of.items()} if two_lists and not anew else None
-    return _Selection(
-        items.rows(columns, tuple(splits)),
-        sides,
-        {name: count for name, count in counts.items() if name not in splits},
-    )
+    splits = tuple(SIDES) if two_lists else (one_of("--split", split or "train", counts),)
+    sides = None
+    if two_lists and not divides_anew:
+        sides = {name: SIDES.get(own_split, "") for name, own_split in split_of.items()}
+    left_out = {name: count for name, count in counts.items() if name not in splits}
+    return _Selection(items.rows(columns, splits), sides, left_out)

@@ -22,10 +22,11 @@ from dailytalk_contiguous.cli.terminal import JSON, VERBOSE, Panel, guarded, opt
 from dailytalk_contiguous.core.apps import additions
 from dailytalk_contiguous.core.interrupts import STOPPED
 from dailytalk_contiguous.core.own_file import is_own_file, refuse_in_import
+from dailytalk_contiguous.core.secrets import INSECURE
 
 #: The commands by what a person wants, in the order in which they are listed, and the module of each: of the core,
 #: in `cli`, and what the apps add. Those of two words are listed under the first.
-LISTED = {
+LISTED: dict[str, dict[str, str]] = {
     "Build": {
         "demo": "demo",
         "build": "speak",
@@ -39,11 +40,14 @@ LISTED = {
     "Correct": {},
     "Publish": {"push": "push", "versions": "versions", "diff": "versions", "export": "export"},
 }
-LISTED = {purpose: {name: f"cli.{module}" for name, module in own.items()} for purpose, own in LISTED.items()}
+for _commands in LISTED.values():
+    for _name, _module in _commands.items():
+        _commands[_name] = f"cli.{_module}"
 for _app, _purposes in additions("COMMANDS"):
-    for _purpose, _own in _purposes.items():
-        _modules = {name: f"apps.{_app}.{module}" for name, module in _own.items()}
-        LISTED[_purpose] = LISTED.get(_purpose, {}) | _modules
+    for _purpose, _commands in _purposes.items():
+        _listed = LISTED.setdefault(_purpose, {})
+        for _name, _module in _commands.items():
+            _listed[_name] = f"apps.{_app}.{_module}"
 COMMANDS = {name: module for commands in LISTED.values() for name, module in commands.items()}
 
 #: Descriptions of commands of two words, by the first.
@@ -81,16 +85,18 @@ class OneCommand(TyperCommand):
         super().format_help_text(ctx, formatter)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        panels: dict[str, list[Any]] = {"Arguments": []} | {panel.value: [] for panel in Panel}
+        panels: dict[str, list[Any]] = {"Arguments": []}
+        for panel in Panel:
+            panels[panel.value] = []
         parameters = self.get_params(ctx)
         for parameter in parameters:
-            panel = getattr(parameter, "rich_help_panel", None) or "Arguments"
-            of_panel = panels.setdefault(panel, [])  # own files have panels of their own
-            of_panel.append(parameter.get_help_record(ctx))
+            heading = getattr(parameter, "rich_help_panel", None) or "Arguments"
+            records = panels.setdefault(heading, [])  # own files have panels of their own
+            records.append(parameter.get_help_record(ctx))
         shows_all = "--help-all" in sys.argv or len(parameters) <= ON_ONE_SCREEN
-        for panel, records in panels.items():
-            if records and (shows_all or panel not in SELDOM):
-                with formatter.section(panel):
+        for heading, records in panels.items():
+            if records and (shows_all or heading not in SELDOM):
+                with formatter.section(heading):
                     formatter.write_dl(records)
 
 
@@ -100,27 +106,34 @@ class Commands(TyperGroup):
     first = ""
 
     def __init__(self, **attributes: Any) -> None:
-        names = [name.removeprefix(self.first) for name in COMMANDS if name.startswith(self.first)]
-        super().__init__(**attributes | {"commands": {name.split()[0]: TyperCommand(name) for name in names}})
+        commands = {}
+        for name in COMMANDS:
+            if name.startswith(self.first):
+                own_name = name.removeprefix(self.first)
+                commands[own_name.split()[0]] = TyperCommand(own_name)
+        super().__init__(**attributes | {"commands": commands})
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a line for each command, those for one purpose below each other."""
         for purpose, names in LISTED.items():
             lines = {}
             for name in names:
+                if not name.startswith(self.first):
+                    continue
                 word = name.removeprefix(self.first).split()[0]
-                if name.startswith(self.first):
-                    lines[word] = GROUPS[word] if not self.first and word in GROUPS else command_summary(name)
+                is_group = not self.first and word in GROUPS
+                lines[word] = GROUPS[word] if is_group else command_summary(name)
             if lines:
                 with formatter.section(purpose):
                     formatter.write_dl([*lines.items()])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name, _, rest = super().resolve_command(ctx, args)
+        name, _, words = super().resolve_command(ctx, args)
         if name in GROUPS and not self.first:
             kind = type("CommandsOfTwoWords", (Commands,), {"first": f"{name} "})
-            return name, kind(name=name, help=GROUPS[name], no_args_is_help=True, rich_markup_mode=None), rest
-        return name, command_of(f"{self.first}{name}", rest), rest
+            group = kind(name=name, help=GROUPS[name], no_args_is_help=True, rich_markup_mode=None)
+            return name, group, words
+        return name, command_of(f"{self.first}{name}", words), words
 
 
 def command_of(name: str, words: Sequence[str] = ()) -> TyperCommand:
@@ -129,29 +142,37 @@ def command_of(name: str, words: Sequence[str] = ()) -> TyperCommand:
     `words`: of its command line. The settings of a person's own files that these name are options, too.
     """
     module = import_module(f"{_PACKAGE}.{COMMANDS[name]}")
-    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    function = next(getattr(module, own) for own in _functions(name) if hasattr(module, own))
+    functions = [getattr(module, word) for word in _function_names(name) if hasattr(module, word)]
+    function = functions[0]
     if hasattr(function, "own_files") and any(is_own_file(word) for word in words):
-        from dailytalk_contiguous.cli.options import with_own_options  # here: other commands load nothing for it
+        from dailytalk_contiguous.cli.options import (
+            with_own_options,
+        )  # it imports datasets, which `doctor` does not
 
         function = with_own_options(function, name, words)
-    alone.command(name.rpartition(" ")[2], cls=OneCommand, help=function.__doc__)(printing(function))
-    command = typer.main.get_command(alone)
+    program = typer.Typer(add_completion=False, rich_markup_mode=None)
+    register = program.command(name.rpartition(" ")[2], cls=OneCommand, help=function.__doc__)
+    register(printing(function))
+    command = typer.main.get_command(program)
     assert isinstance(command, TyperCommand)
     return command
 
 
-def _functions(name: str) -> tuple[str, str]:
+def _function_names(name: str) -> tuple[str, str]:
     """Names that a command's function may have: `emotion_evaluate`, where `evaluate` is taken, or `evaluate`."""
     return name.replace(" ", "_"), name.rpartition(" ")[2]
 
 
 def command_summary(name: str) -> str:
     """Return the first paragraph of a command's docstring, read from its file without importing it."""
-    path = Path(__file__).parents[1].joinpath(*COMMANDS[name].split(".")).with_suffix(".py")
-    functions = (node for node in ast.parse(path.read_bytes()).body if isinstance(node, ast.FunctionDef))
-    docstring = next(ast.get_docstring(node) for node in functions if node.name in _functions(name))
-    return " ".join((docstring or "").partition("\n\n")[0].split())
+    package = Path(__file__).parents[1]
+    path = package.joinpath(*COMMANDS[name].split(".")).with_suffix(".py")
+    names = _function_names(name)
+    for node in ast.parse(path.read_bytes()).body:
+        if isinstance(node, ast.FunctionDef) and node.name in names:
+            paragraph = (ast.get_docstring(node) or "").partition("\n\n")[0]
+            return " ".join(paragraph.split())
+    raise ValueError(f"{path} has no function of the command {name}")
 
 
 def _print_version(wanted: bool) -> None:
@@ -182,8 +203,6 @@ def _options(
     ),
 ) -> None:
     if insecure:
-        from dailytalk_contiguous.core.secrets import INSECURE
-
         os.environ[INSECURE] = "1"
 
 
@@ -191,11 +210,12 @@ def run_command() -> NoReturn:
     """Run the command that `sys.argv` names, and print an expected error as one sentence."""
     refuse_in_import("runs the command dailytalk")
     quiet_libraries()
-    words = [*sys.argv[1:], *map(" ".join, pairwise(sys.argv[1:]))]
-    name = next((word for word in words if word in COMMANDS), None)
-    if name:
+    words = sys.argv[1:]
+    pairs = [" ".join(pair) for pair in pairwise(words)]
+    names = [word for word in (*words, *pairs) if word in COMMANDS]
+    if names:
         # While a Ctrl-C still ends the process at once.
-        import_module(f"{_PACKAGE}.{COMMANDS[name]}")
+        import_module(f"{_PACKAGE}.{COMMANDS[names[0]]}")
     if not gc.isenabled():  # as `__main__` begins
         gc.freeze()  # imported objects are never garbage
         gc.set_threshold(WASTE_AFTER)
@@ -206,9 +226,10 @@ def run_command() -> NoReturn:
 def _command() -> int:
     # Options of all commands, which may come after the command's name, too.
     everywhere = {"--insecure", JSON, *VERBOSE}
+    first = [word for word in sys.argv[1:] if word in everywhere]
     words = [word for word in sys.argv[1:] if word not in everywhere]
     try:
-        code = app([*(word for word in sys.argv[1:] if word in everywhere), *words], standalone_mode=False)
+        code = app([*first, *words], standalone_mode=False)
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise

@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from functools import wraps
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeAlias, get_type_hints
+from typing import Any, TypeAlias, TypeVar, get_type_hints
 
 import typer
 
@@ -17,6 +17,8 @@ from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
 from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, check_value, settings_in
 from dailytalk_contiguous.models.devices import DEVICES
+from dailytalk_contiguous.models.engines import engine_named
+from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.stages.base import DEVICE, Stage, Stages
 
@@ -30,7 +32,12 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 TIME = "TIME"
 
 #: Types of settings that are numbers, and the number that is read for each.
-_NUMBERS: dict[Any, Callable[[str], Any]] = {int: int, int | None: int, float: float, float | None: float}
+_NUMBERS: dict[object, Callable[[str], int | float]] = {
+    int: int,
+    int | None: int,
+    float: float,
+    float | None: float,
+}
 
 #: Types of settings that an option can set. A person's own settings of any other type are set in the file.
 _READABLE = (*_NUMBERS, bool, str, str | None, tuple[str, ...], tuple[tuple[str, str], ...])
@@ -38,11 +45,19 @@ _READABLE = (*_NUMBERS, bool, str, str | None, tuple[str, ...], tuple[tuple[str,
 #: Names of options that every command has.
 _EVERYWHERE = ("help", "help_all", "json", "verbose", "insecure", "version")
 
+#: The values of a command's options, by name.
+OptionValues: TypeAlias = Mapping[str, Any]
+
+#: Values of settings of stages, by the names of their options.
+SettingValues: TypeAlias = dict[str, Any]
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
 #: Returns the dataclasses whose fields are the settings of a person's own file.
-HoldersOf: TypeAlias = Callable[[str], Sequence[Any]]
+HoldersOf: TypeAlias = Callable[[str], Sequence[object]]
 
 
-def time_of(words: Mapping[str, Any], needs_unit: bool = True) -> Callable[[Any], Any]:
+def time_of(words: Mapping[str, object], needs_unit: bool = True) -> Callable[[object], object]:
     """Return a parser of times: `15m`, `900s`, `1.5 h`, `300ms` in seconds. Defaults, which are floats, stay.
 
     The parser raises typer.BadParameter.
@@ -56,7 +71,7 @@ def time_of(words: Mapping[str, Any], needs_unit: bool = True) -> Callable[[Any]
     90.0
     """
 
-    def parse(text: Any) -> Any:
+    def parse(text: object) -> object:
         if not isinstance(text, str):
             return text
         bare = text.strip().lower()
@@ -65,7 +80,8 @@ def time_of(words: Mapping[str, Any], needs_unit: bool = True) -> Callable[[Any]
         match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(ms|s|m|h|)", bare, re.ASCII)
         if match is None or (needs_unit and not match[2] and float(match[1])):
             raise typer.BadParameter(f"{text!r} is not {either(['a time such as 15m, 90s or 1h', *words])}")
-        return float(match[1]) * UNITS[match[2] or "s"]
+        unit = match[2] or "s"
+        return float(match[1]) * UNITS[unit]
 
     return parse
 
@@ -78,7 +94,9 @@ def time_text(seconds: float) -> str:
     """
     if seconds >= 60 and not seconds % 60:
         return f"{seconds / 60:g}m"
-    return f"{seconds:g}s" if seconds else "0"
+    if seconds:
+        return f"{seconds:g}s"
+    return "0"
 
 
 def on_this_machine(flag: str, path: Path | None) -> None:
@@ -100,9 +118,9 @@ def load_stages(files: Iterable[Path]) -> Stages:
     Raises DailytalkError for a file that is missing, can't be run, or has no such list.
     """
     example = "STAGES = (PerUtterance(MyStage()),)"
-    stages = tuple(
-        stage for file in files for stage in from_own_file("--stage", file, "STAGES", tuple | list, example)
-    )
+    stages: list[Stage] = []
+    for file in files:
+        stages += from_own_file("--stage", file, "STAGES", tuple | list, example)
     for stage in stages:
         inner = getattr(stage, "stage", stage)
         if not isinstance(inner, Stage):
@@ -111,16 +129,14 @@ def load_stages(files: Iterable[Path]) -> Stages:
             raise DailytalkError(
                 f"the stage {inner.name} is no dataclass", "write @dataclass(frozen=True) above it"
             )
-    return stages
+    return tuple(stages)
 
 
 def _stages_in(file: str) -> Stages:
     return load_stages([Path(file)])
 
 
-def _voice_in(file: str) -> Sequence[Any]:
-    from dailytalk_contiguous.models.engines import engine_named  # here: not every command has a voice
-
+def _voice_in(file: str) -> Sequence[object]:
     return [engine_named(file).options]
 
 
@@ -129,7 +145,7 @@ STAGE_FILES: Mapping[str, HoldersOf] = {"stage": _stages_in}
 VOICE_FILES: Mapping[str, HoldersOf] = {"tts": _voice_in}
 
 
-def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, inspect.Parameter]:
+def setting_options(*holders: object, without: Container[str] = ()) -> dict[str, inspect.Parameter]:
     """Return a parameter of a command for each setting of stages and other dataclasses, once each, by its name.
 
     Its value is `NOT_GIVEN`, or a value of the setting's type. `without`: options that are left out.
@@ -141,7 +157,7 @@ def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, in
     return parameters
 
 
-def _hint_of(placed: PlacedSetting) -> Any:
+def _hint_of(placed: PlacedSetting) -> object:
     """The type of a setting; of one whose annotation can't be read that of its default."""
     try:
         return get_type_hints(placed.kind)[placed.name]
@@ -152,13 +168,14 @@ def _hint_of(placed: PlacedSetting) -> Any:
 def _parameter(placed: PlacedSetting, panel: Panel | None = None) -> inspect.Parameter:
     """The option of a setting, in the setting's own panel unless another is given."""
     setting = placed.setting
-    value = placed.value
     flag = "--" + placed.option.replace("_", "-")
     panel = panel or Panel[setting.panel.upper()]
     hint = _hint_of(placed)
-    about = setting.about.replace("{choices}", either(setting.choices)) if setting.choices else setting.about
+    about = setting.about
+    if setting.choices:
+        about = about.replace("{choices}", either(setting.choices))
     kind: Any = Any
-    if hint is bool and value is True:
+    if hint is bool and placed.value is True:
         kind = bool
         default = option(True, panel, about, f"{flag}/--no-{flag.removeprefix('--')}")
     elif hint is bool:
@@ -168,33 +185,57 @@ def _parameter(placed: PlacedSetting, panel: Panel | None = None) -> inspect.Par
         kind = list[Any]
         default = option([], panel, about, metavar=setting.metavar, parser=pair_of, show_default=False)
     else:
-        words = {meant: word for word, meant in setting.words.items()}
-        shown = "" if value in (None, ()) else time_text(value) if setting.unit else str(value)
         default = option(
             NOT_GIVEN,
             panel,
             about,
-            metavar=setting.metavar or (TIME if setting.unit else "N" if hint in _NUMBERS else "NAME"),
+            metavar=_metavar(setting, hint),
             parser=value_of(setting, hint, flag),
-            show_default=setting.shown or words.get(value) or shown or False,
+            show_default=_shown_default(placed),
         )
     return inspect.Parameter(placed.option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
+def _metavar(setting: Setting, hint: object) -> str:
+    """What stands for a value of a setting in the help."""
+    if setting.metavar:
+        return setting.metavar
+    if setting.unit:
+        return TIME
+    return "N" if hint in _NUMBERS else "NAME"
+
+
+def _shown_default(placed: PlacedSetting) -> str | bool:
+    """The default of a setting as the help shows it; False if it shows none."""
+    setting = placed.setting
+    value = placed.value
+    words = {meant: word for word, meant in setting.words.items()}
+    word = words.get(value)
+    if setting.shown or word:
+        return setting.shown or word or False
+    if value in (None, ()):
+        return False
+    return time_text(value) if setting.unit else str(value) or False
+
+
 def with_options(
     settings: Mapping[str, inspect.Parameter], files: Mapping[str, HoldersOf] = {}
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+) -> Callable[[_Command], _Command]:
     """Decorate a command with an option for each setting (see `setting_options`), in place of its `**options`.
 
     `files`: by the options that may name a person's own file, what returns the dataclasses of its settings. Such a
     file adds options to the command (`with_own_options`), whose values are the command's option `own`.
     """
 
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        own = inspect.signature(command, eval_str=True).parameters
-        parameters = {name: known for name, known in own.items() if known.kind != known.VAR_KEYWORD} | {**settings}
-        keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters.values()]
-        command.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+    def add(command: _Command) -> _Command:
+        parameters: dict[str, inspect.Parameter] = {}
+        for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
+            if parameter.kind != parameter.VAR_KEYWORD:
+                parameters[name] = parameter
+        parameters |= settings
+        keyword_only = inspect.Parameter.KEYWORD_ONLY
+        keywords = [parameter.replace(kind=keyword_only) for parameter in parameters.values()]
+        command.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
         command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
         command.own_files = files  # type: ignore[attr-defined]
         return command
@@ -202,12 +243,13 @@ def with_options(
     return add
 
 
-def with_own_options(command: Callable[..., Any], name: str, words: Sequence[str]) -> Callable[..., Any]:
+def with_own_options(command: Callable[..., object], name: str, words: Sequence[str]) -> Callable[..., object]:
     """Return a command that also has the settings of the own files that its command line names as options.
 
     Args:
         command: decorated by `with_options`; one that takes no own file is returned as it is.
-        name: of the command, for messages. words: its command line, after the name.
+        name: of the command, for messages.
+        words: its command line, after the name.
 
     Raises DailytalkError as `from_own_file` does, and for a setting that has the name of another option.
     """
@@ -217,9 +259,9 @@ def with_own_options(command: Callable[..., Any], name: str, words: Sequence[str
     file_of: dict[str, str] = {}
     for option_name, file in _named_files(words, files):
         for parameter in _own_parameters(file, files[option_name](file)):
-            known = parameters.get(parameter.name)
-            if known is not None or parameter.name in _EVERYWHERE:
-                _refuse_clash(parameter, known, file, name)
+            other = parameters.get(parameter.name)
+            if other is not None or parameter.name in _EVERYWHERE:
+                _refuse_clash(parameter, other, file, name)
             elif parameter.default.default is True and f"no_{parameter.name}" in parameters:
                 _refuse_clash(parameter, parameters[f"no_{parameter.name}"], file, name)
             elif parameter.name in added:
@@ -231,13 +273,13 @@ def with_own_options(command: Callable[..., Any], name: str, words: Sequence[str
         return command
 
     @wraps(command)
-    def run(**values: Any) -> Any:
-        own = {}
+    def run(**values: Any) -> object:
+        own_values = {}
         for option_name, parameter in added.items():
             value = values.pop(option_name)
             if value is not NOT_GIVEN and value != parameter.default.default:
-                own[option_name] = tuple(value) if isinstance(value, list) else value
-        return command(**values, own=own)
+                own_values[option_name] = tuple(value) if isinstance(value, list) else value
+        return command(**values, own=own_values)
 
     return with_options(parameters | added)(run)
 
@@ -249,12 +291,13 @@ def _named_files(words: Sequence[str], options: Container[str]) -> Iterator[tupl
         flag, is_joined, value = word.partition("=")
         name = flag.removeprefix("--").replace("-", "_")
         file = value if is_joined else following
-        if flag.startswith("--") and name in options and is_own_file(file) and (name, file) not in named:
+        names_file = flag.startswith("--") and name in options and is_own_file(file)
+        if names_file and (name, file) not in named:
             named.add((name, file))
             yield name, file
 
 
-def _own_parameters(file: str, holders: Iterable[Any]) -> Iterator[inspect.Parameter]:
+def _own_parameters(file: str, holders: Iterable[object]) -> Iterator[inspect.Parameter]:
     """An option for each setting of a person's own file whose value can be given as text."""
     options: set[str] = set()
     for placed in settings_in(*holders):
@@ -265,17 +308,17 @@ def _own_parameters(file: str, holders: Iterable[Any]) -> Iterator[inspect.Param
             yield parameter
 
 
-def _refuse_clash(parameter: inspect.Parameter, known: inspect.Parameter | None, file: str, command: str) -> None:
-    """Raise DailytalkError unless the setting is the one that the command's option sets."""
-    about = getattr(getattr(known, "default", None), "help", None)
-    own = parameter.default
-    if own.help == about:
+def _refuse_clash(parameter: inspect.Parameter, other: inspect.Parameter | None, file: str, command: str) -> None:
+    """Raise DailytalkError unless the setting is the one that the `other` option of the command sets."""
+    about = getattr(getattr(other, "default", None), "help", None)
+    own_about: str = parameter.default.help
+    if own_about == about:
         return  # a setting that several stages share, such as `DEVICE`
     flag = "--" + parameter.name.replace("_", "-")
-    what = f" ({about.rstrip('.')})" if about else ""
+    meaning = f" ({about.rstrip('.')})" if about else ""
     raise DailytalkError(
-        f"the setting {parameter.name} of {as_text(file)!r} ({own.help.rstrip('.')}) can't be the option {flag}: "
-        f"`dailytalk {command}` has another option of that name{what}",
+        f"the setting {parameter.name} of {as_text(file)!r} ({own_about.rstrip('.')}) can't be the option {flag}: "
+        f"`dailytalk {command}` has another option of that name{meaning}",
         'rename it, or give its option another name: setting(…, option="…")',
     )
 
@@ -285,7 +328,7 @@ def _ambiguous(parameter: inspect.Parameter, first: str, second: str) -> inspect
     flag = "--" + parameter.name.replace("_", "-")
     reason = f"{as_text(first)!r} and {as_text(second)!r} have a setting {parameter.name} each"
 
-    def refuse(text: Any) -> Any:
+    def refuse(text: object) -> object:
         if text is NOT_GIVEN:
             return text
         raise DailytalkError(f"{flag} can't be set: {reason}", "give one of them another name")
@@ -296,23 +339,25 @@ def _ambiguous(parameter: inspect.Parameter, first: str, second: str) -> inspect
     return parameter.replace(default=default, annotation=Any)
 
 
-def own_of(options: Mapping[str, Any], *holders: Any) -> dict[str, Any]:
+def own_of(options: OptionValues, *holders: object) -> SettingValues:
     """The chosen values of own files that are settings of `holders`, by the names of the options."""
-    known = {placed.option for placed in settings_in(*holders)}
-    return {name: value for name, value in options.get("own", {}).items() if name in known}
+    names = {placed.option for placed in settings_in(*holders)}
+    own_values = options.get("own", {})
+    return {name: value for name, value in own_values.items() if name in names}
 
 
-def chosen(options: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+def chosen(options: OptionValues, settings: Iterable[str]) -> SettingValues:
     """Return the `options` that are settings and were given."""
-    given = {name: options[name] for name in settings if name in options}
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in given.items()
-        if value is not NOT_GIVEN and value is not False and value != []
-    }
+    values = {}
+    for name in settings:
+        value = options.get(name, NOT_GIVEN)
+        if value is NOT_GIVEN or value is False or value == []:
+            continue
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return values
 
 
-def value_of(setting: Setting, hint: Any, flag: str) -> Callable[[Any], Any]:
+def value_of(setting: Setting, hint: object, flag: str) -> Callable[[object], object]:
     """Return a parser of the values of a setting, whose type is `hint`, and whose option is `flag`.
 
     The parser raises BadValue, typer.BadParameter or ValueError.
@@ -322,21 +367,23 @@ def value_of(setting: Setting, hint: Any, flag: str) -> Callable[[Any], Any]:
     """
     time = time_of(setting.words, needs_unit=setting.unit == "time")
 
-    def parse(text: Any) -> Any:
+    def parse(text: object) -> object:
         if not isinstance(text, str):
             return text
         if text in setting.words:
             return setting.words[text]
-        value = time(text) if setting.unit else _NUMBERS.get(hint, str)(text)
+        read = time if setting.unit else _NUMBERS.get(hint, str)
+        value: object = read(text)
         if hint == tuple[str, ...]:
-            value = tuple(name.strip() for name in text.split(",") if name.strip())
+            names = [name.strip() for name in text.split(",")]
+            value = tuple(name for name in names if name)
         check_value(flag, setting, value)
         return value
 
     return parse
 
 
-def pair_of(text: Any) -> Any:
+def pair_of(text: str) -> tuple[str, str]:
     """Parse `TAG=OTHER`; raises typer.BadParameter for any other text."""
     name, _, other = text.partition("=")
     if not name or not other:
@@ -367,12 +414,9 @@ def split_option(shown: str, metavar: str = "NAME") -> Any:
 
 
 def profile_option(default: str | None = None, show_default: str | bool = True) -> Any:
-    from dailytalk_contiguous.models.profiles import PROFILES, STANDARD  # here, for it names models
-
     about = f"Set of models: {either(PROFILES)}."
-    return option(
-        STANDARD if default is None else default, Panel.MODELS, about, metavar="NAME", show_default=show_default
-    )
+    name = STANDARD if default is None else default
+    return option(name, Panel.MODELS, about, metavar="NAME", show_default=show_default)
 
 
 AGAINST = option(

@@ -6,7 +6,7 @@ run that it is for.
 
 import inspect
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,7 @@ from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.estimate import Estimate, estimate_run
 from dailytalk_contiguous.run.run import refuse_downloads, voice_stage_of
 from dailytalk_contiguous.run.tagging import find
-from dailytalk_contiguous.sources.hub_fetch import to_fetch
-from dailytalk_contiguous.sources.hub_repository import Repository
-from dailytalk_contiguous.sources.remote import fetch_inputs
+from dailytalk_contiguous.sources.inputs import Inputs, open_inputs
 from dailytalk_contiguous.stages.base import Stages
 
 #: Options of `tag` for the input and for how it is processed; its settings are options, too.
@@ -98,15 +96,10 @@ def plan(
         settings = chosen(options, SPEAK_SETTINGS)
         spoken = speak_stages(profile, options["verify"], **settings, **own_of_voice(settings, options))
     refuse_downloads(profile, (*stages, *spoken))
-    inputs, _ = fetch_inputs(options["inputs"])
+    source = open_inputs(options["inputs"], hub_choice(options))
+    _refuse_to_fetch(source)
     with tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder:
-        recordings = find(
-            inputs,
-            Path(folder),
-            folder_config(options, stages),
-            hub=hub_choice(options),
-            before_fetch=_refuse_to_fetch,
-        )
+        recordings = find(source, Path(folder), folder_config(options, stages))
         show.say_left_out(recordings.left_out)
         estimate = estimate_run(recordings, Path(folder), stages, spoken, 60 * sample_minutes, seed)
     details = [show.transcripts(recordings)]
@@ -114,8 +107,9 @@ def plan(
     voice = voice_stage_of(spoken)
     if voice:
         refusal = refusal_of(voice.synthesiser())
-        details += [f"spoken by {speaker_text(voice.synthesiser())}"]
-        details += [f"speak would not begin: {refusal}"] if refusal else []
+        details.append(f"spoken by {speaker_text(voice.synthesiser())}")
+        if refusal:
+            details.append(f"speak would not begin: {refusal}")
         turns = estimate.quantities.get("turns")
         if turns:
             details.append(f"about {turns_text(estimate.quantities['joined'], turns)}")
@@ -124,35 +118,35 @@ def plan(
     return plan_outcome(estimate, record, [*details, *show.each_reject(recordings.problems)])
 
 
-def _refuse_to_fetch(repository: Repository) -> None:
-    missing = to_fetch(repository)
-    if missing.files:
+def _refuse_to_fetch(source: Inputs) -> None:
+    """Raise DailytalkError if recordings of a dataset on the Hub are not on this machine."""
+    missing = source.to_fetch()
+    if source.repository and missing.files:
         raise DailytalkError(
-            f"{counted(missing.files, 'file')} of {repository.reference.repo} would have to be downloaded "
+            f"{counted(missing.files, 'file')} of {source.repository.reference.repo} would have to be downloaded "
             f"({missing.size / 1e6:,.1f} MB)",
             "download some of its recordings to a folder, and plan with that",
         )
 
 
-def plan_outcome(estimate: Estimate, record: dict[str, Any], details: list[str]) -> Outcome:
+def plan_outcome(estimate: Estimate, record: Mapping[str, object], details: list[str]) -> Outcome:
     """Return the estimate of a run; `record` and `details` are those of its input."""
     summary = asdict(estimate)
-    for part in ("quantities", "stages"):
-        summary[part] = {name: round(value, 4) for name, value in getattr(estimate, part).items()}
-    rows = [
-        (heading, text(estimate.quantities[name]))
-        for name, (heading, text) in _SHOWN.items()
-        if estimate.quantities.get(name)
-    ]
+    summary["quantities"] = {name: round(value, 4) for name, value in estimate.quantities.items()}
+    summary["stages"] = {name: round(value, 4) for name, value in estimate.stages.items()}
+    rows = []
+    for name, (heading, text) in _SHOWN.items():
+        quantity = estimate.quantities.get(name)
+        if quantity:
+            rows.append((heading, text(quantity)))
     rows += [(f"  {name}", length_text(seconds)) for name, seconds in estimate.stages.items()]
     sample = f"{counted(estimate.sample_pieces, 'piece')}, {length_text(estimate.sample_seconds)}"
+    figures = Figures(("in one process", f">estimate from {sample}"), rows)
     conversations = counted(estimate.conversations, "conversation")
+    audio = length_text(3600 * estimate.audio_hours)
+    note = "without the time that models take to load; a paid voice is priced, and not timed"
     return Outcome(
-        summary | record,
-        f"{length_text(3600 * estimate.audio_hours)} of audio in {conversations}, {estimate.rejected:,} rejected",
-        details=[
-            *details,
-            Figures(("in one process", f">estimate from {sample}"), rows),
-            "without the time that models take to load; a paid voice is priced, and not timed",
-        ],
+        {**summary, **record},
+        f"{audio} of audio in {conversations}, {estimate.rejected:,} rejected",
+        details=[*details, figures, note],
     )

@@ -95,19 +95,22 @@ def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome
     rejected = rejected_of(rejects, "conversation")
     code = exit_code(1, len(rejects))
     revision = done.tag or (settings.branch if settings.branch != MAIN else "")
-    load = f'load("{repo}"' + (f', revision="{revision}")' if revision else ")")
-    load = f"import dailytalk_contiguous; dailytalk_contiguous.{load}"
+    arguments = f'"{repo}", revision="{revision}"' if revision else f'"{repo}"'
+    load = f"import dailytalk_contiguous; dailytalk_contiguous.load({arguments})"
     if done.card is None:
-        headline = f"{repo} has just this already{f', as {done.tag}' if done.tag else ''}"
-        after = to_run("speak", unspoken) if unspoken else load
-        return Outcome(record, headline, code, rejected=rejected, next=after)
+        headline = f"{repo} has just this already"
+        if done.tag:
+            headline += f", as {done.tag}"
+        next_command = to_run("speak", unspoken) if unspoken else load
+        return Outcome(record, headline, code, rejected=rejected, next=next_command)
     details: list[str | Figures] = [f"licence: {warning}" for warning in warnings]
-    bump = f"; they call for a {done.changes.bump} version" if done.changes.previous and done.changes.bump else ""
-    details += [
-        f"changes  {diff_in_words(done.changes.as_dict())}{bump}",
-        f"version  {done.tag or 'none: pass --tag to name it'}",
-        f"to send  {size_text(done.to_send)} of {size_text(sum(file.size for file in done.packed.files))}",
-    ]
+    changes = diff_in_words(done.changes.as_dict())
+    if done.changes.previous and done.changes.bump:
+        changes += f"; they call for a {done.changes.bump} version"
+    size = sum(file.size for file in done.packed.files)
+    details.append(f"changes  {changes}")
+    details.append(f"version  {done.tag or 'none: pass --tag to name it'}")
+    details.append(f"to send  {size_text(done.to_send)} of {size_text(size)}")
     if dry_run:
         changed = [change for change in plan if change.what != "keep"]
         rows = [(change.what, change.name, size_text(change.size)) for change in changed[:SHOWN]]
@@ -115,6 +118,5 @@ def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome
         return Outcome(record, "nothing was changed on the Hub (--dry-run)", code, details, rejected, DRY_RUN_NEXT)
     if settings.pr:
         load = "after the merge, the same command without --pr, to set the tag"
-    return Outcome(
-        record, f"{'proposed' if settings.pr else 'commit'}   {done.url}", code, details, rejected, load
-    )
+    verb = "proposed" if settings.pr else "commit"
+    return Outcome(record, f"{verb}   {done.url}", code, details, rejected, load)

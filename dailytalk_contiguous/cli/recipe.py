@@ -35,7 +35,8 @@ def main(
 
     Args:
         about: the recipe's docstring; its first line is what `--help` shows.
-        tagging, speaking: the stages, as `run_recipe` takes them: a whole chain is one list.
+        tagging: the stages, as `run_recipe` takes them: a whole chain is one list.
+        speaking: the stages of the second half, if there is one.
         source: the input of a recipe for one dataset; else the first argument.
         source_licence: of that input.
     """
@@ -70,12 +71,15 @@ def main(
         record = (built.spoken or built.tagged).record
         n_conversations = record["counts"]["conversations"] if record else 0
         rejects = [*rejects_in(chosen.out)]  # of the source and all stages
-        messages.extend(f"{reject['reason']}: {reject['remedy']}" for reject in rejects)
+        rejected = []
+        if rejects:
+            messages.extend(f"{reject['reason']}: {reject['remedy']}" for reject in rejects)
+            rejected.append(Rejected(f"{len(rejects):,}", rejects, f"in {chosen.out / REJECTS}"))
         outcome = Outcome(
             record,
             f"{counted(n_conversations, 'conversation')} in {chosen.out}",
             exit_code(n_conversations, len(rejects)),
-            rejected=[Rejected(f"{len(rejects):,}", rejects, f"in {chosen.out / REJECTS}")] if rejects else [],
+            rejected=rejected,
             next=to_run("check" if built.spoken else "speak", chosen.out),
         )
         return show_outcome(outcome, as_json())

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.check import LIMIT, chosen_limits
+from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.documents import as_text
@@ -54,8 +55,13 @@ def report(
     cli_options.on_this_machine("--out", out)
     if out is None and store_address(Path(source)):
         raise DailytalkError(f"a report of {source} is written to this machine", "name its file with --out")
-    instead = [kind(**cli_options.chosen(options, cli_options.setting_options(kind()))) for kind in _INSTEAD]
-    is_another_page = any(page != kind() for page, kind in zip(instead, _INSTEAD, strict=True))
+    instead = []
+    is_another_page = False
+    for kind in _INSTEAD:
+        default_page = kind()
+        page = kind(**cli_options.chosen(options, cli_options.setting_options(default_page)))
+        instead.append(page)
+        is_another_page = is_another_page or page != default_page
     if is_another_page and (conversations or limit):
         raise BadValue("--conversations and --limit are of the report alone", "leave them out of this page")
     dataset = version_or_path(source, revision)
@@ -66,12 +72,9 @@ def report(
     shown = chosen_conversations(conversations or [])
     limits = chosen_limits(limit)
     compared = _compared_with(dataset, against)
-    from dailytalk_contiguous.cli.defaults import default_settings  # which imports every stage
-
+    defaults = default_settings()
     with shown_steps():
-        written = write_report(
-            dataset, out, shown, limits, compared.turn_taking, compared.rows, defaults=default_settings()
-        )
+        written = write_report(dataset, out, shown, limits, compared.turn_taking, compared.rows, defaults=defaults)
     return _report_outcome(written)
 
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
+from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.terminal import SHOWN, Console, say
 from dailytalk_contiguous.core.audio import scale_note
 from dailytalk_contiguous.core.errors import BadInput, Reject
@@ -25,13 +26,11 @@ from dailytalk_contiguous.run.events import Run, log
 from dailytalk_contiguous.run.run import RunOutcome, lacking_weights
 from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.run.tagging import FoundRecordings
+from dailytalk_contiguous.sources.hub_fetch import ToFetch
+from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import work_folder
-
-if TYPE_CHECKING:
-    from dailytalk_contiguous.sources.hub_fetch import ToFetch
-    from dailytalk_contiguous.sources.hub_repository import Repository
 
 
 class RunColumn(ProgressColumn):
@@ -41,7 +40,8 @@ class RunColumn(ProgressColumn):
         run: Run = task.fields["run"]
         task.completed = run.audio_done
         task.total = run.audio_seconds  # for the bar beside it
-        return Text(f"{run.at or 'starting'}  {run.progress(datetime.now(UTC))}", no_wrap=True)
+        progress = run.progress(datetime.now(UTC))
+        return Text(f"{run.at or 'starting'}  {progress}", no_wrap=True)
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def bar() -> Iterator[Callable[[RunPlan, Run], None]]:
     """
     console = Console(stderr=True)
     shown = console.is_terminal
-    log.handlers = [] if shown else [_Said()]
+    log.handlers = [] if shown else [_StderrHandler()]
     log.propagate = False
     log.setLevel(logging.INFO)
     columns = RunColumn(), BarColumn(None)
@@ -65,7 +65,9 @@ def bar() -> Iterator[Callable[[RunPlan, Run], None]]:
         yield planned
 
 
-class _Said(logging.Handler):
+class _StderrHandler(logging.Handler):
+    """Prints what is logged as other lines of a command are printed."""
+
     def emit(self, record: logging.LogRecord) -> None:
         say(self.format(record))
 
@@ -75,7 +77,7 @@ DRY_RUN_NEXT = "the same command without --dry-run"
 
 def write_readme(folder: Path, title: str, n_made: int) -> None:
     """Write the README of a work folder after a run that made so many shards."""
-    from dailytalk_contiguous.cli.defaults import default_settings  # here, for they import much
+    # It imports pandas and the rest of `publish`, which the help of a command does not need.
     from dailytalk_contiguous.publish.readme import write_work_readme
 
     write_work_readme(folder, title, n_made, default_settings())
@@ -88,36 +90,54 @@ def transcripts(recordings: FoundRecordings) -> str:
 
 def each_reject(rejects: Sequence[Reject]) -> list[str]:
     """Return a line for each reject and its reason, for commands that write no file of rejects."""
-    return [
-        f"  rejected: {json.dumps(reject.id, ensure_ascii=False)}: {reject.reason}; {reject.remedy}"
-        for reject in rejects
-    ]
+    lines = []
+    for reject in rejects:
+        name = json.dumps(reject.id, ensure_ascii=False)
+        lines.append(f"  rejected: {name}: {reject.reason}; {reject.remedy}")
+    return lines
 
 
 def stages_to_run(stages: Sequence[Stage]) -> list[str]:
-    models = [f"  {role}: {model}" for stage in stages for role, model in stage.models().items()]
+    """Return lines on the stages that are left: their names, their models, and the weights that are not here."""
+    names = ", ".join(stage.name for stage in stages)
+    lines = [f"stages to run: {names or 'none'}"]
+    for stage in stages:
+        lines += [f"  {role}: {model}" for role, model in stage.models().items()]
     lacking = lacking_weights(stages)
-    fetched = [f"to be downloaded once: {lacking}"] if lacking else []
-    return [f"stages to run: {', '.join(stage.name for stage in stages) or 'none'}", *models, *fetched]
+    if lacking:
+        lines.append(f"to be downloaded once: {lacking}")
+    return lines
 
 
-def to_fetch_text(repository: "Repository", missing: "ToFetch") -> str:
+def to_fetch_text(repository: Repository, missing: ToFetch) -> str:
     files = f"{counted(missing.files, 'file')}, {missing.size / 1e6:,.1f} MB"
     return f"to fetch from {repository.reference.repo}, commit {repository.commit[:8]}: {files}"
 
 
-def to_fetch_outcome(repository: "Repository", missing: "ToFetch", stages: Sequence[Stage] = ()) -> Outcome:
+def say_dataset(repository: Repository, missing: ToFetch) -> None:
+    """Print what a run will fetch from a dataset on the Hub, and whether it holds finished conversations."""
+    if repository.revoiced:
+        say(
+            f"{repository.reference.repo} holds finished conversations: name the dataset of its recordings instead"
+        )
+    if missing.files:
+        say(to_fetch_text(repository, missing))
+
+
+def to_fetch_outcome(repository: Repository, missing: ToFetch, stages: Sequence[Stage] = ()) -> Outcome:
     """Return the files that a dry run over a dataset on the Hub would fetch, and the stages to run, if known."""
-    record: dict[str, Any] = {"source": repository.about(), "to_fetch": missing._asdict()}
-    record["stages"] = [stage.name for stage in stages]
+    record = {
+        "source": repository.about(),
+        "to_fetch": missing._asdict(),
+        "stages": [stage.name for stage in stages],
+    }
     details = stages_to_run(stages) if stages else ()
     return Outcome(record, to_fetch_text(repository, missing), details=details, next=DRY_RUN_NEXT)
 
 
 def dry_run(
-    plan: RunPlan,
-    stages: Sequence[Stage],
-    record: Mapping[str, Any],
+    done: RunOutcome,
+    record: Mapping[str, object],
     details: Iterable[str] = (),
     rejects: Sequence[Reject] = (),
     rejected: Sequence[Rejected] = (),
@@ -126,40 +146,42 @@ def dry_run(
 
     `rejects` are listed one by one; many are `rejected`, by their kind.
     """
-    stages_left = stages_to_run(stages) if plan.tasks else []
-    of_plan = {
+    plan = done.plan
+    summary = {
         "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
         "audio_seconds": round(plan.seconds, 2),
-        "stages": [stage.name for stage in stages],
+        "stages": [stage.name for stage in done.left],
         "rejected": [reject.as_dict() for reject in rejects],
     }
+    shards = counted(len(plan.paths), "shard")
+    lines = [*details]
+    if plan.tasks:
+        lines += stages_to_run(done.left)
+    lines += each_reject(rejects)
     return Outcome(
-        {**of_plan, **record},
-        f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make ({length_text(plan.seconds)})",
-        details=[*details, *stages_left, *each_reject(rejects)],
+        {**summary, **record},
+        f"{shards}, {len(plan.tasks):,} of them to make ({length_text(plan.seconds)})",
+        details=lines,
         rejected=rejected,
         next=DRY_RUN_NEXT,
     )
 
 
-def say_left_out(passed_over: LeftOut) -> None:
+def say_left_out(left_out: LeftOut) -> None:
     """Print the files that were passed over (hidden, or made by dailytalk), the paired and the unused ones."""
-    kinds = {
-        "passed over, hidden (name one as INPUT to take it)": passed_over.hidden,
-        "passed over, made by dailytalk (name one as INPUT to take it)": passed_over.made,
-        "with a file for each side": passed_over.paired,
-        "in an unknown language, because their transcripts have few words (--language names it)": (
-            passed_over.unclear
-        ),
-        **{f"beside recordings and not used ({why})": names for why, names in passed_over.unread.items()},
-        **{
-            f"no tiers of speech in {name} (--tier NAME sets those that are)": tiers
-            for name, tiers in passed_over.tiers.items()
-        },
+    names_by_kind = {
+        "passed over, hidden (name one as INPUT to take it)": left_out.hidden,
+        "passed over, made by dailytalk (name one as INPUT to take it)": left_out.made,
+        "with a file for each side": left_out.paired,
+        "in an unknown language, because their transcripts have few words (--language names it)": left_out.unclear,
     }
-    for what, names in kinds.items():
+    for why, names in left_out.unread.items():
+        names_by_kind[f"beside recordings and not used ({why})"] = names
+    for name, tiers in left_out.tiers.items():
+        names_by_kind[f"no tiers of speech in {name} (--tier NAME sets those that are)"] = tiers
+    for kind, names in names_by_kind.items():
         if names:
-            say(f"{what}: {first_names(names)}")
+            say(f"{kind}: {first_names(names)}")
 
 
 def scaled_in(recordings: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, str]]:
@@ -185,7 +207,9 @@ def say_scaled(notes: Iterable[tuple[str, str]]) -> None:
 
 def first_names(names: Sequence[str]) -> str:
     shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
-    return shown + (f", … {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    if len(names) > SHOWN:
+        shown += f", … {len(names) - SHOWN} more"
+    return shown
 
 
 def work_done(done: RunOutcome) -> str:
@@ -197,12 +221,14 @@ def work_done(done: RunOutcome) -> str:
     return f"{length_text(run.audio_done)} in {took} ({speed}), {counted(run.done, 'shard')} made"
 
 
-def rejected_by(record: dict[str, Any], out: Path, spoken: bool) -> tuple[Rejected, ...]:
+def rejected_by(record: work_folder.RunRecord, out: Path, spoken: bool) -> tuple[Rejected, ...]:
     """Return the rejects of the stages before (`tag`) or from (`speak`) the synthesis, and where they are."""
     count = record["counts"]["rejects"]
+    if not count:
+        return ()
     rejects = (
         reject
         for reject in work_folder.rejects_in(out)
         if (reject["stage"] in work_folder.SPOKEN_STAGES) == spoken
     )
-    return (Rejected(f"{count:,}", rejects, f"in {out / work_folder.REJECTS}"),) if count else ()
+    return (Rejected(f"{count:,}", rejects, f"in {out / work_folder.REJECTS}"),)

@@ -1,14 +1,14 @@
 """`dailytalk speak` and `dailytalk build`: finished stereo conversations from a transcript, or from recordings."""
 
 import inspect
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli import engine_options, show, terminal
 from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli.stream import stream
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
@@ -19,12 +19,9 @@ from dailytalk_contiguous.models.engines import ENGINES, engine_named, speaker_t
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD, profile_of
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
-from dailytalk_contiguous.run import speaking
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refuse_downloads, run, voice_stage_of
-from dailytalk_contiguous.run.speaking import price_of
+from dailytalk_contiguous.run.speaking import SpeakFolderSpec, SpeakSpec, price_of
 from dailytalk_contiguous.run.storage import OF_SPEAK, open_work
-from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
-from dailytalk_contiguous.sources.transcribed import some_gone
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.keep import Keep
@@ -75,61 +72,41 @@ def speak(
     work = open_work(out or folder)
     tagged = open_work(folder).folder if out else work.folder
     settings = cli_options.chosen(options, SPEAK_SETTINGS)
+    own_settings = own_of_voice(settings, options)
     if not profile:
         settings = _voice_of(work.folder, settings) | settings
         profile = _profile_of(tagged)
-    stages = speak_stages(profile, verify, **settings, **own_of_voice(settings, options))
+    stages = speak_stages(profile, verify, **settings, **own_settings)
     refuse_downloads(profile, stages)
     voice = voice_stage_of(stages)
     if isinstance(voice, Speak) and not engine_named(voice.engine).tags:
         terminal.say(f"{engine_named(voice.engine).name} takes no style tags: lines are said without theirs")
-    recordings, mirrors = recordings_of(recordings, tagged)
-    script = speaking.read_synthesis_input(
-        tagged, recordings=recordings, shard_seconds=60 * shard_minutes, remedy=FIND_RECORDING
-    )
+    about = {"command": terminal.command_line(), "settings": {"profile": profile}}
+    spec = SpeakFolderSpec(tagged, work.folder, stages, about, recordings, 60 * shard_minutes)
     run_options = RunOptions(
-        workers or 0, prune=prune, force=force, runner=runner, address=address, work=work, inputs=mirrors
+        workers or 0, prune=prune, force=force, runner=runner, address=address, work=work, dry_run=dry_run
     )
     if dry_run:
-        return speak_intended(speaking.SpeakSpec(script, work.folder, stages), run_options, voice)
-    about = {"command": terminal.command_line(), "settings": {"profile": profile}}
+        return speak_intended(spec, run(spec, run_options), voice)
     with show.bar() as planned:
-        spec = speaking.SpeakSpec(script, work.folder, stages, about)
         done = run(spec, run_options, planned=planned)
-    show.write_readme(work.folder, (out or folder).absolute().name, done.run.done)
+    show.write_readme(done.out, done.title, done.run.done)
     work.settle(OF_SPEAK)
-    return speak_outcome(done, work.folder)
+    return speak_outcome(done)
 
 
-#: What to do about a recording that is gone.
-FIND_RECORDING = (
-    "put it back, name its folder (that of both files, if each speaker has one) with --recordings, or run "
-    "dailytalk tag again where it is"
-)
+#: Counts of a run that are shown.
+_COUNTED = ("conversations", "spoken", "kept", "dropped", "kept_original", "words")
 
 
-def own_of_voice(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def own_of_voice(
+    settings: cli_options.SettingValues, options: cli_options.OptionValues
+) -> cli_options.SettingValues:
     """The chosen settings of the person's own voice that `settings` name; none without one."""
     file = settings.get("tts", "")
-    return cli_options.own_of(options, engine_named(file).options) if is_own_file(file) else {}
-
-
-def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, tuple[Mirror, ...]]:
-    """Return another folder of the recordings of a work folder, and the mirrors that hold them.
-
-    `recordings`: of `--recordings`. Without it those that `tag` read from a store are fetched again if they are
-    missing: the transcript may have been made on another machine.
-    """
-    if recordings is not None:
-        (mirrored,), mirrors = fetch_inputs([str(recordings)])
-        return Path(mirrored), mirrors
-    addresses = (work_folder.read_run(folder) or {}).get(work_folder.RECORDINGS, [])
-    if not addresses:
-        return None, ()
-    mirrors = tuple(input_mirror(address)[0] for address in addresses)
-    if some_gone(folder / work_folder.TAGGED):
-        mirrors = fetch_inputs(addresses)[1]
-    return Path(os.path.commonpath([mirror.folder for mirror in mirrors])), mirrors
+    if not is_own_file(file):
+        return {}
+    return cli_options.own_of(options, engine_named(file).options)
 
 
 def preflight_error(stages: Sequence[Stage]) -> DailytalkError | None:
@@ -141,35 +118,41 @@ def preflight_error(stages: Sequence[Stage]) -> DailytalkError | None:
     return None
 
 
-def speak_intended(spec: speaking.SpeakSpec, options: RunOptions, voice: Speak | Convert | None) -> Outcome:
-    spec.check(options)
-    script, cost, plan = spec.script, price_of(spec.script, spec.stages), next(spec.passes(options)).plan()
-    left = spec.stages if plan.tasks else ()
-    details = [f"{counted(len(script.rows), 'conversation')}, both speakers as they were recorded"]
-    if isinstance(voice, Convert):
+def speak_intended(spec: SpeakSpec, done: RunOutcome, voice: Speak | Convert | None) -> Outcome:
+    """The outcome of a dry run: what it would cost, and what would stop it."""
+    script = spec.script
+    cost = price_of(script, spec.stages)
+    utterances = f"{counted(cost.utterances, 'utterance')} of {counted(len(script.rows), 'conversation')}"
+    if voice is None:
+        details = [f"{counted(len(script.rows), 'conversation')}, both speakers as they were recorded"]
+    elif isinstance(voice, Convert):
         details = [
-            f"{counted(cost.utterances, 'utterance')} of {counted(len(script.rows), 'conversation')} to convert "
-            f"by {speaker_text(voice.synthesiser())}, {length_text(3600 * cost.hours)} of speech"
+            f"{utterances} to convert by {speaker_text(voice.synthesiser())}, "
+            f"{length_text(3600 * cost.hours)} of speech"
         ]
-    elif voice:
+    else:
         details = [
-            f"{counted(cost.utterances, 'utterance')} of {counted(len(script.rows), 'conversation')} to say by "
-            f"{speaker_text(voice.synthesiser())}, {cost.cached:,} of them in the cache or said before",
-            *([turns_text(cost.joined, cost.turns)] if cost.turns else ()),
-            f"{counted(cost.text_bytes, 'byte')} of text",
-            *([f"about {cost.price:.4f} USD to spend"] if cost.price else ()),
+            f"{utterances} to say by {speaker_text(voice.synthesiser())}, "
+            f"{cost.cached:,} of them in the cache or said before"
         ]
-    intended = show.dry_run(plan, left, asdict(cost), details, script.rejects)
-    return replace(intended, error=preflight_error(left))
+        if cost.turns:
+            details.append(turns_text(cost.joined, cost.turns))
+        details.append(f"{counted(cost.text_bytes, 'byte')} of text")
+        if cost.price:
+            details.append(f"about {cost.price:.4f} USD to spend")
+    intended = show.dry_run(done, asdict(cost), details, script.rejects)
+    return replace(intended, error=preflight_error(done.left))
 
 
 def turns_text(joined: float, turns: float) -> str:
     """How many utterances are said in one take with others, and what that means for edits."""
-    said = f"{counted(round(joined), 'utterance')} in {counted(round(turns), 'turn')}, each said in one take"
-    return f"{said}: an edit of one buys its turn again (--takes-of line says each alone)"
+    takes = f"{counted(round(joined), 'utterance')} in {counted(round(turns), 'turn')}, each said in one take"
+    return f"{takes}: an edit of one buys its turn again (--takes-of line says each alone)"
 
 
-def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
+def speak_outcome(done: RunOutcome) -> Outcome:
+    """The outcome of a run, whose shards are all there."""
+    out = done.out
     record = done.record
     assert record is not None  # `run` raises where shards are missing: no other host makes some
     counts = done.counts
@@ -193,15 +176,14 @@ def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
         )
     numbers = ", ".join(f"{name} {counts[name]:,}" for name in _COUNTED if counts.get(name))
     code = exit_code(counts.get("conversations", 0) - n_earlier, counts["rejects"])
-    rejected = show.rejected_by(record, out, spoken=True)
-    next_command = to_run("check", out) if code != 1 else ""
     return Outcome(
-        record, f"{numbers or 'nothing'} in {out / work_folder.DATASET}", code, details, rejected, next_command
+        record,
+        f"{numbers or 'nothing'} in {out / work_folder.DATASET}",
+        code,
+        details,
+        show.rejected_by(record, out, spoken=True),
+        next=to_run("check", out) if code != 1 else "",
     )
-
-
-#: Counts of a run that are shown.
-_COUNTED = ("conversations", "spoken", "kept", "dropped", "kept_original", "words")
 
 
 def build(**options: Any) -> Outcome:
@@ -228,10 +210,9 @@ def build(**options: Any) -> Outcome:
     if voice and not options["dry_run"]:
         voice.preflight()
     if engine_options.is_stream(options):
-        from dailytalk_contiguous.cli.stream import stream
-
         return stream(options, stages_of(options), stages)
-    tagged: Outcome = tag(shard="1/1", **{name: options[name] for name in options if name not in _OF_SPEAK})
+    tag_options = {name: value for name, value in options.items() if name not in _OF_SPEAK}
+    tagged: Outcome = tag(shard="1/1", **tag_options)
     has_transcript = (work / work_folder.TRANSCRIPT).is_file()
     if tagged.code not in (0, 3):
         return tagged
@@ -239,12 +220,14 @@ def build(**options: Any) -> Outcome:
         details = [*tagged.details, *show.stages_to_run(stages)]
         return replace(tagged, details=details, error=preflight_error(stages))
     terminal.show_outcome(replace(tagged, next=""), stderr=True)
-    spoken = {name: options[name] for name in (*inspect.signature(speak).parameters, "own") if name in options}
-    done: Outcome = speak(folder=options["out"], **spoken | {"out": None})
+    speak_names = (*inspect.signature(speak).parameters, "own")
+    speak_options = {name: options[name] for name in speak_names if name in options}
+    speak_options["out"] = None
+    done: Outcome = speak(folder=options["out"], **speak_options)
     return replace(done, code=done.code or tagged.code)  # what tag rejected is rejected
 
 
-def without_affect(options: Mapping[str, Any]) -> dict[str, Any]:
+def without_affect(options: cli_options.OptionValues) -> cli_options.SettingValues:
     """Options that leave affect out of recorded conversations: no trainer reads it, and its weights are large.
 
     Empty where a model is chosen, or where its weights are on this machine.
@@ -274,17 +257,20 @@ def _profile_of(folder: Path) -> str:
     named = (run.get("settings") or {}).get("profile")
     if named in PROFILES:
         return str(named)
-    models = {role: str(model["name"]) for role, model in (run.get("models") or {}).items()}
-    tagged_by = {role: models[role] for role in ("recogniser", "affect") if role in models}
-    return (profile_of(tagged_by) if tagged_by else None) or STANDARD
+    models = run.get("models") or {}
+    tagged_by = {role: str(models[role]["name"]) for role in ("recogniser", "affect") if role in models}
+    if not tagged_by:
+        return STANDARD
+    return profile_of(tagged_by) or STANDARD
 
 
-def _voice_of(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
+def _voice_of(folder: Path, settings: cli_options.SettingValues) -> dict[str, str]:
     """The synthesiser, model and voice of the last run here, so that a run after an edit goes on with them.
 
     If that run kept both speakers, this one keeps them, too. Empty where the options choose a speaker or a voice.
     """
-    before = (work_folder.read_run(folder) or {}).get("speak") or {}
+    run = work_folder.read_run(folder) or {}
+    before = run.get("speak") or {}
     stages = {stage["name"]: stage.get("settings") or {} for stage in before.get("stages", ())}
     voice = stages.get(Speak.__name__) or stages.get(Convert.__name__) or {}
     if settings.keys() & {"revoice", "tts"}:
@@ -294,5 +280,7 @@ def _voice_of(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     engine = str(voice.get("engine", ""))
     if is_own_file(engine):  # of another person, perhaps: it is not run
         raise DailytalkError(f"the last run here was spoken by {engine!r}", "name it with --tts, or another")
-    known = {"tts": engine, "tts_model": voice.get("model"), "voice": voice.get("voice")}
-    return {name: str(value) for name, value in known.items() if value and engine in ENGINES}
+    if engine not in ENGINES:
+        return {}
+    earlier = {"tts": engine, "tts_model": voice.get("model"), "voice": voice.get("voice")}
+    return {name: str(value) for name, value in earlier.items() if value}

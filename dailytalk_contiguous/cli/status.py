@@ -28,24 +28,26 @@ def status(folder: Path = argument("DIR", "Work folder of a run, or s3://BUCKET/
 
 
 def status_outcome(runs: Sequence[Run], at: datetime) -> Outcome:
-    again = any(run.state not in (RUNNING, FINISHED) for run in runs)
-    working = sum(run.state == RUNNING for run in runs)
+    """The outcome of `status` at a time."""
+    is_resumable = any(run.state not in (RUNNING, FINISHED) for run in runs)
+    n_working = sum(run.state == RUNNING for run in runs)
+    records = [asdict(run) | {"seconds_left": run.left_seconds(at)} for run in runs]
     return Outcome(
-        {"runs": [asdict(run) | {"seconds_left": run.left_seconds(at)} for run in runs]},
-        f"{counted(len(runs), 'run')}, {working:,} running",
+        {"runs": records},
+        f"{counted(len(runs), 'run')}, {n_working:,} running",
         details=[_line(run, at) for run in runs],
-        next="the same command as that run, to go on" if again else "",
+        next="the same command as that run, to go on" if is_resumable else "",
     )
 
 
 def _line(run: Run, at: datetime) -> str:
     """A run as a line, not a row of a table: it can be searched, and no column is ever cut off."""
-    parts = [
-        run.progress(at),
-        f"{run.rejects:,} rejected" if run.rejects else "",
-        f"last event {length_text(run.age(at))} ago",
-        run.reason if run.reason != run.state else "",
-    ]
+    parts = [run.progress(at)]
+    if run.rejects:
+        parts.append(f"{run.rejects:,} rejected")
+    parts.append(f"last event {length_text(run.age(at))} ago")
+    if run.reason and run.reason != run.state:
+        parts.append(run.reason)
     shard = "/".join(map(str, run.shard))
-    where = f"{run.kind} {shard} on {run.host}, process {run.pid}"
-    return f"{where}: {run.state}; {', '.join(filter(None, parts))}"
+    process = f"{run.kind} {shard} on {run.host}, process {run.pid}"
+    return f"{process}: {run.state}; {', '.join(parts)}"

@@ -1,8 +1,6 @@
 """`--streaming` of `dailytalk tag` and `dailytalk build`: a dataset on the Hub that is larger than the disk."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
@@ -11,7 +9,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, run
-from dailytalk_contiguous.run.streaming import StreamSpec
+from dailytalk_contiguous.run.streaming import StreamSource, StreamSpec
 from dailytalk_contiguous.sources.hub_fetch import to_fetch
 from dailytalk_contiguous.sources.hub_repository import repository_of
 from dailytalk_contiguous.stages.base import Stages
@@ -30,7 +28,8 @@ _UNUSED = {
 }
 
 
-def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages) -> Outcome:
+def stream(options: cli_options.OptionValues, tagging: Stages, speaking: Stages) -> Outcome:
+    """Tag a dataset, and speak it if there are stages for that; `options`: of the command."""
     for name, values in _UNUSED.items():
         if options.get(name, values[0]) not in values:  # `tag` lacks some of them
             raise DailytalkError(f"--{name} can't be used with --streaming", "leave it out")
@@ -39,17 +38,15 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages) -> Out
     repository = repository_of(options["inputs"], engine_options.hub_choice(options))
     if repository is None:
         raise DailytalkError("--streaming is for datasets on the Hub", "leave it out for files and folders")
-    spec = StreamSpec(
+    source = StreamSource(
         repository,
-        out,
-        tagging,
-        speaking,
         engine_options.folder_config(options, tagging),
-        60 * options["shard_minutes"],
-        options["limit_hours"],
         options["source_licence"],
-        {"command": command_line(), "settings": {"profile": options["profile"]}},
+        window_seconds=60 * options["shard_minutes"],
+        limit_hours=options["limit_hours"],
     )
+    about = {"command": command_line(), "settings": {"profile": options["profile"]}}
+    spec = StreamSpec(source, out, tagging, speaking, about)
     spec.check(RunOptions())
     if options["dry_run"]:
         preflight(spec.left, fetch=False)
@@ -57,40 +54,46 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages) -> Out
     say(f"streaming {repository.reference.repo}, commit {repository.commit[:8]}")
     with show.bar() as planned:
         done = run(spec, RunOptions(force=options["force"]), planned=planned)
-    show.write_readme(out, out.absolute().name, done.run.done)
+    show.write_readme(done.out, done.title, done.run.done)
     return stream_outcome(spec, done)
 
 
 def stream_outcome(spec: StreamSpec, done: RunOutcome) -> Outcome:
-    out = spec.out
+    """The outcome of a stream that has come to its end, or to the limit of its hours."""
+    out = done.out
     record = done.record or {}
-    spoken = bool(spec.speaking)
+    is_spoken = bool(spec.speaking)
+    hours = spec.audio_seconds / 3600
     summary = {
         "record": record,
         "windows": len(spec.windows),
         "complete": spec.complete,
-        "hours": spec.audio_seconds / 3600,
+        "hours": hours,
         "wall_seconds": done.wall_seconds,
         "out": str(out),
     }
-    details = [
-        f"{counted(done.run.done, 'shard')} made in {length_text(done.wall_seconds)}"
-        if done.run.done
-        else "nothing to do",
-        f"in {out / (DATASET if spoken else TAGGED)}, {out / work_folder.TRANSCRIPT}",
-    ]
-    counts = [record["counts"], *([record["speak"]["counts"]] if spoken else [])]
-    rejected = sum(of_half["rejects"] for of_half in counts)
+    work = "nothing to do"
+    if done.run.done:
+        work = f"{counted(done.run.done, 'shard')} made in {length_text(done.wall_seconds)}"
+    shards = out / (DATASET if is_spoken else TAGGED)
+    transcript = out / work_folder.TRANSCRIPT
+    counts = [record["counts"]]
+    if is_spoken:
+        counts.append(record["speak"]["counts"])
+    n_rejected = sum(of_half["rejects"] for of_half in counts)
+    has_result = all(of_half["conversations"] for of_half in counts)
+    rejected: tuple[Rejected, ...] = ()
+    if n_rejected:
+        rejected = (Rejected(f"{n_rejected:,}", work_folder.rejects_in(out), f"in {out / work_folder.REJECTS}"),)
+    extent = "to the end of the source" if spec.complete else "so far"
+    next_step = "stopped at --limit-hours; a higher one goes on from there"
+    if spec.complete:
+        next_step = to_run("check" if is_spoken else "speak", out)
     return Outcome(
         summary,
-        f"{counted(len(spec.windows), 'window')}, {spec.audio_seconds / 3600:.2f} h "
-        f"{'to the end of the source' if spec.complete else 'so far'}",
-        exit_code(all(of_half["conversations"] for of_half in counts), rejected),
-        details,
-        (Rejected(f"{rejected:,}", work_folder.rejects_in(out), f"in {out / work_folder.REJECTS}"),)
-        if rejected
-        else (),
-        to_run("check" if spoken else "speak", out)
-        if spec.complete
-        else "stopped at --limit-hours; a higher one goes on from there",
+        f"{counted(len(spec.windows), 'window')}, {hours:.2f} h {extent}",
+        exit_code(has_result, n_rejected),
+        [work, f"in {shards}, {transcript}"],
+        rejected,
+        next_step,
     )

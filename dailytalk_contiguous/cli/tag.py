@@ -1,30 +1,26 @@
 """`dailytalk tag`."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli.stream import stream
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, say, shown_steps
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
-from dailytalk_contiguous.run.run import RunOptions, RunOutcome, intended, refuse_downloads, run
-from dailytalk_contiguous.run.shard import RunPlan
+from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refuse_downloads, run
+from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
-from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
-from dailytalk_contiguous.stages.base import Stage, Stages
+from dailytalk_contiguous.sources.inputs import open_inputs
+from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 from dailytalk_contiguous.store import work_folder
-
-if TYPE_CHECKING:
-    from dailytalk_contiguous.sources.hub_repository import Repository
-
 
 #: The options of `tag` that are settings of its stages: made for a CPU, so that --help does not query a GPU.
 TAG_SETTINGS = cli_options.setting_options(
@@ -107,14 +103,8 @@ def tag(
     stages = stages_of(arguments)
     refuse_downloads(profile, stages)
     if engine_options.is_stream(arguments):
-        from dailytalk_contiguous.cli.stream import stream
-
         return stream(arguments, stages, ())
-    from dailytalk_contiguous.run.storage import OF_TAG, open_work  # here: stores are seldom used
-    from dailytalk_contiguous.sources.remote import fetch_inputs
-
-    addresses = list(filter(None, map(address_of, inputs)))
-    inputs, mirrors = fetch_inputs(inputs)
+    source = open_inputs(inputs, engine_options.hub_choice(arguments))
     work = open_work(out)
     run_options = RunOptions(
         workers or 0,
@@ -125,69 +115,48 @@ def tag(
         runner=runner,
         address=address,
         work=work,
-        inputs=mirrors,
+        dry_run=dry_run,
     )
-    hub = engine_options.hub_choice(arguments)
+    if source.repository:
+        missing = source.to_fetch()
+        if missing.files and dry_run:
+            return show.to_fetch_outcome(source.repository, missing)
+        show.say_dataset(source.repository, missing)
     config = engine_options.folder_config(arguments, stages)
-    if dry_run:
-        from dailytalk_contiguous.sources.hub_fetch import to_fetch
-        from dailytalk_contiguous.sources.hub_repository import repository_of
-
-        repository = repository_of(inputs, hub)
-        if repository and (missing := to_fetch(repository)).files:
-            return show.to_fetch_outcome(repository, missing)
     with shown_steps():
-        recordings = find(
-            inputs,
-            work.folder,
-            config,
-            run_options.shard_seconds,
-            hub,
-            source_licence,
-            say_what_is_fetched,
-            speakers,
-        )
+        recordings = find(source, work.folder, config, run_options.shard_seconds, source_licence, speakers)
     show.say_left_out(recordings.left_out)
     unmatched_names = recordings.unmatched_names
     if unmatched_names:
         say(f"--speakers names what is not in INPUT: {show.first_names(unmatched_names)}")
+    about = {"command": command_line(), "settings": {"profile": profile}}
+    spec = TagSpec(recordings, work.folder, stages, about)
     if dry_run:
-        return tag_intended(recordings, *intended(TagSpec(recordings, work.folder, stages), run_options))
-    about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
-    about |= {work_folder.RECORDINGS: addresses} if addresses else {}
+        intended = run(spec, run_options)
+        preflight(intended.left, run_options, fetch=False)
+        return tag_intended(recordings, intended)
     with show.bar() as planned:
-        done = run(TagSpec(recordings, work.folder, stages, about), run_options, planned=planned)
+        done = run(spec, run_options, planned=planned)
     if done.record:
-        show.write_readme(work.folder, out.absolute().name, done.run.done)
+        show.write_readme(done.out, done.title, done.run.done)
     work.settle(OF_TAG if done.record else ())
-    return tag_outcome(done, work.folder)
+    return tag_outcome(done)
 
 
-def stages_of(options: Mapping[str, Any]) -> Stages:
+def stages_of(options: cli_options.OptionValues) -> Stages:
     """Return the stages of the options of `tag`, a person's own last."""
     settings = cli_options.chosen(options, TAG_SETTINGS)
-    own = cli_options.load_stages(options["stage"] or ())
-    chosen = settings | cli_options.own_of(options, *own)
-    return (*tag_stages(options["profile"], **settings), *with_settings(own, chosen))
+    own_stages = cli_options.load_stages(options["stage"] or ())
+    own_settings = settings | cli_options.own_of(options, *own_stages)
+    return (*tag_stages(options["profile"], **settings), *with_settings(own_stages, own_settings))
 
 
-def say_what_is_fetched(repository: "Repository") -> None:
-    from dailytalk_contiguous.sources.hub_fetch import to_fetch
-
-    missing = to_fetch(repository)
-    if repository.revoiced:
-        say(
-            f"{repository.reference.repo} holds finished conversations: name the dataset of its recordings instead"
-        )
-    if missing.files:
-        say(show.to_fetch_text(repository, missing))
-
-
-def tag_intended(recordings: FoundRecordings, plan: RunPlan, left: Sequence[Stage]) -> Outcome:
+def tag_intended(recordings: FoundRecordings, done: RunOutcome) -> Outcome:
+    """The outcome of a dry run."""
     rows = recordings.rows
-    n_recordings = len({row["recording_id"] for row in rows})
-    of_what = f"{counted(n_recordings, 'recording')}, {counted(len(rows), 'conversation')}"
     left_out = recordings.left_out
+    n_recordings = len({row["recording_id"] for row in rows})
+    seconds = sum(row["duration"] for row in rows)
     record = {
         "conversations": len(rows),
         "hidden": left_out.hidden,
@@ -196,11 +165,14 @@ def tag_intended(recordings: FoundRecordings, plan: RunPlan, left: Sequence[Stag
         "unread": left_out.unread,
         "transcribed": recordings.n_transcribed,
     }
-    total = f"{of_what}, {length_text(sum(row['duration'] for row in rows))}"
-    return show.dry_run(plan, left, record, [total, show.transcripts(recordings)], recordings.problems)
+    total = f"{counted(n_recordings, 'recording')}, {counted(len(rows), 'conversation')}, {length_text(seconds)}"
+    details = [total, show.transcripts(recordings)]
+    return show.dry_run(done, record, details, recordings.problems)
 
 
-def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
+def tag_outcome(done: RunOutcome) -> Outcome:
+    """The outcome of a run whose shards are there, or of one host's part of them."""
+    out = done.out
     record = done.record
     summary = {
         "out": str(out),
@@ -211,26 +183,27 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
         "time": done.run.time_spent(),
         "run": record,
     }
+    details = [show.work_done(done)]
     if record is None:
         return Outcome(
             summary,
             f"{counted(done.n_missing, 'shard')} still missing",
             exit_code(done.n_conversations, len(done.rejects)),
-            [show.work_done(done)],
+            details,
             next="once all hosts are done: the same command, without --shard if none writes the transcript",
         )
     counts = record["counts"]
-    details = [show.work_done(done)]
     n_given = counts["utterances_by_recogniser"].get(GIVEN)
     if n_given:
         details.append(f"{counted(n_given, 'utterance')} with the words of a transcript")
     if record["notes"]:
         details.append(f"{counted(len(record['notes']), 'note')} on conversations, in {work_folder.RUN}")
-    spoken = f"{record['hours']['speech'] * 60:.1f} min of speech"
-    tagged = f"{counted(counts['conversations'], 'conversation')}, {counted(counts['utterances'], 'utterance')}"
+    conversations = counted(counts["conversations"], "conversation")
+    utterances = counted(counts["utterances"], "utterance")
+    minutes = record["hours"]["speech"] * 60
     return Outcome(
         summary,
-        f"{tagged}, {spoken} in {out / work_folder.TRANSCRIPT}",
+        f"{conversations}, {utterances}, {minutes:.1f} min of speech in {out / work_folder.TRANSCRIPT}",
         exit_code(counts["conversations"], counts["rejects"]),
         details,
         show.rejected_by(record, out, spoken=False),

@@ -94,7 +94,7 @@ def printing(command: Callable[..., Outcome]) -> Callable[..., int]:
         try:
             outcome = command(**values)
         except ModelUnreachable as error:
-            from dailytalk_contiguous.models.profiles import EMBEDDED  # here: the help needs nothing of it
+            from dailytalk_contiguous.models.profiles import EMBEDDED  # it imports NumPy, which the help does not
 
             has_another_profile = values.get("profile", EMBEDDED) != EMBEDDED
             if error.in_profile and has_another_profile:
@@ -141,10 +141,14 @@ def say(text: str) -> None:
     print(visible(as_given(text)), file=sys.stderr, flush=True)
 
 
-def print_json(value: Any, one_line: bool = False) -> None:
+def print_json(value: object, one_line: bool = False) -> None:
     """Print a value as JSON, at once, by default a line for each field; control characters are escaped."""
     text = json.dumps(value, indent=None if one_line else 1, ensure_ascii=False)
-    print(_UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", as_given(text)), flush=True)
+
+    def escape(character: re.Match[str]) -> str:
+        return f"\\u{ord(character[0]):04x}"
+
+    print(_UNPRINTABLE.sub(escape, as_given(text)), flush=True)
 
 
 class Console(rich_console.Console):
@@ -193,8 +197,10 @@ def show_outcome(outcome: Outcome, json_wanted: bool = False, stderr: bool = Fal
         judged = headline if isinstance(headline, Judgement) else Judgement(headline, good)
         rejected = [line for part in outcome.rejected for line in rejected_lines(part)]
         console = Console(stderr=stderr)
-        for detail in [*outcome.details, judged, *rejected, *([f"next: {outcome.next}"] if outcome.next else ())]:
+        for detail in [*outcome.details, judged, *rejected]:
             console.detail(detail)
+        if outcome.next:
+            console.detail(f"next: {outcome.next}")
     if outcome.error:
         raise outcome.error
     return outcome.code
@@ -206,7 +212,8 @@ def rejected_lines(rejected: Rejected) -> Iterator[str]:
     counts: Counter[str] = Counter()
     first: dict[str, Mapping[str, str]] = {}  # one of each kind, however many there are
     for reject in rejected.rejects:
-        counts[kind := kind_of(reject["reason"])] += 1
+        kind = kind_of(reject["reason"])
+        counts[kind] += 1
         first.setdefault(kind, reject)
     for kind, count in counts.most_common(SHOWN):
         reject = first[kind]
@@ -225,7 +232,11 @@ def shown_steps() -> Iterator[None]:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
-        with listening(lambda what, n, of: progress.update(task, description=what, completed=n, total=of)):
+
+        def show(kind: str, done: int, total: int | None) -> None:
+            progress.update(task, description=kind, completed=done, total=total)
+
+        with listening(show):
             yield
 
 

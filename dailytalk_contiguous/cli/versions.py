@@ -11,8 +11,10 @@ from dailytalk_contiguous.publish.opening import version_or_path
 from dailytalk_contiguous.publish.version import Listed, Version, list_versions
 from dailytalk_contiguous.store.hub import Reference, reference
 
-#: Ids, fields and moves of tags that are shown before the reader is sent to --json.
+#: Ids of a kind that are shown before the reader is sent to --json.
 SHOWN = 5
+
+#: Fields, and moves of tags, that are shown before the reader is sent to --json.
 SHOWN_ROWS = 20
 
 
@@ -22,13 +24,11 @@ def versions(repo: str = argument("OWNER/NAME", "A dataset on the Hub.")) -> Out
     With date, rows, hours and size.
     """
     listed = list_versions(reference(repo).repo)
+    records = [version._asdict() | {"date": version.date.isoformat()} for version in listed]
+    n_versions = sum(version.kind == "version" for version in listed)
     head = ("version", "date", "commit", ">rows", ">hours", ">size", "changes")
-    kinds = [version.name for version in listed if version.kind == "version"]
-    return Outcome(
-        [version._asdict() | {"date": version.date.isoformat()} for version in listed],
-        f"{counted(len(kinds), 'version')} of {repo}",
-        details=[Figures(head, [version_row(version) for version in listed])],
-    )
+    table = Figures(head, [version_row(version) for version in listed])
+    return Outcome(records, f"{counted(n_versions, 'version')} of {repo}", details=[table])
 
 
 def diff(
@@ -53,50 +53,58 @@ def _version(text: str) -> Version:
 
 
 def diff_outcome(changes: Changes) -> Outcome:
+    moved = {name: {"from": old, "to": new} for name, (old, new) in changes.moved.items()}
     ids = {
         "added": changes.added,
         "removed": changes.removed,
         "changed": changes.changed,
-        "moved": {name: {"from": a, "to": b} for name, (a, b) in changes.moved.items()},
+        "moved": moved,
     }
-    return Outcome(
-        changes.as_dict() | {"ids": ids},
-        f"this calls for a {changes.bump} version" if changes.bump else "nothing changed",
-        details=_details(changes),
-    )
+    headline = f"this calls for a {changes.bump} version" if changes.bump else "nothing changed"
+    return Outcome(changes.as_dict() | {"ids": ids}, headline, details=_details(changes))
 
 
 def version_row(version: Listed) -> tuple[str, ...]:
-    own = version.totals.get(CONFIGS[0], {})
-    changes = version.changes
-    return (
-        version.name if version.kind == "version" else f"{version.name} ({version.kind})",
-        version.date.strftime("%Y-%m-%d"),
-        version.commit[:7],
-        str(own.get("rows", "")),
-        f"{own['hours']:.2f}" if "hours" in own else "",
-        size_text(sum(total["size"] for total in version.totals.values())) if own else "",
-        diff_in_words(changes) if changes else "",
-    )
+    """The cells of a version in the table of `versions`."""
+    name = version.name
+    if version.kind != "version":
+        name = f"{version.name} ({version.kind})"
+    totals = version.totals.get(CONFIGS[0], {})
+    hours = f"{totals['hours']:.2f}" if "hours" in totals else ""
+    size = ""
+    if totals:
+        size = size_text(sum(config["size"] for config in version.totals.values()))
+    date = version.date.strftime("%Y-%m-%d")
+    commit = version.commit[:7]
+    n_rows = str(totals.get("rows", ""))
+    changes = diff_in_words(version.changes) if version.changes else ""
+    return name, date, commit, n_rows, hours, size, changes
 
 
 def _details(changes: Changes) -> list[str | Figures]:
-    moves = [f"{name} ({a} to {b})" for name, (a, b) in changes.moved.items()]
+    moves = [f"{name} ({old} to {new})" for name, (old, new) in changes.moved.items()]
+    ids = {
+        "added": changes.added,
+        "removed": changes.removed,
+        "changed": changes.changed,
+        "moved to another split": moves,
+    }
     details: list[str | Figures] = []
-    for kind, names in (
-        ("added", changes.added),
-        ("removed", changes.removed),
-        ("changed", changes.changed),
-        ("moved to another split", moves),
-    ):
+    for kind, names in ids.items():
         details.append(f"{kind}: {len(names):,} {', '.join(names[:SHOWN])}")
     for config, sentences in changes.broken.items():
         details += [f"breaks readers: {config}: {sentence}" for sentence in sentences]
-    details += [f"new columns: {config}: {', '.join(names)}" for config, names in changes.columns.items()]
+    for config, columns in changes.columns.items():
+        details.append(f"new columns: {config}: {', '.join(columns)}")
     fields = sorted(changes.fields.items(), key=lambda field: (-field[1], field[0]))
-    details.append(Figures(("field", ">conversations"), [(name, str(n)) for name, n in fields[:SHOWN_ROWS]]))
-    tags = [(a or "(none)", b or "(none)", str(n)) for (a, b), n in changes.tags.most_common(SHOWN_ROWS)]
-    details.append(Figures(("tag before", "tag after", ">utterances"), tags))
+    if fields:
+        rows = [(name, str(count)) for name, count in fields[:SHOWN_ROWS]]
+        details.append(Figures(("field", ">conversations"), rows))
+    tags = []
+    for (old, new), count in changes.tags.most_common(SHOWN_ROWS):
+        tags.append((old or "(none)", new or "(none)", str(count)))
+    if tags:
+        details.append(Figures(("tag before", "tag after", ">utterances"), tags))
     if max(len(fields), len(changes.tags)) > SHOWN_ROWS:
         details.append("… more fields or tags (--json shows all)")
-    return [detail for detail in details if not isinstance(detail, Figures) or detail.rows]
+    return details

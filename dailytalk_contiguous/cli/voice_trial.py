@@ -37,8 +37,10 @@ from dailytalk_contiguous.store.owned_folder import check_sound_file, write_soun
 #: What is said, with a style tag if the synthesiser takes any.
 TRIAL = Line("It's been a while! How are you?", "excited", "en", 0)
 
-#: What is converted: two syllables of a buzz of 120 Hz, in a second at this rate in Hz.
+#: Pitch in Hz of what is converted: two syllables of a buzz, in a second.
 BUZZ_HZ = 120.0
+
+#: Sample rate in Hz of the buzz.
 BUZZ_RATE = 16000
 
 #: What is in the header of the file of `--out`, by which a later trial knows that it may replace the file.
@@ -52,12 +54,14 @@ SILENT = 0.001
 
 
 def try_voice(
-    name: str, model: str = "", voice: str = "", out: Path | None = None, own: Mapping[str, Any] = {}
+    name: str, model: str = "", voice: str = "", out: Path | None = None, own: Mapping[str, object] = {}
 ) -> Outcome:
     """Say a line twice with a synthesiser, if that costs nothing, and judge it; one that converts is given a buzz.
 
     Args:
-        name: of an engine, or a person's own file. model, voice: empty for the engine's.
+        name: of an engine, or a person's own file.
+        model: empty for the engine's.
+        voice: empty for the engine's.
         out: file for the sound, WAV; None for none.
         own: settings of the file, by their options.
 
@@ -86,10 +90,12 @@ def try_voice(
             reason = f"a line would cost {costs:.6f} USD, so none was said"
             raise DailytalkError(reason, "try it with dailytalk speak")
         converts = isinstance(synthesiser, VoiceConverter)
-        spoken, again = (
-            _converted(synthesiser) if isinstance(synthesiser, VoiceConverter) else synthesise(synthesiser, line)
-            for _ in range(2)
-        )
+        if isinstance(synthesiser, VoiceConverter):
+            spoken = _converted(synthesiser)
+            again = _converted(synthesiser)
+        else:
+            spoken = synthesise(synthesiser, line)
+            again = synthesise(synthesiser, line)
     except DailytalkError as error:
         mended = _with_place(error, name) if is_own_file(name) else error
         return Outcome(record, Judgement("nothing was said", False), 1, details, error=mended)
@@ -113,7 +119,7 @@ def try_voice(
     return Outcome(record, Judgement(headline, not faults), 1 if faults else 0, details, next=next_command)
 
 
-def _voice_words(name: str, model: str, voice: str, engine: Engine, own: Mapping[str, Any]) -> list[str]:
+def _voice_words(name: str, model: str, voice: str, engine: Engine, own: Mapping[str, object]) -> list[str]:
     """The options of a command line that choose this synthesiser with these settings, except for secrets."""
     words = ["--tts", name]
     if model:
@@ -143,9 +149,9 @@ def _setting_words(placed: PlacedSetting, value: Any) -> list[str]:
 
 def _about(engine: Engine, synthesiser: Synthesiser) -> list[str | Judgement]:
     voice = f", voice {synthesiser.voice}" if synthesiser.voice else ""
-    tags = (
-        f"those of {engine.tag_list(synthesiser.model)}" if engine.tags else "none; lines are said without theirs"
-    )
+    tags = "none; lines are said without theirs"
+    if engine.tags:
+        tags = f"those of {engine.tag_list(synthesiser.model)}"
     licence = synthesiser.licence or engine.licence
     about = f"{speaker_text(synthesiser)}{voice}; price: {engine.price}; licence: {licence.licence}"
     if engine.converts:
@@ -161,20 +167,24 @@ def _converted(converter: VoiceConverter) -> Spoken:
     """The buzz in a voice, with silence before, between and after its syllables."""
     seconds = np.arange(BUZZ_RATE) / BUZZ_RATE
     harmonics = np.arange(1, 40)[:, np.newaxis]
-    buzz = np.mean(np.cos(2 * np.pi * BUZZ_HZ * harmonics * seconds), axis=0)
+    partials = np.cos(2 * np.pi * BUZZ_HZ * harmonics * seconds)
+    buzz = np.mean(partials, axis=0)
     syllables = np.maximum(0.0, np.sin(4 * np.pi * seconds))
     sound = convert_side(converter, (buzz * syllables).astype(np.float32), BUZZ_RATE, "trial")
     return Spoken(sound, BUZZ_RATE, None, 0.0)
 
 
-def _measures(spoken: Spoken, again: Spoken) -> dict[str, Any]:
+def _measures(spoken: Spoken, again: Spoken) -> dict[str, float | None]:
     """Seconds of sound and of speech, the largest sample, how many words have times, whether both are alike."""
     speech = hear(spoken.samples, spoken.sample_rate).speech
+    seconds = len(spoken.samples) / spoken.sample_rate
+    speech_seconds = sum(end - start for start, end in speech)
+    peak = float(np.abs(spoken.samples).max())
     return {
         "sample_rate": spoken.sample_rate,
-        "seconds": round(len(spoken.samples) / spoken.sample_rate, 3),
-        "speech_seconds": round(sum(end - start for start, end in speech), 3),
-        "peak": round(float(np.abs(spoken.samples).max()), 4),
+        "seconds": round(seconds, 3),
+        "speech_seconds": round(speech_seconds, 3),
+        "peak": round(peak, 4),
         "words": None if spoken.words is None else len(spoken.words),
         "same_again": np.array_equal(spoken.samples, again.samples),
     }
@@ -197,8 +207,10 @@ def _words_text(spoken: Spoken, line: Line) -> str:
     words = split_words(line.text)
     if spoken.words is None:
         return f"  word times: none, so all {len(words)} words are aligned"
-    is_whole = [word.text for word in spoken.words] == words
-    return f"  word times: {len(spoken.words)} of {len(words)} words{'' if is_whole else ', so all are aligned'}"
+    text = f"  word times: {len(spoken.words)} of {len(words)} words"
+    if [word.text for word in spoken.words] != words:
+        text += ", so all are aligned"
+    return text
 
 
 def _with_place(error: DailytalkError, file: str) -> DailytalkError:
@@ -206,7 +218,8 @@ def _with_place(error: DailytalkError, file: str) -> DailytalkError:
     if error.__cause__ is not None:
         frames = traceback.extract_tb(error.__cause__.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(Path(file).absolute())]
-        return DailytalkError(error.reason, f"mend line {lines[-1]} of {file}" if lines else f"mend {file}")
+        remedy = f"mend line {lines[-1]} of {file}" if lines else f"mend {file}"
+        return DailytalkError(error.reason, remedy)
     if isinstance(error, SynthesisFailed):
         return DailytalkError(error.reason, f"mend what `speak` returns in {file}")
     return error

@@ -52,22 +52,25 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     align = make(Align)
     # Candidates are compared by the words that are recognised in them, and by their delivery.
     has_candidates = options.get("candidates", 1) > 1
-    verifier = (align.recogniser or make.fields["Transcribe"]["model"]) if verify or has_candidates else ""
+    verifier = ""
+    if verify or has_candidates:
+        verifier = align.recogniser or make.fields["Transcribe"]["model"]
     delivery = CONTOURS_ALONE if has_candidates else NO_DELIVERY
     measure = make(MeasureDelivery, delivery=delivery)
     tokenise = make(TokeniseResult, codebook=NO_MODEL)
-    speak = PerUtterance(make(Speak, verify=verifier, delivery=delivery)), make(Reconstruct), align
+    speak = PerUtterance(make(Speak, verify=verifier, delivery=delivery))
+    reconstruct = make(Reconstruct)
     judge = make(JudgeTurnEnds)
     finish = make(Finish)
-    make.all_used(measure, *speak, tokenise, judge, finish)
-    return (
-        *((make(ChooseVoice),) if options.get("voice") == CLONE else ()),
-        *((measure,) if measure.delivery != NO_DELIVERY else ()),
-        *speak,
-        *((tokenise,) if tokenise.codebook != NO_MODEL else ()),
-        judge,
-        finish,
-    )
+    make.all_used(measure, speak, reconstruct, align, tokenise, judge, finish)
+    choose: Stages = (make(ChooseVoice),) if options.get("voice") == CLONE else ()
+    measured: Stages = (measure,) if measure.delivery != NO_DELIVERY else ()
+    return (*choose, *measured, speak, reconstruct, align, *_if_chosen(tokenise), judge, finish)
+
+
+def _if_chosen(tokenise: TokeniseResult) -> Stages:
+    """The stage that adds prosodic tokens, if a codebook was chosen for it."""
+    return (tokenise,) if tokenise.codebook != NO_MODEL else ()
 
 
 def _kept_stages(make: StageMaker, verify: bool) -> Stages:
@@ -78,10 +81,9 @@ def _kept_stages(make: StageMaker, verify: bool) -> Stages:
     # `Align` only recognises what was synthesised; a recogniser that was chosen is that of `tag`.
     align = replace(make(Align), recogniser="")
     tokenise = make(TokeniseResult, codebook=NO_MODEL)
-    _refuse_unused(
-        make, verify, "--revoice none, which resynthesises nobody", keep, align, judge, finish, tokenise
-    )
-    return (keep, align, *((tokenise,) if tokenise.codebook != NO_MODEL else ()), judge, finish)
+    because = "--revoice none, which resynthesises nobody"
+    _refuse_unused(make, verify, because, keep, align, judge, finish, tokenise)
+    return (keep, align, *_if_chosen(tokenise), judge, finish)
 
 
 def _converted_stages(make: StageMaker, verify: bool) -> Stages:
@@ -94,12 +96,15 @@ def _converted_stages(make: StageMaker, verify: bool) -> Stages:
     tokenise = make(TokeniseResult, codebook=NO_MODEL)
     because = f"--tts {make.options['tts']}, which converts the recorded sound"
     _refuse_unused(make, verify, because, convert, reconstruct, align, judge, finish, tokenise)
-    return (convert, reconstruct, align, *((tokenise,) if tokenise.codebook != NO_MODEL else ()), judge, finish)
+    return (convert, reconstruct, align, *_if_chosen(tokenise), judge, finish)
 
 
 def _refuse_unused(make: StageMaker, verify: bool, because: str, *stages: Stage) -> None:
     """Raise DailytalkError for an option that none of these stages has."""
-    used = {placed.option for placed in settings_in(*stages)}
-    unused = sorted({*make.options, *(("verify",) if verify else ())} - used)
+    chosen = {*make.options}
+    if verify:
+        chosen.add("verify")
+    unused = sorted(chosen - {placed.option for placed in settings_in(*stages)})
     if unused:
-        raise DailytalkError(f"--{unused[0].replace('_', '-')} has no use with {because}", "leave one of them out")
+        flag = f"--{unused[0].replace('_', '-')}"
+        raise DailytalkError(f"{flag} has no use with {because}", "leave one of them out")

@@ -53,6 +53,8 @@ def tag_stages(profile: str = STANDARD, **options: Any) -> Stages:
     tokenise = make(TokeniseProsody, codebook=NO_MODEL)
     if tag.emotion_vote and classify.model == NO_MODEL:
         raise DailytalkError("--emotion-vote needs --emotion", f"name a classifier, such as {VOICE_LINEAR}")
+    classified: Stages = (PerUtterance(classify),) if classify.model != NO_MODEL else ()
+    tokenised: Stages = (PerUtterance(tokenise),) if tokenise.codebook != NO_MODEL else ()
     stages: Stages = (
         make(Segment),
         make(MatchTranscript),
@@ -60,18 +62,23 @@ def tag_stages(profile: str = STANDARD, **options: Any) -> Stages:
         make(JoinSentences),
         PerUtterance(make(MeasureProsody)),
         PerUtterance(make(RateAffect, context=3.0)),
-        *((PerUtterance(classify),) if classify.model != NO_MODEL else ()),
-        *((PerUtterance(tokenise),) if tokenise.codebook != NO_MODEL else ()),
+        *classified,
+        *tokenised,
         make(Bucket),
         PerUtterance(tag),
         PerUtterance(make(Punctuate)),
     )
-    return make.all_used(*stages, classify, tokenise)[: len(stages)]
+    make.all_used(*stages, classify, tokenise)
+    return stages
 
 
 def without_models(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options, with the name that stages have for no recogniser and no affect model where none is chosen."""
-    return {**options, **{name: "" for name in ("asr_model", "affect_model") if options.get(name) == NO_MODEL}}
+    chosen = dict(options)
+    for name in ("asr_model", "affect_model"):
+        if chosen.get(name) == NO_MODEL:
+            chosen[name] = ""
+    return chosen
 
 
 class StageMaker:
@@ -82,10 +89,12 @@ class StageMaker:
         self.options = options
 
     def __call__(self, kind: type[_Kind], **defaults: Any) -> _Kind:
-        made = kind(**{**defaults, **self.fields.get(kind.__name__, {}), **chosen_for(kind, self.options)})
-        return with_settings((made,), self.options)[0]  # those of dataclasses inside it, too
+        fields = dict(defaults)
+        fields |= self.fields.get(kind.__name__, {})
+        fields |= chosen_for(kind, self.options)
+        (stage,) = with_settings((kind(**fields),), self.options)  # those of dataclasses inside it, too
+        return stage
 
-    def all_used(self, *stages: Stage) -> Stages:
-        """The stages, if each option belongs to one of them. Raises DailytalkError otherwise."""
+    def all_used(self, *stages: Stage) -> None:
+        """Raise DailytalkError unless each option belongs to one of the stages."""
         check_known(self.options, *stages)
-        return stages

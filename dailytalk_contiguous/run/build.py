@@ -17,6 +17,7 @@ from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.sources.folder import FolderConfig
+from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.finish import Finish
@@ -64,14 +65,16 @@ def run_recipe(
     refuse_in_import("calls run_recipe")
     folder = Path(out)
     stages = (*tagging, *speaking)
-    cut = next((number for number, stage in enumerate(stages) if isinstance(stage, Script)), None)
-    if cut is not None:
+    scripts = [number for number, stage in enumerate(stages) if isinstance(stage, Script)]
+    if scripts:
+        cut = scripts[0]
         # `Script` is not run: what it makes is read from transcript.jsonl, as people may have edited it.
         tagging = stages[:cut]
         speaking = stages[cut + 1 :]
     segment = find_stage(Segment, tagging)
-    says = voice_stage_of(speaking) or find_stage(Keep, speaking)
-    if segment is None or (speaking and not (says and isinstance(speaking[-1], Finish))):  # before hours of work
+    voice = voice_stage_of(speaking) or find_stage(Keep, speaking)
+    is_whole = not speaking or (voice is not None and isinstance(speaking[-1], Finish))
+    if segment is None or not is_whole:  # before hours of work
         raise DailytalkError(
             "a recipe lacks Segment, or Speak, Convert or Keep, or does not end with Finish",
             "look at those in builder_scripts",
@@ -79,7 +82,7 @@ def run_recipe(
     options = RunOptions(workers=workers)
     sources = [inputs] if isinstance(inputs, str) else inputs
     config = FolderConfig(channel=segment.channel, language=language_of(tagging))
-    recordings = find(sources, folder, config, licence=source_licence)
+    recordings = find(open_inputs(sources), folder, config, licence=source_licence)
     about = {"command": "a recipe", "settings": {"recipe": [stage.name for stage in tagging]}}
     to_tag = TagSpec(recordings, folder, tagging, about)
     with closing(to_tag.passes(options)) as passes:
@@ -90,6 +93,6 @@ def run_recipe(
     if not speaking or not tagged.n_conversations:
         return Built(tagged, None, recordings.left_out)
     script = read_synthesis_input(folder)
-    about |= {"settings": {"recipe": [stage.name for stage in speaking]}}
-    spoken = run(SpeakSpec(script, folder, speaking, about), options, progress, planned)
+    about_speech = {"command": "a recipe", "settings": {"recipe": [stage.name for stage in speaking]}}
+    spoken = run(SpeakSpec(script, folder, speaking, about_speech), options, progress, planned)
     return Built(tagged, spoken, recordings.left_out)

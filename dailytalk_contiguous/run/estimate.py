@@ -29,9 +29,10 @@ PIECE_SECONDS = 60.0
 #: The fewest pieces of a sample, if there is enough audio: no recording is like all others.
 LEAST_PIECES = 3
 
-#: The largest share of a corpus that a sample is, and the seconds that it may have in any case: an estimate must
-#: cost less than the work that it estimates.
+#: The largest share of a corpus that a sample is: an estimate must cost less than the work that it estimates.
 MOST_SHARE = 0.1
+
+#: Seconds that a sample may have in any case.
 LEAST_SECONDS = 30.0
 
 #: Bytes of FLAC for a byte of WAV, of recorded speech.
@@ -71,9 +72,12 @@ def estimate_run(
     """Run a sample of the recordings and extrapolate. The time that models take to load is not in it.
 
     Args:
-        recordings: the corpus. folder: an empty one, for the caller to remove.
-        stages, spoken: what is to be computed; without `spoken`, `speak` is left out.
-        sample_seconds: the most audio to run; less for a small corpus (`MOST_SHARE`). seed: of the sample.
+        recordings: the corpus.
+        folder: an empty one, for the caller to remove.
+        stages: of `tag`.
+        spoken: the stages of `speak`; without them, it is left out.
+        sample_seconds: the most seconds of audio to run; less for a small corpus (`MOST_SHARE`).
+        seed: of the sample.
 
     Raises DailytalkError if there are no recordings, if all of the sample is rejected, and as the runs do.
     """
@@ -81,7 +85,8 @@ def estimate_run(
         first = recordings.problems[0]
         raise DailytalkError(f"none of the recordings can be used ({first.id}: {first.reason})", first.remedy)
     total = sum(row["duration"] for row in recordings.rows)
-    pieces = sample(recordings.rows, min(sample_seconds, max(LEAST_SECONDS, MOST_SHARE * total)), seed)
+    most_seconds = min(sample_seconds, max(LEAST_SECONDS, MOST_SHARE * total))
+    pieces = sample(recordings.rows, most_seconds, seed)
     shortest = min(pieces, key=lambda row: float(row["duration"]))
     run(TagSpec(FoundRecordings([[shortest]], []), folder / "loading", stages))  # so that the models are loaded
     out = folder / "sample"
@@ -90,43 +95,65 @@ def estimate_run(
         why = next(rejects_in(out))["reason"]
         raise DailytalkError(f"none of the sample can be used ({why})", "draw another with --seed")
     seconds = _seconds(tagged)
+    record = tagged.record or {}
+    files = [*(out / TAGGED).iterdir(), out / TRANSCRIPT]
     quantities = {
-        "speech_hours": (tagged.record or {})["hours"]["speech"],
+        "speech_hours": record["hours"]["speech"],
         "tag_seconds": sum(seconds.values()),
-        "tagged_bytes": float(sum(path.stat().st_size for path in (*(out / TAGGED).iterdir(), out / TRANSCRIPT))),
+        "tagged_bytes": float(sum(path.stat().st_size for path in files)),
     }
     if spoken:
-        script = read_synthesis_input(out)
-        voice = voice_stage_of(spoken)
-        rates = [(voice and voice.sample_rate) or row["sample_rate"] for row in script.unfolded()]
-        wav_bytes = sum(4.0 * rate * row["duration"] for rate, row in zip(rates, script.rows, strict=True))
-        quantities |= {"wav_bytes": wav_bytes, "dataset_bytes": FLAC_SHARE * wav_bytes}
-        if isinstance(voice, Speak):  # with an empty cache: the user's would make everything look cheap
-            voice = replace(voice, cache=str(out / "cache"))
-            spoken = [PerUtterance(voice) if find_stage(Speak, [stage]) else stage for stage in spoken]
-            priced = price_of(script, spoken)
-            quantities |= {"usd": priced.price, "text_bytes": float(priced.text_bytes)}
-            quantities |= {"requests": priced.requests, "joined": priced.joined, "turns": priced.turns}
-        if not voice or voice.synthesiser().deterministic:  # speech that is not free is priced, and not bought
-            took = _seconds(run(SpeakSpec(script, out, spoken)))
-            quantities["speak_seconds"] = sum(took.values())
-            seconds |= {f"{name} (speak)" if name in seconds else name: value for name, value in took.items()}
+        spoken_quantities, spoken_seconds = _estimate_speech(out, spoken)
+        quantities |= spoken_quantities
+        for name, value in spoken_seconds.items():
+            seconds[f"{name} (speak)" if name in seconds else name] = value
     sampled = sum(row["duration"] for row in pieces)
     factor = total / sampled
     return Estimate(
-        total / 3600,
-        len(recordings.rows),
-        len(recordings.problems),
-        len(pieces),
-        sampled,
-        {name: value * factor for name, value in quantities.items()},
-        {name: value * factor for name, value in seconds.items()},
+        audio_hours=total / 3600,
+        conversations=len(recordings.rows),
+        rejected=len(recordings.problems),
+        sample_pieces=len(pieces),
+        sample_seconds=sampled,
+        quantities={name: value * factor for name, value in quantities.items()},
+        stages={name: value * factor for name, value in seconds.items()},
     )
+
+
+def _estimate_speech(out: Path, stages: Sequence[Stage]) -> tuple[dict[str, float], dict[str, float]]:
+    """The quantities of the second half for a tagged sample, and the seconds of each of its stages.
+
+    Speech that is not free is priced, and not bought: then there are no seconds.
+    """
+    script = read_synthesis_input(out)
+    voice = voice_stage_of(stages)
+    wav_bytes = 0.0
+    for unfolded, row in zip(script.unfolded(), script.rows, strict=True):
+        rate = (voice and voice.sample_rate) or unfolded["sample_rate"]
+        wav_bytes += 4.0 * rate * row["duration"]
+    quantities = {"wav_bytes": wav_bytes, "dataset_bytes": FLAC_SHARE * wav_bytes}
+    if isinstance(voice, Speak):
+        # With an empty cache: the user's would make everything look cheap.
+        voice = replace(voice, cache=str(out / "cache"))
+        stages = [PerUtterance(voice) if find_stage(Speak, [stage]) else stage for stage in stages]
+        cost = price_of(script, stages)
+        quantities["usd"] = cost.price
+        quantities["text_bytes"] = float(cost.text_bytes)
+        quantities["requests"] = cost.requests
+        quantities["joined"] = cost.joined
+        quantities["turns"] = cost.turns
+    if voice and not voice.synthesiser().deterministic:
+        return quantities, {}
+    seconds = _seconds(run(SpeakSpec(script, out, stages)))
+    quantities["speak_seconds"] = sum(seconds.values())
+    return quantities, seconds
 
 
 def _seconds(done: RunOutcome) -> dict[str, float]:
     """Seconds that grow with the corpus, so without planning and the last outputs, which take little."""
-    return {name: took for name, (took, _) in done.run.stages.items()} | {"reading, writing": done.run.outside}
+    seconds = {name: wall for name, (wall, _) in done.run.stages.items()}
+    seconds["reading, writing"] = done.run.outside
+    return seconds
 
 
 def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
@@ -137,19 +164,23 @@ def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
     """
     generator = random.Random(seed)
     ends = np.cumsum([row["duration"] for row in rows])
-    seconds = min(seconds, float(ends[-1]))
-    n_pieces = max(LEAST_PIECES, ceil(seconds / min(PIECE_SECONDS, ends[-1] / len(rows))))
+    total = ends[-1]
+    seconds = min(seconds, float(total))
+    longest = min(PIECE_SECONDS, total / len(rows))
+    n_pieces = max(LEAST_PIECES, ceil(seconds / longest))
     pieces: dict[str, Row] = {}
     for number in range(n_pieces):
-        point = (number + generator.random()) * ends[-1] / n_pieces
-        row = expand_row(rows[min(int(np.searchsorted(ends, point)), len(rows) - 1)])
-        taken = min(seconds / n_pieces, row["duration"])
-        start = generator.uniform(0.0, row["duration"] - taken)
+        point = (number + generator.random()) * total / n_pieces
+        index = min(int(np.searchsorted(ends, point)), len(rows) - 1)
+        row = expand_row(rows[index])
+        duration = min(seconds / n_pieces, row["duration"])
+        start = generator.uniform(0.0, row["duration"] - duration)
         name = f"{row['conversation_id']}.{round(1000 * start)}"
-        pieces[name] = row | {
+        piece = {
             "conversation_id": name,
             "offset": row["offset"] + start,
-            "duration": taken,
-            "given": cues_within(row["given"] or [], start, taken),
+            "duration": duration,
+            "given": cues_within(row["given"] or [], start, duration),
         }
+        pieces[name] = row | piece
     return list(pieces.values())

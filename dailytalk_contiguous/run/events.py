@@ -10,13 +10,13 @@ import logging
 import os
 import platform
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, TypedDict
 
 from filelock import FileLock, Timeout
 
@@ -32,11 +32,19 @@ log = logging.getLogger("dailytalk_contiguous")
 
 EVENTS = "events.jsonl"
 
-#: States of a run. A run that is gone was killed.
+#: The state of a run that works.
 RUNNING = "running"
+
+#: The state of a run that was killed.
 GONE = "gone"
+
+#: The state of a run that has written its results.
 FINISHED = "finished"
+
+#: The state of a run that somebody stopped.
 STOPPED = "stopped"
+
+#: The state of a run that an error ended.
 FAILED = "failed"
 
 #: What a run holds in its work folder while it works; a part of `--shard` has its own.
@@ -48,16 +56,24 @@ class Run:
     """A run, as a line of events.jsonl has it.
 
     Attributes:
-        run: its id. kind: such as `tag` or `speak`. host, pid: its process.
-        started, time: when it began, and when this line was written (ISO 8601, UTC).
+        run: its id.
+        kind: such as `tag` or `speak`.
+        host: the machine of its process.
+        pid: the number of its process there.
+        started: when it began (ISO 8601, UTC).
+        time: when this line was written.
         shard: (i, N) of `--shard`.
-        shards, audio_seconds: what it planned to make. done, audio_done: what it has made.
+        shards: shards that it planned to make.
+        audio_seconds: seconds of audio in them.
+        done: shards that it has made.
+        audio_done: seconds of audio in those.
         rejects: conversations rejected among them; once the run is finished, all that it rejected.
         spent: USD; None for a run that costs nothing.
         stages: by name, wall seconds and the seconds of audio that went through it, of all processes together.
         outside: seconds that shards took outside stages.
-        state: `finished`, `stopped`, `failed`, `running`, or `gone` if it was killed. reason: why it failed.
-        at: the stage at hand.
+        state: `finished`, `stopped`, `failed`, `running`, or `gone` if it was killed.
+        reason: why it failed.
+        at: the stage that works now.
     """
 
     run: str
@@ -97,30 +113,45 @@ class Run:
 
     def progress(self, at: datetime) -> str:
         """What is done, how fast, what it has cost, and the time left: for the bar, the log and `status`."""
-        unit, size = ("h", 3600) if self.audio_seconds >= 3600 else ("min", 60)
-        left = self.left_seconds(at)
-        parts = (
+        unit = "min"
+        size = 60
+        if self.audio_seconds >= 3600:
+            unit = "h"
+            size = 3600
+        parts = [
             f"{self.done} of {counted(self.shards, 'shard')}",
             f"{self.audio_done / size:.1f} of {self.audio_seconds / size:.1f} {unit}",
-            f"{self.speed:.1f}× real time" if self.speed else "",
-            f"{length_text(left)} left" if left is not None else "",
-            f"{self.spent:.4f} USD spent" if self.spent else "",
-        )
-        return ", ".join(filter(None, parts))
+        ]
+        if self.speed:
+            parts.append(f"{self.speed:.1f}× real time")
+        left = self.left_seconds(at)
+        if left is not None:
+            parts.append(f"{length_text(left)} left")
+        if self.spent:
+            parts.append(f"{self.spent:.4f} USD spent")
+        return ", ".join(parts)
 
-    def time_spent(self) -> dict[str, Any]:
+    def time_spent(self) -> "TimeSpent":
         """The wall seconds of its processes, for run.json; those of a stage with the seconds of audio."""
         return {"stages": self.stages, "outside_stages": round(self.outside, 3)}
 
 
-def append(path: Path, line: dict[str, Any]) -> None:
+class TimeSpent(TypedDict):
+    """The wall seconds of the processes of a run, as run.json has them."""
+
+    stages: dict[str, list[float]]
+    outside_stages: float
+
+
+def append(path: Path, line: Mapping[str, object]) -> None:
     """Add a line, which is on the disk when this returns. Raises OSError."""
     text = json.dumps(line, allow_nan=False).encode() + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
         file.seek(max(0, file.tell() - 1))
         is_torn = file.read() not in (b"", b"\n")  # what a crash cut off stays a line of its own
-        file.write(b"\n" * is_torn + text)
+        line_end = b"\n" if is_torn else b""
+        file.write(line_end + text)
         file.flush()
         os.fsync(file.fileno())
 
@@ -136,14 +167,18 @@ def read_runs(path: Path) -> list[Run]:
     All but the last have ended: where one began after a run that has not said so, that one was killed.
     """
     runs = dict[str, Run]()
-    for _, line in json_lines(path) if path.is_file() else ():
+    if not path.is_file():
+        return []
+    for _, line in json_lines(path):
         if isinstance(line, dict):  # else it was cut off
             with suppress(TypeError):  # it is of another version
                 run = Run(**line)
                 runs[run.run] = run
-    for run in list(runs.values())[:-1]:
-        run.state = GONE if run.state == RUNNING else run.state
-    return list(runs.values())
+    in_order = list(runs.values())
+    for run in in_order[:-1]:
+        if run.state == RUNNING:
+            run.state = GONE
+    return in_order
 
 
 def now() -> str:
@@ -155,7 +190,8 @@ class Journal:
     """Writes the lines of one run; a context manager that records how it ended. It logs a line a shard.
 
     Args:
-        out: the work folder. kind: `tag`, `speak`, `corpus`, `extract` or `encode`.
+        out: the work folder.
+        kind: `tag`, `speak`, `corpus`, `extract` or `encode`.
         shard: (i, N) of `--shard`.
         spent: returns the USD that the run has spent so far; None for a run that costs nothing.
 
@@ -173,7 +209,15 @@ class Journal:
         self._path = out / (EVENTS if shard == (1, 1) else f"events.{shard[0]}-of-{shard[1]}.jsonl")
         self._spent = spent
         self._is_begun = False
-        self.run = Run(uuid.uuid4().hex[:12], kind, platform.node(), os.getpid(), now(), now(), [*shard])
+        self.run = Run(
+            run=uuid.uuid4().hex[:12],
+            kind=kind,
+            host=platform.node(),
+            pid=os.getpid(),
+            started=now(),
+            time=now(),
+            shard=[*shard],
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -193,8 +237,9 @@ class Journal:
 
         Nothing is written if nothing is to be done, unless an earlier run did not say how it ended.
         """
-        last = _known(self._path.parent)[-1:]
-        if not (plan.tasks or self._is_begun or any(run.state != FINISHED for run in last)):
+        earlier = _runs_in(self._path.parent)
+        has_ended = not earlier or earlier[-1].state == FINISHED
+        if not plan.tasks and not self._is_begun and has_ended:
             return
         self._is_begun = True
         self.run.shards += len(plan.tasks)
@@ -206,10 +251,11 @@ class Journal:
         run.done += 1
         run.audio_done += made.audio_seconds
         run.rejects += made.rejects
-        run.outside += max(0.0, made.wall_seconds - sum(took for took, _ in made.stages.values()))
-        for name, (took, audio) in made.stages.items():
-            before, heard = run.stages.get(name, (0.0, 0.0))
-            run.stages[name] = [round(before + took, 3), round(heard + audio, 3)]
+        in_stages = sum(wall for wall, _ in made.stages.values())
+        run.outside += max(0.0, made.wall_seconds - in_stages)
+        for name, (wall, audio) in made.stages.items():
+            wall_before, audio_before = run.stages.get(name, (0.0, 0.0))
+            run.stages[name] = [round(wall_before + wall, 3), round(audio_before + audio, 3)]
         self._write()
 
     def __exit__(
@@ -237,7 +283,8 @@ class Journal:
         self.run.spent = round(self._spent(), 6) if self._spent else None
         append(self._path, asdict(self.run))
         if self.run.state == RUNNING:
-            log.info("%s %s: %s", self.run.time, self.run.kind, self.run.progress(datetime.now(UTC)))
+            progress = self.run.progress(datetime.now(UTC))
+            log.info("%s %s: %s", self.run.time, self.run.kind, progress)
 
 
 def run_status(folder: Path, named: str = "") -> list[Run]:
@@ -245,8 +292,8 @@ def run_status(folder: Path, named: str = "") -> list[Run]:
 
     Raises DailytalkError, in which the folder is `named` so, if no run was ever recorded.
     """
-    shown = dict[tuple[Any, ...], Run]()
-    for run in _known(folder):
+    shown = dict[tuple[str | int, ...], Run]()
+    for run in _runs_in(folder):
         if run.state == FINISHED and run.shard == [1, 1]:  # it replaces all earlier ones of its kind
             shown = {key: earlier for key, earlier in shown.items() if earlier.kind != run.kind}
         shown[run.kind, *run.shard] = run
@@ -269,15 +316,17 @@ def alone(folder: Path, kind: str, shard: tuple[int, int], force: bool = False) 
     Raises DailytalkError, naming the run, while another one works in the folder.
     """
     shown = repr(as_text(folder))
-    for run in _known(folder):
+    for run in _runs_in(folder):
         elsewhere = run.host != platform.node()
-        is_part = run.kind == kind and run.shard[1] == shard[1] and run.shard[0] != shard[0]
-        if run.state != RUNNING or is_part or (elsewhere and force):
+        is_same_work = run.kind == kind and run.shard[1] == shard[1]
+        is_other_part = is_same_work and run.shard[0] != shard[0]
+        if run.state != RUNNING or is_other_part or (elsewhere and force):
             continue
+        remedy = "wait until it ends (dailytalk status says how far it is), or take another --out"
+        if elsewhere:
+            remedy += "; if it was killed, pass --force"
         raise DailytalkError(
-            f"{run.kind} works in {shown} already: on {run.host}, process {run.pid}, since {run.started}",
-            "wait until it ends (dailytalk status says how far it is), or take another --out"
-            + ("; if it was killed, pass --force" if elsewhere else ""),
+            f"{run.kind} works in {shown} already: on {run.host}, process {run.pid}, since {run.started}", remedy
         )
     lock = _lock_of(folder, shard)
     with locked(lock, f"another run begins or ends in {shown}", "run this again in a minute"):
@@ -288,7 +337,7 @@ def alone(folder: Path, kind: str, shard: tuple[int, int], force: bool = False) 
                 lock.unlink()
 
 
-def _known(folder: Path) -> list[Run]:
+def _runs_in(folder: Path) -> list[Run]:
     """All runs that the journals of a folder have, in the order in which they began, with their states now."""
     runs = [run for path in journals(folder) for run in read_runs(path)]
     for run in runs:

@@ -43,13 +43,15 @@ def connected(address: str, workers: int = 0) -> Any:
     except ImportError:
         raise DailytalkError("Ray is not installed", "pip install 'dailytalk-contiguous[ray]'") from None
     logging.getLogger("ray").setLevel(logging.ERROR)
-    own: dict[str, Any] = {} if address else {"num_cpus": max(workers, cores()), "include_dashboard": False}
+    settings: dict[str, Any] = {}
+    if not address:
+        settings = {"num_cpus": max(workers, cores()), "include_dashboard": False}
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         if not ray.is_initialized():
             if port.isdecimal():  # Ray itself would wait for minutes where nothing listens
                 socket.create_connection((host, int(port)), SILENCE_SECONDS).close()
-            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **settings)
     except (OSError, RuntimeError, ValueError, ImportError) as error:
         raise DailytalkError(
             f"no Ray cluster answers at {address!r} ({type(error).__name__})",
@@ -74,8 +76,11 @@ class RayJob:
     """What all tasks of a run have in common.
 
     Attributes:
-        stages, batch_seconds: as `make_shard` takes them. digest: that the stages must have there.
-        work: the folder of the results. inputs: mirrors of recordings that are in object storage.
+        stages: as `make_shard` takes them.
+        batch_seconds: as `make_shard` takes them.
+        digest: that the stages must have there.
+        work: the folder of the results.
+        inputs: mirrors of recordings that are in object storage.
         folder: where relative paths begin.
     """
 
@@ -124,9 +129,9 @@ def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: boo
     for what a node lacks; else whatever a stage raises except `BadInput`. Finished shards stay.
     """
     ray = connected(address, workers)
-    there = ray.cluster_resources()
-    cpus = int(there.get("CPU", 1))
-    n_gpus = int(there.get("GPU", 0)) if gpus else 0
+    resources = ray.cluster_resources()
+    cpus = int(resources.get("CPU", 1))
+    n_gpus = int(resources.get("GPU", 0)) if gpus else 0
     at_once, gpus_each = plan_workers(cpus, n_gpus, workers)
     cpus_each = max(1, min(CORES_EACH, cpus // at_once))
     # By itself a worker with a GPU would end after each task, and load its models for the next one.

@@ -7,12 +7,12 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import soundfile
@@ -26,12 +26,14 @@ from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.published_fields import described
 from dailytalk_contiguous.core.schema import COLUMNS, Row, built
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.tables import LABELS, TableMaker, conversation_columns, utterance_columns
+from dailytalk_contiguous.core.tables import LABELS, TableMaker, Tables, conversation_columns, utterance_columns
 from dailytalk_contiguous.core.utterance import FIELDS, line_of, words_within
 from dailytalk_contiguous.core.wording import kind_of
+from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.shards import Entry, Shard, is_held, read_rows, read_shard
+from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import PerUtterance, Stage
 from dailytalk_contiguous.stages.script import Script, tagged_utterances, transcript_lines
 from dailytalk_contiguous.store.files import (
     inside,
@@ -55,12 +57,10 @@ from dailytalk_contiguous.store.work_folder import (
     STATS,
     TRANSCRIPT,
     UTTERANCES,
+    RunRecord,
     read_run,
     rejects_in,
 )
-
-if TYPE_CHECKING:
-    from dailytalk_contiguous.sources.people import People
 
 # transcript.jsonl: one line an utterance, for people and for tools that came before this one.
 #
@@ -68,28 +68,29 @@ if TYPE_CHECKING:
 # dominance); ours follow. Times are in seconds of the recording, to a millisecond; what is not a number is null.
 
 
+#: A line of a transcript.
+TranscriptLine: TypeAlias = dict[str, Any]
+
+
 def transcript_columns(published: Iterable[Field]) -> tuple[str, ...]:
     """Columns of a shard from which its lines are made, with those that stages publish."""
-    names = (field.name for field in (*COLUMNS, *published))
+    names = [column.name for column in (*COLUMNS, *published)]
     return ("recording_id", "sides", "notes", "rejected", "unmatched", *Script.needs, *Script.uses, *names)
 
 
 #: For input without a table of speakers.
-NOBODY: "People" = {}
-
-#: For results that are all of this run.
-NONE_EARLIER: Mapping[str, Path] = {}
+NOBODY: People = {}
 
 
 def tagged_lines(
-    row: Mapping[str, Any], first_id: int = 0, people: "People" = NOBODY, fields: Sequence[Field] = FIELDS
-) -> Iterator[dict[str, Any]]:
+    row: Row, first_id: int = 0, people: People = NOBODY, fields: Sequence[Field] = FIELDS
+) -> Iterator[TranscriptLine]:
     """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`.
 
     `people` (by recording id and channel) give `speaker`, and `gender` and `language` if they are known.
     """
-    for number, told in enumerate(transcript_lines(row, fields), first_id):
-        line = {"segment_id": number} | told
+    for number, content in enumerate(transcript_lines(row, fields), first_id):
+        line = {"segment_id": number} | content
         person = people.get((row["recording_id"], line["channel"]))
         if person:
             line |= {name: value for name, value in person._asdict().items() if value}
@@ -108,117 +109,193 @@ def tagged_lines(
 OUTPUTS_VERSION = 5
 
 
-def write_results(
-    out: Path,
-    paths: Sequence[Path],
-    stages: Sequence[Stage],
-    rejects: Sequence[Reject],
-    about: Mapping[str, Any],
-    fields: Sequence[Field],
-    spoken: bool = False,
-    people: "People" = NOBODY,
-    earlier: Mapping[str, Path] = NONE_EARLIER,
-) -> dict[str, Any]:
-    """Write all files of one half of the work from its finished shards `paths`, in their order.
+@dataclass(frozen=True)
+class FinishedHalf:
+    """One half of the work, whose shards are all made.
 
-    Args:
-        out: the work folder. stages: of this half.
+    Attributes:
+        out: the work folder.
+        paths: the shards, in order.
+        stages: of this half.
         rejects: of the source, and of what is read before the shards.
         about: goes into the record: how the run was started, and its `source`, where the recordings are from.
-        fields: that stages publish. spoken: whether it is the second half. people: name the speakers.
+        fields: that stages publish.
+        spoken: whether it is the second half.
+        people: name the speakers.
         earlier: shards of earlier runs by rejected conversations whose rows in them stay a part of the result.
+    """
+
+    out: Path
+    paths: Sequence[Path]
+    stages: Sequence[Stage]
+    rejects: Sequence[Reject]
+    about: Mapping[str, object]
+    fields: Sequence[Field] = ()
+    spoken: bool = False
+    people: People = field(default_factory=dict)
+    earlier: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def line_fields(self) -> tuple[Field, ...]:
+        """All fields of its lines."""
+        return (*FIELDS, *self.fields)
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """The names of the files that it leaves, except run.json and sound files."""
+        lines = (SHIFTED,) if self.spoken else (TRANSCRIPT, LINE_DIGESTS)
+        return (REJECTS, STATS, UTTERANCES, CONVERSATIONS, *lines)
+
+    def fingerprint(self, settings: Mapping[str, object]) -> str:
+        """A digest of all that its files are made of; `settings` as run.json has them."""
+        earlier = sorted((name, path.name) for name, path in self.earlier.items())
+        people = sorted(self.people.items())
+        inputs = [settings, self.about.get("source"), self.about.get("transcript_sha256"), people, earlier]
+        return fingerprint_of(self.paths, [reject.as_dict() for reject in self.rejects], inputs)
+
+
+def write_results(half: FinishedHalf) -> RunRecord:
+    """Write all files of one half of the work from its finished shards.
 
     Returns what run.json holds on this half. If nothing changed since it was written, nothing is written.
     """
+    out = half.out
     run = read_run(out) or {}
-    facts = facts_of_run(about, stages)
-    every = (*FIELDS, *fields)
-    shards = {path: finished_shard(path) for path in paths}
-    other = run.pop("speak", None)
-    before = (other or {}) if spoken else run
-    inputs = [facts["settings"], about.get("source"), about.get("transcript_sha256"), sorted(people.items())]
-    inputs.append(sorted((name, path.name) for name, path in earlier.items()))
-    fingerprint = fingerprint_of(paths, [reject.as_dict() for reject in rejects], inputs)
-    changed = spoken and _write_sounds(out, shards, earlier)
-    names = (REJECTS, STATS, UTTERANCES, CONVERSATIONS, *((SHIFTED,) if spoken else (TRANSCRIPT, LINE_DIGESTS)))
-    if not changed and before.get("fingerprint") == fingerprint and all((out / name).is_file() for name in names):
-        return {**before, **{name: about[name] for name in ("time", "money") if name in about}}
-    rejected = [*rejects]
-    notes = list[dict[str, str]]()
-
-    def lines(maker: TableMaker) -> Iterator[dict[str, Any]]:
-        n_lines = 0
-        columns = [name for name in built(every) if name != "audio"] if spoken else transcript_columns(fields)
-
-        @lru_cache(maxsize=2)  # conversations that keep an earlier row were neighbours then, too
-        def rows_of(path: Path) -> dict[str, Row]:
-            return read_rows(path, columns)
-
-        for path, shard in shards.items():
-            for name, entry in shard.entries.items():
-                if entry.reject:
-                    rejected.append(entry.reject)
-                if entry.reject and name not in earlier:
-                    continue
-                row = rows_of(earlier.get(name, path))[name]
-                rejected.extend(_rejected_in(row, spoken))
-                notes.extend({"conversation_id": name, "note": note} for note in row.get("notes") or ())
-                maker.add(row if spoken else row | _as_finished(row, every))
-                made = shifted(row, n_lines, every) if spoken else tagged_lines(row, n_lines, people, every)
-                for line in made:
-                    yield line
-                    n_lines += 1
-
+    facts = facts_of_run(half.about, half.stages)
+    shards = {path: finished_shard(path) for path in half.paths}
+    spoken_record = run.pop("speak", None)
+    before = (spoken_record or {}) if half.spoken else run
+    fingerprint = half.fingerprint(facts["settings"])
+    sounds_changed = half.spoken and _write_sounds(out, shards, half.earlier)
+    is_same = not sounds_changed and before.get("fingerprint") == fingerprint
+    if is_same and all((out / name).is_file() for name in half.file_names):
+        return {**before, **{name: half.about[name] for name in ("time", "money") if name in half.about}}
+    reader = _ShardLines(half, shards)
     # The tables are of what is finished, once something is.
-    is_latest = spoken or other is None
-    with tables_in(out, spoken, fields) if is_latest else nullcontext(TableMaker(False, fields)) as maker:
-        if spoken:
-            write_lines(out / SHIFTED, map(json_text, lines(maker)))
+    is_latest = half.spoken or spoken_record is None
+    unwritten = nullcontext(TableMaker(False, half.fields))
+    with tables_in(out, half.spoken, half.fields) if is_latest else unwritten as maker:
+        if half.spoken:
+            write_lines(out / SHIFTED, map(json_text, reader.lines(maker)))
         else:
-            write_merged(out, lines(maker))
+            write_merged(out, reader.lines(maker))
     tables = maker.tables()
     if is_latest:
         write_text(out / STATS, json_document(figures.corpus_stats(tables)))
-    others = [reject for reject in rejects_in(out) if (reject["stage"] in SPOKEN_STAGES) != spoken]
-    mine = [reject.as_dict() for reject in rejected]
-    write_lines(out / REJECTS, map(json_text, [*others, *mine] if spoken else [*mine, *others]))
-    whole = figures.totals(tables)
-    counts: dict[str, Any] = {name: int(whole[name]) for name in ("conversations", "utterances", "words")}
-    counts |= {"rejects": len(mine)}
+    rejects = [reject.as_dict() for reject in reader.rejects]
+    _write_rejects(out, rejects, half.spoken)
+    totals = figures.totals(tables)
+    counts = {name: int(totals[name]) for name in ("conversations", "utterances", "words")}
+    counts["rejects"] = len(rejects)
     entries = [entry for shard in shards.values() for entry in shard.entries.values()]
     record = {
         **facts,
         "counts": counts,
-        "rejected": _rejected_record(entries, rejected),
+        "rejected": _rejected_record(entries, reader.rejects),
         "fingerprint": fingerprint,
-        "hours": {"audio": round(whole["seconds"] / 3600, 5)},
+        "hours": {"audio": round(totals["seconds"] / 3600, 5)},
     }
-    if spoken:
-        statuses = figures.counts(tables.utterances["status"])
-        lost = figures.lost_in_rebuild(tables)
-        counts |= {name.replace("-", "_"): n for name, n in statuses.items()}
-        record |= {
-            "cost": round(figures.cost(tables), 6),
-            "mean": {name: round(mean, 4) for name, mean in figures.timeline_means(tables).items()},
-            "lost_speech_seconds": lost["speech"],
-            "lost_sound_seconds": lost["sound"],
-            "of_earlier_runs": sorted(earlier),
-        }
-        run |= {name: facts[name] for name in ("source",) if name in facts} | {"speak": record}
+    if half.spoken:
+        _add_spoken(record, tables, sorted(half.earlier))
+        if "source" in facts:
+            run["source"] = facts["source"]
+        run["speak"] = record
     else:
-        recognisers = dict(figures.counts(tables.utterances["recogniser"]))
-        recogniser = facts["models"].get("recogniser")
-        if recogniser and recogniser["name"] not in recognisers:
-            del facts["models"]["recogniser"]  # all words were given, and it was not loaded
-        record["hours"]["speech"] = round(figures.heard(tables)["seconds"] / 3600, 5)
-        counts |= {"utterances_by_recogniser": recognisers, "recordings_rejected": len(rejects)}
-        record |= {"notes": notes, "transcript_sha256": sha256_of(out / TRANSCRIPT)}
-        run = record | ({"speak": other} if other else {})
-    write_text(out / RUN, json_document(run | ({"fields": described(fields)} if fields else {})))
+        _add_tagged(record, tables, len(half.rejects))
+        record["notes"] = reader.notes
+        record["transcript_sha256"] = sha256_of(out / TRANSCRIPT)
+        run = dict(record)
+        if spoken_record:
+            run["speak"] = spoken_record
+    if half.fields:
+        run["fields"] = described(half.fields)
+    write_text(out / RUN, json_document(run))
     return record
 
 
-def _rejected_in(row: Mapping[str, Any], spoken: bool) -> Iterator[Reject]:
+class _ShardLines:
+    """Reads the lines of one half of the work from its shards.
+
+    Attributes:
+        rejects: what was rejected: of the source and, of the shards that were read, conversations and less.
+        notes: on the conversations that were read.
+    """
+
+    def __init__(self, half: FinishedHalf, shards: Mapping[Path, Shard]) -> None:
+        self.rejects = [*half.rejects]
+        self.notes = list[dict[str, str]]()
+        self._half = half
+        self._shards = shards
+        self._columns: Sequence[str] = transcript_columns(half.fields)
+        if half.spoken:
+            self._columns = [name for name in built(half.line_fields) if name != "audio"]
+
+    def lines(self, maker: TableMaker) -> Iterator[TranscriptLine]:
+        """The lines in order; each row goes to the maker of tables, too."""
+        half = self._half
+        fields = half.line_fields
+        n_lines = 0
+        for row in self._rows():
+            self.rejects.extend(_rejected_in(row, half.spoken))
+            for note in row.get("notes") or ():
+                self.notes.append({"conversation_id": row["conversation_id"], "note": note})
+            if half.spoken:
+                maker.add(row)
+                lines = shifted(row, n_lines, fields)
+            else:
+                maker.add(row | _as_finished(row, fields))
+                lines = tagged_lines(row, n_lines, half.people, fields)
+            for line in lines:
+                yield line
+                n_lines += 1
+
+    def _rows(self) -> Iterator[Row]:
+        """The rows of all conversations that are a part of the result."""
+
+        @lru_cache(maxsize=2)  # conversations that keep an earlier row were neighbours then, too
+        def rows_of(path: Path) -> dict[str, Row]:
+            return read_rows(path, self._columns)
+
+        earlier = self._half.earlier
+        for path, shard in self._shards.items():
+            for name, entry in shard.entries.items():
+                if entry.reject:
+                    self.rejects.append(entry.reject)
+                if not entry.reject or name in earlier:
+                    yield rows_of(earlier.get(name, path))[name]
+
+
+def _write_rejects(out: Path, rejects: Sequence[Mapping[str, str]], spoken: bool) -> None:
+    """Write the rejects of one half of the work beside those of the other half."""
+    others = [reject for reject in rejects_in(out) if (reject["stage"] in SPOKEN_STAGES) != spoken]
+    first, second = (others, rejects) if spoken else (rejects, others)
+    write_lines(out / REJECTS, map(json_text, [*first, *second]))
+
+
+def _add_spoken(record: RunRecord, tables: Tables, earlier: Sequence[str]) -> None:
+    """Add to a record what only finished conversations have."""
+    lost = figures.lost_in_rebuild(tables)
+    for status, count in figures.counts(tables.utterances["status"]).items():
+        record["counts"][status.replace("-", "_")] = count
+    record["cost"] = round(figures.cost(tables), 6)
+    record["mean"] = {name: round(mean, 4) for name, mean in figures.timeline_means(tables).items()}
+    record["lost_speech_seconds"] = lost["speech"]
+    record["lost_sound_seconds"] = lost["sound"]
+    record["of_earlier_runs"] = earlier
+
+
+def _add_tagged(record: RunRecord, tables: Tables, n_rejected: int) -> None:
+    """Add to a record what only tagged conversations have; `n_rejected` recordings of the source were rejected."""
+    recognisers = dict(figures.counts(tables.utterances["recogniser"]))
+    recogniser = record["models"].get("recogniser")
+    if recogniser and recogniser["name"] not in recognisers:
+        del record["models"]["recogniser"]  # all words were given, and it was not loaded
+    record["hours"]["speech"] = round(figures.heard(tables)["seconds"] / 3600, 5)
+    record["counts"]["utterances_by_recogniser"] = recognisers
+    record["counts"]["recordings_rejected"] = n_rejected
+
+
+def _rejected_in(row: Row, spoken: bool) -> Iterator[Reject]:
     """What is smaller than a row and was rejected in this half of the work, or went on without a model.
 
     An utterance without text is none: its row has a reason.
@@ -226,29 +303,33 @@ def _rejected_in(row: Mapping[str, Any], spoken: bool) -> Iterator[Reject]:
     for failure in row.get("model_failures") or ():
         if (failure["stage"] in SPOKEN_STAGES) == spoken:
             yield Reject(**failure)
-    for item in (*(row.get("rejected") or ()), *(row.get("unmatched") or ())):
-        yield Reject(**item)
-    for said in row.get("utterances") or ():
-        if said["status"] == "kept-original" and said["text"].strip():
-            yield Reject(said["utterance_id"], "Speak", said["reason"], "its original voice is kept")
+    for column in ("rejected", "unmatched"):
+        for reject in row.get(column) or ():
+            yield Reject(**reject)
+    for utterance in row.get("utterances") or ():
+        if utterance["status"] == "kept-original" and utterance["text"].strip():
+            yield Reject(utterance["utterance_id"], "Speak", utterance["reason"], "its original voice is kept")
 
 
-def _rejected_record(entries: Sequence[Entry], rejects: Sequence[Reject]) -> dict[str, Any]:
+def _rejected_record(entries: Sequence[Entry], rejects: Sequence[Reject]) -> RunRecord:
     """For run.json: rejected conversations and their seconds beside those of all, and seconds by kind of reason.
 
     `reasons`: the longest first. `remedies`: what to do about each kind, also of what the source rejected.
     """
     lost: dict[str, float] = {}
+    n_rejected = 0
     for entry in entries:
         if entry.reject:
+            n_rejected += 1
             kind = kind_of(entry.reject.reason)
             lost[kind] = lost.get(kind, 0.0) + entry.duration
+    longest_first = sorted(lost, key=lost.__getitem__, reverse=True)
     return {
-        "conversations": sum(entry.reject is not None for entry in entries),
+        "conversations": n_rejected,
         "of_conversations": len(entries),
         "seconds": round(sum(lost.values()), 3),
         "of_seconds": round(sum(entry.duration for entry in entries), 3),
-        "reasons": {kind: round(lost[kind], 3) for kind in sorted(lost, key=lost.__getitem__, reverse=True)},
+        "reasons": {kind: round(lost[kind], 3) for kind in longest_first},
         "remedies": {kind_of(reject.reason): reject.remedy for reject in reversed(rejects)},
     }
 
@@ -256,54 +337,61 @@ def _rejected_record(entries: Sequence[Entry], rejects: Sequence[Reject]) -> dic
 def _as_finished(row: Row, fields: Sequence[Field]) -> Row:
     """The columns that a tagged row lacks, as those of a finished conversation that was not rebuilt."""
     languages = Counter(filter(None, row["language"])).most_common(1)
+    alignments = []
+    for words, channel in zip(row["words"], row["channel"], strict=True):
+        for word in words:
+            alignments.append(word | {"source": None, "speaker": channel})
     return {
         "timeline": None,
         "provenance": None,
         "source_duration": row["duration"],
-        "alignments": [
-            word | {"source": None, "speaker": channel}
-            for words, channel in zip(row["words"], row["channel"], strict=True)
-            for word in words
-        ],
+        "alignments": alignments,
         "language": languages[0][0] if languages else None,
         "utterances": tagged_utterances(row, fields),
     }
 
 
-def fingerprint_of(paths: Sequence[Path], *parts: Any) -> str:
+def fingerprint_of(paths: Sequence[Path], *parts: object) -> str:
     """A digest that changes whenever the outputs of shards and `parts` would: the names of shards say what is in
     them.
 
     What is tried again may come out otherwise under its name, and counts with its time.
     """
     files = [(path.name, path.stat().st_mtime_ns if is_held(path) else 0) for path in paths]
-    return hashlib.sha256(json.dumps([OUTPUTS_VERSION, files, *parts]).encode()).hexdigest()[:20]
+    text = json.dumps([OUTPUTS_VERSION, files, *parts])
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
+def models_of(stages: Sequence[Stage]) -> dict[str, RunRecord]:
     """The models of stages by role, each with its name and licence, for run.json."""
-    from dailytalk_contiguous.models.licences import licence_of
-
-    inner: list[Stage] = [getattr(stage, "stage", stage) for stage in stages]
-    licences = {role: licence for stage in inner for role, licence in stage.licences.items()}
+    licences = {role: licence for stage in stages for role, licence in _inner(stage).licences.items()}
     models = {role: model for stage in stages for role, model in stage.models().items()}
-    return {
-        role: {"name": model, **(licences.get(role) or licence_of(model))._asdict()}
-        for role, model in models.items()
-    }
+    records = {}
+    for role, model in models.items():
+        licence = licences.get(role) or licence_of(model)
+        records[role] = {"name": model, **licence._asdict()}
+    return records
 
 
-def stage_record(stage: Stage) -> dict[str, Any]:
+def _inner(stage: Stage) -> Stage:
+    return stage.stage if isinstance(stage, PerUtterance) else stage
+
+
+def stage_record(stage: Stage) -> RunRecord:
     """A stage for run.json."""
-    inner: Any = getattr(stage, "stage", stage)
+    inner: Any = _inner(stage)  # each stage is a dataclass
     return {"name": stage.name, "digest": stage.digest, "settings": asdict(inner)}
 
 
-def facts_of_run(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
+def facts_of_run(about: Mapping[str, object], stages: Sequence[Stage]) -> RunRecord:
     """The facts in run.json on every run: how it was started, when, by which version, models and stages."""
+    settings = settings_of(*stages)
+    chosen = about.get("settings")
+    if isinstance(chosen, Mapping):
+        settings |= chosen
     return {
         **about,
-        "settings": settings_of(*stages) | dict(about.get("settings") or {}),
+        "settings": settings,
         "date": today(),
         "version": version("dailytalk-contiguous"),
         "packages": {name: version(name) for name in PACKAGES},
@@ -323,25 +411,22 @@ def _write_sounds(out: Path, shards: Mapping[Path, Shard], earlier: Mapping[str,
     Whether a file belongs to its row is decided by the digest of its source in the file, never by its date: clocks
     differ, and are set back.
     """
-    wanted = set[Path]()
-    changed = False
-    digests = {
-        path: {name: entry.audio for name, entry in shard.entries.items() if not entry.reject}
-        for path, shard in shards.items()
-    }
+    digests: dict[Path, dict[str, str]] = {}
+    for path, shard in shards.items():
+        digests[path] = {name: entry.audio for name, entry in shard.entries.items() if not entry.reject}
     for name, path in earlier.items():
         digests.setdefault(path, {})[name] = finished_shard(path).entries[name].audio
+    wanted = set[Path]()
+    changed = False
     for path, sounds in digests.items():
         wanted |= {wav_path(out, name) for name in sounds}
-        missing = [name for name, digest in sounds.items() if made_from(out, wav_path(Path(), name)) != digest]
+        missing = {
+            name: digest for name, digest in sounds.items() if made_from(out, wav_path(Path(), name)) != digest
+        }
         if missing:
             changed = True
             mark(out / AUDIO, "audio")
-        for name, row in (read_rows(path, ["audio"]) if missing else {}).items():
-            if name in missing:
-                samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16", always_2d=True)
-                with replacing(wav_path(out, name)) as wav:
-                    write_sound(wav, [samples], rate, samples.shape[1], digest=sounds[name])
+            _write_sounds_of(out, path, missing)
     for path in (out / AUDIO).rglob(f"*{EDITED}"):  # of conversations that are no longer part of the result
         if path not in wanted:
             changed = True
@@ -349,13 +434,26 @@ def _write_sounds(out: Path, shards: Mapping[Path, Shard], earlier: Mapping[str,
     return changed
 
 
+def _write_sounds_of(out: Path, shard: Path, digests: Mapping[str, str]) -> None:
+    """Write the sound files of conversations of a shard, each with the digest of its source."""
+    for name, row in read_rows(shard, ["audio"]).items():
+        if name in digests:
+            encoded = io.BytesIO(row["audio"]["bytes"])
+            samples, rate = soundfile.read(encoded, dtype="int16", always_2d=True)
+            with replacing(wav_path(out, name)) as wav:
+                write_sound(wav, [samples], rate, samples.shape[1], digest=digests[name])
+
+
 def edited_since(out: Path) -> bool:
     """Whether the transcript of a work folder differs from the one that its conversations were made from."""
-    spoken = (read_run(out) or {}).get("speak", {}).get("transcript_sha256")
-    return bool(spoken) and (out / TRANSCRIPT).exists() and sha256_of(inside(out, TRANSCRIPT)) != spoken
+    run = read_run(out) or {}
+    digest = run.get("speak", {}).get("transcript_sha256")
+    if not digest or not (out / TRANSCRIPT).exists():
+        return False
+    return sha256_of(inside(out, TRANSCRIPT)) != str(digest)
 
 
-def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> Iterator[dict[str, Any]]:
+def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> Iterator[TranscriptLine]:
     """The lines of a finished conversation: the transcript's fields at their new times, then ours."""
     for number, utterance in enumerate(row["utterances"], first_id):
         start = utterance["start"]
@@ -367,7 +465,8 @@ def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> It
             "duration": None if start is None else round(end - start, 4),
             "words": words_within(row["alignments"], utterance),
         }
-        yield line_of({**utterance, **about}, rebuilt=True, fields=fields) | columns_of_lines(row, fields)
+        line = line_of({**utterance, **about}, rebuilt=True, fields=fields)
+        yield line | columns_of_lines(row, fields)
 
 
 def wav_path(out: Path, conversation_id: str) -> Path:
@@ -389,35 +488,44 @@ def finished_shard(path: Path) -> Shard:
 # utterance without a line was deleted.
 
 
-def write_merged(out: Path, made: Iterable[dict[str, Any]]) -> None:
+def write_merged(out: Path, made: Iterable[TranscriptLine]) -> None:
     """Write the lines `made` by a run to the transcript of a work folder, but those that people edited or deleted.
 
     A run that is killed on the way takes none of its own lines for an edit.
     """
-    before = defaultdict[str, set[str]](set)  # a killed run leaves the digests of both runs
-    if (out / LINE_DIGESTS).is_file() and (out / TRANSCRIPT).is_file():
-        for text in inside(out, LINE_DIGESTS).read_text("utf-8", "replace").splitlines():
-            identity, _, digest = text.partition(" ")
-            before[identity].add(digest)
+    before = _read_digests(out)
     unedited, edited, others = _sorted_lines(out, before)
-    now: dict[str, set[str]] = {}
+    new: dict[str, set[str]] = {}
     numbers = itertools.count()
 
     def merged() -> Iterator[str]:
         for line in made:
             identity = line["utterance_id"]
-            key = _short(line["utterance_id"])
-            now[key] = {_digest(line)}
+            key = _short(identity)
+            new[key] = {_digest(line)}
             if identity not in edited and identity not in unedited and key in before:
                 continue  # somebody has deleted it
             kept = edited.pop(identity, line)
-            yield json_text(kept | {"segment_id": next(numbers)} if "segment_id" in kept else kept)
+            if "segment_id" in kept:
+                kept = kept | {"segment_id": next(numbers)}
+            yield json_text(kept)
         yield from map(json_text, edited.values())
         yield from others
-        _write_digests(out, {key: before.get(key, set()) | now.get(key, set()) for key in {*before, *now}})
+        both = {key: before.get(key, set()) | new.get(key, set()) for key in {*before, *new}}
+        _write_digests(out, both)
 
     write_lines(out / TRANSCRIPT, merged())
-    _write_digests(out, before | now)
+    _write_digests(out, before | new)
+
+
+def _read_digests(out: Path) -> dict[str, set[str]]:
+    """The digests of the lines that runs wrote, by utterance; a killed run leaves those of both runs."""
+    digests = defaultdict[str, set[str]](set)
+    if (out / LINE_DIGESTS).is_file() and (out / TRANSCRIPT).is_file():
+        for text in inside(out, LINE_DIGESTS).read_text("utf-8", "replace").splitlines():
+            key, _, digest = text.partition(" ")
+            digests[key].add(digest)
+    return dict(digests)
 
 
 def _write_digests(out: Path, digests: Mapping[str, set[str]]) -> None:
@@ -426,13 +534,18 @@ def _write_digests(out: Path, digests: Mapping[str, set[str]]) -> None:
 
 
 def _sorted_lines(
-    out: Path, known: Mapping[str, set[str]]
-) -> tuple[set[str], dict[str, dict[str, Any]], list[str]]:
-    """The transcript: ids of unedited lines, edited lines by id, and those that people added, as text."""
+    out: Path, digests: Mapping[str, set[str]]
+) -> tuple[set[str], dict[str, TranscriptLine], list[str]]:
+    """The transcript: ids of unedited lines, edited lines by id, and those that people added, as text.
+
+    `digests`: as `_read_digests` returns them.
+    """
     unedited = set[str]()
-    edited = dict[str, dict[str, Any]]()
+    edited = dict[str, TranscriptLine]()
     others = list[str]()
-    for _, text in numbered_lines(inside(out, TRANSCRIPT)) if (out / TRANSCRIPT).exists() else ():
+    if not (out / TRANSCRIPT).exists():
+        return unedited, edited, others
+    for _, text in numbered_lines(inside(out, TRANSCRIPT)):
         try:
             line = parse_json(text, "", nan=True)
             identity = line["utterance_id"]
@@ -440,17 +553,19 @@ def _sorted_lines(
         except (BadInput, KeyError, TypeError, ValueError):
             identity = None  # such a line is rejected where the transcript is read
         if not isinstance(identity, str) or identity in unedited or identity in edited:
-            others += [text.decode("utf-8", "replace").rstrip("\n") + "\n"] if text.strip() else []
-        elif digest in known.get(_short(identity), ()):
+            if text.strip():
+                others.append(text.decode("utf-8", "replace").rstrip("\n") + "\n")
+        elif digest in digests.get(_short(identity), ()):
             unedited.add(identity)
         else:
             edited[identity] = line
     return unedited, edited, others
 
 
-def _digest(line: Mapping[str, Any]) -> str:
+def _digest(line: TranscriptLine) -> str:
     """A digest of all of a line except its number, which depends on the lines before it."""
-    return _short(json_text({name: value for name, value in line.items() if name != "segment_id"}))
+    unnumbered = {name: value for name, value in line.items() if name != "segment_id"}
+    return _short(json_text(unnumbered))
 
 
 def _short(text: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datasets import Features
 
@@ -25,11 +25,16 @@ from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models import failures
+from dailytalk_contiguous.models.budget import Budget
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE
+from dailytalk_contiguous.models.contracts import VoiceSettings
 from dailytalk_contiguous.models.devices import device_of, resolve_device
+from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.profiles import EMBEDDED, profile_named
 from dailytalk_contiguous.models.whisper import lacking_whisper
-from dailytalk_contiguous.run.events import Journal, Run, alone
+from dailytalk_contiguous.run.events import Journal, Run, TimeSpent, alone
+from dailytalk_contiguous.run.on_ray import RayJob, connected, run_on_ray
+from dailytalk_contiguous.run.processes import gpus_to_share, in_processes
 from dailytalk_contiguous.run.shard import (
     Progress,
     RunPlan,
@@ -39,6 +44,7 @@ from dailytalk_contiguous.run.shard import (
     make_shard,
     quiet_datasets,
 )
+from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.shards import (
     Entry,
     by_generation,
@@ -51,17 +57,14 @@ from dailytalk_contiguous.shards import (
     shard_files,
     shard_path,
 )
-from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, stages_digest
+from dailytalk_contiguous.sources.remote import Mirror
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages, find_stage, stages_digest
+from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.stages.segment import channel_of
+from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
-
-if TYPE_CHECKING:  # `tag` needs nothing of them
-    from dailytalk_contiguous.models.budget import Budget
-    from dailytalk_contiguous.run.storage import WorkFolder
-    from dailytalk_contiguous.sources.remote import Mirror
-    from dailytalk_contiguous.stages.convert import Convert
-    from dailytalk_contiguous.stages.synthesis import Speak
+from dailytalk_contiguous.store.work_folder import RunRecord
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +84,14 @@ class RunOptions:
     Attributes:
         workers: processes; 0 is 1 here, and as many as there is room for on Ray.
         shard: (i, N) makes only every N-th shard, beginning with the i-th (from 1).
-        shard_seconds: audio a shard. batch_seconds: audio that a batch of conversations may hold on CUDA.
+        shard_seconds: seconds of audio in a shard.
+        batch_seconds: seconds of audio that a batch of conversations may hold on CUDA.
         prune: whether results of recordings that are no longer in the input may be dropped.
         force: whether a run on another host that has not said how it ended is taken for one that was killed.
         runner: one of `RUNNERS`, which makes the shards.
         address: of a Ray cluster, which makes them then; empty for this machine.
-        work: the folder of the results. inputs: mirrors of recordings that are in a store.
+        work: the folder of the results, as `open_work` opens it; None for one that is on this machine alone.
+        dry_run: whether the run is only planned: nothing is written and nothing downloaded.
 
     Raises BadValue for an unknown runner.
     """
@@ -99,8 +104,8 @@ class RunOptions:
     force: bool = False
     runner: str = RUNNERS[0]
     address: str = ""
-    work: "WorkFolder | None" = None
-    inputs: "tuple[Mirror, ...]" = ()
+    work: WorkFolder | None = None
+    dry_run: bool = False
 
     def __post_init__(self) -> None:
         if self.runner not in RUNNERS:
@@ -112,7 +117,8 @@ def preflight(stages: Sequence[Stage], options: RunOptions = RunOptions(), fetch
     device = networks_device(stages)
     if device is not None and not options.address:
         resolve_device(device)
-    if fetch and (lacking := lacking_weights(stages)):
+    lacking = lacking_weights(stages) if fetch else ""
+    if lacking:
         log.warning("to be downloaded once: %s", lacking)
     for stage in stages:
         stage.preflight(fetch)
@@ -120,52 +126,77 @@ def preflight(stages: Sequence[Stage], options: RunOptions = RunOptions(), fetch
 
 def networks_device(stages: Iterable[Stage]) -> str | None:
     """The device (auto, cpu, cuda) of the first stage with a model that may use a GPU; None if none has one."""
-    inner: list[Any] = [getattr(stage, "stage", stage) for stage in stages]
-    devices = (stage.device for stage in inner if hasattr(stage, "device") and any(stage.models().values()))
-    return next((device for device in devices if device != "cpu"), None)
+    for stage in stages:
+        inner = stage.stage if isinstance(stage, PerUtterance) else stage
+        device: str = getattr(inner, "device", "cpu")
+        if device != "cpu" and any(inner.models().values()):
+            return device
+    return None
 
 
 def make_shards(
-    plan: RunPlan, stages: Sequence[Stage], options: RunOptions, progress: Progress = lambda *event: None
+    plan: RunPlan,
+    stages: Sequence[Stage],
+    options: RunOptions,
+    progress: Progress = lambda *event: None,
+    mirrors: tuple[Mirror, ...] = (),
 ) -> Iterator[ShardReport]:
     """Make what is left of a plan; yields each shard once it is on disk.
 
     Paid speech is requested for all conversations of a batch together, by one process of this machine.
 
+    Args:
+        plan: the shards to make.
+        stages: in order.
+        options: how they are made.
+        progress: called with every stage of every batch.
+        mirrors: of the recordings that are in a store, for workers on other machines.
+
     Raises whatever a stage raises except `BadInput`; shards in progress are then dropped, finished ones stay.
     """
-    voice = speak_stage_of(stages)
-    paid = paid_voice(stages)
     device = networks_device(stages)
-    if options.address and not paid:  # this machine may have no GPU where the cluster has
-        from dailytalk_contiguous.run.on_ray import connected
-
-        on_cuda = device is not None and connected(options.address).cluster_resources().get("GPU", 0) >= 1
-    else:
-        on_cuda = device is not None and device_of(device) == "cuda"
-    batch_seconds = PAID_BATCH_SECONDS if paid else options.batch_seconds if on_cuda and not voice else 0.0
-    workers = 1 if paid else options.workers
-    if not paid and (options.runner == "ray" or options.address):
-        from dailytalk_contiguous.run.on_ray import RayJob, run_on_ray
-        from dailytalk_contiguous.run.storage import WorkFolder
-
+    if paid_voice(stages):
+        yield from _make_here(plan, stages, PAID_BATCH_SECONDS, progress)
+        return
+    is_on_ray = options.runner == "ray" or options.address != ""
+    on_cuda = device is not None and _has_cuda(device, options.address)
+    batch_seconds = options.batch_seconds if on_cuda and not speak_stage_of(stages) else 0.0
+    if is_on_ray:
         work = options.work or WorkFolder(Path())
-        job = RayJob(tuple(stages), batch_seconds, stages_digest(stages), work, options.inputs)
+        job = RayJob(tuple(stages), batch_seconds, stages_digest(stages), work, mirrors)
         yield from run_on_ray(plan, job, options.address, options.workers, on_cuda)
-    elif workers > 1:
-        from dailytalk_contiguous.run.processes import gpus_to_share, in_processes
-
+    elif options.workers > 1:
         make = partial(make_shard, stages=tuple(stages), batch_seconds=batch_seconds)
-        yield from in_processes(make, plan.tasks, workers, gpus_to_share() if device else [])
-    elif batch_seconds:  # on a device, the next shard is decoded while this one is processed
-
-        def prepared(task: Task) -> ShardJob:
-            return ShardJob(task, stages, batch_seconds, progress).prepare()
-
-        with quiet_datasets(), contextlib.closing(side_by_side(prepared, plan.tasks, 1, 1)) as coming:
-            yield from (job.finish() for job in coming)
+        gpus = gpus_to_share() if device else []
+        yield from in_processes(make, plan.tasks, options.workers, gpus)
     else:
-        yield from (make_shard(task, stages, progress=progress) for task in plan.tasks)
+        yield from _make_here(plan, stages, batch_seconds, progress)
+
+
+def _has_cuda(device: str, address: str) -> bool:
+    """Whether a stage with this device runs on CUDA: on this machine, or on the Ray cluster at an address."""
+    if address:  # this machine may have no GPU where the cluster has
+        n_gpus: float = connected(address).cluster_resources().get("GPU", 0)
+        return n_gpus >= 1
+    return device_of(device) == "cuda"
+
+
+def _make_here(
+    plan: RunPlan, stages: Sequence[Stage], batch_seconds: float, progress: Progress
+) -> Iterator[ShardReport]:
+    """Make shards in this process, one after another; `batch_seconds` as in `make_shard`."""
+    if not batch_seconds:
+        for task in plan.tasks:
+            yield make_shard(task, stages, progress=progress)
+        return
+
+    def prepared(task: Task) -> ShardJob:
+        return ShardJob(task, stages, batch_seconds, progress).prepare()
+
+    # On a device, the next shard is decoded while this one is processed.
+    with quiet_datasets(), contextlib.closing(side_by_side(prepared, plan.tasks, 1, 1)) as jobs:
+        for job in jobs:
+            yield job.finish()
 
 
 def lacking_weights(stages: Iterable[Stage]) -> str:
@@ -179,40 +210,36 @@ def refuse_downloads(profile: str, stages: Iterable[Stage]) -> None:
 
     Those of a model that was chosen in place of the profile's may be downloaded.
     """
-    from dailytalk_contiguous.models.contracts import VoiceSettings
-    from dailytalk_contiguous.models.engines import load_synthesiser
-
     if profile != EMBEDDED:
         return
     models = profile_named(EMBEDDED).models
     voice = load_synthesiser(models["synthesiser"], VoiceSettings("", ""))
     bundled = [*lacking_whisper(models["recogniser"]), *voice.lacking()]
-    lacking = dict.fromkeys(missing.name for stage in stages for missing in stage.lacking() if missing in bundled)
-    if lacking:
+    missing = [weights for stage in stages for weights in stage.lacking()]
+    names = dict.fromkeys(weights.name for weights in missing if weights in bundled)
+    if names:
         raise ModelMissing(
-            f"the profile {EMBEDDED} downloads nothing and lacks {' and '.join(lacking)}", INSTALL_OFFLINE
+            f"the profile {EMBEDDED} downloads nothing and lacks {' and '.join(names)}", INSTALL_OFFLINE
         )
 
 
-def paid_voice(stages: Iterable[Stage]) -> "Speak | None":
+def paid_voice(stages: Iterable[Stage]) -> Speak | None:
     """The stage that says utterances at a price; None if speech is free, or no stage says any."""
     voice = speak_stage_of(stages)
-    return None if voice is None or voice.synthesiser().deterministic else voice
+    if voice is None or voice.synthesiser().deterministic:
+        return None
+    return voice
 
 
-def speak_stage_of(stages: Iterable[Stage]) -> "Speak | None":
+def speak_stage_of(stages: Iterable[Stage]) -> Speak | None:
     """The stage that says utterances; None where `Keep` or `Convert` is in its place."""
-    from dailytalk_contiguous.stages.synthesis import Speak  # here: `tag` needs nothing of it
-
     return find_stage(Speak, stages)
 
 
-def voice_stage_of(stages: Iterable[Stage]) -> "Speak | Convert | None":
+def voice_stage_of(stages: Iterable[Stage]) -> Speak | Convert | None:
     """The stage that gives a speaker another voice; None where `Keep` is in its place."""
-    from dailytalk_contiguous.stages.convert import Convert  # here, as `Speak` above
-
     stages = tuple(stages)
-    return speak_stage_of(stages) or find_stage(Convert, stages)
+    return find_stage(Speak, stages) or find_stage(Convert, stages)
 
 
 @dataclass(frozen=True)
@@ -264,38 +291,47 @@ class Pass:
     def plan(self, shard: tuple[int, int] = (1, 1)) -> RunPlan:
         """Compare the shards with what they should be, by their names alone: what is left to make.
 
-        For host i of N: every N-th shard, by its place among all.
+        For host i of N: every N-th shard, by its position among all.
         """
-        there = {path.name for path in shard_files(self.folder)}
+        host, n_hosts = shard
+        existing = {path.name for path in shard_files(self.folder)}
+        paths = [shard_path(self.folder, rows, self.made_by) for rows in self.groups]
         tasks = list[Task]()
         first_stage = len(self.stages)
         n_halfway = self.halfway[1] if self.halfway else 0
-        paths = [shard_path(self.folder, rows, self.made_by) for rows in self.groups]
         for number, (path, halfway, rows) in enumerate(zip(paths, self._halfway, self.groups, strict=True)):
-            if path.name not in there and number % shard[1] == shard[0] - 1:
-                first_stage = min(first_stage, n_halfway if halfway and halfway.exists() else 0)
-                tasks.append(Task(path, rows, self.columns, self.keeps, halfway, n_halfway))
+            if path.name in existing or number % n_hosts != host - 1:
+                continue
+            n_done = n_halfway if halfway and halfway.exists() else 0
+            first_stage = min(first_stage, n_done)
+            tasks.append(Task(path, rows, self.columns, self.keeps, halfway, n_halfway))
         return RunPlan(paths, self._after_others(tasks), first_stage)
 
     def _after_others(self, tasks: list[Task]) -> list[Task]:
         """These tasks, whose shards come after those of earlier runs that hold the same conversations."""
-        results = {*self.paths}
+        if not tasks:
+            return []
         generations: dict[str, int] = {}
-        others = [path for path in shard_files(self.folder) if path not in results] if tasks else []
-        for _, shard in by_generation(others):
+        for _, shard in by_generation(self._other_shards()):
             generations |= dict.fromkeys(shard.entries, shard.generation)  # the highest is the last
-        return [
-            replace(task, generation=1 + max(generations.get(row["conversation_id"], -1) for row in task.rows))
-            for task in tasks
-        ]
+        later_tasks = []
+        for task in tasks:
+            newest = max(generations.get(row["conversation_id"], -1) for row in task.rows)
+            later_tasks.append(replace(task, generation=1 + newest))
+        return later_tasks
+
+    def _other_shards(self) -> list[Path]:
+        """The shards in the folder that are not of this pass."""
+        paths = {*self.paths}
+        return [path for path in shard_files(self.folder) if path not in paths]
 
     @cached_property
     def _halfway(self) -> Sequence[Path | None]:
         """The files that keep the rows of each shard halfway, if any do."""
         if not self.halfway:
             return [None] * len(self.groups)
-        folder = self.halfway[0]
-        made_by = stages_digest(self.stages[: self.halfway[1]])
+        folder, n_stages = self.halfway
+        made_by = stages_digest(self.stages[:n_stages])
         return [shard_path(folder, rows, made_by) for rows in self.groups]
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row]:
@@ -310,13 +346,12 @@ class Pass:
         rejected = {name for name, entry in self.entries if entry.reject}
         if not rejected:
             return {}
-        results = {*self.paths}
-        return {
-            name: path
-            for path, shard in by_generation(path for path in shard_files(self.folder) if path not in results)
-            for name, entry in shard.entries.items()
-            if name in rejected and not entry.reject
-        }
+        earlier: dict[str, Path] = {}
+        for path, shard in by_generation(self._other_shards()):
+            for name, entry in shard.entries.items():
+                if name in rejected and not entry.reject:
+                    earlier[name] = path
+        return earlier
 
     def separate_earlier(self) -> None:
         """Give the rows of `earlier` shards of their own.
@@ -331,28 +366,33 @@ class Pass:
 
     def results(self) -> dict[Path, list[Path]]:
         """The files that belong to the result, by folder; all others of these folders may go."""
-        halfway = {self.halfway[0]: [*filter(None, self._halfway)]} if self.halfway else {}
-        return {self.folder: [*self.paths, *self.earlier().values()]} | halfway
+        results = {self.folder: [*self.paths, *self.earlier().values()]}
+        if self.halfway:
+            results[self.halfway[0]] = [path for path in self._halfway if path]
+        return results
 
-    def gone(self, here: Iterable[str], of: Callable[[str, Entry], str]) -> set[str]:
-        """The names that this pass would drop: `of` the conversations in other shards of its folder, if not
-        `here`.
+    def lost(self, kept: Iterable[str], name_of: Callable[[str, Entry], str]) -> set[str]:
+        """The names that this pass would drop: those in other shards of its folder that are not `kept`.
 
-        An empty name is none.
+        `name_of` names a conversation by its id and entry; an empty name is none.
         """
-        paths = {*self.paths}
-        others = (read_entries(path) for path in shard_files(self.folder) if path not in paths)
-        return {of(*entry) for entries in others for entry in entries.items()} - {"", *here}
+        names = set[str]()
+        for path in self._other_shards():
+            names |= {name_of(key, entry) for key, entry in read_entries(path).items()}
+        return names - {"", *kept}
 
 
 class Spec(ABC):
     """The description of a run. Subclasses hold the rows, the stages, and rejects that they find on the way.
 
     Attributes:
-        kind: as the journal names it. out: the work folder. stages: of all passes.
+        kind: as the journal names it.
+        out: the work folder.
+        stages: of all passes.
         about: goes into run.json as it is; its `command` into the journal, too.
         rejects: of the source, and whatever else is rejected on the way.
         budget: what the run may spend; None if it costs nothing.
+        mirrors: of the recordings that are in a store.
         drops: whether shards that are of no pass are dropped at the end.
     """
 
@@ -361,8 +401,12 @@ class Spec(ABC):
     stages: Stages
     about: Mapping[str, Any]
     rejects: list[Reject]
-    budget: "Budget | None" = None
+    budget: Budget | None = None
+    mirrors: tuple[Mirror, ...] = ()
     drops: bool = True
+
+    def prepare(self) -> None:  # noqa: B027
+        """Read what the run needs to know, if it is not known yet. Called once, before anything else."""
 
     def check(self, options: RunOptions) -> None:  # noqa: B027
         """Raise DailytalkError for what can't be run."""
@@ -372,7 +416,7 @@ class Spec(ABC):
         """The passes in order. Each is made, and nothing of it lost, before the next one is asked for."""
 
     @abstractmethod
-    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any] | None:
+    def write(self, time_spent: TimeSpent) -> RunRecord | None:
         """Write what people read, from the shards of all passes; returns what run.json holds.
 
         `time_spent`: by the run, as `Run.time_spent`.
@@ -389,22 +433,33 @@ class RunOutcome:
     Attributes:
         run: what it planned and made, and how long its stages took.
         rejects: of the source, and what the spec has found on the way.
-        wall_seconds: that it took.
+        out: the work folder.
+        title: the name by which people know the work folder: where it is in a store, of the folder there.
+        wall_seconds: seconds that the run took.
         record: what run.json holds; None while shards of other hosts are missing, and if nothing was written.
-        n_conversations, n_shards: that went into the last pass, and its shards. n_missing: those not there.
+        n_conversations: conversations that went into the last pass.
+        n_shards: shards of the last pass.
+        n_missing: how many of them do not exist.
+        plan: of a dry run, the first pass that is not finished; empty if all are.
+        left: of a dry run, the stages that are left.
     """
 
     run: Run
     rejects: list[Reject]
+    out: Path
+    title: str
     wall_seconds: float = 0.0
-    record: dict[str, Any] | None = None
+    record: RunRecord | None = None
     n_conversations: int = 0
     n_shards: int = 0
     n_missing: int = 0
+    plan: RunPlan = field(default_factory=lambda: RunPlan([], [], 0))
+    left: Stages = ()
 
     @property
-    def counts(self) -> dict[str, Any]:
-        return dict((self.record or {}).get("counts", {}))
+    def counts(self) -> RunRecord:
+        record = self.record or {}
+        return dict(record.get("counts", {}))
 
 
 #: Called with the plan of each pass before it is carried out, and with how far the run is at any time.
@@ -419,10 +474,13 @@ def run(
 ) -> RunOutcome:
     """Make what is missing of a spec in its work folder and, once all shards are finished, write its outputs.
 
+    A dry run (`RunOptions.dry_run`) is refused as the run would be, and says what is left to make.
+
     Args:
-        spec: what is run. options: how.
-        progress: called with every stage of every batch. planned: called with what is left to do of each pass,
-            before it is done.
+        spec: what is run.
+        options: how it is run.
+        progress: called with every stage of every batch.
+        planned: called with what is left to do of each pass, before it is done.
 
     Raises DailytalkError for what `Spec.check` refuses, for stages that can't run, if nothing can be written,
     while another run works in the folder, for shards that something has removed before the end, and while a
@@ -430,98 +488,137 @@ def run(
     """
     refuse_in_import(f"starts `{spec.kind}`")
     started = time.perf_counter()
-    told = -TELL_SECONDS
-    work = options.work
-    budget = spec.budget
+    spec.prepare()
     spec.check(options)
     failures.record.clear()  # what models did in an earlier run of this process says nothing of this one
+    budget = spec.budget
     journal = Journal(spec.out, spec.kind, options.shard, (lambda: budget.spent) if budget else None)
-    outcome = RunOutcome(journal.run, spec.rejects)
-    results = dict[Path, set[Path]]()
+    work = options.work or WorkFolder(spec.out)
+    outcome = RunOutcome(journal.run, spec.rejects, spec.out, work.title)
+    if options.dry_run:
+        _plan(spec, options, outcome)
+        return outcome
     with contextlib.ExitStack() as on_exit:
-        if work:
-            on_exit.enter_context(work)
+        on_exit.enter_context(work)
         on_exit.enter_context(journal)
         passes = on_exit.enter_context(contextlib.closing(spec.passes(options)))
+        maker = _PassMaker(spec, options, work, journal, outcome)
         for step in passes:
             plan = step.plan(options.shard)
             planned(plan, journal.run)
             if plan.tasks:
-                preflight((*left_of(plan, step.stages), *step.later), options)
+                preflight((*stages_left(plan, step.stages), *step.later), options)
             spec.out.mkdir(parents=True, exist_ok=True)
-            if not results:  # a run that is refused before leaves no trace
+            if not maker.results:  # a run that is refused before leaves no trace
                 on_exit.enter_context(alone(spec.out, spec.kind, options.shard, options.force))
-            outcome.n_conversations, outcome.n_shards = sum(map(len, step.groups)), len(plan.paths)
-            journal.planned(plan)
-            if plan.tasks:
-                for made in make_shards(plan, step.stages, options, journal.telling(progress)):
-                    if work:
-                        work.keep(made.path)
-                    journal.made(made)
-                    if work and time.perf_counter() - told >= TELL_SECONDS:
-                        told = time.perf_counter()
-                        work.tell()
-                if work:
-                    work.gather()  # what other hosts have made of this plan meanwhile
-            outcome.n_missing = sum(not path.exists() for path in step.paths)
-            if outcome.n_missing and options.shard == (1, 1):  # no other host makes them
-                raise DailytalkError(
-                    f"{counted(outcome.n_missing, 'shard')} of {len(step.paths):,} in {as_text(step.folder)!r} "
-                    "disappeared during the run",
-                    "let nothing remove files there, and run the same command again: finished shards are kept",
-                )
+            maker.make(step, plan, progress)
             if outcome.n_missing:
                 break
-            if spec.drops:
-                step.separate_earlier()
-            for folder, paths in step.results().items():
-                results.setdefault(folder, set()).update(paths)
-        else:
+        if not outcome.n_missing:
             outcome.record = spec.write(journal.run.time_spent())
             journal.run.rejects = outcome.counts.get("rejects", 0)
-            for folder, shards in results.items() if spec.drops else ():
-                drop_stale(folder, shards)  # now that all rows are in other shards
+            maker.drop_stale()  # now that all rows are in other shards
     if not outcome.n_missing:
         spec.close()
     outcome.wall_seconds = time.perf_counter() - started
     return outcome
 
 
-def intended(spec: Spec, options: RunOptions = RunOptions()) -> tuple[RunPlan, Stages]:
-    """Return the plan of the first pass that `run` would not find finished, and the stages that are left.
+def _plan(spec: Spec, options: RunOptions, outcome: RunOutcome) -> None:
+    """Find the first pass that a run would not find finished, and the stages that are left of it and after it."""
+    with contextlib.closing(spec.passes(options)) as passes:
+        for step in passes:
+            outcome.plan = step.plan()
+            if outcome.plan.tasks:
+                outcome.left = (*stages_left(outcome.plan, step.stages), *step.later)
+                return
 
-    Writes and downloads nothing. Raises DailytalkError for whatever `run` would reject before its first shard.
+
+@dataclass
+class _PassMaker:
+    """Makes the passes of a run one after another.
+
+    Attributes:
+        results: the files of all passes so far, by folder.
+        told_at: when the journals were last copied to the store, as `time.perf_counter` says it.
     """
-    spec.check(options)
-    for step in spec.passes(options):
-        plan = step.plan()
+
+    spec: Spec
+    options: RunOptions
+    work: WorkFolder
+    journal: Journal
+    outcome: RunOutcome
+    results: dict[Path, set[Path]] = field(default_factory=dict)
+    told_at: float = -TELL_SECONDS
+
+    def make(self, step: Pass, plan: RunPlan, progress: Progress) -> None:
+        """Make the shards of a pass that are left, and note which files are its results.
+
+        Raises DailytalkError for shards that something has removed.
+        """
+        outcome = self.outcome
+        outcome.n_conversations = sum(len(rows) for rows in step.groups)
+        outcome.n_shards = len(plan.paths)
+        self.journal.planned(plan)
         if plan.tasks:
-            break
-    left = (*left_of(plan, step.stages), *step.later) if plan.tasks else ()
-    preflight(left, options, fetch=False)
-    return plan, left
+            noted = self.journal.telling(progress)
+            for report in make_shards(plan, step.stages, self.options, noted, self.spec.mirrors):
+                self._keep(report)
+            self.work.gather()  # what other hosts have made of this plan meanwhile
+        outcome.n_missing = sum(not path.exists() for path in step.paths)
+        if outcome.n_missing and self.options.shard == (1, 1):  # no other host makes them
+            raise DailytalkError(
+                f"{counted(outcome.n_missing, 'shard')} of {len(step.paths):,} in {as_text(step.folder)!r} "
+                "disappeared during the run",
+                "let nothing remove files there, and run the same command again: finished shards are kept",
+            )
+        if outcome.n_missing:
+            return
+        if self.spec.drops:
+            step.separate_earlier()
+        for folder, paths in step.results().items():
+            self.results.setdefault(folder, set()).update(paths)
+
+    def _keep(self, report: ShardReport) -> None:
+        """Bring a shard to the store, if there is one, and record it; now and then the journals, too."""
+        self.work.keep(report.path)
+        self.journal.made(report)
+        if time.perf_counter() - self.told_at >= TELL_SECONDS:
+            self.told_at = time.perf_counter()
+            self.work.tell()
+
+    def drop_stale(self) -> None:
+        """Remove the shards that belong to no pass, unless the spec keeps them."""
+        if self.spec.drops:
+            for folder, paths in self.results.items():
+                drop_stale(folder, paths)
 
 
-def left_of(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
+def stages_left(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
     """The stages that are left; without the recogniser where people transcribed all that is left."""
     left = tuple(stages[plan.first_stage :])
+    if find_stage(Transcribe, left) is None:
+        return left
     channel = channel_of(stages)
-    recogniser = find_stage(Transcribe, left)
-    rows = (expand_row(row) for task in plan.tasks for row in task.rows)
-    if recogniser and all(is_transcribed(row.get("given") or (), channel) for row in rows):
-        left = tuple(stage for stage in left if find_stage(Transcribe, [stage]) is None)
-    return left
+    for task in plan.tasks:
+        for row in map(expand_row, task.rows):
+            if not is_transcribed(row.get("given") or (), channel):
+                return left
+    return tuple(stage for stage in left if find_stage(Transcribe, [stage]) is None)
 
 
-def refuse_loss(out: Path, gone: Iterable[str], noun: str) -> None:
+def refuse_loss(out: Path, lost: Iterable[str], noun: str) -> None:
     """Raise DailytalkError if results in `out` would be lost: those of `noun`s with these names."""
-    names = sorted(gone)
-    if names:
-        shown = ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")
-        raise DailytalkError(
-            f"--out {as_text(out)!r} holds results of {counted(len(names), noun)} not in this input ({shown})",
-            "choose another --out, or pass --prune to drop them",
-        )
+    names = sorted(lost)
+    if not names:
+        return
+    shown = ", ".join(map(repr, names[:3]))
+    if len(names) > 3:
+        shown += ", …"
+    raise DailytalkError(
+        f"--out {as_text(out)!r} holds results of {counted(len(names), noun)} not in this input ({shown})",
+        "choose another --out, or pass --prune to drop them",
+    )
 
 
 def refuse_mixing(out: Path) -> None:

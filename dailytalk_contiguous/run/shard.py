@@ -46,7 +46,8 @@ class Task:
     """A shard to make.
 
     Attributes:
-        path: its file. rows: of the source, without problems.
+        path: its file.
+        rows: of the source, without problems.
         columns: the types of the source's columns; rows may lack some of them.
         keeps: the columns of the shard; None for all (`features_of`).
         halfway: the file that keeps the rows after the first `n_halfway` stages: where it exists, the others go on
@@ -69,7 +70,13 @@ class Task:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The work of a run: all shards in order, those that are not there, and the first stage that is left."""
+    """The work of a run.
+
+    Attributes:
+        paths: all shards, in order.
+        tasks: the shards that do not exist.
+        first_stage: the index of the first stage that is left.
+    """
 
     paths: list[Path]
     tasks: list[Task]
@@ -85,8 +92,10 @@ class ShardReport:
     """A shard that was made, small enough to be sent back by a worker.
 
     Attributes:
-        path: of its file. rejects: how many of its conversations were rejected.
-        audio_seconds: of its conversations. wall_seconds: of work on it, until it was on disk.
+        path: of its file.
+        rejects: how many of its conversations were rejected.
+        audio_seconds: seconds of its conversations.
+        wall_seconds: seconds of work on it, until it was on disk.
         stages: of each stage that was run now, by name, wall seconds (a model is loaded in its first call) and the
             seconds of audio that went through it.
     """
@@ -161,17 +170,24 @@ class ShardJob:
                 give_back_memory()
         check_interrupt()  # what compiled code has made of one may be a reject
         # A conversation that is neither in the shard nor rejected is a KeyError.
-        made.entries = {row["conversation_id"]: made.entries[row["conversation_id"]] for row in task.rows}
-        rejects = [entry.reject for entry in made.entries.values() if entry.reject]
-        retried = {stage.name for stage in self.stages if stage.retried}
-        is_held = any(reject.stage in retried for reject in rejects)
-        path = shards.held_path(task.path) if is_held else task.path
+        names = [row["conversation_id"] for row in task.rows]
+        made.entries = {name: made.entries[name] for name in names}
         made.generation = task.generation
-        shards.write_shard(path, made, keeps)
-        if not is_held:
-            shards.held_path(task.path).unlink(missing_ok=True)
+        rejects = [entry.reject for entry in made.entries.values() if entry.reject]
+        path = self._write(made, rejects, keeps)
         self._wall_seconds += time.perf_counter() - started
         return ShardReport(path, len(rejects), task.seconds, self._wall_seconds, self.taken)
+
+    def _write(self, made: shards.Shard, rejects: Sequence[Reject], keeps: Features) -> Path:
+        """Write the shard; it is held if one of its conversations may not be rejected the next time."""
+        retried = {stage.name for stage in self.stages if stage.retried}
+        held = shards.held_path(self.task.path)
+        if any(reject.stage in retried for reject in rejects):
+            shards.write_shard(held, made, keeps)
+            return held
+        shards.write_shard(self.task.path, made, keeps)
+        held.unlink(missing_ok=True)
+        return self.task.path
 
     def _halfway(self, path: Path) -> tuple[shards.Shard, list[Row]]:
         """The shard of the first stages without its rows, and those: it may be there, or is made now.
@@ -182,32 +198,34 @@ class ShardJob:
         stages = self.stages[: self.task.n_halfway]
         task = self.task
         columns = features_of(stages)
-        known = shards.read_whole(path, columns)
-        if known is None:
+        shard = shards.read_whole(path, columns)
+        if shard is None:
             first_half = replace(task, path=path, keeps=None, halfway=None, generation=0)
             replace(self, task=first_half, stages=stages).finish()
-            known = shards.read_whole(path, columns) or shards.Shard()
+            shard = shards.read_whole(path, columns) or shards.Shard()
         self._ready = None
         made = {name for stage in stages for name in stage.adds}
-        stored = {row["conversation_id"]: row for row in known.rows}
-        rows = [
-            shards.expand_row(row) | {name: value for name, value in stored[key].items() if name in made}
-            for row in task.rows
-            if (key := row["conversation_id"]) in stored
-        ]
-        return replace(known, rows=[]), rows
+        stored = {row["conversation_id"]: row for row in shard.rows}
+        rows = []
+        for row in task.rows:
+            stored_row = stored.get(row["conversation_id"])
+            if stored_row is not None:
+                made_columns = {name: value for name, value in stored_row.items() if name in made}
+                rows.append(shards.expand_row(row) | made_columns)
+        return replace(shard, rows=[]), rows
 
     def _portions(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
         """Conversations in order, in groups of as much audio as goes through a stage at once."""
+        most_seconds = self.batch_seconds or PORTION_SECONDS
         portion = list[Row]()
-        held = 0.0
+        seconds = 0.0
         for row in rows:
-            if portion and held + row["duration"] > (self.batch_seconds or PORTION_SECONDS):
+            if portion and seconds + row["duration"] > most_seconds:
                 yield portion
                 portion = []
-                held = 0.0
+                seconds = 0.0
             portion.append(row)
-            held += row["duration"]
+            seconds += row["duration"]
         if portion:
             yield portion
 
@@ -218,7 +236,9 @@ class ShardJob:
         for stage in self.stages[:done]:
             features |= stage.adds
         batch: Batch = {name: [None] * len(rows) for name in PROBLEM}
-        batch |= {name: [row[name] for row in expanded] for name in features if name in expanded[0]}
+        for name in features:
+            if name in expanded[0]:
+                batch[name] = [row[name] for row in expanded]
         kinds = Features({name: features[name] for name in batch})
         # Not `from_dict`, which reads all values once more for a fingerprint.
         table = InMemoryTable.from_pydict(batch, schema=kinds.arrow_schema)
@@ -227,17 +247,25 @@ class ShardJob:
 
     def _advance(self, portion: Portion, stage: Stage) -> None:
         audio = float(sum(row["duration"] for row in portion.rows))
-        alone = not self.batch_seconds and not stage.by_row and any(stage.models().values())
-        options = {"keep_in_memory": True, "new_fingerprint": f"{stage.name}-{portion.done}"}
-        options |= {"batch_size": 1 if alone else len(portion.rows)}
+        has_model = any(stage.models().values())
+        one_by_one = not self.batch_seconds and not stage.by_row and has_model
+
+        def show_step(kind: str, done: int, total: int | None) -> None:
+            self.progress(stage.name, audio, None, f"{done} of {total} {kind}")
+
         self.progress(stage.name, audio, None)
         started = time.perf_counter()
-        with listening(lambda what, done, of: self.progress(stage.name, audio, None, f"{done} of {of} {what}")):
-            portion.dataset = stage.map(portion.dataset, **options)
+        with listening(show_step):
+            portion.dataset = stage.map(
+                portion.dataset,
+                keep_in_memory=True,
+                new_fingerprint=f"{stage.name}-{portion.done}",
+                batch_size=1 if one_by_one else len(portion.rows),
+            )
         wall = time.perf_counter() - started
         portion.done += 1
-        took, heard = self.taken.get(stage.name, (0.0, 0.0))
-        self.taken[stage.name] = (took + wall, heard + audio)
+        wall_before, audio_before = self.taken.get(stage.name, (0.0, 0.0))
+        self.taken[stage.name] = (wall_before + wall, audio_before + audio)
         self.progress(stage.name, audio, wall)
 
     def _finish(self, portion: Portion, made: shards.Shard, keeps: Features) -> None:
@@ -245,7 +273,8 @@ class ShardJob:
         for stage in self.stages[portion.done :]:
             self._advance(portion, stage)
         chosen = [name for name in {**keeps, **PROBLEM} if name in portion.dataset.column_names]
-        rows = portion.dataset.select_columns(chosen).with_format("arrow")[:].to_pylist()
+        table = portion.dataset.select_columns(chosen).with_format("arrow")[:]
+        rows = table.to_pylist()
         for source, row in zip(portion.rows, rows, strict=True):
             name = source["conversation_id"]
             problem = row["problem"]
@@ -280,8 +309,10 @@ def make_shard(
     """Run `stages` over the rows of a task, write its shard, and report what it took.
 
     Args:
-        task: the shard. stages: in order.
-        batch_seconds: audio that a model's batch of conversations may hold; 0 for one conversation a batch.
+        task: the shard.
+        stages: in order.
+        batch_seconds: seconds of audio that a model's batch of conversations may hold; 0 for one conversation a
+            batch.
         progress: called before and after each stage of each portion of the shard.
 
     A conversation that a stage can't use becomes a reject in the shard; any other error stops the shard, and

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.fields import Field
@@ -19,10 +19,11 @@ from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tags import check_tags
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.models.budget import Budget, open_budget
-from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
+from dailytalk_contiguous.models.contracts import Line, VoiceSample
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
 from dailytalk_contiguous.run import outputs
+from dailytalk_contiguous.run.events import TimeSpent
 from dailytalk_contiguous.run.run import (
     Pass,
     RunOptions,
@@ -33,6 +34,7 @@ from dailytalk_contiguous.run.run import (
     voice_stage_of,
 )
 from dailytalk_contiguous.shards import compress_row, expand_row, group
+from dailytalk_contiguous.sources.inputs import recordings_of_tag
 from dailytalk_contiguous.sources.transcribed import PUT_BACK, transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
 from dailytalk_contiguous.stages.convert import Convert
@@ -42,24 +44,26 @@ from dailytalk_contiguous.stages.synthesis import SAID_APART, Speak
 from dailytalk_contiguous.stages.voice import ChooseVoice
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import inside, sha256_of
-from dailytalk_contiguous.store.work_folder import DATASET
+from dailytalk_contiguous.store.work_folder import DATASET, RunRecord
 
 
 @dataclass(frozen=True)
 class SynthesisInput:
     """The input of a synthesis: groups of conversations that become shards, and rejects.
 
-    Conversations may be compressed (`shards`) except for `PLANNING_COLUMNS`.
-
-    `models` are those that made the transcript, by role, as in run.json: their licences bind the result. `source`
-    is where the recordings are from, if run.json names it; `digest` is the transcript's SHA-256. `fields` are
-    those of a line that stages of the first half publish.
+    Attributes:
+        groups: the conversations of each shard. They may be compressed (`shards`) except for `PLANNING_COLUMNS`.
+        rejects: the conversations that can't be used.
+        models: those that made the transcript, by role, as in run.json: their licences bind the result.
+        source: where the recordings are from, if run.json says it.
+        digest: the transcript's SHA-256.
+        fields: those of a line that stages of the first half publish.
     """
 
     groups: list[list[Row]]
     rejects: list[Reject]
-    models: dict[str, Any] = field(default_factory=dict)
-    source: dict[str, Any] = field(default_factory=dict)
+    models: RunRecord = field(default_factory=dict)
+    source: RunRecord = field(default_factory=dict)
     digest: str = ""
     fields: tuple[Field, ...] = ()
 
@@ -84,30 +88,38 @@ def read_synthesis_input(
         folder: the work folder, with the shards that `tag` wrote, if there are any.
         transcript: another one than that of the folder.
         recordings: the folder in which recordings are that are not where they were tagged.
-        shard_seconds: of audio in a shard.
+        shard_seconds: seconds of audio in a shard.
         remedy: what to do about a recording that is gone.
 
     Raises DailytalkError if it is empty.
     """
     rejects: list[Reject] = []
     path = transcript or inside(folder, work_folder.TRANSCRIPT)
-    run = (work_folder.read_run(folder) or {}) if transcript is None else {}
+    run: RunRecord = {}
+    if transcript is None:
+        run = work_folder.read_run(folder) or {}
     fields = published(run.get("fields") or (), work_folder.RUN)
     tagged = folder / work_folder.TAGGED
     conversations = transcribed(path, tagged, recordings, rejects, (*FIELDS, *fields), remedy)
-    rows: list[Row] = [compress_row(row) for row in conversations]
+    rows = [compress_row(row) for row in conversations]
     if not rows and not rejects:
         raise DailytalkError(f"{path} is empty", "delete it, and run dailytalk tag again")
-    models = run.get("models", {})
-    source = run.get("source", {})
-    return SynthesisInput(list(group(rows, shard_seconds)), rejects, models, source, sha256_of(path), fields)
+    return SynthesisInput(
+        groups=list(group(rows, shard_seconds)),
+        rejects=rejects,
+        models=run.get("models", {}),
+        source=run.get("source", {}),
+        digest=sha256_of(path),
+        fields=fields,
+    )
 
 
 class SpeakSpec(Spec):
     """A transcript into finished conversations: every one of them said, rebuilt and aligned.
 
     Args:
-        script: what is to be said. out: the work folder.
+        script: what is to be said.
+        out: the work folder.
         stages: from `Speak` (or `Convert` or `Keep`) to `Finish`, whose provenance is set.
         about: goes into run.json as it is, its `settings` beside those of the stages.
     """
@@ -115,7 +127,7 @@ class SpeakSpec(Spec):
     kind = "speak"
 
     def __init__(
-        self, script: SynthesisInput, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
+        self, script: SynthesisInput, out: Path, stages: Sequence[Stage], about: Mapping[str, object] = {}
     ) -> None:
         self._money = opened_budget(stages)
         self.budget = self._money if paid_voice(stages) else None
@@ -132,31 +144,80 @@ class SpeakSpec(Spec):
         And for results in `out` of conversations that are not in the script, unless they may be dropped.
         """
         check_script_tags(self.script, self.stages)
+        if options.prune:
+            return
         # Conversations that could not be read this time are absent: an unmounted disk must not cost finished work.
-        here = {row["conversation_id"] for row in self.script.rows}
-        if not options.prune:
-            gone = self._pass.gone(here, lambda name, entry: "" if entry.reject else name)
-            refuse_loss(self.out, gone, "finished conversation")
+        kept = {row["conversation_id"] for row in self.script.rows}
+        lost = self._pass.lost(kept, lambda name, entry: "" if entry.reject else name)
+        refuse_loss(self.out, lost, "finished conversation")
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass
 
-    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
-        made_of = {"transcript_sha256": self.script.digest, "time": time_spent}
-        about = {**self.about, **made_of, "money": self._money.as_dict()}
-        about |= {"source": self.script.source} if self.script.source else {}
+    def write(self, time_spent: TimeSpent) -> RunRecord:
+        about = dict(self.about)
+        about["transcript_sha256"] = self.script.digest
+        about["time"] = time_spent
+        about["money"] = self._money.as_dict()
+        if self.script.source:
+            about["source"] = self.script.source
         finish = find_stage(Finish, self.stages)
-        fields = finish.fields if finish else ()
-        return outputs.write_results(
-            self.out,
-            self._pass.paths,
-            self.stages,
-            self.rejects,
-            about,
-            fields,
+        half = outputs.FinishedHalf(
+            out=self.out,
+            paths=self._pass.paths,
+            stages=self.stages,
+            rejects=self.rejects,
+            about=about,
+            fields=finish.fields if finish else (),
             spoken=True,
             earlier=self._pass.earlier(),
         )
+        return outputs.write_results(half)
+
+
+#: What to do about a recording that is gone, where an option names another folder of recordings.
+FIND_RECORDING = (
+    "put it back, name its folder (that of both files, if each speaker has one) with --recordings, or run "
+    "dailytalk tag again where it is"
+)
+
+
+class SpeakFolderSpec(SpeakSpec):
+    """The transcript of a work folder into finished conversations; it is read when the run begins.
+
+    Args:
+        tagged: the folder that `tag` has written.
+        out: the work folder of the results.
+        stages: as for `SpeakSpec`.
+        about: as for `SpeakSpec`.
+        recordings: the folder of recordings that are not where `tag` read them; None if they are.
+        shard_seconds: seconds of audio in a shard.
+
+    Raises DailytalkError, when the run begins, as `recordings_of_tag` and `read_synthesis_input` do.
+    """
+
+    def __init__(
+        self,
+        tagged: Path,
+        out: Path,
+        stages: Sequence[Stage],
+        about: Mapping[str, object] = {},
+        recordings: Path | None = None,
+        shard_seconds: float = RunOptions.shard_seconds,
+    ) -> None:
+        self.tagged = tagged
+        self.out = out
+        self.stages = tuple(stages)
+        self.about = about
+        self.recordings = recordings
+        self.shard_seconds = shard_seconds
+
+    def prepare(self) -> None:
+        folder, self.mirrors = recordings_of_tag(self.tagged, self.recordings)
+        script = read_synthesis_input(
+            self.tagged, recordings=folder, shard_seconds=self.shard_seconds, remedy=FIND_RECORDING
+        )
+        super().__init__(script, self.out, self.stages, self.about)
 
 
 def spoken_pass(
@@ -167,7 +228,7 @@ def spoken_pass(
 ) -> Pass:
     """The pass that says groups of conversations; the shards keep what is finished alone."""
     columns = script_row((*FIELDS, *fields))
-    return Pass(out / DATASET, groups, stages, columns, stages[-1].adds, keeps_finished=True)
+    return Pass(out / DATASET, groups, stages, columns, keeps=stages[-1].adds, keeps_finished=True)
 
 
 def opened_budget(stages: Sequence[Stage]) -> Budget:
@@ -186,17 +247,17 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
     voice = speak_stage_of(stages)
     if voice is None:
         return
-    tags = {
-        row["tag"][index]
-        for row in script.unfolded()
-        for index in revoiced(row, voice)
-        if row["tag"][index] and row["text"][index].strip()
-    }
-    known = engine_named(voice.engine).tag_list(voice.model)
-    if not known:
+    tags = set[str]()
+    for row in script.unfolded():
+        for index in revoiced(row, voice):
+            tag = row["tag"][index]
+            if tag and row["text"][index].strip():
+                tags.add(tag)
+    legal = engine_named(voice.engine).tag_list(voice.model)
+    if not legal:
         return  # it takes no tags, or there is no such model, which the synthesiser will report
     try:
-        check_tags(sorted(tags), known, dict(voice.tag_map))
+        check_tags(sorted(tags), legal, dict(voice.tag_map))
     except DailytalkError as error:
         raise DailytalkError(error.reason, f"{error.remedy}; the option is --map-tag TAG=OTHER") from None
 
@@ -206,24 +267,32 @@ def revoiced(row: Row, voice: Speak | Convert) -> list[int]:
     return [index for index, channel in enumerate(row["source_channel"]) if channel == voice.revoice]
 
 
-def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any], fields: tuple[Field, ...] = ()) -> Stages:
+def with_provenance(
+    stages: Sequence[Stage], tagged: Mapping[str, object], fields: tuple[Field, ...] = ()
+) -> Stages:
     """The stages, the last of which writes into every row how it was made, as JSON, and keeps what is published.
 
-    `tagged` are the models that made the transcript, by role, as in run.json, `fields` those that its stages
-    publish.
+    Args:
+        stages: of `speak`; those that do not end with `Finish` stay as they are.
+        tagged: the models that made the transcript, by role, as in run.json.
+        fields: those that the stages of the transcript publish.
     """
     *before, last = stages
     if not isinstance(last, Finish):
         return tuple(stages)
     voice = voice_stage_of(stages)
+    settings = settings_of(*stages)
+    if isinstance(voice, Speak):
+        settings["verify"] = bool(voice.verify)
     provenance = {
         "tool": f"dailytalk-contiguous {version('dailytalk-contiguous')}",
         "models": {**tagged, **outputs.models_of(stages)},
         "voice": voice.synthesiser().voice if voice else "",
-        "settings": settings_of(*stages) | ({"verify": bool(voice.verify)} if isinstance(voice, Speak) else {}),
+        "settings": settings,
     }
     text = json.dumps(provenance, sort_keys=True, ensure_ascii=False)
-    return (*before, replace(last, provenance=text, fields=(*fields, *published_by(stages))))
+    finish = replace(last, provenance=text, fields=(*fields, *published_by(stages)))
+    return (*before, finish)
 
 
 # The price of saying a script: that of every line that is not in the cache, before any of them is bought.
@@ -232,24 +301,32 @@ def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any], fields: 
 # neither the line nor its key.
 
 
-@dataclass(frozen=True)
+@dataclass
 class Price:
-    """The price of a script: utterances, UTF-8 bytes of their text, USD, hours of source.
+    """The price of a script.
 
-    `cached` are the utterances for which nothing has to be bought, `joined` those that are said in one take with
-    others, and `turns` how many such takes that are. `requests` are the takes to buy, if all are good. Utterances
-    without text, and of conversations without enough speech to clone their voice from, are not counted. A
-    conversion has no text, and counts all.
+    Utterances without text, and of conversations without enough speech to clone their voice from, are not counted.
+    A conversion has no text, and counts all.
+
+    Attributes:
+        utterances: utterances to say or convert.
+        cached: utterances for which nothing has to be bought.
+        text_bytes: UTF-8 bytes of their text.
+        price: USD.
+        hours: hours of their source.
+        joined: utterances that are said in one take with others.
+        turns: such takes.
+        requests: takes to buy, if all are good.
     """
 
-    utterances: int
-    cached: int
-    text_bytes: int
-    price: float
-    hours: float
-    joined: int
-    turns: int
-    requests: int
+    utterances: int = 0
+    cached: int = 0
+    text_bytes: int = 0
+    price: float = 0.0
+    hours: float = 0.0
+    joined: int = 0
+    turns: int = 0
+    requests: int = 0
 
 
 def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
@@ -261,62 +338,20 @@ def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
     load_synthesiser.cache_clear()
     check_script_tags(script, stages)
     stage = speak_stage_of(stages)
-    chooser = find_stage(ChooseVoice, stages)
     if stage is None:
         return _price_of_conversion(script, find_stage(Convert, stages))
-    synthesiser = stage.synthesiser()
-    cache = SpeechCache(Path(stage.cache) if stage.cache else None)
-    missing: set[int] = set()
-    said = 0
-    cached = 0
-    text_bytes = 0
-    joined = 0
-    n_turns = 0
-    requests = 0
-    seconds = 0.0
-    price = 0.0
+    pricer = _Pricer(stage)
+    chooser = find_stage(ChooseVoice, stages)
     for row in script.unfolded():
-        try:
-            samples: tuple[VoiceSample, ...] = ()
-            if chooser is not None:
+        samples: tuple[VoiceSample, ...] = ()
+        if chooser is not None:
+            try:
                 chosen = chooser({name: [row[name]] for name in chooser.needs})
-                samples = (VoiceSample(chosen["voice_wav"][0], chosen["voice_text"][0]),)
-        except BadInput:  # too little of the voice to be cloned
-            continue
-        columns = {name: row[name] for name in (*Speak.needs, "text_raw", "language")}
-        columns["conversation_id"] = [row["conversation_id"]] * len(row["utterance_id"])
-        for text, indices in stage.turns(columns):
-            said += len(indices)
-            if len(indices) > 1:
-                joined += len(indices)
-                n_turns += 1
-            text_bytes += len(text.encode())
-            seconds += sum(row["end"][index] - row["start"][index] for index in indices)
-            takes = [*_takes(stage, synthesiser, cache, row, text, indices[0], samples)]
-            if all(take.said_apart for take in takes):
-                for index in indices:
-                    takes += _takes(stage, synthesiser, cache, row, row["text"][index], index, samples)
-            new = {take.key: take.line for take in takes if not take.bought and take.key not in missing}
-            missing |= new.keys()
-            requests += len(new)
-            price += synthesiser.price(list(new.values()))
-            cached += 0 if new else len(indices)
-    return Price(said, cached, text_bytes, price, seconds / 3600, joined, n_turns, requests)
-
-
-class _PricedTake(NamedTuple):
-    """A take that a stage needs.
-
-    Attributes:
-        key: the first 64 bits of that in the cache.
-        bought: whether it is there. said_apart: whether the utterances of its turn are lines of their own, since
-            none of its takes was good for all of them.
-    """
-
-    key: int
-    line: Line
-    bought: bool
-    said_apart: bool
+            except BadInput:  # too little of the voice to be cloned
+                continue
+            samples = (VoiceSample(chosen["voice_wav"][0], chosen["voice_text"][0]),)
+        pricer.add(row, samples)
+    return replace(pricer.total, hours=pricer.seconds / 3600)
 
 
 def _price_of_conversion(script: SynthesisInput, stage: Convert | None) -> Price:
@@ -327,26 +362,78 @@ def _price_of_conversion(script: SynthesisInput, stage: Convert | None) -> Price
         indices = revoiced(row, stage) if stage else []
         n_utterances += len(indices)
         seconds += sum(row["end"][index] - row["start"][index] for index in indices)
-    return Price(n_utterances, 0, 0, 0.0, seconds / 3600, 0, 0, 0)
+    return Price(utterances=n_utterances, hours=seconds / 3600)
 
 
-def _takes(
-    stage: Speak,
-    synthesiser: Synthesiser,
-    cache: SpeechCache,
-    row: Row,
-    text: str,
-    index: int,
-    samples: Sequence[VoiceSample],
-) -> Iterator[_PricedTake]:
-    """The takes of a text, said as a row's utterance, as many as the stage needs if all are good."""
-    first = stage.first_take(row["utterance_id"][index])
-    wanted = stage.candidates
-    for number in range(first, first + wanted * stage.variants, stage.variants):
-        line = stage.line(text, row["tag"][index], row["language"][index], number)
-        key = cache_key(synthesiser, line, samples)
-        verdict = cache.verdict(key)
-        said_apart = verdict is not None and bool(verdict.get(SAID_APART))
-        # What was refused is asked for again.
-        bought = verdict is not None and (said_apart or not verdict.get("reason"))
-        yield _PricedTake(int(key[:16], 16), line, bought, said_apart)
+class _PricedTake(NamedTuple):
+    """A take that a stage needs.
+
+    Attributes:
+        key: the first 64 bits of its key in the cache.
+        line: what is said.
+        bought: whether it is in the cache.
+        said_apart: whether the utterances of its turn are lines of their own, since none of its takes was good for
+            all of them.
+    """
+
+    key: int
+    line: Line
+    bought: bool
+    said_apart: bool
+
+
+class _Pricer:
+    """Adds up what the rows of a script cost.
+
+    Attributes:
+        total: of the rows so far, without their hours.
+        seconds: seconds of the source of their utterances.
+    """
+
+    def __init__(self, stage: Speak) -> None:
+        self.total = Price()
+        self.seconds = 0.0
+        self._stage = stage
+        self._synthesiser = stage.synthesiser()
+        self._cache = SpeechCache(Path(stage.cache) if stage.cache else None)
+        self._missing: set[int] = set()
+
+    def add(self, row: Row, samples: Sequence[VoiceSample]) -> None:
+        """Add the utterances of a row, whose voice is cloned from `samples` if there are some."""
+        columns = {name: row[name] for name in (*Speak.needs, "text_raw", "language")}
+        columns["conversation_id"] = [row["conversation_id"]] * len(row["utterance_id"])
+        for text, indices in self._stage.turns(columns):
+            total = self.total
+            total.utterances += len(indices)
+            if len(indices) > 1:
+                total.joined += len(indices)
+                total.turns += 1
+            total.text_bytes += len(text.encode())
+            self.seconds += sum(row["end"][index] - row["start"][index] for index in indices)
+            takes = self._takes(row, text, indices[0], samples)
+            if all(take.said_apart for take in takes):
+                for index in indices:
+                    takes += self._takes(row, row["text"][index], index, samples)
+            new = {take.key: take.line for take in takes if not take.bought and take.key not in self._missing}
+            self._missing |= new.keys()
+            total.requests += len(new)
+            total.price += self._synthesiser.price(list(new.values()))
+            if not new:
+                total.cached += len(indices)
+
+    def _takes(self, row: Row, text: str, index: int, samples: Sequence[VoiceSample]) -> list[_PricedTake]:
+        """The takes of a text, said as a row's utterance, as many as the stage needs if all are good."""
+        stage = self._stage
+        tag = row["tag"][index]
+        language = row["language"][index]
+        first = stage.first_take(row["utterance_id"][index])
+        takes = []
+        for number in range(first, first + stage.candidates * stage.variants, stage.variants):
+            line = stage.line(text, tag, language, number)
+            key = cache_key(self._synthesiser, line, samples)
+            verdict = self._cache.verdict(key)
+            said_apart = verdict is not None and bool(verdict.get(SAID_APART))
+            # What was refused is asked for again.
+            bought = verdict is not None and (said_apart or not verdict.get("reason"))
+            takes.append(_PricedTake(int(key[:16], 16), line, bought, said_apart))
+        return takes

@@ -19,9 +19,13 @@ from dailytalk_contiguous.sources.remote import Mirror, Remote, is_plain, mirror
 from dailytalk_contiguous.store.files import write_bytes, write_text
 from dailytalk_contiguous.store.work_folder import NEW_TRANSCRIPT, RUN, TRANSCRIPT
 
-#: What each command may remove from a store: only its own results.
+#: What `tag` may remove from a store: only its own results.
 OF_TAG = ("rated/shard-*.parquet", "tagged/shard-*.parquet", NEW_TRANSCRIPT)
+
+#: What `corpus` may remove from a store.
 OF_CORPUS = ("measured/shard-*.parquet", "clips/shard-*.parquet", "data/*")
+
+#: What `speak` may remove from a store.
 OF_SPEAK = ("dataset/shard-*.parquet", "audio/*_edited.wav")
 
 #: Shards of all kinds, by their names in a store.
@@ -35,12 +39,22 @@ _LISTENED = "audio/"
 class WorkFolder:
     """The place of results: a folder on this machine and, for one in a store, the mirror that it belongs to.
 
-    `began_with`: the objects of the store when it was opened.
+    Attributes:
+        folder: on this machine.
+        mirror: of the folder in a store; None if it is in none.
+        began_with: the objects of the store when it was opened.
+        opened_as: what people named, such as an address in a store; None for `folder`.
     """
 
     folder: Path
     mirror: Mirror | None = None
     began_with: Mapping[str, Remote] = field(default_factory=dict)
+    opened_as: Path | None = None
+
+    @property
+    def title(self) -> str:
+        """The name of what people named."""
+        return (self.opened_as or self.folder).absolute().name
 
     def gather(self) -> None:
         """Fetch the shards that other machines have finished. Files that this run is writing stay unchanged."""
@@ -60,7 +74,7 @@ class WorkFolder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
         """Tell how a run has ended: else other machines would wait for it."""
         with suppress(DailytalkError, OSError) if kind else nullcontext():  # the store may be what failed
             self.tell()
@@ -70,18 +84,25 @@ class WorkFolder:
         if not self.mirror:
             return
         stored = self.mirror.listing()
-        paths = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
-        mine = [name for path in paths if is_plain(name := path.relative_to(self.folder).as_posix())]
-        for name in sorted(mine, key=lambda name: (name == RUN, "/" not in name)):
+        own_names = []
+        for path in sorted(self.folder.rglob("*")):
+            name = path.relative_to(self.folder).as_posix()
+            if path.is_file() and is_plain(name):
+                own_names.append(name)
+        for name in sorted(own_names, key=lambda name: (name == RUN, "/" not in name)):
             path = self.folder / name
-            is_new = stored.get(name) not in (None, self.began_with.get(name))
-            if name == TRANSCRIPT and is_new and self.mirror.changed_here(name):
+            is_edited_there = stored.get(name) not in (None, self.began_with.get(name))
+            if name == TRANSCRIPT and is_edited_there and self.mirror.changed_here(name):
                 path = self.folder / NEW_TRANSCRIPT
                 write_bytes(path, (self.folder / name).read_bytes())
-                mine.append(NEW_TRANSCRIPT)
+                own_names.append(NEW_TRANSCRIPT)
             self.keep(path)
-        gone = (name for name in stored if any(fnmatch.fnmatch(name, pattern) for pattern in stale))
-        self.mirror.drop([name for name in gone if name not in mine])
+        stale_names = []
+        for name in stored:
+            is_stale = any(fnmatch.fnmatch(name, pattern) for pattern in stale)
+            if is_stale and name not in own_names:
+                stale_names.append(name)
+        self.mirror.drop(stale_names)
 
 
 def open_work(
@@ -99,8 +120,11 @@ def open_work(
     mirror = mirror_of(address, "work")
     mirror.folder.mkdir(parents=True, exist_ok=True)
     write_text(mirror.folder / STORE_RECORD, address)
-    # A journal that this machine has added to is kept: the store has only its beginning.
-    there = mirror.pull(
-        lambda name: wanted(name) and not (name.startswith("events.") and mirror.changed_here(name))
-    )
-    return WorkFolder(mirror.folder, mirror, there)
+
+    def is_fetched(name: str) -> bool:
+        # A journal that this machine has added to is kept: the store has only its beginning.
+        is_own_journal = name.startswith("events.") and mirror.changed_here(name)
+        return wanted(name) and not is_own_journal
+
+    stored = mirror.pull(is_fetched)
+    return WorkFolder(mirror.folder, mirror, stored, opened_as=out)

@@ -12,14 +12,13 @@ import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.events import append
+from dailytalk_contiguous.run.events import TimeSpent, append
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, preflight, refuse_mixing
 from dailytalk_contiguous.run.speaking import (
     SynthesisInput,
@@ -35,7 +34,7 @@ from dailytalk_contiguous.sources.hub_stream import HubStream, PendingRecording,
 from dailytalk_contiguous.sources.recordings import Names, stem
 from dailytalk_contiguous.stages.base import Stages, published_by, stages_digest
 from dailytalk_contiguous.stages.script import Script, script_row
-from dailytalk_contiguous.store.work_folder import DATASET, SPOKEN_STAGES, TAGGED, read_run
+from dailytalk_contiguous.store.work_folder import DATASET, SPOKEN_STAGES, TAGGED, RunRecord, read_run
 
 #: The file of the windows that are done, after a line on what they are made of.
 POSITION = "position.jsonl"
@@ -49,11 +48,14 @@ class StreamWindow:
     """A window, as `position.jsonl` has it once it is done.
 
     Attributes:
-        commit: of the source. digest: of everything else that the results depend on.
-        end: state of the source after it. last: whether the source ended with it.
+        commit: of the source.
+        digest: of everything else that the results depend on.
+        end: state of the source after it.
+        last: whether the source ended with it.
         names: files of its recordings, from which later names have to differ.
         rejects: recordings that the source could not use, and conversations of which there is nothing to say.
-        shards: names of its shards by their folder. seconds: of audio.
+        shards: names of its shards by their folder.
+        seconds: seconds of audio.
     """
 
     commit: str
@@ -69,13 +71,58 @@ class StreamWindow:
 def read_position(out: Path) -> list[StreamWindow]:
     """The windows of the stream in a work folder that are done. Raises DailytalkError for a damaged file."""
     path = out / POSITION
-    lines = json_lines(path) if path.exists() else ()
-    try:  # what is no JSON was cut off by a crash
-        return [StreamWindow(**line) for _, line in lines if not isinstance(line, BadInput)]
+    if not path.exists():
+        return []
+    # What is no JSON was cut off by a crash.
+    lines = [line for _, line in json_lines(path) if not isinstance(line, BadInput)]
+    try:
+        return [StreamWindow(**line) for line in lines]
     except TypeError:
         raise DailytalkError(
             f"{as_text(path)!r} is damaged, or of another version", "choose another --out"
         ) from None
+
+
+@dataclass(frozen=True)
+class StreamSource:
+    """What a stream reads.
+
+    Attributes:
+        repository: the dataset, at its commit.
+        config: how recordings become conversations; its inputs are not used.
+        licence: of the recordings, if no card names it.
+        window_seconds: seconds of audio of a window, and so of a shard.
+        limit_hours: hours of audio in all windows that are done, after which a run stops; None for no limit.
+    """
+
+    repository: Repository
+    config: FolderConfig
+    licence: str = ""
+    window_seconds: float = RunOptions.shard_seconds
+    limit_hours: float | None = None
+
+    @property
+    def limit_seconds(self) -> float:
+        return float("inf") if self.limit_hours is None else 3600 * self.limit_hours
+
+    def about(self) -> RunRecord:
+        """The dataset, its commit and its licence, for run.json."""
+        about = self.repository.about()
+        if self.licence:
+            about["licence"] = self.licence
+        return about
+
+    def settings(self) -> tuple[object, ...]:
+        """All that the results depend on except the stages and the commit."""
+        config = self.config
+        choice = asdict(self.repository.choice)
+        return (
+            self.repository.reference.repo,
+            config.max_conversation,
+            config.transcripts,
+            [*config.tier],
+            choice,
+        )
 
 
 class StreamSpec(Spec):
@@ -84,12 +131,10 @@ class StreamSpec(Spec):
     The disk holds one window at a time.
 
     Args:
-        repository: the source, at its commit. out: the work folder.
-        tagging, speaking: the stages; without `speaking`, conversations are only tagged.
-        config: how recordings become conversations; its inputs are not used.
-        window_seconds: audio of a window, and so of a shard.
-        limit_hours: of audio in all windows that are done, after which a run stops; None for no limit.
-        licence: of the recordings, if no card names it.
+        source: the dataset, and how much of it is read.
+        out: the work folder.
+        tagging: the stages of `tag`.
+        speaking: the stages of `speak`; without them, conversations are only tagged.
         about: goes into run.json as it is.
 
     Attributes:
@@ -104,34 +149,26 @@ class StreamSpec(Spec):
 
     def __init__(
         self,
-        repository: Repository,
+        source: StreamSource,
         out: Path,
         tagging: Stages,
         speaking: Stages,
-        config: FolderConfig,
-        window_seconds: float = RunOptions.shard_seconds,
-        limit_hours: float | None = None,
-        licence: str = "",
-        about: Mapping[str, Any] = {},
+        about: Mapping[str, object] = {},
     ) -> None:
         self._money = opened_budget(speaking)
         self.budget = self._money if speaking else None
         self.kind = "build" if speaking else "tag"
-        self.repository = repository
+        self.source = source
         self.out = out
-        self.config = config
-        self.window_seconds = window_seconds
-        self._limit = float("inf") if limit_hours is None else 3600 * limit_hours
-        source = repository.about() | ({"licence": licence} if licence else {})
-        self.about = {**about, "source": source}
+        self.about = {**about, "source": source.about()}
         self.fields = published_by(tagging)
         self.tagging = tagging
         self.speaking = speaking
         if speaking:
             self.speaking = with_provenance(speaking, outputs.models_of(tagging), self.fields)
         self.stages = (*self.tagging, *self.speaking)
-        how = (config.max_conversation, config.transcripts, [*config.tier], asdict(repository.choice))
-        parts = json.dumps([repository.reference.repo, *how, *map(stages_digest, (tagging, self.speaking))])
+        digests = [stages_digest(stages) for stages in (tagging, self.speaking)]
+        parts = json.dumps([*source.settings(), *digests])
         self._digest = hashlib.sha256(parts.encode()).hexdigest()[:20]
         self.windows = read_position(out)
         self.rejects = []
@@ -148,7 +185,8 @@ class StreamSpec(Spec):
     @property
     def left(self) -> Stages:
         """The stages that a run would run; none if no window is left."""
-        return () if self.complete or self.audio_seconds >= self._limit else self.stages
+        is_done = self.complete or self.audio_seconds >= self.source.limit_seconds
+        return () if is_done else self.stages
 
     def check(self, options: RunOptions) -> None:
         """Raise DailytalkError for results of anything else in `out`.
@@ -156,10 +194,13 @@ class StreamSpec(Spec):
         A stream drops what it has used, so it can't make its first windows again as other runs would.
         """
         refuse_mixing(self.out)
-        first = next(iter(self.windows), None)
-        is_other = first is not None and (first.commit, first.digest) != (self.repository.commit, self._digest)
-        if is_other or ((self.out / TAGGED).exists() and not (self.out / POSITION).exists()):
-            begun = f"at commit {first.commit}" if first else "without --streaming"
+        first = self.windows[0] if self.windows else None
+        begun = ""
+        if first and (first.commit, first.digest) != (self.source.repository.commit, self._digest):
+            begun = f"at commit {first.commit}"
+        elif (self.out / TAGGED).exists() and not (self.out / POSITION).exists():
+            begun = "without --streaming"
+        if begun:
             raise DailytalkError(
                 f"--out {str(self.out)!r} holds a stream of other settings, another source or version: {begun}",
                 "choose another --out, or go on with what it was begun with (OWNER/NAME@COMMIT)",
@@ -172,16 +213,18 @@ class StreamSpec(Spec):
         preflight(self.left, options)
         names = Names(name for window in self.windows for name in window.names)
         start = StreamPosition(*self.windows[-1].end) if self.windows else StreamPosition()
-        coming = iter(HubStream(self.repository).coming(start)) if self.left else iter(())
-        pending = next(coming, None)
-        while not (self.complete or self._unsaid) and self.audio_seconds < self._limit:
+        recordings: Iterator[PendingRecording] = iter(())
+        if self.left:
+            recordings = iter(HubStream(self.source.repository).coming(start))
+        pending = next(recordings, None)
+        while self.left and not self._unsaid:
             shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
-            window = StreamWindow(self.repository.commit, self._digest, start)
+            window = StreamWindow(self.source.repository.commit, self._digest, start)
             rows = list[Row]()
             try:
-                while window.seconds < self.window_seconds and pending:
+                while window.seconds < self.source.window_seconds and pending:
                     rows += self._fetched(pending, scratch, window, names)
-                    pending = next(coming, None)  # a full last window is not followed by an empty one
+                    pending = next(recordings, None)  # a full last window is not followed by an empty one
                 start = StreamPosition(*window.end)
                 window.last = pending is None
                 yield from self._window(window, rows)
@@ -200,7 +243,7 @@ class StreamSpec(Spec):
         if stem(recording.audio_file) in names:  # false where the source knew all names beforehand
             window.names.append(recording.audio_file)
         before = window.seconds
-        for row in recording_rows(recording, self.config):
+        for row in recording_rows(recording, self.source.config):
             if row["problem"]:
                 reject = Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"])
                 window.rejects.append(reject.as_dict())
@@ -217,7 +260,8 @@ class StreamSpec(Spec):
             step = Pass(self.out / TAGGED, [rows], self.tagging)
             yield step
             window.shards[TAGGED] = step.paths[0].name
-            script += self._script(step.paths[0], window) if self.speaking else ()
+            if self.speaking:
+                script += self._script(step.paths[0], window)
         if script:
             check_script_tags(SynthesisInput([script], []), self.speaking)
             step = spoken_pass(self.out, [script], self.speaking, self.fields)
@@ -238,26 +282,42 @@ class StreamSpec(Spec):
         kept = script_row((*FIELDS, *self.fields))
         for name, row in read_rows(shard, (*kept, *stage.needs, *stage.uses)).items():
             try:
-                yield {column: row[column] for column in kept if column in row} | stage.row(row)
+                script_columns = stage.row(row)
             except BadInput as error:
                 window.rejects.append(Reject(name, stage.name, error.reason, error.remedy).as_dict())
+                continue
+            yield {column: row[column] for column in kept if column in row} | script_columns
 
     def _paths(self, folder: str) -> list[Path]:
         return [self.out / folder / window.shards[folder] for window in self.windows if folder in window.shards]
 
-    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
+    def write(self, time_spent: TimeSpent) -> RunRecord:
         """Write the outputs of all finished windows, as other runs do."""
-        streaming = {"windows": len(self.windows), "complete": self.complete}
-        about = {**self.about, "streaming": streaming, "time": time_spent}
+        about = dict(self.about)
+        about["streaming"] = {"windows": len(self.windows), "complete": self.complete}
+        about["time"] = time_spent
         rejects = [Reject(**reject) for window in self.windows for reject in window.rejects]
-        of_source = [reject for reject in rejects if reject.stage not in SPOKEN_STAGES]
-        record = outputs.write_results(self.out, self._paths(TAGGED), self.tagging, of_source, about, self.fields)
+        tagged = outputs.FinishedHalf(
+            out=self.out,
+            paths=self._paths(TAGGED),
+            stages=self.tagging,
+            rejects=[reject for reject in rejects if reject.stage not in SPOKEN_STAGES],
+            about=about,
+            fields=self.fields,
+        )
+        record = outputs.write_results(tagged)
         if self.speaking:
-            about |= {"transcript_sha256": record["transcript_sha256"], "money": self._money.as_dict()}
-            unsaid = [reject for reject in rejects if reject.stage in SPOKEN_STAGES]
-            outputs.write_results(
-                self.out, self._paths(DATASET), self.speaking, unsaid, about, self.fields, spoken=True
+            money = self._money.as_dict()
+            spoken = outputs.FinishedHalf(
+                out=self.out,
+                paths=self._paths(DATASET),
+                stages=self.speaking,
+                rejects=[reject for reject in rejects if reject.stage in SPOKEN_STAGES],
+                about={**about, "transcript_sha256": record["transcript_sha256"], "money": money},
+                fields=self.fields,
+                spoken=True,
             )
+            outputs.write_results(spoken)
             record = read_run(self.out) or record
         if self._unsaid:
             raise self._unsaid

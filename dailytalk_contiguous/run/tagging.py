@@ -5,28 +5,25 @@ outputs once everything is finished. A run never loses anything: results of reco
 are kept unless `prune` is set, and the ids that go in are those that come out plus rejects, always checked.
 """
 
-import os
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.run.events import TimeSpent
+from dailytalk_contiguous.run.outputs import FinishedHalf, write_results
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, refuse_mixing
 from dailytalk_contiguous.shards import compress_row, group
-from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+from dailytalk_contiguous.sources.inputs import Inputs, LocalInputs
+from dailytalk_contiguous.sources.people import People, people_of, read_people
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, published_by
 from dailytalk_contiguous.stages.style import Bucket
-from dailytalk_contiguous.store.work_folder import RATED, TAGGED
-
-if TYPE_CHECKING:
-    from dailytalk_contiguous.sources.hub_repository import Repository
-    from dailytalk_contiguous.sources.people import People
+from dailytalk_contiguous.store.work_folder import RATED, RECORDINGS, TAGGED, RunRecord
 
 
 @dataclass(frozen=True)
@@ -36,16 +33,23 @@ class FoundRecordings:
     Rows may be compressed (`shards`) except for `PLANNING_COLUMNS`: the words of transcripts take 4 MB an hour,
     and a tenth of that compressed.
 
-    `source` is where it is from, as far as known: `repository`, `revision` (a commit), `licence`. `people` are the
-    speakers by recording id and channel, `unmatched_names` the names in their table that are no recordings of the
-    input. `n_transcribed` recordings have a transcript.
+    Attributes:
+        groups: the rows of each shard.
+        problems: the recordings that can't be used.
+        inputs: what was searched.
+        source: the dataset's `repository`, `revision` (a commit) and `licence`, as far as they are known.
+        left_out: files that were passed over.
+        people: the speakers by recording id and channel.
+        unmatched_names: names in the table of speakers that are no recordings of the input.
+        n_transcribed: recordings that have a transcript.
     """
 
     groups: list[list[Row]]
     problems: list[Reject]
-    source: dict[str, Any] = field(default_factory=dict)
+    inputs: Inputs = field(default_factory=lambda: LocalInputs(()))
+    source: RunRecord = field(default_factory=dict)
     left_out: LeftOut = field(default_factory=LeftOut)
-    people: "People" = field(default_factory=dict)
+    people: People = field(default_factory=dict)
     unmatched_names: list[str] = field(default_factory=list)
     n_transcribed: int = 0
 
@@ -59,52 +63,38 @@ BOTH_SIDES = FolderConfig()
 
 
 def find(
-    inputs: Sequence[str],
+    inputs: Inputs,
     out: Path | None,
     config: FolderConfig = BOTH_SIDES,
     shard_seconds: float = RunOptions.shard_seconds,
-    hub: HubChoice = HubChoice(),
     licence: str = "",
-    before_fetch: "Callable[[Repository], None]" = lambda repository: None,
     speakers: Path | None = None,
 ) -> FoundRecordings:
-    """List the conversations of the inputs.
+    """List the conversations of the inputs; a dataset on the Hub is downloaded first.
 
     Args:
+        inputs: what is searched.
         out: the folder that results are written to, which is not searched; None for none.
         config: how recordings become conversations; its `inputs` are not used.
-        shard_seconds: audio of a shard.
-        hub: which part of a dataset on the Hub is meant; it is fetched first.
+        shard_seconds: seconds of audio in a shard.
         licence: of the recordings, if no card names it, or names it wrongly.
-        before_fetch: called with a dataset on the Hub before any recording of it is fetched.
         speakers: a table that names them (see `sources.people`).
 
     Raises DailytalkError if an input does not exist, if there are no recordings, and if `out` holds some.
     """
     if out is not None:
         refuse_mixing(out)
-    named: People = {}
-    if speakers:
-        from dailytalk_contiguous.sources.people import people_of, read_people
-
-        named = read_people(speakers)
-    repository = None
-    fetched = None
-    if hub.options() or not all(map(os.path.lexists, inputs)):
-        from dailytalk_contiguous.sources import hub_audio_files, hub_fetch, hub_repository
-
-        repository = hub_repository.repository_of(inputs, hub)
-    if repository:
-        before_fetch(repository)
-        fetched = hub_fetch.fetch(repository)
-    source = repository.about() if repository else {}
-    source |= {"licence": licence} if licence else {}
-    folders = fetched.folders if fetched else tuple(inputs)
-    config = replace(config, inputs=folders, exclude=None if out is None else str(out))
+    table = read_people(speakers) if speakers else {}
+    fetched = inputs.fetch()
+    source = inputs.about()
+    if licence:
+        source["licence"] = licence
+    left_out = LeftOut(made=inputs.left_out())
+    exclude = None if out is None else str(out)
+    config = replace(config, inputs=fetched.folders, exclude=exclude)
+    problems = [*fetched.problems]
     rows: list[Row] = []
     recordings: set[tuple[str, str]] = set()
-    left_out = LeftOut(made=hub_audio_files.made_folders(repository.files) if repository else [])
-    problems = [*fetched.problems] if fetched else []
     transcribed = set[str]()
     for row in steps("conversations found", folder_rows(config, left_out)):
         recordings.add((row["recording_id"], row["audio_file"]))
@@ -115,15 +105,22 @@ def find(
             transcribed.add(row["recording_id"])
         rows.append(compress_row(row))
     if not rows and not problems:
-        raise DailytalkError(
-            f"there are no recordings in {', '.join(repr(as_text(Path(address))) for address in inputs)}",
-            f"name what dailytalk made there to take it: {', '.join(left_out.made[:3])}"
-            if left_out.made
-            else "name a folder of WAV, FLAC, OGG, MP3 or Opus files",
-        )
-    people, unmatched_names = people_of(named, recordings) if named else ({}, [])
-    groups = list(group(rows, shard_seconds))
-    return FoundRecordings(groups, problems, source, left_out, people, unmatched_names, len(transcribed))
+        names = ", ".join(repr(as_text(Path(path))) for path in inputs.paths)
+        remedy = "name a folder of WAV, FLAC, OGG, MP3 or Opus files"
+        if left_out.made:
+            remedy = f"name what dailytalk made there to take it: {', '.join(left_out.made[:3])}"
+        raise DailytalkError(f"there are no recordings in {names}", remedy)
+    people, unmatched_names = people_of(table, recordings)
+    return FoundRecordings(
+        groups=list(group(rows, shard_seconds)),
+        problems=problems,
+        inputs=inputs,
+        source=source,
+        left_out=left_out,
+        people=people,
+        unmatched_names=unmatched_names,
+        n_transcribed=len(transcribed),
+    )
 
 
 class TagSpec(Spec):
@@ -133,8 +130,10 @@ class TagSpec(Spec):
     that must know all rows first (`Stage.unfitted`) is fitted once the stages before it are done for all rows.
 
     Args:
-        recordings: the conversations. out: the work folder; created if need be.
-        stages: from `Segment` to tagged utterances. about: goes into run.json as it is.
+        recordings: the conversations.
+        out: the work folder; created if need be.
+        stages: from `Segment` to tagged utterances.
+        about: goes into run.json as it is.
 
     Raises DailytalkError as `published_by` does.
     """
@@ -142,14 +141,15 @@ class TagSpec(Spec):
     kind = "tag"
 
     def __init__(
-        self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
+        self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, object] = {}
     ) -> None:
         published_by(stages)  # a field that clashes is found before any work
         self.recordings = recordings
+        self.mirrors = recordings.inputs.mirrors
+        self.rejects = [*recordings.problems]
         self.out = out
         self.stages = tuple(stages)
         self.about = about
-        self.rejects = [*recordings.problems]
 
     def check(self, options: RunOptions) -> None:
         refuse_to_lose(self._pass, self.recordings, options.prune)
@@ -171,31 +171,44 @@ class TagSpec(Spec):
         They are not where a stage after it, such as a person's own, needs what is too heavy to be kept.
         """
         stages = self.stages
+        tagged = self.out / TAGGED
+        groups = self.recordings.groups
         inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
-        n_dear = next((number for number, stage in enumerate(inner) if isinstance(stage, Bucket)), 0)
-        heavy = {name for stage in stages[:n_dear] for name in stage.transient}
-        is_kept = heavy.isdisjoint(name for stage in stages[n_dear:] for name in (*stage.needs, *stage.uses))
-        halfway = (self.out / RATED, n_dear) if n_dear and is_kept else None
-        return Pass(self.out / TAGGED, self.recordings.groups, stages, halfway=halfway)
+        buckets = [number for number, stage in enumerate(inner) if isinstance(stage, Bucket)]
+        if not buckets:
+            return Pass(tagged, groups, stages)
+        n_rated = buckets[0]
+        heavy = {name for stage in stages[:n_rated] for name in stage.transient}
+        read_later = {name for stage in stages[n_rated:] for name in (*stage.needs, *stage.uses)}
+        if n_rated == 0 or heavy & read_later:
+            return Pass(tagged, groups, stages)
+        return Pass(tagged, groups, stages, halfway=(self.out / RATED, n_rated))
 
-    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
-        from dailytalk_contiguous.run.outputs import write_results  # here: it is for the end, and imports much
-
-        source = {"source": self.recordings.source} if self.recordings.source else {}
-        return write_results(
-            self.out,
-            self._pass.paths,
-            self.stages,
-            self.rejects,
-            {**self.about, **source, "time": time_spent},
-            published_by(self.stages),
+    def write(self, time_spent: TimeSpent) -> RunRecord:
+        about = dict(self.about)
+        addresses = self.recordings.inputs.addresses
+        if addresses:
+            about[RECORDINGS] = [*addresses]
+        if self.recordings.source:
+            about["source"] = self.recordings.source
+        about["time"] = time_spent
+        half = FinishedHalf(
+            out=self.out,
+            paths=self._pass.paths,
+            stages=self.stages,
+            rejects=self.rejects,
+            about=about,
+            fields=published_by(self.stages),
             people=self.recordings.people,
         )
+        return write_results(half)
 
 
 def refuse_to_lose(step: Pass, recordings: FoundRecordings, prune: bool) -> None:
     """Raise DailytalkError if the folder of a pass holds recordings that this input does not."""
-    here = {row["recording_id"] for row in recordings.rows} | {problem.id for problem in recordings.problems}
-    if not prune:
-        gone = step.gone(here, lambda _, entry: entry.recording_id)
-        refuse_loss(step.folder.parent, gone, "recording")
+    if prune:
+        return
+    recording_ids = {row["recording_id"] for row in recordings.rows}
+    rejected_ids = {problem.id for problem in recordings.problems}
+    lost = step.lost(recording_ids | rejected_ids, lambda _, entry: entry.recording_id)
+    refuse_loss(step.folder.parent, lost, "recording")

@@ -97,7 +97,9 @@ _UNFINISHED = re.compile(r"\..{1,40}\.[0-9a-f]{12}\.tmp", re.DOTALL)
 
 def remove_unfinished(folder: Path) -> None:
     """Remove what killed processes have left of files in a folder that no other process writes to now."""
-    for path in folder.iterdir() if folder.is_dir() else ():
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
         if _UNFINISHED.fullmatch(path.name) and path.is_file():
             path.unlink()
 
@@ -196,8 +198,10 @@ REINDEXED = ".dailytalk-reindex"
 # shared.
 
 
-#: Why a link that leads out of a folder of recordings is not followed, and what to do about it.
+#: Why a link that leads out of a folder of recordings is not followed.
 LINK_OUT = "it is a symbolic link that leads out of the input"
+
+#: What to do about a link that leads out of a folder of recordings.
 COPY_IT = "copy it into the folder"
 
 
@@ -240,7 +244,9 @@ def is_inside(path: Path, root: Path) -> bool:
     real = os.path.realpath(path)
     top = os.path.realpath(root)
     blobs = [str(folder.with_name("blobs")) for folder in Path(top).parents if folder.name == "snapshots"]
-    return real == top or any(real.startswith(folder.rstrip(os.sep) + os.sep) for folder in (top, *blobs))
+    if real == top:
+        return True
+    return any(real.startswith(folder.rstrip(os.sep) + os.sep) for folder in (top, *blobs))
 
 
 # The names of files that are made for conversations.

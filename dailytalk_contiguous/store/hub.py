@@ -109,8 +109,8 @@ def hub_error(error: BaseException, what: str, kind: str = "dataset") -> Dailyta
     """
     host = urlsplit(constants.ENDPOINT).netloc or constants.ENDPOINT
     status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else 0
-    said = getattr(error, "server_message", None) or str(error).partition("\n")[0].rstrip(".")
-    message = f" ({without_tokens(said).strip()})" if said else ""
+    sentence_of_hub = getattr(error, "server_message", None) or str(error).partition("\n")[0].rstrip(".")
+    message = f" ({without_tokens(sentence_of_hub).strip()})" if sentence_of_hub else ""
     again = "run the same command again"
     if isinstance(error, errors.GatedRepoError):
         sentence = f"{what} opens only to people who were let in", "ask for access on its page, then log in"
@@ -127,7 +127,7 @@ def hub_error(error: BaseException, what: str, kind: str = "dataset") -> Dailyta
         sentence = f"somebody else published to {what} meanwhile", f"look at what they changed, and {again}"
     elif status == 429 or status >= 500:
         sentence = f"{host} failed with {status}, or asks to go slower", f"{again} in some minutes"
-    elif not (status or isinstance(error, DatasetsError)) and isinstance(error, (_HTTP_ERROR, OSError)):
+    elif not status and not isinstance(error, DatasetsError) and isinstance(error, (_HTTP_ERROR, OSError)):
         reason = f"{what} can't be reached: the connection to {host} failed ({type(error).__name__})"
         remedy = f"check the network, and HF_ENDPOINT and HF_HUB_OFFLINE if they are set, and {again}"
         return HubUnreachable(reason, remedy)
@@ -163,8 +163,8 @@ def hub_errors(what: object, kind: str = "dataset") -> Iterator[None]:
     except (OSError, errors.EntryNotFoundError, DatasetsError) as error:
         # Where a file can't be had, the client libraries raise these, and name what the Hub said as their cause.
         cause = error.__cause__ if isinstance(error.__cause__, (*EXPECTED, OSError)) else error
-        known = (*EXPECTED, errors.EntryNotFoundError, DatasetsError)
-        if isinstance(cause, known) and not isinstance(cause, DatasetBuildError):
+        of_hub = (*EXPECTED, errors.EntryNotFoundError, DatasetsError)
+        if isinstance(cause, of_hub) and not isinstance(cause, DatasetBuildError):
             raise hub_error(cause, str(what), kind) from None
         if cause is error:
             raise
@@ -174,4 +174,6 @@ def hub_errors(what: object, kind: str = "dataset") -> Iterator[None]:
 def without_tokens(text: str) -> str:
     """A text with every token in it, the one in use and any that looks like one, replaced by `***`."""
     used = get_token()
-    return re.sub(r"\bhf_\w+", "***", text.replace(used, "***") if used else text)
+    if used:
+        text = text.replace(used, "***")
+    return re.sub(r"\bhf_\w+", "***", text)

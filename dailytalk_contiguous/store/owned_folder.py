@@ -28,9 +28,11 @@ from dailytalk_contiguous.store import files
 RECORD = ".dailytalk-export"
 _TITLE = "dailytalk export"
 
-#: What the name of a finished sound file ends in, and what its comment (RIFF's chunk LIST INFO) begins with; then
-#: comes a digest of the audio that it is a copy of.
+#: What the name of a finished sound file ends in.
 EDITED = "_edited.wav"
+
+#: What the comment of a finished sound file (RIFF's chunk LIST INFO) begins with; then comes a digest of the audio
+#: that it is a copy of.
 MADE_FROM = "dailytalk-sha256"
 
 #: What a README that we wrote ends in: a digest of the rest, by which the next run knows it.
@@ -85,7 +87,8 @@ def written_before(root: Path) -> list[str]:
 
 def _recorded(root: Path) -> tuple[str, list[str]]:
     """The title and the names of a record."""
-    title, *names = read_bytes(files.inside(root, RECORD)).decode("utf-8", "replace").splitlines() or [""]
+    text = read_bytes(files.inside(root, RECORD)).decode("utf-8", "replace")
+    title, *names = text.splitlines() or [""]
     return title, names
 
 
@@ -101,7 +104,11 @@ def write_sound(
     """Fill a file with blocks of samples, shape (n,) or (n, channels), as WAV.
 
     Args:
-        blocks: in order. subtype: libsndfile's name of the samples in the file.
+        file: open for writing.
+        blocks: in order.
+        sample_rate: in Hz.
+        channels: of each block.
+        subtype: libsndfile's name of the samples in the file.
         digest: of what they were made from, which `made_from` reads; empty for none.
         n_samples: in all blocks, where that may be more than a WAV holds.
     """
@@ -172,7 +179,8 @@ class OwnedFolder:
         """`write_bytes` for int16 samples, shape (n,) or (n, channels), as 16-bit WAV at a rate in Hz."""
         self.claim(name)
         with files.replacing(self.root / name) as file:
-            write_sound(file, [pcm], sample_rate, 1 if pcm.ndim == 1 else pcm.shape[1])
+            channels = 1 if pcm.ndim == 1 else pcm.shape[1]
+            write_sound(file, [pcm], sample_rate, channels)
 
     def join(self, name: str, parts: Iterable[str], end: bytes) -> None:
         """Write one file of others that this export has written, one after another, and `end`."""
@@ -237,10 +245,15 @@ class OwnedFolder:
             reason = f"{self.root} holds {title or 'other files'}, and no {self._title}"
             raise DailytalkError(reason, "choose another folder with --out, or empty this one")
         # A name that leaves the folder, or a line that a crash cut short, can only do harm when it is deleted.
-        return [name for name in names if name and ".." not in Path(name).parts and not Path(name).is_absolute()]
+        return [name for name in names if name and not _leaves(Path(name))]
 
     def _record(self, names: Sequence[str]) -> None:
         files.write_lines(self.root / RECORD, [f"{line}\n" for line in (self._title, *names)])
+
+
+def _leaves(name: Path) -> bool:
+    """Whether a name leads out of the folder that it is joined to."""
+    return name.is_absolute() or ".." in name.parts
 
 
 def signed(readme: str) -> str:
@@ -253,9 +266,10 @@ def is_foreign(folder: Path) -> bool:
     if not os.path.lexists(folder / README):
         return False
     try:
-        match = _OURS.fullmatch(read_bytes(files.inside(folder, README)).decode("utf-8", "replace"))
+        text = read_bytes(files.inside(folder, README)).decode("utf-8", "replace")
     except BadInput:
         return True
+    match = _OURS.fullmatch(text)
     return match is None or match[2] != _digest(match[1])
 
 

@@ -29,9 +29,11 @@ BATCH = 64
 #: Of each row group that is read: its file, its number and its columns, on the level of debugging.
 log = logging.getLogger(__name__)
 
-#: A row group is not read if the footer says that it has more bytes than this once it is unpacked, and more
-#: than this many times its own: FLAC hardly shrinks, WAV to a tenth at most.
+#: A row group is not read if the footer says that it has more bytes than this once it is unpacked, and more than
+#: `MOST_SHRUNK` times its own.
 LARGEST_UNPACKED = 1 << 28
+
+#: How many times as large as in the file a large row group may be: FLAC hardly shrinks, WAV to a tenth at most.
 MOST_SHRUNK = 25
 
 #: Bytes of the rows of a batch, about.
@@ -76,9 +78,10 @@ class ParquetReader:
         """
         missing = sorted(set(required) - set(self.schema.names))
         wrong = wrong_type(self.schema, features, features)
-        problem = f" has no column {', '.join(missing)}" if missing else f": {wrong}" if wrong else ""
-        if problem:
-            raise BadInput(f"{self._name}{problem}", self._remedy)
+        if missing:
+            raise BadInput(f"{self._name} has no column {', '.join(missing)}", self._remedy)
+        if wrong:
+            raise BadInput(f"{self._name}: {wrong}", self._remedy)
 
     def rows(self, columns: Iterable[str] | None = None) -> Iterator[Row]:
         """The rows, with these columns or all. Raises BadInput for damage."""
@@ -100,7 +103,8 @@ class ParquetReader:
         n_bytes = sum(self._unpacked(group, names) for group in wanted)
         n_rows = sum(self.group_sizes[group] for group in wanted)
         size = max(1, min(size, _BATCH_BYTES * n_rows // max(n_bytes, 1)))
-        for run in [wanted] if self._is_local else [[group] for group in wanted]:
+        runs = [wanted] if self._is_local else [[group] for group in wanted]
+        for run in runs:
             log.debug("read %s, row groups %s: %s", self._name, run, names)
             with _reading(self._name, self._remedy):
                 yield from self._file.iter_batches(size, row_groups=run, columns=names, use_threads=False)
@@ -137,8 +141,12 @@ class ParquetReader:
         if sum(sizes) > max(LARGEST_UNPACKED, MOST_SHRUNK * packed):
             large = f"a row group of {packed:,} bytes that would be {sum(sizes) / 1e9:.1f} GB unpacked"
             raise BadInput(f"{self._name} has {large}", self._remedy)
-        named = zip(chunks, sizes, strict=True)
-        return sum(size for chunk, size in named if chunk.path_in_schema.partition(".")[0] in names)
+        total = 0
+        for chunk, size in zip(chunks, sizes, strict=True):
+            column = chunk.path_in_schema.partition(".")[0]
+            if column in names:
+                total += size
+        return total
 
 
 @contextmanager
@@ -174,9 +182,8 @@ def _reading(name: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except PARQUET_ERRORS as error:
-        if isinstance(error, MemoryError) or (
-            isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None)
-        ):
+        is_of_system = isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None)
+        if isinstance(error, MemoryError) or is_of_system:
             raise
         raise BadInput(f"{name} can't be read ({cause(error)})", remedy) from None
 
@@ -207,7 +214,9 @@ def write_parquet(
     The same rows give the same bytes, on any run.
 
     Args:
-        path: the file. features: its columns. groups: the rows of each row group.
+        path: the file.
+        features: its columns.
+        groups: the rows of each row group.
         metadata: of the file, beside that of the features.
         audio: path of the column of encoded audio (`audio.bytes`) of a file that is sent over the network: it is
             stored as it is, since it is compressed already, and pages are cut by their content, so that a chunk is
@@ -234,7 +243,10 @@ def write_parquet(
         }
     with writing_tables(path, schema, **options) as write:
         for rows in groups:
-            columns = {name: pa.array([row[name] for row in rows], schema.field(name).type) for name in features}
+            columns = {}
+            for name in features:
+                values = [row[name] for row in rows]
+                columns[name] = pa.array(values, schema.field(name).type)
             write(pa.table(columns, schema=schema))
 
 

@@ -5,31 +5,49 @@ Whoever only reads a folder needs nothing of what made it.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from dailytalk_contiguous.core.documents import json_lines, read_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.store.files import inside
 
-#: Folders of shards: of conversations that are recognised and rated, of tagged ones and of finished ones; of
-#: measured clips and of finished ones.
+#: Folder of shards of conversations that are recognised and rated.
 RATED = "rated"
+
+#: Folder of shards of tagged conversations.
 TAGGED = "tagged"
+
+#: Folder of shards of finished conversations.
 DATASET = "dataset"
+
+#: Folder of shards of measured clips.
 MEASURED = "measured"
+
+#: Folder of shards of finished clips.
 CLIPS = "clips"
 
 #: The training folder of a corpus.
 DATA = "data"
 
-#: Beside the transcript: a digest of each line that a run wrote (`write_merged`), and a run's transcript where
-#: somebody has edited the one in a store meanwhile.
+#: The transcript, which people may edit.
 TRANSCRIPT = "transcript.jsonl"
+
+#: A digest of each line of the transcript that a run wrote (`write_merged`).
 LINE_DIGESTS = "transcript.sha256"
+
+#: A run's transcript where somebody has edited the one in a store meanwhile.
 NEW_TRANSCRIPT = "transcript.new.jsonl"
+
+#: The transcript of finished conversations.
 SHIFTED = "transcript_shifted.jsonl"
+
+#: Folder of the sound files of finished conversations.
 AUDIO = "audio"
+
+#: What was rejected, and why.
 REJECTS = "rejects.jsonl"
+
+#: The record of the last run.
 RUN = "run.json"
 
 #: Stages of `dailytalk speak`, which may share the work folder: `dailytalk tag` keeps their rejects.
@@ -53,8 +71,13 @@ SPOKEN_STAGES = frozenset(
 #: What the data teaches (`core.scorecard`): the finished conversations or, until there are some, the tagged ones.
 STATS = "corpus-stats.json"
 
-#: The same rows as two tables (`core.tables`).
-UTTERANCES, CONVERSATIONS = TABLES = ("utterances.parquet", "conversations.parquet")
+#: The table of the utterances of the same rows (`core.tables`).
+UTTERANCES = "utterances.parquet"
+
+#: The table of the conversations of the same rows.
+CONVERSATIONS = "conversations.parquet"
+
+TABLES = (UTTERANCES, CONVERSATIONS)
 
 #: What the scripts in `builder_scripts` call the work folder that they keep beside a transcript and results.
 BESIDE = (".dailytalk", f".{TRANSCRIPT}.work")
@@ -63,12 +86,19 @@ BESIDE = (".dailytalk", f".{TRANSCRIPT}.work")
 RECORDINGS = "recordings"
 
 
+#: What run.json holds, or its part on one half of the work.
+RunRecord: TypeAlias = dict[str, Any]
+
+
 def work_folder_of(path: Path) -> Path:
     """The folder itself, or the work folder that a script of `builder_scripts` keeps in it."""
-    return next((path / name for name in BESIDE if (path / name / RUN).is_file()), path)
+    for name in BESIDE:
+        if (path / name / RUN).is_file():
+            return path / name
+    return path
 
 
-def read_run(out: Path) -> dict[str, Any] | None:
+def read_run(out: Path) -> RunRecord | None:
     """Read run.json; None if it is missing, damaged, or a link out of `out`."""
     try:
         record = read_json(inside(out, RUN))
@@ -81,6 +111,9 @@ def rejects_in(out: Path) -> Iterator[dict[str, str]]:
     """The rejects in rejects.jsonl of a work folder: `id`, `stage`, `reason` and `remedy` of each; none without
     it. A line that a person or a crash has damaged is one of them.
     """
-    for _, line in json_lines(out / REJECTS) if (out / REJECTS).is_file() else ():
-        known = line if isinstance(line, dict) else {"stage": REJECTS, "reason": str(line)}
-        yield {name: str(known.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
+    path = out / REJECTS
+    if not path.is_file():
+        return
+    for _, line in json_lines(path):
+        record = line if isinstance(line, dict) else {"stage": REJECTS, "reason": str(line)}
+        yield {name: str(record.get(name) or "") for name in ("id", "stage", "reason", "remedy")}

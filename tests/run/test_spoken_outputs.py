@@ -12,8 +12,7 @@ from recordings import read_lines, state
 from scripted import SHORT, folder, say, settings, talk, write_transcript
 
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.run.outputs import write_results
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.run.outputs import FinishedHalf, write_results
 
 #: The fields of transcript.jsonl that older tools read, in their order.
 OLDER = (
@@ -105,20 +104,20 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
     (tmp_path / "rejects.jsonl").write_text(text, encoding="utf-8")
     (tmp_path / "run.json").write_text(json.dumps({"counts": {"recordings": 1}, "speak": {"old": True}}))
     for _ in range(2):
-        record = write_results(tmp_path, [], [], [own], {"money": {}}, (), spoken=True)
+        record = write_results(FinishedHalf(tmp_path, [], [], [own], {"money": {}}, spoken=True))
         assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict(), own.as_dict()]
         whole = json.loads((tmp_path / "run.json").read_text())
         assert whole == {"counts": {"recordings": 1}, "speak": record}
     assert record["counts"] == {"conversations": 0, "utterances": 0, "words": 0, "rejects": 1}
     assert not (tmp_path / "audio").exists()  # there is no sound
-    write_results(tmp_path, [], [], [], {"money": {}}, (), spoken=True)
+    write_results(FinishedHalf(tmp_path, [], [], [], {"money": {}}, spoken=True))
     assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict()]
 
 
 def test_tables_stay_those_of_what_is_finished_while_it_is_tagged_again(spoken: Path, tmp_path: Path) -> None:
     work = copied(spoken, tmp_path)
     before = {name: (work / name).read_bytes() for name in ("utterances.parquet", "corpus-stats.json")}
-    write_results(work, [], [], [], {}, ())
+    write_results(FinishedHalf(work, [], [], [], {}))
     assert {name: (work / name).read_bytes() for name in before} == before
 
 
@@ -156,7 +155,7 @@ def test_sound_files_of_others_are_left_alone(spoken: Path, tmp_path: Path) -> N
     work = copied(spoken, tmp_path)
     (work / "audio/notes.wav").write_bytes(b"mine")
     (work / "audio/gone_edited.wav").write_bytes(b"of a conversation that is no more")
-    stages: list[Stage] = []
-    write_results(work, list((work / "dataset").glob("*.parquet")), stages, [], {"money": {}}, (), spoken=True)
+    shards = list((work / "dataset").glob("*.parquet"))
+    write_results(FinishedHalf(work, shards, [], [], {"money": {}}, spoken=True))
     names = sorted(path.name for path in (work / "audio").glob("*.wav"))
     assert names == ["first_edited.wav", "notes.wav", "second_edited.wav"]

@@ -22,11 +22,12 @@ from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
-from dailytalk_contiguous.run.streaming import StreamSpec
+from dailytalk_contiguous.run.streaming import StreamSource, StreamSpec
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.hub_repository import open_repository
+from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.base import Stages, find_stage
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.hub import Reference
@@ -120,7 +121,8 @@ def spec_of(
     tagger: Stages, speaker: Stages, out: Path, hours: float | None = None, seconds: float = TWO
 ) -> StreamSpec:
     repository = open_repository(Reference(REPO), HubChoice())
-    return StreamSpec(repository, out, tagger, speaker, FolderConfig(), seconds, hours)
+    source = StreamSource(repository, FolderConfig(), window_seconds=seconds, limit_hours=hours)
+    return StreamSpec(source, out, tagger, speaker)
 
 
 class Streamed(NamedTuple):
@@ -147,7 +149,7 @@ def streamed(tagger: Stages, speaker: Stages, out: Path, hours: float | None = N
 def eager(layout: Callable[[], dict[str, bytes]], tagger: Stages, speaker: Stages, out: Path) -> dict[str, Any]:
     """What an eager run of a layout leaves; what it tags is kept for other tests of that layout."""
     if speaker or layout not in TAGGED_EAGERLY:
-        run(TagSpec(find([REPO], out, shard_seconds=TWO), out, tagger))
+        run(TagSpec(find(open_inputs([REPO]), out, shard_seconds=TWO), out, tagger))
         TAGGED_EAGERLY[layout] = results(out)
     if not speaker:
         return TAGGED_EAGERLY[layout]
@@ -296,7 +298,7 @@ def test_stream_stays_at_its_commit(tmp_path: Path, hub: HubServer, tagger: Stag
     with pytest.raises(DailytalkError, match=f"at commit {commit}"):
         streamed(tagger, (), out)
     repository = open_repository(Reference(REPO, commit), HubChoice())
-    done = made(StreamSpec(repository, out, tagger, (), FolderConfig(), TWO))
+    done = made(StreamSpec(StreamSource(repository, FolderConfig(), window_seconds=TWO), out, tagger, ()))
     assert (done.complete, done.record["source"]["revision"]) == (True, commit)
     assert set(rows(out / "tagged")) == {"train/a.flac", "train/a.wav", "train/b", "train/c"}
 
@@ -313,8 +315,8 @@ def test_other_settings_source_or_results_are_refused(
             streamed(*stages, out)
     part = open_repository(Reference(REPO), HubChoice(split="train"))
     with pytest.raises(DailytalkError, match="holds a stream of other settings"):
-        run(StreamSpec(part, out, tagger, (), FolderConfig(), TWO))
-    run(TagSpec(find([REPO], tmp_path / "eager", shard_seconds=TWO), tmp_path / "eager", tagger))
+        run(StreamSpec(StreamSource(part, FolderConfig(), window_seconds=TWO), out, tagger, ()))
+    run(TagSpec(find(open_inputs([REPO]), tmp_path / "eager", shard_seconds=TWO), tmp_path / "eager", tagger))
     with pytest.raises(DailytalkError, match="without --streaming"):
         streamed(tagger, (), tmp_path / "eager")
     with pytest.raises(DailytalkError, match="measures the whole corpus"):

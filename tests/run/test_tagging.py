@@ -15,6 +15,7 @@ from dailytalk_contiguous.run.run import run as run_spec
 from dailytalk_contiguous.run.shard import features_of
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.shards import read_rows
+from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.base import PerUtterance, Stages
 
 
@@ -147,7 +148,7 @@ def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings
     before = read_lines(tmp_path / "out/transcript.jsonl")
     done: list[str] = []
     seed = changed_setting(settings, rules="seed")
-    found = find([str(tmp_path / "in")], tmp_path / "out", shard_seconds=1.0)
+    found = find(open_inputs([str(tmp_path / "in")]), tmp_path / "out", shard_seconds=1.0)
     run_spec(TagSpec(found, tmp_path / "out", seed), progress=lambda stage, audio, wall: done.append(stage))
     assert done == [stage for stage in ("Bucket", "Tag", "Punctuate") for _ in range(2)]  # its beginning, its end
     after = read_lines(tmp_path / "out/transcript.jsonl")

@@ -28,7 +28,7 @@ from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.models.whisper import WHISPER, size_here
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.publish.moshi_folder import TEXT_CONDITIONS
-from dailytalk_contiguous.run.run import RunOutcome, intended, run
+from dailytalk_contiguous.run.run import RunOutcome, preflight, run
 from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
 from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.hub_audio_files import fetch_tree
@@ -117,6 +117,7 @@ def corpus(
         runner=runner,
         address=address,
         work=work,
+        dry_run=dry_run,
     )
     agreed_only = settings.get("agreed_only", False)
     read = clips.read_corpus(name, folder, work.folder, agreed_only)
@@ -125,13 +126,14 @@ def corpus(
     stages, clip_plan = corpus_pipeline(profile or STANDARD, **settings)
     spec = clips.CorpusSpec(read, work.folder, stages, clip_plan, about, text_conditions)
     if dry_run:
-        plan, stages_left = intended(spec, run_options)
+        done = run(spec, run_options)
+        preflight(done.left, run_options, fetch=False)
         rejected = [problem.as_dict() for problem in read.problems]
         record = {"clips": len(read.rows), "rejected": rejected}
         seconds = sum(row["duration"] for row in read.rows)
         total = f"{counted(len(read.rows), 'clip')}, {length_text(seconds)}"
         by_stage = _rejected_by_stage(read.problems)
-        return show.dry_run(plan, stages_left, record, [total], rejected=by_stage)
+        return show.dry_run(done, record, [total], rejected=by_stage)
     with show.bar() as planned:
         done = run(spec, run_options, planned=planned)
     show.say_scaled(spec.scaled)

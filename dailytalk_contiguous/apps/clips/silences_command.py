@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.tagging import find
-from dailytalk_contiguous.sources.remote import fetch_inputs
+from dailytalk_contiguous.sources.inputs import open_inputs
 
 #: Seconds of silence that are compared, the longest first.
 CANDIDATES = (2.0, 1.5, 1.2, 1.0, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
@@ -122,10 +122,10 @@ def silences(inputs: list[str] = INPUTS, **options: object) -> Outcome:
     Silences are found against each recording's own noise floor. Suggested for `dailytalk split` is the longest
     --silence that makes nearly all of the audio usable.
     """
-    inputs, _ = fetch_inputs(inputs)
+    source = open_inputs(inputs)
     settings = cli_options.chosen(options, SILENCE_SETTINGS)
     (cut,) = with_settings((CutAtSilences(),), settings)
-    recordings = find(inputs, None, WHOLE_RECORDINGS)
+    recordings = find(source, None, WHOLE_RECORDINGS)
     show.say_left_out(recordings.left_out)
     surveys: list[SilenceSurvey] = []
     rejects = [*recordings.problems]

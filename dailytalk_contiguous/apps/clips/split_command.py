@@ -44,7 +44,7 @@ from dailytalk_contiguous.run.run import preflight
 from dailytalk_contiguous.run.tagging import FoundRecordings, find
 from dailytalk_contiguous.shards import expand_row
 from dailytalk_contiguous.sources.folder import AT_ONCE, FolderConfig
-from dailytalk_contiguous.sources.remote import fetch_inputs
+from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.base import ASR_MODEL, Stage
 from dailytalk_contiguous.stages.transcribe import WINDOW_SECONDS, Transcribe
 from dailytalk_contiguous.store import files, work_folder
@@ -501,7 +501,7 @@ def split(
     first words in its name. After a stop, run the same command again.
     """
     cli_options.on_this_machine("--out", out)
-    inputs, _ = fetch_inputs(inputs)
+    source = open_inputs(inputs)
     settings = cli_options.chosen(options, SPLIT_SETTINGS)
     (cut,) = with_settings((CutAtSilences(),), settings)
     recogniser = cli_options.chosen(options, WORD_SETTINGS)
@@ -517,7 +517,7 @@ def split(
         if not dry_run:
             preflight([transcribe])
     with shown_steps():
-        recordings = find(inputs, out, WHOLE_RECORDINGS)
+        recordings = find(source, out, WHOLE_RECORDINGS)
     show.say_left_out(recordings.left_out)
     if not dry_run:
         OwnedFolder(out, "split", ())  # refuses other files before a lock is among them

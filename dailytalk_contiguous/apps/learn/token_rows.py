@@ -24,7 +24,7 @@ from dailytalk_contiguous.run.run import Pass, RunOptions, Spec
 from dailytalk_contiguous.run.tagging import find, refuse_to_lose
 from dailytalk_contiguous.shards import CurrentShards, current_shards
 from dailytalk_contiguous.sources.folder import FolderConfig
-from dailytalk_contiguous.sources.remote import fetch_inputs
+from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.segment import Segment
@@ -86,8 +86,7 @@ class ProsodySpec(Spec):
         tokens = isinstance(stage, TokeniseProsody)
         self.kind = "encode" if tokens else "extract"
         config = FolderConfig(channel=segment.channel, language="", mono=segment.mono)
-        local, *_ = fetch_inputs(inputs)
-        self.recordings = find(local, out, config, shard_seconds)
+        self.recordings = find(open_inputs(inputs), out, config, shard_seconds)
         self.out = out
         self.about = about
         self.stages = (segment, MatchTranscript(), PerUtterance(stage))

@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
 from dailytalk_contiguous.core.turn_ends import HOLD
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.opening import finished_items, open_items
-from dailytalk_contiguous.run.run import RunOptions, RunOutcome, intended, run
+from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, run
 from dailytalk_contiguous.stages.judge_turn_ends import IF_INSTALLED
 from dailytalk_contiguous.store.files import refuse_inside
 from dailytalk_contiguous.store.work_folder import DATASET, SHIFTED
@@ -62,7 +62,12 @@ def retime(
     with shown_steps():
         timing = timing_for(parents, open_items(like) if like else None)
     run_options = RunOptions(
-        workers or 0, engine_options.parse_shard(shard), prune=prune, runner=runner, address=address
+        workers or 0,
+        engine_options.parse_shard(shard),
+        prune=prune,
+        runner=runner,
+        address=address,
+        dry_run=dry_run,
     )
     settings = cli_options.chosen(options, RETIME_SETTINGS)
     with tempfile.TemporaryDirectory(prefix="dailytalk-retime-") as scratch:
@@ -85,19 +90,20 @@ def retime(
             return _to_retime(spec, run_options)
         with show.bar() as planned:
             done = run(spec, run_options, planned=planned)
-    show.write_readme(out, out.absolute().name, done.run.done)
+    show.write_readme(done.out, done.title, done.run.done)
     return _retimed(done, spec)
 
 
 def _to_retime(spec: RetimeSpec, options: RunOptions) -> Outcome:
-    plan, left = intended(spec, options)
+    done = run(spec, options)
+    preflight(done.left, options, fetch=False)
     n_rows = sum(map(len, next(spec.passes(options)).groups))
     details = [
         f"{counted(n_rows, 'variant')} in all, with the timing of {spec.timing.target}",
         *_of_timing(spec),
     ]
     record = {"variants": n_rows, "target": spec.timing.target}
-    return show.dry_run(plan, left, record, details, spec.rejects)
+    return show.dry_run(done, record, details, spec.rejects)
 
 
 def _of_timing(spec: RetimeSpec) -> list[str]:

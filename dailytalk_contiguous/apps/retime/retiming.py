@@ -149,10 +149,16 @@ class RetimeSpec(Spec):
         }
         write_text(self.out / RUN, json_document((read_run(self.out) or {}) | run))
         about = {**self.about, "time": time_spent}
-        rejects = [*self.rejects]
-        record = outputs.write_results(
-            self.out, self._pass.paths, self.stages, rejects, about, self.fields, spoken=True
+        half = outputs.FinishedHalf(
+            out=self.out,
+            paths=self._pass.paths,
+            stages=self.stages,
+            rejects=[*self.rejects],
+            about=about,
+            fields=self.fields,
+            spoken=True,
         )
+        record = outputs.write_results(half)
         return {**record, RETIMED: run[RETIMED]}
 
 

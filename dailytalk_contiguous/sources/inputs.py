@@ -1,0 +1,134 @@
+"""The inputs of a command, decided once: files and folders, here or in a store, or a dataset on the Hub."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.sources.addresses import HubChoice, address_of
+from dailytalk_contiguous.sources.hub_audio_files import made_folders
+from dailytalk_contiguous.sources.hub_fetch import Fetched, ToFetch, fetch, to_fetch
+from dailytalk_contiguous.sources.hub_repository import Repository, repository_of
+from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
+from dailytalk_contiguous.sources.transcribed import some_gone
+from dailytalk_contiguous.store.work_folder import RECORDINGS, TAGGED, read_run
+
+
+class Inputs(ABC):
+    """What a person named as the recordings to read.
+
+    Attributes:
+        paths: files and folders on this machine, also those that hold copies of a store; the name of a dataset.
+        addresses: those of the inputs that are in a store.
+        mirrors: the folders of stores, and where their copies are.
+        repository: the dataset on the Hub, at its commit; None for files and folders.
+    """
+
+    paths: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
+    mirrors: tuple[Mirror, ...] = ()
+    repository: Repository | None = None
+
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """The `repository`, `revision` and `licence` of a dataset, for run.json; empty for files and folders."""
+
+    @abstractmethod
+    def left_out(self) -> list[str]:
+        """The folders that dailytalk made, which are not fetched."""
+
+    @abstractmethod
+    def to_fetch(self) -> ToFetch:
+        """The files that `fetch` would download, as far as sizes are known. Raises as `fetch` does."""
+
+    @abstractmethod
+    def fetch(self) -> Fetched:
+        """Return what to search on this machine, and rows that can't be used; download a dataset first.
+
+        Raises DailytalkError as `hub_repository.fetch` does.
+        """
+
+
+@dataclass(frozen=True)
+class LocalInputs(Inputs):
+    """Files and folders of this machine."""
+
+    paths: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
+    mirrors: tuple[Mirror, ...] = ()
+
+    def about(self) -> dict[str, Any]:
+        return {}
+
+    def left_out(self) -> list[str]:
+        return []
+
+    def to_fetch(self) -> ToFetch:
+        return ToFetch(0, 0)
+
+    def fetch(self) -> Fetched:
+        return Fetched(self.paths, [])
+
+
+@dataclass(frozen=True)
+class HubInputs(Inputs):
+    """A dataset on the Hub."""
+
+    paths: tuple[str, ...]
+    repository: Repository
+
+    def about(self) -> dict[str, Any]:
+        return self.repository.about()
+
+    def left_out(self) -> list[str]:
+        return made_folders(self.repository.files)
+
+    def to_fetch(self) -> ToFetch:
+        return to_fetch(self.repository)
+
+    def fetch(self) -> Fetched:
+        return fetch(self.repository)
+
+
+def open_inputs(names: Sequence[str], choice: HubChoice = HubChoice()) -> Inputs:
+    """Decide what the names mean, and fetch the recordings of a store.
+
+    Args:
+        names: files, folders, addresses of a store, or one dataset on the Hub.
+        choice: the part of a dataset that is meant.
+
+    Raises DailytalkError as `fetch_inputs` and `repository_of` do.
+    """
+    addresses = [address for address in map(address_of, names) if address]
+    paths, mirrors = fetch_inputs(names)
+    repository = repository_of(paths, choice)
+    if repository:
+        return HubInputs(tuple(paths), repository)
+    return LocalInputs(tuple(paths), tuple(addresses), mirrors)
+
+
+def recordings_of_tag(folder: Path, recordings: Path | None) -> tuple[Path | None, tuple[Mirror, ...]]:
+    """Return another folder of the recordings of a work folder, and the mirrors that hold them.
+
+    Without another folder those that `tag` read from a store are fetched again if they are missing: the transcript
+    may have been made on another machine.
+
+    Args:
+        folder: the work folder that `tag` has written.
+        recordings: the folder, or the address of one in a store, that they were moved to; None if they were not.
+
+    Raises DailytalkError as `fetch_inputs` does.
+    """
+    if recordings is not None:
+        (copied,), mirrors = fetch_inputs([str(recordings)])
+        return Path(copied), mirrors
+    run = read_run(folder) or {}
+    addresses = run.get(RECORDINGS, [])
+    if not addresses:
+        return None, ()
+    mirrors = tuple(input_mirror(address)[0] for address in addresses)
+    if some_gone(folder / TAGGED):
+        _, mirrors = fetch_inputs(addresses)
+    return Path(os.path.commonpath([mirror.folder for mirror in mirrors])), mirrors
