@@ -74,7 +74,8 @@ def test_lossy_formats_give_about_their_samples(kind: str, subtype: str) -> None
     assert info.seconds == pytest.approx(SECONDS, abs=0.1)
     inner = slice(4800, 48000)
     decoded = read(audio)
-    correlation = np.corrcoef(decoded[inner, 0], samples[inner, 0])
+    left = decoded[inner, 0]
+    correlation = np.corrcoef(left, samples[inner, 0])
     assert correlation[0, 1] > 0.99
 
 
@@ -89,42 +90,49 @@ def test_a_part_is_the_same_samples_as_in_the_whole(kind: str, subtype: str) -> 
     for start in (1.01, 6.03, 9.2):  # behind the middle decoders lose their thread most easily
         first = round(start * 48000)
         last = first + 33600
-        np.testing.assert_allclose(read(audio, start, 0.7), whole[first:last], atol=1e-6)
-        np.testing.assert_allclose(read(audio, start), whole[first:], atol=1e-6)
+        part = read(audio, start, 0.7)
+        remaining = read(audio, start)
+        np.testing.assert_allclose(part, whole[first:last], atol=1e-6)
+        np.testing.assert_allclose(remaining, whole[first:], atol=1e-6)
 
 
-#: What README and `AUDIO_SUFFIXES` promise beyond what libsndfile writes: endings, and FFmpeg's name of the codec.
-OTHERS = (
-    ("a.m4a", "aac"),
-    ("a.mp4", "aac"),
-    ("a.3gp", "aac"),
-    ("a.aac", "aac"),
-    ("a.wma", "wmav2"),
-    ("a.webm", "libopus"),
-    ("a.amr", "libopencore_amrnb"),
-    ("b.mov", "pcm_s24le"),
+# What README and `AUDIO_SUFFIXES` promise beyond what libsndfile writes: endings, and FFmpeg's name of the codec.
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.m4a", "aac"),
+        ("a.mp4", "aac"),
+        ("a.3gp", "aac"),
+        ("a.aac", "aac"),
+        ("a.wma", "wmav2"),
+        ("a.webm", "libopus"),
+        ("a.amr", "libopencore_amrnb"),
+        ("b.mov", "pcm_s24le"),
+    ],
 )
-
-
-@pytest.mark.parametrize(("name", "codec"), OTHERS)
 def test_every_format_that_is_promised_is_read_and_a_part_is_the_same_samples_as_in_the_whole(
     tmp_path: Path, name: str, codec: str
 ) -> None:
     rate, channels = (8000, 1) if codec == "libopencore_amrnb" else (48000, 2)
-    path = encode(tmp_path / name, tones(5.0, rate, channels), rate, codec)
+    samples = tones(5.0, rate, channels)
+    path = encode(tmp_path / name, samples, rate, codec)
     info = read_header(struct_of(path))
     whole = read(path)
     assert info.sample_rate == rate
-    assert len(whole) / rate == pytest.approx(5.0, abs=0.1)
+    seconds = len(whole) / rate
+    assert seconds == pytest.approx(5.0, abs=0.1)
     assert info.seconds == pytest.approx(5.0, abs=0.1)
     second = whole[rate : 2 * rate, 0]
-    spectrum = np.fft.rfft(second * np.hanning(len(second)))
+    window = np.hanning(len(second))
+    spectrum = np.fft.rfft(second * window)
     loudest_hz = np.abs(spectrum).argmax()
     assert abs(loudest_hz - 200) <= 1  # the tone has 200 Hz
     first = round(3.21 * rate)
     last = round(4.71 * rate)
-    np.testing.assert_array_equal(read(path, 3.21, 1.5), whole[first:last])
-    np.testing.assert_array_equal(read(path, block_seconds=0.3), whole)
+    part = read(path, 3.21, 1.5)
+    in_blocks = read(path, block_seconds=0.3)
+    np.testing.assert_array_equal(part, whole[first:last])
+    np.testing.assert_array_equal(in_blocks, whole)
 
 
 @pytest.mark.parametrize(
@@ -166,10 +174,12 @@ def test_an_m4a_that_was_cut_short_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_recording_of_a_browser_that_states_no_length_is_as_long_as_its_packets(tmp_path: Path) -> None:
-    path = encode(tmp_path / "a.webm", tones(7.0, 48000), 48000, "libopus", muxer={"live": "1"})
+    samples = tones(7.0, 48000)
+    path = encode(tmp_path / "a.webm", samples, 48000, "libopus", muxer={"live": "1"})
     info = read_header(struct_of(path))
     assert info.seconds == pytest.approx(7.0, abs=0.1)
-    assert len(read(path)) / 48000 == pytest.approx(7.0, abs=0.1)
+    seconds = len(read(path)) / 48000
+    assert seconds == pytest.approx(7.0, abs=0.1)
 
 
 def seconds_of(path: Path) -> float:
@@ -196,13 +206,15 @@ def test_samples_that_are_no_numbers_are_refused() -> None:
 @pytest.mark.parametrize(("subtype", "bits"), [("FLOAT", 16), ("DOUBLE", 16), ("DOUBLE", 24), ("DOUBLE", 32)])
 def test_floats_that_hold_integers_are_scaled_and_not_clipped(tmp_path: Path, subtype: str, bits: int) -> None:
     pcm = to_pcm(tones(SECONDS))
-    samples = pcm.astype(np.float64) * 2.0 ** (bits - 16)
+    scale = 2.0 ** (bits - 16)
+    samples = pcm.astype(np.float64) * scale
     path = tmp_path / "call.wav"
     soundfile.write(path, samples, 16000, subtype)
     assert np.array_equal(read_pcm(struct_of(path)), pcm)
     part = read(path)[16000:24000]
     assert np.array_equal(read(path, 1.0, 0.5), part)
-    whole = np.concatenate(list(whole_blocks(struct_of(path))))
+    blocks_of_path = whole_blocks(struct_of(path))
+    whole = np.concatenate(list(blocks_of_path))
     scaled = samples / 2.0 ** (bits - 1)
     assert np.array_equal(whole, scaled)
 
@@ -210,8 +222,9 @@ def test_floats_that_hold_integers_are_scaled_and_not_clipped(tmp_path: Path, su
 def test_floats_that_are_too_loud_or_were_resampled_are_told_apart(tmp_path: Path) -> None:
     loud = tmp_path / "loud.wav"
     resampled = tmp_path / "resampled.wav"
-    soundfile.write(loud, 5.0 * tones(SECONDS), 16000, "FLOAT")
-    soundfile.write(resampled, 30000.4 * tones(SECONDS), 16000, "FLOAT")
+    samples = tones(SECONDS)
+    soundfile.write(loud, 5.0 * samples, 16000, "FLOAT")
+    soundfile.write(resampled, 30000.4 * samples, 16000, "FLOAT")
     assert sample_scale(struct_of(loud)) == 1.0
     assert sample_scale(struct_of(resampled)) == 2.0**-15
 
@@ -238,12 +251,13 @@ NAMES = ["two words", "new\nline", "🎧 été", "50%25 #1?", os.fsdecode(b"caf\
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_any_name_is_text_that_leads_back_to_the_file(tmp_path: Path, name: str) -> None:
     path = tmp_path / f"{name}.wav"
-    soundfile.write(os.fsencode(path), tones(SECONDS), 16000, format="WAV")
+    samples = tones(SECONDS)
+    soundfile.write(os.fsencode(path), samples, 16000, format="WAV")
     text = to_uri(path)
     text.encode("utf-8")
     assert from_uri(text) == path
-    samples = read_pcm({"bytes": None, "path": text})
-    assert len(samples) == SECONDS * 16000
+    read_back = read_pcm({"bytes": None, "path": text})
+    assert len(read_back) == SECONDS * 16000
 
 
 #: Texts that make FFmpeg's libraries open the file that they name.
@@ -300,7 +314,8 @@ def test_the_content_decides_and_not_the_extension(tmp_path: Path, name: str, ki
     audio = wav_bytes(tones(SECONDS), 16000, SUBTYPES[kind], kind)
     path.write_bytes(audio)
     assert read_header(struct_of(path)).format == kind
-    assert len(read(path)) == pytest.approx(SECONDS * 16000, abs=2000)
+    n_samples = len(read(path))
+    assert n_samples == pytest.approx(SECONDS * 16000, abs=2000)
 
 
 def test_pcm_and_back_is_the_same_and_what_is_too_loud_is_clipped() -> None:
@@ -311,7 +326,8 @@ def test_pcm_and_back_is_the_same_and_what_is_too_loud_is_clipped() -> None:
     from_view = pcm_to_float(every_third)
     np.testing.assert_array_equal(to_pcm(from_view), every_third)
     too_loud = np.array([1.0, 2.0, -2.0], np.float32)
-    assert to_pcm(too_loud).tolist() == [32767, 32767, -32768]
+    clipped = to_pcm(too_loud)
+    assert clipped.tolist() == [32767, 32767, -32768]
 
 
 def test_git_lfs_pointer_is_told_from_a_damaged_file(tmp_path: Path) -> None:

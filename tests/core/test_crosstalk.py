@@ -15,13 +15,20 @@ Spans = list[tuple[float, float]]
 
 
 def segmented(samples: np.ndarray, **settings: Any) -> tuple[dict[str, Spans], list[str]]:
-    table = Segment(**settings)(conversations(samples.astype(np.float32)))
-    channels = table["channel"][0]
-    times = [*zip(table["start"][0], table["end"][0], strict=True)]
+    batch = conversations(samples.astype(np.float32))
+    columns = Segment(**settings)(batch)
+    channels = columns["channel"][0]
+    starts = columns["start"][0]
+    ends = columns["end"][0]
     spans: dict[str, Spans] = {"left": [], "right": []}
-    for channel, span in zip(channels, times, strict=True):
-        spans[channel].append(span)
-    return spans, table["notes"][0]
+    for channel, start, end in zip(channels, starts, ends, strict=True):
+        spans[channel].append((start, end))
+    return spans, columns["notes"][0]
+
+
+def at_db(level_db: float) -> float:
+    """The factor of a level in dB."""
+    return 10 ** (level_db / 20)
 
 
 @lru_cache(maxsize=None)
@@ -39,23 +46,24 @@ def leaked(samples: np.ndarray, into: int, level_db: float, delay: int = 0) -> n
     """The samples with the channel that is not `into` leaked into it."""
     mixed = samples.copy()
     source = samples[: len(samples) - delay, 1 - into]
-    mixed[delay:, into] += 10 ** (level_db / 20) * source
+    mixed[delay:, into] += at_db(level_db) * source
     return mixed
 
 
-CASES = [
-    ("burnt_dinner", 0, -30, 0),
-    ("old_friends", 1, -20, 80),
-    pytest.param("bicycle_repair", 0, -20, 0, marks=pytest.mark.nightly),
-    pytest.param("weekend_trip", 0, -30, 80, marks=pytest.mark.nightly),
-]
-
-
-@pytest.mark.parametrize(("name", "into", "level_db", "delay"), CASES)
+@pytest.mark.parametrize(
+    ("name", "into", "level_db", "delay"),
+    [
+        ("burnt_dinner", 0, -30, 0),
+        ("old_friends", 1, -20, 80),
+        pytest.param("bicycle_repair", 0, -20, 0, marks=pytest.mark.nightly),
+        pytest.param("weekend_trip", 0, -30, 80, marks=pytest.mark.nightly),
+    ],
+)
 def test_leakage_makes_no_utterances_and_the_note_says_so(
     name: str, into: int, level_db: float, delay: int
 ) -> None:
-    spans, notes = segmented(leaked(example(name), into, level_db, delay))
+    samples = leaked(example(name), into, level_db, delay)
+    spans, notes = segmented(samples)
     unleaked = clean(name)
     for channel in ("left", "right"):
         assert len(spans[channel]) == len(unleaked[channel])
@@ -65,9 +73,10 @@ def test_leakage_makes_no_utterances_and_the_note_says_so(
     leaking, channel = ("right", "left") if into == 0 else ("left", "right")
     (note,) = notes
     assert f"leaked into the {channel} channel at -" in note
-    noted_db = note.split(" at ")[1].split(" dB")[0]
-    assert float(noted_db) == pytest.approx(level_db, abs=2)
-    noted_seconds = float(note.split(" s of ")[0])
+    _, after_at = note.split(" at ")
+    noted_db = float(after_at.partition(" dB")[0])
+    assert noted_db == pytest.approx(level_db, abs=2)
+    noted_seconds = float(note.partition(" s of ")[0])
     assert 0.5 < noted_seconds < 1.1 * seconds(unleaked[leaking])
 
 
@@ -75,7 +84,8 @@ def seconds_within(spans: Spans, first: float, last: float) -> float:
     """The seconds that spans have in common with the time from `first` to `last`."""
     shared = 0.0
     for start, end in spans:
-        shared += max(0.0, min(end, last) - max(start, first))
+        common = min(end, last) - max(start, first)
+        shared += max(0.0, common)
     return shared
 
 
@@ -87,7 +97,7 @@ def test_a_soft_backchannel_while_the_other_speaks_stays(name: str, level_db: fl
         first = round(row["start"] * 16000) - 800
         last = round(row["end"] * 16000) + 800
         column = ("left", "right").index(row["channel"])
-        samples[first:last, column] *= 10 ** (-9 / 20)
+        samples[first:last, column] *= at_db(-9)
     if level_db is not None:
         for into in (0, 1):
             samples = leaked(samples, into, level_db)
@@ -103,31 +113,35 @@ def test_a_soft_backchannel_while_the_other_speaks_stays(name: str, level_db: fl
 
 @pytest.mark.parametrize("gain_db", [0.0, -4.0])
 def test_one_signal_on_both_channels_is_refused_with_the_way_on(gain_db: float) -> None:
-    mixed = example("bicycle_repair")[: 20 * 16000].sum(axis=1)
-    other = 10 ** (gain_db / 20) * mixed
+    recording = example("bicycle_repair")[: 20 * 16000]
+    mixed = recording.sum(axis=1)
+    samples = np.stack((mixed, at_db(gain_db) * mixed), axis=1)
     refusal = r"both channels carry the same sound.*call.left.wav.*--channel mix"
     with pytest.raises(BadInput, match=refusal) as caught:
-        segmented(np.stack((mixed, other), axis=1))
+        segmented(samples)
     assert caught.value.row == 0
 
 
 def test_a_gated_microphone_still_shows_its_leakage() -> None:
     """Digital silence between words must not make the leak under the words look small."""
     samples = leaked(example("old_friends"), 0, -20)
-    loudness = np.convolve(np.abs(samples[:, 0]), np.ones(320) / 320, mode="same")
-    is_quiet = loudness < 10 ** (-58 / 20)
+    window = np.ones(320) / 320
+    loudness = np.convolve(np.abs(samples[:, 0]), window, mode="same")
+    is_quiet = loudness < at_db(-58)
     samples[is_quiet, 0] = 0
     spans, notes = segmented(samples)
-    assert len(spans["left"]) == len(clean("old_friends")["left"])
+    unleaked = clean("old_friends")
+    assert len(spans["left"]) == len(unleaked["left"])
     assert len(notes) == 1
 
 
 @pytest.mark.needs("the real calls")
 def test_in_real_calls_nothing_is_lost_and_a_leak_with_a_tail_is_found() -> None:
     noise = np.random.default_rng(0).standard_normal(320)
-    tail = noise * np.exp(-np.arange(320) / 80.0)
-    energy = (tail**2).sum()
-    tail = (tail / np.sqrt(energy)).astype(np.float32)
+    decay = np.exp(-np.arange(320) / 80.0)
+    tail = noise * decay
+    tail /= np.sqrt((tail**2).sum())
+    tail = tail.astype(np.float32)
     for path in REAL_CALLS:
         recording, _ = soundfile.read(path, dtype="float32")
         samples = recording[: 60 * 8000]

@@ -9,20 +9,26 @@ from dailytalk_contiguous.core.word_times import Word
 
 LOUD = 0.05
 
-NATURAL = [
-    ("No, no, no, no, no.", 1.2),
-    ("Mm-hm.", 0.3),
-    ("I know, I know, I know, but she said she would, she said she would.", 3.5),
-    ("so we went there and then we came back and then we had to do all of it again you know", 3.8),  # 5 words/s
-    ("嗯，好的，谢谢你。", 1.0),
-]
 
-
-@pytest.mark.parametrize(("text", "seconds"), NATURAL)
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("No, no, no, no, no.", 1.2),
+        ("Mm-hm.", 0.3),
+        ("I know, I know, I know, but she said she would, she said she would.", 3.5),
+        (
+            "so we went there and then we came back and then we had to do all of it again you know",
+            3.8,
+        ),  # 5 words/s
+        ("嗯，好的，谢谢你。", 1.0),
+    ],
+)
 def test_what_people_say_is_believed(text: str, seconds: float) -> None:
     assert distrust(text, seconds, LOUD) is None
-    assert distrust(text, seconds, LOUD, avg_logprob=-0.9, no_speech_prob=0.9) is None
-    assert distrust(text, seconds, LOUD, avg_logprob=-1.5, no_speech_prob=0.3) is None
+    unlikely_speech = distrust(text, seconds, LOUD, avg_logprob=-0.9, no_speech_prob=0.9)
+    unlikely_words = distrust(text, seconds, LOUD, avg_logprob=-1.5, no_speech_prob=0.3)
+    assert unlikely_speech is None
+    assert unlikely_words is None
 
 
 def test_text_on_near_silence_is_not() -> None:

@@ -25,11 +25,13 @@ def voice(seconds: float, seed: int, crest: float = 4.0) -> Samples:
     buzz = np.zeros(len(t))
     for k in range(1, 9):
         hertz = draw.uniform(90, 300)
-        buzz += np.sin(2 * np.pi * hertz * k * t) / k
+        phase = 2 * np.pi * hertz * k * t
+        buzz += np.sin(phase) / k
     hiss = 0.1 * draw.standard_normal(len(t))
-    swell = np.abs(np.sin(2 * np.pi * t + 1))
-    loud = (buzz + hiss) * (0.02 + swell**crest)
-    return np.asarray(0.9 * loud / np.abs(loud).max(), np.float32)
+    swell = np.sin(2 * np.pi * t + 1)
+    loud = (buzz + hiss) * (0.02 + np.abs(swell) ** crest)
+    peak = np.abs(loud).max()
+    return np.asarray(0.9 * loud / peak, np.float32)
 
 
 def levelled_clip(samples: Samples) -> LevelledClip:

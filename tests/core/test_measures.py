@@ -14,6 +14,7 @@ OTHER = {"left": "right", "right": "left"}
 SAME = {"left": "left", "right": "right"}
 QUANTILES = {"offset_p5": 5, "offset_p25": 25, "offset_median": 50, "offset_p75": 75, "offset_p95": 95}
 KINDS = ("pause", "gap", "overlap", "interruption")
+WEIGHTS = (3, 4, 2, 1)
 #: The offsets of a kind of change of turns, in seconds.
 OFFSETS = {"gap": (0.05, 1.0), "overlap": (-0.45, -0.1), "interruption": (-1.2, -0.6)}
 BY_MINUTE = ("speech", "pause", "gap", "overlap", "backchannels", "interruptions")
@@ -28,12 +29,13 @@ class Planted:
         self.sides: dict[str, dict[str, Any]] = {}
         for side in OTHER:
             self.sides[side] = defaultdict(float)
-            self.sides[side] |= {"offsets": [], "spoken_on": [], "floors": []}
+            for name in ("offsets", "spoken_on", "floors"):
+                self.sides[side][name] = []
         who = self.chance.choice(["left", "right"])
         begun = self.chance.uniform(0.5, 2)
         end = self.speak(who, begun, 4.0)
         for _ in range(self.chance.randint(12, 40)):
-            (kind,) = self.chance.choices(KINDS, [3, 4, 2, 1])
+            (kind,) = self.chance.choices(KINDS, WEIGHTS)
             length = self.chance.uniform(3.3, 5)
             holder = self.sides[who]
             if kind == "pause":
@@ -90,7 +92,8 @@ class Planted:
         times = {"start": start + 7, "end": end + 7, "source_start": start, "source_end": end}
         text = " ".join(["word"] * n_words)
         about = {"channel": who, "status": "kept", "text": text}
-        self.rows.append(dict.fromkeys(UTTERANCE) | about | times)
+        row = dict.fromkeys(UTTERANCE) | about | times
+        self.rows.append(row)
         self.sides[who]["words"] += n_words
 
     def row(self, mirrored: bool = False) -> dict[str, Any]:
@@ -130,7 +133,8 @@ class Planted:
         values["floor_share"] = _ratio(here["speech"], speech)
         values["words"] = _ratio(60 * here["words"], here["speech"])
         values["speaks_on"] = _mean(here["spoken_on"])
-        values["takes_over"] = _ratio(here["gaps"], here["gaps"] + other["pauses"])
+        silences = here["gaps"] + other["pauses"]
+        values["takes_over"] = _ratio(here["gaps"], silences)
         for name, share in QUANTILES.items():
             values[name] = _percentile(here["offsets"], share)
         gaps = [offset for offset in here["offsets"] if offset > 0]

@@ -27,15 +27,18 @@ def voice(seconds: float, peak: float = 0.5, rate: int = RATE, seed: int = 0) ->
     t = np.arange(round(seconds * rate)) / rate
     buzz = np.zeros(len(t))
     for k in range(1, 12):
-        buzz += np.sin(2 * np.pi * 140 * k * t + seed) / k
-    syllables = 0.15 + np.sin(np.pi * 4 * t) ** 4
-    loud = buzz * syllables
-    return (peak * loud / np.abs(loud).max()).astype(np.float32)
+        phase = 2 * np.pi * 140 * k * t + seed
+        buzz += np.sin(phase) / k
+    syllables = np.sin(np.pi * 4 * t) ** 4
+    loud = buzz * (0.15 + syllables)
+    scaled = peak * loud / np.abs(loud).max()
+    return scaled.astype(np.float32)
 
 
 def longest_zero_run(samples: Samples) -> int:
     is_silent = np.rint(samples * 32768) == 0
-    changes = np.diff(is_silent.astype(np.int8), prepend=0, append=0)
+    flags = is_silent.astype(np.int8)
+    changes = np.diff(flags, prepend=0, append=0)
     edges = np.flatnonzero(changes)
     lengths = edges[1::2] - edges[::2]
     return int(np.max(lengths, initial=0))
@@ -49,7 +52,8 @@ def dbfs(samples: Samples) -> float:
 def piece(start: int, length: int, seed: int = 0) -> Piece:
     noise = np.random.default_rng(seed).standard_normal(length + 640)
     around = noise.astype(np.float32) * 0.1
-    return Piece(start, around[320:-320], around[:320], around[-320:])
+    samples = around[320:-320]
+    return Piece(start, samples, around[:320], around[-320:])
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(1, 900)), max_size=6), st.randoms())
@@ -65,7 +69,8 @@ def test_every_piece_is_there_bit_for_bit_whatever_lies_beside_it(drawn: list[tu
     channel = lay(shuffled, tone, RATE)
     for laid in pieces:
         piece_end = laid.start + len(laid.samples)
-        assert np.array_equal(channel[laid.start : piece_end], laid.samples)
+        heard = channel[laid.start : piece_end]
+        assert np.array_equal(heard, laid.samples)
     assert np.array_equal(tone, before)
 
 
@@ -117,7 +122,8 @@ def test_a_rearranged_recording_is_itself_except_around_one_point_of_each_gap(
         events.append((start, end, new_start))
     recording = room_tone(end + rest, -30.0)
     new_length = new_end + new_rest
-    tone = room_tone(max(new_length, len(recording)), -30.0, 2)
+    longer = max(new_length, len(recording))
+    tone = room_tone(longer, -30.0, 2)
     channel = rearrange(recording, events, tone, new_length, RATE)
     assert len(channel) == new_length
     end = 0
@@ -125,9 +131,11 @@ def test_a_rearranged_recording_is_itself_except_around_one_point_of_each_gap(
     border = (len(recording), len(recording), new_length)
     for start, next_end, new_start in [*events, border]:
         next_new_end = new_start + next_end - start
-        assert np.array_equal(channel[new_start:next_new_end], recording[start:next_end])
+        event = recording[start:next_end]
+        assert np.array_equal(channel[new_start:next_new_end], event)
         grown = (new_start - new_end) - (start - end)
-        changed = unlike(recording[end:start], channel[new_end:new_start])
+        gap = recording[end:start]
+        changed = unlike(gap, channel[new_end:new_start])
         assert changed <= abs(grown) + 2 * round(0.01 * RATE)
         assert grown or not changed
         end = next_end
@@ -175,8 +183,9 @@ def test_the_limiter_takes_six_decibels_at_most_and_what_is_missing_is_recorded(
     limited = levelled.pieces[0]
     assert np.abs(limited).max() <= CEILING * (1 + 1e-6)
     is_sound = spoken != 0
-    ratio = np.abs(spoken[is_sound]) / np.abs(limited[is_sound])
-    taken_db = 20 * np.log10(ratio) + levelled.gain_db
+    before = np.abs(spoken[is_sound])
+    after = np.abs(limited[is_sound])
+    taken_db = 20 * np.log10(before / after) + levelled.gain_db
     assert taken_db.max() <= LIMIT_DB + 0.01
     reached = loudness(np.concatenate(levelled.pieces), RATE)
     missing_db = usual + wanted - reached
@@ -192,5 +201,6 @@ def test_no_peak_passes_the_ceiling_and_nothing_grows_or_turns_around(values: li
     samples = np.array(values, np.float32)
     limited = limit(samples, rate)
     assert np.abs(limited).max() <= CEILING * (1 + 1e-6)
-    assert np.all(np.abs(limited) <= np.abs(samples))
+    is_no_louder = np.abs(limited) <= np.abs(samples)
+    assert is_no_louder.all()
     assert np.all(limited * samples >= 0)

@@ -4,6 +4,7 @@ What librosa finds stands in `librosa_pitch.npz`, since librosa compiles its own
 nightly tests ask librosa itself; `PYTHONPATH=tests python tests/core/test_pitch.py` writes the file.
 """
 
+import itertools
 import os
 from pathlib import Path
 
@@ -54,7 +55,8 @@ LENGTHS = (
 def librosa_pitch(samples: np.ndarray) -> np.ndarray:
     import librosa
 
-    padded = np.pad(samples, (0, max(0, F0_FRAME - len(samples))))
+    missing = max(0, F0_FRAME - len(samples))
+    padded = np.pad(samples, (0, missing))
     pitch, _, _ = librosa.pyin(
         padded, fmin=F0_MIN, fmax=F0_MAX, sr=RATE, frame_length=F0_FRAME, hop_length=F0_HOP, resolution=0.2
     )
@@ -76,7 +78,8 @@ def speech(name: str, side: int) -> np.ndarray:
 
 def noisy_tone(count: int) -> np.ndarray:
     random = np.random.default_rng(count)
-    hertz = random.choice([0.0, random.uniform(0, 400)], p=[0.1, 0.9])
+    any_pitch = random.uniform(0, 400)
+    hertz = random.choice([0.0, any_pitch], p=[0.1, 0.9])
     phase = 2 * np.pi * hertz * np.arange(count) / RATE
     tone = 0.2 * np.sign(np.sin(phase))
     noise = random.normal(0, 0.02, count)
@@ -85,7 +88,8 @@ def noisy_tone(count: int) -> np.ndarray:
 
 def long_voice() -> np.ndarray:
     count = (BLOCK_FRAMES + 100) * F0_HOP
-    hertz = 150 + 40 * np.sin(np.arange(count) / 5000)
+    times = np.arange(count) / 5000
+    hertz = 150 + 40 * np.sin(times)
     phase = 2 * np.pi * np.cumsum(hertz) / RATE
     tone = np.zeros(count)
     for harmonic in range(1, 10):
@@ -126,7 +130,9 @@ def test_blocks_leave_no_seam() -> None:
 
 
 if __name__ == "__main__":
-    SOUNDS = {f"{name} {side}": speech(name, side) for name in CALLS for side in (0, 1)}
+    SOUNDS = {}
+    for call, side in itertools.product(CALLS, (0, 1)):
+        SOUNDS[f"{call} {side}"] = speech(call, side)
     SOUNDS |= {name: as_pcm(samples) for name, samples in NO_SPEECH.items()}
     SOUNDS |= {str(count): noisy_tone(count) for count in LENGTHS}
     SOUNDS["long voice"] = long_voice()

@@ -17,13 +17,16 @@ def voiced(f0: float, seconds: float, level: float = 0.1) -> np.ndarray:
     for harmonic in range(1, 20):
         hertz = f0 * harmonic
         if hertz < RATE / 2:
-            tone += np.sin(2 * np.pi * f0 * harmonic * t) / harmonic
-    return (level * tone / np.abs(tone).max()).astype(np.float32)
+            phase = 2 * np.pi * f0 * harmonic * t
+            tone += np.sin(phase) / harmonic
+    scaled = level * tone / np.abs(tone).max()
+    return scaled.astype(np.float32)
 
 
 def noise_of(level: float) -> np.ndarray:
     """A second of noise of so much RMS."""
-    noise = np.random.default_rng(0).normal(0, level, RATE)
+    generator = np.random.default_rng(0)
+    noise = generator.normal(0, level, RATE)
     return noise.astype(np.float32)
 
 

@@ -40,9 +40,9 @@ def voice(seconds: float, rate: int = RATE, peak: float = 0.5, seed: int = 0) ->
     """Syllables of a buzz whose pitch wanders, as a voice's does, with a hiss of fricatives in every fourth."""
     draw = np.random.default_rng(seed)
     t = np.arange(round(seconds * rate)) / rate
-    wander = 40 * np.sin(2 * np.pi * 0.7 * t + seed)
-    tremor = 10 * np.sin(2 * np.pi * 3.1 * t)
-    pitch = 140 + wander + tremor
+    wander = np.sin(2 * np.pi * 0.7 * t + seed)
+    tremor = np.sin(2 * np.pi * 3.1 * t)
+    pitch = 140 + 40 * wander + 10 * tremor
     phase = 2 * np.pi * np.cumsum(pitch) / rate
     buzz = np.zeros(len(t))
     for k in range(1, 30):
@@ -51,7 +51,8 @@ def voice(seconds: float, rate: int = RATE, peak: float = 0.5, seed: int = 0) ->
     fricatives = np.sin(np.pi * t) ** 8
     hiss = 0.03 * draw.standard_normal(len(t)) * fricatives
     sound = buzz * syllables + hiss
-    return np.asarray(peak * sound / np.abs(sound).max(), np.float32)
+    loudest = np.abs(sound).max()
+    return np.asarray(peak * sound / loudest, np.float32)
 
 
 def as_stored(samples: Samples) -> Samples:
@@ -99,8 +100,10 @@ def test_a_gated_clip_and_one_without_speech_have_no_ratio() -> None:
     second = np.zeros(RATE, np.float32)
     empty = np.zeros(0, np.float32)
     gated = np.concatenate((second, voice(1.0), second))
-    assert snr_db(gated, RATE, [(1, 2)], [(1, 2)]) is None
-    assert snr_db(room_tone(RATE, -40), RATE, [], []) is None
+    spoken = [(1, 2)]
+    silent = room_tone(RATE, -40)
+    assert snr_db(gated, RATE, spoken, spoken) is None
+    assert snr_db(silent, RATE, [], []) is None
     assert snr_db(empty, RATE, [], []) is None
 
 
@@ -110,7 +113,7 @@ def test_clipping_is_found_at_full_scale_and_after_it_was_turned_down(
     share: float, gain: float, one_sided: bool, seed: int
 ) -> None:
     spoken = voice(2.0, seed=seed)
-    top = float(np.quantile(np.abs(spoken), 1 - share))
+    top = np.quantile(np.abs(spoken), 1 - share).item()
     if one_sided:
         is_clipped = spoken >= top
         clipped = np.clip(spoken, -1.0, top) / top
@@ -120,10 +123,12 @@ def test_clipping_is_found_at_full_scale_and_after_it_was_turned_down(
         clipped = np.clip(spoken, -top, top) / top
         clipped = np.clip(clipped, -1, 1)
     truth = float(np.mean(is_clipped))
-    stored = as_stored(clipped.astype(np.float32) * np.float32(gain))
+    turned_down = clipped.astype(np.float32) * np.float32(gain)
+    stored = as_stored(turned_down)
     ratio = clipping_ratio(stored)
     assert ratio == pytest.approx(truth, rel=0.5, abs=0.002)
-    assert clipping_ratio(-stored) == pytest.approx(ratio, rel=0.02, abs=1e-4)
+    inverted = clipping_ratio(-stored)
+    assert inverted == pytest.approx(ratio, rel=0.02, abs=1e-4)
 
 
 @settings(max_examples=10)

@@ -70,7 +70,8 @@ def test_record_tells_no_path_of_this_machine() -> None:
 
 def test_options_go_to_every_field_that_has_them_and_leave_the_rest() -> None:
     options = {"voice": "mix", "min_seconds": 2.0, "unknown": 1}
-    outer, other = with_settings((Outer(plain=4), Other()), options)
+    before = (Outer(plain=4), Other())
+    outer, other = with_settings(before, options)
     assert outer == Outer(voice="mix", plain=4, inner=Inner(2.0))
     assert other == Other("mix")
     chosen = {"asr_model": "tiny", "table": ("b",), "beam": 3}

@@ -47,9 +47,13 @@ def test_a_laugh_between_utterances_is_found_where_it_is() -> None:
 
 
 def test_the_syllables_of_a_laugh_are_one_sound() -> None:
-    syllables = [(4.0 + 0.15 * number, 0.07, -35.0) for number in range(5)]
+    syllables = []
+    for number in range(5):
+        start = 4.0 + 0.15 * number
+        syllables.append((start, 0.07, -35.0))
     laugh = channel(*syllables)
-    assert_near(find_sounds(laugh, UTTERANCES), [(4.0, 4.67)])
+    sounds = find_sounds(laugh, UTTERANCES)
+    assert_near(sounds, [(4.0, 4.67)])
 
 
 @pytest.mark.parametrize("tone", [TONE, -45.0, -85.0, None])
@@ -60,11 +64,13 @@ def test_room_tone_is_no_sound(tone: float | None) -> None:
 
 def test_a_breath_on_a_gated_line_is_found() -> None:
     breath = channel((4.0, 0.3, -45.0), tone=None)
-    assert_near(find_sounds(breath, UTTERANCES), [(4.0, 4.3)])
+    sounds = find_sounds(breath, UTTERANCES)
+    assert_near(sounds, [(4.0, 4.3)])
 
 
 def test_the_other_speakers_leak_is_no_sound() -> None:
-    leaked = touched_frames(round(SECONDS * 100), [(4.0, 4.6)], 0.01)
+    n_frames = round(SECONDS * 100)
+    leaked = touched_frames(n_frames, [(4.0, 4.6)], 0.01)
     noisy = channel((4.0, 0.6, -40.0), (5.5, 0.4, -40.0))
     sounds = find_sounds(noisy, UTTERANCES, leaked)
     assert_near(sounds, [(5.5, 5.9)])

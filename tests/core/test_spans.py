@@ -34,7 +34,9 @@ probabilities = st.lists(RUN, max_size=40).map(by_frame)
 def silero_spans(segments: list[dict[str, int]], gap: float) -> Spans:
     spans = []
     for segment in segments:
-        spans.append((segment["start"] / 16000, segment["end"] / 16000))
+        start = segment["start"] / 16000
+        end = segment["end"] / 16000
+        spans.append((start, end))
     return merge_gaps(spans, gap)
 
 
@@ -46,7 +48,8 @@ def test_speech_is_what_silero_makes_of_any_probabilities(speech: np.ndarray, sh
     )
     ours = speech_spans(speech, n_samples / 16000, FRAME)
     # Silero halves the space between two runs in whole samples.
-    np.testing.assert_allclose(ours, silero_spans(theirs, 0.35), atol=2 / 16000)
+    expected = silero_spans(theirs, 0.35)
+    np.testing.assert_allclose(ours, expected, atol=2 / 16000)
 
 
 def test_a_short_backchannel_stays_and_a_click_does_not() -> None:
@@ -58,17 +61,18 @@ def test_a_short_backchannel_stays_and_a_click_does_not() -> None:
     assert span == pytest.approx(backchannel)
 
 
-PART = st.tuples(st.floats(0.01, 5.0), st.floats(0.3, 60.0))
+GAP = st.floats(0.01, 5.0)
+LENGTH = st.floats(0.3, 60.0)
 
 
 def in_milliseconds(parts: Spans) -> Spans:
     return [(round(gap, 3), round(length, 3)) for gap, length in parts]
 
 
-spans_of_any_length = st.lists(PART, min_size=1, max_size=5).map(in_milliseconds)
+parts_of_any_length = st.lists(st.tuples(GAP, LENGTH), min_size=1, max_size=5)
 
 
-@given(spans_of_any_length, st.floats(1.0, 15.0), st.integers(0, 2**32 - 1))
+@given(parts_of_any_length.map(in_milliseconds), st.floats(1.0, 15.0), st.integers(0, 2**32 - 1))
 def test_pieces_cover_their_span_and_none_is_too_long(
     parts: list[tuple[float, float]], longest: float, seed: int
 ) -> None:
@@ -79,7 +83,8 @@ def test_pieces_cover_their_span_and_none_is_too_long(
         spans.append((start, start + length))
         end += gap + length
     n_frames = math.ceil(end / FRAME) + 1
-    levels = np.random.default_rng(seed).random(n_frames).astype(np.float32)
+    generator = np.random.default_rng(seed)
+    levels = generator.random(n_frames).astype(np.float32)
     pieces = cut_long(spans, levels, FRAME, longest)
     for run, (start, end) in enumerate(spans):
         parts_of_run = [piece for piece in pieces if piece.run == run]

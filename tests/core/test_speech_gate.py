@@ -25,7 +25,8 @@ TEXT = "Well, that is good to know."  # 20 letters
 def voice(seconds: float, level: float = 0.3, rate: int = RATE) -> NDArray[np.float32]:
     n_samples = round(seconds * rate)
     phase = 2 * np.pi * 150 * np.arange(n_samples) / rate
-    return (level * np.sin(phase)).astype(np.float32)
+    sine = level * np.sin(phase)
+    return sine.astype(np.float32)
 
 
 def silence(seconds: float, rate: int = RATE) -> NDArray[np.float32]:
@@ -43,7 +44,8 @@ def test_good_speech_passes_without_its_edge_silence() -> None:
     take = trim(samples, RATE, Gate())
     assert reason(samples) is None
     assert take.start == pytest.approx(0.475, abs=0.011)
-    assert len(take.samples) / RATE == pytest.approx(1.55, abs=0.021)
+    seconds = len(take.samples) / RATE
+    assert seconds == pytest.approx(1.55, abs=0.021)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,8 @@ def test_habits_of_a_voice_are_medians_over_what_it_said() -> None:
     assert habits.rate == pytest.approx(12, rel=0.02)
     assert habits.end == pytest.approx(0.2, abs=0.011)
     assert voice_of(lines) == DEFAULT_VOICE  # three takes say little
-    silent = (TEXT, trim(silence(1.0), RATE, Gate()))
+    nothing = trim(silence(1.0), RATE, Gate())
+    silent = (TEXT, nothing)
     assert voice_of([*lines, silent, silent]) == DEFAULT_VOICE
 
 
@@ -148,8 +151,10 @@ def test_words_are_missing_only_where_there_is_no_room_for_them() -> None:
         return incomplete(take, text, None, words, Gate(), voice, False)
 
     missing = "it stops after 'is': 3 of 6 words are missing"
-    assert problem(taken(0.75 + 0.89 * needed), TEXT, words) == missing
-    assert problem(taken(0.75 + 0.91 * needed), TEXT, words) is None
+    without_room = taken(0.75 + 0.89 * needed)
+    with_room = taken(0.75 + 0.91 * needed)
+    assert problem(without_room, TEXT, words) == missing
+    assert problem(with_room, TEXT, words) is None
     nothing = "it stops before its first word: 6 of 6 words are missing"
     assert problem(taken(0.3), TEXT, []) == nothing
     too_late = Word("Hi.", 0.1, 0.521, 1.0)

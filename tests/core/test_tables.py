@@ -41,8 +41,10 @@ def test_files_have_a_row_an_utterance_and_a_row_a_conversation_and_are_document
     assert [*utterances.columns] == [*tables.utterance_columns()]
     assert [*conversations.columns] == unlabelled
     assert utterances["text"].tolist() == texts * 2
-    assert utterances["number"].tolist() == [0, 1, 2, 3] * 2
-    assert utterances["person"].fillna("").tolist() == ["", "Ann", "", "Ann"] * 2
+    numbers = utterances["number"].tolist()
+    people = utterances["person"].fillna("").tolist()
+    assert numbers == [0, 1, 2, 3] * 2
+    assert people == ["", "Ann", "", "Ann"] * 2
     assert sizes.values.tolist() == [["one", 4, 6.0], ["two", 4, 6.0]]
     assert len(maker.tables().utterances) == 8
 
@@ -56,7 +58,8 @@ def test_files_are_whole_or_not_there(tmp_path: Path) -> None:
 
 
 def test_a_version_an_export_and_clips_have_tables_of_the_same_columns(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "work", [built_row(name) for name in "abc"])
+    built = [built_row(name) for name in "abc"]
+    write_dataset(tmp_path / "work", built)
     pack_version(tmp_path / "work", tmp_path / "version")
     rows = open_items(tmp_path / "work").rows()
     write_export(rows, tmp_path / "data", MOSHI, both_speakers=True)
@@ -69,10 +72,11 @@ def test_a_version_an_export_and_clips_have_tables_of_the_same_columns(tmp_path:
     data = open_items(tmp_path / "data").tables()
     clips = open_items(tmp_path / "clips").tables()
     for other in (version, data, clips):
-        assert [*other.utterances.columns] == [*work.utterances.columns]
-        assert [*other.conversations.columns] == [*work.conversations.columns]
+        assert [*other.utterances] == [*work.utterances]
+        assert [*other.conversations] == [*work.conversations]
     assert len(version.utterances) == 12
-    assert set(version.conversations["split"]) == {"train", "validation", "test"}
+    splits = set(version.conversations["split"])
+    assert splits == {"train", "validation", "test"}
     seconds = work.utterances["seconds"].sum()
     assert version.utterances["seconds"].sum() == seconds
     assert len(data.conversations) == 3

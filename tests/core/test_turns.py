@@ -129,7 +129,8 @@ def test_overlap_is_what_a_millisecond_grid_counts(talked: list[Timed]) -> None:
         end = round(utterance.end * 1000)
         grid[row, start:end] = True
     milliseconds = grid.all(axis=0).sum()
-    assert overlap_seconds(talked) == pytest.approx(milliseconds / 1000, abs=1e-6)
+    seconds = overlap_seconds(talked)
+    assert seconds == pytest.approx(milliseconds / 1000, abs=1e-6)
 
 
 def test_measures_are_the_columns_of_the_dataset() -> None:
@@ -166,17 +167,17 @@ def test_a_shorter_backchannel_that_stays_inside_has_kept_its_overlap() -> None:
     events = [kept(0, 10), anew(4, 5, 0.5)]
     inside = compare_turns(events, [0, 4], 11, 11)
     assert inside["overlap_kept"] == pytest.approx(1)
-    at_end = compare_turns(events, [0, 9.75], 11, 11)
-    assert at_end["overlap_kept"] == pytest.approx(0.5)
-    assert at_end["backchannels_kept"] == 0
+    across = compare_turns(events, [0, 9.75], 11, 11)
+    assert across["overlap_kept"] == pytest.approx(0.5)
+    assert across["backchannels_kept"] == 0
 
 
 def test_a_longer_backchannel_has_kept_its_overlap_only_where_all_of_it_is_inside() -> None:
     events = [kept(0, 10), anew(4, 5, 1.5)]
     inside = compare_turns(events, [0, 4], 11, 11)
     assert inside["overlap_kept"] == pytest.approx(1)
-    at_end = compare_turns(events, [0, 9], 11, 11)
-    assert at_end["overlap_kept"] == pytest.approx(1 / 1.5)
+    across = compare_turns(events, [0, 9], 11, 11)
+    assert across["overlap_kept"] == pytest.approx(1 / 1.5)
 
 
 def test_events_sound_as_far_inside_their_edges_after_a_rebuild_as_before() -> None:
@@ -184,19 +185,30 @@ def test_events_sound_as_far_inside_their_edges_after_a_rebuild_as_before() -> N
     before, after = sounding_times([trimmed], [2.0])
     assert before == [left(1.25, 2.5)]
     assert after == [left(2.25, 5.5)]
-    before, after = sounding_times([anew(1, 3, 4)], [2.0])
+    untrimmed = anew(1, 3, 4)
+    before, after = sounding_times([untrimmed], [2.0])
     assert before == [left(1, 3)]
     assert after == [left(2, 6)]
 
 
-def test_lost_speech_is_what_was_cut_off_or_laid_over_another() -> None:
+@pytest.mark.parametrize(
+    ("starts", "duration", "lost"),
+    [
+        ([0, 3, 0], 5, 0),
+        ([0, 3, 0], 4.5, 0.5),
+        ([-0.25, 3, 0], 5, 0.25),
+        ([0, 1.5, 0], 5, 0.5),
+    ],
+)
+def test_lost_speech_is_what_was_cut_off_or_laid_over_another(
+    starts: list[float], duration: float, lost: float
+) -> None:
     events = [kept(0, 2), kept(3, 5), anew(0, 5, 1)]
-    assert lost_seconds(events, [0, 3, 0], 5) == 0
-    assert lost_seconds(events, [0, 3, 0], 4.5) == pytest.approx(0.5)
-    assert lost_seconds(events, [-0.25, 3, 0], 5) == pytest.approx(0.25)
-    assert lost_seconds(events, [0, 1.5, 0], 5) == pytest.approx(0.5)
+    seconds = lost_seconds(events, starts, duration)
+    assert seconds == pytest.approx(lost, abs=0)  # exactly 0 where nothing is lost
     shortened = events[0]._replace(new_length=1.9)
-    assert lost_seconds([shortened], [0], 5) == pytest.approx(0.1)
+    seconds = lost_seconds([shortened], [0], 5)
+    assert seconds == pytest.approx(0.1)
 
 
 def timed_conversation(talked: list[Timed], seconds: float) -> TimedConversation:
@@ -292,13 +304,18 @@ def test_words_and_laughs_are_counted_by_side_where_somebody_looked_for_them() -
     lines = [("left", 0.0, 3.0, "How are you?"), ("right", 3.0, 6.0, "Quite well, and you?")]
     elsewhere = {"mode": "anchor", "lost_sound_seconds": 0.0}
     timeline = dict.fromkeys(TIMELINE) | elsewhere
-    row = built_row("call", lines, seconds=6.0, sounds=[(3.5, 4.0), (4.5, 5.0)], timeline=timeline)
-    assert side_figure(row, "words", "left") == pytest.approx(3 / 3.0 * 60)
-    assert side_figure(row, "words", "right") == pytest.approx(4 / 3.0 * 60)
-    assert side_figure(row, "sounds", "right") == pytest.approx(2 / 6.0 * 60)
+    laughs = [(3.5, 4.0), (4.5, 5.0)]
+    row = built_row("call", lines, seconds=6.0, sounds=laughs, timeline=timeline)
+    words_on_left = side_figure(row, "words", "left")
+    words_on_right = side_figure(row, "words", "right")
+    laughs_on_right = side_figure(row, "sounds", "right")
+    assert words_on_left == pytest.approx(3 / 3.0 * 60)
+    assert words_on_right == pytest.approx(4 / 3.0 * 60)
+    assert laughs_on_right == pytest.approx(2 / 6.0 * 60)
     row["utterances"][0] |= {"text": None}
     assert side_figure(row, "words", "left") == 0.0
-    assert side_figure(row, "words", "right") == pytest.approx(4 / 3.0 * 60)
+    words_on_right = side_figure(row, "words", "right")
+    assert words_on_right == pytest.approx(4 / 3.0 * 60)
 
 
 def test_nothing_is_known_of_words_without_spaces_and_of_laughs_that_nobody_looked_for() -> None:
