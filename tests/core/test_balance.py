@@ -28,7 +28,8 @@ def balance(clips: Clips, *options: Any, **named: Any) -> Balance:
 @st.composite
 def corpora(draw: st.DrawFn, most: int = 1) -> Clips:
     """Up to 120 clips of 0.5 to 10 s, unevenly spread over emotions and speakers."""
-    chance = random.Random(draw(st.integers(0, 2**32)))
+    seed = draw(st.integers(0, 2**32))
+    chance = random.Random(seed)
     shares = [chance.random() ** 3 + 0.01 for _ in EMOTIONS]
     emotions = [*EMOTIONS, None, "other"]
     weights = [*shares, 0.05, 0.05]
@@ -38,7 +39,8 @@ def corpora(draw: st.DrawFn, most: int = 1) -> Clips:
         (emotion,) = chance.choices(emotions, weights)
         seconds = chance.uniform(0.5, 10.0)
         speaker = chance.choice([f"speaker {number % 5}", None])
-        clips.append(clip(name, emotion, seconds, speaker=speaker, most=most))
+        row = clip(name, emotion, seconds, speaker=speaker, most=most)
+        clips.append(row)
     return clips
 
 
@@ -51,13 +53,17 @@ def test_samples_reach_the_target_to_half_a_clip(clips: Clips, hours: float, see
         lengths = [clip["seconds"] for clip in clips_of_emotion]
         times = [plan.times[clip["id"]] for clip in clips_of_emotion]
         assert before == pytest.approx(sum(lengths))
-        sampled = sum(count * seconds for count, seconds in zip(times, lengths, strict=True))
+        sampled = 0.0
+        for count, seconds in zip(times, lengths, strict=True):
+            sampled += count * seconds
         assert plan.after[emotion] == pytest.approx(sampled)
         if emotion in plan.shortfalls:
             assert sampled == pytest.approx(4 * before)
-            assert plan.shortfalls[emotion] == pytest.approx(target - before)
+            shortfall = plan.shortfalls[emotion]
+            assert shortfall == pytest.approx(target - before)
         else:
-            assert abs(sampled - target) <= max(lengths) / 2 + 1e-6
+            half_a_clip = max(lengths) / 2
+            assert abs(sampled - target) <= half_a_clip + 1e-6
         least, most = (1, 4) if before < target else (0, 1)
         assert min(times) >= least
         assert max(times) <= most
@@ -68,7 +74,8 @@ def test_without_a_target_emotions_become_equal_to_the_smallest_that_has_half_an
     clips = []
     for name, count in minutes.items():
         for number in range(count):
-            clips.append(clip(f"{name}/{number}", name, 60.0, most=4))
+            row = clip(f"{name}/{number}", name, 60.0, most=4)
+            clips.append(row)
     plan = balance(clips)
     before = {name: 60.0 * count for name, count in minutes.items()}
     after = {"happy": 2400.0, "sad": 2400.0, "angry": 2400.0, "calm": 1200.0}
@@ -87,7 +94,8 @@ def test_combinations_of_labels_share_the_half_hour_of_an_emotion() -> None:
     clips = []
     for cell, count in minutes.items():
         for number in range(count):
-            clips.append(clip(f"{cell}/{number}", seconds=60.0, most=4, cell=cell))
+            row = clip(f"{cell}/{number}", seconds=60.0, most=4, cell=cell)
+            clips.append(row)
     plan = balance(clips)
     assert plan.target == 16 * 60.0  # of the smallest that has a quarter of an hour or more
     assert plan.after == dict.fromkeys(minutes, 960.0)

@@ -37,7 +37,8 @@ def texts_of(words: list[dict[str, Any]]) -> list[str]:
 @st.composite
 def utterances(draw: st.DrawFn) -> list[tuple[float, float]]:
     hundredths = st.lists(st.integers(0, 6000), max_size=12, unique=True)
-    edges = [edge / 100 for edge in sorted(draw(hundredths))]
+    drawn = sorted(draw(hundredths))
+    edges = [edge / 100 for edge in drawn]
     starts = edges[::2]
     ends = edges[1::2]
     return [*zip(starts, ends, strict=False)]
@@ -72,7 +73,8 @@ def test_every_word_is_in_one_utterance_or_left_over(given_cues, spans, distance
         got += texts_of(words)
     expected = []
     for item in given_cues:
-        expected += texts_of(item["words"]) or split_words(item["text"])
+        timed = texts_of(item["words"])
+        expected += timed or split_words(item["text"])
     assert sorted(got) == sorted(expected)
 
 
@@ -82,7 +84,8 @@ def test_words_lie_inside_their_utterance_in_order_and_apart(given_cues, spans, 
     for words, (start, end) in zip(matched.words, spans, strict=True):
         earliest = start
         for item in words:
-            shortest = min(SHORTEST_WORD, (end - start) / len(words))
+            share = (end - start) / len(words)
+            shortest = min(SHORTEST_WORD, share)
             length = item["end"] - item["start"]
             assert earliest <= item["start"] < item["end"] <= end
             assert length >= shortest - 1e-9
@@ -99,12 +102,15 @@ def test_word_near_no_utterance_is_left_over_with_its_own_times() -> None:
 
 
 def test_utterance_with_all_of_a_cue_has_the_text_of_the_cue() -> None:
-    words = [word("hello", 0, 1), word("world", 1, 2)]
-    spoken = cue("Hello,  world!", 0, 2, *words)
-    whole = match_words([spoken], [(0.0, 2.0)], 1.0)
+    hello = word("hello", 0, 1)
+    world = word("world", 1, 2)
+    spoken = cue("Hello,  world!", 0, 2, hello, world)
+    utterance = (0.0, 2.0)
+    whole = match_words([spoken], [utterance], 1.0)
     assert whole.texts == ["Hello, world!"]
-    halves = match_words([spoken], [(0.0, 1.0), (1.0, 2.0)], 1.0)
-    assert halves.texts == ["hello", "world"]
+    halves = [(0.0, 1.0), (1.0, 2.0)]
+    divided = match_words([spoken], halves, 1.0)
+    assert divided.texts == ["hello", "world"]
 
 
 def times_of(words: list[dict[str, Any]]) -> list[tuple[float, float]]:
@@ -113,7 +119,8 @@ def times_of(words: list[dict[str, Any]]) -> list[tuple[float, float]]:
 
 def test_words_of_a_cue_that_reaches_beyond_the_speech_are_scaled_into_it_together() -> None:
     spoken = cue_with_edges("a b c", 0.0, 1.2, 2.6, 4.0)
-    (words,) = match_words([spoken], [(0.5, 3.5)], 1.0).words
+    matched = match_words([spoken], [(0.5, 3.5)], 1.0)
+    (words,) = matched.words
     scaled = [(0.5, 1.4), (1.4, 2.45), (2.45, 3.5)]
     assert times_of(words) == pytest.approx(scaled)
     assert all(item["fitted"] for item in words)
@@ -121,9 +128,11 @@ def test_words_of_a_cue_that_reaches_beyond_the_speech_are_scaled_into_it_togeth
 
 def test_word_that_reaches_a_little_beyond_the_speech_is_clipped_and_the_others_keep_their_times() -> None:
     spoken = cue_with_edges("a b c", 0.0, 1.2, 2.6, 4.0)
-    (words,) = match_words([spoken], [(0.1, 3.9)], 1.0).words
+    matched = match_words([spoken], [(0.1, 3.9)], 1.0)
+    (words,) = matched.words
+    clipped = [(0.1, 1.2), (1.2, 2.6), (2.6, 3.9)]
     fitted = [item.get("fitted") for item in words]
-    assert times_of(words) == [(0.1, 1.2), (1.2, 2.6), (2.6, 3.9)]
+    assert times_of(words) == clipped
     assert fitted == [True, None, True]
 
 
@@ -139,7 +148,8 @@ def test_words_mostly_outside_the_speech_keep_half_their_length(
     utterance: tuple[float, float], times: list[tuple[float, float]]
 ) -> None:
     spoken = cue_with_edges("a b", 1.0, 2.0, 3.0)
-    (words,) = match_words([spoken], [utterance], 2.0).words
+    matched = match_words([spoken], [utterance], 2.0)
+    (words,) = matched.words
     expected = [pytest.approx(span) for span in times]
     assert times_of(words) == expected
 
@@ -148,7 +158,9 @@ def test_scaling_the_words_of_a_cue_leaves_those_of_another_as_they_are() -> Non
     yes = word("yes", 0.2, 0.9)
     before = cue("yes", 0, 1, yes)
     spoken = cue_with_edges("a b", 1.0, 2.4, 4.0)
-    (words,) = match_words([before, spoken], [(0.0, 3.0)], 1.0).words
+    utterance = (0.0, 3.0)
+    matched = match_words([before, spoken], [utterance], 1.0)
+    (words,) = matched.words
     border = 1.0 + 2 * 1.4 / 3
     assert words[0] == yes
     first, second = times_of(words)[1:]
@@ -161,7 +173,9 @@ SPEECH = [(1.0, 2.0), (3.5, 4.0), (7.0, 9.5)]
 
 @pytest.mark.parametrize(("late", "share"), [(0.0, 1.0), (0.5, 1 / 3), (1.5, 0.0)])
 def test_time_in_common_is_that_of_the_text_that_falls_on_speech(late: float, share: float) -> None:
-    spoken = [cue("yes", start + late, end + late) for start, end in SPEECH[:2]]
+    spoken = []
+    for start, end in SPEECH[:2]:
+        spoken.append(cue("yes", start + late, end + late))
     shared = shared_time([(spoken, SPEECH)])
     assert shared == pytest.approx(share, abs=0.1)
     assert shared_time([([], [])]) == 0.0
@@ -211,7 +225,8 @@ def part_cue(
     for name, span in zip(text.split(), times, strict=False):
         words.append(word(name, *span))
     about = dict.fromkeys(("language", "speaker", "mark", "mark_kind"))
-    return about | cue(text, start, end, *words) | {"channel": channel}
+    whole = cue(text, start, end, *words)
+    return about | whole | {"channel": channel}
 
 
 def test_cue_with_words_is_cut_at_their_midpoints() -> None:
@@ -240,14 +255,16 @@ def test_cue_without_words_goes_to_the_side_of_its_midpoint(
 def test_what_lies_past_the_end_of_the_recording_belongs_to_the_last_conversation() -> None:
     whole = part_cue(21, 22, "late")
     part = part_cue(11, 12, "late")
-    assert cues_within([whole], 10, 10, last=True) == [part]
+    parts = cues_within([whole], 10, 10, last=True)
+    assert parts == [part]
 
 
 def test_channel_that_is_silent_here_stays_marked_as_transcribed() -> None:
     spoken = part_cue(1, 2, "a")
     elsewhere = part_cue(15, 16, "b", channel="right")
     silent = part_cue(0, 10, "", channel="right")
-    assert cues_within([spoken, elsewhere], 0, 10) == [silent, spoken]
+    parts = cues_within([spoken, elsewhere], 0, 10)
+    assert parts == [silent, spoken]
     assert cues_within([], 0, 10) == []
 
 
@@ -262,8 +279,10 @@ TIMES = st.tuples(TENTHS, TENTHS).map(lambda pair: tuple(sorted(pair)))
 def test_conversations_share_out_every_word_once(drawn, borders) -> None:
     cues = []
     for number, (span, times) in enumerate(drawn):
-        names = [f"w{number}.{index}" for index in range(len(times) or 2)]
-        cues.append(part_cue(*span, " ".join(names), *times))
+        n_words = len(times) or 2
+        names = [f"w{number}.{index}" for index in range(n_words)]
+        text = " ".join(names)
+        cues.append(part_cue(*span, text, *times))
     edges = [0, *borders, 30]
     got = []
     for start, end in itertools.pairwise(edges):

@@ -26,13 +26,17 @@ from dailytalk_contiguous.core.takes import Gate, trim
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser
 
-COSTS = st.tuples(st.integers(1, 7), st.integers(1, 7)).flatmap(
-    lambda shape: arrays(np.float64, shape, elements=st.floats(0, 2))
-)
+SHAPES = st.tuples(st.integers(1, 7), st.integers(1, 7))
+
+
+def costs_of(shape: tuple[int, int]) -> st.SearchStrategy[np.ndarray]:
+    return arrays(np.float64, shape, elements=st.floats(0, 2))
 
 
 def melody(*hertz: float, level: float = -20.0) -> Performance:
-    return Performance(np.array(hertz, float), np.full(len(hertz), level))
+    pitch = np.array(hertz, float)
+    levels = np.full(len(hertz), level)
+    return Performance(pitch, levels)
 
 
 def compared(source: Performance, take: Performance) -> Delivery:
@@ -63,13 +67,15 @@ def cheapest(costs: np.ndarray) -> float:
     return float(best[-1, -1]) / sum(costs.shape)
 
 
-@given(COSTS)
+@given(SHAPES.flatmap(costs_of))
 def test_warp_finds_the_cheapest_way_and_says_where_it_goes(costs: np.ndarray) -> None:
     distance, path = warp(costs)
     assert distance == pytest.approx(cheapest(costs))
     n_rows, n_columns = costs.shape
     assert path[0].tolist() == [0, 0]
-    assert path[-1].tolist() == [n_rows - 1, n_columns - 1]
+    last_row, last_column = path[-1]
+    assert last_row == n_rows - 1
+    assert last_column == n_columns - 1
     steps = np.diff(path, axis=0)
     kinds = {tuple(step) for step in steps.tolist()}
     assert kinds <= {(0, 1), (1, 0), (1, 1)}
@@ -110,7 +116,8 @@ def test_what_is_not_voiced_has_no_delivery() -> None:
 
 def of_one_frame(semitones: float, decibels: float) -> Performance:
     """So many semitones and dB over a speaker whose usual values are 100 Hz and -20 dBFS."""
-    return melody(100.0 * 2 ** (semitones / 12), level=-20.0 + decibels)
+    hertz = 100.0 * 2 ** (semitones / 12)
+    return melody(hertz, level=-20.0 + decibels)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +158,10 @@ def test_silence_far_below_a_speaker_is_as_far_as_any_other_silence() -> None:
     """Else the noise of a recording would count as a difference from a synthesiser's digital zero."""
     usual = Register(100.0, -20.0, 0.0, 0.2)
     pitch = np.array([100.0, 0.0, 100.0])
-    noisy = Performance(pitch, np.array([-20.0, -55.0, -20.0]))
-    silent = Performance(pitch, np.array([-20.0, -120.0, -20.0]))
+    noise = np.array([-20.0, -55.0, -20.0])
+    silence = np.array([-20.0, -120.0, -20.0])
+    noisy = Performance(pitch, noise)
+    silent = Performance(pitch, silence)
     delivery = compare_delivery(noisy, usual, silent, usual)
     assert delivery is not None
     assert delivery.distance == 0.0
@@ -172,7 +181,8 @@ def test_take_of_a_lively_voice_that_moves_no_further_than_its_source_is_off_by_
 
 
 def test_no_more_than_a_minute_of_a_performance_is_compared() -> None:
-    performance = performance_of(np.zeros(70 * 16000, np.float32))
+    samples = np.zeros(70 * 16000, np.float32)
+    performance = performance_of(samples)
     assert len(performance.f0) == len(performance.level)
     assert len(performance.level) * HOP_SECONDS == pytest.approx(60.0)
     empty = performance_of(np.zeros(0, np.float32))
@@ -195,7 +205,8 @@ STATEMENTS = (
 
 
 def at_analysis_rate(samples: np.ndarray, rate: int) -> np.ndarray:
-    return np.asarray(soxr.resample(samples, rate, 16000), np.float32)
+    resampled = soxr.resample(samples, rate, 16000)
+    return np.asarray(resampled, np.float32)
 
 
 def sound_of(text: str, voice: str) -> np.ndarray:
@@ -227,7 +238,9 @@ def test_a_question_ends_like_a_question_of_another_voice_and_not_like_a_stateme
     takes = spoken("en-gb-scotland")
     usual = register(*sources.values())
     usual_of_takes = register(*takes.values())
-    endings = {line: ending_of(take, usual_of_takes) for line, take in takes.items()}
+    endings = {}
+    for line, take in takes.items():
+        endings[line] = ending_of(take, usual_of_takes)
     are_nearest = []
     for text, mark in sources:
         other_mark = "?" if mark == "." else "."
@@ -238,8 +251,12 @@ def test_a_question_ends_like_a_question_of_another_voice_and_not_like_a_stateme
     assert np.mean(are_nearest) >= 0.85
     rises = {}
     for mark in ".?":
-        values = [endings[text, mark].rise for text in STATEMENTS]
-        rises[mark] = np.median([rise for rise in values if rise is not None])
+        voiced = []
+        for text in STATEMENTS:
+            rise = endings[text, mark].rise
+            if rise is not None:
+                voiced.append(rise)
+        rises[mark] = np.median(voiced)
     assert rises["."] < -1
     assert rises["?"] > 1
 
@@ -252,7 +269,8 @@ def test_a_last_syllable_that_is_held_and_an_end_that_fades_are_heard_in_the_end
     twice_as_long = librosa.effects.time_stretch(end, rate=0.5)
     held = np.concatenate((sound[:-n_last], twice_as_long))
     faded = sound.copy()
-    faded[-n_last:] *= np.float32(10 ** (-9 / 20))
+    factor = 10 ** (-9 / 20)
+    faded[-n_last:] *= np.float32(factor)
     usual = register(performance_of(sound))
     plain = ending_of(performance_of(sound), usual)
     longer = ending_of(performance_of(held), usual)

@@ -20,8 +20,9 @@ def utterance(channel: str, start: float, end: float, **fields: Any) -> dict[str
 
 
 def conversation(*utterances: dict[str, Any], **columns: Any) -> dict[str, Any]:
-    row = built_row(duration=60.0, source_duration=120.0, alignments=[], utterances=[*utterances])
-    return row | columns
+    seconds = {"duration": 60.0, "source_duration": 120.0}
+    row = built_row(alignments=[], utterances=[*utterances])
+    return row | seconds | columns
 
 
 def take(**fields: Any) -> dict[str, Any]:
@@ -77,7 +78,8 @@ def test_each_purchase_counts_once_and_each_without_a_key(bought: list[tuple[str
     for n, (key, number) in enumerate(bought):
         cost = PRICES[key] if key else number / 4
         bought_take = take(cache_key=key, cost=cost)
-        spoken.append(utterance("left", n, n + 1, **bought_take))
+        row = utterance("left", n, n + 1, **bought_take)
+        spoken.append(row)
         if not key:
             expected += cost
     keys = {key for key, _ in bought if key}
@@ -97,9 +99,12 @@ def test_turn_taking_is_that_of_both_timelines() -> None:
     after = tables.rebuilt
     before = tables.source
     assert after.seconds == 120.0
-    assert after.offsets("left").tolist() == [-0.25, -0.25]
-    assert after.offsets("right").tolist() == [0.5, 0.5]
-    assert after.offsets("both").tolist() == [-0.25, -0.25, 0.5, 0.5]
+    on_left = after.offsets("left").tolist()
+    on_right = after.offsets("right").tolist()
+    on_both = after.offsets("both").tolist()
+    assert on_left == [-0.25, -0.25]
+    assert on_right == [0.5, 0.5]
+    assert on_both == [-0.25, -0.25, 0.5, 0.5]
     assert after.pooled("speech", "both") == 7.75
     assert after.pooled("pause", "both") == 1.0
     assert after.pooled("gap", "both") == 0.5

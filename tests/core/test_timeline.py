@@ -38,7 +38,8 @@ def conversations(draw: st.DrawFn, shortest_pause: int = 0, fixed: bool = False)
                 new_length = length / 1000
             else:
                 new_length = length / 1000 * factor
-            events.append(TurnEvent(channel, first, last, new_length, -1, kept))
+            event = TurnEvent(channel, first, last, new_length, -1, kept)
+            events.append(event)
     return draw(st.permutations(events))
 
 
@@ -60,7 +61,8 @@ def messy(draw: st.DrawFn) -> list[TurnEvent]:
         kept = kept or channel == "right"
         length = last - first
         new_length = length if kept else length * factor
-        events.append(TurnEvent(channel, first, last, new_length, run, kept))
+        event = TurnEvent(channel, first, last, new_length, run, kept)
+        events.append(event)
     return events
 
 
@@ -108,7 +110,8 @@ def test_with_the_old_lengths_everything_stays_where_it_was(events: list[TurnEve
     rebuilt = rebuild(events, total(events))
     starts = [event.start for event in events]
     assert rebuilt.starts == pytest.approx(starts, abs=CLOSE)
-    assert rebuilt.duration == pytest.approx(total(events), abs=CLOSE)
+    duration = total(events)
+    assert rebuilt.duration == pytest.approx(duration, abs=CLOSE)
 
 
 @given(conversations())
@@ -126,8 +129,8 @@ def test_sequential_overlaps_nothing_and_keeps_every_gap(rate: int | None, event
         assert new_start - new_end == pytest.approx(gap, abs=slack)
         end = max(end, event.end)
         new_end = new_start + event.new_length
-    rest_seconds = total(events) - end
-    assert rebuilt.duration == pytest.approx(new_end + rest_seconds, abs=slack)
+    duration = new_end + total(events) - end
+    assert rebuilt.duration == pytest.approx(duration, abs=slack)
 
 
 class Placed(NamedTuple):
@@ -173,20 +176,25 @@ def test_edited_transcripts_lose_no_kept_sample_and_blocks_keep_their_distances(
             assert here.moved == other.moved
         else:
             is_apart = here.end <= other.start or other.end <= here.start
-            shorter = min(here.end - here.start, other.end - other.start)
-            assert is_apart or shorter == 0
+            lengths = (here.end - here.start, other.end - other.start)
+            assert is_apart or min(lengths) == 0
 
 
 def test_kept_pieces_of_one_run_stay_exactly_adjacent_on_the_sample_grid() -> None:
     rate = 44100
     cuts = [3.00001, 9.12345, 15.98761, 20.5]
-    pieces = [TurnEvent("right", start, end, end - start, 4, True) for start, end in pairwise(cuts)]
-    before = [TurnEvent("left", 1.0, 2.0, 2.3337), TurnEvent("left", 9.0, 9.5, 1.1, 0)]
-    rebuilt = rebuild([*before, *pieces], 22.0, sample_rate=rate)
+    pieces = []
+    for start, end in pairwise(cuts):
+        piece = TurnEvent("right", start, end, end - start, 4, True)
+        pieces.append(piece)
+    first = TurnEvent("left", 1.0, 2.0, 2.3337)
+    second = TurnEvent("left", 9.0, 9.5, 1.1, 0)
+    rebuilt = rebuild([first, second, *pieces], 22.0, sample_rate=rate)
     starts = [round(start * rate) for start in rebuilt.starts[2:]]
     for piece, start, following in zip(pieces, starts, starts[1:], strict=False):
-        length = round(piece.end * rate) - round(piece.start * rate)
-        assert start + length == following
+        source_start = round(piece.start * rate)
+        source_end = round(piece.end * rate)
+        assert start + source_end - source_start == following
 
 
 def anew(start: float, end: float, length: float) -> TurnEvent:
@@ -216,7 +224,8 @@ def test_an_early_interruption_of_a_turn_that_shrinks_leaves_it_its_first_200_ms
 def test_a_backchannel_keeps_its_share_of_the_room() -> None:
     events = [kept(1.0, 11.0), anew(4.0, 5.0, 2.0)]
     starts = rebuild(events, 12.0).starts
-    assert starts == pytest.approx([1.0, 1.0 + 3 / 9 * 8])
+    share_of_room = 3 / 9 * 8
+    assert starts == pytest.approx([1.0, 1.0 + share_of_room])
 
 
 def test_overlapping_kept_utterances_are_one_block_and_new_ones_follow_each_other() -> None:
@@ -242,7 +251,8 @@ def test_a_resynthesised_piece_parts_the_kept_pieces_of_its_run() -> None:
 def test_an_event_is_pushed_no_further_than_80_ms_after_the_one_before_it() -> None:
     events = [kept(0.0, 9.0), anew(1.0, 3.0, 5.0), anew(3.5, 4.0, 0.5)]
     starts = rebuild(events, 10.0).starts
-    assert starts[2] == pytest.approx(starts[1] + 5.0 + 0.08)
+    end_of_first = starts[1] + 5.0
+    assert starts[2] == pytest.approx(end_of_first + 0.08)
 
 
 def test_equal_starts_place_the_longer_first() -> None:

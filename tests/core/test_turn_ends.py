@@ -54,7 +54,11 @@ def test_ends_without_silence_behind_them_and_the_last_one_are_none(talk: list[T
 
 
 def ends_of(talk: Sequence[Timed]) -> set[tuple[Timed, float, str]]:
-    return {(talk[end.utterance], end.time, end.transition) for end in turn_ends(talk)}
+    ends = set()
+    for end in turn_ends(talk):
+        utterance = talk[end.utterance]
+        ends.add((utterance, end.time, end.transition))
+    return ends
 
 
 def test_the_order_of_utterances_makes_no_difference() -> None:
@@ -81,7 +85,8 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_in_order() -> None:
             pairs.append(0.5)
         else:
             pairs.append(1.0 if shift > hold else 0.0)
-    assert area_under_curve(shifts, holds) == pytest.approx(np.mean(pairs))
+    area = area_under_curve(shifts, holds)
+    assert area == pytest.approx(np.mean(pairs))
 
 
 def width(interval: tuple[float, float]) -> float:
@@ -101,8 +106,9 @@ def test_intervals_are_wider_the_fewer_ends_there_are() -> None:
     assert width(few.auc_interval) > 3 * width(many.auc_interval)
     low, high = many.at_holds_interval
     assert low < 1 / 3 < high
-    half = 1.645 * np.std(holds) / np.sqrt(800)
-    assert width(many.at_holds_interval) / 2 == pytest.approx(half, rel=0.2)
+    error = np.std(holds) / np.sqrt(800)
+    half_width = width(many.at_holds_interval) / 2
+    assert half_width == pytest.approx(1.645 * error, rel=0.2)
     assert few.n_shifts == 20
     assert few.n_holds == 8
 
@@ -125,7 +131,8 @@ def test_changes_are_those_of_the_same_ends() -> None:
     assert told_apart
     assert pause_change.value == pytest.approx(0.4)
     assert pause_change.interval == pytest.approx((0.4, 0.4))
-    after = area_under_curve(shifts[:, 1], holds[:, 1])
+    shifts_after = shifts[:, 1]
+    after = area_under_curve(shifts_after, holds[:, 1])
     low, high = told_apart.interval
     assert told_apart.value == pytest.approx(after - 1.0)
     assert low <= told_apart.value <= high
@@ -140,5 +147,6 @@ def test_a_hundred_thousand_ends_have_the_interval_of_as_many_as_are_drawn_from(
     figures = turn_end_figures(shifts, holds)
     assert figures.at_holds == pytest.approx(holds.mean())
     assert figures.at_holds_interval
-    half = 1.645 * np.std(holds) / np.sqrt(MOST_DRAWN)
-    assert width(figures.at_holds_interval) / 2 == pytest.approx(half, rel=0.2)
+    error = np.std(holds) / np.sqrt(MOST_DRAWN)
+    half_width = width(figures.at_holds_interval) / 2
+    assert half_width == pytest.approx(1.645 * error, rel=0.2)

@@ -91,7 +91,8 @@ def test_field_of_whole_numbers_goes_to_another_process_after_it_was_used() -> N
 
 def test_what_a_stage_publishes_goes_through_a_line_with_its_digits() -> None:
     topics = [{"name": "bicycles", "sure": True}]
-    utterance = utterance_of(LINE, ALL_FIELDS) | {"pace": 2.34567, "topics": topics}
+    published_fields = {"pace": 2.34567, "topics": topics}
+    utterance = utterance_of(LINE, ALL_FIELDS) | published_fields
     line = line_of(utterance, fields=ALL_FIELDS)
     assert line["n_words"] == 1
     assert line["pace"] == 2.35

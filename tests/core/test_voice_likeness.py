@@ -18,7 +18,8 @@ N_PEOPLE = 12
 
 def voice_of(person: int, seed: int = 0) -> NDArray[np.float32]:
     """Two halves of a person's speech, which are alike by over 0.9; any two people are by about 0.5."""
-    drawn = np.random.default_rng(seed).random((2, N_PEOPLE))
+    generator = np.random.default_rng(seed)
+    drawn = generator.random((2, N_PEOPLE))
     vectors = 0.2 + 0.05 * drawn
     vectors[:, person] = 1.0
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -47,14 +48,16 @@ def judged(*conversations: ConversationVoices) -> tuple[set[str], set[str]]:
 
 
 def test_one_voice_with_many_people_is_neither_exchanged_nor_another() -> None:
-    exchanged, others = judged(talk("a", 0, 1), talk("b", 0, 2), talk("c", 0, 1))
+    conversations = [talk("a", 0, 1), talk("b", 0, 2), talk("c", 0, 1)]
+    exchanged, others = judged(*conversations)
     assert exchanged == set()
     assert others == set()
 
 
 @pytest.mark.parametrize("person", [1, 2])
 def test_exchanged_conversation_is_named_whoever_talks_in_the_others(person: int) -> None:
-    exchanged, others = judged(talk("a", 0, 1), talk("b", 2, 0), talk("c", 0, person))
+    wrong = talk("b", 2, 0)
+    exchanged, others = judged(talk("a", 0, 1), wrong, talk("c", 0, person))
     assert exchanged == {"b"}
     assert others == set()
 
@@ -62,7 +65,8 @@ def test_exchanged_conversation_is_named_whoever_talks_in_the_others(person: int
 def test_voice_is_found_where_most_conversations_are_exchanged() -> None:
     wrong = [talk(f"talk {person}", person, 0) for person in range(1, 6)]
     exchanged, others = judged(*wrong, talk("right", 0, 7))
-    assert exchanged == {f"talk {person}" for person in range(1, 6)}
+    names = {f"talk {person}" for person in range(1, 6)}
+    assert exchanged == names
     assert others == set()
 
 
@@ -70,7 +74,9 @@ def test_kept_speaker_of_all_conversations_is_not_taken_for_the_voice() -> None:
     conversations = []
     for name, person in (("a", 3), ("b", 4), ("c", 5)):
         unlike = voice_of(0) + 0.3 * voice_of(person)
-        sides = {"left": voiced_side(unlike, 20.0), "right": voiced_side(voice_of(1), 20.0)}
+        left = voiced_side(unlike, 20.0)
+        right = voiced_side(voice_of(1), 20.0)
+        sides = {"left": left, "right": right}
         conversations.append(ConversationVoices(name, 60.0, "joe", sides))
     exchanged, others = judged(*conversations)
     assert exchanged == set()
@@ -78,7 +84,8 @@ def test_kept_speaker_of_all_conversations_is_not_taken_for_the_voice() -> None:
 
 
 def test_another_voice_on_the_left_is_not_an_exchange() -> None:
-    exchanged, others = judged(talk("a", 0, 1), talk("b", 3, 2), talk("c", 0, 1))
+    another = talk("b", 3, 2)
+    exchanged, others = judged(talk("a", 0, 1), another, talk("c", 0, 1))
     assert exchanged == set()
     assert others == {"b"}
 
@@ -123,7 +130,9 @@ def test_likeness_of_sides_needs_speech_enough() -> None:
 
 
 def test_steadiness_is_of_sides_that_should_be_one_voice() -> None:
-    halves = np.stack([voice_of(0)[0], voice_of(1)[0]])
+    first, _ = voice_of(0)
+    second, _ = voice_of(1)
+    halves = np.stack([first, second])
     likeness = voiced_side(halves, 20.0).steadiness
     assert likeness is not None
     assert likeness < LEAST
@@ -134,7 +143,8 @@ def test_steadiness_is_of_sides_that_should_be_one_voice() -> None:
 
 
 def test_long_side_is_heard_from_its_beginning_to_its_end() -> None:
-    spans = [(10.0 * number, 10.0 * number + 5.0) for number in range(100)]
+    starts = [10.0 * number for number in range(100)]
+    spans = [(start, start + 5.0) for start in starts]
     first, second = halves_of_speech(spans)
     heard = [*first, *second]
     seconds = sum(end - start for start, end in heard)

@@ -22,14 +22,17 @@ SECONDS = st.floats(0, 12, allow_nan=False)
 SPAN = st.tuples(SECONDS, SECONDS).map(lambda pair: tuple(sorted(pair)))
 SPANS = st.lists(SPAN, max_size=6)
 DURATION = st.floats(0.05, 10)
-HEARD_TIMES = st.lists(st.tuples(st.floats(-2, 32), st.floats(0, 3)), max_size=30)
+STARTS = st.floats(-2, 32)
+LENGTHS = st.floats(0, 3)
+HEARD_TIMES = st.lists(st.tuples(STARTS, LENGTHS), max_size=30)
 
 
 def heard_words(times: list[tuple[float, float]]) -> list[Word]:
     """Words of a recogniser, by their starts and lengths in seconds."""
     words = []
     for number, (start, length) in enumerate(times):
-        words.append(Word(f" w{number}", start, start + length, 0.5))
+        word = Word(f" w{number}", start, start + length, 0.5)
+        words.append(word)
     return words
 
 
@@ -39,7 +42,8 @@ def at(text: str, start: float, end: float) -> Word:
 
 def assert_sound(placed: list[Word], words: list[str], duration: float) -> None:
     assert [word.text for word in placed] == words
-    assert all(0 <= word.start < word.end <= duration for word in placed)
+    for word in placed:
+        assert 0 <= word.start < word.end <= duration
     for word, following in pairwise(placed):
         assert word.end <= following.start
 
@@ -100,7 +104,9 @@ def test_word_that_would_straddle_a_pause_goes_to_the_side_where_more_of_it_is(
     spans = [(0.0, first_part), (first_part + 1.0, 3.0)]  # 2 s of sound, half a second for each word
     placed = by_proportion(["so"] * 4, spans, 3.0)
     are_before = [word.start < first_part for word in placed]
-    assert are_before == [True] * n_before + [False] * (4 - n_before)
+    assert len(placed) == 4
+    assert all(are_before[:n_before])
+    assert not any(are_before[n_before:])
     assert placed[n_before - 1].end == pytest.approx(first_part)
     assert placed[n_before].start == pytest.approx(first_part + 1.0)
     assert placed[-1].end == 3.0
@@ -154,5 +160,8 @@ def test_unheard_words_at_the_end_share_with_the_word_before_where_nothing_is_le
 
 @pytest.mark.parametrize("heard", [[], ["something", "else"], ["one", "x", "y", "z"]])
 def test_too_little_heard_is_no_answer(heard: list[str]) -> None:
-    words = [at(text, index, index + 0.5) for index, text in enumerate(heard)]
-    assert by_edit_distance(["one", "two", "three"], words, 4.0) is None
+    words = []
+    for index, text in enumerate(heard):
+        words.append(at(text, index, index + 0.5))
+    placed = by_edit_distance(["one", "two", "three"], words, 4.0)
+    assert placed is None
