@@ -62,7 +62,9 @@ def test_wav_of_any_rate_is_read_as_it_is_and_analysed_at_16_khz(rate: int) -> N
     analysis = read_pcm(struct_of(audio))
     assert analysis.shape == (SECONDS * ANALYSIS_RATE, 2)
     inner = slice(800, -800)  # a resampler rings at the edges
-    difference = np.abs(analysis / 32768 - tones(SECONDS))
+    scaled = analysis / 32768
+    expected = tones(SECONDS)
+    difference = np.abs(scaled - expected)
     assert difference[inner].max() < 2e-3
 
 
@@ -74,8 +76,9 @@ def test_lossy_formats_give_about_their_samples(kind: str, subtype: str) -> None
     assert info.seconds == pytest.approx(SECONDS, abs=0.1)
     inner = slice(4800, 48000)
     decoded = read(audio)
-    left = decoded[inner, 0]
-    correlation = np.corrcoef(left, samples[inner, 0])
+    written = samples[inner, 0]
+    heard = decoded[inner, 0]
+    correlation = np.corrcoef(heard, written)
     assert correlation[0, 1] > 0.99
 
 
@@ -210,9 +213,11 @@ def test_floats_that_hold_integers_are_scaled_and_not_clipped(tmp_path: Path, su
     samples = pcm.astype(np.float64) * scale
     path = tmp_path / "call.wav"
     soundfile.write(path, samples, 16000, subtype)
-    assert np.array_equal(read_pcm(struct_of(path)), pcm)
-    part = read(path)[16000:24000]
-    assert np.array_equal(read(path, 1.0, 0.5), part)
+    analysis = read_pcm(struct_of(path))
+    assert np.array_equal(analysis, pcm)
+    expected = read(path)[16000:24000]
+    part = read(path, 1.0, 0.5)
+    assert np.array_equal(part, expected)
     blocks_of_path = whole_blocks(struct_of(path))
     whole = np.concatenate(list(blocks_of_path))
     scaled = samples / 2.0 ** (bits - 1)

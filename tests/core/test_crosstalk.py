@@ -66,7 +66,8 @@ def test_leakage_makes_no_utterances_and_the_note_says_so(
     spans, notes = segmented(samples)
     unleaked = clean(name)
     for channel in ("left", "right"):
-        assert len(spans[channel]) == len(unleaked[channel])
+        n_expected = len(unleaked[channel])
+        assert len(spans[channel]) == n_expected
         # Where the leak runs up to a word, the word begins some frames early.
         expected = seconds(unleaked[channel])
         assert seconds(spans[channel]) == pytest.approx(expected, rel=0.06)
@@ -84,8 +85,9 @@ def seconds_within(spans: Spans, first: float, last: float) -> float:
     """The seconds that spans have in common with the time from `first` to `last`."""
     shared = 0.0
     for start, end in spans:
-        common = min(end, last) - max(start, first)
-        shared += max(0.0, common)
+        common_start = max(start, first)
+        common_end = min(end, last)
+        shared += max(0.0, common_end - common_start)
     return shared
 
 
@@ -131,16 +133,20 @@ def test_a_gated_microphone_still_shows_its_leakage() -> None:
     samples[is_quiet, 0] = 0
     spans, notes = segmented(samples)
     unleaked = clean("old_friends")
-    assert len(spans["left"]) == len(unleaked["left"])
+    n_expected = len(unleaked["left"])
+    assert len(spans["left"]) == n_expected
     assert len(notes) == 1
 
 
 @pytest.mark.needs("the real calls")
 def test_in_real_calls_nothing_is_lost_and_a_leak_with_a_tail_is_found() -> None:
-    noise = np.random.default_rng(0).standard_normal(320)
-    decay = np.exp(-np.arange(320) / 80.0)
+    generator = np.random.default_rng(0)
+    noise = generator.standard_normal(320)
+    times = np.arange(320)
+    decay = np.exp(-times / 80.0)
     tail = noise * decay
-    tail /= np.sqrt((tail**2).sum())
+    power = tail**2
+    tail /= np.sqrt(power.sum())
     tail = tail.astype(np.float32)
     for path in REAL_CALLS:
         recording, _ = soundfile.read(path, dtype="float32")
@@ -152,6 +158,7 @@ def test_in_real_calls_nothing_is_lost_and_a_leak_with_a_tail_is_found() -> None
         samples[:, 1] += 0.1 * leak
         spans, _ = segmented(samples)
         unleaked, _ = without
-        assert len(spans["right"]) == len(unleaked["right"])
+        n_expected = len(unleaked["right"])
+        assert len(spans["right"]) == n_expected
         expected = seconds(unleaked["right"])
         assert seconds(spans["right"]) == pytest.approx(expected, rel=0.05)

@@ -26,6 +26,7 @@ from dailytalk_contiguous.core.takes import Gate, trim
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser
 
+NO_SAMPLES = np.zeros(0, np.float32)
 SHAPES = st.tuples(st.integers(1, 7), st.integers(1, 7))
 
 
@@ -37,6 +38,11 @@ def melody(*hertz: float, level: float = -20.0) -> Performance:
     pitch = np.array(hertz, float)
     levels = np.full(len(hertz), level)
     return Performance(pitch, levels)
+
+
+def glide(first: float, last: float, n_frames: int, level: float = -20.0) -> Performance:
+    """A melody from one pitch to another."""
+    return melody(*np.linspace(first, last, n_frames), level=level)
 
 
 def compared(source: Performance, take: Performance) -> Delivery:
@@ -72,7 +78,9 @@ def test_warp_finds_the_cheapest_way_and_says_where_it_goes(costs: np.ndarray) -
     distance, path = warp(costs)
     assert distance == pytest.approx(cheapest(costs))
     n_rows, n_columns = costs.shape
-    assert path[0].tolist() == [0, 0]
+    first_row, first_column = path[0]
+    assert first_row == 0
+    assert first_column == 0
     last_row, last_column = path[-1]
     assert last_row == n_rows - 1
     assert last_column == n_columns - 1
@@ -87,14 +95,14 @@ def test_warp_finds_the_cheapest_way_and_says_where_it_goes(costs: np.ndarray) -
 
 
 def test_neither_voice_nor_loudness_nor_pace_of_a_speaker_is_a_difference() -> None:
-    rising = melody(*np.linspace(100, 140, 30))
-    higher_and_slower = melody(*np.linspace(200, 280, 60), level=-35.0)
+    rising = glide(100, 140, 30)
+    higher_and_slower = glide(200, 280, 60, level=-35.0)
     assert compared(rising, higher_and_slower).distance < 0.02
 
 
 def test_another_melody_is_further_than_the_same_and_its_semitones_are_told() -> None:
-    rising = melody(*np.linspace(100, 140, 30))
-    falling = melody(*np.linspace(140, 100, 30))
+    rising = glide(100, 140, 30)
+    falling = glide(140, 100, 30)
     same = compared(rising, rising)
     other = compared(rising, falling)
     assert same == Delivery(0.0, 0.0, 0.0)
@@ -110,7 +118,7 @@ def test_what_is_not_voiced_has_no_delivery() -> None:
     assert compare_delivery(whisper, usual, voice, usual) is None
     assert register_of([whisper]) is None
     assert register_of([]) is None
-    empty = performance_of(np.zeros(0, np.float32))
+    empty = performance_of(NO_SAMPLES)
     assert empty.f0.shape == (0,)
 
 
@@ -168,7 +176,7 @@ def test_silence_far_below_a_speaker_is_as_far_as_any_other_silence() -> None:
 
 
 def test_take_of_a_lively_voice_that_moves_no_further_than_its_source_is_off_by_how_much_livelier_it_is() -> None:
-    source = melody(*np.linspace(100.0, 160.0, 40))
+    source = glide(100.0, 160.0, 40)
     usual = register(source)
     duller = usual._replace(semitones=usual.semitones / 2)
     same = compare_delivery(source, usual, source, duller)
@@ -184,8 +192,9 @@ def test_no_more_than_a_minute_of_a_performance_is_compared() -> None:
     samples = np.zeros(70 * 16000, np.float32)
     performance = performance_of(samples)
     assert len(performance.f0) == len(performance.level)
-    assert len(performance.level) * HOP_SECONDS == pytest.approx(60.0)
-    empty = performance_of(np.zeros(0, np.float32))
+    seconds = len(performance.level) * HOP_SECONDS
+    assert seconds == pytest.approx(60.0)
+    empty = performance_of(NO_SAMPLES)
     assert empty.f0.shape == (0,)
     assert empty.level.shape == (0,)
 
@@ -284,9 +293,10 @@ def test_a_last_syllable_that_is_held_and_an_end_that_fades_are_heard_in_the_end
 
 def test_an_ending_counts_pitch_length_and_level_alike_and_each_up_to_a_limit() -> None:
     flat = Ending(0.0, 0.0, 0.0)
+    a_third = pytest.approx(1 / 3)
     for other in (Ending(60.0, 0.0, 0.0), Ending(0.0, -60.0, 0.0), Ending(0.0, 0.0, 60.0)):
-        assert compare_endings(flat, other) == pytest.approx(1 / 3)
-        assert compare_endings(other, flat) == pytest.approx(1 / 3)
+        assert compare_endings(flat, other) == a_third
+        assert compare_endings(other, flat) == a_third
     unvoiced = Ending(None, 0.0, 0.0)
     assert 0 < compare_endings(flat, unvoiced) < 1 / 3
     assert compare_endings(unvoiced, unvoiced) == 0

@@ -50,7 +50,8 @@ def dbfs(samples: Samples) -> float:
 
 
 def piece(start: int, length: int, seed: int = 0) -> Piece:
-    noise = np.random.default_rng(seed).standard_normal(length + 640)
+    generator = np.random.default_rng(seed)
+    noise = generator.standard_normal(length + 640)
     around = noise.astype(np.float32) * 0.1
     samples = around[320:-320]
     return Piece(start, samples, around[:320], around[-320:])
@@ -81,8 +82,11 @@ def test_a_voice_without_a_room_is_laid_over_the_tone() -> None:
     without_room = Piece(4000, spoken, NOTHING, NOTHING, over=True)
     channel = lay([without_room], tone, RATE)
     inside = slice(4000, 4000 + len(spoken))
-    assert np.array_equal(channel[inside], tone[inside] + spoken)
-    assert np.array_equal(channel[:4000], tone[:4000])
+    mixed = tone[inside] + spoken
+    heard = channel[inside]
+    assert np.array_equal(heard, mixed)
+    before = channel[:4000]
+    assert np.array_equal(before, tone[:4000])
     assert longest_zero_run(channel) < 8
 
 
@@ -156,11 +160,15 @@ def test_where_a_leak_is_heard_or_a_gate_was_shut_there_is_room_tone() -> None:
     channel = rearrange(recording, [event], tone, 3 * RATE, RATE, [leak])
     fade = samples_at(0.01)
     for start, end in ((1.0, 1.4), (1.5, 2.0), (2.5, 2.7)):
-        inside = slice(samples_at(start) + fade, samples_at(end) - fade)
-        assert np.array_equal(channel[inside], tone[inside])
+        first = samples_at(start) + fade
+        last = samples_at(end) - fade
+        heard = channel[first:last]
+        assert np.array_equal(heard, tone[first:last])
     for start, end in ((0.0, 1.0), (1.4, 1.5), (2.0, 2.5), (2.7, 3.0)):
-        outside = slice(samples_at(start), samples_at(end))
-        assert np.array_equal(channel[outside], recording[outside])
+        first = samples_at(start)
+        last = samples_at(end)
+        heard = channel[first:last]
+        assert np.array_equal(heard, recording[first:last])
 
 
 def test_room_tone_is_that_of_the_channel_and_holds_nothing_of_its_events() -> None:
@@ -187,7 +195,8 @@ def test_the_limiter_takes_six_decibels_at_most_and_what_is_missing_is_recorded(
     after = np.abs(limited[is_sound])
     taken_db = 20 * np.log10(before / after) + levelled.gain_db
     assert taken_db.max() <= LIMIT_DB + 0.01
-    reached = loudness(np.concatenate(levelled.pieces), RATE)
+    whole = np.concatenate(levelled.pieces)
+    reached = loudness(whole, RATE)
     missing_db = usual + wanted - reached
     assert levelled.missing_db == pytest.approx(missing_db, abs=0.01)
     if wanted < LIMIT_DB / 2:

@@ -62,14 +62,16 @@ def as_stored(samples: Samples) -> Samples:
 
 def coloured(count: int, brown: bool, seed: int) -> Samples:
     """White noise, or noise that falls with frequency as that of a room does; RMS 1."""
-    noise = np.random.default_rng(seed).standard_normal(count)
+    generator = np.random.default_rng(seed)
+    noise = generator.standard_normal(count)
     if brown:
         spectrum = np.fft.rfft(noise)
         frequencies = np.fft.rfftfreq(count, 1 / RATE)
         spectrum /= np.maximum(frequencies, 60.0)
         noise = np.fft.irfft(spectrum, count)
-    rms = np.sqrt(np.mean(noise**2))
-    return np.asarray(noise / rms, np.float32)
+    power = np.mean(noise**2)
+    scaled = noise / np.sqrt(power)
+    return scaled.astype(np.float32)
 
 
 @settings(max_examples=10)
@@ -87,7 +89,8 @@ def test_snr_is_found_within_three_decibels(
     spoken = voice(seconds, seed=seed)
     quiet = np.zeros(round(edge * RATE), np.float32)
     clean = np.concatenate((quiet, spoken, quiet))
-    rms = math.sqrt(float(np.mean(spoken**2)))
+    power = float(np.mean(spoken**2))
+    rms = math.sqrt(power)
     noise = coloured(len(clean), brown, seed)
     level = rms * 10 ** (-wanted_db / 20)
     noisy = clean + level * noise + np.float32(offset)
@@ -134,7 +137,8 @@ def test_clipping_is_found_at_full_scale_and_after_it_was_turned_down(
 @settings(max_examples=10)
 @given(st.floats(0.0001, 1), st.sampled_from([8000, 16000, 24000, 48000]), st.integers(0, 99))
 def test_speech_that_just_reaches_its_peak_is_not_clipped(peak: float, rate: int, seed: int) -> None:
-    stored = as_stored(voice(2.0, rate, peak, seed))
+    sound = voice(2.0, rate, peak, seed)
+    stored = as_stored(sound)
     assert clipping_ratio(stored) == 0
 
 

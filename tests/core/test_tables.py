@@ -57,6 +57,10 @@ def test_files_are_whole_or_not_there(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == []
 
 
+def opened(folder: Path) -> tables.Tables:
+    return open_items(folder).tables()
+
+
 def test_a_version_an_export_and_clips_have_tables_of_the_same_columns(tmp_path: Path) -> None:
     built = [built_row(name) for name in "abc"]
     write_dataset(tmp_path / "work", built)
@@ -67,10 +71,10 @@ def test_a_version_an_export_and_clips_have_tables_of_the_same_columns(tmp_path:
     sad = clip_row("s2-1", "sad", 2.5)
     corpus_folder(tmp_path / "clips", [happy, sad], {})
 
-    work = open_items(tmp_path / "work").tables()
-    version = open_items(tmp_path / "version").tables()
-    data = open_items(tmp_path / "data").tables()
-    clips = open_items(tmp_path / "clips").tables()
+    work = opened(tmp_path / "work")
+    version = opened(tmp_path / "version")
+    data = opened(tmp_path / "data")
+    clips = opened(tmp_path / "clips")
     for other in (version, data, clips):
         assert [*other.utterances] == [*work.utterances]
         assert [*other.conversations] == [*work.conversations]

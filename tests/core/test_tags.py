@@ -68,7 +68,8 @@ def test_pitch_variation_changes_four_cells_of_the_grid() -> None:
     for arousal, valence, dominance in itertools.product(LEVELS, LEVELS, LEVELS):
         usual = choose_tag(grid_evidence(arousal, valence, dominance))
         for pitch_var in (L, H):
-            choice = choose_tag(grid_evidence(arousal, valence, dominance, pitch_var))
+            evidence = grid_evidence(arousal, valence, dominance, pitch_var)
+            choice = choose_tag(evidence)
             if choice.tag != usual.tag:
                 changed[arousal, valence, dominance, pitch_var] = choice
     determined = changed[H, M, H, L]
@@ -100,7 +101,9 @@ GATES = {
 
 @pytest.mark.parametrize(("rule", "evidence"), GATES.items())
 def test_tone_gate_holds_on_its_margin(rule: str, evidence: Evidence) -> None:
-    assert choose_tag(evidence) == (rule[3:], rule)
+    choice = choose_tag(evidence)
+    assert choice.tag == rule[3:]
+    assert choice.rule == rule
 
 
 @pytest.mark.parametrize(
@@ -139,7 +142,8 @@ def test_unknown_measures_satisfy_no_gate(rule: str, evidence: Evidence) -> None
             measured.append(name)
     assert measured
     for measure in measured:
-        unmeasured = evidence._replace(**{measure: math.nan})
+        unknown = {measure: math.nan}
+        unmeasured = evidence._replace(**unknown)
         assert choose_tag(unmeasured).rule != rule
 
 
