@@ -104,7 +104,8 @@ def test_nothing_leaks_and_shares_and_emotions_are_as_told_in_any_order(
         assert difference <= MOST_DIFFERENT + 1e-6
         assert divided.note or divided.by == by
     chance.shuffle(clips)
-    assert split(clips, by, seed) == divided
+    again = split(clips, by, seed)
+    assert again == divided
 
 
 def acted(speakers: int, sentences: int, emotions: int = 6, seconds: float = 2.5) -> list[dict[str, Any]]:
@@ -118,7 +119,8 @@ def acted(speakers: int, sentences: int, emotions: int = 6, seconds: float = 2.5
 
 @pytest.mark.parametrize("speakers", [2, 4])
 def test_few_speakers_give_way_to_sentences_and_the_note_says_why(speakers: int) -> None:
-    divided = split(acted(speakers, 20))
+    clips = acted(speakers, 20)
+    divided = split(clips)
     assert divided.by == "sentences"
     note = "split by sentences instead of speakers: by speakers "
     assert str(divided.note).startswith(note)

@@ -84,7 +84,8 @@ def test_each_purchase_counts_once_and_each_without_a_key(bought: list[tuple[str
             expected += cost
     keys = {key for key, _ in bought if key}
     expected += sum(PRICES[key] for key in keys)
-    tables = tables_from([conversation(*spoken)])
+    row = conversation(*spoken)
+    tables = tables_from([row])
     assert figures.cost(tables) == pytest.approx(expected)
 
 
@@ -132,7 +133,8 @@ def test_measures_of_a_tag_are_against_the_other_utterances_of_its_speaker() -> 
         voiced("right", None, 0.003, 100.0, 3.0),
         voiced("left", "calm", 9.0, 900.0, 9.0, status="dropped"),
     )
-    table = figures.tag_measures(tables_from([row]))
+    tables = tables_from([row])
+    table = figures.tag_measures(tables)
     assert {*table.index} == {"shouting", "calm"}
     means = {
         "loudness": 40 / 3,

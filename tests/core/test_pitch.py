@@ -70,7 +70,8 @@ def as_pcm(samples: np.ndarray) -> np.ndarray:
 
 
 def speech(name: str, side: int) -> np.ndarray:
-    call = {"path": to_uri(EXAMPLES / f"{name}.flac"), "bytes": None}
+    uri = to_uri(EXAMPLES / f"{name}.flac")
+    call = {"path": uri, "bytes": None}
     recording = read_pcm(call, 3.0, 8.0)
     samples = np.ascontiguousarray(recording[:, side])
     return pcm_to_float(samples.tobytes())
@@ -109,12 +110,14 @@ def assert_same(samples: np.ndarray, name: str) -> None:
 @pytest.mark.parametrize("side", [0, 1], ids=["left", "right"])
 @pytest.mark.parametrize("name", CALLS)
 def test_speech_of_both_sides_has_the_pitch_that_librosa_finds(name: str, side: int) -> None:
-    assert_same(speech(name, side), f"{name} {side}")
+    samples = speech(name, side)
+    assert_same(samples, f"{name} {side}")
 
 
 @pytest.mark.parametrize("name", NO_SPEECH)
 def test_what_is_no_speech_has_the_pitch_that_librosa_finds(name: str) -> None:
-    assert_same(as_pcm(NO_SPEECH[name]), name)
+    samples = as_pcm(NO_SPEECH[name])
+    assert_same(samples, name)
 
 
 @pytest.mark.parametrize("count", LENGTHS)

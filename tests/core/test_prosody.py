@@ -41,7 +41,8 @@ def test_rms_of_a_sine_is_its_amplitude_over_root_two() -> None:
 
 @pytest.mark.parametrize("f0", [75, 205, 470])
 def test_pitch_of_a_voiced_tone_is_found(f0: float) -> None:
-    measured = measure_prosody(voiced(f0, 0.6), 1, 0.6)
+    tone = voiced(f0, 0.6)
+    measured = measure_prosody(tone, 1, 0.6)
     assert measured["f0_mean"] == pytest.approx(f0, rel=0.02)
     assert measured["f0_std"] < 0.02 * f0
     assert measured["voiced_fraction"] > 0.9

@@ -119,7 +119,8 @@ def test_of_ends_without_a_hold_or_a_shift_what_is_known_is_told() -> None:
     assert only_shifts.at_holds is None
     assert only_shifts.auc is None
     assert only_shifts.at_holds_interval is None
-    assert turn_end_figures([], []).at_shifts is None
+    nothing = turn_end_figures([], [])
+    assert nothing.at_shifts is None
 
 
 def test_changes_are_those_of_the_same_ends() -> None:

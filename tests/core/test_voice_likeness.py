@@ -27,8 +27,10 @@ def voice_of(person: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def talk(name: str, left: int, right: int, voice: str = "joe", seconds: float = 20.0) -> ConversationVoices:
-    left_side = voiced_side(voice_of(left, seed=1), seconds)
-    right_side = voiced_side(voice_of(right, seed=2), seconds)
+    left_voice = voice_of(left, seed=1)
+    right_voice = voice_of(right, seed=2)
+    left_side = voiced_side(left_voice, seconds)
+    right_side = voiced_side(right_voice, seconds)
     sides = {"left": left_side, "right": right_side}
     return ConversationVoices(name, 60.0, voice, sides)
 

@@ -88,13 +88,15 @@ def test_letters_that_nobody_says_take_no_time(written: str, spoken: str) -> Non
 def test_fitted_words_are_sorted_inside_apart_and_all_there(heard: list[Word], length: float) -> None:
     ordered = sorted(heard, key=lambda word: (word.start, word.end))
     words = [word.text for word in ordered]
-    assert_sound(fit(heard, length), words, length)
+    placed = fit(heard, length)
+    assert_sound(placed, words, length)
 
 
 @given(WORDS, SPANS, DURATION)
 @example(["the"] * 20, [], 0.01)  # less than `SHORTEST_WORD` for each
 def test_proportional_words_keep_text_order_and_bounds(words, spans, duration) -> None:
-    assert_sound(by_proportion(words, spans, duration), words, duration)
+    placed = by_proportion(words, spans, duration)
+    assert_sound(placed, words, duration)
 
 
 @pytest.mark.parametrize(("first_part", "n_before"), [(0.7, 1), (0.8, 2), (1.2, 2), (1.3, 3)])
