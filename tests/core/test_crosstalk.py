@@ -15,11 +15,20 @@ Spans = list[tuple[float, float]]
 
 
 def segmented(samples: np.ndarray, **settings: Any) -> tuple[dict[str, Spans], list[str]]:
-    found = Segment(**settings)(conversations(samples.astype(np.float32)))
-    rows = list(zip(found["channel"][0], found["start"][0], found["end"][0], strict=True))
-    return {
-        name: [(start, end) for channel, start, end in rows if channel == name] for name in ("left", "right")
-    }, found["notes"][0]
+    batch = conversations(samples.astype(np.float32))
+    columns = Segment(**settings)(batch)
+    channels = columns["channel"][0]
+    starts = columns["start"][0]
+    ends = columns["end"][0]
+    spans: dict[str, Spans] = {"left": [], "right": []}
+    for channel, start, end in zip(channels, starts, ends, strict=True):
+        spans[channel].append((start, end))
+    return spans, columns["notes"][0]
+
+
+def at_db(level_db: float) -> float:
+    """The factor of a level in dB."""
+    return 10 ** (level_db / 20)
 
 
 @lru_cache(maxsize=None)
@@ -34,94 +43,122 @@ def seconds(spans: Spans) -> float:
 
 
 def leaked(samples: np.ndarray, into: int, level_db: float, delay: int = 0) -> np.ndarray:
+    """The samples with the channel that is not `into` leaked into it."""
     mixed = samples.copy()
     source = samples[: len(samples) - delay, 1 - into]
-    mixed[delay:, into] += 10 ** (level_db / 20) * source
+    mixed[delay:, into] += at_db(level_db) * source
     return mixed
 
 
-CASES = [
-    ("burnt_dinner", 0, -30, 0),
-    ("old_friends", 1, -20, 80),
-    pytest.param("bicycle_repair", 0, -20, 0, marks=pytest.mark.nightly),
-    pytest.param("weekend_trip", 0, -30, 80, marks=pytest.mark.nightly),
-]
-
-
-@pytest.mark.parametrize(("name", "into", "level_db", "delay"), CASES)
+@pytest.mark.parametrize(
+    ("name", "into", "level_db", "delay"),
+    [
+        ("burnt_dinner", 0, -30, 0),
+        ("old_friends", 1, -20, 80),
+        pytest.param("bicycle_repair", 0, -20, 0, marks=pytest.mark.nightly),
+        pytest.param("weekend_trip", 0, -30, 80, marks=pytest.mark.nightly),
+    ],
+)
 def test_leakage_makes_no_utterances_and_the_note_says_so(
     name: str, into: int, level_db: float, delay: int
 ) -> None:
-    spans, notes = segmented(leaked(example(name), into, level_db, delay))
+    samples = leaked(example(name), into, level_db, delay)
+    spans, notes = segmented(samples)
+    unleaked = clean(name)
     for channel in ("left", "right"):
-        assert len(spans[channel]) == len(clean(name)[channel])
+        n_expected = len(unleaked[channel])
+        assert len(spans[channel]) == n_expected
         # Where the leak runs up to a word, the word begins some frames early.
-        assert seconds(spans[channel]) == pytest.approx(seconds(clean(name)[channel]), rel=0.06)
+        expected = seconds(unleaked[channel])
+        assert seconds(spans[channel]) == pytest.approx(expected, rel=0.06)
+    leaking, channel = ("right", "left") if into == 0 else ("left", "right")
     (note,) = notes
-    assert f"leaked into the {('left', 'right')[into]} channel at -" in note
-    assert float(note.split(" at ")[1].split(" dB")[0]) == pytest.approx(level_db, abs=2)
-    of_the_other = seconds(clean(name)[("right", "left")[into]])
-    assert 0.5 < float(note.split(" s of ")[0]) < 1.1 * of_the_other
+    assert f"leaked into the {channel} channel at -" in note
+    _, after_at = note.split(" at ")
+    noted_db = float(after_at.partition(" dB")[0])
+    assert noted_db == pytest.approx(level_db, abs=2)
+    noted_seconds = float(note.partition(" s of ")[0])
+    assert 0.5 < noted_seconds < 1.1 * seconds(unleaked[leaking])
+
+
+def seconds_within(spans: Spans, first: float, last: float) -> float:
+    """The seconds that spans have in common with the time from `first` to `last`."""
+    shared = 0.0
+    for start, end in spans:
+        common_start = max(start, first)
+        common_end = min(end, last)
+        shared += max(0.0, common_end - common_start)
+    return shared
 
 
 @pytest.mark.parametrize(("name", "level_db"), [("bicycle_repair", None), ("old_friends", -20)])
 def test_a_soft_backchannel_while_the_other_speaks_stays(name: str, level_db: float | None) -> None:
-    spoken = [one for one in reference(name) if one["event"] == "backchannel"]
+    backchannels = [row for row in reference(name) if row["event"] == "backchannel"]
     samples = example(name).copy()
-    for one in spoken:
-        place = slice(round(one["start"] * 16000) - 800, round(one["end"] * 16000) + 800)
-        samples[place, ("left", "right").index(one["channel"])] *= 10 ** (-9 / 20)
+    for row in backchannels:
+        first = round(row["start"] * 16000) - 800
+        last = round(row["end"] * 16000) + 800
+        column = ("left", "right").index(row["channel"])
+        samples[first:last, column] *= at_db(-9)
     if level_db is not None:
         for into in (0, 1):
             samples = leaked(samples, into, level_db)
-    without = segmented(samples, crosstalk=False)[0]
-    spans = segmented(samples)[0]
-    for one in spoken:
-        covering = [
-            seconds(
-                [
-                    (max(start, one["start"]), min(end, one["end"]))
-                    for start, end in found[one["channel"]]
-                    if start < one["end"] and end > one["start"]
-                ]
-            )
-            for found in (spans, without)
-        ]
-        assert covering[0] >= 0.7 * covering[1]
-        assert covering[1] > 0
+    without, _ = segmented(samples, crosstalk=False)
+    spans, _ = segmented(samples)
+    for row in backchannels:
+        channel = row["channel"]
+        kept = seconds_within(spans[channel], row["start"], row["end"])
+        whole = seconds_within(without[channel], row["start"], row["end"])
+        assert kept >= 0.7 * whole
+        assert whole > 0
 
 
 @pytest.mark.parametrize("gain_db", [0.0, -4.0])
 def test_one_signal_on_both_channels_is_refused_with_the_way_on(gain_db: float) -> None:
-    one = example("bicycle_repair")[: 20 * 16000].sum(axis=1)
-    with pytest.raises(
-        BadInput, match=r"both channels carry the same sound.*call.left.wav.*--channel mix"
-    ) as caught:
-        segmented(np.stack((one, 10 ** (gain_db / 20) * one), axis=1))
+    recording = example("bicycle_repair")[: 20 * 16000]
+    mixed = recording.sum(axis=1)
+    samples = np.stack((mixed, at_db(gain_db) * mixed), axis=1)
+    refusal = r"both channels carry the same sound.*call.left.wav.*--channel mix"
+    with pytest.raises(BadInput, match=refusal) as caught:
+        segmented(samples)
     assert caught.value.row == 0
 
 
 def test_a_gated_microphone_still_shows_its_leakage() -> None:
     """Digital silence between words must not make the leak under the words look small."""
     samples = leaked(example("old_friends"), 0, -20)
-    quiet = np.convolve(np.abs(samples[:, 0]), np.ones(320) / 320, mode="same") < 10 ** (-58 / 20)
-    samples[quiet, 0] = 0
+    window = np.ones(320) / 320
+    loudness = np.convolve(np.abs(samples[:, 0]), window, mode="same")
+    is_quiet = loudness < at_db(-58)
+    samples[is_quiet, 0] = 0
     spans, notes = segmented(samples)
-    assert len(spans["left"]) == len(clean("old_friends")["left"])
+    unleaked = clean("old_friends")
+    n_expected = len(unleaked["left"])
+    assert len(spans["left"]) == n_expected
     assert len(notes) == 1
 
 
 @pytest.mark.needs("the real calls")
 def test_in_real_calls_nothing_is_lost_and_a_leak_with_a_tail_is_found() -> None:
-    tail = np.random.default_rng(0).standard_normal(320) * np.exp(-np.arange(320) / 80.0)
-    tail = (tail / np.sqrt((tail**2).sum())).astype(np.float32)
+    generator = np.random.default_rng(0)
+    noise = generator.standard_normal(320)
+    times = np.arange(320)
+    decay = np.exp(-times / 80.0)
+    tail = noise * decay
+    power = tail**2
+    tail /= np.sqrt(power.sum())
+    tail = tail.astype(np.float32)
     for path in REAL_CALLS:
-        samples = soundfile.read(path, dtype="float32")[0][: 60 * 8000]
+        recording, _ = soundfile.read(path, dtype="float32")
+        samples = recording[: 60 * 8000]
         samples = np.repeat(samples, 2, axis=0)  # 8 kHz; its images are outside of what matters here
         without = segmented(samples, crosstalk=False)
         assert segmented(samples) == without
-        leak = 0.1 * np.convolve(samples[:, 0], tail)[: len(samples)]
-        samples[:, 1] += leak
-        spans = segmented(samples)[0]
-        assert len(spans["right"]) == len(without[0]["right"])
-        assert seconds(spans["right"]) == pytest.approx(seconds(without[0]["right"]), rel=0.05)
+        leak = np.convolve(samples[:, 0], tail)[: len(samples)]
+        samples[:, 1] += 0.1 * leak
+        spans, _ = segmented(samples)
+        unleaked, _ = without
+        n_expected = len(unleaked["right"])
+        assert len(spans["right"]) == n_expected
+        expected = seconds(unleaked["right"])
+        assert seconds(spans["right"]) == pytest.approx(expected, rel=0.05)

@@ -9,6 +9,7 @@ from dailytalk_contiguous.core.cues import are_word_times, cues_within, match_wo
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words, split_words
 
 SECONDS = st.floats(0, 60, allow_nan=False)
+WORD_TIMES = st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=6)
 TEXTS = st.text("ab 1.?-日本「」。", max_size=30)
 
 
@@ -17,35 +18,63 @@ def word(text: str, start: float, end: float) -> dict[str, Any]:
 
 
 def cue(text: str, start: float, end: float, *words: dict[str, Any]) -> dict[str, Any]:
-    return {"channel": "left", "start": start, "end": end, "text": text, "words": list(words)}
+    times = {"channel": "left", "start": start, "end": end}
+    return times | {"text": text, "words": list(words)}
+
+
+def cue_with_edges(text: str, *edges: float) -> dict[str, Any]:
+    """A cue whose words follow each other without a pause, with these edges in seconds."""
+    words = []
+    for name, (start, end) in zip(text.split(), itertools.pairwise(edges), strict=True):
+        words.append(word(name, start, end))
+    return cue(text, edges[0], edges[-1], *words)
+
+
+def texts_of(words: list[dict[str, Any]]) -> list[str]:
+    return [item["word"] for item in words]
 
 
 @st.composite
 def utterances(draw: st.DrawFn) -> list[tuple[float, float]]:
-    edges = sorted(draw(st.lists(st.integers(0, 6000), max_size=12, unique=True)))
-    return [(a / 100, b / 100) for a, b in zip(edges[::2], edges[1::2], strict=False)]
+    hundredths = st.lists(st.integers(0, 6000), max_size=12, unique=True)
+    drawn = sorted(draw(hundredths))
+    edges = [edge / 100 for edge in drawn]
+    starts = edges[::2]
+    ends = edges[1::2]
+    return [*zip(starts, ends, strict=False)]
 
 
 @st.composite
 def cues(draw: st.DrawFn) -> list[dict[str, Any]]:
     made = []
     for number in range(draw(st.integers(0, 6))):
-        start, end = sorted((draw(SECONDS), draw(SECONDS)))
+        times = (draw(SECONDS), draw(SECONDS))
+        start, end = sorted(times)
         if draw(st.booleans()):
             made.append(cue(draw(TEXTS), start, end))
-        else:
-            times = [sorted(pair) for pair in draw(st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=6))]
-            words = [word(f"w{number}.{place}", *pair) for place, pair in enumerate(sorted(times))]
-            made.append(cue(join_words(w["word"] for w in words), start, end, *words))
+            continue
+        words = []
+        spans = sorted(sorted(pair) for pair in draw(WORD_TIMES))
+        for index, span in enumerate(spans):
+            name = f"w{number}.{index}"
+            words.append(word(name, *span))
+        text = join_words(texts_of(words))
+        made.append(cue(text, start, end, *words))
     return made
 
 
 @given(cues(), utterances(), st.floats(0, 5))
 def test_every_word_is_in_one_utterance_or_left_over(given_cues, spans, distance) -> None:
     matched = match_words(given_cues, spans, distance)
-    got = [w["word"] for words in matched.words for w in words]
-    got += [w["word"] for _, words in matched.left_over for w in words]
-    expected = [w for c in given_cues for w in ([x["word"] for x in c["words"]] or split_words(c["text"]))]
+    got = []
+    for words in matched.words:
+        got += texts_of(words)
+    for _, words in matched.left_over:
+        got += texts_of(words)
+    expected = []
+    for item in given_cues:
+        timed = texts_of(item["words"])
+        expected += timed or split_words(item["text"])
     assert sorted(got) == sorted(expected)
 
 
@@ -53,24 +82,35 @@ def test_every_word_is_in_one_utterance_or_left_over(given_cues, spans, distance
 def test_words_lie_inside_their_utterance_in_order_and_apart(given_cues, spans, distance) -> None:
     matched = match_words(given_cues, spans, distance)
     for words, (start, end) in zip(matched.words, spans, strict=True):
-        at = start
+        earliest = start
         for item in words:
-            assert at <= item["start"] < item["end"] <= end
-            assert item["end"] - item["start"] >= min(SHORTEST_WORD, (end - start) / len(words)) - 1e-9
-            at = item["end"]
+            share = (end - start) / len(words)
+            shortest = min(SHORTEST_WORD, share)
+            length = item["end"] - item["start"]
+            assert earliest <= item["start"] < item["end"] <= end
+            assert length >= shortest - 1e-9
+            earliest = item["end"]
 
 
 def test_word_near_no_utterance_is_left_over_with_its_own_times() -> None:
-    said = cue("near far", 0, 9, word("near", 1.8, 2.0), word("far", 2.1, 2.3))
-    matched = match_words([said], [(0.0, 1.0)], 1.0)
+    near = word("near", 1.8, 2.0)
+    far = word("far", 2.1, 2.3)
+    spoken = cue("near far", 0, 9, near, far)
+    matched = match_words([spoken], [(0.0, 1.0)], 1.0)
     assert matched.texts == ["near"]
-    assert matched.left_over == [(0, [word("far", 2.1, 2.3)])]
+    assert matched.left_over == [(0, [far])]
 
 
 def test_utterance_with_all_of_a_cue_has_the_text_of_the_cue() -> None:
-    said = cue("Hello,  world!", 0, 2, word("hello", 0, 1), word("world", 1, 2))
-    assert match_words([said], [(0.0, 2.0)], 1.0).texts == ["Hello, world!"]
-    assert match_words([said], [(0.0, 1.0), (1.0, 2.0)], 1.0).texts == ["hello", "world"]
+    hello = word("hello", 0, 1)
+    world = word("world", 1, 2)
+    spoken = cue("Hello,  world!", 0, 2, hello, world)
+    utterance = (0.0, 2.0)
+    whole = match_words([spoken], [utterance], 1.0)
+    assert whole.texts == ["Hello, world!"]
+    halves = [(0.0, 1.0), (1.0, 2.0)]
+    divided = match_words([spoken], halves, 1.0)
+    assert divided.texts == ["hello", "world"]
 
 
 def times_of(words: list[dict[str, Any]]) -> list[tuple[float, float]]:
@@ -78,17 +118,22 @@ def times_of(words: list[dict[str, Any]]) -> list[tuple[float, float]]:
 
 
 def test_words_of_a_cue_that_reaches_beyond_the_speech_are_scaled_into_it_together() -> None:
-    said = cue("a b c", 0, 4, word("a", 0.0, 1.2), word("b", 1.2, 2.6), word("c", 2.6, 4.0))
-    (words,) = match_words([said], [(0.5, 3.5)], 1.0).words
-    assert times_of(words) == pytest.approx([(0.5, 1.4), (1.4, 2.45), (2.45, 3.5)])
+    spoken = cue_with_edges("a b c", 0.0, 1.2, 2.6, 4.0)
+    matched = match_words([spoken], [(0.5, 3.5)], 1.0)
+    (words,) = matched.words
+    scaled = [(0.5, 1.4), (1.4, 2.45), (2.45, 3.5)]
+    assert times_of(words) == pytest.approx(scaled)
     assert all(item["fitted"] for item in words)
 
 
 def test_word_that_reaches_a_little_beyond_the_speech_is_clipped_and_the_others_keep_their_times() -> None:
-    said = cue("a b c", 0, 4, word("a", 0.0, 1.2), word("b", 1.2, 2.6), word("c", 2.6, 4.0))
-    (words,) = match_words([said], [(0.1, 3.9)], 1.0).words
-    assert times_of(words) == [(0.1, 1.2), (1.2, 2.6), (2.6, 3.9)]
-    assert [item.get("fitted") for item in words] == [True, None, True]
+    spoken = cue_with_edges("a b c", 0.0, 1.2, 2.6, 4.0)
+    matched = match_words([spoken], [(0.1, 3.9)], 1.0)
+    (words,) = matched.words
+    clipped = [(0.1, 1.2), (1.2, 2.6), (2.6, 3.9)]
+    fitted = [item.get("fitted") for item in words]
+    assert times_of(words) == clipped
+    assert fitted == [True, None, True]
 
 
 @pytest.mark.parametrize(
@@ -102,20 +147,25 @@ def test_word_that_reaches_a_little_beyond_the_speech_is_clipped_and_the_others_
 def test_words_mostly_outside_the_speech_keep_half_their_length(
     utterance: tuple[float, float], times: list[tuple[float, float]]
 ) -> None:
-    said = cue("a b", 1, 3, word("a", 1.0, 2.0), word("b", 2.0, 3.0))
-    (words,) = match_words([said], [utterance], 2.0).words
-    assert times_of(words) == [pytest.approx(span) for span in times]
+    spoken = cue_with_edges("a b", 1.0, 2.0, 3.0)
+    matched = match_words([spoken], [utterance], 2.0)
+    (words,) = matched.words
+    expected = [pytest.approx(span) for span in times]
+    assert times_of(words) == expected
 
 
 def test_scaling_the_words_of_a_cue_leaves_those_of_another_as_they_are() -> None:
-    before = cue("yes", 0, 1, word("yes", 0.2, 0.9))
-    said = cue("a b", 1, 4, word("a", 1.0, 2.4), word("b", 2.4, 4.0))
-    (words,) = match_words([before, said], [(0.0, 3.0)], 1.0).words
-    assert words[0] == word("yes", 0.2, 0.9)
-    assert times_of(words)[1:] == [
-        pytest.approx((1.0, 1.0 + 2 * 1.4 / 3)),
-        pytest.approx((1.0 + 2 * 1.4 / 3, 3.0)),
-    ]
+    yes = word("yes", 0.2, 0.9)
+    before = cue("yes", 0, 1, yes)
+    spoken = cue_with_edges("a b", 1.0, 2.4, 4.0)
+    utterance = (0.0, 3.0)
+    matched = match_words([before, spoken], [utterance], 1.0)
+    (words,) = matched.words
+    border = 1.0 + 2 * 1.4 / 3
+    assert words[0] == yes
+    first, second = times_of(words)[1:]
+    assert first == pytest.approx((1.0, border))
+    assert second == pytest.approx((border, 3.0))
 
 
 SPEECH = [(1.0, 2.0), (3.5, 4.0), (7.0, 9.5)]
@@ -123,21 +173,27 @@ SPEECH = [(1.0, 2.0), (3.5, 4.0), (7.0, 9.5)]
 
 @pytest.mark.parametrize(("late", "share"), [(0.0, 1.0), (0.5, 1 / 3), (1.5, 0.0)])
 def test_time_in_common_is_that_of_the_text_that_falls_on_speech(late: float, share: float) -> None:
-    said = [cue("yes", start + late, end + late) for start, end in SPEECH[:2]]
-    assert shared_time([(said, SPEECH)]) == pytest.approx(share, abs=0.1)
+    spoken = []
+    for start, end in SPEECH[:2]:
+        spoken.append(cue("yes", start + late, end + late))
+    shared = shared_time([(spoken, SPEECH)])
+    assert shared == pytest.approx(share, abs=0.1)
     assert shared_time([([], [])]) == 0.0
 
 
+def are_fitted(*words: dict[str, Any]) -> list[bool]:
+    spoken = cue("a b c", 0.5, 3.5, *words)
+    matched = match_words([spoken], [(0.0, 4.0)], 0.5)
+    (placed,) = matched.words
+    return [item.get("fitted") is True for item in placed]
+
+
 def test_times_that_nobody_has_given_to_single_words_are_said_to_be_fitted() -> None:
-    spans = [(0.0, 4.0)]
-
-    def fitted(*words: dict) -> list[bool]:
-        ((found,),) = [match_words([cue("a b c", 0.5, 3.5, *words)], spans, 0.5).words]
-        return [one.get("fitted") is True for one in found]
-
-    assert fitted() == [True] * 3
-    assert fitted(word("a", 0.5, 1.5), word("b", 1.5, 2.5), word("c", 2.5, 3.5)) == [True] * 3
-    assert fitted(word("a", 0.5, 1.4), word("b", 1.5, 2.7), word("c", 2.8, 3.4)) == [False] * 3
+    evenly = cue_with_edges("a b c", 0.5, 1.5, 2.5, 3.5)
+    single = [word("a", 0.5, 1.4), word("b", 1.5, 2.7), word("c", 2.8, 3.4)]
+    assert are_fitted() == [True] * 3
+    assert are_fitted(*evenly["words"]) == [True] * 3
+    assert are_fitted(*single) == [False] * 3
 
 
 @pytest.mark.parametrize(
@@ -165,37 +221,55 @@ def test_times_of_words_that_cannot_be_theirs_are_not_believed(starts: tuple[flo
 def part_cue(
     start: float, end: float, text: str, *times: tuple[float, float], channel: str = "left"
 ) -> dict[str, Any]:
-    words = [
-        {"word": word, "start": a, "end": b, "probability": None}
-        for word, (a, b) in zip(text.split(), times, strict=False)
-    ]
+    words = []
+    for name, span in zip(text.split(), times, strict=False):
+        words.append(word(name, *span))
     about = dict.fromkeys(("language", "speaker", "mark", "mark_kind"))
-    return about | {"channel": channel, "start": start, "end": end, "text": text, "words": words}
+    whole = cue(text, start, end, *words)
+    return about | whole | {"channel": channel}
 
 
 def test_cue_with_words_is_cut_at_their_midpoints() -> None:
     whole = part_cue(8, 12, "a b c", (8, 9), (9.6, 10.2), (10.2, 12))
-    assert cues_within([whole], 0, 10) == [part_cue(8, 10, "a b", (8, 9), (9.6, 10))]
-    assert cues_within([whole], 10, 5) == [part_cue(pytest.approx(0.2), 2, "c", (pytest.approx(0.2), 2))]
+    first = part_cue(8, 10, "a b", (8, 9), (9.6, 10))
+    assert cues_within([whole], 0, 10) == [first]
+    start = pytest.approx(0.2)
+    second = part_cue(start, 2, "c", (start, 2))
+    assert cues_within([whole], 10, 5) == [second]
 
 
-def test_cue_without_words_goes_to_the_side_of_its_midpoint() -> None:
-    assert cues_within([part_cue(8, 11, "a b")], 0, 10) == [part_cue(8, 10, "a b")]
-    assert cues_within([part_cue(9, 12, "a b")], 10, 10) == [part_cue(0, 2, "a b")]
-    assert cues_within([part_cue(9, 12, "a b")], 0, 10) == [part_cue(0, 10, "")]
+@pytest.mark.parametrize(
+    ("whole", "start", "part"),
+    [
+        (part_cue(8, 11, "a b"), 0, part_cue(8, 10, "a b")),
+        (part_cue(9, 12, "a b"), 10, part_cue(0, 2, "a b")),
+        (part_cue(9, 12, "a b"), 0, part_cue(0, 10, "")),
+    ],
+)
+def test_cue_without_words_goes_to_the_side_of_its_midpoint(
+    whole: dict[str, Any], start: float, part: dict[str, Any]
+) -> None:
+    assert cues_within([whole], start, 10) == [part]
 
 
 def test_what_lies_past_the_end_of_the_recording_belongs_to_the_last_conversation() -> None:
-    assert cues_within([part_cue(21, 22, "late")], 10, 10, last=True) == [part_cue(11, 12, "late")]
+    whole = part_cue(21, 22, "late")
+    part = part_cue(11, 12, "late")
+    parts = cues_within([whole], 10, 10, last=True)
+    assert parts == [part]
 
 
 def test_channel_that_is_silent_here_stays_marked_as_transcribed() -> None:
-    cues = [part_cue(1, 2, "a"), part_cue(15, 16, "b", channel="right")]
-    assert cues_within(cues, 0, 10) == [part_cue(0, 10, "", channel="right"), part_cue(1, 2, "a")]
+    spoken = part_cue(1, 2, "a")
+    elsewhere = part_cue(15, 16, "b", channel="right")
+    silent = part_cue(0, 10, "", channel="right")
+    parts = cues_within([spoken, elsewhere], 0, 10)
+    assert parts == [silent, spoken]
     assert cues_within([], 0, 10) == []
 
 
-TIMES = st.tuples(st.integers(0, 400), st.integers(0, 400)).map(lambda pair: tuple(t / 10 for t in sorted(pair)))
+TENTHS = st.integers(0, 400).map(lambda tenths: tenths / 10)
+TIMES = st.tuples(TENTHS, TENTHS).map(lambda pair: tuple(sorted(pair)))
 
 
 @given(
@@ -203,15 +277,21 @@ TIMES = st.tuples(st.integers(0, 400), st.integers(0, 400)).map(lambda pair: tup
     st.lists(st.integers(1, 29), max_size=3, unique=True).map(sorted),
 )
 def test_conversations_share_out_every_word_once(drawn, borders) -> None:
-    cues = [
-        part_cue(*span, " ".join(f"w{n}.{k}" for k in range(len(times) or 2)), *times)
-        for n, (span, times) in enumerate(drawn)
-    ]
+    cues = []
+    for number, (span, times) in enumerate(drawn):
+        n_words = len(times) or 2
+        names = [f"w{number}.{index}" for index in range(n_words)]
+        text = " ".join(names)
+        cues.append(part_cue(*span, text, *times))
     edges = [0, *borders, 30]
     got = []
     for start, end in itertools.pairwise(edges):
-        for part in cues_within(cues, start, end - start, last=end == 30):
+        is_last = end == 30
+        for part in cues_within(cues, start, end - start, last=is_last):
             got += part["text"].split()
             assert 0 <= part["start"] <= part["end"]
-            assert end == 30 or part["end"] <= end - start
-    assert sorted(got) == sorted(word for whole in cues for word in whole["text"].split())
+            assert is_last or part["end"] <= end - start
+    expected = []
+    for whole in cues:
+        expected += whole["text"].split()
+    assert sorted(got) == sorted(expected)

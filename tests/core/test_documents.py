@@ -17,45 +17,57 @@ from dailytalk_contiguous.core.documents import (
 )
 from dailytalk_contiguous.core.errors import BadInput
 
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
-)
+CHARACTERS = st.characters(exclude_categories=["Cs"])
+TEXTS = st.text(CHARACTERS)
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+SCALARS = st.none() | st.booleans() | INTEGERS | FLOATS | TEXTS
+
+
+def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner) | st.dictionaries(TEXTS, inner)
+
+
+VALUES = st.recursive(SCALARS, nested)
 
 
 @given(VALUES)
 def test_json_that_anything_sensible_writes_is_read_as_it_is(value: Any) -> None:
-    assert parse_json(json.dumps(value).encode(), "call.json") == value
-    assert parse_json("\ufeff" + json.dumps(value, ensure_ascii=False), "call.json") == value
+    as_bytes = json.dumps(value).encode()
+    with_mark = "\ufeff" + json.dumps(value, ensure_ascii=False)
+    assert parse_json(as_bytes, "call.json") == value
+    assert parse_json(with_mark, "call.json") == value
 
 
-HOSTILE = {
-    "not a number": (b"[NaN]", "NaN"),
-    "bytes of another encoding": ('["süß"]'.encode("latin-1"), "utf-8"),
-    "cut off": (b'{"a":\n[1, ', "line 2 column"),
-}
-
-
-@pytest.mark.parametrize("case", HOSTILE)
-def test_json_that_cannot_be_used_is_one_sentence_naming_the_file(case: str) -> None:
-    data, reason = HOSTILE[case]
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        pytest.param(b"[NaN]", "NaN", id="not a number"),
+        pytest.param('["süß"]'.encode("latin-1"), "utf-8", id="bytes of another encoding"),
+        pytest.param(b'{"a":\n[1, ', "line 2 column", id="cut off"),
+    ],
+)
+def test_json_that_cannot_be_used_is_one_sentence_naming_the_file(data: bytes, reason: str) -> None:
     with pytest.raises(BadInput, match=reason) as caught:
         parse_json(data, "calls/call.json")
-    assert caught.value.reason.startswith("calls/call.json: ")
-    assert len(caught.value.reason) < 200
+    reported = caught.value.reason
+    assert reported.startswith("calls/call.json: ")
+    assert len(reported) < 200
 
 
 def test_bad_line_costs_itself_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "lines.jsonl"
-    path.write_bytes(b'{"a": 1}\n[[\n\n' + b"[" * 5000 + b'\n"text"\n{"a": ' + b" " * (9 << 20) + b'2}\n{"a": 3}')
-    lines = dict(json_lines(path))
-    assert lines[1] == {"a": 1}
-    assert lines[7] == {"a": 3}
-    reasons = {number: str(line) for number, line in lines.items() if isinstance(line, BadInput)}
+    too_deep = b"[" * 5000
+    too_long = b'{"a": ' + b" " * (9 << 20) + b"2}"
+    lines = [b'{"a": 1}', b"[[", b"", too_deep, b'"text"', too_long, b'{"a": 3}']
+    path.write_bytes(b"\n".join(lines))
+    read = dict(json_lines(path))
+    assert read[1] == {"a": 1}
+    assert read[7] == {"a": 3}
+    reasons = {}
+    for number, line in read.items():
+        if isinstance(line, BadInput):
+            reasons[number] = str(line)
     assert set(reasons) == {2, 4, 5, 6}
     assert "recursion" in reasons[4]
     assert "more than 8.0 MiB" in reasons[6]
@@ -72,7 +84,8 @@ class Run(TypedDict):
     count: NotRequired[int | None]
 
 
-GOOD: Any = {"id": "a", "seconds": 1, "count": None, "words": [{"word": "yes", "other": 1}], "unknown": 2}
+WORDS = [{"word": "yes", "other": 1}]
+GOOD: Any = {"id": "a", "seconds": 1, "count": None, "words": WORDS, "unknown": 2}
 
 
 def test_what_has_the_type_comes_back_as_it_is() -> None:
@@ -101,6 +114,8 @@ def test_what_has_not_the_type_is_named_by_its_place(change: dict[str, Any], pla
 @pytest.mark.parametrize(("members", "zeros"), [(2, 0)])
 def test_members_of_gzip_are_unpacked_one_after_the_other(members: int, zeros: int) -> None:
     data = gzip.compress(b"ab") * members + bytes(zeros)
-    assert unpack_gzip(data, "x", limit=2 * members) == b"ab" * members
-    with pytest.raises(BadInput, match=r"^x: unpacked it has 0\.0 MiB, more than 0\.0 MiB: again$"):
+    unpacked = unpack_gzip(data, "x", limit=2 * members)
+    assert unpacked == b"ab" * members
+    refusal = r"^x: unpacked it has 0\.0 MiB, more than 0\.0 MiB: again$"
+    with pytest.raises(BadInput, match=refusal):
         unpack_gzip(data, "x", "again", limit=2 * members - 1)

@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 from dailytalk_contiguous.core.extras import EXTRA_OF_MODULE
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT: dict[str, Any] = PYPROJECT["project"]
 
 #: Distributions whose module has another name.
 MODULES = {"faster-whisper": "faster_whisper", "pympi-ling": "pympi", "silero-vad": "silero_vad"}
@@ -23,8 +24,23 @@ MODULES = {"faster-whisper": "faster_whisper", "pympi-ling": "pympi", "silero-va
 
 def names(requirements: Iterable[str]) -> set[str]:
     """The distributions of requirements that hold on this machine, without those that only extras ask for."""
-    parsed = map(Requirement, requirements)
-    return {item.name for item in parsed if item.marker is None or item.marker.evaluate({"extra": ""})}
+    needed = set()
+    for item in map(Requirement, requirements):
+        if item.marker is None or item.marker.evaluate({"extra": ""}):
+            needed.add(item.name)
+    return needed
+
+
+def link_files(name: str, folder: Path) -> None:
+    """Link the packages of a distribution into a folder."""
+    installed = distribution(name)
+    site = Path(str(installed.locate_file("")))
+    tops = {file.parts[0] for file in installed.files or ()}
+    for top in tops:
+        link = folder / top
+        is_package = top != ".." and not top.endswith((".pth", "__pycache__"))
+        if is_package and not link.exists():
+            link.symlink_to(site / top)
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +52,11 @@ def plain_install(tmp_path_factory: pytest.TempPathFactory) -> Path:
     while missing:
         name = missing.pop()
         installed.add(name)
-        found = distribution(name)
-        site = Path(str(found.locate_file("")))
-        for top in {file.parts[0] for file in found.files or ()}:
-            link = folder / top
-            if top != ".." and not top.endswith((".pth", "__pycache__")) and not link.exists():
-                link.symlink_to(site / top)
-        missing |= names(found.requires or ()) - installed
-    (folder / "dailytalk_contiguous").symlink_to(ROOT / "dailytalk_contiguous")
+        link_files(name, folder)
+        requirements = distribution(name).requires or ()
+        missing |= names(requirements) - installed
+    package = folder / "dailytalk_contiguous"
+    package.symlink_to(ROOT / "dailytalk_contiguous")
     return folder
 
 
@@ -55,8 +68,15 @@ def spoken(tmp_path: Path) -> Path:
 def run(plain_install: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     # -S: none of the packages of this environment are on the path.
     command = [sys.executable, "-S", *arguments]
-    environment = {"PYTHONPATH": str(plain_install), "HOME": str(plain_install)}
+    command = [sys.executable, "-S", *arguments]
+    folder = str(plain_install)
+    environment = {"PYTHONPATH": folder, "HOME": folder}
     return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def dailytalk(plain_install: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    texts = [str(argument) for argument in arguments]
+    return run(plain_install, "-m", "dailytalk_contiguous", *texts)
 
 
 def test_a_version_is_loaded_and_exported_without_an_extra(
@@ -70,11 +90,10 @@ def test_a_version_is_loaded_and_exported_without_an_extra(
         "print(sorted({'torch', 'av', 'transformers'} & sys.modules.keys()))\n"
     )
     loaded = run(plain_install, "-c", program)
-    assert loaded.stdout.split("\n")[:2] == ["2 True", "[]"], loaded.stderr
+    printed = loaded.stdout.split("\n")
+    assert printed[:2] == ["2 True", "[]"], loaded.stderr
     out = tmp_path / "moshi"
-    exported = run(
-        plain_install, "-m", "dailytalk_contiguous", "export", str(spoken), "--format", "moshi", "--out", str(out)
-    )
+    exported = dailytalk(plain_install, "export", spoken, "--format", "moshi", "--out", out)
     assert exported.returncode == 0, exported.stderr
     assert [*out.rglob("*.wav")]
 
@@ -91,32 +110,33 @@ def test_a_command_names_the_extra_that_it_lacks(
     plain_install: Path, spoken: Path, tmp_path: Path, arguments: list[str], extra: str
 ) -> None:
     filled = [argument.format(spoken=spoken) for argument in arguments]
-    ended = run(plain_install, "-m", "dailytalk_contiguous", *filled, "--out", str(tmp_path / "out"))
+    filled = [argument.format(spoken=spoken) for argument in arguments]
+    ended = dailytalk(plain_install, *filled, "--out", tmp_path / "out")
+    remedy = f"is not installed: pip install 'dailytalk-contiguous[{extra}]'."
     assert ended.returncode == 1
-    assert ended.stderr.strip().endswith(f"is not installed: pip install 'dailytalk-contiguous[{extra}]'.")
+    assert ended.stderr.strip().endswith(remedy)
     assert ended.stderr.count("\n") == 1
 
 
 def test_a_public_name_names_the_extra_that_it_lacks(plain_install: Path) -> None:
     ended = run(plain_install, "-c", "from dailytalk_contiguous import moshi_windows")
-    assert (
-        "moshi_windows needs more: torch is not installed: pip install 'dailytalk-contiguous[build]'"
-        in ended.stderr
-    )
+    missing = "moshi_windows needs more: torch is not installed: pip install 'dailytalk-contiguous[build]'"
+    assert missing in ended.stderr
 
 
 def test_each_extra_brings_the_modules_that_it_is_named_for() -> None:
     extras = PROJECT["optional-dependencies"]
-    brought = {
-        MODULES.get(name, name.replace("-", "_")): extra
-        for extra in ("build", "formats", "report", "align", "corpora")
-        for name in names(extras[extra])
-    }
+    brought = {}
+    for extra in ("build", "formats", "report", "align", "corpora"):
+        for name in names(extras[extra]):
+            module = MODULES.get(name, name.replace("-", "_"))
+            brought[module] = extra
     brought["ctranslate2"] = "build"  # which faster-whisper brings
     assert brought == EXTRA_OF_MODULE
 
 
 def test_the_offline_extra_brings_the_whole_main_way() -> None:
-    assert "dailytalk-contiguous[all]" in PROJECT["optional-dependencies"]["offline"]
-    (everything,) = PROJECT["optional-dependencies"]["all"]
+    extras = PROJECT["optional-dependencies"]
+    assert "dailytalk-contiguous[all]" in extras["offline"]
+    (everything,) = extras["all"]
     assert Requirement(everything).extras == {"build", "formats", "report", "align", "corpora"}

@@ -15,97 +15,126 @@ from dailytalk_contiguous.core.utterance import SYNTHESIS, UTTERANCE
 
 def utterance(channel: str, start: float, end: float, **fields: Any) -> dict[str, Any]:
     times = {"start": start, "end": end, "source_start": 2 * start, "source_end": 2 * end}
-    return dict.fromkeys(UTTERANCE) | {"channel": channel, "status": "kept", "text": "", **times} | fields
+    about = {"channel": channel, "status": "kept", "text": ""}
+    return dict.fromkeys(UTTERANCE) | about | times | fields
 
 
 def conversation(*utterances: dict[str, Any], **columns: Any) -> dict[str, Any]:
-    return built_row(duration=60.0, source_duration=120.0, alignments=[], utterances=[*utterances]) | columns
+    seconds = {"duration": 60.0, "source_duration": 120.0}
+    row = built_row(alignments=[], utterances=[*utterances])
+    return row | seconds | columns
 
 
 def take(**fields: Any) -> dict[str, Any]:
-    return {"status": "spoken", "synthesis": dict.fromkeys(SYNTHESIS) | {"engine": "e"} | fields}
+    synthesis = dict.fromkeys(SYNTHESIS) | {"engine": "e"}
+    return {"status": "spoken", "synthesis": synthesis | fields}
+
+
+UNMEASURED = {
+    "offset_distance": None,
+    "overlap_kept": math.nan,
+    "duration_ratio": None,
+    "lost_speech_seconds": None,
+    "lost_sound_seconds": 0.25,
+}
+MEASURED = {
+    "offset_distance": 0.5,
+    "overlap_kept": 0.25,
+    "duration_ratio": 2.0,
+    "lost_speech_seconds": 4.0,
+    "lost_sound_seconds": 0.25,
+}
 
 
 def test_what_became_of_utterances_is_counted_and_what_could_not_be_lost_is_perfect() -> None:
-    nothing = {"offset_distance": None, "overlap_kept": math.nan, "duration_ratio": None}
-    lost = {"lost_speech_seconds": None, "lost_sound_seconds": 0.25}
-    measured = {"offset_distance": 0.5, "overlap_kept": 0.25, "duration_ratio": 2.0, "lost_speech_seconds": 4.0}
-    said = [utterance("left", 0, 1, status=status) for status in ("spoken", "kept-original")]
-    words = [{"word": "a", "start": 0, "end": 1, "speaker": "left", "source": "given", "probability": None}] * 3
-    tables = tables_from(
-        [
-            conversation(*said, timeline=nothing | lost, alignments=words),
-            conversation(*said, timeline=lost | measured, alignments=words),
-        ]
-    )
+    spoken = utterance("left", 0, 1, status="spoken")
+    original = utterance("left", 0, 1, status="kept-original")
+    word = {"word": "a", "start": 0, "end": 1, "speaker": "left", "source": "given", "probability": None}
+    rows = []
+    for timeline in (UNMEASURED, MEASURED):
+        row = conversation(spoken, original, timeline=timeline, alignments=[word] * 3)
+        rows.append(row)
+    tables = tables_from(rows)
     whole = figures.totals(tables)
-    assert [whole[name] for name in ("conversations", "utterances", "words", "seconds")] == [2, 4, 6, 120]
-    assert figures.counts(tables.utterances["status"]) == {"spoken": 2, "kept-original": 2}
+    assert whole["conversations"] == 2
+    assert whole["utterances"] == 4
+    assert whole["words"] == 6
+    assert whole["seconds"] == 120
+    statuses = figures.counts(tables.utterances["status"])
+    assert statuses == {"spoken": 2, "kept-original": 2}
     assert figures.word_sources(tables) == {"given": 6}
-    assert figures.timeline_means(tables) == {
-        "offset_distance": 0.25,
-        "overlap_kept": 0.625,
-        "duration_ratio": 1.5,
-    }
+    means = {"offset_distance": 0.25, "overlap_kept": 0.625, "duration_ratio": 1.5}
+    assert figures.timeline_means(tables) == means
     assert figures.lost_in_rebuild(tables) == {"speech": 4.0, "sound": 0.5}
+
+
+PRICES = {"a": 0.25, "b": 0.5, "c": 0.75}
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "c", None, ""]), st.integers(0, 9))))
 def test_each_purchase_counts_once_and_each_without_a_key(bought: list[tuple[str | None, int]]) -> None:
-    price = {"a": 0.25, "b": 0.5, "c": 0.75}
-    said = [
-        utterance("left", n, n + 1, **take(cache_key=key, cost=price.get(key or "", number / 4)))
-        for n, (key, number) in enumerate(bought)
-    ]
-    keyed = sum(price[key] for key in {key for key, _ in bought if key})
-    keyless = sum(number / 4 for key, number in bought if not key)
-    assert figures.cost(tables_from([conversation(*said)])) == pytest.approx(keyed + keyless)
+    spoken = []
+    expected = 0.0
+    for n, (key, number) in enumerate(bought):
+        cost = PRICES[key] if key else number / 4
+        bought_take = take(cache_key=key, cost=cost)
+        row = utterance("left", n, n + 1, **bought_take)
+        spoken.append(row)
+        if not key:
+            expected += cost
+    keys = {key for key, _ in bought if key}
+    expected += sum(PRICES[key] for key in keys)
+    row = conversation(*spoken)
+    tables = tables_from([row])
+    assert figures.cost(tables) == pytest.approx(expected)
 
 
 def test_turn_taking_is_that_of_both_timelines() -> None:
     row = conversation(
-        utterance("left", 0, 2), utterance("right", 2.5, 5), utterance("left", 4.75, 7), utterance("left", 8, 9)
+        utterance("left", 0, 2),
+        utterance("right", 2.5, 5),
+        utterance("left", 4.75, 7),
+        utterance("left", 8, 9),
     )
     tables = tables_from([row, row])
     after = tables.rebuilt
     before = tables.source
     assert after.seconds == 120.0
-    assert {side: after.offsets(side).tolist() for side in ("left", "right", "both")} == {
-        "left": [-0.25, -0.25],
-        "right": [0.5, 0.5],
-        "both": [-0.25, -0.25, 0.5, 0.5],
-    }
-    seconds = {name: 2 * after.pooled(name, "both") for name in ("speech", "pause", "gap", "overlap")}
-    assert {name: value / 2 for name, value in seconds.items()} == {
-        "speech": 7.75,
-        "pause": 1.0,
-        "gap": 0.5,
-        "overlap": 0.25,
-    }
-    assert (before.pooled("speech", "left"), before.pooled("gap", "left")) == (5.25, 0.0)
+    on_left = after.offsets("left").tolist()
+    on_right = after.offsets("right").tolist()
+    on_both = after.offsets("both").tolist()
+    assert on_left == [-0.25, -0.25]
+    assert on_right == [0.5, 0.5]
+    assert on_both == [-0.25, -0.25, 0.5, 0.5]
+    assert after.pooled("speech", "both") == 7.75
+    assert after.pooled("pause", "both") == 1.0
+    assert after.pooled("gap", "both") == 0.5
+    assert after.pooled("overlap", "both") == 0.25
+    assert before.pooled("speech", "left") == 5.25
+    assert before.pooled("gap", "left") == 0.0
+
+
+def voiced(channel: str, tag: str | None, rms: float, pitch: float | None, rate: float, **fields: Any) -> Any:
+    return utterance(channel, 0, 1, tag=tag, rms=rms, f0_mean=pitch, speech_rate=rate, **fields)
+
+
+def take_of(voice: str, rms: float, pitch: float, rate: float) -> dict[str, Any]:
+    return take(voice=voice, rms=rms, f0_mean=pitch, speech_rate=rate)
 
 
 def test_measures_of_a_tag_are_against_the_other_utterances_of_its_speaker() -> None:
-    def said(channel: str, tag: str | None, rms: float, pitch: float | None, rate: float, **fields: Any) -> Any:
-        return utterance(channel, 0, 1, tag=tag, rms=rms, f0_mean=pitch, speech_rate=rate, **fields)
-
-    def voiced(voice: str, rms: float, pitch: float, rate: float) -> dict[str, Any]:
-        return take(voice=voice, rms=rms, f0_mean=pitch, speech_rate=rate)
-
-    table = figures.tag_measures(
-        tables_from(
-            [
-                conversation(
-                    said("left", "shouting", 0.2, 200.0, 4.0, **voiced("anna", 0.1, 110.0, 3.0)),
-                    said("left", "calm", 0.02, 100.0, 2.0, **voiced("anna", 0.1, 110.0, 3.0)),
-                    said("left", "calm", 0.02, None, 0.0, **voiced("ben", 0.5, 300.0, 9.0)),
-                    said("right", "calm", 0.3, 400.0, 3.0),
-                    said("right", None, 0.003, 100.0, 3.0),
-                    said("left", "calm", 9.0, 900.0, 9.0, status="dropped"),
-                )
-            ]
-        )
+    anna = take_of("anna", 0.1, 110.0, 3.0)
+    ben = take_of("ben", 0.5, 300.0, 9.0)
+    row = conversation(
+        voiced("left", "shouting", 0.2, 200.0, 4.0, **anna),
+        voiced("left", "calm", 0.02, 100.0, 2.0, **anna),
+        voiced("left", "calm", 0.02, None, 0.0, **ben),
+        voiced("right", "calm", 0.3, 400.0, 3.0),
+        voiced("right", None, 0.003, 100.0, 3.0),
+        voiced("left", "calm", 9.0, 900.0, 9.0, status="dropped"),
     )
+    tables = tables_from([row])
+    table = figures.tag_measures(tables)
     assert {*table.index} == {"shouting", "calm"}
     means = {
         "loudness": 40 / 3,
@@ -115,10 +144,14 @@ def test_measures_of_a_tag_are_against_the_other_utterances_of_its_speaker() -> 
         f"{TAKE}pitch": 0,
         f"{TAKE}rate": 0,
     }
+    shouting = table.loc["shouting"]
     for name, mean in means.items():
-        assert table.loc["shouting", name] == pytest.approx(mean, abs=1e-5)
-    assert table.loc["calm", "utterances"] == 3
-    assert table.loc["calm", "loudness"] == pytest.approx((-20 / 3 - 20 / 3 + 20) / 3)
-    assert table.loc["calm", "pitch"] == pytest.approx((-6 + 12) / 2)
-    assert table.loc["calm", "rate"] == pytest.approx(-0.25)
-    assert table.loc["calm", f"{TAKE}utterances"] == 1  # ben has said nothing else to compare it with
+        assert shouting[name] == pytest.approx(mean, abs=1e-5)
+    calm = table.loc["calm"]
+    assert calm["utterances"] == 3
+    loudness = (-20 / 3 - 20 / 3 + 20) / 3
+    pitch = (-6 + 12) / 2
+    assert calm["loudness"] == pytest.approx(loudness)
+    assert calm["pitch"] == pytest.approx(pitch)
+    assert calm["rate"] == pytest.approx(-0.25)
+    assert calm[f"{TAKE}utterances"] == 1  # ben has said nothing else to compare it with

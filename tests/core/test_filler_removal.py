@@ -1,5 +1,7 @@
 """Texts without their fillers stay sentences; rows lose fillers in words alone."""
 
+from typing import Any
+
 import pytest
 from built_conversations import built_row
 
@@ -41,6 +43,16 @@ LINES = (
     ("left", 2.6, 4.0, "How, um, are you?"),
     ("right", 3.9, 5.0, "Ah, well."),
 )
+WordTime = tuple[float, float, str]
+
+
+def column(row: dict[str, Any], name: str) -> list[Any]:
+    """A field of every utterance of a row."""
+    return [utterance[name] for utterance in row["utterances"]]
+
+
+def word_times(row: dict[str, Any]) -> set[WordTime]:
+    return {(word["start"], word["end"], word["speaker"]) for word in row["alignments"]}
 
 
 @pytest.mark.parametrize("is_marked", [True, False])
@@ -48,26 +60,28 @@ def test_row_loses_fillers_of_texts_and_words_and_keeps_its_times_and_its_sound(
     row = built_row("call", LINES)
     if is_marked:
         for word in row["alignments"]:
-            word["filler"] = word["word"].strip(".,").casefold() in ("um", "uh")
+            letters = word["word"].strip(".,").casefold()
+            word["filler"] = letters in ("um", "uh")
     without = row_without_fillers(row)
-    assert [said["text"] for said in without["utterances"]] == ["Hello there.", "", "How, are you?", "Ah, well."]
-    assert [said["text_raw"] for said in without["utterances"]] == [said["text"] for said in without["utterances"]]
-    assert [said["tagged_text"] for said in without["utterances"]] == [
-        "(calm) Hello there.", None, "(calm) How, are you?", "(calm) Ah, well.",
-    ]  # fmt: skip
+    texts = ["Hello there.", "", "How, are you?", "Ah, well."]
+    tagged = ["(calm) Hello there.", None, "(calm) How, are you?", "(calm) Ah, well."]
+    assert column(without, "text") == texts
+    assert column(without, "text_raw") == texts
+    assert column(without, "tagged_text") == tagged
     words = [word["word"] for word in without["alignments"]]
     assert words == ["Hello", "there.", "How,", "are", "you?", "Ah,", "well."]
-    times = {(word["start"], word["end"], word["speaker"]) for word in row["alignments"]}
-    assert {(word["start"], word["end"], word["speaker"]) for word in without["alignments"]} < times
+    assert word_times(without) < word_times(row)
     assert without["audio"] == row["audio"]
-    assert [said["start"] for said in without["utterances"]] == [said["start"] for said in row["utterances"]]
-    assert row["utterances"][0]["text"] == "Um, hello there, uh."  # the row itself stays
+    assert column(without, "start") == column(row, "start")
+    assert column(row, "text")[0] == "Um, hello there, uh."  # the row itself stays
 
 
 def test_clip_keeps_the_entry_of_its_words_unless_its_text_has_changed() -> None:
     entry = {"segments": [{"text": "Hello there."}]}
     clip = {"text": "Hello there.", "language": "en", "entry": entry}
     assert row_without_fillers(clip) == clip
-    assert row_without_fillers(clip | {"text": "Um, hello."}) == clip | {"text": "Hello.", "entry": None}
+    changed = clip | {"text": "Um, hello."}
+    assert row_without_fillers(changed) == clip | {"text": "Hello.", "entry": None}
     without_entry = {"text": "Um, hello.", "language": "en"}
-    assert row_without_fillers(without_entry) == {"text": "Hello.", "language": "en"}
+    expected = {"text": "Hello.", "language": "en"}
+    assert row_without_fillers(without_entry) == expected

@@ -6,6 +6,11 @@ from dailytalk_contiguous.core.fillers import PATTERNS, PROMPTS, USUAL, are_fill
 from dailytalk_contiguous.core.sentences import goes_on, punctuate, sounds_like_question
 
 
+def fillers_among(words: list[str], language: str | None) -> list[str]:
+    are = are_fillers(words, language)
+    return [word for word, is_filler in zip(words, are, strict=True) if is_filler]
+
+
 @pytest.mark.parametrize(
     ("text", "language", "fillers"),
     [
@@ -24,22 +29,26 @@ from dailytalk_contiguous.core.sentences import goes_on, punctuate, sounds_like_
 )
 def test_fillers_are_those_of_the_table_of_their_language(text: str, language: str | None, fillers: str) -> None:
     words = text.split()
-    marked = [word for word, filler in zip(words, are_fillers(words, language), strict=True) if filler]
+    marked = fillers_among(words, language)
+    remaining = without_fillers(words, language)
     assert marked == fillers.split()
-    assert len(without_fillers(words, language)) == len(words) - len(marked)
+    assert len(remaining) == len(words) - len(marked)
 
 
 def test_a_japanese_filler_is_several_words_of_one_character() -> None:
     words = [*"えーと、私は、あのー、行く"]
-    marked = "".join(word for word, filler in zip(words, are_fillers(words, "ja"), strict=True) if filler)
-    assert marked == "えーとあのー"
+    marked = fillers_among(words, "ja")
+    assert "".join(marked) == "えーとあのー"
 
 
 def test_each_language_has_fillers_a_usual_one_and_a_prompt_that_hesitates() -> None:
     assert PATTERNS.keys() == USUAL.keys() == PROMPTS.keys()
     for language, spellings in USUAL.items():
-        assert all(all(are_fillers(["-", spelling], language)[1:]) for spelling in spellings)
-        assert any(spelling.casefold() in PROMPTS[language].casefold() for spelling in spellings)
+        prompt = PROMPTS[language].casefold()
+        for spelling in spellings:
+            _, *are = are_fillers(["-", spelling], language)
+            assert all(are)
+        assert any(spelling.casefold() in prompt for spelling in spellings)
 
 
 @pytest.mark.parametrize(
@@ -56,11 +65,17 @@ def test_a_sentence_goes_on_whatever_fillers_are_at_its_pause(first: str, follow
     assert goes_on(first, following, "en") is is_one
 
 
-def test_a_filler_at_the_end_is_no_end_of_a_sentence() -> None:
-    assert punctuate("um,", "calm", "en", "missing") == "Um…"
-    assert punctuate("so I was, uh", "excited", "en", "missing") == "So I was, uh…"
-    assert punctuate("um, we could", "calm", "en", "missing") == "Um, we could."
-    assert punctuate("I think so, um.", "calm", "en", "missing") == "I think so, um."
+@pytest.mark.parametrize(
+    ("text", "tag", "punctuated"),
+    [
+        ("um,", "calm", "Um…"),
+        ("so I was, uh", "excited", "So I was, uh…"),
+        ("um, we could", "calm", "Um, we could."),
+        ("I think so, um.", "calm", "I think so, um."),
+    ],
+)
+def test_a_filler_at_the_end_is_no_end_of_a_sentence(text: str, tag: str, punctuated: str) -> None:
+    assert punctuate(text, tag, "en", "missing") == punctuated
 
 
 def test_a_question_is_one_behind_a_filler() -> None:

@@ -17,46 +17,60 @@ from dailytalk_contiguous.core.turns import Timed
 
 #: Speech of a scene: its channel, start and end in seconds, and how many words it has.
 Line = tuple[str, float, float, int]
-Scene = Callable[[random.Random], tuple[list[Line], float, float]]
+#: The speech of an event, and when the event begins and ends.
+Event = tuple[list[Line], float, float]
+Scene = Callable[[random.Random], Event]
 
 
 def said(channel: str, start: float, seconds: float, words: int | None = None) -> Line:
-    return channel, start, start + seconds, max(1, round(3 * seconds)) if words is None else words
+    if words is None:
+        words = max(1, round(3 * seconds))
+    return channel, start, start + seconds, words
 
 
-def pause(chance: random.Random) -> tuple[list[Line], float, float]:
+def pause(chance: random.Random) -> Event:
     first = chance.uniform(1.2, 6.0)
     gap = chance.uniform(0.25, 1.9)
-    return [said("right", 0.0, first), said("right", first + gap, chance.uniform(1.2, 4.0))], first, first + gap
+    end = first + gap
+    before = said("right", 0.0, first)
+    after = said("right", end, chance.uniform(1.2, 4.0))
+    return [before, after], first, end
 
 
-def turn(chance: random.Random) -> tuple[list[Line], float, float]:
+def turn(chance: random.Random) -> Event:
     first = chance.uniform(1.2, 6.0)
     gap = chance.uniform(-0.45, 1.9)
-    return [said("right", 0.0, first), said("left", first + gap, chance.uniform(1.2, 4.0))], first, first + gap
+    end = first + gap
+    before = said("right", 0.0, first)
+    after = said("left", end, chance.uniform(1.2, 4.0))
+    return [before, after], first, end
 
 
-def backchannel(chance: random.Random, who: str = "left") -> tuple[list[Line], float, float]:
+def backchannel(chance: random.Random, who: str = "left") -> Event:
     start = chance.uniform(0.6, 4.0)
     seconds = chance.uniform(0.2, 0.9)
     words = chance.randint(1, 2)
     host = "right" if who == "left" else "left"
-    whole = said(host, 0.0, start + seconds + chance.uniform(0.6, 3.0))
-    return [whole, said(who, start, seconds, words)], start, start + seconds
+    end = start + seconds
+    whole = said(host, 0.0, end + chance.uniform(0.6, 3.0))
+    answer = said(who, start, seconds, words)
+    return [whole, answer], start, end
 
 
-def user_backchannel(chance: random.Random) -> tuple[list[Line], float, float]:
+def user_backchannel(chance: random.Random) -> Event:
     return backchannel(chance, "right")
 
 
-def interruption(chance: random.Random) -> tuple[list[Line], float, float]:
+def interruption(chance: random.Random) -> Event:
     start = chance.uniform(1.1, 5.0)
     late = chance.uniform(0.55, 1.9)
-    return (
-        [said("left", 0.0, start + late), said("right", start, late + chance.uniform(1.0, 4.0))],
-        start,
-        start + late,
-    )
+    end = start + late
+    interrupted = said("left", 0.0, end)
+    interrupting = said("right", start, late + chance.uniform(1.0, 4.0))
+    return [interrupted, interrupting], start, end
+
+
+SCENES: tuple[Scene, ...] = (pause, turn, backchannel, user_backchannel, interruption)
 
 
 #: What is nearly an event: a list of speech.
@@ -91,51 +105,67 @@ def conversation(scenes: list[list[Line]]) -> tuple[list[Timed], list[Timed], li
     utterances = []
     words = []
     starts = []
-    at = 5.0
+    scene_start = 5.0
     for lines in scenes:
-        starts.append(at)
+        starts.append(scene_start)
         for channel, start, end, count in lines:
-            utterances.append(Timed(channel, at + start, at + end))
+            first = scene_start + start
+            utterances.append(Timed(channel, first, scene_start + end))
             step = (end - start) / max(1, count)
-            words += [
-                Timed(channel, at + start + number * step, at + start + (number + 1) * step)
-                for number in range(count)
-            ]
-        at += max(line[2] for line in lines) + 6.0
+            for number in range(count):
+                word_start = first + number * step
+                word_end = first + (number + 1) * step
+                words.append(Timed(channel, word_start, word_end))
+        last_end = max(end for _, _, end, _ in lines)
+        scene_start += last_end + 6.0
     return utterances, words, starts
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_planted_events_are_found_with_their_times_and_what_is_nearly_one_is_not(seed: int) -> None:
     chance = random.Random(seed)
-    kinds: dict[str, Scene] = {
-        scene.__name__: scene for scene in (pause, turn, backchannel, user_backchannel, interruption)
-    }
+    kinds = {scene.__name__: scene for scene in SCENES}
     assert kinds.keys() == RULES.keys()
-    planted = [(kind, *scene(chance)) for kind, scene in kinds.items() for _ in range(100)]
-    planted += [("", NEAR_MISSES[n % len(NEAR_MISSES)], 0.0, 0.0) for n in range(200)]
+    planted: list[tuple[str, list[Line], float, float]] = []
+    for kind, scene in kinds.items():
+        for _ in range(100):
+            lines, start, end = scene(chance)
+            planted.append((kind, lines, start, end))
+    for number in range(200):
+        near_miss = NEAR_MISSES[number % len(NEAR_MISSES)]
+        planted.append(("", near_miss, 0.0, 0.0))
     chance.shuffle(planted)
-    utterances, words, starts = conversation([lines for _, lines, _, _ in planted])
-    expected = {
-        (kind, round(at + start, 2), round(at + end, 2))
-        for (kind, _, start, end), at in zip(planted, starts, strict=True)
-        if kind
-    }
+    scenes = [lines for _, lines, _, _ in planted]
+    utterances, words, starts = conversation(scenes)
+    expected = set()
+    for (kind, _, start, end), scene_start in zip(planted, starts, strict=True):
+        if kind:
+            first = round(scene_start + start, 2)
+            last = round(scene_start + end, 2)
+            expected.add((kind, first, last))
     chance.shuffle(utterances)
     chance.shuffle(words)
-    found, left_out = find_interactions(utterances, words)
-    assert {(event.kind, round(event.start, 2), round(event.end, 2)) for event in found} == expected
-    assert all(event.who == RULES[event.kind].who for event in found)
+    events, left_out = find_interactions(utterances, words)
+    shown = set()
+    for event in events:
+        rule = RULES[event.kind]
+        assert event.who == rule.who
+        first = round(event.start, 2)
+        last = round(event.end, 2)
+        shown.add((event.kind, first, last))
+    assert shown == expected
     assert left_out.total() > 100
 
 
 def test_what_is_nearly_an_event_is_counted_with_its_reason() -> None:
     counts = Counter[str]()
     for lines in NEAR_MISSES:
-        found, left_out = find_interactions(*conversation([lines])[:2])
-        assert found == []
+        utterances, words, _ = conversation([lines])
+        events, left_out = find_interactions(utterances, words)
+        assert events == []
         counts += left_out
-    assert {name.partition(":")[0] for name in counts} == set(RULES)
+    kinds = {name.partition(":")[0] for name in counts}
+    assert kinds == set(RULES)
     assert counts["turn: nobody knows what is said"] == 1
     assert counts["interruption: the agent may have been about to end"] == 1
 
@@ -152,7 +182,8 @@ def test_what_is_nearly_an_event_is_counted_with_its_reason() -> None:
 def test_clip_is_cut_where_nobody_speaks_or_says_that_it_is_not(
     busy: list[tuple[float, float]], window: tuple[float, float, bool, bool]
 ) -> None:
-    assert window_around(25.0, 30.0, busy, 60.0, 10.0, 5.0) == pytest.approx(window)
+    cut = window_around(25.0, 30.0, busy, 60.0, 10.0, 5.0)
+    assert cut == pytest.approx(window)
 
 
 #: By Kyutai's rules: speech, and the kind, start and end of the only event in it, or None.
@@ -189,14 +220,17 @@ KYUTAI: tuple[tuple[list[Line], tuple[str, float, float] | None], ...] = (
 
 
 def test_rules_of_kyutai_find_what_they_say_and_nothing_that_is_nearly_it() -> None:
-    utterances, _, starts = conversation([lines for lines, _ in KYUTAI])
+    scenes = [lines for lines, _ in KYUTAI]
+    utterances, _, starts = conversation(scenes)
     random.Random(0).shuffle(utterances)
-    meant = [
-        (kind, pytest.approx(at + start), pytest.approx(at + end))
-        for at, (_, event) in zip(starts, KYUTAI, strict=True)
-        if event
-        for kind, start, end in (event,)
-    ]
-    found = find_kyutai_interactions(utterances)
-    assert [event[:1] + event[2:4] for event in found] == meant
-    assert {event.kind for event in found} == {*KYUTAI_RULES}
+    expected = []
+    for scene_start, (_, event) in zip(starts, KYUTAI, strict=True):
+        if event:
+            kind, start, end = event
+            first = pytest.approx(scene_start + start)
+            last = pytest.approx(scene_start + end)
+            expected.append((kind, first, last))
+    events = find_kyutai_interactions(utterances)
+    shown = [event[:1] + event[2:4] for event in events]
+    assert shown == expected
+    assert {event.kind for event in events} == {*KYUTAI_RULES}

@@ -39,9 +39,12 @@ def test_commercial_use_is_refused_where_it_is_forbidden_or_not_known(licence: s
 def test_the_strictest_licence_is_named_only_where_it_covers_the_others(
     licences: list[str], strictest: str
 ) -> None:
-    assert combined({licence: ["x"] for licence in licences}).licence == strictest
+    sources = {licence: ["x"] for licence in licences}
+    assert combined(sources).licence == strictest
 
 
 def test_a_model_that_forbids_commercial_use_makes_a_free_licence_too_little() -> None:
-    assert combined({BY: ["x"]}, {"commercial"}).licence == OTHER
-    assert combined({NC: ["x"]}, {"commercial"}).licence == NC
+    free = combined({BY: ["x"]}, {"commercial"})
+    forbidding = combined({NC: ["x"]}, {"commercial"})
+    assert free.licence == OTHER
+    assert forbidding.licence == NC

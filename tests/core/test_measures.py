@@ -11,7 +11,13 @@ from dailytalk_contiguous.core.turns import TURN_MEASURES, figure_value, timed_c
 from dailytalk_contiguous.core.utterance import UTTERANCE
 
 OTHER = {"left": "right", "right": "left"}
+SAME = {"left": "left", "right": "right"}
 QUANTILES = {"offset_p5": 5, "offset_p25": 25, "offset_median": 50, "offset_p75": 75, "offset_p95": 95}
+KINDS = ("pause", "gap", "overlap", "interruption")
+WEIGHTS = (3, 4, 2, 1)
+#: The offsets of a kind of change of turns, in seconds.
+OFFSETS = {"gap": (0.05, 1.0), "overlap": (-0.45, -0.1), "interruption": (-1.2, -0.6)}
+BY_MINUTE = ("speech", "pause", "gap", "overlap", "backchannels", "interruptions")
 
 
 class Planted:
@@ -20,105 +26,139 @@ class Planted:
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
         self.rows: list[dict[str, Any]] = []
-        self.of: dict[str, dict[str, Any]] = {side: defaultdict(float) for side in OTHER}
+        self.sides: dict[str, dict[str, Any]] = {}
         for side in OTHER:
-            self.of[side] |= {"offsets": [], "spoken_on": [], "floors": []}
+            self.sides[side] = defaultdict(float)
+            for name in ("offsets", "spoken_on", "floors"):
+                self.sides[side][name] = []
         who = self.chance.choice(["left", "right"])
         begun = self.chance.uniform(0.5, 2)
         end = self.speak(who, begun, 4.0)
         for _ in range(self.chance.randint(12, 40)):
-            kind = self.chance.choices(["pause", "gap", "overlap", "interruption"], [3, 4, 2, 1])[0]
+            (kind,) = self.chance.choices(KINDS, WEIGHTS)
             length = self.chance.uniform(3.3, 5)
-            other = OTHER[who]
+            holder = self.sides[who]
             if kind == "pause":
                 silence = self.chance.uniform(0.25, 1.5)
-                self.of[who] |= {"pause": self.of[who]["pause"] + silence, "pauses": self.of[who]["pauses"] + 1}
+                holder["pause"] += silence
+                holder["pauses"] += 1
                 end = self.speak(who, end + silence, length)
                 continue
-            self.of[who]["floors"].append(end - begun)
-            low, high = {"gap": (0.05, 1.0), "overlap": (-0.45, -0.1), "interruption": (-1.2, -0.6)}[kind]
-            offset = self.chance.uniform(low, high)
+            holder["floors"].append(end - begun)
+            offset = self.chance.uniform(*OFFSETS[kind])
             begun = end + offset
+            who = OTHER[who]
+            taker = self.sides[who]
+            taker["offsets"].append(offset)
             if kind == "gap":
-                self.of[other]["gap"] += offset
-                self.of[other]["gaps"] += 1
+                taker["gap"] += offset
+                taker["gaps"] += 1
             else:
-                self.of[other]["overlap"] -= offset
+                taker["overlap"] -= offset
             if kind == "interruption":
-                self.of[other]["interruptions"] += 1
-                self.of[who]["spoken_on"].append(-offset)
-            self.of[other]["offsets"].append(offset)
-            end = self.speak(other, begun, length)
-            who = other
-        self.of[who]["floors"].append(end - begun)
+                taker["interruptions"] += 1
+                holder["spoken_on"].append(-offset)
+            end = self.speak(who, begun, length)
+        self.sides[who]["floors"].append(end - begun)
         self.seconds = end + self.chance.uniform(0, 2)
         self.sounds = self.chance.randint(0, 9)
 
     def speak(self, who: str, start: float, length: float) -> float:
         """A stretch of one or two utterances, perhaps with a backchannel of the other inside it; its end."""
-        parts = [(0.0, length)] if self.chance.random() < 0.7 else [(0.0, 1.0), (1.15, length)]
+        is_whole = self.chance.random() < 0.7
+        parts = [(0.0, length)] if is_whole else [(0.0, 1.0), (1.15, length)]
         for begin, end in parts:
-            self.say(who, start + begin, start + end, self.chance.randint(2, 9))
-        self.of[who]["speech"] += length
-        self.of[who]["stretches"] += 1
+            n_words = self.chance.randint(2, 9)
+            self.say(who, start + begin, start + end, n_words)
+        self.sides[who]["speech"] += length
+        self.sides[who]["stretches"] += 1
         if self.chance.random() < 0.4:
-            other = OTHER[who]
-            short = self.chance.uniform(0.2, 0.4)
-            n_words = self.chance.randint(1, 2)
-            self.say(other, start + 1.45, start + 1.45 + short, n_words)
-            for name, amount in (("speech", short), ("overlap", short), ("backchannels", 1), ("stretches", 1)):
-                self.of[other][name] += amount
-            self.of[other]["backchannel_words"] += n_words
+            self.answer(OTHER[who], start + 1.45)
         return start + length
+
+    def answer(self, who: str, start: float) -> None:
+        """A backchannel."""
+        length = self.chance.uniform(0.2, 0.4)
+        n_words = self.chance.randint(1, 2)
+        self.say(who, start, start + length, n_words)
+        side = self.sides[who]
+        side["speech"] += length
+        side["overlap"] += length
+        side["backchannels"] += 1
+        side["stretches"] += 1
+        side["backchannel_words"] += n_words
 
     def say(self, who: str, start: float, end: float, n_words: int) -> None:
         times = {"start": start + 7, "end": end + 7, "source_start": start, "source_end": end}
-        about = {"channel": who, "status": "kept", "text": " ".join(["word"] * n_words)}
-        self.rows.append(dict.fromkeys(UTTERANCE) | about | times)
-        self.of[who]["words"] += n_words
+        text = " ".join(["word"] * n_words)
+        about = {"channel": who, "status": "kept", "text": text}
+        row = dict.fromkeys(UTTERANCE) | about | times
+        self.rows.append(row)
+        self.sides[who]["words"] += n_words
 
     def row(self, mirrored: bool = False) -> dict[str, Any]:
-        side = OTHER if mirrored else dict(zip(OTHER, OTHER, strict=True))
-        utterances = [row | {"channel": side[row["channel"]]} for row in self.rows]
-        sounds = [{"channel": "right", "start": 1.0, "end": 2.0}] * self.sounds
-        row = {
+        side = OTHER if mirrored else SAME
+        utterances = []
+        for row in self.rows:
+            channel = side[row["channel"]]
+            utterances.append(row | {"channel": channel})
+        sound = {"channel": "right", "start": 1.0, "end": 2.0}
+        return {
             "conversation_id": str(id(self)),
             "alignments": None,
             "provenance": None,
             "utterances": utterances,
-            "sounds": sounds,
+            "sounds": [sound] * self.sounds,
+            "duration": self.seconds,
+            "source_duration": self.seconds,
+            "language": "en",
+            "timeline": {"lost_sound_seconds": 0.0},
         }
-        row |= {"duration": self.seconds, "source_duration": self.seconds, "language": "en"}
-        return row | {"timeline": {"lost_sound_seconds": 0.0}}
 
     def truth(self, side: str) -> dict[str, float]:
         """The measures of a side by what was planted; NaN where nothing can be known."""
-        own = self.of[side]
-        other = self.of[OTHER[side]]
+        here = self.sides[side]
+        other = self.sides[OTHER[side]]
         minutes = self.seconds / 60
-        speech = own["speech"] + other["speech"]
-        gaps = [offset for offset in own["offsets"] if offset > 0]
-        ratios = {
-            **{name: (own[name], minutes) for name in ("speech", "pause", "gap", "overlap")},
-            **{name: (own[name], minutes) for name in ("backchannels", "interruptions")},
-            "overlap_share": (own["overlap"], speech - own["overlap"] - other["overlap"]),
-            "backchannel_words": (60 * own["backchannel_words"], speech),
-            "backchannel_share": (own["backchannels"], own["stretches"]),
-            "interruption_share": (own["interruptions"], own["stretches"]),
-            "sounds": (self.sounds if side == "right" else np.nan, minutes),
-            "turn_length": (sum(own["floors"]), len(own["floors"])),
-            "floor_share": (own["speech"], speech),
-            "words": (60 * own["words"], own["speech"]),
-            "speaks_on": (sum(own["spoken_on"]), len(own["spoken_on"])),
-            "takes_over": (own["gaps"], own["gaps"] + other["pauses"]),
-        }
-        values = {name: amount / per if per else np.nan for name, (amount, per) in ratios.items()}
-        values |= {name: _percentile(own["offsets"], share) for name, share in QUANTILES.items()}
-        return values | {"gap_median": _percentile(gaps, 50)}
+        speech = here["speech"] + other["speech"]
+        speech_of_one = speech - here["overlap"] - other["overlap"]
+        sounds = self.sounds if side == "right" else np.nan
+        values = {name: _ratio(here[name], minutes) for name in BY_MINUTE}
+        values["overlap_share"] = _ratio(here["overlap"], speech_of_one)
+        values["backchannel_words"] = _ratio(60 * here["backchannel_words"], speech)
+        values["backchannel_share"] = _ratio(here["backchannels"], here["stretches"])
+        values["interruption_share"] = _ratio(here["interruptions"], here["stretches"])
+        values["sounds"] = _ratio(sounds, minutes)
+        values["turn_length"] = _mean(here["floors"])
+        values["floor_share"] = _ratio(here["speech"], speech)
+        values["words"] = _ratio(60 * here["words"], here["speech"])
+        values["speaks_on"] = _mean(here["spoken_on"])
+        silences = here["gaps"] + other["pauses"]
+        values["takes_over"] = _ratio(here["gaps"], silences)
+        for name, share in QUANTILES.items():
+            values[name] = _percentile(here["offsets"], share)
+        gaps = [offset for offset in here["offsets"] if offset > 0]
+        values["gap_median"] = _percentile(gaps, 50)
+        return values
+
+
+def _ratio(amount: float, whole: float) -> float:
+    return amount / whole if whole else np.nan
+
+
+def _mean(values: list[float]) -> float:
+    return _ratio(sum(values), len(values))
 
 
 def _percentile(values: list[float], share: float) -> float:
-    return float(np.percentile(values, share, method="inverted_cdf")) if values else np.nan  # the nearest rank
+    """The nearest rank."""
+    if not values:
+        return np.nan
+    return float(np.percentile(values, share, method="inverted_cdf"))
+
+
+def figures_of(measured: dict[str, Any], side: str) -> dict[str, float]:
+    return {name: figure_value(name, measured[name][side]) for name in TURN_MEASURES}
 
 
 def test_every_measure_of_planted_conversations_is_what_was_planted_and_mirrored_sides_are_mirrored() -> None:
@@ -133,11 +173,14 @@ def test_every_measure_of_planted_conversations_is_what_was_planted_and_mirrored
             assert measured.keys() == TURN_MEASURES.keys()
             for side in OTHER:
                 truth = planted.truth(side)
-                values = {name: figure_value(name, measured[name][side]) for name in TURN_MEASURES}
+                values = figures_of(measured, side)
                 assert values == pytest.approx(truth, rel=0.02, abs=1e-9, nan_ok=True), (seed, side)
-                swapped = {name: figure_value(name, turned[name][OTHER[side]]) for name in TURN_MEASURES}
+                swapped = figures_of(turned, OTHER[side])
                 del values["sounds"], swapped["sounds"]  # only of the side that is kept
                 assert swapped == pytest.approx(values, nan_ok=True)
-            for name in ("speech", "pause", "gap", "overlap", "backchannels", "interruptions", "overlap_share"):
-                both, left, right = (figure_value(name, measured[name][side]) for side in ("both", *OTHER))
+            for name in (*BY_MINUTE, "overlap_share"):
+                figures = measured[name]
+                left = figure_value(name, figures["left"])
+                right = figure_value(name, figures["right"])
+                both = figure_value(name, figures["both"])
                 assert both == pytest.approx(left + right)

@@ -4,6 +4,7 @@ What librosa finds stands in `librosa_pitch.npz`, since librosa compiles its own
 nightly tests ask librosa itself; `PYTHONPATH=tests python tests/core/test_pitch.py` writes the file.
 """
 
+import itertools
 import os
 from pathlib import Path
 
@@ -21,13 +22,19 @@ CALLS = ("bicycle_repair", "burnt_dinner", "old_friends", "weekend_trip")
 
 T = np.arange(2 * RATE) / RATE
 
+# Phases in radians, in the order of operations that the references were made with.
+LEAP_HERTZ = np.where(T < 1, 100, 400)
+LEAP = 2 * np.pi * LEAP_HERTZ * T
+GLIDE = 2 * np.pi * (80 * T + 100 * T**2)
+WOBBLE = 8 * np.sin(2 * np.pi * 6 * T)
+VIBRATO = 2 * np.pi * 180 * T + WOBBLE
 NO_SPEECH = {
     "silence": np.zeros(5000),
     "click": np.eye(1, 9000, 4000)[0],
     "sine": 0.3 * np.sin(2 * np.pi * 220 * T),
-    "leap": 0.3 * np.sin(2 * np.pi * np.where(T < 1, 100, 400) * T),
-    "glide": 0.3 * np.sin(2 * np.pi * (80 * T + 100 * T**2)),
-    "vibrato": 0.3 * np.sign(np.sin(2 * np.pi * 180 * T + 8 * np.sin(2 * np.pi * 6 * T))),
+    "leap": 0.3 * np.sin(LEAP),
+    "glide": 0.3 * np.sin(GLIDE),
+    "vibrato": 0.3 * np.sign(np.sin(VIBRATO)),
 }
 
 #: Numbers of samples: the fewest, those around one frame and around a hop more, and any.
@@ -48,33 +55,47 @@ LENGTHS = (
 def librosa_pitch(samples: np.ndarray) -> np.ndarray:
     import librosa
 
-    samples = np.pad(samples, (0, max(0, F0_FRAME - len(samples))))
-    return librosa.pyin(
-        samples, fmin=F0_MIN, fmax=F0_MAX, sr=RATE, frame_length=F0_FRAME, hop_length=F0_HOP, resolution=0.2
-    )[0]
+    missing = max(0, F0_FRAME - len(samples))
+    padded = np.pad(samples, (0, missing))
+    pitch, _, _ = librosa.pyin(
+        padded, fmin=F0_MIN, fmax=F0_MAX, sr=RATE, frame_length=F0_FRAME, hop_length=F0_HOP, resolution=0.2
+    )
+    return pitch
 
 
 def as_pcm(samples: np.ndarray) -> np.ndarray:
     """In steps of 16 bits, as files have it: a sine's last bit is not the same on every machine."""
-    return (np.round(samples * 32768) / 32768).astype(np.float32)
+    steps = np.round(samples * 32768)
+    return (steps / 32768).astype(np.float32)
 
 
 def speech(name: str, side: int) -> np.ndarray:
-    recording = read_pcm({"path": to_uri(EXAMPLES / f"{name}.flac"), "bytes": None}, 3.0, 8.0)
-    return pcm_to_float(np.ascontiguousarray(recording[:, side]).tobytes())
+    uri = to_uri(EXAMPLES / f"{name}.flac")
+    call = {"path": uri, "bytes": None}
+    recording = read_pcm(call, 3.0, 8.0)
+    samples = np.ascontiguousarray(recording[:, side])
+    return pcm_to_float(samples.tobytes())
 
 
 def noisy_tone(count: int) -> np.ndarray:
     random = np.random.default_rng(count)
-    hertz = random.choice([0.0, random.uniform(0, 400)], p=[0.1, 0.9])
-    tone = 0.2 * np.sign(np.sin(2 * np.pi * hertz * np.arange(count) / RATE))
-    return as_pcm(random.normal(0, 0.02, count) + tone)
+    any_pitch = random.uniform(0, 400)
+    hertz = random.choice([0.0, any_pitch], p=[0.1, 0.9])
+    phase = 2 * np.pi * hertz * np.arange(count) / RATE
+    tone = 0.2 * np.sign(np.sin(phase))
+    noise = random.normal(0, 0.02, count)
+    return as_pcm(noise + tone)
 
 
 def long_voice() -> np.ndarray:
     count = (BLOCK_FRAMES + 100) * F0_HOP
-    phase = 2 * np.pi * np.cumsum(150 + 40 * np.sin(np.arange(count) / 5000)) / RATE
-    return as_pcm(0.1 * sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 10)))
+    times = np.arange(count) / 5000
+    hertz = 150 + 40 * np.sin(times)
+    phase = 2 * np.pi * np.cumsum(hertz) / RATE
+    tone = np.zeros(count)
+    for harmonic in range(1, 10):
+        tone += np.sin(harmonic * phase) / harmonic
+    return as_pcm(0.1 * tone)
 
 
 def assert_same(samples: np.ndarray, name: str) -> None:
@@ -89,18 +110,21 @@ def assert_same(samples: np.ndarray, name: str) -> None:
 @pytest.mark.parametrize("side", [0, 1], ids=["left", "right"])
 @pytest.mark.parametrize("name", CALLS)
 def test_speech_of_both_sides_has_the_pitch_that_librosa_finds(name: str, side: int) -> None:
-    assert_same(speech(name, side), f"{name} {side}")
+    samples = speech(name, side)
+    assert_same(samples, f"{name} {side}")
 
 
 @pytest.mark.parametrize("name", NO_SPEECH)
 def test_what_is_no_speech_has_the_pitch_that_librosa_finds(name: str) -> None:
-    assert_same(as_pcm(NO_SPEECH[name]), name)
+    samples = as_pcm(NO_SPEECH[name])
+    assert_same(samples, name)
 
 
 @pytest.mark.parametrize("count", LENGTHS)
 def test_any_length_has_a_frame_for_every_16_ms(count: int) -> None:
     samples = noisy_tone(count)
-    assert len(track_pitch(samples)[0]) == 1 + max(count, F0_FRAME) // F0_HOP
+    pitch, _ = track_pitch(samples)
+    assert len(pitch) == 1 + max(count, F0_FRAME) // F0_HOP
     assert_same(samples, str(count))
 
 
@@ -109,7 +133,11 @@ def test_blocks_leave_no_seam() -> None:
 
 
 if __name__ == "__main__":
-    SOUNDS = {f"{name} {side}": speech(name, side) for name in CALLS for side in (0, 1)}
+    SOUNDS = {}
+    for call, side in itertools.product(CALLS, (0, 1)):
+        SOUNDS[f"{call} {side}"] = speech(call, side)
     SOUNDS |= {name: as_pcm(samples) for name, samples in NO_SPEECH.items()}
-    SOUNDS |= {str(count): noisy_tone(count) for count in LENGTHS} | {"long voice": long_voice()}
-    np.savez_compressed(REFERENCES, **{name: librosa_pitch(samples) for name, samples in SOUNDS.items()})
+    SOUNDS |= {str(count): noisy_tone(count) for count in LENGTHS}
+    SOUNDS["long voice"] = long_voice()
+    PITCHES = {name: librosa_pitch(samples) for name, samples in SOUNDS.items()}
+    np.savez_compressed(REFERENCES, **PITCHES)

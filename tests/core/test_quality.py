@@ -40,21 +40,38 @@ def voice(seconds: float, rate: int = RATE, peak: float = 0.5, seed: int = 0) ->
     """Syllables of a buzz whose pitch wanders, as a voice's does, with a hiss of fricatives in every fourth."""
     draw = np.random.default_rng(seed)
     t = np.arange(round(seconds * rate)) / rate
-    pitch = 140 + 40 * np.sin(2 * np.pi * 0.7 * t + seed) + 10 * np.sin(2 * np.pi * 3.1 * t)
+    wander = np.sin(2 * np.pi * 0.7 * t + seed)
+    tremor = np.sin(2 * np.pi * 3.1 * t)
+    pitch = 140 + 40 * wander + 10 * tremor
     phase = 2 * np.pi * np.cumsum(pitch) / rate
-    loud = sum(np.sin(k * phase + k * k) / k**1.5 for k in range(1, 30)) * (0.05 + np.sin(np.pi * 4 * t) ** 2)
-    loud += 0.03 * draw.standard_normal(len(t)) * (np.sin(np.pi * t) ** 8)
-    return np.asarray(peak * loud / np.abs(loud).max(), np.float32)
+    buzz = np.zeros(len(t))
+    for k in range(1, 30):
+        buzz += np.sin(k * phase + k * k) / k**1.5
+    syllables = 0.05 + np.sin(np.pi * 4 * t) ** 2
+    fricatives = np.sin(np.pi * t) ** 8
+    hiss = 0.03 * draw.standard_normal(len(t)) * fricatives
+    sound = buzz * syllables + hiss
+    loudest = np.abs(sound).max()
+    return np.asarray(peak * sound / loudest, np.float32)
+
+
+def as_stored(samples: Samples) -> Samples:
+    """Samples as a file of 16 bits has them."""
+    return to_pcm(samples).astype(np.float32) / 32768
 
 
 def coloured(count: int, brown: bool, seed: int) -> Samples:
     """White noise, or noise that falls with frequency as that of a room does; RMS 1."""
-    noise = np.random.default_rng(seed).standard_normal(count)
+    generator = np.random.default_rng(seed)
+    noise = generator.standard_normal(count)
     if brown:
         spectrum = np.fft.rfft(noise)
-        spectrum /= np.maximum(np.fft.rfftfreq(count, 1 / RATE), 60.0)
+        frequencies = np.fft.rfftfreq(count, 1 / RATE)
+        spectrum /= np.maximum(frequencies, 60.0)
         noise = np.fft.irfft(spectrum, count)
-    return np.asarray(noise / np.sqrt(np.mean(noise**2)), np.float32)
+    power = np.mean(noise**2)
+    scaled = noise / np.sqrt(power)
+    return scaled.astype(np.float32)
 
 
 @settings(max_examples=10)
@@ -69,20 +86,28 @@ def coloured(count: int, brown: bool, seed: int) -> Samples:
 def test_snr_is_found_within_three_decibels(
     wanted_db: float, brown: bool, edge: float, seconds: float, offset: float, seed: int
 ) -> None:
-    said = voice(seconds, seed=seed)
+    spoken = voice(seconds, seed=seed)
     quiet = np.zeros(round(edge * RATE), np.float32)
-    clean = np.concatenate((quiet, said, quiet))
-    level = math.sqrt(float(np.mean(said**2))) * 10 ** (-wanted_db / 20)
-    noisy = clean + level * coloured(len(clean), brown, seed) + np.float32(offset)
+    clean = np.concatenate((quiet, spoken, quiet))
+    power = float(np.mean(spoken**2))
+    rms = math.sqrt(power)
+    noise = coloured(len(clean), brown, seed)
+    level = rms * 10 ** (-wanted_db / 20)
+    noisy = clean + level * noise + np.float32(offset)
     spans = [(edge, edge + seconds)]
-    assert snr_db(noisy, RATE, spans, spans) == pytest.approx(wanted_db, abs=3)
+    measured_db = snr_db(noisy, RATE, spans, spans)
+    assert measured_db == pytest.approx(wanted_db, abs=3)
 
 
 def test_a_gated_clip_and_one_without_speech_have_no_ratio() -> None:
-    gated = np.concatenate((np.zeros(RATE, np.float32), voice(1.0), np.zeros(RATE, np.float32)))
-    assert snr_db(gated, RATE, [(1, 2)], [(1, 2)]) is None
-    assert snr_db(room_tone(RATE, -40), RATE, [], []) is None
-    assert snr_db(np.zeros(0, np.float32), RATE, [], []) is None
+    second = np.zeros(RATE, np.float32)
+    empty = np.zeros(0, np.float32)
+    gated = np.concatenate((second, voice(1.0), second))
+    spoken = [(1, 2)]
+    silent = room_tone(RATE, -40)
+    assert snr_db(gated, RATE, spoken, spoken) is None
+    assert snr_db(silent, RATE, [], []) is None
+    assert snr_db(empty, RATE, [], []) is None
 
 
 @settings(max_examples=10)
@@ -90,52 +115,62 @@ def test_a_gated_clip_and_one_without_speech_have_no_ratio() -> None:
 def test_clipping_is_found_at_full_scale_and_after_it_was_turned_down(
     share: float, gain: float, one_sided: bool, seed: int
 ) -> None:
-    said = voice(2.0, seed=seed)
-    top = float(np.quantile(np.abs(said), 1 - share))
-    clipped = np.clip(said, -1.0 if one_sided else -top, top) / top
-    clipped = np.clip(clipped, -1, 1) if not one_sided else clipped / np.abs(clipped).max()
-    truth = float(np.mean(np.abs(said) >= top)) if not one_sided else float(np.mean(said >= top))
-    stored = to_pcm(clipped.astype(np.float32) * np.float32(gain)).astype(np.float32) / 32768
-    assert clipping_ratio(stored) == pytest.approx(truth, rel=0.5, abs=0.002)
-    assert clipping_ratio(-stored) == pytest.approx(clipping_ratio(stored), rel=0.02, abs=1e-4)
+    spoken = voice(2.0, seed=seed)
+    top = np.quantile(np.abs(spoken), 1 - share).item()
+    if one_sided:
+        is_clipped = spoken >= top
+        clipped = np.clip(spoken, -1.0, top) / top
+        clipped /= np.abs(clipped).max()
+    else:
+        is_clipped = np.abs(spoken) >= top
+        clipped = np.clip(spoken, -top, top) / top
+        clipped = np.clip(clipped, -1, 1)
+    truth = float(np.mean(is_clipped))
+    turned_down = clipped.astype(np.float32) * np.float32(gain)
+    stored = as_stored(turned_down)
+    ratio = clipping_ratio(stored)
+    assert ratio == pytest.approx(truth, rel=0.5, abs=0.002)
+    inverted = clipping_ratio(-stored)
+    assert inverted == pytest.approx(ratio, rel=0.02, abs=1e-4)
 
 
 @settings(max_examples=10)
 @given(st.floats(0.0001, 1), st.sampled_from([8000, 16000, 24000, 48000]), st.integers(0, 99))
 def test_speech_that_just_reaches_its_peak_is_not_clipped(peak: float, rate: int, seed: int) -> None:
-    stored = to_pcm(voice(2.0, rate, peak, seed)).astype(np.float32) / 32768
+    sound = voice(2.0, rate, peak, seed)
+    stored = as_stored(sound)
     assert clipping_ratio(stored) == 0
 
 
 @pytest.mark.parametrize("rate", [16000, 44100])
 def test_telephone_speech_is_found_at_any_rate(rate: int) -> None:
     narrow = voice(2.0, 8000) + room_tone(16000, -60)
-    stored = to_pcm(soxr.resample(narrow, 8000, rate)).astype(np.float32) / 32768
-    found = bandwidth_hz(stored, rate)
-    assert found is not None
-    assert 3400 <= found <= 4200
-    (failure,) = failures(GOOD | {"bandwidth_hz": found}, QualityLimits())
-    assert failure == f"its bandwidth is {found / 1000:.1f} kHz (at least 6.5 kHz)"
+    stored = as_stored(soxr.resample(narrow, 8000, rate))
+    bandwidth = bandwidth_hz(stored, rate)
+    assert bandwidth is not None
+    assert 3400 <= bandwidth <= 4200
+    narrow_clip = GOOD | {"bandwidth_hz": bandwidth}
+    (failure,) = failures(narrow_clip, QualityLimits())
+    assert failure == f"its bandwidth is {bandwidth / 1000:.1f} kHz (at least 6.5 kHz)"
 
 
 @pytest.mark.parametrize("count", [0, 1, 100, RATE])
 def test_silence_of_any_length_has_no_measures_and_is_not_held_against_them(count: int) -> None:
-    found = measure_quality(np.zeros(count, np.float32), RATE, [], [])
-    assert list(found) == list(NAMES)
-    undefined = {name for name, value in found.items() if value is None}
+    silence = np.zeros(count, np.float32)
+    measures = measure_quality(silence, RATE, [], [])
+    assert list(measures) == list(NAMES)
+    undefined = {name for name, value in measures.items() if value is None}
     assert undefined >= {"snr_db", "bandwidth_hz", "silence_seconds", "peak_dbfs", "loudness_lufs"}
-    assert failures(found | {"duration": 1.0}, QualityLimits()) == ["0% of it is speech (at least 40%)"]
+    clip = measures | {"duration": 1.0}
+    assert failures(clip, QualityLimits()) == ["0% of it is speech (at least 40%)"]
 
 
-def metered(
-    samples: Samples, rate: int = RATE, spans: list[tuple[float, float]] | None = None, block: int = RATE
-) -> dict[str, Any]:
-    """The measures of a side that is read in blocks, all of it speech by default."""
+def metered(samples: Samples, rate: int, block: int) -> dict[str, Any]:
+    """The measures of a side with speech in `SPOKEN` that is read in blocks of so many samples."""
     meter = SideMeter(rate, len(samples) / rate)
     for start in range(0, len(samples), block):
         meter.push(samples[start : start + block])
-    spans = [(0.0, len(samples) / rate)] if spans is None else spans
-    return meter.measures(spans, spans)
+    return meter.measures(SPOKEN, SPOKEN)
 
 
 SPOKEN = [(1.0, 3.0), (4.5, 6.5)]
@@ -145,7 +180,9 @@ def side_of_a_call(rate: int = RATE, offset: float = 0.0) -> Samples:
     """Eight seconds of room tone with speech in `SPOKEN`."""
     samples = room_tone(8 * rate, -60.0) + np.float32(offset)
     for seed, (start, end) in enumerate(SPOKEN):
-        samples[round(start * rate) : round(end * rate)] += voice(end - start, rate, 0.4, seed)
+        first = round(start * rate)
+        last = round(end * rate)
+        samples[first:last] += voice(end - start, rate, 0.4, seed)
     return samples
 
 
@@ -153,8 +190,11 @@ def side_of_a_call(rate: int = RATE, offset: float = 0.0) -> Samples:
 @pytest.mark.parametrize("block", [997, 50_000])
 def test_measures_of_a_side_are_those_of_the_whole_sound_in_blocks_of_any_size(rate: int, block: int) -> None:
     samples = side_of_a_call(rate, 0.01)
-    found = metered(samples, rate, SPOKEN, block)
-    assert found == pytest.approx(metered(samples, rate, SPOKEN, len(samples)), rel=1e-3, abs=1e-6)
-    assert found["snr_db"] == pytest.approx(snr_db(samples, rate, SPOKEN, SPOKEN), abs=0.1)
-    assert found["bandwidth_hz"] == pytest.approx(bandwidth_hz(samples, rate), abs=rate / 100)
-    assert found["speech_seconds"] == 4.0
+    measured = metered(samples, rate, block)
+    whole = metered(samples, rate, len(samples))
+    assert measured == pytest.approx(whole, rel=1e-3, abs=1e-6)
+    ratio = snr_db(samples, rate, SPOKEN, SPOKEN)
+    bandwidth = bandwidth_hz(samples, rate)
+    assert measured["snr_db"] == pytest.approx(ratio, abs=0.1)
+    assert measured["bandwidth_hz"] == pytest.approx(bandwidth, abs=rate / 100)
+    assert measured["speech_seconds"] == 4.0

@@ -14,7 +14,8 @@ OPTION = re.compile(r"--[a-z]")
 def test_error_is_its_reason_and_its_remedy_in_another_process_too() -> None:
     error = DailytalkError("--out 'a--b' is taken", "raise --max-cost")
     assert str(error) == "--out 'a--b' is taken: raise --max-cost"
-    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    again = pickle.loads(pickle.dumps(error))
+    assert str(again) == str(error)
 
 
 def test_what_is_wrong_at_construction_is_one_sentence_of_python() -> None:

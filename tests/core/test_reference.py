@@ -18,8 +18,10 @@ LONG = "a" * 96
     ],
 )
 def test_name_of_a_dataset_is_its_repository_and_revision(text: str, repo: str, revision: str | None) -> None:
-    assert parse_reference(text) == reference(text) == Reference(repo, revision)
-    assert parse_reference(str(Reference(repo, revision))) == Reference(repo, revision)
+    expected = Reference(repo, revision)
+    assert parse_reference(text) == expected
+    assert reference(text) == expected
+    assert parse_reference(str(expected)) == expected
 
 
 @pytest.mark.parametrize(

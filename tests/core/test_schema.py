@@ -33,6 +33,8 @@ FEATURES = Features(
 def test_type_that_no_reader_can_take_is_named_with_its_column(
     column: str, kind: pa.DataType, problem: str
 ) -> None:
-    schema = pa.schema([("first", pa.bool_()), (column, kind)])
-    assert str(wrong_type(schema, FEATURES, FEATURES)).startswith(problem)
+    first = ("first", pa.bool_())
+    schema = pa.schema([first, (column, kind)])
+    reported = wrong_type(schema, FEATURES, FEATURES)
+    assert str(reported).startswith(problem)
     assert wrong_type(schema, FEATURES, ["first"]) is None

@@ -28,12 +28,9 @@ def test_no_words_are_no_sentence(text: str | None) -> None:
     assert sentence_type(text) is None
 
 
-def test_length_classes_meet_without_a_gap() -> None:
-    assert [length_class(seconds) for seconds in (0, 1.999, 2, 4.999, 5, 30)] == [
-        "short",
-        "short",
-        "medium",
-        "medium",
-        "long",
-        "long",
-    ]
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0, "short"), (1.999, "short"), (2, "medium"), (4.999, "medium"), (5, "long"), (30, "long")],
+)
+def test_length_classes_meet_without_a_gap(seconds: float, expected: str) -> None:
+    assert length_class(seconds) == expected

@@ -43,7 +43,10 @@ class Other:
 
 
 def test_settings_are_those_of_all_that_is_inside_in_order_and_each_has_its_option() -> None:
-    assert [(place.option, place.value) for place in settings_in(Outer())] == [
+    listed = list(settings_in(Outer()))
+    values = [(item.option, item.value) for item in listed]
+    about = {item.option: item.setting.about for item in listed}
+    assert values == [
         ("voice", "left"),
         ("plain", 3),
         ("device", "auto"),
@@ -51,23 +54,28 @@ def test_settings_are_those_of_all_that_is_inside_in_order_and_each_has_its_opti
         ("threads", 1),
         ("min_seconds", 0.5),
     ]
-    told = {place.option: place.setting.about for place in settings_in(Outer())}
-    assert (told["plain"], told["voice"]) == ("Plain of Outer.", VOICE.about)
+    assert about["plain"] == "Plain of Outer."
+    assert about["voice"] == VOICE.about
 
 
 def test_record_has_what_is_computed_and_neither_how_nor_with_whose_model() -> None:
-    assert settings_of(Outer(), Other()) == {"voice": "left", "plain": 3, "min_seconds": 0.5}
+    record = settings_of(Outer(), Other())
+    assert record == {"voice": "left", "plain": 3, "min_seconds": 0.5}
 
 
 def test_record_tells_no_path_of_this_machine() -> None:
-    assert settings_of(Other(voice="/home/me/secret/words.csv")) == {"voice": "words.csv"}
+    other = Other(voice="/home/me/secret/words.csv")
+    assert settings_of(other) == {"voice": "words.csv"}
 
 
 def test_options_go_to_every_field_that_has_them_and_leave_the_rest() -> None:
-    outer, other = with_settings((Outer(plain=4), Other()), {"voice": "mix", "min_seconds": 2.0, "unknown": 1})
+    options = {"voice": "mix", "min_seconds": 2.0, "unknown": 1}
+    before = (Outer(plain=4), Other())
+    outer, other = with_settings(before, options)
     assert outer == Outer(voice="mix", plain=4, inner=Inner(2.0))
     assert other == Other("mix")
-    assert chosen_for(Outer, {"asr_model": "tiny", "table": ("b",), "beam": 3}) == {"model": "tiny"}
+    chosen = {"asr_model": "tiny", "table": ("b",), "beam": 3}
+    assert chosen_for(Outer, chosen) == {"model": "tiny"}
 
 
 def test_option_that_nobody_has_is_refused_with_those_there_are() -> None:

@@ -15,66 +15,100 @@ from dailytalk_contiguous.core.speech_runs import speech_spans
 
 FRAME = 0.032
 
+Spans = list[tuple[float, float]]
+
 #: Runs of probabilities, so that hysteresis and merging have something to do.
-probabilities = st.lists(
-    st.tuples(st.sampled_from([0.0, 0.2, 0.36, 0.4, 0.49, 0.5, 0.9]), st.integers(1, 25)), max_size=40
-).map(lambda runs: np.repeat([p for p, _ in runs], [n for _, n in runs]).astype(np.float32))
+RUN = st.tuples(st.sampled_from([0.0, 0.2, 0.36, 0.4, 0.49, 0.5, 0.9]), st.integers(1, 25))
 
 
-def silero_spans(found: list[dict[str, int]], gap: float) -> list[tuple[float, float]]:
-    return merge_gaps([(one["start"] / 16000, one["end"] / 16000) for one in found], gap)
+def by_frame(runs: list[tuple[float, int]]) -> np.ndarray:
+    """The probability of each frame of runs of a probability and a number of frames."""
+    values = [probability for probability, _ in runs]
+    counts = [count for _, count in runs]
+    return np.repeat(values, counts).astype(np.float32)
+
+
+probabilities = st.lists(RUN, max_size=40).map(by_frame)
+
+
+def silero_spans(segments: list[dict[str, int]], gap: float) -> Spans:
+    spans = []
+    for segment in segments:
+        start = segment["start"] / 16000
+        end = segment["end"] / 16000
+        spans.append((start, end))
+    return merge_gaps(spans, gap)
 
 
 @given(probabilities, st.integers(0, 511))
-def test_speech_is_what_silero_makes_of_any_probabilities(found: np.ndarray, short: int) -> None:
-    n_samples = max(0, len(found) * 512 - short)
+def test_speech_is_what_silero_makes_of_any_probabilities(speech: np.ndarray, short: int) -> None:
+    n_samples = max(0, len(speech) * 512 - short)
     theirs = silero_vad.utils_vad.get_speech_timestamps_from_probs(
-        found.tolist(), min_silence_duration_ms=350, audio_length_samples=n_samples
+        speech.tolist(), min_silence_duration_ms=350, audio_length_samples=n_samples
     )
-    ours = speech_spans(found, n_samples / 16000, FRAME)
+    ours = speech_spans(speech, n_samples / 16000, FRAME)
     # Silero halves the space between two runs in whole samples.
-    np.testing.assert_allclose(ours, silero_spans(theirs, 0.35), atol=2 / 16000)
+    expected = silero_spans(theirs, 0.35)
+    np.testing.assert_allclose(ours, expected, atol=2 / 16000)
 
 
 def test_a_short_backchannel_stays_and_a_click_does_not() -> None:
-    found = np.zeros(200, np.float32)
-    found[20:29] = 0.9  # 0.29 s
-    found[100:107] = 0.9  # 0.22 s
-    assert speech_spans(found, 6.4, FRAME) == [pytest.approx((20 * FRAME - 0.03, 29 * FRAME + 0.03))]
+    speech = np.zeros(200, np.float32)
+    speech[20:29] = 0.9  # 0.29 s
+    speech[100:107] = 0.9  # 0.22 s
+    backchannel = (20 * FRAME - 0.03, 29 * FRAME + 0.03)
+    (span,) = speech_spans(speech, 6.4, FRAME)
+    assert span == pytest.approx(backchannel)
 
 
-spans_of_any_length = st.lists(st.tuples(st.floats(0.01, 5.0), st.floats(0.3, 60.0)), min_size=1, max_size=5).map(
-    lambda parts: [(round(gap, 3), round(length, 3)) for gap, length in parts]
-)
+GAP = st.floats(0.01, 5.0)
+LENGTH = st.floats(0.3, 60.0)
 
 
-@given(spans_of_any_length, st.floats(1.0, 15.0), st.integers(0, 2**32 - 1))
+def in_milliseconds(parts: Spans) -> Spans:
+    return [(round(gap, 3), round(length, 3)) for gap, length in parts]
+
+
+parts_of_any_length = st.lists(st.tuples(GAP, LENGTH), min_size=1, max_size=5)
+
+
+@given(parts_of_any_length.map(in_milliseconds), st.floats(1.0, 15.0), st.integers(0, 2**32 - 1))
 def test_pieces_cover_their_span_and_none_is_too_long(
     parts: list[tuple[float, float]], longest: float, seed: int
 ) -> None:
     spans = []
-    at = 0.0
+    end = 0.0
     for gap, length in parts:
-        spans.append((at + gap, at + gap + length))
-        at += gap + length
-    levels = np.random.default_rng(seed).random(math.ceil(at / FRAME) + 1).astype(np.float32)
+        start = end + gap
+        spans.append((start, start + length))
+        end += gap + length
+    n_frames = math.ceil(end / FRAME) + 1
+    generator = np.random.default_rng(seed)
+    levels = generator.random(n_frames).astype(np.float32)
     pieces = cut_long(spans, levels, FRAME, longest)
-    for run, span in enumerate(spans):
-        own = [piece for piece in pieces if piece.run == run]
-        assert (own[0].start, own[-1].end) == span
-        assert all(before.end == after.start for before, after in pairwise(own))
-        assert all(0 < piece.end - piece.start <= longest + 1e-9 for piece in own)
-        if span[1] - span[0] <= longest:
-            assert len(own) == 1
+    for run, (start, end) in enumerate(spans):
+        parts_of_run = [piece for piece in pieces if piece.run == run]
+        lengths = [piece.end - piece.start for piece in parts_of_run]
+        assert parts_of_run[0].start == start
+        assert parts_of_run[-1].end == end
+        for before, after in pairwise(parts_of_run):
+            assert before.end == after.start
+        assert min(lengths) > 0
+        assert max(lengths) <= longest + 1e-9
+        if end - start <= longest:
+            assert len(parts_of_run) == 1
         else:
-            assert all(piece.end - piece.start >= 0.25 * longest - 1e-9 for piece in own)
+            assert min(lengths) >= 0.25 * longest - 1e-9
     assert pieces == sorted(pieces)
 
 
 @given(st.floats(6.5, 11.5), st.floats(0.2, 0.6))
 def test_a_cut_falls_into_the_pause(pause: float, length: float) -> None:
-    levels = np.full(math.ceil(18 / FRAME), 0.01, np.float32)
-    levels[round(pause / FRAME) : round((pause + length) / FRAME)] = 1e-6
+    n_frames = math.ceil(18 / FRAME)
+    levels = np.full(n_frames, 0.01, np.float32)
+    first_frame = round(pause / FRAME)
+    last_frame = round((pause + length) / FRAME)
+    levels[first_frame:last_frame] = 1e-6
     levels[::7] *= 0.1  # stop consonants: as quiet as half the pause, but short
     first, second = cut_long([(0.0, 18.0)], levels, FRAME)
     assert first.run == second.run == 0

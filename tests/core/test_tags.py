@@ -27,11 +27,15 @@ def grid_evidence(arousal: str, valence: str, dominance: str, pitch_var: str = M
     return Evidence(arousal=arousal, valence=valence, dominance=dominance, pitch_var=pitch_var)
 
 
+ACCEPTANCE = Evidence(
+    valence=M, arousal=H, dominance=H, energy=M, rate=H, zcr=L, pitch_var=M, speech_rate=2.1, rate_ratio=1.3
+)
+
+
 def test_acceptance_example_is_excited() -> None:
-    evidence = Evidence(
-        valence=M, arousal=H, dominance=H, energy=M, rate=H, zcr=L, pitch_var=M, speech_rate=2.1, rate_ratio=1.3
-    )
-    assert choose_tag(evidence) == ("excited", "grid: arousal HIGH, valence MID, dominance HIGH")
+    choice = choose_tag(ACCEPTANCE)
+    assert choice.tag == "excited"
+    assert choice.rule == "grid: arousal HIGH, valence MID, dominance HIGH"
 
 
 # The grid as the rules print it: arousal, then valence LOW | MID | HIGH, each dominance LOW / MID / HIGH.
@@ -55,28 +59,35 @@ def test_every_cell_of_the_grid_is_reached(preset: str, table: dict[str, str], p
         for valence, cell in zip(LEVELS, row.split(" | "), strict=True):
             for dominance, tag in zip(LEVELS, cell.split(" / "), strict=True):
                 rule = f"{prefix}: arousal {arousal}, valence {valence}, dominance {dominance}"
-                assert choose_tag(grid_evidence(arousal, valence, dominance), preset) == (tag, rule)
+                evidence = grid_evidence(arousal, valence, dominance)
+                assert choose_tag(evidence, preset) == (tag, rule)
 
 
 def test_pitch_variation_changes_four_cells_of_the_grid() -> None:
-    changed = {
-        (arousal, valence, dominance, pitch_var): choose_tag(grid_evidence(arousal, valence, dominance, pitch_var))
-        for arousal, valence, dominance, pitch_var in itertools.product(LEVELS, LEVELS, LEVELS, (L, H))
-        if choose_tag(grid_evidence(arousal, valence, dominance, pitch_var)).tag
-        != choose_tag(grid_evidence(arousal, valence, dominance)).tag
-    }
-    assert {cell: choice.tag for cell, choice in changed.items()} == {
+    changed = {}
+    for arousal, valence, dominance in itertools.product(LEVELS, LEVELS, LEVELS):
+        usual = choose_tag(grid_evidence(arousal, valence, dominance))
+        for pitch_var in (L, H):
+            evidence = grid_evidence(arousal, valence, dominance, pitch_var)
+            choice = choose_tag(evidence)
+            if choice.tag != usual.tag:
+                changed[arousal, valence, dominance, pitch_var] = choice
+    determined = changed[H, M, H, L]
+    tags = {cell: choice.tag for cell, choice in changed.items()}
+    assert tags == {
         (H, M, H, L): "determined",
         (M, H, L, H): "happy",
         (M, H, M, H): "happy",
         (M, H, H, H): "proud",
     }
-    assert changed[H, M, H, L].rule == "grid: arousal HIGH, valence MID, dominance HIGH, pitch_var LOW"
+    assert determined.rule == "grid: arousal HIGH, valence MID, dominance HIGH, pitch_var LOW"
 
 
 def test_seed_knows_happy_but_neither_proud_nor_steady_determination() -> None:
-    assert choose_tag(grid_evidence(M, H, H, H), "seed").tag == "happy"
-    assert choose_tag(grid_evidence(H, M, H, H), "seed").tag == "determined"
+    dominant = grid_evidence(M, H, H, H)
+    aroused = grid_evidence(H, M, H, H)
+    assert choose_tag(dominant, "seed").tag == "happy"
+    assert choose_tag(aroused, "seed").tag == "determined"
 
 
 GATES = {
@@ -90,7 +101,9 @@ GATES = {
 
 @pytest.mark.parametrize(("rule", "evidence"), GATES.items())
 def test_tone_gate_holds_on_its_margin(rule: str, evidence: Evidence) -> None:
-    assert choose_tag(evidence) == (rule[3:], rule)
+    choice = choose_tag(evidence)
+    assert choice.tag == rule[3:]
+    assert choice.rule == rule
 
 
 @pytest.mark.parametrize(
@@ -116,26 +129,39 @@ def test_tone_gate_holds_on_its_margin(rule: str, evidence: Evidence) -> None:
     ],
 )
 def test_tone_gate_needs_every_condition(rule: str, change: dict[str, str | float]) -> None:
-    assert choose_tag(GATES[rule]._replace(**change)).rule.startswith("grid: ")
+    evidence = GATES[rule]._replace(**change)
+    choice = choose_tag(evidence)
+    assert choice.rule.startswith("grid: ")
 
 
 @pytest.mark.parametrize(("rule", "evidence"), GATES.items())
 def test_unknown_measures_satisfy_no_gate(rule: str, evidence: Evidence) -> None:
-    measures = [name for name, value in evidence._asdict().items() if isinstance(value, float) and value == value]
-    assert measures
-    for measure in measures:
-        assert choose_tag(evidence._replace(**{measure: math.nan})).rule != rule
+    measured = []
+    for name, value in evidence._asdict().items():
+        if isinstance(value, float) and not math.isnan(value):
+            measured.append(name)
+    assert measured
+    for measure in measured:
+        unknown = {measure: math.nan}
+        unmeasured = evidence._replace(**unknown)
+        assert choose_tag(unmeasured).rule != rule
+
+
+LOUD = Evidence(energy=H, arousal=H, valence=L, f0_ratio=2, rms_gain_db=9, rate=H, rate_ratio=2, speech_rate=5)
+QUIET = Evidence(energy=L, zcr=H, voiced_fraction=0.1, rms_gain_db=-9, question=True)
 
 
 def test_gates_are_tried_in_order_before_questions() -> None:
-    loud = Evidence(energy=H, arousal=H, valence=L, f0_ratio=2, rms_gain_db=9, rate=H, rate_ratio=2, speech_rate=5)
-    assert choose_tag(loud).tag == "screaming"
-    assert choose_tag(loud._replace(f0_ratio=1.0)).tag == "shouting"
-    assert choose_tag(loud._replace(f0_ratio=1.0, rms_gain_db=0)).tag == "in a hurry tone"
-    quiet = Evidence(energy=L, zcr=H, voiced_fraction=0.1, rms_gain_db=-9, question=True)
-    assert choose_tag(quiet).tag == "whispering"
-    assert choose_tag(quiet._replace(zcr=M)).tag == "soft tone"
-    assert choose_tag(quiet._replace(zcr=M, rms_gain_db=0)).tag == "curious"
+    assert choose_tag(LOUD).tag == "screaming"
+    lower = LOUD._replace(f0_ratio=1.0)
+    assert choose_tag(lower).tag == "shouting"
+    softer = lower._replace(rms_gain_db=0)
+    assert choose_tag(softer).tag == "in a hurry tone"
+    assert choose_tag(QUIET).tag == "whispering"
+    voiced = QUIET._replace(zcr=M)
+    assert choose_tag(voiced).tag == "soft tone"
+    louder = voiced._replace(rms_gain_db=0)
+    assert choose_tag(louder).tag == "curious"
 
 
 @pytest.mark.parametrize(
@@ -154,16 +180,25 @@ def test_question(valence: str, arousal: str, dominance: str, tag: str) -> None:
 
 
 def test_angry_question_stays_angry() -> None:
-    assert choose_tag(Evidence(valence=L, arousal=H, dominance=H, question=True)).tag == "angry"
+    asked = Evidence(valence=L, arousal=H, dominance=H, question=True)
+    assert choose_tag(asked).tag == "angry"
 
 
-def test_seed_gates_need_no_margin_and_know_no_questions() -> None:
-    assert choose_tag(Evidence(energy=L, zcr=H), "seed") == ("whispering", "seed 1 whispering")
-    assert choose_tag(Evidence(energy=H, arousal=H), "seed") == ("shouting", "seed 2 shouting")
-    assert choose_tag(Evidence(energy=L, arousal=H, rate=H), "seed") == ("soft tone", "seed 3 soft tone")
-    assert choose_tag(Evidence(rate=H), "seed") == ("in a hurry tone", "seed 4 in a hurry tone")
-    assert choose_tag(Evidence(rate=H, arousal=L), "seed").tag == "calm"
-    assert choose_tag(Evidence(question=True), "seed").tag == "calm"
+@pytest.mark.parametrize(
+    ("evidence", "tag", "rule"),
+    [
+        (Evidence(energy=L, zcr=H), "whispering", "seed 1 whispering"),
+        (Evidence(energy=H, arousal=H), "shouting", "seed 2 shouting"),
+        (Evidence(energy=L, arousal=H, rate=H), "soft tone", "seed 3 soft tone"),
+        (Evidence(rate=H), "in a hurry tone", "seed 4 in a hurry tone"),
+        (Evidence(rate=H, arousal=L), "calm", None),
+        (Evidence(question=True), "calm", None),
+    ],
+)
+def test_seed_gates_need_no_margin_and_know_no_questions(evidence: Evidence, tag: str, rule: str | None) -> None:
+    choice = choose_tag(evidence, "seed")
+    assert choice.tag == tag
+    assert rule is None or choice.rule == rule
 
 
 levels = st.sampled_from(LEVELS)
@@ -173,45 +208,55 @@ measures = st.floats(-50, 50) | st.just(math.nan)
 @given(st.builds(Evidence, *[levels] * 8, *[measures] * 5, st.booleans()), st.sampled_from(sorted(PRESETS)))
 def test_every_utterance_gets_a_tag_that_fish_s1_knows(evidence: Evidence, preset: str) -> None:
     choice = choose_tag(evidence, preset)
+    tags_of_rules = {(rule.name, rule.tag) for rule in PRESETS[preset]}
     assert choice.tag in STYLES["fish-s1"].tags
-    assert (choice.rule, choice.tag) in {(rule.name, rule.tag) for rule in PRESETS[preset]}
+    assert (choice.rule, choice.tag) in tags_of_rules
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_fish_s1_knows_every_tag_of_a_preset_as_it_is(preset: str) -> None:
-    tags = {rule.tag for rule in PRESETS[preset]} | {*TAG_OF_EMOTION.values()}
+    tags = {rule.tag for rule in PRESETS[preset]}
+    tags |= set(TAG_OF_EMOTION.values())
     assert len(tags) > 20
-    assert check_tags(tags, "fish-s1", {}) == {tag: tag for tag in tags}
+    unchanged = {tag: tag for tag in tags}
+    assert check_tags(tags, "fish-s1", {}) == unchanged
 
 
 def test_unknown_tag_is_an_error_that_lists_the_mapping_to_add() -> None:
     with pytest.raises(DailytalkError) as caught:
         check_tags(["happy", "joyful", "wispering", "joyful"], "fish-s1", {})
-    assert caught.value.reason == "fish-s1 does not know 'joyful', 'wispering'"
-    assert '"wispering": "whispering"' in caught.value.remedy
-    assert '"joyful": "' in caught.value.remedy
-    assert "sarcastic" in caught.value.remedy
+    refused = caught.value
+    assert refused.reason == "fish-s1 does not know 'joyful', 'wispering'"
+    assert '"wispering": "whispering"' in refused.remedy
+    assert '"joyful": "' in refused.remedy
+    assert "sarcastic" in refused.remedy
 
 
 def test_mapping_is_followed_and_checked_too() -> None:
-    assert check_tags(["joyful", "sad"], "fish-s1", {"joyful": "happy"}) == {"joyful": "happy", "sad": "sad"}
+    mapped = check_tags(["joyful", "sad"], "fish-s1", {"joyful": "happy"})
+    assert mapped == {"joyful": "happy", "sad": "sad"}
     with pytest.raises(DailytalkError, match=r"'joyful' \(as 'glee'\)"):
         check_tags(["joyful"], "fish-s1", {"joyful": "glee"})
 
 
 def test_fish_s2_takes_any_words_but_its_own_brackets() -> None:
-    assert check_tags(["joyful, out of breath"], "fish-s2", {}) == {
-        "joyful, out of breath": "joyful, out of breath"
-    }
+    words = "joyful, out of breath"
+    assert check_tags([words], "fish-s2", {}) == {words: words}
     for tag in ("", " ", "a] b"):
         with pytest.raises(DailytalkError):
             check_tags([tag], "fish-s2", {})
 
 
-def test_tags_are_written_as_the_synthesiser_reads_them() -> None:
-    assert render("soft tone", "Good night.", "fish-s1") == "(soft tone) Good night."
-    assert render("soft tone", "Good night.", "fish-s2") == "[soft tone] Good night."
-    assert render("", "Good night.", "fish-s1") == "Good night."
+@pytest.mark.parametrize(
+    ("tag", "style", "rendered"),
+    [
+        ("soft tone", "fish-s1", "(soft tone) Good night."),
+        ("soft tone", "fish-s2", "[soft tone] Good night."),
+        ("", "fish-s1", "Good night."),
+    ],
+)
+def test_tags_are_written_as_the_synthesiser_reads_them(tag: str, style: str, rendered: str) -> None:
+    assert render(tag, "Good night.", style) == rendered
 
 
 @pytest.mark.parametrize(
@@ -225,5 +270,7 @@ def test_tags_are_written_as_the_synthesiser_reads_them() -> None:
     ],
 )
 def test_tags_among_words_are_those_that_a_rule_or_a_user_knows(words: list[str], tags: list[str]) -> None:
-    assert tags_among(words, ["ours", "one of my own tags", "one of my own longer tags"]) == tags
-    assert tags_among(words) == [tag for tag in tags if "ours" not in tag and "own" not in tag]
+    users = ["ours", "one of my own tags", "one of my own longer tags"]
+    of_rules = [tag for tag in tags if tag != "(ours)"]
+    assert tags_among(words, users) == tags
+    assert tags_among(words) == of_rules

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations, pairwise
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ CLOSE = 1e-9
 pauses = st.integers(0, 3000) | st.sampled_from([0, 1, 79, 80, 81])
 lengths = st.integers(50, 12000)
 factors = st.floats(0.4, 2.5)
+PIECES = st.lists(st.tuples(pauses, lengths, factors), max_size=8)
 
 
 @st.composite
@@ -23,15 +25,21 @@ def conversations(draw: st.DrawFn, shortest_pause: int = 0, fixed: bool = False)
     """No overlap within a channel; any overlap between them. The right channel is kept, the left resynthesised."""
     events = []
     for channel in ("left", "right"):
-        at = 0
-        for pause, length, factor in draw(st.lists(st.tuples(pauses, lengths, factors), max_size=8)):
-            start = at + pause + shortest_pause
-            at = start + length
-            kept = channel == "right"
-            new = (at - start) / 1000 * (1.0 if kept or fixed else factor)
+        kept = channel == "right"
+        end = 0
+        for pause, length, factor in draw(PIECES):
+            start = end + pause + shortest_pause
+            end = start + length
+            first = start / 1000
+            last = end / 1000
             if kept:
-                new = at / 1000 - start / 1000
-            events.append(TurnEvent(channel, start / 1000, at / 1000, new, -1, kept))
+                new_length = last - first
+            elif fixed:
+                new_length = length / 1000
+            else:
+                new_length = length / 1000 * factor
+            event = TurnEvent(channel, first, last, new_length, -1, kept)
+            events.append(event)
     return draw(st.permutations(events))
 
 
@@ -51,27 +59,36 @@ def messy(draw: st.DrawFn) -> list[TurnEvent]:
         first = start / 1000
         last = (start + length) / 1000
         kept = kept or channel == "right"
-        events.append(
-            TurnEvent(channel, first, last, last - first if kept else (last - first) * factor, run, kept)
-        )
+        length = last - first
+        new_length = length if kept else length * factor
+        event = TurnEvent(channel, first, last, new_length, run, kept)
+        events.append(event)
     return events
 
 
 def total(events: Sequence[TurnEvent]) -> float:
-    return max((event.end for event in events), default=0.0) + 0.7
+    ends = [event.end for event in events]
+    return max(ends, default=0.0) + 0.7
 
 
 def in_order(events: Sequence[TurnEvent]) -> list[int]:
-    return sorted(range(len(events)), key=lambda i: (events[i].start, events[i].start - events[i].end))
+    def key(index: int) -> tuple[float, float]:
+        event = events[index]
+        return event.start, event.start - event.end
+
+    return sorted(range(len(events)), key=key)
 
 
 def overlaps(events: Sequence[TurnEvent], starts: Sequence[float], channel: str | None = None) -> float:
-    spans = sorted(
-        (start, start + event.new_length)
-        for event, start in zip(events, starts, strict=True)
-        if channel in (None, event.channel)
-    )
-    return max((before[1] - after[0] for before, after in pairwise(spans)), default=0.0)
+    """The longest overlap of an event with the next one, of one channel or of both."""
+    spans = []
+    for event, start in zip(events, starts, strict=True):
+        if channel in (None, event.channel):
+            spans.append((start, start + event.new_length))
+    longest = 0.0
+    for (_, end), (start, _) in pairwise(sorted(spans)):
+        longest = max(longest, end - start)
+    return longest
 
 
 @given(conversations())
@@ -83,31 +100,59 @@ def test_nothing_starts_before_zero_or_overlaps_its_own_channel(
     rebuilt = rebuild(events, total(events), mode, rate)
     assert len(rebuilt.starts) == len(events)
     assert all(start >= 0 for start in rebuilt.starts)
+    slack = CLOSE if rate is None else 1.5 / rate
     for channel in ("left", "right"):
-        assert overlaps(events, rebuilt.starts, channel) <= (CLOSE if rate is None else 1.5 / 24000)
+        assert overlaps(events, rebuilt.starts, channel) <= slack
 
 
 @given(conversations(shortest_pause=80, fixed=True))
 def test_with_the_old_lengths_everything_stays_where_it_was(events: list[TurnEvent]) -> None:
     rebuilt = rebuild(events, total(events))
-    assert rebuilt.starts == pytest.approx([event.start for event in events], abs=CLOSE)
-    assert rebuilt.duration == pytest.approx(total(events), abs=CLOSE)
+    starts = [event.start for event in events]
+    assert rebuilt.starts == pytest.approx(starts, abs=CLOSE)
+    duration = total(events)
+    assert rebuilt.duration == pytest.approx(duration, abs=CLOSE)
 
 
 @given(conversations())
 @pytest.mark.parametrize("rate", [None, 24000])
 def test_sequential_overlaps_nothing_and_keeps_every_gap(rate: int | None, events: list[TurnEvent]) -> None:
-    slack = CLOSE if rate is None else 2.5 / 24000
+    slack = CLOSE if rate is None else 2.5 / rate
     rebuilt = rebuild(events, total(events), "sequential", rate)
     assert overlaps(events, rebuilt.starts) <= slack
-    order = in_order(events)
     end = 0.0
     new_end = 0.0
-    for index in order:
-        assert rebuilt.starts[index] - new_end == pytest.approx(max(0.0, events[index].start - end), abs=slack)
-        end = max(end, events[index].end)
-        new_end = rebuilt.starts[index] + events[index].new_length
-    assert rebuilt.duration == pytest.approx(new_end + total(events) - end, abs=slack)
+    for index in in_order(events):
+        event = events[index]
+        new_start = rebuilt.starts[index]
+        gap = max(0.0, event.start - end)
+        assert new_start - new_end == pytest.approx(gap, abs=slack)
+        end = max(end, event.end)
+        new_end = new_start + event.new_length
+    duration = new_end + total(events) - end
+    assert rebuilt.duration == pytest.approx(duration, abs=slack)
+
+
+class Placed(NamedTuple):
+    """An event, and where the rebuild has placed it, in samples."""
+
+    event: TurnEvent
+    start: int
+    end: int
+    moved: int
+
+
+def place(event: TurnEvent, start: float, rate: int) -> Placed:
+    first = round(start * rate)
+    source_start = round(event.start * rate)
+    source_end = round(event.end * rate)
+    length = source_end - source_start if event.kept else round(event.new_length * rate)
+    return Placed(event, first, first + length, first - source_start)
+
+
+def are_one_block(event: TurnEvent, other: TurnEvent) -> bool:
+    is_overlap = event.start < other.end and other.start < event.end
+    return event.kept and other.kept and is_overlap
 
 
 @given(messy())
@@ -120,58 +165,75 @@ def test_edited_transcripts_lose_no_kept_sample_and_blocks_keep_their_distances(
     assert all(start >= 0 for start in rebuilt.starts)
     placed = []
     for event, start in zip(events, rebuilt.starts, strict=True):
-        first = round(start * rate)
-        source = round(event.start * rate), round(event.end * rate)
-        length = source[1] - source[0] if event.kept else round(event.new_length * rate)
-        assert first == pytest.approx(start * rate, abs=1e-6)
-        assert first + length <= round(rebuilt.duration * rate)
-        placed.append((event, first, first + length, first - source[0]))
-    for (one, start, end, moved), (other, other_start, other_end, other_moved) in combinations(placed, 2):
-        if one.channel != other.channel:
+        here = place(event, start, rate)
+        assert here.start == pytest.approx(start * rate, abs=1e-6)
+        assert here.end <= round(rebuilt.duration * rate)
+        placed.append(here)
+    for here, other in combinations(placed, 2):
+        if here.event.channel != other.event.channel:
             continue
-        if one.kept and other.kept and one.start < other.end and other.start < one.end:
-            assert moved == other_moved
+        if are_one_block(here.event, other.event):
+            assert here.moved == other.moved
         else:
-            assert end <= other_start or other_end <= start or min(end - start, other_end - other_start) == 0
+            is_apart = here.end <= other.start or other.end <= here.start
+            lengths = (here.end - here.start, other.end - other.start)
+            assert is_apart or min(lengths) == 0
 
 
 def test_kept_pieces_of_one_run_stay_exactly_adjacent_on_the_sample_grid() -> None:
+    rate = 44100
     cuts = [3.00001, 9.12345, 15.98761, 20.5]
-    pieces = [TurnEvent("right", a, b, b - a, 4, True) for a, b in pairwise(cuts)]
-    events = [TurnEvent("left", 1.0, 2.0, 2.3337), TurnEvent("left", 9.0, 9.5, 1.1, 0), *pieces]
-    starts = [round(start * 44100) for start in rebuild(events, 22.0, sample_rate=44100).starts]
-    for piece, start, following in zip(pieces, starts[2:], starts[3:], strict=False):
-        assert start + round(piece.end * 44100) - round(piece.start * 44100) == following
+    pieces = []
+    for start, end in pairwise(cuts):
+        piece = TurnEvent("right", start, end, end - start, 4, True)
+        pieces.append(piece)
+    first = TurnEvent("left", 1.0, 2.0, 2.3337)
+    second = TurnEvent("left", 9.0, 9.5, 1.1, 0)
+    rebuilt = rebuild([first, second, *pieces], 22.0, sample_rate=rate)
+    starts = [round(start * rate) for start in rebuilt.starts[2:]]
+    for piece, start, following in zip(pieces, starts, starts[1:], strict=False):
+        source_start = round(piece.start * rate)
+        source_end = round(piece.end * rate)
+        assert start + source_end - source_start == following
+
+
+def anew(start: float, end: float, length: float) -> TurnEvent:
+    return TurnEvent("left", start, end, length)
+
+
+def kept(start: float, end: float) -> TurnEvent:
+    return TurnEvent("right", start, end, end - start, kept=True)
 
 
 def test_an_answer_keeps_its_gap() -> None:
-    events = [TurnEvent("left", 1.0, 3.0, 2.6), TurnEvent("right", 3.2, 5.0, 1.8, kept=True)]
+    events = [anew(1.0, 3.0, 2.6), kept(3.2, 5.0)]
     rebuilt = rebuild(events, 6.0)
     assert rebuilt.starts == pytest.approx([1.0, 3.8])
     assert rebuilt.duration == pytest.approx(6.6)
 
 
-def test_an_early_interruption_of_a_turn_that_shrinks_leaves_it_its_first_200_ms() -> None:
-    events = [TurnEvent("left", 0.0, 10.0, 8.0), TurnEvent("right", 1.0, 12.0, 11.0, kept=True)]
-    assert rebuild(events, 12.0).starts == pytest.approx([0.0, 0.2])
-    short_lead = [TurnEvent("left", 0.0, 10.0, 8.0), TurnEvent("right", 0.05, 12.0, 11.95, kept=True)]
-    assert rebuild(short_lead, 12.0).starts == pytest.approx([0.0, 0.05])
+@pytest.mark.parametrize(("interrupted_at", "placed_at"), [(1.0, 0.2), (0.05, 0.05)])
+def test_an_early_interruption_of_a_turn_that_shrinks_leaves_it_its_first_200_ms(
+    interrupted_at: float, placed_at: float
+) -> None:
+    events = [anew(0.0, 10.0, 8.0), kept(interrupted_at, 12.0)]
+    starts = rebuild(events, 12.0).starts
+    assert starts == pytest.approx([0.0, placed_at])
 
 
 def test_a_backchannel_keeps_its_share_of_the_room() -> None:
-    events = [TurnEvent("right", 1.0, 11.0, 10.0, kept=True), TurnEvent("left", 4.0, 5.0, 2.0)]
-    assert rebuild(events, 12.0).starts == pytest.approx([1.0, 1.0 + 3 / 9 * 8])
+    events = [kept(1.0, 11.0), anew(4.0, 5.0, 2.0)]
+    starts = rebuild(events, 12.0).starts
+    share_of_room = 3 / 9 * 8
+    assert starts == pytest.approx([1.0, 1.0 + share_of_room])
 
 
 def test_overlapping_kept_utterances_are_one_block_and_new_ones_follow_each_other() -> None:
-    kept = [TurnEvent("right", 2.0, 5.0, 3.0, kept=True), TurnEvent("right", 4.0, 7.0, 3.0, kept=True)]
-    assert rebuild([TurnEvent("left", 0.0, 1.0, 1.5), *kept], 8.0).starts == pytest.approx([0.0, 2.5, 4.5])
-    anew = [
-        TurnEvent("left", 2.0, 5.0, 3.0),
-        TurnEvent("left", 4.0, 7.0, 3.0),
-        TurnEvent("right", 7.5, 8.0, 0.5, kept=True),
-    ]
-    rebuilt = rebuild(anew, 8.0)
+    overlapping = [anew(0.0, 1.0, 1.5), kept(2.0, 5.0), kept(4.0, 7.0)]
+    starts = rebuild(overlapping, 8.0).starts
+    assert starts == pytest.approx([0.0, 2.5, 4.5])
+    resynthesised = [anew(2.0, 5.0, 3.0), anew(4.0, 7.0, 3.0), kept(7.5, 8.0)]
+    rebuilt = rebuild(resynthesised, 8.0)
     assert rebuilt.starts == pytest.approx([2.0, 5.0, 8.5])
     assert rebuilt.duration == pytest.approx(9.0)
 
@@ -182,20 +244,20 @@ def test_a_resynthesised_piece_parts_the_kept_pieces_of_its_run() -> None:
         TurnEvent("left", 5, 10, 20, 0),
         TurnEvent("left", 10, 12, 2, 0, True),
     ]
-    assert rebuild(run, 12.0).starts == pytest.approx([0.0, 5.0, 25.0])
+    starts = rebuild(run, 12.0).starts
+    assert starts == pytest.approx([0.0, 5.0, 25.0])
 
 
 def test_an_event_is_pushed_no_further_than_80_ms_after_the_one_before_it() -> None:
-    events = [
-        TurnEvent("right", 0.0, 9.0, 9.0, kept=True),
-        TurnEvent("left", 1.0, 3.0, 5.0),
-        TurnEvent("left", 3.5, 4.0, 0.5),
-    ]
+    events = [kept(0.0, 9.0), anew(1.0, 3.0, 5.0), anew(3.5, 4.0, 0.5)]
     starts = rebuild(events, 10.0).starts
-    assert starts[2] == pytest.approx(starts[1] + 5.0 + 0.08)
+    end_of_first = starts[1] + 5.0
+    assert starts[2] == pytest.approx(end_of_first + 0.08)
 
 
 def test_equal_starts_place_the_longer_first() -> None:
-    events = [TurnEvent("left", 1.0, 1.5, 0.5), TurnEvent("right", 1.0, 5.0, 4.0, kept=True)]
-    assert rebuild(events, 6.0).starts == pytest.approx([1.0, 1.0])
-    assert rebuild(events, 6.0, "sequential").starts == pytest.approx([5.0, 1.0])
+    events = [anew(1.0, 1.5, 0.5), kept(1.0, 5.0)]
+    anchored = rebuild(events, 6.0)
+    sequential = rebuild(events, 6.0, "sequential")
+    assert anchored.starts == pytest.approx([1.0, 1.0])
+    assert sequential.starts == pytest.approx([5.0, 1.0])

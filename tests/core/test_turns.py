@@ -1,6 +1,7 @@
 """Turn events and measures: what each label means, and that figures agree with hand-made conversations."""
 
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,12 +29,24 @@ from dailytalk_contiguous.core.utterance import EVENTS
 
 ELSEWHERE = {"mode", "lost_sound_seconds", "loudness_gain_db", "loudness_missing_db"}
 
-talk = st.lists(
-    st.tuples(st.sampled_from(["left", "right"]), st.integers(0, 30000), st.integers(1, 9000), st.integers(-1, 2)),
-    max_size=12,
-).map(
-    lambda drawn: [Timed(name, start / 1000, (start + length) / 1000, run) for name, start, length, run in drawn]
+DRAWN = st.tuples(
+    st.sampled_from(["left", "right"]),
+    st.integers(0, 30000),
+    st.integers(1, 9000),
+    st.integers(-1, 2),
 )
+
+
+def timed(name: str, start: int, length: int, run: int) -> Timed:
+    """An utterance of times in milliseconds."""
+    return Timed(name, start / 1000, (start + length) / 1000, run)
+
+
+def timed_talk(drawn: list[tuple[str, int, int, int]]) -> list[Timed]:
+    return [timed(*utterance) for utterance in drawn]
+
+
+talk = st.lists(DRAWN, max_size=12).map(timed_talk)
 
 
 def left(start: float, end: float, run: int = -1) -> Timed:
@@ -71,35 +84,53 @@ def test_an_utterance_is_a_turn_an_overlap_an_interruption_or_a_backchannel(
     assert label(talked) == labels.split()
 
 
-def test_short_pauses_and_runs_join_utterances_of_one_speaker() -> None:
-    assert join_spans([left(0, 1), left(1.19, 2), left(2.2, 3), right(2.1, 3)]) == [[0, 1], [2], [3]]
-    assert join_spans([left(0, 1, 5), left(4, 5, 5), left(6, 7, 6), right(1, 2, 5)]) == [[0, 1], [2], [3]]
+@pytest.mark.parametrize(
+    ("talked", "joined"),
+    [
+        ([left(0, 1), left(1.19, 2), left(2.2, 3), right(2.1, 3)], [[0, 1], [2], [3]]),
+        ([left(0, 1, 5), left(4, 5, 5), left(6, 7, 6), right(1, 2, 5)], [[0, 1], [2], [3]]),
+    ],
+)
+def test_short_pauses_and_runs_join_utterances_of_one_speaker(
+    talked: list[Timed], joined: list[list[int]]
+) -> None:
+    assert join_spans(talked) == joined
 
 
 def test_offsets_are_gaps_above_and_overlaps_below_zero_without_backchannels() -> None:
     talked = [left(0, 4), right(1, 1.5), right(4.25, 6), left(5.5, 8), left(8.5, 9), right(9, 10)]
-    assert turn_offsets(stretches(talked)) == pytest.approx([0.25, -0.5, 0.0])
+    offsets = turn_offsets(stretches(talked))
+    assert offsets == pytest.approx([0.25, -0.5, 0.0])
 
 
 @given(talk)
 def test_every_utterance_has_one_event_and_lies_in_one_stretch(talked: list[Timed]) -> None:
-    assert set(label(talked)) <= set(EVENTS)
-    assert len(label(talked)) == len(talked)
-    found = stretches(talked)
-    assert sorted(index for one in found for index in one.members) == list(range(len(talked)))
-    for one in found:
-        if one.host is not None:
-            host = found[one.host]
-            assert host.channel != one.channel
-            assert host.start <= one.start <= one.end <= host.end
+    labels = label(talked)
+    assert set(labels) <= set(EVENTS)
+    assert len(labels) == len(talked)
+    spoken = stretches(talked)
+    members = []
+    for stretch in spoken:
+        members += stretch.members
+    assert sorted(members) == list(range(len(talked)))
+    for stretch in spoken:
+        if stretch.host is not None:
+            host = spoken[stretch.host]
+            assert host.channel != stretch.channel
+            assert host.start <= stretch.start <= stretch.end <= host.end
 
 
 @given(talk)
 def test_overlap_is_what_a_millisecond_grid_counts(talked: list[Timed]) -> None:
     grid = np.zeros((2, 40000), bool)
-    for one in talked:
-        grid[int(one.channel == "right"), round(one.start * 1000) : round(one.end * 1000)] = True
-    assert overlap_seconds(talked) == pytest.approx(grid.all(axis=0).sum() / 1000, abs=1e-6)
+    for utterance in talked:
+        row = 0 if utterance.channel == "left" else 1
+        start = round(utterance.start * 1000)
+        end = round(utterance.end * 1000)
+        grid[row, start:end] = True
+    milliseconds = grid.all(axis=0).sum()
+    seconds = overlap_seconds(talked)
+    assert seconds == pytest.approx(milliseconds / 1000, abs=1e-6)
 
 
 def test_measures_are_the_columns_of_the_dataset() -> None:
@@ -116,50 +147,83 @@ def test_measures_are_the_columns_of_the_dataset() -> None:
 
 def test_an_unchanged_conversation_measures_as_unchanged() -> None:
     events = [anew(0, 4, 4), kept(1, 1.5), kept(3.8, 6), anew(5, 8, 3)]
-    measured = compare_turns(events, [event.start for event in events], 9, 9)
+    starts = [event.start for event in events]
+    measured = compare_turns(events, starts, 9, 9)
     assert measured["offset_distance"] == 0
     assert measured["overlap_kept"] == pytest.approx(1)
-    assert measured["overlap_seconds"] == measured["source_overlap_seconds"] == pytest.approx(1.7)
-    assert (measured["backchannels"], measured["backchannels_kept"]) == (1, 1)
+    assert measured["overlap_seconds"] == measured["source_overlap_seconds"]
+    assert measured["overlap_seconds"] == pytest.approx(1.7)
+    assert measured["backchannels"] == 1
+    assert measured["backchannels_kept"] == 1
     assert measured["lost_speech_seconds"] == 0
 
 
 def test_offset_distance_is_how_far_offsets_moved() -> None:
     events = [anew(0, 2, 2), kept(2.1, 4), anew(4.3, 6, 1.7)]
-    assert compare_turns(events, [0, 2.2, 4.4], 7, 7)["offset_distance"] == pytest.approx(0.05)
+    measured = compare_turns(events, [0, 2.2, 4.4], 7, 7)
+    assert measured["offset_distance"] == pytest.approx(0.05)
+
+
+def with_backchannel_at(start: float, length: float) -> dict[str, Any]:
+    """The measures of a turn of 10 s with a backchannel of a second, rebuilt with another start and length."""
+    events = [kept(0, 10), anew(4, 5, length)]
+    return compare_turns(events, [0, start], 11, 11)
 
 
 def test_a_shorter_backchannel_that_stays_inside_has_kept_its_overlap() -> None:
-    events = [kept(0, 10), anew(4, 5, 0.5)]
-    assert compare_turns(events, [0, 4], 11, 11)["overlap_kept"] == pytest.approx(1)
-    assert compare_turns(events, [0, 9.75], 11, 11)["overlap_kept"] == pytest.approx(0.5)
-    assert compare_turns(events, [0, 9.75], 11, 11)["backchannels_kept"] == 0
+    inside = with_backchannel_at(4, 0.5)
+    assert inside["overlap_kept"] == pytest.approx(1)
+    across = with_backchannel_at(9.75, 0.5)
+    assert across["overlap_kept"] == pytest.approx(0.5)
+    assert across["backchannels_kept"] == 0
 
 
 def test_a_longer_backchannel_has_kept_its_overlap_only_where_all_of_it_is_inside() -> None:
-    events = [kept(0, 10), anew(4, 5, 1.5)]
-    assert compare_turns(events, [0, 4], 11, 11)["overlap_kept"] == pytest.approx(1)
-    assert compare_turns(events, [0, 9], 11, 11)["overlap_kept"] == pytest.approx(1 / 1.5)
+    inside = with_backchannel_at(4, 1.5)
+    assert inside["overlap_kept"] == pytest.approx(1)
+    across = with_backchannel_at(9, 1.5)
+    assert across["overlap_kept"] == pytest.approx(1 / 1.5)
 
 
 def test_events_sound_as_far_inside_their_edges_after_a_rebuild_as_before() -> None:
     trimmed = TurnEvent("left", 1.0, 3.0, 4.0, start_trim=0.25, end_trim=0.5)
-    assert sounding_times([trimmed], [2.0]) == ([left(1.25, 2.5)], [left(2.25, 5.5)])
-    assert sounding_times([anew(1, 3, 4)], [2.0]) == ([left(1, 3)], [left(2, 6)])
+    before, after = sounding_times([trimmed], [2.0])
+    assert before == [left(1.25, 2.5)]
+    assert after == [left(2.25, 5.5)]
+    untrimmed = anew(1, 3, 4)
+    before, after = sounding_times([untrimmed], [2.0])
+    assert before == [left(1, 3)]
+    assert after == [left(2, 6)]
 
 
-def test_lost_speech_is_what_was_cut_off_or_laid_over_another() -> None:
+@pytest.mark.parametrize(
+    ("starts", "duration", "lost"),
+    [
+        ([0, 3, 0], 5, 0),
+        ([0, 3, 0], 4.5, 0.5),
+        ([-0.25, 3, 0], 5, 0.25),
+        ([0, 1.5, 0], 5, 0.5),
+    ],
+)
+def test_lost_speech_is_what_was_cut_off_or_laid_over_another(
+    starts: list[float], duration: float, lost: float
+) -> None:
     events = [kept(0, 2), kept(3, 5), anew(0, 5, 1)]
-    assert lost_seconds(events, [0, 3, 0], 5) == 0
-    assert lost_seconds(events, [0, 3, 0], 4.5) == pytest.approx(0.5)
-    assert lost_seconds(events, [-0.25, 3, 0], 5) == pytest.approx(0.25)
-    assert lost_seconds(events, [0, 1.5, 0], 5) == pytest.approx(0.5)
-    assert lost_seconds([events[0]._replace(new_length=1.9)], [0], 5) == pytest.approx(0.1)
+    seconds = lost_seconds(events, starts, duration)
+    assert seconds == pytest.approx(lost, abs=0)  # exactly 0 where nothing is lost
+    shortened = events[0]._replace(new_length=1.9)
+    seconds = lost_seconds([shortened], [0], 5)
+    assert seconds == pytest.approx(0.1)
+
+
+def timed_conversation(talked: list[Timed], seconds: float) -> TimedConversation:
+    words_unknown = [None] * len(talked)
+    return TimedConversation(talked, join_spans(talked), words_unknown, seconds)
 
 
 def test_fitness_counts_turns_monologues_and_overlap() -> None:
     talked = [left(0, 20), right(5, 5.5), left(21, 40), right(40.5, 42), left(41.9, 45), right(46, 50)]
-    figures = TimedConversation(talked, join_spans(talked), [None] * 6, 50.0).fitness()
+    figures = timed_conversation(talked, 50.0).fitness()
     assert figures["longest_turn"] == 20
     assert figures["longest_monologue"] == 40
     assert figures["turns_per_window"] == pytest.approx(8)
@@ -169,45 +233,52 @@ def test_fitness_counts_turns_monologues_and_overlap() -> None:
 
 def test_whoever_is_interrupted_speaks_on_until_the_end_of_what_was_begun() -> None:
     talked = [left(0, 6), right(4, 10), left(7, 12)]
-    figures = TimedConversation(talked, join_spans(talked), [None] * 3, 12.0).measured
-    assert figure_value("speaks_on", figures["speaks_on"]["left"]) == pytest.approx(2.0)
-    assert figure_value("speaks_on", figures["speaks_on"]["right"]) == pytest.approx(3.0)
+    measured = timed_conversation(talked, 12.0).measured["speaks_on"]
+    on_left = figure_value("speaks_on", measured["left"])
+    assert on_left == pytest.approx(2.0)
+    on_right = figure_value("speaks_on", measured["right"])
+    assert on_right == pytest.approx(3.0)
 
 
 # The timing events of dGSLM
 
 
 def shown(talked: list[Timed]) -> list[tuple[str, str, float, float]]:
-    return sorted(timing_events(unions(talked)), key=itemgetter(2, 3, 0, 1))
+    events = timing_events(unions(talked))
+    return sorted(events, key=itemgetter(2, 3, 0, 1))
+
+
+# An utterance that has no length makes no event.
+TALK = [
+    left(1, 2),
+    left(2.1, 3),
+    left(3.5, 4),
+    right(4.25, 6),
+    right(6.5, 7),
+    left(5, 6.25),
+    right(8, 8),
+    left(8.5, 9),
+    right(8.5, 10),
+]
+TALK_EVENTS = [
+    ("ipu", "left", 1, 3),
+    ("pause", "left", 3, 3.5),
+    ("ipu", "left", 3.5, 4),
+    ("gap", "right", 4, 4.25),
+    ("ipu", "right", 4.25, 6),
+    ("overlap", "left", 5, 6),
+    ("ipu", "left", 5, 6.25),
+    ("gap", "right", 6.25, 6.5),
+    ("ipu", "right", 6.5, 7),
+    ("pause", "right", 7, 8.5),
+    ("ipu", "left", 8.5, 9),
+    ("overlap", "left", 8.5, 9),
+    ("ipu", "right", 8.5, 10),
+]
 
 
 def test_timing_events_of_a_talk_are_units_pauses_gaps_and_overlaps() -> None:
-    talked = [
-        left(1, 2),
-        left(2.1, 3),
-        left(3.5, 4),
-        right(4.25, 6),
-        right(6.5, 7),
-        left(5, 6.25),
-        right(8, 8),
-        left(8.5, 9),
-        right(8.5, 10),  # what has no length is not there
-    ]
-    assert shown(talked) == [
-        ("ipu", "left", 1, 3),
-        ("pause", "left", 3, 3.5),
-        ("ipu", "left", 3.5, 4),
-        ("gap", "right", 4, 4.25),
-        ("ipu", "right", 4.25, 6),
-        ("overlap", "left", 5, 6),
-        ("ipu", "left", 5, 6.25),
-        ("gap", "right", 6.25, 6.5),
-        ("ipu", "right", 6.5, 7),
-        ("pause", "right", 7, 8.5),
-        ("ipu", "left", 8.5, 9),
-        ("overlap", "left", 8.5, 9),
-        ("ipu", "right", 8.5, 10),
-    ]
+    assert shown(TALK) == TALK_EVENTS
 
 
 def test_overlap_that_the_rebuild_adds_makes_up_for_nothing() -> None:
@@ -218,31 +289,45 @@ def test_overlap_that_the_rebuild_adds_makes_up_for_nothing() -> None:
 
 
 def test_measures_of_nothing_are_unknown_and_count_nothing() -> None:
-    measured = compare_turns([], [], 0.0, 0.0)
     counts = {"backchannels", "backchannels_kept"}
     seconds = {"overlap_seconds", "source_overlap_seconds", "lost_speech_seconds"}
-    assert {name: measured[name] for name in counts | seconds} == dict.fromkeys(counts | seconds, 0)
-    assert all(np.isnan(value) for name, value in measured.items() if name not in counts | seconds)
+    countable = counts | seconds
+    measured = compare_turns([], [], 0.0, 0.0)
+    for name in countable:
+        assert measured[name] == 0
+    for name, value in measured.items():
+        assert name in countable or np.isnan(value)
+
+
+def side_figure(row: dict[str, Any], name: str, side: str) -> float:
+    """A measure of a side of the rebuilt timeline."""
+    measured = timed_conversations(row)["rebuilt"].measured
+    return figure_value(name, measured[name][side])
 
 
 def test_words_and_laughs_are_counted_by_side_where_somebody_looked_for_them() -> None:
     lines = [("left", 0.0, 3.0, "How are you?"), ("right", 3.0, 6.0, "Quite well, and you?")]
-    timeline = dict.fromkeys(TIMELINE) | {"mode": "anchor", "lost_sound_seconds": 0.0}
-    row = built_row("call", lines, seconds=6.0, sounds=[(3.5, 4.0), (4.5, 5.0)], timeline=timeline)
-    figures = timed_conversations(row)["rebuilt"].measured
-    assert figure_value("words", figures["words"]["left"]) == pytest.approx(3 / 3.0 * 60)
-    assert figure_value("words", figures["words"]["right"]) == pytest.approx(4 / 3.0 * 60)
-    assert figure_value("sounds", figures["sounds"]["right"]) == pytest.approx(2 / 6.0 * 60)
+    elsewhere = {"mode": "anchor", "lost_sound_seconds": 0.0}
+    timeline = dict.fromkeys(TIMELINE) | elsewhere
+    laughs = [(3.5, 4.0), (4.5, 5.0)]
+    row = built_row("call", lines, seconds=6.0, sounds=laughs, timeline=timeline)
+    words_on_left = side_figure(row, "words", "left")
+    words_on_right = side_figure(row, "words", "right")
+    laughs_on_right = side_figure(row, "sounds", "right")
+    assert words_on_left == pytest.approx(3 / 3.0 * 60)
+    assert words_on_right == pytest.approx(4 / 3.0 * 60)
+    assert laughs_on_right == pytest.approx(2 / 6.0 * 60)
     row["utterances"][0] |= {"text": None}
-    without_text = timed_conversations(row)["rebuilt"].measured
-    assert figure_value("words", without_text["words"]["left"]) == 0.0
-    assert figure_value("words", without_text["words"]["right"]) == pytest.approx(4 / 3.0 * 60)
+    assert side_figure(row, "words", "left") == 0.0
+    words_on_right = side_figure(row, "words", "right")
+    assert words_on_right == pytest.approx(4 / 3.0 * 60)
 
 
 def test_nothing_is_known_of_words_without_spaces_and_of_laughs_that_nobody_looked_for() -> None:
     row = built_row("call", language="ja", sounds=[(3.5, 4.0)])
-    figures = timed_conversations(row)["rebuilt"].measured
-    assert np.isnan(figure_value("words", figures["words"]["left"]))
-    assert np.isnan(figure_value("sounds", figures["sounds"]["right"]))
+    assert np.isnan(side_figure(row, "words", "left"))
+    assert np.isnan(side_figure(row, "sounds", "right"))
     # So that such a side takes no part in what conversations have in all.
-    assert figures["sounds"]["left"] == figures["sounds"]["right"] == (0, 0.0)
+    sounds = timed_conversations(row)["rebuilt"].measured["sounds"]
+    assert sounds["left"] == (0, 0.0)
+    assert sounds["right"] == (0, 0.0)

@@ -17,13 +17,15 @@ OWN = (
     Field("pace", Value("float32"), digits=2),
     Field("topics", List({"name": Value("string"), "sure": Value("bool")})),
 )
+ALL_FIELDS = (*FIELDS, *OWN)
 LINE: dict[str, Any] = {"channel": "left", "start": 0.5, "end": 1.25, "text": "Yes.", "tag": "calm", "n_words": 1}
 
 
 def test_fields_that_stages_publish_come_back_from_a_file() -> None:
     again = published(described(OWN), "run.json")
     assert described(again) == described(OWN)
-    assert [field.feature for field in again] == [field.feature for field in OWN]
+    features = [field.feature for field in again]
+    assert features == [field.feature for field in OWN]
 
 
 @pytest.mark.parametrize(
@@ -36,8 +38,9 @@ def test_fields_that_stages_publish_come_back_from_a_file() -> None:
     ],
 )
 def test_line_with_another_type_than_a_stage_publishes_says_so(change: dict[str, Any], reason: str) -> None:
-    problem = line_problem(LINE | change, (*FIELDS, *OWN))
-    assert (problem and problem.reason) == reason
+    problem = line_problem(LINE | change, ALL_FIELDS)
+    assert problem is not None
+    assert problem.reason == reason
 
 
 #: Lists in lists, deeper than functions may call each other.
@@ -46,10 +49,14 @@ NESTED: Any = functools.reduce(lambda inner, _: [inner], range(5000), [0])
 
 @pytest.mark.parametrize("name", ["speech rate", "", "class", "__init__", "__slots__", "a\0b"])
 def test_objects_that_stages_publish_have_parts_of_any_name(name: str) -> None:
-    fields = (*FIELDS, *published([{"name": "rates", "type": {name: "float32"}}], "run.json"))
-    assert line_problem(LINE | {"rates": {name: 1.5}}, fields) is None
-    problem = line_problem(LINE | {"rates": {name: "fast"}}, fields)
-    assert (problem and problem.key) == "rates"
+    described_rates = {"name": "rates", "type": {name: "float32"}}
+    fields = (*FIELDS, *published([described_rates], "run.json"))
+    good = LINE | {"rates": {name: 1.5}}
+    bad = LINE | {"rates": {name: "fast"}}
+    assert line_problem(good, fields) is None
+    problem = line_problem(bad, fields)
+    assert problem is not None
+    assert problem.key == "rates"
 
 
 @pytest.mark.parametrize(
@@ -68,9 +75,10 @@ def test_objects_that_stages_publish_have_parts_of_any_name(name: str) -> None:
     ],
 )
 def test_nan_of_the_older_tool_is_nothing_and_infinity_is_refused(change: dict[str, Any], is_taken: bool) -> None:
-    named = {"n_words": Field("n_words", Value("int32"))}  # which is not required here
-    fields = [named.get(field.name, field) for field in (*FIELDS, *OWN)]
-    assert (line_problem(LINE | change, fields) is None) == is_taken
+    n_words = Field("n_words", Value("int32"))  # which is not required here
+    fields = [n_words if field.name == "n_words" else field for field in ALL_FIELDS]
+    problem = line_problem(LINE | change, fields)
+    assert (problem is None) == is_taken
 
 
 def test_field_of_whole_numbers_goes_to_another_process_after_it_was_used() -> None:
@@ -82,10 +90,12 @@ def test_field_of_whole_numbers_goes_to_another_process_after_it_was_used() -> N
 
 
 def test_what_a_stage_publishes_goes_through_a_line_with_its_digits() -> None:
-    fields = (*FIELDS, *OWN)
     topics = [{"name": "bicycles", "sure": True}]
-    utterance = utterance_of(LINE, fields) | {"pace": 2.34567, "topics": topics}
-    line = line_of(utterance, fields=fields)
-    assert (line["n_words"], line["pace"], line["topics"]) == (1, 2.35, topics)
-    assert line_problem(line, fields) is None
-    assert utterance_of(line, fields) == utterance | {"pace": 2.35}
+    published_fields = {"pace": 2.34567, "topics": topics}
+    utterance = utterance_of(LINE, ALL_FIELDS) | published_fields
+    line = line_of(utterance, fields=ALL_FIELDS)
+    assert line["n_words"] == 1
+    assert line["pace"] == 2.35
+    assert line["topics"] == topics
+    assert line_problem(line, ALL_FIELDS) is None
+    assert utterance_of(line, ALL_FIELDS) == utterance | {"pace": 2.35}

@@ -19,22 +19,33 @@ WORDS = st.lists(
     st.sampled_from(["Yes,", "the", "a", "—", "25", "Smith", "…", "naïve", "猫が", "don't"]), max_size=25
 )
 SECONDS = st.floats(0, 12, allow_nan=False)
-SPANS = st.lists(st.tuples(SECONDS, SECONDS).map(lambda pair: tuple(sorted(pair))), max_size=6)
+SPAN = st.tuples(SECONDS, SECONDS).map(lambda pair: tuple(sorted(pair)))
+SPANS = st.lists(SPAN, max_size=6)
 DURATION = st.floats(0.05, 10)
-TIMES = st.tuples(st.floats(-2, 32), st.floats(0, 3)).map(lambda pair: (pair[0], pair[0] + pair[1]))
-HEARD = st.lists(TIMES, max_size=30).map(
-    lambda spans: [Word(f" w{n}", *span, 0.5) for n, span in enumerate(spans)]
-)
+STARTS = st.floats(-2, 32)
+LENGTHS = st.floats(0, 3)
+HEARD_TIMES = st.lists(st.tuples(STARTS, LENGTHS), max_size=30)
+
+
+def heard_words(times: list[tuple[float, float]]) -> list[Word]:
+    """Words of a recogniser, by their starts and lengths in seconds."""
+    words = []
+    for number, (start, length) in enumerate(times):
+        word = Word(f" w{number}", start, start + length, 0.5)
+        words.append(word)
+    return words
 
 
 def at(text: str, start: float, end: float) -> Word:
     return Word(f" {text}", start, end, 0.75)
 
 
-def assert_sound(found: list[Word], words: list[str], duration: float) -> None:
-    assert [word.text for word in found] == words
-    assert all(0 <= word.start < word.end <= duration for word in found)
-    assert all(one.end <= two.start for one, two in pairwise(found))
+def assert_sound(placed: list[Word], words: list[str], duration: float) -> None:
+    assert [word.text for word in placed] == words
+    for word in placed:
+        assert 0 <= word.start < word.end <= duration
+    for word, following in pairwise(placed):
+        assert word.end <= following.start
 
 
 @pytest.mark.parametrize(
@@ -73,16 +84,19 @@ def test_letters_that_nobody_says_take_no_time(written: str, spoken: str) -> Non
     assert sound_length(written) == sound_length(spoken)
 
 
-@given(HEARD, st.floats(0.05, 30))
+@given(HEARD_TIMES.map(heard_words), st.floats(0.05, 30))
 def test_fitted_words_are_sorted_inside_apart_and_all_there(heard: list[Word], length: float) -> None:
     ordered = sorted(heard, key=lambda word: (word.start, word.end))
-    assert_sound(fit(heard, length), [word.text for word in ordered], length)
+    words = [word.text for word in ordered]
+    placed = fit(heard, length)
+    assert_sound(placed, words, length)
 
 
 @given(WORDS, SPANS, DURATION)
 @example(["the"] * 20, [], 0.01)  # less than `SHORTEST_WORD` for each
 def test_proportional_words_keep_text_order_and_bounds(words, spans, duration) -> None:
-    assert_sound(by_proportion(words, spans, duration), words, duration)
+    placed = by_proportion(words, spans, duration)
+    assert_sound(placed, words, duration)
 
 
 @pytest.mark.parametrize(("first_part", "n_before"), [(0.7, 1), (0.8, 2), (1.2, 2), (1.3, 3)])
@@ -90,50 +104,66 @@ def test_word_that_would_straddle_a_pause_goes_to_the_side_where_more_of_it_is(
     first_part: float, n_before: int
 ) -> None:
     spans = [(0.0, first_part), (first_part + 1.0, 3.0)]  # 2 s of sound, half a second for each word
-    found = by_proportion(["so"] * 4, spans, 3.0)
-    assert [word.start < first_part for word in found] == [True] * n_before + [False] * (4 - n_before)
-    assert found[n_before - 1].end == pytest.approx(first_part)
-    assert found[n_before].start == pytest.approx(first_part + 1.0)
-    assert found[-1].end == 3.0
+    placed = by_proportion(["so"] * 4, spans, 3.0)
+    are_before = [word.start < first_part for word in placed]
+    assert len(placed) == 4
+    assert all(are_before[:n_before])
+    assert not any(are_before[n_before:])
+    assert placed[n_before - 1].end == pytest.approx(first_part)
+    assert placed[n_before].start == pytest.approx(first_part + 1.0)
+    assert placed[-1].end == 3.0
 
 
 def test_matched_words_take_the_heard_times() -> None:
     heard = [at("well", 0.2, 0.5), at("isn't", 0.6, 0.9), at("it", 0.9, 1.0)]
-    found = by_edit_distance(["“Well,", "isn’t", "it?”"], heard, 2.0)
-    assert found == [Word("“Well,", 0.2, 0.5, 0.75), Word("isn’t", 0.6, 0.9, 0.75), Word("it?”", 0.9, 1.0, 0.75)]
+    placed = by_edit_distance(["“Well,", "isn’t", "it?”"], heard, 2.0)
+    assert placed is not None
+    well, is_not, it = placed
+    assert well == Word("“Well,", 0.2, 0.5, 0.75)
+    assert is_not == Word("isn’t", 0.6, 0.9, 0.75)
+    assert it == Word("it?”", 0.9, 1.0, 0.75)
 
 
 def test_misheard_words_keep_the_text_and_take_its_room() -> None:
     heard = [at("my", 0.0, 0.2), at("brow", 0.5, 0.7), at("there", 0.7, 1.0), at("works", 1.0, 1.4)]
-    found = by_edit_distance(["my", "brother", "works"], heard, 2.0)
-    assert found is not None
-    assert found[1] == Word("brother", 0.5, 1.0, 0.0)
+    placed = by_edit_distance(["my", "brother", "works"], heard, 2.0)
+    assert placed is not None
+    assert placed[1] == Word("brother", 0.5, 1.0, 0.0)
 
 
 def test_unheard_words_share_the_room_by_their_letters() -> None:
     heard = [at("we", 0.0, 0.2), at("home", 1.2, 1.5)]
-    found = by_edit_distance(["we", "are", "practically", "home"], heard, 2.0)
-    assert found is not None
-    assert (found[1].start, found[2].end) == (0.2, 1.2)
-    assert found[1].end == found[2].start
-    assert found[2].end - found[2].start > 2 * (found[1].end - found[1].start)
+    placed = by_edit_distance(["we", "are", "practically", "home"], heard, 2.0)
+    assert placed is not None
+    _, short, long, _ = placed
+    assert short.start == 0.2
+    assert short.end == long.start
+    assert long.end == 1.2
+    short_length = short.end - short.start
+    long_length = long.end - long.start
+    assert long_length > 2 * short_length
 
 
 @pytest.mark.parametrize(("duration", "end"), [(1.0, 1.0), (1.04, 1.04), (3.0, 3.0)])
 def test_unheard_words_at_the_end_share_with_the_word_before_where_nothing_is_left(
     duration: float, end: float
 ) -> None:
-    found = by_edit_distance(["we", "go", "home"], [at("we", 0.0, 0.4), at("go", 0.4, 1.0)], duration)
-    assert found is not None
-    assert found[0] == Word("we", 0.0, 0.4, 0.75)
-    assert found[1].start == pytest.approx(0.4)
-    assert found[2].end == pytest.approx(end)
-    assert found[1].end == pytest.approx(found[2].start)
-    shares = [word.end - word.start for word in found[1:]]
-    assert min(shares) > 0.2
+    heard = [at("we", 0.0, 0.4), at("go", 0.4, 1.0)]
+    placed = by_edit_distance(["we", "go", "home"], heard, duration)
+    assert placed is not None
+    we, go, home = placed
+    assert we == Word("we", 0.0, 0.4, 0.75)
+    assert go.start == pytest.approx(0.4)
+    assert go.end == pytest.approx(home.start)
+    assert home.end == pytest.approx(end)
+    assert go.end - go.start > 0.2
+    assert home.end - home.start > 0.2
 
 
 @pytest.mark.parametrize("heard", [[], ["something", "else"], ["one", "x", "y", "z"]])
 def test_too_little_heard_is_no_answer(heard: list[str]) -> None:
-    words = [at(text, index, index + 0.5) for index, text in enumerate(heard)]
-    assert by_edit_distance(["one", "two", "three"], words, 4.0) is None
+    words = []
+    for index, text in enumerate(heard):
+        words.append(at(text, index, index + 0.5))
+    placed = by_edit_distance(["one", "two", "three"], words, 4.0)
+    assert placed is None
