@@ -57,7 +57,7 @@ class ClipsKey(PairsKey):
     styles: list[str]
 
 
-class Answer(TypedDict, total=False):
+class ListenerAnswer(TypedDict, total=False):
     """The answer to a clip: what was chosen for each question, and how sure the listener was."""
 
     emotion: str | None
@@ -70,12 +70,12 @@ class Answer(TypedDict, total=False):
 class _Answers(TypedDict):
     kind: str
     test: str
-    answers: dict[str, Answer]
+    answers: dict[str, ListenerAnswer]
     listener: NotRequired[Any]
 
 
 #: Answers by listener and by number of the clip.
-AnswersByListener = Mapping[str, Mapping[str, Answer]]
+AnswersByListener = Mapping[str, Mapping[str, ListenerAnswer]]
 
 _KEY_TYPES: dict[str, type[PairsKey]] = {KEY_KIND: ClipsKey, PAIRS_KEY_KIND: PairsKey}
 
@@ -172,7 +172,7 @@ NORMAL_95 = 1.959964
 _WORTH = {"rebuilt": 1.0, "same": 0.5, "recorded": 0.0}
 
 
-def read_test(key: Path, answers: Sequence[Path]) -> tuple[PairsKey, dict[str, dict[str, Answer]]]:
+def read_test(key: Path, answers: Sequence[Path]) -> tuple[PairsKey, dict[str, dict[str, ListenerAnswer]]]:
     """Read a key, and the answers by listener and clip.
 
     An answer that doesn't belong to the test, or a choice that it doesn't offer, would only look like
@@ -181,7 +181,7 @@ def read_test(key: Path, answers: Sequence[Path]) -> tuple[PairsKey, dict[str, d
     """
     test = _read(key, _KEY_TYPES)
     answers_kind = ANSWERS_KIND if test["kind"] == KEY_KIND else PAIRS_ANSWERS_KIND
-    answers_of: dict[str, dict[str, Answer]] = {}
+    answers_of: dict[str, dict[str, ListenerAnswer]] = {}
     for path in answers:
         saved = _read(path, {answers_kind: _Answers})
         if saved["test"] != test["test"] or not saved["answers"].keys() <= test["clips"].keys():
