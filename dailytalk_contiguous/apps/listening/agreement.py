@@ -358,7 +358,8 @@ def fleiss_kappa(ratings: pd.DataFrame) -> Kappa:
         kappa["reason"] = f"everybody always chose {category}, so agreement can't be distinguished from chance"
         return kappa
     alike = counts * (counts - 1)
-    agreed = (alike.sum(axis=1) / (sizes * (sizes - 1))).mean()
+    n_pairs = sizes * (sizes - 1)
+    agreed = (alike.sum(axis=1) / n_pairs).mean()
     chance = (shares**2).sum()
     agreed_again = alike.sum() / counts.mul(sizes - 1, axis=0).sum()
     kappa["overall"] = float((agreed - chance) / (1 - chance))
@@ -386,7 +387,8 @@ def against_labels(ratings: pd.DataFrame) -> AgainstLabels:
 
 def raters(ratings: pd.DataFrame) -> dict[str, Rater]:
     """How much each listener has rated, and how often that matches the labels and others' ratings."""
-    is_right = (ratings["choice"] == ratings["label"]).where(ratings["label"].notna()).astype(float)
+    matches = ratings["choice"] == ratings["label"]
+    is_right = matches.where(ratings["label"].notna()).astype(float)
     accuracy = _by_name(is_right.groupby(ratings["listener"]).mean())
     pairs = ratings.merge(ratings, on="clip", suffixes=("", "_other"))
     pairs = pairs[pairs["listener"] != pairs["listener_other"]]

@@ -87,7 +87,8 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
     key_clips: dict[str, dict[str, object]] = {}
     for index, name in enumerate(order, 1):
         number = f"c{index:03d}"
-        shown_clips.append({"id": number, "sound": base64.b64encode(encoded[name]).decode()})
+        sound = base64.b64encode(encoded[name]).decode()
+        shown_clips.append({"id": number, "sound": sound})
         key_clips[number] = rows[name]
     shown = {
         "kind": ANSWERS_KIND,
@@ -184,11 +185,12 @@ def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> in
         number = f"p{index:03d}"
         name = candidate.name
         sounds = _pair(items, recordings, name, candidate.excerpt)
-        turned = names.index(name) % 2 == 1  # of two pairs, one has the recording first
-        if turned:
+        recorded = "A"
+        if names.index(name) % 2 == 1:  # of two pairs, one has the recording first
+            recorded = "B"
             sounds.reverse()
         clips[number] = {"sounds": sounds}
-        keys[number] = {"id": name, **candidate.excerpt._asdict(), "recorded": "B" if turned else "A"}
+        keys[number] = {"id": name, **candidate.excerpt._asdict(), "recorded": recorded}
     for index, (name, line) in enumerate(_lines_to_ask(chosen, seed), 1):
         choices = _tag_choices(line, tags, seed)
         if len(choices) > 1:
@@ -263,11 +265,11 @@ def excerpts(utterances: Sequence[AnyRecord]) -> Iterator[Excerpt]:
         return
     rebuilt = _borders([(utterance["start"], utterance["end"]) for utterance in heard])
     recorded = _borders([(utterance["source_start"], utterance["source_end"]) for utterance in heard])
-    pauses = [
-        index
-        for index, (border, source_border) in enumerate(zip(rebuilt, recorded, strict=True))
-        if border.start >= border.end and source_border.start >= source_border.end
-    ]
+    pauses: list[int] = []
+    for index, border in enumerate(rebuilt):
+        recorded_border = recorded[index]
+        if border.start >= border.end and recorded_border.start >= recorded_border.end:
+            pauses.append(index)
     least, most = EXCERPT
     for number, first in enumerate(pauses):
         for last in pauses[number + 1 :]:
@@ -335,7 +337,8 @@ def _pair(items: Items, recordings: Items, name: str, excerpt: Excerpt) -> list[
 
 def _side(sound: ItemSound, start: float, end: float, sample_rate: int) -> str:
     """One side of a pair: the mean of its channels, at the loudness of all."""
-    samples = read_at(sound.audio, sample_rate, sound.offset + start, end - start).mean(axis=1)
+    both_channels = read_at(sound.audio, sample_rate, sound.offset + start, end - start)
+    samples = both_channels.mean(axis=1)
     level = levelled(samples, sample_rate, PAIR_LUFS, PAIR_PEAK)
     return _mp3(level.samples if level else samples, sample_rate)
 

@@ -119,7 +119,9 @@ class ActivityFrames(NamedTuple):
             total_before = self.total[frames - length, side]
             before = np.where(length <= self.position[frames], total_before, 0)
             shares[:, number] = (self.total[frames, side] - before) / length
-        last_lengths = np.stack((self.speech[frames, side], self.silence[frames, side]), axis=1)
+        last_speech = self.speech[frames, side]
+        last_silence = self.silence[frames, side]
+        last_lengths = np.stack((last_speech, last_silence), axis=1)
         lasts = np.log2(1 + last_lengths) / 8
         ages_of_speech = ages * active[:, None]
         ages_of_silence = ages * ~active[:, None]
@@ -138,9 +140,9 @@ def _frames(active: Activity, number: int, sound: NDArray[np.float16]) -> Activi
         starts = np.concatenate(([0], changes)).astype(np.int32)
         run = np.searchsorted(starts, positions, "right") - 1
         age[:, side] = positions - starts[run] + 1
-        lengths = np.concatenate(([0, 0], np.diff(starts))).astype(np.int32)  # of the run before, and before that
-        before = lengths[run + 1]
-        earlier = lengths[run]
+        lengths = np.concatenate(([0, 0], np.diff(starts))).astype(np.int32)
+        before = lengths[run + 1]  # of the run before this one
+        earlier = lengths[run]  # of the run before that one
         speech[:, side] = np.where(active[:, side], earlier, before)
         silence[:, side] = np.where(active[:, side], before, earlier)
     total = np.cumsum(active, axis=0, dtype=np.int32)
@@ -192,7 +194,9 @@ def with_other_partners(conversations: Sequence[Activity], groups: Sequence[int]
     for number, active in enumerate(conversations):
         other = conversations[partners[number]]
         length = min(len(active), len(other))
-        exchanged.append(np.stack((active[:length, 0], other[:length, 1]), axis=1))
+        left = active[:length, 0]
+        right = other[:length, 1]
+        exchanged.append(np.stack((left, right), axis=1))
     return exchanged
 
 

@@ -83,7 +83,8 @@ def paired_in(active: Activity) -> list[Activity]:
     pairs: list[Activity] = []
     for start, end, turned in WAYS:
         later = (start + (end - start) * frames / max(count, 1)) * RATE
-        source = (frames - np.rint(later).astype(np.intp) - round(turned * count)) % count
+        n_later = np.rint(later).astype(np.intp)
+        source = (frames - n_later - round(turned * count)) % count
         pairs.append(np.stack((active[:, 0], active[source, 1]), axis=1))
     return pairs
 

@@ -18,7 +18,7 @@ from dailytalk_contiguous.apps.probe.probing import (
     probe_timeline,
     with_enough,
 )
-from dailytalk_contiguous.apps.probe.timelines import REBUILT, RECORDED, heard_in_talks, timelines_of
+from dailytalk_contiguous.apps.probe.timelines import REBUILT, RECORDED, ActiveTalk, heard_in_talks, timelines_of
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.options import SEED_OPTION
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
@@ -78,9 +78,9 @@ def probe(
     sources = [source, other] if other else [source]
     with shown_steps():
         opened = [open_items(name) for name in sources]
-        timelines = [
-            with_enough(name, timelines_of(items, seed)) for name, items in zip(sources, opened, strict=True)
-        ]
+        timelines: list[dict[str, list[ActiveTalk]]] = []
+        for name, items in zip(sources, opened, strict=True):
+            timelines.append(with_enough(name, timelines_of(items, seed)))
         probed: list[dict[str, ProbedTimeline]] = []
         for items, talks_by_timeline in zip(opened, timelines, strict=True):
             heard: dict[str, ProbedTalks] = {}

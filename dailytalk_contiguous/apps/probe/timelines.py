@@ -112,7 +112,8 @@ def _sample(talks: Sequence[ActiveTalk], links: Sequence[tuple[int, str]], seed:
     for (number, _), group in zip(links, joined_groups(links), strict=True):
         groups[number] = int(group)
     order = np.random.default_rng(seed).permutation(len(talks))
-    hours_before = np.cumsum([0.0, *(talks[number].hours for number in order)])[:-1]
+    hours = [talks[number].hours for number in order]
+    hours_before = np.cumsum([0.0, *hours])[:-1]
     chosen = sorted(order[hours_before < MOST_HOURS].tolist())
     return [talks[number]._replace(group=groups[number]) for number in chosen]
 

@@ -400,7 +400,9 @@ def _moved(row: Row, units: Sequence[Unit], shifts: Sequence[float]) -> _MovedCo
     recorded_sounds: Sequence[NonSpeechSound] = row["sounds"] or ()
     for index, sound in enumerate(recorded_sounds):
         shift = shift_of["sounds", index]
-        sounds.append({**sound, "start": _later(sound["start"], shift), "end": _later(sound["end"], shift)})
+        start = _later(sound["start"], shift)
+        end = _later(sound["end"], shift)
+        sounds.append({**sound, "start": start, "end": end})
     for channel_spans in spans_of.values():
         channel_spans.sort()
     return {
@@ -420,7 +422,9 @@ def _moved_word(word: AlignedWord, spans: Sequence[_MovedSpan]) -> AlignedWord:
     if neighbours:
         nearest = min(neighbours, key=lambda span: max(span.start - middle, middle - span.end))
         shift = nearest.shift
-    return {**word, "start": _later(word["start"], shift), "end": _later(word["end"], shift)}
+    start = _later(word["start"], shift)
+    end = _later(word["end"], shift)
+    return {**word, "start": start, "end": end}
 
 
 def _timeline(row: Row, moved: _MovedColumns) -> dict[str, float | str]:
@@ -443,7 +447,8 @@ def _timeline(row: Row, moved: _MovedColumns) -> dict[str, float | str]:
         )
         events.append(event)
         starts.append(after["start"])
-    timeline: dict[str, float | str] = {**compare_turns(events, starts, row["duration"], moved["duration"])}
+    measures = compare_turns(events, starts, row["duration"], moved["duration"])
+    timeline: dict[str, float | str] = {**measures}
     timeline["lost_speech_seconds"] = 0.0
     timeline["lost_sound_seconds"] = 0.0
     timeline["loudness_gain_db"] = 0.0

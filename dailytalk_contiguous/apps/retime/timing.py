@@ -284,9 +284,12 @@ def timing_of(rows: Iterable[Row], target: str, like: Iterable[Row] | None = Non
         step = -(-len(columns) // MOST)
         offset, before, turn, pace = np.array(columns[::step]).T
         laws[kind] = Law(offset, before, turn, pace, law.low, law.high)
+
     # Those of one pace are in the order of the digests of their names: by chance, and always the same.
-    by_pace = sorted(pairs, key=lambda name: (pairs[name], hashlib.sha256(name.encode()).digest()))
-    sorted_pairs = {name: pairs[name] for name in by_pace}
+    def rank(name: str) -> tuple[float, bytes]:
+        return pairs[name], hashlib.sha256(name.encode()).digest()
+
+    sorted_pairs = {name: pairs[name] for name in sorted(pairs, key=rank)}
     return Timing(target, laws, np.sort([*paces.values()]), sorted_pairs)
 
 
