@@ -12,9 +12,9 @@ without one.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict, TypeVar, cast
 
 import pandas as pd
 
@@ -29,8 +29,12 @@ from dailytalk_contiguous.core.documents import as_text, read_json, typed
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.store.files import inside
 
+_T = TypeVar("_T")
 
-class _Clip(TypedDict, total=False):
+
+class TestedClip(TypedDict, total=False):
+    """A clip in a key: its labels or, in a test of pairs, which side is `recorded`, or its tag among `choices`."""
+
     emotion: str | None
     style: str | None
     recorded: str | None
@@ -38,17 +42,24 @@ class _Clip(TypedDict, total=False):
     choices: list[str] | None
 
 
-class _PairsKey(TypedDict):
+class PairsKey(TypedDict):
+    """The key of a test of pairs, with its clips by number."""
+
+    kind: str
     test: str
-    clips: dict[str, _Clip]
+    clips: dict[str, TestedClip]
 
 
-class _Key(_PairsKey):
+class ClipsKey(PairsKey):
+    """The key of a test of clips, with the emotions and styles that it offers."""
+
     emotions: list[str]
     styles: list[str]
 
 
-class _Answer(TypedDict, total=False):
+class ListenerAnswer(TypedDict, total=False):
+    """The answer to a clip: what was chosen for each question, and how sure the listener was."""
+
     emotion: str | None
     style: str | None
     confidence: str | None
@@ -57,16 +68,102 @@ class _Answer(TypedDict, total=False):
 
 
 class _Answers(TypedDict):
+    kind: str
     test: str
-    answers: dict[str, _Answer]
+    answers: dict[str, ListenerAnswer]
+    listener: NotRequired[Any]
 
 
-_TYPES: dict[str, type[Any]] = {
-    KEY_KIND: _Key,
-    ANSWERS_KIND: _Answers,
-    PAIRS_KEY_KIND: _PairsKey,
-    PAIRS_ANSWERS_KIND: _Answers,
-}
+#: Answers by listener and by number of the clip.
+AnswersByListener = Mapping[str, Mapping[str, ListenerAnswer]]
+
+_KEY_TYPES: dict[str, type[PairsKey]] = {KEY_KIND: ClipsKey, PAIRS_KEY_KIND: PairsKey}
+
+
+class Score(TypedDict):
+    """The mean of ratings in [0, 1], its interval, and the mean by guessing; None if unknown."""
+
+    mean: float | None
+    low: float
+    high: float
+    chance: float | None
+    n_clips: int
+    n_ratings: int
+
+
+class Kappa(TypedDict):
+    """Fleiss' kappa: at most 1, 0 by chance, None if it is not defined.
+
+    `overall` is that of all categories, `by_category` that of each chosen one. `reason` says why `overall` is not
+    defined.
+    """
+
+    overall: float | None
+    by_category: dict[str, float | None]
+    n_clips: int
+    n_ratings: int
+    reason: str
+
+
+class AgainstLabels(TypedDict):
+    """Ratings compared with labels; None if there is nothing to divide by.
+
+    `accuracy` is the share of matching ratings. `confusion[label][chosen]` are numbers of ratings. `recall` and
+    `precision` are by label, in [0, 1].
+    """
+
+    accuracy: float | None
+    confusion: dict[str, dict[str, int]]
+    recall: dict[str, float | None]
+    precision: dict[str, float | None]
+
+
+class Rater(TypedDict):
+    """A listener: clips rated, the share that matches the labels, and that with others' ratings.
+
+    `with_others` is the mean over all pairs of this listener's rating and another's; None where no other listener
+    rated the same clips. `accuracy` is None without a rating of a clip with a label.
+    """
+
+    n_clips: int
+    accuracy: float | None
+    with_others: float | None
+
+
+class JudgedClips(TypedDict):
+    """Agreement of listeners with each other and with the labels, and by how sure they were."""
+
+    kappa: Kappa
+    against_labels: AgainstLabels
+    raters: dict[str, Rater]
+    accuracy_by_confidence: dict[str, float | None]
+
+
+class Naturalness(TypedDict):
+    """The shares that preferred each side, None without a rating; the score of the rebuilt; the agreement."""
+
+    rebuilt: float | None
+    same: float | None
+    recorded: float | None
+    score: Score
+    kappa: Kappa
+
+
+class HeardTags(TypedDict):
+    """How often the tag of a line is heard, over all and by tag, and what is heard instead."""
+
+    heard: Score
+    by_tag: dict[str, Score]
+    confusion: dict[str, dict[str, int]]
+    raters: dict[str, Rater]
+
+
+class JudgedPairs(TypedDict):
+    """The results of a test of pairs."""
+
+    natural: Naturalness
+    tag: HeardTags
+
 
 #: The normal deviate of an interval of 95 %.
 NORMAL_95 = 1.959964
@@ -75,18 +172,19 @@ NORMAL_95 = 1.959964
 _WORTH = {"rebuilt": 1.0, "same": 0.5, "recorded": 0.0}
 
 
-def read_test(key: Path, answers: Sequence[Path]) -> tuple[dict[str, Any], dict[str, dict[str, dict[str, Any]]]]:
+def read_test(key: Path, answers: Sequence[Path]) -> tuple[PairsKey, dict[str, dict[str, ListenerAnswer]]]:
     """Read a key, and the answers by listener and clip.
 
     An answer that doesn't belong to the test, or a choice that it doesn't offer, would only look like
     disagreement. Raises DailytalkError for these, for a file that can't be read or is neither, and for two files
     of one listener.
     """
-    record = _read(key, KEY_KIND, PAIRS_KEY_KIND)
-    answers_of: dict[str, dict[str, dict[str, Any]]] = {}
+    test = _read(key, _KEY_TYPES)
+    answers_kind = ANSWERS_KIND if test["kind"] == KEY_KIND else PAIRS_ANSWERS_KIND
+    answers_of: dict[str, dict[str, ListenerAnswer]] = {}
     for path in answers:
-        saved = _read(path, ANSWERS_KIND if record["kind"] == KEY_KIND else PAIRS_ANSWERS_KIND)
-        if saved["test"] != record["test"] or not saved["answers"].keys() <= record["clips"].keys():
+        saved = _read(path, {answers_kind: _Answers})
+        if saved["test"] != test["test"] or not saved["answers"].keys() <= test["clips"].keys():
             raise DailytalkError(
                 f"{as_text(path)!r} answers another test", "give the key that was beside its page"
             )
@@ -94,98 +192,122 @@ def read_test(key: Path, answers: Sequence[Path]) -> tuple[dict[str, Any], dict[
         if name in answers_of:
             raise DailytalkError(f"there are two files of the listener {name!r}", "leave out the older one")
         for clip, answer in saved["answers"].items():
-            _check_answer(path, record, clip, answer)
+            _check_answer(path, test, clip, answer)
         answers_of[name] = saved["answers"]
-    return record, answers_of
+    return test, answers_of
 
 
-def _read(path: Path, *kinds: str) -> dict[str, Any]:
-    record = read_json(inside(path.parent, path.name), "give what the page saved")
-    kind = record.get("kind") if isinstance(record, dict) else None
-    if kind not in kinds:
-        raise DailytalkError(f"{as_text(path)!r} is no {kinds[0]}", "first the key, then the answers")
-    return {**typed(record, _TYPES[kind], as_text(path), "give what the page saved")}
+def _read(path: Path, types: Mapping[str, type[_T]]) -> _T:
+    """Read a document of one of these kinds."""
+    document = read_json(inside(path.parent, path.name), "give what the page saved")
+    kind = document.get("kind") if isinstance(document, dict) else None
+    if not isinstance(kind, str) or kind not in types:
+        expected = next(iter(types))
+        raise DailytalkError(f"{as_text(path)!r} is no {expected}", "first the key, then the answers")
+    return typed(document, types[kind], as_text(path), "give what the page saved")
 
 
-def _check_answer(path: Path, key: dict[str, Any], clip: str, answer: dict[str, Any]) -> None:
-    fields = key["clips"][clip]
-    offered = {"natural": PREFERENCES if fields.get("recorded") else (), "tag": fields.get("choices") or ()}
-    if key["kind"] == KEY_KIND:
-        offered = {"emotion": key["emotions"], "style": key["styles"]}
-    for what, choices in offered.items():
-        if answer.get(what) and answer[what] not in choices:
+def _check_answer(path: Path, key: PairsKey, clip: str, answer: Mapping[str, object]) -> None:
+    for question, choices in _offered(key, clip).items():
+        choice = answer.get(question)
+        if choice and choice not in choices:
             raise DailytalkError(
-                f"{as_text(path)!r} says {answer[what]!r}, which is no {what} of the test",
+                f"{as_text(path)!r} says {choice!r}, which is no {question} of the test",
                 f"choose one of {', '.join(choices)}" if choices else "leave it out",
             )
 
 
-def ratings_of(key: dict[str, Any], answers: dict[str, dict[str, dict[str, Any]]], what: str) -> pd.DataFrame:
+def _offered(key: PairsKey, clip: str) -> dict[str, Sequence[str]]:
+    """The choices of each question about a clip."""
+    if key["kind"] == KEY_KIND:
+        clips_key = cast("ClipsKey", key)
+        return {"emotion": clips_key["emotions"], "style": clips_key["styles"]}
+    fields = key["clips"][clip]
+    preferences = PREFERENCES if fields.get("recorded") else ()
+    return {"natural": preferences, "tag": fields.get("choices") or ()}
+
+
+def ratings_of(key: PairsKey, answers: AnswersByListener, question: str) -> pd.DataFrame:
     """The ratings of `emotion`, `style`, `natural` or `tag`, with the listener's `confidence` in each."""
-    label = "recorded" if what == "natural" else what
-    rows = [
-        (clip, name, answer[what], key["clips"][clip].get(label), answer.get("confidence"))
-        for name, of in answers.items()
-        for clip, answer in of.items()
-        if answer.get(what)
-    ]
+    label = "recorded" if question == "natural" else question
+    rows: list[tuple[object, ...]] = []
+    for listener, answers_of_listener in answers.items():
+        for clip, answer in answers_of_listener.items():
+            choice = answer.get(question)
+            if choice:
+                clip_label = key["clips"][clip].get(label)
+                rows.append((clip, listener, choice, clip_label, answer.get("confidence")))
     return pd.DataFrame(rows, columns=["clip", "listener", "choice", "label", "confidence"], dtype=object)
 
 
-def judged_clips(ratings: pd.DataFrame) -> dict[str, Any]:
+def judged_clips(ratings: pd.DataFrame) -> JudgedClips:
     """Agreement of listeners with each other and with the labels, and by how sure they were."""
     labelled = ratings[ratings["label"].notna()]
-    right = labelled["choice"] == labelled["label"]
+    is_right = labelled["choice"] == labelled["label"]
+    by_confidence = is_right.groupby(labelled["confidence"]).mean()
     return {
         "kappa": fleiss_kappa(ratings),
         "against_labels": against_labels(ratings),
         "raters": raters(ratings),
-        "accuracy_by_confidence": _known(right.groupby(labelled["confidence"]).mean()),
+        "accuracy_by_confidence": _by_name(by_confidence),
     }
 
 
-def judged_pairs(key: dict[str, Any], answers: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
+def judged_pairs(key: PairsKey, answers: AnswersByListener) -> JudgedPairs:
     """The shares that preferred each side, with the score of the rebuilt, and whether tags are heard."""
-    natural, tags = (ratings_of(key, answers, what) for what in ("natural", "tag"))
-    is_recorded = natural["choice"] == natural["label"]
-    natural["choice"] = natural["choice"].where(natural["choice"] == "same", is_recorded.map(_SIDES))
-    counts = natural["choice"].value_counts(normalize=True)
-    tags["right"] = (tags["choice"] == tags["label"]).astype(float)
-    tags["chance"] = tags["clip"].map(
-        {clip: 1 / len(of.get("choices") or "?") for clip, of in key["clips"].items()}
-    )
-    asked = sorted({fields["tag"] for fields in key["clips"].values() if fields.get("tag")})
     return {
-        "natural": {
-            **{side: float(counts.get(side, 0.0)) if len(natural) else None for side in _WORTH},
-            "score": scored(natural["clip"], natural["choice"].map(_WORTH), 0.5),
-            "kappa": fleiss_kappa(natural),
-        },
-        "tag": {
-            "heard": _heard(tags),
-            "by_tag": {tag: _heard(tags[tags["label"] == tag]) for tag in asked},
-            "confusion": against_labels(tags)["confusion"],
-            "raters": raters(tags),
-        },
+        "natural": _naturalness(ratings_of(key, answers, "natural")),
+        "tag": _heard_tags(key, ratings_of(key, answers, "tag")),
     }
 
 
-_SIDES = {True: "recorded", False: "rebuilt"}
+def _naturalness(ratings: pd.DataFrame) -> Naturalness:
+    is_recorded = ratings["choice"] == ratings["label"]
+    sides = is_recorded.map({True: "recorded", False: "rebuilt"})
+    ratings["choice"] = ratings["choice"].where(ratings["choice"] == "same", sides)
+    counts = ratings["choice"].value_counts(normalize=True)
+    shares: dict[str, float | None] = {}
+    for side in _WORTH:
+        shares[side] = float(counts.get(side, 0.0)) if len(ratings) else None
+    return {
+        "rebuilt": shares["rebuilt"],
+        "same": shares["same"],
+        "recorded": shares["recorded"],
+        "score": scored(ratings["clip"], ratings["choice"].map(_WORTH), 0.5),
+        "kappa": fleiss_kappa(ratings),
+    }
 
 
-def _heard(tags: pd.DataFrame) -> dict[str, Any]:
-    chance = tags.drop_duplicates("clip")["chance"].mean()
-    return scored(tags["clip"], tags["right"], None if pd.isna(chance) else float(chance))
+def _heard_tags(key: PairsKey, ratings: pd.DataFrame) -> HeardTags:
+    chances: dict[str, float] = {}
+    asked: set[str] = set()
+    for clip, fields in key["clips"].items():
+        choices = fields.get("choices")
+        chances[clip] = 1 / len(choices) if choices else 1.0
+        tag = fields.get("tag")
+        if tag:
+            asked.add(tag)
+    ratings["right"] = (ratings["choice"] == ratings["label"]).astype(float)
+    ratings["chance"] = ratings["clip"].map(chances)
+    return {
+        "heard": _heard_score(ratings),
+        "by_tag": {tag: _heard_score(ratings[ratings["label"] == tag]) for tag in sorted(asked)},
+        "confusion": against_labels(ratings)["confusion"],
+        "raters": raters(ratings),
+    }
 
 
-def scored(clips: "pd.Series[Any]", values: "pd.Series[float]", chance: float | None) -> dict[str, Any]:
+def _heard_score(ratings: pd.DataFrame) -> Score:
+    chance = ratings.drop_duplicates("clip")["chance"].mean()
+    return scored(ratings["clip"], ratings["right"], None if pd.isna(chance) else float(chance))
+
+
+def scored(clips: "pd.Series[Any]", values: "pd.Series[float]", chance: float | None) -> Score:
     """The mean of ratings in [0, 1] of clips.
 
     The interval is that of Wilson (1927), "Probable inference, the law of succession, and statistical inference",
     Journal of the American Statistical Association 22:209, for as many independent ratings as there are clips: it
     stays in [0, 1], and has a width where all agree.
-
-    Returns `mean` (None without a rating), `low`, `high`, `chance`, `n_clips` and `n_ratings`.
 
     >>> score = scored(pd.Series(list("abbcd")), pd.Series([1.0, 1.0, 1.0, 0.0, 1.0]), chance=0.25)
     >>> score["mean"], round(score["low"], 2), round(score["high"], 2)
@@ -198,13 +320,19 @@ def scored(clips: "pd.Series[Any]", values: "pd.Series[float]", chance: float | 
     mean = float(means.mean())
     square = NORMAL_95**2
     middle = (mean + square / (2 * n)) / (1 + square / n)
-    half = NORMAL_95 / (1 + square / n) * math.sqrt(mean * (1 - mean) / n + square / (4 * n * n))
-    low = max(0.0, middle - half)
-    high = min(1.0, middle + half)
-    return {"mean": mean, "low": low, "high": high, "chance": chance, "n_clips": n, "n_ratings": len(values)}
+    variance = mean * (1 - mean) / n + square / (4 * n * n)
+    half = NORMAL_95 / (1 + square / n) * math.sqrt(variance)
+    return {
+        "mean": mean,
+        "low": max(0.0, middle - half),
+        "high": min(1.0, middle + half),
+        "chance": chance,
+        "n_clips": n,
+        "n_ratings": len(values),
+    }
 
 
-def fleiss_kappa(ratings: pd.DataFrame) -> dict[str, Any]:
+def fleiss_kappa(ratings: pd.DataFrame) -> Kappa:
     """Fleiss' kappa of the clips that two listeners or more have rated.
 
     With n_ij ratings of clip i in category j, n_i of clip i, and p_j the share of all ratings in j (Fleiss 1971,
@@ -212,67 +340,71 @@ def fleiss_kappa(ratings: pd.DataFrame) -> dict[str, Any]:
     same): P_i = Σ_j n_ij (n_ij − 1) / (n_i (n_i − 1)), kappa = (mean P_i − Σ p_j²) / (1 − Σ p_j²); and of a
     category, with P_j = Σ_i n_ij (n_ij − 1) / Σ_i n_ij (n_i − 1), the chance that a second rating is j where the
     first is: kappa_j = (P_j − p_j) / (1 − p_j).
-
-    Returns `overall`, at most 1, 0 by chance, None if it is not defined, and then the `reason`; `by_category`, of
-    each chosen category; `n_clips` and `n_ratings`.
     """
-    used = ratings[ratings.groupby("clip")["choice"].transform("size") > 1]
-    counts = pd.crosstab(used["clip"], used["choice"])
+    n_of_clip = ratings.groupby("clip")["choice"].transform("size")
+    used = ratings[n_of_clip > 1]
+    kappa: Kappa = {"overall": None, "by_category": {}, "n_clips": 0, "n_ratings": 0, "reason": ""}
     if not len(used):
-        reason = "no clip was rated by two listeners or more"
-        return {"overall": None, "by_category": {}, "n_clips": 0, "n_ratings": 0, "reason": reason}
-    found = {"n_clips": len(counts), "n_ratings": len(used)}
+        kappa["reason"] = "no clip was rated by two listeners or more"
+        return kappa
+    counts = pd.crosstab(used["clip"], used["choice"])
+    kappa["n_clips"] = len(counts)
+    kappa["n_ratings"] = len(used)
     sizes = counts.sum(axis=1)
     shares = counts.sum() / len(used)
-    alike = counts * (counts - 1)
     if len(shares) == 1:
-        reason = f"everybody always chose {shares.index[0]}, so agreement can't be distinguished from chance"
-        return {"overall": None, "by_category": {shares.index[0]: None}, **found, "reason": reason}
-    agreed = (alike.sum(axis=1) / (sizes * (sizes - 1))).mean()
+        category = shares.index[0]
+        kappa["by_category"] = {category: None}
+        kappa["reason"] = f"everybody always chose {category}, so agreement can't be distinguished from chance"
+        return kappa
+    alike = counts * (counts - 1)
+    n_pairs = sizes * (sizes - 1)
+    agreed = (alike.sum(axis=1) / n_pairs).mean()
     chance = (shares**2).sum()
-    again = alike.sum() / counts.mul(sizes - 1, axis=0).sum()
-    overall = float((agreed - chance) / (1 - chance))
-    by_category = _known((again - shares) / (1 - shares))
-    return {"overall": overall, "by_category": by_category, **found, "reason": ""}
+    agreed_again = alike.sum() / counts.mul(sizes - 1, axis=0).sum()
+    kappa["overall"] = float((agreed - chance) / (1 - chance))
+    kappa["by_category"] = _by_name((agreed_again - shares) / (1 - shares))
+    return kappa
 
 
-def against_labels(ratings: pd.DataFrame) -> dict[str, Any]:
-    """The ratings of clips that have a label, compared with it.
-
-    Returns `accuracy`, the share of matching ratings; `confusion[label][chosen]`, numbers of ratings; `recall` and
-    `precision` by label, in [0, 1]. None if there is nothing to divide by.
-    """
+def against_labels(ratings: pd.DataFrame) -> AgainstLabels:
+    """The ratings of clips that have a label, compared with it."""
     labelled = ratings[ratings["label"].notna()]
     table = pd.crosstab(labelled["label"], labelled["choice"])
-    right = (labelled["choice"] == labelled["label"]).astype(float)
-    precision = right.groupby(labelled["choice"]).mean().reindex(table.index)
-    confusion = {label: {chosen: int(n) for chosen, n in row.items() if n} for label, row in table.iterrows()}
+    is_right = (labelled["choice"] == labelled["label"]).astype(float)
+    recall = is_right.groupby(labelled["label"]).mean()
+    precision = is_right.groupby(labelled["choice"]).mean().reindex(table.index)
+    confusion: dict[str, dict[str, int]] = {}
+    for label, row in table.iterrows():
+        confusion[str(label)] = {str(chosen): int(n) for chosen, n in row.items() if n}
     return {
-        "accuracy": float(right.mean()) if len(labelled) else None,
+        "accuracy": float(is_right.mean()) if len(labelled) else None,
         "confusion": confusion,
-        "recall": _known(right.groupby(labelled["label"]).mean()),
-        "precision": _known(precision),
+        "recall": _by_name(recall),
+        "precision": _by_name(precision),
     }
 
 
-def raters(ratings: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Of each listener: clips rated, the share that matches the labels, and that with others' ratings.
-
-    `with_others` is the mean over all pairs of this listener's rating and another's; None where no other listener
-    rated the same clips. `accuracy` is None without a rating of a clip with a label.
-    """
-    right = (ratings["choice"] == ratings["label"]).where(ratings["label"].notna()).astype(float)
-    accuracy = _known(right.groupby(ratings["listener"]).mean())
+def raters(ratings: pd.DataFrame) -> dict[str, Rater]:
+    """How much each listener has rated, and how often that matches the labels and others' ratings."""
+    matches = ratings["choice"] == ratings["label"]
+    is_right = matches.where(ratings["label"].notna()).astype(float)
+    accuracy = _by_name(is_right.groupby(ratings["listener"]).mean())
     pairs = ratings.merge(ratings, on="clip", suffixes=("", "_other"))
     pairs = pairs[pairs["listener"] != pairs["listener_other"]]
-    alike = _known((pairs["choice"] == pairs["choice_other"]).groupby(pairs["listener"]).mean())
-    sizes = ratings.groupby("listener").size()
-    return {
-        name: {"n_clips": int(n), "accuracy": accuracy[name], "with_others": alike.get(name)}
-        for name, n in sizes.items()
-    }
+    is_alike = pairs["choice"] == pairs["choice_other"]
+    alike = _by_name(is_alike.groupby(pairs["listener"]).mean())
+    by_listener: dict[str, Rater] = {}
+    for listener, n in ratings.groupby("listener").size().items():
+        name = str(listener)
+        by_listener[name] = {
+            "n_clips": int(n),
+            "accuracy": accuracy[name],
+            "with_others": alike.get(name),
+        }
+    return by_listener
 
 
-def _known(values: "pd.Series[float]") -> dict[Any, float | None]:
+def _by_name(values: "pd.Series[float]") -> dict[str, float | None]:
     """The values by name; None for NaN."""
-    return {name: None if pd.isna(value) else float(value) for name, value in values.items()}
+    return {str(name): None if pd.isna(value) else float(value) for name, value in values.items()}

@@ -3,10 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dailytalk_contiguous.apps.listening import listening
-from dailytalk_contiguous.apps.listening.agreement import judged_clips, judged_pairs, ratings_of, read_test
+from dailytalk_contiguous.apps.listening.agreement import (
+    HeardTags,
+    JudgedClips,
+    JudgedPairs,
+    Naturalness,
+    Rater,
+    Score,
+    judged_clips,
+    judged_pairs,
+    ratings_of,
+    read_test,
+)
 from dailytalk_contiguous.cli.terminal import argument
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -45,20 +55,20 @@ class ListeningTest:
                 "name that folder, and the page with --out, and nothing else",
             )
         if self.pairs == open_items(source).labelled:
-            problem = (
-                ("--pairs goes with conversations, and these are clips", "leave it out")
-                if self.pairs
-                else ("a listening test of conversations is one of pairs, recorded against rebuilt", "add --pairs")
+            if self.pairs:
+                raise DailytalkError("--pairs goes with conversations, and these are clips", "leave it out")
+            raise DailytalkError(
+                "a listening test of conversations is one of pairs, recorded against rebuilt", "add --pairs"
             )
-            raise DailytalkError(*problem)
         write = listening.write_paired_test if self.pairs else listening.write_listening_test
         clips = write(source, out, self.listening_test, self.seed)
         page = as_text(out)
-        key = as_text(listening.key_path(out))
+        key_path = listening.key_path(out)
+        key = as_text(key_path)
         return Outcome(
             {"out": page, "key": key, "clips": clips},
             f"test  {page} ({counted(clips, 'clip')}); its key, not for listeners: {key}",
-            next=to_run("agreement", listening.key_path(out), "ANSWERS.json"),
+            next=to_run("agreement", key_path, "ANSWERS.json"),
         )
 
 
@@ -73,90 +83,125 @@ def agreement(
     that a listener skipped count as not rated; a clip with fewer than two ratings does not count for kappa.
     """
     test, answers_of = read_test(key, answers)
-    record: dict[str, Any] = {"clips": len(test["clips"]), "raters": sorted(answers_of)}
-    headline = f"{counted(len(test['clips']), 'clip')}, {counted(len(answers_of), 'listener')}"
+    n_clips = len(test["clips"])
+    record: dict[str, object] = {"clips": n_clips, "raters": sorted(answers_of)}
+    headline = f"{counted(n_clips, 'clip')}, {counted(len(answers_of), 'listener')}"
     if test["kind"] == listening.PAIRS_KEY_KIND:
         pairs = judged_pairs(test, answers_of)
-        return Outcome(record | pairs, headline, details=_of_pairs(pairs["natural"], pairs["tag"]))
+        return Outcome(record | {**pairs}, headline, details=_pairs_details(pairs))
     details: list[str | Figures] = []
-    for what in ("emotion", "style"):
-        record[what] = judged_clips(ratings_of(test, answers_of, what))
-        details += clips_judged(what, record[what])
+    for question in ("emotion", "style"):
+        judged = judged_clips(ratings_of(test, answers_of, question))
+        record[question] = judged
+        details += clips_judged(question, judged)
     return Outcome(record, headline, details=details)
 
 
-def clips_judged(what: str, judged: Mapping[str, Any]) -> list[str | Figures]:
+def clips_judged(question: str, judged: JudgedClips) -> list[str | Figures]:
+    """The agreement on `emotion` or `style`."""
     kappa = judged["kappa"]
     against = judged["against_labels"]
-    details: list[str | Figures] = [f"{what}: kappa is not defined: {kappa['reason']}"]
-    if kappa["overall"] is not None:
+    details: list[str | Figures] = []
+    if kappa["overall"] is None:
+        details.append(f"{question}: kappa is not defined: {kappa['reason']}")
+    else:
         ratings = counted(kappa["n_ratings"], "rating")
         used = f"{counted(kappa['n_clips'], 'clip')} with two ratings or more, {ratings}"
-        details = [f"{what}: Fleiss' kappa {kappa['overall']:.3f} ({used})"]
+        details.append(f"{question}: Fleiss' kappa {kappa['overall']:.3f} ({used})")
     details.append(f"ratings that match the label: {_percent(against['accuracy'])}")
-    sure = judged["accuracy_by_confidence"]
-    if sure:
-        by_sureness = ", ".join(f"{name} {_percent(share)}" for name, share in sure.items())
-        details.append(f"  by how sure they were: {by_sureness}")
+    by_confidence = judged["accuracy_by_confidence"]
+    if by_confidence:
+        shares = [f"{name} {_percent(share)}" for name, share in by_confidence.items()]
+        details.append(f"  by how sure they were: {', '.join(shares)}")
     names = sorted({*kappa["by_category"], *against["confusion"]})
     if names:
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for name in names:
-            of_category = kappa["by_category"].get(name)
-            shares = (against["recall"].get(name), against["precision"].get(name))
-            rows.append((name, "–" if of_category is None else f"{of_category:.3f}", *map(_percent, shares)))
-        details.append(Figures((what, ">kappa", ">heard as labelled", ">labelled as heard"), rows))
-    chosen = sorted({name for heard in against["confusion"].values() for name in heard})
-    if chosen:
-        rows = [
-            (label, *(str(heard.get(name, 0)) for name in chosen)) for label, heard in against["confusion"].items()
-        ]
-        details += ["", Figures(("label \\ heard", *(f">{name}" for name in chosen)), rows)]
-        details += ["", _of_raters(judged["raters"], "rated", "match the label")]
+            category_kappa = kappa["by_category"].get(name)
+            kappa_text = "–" if category_kappa is None else f"{category_kappa:.3f}"
+            recall = _percent(against["recall"].get(name))
+            precision = _percent(against["precision"].get(name))
+            rows.append((name, kappa_text, recall, precision))
+        details.append(Figures((question, ">kappa", ">heard as labelled", ">labelled as heard"), rows))
+    if against["confusion"]:
+        details += ["", _confusion(against["confusion"])]
+        details += ["", _raters(judged["raters"], "rated", "match the label")]
     return [*details, ""]
 
 
-def _of_raters(raters: Mapping[str, Any], *heads: str) -> Figures:
-    rows = [
-        (name, str(of["n_clips"]), _percent(of["accuracy"]), _percent(of["with_others"]))
-        for name, of in raters.items()
+def _confusion(confusion: Mapping[str, Mapping[str, int]]) -> Figures:
+    """The numbers of ratings by label, a row each, and by what was chosen."""
+    chosen: set[str] = set()
+    for counts in confusion.values():
+        chosen.update(counts)
+    columns = sorted(chosen)
+    rows: list[tuple[str, ...]] = []
+    for label, counts in confusion.items():
+        rows.append((label, *(str(counts.get(name, 0)) for name in columns)))
+    return Figures(("label \\ heard", *(f">{name}" for name in columns)), rows)
+
+
+def _raters(raters: Mapping[str, Rater], rated: str, matching: str) -> Figures:
+    rows: list[tuple[str, ...]] = []
+    for name, rater in raters.items():
+        accuracy = _percent(rater["accuracy"])
+        rows.append((name, str(rater["n_clips"]), accuracy, _percent(rater["with_others"])))
+    return Figures(("listener", f">{rated}", f">{matching}", ">match the others"), rows)
+
+
+def _pairs_details(pairs: JudgedPairs) -> list[str | Figures]:
+    return [
+        *_natural_details(pairs["natural"]),
+        "",
+        *_tag_details(pairs["tag"]),
+        "intervals of 95 % are Wilson's, as if all listeners of a clip were one",
     ]
-    return Figures(("listener", *(f">{head}" for head in heads), ">match the others"), rows)
 
 
-def _of_pairs(natural: Mapping[str, Any], tag: Mapping[str, Any]) -> list[str | Figures]:
+def _natural_details(natural: Naturalness) -> list[str]:
     score = natural["score"]
-    heard = tag["heard"]
-    details: list[str | Figures] = [
-        f"which is more natural ({counted(score['n_ratings'], 'rating')} of {counted(score['n_clips'], 'pair')})",
-        *(
-            f"  {name.replace('same', 'the same')} {_percent(natural[name])}"
-            for name in ("rebuilt", "same", "recorded")
-        ),
+    ratings = f"{counted(score['n_ratings'], 'rating')} of {counted(score['n_clips'], 'pair')}"
+    details = [
+        f"which is more natural ({ratings})",
+        f"  rebuilt {_percent(natural['rebuilt'])}",
+        f"  the same {_percent(natural['same'])}",
+        f"  recorded {_percent(natural['recorded'])}",
         f"  the rebuilt gets {_interval(score)}, and would if nobody could tell",
     ]
-    if natural["kappa"]["overall"] is not None:
-        details.append(f"  Fleiss' kappa of the listeners {natural['kappa']['overall']:.3f}")
-    ratings = f"{counted(heard['n_ratings'], 'rating')} of {counted(heard['n_clips'], 'line')}"
-    details += ["", f"tags that are heard ({ratings})", f"  {_interval(heard)}"]
-    rows = []
-    for name, value in tag["by_tag"].items():
-        instead = {other: n for other, n in tag["confusion"].get(name, {}).items() if other != name}
-        common = ", ".join(sorted(instead, key=lambda other: (-instead[other], other))[:2])
-        bounds = f"{100 * value['low']:.0f}–{100 * value['high']:.0f} %"
-        rows.append(
-            (name, _percent(value["mean"]), bounds, _percent(value["chance"]), str(value["n_clips"]), common)
+    kappa = natural["kappa"]["overall"]
+    if kappa is not None:
+        details.append(f"  Fleiss' kappa of the listeners {kappa:.3f}")
+    return details
+
+
+def _tag_details(tags: HeardTags) -> list[str | Figures]:
+    score = tags["heard"]
+    ratings = f"{counted(score['n_ratings'], 'rating')} of {counted(score['n_clips'], 'line')}"
+    details: list[str | Figures] = [f"tags that are heard ({ratings})", f"  {_interval(score)}"]
+    rows: list[tuple[str, ...]] = []
+    for name, tag_score in tags["by_tag"].items():
+        counts = tags["confusion"].get(name, {})
+        others = [other for other in counts if other != name]
+        others.sort(key=lambda other: (-counts[other], other))
+        row = (
+            name,
+            _percent(tag_score["mean"]),
+            f"{100 * tag_score['low']:.0f}–{100 * tag_score['high']:.0f} %",
+            _percent(tag_score["chance"]),
+            str(tag_score["n_clips"]),
+            ", ".join(others[:2]),
         )
+        rows.append(row)
     if rows:
         details.append(Figures(("tag", ">heard", ">95 %", ">by guessing", ">lines", "heard instead"), rows))
-    if tag["raters"]:
-        details += ["", _of_raters(tag["raters"], "lines", "heard the tag")]
-    return [*details, "intervals of 95 % are Wilson's, as if all listeners of a clip were one"]
+    if tags["raters"]:
+        details += ["", _raters(tags["raters"], "lines", "heard the tag")]
+    return details
 
 
-def _interval(value: Mapping[str, Any]) -> str:
-    bounds = f"95 % from {100 * value['low']:.0f} to {100 * value['high']:.0f} %"
-    return f"{_percent(value['mean'])} ({bounds}; guessing gives {_percent(value['chance'])})"
+def _interval(score: Score) -> str:
+    bounds = f"95 % from {100 * score['low']:.0f} to {100 * score['high']:.0f} %"
+    return f"{_percent(score['mean'])} ({bounds}; guessing gives {_percent(score['chance'])})"
 
 
 def _percent(share: float | None) -> str:

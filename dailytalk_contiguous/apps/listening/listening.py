@@ -11,10 +11,10 @@ import hashlib
 import heapq
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,10 +22,11 @@ from dailytalk_contiguous.core.audio import Samples, read_at, read_header
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import levelled
+from dailytalk_contiguous.core.records import AnyRecord
 from dailytalk_contiguous.core.sampling import order_key
-from dailytalk_contiguous.core.schema import EMOTIONS, STYLES, Row, is_recorded
-from dailytalk_contiguous.core.utterance import said_tag
-from dailytalk_contiguous.publish.items import SMALL, Items
+from dailytalk_contiguous.core.schema import EMOTIONS, STYLES, is_recorded
+from dailytalk_contiguous.core.utterance import Utterance, said_tag
+from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.opening import finished_items, open_items
 from dailytalk_contiguous.publish.page import left_channels, stratified_sample
 from dailytalk_contiguous.publish.player import to_mp3
@@ -33,15 +34,20 @@ from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.publish.templates import rendered
 from dailytalk_contiguous.store.files import json_document, write_text
 
-#: `kind` of a key and of answers, of a test of clips and of one of conversations in pairs.
+#: `kind` of the key of a test of clips.
 KEY_KIND = "dailytalk listening test key"
+
+#: `kind` of the answers to a test of clips.
 ANSWERS_KIND = "dailytalk listening test answers"
+
+#: `kind` of the key of a test of conversations in pairs.
 PAIRS_KEY_KIND = "dailytalk paired listening test key"
+
+#: `kind` of the answers to a test of conversations in pairs.
 PAIRS_ANSWERS_KIND = "dailytalk paired listening test answers"
 
 #: The answers to a pair, and the words of the key for the first and the last.
 PREFERENCES = ("A", "same", "B")
-
 
 #: Facts on a clip that the key keeps.
 _KEPT = ("id", "corpus", "speaker", "emotion", "label", "style", "style_source", "intensity", "split")
@@ -59,28 +65,37 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
     Raises DailytalkError if the folder has no clips with an emotion.
     """
     items = open_items(folder)
-    clips = (row["labels"] | {"id": row["conversation_id"]} for row in items.listed() if row["labels"])
-    rows = {clip["id"]: {name: clip[name] for name in (*_KEPT, "augmented_from")} for clip in clips}
+    rows: dict[str, dict[str, object]] = {}
+    present: set[str | None] = {"other"}
+    for row in items.listed():
+        labels = row["labels"]
+        if labels:
+            kept: dict[str, object] = {column: labels[column] for column in _KEPT if column != "id"}
+            rows[row["conversation_id"]] = {"id": row["conversation_id"], **kept}
+            present.add(labels["emotion"])
     chosen = stratified_sample(items.tables().conversations, count, seed)
     if not chosen:
         raise DailytalkError(
             f"{as_text(folder)!r} has no finished clip with an emotion", "run `dailytalk corpus` to its end"
         )
     order = sorted(chosen, key=lambda name: order_key(f"order\0{name}", seed))
-    numbers = {f"c{number:03d}": name for number, name in enumerate(order, 1)}
     # It identifies the test and does not reveal the names.
     test = hashlib.sha256(json.dumps([seed, order]).encode()).hexdigest()[:16]
     encoded = left_channels(items, order)
-    present = {"other", *(row["emotion"] for row in rows.values())}
     emotions = [name for name in EMOTIONS if name in present]
+    shown_clips: list[dict[str, str]] = []
+    key_clips: dict[str, dict[str, object]] = {}
+    for index, name in enumerate(order, 1):
+        number = f"c{index:03d}"
+        sound = base64.b64encode(encoded[name]).decode()
+        shown_clips.append({"id": number, "sound": sound})
+        key_clips[number] = rows[name]
     shown = {
         "kind": ANSWERS_KIND,
         "test": test,
         "emotions": emotions,
         "styles": list(STYLES),
-        "clips": [
-            {"id": number, "sound": base64.b64encode(encoded[name]).decode()} for number, name in numbers.items()
-        ],
+        "clips": shown_clips,
     }
     key = {
         "kind": KEY_KIND,
@@ -88,19 +103,21 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
         "seed": seed,
         "emotions": emotions,
         "styles": list(STYLES),
-        "clips": {number: {column: rows[name][column] for column in _KEPT} for number, name in numbers.items()},
+        "clips": key_clips,
     }
     _write(page, shown, key)
     return len(order)
 
 
-def _write(page: Path, shown: Mapping[str, Any], key: Mapping[str, Any]) -> None:
+def _write(page: Path, shown: Mapping[str, object], key: Mapping[str, object]) -> None:
     write_text(key_path(page), json_document(key))
     write_text(page, rendered("listening.html", __package__, test=shown, package=__package__))
 
 
-#: Seconds of an excerpt of a conversation, and of a resynthesised line for the question of its tag.
+#: The least and the most seconds of an excerpt of a conversation.
 EXCERPT = (4.0, 20.0)
+
+#: The least and the most seconds of a resynthesised line for the question of its tag.
 LINE_SECONDS = (0.8, 10.0)
 
 #: Seconds of the pause around an excerpt that are played with it, at most.
@@ -109,8 +126,10 @@ MARGIN = 0.25
 #: Number of tags to choose from for a line, including its own.
 OFFERED = 4
 
-#: Loudness of both sides of a pair in LUFS (that of broadcasts, EBU R 128), and their highest true peak in dBTP.
+#: The loudness of both sides of a pair in LUFS: that of broadcasts (EBU R 128).
 PAIR_LUFS = -23.0
+
+#: The highest true peak of both sides of a pair in dBTP.
 PAIR_PEAK = -1.0
 
 #: Sample rates that MP3 knows, in Hz.
@@ -128,10 +147,12 @@ class Excerpt(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    place: str
+    """A conversation that may be in the test: its drawn order, its id, its excerpt and the lines to ask about."""
+
+    order: str
     name: str
     excerpt: Excerpt
-    lines: list[Row]
+    lines: list[Utterance]
 
 
 def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> int:
@@ -157,89 +178,135 @@ def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> in
             "between two moments in which nobody does",
             "test a dataset with more conversations",
         )
-    clips: dict[str, dict[str, Any]] = {}
-    keys: dict[str, dict[str, Any]] = {}
-    drawn = sorted((candidate.name for candidate in chosen), key=lambda name: order_key(f"first\0{name}", seed))
-    for number, (_, name, excerpt, _) in enumerate(chosen, 1):
-        sounds = _pair(items, recordings, name, excerpt)
-        turned = drawn.index(name) % 2 == 1  # of two pairs, one has the recording first
-        clips[f"p{number:03d}"] = {"sounds": sounds[::-1] if turned else sounds}
-        keys[f"p{number:03d}"] = {"id": name, **excerpt._asdict(), "recorded": "B" if turned else "A"}
-    for number, (name, line) in enumerate(_lines_to_ask(chosen, seed), 1):
-        others = sorted(tags - {line["tag"]}, key=lambda tag: order_key(f"{line['utterance_id']}\0{tag}", seed))
-        choices = sorted([line["tag"], *others[: OFFERED - 1]])
-        if others:
-            sound = items.sound(name)
-            seconds = line["end"] - line["start"]
-            rate = _mp3_rate(read_header(sound.audio).sample_rate)
-            samples = read_at(sound.audio, rate, sound.offset + line["start"], seconds)
-            clips[f"t{number:03d}"] = {"sound": _mp3(samples[:, 0], rate), "choices": choices}
-            about = {"id": name, "utterance": line["utterance_id"], "tag": line["tag"], "choices": choices}
-            keys[f"t{number:03d}"] = about
+    clips: dict[str, dict[str, object]] = {}
+    keys: dict[str, dict[str, object]] = {}
+    names = sorted((candidate.name for candidate in chosen), key=lambda name: order_key(f"first\0{name}", seed))
+    for index, candidate in enumerate(chosen, 1):
+        number = f"p{index:03d}"
+        name = candidate.name
+        sounds = _pair(items, recordings, name, candidate.excerpt)
+        recorded = "A"
+        if names.index(name) % 2 == 1:  # of two pairs, one has the recording first
+            recorded = "B"
+            sounds.reverse()
+        clips[number] = {"sounds": sounds}
+        keys[number] = {"id": name, **candidate.excerpt._asdict(), "recorded": recorded}
+    for index, (name, line) in enumerate(_lines_to_ask(chosen, seed), 1):
+        choices = _tag_choices(line, tags, seed)
+        if len(choices) > 1:
+            number = f"t{index:03d}"
+            clips[number] = {"sound": _line_sound(items, name, line), "choices": choices}
+            keys[number] = {
+                "id": name,
+                "utterance": line["utterance_id"],
+                "tag": line["tag"],
+                "choices": choices,
+            }
     test = hashlib.sha256(json.dumps([seed, keys], sort_keys=True).encode()).hexdigest()[:16]
-    _write(
-        page,
-        {"kind": PAIRS_ANSWERS_KIND, "test": test, "clips": [{"id": clip} | clips[clip] for clip in clips]},
-        {"kind": PAIRS_KEY_KIND, "test": test, "seed": seed, "clips": keys},
-    )
+    shown_clips = [{"id": number, **clip} for number, clip in clips.items()]
+    shown = {"kind": PAIRS_ANSWERS_KIND, "test": test, "clips": shown_clips}
+    key = {"kind": PAIRS_KEY_KIND, "test": test, "seed": seed, "clips": keys}
+    _write(page, shown, key)
     return len(clips)
+
+
+def _tag_choices(line: Utterance, tags: Set[str], seed: int) -> list[str]:
+    """The tag of a line among others, in alphabetical order."""
+    tag = line["tag"] or ""
+    others = sorted(tags - {tag}, key=lambda other: order_key(f"{line['utterance_id']}\0{other}", seed))
+    return sorted([tag, *others[: OFFERED - 1]])
+
+
+def _line_sound(items: Items, name: str, line: Utterance) -> str:
+    sound = items.sound(name)
+    rate = _mp3_rate(read_header(sound.audio).sample_rate)
+    seconds = line["end"] - line["start"]
+    samples = read_at(sound.audio, rate, sound.offset + line["start"], seconds)
+    return _mp3(samples[:, 0], rate)
 
 
 def _candidates(items: Items, seed: int, tags: set[str]) -> Iterator[_Candidate]:
     """The conversations with an excerpt; `tags` collects those of all resynthesised lines."""
+    low, high = LINE_SECONDS
     for row in items.rows(SMALL):
         if row["problem"] or is_recorded(row):  # there are no two versions to compare
             continue
         name = row["conversation_id"]
-        utterances = row["utterances"] or ()
-        spoken = [line for line in utterances if line["status"] == "spoken" and said_tag(line)]
-        tags |= {line["tag"] for line in spoken}
+        utterances: Sequence[Utterance] = row["utterances"] or ()
+        lines: list[Utterance] = []
+        for utterance in utterances:
+            tag = said_tag(utterance)
+            if utterance["status"] == "spoken" and tag:
+                tags.add(tag)
+                if low <= utterance["end"] - utterance["start"] <= high:
+                    lines.append(utterance)
         fitting = sorted(excerpts(utterances), key=lambda excerpt: order_key(f"{name}\0{excerpt}", seed))
-        low, high = LINE_SECONDS
         if fitting:
-            lines = [line for line in spoken if low <= line["end"] - line["start"] <= high]
             yield _Candidate(order_key(f"pair\0{name}", seed), name, fitting[0], lines)
 
 
-def excerpts(utterances: Sequence[Row]) -> Iterator[Excerpt]:
+class _Border(NamedTuple):
+    """A pause of both: from `end` of what is before it to `start` of what comes after, in seconds."""
+
+    end: float
+    start: float
+
+
+def excerpts(utterances: Sequence[AnyRecord]) -> Iterator[Excerpt]:
     """The parts of a conversation of `EXCERPT` seconds in which both speak, recorded and rebuilt.
 
     Each begins and ends in a pause of both, in both versions; no utterance in it was dropped.
     """
-    heard = sorted((line for line in utterances if line["start"] is not None), key=lambda line: line["start"])
-    dropped = [line for line in utterances if line["start"] is None]
-    times = [[(line[f"{of}start"], line[f"{of}end"]) for line in heard] for of in ("", "source_")]
-    if any(time is None for pairs in times for pair in pairs for time in pair):
+    heard = [utterance for utterance in utterances if utterance["start"] is not None]
+    heard.sort(key=lambda utterance: utterance["start"])
+    dropped = [utterance for utterance in utterances if utterance["start"] is None]
+    edges = ("start", "end", "source_start", "source_end")
+    if any(utterance[edge] is None for utterance in heard for edge in edges):
         return
-    pauses: list[list[tuple[float, float]]] = []  # before each utterance, and after the last, in both versions
-    for of in times:
-        ends = [0.0, *accumulate((end for _, end in of), max)]
-        starts = [*accumulate((start for start, _ in reversed(of)), min)][::-1]
-        pauses.append(list(zip(ends, [*starts, ends[-1] + 2 * MARGIN], strict=True)))
-    borders = [
-        (place, pause)
-        for place, pause in enumerate(zip(*pauses, strict=True))
-        if all(start >= end for end, start in pause)
-    ]
-    for number, (first, before) in enumerate(borders):
-        for last, after in borders[number + 1 :]:
-            spans = [
-                (max(start - MARGIN, (end + start) / 2), min(next_end + MARGIN, (next_end + next_start) / 2))
-                for (end, start), (next_end, next_start) in zip(before, after, strict=True)
-            ]
-            if any(end - start > EXCERPT[1] for start, end in spans):
+    rebuilt = _borders([(utterance["start"], utterance["end"]) for utterance in heard])
+    recorded = _borders([(utterance["source_start"], utterance["source_end"]) for utterance in heard])
+    pauses: list[int] = []
+    for index, border in enumerate(rebuilt):
+        recorded_border = recorded[index]
+        if border.start >= border.end and recorded_border.start >= recorded_border.end:
+            pauses.append(index)
+    least, most = EXCERPT
+    for number, first in enumerate(pauses):
+        for last in pauses[number + 1 :]:
+            start, end = _between(rebuilt[first], rebuilt[last])
+            source_start, source_end = _between(recorded[first], recorded[last])
+            longer = max(end - start, source_end - source_start)
+            shorter = min(end - start, source_end - source_start)
+            if longer > most:
                 break
-            (start, end), (source_start, source_end) = spans
-            both_speak = len({line["channel"] for line in heard[first:last]}) == 2
-            whole = not any(
-                line["source_start"] < source_end and line["source_end"] > source_start for line in dropped
+            channels = {utterance["channel"] for utterance in heard[first:last]}
+            lacks_some = any(
+                utterance["source_start"] < source_end and utterance["source_end"] > source_start
+                for utterance in dropped
             )
-            if both_speak and whole and all(end - start >= EXCERPT[0] for start, end in spans):
+            if len(channels) == 2 and not lacks_some and shorter >= least:
                 yield Excerpt(start, end, source_start, source_end)
 
 
-def _lines_to_ask(chosen: Sequence[_Candidate], seed: int) -> Iterator[tuple[str, Row]]:
-    asked: Counter[str] = Counter()
+def _borders(spans: Sequence[tuple[float, float]]) -> list[_Border]:
+    """The borders before each utterance, and after the last: in a pause of both, `start` is not before `end`."""
+    ends = [0.0, *accumulate((end for _, end in spans), max)]
+    starts = [*accumulate((start for start, _ in reversed(spans)), min)]
+    starts.reverse()
+    starts.append(ends[-1] + 2 * MARGIN)
+    return [_Border(end, start) for end, start in zip(ends, starts, strict=True)]
+
+
+def _between(before: _Border, after: _Border) -> tuple[float, float]:
+    """The start and the end of the excerpt between two pauses, with half of each, up to `MARGIN`."""
+    start = max(before.start - MARGIN, (before.end + before.start) / 2)
+    end = min(after.end + MARGIN, (after.end + after.start) / 2)
+    return start, end
+
+
+def _lines_to_ask(chosen: Sequence[_Candidate], seed: int) -> Iterator[tuple[str, Utterance]]:
+    """A line of each conversation that has one, of the tag that was asked the least so far."""
+    asked: Counter[str | None] = Counter()
     for candidate in chosen:
         if candidate.lines:
             line = min(
@@ -250,19 +317,17 @@ def _lines_to_ask(chosen: Sequence[_Candidate], seed: int) -> Iterator[tuple[str
 
 
 def _pair(items: Items, recordings: Items, name: str, excerpt: Excerpt) -> list[str]:
+    """The sound of an excerpt as it was recorded, and as it was rebuilt."""
     try:
         recorded = recordings.sound(name)
-        sides = [
-            (recorded, excerpt.source_start, excerpt.source_end),
-            (items.sound(name), excerpt.start, excerpt.end),
+        rebuilt = items.sound(name)
+        recorded_rate = read_header(recorded.audio).sample_rate
+        rebuilt_rate = read_header(rebuilt.audio).sample_rate
+        rate = _mp3_rate(min(recorded_rate, rebuilt_rate))
+        return [
+            _side(recorded, excerpt.source_start, excerpt.source_end, rate),
+            _side(rebuilt, excerpt.start, excerpt.end, rate),
         ]
-        rate = _mp3_rate(min(read_header(sound.audio).sample_rate for sound, _, _ in sides))
-        heard = []
-        for sound, start, end in sides:
-            samples = read_at(sound.audio, rate, sound.offset + start, end - start).mean(axis=1)
-            level = levelled(samples, rate, PAIR_LUFS, PAIR_PEAK)
-            heard.append(_mp3(level.samples if level else samples, rate))
-        return heard
     except BadInput as error:
         raise DailytalkError(
             f"{name!r} can't be heard as it was recorded: {error.reason}",
@@ -270,8 +335,18 @@ def _pair(items: Items, recordings: Items, name: str, excerpt: Excerpt) -> list[
         ) from error
 
 
+def _side(sound: ItemSound, start: float, end: float, sample_rate: int) -> str:
+    """One side of a pair: the mean of its channels, at the loudness of all."""
+    both_channels = read_at(sound.audio, sample_rate, sound.offset + start, end - start)
+    samples = both_channels.mean(axis=1)
+    level = levelled(samples, sample_rate, PAIR_LUFS, PAIR_PEAK)
+    return _mp3(level.samples if level else samples, sample_rate)
+
+
 def _mp3_rate(sample_rate: int) -> int:
-    return max(rate for rate in _MP3_RATES if rate <= max(sample_rate, _MP3_RATES[0]))
+    """The highest rate of MP3 that is not above a rate, or the lowest of all."""
+    highest = max(sample_rate, _MP3_RATES[0])
+    return max(rate for rate in _MP3_RATES if rate <= highest)
 
 
 def _mp3(samples: Samples, sample_rate: int) -> str:

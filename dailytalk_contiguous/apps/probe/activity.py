@@ -4,22 +4,27 @@ The future of a speaker is that of voice activity projection (Ekstedt and Skantz
 they speak for most of each of four stretches of the next two seconds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.records import AnyRecord
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.utterance import sounding_span
+from dailytalk_contiguous.core.utterance import Utterance, sounding_span
 
-#: Frames a second, and those at which the stretches of the future begin and end (0, 0.2, 0.6, 1.2, 2 s).
+#: Frames a second.
 RATE = 20
+
+#: Frames at which the stretches of the future begin and end (0, 0.2, 0.6, 1.2, 2 s).
 EDGES = (0, 4, 12, 24, 40)
 
-#: Seconds of the future, and how many there are of it: speech or none in each stretch.
+#: Seconds of the future.
 AHEAD = EDGES[-1] / RATE
+
+#: The number of possible futures: speech or none in each stretch.
 FUTURES = 2 ** (len(EDGES) - 1)
 
 #: Frames before now over which the share of speech is known: 1, 3, 10 and 30 s.
@@ -34,17 +39,26 @@ JUST_ENDED = 10
 Activity = NDArray[np.bool_]
 
 
-def activity_of(row: Mapping[str, Any], timeline: str = "") -> Activity:
-    """Whether each side (left, right) speaks in each frame, shape (frames, 2); `timeline`: `source_`, or here."""
-    spans = [
-        (CHANNELS.index(said["channel"]), span)
-        for said in row["utterances"] or ()
-        if (timeline or said["status"] != "dropped") and (span := sounding_span(said, timeline))
-    ]
+def activity_of(row: AnyRecord, timeline: str = "") -> Activity:
+    """Whether each side (left, right) speaks in each frame, shape (frames, 2).
+
+    `timeline` is `source_` for the times of the recording, and empty for those of the conversation.
+    """
     seconds = row["source_duration"] if timeline else row["duration"]
-    active = np.zeros((int((seconds or 0.0) * RATE), 2), bool)
-    for side, (start, end) in spans:
-        active[max(0, round(start * RATE)) : max(0, round(end * RATE)), side] = True
+    n_frames = 0 if seconds is None else int(seconds * RATE)
+    active = np.zeros((n_frames, 2), bool)
+    utterances: Sequence[Utterance] = row["utterances"] or ()
+    for utterance in utterances:
+        if not timeline and utterance["status"] == "dropped":
+            continue
+        span = sounding_span(utterance, timeline)
+        if span is None:
+            continue
+        start, end = span
+        side = CHANNELS.index(utterance["channel"])
+        first = max(0, round(start * RATE))
+        last = max(0, round(end * RATE))
+        active[first:last, side] = True
     return active
 
 
@@ -52,10 +66,12 @@ class ActivityFrames(NamedTuple):
     """What is known at each frame of conversations, one after another; arrays of shape (frames, 2).
 
     Attributes:
-        active: whether each side speaks. age: frames since that changed, this one included.
-        speech, silence: frames of the last whole stretch of each before the present one; 0 if there was none.
+        active: whether each side speaks.
+        age: frames since that changed, this one included.
+        speech: frames of the last whole stretch of speech before the present stretch; 0 if there was none.
+        silence: frames of the last whole silence before the present stretch; 0 if there was none.
         total: frames of speech so far, in this conversation.
-        place: number of the frame in its conversation, shape (frames,).
+        position: number of the frame in its conversation, shape (frames,).
         future: number of the future of each side, in `FUTURES`; −1 where it is not whole.
         number: that of the conversation, shape (frames,).
         sound: what is heard of each side (`heard_voice`), shape (frames, 2, 8), or (frames, 2, 0) without sound.
@@ -66,16 +82,19 @@ class ActivityFrames(NamedTuple):
     speech: NDArray[np.int32]
     silence: NDArray[np.int32]
     total: NDArray[np.int32]
-    place: NDArray[np.int32]
+    position: NDArray[np.int32]
     future: NDArray[np.int8]
     number: NDArray[np.int32]
     sound: NDArray[np.float16]
 
     @classmethod
     def of(cls, conversations: Sequence[Activity], sounds: Sequence[NDArray[np.float16]] = ()) -> "ActivityFrames":
-        parts = [_frames(active, number) for number, active in enumerate(conversations)]
-        sound = np.concatenate(sounds) if sounds else np.empty((sum(map(len, conversations)), 2, 0), np.float16)
-        return cls._make([*map(np.concatenate, zip(*parts, strict=True)), sound])
+        """The frames of conversations, and what is heard in them, if it is."""
+        parts: list[ActivityFrames] = []
+        for number, active in enumerate(conversations):
+            sound = sounds[number] if sounds else np.empty((len(active), 2, 0), np.float16)
+            parts.append(_frames(active, number, sound))
+        return cls._make(map(np.concatenate, zip(*parts, strict=True)))
 
     @property
     def usable(self) -> NDArray[np.intp]:
@@ -85,48 +104,74 @@ class ActivityFrames(NamedTuple):
     def just_ended(self, frames: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Whether speech of each side has ended by then, and `JUST_ENDED` before at most, shape (n, 2)."""
         is_new = self.age[frames] <= JUST_ENDED
-        return np.asarray(~self.active[frames] & is_new & (self.total[frames] > 0))
+        has_spoken = self.total[frames] > 0
+        return np.asarray(~self.active[frames] & is_new & has_spoken)
 
     def known(self, frames: NDArray[np.intp], side: int) -> NDArray[np.float32]:
         """What is known of a side at frames, shape (n, width): ages of what it does, shares, last lengths."""
         active = self.active[frames, side]
         age = np.log2(self.age[frames, side]).astype(np.float32)
-        ages = np.exp(-0.5 * np.square((age[:, None] - AGES) / 0.7), dtype=np.float32)
+        deviations = (age[:, None] - AGES) / 0.7
+        ages = np.exp(-0.5 * np.square(deviations), dtype=np.float32)
         shares = np.empty((len(frames), len(WINDOWS)), np.float32)
         for number, window in enumerate(WINDOWS):
-            length = np.minimum(window, self.place[frames] + 1)
-            before = np.where(length <= self.place[frames], self.total[frames - length, side], 0)
+            length = np.minimum(window, self.position[frames] + 1)
+            total_before = self.total[frames - length, side]
+            before = np.where(length <= self.position[frames], total_before, 0)
             shares[:, number] = (self.total[frames, side] - before) / length
-        lasts = np.log2(1 + np.stack((self.speech[frames, side], self.silence[frames, side]), axis=1)) / 8
-        return np.concatenate(
-            (ages * active[:, None], ages * ~active[:, None], shares, lasts), axis=1, dtype=np.float32
-        )
+        last_speech = self.speech[frames, side]
+        last_silence = self.silence[frames, side]
+        last_lengths = np.stack((last_speech, last_silence), axis=1)
+        lasts = np.log2(1 + last_lengths) / 8
+        ages_of_speech = ages * active[:, None]
+        ages_of_silence = ages * ~active[:, None]
+        return np.concatenate((ages_of_speech, ages_of_silence, shares, lasts), axis=1, dtype=np.float32)
 
 
-def _frames(active: Activity, number: int) -> tuple[NDArray[Any], ...]:
+def _frames(active: Activity, number: int, sound: NDArray[np.float16]) -> ActivityFrames:
+    """The frames of the conversation of this number."""
     count = len(active)
-    at = np.arange(count, dtype=np.int32)
-    age, speech, silence = (np.zeros((count, 2), np.int32) for _ in range(3))
+    positions = np.arange(count, dtype=np.int32)
+    age = np.zeros((count, 2), np.int32)
+    speech = np.zeros((count, 2), np.int32)
+    silence = np.zeros((count, 2), np.int32)
     for side in (0, 1):
         changes = np.flatnonzero(np.diff(active[:, side])) + 1
         starts = np.concatenate(([0], changes)).astype(np.int32)
-        run = np.searchsorted(starts, at, "right") - 1
-        age[:, side] = at - starts[run] + 1
-        lengths = np.concatenate(([0, 0], np.diff(starts))).astype(np.int32)  # of the run before, and before that
-        before = lengths[run + 1]
-        earlier = lengths[run]
+        run = np.searchsorted(starts, positions, "right") - 1
+        age[:, side] = positions - starts[run] + 1
+        lengths = np.concatenate(([0, 0], np.diff(starts))).astype(np.int32)
+        before = lengths[run + 1]  # of the run before this one
+        earlier = lengths[run]  # of the run before that one
         speech[:, side] = np.where(active[:, side], earlier, before)
         silence[:, side] = np.where(active[:, side], before, earlier)
     total = np.cumsum(active, axis=0, dtype=np.int32)
+    return ActivityFrames(
+        active=active,
+        age=age,
+        speech=speech,
+        silence=silence,
+        total=total,
+        position=positions,
+        future=_futures(total),
+        number=np.full(count, number, np.int32),
+        sound=sound,
+    )
+
+
+def _futures(total: NDArray[np.int32]) -> NDArray[np.int8]:
+    """The number of the future of each side at each frame, by its frames of speech so far; −1 near the end."""
+    count = len(total)
     future = np.full((count, 2), -1, np.int8)
-    whole = count - EDGES[-1]
-    if whole > 0:
-        codes = np.zeros((whole, 2), np.int8)
+    n_whole = count - EDGES[-1]
+    if n_whole > 0:
+        codes = np.zeros((n_whole, 2), np.int8)
         for bit, (first, last) in enumerate(pairwise(EDGES)):
-            speaks = total[last : whole + last] - total[first : whole + first]
-            codes |= np.int8(1 << bit) * (2 * speaks >= last - first)
-        future[:whole] = codes
-    return active, age, speech, silence, total, at, future, np.full(count, number, np.int32)
+            spoken = total[last : n_whole + last] - total[first : n_whole + first]
+            speaks = 2 * spoken >= last - first
+            codes |= np.int8(1 << bit) * speaks
+        future[:n_whole] = codes
+    return future
 
 
 def with_other_partners(conversations: Sequence[Activity], groups: Sequence[int], seed: int) -> list[Activity]:
@@ -137,10 +182,23 @@ def with_other_partners(conversations: Sequence[Activity], groups: Sequence[int]
     """
     order = sorted(range(len(conversations)), key=lambda number: (len(conversations[number]), number))
     chance = np.random.default_rng(seed)
-    partner = dict[int, int]()
-    for group in np.array_split(order, max(1, len(order) // 8)):
-        drawn = chance.permutation(group).tolist()
-        turned = [[*zip(drawn, drawn[by:] + drawn[:by], strict=True)] for by in range(1, len(drawn))]
-        partner |= dict(min(turned, key=lambda pairs: sum(groups[own] == groups[other] for own, other in pairs)))
-    pairs = [(own, conversations[partner[number]]) for number, own in enumerate(conversations)]
-    return [np.stack((own[: len(other), 0], other[: len(own), 1]), axis=1) for own, other in pairs]
+    partners: dict[int, int] = {}
+    for batch in np.array_split(order, max(1, len(order) // 8)):
+        drawn = chance.permutation(batch).tolist()
+        exchanges: list[list[tuple[int, int]]] = []
+        for turn in range(1, len(drawn)):
+            turned = drawn[turn:] + drawn[:turn]
+            exchanges.append([*zip(drawn, turned, strict=True)])
+        partners.update(min(exchanges, key=lambda pairs: _n_of_one_group(pairs, groups)))
+    exchanged: list[Activity] = []
+    for number, active in enumerate(conversations):
+        other = conversations[partners[number]]
+        length = min(len(active), len(other))
+        left = active[:length, 0]
+        right = other[:length, 1]
+        exchanged.append(np.stack((left, right), axis=1))
+    return exchanged
+
+
+def _n_of_one_group(pairs: Iterable[tuple[int, int]], groups: Sequence[int]) -> int:
+    return sum(1 for number, partner in pairs if groups[number] == groups[partner])

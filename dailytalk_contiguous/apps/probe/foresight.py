@@ -7,7 +7,7 @@ training data alone do, for both speakers together, over the two seconds that th
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,31 +15,49 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.probe.activity import AHEAD, FUTURES, RATE, Activity, ActivityFrames
 
-#: What models see: a speaker's own speech, that of both, and what is heard of both besides.
+#: A model that sees a speaker's own speech.
 OWN = "own"
+
+#: A model that sees the speech of both.
 BOTH = "both"
+
+#: A model that sees the speech of both, and what is heard of them.
 SOUND = "sound"
 
-#: Units of a hidden layer, examples of a step, steps at most, and between two looks at held-back conversations.
+#: Units of a hidden layer.
 HIDDEN = 64
+
+#: Examples of a step.
 BATCH = 4096
+
+#: Steps of training, at most.
 STEPS = 2400
+
+#: Steps between two looks at held-back conversations.
 LOOK = 200
 
-#: Looks without a gain after which training ends, its step size at the start, and the decay of weights.
+#: Looks without a gain after which training ends.
 PATIENCE = 3
+
+#: The size of a step at the start.
 STEP = 4e-3
+
+#: The decay of weights.
 DECAY = 1e-3
 
-#: Share of the training conversations that are held back to end the training in time; the most frames looked at.
+#: The share of the training conversations that are held back to end the training in time.
 HELD_BACK = 0.15
+
+#: The most frames of held-back conversations that are looked at.
 MOST_LOOKED = 60_000
 
 #: Places of frames: elsewhere, and just after the ends of speech of the left and of the right.
 PLACES = 3
 
-#: The most frames that are judged at a time, and between two frames at which the fit of two sides is judged.
+#: The most frames that are judged at a time.
 _AT_ONCE = 16_384
+
+#: Frames from one at which the fit of two sides is judged to the next.
 _APART = 5
 
 
@@ -61,17 +79,19 @@ class Foresight:
         usable = train.usable
         count = int(train.number.max()) + 1
         chance = np.random.default_rng(seed)
-        counts = [np.bincount(train.future[usable, side], minlength=FUTURES) + 0.5 for side in (0, 1)]
-        self._rates = np.stack([np.log(count / count.sum()) for count in counts])
-        back = chance.permutation(count)[: round(HELD_BACK * count)]
-        is_back = np.isin(train.number[usable], back)
-        if not len(back):  # of a few conversations, the end
-            is_back[min(round((1 - HELD_BACK) * len(usable)), len(usable) - 1) :] = True
-        looked = chance.permutation(usable[is_back])[:MOST_LOOKED]
+        self._rates = np.stack([_log_rates(train.future[usable, side]) for side in (0, 1)])
+        held_back = chance.permutation(count)[: round(HELD_BACK * count)]
+        is_held_back = np.isin(train.number[usable], held_back)
+        if not len(held_back):  # there are few conversations: the end is held back
+            first = round((1 - HELD_BACK) * len(usable))
+            is_held_back[min(first, len(usable) - 1) :] = True
+        learnt = usable[~is_held_back]
+        looked = chance.permutation(usable[is_held_back])[:MOST_LOOKED]
         torch.manual_seed(seed)
         self._networks: list[tuple[torch.nn.Sequential, str]] = []
-        for part in (BOTH, SOUND) if sees == SOUND else (sees,):
-            self._add(train, part, (usable[~is_back], looked), chance)
+        parts = (BOTH, SOUND) if sees == SOUND else (sees,)
+        for part in parts:
+            self._add(train, part, learnt, looked, chance)
 
     def foreseen(self, judged: ActivityFrames, count: int) -> Foreseen:
         """What it foresees of `count` conversations."""
@@ -80,46 +100,61 @@ class Foresight:
         frames = np.zeros(cells, np.int64)
         usable = judged.usable
         for first in range(0, len(usable), _AT_ONCE):
-            at = usable[first : first + _AT_ONCE]
-            left, right = judged.just_ended(at).T
-            cell = judged.number[at] * PLACES + np.where(left, 1, np.where(right, 2, 0))
-            bits += np.bincount(cell, self._gains(judged, at), cells)
+            batch = usable[first : first + _AT_ONCE]
+            left, right = judged.just_ended(batch).T
+            places = np.where(left, 1, np.where(right, 2, 0))
+            cell = judged.number[batch] * PLACES + places
+            bits += np.bincount(cell, self._gains(judged, batch), cells)
             frames += np.bincount(cell, minlength=cells)
         return Foreseen(bits.reshape(count, PLACES), frames.reshape(count, PLACES))
 
     def fit(self, pairs: Sequence[Activity]) -> NDArray[np.float64]:
         """Bits of what both do, all that a conversation holds, where its sides are paired in these ways."""
-        fits = []
+        fits: list[float] = []
         for active in pairs:
             frames = ActivityFrames.of([active])
-            fits.append(self._gains(frames, frames.usable[::_APART]).sum() * _APART / RATE / AHEAD)
+            gains = self._gains(frames, frames.usable[::_APART])
+            fits.append(gains.sum() * _APART / RATE / AHEAD)
         return np.array(fits)
 
-    def _gains(self, frames: ActivityFrames, at: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Bits by which futures of both sides are more probable than their rates make them."""
-        gains = np.zeros(len(at))
+    def _gains(self, frames: ActivityFrames, chosen: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Bits by which futures of both sides are more probable than their rates make them, at chosen frames."""
+        gains = np.zeros(len(chosen))
         for side in (0, 1):
-            rates = self._rates[side, frames.future[at, side]]
-            gains += (self._log_probability(frames, at, side) - rates) / np.log(2)
+            rates = self._rates[side, frames.future[chosen, side]]
+            gains += (self._log_probability(frames, chosen, side) - rates) / np.log(2)
         return gains
 
-    def _log_probability(self, frames: ActivityFrames, at: NDArray[np.intp], side: int) -> NDArray[np.float64]:
+    def _log_probability(self, frames: ActivityFrames, chosen: NDArray[np.intp], side: int) -> NDArray[np.float64]:
+        """The logarithms of the probabilities that the model gives to the futures of a side."""
         with torch.no_grad():
-            scores = torch.log_softmax(self._scores(frames, at, side), dim=1).numpy()
-        return np.asarray(scores[np.arange(len(at)), frames.future[at, side]], np.float64)
+            scores = torch.log_softmax(self._scores(frames, chosen, side), dim=1).numpy()
+        future = frames.future[chosen, side]
+        return np.asarray(scores[np.arange(len(chosen)), future], np.float64)
 
-    def _scores(self, frames: ActivityFrames, at: NDArray[np.intp], side: int) -> torch.Tensor:
-        parts = [network(inputs_of(frames, at, side, sees)) for network, sees in self._networks]
+    def _scores(self, frames: ActivityFrames, chosen: NDArray[np.intp], side: int) -> torch.Tensor:
+        parts = [network(inputs_of(frames, chosen, side, sees)) for network, sees in self._networks]
         return torch.stack(parts).sum(dim=0)
 
-    def _add(self, train: ActivityFrames, sees: str, split: Sequence[Any], chance: np.random.Generator) -> None:
-        """Train a network that adds to the scores of those there are; `split`: frames to learn and to look at."""
-        (learnt, looked) = split
+    def _add(
+        self,
+        train: ActivityFrames,
+        sees: str,
+        learnt: NDArray[np.intp],
+        looked: NDArray[np.intp],
+        chance: np.random.Generator,
+    ) -> None:
+        """Train a network that adds to the scores of those before it.
+
+        `learnt` are the frames to learn from, `looked` those that say when training ends.
+        """
         last = torch.nn.Linear(HIDDEN, FUTURES)
-        for numbers in last.parameters() if self._networks else ():
-            torch.nn.init.zeros_(numbers)
+        if self._networks:
+            for numbers in last.parameters():
+                torch.nn.init.zeros_(numbers)
+        n_inputs = inputs_of(train, learnt[:1], 0, sees).shape[1]
         network = torch.nn.Sequential(
-            torch.nn.Linear(inputs_of(train, learnt[:1], 0, sees).shape[1], HIDDEN),
+            torch.nn.Linear(n_inputs, HIDDEN),
             torch.nn.SiLU(),
             torch.nn.Linear(HIDDEN, HIDDEN),
             torch.nn.SiLU(),
@@ -131,35 +166,50 @@ class Foresight:
         optimiser = torch.optim.AdamW(network.parameters(), STEP, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
         best = -np.inf
-        waited = 0
-        kept = dict[str, torch.Tensor]()
+        n_worse = 0
+        kept: dict[str, torch.Tensor] = {}
         for step in range(STEPS + 1):
             if step % LOOK == 0:
-                foreseen = np.mean([self._log_probability(train, looked, side).mean() for side in (0, 1)])
+                foreseen = self._mean_log_probability(train, looked)
                 if foreseen > best:
-                    best = float(foreseen)
-                    waited = 0
+                    best = foreseen
+                    n_worse = 0
                     kept = {name: value.clone() for name, value in network.state_dict().items()}
-                elif (waited := waited + 1) >= PATIENCE:
-                    break
-            at = chance.choice(learnt, min(BATCH, len(learnt)))
+                else:
+                    n_worse += 1
+                    if n_worse >= PATIENCE:
+                        break
+            batch = chance.choice(learnt, min(BATCH, len(learnt)))
             side = int(chance.integers(2))
-            comes = torch.from_numpy(train.future[at, side].astype(np.int64))
-            loss = torch.nn.functional.cross_entropy(self._scores(train, at, side), comes)
+            future = torch.from_numpy(train.future[batch, side].astype(np.int64))
+            loss = torch.nn.functional.cross_entropy(self._scores(train, batch, side), future)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
         network.load_state_dict(kept)
 
+    def _mean_log_probability(self, frames: ActivityFrames, chosen: NDArray[np.intp]) -> float:
+        """The mean of both sides."""
+        means = [self._log_probability(frames, chosen, side).mean() for side in (0, 1)]
+        return float(np.mean(means))
 
-def inputs_of(frames: ActivityFrames, at: NDArray[np.intp], side: int, sees: str) -> torch.Tensor:
-    """What a model sees at frames to foresee a side, shape (n, width)."""
-    parts = [np.full((len(at), 1), side, np.float32), frames.known(at, side)]
+
+def _log_rates(futures: NDArray[np.int8]) -> NDArray[np.float64]:
+    """The logarithms of the rates of each future, none of which is 0."""
+    counts = np.bincount(futures, minlength=FUTURES) + 0.5
+    return np.asarray(np.log(counts / counts.sum()))
+
+
+def inputs_of(frames: ActivityFrames, chosen: NDArray[np.intp], side: int, sees: str) -> torch.Tensor:
+    """What a model sees at chosen frames to foresee a side, shape (n, width)."""
+    other = 1 - side
+    parts = [np.full((len(chosen), 1), side, np.float32), frames.known(chosen, side)]
     if sees != OWN:
-        parts.append(frames.known(at, 1 - side))
+        parts.append(frames.known(chosen, other))
     if sees == SOUND:
-        parts += [frames.sound[at, side].astype(np.float32), frames.sound[at, 1 - side].astype(np.float32)]
+        parts.append(frames.sound[chosen, side].astype(np.float32))
+        parts.append(frames.sound[chosen, other].astype(np.float32))
     return torch.from_numpy(np.concatenate(parts, axis=1))
 
 

@@ -16,18 +16,28 @@ from dailytalk_contiguous.core.contours import track_voice
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.publish.items import ItemSound
 
-#: Voiced frames of which a mean is taken: the last ones (0.15 s), those before them, and the last half second.
+#: Voiced frames of the mean of the last ones (0.15 s).
 LAST = 3
+
+#: Voiced frames of the mean of those before the last ones.
 BEFORE = 7
+
+#: Voiced frames of the mean of the last half second.
 RECENT = 10
 
-#: Frames that are tracked at a time, and samples in each.
+#: Frames that are tracked at a time.
 _AT_ONCE = 60 * RATE
+
+#: Samples in a frame.
 _HOP = ANALYSIS_RATE // RATE
 
-#: Octaves and decibels that count as 1, and frames that a mean so far counts as having had before.
+#: Octaves that count as 1.
 _OCTAVES = 0.25
+
+#: Decibels that count as 1.
 _DECIBELS = 6.0
+
+#: Frames with which the mean so far begins, all of them like the first voiced one.
 _PRIOR = 20
 
 
@@ -36,18 +46,21 @@ def heard_voices(sound: ItemSound, active: Activity, turned: bool = False) -> ND
 
     `turned`: its channels are right and left. Raises BadInput for sound that can't be read, or of one channel.
     """
-    tracks = [(np.zeros(len(active)), np.zeros(len(active))) for _ in (0, 1)]
-    so_far = np.full(2, 1e-4)  # the loudest sample of each channel: what comes must not make a frame silent
+    pitch = np.zeros((len(active), 2))
+    power = np.zeros((len(active), 2))
+    loudest_so_far = np.full(2, 1e-4)  # of each channel: what comes must not make a frame silent
     for first, block in _blocks(sound, len(active)):
         peaks = np.abs(block).reshape(-1, _HOP, 2).max(axis=1)
-        loudest = np.maximum.accumulate(np.maximum(peaks, so_far))
-        so_far = loudest[-1]
-        for side, (pitch, power) in enumerate(tracks):
-            at = 1 - side if turned else side
-            voice = track_voice(block[:, at], len(peaks), _HOP, _HOP, loudest[:, at])
-            pitch[first : first + len(voice.f0)] = voice.f0
-            power[first : first + len(voice.f0)] = voice.power
-    return np.stack([_heard(*track, active[:, side]) for side, track in enumerate(tracks)], axis=1)
+        loudest = np.maximum.accumulate(np.maximum(peaks, loudest_so_far))
+        loudest_so_far = loudest[-1]
+        for side in (0, 1):
+            channel = 1 - side if turned else side
+            voice = track_voice(block[:, channel], len(peaks), _HOP, _HOP, loudest[:, channel])
+            last = first + len(voice.f0)
+            pitch[first:last, side] = voice.f0
+            power[first:last, side] = voice.power
+    sides = [_heard(pitch[:, side], power[:, side], active[:, side]) for side in (0, 1)]
+    return np.stack(sides, axis=1)
 
 
 def _blocks(sound: ItemSound, count: int) -> Iterator[tuple[int, Samples]]:
@@ -68,26 +81,29 @@ def _blocks(sound: ItemSound, count: int) -> Iterator[tuple[int, Samples]]:
 
 
 def _heard(pitch: NDArray[np.float64], power: NDArray[np.float64], active: Activity) -> NDArray[np.float16]:
+    """What is heard of a side at each frame, shape (frames, 8)."""
     voiced = (pitch > 0) & active
-    (at,) = np.nonzero(voiced)
-    octaves = np.log2(pitch[at]) / _OCTAVES
-    levels = power[at] / _DECIBELS
-    known = np.concatenate(([0], np.cumsum(voiced)[:-1]))  # voiced frames before this one
-    columns = [np.concatenate(([False], voiced[:-1])), _mean(known, np.arange(len(voiced)), RATE)]
+    (voiced_frames,) = np.nonzero(voiced)
+    octaves = np.log2(pitch[voiced_frames]) / _OCTAVES
+    levels = power[voiced_frames] / _DECIBELS
+    n_before = np.concatenate(([0], np.cumsum(voiced)[:-1]))  # voiced frames before each one
+    voiced_before = np.concatenate(([False], voiced[:-1]))
+    columns = [voiced_before, _mean(n_before, np.arange(len(voiced)), RATE)]
     for values in (octaves, levels):
         sums = np.concatenate(([0.0], np.cumsum(values)))
-        own = (sums[known] + _PRIOR * float(values[:1].sum())) / (known + _PRIOR)
-        last = _mean(sums, known, LAST)
-        earlier = _mean(sums, np.maximum(known - LAST, 0), BEFORE)
-        columns += [
-            np.where(known > 0, last - own, 0.0),
-            np.where(known > 0, _mean(sums, known, RECENT) - own, 0.0),
-            np.where(known > LAST, last - earlier, 0.0),
-        ]
+        prior = _PRIOR * float(values[:1].sum())
+        so_far = (sums[n_before] + prior) / (n_before + _PRIOR)
+        last = _mean(sums, n_before, LAST)
+        earlier = _mean(sums, np.maximum(n_before - LAST, 0), BEFORE)
+        recent = _mean(sums, n_before, RECENT)
+        columns.append(np.where(n_before > 0, last - so_far, 0.0))
+        columns.append(np.where(n_before > 0, recent - so_far, 0.0))
+        columns.append(np.where(n_before > LAST, last - earlier, 0.0))
     return np.stack(columns, axis=1).clip(-8, 8).astype(np.float16)
 
 
-def _mean(sums: NDArray[np.float64], at: NDArray[np.intp], count: int) -> NDArray[np.float64]:
-    """The mean of the `count` values before each place, or of as many as there are; 0 where there are none."""
-    first = np.maximum(at - count, 0)
-    return np.asarray((sums[at] - sums[first]) / np.maximum(at - first, 1))
+def _mean(sums: NDArray[np.float64], counts: NDArray[np.intp], count: int) -> NDArray[np.float64]:
+    """The mean of the last `count` of the first `counts` values, or of as many as there are; 0 without any."""
+    first = np.maximum(counts - count, 0)
+    total = sums[counts] - sums[first]
+    return np.asarray(total / np.maximum(counts - first, 1))

@@ -1,20 +1,24 @@
 """`dailytalk probe`: how much of what two speakers do can be foreseen, and how much of it from each other."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypedDict
 
-from dailytalk_contiguous.apps.probe.probed import PROBE, shown_figure
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.apps.probe.probed import PROBE, fits_text, shown_figure
 from dailytalk_contiguous.apps.probe.probing import (
     DEFINITIONS,
     LEAST_HOURS,
     ProbedTalks,
     ProbedTimeline,
+    TimelineRecord,
     figure,
     probe_timeline,
     with_enough,
 )
-from dailytalk_contiguous.apps.probe.timelines import REBUILT, RECORDED, heard_in_talks, timelines_of
+from dailytalk_contiguous.apps.probe.timelines import REBUILT, RECORDED, ActiveTalk, heard_in_talks, timelines_of
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.options import SEED_OPTION
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
@@ -26,7 +30,25 @@ from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import json_document, write_text
 
 #: Figures of a timeline, in the order in which they are shown.
-_SHOWN = ("own", "both", "exchanged", "sound", "contingency", "cues", "cues_left", "cues_right", "cues_elsewhere")
+_FIGURES = (
+    "own",
+    "both",
+    "exchanged",
+    "sound",
+    "contingency",
+    "cues",
+    "cues_left",
+    "cues_right",
+    "cues_elsewhere",
+)
+
+
+class Kept(TypedDict):
+    """The share of a figure that is kept, and the interval in which 95 % of the draws are."""
+
+    kept: float
+    low: float
+    high: float
 
 
 def probe(
@@ -48,80 +70,120 @@ def probe(
     a GPU.
     """
     cli_options.on_this_machine("--out", out)
-    out = out or (Path(source) if Path(source).is_dir() else Path()) / PROBE
+    if out is None:
+        folder = Path(source) if Path(source).is_dir() else Path()
+        out = folder / PROBE
     out.parent.mkdir(parents=True, exist_ok=True)  # what is refused is refused before minutes of work
     workers = workers or min(cores(), 4)  # a fifth has little to do
+    sources = [source, other] if other else [source]
     with shown_steps():
-        sources = [source, *filter(None, [other])]
         opened = [open_items(name) for name in sources]
-        found = [with_enough(name, timelines_of(items, seed)) for name, items in zip(sources, opened, strict=True)]
-        probed = []
-        for items, timelines in zip(opened, found, strict=True):
-            talks = {name: ProbedTalks(of, heard_in_talks(items, of, workers)) for name, of in timelines.items()}
-            probed.append({name: probe_timeline(of, seed, workers) for name, of in talks.items()})
-    ours, *theirs = ({name: timeline.record(seed) for name, timeline in each.items()} for each in probed)
-    record: dict[str, Any] = {"layout": 1, "seed": seed, "definitions": DEFINITIONS, "timelines": ours}
+        timelines: list[dict[str, list[ActiveTalk]]] = []
+        for name, items in zip(sources, opened, strict=True):
+            timelines.append(with_enough(name, timelines_of(items, seed)))
+        probed: list[dict[str, ProbedTimeline]] = []
+        for items, talks_by_timeline in zip(opened, timelines, strict=True):
+            heard: dict[str, ProbedTalks] = {}
+            for name, talks in talks_by_timeline.items():
+                heard[name] = ProbedTalks(talks, heard_in_talks(items, talks, workers))
+            probed.append({name: probe_timeline(talks, seed, workers) for name, talks in heard.items()})
+    ours = _records(probed[0], seed)
+    record: dict[str, object] = {"layout": 1, "seed": seed, "definitions": DEFINITIONS, "timelines": ours}
+    columns = dict(ours)
     if other:
-        record["other"] = {"name": opened[1].name, "timelines": theirs[0]}
-    columns = ours | {f"{other}: {name}": of for each in theirs for name, of in each.items()}
-    details: list[str | Figures] = [*_details(columns)]
-    for name, sentence, ratio in _ratios(probed, seed):
-        record.setdefault("kept", {})[name] = ratio
-        details.append(f"{sentence} {ratio['kept']:.0%} [{ratio['low']:.0%}, {ratio['high']:.0%}]")
+        theirs = _records(probed[1], seed)
+        record["other"] = {"name": opened[1].name, "timelines": theirs}
+        for name, timeline in theirs.items():
+            columns[f"{other}: {name}"] = timeline
+    details = [*_details(columns)]
+    shares: dict[str, Kept] = {}
+    for name, sentence, share in _ratios(probed, seed):
+        shares[name] = share
+        details.append(f"{sentence} {share['kept']:.0%} [{share['low']:.0%}, {share['high']:.0%}]")
+    if shares:
+        record["kept"] = shares
     write_text(out, json_document(record))
     details.append(f"figures  {as_text(out)}")
     return Outcome(record, _headline(ours), details=details)
 
 
-def _details(columns: Mapping[str, Any]) -> Iterator[str | Figures]:
-    names = [name for name in _SHOWN if any(name in of for of in columns.values())]
-    rows = [(name, *(shown_figure(of, name) for of in columns.values())) for name in names]
-    yield Figures(("bits a second", *(f">{name}" for name in columns)), rows)
-    for name, of in columns.items():
-        unheard = of["hours"] - of["hours_heard"]
+def _records(timelines: Mapping[str, ProbedTimeline], seed: int) -> dict[str, TimelineRecord]:
+    return {name: timeline.record(seed) for name, timeline in timelines.items()}
+
+
+def _details(columns: Mapping[str, TimelineRecord]) -> Iterator[str | Figures]:
+    """A table of the figures, a column for each timeline, and what else is to be said of each."""
+    rows: list[tuple[str, ...]] = []
+    for name in _FIGURES:
+        if any(name in timeline for timeline in columns.values()):
+            figures = [shown_figure(timeline, name) for timeline in columns.values()]
+            rows.append((name, *figures))
+    headings = [f">{name}" for name in columns]
+    yield Figures(("bits a second", *headings), rows)
+    for name, timeline in columns.items():
+        hours = timeline["hours"]
+        unheard = hours - timeline["hours_heard"]
         if unheard:
-            yield f"{name}: no sound of {unheard:.2f} of {of['hours']:.2f} h: only when they speak is known there"
-        curve = ", ".join(f"{point['hours']:.2g} h {point['bits_a_second']:.3f}" for point in of["curve"])
-        yield f"{name}: both, by hours of training: {curve}"
-        for found in of["found"]:
-            fits = f"{found['bits']:.0f} bits, where {found['expected']:.0f} are to be expected"
-            yield f"{name}: {found['id']} is {found['kind']} ({fits})"
-        if of["undecided"]:
-            short = f"{of['undecided']:,} of {counted(of['conversations'], 'conversation')}"
+            yield f"{name}: no sound of {unheard:.2f} of {hours:.2f} h: only when they speak is known there"
+        points = [f"{point['hours']:.2g} h {point['bits_a_second']:.3f}" for point in timeline["curve"]]
+        yield f"{name}: both, by hours of training: {', '.join(points)}"
+        for pairing in timeline["found"]:
+            yield f"{name}: {pairing['id']} is {pairing['kind']} ({fits_text(pairing)})"
+        if timeline["undecided"]:
+            short = f"{timeline['undecided']:,} of {counted(timeline['conversations'], 'conversation')}"
             yield f"{name}: {short} too short, or hold too little, to tell whether the sides fit"
 
 
-def _headline(records: dict[str, Any]) -> str:
-    name, figures = [*records.items()][-1]
-    talk = f"{name}, {figures['hours']:.2f} h of {counted(figures['conversations'], 'conversation')}"
-    contingency = figures["contingency"]
-    if not figures["enough"] or not contingency:
+def _headline(timelines: Mapping[str, TimelineRecord]) -> str:
+    """What is foreseen on the last of the timelines."""
+    name, timeline = [*timelines.items()][-1]
+    talk = f"{name}, {timeline['hours']:.2f} h of {counted(timeline['conversations'], 'conversation')}"
+    contingency = timeline["contingency"]
+    if not timeline["enough"] or not contingency:
         return f"too little to tell: {talk}, and {LEAST_HOURS:g} h are needed"
     if contingency["low"] <= 0:
         return f"what is foreseen of one speaker from the other can't be told from 0 ({talk})"
-    return (
-        f"{shown_figure(figures, 'contingency')} bits a second are foreseen of one speaker from the other ({talk})"
-    )
+    bits = shown_figure(timeline, "contingency")
+    return f"{bits} bits a second are foreseen of one speaker from the other ({talk})"
 
 
-def _ratios(probed: list[dict[str, ProbedTimeline]], seed: int) -> Iterator[tuple[str, str, dict[str, float]]]:
-    """What the rebuilt timeline keeps of the recorded one, and what the other dataset has of this one.
+class _Comparison(NamedTuple):
+    """Figures by draw of what is compared (`name` in the record, `verb` in the sentence), and of its reference."""
 
-    Of timelines with the same conversations the same are drawn; of others, those of each by themselves.
-    """
-    pairs = []
+    name: str
+    verb: str
+    drawn: dict[str, NDArray[np.float64]]
+    reference: dict[str, NDArray[np.float64]]
+
+
+def _comparisons(probed: Sequence[Mapping[str, ProbedTimeline]], seed: int) -> Iterator[_Comparison]:
     if {RECORDED, REBUILT} <= probed[0].keys():
         before = probed[0][RECORDED]
         after = probed[0][REBUILT]
         is_same = [talk.name for talk in before.talks] == [talk.name for talk in after.talks]
-        pairs.append(("rebuilt", "kept", after.drawn(seed + (not is_same)), before.drawn(seed)))
+        after_seed = seed if is_same else seed + 1
+        yield _Comparison("rebuilt", "kept", after.drawn(after_seed), before.drawn(seed))
     if len(probed) > 1:
         (*_, ours) = probed[0].values()
         (*_, theirs) = probed[1].values()
-        pairs.append(("other", "in the other", theirs.drawn(seed + 1), ours.drawn(seed)))
-    for name, verb, drawn, reference in pairs:
-        for what in ("contingency", "cues", "cues_left", "cues_right"):
-            if what in drawn and what in reference and (reference[what] > 0).all() and drawn[what].any():
-                kept, low, high = figure(drawn[what] / reference[what]).values()
-                sentence = f"{what.replace('_', ' of the ')} {verb}:"
-                yield f"{name}_{what}", sentence, {"kept": kept, "low": low, "high": high}
+        yield _Comparison("other", "in the other", theirs.drawn(seed + 1), ours.drawn(seed))
+
+
+def _ratios(probed: Sequence[Mapping[str, ProbedTimeline]], seed: int) -> Iterator[tuple[str, str, Kept]]:
+    """The shares that the rebuilt timeline keeps of the recorded one, and the other dataset has of this one.
+
+    Two timelines with the same conversations are drawn alike, so that a draw has the same of both; others are
+    drawn each by itself.
+    """
+    for comparison in _comparisons(probed, seed):
+        for name in ("contingency", "cues", "cues_left", "cues_right"):
+            if name not in comparison.drawn or name not in comparison.reference:
+                continue
+            drawn = comparison.drawn[name]
+            reference = comparison.reference[name]
+            if not (reference > 0).all() or not drawn.any():
+                continue
+            ratio = figure(drawn / reference)
+            sentence = f"{name.replace('_', ' of the ')} {comparison.verb}:"
+            share: Kept = {"kept": ratio["bits_a_second"], "low": ratio["low"], "high": ratio["high"]}
+            yield f"{comparison.name}_{name}", sentence, share

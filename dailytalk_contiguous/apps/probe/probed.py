@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, Number, Whole, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput
@@ -24,7 +24,7 @@ class _Figure(TypedDict):
     high: Number
 
 
-class _Found(TypedDict):
+class _Pairing(TypedDict):
     id: str
     kind: str
     bits: Number
@@ -49,7 +49,7 @@ class Timeline(_Figures):
 
     hours: Number
     enough: bool
-    found: list[_Found]
+    found: list[_Pairing]
 
 
 class _Probed(TypedDict):
@@ -57,52 +57,64 @@ class _Probed(TypedDict):
     timelines: dict[str, Timeline]
 
 
-def read_probed(folder: Path | None) -> Mapping[str, Any] | None:
+def read_probed(folder: Path | None) -> Mapping[str, Timeline] | None:
     """The figures of a work folder by timeline; None if it was not probed. Raises BadInput if damaged."""
     if folder is None or not (folder / PROBE).is_file():
         return None
     content = read_json(inside(folder, PROBE), _REMEDY, MOST_OWN_BYTES)
-    return typed(content, _Probed, PROBE, _REMEDY)["timelines"]
+    probed = typed(content, _Probed, PROBE, _REMEDY)
+    return probed["timelines"]
 
 
 def probed_findings(folder: Path) -> list[Finding]:
-    """What a probe has found of single conversations, and of all, as `check` and the report have it."""
+    """Findings of a probe on single conversations, and on all, for `check` and the report."""
     try:
         timelines = read_probed(folder) or {}
     except BadInput as problem:
         return [advice("unreadable-probe", PROBE, problem.reason, problem.remedy, "note")]
     findings: dict[str, Finding] = {}
     for name, timeline in timelines.items():
-        for found in timeline["found"]:
-            findings.setdefault(found["id"], _of_sides(found, name))
+        for pairing in timeline["found"]:
+            findings.setdefault(pairing["id"], _pairing_finding(pairing, name))
         contingency = timeline.get("contingency")
         if timeline["enough"] and contingency and contingency["low"] <= 0:
             bits = f"{shown_figure(timeline, 'contingency')} bits a second, {name}"
-            what = f"what is foreseen of one speaker from the other can't be told from 0 ({bits})"
+            problem_text = f"what is foreseen of one speaker from the other can't be told from 0 ({bits})"
             remedy = "see whether the two sides of a recording are together"
-            findings.setdefault(".", advice("no-contingency", ".", what, remedy))
+            findings.setdefault(".", advice("no-contingency", ".", problem_text, remedy))
     return [*findings.values()]
 
 
-def _of_sides(found: Mapping[str, Any], timeline: str) -> Finding:
-    fits = f"{found['bits']:.0f} bits, where {found['expected']:.0f} are to be expected"
-    if found["kind"] == "unpaired":
-        what = f"its sides have nothing to do with each other ({timeline}: {fits})"
-        return advice("unpaired", found["id"], what, "see whether both are of one recording, and both take part")
-    start, end = (
-        f"{abs(found[name]):g} s {'late' if found[name] < 0 else 'early'}"
-        for name in ("early_at_start", "early_at_end")
-    )
-    what = f"its right side seems to be {start} at the start and {end} at the end ({timeline})"
-    return advice("shifted", found["id"], what, "see whether both sides have one clock, and begin together")
+def _pairing_finding(pairing: _Pairing, timeline: str) -> Finding:
+    if pairing["kind"] == "unpaired":
+        problem = f"its sides have nothing to do with each other ({timeline}: {fits_text(pairing)})"
+        remedy = "see whether both are of one recording, and both take part"
+        return advice("unpaired", pairing["id"], problem, remedy)
+    start = _early_text(pairing["early_at_start"])
+    end = _early_text(pairing["early_at_end"])
+    problem = f"its right side seems to be {start} at the start and {end} at the end ({timeline})"
+    remedy = "see whether both sides have one clock, and begin together"
+    return advice("shifted", pairing["id"], problem, remedy)
 
 
-def shown_figure(timeline: Mapping[str, Any], name: str) -> str:
+def _early_text(seconds: float) -> str:
+    direction = "late" if seconds < 0 else "early"
+    return f"{abs(seconds):g} s {direction}"
+
+
+def fits_text(pairing: Mapping[str, object]) -> str:
+    """How well the sides of a conversation fit, and how well they should."""
+    return f"{pairing['bits']:.0f} bits, where {pairing['expected']:.0f} are to be expected"
+
+
+def shown_figure(timeline: Mapping[str, object], name: str) -> str:
     """A figure with its interval; "too little" where nothing was learnt, "–" where it was not measured."""
     if name not in timeline:
         return "–"
     figure = timeline[name]
-    if not figure:
+    if not isinstance(figure, dict):
         return "too little"
-    value, low, high = (f"{figure[part]:.{SHOWN_DIGITS}f}" for part in ("bits_a_second", "low", "high"))
+    value = f"{figure['bits_a_second']:.{SHOWN_DIGITS}f}"
+    low = f"{figure['low']:.{SHOWN_DIGITS}f}"
+    high = f"{figure['high']:.{SHOWN_DIGITS}f}"
     return f"{value} [{low}, {high}]"

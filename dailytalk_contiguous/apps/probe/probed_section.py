@@ -1,8 +1,9 @@
 """The section of the report with what `dailytalk probe` has found."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from dailytalk_contiguous.apps.probe.probed import read_probed, shown_figure
+from dailytalk_contiguous.apps.probe.probed import Timeline, read_probed, shown_figure
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.wording import length_text
 from dailytalk_contiguous.publish.tabular import Bar, Table
@@ -25,30 +26,51 @@ def probed_section(folder: Path) -> list[Section]:
         return []
     if not timelines:
         return []
-    rates = {
-        title: [max(0.0, of[name]["bits_a_second"]) if of.get(name) else 0.0 for of in timelines.values()]
-        for name, title in _ROWS.items()
-        if any(of.get(name) for of in timelines.values())
-    }
-    most = max((rate for of in rates.values() for rate in of), default=0.0) or 1.0
-    hours = ", ".join(f"{name} {length_text(3600 * of['hours'])}" for name, of in timelines.items())
-    enough = "" if all(of["enough"] for of in timelines.values()) else " That is too little to tell."
-    foreseen = Table(
+    tables = [_foreseen(timelines), _told(timelines)]
+    html = rendered("probed.html", __package__, tables=tables)
+    return [Section("probe", "Turn-taking that can be foreseen", html)]
+
+
+def _foreseen(timelines: Mapping[str, Timeline]) -> Table:
+    """A row of bars for each kind of model that has a figure in one of the timelines."""
+    rates: dict[str, list[float]] = {}
+    for name, title in _ROWS.items():
+        figures: list[object] = [timeline.get(name) for timeline in timelines.values()]
+        if any(figures):
+            rates[title] = [_rate(figure) for figure in figures]
+    most = max((max(of_timelines) for of_timelines in rates.values()), default=0.0) or 1.0
+    rows: list[tuple[str | Bar, ...]] = []
+    for title, of_timelines in rates.items():
+        bars = [Bar(f"{rate:.2f}", rate / most) for rate in of_timelines]
+        rows.append((title, *bars))
+    lengths = [f"{name} {length_text(3600 * timeline['hours'])}" for name, timeline in timelines.items()]
+    is_enough = all(timeline["enough"] for timeline in timelines.values())
+    reservation = "" if is_enough else " That is too little to tell."
+    return Table(
         "What can be foreseen of the next two seconds",
         ("bits a second of both speakers", *timelines),
-        [(title, *(Bar(f"{rate:.2f}", rate / most) for rate in of)) for title, of in rates.items()],
+        rows,
         "From the speech of each speaker alone, of both, of both with partners of other conversations, and "
-        f"from the sound of both besides, by tiny models that have not seen these speakers ({hours}).{enough}",
+        f"from the sound of both besides, by tiny models that have not seen these speakers "
+        f"({', '.join(lengths)}).{reservation}",
     )
-    table = Table(
+
+
+def _rate(figure: object) -> float:
+    """The length of a bar: the bits a second of a figure, and 0 where nothing was learnt."""
+    return max(0.0, figure["bits_a_second"]) if isinstance(figure, dict) else 0.0
+
+
+def _told(timelines: Mapping[str, Timeline]) -> Table:
+    """A row for each figure that one of the timelines has."""
+    rows: list[tuple[str, ...]] = []
+    for name, title in _FIGURES.items():
+        if any(name in timeline for timeline in timelines.values()):
+            figures = [shown_figure(timeline, name) for timeline in timelines.values()]
+            rows.append((title, *figures))
+    return Table(
         "What a speaker tells the other",
         ("bits a second", *timelines),
-        [
-            (title, *(shown_figure(of, name) for of in timelines.values()))
-            for name, title in _FIGURES.items()
-            if any(name in of for of in timelines.values())
-        ],
+        rows,
         "Each with the interval in which 95 % of draws of the conversations are.",
     )
-    html = rendered("probed.html", __package__, tables=[foreseen, table])
-    return [Section("probe", "Turn-taking that can be foreseen", html)]

@@ -7,14 +7,14 @@ has the partner of another conversation, by models trained and judged in the sam
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.probe.activity import AHEAD, ActivityFrames, with_other_partners
 from dailytalk_contiguous.apps.probe.foresight import BOTH, OWN, PLACES, SOUND, Foreseen, Foresight, one_thread
-from dailytalk_contiguous.apps.probe.pairing import WAYS, paired_in, pairings
+from dailytalk_contiguous.apps.probe.pairing import WAYS, Pairing, paired_in, pairings
 from dailytalk_contiguous.apps.probe.probed import SHOWN_DIGITS
 from dailytalk_contiguous.apps.probe.timelines import ActiveTalk
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -22,21 +22,37 @@ from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.run.processes import in_processes
 
-#: Divisions, groups of conversations that are needed, and hours of talk under which nothing is told.
+#: Divisions of the conversations.
 FOLDS = 3
+
+#: Groups of conversations that are needed.
 FEWEST = 6
+
+#: Hours of talk that are needed to tell something.
 LEAST_HOURS = 2.0
 
 #: Hours of training with which the learning curve begins; each point has twice those of the one before.
 LEAST_CURVE_HOURS = 0.25
 
-#: How often conversations are drawn anew for an interval, and the share of the draws that is inside it.
+#: How often conversations are drawn anew for an interval.
 DRAWS = 1000
+
+#: The share of the draws that is inside the interval.
 INSIDE = 0.95
 
-#: `BOTH` with partners of other conversations; and, where not all have sound, with the conversations that do.
+#: The model `BOTH` with partners of other conversations.
 EXCHANGED = "exchanged"
+
+#: The model `BOTH` with the conversations that have sound, where not all have.
 OF_HEARD = "of_heard"
+
+#: The places of frames (`foresight.PLACES`) of each figure of cues.
+_CUES = {
+    "cues": range(PLACES),
+    "cues_left": [1],
+    "cues_right": [2],
+    "cues_elsewhere": [0],
+}
 
 #: What is written of each figure, for those who read probe.json alone.
 DEFINITIONS = {
@@ -52,6 +68,42 @@ DEFINITIONS = {
     "null": "too little: nothing was learnt, so that the interval of the figure has no width",
     "curve": "both, by hours of training talk; of all of these 0 is what the rates of speech alone foresee",
 }
+
+
+class Figure(TypedDict):
+    """Bits a second, and the interval in which `INSIDE` of the draws are."""
+
+    bits_a_second: float
+    low: float
+    high: float
+
+
+class CurvePoint(TypedDict):
+    """The bits a second of `BOTH` after so many hours of training talk."""
+
+    hours: float
+    bits_a_second: float
+
+
+class TimelineRecord(TypedDict):
+    """A timeline in probe.json; a figure is None if there is too little to tell (see `DEFINITIONS`)."""
+
+    conversations: int
+    hours: float
+    hours_heard: float
+    enough: bool
+    own: Figure | None
+    both: Figure | None
+    exchanged: Figure | None
+    sound: NotRequired[Figure | None]
+    contingency: Figure | None
+    cues: NotRequired[Figure | None]
+    cues_left: NotRequired[Figure | None]
+    cues_right: NotRequired[Figure | None]
+    cues_elsewhere: NotRequired[Figure | None]
+    curve: list[CurvePoint]
+    found: list[Pairing]
+    undecided: int
 
 
 class Job(NamedTuple):
@@ -74,124 +126,162 @@ class ProbedTalks(NamedTuple):
     sounds: list[NDArray[np.float16] | None]
 
     def frames(self, numbers: Sequence[int], sees: str, seed: int) -> ActivityFrames:
-        """Of some of them; `sees`: a model, or `EXCHANGED`."""
+        """The frames of some of them; `sees`: a model, or `EXCHANGED`."""
         active = [self.talks[number].active for number in numbers]
         if sees == EXCHANGED:
-            active = with_other_partners(active, [self.talks[number].group for number in numbers], seed)
-        sounds = [self.sounds[number] for number in numbers] if sees == SOUND else []
-        return ActivityFrames.of(active, [sound for sound in sounds if sound is not None])
+            groups = [self.talks[number].group for number in numbers]
+            active = with_other_partners(active, groups, seed)
+        sounds: list[NDArray[np.float16]] = []
+        if sees == SOUND:
+            for number in numbers:
+                sound = self.sounds[number]
+                if sound is not None:
+                    sounds.append(sound)
+        return ActivityFrames.of(active, sounds)
+
+    def heard(self, numbers: Sequence[int]) -> list[int]:
+        """Those of some of them that have sound."""
+        return [number for number in numbers if self.sounds[number] is not None]
 
 
 def with_enough(source: str, timelines: Mapping[str, list[ActiveTalk]]) -> dict[str, list[ActiveTalk]]:
-    """Those of a source of which conversations can be held out. Raises DailytalkError if there are none."""
-    groups = {name: len({talk.group for talk in talks}) for name, talks in timelines.items()}
-    if max(groups.values(), default=0) < FEWEST:
-        name = max(groups, key=groups.__getitem__, default="")
-        talks = counted(len(timelines.get(name, ())), "conversation")
+    """The timelines of a source with enough groups to hold some out. Raises DailytalkError if there are none."""
+    n_groups: dict[str, int] = {}
+    for name, talks in timelines.items():
+        n_groups[name] = len({talk.group for talk in talks})
+    if max(n_groups.values(), default=0) < FEWEST:
+        name = max(n_groups, key=n_groups.__getitem__, default="")
+        n_talks = len(timelines.get(name, ()))
         raise DailytalkError(
-            f"{source!r} holds too little to tell: {talks} in which both speak, in "
-            f"{counted(groups.get(name, 0), 'group')} without a speaker or a recording in common",
+            f"{source!r} holds too little to tell: {counted(n_talks, 'conversation')} in which both speak, in "
+            f"{counted(n_groups.get(name, 0), 'group')} without a speaker or a recording in common",
             f"add conversations, until there are {FEWEST} groups of people or more",
         )
-    return {name: talks for name, talks in timelines.items() if groups[name] >= FEWEST}
+    return {name: talks for name, talks in timelines.items() if n_groups[name] >= FEWEST}
 
 
 def jobs_of(probed: ProbedTalks, seed: int) -> Iterator[Job]:
+    """The models to train and to judge: all kinds in each division, and those of the learning curve."""
     groups = [talk.group for talk in probed.talks]
+    some_unheard = any(sound is None for sound in probed.sounds)
     for number, (train, judged) in enumerate(divisions(groups, FOLDS, seed)):
         for model in (BOTH, OWN, EXCHANGED):
             yield Job(model, train, judged)
-        heard = [[index for index in part if probed.sounds[index] is not None] for part in (train, judged)]
-        if len(heard[0]) > 1 and heard[1]:
-            some = any(sound is None for sound in probed.sounds)
-            for model in (SOUND, OF_HEARD) if some else (SOUND,):
-                yield Job(model, heard[0], heard[1])
+        heard_train = probed.heard(train)
+        heard_judged = probed.heard(judged)
+        if len(heard_train) > 1 and heard_judged:
+            yield Job(SOUND, heard_train, heard_judged)
+            if some_unheard:
+                yield Job(OF_HEARD, heard_train, heard_judged)
         order = np.random.default_rng(seed).permutation(train).tolist()
         hours = np.cumsum([probed.talks[index].hours for index in order])
         wanted = LEAST_CURVE_HOURS if number == 0 else hours[-1]
         while wanted < 0.75 * hours[-1]:
-            yield Job(BOTH, order[: int(np.searchsorted(hours, wanted)) + 1], judged, full=False)
+            n_train = int(np.searchsorted(hours, wanted)) + 1
+            yield Job(BOTH, order[:n_train], judged, full=False)
             wanted *= 2
 
 
 def divisions(groups: Sequence[object], count: int, seed: int) -> Iterator[tuple[list[int], list[int]]]:
     """Divisions of conversations into those to train on and those to judge, a group always on one side."""
     names = sorted({str(group) for group in groups})
-    fold = dict(zip(names, np.random.default_rng(seed).permutation(len(names)) % count, strict=True))
+    folds = np.random.default_rng(seed).permutation(len(names)) % count
+    fold_of = dict(zip(names, folds, strict=True))
     for number in range(count):
-        judged = [index for index, group in enumerate(groups) if fold[str(group)] == number]
+        train: list[int] = []
+        judged: list[int] = []
+        for index, group in enumerate(groups):
+            part = judged if fold_of[str(group)] == number else train
+            part.append(index)
         if judged:
-            yield [index for index, group in enumerate(groups) if fold[str(group)] != number], judged
+            yield train, judged
 
 
 def done(probed: ProbedTalks, seed: int, job: Job) -> JobResult:
     """The result of a job."""
-    train, judged = (probed.frames(part, job.model, seed) for part in (job.train, job.judged))
+    train = probed.frames(job.train, job.model, seed)
+    judged = probed.frames(job.judged, job.model, seed)
+    sees = job.model if job.model in (OWN, SOUND) else BOTH
     fitted = job.judged if job.model == BOTH and job.full else []
     with one_thread():
-        model = Foresight(train, job.model if job.model in (OWN, SOUND) else BOTH, seed)
+        model = Foresight(train, sees, seed)
         fits = [model.fit(paired_in(probed.talks[number].active)) for number in fitted]
         return model.foreseen(judged, len(job.judged)), np.array(fits)
 
 
 class ProbedTimeline(NamedTuple):
-    """What was found of a timeline.
+    """The results of probing a timeline.
 
     Attributes:
         talks: its conversations.
-        known: what each model foresees of them; 0 where it has not judged one.
-        curve: hours of training, and the bits a second of `both`. pairings: as `pairing.pairings` gives them.
+        foreseen: what each model foresees of them; 0 where it has not judged one.
+        curve: hours of training, and the bits a second of `both`.
+        pairings: how the sides of each conversation fit.
     """
 
     talks: list[ActiveTalk]
-    known: dict[str, Foreseen]
+    foreseen: dict[str, Foreseen]
     curve: list[tuple[float, float]]
-    pairings: list[dict[str, Any]]
+    pairings: list[Pairing]
 
     def drawn(self, seed: int) -> dict[str, NDArray[np.float64]]:
         """Bits a second by the names of `DEFINITIONS`: of all, and of draws of them, shape (1 + draws,)."""
         chance = np.random.default_rng(seed)
         count = len(self.talks)
-        chosen = np.concatenate(([np.arange(count)], chance.integers(count, size=(DRAWS, count))))
+        draws = chance.integers(count, size=(DRAWS, count))
+        chosen = np.concatenate(([np.arange(count)], draws))
 
-        def rate(model: str, places: Sequence[int] = range(PLACES)) -> Any:
-            bits, frames = (each[:, places].sum(axis=1) for each in self.known[model])
-            return bits[chosen].sum(axis=1) / np.maximum(frames[chosen].sum(axis=1), 1) / AHEAD
+        def rate(model: str, places: Sequence[int] = range(PLACES)) -> NDArray[np.float64]:
+            bits = self.foreseen[model].bits[:, places].sum(axis=1)
+            frames = self.foreseen[model].frames[:, places].sum(axis=1)
+            n_frames = np.maximum(frames[chosen].sum(axis=1), 1)
+            return np.asarray(bits[chosen].sum(axis=1) / n_frames / AHEAD)
 
-        rates = {model: rate(model) for model in self.known if model != OF_HEARD}
+        rates = {model: rate(model) for model in self.foreseen if model != OF_HEARD}
         rates["contingency"] = rates[BOTH] - rates[EXCHANGED]
         if SOUND in rates:
-            silent = OF_HEARD if OF_HEARD in self.known else BOTH
-            for name, places in (("", range(PLACES)), ("_left", [1]), ("_right", [2]), ("_elsewhere", [0])):
-                rates[f"cues{name}"] = rate(SOUND, places) - rate(silent, places)
+            silent = OF_HEARD if OF_HEARD in self.foreseen else BOTH
+            for name, places in _CUES.items():
+                rates[name] = rate(SOUND, places) - rate(silent, places)
         return rates
 
-    def record(self, seed: int) -> dict[str, Any]:
+    def record(self, seed: int) -> TimelineRecord:
         """The figures, each with its interval; None of which there is too little to tell."""
         hours = np.array([talk.hours for talk in self.talks])
-        heard = self.known[SOUND].frames.any(axis=1) if SOUND in self.known else np.zeros(len(hours))
-        return {
+        total_hours = float(hours.sum())
+        hours_heard = 0.0
+        if SOUND in self.foreseen:
+            is_heard = self.foreseen[SOUND].frames.any(axis=1)
+            hours_heard = float(hours @ is_heard)
+        curve: list[CurvePoint] = []
+        for point_hours, rate in self.curve:
+            curve.append({"hours": round(point_hours, 3), "bits_a_second": round(rate, 4)})
+        figures = {name: told(values) for name, values in self.drawn(seed).items()}
+        record = {
             "conversations": len(self.talks),
-            "hours": round(float(hours.sum()), 3),
-            "hours_heard": round(float(hours @ heard), 3),
-            "enough": bool(hours.sum() >= LEAST_HOURS),
-            **{name: told(values) for name, values in self.drawn(seed).items()},
-            "curve": [{"hours": round(hours, 3), "bits_a_second": round(rate, 4)} for hours, rate in self.curve],
+            "hours": round(total_hours, 3),
+            "hours_heard": round(hours_heard, 3),
+            "enough": total_hours >= LEAST_HOURS,
+            **figures,
+            "curve": curve,
             "found": [pairing for pairing in self.pairings if pairing["kind"]],
-            "undecided": sum(pairing["kind"] is None for pairing in self.pairings),
+            "undecided": sum(1 for pairing in self.pairings if pairing["kind"] is None),
         }
+        return cast("TimelineRecord", record)
 
 
-def figure(values: NDArray[np.float64]) -> dict[str, float]:
+def figure(values: NDArray[np.float64]) -> Figure:
     """The first of the values, and the middle `INSIDE` of the others."""
-    low, high = np.quantile(values[1:], ((1 - INSIDE) / 2, (1 + INSIDE) / 2)).tolist()
+    quantiles = ((1 - INSIDE) / 2, (1 + INSIDE) / 2)
+    low, high = np.quantile(values[1:], quantiles).tolist()
     return {"bits_a_second": round(float(values[0]), 4), "low": round(low, 4), "high": round(high, 4)}
 
 
-def told(values: NDArray[np.float64]) -> dict[str, float] | None:
+def told(values: NDArray[np.float64]) -> Figure | None:
     """Their figure; None if its interval has no width: too little, for nothing was learnt."""
     result = figure(values)
-    return result if round(result["high"] - result["low"], SHOWN_DIGITS) > 0 else None
+    width = result["high"] - result["low"]
+    return result if round(width, SHOWN_DIGITS) > 0 else None
 
 
 def probe_timeline(probed: ProbedTalks, seed: int, workers: int) -> ProbedTimeline:
@@ -200,18 +290,22 @@ def probe_timeline(probed: ProbedTalks, seed: int, workers: int) -> ProbedTimeli
     jobs = list(jobs_of(probed, seed))
     work = partial(done, probed, seed)
     results = in_processes(work, jobs, workers) if workers > 1 else map(work, jobs)
-    known: dict[str, Foreseen] = {}
+    shape = (len(talks), PLACES)
+    totals: dict[str, Foreseen] = {}
     fits = np.zeros((len(talks), len(WAYS)))
-    curve = list[tuple[float, float]]()
-    for job, (seen, fit) in zip(jobs, steps("models trained", results, len(jobs)), strict=True):
+    curve: list[tuple[float, float]] = []
+    for job, (foreseen, fit) in zip(jobs, steps("models trained", results, len(jobs)), strict=True):
         if job.full:
-            shape = (len(talks), PLACES)
-            of_all = known.setdefault(job.model, Foreseen(np.zeros(shape), np.zeros(shape, np.int64)))
-            of_all.bits[job.judged], of_all.frames[job.judged] = seen
+            if job.model not in totals:
+                totals[job.model] = Foreseen(np.zeros(shape), np.zeros(shape, np.int64))
+            totals[job.model].bits[job.judged] = foreseen.bits
+            totals[job.model].frames[job.judged] = foreseen.frames
         if len(fit):
             fits[job.judged] = fit
         if job.model == BOTH and job.judged == jobs[0].judged:
             hours = sum(talks[number].hours for number in job.train)
-            curve.append((hours, float(seen.bits.sum() / seen.frames.sum() / AHEAD)))
-    found = pairings([talk.name for talk in talks], fits, [len(talk.active) for talk in talks])
-    return ProbedTimeline(talks, known, sorted(curve), found)
+            rate = foreseen.bits.sum() / foreseen.frames.sum() / AHEAD
+            curve.append((hours, float(rate)))
+    names = [talk.name for talk in talks]
+    lengths = [len(talk.active) for talk in talks]
+    return ProbedTimeline(talks, totals, sorted(curve), pairings(names, fits, lengths))

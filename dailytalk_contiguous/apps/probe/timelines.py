@@ -12,14 +12,17 @@ from dailytalk_contiguous.apps.probe.activity import EDGES, RATE, Activity, acti
 from dailytalk_contiguous.apps.probe.heard_voice import heard_voices
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.sampling import joined_groups
-from dailytalk_contiguous.core.schema import name_or_none, parent_of
+from dailytalk_contiguous.core.schema import Row, name_or_none, parent_of
 from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.core.utterance import Utterance
 from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.store.work_folder import TAGGED
 
-#: Timelines of a conversation: of its recording, and its own, where that is another one.
+#: The timeline of a conversation's recording.
 RECORDED = "recorded"
+
+#: A conversation's own timeline, where that is another one.
 REBUILT = "rebuilt"
 
 #: Hours of talk beyond which a sample of the conversations is probed: more change no figure, and take time.
@@ -30,8 +33,10 @@ class ActiveTalk(NamedTuple):
     """A conversation on a timeline.
 
     Attributes:
-        name: its id. group: of all that must be on one side with it.
-        recording: whether its sound is in the recording alone. turned: whether its left is the right of that.
+        name: its id.
+        group: of the conversations that are trained on or judged together with it.
+        recording: whether its sound is in the recording alone.
+        turned: whether its left is the right of the recording.
         active: when each side speaks (`activity.activity_of`).
     """
 
@@ -51,47 +56,84 @@ def timelines_of(items: Items, seed: int) -> dict[str, list[ActiveTalk]]:
 
     One that is as it was recorded is on `RECORDED` alone. Of variants of one recording, the first is there.
     """
-    found: dict[str, list[ActiveTalk]] = {RECORDED: [], REBUILT: []}
-    links: dict[str, list[tuple[int, str]]] = {name: [] for name in found}
-    parents = set[str]()
+    timelines: dict[str, list[ActiveTalk]] = {RECORDED: [], REBUILT: []}
+    links: dict[str, list[tuple[int, str]]] = {RECORDED: [], REBUILT: []}
+    parents: set[str] = set()
     for row in steps("conversations read", items.rows(SMALL)):
         if row["problem"] or row.get("labels"):
             continue
-        rebuilt = items.is_rebuilt(row)
-        turned = any(said["source_channel"] not in (None, said["channel"]) for said in row["utterances"] or ())
-        for name, prefix in ((RECORDED, "source_"), (REBUILT, "")):
-            is_known = parent_of(row) in parents if name == RECORDED else not rebuilt
+        is_rebuilt = items.is_rebuilt(row)
+        prefixes: dict[str, str] = {}  # of the times of each timeline that it is on
+        if parent_of(row) not in parents:
+            prefixes[RECORDED] = "source_"
+        if is_rebuilt:
+            prefixes[REBUILT] = ""
+        keys = _group_keys(row)
+        for name, prefix in prefixes.items():
             active = activity_of(row, prefix)
-            if is_known or len(active) <= EDGES[-1] or not active.any(axis=0).all():
+            if len(active) <= EDGES[-1] or not active.any(axis=0).all():
                 continue
-            number = len(found[name])
-            people = [f"speaker {person}" for person in (row["speakers"] or {}).values() if name_or_none(person)]
-            recording = row["recording_id"] or row["conversation_id"]
-            links[name] += [(number, key) for key in (f"recording {recording}", *people)]
-            of_recording = rebuilt and name == RECORDED
-            found[name].append(ActiveTalk(row["conversation_id"], number, of_recording, turned, active))
+            number = len(timelines[name])
+            links[name] += [(number, key) for key in keys]
+            talk = ActiveTalk(
+                name=row["conversation_id"],
+                group=number,
+                recording=is_rebuilt and name == RECORDED,
+                turned=_is_turned(row),
+                active=active,
+            )
+            timelines[name].append(talk)
         parents.add(parent_of(row))
-    for name, talks in found.items():
-        group = {number: int(of) for (number, _), of in zip(links[name], joined_groups(links[name]), strict=True)}
-        order = np.random.default_rng(seed).permutation(len(talks))
-        begin = np.cumsum([0.0, *(talks[number].hours for number in order)])[:-1]
-        chosen = sorted(order[begin < MOST_HOURS].tolist())
-        found[name] = [talks[number]._replace(group=group[number]) for number in chosen]
-    return {name: talks for name, talks in found.items() if talks}
+    for name, talks in timelines.items():
+        timelines[name] = _sample(talks, links[name], seed)
+    return {name: talks for name, talks in timelines.items() if talks}
+
+
+def _is_turned(row: Row) -> bool:
+    """Whether the left of a conversation is the right of its recording."""
+    utterances: Sequence[Utterance] = row["utterances"] or ()
+    return any(utterance["source_channel"] not in (None, utterance["channel"]) for utterance in utterances)
+
+
+def _group_keys(row: Row) -> list[str]:
+    """The keys of a conversation's recording and people: conversations with a key in common are of one group."""
+    recording = row["recording_id"] or row["conversation_id"]
+    keys = [f"recording {recording}"]
+    speakers = row["speakers"] or {}
+    for person in speakers.values():
+        if name_or_none(person):
+            keys.append(f"speaker {person}")
+    return keys
+
+
+def _sample(talks: Sequence[ActiveTalk], links: Sequence[tuple[int, str]], seed: int) -> list[ActiveTalk]:
+    """About `MOST_HOURS` of the conversations, each with its group; `links`: their numbers and their keys."""
+    groups: dict[int, int] = {}
+    for (number, _), group in zip(links, joined_groups(links), strict=True):
+        groups[number] = int(group)
+    order = np.random.default_rng(seed).permutation(len(talks))
+    hours = [talks[number].hours for number in order]
+    hours_before = np.cumsum([0.0, *hours])[:-1]
+    chosen = sorted(order[hours_before < MOST_HOURS].tolist())
+    return [talks[number]._replace(group=groups[number]) for number in chosen]
 
 
 def heard_in_talks(items: Items, talks: Sequence[ActiveTalk], workers: int) -> list[NDArray[np.float16] | None]:
     """What is heard of each conversation of a timeline (`heard_voice`); None where no sound is available."""
     folder = items.folder
-    recordings = TaggedItems(folder) if folder and items.rebuilt and (folder / TAGGED).is_dir() else None
+    recordings: Items | None = None
+    if folder and items.rebuilt and (folder / TAGGED).is_dir():
+        recordings = TaggedItems(folder)
     reading = Lock()
 
     def heard(talk: ActiveTalk) -> NDArray[np.float16] | None:
         source = recordings if talk.recording else items
+        if source is None:
+            return None
         try:
             with reading:
-                sound = source.sound(talk.name) if source else None
-            return heard_voices(sound, talk.active, talk.turned and talk.recording) if sound else None
+                sound = source.sound(talk.name)
+            return heard_voices(sound, talk.active, talk.turned and talk.recording)
         except BadInput:
             return None
 

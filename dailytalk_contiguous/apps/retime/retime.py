@@ -2,13 +2,13 @@
 
 import hashlib
 import math
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
-from datasets import Features, List, Value
+from datasets import Features
 
 from dailytalk_contiguous.apps.retime.timing import Timing, read_timing
 from dailytalk_contiguous.apps.retime.units import Placing, Unit, UnitEvent, units_of
@@ -18,12 +18,22 @@ from dailytalk_contiguous.core.crosstalk import leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.fields import Column, Field
 from dailytalk_contiguous.core.loudness import rearrange, room_tone
+from dailytalk_contiguous.core.records import (
+    AlignedWord,
+    AnyRecord,
+    Count,
+    Flag,
+    NonSpeechSound,
+    Seconds,
+    Stored,
+    Text,
+    record_features,
+)
 from dailytalk_contiguous.core.schema import (
     BUILT,
     CHANNELS,
     OF_RECORDING,
     ORIGIN,
-    SECONDS,
     STRING,
     Row,
     has_recorded_voices,
@@ -32,7 +42,7 @@ from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
 from dailytalk_contiguous.core.turns import Stretch, Timed, label
-from dailytalk_contiguous.core.utterance import known_trims, sounding_span
+from dailytalk_contiguous.core.utterance import Utterance, known_trims, sounding_span
 from dailytalk_contiguous.publish.conversation import conversation
 from dailytalk_contiguous.stages.base import AnyDataset, Stage
 from dailytalk_contiguous.stages.judge_turn_ends import (
@@ -45,28 +55,44 @@ from dailytalk_contiguous.stages.judge_turn_ends import (
 )
 from dailytalk_contiguous.stages.recorded_sides import audible_leak, leak_levels
 
-#: `timeline.mode` of a conversation that got another timing, and the column that says how it came by that.
+#: `timeline.mode` of a conversation that got another timing.
 RETIMED = "retimed"
+
+#: The column that says how a conversation came by its timing.
 RETIMING = "retiming"
+
+#: Columns with times, which a variant has anew.
+_RETIMED_COLUMNS = ("audio", "duration", "utterances", "alignments", "sounds", "timeline")
+
+
+class TransitionEvent(TypedDict):
+    """A stretch of speech that takes the floor (`shift`) or goes on after a pause (`hold`).
+
+    `recorded` and `offset` are the seconds from the end of the stretch before to its start, as it was recorded and
+    in the variant. It is held as it was recorded where it was not `drawn`.
+    """
+
+    utterance_id: Text
+    kind: Text
+    recorded: Seconds
+    offset: Seconds
+    drawn: Flag
+
+
+class Retiming(TypedDict):
+    """How a variant of a conversation came by its timing: a value of the column `RETIMING`."""
+
+    parent: Text
+    variant: Count
+    seed: Annotated[int, Stored("int64")]
+    target: Text
+    timing: Text
+    events: list[TransitionEvent]
+
 
 COLUMN = Column(
     RETIMING,
-    {
-        "parent": STRING,
-        "variant": Value("int32"),
-        "seed": Value("int64"),
-        "target": STRING,
-        "timing": STRING,
-        "events": List(
-            {
-                "utterance_id": STRING,
-                "kind": STRING,
-                "recorded": SECONDS,
-                "offset": SECONDS,
-                "drawn": Value("bool"),
-            }
-        ),
-    },
+    record_features(Retiming),
     "the conversation that this is a variant of, the corpus whose timing it has (`timing`: the digest of that), "
     "and for each stretch of speech that takes the floor (`shift`) or goes on after a pause (`hold`) how many "
     "seconds after the end of the one before it began, as `recorded` and here; what is not `drawn` is held",
@@ -119,10 +145,7 @@ class Retime(Stage):
     adds: ClassVar[Features] = Features(
         {
             "conversation_id": STRING,
-            **{
-                name: BUILT[name]
-                for name in ("audio", "duration", "utterances", "alignments", "sounds", "timeline")
-            },
+            **{name: BUILT[name] for name in _RETIMED_COLUMNS},
             RETIMING: COLUMN.feature,
             ORIGIN.name: ORIGIN.feature,
         }
@@ -134,8 +157,10 @@ class Retime(Stage):
 
     @property
     def digest(self) -> str:
-        """As of every stage, with what is in the file of timing in place of its name."""
-        parts = super(Retime, replace(self, timing="")).digest, self.timing and self._timing.digest
+        """That of every stage, with the digest of the timing in place of the name of its file."""
+        nameless = replace(self, timing="")
+        timing_digest = self._timing.digest if self.timing else ""
+        parts = [super(Retime, nameless).digest, timing_digest]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
     def preflight(self, fetch: bool = True) -> None:
@@ -147,18 +172,20 @@ class Retime(Stage):
         return read_timing(from_uri(self.timing))
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
-        """As of every stage; columns keep the types that they have, with the fields that stages have published."""
+        """That of every stage; columns keep their types, with the fields that stages have published."""
         features = dataset.features or dataset._resolve_features().features
         typed = replace(self)
-        object.__setattr__(
-            typed, "adds", Features({name: features.get(name, self.adds[name]) for name in self.adds})
-        )
-        stale = [name for name in ("audio_sha256",) if name in features]
-        return super(Retime, typed).map(dataset, **({"remove_columns": stale} if stale else {}) | options)
+        adds = Features({name: features.get(name, feature) for name, feature in self.adds.items()})
+        object.__setattr__(typed, "adds", adds)
+        if "audio_sha256" in features:  # it is that of the sound before
+            options = {"remove_columns": ["audio_sha256"]} | options
+        return super(Retime, typed).map(dataset, **options)
 
     def row(self, row: Row) -> Row:
-        parent = row.get("parent") or row["conversation_id"]
-        variant = row["variant"] if row.get("variant") is not None else self.variant
+        parent: str = row.get("parent") or row["conversation_id"]
+        variant = row.get("variant")
+        if variant is None:
+            variant = self.variant
         name = name_of(parent, variant)
         rate = audio.read_header(row["audio"]).sample_rate
         pcm = conversation(row, rate, swap=False).pcm
@@ -168,40 +195,62 @@ class Retime(Stage):
                 "nothing in it can move: it has one turn, or what follows interrupts it", "leave it out"
             )
         timing = self._timing
-        key = hashlib.sha256(f"{self.seed}\0{parent}\0{variant}".encode()).digest()
-        rng = np.random.default_rng([*key])
-        spin = (self.seed + variant) * GOLDEN % 1.0
-        pace = timing.pace_for(parent, [unit.transition for unit in units if unit.transition], spin, rng)
-        drawn = draw(units, timing, pace, rate, rng)
+        drawn = self._draw(units, timing, parent, variant, rate)
         moved = _moved(row, units, drawn.shifts)
         events = [*_events(row, units, drawn)]
         timeline = _timeline(row, moved)
         sound = rearranged(row, pcm, rate, units, drawn.shifts, name)
         encoded = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
-        judge_utterances(moved["utterances"], audio.read_pcm(encoded) if self.judge == JUDGED else None)
-        for utterance in (*moved["utterances"], *events):
-            utterance["utterance_id"] = f"{name}/{(utterance['utterance_id'] or '').removeprefix(f'{parent}/')}"
-        for column in ("utterances", "alignments", "sounds"):  # dropped utterances have no times, and come last
-            moved[column].sort(key=lambda item: math.inf if item["start"] is None else item["start"])
+        judged_sound = audio.read_pcm(encoded) if self.judge == JUDGED else None
+        judge_utterances(moved["utterances"], judged_sound)
+        for utterance in moved["utterances"]:
+            utterance["utterance_id"] = _renamed(utterance["utterance_id"], parent, name)
+        for event in events:
+            event["utterance_id"] = _renamed(event["utterance_id"], parent, name)
+        moved["utterances"].sort(key=_start_or_last)
+        moved["alignments"].sort(key=_start_or_last)
+        moved["sounds"].sort(key=_start_or_last)
+        retiming: Retiming = {
+            "parent": parent,
+            "variant": variant,
+            "seed": self.seed,
+            "target": timing.target,
+            "timing": timing.digest,
+            "events": events,
+        }
         return {
             **moved,
             "conversation_id": name,
             "audio": encoded,
             "timeline": timeline,
-            RETIMING: {
-                "parent": parent,
-                "variant": variant,
-                "seed": self.seed,
-                "target": timing.target,
-                "timing": timing.digest,
-                "events": events,
-            },
+            RETIMING: retiming,
             ORIGIN.name: {"of": parent, "by": "dailytalk retime"},
         }
 
+    def _draw(self, units: Sequence[Unit], timing: Timing, parent: str, variant: int, rate: int) -> "Drawn":
+        """Draw the transitions of a variant, by its own chance."""
+        key = hashlib.sha256(f"{self.seed}\0{parent}\0{variant}".encode()).digest()
+        rng = np.random.default_rng([*key])
+        spin = (self.seed + variant) * GOLDEN % 1.0
+        transitions = [unit.transition for unit in units if unit.transition]
+        pace = timing.pace_for(parent, transitions, spin, rng)
+        return draw(units, timing, pace, rate, rng)
+
+
+def _renamed(utterance_id: str | None, parent: str, name: str) -> str:
+    """The id of an utterance of `parent` in its variant `name`."""
+    within = (utterance_id or "").removeprefix(f"{parent}/")
+    return f"{name}/{within}"
+
+
+def _start_or_last(item: AnyRecord) -> float:
+    """The start of an item; dropped utterances have none, and come last."""
+    start: float | None = item["start"]
+    return math.inf if start is None else start
+
 
 class Drawn(NamedTuple):
-    """By how many seconds each unit moves, and whether its transition was drawn (the first has none)."""
+    """The seconds by which each unit moves, and whether its transition was drawn (the first has none)."""
 
     shifts: list[float]
     drawn: list[bool]
@@ -225,15 +274,17 @@ def draw(units: Sequence[Unit], timing: Timing, pace: float, rate: int, rng: np.
             law = timing.laws[kind]
             offset = placing.place(offset, law.low, law.high)
         is_drawn.append(offset is not None)
-        if offset is None and recorded < placing.least - 1e-6:
+        if offset is not None:
+            before[kind] = offset
+            continue
+        if recorded < placing.least - 1e-6:
             raise BadInput(
                 f"what begins at {unit.start:.2f} s has to begin {placing.least:.2f} s after the turn before, or "
                 "something is cut; that is longer than it was, and than others take",
                 "leave it out, or draw from a corpus that waits longer (--like)",
             )
-        before[kind] = recorded if offset is None else offset
-        if offset is None:
-            placing.place(recorded)
+        before[kind] = recorded
+        placing.place(recorded)
     return Drawn(placing.shifts, is_drawn)
 
 
@@ -248,18 +299,29 @@ def rearranged(
     length = len(samples) + round(shifts[-1] * rate)
     at_16_khz = audio.read_pcm(row["audio"])
     leaks = leakage(at_16_khz[:, 0], at_16_khz[:, 1])
-    events = [(event, shift) for unit, shift in zip(units, shifts, strict=True) for event in unit.events]
     result = np.empty((length, 2), np.int16)
     for side, channel in enumerate(CHANNELS):
-        own = [_samples(event, rate) for event, _ in events if event.channel == channel]
-        others = [_samples(event, rate) for event, _ in events if event.channel != channel]
+        events: list[tuple[UnitEvent, float]] = []
+        spans: list[tuple[int, int]] = []
+        others: list[tuple[int, int]] = []
+        for unit, shift in zip(units, shifts, strict=True):
+            for event in unit.events:
+                if event.channel == channel:
+                    events.append((event, shift))
+                    spans.append(_samples(event, rate))
+                else:
+                    others.append(_samples(event, rate))
         others += leaked_spans(leaks[side].mask, rate)
-        tone = room_tone(samples[:, side], own, max(length, len(samples)), rate, f"{name}/{channel}", others)
-        replaced = audible_leak(leak_levels(at_16_khz[:, side], leaks[side]), tone, rate)
-        moves = _moves([(event, shift) for event, shift in events if event.channel == channel], rate)
-        result[:, side] = audio.to_pcm(rearrange(samples[:, side], moves, tone, length, rate, replaced))
-        for start, end, new in moves:
-            if not np.array_equal(result[new : new + end - start, side], pcm[start:end, side]):
+        recorded = samples[:, side]
+        tone = room_tone(recorded, spans, max(length, len(samples)), rate, f"{name}/{channel}", others)
+        levels = leak_levels(at_16_khz[:, side], leaks[side])
+        replaced = audible_leak(levels, tone, rate)
+        moves = _moves(events, rate)
+        rebuilt = rearrange(recorded, moves, tone, length, rate, replaced)
+        result[:, side] = audio.to_pcm(rebuilt)
+        for start, end, new_start in moves:
+            moved = result[new_start : new_start + end - start, side]
+            if not np.array_equal(moved, pcm[start:end, side]):
                 raise BadInput(f"what begins at {start / rate:.2f} s would be cut", "build the conversation again")
     return result
 
@@ -278,10 +340,13 @@ def _moves(events: Iterable[tuple[UnitEvent, float]], rate: int) -> list[tuple[i
     shift_before = math.nan
     for event, shift in sorted(events, key=lambda pair: (pair[0].start, pair[0].end)):
         start, end = _samples(event, rate)
-        if moves and shift == shift_before and start <= moves[-1][1]:
-            moves[-1] = moves[-1][0], max(moves[-1][1], end), moves[-1][2]
+        touches = bool(moves) and shift == shift_before and start <= moves[-1][1]
+        if touches:
+            start_before, end_before, new_start = moves[-1]
+            moves[-1] = start_before, max(end_before, end), new_start
         else:
-            moves.append((start, end, round(_later(event.start, shift) * rate)))
+            new_start = round(_later(event.start, shift) * rate)
+            moves.append((start, end, new_start))
         shift_before = shift
     return moves
 
@@ -290,74 +355,111 @@ def _later(time: float, shift: float) -> float:
     return round(time + shift, 4)
 
 
-def _moved(row: Row, units: Sequence[Unit], shifts: Sequence[float]) -> dict[str, Any]:
+class _MovedColumns(TypedDict):
+    """The columns of a conversation that are lists of items with times, and its length in seconds."""
+
+    duration: float
+    utterances: list[Row]
+    alignments: list[AlignedWord]
+    sounds: list[NonSpeechSound]
+
+
+class _MovedSpan(NamedTuple):
+    """From when to when an utterance was, and by how many seconds it is later."""
+
+    start: float
+    end: float
+    shift: float
+
+
+def _moved(row: Row, units: Sequence[Unit], shifts: Sequence[float]) -> _MovedColumns:
     """The columns with times of a conversation, at their new times; in the order that they had."""
-    shift_of = {
-        (event.column, event.number): shift
-        for unit, shift in zip(units, shifts, strict=True)
-        for event in unit.events
-    }
-
-    def at(item: Row, shift: float) -> Row:
-        return item | {edge: _later(item[edge], shift) for edge in ("start", "end")}
-
-    utterances = [
-        at(said, shift_of["utterances", index]) if ("utterances", index) in shift_of else dict(said)
-        for index, said in enumerate(row["utterances"])
-    ]
-    heard = [index for index in range(len(utterances)) if ("utterances", index) in shift_of]
-    spans = [Timed(utterances[index]["channel"], *_sounds(utterances[index])) for index in heard]
-    for index, event in zip(heard, label(spans), strict=True):
-        utterances[index]["event"] = event
-    sounds = [at(sound, shift_of["sounds", index]) for index, sound in enumerate(row["sounds"] or ())]
-    # A word has no utterance: it is of the one of its channel that it is in, or nearest to.
-    spans_of = {
-        channel: sorted(
-            (row["utterances"][index]["start"], row["utterances"][index]["end"], shift_of["utterances", index])
-            for index in heard
-            if utterances[index]["channel"] == channel
-        )
-        for channel in CHANNELS
-    }
-    words = []
-    for word in row["alignments"] or ():
-        middle = (word["start"] + word["end"]) / 2
-        said = spans_of[word["speaker"]]
-        after = bisect_right(said, (middle,))
-        beside = said[max(0, after - 1) : after + 1]
-        _, _, shift = min(
-            beside, key=lambda span: max(span[0] - middle, middle - span[1]), default=(0.0, 0.0, 0.0)
-        )
-        words.append(at(word, shift))
+    shift_of: dict[tuple[str, int], float] = {}
+    for unit, shift in zip(units, shifts, strict=True):
+        for event in unit.events:
+            shift_of[event.column, event.number] = shift
+    utterances: list[Row] = []
+    heard: list[int] = []
+    spans: list[Timed] = []
+    spans_of: dict[str, list[_MovedSpan]] = {channel: [] for channel in CHANNELS}
+    for index, recorded in enumerate(row["utterances"]):
+        utterance = dict(recorded)
+        utterances.append(utterance)
+        if ("utterances", index) not in shift_of:
+            continue
+        shift = shift_of["utterances", index]
+        spans_of[utterance["channel"]].append(_MovedSpan(recorded["start"], recorded["end"], shift))
+        utterance["start"] = _later(recorded["start"], shift)
+        utterance["end"] = _later(recorded["end"], shift)
+        start, end = sounding_span(utterance) or (utterance["start"], utterance["end"])
+        heard.append(index)
+        spans.append(Timed(utterance["channel"], start, end))
+    for index, entering in zip(heard, label(spans), strict=True):
+        utterances[index]["event"] = entering
+    sounds: list[NonSpeechSound] = []
+    recorded_sounds: Sequence[NonSpeechSound] = row["sounds"] or ()
+    for index, sound in enumerate(recorded_sounds):
+        shift = shift_of["sounds", index]
+        start = _later(sound["start"], shift)
+        end = _later(sound["end"], shift)
+        sounds.append({**sound, "start": start, "end": end})
+    for channel_spans in spans_of.values():
+        channel_spans.sort()
     return {
         "duration": round(row["duration"] + shifts[-1], 6),
         "utterances": utterances,
-        "alignments": words,
+        "alignments": [_moved_word(word, spans_of[word["speaker"]]) for word in row["alignments"] or ()],
         "sounds": sounds,
     }
 
 
-def _sounds(said: Row) -> tuple[float, float]:
-    return sounding_span(said) or (said["start"], said["end"])
+def _moved_word(word: AlignedWord, spans: Sequence[_MovedSpan]) -> AlignedWord:
+    """A word at its new times. It names no utterance: it is of the one of `spans` that it is in, or nearest to."""
+    middle = (word["start"] + word["end"]) / 2
+    after = bisect_left(spans, middle, key=lambda span: span.start)
+    neighbours = spans[max(0, after - 1) : after + 1]
+    shift = 0.0
+    if neighbours:
+        nearest = min(neighbours, key=lambda span: max(span.start - middle, middle - span.end))
+        shift = nearest.shift
+    start = _later(word["start"], shift)
+    end = _later(word["end"], shift)
+    return {**word, "start": start, "end": end}
 
 
-def _timeline(row: Row, moved: Row) -> dict[str, Any]:
+def _timeline(row: Row, moved: _MovedColumns) -> dict[str, float | str]:
     """Turn-taking before and after, as `core.timeline` compares it; no sound is lost or gets louder."""
-    pairs = zip(row["utterances"], moved["utterances"], strict=True)
-    heard = [(was, now) for was, now in pairs if was["status"] != "dropped"]
-    events = [
-        TurnEvent(was["channel"], was["start"], was["end"], was["end"] - was["start"], -1, True, *known_trims(was))
-        for was, _ in heard
-    ]
-    starts = [now["start"] for _, now in heard]
-    kept = {"lost_speech_seconds": 0.0, "lost_sound_seconds": 0.0}
-    kept |= {"loudness_gain_db": 0.0, "loudness_missing_db": 0.0}
-    mode = f"{RETIMED}{OF_RECORDING}" if has_recorded_voices(row) else RETIMED
-    return compare_turns(events, starts, row["duration"], moved["duration"]) | kept | {"mode": mode}
+    events: list[TurnEvent] = []
+    starts: list[float] = []
+    recorded: Sequence[Utterance] = row["utterances"]
+    for before, after in zip(recorded, moved["utterances"], strict=True):
+        if before["status"] == "dropped":
+            continue
+        start_trim, end_trim = known_trims(before)
+        event = TurnEvent(
+            channel=before["channel"],
+            start=before["start"],
+            end=before["end"],
+            new_length=before["end"] - before["start"],
+            kept=True,
+            start_trim=start_trim,
+            end_trim=end_trim,
+        )
+        events.append(event)
+        starts.append(after["start"])
+    measures = compare_turns(events, starts, row["duration"], moved["duration"])
+    timeline: dict[str, float | str] = {**measures}
+    timeline["lost_speech_seconds"] = 0.0
+    timeline["lost_sound_seconds"] = 0.0
+    timeline["loudness_gain_db"] = 0.0
+    timeline["loudness_missing_db"] = 0.0
+    timeline["mode"] = f"{RETIMED}{OF_RECORDING}" if has_recorded_voices(row) else RETIMED
+    return timeline
 
 
-def _events(row: Row, units: Sequence[Unit], drawn: Drawn) -> Iterator[dict[str, Any]]:
+def _events(row: Row, units: Sequence[Unit], drawn: Drawn) -> Iterator[TransitionEvent]:
     """Each stretch that takes the floor or goes on with it, in order: its offset as recorded, and now."""
+    utterances: Sequence[Utterance] = row["utterances"]
     last: tuple[Stretch, float] | None = None
     for unit, shift, is_drawn in zip(units, drawn.shifts, drawn.drawn, strict=True):
         for stretch in unit.speech:
@@ -367,7 +469,7 @@ def _events(row: Row, units: Sequence[Unit], drawn: Drawn) -> Iterator[dict[str,
                 before, shift_before = last
                 recorded = stretch.start - before.end
                 yield {
-                    "utterance_id": row["utterances"][stretch.members[0]]["utterance_id"],
+                    "utterance_id": utterances[stretch.members[0]]["utterance_id"],
                     "kind": HOLD if stretch.channel == before.channel else SHIFT,
                     "recorded": round(recorded, 4),
                     "offset": round(recorded + shift - shift_before, 4),

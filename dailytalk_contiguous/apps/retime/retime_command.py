@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.apps.retime.retime import RETIMED, RETIMING, Retime
-from dailytalk_contiguous.apps.retime.retiming import TIMING, RetimeSpec, timing_for
-from dailytalk_contiguous.apps.retime.timing import LEAST
+from dailytalk_contiguous.apps.retime.retiming import TIMING, RetimeSpec, Variants, timing_for
+from dailytalk_contiguous.apps.retime.timing import LEAST, Timing
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, shown_steps
@@ -70,20 +70,14 @@ def retime(
         dry_run=dry_run,
     )
     settings = cli_options.chosen(options, RETIME_SETTINGS)
+    seed = settings.get("seed", 0)
+    judge = settings.get("turn_ends", IF_INSTALLED)
     with tempfile.TemporaryDirectory(prefix="dailytalk-retime-") as scratch:
-        path = (Path(scratch) if dry_run else out) / TIMING.format(timing.digest)
+        timing_folder = Path(scratch) if dry_run else out
+        path = timing_folder / TIMING.format(timing.digest)
+        drawn = Variants(timing, path, variants, seed, judge)
         about = {"command": command_line()}
-        spec = RetimeSpec(
-            parents,
-            out,
-            timing,
-            path,
-            variants,
-            settings.get("seed", 0),
-            60 * shard_minutes,
-            about,
-            settings.get("turn_ends", IF_INSTALLED),
-        )
+        spec = RetimeSpec(parents, out, drawn, 60 * shard_minutes, about)
         spec.check(run_options)
         timing.save(path)
         if dry_run:
@@ -95,28 +89,31 @@ def retime(
 
 
 def _to_retime(spec: RetimeSpec, options: RunOptions) -> Outcome:
+    """The outcome of a dry run."""
     done = run(spec, options)
     preflight(done.left, options, fetch=False)
-    n_rows = sum(map(len, next(spec.passes(options)).groups))
+    variants = next(spec.passes(options))
+    n_rows = sum(map(len, variants.groups))
     details = [
         f"{counted(n_rows, 'variant')} in all, with the timing of {spec.timing.target}",
-        *_of_timing(spec),
+        *_timing_details(spec.timing),
     ]
     record = {"variants": n_rows, "target": spec.timing.target}
     return show.dry_run(done, record, details, spec.rejects)
 
 
-def _of_timing(spec: RetimeSpec) -> list[str]:
-    known = [
-        f"{kind}: {len(law.offset):,} to draw from, {law.low:.2f} to {law.high:.2f} s (percentiles 5 to 95)"
-        for kind, law in spec.timing.laws.items()
-    ]
-    if HOLD not in spec.timing.laws:
-        known.append(f"pauses within a turn stay as recorded: there are fewer than {LEAST} to draw from")
-    return known
+def _timing_details(timing: Timing) -> list[str]:
+    details: list[str] = []
+    for kind, law in timing.laws.items():
+        bounds = f"{law.low:.2f} to {law.high:.2f} s (percentiles 5 to 95)"
+        details.append(f"{kind}: {len(law.offset):,} to draw from, {bounds}")
+    if HOLD not in timing.laws:
+        details.append(f"pauses within a turn stay as recorded: there are fewer than {LEAST} to draw from")
+    return details
 
 
 def _retimed(done: RunOutcome, spec: RetimeSpec) -> Outcome:
+    """The outcome of a run."""
     record = done.record
     if record is None:
         missing = f"{counted(done.n_missing, 'shard')} still missing"
@@ -124,21 +121,23 @@ def _retimed(done: RunOutcome, spec: RetimeSpec) -> Outcome:
             {"complete": False}, missing, next="nothing: the host that makes the last shard writes the rest"
         )
     counts = done.counts
-    known = record[RETIMED]
+    retimed = record[RETIMED]
     out = spec.out
-    drawn = known["drawn"]
-    held = known["transitions"] - known["drawn"]
+    drawn = retimed["drawn"]
+    held = retimed["transitions"] - drawn
+    timing_file = out / TIMING.format(spec.timing.digest)
     details = [
         show.work_done(done),
-        *_of_timing(spec),
-        f"{drawn:,} of {counted(known['transitions'], 'transition')} drawn, {held:,} held",
-        f"timing        {as_text(out / TIMING.format(spec.timing.digest))}",
+        *_timing_details(spec.timing),
+        f"{drawn:,} of {counted(retimed['transitions'], 'transition')} drawn, {held:,} held",
+        f"timing        {as_text(timing_file)}",
         f"transcript    {as_text(out / SHIFTED)}",
         f"dataset       {as_text(out / DATASET)}",
     ]
-    n = counts.get("conversations", 0)
+    n_variants = counts.get("conversations", 0)
     length = length_text(3600 * record["hours"]["audio"])
-    headline = f"{counted(n, 'variant')} with the timing of {spec.timing.target}, {length}"
-    code = exit_code(n, counts["rejects"])
+    headline = f"{counted(n_variants, 'variant')} with the timing of {spec.timing.target}, {length}"
+    code = exit_code(n_variants, counts["rejects"])
     rejected = show.rejected_by(record, out, spoken=True)
-    return Outcome(record, headline, code, details, rejected, to_run("check", out) if code != 1 else "")
+    next_command = "" if code == 1 else to_run("check", out)
+    return Outcome(record, headline, code, details, rejected, next_command)

@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from datasets import Features
-
-from dailytalk_contiguous.apps.retime.retime import COLUMN, RETIMED, RETIMING, Retime, name_of
+from dailytalk_contiguous.apps.retime.retime import COLUMN, RETIMED, RETIMING, Retime, Retiming, name_of
 from dailytalk_contiguous.apps.retime.take_conversation import PLACED, TakeConversation
 from dailytalk_contiguous.apps.retime.timing import Timing, timing_of
 from dailytalk_contiguous.core.audio import to_uri
@@ -28,21 +26,37 @@ from dailytalk_contiguous.store.work_folder import DATASET, RUN, TAGGED, read_ru
 #: The file of the timing in a folder of variants, by its digest: workers of another run may be reading theirs.
 TIMING = "timing-{}.json"
 
-#: The key of run.json that says what they are variants of.
-
 #: Columns that a timing is made from.
 _TIMED = ("conversation_id", "duration", "source_duration", "utterances", "alignments", "sounds")
+
+
+class Variants(NamedTuple):
+    """The variants that are made of each conversation.
+
+    Attributes:
+        timing: what they get.
+        path: the file where `Timing.save` will have written it before the run.
+        per_conversation: how many of each.
+        seed: of the draws.
+        judge: of `stages.judge_turn_ends`.
+    """
+
+    timing: Timing
+    path: Path
+    per_conversation: int = 1
+    seed: int = 0
+    judge: str = IF_INSTALLED
 
 
 class RetimeSpec(Spec):
     """Finished conversations into variants of each, with the timing of their corpus or of another.
 
     Args:
-        parents: the conversations. out: the folder of the variants.
-        timing: what they get, and `path` the file where `Timing.save` will have written it before the run.
-        variants: how many of each. seed: of the draws.
+        parents: the conversations.
+        out: the folder of the variants.
+        variants: what is made of each.
+        shard_seconds: of a shard, at most.
         about: goes into run.json as it is.
-        judge: of `stages.judge_turn_ends`.
     """
 
     kind = "retime"
@@ -51,80 +65,94 @@ class RetimeSpec(Spec):
         self,
         parents: Shards,
         out: Path,
-        timing: Timing,
-        path: Path,
-        variants: int = 1,
-        seed: int = 0,
+        variants: Variants,
         shard_seconds: float = RunOptions.shard_seconds,
         about: Mapping[str, Any] = {},
-        judge: str = IF_INSTALLED,
     ) -> None:
         self.parents = parents
         self.out = out
-        self.timing = timing
-        self.variants = variants
+        self.timing = variants.timing
+        self.variants = variants.per_conversation
         self.about = about
         self.rejects = list[Reject]()
         self.fields = (*parents.fields, COLUMN, ORIGIN)
-        self.stages = (TakeConversation(parents.fields), Retime(to_uri(path), seed=seed, judge=judge))
-        keeps = Features({**built((*FIELDS, *self.fields))})
+        retime = Retime(to_uri(variants.path), seed=variants.seed, judge=variants.judge)
+        self.stages = (TakeConversation(parents.fields), retime)
+        kept_columns = built((*FIELDS, *self.fields))
         groups = list(group(self._rows(), shard_seconds))
-        self._pass = Pass(out / DATASET, groups, self.stages, PLACED, keeps)
+        self._pass = Pass(out / DATASET, groups, self.stages, PLACED, kept_columns)
 
     def _rows(self) -> Iterator[Row]:
+        """A row of `PLACED` for each variant of each conversation that can be used; the others are rejected."""
         folder = self.parents.folder
         assert folder is not None
-        taken: set[str] = set()
+        names: set[str] = set()
         for file in self.parents.files:
             entries = read_entries(file)
             # Its shards say what is in a row's sound; those of others are read for it.
-            columns = SMALL if all(entry.audio for entry in entries.values()) and entries else (*SMALL, "audio")
-            for place, parent in self.parents.rows_of(file, (*columns, ORIGIN.name)):
+            has_digests = bool(entries) and all(entry.audio for entry in entries.values())
+            columns = SMALL if has_digests else (*SMALL, "audio")
+            for position, parent in self.parents.rows_of(file, (*columns, ORIGIN.name)):
                 name = parent["conversation_id"]
-                sound = (parent.pop("audio", None) or {}).get("bytes") or b""
+                audio = parent.pop("audio", None) or {}
+                sound = audio.get("bytes") or b""
                 entry = entries.get(name)
-                heard = entry.audio if entry else ""
-                parent["sound"] = heard or hashlib.sha256(sound).hexdigest()
-                problem = parent["problem"]
-                remedy = parent["remedy"]
-                if not problem and parent_of(parent) != name:
-                    problem = "it is a variant already"
-                    remedy = "name the folder that it was made from"
-                if not problem and name in taken:
-                    problem = "another conversation has its id"
-                    remedy = "give each an id of its own"
-                if problem:
-                    self.rejects.append(Reject(name, "TakeConversation", problem, remedy))
+                digest = entry.audio if entry else ""
+                parent["sound"] = digest or hashlib.sha256(sound).hexdigest()
+                reject = self._reject(parent, names)
+                if reject is not None:
+                    self.rejects.append(reject)
                     continue
-                taken.add(name)
+                names.add(name)
                 content = json.dumps(parent, sort_keys=True, default=str)
+                input_digest = hashlib.sha256(content.encode()).hexdigest()[:20]
                 for variant in range(1, self.variants + 1):
                     yield {
                         "conversation_id": name_of(name, variant),
                         "recording_id": parent["recording_id"],
                         "audio": {"bytes": None, "path": to_uri(Path(file).absolute())},
                         "duration": parent["duration"],
-                        "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
+                        "input_digest": input_digest,
                         "parent": name,
                         "variant": variant,
                         "folder": to_uri(folder.absolute()),
-                        "row_group": place.group,
-                        "row_number": place.number,
+                        "row_group": position.group,
+                        "row_number": position.number,
                     }
+
+    def _reject(self, parent: Row, names: Set[str]) -> Reject | None:
+        """The reject of a conversation that can't be used, by the `names` of those before it; None if it can."""
+        name = parent["conversation_id"]
+        problem = parent["problem"]
+        remedy = parent["remedy"]
+        if not problem and parent_of(parent) != name:
+            problem = "it is a variant already"
+            remedy = "name the folder that it was made from"
+        if not problem and name in names:
+            problem = "another conversation has its id"
+            remedy = "give each an id of its own"
+        if not problem:
+            return None
+        return Reject(name, "TakeConversation", problem, remedy)
 
     def check(self, options: RunOptions) -> None:
         """Raise DailytalkError if `out` has other results, or variants of what is not in the input any more."""
         run = read_run(self.out)
         is_other = run is not None and RETIMED not in run
-        if run is None:  # of a run that was stopped there are variants alone
+        if run is None:  # a run that was stopped leaves variants, and no run.json
             for path in (self.out / DATASET).glob("*.parquet"):
                 with open_parquet(path, "delete it, or choose another --out") as file:
-                    is_other |= RETIMING not in file.schema.names
+                    if RETIMING not in file.schema.names:
+                        is_other = True
         if is_other or (self.out / TAGGED).exists():
             raise DailytalkError(f"--out {as_text(self.out)!r} holds other results", "choose another folder")
-        here = {row["conversation_id"] for rows in self._pass.groups for row in rows}
-        if not options.prune:
-            refuse_loss(self.out, entries_in(self.out / DATASET).keys() - here, "variant")
+        if options.prune:
+            return
+        names: set[str] = set()
+        for rows in self._pass.groups:
+            names.update(row["conversation_id"] for row in rows)
+        lost = entries_in(self.out / DATASET).keys() - names
+        refuse_loss(self.out, lost, "variant")
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass
@@ -135,19 +163,29 @@ class RetimeSpec(Spec):
                 path.unlink(missing_ok=True)
 
     def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
-        of_parents = read_run(self.parents.folder) if self.parents.folder else None
-        run = {
-            name: value for name, value in (of_parents or {}).items() if name in ("models", "source", "version")
-        }
-        events = [event for row in self._pass.rows([RETIMING]) for event in row[RETIMING]["events"]]
-        run[RETIMED] = {
+        parents_run = read_run(self.parents.folder) if self.parents.folder else None
+        run: dict[str, Any] = {}
+        for name, value in (parents_run or {}).items():
+            if name in ("models", "source", "version"):
+                run[name] = value
+        n_transitions = 0
+        n_drawn = 0
+        for row in self._pass.rows([RETIMING]):
+            retiming: Retiming = row[RETIMING]
+            for event in retiming["events"]:
+                n_transitions += 1
+                if event["drawn"]:
+                    n_drawn += 1
+        retimed = {
             "of": self.parents.name,
             "target": self.timing.target,
             "variants": self.variants,
-            "transitions": len(events),
-            "drawn": sum(event["drawn"] for event in events),
+            "transitions": n_transitions,
+            "drawn": n_drawn,
         }
-        write_text(self.out / RUN, json_document((read_run(self.out) or {}) | run))
+        run[RETIMED] = retimed
+        earlier_run = read_run(self.out) or {}
+        write_text(self.out / RUN, json_document(earlier_run | run))
         about = {**self.about, "time": time_spent}
         half = outputs.FinishedHalf(
             out=self.out,
@@ -159,9 +197,12 @@ class RetimeSpec(Spec):
             spoken=True,
         )
         record = outputs.write_results(half)
-        return {**record, RETIMED: run[RETIMED]}
+        return {**record, RETIMED: retimed}
 
 
 def timing_for(parents: Items, like: Items | None) -> Timing:
     """The timing that the conversations of `parents` get: that of `like`, or their own."""
-    return timing_of(parents.rows(_TIMED), (like or parents).name, like.rows(_TIMED) if like else None)
+    rows = parents.rows(_TIMED)
+    if like is None:
+        return timing_of(rows, parents.name)
+    return timing_of(rows, like.name, like.rows(_TIMED))

@@ -17,11 +17,17 @@ from dailytalk_contiguous.publish.items import SMALL, Place, Shards
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.stages.base import Stage
 
-#: A conversation that is to be made of `parent`, which is in a row of the Parquet file that `audio` names.
+#: The columns of a conversation that is made of `parent`, a row of the Parquet file that `audio` names.
 PLACED = Features(
     {
-        **dict.fromkeys(("conversation_id", "recording_id", "parent", "input_digest", "folder"), STRING),
-        **dict.fromkeys(("variant", "row_group", "row_number"), Value("int32")),
+        "conversation_id": STRING,
+        "recording_id": STRING,
+        "parent": STRING,
+        "input_digest": STRING,
+        "folder": STRING,
+        "variant": Value("int32"),
+        "row_group": Value("int32"),
+        "row_number": Value("int32"),
         "audio": AUDIO,
         "duration": SECONDS,
     }
@@ -45,15 +51,18 @@ class TakeConversation(Stage):
 
     def __post_init__(self) -> None:
         columns = built((*FIELDS, *self.fields))
-        object.__setattr__(self, "adds", Features({n: columns[n] for n in columns if n != "conversation_id"}))
+        del columns["conversation_id"]
+        object.__setattr__(self, "adds", columns)
 
     def row(self, row: Row) -> Row:
-        place = Place(from_uri(row["audio"]["path"]), row["row_group"], row["row_number"])
-        own = (column.name for column in columns_among(self.fields))
-        taken = _opened(from_uri(row["folder"])).at(place, [*SMALL, "audio", *own])
-        if taken["conversation_id"] != row["parent"]:
+        file = from_uri(row["audio"]["path"])
+        position = Place(file, row["row_group"], row["row_number"])
+        published = [column.name for column in columns_among(self.fields)]
+        parents = _opened(from_uri(row["folder"]))
+        parent = parents.at(position, [*SMALL, "audio", *published])
+        if parent["conversation_id"] != row["parent"]:
             raise BadInput("its folder has changed meanwhile", "run the same command again")
-        return {name: taken.get(name) for name in self.adds}
+        return {name: parent.get(name) for name in self.adds}
 
 
 @lru_cache(maxsize=1)

@@ -9,11 +9,11 @@ exactly alike (as in approximate Bayesian computation: Beaumont et al. 2002, Gen
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,22 +28,29 @@ from dailytalk_contiguous.store.files import json_document, write_text
 
 _Array = NDArray[np.float64]
 
-#: Transitions one of which is drawn, the least number of a kind to draw from, and the most of a kind that are
-#: kept: more make a draw slower, and no better.
+#: The number of nearest transitions from which one is drawn.
 NEAREST = 12
+
+#: The least number of transitions of a kind to draw from.
 LEAST = 20
+
+#: The most transitions of a kind that are kept: more make a draw slower, and no better.
 MOST = 20_000
 
-#: Percentiles of the offsets of a kind that no drawn one is beyond: an answer that is moved by much is no longer
+#: The percentile of the offsets of a kind below which none is drawn: an answer that is moved by much is no longer
 #: the answer of that moment.
 LOWEST = 5.0
+
+#: The percentile of the offsets of a kind above which none is drawn.
 HIGHEST = 95.0
 
 #: Weights of the squared distances in deviations: of the offset before, of the turn, of the pace.
 WEIGHTS = np.array([2.0, 1.0, 1.0])
 
-#: Nothing that a turn lasts counts as shorter (s). Paces have 4 digits, and those that differ by less are equal.
+#: Seconds; a shorter turn counts as one of this length.
 _SHORTEST = 0.05
+
+#: Paces that differ by less are equal: they have 4 digits.
 _SAME_PACE = 6e-5
 
 _REMEDY = "make it again with timing_of, or with dailytalk retime"
@@ -105,9 +112,12 @@ class Timing:
 
     def pace_of(self, transitions: Sequence[Transition]) -> float:
         """How much later a pair answers than others, in deviations of the offsets; 0 without an answer."""
+        offsets = [transition.offset for transition in transitions if transition.kind == SHIFT]
+        if not offsets:
+            return 0.0
         scale = self._scales[SHIFT]
-        own = [each.offset for each in transitions if each.kind == SHIFT]
-        return (sum(own) / len(own) - scale.mean) / scale.deviation if own else 0.0
+        mean = sum(offsets) / len(offsets)
+        return (mean - scale.mean) / scale.deviation
 
     def pace_for(
         self, name: str, transitions: Sequence[Transition], spin: float, rng: np.random.Generator
@@ -115,16 +125,19 @@ class Timing:
         """The pace in the target of a conversation.
 
         Args:
-            name: its id, by which conversations of one pace get different ones. transitions: its own.
-            spin: in [0, 1), by how much of all of one pace each is on another place than they are in order.
-            rng: chance between two places.
+            name: its id, by which conversations of one pace get different ones.
+            transitions: those of the conversation.
+            spin: in [0, 1), the share of the conversations of one pace by which each moves up among their ranks.
+            rng: chance between two ranks.
         """
-        own = self.pace_of(transitions)
-        first, last = np.searchsorted(self._own_paces, (own - _SAME_PACE, own + _SAME_PACE)).tolist()
-        same = max(last - first, 1)
-        place = self._places.get(name, first + int(rng.integers(same)))
-        turned = first + (place - first + int(spin * same)) % same
-        return float(np.quantile(self.paces, min((turned + rng.random()) / max(len(self.pairs), 1), 1.0)))
+        pace = self.pace_of(transitions)
+        first, last = np.searchsorted(self._own_paces, (pace - _SAME_PACE, pace + _SAME_PACE)).tolist()
+        n_same = max(last - first, 1)
+        drawn_rank = first + int(rng.integers(n_same))
+        rank = self._ranks.get(name, drawn_rank)
+        turned_rank = first + (rank - first + int(spin * n_same)) % n_same
+        quantile = (turned_rank + rng.random()) / max(len(self.pairs), 1)
+        return float(np.quantile(self.paces, min(quantile, 1.0)))
 
     def drawn(
         self, transition: Transition, before: float | None, pace: float, least: float, rng: np.random.Generator
@@ -132,10 +145,11 @@ class Timing:
         """The offset of one of the transitions that are most like this one; at least `least` seconds.
 
         Args:
-            transition: as it was recorded, of which the offset counts for nothing.
-            before: the offset that the one of its kind before it was given; None of the first.
+            transition: as it was recorded; its offset counts for nothing.
+            before: the offset that the one of its kind before it got; None for the first.
             pace: from `pace_for`.
             least: seconds.
+            rng: draws one of the nearest.
 
         Returns None where nothing in the target is as long, or its transitions of this kind are too few.
         """
@@ -144,26 +158,30 @@ class Timing:
         law = self.laws[transition.kind]
         scale = self._scales[transition.kind]
         features = scale.features
-        own = np.array([scale.mean if before is None else before, log_turn(transition), pace])
-        corrected = law.offset + (own - features) @ scale.slopes
-        for offsets in (np.clip(each, law.low, law.high) for each in (corrected, law.offset)):
+        offset_before = scale.mean if before is None else before
+        wanted = np.array([offset_before, log_turn(transition), pace])
+        corrected = law.offset + (wanted - features) @ scale.slopes
+        offsets = np.clip(corrected, law.low, law.high)
+        possible = np.flatnonzero(offsets >= least)
+        if not len(possible):
+            offsets = np.clip(law.offset, law.low, law.high)
             possible = np.flatnonzero(offsets >= least)
-            if len(possible):
-                break
-        else:
+        if not len(possible):
             return None
         # The sum in one order, and the first of equals: the same on every machine.
-        distances = (np.square((features[possible] - own) / scale.deviations) * WEIGHTS).sum(axis=1)
+        deviations = (features[possible] - wanted) / scale.deviations
+        distances = (np.square(deviations) * WEIGHTS).sum(axis=1)
         nearest = np.argsort(distances, kind="stable")[:NEAREST]
-        return float(offsets[possible[rng.choice(nearest)]])
+        chosen = possible[rng.choice(nearest)]
+        return float(offsets[chosen])
 
     @cached_property
     def _own_paces(self) -> _Array:
         return np.array([*self.pairs.values()], np.float64)
 
     @cached_property
-    def _places(self) -> dict[str, int]:
-        return {name: place for place, name in enumerate(self.pairs)}
+    def _ranks(self) -> dict[str, int]:
+        return {name: rank for rank, name in enumerate(self.pairs)}
 
     @cached_property
     def _scales(self) -> dict[str, "_Scale"]:
@@ -180,13 +198,14 @@ class Timing:
 
     @cached_property
     def _text(self) -> str:
+        transitions: dict[str, dict[str, list[float] | float]] = {}
+        for kind, law in self.laws.items():
+            transitions[kind] = {name: getattr(law, name).round(4).tolist() for name in _COLUMNS}
+            transitions[kind]["low"] = law.low
+            transitions[kind]["high"] = law.high
         document = {
             "target": self.target,
-            "transitions": {
-                kind: {name: getattr(law, name).round(4).tolist() for name in _COLUMNS}
-                | {"low": law.low, "high": law.high}
-                for kind, law in self.laws.items()
-            },
+            "transitions": transitions,
             "paces": self.paces.tolist(),
             "pairs": dict(self.pairs),
         }
@@ -194,10 +213,10 @@ class Timing:
 
 
 class _Scale(NamedTuple):
-    """Of the transitions of a kind: the mean and the deviation of the offsets, and what makes them alike.
+    """The mean and the deviation of the offsets of a kind of transitions, and the features that make them alike.
 
     `features` have the shape (n, 3): the offset before, the logarithm of the turn, the pace. An offset before that
-    none can have counts as the nearest. `slopes`: how much the offset grows with each.
+    is beyond the percentiles counts as the nearer one. `slopes`: how much the offset grows with each.
     """
 
     mean: float
@@ -209,8 +228,10 @@ class _Scale(NamedTuple):
     @classmethod
     def of(cls, law: Law) -> "_Scale":
         offsets = np.clip(law.offset, law.low, law.high)
-        features = np.stack((np.clip(law.before, law.low, law.high), law.turn, law.pace), axis=1)
-        slopes, *_ = np.linalg.lstsq(features - features.mean(axis=0), offsets - offsets.mean(), rcond=None)
+        before = np.clip(law.before, law.low, law.high)
+        features = np.stack((before, law.turn, law.pace), axis=1)
+        centred = features - features.mean(axis=0)
+        slopes, *_ = np.linalg.lstsq(centred, offsets - offsets.mean(), rcond=None)
         deviations = np.maximum(features.std(axis=0), 1e-3)
         deviation = max(float(offsets.std()), 1e-3)
         # Rounded, so that machines whose sums differ in the last digit draw the same.
@@ -230,16 +251,17 @@ def timing_of(rows: Iterable[Row], target: str, like: Iterable[Row] | None = Non
     """The timing for conversations: that of others (`like`), or by default their own.
 
     Args:
-        rows: of `core.schema.BUILT`, or of a version; those that can't be used count for nothing.
+        rows: of `core.schema.BUILT`, or of a version; rows that can't be used count for nothing.
         target: the name of the corpus that is drawn from, which goes into the rows.
+        like: rows of the corpus that is drawn from.
 
     Raises DailytalkError where the speaker changes too seldom in the corpus that is drawn from.
     """
-    own = _usable(rows)
-    others = own if like is None else _usable(like)
+    corpus = _usable(rows)
+    target_corpus = corpus if like is None else _usable(like)
     laws: dict[str, Law] = {}
     for kind in KINDS:
-        offsets = np.array([each.offset for of in others.values() for each in of if each.kind == kind])
+        offsets = _offsets(target_corpus, kind)
         if len(offsets) < LEAST:
             if kind == HOLD:
                 continue
@@ -248,37 +270,61 @@ def timing_of(rows: Iterable[Row], target: str, like: Iterable[Row] | None = Non
                 "name a corpus that has more with --like",
             )
         low, high = np.percentile(offsets, (LOWEST, HIGHEST)).tolist()
-        # With the paces that are to come: they are measured by the offsets.
-        laws[kind] = Law(offsets, np.full(len(offsets), offsets.mean()), offsets * 0, offsets * 0, low, high)
+        before = np.full(len(offsets), offsets.mean())
+        # Without turns and paces, which are still to come: paces are measured by the offsets.
+        laws[kind] = Law(offsets, before, offsets * 0, offsets * 0, low, high)
     measure = Timing(target, laws, np.empty(0), {})
-    paces, pairs = (
-        {name: round(measure.pace_of(of), 4) for name, of in corpus.items()} for corpus in (others, own)
-    )
+    paces = _paces(measure, target_corpus)
+    pairs = _paces(measure, corpus)
     for kind, law in laws.items():
         mean = measure._scales[kind].mean
-        columns = [row for name, of in others.items() for row in _columns(of, kind, mean, paces[name])]
-        offset, before, turn, of_pair = np.array(columns[:: -(-len(columns) // MOST)]).T
-        laws[kind] = Law(offset, before, turn, of_pair, law.low, law.high)
-    by_pace = sorted(pairs, key=lambda name: (pairs[name], hashlib.sha256(name.encode()).digest()))
-    return Timing(target, laws, np.sort([*paces.values()]), {name: pairs[name] for name in by_pace})
+        columns: list[tuple[float, float, float, float]] = []
+        for name, transitions in target_corpus.items():
+            columns.extend(_columns(transitions, kind, mean, paces[name]))
+        step = -(-len(columns) // MOST)
+        offset, before, turn, pace = np.array(columns[::step]).T
+        laws[kind] = Law(offset, before, turn, pace, law.low, law.high)
+
+    # Those of one pace are in the order of the digests of their names: by chance, and always the same.
+    def rank(name: str) -> tuple[float, bytes]:
+        return pairs[name], hashlib.sha256(name.encode()).digest()
+
+    sorted_pairs = {name: pairs[name] for name in sorted(pairs, key=rank)}
+    return Timing(target, laws, np.sort([*paces.values()]), sorted_pairs)
 
 
 def _usable(rows: Iterable[Row]) -> dict[str, list[Transition]]:
-    return {
-        row["conversation_id"]: transitions
-        for row in rows
-        if not row.get("problem") and (transitions := transitions_of(row))
-    }
+    """The transitions of the conversations that can be used and have some, by their ids."""
+    usable: dict[str, list[Transition]] = {}
+    for row in rows:
+        if row.get("problem"):
+            continue
+        transitions = transitions_of(row)
+        if transitions:
+            usable[row["conversation_id"]] = transitions
+    return usable
+
+
+def _offsets(corpus: Mapping[str, Sequence[Transition]], kind: str) -> _Array:
+    offsets: list[float] = []
+    for transitions in corpus.values():
+        offsets.extend(transition.offset for transition in transitions if transition.kind == kind)
+    return np.array(offsets)
+
+
+def _paces(measure: Timing, corpus: Mapping[str, Sequence[Transition]]) -> dict[str, float]:
+    return {name: round(measure.pace_of(transitions), 4) for name, transitions in corpus.items()}
 
 
 def _columns(
     transitions: Iterable[Transition], kind: str, mean: float, pace: float
-) -> Iterable[tuple[float, float, float, float]]:
+) -> Iterator[tuple[float, float, float, float]]:
+    """Offset, offset before, logarithm of the turn and pace of each transition of a kind."""
     before = mean
-    for each in transitions:
-        if each.kind == kind:
-            yield each.offset, before, log_turn(each), pace
-            before = each.offset
+    for transition in transitions:
+        if transition.kind == kind:
+            yield transition.offset, before, log_turn(transition), pace
+            before = transition.offset
 
 
 def read_timing(path: Path) -> Timing:
@@ -287,14 +333,22 @@ def read_timing(path: Path) -> Timing:
 
 
 @lru_cache(maxsize=2)
-def _read(path: Path, _: int) -> Timing:
+def _read(path: Path, _modified: int) -> Timing:
     name = as_text(path)
-    known: dict[str, Any] = {**typed(parse_json(read_bytes(path, _REMEDY), name, _REMEDY), _Timing, name, _REMEDY)}
-    laws = {}
-    for kind, law in ((kind, known["transitions"].get(kind)) for kind in KINDS):
-        if law is None:
-            continue
-        offset, before, turn, pace = (np.array(law[name], np.float64) for name in _COLUMNS)
-        laws[kind] = Law(offset, before, turn, pace, law["low"], law["high"])
-    pairs = dict(sorted(known["pairs"].items(), key=lambda pair: pair[1]))
-    return Timing(known["target"], laws, np.sort(np.array(known["paces"], np.float64)), pairs)
+    content = parse_json(read_bytes(path, _REMEDY), name, _REMEDY)
+    document = typed(content, _Timing, name, _REMEDY)
+    laws: dict[str, Law] = {SHIFT: _law(document["transitions"]["shift"])}
+    hold = document["transitions"].get("hold")
+    if hold is not None:
+        laws[HOLD] = _law(hold)
+    pairs = dict(sorted(document["pairs"].items(), key=lambda pair: pair[1]))
+    paces = np.sort(np.array(document["paces"], np.float64))
+    return Timing(document["target"], laws, paces, pairs)
+
+
+def _law(columns: _Law) -> Law:
+    offset = np.array(columns["offset"], np.float64)
+    before = np.array(columns["before"], np.float64)
+    turn = np.array(columns["turn"], np.float64)
+    pace = np.array(columns["pace"], np.float64)
+    return Law(offset, before, turn, pace, columns["low"], columns["high"])

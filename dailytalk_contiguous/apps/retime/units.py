@@ -8,15 +8,16 @@ begins (a floor transfer), or the same one goes on (a pause).
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dailytalk_contiguous.core.nonspeech_sounds import JOIN
+from dailytalk_contiguous.core.records import AnyRecord, NonSpeechSound
 from dailytalk_contiguous.core.timeline import KEPT_PAUSE
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
 from dailytalk_contiguous.core.turns import PAUSE, TERMINAL_OVERLAP, Stretch, Timed, stretches
-from dailytalk_contiguous.core.utterance import sounding_span
+from dailytalk_contiguous.core.utterance import Utterance, sounding_span
 
 #: Kinds of transitions: another speaker takes the floor, or the same one goes on after a pause.
 KINDS = (SHIFT, HOLD)
@@ -29,7 +30,7 @@ OUTLASTS = 0.1
 
 
 class UnitEvent(NamedTuple):
-    """An utterance or a sound of a channel, in seconds of its conversation, and its place in its column."""
+    """An utterance or a sound of a channel, in seconds of its conversation, and its number in its column."""
 
     channel: str
     start: float
@@ -78,13 +79,18 @@ class Unit(NamedTuple):
     @property
     def last(self) -> Stretch:
         """The stretch that holds the floor at its end."""
-        return max((part for part in self.speech if part.event != "backchannel"), key=lambda part: part.end)
+        floors = [stretch for stretch in self.speech if stretch.event != "backchannel"]
+        return max(floors, key=lambda stretch: stretch.end)
 
 
-def units_of(row: Mapping[str, Any]) -> list[Unit]:
+def units_of(row: AnyRecord) -> list[Unit]:
     """The units of a finished conversation, in order; none where nobody speaks."""
-    heard = [(number, said) for number, said in enumerate(row["utterances"] or ()) if said["status"] != "dropped"]
-    timed = [Timed(said["channel"], *(sounding_span(said) or (0.0, 0.0))) for _, said in heard]
+    utterances: Sequence[Utterance] = row["utterances"] or ()
+    heard = [index for index, utterance in enumerate(utterances) if utterance["status"] != "dropped"]
+    timed: list[Timed] = []
+    for index in heard:
+        start, end = sounding_span(utterances[index]) or (0.0, 0.0)
+        timed.append(Timed(utterances[index]["channel"], start, end))
     speech = stretches(timed)
     if not speech:
         return []
@@ -93,40 +99,46 @@ def units_of(row: Mapping[str, Any]) -> list[Unit]:
     for number, stretch in enumerate(speech):
         if stretch.host is not None:
             unit_of.append(unit_of[stretch.host])
-        elif floors and stretch.event == "interruption":
+            continue
+        if not floors:
+            unit_of.append(0)
+        elif stretch.event == "interruption":
             unit_of.append(unit_of[floors[-1]])
         else:
-            unit_of.append(unit_of[floors[-1]] + 1 if floors else 0)
-        if stretch.host is None:
-            floors.append(number)
-    units = [Unit([], [], transition) for transition in (None, *_transitions(speech, floors, unit_of))]
+            unit_of.append(unit_of[floors[-1]] + 1)
+        floors.append(number)
+    units = [Unit([], [], None)]
+    for transition in _transitions(speech, floors, unit_of):
+        units.append(Unit([], [], transition))
     for number, stretch in zip(unit_of, speech, strict=True):
         members = [heard[member] for member in stretch.members]
-        units[number].speech.append(stretch._replace(members=[index for index, _ in members]))
-        units[number].events.extend(
-            UnitEvent(said["channel"], said["start"], said["end"], "utterances", index) for index, said in members
-        )
+        units[number].speech.append(stretch._replace(members=members))
+        for index in members:
+            utterance = utterances[index]
+            event = UnitEvent(utterance["channel"], utterance["start"], utterance["end"], "utterances", index)
+            units[number].events.append(event)
     _add_sounds(units, row["sounds"] or ())
     return _joined(units)
 
 
 def _transitions(speech: Sequence[Stretch], floors: Sequence[int], unit_of: Sequence[int]) -> Iterator[Transition]:
     """How each unit but the first follows the one before."""
-    taken = speech[floors[0]].start
+    turn_start = speech[floors[0]].start
     for before, after in pairwise(floors):
         last = speech[before]
         entering = speech[after]
         kind = HOLD if entering.channel == last.channel else SHIFT
         if unit_of[after] != unit_of[before]:
-            yield Transition(kind, entering.start - last.end, last.end - taken)
+            offset = entering.start - last.end
+            yield Transition(kind, offset, last.end - turn_start)
         if kind == SHIFT:
-            taken = entering.start
+            turn_start = entering.start
 
 
-def _add_sounds(units: Sequence[Unit], sounds: Sequence[Mapping[str, Any]]) -> None:
+def _add_sounds(units: Sequence[Unit], sounds: Sequence[NonSpeechSound]) -> None:
     """Add each laugh or breath to the unit of its own speech beside it, the other's around it, or the nearest.
 
-    Of two that are as near it is the first.
+    If two are as near, it is added to the first.
     """
     speech = [(event, unit) for unit in units for event in unit.events]
     for number, sound in enumerate(sounds):
@@ -136,23 +148,27 @@ def _add_sounds(units: Sequence[Unit], sounds: Sequence[Mapping[str, Any]]) -> N
 
 
 def _distance(sound: UnitEvent, speech: UnitEvent) -> tuple[int, float]:
-    away = max(speech.start - sound.end, sound.start - speech.end, 0.0)
-    if speech.channel == sound.channel and away <= JOIN:
-        return 0, away
-    is_around = speech.channel != sound.channel and speech.start <= sound.start < speech.end
-    return (1, 0.0) if is_around else (2, away)
+    """How far a sound is from speech: the rank of how they are to each other, and the seconds between them."""
+    seconds = max(speech.start - sound.end, sound.start - speech.end, 0.0)
+    is_own = speech.channel == sound.channel
+    if is_own and seconds <= JOIN:
+        return 0, seconds
+    if not is_own and speech.start <= sound.start < speech.end:
+        return 1, 0.0
+    return 2, seconds
 
 
 def _joined(units: Sequence[Unit]) -> list[Unit]:
-    """Units of which events of one channel overlap as one, with those between: what is in both can't be parted."""
+    """Join units if events of theirs overlap in one channel, with the units between: they can't be parted."""
     numbered = [(event, number) for number, unit in enumerate(units) for event in unit.events]
     numbered.sort(key=lambda pair: (pair[0].start, pair[0].end))
     last: dict[str, tuple[UnitEvent, int]] = {}
     tied: set[int] = set()  # numbers of units that are one with the unit before
     for event, number in numbered:
-        before, of_before = last.get(event.channel, (event, number))
+        before, number_before = last.get(event.channel, (event, number))
         if event.start < before.end:
-            tied.update(range(min(number, of_before) + 1, max(number, of_before) + 1))
+            first = min(number, number_before)
+            tied.update(range(first + 1, max(number, number_before) + 1))
         if event.end >= before.end:
             last[event.channel] = event, number
     joined: list[Unit] = []
@@ -171,18 +187,24 @@ class Placing:
     """Places the units of a conversation one after another; no event is cut, and no turn changes its kind."""
 
     def __init__(self, units: Sequence[Unit], steps: int) -> None:
-        """`steps`: by how many parts of a second units move."""
+        """`steps`: into how many steps a second is divided; units move by whole steps."""
         self.units = units
         self.steps = steps
         self.shifts: list[float] = []
-        self._reach: dict[str, float] = defaultdict(lambda: -math.inf)
-        self._was: dict[str, float] = defaultdict(lambda: -math.inf)
-        self._spoken: dict[str, float] = defaultdict(lambda: -math.inf)
+        # When the last event of each channel ends, now and as it was; when its last speech ends now.
+        self._end: dict[str, float] = defaultdict(lambda: -math.inf)
+        self._recorded_end: dict[str, float] = defaultdict(lambda: -math.inf)
+        self._speech_end: dict[str, float] = defaultdict(lambda: -math.inf)
         self._put(0.0)
 
     @property
     def next(self) -> Unit:
         return self.units[len(self.shifts)]
+
+    @property
+    def _last(self) -> Unit:
+        """The unit that was placed last."""
+        return self.units[len(self.shifts) - 1]
 
     @property
     def least(self) -> float:
@@ -192,19 +214,25 @@ class Placing:
         parts them (`APART`); a turn that begins while the last one ends began after it, and outlasts it.
         """
         unit = self.next
-        before = self.units[len(self.shifts) - 1]
-        last = before.last
-        moved = []
+        last = self._last.last
+        least_shifts: list[float] = []
         for event in unit.events:
-            reach = self._reach[event.channel]
-            if reach > -math.inf:
-                gap = min(max(0.0, event.start - self._was[event.channel]), KEPT_PAUSE)
-                moved.append(reach + gap - event.start)
-        moved += [self._spoken[stretch.channel] + APART - stretch.start for stretch in unit.speech]
-        floor = APART if unit.transition and unit.transition.kind == HOLD else -TERMINAL_OVERLAP
+            end = self._end[event.channel]
+            if end > -math.inf:
+                recorded_gap = max(0.0, event.start - self._recorded_end[event.channel])
+                gap = min(recorded_gap, KEPT_PAUSE)
+                least_shifts.append(end + gap - event.start)
+        for stretch in unit.speech:
+            speech_end = self._speech_end[stretch.channel]
+            least_shifts.append(speech_end + APART - stretch.start)
+        for event in unit.events:
+            least_shifts.append(-event.start)  # nothing begins before the conversation
+        floor = -TERMINAL_OVERLAP
+        if unit.transition and unit.transition.kind == HOLD:
+            floor = APART
         shorter = min(unit.speech[0].end - unit.start, last.end - last.start)
-        moved += [-event.start for event in unit.events]  # nothing begins before the conversation
-        return max(floor, OUTLASTS - shorter, max(moved) + unit.start - last.end - self.shifts[-1])
+        least_offset = max(least_shifts) + unit.start - last.end - self.shifts[-1]
+        return max(floor, OUTLASTS - shorter, least_offset)
 
     def place(self, offset: float, low: float = -math.inf, high: float = math.inf) -> float | None:
         """Place the next unit so that it begins about `offset` seconds after the speech before it ends.
@@ -212,25 +240,28 @@ class Placing:
         Returns the offset that it has: a whole step later than it was, never less than `least`, and within `low`
         and `high`; None, and nothing is placed, if there is no such step.
         """
-        end = self.units[len(self.shifts) - 1].end + self.shifts[-1]
-        wanted, first, last = (
-            (seconds + end - self.next.start) * self.steps for seconds in (offset, max(low, self.least), high)
-        )
-        first = math.ceil(first - 1e-6)
-        last = last + 1e-6
+        end = self._last.end + self.shifts[-1]
+        start = self.next.start
+        wanted = (offset + end - start) * self.steps
+        lowest = (max(low, self.least) + end - start) * self.steps
+        highest = (high + end - start) * self.steps
+        first = math.ceil(lowest - 1e-6)
+        last = highest + 1e-6
         step = max(round(wanted), first)
         if step > last:  # rounded up, and over it
             step = max(math.floor(wanted), first)
         if step > last:
             return None
         self._put(step / self.steps)
-        return self.units[len(self.shifts) - 1].start + self.shifts[-1] - end
+        return self._last.start + self.shifts[-1] - end
 
     def _put(self, shift: float) -> None:
         unit = self.next
         for event in unit.events:
-            self._reach[event.channel] = max(self._reach[event.channel], event.end + shift)
-            self._was[event.channel] = max(self._was[event.channel], event.end)
+            channel = event.channel
+            self._end[channel] = max(self._end[channel], event.end + shift)
+            self._recorded_end[channel] = max(self._recorded_end[channel], event.end)
         for stretch in unit.speech:
-            self._spoken[stretch.channel] = max(self._spoken[stretch.channel], stretch.end + shift)
+            channel = stretch.channel
+            self._speech_end[channel] = max(self._speech_end[channel], stretch.end + shift)
         self.shifts.append(shift)

@@ -11,7 +11,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dailytalk_contiguous.apps.review.edits import EditChange, Json, change_between, edit, replayed
+from dailytalk_contiguous.apps.review.edits import (
+    EditChange,
+    Item,
+    Lines,
+    SpokenLine,
+    WantedAction,
+    change_between,
+    edit,
+    lines_in,
+    replayed,
+)
 from dailytalk_contiguous.apps.review.session import TAGS, Session
 from dailytalk_contiguous.core.documents import as_text, quoted, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -19,7 +29,7 @@ from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, Label, annotation_of, spoken_label
 from dailytalk_contiguous.sources.subtitles import subtitle_records
-from dailytalk_contiguous.sources.tier_formats import OWN_TIER, Tier, read_tiers
+from dailytalk_contiguous.sources.tier_formats import OWN_TIER, read_tiers
 from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
 from dailytalk_contiguous.store.files import file_name, inside, write_bytes
 
@@ -40,12 +50,12 @@ class ReadBack:
     """The content of a file.
 
     Attributes:
-        said: utterances by start; without a side if their speaker is unknown.
+        labels: utterances by start; without a side if their speaker is unknown.
         sides: the sides of which the file could hold lines.
         problems: labels that can't be used.
     """
 
-    said: list[Label]
+    labels: list[Label]
     sides: Collection[str] = ()
     problems: list[BadInput] = field(default_factory=list)
 
@@ -53,13 +63,13 @@ class ReadBack:
 def read_back(path: Path, sides: Sides, tags: Collection[str]) -> ReadBack:
     """Read a file of one of `READERS`. Raises BadInput for a damaged one."""
     back = READERS[path.suffix.lower()](path, sides)
-    if not back.said:  # a file that lost all that was in it is no wish to delete all
+    if not back.labels:  # a file that lost all that was in it is no wish to delete all
         raise broken(path, "has no labels", "export it again, and change that")
-    for number, label in enumerate(back.said):
+    for number, label in enumerate(back.labels):
         styled = _STYLED.fullmatch(label.text)
         if styled and styled[1] in tags and not label.tag:
-            back.said[number] = label._replace(tag=styled[1], text=styled[2])
-    back.said.sort()
+            back.labels[number] = label._replace(tag=styled[1], text=styled[2])
+    back.labels.sort()
     return back
 
 
@@ -68,50 +78,54 @@ def _label(start: float, end: float, text: str, side: str) -> Label:
 
 
 def _subtitles(path: Path, sides: Sides) -> ReadBack:
-    said = [
-        _label(part["start"], part["end"], part["text"], sides.get((part["speaker"] or "").casefold(), ""))
-        for _, part in subtitle_records(path, None)
-    ]
-    return ReadBack(said, sides={*sides.values()})
+    labels: list[Label] = []
+    for _, part in subtitle_records(path, None):
+        speaker = part["speaker"] or ""
+        side = sides.get(speaker.casefold(), "")
+        labels.append(_label(part["start"], part["end"], part["text"], side))
+    return ReadBack(labels, sides={*sides.values()})
 
 
 def _audacity(path: Path, sides: Sides) -> ReadBack:
-    said = list[Label]()
+    labels: list[Label] = []
     text = read_text(path)
     for number, line in enumerate(text.split("\n"), 1):
         start, end, label = [*line.split("\t", 2), "", ""][:3]
         if not line.strip() or start == "\\":  # the frequencies of the label above
             continue
-        if not all(NUMBER.fullmatch(time) for time in (start, end)):
+        if not NUMBER.fullmatch(start) or not NUMBER.fullmatch(end):
             raise broken(path, f"line {number} is no label: {quoted(line)}", "export labels from Audacity again")
-        speaker, _, text_said = label.partition(":")
+        speaker, _, spoken_text = label.partition(":")
         side = sides.get(speaker.strip().casefold(), "")
-        said.append(_label(float(start), float(end), text_said if side else label, side))
-    return ReadBack(said, sides={*sides.values()})
+        labels.append(_label(float(start), float(end), spoken_text if side else label, side))
+    return ReadBack(labels, sides={*sides.values()})
 
 
-def _of_tiers(tiers: Iterable[Tier], sides: Sides) -> ReadBack:
+def _tiers(path: Path, sides: Sides) -> ReadBack:
     back = ReadBack([])
-    tags = list[Label]()
-    seen = set[str]()
-    for name, intervals, *_ in tiers:
+    tags: list[Label] = []
+    present: set[str] = set()
+    for name, intervals, *_ in read_tiers(path):
         match = OWN_TIER.fullmatch(name)
         side = sides.get(match[1].strip().casefold(), "") if match else ""
-        labels = [label for interval in intervals if (label := _label(*interval, side)).text]
-        if match and match[2] == "utterances":
-            back.said += labels
-            seen.add(side)
+        kind = match[2] if match else ""
+        labels = [_label(*interval, side) for interval in intervals]
+        labels = [label for label in labels if label.text]
+        if kind == "utterances":
+            back.labels += labels
+            present.add(side)
         elif not side and labels:
             reason = f"the tier {quoted(name)} is of no speaker or kind, and has {len(labels)} labels"
             remedy = "give it the name that it was exported with; keep notes in a file of their own"
             back.problems.append(BadInput(reason, remedy))
-        elif match and match[2] == "tags":
+        elif kind == "tags":
             tags += labels
-    back.sides = seen
-    owners = {tag: line for line, tag in matched(back.said, tags).items()}
+    back.sides = present
+    owners = {tag: line for line, tag in matched(back.labels, tags).items()}
     for number, tag in enumerate(tags):
         if number in owners:
-            back.said[owners[number]] = back.said[owners[number]]._replace(tag=tag.text)
+            owner = owners[number]
+            back.labels[owner] = back.labels[owner]._replace(tag=tag.text)
         else:
             reason = f"the tag {quoted(tag.text)} at {tag.start:.3f} s is over no line of its own"
             back.problems.append(BadInput(reason, "delete it, or put it over its line"))
@@ -120,8 +134,8 @@ def _of_tiers(tiers: Iterable[Tier], sides: Sides) -> ReadBack:
 
 #: The readers of the formats that can be edited elsewhere, by the ending of their files in lower case.
 READERS: Mapping[str, Callable[[Path, Sides], ReadBack]] = {
-    ".textgrid": lambda path, sides: _of_tiers(read_tiers(path), sides),
-    ".eaf": lambda path, sides: _of_tiers(read_tiers(path), sides),
+    ".textgrid": _tiers,
+    ".eaf": _tiers,
     ".srt": _subtitles,
     ".vtt": _subtitles,
     ".txt": _audacity,
@@ -132,13 +146,15 @@ def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
     """Indices of labels with those of their counterparts: equal labels, then those with most time in common."""
     waiting = {label: index for index, label in enumerate(new)}
     pairs = {index: waiting.pop(label) for index, label in enumerate(old) if label in waiting}
-    left = [index for index in range(len(old)) if index not in pairs]
-    offers = []
+    unpaired = [index for index in range(len(old)) if index not in pairs]
+    offers: list[tuple[float, bool, int, int]] = []
     for after in {*range(len(new))} - {*pairs.values()}:
-        start, end = sorted(new[after][:2])  # one that ends before it starts is rejected later, and is no new line
-        for before in left:
+        # A label that ends before it starts is rejected later, and is no new line.
+        start, end = sorted((new[after].start, new[after].end))
+        for before in unpaired:
             shared = min(old[before].end, end) - max(old[before].start, start)
-            share = shared / max(0.001, max(old[before].end, end) - min(old[before].start, start))
+            whole = max(old[before].end, end) - min(old[before].start, start)
+            share = shared / max(0.001, whole)
             if share >= _ALIKE:
                 is_other_side = old[before].side != new[after].side
                 offers.append((-share, is_other_side, before, after))
@@ -157,52 +173,83 @@ def edits_of(path: Path, kept: Path, session: Session, name: str) -> tuple[EditC
     file that is damaged, or cut off.
     """
     lines = session.lines(name)
-    current = {label: key for key, line in lines.items() if (label := spoken_label(line))}
+    current = _labelled(lines)
     exported = annotation_of(name, lines.values())
-    called = [*zip(CHANNELS, CHANNELS, strict=True), *exported.plain_speakers.items(), *exported.speakers.items()]
-    sides = {speaker.casefold(): side for side, speaker in called}
+    sides = {side: side for side in CHANNELS}
+    for side, speaker in (*exported.plain_speakers.items(), *exported.speakers.items()):
+        sides[speaker.casefold()] = side
     tags = {*TAGS, *(label.tag for label in current)}
     original = read_back(kept, sides, tags) if kept.is_file() else ReadBack([*current])
     edited = read_back(path, sides, tags)
-    pairs = matched(original.said, edited.said)
-    old_of = {new: original.said[old] for old, new in pairs.items()}
-    changes: list[tuple[Label | None, Label | None]] = [
-        (old_of.get(index), new) for index, new in enumerate(edited.said) if old_of.get(index) != new
-    ]
-    changes += [(old, None) for index, old in enumerate(original.said) if index not in pairs]
-    last = max((label.end for label in edited.said), default=0.0)
+    changes = _changed_labels(original.labels, edited.labels)
+    last = max((label.end for label in edited.labels), default=0.0)
     missing = [old for old, new in changes if old in current and not new and old.start >= last]
     if len(missing) > _MISSING_AT_THE_END:
-        reason = (
-            f"it ends at {last:.3f} s, and {counted(len(missing), 'line')} of the conversation come after that"
+        raise BadInput(
+            f"it ends at {last:.3f} s, and {counted(len(missing), 'line')} of the conversation come after that",
+            "save it again; lines that nobody says are deleted in dailytalk review",
         )
-        raise BadInput(reason, "save it again; lines that nobody says are deleted in dailytalk review")
     problems = [*edited.problems]
     item = session.bounds(name)
     after = lines
     for old, new in changes:
         if new in current or (old not in current and not new):
             continue  # it is so already
-        trial = after
         key = current.get(old, "") if old else ""
         try:
             if old and not key:
                 raise BadInput("it was changed meanwhile", "export again, and change that")
-            for action in _actions(old, new, lines.get(key, {}), edited.sides):
-                # The tag of a new line comes after it.
-                of_line = {} if action["do"] == "insert" else {"line": key or next(reversed(trial))}
-                trial = replayed(trial, edit(trial, of_line | action, item, session.author))
-            after = trial
+            actions = _actions(old, new, lines.get(key), edited.sides)
+            after = _acted(after, key, actions, item, session.author)
         except BadInput as problem:
-            where = "".join(f"{quoted(label.text)} at {label.start:.3f} s" for label in [new or old] if label)
+            label = new or old
+            where = f"{quoted(label.text)} at {label.start:.3f} s" if label else ""
             problems.append(BadInput(f"{where}: {problem.reason}", problem.remedy))
     return change_between(lines, {**after}), problems
 
 
-def _actions(old: Label | None, new: Label | None, line: Json, sides: Collection[str]) -> Iterator[Json]:
+def _labelled(lines: Lines) -> dict[Label, str]:
+    """The ids of lines by their labels; lines without a text have none."""
+    keys: dict[Label, str] = {}
+    for key, line in lines.items():
+        label = spoken_label(line)
+        if label:
+            keys[label] = key
+    return keys
+
+
+def _changed_labels(old: Sequence[Label], new: Sequence[Label]) -> list[tuple[Label | None, Label | None]]:
+    """The labels that differ, before and after; None is one that is missing there."""
+    pairs = matched(old, new)
+    old_of = {after: old[before] for before, after in pairs.items()}
+    changes: list[tuple[Label | None, Label | None]] = []
+    for index, label in enumerate(new):
+        before = old_of.get(index)
+        if before != label:
+            changes.append((before, label))
+    for index, label in enumerate(old):
+        if index not in pairs:
+            changes.append((label, None))
+    return changes
+
+
+def _acted(lines: Lines, key: str, actions: Iterable[WantedAction], item: Item, author: str) -> Lines:
+    """Lines after actions on the line of this id, or on a new one. Raises BadInput for an impossible one."""
+    for action in actions:
+        if action["do"] != "insert":
+            # The tag of a new line comes after it.
+            action = {"line": key or next(reversed(lines)), **action}
+        lines = replayed(lines, edit(lines, action, item, author))
+    return lines
+
+
+def _actions(
+    old: Label | None, new: Label | None, line: SpokenLine | None, sides: Collection[str]
+) -> Iterator[WantedAction]:
     """The actions of `apps.review.edits` on a line that make a change. Raises BadInput for an impossible one.
 
-    `sides` are those of which the file could hold lines: if a tier is missing, its lines are not deleted.
+    `line` is the line as it is, None for a new one. `sides` are those of which the file could hold lines: if a
+    tier is missing, its lines are not deleted.
     """
     if old and old.side not in sides:
         raise BadInput(f"the tier of the {old.side} side is gone", "keep it, and empty it to delete its lines")
@@ -212,17 +259,21 @@ def _actions(old: Label | None, new: Label | None, line: Json, sides: Collection
     if not new.side:
         raise BadInput("it names none of the two speakers", "begin it with one of them, or name its tier so")
     styled = _STYLED.fullmatch(new.text)
-    if styled and not (old and _STYLED.fullmatch(old.text)):
+    was_styled = old is not None and _STYLED.fullmatch(old.text)
+    if styled and not was_styled:
         raise BadInput(f"{quoted(styled[1])} is no tag", "give one of the synthesiser's list, or no brackets")
-    if old is None:
+    if old is None or line is None:
         yield {"do": "insert", "channel": new.side, "start": new.start, "end": new.end, "text": new.text}
-        old = new._replace(tag="")
+        if new.tag:
+            yield {"do": "tag", "tag": new.tag}
+        return
     if new.side != old.side:
         yield {"do": "swap"}
-    if new[:2] != old[:2]:
+    if (new.start, new.end) != (old.start, old.end):
         # An edge that stays is that of the line, which may have more digits.
-        edges = {edge: (getattr(old, edge), getattr(new, edge)) for edge in ("start", "end")}
-        yield {"do": "times"} | {edge: line[edge] if was == now else now for edge, (was, now) in edges.items()}
+        start = line["start"] if new.start == old.start else new.start
+        end = line["end"] if new.end == old.end else new.end
+        yield {"do": "times", "start": start, "end": end}
     if new.text != old.text:
         yield {"do": "text", "text": new.text}
     if new.tag != old.tag:
@@ -239,9 +290,16 @@ def bring_back(session: Session, source: Path, dry_run: bool) -> tuple[int, list
     Returns the number of files, the changed lines in words, and rejects. Raises DailytalkError for a source
     without such files, and OSError as the disk does.
     """
-    names = {file: name for name in session.editable.names() for file in (file_name(name), name)}
-    root, listed = (source, sorted(source.iterdir())) if source.is_dir() else (source.parent, [source])
-    files = [path for path in listed if path.suffix.lower() in READERS and not path.name.startswith(".")]
+    names: dict[str, str] = {}
+    for name in session.editable.names():
+        names[file_name(name)] = name
+        names[name] = name
+    root = source.parent
+    paths = [source]
+    if source.is_dir():
+        root = source
+        paths = sorted(source.iterdir())
+    files = [path for path in paths if path.suffix.lower() in READERS and not path.name.startswith(".")]
     if not files:
         reason = f"{as_text(source)!r} has no file of {', '.join(READERS)}"
         raise DailytalkError(reason, "name an export of textgrid, eaf, srt, vtt or audacity")
@@ -249,11 +307,11 @@ def bring_back(session: Session, source: Path, dry_run: bool) -> tuple[int, list
     rejects: list[Reject] = []
     for path in files:
         try:
-            name = names.get(path.stem)
-            if name is None:
+            if path.stem not in names:
                 where = as_text(session.editable.root)
                 remedy = "export the folder with the transcript, and keep file names"
                 raise BadInput(f"{where!r} has no conversation of this name", remedy)
+            name = names[path.stem]
             if session.editable.is_discarded(name):
                 raise BadInput("the conversation is discarded", "restore it in dailytalk review first")
             content = read_bytes(inside(root, path.name))
@@ -273,10 +331,19 @@ def bring_back(session: Session, source: Path, dry_run: bool) -> tuple[int, list
 
 def changes_in_words(item: str, change: EditChange) -> Iterator[str]:
     """Describe each changed line in a sentence."""
-    for key, before in change.before.get("lines", {}).items():
-        after = change.after["lines"][key]
+    lines_after = lines_in(change.after)
+    for key, before in lines_in(change.before).items():
+        after = lines_after[key]
         if before is None or after is None:
-            yield f"{item}: {quoted((before or after)['text'])} is {'deleted' if before else 'new'}"
+            line = before or after
+            what_happened = "deleted" if before else "new"
+            if line:
+                yield f"{item}: {quoted(line['text'])} is {what_happened}"
             continue
-        parts = [part for part in ("channel", *Label._fields) if before.get(part) != after.get(part)]
-        yield f"{item}: {', '.join(f'{part} {quoted(before[part])} → {quoted(after[part])}' for part in parts)}"
+        parts: list[str] = []
+        for part in ("channel", *Label._fields):
+            old = before.get(part)
+            new = after.get(part)
+            if old != new:
+                parts.append(f"{part} {quoted(old)} → {quoted(new)}")
+        yield f"{item}: {', '.join(parts)}"

@@ -6,13 +6,14 @@ can be undone.
 """
 
 import difflib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, NotRequired, TypedDict, cast
 
-from dailytalk_contiguous.core.documents import is_number, quoted
+from dailytalk_contiguous.core.documents import Whole, is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records import UtteredWord, WordRow
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.utterance import DERIVED_KEYS, HAS_TEXT, LONGEST_TEXT, no_text_reason
 from dailytalk_contiguous.core.word_times import (
@@ -28,11 +29,39 @@ from dailytalk_contiguous.core.word_times import (
 )
 from dailytalk_contiguous.core.wording import counted
 
-#: An object of JSON.
-Json = dict[str, Any]
 
-#: A line by the names of its fields: `channel`, `start`, `end`, `text`, `words`, and all others of its file.
-SpokenLine = dict[str, Any]
+class SpokenLine(TypedDict):
+    """A line: the fields that edits read or write. It has all others of its file, too, which stay as they are.
+
+    Times are seconds of the file.
+    """
+
+    channel: str
+    start: float
+    end: float
+    text: str
+    speaker: NotRequired[str | None]
+    tag: NotRequired[str | None]
+    words: NotRequired[Sequence[WordRow]]
+    kind: NotRequired[str]
+    rule: NotRequired[str | None]
+    duration: NotRequired[float]
+    tagged_text: NotRequired[str | None]
+    text_reason: NotRequired[str | None]
+    tokens: NotRequired[list[int]]
+    start_trim: NotRequired[float | None]
+    end_trim: NotRequired[float | None]
+    confidence: NotRequired[float | None]
+    emotion_class: NotRequired[str | None]
+    emotion_probabilities: NotRequired[dict[str, float | None]]
+    emotion_model: NotRequired[str | None]
+    utterance_id: NotRequired[str]
+    audio_file: NotRequired[str]
+    conversation_id: NotRequired[str]
+    language: NotRequired[str | None]
+    edited_by: NotRequired[str]
+    edited_fields: NotRequired[list[str]]
+
 
 #: The lines of an item by their ids, in any order.
 Lines = dict[str, SpokenLine]
@@ -40,9 +69,14 @@ Lines = dict[str, SpokenLine]
 #: The lines that an action changes, by their ids; None is a line that is deleted.
 Patch = dict[str, SpokenLine | None]
 
-#: Fields that say who edited a line, and which of its fields; they follow from the others.
-EDITED_BY = "edited_by"
-EDITED_FIELDS = "edited_fields"
+#: What a page or a file wants done with a line. Nothing in it is relied on before it was checked.
+WantedAction = Mapping[str, object]
+
+#: The field that says who edited a line; it follows from the others.
+EDITED_BY: Final = "edited_by"
+
+#: The field that says which fields of a line were edited; it follows from the others.
+EDITED_FIELDS: Final = "edited_fields"
 
 #: Fields that follow from others, or record edits: a change of them is no edit.
 _NO_EDITS = DERIVED_KEYS | {"tokens", EDITED_BY, EDITED_FIELDS}
@@ -64,20 +98,45 @@ class Item(NamedTuple):
     used: Collection[str] = ()
 
 
-class EditChange(NamedTuple):
-    """The change of an edit: `{"lines": {id: line or None}}` and fields of the item, before and after it.
+class EntryState(TypedDict):
+    """The parts of an item's entry that an edit changed, to the letter (see `layouts.entry_states`)."""
 
-    None is a missing line.
+    head: str | None
+    count: Whole
+    at: Whole
+    parts: list[str]
+
+
+class EditState(TypedDict, total=False):
+    """One side of an edit: the fields of each line that changed (None is no line), and those of the item.
+
+    `follows` is the item before this one in the file, where the edit takes this one out of it; None is none.
     """
 
-    before: Json
-    after: Json
+    lines: dict[str, Any] | None
+    entry: EntryState | None
+    reviewed: bool | None
+    reviewed_by: str | None
+    discarded: bool | None
+    follows: str | None
+
+
+class EditChange(NamedTuple):
+    """The change of an edit: the changed lines and fields of the item, before and after it."""
+
+    before: EditState
+    after: EditState
 
     def __bool__(self) -> bool:
         return bool(self.before or self.after)
 
 
-def shown_words(line: Json) -> list[Json]:
+def lines_in(state: EditState) -> Patch:
+    """The lines of one side of a change."""
+    return state.get("lines") or {}
+
+
+def shown_words(line: SpokenLine) -> Sequence[WordRow]:
     """The words of a line as its text has them, with times; spread over the line if its file has none.
 
     If the words of the file differ from those of the text, the words that agree keep their times.
@@ -91,7 +150,7 @@ def shown_words(line: Json) -> list[Json]:
     return timed_words(tokens, words, line["start"], line["end"])
 
 
-def timed_words(tokens: Sequence[str], words: Sequence[Json], start: float, end: float) -> list[Json]:
+def timed_words(tokens: Sequence[str], words: Sequence[WordRow], start: float, end: float) -> list[WordRow]:
     """Words of a text with times: those that are among `words` keep theirs, the others share the time between.
 
     Args:
@@ -100,24 +159,26 @@ def timed_words(tokens: Sequence[str], words: Sequence[Json], start: float, end:
         start: seconds at which the words may begin.
         end: seconds at which they have to end.
     """
-    start, end = _reach([{"start": start, "end": end}, *words])
-    heard = [
-        Word(word["word"], word["start"] - start, word["end"] - start, word.get("probability")) for word in words
-    ]
+    start, end = _with_words(start, end, words)
+    heard: list[Word] = []
+    for before in words:
+        probability = before.get("probability")
+        heard.append(Word(before["word"], before["start"] - start, before["end"] - start, probability))
     seconds = max(end - start, SHORTEST_WORD * len(tokens))
     timed = by_edit_distance(tokens, heard, seconds, min_matched=0.0) or by_proportion(tokens, [], seconds)
-    return [
-        {
+    rows: list[WordRow] = []
+    for word in timed:
+        row: WordRow = {
             "word": word.text,
             "start": round(start + word.start, _DIGITS),
             "end": round(start + word.end, _DIGITS),
             "probability": word.probability or None,
         }
-        for word in timed
-    ]
+        rows.append(row)
+    return rows
 
 
-def edit(lines: Lines, action: Json, item: Item, author: str) -> EditChange:
+def edit(lines: Lines, action: WantedAction, item: Item, author: str) -> EditChange:
     """Return the change by an action on the lines of an item. Raises BadInput for an impossible one.
 
     Args:
@@ -128,44 +189,60 @@ def edit(lines: Lines, action: Json, item: Item, author: str) -> EditChange:
     """
     name = one_of("do", str(action.get("do")), ACTIONS)
     patch: Patch = getattr(Action(lines, action, item), name)()
-    after = {key: line and _followed(line, lines.get(key), author) for key, line in patch.items()}
-    return change_between(lines, {**lines, **after})
+    after: Patch = {**lines}
+    for key, line in patch.items():
+        after[key] = None if line is None else _followed(line, lines.get(key), author)
+    return change_between(lines, after)
 
 
-def change_between(lines: Lines, after: Patch) -> EditChange:
+def change_between(lines: Lines, after: Mapping[str, SpokenLine | None]) -> EditChange:
     """The change from lines to other ones, in which None is a missing line."""
     changed = [key for key in {**lines, **after} if after.get(key) != lines.get(key)]
-    states = ({"lines": {key: state.get(key) for key in changed}} for state in (lines, after))
-    return EditChange(*states) if changed else EditChange({}, {})
+    if not changed:
+        return EditChange({}, {})
+    lines_before = {key: lines.get(key) for key in changed}
+    lines_after = {key: after.get(key) for key in changed}
+    return EditChange({"lines": lines_before}, {"lines": lines_after})
 
 
 def replayed(lines: Lines, change: EditChange) -> Lines:
     """The lines after a change. Fields that the change leaves as they are stay as they are in `lines`."""
     result = dict(lines)
-    for key, after in change.after.get("lines", {}).items():
-        before = change.before["lines"].get(key)
+    lines_before = lines_in(change.before)
+    for key, after in lines_in(change.after).items():
+        before = lines_before.get(key)
         if after is None:
             result.pop(key, None)
         elif before is None or key not in lines:
             result[key] = after
         else:
-            kept = {name: value for name, value in lines[key].items() if name in after or name not in before}
-            edited = {name: after[name] for name in after if name not in before or before[name] != after[name]}
-            result[key] = kept | edited
+            result[key] = _merged(lines[key], before, after)
     return result
+
+
+def _merged(line: SpokenLine, before: SpokenLine, after: SpokenLine) -> SpokenLine:
+    """A line with the fields that differ before and after a change."""
+    merged: dict[str, object] = {}
+    for name, value in line.items():
+        if name in after or name not in before:
+            merged[name] = value
+    for name, value in after.items():
+        if name not in before or before.get(name) != value:
+            merged[name] = value
+    return cast("SpokenLine", merged)
 
 
 #: Fields of a line that people edit: an edit can be undone if they are unchanged since.
 _EDITED = ("channel", "speaker", "start", "end", "text", "tag")
 
 
-def is_state(lines: Lines, state: Json) -> bool:
+def is_state(lines: Lines, state: EditState) -> bool:
     """Whether lines are those of one side of a change, in what people edit."""
 
-    def edited(line: SpokenLine | None) -> list[Any] | None:
+    def edited(line: SpokenLine | None) -> list[object] | None:
         return None if line is None else [line.get(name) for name in _EDITED]
 
-    return all(edited(lines.get(key)) == edited(line) for key, line in state.get("lines", {}).items())
+    return all(edited(lines.get(key)) == edited(line) for key, line in lines_in(state).items())
 
 
 def in_order(lines: Lines) -> list[tuple[str, SpokenLine]]:
@@ -175,31 +252,35 @@ def in_order(lines: Lines) -> list[tuple[str, SpokenLine]]:
 
 def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> SpokenLine:
     """A line that an action changed, or made, with all that follows from the change."""
-    old = before or {}
-    changed = {name for name in line if before is None or line[name] != before.get(name)}
+    changed = {name for name, value in line.items() if before is None or before.get(name) != value}
     if before is not None and not changed:
         return before
-    line = dict(line)
+    followed: SpokenLine = {**line}
     tag = line.get("tag")
     text = line["text"]
-    derived = {
-        "duration": round(line["end"] - line["start"], _DIGITS),
-        "tagged_text": f"({tag}) {text}" if tag and text else text or None,
-    }
-    line |= {name: value for name, value in derived.items() if name in line or before is None}
+    if before is None or "duration" in line:
+        followed["duration"] = round(line["end"] - line["start"], _DIGITS)
+    if before is None or "tagged_text" in line:
+        followed["tagged_text"] = f"({tag}) {text}" if tag and text else text or None
     if "text" in changed and text and no_text_reason(line):
-        line |= HAS_TEXT
+        followed["text_reason"] = HAS_TEXT["text_reason"]
     if "text" in changed and line.get("tokens"):
-        line["tokens"] = []  # a recogniser's, of another text
-    for edge in changed & {"start", "end"}:
-        if line.get(f"{edge}_trim") is not None:
-            line[f"{edge}_trim"] = None  # it is where a person says
-    if "tag" in changed and old.get("rule"):
-        line["rule"] = ""
+        followed["tokens"] = []  # a recogniser's, of another text
+    # A trim ends where the sound does; an edge that a person moved is where that person says.
+    if "start" in changed and line.get("start_trim") is not None:
+        followed["start_trim"] = None
+    if "end" in changed and line.get("end_trim") is not None:
+        followed["end_trim"] = None
+    if "tag" in changed and before is not None and before.get("rule"):
+        followed["rule"] = ""
     edited = {"text", "start", "end"} if before is None else changed - _NO_EDITS
     if "text" in edited:
         edited -= {"words"}
-    return line | {EDITED_BY: author, EDITED_FIELDS: sorted({*old.get(EDITED_FIELDS, ()), *edited})}
+    if before is not None:
+        edited |= {*before.get(EDITED_FIELDS, ())}
+    followed[EDITED_BY] = author
+    followed[EDITED_FIELDS] = sorted(edited)
+    return followed
 
 
 def with_text(line: SpokenLine, text: str) -> SpokenLine:
@@ -218,7 +299,7 @@ ACTIONS = ("text", "times", "word", "split", "merge", "insert", "delete", "swap"
 class Action:
     """What a person does with the lines of an item: the methods of `ACTIONS`, which raise BadInput."""
 
-    def __init__(self, lines: Lines, action: Json, item: Item) -> None:
+    def __init__(self, lines: Lines, action: WantedAction, item: Item) -> None:
         self.lines = lines
         self.action = action
         self.item = item
@@ -236,7 +317,7 @@ class Action:
         return self.lines[self.key]
 
     @cached_property
-    def words(self) -> list[Json]:
+    def words(self) -> Sequence[WordRow]:
         return shown_words(self.line)
 
     def text(self) -> Patch:
@@ -244,69 +325,100 @@ class Action:
 
     def times(self) -> Patch:
         start, end = self._span()
-        line = self.line | {"start": start, "end": end}
-        if any(word["start"] < start or word["end"] > end for word in line.get("words") or ()):
-            line["words"] = fit_words(line["words"], start, end)
+        line: SpokenLine = {**self.line, "start": start, "end": end}
+        words = line.get("words") or ()
+        if any(word["start"] < start or word["end"] > end for word in words):
+            line["words"] = fit_words(words, start, end)
         return {self.key: line}
 
     def word(self) -> Patch:
-        words = _moved(self.words, self._index(0), *self._span())
-        start, end = _reach([self.line, *words])
-        text = self.line["text"] or join_words(word["word"] for word in words)
-        return {self.key: self.line | {"start": start, "end": end, "text": text, "words": words}}
+        index = self._index(0)
+        word_start, word_end = self._span()
+        words = _moved(self.words, index, word_start, word_end)
+        line = self.line
+        start, end = _with_words(line["start"], line["end"], words)
+        text = line["text"] or join_words(word["word"] for word in words)
+        return {self.key: {**line, "start": start, "end": end, "text": text, "words": words}}
 
     def split(self) -> Patch:
         line = self.line
-        words = self.words
         index = self._index(1)
+        first_words = self.words[:index]
+        second_words = self.words[index:]
         # The words as the text has them, with the spaces inside.
-        texts = [word["word"] for word in words]
+        texts = [word["word"] for word in self.words]
         written = written_words(line["text"]) if split_words(line["text"]) == texts else texts
-        first = line | {"words": words[:index]}
-        second = line | {"words": words[index:]}
-        first |= {"text": join_words(written[:index]), "end": max(word["end"] for word in first["words"])}
-        second |= {"text": join_words(written[index:]), "start": min(word["start"] for word in second["words"])}
+        first: SpokenLine = {
+            **line,
+            "words": first_words,
+            "text": join_words(written[:index]),
+            "end": max(word["end"] for word in first_words),
+        }
+        second: SpokenLine = {
+            **line,
+            "words": second_words,
+            "text": join_words(written[index:]),
+            "start": min(word["start"] for word in second_words),
+        }
         return {self.key: first, self._free_id(self.key): second}
 
     def merge(self) -> Patch:
         """Merge a line with the next one of its speaker."""
         first = self.line
-        own = [key for key, line in in_order(self.lines) if line["channel"] == first["channel"]]
-        following = own[own.index(self.key) + 1 :]
-        if not following:
+        keys = [key for key, line in in_order(self.lines) if line["channel"] == first["channel"]]
+        later = keys[keys.index(self.key) + 1 :]
+        if not later:
             raise BadInput("there is no later line of the same speaker", "merge the line before it")
-        second = self.lines[following[0]]
-        words = [word for line in (first, second) if line["text"] for word in shown_words(line)]
-        text = join_words(filter(None, (first["text"].strip(), second["text"].strip())))
-        if words != (ordered := sorted(words, key=lambda word: (word["start"], word["end"]))):
-            words = ordered
+        second = self.lines[later[0]]
+        words: list[WordRow] = []
+        texts: list[str] = []
+        for line in (first, second):
+            if line["text"]:
+                words += shown_words(line)
+            if line["text"].strip():
+                texts.append(line["text"].strip())
+        text = join_words(texts)
+        ordered = sorted(words, key=lambda word: (word["start"], word["end"]))
+        if words != ordered:
             text = join_words(word["word"] for word in ordered)
-        merged = {"end": max(first["end"], second["end"]), "text": text, "words": words}
-        return {self.key: first | merged, following[0]: None}
+        end = max(first["end"], second["end"])
+        return {self.key: {**first, "end": end, "text": text, "words": ordered}, later[0]: None}
 
     def insert(self) -> Patch:
         channels = self.item.channels
-        channel = str(self.action.get("channel", channels[0] if len(channels) == 1 else None))
+        default = channels[0] if len(channels) == 1 else None
+        channel = str(self.action.get("channel", default))
         if channel not in channels:
             raise BadInput(f"there is no channel {quoted(channel)}", f"choose {' or '.join(channels)}")
         start, end = self._span()
         text = _clean(self.action.get("text", ""))
-        others = in_order(self.lines)
-        own = [(key, line) for key, line in others if line["channel"] == channel]
-        last, like = own[-1] if own else (channel, {})
-        pattern = like or (others[0][1] if others else SpokenLine())
+        ordered = in_order(self.lines)
+        of_channel = [(key, line) for key, line in ordered if line["channel"] == channel]
+        last_key = channel
+        speaker = None
+        pattern: SpokenLine | None = None  # the line that it is like
+        if of_channel:
+            last_key, pattern = of_channel[-1]
+            speaker = pattern.get("speaker")
+        elif ordered:
+            _, pattern = ordered[0]
         line: SpokenLine = {
             "channel": channel,
-            "speaker": like.get("speaker"),
+            "speaker": speaker,
             "start": start,
             "end": end,
             "text": text,
             "tag": "",
             "words": timed_words(split_words(text), [], start, end),
-            **{name: pattern[name] for name in ("audio_file", "conversation_id", "language") if name in pattern},
-            "kind": "speech",
         }
-        return {self._free_id(last): line}
+        if pattern is not None and "audio_file" in pattern:
+            line["audio_file"] = pattern["audio_file"]
+        if pattern is not None and "conversation_id" in pattern:
+            line["conversation_id"] = pattern["conversation_id"]
+        if pattern is not None and "language" in pattern:
+            line["language"] = pattern["language"]
+        line["kind"] = "speech"
+        return {self._free_id(last_key): line}
 
     def delete(self) -> Patch:
         return {self.key: None}
@@ -315,14 +427,22 @@ class Action:
         """Give a line to the other speaker."""
         if len(self.item.channels) != 2:
             raise BadInput("there is no other speaker", "only recordings of two channels have one")
-        side = self.line["channel"]
-        speaker = self.line.get("speaker")
+        line = self.line
+        side = line["channel"]
         channel = next(other for other in self.item.channels if other != side)
-        others = [line for line in self.lines.values() if line["channel"] == channel]
-        named = (line["speaker"] for line in others if line.get("speaker"))
-        is_side = isinstance(speaker, str) and speaker.endswith(f"/{side}")
-        other = f"{speaker.removesuffix(side)}{channel}" if is_side and speaker else None
-        return {self.key: self.line | {"channel": channel, "speaker": next(named, other)}}
+        return {self.key: {**line, "channel": channel, "speaker": self._speaker_of(channel, line)}}
+
+    def _speaker_of(self, channel: str, line: SpokenLine) -> str | None:
+        """The speaker of a channel: as its lines name it, or like that of a line of the other channel."""
+        for other in self.lines.values():
+            named = other.get("speaker")
+            if other["channel"] == channel and named:
+                return named
+        speaker = line.get("speaker")
+        side = line["channel"]
+        if isinstance(speaker, str) and speaker.endswith(f"/{side}"):
+            return f"{speaker.removesuffix(side)}{channel}"
+        return None
 
     def tag(self) -> Patch:
         tag = self.action.get("tag")
@@ -330,7 +450,7 @@ class Action:
             near = difflib.get_close_matches(str(tag), sorted(self.item.tags), n=3)
             remedy = f"choose {' or '.join(near) or 'one of the list'}"
             raise BadInput(f"{quoted(tag)} is no tag of the synthesiser", remedy)
-        return {self.key: self.line | {"tag": tag}}
+        return {self.key: {**self.line, "tag": str(tag)}}
 
     def whole(self) -> Patch:
         """Each line of the text is the text of a line, in the order of the dialogue."""
@@ -344,7 +464,10 @@ class Action:
                 f"the text has {counted(len(texts), 'line')} for {len(ordered)} that are spoken",
                 "split, merge, insert or delete those first",
             )
-        return {key: with_text(line, _clean(text)) for (key, line), text in zip(ordered, texts, strict=True)}
+        patch: Patch = {}
+        for (key, line), line_text in zip(ordered, texts, strict=True):
+            patch[key] = with_text(line, _clean(line_text))
+        return patch
 
     def _free_id(self, like: str) -> str:
         """An id that no line has or had, like another: `a/left/0003+1`; a number where ids are numbers."""
@@ -352,7 +475,8 @@ class Action:
         if all(key.isdecimal() for key in used):
             return str(max((int(key) for key in used), default=-1) + 1)
         stem = like.partition("+")[0]
-        return next(key for number in count(1) if (key := f"{stem}+{number}") not in used)
+        candidates = (f"{stem}+{number}" for number in count(1))
+        return next(key for key in candidates if key not in used)
 
     def _index(self, first: int) -> int:
         index = self.action.get("index")
@@ -361,43 +485,60 @@ class Action:
         return index
 
     def _span(self) -> tuple[float, float]:
-        start: Any = self.action.get("start")
-        end: Any = self.action.get("end")
-        low, high = self.item[:2]
-        are_inside = is_number(start, low - 1e-6, high + 1e-6) and is_number(end, low - 1e-6, high + 1e-6)
-        if not are_inside or round(start, _DIGITS) >= round(end, _DIGITS):
-            reason = f"{quoted(start)} to {quoted(end)} s is no part of the recording"
-            raise BadInput(reason, f"choose a start, and an end after it, within {low:.3f} to {high:.3f} s")
-        return max(round(start, _DIGITS), low), min(round(end, _DIGITS), high)
+        start = self.action.get("start")
+        end = self.action.get("end")
+        low = self.item.start
+        high = self.item.end
+        if is_number(start, low - 1e-6, high + 1e-6) and is_number(end, low - 1e-6, high + 1e-6):
+            rounded_start = round(start, _DIGITS)
+            rounded_end = round(end, _DIGITS)
+            if rounded_start < rounded_end:
+                return max(rounded_start, low), min(rounded_end, high)
+        raise BadInput(
+            f"{quoted(start)} to {quoted(end)} s is no part of the recording",
+            f"choose a start, and an end after it, within {low:.3f} to {high:.3f} s",
+        )
 
 
-def _moved(words: Sequence[Json], index: int, start: float, end: float) -> list[Json]:
+def _moved(words: Sequence[WordRow], index: int, start: float, end: float) -> Sequence[WordRow]:
     """Words after the times of one were changed; its neighbours give way, and their order stays."""
-    moved = [dict(word) for word in words]
-    moved[index] |= {"start": start, "end": end}
-    moved[index].pop("fitted", None)
-    for neighbour, edge, limit, give_way in ((index - 1, "end", start, min), (index + 1, "start", end, max)):
-        if not 0 <= neighbour < len(words):
-            continue
-        other = moved[neighbour]
-        other[edge] = give_way(other[edge], limit)
-        if not other["start"] < other["end"]:
-            raise BadInput(
-                f"the word {quoted(words[index]['word'])} would pass its neighbour {quoted(other['word'])}",
-                "move that one first, or edit the text",
-            )
+    moved = [cast("UtteredWord", word.copy()) for word in words]
+    word = moved[index]
+    word["start"] = start
+    word["end"] = end
+    word.pop("fitted", None)
+    if index > 0:
+        before = moved[index - 1]
+        before["end"] = min(before["end"], start)
+        _refuse_passed(word, before)
+    if index + 1 < len(moved):
+        after = moved[index + 1]
+        after["start"] = max(after["start"], end)
+        _refuse_passed(word, after)
     return moved
 
 
-def _reach(timed: Iterable[Json]) -> tuple[float, float]:
-    """The earliest start and the latest end."""
-    listed = [*timed]
-    return min(part["start"] for part in listed), max(part["end"] for part in listed)
+def _refuse_passed(word: WordRow, neighbour: WordRow) -> None:
+    """Raise BadInput if nothing is left of the neighbour of a word that was moved."""
+    if not neighbour["start"] < neighbour["end"]:
+        raise BadInput(
+            f"the word {quoted(word['word'])} would pass its neighbour {quoted(neighbour['word'])}",
+            "move that one first, or edit the text",
+        )
 
 
-def _clean(text: Any) -> str:
+def _with_words(start: float, end: float, words: Iterable[WordRow]) -> tuple[float, float]:
+    """The earliest start and the latest end of a line and its words."""
+    for word in words:
+        start = min(start, word["start"])
+        end = max(end, word["end"])
+    return start, end
+
+
+def _clean(text: object) -> str:
     """A text on one line. Raises BadInput if it is no text, or too long."""
     if not isinstance(text, str) or len(text) > LONGEST_TEXT:
         raise BadInput("the text is missing or too long", f"send at most {LONGEST_TEXT:,} characters")
     text = text.encode(errors="replace").decode()  # half of a character, as a browser may send it
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    printable = [letter if letter.isprintable() else " " for letter in text]
+    return " ".join("".join(printable).split())

@@ -34,14 +34,18 @@ def edits(
     if not isinstance(editable, TaggedLines):
         raise DailytalkError(f"{as_text(work)!r} has no transcript.jsonl", "name a folder of tag or build")
     with nullcontext() if dry_run else folder_locked(work):
-        n_files, changes, rejects = bring_back(Session(editable, author_or_user(author)), source, dry_run)
-    more = [f"… {len(changes) - SHOWN:,} more (--json lists all)"] if len(changes) > SHOWN else []
+        session = Session(editable, author_or_user(author))
+        n_files, changes, rejects = bring_back(session, source, dry_run)
+    details = changes[:SHOWN]
+    if len(changes) > SHOWN:
+        details.append(f"… {len(changes) - SHOWN:,} more (--json lists all)")
     next_step = DRY_RUN_NEXT if dry_run else to_run("speak", work)
+    would_come = " would come" if dry_run else ""
     return Outcome(
         {"files": n_files, "edits": changes, "rejects": [reject.as_dict() for reject in rejects]},
-        f"{counted(len(changes), 'edit')}{' would come' if dry_run else ''} of {counted(n_files, 'file')}",
+        f"{counted(len(changes), 'edit')}{would_come} of {counted(n_files, 'file')}",
         3 if rejects else 0,
-        [*changes[:SHOWN], *more],
+        details,
         rejected_of(rejects),
         next=next_step if changes else "",
     )

@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
-from dailytalk_contiguous.apps.review.edits import Json
+from dailytalk_contiguous.apps.review.edits import EditState
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.store.files import inside, json_text, sync_folder
@@ -22,48 +22,33 @@ from dailytalk_contiguous.store.files import inside, json_text, sync_folder
 HISTORY = ".dailytalk-edits"
 
 
-class _EntryState(TypedDict):
-    """Of an edit: the parts of the item's entry that changed, to the letter (see `layouts.entry_states`)."""
+class Record(TypedDict):
+    """An edit in the list.
 
-    head: str | None
-    count: documents.Whole
-    at: documents.Whole
-    parts: list[str]
-
-
-class _State(TypedDict, total=False):
-    """Of an edit: its own fields of the item, and the fields of each line that changed; null is no line.
-
-    `follows` is the item before this one in the file, where the edit takes this one out of it; null is none.
+    `undoes` is the number of the edit that it takes back. `on` is the signature of the file that it changes, as
+    that was before.
     """
 
-    lines: dict[str, Any] | None
-    entry: _EntryState | None
-    reviewed: bool | None
-    reviewed_by: str | None
-    discarded: bool | None
-    follows: str | None
-
-
-class _Record(TypedDict):
     number: documents.Whole
     time: str
     author: str
     item: str
     action: str
-    before: _State
-    after: _State
+    before: EditState
+    after: EditState
     undoes: NotRequired[documents.Whole | None]
     on: NotRequired[list[documents.Whole] | None]
 
 
-#: Fields of an item that people set, with their initial values.
-FIELDS: Json = {"reviewed": False, "reviewed_by": None}
+class ItemFields(TypedDict):
+    """The fields of an item that people set."""
+
+    reviewed: bool | None
+    reviewed_by: str | None
+
 
 #: The action that marks where all files were read again: edits of older states are refused after it.
 RELOAD = "reload"
-
-Record = Json
 
 
 class NewEdit(NamedTuple):
@@ -75,8 +60,8 @@ class NewEdit(NamedTuple):
     author: str
     item: str
     action: str
-    before: Json
-    after: Json
+    before: EditState
+    after: EditState
     undoes: int | None = None
     on: Sequence[int] | None = None
 
@@ -88,7 +73,7 @@ class History:
         """Read the list, if there is one. Raises BadInput for a damaged one."""
         self.path = inside(folder, HISTORY)
         self.records: list[Record] = []
-        self.of: defaultdict[str, list[Record]] = defaultdict(list)
+        self.by_item: defaultdict[str, list[Record]] = defaultdict(list)
         self._reloaded = 0
         self._size = 0  # of the whole lines in the file, in bytes
         if not self.path.exists():
@@ -98,9 +83,10 @@ class History:
         self._size = data.rfind(b"\n") + 1  # the rest was cut short by a kill, and never answered
         for number, line in enumerate(data[: self._size].splitlines(), 1):
             where = f"{documents.as_text(self.path)!r}, edit {number}"
-            record = documents.parse_json(line, where, remedy, limit=len(line))
-            documents.typed(record, _Record, where, remedy)
-            undone = number if record.get("undoes") is None else record["undoes"]
+            content = documents.parse_json(line, where, remedy, limit=len(line))
+            record = documents.typed(content, Record, where, remedy)
+            undoes = record.get("undoes")
+            undone = number if undoes is None else undoes
             if record["number"] != number or not 1 <= undone <= number:
                 raise BadInput(f"{where} has the number {record['number']}, or undoes a later one", remedy)
             self._take(record)
@@ -112,35 +98,40 @@ class History:
 
     def _take(self, record: Record) -> None:
         self.records.append(record)
-        self.of[record["item"]].append(record)
+        self.by_item[record["item"]].append(record)
         if record["action"] == RELOAD:
             self._reloaded = record["number"]
 
     def base(self, item: str) -> int:
         """The number of the last edit that may have changed an item."""
-        last: int = self.of[item][-1]["number"] if self.of[item] else 0
+        records = self.by_item[item]
+        last = records[-1]["number"] if records else 0
         return max(self._reloaded, last)
 
-    def fields(self, item: str) -> Json:
-        """The current values of `FIELDS` of an item."""
-        fields = dict(FIELDS)
-        for record in self.of[item]:
-            fields |= {name: value for name, value in record["after"].items() if name in FIELDS}
+    def fields(self, item: str) -> ItemFields:
+        """The fields of an item that people set, as they are now."""
+        fields: ItemFields = {"reviewed": False, "reviewed_by": None}
+        for record in self.by_item[item]:
+            after = record["after"]
+            if "reviewed" in after:
+                fields["reviewed"] = after["reviewed"]
+            if "reviewed_by" in after:
+                fields["reviewed_by"] = after["reviewed_by"]
         return fields
 
     def follows(self) -> dict[str, str | None]:
-        """Of items that an edit took out of the file, the item that each one followed there; None is none."""
-        states = ((record["item"], record["before"]) for record in self.records)
-        return {item: state["follows"] for item, state in states if "follows" in state}
+        """The item that each one followed in the file, of those that an edit took out of it; None is none."""
+        followed: dict[str, str | None] = {}
+        for record in self.records:
+            before = record["before"]
+            if "follows" in before:
+                followed[record["item"]] = before["follows"]
+        return followed
 
     def append(self, edits: Sequence[NewEdit]) -> list[Record]:
         """Write edits so that they last, all or none, and return their records. Raises OSError."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        records = [
-            {"number": number, "time": now}
-            | {name: value for name, value in edit._asdict().items() if value is not None}
-            for number, edit in enumerate(edits, self.number + 1)
-        ]
+        records = [_record(number, now, edit) for number, edit in enumerate(edits, self.number + 1)]
         data = "".join(map(json_text, records)).encode()
         is_new = not self.path.exists()
         with self.path.open("wb" if is_new else "r+b", buffering=0) as file:
@@ -165,23 +156,44 @@ class History:
         self._size -= len("".join(map(json_text, records)).encode())
         os.truncate(self.path, self._size)
         for record in records:
-            self.of[record["item"]].pop()
+            self.by_item[record["item"]].pop()
             self.records.pop()
 
     def stacks(self, item: str) -> tuple[list[int], list[int]]:
         """The numbers of an item's edits that are in effect, and of the undos that can be redone, in order."""
         done: list[int] = []
         undone: list[int] = []
-        for record in self.of[item]:
+        for record in self.by_item[item]:
             if "discarded" in record["after"]:  # which is taken back by restoring it
                 continue
+            undoes = record.get("undoes")
             for numbers in (done, undone):
-                if record.get("undoes") in numbers:
-                    numbers.remove(record["undoes"])
+                if undoes is not None and undoes in numbers:
+                    numbers.remove(undoes)
             if "undoes" not in record:
                 undone.clear()
-            (undone if record["action"] == "undo" else done).append(record["number"])
+            if record["action"] == "undo":
+                undone.append(record["number"])
+            else:
+                done.append(record["number"])
         return done, undone
+
+
+def _record(number: int, time: str, edit: NewEdit) -> Record:
+    record: Record = {
+        "number": number,
+        "time": time,
+        "author": edit.author,
+        "item": edit.item,
+        "action": edit.action,
+        "before": edit.before,
+        "after": edit.after,
+    }
+    if edit.undoes is not None:
+        record["undoes"] = edit.undoes
+    if edit.on is not None:
+        record["on"] = [*edit.on]
+    return record
 
 
 def why_not_writable(folder: Path) -> str | None:

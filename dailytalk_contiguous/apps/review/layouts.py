@@ -20,9 +20,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar, cast
 
-from dailytalk_contiguous.apps.review.edits import EditChange, Json, Lines, SpokenLine, in_order, is_state
+from dailytalk_contiguous.apps.review.edits import (
+    EditChange,
+    EntryState,
+    Lines,
+    SpokenLine,
+    in_order,
+    is_state,
+)
 from dailytalk_contiguous.apps.review.sound import SoundStretch, whole_sound
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, read_header
 from dailytalk_contiguous.core.documents import (
@@ -36,7 +43,7 @@ from dailytalk_contiguous.core.documents import (
     with_null,
 )
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, Row
 from dailytalk_contiguous.core.utterance import HAS_TEXT, line_of, words_within
 from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.publish.items import SMALL, Items
@@ -47,8 +54,19 @@ from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import inside, is_inside, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN, TAGGED, TRANSCRIPT
 
-#: The folder of discarded audio, and the file in it with its entries.
+#: An object of JSON of others: an entry or a segment of a whisper.json.
+Json = dict[str, Any]
+
+#: What the file of a layout has of an item.
+EntryT = TypeVar("EntryT")
+
+#: A folder of any layout.
+AnyEditable: TypeAlias = "Editable[Any]"
+
+#: The folder of discarded audio.
 DISCARDED = "Discarded Audios"
+
+#: The file in the folder of discarded audio with its entries.
 DISCARDED_ENTRIES = "discarded_entries.json"
 
 
@@ -74,34 +92,44 @@ class EntryText(NamedTuple):
     parts: list[str]
 
 
-def entry_states(before: EntryText, after: EntryText) -> tuple[Json, Json]:
+def entry_states(before: EntryText, after: EntryText) -> tuple[EntryState, EntryState]:
     """The states of an entry before and after a change, without the parts that are equal at both ends.
 
     Each state has the `head`, the `count` of all parts, and the `parts` from the one at index `at` on.
     """
-    pairs = [*zip(before.parts, after.parts, strict=False)]
-    n_first = next((index for index, (old, new) in enumerate(pairs) if old != new), len(pairs))
-    ends = [*zip(before.parts[n_first:][::-1], after.parts[n_first:][::-1], strict=False)]
-    n_last = next((index for index, (old, new) in enumerate(ends) if old != new), len(ends))
+    n_first = _n_equal(before.parts, after.parts)
+    n_last = _n_equal(before.parts[n_first:][::-1], after.parts[n_first:][::-1])
 
-    def state(entry: EntryText) -> Json:
+    def state(entry: EntryText) -> EntryState:
         count = len(entry.parts)
-        return {"head": entry.head, "count": count, "at": n_first, "parts": entry.parts[n_first : count - n_last]}
+        parts = entry.parts[n_first : count - n_last]
+        return {"head": entry.head, "count": count, "at": n_first, "parts": parts}
 
     return state(before), state(after)
 
 
-def entry_changed(entry: EntryText, before: Json, after: Json) -> EntryText | None:
+def _n_equal(old_parts: Sequence[str], new_parts: Sequence[str]) -> int:
+    """With how many equal parts both begin."""
+    count = 0
+    for old, new in zip(old_parts, new_parts, strict=False):
+        if old != new:
+            break
+        count += 1
+    return count
+
+
+def entry_changed(entry: EntryText, before: EntryState, after: EntryState) -> EntryText | None:
     """An entry in the state `before`, put into the state `after`; None if it is in another state."""
     first = before["at"]
     last = before["at"] + len(before["parts"])
     is_before = entry.head == before["head"] and len(entry.parts) == before["count"]
     if not is_before or entry.parts[first:last] != before["parts"]:
         return None
-    return EntryText(after["head"], [*entry.parts[:first], *after["parts"], *entry.parts[last:]])
+    parts = [*entry.parts[:first], *after["parts"], *entry.parts[last:]]
+    return EntryText(after["head"], parts)
 
 
-class Editable(ABC):
+class Editable(ABC, Generic[EntryT]):
     """A folder with items, whose lines can be edited.
 
     Attributes:
@@ -113,7 +141,7 @@ class Editable(ABC):
     """
 
     why_not: str | None = None
-    entries: Json
+    entries: dict[str, EntryT]
 
     def __init__(self, root: Path, audio: Path, path: Path) -> None:
         self.root = root
@@ -130,7 +158,7 @@ class Editable(ABC):
         self._originals: dict[bytes, bytes] | None = None
 
     @abstractmethod
-    def _read(self, path: Path) -> Json:
+    def _read(self, path: Path) -> dict[str, EntryT]:
         """The entries of the file, or of its backup."""
 
     @abstractmethod
@@ -148,7 +176,7 @@ class Editable(ABC):
         return self._lines_in(name, self.entries.get(key, self.gone.get(key)))
 
     @abstractmethod
-    def _lines_in(self, name: str, entry: Any) -> Lines:
+    def _lines_in(self, name: str, entry: EntryT | None) -> Lines:
         """The lines of an entry; none if it is None. Raises BadInput."""
 
     @abstractmethod
@@ -178,9 +206,12 @@ class Editable(ABC):
     def write(self, name: str, entry: EntryText) -> None:
         """Write the file whole, with another entry of an item. Raises OSError and BadInput."""
         key = self._key(name)
-        entries = {**self.entries, key: self._entry_in(entry)}
-        if entry.head is None:
-            del entries[key]
+        entries = dict(self.entries)
+        new_entry = self._entry_in(entry)
+        if entry.head is None or new_entry is None:
+            entries.pop(key, None)
+        else:
+            entries[key] = new_entry
         self._save(entries if key in self.entries else self._placed(entries))
 
     def text(self, name: str) -> EntryText:
@@ -194,35 +225,38 @@ class Editable(ABC):
         """
         before = change.before.get("entry")
         after = change.after.get("entry")
-        text = entry_changed(self.text(name), before, after) if before and after else None
+        if not before or not after:
+            return None
+        text = entry_changed(self.text(name), before, after)
         if text is None:
             return None
         try:
-            return text if is_state(self._lines_in(name, self._entry_in(text)), change.after) else None
+            lines = self._lines_in(name, self._entry_in(text))
         except BadInput:  # a list of edits that somebody else has written
             return None
+        return text if is_state(lines, change.after) else None
 
     def with_lines(self, name: str, lines: Lines) -> EntryText:
         """The entry of an item with other lines; what it has of lines that stay as they are is unchanged."""
         return self._text_of(self._entry(name, lines))
 
     @abstractmethod
-    def _entry(self, name: str, lines: Lines) -> Any:
+    def _entry(self, name: str, lines: Lines) -> EntryT:
         """The entry of an item with other lines."""
 
     @abstractmethod
-    def _text_of(self, entry: Any) -> EntryText:
+    def _text_of(self, entry: EntryT | None) -> EntryText:
         """The text of an entry; None is no entry."""
 
     @abstractmethod
-    def _entry_in(self, text: EntryText) -> Any:
+    def _entry_in(self, text: EntryText) -> EntryT | None:
         """The entry of a text; None is no entry. Raises BadInput for one that can't be an entry."""
 
     @abstractmethod
-    def _document(self, entries: Json) -> bytes:
+    def _document(self, entries: dict[str, EntryT]) -> bytes:
         """The file, with these entries."""
 
-    def _placed(self, entries: Json) -> Json:
+    def _placed(self, entries: dict[str, EntryT]) -> dict[str, EntryT]:
         """Entries in the order of the file."""
         return entries
 
@@ -231,7 +265,7 @@ class Editable(ABC):
         """The copy of the file as it was before the first edit; empty if there was none."""
         return self.path.with_name(f"{self.path.stem}_backup{self.path.suffix}")
 
-    def _save(self, entries: Json) -> None:
+    def _save(self, entries: dict[str, EntryT]) -> None:
         """Write the file with these entries, which become `entries`."""
         if entries != self.entries:
             if self._originals is None:
@@ -251,7 +285,8 @@ class Editable(ABC):
         A file that doesn't exist is empty.
         """
         originals: dict[bytes, bytes] = {}
-        for path in (self._backup, self.path) if self._backup.is_file() else (self.path,):
+        paths = [self._backup, self.path] if self._backup.is_file() else [self.path]
+        for path in paths:
             data = path.read_bytes() if path.is_file() else b""
             with suppress(BadInput):  # a backup that somebody has damaged
                 document = self._document(self._read(path) if data else {})
@@ -270,7 +305,7 @@ class Editable(ABC):
         return name
 
     @cached_property
-    def gone(self) -> Json:
+    def gone(self) -> dict[str, EntryT]:
         """The entries of discarded items. Raises BadInput."""
         path = inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
         if not path.exists():
@@ -298,7 +333,7 @@ class Editable(ABC):
             self._move_sounds(names, discarded)
             self._write_gone({key: entry for key, entry in self.gone.items() if key not in moved})
 
-    def _write_gone(self, entries: Json) -> None:
+    def _write_gone(self, entries: dict[str, EntryT]) -> None:
         if entries != self.gone:
             path = inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
             write_text(path, whisper_json.whisper_json_text(entries))
@@ -323,10 +358,9 @@ class Editable(ABC):
     def decide(self, mine: bool) -> Path:
         """Take over the file on the disk, or write what is held (`mine`); return where the other one is."""
         held = self._document(self.entries)
-        numbered = (
-            self.path.with_name(f"{self.path.stem}_backup_{n}{self.path.suffix}") for n in itertools.count(1)
-        )
-        kept = next(free for free in numbered if not os.path.lexists(free))
+        names = (f"{self.path.stem}_backup_{number}{self.path.suffix}" for number in itertools.count(1))
+        paths = (self.path.with_name(name) for name in names)
+        kept = next(path for path in paths if not os.path.lexists(path))
         if mine:
             write_bytes(kept, read_bytes(self.path) if self.path.exists() else b"")
             self._write(held)
@@ -336,20 +370,18 @@ class Editable(ABC):
         return kept
 
 
-class TaggedLines(Editable):
+class TaggedLines(Editable[list[str]]):
     """A work folder, tagged or spoken: the lines are those of `transcript.jsonl`.
 
-    Discarding takes lines out of it; the recording is the user's, and is never moved.
+    Its entries are the lines of each conversation, as they are in the file; those of "" are no lines of a
+    transcript. Discarding takes lines out of it; the recording is the user's, and is never moved.
     """
 
-    #: The lines of each conversation, as they are in the file; those of "" are no lines of a transcript.
-    entries: dict[str, list[str]]
-
     def __init__(self, root: Path) -> None:
-        self._shard: tuple[Path | None, dict[str, Json]] = (None, {})
+        self._shard: tuple[Path | None, dict[str, Row]] = (None, {})
         super().__init__(root, root, inside(root, TRANSCRIPT))
 
-    def _read(self, path: Path) -> Json:
+    def _read(self, path: Path) -> dict[str, list[str]]:
         entries: dict[str, list[str]] = {}
         with path.open("rb") as file:
             for data in file:
@@ -371,48 +403,43 @@ class TaggedLines(Editable):
         A name that left the file may have followed another one that left it.
         """
         followers: defaultdict[str | None, list[str]] = defaultdict(list)
-        without_place: list[str] = []
+        unplaced: list[str] = []
         for name in dict.fromkeys(names):
             if name in self.entries:
                 continue
             if name in self.follows:
                 followers[self.follows[name]].append(name)
             else:
-                without_place.append(name)
+                unplaced.append(name)
         ordered: list[str] = []
-
-        def place(name: str) -> None:
-            """Append a name, and all that followed it."""
-            stack = [name]  # the next one is the last
-            while stack:
-                placed = stack.pop()
-                ordered.append(placed)
-                stack.extend(reversed(followers.pop(placed, [])))
-
         for name in [*followers.pop(None, []), *self.entries]:
-            place(name)
-        for name in itertools.chain.from_iterable(followers.values()):  # they followed what is nowhere now
-            ordered.append(name)
-        return [*ordered, *without_place]
+            stack = [name]  # the next one is the last of it; what followed a name comes right after it
+            while stack:
+                following = stack.pop()
+                ordered.append(following)
+                stack.extend(reversed(followers.pop(following, [])))
+        for names_left in followers.values():  # they followed what is nowhere now
+            ordered += names_left
+        return [*ordered, *unplaced]
 
-    def _placed(self, entries: Json) -> Json:
+    def _placed(self, entries: dict[str, list[str]]) -> dict[str, list[str]]:
         return {name: entries[name] for name in self.predecessors() if name in entries} | entries
 
     def lines(self, name: str) -> Lines:
         discarded = filter(_conversation_of, self.gone.get(name, ()))
         return self._lines_in(name, self.entries.get(name) or [*discarded])
 
-    def _lines_in(self, name: str, entry: Any) -> Lines:
-        return {key: line for key, _, line in self._numbered(name, entry)}
+    def _lines_in(self, name: str, entry: list[str] | None) -> Lines:
+        return {key: line for key, _, line in self._numbered(name, entry or ())}
 
     def _numbered(self, name: str, texts: Sequence[str]) -> Iterator[tuple[str, str, SpokenLine]]:
         """Each line of a transcript by its id, as text and as it is shown; a line may lack an id of its own."""
         seen = set[str]()
         for index, text in enumerate(texts):
             line = with_null(json.loads(text))
-            own = line.get("utterance_id")
-            is_id = isinstance(own, str) and own and own not in seen
-            key = own if is_id else f"{name}/{line['channel']}/{index:04d}+"
+            key = line.get("utterance_id")
+            if not isinstance(key, str) or not key or key in seen:
+                key = f"{name}/{line['channel']}/{index:04d}+"
             seen.add(key)
             yield key, text, line
 
@@ -432,7 +459,7 @@ class TaggedLines(Editable):
     def _tagged(self) -> dict[str, tuple[Path, Entry]]:
         return entries_in(self.root / TAGGED)
 
-    def _row(self, name: str) -> Json:
+    def _row(self, name: str) -> Row:
         path, _ = self._tagged[name]
         if self._shard[0] != path:
             self._shard = path, read_rows(path, BASE)
@@ -440,36 +467,50 @@ class TaggedLines(Editable):
 
     def _entry(self, name: str, lines: Lines) -> list[str]:
         """Lines that stay as they are keep their texts; the others have their fields in the order of the file."""
-        fields: Json = next((json.loads(texts[0]) for owner, texts in self.entries.items() if owner and texts), {})
-        before = {key: (text, line) for key, text, line in self._numbered(name, self.entries.get(name, ()))}
-        texts = []
+        fields = self._fields()
+        before: dict[str, tuple[str, SpokenLine]] = {}
+        for key, text, line in self._numbered(name, self.entries.get(name, ())):
+            before[key] = text, line
+        texts: list[str] = []
         for key, line in in_order(lines):
-            text, shown = before.get(key, ("", {}))
-            if line == shown and line.get("utterance_id") == key:
-                texts.append(text)
-                continue
-            ordered = {field: line.get(field) for field in fields if field in line or field in _IN_ALL_LINES}
-            texts.append(json_text(ordered | line | {"utterance_id": key}))
+            if key in before and line.get("utterance_id") == key:
+                text, shown = before[key]
+                if line == shown:
+                    texts.append(text)
+                    continue
+            ordered: dict[str, object] = {}
+            for field in fields:
+                if field in line or field in _IN_ALL_LINES:
+                    ordered[field] = line.get(field)
+            texts.append(json_text({**ordered, **line, "utterance_id": key}))
         return texts
 
-    def _text_of(self, entry: Any) -> EntryText:
+    def _fields(self) -> list[str]:
+        """The fields of the first line of the transcript, in its order."""
+        for owner, texts in self.entries.items():
+            if owner and texts:
+                return [*json.loads(texts[0])]
+        return []
+
+    def _text_of(self, entry: list[str] | None) -> EntryText:
         """Without the numbers of lines, which follow from the lines before them."""
         return EntryText("", [_NUMBER.sub('{"segment_id": null', text) for text in entry or ()])
 
-    def _entry_in(self, text: EntryText) -> Any:
+    def _entry_in(self, text: EntryText) -> list[str]:
         if not all(part.endswith("\n") and _conversation_of(part) for part in text.parts):
             raise BadInput("this is no line of a transcript", "put the list of edits back")
         return text.parts
 
-    def _document(self, entries: Json) -> bytes:
+    def _document(self, entries: dict[str, list[str]]) -> bytes:
         """A transcript whose lines are numbered as they follow one another."""
         numbers = itertools.count()
-        texts = (
-            _NUMBER.sub(lambda _: f'{{"segment_id": {next(numbers)}', text) if name else text
-            for name, texts in entries.items()
-            for text in texts
-        )
-        return "".join(texts).encode("utf-8", "surrogateescape")
+        document: list[str] = []
+        for name, texts in entries.items():
+            for text in texts:
+                if name:
+                    text = _NUMBER.sub(lambda _: f'{{"segment_id": {next(numbers)}', text)
+                document.append(text)
+        return "".join(document).encode("utf-8", "surrogateescape")
 
 
 #: The beginning of a line of a transcript: its number among all of them.
@@ -492,10 +533,12 @@ def _conversation_of(text: str) -> str:
         line = json.loads(text)
     except (ValueError, RecursionError):
         return ""
-    return str(line.get("conversation_id") or line.get("audio_file") or "") if fits(line, _Line) else ""
+    if not fits(line, _Line):
+        return ""
+    return str(line.get("conversation_id") or line.get("audio_file") or "")
 
 
-class ClipsLines(Editable):
+class ClipsLines(Editable[Json]):
     """A folder of clips and the JSON with their texts; lines are its segments. Unknown fields are kept."""
 
     def __init__(self, path: Path) -> None:
@@ -507,7 +550,7 @@ class ClipsLines(Editable):
         super().reread()
         self._keys = whisper_json.match_names([*self.entries, *self.gone], self._names).keys
 
-    def _read(self, path: Path) -> Json:
+    def _read(self, path: Path) -> dict[str, Json]:
         return whisper_json.read_whisper_json(inside(self.root, path.name)).entries if path.exists() else {}
 
     def names(self) -> Sequence[str]:
@@ -515,14 +558,16 @@ class ClipsLines(Editable):
 
     @cached_property
     def _names(self) -> list[str]:
-        here = audio_below(self._audio, skip=DISCARDED)
-        aside = self._audio / DISCARDED
-        return sorted({*here, *(audio_below(aside) if is_inside(aside, self._audio) else ())}, key=counted_order)
+        names = {*audio_below(self._audio, skip=DISCARDED)}
+        discarded = self._audio / DISCARDED
+        if is_inside(discarded, self._audio):
+            names |= {*audio_below(discarded)}
+        return sorted(names, key=counted_order)
 
     def _key(self, name: str) -> str:
         return self._keys.get(name, name)
 
-    def _lines_in(self, name: str, entry: Any) -> Lines:
+    def _lines_in(self, name: str, entry: Json | None) -> Lines:
         entry = with_null(entry)
         if entry is None:
             return {}
@@ -532,7 +577,9 @@ class ClipsLines(Editable):
         if entry.get("segments") is None:
             text = whisper_json.text_of(entry)
             seconds = max(self.stretch(name).seconds, 0.01)
-            return {"0": _clip_line({"start": 0.0, "end": round(seconds, 3), "text": text})} if text else {}
+            if not text:
+                return {}
+            return {"0": _clip_line({"start": 0.0, "end": round(seconds, 3), "text": text})}
         return {key: _clip_line(segment) for key, segment in _segments(entry).items()}
 
     def stretch(self, name: str) -> SoundStretch:
@@ -545,7 +592,7 @@ class ClipsLines(Editable):
     def _entry(self, name: str, lines: Lines) -> Json:
         return _clip_entry(self.entries.get(self._key(name)), lines)
 
-    def _text_of(self, entry: Any) -> EntryText:
+    def _text_of(self, entry: Json | None) -> EntryText:
         if entry is None:
             return EntryText(None, [])
         segments = entry.get("segments")
@@ -554,10 +601,11 @@ class ClipsLines(Editable):
         head = json.dumps({**entry, "segments": []}, sort_keys=True)
         return EntryText(head, [json.dumps(segment, sort_keys=True) for segment in segments])
 
-    def _entry_in(self, text: EntryText) -> Any:
+    def _entry_in(self, text: EntryText) -> Json | None:
         if text.head is None:
             return None
-        entry, *segments = (parse_json(part, self.path.name, nan=True) for part in (text.head, *text.parts))
+        entry: Json = parse_json(text.head, self.path.name, nan=True)
+        segments = [parse_json(part, self.path.name, nan=True) for part in text.parts]
         if isinstance(entry, dict) and isinstance(entry.get("segments"), list):
             entry["segments"] = segments
         problem = whisper_json.entry_problem(self.path.name, "", entry)
@@ -565,7 +613,7 @@ class ClipsLines(Editable):
             raise problem
         return entry
 
-    def _document(self, entries: Json) -> bytes:
+    def _document(self, entries: dict[str, Json]) -> bytes:
         return whisper_json.whisper_json_text(entries).encode("utf-8", "surrogatepass")
 
     def is_discarded(self, name: str) -> bool:
@@ -580,9 +628,13 @@ class ClipsLines(Editable):
 
     def _move_sounds(self, names: Sequence[str], discarded: bool) -> None:
         """Nothing is overwritten, or leads out of the folder."""
-        sides = (self._audio, self._audio / DISCARDED)
-        moves = [tuple(side / name for side in (sides if discarded else sides[::-1])) for name in names]
-        for source, target in moves:
+        source_folder = self._audio
+        target_folder = self._audio / DISCARDED
+        if not discarded:
+            source_folder, target_folder = target_folder, source_folder
+        for name in names:
+            source = source_folder / name
+            target = target_folder / name
             stays_inside = is_inside(source, self._audio) and is_inside(target, self._audio)
             if stays_inside and source.is_file() and not os.path.lexists(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -611,8 +663,8 @@ def _segments(entry: Json) -> dict[str, Json]:
     """The segments of an entry by their ids, which may be missing or double."""
     segments: dict[str, Json] = {}
     for index, segment in enumerate(entry.get("segments") or ()):
-        own = segment.get("id")
-        key = str(own if isinstance(own, int | str) else index)
+        segment_id = segment.get("id")
+        key = str(segment_id if isinstance(segment_id, int | str) else index)
         while key in segments:
             key = f"{key}+{index}"
         segments[key] = segment
@@ -625,22 +677,24 @@ def _clip_line(segment: Json) -> SpokenLine:
     line.pop("id", None)  # its key says it
     line["end"] = max(line["end"], line["start"] + 0.001)
     if isinstance(words, list):
-        timed = all(is_number(word.get("start")) and is_number(word.get("end")) for word in words)
-        line["words"] = [{**word, "word": word["word"].strip()} for word in words] if timed else []
-    return line
+        is_timed = all(is_number(word.get("start")) and is_number(word.get("end")) for word in words)
+        line["words"] = [{**word, "word": word["word"].strip()} for word in words] if is_timed else []
+    return cast("SpokenLine", line)
 
 
 def _clip_entry(entry: Json | None, lines: Lines) -> Json:
+    """The entry of a clip with other lines."""
     before = _segments(entry or {})
     is_led = not before or any(segment["text"].startswith(" ") for segment in before.values())
-    segments = []
+    segments: list[Json] = []
     for key, line in in_order(lines):
         segment = _changed_segment(before.get(key), line, is_led)
         if str(segment.get("id")) != key:
             segment["id"] = int(key) if key.isdecimal() else key
         segments.append(segment)
+    texts_before = [str(segment["text"]).strip() for segment in before.values()]
     texts = [str(segment["text"]).strip() for segment in segments]
-    if entry and texts == [str(segment["text"]).strip() for segment in before.values()]:
+    if entry and texts == texts_before:
         return {**entry, "segments": segments}
     text = join_words(filter(None, texts))
     return {**(entry or {"language": None}), "text": text, "segments": segments}
@@ -654,24 +708,38 @@ def _changed_segment(segment: Json | None, line: SpokenLine, is_led: bool) -> Js
         line: as it has to be.
         is_led: whether texts begin with a space, as Whisper writes them.
     """
-    shown = _clip_line(with_null(segment)) if segment else SpokenLine()
+    shown: Json = {**_clip_line(with_null(segment))} if segment else {}
     segment = segment or _NEW_SEGMENT
-    own = {name: value for name, value in line.items() if name in segment or name not in _NO_SEGMENTS}
-    changed = {name: value for name, value in own.items() if name not in shown or shown[name] != value}
+    changed: Json = {}
+    for name, value in line.items():
+        is_of_segments = name in segment or name not in _NO_SEGMENTS
+        if is_of_segments and (name not in shown or shown[name] != value):
+            changed[name] = value
     if is_led and "text" in changed:
         changed["text"] = f" {line['text']}"
-    if "words" in changed and any(word["word"].startswith(" ") for word in segment.get("words") or []):
-        changed["words"] = [{**word, "word": f" {word['word']}"} for word in line["words"]]
-    return {name: value for name, value in segment.items() if name in line or name not in shown} | changed
+    words_before = segment.get("words") or []
+    if "words" in changed and any(word["word"].startswith(" ") for word in words_before):
+        changed["words"] = [{**word, "word": f" {word['word']}"} for word in line.get("words") or ()]
+    unchanged = {name: value for name, value in segment.items() if name in line or name not in shown}
+    return unchanged | changed
 
 
-#: A segment with the fields that Whisper writes, and fields of a line that no segment has.
-_NEW_SEGMENT: Json = dict.fromkeys(("avg_logprob", "compression_ratio", "no_speech_prob"))
-_NEW_SEGMENT |= {"seek": 0, "temperature": 0.0, "tokens": [], "text": ""}
+#: A segment with the fields that Whisper writes.
+_NEW_SEGMENT: Json = {
+    "avg_logprob": None,
+    "compression_ratio": None,
+    "no_speech_prob": None,
+    "seek": 0,
+    "temperature": 0.0,
+    "tokens": [],
+    "text": "",
+}
+
+#: Fields of a line that no segment has.
 _NO_SEGMENTS = frozenset({"channel", "duration", "tagged_text", "kind"})
 
 
-class Viewed(Editable):
+class Viewed(Editable[float]):
     """Items to listen to alone: versions, mixes, finished corpora, conversations without a transcript."""
 
     #: Why each kind can't be edited, and what to do.
@@ -688,7 +756,7 @@ class Viewed(Editable):
         root = items.folder or Path(items.name)
         super().__init__(root, root, root)
 
-    def _read(self, path: Path) -> Json:
+    def _read(self, path: Path) -> dict[str, float]:
         return {row["conversation_id"]: row["duration"] for row in self._items.rows(SMALL) if not row["problem"]}
 
     def names(self) -> Sequence[str]:
@@ -702,26 +770,26 @@ class Viewed(Editable):
 
     def stretch(self, name: str) -> SoundStretch:
         sound = self._items.sound(name)
-        left = read_header(sound.audio).seconds - sound.offset
-        return SoundStretch(sound.audio, sound.offset, min(left, self.seconds(name) or left))
+        remaining = read_header(sound.audio).seconds - sound.offset
+        seconds = min(remaining, self.seconds(name) or remaining)
+        return SoundStretch(sound.audio, sound.offset, seconds)
 
     def seconds(self, name: str) -> float | None:
-        seconds: float | None = self.entries[name]
-        return seconds
+        return self.entries[name]
 
-    def _lines_in(self, name: str, entry: Any) -> Lines:
+    def _lines_in(self, name: str, entry: float | None) -> Lines:
         raise self._refusal
 
-    def _entry(self, name: str, lines: Lines) -> Json:
+    def _entry(self, name: str, lines: Lines) -> float:
         raise self._refusal
 
-    def _text_of(self, entry: Any) -> EntryText:
+    def _text_of(self, entry: float | None) -> EntryText:
         raise self._refusal
 
-    def _entry_in(self, text: EntryText) -> Any:
+    def _entry_in(self, text: EntryText) -> float | None:
         raise self._refusal
 
-    def _document(self, entries: Json) -> bytes:
+    def _document(self, entries: dict[str, float]) -> bytes:
         raise self._refusal
 
     @property
@@ -729,7 +797,7 @@ class Viewed(Editable):
         return BadInput("nothing can be changed here", self.why_not or "")
 
 
-def lines_of(row: Json) -> Lines:
+def lines_of(row: Row) -> Lines:
     """The audible utterances of a row as lines by their ids, with the words that are in them."""
     lines: Lines = {}
     for number, utterance in enumerate(row["utterances"]):
@@ -739,13 +807,14 @@ def lines_of(row: Json) -> Lines:
             continue
         words = words_within(row["alignments"], utterance)
         key = utterance.get("utterance_id") or ""
-        lines[key if key and key not in lines else f"{number:06d}"] = line_of(
-            {**utterance, "text": utterance["text"] or "", "words": words}
-        )
+        if not key or key in lines:
+            key = f"{number:06d}"
+        line = line_of({**utterance, "text": utterance["text"] or "", "words": words})
+        lines[key] = cast("SpokenLine", line)
     return lines
 
 
-def open_editable(folder: Path) -> Editable | None:
+def open_editable(folder: Path) -> TaggedLines | ClipsLines | None:
     """The editable lines of a folder, or of a whisper.json; None for a place of another kind.
 
     Raises BadInput for a folder whose links lead out of it, a JSON whose folder has another one, and the copy of a

@@ -1,22 +1,47 @@
 """The list of items: a summary of each with its doubtful lines."""
 
 from collections.abc import Sequence
+from typing import TypedDict
 
-from dailytalk_contiguous.apps.review.edits import Json
+from dailytalk_contiguous.apps.review.edits import SpokenLine
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.utterance import no_text_reason
 from dailytalk_contiguous.core.wording import counted
 
-#: Words a second of a line beyond which it is fast or slow, and the words (the seconds) that it needs for that:
-#: conversations have 2 to 5 a second, in lines of a few words up to 7.
+#: Words a second of a line beyond which it is fast: conversations have 2 to 5 a second, in lines of a few words up
+#: to 7.
 FAST = 7.0
+
+#: Words a second of a line below which it is slow.
 SLOW = 0.5
+
+#: The fewest words of a line that is fast.
 FEWEST_WORDS = 4
+
+#: The fewest seconds of a line that is slow.
 SHORTEST_SLOW = 3.0
 
 
-def suspects_of(line: Json) -> list[Json]:
-    """Possible errors of a line: `kind` (empty, fast, slow) and `why`."""
+class Suspect(TypedDict):
+    """A possible error of a line: its kind (`empty`, `fast` or `slow`), and why."""
+
+    kind: str
+    why: str
+
+
+class Summary(TypedDict):
+    """An item's lines in the list; None is unknown. `confidence` is that of the least certain line."""
+
+    text: str
+    speakers: list[str]
+    tag: list[str]
+    emotion: list[str]
+    confidence: float | None
+    suspects: list[Suspect]
+
+
+def suspects_of(line: SpokenLine) -> list[Suspect]:
+    """The possible errors of a line."""
     text = (line.get("text") or "").strip()
     seconds = line["end"] - line["start"]
     n_words = len(text.split())
@@ -31,22 +56,25 @@ def suspects_of(line: Json) -> list[Json]:
     return []
 
 
-def summary_of(said: Sequence[Json]) -> Json:
-    """Summarise an item's lines, which are in order, for the list; null is unknown.
-
-    `confidence` is that of the least certain line.
-    """
+def summary_of(lines: Sequence[SpokenLine]) -> Summary:
+    """Summarise an item's lines, which are in order, for the list."""
 
     def values(field: str) -> list[str]:
-        return [*dict.fromkeys(line[field] for line in said if isinstance(line.get(field), str) and line[field])]
+        texts = (line.get(field) for line in lines)
+        return [*dict.fromkeys(text for text in texts if isinstance(text, str) and text)]
 
-    suspects = {suspect["kind"]: suspect for line in reversed(said) for suspect in suspects_of(line)}
-    nothing = [{"kind": "empty", "why": "it has no text"}]
+    suspects: dict[str, Suspect] = {}
+    for line in reversed(lines):
+        for suspect in suspects_of(line):
+            suspects[suspect["kind"]] = suspect
+    if not lines:
+        suspects["empty"] = {"kind": "empty", "why": "it has no text"}
+    confidences = [line.get("confidence") for line in lines]
     return {
-        "text": " ".join(line["text"] for line in said if line["text"]),
+        "text": " ".join(line["text"] for line in lines if line["text"]),
         "speakers": values("speaker"),
         "tag": values("tag"),
         "emotion": values("emotion_class"),
-        "confidence": min(filter(is_number, (line.get("confidence") for line in said)), default=None),
-        "suspects": [*suspects.values()] if said else nothing,
+        "confidence": min(filter(is_number, confidences), default=None),
+        "suspects": [*suspects.values()],
     }

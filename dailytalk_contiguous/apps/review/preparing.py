@@ -14,8 +14,9 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -27,10 +28,9 @@ from dailytalk_contiguous.apps.clips.convert_command import CONTAINERS
 from dailytalk_contiguous.apps.clips.split_command import MANIFEST, NON_USABLE, USABLE
 from dailytalk_contiguous.apps.clips.transcribe_command import default_json
 from dailytalk_contiguous.apps.local_pages import refused
-from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.apps.review.history import HISTORY
 from dailytalk_contiguous.apps.review.layouts import ClipsLines, open_editable
-from dailytalk_contiguous.apps.review.server import OpenReview, answering, page_of
+from dailytalk_contiguous.apps.review.server import OpenReview, PageJson, answering, page_of
 from dailytalk_contiguous.cli.main import command_of
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput
@@ -39,8 +39,10 @@ from dailytalk_contiguous.models.whisper import SIZES
 from dailytalk_contiguous.publish.templates import rendered
 from dailytalk_contiguous.store.files import REINDEXED, is_inside
 
-#: Lines of a command's output that are shown, and the most characters of each.
+#: Lines of a command's output that are shown.
 _MOST_LINES = 400
+
+#: The most characters of a line that is shown.
 _LONGEST_LINE = 2000
 
 #: The last line of `dailytalk silences`.
@@ -68,7 +70,7 @@ class Step(NamedTuple):
         return self.command.capitalize()
 
     @property
-    def fields(self) -> list[Any]:
+    def fields(self) -> list[object]:
         """The options as the command line has them."""
         return [option for option in command_of(self.command).params if option.name in self.options]
 
@@ -112,8 +114,9 @@ def is_unprepared(folder: Path) -> bool:
     if _is_split(folder):
         return True
     editable = open_editable(folder) if folder.is_dir() else None
-    known = (folder / HISTORY).exists() or default_json(folder).exists()
-    return isinstance(editable, ClipsLines) and not known and bool(editable.names())
+    if (folder / HISTORY).exists() or default_json(folder).exists():
+        return False
+    return isinstance(editable, ClipsLines) and bool(editable.names())
 
 
 def _is_split(folder: Path) -> bool:
@@ -140,7 +143,7 @@ class _Run:
 
     def _read(self) -> None:
         assert self.process.stdout
-        while line := self.process.stdout.readline(1 << 16):
+        for line in iter(partial(self.process.stdout.readline, 1 << 16), b""):
             self.lines.append(line.decode(errors="replace").rstrip()[:_LONGEST_LINE])
         self.code = self.process.wait()
 
@@ -152,7 +155,7 @@ class _Open(TypedDict):
 class _Begin(_Open):
     step: str
     dry: bool
-    values: Json
+    values: PageJson
 
 
 class Preparation:
@@ -181,15 +184,18 @@ class Preparation:
                 Route("/assets/{name}", page_of("")),
                 Route("/api/state", answering(self._state)),
                 Route("/api/run", answering(self._begin, _Begin), methods=["POST"]),
-                Route("/api/stop", answering(self._stop, Json), methods=["POST"]),
+                Route("/api/stop", answering(self._stop, PageJson), methods=["POST"]),
                 Route("/api/review", answering(self._open, _Open), methods=["POST"]),
                 Mount("/review", self._reviewed),
             ]
         )
 
     async def _reviewed(self, scope: Scope, receive: Receive, send: Send) -> None:
-        closed = refused(404, "no review is open", "open it in the page of the steps")
-        await (self._review.app if self._review else closed)(scope, receive, send)
+        if self._review:
+            await self._review.app(scope, receive, send)
+        else:
+            closed = refused(404, "no review is open", "open it in the page of the steps")
+            await closed(scope, receive, send)
 
     def close(self) -> None:
         """End a running command: a step continues when it is started again."""
@@ -205,7 +211,7 @@ class Preparation:
         context = {"folder": as_text(self.root), "is_cut": self.is_cut, "steps": self._steps, "choices": CHOICES}
         return HTMLResponse(rendered("start.html", __package__, **context))
 
-    def _state(self, request: Request) -> Json:
+    def _state(self, request: Request) -> dict[str, object]:
         """The parts of the page that show what is done."""
         cut = request.query_params.get("cut") != "false"
         done = {step.command: self._done(step.command, cut) for step in self._steps}
@@ -232,13 +238,17 @@ class Preparation:
     def _done(self, command: str, cut: bool) -> str | None:
         """The result of a step; None if it is not on the disk."""
         clips = self._clips(cut)
-        results = {"convert": self.converted, "split": self.pieces / MANIFEST}
-        results["reindex"] = clips.parent / REINDEXED / clips.name
+        results = {
+            "convert": self.converted,
+            "split": self.pieces / MANIFEST,
+            "reindex": clips.parent / REINDEXED / clips.name,
+        }
         if clips.is_dir():
             results["transcribe"] = default_json(clips)
         result = results.get(command)
-        shown = {"convert": self.converted, "split": clips}
-        return as_text(shown.get(command, result)) if result and result.exists() else None
+        if result is None or not result.exists():
+            return None
+        return as_text(clips if command == "split" else result)
 
     def _clips(self, cut: bool) -> Path:
         """The folder of the clips: the usable pieces if the recordings are cut, otherwise the opened folder."""
@@ -249,48 +259,45 @@ class Preparation:
         if not is_inside(path, self.pieces if self.is_cut else self.root):
             raise BadInput(f"{as_text(path)!r} is a link out of its folder", "copy what it names into the folder")
 
-    def _begin(self, request: Request, body: Json) -> Json:
-        step = next((step for step in STEPS if step.command == body["step"]), None)
+    def _begin(self, request: Request, body: PageJson) -> PageJson:
+        """Start a step."""
         clips = self._clips(body["cut"])
         values = body["values"]
-        wrong = [
-            name
-            for name, value in values.items()
-            if (step and name not in step.options) or value not in ("", *CHOICES.get(name, [value]))
-        ]
-        if step is None or wrong:
-            about = f" with {wrong[0][:40]!r} {str(values[wrong[0]])[:40]!r}" if wrong else ""
-            raise BadInput(f"there is no step {body['step'][:40]!r}{about}", "reload the page")
+        step = _chosen_step(body["step"], values)
         words = [step.command, str(self.root if step.cuts else clips)]
-        target = {"convert": self.converted, "split": self.pieces}.get(step.command)
-        if target:
-            words += ["--out", str(target)]
+        if step.command == "convert":
+            words += ["--out", str(self.converted)]
+        elif step.command == "split":
+            words += ["--out", str(self.pieces)]
         for name, value in values.items():
             flag = f"--{name.replace('_', '-')}"
             if value != "":
                 words.append(flag if value == "on" else f"{flag}={value}")
         if self.converted.is_symlink() and step.command == "convert":
             raise BadInput(f"{as_text(self.converted)!r} is a link", "remove it, or run the command by hand")
-        for folder in (self.pieces / USABLE, self.pieces / NON_USABLE) if step.command == "split" else (clips,):
+        written = [self.pieces / USABLE, self.pieces / NON_USABLE] if step.command == "split" else [clips]
+        for folder in written:
             self._refuse_link(folder)
-        dry = body["dry"] and step.has_dry_run
+        is_dry = body["dry"] and step.has_dry_run
+        if is_dry:
+            words.append("--dry-run")
         with self._lock:
             self._refuse_running()
             self._end_review()
-            self._runs[step.command] = _Run([*words, "--dry-run"] if dry else words, dry)
+            self._runs[step.command] = _Run(words, is_dry)
         return {}
 
     def _refuse_running(self) -> None:
         if self._running():
             raise BadInput("a step is still running", "wait until it has ended, or stop it")
 
-    def _stop(self, request: Request, body: Json) -> Json:
+    def _stop(self, request: Request, body: PageJson) -> PageJson:
         for run in self._running():
             run.stopped = True
             run.process.send_signal(signal.SIGINT)
         return {}
 
-    def _open(self, request: Request, body: Json) -> Json:
+    def _open(self, request: Request, body: PageJson) -> PageJson:
         """Open the review of the clips; the answer has its address, beside that of this page."""
         clips = self._clips(body["cut"])
         with self._lock:
@@ -305,3 +312,17 @@ class Preparation:
         self._review = None
         if review is not None:
             review.close()
+
+
+def _chosen_step(command: str, values: PageJson) -> Step:
+    """The step of a command. Raises BadInput if there is none with these values of its options."""
+    step = next((step for step in STEPS if step.command == command), None)
+    wrong: list[str] = []
+    for name, value in values.items():
+        is_option = step is None or name in step.options
+        if not is_option or value not in ("", *CHOICES.get(name, [value])):
+            wrong.append(name)
+    if step is None or wrong:
+        about = f" with {wrong[0][:40]!r} {str(values[wrong[0]])[:40]!r}" if wrong else ""
+        raise BadInput(f"there is no step {command[:40]!r}{about}", "reload the page")
+    return step

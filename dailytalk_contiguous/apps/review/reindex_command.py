@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from dailytalk_contiguous.apps.review.edits import Json
-from dailytalk_contiguous.apps.review.reindexing import UNDONE, reindex_folder, undo_reindex
+from dailytalk_contiguous.apps.review.reindexing import UNDONE, Reindexed, reindex_folder, undo_reindex
 from dailytalk_contiguous.cli.engine_options import DRY_RUN
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, option
@@ -29,33 +28,41 @@ def reindex(
     """
     if undo:
         backup = undo_reindex(folder, dry_run)
-        said = f"{as_text(folder)} {'would be' if dry_run else 'is'} as it was before it was reindexed"
-        kept = "" if dry_run else f"; as it was until now: {as_text(backup / UNDONE)}"
-        return Outcome({"backup": as_text(backup)}, said + kept, next=DRY_RUN_NEXT if dry_run else "")
+        record = {"backup": as_text(backup)}
+        if dry_run:
+            headline = f"{as_text(folder)} would be as it was before it was reindexed"
+            return Outcome(record, headline, next=DRY_RUN_NEXT)
+        kept = f"as it was until now: {as_text(backup / UNDONE)}"
+        return Outcome(record, f"{as_text(folder)} is as it was before it was reindexed; {kept}")
     done = reindex_folder(folder, digits, dry_run)
-    record: Json = {
-        "files": done.files,
-        "names": {as_text(old): as_text(new) for old, new in done.names.items()},
-        "documents": [as_text(name) for name in done.documents],
-        "unnamed": [as_text(name) for name in done.unnamed],
-        "backup": None if done.backup is None else as_text(done.backup),
-    }
-    details = []
-    if done.unnamed:
-        more = f" and {len(done.unnamed) - 1:,} more" if len(done.unnamed) > 1 else ""
-        details.append(f"without a number, so it stays: {as_text(done.unnamed[0])}{more}")
-    if not done.names:
+    return _renamed(folder, done, dry_run)
+
+
+def _renamed(folder: Path, done: Reindexed, dry_run: bool) -> Outcome:
+    """The outcome of a reindex."""
+    names = {as_text(old): as_text(new) for old, new in done.names.items()}
+    documents = [as_text(name) for name in done.documents]
+    unnamed = [as_text(name) for name in done.unnamed]
+    backup = None if done.backup is None else as_text(done.backup)
+    record = {"files": done.files, "names": names, "documents": documents, "unnamed": unnamed, "backup": backup}
+    details: list[str] = []
+    if unnamed:
+        more = f" and {len(unnamed) - 1:,} more" if len(unnamed) > 1 else ""
+        details.append(f"without a number, so it stays: {unnamed[0]}{more}")
+    if not names:
         no_gap = (
             "there is no gap" if done.numbered else "no recording here is called NAME_000007.wav or Audio001.wav"
         )
         return Outcome(record, f"nothing to do: {no_gap}", details=details)
-    details += [f"  {old} → {new}" for old, new in [*record["names"].items()][:SHOWN]]
-    if len(done.names) > SHOWN:
-        details.append(f"  … {len(done.names) - SHOWN:,} more")
-    if done.documents:
-        details.append(f"also renamed in: {', '.join(record['documents'])}")
-    if done.backup:
-        details.append(f"as it was: {record['backup']}")
-    headline = f"{counted(done.files, 'file')}{' would be' if dry_run else ''} renamed in {as_text(folder)}"
+    for old, new in [*names.items()][:SHOWN]:
+        details.append(f"  {old} → {new}")
+    if len(names) > SHOWN:
+        details.append(f"  … {len(names) - SHOWN:,} more")
+    if documents:
+        details.append(f"also renamed in: {', '.join(documents)}")
+    if backup:
+        details.append(f"as it was: {backup}")
+    would_be = " would be" if dry_run else ""
+    headline = f"{counted(done.files, 'file')}{would_be} renamed in {as_text(folder)}"
     back = f"{to_run('reindex', folder, '--undo')} puts it back"
     return Outcome(record, headline, details=details, next=DRY_RUN_NEXT if dry_run else back)

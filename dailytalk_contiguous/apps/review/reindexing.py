@@ -27,10 +27,16 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import RECORD
 
-#: In a backup: the folder and the documents of the folder above as they were, and both as an undo found them.
+#: In a backup: the folder as it was.
 _OLD = "folder"
+
+#: In a backup: the documents of the folder above as they were.
 _ABOVE = "above"
+
+#: In a backup: the folder as it was before an undo.
 UNDONE = "undone"
+
+#: In a backup: the documents of the folder above as they were before an undo.
 _UNDONE_ABOVE = "undone-above"
 
 #: Words in the names of JSON files that are never changed.
@@ -130,7 +136,7 @@ def reindex_folder(folder: Path, digits: int | None = None, dry_run: bool = Fals
         documents = contents.renamed_documents(names)
         renamed = {path: new for path, new in names.items() if new != posixpath.basename(path)}
         result = Reindexed({posixpath.relpath(path, root.name): new for path, new in renamed.items()})
-        result.files = sum(_new_path(names, path) != path for path in contents.files)
+        result.files = sum(1 for path in contents.files if _new_path(names, path) != path)
         result.documents = sorted(posixpath.relpath(path, root.name) for path in documents)
         result.numbered = len(contents.items)
         result.unnamed = contents.unnamed
@@ -171,8 +177,10 @@ def _whole(root: Path, name: Path) -> bytes:
 def _held(folder: Path) -> Iterator[Path]:
     """Hold a folder, and the one above if another command may."""
     root = Path(os.path.realpath(folder))
-    if not os.path.lexists(root) and (backups := _backups(root)):
-        (backups[0] / _OLD).rename(root)  # a call was killed between its two renames
+    if not os.path.lexists(root):
+        backups = _backups(root)
+        if backups:
+            (backups[0] / _OLD).rename(root)  # a call was killed between its two renames
     if not root.is_dir():
         raise DailytalkError(f"{as_text(folder)!r} is no folder", "name the folder of the recordings")
     with ExitStack() as stack:
@@ -184,9 +192,11 @@ def _held(folder: Path) -> Iterator[Path]:
 
 def _backups(root: Path) -> list[Path]:
     """The backups of a folder that can be put back, the latest first; a link is none, for it may lead anywhere."""
-    olds = (root.parent / files.REINDEXED / root.name).glob(f"[0-9][0-9][0-9][0-9]/{_OLD}")
-    inside = (old for old in olds if old.is_dir() and not old.is_symlink() and files.is_inside(old, root.parent))
-    return sorted((old.parent for old in inside), reverse=True)
+    backups: list[Path] = []
+    for old in (root.parent / files.REINDEXED / root.name).glob(f"[0-9][0-9][0-9][0-9]/{_OLD}"):
+        if old.is_dir() and not old.is_symlink() and files.is_inside(old, root.parent):
+            backups.append(old.parent)
+    return sorted(backups, reverse=True)
 
 
 def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapping[str, bytes]) -> Path:
@@ -257,7 +267,8 @@ class _Item(NamedTuple):
     @property
     def series(self) -> tuple[str, str]:
         """The folder whose numbers it shares (a discarded item may be restored), and the start of its name."""
-        return posixpath.dirname(self.folder) if self.is_discarded else self.folder, self.prefix
+        folder = posixpath.dirname(self.folder) if self.is_discarded else self.folder
+        return folder, self.prefix
 
     @property
     def rank(self) -> tuple[bool, int, str]:
@@ -345,36 +356,47 @@ class _Contents:
                 self.items[item.path] = item
                 self._namesakes[posixpath.basename(stem)].append(item)
         self.series = {item.series for item in self.items.values()}
-        prefixes = {form for _, prefix in self.series for form in (prefix, json.dumps(prefix)[1:-1])}
+        prefixes: set[str] = set()
+        for _, prefix in self.series:
+            prefixes.add(prefix)
+            prefixes.add(json.dumps(prefix)[1:-1])  # as a string of JSON has it
         starts = "|".join(map(re.escape, prefixes)) or "(?!)"
         #: The folder of a name, the name, and before what it ends: an ending, or the number of a line.
         self._names = re.compile(
             rf"(?<![^{_ENDS}])((?:[^{_ENDS}]*/)?)((?:{starts})[0-9]{{1,18}}(?:[-_][^{_ENDS}./]+)?)(?![^{_ENDS}./])"
         )
-        self.documents = {path: text for path in self.files if (text := self._read(path, root))}
+        self.documents: dict[str, str] = {}
+        for path in self.files:
+            self._add_document(path, root)
         for name in sorted(os.listdir(self.top)):
             with suppress(BadInput):  # another program's, such as a link in a home folder
-                if not (self.top / name).is_symlink() and (text := self._read(name, self.top)):
-                    self.documents[name] = text
+                if not (self.top / name).is_symlink():
+                    self._add_document(name, self.top)
         #: The names of recordings in the folder above, and in the others in that.
-        self._elsewhere = {
-            path.stem: folder.name
-            for folder in (self.top, *(path for path in self.top.iterdir() if path.is_dir()))
-            if folder != root
-            for path in folder.glob("*")
-            if path.suffix.lower() in AUDIO_SUFFIXES
-        }
+        self._elsewhere: dict[str, str] = {}
+        for folder in (self.top, *self.top.iterdir()):
+            if folder != root and folder.is_dir():
+                for recording in folder.glob("*"):
+                    if recording.suffix.lower() in AUDIO_SUFFIXES:
+                        self._elsewhere[recording.stem] = folder.name
+
+    def _add_document(self, path: str, root: Path) -> None:
+        text = self._read(path, root)
+        if text:
+            self.documents[path] = text
 
     def _read(self, path: str, root: Path) -> str:
         """A document that may name an item; empty for any other. Raises BadInput for one that can't be read."""
-        place = self.top / path
+        document = self.top / path
         name = posixpath.basename(path)
-        is_hidden = "/." in f"/{path}" or place.suffix.lower() not in _DOCUMENTS
-        if name not in (RECORD, HISTORY) and (is_hidden or any(word in name.lower() for word in _KEPT)):
+        is_hidden = "/." in f"/{path}"
+        is_document = document.suffix.lower() in _DOCUMENTS
+        is_kept = any(word in name.lower() for word in _KEPT)
+        if name not in (RECORD, HISTORY) and (is_hidden or not is_document or is_kept):
             return ""
-        if place.is_symlink() and files.is_inside(place, root):
+        if document.is_symlink() and files.is_inside(document, root):
             return ""  # it changes with what it names
-        text = _whole(root, place.relative_to(root)).decode("utf-8", "surrogateescape")
+        text = _whole(root, document.relative_to(root)).decode("utf-8", "surrogateescape")
         return text if self._names.search(text) else ""
 
     def _item(self, path: str) -> _Item | None:
@@ -394,8 +416,9 @@ class _Contents:
             series[item.series].append(item)
         widths: dict[tuple[str, str], int] = {}
         for name, items in series.items():  # of 08, 09, 10 two digits, of 8, 9, 10 one
+            lengths = [len(item.digits) for item in items]
             padded = [len(item.digits) for item in items if item.digits.startswith("0") and len(item.digits) > 1]
-            widths[name] = digits or max(padded, default=min(len(item.digits) for item in items))
+            widths[name] = digits or max(padded, default=min(lengths))
             if any(item.words for item in items):
                 widths[name] = max(widths[name], _WORDED_DIGITS)
         for item in sorted(self._missing(), key=lambda item: item.rank):
@@ -409,10 +432,13 @@ class _Contents:
 
     def _missing(self) -> set[_Item]:
         """Items of existing series that have no recording: of files of other kinds, and of names in documents."""
-        stems = (
-            posixpath.join(folder, name.partition(".")[0]) for folder, name in map(posixpath.split, self.files)
-        )
-        missing = {item for path in stems if (item := self._item(path)) and item.series in self.series}
+        missing: set[_Item] = set()
+        for path in self.files:
+            folder, name = posixpath.split(path)
+            stem, _, _ = name.partition(".")
+            item = self._item(posixpath.join(folder, stem))
+            if item and item.series in self.series:
+                missing.add(item)
         for document in self.documents:
             named: set[_Item] = set()
             self._followed(document, named.add)
@@ -423,11 +449,12 @@ class _Contents:
 
     def renamed_documents(self, names: Mapping[str, str]) -> dict[str, bytes]:
         """The documents that change, as they are with other names."""
-        followed = {
-            document: self._followed(document, lambda item: names.get(item.path)) for document in self.documents
-        }
-        changed = {document: text for document, text in followed.items() if text != self.documents[document]}
-        return {document: text.encode("utf-8", "surrogateescape") for document, text in changed.items()}
+        changed: dict[str, bytes] = {}
+        for document, text in self.documents.items():
+            followed = self._followed(document, lambda item: names.get(item.path))
+            if followed != text:
+                changed[document] = followed.encode("utf-8", "surrogateescape")
+        return changed
 
     def _followed(self, document: str, rename: Callable[[_Item], str | None]) -> str:
         """A document with other names for its items; `rename` returns None where an item keeps its own."""
@@ -452,9 +479,9 @@ class _Contents:
         path = posixpath.normpath(posixpath.join(where, folder, name))
         if path in self.items:
             return self.items[path]
-        of_discarded = posixpath.basename(document).startswith("discarded")
+        lists_discarded = posixpath.basename(document).startswith("discarded")
         namesakes = [] if folder else self._namesakes.get(name, [])
-        namesakes = [item for item in namesakes if item.is_discarded == of_discarded] or namesakes
+        namesakes = [item for item in namesakes if item.is_discarded == lists_discarded] or namesakes
         places = sorted(repr(item.path) for item in namesakes)
         if namesakes and "/" not in document and name in self._elsewhere:
             places = [repr(self.root.name), repr(self._elsewhere[name])]
@@ -468,9 +495,10 @@ class _Contents:
             return None  # a sentence that begins with a name, since no recording is called so
         if item is None or item.series in self.series:
             return item
-        folders = [of for of, prefix in self.series if prefix == item.prefix]
-        is_known = len(folders) == 1 and not folder and name not in self._elsewhere
-        return item._replace(folder=folders[0]) if is_known else None
+        folders = [series_folder for series_folder, prefix in self.series if prefix == item.prefix]
+        if folder or name in self._elsewhere or len(folders) != 1:
+            return None
+        return item._replace(folder=folders[0])
 
 
 def _raise(error: OSError) -> None:
@@ -479,7 +507,9 @@ def _raise(error: OSError) -> None:
 
 def _new_path(names: Mapping[str, str], path: str) -> str:
     """The path of a file with the new name of the item that it belongs to."""
-    for dot in sorted((match.start() for match in re.finditer(r"\.(?!.*/)", path)), reverse=True):
-        if path[:dot] in names:
-            return posixpath.join(posixpath.dirname(path), names[path[:dot]] + path[dot:])
+    dots = [match.start() for match in re.finditer(r"\.(?!.*/)", path)]
+    for dot in reversed(dots):
+        stem = path[:dot]
+        if stem in names:
+            return posixpath.join(posixpath.dirname(path), names[stem] + path[dot:])
     return path

@@ -19,13 +19,15 @@ from starlette.routing import Route
 
 from dailytalk_contiguous.apps.local_pages import json_response, page_file, refused
 from dailytalk_contiguous.apps.review import sound
-from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.apps.review.history import why_not_writable
-from dailytalk_contiguous.apps.review.layouts import ChangedElsewhere, Editable
+from dailytalk_contiguous.apps.review.layouts import AnyEditable, ChangedElsewhere
 from dailytalk_contiguous.apps.review.session import Outdated, Session
 from dailytalk_contiguous.core.documents import Whole, parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store.files import folder_locked
+
+#: JSON of a page.
+PageJson = dict[str, Any]
 
 #: Most bytes of a request's body.
 MOST_BODY = 8 << 20
@@ -40,7 +42,7 @@ class OpenReview:
     Raises DailytalkError if another command holds the folder.
     """
 
-    def __init__(self, folder: Editable, author: str) -> None:
+    def __init__(self, folder: AnyEditable, author: str) -> None:
         with ExitStack() as stack:
             if (folder.why_not or why_not_writable(folder.root)) is None:
                 stack.enter_context(folder_locked(folder.root))
@@ -55,7 +57,7 @@ class OpenReview:
 class _Edit(TypedDict):
     name: str
     base: Whole
-    action: Json
+    action: PageJson
 
 
 class _Names(TypedDict):
@@ -90,8 +92,11 @@ def make_app(session: Session) -> Starlette:
     def peaks(request: Request) -> Response:
         """Peaks of a stretch of an item: int8, shape (channels, count, 2)."""
         part = stretch(request)
+        wanted = request.query_params
         try:
-            start, end, count = (float(request.query_params[name]) for name in ("start", "end", "count"))
+            start = float(wanted["start"])
+            end = float(wanted["end"])
+            count = float(wanted["count"])
         except (KeyError, ValueError):
             start = 0.0
             end = 0.0
@@ -102,25 +107,24 @@ def make_app(session: Session) -> Starlette:
         headers = {"X-Channels": str(len(values))}
         return Response(values.tobytes(), media_type="application/octet-stream", headers=headers)
 
-    def posted(name: str, request: Request, body: Json) -> Any:
-        return getattr(session, name.replace("-", "_"))(
-            **{key: body[key] for key in POSTS[name].__required_keys__}
-        )
+    def posted(name: str, request: Request, body: PageJson) -> object:
+        method = getattr(session, name.replace("-", "_"))
+        arguments = {key: body[key] for key in POSTS[name].__required_keys__}
+        return method(**arguments)
 
-    gets: dict[str, Callable[[Request], Any]] = {
+    gets: dict[str, Callable[[Request], object]] = {
         "session": lambda _: session.about(),
         "item": lambda request: session.item(request.query_params.get("id", "")),
         "peaks": peaks,
         "sound": lambda request: sound_response(sound.wav_of(stretch(request)), request.headers.get("range")),
     }
-    routes = [
-        *(Route(path, page_of("index.html")) for path in ("/", "/assets/{name}")),
-        *(Route(f"/api/{name}", answering(answer)) for name, answer in gets.items()),
-        *(
-            Route(f"/api/{name}", answering(partial(posted, name), kind), methods=["POST"])
-            for name, kind in POSTS.items()
-        ),
-    ]
+    page = page_of("index.html")
+    routes = [Route("/", page), Route("/assets/{name}", page)]
+    for name, answer in gets.items():
+        routes.append(Route(f"/api/{name}", answering(answer)))
+    for name, kind in POSTS.items():
+        post = answering(partial(posted, name), kind)
+        routes.append(Route(f"/api/{name}", post, methods=["POST"]))
     return Starlette(routes=routes)
 
 
@@ -131,14 +135,15 @@ def page_of(start: str) -> Callable[[Request], Response]:
 
 def sound_response(wav: sound.Wav, range_header: str | None) -> Response:
     """The sound of an item as a 16-bit WAV, whole or the requested range of bytes."""
-    (first, last) = (0, wav.size)
+    first = 0
+    last = wav.size
     status = 200
     headers = {"Accept-Ranges": "bytes"}
     if range_header:
         span = byte_range(range_header, wav.size)
         if span is None:
             return Response(status_code=416, headers={"Content-Range": f"bytes */{wav.size}"})
-        (first, last) = span
+        first, last = span
         status = 206
         headers["Content-Range"] = f"bytes {first}-{last - 1}/{wav.size}"
     headers["Content-Length"] = str(last - first)
@@ -153,15 +158,24 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
     ((100, 1000), (990, 1000), None)
     """
     match = re.match(r"\s*bytes\s*=\s*(\d{0,17})-(\d{0,17})\s*(,|$)", header)
-    if match is None or not (match[1] or match[2]):
+    if match is None:
         return None
-    first = int(match[1]) if match[1] else max(0, size - int(match[2]))
-    end = min(int(match[2]) + 1, size) if match[1] and match[2] else size
+    first_text = match[1]
+    last_text = match[2]
+    end = size
+    if first_text:
+        first = int(first_text)
+        if last_text:
+            end = min(int(last_text) + 1, size)
+    elif last_text:  # so many bytes of the end
+        first = max(0, size - int(last_text))
+    else:
+        return None
     return (first, end) if first < end else None
 
 
 def answering(
-    answer: Callable[..., Any], kind: type[Any] | None = None
+    answer: Callable[..., object], kind: type[Any] | None = None
 ) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint whose value is answered as JSON, and whose errors are answered with one sentence.
 
@@ -170,19 +184,22 @@ def answering(
 
     async def endpoint(request: Request) -> Response:
         try:
-            body = () if kind is None else (await request_body(request, kind),)
-            value = await run_in_threadpool(answer, request, *body)
+            if kind is None:
+                value = await run_in_threadpool(answer, request)
+            else:
+                body = await request_body(request, kind)
+                value = await run_in_threadpool(answer, request, body)
             return value if isinstance(value, Response) else json_response(value)
         except DailytalkError as problem:
             status = 422
-            about = Json()
+            refusal: dict[str, object] = {"reason": problem.reason, "remedy": problem.remedy}
             if isinstance(problem, ChangedElsewhere):
                 status = 409
-                about = {"changed": problem.file}
+                refusal["changed"] = problem.file
             elif isinstance(problem, Outdated):
                 status = 409
-                about = {"item": problem.item}
-            return json_response({"reason": problem.reason, "remedy": problem.remedy, **about}, status)
+                refusal["item"] = problem.item
+            return json_response(refusal, status)
         except OSError as problem:
             remedy = "make room, and check the disk and the folder, then do it again: nothing else is lost"
             return refused(503, f"the disk refused it ({problem.strerror})", remedy)
@@ -190,7 +207,7 @@ def answering(
     return endpoint
 
 
-async def request_body(request: Request, kind: type[Any]) -> Json:
+async def request_body(request: Request, kind: type[Any]) -> PageJson:
     """Return the JSON of a request. Raises BadInput if it is too long, or of another type (see `typed`)."""
     data = bytearray()
     async for part in request.stream():

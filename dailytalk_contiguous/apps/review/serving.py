@@ -12,8 +12,7 @@ import uvicorn
 
 from dailytalk_contiguous.apps.local_pages import HOST, bound
 from dailytalk_contiguous.apps.page_guard import Guard, new_secret
-from dailytalk_contiguous.apps.review.edits import Json
-from dailytalk_contiguous.apps.review.layouts import Editable, Viewed, open_editable
+from dailytalk_contiguous.apps.review.layouts import AnyEditable, Editable, Viewed, open_editable
 from dailytalk_contiguous.apps.review.server import OpenReview
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.apps import has_app
@@ -39,7 +38,8 @@ def serve(source: str, author: str, ready: Callable[[str, str], None], port: int
     """
     preparation = _preparation(source, author)
     opened = preparation or _opened(source)
-    where = str(opened.root.absolute() if opened.root.exists() else opened.root)
+    root = opened.root.absolute() if opened.root.exists() else opened.root
+    where = str(root)
     state, last = _last_address(f"{where}\0prepared" if preparation else where)
     try:  # on the port of the last time, so that an open page goes on
         listening = bound(port or last["port"])
@@ -66,12 +66,17 @@ def serve(source: str, author: str, ready: Callable[[str, str], None], port: int
             site.close()
 
 
-def _secret(state: Path, last: Json, port: int) -> str:
+class _Address(TypedDict):
+    port: Whole
+    secret: str
+
+
+def _secret(state: Path, last: _Address, port: int) -> str:
     """The secret of the page: that of the last time only at the same port.
 
     An open page continues to ask at its port, so a program that listens there meanwhile learns it.
     """
-    secret: str = last["secret"] if last["port"] == port else new_secret()
+    secret = last["secret"] if last["port"] == port else new_secret()
     with suppress(OSError):
         private_folder(state.parent).chmod(PRIVATE)  # before a secret is in it
         write_text(state, json_document({"port": port, "secret": secret}))
@@ -90,22 +95,19 @@ def _preparation(source: str, author: str) -> "Preparation | None":
     return Preparation(Path(source), author) if is_unprepared(Path(source)) else None
 
 
-class _Address(TypedDict):
-    port: Whole
-    secret: str
-
-
-def _last_address(source: str) -> tuple[Path, Json]:
+def _last_address(source: str) -> tuple[Path, _Address]:
     """The file with the port and the secret of the last review of a source, in the user's own folder of states."""
     states = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     folder = private_folder(states / "dailytalk_contiguous") / "review"  # which only this user may enter
-    path = folder / f"{hashlib.sha256(os.fsencode(source)).hexdigest()[:20]}.json"
+    digest = hashlib.sha256(os.fsencode(source)).hexdigest()[:20]
+    path = folder / f"{digest}.json"
     with suppress(BadInput, OSError):
-        return path, {**typed(read_json(path), _Address, "")}
+        return path, typed(read_json(path), _Address, "")
     return path, {"port": 0, "secret": ""}
 
 
-def _opened(source: str) -> Editable:
+def _opened(source: str) -> AnyEditable:
     """The items of a source, to edit or only to listen to. Raises DailytalkError if there are none."""
     path = Path(source)
-    return (open_editable(path) if path.exists() else None) or Viewed(open_items(source))
+    editable = open_editable(path) if path.exists() else None
+    return editable or Viewed(open_items(source))

@@ -9,22 +9,25 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
+from typing import TypedDict
 
 from dailytalk_contiguous.apps.review.edits import (
     EditChange,
+    EditState,
     Item,
-    Json,
     Lines,
     SpokenLine,
+    WantedAction,
     edit,
     in_order,
     is_state,
+    lines_in,
     replayed,
     shown_words,
 )
-from dailytalk_contiguous.apps.review.history import RELOAD, History, NewEdit, why_not_writable
-from dailytalk_contiguous.apps.review.layouts import Editable, EntryText, entry_states
-from dailytalk_contiguous.apps.review.listing import summary_of, suspects_of
+from dailytalk_contiguous.apps.review.history import RELOAD, History, ItemFields, NewEdit, why_not_writable
+from dailytalk_contiguous.apps.review.layouts import AnyEditable, EntryText, entry_states
+from dailytalk_contiguous.apps.review.listing import Summary, Suspect, summary_of, suspects_of
 from dailytalk_contiguous.apps.review.sound import SoundStretch
 from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.documents import as_text, is_number
@@ -38,10 +41,79 @@ SOUND_TEXT = "Hhhh"
 TAGS = sorted(STYLES["fish-s1"].tags)
 
 
+class ItemState(ItemFields):
+    """The state of an item: the fields that people set, and the number of its last edit (`base`)."""
+
+    discarded: bool
+    base: int
+
+
+class ListedItem(Summary, ItemState):
+    """An item in the list; its duration is in seconds, None if unknown."""
+
+    id: str
+    duration: float | None
+
+
+class ShownWord(TypedDict):
+    """A word as the page gets it, in seconds of the item."""
+
+    word: str
+    probability: float | None
+    start: float
+    end: float
+
+
+#: The estimate of a line's emotion as the page gets it.
+ShownEmotion = TypedDict("ShownEmotion", {"class": str | None, "probability": float | None, "model": str | None})
+
+
+class ShownLine(TypedDict):
+    """A line as the page gets it, in seconds of the item; `side` is its channel where that says who speaks."""
+
+    id: str
+    channel: str
+    speaker: str | None
+    text: str
+    tag: str | None
+    rule: str | None
+    kind: str | None
+    confidence: float | None
+    edited_by: str | None
+    start: float
+    end: float
+    side: str | None
+    emotion: ShownEmotion | None
+    suspects: list[Suspect]
+    words: list[ShownWord]
+
+
+class ShownItem(ItemState):
+    """An item as the page gets it; `listed` is its row of the list. `why_silent` says why it has no sound."""
+
+    id: str
+    listed: ListedItem
+    lines: list[ShownLine]
+    duration: float
+    why_silent: str | None
+    channels: int
+
+
+class ReviewedFolder(TypedDict):
+    """The folder as the page gets it."""
+
+    title: str
+    writable: bool
+    why_not: str | None
+    tags: list[str]
+    sound_text: str
+    items: list[ListedItem]
+
+
 class Outdated(BadInput):
     """An edit of an older state of an item; `item` is the newer one."""
 
-    def __init__(self, reason: str, item: Json) -> None:
+    def __init__(self, reason: str, item: ShownItem) -> None:
         super().__init__(reason, "look at the newer state, and edit that")
         self.item = item
 
@@ -52,7 +124,7 @@ class Session:
     A method that gets the name of an item raises BadInput for an unknown one: no path is made of such a name.
     """
 
-    def __init__(self, folder: Editable, author: str) -> None:
+    def __init__(self, folder: AnyEditable, author: str) -> None:
         """Read the list of edits, and finish one that a kill left in it alone. Raises BadInput."""
         self.editable = folder
         self.author = author
@@ -68,23 +140,30 @@ class Session:
         self._held: dict[str, Lines] = {}
         self._listed = {name: self._entry(name, lines) for name, lines in self.editable.all_lines()}
 
-    def _entry(self, name: str, lines: Lines) -> Json:
+    def _entry(self, name: str, lines: Lines) -> ListedItem:
         ordered = [line for _, line in in_order(lines)]
-        last = max((line["end"] for line in ordered), default=0.0) - self.editable.offset(name)
-        seconds = self.editable.seconds(name) or last
-        return {"id": name, "duration": round(seconds, 3) or None, **summary_of(ordered), **self._fields(name)}
+        last_end = max((line["end"] for line in ordered), default=0.0)
+        seconds_to_last = last_end - self.editable.offset(name)
+        seconds = self.editable.seconds(name) or seconds_to_last
+        return {"id": name, "duration": round(seconds, 3) or None, **summary_of(ordered), **self._state(name)}
 
-    def _fields(self, name: str) -> Json:
-        number = self.history.base(name)
-        return self.history.fields(name) | {"discarded": self.editable.is_discarded(name), "base": number}
+    def _state(self, name: str) -> ItemState:
+        return {
+            **self.history.fields(name),
+            "discarded": self.editable.is_discarded(name),
+            "base": self.history.base(name),
+        }
 
     def _finish(self) -> None:
         """Write the edit that is the last in the list, if its file is as it was before."""
-        last = self.history.records[-1:]
-        on, name = (last[0].get("on"), last[0]["item"]) if last else (None, "")
-        if self.why_not or on is None or name not in self._listed or self.editable.signature() != on:
+        if self.why_not or not self.history.records:
             return
-        change = EditChange(last[0]["before"], last[0]["after"])
+        last = self.history.records[-1]
+        signature = last.get("on")
+        name = last["item"]
+        if signature is None or name not in self._listed or self.editable.signature() != signature:
+            return
+        change = EditChange(last["before"], last["after"])
         if is_state(self.lines(name), change.before):
             self._write(name, self._entry_after(name, change))
 
@@ -92,7 +171,7 @@ class Session:
         if name not in self._listed:
             raise BadInput(f"there is no item {name[:200]!r}", "reload the page")
 
-    def about(self) -> Json:
+    def about(self) -> ReviewedFolder:
         """The answer of `GET /api/session`."""
         with self._lock:
             return {
@@ -112,22 +191,34 @@ class Session:
                 self._held[name] = self.editable.lines(name)
             return self._held[name]
 
-    def item(self, name: str) -> Json:
-        """One item, as `GET /api/item` answers; `listed` is its row of the list."""
+    def item(self, name: str) -> ShownItem:
+        """One item, as `GET /api/item` answers."""
         with self._lock:
             lines = self.lines(name)
             offset = self.editable.offset(name)
             listed = self._listed[name]
         sided = len(self.editable.channels(name)) > 1
         shown = [_shown(key, line, offset, sided) for key, line in in_order(lines)]
-        answer: Json = {"id": name, "listed": listed, **self._fields(name), "lines": shown}
+        seconds = listed["duration"] or 0.0
+        why_silent: str | None = None
+        channels = 0
         try:
             stretch = self.stretch(name)
             channels = read_header(stretch.audio).channels
-            return answer | {"duration": round(stretch.seconds, 6), "why_silent": None, "channels": channels}
-        except (BadInput, OSError) as problem:
-            why = str(problem) if isinstance(problem, BadInput) else f"it can't be read: {problem.strerror}"
-            return answer | {"duration": listed["duration"] or 0.0, "why_silent": why, "channels": 0}
+            seconds = round(stretch.seconds, 6)
+        except BadInput as problem:
+            why_silent = str(problem)
+        except OSError as problem:
+            why_silent = f"it can't be read: {problem.strerror}"
+        return {
+            "id": name,
+            "listed": listed,
+            **self._state(name),
+            "lines": shown,
+            "duration": seconds,
+            "why_silent": why_silent,
+            "channels": channels,
+        }
 
     def stretch(self, name: str) -> SoundStretch:
         """The sound of an item."""
@@ -142,34 +233,44 @@ class Session:
         with self._lock:
             yield
 
-    def edit(self, name: str, base: int, action: Json) -> Json:
+    def edit(self, name: str, base: int, action: WantedAction) -> ShownItem:
         """Do an action on an item, save it, and return the item.
 
         Raises `Outdated`, `layouts.ChangedElsewhere`, BadInput, and OSError as the disk does.
         """
         with self._writing():
             lines = self.lines(name)
-            now = self._fields(name)
+            now = self._state(name)
             if now["base"] != base:
                 raise Outdated("another window or program has changed it", self.item(name))
             if now["discarded"]:
                 raise BadInput("it is discarded", "restore it first")
-            do = str(action.get("do"))
+            kind = str(action.get("do"))
             undoes = None
-            if do in ("undo", "redo"):
-                change, undoes = self._taken_back(name, do)
-            elif do == "reviewed":
-                value = bool(action.get("value"))
-                after = {"reviewed": value, "reviewed_by": self.author if value else None}
-                change = EditChange({key: now[key] for key in after}, after)
+            if kind in ("undo", "redo"):
+                change, undoes = self._taken_back(name, kind)
+            elif kind == "reviewed":
+                change = self._review_change(now, bool(action.get("value")))
             else:
-                times = {key: action[key] for key in ("start", "end") if is_number(action.get(key))}
-                offset = self.editable.offset(name)
-                in_file = action | {key: value + offset for key, value in times.items()}
-                change = edit(lines, in_file, self.bounds(name), self.author)
+                change = edit(lines, self._in_file(name, action), self.bounds(name), self.author)
             if change:
-                self.apply(name, do, change, undoes)
+                self.apply(name, kind, change, undoes)
             return self.item(name)
+
+    def _review_change(self, now: ItemState, reviewed: bool) -> EditChange:
+        before: EditState = {"reviewed": now["reviewed"], "reviewed_by": now["reviewed_by"]}
+        after: EditState = {"reviewed": reviewed, "reviewed_by": self.author if reviewed else None}
+        return EditChange(before, after)
+
+    def _in_file(self, name: str, action: WantedAction) -> WantedAction:
+        """An action with times in seconds of the file, in place of those of the item."""
+        offset = self.editable.offset(name)
+        in_file = dict(action)
+        for edge in ("start", "end"):
+            seconds = action.get(edge)
+            if is_number(seconds):
+                in_file[edge] = seconds + offset
+        return in_file
 
     def bounds(self, name: str) -> Item:
         """The limits of an edit of an item."""
@@ -179,7 +280,9 @@ class Session:
             seconds = self.editable.stretch(name).seconds
         except (BadInput, OSError):
             seconds = self.editable.seconds(name) or 0.0
-        used = {key for record in self.history.of[name] for key in record["before"].get("lines") or ()}
+        used: set[str] = set()
+        for record in self.history.by_item[name]:
+            used.update(lines_in(record["before"]))
         return Item(offset, max([offset + seconds, *ends]), self.editable.channels(name), TAGS, used)
 
     def _taken_back(self, name: str, how: str) -> tuple[EditChange, int]:
@@ -197,18 +300,19 @@ class Session:
     def apply(self, name: str, action: str, change: EditChange, undoes: int | None = None) -> None:
         """Note an action with its change, and write the file with it. Raises as `edit` does."""
         if "lines" not in change.before:
-            self.history.append([NewEdit(self.author, name, action, *change, undoes)])
-            self._listed[name] |= self._fields(name)
+            self.history.append([NewEdit(self.author, name, action, change.before, change.after, undoes)])
+            self._listed[name] = {**self._listed[name], **self._state(name)}
             return
         entry = self._entry_after(name, change)
         self.editable.refuse_changed()
-        on = self.editable.signature()
+        signature = self.editable.signature()
         entry_before, entry_after = entry_states(self.editable.text(name), entry)
-        before = change.before | {"entry": entry_before}
-        after = change.after | {"entry": entry_after}
+        before: EditState = {**change.before, "entry": entry_before}
+        after: EditState = {**change.after, "entry": entry_after}
         if not entry.parts:
             before["follows"] = self._leaving([name])[name]
-        records = self.history.append([NewEdit(self.author, name, action, before, after, undoes, on)])
+        new_edit = NewEdit(self.author, name, action, before, after, undoes, signature)
+        records = self.history.append([new_edit])
         try:
             self._write(name, entry)
         except BaseException:
@@ -217,15 +321,17 @@ class Session:
 
     def _entry_after(self, name: str, change: EditChange) -> EntryText:
         """The entry of an item after a change of its lines: to the letter, where the change knows it."""
-        known = self.editable.changed(name, change)
-        return known or self.editable.with_lines(name, replayed(self.lines(name), change))
+        entry = self.editable.changed(name, change)
+        if entry:
+            return entry
+        return self.editable.with_lines(name, replayed(self.lines(name), change))
 
     def _write(self, name: str, entry: EntryText) -> None:
         self.editable.write(name, entry)
         self._held[name] = self.editable.lines(name)
         self._listed[name] = self._entry(name, self._held[name])
 
-    def decide(self, mine: bool) -> Json:
+    def decide(self, mine: bool) -> dict[str, str]:
         """Take over the state of a file that another program has written, or keep ours; `kept` is the other one.
 
         Raises OSError, and BadInput for a file that can't be read.
@@ -237,7 +343,7 @@ class Session:
                 self._list()
             return {"kept": as_text(kept.name)}
 
-    def discard_range(self, first: int, last: int) -> list[Json]:
+    def discard_range(self, first: int, last: int) -> list[ListedItem]:
         """Discard the items with a number in their names from `first` to `last`, both included.
 
         Raises BadInput for a range that discards nothing.
@@ -247,23 +353,23 @@ class Session:
                 f"the range ends at {last}, before it begins at {first}", "write the smaller number first"
             )
         numbers = {name: number_in(name) for name in self._listed}
-        known = sorted({number for number in numbers.values() if number >= 0})
-        if not known:
+        present = sorted({number for number in numbers.values() if number >= 0})
+        if not present:
             raise BadInput("no name here has a number", "discard items one by one")
         names = [name for name, number in numbers.items() if first <= number <= last]
         asked = f"the number {first}" if first == last else f"a number from {first} to {last}"
         if not names:
-            raise BadInput(f"no name here has {asked}", f"the numbers here go from {known[0]} to {known[-1]}")
+            raise BadInput(f"no name here has {asked}", f"the numbers here go from {present[0]} to {present[-1]}")
         discarded = self.discard(names)
         if not discarded:
             raise BadInput(f"everything with {asked} is discarded already", "choose another range")
         return discarded
 
-    def restore(self, names: Sequence[str]) -> list[Json]:
+    def restore(self, names: Sequence[str]) -> list[ListedItem]:
         """Bring discarded items back, and return those that were."""
         return self.discard(names, discarded=False)
 
-    def discard(self, names: Sequence[str], discarded: bool = True) -> list[Json]:
+    def discard(self, names: Sequence[str], discarded: bool = True) -> list[ListedItem]:
         """Discard items, or restore them; return the rows of those that were not so. Raises as `edit` does."""
         with self._writing():
             for name in names:
@@ -271,16 +377,16 @@ class Session:
             moved = [name for name in dict.fromkeys(names) if self.editable.is_discarded(name) != discarded]
             if moved:
                 self.editable.refuse_changed()
-                befores: dict[str, Json] = {name: {"discarded": not discarded} for name in moved}
+                befores: dict[str, EditState] = {name: {"discarded": not discarded} for name in moved}
                 if discarded:
                     for name, predecessor in self._leaving(moved).items():
                         befores[name]["follows"] = predecessor
                 self.editable.discard(moved, discarded)
                 action = "discard" if discarded else "restore"
-                after = {"discarded": discarded}
+                after: EditState = {"discarded": discarded}
                 self.history.append([NewEdit(self.author, name, action, befores[name], after) for name in moved])
                 for name in moved:
-                    self._listed[name] |= self._fields(name)
+                    self._listed[name] = {**self._listed[name], **self._state(name)}
             return [self._listed[name] for name in moved]
 
     def _leaving(self, names: Sequence[str]) -> dict[str, str | None]:
@@ -301,25 +407,44 @@ def number_in(name: str) -> int:
     return int(max(reversed(numbers), key=len, default=-1))
 
 
-def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> Json:
-    """A line as the page gets it, in seconds of the item; `sided`: its channel says who speaks."""
-
-    def moved(item: Json, *names: str) -> Json:
-        times = {edge: round(item[edge] - offset, 6) for edge in ("start", "end")}
-        return {name: item.get(name) for name in names} | times
-
-    shares = line.get("emotion_probabilities")
-    known = shares.values() if isinstance(shares, dict) else ()
-    emotion = {
-        "class": line.get("emotion_class"),
-        "probability": max(filter(is_number, known), default=None),
-        "model": line.get("emotion_model"),
-    }
+def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> ShownLine:
+    """A line as the page gets it; `sided`: its channel says who speaks."""
+    words: list[ShownWord] = []
+    for word in shown_words(line):
+        shown_word: ShownWord = {
+            "word": word["word"],
+            "probability": word.get("probability"),
+            "start": round(word["start"] - offset, 6),
+            "end": round(word["end"] - offset, 6),
+        }
+        words.append(shown_word)
     return {
         "id": key,
-        **moved(line, "channel", "speaker", "text", "tag", "rule", "kind", "confidence", "edited_by"),
+        "channel": line["channel"],
+        "speaker": line.get("speaker"),
+        "text": line["text"],
+        "tag": line.get("tag"),
+        "rule": line.get("rule"),
+        "kind": line.get("kind"),
+        "confidence": line.get("confidence"),
+        "edited_by": line.get("edited_by"),
+        "start": round(line["start"] - offset, 6),
+        "end": round(line["end"] - offset, 6),
         "side": line["channel"] if sided else None,
-        "emotion": emotion if emotion["model"] else None,
+        "emotion": _shown_emotion(line),
         "suspects": suspects_of(line),
-        "words": [moved(word, "word", "probability") for word in shown_words(line)],
+        "words": words,
+    }
+
+
+def _shown_emotion(line: SpokenLine) -> ShownEmotion | None:
+    model = line.get("emotion_model")
+    if not model:
+        return None
+    by_class = line.get("emotion_probabilities")
+    probabilities = by_class.values() if isinstance(by_class, dict) else ()
+    return {
+        "class": line.get("emotion_class"),
+        "probability": max(filter(is_number, probabilities), default=None),
+        "model": model,
     }

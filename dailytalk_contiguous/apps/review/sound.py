@@ -8,12 +8,11 @@ import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.core.audio import blocks, read_header, to_pcm, to_uri
 
 #: Bytes of the header of the WAV.
@@ -31,7 +30,7 @@ Peaks = NDArray[np.int8]
 class SoundStretch(NamedTuple):
     """The sound of an item: encoded audio as `core.audio` takes it, and its start and length in seconds."""
 
-    audio: Json
+    audio: dict[str, Any]
     start: float
     seconds: float
 
@@ -65,16 +64,17 @@ class Wav(NamedTuple):
         if end <= begin:
             return
         frame, skip = divmod(begin, self.frame_bytes)
-        left = end - begin
-        seconds = (math.ceil(end / self.frame_bytes) - frame) / self.sample_rate
-        for block in blocks(self.stretch.audio, (self.first_frame + frame) / self.sample_rate, seconds):
-            data = to_pcm(block).tobytes()[skip : skip + left]
+        remaining = end - begin
+        n_frames = math.ceil(end / self.frame_bytes) - frame
+        start = (self.first_frame + frame) / self.sample_rate
+        for block in blocks(self.stretch.audio, start, n_frames / self.sample_rate):
+            data = to_pcm(block).tobytes()[skip : skip + remaining]
             skip = 0
-            left -= len(data)
+            remaining -= len(data)
             yield data
-        while left > 0:  # a recording shorter than its header says: the length was sent already
-            yield bytes(min(left, 1 << 16))
-            left -= min(left, 1 << 16)
+        while remaining > 0:  # a recording shorter than its header says: the length was sent already
+            yield bytes(min(remaining, 1 << 16))
+            remaining -= min(remaining, 1 << 16)
 
 
 def wav_of(stretch: SoundStretch) -> Wav:
@@ -116,14 +116,19 @@ def peaks_of(stretch: SoundStretch, start: float, end: float, count: int) -> Pea
     peaks = np.zeros((count, info.channels, 2))
     steps = max(1, math.ceil((end - start) / STEP_SECONDS))
     for columns in np.array_split(np.arange(count), steps):
-        first, last = (times[columns[0]], min(times[columns[-1] + 1], limit)) if len(columns) else (0.0, 0.0)
+        if not len(columns):
+            continue
+        first = times[columns[0]]
+        last = min(times[columns[-1] + 1], limit)
         parts = [*blocks(stretch.audio, first, last - first)] if last > first else []
         if not parts:
             continue
         samples = np.concatenate(parts)
         edges = ((times[columns] - first) * info.sample_rate).astype(int)
-        known = edges < len(samples)
-        for side, extreme in enumerate((np.minimum, np.maximum)):
-            peaks[columns[known], :, side] = extreme.reduceat(samples, edges[known], axis=0)
+        is_inside = edges < len(samples)
+        inside_edges = edges[is_inside]
+        inside_columns = columns[is_inside]
+        peaks[inside_columns, :, 0] = np.minimum.reduceat(samples, inside_edges, axis=0)
+        peaks[inside_columns, :, 1] = np.maximum.reduceat(samples, inside_edges, axis=0)
     scaled: Peaks = np.clip(np.rint(peaks * 127), -127, 127).astype(np.int8)
     return scaled.transpose(1, 0, 2)
