@@ -15,25 +15,49 @@ from dailytalk_contiguous.stages.base import PerUtterance, Stage
 LOCK = Path(__file__).with_name("versions.json")
 
 
+#: Modules of `core` that compute nothing of what a stage adds.
+OF_ROWS = (
+    "audio",
+    "errors",
+    "documents",
+    "fields",
+    "licensing",
+    "own_file",
+    "published_fields",
+    "schema",
+    "settings",
+    "steps",
+    "utterance",
+)
+
+
+def defines_stages(module: str) -> bool:
+    if ".stages." in module:
+        return True
+    return ".apps." in module and "Stage)" in source_of(module)
+
+
 def stages() -> dict[str, type[Stage]]:
     """All stages of the package and its apps, by name."""
     for module in pkgutil.walk_packages(dailytalk_contiguous.__path__, "dailytalk_contiguous."):
-        if ".stages." in module.name or (".apps." in module.name and "Stage)" in source_of(module.name)):
+        if defines_stages(module.name):
             importlib.import_module(module.name)
     kinds = [Stage]
-    found = dict[str, type[Stage]]()
+    by_name: dict[str, type[Stage]] = {}
     while kinds:
         for kind in kinds.pop().__subclasses__():
             kinds.append(kind)
             if kind.__module__.startswith("dailytalk_contiguous.") and kind is not PerUtterance:
-                found[kind.__name__] = kind
-    return dict(sorted(found.items()))
+                by_name[kind.__name__] = kind
+    return dict(sorted(by_name.items()))
 
 
 def source_of(module: str) -> str:
     path = ROOT.joinpath(*module.split("."))
-    file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
-    return file.read_text(encoding="utf-8") if file.is_file() else ""
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+    return ""
 
 
 def code_of(module: str) -> str:
@@ -46,37 +70,33 @@ def code_of(module: str) -> str:
     return ast.unparse(tree)
 
 
+def is_counted(module: str) -> bool:
+    """Whether a module has functions on sound, words or numbers."""
+    _, _, name = module.rpartition(".")
+    return module.startswith("dailytalk_contiguous.core.") and name not in OF_ROWS
+
+
 def hash_of(kind: type[Stage]) -> str:
     """Of the module of a stage, and of the modules of functions on sound, words and numbers that it imports."""
     tree = ast.parse(source_of(kind.__module__))
-    imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    of_rows = (
-        "audio",
-        "errors",
-        "documents",
-        "fields",
-        "licensing",
-        "own_file",
-        "published_fields",
-        "schema",
-        "settings",
-        "steps",
-        "utterance",
-    )
-    counted = {
-        name
-        for name in imported
-        if name.startswith("dailytalk_contiguous.core.") and name.rpartition(".")[2] not in of_rows
-    }
-    code = [code_of(name) for name in sorted({kind.__module__, *counted})]
-    return hashlib.sha256("\0".join(code).encode()).hexdigest()[:12]
+    modules = {kind.__module__}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and is_counted(node.module or ""):
+            modules.add(node.module or "")
+    code = "\0".join(map(code_of, sorted(modules)))
+    return hashlib.sha256(code.encode()).hexdigest()[:12]
+
+
+def current() -> dict[str, list[int | str]]:
+    """What versions.json says if it is up to date."""
+    return {name: [kind.VERSION, hash_of(kind)] for name, kind in stages().items()}
 
 
 def test_code_of_a_stage_changes_with_its_version_or_with_the_lock() -> None:
     lock = json.loads(LOCK.read_text(encoding="utf-8"))
-    kinds = stages()
-    now = {name: [kind.VERSION, hash_of(kind)] for name, kind in kinds.items()}
-    changed = ", ".join(sorted(name for name in {*lock, *now} if lock.get(name) != now.get(name)))
+    now = current()
+    names = sorted({*lock, *now})
+    changed = ", ".join(name for name in names if lock.get(name) != now.get(name))
     assert not changed, (
         f"the code of {changed} changed: raise VERSION where results change, then run "
         "`PYTHONPATH=tests python tests/stages/test_stage_versions.py`"
@@ -87,12 +107,10 @@ def test_version_is_part_of_the_digest() -> None:
     for kind in stages().values():
         assert isinstance(kind.VERSION, int), kind
     segment = stages()["Segment"]
-    later = type("Segment", (segment,), {"__module__": segment.__module__, "VERSION": segment.VERSION + 1})
+    body = {"__module__": segment.__module__, "VERSION": segment.VERSION + 1}
+    later = type("Segment", (segment,), body)
     assert later().digest != segment().digest
 
 
 if __name__ == "__main__":
-    LOCK.write_text(
-        json.dumps({name: [kind.VERSION, hash_of(kind)] for name, kind in stages().items()}, indent=1) + "\n",
-        encoding="utf-8",
-    )
+    LOCK.write_text(json.dumps(current(), indent=1) + "\n", encoding="utf-8")
