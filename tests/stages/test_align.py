@@ -116,7 +116,8 @@ def start_errors(words: list[dict[str, Any]], line: dict[str, Any]) -> list[floa
 def test_kept_words_move_with_their_utterance() -> None:
     heard = [word(" so", 4.2, 4.5), word(" yes", 4.8, 5.5)]
     kept = utterance("right", (5.0, 7.0), "So, yes.", words=heard)
-    assert rounded(align(kept)) == [
+    words = align(kept)
+    assert rounded(words) == [
         ("So,", 5.2, 5.5, "right", "recogniser"),
         ("yes.", 5.8, 6.5, "right", "recogniser"),
     ]
@@ -131,13 +132,15 @@ def test_words_have_the_probability_of_the_recogniser_and_those_that_a_person_ad
     kept = utterance("right", (5.0, 7.0), "So, perhaps it is.", words=heard)
     words = align(kept)
     assert texts_of(words) == ["So,", "perhaps", "it", "is."]
-    assert [word["probability"] for word in words] == [0.4, None, 0.6, 0.8]
+    probabilities = [word["probability"] for word in words]
+    assert probabilities == [0.4, None, 0.6, 0.8]
 
 
 def test_times_of_the_synthesiser_are_taken_where_it_gives_them() -> None:
     timed = [word("Oh", 0.1, 0.4), word("no", 0.4, 1.9)]
     spoken = utterance("left", (5.0, 7.0), "Oh no", spoken_words=timed)
-    assert rounded(align(spoken)) == [
+    words = align(spoken)
+    assert rounded(words) == [
         ("Oh", 5.1, 5.4, "left", "synthesiser"),
         ("no", 5.4, 6.9, "left", "synthesiser"),
     ]
@@ -146,7 +149,8 @@ def test_times_of_the_synthesiser_are_taken_where_it_gives_them() -> None:
 def spoken_line(start: float, said: str, text: str | None = None) -> dict[str, Any]:
     """An utterance of which Piper says a text, without the times of its words."""
     piper = load_synthesiser("piper", VoiceSettings("", ""))
-    spoken = synthesise(piper, Line(said, "", "en", 0))
+    text_to_say = Line(said, "", "en", 0)
+    spoken = synthesise(piper, text_to_say)
     resampled = soxr.resample(spoken.samples, spoken.sample_rate, RATE)
     sound = np.asarray(resampled, np.float32)
     end = start + len(sound) / RATE
@@ -181,7 +185,8 @@ def test_an_aligner_places_what_a_voice_says_and_each_reading_of_a_number() -> N
         line = spoken_line(1.0, text)
         words = align(line)
         assert sources(words) == {"aligned-pocketsphinx"}
-        assert texts_of(words) == [true.text for true in line["truth"]]
+        true_texts = [true.text for true in line["truth"]]
+        assert texts_of(words) == true_texts
         errors = start_errors(words, line)
         assert np.median(errors) <= 0.08  # Piper's own inner edges are about 55 ms late
         assert max(errors) <= 0.25
@@ -190,8 +195,8 @@ def test_an_aligner_places_what_a_voice_says_and_each_reading_of_a_number() -> N
 def test_words_that_no_dictionary_has_are_placed_by_their_letters_and_touch_where_nobody_pauses() -> None:
     line = spoken_line(1.0, "Zorblaxian quimbelots are very splendiferously frabjous today.")
     words = align(line)
-    assert sources(words) == {"aligned-pocketsphinx"}
     errors = start_errors(words, line)
+    assert sources(words) == {"aligned-pocketsphinx"}
     assert max(errors) <= 0.15
     for first, second in pairwise(words):
         assert first["end"] == pytest.approx(second["start"])
@@ -217,7 +222,8 @@ def test_word_before_a_pause_ends_with_its_sound(recording: str, text: str, line
     placed = align_words(samples, texts_of(line["words"]), "en")
     assert placed is not None
     wanted = normalise(text)
-    (true_word,) = [word for word in line["words"] if normalise(word["word"]) == wanted]
+    true_words = [word for word in line["words"] if normalise(word["word"]) == wanted]
+    (true_word,) = true_words
     (placed_word,) = [word for word in placed if normalise(word.text) == wanted]
     true_end = true_word["end"] - line["start"]
     assert placed_word.end == pytest.approx(true_end, abs=0.06)
@@ -227,13 +233,16 @@ def kept_line(said: str, late: float = 0.0, **columns: Any) -> dict[str, Any]:
     """A sentence that Piper says, as a kept utterance whose recogniser has its words some seconds late."""
     line = spoken_line(1.0, said)
     end = line["new_end"]
-    heard = [word(true.text, true.start + late, true.end + late) for true in line["truth"]]
+    heard = []
+    for true in line["truth"]:
+        heard.append(word(true.text, true.start + late, true.end + late))
     second_of_silence = np.zeros(RATE, np.int16)
     spoken = np.frombuffer(line["spoken"], "<i2")
     right = np.concatenate([second_of_silence, spoken])
     left = np.zeros_like(right)
     stereo = np.stack([left, right], 1)
-    built = {"bytes": encoded_sound(stereo, RATE, "FLAC"), "path": None}
+    flac = encoded_sound(stereo, RATE, "FLAC")
+    built = {"bytes": flac, "path": None}
     kept = utterance("right", (1.0, end), said, words=heard, start=0.0, end=end - 1.0)
     kept |= {"truth": line["truth"], "built_audio": built}
     return kept | columns
@@ -242,8 +251,9 @@ def kept_line(said: str, late: float = 0.0, **columns: Any) -> dict[str, Any]:
 def test_words_of_a_kept_speaker_are_where_they_are_said_and_not_where_the_recogniser_has_them() -> None:
     line = kept_line("You should come and visit us in the mountains.", late=0.3)
     words = align(line)
+    errors = start_errors(words, line)
     assert sources(words) == {"aligned-pocketsphinx"}
-    assert np.median(start_errors(words, line)) <= 0.08
+    assert np.median(errors) <= 0.08
     unaligned = align(line, stage=Align(aligner="none"))
     assert sources(unaligned) == {"recogniser"}
     german = align(line | {"language": "de"})
@@ -279,13 +289,15 @@ ALIGNER = Aligner("evenly", load)
 def test_an_aligner_of_one_s_own_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = own_file(tmp_path, monkeypatch, OWN)
     line = spoken_line(1.0, "You should come.")
-    words = align(line, stage=Align(aligner=str(file)))
+    stage = Align(aligner=str(file))
+    words = align(line, stage=stage)
     assert sources(words) == {"aligned-evenly"}
     code = OWN.replace("in enumerate(words)]", "in enumerate(words[1:])]")
     wrong = own_file(tmp_path, monkeypatch, code)
     columns: dict[str, Any] = {name: [line[name]] for name in NEEDS}
     columns |= {"built_rate": RATE, "built_duration": 30.0}
-    row = Align(aligner=str(wrong)).row(columns)
+    stage = Align(aligner=str(wrong))
+    row = stage.row(columns)
     assert sources(row["alignments"]) == {"proportional"}
     (failure,) = row["model_failures"]
     assert failure["id"] == line["utterance_id"]
@@ -308,8 +320,11 @@ def test_revoice_right_makes_that_speaker_left() -> None:
     second = utterance("left", (8.0, 9.0), "Hi", status="kept", words=heard)
     stage = Align(aligner="none", revoice="right")
     words = align(first, second, stage=stage)
-    assert [word["speaker"] for word in words] == ["left", "right"]
-    assert [word["source"] for word in words] == ["proportional", "recogniser"]
+    left, right = words
+    assert left["speaker"] == "left"
+    assert left["source"] == "proportional"
+    assert right["speaker"] == "right"
+    assert right["source"] == "recogniser"
 
 
 def letters(texts: Iterable[str]) -> list[str]:
@@ -329,9 +344,10 @@ def drawn_utterance(start: float, text: str, spans: list[tuple[float, float]], l
     words = []
     relative = []
     for written, (offset, length) in zip(text.split(), spans, strict=False):
-        spoken = word(written, start - 1.0 + offset, start - 1.0 + offset + length)
-        words.append(spoken)
-        relative.append(word(written, spoken["start"] - start + 1, spoken["end"] - start + 1))
+        first = start - 1.0 + offset
+        last = first + length
+        words.append(word(written, first, last))
+        relative.append(word(written, first - start + 1, last - start + 1))
     if not left:
         return utterance("right", (start, start + 2.2), text, words=words)
     drawn = utterance("left", (start, start + 1.4), text, words=words)

@@ -86,13 +86,15 @@ def as_stream(features: Features | None = FEATURES) -> IterableDataset:
 
 @pytest.mark.parametrize("make", [as_dataset, as_stream])
 def test_map_survives_first_batches_without_utterances(make: Any) -> None:
-    mapped = PerUtterance(Length(2)).map(make())
+    stage = PerUtterance(Length(2))
+    mapped = stage.map(make())
     features = Features(FEATURES)
     features["letters"] = List(Value("int32"))
     features["parts"] = List(List(Value("string")))
     assert mapped.features == features
     rows = list(mapped)
-    assert [row["letters"] for row in rows] == [[], [], [14, 10], [], [8]]
+    letters = [row["letters"] for row in rows]
+    assert letters == [[], [], [14, 10], [], [8]]
     assert [row["text"] for row in rows] == TEXTS
     assert rows[2]["parts"] == [["one", "two"], ["three"]]
 
@@ -110,7 +112,8 @@ def test_digest_knows_settings_class_and_model_but_not_how_it_is_run(lift: Any) 
     digests = {lift(stage).digest for stage in stages}
     assert len(digests) == 6
     on_gpu = replace(Length(), device="cuda")
-    assert lift(on_gpu).digest == lift(Length()).digest
+    on_cpu = Length()
+    assert lift(on_gpu).digest == lift(on_cpu).digest
 
 
 def test_a_local_model_is_known_by_its_files(tmp_path: Path) -> None:
@@ -170,8 +173,10 @@ def test_row_that_cannot_be_used_keeps_its_place_with_its_problem_and_costs_no_o
         rows = rows.to_iterable_dataset()
     halved = Halves().map(rows)
     made = list(Sums().map(halved))
-    assert [row["half"] for row in made] == [1, None, 0, 3]
-    assert [row["sum"] for row in made] == [4, None, None, 4]
+    halves = [row["half"] for row in made]
+    sums = [row["sum"] for row in made]
+    assert halves == [1, None, 0, 3]
+    assert sums == [4, None, None, 4]
     first, odd, zero, last = made
     for row in (first, last):
         assert [row[name] for name in PROBLEM] == [None, None, None]
@@ -197,6 +202,7 @@ def test_next_stage_sees_a_number_as_a_file_holds_it(streaming: bool) -> None:
     if streaming:
         dataset = dataset.to_iterable_dataset()
     (row,) = Tenth().map(dataset)
-    (in_32_bits,) = struct.unpack("f", struct.pack("f", 0.1))
+    packed = struct.pack("f", 0.1)
+    (in_32_bits,) = struct.unpack("f", packed)
     assert row["tenth"] == in_32_bits
     assert row["tenth"] != 0.1

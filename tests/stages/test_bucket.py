@@ -37,7 +37,8 @@ def test_a_loud_speaker_does_not_make_the_other_quiet() -> None:
 def test_each_bucket_comes_from_its_own_measure(feature: str, column: str) -> None:
     flat = conversation([1.0] * 6, [], **{feature: QUIET})
     made = Bucket()(batch_of(flat))
-    assert made[column] == [percentile(QUIET, feature).labels]
+    expected = percentile(QUIET, feature)
+    assert made[column] == [expected.labels]
     for other in FEATURES.values():
         if other != column:
             assert made[other] == [["MID"] * 6]
@@ -56,9 +57,11 @@ def test_robust_runs_with_the_statistics_of_a_corpus() -> None:
     assert Bucket().unfitted is False
     corpus = corpus_of(iter(rows))
     assert stage == Bucket(preset="robust", corpus=corpus)
-    flat = stage(batch_of(conversation([20.0] * 6, [])))
+    usual = conversation([20.0] * 6, [])
+    flat = stage(batch_of(usual))
     (labels,) = flat["energy_bucket"]
     assert set(labels) == {"MID"}
-    extreme = stage(batch_of(conversation([20.0] * 8 + [500.0], [])))
+    loud_once = conversation([20.0] * 8 + [500.0], [])
+    extreme = stage(batch_of(loud_once))
     (labels,) = extreme["energy_bucket"]
     assert labels[-1] == "HIGH"

@@ -72,9 +72,11 @@ def test_twenty_seconds_are_enough_the_longest_first() -> None:
 
 
 def test_too_little_of_a_voice_is_bad_input_with_its_row() -> None:
-    first = columns(SAID, recording(SAID, 40.0, RATE), RATE)
+    samples = recording(SAID, 40.0, RATE)
+    first = columns(SAID, samples, RATE)
     short = SAID[1:4]
-    second = columns(short, recording(short, 40.0, RATE), RATE)
+    short_samples = recording(short, 40.0, RATE)
+    second = columns(short, short_samples, RATE)
     batch = {name: first[name] + second[name] for name in first}
     with pytest.raises(BadInput, match=r"0\.7 s of the left speaker alone") as error:
         ChooseVoice()(batch)

@@ -72,7 +72,8 @@ def test_the_bundled_model_classifies_beside_what_else_the_speaker_says() -> Non
         expected = [guess.probabilities.tolist() or None for guess in guesses]
         assert shares_of(made) == expected
         assert made["emotion_model"] == ["voice-linear"] * 4
-        classes = [share["emotion"] for share in made["emotion_probabilities"][0]]
+        shares, *_ = made["emotion_probabilities"]
+        classes = [share["emotion"] for share in shares]
         assert classes == list(SIX)
 
 
@@ -83,7 +84,8 @@ def test_a_speaker_is_a_channel_of_a_conversation(ear: Ear) -> None:
     made = shares_of(stage(others))
     for first in (0, 1):
         speaker = {name: values[first::2] for name, values in others.items()}
-        assert made[first::2] == shares_of(stage(speaker))
+        alone = shares_of(stage(speaker))
+        assert made[first::2] == alone
     speech = BATCH["speech"]
     conversations = {
         "utterance_id": [["a", "b"], ["c"]],
@@ -92,4 +94,6 @@ def test_a_speaker_is_a_channel_of_a_conversation(ear: Ear) -> None:
         "speech": [speech[:2], speech[2:3]],
     }
     lifted = PerUtterance(stage)(conversations)
-    assert list(map(len, lifted["emotion_class"])) == [2, 1]
+    first_call, second_call = lifted["emotion_class"]
+    assert len(first_call) == 2
+    assert len(second_call) == 1

@@ -78,8 +78,9 @@ def conversation(*lines: tuple[str, float, float, str], **changed: list[Any]) ->
         row[name] = [values.get(name) for values in utterances]
     duration = max(end for _, _, end, _ in lines) + 1
     shape = (round(duration * RATE), 2)
-    sound = np.random.default_rng(0).uniform(-0.1, 0.1, shape).astype(np.float32)
-    row["audio"] = {"bytes": wav_bytes(sound), "path": None}
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, shape)
+    wav = wav_bytes(noise.astype(np.float32))
+    row["audio"] = {"bytes": wav, "path": None}
     row["offset"] = 0.0
     row["duration"] = duration
     return row | changed
@@ -110,7 +111,8 @@ def test_the_parts_of_a_sentence_are_one_utterance_with_their_pauses() -> None:
     assert first["start_trim"] == 0.01
     assert first["end_trim"] == 0.02
     words = first["words"]
-    assert [word["word"] for word in words] == ["Is", "there", "free", "Wi-Fi", "here?"]
+    texts = [word["word"] for word in words]
+    assert texts == ["Is", "there", "free", "Wi-Fi", "here?"]
     assert words[1]["end"] == 1.0
     assert words[2]["start"] == 1.6
     assert first["kind"] == "speech"

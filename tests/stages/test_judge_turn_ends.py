@@ -28,7 +28,8 @@ def planted(side: int) -> tuple[NDArray[np.float32], list[tuple[str, float, floa
     channel = CHANNELS[side]
     other = CHANNELS[1 - side]
     sentences = spoken_sentences()
-    answer = sentences[0][0][: round(0.6 * RATE)]
+    first_sentence, _ = sentences[0]
+    answer = first_sentence[: round(0.6 * RATE)]
     lines = []
     time = 0.5
     for sentence, end_of_part in sentences:
@@ -53,7 +54,8 @@ def encoded(samples: NDArray[np.float32]) -> dict[str, Any]:
 
 def judged(side: int, revoice: str, delay: float, **settings: Any) -> dict[str, list[Any]]:
     samples, lines = planted(side)
-    delayed = np.pad(samples, ((round(delay * RATE), 0), (0, 0)))
+    n_silent = round(delay * RATE)
+    delayed = np.pad(samples, ((n_silent, 0), (0, 0)))
     built = delayed[:, ::-1] if revoice == "right" else delayed
     channels = [channel for channel, _, _ in lines]
     starts = [start for _, start, _ in lines]
@@ -70,7 +72,8 @@ def judged(side: int, revoice: str, delay: float, **settings: Any) -> dict[str, 
         "new_end": [*(end + delay for end in ends), None],
     }
     stage = JudgeTurnEnds(revoice=revoice, **settings)
-    (done,) = stage.map(Dataset.from_list([row])).to_list()
+    dataset = Dataset.from_list([row])
+    (done,) = stage.map(dataset).to_list()
     names = ("transition", "source_transition", "turn_end", "source_turn_end")
     return {name: done[name] for name in names}
 
@@ -88,7 +91,8 @@ def test_planted_pauses_sound_less_finished_than_planted_ends(side: int, revoice
         judgements = done[timeline]
         holds = [judgements[0], judgements[3], judgements[6]]
         shifts = [judgements[1], judgements[4], judgements[7]]
-        assert np.mean(shifts) - np.mean(holds) > 0.2
+        difference = np.mean(shifts) - np.mean(holds)
+        assert difference > 0.2
         assert judgements[-2:] == [None, None]
     source = pytest.approx(done["source_turn_end"][1:8], abs=0.1)
     assert done["turn_end"][1:8] == source

@@ -5,6 +5,7 @@ import pytest
 from audio_files import EXAMPLES, reference
 
 from dailytalk_contiguous import Folder, Segment
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 
 Batch = dict[str, list[Any]]
@@ -22,15 +23,17 @@ def cue(channel: str, start: float, end: float, text: str, words: list[dict[str,
 
 def conversation(cues: list[dict[str, Any]], spans: list[tuple[str, float, float]], offset: float = 0.0) -> dict:
     channels = [channel for channel, _, _ in spans]
+    identities = [f"call.000/{channel}/{n:04d}" for n, channel in enumerate(channels)]
+    speakers = [f"call/{channel}" for channel in channels]
     return {
         "conversation_id": ["call.000"],
         "recording_id": ["call"],
         "given": [cues],
         "offset": [offset],
         "duration": [1000.0],
-        "utterance_id": [[f"call.000/{channel}/{n:04d}" for n, channel in enumerate(channels)]],
+        "utterance_id": [identities],
         "channel": [channels],
-        "speaker": [[f"call/{channel}" for channel in channels]],
+        "speaker": [speakers],
         "start": [[start for _, start, _ in spans]],
         "end": [[end for _, _, end in spans]],
     }
@@ -60,7 +63,8 @@ def test_left_over_words_are_rejected_with_what_to_do() -> None:
         cue("right", 8.125, 9.0, "lost words"),
         cue("right", 1.2, 2.0, "kept"),
     ]
-    added = MatchTranscript()(conversation(cues, SPANS, offset=100.0))
+    batch = conversation(cues, SPANS, offset=100.0)
+    added = MatchTranscript()(batch)
     kept = {
         "word": "kept",
         "start": 1.2,
@@ -79,10 +83,14 @@ def test_left_over_words_are_rejected_with_what_to_do() -> None:
 
 def test_lines_after_the_end_of_the_recording_are_one_reject_and_the_others_are_used() -> None:
     texts = [f"line {number}" for number in range(len(TALK))]
-    cues = [cue(*span, text) for span, text in zip(TALK, texts, strict=True)]
-    cues += [cue(channel, start + 20.0, end + 20.0, "not recorded") for channel, start, end in TALK]
+    cues = []
+    for span, text in zip(TALK, texts, strict=True):
+        cues.append(cue(*span, text))
+    for channel, start, end in TALK:
+        cues.append(cue(channel, start + 20.0, end + 20.0, "not recorded"))
     batch = conversation(cues, TALK, offset=100.0)
-    added = MatchTranscript()(batch | {"duration": [17.5]})
+    batch["duration"] = [17.5]
+    added = MatchTranscript()(batch)
     assert added["given_text"] == [texts]
     assert added["transcript_repair"] == [None]
     ((reject,),) = added["unmatched"]
@@ -97,7 +105,7 @@ def test_lines_after_the_end_of_the_recording_are_one_reject_and_the_others_are_
 
 
 TURNS = [(0.5, 2.0), (2.6, 3.1), (4.0, 7.5), (8.2, 8.9), (10.0, 11.0), (13.0, 16.2), (17.0, 17.4)]
-TALK = [(("left", "right")[place % 2], start, end) for place, (start, end) in enumerate(TURNS)]
+TALK = [(CHANNELS[number % 2], start, end) for number, (start, end) in enumerate(TURNS)]
 
 
 OTHER = {"left": "right", "right": "left"}
@@ -114,7 +122,8 @@ def matched(late: float, swap: bool = False, spans: list[tuple[str, float, float
         line = cue(side, start + late, end + late, f"word{number}")
         line["speaker"] = SPEAKERS[channel]
         cues.append(line)
-    added = MatchTranscript()(conversation(cues, TALK, offset=60.0))
+    batch = conversation(cues, TALK, offset=60.0)
+    added = MatchTranscript()(batch)
     return {name: values[0] for name, values in added.items()}
 
 
@@ -154,14 +163,17 @@ def labelled(kind: str, number: int, channel: str) -> str:
 
 @pytest.fixture(scope="module")
 def segmented() -> dict[str, dict[str, Any]]:
-    folder = Folder(inputs=(str(EXAMPLES),), given=False).as_streaming_dataset("train")
-    return {row["recording_id"]: row for row in Segment().map(folder)}
+    folder = Folder(inputs=(str(EXAMPLES),), given=False)
+    recordings = folder.as_streaming_dataset("train")
+    rows = Segment().map(recordings)
+    return {row["recording_id"]: row for row in rows}
 
 
 def match(row: dict[str, Any], cues: list[dict[str, Any]]) -> Batch:
     """One conversation with a transcript."""
-    row = row | {"given": cues}
-    return MatchTranscript()({name: [value] for name, value in row.items()})
+    batch = {name: [value] for name, value in row.items()}
+    batch["given"] = [cues]
+    return MatchTranscript()(batch)
 
 
 def words_of(lines: Iterable[str]) -> list[str]:
@@ -182,12 +194,14 @@ def test_words_whose_side_no_file_says_are_on_the_side_that_speaks(
         (texts,) = added["given_text"]
         (unmatched,) = added["unmatched"]
         for side in ("left", "right"):
-            matched_texts = [text for text, channel in zip(texts, row["channel"], strict=True) if channel == side]
+            utterances = zip(texts, row["channel"], strict=True)
+            matched_texts = [text for text, channel in utterances if channel == side]
             true_texts = [line["text"] for line in lines if line["channel"] == side]
             assert words_of(matched_texts) == words_of(true_texts)
         assert unmatched == []
         (cues,) = added["given"]
-        assert {cue["channel"] for cue in cues} == {"left", "right"}
+        channels = {cue["channel"] for cue in cues}
+        assert channels == {"left", "right"}
 
 
 @pytest.mark.parametrize("label", ["?", "?Guest-{}"])
@@ -197,6 +211,9 @@ def test_transcript_of_another_recording_is_not_used_where_its_sides_are_to_be_f
     for name, row in segmented.items():
         for other in segmented.keys() - {name}:
             lines = [line for line in reference(other) if line["end"] < row["duration"]]
-            cues = [cue(label.format(x["channel"]), x["start"], x["end"], x["text"]) for x in lines]
+            cues = []
+            for line in lines:
+                speaker = label.format(line["channel"])
+                cues.append(cue(speaker, line["start"], line["end"], line["text"]))
             added = match(row, cues)
             assert added["transcript_repair"] == ["not used"]

@@ -73,7 +73,10 @@ def test_only_lines_that_are_resynthesised_are_measured() -> None:
     level = row["source_level"][0]
     assert -120 <= min(level) < max(level) <= 0
     other = MeasureDelivery(revoice="right").row(example())
-    assert [n_frames > 0 for n_frames in lengths(other["source_f0"])] == [False, True, False]
+    first, second, third = other["source_f0"]
+    assert len(first) == 0
+    assert len(second) > 0
+    assert len(third) == 0
 
 
 @pytest.mark.parametrize(("melody", "take"), [((120.0, 210.0), 1), ((210.0, 120.0), 2), ((90.0, 90.0), 0)])
@@ -95,7 +98,8 @@ def encoder(folder: Path, codebook: str = "") -> str:
 
 
 def test_an_encoder_tells_how_alike_source_and_take_are(tmp_path: Path) -> None:
-    name = encoder(tmp_path / "encoder", Codebook.load().name)
+    codebook = Codebook.load()
+    name = encoder(tmp_path / "encoder", codebook.name)
     melody = sung(*MELODIES[2])
     (source,) = embed_sounds(name, "bundled", [melody])
     batch = lines(melody)
@@ -113,7 +117,8 @@ def test_an_encoder_tells_how_alike_source_and_take_are(tmp_path: Path) -> None:
 def test_an_encoder_that_fails_on_one_source_leaves_it_without_embedding_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = encoder(tmp_path / "encoder", Codebook.load().name)
+    codebook = Codebook.load()
+    name = encoder(tmp_path / "encoder", codebook.name)
 
     def breaking(delivery: str, codebook: str, sounds: list[Samples]) -> np.ndarray:
         if any(len(sound) < 2 * 16000 for sound in sounds):

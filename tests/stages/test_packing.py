@@ -54,11 +54,17 @@ def test_each_utterance_lies_in_one_window_of_its_own_speaker_in_order(drawn: li
 
 def test_window_has_each_utterance_in_its_place_and_silence_between_them() -> None:
     lengths = [1.5, 2.25, 3.0]
-    first, second, third = (np.full(round(length * ANALYSIS_RATE), length, np.float32) for length in lengths)
+    samples = []
+    for length in lengths:
+        count = round(length * ANALYSIS_RATE)
+        samples.append(np.full(count, length, np.float32))
+    first, second, third = samples
     (window,) = pack_windows(lengths, ["left"] * 3)
-    silence = np.zeros(round(GAP_SECONDS * ANALYSIS_RATE), np.float32)
+    gap = round(GAP_SECONDS * ANALYSIS_RATE)
+    silence = np.zeros(gap, np.float32)
     expected = np.concatenate([first, silence, second, silence, third])
-    assert np.array_equal(window_of([first, second, third], window), expected)
+    packed_samples = window_of(samples, window)
+    assert np.array_equal(packed_samples, expected)
 
 
 def test_words_of_a_window_come_back_to_the_utterance_of_their_midpoint_in_its_seconds() -> None:

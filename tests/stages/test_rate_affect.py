@@ -54,11 +54,13 @@ def test_short_utterance_is_rated_together_with_its_speakers_speech_next_to_it(t
     in_context = stage(batch)
     assert in_context["context_seconds"] == pytest.approx([0.0, 2.0, 0.0, 0.0])
     without_context = RateAffect(tiny_affect, device="cpu")
-    alone = ratings(without_context({"speech": [first, filled, last, other]}))
+    filled_speech = [first, filled, last, other]
+    alone = ratings(without_context({"speech": filled_speech}))
     np.testing.assert_allclose(ratings(in_context), alone, atol=1e-5)
     order = [2, 0, 3, 1]
     shuffled = Dataset.from_dict(batch)[order]
-    np.testing.assert_allclose(ratings(stage(shuffled)), alone[order], atol=1e-5)
+    reordered = ratings(stage(shuffled))
+    np.testing.assert_allclose(reordered, alone[order], atol=1e-5)
     plain = without_context(batch)
     assert plain["context_seconds"] == [0.0] * 4
     difference = ratings(plain)[1] - alone[1]
@@ -69,8 +71,10 @@ def test_short_utterance_is_rated_together_with_its_speakers_speech_next_to_it(t
 def test_empty_speech_has_no_affect_and_keeps_its_row(tiny_affect: str, model: str) -> None:
     name = tiny_affect if model == "tiny" else model
     stage = RateAffect(name, device="cpu")
-    rated = stage({"speech": [b"", SPEECH[0], b""]})
-    unrated = np.isnan(ratings(rated)).all(axis=1)
+    speech = [b"", SPEECH[0], b""]
+    rated = stage({"speech": speech})
+    missing = np.isnan(ratings(rated))
+    unrated = missing.all(axis=1)
     assert unrated.tolist() == [True, False, True]
     nothing = ratings(stage({"speech": [b""]}))
     assert np.isnan(nothing).all()

@@ -41,6 +41,12 @@ def talk(stage: Reconstruct = KEPT, rate: int = 16000, lines=TALK, tone: float |
     return rebuilt(stage, batch)
 
 
+def rebuild(lines: Sequence[Said], samples: np.ndarray, rate: int = 16000) -> Result:
+    """A conversation whose left speaker is resynthesised, at the rate of its recording."""
+    batch = columns(lines, samples, rate, 0)
+    return rebuilt(KEPT, batch)
+
+
 def source_of(utterance: Said, samples: np.ndarray, rate: int) -> np.ndarray:
     side = CHANNELS.index(utterance.channel)
     first = round(utterance.start * rate)
@@ -58,7 +64,8 @@ def assert_kept_side_comes_through(
     for index, utterance in enumerate(lines):
         if utterance.channel == kept:
             source = source_of(utterance, samples, result.rate)
-            assert np.array_equal(result.heard(1, index), source)
+            heard = result.heard(1, index)
+            assert np.array_equal(heard, source)
 
 
 @pytest.mark.parametrize("rate", [8000, 44100])
@@ -91,10 +98,11 @@ def test_no_conversation_loses_a_kept_sample(drawn: list[tuple[str, int, int]], 
     for channel, gap, length in drawn:
         start = ends[channel] + gap
         ends[channel] = start + length
-        lines.append(Said(channel, start / 1000, ends[channel] / 1000, factor))
+        end = ends[channel]
+        lines.append(Said(channel, start / 1000, end / 1000, factor))
     seconds = max([0.5, *(utterance.end for utterance in lines)])
     samples = recording(lines, seconds, rate)
-    result = rebuilt(KEPT, columns(lines, samples, rate, 0))
+    result = rebuild(lines, samples, rate)
     row = result.row
     assert_kept_side_comes_through(result, lines, samples)
     for index, utterance in enumerate(lines):
@@ -130,7 +138,8 @@ def assert_sounds_come_through(result: Result, samples: np.ndarray, side: int) -
         new_first = round(sound["new_start"] * result.rate)
         new_last = new_first + last - first
         expected = to_pcm(samples[first:last, side])
-        assert np.array_equal(result.pcm[new_first:new_last, 1], expected)
+        kept = result.pcm[new_first:new_last, 1]
+        assert np.array_equal(kept, expected)
 
 
 @pytest.mark.parametrize("run", [-1, 3])
@@ -139,10 +148,11 @@ def test_laughs_of_the_kept_speaker_come_through_and_near_ones_move_with_their_u
     runs = range(len(TALK))
     if run < 0:
         runs = range(-2, -2 - len(TALK), -1)
-    lines = tuple(utterance._replace(run=number) for utterance, number in zip(TALK, runs, strict=True))
+    numbered = zip(TALK, runs, strict=True)
+    lines = tuple(utterance._replace(run=number) for utterance, number in numbered)
     spans = [(1.0, 1.4), (6.7, 7.0), (9.3, 9.6), (11.5, 11.8)]
     samples = with_sounds(lines, spans, rate)
-    result = rebuilt(KEPT, columns(lines, samples, rate, 0))
+    result = rebuild(lines, samples, rate)
     sounds = result.row["sounds"]
     times = [(sound["start"], sound["end"]) for sound in sounds]
     assert np.allclose(times, spans, atol=0.011)
@@ -187,8 +197,10 @@ def quiet_levels(result: Result, lines: Sequence[Said], speaker: str, side: int)
             silent[first:last] = False
     whole = len(silent) // 800 * 800
     quiet = silent[:whole].reshape(-1, 800).all(axis=1)
-    frames = result.pcm[:whole, side].reshape(-1, 800) / 32768
-    return 20 * np.log10(np.std(frames, axis=1)[quiet])
+    samples = result.pcm[:whole, side] / 32768
+    frames = samples.reshape(-1, 800)
+    levels = np.std(frames, axis=1)
+    return 20 * np.log10(levels[quiet])
 
 
 def late_utterance(line: dict[str, Any], number: int, revoice: str) -> Said:
@@ -209,9 +221,11 @@ def test_nobody_is_heard_where_the_revoiced_side_is_silent(revoice: str, leak_db
     side = CHANNELS.index(revoice)
     gain = np.float32(10 ** (leak_db / 20))
     samples[96:, side] += gain * example(name)[:-96, 1 - side]
-    lines = [late_utterance(line, number, revoice) for number, line in enumerate(reference(name))]
+    numbered = enumerate(reference(name))
+    lines = [late_utterance(line, number, revoice) for number, line in numbered]
     batch = columns(lines, samples, rate, 0, revoice)
-    result = rebuilt(Reconstruct(sample_rate=0, revoice=revoice), batch)
+    stage = Reconstruct(sample_rate=0, revoice=revoice)
+    result = rebuilt(stage, batch)
     levels = quiet_levels(result, lines, revoice, 0)
     assert levels.max() < -62.0 + 6.0
 
@@ -227,9 +241,10 @@ def test_the_background_of_the_kept_speaker_is_that_of_the_recording() -> None:
     samples = sixteen_bit(samples)
     source = to_pcm(samples[:, 1])
     lines = tuple(utterance._replace(factor=1.3) for utterance in TALK)  # no gap of the kept side loses time
-    result = rebuilt(KEPT, columns(lines, samples, rate, 0))
+    result = rebuild(lines, samples, rate)
     heard = sliding_window_view(result.pcm[:, 1], 160)
-    spans = [(utterance.start - 0.01, utterance.end) for utterance in TALK if utterance.channel == "right"]
+    right = [utterance for utterance in TALK if utterance.channel == "right"]
+    spans = [(utterance.start - 0.01, utterance.end) for utterance in right]
     kept = 0.0
     energy = 0.0
     for first in range(0, len(source) - 160, 160):
@@ -262,7 +277,8 @@ def test_the_new_voice_has_the_loudness_of_the_old_by_one_gain() -> None:
             new.append(heard)
             source = source_of(utterance, samples, rate)
             old.append(pcm_to_float(source.tobytes()))
-            gains.append(np.std(heard / 1.0) / np.std(spoken_pcm(batch, index)))
+            spoken_level = np.std(spoken_pcm(batch, index))
+            gains.append(np.std(heard / 1.0) / spoken_level)
     new_voice = np.concatenate(new).astype(np.float32) / 32768
     old_loudness = loudness(np.concatenate(old), rate)
     assert loudness(new_voice, rate) == pytest.approx(old_loudness, abs=0.5)
@@ -297,14 +313,16 @@ def test_one_sided_and_empty_conversations_are_rebuilt(lines: tuple[Said, ...]) 
     expected = SECONDS
     for utterance in lines:
         expected += seconds_of(utterance) * (utterance.factor - 1)
-    assert result.row["built_duration"] == pytest.approx(expected, abs=1e-4)
+    duration = result.row["built_duration"]
+    assert duration == pytest.approx(expected, abs=1e-4)
     is_filled = any(seconds_of(utterance) == SECONDS for utterance in lines)
     if not is_filled:
         for side in (0, 1):
             assert longest_zero_run(result.pcm[:, side]) < 24
     batch = {name: [value] for name, value in result.row.items()}
     dataset = Dataset.from_dict({"row": [0]})
-    rows = dataset.map(lambda _: batch, batched=True, features=Reconstruct.adds, remove_columns="row")
+    features = Reconstruct.adds
+    rows = dataset.map(lambda _: batch, batched=True, features=features, remove_columns="row")
     assert rows.num_rows == 1  # types hold, also of what could not be measured
 
 
@@ -322,8 +340,10 @@ def test_real_calls_lose_nothing_of_the_kept_speaker(revoice: str) -> None:
             "offset": [0.0],
             "duration": [len(samples) / rate],
         }
-        segmented = {name: values[0] for name, values in Segment()(source).items()}
-        factors = np.random.default_rng(7).uniform(0.6, 1.6, len(segmented["start"]))
+        made = Segment()(source)
+        segmented = {name: values[0] for name, values in made.items()}
+        n_utterances = len(segmented["start"])
+        factors = np.random.default_rng(7).uniform(0.6, 1.6, n_utterances)
         lines = []
         for index, factor in enumerate(factors.tolist()):
             channel = segmented["channel"][index]
@@ -333,7 +353,8 @@ def test_real_calls_lose_nothing_of_the_kept_speaker(revoice: str) -> None:
             lines.append(Said(channel, start, end, factor, run=run))
         batch = columns(lines, samples, rate, 0, revoice)
         batch["audio"] = [audio]
-        result = rebuilt(Reconstruct(sample_rate=0, revoice=revoice), batch)
+        stage = Reconstruct(sample_rate=0, revoice=revoice)
+        result = rebuilt(stage, batch)
         assert_kept_side_comes_through(result, lines, samples, kept)
         assert result.row["sounds"]
         assert_sounds_come_through(result, samples, CHANNELS.index(kept))
@@ -355,16 +376,19 @@ def test_a_take_sounds_where_its_source_did_and_what_is_kept_where_it_was() -> N
     samples = recording(lines, 9.0, 16000)
     batch = columns(lines, samples, 16000, 16000, start_trim=[start_trim], end_trim=[end_trim])
     quiet = np.zeros(480, np.int16).tobytes()
-    batch["spoken"] = [[quiet + take + quiet if take else take for take in batch["spoken"][0]]]
+    (takes,) = batch["spoken"]
+    batch["spoken"] = [[quiet + take + quiet if take else take for take in takes]]
     row = rebuilt(Reconstruct(sample_rate=16000), batch).row
-    utterances = Dataset.from_dict({name: row[f"new_{name}"] for name in EDGES}).to_list()
+    edges = {name: row[f"new_{name}"] for name in EDGES}
+    utterances = Dataset.from_dict(edges).to_list()
     heard = [sounding_span(utterance) for utterance in utterances]
     gaps = [after[0] - before[1] for before, after in pairwise(heard)]
     assert gaps == pytest.approx([0.38, 0.6, -0.91], abs=0.012)  # to a frame of 10 ms
     start_trims = [utterance["start_trim"] for utterance in utterances]
     assert start_trims[1::2] == [-0.1, 0.03]
     assert start_trims[::2] == pytest.approx([0.03, 0.03], abs=0.011)
-    assert row["timeline"]["source_overlap_seconds"] == pytest.approx(0.91, abs=0.012)
+    overlap = row["timeline"]["source_overlap_seconds"]
+    assert overlap == pytest.approx(0.91, abs=0.012)
 
 
 #: Samples by which a voice leaks later, at 16 kHz: 6 ms.
@@ -385,7 +409,7 @@ def leaking(lines: tuple[Said, ...], level_db: float) -> np.ndarray:
 def sides_with_leak(lines: tuple[Said, ...]) -> list[dict[str, Any]]:
     """The sides of a rebuilt conversation whose left voice leaked 20 dB down."""
     samples = leaking(lines, -20.0)
-    row = rebuilt(KEPT, columns(lines, samples, 16000, 0)).row
+    row = rebuild(lines, samples, 16000).row
     return row["built_sides"]
 
 
@@ -401,7 +425,7 @@ def test_leak_of_the_old_voice_is_measured_where_words_that_are_kept_hold_it() -
 
 def test_old_voice_that_leaked_is_not_heard_between_the_words_that_are_kept() -> None:
     samples = leaking(APART, -25.0)
-    result = rebuilt(KEPT, columns(APART, samples, 16000, 0))
+    result = rebuild(APART, samples, 16000)
     assert result.row["sounds"] == []  # a leak is no laugh of the kept speaker
     levels = quiet_levels(result, APART, "right", 1)
     assert levels.max() < -62.0 + 3.0
@@ -413,6 +437,7 @@ def test_leak_is_audible_from_just_under_the_room_tone() -> None:
     tone = np.full(rate, 0.001, np.float32)
     power = 0.001**2
     levels = np.array([-2.5, -3.5, 2.5, -20.0])
-    leak = np.repeat(power * 10 ** (levels / 10), 2)
+    powers = power * 10 ** (levels / 10)
+    leak = np.repeat(powers, 2)
     audible = [(0, 2 * frame), (4 * frame, 6 * frame)]
     assert audible_leak(leak, tone, rate) == audible

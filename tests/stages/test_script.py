@@ -175,22 +175,33 @@ def test_verbatim_is_what_was_recognised_until_a_person_writes_another_text(text
     assert made["verbatim"] == [verbatim]
 
 
+def row_of(batch: dict[str, list[Any]]) -> dict[str, Any]:
+    """The first row of a batch."""
+    return {name: values[0] for name, values in batch.items()}
+
+
+def indices(channels: list[str], side: str) -> list[int]:
+    return [index for index, channel in enumerate(channels) if channel == side]
+
+
 def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
     batch = conversations(EXAMPLES / "bicycle_repair.flac")
     batch |= {"offset": [30.0], "duration": [20.0]}
-    source = {name: values[0] for name, values in batch.items()}
-    both = {name: values[0] for name, values in Segment()(batch).items()}
-    untagged = [index for index, channel in enumerate(both["channel"]) if channel == "right"]
+    source = row_of(batch)
+    both = row_of(Segment()(batch))
+    untagged = indices(both["channel"], "right")
     identity = "call0/left/0000"
     tagged = {"utterance_id": [identity], "run": [5], "channel": ["left"]}
     row = SOURCE | source | {"channels": 2} | tagged
-    made = script_columns(row, [(identity, 0, added(start=30.5))])
-    silent = [index for index, channel in enumerate(made["source_channel"]) if channel == "right"]
+    line = added(start=30.5)
+    made = script_columns(row, [(identity, 0, line)])
+    silent = indices(made["source_channel"], "right")
     assert len(silent) == len(untagged) > 2
     assert made["start"] == sorted(made["start"])
     for name in ("utterance_id", "speaker", "start", "end", "kind", "run"):
         expected = [both[name][index] for index in untagged]
-        assert [made[name][index] for index in silent] == expected
+        values = [made[name][index] for index in silent]
+        assert values == expected
     first = silent[0]
     assert made["text"][first] == ""
     assert made["tag"][first] == ""
@@ -200,7 +211,8 @@ def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
 
 
 def test_side_whose_lines_people_deleted_stays_deleted() -> None:
-    made = script_columns(base(), [("x", 0, added())])
+    row = base()
+    made = script_columns(row, [("x", 0, added())])
     assert made["source_channel"] == ["left"]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from audio_files import EXAMPLES, conversations, example, reference, room_tone, wav_bytes
+from audio_files import EXAMPLES, Samples, conversations, example, reference, room_tone, wav_bytes
 from datasets import Dataset
 
 from dailytalk_contiguous import Folder
@@ -42,6 +42,15 @@ def one_row(columns: dict[str, list[Any]]) -> dict[str, Any]:
     return row
 
 
+def segment(recording: Samples | Path) -> dict[str, Any]:
+    """A recording of two channels, segmented."""
+    return one_row(Segment()(conversations(recording)))
+
+
+def side_of(utterances: list[Utterance], channel: str) -> list[Utterance]:
+    return [utterance for utterance in utterances if utterance["channel"] == channel]
+
+
 def rows_of(row: dict[str, Any]) -> list[Utterance]:
     columns = {name: row[name] for name in PER_UTTERANCE}
     n_utterances = len(row["start"])
@@ -68,7 +77,7 @@ def test_utterances_are_in_order_and_numbered_within_their_channel() -> None:
     order = [(utterance["start"], utterance["channel"]) for utterance in utterances]
     assert order == sorted(order)
     for channel in ("left", "right"):
-        side = [utterance for utterance in utterances if utterance["channel"] == channel]
+        side = side_of(utterances, channel)
         for number, utterance in enumerate(side):
             assert utterance["utterance_id"] == f"call0/{channel}/{number:04d}"
             assert utterance["speaker"] == f"call0/{channel}"
@@ -87,7 +96,8 @@ def test_everything_that_was_said_is_in_an_utterance_of_its_channel() -> None:
 def test_times_are_whole_samples_and_speech_is_just_them() -> None:
     pcm = to_pcm(example(NAME))
     utterances = rows_of(segmented())
-    assert {utterance["channel"] for utterance in utterances} == {"left", "right"}
+    channels = {utterance["channel"] for utterance in utterances}
+    assert channels == {"left", "right"}
     for utterance in utterances:
         first = utterance["start"] * 16000
         last = utterance["end"] * 16000
@@ -100,9 +110,11 @@ def test_times_are_whole_samples_and_speech_is_just_them() -> None:
 
 def inner_cuts(channel: str) -> list[float]:
     """Where an utterance of a channel ends at the beginning of the next."""
-    utterances = [utterance for utterance in rows_of(segmented()) if utterance["channel"] == channel]
+    both = rows_of(segmented())
+    utterances = side_of(both, channel)
     utterances.sort(key=itemgetter("start"))
-    return [first["end"] for first, second in pairwise(utterances) if first["end"] == second["start"]]
+    pairs = pairwise(utterances)
+    return [first["end"] for first, second in pairs if first["end"] == second["start"]]
 
 
 def test_a_cut_is_not_inside_a_word() -> None:
@@ -110,7 +122,9 @@ def test_a_cut_is_not_inside_a_word() -> None:
     for line in reference(NAME):
         cuts = inner_cuts(line["channel"])
         for word in line["words"]:
-            inside = [cut for cut in cuts if word["start"] + 0.05 < cut < word["end"] - 0.05]
+            start = word["start"] + 0.05
+            end = word["end"] - 0.05
+            inside = [cut for cut in cuts if start < cut < end]
             assert inside == []
 
 
@@ -119,13 +133,14 @@ def test_short_utterances_are_kept_and_say_that_they_are_short() -> None:
     for utterance in utterances:
         is_short = seconds(utterance) < 0.8
         assert utterance["kind"] == ("short" if is_short else "speech")
-    assert {utterance["kind"] for utterance in utterances} == {"short", "speech"}
+    kinds = {utterance["kind"] for utterance in utterances}
+    assert kinds == {"short", "speech"}
 
 
 def test_only_the_chosen_channel_becomes_utterances() -> None:
     both = rows_of(segmented())
     for channel in ("left", "right"):
-        expected = [utterance for utterance in both if utterance["channel"] == channel]
+        expected = side_of(both, channel)
         assert rows_of(segmented(channel=channel)) == expected
 
 
@@ -140,6 +155,11 @@ def test_one_channel_or_three_are_refused_with_the_way_on() -> None:
         assert caught.value.row == 1
 
 
+def rounded_start(utterance: Utterance, offset: float = 0.0) -> tuple[str, float]:
+    start = round(utterance["start"] + offset, 1)
+    return utterance["channel"], start
+
+
 def test_a_part_of_a_recording_has_times_from_its_own_beginning() -> None:
     batch = conversations(EXAMPLES / f"{NAME}.flac", offset=[20.0], duration=[30.0])
     utterances = rows_of(one_row(Segment()(batch)))
@@ -149,10 +169,12 @@ def test_a_part_of_a_recording_has_times_from_its_own_beginning() -> None:
         first = round(utterance["start"] * 16000)
         last = round(utterance["end"] * 16000)
         side = CHANNELS.index(utterance["channel"])
-        assert utterance["speech"] == pcm[first:last, side].tobytes()
-    inner = [utterance for utterance in rows_of(segmented()) if utterance["start"] > 21 and utterance["end"] < 49]
-    shifted = {(utterance["channel"], round(utterance["start"] + 20.0, 1)) for utterance in utterances}
-    starts = [(utterance["channel"], round(utterance["start"], 1)) for utterance in inner]
+        samples = pcm[first:last, side]
+        assert utterance["speech"] == samples.tobytes()
+    whole = rows_of(segmented())
+    inner = [utterance for utterance in whole if utterance["start"] > 21 and utterance["end"] < 49]
+    shifted = {rounded_start(utterance, 20.0) for utterance in utterances}
+    starts = [rounded_start(utterance) for utterance in inner]
     missing = [start for start in starts if start not in shifted]
     assert len(missing) <= 1
 
@@ -160,7 +182,7 @@ def test_a_part_of_a_recording_has_times_from_its_own_beginning() -> None:
 def test_a_silent_channel_keeps_the_row_and_is_noted() -> None:
     samples = example(NAME)[: 20 * 16000].copy()
     samples[:, 0] = 0
-    row = one_row(Segment()(conversations(samples)))
+    row = segment(samples)
     assert row["notes"] == ["the left channel is silent"]
     assert set(row["channel"]) == {"right"}
 
@@ -175,7 +197,7 @@ def test_a_conversation_without_speech_keeps_its_row_with_empty_lists(level: flo
         sides = [room_tone(n_samples, level, seed) for seed in (1, 2)]
         samples = np.stack(sides, axis=1)
         note = "no speech in the {} channel"
-    row = one_row(Segment()(conversations(samples)))
+    row = segment(samples)
     for name in PER_UTTERANCE:
         assert row[name] == []
     assert row["notes"] == [note.format("left"), note.format("right")]
@@ -189,12 +211,14 @@ def test_sound_in_no_utterance_is_named_with_its_times_and_makes_none(kind: str)
         sound = np.random.default_rng(0).standard_normal(len(times))
     else:
         sound = np.sin(200 * np.pi * times)
-    burst = np.where((times > 3) & (times < 6), 0.05 * sound, 0)
+    is_burst = (times > 3) & (times < 6)
+    burst = np.where(is_burst, 0.05 * sound, 0)
     background = [room_tone(len(times), seed=side) for side in range(2)]
     after = np.stack(background, 1)
     after[:, 0] += burst
-    samples = np.concatenate([call, after]).astype(np.float32)
-    segmented_call = Segment()(conversations(samples))
+    samples = np.concatenate([call, after])
+    batch = conversations(samples.astype(np.float32))
+    segmented_call = Segment()(batch)
     (uncovered,) = segmented_call["uncovered_sound"][0]
     assert uncovered == {
         "channel": "left",
@@ -213,7 +237,8 @@ SHOUTED = EXAMPLES.parents[2] / "shared/data/shouted"
 def loud_seconds(line: np.ndarray) -> float:
     """From the first loud frame of a line to its last."""
     levels = frame_levels(line, 512)
-    (loud,) = np.nonzero(levels > levels.max() / 300)
+    threshold = levels.max() / 300
+    (loud,) = np.nonzero(levels > threshold)
     return float((loud[-1] - loud[0]) * 512 / 16000)
 
 
@@ -227,11 +252,14 @@ def test_shout_that_is_no_speech_at_first_is_an_utterance(gain: float) -> None:
     columns = [gain * line[:, None] for line in lines]
     batch = Segment("mix")(conversations(*columns))
     for index, line in enumerate(lines):
-        covered = sum(batch["end"][index]) - sum(batch["start"][index])
+        starts = batch["start"][index]
+        ends = batch["end"][index]
+        covered = sum(ends) - sum(starts)
         assert covered > 0.6 * loud_seconds(line)
         spoken = sum(batch["speech_seconds"][index])
         assert spoken > 0.5 * covered
-        clip = hear((gain * line).astype(np.float32), 16000)
+        samples = (gain * line).astype(np.float32)
+        clip = hear(samples, 16000)
         heard = sum(end - start for start, end in clip.speech)
         assert heard > 0.6 * covered
 
@@ -239,13 +267,18 @@ def test_shout_that_is_no_speech_at_first_is_an_utterance(gain: float) -> None:
 def test_sounds_without_words_are_no_utterances_because_they_are_loud() -> None:
     times = np.arange(5 * 16000) / 16000
     rng = np.random.default_rng(0)
-    bursts = np.clip(np.sin(2 * np.pi * 1.1 * times), 0, None)
+
+    def tone(hertz: float) -> np.ndarray:
+        return np.sin(2 * np.pi * hertz * times)
+
+    bursts = np.clip(tone(1.1), 0, None)
     breath = rng.standard_normal(len(times)) * bursts
     clicks = rng.standard_normal(len(times))
     clicks[np.arange(len(times)) % 8000 >= 40] = 0
-    overtones = [np.sin(2 * np.pi * 50 * number * times) / number for number in range(1, 8)]
-    hum = sum(overtones)
-    dial_tone = np.sin(2 * np.pi * 350 * times) + np.sin(2 * np.pi * 440 * times)
+    hum = np.zeros(len(times))
+    for number in range(1, 8):
+        hum += tone(50 * number) / number
+    dial_tone = tone(350) + tone(440)
     for level in (0.02, 0.1, 0.3):
         recordings = []
         for sound in (hum, breath, dial_tone, clicks):
@@ -306,15 +339,18 @@ def spoiled(how: str, right: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("path", [EXAMPLES / f"{NAME}.flac"], ids=lambda path: path.stem)
 def test_two_tracks_that_are_not_in_step_are_named(path: Path, how: str, tmp_path: Path) -> None:
     sound, rate = soundfile.read(path, dtype="float32")
-    left = np.asarray(soxr.resample(sound[:, 0], rate, 16000))
-    right = np.asarray(soxr.resample(sound[:, 1], rate, 16000))
-    right = spoiled(how, right)
-    both = np.zeros((max(len(left), len(right)), 2), np.float32)
+    resampled = np.asarray(soxr.resample(sound, rate, 16000))
+    left = resampled[:, 0]
+    right = spoiled(how, resampled[:, 1])
+    length = max(len(left), len(right))
+    both = np.zeros((length, 2), np.float32)
     both[: len(left), 0] = left
     both[: len(right), 1] = right
     soundfile.write(tmp_path / "call.flac", both, 16000)
-    folder = Folder(inputs=(str(tmp_path),), given=False)
-    (row,) = Segment().map(folder.as_streaming_dataset("train"))
+    inputs = (str(tmp_path),)
+    folder = Folder(inputs=inputs, given=False)
+    recordings = folder.as_streaming_dataset("train")
+    (row,) = Segment().map(recordings)
     noted = any("may not be in step" in note for note in row["notes"])
     assert noted == (how != "in step")
 
@@ -323,17 +359,17 @@ def test_float_samples_that_are_integers_are_heard_and_noted(tmp_path: Path) -> 
     path = tmp_path / "call.wav"
     samples = 32768.0 * example("bicycle_repair")[: 6 * 16000]
     soundfile.write(path, samples, 16000, "FLOAT")
-    row = one_row(Segment()(conversations(path)))
+    row = segment(path)
     assert len(row["utterance_id"]) == 2
     assert "its float samples are integers, and were divided by 32,768" in row["notes"]
 
 
 def test_utterance_begins_with_the_soft_sound_of_its_first_word() -> None:
     """Silero is sure of this "oh, hello" from 4.90 s on, and it sounds from 4.74 s."""
-    row = one_row(Segment()(conversations(EXAMPLES / "bicycle_repair.flac")))
+    row = segment(EXAMPLES / "bicycle_repair.flac")
 
     def first_on_the_left(rows: list[Utterance]) -> Utterance:
-        (first,) = [line for line in rows if line["channel"] == "left" and line["start"] < 6]
+        (first,) = [line for line in side_of(rows, "left") if line["start"] < 6]
         return first
 
     utterance = first_on_the_left(rows_of(row))

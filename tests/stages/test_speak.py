@@ -52,6 +52,11 @@ def stage(tmp_path: Path, **settings: Any) -> Speak:
     return Speak(cache=str(tmp_path / "cache"), **settings)
 
 
+def say(tmp_path: Path, **settings: Any) -> Batch:
+    """`TEXT`, said by a stage with these settings."""
+    return stage(tmp_path, **settings)(batch(TEXT))
+
+
 def own_server(monkeypatch: pytest.MonkeyPatch, server: TtsServer) -> None:
     open_budget.cache_clear()
     load_synthesiser.cache_clear()
@@ -125,11 +130,16 @@ def test_only_the_re_voiced_speaker_is_resynthesised(tmp_path: Path, server: Stu
     done = stage(tmp_path)(lines)
     assert done["status"] == ["spoken", "kept", "dropped"]
     assert done["unspoken_reason"] == [None, None, "no text to say"]
-    assert [asked.body["text"] for asked in server.asked] == [SENT]
-    assert [len(spoken) > 0 for spoken in done["spoken"]] == [True, False, False]
+    (asked,) = server.asked
+    assert asked.body["text"] == SENT
+    spoken, kept, dropped = done["spoken"]
+    assert spoken
+    assert not kept
+    assert not dropped
     assert set(done) == set(Speak.adds)
     right = stage(tmp_path, revoice="right", no_text="keep-original")
-    silent = right(batch("", "", source_channel=["left", "right"]))
+    without_text = batch("", "", source_channel=["left", "right"])
+    silent = right(without_text)
     assert silent["status"] == ["kept", "kept-original"]
 
 
@@ -146,7 +156,7 @@ def test_what_is_sent_is_the_mapped_tag_the_text_and_the_settings(tmp_path: Path
 
 
 def test_speech_loses_its_edge_silence_and_its_words_move_with_it(tmp_path: Path, server: Stubborn) -> None:
-    done = stage(tmp_path)(batch(TEXT))
+    done = say(tmp_path)
     (pcm,) = done["spoken"]
     (seconds,) = done["spoken_seconds"]
     (words,) = done["spoken_words"]
@@ -160,14 +170,15 @@ def test_speech_loses_its_edge_silence_and_its_words_move_with_it(tmp_path: Path
     first = round(cut * rate)
     expected = truth[first : first + len(samples)]
     assert np.abs(samples - expected).max() < 1e-3
-    assert [word["word"] for word in words] == TEXT.split()
+    texts = [word["word"] for word in words]
+    assert texts == TEXT.split()
     for word in words:
         assert word["end"] > word["start"]
 
 
 def test_receipt_says_what_was_said_by_whom_and_what_it_cost(tmp_path: Path, server: Stubborn) -> None:
     server.plan = ["silence", ""]
-    done = stage(tmp_path, voice="a-voice")(batch(TEXT))
+    done = say(tmp_path, voice="a-voice")
     assert done["tag_said"] == [True]
     (receipt,) = done["synthesis"]
     assert receipt["engine"] == "fish"
@@ -198,12 +209,14 @@ def test_line_is_paid_for_by_the_bytes_that_are_sent_and_costs_nothing_again(
         assert server.asked == []
         return
     done = bought(batch(text))
-    assert done["synthesis"][0]["cost"] == pytest.approx(price)
+    (receipt,) = done["synthesis"]
+    assert receipt["cost"] == pytest.approx(price)
     budget = open_budget(price)
     assert budget.as_dict() == {"spent": round(price, 6), "saved_by_cache": 0.0, "unit": "USD"}
     again = bought(batch(text))
     assert again["status"] == ["spoken"]
-    assert open_budget(price).as_dict()["saved_by_cache"] == round(price, 6)
+    saved = open_budget(price).as_dict()["saved_by_cache"]
+    assert saved == round(price, 6)
     assert len(server.asked) == 1
 
 
@@ -215,7 +228,7 @@ def test_tries_bound_what_all_runs_buy_of_an_utterance(tmp_path: Path, server: S
     server.word = "morning"
     last = f" (the last of {tries} takes)" if tries > 1 else ""
     for _ in range(3):
-        done = stage(tmp_path, tries=tries)(batch(TEXT))
+        done = say(tmp_path, tries=tries)
         assert done["status"] == ["failed"]
         assert len(server.asked) == tries
         assert done["unspoken_reason"] == [f"could not be said: it is silent (nothing above -50 dBFS){last}"]
@@ -223,9 +236,9 @@ def test_tries_bound_what_all_runs_buy_of_an_utterance(tmp_path: Path, server: S
         assert f"--tries {2 * tries}: takes that were refused are not bought again" in remedy
         assert done["spoken"] == [b""]
     server.word = ""
-    failed = stage(tmp_path, tries=tries)(batch(TEXT))
+    failed = say(tmp_path, tries=tries)
     assert failed["status"] == ["failed"]
-    once_more = stage(tmp_path, tries=tries + 1)(batch(TEXT))
+    once_more = say(tmp_path, tries=tries + 1)
     assert takes(once_more) == [tries]
     assert len(server.asked) == tries + 1
 
@@ -289,7 +302,7 @@ def test_take_whose_words_are_wrong_is_refused_once_for_all(
     ]
     again = chosen(batch(TEXT))
     assert again["status"] == ["failed"]
-    once_more = stage(tmp_path, verify="ears", tries=3)(batch(TEXT))
+    once_more = say(tmp_path, verify="ears", tries=3)
     assert takes(once_more) == [2]
     assert unheard == []
 
@@ -391,13 +404,16 @@ def test_rate_of_a_recording_of_unknown_rate_is_the_one_that_is_asked_for(
     """`sample_rate` 0 buys 44.1 kHz: another rate would be another line in the cache, and be bought again."""
     speaks = stage(tmp_path, sample_rate=0)
     unknown = speaks(batch(TEXT, sample_rate=[None]))
-    assert [asked.body["sample_rate"] for asked in server.asked] == [44100]
-    n_samples = len(pcm_to_float(unknown["spoken"][0]))
-    assert n_samples == pytest.approx(44100 * unknown["spoken_seconds"][0], abs=1)
+    (asked,) = server.asked
+    assert asked.body["sample_rate"] == 44100
+    (pcm,) = unknown["spoken"]
+    (seconds,) = unknown["spoken_seconds"]
+    assert len(pcm_to_float(pcm)) == pytest.approx(44100 * seconds, abs=1)
     of_the_recording = speaks(batch(TEXT))
     assert len(server.asked) == 1
-    n_samples = len(pcm_to_float(of_the_recording["spoken"][0]))
-    assert n_samples == pytest.approx(16000 * of_the_recording["spoken_seconds"][0], abs=1)
+    (pcm,) = of_the_recording["spoken"]
+    (seconds,) = of_the_recording["spoken_seconds"]
+    assert len(pcm_to_float(pcm)) == pytest.approx(16000 * seconds, abs=1)
 
 
 class Early(Stubborn):
@@ -415,7 +431,7 @@ def test_no_word_begins_or_ends_before_the_speech_that_is_left(
 ) -> None:
     open_budget.cache_clear()
     with loopback(monkeypatch, Early("", "silence")):
-        done = stage(tmp_path)(batch(TEXT))
+        done = say(tmp_path)
     first, second, *_ = done["spoken_words"][0]
     assert first["start"] == 0.0
     assert first["end"] == 0.0
@@ -453,32 +469,33 @@ def test_take_without_its_last_word_is_refused_though_few_words_are_wrong(
     tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard("Good morning, is anybody", TEXT, monkeypatch=monkeypatch)
-    done = stage(tmp_path, verify="ears")(batch(TEXT))
+    done = say(tmp_path, verify="ears")
     assert takes(done) == [1]
     heard("Good morning, is anybody", monkeypatch=monkeypatch)
-    strict = Speak(cache=str(tmp_path / "strict"), verify="ears", tries=1)(batch(TEXT))
+    strict = say(tmp_path / "strict", verify="ears", tries=1)
     assert strict["unspoken_reason"] == ["could not be said: ears does not hear its last word"]
     heard("Good morning, anybody there", monkeypatch=monkeypatch)
-    other = Speak(cache=str(tmp_path / "other"), verify="ears", tries=1)(batch(TEXT))
-    assert other["synthesis"][0]["word_error_rate"] == pytest.approx(0.2)
+    other = say(tmp_path / "other", verify="ears", tries=1)
+    (receipt,) = other["synthesis"]
+    assert receipt["word_error_rate"] == pytest.approx(0.2)
 
 
 def test_another_recogniser_hears_for_itself_what_is_in_the_cache(
     tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard(TEXT, monkeypatch=monkeypatch)
-    done = stage(tmp_path, verify="ears", tries=1)(batch(TEXT))
+    done = say(tmp_path, verify="ears", tries=1)
     assert done["status"] == ["spoken"]
     unheard = heard("quite another thing", monkeypatch=monkeypatch)
-    refused = stage(tmp_path, verify="better ears", tries=1)(batch(TEXT))
+    refused = say(tmp_path, verify="better ears", tries=1)
     assert refused["status"] == ["failed"]
     assert unheard == []
     assert len(server.asked) == 1
 
 
 def test_takes_are_measured_unless_nobody_wants_that(tmp_path: Path, server: Stubborn) -> None:
-    (measured,) = stage(tmp_path)(batch(TEXT))["synthesis"]
-    (unmeasured,) = stage(tmp_path, measure_takes="none")(batch(TEXT))["synthesis"]
+    (measured,) = say(tmp_path)["synthesis"]
+    (unmeasured,) = say(tmp_path, measure_takes="none")["synthesis"]
     for name in ("rms", "f0_mean", "speech_rate"):
         assert measured[name] > 0
         assert unmeasured[name] is None
@@ -495,7 +512,7 @@ def test_row_says_that_an_engine_without_tags_said_none(tmp_path: Path) -> None:
 def test_pitch_of_a_take_is_that_of_its_sound_at_any_rate(tmp_path: Path, server: Stubborn) -> None:
     pitches = []
     for rate in (16000, 24000, 44100):
-        (synthesis,) = stage(tmp_path, sample_rate=rate)(batch(TEXT))["synthesis"]
+        (synthesis,) = say(tmp_path, sample_rate=rate)["synthesis"]
         pitches.append(synthesis["f0_mean"])
     assert pitches == pytest.approx([pitches[0]] * 3, rel=0.03)
     samples, rate, _ = speech(SENT, 24000)

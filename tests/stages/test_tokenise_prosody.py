@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from audio_files import EXAMPLES, example
 from datasets import Dataset
 
 from dailytalk_contiguous import Codebook, Folder, PerUtterance, ProsodicClusterSequences, Segment, TokeniseProsody
-from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Training
 
 
@@ -32,8 +31,9 @@ def relative(tmp_path: Path) -> str:
 
 def test_a_token_a_frame_as_of_the_sound_alone() -> None:
     speech = [pcm(0.7, 3.2), pcm(4.0, 5.1), b"", pcm(0, 0.3)]
-    rows = TokeniseProsody().map(Dataset.from_dict({"speech": speech}))
-    sounds = [np.frombuffer(data, "<i2").astype(np.float32) / 32768 for data in speech]
+    dataset = Dataset.from_dict({"speech": speech})
+    rows = TokeniseProsody().map(dataset)
+    sounds = [pcm_to_float(data) for data in speech]
     expected = ProsodicClusterSequences().extract_cluster_sequences(sounds)
     assert rows["prosody_tokens"][:] == expected
     for row in rows:
@@ -55,7 +55,8 @@ def test_conversations_have_the_same_tokens_in_any_batch(size: int, relative: st
         rows = stage.map(calls, batch_size=size)
         alone = []
         for index in range(len(calls)):
-            (row,) = stage.map(calls.select([index]))
+            call = calls.select([index])
+            (row,) = stage.map(call)
             alone.append(row["prosody_tokens"])
         assert rows["prosody_tokens"][:] == alone
         for conversation in alone:

@@ -37,4 +37,5 @@ def test_tokens_of_a_rebuilt_conversation_are_those_of_its_own_sound(
     assert first == tokens_of(left, 4.2, 5.8)
     assert second == tokens_of(right, 0.6, 3.9)
     assert dropped == []
-    assert set(done["prosody_model"]) == {Codebook.load().name}
+    codebook = Codebook.load()
+    assert set(done["prosody_model"]) == {codebook.name}

@@ -114,7 +114,8 @@ def test_speech_that_is_lost_in_a_shared_window_is_recognised_alone() -> None:
     (texts,) = PerUtterance(stage)(batch)["text_raw"]
     true_words = words_of(reference("bicycle_repair"))
     spoken = Counter(normalise(word["word"]) for word in true_words)
-    heard = Counter(map(normalise, " ".join(texts).split()))
+    recognised_words = " ".join(texts).split()
+    heard = Counter(map(normalise, recognised_words))
     assert all(texts)
     recognised = spoken & heard
     assert recognised.total() > 0.85 * spoken.total()
@@ -129,7 +130,9 @@ def test_given_words_are_used_as_they_are_and_nothing_is_recognised() -> None:
     batch["given_words"] = [[hello]] + [[]] * n_others
     added = Transcribe("nobody/no-model")(batch)
     assert added["text_raw"] == texts
-    assert added["words"] == [[hello | {"filler": False}]] + [[]] * n_others
+    first, *others = added["words"]
+    assert first == [hello | {"filler": False}]
+    assert others == [[]] * n_others
     assert set(added["recogniser"]) == {GIVEN}
     assert added["question"] == [True] + [False] * n_others
     no_words = "no words in the given transcript"
@@ -198,12 +201,15 @@ def test_questions_of_a_transcript_are_seen_by_its_marks_or_if_it_has_none_by_th
         ("bare", "what is your name"),
         ("bare", "my name is Ann"),
     )
-    assert Transcribe("")(batch)["question"] == [True, False, True, True, False]
+    added = Transcribe("")(batch)
+    assert added["question"] == [True, False, True, True, False]
 
 
 def line_of_bicycle_repair() -> np.ndarray:
     """Three seconds in which the left speaker says that the bicycle makes a noise."""
-    return example("bicycle_repair")[round(4.87 * 16000) : round(7.87 * 16000), 0]
+    first = round(4.87 * 16000)
+    last = round(7.87 * 16000)
+    return example("bicycle_repair")[first:last, 0]
 
 
 def test_text_that_is_not_believed_leaves_the_row_with_the_reason() -> None:
@@ -211,8 +217,13 @@ def test_text_that_is_not_believed_leaves_the_row_with_the_reason() -> None:
     quiet = (samples * 0.002).astype(np.float32)
     loud = to_pcm(samples).tobytes()
     faint = to_pcm(quiet).tobytes()
-    batch = {"speech": [loud, faint], "conversation_id": ["a", "b"], "channel": ["left"] * 2}
-    added = Transcribe("tiny.en", language="en")(batch)
+    batch = {
+        "speech": [loud, faint],
+        "conversation_id": ["a", "b"],
+        "channel": ["left", "left"],
+    }
+    guarded = Transcribe("tiny.en", language="en")
+    added = guarded(batch)
     assert "bicycle" in added["text_raw"][0]
     assert added["text_reason"][0] is None
     second = row_of(added, 1)
@@ -220,16 +231,18 @@ def test_text_that_is_not_believed_leaves_the_row_with_the_reason() -> None:
     assert second["words"] == []
     assert second["question"] is False
     assert second["text_reason"].startswith("text on near-silence")
-    unguarded = Transcribe("tiny.en", language="en", guard=False)(batch)
-    assert all(unguarded["text_raw"])
-    assert unguarded["text_reason"] == [None] * 2
+    unguarded = Transcribe("tiny.en", language="en", guard=False)
+    believed = unguarded(batch)
+    assert all(believed["text_raw"])
+    assert believed["text_reason"] == [None, None]
 
 
 def german() -> np.ndarray:
     """Six seconds of German, by espeak."""
     text = "Guten Morgen. Ich möchte mit dem Zug nach Hamburg fahren. Können Sie mir bitte sagen, wann er fährt?"
     espeak = load_synthesiser("espeak", VoiceSettings("", ""))
-    spoken = synthesise(espeak, Line(text, "", "de", 0))
+    line = Line(text, "", "de", 0)
+    spoken = synthesise(espeak, line)
     resampled = soxr.resample(spoken.samples, spoken.sample_rate, 16000)
     return np.asarray(resampled, np.float32)
 
@@ -268,7 +281,8 @@ def test_language_is_that_of_the_longest_utterances() -> None:
 
 def noise(seconds: float, low: float, high: float, seed: int) -> np.ndarray:
     count = round(seconds * 16000)
-    spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(count))
+    white = np.random.default_rng(seed).standard_normal(count)
+    spectrum = np.fft.rfft(white)
     hertz = np.fft.rfftfreq(count, 1 / 16000)
     spectrum[(hertz < low) | (hertz > high)] = 0
     samples = np.fft.irfft(spectrum, count)
@@ -276,10 +290,15 @@ def noise(seconds: float, low: float, high: float, seed: int) -> np.ndarray:
 
 
 T = np.arange(4 * 16000) / 16000
-BREATHS = np.clip(np.sin(2 * np.pi * 0.5 * T), 0, None)
-GIGGLES = np.clip(np.sin(2 * np.pi * 4.5 * T), 0, None)
 
-GIGGLING_VOICE = np.sign(np.sin(2 * np.pi * 230 * T))
+
+def tone(hertz: float) -> np.ndarray:
+    return np.sin(2 * np.pi * hertz * T)
+
+
+BREATHS = np.clip(tone(0.5), 0, None)
+GIGGLES = np.clip(tone(4.5), 0, None)
+GIGGLING_VOICE = np.sign(tone(230))
 
 
 #: Sounds in which nobody says a word.
@@ -292,8 +311,10 @@ WORDLESS = {
 
 @pytest.mark.parametrize("kind", WORDLESS)
 def test_no_words_are_invented_where_nobody_says_any(kind: str) -> None:
-    speech = to_pcm(WORDLESS[kind].astype(np.float32)).tobytes()
-    transcribed = Transcribe("base", language="en")({"speech": [speech]})
+    samples = WORDLESS[kind].astype(np.float32)
+    speech = to_pcm(samples).tobytes()
+    stage = Transcribe("base", language="en")
+    transcribed = stage({"speech": [speech]})
     (text,) = transcribed["text_raw"]
     # What is left of them are one or two sounds, such as "Mm." or "Ha ha".
     assert len(text.split()) <= 2

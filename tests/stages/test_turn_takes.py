@@ -54,6 +54,11 @@ def stage(tmp_path: Path, **settings: Any) -> Speak:
     return Speak(cache=str(tmp_path / "cache"), **settings)
 
 
+def say(tmp_path: Path, **settings: Any) -> Batch:
+    """A turn of two utterances, said by a stage with these settings."""
+    return stage(tmp_path, **settings)(turn(FIRST, SECOND))
+
+
 def asked_for(server: TtsServer) -> list[str]:
     return [asked.body.get("text", asked.body.get("input")) for asked in server.asked]
 
@@ -78,7 +83,8 @@ def assert_cut_from(
     _, _, take_end = timed[-1]
     first = round((take_start - words[0]["start"]) * rate)
     expected = take[first : first + len(sound)]
-    assert np.abs(sound[300:-300] - expected[300:-300]).max() < 1e-3
+    difference = np.abs(sound - expected)[300:-300]
+    assert difference.max() < 1e-3
     lengths = [word["end"] - word["start"] for word in words]
     true_lengths = [end - start for _, start, end in timed]
     assert lengths == pytest.approx(true_lengths, abs=1e-3)
@@ -86,7 +92,7 @@ def assert_cut_from(
 
 
 def test_turn_is_bought_once_and_each_utterance_has_its_part(tmp_path: Path, server: Stubborn) -> None:
-    done = stage(tmp_path)(turn(FIRST, SECOND))
+    done = say(tmp_path)
     sent = f"(calm) {WHOLE}"
     assert asked_for(server) == [sent]
     assert done["status"] == ["spoken", "spoken"]
@@ -94,7 +100,8 @@ def test_turn_is_bought_once_and_each_utterance_has_its_part(tmp_path: Path, ser
     assert receipts(done, "take_part") == [1, 2]
     costs = receipts(done, "cost")
     assert sum(costs) == pytest.approx(PRICE * len(sent))
-    assert costs[0] / costs[1] == pytest.approx(len(FIRST) / len(SECOND))
+    share = len(FIRST) / len(SECOND)
+    assert costs[0] / costs[1] == pytest.approx(share)
     take, rate, timed = speech(sent, 24000)
     n_first = len(FIRST.split())
     first_pcm, second_pcm = done["spoken"]
@@ -138,9 +145,11 @@ def test_lines_without_conversation_or_by_choice_are_bought_one_by_one(tmp_path:
     flat = dict(batch)
     del flat["conversation_id"]
     by_turn = stage(tmp_path)
-    assert receipts(by_turn(flat), "take_part") == [None, None]
+    without_conversation = by_turn(flat)
+    assert receipts(without_conversation, "take_part") == [None, None]
     by_line = stage(tmp_path, takes_of="line")
-    assert receipts(by_line(batch), "take_part") == [None, None]
+    by_choice = by_line(batch)
+    assert receipts(by_choice, "take_part") == [None, None]
     assert sorted(asked_for(server)) == [f"(calm) {FIRST}", f"(calm) {SECOND}"]
     assert by_line.digest != by_turn.digest
 
@@ -156,7 +165,7 @@ def test_a_refused_take_of_a_turn_counts_once_and_is_bought_again_as_a_whole(
     tmp_path: Path, server: Stubborn
 ) -> None:
     server.plan = ["silence", ""]
-    done = stage(tmp_path)(turn(FIRST, SECOND))
+    done = say(tmp_path)
     sent = f"(calm) {WHOLE}"
     assert asked_for(server) == [sent] * 2
     assert receipts(done, "take") == [1, 1]
@@ -171,7 +180,7 @@ def test_turn_whose_takes_are_all_refused_is_said_line_by_line(tmp_path: Path, s
     sent = [whole, whole, f"(calm) {FIRST}", f"(calm) {SECOND}"]
     price = PRICE * sum(map(len, sent))
     for _ in range(2):
-        done = stage(tmp_path, tries=2)(turn(FIRST, SECOND))
+        done = say(tmp_path, tries=2)
         assert done["status"] == ["spoken", "spoken"]
         assert receipts(done, "take_part") == [None, None]
         assert asked_for(server) == sent
@@ -202,14 +211,16 @@ class JoeServer(TtsServer):
     def sound(self, text: str, rate: int) -> tuple[np.ndarray, int, tuple[tuple[str, float, float], ...]]:
         spoken = spoken_by_joe(text)
         # A service lets its takes die away.
-        silence = np.zeros(round(0.1 * spoken.sample_rate), np.float32)
+        n_silent = round(0.1 * spoken.sample_rate)
+        silence = np.zeros(n_silent, np.float32)
         padded = np.concatenate((spoken.samples, silence))
         return padded, spoken.sample_rate, ()
 
 
 def spoken_by_joe(text: str) -> Spoken:
     joe = load_synthesiser("piper", VoiceSettings("", ""))
-    return joe.speak(Line(text, "", "en", 0))
+    line = Line(text, "", "en", 0)
+    return joe.speak(line)
 
 
 @pytest.mark.parametrize("between", [".", ""])
@@ -253,7 +264,7 @@ def test_voices_of_this_machine_say_turns_alike_in_any_batch(tmp_path: Path, eng
 
 
 def test_best_take_of_a_turn_is_chosen_for_all_of_its_utterances(tmp_path: Path, server: Stubborn) -> None:
-    done = stage(tmp_path, candidates=3)(turn(FIRST, SECOND))
+    done = say(tmp_path, candidates=3)
     assert len(set(receipts(done, "take"))) == 1
     assert receipts(done, "tries") == [3, 3]
     assert len(server.asked) == 3
