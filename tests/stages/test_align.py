@@ -218,8 +218,10 @@ def test_word_before_a_pause_ends_with_its_sound(recording: str, text: str, line
     last = round(line["end"] * 16000)
     side = CHANNELS.index(line["channel"])
     samples = example(recording)[first:last, side]
-    align_words = aligner_named("pocketsphinx").load("cpu")
-    placed = align_words(samples, texts_of(line["words"]), "en")
+    texts = texts_of(line["words"])
+    pocketsphinx = aligner_named("pocketsphinx")
+    align_words = pocketsphinx.load("cpu")
+    placed = align_words(samples, texts, "en")
     assert placed is not None
     wanted = normalise(text)
     true_words = [word for word in line["words"] if normalise(word["word"]) == wanted]
@@ -254,7 +256,8 @@ def test_words_of_a_kept_speaker_are_where_they_are_said_and_not_where_the_recog
     errors = start_errors(words, line)
     assert sources(words) == {"aligned-pocketsphinx"}
     assert np.median(errors) <= 0.08
-    unaligned = align(line, stage=Align(aligner="none"))
+    no_aligner = Align(aligner="none")
+    unaligned = align(line, stage=no_aligner)
     assert sources(unaligned) == {"recogniser"}
     german = align(line | {"language": "de"})
     assert sources(german) == {"recogniser"}
@@ -264,10 +267,12 @@ def test_words_of_a_kept_speaker_are_where_they_are_said_and_not_where_the_recog
 
 def test_aligner_that_has_lost_its_place_is_noticed() -> None:
     late = kept_line("You should come and visit us in the mountains.", late=0.8)
-    assert sources(align(late)) == {"recogniser"}
+    words = align(late)
+    assert sources(words) == {"recogniser"}
     text = "Entirely different words were said here"
     other = kept_line("You should come and visit us.", text=text, words=[])
-    assert sources(align(other)) == {"proportional"}
+    words = align(other)
+    assert sources(words) == {"proportional"}
 
 
 OWN = """

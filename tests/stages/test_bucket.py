@@ -14,7 +14,8 @@ def conversation(left: list[float], right: list[float], **columns: list[float | 
     values = [*left, *right]
     row: dict[str, Any] = {name: list(values) for name in FEATURES}
     row["utterance_id"] = [f"u{index}" for index in range(len(values))]
-    row["channel"] = ["left"] * len(left) + ["right"] * len(right)
+    row["channel"] = ["left"] * len(left)
+    row["channel"] += ["right"] * len(right)
     return row | columns
 
 

@@ -34,7 +34,8 @@ def chosen(
     (wav,) = made["voice_wav"]
     (text,) = made["voice_text"]
     voice, rate = soundfile.read(io.BytesIO(wav), dtype="int16")
-    assert soundfile.info(io.BytesIO(wav)).format == "WAV"
+    info = soundfile.info(io.BytesIO(wav))
+    assert info.format == "WAV"
     return voice, rate, text
 
 
@@ -54,7 +55,8 @@ def test_only_whole_utterances_of_the_speaker_alone_are_taken_in_their_order() -
     voice, rate, text = chosen()
     assert rate == RATE
     assert text == "One. Three. Five."
-    assert np.array_equal(voice, expected(SAID, [0, 3, 6]))
+    whole = expected(SAID, [0, 3, 6])
+    assert np.array_equal(voice, whole)
 
 
 def test_twenty_seconds_are_enough_the_longest_first() -> None:

@@ -118,8 +118,8 @@ def test_a_laugh_between_utterances_is_a_sound_in_the_new_voice() -> None:
     source = to_pcm(samples)
     before = part(source[:, 0], LAUGH)
     after = part(result.pcm[:, 0], LAUGH)
-    level = np.std(before)
-    assert np.std(after) == pytest.approx(level, rel=0.2)
+    level = before.std()
+    assert after.std() == pytest.approx(level, rel=0.2)
     assert not np.array_equal(before, after)
 
 
@@ -127,14 +127,14 @@ def test_the_leak_of_the_kept_voice_becomes_room_tone() -> None:
     samples = recording(TALK, SECONDS, 16000)
     samples[80:, 0] += 0.04 * samples[:-80, 1]  # 28 dB down, 5 ms later
     source = to_pcm(samples)
-    leaky = pcm_to_float(source.tobytes()).reshape(-1, 2)
-    result = converted(leaky)
+    leaky = pcm_to_float(source.tobytes())
+    result = converted(leaky.reshape(-1, 2))
     # The right speaker alone, with room for the edges of both.
     alone = (10.8, 11.1)
     built = result.pcm[:, 0]
-    quiet = np.std(part(built, (11.5, 11.9)))
-    before = np.std(part(source[:, 0], alone))
-    after = np.std(part(built, alone))
+    quiet = part(built, (11.5, 11.9)).std()
+    before = part(source[:, 0], alone).std()
+    after = part(built, alone).std()
     assert before > 5 * quiet
     assert after < 1.5 * quiet
 
@@ -183,7 +183,8 @@ def test_a_peak_that_grows_is_limited_and_not_clipped() -> None:
     loud = np.clip(samples * gain, -1, 1)
     made = Convert(sample_rate=0)(batch(loud))
     (pcm,) = made["converted"]
-    limited = np.frombuffer(pcm, np.int16).astype(int)
+    samples_of_16_bits = np.frombuffer(pcm, np.int16)
+    limited = samples_of_16_bits.astype(int)
     highest = 10 ** (-1 / 20) * 32768
     assert np.abs(limited).max() <= highest
 

@@ -85,7 +85,8 @@ def test_a_finished_conversation_has_exactly_the_columns_of_built() -> None:
     assert list(row) == list(BUILT)
     for utterance in row["utterances"]:
         assert list(utterance) == list(UTTERANCE)
-    written = pa.Table.from_pylist([row], schema=BUILT.arrow_schema)
+    schema = BUILT.arrow_schema
+    written = pa.Table.from_pylist([row], schema=schema)
     assert Dataset(written).features == BUILT
     (read,) = written.to_pylist()
     assert read["utterances"][0]["text_raw"] == "raw"
@@ -117,7 +118,8 @@ def channels(row: dict[str, Any], name: str) -> list[str]:
 def test_the_revoiced_speaker_is_left_whatever_side_he_was_on() -> None:
     row, _ = finished()
     assert channels(row, "channel") == ["left", "left", "right"]
-    row, _ = finished("right", (SAID[0], SAID[2]))
+    hello, _, morning = SAID
+    row, _ = finished("right", (hello, morning))
     assert channels(row, "channel") == ["right", "left"]
     assert channels(row, "source_channel") == ["left", "right"]
     speakers = {word["word"]: word["speaker"] for word in row["alignments"]}
@@ -148,7 +150,8 @@ def test_words_where_nothing_is_heard_are_counted_on_their_side() -> None:
         ("right", 0.6, 0.9),
     ]
     words = [word | {"speaker": side, "start": start, "end": end} for side, start, end in times]
-    made = Finish()(batch | {"alignments": [words]})
+    batch["alignments"] = [words]
+    made = Finish()(batch)
     (sides,) = made["sides"]
     assert unheard(sides) == [2, 1]
     for side in sides:

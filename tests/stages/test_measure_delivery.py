@@ -84,7 +84,8 @@ def test_of_candidates_the_one_that_is_delivered_like_the_source_is_taken(
     tmp_path: Path, melody: tuple[float, float], take: int
 ) -> None:
     stage = Speak(engine=singing_voice.__file__, candidates=3, cache=str(tmp_path))
-    done = stage(lines(sung(*melody)))
+    source = sung(*melody)
+    done = stage(lines(source))
     assert receipts(done, "take") == [take, take]
     (distance,) = set(receipts(done, "delivery_distance"))
     assert 0 <= distance < 0.1
@@ -143,7 +144,8 @@ def test_a_take_that_the_encoder_fails_on_is_no_silence(tmp_path: Path, monkeypa
         raise ValueError("too odd for this encoder")
 
     monkeypatch.setattr(synthesis, "embed_delivery", breaking)
-    batch = lines(sung(*MELODIES[2]))
+    source = sung(*MELODIES[2])
+    batch = lines(source)
     batch["source_embedding"] = [[1.0] * 32, []]
     cache = str(tmp_path / "cache")
     stage = Speak(engine=singing_voice.__file__, delivery="encoder", cache=cache)
@@ -157,7 +159,8 @@ def test_of_candidates_the_one_that_ends_like_the_source_is_taken(tmp_path: Path
     """The other take is nearer in all that comes before."""
     first, _ = ending_voice.TAKES[1 - take]
     _, ending = ending_voice.TAKES[take]
-    batch = lines(ending_voice.said(first, ending))
+    source = ending_voice.said(first, ending)
+    batch = lines(source)
     batch["text"] = ["Say how it ends, please."] * 2
     stage = Speak(engine=ending_voice.__file__, candidates=2, takes_of="line", cache=str(tmp_path))
     done = stage(batch)

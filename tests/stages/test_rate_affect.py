@@ -13,8 +13,9 @@ BUNDLED = "voice-linear"
 def pcm(seconds: float, seed: int = 0, pitch: float = 150.0, level: float = 0.2) -> bytes:
     times = np.arange(round(seconds * 16000)) / 16000
     noise = np.random.default_rng(seed).normal(0, 0.02, len(times))
-    fundamental = np.sin(2 * np.pi * pitch * times)
-    octave = np.sin(4 * np.pi * pitch * times)
+    phase = 2 * np.pi * pitch * times
+    fundamental = np.sin(phase)
+    octave = np.sin(2 * phase)
     samples = level * (fundamental + 0.5 * octave + noise)
     return (samples * 20000).astype("<i2").tobytes()
 
@@ -49,7 +50,9 @@ def test_short_utterance_is_rated_together_with_its_speakers_speech_next_to_it(t
     batch = conversation()
     first, short, last, other = batch["speech"]
     second = 32000  # bytes
-    filled = first[-second:] + short + last[:second]
+    before = first[-second:]
+    after = last[:second]
+    filled = before + short + after
     stage = RateAffect(tiny_affect, context=2.5, device="cpu")
     in_context = stage(batch)
     assert in_context["context_seconds"] == pytest.approx([0.0, 2.0, 0.0, 0.0])

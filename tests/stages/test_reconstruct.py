@@ -73,7 +73,8 @@ def assert_kept_side_comes_through(
 def test_every_kept_utterance_comes_through_bit_for_bit(mode: str, rate: int) -> None:
     samples = recording(TALK, SECONDS, rate)
     batch = columns(TALK, samples, rate, 0)
-    result = rebuilt(Reconstruct(mode, 0), batch)
+    stage = Reconstruct(mode, 0)
+    result = rebuilt(stage, batch)
     assert result.rate == result.row["built_rate"] == rate
     assert_kept_side_comes_through(result, TALK, samples)
     for index, utterance in enumerate(TALK):
@@ -176,13 +177,16 @@ def spoken_pcm(batch: dict[str, list[Any]], index: int) -> np.ndarray:
 @pytest.mark.parametrize("out_rate", [0, 24000])
 def test_nowhere_is_digital_silence(tone: float | None, out_rate: int) -> None:
     kept = TALK[3]._replace(status="kept")
-    lines = (*TALK[:3], kept, *TALK[4:])
+    before = TALK[:3]
+    after = TALK[4:]
+    lines = (*before, kept, *after)
     samples = recording(lines, SECONDS, 16000, tone)
     batch = columns(lines, samples, 16000, out_rate)
     hushed = spoken_pcm(batch, 2).copy()
     hushed[4000:12000] = 0  # a pause inside a sentence, as synthesisers make them
     batch["spoken"][0][2] = hushed.tobytes()
-    result = rebuilt(Reconstruct(sample_rate=out_rate), batch)
+    stage = Reconstruct(sample_rate=out_rate)
+    result = rebuilt(stage, batch)
     for side in (0, 1):
         assert longest_zero_run(result.pcm[:, side]) < 24
 
@@ -251,7 +255,8 @@ def test_the_background_of_the_kept_speaker_is_that_of_the_recording() -> None:
         if any(start < first / rate < end for start, end in spans):
             continue
         part = source[first : first + 160]
-        power = float(np.sum(part.astype(float) ** 2))
+        amplitudes = part.astype(float)
+        power = float(np.sum(amplitudes**2))
         energy += power
         candidates = heard[heard[:, 0] == part[0]]
         if (candidates == part).all(axis=1).any():
@@ -281,7 +286,8 @@ def test_the_new_voice_has_the_loudness_of_the_old_by_one_gain() -> None:
             gains.append(np.std(heard / 1.0) / spoken_level)
     new_voice = np.concatenate(new).astype(np.float32) / 32768
     old_loudness = loudness(np.concatenate(old), rate)
-    assert loudness(new_voice, rate) == pytest.approx(old_loudness, abs=0.5)
+    new_loudness = loudness(new_voice, rate)
+    assert new_loudness == pytest.approx(old_loudness, abs=0.5)
     assert timeline["loudness_missing_db"] == 0.0
     decibels = 20 * np.log10(gains)
     assert np.allclose(decibels, timeline["loudness_gain_db"], atol=0.2)
@@ -378,7 +384,8 @@ def test_a_take_sounds_where_its_source_did_and_what_is_kept_where_it_was() -> N
     quiet = np.zeros(480, np.int16).tobytes()
     (takes,) = batch["spoken"]
     batch["spoken"] = [[quiet + take + quiet if take else take for take in takes]]
-    row = rebuilt(Reconstruct(sample_rate=16000), batch).row
+    stage = Reconstruct(sample_rate=16000)
+    row = rebuilt(stage, batch).row
     edges = {name: row[f"new_{name}"] for name in EDGES}
     utterances = Dataset.from_dict(edges).to_list()
     heard = [sounding_span(utterance) for utterance in utterances]
@@ -409,8 +416,8 @@ def leaking(lines: tuple[Said, ...], level_db: float) -> np.ndarray:
 def sides_with_leak(lines: tuple[Said, ...]) -> list[dict[str, Any]]:
     """The sides of a rebuilt conversation whose left voice leaked 20 dB down."""
     samples = leaking(lines, -20.0)
-    row = rebuild(lines, samples, 16000).row
-    return row["built_sides"]
+    result = rebuild(lines, samples)
+    return result.row["built_sides"]
 
 
 def test_leak_of_the_old_voice_is_measured_where_words_that_are_kept_hold_it() -> None:
@@ -425,7 +432,7 @@ def test_leak_of_the_old_voice_is_measured_where_words_that_are_kept_hold_it() -
 
 def test_old_voice_that_leaked_is_not_heard_between_the_words_that_are_kept() -> None:
     samples = leaking(APART, -25.0)
-    result = rebuild(APART, samples, 16000)
+    result = rebuild(APART, samples)
     assert result.row["sounds"] == []  # a leak is no laugh of the kept speaker
     levels = quiet_levels(result, APART, "right", 1)
     assert levels.max() < -62.0 + 3.0

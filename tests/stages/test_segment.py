@@ -162,7 +162,8 @@ def rounded_start(utterance: Utterance, offset: float = 0.0) -> tuple[str, float
 
 def test_a_part_of_a_recording_has_times_from_its_own_beginning() -> None:
     batch = conversations(EXAMPLES / f"{NAME}.flac", offset=[20.0], duration=[30.0])
-    utterances = rows_of(one_row(Segment()(batch)))
+    row = one_row(Segment()(batch))
+    utterances = rows_of(row)
     pcm = to_pcm(example(NAME))[320000:]
     for utterance in utterances:
         assert 0 <= utterance["start"] < utterance["end"] <= 30.0
@@ -212,7 +213,7 @@ def test_sound_in_no_utterance_is_named_with_its_times_and_makes_none(kind: str)
     else:
         sound = np.sin(200 * np.pi * times)
     is_burst = (times > 3) & (times < 6)
-    burst = np.where(is_burst, 0.05 * sound, 0)
+    burst = 0.05 * sound * is_burst
     background = [room_tone(len(times), seed=side) for side in range(2)]
     after = np.stack(background, 1)
     after[:, 0] += burst
@@ -227,7 +228,8 @@ def test_sound_in_no_utterance_is_named_with_its_times_and_makes_none(kind: str)
     }
     (ends,) = segmented_call["end"]
     assert max(ends) < 11
-    without_burst = Segment()(conversations(call))
+    batch = conversations(call)
+    without_burst = Segment()(batch)
     assert without_burst["uncovered_sound"] == [[]]
 
 
@@ -239,7 +241,8 @@ def loud_seconds(line: np.ndarray) -> float:
     levels = frame_levels(line, 512)
     threshold = levels.max() / 300
     (loud,) = np.nonzero(levels > threshold)
-    return float((loud[-1] - loud[0]) * 512 / 16000)
+    n_frames = loud[-1] - loud[0]
+    return float(n_frames * 512 / 16000)
 
 
 @pytest.mark.needs("the shouted lines")
@@ -282,10 +285,12 @@ def test_sounds_without_words_are_no_utterances_because_they_are_loud() -> None:
     for level in (0.02, 0.1, 0.3):
         recordings = []
         for sound in (hum, breath, dial_tone, clicks):
-            scaled = level * sound / np.abs(sound).max()
+            peak = np.abs(sound).max()
+            scaled = level * sound / peak
             recordings.append(scaled[:, None])
-        batch = Segment("mix")(conversations(*recordings))
-        assert batch["start"] == [[]] * len(recordings)
+        batch = conversations(*recordings)
+        made = Segment("mix")(batch)
+        assert made["start"] == [[]] * len(recordings)
 
 
 def sides(samples: np.ndarray, rate: int = 16000, **settings: Any) -> dict[str, dict[str, Any]]:

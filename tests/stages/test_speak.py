@@ -116,7 +116,10 @@ def test_refusal_that_somebody_must_mend_is_met_by_one_line(
         speaks = stage(tmp_path, engine=engine, voice="a", concurrency=5)
         with pytest.raises(DailytalkError, match=status):
             speaks(numbered(30))
-    spoken = [asked.body.get("input", asked.body.get("text")) for asked in server.asked]
+    spoken = []
+    for asked in server.asked:
+        text = asked.body.get("input", asked.body.get("text"))
+        spoken.append(text)
     assert len(set(spoken)) == 1  # Fish has two paths, which a server may lack
     assert len(spoken) <= 2
 
@@ -162,7 +165,8 @@ def test_speech_loses_its_edge_silence_and_its_words_move_with_it(tmp_path: Path
     (words,) = done["spoken_words"]
     samples = pcm_to_float(pcm)
     truth, rate, true_words = speech(SENT, 24000)
-    assert len(samples) / rate == pytest.approx(seconds, abs=1e-4)
+    duration = len(samples) / rate
+    assert duration == pytest.approx(seconds, abs=1e-4)
     _, true_start, _ = true_words[0]
     cut = true_start - words[0]["start"]
     assert 0.05 < cut < 0.1
@@ -257,7 +261,8 @@ LINES = (
 @pytest.mark.parametrize("share", [0.25, 0.75])
 def test_take_that_was_cut_off_is_refused_and_bought_again(tmp_path: Path, server: Stubborn, share: float) -> None:
     """Whole by its header, so that only its sound tells."""
-    lines = batch(*LINES, conversation_id=["call"] * len(LINES))
+    conversation = ["call"] * len(LINES)
+    lines = batch(*LINES, conversation_id=conversation)
     server.short = {f"(calm) {LINES[1]}": share, f"(calm) {LINES[4]}": share}
     done = stage(tmp_path)(lines)
     assert done["status"] == ["spoken"] * len(LINES)
@@ -375,7 +380,8 @@ def test_variants_spread_utterances_of_one_text_over_so_many_takes(tmp_path: Pat
 def test_refused_take_is_followed_by_one_that_no_other_variant_has(tmp_path: Path, server: Stubborn) -> None:
     speaks = stage(tmp_path, variants=3)
     lines = batch(TEXT)
-    first = speaks.first_take(lines["utterance_id"][0])
+    (identity,) = lines["utterance_id"]
+    first = speaks.first_take(identity)
     server.plan = ["silence"]
     assert takes(speaks(lines)) == [first + 3]
 
@@ -517,5 +523,6 @@ def test_pitch_of_a_take_is_that_of_its_sound_at_any_rate(tmp_path: Path, server
     assert pitches == pytest.approx([pitches[0]] * 3, rel=0.03)
     samples, rate, _ = speech(SENT, 24000)
     spectrum = np.abs(np.fft.rfft(samples))
-    loudest = float(np.argmax(spectrum) * rate / len(samples))
+    peak = np.argmax(spectrum)
+    loudest = float(peak * rate / len(samples))
     assert pitches[0] == pytest.approx(loudest, rel=0.05)

@@ -35,7 +35,8 @@ def flat() -> dict[str, list[Any]]:
     batch = segmented()
     names = ("utterance_id", "channel", "start", "end", "speech")
     columns = {name: list(batch[name][0]) for name in names}
-    columns["conversation_id"] = ["call0"] * len(columns["speech"])
+    n_utterances = len(columns["speech"])
+    columns["conversation_id"] = ["call0"] * n_utterances
     return columns
 
 
@@ -46,7 +47,8 @@ def assert_words_lie_inside(row: dict[str, list[Any]], batch: dict[str, list[Any
             assert word["word"] == word["word"].strip() != ""
         for first, second in pairwise(words):
             assert first["end"] <= second["start"]
-        assert " ".join(word["word"] for word in words) == text
+        texts = [word["word"] for word in words]
+        assert " ".join(texts) == text
 
 
 @pytest.fixture(params=["base"])
@@ -168,7 +170,8 @@ def test_avg_logprob_is_the_mean_of_the_words_where_each_has_a_probability(
 
 
 def test_utterances_that_nothing_gives_words_have_a_reason_and_are_no_questions() -> None:
-    added = Transcribe("")({"speech": [bytes(16000), b""]})
+    speech = [bytes(16000), b""]
+    added = Transcribe("")({"speech": speech})
     assert added["text_raw"] == ["", ""]
     assert added["words"] == [[], []]
     assert added["recogniser"] == ["", ""]

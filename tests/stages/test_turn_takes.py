@@ -81,14 +81,16 @@ def assert_cut_from(
     sound = pcm_to_float(pcm)
     _, take_start, _ = timed[0]
     _, _, take_end = timed[-1]
-    first = round((take_start - words[0]["start"]) * rate)
+    cut = take_start - words[0]["start"]
+    first = round(cut * rate)
     expected = take[first : first + len(sound)]
     difference = np.abs(sound - expected)[300:-300]
     assert difference.max() < 1e-3
     lengths = [word["end"] - word["start"] for word in words]
     true_lengths = [end - start for _, start, end in timed]
     assert lengths == pytest.approx(true_lengths, abs=1e-3)
-    assert len(sound) / rate == pytest.approx(take_end - take_start, abs=0.06)
+    seconds = take_end - take_start
+    assert len(sound) / rate == pytest.approx(seconds, abs=0.06)
 
 
 def test_turn_is_bought_once_and_each_utterance_has_its_part(tmp_path: Path, server: Stubborn) -> None:
@@ -99,7 +101,8 @@ def test_turn_is_bought_once_and_each_utterance_has_its_part(tmp_path: Path, ser
     assert len(set(receipts(done, "cache_key"))) == 1
     assert receipts(done, "take_part") == [1, 2]
     costs = receipts(done, "cost")
-    assert sum(costs) == pytest.approx(PRICE * len(sent))
+    price = PRICE * len(sent)
+    assert sum(costs) == pytest.approx(price)
     share = len(FIRST) / len(SECOND)
     assert costs[0] / costs[1] == pytest.approx(share)
     take, rate, timed = speech(sent, 24000)
@@ -171,7 +174,8 @@ def test_a_refused_take_of_a_turn_counts_once_and_is_bought_again_as_a_whole(
     assert receipts(done, "take") == [1, 1]
     assert receipts(done, "tries") == [2, 2]
     cost = sum(receipts(done, "cost"))
-    assert cost == pytest.approx(2 * PRICE * len(sent))
+    price = PRICE * len(sent)
+    assert cost == pytest.approx(2 * price)
 
 
 def test_turn_whose_takes_are_all_refused_is_said_line_by_line(tmp_path: Path, server: Stubborn) -> None:

@@ -26,7 +26,8 @@ def test_it_is_the_cheapest_way_for_all_short_texts() -> None:
     for expected, heard in product(texts, texts):
         rate, _ = compare_words(expected, heard)
         errors = rate * max(1, len(expected))
-        assert errors == pytest.approx(brute(expected, heard))
+        fewest = brute(expected, heard)
+        assert errors == pytest.approx(fewest)
 
 
 @pytest.mark.parametrize(
@@ -41,5 +42,7 @@ def test_it_is_the_cheapest_way_for_all_short_texts() -> None:
 def test_last_word_is_missing_only_where_nothing_is_heard_in_its_place(
     expected: str, heard: str, missing: bool
 ) -> None:
-    _, last_missing = compare_words(expected.split(), heard.split())
+    true_words = expected.split()
+    heard_words = heard.split()
+    _, last_missing = compare_words(true_words, heard_words)
     assert last_missing is missing
