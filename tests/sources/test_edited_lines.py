@@ -7,7 +7,14 @@ import pytest
 
 from dailytalk_contiguous.sources.transcribed import checked
 
-LINE: dict[str, Any] = {"audio_file": "a.wav", "channel": "left", "start": 0.0, "end": 1.0, "text": "", "tag": ""}
+LINE: dict[str, Any] = {
+    "audio_file": "a.wav",
+    "channel": "left",
+    "start": 0.0,
+    "end": 1.0,
+    "text": "",
+    "tag": "",
+}
 WORD = {"word": "yes", "start": 0.1, "end": 0.4}
 
 TEXTS = ("conversation_id", "utterance_id", "speaker", "text_raw", "text_reason", "rule", "kind", "language")
@@ -32,11 +39,16 @@ def test_line_that_can_be_meant_is_taken_as_it_is(more: dict[str, Any]) -> None:
     assert checked(line) is line
 
 
-#: A field of a line, and values that it can't have.
+#: Values that a field of a line can't have.
 REFUSED: dict[str, tuple[Any, ...]] = {
-    **dict.fromkeys(("audio_file", "channel", "text", "tag"), (None,)),
-    **dict.fromkeys(("utterance_id", "speaker"), (7, math.nan)),
-    **dict.fromkeys(("start", "end"), ("1", -0.1, math.nan, 3.0)),
+    "audio_file": (None,),
+    "channel": (None,),
+    "text": (None,),
+    "tag": (None,),
+    "utterance_id": (7, math.nan),
+    "speaker": (7, math.nan),
+    "start": ("1", -0.1, math.nan, 3.0),
+    "end": ("1", -0.1, math.nan, 3.0),
     "confidence": ("1", math.inf),
     "vad": (0.5, {"valence": "x"}),
     "edited_fields": (["text", 7],),
@@ -44,12 +56,15 @@ REFUSED: dict[str, tuple[Any, ...]] = {
 }
 
 
+#: The time at the other end, so that a line of 3 s lasts too long or less than nothing.
+OTHER_END = {"start": {"end": 2.0}, "end": {"start": 3.0}}
+
+
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name in REFUSED for value in REFUSED[name]])
 def test_line_that_can_not_be_meant_is_refused_with_the_name_of_its_field(name: str, value: Any) -> None:
-    line = LINE | {name: value} | ({"end": 2.0} if name == "start" else {"start": 3.0} if name == "end" else {})
-    with pytest.raises(
-        ValueError, match=rf"\b({name}|{'end|ends|start' if name in ('start', 'end') else name})\b"
-    ):
+    line = LINE | {name: value} | OTHER_END.get(name, {})
+    names = "start|end|ends" if name in OTHER_END else name
+    with pytest.raises(ValueError, match=rf"\b({names})\b"):
         checked(line)
 
 

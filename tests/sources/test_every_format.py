@@ -17,22 +17,33 @@ from formats import BREAKS, NAME, WAYS, WAYS_TO_WRITE, Said, Way, conversation, 
 sys.path.remove(BENCHMARKS)  # its publish.py would hide our folder of that name
 
 
+#: What `differences` says of a transcript that is read back as it was.
+SAME = {"words": False, "times": False, "speakers": False}
+
+
 def test_every_format_and_kind_of_json_is_written() -> None:
-    endings = {
-        (ending_of(name) or "").lower() for way in WAYS_TO_WRITE for name in way.write(conversation(), NAME)
-    }
+    endings = set()
+    kinds = set()
+    for way in WAYS_TO_WRITE:
+        kinds.add(way.document)
+        for name in way.write(conversation(), NAME):
+            ending = ending_of(name) or ""
+            endings.add(ending.lower())
     assert endings >= FORMATS.keys()
-    assert {way.document for way in WAYS_TO_WRITE} >= {kind.name for kind in DOCUMENTS}
+    assert kinds >= {kind.name for kind in DOCUMENTS}
 
 
 @pytest.mark.parametrize("way", WAYS_TO_WRITE, ids=[way.name for way in WAYS_TO_WRITE])
 def test_words_times_and_speakers_are_read_back_and_a_broken_file_is_named(way: Way, tmp_path: Path) -> None:
+    folder = tmp_path / "calls"
     talk = conversation()
-    row = read_back(way.write(talk, NAME), tmp_path / "calls")
-    assert differences(talk, way, row) == {"words": False, "times": False, "speakers": False}
-    for name in [name for name in BREAKS if name not in way.passes][:WAYS]:
+    row = read_back(way.write(talk, NAME), folder)
+    assert differences(talk, way, row) == SAME
+    breaks = [name for name in BREAKS if name not in way.passes]
+    for name in breaks[:WAYS]:
         files = BREAKS[name](talk, way)
-        problem = read_back(files, tmp_path / "calls")["problem"] or ""
+        broken = read_back(files, folder)
+        problem = broken["problem"] or ""
         assert any(file in problem for file in files), name
 
 
@@ -52,17 +63,26 @@ NOTATIONS = (
 
 def hesitant(line: Said, filler: str) -> Said:
     """The line after a filler and a word that is cut off, which share the time of its first word."""
-    word, start, end = line.words[0]
+    (word, start, end), *others = line.words
     first = round(start + (end - start) / 3, 3)
     second = round(start + (end - start) / 2, 3)
-    words = ((filler, start, first), ("th-", first, second), (word, second, end), *line.words[1:])
-    return replace(line, text=f"{filler} th- {line.text}", words=words)
+    words = (
+        (filler, start, first),
+        ("th-", first, second),
+        (word, second, end),
+        *others,
+    )
+    text = f"{filler} th- {line.text}"
+    return replace(line, text=text, words=words)
 
 
 @pytest.mark.parametrize("way", WAYS_TO_WRITE, ids=[way.name for way in WAYS_TO_WRITE])
 def test_a_filler_in_any_notation_is_a_word_and_one_that_is_cut_off_stays(way: Way, tmp_path: Path) -> None:
-    pairs = [(line, *NOTATIONS[number % len(NOTATIONS)]) for number, line in enumerate(conversation())]
-    written = [hesitant(line, notation) for line, notation, _ in pairs]
-    said = [hesitant(line, word) for line, _, word in pairs]
+    written = []
+    spoken = []
+    for number, line in enumerate(conversation()):
+        notation, word = NOTATIONS[number % len(NOTATIONS)]
+        written.append(hesitant(line, notation))
+        spoken.append(hesitant(line, word))
     row = read_back(way.write(written, NAME), tmp_path / "calls")
-    assert differences(said, way, row) == {"words": False, "times": False, "speakers": False}
+    assert differences(spoken, way, row) == SAME

@@ -46,19 +46,23 @@ def wav(seconds: float = 1.0, channels: int = 2) -> bytes:
 
 def publish(files: dict[str, bytes], drop: tuple[str, ...] = (), private: bool = False) -> str:
     """Commit files to the repository; the id of the commit."""
-    HfApi().create_repo(REPO, repo_type="dataset", exist_ok=True, private=private)
-    changes = [CommitOperationAdd(path, content) for path, content in files.items()]
-    gone = [CommitOperationDelete(path) for path in drop]
-    return str(HfApi().create_commit(REPO, [*changes, *gone], commit_message="c", repo_type="dataset").oid)
+    api = HfApi()
+    api.create_repo(REPO, repo_type="dataset", exist_ok=True, private=private)
+    changes: list[CommitOperationAdd | CommitOperationDelete] = []
+    changes += [CommitOperationAdd(path, content) for path, content in files.items()]
+    changes += [CommitOperationDelete(path) for path in drop]
+    commit = api.create_commit(REPO, changes, commit_message="c", repo_type="dataset")
+    return str(commit.oid)
 
 
 def parquet(columns: dict[str, list[Any]], audio: tuple[str, ...] = ("audio",)) -> bytes:
     """A table as `datasets` writes it, with audio columns declared as such."""
-    others = pa.table({name: values for name, values in columns.items() if name not in audio})
-    known = Features.from_arrow_schema(others.schema)
-    schema = Features({name: Audio() if name in audio else known[name] for name in columns}).arrow_schema
+    others = {name: values for name, values in columns.items() if name not in audio}
+    features = Features.from_arrow_schema(pa.table(others).schema)
+    declared = Features({name: Audio() if name in audio else features[name] for name in columns})
     file = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=schema), file)
+    table = pa.table(columns, schema=declared.arrow_schema)
+    pq.write_table(table, file)
     return file.getvalue()
 
 
@@ -77,9 +81,9 @@ def tar(members: dict[str, bytes]) -> bytes:
 
 
 def repository(text: str = REPO, **choice: str) -> Repository:
-    found = repository_of([text], HubChoice(**choice))
-    assert found
-    return found
+    chosen = repository_of([text], HubChoice(**choice))
+    assert chosen
+    return chosen
 
 
 def rows(text: str = REPO, **choice: str) -> list[dict[str, Any]]:
@@ -91,11 +95,12 @@ def rows(text: str = REPO, **choice: str) -> list[dict[str, Any]]:
 def fetched_files(text: str = REPO) -> tuple[list[Path], list[Reject]]:
     """The recordings of a fetched repository, by name, and its rejects."""
     fetched = fetch(repository(text))
-    return [found.path for found in find_recordings(fetched.folders)], fetched.problems
+    recordings = find_recordings(fetched.folders)
+    return [recording.path for recording in recordings], fetched.problems
 
 
-def names(found: list[dict[str, Any]]) -> list[str]:
-    return [row["conversation_id"] for row in found]
+def names(conversations: list[dict[str, Any]]) -> list[str]:
+    return [row["conversation_id"] for row in conversations]
 
 
 # Which repository
@@ -111,8 +116,10 @@ def test_revision_is_resolved_to_its_commit(hub: HubServer) -> None:
     first = publish({"a.wav": wav()})
     HfApi().create_tag(REPO, tag="v1", repo_type="dataset")
     publish({"b.wav": wav(2.0)})
-    assert repository(f"hf://datasets/{REPO}@v1").commit == first
-    assert (names(rows(f"{REPO}@v1")), names(rows())) == (["a"], ["a", "b"])
+    tagged = repository(f"hf://datasets/{REPO}@v1")
+    assert tagged.commit == first
+    assert names(rows(f"{REPO}@v1")) == ["a"]
+    assert names(rows()) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -124,28 +131,32 @@ def test_revision_is_resolved_to_its_commit(hub: HubServer) -> None:
 )
 def test_licence_is_the_card_s(hub: HubServer, card: str, licence: str | None) -> None:
     commit = publish({"a.wav": wav(), "README.md": card.encode()})
-    assert repository().about() == {"repository": REPO, "revision": commit, "licence": licence}
+    about = repository().about()
+    assert about == {"repository": REPO, "revision": commit, "licence": licence}
 
 
 # Audio files
 
 
 def test_fetched_files_are_not_fetched_again(hub: HubServer) -> None:
-    publish({"a.wav": wav(), "b.wav": wav(2.0)})
-    found = repository()
-    assert to_fetch(found) == (2, len(wav()) + len(wav(2.0)))
-    fetch(found)
+    short = wav()
+    long = wav(2.0)
+    publish({"a.wav": short, "b.wav": long})
+    chosen = repository()
+    assert to_fetch(chosen) == (2, len(short) + len(long))
+    fetch(chosen)
     hub.requests.clear()
-    assert to_fetch(found) == (0, 0)
+    assert to_fetch(chosen) == (0, 0)
     assert names(rows()) == ["a", "b"]
-    assert not [one for one in hub.requests if one.path.endswith(".wav")]
+    assert not [request for request in hub.requests if request.path.endswith(".wav")]
 
 
 def test_split_chooses_a_folder_of_audio_files(hub: HubServer) -> None:
     publish({"data/train/a.wav": wav(), "data/test/a.wav": wav(2.0)})
     assert names(rows()) == ["data/test/a", "data/train/a"]
     (only,) = rows(split="test")
-    assert (only["conversation_id"], only["duration"]) == ("a", 2.0)
+    assert only["conversation_id"] == "a"
+    assert only["duration"] == 2.0
     with pytest.raises(DailytalkError, match="choose --split from data, test, train"):
         fetch(repository(split="dev"))
 
@@ -154,11 +165,12 @@ def test_digests_are_the_same_from_an_empty_cache_and_at_another_commit(
     hub: HubServer, empty_caches: Callable[[], Path]
 ) -> None:
     publish({"a.wav": wav(), "tables.md": b"1"})
-    before = rows()
+    (before,) = rows()
     publish({"tables.md": b"2"})
     empty_caches()
-    assert [row["input_digest"] for row in rows()] == [row["input_digest"] for row in before]
-    assert rows()[0]["audio"]["path"] != before[0]["audio"]["path"]
+    (after,) = rows()
+    assert after["input_digest"] == before["input_digest"]
+    assert after["audio"]["path"] != before["audio"]["path"]
 
 
 # Tables
@@ -171,17 +183,21 @@ def test_rows_of_parquet_become_files_with_their_words(hub: HubServer) -> None:
         "alignments": [ALIGNMENTS, []],
     }
     publish({"data/train-00000-of-00001.parquet": parquet(table)})
-    found = rows()
-    assert names(found) == ["call-1", "call-2"]
-    assert Path(found[0]["audio"]["path"]).read_bytes() == wav()
-    assert [(cue["channel"], cue["text"]) for cue in found[0]["given"]] == [("left", "hello"), ("right", "hi")]
-    assert found[1]["given"] == []
+    conversations = rows()
+    assert names(conversations) == ["call-1", "call-2"]
+    first, second = conversations
+    audio = Path(first["audio"]["path"])
+    assert audio.read_bytes() == wav()
+    cues = [(cue["channel"], cue["text"]) for cue in first["given"]]
+    assert cues == [("left", "hello"), ("right", "hi")]
+    assert second["given"] == []
 
 
 @pytest.mark.usefixtures("impatient")
 def test_stopped_table_goes_on(hub: HubServer) -> None:
     for number in range(2):
-        publish({f"data/train-{number}.parquet": parquet({"id": [f"{number}"], "audio": [struct(wav())]})})
+        table = parquet({"id": [f"{number}"], "audio": [struct(wav())]})
+        publish({f"data/train-{number}.parquet": table})
     hub.faults.arm("500", times=math.inf, method="GET", path="/resolve/.*train-1.parquet")
     with pytest.raises(DailytalkError):
         fetch(repository())
@@ -190,57 +206,73 @@ def test_stopped_table_goes_on(hub: HubServer) -> None:
 
 
 def test_row_without_usable_audio_is_rejected_with_its_id(hub: HubServer) -> None:
-    audio = [struct(None), struct(b"not audio at all"), struct(None, "/home/them/c.wav"), struct(wav(), "d.wav")]
-    publish({"data/train-0.parquet": parquet({"id": ["a", "b", "c", "d"], "audio": audio})})
+    audio = [
+        struct(None),
+        struct(b"not audio at all"),
+        struct(None, "/home/them/c.wav"),
+        struct(wav(), "d.wav"),
+    ]
+    table = parquet({"id": ["a", "b", "c", "d"], "audio": audio})
+    publish({"data/train-0.parquet": table})
     fetched = fetch(repository())
-    assert [(one.id, one.stage, one.reason) for one in fetched.problems] == [
+    rejects = [(reject.id, reject.stage, reject.reason) for reject in fetched.problems]
+    assert rejects == [
         ("a", "Hub", "it has no audio"),
         ("b", "Hub", "its audio is in no known format"),
         ("c", "Hub", "it has no audio: only the path '/home/them/c.wav'"),
     ]
-    assert names(list(folder_rows(FolderConfig(inputs=fetched.folders)))) == ["d"]
+    conversations = folder_rows(FolderConfig(inputs=fetched.folders))
+    assert names(list(conversations)) == ["d"]
 
 
 def test_id_that_comes_twice_is_rejected_and_not_written_over(hub: HubServer) -> None:
-    publish({"data/train-0.parquet": parquet({"id": ["a", "a"], "audio": [struct(wav()), struct(wav(2.0))]})})
+    table = parquet({"id": ["a", "a"], "audio": [struct(wav()), struct(wav(2.0))]})
+    publish({"data/train-0.parquet": table})
     fetched = fetch(repository())
-    assert [(one.id, one.reason) for one in fetched.problems] == [
-        ("train-000001", "its id 'a' was another row's already")
-    ]
+    (reject,) = fetched.problems
+    assert reject.id == "train-000001"
+    assert reject.reason == "its id 'a' was another row's already"
     (row,) = folder_rows(FolderConfig(inputs=fetched.folders))
     assert row["duration"] == 1.0
 
 
 def test_without_ids_the_file_s_name_counts_and_then_the_row(hub: HubServer) -> None:
     audio = [struct(wav(), "clips/x.wav"), struct(wav(2.0), None)]
-    publish({"data/train-0.parquet": parquet({"audio": audio})})
+    table = parquet({"audio": audio})
+    publish({"data/train-0.parquet": table})
     assert names(rows()) == ["train-000001", "x"]
 
 
+#: Choices that a table with the columns id, x and y does not have, and what is asked for then.
+UNKNOWN_CHOICES: list[tuple[dict[str, str], str]] = [
+    ({}, r"several columns with audio \(x, y\): choose one with --audio-column"),
+    ({"audio_column": "z"}, "no column 'z': choose --audio-column from id, x, y"),
+    ({"id_column": "z"}, "no column 'z': choose --id-column from id, x, y"),
+    ({"split": "dev"}, "no split 'dev': choose --split from train"),
+    ({"config": "big"}, "no config 'big': choose --config from default"),
+]
+
+
 def test_what_can_not_be_guessed_is_asked_for_with_the_choices(hub: HubServer) -> None:
-    two = parquet({"id": ["a"], "x": [struct(wav())], "y": [struct(wav())]}, ("x", "y"))
-    publish({"data/train-0.parquet": two})
-    for choice, told in (
-        ({}, r"several columns with audio \(x, y\): choose one with --audio-column"),
-        ({"audio_column": "z"}, "no column 'z': choose --audio-column from id, x, y"),
-        ({"id_column": "z"}, "no column 'z': choose --id-column from id, x, y"),
-        ({"split": "dev"}, "no split 'dev': choose --split from train"),
-        ({"config": "big"}, "no config 'big': choose --config from default"),
-    ):
-        with pytest.raises(DailytalkError, match=told):
+    columns = {"id": ["a"], "x": [struct(wav())], "y": [struct(wav())]}
+    publish({"data/train-0.parquet": parquet(columns, ("x", "y"))})
+    for choice, question in UNKNOWN_CHOICES:
+        with pytest.raises(DailytalkError, match=question):
             fetch(repository(**choice))
 
 
 def test_webdataset_samples_are_named_by_their_key_with_their_words(hub: HubServer) -> None:
+    words = json.dumps({"alignments": WORDS}).encode()
     members = {}
     for number in range(3):
-        members[f"calls/{number}.json"] = json.dumps({"alignments": WORDS}).encode()
+        members[f"calls/{number}.json"] = words
         members[f"calls/{number}.wav"] = wav(1.0 + number)
     publish({"data/train-0000.tar": tar(members)})
-    found = rows()
-    assert names(found) == ["calls/0", "calls/1", "calls/2"]
-    assert [row["duration"] for row in found] == [1.0, 2.0, 3.0]
-    assert all(row["given"] for row in found)
+    conversations = rows()
+    assert names(conversations) == ["calls/0", "calls/1", "calls/2"]
+    assert [row["duration"] for row in conversations] == [1.0, 2.0, 3.0]
+    for row in conversations:
+        assert row["given"]
 
 
 @pytest.mark.parametrize(
@@ -250,18 +282,24 @@ def test_webdataset_samples_are_named_by_their_key_with_their_words(hub: HubServ
     ],
 )
 def test_dots_in_the_names_of_a_webdataset_lose_no_recording(hub: HubServer, keys: list[str]) -> None:
-    files = {"flac": wav(), "json": json.dumps({"alignments": WORDS}).encode()}
-    publish({"data/train-0000.tar": tar({f"{key}.{kind}": data for key in keys for kind, data in files.items()})})
-    found = rows()
-    assert sorted(names(found)) == keys
-    assert all(row["given"] for row in found)
+    words = json.dumps({"alignments": WORDS}).encode()
+    members = {}
+    for key in keys:
+        members[f"{key}.flac"] = wav()
+        members[f"{key}.json"] = words
+    publish({"data/train-0000.tar": tar(members)})
+    conversations = rows()
+    assert sorted(names(conversations)) == keys
+    for row in conversations:
+        assert row["given"]
 
 
 def test_damaged_shard_is_rejected_from_there_on_and_the_others_are_read(hub: HubServer) -> None:
     whole = tar({"a.wav": wav(), "b.wav": wav(), "c.wav": wav()})
-    publish({"data/train-0000.tar": whole[: len(whole) // 2], "data/train-0001.tar": tar({"d.wav": wav()})})
-    found, (reject,) = fetched_files()
-    assert [path.name for path in found] == ["a.wav", "d.wav"]
+    damaged = whole[: len(whole) // 2]
+    publish({"data/train-0000.tar": damaged, "data/train-0001.tar": tar({"d.wav": wav()})})
+    paths, (reject,) = fetched_files()
+    assert [path.name for path in paths] == ["a.wav", "d.wav"]
     assert reject.id == "train-000001"
     assert "data/train-0000.tar of tester/calls is damaged from here on" in reject.reason
 
@@ -292,17 +330,20 @@ def test_private_repository_without_a_token_that_may_read_is_told(
 def test_token_that_the_hub_does_not_know_is_told(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     publish({"a.wav": wav()})
     monkeypatch.setenv("HF_TOKEN", "hf_unknown")
-    with pytest.raises(DailytalkError) as told:
+    with pytest.raises(DailytalkError) as refused:
         repository()
-    assert "HF_TOKEN" in str(told.value)
-    assert "hf_unknown" not in str(told.value)
+    message = str(refused.value)
+    assert "HF_TOKEN" in message
+    assert "hf_unknown" not in message
 
 
 def held(sound: bytes, name: str) -> bytes:
     """A file that holds a recording, by its name."""
     if name.endswith(".parquet"):
         return parquet({"id": ["a"], "audio": [struct(sound)]})
-    return tar({"a.wav": sound}) if name.endswith(".tar") else sound
+    if name.endswith(".tar"):
+        return tar({"a.wav": sound})
+    return sound
 
 
 @pytest.mark.usefixtures("impatient")
@@ -312,7 +353,8 @@ def test_recording_whose_transfer_broke_off_once_comes_whole(hub: HubServer, nam
     publish({name: held(sound, name)})
     cut = hub.faults.arm("cut", method="GET", path=f"/resolve/.*{Path(name).name}")
     (path,), _ = fetched_files()
-    assert (cut.struck, path.read_bytes() == sound) == (1, True)
+    assert cut.struck == 1
+    assert path.read_bytes() == sound
 
 
 # Pure parts
@@ -321,15 +363,17 @@ def test_recording_whose_transfer_broke_off_once_comes_whole(hub: HubServer, nam
 @given(st.text(min_size=1, max_size=40), st.text(min_size=1, max_size=40))
 def test_different_ids_are_different_names_that_stay_in_their_folder(first: str, second: str) -> None:
     try:
-        one = table_file_name(first)
+        name = table_file_name(first)
         other = table_file_name(second)
     except BadInput:
         return
-    assert (one == other) == (first == second)
+    assert (name == other) == (first == second)
     root = Path("/cache/calls")
-    assert Path(os.path.normpath(root / one)).is_relative_to(root)
-    assert not any(part.startswith(".") for part in one.split("/"))
-    one.encode()
+    path = Path(os.path.normpath(root / name))
+    assert path.is_relative_to(root)
+    for part in name.split("/"):
+        assert not part.startswith(".")
+    name.encode()
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,8 @@ def ids(*inputs: Path) -> list[str]:
 
 
 def test_recordings_at_any_depth_are_found_in_order_of_name(tmp_path: Path) -> None:
-    touch(
-        tmp_path, "b.wav", "a/z.flac", "a/deep/er/c.OGG", "notes.txt", "a/list.json", ".hidden.wav", ".git/x.wav"
-    )
+    touch(tmp_path, "b.wav", "a/z.flac", "a/deep/er/c.OGG")
+    touch(tmp_path, "notes.txt", "a/list.json", ".hidden.wav", ".git/x.wav")
     assert names(tmp_path) == ["a/deep/er/c.OGG", "a/z.flac", "b.wav"]
 
 
@@ -39,16 +38,17 @@ def test_recordings_at_any_depth_are_found_in_order_of_name(tmp_path: Path) -> N
 def test_ids_are_unique_whatever_the_names_and_the_cuts(
     tmp_path_factory: pytest.TempPathFactory, files: set[str]
 ) -> None:
-    found = ids(touch(tmp_path_factory.mktemp("in"), *files))
-    with_parts = [*found, *(f"{name}.{part:03d}" for name in found for part in range(2))]
-    assert len(set(with_parts)) == 3 * len(files)
+    folder = touch(tmp_path_factory.mktemp("in"), *files)
+    recordings = ids(folder)
+    parts = [f"{name}.{part:03d}" for name in recordings for part in range(2)]
+    assert len({*recordings, *parts}) == 3 * len(files)
 
 
 def test_bytes_that_are_not_utf8_are_shown_escaped_and_still_open(tmp_path: Path) -> None:
     touch(tmp_path, b"bad\xff.wav")
-    (found,) = find_recordings([tmp_path])
-    assert found.audio_file == "bad\\xff.wav"
-    assert found.path.is_file()
+    (recording,) = find_recordings([tmp_path])
+    assert recording.audio_file == "bad\\xff.wav"
+    assert recording.path.is_file()
 
 
 def test_names_that_are_shown_alike_are_refused_by_name(tmp_path: Path) -> None:
@@ -107,31 +107,38 @@ def finished(path: Path, comment: str = f"{MADE_FROM} 0123") -> Path:
 
 
 def searched(*inputs: Path) -> tuple[list[str], list[str]]:
+    """The recordings of a folder, and what of it we made."""
     left_out = LeftOut()
-    return [one.audio_file for one in find_recordings(inputs, left_out=left_out)], left_out.made
+    recordings = find_recordings(inputs, left_out=left_out)
+    return [recording.audio_file for recording in recordings], left_out.made
 
 
 def test_folder_that_we_made_is_told_and_no_input(tmp_path: Path) -> None:
     touch(tmp_path, "a.wav", "run1/audio/a_edited.wav", "theirs/b.wav")
     mark(tmp_path / "run1/audio", "audio")
     OwnedFolder(tmp_path / "data", "moshi", ()).write_text("data_stereo/a.wav", "")
-    assert searched(tmp_path) == (["a.wav", "theirs/b.wav"], ["data/", "run1/audio/"])
+    recordings, made = searched(tmp_path)
+    assert recordings == ["a.wav", "theirs/b.wav"]
+    assert made == ["data/", "run1/audio/"]
 
 
 @pytest.mark.parametrize("name", ["run1/audio", "run1/audio/day", "run1/audio/day/a_edited.wav"])
 def test_folder_that_we_made_is_an_input_when_it_is_named(tmp_path: Path, name: str) -> None:
     finished(tmp_path / "run1/audio/day/a_edited.wav")
     mark(tmp_path / "run1/audio", "audio")
-    names, made = searched(tmp_path / name)
-    assert ([Path(one).name for one in names], made) == (["a_edited.wav"], [])
+    recordings, made = searched(tmp_path / name)
+    assert [Path(path).name for path in recordings] == ["a_edited.wav"]
+    assert made == []
 
 
 def test_finished_conversation_beside_recordings_is_told_and_no_input(tmp_path: Path) -> None:
     touch(tmp_path, "call.wav", "odd_edited.wav")
-    finished(tmp_path / "call_edited.wav")
+    conversation = finished(tmp_path / "call_edited.wav")
     finished(tmp_path / "mine_edited.wav", "cut by hand")
-    assert searched(tmp_path) == (["call.wav", "mine_edited.wav", "odd_edited.wav"], ["call_edited.wav"])
-    assert searched(tmp_path / "call_edited.wav") == (["call_edited.wav"], [])
+    recordings, made = searched(tmp_path)
+    assert recordings == ["call.wav", "mine_edited.wav", "odd_edited.wav"]
+    assert made == ["call_edited.wav"]
+    assert searched(conversation) == (["call_edited.wav"], [])
 
 
 def linked(tmp_path: Path) -> Path:
@@ -147,12 +154,15 @@ def linked(tmp_path: Path) -> Path:
 
 
 def test_links_that_lead_out_of_the_input_are_not_followed(tmp_path: Path) -> None:
-    found = {one.audio_file: one.leads_out for one in find_recordings([linked(tmp_path)])}
-    refused = {name for name, leads_out in found.items() if leads_out}
+    recordings = find_recordings([linked(tmp_path)])
+    leads_out = {recording.audio_file: recording.leads_out for recording in recordings}
+    refused = {name for name in leads_out if leads_out[name]}
+    followed = leads_out.keys() - refused
     assert refused == {"out.wav", "folder", "up"}
-    assert {"a.wav", "inside.wav", "loop.wav"} <= found.keys() - refused
-    assert len({"day/b.wav", "again/b.wav"} & found.keys()) == 1
-    assert not [name for name in found if "secret" in name]
+    assert {"a.wav", "inside.wav", "loop.wav"} <= followed
+    assert len({"day/b.wav", "again/b.wav"} & leads_out.keys()) == 1
+    for name in leads_out:
+        assert "secret" not in name
 
 
 def test_link_that_is_named_as_the_input_is_followed(tmp_path: Path) -> None:

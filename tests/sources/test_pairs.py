@@ -43,8 +43,11 @@ def heard(row: dict[str, object]) -> Samples:
 def named(*names: str, mono: bool = True) -> dict[str, list[str]]:
     """Which files of these names are put together, by what they are called then."""
     files = {Path(name): Path(name) for name in names}
-    found = pairs(files, lambda path: 1 if mono else 2)
-    return {str(whole): [str(path) for path in pair if path] for whole, (pair, _) in found.items()}
+    channels = 1 if mono else 2
+    paired = {}
+    for whole, (pair, _) in pairs(files, lambda path: channels).items():
+        paired[str(whole)] = [str(path) for path in pair if path]
+    return paired
 
 
 # Names
@@ -62,7 +65,8 @@ def named(*names: str, mono: bool = True) -> dict[str, list[str]]:
 )
 def test_two_mono_files_of_such_names_are_one_recording(left: str, right: str) -> None:
     ((whole, files),) = named(right, left).items()
-    assert (Path(whole).name, files) == ("talk.flac", [left, right])
+    assert Path(whole).name == "talk.flac"
+    assert files == [left, right]
 
 
 @pytest.mark.parametrize(
@@ -83,19 +87,23 @@ def test_stereo_files_are_recordings_of_their_own(tmp_path: Path) -> None:
     assert named("talk_1.wav", "talk_2.wav", mono=False) == {}
     save(tmp_path / "in/talk_1.wav")
     save(tmp_path / "in/talk_2.wav", LEFT)
-    found = find_recordings([tmp_path / "in"], sides=True)
-    assert [one.recording_id for one in found] == ["talk_1", "talk_2"]
+    recordings = find_recordings([tmp_path / "in"], sides=True)
+    assert [recording.recording_id for recording in recordings] == ["talk_1", "talk_2"]
 
 
 # The recording
 
 
 def test_pair_is_one_row_whose_channels_are_its_files_to_the_bit(tmp_path: Path) -> None:
-    (row,) = rows(sides(tmp_path / "in", "talk.left.wav", "talk.right.wav"))
-    assert (row["conversation_id"], row["audio_file"], row["channels"]) == ("talk", "talk.flac", 2)
-    whole = heard(row)
-    expected = np.stack([heard_file(tmp_path / f"in/talk.{side}.wav") for side in ("left", "right")], axis=1)
-    assert (whole == expected).all()
+    folder = sides(tmp_path / "in", "talk.left.wav", "talk.right.wav")
+    (row,) = rows(folder)
+    assert row["conversation_id"] == "talk"
+    assert row["audio_file"] == "talk.flac"
+    assert row["channels"] == 2
+    left = heard_file(folder / "talk.left.wav")
+    right = heard_file(folder / "talk.right.wav")
+    expected = np.stack([left, right], axis=1)
+    assert (heard(row) == expected).all()
 
 
 def heard_file(path: Path) -> Samples:
@@ -109,19 +117,23 @@ def test_files_are_put_together_once_and_again_when_one_changes(tmp_path: Path) 
     made = Path(first["audio"]["path"])  # type: ignore[index]
     before = made.stat().st_mtime_ns
     (second,) = rows(folder)
-    assert (second, made.stat().st_mtime_ns) == (first, before)
+    assert second == first
+    assert made.stat().st_mtime_ns == before
     save(folder / "talk_2.wav", RIGHT[::-1].copy())
     (third,) = rows(folder)
     assert third["conversation_id"] == "talk"
     assert third["input_digest"] != first["input_digest"]
-    assert (heard(third)[:, 1] != heard(first)[:, 1]).any()
+    before_right = heard(first)[:, 1]
+    after_right = heard(third)[:, 1]
+    assert (after_right != before_right).any()
 
 
 # What can't be used
 
 
 def problem(folder: Path, name: str = "talk") -> str:
-    (row,) = [row for row in rows(folder) if row["conversation_id"] == name]
+    conversations = rows(folder)
+    (row,) = [row for row in conversations if row["conversation_id"] == name]
     return str(row["problem"])
 
 
@@ -141,13 +153,16 @@ def test_missing_side_is_a_reject_with_the_id_of_the_pair(tmp_path: Path, side: 
 def test_sides_are_of_one_recording_up_to_a_second_or_a_tenth_apart(
     tmp_path: Path, longer: float, shorter: float, reason: str
 ) -> None:
-    save(tmp_path / "in/talk_1.wav", room_tone(round(longer * 8000)), rate=8000)
-    save(tmp_path / "in/talk_2.wav", room_tone(round(shorter * 8000)), rate=8000)
-    assert problem(tmp_path / "in") == reason
-    (tmp_path / "in/talk_1.wav").rename(tmp_path / "in/talk_3.wav")
-    (tmp_path / "in/talk_2.wav").rename(tmp_path / "in/talk_1.wav")
-    (tmp_path / "in/talk_3.wav").rename(tmp_path / "in/talk_2.wav")
-    assert (problem(tmp_path / "in") == "None") == (reason == "None")  # whichever is the longer one
+    folder = tmp_path / "in"
+    long = room_tone(round(longer * 8000))
+    short = room_tone(round(shorter * 8000))
+    first = save(folder / "talk_1.wav", long, rate=8000)
+    second = save(folder / "talk_2.wav", short, rate=8000)
+    assert problem(folder) == reason
+    third = first.rename(folder / "talk_3.wav")
+    second.rename(first)
+    third.rename(second)
+    assert (problem(folder) == "None") == (reason == "None")  # whichever is the longer one
 
 
 @pytest.mark.parametrize(
@@ -161,12 +176,12 @@ def test_damaged_side_is_a_reject_that_names_it(tmp_path: Path, data: bytes, rea
 
 
 def test_side_that_leads_out_of_the_input_is_not_read(tmp_path: Path) -> None:
-    save(tmp_path / "in/talk.left.wav", LEFT)
+    folder = tmp_path / "in"
+    save(folder / "talk.left.wav", LEFT)
     secret = save(tmp_path / "secret.wav", RIGHT)
-    (tmp_path / "in/talk.right.wav").symlink_to(secret)
-    found = {str(row["conversation_id"]): str(row["problem"]) for row in rows(tmp_path / "in")}
-    assert "its right side is not there" in found["talk"]
-    assert "leads out of the input" in found["talk.right"]
+    (folder / "talk.right.wav").symlink_to(secret)
+    assert "its right side is not there" in problem(folder)
+    assert "leads out of the input" in problem(folder, "talk.right")
 
 
 # What it is told with
@@ -176,20 +191,23 @@ def test_pairs_are_named_and_a_mono_channel_takes_the_files_alone(tmp_path: Path
     folder = sides(tmp_path / "in/day", "talk.left.wav", "talk.right.wav")
     save(tmp_path / "in/lone.left.wav", LEFT)
     left_out = LeftOut()
-    assert len(find_recordings([folder.parent], left_out=left_out, sides=True)) == 2
+    recordings = find_recordings([folder.parent], left_out=left_out, sides=True)
+    assert len(recordings) == 2
     assert left_out.paired == ["day/talk"]
-    assert [row["conversation_id"] for row in rows(folder, channel="mix")] == ["talk.left", "talk.right"]
+    alone = rows(folder, channel="mix")
+    assert [row["conversation_id"] for row in alone] == ["talk.left", "talk.right"]
 
 
 @pytest.mark.parametrize(("left", "right"), [("talk.left", "talk.right"), ("talk_1", "talk_2")])
 @pytest.mark.parametrize("suffix", ["wav", "flac"])
 def test_subtitles_beside_each_file_are_of_its_side(tmp_path: Path, left: str, right: str, suffix: str) -> None:
     folder = sides(tmp_path / "in", f"{left}.{suffix}", f"{right}.{suffix}")
-    for name, text in ((left, "where should we go"), (right, "to the sea")):
+    texts = {left: "where should we go", right: "to the sea"}
+    for name, text in texts.items():
         (folder / f"{name}.srt").write_text(f"1\n00:00:01,000 --> 00:00:02,000\n{text}\n")
     (row,) = rows(folder)
-    given = [(cue["channel"], cue["text"]) for cue in row["given"]]  # type: ignore[attr-defined]
-    assert sorted(given) == [("left", "where should we go"), ("right", "to the sea")]
+    lines = [(cue["channel"], cue["text"]) for cue in row["given"]]  # type: ignore[attr-defined]
+    assert sorted(lines) == [("left", "where should we go"), ("right", "to the sea")]
 
 
 # Afterwards
@@ -198,12 +216,14 @@ def test_subtitles_beside_each_file_are_of_its_side(tmp_path: Path, left: str, r
 def test_recording_of_two_files_is_spoken_and_made_again_where_the_cache_is_gone(tmp_path: Path) -> None:
     source = sides(tmp_path / "in", "talk.left.wav", "talk.right.wav")
     out = tmp_path / "out"
+    transcript = out / "transcript.jsonl"
     run(source, out, tag_stages(profile="embedded", language="en"))
     shutil.rmtree(tmp_path / "cache")
     rejects: list[Reject] = []
-    assert list(transcribed(out / "transcript.jsonl", out / "tagged", None, rejects)) == []
+    assert list(transcribed(transcript, out / "tagged", None, rejects)) == []
     assert "is gone" in rejects[0].reason
     for tagged in (out / "tagged", None):  # with what tag knows, and as the older scripts do it
-        (row,) = transcribed(out / "transcript.jsonl", tagged, source, [])
-        assert (row["conversation_id"], row["channels"]) == ("talk", 2)
+        (row,) = transcribed(transcript, tagged, source, [])
+        assert row["conversation_id"] == "talk"
+        assert row["channels"] == 2
         assert Path(row["audio"]["path"]).is_file()

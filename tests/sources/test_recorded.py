@@ -19,19 +19,28 @@ def written(path: Path, content: bytes) -> Path:
 
 
 def test_a_copy_of_another_name_and_date_is_the_same(tmp_path: Path) -> None:
+    original = written(tmp_path / "call.wav", BYTES)
     copy = written(tmp_path / "other/copy.wav", BYTES)
     os.utime(copy, (0, 0))
-    assert identity_of(copy) == identity_of(written(tmp_path / "call.wav", BYTES))
+    assert identity_of(copy) == identity_of(original)
 
 
-@pytest.mark.parametrize("place", [0, 40_000, len(BYTES) // 2, len(BYTES) - 1])
-def test_a_byte_at_the_start_the_middle_or_the_end_makes_another(tmp_path: Path, place: int) -> None:
-    changed = BYTES[:place] + bytes([BYTES[place] ^ 1]) + BYTES[place + 1 :]
-    assert identity_of(written(tmp_path / "a", changed)) != identity_of(written(tmp_path / "b", BYTES))
+@pytest.mark.parametrize("index", [0, 40_000, len(BYTES) // 2, len(BYTES) - 1])
+def test_a_byte_at_the_start_the_middle_or_the_end_makes_another(tmp_path: Path, index: int) -> None:
+    changed = bytearray(BYTES)
+    changed[index] ^= 1
+    original = written(tmp_path / "b", BYTES)
+    other = written(tmp_path / "a", bytes(changed))
+    assert identity_of(other) != identity_of(original)
 
 
 def test_pipe_in_the_place_of_a_recording_is_gone_and_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "call.wav")
-    base = {"audio": {"bytes": None, "path": str(tmp_path / "call.wav")}, "audio_file": "call.wav"}
+    path = tmp_path / "call.wav"
+    os.mkfifo(path)
+    row = {
+        "audio": {"bytes": None, "path": str(path)},
+        "audio_file": "call.wav",
+        "audio_identity": "x",
+    }
     with pytest.raises(BadInput, match="is gone"):
-        at_hand(base | {"audio_identity": "x"}, None)
+        at_hand(row, None)

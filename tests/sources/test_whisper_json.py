@@ -31,7 +31,8 @@ ENTRY = {"text": " Good morning.", "language": "en", "segments": [SEGMENT]}
 
 def save(path: Path, content: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    text = content if isinstance(content, str) else json.dumps(content)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -44,12 +45,18 @@ def reason(path: Path) -> str:
 # Reading and writing
 
 
+def load(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def test_fields_that_nobody_knows_survive_a_save(tmp_path: Path) -> None:
-    entry = ENTRY | {"reviewer": {"name": "Ánna", "marks": [1, None, 0.1]}, "segments": [SEGMENT | {"mood": "😀"}]}
+    reviewer = {"name": "Ánna", "marks": [1, None, 0.1]}
+    segment = SEGMENT | {"mood": "😀"}
+    entry = ENTRY | {"reviewer": reviewer, "segments": [segment]}
     path = save(tmp_path / "whisper.json", {"b.wav": entry, "a.wav": ENTRY})
     read = read_whisper_json(path)
     path.write_text(whisper_json_text(read.entries), encoding="utf-8")
-    assert json.loads(path.read_text(encoding="utf-8")) == {"a.wav": ENTRY, "b.wav": entry}
+    assert load(path) == {"a.wav": ENTRY, "b.wav": entry}
     assert list(read.entries) == ["b.wav", "a.wav"]
     assert not read.problems
 
@@ -65,21 +72,23 @@ def test_fields_that_nobody_knows_survive_a_save(tmp_path: Path) -> None:
 )
 def test_a_bad_entry_is_a_reject_and_stays_in_the_file(tmp_path: Path, entry: Any, sentence: str) -> None:
     path = save(tmp_path / "whisper.json", {"a.wav": entry, "b.wav": ENTRY})
-    before = json.dumps(json.loads(path.read_text(encoding="utf-8")), sort_keys=True)
+    before = json.dumps(load(path), sort_keys=True)
     read = read_whisper_json(path)
-    assert [*read.problems] == ["a.wav"]
-    assert sentence in read.problems["a.wav"].reason
-    assert "whisper.json" in read.problems["a.wav"].reason
+    assert list(read.problems) == ["a.wav"]
+    reason = read.problems["a.wav"].reason
+    assert sentence in reason
+    assert "whisper.json" in reason
     path.write_text(whisper_json_text(read.entries), encoding="utf-8")
-    assert json.dumps(json.loads(path.read_text(encoding="utf-8")), sort_keys=True) == before
+    assert json.dumps(load(path), sort_keys=True) == before
 
 
 @pytest.mark.parametrize("name", ["../a.wav", "/etc/a.wav", "x/../../a.wav", "..\\a.wav", "C:\\a.wav", "a\0.wav"])
 def test_a_name_that_leads_out_of_the_folder_is_a_reject(tmp_path: Path, name: str) -> None:
-    read = read_whisper_json(save(tmp_path / "whisper.json", {name: ENTRY, "b.wav": ENTRY}))
+    path = save(tmp_path / "whisper.json", {name: ENTRY, "b.wav": ENTRY})
+    read = read_whisper_json(path)
     matches = match_names(read.entries, ["a.wav", "x/a.wav", "b.wav"])
     assert matches.keys == {"b.wav": "b.wav"}
-    assert [*matches.problems] == [name]
+    assert list(matches.problems) == [name]
 
 
 @pytest.mark.parametrize(
@@ -90,9 +99,10 @@ def test_a_name_that_leads_out_of_the_folder_is_a_reject(tmp_path: Path, name: s
     ],
 )
 def test_a_file_that_is_none_is_refused_with_its_name(tmp_path: Path, content: str, sentence: str) -> None:
-    message = reason(save(tmp_path / "whisper.json", content))
+    path = save(tmp_path / "whisper.json", content)
+    message = reason(path)
     assert sentence in message
-    assert str(tmp_path / "whisper.json") in message
+    assert str(path) in message
 
 
 # Matching
@@ -104,15 +114,18 @@ NAMES = st.text(st.sampled_from("aAbBéÉß/."), min_size=1, max_size=6)
 @given(st.lists(NAMES, unique=True), st.lists(NAMES, unique=True))
 def test_every_entry_is_matched_once_or_a_reject(keys: list[str], names: list[str]) -> None:
     matches = match_names(keys, names)
-    assert sorted([*matches.keys.values(), *matches.problems]) == sorted(keys)
+    entries = [*matches.keys.values(), *matches.problems]
+    assert sorted(entries) == sorted(keys)
     assert matches.keys.keys() <= set(names)
-    assert all(matches.keys[name] == name for name in set(keys) & set(names))
+    for name in set(keys) & set(names):
+        assert matches.keys[name] == name
 
 
 def test_a_name_that_could_mean_two_files_means_none() -> None:
     matches = match_names(["Clip.wav"], ["clip.wav", "CLIP.wav"])
     assert not matches.keys
-    assert "'Clip.wav' is the name of no audio file, or of several" in matches.problems["Clip.wav"].reason
+    problem = matches.problems["Clip.wav"]
+    assert "'Clip.wav' is the name of no audio file, or of several" in problem.reason
 
 
 # Which file is meant
@@ -120,9 +133,11 @@ def test_a_name_that_could_mean_two_files_means_none() -> None:
 
 @pytest.mark.parametrize("name", ["audio", "audios"])
 def test_clips_are_in_the_folder_beside_the_texts(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).mkdir()
+    audio = tmp_path / name
+    audio.mkdir()
     path = save(tmp_path / "whisper.json", {"a.wav": ENTRY})
-    assert clips_folder(tmp_path) == clips_folder(path) == (tmp_path / name, path)
+    assert clips_folder(tmp_path) == (audio, path)
+    assert clips_folder(path) == (audio, path)
 
 
 def test_a_broken_whisper_json_is_meant_all_the_same(tmp_path: Path) -> None:
@@ -132,12 +147,13 @@ def test_a_broken_whisper_json_is_meant_all_the_same(tmp_path: Path) -> None:
 
 
 def test_links_that_lead_out_are_not_followed(tmp_path: Path) -> None:
-    outside = save(tmp_path / "private" / "whisper.json", {"a.wav": ENTRY}).parent
-    (tmp_path / "clips").mkdir()
-    (tmp_path / "clips" / "audio").symlink_to(outside)
+    secret = save(tmp_path / "private" / "whisper.json", {"a.wav": ENTRY})
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    (clips / "audio").symlink_to(secret.parent)
     with pytest.raises(BadInput, match="symbolic link"):
-        clips_folder(tmp_path / "clips")
-    (tmp_path / "clips" / "audio").unlink()
-    (tmp_path / "clips" / "whisper.json").symlink_to(outside / "whisper.json")
+        clips_folder(clips)
+    (clips / "audio").unlink()
+    (clips / "whisper.json").symlink_to(secret)
     with pytest.raises(BadInput, match="symbolic link"):
-        clips_folder(tmp_path / "clips")
+        clips_folder(clips)

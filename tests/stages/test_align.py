@@ -25,14 +25,19 @@ from dailytalk_contiguous.stages.align import Align
 RATE = 24000
 
 
-def word(text: str, start: float, end: float) -> dict[str, Any]:
-    return {"word": text, "start": start, "end": end, "probability": 0.9}
+def word(text: str, start: float, end: float, probability: float = 0.9) -> dict[str, Any]:
+    return {"word": text, "start": start, "end": end, "probability": probability}
 
 
 def utterance(channel: str, new: tuple[float, float], text: str, **more: Any) -> dict[str, Any]:
     """One whose source was a second earlier (`kept`), or whose new voice is noise (`spoken`)."""
     start, end = new
-    status = "kept" if channel == "right" else "spoken"
+    if channel == "right":
+        status = "kept"
+        spoken = b""
+    else:
+        status = "spoken"
+        spoken = noise(end - start)
     return {
         "utterance_id": f"a/{channel}/{start}",
         "source_channel": channel,
@@ -44,41 +49,75 @@ def utterance(channel: str, new: tuple[float, float], text: str, **more: Any) ->
         "end": end - 1.0,
         "new_start": start,
         "new_end": end,
-        "spoken": to_pcm(voice(end - start, RATE, 1)).tobytes() if status == "spoken" else b"",
+        "spoken": spoken,
         "spoken_words": [],
         "language": "en",
     } | more
 
 
+def noise(seconds: float) -> bytes:
+    samples = voice(seconds, RATE, 1)
+    return to_pcm(samples).tobytes()
+
+
+#: The columns of utterances that Align needs.
+NEEDS = [name for name in Align.needs if name not in ("built_rate", "built_duration")]
+
+
 def align(*utterances: dict[str, Any], stage: Align | None = None, duration: float = 30.0) -> list[dict[str, Any]]:
-    names = [name for name in Align.needs if name not in ("built_rate", "built_duration")]
-    names += ["verbatim"] if utterances and "verbatim" in utterances[0] else []
-    batch: dict[str, Any] = {name: [[one[name] for one in utterances]] for name in names}
-    batch["built_audio"] = [utterances[0].get("built_audio") if utterances else None]
-    (found,) = (stage or Align())(batch | {"built_rate": [RATE], "built_duration": [duration]})["alignments"]
-    assert_sound(found, duration)
-    return found
+    first = utterances[0] if utterances else {}
+    batch: dict[str, Any] = {"built_rate": [RATE], "built_duration": [duration]}
+    batch["built_audio"] = [first.get("built_audio")]
+    for name in (*NEEDS, "verbatim"):
+        if name in NEEDS or name in first:
+            batch[name] = [[utterance[name] for utterance in utterances]]
+    aligned = (stage or Align())(batch)
+    (words,) = aligned["alignments"]
+    assert_sound(words, duration)
+    return words
 
 
-def assert_sound(found: list[dict[str, Any]], duration: float) -> None:
-    assert [one["start"] for one in found] == sorted(one["start"] for one in found)
-    for one in found:
-        assert set(one) == set(ALIGNED_WORD)
-        assert 0 <= one["start"] < one["end"] <= duration
+def assert_sound(words: list[dict[str, Any]], duration: float) -> None:
+    starts = [word["start"] for word in words]
+    assert starts == sorted(starts)
+    for word in words:
+        assert set(word) == set(ALIGNED_WORD)
+        assert 0 <= word["start"] < word["end"] <= duration
     for speaker in ("left", "right"):
-        own = [one for one in found if one["speaker"] == speaker]
-        assert all(first["end"] <= second["start"] for first, second in pairwise(own))
+        spoken = [word for word in words if word["speaker"] == speaker]
+        for first, second in pairwise(spoken):
+            assert first["end"] <= second["start"]
 
 
-def told(found: list[dict[str, Any]]) -> list[tuple[str, float, float, str, str]]:
-    return [
-        (one["word"], round(one["start"], 3), round(one["end"], 3), one["speaker"], one["source"]) for one in found
-    ]
+def rounded(words: list[dict[str, Any]]) -> list[tuple[str, float, float, str, str]]:
+    """Text, start, end, speaker and source of each word, to the millisecond."""
+    rows = []
+    for word in words:
+        start = round(word["start"], 3)
+        end = round(word["end"], 3)
+        rows.append((word["word"], start, end, word["speaker"], word["source"]))
+    return rows
+
+
+def texts_of(words: list[dict[str, Any]]) -> list[str]:
+    return [word["word"] for word in words]
+
+
+def sources(words: list[dict[str, Any]]) -> set[str]:
+    return {word["source"] for word in words}
+
+
+def start_errors(words: list[dict[str, Any]], line: dict[str, Any]) -> list[float]:
+    """How many seconds each word begins beside the time at which Piper says it, in a line that begins at 1 s."""
+    pairs = zip(words, line["truth"], strict=True)
+    return [abs(word["start"] - 1.0 - true.start) for word, true in pairs]
 
 
 def test_kept_words_move_with_their_utterance() -> None:
-    kept = utterance("right", (5.0, 7.0), "So, yes.", words=[word(" so", 4.2, 4.5), word(" yes", 4.8, 5.5)])
-    assert told(align(kept)) == [
+    heard = [word(" so", 4.2, 4.5), word(" yes", 4.8, 5.5)]
+    kept = utterance("right", (5.0, 7.0), "So, yes.", words=heard)
+    words = align(kept)
+    assert rounded(words) == [
         ("So,", 5.2, 5.5, "right", "recogniser"),
         ("yes.", 5.8, 6.5, "right", "recogniser"),
     ]
@@ -86,23 +125,22 @@ def test_kept_words_move_with_their_utterance() -> None:
 
 def test_words_have_the_probability_of_the_recogniser_and_those_that_a_person_added_have_none() -> None:
     heard = [
-        word(" so", 4.2, 4.5) | {"probability": 0.4},
-        word(" it", 4.5, 4.7) | {"probability": 0.6},
-        word(" is", 4.7, 5.0) | {"probability": 0.8},
+        word(" so", 4.2, 4.5, 0.4),
+        word(" it", 4.5, 4.7, 0.6),
+        word(" is", 4.7, 5.0, 0.8),
     ]
     kept = utterance("right", (5.0, 7.0), "So, perhaps it is.", words=heard)
-    found = align(kept)
-    assert [(one["word"], one["probability"]) for one in found] == [
-        ("So,", 0.4),
-        ("perhaps", None),
-        ("it", 0.6),
-        ("is.", 0.8),
-    ]
+    words = align(kept)
+    assert texts_of(words) == ["So,", "perhaps", "it", "is."]
+    probabilities = [word["probability"] for word in words]
+    assert probabilities == [0.4, None, 0.6, 0.8]
 
 
 def test_times_of_the_synthesiser_are_taken_where_it_gives_them() -> None:
-    spoken = utterance("left", (5.0, 7.0), "Oh no", spoken_words=[word("Oh", 0.1, 0.4), word("no", 0.4, 1.9)])
-    assert told(align(spoken)) == [
+    timed = [word("Oh", 0.1, 0.4), word("no", 0.4, 1.9)]
+    spoken = utterance("left", (5.0, 7.0), "Oh no", spoken_words=timed)
+    words = align(spoken)
+    assert rounded(words) == [
         ("Oh", 5.1, 5.4, "left", "synthesiser"),
         ("no", 5.4, 6.9, "left", "synthesiser"),
     ]
@@ -110,10 +148,16 @@ def test_times_of_the_synthesiser_are_taken_where_it_gives_them() -> None:
 
 def spoken_line(start: float, said: str, text: str | None = None) -> dict[str, Any]:
     """An utterance of which Piper says a text, without the times of its words."""
-    spoken = synthesise(load_synthesiser("piper", VoiceSettings("", "")), Line(said, "", "en", 0))
-    sound = np.asarray(soxr.resample(spoken.samples, spoken.sample_rate, RATE), np.float32)
-    times = (start, start + len(sound) / RATE)
-    return utterance("left", times, text or said, spoken=to_pcm(sound).tobytes()) | {"truth": spoken.words}
+    piper = load_synthesiser("piper", VoiceSettings("", ""))
+    text_to_say = Line(said, "", "en", 0)
+    spoken = synthesise(piper, text_to_say)
+    resampled = soxr.resample(spoken.samples, spoken.sample_rate, RATE)
+    sound = np.asarray(resampled, np.float32)
+    end = start + len(sound) / RATE
+    pcm = to_pcm(sound).tobytes()
+    line = utterance("left", (start, end), text or said, spoken=pcm)
+    line["truth"] = spoken.words
+    return line
 
 
 def test_whisper_times_the_words_of_lines_whose_voice_tells_no_times() -> None:
@@ -122,35 +166,40 @@ def test_whisper_times_the_words_of_lines_whose_voice_tells_no_times() -> None:
         spoken_line(9.0, "You should come and visit us."),
         spoken_line(15.0, "We have a spare room, and far too much cake."),
     ]
-    found = align(*lines, stage=Align(aligner="none", recogniser="base"))
-    assert {one["source"] for one in found} == {"recognised-synthesis"}
-    true = [(word.text, line["new_start"] + word.start) for line in lines for word in line["truth"]]
-    assert [one["word"] for one in found] == [text for text, _ in true]
-    errors = [abs(one["start"] - start) for one, (_, start) in zip(found, true, strict=True)]
+    stage = Align(aligner="none", recogniser="base")
+    words = align(*lines, stage=stage)
+    assert sources(words) == {"recognised-synthesis"}
+    texts = []
+    starts = []
+    for line in lines:
+        texts += [true.text for true in line["truth"]]
+        starts += [line["new_start"] + true.start for true in line["truth"]]
+    assert texts_of(words) == texts
+    errors = [abs(word["start"] - start) for word, start in zip(words, starts, strict=True)]
     assert np.median(errors) <= 0.1
     assert max(errors) <= 0.4
 
 
 def test_an_aligner_places_what_a_voice_says_and_each_reading_of_a_number() -> None:
-    lines = [
-        spoken_line(1.0, text) for text in ("We met in 1984 — it was Kowalczyk's idea.", "That is 20,000 people.")
-    ]
-    for line in lines:
-        found = align(line)
-        assert {one["source"] for one in found} == {"aligned-pocketsphinx"}
-        assert [one["word"] for one in found] == [word.text for word in line["truth"]]
-        errors = [abs(one["start"] - 1.0 - word.start) for one, word in zip(found, line["truth"], strict=True)]
+    for text in ("We met in 1984 — it was Kowalczyk's idea.", "That is 20,000 people."):
+        line = spoken_line(1.0, text)
+        words = align(line)
+        assert sources(words) == {"aligned-pocketsphinx"}
+        true_texts = [true.text for true in line["truth"]]
+        assert texts_of(words) == true_texts
+        errors = start_errors(words, line)
         assert np.median(errors) <= 0.08  # Piper's own inner edges are about 55 ms late
         assert max(errors) <= 0.25
 
 
 def test_words_that_no_dictionary_has_are_placed_by_their_letters_and_touch_where_nobody_pauses() -> None:
     line = spoken_line(1.0, "Zorblaxian quimbelots are very splendiferously frabjous today.")
-    found = align(line)
-    assert {one["source"] for one in found} == {"aligned-pocketsphinx"}
-    errors = [abs(one["start"] - 1.0 - word.start) for one, word in zip(found, line["truth"], strict=True)]
+    words = align(line)
+    errors = start_errors(words, line)
+    assert sources(words) == {"aligned-pocketsphinx"}
     assert max(errors) <= 0.15
-    assert all(first["end"] == pytest.approx(second["start"]) for first, second in pairwise(found))
+    for first, second in pairwise(words):
+        assert first["end"] == pytest.approx(second["start"])
 
 
 @pytest.mark.parametrize(
@@ -163,46 +212,67 @@ def test_words_that_no_dictionary_has_are_placed_by_their_letters_and_touch_wher
     ],
 )
 def test_word_before_a_pause_ends_with_its_sound(recording: str, text: str, line_start: float) -> None:
-    (line,) = [one for one in reference(recording) if one["start"] == pytest.approx(line_start, abs=0.01)]
-    start, end = (round(line[edge] * 16000) for edge in ("start", "end"))
-    samples = example(recording)[start:end, CHANNELS.index(line["channel"])]
-    place = aligner_named("pocketsphinx").load("cpu")
-    placed = place(samples, [one["word"] for one in line["words"]], "en")
+    expected_start = pytest.approx(line_start, abs=0.01)
+    (line,) = [line for line in reference(recording) if line["start"] == expected_start]
+    first = round(line["start"] * 16000)
+    last = round(line["end"] * 16000)
+    side = CHANNELS.index(line["channel"])
+    samples = example(recording)[first:last, side]
+    texts = texts_of(line["words"])
+    pocketsphinx = aligner_named("pocketsphinx")
+    align_words = pocketsphinx.load("cpu")
+    placed = align_words(samples, texts, "en")
     assert placed is not None
-    (true_end,) = [
-        one["end"] - line["start"] for one in line["words"] if normalise(one["word"]) == normalise(text)
-    ]
-    (found_end,) = [one.end for one in placed if normalise(one.text) == normalise(text)]
-    assert found_end == pytest.approx(true_end, abs=0.06)
+    wanted = normalise(text)
+    true_words = [word for word in line["words"] if normalise(word["word"]) == wanted]
+    (true_word,) = true_words
+    (placed_word,) = [word for word in placed if normalise(word.text) == wanted]
+    true_end = true_word["end"] - line["start"]
+    assert placed_word.end == pytest.approx(true_end, abs=0.06)
 
 
 def kept_line(said: str, late: float = 0.0, **columns: Any) -> dict[str, Any]:
     """A sentence that Piper says, as a kept utterance whose recogniser has its words some seconds late."""
     line = spoken_line(1.0, said)
-    heard = [word(one.text, one.start + late, one.end + late) for one in line["truth"]]
-    sound = np.concatenate([np.zeros(RATE, np.int16), np.frombuffer(line["spoken"], "<i2")])
-    stereo = np.stack([np.zeros_like(sound), sound], 1)
-    built = {"bytes": encoded_sound(stereo, RATE, "FLAC"), "path": None}
-    kept = utterance("right", (1.0, line["new_end"]), said, words=heard, status="kept", start=0.0)
-    return kept | {"end": line["new_end"] - 1.0, "truth": line["truth"], "built_audio": built} | columns
+    end = line["new_end"]
+    heard = []
+    for true in line["truth"]:
+        heard.append(word(true.text, true.start + late, true.end + late))
+    second_of_silence = np.zeros(RATE, np.int16)
+    spoken = np.frombuffer(line["spoken"], "<i2")
+    right = np.concatenate([second_of_silence, spoken])
+    left = np.zeros_like(right)
+    stereo = np.stack([left, right], 1)
+    flac = encoded_sound(stereo, RATE, "FLAC")
+    built = {"bytes": flac, "path": None}
+    kept = utterance("right", (1.0, end), said, words=heard, start=0.0, end=end - 1.0)
+    kept |= {"truth": line["truth"], "built_audio": built}
+    return kept | columns
 
 
 def test_words_of_a_kept_speaker_are_where_they_are_said_and_not_where_the_recogniser_has_them() -> None:
     line = kept_line("You should come and visit us in the mountains.", late=0.3)
-    found = align(line)
-    assert {one["source"] for one in found} == {"aligned-pocketsphinx"}
-    errors = [abs(one["start"] - 1.0 - word.start) for one, word in zip(found, line["truth"], strict=True)]
+    words = align(line)
+    errors = start_errors(words, line)
+    assert sources(words) == {"aligned-pocketsphinx"}
     assert np.median(errors) <= 0.08
-    assert {one["source"] for one in align(line, stage=Align(aligner="none"))} == {"recogniser"}
-    assert {one["source"] for one in align(line | {"language": "de"})} == {"recogniser"}
-    assert {one["source"] for one in align(line | {"recogniser": "given"})} == {"given"}
+    no_aligner = Align(aligner="none")
+    unaligned = align(line, stage=no_aligner)
+    assert sources(unaligned) == {"recogniser"}
+    german = align(line | {"language": "de"})
+    assert sources(german) == {"recogniser"}
+    transcribed = align(line | {"recogniser": "given"})
+    assert sources(transcribed) == {"given"}
 
 
 def test_aligner_that_has_lost_its_place_is_noticed() -> None:
-    line = kept_line("You should come and visit us in the mountains.", late=0.8)
-    assert {one["source"] for one in align(line)} == {"recogniser"}
-    other = kept_line("You should come and visit us.", text="Entirely different words were said here", words=[])
-    assert {one["source"] for one in align(other)} == {"proportional"}
+    late = kept_line("You should come and visit us in the mountains.", late=0.8)
+    words = align(late)
+    assert sources(words) == {"recogniser"}
+    text = "Entirely different words were said here"
+    other = kept_line("You should come and visit us.", text=text, words=[])
+    words = align(other)
+    assert sources(words) == {"proportional"}
 
 
 OWN = """
@@ -224,13 +294,16 @@ ALIGNER = Aligner("evenly", load)
 def test_an_aligner_of_one_s_own_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = own_file(tmp_path, monkeypatch, OWN)
     line = spoken_line(1.0, "You should come.")
-    found = align(line, stage=Align(aligner=str(file)))
-    assert {one["source"] for one in found} == {"aligned-evenly"}
-    wrong = own_file(tmp_path, monkeypatch, OWN.replace("in enumerate(words)]", "in enumerate(words[1:])]"))
-    names = [name for name in Align.needs if name not in ("built_rate", "built_duration")]
-    columns: dict[str, Any] = {name: [line[name]] for name in names}
-    row = Align(aligner=str(wrong)).row(columns | {"built_rate": RATE, "built_duration": 30.0})
-    assert {one["source"] for one in row["alignments"]} == {"proportional"}
+    stage = Align(aligner=str(file))
+    words = align(line, stage=stage)
+    assert sources(words) == {"aligned-evenly"}
+    code = OWN.replace("in enumerate(words)]", "in enumerate(words[1:])]")
+    wrong = own_file(tmp_path, monkeypatch, code)
+    columns: dict[str, Any] = {name: [line[name]] for name in NEEDS}
+    columns |= {"built_rate": RATE, "built_duration": 30.0}
+    stage = Align(aligner=str(wrong))
+    row = stage.row(columns)
+    assert sources(row["alignments"]) == {"proportional"}
     (failure,) = row["model_failures"]
     assert failure["id"] == line["utterance_id"]
     assert "other words" in failure["reason"]
@@ -247,42 +320,55 @@ def test_digest_knows_no_folder_that_has_the_name_of_an_aligner(
 
 
 def test_revoice_right_makes_that_speaker_left() -> None:
-    first = utterance("right", (5.0, 7.0), "Hi", status="spoken", spoken=to_pcm(voice(2.0, RATE, 1)).tobytes())
-    second = utterance("left", (8.0, 9.0), "Hi", status="kept", words=[word("hi", 7.1, 7.5)])
-    found = align(first, second, stage=Align(aligner="none", revoice="right"))
-    assert [(one["speaker"], one["source"]) for one in found] == [
-        ("left", "proportional"),
-        ("right", "recogniser"),
-    ]
+    first = utterance("right", (5.0, 7.0), "Hi", status="spoken", spoken=noise(2.0))
+    heard = [word("hi", 7.1, 7.5)]
+    second = utterance("left", (8.0, 9.0), "Hi", status="kept", words=heard)
+    stage = Align(aligner="none", revoice="right")
+    words = align(first, second, stage=stage)
+    left, right = words
+    assert left["speaker"] == "left"
+    assert left["source"] == "proportional"
+    assert right["speaker"] == "right"
+    assert right["source"] == "recogniser"
 
 
 def letters(texts: Iterable[str]) -> list[str]:
-    return sorted(filter(str.isalnum, "".join(texts)))
+    characters = "".join(texts)
+    return sorted(filter(str.isalnum, characters))
 
 
 TEXTS = st.lists(st.sampled_from(["yes", "no,", "—", "I'm", "25", "はい"]), max_size=8).map(" ".join)
 TIMES = st.floats(-2, 6, allow_nan=False)
 
 
-@given(
-    st.lists(st.tuples(TEXTS, st.lists(st.tuples(TIMES, st.floats(0, 1)), max_size=8), st.booleans()), max_size=5)
-)
+SPANS = st.lists(st.tuples(TIMES, st.floats(0, 1)), max_size=8)
+
+
+def drawn_utterance(start: float, text: str, spans: list[tuple[float, float]], left: bool) -> dict[str, Any]:
+    """An utterance whose words have any times; those on the right overlap."""
+    words = []
+    relative = []
+    for written, (offset, length) in zip(text.split(), spans, strict=False):
+        first = start - 1.0 + offset
+        last = first + length
+        words.append(word(written, first, last))
+        relative.append(word(written, first - start + 1, last - start + 1))
+    if not left:
+        return utterance("right", (start, start + 2.2), text, words=words)
+    drawn = utterance("left", (start, start + 1.4), text, words=words)
+    if len(words) == len(text.split()):
+        drawn["spoken_words"] = relative
+    return drawn
+
+
+@given(st.lists(st.tuples(TEXTS, SPANS, st.booleans()), max_size=5))
 def test_any_words_become_sound_ones(drawn: list[tuple[str, list[tuple[float, float]], bool]]) -> None:
     utterances = []
-    for place, (text, times, left) in enumerate(drawn):
-        start = 2.0 + 1.5 * place
-        words = [
-            word(one, start - 1.0 + at, start - 1.0 + at + length)
-            for one, (at, length) in zip(text.split(), times, strict=False)
-        ]
-        new = (start, start + (1.4 if left else 2.2))  # kept ones overlap
-        one = utterance("left" if left else "right", new, text, words=words)
-        if left and len(words) == len(text.split()):
-            one["spoken_words"] = [
-                w | {"start": w["start"] - start + 1, "end": w["end"] - start + 1} for w in words
-            ]
-        utterances.append(one)
-    found = align(*utterances, duration=12.0)
+    for index, (text, spans, left) in enumerate(drawn):
+        start = 2.0 + 1.5 * index
+        utterances.append(drawn_utterance(start, text, spans, left))
+    words = align(*utterances, duration=12.0)
     for channel in ("left", "right"):
-        said = [one["text"] for one in utterances if one["source_channel"] == channel]
-        assert letters(one["word"] for one in found if one["speaker"] == channel) == letters(said)
+        written = [line["text"] for line in utterances if line["source_channel"] == channel]
+        aligned = [word["word"] for word in words if word["speaker"] == channel]
+        assert letters(aligned) == letters(written)

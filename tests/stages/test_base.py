@@ -29,11 +29,11 @@ class Length(Stage):
     adds: ClassVar[Features] = Features({"letters": Value("int32"), "parts": List(Value("string"))})
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        assert batch["text"], "called for nothing"
-        return {
-            "letters": [len(text) * self.factor for text in batch["text"]],
-            "parts": [text.split() for text in batch["text"]],
-        }
+        texts = batch["text"]
+        assert texts, "called for nothing"
+        letters = [len(text) * self.factor for text in texts]
+        parts = [text.split() for text in texts]
+        return {"letters": letters, "parts": parts}
 
 
 @dataclass(frozen=True)
@@ -51,69 +51,79 @@ rows = st.lists(st.lists(st.text(max_size=5), max_size=4), max_size=8)
 
 @given(rows)
 def test_lifting_keeps_every_utterance_in_its_place(texts: list[list[str]]) -> None:
-    batch = {"utterance_id": texts, "text": texts, "conversation_id": [f"c{n}" for n in range(len(texts))]}
+    names = [f"c{n}" for n in range(len(texts))]
+    batch = {"utterance_id": texts, "text": texts, "conversation_id": names}
     added = PerUtterance(Length(3))(batch)
-    assert added["letters"] == [[3 * len(text) for text in row] for row in texts]
-    assert added["parts"] == [[text.split() for text in row] for row in texts]
+    assert len(added["letters"]) == len(added["parts"]) == len(texts)
+    for row, letters, parts in zip(texts, added["letters"], added["parts"], strict=True):
+        assert letters == [3 * len(text) for text in row]
+        assert parts == [text.split() for text in row]
 
 
-def conversations() -> dict[str, list[Any]]:
-    texts = [[], [], ["one two", "three"], [], ["four"]]
-    return {"utterance_id": [[f"u{n}" for n, _ in enumerate(row)] for row in texts], "text": texts}
+TEXTS = [[], [], ["one two", "three"], [], ["four"]]
+
+
+IDENTITIES = [[], [], ["u0", "u1"], [], ["u0"]]
+
+
+CONVERSATIONS: dict[str, list[Any]] = {"utterance_id": IDENTITIES, "text": TEXTS}
 
 
 FEATURES = Features({"utterance_id": List(Value("string")), "text": List(Value("string"))})
 
 
 def as_dataset() -> Dataset:
-    return Dataset.from_dict(conversations(), features=FEATURES)
+    return Dataset.from_dict(CONVERSATIONS, features=FEATURES)
 
 
 def as_stream(features: Features | None = FEATURES) -> IterableDataset:
     def rows_of() -> Iterator[dict[str, Any]]:
-        columns = conversations()
-        for values in zip(*columns.values(), strict=True):
-            yield dict(zip(columns, values, strict=True))
+        for identities, texts in zip(IDENTITIES, TEXTS, strict=True):
+            yield {"utterance_id": identities, "text": texts}
 
     return IterableDataset.from_generator(rows_of, features=features)
 
 
 @pytest.mark.parametrize("make", [as_dataset, as_stream])
 def test_map_survives_first_batches_without_utterances(make: Any) -> None:
-    mapped = PerUtterance(Length(2)).map(make())
-    assert mapped.features == Features(
-        {**FEATURES, "letters": List(Value("int32")), "parts": List(List(Value("string")))}
-    )
-    found = list(mapped)
-    assert [row["letters"] for row in found] == [[], [], [14, 10], [], [8]]
-    assert [row["text"] for row in found] == conversations()["text"]
-    assert found[2]["parts"] == [["one", "two"], ["three"]]
+    stage = PerUtterance(Length(2))
+    mapped = stage.map(make())
+    features = Features(FEATURES)
+    features["letters"] = List(Value("int32"))
+    features["parts"] = List(List(Value("string")))
+    assert mapped.features == features
+    rows = list(mapped)
+    letters = [row["letters"] for row in rows]
+    assert letters == [[], [], [14, 10], [], [8]]
+    assert [row["text"] for row in rows] == TEXTS
+    assert rows[2]["parts"] == [["one", "two"], ["three"]]
 
 
 @pytest.mark.parametrize("lift", [lambda stage: stage, PerUtterance])
 def test_digest_knows_settings_class_and_model_but_not_how_it_is_run(lift: Any) -> None:
-    digests = {
-        lift(stage).digest
-        for stage in (
-            Length(),
-            Length(2),
-            Modelled(),
-            Modelled(2),
-            Modelled(model="small"),
-            Modelled(model="huge"),
-        )
-    }
+    stages = (
+        Length(),
+        Length(2),
+        Modelled(),
+        Modelled(2),
+        Modelled(model="small"),
+        Modelled(model="huge"),
+    )
+    digests = {lift(stage).digest for stage in stages}
     assert len(digests) == 6
-    assert lift(replace(Length(), device="cuda")).digest == lift(Length()).digest
+    on_gpu = replace(Length(), device="cuda")
+    on_cpu = Length()
+    assert lift(on_gpu).digest == lift(on_cpu).digest
 
 
 def test_a_local_model_is_known_by_its_files(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "model.bin").write_bytes(b"1")
+    weights = tmp_path / "deep" / "model.bin"
+    weights.write_bytes(b"1")
     stage = Modelled(model=str(tmp_path))
     before = stage.digest
     assert stage.digest == before
-    (tmp_path / "deep" / "model.bin").write_bytes(b"12")
+    weights.write_bytes(b"12")
     changed = stage.digest
     (tmp_path / "more.json").touch()
     assert len({before, changed, stage.digest}) == 3
@@ -130,10 +140,11 @@ class Halves(Stage):
     asked: ClassVar[list[int]] = []
 
     def row(self, row: Row) -> Row:
-        self.asked.append(row["number"])
-        if row["number"] % 2:
-            raise BadInput(f"{row['number']} is odd", "double it")
-        return {"half": row["number"] // 2}
+        number = row["number"]
+        self.asked.append(number)
+        if number % 2:
+            raise BadInput(f"{number} is odd", "double it")
+        return {"half": number // 2}
 
 
 @dataclass(frozen=True)
@@ -145,9 +156,10 @@ class Sums(Stage):
     adds: ClassVar[Features] = Features({"sum": Value("int64")})
 
     def __call__(self, batch: Batch) -> Batch:
-        if 0 in batch["half"]:
-            raise BadInput("nothing is in it", "fill it", batch["half"].index(0))
-        return {"sum": [sum(batch["half"])] * len(batch["half"])}
+        halves = batch["half"]
+        if 0 in halves:
+            raise BadInput("nothing is in it", "fill it", halves.index(0))
+        return {"sum": [sum(halves)] * len(halves)}
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -157,14 +169,19 @@ def test_row_that_cannot_be_used_keeps_its_place_with_its_problem_and_costs_no_o
     """In a chain that a person types: stages further on leave it alone."""
     Halves.asked.clear()
     rows: Any = Dataset.from_dict({"number": [2, 3, 0, 6]})
-    made = list(Sums().map(Halves().map(rows.to_iterable_dataset() if streaming else rows)))
-    assert [(row["half"], row["sum"]) for row in made] == [(1, 4), (None, None), (0, None), (3, 4)]
-    assert [tuple(row[name] for name in PROBLEM) for row in made] == [
-        (None, None, None),
-        ("3 is odd", "Halves", "double it"),
-        ("nothing is in it", "Sums", "fill it"),
-        (None, None, None),
-    ]
+    if streaming:
+        rows = rows.to_iterable_dataset()
+    halved = Halves().map(rows)
+    made = list(Sums().map(halved))
+    halves = [row["half"] for row in made]
+    sums = [row["sum"] for row in made]
+    assert halves == [1, None, 0, 3]
+    assert sums == [4, None, None, 4]
+    first, odd, zero, last = made
+    for row in (first, last):
+        assert [row[name] for name in PROBLEM] == [None, None, None]
+    assert [odd[name] for name in PROBLEM] == ["3 is odd", "Halves", "double it"]
+    assert [zero[name] for name in PROBLEM] == ["nothing is in it", "Sums", "fill it"]
     assert Halves.asked == [2, 3, 0, 6]
 
 
@@ -181,7 +198,11 @@ class Tenth(Stage):
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_next_stage_sees_a_number_as_a_file_holds_it(streaming: bool) -> None:
-    dataset = Dataset.from_list([{"conversation_id": "a"}])
-    (row,) = Tenth().map(dataset.to_iterable_dataset() if streaming else dataset)
-    assert row["tenth"] == struct.unpack("f", struct.pack("f", 0.1))[0]
+    dataset: Any = Dataset.from_list([{"conversation_id": "a"}])
+    if streaming:
+        dataset = dataset.to_iterable_dataset()
+    (row,) = Tenth().map(dataset)
+    packed = struct.pack("f", 0.1)
+    (in_32_bits,) = struct.unpack("f", packed)
+    assert row["tenth"] == in_32_bits
     assert row["tenth"] != 0.1

@@ -10,6 +10,7 @@ from revoicing import Said, columns, recording
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
 RATE = 16000
@@ -28,48 +29,58 @@ def chosen(
     said: tuple[Said, ...] = SAID, stage: ChooseVoice | None = None, **others: Any
 ) -> tuple[np.ndarray, int, str]:
     samples = recording(said, 40.0, RATE)
-    found = (stage or ChooseVoice())(columns(said, samples, RATE) | others)
-    voice, rate = soundfile.read(io.BytesIO(found["voice_wav"][0]), dtype="int16")
-    assert soundfile.info(io.BytesIO(found["voice_wav"][0])).format == "WAV"
-    return voice, rate, found["voice_text"][0]
+    batch = columns(said, samples, RATE) | others
+    made = (stage or ChooseVoice())(batch)
+    (wav,) = made["voice_wav"]
+    (text,) = made["voice_text"]
+    voice, rate = soundfile.read(io.BytesIO(wav), dtype="int16")
+    info = soundfile.info(io.BytesIO(wav))
+    assert info.format == "WAV"
+    return voice, rate, text
 
 
-def expected(said: tuple[Said, ...], places: list[int]) -> np.ndarray:
+def expected(said: tuple[Said, ...], indices: list[int]) -> np.ndarray:
     samples = recording(said, 40.0, RATE)
-    spans = [(said[place].start, said[place].end, said[place].channel) for place in places]
-    return np.concatenate(
-        [to_pcm(samples[round(s * RATE) : round(e * RATE), int(channel == "right")]) for s, e, channel in spans]
-    )
+    parts = []
+    for index in indices:
+        utterance = said[index]
+        side = CHANNELS.index(utterance.channel)
+        first = round(utterance.start * RATE)
+        last = round(utterance.end * RATE)
+        parts.append(to_pcm(samples[first:last, side]))
+    return np.concatenate(parts)
 
 
 def test_only_whole_utterances_of_the_speaker_alone_are_taken_in_their_order() -> None:
     voice, rate, text = chosen()
-    assert (rate, text) == (RATE, "One. Three. Five.")
-    assert np.array_equal(voice, expected(SAID, [0, 3, 6]))
+    assert rate == RATE
+    assert text == "One. Three. Five."
+    whole = expected(SAID, [0, 3, 6])
+    assert np.array_equal(voice, whole)
 
 
 def test_twenty_seconds_are_enough_the_longest_first() -> None:
-    said = tuple(
-        Said("left", start, end, text=name)
-        for start, end, name in [
-            (0, 2, "a"),
-            (3, 12, "b"),
-            (13, 21, "c"),
-            (22, 25, "d"),
-            (26, 29, "e"),
-            (30, 31, "f"),
-        ]
+    lines = (
+        Said("left", 0, 2, text="a"),
+        Said("left", 3, 12, text="b"),
+        Said("left", 13, 21, text="c"),
+        Said("left", 22, 25, text="d"),
+        Said("left", 26, 29, text="e"),
+        Said("left", 30, 31, text="f"),
     )
-    voice, _, text = chosen(said)
+    voice, _, text = chosen(lines)
     assert text == "b c d"  # 9 + 8 + 3 s
     assert len(voice) == 20 * RATE
 
 
 def test_too_little_of_a_voice_is_bad_input_with_its_row() -> None:
-    first = columns(SAID, recording(SAID, 40.0, RATE), RATE)
+    samples = recording(SAID, 40.0, RATE)
+    first = columns(SAID, samples, RATE)
     short = SAID[1:4]
-    second = columns(short, recording(short, 40.0, RATE), RATE)
+    short_samples = recording(short, 40.0, RATE)
+    second = columns(short, short_samples, RATE)
+    batch = {name: first[name] + second[name] for name in first}
     with pytest.raises(BadInput, match=r"0\.7 s of the left speaker alone") as error:
-        ChooseVoice()({name: first[name] + second[name] for name in first})
+        ChooseVoice()(batch)
     assert error.value.row == 1
     assert "--voice" in error.value.remedy

@@ -15,9 +15,12 @@ from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 
 TALK = (32767 * example("burnt_dinner")[9600:, 1]).astype(np.int16)
+QUIET = (TALK[16000:40000] // 10).astype(np.int16)
+
+
 #: Two loud stretches, one ten times as quiet, and silence.
-SPEECH = [TALK[:16000], TALK[16000:40000], TALK[16000:40000] // 10, np.zeros(8000, np.int16)]
-BATCH: dict[str, list[Any]] = {"speech": [sound.astype(np.int16).tobytes() for sound in SPEECH]}
+SPEECH = [TALK[:16000], TALK[16000:40000], QUIET, np.zeros(8000, np.int16)]
+BATCH: dict[str, list[Any]] = {"speech": [sound.tobytes() for sound in SPEECH]}
 CALL = BATCH | {"conversation_id": ["a"] * 4, "channel": ["left"] * 4}
 
 
@@ -36,11 +39,7 @@ class Ear:
         self.calls.append(len(sounds))
         levels = np.array([np.abs(sound).mean() for sound in sounds])
         usual = np.median(levels) if speakers else 0.05
-        shares = np.clip(levels / (levels + usual + 1e-9), 0.0, 1.0)
-        return [
-            EmotionGuess(np.array([share, 1 - share], np.float32)) if level else nothing_said("it is silent")
-            for share, level in zip(shares, levels, strict=True)
-        ]
+        return [guess_by_level(level, usual) for level in levels]
 
 
 @pytest.fixture
@@ -50,8 +49,19 @@ def ear(monkeypatch: pytest.MonkeyPatch) -> Ear:
     return model
 
 
+def guess_by_level(level: float, usual: float) -> EmotionGuess:
+    if level == 0:
+        return nothing_said("it is silent")
+    share = min(level / (level + usual + 1e-9), 1.0)
+    return EmotionGuess(np.array([share, 1 - share], np.float32))
+
+
 def shares_of(made: dict[str, list[Any]]) -> list[list[float] | None]:
-    return [own and [share["probability"] for share in own] for own in made["emotion_probabilities"]]
+    """Probabilities of the classes of each utterance; None or empty where it has none."""
+    shares = []
+    for classes in made["emotion_probabilities"]:
+        shares.append(classes and [share["probability"] for share in classes])
+    return shares
 
 
 def test_the_bundled_model_classifies_beside_what_else_the_speaker_says() -> None:
@@ -59,21 +69,31 @@ def test_the_bundled_model_classifies_beside_what_else_the_speaker_says() -> Non
     for batch, speakers in ((BATCH, None), (CALL, ["one"] * 4)):
         made = ClassifyEmotion()(batch)
         guesses = bundled_voice().classify(sounds, speakers)
-        assert shares_of(made) == [guess.probabilities.tolist() or None for guess in guesses]
+        expected = [guess.probabilities.tolist() or None for guess in guesses]
+        assert shares_of(made) == expected
         assert made["emotion_model"] == ["voice-linear"] * 4
-        assert [share["emotion"] for share in made["emotion_probabilities"][0]] == list(SIX)
+        shares, *_ = made["emotion_probabilities"]
+        classes = [share["emotion"] for share in shares]
+        assert classes == list(SIX)
 
 
 def test_a_speaker_is_a_channel_of_a_conversation(ear: Ear) -> None:
     """What a model compares is what one of them says, in whatever order others come between."""
+    stage = ClassifyEmotion("ear")
     others = CALL | {"channel": ["left", "right", "left", "right"]}
-    made = shares_of(ClassifyEmotion("ear")(others))
-    alone = [
-        shares_of(ClassifyEmotion("ear")({name: of[first::2] for name, of in others.items()})) for first in (0, 1)
-    ]
-    assert made[0::2] + made[1::2] == alone[0] + alone[1]
-    lifted = PerUtterance(ClassifyEmotion("ear"))(
-        {"utterance_id": [["a", "b"], ["c"]], "conversation_id": ["x", "y"], "channel": [["left"] * 2, ["left"]]}
-        | {"speech": [BATCH["speech"][:2], BATCH["speech"][2:3]]}
-    )
-    assert [len(own) for own in lifted["emotion_class"]] == [2, 1]
+    made = shares_of(stage(others))
+    for first in (0, 1):
+        speaker = {name: values[first::2] for name, values in others.items()}
+        alone = shares_of(stage(speaker))
+        assert made[first::2] == alone
+    speech = BATCH["speech"]
+    conversations = {
+        "utterance_id": [["a", "b"], ["c"]],
+        "conversation_id": ["x", "y"],
+        "channel": [["left"] * 2, ["left"]],
+        "speech": [speech[:2], speech[2:3]],
+    }
+    lifted = PerUtterance(stage)(conversations)
+    first_call, second_call = lifted["emotion_class"]
+    assert len(first_call) == 2
+    assert len(second_call) == 1

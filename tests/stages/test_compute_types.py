@@ -15,10 +15,11 @@ from dailytalk_contiguous.stages.transcribe import Transcribe
 #: The stages, by the name of the setting that names their recogniser.
 STAGES: dict[str, tuple[Callable[..., Stage], str]] = {
     "Transcribe": (Transcribe, "model"),
-    **({"TimeWords": (from_app("clips.clip_words").TimeWords, "recogniser")} if has_app("clips") else {}),
     "Align": (Align, "recogniser"),
     "Speak": (partial(Speak, engine="espeak"), "verify"),
 }
+if has_app("clips"):
+    STAGES["TimeWords"] = (from_app("clips.clip_words").TimeWords, "recogniser")
 
 
 def made(name: str, recogniser: str, **settings: str) -> Stage:
@@ -29,6 +30,9 @@ def made(name: str, recogniser: str, **settings: str) -> Stage:
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_holds_the_type_that_it_computes_in(name: str) -> None:
     on_cpu = made(name, "tiny.en", device="cpu")
-    assert on_cpu.digest == made(name, "tiny.en", device="cpu", compute_type="int8").digest
-    assert on_cpu.digest != made(name, "tiny.en", device="cpu", compute_type="float32").digest
-    assert on_cpu.digest != made(name, "tiny.en", device="cuda").digest
+    int8 = made(name, "tiny.en", device="cpu", compute_type="int8")
+    float32 = made(name, "tiny.en", device="cpu", compute_type="float32")
+    on_gpu = made(name, "tiny.en", device="cuda")
+    assert on_cpu.digest == int8.digest
+    assert on_cpu.digest != float32.digest
+    assert on_cpu.digest != on_gpu.digest

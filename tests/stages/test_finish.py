@@ -24,55 +24,72 @@ PROVENANCE = json.dumps({"tool": "test", "models": {}})
 BUCKETS = [name for name in UTTERANCE if name.endswith("_bucket")]
 
 
+#: What a transcript brings along for each utterance.
+TRANSCRIPT = {
+    "speaker": "call/x",
+    "kind": "speech",
+    "text_raw": "raw",
+    "tagged_text": "(sad) raw",
+    "tag": "sad",
+    "rule": "grid",
+    "recogniser": "base",
+    "language": "en",
+    "valence": 0.25,
+    "arousal": 0.25,
+    "dominance": 0.25,
+    "rms": 0.25,
+    "zcr": 0.25,
+    "f0_mean": 0.25,
+    "f0_std": 0.25,
+    "speech_rate": 0.25,
+    "voiced_fraction": 0.25,
+    "words": [],
+    "models": {"recogniser": "base", "affect": "acoustic"},
+    "confidence": 0.5,
+    "context_seconds": 2.0,
+    "text_reason": None,
+    "edited_by": ["Ann"],
+    "edited_fields": ["text"],
+    "spoken_words": [],
+    "synthesis": None,
+} | dict.fromkeys(BUCKETS, "HIGH")
+
+
 def transcript(count: int) -> dict[str, list[Any]]:
-    """What a transcript brings along."""
-    texts = {"speaker": "call/x", "kind": "speech", "text_raw": "raw", "tagged_text": "(sad) raw", "tag": "sad"}
-    texts |= {"rule": "grid", "recogniser": "base", "language": "en", **dict.fromkeys(BUCKETS, "HIGH")}
-    measures = (
-        "valence",
-        "arousal",
-        "dominance",
-        "rms",
-        "zcr",
-        "f0_mean",
-        "f0_std",
-        "speech_rate",
-        "voiced_fraction",
-    )
-    return {
-        **{name: [[value] * count] for name, value in texts.items()},
-        **{name: [[0.25] * count] for name in measures},
-        "words": [[[] for _ in range(count)]],
-        "models": [[{"recogniser": "base", "affect": "acoustic"}] * count],
-        "confidence": [[0.5] * count],
-        "context_seconds": [[2.0] * count],
-        "text_reason": [[None] * count],
-        "edited_by": [[["Ann"]] * count],
-        "edited_fields": [[["text"]] * count],
-        "spoken_words": [[[] for _ in range(count)]],
-        "synthesis": [[None] * count],
-        "main_language": ["en"],
-    }
+    """`TRANSCRIPT` for each utterance of a conversation in English."""
+    batch: dict[str, list[Any]] = {name: [[value] * count] for name, value in TRANSCRIPT.items()}
+    batch["main_language"] = ["en"]
+    return batch
+
+
+def finish(batch: dict[str, list[Any]], revoice: str = "left") -> dict[str, Any]:
+    """The one row of a batch, finished."""
+    made = Finish(revoice, PROVENANCE)(batch)
+    return {name: values[0] for name, values in made.items()}
 
 
 def finished(
     revoice: str = "left", said: tuple[Said, ...] = SAID, samples: Samples | None = None
 ) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    samples = recording(said, 6.0, 16000) if samples is None else samples
-    batch = columns(said, samples, 16000, 0, revoice) | transcript(len(said))
-    for stage in (Reconstruct(sample_rate=0, revoice=revoice), Align(revoice=revoice)):
-        batch |= stage(batch)
-    row = {name: values[0] for name, values in Finish(revoice, PROVENANCE)(batch).items()}
-    return row, batch
+    if samples is None:
+        samples = recording(said, 6.0, 16000)
+    batch = columns(said, samples, 16000, 0, revoice)
+    batch |= transcript(len(said))
+    batch |= Reconstruct(sample_rate=0, revoice=revoice)(batch)
+    batch |= Align(revoice=revoice)(batch)
+    return finish(batch, revoice), batch
 
 
 def test_a_finished_conversation_has_exactly_the_columns_of_built() -> None:
     row, _ = finished()
     assert list(row) == list(BUILT)
-    assert all(list(one) == list(UTTERANCE) for one in row["utterances"])
-    written = pa.Table.from_pylist([row], schema=BUILT.arrow_schema)
+    for utterance in row["utterances"]:
+        assert list(utterance) == list(UTTERANCE)
+    schema = BUILT.arrow_schema
+    written = pa.Table.from_pylist([row], schema=schema)
     assert Dataset(written).features == BUILT
-    assert written.to_pylist()[0]["utterances"][0]["text_raw"] == "raw"
+    (read,) = written.to_pylist()
+    assert read["utterances"][0]["text_raw"] == "raw"
 
 
 @pytest.mark.parametrize(
@@ -89,17 +106,24 @@ def test_speaker_is_told_where_all_that_is_named_on_a_channel_is_one_person(
 ) -> None:
     _, batch = finished()
     batch["speaker"] = [[*named, "ben"]]
-    row = {name: values[0] for name, values in Finish()(batch).items()}
-    assert row["speakers"] == {"left": person, "right": "ben"}
+    made = Finish()(batch)
+    (speakers,) = made["speakers"]
+    assert speakers == {"left": person, "right": "ben"}
+
+
+def channels(row: dict[str, Any], name: str) -> list[str]:
+    return [utterance[name] for utterance in row["utterances"]]
 
 
 def test_the_revoiced_speaker_is_left_whatever_side_he_was_on() -> None:
     row, _ = finished()
-    assert [one["channel"] for one in row["utterances"]] == ["left", "left", "right"]
-    row, _ = finished("right", (SAID[0], SAID[2]))
-    assert [one["channel"] for one in row["utterances"]] == ["right", "left"]
-    assert [one["source_channel"] for one in row["utterances"]] == ["left", "right"]
-    assert {one["word"]: one["speaker"] for one in row["alignments"]} == {
+    assert channels(row, "channel") == ["left", "left", "right"]
+    hello, _, morning = SAID
+    row, _ = finished("right", (hello, morning))
+    assert channels(row, "channel") == ["right", "left"]
+    assert channels(row, "source_channel") == ["left", "right"]
+    speakers = {word["word"]: word["speaker"] for word in row["alignments"]}
+    assert speakers == {
         "Hello": "right",
         "there": "right",
         "Good": "left",
@@ -107,18 +131,31 @@ def test_the_revoiced_speaker_is_left_whatever_side_he_was_on() -> None:
     }
 
 
+def unheard(sides: list[dict[str, Any]]) -> list[int]:
+    return [side["unheard_words"] for side in sides]
+
+
 def test_words_where_nothing_is_heard_are_counted_on_their_side() -> None:
-    _, batch = finished()
+    row, batch = finished()
+    assert unheard(row["sides"]) == [0, 0]
     (word, *_), *_ = batch["alignments"]
     left, _ = batch["built_sides"][0]
-    assert left["audible"] == [pytest.approx({"start": 0.5, "end": 1.7}, abs=0.03)]
-    times = [("left", 0.1, 0.4), ("left", 0.3, 0.6), ("left", 1.0, 1.1), ("left", 3.9, 4.1), ("right", 0.6, 0.9)]
+    audible = pytest.approx({"start": 0.5, "end": 1.7}, abs=0.03)
+    assert left["audible"] == [audible]
+    times = [
+        ("left", 0.1, 0.4),
+        ("left", 0.3, 0.6),
+        ("left", 1.0, 1.1),
+        ("left", 3.9, 4.1),
+        ("right", 0.6, 0.9),
+    ]
     words = [word | {"speaker": side, "start": start, "end": end} for side, start, end in times]
-    row = {name: values[0] for name, values in Finish()(batch | {"alignments": [words]}).items()}
-    assert [side["unheard_words"] for side in row["sides"]] == [2, 1]
-    assert [list(side) for side in row["sides"]] == 2 * [list(SIDE)]
-    assert {name: row["sides"][0][name] for name in SIDE if name != "unheard_words"} == {
-        name: left[name] for name in SIDE if name != "unheard_words"
-    }
-    row, _ = finished()
-    assert [side["unheard_words"] for side in row["sides"]] == [0, 0]
+    batch["alignments"] = [words]
+    made = Finish()(batch)
+    (sides,) = made["sides"]
+    assert unheard(sides) == [2, 1]
+    for side in sides:
+        assert list(side) == list(SIDE)
+    for name in SIDE:
+        if name != "unheard_words":
+            assert sides[0][name] == left[name]

@@ -1,5 +1,6 @@
 """JoinSentences: a sentence that a pause has torn is one utterance, and nothing else is."""
 
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -31,43 +32,58 @@ def test_a_sentence_goes_on_where_neither_mark_nor_capital_ends_it(
     assert goes_on(first, following, language) is joined
 
 
+def timed_words(text: str, start: float, end: float) -> list[dict[str, Any]]:
+    """Words that last equally long and touch."""
+    texts = text.split()
+    edges = np.linspace(start, end, len(texts) + 1).tolist()
+    words = []
+    for word, (first, last) in zip(texts, pairwise(edges), strict=True):
+        words.append({"word": word, "start": first, "end": last, "probability": 0.5, "fitted": False})
+    return words
+
+
+def utterance(channel: str, start: float, end: float, text: str) -> dict[str, Any]:
+    return {
+        "channel": channel,
+        "speaker": f"call/{channel}",
+        "start": start,
+        "end": end,
+        "start_trim": 0.01,
+        "end_trim": 0.02,
+        "kind": "speech" if end - start >= 0.8 else "short",
+        "speech_seconds": end - start,
+        "text_raw": text,
+        "words": timed_words(text, start, end),
+        "language": "en",
+        "avg_logprob": -0.5,
+        "no_speech_prob": 0.1,
+        "recogniser": "base",
+        "question": text.endswith("?"),
+        "speech": b"",
+    }
+
+
 def conversation(*lines: tuple[str, float, float, str], **changed: list[Any]) -> dict[str, Any]:
     """A row as `Transcribe` leaves it: channel, start, end and text of each utterance."""
-    total = max(end for _, _, end, _ in lines) + 1
-    sound = np.random.default_rng(0).uniform(-0.1, 0.1, (round(total * RATE), 2)).astype(np.float32)
-    numbers: dict[str, int] = {}
-    row: dict[str, Any] = {name: [] for name in JoinSentences.needs}
+    counts: Counter[str] = Counter()
+    utterances = []
     for run, (channel, start, end, text) in enumerate(lines):
-        number = numbers[channel] = numbers.get(channel, -1) + 1
-        count = len(text.split())
-        edges = np.linspace(start, end, count + 1)
-        values = {
-            "utterance_id": f"call/{channel}/{number:04d}",
-            "channel": channel,
-            "speaker": f"call/{channel}",
-            "start": start,
-            "end": end,
-            "start_trim": 0.01,
-            "end_trim": 0.02,
-            "kind": "speech" if end - start >= 0.8 else "short",
-            "run": run,
-            "speech_seconds": end - start,
-            "text_raw": text,
-            "words": [
-                {"word": word, "start": float(first), "end": float(last), "probability": 0.5, "fitted": False}
-                for word, (first, last) in zip(text.split(), pairwise(edges), strict=True)
-            ],
-            "language": "en",
-            "avg_logprob": -0.5,
-            "no_speech_prob": 0.1,
-            "recogniser": "base",
-            "question": text.endswith("?"),
-            "speech": b"",
-        }
-        for name in row:
-            row[name].append(values.get(name))
-    wav = wav_bytes(sound)
-    return row | {"audio": {"bytes": wav, "path": None}, "offset": 0.0, "duration": total} | changed
+        values = utterance(channel, start, end, text)
+        values["utterance_id"] = f"call/{channel}/{counts[channel]:04d}"
+        values["run"] = run
+        counts[channel] += 1
+        utterances.append(values)
+    row: dict[str, Any] = {}
+    for name in JoinSentences.needs:
+        row[name] = [values.get(name) for values in utterances]
+    duration = max(end for _, _, end, _ in lines) + 1
+    shape = (round(duration * RATE), 2)
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, shape)
+    wav = wav_bytes(noise.astype(np.float32))
+    row["audio"] = {"bytes": wav, "path": None}
+    row["offset"] = 0.0
+    row["duration"] = duration
+    return row | changed
 
 
 def joined(row: dict[str, Any], **settings: Any) -> dict[str, Any]:
@@ -87,12 +103,21 @@ def test_the_parts_of_a_sentence_are_one_utterance_with_their_pauses() -> None:
     row = joined(conversation(*TORN))
     assert row["text_raw"] == ["Is there free Wi-Fi here?", "There is.", "Good."]
     assert row["utterance_id"] == ["call/left/0000", "call/right/0000", "call/left/0003"]
-    assert row["joined"] == [["call/left/0000", "call/left/0001", "call/left/0002"], [], []]
-    assert (row["start"][0], row["end"][0], row["start_trim"][0], row["end_trim"][0]) == (0.0, 3.6, 0.01, 0.02)
-    assert [word["word"] for word in row["words"][0]] == ["Is", "there", "free", "Wi-Fi", "here?"]
-    assert (row["words"][0][1]["end"], row["words"][0][2]["start"]) == (1.0, 1.6)
-    assert (row["kind"][0], row["question"][0]) == ("speech", True)
-    assert row["speech_seconds"][0] == pytest.approx(2.4)
+    parts = ["call/left/0000", "call/left/0001", "call/left/0002"]
+    assert row["joined"] == [parts, [], []]
+    first = {name: values[0] for name, values in row.items() if isinstance(values, list)}
+    assert first["start"] == 0.0
+    assert first["end"] == 3.6
+    assert first["start_trim"] == 0.01
+    assert first["end_trim"] == 0.02
+    words = first["words"]
+    texts = [word["word"] for word in words]
+    assert texts == ["Is", "there", "free", "Wi-Fi", "here?"]
+    assert words[1]["end"] == 1.0
+    assert words[2]["start"] == 1.6
+    assert first["kind"] == "speech"
+    assert first["question"] is True
+    assert first["speech_seconds"] == pytest.approx(2.4)
 
 
 @pytest.mark.parametrize(
@@ -109,13 +134,15 @@ def test_the_parts_of_a_sentence_are_one_utterance_with_their_pauses() -> None:
     ],
 )
 def test_utterances_are_joined_only_within_the_limits(lines: list[Any], texts: int) -> None:
-    assert len(joined(conversation(*lines))["text_raw"]) == texts
+    row = joined(conversation(*lines))
+    assert len(row["text_raw"]) == texts
 
 
 def test_lines_of_people_and_lines_without_words_stay() -> None:
     given = conversation(*TORN, recogniser=["given"] * 5)
     assert joined(given)["text_raw"] == given["text_raw"]
-    assert joined(conversation(*TORN), pause=0.0)["joined"] == [[]] * 5
+    without_pause = joined(conversation(*TORN), pause=0.0)
+    assert without_pause["joined"] == [[]] * 5
 
 
 def test_pieces_of_one_run_stay_one_block() -> None:

@@ -12,6 +12,7 @@ from planted_ends import spoken_sentences
 from dailytalk_contiguous import JudgeTurnEnds
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.models.checkpoints import INSTALL_SMART_TURN
 from dailytalk_contiguous.stages import judge_turn_ends
 
@@ -22,19 +23,23 @@ RATE = 16000
 
 def planted(side: int) -> tuple[NDArray[np.float32], list[tuple[str, float, float]]]:
     """A side whose speaker pauses within each sentence, and the other side, where somebody answers each."""
-    samples = 0.0005 * np.random.default_rng(0).standard_normal((RATE * 30, 2)).astype(np.float32)
-    channel = ("left", "right")[side]
-    other = ("right", "left")[side]
+    noise = np.random.default_rng(0).standard_normal((RATE * 30, 2))
+    samples = 0.0005 * noise.astype(np.float32)
+    channel = CHANNELS[side]
+    other = CHANNELS[1 - side]
+    sentences = spoken_sentences()
+    first_sentence, _ = sentences[0]
+    answer = first_sentence[: round(0.6 * RATE)]
     lines = []
     time = 0.5
-    for sentence, end_of_part in spoken_sentences():
+    for sentence, end_of_part in sentences:
         cut = round(end_of_part * RATE)
         for part, pause in ((sentence[:cut], 0.7), (sentence[cut:], 0.5)):
             first = round(time * RATE)
             samples[first : first + len(part), side] += part
-            lines.append((channel, time, time + len(part) / RATE))
-            time += len(part) / RATE + pause
-        answer = spoken_sentences()[0][0][: round(0.6 * RATE)]
+            end = time + len(part) / RATE
+            lines.append((channel, time, end))
+            time = end + pause
         first = round(time * RATE)
         samples[first : first + len(answer), 1 - side] += answer
         lines.append((other, time, time + 0.6))
@@ -42,24 +47,35 @@ def planted(side: int) -> tuple[NDArray[np.float32], list[tuple[str, float, floa
     return samples, lines
 
 
+def encoded(samples: NDArray[np.float32]) -> dict[str, Any]:
+    pcm = to_pcm(np.ascontiguousarray(samples))
+    return {"bytes": flac(pcm, RATE), "path": None}
+
+
 def judged(side: int, revoice: str, delay: float, **settings: Any) -> dict[str, list[Any]]:
     samples, lines = planted(side)
-    built = np.pad(samples, ((round(delay * RATE), 0), (0, 0)))
-    if revoice == "right":
-        built = built[:, ::-1]
+    n_silent = round(delay * RATE)
+    delayed = np.pad(samples, ((n_silent, 0), (0, 0)))
+    built = delayed[:, ::-1] if revoice == "right" else delayed
+    channels = [channel for channel, _, _ in lines]
+    starts = [start for _, start, _ in lines]
+    ends = [end for _, _, end in lines]
     row = {
-        "audio": {"bytes": flac(to_pcm(samples), RATE), "path": None},
+        "audio": encoded(samples),
         "offset": 0.0,
         "duration": len(samples) / RATE,
-        "built_audio": {"bytes": flac(to_pcm(np.ascontiguousarray(built)), RATE), "path": None},
-        "source_channel": [channel for channel, _, _ in lines] + ["left"],
-        "start": [start for _, start, _ in lines] + [29.0],
-        "end": [end for _, _, end in lines] + [29.5],
-        "new_start": [start + delay for _, start, _ in lines] + [None],
-        "new_end": [end + delay for _, _, end in lines] + [None],
+        "built_audio": encoded(built),
+        "source_channel": [*channels, "left"],
+        "start": [*starts, 29.0],
+        "end": [*ends, 29.5],
+        "new_start": [*(start + delay for start in starts), None],
+        "new_end": [*(end + delay for end in ends), None],
     }
-    (done,) = JudgeTurnEnds(revoice=revoice, **settings).map(Dataset.from_list([row])).to_list()
-    return {name: done[name] for name in ("transition", "source_transition", "turn_end", "source_turn_end")}
+    stage = JudgeTurnEnds(revoice=revoice, **settings)
+    dataset = Dataset.from_list([row])
+    (done,) = stage.map(dataset).to_list()
+    names = ("transition", "source_transition", "turn_end", "source_turn_end")
+    return {name: done[name] for name in names}
 
 
 @with_judge
@@ -68,20 +84,24 @@ def test_planted_pauses_sound_less_finished_than_planted_ends(side: int, revoice
     delay = 0.0 if revoice == "none" else 1.5
     done = judged(side, revoice, delay)
     # A part, the rest of its sentence, the answer; nobody speaks behind the last answer; the last one was dropped.
-    assert done["source_transition"] == ["hold", "shift", "shift"] * 2 + ["hold", "shift", None, None]
-    assert done["transition"] == done["source_transition"]
+    expected = ["hold", "shift", "shift"] * 2 + ["hold", "shift", None, None]
+    assert done["source_transition"] == expected
+    assert done["transition"] == expected
     for timeline in ("turn_end", "source_turn_end"):
-        holds = [done[timeline][place] for place in (0, 3, 6)]
-        shifts = [done[timeline][place] for place in (1, 4, 7)]
-        assert np.mean(shifts) - np.mean(holds) > 0.2
-        assert done[timeline][-2:] == [None, None]
-    assert done["turn_end"][1:8] == pytest.approx(done["source_turn_end"][1:8], abs=0.1)
+        judgements = done[timeline]
+        holds = np.mean(judgements[0:9:3])
+        shifts = np.mean(judgements[1:9:3])
+        assert shifts - holds > 0.2
+        assert judgements[-2:] == [None, None]
+    source = pytest.approx(done["source_turn_end"][1:8], abs=0.1)
+    assert done["turn_end"][1:8] == source
 
 
 def test_without_a_judge_the_ends_are_known_and_nothing_is_said_of_them() -> None:
     done = judged(0, "left", 1.0, judge="none")
     assert done["transition"][:3] == ["hold", "shift", "shift"]
-    assert set(done["turn_end"]) == set(done["source_turn_end"]) == {None}
+    assert set(done["turn_end"]) == {None}
+    assert set(done["source_turn_end"]) == {None}
 
 
 def test_the_judge_is_settled_before_work_is_divided(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,27 +46,48 @@ def lines(source: np.ndarray | None) -> Batch:
     }
     if source is not None:
         performance = performance_of(source)
-        batch |= {"source_f0": [performance.f0.tolist()] * 2, "source_level": [performance.level.tolist()] * 2}
+        batch["source_f0"] = [performance.f0.tolist()] * 2
+        batch["source_level"] = [performance.level.tolist()] * 2
     return batch
 
 
+def measured(stage: MeasureDelivery, row: dict[str, Any]) -> dict[str, Any]:
+    dataset = Dataset.from_list([row])
+    (made,) = stage.map(dataset).to_list()
+    return made
+
+
+def lengths(values: list[Any]) -> list[int]:
+    return list(map(len, values))
+
+
+def receipts(done: Batch, name: str) -> list[Any]:
+    return [synthesis[name] for synthesis in done["synthesis"]]
+
+
 def test_only_lines_that_are_resynthesised_are_measured() -> None:
-    (row,) = MeasureDelivery().map(Dataset.from_list([example()])).to_list()
-    assert [len(values) for values in row["source_f0"]] == [50, 0, 0]
-    assert [len(values) for values in row["source_level"]] == [50, 0, 0]
+    row = measured(MeasureDelivery(), example())
+    assert lengths(row["source_f0"]) == [50, 0, 0]
+    assert lengths(row["source_level"]) == [50, 0, 0]
     assert max(row["source_f0"][0]) > 60
-    assert -120 <= min(row["source_level"][0]) < max(row["source_level"][0]) <= 0
+    level = row["source_level"][0]
+    assert -120 <= min(level) < max(level) <= 0
     other = MeasureDelivery(revoice="right").row(example())
-    assert [len(values) > 0 for values in other["source_f0"]] == [False, True, False]
+    first, second, third = other["source_f0"]
+    assert len(first) == 0
+    assert len(second) > 0
+    assert len(third) == 0
 
 
 @pytest.mark.parametrize(("melody", "take"), [((120.0, 210.0), 1), ((210.0, 120.0), 2), ((90.0, 90.0), 0)])
 def test_of_candidates_the_one_that_is_delivered_like_the_source_is_taken(
     tmp_path: Path, melody: tuple[float, float], take: int
 ) -> None:
-    done = Speak(engine=singing_voice.__file__, candidates=3, cache=str(tmp_path))(lines(sung(*melody)))
-    assert [synthesis["take"] for synthesis in done["synthesis"]] == [take, take]
-    (distance,) = {synthesis["delivery_distance"] for synthesis in done["synthesis"]}
+    stage = Speak(engine=singing_voice.__file__, candidates=3, cache=str(tmp_path))
+    source = sung(*melody)
+    done = stage(lines(source))
+    assert receipts(done, "take") == [take, take]
+    (distance,) = set(receipts(done, "delivery_distance"))
     assert 0 <= distance < 0.1
 
 
@@ -78,20 +99,27 @@ def encoder(folder: Path, codebook: str = "") -> str:
 
 
 def test_an_encoder_tells_how_alike_source_and_take_are(tmp_path: Path) -> None:
-    name = encoder(tmp_path / "encoder", Codebook.load().name)
-    source = embed_sounds(name, "bundled", [sung(*MELODIES[2])])[0]
-    batch = lines(sung(*MELODIES[2])) | {"source_embedding": [source.tolist()] * 2}
-    done = Speak(engine=singing_voice.__file__, candidates=3, delivery=name, cache=str(tmp_path / "cache"))(batch)
-    assert [synthesis["take"] for synthesis in done["synthesis"]] == [2, 2]
-    assert 0.95 < done["synthesis"][0]["delivery_cosine"] <= 1.000001
-    (row,) = MeasureDelivery(delivery=name).map(Dataset.from_list([example()])).to_list()
-    assert [len(embedding) for embedding in row["source_embedding"]] == [32, 0, 0]
+    codebook = Codebook.load()
+    name = encoder(tmp_path / "encoder", codebook.name)
+    melody = sung(*MELODIES[2])
+    (source,) = embed_sounds(name, "bundled", [melody])
+    batch = lines(melody)
+    batch["source_embedding"] = [source.tolist()] * 2
+    cache = str(tmp_path / "cache")
+    stage = Speak(engine=singing_voice.__file__, candidates=3, delivery=name, cache=cache)
+    done = stage(batch)
+    assert receipts(done, "take") == [2, 2]
+    cosine = done["synthesis"][0]["delivery_cosine"]
+    assert 0.95 < cosine <= 1.000001
+    row = measured(MeasureDelivery(delivery=name), example())
+    assert lengths(row["source_embedding"]) == [32, 0, 0]
 
 
 def test_an_encoder_that_fails_on_one_source_leaves_it_without_embedding_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = encoder(tmp_path / "encoder", Codebook.load().name)
+    codebook = Codebook.load()
+    name = encoder(tmp_path / "encoder", codebook.name)
 
     def breaking(delivery: str, codebook: str, sounds: list[Samples]) -> np.ndarray:
         if any(len(sound) < 2 * 16000 for sound in sounds):
@@ -99,12 +127,15 @@ def test_an_encoder_that_fails_on_one_source_leaves_it_without_embedding_and_say
         return embed_sounds(delivery, codebook, sounds)
 
     monkeypatch.setattr(measure_delivery, "embed_delivery", breaking)
-    talk = example() | {"text": ["Said.", "By the other.", "Said, too."]}
-    (row,) = MeasureDelivery(delivery=name).map(Dataset.from_list([talk])).to_list()
-    assert [len(embedding) for embedding in row["source_embedding"]] == [0, 0, 32]
-    assert all(row["source_f0"][index] for index in (0, 2))
+    talk = example()
+    talk["text"] = ["Said.", "By the other.", "Said, too."]
+    row = measured(MeasureDelivery(delivery=name), talk)
+    assert lengths(row["source_embedding"]) == [0, 0, 32]
+    assert row["source_f0"][0]
+    assert row["source_f0"][2]
     (failure,) = row["model_failures"]
-    assert (failure["id"], failure["stage"]) == ("a/left/0000", "MeasureDelivery")
+    assert failure["id"] == "a/left/0000"
+    assert failure["stage"] == "MeasureDelivery"
     assert "ValueError: too short for this encoder" in failure["reason"]
 
 
@@ -113,21 +144,29 @@ def test_a_take_that_the_encoder_fails_on_is_no_silence(tmp_path: Path, monkeypa
         raise ValueError("too odd for this encoder")
 
     monkeypatch.setattr(take_parts, "embed_delivery", breaking)
-    batch = lines(sung(*MELODIES[2])) | {"source_embedding": [[1.0] * 32, []]}
-    said = Speak(engine=singing_voice.__file__, delivery="encoder", cache=str(tmp_path / "cache"))(batch)
-    assert said["status"] == ["failed", "spoken"]
-    assert "ValueError: too odd for this encoder" in said["unspoken_reason"][0]
+    source = sung(*MELODIES[2])
+    batch = lines(source)
+    batch["source_embedding"] = [[1.0] * 32, []]
+    cache = str(tmp_path / "cache")
+    stage = Speak(engine=singing_voice.__file__, delivery="encoder", cache=cache)
+    done = stage(batch)
+    assert done["status"] == ["failed", "spoken"]
+    assert "ValueError: too odd for this encoder" in done["unspoken_reason"][0]
 
 
 @pytest.mark.parametrize("take", [0, 1])
 def test_of_candidates_the_one_that_ends_like_the_source_is_taken(tmp_path: Path, take: int) -> None:
     """The other take is nearer in all that comes before."""
     first, _ = ending_voice.TAKES[1 - take]
-    source = ending_voice.said(first, ending_voice.TAKES[take][1])
-    batch = lines(source) | {"text": ["Say how it ends, please."] * 2}
-    done = Speak(engine=ending_voice.__file__, candidates=2, takes_of="line", cache=str(tmp_path))(batch)
-    assert [synthesis["take"] for synthesis in done["synthesis"]] == [take, take]
-    assert all(synthesis["delivery_ending"] < 0.1 for synthesis in done["synthesis"])
+    _, ending = ending_voice.TAKES[take]
+    source = ending_voice.said(first, ending)
+    batch = lines(source)
+    batch["text"] = ["Say how it ends, please."] * 2
+    stage = Speak(engine=ending_voice.__file__, candidates=2, takes_of="line", cache=str(tmp_path))
+    done = stage(batch)
+    assert receipts(done, "take") == [take, take]
+    for distance in receipts(done, "delivery_ending"):
+        assert distance < 0.1
 
 
 def test_candidates_are_compared_with_their_source_unless_a_person_wants_it_otherwise() -> None:

@@ -1,6 +1,6 @@
 """Packing: every utterance is in one window of its speaker."""
 
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
@@ -24,36 +24,55 @@ utterances = st.lists(
 )
 
 
-def packed(found: list[tuple[float, str]]) -> list[list[Placed]]:
-    return pack_windows([length for length, _ in found], [speaker for _, speaker in found])
+def packed(drawn: list[tuple[float, str]]) -> list[list[Placed]]:
+    lengths = [length for length, _ in drawn]
+    speakers = [speaker for _, speaker in drawn]
+    return pack_windows(lengths, speakers)
 
 
 @given(utterances)
-def test_each_utterance_lies_in_one_window_of_its_own_speaker_in_order(found: list[tuple[float, str]]) -> None:
-    windows = packed(found)
-    assert sorted(placed.utterance for window in windows for placed in window) == list(range(len(found)))
+def test_each_utterance_lies_in_one_window_of_its_own_speaker_in_order(drawn: list[tuple[float, str]]) -> None:
+    windows = packed(drawn)
+    order: dict[str, list[int]] = {speaker: [] for _, speaker in drawn}
     for window in windows:
-        assert len({found[placed.utterance][1] for placed in window}) == 1
-        assert [placed.utterance for placed in window] == sorted(placed.utterance for placed in window)
+        members = [placed.utterance for placed in window]
+        (speaker,) = {drawn[index][1] for index in members}
+        assert members == sorted(members)
+        order[speaker] += members
         assert window[0].start == 0.0
-        assert all(two.start == pytest.approx(one.end + GAP_SECONDS) for one, two in pairwise(window))
-        assert all(p.end - p.start == pytest.approx(found[p.utterance][0]) for p in window)
+        for first, second in pairwise(window):
+            assert second.start == pytest.approx(first.end + GAP_SECONDS)
+        for placed in window:
+            length, _ = drawn[placed.utterance]
+            assert placed.end - placed.start == pytest.approx(length)
         assert window[-1].end <= WINDOW_SECONDS or len(window) == 1
-    for speaker in {speaker for _, speaker in found}:
-        order = [p.utterance for window in windows for p in window if found[p.utterance][1] == speaker]
-        assert order == sorted(order)
+    packed_once = sorted(chain.from_iterable(order.values()))
+    assert packed_once == list(range(len(drawn)))
+    for members in order.values():
+        assert members == sorted(members)
 
 
 def test_window_has_each_utterance_in_its_place_and_silence_between_them() -> None:
-    samples = [np.full(round(length * ANALYSIS_RATE), length, np.float32) for length in (1.5, 2.25, 3.0)]
-    (window,) = pack_windows([1.5, 2.25, 3.0], ["left"] * 3)
-    silence = np.zeros(round(GAP_SECONDS * ANALYSIS_RATE), np.float32)
-    expected = np.concatenate([samples[0], silence, samples[1], silence, samples[2]])
-    assert np.array_equal(window_of(samples, window), expected)
+    lengths = [1.5, 2.25, 3.0]
+    samples = []
+    for length in lengths:
+        count = round(length * ANALYSIS_RATE)
+        samples.append(np.full(count, length, np.float32))
+    first, second, third = samples
+    (window,) = pack_windows(lengths, ["left"] * 3)
+    gap = round(GAP_SECONDS * ANALYSIS_RATE)
+    silence = np.zeros(gap, np.float32)
+    expected = np.concatenate([first, silence, second, silence, third])
+    packed_samples = window_of(samples, window)
+    assert np.array_equal(packed_samples, expected)
 
 
 def test_words_of_a_window_come_back_to_the_utterance_of_their_midpoint_in_its_seconds() -> None:
-    window = [Placed(4, 0.0, 1.5), Placed(7, 2.0, 4.0), Placed(9, 4.5, 5.0)]
+    window = [
+        Placed(4, 0.0, 1.5),
+        Placed(7, 2.0, 4.0),
+        Placed(9, 4.5, 5.0),
+    ]
     words = [
         Word("in", 0.5, 1.0, 0.9),
         Word("across", 1.25, 2.0, 0.8),  # its midpoint is nearer to the first
@@ -62,7 +81,8 @@ def test_words_of_a_window_come_back_to_the_utterance_of_their_midpoint_in_its_s
         Word("after", 5.25, 5.5, 0.5),
     ]
     unpacked = unpack(words, window)
-    assert [word.text for word in unpacked[9]] == ["after"]
-    assert unpacked[9][0].end == 0.5
+    (after,) = unpacked[9]
+    assert after.text == "after"
+    assert after.end == 0.5
     assert unpacked[4] == [Word("in", 0.5, 1.0, 0.9), Word("across", 1.25, 1.5, 0.8)]
     assert unpacked[7] == [Word("the", 0.0, 0.25, 0.7), Word("second", 1.0, 1.5, 0.6)]

@@ -9,16 +9,23 @@ def test_empty_text_stays_empty_and_has_no_tagged_text() -> None:
 
 
 def test_end_mark_that_stands_in_the_text_is_not_changed_by_a_tag() -> None:
-    texts = ["it is late.", "well,", "no way", "oh no!"]
-    made = Punctuate()({"text_raw": texts, "tag": ["uncertain"] * 4, "recogniser": ["medium"] * 4})
+    batch = {
+        "text_raw": ["it is late.", "well,", "no way", "oh no!"],
+        "tag": ["uncertain"] * 4,
+        "recogniser": ["medium"] * 4,
+    }
+    made = Punctuate()(batch)
     assert made["text"] == ["It is late.", "Well?", "No way?", "Oh no!"]
 
 
 def test_text_that_a_person_gave_stays_as_it_is() -> None:
     texts = ["No problem at all.", "Okay", "well,", "really?"]
-    made = Punctuate()(
-        {"text_raw": texts, "tag": ["uncertain", "excited", "calm", "calm"], "recogniser": ["given"] * 4}
-    )
+    batch = {
+        "text_raw": texts,
+        "tag": ["uncertain", "excited", "calm", "calm"],
+        "recogniser": ["given"] * 4,
+    }
+    made = Punctuate()(batch)
     assert made["text"] == texts
     assert made["tagged_text"][1] == "(excited) Okay"
 
@@ -29,4 +36,5 @@ def test_marks_of_the_tag_are_set_everywhere_on_request() -> None:
         "tag": ["uncertain", "excited"],
         "recogniser": ["given", "medium"],
     }
-    assert Punctuate(marks="always")(batch)["text"] == ["No problem?", "Okay!"]
+    made = Punctuate(marks="always")(batch)
+    assert made["text"] == ["No problem?", "Okay!"]

@@ -89,59 +89,67 @@ def transcript_line(row: dict[str, Any], place: int) -> dict[str, Any]:
 
 def test_line_of_a_transcript_is_in_milliseconds_of_the_recording_and_a_few_digits() -> None:
     line = transcript_line(SOURCE | TAGGED, 0)
-    assert (line, list(line)) == (LINE, list(LINE))
+    assert line == LINE
+    assert list(line) == list(LINE)
 
 
 def script(**columns: Any) -> dict[str, Any]:
     return Script().row(SOURCE | TAGGED | columns)
 
 
+#: The columns of `TAGGED` in order of start, as far as they are literal.
+SCRIPTED: dict[str, Any] = {
+    "main_language": "de",
+    "utterance_id": ["call.001/left/0000", "call.001/right/0000"],
+    "source_channel": ["left", "right"],
+    "speaker": ["call/left", "Anna"],
+    "start": [1.0, 4.0],
+    "end": [2.0, 35.251 - 30.0],
+    "kind": ["short", "speech"],
+    "text_raw": ["", "so what"],
+    "text": ["", "So what!"],
+    "verbatim": ["", "so what"],
+    "tagged_text": [None, "(excited) So what!"],
+    "tag": ["calm", "excited"],
+    "rule": [None, "grid"],
+    "run": [3, 7],
+    "words": [
+        [],
+        [
+            word("so", 34.1 - 30.0, 34.201 - 30.0, 0.988) | {"fitted": False, "filler": False},
+            word("what", 4.5, 35.251 - 30.0, None) | {"fitted": False, "filler": False},
+        ],
+    ],
+    "recogniser": ["medium", "medium"],
+    "models": [
+        {"recogniser": "medium", "affect": None},
+        {"recogniser": "medium", "affect": "audeering"},
+    ],
+    "language": ["de", "de"],
+    "confidence": [None, 0.5],
+    "context_seconds": [None, 2.346],
+    "text_reason": ["the recogniser heard no words", None],
+    "joined": [None, None],
+    "edited_by": [None, None],
+    "edited_fields": [None, None],
+    "emotion_class": [None, None],
+    "emotion_probabilities": [None, None],
+    "emotion_model": [None, None],
+    "start_trim": [None, None],
+    "end_trim": [None, None],
+}
+
+
 def test_utterances_of_a_script_are_in_order_of_start_with_all_that_is_kept_of_them() -> None:
     made = script()
     assert list(made) == list(Script.adds)
-    expected = {
-        "main_language": "de",
-        "utterance_id": ["call.001/left/0000", "call.001/right/0000"],
-        "source_channel": ["left", "right"],
-        "speaker": ["call/left", "Anna"],
-        "start": [1.0, 4.0],
-        "end": [2.0, 35.251 - 30.0],
-        "kind": ["short", "speech"],
-        "text_raw": ["", "so what"],
-        "text": ["", "So what!"],
-        "verbatim": ["", "so what"],
-        "tagged_text": [None, "(excited) So what!"],
-        "tag": ["calm", "excited"],
-        "rule": [None, "grid"],
-        "run": [3, 7],
-        "words": [
-            [],
-            [
-                word("so", 34.1 - 30.0, 34.201 - 30.0, 0.988) | {"fitted": False, "filler": False},
-                word("what", 4.5, 35.251 - 30.0, None) | {"fitted": False, "filler": False},
-            ],
-        ],
-        "recogniser": ["medium", "medium"],
-        "models": [
-            {"recogniser": "medium", "affect": None},
-            {"recogniser": "medium", "affect": "audeering"},
-        ],
-        "language": ["de", "de"],
-        "confidence": [None, 0.5],
-        "context_seconds": [None, 2.346],
-        "text_reason": ["the recogniser heard no words", None],
-        "joined": [None, None],
-        "edited_by": [None, None],
-        "edited_fields": [None, None],
-        "emotion_class": [None, None],
-        "emotion_probabilities": [None, None],
-        "emotion_model": [None, None],
-        "start_trim": [None, None],
-        "end_trim": [None, None],
-    }
-    expected |= {name: [None, LINE["vad"][name]] for name in AFFECT}
-    expected |= {name: [None, LINE["features"][name]] for name in PROSODY}
-    expected |= {name: ["MID", f"HIGH {name}"] for name in BUCKETS}
+    expected = dict(SCRIPTED)
+    for name in AFFECT:
+        expected[name] = [None, LINE["vad"][name]]
+    for name in PROSODY:
+        expected[name] = [None, LINE["features"][name]]
+    for name in BUCKETS:
+        expected[name] = ["MID", f"HIGH {name}"]
     assert made == expected
 
 
@@ -151,7 +159,8 @@ def added(**line: Any) -> dict[str, Any]:
 
 
 def base(**columns: Any) -> dict[str, Any]:
-    return SOURCE | {name: TAGGED[name] for name in ("utterance_id", "run", "channel")} | columns
+    tagged = {name: TAGGED[name] for name in ("utterance_id", "run", "channel")}
+    return SOURCE | tagged | columns
 
 
 @pytest.mark.parametrize(
@@ -159,34 +168,51 @@ def base(**columns: Any) -> dict[str, Any]:
 )
 def test_verbatim_is_what_was_recognised_until_a_person_writes_another_text(text: str, verbatim: str) -> None:
     line = added(text=text, text_raw="so what")
-    made = script_columns(base(text=TAGGED["text"]), [("call.001/right/0000", 0, line)])
-    assert (made["text"], made["text_raw"], made["verbatim"]) == ([text.strip()], ["so what"], [verbatim])
+    row = base(text=TAGGED["text"])
+    made = script_columns(row, [("call.001/right/0000", 0, line)])
+    assert made["text"] == [text.strip()]
+    assert made["text_raw"] == ["so what"]
+    assert made["verbatim"] == [verbatim]
+
+
+def row_of(batch: dict[str, list[Any]]) -> dict[str, Any]:
+    """The first row of a batch."""
+    return {name: values[0] for name, values in batch.items()}
+
+
+def indices(channels: list[str], side: str) -> list[int]:
+    return [index for index, channel in enumerate(channels) if channel == side]
 
 
 def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
-    source = conversations(EXAMPLES / "bicycle_repair.flac") | {"offset": [30.0], "duration": [20.0]}
-    both = {name: values[0] for name, values in Segment()(source).items()}
-    untagged = [place for place, channel in enumerate(both["channel"]) if channel == "right"]
-    row = SOURCE | {name: values[0] for name, values in source.items()} | {"channels": 2}
+    batch = conversations(EXAMPLES / "bicycle_repair.flac")
+    batch |= {"offset": [30.0], "duration": [20.0]}
+    source = row_of(batch)
+    both = row_of(Segment()(batch))
+    untagged = indices(both["channel"], "right")
     identity = "call0/left/0000"
-    lines = [(identity, 0, added(start=30.5))]
-    made = script_columns(row | {"utterance_id": [identity], "run": [5], "channel": ["left"]}, lines)
-    silent = [place for place, channel in enumerate(made["source_channel"]) if channel == "right"]
+    tagged = {"utterance_id": [identity], "run": [5], "channel": ["left"]}
+    row = SOURCE | source | {"channels": 2} | tagged
+    line = added(start=30.5)
+    made = script_columns(row, [(identity, 0, line)])
+    silent = indices(made["source_channel"], "right")
     assert len(silent) == len(untagged) > 2
     assert made["start"] == sorted(made["start"])
     for name in ("utterance_id", "speaker", "start", "end", "kind", "run"):
-        assert [made[name][place] for place in silent] == [both[name][place] for place in untagged]
-    assert [made[name][silent[0]] for name in ("text", "tag", "words", "rule", "valence")] == [
-        "",
-        "",
-        [],
-        None,
-        None,
-    ]
+        expected = [both[name][index] for index in untagged]
+        values = [made[name][index] for index in silent]
+        assert values == expected
+    first = silent[0]
+    assert made["text"][first] == ""
+    assert made["tag"][first] == ""
+    assert made["words"][first] == []
+    assert made["rule"][first] is None
+    assert made["valence"][first] is None
 
 
 def test_side_whose_lines_people_deleted_stays_deleted() -> None:
-    made = script_columns(base(), [("x", 0, added())])
+    row = base()
+    made = script_columns(row, [("x", 0, added())])
     assert made["source_channel"] == ["left"]
 
 

@@ -37,7 +37,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubborn]:
 def batch(*texts: str, seconds: float = 2.0, **columns: list[Any]) -> Batch:
     count = len(texts)
     return {
-        "utterance_id": [f"call/left/{place:04d}" for place in range(count)],
+        "utterance_id": [f"call/left/{index:04d}" for index in range(count)],
         "source_channel": ["left"] * count,
         "start": [0.0] * count,
         "end": [seconds] * count,
@@ -52,11 +52,21 @@ def stage(tmp_path: Path, **settings: Any) -> Speak:
     return Speak(cache=str(tmp_path / "cache"), **settings)
 
 
+def say(tmp_path: Path, **settings: Any) -> Batch:
+    """`TEXT`, said by a stage with these settings."""
+    return stage(tmp_path, **settings)(batch(TEXT))
+
+
 def own_server(monkeypatch: pytest.MonkeyPatch, server: TtsServer) -> None:
     open_budget.cache_clear()
     load_synthesiser.cache_clear()
     monkeypatch.setattr(paid, "backoff", lambda tries, after: 0.0)
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+
+
+def numbered(count: int) -> Batch:
+    """Lines that differ in their number."""
+    return batch(*(f"Line {number} is long enough." for number in range(count)))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +83,7 @@ def test_server_whose_answers_can_all_not_be_used_is_stopped_after_the_third(
         own_server(monkeypatch, server)
         speaks = stage(tmp_path, engine="openai", voice="a", concurrency=1)
         with pytest.raises(DailytalkError, match=message):
-            speaks(batch(*(f"Line {number} is long enough." for number in range(30))))
+            speaks(numbered(30))
     assert len(server.asked) <= 5  # two may be under way
 
 
@@ -86,9 +96,11 @@ def test_another_server_with_the_same_model_and_voice_is_asked_itself(
             own_server(monkeypatch, server)
             speaks = stage(tmp_path, engine="openai", model="tts-1", voice="alloy")
             digests.append(speaks.digest)
-            assert speaks(batch(TEXT))["status"] == ["spoken"]
+            first = speaks(batch(TEXT))
+            assert first["status"] == ["spoken"]
             assert len(server.asked) == 1
-            assert speaks(batch(TEXT))["status"] == ["spoken"]
+            again = speaks(batch(TEXT))
+            assert again["status"] == ["spoken"]
             assert len(server.asked) == 1
     assert digests[0] != digests[1]
 
@@ -103,61 +115,87 @@ def test_refusal_that_somebody_must_mend_is_met_by_one_line(
         monkeypatch.setenv("FISH_AUDIO_BASE_URL", server.url)
         speaks = stage(tmp_path, engine=engine, voice="a", concurrency=5)
         with pytest.raises(DailytalkError, match=status):
-            speaks(batch(*(f"Line {number} is long enough." for number in range(30))))
-    spoken = [asked.body.get("input", asked.body.get("text")) for asked in server.asked]
-    assert len({*spoken}) == 1  # Fish has two paths, which a server may lack
+            speaks(numbered(30))
+    spoken = []
+    for asked in server.asked:
+        text = asked.body.get("input", asked.body.get("text"))
+        spoken.append(text)
+    assert len(set(spoken)) == 1  # Fish has two paths, which a server may lack
     assert len(spoken) <= 2
 
 
 def takes(done: Batch) -> list[int]:
-    return [told["take"] for told in done["synthesis"]]
+    return [synthesis["take"] for synthesis in done["synthesis"]]
 
 
 def test_only_the_re_voiced_speaker_is_resynthesised(tmp_path: Path, server: Stubborn) -> None:
-    done = stage(tmp_path)(batch(TEXT, "I am kept.", "", source_channel=["left", "right", "left"]))
+    lines = batch(TEXT, "I am kept.", "", source_channel=["left", "right", "left"])
+    done = stage(tmp_path)(lines)
     assert done["status"] == ["spoken", "kept", "dropped"]
     assert done["unspoken_reason"] == [None, None, "no text to say"]
-    assert [asked.body["text"] for asked in server.asked] == [SENT]
-    assert [len(spoken) > 0 for spoken in done["spoken"]] == [True, False, False]
+    (asked,) = server.asked
+    assert asked.body["text"] == SENT
+    spoken, kept, dropped = done["spoken"]
+    assert spoken
+    assert not kept
+    assert not dropped
     assert set(done) == set(Speak.adds)
-    other = stage(tmp_path, revoice="right", no_text="keep-original")
-    assert other(batch("", "", source_channel=["left", "right"]))["status"] == ["kept", "kept-original"]
+    right = stage(tmp_path, revoice="right", no_text="keep-original")
+    without_text = batch("", "", source_channel=["left", "right"])
+    silent = right(without_text)
+    assert silent["status"] == ["kept", "kept-original"]
 
 
 def test_what_is_sent_is_the_mapped_tag_the_text_and_the_settings(tmp_path: Path, server: Stubborn) -> None:
     chosen = stage(tmp_path, tag_map=(("calm", "soft tone"),), temperature=0.25, top_p=0.5, voice="a-voice")
-    assert chosen(batch(f" {TEXT} "))["status"] == ["spoken"]
+    done = chosen(batch(f" {TEXT} "))
+    assert done["status"] == ["spoken"]
     (asked,) = server.asked
-    wanted = {"text": f"(soft tone) {TEXT}", "temperature": 0.25, "top_p": 0.5, "sample_rate": 24000}
-    assert {name: asked.body[name] for name in wanted} == wanted
+    assert asked.body["text"] == f"(soft tone) {TEXT}"
+    assert asked.body["temperature"] == 0.25
+    assert asked.body["top_p"] == 0.5
+    assert asked.body["sample_rate"] == 24000
     assert asked.body["reference_id"] == "a-voice"
 
 
 def test_speech_loses_its_edge_silence_and_its_words_move_with_it(tmp_path: Path, server: Stubborn) -> None:
-    done = stage(tmp_path)(batch(TEXT))
-    samples = pcm_to_float(done["spoken"][0])
-    truth, rate, words = speech(SENT, 24000)
-    assert len(samples) / rate == pytest.approx(done["spoken_seconds"][0], abs=1e-4)
-    cut = words[0][1] - done["spoken_words"][0][0]["start"]
+    done = say(tmp_path)
+    (pcm,) = done["spoken"]
+    (seconds,) = done["spoken_seconds"]
+    (words,) = done["spoken_words"]
+    samples = pcm_to_float(pcm)
+    truth, rate, true_words = speech(SENT, 24000)
+    duration = len(samples) / rate
+    assert duration == pytest.approx(seconds, abs=1e-4)
+    _, true_start, _ = true_words[0]
+    cut = true_start - words[0]["start"]
     assert 0.05 < cut < 0.1
-    assert len(truth) / rate - done["spoken_seconds"][0] > 0.1
+    assert len(truth) / rate - seconds > 0.1
     first = round(cut * rate)
-    assert np.abs(samples - truth[first : first + len(samples)]).max() < 1e-3
-    assert [word["word"] for word in done["spoken_words"][0]] == TEXT.split()
-    assert all(word["end"] > word["start"] for word in done["spoken_words"][0])
+    expected = truth[first : first + len(samples)]
+    assert np.abs(samples - expected).max() < 1e-3
+    texts = [word["word"] for word in words]
+    assert texts == TEXT.split()
+    for word in words:
+        assert word["end"] > word["start"]
 
 
 def test_receipt_says_what_was_said_by_whom_and_what_it_cost(tmp_path: Path, server: Stubborn) -> None:
     server.plan = ["silence", ""]
-    done = stage(tmp_path, voice="a-voice")(batch(TEXT))
-    (told,) = done["synthesis"]
-    (tag_said,) = done["tag_said"]
-    assert tag_said is True
+    done = say(tmp_path, voice="a-voice")
+    assert done["tag_said"] == [True]
+    (receipt,) = done["synthesis"]
+    assert receipt["engine"] == "fish"
+    assert receipt["model"] == "s1"
+    assert receipt["voice"] == "a-voice"
+    assert receipt["take"] == 1
+    assert receipt["tries"] == 2
+    assert receipt["word_error_rate"] is None
     price = 15e-6 * len(SENT)
-    assert (told["engine"], told["model"], told["voice"]) == ("fish", "s1", "a-voice")
-    assert (told["take"], told["tries"], told["word_error_rate"]) == (1, 2, None)
-    assert told["cost"] == pytest.approx(2 * price)
-    assert (tmp_path / "cache" / told["cache_key"][:2] / f"{told['cache_key']}.flac").is_file()
+    assert receipt["cost"] == pytest.approx(2 * price)
+    key = receipt["cache_key"]
+    cached = tmp_path / "cache" / key[:2] / f"{key}.flac"
+    assert cached.is_file()
 
 
 @pytest.mark.parametrize("lacking", [0, 1])
@@ -166,17 +204,23 @@ def test_line_is_paid_for_by_the_bytes_that_are_sent_and_costs_nothing_again(
 ) -> None:
     """Umlauts have two bytes, and the tag before the text is paid for, too: so count the limit and the cache."""
     text = "Schöne Grüße aus Köln."
-    price = 15e-6 * len(f"(calm) {text}".encode())
+    sent = f"(calm) {text}".encode()
+    price = 15e-6 * len(sent)
     bought = stage(tmp_path, max_cost=price - 15e-6 * lacking)
     if lacking:
         with pytest.raises(DailytalkError, match=r"spending limit.*--max-cost"):
             bought(batch(text))
         assert server.asked == []
         return
-    assert bought(batch(text))["synthesis"][0]["cost"] == pytest.approx(price)
-    assert open_budget(price).as_dict() == {"spent": round(price, 6), "saved_by_cache": 0.0, "unit": "USD"}
-    assert bought(batch(text))["status"] == ["spoken"]
-    assert open_budget(price).as_dict()["saved_by_cache"] == round(price, 6)
+    done = bought(batch(text))
+    (receipt,) = done["synthesis"]
+    assert receipt["cost"] == pytest.approx(price)
+    budget = open_budget(price)
+    assert budget.as_dict() == {"spent": round(price, 6), "saved_by_cache": 0.0, "unit": "USD"}
+    again = bought(batch(text))
+    assert again["status"] == ["spoken"]
+    saved = open_budget(price).as_dict()["saved_by_cache"]
+    assert saved == round(price, 6)
     assert len(server.asked) == 1
 
 
@@ -186,16 +230,20 @@ def test_line_is_paid_for_by_the_bytes_that_are_sent_and_costs_nothing_again(
 @pytest.mark.parametrize("tries", [1, 2, 4])
 def test_tries_bound_what_all_runs_buy_of_an_utterance(tmp_path: Path, server: Stubborn, tries: int) -> None:
     server.word = "morning"
+    last = f" (the last of {tries} takes)" if tries > 1 else ""
     for _ in range(3):
-        done = stage(tmp_path, tries=tries)(batch(TEXT))
-        assert (done["status"], len(server.asked)) == (["failed"], tries)
-        last = f" (the last of {tries} takes)" if tries > 1 else ""
+        done = say(tmp_path, tries=tries)
+        assert done["status"] == ["failed"]
+        assert len(server.asked) == tries
         assert done["unspoken_reason"] == [f"could not be said: it is silent (nothing above -50 dBFS){last}"]
-        assert f"--tries {2 * tries}: takes that were refused are not bought again" in done["unspoken_remedy"][0]
+        (remedy,) = done["unspoken_remedy"]
+        assert f"--tries {2 * tries}: takes that were refused are not bought again" in remedy
         assert done["spoken"] == [b""]
     server.word = ""
-    assert stage(tmp_path, tries=tries)(batch(TEXT))["status"] == ["failed"]
-    assert takes(stage(tmp_path, tries=tries + 1)(batch(TEXT))) == [tries]
+    failed = say(tmp_path, tries=tries)
+    assert failed["status"] == ["failed"]
+    once_more = say(tmp_path, tries=tries + 1)
+    assert takes(once_more) == [tries]
     assert len(server.asked) == tries + 1
 
 
@@ -213,7 +261,8 @@ LINES = (
 @pytest.mark.parametrize("share", [0.25, 0.75])
 def test_take_that_was_cut_off_is_refused_and_bought_again(tmp_path: Path, server: Stubborn, share: float) -> None:
     """Whole by its header, so that only its sound tells."""
-    lines = batch(*LINES, conversation_id=["call"] * len(LINES))
+    conversation = ["call"] * len(LINES)
+    lines = batch(*LINES, conversation_id=conversation)
     server.short = {f"(calm) {LINES[1]}": share, f"(calm) {LINES[4]}": share}
     done = stage(tmp_path)(lines)
     assert done["status"] == ["spoken"] * len(LINES)
@@ -237,23 +286,30 @@ def test_best_of_the_candidates_is_the_one_that_is_heard_best(
     chosen = stage(tmp_path, candidates=3, verify="ears")
     heard("good morning is any there", "Good morning, is anybody there", "morning", TEXT, monkeypatch=monkeypatch)
     done = chosen(batch(TEXT))
-    assert (takes(done), done["synthesis"][0]["word_error_rate"]) == ([1], 0.0)
-    assert (server.purchases[SENT], done["synthesis"][0]["tries"]) == (4, 4)  # the third is misheard: one more
+    (synthesis,) = done["synthesis"]
+    assert synthesis["take"] == 1
+    assert synthesis["word_error_rate"] == 0.0
+    assert server.purchases[SENT] == 4  # the third is misheard: one more
+    assert synthesis["tries"] == 4
     again = chosen(batch(TEXT))  # nobody listens again
-    assert (again["synthesis"][0]["take"], server.purchases[SENT]) == (1, 4)
+    assert takes(again) == [1]
+    assert server.purchases[SENT] == 4
 
 
 def test_take_whose_words_are_wrong_is_refused_once_for_all(
     tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = stage(tmp_path, verify="ears", tries=2)
-    left = heard("quite another thing", "nothing at all", TEXT, monkeypatch=monkeypatch)
-    assert chosen(batch(TEXT))["unspoken_reason"] == [
+    unheard = heard("quite another thing", "nothing at all", TEXT, monkeypatch=monkeypatch)
+    done = chosen(batch(TEXT))
+    assert done["unspoken_reason"] == [
         "could not be said: ears hears something else (word error rate 100%) (the last of 2 takes)"
     ]
-    assert chosen(batch(TEXT))["status"] == ["failed"]
-    assert takes(stage(tmp_path, verify="ears", tries=3)(batch(TEXT))) == [2]
-    assert left == []
+    again = chosen(batch(TEXT))
+    assert again["status"] == ["failed"]
+    once_more = say(tmp_path, verify="ears", tries=3)
+    assert takes(once_more) == [2]
+    assert unheard == []
 
 
 def test_take_that_cannot_be_verified_buys_no_other(
@@ -263,11 +319,13 @@ def test_take_that_cannot_be_verified_buys_no_other(
         raise ValueError("math domain error")
 
     monkeypatch.setattr(take_choice, "recognise", fail)
-    done = stage(tmp_path, verify="ears", tries=3)(batch(TEXT))
-    assert (done["status"], server.purchases[SENT]) == (["failed"], 1)
+    verified = stage(tmp_path, verify="ears", tries=3)
+    done = verified(batch(TEXT))
+    assert done["status"] == ["failed"]
+    assert server.purchases[SENT] == 1
     assert "can't be verified, because the recogniser ears failed (ValueError" in done["unspoken_reason"][0]
     heard(TEXT, monkeypatch=monkeypatch)
-    assert takes(stage(tmp_path, verify="ears", tries=3)(batch(TEXT))) == [0]
+    assert takes(verified(batch(TEXT))) == [0]
     assert server.purchases[SENT] == 1
 
 
@@ -276,10 +334,12 @@ def test_engine_that_follows_the_rate_of_the_source_gets_it_as_a_multiple_of_the
 ) -> None:
     hurried = {"tag": ["in a hurry tone"] * 4, "conversation_id": ["one", "one", "one", "two"]}
     lines = batch(*[TEXT] * 4, **hurried, speech_rate=[4.0, 4.0, 6.0, 6.0])
-    usual, same, faster, alone = stage(tmp_path, engine="piper")(lines)["spoken_seconds"]
+    done = stage(tmp_path, engine="piper")(lines)
+    usual, same, faster, alone = done["spoken_seconds"]
     assert usual == same == alone  # the median of its speaker in its conversation
     assert faster == pytest.approx(usual / 1.5, rel=0.15)
-    assert Speak().line(TEXT, "calm", "en", 0, 1.5).rate is None  # Fish can't
+    line = Speak().line(TEXT, "calm", "en", 0, 1.5)
+    assert line.rate is None  # Fish can't
 
 
 # The transport
@@ -293,35 +353,35 @@ def test_digest_depends_on_the_voice_and_the_server_of_the_environment(
 ) -> None:
     """Else a run with another `FISH_AUDIO_REFERENCE_ID` would keep conversations that the old voice says."""
     speaks = stage(tmp_path)
-    digests = [speaks.digest]
+    first = speaks.digest
     load_synthesiser.cache_clear()
-    assert speaks.digest == digests[0]
-    for name, value in (
-        ("FISH_AUDIO_REFERENCE_ID", "another-voice"),
-        ("FISH_AUDIO_BASE_URL", "http://127.0.0.1:9/v1"),
-    ):
-        monkeypatch.setenv(name, value)
-        load_synthesiser.cache_clear()
-        digests.append(speaks.digest)
-    assert len(set(digests)) == 3
+    assert speaks.digest == first
+    monkeypatch.setenv("FISH_AUDIO_REFERENCE_ID", "another-voice")
+    load_synthesiser.cache_clear()
+    other_voice = speaks.digest
+    monkeypatch.setenv("FISH_AUDIO_BASE_URL", "http://127.0.0.1:9/v1")
+    load_synthesiser.cache_clear()
+    other_server = speaks.digest
+    assert len({first, other_voice, other_server}) == 3
 
 
 def test_variants_spread_utterances_of_one_text_over_so_many_takes(tmp_path: Path, server: Stubborn) -> None:
     speaks = stage(tmp_path, variants=3)
     lines = batch(*[TEXT] * 12)
     spread = takes(speaks(lines))
-    assert {*spread} == {0, 1, 2}
+    assert set(spread) == {0, 1, 2}
     assert server.purchases[SENT] == 3
-    for place in (0, 5, 11):  # whatever is said beside it
-        alone = {name: [values[place]] for name, values in lines.items()}
-        assert takes(speaks(alone)) == [spread[place]]
+    for index in (0, 5, 11):  # whatever is said beside it
+        alone = {name: [values[index]] for name, values in lines.items()}
+        assert takes(speaks(alone)) == [spread[index]]
     assert server.purchases[SENT] == 3
 
 
 def test_refused_take_is_followed_by_one_that_no_other_variant_has(tmp_path: Path, server: Stubborn) -> None:
     speaks = stage(tmp_path, variants=3)
     lines = batch(TEXT)
-    first = speaks.first_take(lines["utterance_id"][0])
+    (identity,) = lines["utterance_id"]
+    first = speaks.first_take(identity)
     server.plan = ["silence"]
     assert takes(speaks(lines)) == [first + 3]
 
@@ -331,13 +391,14 @@ def test_so_many_lines_are_asked_for_at_a_time_as_concurrency_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Stubborn, concurrency: int
 ) -> None:
     # The answers wait for each other; a client that loses its patience meanwhile would ask again.
-    monkeypatch.setattr(fish, "RequestLimits", partial(RequestLimits, read_seconds=60.0))
+    patient = partial(RequestLimits, read_seconds=60.0)
+    monkeypatch.setattr(fish, "RequestLimits", patient)
     load_synthesiser.cache_clear()
     speaks = stage(tmp_path, concurrency=concurrency)
     speaks(batch(TEXT))  # until the server has answered one line, it is asked for no other
     server.latency = 0.05
     server.before_answer = Barrier(concurrency, timeout=20).wait  # no answer before so many are asked for
-    done = speaks(batch(*(f"Line {number} is long enough." for number in range(16))))
+    done = speaks(numbered(16))
     assert done["status"] == ["spoken"] * 16
     assert len(server.asked) == 1 + 16
     assert server.busiest == concurrency
@@ -347,13 +408,18 @@ def test_rate_of_a_recording_of_unknown_rate_is_the_one_that_is_asked_for(
     tmp_path: Path, server: Stubborn
 ) -> None:
     """`sample_rate` 0 buys 44.1 kHz: another rate would be another line in the cache, and be bought again."""
-    done = stage(tmp_path, sample_rate=0)(batch(TEXT, sample_rate=[None]))
-    assert [asked.body["sample_rate"] for asked in server.asked] == [44100]
-    assert len(pcm_to_float(done["spoken"][0])) == pytest.approx(44100 * done["spoken_seconds"][0], abs=1)
-    of_the_recording = stage(tmp_path, sample_rate=0)(batch(TEXT))
+    speaks = stage(tmp_path, sample_rate=0)
+    unknown = speaks(batch(TEXT, sample_rate=[None]))
+    (asked,) = server.asked
+    assert asked.body["sample_rate"] == 44100
+    (pcm,) = unknown["spoken"]
+    (seconds,) = unknown["spoken_seconds"]
+    assert len(pcm_to_float(pcm)) == pytest.approx(44100 * seconds, abs=1)
+    of_the_recording = speaks(batch(TEXT))
     assert len(server.asked) == 1
-    samples = len(pcm_to_float(of_the_recording["spoken"][0]))
-    assert samples == pytest.approx(16000 * of_the_recording["spoken_seconds"][0], abs=1)
+    (pcm,) = of_the_recording["spoken"]
+    (seconds,) = of_the_recording["spoken_seconds"]
+    assert len(pcm_to_float(pcm)) == pytest.approx(16000 * seconds, abs=1)
 
 
 class Early(Stubborn):
@@ -361,7 +427,9 @@ class Early(Stubborn):
 
     def sound(self, text: str, rate: int) -> tuple[np.ndarray, int, tuple[tuple[str, float, float], ...]]:
         samples, rate, words = super().sound(text, rate)
-        return samples, rate, ((words[0][0], 0.0, 0.05), *words[1:])
+        first, *following = words
+        early = (first[0], 0.0, 0.05)
+        return samples, rate, (early, *following)
 
 
 def test_no_word_begins_or_ends_before_the_speech_that_is_left(
@@ -369,9 +437,10 @@ def test_no_word_begins_or_ends_before_the_speech_that_is_left(
 ) -> None:
     open_budget.cache_clear()
     with loopback(monkeypatch, Early("", "silence")):
-        done = stage(tmp_path)(batch(TEXT))
-    first, second = done["spoken_words"][0][:2]
-    assert (first["start"], first["end"]) == (0.0, 0.0)
+        done = say(tmp_path)
+    first, second, *_ = done["spoken_words"][0]
+    assert first["start"] == 0.0
+    assert first["end"] == 0.0
     assert second["start"] > 0.0
 
 
@@ -381,9 +450,11 @@ class Hasty(Stubborn):
     def sound(self, text: str, rate: int) -> tuple[np.ndarray, int, tuple[tuple[str, float, float], ...]]:
         samples, rate, words = super().sound(text, rate)
         edge = np.zeros(rate // 10, np.float32)
-        first, second = np.array_split(samples[len(edge) : -len(edge) : 3], 2)
+        hasty = samples[len(edge) : -len(edge) : 3]
+        first, second = np.array_split(hasty, 2)
         pause = np.zeros(rate, np.float32)
-        return np.concatenate([edge, first, pause, second, edge]), rate, words
+        sound = np.concatenate([edge, first, pause, second, edge])
+        return sound, rate, words
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(2.0, "failed"), (0.5, "spoken")])
@@ -392,8 +463,9 @@ def test_hasty_take_is_good_where_its_source_was_as_hasty(
 ) -> None:
     """A source without word times counts as speech from its start to its end."""
     open_budget.cache_clear()
+    lines = batch("Well, that is good to know.", seconds=seconds)
     with loopback(monkeypatch, Hasty("", "silence", timestamps=False)):
-        done = stage(tmp_path, tries=1)(batch("Well, that is good to know.", seconds=seconds))
+        done = stage(tmp_path, tries=1)(lines)
     assert done["status"] == [status]
     if status == "failed":
         assert "it is too short for its text" in done["unspoken_reason"][0]
@@ -403,47 +475,54 @@ def test_take_without_its_last_word_is_refused_though_few_words_are_wrong(
     tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard("Good morning, is anybody", TEXT, monkeypatch=monkeypatch)
-    done = stage(tmp_path, verify="ears")(batch(TEXT))
+    done = say(tmp_path, verify="ears")
     assert takes(done) == [1]
     heard("Good morning, is anybody", monkeypatch=monkeypatch)
-    strict = Speak(cache=str(tmp_path / "strict"), verify="ears", tries=1)(batch(TEXT))
+    strict = say(tmp_path / "strict", verify="ears", tries=1)
     assert strict["unspoken_reason"] == ["could not be said: ears does not hear its last word"]
     heard("Good morning, anybody there", monkeypatch=monkeypatch)
-    other = Speak(cache=str(tmp_path / "other"), verify="ears", tries=1)(batch(TEXT))
-    assert other["synthesis"][0]["word_error_rate"] == pytest.approx(0.2)
+    other = say(tmp_path / "other", verify="ears", tries=1)
+    (receipt,) = other["synthesis"]
+    assert receipt["word_error_rate"] == pytest.approx(0.2)
 
 
 def test_another_recogniser_hears_for_itself_what_is_in_the_cache(
     tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard(TEXT, monkeypatch=monkeypatch)
-    assert stage(tmp_path, verify="ears", tries=1)(batch(TEXT))["status"] == ["spoken"]
-    left = heard("quite another thing", monkeypatch=monkeypatch)
-    assert stage(tmp_path, verify="better ears", tries=1)(batch(TEXT))["status"] == ["failed"]
-    assert (left, len(server.asked)) == ([], 1)
+    done = say(tmp_path, verify="ears", tries=1)
+    assert done["status"] == ["spoken"]
+    unheard = heard("quite another thing", monkeypatch=monkeypatch)
+    refused = say(tmp_path, verify="better ears", tries=1)
+    assert refused["status"] == ["failed"]
+    assert unheard == []
+    assert len(server.asked) == 1
 
 
 def test_takes_are_measured_unless_nobody_wants_that(tmp_path: Path, server: Stubborn) -> None:
-    measures = ("rms", "f0_mean", "speech_rate")
-    (measured,) = stage(tmp_path)(batch(TEXT))["synthesis"]
-    assert all(measured[name] > 0 for name in measures)
-    (unmeasured,) = stage(tmp_path, measure_takes="none")(batch(TEXT))["synthesis"]
-    assert [unmeasured[name] for name in measures] == [None] * 3
+    (measured,) = say(tmp_path)["synthesis"]
+    (unmeasured,) = say(tmp_path, measure_takes="none")["synthesis"]
+    for name in ("rms", "f0_mean", "speech_rate"):
+        assert measured[name] > 0
+        assert unmeasured[name] is None
     assert unmeasured["cache_key"] == measured["cache_key"]
 
 
 def test_row_says_that_an_engine_without_tags_said_none(tmp_path: Path) -> None:
-    done = stage(tmp_path, engine=singing_voice.__file__)(batch("Sing it.", "Sing it.", tag=["calm", ""]))
+    lines = batch("Sing it.", "Sing it.", tag=["calm", ""])
+    done = stage(tmp_path, engine=singing_voice.__file__)(lines)
     assert done["status"] == ["spoken", "spoken"]
     assert done["tag_said"] == [False, None]
 
 
 def test_pitch_of_a_take_is_that_of_its_sound_at_any_rate(tmp_path: Path, server: Stubborn) -> None:
-    pitches = [
-        stage(tmp_path, sample_rate=rate)(batch(TEXT))["synthesis"][0]["f0_mean"] for rate in (16000, 24000, 44100)
-    ]
+    pitches = []
+    for rate in (16000, 24000, 44100):
+        (synthesis,) = say(tmp_path, sample_rate=rate)["synthesis"]
+        pitches.append(synthesis["f0_mean"])
     assert pitches == pytest.approx([pitches[0]] * 3, rel=0.03)
     samples, rate, _ = speech(SENT, 24000)
     spectrum = np.abs(np.fft.rfft(samples))
-    loudest = float(np.argmax(spectrum) * rate / len(samples))
+    peak = np.argmax(spectrum)
+    loudest = float(peak * rate / len(samples))
     assert pitches[0] == pytest.approx(loudest, rel=0.05)

@@ -15,38 +15,7 @@ from dailytalk_contiguous.stages.base import PerUtterance, Stage
 LOCK = Path(__file__).with_name("versions.json")
 
 
-def stages() -> dict[str, type[Stage]]:
-    """All stages of the package and its apps, by name."""
-    for module in pkgutil.walk_packages(dailytalk_contiguous.__path__, "dailytalk_contiguous."):
-        if ".stages." in module.name or (".apps." in module.name and "Stage)" in source_of(module.name)):
-            importlib.import_module(module.name)
-    kinds = [Stage]
-    found = dict[str, type[Stage]]()
-    while kinds:
-        for kind in kinds.pop().__subclasses__():
-            kinds.append(kind)
-            if kind.__module__.startswith("dailytalk_contiguous.") and kind is not PerUtterance:
-                found[kind.__name__] = kind
-    return dict(sorted(found.items()))
-
-
-def source_of(module: str) -> str:
-    path = ROOT.joinpath(*module.split("."))
-    file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
-    return file.read_text(encoding="utf-8") if file.is_file() else ""
-
-
-def code_of(module: str) -> str:
-    """A module without its comments, its layout and its docstrings."""
-    tree = ast.parse(source_of(module))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            body[0] = ast.Pass() if isinstance(body[0].value, ast.Constant) else body[0]
-    return ast.unparse(tree)
-
-
-#: Modules of the core that hold rows, files and settings, and compute nothing.
+#: Modules of `core` that compute nothing of what a stage adds.
 OF_ROWS = (
     "audio",
     "errors",
@@ -61,6 +30,45 @@ OF_ROWS = (
     "steps",
     "utterance",
 )
+
+
+def defines_stages(module: str) -> bool:
+    if ".stages." in module:
+        return True
+    return ".apps." in module and "Stage)" in source_of(module)
+
+
+def stages() -> dict[str, type[Stage]]:
+    """All stages of the package and its apps, by name."""
+    for module in pkgutil.walk_packages(dailytalk_contiguous.__path__, "dailytalk_contiguous."):
+        if defines_stages(module.name):
+            importlib.import_module(module.name)
+    kinds = [Stage]
+    by_name: dict[str, type[Stage]] = {}
+    while kinds:
+        for kind in kinds.pop().__subclasses__():
+            kinds.append(kind)
+            if kind.__module__.startswith("dailytalk_contiguous.") and kind is not PerUtterance:
+                by_name[kind.__name__] = kind
+    return dict(sorted(by_name.items()))
+
+
+def source_of(module: str) -> str:
+    path = ROOT.joinpath(*module.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+    return ""
+
+
+def code_of(module: str) -> str:
+    """A module without its comments, its layout and its docstrings."""
+    tree = ast.parse(source_of(module))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            body[0] = ast.Pass() if isinstance(body[0].value, ast.Constant) else body[0]
+    return ast.unparse(tree)
 
 
 def counted_modules(module: str) -> set[str]:
@@ -83,11 +91,16 @@ def hash_of(kind: type[Stage]) -> str:
     return hashlib.sha256("\0".join(code).encode()).hexdigest()[:12]
 
 
+def current() -> dict[str, list[int | str]]:
+    """What versions.json says if it is up to date."""
+    return {name: [kind.VERSION, hash_of(kind)] for name, kind in stages().items()}
+
+
 def test_code_of_a_stage_changes_with_its_version_or_with_the_lock() -> None:
     lock = json.loads(LOCK.read_text(encoding="utf-8"))
-    kinds = stages()
-    now = {name: [kind.VERSION, hash_of(kind)] for name, kind in kinds.items()}
-    changed = ", ".join(sorted(name for name in {*lock, *now} if lock.get(name) != now.get(name)))
+    now = current()
+    names = sorted({*lock, *now})
+    changed = ", ".join(name for name in names if lock.get(name) != now.get(name))
     assert not changed, (
         f"the code of {changed} changed: raise VERSION where results change, then run "
         "`PYTHONPATH=tests python tests/stages/test_stage_versions.py`"
@@ -98,12 +111,10 @@ def test_version_is_part_of_the_digest() -> None:
     for kind in stages().values():
         assert isinstance(kind.VERSION, int), kind
     segment = stages()["Segment"]
-    later = type("Segment", (segment,), {"__module__": segment.__module__, "VERSION": segment.VERSION + 1})
+    body = {"__module__": segment.__module__, "VERSION": segment.VERSION + 1}
+    later = type("Segment", (segment,), body)
     assert later().digest != segment().digest
 
 
 if __name__ == "__main__":
-    LOCK.write_text(
-        json.dumps({name: [kind.VERSION, hash_of(kind)] for name, kind in stages().items()}, indent=1) + "\n",
-        encoding="utf-8",
-    )
+    LOCK.write_text(json.dumps(current(), indent=1) + "\n", encoding="utf-8")

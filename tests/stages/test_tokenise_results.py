@@ -11,8 +11,11 @@ SOUND = {"path": str(EXAMPLES / "burnt_dinner.flac"), "bytes": None}
 
 
 def tokens_of(channel: int, start: float, end: float) -> list[int]:
-    samples = read_pcm(SOUND)[round(start * 16000) : round(end * 16000), channel]
-    (tokens,) = ProsodicClusterSequences().extract_cluster_sequences(pcm_to_float(samples.tobytes()))
+    first = round(start * 16000)
+    last = round(end * 16000)
+    samples = read_pcm(SOUND)[first:last, channel]
+    sound = pcm_to_float(samples.tobytes())
+    (tokens,) = ProsodicClusterSequences().extract_cluster_sequences(sound)
     return tokens
 
 
@@ -27,6 +30,12 @@ def test_tokens_of_a_rebuilt_conversation_are_those_of_its_own_sound(
         "new_start": [4.2, 0.6, None],
         "new_end": [5.8, 3.9, None],
     }
-    (done,) = TokeniseResult(revoice=revoice).map(Dataset.from_list([row])).to_list()
-    assert done["prosody_tokens"] == [tokens_of(columns[0], 4.2, 5.8), tokens_of(columns[1], 0.6, 3.9), []]
-    assert set(done["prosody_model"]) == {Codebook.load().name}
+    dataset = Dataset.from_list([row])
+    (done,) = TokeniseResult(revoice=revoice).map(dataset)
+    left, right = columns
+    first, second, dropped = done["prosody_tokens"]
+    assert first == tokens_of(left, 4.2, 5.8)
+    assert second == tokens_of(right, 0.6, 3.9)
+    assert dropped == []
+    codebook = Codebook.load()
+    assert set(done["prosody_model"]) == {codebook.name}

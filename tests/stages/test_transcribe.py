@@ -24,7 +24,8 @@ from dailytalk_contiguous.stages.transcribe import Transcribe
 @lru_cache(maxsize=None)
 def segmented(seconds: float = 25.0) -> dict[str, list[Any]]:
     """Two conversations: seconds that begin in the middle of a recording, and one where nobody speaks."""
-    batch = conversations(EXAMPLES / "bicycle_repair.flac", np.zeros((16000, 2), np.float32))
+    silence = np.zeros((16000, 2), np.float32)
+    batch = conversations(EXAMPLES / "bicycle_repair.flac", silence)
     batch |= {"offset": [30.0, 0.0], "duration": [seconds, 1.0]}
     return batch | Segment()(batch)
 
@@ -32,21 +33,31 @@ def segmented(seconds: float = 25.0) -> dict[str, list[Any]]:
 def flat() -> dict[str, list[Any]]:
     """The utterances of the first conversation as flat columns."""
     batch = segmented()
-    columns = {name: list(batch[name][0]) for name in ("utterance_id", "channel", "start", "end", "speech")}
-    return columns | {"conversation_id": ["call0"] * len(columns["speech"])}
+    names = ("utterance_id", "channel", "start", "end", "speech")
+    columns = {name: list(batch[name][0]) for name in names}
+    n_utterances = len(columns["speech"])
+    columns["conversation_id"] = ["call0"] * n_utterances
+    return columns
 
 
 def assert_words_lie_inside(row: dict[str, list[Any]], batch: dict[str, list[Any]]) -> None:
     for words, text, start, end in zip(row["words"], row["text_raw"], batch["start"], batch["end"], strict=True):
-        assert all(start <= word["start"] < word["end"] <= end for word in words)
-        assert all(one["end"] <= two["start"] for one, two in pairwise(words))
-        assert all(word["word"] == word["word"].strip() != "" for word in words)
-        assert " ".join(word["word"] for word in words) == text
+        for word in words:
+            assert start <= word["start"] < word["end"] <= end
+            assert word["word"] == word["word"].strip() != ""
+        for first, second in pairwise(words):
+            assert first["end"] <= second["start"]
+        texts = [word["word"] for word in words]
+        assert " ".join(texts) == text
 
 
 @pytest.fixture(params=["base"])
 def stage(request: pytest.FixtureRequest) -> Transcribe:
     return Transcribe(request.param)
+
+
+def row_of(batch: dict[str, list[Any]], index: int) -> dict[str, Any]:
+    return {name: column[index] for name, column in batch.items()}
 
 
 def assert_conversations_are_heard(
@@ -55,33 +66,45 @@ def assert_conversations_are_heard(
     assert added.pop("model_failures") == [None, None]
     assert set(added) == set(Transcribe.adds)
     for index in range(2):
-        columns = {name: column[index] for name, column in added.items()}
-        assert {len(column) for column in columns.values()} == {len(batch["utterance_id"][index])}
-        assert_words_lie_inside(columns, {name: batch[name][index] for name in ("start", "end")})
-    assert sum(len(words) for words in added["words"][0]) > 10
-    assert set(added["recogniser"][0]) == {stage.model}
-    for text, reason, logprob in zip(
-        *(added[n][0] for n in ("text_raw", "text_reason", "avg_logprob")), strict=True
-    ):
+        columns = row_of(added, index)
+        n_utterances = len(batch["utterance_id"][index])
+        for column in columns.values():
+            assert len(column) == n_utterances
+        assert_words_lie_inside(columns, row_of(batch, index))
+    first = row_of(added, 0)
+    assert sum(map(len, first["words"])) > 10
+    assert set(first["recogniser"]) == {stage.model}
+    for text, reason in zip(first["text_raw"], first["text_reason"], strict=True):
         assert (text == "") == (reason is not None)
+    for logprob in first["avg_logprob"]:
         assert logprob <= 0 or math.isnan(logprob)
+
+
+def words_of(utterances: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The words of utterances, one after another."""
+    words = []
+    for utterance in utterances:
+        words += utterance["words"]
+    return words
 
 
 def test_words_of_each_utterance_are_those_that_were_said_in_it(stage: Transcribe) -> None:
     conversations = segmented(12.0)
     heard = PerUtterance(stage)(conversations)
     assert_conversations_are_heard(heard, conversations, stage)
-    batch, added = ({name: column[0] for name, column in rows.items()} for rows in (conversations, heard))
+    batch = row_of(conversations, 0)
+    added = row_of(heard, 0)
     assert set(added["language"]) == {"en"}
-    said = [
-        (one["start"] - 30.0, word["word"].lower()) for one in reference("bicycle_repair") for word in one["words"]
-    ]
+    lines = reference("bicycle_repair")
     hits = 0
     total = 0
     for words, start, end in zip(added["words"], batch["start"], batch["end"], strict=True):
-        mine = {normalise(word) for at, word in said if start - 0.3 <= at <= end}
-        hits += sum(normalise(word["word"]) in mine for word in words)
-        total += len(words)
+        inside = [line for line in lines if start - 0.3 <= line["start"] - 30.0 <= end]
+        true_words = {normalise(word["word"].lower()) for word in words_of(inside)}
+        for word in words:
+            total += 1
+            if normalise(word["word"]) in true_words:
+                hits += 1
     assert hits / total > 0.9
 
 
@@ -89,24 +112,33 @@ def test_speech_that_is_lost_in_a_shared_window_is_recognised_alone() -> None:
     """tiny.en has "Oh," for the first seven seconds of this recording and nothing for the next twelve."""
     batch = conversations(EXAMPLES / "bicycle_repair.flac")
     batch |= Segment("mix")(batch)
-    (texts,) = PerUtterance(Transcribe("tiny.en", "en"))(batch)["text_raw"]
-    said = Counter(normalise(word["word"]) for one in reference("bicycle_repair") for word in one["words"])
-    heard = Counter(map(normalise, " ".join(texts).split()))
+    stage = Transcribe("tiny.en", "en")
+    (texts,) = PerUtterance(stage)(batch)["text_raw"]
+    true_words = words_of(reference("bicycle_repair"))
+    spoken = Counter(normalise(word["word"]) for word in true_words)
+    recognised_words = " ".join(texts).split()
+    heard = Counter(map(normalise, recognised_words))
     assert all(texts)
-    assert (said & heard).total() > 0.85 * said.total()
+    recognised = spoken & heard
+    assert recognised.total() > 0.85 * spoken.total()
 
 
 def test_given_words_are_used_as_they_are_and_nothing_is_recognised() -> None:
     batch = flat()
-    count = len(batch["speech"])
-    words = [{"word": "Hello?", "start": 1.0, "end": 2.0, "probability": None}]
-    batch |= {"given_text": ["Hello?"] + [""] * (count - 1), "given_words": [words] + [[]] * (count - 1)}
+    n_others = len(batch["speech"]) - 1
+    hello = {"word": "Hello?", "start": 1.0, "end": 2.0, "probability": None}
+    texts = ["Hello?"] + [""] * n_others
+    batch["given_text"] = texts
+    batch["given_words"] = [[hello]] + [[]] * n_others
     added = Transcribe("nobody/no-model")(batch)
-    assert added["text_raw"] == ["Hello?"] + [""] * (count - 1)
-    assert added["words"] == [[word | {"filler": False} for word in words]] + [[]] * (count - 1)
+    assert added["text_raw"] == texts
+    first, *others = added["words"]
+    assert first == [hello | {"filler": False}]
+    assert others == [[]] * n_others
     assert set(added["recogniser"]) == {GIVEN}
-    assert added["question"] == [True] + [False] * (count - 1)
-    assert added["text_reason"] == [None] + ["no words in the given transcript"] * (count - 1)
+    assert added["question"] == [True] + [False] * n_others
+    no_words = "no words in the given transcript"
+    assert added["text_reason"] == [None] + [no_words] * n_others
     assert set(added["language"]) == {"und"}
 
 
@@ -124,23 +156,32 @@ def test_given_words_are_used_as_they_are_and_nothing_is_recognised() -> None:
 def test_avg_logprob_is_the_mean_of_the_words_where_each_has_a_probability(
     probabilities: list[float | None], expected: float
 ) -> None:
-    words = [
-        {"word": "so", "start": float(place), "end": place + 0.5, "probability": probability}
-        for place, probability in enumerate(probabilities)
-    ]
-    text = " ".join(["so"] * len(words))
-    added = Transcribe("")({"speech": [bytes(16000)], "given_text": [text], "given_words": [words]})
+    words = []
+    for index, probability in enumerate(probabilities):
+        word = {"word": "so", "start": float(index), "end": index + 0.5, "probability": probability}
+        words.append(word)
+    batch = {
+        "speech": [bytes(16000)],
+        "given_text": [" ".join(["so"] * len(words))],
+        "given_words": [words],
+    }
+    added = Transcribe("")(batch)
     assert added["avg_logprob"] == [pytest.approx(expected, nan_ok=True)]
 
 
 def test_utterances_that_nothing_gives_words_have_a_reason_and_are_no_questions() -> None:
-    added = Transcribe("")({"speech": [bytes(16000), b""]})
+    speech = [bytes(16000), b""]
+    added = Transcribe("")({"speech": speech})
     assert added["text_raw"] == ["", ""]
     assert added["words"] == [[], []]
     assert added["recogniser"] == ["", ""]
     assert added["question"] == [False, False]
     assert "no recogniser is used" in added["text_reason"][0]
     assert added["text_reason"][1] == "no samples"
+
+
+def given_words(text: str) -> list[dict[str, Any]]:
+    return [{"word": word, "start": 0.0, "end": 0.5, "probability": None} for word in text.split()]
 
 
 def given_lines(*lines: tuple[str, str]) -> dict[str, list[Any]]:
@@ -151,10 +192,7 @@ def given_lines(*lines: tuple[str, str]) -> dict[str, list[Any]]:
         "conversation_id": list(conversations),
         "channel": ["left"] * len(lines),
         "given_text": list(texts),
-        "given_words": [
-            [{"word": word, "start": 0.0, "end": 0.5, "probability": None} for word in text.split()]
-            for text in texts
-        ],
+        "given_words": list(map(given_words, texts)),
     }
 
 
@@ -166,80 +204,120 @@ def test_questions_of_a_transcript_are_seen_by_its_marks_or_if_it_has_none_by_th
         ("bare", "what is your name"),
         ("bare", "my name is Ann"),
     )
-    assert Transcribe("")(batch)["question"] == [True, False, True, True, False]
+    added = Transcribe("")(batch)
+    assert added["question"] == [True, False, True, True, False]
+
+
+def line_of_bicycle_repair() -> np.ndarray:
+    """Three seconds in which the left speaker says that the bicycle makes a noise."""
+    first = round(4.87 * 16000)
+    last = round(7.87 * 16000)
+    return example("bicycle_repair")[first:last, 0]
 
 
 def test_text_that_is_not_believed_leaves_the_row_with_the_reason() -> None:
-    said = example("bicycle_repair")[round(4.87 * 16000) : round(7.87 * 16000), 0]
-    loud = to_pcm(said).tobytes()
-    faint = to_pcm((said * 0.002).astype(np.float32)).tobytes()
-    batch = {"speech": [loud, faint], "conversation_id": ["a", "b"], "channel": ["left"] * 2}
-    added = Transcribe("tiny.en", language="en")(batch)
+    samples = line_of_bicycle_repair()
+    quiet = (samples * 0.002).astype(np.float32)
+    loud = to_pcm(samples).tobytes()
+    faint = to_pcm(quiet).tobytes()
+    batch = {
+        "speech": [loud, faint],
+        "conversation_id": ["a", "b"],
+        "channel": ["left", "left"],
+    }
+    guarded = Transcribe("tiny.en", language="en")
+    added = guarded(batch)
     assert "bicycle" in added["text_raw"][0]
     assert added["text_reason"][0] is None
-    assert (added["text_raw"][1], added["words"][1], added["question"][1]) == ("", [], False)
-    assert added["text_reason"][1].startswith("text on near-silence")
-    unguarded = Transcribe("tiny.en", language="en", guard=False)(batch)
-    assert all(unguarded["text_raw"])
-    assert unguarded["text_reason"] == [None] * 2
+    second = row_of(added, 1)
+    assert second["text_raw"] == ""
+    assert second["words"] == []
+    assert second["question"] is False
+    assert second["text_reason"].startswith("text on near-silence")
+    unguarded = Transcribe("tiny.en", language="en", guard=False)
+    believed = unguarded(batch)
+    assert all(believed["text_raw"])
+    assert believed["text_reason"] == [None, None]
 
 
 def german() -> np.ndarray:
     """Six seconds of German, by espeak."""
     text = "Guten Morgen. Ich möchte mit dem Zug nach Hamburg fahren. Können Sie mir bitte sagen, wann er fährt?"
+    espeak = load_synthesiser("espeak", VoiceSettings("", ""))
     line = Line(text, "", "de", 0)
-    spoken = synthesise(load_synthesiser("espeak", VoiceSettings("", "")), line)
-    return np.asarray(soxr.resample(spoken.samples, spoken.sample_rate, 16000), np.float32)
+    spoken = synthesise(espeak, line)
+    resampled = soxr.resample(spoken.samples, spoken.sample_rate, 16000)
+    return np.asarray(resampled, np.float32)
 
 
 def languages_of(*utterances: tuple[str, str, np.ndarray]) -> list[str]:
     """The language of each utterance, given as conversation, channel and sound."""
     conversations, channels, samples = zip(*utterances, strict=True)
-    speech = [to_pcm(piece).tobytes() for piece in samples]
-    batch = {"speech": speech, "conversation_id": list(conversations), "channel": list(channels)}
-    return Transcribe("base", beam=1)(batch)["language"]
+    batch = {
+        "speech": [to_pcm(piece).tobytes() for piece in samples],
+        "conversation_id": list(conversations),
+        "channel": list(channels),
+    }
+    transcribed = Transcribe("base", beam=1)(batch)
+    return transcribed["language"]
 
 
 @pytest.mark.needs("espeakng_loader")
 def test_side_that_says_little_is_in_the_language_of_its_own_conversation() -> None:
-    english = example("bicycle_repair")[round(4.87 * 16000) : round(7.87 * 16000), 0]
-    found = languages_of(
-        ("train", "left", german()), ("train", "right", english[:16000]), ("bicycle", "right", english)
+    english = line_of_bicycle_repair()
+    languages = languages_of(
+        ("train", "left", german()),
+        ("train", "right", english[:16000]),
+        ("bicycle", "right", english),
     )
-    assert found == ["de", "de", "en"]
+    assert languages == ["de", "de", "en"]
 
 
 @pytest.mark.nightly
 @pytest.mark.needs("espeakng_loader")
 def test_language_is_that_of_the_longest_utterances() -> None:
     english = example("bicycle_repair")[: 30 * 16000, 1]
-    found = languages_of(("call", "left", english), *[("call", "left", german())] * 6)
-    assert found == ["en"] * 7
+    short = ("call", "left", german())
+    languages = languages_of(("call", "left", english), *[short] * 6)
+    assert languages == ["en"] * 7
 
 
 def noise(seconds: float, low: float, high: float, seed: int) -> np.ndarray:
     count = round(seconds * 16000)
-    spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(count))
+    white = np.random.default_rng(seed).standard_normal(count)
+    spectrum = np.fft.rfft(white)
     hertz = np.fft.rfftfreq(count, 1 / 16000)
-    found = np.fft.irfft(np.where((hertz >= low) & (hertz <= high), spectrum, 0), count)
-    return found / np.abs(found).max()
+    spectrum[(hertz < low) | (hertz > high)] = 0
+    samples = np.fft.irfft(spectrum, count)
+    return samples / np.abs(samples).max()
 
 
 T = np.arange(4 * 16000) / 16000
-BREATHS = np.clip(np.sin(2 * np.pi * 0.5 * T), 0, None)
-GIGGLES = np.clip(np.sin(2 * np.pi * 4.5 * T), 0, None)
+
+
+def tone(hertz: float) -> np.ndarray:
+    return np.sin(2 * np.pi * hertz * T)
+
+
+BREATHS = np.clip(tone(0.5), 0, None)
+GIGGLES = np.clip(tone(4.5), 0, None)
+GIGGLING_VOICE = np.sign(tone(230))
+
 
 #: Sounds in which nobody says a word.
 WORDLESS = {
     "silence": 1e-4 * np.random.default_rng(1).standard_normal(len(T)),
     "breath": 0.1 * noise(4.0, 400, 5000, 2) * BREATHS,
-    "laughter": 0.2 * (np.sign(np.sin(2 * np.pi * 230 * T)) + noise(4.0, 300, 3000, 3)) / 2 * GIGGLES,
+    "laughter": 0.2 * (GIGGLING_VOICE + noise(4.0, 300, 3000, 3)) / 2 * GIGGLES,
 }
 
 
 @pytest.mark.parametrize("kind", WORDLESS)
 def test_no_words_are_invented_where_nobody_says_any(kind: str) -> None:
-    speech = to_pcm(WORDLESS[kind].astype(np.float32)).tobytes()
-    found = Transcribe("base", language="en")({"speech": [speech]})
+    samples = WORDLESS[kind].astype(np.float32)
+    speech = to_pcm(samples).tobytes()
+    stage = Transcribe("base", language="en")
+    transcribed = stage({"speech": [speech]})
+    (text,) = transcribed["text_raw"]
     # What is left of them are one or two sounds, such as "Mm." or "Ha ha".
-    assert len(found["text_raw"][0].split()) <= 2
+    assert len(text.split()) <= 2

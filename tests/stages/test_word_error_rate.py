@@ -11,17 +11,23 @@ def brute(expected: list[str], heard: list[str]) -> int:
     """Levenshtein by its recursion."""
     if not expected or not heard:
         return len(expected) + len(heard)
-    return min(
-        brute(expected[1:], heard) + 1,
-        brute(expected, heard[1:]) + 1,
-        brute(expected[1:], heard[1:]) + (expected[0] != heard[0]),
-    )
+    deletion = brute(expected[1:], heard) + 1
+    insertion = brute(expected, heard[1:]) + 1
+    substitution = brute(expected[1:], heard[1:])
+    if expected[0] != heard[0]:
+        substitution += 1
+    return min(deletion, insertion, substitution)
 
 
 def test_it_is_the_cheapest_way_for_all_short_texts() -> None:
-    texts = [list(text) for size in range(4) for text in product("ab", repeat=size)]
+    texts: list[list[str]] = []
+    for size in range(4):
+        texts += map(list, product("ab", repeat=size))
     for expected, heard in product(texts, texts):
-        assert compare_words(expected, heard)[0] * max(1, len(expected)) == pytest.approx(brute(expected, heard))
+        rate, _ = compare_words(expected, heard)
+        errors = rate * max(1, len(expected))
+        fewest = brute(expected, heard)
+        assert errors == pytest.approx(fewest)
 
 
 @pytest.mark.parametrize(
@@ -36,4 +42,7 @@ def test_it_is_the_cheapest_way_for_all_short_texts() -> None:
 def test_last_word_is_missing_only_where_nothing_is_heard_in_its_place(
     expected: str, heard: str, missing: bool
 ) -> None:
-    assert compare_words(expected.split(), heard.split())[1] is missing
+    true_words = expected.split()
+    heard_words = heard.split()
+    _, last_missing = compare_words(true_words, heard_words)
+    assert last_missing is missing
