@@ -293,8 +293,13 @@ def wording_of(node: ast.AST) -> str:
 # Choosing tests.
 
 
-def covering(data: coverage.CoverageData, mutant: Mutant, seconds: dict[str, float]) -> list[list[str]]:
-    """The tests that run the statement of a mutant, and the others in their files, the fastest first."""
+def covering(
+    data: coverage.CoverageData, mutant: Mutant, seconds: dict[str, float], own: tuple[str, ...]
+) -> tuple[list[str], list[str]]:
+    """The tests that run the statement of a mutant, and the others in their files, the fastest first.
+
+    `own` are files whose tests may use all that runs when a module is imported, which is done in one test alone.
+    """
     contexts = data.contexts_by_lineno(str(ROOT / mutant.path))
     tree = ast.parse(mutant.original())
     around = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and span_of(node)[0] <= mutant.start]
@@ -305,10 +310,16 @@ def covering(data: coverage.CoverageData, mutant: Mutant, seconds: dict[str, flo
         # What runs when a module is imported is used by those that run a line with its name, or anything of it.
         lines = lines_that_read(tree, lines) or {*contexts}
     tests = {test for line in lines for test in contexts.get(line, ()) if test in seconds}
+    if own and not in_function:
+        tests |= {test for test in seconds if test.startswith(own)}
     # A fixture of a file runs in the first of its tests, and others there look at what it made.
     files = {test.partition("::")[0] for test in tests}
     beside = {test for test in seconds if test.partition("::")[0] in files} - tests
-    return [sorted(group, key=lambda test: (seconds[test], test)) for group in (tests, beside)]
+
+    def duration(test: str) -> tuple[float, str]:
+        return seconds[test], test
+
+    return sorted(tests, key=duration), sorted(beside, key=duration)
 
 
 def within(tests: Iterable[str], seconds: dict[str, float], most_seconds: float) -> list[str]:
@@ -467,7 +478,7 @@ class Trial:
 
     def tests_of(self, mutant: Mutant, own: tuple[str, ...]) -> list[str]:
         """The tests for a mutant: of those that run its line the ones in `own` first, then those beside them."""
-        running, beside = covering(self.data, mutant, self.seconds)
+        running, beside = covering(self.data, mutant, self.seconds, own)
         in_order = sorted(running, key=lambda test: not test.startswith(own))
         return within([*in_order, *beside], self.seconds, self.most_seconds)
 
