@@ -146,7 +146,7 @@ ROOMS = {
     ),
     "version": Room(
         ("publish/version.py",),
-        ("tests/publish/test_version_reading.py", "tests/publish/test_loading.py"),
+        ("tests/publish/test_version_reading.py", "tests/cli/test_versions_command.py"),
     ),
 }
 
