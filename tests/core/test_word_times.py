@@ -121,6 +121,14 @@ def test_unheard_words_share_the_room_by_their_letters() -> None:
     assert found[2].end - found[2].start > 2 * (found[1].end - found[1].start)
 
 
+def test_unheard_words_that_are_equally_long_have_half_of_the_room_up_to_the_next_word_each() -> None:
+    heard = [at("we", 0.0, 0.2), at("home", 1.2, 1.5)]
+    found = by_edit_distance(["we", "are", "are", "home"], heard, 2.0)
+    assert found is not None
+    spans = [(0.0, 0.2), (0.2, 0.7), (0.7, 1.2), (1.2, 1.5)]
+    assert [(word.start, word.end) for word in found] == [pytest.approx(span) for span in spans]
+
+
 @pytest.mark.parametrize(("duration", "end"), [(1.0, 1.0), (1.04, 1.04), (3.0, 3.0)])
 def test_unheard_words_at_the_end_share_with_the_word_before_where_nothing_is_left(
     duration: float, end: float
