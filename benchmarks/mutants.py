@@ -103,7 +103,7 @@ ROOMS = {
     ),
     "timeline": Room(
         ("core/timeline.py", "core/filler_removal.py"),
-        ("tests/core/test_timeline.py", "tests/core/test_filler_removal.py", "tests/stages/test_reconstruct.py"),
+        ("tests/core/test_timeline.py", "tests/core/test_turns.py", "tests/core/test_filler_removal.py"),
     ),
     "crosstalk": Room(("core/crosstalk.py",), ("tests/core/test_crosstalk.py", "tests/core/test_one_channel.py")),
     "buckets": Room(
@@ -112,16 +112,16 @@ ROOMS = {
     ),
     "tags": Room(
         ("core/tags.py", "core/delivery.py"),
-        ("tests/core/test_tags.py", "tests/core/test_delivery.py", "tests/stages/test_tag.py"),
+        ("tests/core/test_tags.py", "tests/core/test_delivery.py"),
     ),
     "spans": Room(("core/spans.py",), ("tests/core/test_spans.py", "tests/stages/test_segment.py")),
     "word-times": Room(
         ("core/word_times.py", "core/moshi_words.py"),
-        ("tests/core/test_word_times.py", "tests/core/test_moshi_words.py", "tests/stages/test_align.py"),
+        ("tests/core/test_word_times.py", "tests/core/test_moshi_words.py"),
     ),
     "cues": Room(
         ("core/cues.py", "core/pitch.py"),
-        ("tests/core/test_cues.py", "tests/core/test_pitch.py", "tests/apps/probe"),
+        ("tests/core/test_cues.py", "tests/core/test_pitch.py"),
     ),
     "stages": Room(("stages/*.py",), ("tests/stages",)),
     "paid": Room(
@@ -131,22 +131,24 @@ ROOMS = {
     "budget": Room(("models/budget.py",), ("tests/models/test_engines.py", "tests/stages/test_speak.py")),
     "speech-cache": Room(
         ("models/speech_cache.py", "models/speech_answers.py"),
-        ("tests/models/test_speech_cache.py", "tests/stages/test_speak.py"),
+        ("tests/models/test_speech_cache.py", "tests/models/test_wav.py", "tests/stages/test_speak.py"),
     ),
     "run": Room(("run/*.py",), ("tests/run",)),
     "shards": Room(("shards.py",), ("tests/test_shards.py", "tests/run")),
     "store": Room(("store/*.py",), ("tests/store",)),
     "packing": Room(
         ("publish/packing.py",),
-        ("tests/stages/test_packing.py", "tests/publish/test_packed_versions.py", "tests/publish/test_formats.py"),
+        ("tests/publish/test_packed_versions.py", "tests/publish/test_splits.py"),
     ),
     "pushing": Room(
-        ("publish/pushing.py",), ("tests/publish/test_push.py", "tests/publish/test_push_kill.py")
+        ("publish/pushing.py",),
+        ("tests/publish/test_push.py", "tests/publish/test_push_kill.py"),
     ),
     "version": Room(
-        ("publish/version.py",), ("tests/publish/test_version_reading.py", "tests/publish/test_loading.py")
+        ("publish/version.py",),
+        ("tests/publish/test_version_reading.py", "tests/cli/test_versions_command.py"),
     ),
-}  # fmt: skip
+}
 
 
 class Mutant(NamedTuple):
@@ -291,8 +293,13 @@ def wording_of(node: ast.AST) -> str:
 # Choosing tests.
 
 
-def covering(data: coverage.CoverageData, mutant: Mutant, seconds: dict[str, float]) -> list[list[str]]:
-    """The tests that run the statement of a mutant, and the others in their files, the fastest first."""
+def covering(
+    data: coverage.CoverageData, mutant: Mutant, seconds: dict[str, float], own: tuple[str, ...]
+) -> tuple[list[str], list[str]]:
+    """The tests that run the statement of a mutant, and the others in their files, the fastest first.
+
+    `own` are files whose tests may use all that runs when a module is imported, which is done in one test alone.
+    """
     contexts = data.contexts_by_lineno(str(ROOT / mutant.path))
     tree = ast.parse(mutant.original())
     around = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and span_of(node)[0] <= mutant.start]
@@ -303,10 +310,16 @@ def covering(data: coverage.CoverageData, mutant: Mutant, seconds: dict[str, flo
         # What runs when a module is imported is used by those that run a line with its name, or anything of it.
         lines = lines_that_read(tree, lines) or {*contexts}
     tests = {test for line in lines for test in contexts.get(line, ()) if test in seconds}
+    if own and not in_function:
+        tests |= {test for test in seconds if test.startswith(own)}
     # A fixture of a file runs in the first of its tests, and others there look at what it made.
     files = {test.partition("::")[0] for test in tests}
     beside = {test for test in seconds if test.partition("::")[0] in files} - tests
-    return [sorted(group, key=lambda test: (seconds[test], test)) for group in (tests, beside)]
+
+    def duration(test: str) -> tuple[float, str]:
+        return seconds[test], test
+
+    return sorted(tests, key=duration), sorted(beside, key=duration)
 
 
 def within(tests: Iterable[str], seconds: dict[str, float], most_seconds: float) -> list[str]:
@@ -314,8 +327,8 @@ def within(tests: Iterable[str], seconds: dict[str, float], most_seconds: float)
     chosen = []
     total = 0.0
     for test in tests:
-        total += seconds[test]
-        if total < most_seconds:
+        if total + seconds[test] < most_seconds:
+            total += seconds[test]
             chosen.append(test)
     return chosen
 
@@ -465,7 +478,7 @@ class Trial:
 
     def tests_of(self, mutant: Mutant, own: tuple[str, ...]) -> list[str]:
         """The tests for a mutant: of those that run its line the ones in `own` first, then those beside them."""
-        running, beside = covering(self.data, mutant, self.seconds)
+        running, beside = covering(self.data, mutant, self.seconds, own)
         in_order = sorted(running, key=lambda test: not test.startswith(own))
         return within([*in_order, *beside], self.seconds, self.most_seconds)
 

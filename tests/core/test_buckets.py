@@ -122,6 +122,11 @@ def test_seed_takes_least_and_greatest_below_five_values(values: list[float], la
     assert seed(values).labels == labels
 
 
+def test_seed_calls_the_third_up_to_the_33rd_percentile_low_and_that_from_the_66th_high() -> None:
+    labels = seed(range(101)).labels
+    assert labels == ["LOW"] * 34 + ["MID"] * 32 + ["HIGH"] * 35
+
+
 def test_corpus_statistic_measures_how_far_one_speaker_strays() -> None:
     low = np.array([99.0, 100.0, 101.0])
     high = np.array([199.0, 200.0, 201.0, NAN])

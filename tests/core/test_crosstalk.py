@@ -8,6 +8,8 @@ import pytest
 import soundfile
 from audio_files import REAL_CALLS, conversations, example, reference
 
+from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
+from dailytalk_contiguous.core.crosstalk import leakage
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.stages.segment import Segment
 
@@ -162,3 +164,15 @@ def test_in_real_calls_nothing_is_lost_and_a_leak_with_a_tail_is_found() -> None
         assert len(spans["right"]) == n_expected
         expected = seconds(unleaked["right"])
         assert seconds(spans["right"]) == pytest.approx(expected, rel=0.05)
+
+
+def test_level_of_a_leak_is_known_in_each_frame_and_over_all() -> None:
+    """As mean square of full scale, 20 dB under the voice that leaks."""
+    samples = example("old_friends").copy()
+    samples[:, 1] = 0.001 * np.random.default_rng(0).standard_normal(len(samples))
+    mixed = to_pcm(leaked(samples, 1, -20))
+    _, leak = leakage(mixed[:, 0], mixed[:, 1])
+    assert leak.leak_db == pytest.approx(-20.0, abs=0.5)
+    there = leak.predicted()
+    source = pcm_to_float(mixed[:, 0])
+    assert float(np.mean(there)) == pytest.approx(0.01 * float(np.mean(source**2)), rel=0.15)

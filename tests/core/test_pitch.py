@@ -132,6 +132,13 @@ def test_blocks_leave_no_seam() -> None:
     assert_same(long_voice(), "long voice")
 
 
+@pytest.mark.parametrize("hertz", [80.0, 150.0, 330.0, 479.0, 489.0])
+def test_tone_anywhere_in_the_range_is_found_to_an_eighth_of_a_semitone(hertz: float) -> None:
+    """Between two lags of whole samples, too, which are a third of a semitone apart at the highest pitches."""
+    pitch, _ = track_pitch(as_pcm(0.2 * np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE)))
+    assert abs(12 * np.log2(np.nanmedian(pitch) / hertz)) < 0.125
+
+
 if __name__ == "__main__":
     SOUNDS = {}
     for call, side in itertools.product(CALLS, (0, 1)):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dailytalk_contiguous.core.cutting import cut_long
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.speech_runs import speech_spans
+from dailytalk_contiguous.core.synchrony import out_of_step
 
 FRAME = 0.032
 
@@ -113,3 +114,21 @@ def test_a_cut_falls_into_the_pause(pause: float, length: float) -> None:
     first, second = cut_long([(0.0, 18.0)], levels, FRAME)
     assert first.run == second.run == 0
     assert pause - FRAME <= first.end <= pause + length + FRAME
+
+
+def test_sides_are_in_step_as_far_as_anybody_can_tell_where_one_of_them_never_pauses() -> None:
+    """Whenever the other speaks both do, and no other place would be better."""
+    assert out_of_step([(0.0, 100.0)], [(5.0, 30.0), (50.0, 70.0)]) is None
+
+
+def test_sides_that_would_wait_for_each_other_three_seconds_earlier_are_out_of_step() -> None:
+    left, right = [], []
+    at = 0.0
+    for length, answer in [(3, 7), (6, 2), (1, 4), (8, 5), (2, 9), (5, 1), (7, 3), (4, 6)]:
+        left.append((at, at + length))
+        right.append((at + length, at + length + answer))
+        at += length + answer
+    assert out_of_step(left, right) is None
+    late = [(start + 3.0, end + 3.0) for start, end in right]
+    assert "with the right side 3.0 s earlier" in str(out_of_step(left, late))
+    assert out_of_step(left[:4], late[:4]) is None  # eighteen seconds of speech tell too little

@@ -13,6 +13,8 @@ from dailytalk_contiguous.core.word_times import (
     fit,
     sound_length,
     split_words,
+    with_times,
+    within_sound,
 )
 
 WORDS = st.lists(
@@ -144,6 +146,14 @@ def test_unheard_words_share_the_room_by_their_letters() -> None:
     assert long_length > 2 * short_length
 
 
+def test_unheard_words_that_are_equally_long_have_half_of_the_room_up_to_the_next_word_each() -> None:
+    heard = [at("we", 0.0, 0.2), at("home", 1.2, 1.5)]
+    found = by_edit_distance(["we", "are", "are", "home"], heard, 2.0)
+    assert found is not None
+    spans = [(0.0, 0.2), (0.2, 0.7), (0.7, 1.2), (1.2, 1.5)]
+    assert [(word.start, word.end) for word in found] == [pytest.approx(span) for span in spans]
+
+
 @pytest.mark.parametrize(("duration", "end"), [(1.0, 1.0), (1.04, 1.04), (3.0, 3.0)])
 def test_unheard_words_at_the_end_share_with_the_word_before_where_nothing_is_left(
     duration: float, end: float
@@ -167,3 +177,34 @@ def test_too_little_heard_is_no_answer(heard: list[str]) -> None:
         words.append(at(text, index, index + 0.5))
     placed = by_edit_distance(["one", "two", "three"], words, 4.0)
     assert placed is None
+
+
+def test_words_behind_one_that_the_text_lacks_keep_their_own_times() -> None:
+    heard = [Word("Well", 0.0, 0.4, 0.9), Word("hello", 0.5, 0.9, 0.8), Word("there", 1.0, 1.5, 0.6)]
+    timed = by_edit_distance(["Hello", "there."], heard, 2.0)
+    assert timed == [Word("Hello", 0.5, 0.9, 0.8), Word("there.", 1.0, 1.5, 0.6)]
+
+
+def test_words_without_a_time_take_that_of_others_within_the_room_that_is_left() -> None:
+    texts = ["one", "two", "three", "four"]
+    placed = [Word("one", 0.0, 1.0, None), Word("two", 1.0, 2.0, None), None, Word("four", 3.0, 3.5, None)]
+    others = [Word(text, 0.75 * n, 0.75 * n + 0.9, 0.5 + n / 10) for n, text in enumerate(texts)]
+    timed = with_times(texts, placed, others, 4.0)
+    spans = [(0.0, 1.0), (1.0, 2.0), (2.0, 2.4), (3.0, 3.5)]
+    assert [(word.start, word.end) for word in timed] == [pytest.approx(span) for span in spans]
+    assert [word.probability for word in timed] == [0.5, 0.6, 0.7, 0.8]
+
+
+def test_words_of_which_others_know_nothing_in_the_room_share_it() -> None:
+    placed = [Word("Hello", 0.0, 1.0, None), None, None]
+    others = [Word(text, 0.0, 1.0, None) for text in ("Hello", "there", "there")]
+    timed = with_times(["Hello", "there", "there"], placed, others, 2.0)
+    spans = [(0.0, 1.0), (1.0, 1.5), (1.5, 2.0)]
+    assert [(word.start, word.end) for word in timed] == [pytest.approx(span) for span in spans]
+
+
+def test_word_loses_the_silence_at_its_edges_unless_all_of_it_is_silent() -> None:
+    words = [Word("loud", 1.0, 3.0, 0.5), Word("silent", 4.0, 5.0, 0.5)]
+    assert within_sound(words, [(1.25, 1.5), (2.0, 2.5), (6.0, 7.0)]) == [
+        Word("loud", 1.25, 2.5, 0.5), Word("silent", 4.0, 5.0, 0.5),
+    ]  # fmt: skip

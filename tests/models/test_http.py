@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tts_server import FISH, TOKEN, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.secrets import INSECURE
+from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.contracts import NotAnswered
 from dailytalk_contiguous.models.paid import (
     FIRST_TRIES,
@@ -70,6 +72,16 @@ def test_what_passes_is_tried_again(fault: str) -> None:
         server.plan = [fault, fault]
         assert ask(client(server.url))[:4] == b"RIFF"
         assert len(server.asked) == 3
+
+
+def test_request_that_failed_is_made_again_after_the_whole_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(paid, "time", SimpleNamespace(monotonic=clock, sleep=clock.sleep))
+    monkeypatch.setattr(paid, "backoff", lambda tries, after: 0.75)
+    with TtsServer() as server:
+        server.plan = ["reset"]
+        assert ask(Client("The service", server.url, Token(TOKEN, "A_TOKEN")))[:4] == b"RIFF"
+    assert clock.now == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,8 @@ def test_the_key_knows_everything_that_decides_the_sound() -> None:
 def test_keys_stay_the_same_from_release_to_release() -> None:
     # Another value here means that every user buys everything again.
     assert cache_key(Voice(), LINE) == "45baac4d2566824e3ce1a062d5a367eec8ea4662f6747499c480543077755990"
+    german = LINE._replace(text="Schöne Grüße.", language="de")
+    assert cache_key(Voice(), german) == "aabcff1133939a31d4b41a66c3fde88af0564a6a03dd97e29fd9d43c148cc26e"
 
 
 @pytest.mark.parametrize(("suffix", "data"), [(".flac", b"fLaC"), (".json", b"{"), (".json", b"{}")])

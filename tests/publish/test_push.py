@@ -195,6 +195,15 @@ def test_branch_is_made_from_main_and_main_stays(hub: HubServer, tmp_path: Path)
     assert before.items() <= refs(hub).items()
 
 
+def test_branch_that_somebody_made_meanwhile_is_published_to(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path / "1", "v1.0.0", 2))
+    before = read_repository(HfApi(), REPO, "next")
+    HfApi().create_branch(REPO, branch="next", repo_type="dataset")
+    made = release(tmp_path / "2", "v2.0.0", 2, "second")
+    send(made, PushSettings(branch="next"), before)
+    assert held(hub, "refs/heads/next") == wanted(made)
+
+
 def test_shares_and_seed_decide_the_splits_of_a_push(hub: HubServer, tmp_path: Path) -> None:
     rows = [built_row(f"call{n}", [("left", 0.1, 0.5, "Hi.")], 1.0 + n / 8) for n in range(8)]
     work = write_dataset(tmp_path / "work", rows)

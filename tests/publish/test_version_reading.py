@@ -5,12 +5,13 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hub.server import HubServer
 from huggingface_hub import HfApi
 from versions_on_disk import REPO, Row, row, upload, write_version
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.publish.compare import Changes, compare_versions
 from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.store.hub import Reference
@@ -157,6 +158,15 @@ def test_damaged_file_and_manifest_are_one_sentence_each(tmp_path: Path) -> None
         (tmp_path / "manifest.json").write_text(told)
         with pytest.raises(DailytalkError, match="is damaged"):
             _ = open_version(tmp_path).manifest
+
+
+def test_column_of_another_type_in_a_version_is_named(tmp_path: Path) -> None:
+    write_version(tmp_path, {"train": [[row("a")]]}, tag="v1.0.0")
+    table = pq.read_table(tmp_path / FILE)
+    place = table.schema.get_field_index("duration")
+    pq.write_table(table.set_column(place, "duration", [["long"]]), tmp_path / FILE)
+    with pytest.raises(BadInput, match=r"train-00000-of-00001\.parquet of .*: duration is of the type string"):
+        list(rows_in(open_version(tmp_path), "conversations", ["conversation_id"]))
 
 
 def test_manifest_of_nulls_says_nothing_and_one_of_another_shape_is_one_sentence(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Whole pages, cards and folders against what they are expected to be, in `goldens/`, word for word.
+"""Whole pages, cards and folders against what they are expected to be, in `goldens/`.
 
-After a change that is meant: `PYTHONPATH=tests python tests/publish/test_whole_outputs.py`, and look at what git
-shows.
+What a trainer reads is compared word for word, everything else by its facts (`facts.py`). After a change that is
+meant: `PYTHONPATH=tests python tests/publish/test_whole_outputs.py`, and look at what git shows.
 """
 
 import io
@@ -9,7 +9,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,7 @@ import pytest
 import soundfile
 from built_conversations import built_row, work_with_recordings, write_dataset
 from card_versions import MODELS, NON_COMMERCIAL, card_of, published_row, write_version
+from facts import card_facts, column_facts, figure_facts, finding_facts, page_facts
 from finished_corpora import clip_row, corpus_folder, measures
 from from_apps import from_app
 from mixes import mix_folders
@@ -34,6 +35,7 @@ from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.publish.card import Card, CardFacts
 from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.csm import CSM
+from dailytalk_contiguous.publish.findings import Finding
 from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
@@ -56,25 +58,32 @@ REJECTS = [
 ACTED = {"name": "acted", "licence": "CC-BY-4.0", "citation": "Doe J (2020). Acted.", "homepage": "https://a.org"}
 
 
-def page_text(text: str) -> str:
-    """A page without its sounds, styles and scripts, a line an element."""
-    text = re.sub(r"(base64,|sha256-)[^\"']+", r"\1…", text)
-    text = re.sub(r"<(style|script)([^>]*)>.*?</\1>", r"<\1\2>…</\1>", text, flags=re.DOTALL)
-    # A plot a measure is 1,200 lines; tests/publish/test_scorecard.py says what they show.
-    text = re.sub(r'(<section id="scorecard">).*?</section>', r"\1…</section>", text, flags=re.DOTALL)
-    return re.sub(r"\s*\n\s*", "\n", re.sub(r"[ \t]*(?=<[^/])", "\n", text)).strip() + "\n"
+def without_version(text: str) -> str:
+    """A text that is the same in the next release."""
+    return re.sub(r"(dailytalk-contiguous )[\d.]*\d", r"\1…", text)
 
 
-def text_of(card: Card) -> str:
-    """A card without the sizes of its files, which depend on the version of pyarrow."""
-    return re.sub(r"((?:num_bytes|download_size|dataset_size): )\d+", r"\1…", card.text)
+def facts_of(pages: str) -> str:
+    """The facts of pages, except those of the scorecard.
+
+    A plot a measure is 1,200 lines; tests/publish/test_scorecard.py says what they show.
+    """
+    text = re.sub(r'(<section id="scorecard">).*?</section>', r"\1</section>", pages, flags=re.DOTALL)
+    return page_facts(without_version(text))
 
 
-def tree(folder: Path) -> str:
-    """All files of a folder: texts as they are, sounds by their rate, shape and sums."""
+def facts_of_card(card: Card) -> str:
+    """The facts of a card, and what it warns of."""
+    return card_facts(without_version(card.text)) + rows_as_text([len(card.warnings), sorted(card.assets)])
+
+
+def tree(folder: Path, without_text: Collection[Path] = ()) -> str:
+    """All files of a folder: texts as they are, sounds by their rate, shape and sums; of some the name alone."""
     told = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if path.suffix == ".wav":
+        if path in without_text:
+            text = ""
+        elif path.suffix == ".wav":
             samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
             sums = abs(samples.astype(int)).sum(axis=0).tolist() if rate == 24000 else "resampled"
             text = f"{rate} Hz, {samples.shape}, {sums}\n"
@@ -96,6 +105,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.9g}")
     return [plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def facts_of_rows(rows: Iterable[Any], folder: Path) -> str:
+    """The facts of the columns of rows, without nulls, the path of `folder` and the version that made them."""
+    text = json.dumps([sparse(plain(row)) for row in rows], default=str)
+    return column_facts(json.loads(without_version(text.replace(str(folder), "FOLDER"))))
 
 
 def rows_as_text(rows: Any) -> str:
@@ -167,15 +182,15 @@ def corpus(folder: Path, name: str = "acted", run: Mapping[str, Any] = {"corpus"
 
 
 def report(folder: Path) -> str:
-    return page_text(write_report(work(folder / "talks"), shown=2).path.read_text())
+    return facts_of(write_report(work(folder / "talks"), shown=2).path.read_text())
 
 
 def report_of_tags(folder: Path) -> str:
-    return page_text(write_report(transcript(folder / "tagged")).path.read_text())
+    return facts_of(write_report(transcript(folder / "tagged")).path.read_text())
 
 
 def report_of_clips(folder: Path) -> str:
-    return page_text(write_report(corpus(folder / "acted")).path.read_text())
+    return facts_of(write_report(corpus(folder / "acted")).path.read_text())
 
 
 def listening_test(folder: Path) -> str:
@@ -253,17 +268,23 @@ def mixed(folder: Path) -> str:
     run = {"models": models, "source": {"repository": "a/calls", "revision": "1", "licence": "ODbL-1.0"}}
     (calls / "run.json").write_text(json.dumps(run))
     folders = [(corpus(folder / "acted"), 2.0), (calls, 1.0), (corpus(folder / "other", "other", {}), 1.0)]
-    mix_folders(folders, folder / "out", hours=20 / 3600, text_conditions=True)
-    return tree(folder / "out")
+    out = folder / "out"
+    mix_folders(folders, out, hours=20 / 3600, text_conditions=True)
+    copies = [path for name in ("acted", "other") for path in sorted((out / "data_stereo" / name).iterdir())]
+    for copy in copies:
+        original = folder / copy.parent.name / "data/data_stereo" / copy.name
+        assert copy.read_bytes() == original.read_bytes()
+    return tree(out, without_text=copies)
 
 
 def published(folder: Path) -> str:
     found = pack_version(work(folder / "talks"), folder / "stage", valid_share=0.3, test_share=0.3)
-    told = [
-        f"==== {file.name} {file.rows} {file.seconds:.6f}\n{rows_as_text(pq.read_table(file.path).to_pylist())}"
-        for file in found.files
-    ]
-    return "".join(told) + rows_as_text([found.rejects, [found.disjoint]])
+    files = [f"{file.name} {file.rows} {file.seconds:.6f}\n" for file in found.files]
+    rows: dict[str, list[Any]] = {}
+    for file in found.files:
+        rows.setdefault(file.name.partition("/")[0], []).extend(pq.read_table(file.path).to_pylist())
+    columns = [f"==== {config}\n{facts_of_rows(every, folder)}" for config, every in rows.items()]
+    return "".join([*files, *columns]) + rows_as_text([found.rejects, [found.disjoint]])
 
 
 def card(folder: Path) -> str:
@@ -286,7 +307,7 @@ def card(folder: Path) -> str:
     made = card_of(None, packed, version, facts, run, REJECTS)
     again = card_of(made.text.replace("# good talks", "# Mine"), packed, version, facts, run, REJECTS)
     assert again.text == made.text.replace("# good talks", "# Mine")
-    return text_of(made) + rows_as_text([made.warnings, sorted(made.assets)])
+    return facts_of_card(made)
 
 
 def card_of_clips(folder: Path) -> str:
@@ -294,7 +315,7 @@ def card_of_clips(folder: Path) -> str:
     packed = pack_version(work, folder / "stage")
     facts = CardFacts("owner/acted-clips", "v1.0.0")
     made = card_of(None, packed, open_version(folder / "stage"), facts, {"corpus": ACTED}, REJECTS[:3])
-    return text_of(made) + rows_as_text([made.warnings, sorted(made.assets)])
+    return facts_of_card(made)
 
 
 def reports_of_versions(folder: Path) -> str:
@@ -304,7 +325,7 @@ def reports_of_versions(folder: Path) -> str:
         write_report(open_version(folder / name), folder / f"{name}.html", *shown).path.read_text()
         for name, *shown in (("conversations", ["b"]), ("clips",))
     ]
-    return page_text("".join(pages)).replace(str(folder), "FOLDER")
+    return facts_of("".join(pages).replace(str(folder), "FOLDER"))
 
 
 def sparse(value: Any) -> Any:
@@ -331,21 +352,32 @@ def items(folder: Path) -> str:
     (folder / "cut").mkdir()
     shutil.rmtree(work_with_recordings(folder / "cut") / "dataset")
     (folder / "cut/work/transcript.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in CUT_LINES))
-    told: list[Any] = []
-    for name in ("talks", "version", "acted", "lines", "moshi", "mix", "cut/work"):
-        found = open_items(folder / name)
-        told.append([found.kind, found.rebuilt, found.labelled, found.name, found.splits(), [*found.rejects()]])
-        told += [] if name in ("talks", "version") else found.rows()
-        ids = [row["conversation_id"] for row in found.rows(["conversation_id"])]
-        clips = [row for row in found.listed() if row["labels"]]
-        told.append([(row["conversation_id"], row["labels"]["weight"], affect(row)) for row in clips])
-        told.append([(row_id, found.row(row_id)["duration"]) for row_id in ids])
-        told.append([row["conversation_id"] for row in found.rows(["duration"], ["train"])])
-        told += [tuple(found.sound(row_id)) for row_id in ids if name not in ("lines", "acted")]
-        told += found.measures()
-        told.append(found.row(ids[0])["provenance"])
-    text = rows_as_text(sparse(plain(one)) for one in told).replace(str(folder), "FOLDER")
-    return re.sub(r"(dailytalk-contiguous )[\d.]+", r"\1…", text)
+    names = ("talks", "version", "acted", "lines", "moshi", "mix", "cut/work")
+    return "".join(f"==== {name}\n{facts_of_items(folder / name, folder)}" for name in names)
+
+
+def facts_of_items(folder: Path, root: Path) -> str:
+    """What the one reader gives of a folder somewhere in `root`."""
+    found = open_items(folder)
+    ids = [row["conversation_id"] for row in found.rows(["conversation_id"])]
+    clips = [row for row in found.listed() if row["labels"]]
+    few = [
+        [found.kind, found.rebuilt, found.labelled, found.name, found.splits()],
+        [(row_id, found.row(row_id)["duration"]) for row_id in ids],
+        [row["conversation_id"] for row in found.rows(["duration"], ["train"])],
+        [(row["conversation_id"], row["labels"]["weight"], affect(row)) for row in clips],
+    ]
+    many: dict[str, Iterable[Any]] = {
+        "rejects": found.rejects(),
+        "measures": found.measures(),
+        "provenance": [found.row(ids[0])["provenance"]],
+    }
+    if folder.name not in ("talks", "version"):
+        many["rows"] = found.rows()
+    if folder.name not in ("lines", "acted"):
+        many["sound"] = [{"sound": tuple(found.sound(row_id))} for row_id in ids]
+    columns = [f"-- {name}\n{facts_of_rows(rows, root)}" for name, rows in many.items()]
+    return rows_as_text(sparse(plain(part)) for part in few) + "".join(columns)
 
 
 #: Lines of conversations that were cut from recordings, in seconds of these.
@@ -393,7 +425,7 @@ def checked_corpus(folder: Path) -> str:
     mix_folders([(corpus(folder / "other", "other", {}), None)], folder / "mix")
     in_mix = checked(folder / "mix")
     (folder / "mix/mix.json").write_text("{")
-    return (once + twice + checked(work) + in_mix + checked(folder / "mix")).replace(str(folder), "FOLDER")
+    return once + twice + checked(work) + in_mix + checked(folder / "mix")
 
 
 def checked_version(folder: Path) -> str:
@@ -406,8 +438,7 @@ def checked_version(folder: Path) -> str:
     )
     packed.files[-1].path.unlink()
     findings, facts = check_version(open_version(version))
-    facts.pop("voice_likeness", None)
-    return re.sub("[0-9a-f]{64}", "DIGEST", rows_as_text([*findings, facts]))
+    return findings_and_figures(findings, facts, version)
 
 
 def checked_dataset(folder: Path) -> str:
@@ -436,7 +467,7 @@ def checked_moshi(folder: Path) -> str:
     (data / "moshi-finetune.yaml").write_text(
         f"data:\n  train_data: {data}/train.jsonl\n  eval_data: gone.jsonl\n"
     )
-    return checked(data).replace(str(data), "FOLDER")
+    return checked(data)
 
 
 def damaged_moshi(folder: Path) -> str:
@@ -480,7 +511,7 @@ def damaged_moshi(folder: Path) -> str:
         file.write("\n".join([*lines, *map(json.dumps, again)]) + "\n")
     config = (data / "moshi-finetune.yaml").read_text()
     (data / "moshi-finetune.yaml").write_text(config.replace("\nbatch_size: 1", "\nbatch_size: 9"))
-    return checked(data).replace(str(data), "FOLDER")
+    return checked(data)
 
 
 def unfit(folder: Path) -> str:
@@ -511,7 +542,7 @@ def unfit(folder: Path) -> str:
         known = {"conversation_id": f"h{n}", "kept_speakers": ["p"], column: value}
         long.add_known(known | {"duration": 3600 * lasts})
     findings = [*all_findings(maker.tables()), *all_findings(long.tables())]
-    return rows_as_text(finding.as_dict() for finding in findings)
+    return finding_facts(finding.as_dict() for finding in findings)
 
 
 def damaged_csm(folder: Path) -> str:
@@ -546,7 +577,7 @@ def damaged_jmoshi(folder: Path) -> str:
         word["speaker"] = "CDECFGDCA"[number % 9]
     (data / "text/f.json").write_text(json.dumps(words))
     (data / "text/g.json").write_text(json.dumps([words[0], {"speaker": "A"}]))
-    return checked(data).replace(str(data), "FOLDER")
+    return checked(data)
 
 
 def damaged_work(folder: Path) -> str:
@@ -584,19 +615,30 @@ def damaged_work(folder: Path) -> str:
     (folder / "audio/none.wav").write_bytes(b"RIFF")
     told = {"counts": {"conversations": 3, "utterances": 1.5}, "hours": {"audio": 0.25, "speech": "long"}}
     (folder / "run.json").write_text(json.dumps(told))
-    return checked(folder).replace(str(folder), "FOLDER")
+    return checked(folder)
 
 
 def checked(folder: Path) -> str:
     findings, facts = check_folder(folder)
-    facts.pop("voice_likeness", None)  # there with the weights of the speaker encoder, which are optional
-    return rows_as_text([*(one._asdict() if hasattr(one, "_asdict") else one for one in findings), facts])
+    return findings_and_figures(findings, facts, folder)
+
+
+def findings_and_figures(findings: Iterable[Finding], facts: Mapping[str, Any], folder: Path) -> str:
+    """The facts of what a check found in a folder, and the figures that it gives of the whole.
+
+    Digests depend on the version of pyarrow.
+    """
+    text = json.dumps([finding.as_dict() for finding in findings]).replace(str(folder), "FOLDER")
+    found = json.loads(re.sub("[0-9a-f]{64}", "DIGEST", text))
+    # The likeness of voices is there with the weights of the speaker encoder, which are optional.
+    figures = {name: value for name, value in facts.items() if name != "voice_likeness"}
+    return finding_facts(found) + figure_facts(plain(figures))
 
 
 OUTPUTS: dict[str, Callable[[Path], str]] = {
-    "report.html": report,
-    "report_of_tags.html": report_of_tags,
-    "report_of_clips.html": report_of_clips,
+    "report.txt": report,
+    "report_of_tags.txt": report_of_tags,
+    "report_of_clips.txt": report_of_clips,
     "listening_test.json": listening_test,
     "player_parts.txt": player_parts,
     "moshi.txt": moshi,
@@ -607,7 +649,7 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "published.txt": published,
     "card.txt": card,
     "card_of_clips.txt": card_of_clips,
-    "reports_of_versions.html": reports_of_versions,
+    "reports_of_versions.txt": reports_of_versions,
     "items.txt": items,
     "checked_corpus.txt": checked_corpus,
     "checked_version.txt": checked_version,

@@ -202,6 +202,21 @@ def test_words_whose_side_no_file_says_are_on_the_side_that_speaks(
         (cues,) = added["given"]
         channels = {cue["channel"] for cue in cues}
         assert channels == {"left", "right"}
+        assert added["speaker"][0] == [f"{name}/{channel}" for channel in row["channel"]]
+
+
+def test_speaker_that_a_file_names_is_that_of_the_side_on_which_the_words_are_found(
+    segmented: dict[str, dict[str, Any]],
+) -> None:
+    name, row = next(iter(segmented.items()))
+    people = {"left": "Ann", "right": "Ben"}
+    given = [
+        cue(labelled("guests", number, x["channel"]), x["start"], x["end"], x["text"])
+        | {"speaker": people[x["channel"]]}
+        for number, x in enumerate(reference(name))
+    ]
+    added = MatchTranscript()({key: [value] for key, value in (row | {"given": given}).items()})
+    assert added["speaker"][0] == [people[channel] for channel in row["channel"]]
 
 
 @pytest.mark.parametrize("label", ["?", "?Guest-{}"])

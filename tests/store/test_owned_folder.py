@@ -14,6 +14,7 @@ from dailytalk_contiguous.store.owned_folder import (
     RECORD,
     OwnedFolder,
     made_from,
+    write_sound,
 )
 
 
@@ -136,3 +137,17 @@ def test_a_rerun_takes_away_what_a_killed_export_had_not_finished(tmp_path: Path
     (tmp_path / "audio" / f".a.wav.{'0' * 12}.tmp").write_text("half a")
     OwnedFolder(tmp_path, "moshi", ()).finish({})
     assert [path.name for path in tmp_path.iterdir()] == [".dailytalk-export"]
+
+
+@pytest.mark.parametrize(
+    ("millions", "channels", "kind"), [(500, 1, b"RIFF"), (250, 2, b"RIFF"), (540, 1, b"RF64"), (270, 2, b"RF64")]
+)
+def test_sound_that_may_be_too_long_for_a_wav_is_written_as_rf64(
+    tmp_path: Path, millions: int, channels: int, kind: bytes
+) -> None:
+    """A WAV has up to 4 GB, and a sample up to eight bytes."""
+    block = np.zeros((80, channels))
+    with (tmp_path / "a.wav").open("w+b") as file:
+        write_sound(file, [block], 8000, channels, n_samples=millions * 1_000_000)
+    assert (tmp_path / "a.wav").read_bytes()[:4] == kind
+    assert soundfile.read(tmp_path / "a.wav", always_2d=True)[0].shape == (80, channels)

@@ -78,3 +78,18 @@ def test_failure_midway_leaves_the_file_of_before(tmp_path: Path) -> None:
         write_parquet(path, FEATURES, groups(), audio="audio.bytes")
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.parquet"]
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("millions", "is_read"), [(20, True), (24, False)])
+def test_row_group_that_would_fill_memory_is_not_unpacked(tmp_path: Path, millions: int, is_read: bool) -> None:
+    """A value takes twelve bytes beside its own: 24 million of them are over 256 MiB, and hardly 1 MB here."""
+    path = tmp_path / "a.parquet"
+    count = millions * 1_000_000
+    pq.write_table(pa.table({"id": pa.nulls(count, pa.bool_())}), path, row_group_size=count)
+    assert path.stat().st_size < 1_000_000
+    with open_parquet(path, "write it again") as file:
+        if is_read:
+            assert next(file.rows_at([(0, count - 1)])) == {"id": None}
+        else:
+            with pytest.raises(BadInput, match=r"a\.parquet has a row group .* GB unpacked: write it again"):
+                next(file.rows_at([(0, count - 1)]))

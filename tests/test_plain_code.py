@@ -1,0 +1,161 @@
+"""The package reads one thought at a time: what ruff has no rule for."""
+
+import ast
+import io
+import statistics
+import tokenize
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import dailytalk_contiguous
+
+PACKAGE = Path(dailytalk_contiguous.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+#: Names that say nothing of the thing they name.
+VAGUE = {
+    "at",
+    "by",
+    "found",
+    "given",
+    "gone",
+    "known",
+    "of",
+    "one",
+    "own",
+    "place",
+    "rest",
+    "said",
+    "there",
+    "told",
+    "what",
+}
+
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+#: Statements that hold others, or name what is imported.
+COMPOUND = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.If,
+    ast.For,
+    ast.While,
+    ast.With,
+    ast.Try,
+    ast.Import,
+    ast.ImportFrom,
+    ast.Match,
+)
+NO_CODE = {
+    tokenize.COMMENT,
+    tokenize.DEDENT,
+    tokenize.ENCODING,
+    tokenize.ENDMARKER,
+    tokenize.INDENT,
+    tokenize.NEWLINE,
+    tokenize.NL,
+}
+
+#: The most tokens of a statement: on average, and of nine in ten; the share that may have more than thirty.
+MOST_TOKENS = 11.0
+MOST_OF_NINE_IN_TEN = 21
+LARGE = 30
+MOST_LARGE = 0.04
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+def is_truth(node: ast.AST) -> bool:
+    return isinstance(node, ast.Compare | ast.BoolOp) or (
+        isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+    )
+
+
+def unpacks_a_literal(node: ast.AST) -> bool:
+    return isinstance(node, ast.Starred) and isinstance(node.value, ast.Tuple | ast.List)
+
+
+def counts_with_a_truth(node: ast.AST) -> bool:
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.slice, ast.BoolOp | ast.UnaryOp) and is_truth(node.slice)
+    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mult | ast.Add | ast.Sub):
+        return False
+    return is_truth(node.left) or is_truth(node.right)
+
+
+def assigns_several(node: ast.AST) -> bool:
+    """A swap, and the unpacking of one value, are one thought."""
+    if not isinstance(node, ast.Assign):
+        return False
+    if len(node.targets) > 1:
+        return True
+    (target,) = node.targets
+    if not isinstance(target, ast.Tuple) or not isinstance(node.value, ast.Tuple):
+        return False
+    names = {ast.unparse(element) for element in target.elts}
+    return names != {ast.unparse(element) for element in node.value.elts}
+
+
+def assigns_inside(node: ast.AST) -> bool:
+    return isinstance(node, ast.NamedExpr)
+
+
+def nests_comprehensions(node: ast.AST) -> bool:
+    if not isinstance(node, COMPREHENSIONS):
+        return False
+    return any(isinstance(inner, COMPREHENSIONS) for inner in ast.walk(node) if inner is not node)
+
+
+def is_vague(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in VAGUE
+
+
+#: How many of each the package may have.
+ALLOWED = {
+    unpacks_a_literal: 0,
+    counts_with_a_truth: 5,
+    assigns_several: 20,
+    assigns_inside: 30,
+    nests_comprehensions: 40,
+    is_vague: 40,
+}
+
+
+@pytest.mark.parametrize(("rule", "allowed"), ALLOWED.items(), ids=[rule.__name__ for rule in ALLOWED])
+def test_statements_hold_one_thought(rule, allowed) -> None:
+    met = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path in FILES
+        for node in ast.walk(tree_of(path))
+        if rule(node)
+    ]
+    assert len(met) <= allowed, met
+
+
+def token_counts(path: Path) -> Iterator[int]:
+    """The tokens of each simple statement that is no docstring."""
+    text = path.read_text("utf-8")
+    lines: dict[int, int] = {}
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in NO_CODE:
+            lines[token.start[0]] = lines.get(token.start[0], 0) + 1
+    for node in ast.walk(tree_of(path)):
+        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.stmt) and not isinstance(node, COMPOUND) and not is_text:
+            assert node.end_lineno
+            yield sum(lines.get(line, 0) for line in range(node.lineno, node.end_lineno + 1))
+
+
+def test_statements_are_short() -> None:
+    counts = [count for path in FILES for count in token_counts(path)]
+    large = sum(count > LARGE for count in counts)
+    assert statistics.mean(counts) <= MOST_TOKENS
+    assert statistics.quantiles(counts, n=10)[8] <= MOST_OF_NINE_IN_TEN
+    assert large / len(counts) <= MOST_LARGE
