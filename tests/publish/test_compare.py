@@ -27,6 +27,11 @@ def rows() -> list[Row]:
     return [row(name) for name in TALKS]
 
 
+def whole() -> dict[str, list[Sequence[Row]]]:
+    """The splits of a version that has all rows in one file."""
+    return {"train": [rows()]}
+
+
 def version_in(folder: Path, splits: dict[str, list[Sequence[Row]]], **options: Any) -> Any:
     """A version that is written to a folder and opened."""
     return open_version(write_version(folder, splits, **options))
@@ -45,7 +50,7 @@ def after(change: Callable[[list[Row]], Any]) -> list[Row]:
 
 
 def test_first_version_adds_all_of_it(tmp_path: Path, hub: HubServer) -> None:
-    version = version_in(tmp_path, {"train": [rows()]}, tag="v1.0.0")
+    version = version_in(tmp_path, whole(), tag="v1.0.0")
     HfApi().create_repo(REPO, repo_type="dataset")
     empty = open_version(Reference(REPO))
     for before in (None, empty):
@@ -60,19 +65,23 @@ def test_changes_are_by_id_and_by_field_whatever_the_order_of_the_rows(tmp_path:
     test = [row(name) for name in "dc"]
     old = version_in(tmp_path / "0", {"train": [train], "test": [test]})
     other = [row(name, language="de", source_duration=7.0) for name in "fe"]
-    new = version_in(tmp_path / "1", {"train": [[row("z"), row("y"), *other, row("d"), row("c")]]})
+    new_train = [row("z"), row("y"), *other, row("d"), row("c")]
+    new = version_in(tmp_path / "1", {"train": [new_train]})
     changes = compare_versions(old, new)
     assert changes.added == ["y", "z"]
     assert changes.removed == ["g", "h"]
     assert changes.changed == ["e", "f"]
-    assert list(changes.moved.items()) == [("c", ("test", "train")), ("d", ("test", "train"))]
+    assert list(changes.moved) == ["c", "d"]
+    assert changes.moved["c"] == ("test", "train")
+    assert changes.moved["d"] == ("test", "train")
     fields = changes.as_dict()["fields"]
     assert list(fields.items()) == [("language", 2), ("source_duration", 2)]
     assert compare_versions(None, new).added == ["c", "d", "e", "f", "y", "z"]
 
 
 def test_other_sound_is_told_by_its_digest_and_no_audio_is_read(tmp_path: Path, hub: HubServer) -> None:
-    heavy = {"bytes": random.Random(0).randbytes(1_000_000), "path": "x"}
+    noise = random.Random(0).randbytes(1_000_000)
+    heavy = {"bytes": noise, "path": "x"}
     for name, digest in (("old", "1" * 64), ("new", "2" * 64)):
         with_digest = row("a", audio=heavy, audio_sha256=digest)
         without = row("b", audio=heavy)
@@ -107,7 +116,8 @@ def test_tags_and_times_that_moved_are_counted(tmp_path: Path) -> None:
         "alignments.end": 2,
     }
     assert changes.tags == {("calm", "excited"): 2, ("calm", ""): 1}
-    reported = json.loads(json.dumps(changes.as_dict(), allow_nan=False))
+    text = json.dumps(changes.as_dict(), allow_nan=False)
+    reported = json.loads(text)
     assert reported["utterance_times"] == {
         "matched": 8,
         "share_moved": 0.25,
@@ -169,7 +179,7 @@ def test_provenance_alone_is_a_patch(tmp_path: Path) -> None:
 
 def test_same_rows_in_other_files_are_a_patch(tmp_path: Path) -> None:
     first, *others = rows()
-    old = version_in(tmp_path / "old", {"train": [rows()]}, tag="v1.0.0")
+    old = version_in(tmp_path / "old", whole(), tag="v1.0.0")
     new = version_in(tmp_path / "new", {"train": [[first], others]}, tag="v1.0.1")
     changes = compare_versions(old, new)
     assert changes.changed == []
@@ -178,8 +188,8 @@ def test_same_rows_in_other_files_are_a_patch(tmp_path: Path) -> None:
 
 
 def test_other_card_is_a_patch_and_a_missing_one_is_not_compared(tmp_path: Path) -> None:
-    old = write_version(tmp_path / "old", {"train": [rows()]}, tag="v1.0.0")
-    new = write_version(tmp_path / "new", {"train": [rows()]}, tag="v1.0.0")
+    old = write_version(tmp_path / "old", whole(), tag="v1.0.0")
+    new = write_version(tmp_path / "new", whole(), tag="v1.0.0")
 
     def bump() -> str:
         return compare_versions(open_version(old), open_version(new)).bump
@@ -212,9 +222,10 @@ def test_split_or_config_that_is_gone_breaks_readers(tmp_path: Path) -> None:
 
 def test_column_that_is_gone_is_major_and_a_new_one_minor(tmp_path: Path) -> None:
     full = conversations(24000)
-    less = Features({name: feature for name, feature in full.items() if name != "language"})
-    old = version_in(tmp_path / "old", {"train": [rows()]}, features=less)
-    new = version_in(tmp_path / "new", {"train": [rows()]}, features=full)
+    less = Features(full)
+    del less["language"]
+    old = version_in(tmp_path / "old", whole(), features=less)
+    new = version_in(tmp_path / "new", whole(), features=full)
     more = compare_versions(old, new)
     assert more.columns == {"conversations": ["language"]}
     assert more.changed == []
@@ -225,15 +236,15 @@ def test_column_that_is_gone_is_major_and_a_new_one_minor(tmp_path: Path) -> Non
 
 
 def test_other_sampling_rate_is_major(tmp_path: Path) -> None:
-    old = version_in(tmp_path / "old", {"train": [rows()]})
-    new = version_in(tmp_path / "new", {"train": [rows()]}, features=conversations(16000))
+    old = version_in(tmp_path / "old", whole())
+    new = version_in(tmp_path / "new", whole(), features=conversations(16000))
     assert compare_versions(old, new).bump == "major"
 
 
 def test_dataset_without_conversations_is_refused_with_its_name(tmp_path: Path) -> None:
     features = Features({"text": Value("string")})
     write_file(tmp_path / "data/train-00000-of-00001.parquet", [{"text": "hi"}], features)
-    full = version_in(tmp_path / "full", {"train": [rows()]})
+    full = version_in(tmp_path / "full", whole())
     (tmp_path / "empty").mkdir()
     for strange in (tmp_path, tmp_path / "empty"):
         with pytest.raises(DailytalkError, match="has no config 'conversations'"):
@@ -287,7 +298,9 @@ def test_other_tag_is_refused_and_a_right_one_named(text: str) -> None:
 def test_next_tag_counts_up_from_the_highest_number_what_the_change_calls_for() -> None:
     tags = ["v1.2.3", "v0.9.9", "old"]
     bumps = ("major", "minor", "patch", "")
-    assert [next_tag(tags, bump) for bump in bumps] == ["v2.0.0", "v1.3.0", "v1.2.4", "v1.2.3"]
-    assert next_tag([], "minor") == next_tag(["old"], "major") == "v1.0.0"
+    next_tags = [next_tag(tags, bump) for bump in bumps]
+    assert next_tags == ["v2.0.0", "v1.3.0", "v1.2.4", "v1.2.3"]
+    assert next_tag([], "minor") == "v1.0.0"
+    assert next_tag(["old"], "major") == "v1.0.0"
     assert latest(["v1.9.0", "v1.10.0", "v999", "main"]) == "v1.10.0"
     assert latest(["main", "v1"]) is None

@@ -29,7 +29,8 @@ NAMES = [f"call{number}" for number in range(24)]
 
 def noisy(name: str, seed: int, **columns: Any) -> dict[str, Any]:
     """A row whose audio no other has, so that no two are stored as one."""
-    noise = np.random.default_rng(seed).integers(-40, 40, (144000, 2), np.int16)
+    random = np.random.default_rng(seed)
+    noise = random.integers(-40, 40, (144000, 2), np.int16)
     samples = stereo([], 6.0, 24000) + noise
     row = built_row(name, **columns)
     row["audio"] = {"bytes": flac(samples, 24000), "path": "/home/somebody/x.flac"}
@@ -37,7 +38,11 @@ def noisy(name: str, seed: int, **columns: Any) -> dict[str, Any]:
 
 
 def rows_of(*names: str) -> list[dict[str, Any]]:
-    return [noisy(name, hash_of(name), kept_speaker=f"speaker of {name}") for name in names]
+    rows = []
+    for name in names:
+        seed = hash_of(name)
+        rows.append(noisy(name, seed, kept_speaker=f"speaker of {name}"))
+    return rows
 
 
 def hash_of(name: str) -> int:
@@ -52,7 +57,8 @@ def rows() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("work"), rows[:10], rows[10:])
+    folder = tmp_path_factory.mktemp("work")
+    return write_dataset(folder, rows[:10], rows[10:])
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +86,8 @@ def digests(packed: Packed) -> dict[str, str]:
 
 
 def pcm(audio: dict[str, Any]) -> np.ndarray:
-    samples, _ = soundfile.read(io.BytesIO(audio["bytes"]), dtype="int16", always_2d=True)
+    file = io.BytesIO(audio["bytes"])
+    samples, _ = soundfile.read(file, dtype="int16", always_2d=True)
     return samples
 
 
@@ -108,7 +115,8 @@ def test_told_digest_size_rows_and_seconds_are_those_of_the_files(packed: Packed
         assert file.size == file.path.stat().st_size
         rows = pq.read_table(file.path).to_pylist()
         assert file.rows == len(rows)
-        assert file.seconds == pytest.approx(sum(row["duration"] for row in rows))
+        seconds = sum(row["duration"] for row in rows)
+        assert file.seconds == pytest.approx(seconds)
 
 
 def test_conversations_come_through_with_their_audio_byte_for_byte(
@@ -133,7 +141,8 @@ def test_message_of_a_models_error_is_not_published(tmp_path: Path) -> None:
     row["model_failures"] = [failure]
     row["utterances"][0] |= {"text_reason": message, "reason": f"could not be said: {message}"}
     packed = packed_rows(tmp_path, row, *rows_of("call1", "call2"))
-    (published,) = [row for row in table(packed, "conversations") if row["conversation_id"] == "call0"]
+    rows = table(packed, "conversations")
+    (published,) = [row for row in rows if row["conversation_id"] == "call0"]
     kind = "the model of Transcribe failed on it (OddError)"
     assert published["model_failures"] == [failure | {"reason": kind}]
     assert published["utterances"][0]["text_reason"] == kind
@@ -153,7 +162,8 @@ def test_utterances_are_cut_from_their_channel_to_the_sample(packed: Packed, row
             first = round(utterance["start"] * 24000)
             last = round(utterance["end"] * 24000)
             side = int(utterance["channel"] == "right")
-            assert np.array_equal(pcm(cut["audio"])[:, 0], samples[first:last, side])
+            cut_samples = pcm(cut["audio"])[:, 0]
+            assert np.array_equal(cut_samples, samples[first:last, side])
             assert cut["duration"] == (last - first) / 24000
             expected = utterance | {"language": utterance["language"] or row["language"]}
             assert {name: cut[name] for name in utterance} == expected
@@ -175,19 +185,21 @@ def test_conversations_without_a_word_have_no_config_of_utterances(tmp_path: Pat
 
 
 def test_files_load_eager_and_streaming_with_their_features_and_no_card(packed: Packed, tmp_path: Path) -> None:
-    for config in packed.configs:
-        paths = [str(file.path) for file in packed.configs[config]["train"]]
+    for config, splits in packed.configs.items():
+        paths = [str(file.path) for file in splits["train"]]
         whole = load_dataset("parquet", data_files=paths, split="train", cache_dir=str(tmp_path))
         assert whole.features == published_features(config, 24000)
         stream = load_dataset("parquet", data_files=paths, split="train", streaming=True)
         assert stream.features == published_features(config, 24000)
         key = next(iter(whole.features))
         ids = [row[key] for row in stream.decode(False)]
-        assert ids == whole.cast_column("audio", Audio(decode=False))[key]
+        undecoded = whole.cast_column("audio", Audio(decode=False))
+        assert ids == undecoded[key]
 
 
 def test_audio_is_stored_as_it_is_and_the_rest_is_compressed(packed: Packed) -> None:
-    group = pq.ParquetFile(packed.files[0].path).metadata.row_group(0)
+    file = pq.ParquetFile(packed.files[0].path)
+    group = file.metadata.row_group(0)
     columns = [group.column(n) for n in range(group.num_columns)]
     packing = {column.path_in_schema: column.compression for column in columns}
     assert packing.pop("audio.bytes") == "UNCOMPRESSED"
@@ -213,7 +225,8 @@ def test_no_published_file_names_a_place_on_this_machine(tmp_path: Path) -> None
     for path in (str(tmp_path), "/home", home, "file:"):
         written = path.encode()
         assert written not in content
-        assert all(written not in file.path.read_bytes() for file in packed.files)
+        for file in packed.files:
+            assert written not in file.path.read_bytes()
     host = re.escape(socket.gethostname())
     user = re.escape(getpass.getuser())
     machine = rf"\b({host}\b|{user}@)"
@@ -283,7 +296,8 @@ def test_conversations_are_in_the_order_of_their_ids(packed: Packed) -> None:
 
 
 def ids(path: Path) -> list[str]:
-    return pq.read_table(path, columns=["conversation_id"])["conversation_id"].to_pylist()
+    table = pq.read_table(path, columns=["conversation_id"])
+    return table["conversation_id"].to_pylist()
 
 
 # Interruptions and refusals
@@ -322,7 +336,8 @@ def test_folder_without_finished_conversations_is_refused(
 def test_audio_that_is_no_stereo_is_refused_though_nobody_speaks_in_it(tmp_path: Path) -> None:
     silence = stereo([], 2.0, 24000)
     mono = flac(silence[:, :1], 24000)
-    row = built_row("a", lines=(), audio={"bytes": mono, "path": None})
+    audio = {"bytes": mono, "path": None}
+    row = built_row("a", lines=(), audio=audio)
     write_dataset(tmp_path / "work", [row])
     with pytest.raises(DailytalkError, match=r"audio of 'a' can't be used \(it has 1 channel\(s\) at 24000 Hz\)"):
         pack_version(tmp_path / "work", tmp_path / "stage")
@@ -347,7 +362,8 @@ def test_disk_that_fills_up_is_an_error_and_not_the_end_of_the_process(work: Pat
         "from dailytalk_contiguous.publish.packing import pack_version; work, stage = map(Path, sys.argv[1:]);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); pack_version(finished_items(work), stage)"
     )
-    process = start(work, tmp_path / "stage", program=(sys.executable, "-c", program))
+    command = (sys.executable, "-c", program)
+    process = start(work, tmp_path / "stage", program=command)
     _, errors = process.communicate()
     assert process.returncode == 1
     assert errors.splitlines()[-1] == "OSError: [Errno 27] File too large"
@@ -378,19 +394,22 @@ def test_utterance_is_cut_to_the_sample_and_has_one_at_least(
     row = built_row("a")
     row["utterances"][0] |= {"start": start, "end": end}
     packed = packed_rows(tmp_path, row)
-    (cut,) = [cut for cut in table(packed, "utterances") if cut["utterance_id"] == "a/left/0000"]
-    expected = pcm(row["audio"])[first:last, 0]
-    assert np.array_equal(pcm(cut["audio"])[:, 0], expected)
+    utterances = {cut["utterance_id"]: cut for cut in table(packed, "utterances")}
+    cut = pcm(utterances["a/left/0000"]["audio"])
+    whole = pcm(row["audio"])
+    assert np.array_equal(cut[:, 0], whole[first:last, 0])
 
 
 def placed(word: str, start: float, end: float, **columns: Any) -> dict[str, Any]:
     """A word of the left speaker."""
     times = {"word": word, "start": start, "end": end}
-    return times | {"speaker": "left", "source": "given", "probability": None, "filler": False} | columns
+    about = {"speaker": "left", "source": "given", "probability": None, "filler": False}
+    return times | about | columns
 
 
 def test_words_of_an_utterance_are_those_whose_middle_is_in_it_cut_at_its_edges(tmp_path: Path) -> None:
-    row = built_row("a", lines=[("left", 1.0, 2.0, "Hi.")])
+    line = ("left", 1.0, 2.0, "Hi.")
+    row = built_row("a", lines=[line])
     row["alignments"] = [
         placed("0", 0.0, 1.98),
         placed("1", 0.0, 2.0),

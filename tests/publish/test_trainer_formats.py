@@ -44,8 +44,13 @@ def recorded_row(path: Path, utterances: list[dict], **columns) -> dict:
     info = soundfile.info(path)
     row["duration"] = info.duration
     row["sample_rate"] = info.samplerate
-    row["audio"] = {"bytes": path.read_bytes(), "path": path.name}
+    data = path.read_bytes()
+    row["audio"] = {"bytes": data, "path": path.name}
     return row | columns
+
+
+def timed(word: dict) -> dict:
+    return {"word": word["word"], "start": word["start"], "end": word["end"]}
 
 
 def called_utterance(speaker: str, words: list[dict]) -> dict:
@@ -54,7 +59,7 @@ def called_utterance(speaker: str, words: list[dict]) -> dict:
     utterance["text"] = " ".join(word["word"] for word in words)
     utterance["start"] = words[0]["start"]
     utterance["end"] = max(word["end"] for word in words)
-    utterance["words"] = [{"word": word["word"], "start": word["start"], "end": word["end"]} for word in words]
+    utterance["words"] = [timed(word) for word in words]
     return utterance
 
 
@@ -121,8 +126,9 @@ def test_lhotse_reads_user_and_agent_sample_for_sample_as_nemo_wants_them(tmp_pa
     rows = rows_by_id(kind)
     persona = tmp_path / "p.csv"
     persona.write_text("text\nYou are Ann.\n")
-    write_export(rows.values(), tmp_path / "out", FORMATS["lhotse"], persona=str(persona))
-    read = read_cuts(tmp_path / "out")
+    out = tmp_path / "out"
+    write_export(rows.values(), out, FORMATS["lhotse"], persona=str(persona))
+    read = read_cuts(out)
     assert {cut.conversation_id for cut in read} == {*rows}
     for cut in read:
         validate(cut)
@@ -134,7 +140,8 @@ def test_lhotse_reads_user_and_agent_sample_for_sample_as_nemo_wants_them(tmp_pa
         assert np.array_equal(user, samples(row, 16000, 1))
         expected = samples(row, 22050, 0)
         assert abs(len(agent) - len(expected)) <= 1
-        assert np.array_equal(agent[: len(expected)], expected[: len(agent)])
+        length = min(len(agent), len(expected))
+        assert np.array_equal(agent[:length], expected[:length])
         assert said_in_cut(cut, {"agent": "left", "user": "right"}) == said_in(row)
         assert cut.system_prompt == "You are Ann."
     cuts = CutSet.from_cuts(read)
@@ -155,7 +162,8 @@ def test_nemo_finds_each_word_of_the_user_in_its_frame(tmp_path, kind):
         validate(cut)
         for part in cut.supervisions:
             # As `_extract_text_and_time_tokens` of NeMo reads them.
-            frames = [int(frame) for frame in re.findall(FRAME_MARK, part.text)]
+            marks = re.findall(FRAME_MARK, part.text)
+            frames = [int(mark) for mark in marks]
             words = re.sub(FRAME_MARK, "", part.text).split()
             if part.speaker == "agent":
                 assert frames == []
@@ -175,8 +183,9 @@ def test_nemo_finds_each_word_of_the_user_in_its_frame(tmp_path, kind):
 def test_lhotse_reads_cuts_of_both_channels(tmp_path, kind):
     speakers = {"left": "Ann", "right": None}
     rows = {name: row | {"speakers": speakers} for name, row in rows_by_id(kind).items()}
-    write_export(rows.values(), tmp_path / "out", FORMATS["lhotse-cuts"], sample_rate=16000)
-    read = read_cuts(tmp_path / "out")
+    out = tmp_path / "out"
+    write_export(rows.values(), out, FORMATS["lhotse-cuts"], sample_rate=16000)
+    read = read_cuts(out)
     assert {cut.conversation_id for cut in read} == {*rows}
     for cut in read:
         validate(cut)
@@ -198,14 +207,16 @@ def test_webdataset_and_datasets_read_the_whole_row(tmp_path, kind):
     write_export(rows.values(), out, FORMATS["webdataset"])
     train = str(out / "train-000000.tar")
     held_out = str(out / "eval-000000.tar")
-    assert {str(path) for path in out.glob("*.tar")} == {train, held_out}
+    tars = {str(path) for path in out.glob("*.tar")}
+    assert tars == {train, held_out}
     read = {}
     shards = webdataset.WebDataset([train, held_out], shardshuffle=False, empty_check=False)
     for sample in shards.decode():
         row = sample["json"]
         name = row["conversation_id"]
         assert sample["__key__"] == name
-        pcm, rate = soundfile.read(io.BytesIO(sample["wav"]), dtype="int16")
+        wav = io.BytesIO(sample["wav"])
+        pcm, rate = soundfile.read(wav, dtype="int16")
         expected = read_pcm(rows[name]["audio"], sample_rate=rate)
         assert np.array_equal(pcm, expected)
         read[name] = row
@@ -250,10 +261,12 @@ def test_sesame_finetune_finds_each_utterance_where_it_is_said(tmp_path, kind):
         assert np.array_equal(pcm, whole[first : first + length])
         utterances, _ = said_in(rows[name])
         channel = "left" if is_agent else "right"
-        assert (round(start, 3), round(end, 3), channel, entry["text"]) in utterances
+        times = (round(start, 3), round(end, 3))
+        assert (*times, channel, entry["text"]) in utterances
         numbers[entry["speaker"]].add("anna" if is_agent else name)
         count += 1
-    assert count == sum(len(row["utterances"]) for row in rows.values())
+    n_utterances = sum(len(row["utterances"]) for row in rows.values())
+    assert count == n_utterances
     assert all(len(voices) == 1 for voices in numbers.values())
     assert len(numbers) == 1 + len(rows)  # the resynthesised voice, and people whom nobody named
 
@@ -289,7 +302,8 @@ def vibevoice(text: str) -> list[tuple[int, str]]:
     scripts = []
     for line in text.split("\n"):
         match = re.match(r"^Speaker\s+(\d+)\s*:\s*(.*)$", line.strip(), re.IGNORECASE)
-        scripts.append((int(match[1]), match[2].strip()))
+        speaker = int(match[1])
+        scripts.append((speaker, match[2].strip()))
     return scripts
 
 
@@ -310,15 +324,17 @@ def test_mixed_conversations_have_all_that_is_said_in_order(tmp_path, kind, name
     sounds = {row: [] for row in rows}
     scripts = {row: [] for row in rows}
     for entry in read_json_lines(out / "dialogues_train.jsonl") + read_json_lines(out / "dialogues_eval.jsonl"):
-        row, _, _ = Path(entry[path]).stem.partition("--")
-        assert soundfile.info(entry[path]).samplerate == rate
-        pcm, _ = soundfile.read(entry[path], dtype="int16")
+        sound = Path(entry[path])
+        row, _, _ = sound.stem.partition("--")
+        assert soundfile.info(sound).samplerate == rate
+        pcm, _ = soundfile.read(sound, dtype="int16")
         sounds[row].append(pcm)
         scripts[row] += parse(entry[text])
     for row, columns in rows.items():
         assert len(sounds[row]) > 1
         stereo = read_pcm(columns["audio"], sample_rate=rate)
-        assert np.array_equal(np.concatenate(sounds[row]), mixed_down(stereo))
+        joined = np.concatenate(sounds[row])
+        assert np.array_equal(joined, mixed_down(stereo))
         utterances = sorted(columns["utterances"], key=lambda part: (part["start"], part["end"]))
         assert scripts[row] == [scripted(utterance) for utterance in utterances]
 
@@ -347,13 +363,15 @@ def test_shards_are_bounded_and_each_field_has_as_many(tmp_path, monkeypatch, na
     monkeypatch.setattr(trainer_formats, "SHARD_BYTES", 1_000_000)
     names = ["a.b", "a b", "x", "y", "z", "Ünï/../code", "last."]
     out = tmp_path / "out"
-    write_export([built_row(name) for name in names], out, FORMATS[name])
+    rows = [built_row(row_name) for row_name in names]
+    write_export(rows, out, FORMATS[name])
     tars = sorted(out.rglob("*.tar"))
     sizes = [path.stat().st_size for path in tars]
     assert len(sizes) > 2
     assert max(sizes) <= 1_100_000
     if name == "webdataset":
-        shards = webdataset.WebDataset([str(path) for path in tars], shardshuffle=False)
+        paths = [str(path) for path in tars]
+        shards = webdataset.WebDataset(paths, shardshuffle=False)
         read = [sample["json"]["conversation_id"] for sample in shards.decode()]
     else:
         read = [cut.conversation_id for cut in read_cuts(out)]
@@ -362,8 +380,9 @@ def test_shards_are_bounded_and_each_field_has_as_many(tmp_path, monkeypatch, na
 
 
 def test_a_text_with_the_mark_of_a_speaker_is_rejected_by_moss_ttsd_alone(tmp_path):
-    lines = [("left", 0.5, 1.5, "Say [S2] now."), ("right", 2.0, 3.0, "Hi.")]
-    rows = [built_row("fine"), built_row("bad", lines)]
+    marked = ("left", 0.5, 1.5, "Say [S2] now.")
+    answer = ("right", 2.0, 3.0, "Hi.")
+    rows = [built_row("fine"), built_row("bad", [marked, answer])]
     done = write_export(rows, tmp_path / "moss", FORMATS["moss-ttsd"])
     assert [reject.id for reject in done.rejects] == ["bad"]
     assert not list((tmp_path / "moss").rglob("bad*"))
@@ -375,7 +394,8 @@ def test_an_utterance_without_a_place_in_the_sound_is_rejected_with_its_conversa
     row = built_row("bad")
     start, end = times
     row["utterances"][0] |= {"start": start, "end": end}
-    done = write_export([row, built_row("good")], tmp_path / "out", FORMATS["moss-ttsd"])
+    rows = [row, built_row("good")]
+    done = write_export(rows, tmp_path / "out", FORMATS["moss-ttsd"])
     (reject,) = done.rejects
     assert reject.id == "bad"
     assert "outside" in reject.reason
@@ -387,14 +407,16 @@ def test_swap_makes_the_right_speaker_the_agent(tmp_path):
     (cut,) = CutSet.from_shar(in_dir=tmp_path / "cuts/eval")
     user = cut.load_audio()[0] * 32768
     assert np.array_equal(user, samples(rows[0], 16000, 0))
-    assert [part.speaker for part in cut.supervisions] == ["user", "agent", "user", "agent"]
+    speakers = [part.speaker for part in cut.supervisions]
+    assert speakers == ["user", "agent", "user", "agent"]
 
 
 def test_no_choice_of_the_agent_is_the_left_speaker(tmp_path):
     rows = [built_row("one"), built_row("two")]
     write_export(rows, tmp_path / "cuts", FORMATS["lhotse"], main="")
     (cut,) = CutSet.from_shar(in_dir=tmp_path / "cuts/eval")
-    assert [part.speaker for part in cut.supervisions] == ["agent", "user", "agent", "user"]
+    speakers = [part.speaker for part in cut.supervisions]
+    assert speakers == ["agent", "user", "agent", "user"]
 
 
 def check_csm(row: dict, out: Path) -> None:
@@ -404,11 +426,13 @@ def check_csm(row: dict, out: Path) -> None:
     [line] = [line for line in lines if line["conversation_id"] == row["conversation_id"]]
     for role, side in (("0", "left"), ("1", "right")):
         turns = [turn["content"] for turn in line["messages"] if turn["role"] == role]
-        text = " ".join(content[0]["text"] for content in turns)
-        assert text == " ".join(text for *_, channel, text in utterances if channel == side)
+        texts = [content[0]["text"] for content in turns]
+        expected = [text for *_, channel, text in utterances if channel == side]
+        assert " ".join(texts) == " ".join(expected)
         whole = samples(row, 24000, int(role)).tobytes()
         for content in turns:
-            pcm, _ = soundfile.read(out / content[1]["path"], dtype="int16")
+            path = out / content[1]["path"]
+            pcm, _ = soundfile.read(path, dtype="int16")
             assert pcm.tobytes() in whole
 
 

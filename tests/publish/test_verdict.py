@@ -163,8 +163,9 @@ def test_minutes_of_talk_without_a_filler_are_noted(text, seconds, columns, is_n
 def given_row(name: str, sources: list[str], recogniser: str = "given") -> dict[str, Any]:
     """A conversation whose left side says a word from each source."""
     text = " ".join(f"w{number}" for number in range(len(sources)))
-    lines = [("left", 0.0, 100.0, text), ("right", 101.0, 102.0, "hello")]
-    row = built_row(name, lines, 103.0)
+    spoken = ("left", 0.0, 100.0, text)
+    answer = ("right", 101.0, 102.0, "hello")
+    row = built_row(name, [spoken, answer], 103.0)
     for utterance in row["utterances"]:
         utterance["models"] = {"recogniser": recogniser, "affect": None}
     every_source = [*sources, "given-fitted"]
@@ -326,7 +327,9 @@ def test_figure_at_its_limit_is_fit_and_one_beyond_it_is_advised_on(measured, be
     assert found(**measured) == []
     beyond = {name: value + below for name, value in measured.items()}
     [finding] = found(**beyond)
-    assert (finding.kind, finding.level, finding.file) == (kind, "advice", file)
+    assert finding.kind == kind
+    assert finding.level == "advice"
+    assert finding.file == file
 
 
 #: A side of good sound; what is not known of a side is null.
@@ -445,7 +448,8 @@ def test_good_conversation_has_no_finding_and_its_verdict_is_good():
 def test_each_warning_is_found_where_it_is_planted(columns, kind, severity, part):
     findings = found_in(talk(**columns))
     finding = findings[kind]
-    assert (finding.level, finding.severity) == ("advice", severity)
+    assert finding.level == "advice"
+    assert finding.severity == severity
     assert part in finding.sentence
     verdict = verdict_of(findings.values(), 1)
     if severity == "note":
@@ -466,7 +470,8 @@ def test_hours_that_were_lost_are_told_with_their_share_and_their_reason():
 
 
 def test_recordings_that_cannot_be_used_are_noted_and_many_of_them_are_doubtful():
-    run = {"rejected": LOST | {"seconds": 0.0}, "counts": {"recordings_rejected": 2}}
+    nothing_lost = LOST | {"seconds": 0.0}
+    run = {"rejected": nothing_lost, "counts": {"recordings_rejected": 2}}
     few = found_in(talk(), run=run)["lost-recordings"]
     assert few.severity == "note"
     assert few.what == "2 recordings can't be used, and no hours here are of them"
@@ -544,7 +549,8 @@ def test_header_says_what_made_it_and_names_no_path_of_this_machine():
     facts = made_of(RUN)
     assert facts["words"] == "base (MIT)"
     assert facts["new voice"].startswith("espeak (GPL-3.0")
-    assert (facts["profile"], facts["date"]) == ("embedded", "2026-01-02")
+    assert facts["profile"] == "embedded"
+    assert facts["date"] == "2026-01-02"
     assert facts["licence of the recordings"] == "CC0-1.0"
     assert facts["command"] == "dailytalk tag (a file) --out work, dailytalk speak work"
     assert "/home" not in str(facts)
@@ -594,7 +600,8 @@ def test_check_json_report_and_card_say_the_same(tmp_path, dailytalk, hub, impat
 
 
 def test_training_folder_has_the_verdict_of_the_rows_that_it_was_made_from(tmp_path):
-    columns = {"utterances": changed(confidence=0.5), "speakers": {"left": None, "right": None}}
+    nobody = {"left": None, "right": None}
+    columns = {"utterances": changed(confidence=0.5), "speakers": nobody}
     rows = [telephone("a", **columns), telephone("b", **columns)]
     work = write_dataset(tmp_path / "work", rows)
     write_export(open_items(work).rows(), tmp_path / "data", MOSHI)
@@ -630,7 +637,9 @@ MECHANICAL = {"same-gaps", "agent-silent"}
 
 @pytest.mark.parametrize("overlapping", [0, 3])
 def test_metronome_with_a_silent_agent_is_found_in_rows_and_in_their_export(tmp_path, overlapping):
-    rows = [metronome(number, overlaps=number < overlapping) for number in range(20)]
+    overlaps = [metronome(number, overlaps=True) for number in range(overlapping)]
+    others = [metronome(number) for number in range(overlapping, 20)]
+    rows = [*overlaps, *others]
     work = write_dataset(tmp_path / "work", rows)
     write_export(open_items(work).rows(), tmp_path / "data", MOSHI)
     for folder in (work, tmp_path / "data"):
@@ -669,7 +678,9 @@ def voice_without_pauses(samples):
 def test_metronome_is_found_in_a_recording_of_it(tmp_path, dailytalk):
     chance = np.random.default_rng(0)
     recorded = example("bicycle_repair")[: 16000 * 60]
-    voices = [voice_without_pauses(recorded[:, side]) for side in (0, 1)]
+    left_voice = voice_without_pauses(recorded[:, 0])
+    right_voice = voice_without_pauses(recorded[:, 1])
+    voices = (left_voice, right_voice)
     sound = chance.normal(0, 1e-4, (16000 * 130, 2))
     start = 16000
     utterances = []
@@ -687,8 +698,10 @@ def test_metronome_is_found_in_a_recording_of_it(tmp_path, dailytalk):
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in/call.wav", sound, 16000)
     (tmp_path / "in/call.json").write_text(json.dumps({"utterances": utterances}))
-    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "work", *EMBEDDED).code == 0
-    assert "same-gaps" in kinds_of(tmp_path / "work")
+    work = tmp_path / "work"
+    done = dailytalk("tag", tmp_path / "in", "--out", work, *EMBEDDED)
+    assert done.code == 0
+    assert "same-gaps" in kinds_of(work)
 
 
 @pytest.mark.nightly
@@ -704,8 +717,10 @@ def test_people_are_no_metronomes_and_no_silent_agents(tmp_path, dailytalk, kind
         shutil.copy(sound, tmp_path / "in")
         words = sound.with_suffix(suffix)
         shutil.copy(words, tmp_path / f"in/{sound.stem}.json")
-    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "work", *EMBEDDED).code == 0
-    rows = [*open_items(tmp_path / "work").rows()]
+    work = tmp_path / "work"
+    done = dailytalk("tag", tmp_path / "in", "--out", work, *EMBEDDED)
+    assert done.code == 0
+    rows = [*open_items(work).rows()]
     rows *= 5  # as many as their median needs
     tables = tables_from(rows, finished=False)
     assert tables.n >= 10
@@ -713,7 +728,8 @@ def test_people_are_no_metronomes_and_no_silent_agents(tmp_path, dailytalk, kind
 
 
 def band_of(references, corpus, measure):
-    [band] = [band for band in references[corpus].bands if band.measure == measure]
+    bands = references[corpus].bands
+    [band] = [band for band in bands if band.measure == measure]
     return band
 
 
