@@ -364,9 +364,8 @@ def test_recording_and_what_was_rebuilt_of_it_are_heard_at_the_same_place(pages:
         assert second_of(seen) == pytest.approx(3.9 + LATER, abs=0.02)
         seen.page.locator("#loop").uncheck()
         seen.page.locator("#hear").click()
-        assert second_of(seen) == pytest.approx(
-            3.9, abs=0.06
-        )  # a frame of an MP3 further, if it was not loaded yet
+        # A frame of an MP3 further, if it was not loaded yet.
+        assert second_of(seen) == pytest.approx(3.9, abs=0.06)
         press(seen, "k")
         seen.wait(f"{SECOND} > 3.9 && !{recorded}")
         assert_silent(seen)
