@@ -27,8 +27,9 @@ def published_row(name: str, audio_sha256: str | None = None, **columns: Any) ->
     provenance |= {"source_id": name, "source": "calls", "voice": "anna"}
     provenance |= {"models": [], "stages": [], "settings": "{}"}
     row["provenance"] = provenance
-    digest = hashlib.sha256(row["audio"]["bytes"]).hexdigest()
-    row["audio_sha256"] = audio_sha256 or digest
+    if audio_sha256 is None:
+        audio_sha256 = hashlib.sha256(row["audio"]["bytes"]).hexdigest()
+    row["audio_sha256"] = audio_sha256
     return row
 
 

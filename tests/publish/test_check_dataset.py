@@ -140,8 +140,10 @@ def test_a_dataset_in_which_nothing_was_finished_is_not_fit(tmp_path):
 def test_hours_of_voice_name_the_engine_where_it_has_one_voice(tmp_path):
     row = built_row("a")
     for utterance in row["utterances"]:
-        if utterance["synthesis"]:
-            utterance["synthesis"] |= {"voice": "", "engine": "espeak"}
+        synthesis = utterance["synthesis"]
+        if synthesis:
+            synthesis["voice"] = ""
+            synthesis["engine"] = "espeak"
     _, facts = check_folder(write_dataset(tmp_path, [row]))
     assert list(facts["hours_of_voice"]) == ["espeak"]
 

@@ -145,7 +145,8 @@ def test_row_that_names_an_unknown_channel_is_rejected_and_the_rest_goes_on(
     assert report.number == 1
     assert report.shown == ("good",)
     assert f"its {item} 1 names a channel" in report.path.read_text(encoding="utf-8")
-    assert dailytalk("check", str(folder)).code == 1
+    done = dailytalk("check", str(folder))
+    assert done.code == 1
 
 
 #: What is no text in a row, though it is a string.
@@ -261,7 +262,8 @@ def test_column_of_another_type_is_named_in_one_sentence(
     assert done.code == 1
     assert f"shard-0.parquet: {column} is of the type" in done.err.replace("\n", "")
     assert "Traceback" not in done.err
-    assert dailytalk("check", str(folder)).code == 1
+    done = dailytalk("check", str(folder))
+    assert done.code == 1
 
 
 def retype(path: Path, column: str, value: Any) -> None:

@@ -126,7 +126,8 @@ def test_folder_of_clips_stands_up_to_the_check_and_shares_no_speaker(
     options = ("--format", "interactivity", "--eval-share", "0.3")
     done = dailytalk("export", work, "--out", folder, *options)
     assert f"next: dailytalk check {folder}" in done.out
-    checked = json.loads(dailytalk("check", folder, "--json").out)
+    done = dailytalk("check", folder, "--json")
+    checked = json.loads(done.out)
     assert "error" not in {finding["level"] for finding in checked["findings"]}
     assert checked["facts"]["kind"] == "interactivity"
     people = {}
@@ -235,7 +236,8 @@ def test_no_clip_is_made_of_a_conversation_whose_length_is_not_that_of_its_audio
 
 def test_only_clips_may_be_without_words_of_the_agent(work: Path, tmp_path: Path, dailytalk: Command) -> None:
     def kinds(folder: Path) -> set[str]:
-        checked = json.loads(dailytalk("check", folder, "--json").out)
+        done = dailytalk("check", folder, "--json")
+        checked = json.loads(done.out)
         errors = [finding for finding in checked["findings"] if finding["level"] == "error"]
         return {finding["kind"] for finding in errors}
 

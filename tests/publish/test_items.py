@@ -161,5 +161,8 @@ def test_row_says_what_is_wrong_with_it_and_where() -> None:
     fine = {"source_duration": None, "alignments": None, "duration": 31 * 86400.0}
     assert not [*problems_of(built_row("call") | fine)]
     row = built_row("call", alignments=[word | {"start": -1.0, "end": -2.0}])
-    row["utterances"][0] |= {"status": "dropped", "start": None, "end": None}
+    dropped = row["utterances"][0]
+    dropped["status"] = "dropped"
+    dropped["start"] = None
+    dropped["end"] = None
     assert not [*problems_of(row)]

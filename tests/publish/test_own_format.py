@@ -26,7 +26,8 @@ def test_own_format_is_written_with_its_options_and_checked(
     work = tmp_path / "work"
     out = tmp_path / "lines"
     kept = ("--revoice", "none", "--source-licence", "CC0-1.0")
-    assert dailytalk("build", tmp_path / "in", "--out", work, *EMBEDDED, *kept).code == 0
+    done = dailytalk("build", tmp_path / "in", "--out", work, *EMBEDDED, *kept)
+    assert done.code == 0
     export = ("export", work, "--format", own_format, "--out", out)
     done = dailytalk(*export)
     assert done.code == 0, done.out
@@ -50,9 +51,11 @@ def test_own_format_is_written_with_its_options_and_checked(
     assert "missing-audio" in dailytalk(*check, "--json").out
     assert "it isn't there" in broken.out
     # What check knows by itself is judged as that, too.
-    alone = json.loads(dailytalk("check", work, "--json").out)
+    done = dailytalk("check", work, "--json")
+    alone = json.loads(done.out)
     (work / "lines.jsonl").write_text('{"text": "", "path": "a.wav"}\n')
-    both = json.loads(dailytalk("check", work, "--format", own_format, "--json").out)
+    done = dailytalk("check", work, "--format", own_format, "--json")
+    both = json.loads(done.out)
     assert both["facts"]["words"] == alone["facts"]["words"]
     kinds_alone = {finding["kind"] for finding in alone["findings"]}
     kinds = {finding["kind"] for finding in both["findings"]}

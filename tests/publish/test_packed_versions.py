@@ -139,7 +139,9 @@ def test_message_of_a_models_error_is_not_published(tmp_path: Path) -> None:
     failure = {"id": "call0/left/0000", "stage": "Transcribe", "reason": message, "remedy": "write its text"}
     (row,) = rows_of("call0")
     row["model_failures"] = [failure]
-    row["utterances"][0] |= {"text_reason": message, "reason": f"could not be said: {message}"}
+    utterance = row["utterances"][0]
+    utterance["text_reason"] = message
+    utterance["reason"] = f"could not be said: {message}"
     packed = packed_rows(tmp_path, row, *rows_of("call1", "call2"))
     rows = table(packed, "conversations")
     (published,) = [row for row in rows if row["conversation_id"] == "call0"]
@@ -172,7 +174,10 @@ def test_utterances_are_cut_from_their_channel_to_the_sample(packed: Packed, row
 
 def test_dropped_utterance_has_no_row_and_keeps_its_place_in_the_conversation(tmp_path: Path) -> None:
     row = built_row()
-    row["utterances"][1] |= {"status": "dropped", "start": None, "end": None}
+    dropped = row["utterances"][1]
+    dropped["status"] = "dropped"
+    dropped["start"] = None
+    dropped["end"] = None
     packed = packed_rows(tmp_path, row)
     assert len(table(packed, "utterances")) == 3
     (conversation,) = table(packed, "conversations")
@@ -372,7 +377,9 @@ def test_disk_that_fills_up_is_an_error_and_not_the_end_of_the_process(work: Pat
 
 def test_utterance_outside_its_audio_is_refused_by_name(tmp_path: Path) -> None:
     row = built_row()
-    row["utterances"][2] |= {"start": 5.0, "end": 9.0}
+    utterance = row["utterances"][2]
+    utterance["start"] = 5.0
+    utterance["end"] = 9.0
     write_dataset(tmp_path / "work", [row])
     with pytest.raises(DailytalkError, match=r"'call/left/0002' at 5.0-9.0 s"):
         pack_version(tmp_path / "work", tmp_path / "stage")
@@ -392,7 +399,9 @@ def test_utterance_is_cut_to_the_sample_and_has_one_at_least(
     tmp_path: Path, start: float, end: float, first: int, last: int
 ) -> None:
     row = built_row("a")
-    row["utterances"][0] |= {"start": start, "end": end}
+    utterance = row["utterances"][0]
+    utterance["start"] = start
+    utterance["end"] = end
     packed = packed_rows(tmp_path, row)
     utterances = {cut["utterance_id"]: cut for cut in table(packed, "utterances")}
     cut = pcm(utterances["a/left/0000"]["audio"])

@@ -194,7 +194,9 @@ def test_a_voice_that_no_other_conversation_has_gets_no_prompt_and_is_said(out):
 def test_what_was_kept_of_a_person_is_no_prompt_of_the_voice_that_replaces_him(out):
     rows = calls(2)
     for row in rows:
-        row["utterances"][4] |= {"status": "kept-original", "synthesis": None}
+        kept = row["utterances"][4]
+        kept["status"] = "kept-original"
+        kept["synthesis"] = None
     write_export(rows, out, PERSONAPLEX)
     lines = lines_of(out)
     for line in lines.values():

@@ -198,7 +198,8 @@ def test_versions_and_diff_name_what_changed(
     difference = json.loads(done.out)
     assert difference["ids"]["changed"] == ["acted/s1-1"]
     assert difference["fields"] == {"labels.style": 1}
-    listed = json.loads(dailytalk("versions", REPO, "--json").out)
+    done = dailytalk("versions", REPO, "--json")
+    listed = json.loads(done.out)
     versions = [version for version in listed if version["kind"] == "version"]
     assert [version["name"] for version in versions] == ["v1.1.0", TAG]
     assert [version["totals"]["conversations"]["rows"] for version in versions] == [4, 4]

@@ -28,7 +28,8 @@ def test_export_says_what_it_is_of_what_under_which_licences_and_how_it_was_made
     tmp_path: Path, dailytalk: Command, work: Path, form: str
 ) -> None:
     out = tmp_path / "data"
-    assert dailytalk("export", work, "--format", form, "--out", out).code == 0
+    done = dailytalk("export", work, "--format", form, "--out", out)
+    assert done.code == 0
     text = (out / "README.md").read_text(encoding="utf-8")
     assert "2 conversations, " in text
     for fact in (
@@ -41,7 +42,8 @@ def test_export_says_what_it_is_of_what_under_which_licences_and_how_it_was_made
         assert fact in text
     assert "| profile | embedded |" in text
     before = state(out)
-    assert dailytalk("export", work, "--format", form, "--out", out).code == 0
+    done = dailytalk("export", work, "--format", form, "--out", out)
+    assert done.code == 0
     assert state(out).keys() == before.keys()
     assert (out / "README.md").read_text(encoding="utf-8") == text
 
@@ -50,20 +52,24 @@ def test_readme_that_a_person_wrote_stays(tmp_path: Path, dailytalk: Command, wo
     out = tmp_path / "data"
     readme = out / "README.md"
     for written in ("Mine.", None):  # written anew, and a line added to ours
-        assert dailytalk("export", work, "--out", out).code == 0
+        done = dailytalk("export", work, "--out", out)
+        assert done.code == 0
         ours = readme.read_text(encoding="utf-8")
         text = written or ours.replace("# data", "# data of ours")
         readme.write_text(text)
         for _ in range(2):
-            assert dailytalk("export", work, "--out", out).code == 0
+            done = dailytalk("export", work, "--out", out)
+            assert done.code == 0
             assert readme.read_text(encoding="utf-8") == text
         readme.unlink()
 
 
 def test_checks_and_mixes_read_a_folder_with_its_readme(tmp_path: Path, dailytalk: Command, work: Path) -> None:
     out = tmp_path / "data"
-    assert dailytalk("export", work, "--out", out, "--eval-share", "0.5").code == 0
-    checked = json.loads(dailytalk("check", out, "--json").out)
+    done = dailytalk("export", work, "--out", out, "--eval-share", "0.5")
+    assert done.code == 0
+    done = dailytalk("check", out, "--json")
+    checked = json.loads(done.out)
     assert "README" not in json.dumps(checked["findings"])
     assert dailytalk("mix", out, "--out", tmp_path / "mix").code in (0, 3)
 
@@ -73,21 +79,25 @@ def test_work_folder_has_a_readme_that_follows_its_runs_until_a_person_writes_on
 ) -> None:
     calls(tmp_path / "in", "a")
     tag = ("tag", tmp_path / "in", "--out", tmp_path / "work", *EMBEDDED, "--asr-model", "tiny.en")
-    assert dailytalk(*tag, "--source-licence", "cc0-1.0").code == 0
+    done = dailytalk(*tag, "--source-licence", "cc0-1.0")
+    assert done.code == 0
     readme = tmp_path / "work/README.md"
     text = readme.read_text(encoding="utf-8")
     for fact in ("# work", "1 conversation tagged", "cc0-1.0", "silero-vad", "load_dataset"):
         assert fact in text
     assert "affect context" not in text  # which nobody chose; with an app or without
     before = state(tmp_path / "work")
-    assert dailytalk(*tag, "--source-licence", "cc0-1.0").code == 0
+    done = dailytalk(*tag, "--source-licence", "cc0-1.0")
+    assert done.code == 0
     assert state(tmp_path / "work") == before
     calls(tmp_path / "in", "b")
-    assert dailytalk(*tag).code == 0
+    done = dailytalk(*tag)
+    assert done.code == 0
     assert "2 conversations tagged" in readme.read_text(encoding="utf-8")
     readme.write_text("Mine.")
     calls(tmp_path / "in", "c")
-    assert dailytalk(*tag).code == 0
+    done = dailytalk(*tag)
+    assert done.code == 0
     assert readme.read_text(encoding="utf-8") == "Mine."
 
 

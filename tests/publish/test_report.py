@@ -128,9 +128,13 @@ def test_page_is_not_put_among_shards(tmp_path):
 def test_money_and_tries_are_those_of_the_rows_and_of_the_run(tmp_path):
     row = built_row()
     first = row["utterances"][0]["synthesis"]
-    first |= {"cost": 0.25, "tries": 3, "word_error_rate": 0.1}
+    first["cost"] = 0.25
+    first["tries"] = 3
+    first["word_error_rate"] = 0.1
     second = row["utterances"][2]["synthesis"]
-    second |= {"cost": 0.5, "tries": 1, "word_error_rate": 0.1}
+    second["cost"] = 0.5
+    second["tries"] = 1
+    second["word_error_rate"] = 0.1
     folder = write_dataset(tmp_path, [row])
     run = {"speak": {"money": {"spent": 0.5, "saved_by_cache": 0.25}}}
     (folder / "run.json").write_text(json.dumps(run))
@@ -278,7 +282,8 @@ def folder_of(kind: str, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("kind", ["work", "moshi", "mix", "talks"])
 def test_report_and_check_have_one_verdict_on_every_kind_of_folder(tmp_path, dailytalk, kind):
     folder = folder_of(kind, tmp_path)
-    checked = json.loads(dailytalk("check", folder, "--json").out)["verdict"]
+    done = dailytalk("check", folder, "--json")
+    checked = json.loads(done.out)["verdict"]
     report = dailytalk("report", folder, "--out", tmp_path / "page.html", "--json")
     assert json.loads(report.out)["verdict"] == checked
     assert "without-text" not in {finding["kind"] for finding in checked["findings"]}

@@ -110,7 +110,8 @@ def test_against_takes_a_file_a_work_folder_and_a_version(tmp_path: Path, dailyt
         assert {fact["measure"] for fact in named} > {"speech", "turn_length", "offset_p95", "takes_over"}
         assert {fact["where"] for fact in named} == {"inside"}  # the same conversations
         page = tmp_path / "page.html"
-        assert dailytalk("report", work, "--against", against, "--out", page).code == 0
+        done = dailytalk("report", work, "--against", against, "--out", page)
+        assert done.code == 0
         assert f"/{against.name}" in page.read_text(encoding="utf-8")
     done = dailytalk("report", version, "--against", file, "--out", tmp_path / "page.html")
     assert done.code == 0

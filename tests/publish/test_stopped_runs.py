@@ -61,12 +61,19 @@ def halved(tmp_path: Path) -> Path:
     return work
 
 
+#: What a reader sees of `stopped` and of `halved`.
+LENGTHS = {"a": 7.0, "b": 6.0, "c": 6.0}
+
+
+def lengths_of(rows: Any) -> dict[str, float]:
+    return {row["conversation_id"]: row["duration"] for row in rows}
+
+
 @pytest.mark.parametrize("name", ["stopped", "halved"])
 def test_reader_sees_each_conversation_once(name: str, request: pytest.FixtureRequest) -> None:
     items = open_items(request.getfixturevalue(name))
     rows = items.rows(["conversation_id", "duration"])
-    lengths = {row["conversation_id"]: row["duration"] for row in rows}
-    assert lengths == {"a": 7.0, "b": 6.0, "c": 6.0}
+    assert lengths_of(rows) == LENGTHS
     assert len(list(items.rows(["conversation_id"]))) == 3
     assert items.row("a")["duration"] == 7.0
     conversations = items.tables().conversations
@@ -80,8 +87,7 @@ def test_reader_of_a_store_sees_the_same(stopped: Path, monkeypatch: pytest.Monk
             os.utime(path, (1e9 + number, 1e9 + number))
         items = open_items(local_folder(Path(f"file://{stopped}")))
         rows = items.rows(["conversation_id", "duration"])
-        lengths = {row["conversation_id"]: row["duration"] for row in rows}
-        assert lengths == {"a": 7.0, "b": 6.0, "c": 6.0}
+        assert lengths_of(rows) == LENGTHS
 
 
 @pytest.mark.parametrize("name", ["stopped", "halved"])
@@ -108,8 +114,7 @@ def test_commands_take_each_conversation_once(
 @pytest.mark.parametrize("streaming", [False, True])
 def test_load_gives_each_conversation_once(stopped: Path, streaming: bool) -> None:
     rows = load(stopped, split="train", streaming=streaming)
-    lengths = {row["conversation_id"]: row["duration"] for row in rows}
-    assert lengths == {"a": 7.0, "b": 6.0, "c": 6.0}
+    assert lengths_of(rows) == LENGTHS
     assert len(list(rows)) == 3
 
 

@@ -282,7 +282,9 @@ def read_json_lines(path: Path) -> list:
 
 def test_what_was_kept_of_a_person_has_another_number_than_the_voice_that_replaces_him(tmp_path):
     first = built_row("one", speakers={"left": "Ann", "right": "Ben"})
-    first["utterances"][2] |= {"status": "kept-original", "synthesis": None}
+    kept = first["utterances"][2]
+    kept["status"] = "kept-original"
+    kept["synthesis"] = None
     second = built_row("two", kept_speaker="Ann")
     sides = {"one": "train", "two": "train"}
     write_export([first, second], tmp_path / "out", FORMATS["sesame-finetune"], sides=sides)
@@ -393,7 +395,9 @@ def test_a_text_with_the_mark_of_a_speaker_is_rejected_by_moss_ttsd_alone(tmp_pa
 def test_an_utterance_without_a_place_in_the_sound_is_rejected_with_its_conversation(tmp_path, times):
     row = built_row("bad")
     start, end = times
-    row["utterances"][0] |= {"start": start, "end": end}
+    utterance = row["utterances"][0]
+    utterance["start"] = start
+    utterance["end"] = end
     rows = [row, built_row("good")]
     done = write_export(rows, tmp_path / "out", FORMATS["moss-ttsd"])
     (reject,) = done.rejects

@@ -86,7 +86,8 @@ def work(tmp_path: Path) -> Path:
 
 
 def test_check_and_report_show_the_figures_with_their_intervals(work: Path, dailytalk: Command) -> None:
-    checked = json.loads(dailytalk("check", work, "--json").out)
+    done = dailytalk("check", work, "--json")
+    checked = json.loads(done.out)
     timelines = {fact["timeline"]: fact for fact in checked["facts"]["turn_ends"]}
     rebuilt = timelines["rebuilt"]
     assert rebuilt["n_holds"] == rebuilt["n_shifts"] == 5
@@ -103,6 +104,7 @@ def test_check_and_report_show_the_figures_with_their_intervals(work: Path, dail
 
 def test_where_nobody_judged_nothing_is_shown(tmp_path: Path, dailytalk: Command) -> None:
     work = write_dataset(tmp_path / "work", [built_row("a")])
-    checked = json.loads(dailytalk("check", work, "--json").out)
+    done = dailytalk("check", work, "--json")
+    checked = json.loads(done.out)
     assert "turn_ends" not in checked["facts"]
     assert "pauses like pauses" not in write_report(work).path.read_text("utf-8")

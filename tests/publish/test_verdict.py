@@ -582,7 +582,8 @@ def test_check_json_report_and_card_say_the_same(tmp_path, dailytalk, hub, impat
     version = "tester/talks@v1.0.0"
     page = tmp_path / "page.html"
     options = ("--create", "--licence", "CC0-1.0", "--tag", "v1.0.0")
-    assert dailytalk("push", work, "tester/talks", *options).code == 0
+    done = dailytalk("push", work, "tester/talks", *options)
+    assert done.code == 0
     card_path = hf_hub_download("tester/talks", "README.md", repo_type="dataset", revision="v1.0.0")
     card = Path(card_path).read_text()
     checked = dailytalk("check", version, "--json")
@@ -592,7 +593,8 @@ def test_check_json_report_and_card_say_the_same(tmp_path, dailytalk, hub, impat
     assert kinds >= {"noise", "low-confidence", "repaired-transcripts"}
     sentences = [one_line(finding["what"]) for finding in verdict["findings"]]
     sentences.append(one_line(verdict["headline"]))
-    assert dailytalk("report", version, "--out", page).code == 0
+    done = dailytalk("report", version, "--out", page)
+    assert done.code == 0
     shown = dailytalk("check", version, "-v").out
     for output in (shown, unescape(page.read_text()), card):
         text = one_line(output.replace("\\", ""))

@@ -135,8 +135,10 @@ def test_voices_that_differ_by_intention_are_not_compared(tmp_path: Path, name: 
     conversations = rows(burnt_dinner=row)
     for conversation in conversations:
         for utterance in conversation["utterances"]:
-            if utterance["synthesis"]:
-                utterance["synthesis"] |= {"engine": "fish", "voice": name}
+            synthesis = utterance["synthesis"]
+            if synthesis:
+                synthesis["engine"] = "fish"
+                synthesis["voice"] = name
     assert of_voices(tmp_path, conversations) == []
 
 
