@@ -38,7 +38,8 @@ def published_row(
 ) -> dict[str, Any]:
     """A row of the config `conversations`; other columns as in `built_row`."""
     row = built_row(name, **columns)
-    provenance = json.loads(row["provenance"]) | {
+    provenance = json.loads(row["provenance"])
+    provenance |= {
         "source_id": name,
         "source": "calls",
         "source_licence": source_licence,
@@ -48,9 +49,15 @@ def published_row(
         "stages": [{"name": "Segment", "digest": "0" * 20}],
         "settings": json.dumps({"timeline": "anchor", "sample_rate": 24000}),
     }
-    for one in row["utterances"]:
-        one |= {"source_start": one["start"], "source_end": one["end"], "valence": 0.6, "arousal": 0.4}
-    return row | {"provenance": provenance, "audio_sha256": hashlib.sha256(row["audio"]["bytes"]).hexdigest()}
+    for utterance in row["utterances"]:
+        utterance["source_start"] = utterance["start"]
+        utterance["source_end"] = utterance["end"]
+        utterance["valence"] = 0.6
+        utterance["arousal"] = 0.4
+    row["provenance"] = provenance
+    sound = row["audio"]["bytes"]
+    row["audio_sha256"] = hashlib.sha256(sound).hexdigest()
+    return row
 
 
 def write_version(
@@ -58,17 +65,20 @@ def write_version(
 ) -> tuple[Packed, Version]:
     """Write the config `conversations`, one file a split."""
     (folder / "conversations").mkdir(parents=True, exist_ok=True)
+    schema = conversations(24000).arrow_schema
     files = []
     for split, rows in splits.items():
         name = f"conversations/{split}-00000-of-00001.parquet"
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=conversations(24000).arrow_schema), folder / name)
-        content = (folder / name).read_bytes()
+        path = folder / name
+        table = pa.Table.from_pylist(list(rows), schema=schema)
+        pq.write_table(table, path)
+        content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         seconds = sum(row["duration"] for row in rows)
-        files.append(
-            DataFile(name, folder / name, "conversations", split, digest, len(content), len(rows), seconds)
-        )
-    return Packed(tuple(sorted(files)), disjoint), open_version(folder)
+        file = DataFile(name, path, "conversations", split, digest, len(content), len(rows), seconds)
+        files.append(file)
+    packed = Packed(tuple(sorted(files)), disjoint)
+    return packed, open_version(folder)
 
 
 def card_of(

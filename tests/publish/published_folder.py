@@ -23,35 +23,40 @@ SHARD = 2
 
 def published_row(name: str, audio_sha256: str | None = None, **columns: Any) -> dict[str, Any]:
     row = built_row(name, kept_speaker=f"person {name}", **columns)
-    provenance = dict.fromkeys(PROVENANCE) | {"source_id": name, "source": "calls", "voice": "anna"}
-    return row | {
-        "audio_sha256": audio_sha256 or hashlib.sha256(row["audio"]["bytes"]).hexdigest(),
-        "provenance": provenance | {"models": [], "stages": [], "settings": "{}"},
-    }
+    provenance = dict.fromkeys(PROVENANCE)
+    provenance |= {"source_id": name, "source": "calls", "voice": "anna"}
+    provenance |= {"models": [], "stages": [], "settings": "{}"}
+    row["provenance"] = provenance
+    if audio_sha256 is None:
+        audio_sha256 = hashlib.sha256(row["audio"]["bytes"]).hexdigest()
+    row["audio_sha256"] = audio_sha256
+    return row
 
 
 def utterance_row(name: str) -> dict[str, Any]:
-    told = published_features("utterances", 24000)
+    row = dict.fromkeys(published_features("utterances", 24000))
     audio = flac(np.arange(4800, dtype=np.int16), 24000)
-    word = dict.fromkeys(PUBLISHED_WORD) | {"word": "Hello", "start": 0.0, "end": 0.2}
-    return dict.fromkeys(told) | {
-        "utterance_id": f"{name}/left/0000",
-        "conversation_id": name,
-        "audio": {"bytes": audio, "path": f"{name}.flac"},
-        "duration": 0.2,
-        "words": [word],
-    }
+    word = dict.fromkeys(PUBLISHED_WORD)
+    word |= {"word": "Hello", "start": 0.0, "end": 0.2}
+    row["utterance_id"] = f"{name}/left/0000"
+    row["conversation_id"] = name
+    row["audio"] = {"bytes": audio, "path": f"{name}.flac"}
+    row["duration"] = 0.2
+    row["words"] = [word]
+    return row
 
 
 def write_published(folder: Path, mark: str = "", **columns: Any) -> Path:
     """Write a repository. `mark` goes before each id, `columns` into each row of `conversations`."""
-    names = {split: [f"{mark}{split}{n}" for n in range(count)] for split, count in SIZES.items()}
-    for split, own in names.items():
-        shards = [own[first : first + SHARD] for first in range(0, len(own), SHARD)]
-        for number, ids in enumerate(shards):
-            rows = [published_row(name, **columns) for name in ids]
-            _write(folder / _name("conversations", split, number, len(shards)), "conversations", rows)
-    _write(folder / _name("utterances", "train", 0, 1), "utterances", [utterance_row(n) for n in names["train"]])
+    for split, count in SIZES.items():
+        names = [f"{mark}{split}{n}" for n in range(count)]
+        rows = [published_row(name, **columns) for name in names]
+        shards = [rows[first : first + SHARD] for first in range(0, count, SHARD)]
+        for number, shard in enumerate(shards):
+            path = folder / _name("conversations", split, number, len(shards))
+            _write(path, "conversations", shard)
+    utterances = [utterance_row(f"{mark}train{n}") for n in range(SIZES["train"])]
+    _write(folder / _name("utterances", "train", 0, 1), "utterances", utterances)
     _describe(folder)
     return folder
 
@@ -72,31 +77,29 @@ def _name(config: str, split: str, number: int, count: int) -> str:
 
 def _write(path: Path, config: str, rows: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist(rows, schema=published_features(config, 24000).arrow_schema)
+    features = published_features(config, 24000)
+    table = pa.Table.from_pylist(rows, schema=features.arrow_schema)
     pq.write_table(table, path, row_group_size=1)
 
 
 def _describe(folder: Path) -> None:
-    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.parquet"))}
-    told = {
-        name: {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "rows": pq.read_metadata(path).num_rows}
-        for name, path in files.items()
-    }
-    (folder / "manifest.json").write_text(
-        json.dumps({"layout": 1, "splits_disjoint_in": "speakers", "files": told})
-    )
-    configs = {name.partition("/")[0]: {} for name in files}
-    for name in files:
+    files = {}
+    configs: dict[str, dict[str, str]] = {}
+    for path in sorted(folder.rglob("*.parquet")):
+        name = path.relative_to(folder).as_posix()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        files[name] = {"sha256": digest, "rows": pq.read_metadata(path).num_rows}
         config, _, file = name.partition("/")
-        configs[config][file.partition("-")[0]] = f"{config}/{file.partition('-')[0]}-*.parquet"
-    card = {
-        "configs": [
-            {
-                "config_name": config,
-                "data_files": [{"split": split, "path": path} for split, path in splits.items()],
-            }
-            | ({"default": True} if config == "conversations" else {})
-            for config, splits in configs.items()
-        ]
-    }
-    (folder / "README.md").write_text(f"---\n{yaml.safe_dump(card, sort_keys=False)}---\n# Talks\n")
+        split, _, _ = file.partition("-")
+        configs.setdefault(config, {})[split] = f"{config}/{split}-*.parquet"
+    manifest = {"layout": 1, "splits_disjoint_in": "speakers", "files": files}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    entries = []
+    for config, splits in configs.items():
+        data_files = [{"split": split, "path": path} for split, path in splits.items()]
+        entry: dict[str, Any] = {"config_name": config, "data_files": data_files}
+        if config == "conversations":
+            entry["default"] = True
+        entries.append(entry)
+    front = yaml.safe_dump({"configs": entries}, sort_keys=False)
+    (folder / "README.md").write_text(f"---\n{front}---\n# Talks\n")

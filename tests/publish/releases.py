@@ -25,10 +25,10 @@ def data_file(folder: Path, name: str, words: str) -> DataFile:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({"conversation_id": [name], "words": [words]}), path)
     data = path.read_bytes()
-    config, _, rest = name.partition("/")
-    return DataFile(
-        name, path, config, rest.split("-")[0], hashlib.sha256(data).hexdigest(), len(data), 1, seconds=60.0
-    )
+    digest = hashlib.sha256(data).hexdigest()
+    config, _, file = name.partition("/")
+    split, _, _ = file.partition("-")
+    return DataFile(name, path, config, split, digest, len(data), 1, seconds=60.0)
 
 
 def release(
@@ -39,15 +39,12 @@ def release(
     assets: Mapping[str, bytes] | None = None,
 ) -> Release:
     """A version of some shards in one split; `words`: of each shard, or of all."""
-    files = tuple(
-        data_file(
-            folder,
-            f"conversations/train-{n:05d}-of-{shards:05d}.parquet",
-            words if isinstance(words, str) else words[n],
-        )
-        for n in range(shards)
-    )
-    packed = Packed(files, "conversations")
+    files = []
+    for n in range(shards):
+        name = f"conversations/train-{n:05d}-of-{shards:05d}.parquet"
+        spoken = words if isinstance(words, str) else words[n]
+        files.append(data_file(folder, name, spoken))
+    packed = Packed(tuple(files), "conversations")
     card = Card(CARD.format(words), dict(assets or {}), ())
     before = RepositoryState(Version(Reference(REPO), None, ()))
     return Release(REPO, PushSettings(), before, packed, Changes(), tag, card, f"Publish {tag}")
@@ -59,9 +56,8 @@ def held(hub: HubServer, ref: str = "refs/heads/main", repo: str = REPO) -> dict
     assert repository is not None
     commit = repository.ref(ref)
     assert commit is not None
-    return {
-        name: file.sha256 for name, file in repository.commit(commit).files.items() if name != ".gitattributes"
-    }
+    files = repository.commit(commit).files
+    return {name: file.sha256 for name, file in files.items() if name != ".gitattributes"}
 
 
 def refs(hub: HubServer, repo: str = REPO) -> dict[str, str]:

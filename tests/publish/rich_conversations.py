@@ -8,6 +8,7 @@ from built_conversations import built_row, sound
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 
 BUCKETS = ("LOW", "MID", "HIGH")
+BUCKETED = (*AFFECT, "energy", "rate", "zcr", "pitch", "pitch_var")
 
 #: Channel, start, end, text, tag, event, status: turns, an overlap, a backchannel, and one that was left out.
 LINES = (
@@ -26,37 +27,25 @@ def rich_row(name: str, shift: float = 0.0, **columns: Any) -> dict[str, Any]:
     """A row of 6 s; `shift` moves its lines, makes its source longer, and colours what is measured."""
     moved = [(channel, start + shift, end + shift, text) for channel, start, end, text, *_ in LINES]
     row = built_row(name, moved, seconds=6.0 + 2 * shift, sounds=[(5.1 + shift, 5.2 + shift)])
-    for number, (one, line) in enumerate(zip(row["utterances"], LINES, strict=True)):
+    for number, utterance in enumerate(row["utterances"]):
         share = (number + 1) / 8 + shift / 10
-        one |= {
-            "tag": line[4] or None,
-            "rule": f"rule-{number}" if number % 2 else None,
-            "event": line[5],
-            "status": line[6],
-            "source_event": "turn" if number % 2 else None,
-            "source_start": one["start"] + 0.1 * number,
-            "source_end": one["end"] + 0.1 * number + 0.25 * (number % 3),
-            "reason": "2 of 3 tries failed" if line[6] == "kept-original" else None,
-            "synthesis": one["synthesis"] if line[6] == "spoken" else None,
-            **{measure: share * (n + 1) / 3 for n, measure in enumerate(AFFECT)},
-            **{measure: 10.0 * (n + 1) * share for n, measure in enumerate(PROSODY)},
-            **{
-                f"{measure}_bucket": BUCKETS[(number + n) % 3]
-                for n, measure in enumerate((*AFFECT, "energy", "rate", "zcr", "pitch", "pitch_var"))
-            },
-        }
-        if one["synthesis"]:
-            one["synthesis"] |= {"model": "s1" if number else None, "cache_key": f"{name}{number // 4}"}
-            one["synthesis"] |= {"cost": 0.25 + number, "tries": 1 + number, "word_error_rate": 0.05 * number}
+        enrich(utterance, number, share)
+        synthesis = utterance["synthesis"]
+        if synthesis:
+            synthesis["model"] = "s1" if number else None
+            synthesis["cache_key"] = f"{name}{number // 4}"
+            synthesis["cost"] = 0.25 + number
+            synthesis["tries"] = 1 + number
+            synthesis["word_error_rate"] = 0.05 * number
     row["utterances"][3] |= dict.fromkeys(AFFECT) | {"tag": None}
-    row["utterances"].append(
-        row["utterances"][0]
-        | dict.fromkeys(("start", "end", "tag", "event", "synthesis"))
-        | {"utterance_id": f"{name}/left/0006", "status": "dropped", "reason": "no text", "text": ""}
-    )
+    dropped = row["utterances"][0] | dict.fromkeys(("start", "end", "tag", "event", "synthesis"))
+    dropped |= {"utterance_id": f"{name}/left/0006", "status": "dropped", "reason": "no text", "text": ""}
+    row["utterances"].append(dropped)
     for number, word in enumerate(row["alignments"]):
-        word |= {"source": SOURCES[number % 6], "probability": number / 16 if number % 3 else None}
-    row["sounds"].append(sound(0.25, 0.375) | {"source_start": 0.5})
+        word["source"] = SOURCES[number % 6]
+        word["probability"] = number / 16 if number % 3 else None
+    laugh = sound(0.25, 0.375) | {"source_start": 0.5}
+    row["sounds"].append(laugh)
     row["timeline"] |= {
         "backchannels": 2,
         "backchannels_kept": 1,
@@ -73,7 +62,30 @@ def rich_row(name: str, shift: float = 0.0, **columns: Any) -> dict[str, Any]:
             "affect": {"name": "audeering/msp-dim", "licence": "CC-BY-NC-SA-4.0", "url": "https://huggingface.co"},
         },
     }
-    return row | {"provenance": json.dumps(provenance)} | columns
+    row["provenance"] = json.dumps(provenance)
+    return row | columns
+
+
+def enrich(utterance: dict[str, Any], number: int, share: float) -> None:
+    """Give an utterance the columns of its line; what is measured is in proportion to a share."""
+    *_, tag, event, status = LINES[number]
+    is_odd = number % 2 == 1
+    utterance["tag"] = tag or None
+    utterance["rule"] = f"rule-{number}" if is_odd else None
+    utterance["event"] = event
+    utterance["status"] = status
+    utterance["source_event"] = "turn" if is_odd else None
+    utterance["source_start"] = utterance["start"] + 0.1 * number
+    utterance["source_end"] = utterance["end"] + 0.1 * number + 0.25 * (number % 3)
+    utterance["reason"] = "2 of 3 tries failed" if status == "kept-original" else None
+    if status != "spoken":
+        utterance["synthesis"] = None
+    for n, measure in enumerate(AFFECT):
+        utterance[measure] = share * (n + 1) / 3
+    for n, measure in enumerate(PROSODY):
+        utterance[measure] = 10.0 * (n + 1) * share
+    for n, measure in enumerate(BUCKETED):
+        utterance[f"{measure}_bucket"] = BUCKETS[(number + n) % 3]
 
 
 def rich_rows() -> list[dict[str, Any]]:

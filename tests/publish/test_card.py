@@ -30,7 +30,8 @@ Made = tuple[Packed, Version]
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     rows = [published_row(f"call{number}", kept_speaker=f"person {number}") for number in range(3)]
-    return write_version(tmp_path_factory.mktemp("version"), {"train": rows[:2], "validation": rows[2:]})
+    folder = tmp_path_factory.mktemp("version")
+    return write_version(folder, {"train": rows[:2], "validation": rows[2:]})
 
 
 def render(
@@ -54,40 +55,46 @@ def front(card: Card | str) -> dict[str, Any]:
 
 def section(card: Card, name: str) -> str:
     """The part of a card below the heading that begins with a name; what is before all of them is `about`."""
-    parts = re.split("^## (.*)$", card.text.partition("<!-- dailytalk:start")[2], flags=re.MULTILINE)
-    headings = [heading.partition(" ")[0].lower() for heading in ["about", *parts[1::2]]]
-    return dict(zip(headings, parts[::2], strict=True))[name]
+    _, _, ours = card.text.partition("<!-- dailytalk:start")
+    parts = re.split("^## (.*)$", ours, flags=re.MULTILINE)
+    sections = {"about": parts[0]}
+    for heading, text in zip(parts[1::2], parts[2::2], strict=True):
+        first_word, _, _ = heading.partition(" ")
+        sections[first_word.lower()] = text
+    return sections[name]
 
 
 def test_the_template_in_dataset_card_is_the_one_that_is_used() -> None:
-    there = Path(__file__).parents[2] / "dataset_card" / "README.md"
-    assert there.read_text(encoding="utf-8") == asset("card.md")
+    template = Path(__file__).parents[2] / "dataset_card" / "README.md"
+    assert template.read_text(encoding="utf-8") == asset("card.md")
 
 
 def test_datasets_reads_configs_and_columns_back(made: Made) -> None:
     data = DatasetCard(render(made).text).data
     configs = MetadataConfigs.from_dataset_card_data(data)
     assert configs.get_default_config_name() == "conversations"
-    assert configs["conversations"]["data_files"] == [
-        {"split": "train", "path": "conversations/train-*"},
-        {"split": "validation", "path": "conversations/validation-*"},
-    ]
+    train = {"split": "train", "path": "conversations/train-*"}
+    validation = {"split": "validation", "path": "conversations/validation-*"}
+    assert configs["conversations"]["data_files"] == [train, validation]
     info = DatasetInfosDict.from_dataset_card_data(data)["conversations"]
     assert info.features == conversations(24000)
-    assert {name: split.num_examples for name, split in info.splits.items()} == {"train": 2, "validation": 1}
+    sizes = {name: split.num_examples for name, split in info.splits.items()}
+    assert sizes == {"train": 2, "validation": 1}
     assert info.download_size == sum(file.size for file in made[0].files)
     assert info.dataset_size == sum(split.num_bytes for split in info.splits.values()) > 0
 
 
 def test_the_first_conversation_can_be_heard_from_the_version_that_the_card_is_about(tmp_path: Path) -> None:
     rows = [published_row("a", seconds=45.0), published_row("b")]
-    card = render(write_version(tmp_path, {"train": rows[:1], "test": rows[1:]}))
+    made = write_version(tmp_path, {"train": rows[:1], "test": rows[1:]})
+    card = render(made)
     address = "https://huggingface.co/datasets/owner/good_talks/resolve/v1.0.0/assets/sample.mp3"
-    told = section(card, "listen")
-    assert f'<audio controls preload="none" src="{address}"></audio>' in told
-    assert "The first 30 seconds of a (split `train`)" in told
+    listen = section(card, "listen")
+    assert f'<audio controls preload="none" src="{address}"></audio>' in listen
+    assert "The first 30 seconds of a (split `train`)" in listen
     samples, rate = soundfile.read(io.BytesIO(card.assets[SAMPLE]))
-    assert (len(samples) / rate, samples.shape[1]) == (pytest.approx(30, abs=0.1), 2)
+    assert len(samples) / rate == pytest.approx(30, abs=0.1)
+    assert samples.shape[1] == 2
 
 
 def test_every_published_column_is_described(made: Made) -> None:
@@ -100,7 +107,8 @@ def test_what_people_wrote_stays_byte_for_byte(made: Made) -> None:
     mine = "Hello   there  \n\n* a list|with a pipe\n\n"
     old = render(made).text
     old = old.replace("<!-- dailytalk:start", mine + "<!-- dailytalk:start")
-    old = old.replace("# good talks", "# My own title") + "\nThe end, by me.\n\n\n"
+    old = old.replace("# good talks", "# My own title")
+    old += "\nThe end, by me.\n\n\n"
     old = old.replace("language:\n", "extra: mine\nlanguage:\n")
     new = render(made, old, CardFacts("owner/good_talks", "v1.1.0")).text
     assert "v1.1.0" in new
@@ -129,28 +137,32 @@ def test_a_card_of_somebody_else_keeps_its_text_and_gets_our_text(made: Made) ->
     ],
 )
 def test_damaged_markers_are_named(made: Made, marker: str, put: str) -> None:
+    damaged = render(made).text.replace(marker, put)
     with pytest.raises(DailytalkError, match="markers"):
-        render(made, render(made).text.replace(marker, put))
+        render(made, damaged)
 
 
 def test_windows_line_endings_stay(made: Made) -> None:
     old = render(made).text.replace("\n", "\r\n")
     new = render(made, old).text
     assert new == old
-    assert "\n" not in render(made, old + "mine\r\n").text.replace("\r\n", "")
+    longer = render(made, old + "mine\r\n").text
+    assert "\n" not in longer.replace("\r\n", "")
 
 
 def test_values_that_we_wrote_follow_the_data_and_chosen_ones_stay(made: Made, tmp_path: Path) -> None:
     old = render(made, facts=CardFacts("owner/good_talks", "v1.0.0", licence="cc-by-4.0")).text
-    german = write_version(tmp_path, {"train": [published_row(language="de", source_licence=None)]})
-    told = front(render(german, old))
-    assert told["language"] == ["de"]
-    assert told["license"] == "cc-by-4.0"  # chosen once, though now `other` would follow
-    retitled = old.replace("pretty_name: good talks", "pretty_name: Mine").replace("- moshi\n", "- mine\n")
-    told = front(render(german, retitled))
-    assert told["pretty_name"] == "Mine"
-    assert "mine" in told["tags"]
-    assert "moshi" not in told["tags"]
+    row = published_row(language="de", source_licence=None)
+    german = write_version(tmp_path, {"train": [row]})
+    values = front(render(german, old))
+    assert values["language"] == ["de"]
+    assert values["license"] == "cc-by-4.0"  # chosen once, though now `other` would follow
+    retitled = old.replace("pretty_name: good talks", "pretty_name: Mine")
+    retagged = retitled.replace("- moshi\n", "- mine\n")
+    values = front(render(german, retagged))
+    assert values["pretty_name"] == "Mine"
+    assert "mine" in values["tags"]
+    assert "moshi" not in values["tags"]
 
 
 def test_other_configs_survive_and_ours_are_replaced(made: Made) -> None:
@@ -159,18 +171,19 @@ def test_other_configs_survive_and_ours_are_replaced(made: Made) -> None:
         "- config_name: utterances\n  data_files: x\n"
         "dataset_info:\n  config_name: utterances\n---\n"
     )
-    told = front(render(made, old))
-    assert [one["config_name"] for one in told["configs"]] == ["conversations", "default"]
-    assert "default" not in told["configs"][0]  # two defaults are an error when loading
-    assert [one["config_name"] for one in told["dataset_info"]] == ["conversations"]
+    values = front(render(made, old))
+    assert [config["config_name"] for config in values["configs"]] == ["conversations", "default"]
+    assert "default" not in values["configs"][0]  # two defaults are an error when loading
+    assert [info["config_name"] for info in values["dataset_info"]] == ["conversations"]
 
 
 def test_a_licence_that_allows_more_than_a_model_gets_a_warning(tmp_path: Path) -> None:
-    made = write_version(tmp_path, {"train": [published_row(models=(*MODELS, NON_COMMERCIAL))]})
+    row = published_row(models=(*MODELS, NON_COMMERCIAL))
+    made = write_version(tmp_path, {"train": [row]})
     card = render(made, facts=CardFacts("owner/good_talks", None, licence="cc-by-4.0"))
-    assert len(card.warnings) == 1
-    assert "audeering" in card.warnings[0]
-    assert "commercial" in card.warnings[0]
+    (warning,) = card.warnings
+    assert "audeering" in warning
+    assert "commercial" in warning
     assert "> **Warning:** the model audeering/" in section(card, "about")
     assert "> **Warning:** the model audeering/" in section(card, "licences")
     assert render(made).warnings == ()
@@ -180,32 +193,34 @@ def test_a_licence_that_allows_more_than_a_model_gets_a_warning(tmp_path: Path) 
 def test_shared_speakers_are_said_plainly(tmp_path: Path) -> None:
     rows = [published_row(f"c{number}", kept_speaker="Ann") for number in range(2)]
     shared = write_version(tmp_path / "a", {"train": rows[:1], "test": rows[1:]}, "conversations")
-    assert "**Speakers are not held apart**: 1 recorded speaker of 1" in section(render(shared), "splits")
-    assert "DailyTalk" in section(render(shared), "splits")
-    unknown = write_version(
-        tmp_path / "b", {"train": [published_row("c")], "test": [published_row("d")]}, "recordings"
-    )
+    text = section(render(shared), "splits")
+    assert "**Speakers are not held apart**: 1 recorded speaker of 1" in text
+    assert "DailyTalk" in text
+    rows = {"train": [published_row("c")], "test": [published_row("d")]}
+    unknown = write_version(tmp_path / "b", rows, "recordings")
     text = section(render(unknown), "splits")
     assert "No recording has a part in two splits" in text
     assert "not known of every conversation" in text
 
 
 def test_no_path_of_the_machine_comes_into_the_card(tmp_path: Path) -> None:
-    models = ({"role": "recogniser", "name": "/home/maria/whisper-mine", "licence": "unknown", "url": ""}, *MODELS)
-    row = published_row(models=models)
+    model = {"role": "recogniser", "name": "/home/maria/whisper-mine", "licence": "unknown", "url": ""}
+    row = published_row(models=(model, *MODELS))
+    settings = {"voice_file": "C:\\Users\\maria\\v.wav", "timeline": "anchor"}
     row["provenance"]["source"] = "/home/maria/calls"
-    row["provenance"]["settings"] = json.dumps({"voice_file": "C:\\Users\\maria\\v.wav", "timeline": "anchor"})
+    row["provenance"]["settings"] = json.dumps(settings)
     run = {
         "command": "dailytalk build /home/maria/calls --out /home/maria/out",
         "settings": {"profile": "standard", "rules": "/home/maria/rules.json", "cache": "/home/maria/.cache"},
         "packages": {"torch": "2.13.0"},
         "speak": {"command": "dailytalk speak ~maria/out", "settings": {"cache": "/home/maria/.cache"}},
     }
-    rejects = [
-        {"id": "/home/maria/a.wav", "stage": "Segment", "reason": f"{path} can't be read", "remedy": "x"}
-        for path in ("its recording '/home/maria/a b.wav'", "file:///home/maria/a.wav", "~/maria/a.wav")
-    ]
-    card = render(write_version(tmp_path, {"train": [row]}), run=run, rejects=rejects)
+    rejects = []
+    for path in ("its recording '/home/maria/a b.wav'", "file:///home/maria/a.wav", "~/maria/a.wav"):
+        reason = f"{path} can't be read"
+        rejects.append({"id": "/home/maria/a.wav", "stage": "Segment", "reason": reason, "remedy": "x"})
+    made = write_version(tmp_path, {"train": [row]})
+    card = render(made, run=run, rejects=rejects)
     assert "maria" not in card.text
     assert "whisper-mine" in card.text
     assert "torch 2.13.0" in card.text
@@ -220,12 +235,14 @@ def test_data_cannot_become_markup(tmp_path: Path) -> None:
     card = render(made)
     assert render(made, card.text).text == card.text
     for line in section(card, "statistics").splitlines():
-        assert not line.startswith("|") or line.count("|") in (6, 8, 5)
+        if line.startswith("|"):
+            assert line.count("|") in (6, 8, 5)
     assert "&#60;!-- dailytalk" in card.text
 
 
 def test_a_split_without_utterances_still_has_a_card(tmp_path: Path) -> None:
-    card = render(write_version(tmp_path, {"train": [published_row(lines=())]}))
+    made = write_version(tmp_path, {"train": [published_row(lines=())]})
+    card = render(made)
     assert set(card.assets) == {"assets/lengths.png", SAMPLE, STATS}
     assert "nothing to measure" in section(card, "turn-taking")
     assert "](assets/tags.png)" not in card.text

@@ -13,7 +13,9 @@ from dailytalk_contiguous.publish.verdict import verdict_of
 
 
 def kinds(folder, level="error"):
-    return [one.kind for one in check_folder(folder)[0] if one.level == level and one.kind != "few-hours-of-voice"]
+    findings, _ = check_folder(folder)
+    kinds = [finding.kind for finding in findings if finding.level == level]
+    return [kind for kind in kinds if kind != "few-hours-of-voice"]
 
 
 def audio(pcm, rate=24000):
@@ -21,14 +23,19 @@ def audio(pcm, rate=24000):
 
 
 def checked(tmp_path, **columns):
-    return kinds(write_dataset(tmp_path, [built_row("fine"), built_row("call", **columns)]))
+    rows = [built_row("fine"), built_row("call", **columns)]
+    return kinds(write_dataset(tmp_path, rows))
 
 
 def test_a_fresh_dataset_has_no_findings_but_that_it_is_small(tmp_path):
-    findings, facts = check_folder(write_dataset(tmp_path, [built_row("a")], [built_row("b")]))
+    folder = write_dataset(tmp_path, [built_row("a")], [built_row("b")])
+    findings, facts = check_folder(folder)
     assert {finding.kind for finding in findings} == {"few-hours-of-voice", "unknown-speakers"}
     assert verdict_of(findings, facts["conversations"]).level == "good"
-    assert (facts["kind"], facts["conversations"], facts["utterances"], facts["words"]) == ("work", 2, 8, 18)
+    assert facts["kind"] == "work"
+    assert facts["conversations"] == 2
+    assert facts["utterances"] == 8
+    assert facts["words"] == 18
 
 
 def spoilt(**change):
@@ -37,7 +44,7 @@ def spoilt(**change):
 
 
 @pytest.mark.parametrize(
-    ("columns", "found"),
+    ("columns", "expected"),
     [
         ({"audio": audio(stereo(LINES, 6.0, 24000)[:, 0])}, ["not-stereo"]),
         ({"audio": {"bytes": b"fLaC", "path": "x.flac"}}, ["unreadable-audio"]),
@@ -55,36 +62,43 @@ def spoilt(**change):
         ({"sounds": [(None, None)]}, ["bad-sound"]),
     ],
 )
-def test_each_fault_of_a_row_is_found(tmp_path, columns, found):
-    assert checked(tmp_path, **columns) == found
+def test_each_fault_of_a_row_is_found(tmp_path, columns, expected):
+    assert checked(tmp_path, **columns) == expected
 
 
 def test_utterances_without_an_id_are_a_finding(tmp_path):
-    nameless = [{**line, "utterance_id": None} for line in built_row()["utterances"]]
+    nameless = built_row()["utterances"]
+    for line in nameless:
+        line["utterance_id"] = None
     assert "duplicate" in checked(tmp_path, utterances=nameless)
 
 
 def test_duration_may_be_ten_milliseconds_off_and_a_laugh_may_end_as_much_later(tmp_path):
-    short = stereo([("left", 0.0, 0.02, ""), ("right", 0.0, 0.02, "")], 0.02, 24000)
+    lines = [("left", 0.0, 0.02, ""), ("right", 0.0, 0.02, "")]
+    short = stereo(lines, 0.02, 24000)
     word = built_row()["alignments"][0] | {"start": 0.0, "end": 0.01}
     columns = {"audio": audio(short), "utterances": [], "alignments": [word]}
-    assert checked(tmp_path / "a", duration=0.01, sounds=[(0.0, 0.02)], **columns) == []
-    assert checked(tmp_path / "b", duration=0.009, sounds=[(0.0, 0.02)], **columns) == [
-        "wrong-duration",
-        "bad-sound",
-    ]
-    assert checked(tmp_path / "c", duration=0.02, sounds=[(0.02, 0.02)], **columns) == ["bad-sound"]
+    early = {"duration": 0.01, "sounds": [(0.0, 0.02)]}
+    assert checked(tmp_path / "a", **early, **columns) == []
+    earlier = {"duration": 0.009, "sounds": [(0.0, 0.02)]}
+    assert checked(tmp_path / "b", **earlier, **columns) == ["wrong-duration", "bad-sound"]
+    empty = {"duration": 0.02, "sounds": [(0.02, 0.02)]}
+    assert checked(tmp_path / "c", **empty, **columns) == ["bad-sound"]
 
 
 def test_an_id_that_occurs_twice_over_shards(tmp_path):
-    assert kinds(write_dataset(tmp_path, [built_row()], [built_row()])) == ["duplicate"]
+    folder = write_dataset(tmp_path, [built_row()], [built_row()])
+    assert kinds(folder) == ["duplicate"]
 
 
 def test_a_dataset_from_before_laughs_were_told_says_what_to_do(tmp_path):
     path = write_dataset(tmp_path, [built_row("a")]) / "dataset/shard-0.parquet"
-    pq.write_table(pq.read_table(path).drop_columns("sounds"), path)
-    [finding] = [one for one in check_folder(tmp_path)[0] if one.level == "error"]
-    assert (finding.kind, "has no column sounds" in finding.what) == ("unreadable-shard", True)
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns("sounds"), path)
+    findings, _ = check_folder(tmp_path)
+    [finding] = [finding for finding in findings if finding.level == "error"]
+    assert finding.kind == "unreadable-shard"
+    assert "has no column sounds" in finding.what
     assert "again" in finding.remedy
 
 
@@ -100,15 +114,21 @@ LINE = {"utterance_id": "a", "channel": "left", "start": 0.0, "end": 1.0, "text"
 def test_a_folder_that_was_tagged_and_not_spoken_says_so(tmp_path):
     (tmp_path / "tagged").mkdir()
     (tmp_path / "transcript.jsonl").write_text(json.dumps(LINE) + "\n")
-    record = {"counts": {"conversations": 2, "utterances": 5}, "hours": {"audio": 0.5, "speech": 0.25}}
+    counts = {"conversations": 2, "utterances": 5}
+    record = {"counts": counts, "hours": {"audio": 0.5, "speech": 0.25}}
     (tmp_path / "run.json").write_text(json.dumps(record))
     findings, facts = check_folder(tmp_path)
     assert findings[0].kind == "not-spoken"
     assert findings[0].level == "advice"
     assert "run dailytalk speak on it" in findings[0].remedy
-    assert {fact["side"] for fact in facts.pop("measures")} == {"left", "right", "both"}
-    assert facts == {"kind": "work", "conversations": 2, "utterances": 5, "hours_of_audio": 0.5} | {
-        "hours_of_speech": 0.25
+    sides = {fact["side"] for fact in facts.pop("measures")}
+    assert sides == {"left", "right", "both"}
+    assert facts == {
+        "kind": "work",
+        "conversations": 2,
+        "utterances": 5,
+        "hours_of_audio": 0.5,
+        "hours_of_speech": 0.25,
     }
 
 
@@ -120,13 +140,18 @@ def test_a_dataset_in_which_nothing_was_finished_is_not_fit(tmp_path):
 def test_hours_of_voice_name_the_engine_where_it_has_one_voice(tmp_path):
     row = built_row("a")
     for utterance in row["utterances"]:
-        if utterance["synthesis"]:
-            utterance["synthesis"] |= {"voice": "", "engine": "espeak"}
-    assert list(check_folder(write_dataset(tmp_path, [row]))[1]["hours_of_voice"]) == ["espeak"]
+        synthesis = utterance["synthesis"]
+        if synthesis:
+            synthesis["voice"] = ""
+            synthesis["engine"] = "espeak"
+    _, facts = check_folder(write_dataset(tmp_path, [row]))
+    assert list(facts["hours_of_voice"]) == ["espeak"]
 
 
 def levels(dbfs, rate=100):
-    return Loudness(rate, 1, len(dbfs) * 0.02, np.array(dbfs, np.float32)[:, None], 0.02)
+    """The loudness of one channel whose frames of 20 ms have these levels."""
+    channel = np.array(dbfs, np.float32)[:, None]
+    return Loudness(rate, 1, len(dbfs) * 0.02, channel, 0.02)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +160,9 @@ def levels(dbfs, rate=100):
 )
 def test_word_is_heard_where_a_frame_beside_it_is_loud(start, end, heard):
     """Of frames of 20 ms those from 0.16 to 0.22 s are loud."""
-    assert levels([-90.0] * 8 + [-10.0] * 3 + [-90.0] * 9).has_energy(start, end, 0) == heard
+    dbfs = [-90.0] * 8 + [-10.0] * 3 + [-90.0] * 9
+    loudness = levels(dbfs)
+    assert loudness.has_energy(start, end, 0) == heard
 
 
 @pytest.mark.parametrize(
@@ -143,7 +170,9 @@ def test_word_is_heard_where_a_frame_beside_it_is_loud(start, end, heard):
     [(-10.0, -50.0, True), (-10.0, -50.1, False), (-30.0, -60.0, True), (-30.0, -60.1, False)],
 )
 def test_word_40_db_below_the_loudest_or_as_quiet_as_silence_is_not_heard(loudest, word, heard):
-    assert levels([loudest] + [-90.0] * 5 + [word] * 3).has_energy(0.14, 0.16, 0) == heard
+    dbfs = [loudest] + [-90.0] * 5 + [word] * 3
+    loudness = levels(dbfs)
+    assert loudness.has_energy(0.14, 0.16, 0) == heard
 
 
 def test_channel_is_silent_below_minus_60_dbfs_or_without_any_audio():
@@ -156,12 +185,15 @@ def test_channel_is_silent_below_minus_60_dbfs_or_without_any_audio():
 @pytest.mark.parametrize(("seconds", "rate"), [(25.01, 8000), (0.015, 24000)])
 def test_levels_are_those_of_each_20_ms_of_a_file_of_any_length(seconds, rate):
     pcm = stereo([("right", 0.0, seconds, "")], seconds, rate)
-    found = measure_loudness(audio(pcm, rate))
-    assert (found.sample_rate, found.channels, found.frame) == (rate, 2, 0.02)
-    assert found.seconds == len(pcm) / rate
-    assert len(found.dbfs) == math.ceil(seconds / 0.02)
-    assert found.loudest(1) == pytest.approx(20 * math.log10(0.2 / 2**0.5), abs=1.5)
-    assert found.loudest(0) < -60
+    loudness = measure_loudness(audio(pcm, rate))
+    assert loudness.sample_rate == rate
+    assert loudness.channels == 2
+    assert loudness.frame == 0.02
+    assert loudness.seconds == len(pcm) / rate
+    assert len(loudness.dbfs) == math.ceil(seconds / 0.02)
+    tone = 20 * math.log10(0.2 / 2**0.5)
+    assert loudness.loudest(1) == pytest.approx(tone, abs=1.5)
+    assert loudness.loudest(0) < -60
 
 
 @pytest.mark.parametrize(
@@ -176,9 +208,14 @@ def test_levels_are_those_of_each_20_ms_of_a_file_of_any_length(seconds, rate):
     ],
 )
 def test_line_of_a_transcript_that_is_fine_has_no_finding(tmp_path, change):
-    lines = [LINE | change, LINE | change | {"utterance_id": None}, LINE | {"utterance_id": "z"}]
-    (tmp_path / "transcript_shifted.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert check_folder(tmp_path)[0] == []
+    changed = LINE | change
+    nameless = changed | {"utterance_id": None}
+    other = LINE | {"utterance_id": "z"}
+    lines = [changed, nameless, other]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "transcript_shifted.jsonl").write_text(text)
+    findings, _ = check_folder(tmp_path)
+    assert findings == []
 
 
 def test_corpus_that_was_measured_alone_says_how_to_finish_it(tmp_path):
@@ -189,10 +226,15 @@ def test_corpus_that_was_measured_alone_says_how_to_finish_it(tmp_path):
 
 
 def test_hours_are_told_by_the_name_of_the_voice_and_of_the_language(tmp_path):
-    rows = [built_row("a", language="nl"), built_row("b", language="de"), built_row("c", language=None)]
-    for row, voice in zip(rows, ("zoe", "bea", "anna"), strict=True):
+    dutch = built_row("a", language="nl", duration=6.0)
+    german = built_row("b", language="de")
+    unknown = built_row("c", language=None)
+    for row, voice in ((dutch, "zoe"), (german, "bea"), (unknown, "anna")):
         row["utterances"][0]["synthesis"]["voice"] = voice
-    rows[0]["duration"] = 6.0
-    facts = check_folder(write_dataset(tmp_path, rows))[1]
-    assert list(facts["hours_of_voice"].items()) == [("anna", 0.005), ("bea", 0.0016667), ("zoe", 0.0016667)]
-    assert list(facts["hours_of_language"].items()) == [("de", 0.0016667), ("nl", 0.0016667)]
+    _, facts = check_folder(write_dataset(tmp_path, [dutch, german, unknown]))
+    voices = facts["hours_of_voice"]
+    assert list(voices) == ["anna", "bea", "zoe"]
+    assert list(voices.values()) == [0.005, 0.0016667, 0.0016667]
+    languages = facts["hours_of_language"]
+    assert list(languages) == ["de", "nl"]
+    assert list(languages.values()) == [0.0016667, 0.0016667]

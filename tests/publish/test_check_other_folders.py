@@ -24,7 +24,8 @@ def jmoshi(tmp_path):
 
 
 def kinds(folder):
-    return [finding.kind for finding in check_folder(folder)[0]]
+    findings, _ = check_folder(folder)
+    return [finding.kind for finding in findings]
 
 
 def edit_csm(folder, change):
@@ -36,15 +37,25 @@ def edit_csm(folder, change):
 
 def test_fresh_exports_have_no_findings_and_their_hours_are_told(csm, jmoshi):
     findings, facts = check_folder(csm)
-    assert (findings, facts["kind"], facts["conversations"], facts["turns"]) == ([], "csm", 2, 8)
+    assert findings == []
+    assert facts["kind"] == "csm"
+    assert facts["conversations"] == 2
+    assert facts["turns"] == 8
     assert facts["hours"] == pytest.approx(sum(facts["hours_of_role"].values()), abs=1e-4) != 0
     findings, facts = check_folder(jmoshi)
-    assert (findings, facts["kind"], facts["files"], facts["words"]) == ([], "j-moshi", 2, 18)
+    assert findings == []
+    assert facts["kind"] == "j-moshi"
+    assert facts["files"] == 2
+    assert facts["words"] == 18
     assert set(facts["words_of_speaker"]) == {"A", "B"}
 
 
 def test_a_path_that_leads_out_of_the_folder_is_not_opened(csm):
-    edit_csm(csm, lambda lines: lines[0]["messages"][0]["content"][1].update(path="../../etc/hostname"))
+    def lead_out(lines):
+        content = lines[0]["messages"][0]["content"]
+        content[1]["path"] = "../../etc/hostname"
+
+    edit_csm(csm, lead_out)
     assert kinds(csm) == ["unreadable-audio"]
 
 
@@ -55,5 +66,5 @@ def test_folders_without_anything_say_so(tmp_path):
     for name in ("audio", "text"):
         (tmp_path / "j" / name).mkdir(parents=True)
     findings, facts = check_folder(tmp_path / "j")
-    assert [one.kind for one in findings] == ["empty-folder"]
+    assert [finding.kind for finding in findings] == ["empty-folder"]
     assert facts == {"kind": "j-moshi", "files": 0, "hours": 0.0, "words": 0, "words_of_speaker": {}}

@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,21 @@ def page(folder: Path, **options: Any) -> str:
 def test_hours_recorded_and_seen_are_told_apart() -> None:
     tables = tables_of(*rows())
     total = figures.totals(tables)
-    assert (total["conversations"], total["copies"], total["seconds"]) == (4, 1, 8.0)
+    assert total["conversations"] == 4
+    assert total["copies"] == 1
+    assert total["seconds"] == 8.0
     # Three times 2 s, the sad clip and its copy, and the one without an emotion; validation is not seen.
     assert total["seen"] == 3 * 2.0 + 1.0 + 1.0 + 1.0
     sad = figures.sums(tables, "emotion").loc["sad"]
-    assert (sad["conversations"], sad["copies"], sad["seconds"], sad["seen"]) == (2, 1, 5.0, 2.0)
+    assert sad["conversations"] == 2
+    assert sad["copies"] == 1
+    assert sad["seconds"] == 5.0
+    assert sad["seen"] == 2.0
     training = CorpusFigures(tables).training()
-    assert [*training.itertuples(name=None)] == [("happy", 2.0, 6.0), ("sad", 1.0, 2.0), ("unknown", 1.0, 1.0)]
+    happy, sad, unknown = training.itertuples(name=None)
+    assert happy == ("happy", 2.0, 6.0)
+    assert sad == ("sad", 1.0, 2.0)
+    assert unknown == ("unknown", 1.0, 1.0)
 
 
 def test_balance_of_a_corpus_is_shown_for_the_combinations_that_it_was_balanced_by(tmp_path: Path) -> None:
@@ -62,29 +71,34 @@ def test_balance_of_a_corpus_is_shown_for_the_combinations_that_it_was_balanced_
 
 def cells(text: str, title: str) -> dict[str, list[str]]:
     """The rows of a table of a page by their first cell."""
-    card = next(part for part in text.split("<article")[1:] if f"<h3>{title}</h3>" in part)
-    lines = re.findall(r"<tr>(.*?)</tr>", card, re.DOTALL)
-    rows = [
-        [re.sub("<[^>]*>", "", cell) for cell in re.findall(r"<t[dh].*?>(.*?)</t[dh]>", line)] for line in lines
-    ]
-    return {first: others for first, *others in rows}
+    articles = text.split("<article")[1:]
+    card = next(article for article in articles if f"<h3>{title}</h3>" in article)
+    rows = {}
+    for line in re.findall(r"<tr>(.*?)</tr>", card, re.DOTALL):
+        marked = re.findall(r"<t[dh].*?>(.*?)</t[dh]>", line)
+        first, *others = [re.sub("<[^>]*>", "", cell) for cell in marked]
+        rows[first] = others
+    return rows
 
 
 def test_a_corpus_is_shown_beside_another_by_its_labels_lengths_and_levels(
     tmp_path: Path, dailytalk: Command
 ) -> None:
-    louder = {"prosody": dict.fromkeys(PROSODY, 1.0) | {"rms": 0.1}}
-    acted = corpus_folder(
-        tmp_path / "acted", [clip_row("a-0", "happy", 3.0, **louder), clip_row("a-1", "sad", 1.0)]
-    )
-    softer = {"prosody": dict.fromkeys(PROSODY, 1.0) | {"rms": 0.01}}
-    real = [clip_row("b-0", "sad", 6.0, style="whispered", tag="calm", **softer)]
-    done = dailytalk("report", acted, "--against", corpus_folder(tmp_path / "real", real))
+    loud = {"prosody": dict.fromkeys(PROSODY, 1.0) | {"rms": 0.1}}
+    happy = clip_row("a-0", "happy", 3.0, **loud)
+    sad = clip_row("a-1", "sad", 1.0)
+    clips = [happy, sad]
+    acted = corpus_folder(tmp_path / "acted", clips)
+    soft = {"prosody": dict.fromkeys(PROSODY, 1.0) | {"rms": 0.01}}
+    clip = clip_row("b-0", "sad", 6.0, style="whispered", tag="calm", **soft)
+    real = corpus_folder(tmp_path / "real", [clip])
+    done = dailytalk("report", acted, "--against", real)
     assert done.code == 0
     text = (acted / "report.html").read_text("utf-8")
     emotions = cells(text, "Emotion")
     assert emotions["emotion"] == ["acted", "real"]
-    assert (emotions["sad"], emotions["happy"]) == (["25 %, 1.0 s", "100 %, 6.0 s"], ["75 %, 3.0 s", "0 %, 0.0 s"])
+    assert emotions["sad"] == ["25 %, 1.0 s", "100 %, 6.0 s"]
+    assert emotions["happy"] == ["75 %, 3.0 s", "0 %, 0.0 s"]
     assert cells(text, "Style")["whispered"] == ["0 %, 0.0 s", "100 %, 6.0 s"]
     assert cells(text, "Style tag")["calm"] == ["–", "100 %, 6.0 s"]
     assert "not known of acted" in text
@@ -101,22 +115,29 @@ def test_conversations_and_a_corpus_are_shown_beside_each_other_either_way(
     work = write_dataset(tmp_path / "talks", [built_row()])
     for source, against in ((corpus, work), (work, corpus)):
         done = dailytalk("report", source, "--against", against, "--out", tmp_path / "page.html")
-        assert (done.code, done.err) == (0, "")
+        assert done.code == 0
+        assert done.err == ""
         text = (tmp_path / "page.html").read_text("utf-8")
         assert cells(text, "Style tag")["style tag"] == [source.name, against.name]
         assert f"<h2>Beside {against.name}</h2>" in text
     stats = tmp_path / "corpus-stats.json"
-    stats.write_text(json.dumps(figures.corpus_stats(tables_of(built_row()))))
+    turn_taking = figures.corpus_stats(tables_of(built_row()))
+    stats.write_text(json.dumps(turn_taking))
     done = dailytalk("report", corpus, "--against", stats)
-    assert (done.code, "has turn-taking alone, and these are clips" in done.err) == (1, True)
+    assert done.code == 1
+    assert "has turn-taking alone, and these are clips" in done.err
 
 
 def test_twenty_samples_are_spread_over_emotions_and_can_be_heard(tmp_path: Path) -> None:
-    many = [clip_row(f"s{n}-{emotion}", emotion, 0.2) for emotion in ("happy", "sad", "angry") for n in range(12)]
+    many = []
+    for emotion in ("happy", "sad", "angry"):
+        many += [clip_row(f"s{n}-{emotion}", emotion, 0.2) for n in range(12)]
     text = page(corpus_folder(tmp_path, many))
     sounds = re.findall(r'aria-label="Listen to acted/s\d+-(\w+)" src="data:audio/mpeg;base64,([^"]+)"', text)
-    assert sorted(emotion for emotion, _ in sounds) == ["angry"] * 7 + ["happy"] * 7 + ["sad"] * 6
-    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sounds[0][1])))
+    counts = Counter(emotion for emotion, _ in sounds)
+    assert counts == {"angry": 7, "happy": 7, "sad": 6}
+    _, encoded = sounds[0]
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(encoded)))
     assert rate == 24000
     assert samples.ndim == 1
 
@@ -146,7 +167,8 @@ def test_clip_that_can_not_be_counted_is_rejected_with_its_reason_and_the_rest_i
     pq.write_table(table, tmp_path / "clips/shard-0.parquet")
     written = write_report(tmp_path)
     page = written.path.read_text(encoding="utf-8")
-    assert (written.number, sorted(written.shown)) == (2, ["acted/s1-0", "acted/s3-0"])
+    assert written.number == 2
+    assert sorted(written.shown) == ["acted/s1-0", "acted/s3-0"]
     assert f"<td>acted/s2-0</td><td>report</td><td>{reason}</td>" in page
 
 
@@ -157,18 +179,20 @@ def verdict_of_clips(folder: Path, clips: list[dict[str, Any]], **options: Any) 
 
 
 def test_verdict_on_a_corpus_names_labels_that_raters_did_not_hear_and_thin_emotions(tmp_path: Path) -> None:
-    sound = clip_row("s0-0")["labels"]["quality"] | {"snr_db": 40.0, "bandwidth_hz": 8000.0, "clipping_ratio": 0.0}
-    clips = [
-        clip_row(f"s{number}-0", "happy", perceived="happy" if number < 2 else "sad", quality=sound)
-        for number in range(5)
-    ]
+    quality = clip_row("s0-0")["labels"]["quality"]
+    good = quality | {"snr_db": 40.0, "bandwidth_hz": 8000.0, "clipping_ratio": 0.0}
+    clips = []
+    for number in range(5):
+        perceived = "happy" if number < 2 else "sad"
+        clips.append(clip_row(f"s{number}-0", "happy", perceived=perceived, quality=good))
     unheard = "raters heard the emotion that was meant in 40 % of 5 clips"
     thin = "1 emotion of the corpus with under 30.0 min to train on, down to 5.0 s of happy"
     assert verdict_of_clips(tmp_path / "a", clips) == [("doubtful", unheard), ("note", thin)]
     limits = LIMITS | {"unheard-emotion": 0.4}
     assert verdict_of_clips(tmp_path / "b", clips, limits=limits) == [("note", thin)]
-    noisy = [*clips, clip_row("s9-0", "happy", quality=sound | {"snr_db": 3.0})]
-    written = write_report(corpus_folder(tmp_path / "c", noisy), limits=limits)
+    noisy = clip_row("s9-0", "happy", quality=good | {"snr_db": 3.0})
+    folder = corpus_folder(tmp_path / "c", [*clips, noisy])
+    written = write_report(folder, limits=limits)
     assert written.verdict is not None
     assert written.verdict.level == "doubtful"
     assert "1 of 6 clips has a side with less than 10 dB" in written.path.read_text(encoding="utf-8")

@@ -20,11 +20,17 @@ from dailytalk_contiguous.publish.moshi_folder import MOSHI
 
 FILLER = re.compile(rb"\b(um|uh)\b", re.IGNORECASE)
 
+
+def hesitant(text: str) -> str:
+    """A text with fillers at its begin, after its first word, and at its end."""
+    if text == "well":
+        return "Um."
+    broken = text.replace(" ", ", uh, ", 1)
+    return f"Um, {broken}, um."
+
+
 #: What is said in `TALK`, with hesitation: at 7.5 s by an um alone.
-HESITANT = tuple(
-    (side, start, end, "Um." if text == "well" else f"Um, {text.replace(' ', ', uh, ', 1)}, um.")
-    for side, start, end, text in TALK
-)
+HESITANT = tuple((side, start, end, hesitant(text)) for side, start, end, text in TALK)
 
 
 @pytest.fixture
@@ -32,8 +38,13 @@ def work(tmp_path: Path) -> Path:
     rows = [built_row(f"call{number}", HESITANT, SECONDS, kept_speaker=f"P{number}") for number in range(4)]
     folder = tmp_path / "work"
     folder.mkdir()
-    (folder / "run.json").write_text(json.dumps({"source": {"repository": "a/b", "licence": "cc-by-4.0"}}))
+    source = {"repository": "a/b", "licence": "cc-by-4.0"}
+    (folder / "run.json").write_text(json.dumps({"source": source}))
     return write_dataset(folder, rows)
+
+
+def names_of_sounds(folder: Path) -> list[Path]:
+    return sorted(path.relative_to(folder) for path in folder.rglob("*.wav"))
 
 
 def texts_in(folder: Path) -> bytes:
@@ -71,31 +82,34 @@ def test_no_format_has_a_filler_in_what_it_writes(
 
 
 def test_sound_keeps_its_fillers_and_sentences_their_marks(work: Path, tmp_path: Path, dailytalk: Command) -> None:
-    folders = {}
-    for fillers in ("keep", "drop"):
-        folders[fillers] = tmp_path / fillers
-        options = ("--out", folders[fillers], "--fillers", fillers, "--both-speakers", "--json")
-        done = dailytalk("export", work, "--format", MOSHI.name, *options)
+    keep = tmp_path / "keep"
+    drop = tmp_path / "drop"
+    options = ("--format", MOSHI.name, "--both-speakers", "--json")
+    dailytalk("export", work, "--out", keep, "--fillers", "keep", *options)
+    done = dailytalk("export", work, "--out", drop, "--fillers", "drop", *options)
     n_words = 4 * sum(len(text.split()) for *_, text in HESITANT)
     n_left = 4 * sum(len(text.split()) for *_, text in TALK if text != "well")
     assert json.loads(done.out)["fillers_left_out"] == n_words - n_left
-    sounds = [path.relative_to(folders["keep"]) for path in folders["keep"].rglob("*.wav")]
+    sounds = names_of_sounds(keep)
     assert len(sounds) == 4
     for sound in sounds:
-        assert (folders["keep"] / sound).read_bytes() == (folders["drop"] / sound).read_bytes()
-    words = json.loads((folders["drop"] / sounds[0]).with_suffix(".json").read_text())["alignments"]
-    assert [word for word, *_ in words[:6]] == ["So,", "I", "went", "to", "the", "shop."]
+        assert (keep / sound).read_bytes() == (drop / sound).read_bytes()
+    path = (drop / sounds[0]).with_suffix(".json")
+    document = json.loads(path.read_text())
+    words = [word for word, *_ in document["alignments"]]
+    assert words[:6] == ["So,", "I", "went", "to", "the", "shop."]
 
 
 def test_conversation_of_fillers_alone_is_one_without_words(tmp_path: Path, dailytalk: Command) -> None:
     lines = (("left", 0.5, 1.5, "Um."), ("right", 2.0, 3.0, "Uh, uh."))
-    work = write_dataset(tmp_path / "work", [built_row("empty", lines), built_row("full")])
+    rows = [built_row("empty", lines), built_row("full")]
+    work = write_dataset(tmp_path / "work", rows)
     done = dailytalk("export", work, "--out", tmp_path / "data", "--fillers", "drop", "--json")
     outcome = json.loads(done.out)
     assert outcome["files"] == {"train": 1, "eval": 0}
-    assert [(reject["id"], reject["reason"]) for reject in outcome["rejects"]] == [
-        ("empty", "the main speaker has no words")
-    ]
+    [reject] = outcome["rejects"]
+    assert reject["id"] == "empty"
+    assert reject["reason"] == "the main speaker has no words"
 
 
 @pytest.mark.parametrize("name", ["interactivity", "full-duplex-bench"])
@@ -109,11 +123,7 @@ def test_clips_of_interaction_are_the_same_whoever_hesitates_is_not_silent(
         outcome = json.loads(done.out)
         made.append((outcome["made"], outcome["left_out_parts"]))
     assert made[0] == made[1]
-    names = [
-        sorted(str(path.relative_to(tmp_path / of)) for path in (tmp_path / of).rglob("*.wav"))
-        for of in ("keep", "drop")
-    ]
-    assert names[0] == names[1]
+    assert names_of_sounds(tmp_path / "keep") == names_of_sounds(tmp_path / "drop")
 
 
 def test_row_of_an_earlier_version_that_does_not_say_which_words_are_fillers_is_read_and_loses_them(
@@ -124,8 +134,10 @@ def test_row_of_an_earlier_version_that_does_not_say_which_words_are_fillers_is_
     rows = pq.read_table(shard).to_pylist()
     for word in rows[0]["alignments"]:
         del word["filler"]
-    earlier = {name: kind for name, kind in ALIGNED_WORD.items() if name != "filler"}
-    pq.write_table(pa.Table.from_pylist(rows, Features(BUILT | {"alignments": List(earlier)}).arrow_schema), shard)
+    earlier_word = {name: kind for name, kind in ALIGNED_WORD.items() if name != "filler"}
+    earlier = Features(BUILT | {"alignments": List(earlier_word)})
+    table = pa.Table.from_pylist(rows, earlier.arrow_schema)
+    pq.write_table(table, shard)
     done = dailytalk("export", work, "--format", "webdataset", "--out", tmp_path / "data", "--fillers", "drop")
     assert done.code == 0, done.err
     assert not FILLER.search(texts_in(tmp_path / "data"))

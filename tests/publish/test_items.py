@@ -19,14 +19,21 @@ from dailytalk_contiguous.publish.opening import finished_items, open_items
 
 
 def conversations(path: Path) -> Path:
-    return write_dataset(path, [built_row("a"), built_row("b")], [built_row("c", seconds=7.0)])
+    first_shard = [built_row("a"), built_row("b")]
+    second_shard = [built_row("c", seconds=7.0)]
+    return write_dataset(path, first_shard, second_shard)
 
 
 def corpus(path: Path) -> Path:
     rows = [clip_row("s1-0", split="train"), clip_row("s2-0", "sad", seconds=2.0, split="validation")]
-    return corpus_folder(
-        path, rows, {"version": "0.1.0", "models": {"affect": {"name": "m"}}}, measured=[measures()]
-    )
+    run = {"version": "0.1.0", "models": {"affect": {"name": "m"}}}
+    return corpus_folder(path, rows, run, measured=[measures()])
+
+
+def moshi(path: Path, source: Path, **options: bool) -> Path:
+    """An export for Moshi of a work folder."""
+    write_export(open_items(source).rows(), path, MOSHI, **options)
+    return path
 
 
 @pytest.mark.parametrize("kind", ["conversations", "clips", "version", "mix", "moshi"])
@@ -39,47 +46,56 @@ def test_every_kind_gives_rows_one_row_and_its_sound(tmp_path: Path, kind: str) 
         folder = write_published(tmp_path / "version")
     elif kind == "mix":
         folder = tmp_path / "mix"
-        mix_folders([(corpus(tmp_path / "work"), None), (conversations(tmp_path / "talks"), None)], folder)
+        clips = corpus(tmp_path / "work")
+        talks = conversations(tmp_path / "talks")
+        mix_folders([(clips, None), (talks, None)], folder)
     else:
-        folder = tmp_path / "moshi"
-        write_export(open_items(conversations(tmp_path / "work")).rows(), folder, MOSHI, both_speakers=True)
+        folder = moshi(tmp_path / "moshi", conversations(tmp_path / "work"), both_speakers=True)
     items = open_items(folder)
     rows = list(items.rows())
-    assert (items.kind, len(rows) > 1) == (kind, True)
+    assert items.kind == kind
+    assert len(rows) > 1
     for row in rows:
         name = row["conversation_id"]
         alone = items.row(name)
         assert row.keys() >= {*BUILT, "labels", "split", "problem", "remedy"}
         assert row["problem"] is None
-        assert {column: value for column, value in row.items() if column != "audio"} == alone
-        assert items.sound(name).audio == row["audio"]
-        assert len(read_pcm(items.sound(name).audio, sample_rate=24000)) == round(row["duration"] * 24000)
+        without_audio = {column: value for column, value in row.items() if column != "audio"}
+        assert without_audio == alone
+        audio = items.sound(name).audio
+        assert audio == row["audio"]
+        n_frames = round(row["duration"] * 24000)
+        assert len(read_pcm(audio, sample_rate=24000)) == n_frames
     splits = {row["conversation_id"]: row["split"] for row in rows if row["split"]}
     assert items.splits() == splits
-    wanted = [name for name, split in splits.items() if split == "train"]
-    assert [row["conversation_id"] for row in items.rows(["conversation_id"], ["train"])] == wanted
+    expected = [name for name, split in splits.items() if split == "train"]
+    train = items.rows(["conversation_id"], ["train"])
+    assert [row["conversation_id"] for row in train] == expected
     with pytest.raises(BadInput, match="has no conversation 'gone'"):
         items.sound("gone")
 
 
 def test_words_of_a_training_folder_are_read_in_any_order_and_refused_without_times(tmp_path: Path) -> None:
-    write_export(open_items(conversations(tmp_path / "work")).rows(), tmp_path / "moshi", MOSHI)
-    path = sorted((tmp_path / "moshi/data_stereo").glob("*.json"))[0]
+    folder = moshi(tmp_path / "moshi", conversations(tmp_path / "work"))
+    path, *_ = sorted((folder / "data_stereo").glob("*.json"))
     name = f"data_stereo/{path.stem}.wav"
     path.write_text('{"alignments": [["a", [-1, 2], "SPEAKER_MAIN"], ["b", [2, 1], "B"]]}')
-    words = open_items(tmp_path / "moshi").row(name)["alignments"]
-    assert [(word["word"], word["start"], word["end"], word["speaker"]) for word in words] == [
-        ("a", -1, 2, "left"), ("b", 2, 1, "right"),
-    ]  # fmt: skip
+    words = open_items(folder).row(name)["alignments"]
+    assert [word["word"] for word in words] == ["a", "b"]
+    assert [word["start"] for word in words] == [-1, 2]
+    assert [word["end"] for word in words] == [2, 1]
+    assert [word["speaker"] for word in words] == ["left", "right"]
     path.write_text('{"alignments": [["a", [0, null], "SPEAKER_MAIN"]]}')
     with pytest.raises(BadInput, match=f"a word beside {name} is "):
-        open_items(tmp_path / "moshi").row(name)
+        open_items(folder).row(name)
 
 
 def test_measures_are_those_of_every_clip_also_before_one_is_finished(tmp_path: Path) -> None:
     folder = corpus_folder(tmp_path, [], measured=[measures(), measures(snr_db=5.0)])
     items = open_items(folder)
-    assert (items.kind, list(items.rows()), len(list(items.measures()))) == ("measured", [], 2)
+    assert items.kind == "measured"
+    assert list(items.rows()) == []
+    assert len(list(items.measures())) == 2
     with pytest.raises(DailytalkError, match="measured and not finished"):
         open_items(folder, finished=True)
 
@@ -87,25 +103,22 @@ def test_measures_are_those_of_every_clip_also_before_one_is_finished(tmp_path: 
 def test_damaged_shard_of_a_corpus_is_one_sentence_and_so_is_one_of_another_kind(tmp_path: Path) -> None:
     folder = corpus(tmp_path / "acted")
     shard = folder / "clips/shard-0.parquet"
-    pq.write_table(pq.read_table(shard).drop_columns("labels"), shard)
-    with pytest.raises(
-        DailytalkError, match=r"shard-0\.parquet has no column labels: run `dailytalk corpus` again"
-    ):
+    table = pq.read_table(shard)
+    pq.write_table(table.drop_columns("labels"), shard)
+    message = r"shard-0\.parquet has no column labels: run `dailytalk corpus` again"
+    with pytest.raises(DailytalkError, match=message):
         list(open_items(folder).rows())
 
 
 def test_what_can_not_be_read_in_shards_says_what_to_name_instead(tmp_path: Path) -> None:
     mix_folders([(corpus(tmp_path / "acted"), None)], tmp_path / "mix")
-    with pytest.raises(
-        DailytalkError, match="holds no finished conversations: name what `dailytalk build`, `speak`"
-    ):
+    message = "holds no finished conversations: name what `dailytalk build`, `speak`"
+    with pytest.raises(DailytalkError, match=message):
         finished_items(tmp_path / "mix")
     (tmp_path / "work/tagged").mkdir(parents=True)
     (tmp_path / "work/transcript.jsonl").write_text("")
-    with pytest.raises(
-        DailytalkError,
-        match=r"work was tagged and not spoken yet: run `dailytalk speak .*work`",
-    ):
+    message = r"work was tagged and not spoken yet: run `dailytalk speak .*work`"
+    with pytest.raises(DailytalkError, match=message):
         open_items(tmp_path / "work", finished=True)
     with pytest.raises(BadInput, match="work has no conversation 'gone'"):
         open_items(tmp_path / "work").row("gone")
@@ -148,5 +161,8 @@ def test_row_says_what_is_wrong_with_it_and_where() -> None:
     fine = {"source_duration": None, "alignments": None, "duration": 31 * 86400.0}
     assert not [*problems_of(built_row("call") | fine)]
     row = built_row("call", alignments=[word | {"start": -1.0, "end": -2.0}])
-    row["utterances"][0] |= {"status": "dropped", "start": None, "end": None}
+    dropped = row["utterances"][0]
+    dropped["status"] = "dropped"
+    dropped["start"] = None
+    dropped["end"] = None
     assert not [*problems_of(row)]

@@ -50,41 +50,50 @@ def as_pcm(samples: Any) -> Any:
     return samples * 32768
 
 
+def assert_samples(samples: Any, expected: Any) -> None:
+    np.testing.assert_array_equal(as_pcm(samples), expected)
+
+
 def audio(encoded: bytes | None = None) -> StereoAudio:
-    return StereoAudio({"bytes": flac(PCM, 24000) if encoded is None else encoded, "path": "call.flac"})
+    data = flac(PCM, 24000) if encoded is None else encoded
+    return StereoAudio({"bytes": data, "path": "call.flac"})
 
 
 def test_stereo_is_samples_by_two_and_exact() -> None:
     samples = audio()["array"]
-    assert (samples.dtype, samples.shape) == (np.float32, (144000, 2))
-    np.testing.assert_array_equal(as_pcm(samples), PCM)
+    assert samples.dtype == np.float32
+    assert samples.shape == (144000, 2)
+    assert_samples(samples, PCM)
 
 
 def test_audio_reads_like_the_dict_that_datasets_gave() -> None:
-    one = audio()
-    assert (one["sampling_rate"], one["path"], one.seconds) == (24000, "call.flac", 6.0)
-    assert "array" in one
-    assert one.get("array").shape == (144000, 2)
-    assert one.get("text") is None
+    call = audio()
+    assert call["sampling_rate"] == 24000
+    assert call["path"] == "call.flac"
+    assert call.seconds == 6.0
+    assert "array" in call
+    assert call.get("array").shape == (144000, 2)
+    assert call.get("text") is None
     with pytest.raises(KeyError, match="text"):
-        one["text"]
-    assert pickle.loads(pickle.dumps(one)).seconds == 6.0
+        call["text"]
+    assert pickle.loads(pickle.dumps(call)).seconds == 6.0
 
 
 def test_range_is_that_part_of_the_whole() -> None:
-    one = audio()
-    np.testing.assert_array_equal(as_pcm(one.read(1.25, 2.5)), PCM[30000:60000])
-    np.testing.assert_array_equal(as_pcm(one.read(5.5)), PCM[132000:])
-    assert one.read(6.0, 6.0).shape == (0, 2)
+    call = audio()
+    assert_samples(call.read(1.25, 2.5), PCM[30000:60000])
+    assert_samples(call.read(5.5), PCM[132000:])
+    assert call.read(6.0, 6.0).shape == (0, 2)
 
 
 def test_only_the_range_is_decoded() -> None:
     encoded = bytearray(flac(PCM, 24000))
-    encoded[len(encoded) // 2 :] = bytes(len(encoded) - len(encoded) // 2)
-    one = audio(bytes(encoded))
-    np.testing.assert_array_equal(as_pcm(one.read(0.5, 1.0)), PCM[12000:24000])
+    half = len(encoded) // 2
+    encoded[half:] = bytes(len(encoded) - half)
+    call = audio(bytes(encoded))
+    assert_samples(call.read(0.5, 1.0), PCM[12000:24000])
     with pytest.raises(DailytalkError, match="be decoded"):
-        one["array"]
+        call["array"]
 
 
 @pytest.mark.parametrize(("start", "end"), [(-0.1, 1.0), (2.0, 1.0), (0.0, 6.1), (7.0, None), (float("nan"), 1.0)])
@@ -94,7 +103,8 @@ def test_range_outside_the_audio_is_refused(start: float, end: float | None) -> 
 
 
 def test_folder_is_loaded_by_its_path_or_name_and_has_no_revision(folder: Path) -> None:
-    assert ids(load(str(folder), split="train")) == ids(load(folder, split="train")) == TRAIN
+    assert ids(load(str(folder), split="train")) == TRAIN
+    assert ids(load(folder, split="train")) == TRAIN
     with pytest.raises(DailytalkError, match=r"the folder .* has no revision 'v1.0.0': leave revision out"):
         load(folder, revision="v1.0.0")
     with pytest.raises(DailytalkError, match="there is no folder"):
@@ -103,38 +113,45 @@ def test_folder_is_loaded_by_its_path_or_name_and_has_no_revision(folder: Path) 
 
 def test_mono_has_one_dimension() -> None:
     mono = audio(flac(PCM[:, 0], 24000))
-    np.testing.assert_array_equal(as_pcm(mono.read(0.0, 1.0)), PCM[:24000, 0])
+    assert_samples(mono.read(0.0, 1.0), PCM[:24000, 0])
 
 
 def test_part_of_a_compressed_recording_is_that_of_the_whole() -> None:
     file = io.BytesIO()
     soundfile.write(file, PCM[: 3 * 24000], 24000, format="MP3")
-    one = audio(file.getvalue())
-    whole = one.read()
+    recording = audio(file.getvalue())
+    whole = recording.read()
     assert whole.shape == (72000, 2)
-    np.testing.assert_allclose(one.read(1.0, 2.0), whole[24000:48000], atol=1e-6)
-    assert one.read(1.0, 1.0).shape == (0, 2)
+    part = recording.read(1.0, 2.0)
+    np.testing.assert_allclose(part, whole[24000:48000], atol=1e-6)
+    assert recording.read(1.0, 1.0).shape == (0, 2)
 
 
 def test_eager_rows_have_the_samples_that_were_published(published: str) -> None:
     data = load(published, split="train", revision="v1.0.0")
     assert ids(data) == TRAIN
     for row in data:
-        np.testing.assert_array_equal(as_pcm(row["audio"]["array"]), PCM)
-        assert row["audio_sha256"] == hashlib.sha256(row["audio"]["bytes"]).hexdigest()
-    assert {split: len(own) for split, own in load(published).items()} == SIZES
+        assert_samples(row["audio"]["array"], PCM)
+        digest = hashlib.sha256(row["audio"]["bytes"]).hexdigest()
+        assert row["audio_sha256"] == digest
+    splits = load(published)
+    sizes = {split: len(part) for split, part in splits.items()}
+    assert sizes == SIZES
 
 
 def test_streamed_rows_equal_the_eager_ones(published: str) -> None:
-    eager, streamed = (load(published, split="train", streaming=on) for on in (False, True))
-    for one, other in zip(eager, streamed, strict=True):
-        assert dict(one.pop("audio")) == dict(other.pop("audio"))
-        assert one == other
+    eager = load(published, split="train", streaming=False)
+    streamed = load(published, split="train", streaming=True)
+    for row, streamed_row in zip(eager, streamed, strict=True):
+        sound = row.pop("audio")
+        streamed_sound = streamed_row.pop("audio")
+        assert dict(sound) == dict(streamed_sound)
+        assert row == streamed_row
 
 
 def test_utterances_are_mono(published: str) -> None:
     row = load(published, "utterances", split="train")[0]
-    np.testing.assert_array_equal(as_pcm(row["audio"]["array"]), np.arange(4800))
+    assert_samples(row["audio"]["array"], np.arange(4800))
 
 
 def test_reference_may_hold_the_revision(published: str, tmp_path: Path) -> None:
@@ -162,29 +179,41 @@ def test_columns_without_audio_read_fewer_bytes(hub: HubServer, tmp_path: Path) 
 
     def sent(columns: list[str] | None) -> int:
         hub.requests.clear()
-        assert len(list(load(NAME, split="train", streaming=True, columns=columns))) == SIZES["train"]
-        return sum(one.bytes_sent for one in hub.requests)
+        stream = load(NAME, split="train", streaming=True, columns=columns)
+        assert len(list(stream)) == SIZES["train"]
+        return sum(request.bytes_sent for request in hub.requests)
 
     assert sent(["conversation_id", "duration"]) < 0.3 * sent(None)
-    assert set(load(NAME, split="train", columns=["conversation_id"])[0]) == {"conversation_id"}
+    data = load(NAME, split="train", columns=["conversation_id"])
+    assert set(data[0]) == {"conversation_id"}
+
+
+def is_long(row: dict[str, Any]) -> bool:
+    return row["audio"].seconds > 5
+
+
+def with_length(row: dict[str, Any]) -> dict[str, int]:
+    return {"n": len(row["audio"]["array"])}
 
 
 def test_map_filter_select_and_shuffle_keep_the_audio(published: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", os.environ)  # datasets replaces it by a copy, which rich never looks at
     data = load(published, split="train")
-    longer = data.filter(lambda row: row["audio"].seconds > 5).map(lambda row: {"n": len(row["audio"]["array"])})
+    longer = data.filter(is_long).map(with_length)
     assert set(longer["n"]) == {144000}
     both = longer.map(lambda row: {"audio": row["audio"], "twice": row["n"] * 2}, num_proc=2)
-    np.testing.assert_array_equal(as_pcm(both.shuffle(seed=1).select([0])[0]["audio"]["array"]), PCM)
+    shuffled = both.shuffle(seed=1).select([0])
+    assert_samples(shuffled[0]["audio"]["array"], PCM)
     again = data.map(lambda row: {"n": 1})
-    assert isinstance(data.map(lambda row: {"n": 1})[0]["audio"], StereoAudio)  # from the cache of `again`
+    cached = data.map(lambda row: {"n": 1})  # from the cache of `again`
+    assert isinstance(cached[0]["audio"], StereoAudio)
     assert again[0]["n"] == 1
 
 
 def test_stream_can_be_mapped_filtered_and_shuffled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)  # for a fault that Arrow had before 25
     data = load(folder, split="train", streaming=True)
-    changed = data.filter(lambda row: row["audio"].seconds > 5).map(lambda row: {"n": len(row["audio"]["array"])})
+    changed = data.filter(is_long).map(with_length)
     rows = list(changed.shuffle(seed=0, buffer_size=3))
     assert sorted(ids(rows)) == TRAIN
     assert {row["n"] for row in rows} == {144000}
@@ -193,20 +222,29 @@ def test_stream_can_be_mapped_filtered_and_shuffled(folder: Path, monkeypatch: p
 
 
 def test_formats_and_transforms_see_the_audio_and_leave_the_rest(published: str) -> None:
+    def with_lengths(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        lengths = [len(sound["array"]) for sound in batch["audio"]]
+        return batch | {"n": lengths}
+
     data = load(published, split="train")
     row = data.with_format("torch")[0]
-    np.testing.assert_array_equal(as_pcm(row["audio"].numpy()), PCM)
+    assert_samples(row["audio"].numpy(), PCM)
     assert row["conversation_id"] == "train0"
-    changed = data.with_transform(lambda batch: batch | {"n": [len(one["array"]) for one in batch["audio"]]})
-    assert (changed[0]["n"], changed[0]["duration"]) == (144000, 6.0)
+    changed = data.with_transform(with_lengths)[0]
+    assert changed["n"] == 144000
+    assert changed["duration"] == 6.0
 
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_workers_of_a_data_loader_read_every_row_once(published: str, streaming: bool) -> None:
     data = load(published, split="train", streaming=streaming)
-    batches = list(DataLoader(data, batch_size=2, num_workers=2, collate_fn=list))
-    assert sorted(ids(row for batch in batches for row in batch)) == TRAIN
-    assert all(row["audio"].read(1.0, 2.0).shape == (24000, 2) for batch in batches for row in batch)
+    loader = DataLoader(data, batch_size=2, num_workers=2, collate_fn=list)
+    batches = list(loader)
+    rows = [row for batch in batches for row in batch]
+    assert sorted(ids(rows)) == TRAIN
+    for row in rows:
+        part = row["audio"].read(1.0, 2.0)
+        assert part.shape == (24000, 2)
 
 
 def test_saved_data_can_be_given_to_people_without_this_package(published: str, tmp_path: Path) -> None:
@@ -235,7 +273,8 @@ def test_state_that_would_not_hold_is_refused(published: str) -> None:
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_files_that_are_the_manifests_pass(published: str, streaming: bool) -> None:
-    assert ids(load(published, split="train", streaming=streaming, verify=True)) == TRAIN
+    data = load(published, split="train", streaming=streaming, verify=True)
+    assert ids(data) == TRAIN
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -246,30 +285,33 @@ def test_files_of_an_older_and_private_version_are_checked_with_the_token_that_i
     HfApi().update_repo_settings(NAME, repo_type="dataset", private=True)
     monkeypatch.delenv("HF_TOKEN")
     options = {"split": "test", "revision": "v1.0.0", "streaming": streaming, "verify": True}
-    assert ids(load(published, token=HubServer.write_token, **options)) == ["test0", "test1"]
+    data = load(published, token=HubServer.write_token, **options)
+    assert ids(data) == ["test0", "test1"]
     with pytest.raises(DailytalkError, match=NAME):
         load(published, **options)
 
 
 def test_damaged_download_is_found(published: str) -> None:
     name = "conversations/train-00001-of-00003.parquet"
-    path = Path(hf_hub_download(published, name, repo_type="dataset", revision="v1.0.0")).resolve()
+    cached = hf_hub_download(published, name, repo_type="dataset", revision="v1.0.0")
+    path = Path(cached).resolve()
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(DailytalkError, match=name):
         load(published, split="train", revision="v1.0.0", verify=True)
 
 
-@pytest.mark.parametrize(("streaming", "what"), [(False, "changed"), (True, "added"), (True, "gone")])
+@pytest.mark.parametrize(("streaming", "difference"), [(False, "changed"), (True, "added"), (True, "gone")])
 def test_files_that_are_not_the_manifests_are_named(
-    published: str, folder: Path, streaming: bool, what: str
+    published: str, folder: Path, streaming: bool, difference: str
 ) -> None:
     api = HfApi()
     name = "conversations/test-00000-of-00001.parquet"
-    other = folder / "conversations" / "train-00000-of-00003.parquet"
-    if what == "gone":
+    if difference == "added":
+        name = "conversations/extra-00000-of-00001.parquet"
+    if difference == "gone":
         api.delete_file(name, NAME, repo_type="dataset")
     else:
-        name = name if what == "changed" else "conversations/extra-00000-of-00001.parquet"
+        other = folder / "conversations" / "train-00000-of-00003.parquet"
         api.upload_file(path_or_fileobj=other, path_in_repo=name, repo_id=NAME, repo_type="dataset")
     with pytest.raises(DailytalkError, match=name):
         load(published, split="train", streaming=streaming, verify=True)
@@ -282,7 +324,7 @@ def test_missing_manifest_is_named(published: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("options", "message"),
     [
         ({"config": "other"}, "no config 'other'"),
         ({"split": "dev"}, "dev"),
@@ -291,9 +333,11 @@ def test_missing_manifest_is_named(published: str) -> None:
         ({"revision": "v9.9.9"}, "no such version"),
     ],
 )
-def test_names_that_are_not_there_are_told_in_a_sentence(published: str, given: dict[str, Any], told: str) -> None:
-    with pytest.raises((DailytalkError, ValueError), match=told):
-        load(published, **given)
+def test_names_that_are_not_there_are_told_in_a_sentence(
+    published: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((DailytalkError, ValueError), match=message):
+        load(published, **options)
 
 
 def test_missing_dataset_is_told_in_a_sentence(hub: HubServer) -> None:
@@ -306,19 +350,24 @@ def test_missing_dataset_is_told_in_a_sentence(hub: HubServer) -> None:
 def test_documented_ways_to_load_work_and_give_both_channels(published: str) -> None:
     blocks = []
     for page in ("README.md", "docs/loading.md"):
-        text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
-        section = text.partition("## Load it\n")[2].partition("\n## ")[0]
+        path = Path(__file__).parents[2] / page
+        text = path.read_text(encoding="utf-8")
+        _, _, after_title = text.partition("## Load it\n")
+        section, _, _ = after_title.partition("\n## ")
         blocks += re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    readme, ours, windows, plain = ({} for _ in range(4))
-    for code, names in zip(blocks, (readme, ours, windows, plain), strict=True):
+    results = []
+    for code in blocks:
+        names: dict[str, Any] = {}
         exec(code.replace("OWNER/NAME", published), names)
-    np.testing.assert_array_equal(as_pcm(ours["samples"]), PCM)
-    np.testing.assert_array_equal(as_pcm(ours["opening"]), PCM[:60000])
+        results.append(names)
+    _, ours, windows, plain = results
+    assert_samples(ours["samples"], PCM)
+    assert_samples(ours["opening"], PCM[:60000])
     assert set(next(iter(ours["texts"]))) == {"conversation_id", "utterances"}
     assert windows["audio"].shape[1:] == (2, 720000)
     assert set(windows["lengths"].tolist()) == {144000}
-    np.testing.assert_array_equal(as_pcm(plain["samples"]), PCM)
-    np.testing.assert_array_equal(as_pcm(plain["streamed"][0]), PCM)
+    assert_samples(plain["samples"], PCM)
+    assert_samples(plain["streamed"][0], PCM)
 
 
 @pytest.mark.parametrize("part", ["", "dataset"])
@@ -326,7 +375,7 @@ def test_work_folder_loads_as_train(tmp_path: Path, part: str) -> None:
     work = write_dataset(tmp_path / "wo[r]k", [built_row("a")], [built_row("b")])
     data = load(str(work / part), split="train")
     assert ids(data) == ["a", "b"]
-    np.testing.assert_array_equal(as_pcm(data[1]["audio"]["array"]), PCM)
+    assert_samples(data[1]["audio"]["array"], PCM)
     with pytest.raises(DailytalkError, match="no config 'utterances'"):
         load(work, "utterances")
     with pytest.raises(DailytalkError, match="no revision"):
@@ -337,8 +386,9 @@ def test_wav_that_is_cut_short_is_not_taken_for_a_shorter_one() -> None:
     file = io.BytesIO()
     soundfile.write(file, PCM, 24000, format="WAV", subtype="PCM_16")
     assert audio(file.getvalue()).seconds == 6.0
+    short = audio(file.getvalue()[:-4000])
     with pytest.raises(DailytalkError, match="the file is cut short: it holds 572000 of the 576000 bytes"):
-        audio(file.getvalue()[:-4000]).read(0.0, 1.0)
+        short.read(0.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +401,10 @@ def test_range_reaches_to_the_last_sample_and_may_be_empty(start: float, end: fl
 @pytest.mark.parametrize("files", [None, {}, {"conversations/test-00000-of-00001.parquet": 7}])
 def test_manifest_without_files_can_not_be_checked_against(folder: Path, tmp_path: Path, files: Any) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy")
-    (copy / "manifest.json").write_text(json.dumps({"layout": 1} | ({"files": files} if files else {})))
+    manifest: dict[str, Any] = {"layout": 1}
+    if files:
+        manifest["files"] = files
+    (copy / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(DailytalkError, match=r"names no files|manifest\.json"):
         load(copy, split="train", verify=True)
 
@@ -359,34 +412,40 @@ def test_manifest_without_files_can_not_be_checked_against(folder: Path, tmp_pat
 def test_every_difference_from_the_manifest_is_told_by_name_and_config(folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy")
     changed = "conversations/train-00001-of-00003.parquet"
-    gone = "conversations/validation-00000-of-00001.parquet"
+    missing = "conversations/validation-00000-of-00001.parquet"
     extra = "conversations/new-00000-of-00001.parquet"
     other = "utterances/train-00000-of-00001.parquet"
     shutil.copy(copy / "conversations/train-00000-of-00003.parquet", copy / extra)
-    (copy / gone).unlink()
-    told = json.loads((copy / "manifest.json").read_text())["files"]
+    (copy / missing).unlink()
+    listed = json.loads((copy / "manifest.json").read_text())["files"]
+    wrong = {missing: "the file is missing", extra: "it names no such file"}
     for name in (changed, other):
-        (copy / name).write_bytes((copy / name).read_bytes() + b"?")
-    now = {name: hashlib.sha256((copy / name).read_bytes()).hexdigest() for name in (changed, other)}
-    wrong = {name: f"its SHA-256 is {now[name]}, not {told[name]['sha256']}" for name in now}
-    wrong |= {gone: "the file is missing", extra: "it names no such file"}
+        data = (copy / name).read_bytes() + b"?"
+        (copy / name).write_bytes(data)
+        digest = hashlib.sha256(data).hexdigest()
+        expected = listed[name]["sha256"]
+        wrong[name] = f"its SHA-256 is {digest}, not {expected}"
     version = open_version(copy)
     assert list(file_differences(version)) == sorted(wrong.items())
-    assert list(file_differences(version, "utterances")) == [(other, wrong[other])]
+    (difference,) = file_differences(version, "utterances")
+    assert difference == (other, wrong[other])
 
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_plain_push_of_finished_conversations_is_loaded(hub: HubServer, streaming: bool) -> None:
     rows = [built_row("call"), built_row("talk")]
-    Dataset(pa.Table.from_pylist(rows, schema=BUILT.arrow_schema)).push_to_hub("tester/plain", split="train")
+    table = pa.Table.from_pylist(rows, schema=BUILT.arrow_schema)
+    Dataset(table).push_to_hub("tester/plain", split="train")
     talks = load("tester/plain", split="train", streaming=streaming)
     assert ids(talks) == ["call", "talk"]
-    np.testing.assert_array_equal(as_pcm(next(iter(talks))["audio"]["array"]), PCM)
+    first = next(iter(talks))
+    assert_samples(first["audio"]["array"], PCM)
     with pytest.raises(DailytalkError, match="load it without checking"):
         load("tester/plain", split="train", streaming=streaming, verify=True)
 
 
 def test_default_config_with_other_columns_is_not_taken_for_conversations(hub: HubServer) -> None:
-    Dataset.from_list([{"text": "hi"}]).push_to_hub("tester/text", split="train")
+    texts = Dataset.from_list([{"text": "hi"}])
+    texts.push_to_hub("tester/text", split="train")
     with pytest.raises(DailytalkError, match="no config 'conversations': choose one of default"):
         load("tester/text", split="train")

@@ -26,33 +26,39 @@ def test_own_format_is_written_with_its_options_and_checked(
     work = tmp_path / "work"
     out = tmp_path / "lines"
     kept = ("--revoice", "none", "--source-licence", "CC0-1.0")
-    assert dailytalk("build", tmp_path / "in", "--out", work, *EMBEDDED, *kept).code == 0
+    done = dailytalk("build", tmp_path / "in", "--out", work, *EMBEDDED, *kept)
+    assert done.code == 0
     export = ("export", work, "--format", own_format, "--out", out)
     done = dailytalk(*export)
-    assert (done.code, f"1 line of train in {out}" in done.out) == (0, True), done.out
+    assert done.code == 0, done.out
+    assert f"1 line of train in {out}" in done.out
     assert "left out: shorter than --shortest: 1" in done.out
-    (line,) = map(json.loads, (out / "lines.jsonl").read_text(encoding="utf-8").splitlines())
+    text = (out / "lines.jsonl").read_text(encoding="utf-8")
+    (line,) = [json.loads(row) for row in text.splitlines()]
     assert line["text"].isupper()
     readme = (out / "README.md").read_text(encoding="utf-8")
     assert "a trainer of one voice" in readme
     check = ("check", out, "--format", own_format)
     assert f"next: dailytalk check {out} --format {own_format}" in done.out
     checked = dailytalk(*check, "--json")
-    assert json.loads(checked.out)["facts"] == {"kind": "lines", "files": 1, "hours": 0.0008269}
-    assert (
-        "good: nothing speaks against training on it; only the check of lines has judged it"
-        in dailytalk(*check).out
-    )
+    facts = json.loads(checked.out)["facts"]
+    assert facts == {"kind": "lines", "files": 1, "hours": 0.0008269}
+    shown = dailytalk(*check)
+    assert "good: nothing speaks against training on it; only the check of lines has judged it" in shown.out
     (out / line["path"]).unlink()
     broken = dailytalk(*check)
-    assert (broken.code, "missing-audio" in dailytalk(*check, "--json").out) == (1, True)
+    assert broken.code == 1
+    assert "missing-audio" in dailytalk(*check, "--json").out
     assert "it isn't there" in broken.out
     # What check knows by itself is judged as that, too.
-    alone = json.loads(dailytalk("check", work, "--json").out)
+    done = dailytalk("check", work, "--json")
+    alone = json.loads(done.out)
     (work / "lines.jsonl").write_text('{"text": "", "path": "a.wav"}\n')
-    both = json.loads(dailytalk("check", work, "--format", own_format, "--json").out)
+    done = dailytalk("check", work, "--format", own_format, "--json")
+    both = json.loads(done.out)
     assert both["facts"]["words"] == alone["facts"]["words"]
-    kinds, kinds_alone = ({finding["kind"] for finding in found["findings"]} for found in (both, alone))
+    kinds_alone = {finding["kind"] for finding in alone["findings"]}
+    kinds = {finding["kind"] for finding in both["findings"]}
     assert kinds == {"empty-text", "missing-audio"} | kinds_alone
     assert "neither a work folder" in dailytalk("check", out).err  # nothing in the folder tells what it is
     other = dailytalk("export", work, "--format", "csm", "--out", tmp_path / "csm", "--main", "right")
@@ -71,5 +77,7 @@ def test_file_that_is_no_format_is_refused_in_a_sentence(
 ) -> None:
     file = own_file(tmp_path, monkeypatch, code)
     done = dailytalk("export", tmp_path, "--format", file, "--out", tmp_path / "out")
-    assert (done.code, done.err.count("\n"), reason in done.err) == (1, 1, True), done.err
+    assert done.code == 1, done.err
+    assert done.err.count("\n") == 1, done.err
+    assert reason in done.err
     assert not (tmp_path / "out").exists()

@@ -29,17 +29,25 @@ NAMES = [f"call{number}" for number in range(24)]
 
 def noisy(name: str, seed: int, **columns: Any) -> dict[str, Any]:
     """A row whose audio no other has, so that no two are stored as one."""
-    samples = stereo([], 6.0, 24000) + np.random.default_rng(seed).integers(-40, 40, (144000, 2), np.int16)
+    random = np.random.default_rng(seed)
+    noise = random.integers(-40, 40, (144000, 2), np.int16)
+    samples = stereo([], 6.0, 24000) + noise
     row = built_row(name, **columns)
-    return row | {"audio": {"bytes": flac(samples, 24000), "path": "/home/somebody/x.flac"}}
+    row["audio"] = {"bytes": flac(samples, 24000), "path": "/home/somebody/x.flac"}
+    return row
 
 
 def rows_of(*names: str) -> list[dict[str, Any]]:
-    return [noisy(name, hash_of(name), kept_speaker=f"speaker of {name}") for name in names]
+    rows = []
+    for name in names:
+        seed = hash_of(name)
+        rows.append(noisy(name, seed, kept_speaker=f"speaker of {name}"))
+    return rows
 
 
 def hash_of(name: str) -> int:
-    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return int(digest[:8], 16)
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +57,28 @@ def rows() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("work"), rows[:10], rows[10:])
+    folder = tmp_path_factory.mktemp("work")
+    return write_dataset(folder, rows[:10], rows[10:])
 
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory, work: Path) -> Packed:
-    return pack_version(work, tmp_path_factory.mktemp("stage") / "new", file_seconds=40.0)
+    stage = tmp_path_factory.mktemp("stage")
+    return pack_version(work, stage / "new", file_seconds=40.0)
+
+
+def packed_rows(tmp_path: Path, *rows: dict[str, Any]) -> Packed:
+    """The files of a version of these rows."""
+    work = write_dataset(tmp_path / "work", rows)
+    return pack_version(work, tmp_path / "stage")
 
 
 def table(packed: Packed, config: str) -> list[dict[str, Any]]:
-    return [row for file in packed.files if file.config == config for row in pq.read_table(file.path).to_pylist()]
+    rows = []
+    for file in packed.files:
+        if file.config == config:
+            rows += pq.read_table(file.path).to_pylist()
+    return rows
 
 
 def digests(packed: Packed) -> dict[str, str]:
@@ -66,7 +86,13 @@ def digests(packed: Packed) -> dict[str, str]:
 
 
 def pcm(audio: dict[str, Any]) -> np.ndarray:
-    return soundfile.read(io.BytesIO(audio["bytes"]), dtype="int16", always_2d=True)[0]
+    file = io.BytesIO(audio["bytes"])
+    samples, _ = soundfile.read(file, dtype="int16", always_2d=True)
+    return samples
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 # What is in the files
@@ -77,44 +103,48 @@ def test_files_are_named_as_push_to_hub_names_them_and_none_is_empty(packed: Pac
         assert set(splits) == {"train", "validation", "test"}
         for split, files in splits.items():
             count = len(files)
-            assert [file.name for file in files] == [
-                f"{config}/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)
-            ]
+            for number, file in enumerate(files):
+                assert file.name == f"{config}/{split}-{number:05d}-of-{count:05d}.parquet"
     assert len(packed.configs["conversations"]["train"]) > 1
     assert all(file.rows for file in packed.files)
 
 
 def test_told_digest_size_rows_and_seconds_are_those_of_the_files(packed: Packed) -> None:
     for file in packed.files:
-        assert file.sha256 == hashlib.sha256(file.path.read_bytes()).hexdigest()
+        assert file.sha256 == sha256(file.path.read_bytes())
         assert file.size == file.path.stat().st_size
-        durations = [row["duration"] for row in pq.read_table(file.path).to_pylist()]
-        assert (file.rows, file.seconds) == (len(durations), pytest.approx(sum(durations)))
+        rows = pq.read_table(file.path).to_pylist()
+        assert file.rows == len(rows)
+        seconds = sum(row["duration"] for row in rows)
+        assert file.seconds == pytest.approx(seconds)
 
 
 def test_conversations_come_through_with_their_audio_byte_for_byte(
     packed: Packed, rows: list[dict[str, Any]]
 ) -> None:
-    found = {row["conversation_id"]: row for row in table(packed, "conversations")}
-    assert set(found) == set(NAMES)
+    published = {row["conversation_id"]: row for row in table(packed, "conversations")}
+    assert set(published) == set(NAMES)
     for row in rows:
-        own = found[row["conversation_id"]]
-        assert own["audio"] == {"bytes": row["audio"]["bytes"], "path": f"{row['conversation_id']}.flac"}
-        assert own["audio_sha256"] == hashlib.sha256(row["audio"]["bytes"]).hexdigest()
-        assert {name: own[name] for name in ("utterances", "alignments", "timeline")} == {
-            name: row[name] for name in ("utterances", "alignments", "timeline")
-        }
+        name = row["conversation_id"]
+        data = row["audio"]["bytes"]
+        assert published[name]["audio"] == {"bytes": data, "path": f"{name}.flac"}
+        assert published[name]["audio_sha256"] == sha256(data)
+        for column in ("utterances", "alignments", "timeline"):
+            assert published[name][column] == row[column]
 
 
 def test_message_of_a_models_error_is_not_published(tmp_path: Path) -> None:
     """It may quote a path, an address with a key, or what was said. The work folder keeps it."""
     message = "the model of Transcribe failed on it (OddError: no /home/ann/secret.bin at x.org?key=abc (1))"
     failure = {"id": "call0/left/0000", "stage": "Transcribe", "reason": message, "remedy": "write its text"}
-    row = rows_of("call0")[0] | {"model_failures": [failure]}
-    row["utterances"][0] |= {"text_reason": message, "reason": f"could not be said: {message}"}
-    work = write_dataset(tmp_path / "work", [row, *rows_of("call1", "call2")])
-    packed = pack_version(work, tmp_path / "new")
-    (published,) = [found for found in table(packed, "conversations") if found["conversation_id"] == "call0"]
+    (row,) = rows_of("call0")
+    row["model_failures"] = [failure]
+    utterance = row["utterances"][0]
+    utterance["text_reason"] = message
+    utterance["reason"] = f"could not be said: {message}"
+    packed = packed_rows(tmp_path, row, *rows_of("call1", "call2"))
+    rows = table(packed, "conversations")
+    (published,) = [row for row in rows if row["conversation_id"] == "call0"]
     kind = "the model of Transcribe failed on it (OddError)"
     assert published["model_failures"] == [failure | {"reason": kind}]
     assert published["utterances"][0]["text_reason"] == kind
@@ -125,103 +155,125 @@ def test_message_of_a_models_error_is_not_published(tmp_path: Path) -> None:
 
 
 def test_utterances_are_cut_from_their_channel_to_the_sample(packed: Packed, rows: list[dict[str, Any]]) -> None:
-    found = {row["utterance_id"]: row for row in table(packed, "utterances")}
-    assert len(found) == sum(len(row["utterances"]) for row in rows)
+    cut_utterances = {row["utterance_id"]: row for row in table(packed, "utterances")}
+    assert len(cut_utterances) == sum(len(row["utterances"]) for row in rows)
     for row in rows[:5]:
         samples = pcm(row["audio"])
-        for told in row["utterances"]:
-            own = found[told["utterance_id"]]
-            first = round(told["start"] * 24000)
-            last = round(told["end"] * 24000)
-            side = int(told["channel"] == "right")
-            assert np.array_equal(pcm(own["audio"])[:, 0], samples[first:last, side])
-            assert own["duration"] == (last - first) / 24000
-            assert {name: own[name] for name in told} == told | {"language": told["language"] or row["language"]}
-            assert own["conversation_id"] == row["conversation_id"]
+        for utterance in row["utterances"]:
+            cut = cut_utterances[utterance["utterance_id"]]
+            first = round(utterance["start"] * 24000)
+            last = round(utterance["end"] * 24000)
+            side = int(utterance["channel"] == "right")
+            cut_samples = pcm(cut["audio"])[:, 0]
+            assert np.array_equal(cut_samples, samples[first:last, side])
+            assert cut["duration"] == (last - first) / 24000
+            expected = utterance | {"language": utterance["language"] or row["language"]}
+            assert {name: cut[name] for name in utterance} == expected
+            assert cut["conversation_id"] == row["conversation_id"]
 
 
 def test_dropped_utterance_has_no_row_and_keeps_its_place_in_the_conversation(tmp_path: Path) -> None:
     row = built_row()
-    row["utterances"][1] |= {"status": "dropped", "start": None, "end": None}
-    write_dataset(tmp_path / "work", [row])
-    packed = pack_version(tmp_path / "work", tmp_path / "stage")
+    dropped = row["utterances"][1]
+    dropped["status"] = "dropped"
+    dropped["start"] = None
+    dropped["end"] = None
+    packed = packed_rows(tmp_path, row)
     assert len(table(packed, "utterances")) == 3
-    assert len(table(packed, "conversations")[0]["utterances"]) == 4
+    (conversation,) = table(packed, "conversations")
+    assert len(conversation["utterances"]) == 4
 
 
 def test_conversations_without_a_word_have_no_config_of_utterances(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "work", [built_row(lines=())])
-    assert set(pack_version(tmp_path / "work", tmp_path / "stage").configs) == {"conversations"}
+    packed = packed_rows(tmp_path, built_row(lines=()))
+    assert set(packed.configs) == {"conversations"}
 
 
 def test_files_load_eager_and_streaming_with_their_features_and_no_card(packed: Packed, tmp_path: Path) -> None:
-    for config in packed.configs:
-        paths = [str(file.path) for file in packed.configs[config]["train"]]
+    for config, splits in packed.configs.items():
+        paths = [str(file.path) for file in splits["train"]]
         whole = load_dataset("parquet", data_files=paths, split="train", cache_dir=str(tmp_path))
         assert whole.features == published_features(config, 24000)
         stream = load_dataset("parquet", data_files=paths, split="train", streaming=True)
         assert stream.features == published_features(config, 24000)
         key = next(iter(whole.features))
         ids = [row[key] for row in stream.decode(False)]
-        assert ids == whole.cast_column("audio", Audio(decode=False))[key]
+        undecoded = whole.cast_column("audio", Audio(decode=False))
+        assert ids == undecoded[key]
 
 
 def test_audio_is_stored_as_it_is_and_the_rest_is_compressed(packed: Packed) -> None:
-    group = pq.ParquetFile(packed.files[0].path).metadata.row_group(0)
-    packing = {group.column(n).path_in_schema: group.column(n).compression for n in range(group.num_columns)}
+    file = pq.ParquetFile(packed.files[0].path)
+    group = file.metadata.row_group(0)
+    columns = [group.column(n) for n in range(group.num_columns)]
+    packing = {column.path_in_schema: column.compression for column in columns}
     assert packing.pop("audio.bytes") == "UNCOMPRESSED"
     assert set(packing.values()) == {"ZSTD"}
 
 
 def test_no_published_file_names_a_place_on_this_machine(tmp_path: Path) -> None:
-    told = {"models": {"recogniser": {"name": str(tmp_path / "models" / "whisper")}}, "voice": "/home/x/anna.wav"}
-    row = noisy("call", 1, provenance=json.dumps(told))
-    row["utterances"][0]["synthesis"] |= {"voice": "/home/x/anna.wav", "model": str(Path.home() / "tts")}
-    write_dataset(tmp_path / "work", [row])
-    packed = pack_version(tmp_path / "work", tmp_path / "stage")
-    read = [table(packed, config) for config in packed.configs]
+    model = str(tmp_path / "models" / "whisper")
+    provenance = {"models": {"recogniser": {"name": model}}, "voice": "/home/x/anna.wav"}
+    row = noisy("call", 1, provenance=json.dumps(provenance))
+    synthesis = row["utterances"][0]["synthesis"]
+    synthesis["voice"] = "/home/x/anna.wav"
+    synthesis["model"] = str(Path.home() / "tts")
+    packed = packed_rows(tmp_path, row)
     footers = [pq.read_schema(file.path).metadata for file in packed.files]
-    for row in (row for rows in read for row in rows):
+    published = []
+    for config in packed.configs:
+        published += table(packed, config)
+    for row in published:
         row["audio"].pop("bytes")
-    told = repr((read, footers)).encode()  # decoded: a grep of compressed bytes would find nothing
-    for place in (str(tmp_path), "/home", str(Path.home()) + os.sep, "file:"):
-        assert place.encode() not in told
-        assert all(place.encode() not in file.path.read_bytes() for file in packed.files)
-    machine = rf"\b({re.escape(socket.gethostname())}\b|{re.escape(getpass.getuser())}@)"
-    assert not re.search(machine.encode(), told)
-    made = table(packed, "conversations")[0]
-    assert made["provenance"]["models"][0]["name"] == "whisper"
-    assert made["provenance"]["voice"] == made["utterances"][0]["synthesis"]["voice"] == "anna.wav"
-    assert made["utterances"][0]["synthesis"]["model"] == "tts"
+    content = repr((published, footers)).encode()  # decoded: a grep of compressed bytes would find nothing
+    home = str(Path.home()) + os.sep
+    for path in (str(tmp_path), "/home", home, "file:"):
+        written = path.encode()
+        assert written not in content
+        for file in packed.files:
+            assert written not in file.path.read_bytes()
+    host = re.escape(socket.gethostname())
+    user = re.escape(getpass.getuser())
+    machine = rf"\b({host}\b|{user}@)"
+    assert not re.search(machine.encode(), content)
+    (conversation,) = table(packed, "conversations")
+    provenance = conversation["provenance"]
+    synthesis = conversation["utterances"][0]["synthesis"]
+    assert provenance["models"][0]["name"] == "whisper"
+    assert provenance["voice"] == synthesis["voice"] == "anna.wav"
+    assert synthesis["model"] == "tts"
 
 
 # Stages and sources
 
 
 def test_provenance_has_the_stages_of_both_halves_with_their_digests(tmp_path: Path) -> None:
-    told = {
-        "models": {"speech_activity": {"name": "silero", "licence": "MIT", "url": "u", "note": ""}},
+    detector = {"name": "silero", "licence": "MIT", "url": "u", "note": ""}
+    provenance = {
+        "models": {"speech_activity": detector},
         "tool": "t",
+        "settings": {"timeline": "anchor"},
+        "voice": "anna",
     }
-    row = built_row(provenance=json.dumps(told | {"settings": {"timeline": "anchor"}, "voice": "anna"}))
-    write_dataset(tmp_path / "work", [row])
-    run: dict[str, Any] = {"stages": [{"name": "Segment", "digest": "d0"}]}
-    run["speak"] = {"stages": [{"name": "Speak", "digest": "d1"}, {"name": "Finish", "digest": "d2"}]}
+    row = built_row(provenance=json.dumps(provenance))
+    work = write_dataset(tmp_path / "work", [row])
+    segment = {"name": "Segment", "digest": "d0"}
+    speak = {"name": "Speak", "digest": "d1"}
+    finish = {"name": "Finish", "digest": "d2"}
+    run: dict[str, Any] = {"stages": [segment]}
+    run["speak"] = {"stages": [speak, finish]}
     run["source"] = {"repository": "kyutai/calls", "revision": "abc", "licence": "cc-by-4.0"}
-    (tmp_path / "work" / "run.json").write_text(json.dumps(run))
-    (own,) = table(pack_version(tmp_path / "work", tmp_path / "stage"), "conversations")
-    assert own["provenance"] == {
+    (work / "run.json").write_text(json.dumps(run))
+    packed = pack_version(work, tmp_path / "stage")
+    (conversation,) = table(packed, "conversations")
+    assert conversation["provenance"] == {
         "source_id": "call",
         "source": "kyutai/calls@abc",
         "source_licence": "cc-by-4.0",
         "tool": "t",
         "voice": "anna",
         "models": [{"role": "speech_activity", "name": "silero", "licence": "MIT", "url": "u"}],
-        "stages": [
-            {"name": "Segment", "digest": "d0"},
-            {"name": "Speak", "digest": "d1"},
-            {"name": "Finish", "digest": "d2"},
-        ],
+        "stages": [segment, speak, finish],
         "settings": '{"timeline": "anchor"}',
     }
 
@@ -233,20 +285,24 @@ def test_layout_of_the_work_folder_and_the_number_of_workers_change_no_byte(
     packed: Packed, rows: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     mixed = random.Random(1).sample(rows, len(rows))
-    write_dataset(tmp_path / "work", *(mixed[start : start + 5] for start in range(0, len(mixed), 5)))
-    again = pack_version(tmp_path / "work", tmp_path / "stage", file_seconds=40.0, workers=1)
+    shards = [mixed[start : start + 5] for start in range(0, len(mixed), 5)]
+    work = write_dataset(tmp_path / "work", *shards)
+    again = pack_version(work, tmp_path / "stage", file_seconds=40.0, workers=1)
     assert digests(again) == digests(packed)
     assert again.disjoint == packed.disjoint == "speakers"
 
 
 def test_conversations_are_in_the_order_of_their_ids(packed: Packed) -> None:
-    for of_split in packed.configs["conversations"].values():
-        names = [name for file in of_split for name in ids(file.path)]
+    for files in packed.configs["conversations"].values():
+        names = []
+        for file in files:
+            names += ids(file.path)
         assert names == sorted(names)
 
 
 def ids(path: Path) -> list[str]:
-    return pq.read_table(path, columns=["conversation_id"])["conversation_id"].to_pylist()
+    table = pq.read_table(path, columns=["conversation_id"])
+    return table["conversation_id"].to_pylist()
 
 
 # Interruptions and refusals
@@ -261,8 +317,10 @@ def test_id_in_two_shards_is_refused(tmp_path: Path) -> None:
 def test_folder_of_rejects_alone_is_refused_with_the_first_reason(tmp_path: Path) -> None:
     for columns in ({"recording_id": None}, {"sample_rate": 0}):
         write_dataset(tmp_path / "work", [built_row("a", **columns)])
-        told = r"no finished conversations that can be published \(a: it has no recording_id or no sample_rate\)"
-        with pytest.raises(DailytalkError, match=told):
+        message = (
+            r"no finished conversations that can be published \(a: it has no recording_id or no sample_rate\)"
+        )
+        with pytest.raises(DailytalkError, match=message):
             pack_version(tmp_path / "work", tmp_path / "stage")
 
 
@@ -281,8 +339,10 @@ def test_folder_without_finished_conversations_is_refused(
 
 
 def test_audio_that_is_no_stereo_is_refused_though_nobody_speaks_in_it(tmp_path: Path) -> None:
-    mono = flac(stereo([], 2.0, 24000)[:, :1], 24000)
-    row = built_row("a") | {"utterances": [], "alignments": [], "audio": {"bytes": mono, "path": None}}
+    silence = stereo([], 2.0, 24000)
+    mono = flac(silence[:, :1], 24000)
+    audio = {"bytes": mono, "path": None}
+    row = built_row("a", lines=(), audio=audio)
     write_dataset(tmp_path / "work", [row])
     with pytest.raises(DailytalkError, match=r"audio of 'a' can't be used \(it has 1 channel\(s\) at 24000 Hz\)"):
         pack_version(tmp_path / "work", tmp_path / "stage")
@@ -291,7 +351,10 @@ def test_audio_that_is_no_stereo_is_refused_though_nobody_speaks_in_it(tmp_path:
 @pytest.mark.parametrize("spoken", [True, False])
 def test_audio_that_can_not_be_decoded_is_refused_by_name(tmp_path: Path, spoken: bool) -> None:
     row = built_row("a", audio={"bytes": b"fLaC and nothing", "path": None})
-    write_dataset(tmp_path / "work", [row if spoken else row | {"utterances": [], "alignments": []}])
+    if not spoken:
+        row["utterances"] = []
+        row["alignments"] = []
+    write_dataset(tmp_path / "work", [row])
     with pytest.raises(DailytalkError, match="the audio of 'a' can't be used"):
         pack_version(tmp_path / "work", tmp_path / "stage")
 
@@ -304,15 +367,19 @@ def test_disk_that_fills_up_is_an_error_and_not_the_end_of_the_process(work: Pat
         "from dailytalk_contiguous.publish.packing import pack_version; work, stage = map(Path, sys.argv[1:]);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); pack_version(finished_items(work), stage)"
     )
-    process = start(work, tmp_path / "stage", program=(sys.executable, "-c", program))
-    _, told = process.communicate()
-    assert (process.returncode, told.splitlines()[-1]) == (1, "OSError: [Errno 27] File too large")
+    command = (sys.executable, "-c", program)
+    process = start(work, tmp_path / "stage", program=command)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert errors.splitlines()[-1] == "OSError: [Errno 27] File too large"
     assert not list((tmp_path / "stage").rglob("*.parquet"))
 
 
 def test_utterance_outside_its_audio_is_refused_by_name(tmp_path: Path) -> None:
     row = built_row()
-    row["utterances"][2] |= {"start": 5.0, "end": 9.0}
+    utterance = row["utterances"][2]
+    utterance["start"] = 5.0
+    utterance["end"] = 9.0
     write_dataset(tmp_path / "work", [row])
     with pytest.raises(DailytalkError, match=r"'call/left/0002' at 5.0-9.0 s"):
         pack_version(tmp_path / "work", tmp_path / "stage")
@@ -332,22 +399,37 @@ def test_utterance_is_cut_to_the_sample_and_has_one_at_least(
     tmp_path: Path, start: float, end: float, first: int, last: int
 ) -> None:
     row = built_row("a")
-    row["utterances"][0] |= {"start": start, "end": end}
-    packed = pack_version(write_dataset(tmp_path / "work", [row]), tmp_path / "stage")
-    cut = next(one for one in table(packed, "utterances") if one["utterance_id"] == "a/left/0000")
-    assert np.array_equal(pcm(cut["audio"])[:, 0], pcm(row["audio"])[first:last, 0])
+    utterance = row["utterances"][0]
+    utterance["start"] = start
+    utterance["end"] = end
+    packed = packed_rows(tmp_path, row)
+    utterances = {cut["utterance_id"]: cut for cut in table(packed, "utterances")}
+    cut = pcm(utterances["a/left/0000"]["audio"])
+    whole = pcm(row["audio"])
+    assert np.array_equal(cut[:, 0], whole[first:last, 0])
+
+
+def placed(word: str, start: float, end: float, **columns: Any) -> dict[str, Any]:
+    """A word of the left speaker."""
+    times = {"word": word, "start": start, "end": end}
+    about = {"speaker": "left", "source": "given", "probability": None, "filler": False}
+    return times | about | columns
 
 
 def test_words_of_an_utterance_are_those_whose_middle_is_in_it_cut_at_its_edges(tmp_path: Path) -> None:
-    times = [(0.0, 1.98), (0.0, 2.0), (0.9, 1.2), (1.23456, 1.5), (1.9, 2.1), (1.5, 2.502), (1.2, 1.3)]
-    row = built_row("a", lines=[("left", 1.0, 2.0, "Hi.")])
+    line = ("left", 1.0, 2.0, "Hi.")
+    row = built_row("a", lines=[line])
     row["alignments"] = [
-        {"word": str(n), "start": start, "end": end, "speaker": "right" if n == 6 else "left", "source": "given"}
-        | {"probability": 0.5 if n == 3 else None, "filler": n == 2}
-        for n, (start, end) in enumerate(times)
+        placed("0", 0.0, 1.98),
+        placed("1", 0.0, 2.0),
+        placed("2", 0.9, 1.2, filler=True),
+        placed("3", 1.23456, 1.5, probability=0.5),
+        placed("4", 1.9, 2.1),
+        placed("5", 1.5, 2.502),
+        placed("6", 1.2, 1.3, speaker="right"),
     ]
-    (own,) = table(pack_version(write_dataset(tmp_path / "work", [row]), tmp_path / "stage"), "utterances")
-    assert own["words"] == [
+    (utterance,) = table(packed_rows(tmp_path, row), "utterances")
+    assert utterance["words"] == [
         {"word": "1", "start": 0.0, "end": 1.0, "source": "given", "probability": None, "filler": False},
         {"word": "2", "start": 0.0, "end": 0.2, "source": "given", "probability": None, "filler": True},
         {"word": "3", "start": 0.2346, "end": 0.5, "source": "given", "probability": 0.5, "filler": False},
@@ -356,7 +438,7 @@ def test_words_of_an_utterance_are_those_whose_middle_is_in_it_cut_at_its_edges(
 
 
 @pytest.mark.parametrize(
-    ("name", "own"),
+    ("name", "published"),
     [
         (None, None),
         ("openai/whisper", "openai/whisper"),
@@ -368,18 +450,29 @@ def test_words_of_an_utterance_are_those_whose_middle_is_in_it_cut_at_its_edges(
         (".hidden", ".hidden"),
     ],
 )
-def test_name_of_a_place_on_this_machine_is_published_by_its_last_part(name: str | None, own: str | None) -> None:
-    assert portable(name) == own
+def test_name_of_a_place_on_this_machine_is_published_by_its_last_part(
+    name: str | None, published: str | None
+) -> None:
+    assert portable(name) == published
+
+
+def data_file(config: str, split: str, path: Path, number: int) -> DataFile:
+    """A file of as many rows, whose digest, size and seconds follow from its number."""
+    name = f"{config}/{split}-0"
+    seconds = 1234.5678 * number
+    return DataFile(name, path, config, split, f"{number}", 100 + number, number, seconds)
 
 
 def test_manifest_tells_files_and_totals_by_config(tmp_path: Path) -> None:
-    files = [
-        DataFile(f"{config}/{split}-0", tmp_path, config, split, f"{n}", 100 + n, n, 1234.5678 * n)
-        for n, (config, split) in enumerate((("c", "test"), ("c", "train"), ("u", "train")))
-    ]
-    told = Packed(tuple(files), "speakers").manifest("v1.0.0", {"added": 1}, ["b", "a"])
-    assert told.pop("tool").startswith("dailytalk-contiguous ")
-    assert told == {
+    files = (
+        data_file("c", "test", tmp_path, 0),
+        data_file("c", "train", tmp_path, 1),
+        data_file("u", "train", tmp_path, 2),
+    )
+    packed = Packed(files, "speakers")
+    manifest = packed.manifest("v1.0.0", {"added": 1}, ["b", "a"])
+    assert manifest.pop("tool").startswith("dailytalk-contiguous ")
+    assert manifest == {
         "layout": 1,
         "assets": ["a", "b"],
         "version": "v1.0.0",

@@ -41,127 +41,194 @@ def calls(count: int = 6) -> list[dict]:
     return [call(f"c{number}", kept_speaker=f"p{number}") for number in range(count)]
 
 
+def manifest(folder: Path, side: str) -> list[dict]:
+    lines = (folder / f"{side}.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def read_prompt(path: Path) -> np.ndarray:
+    """The samples of a voice prompt, which has the format that the trainer reads."""
+    info = soundfile.info(path)
+    assert info.samplerate == 24000
+    assert info.channels == 1
+    assert info.subtype == "PCM_16"
+    assert 5.0 <= info.duration <= 10.001
+    samples, _ = soundfile.read(path, dtype="int16")
+    return samples
+
+
 def lines_of(folder: Path) -> dict[str, dict]:
     """The lines of both manifests by conversation, read strictly: what they name is there, and as they say."""
-    found = {}
+    by_name = {}
     config = yaml.safe_load((folder / "personaplex-finetune.yaml").read_text())
-    assert config["system_prompt"]["enable"]
-    assert config["system_prompt"]["default_text_prompt"] == ""
+    prompting = config["system_prompt"]
+    assert prompting["enable"]
+    assert prompting["default_text_prompt"] == ""
     about = json.loads((folder / "conversations.json").read_text())
-    of_file = {file: name for name, facts in about.items() for file in facts["files"]}
+    owners = {file: name for name, facts in about.items() for file in facts["files"]}
     for side in ("train", "eval"):
-        for text in Path(config["data"][f"{side}_data"] or "/dev/null").read_text().splitlines():
+        listed = Path(config["data"][f"{side}_data"] or "/dev/null")
+        for text in listed.read_text().splitlines():
             line = json.loads(text)
-            assert soundfile.info(line["path"]).duration == line["duration"]
-            assert Path(line["path"]).with_suffix(".json").is_file()
-            name = of_file[str(Path(line["path"]).relative_to(folder.resolve()))]
+            path = Path(line["path"])
+            assert soundfile.info(path).duration == line["duration"]
+            assert path.with_suffix(".json").is_file()
+            name = owners[str(path.relative_to(folder.resolve()))]
+            line["side"] = side
+            line["record"] = about[name].get("voice_prompt")
             if "voice_prompt" in line:
-                prompt = Path(config["system_prompt"]["voice_prompt_dir"]) / line["voice_prompt"]
-                info = soundfile.info(prompt)
-                assert (info.samplerate, info.channels, info.subtype) == (24000, 1, "PCM_16")
-                assert 5.0 <= info.duration <= 10.001
-                assert about[name]["voice_prompt"]["of"] != name
-                line["prompt"] = soundfile.read(prompt, dtype="int16")[0]
-            found[name] = line | {"side": side, "record": about[name].get("voice_prompt")}
-    prompts = {line.get("voice_prompt") for line in found.values()} - {None}
+                assert line["record"]["of"] != name
+                prompts = Path(prompting["voice_prompt_dir"])
+                line["prompt"] = read_prompt(prompts / line["voice_prompt"])
+            by_name[name] = line
+    prompts = {line["voice_prompt"] for line in by_name.values() if "voice_prompt" in line}
     assert {path.name for path in folder.glob("voice_prompts/*")} == prompts
-    assert {path.name for path in folder.rglob("*jsonl")} <= {"train.jsonl", "eval.jsonl"}
-    return found
+    manifests = {path.name for path in folder.rglob("*jsonl")}
+    assert manifests <= {"train.jsonl", "eval.jsonl"}
+    return by_name
 
 
 def assert_alone(line: dict, rows: dict[str, dict], agent: str = "left") -> None:
     """A prompt is what its record says, of the agent's channel, where nobody else is heard."""
     row = rows[line["record"]["of"]]
-    pcm = read_pcm(row["audio"], sample_rate=24000)[:, ("left", "right").index(agent)]
-    pieces = [pcm[round(start * 24000) : round(end * 24000)] for start, end in line["record"]["stretches"]]
+    stretches = line["record"]["stretches"]
+    side = ("left", "right").index(agent)
+    pcm = read_pcm(row["audio"], sample_rate=24000)[:, side]
+    pieces = []
+    for start, end in stretches:
+        first = round(start * 24000)
+        last = round(end * 24000)
+        pieces.append(pcm[first:last])
     assert np.array_equal(line["prompt"], np.concatenate(pieces))
-    others = [part for part in row["utterances"] if part["channel"] != agent or not part["text"].strip()]
-    others += [word for word in row["alignments"] if word["speaker"] != agent] + row["sounds"]
-    for start, end in line["record"]["stretches"]:
-        assert not [part for part in others if part["start"] < end and part["end"] > start]
-        cut = [word for word in row["alignments"] if word["speaker"] == agent]
-        assert not [
-            word for word in cut if word["start"] < start < word["end"] or word["start"] < end < word["end"]
-        ]
+    others = []
+    for part in row["utterances"]:
+        is_laugh = not part["text"].strip()
+        if part["channel"] != agent or is_laugh:
+            others.append(part)
+    others += [word for word in row["alignments"] if word["speaker"] != agent]
+    others += row["sounds"]
+    words = [word for word in row["alignments"] if word["speaker"] == agent]
+    for start, end in stretches:
+        for part in others:
+            assert part["start"] >= end or part["end"] <= start
+        for word in words:
+            assert not word["start"] < start < word["end"]
+            assert not word["start"] < end < word["end"]
+
+
+def calls_by_name(count: int = 6) -> dict[str, dict]:
+    return {row["conversation_id"]: row for row in calls(count)}
+
+
+@pytest.fixture
+def out(tmp_path) -> Path:
+    """Where an export goes."""
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def persona(tmp_path) -> Path:
+    """A table of personas that says the same of everybody."""
+    path = tmp_path / "p.csv"
+    path.write_text("text\nYou are Ann.\n")
+    return path
 
 
 @recordings
-def test_prompts_of_recordings_are_of_the_agent_alone_in_another_conversation(tmp_path, kind):
+def test_prompts_of_recordings_are_of_the_agent_alone_in_another_conversation(out, kind):
     rows = {row["conversation_id"]: row for row in rows_of(kind)}
-    write_export(rows.values(), tmp_path / "out", PERSONAPLEX)
-    lines = lines_of(tmp_path / "out")
+    write_export(rows.values(), out, PERSONAPLEX)
+    lines = lines_of(out)
     assert lines.keys() == rows.keys()
     for line in lines.values():
         assert_alone(line, rows)
 
 
-def test_each_conversation_has_the_voice_of_another_of_its_side(tmp_path):
-    rows = {row["conversation_id"]: row for row in calls()}
+def test_each_conversation_has_the_voice_of_another_of_its_side(out):
+    rows = calls_by_name()
     sides = {name: "eval" if name in ("c1", "c4") else "train" for name in rows}
-    done = write_export(rows.values(), tmp_path / "out", PERSONAPLEX, sides=sides)
-    lines = lines_of(tmp_path / "out")
-    assert all(sides[line["record"]["of"]] == line["side"] for line in lines.values())
-    assert len({line["record"]["of"] for line in lines.values()}) == 6
+    done = write_export(rows.values(), out, PERSONAPLEX, sides=sides)
+    lines = lines_of(out)
+    sources = [line["record"]["of"] for line in lines.values()]
+    for line in lines.values():
+        source = line["record"]["of"]
+        assert sides[source] == line["side"]
+    assert len(set(sources)) == 6
     for line in lines.values():
         assert_alone(line, rows)
     assert done.facts["prompts"] == {"voice": 6, "text": 0, "conversations": 6}
-    before = digests(tmp_path / "out")
-    write_export(iter(calls()), tmp_path / "out", PERSONAPLEX, sides=sides)
-    assert digests(tmp_path / "out") == before
+    before = digests(out)
+    write_export(iter(calls()), out, PERSONAPLEX, sides=sides)
+    assert digests(out) == before
 
 
-def test_sphn_gives_back_the_path_by_which_the_trainer_looks_prompts_up(tmp_path):
+def test_sphn_gives_back_the_path_by_which_the_trainer_looks_prompts_up(out):
     sphn = pytest.importorskip("sphn")
-    write_export(calls(), tmp_path / "out", PERSONAPLEX)
-    manifest = tmp_path / "out/train.jsonl"
-    paths = {json.loads(line)["path"] for line in manifest.read_text().splitlines()}
+    write_export(calls(), out, PERSONAPLEX)
+    listed = out / "train.jsonl"
+    paths = {line["path"] for line in manifest(out, "train")}
     read = sphn.dataset_jsonl(
-        str(manifest), duration_sec=30.0, num_threads=1, sample_rate=24000, pad_last_segment=True
+        str(listed), duration_sec=30.0, num_threads=1, sample_rate=24000, pad_last_segment=True
     )
-    assert {sample["path"] for sample in read.seq(skip=0, step_by=1)} == paths
+    samples = read.seq(skip=0, step_by=1)
+    assert {sample["path"] for sample in samples} == paths
 
 
-def test_a_voice_that_no_other_conversation_has_gets_no_prompt_and_is_said(tmp_path):
-    rows = [*calls(3), call("alone"), call("silent", [LINES[0], LINES[1]])]
-    for part in rows[3]["utterances"]:
-        part["synthesis"] = part["synthesis"] and part["synthesis"] | {"voice": "berta"}
-    for part in rows[4]["utterances"]:
+def test_a_voice_that_no_other_conversation_has_gets_no_prompt_and_is_said(out):
+    alone = call("alone")
+    for part in alone["utterances"]:
+        if part["synthesis"]:
+            part["synthesis"]["voice"] = "berta"
+    silent = call("silent", [LINES[0], LINES[1]])
+    for part in silent["utterances"]:
         part["synthesis"] = None
-    done = write_export(rows, tmp_path / "out", PERSONAPLEX)
-    lines = lines_of(tmp_path / "out")
-    assert {name for name, line in lines.items() if "voice_prompt" not in line} == {"alone", "silent"}
+    rows = [*calls(3), alone, silent]
+    done = write_export(rows, out, PERSONAPLEX)
+    lines = lines_of(out)
+    without_prompt = {name for name, line in lines.items() if "voice_prompt" not in line}
+    assert without_prompt == {"alone", "silent"}
     assert sorted(done.left_out.values()) == [1, 1]
     assert any("--speakers" in why for why in done.left_out)
 
 
-def test_what_was_kept_of_a_person_is_no_prompt_of_the_voice_that_replaces_him(tmp_path):
-    rows = {row["conversation_id"]: row for row in calls(2)}
-    for row in rows.values():
-        row["utterances"][4] |= {"status": "kept-original", "synthesis": None}
-    write_export(rows.values(), tmp_path / "out", PERSONAPLEX)
-    for line in lines_of(tmp_path / "out").values():
-        assert [round(start) for start, _ in line["record"]["stretches"]] == [0, 19]  # not at 15.5
+def test_what_was_kept_of_a_person_is_no_prompt_of_the_voice_that_replaces_him(out):
+    rows = calls(2)
+    for row in rows:
+        kept = row["utterances"][4]
+        kept["status"] = "kept-original"
+        kept["synthesis"] = None
+    write_export(rows, out, PERSONAPLEX)
+    lines = lines_of(out)
+    for line in lines.values():
+        starts = [round(start) for start, _ in line["record"]["stretches"]]
+        assert starts == [0, 19]  # not at 15.5
 
 
-def test_swapped_the_person_who_was_kept_gives_his_own_voice_without_laughs_and_leaks(tmp_path):
-    rows = {name: call(name, kept_speaker="ben", sounds=[(5.0, 5.3)]) for name in ("loud", "one", "two")}
-    pcm = read_pcm(rows["loud"]["audio"], sample_rate=24000)
-    pcm[24000 * 23 : 24000 * 26, 0] = pcm[24000 * 23 : 24000 * 26, 1]  # somebody whom no transcript has
-    rows["loud"]["audio"] = {"bytes": flac(pcm, 24000), "path": "loud.flac"}
+def test_swapped_the_person_who_was_kept_gives_his_own_voice_without_laughs_and_leaks(tmp_path, out):
+    columns = {"kept_speaker": "ben", "sounds": [(5.0, 5.3)]}
+    rows = {name: call(name, **columns) for name in ("loud", "one", "two")}
+    loud = rows["loud"]
+    pcm = read_pcm(loud["audio"], sample_rate=24000)
+    stretch = slice(24000 * 23, 24000 * 26)
+    pcm[stretch, 0] = pcm[stretch, 1]  # somebody whom no transcript has
+    loud["audio"] = {"bytes": flac(pcm, 24000), "path": "loud.flac"}
     for row in rows.values():
         row["utterances"][3] |= {"start": 12.0}
         row["alignments"] = [word for word in row["alignments"] if not 10.9 <= word["start"] < 12.0]
-    (tmp_path / "p.csv").write_text("speaker,text\n,You are Ben.\nanna,You are Ann.\n")
-    options = {"main": "right", "sides": dict.fromkeys(rows, "train"), "persona": str(tmp_path / "p.csv")}
-    write_export(rows.values(), tmp_path / "out", PERSONAPLEX, **options)
-    lines = lines_of(tmp_path / "out")
-    assert [line["record"]["of"] for line in lines.values()].count("loud") == 0
+    persona = tmp_path / "p.csv"
+    persona.write_text("speaker,text\n,You are Ben.\nanna,You are Ann.\n")
+    sides = dict.fromkeys(rows, "train")
+    options = {"main": "right", "sides": sides, "persona": str(persona)}
+    write_export(rows.values(), out, PERSONAPLEX, **options)
+    lines = lines_of(out)
+    sources = [line["record"]["of"] for line in lines.values()]
+    assert "loud" not in sources
     assert {line["text_prompt"] for line in lines.values()} == {"<system> You are Ben. <system>"}
     for line in lines.values():
         assert_alone(line, rows, "right")
 
 
-def test_text_prompts_are_of_a_conversation_its_recording_its_agent_or_all_others(tmp_path):
+def test_text_prompts_are_of_a_conversation_its_recording_its_agent_or_all_others(tmp_path, out):
     table = [
         "conversation_id,recording_id,speaker,name,text",
         'c0,,,Ann,"You are {name}, a <b>teller</b>."',
@@ -169,11 +236,14 @@ def test_text_prompts_are_of_a_conversation_its_recording_its_agent_or_all_other
         ",,anna,Ed,<system> You are {name}. <system>",
         "c9,,,,You are not here.",
     ]
-    (tmp_path / "p.csv").write_text("\ufeff" + "\r\n".join(table), encoding="utf-8")
-    rows = [*calls(3), call("other")]
-    rows[3]["utterances"] = [part | {"synthesis": None} for part in rows[3]["utterances"]]
-    done = write_export(rows, tmp_path / "out", PERSONAPLEX, persona=str(tmp_path / "p.csv"))
-    prompts = {name: line.get("text_prompt") for name, line in lines_of(tmp_path / "out").items()}
+    persona = tmp_path / "p.csv"
+    persona.write_text("\ufeff" + "\r\n".join(table), encoding="utf-8")
+    other = call("other")
+    for part in other["utterances"]:
+        part["synthesis"] = None
+    done = write_export([*calls(3), other], out, PERSONAPLEX, persona=str(persona))
+    lines = lines_of(out)
+    prompts = {name: line.get("text_prompt") for name, line in lines.items()}
     assert prompts == {
         "c0": "<system> You are Ann, a <b>teller</b>. <system>",
         "c1": "<system> You are a recording. <system>",
@@ -193,54 +263,60 @@ def test_text_prompts_are_of_a_conversation_its_recording_its_agent_or_all_other
         ("p.jsonl", None, "not there|can't be read"),
     ],
 )
-def test_a_wrong_table_of_personas_is_one_sentence_before_anything_is_written(tmp_path, name, content, reason):
+def test_a_wrong_table_of_personas_is_one_sentence_before_anything_is_written(
+    tmp_path, out, name, content, reason
+):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DailytalkError, match=reason):
-        write_export(calls(2), tmp_path / "out", PERSONAPLEX, persona=str(tmp_path / name))
-    assert not (tmp_path / "out").exists()
+        write_export(calls(2), out, PERSONAPLEX, persona=str(tmp_path / name))
+    assert not (out).exists()
 
 
-def test_a_moshi_folder_never_has_prompts(tmp_path):
-    (tmp_path / "p.csv").write_text("text\nYou are Ann.\n")
+def test_a_moshi_folder_never_has_prompts(out, persona):
     with pytest.raises(DailytalkError, match="--persona does not go with --format moshi"):
-        write_export(calls(2), tmp_path / "out", FORMATS["moshi"], persona=str(tmp_path / "p.csv"))
-    write_export(calls(), tmp_path / "out", FORMATS["moshi"])
-    text = (tmp_path / "out/train.jsonl").read_text()
+        write_export(calls(2), out, FORMATS["moshi"], persona=str(persona))
+    write_export(calls(), out, FORMATS["moshi"])
+    text = (out / "train.jsonl").read_text()
     assert "prompt" not in text
-    assert not (tmp_path / "out/voice_prompts").exists()
+    assert not (out / "voice_prompts").exists()
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
-    (tmp_path / "p.csv").write_text("text\nYou are Ann.\n")
-    write_export(calls(), tmp_path / "out", PERSONAPLEX, persona=str(tmp_path / "p.csv"))
-    return tmp_path / "out"
+def folder(out, persona) -> Path:
+    write_export(calls(), out, PERSONAPLEX, persona=str(persona))
+    return out
 
 
 def kinds(folder: Path) -> set[str]:
-    return {finding.kind for finding in check_folder(folder)[0] if finding.level == "error"}
+    findings, _ = check_folder(folder)
+    return {finding.kind for finding in findings if finding.level == "error"}
 
 
 def change(**fields):
+    """Give the first line of a manifest other fields; a field of None is removed."""
+
     def changed(folder: Path) -> None:
-        lines = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
-        lines[0] = {key: value for key, value in (lines[0] | fields).items() if value is not None}
+        lines = manifest(folder, "train")
+        first = lines[0] | fields
+        lines[0] = {key: value for key, value in first.items() if value is not None}
         (folder / "train.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 
     return changed
 
 
 def sound(seconds: float, channels: int = 1, rate: int = 24000):
+    """Replace all voice prompts by a tone."""
+
     def written(folder: Path) -> None:
-        shutil.rmtree(folder / "voice_prompts")
-        (folder / "voice_prompts").mkdir()
-        for line in (folder / "train.jsonl").read_text().splitlines() + (
-            folder / "eval.jsonl"
-        ).read_text().splitlines():
-            tone = 0.1 * np.sin(np.arange(round(seconds * rate)) / 20)
-            prompt = folder / "voice_prompts" / json.loads(line)["voice_prompt"]
-            soundfile.write(prompt, np.stack([tone] * channels, axis=1), rate, "PCM_16")
+        prompts = folder / "voice_prompts"
+        shutil.rmtree(prompts)
+        prompts.mkdir()
+        n_samples = round(seconds * rate)
+        tone = 0.1 * np.sin(np.arange(n_samples) / 20)
+        samples = np.stack([tone] * channels, axis=1)
+        for line in manifest(folder, "train") + manifest(folder, "eval"):
+            soundfile.write(prompts / line["voice_prompt"], samples, rate, "PCM_16")
 
     return written
 
@@ -258,15 +334,19 @@ def sound(seconds: float, channels: int = 1, rate: int = 24000):
 )
 def test_check_names_a_prompt_with_which_the_trainer_would_do_without(folder, damage, kind):
     damage(folder)
-    assert kind in kinds(folder if folder.exists() else folder.with_name("moved"))
+    if not folder.exists():
+        folder = folder.with_name("moved")
+    assert kind in kinds(folder)
 
 
-def test_the_folder_is_read_as_moshis_and_the_command_says_how_many_have_prompts(tmp_path, dailytalk: Command):
-    write_dataset(tmp_path / "work", calls(3))
-    done = dailytalk("export", tmp_path / "work", "--format", "personaplex", "--out", tmp_path / "out")
+def test_the_folder_is_read_as_moshis_and_the_command_says_how_many_have_prompts(
+    tmp_path, out, dailytalk: Command
+):
+    work = write_dataset(tmp_path / "work", calls(3))
+    done = dailytalk("export", work, "--format", "personaplex", "--out", out)
     assert done.code == 0
     assert "voice prompts for 3 and text prompts for 0 of 3" in " ".join(done.out.split())
-    assert {row["conversation_id"] for row in open_items(tmp_path / "out").rows()} == {
-        f"data_stereo/c{number}.wav" for number in range(3)
-    }
-    assert dailytalk("check", tmp_path / "out", "--json").code in (0, 1)
+    rows = open_items(out).rows()
+    names = {row["conversation_id"] for row in rows}
+    assert names == {"data_stereo/c0.wav", "data_stereo/c1.wav", "data_stereo/c2.wav"}
+    assert dailytalk("check", out, "--json").code in (0, 1)

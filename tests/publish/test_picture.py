@@ -22,16 +22,18 @@ def test_a_conversation_is_drawn_as_recorded_and_as_rebuilt(tmp_path: Path) -> N
     recording = tmp_path / "call.flac"
     picture = tmp_path / "call.png"
     recording.write_bytes(built_row("call")["audio"]["bytes"])
-    command = [sys.executable, str(ROOT / "docs" / "picture.py"), str(work), str(recording), str(picture)]
+    program = str(ROOT / "docs" / "picture.py")
+    command = [sys.executable, program, str(work), str(recording), str(picture)]
     subprocess.run(command, check=True, cwd=tmp_path)
     assert picture.stat().st_size < LARGEST
     assert imread(picture).shape[1] >= NARROWEST
 
 
 def test_readme_opens_with_its_picture() -> None:
-    first = (ROOT / "README.md").read_text(encoding="utf-8").partition("](docs/conversation.png)")
-    assert first[1]
-    assert len(first[0]) < 1500  # after the two commands
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, shown, _ = page.partition("](docs/conversation.png)")
+    assert shown
+    assert len(before) < 1500  # after the two commands
     picture = ROOT / "docs" / "conversation.png"
     assert picture.stat().st_size < LARGEST
     assert imread(picture).shape[1] >= NARROWEST

@@ -42,12 +42,11 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def clips(**changed: Any) -> list[Row]:
+    whispered = {"style": "whispered", "licence": "CC-BY-NC-4.0"} | changed
     return [
         clip_row("s1-0", "happy", 2.0, official_split="train", conditioning={"clip_start": 0.1}),
         clip_row("s1-0~pitch", "happy", augmented_from="acted/s1-0"),
-        clip_row(
-            "s1-1", "sad", official_split="train", licence="CC-BY-NC-4.0", **({"style": "whispered"} | changed)
-        ),
+        clip_row("s1-1", "sad", official_split="train", **whispered),
         clip_row("s2-0", "happy", 1.5, official_split="validation", split="validation"),
     ]
 
@@ -58,14 +57,16 @@ def work(tmp_path: Path) -> Path:
 
 
 def push(dailytalk: Command, work: Path, *options: str) -> dict[str, Any]:
-    done = dailytalk("push", str(work), REPO, "--create", "--json", *(options or ("--tag", TAG)))
+    chosen = options or ("--tag", TAG)
+    done = dailytalk("push", str(work), REPO, "--create", "--json", *chosen)
     assert done.code == 0, done.err
-    told: dict[str, Any] = json.loads(done.out)
-    return told
+    outcome: dict[str, Any] = json.loads(done.out)
+    return outcome
 
 
 def card() -> str:
-    return Path(HfApi().hf_hub_download(REPO, "README.md", repo_type="dataset")).read_text(encoding="utf-8")
+    path = HfApi().hf_hub_download(REPO, "README.md", repo_type="dataset")
+    return Path(path).read_text(encoding="utf-8")
 
 
 def test_pushed_corpus_loads_in_its_own_splits_with_its_labels(
@@ -79,24 +80,32 @@ def test_pushed_corpus_loads_in_its_own_splits_with_its_labels(
         for split, part in data.items():
             assert part.features == published_features("conversations", 24000, labelled=True)
             for row in part.cast_column("audio", Audio(decode=False)):
-                seen[row["conversation_id"]] = split
-                expected = stored[row["conversation_id"]]
+                name = row["conversation_id"]
+                seen[name] = split
+                expected = stored[name]
                 assert row["labels"] == expected["labels"]
                 assert row["audio"]["bytes"] == expected["audio"]["bytes"]
                 assert [word["word"] for word in row["alignments"]] == ["Hello"]
         assert seen == SPLIT
-    lines = load_dataset(REPO, "utterances", split="train", revision=TAG).cast_column("audio", Audio(decode=False))
-    assert {row["conversation_id"]: (row["duration"], row["labels"]["emotion"]) for row in lines} == {
+    lines = load_dataset(REPO, "utterances", split="train", revision=TAG)
+    spoken = {}
+    for row in lines.cast_column("audio", Audio(decode=False)):
+        name = row["conversation_id"]
+        spoken[name] = (row["duration"], row["labels"]["emotion"])
+    assert spoken == {
         "acted/s1-0": (1.9, "happy"),  # without the prompt before it
         "acted/s1-0~pitch": (1.0, "happy"),
         "acted/s1-1": (1.0, "sad"),
     }
-    examples = from_app("learn.emotion_examples").read_examples([f"{REPO}@{TAG}"], ("happy", "sad"))
-    sounds = {name: len(examples.sound(place)) for place, name in enumerate(examples.ids)}
-    assert sounds == {"acted/s1-0": 30400, "acted/s1-0~pitch": 16000, "acted/s1-1": 16000, "acted/s2-0": 24000}
-    assert {*np.array(examples.ids)[examples.copies]} == {"acted/s1-0~pitch"}
-    first = examples.groups[[*examples.ids].index("acted/s1-0")]  # the copy has the sound of another clip
-    assert {*np.array(examples.ids)[examples.groups == first]} == {*SPLIT} - {"acted/s2-0"}
+    emotions = from_app("learn.emotion_examples")
+    examples = emotions.read_examples([f"{REPO}@{TAG}"], ("happy", "sad"))
+    ids = [*examples.ids]
+    lengths = {name: len(examples.sound(index)) for index, name in enumerate(ids)}
+    assert lengths == {"acted/s1-0": 30400, "acted/s1-0~pitch": 16000, "acted/s1-1": 16000, "acted/s2-0": 24000}
+    names = np.array(ids)
+    assert {*names[examples.copies]} == {"acted/s1-0~pitch"}
+    group = examples.groups[ids.index("acted/s1-0")]  # the copy has the sound of another clip
+    assert {*names[examples.groups == group]} == {*SPLIT} - {"acted/s2-0"}
 
 
 def test_lines_of_the_card_load_by_emotion_style_and_speaker(
@@ -105,14 +114,14 @@ def test_lines_of_the_card_load_by_emotion_style_and_speaker(
     push(dailytalk, work)
     [code] = re.findall(r"```python\n(from datasets .*?)```", card(), re.DOTALL)
     # Here no torchcodec decodes audio.
-    eager, stream = (f', revision="{TAG}"{more}).' for more in ("", ", streaming=True"))
-    for call in (f'{eager}cast_column("audio", Audio(decode=False))', f"{stream}decode(False)"):
-        found: dict[str, Any] = {"Audio": Audio}
-        exec(code.replace(f', revision="{TAG}")', call), found)
-        ids = {
-            name: sorted(row["conversation_id"] for row in found[name])
-            for name in ("by_emotion", "by_style", "by_speaker", "recorded")
-        }
+    eager = f', revision="{TAG}").cast_column("audio", Audio(decode=False))'
+    streaming = f', revision="{TAG}", streaming=True).decode(False)'
+    for call in (eager, streaming):
+        names: dict[str, Any] = {"Audio": Audio}
+        exec(code.replace(f', revision="{TAG}")', call), names)
+        ids = {}
+        for name in ("by_emotion", "by_style", "by_speaker", "recorded"):
+            ids[name] = sorted(row["conversation_id"] for row in names[name])
         assert ids == {
             "by_emotion": ["acted/s1-0", "acted/s1-0~pitch"],
             "by_style": ["acted/s1-0", "acted/s1-0~pitch"],
@@ -122,19 +131,22 @@ def test_lines_of_the_card_load_by_emotion_style_and_speaker(
 
 
 def test_terms_and_the_links_of_copies_are_published(hub: HubServer, dailytalk: Command, work: Path) -> None:
-    told = push(dailytalk, work)
-    rows = {
-        row["conversation_id"]: row
-        for part in load_dataset(REPO, revision=TAG).remove_columns("audio").values()
-        for row in part
-    }
-    terms = {
-        name: (row["provenance"]["source"], row["provenance"]["source_licence"]) for name, row in rows.items()
-    }
-    assert terms == dict.fromkeys(SPLIT, ("acted", "CC-BY-4.0")) | {"acted/s1-1": ("acted", "CC-BY-NC-4.0")}
-    assert rows["acted/s1-0~pitch"]["labels"]["augmented_from"] == "acted/s1-0"
-    assert rows["acted/s1-0~pitch"]["recording_id"] == "acted/s1-0"
-    assert rows["acted/s1-0"]["provenance"]["stages"] == [{"name": "Condition", "digest": "d1"}]
+    outcome = push(dailytalk, work)
+    rows = {}
+    for part in load_dataset(REPO, revision=TAG).remove_columns("audio").values():
+        rows |= {row["conversation_id"]: row for row in part}
+    terms = {}
+    for name, row in rows.items():
+        provenance = row["provenance"]
+        terms[name] = (provenance["source"], provenance["source_licence"])
+    expected = dict.fromkeys(SPLIT, ("acted", "CC-BY-4.0"))
+    expected["acted/s1-1"] = ("acted", "CC-BY-NC-4.0")
+    assert terms == expected
+    copy = rows["acted/s1-0~pitch"]
+    assert copy["labels"]["augmented_from"] == "acted/s1-0"
+    assert copy["recording_id"] == "acted/s1-0"
+    (stage,) = rows["acted/s1-0"]["provenance"]["stages"]
+    assert stage == {"name": "Condition", "digest": "d1"}
     text = card()
     assert "license: cc-by-nc-4.0\n" in text  # the strictest, which asks for all that the other does
     assert "| source | acted | CC-BY-NC-4.0 | no commercial use; its author to be named |" in text
@@ -142,29 +154,35 @@ def test_terms_and_the_links_of_copies_are_published(hub: HubServer, dailytalk: 
     assert "| happy | 3.4 s | 2 | 1 |" in text
     assert "No speaker is heard in two splits." in text
     assert "synthesised" not in text
-    assert told["published"]["tag"] == TAG
+    assert outcome["published"]["tag"] == TAG
     alone = open_items(f"{REPO}@{TAG}")
-    assert (alone.kind, alone.labelled, alone.splits()) == ("version", True, SPLIT)
+    assert alone.kind == "version"
+    assert alone.labelled is True
+    assert alone.splits() == SPLIT
     assert alone.row("acted/s1-1")["labels"] == rows["acted/s1-1"]["labels"]
+
+
+def columns_by_id(rows: Any) -> dict[str, dict[str, Any]]:
+    columns = ["conversation_id", "labels", "utterances", "alignments", "duration", "speakers"]
+    by_id = {}
+    for row in rows:
+        by_id[row["conversation_id"]] = {name: row[name] for name in columns}
+    return by_id
 
 
 def test_work_folder_loads_as_what_is_published_of_it(hub: HubServer, dailytalk: Command, work: Path) -> None:
     push(dailytalk, work)
-    columns = ["conversation_id", "labels", "utterances", "alignments", "duration", "speakers"]
     for streaming in (False, True):
         here = load(work, streaming=streaming)
-        there = load(REPO, revision=TAG, streaming=streaming)
-        assert list(here) == list(there) == ["train", "validation"]
+        published = load(REPO, revision=TAG, streaming=streaming)
+        assert list(here) == list(published) == ["train", "validation"]
         for split in here:
-            ours, theirs = (
-                {row["conversation_id"]: {name: row[name] for name in columns} for row in data[split]}
-                for data in (here, there)
-            )
-            assert ours == theirs
+            assert columns_by_id(here[split]) == columns_by_id(published[split])
     stream = load(work, split="train", streaming=True)
-    first = next(iter(stream))["conversation_id"]
-    rest = load(work, split="train", streaming=True, state=stream.state_dict())
-    assert [first, *(row["conversation_id"] for row in rest)] == [name for name in SPLIT if SPLIT[name] == "train"]
+    first = next(iter(stream))
+    remaining = load(work, split="train", streaming=True, state=stream.state_dict())
+    ids = [row["conversation_id"] for row in (first, *remaining)]
+    assert ids == [name for name, split in SPLIT.items() if split == "train"]
     with pytest.raises(KeyError, match="test"):
         load(work, split="test")
 
@@ -176,12 +194,15 @@ def test_versions_and_diff_name_what_changed(
     assert push(dailytalk, work)["plan"] == []
     other = corpus_folder(tmp_path / "other", clips(style="shouted"), RUN)
     assert push(dailytalk, other, "--tag", "auto")["tag"] == "v1.1.0"
-    told = json.loads(dailytalk("diff", f"{REPO}@{TAG}", "@v1.1.0", "--json").out)
-    assert (told["ids"]["changed"], told["fields"]) == (["acted/s1-1"], {"labels.style": 1})
-    listed = json.loads(dailytalk("versions", REPO, "--json").out)
-    assert [
-        (one["name"], one["totals"]["conversations"]["rows"]) for one in listed if one["kind"] == "version"
-    ] == [("v1.1.0", 4), (TAG, 4)]
+    done = dailytalk("diff", f"{REPO}@{TAG}", "@v1.1.0", "--json")
+    difference = json.loads(done.out)
+    assert difference["ids"]["changed"] == ["acted/s1-1"]
+    assert difference["fields"] == {"labels.style": 1}
+    done = dailytalk("versions", REPO, "--json")
+    listed = json.loads(done.out)
+    versions = [version for version in listed if version["kind"] == "version"]
+    assert [version["name"] for version in versions] == ["v1.1.0", TAG]
+    assert [version["totals"]["conversations"]["rows"] for version in versions] == [4, 4]
 
 
 @pytest.mark.parametrize("published", [False, True])
@@ -191,18 +212,23 @@ def test_export_for_moshi_keeps_the_splits_and_passes_the_check(
     if published:
         push(dailytalk, work)
     out = tmp_path / "moshi"
-    done = dailytalk("export", f"{REPO}@{TAG}" if published else str(work), "--out", str(out))
+    source = f"{REPO}@{TAG}" if published else str(work)
+    done = dailytalk("export", source, "--out", str(out))
     assert done.code == 0, done.err
-    sides = {side: (out / f"{side}.jsonl").read_text().count('"path"') for side in ("train", "eval")}
+    sides = {}
+    for side in ("train", "eval"):
+        lines = (out / f"{side}.jsonl").read_text()
+        sides[side] = lines.count('"path"')
     assert sides == {"train": 3, "eval": 1}
     findings, _ = check_folder(out)
     assert [finding for finding in findings if finding.level == "error"] == []
     about = json.loads((out / "conversations.json").read_text())
-    assert {name: told["split"] for name, told in about.items()} == {
-        name: "eval" if split == "validation" else "train" for name, split in SPLIT.items()
-    }
-    assert about["acted/s2-0"]["kept_speakers"] == ["acted/s2"]
-    samples, _ = soundfile.read(out / about["acted/s2-0"]["files"][0], dtype="int16")
+    expected = {name: "eval" if split == "validation" else "train" for name, split in SPLIT.items()}
+    splits = {name: facts["split"] for name, facts in about.items()}
+    assert splits == expected
+    held_out = about["acted/s2-0"]
+    assert held_out["kept_speakers"] == ["acted/s2"]
+    samples, _ = soundfile.read(out / held_out["files"][0], dtype="int16")
     assert np.abs(samples[:, 0]).max() > 6000
 
 
@@ -211,13 +237,19 @@ def test_published_corpus_is_checked_and_reported(
 ) -> None:
     push(dailytalk, work)
     done = dailytalk("check", f"{REPO}@{TAG}", "--json")
-    told = json.loads(done.out)
-    assert [one for one in told["findings"] if one["level"] == "error" or one["kind"] == "one-sided"] == []
-    assert (told["facts"]["conversations"], told["facts"]["utterances"], told["facts"]["words"]) == (4, 4, 4)
-    assert told["facts"]["splits"] == {"train": 3, "validation": 1}
+    checked = json.loads(done.out)
+    for finding in checked["findings"]:
+        assert finding["level"] != "error"
+        assert finding["kind"] != "one-sided"
+    facts = checked["facts"]
+    assert facts["conversations"] == 4
+    assert facts["utterances"] == 4
+    assert facts["words"] == 4
+    assert facts["splits"] == {"train": 3, "validation": 1}
     page = tmp_path / "page.html"
     done = dailytalk("report", f"{REPO}@{TAG}", "--out", page)
-    assert (done.code, "3 of 3 clips can be heard" in done.out) == (0, True)
+    assert done.code == 0
+    assert "3 of 3 clips can be heard" in done.out
     text = page.read_text(encoding="utf-8")
     assert "what was rejected is not in a published version" in text
     named = re.findall(r"<td>(?:<a [^>]*>)?acted(?:</a>)?</td>\s*<td[^>]*>([^<]+)</td>", text)
@@ -228,9 +260,13 @@ def test_what_a_corpus_can_not_publish_is_one_sentence(
     hub: HubServer, dailytalk: Command, work: Path, tmp_path: Path
 ) -> None:
     unfinished = corpus_folder(tmp_path / "unfinished", [], measured=[measures()])
-    for command in (("push", str(unfinished), REPO), ("export", str(unfinished), "--out", str(tmp_path / "x"))):
+    pushing = ("push", str(unfinished), REPO)
+    exporting = ("export", str(unfinished), "--out", str(tmp_path / "x"))
+    for command in (pushing, exporting):
         done = dailytalk(*command)
-        assert (done.code, "was measured and not finished" in " ".join(done.err.split())) == (1, True)
+        message = " ".join(done.err.split())
+        assert done.code == 1
+        assert "was measured and not finished" in message
 
 
 @pytest.mark.parametrize(
@@ -249,11 +285,12 @@ def test_clip_that_can_not_be_published_is_rejected_and_the_others_go_on(
     pq.write_table(table, work / "clips/shard-0.parquet", row_group_size=1)
     done = dailytalk("push", str(work), REPO, "--create", "--tag", TAG, "--json")
     assert done.code == 3, done.err
-    assert [(told["id"], told["reason"]) for told in json.loads(done.out)["rejects"]] == [reject]
-    assert {split: len(part) for split, part in load_dataset(REPO, revision=TAG).items()} == {
-        "train": 2,
-        "validation": 1,
-    }
+    rejects = json.loads(done.out)["rejects"]
+    (rejected,) = rejects
+    assert (rejected["id"], rejected["reason"]) == reject
+    published = load_dataset(REPO, revision=TAG)
+    rows_by_split = {split: len(part) for split, part in published.items()}
+    assert rows_by_split == {"train": 2, "validation": 1}
     assert "| sad |" not in card()
 
 
@@ -262,21 +299,28 @@ def test_corpus_that_was_built_here_goes_to_the_hub_and_back(
     hub: HubServer, dailytalk: Command, tmp_path: Path
 ) -> None:
     out = tmp_path / "work"
-    run(crema_d(tmp_path / "crema", range(1001, 1005)), out, prompt_channel=True, augment=("pitch",))
+    corpus = crema_d(tmp_path / "crema", range(1001, 1005))
+    run(corpus, out, prompt_channel=True, augment=("pitch",))
     push(dailytalk, out)
     made = rows_of(out)
     seen = {}
     for split, part in load(REPO, revision=TAG).items():
         for row in part:
-            seen[row["conversation_id"]] = split
-            clip = made[row["conversation_id"]]
-            assert row["audio"]["array"].shape == (round(clip["duration"] * clip["sample_rate"]), 2)
-            assert row["labels"] == clip["labels"]
+            name = row["conversation_id"]
+            seen[name] = split
+            clip = made[name]
+            n_frames = round(clip["duration"] * clip["sample_rate"])
+            assert row["audio"]["array"].shape == (n_frames, 2)
+            labels = row["labels"]
+            assert labels == clip["labels"]
             assert row["utterances"] == clip["utterances"]
-            assert row["utterances"][0]["start"] == clip["labels"]["conditioning"]["clip_start"]
-            source = row["labels"]["augmented_from"]
-            assert source is None or (source in made and split == "train")
+            assert row["utterances"][0]["start"] == labels["conditioning"]["clip_start"]
+            source = labels["augmented_from"]
+            if source is not None:
+                assert source in made
+                assert split == "train"
     assert seen == {name: clip["split"] for name, clip in made.items()}
     assert len(set(seen.values())) == 2
-    assert any(clip["labels"]["augmented_from"] for clip in made.values())
-    assert any(clip["labels"]["conditioning"]["clip_start"] > 1 for clip in made.values())
+    labels = [clip["labels"] for clip in made.values()]
+    assert any(clip["augmented_from"] for clip in labels)
+    assert any(clip["conditioning"]["clip_start"] > 1 for clip in labels)

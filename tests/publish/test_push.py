@@ -21,7 +21,7 @@ from dailytalk_contiguous.publish.pushing import (
     publish,
     read_repository,
 )
-from dailytalk_contiguous.publish.version import list_versions, open_version
+from dailytalk_contiguous.publish.version import Packed, list_versions, open_version
 from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -43,49 +43,59 @@ def send(made: Release, settings: PushSettings = NEW, before: RepositoryState | 
 
 def put(hub: HubServer, name: str, data: bytes) -> None:
     """A file of somebody else."""
-    HfApi().create_commit(REPO, [CommitOperationAdd(name, data)], commit_message="theirs", repo_type="dataset")
+    addition = CommitOperationAdd(name, data)
+    HfApi().create_commit(REPO, [addition], commit_message="theirs", repo_type="dataset")
+
+
+def digests(packed: Packed) -> dict[str, str]:
+    return {file.name: file.sha256 for file in packed.files}
 
 
 def test_first_version_makes_the_repository_and_the_tag(hub: HubServer, tmp_path: Path) -> None:
     made = release(tmp_path, "v1.0.0", assets={"assets/plot.png": b"\x89PNG"})
     done = send(made)
-    assert held(hub) == held(hub, "refs/tags/v1.0.0") == wanted(made)
+    assert held(hub) == wanted(made)
+    assert held(hub, "refs/tags/v1.0.0") == wanted(made)
     assert done.tag == "v1.0.0"
-    assert done.to_send == sum(map(len, made.texts.values())) + sum(file.size for file in made.packed.files)
+    texts = sum(map(len, made.texts.values()))
+    data = sum(file.size for file in made.packed.files)
+    assert done.to_send == texts + data
     assert load_dataset(REPO, "default", revision="v1.0.0", split="train").num_rows == 3
 
 
 def test_second_version_sends_what_is_new_and_takes_away_what_is_stale(hub: HubServer, tmp_path: Path) -> None:
-    first = release(tmp_path / "1", "v1.0.0", 3, "same", {"assets/old.png": b"\x89PNG old"})
+    old_assets = {"assets/old.png": b"\x89PNG old"}
+    first = release(tmp_path / "1", "v1.0.0", 3, "same", old_assets)
     send(first)
     hub.requests.clear()
-    second = release(
-        tmp_path / "2", "v1.1.0", 3, {0: "same", 1: "other", 2: "same"}, {"assets/new.png": b"\x89PNG"}
-    )
+    contents = {0: "same", 1: "other", 2: "same"}
+    new_assets = {"assets/new.png": b"\x89PNG"}
+    second = release(tmp_path / "2", "v1.1.0", 3, contents, new_assets)
     done = send(second)
     assert held(hub) == wanted(second)
     assert held(hub, "refs/tags/v1.0.0") == wanted(first)
     texts = sum(map(len, second.texts.values()))
     assert done.to_send == texts + second.packed.files[1].size
-    uploaded = [one for one in hub.requests if one.method == "PUT"]
-    assert len(uploaded) == 2  # the changed file and the picture
-    assert len([one for one in hub.requests if "/commit/" in one.path]) == 1
+    uploads = [request for request in hub.requests if request.method == "PUT"]
+    commits = [request for request in hub.requests if "/commit/" in request.path]
+    assert len(uploads) == 2  # the changed file and the picture
+    assert len(commits) == 1
 
 
 def test_files_of_strangers_stay(hub: HubServer, tmp_path: Path) -> None:
     send(release(tmp_path / "1", "v1.0.0", 3))
-    for name in ("notes.txt", "data/train-00000-of-00001.parquet", "conversations/readme.txt", "assets/mine.png"):
-        put(hub, name, b"theirs")
-    put(hub, "utterances/train-00000-of-00009.parquet", b"readers would take it for rows of ours")
-    second = release(tmp_path / "2", "v2.0.0", 2)
-    send(second)
-    strangers = set(held(hub)) - set(wanted(second))
-    assert strangers == {
+    strangers = {
         "notes.txt",
         "data/train-00000-of-00001.parquet",
         "conversations/readme.txt",
         "assets/mine.png",
     }
+    for name in sorted(strangers):
+        put(hub, name, b"theirs")
+    put(hub, "utterances/train-00000-of-00009.parquet", b"readers would take it for rows of ours")
+    second = release(tmp_path / "2", "v2.0.0", 2)
+    send(second)
+    assert set(held(hub)) - set(wanted(second)) == strangers
 
 
 def test_manifest_of_a_stranger_is_not_written_over(hub: HubServer, tmp_path: Path) -> None:
@@ -107,13 +117,15 @@ def test_uploads_of_a_run_that_was_stopped_are_not_sent_again(hub: HubServer, tm
     hub.requests.clear()
     send(second)
     assert held(hub, "refs/tags/v2.0.0") == wanted(second)
-    assert len([one for one in hub.requests if one.method == "PUT"]) == 6
+    uploads = [request for request in hub.requests if request.method == "PUT"]
+    assert len(uploads) == 6
 
 
 def test_of_two_publishers_one_wins_and_the_other_is_told(hub: HubServer, tmp_path: Path) -> None:
     send(release(tmp_path / "1", "v1.0.0", 2))
     seen = read_repository(HfApi(), REPO)
-    winner, loser = (release(tmp_path / name, "v1.1.0", 2, name) for name in ("winner", "loser"))
+    winner = release(tmp_path / "winner", "v1.1.0", 2, "winner")
+    loser = release(tmp_path / "loser", "v1.1.0", 2, "loser")
     send(winner, before=seen)
     now = refs(hub)
     with pytest.raises(DailytalkError, match="somebody else published to tester/talk meanwhile"):
@@ -125,9 +137,8 @@ def test_of_two_publishers_one_wins_and_the_other_is_told(hub: HubServer, tmp_pa
 def test_commit_without_a_manifest_that_came_between_is_somebody_elses(hub: HubServer, tmp_path: Path) -> None:
     send(release(tmp_path / "1", "v1.0.0", 2))
     seen = read_repository(HfApi(), REPO)
-    HfApi().create_commit(
-        REPO, [CommitOperationDelete("manifest.json")], commit_message="by hand", repo_type="dataset"
-    )
+    deletion = CommitOperationDelete("manifest.json")
+    HfApi().create_commit(REPO, [deletion], commit_message="by hand", repo_type="dataset")
     now = refs(hub)
     with pytest.raises(DailytalkError, match="somebody else published to tester/talk meanwhile"):
         send(release(tmp_path / "2", "v1.1.0", 2, "second"), before=seen)
@@ -137,18 +148,19 @@ def test_commit_without_a_manifest_that_came_between_is_somebody_elses(hub: HubS
 def test_pull_request_whose_answer_was_lost_is_not_opened_twice(hub: HubServer, tmp_path: Path) -> None:
     send(release(tmp_path / "1", "v1.0.0", 2))
     hub.faults.arm("die_after", path="/commit/")
+    second = release(tmp_path / "2", "v1.1.0", 2, "second")
     with pytest.raises(DailytalkError):
-        send(release(tmp_path / "2", "v1.1.0", 2, "second"), PushSettings(pr=True))
+        send(second, PushSettings(pr=True))
     assert [name for name in refs(hub) if "refs/pr/" in name] == ["refs/pr/1"]
 
 
 def test_token_that_may_only_read_makes_no_repository(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for token, settings, told in (
+    for token, settings, message in (
         (HubServer.read_token, NEW, "has no right to do this with tester/talk"),
         (HubServer.write_token, PushSettings(), "there is no dataset tester/talk on the Hub"),
     ):
         monkeypatch.setenv("HF_TOKEN", token)
-        with pytest.raises(DailytalkError, match=told):
+        with pytest.raises(DailytalkError, match=message):
             check_request(HfApi(), REPO, settings)
         assert not refs(hub)
 
@@ -157,9 +169,8 @@ def test_tag_that_somebody_set_meanwhile_is_not_moved(hub: HubServer, tmp_path: 
     send(release(tmp_path / "1", "v1.0.0", 2))
     first = refs(hub)["refs/tags/v1.0.0"]
     HfApi().create_tag(REPO, tag="v2.0.0", repo_type="dataset")
-    with pytest.raises(
-        DailytalkError, match=r"is yours, and got no tag v2\.0\.0 \(.*exists.*with --tag auto if somebody else"
-    ):
+    message = r"is yours, and got no tag v2\.0\.0 \(.*exists.*with --tag auto if somebody else"
+    with pytest.raises(DailytalkError, match=message):
         send(release(tmp_path / "2", "v2.0.0", 2, "second"))
     assert refs(hub)["refs/tags/v2.0.0"] == first
 
@@ -172,7 +183,9 @@ def test_commit_without_its_tag_is_only_tagged(hub: HubServer, tmp_path: Path) -
     hub.requests.clear()
     done = send(made)
     assert done.commit == refs(hub)["refs/heads/main"]
-    assert not [one for one in hub.requests if one.method == "PUT" or "/commit/" in one.path]
+    for request in hub.requests:
+        assert request.method != "PUT"
+        assert "/commit/" not in request.path
     assert held(hub, "refs/tags/v1.0.0") == wanted(made)
 
 
@@ -181,8 +194,10 @@ def test_pull_request_changes_no_branch_and_sets_no_tag(hub: HubServer, tmp_path
     before = refs(hub)
     made = release(tmp_path / "2", "v2.0.0", 2, "second")
     done = send(made, PushSettings(pr=True))
-    assert (done.tag, done.url) == ("v2.0.0", f"{hub.url}/datasets/{REPO}/discussions/1")
-    assert {name: commit for name, commit in refs(hub).items() if "/pr/" not in name} == before
+    assert done.tag == "v2.0.0"
+    assert done.url == f"{hub.url}/datasets/{REPO}/discussions/1"
+    branches = {name: commit for name, commit in refs(hub).items() if "/pr/" not in name}
+    assert branches == before
     assert held(hub, "refs/pr/1") == wanted(made)
 
 
@@ -205,31 +220,39 @@ def test_branch_that_somebody_made_meanwhile_is_published_to(hub: HubServer, tmp
 
 
 def test_shares_and_seed_decide_the_splits_of_a_push(hub: HubServer, tmp_path: Path) -> None:
-    rows = [built_row(f"call{n}", [("left", 0.1, 0.5, "Hi.")], 1.0 + n / 8) for n in range(8)]
+    line = ("left", 0.1, 0.5, "Hi.")
+    rows = [built_row(f"call{n}", [line], 1.0 + n / 8) for n in range(8)]
     work = write_dataset(tmp_path / "work", rows)
     shares = {"valid_share": 0.25, "test_share": 0.375}
-    plain, seeded = (pack_version(work, tmp_path / f"{seed}", seed=seed, **shares).files for seed in range(2))
-    done = push_version(work, REPO, replace(NEW, seed=1, **shares), dry_run=True)
-    pushed = {file.name: file.sha256 for file in done.packed.files}
-    assert pushed == {file.name: file.sha256 for file in seeded} != {file.name: file.sha256 for file in plain}
+    plain = pack_version(work, tmp_path / "0", seed=0, **shares)
+    seeded = pack_version(work, tmp_path / "1", seed=1, **shares)
+    settings = replace(NEW, seed=1, **shares)
+    done = push_version(work, REPO, settings, dry_run=True)
+    assert digests(done.packed) == digests(seeded)
+    assert digests(done.packed) != digests(plain)
 
 
 def test_private_repository_is_made_private(hub: HubServer, tmp_path: Path) -> None:
-    send(release(tmp_path, "v1.0.0"), PushSettings(create=True, private=True))
+    private = PushSettings(create=True, private=True)
+    send(release(tmp_path, "v1.0.0"), private)
     assert HfApi().dataset_info(REPO).private
 
 
 def test_version_is_compared_with_the_highest_below_its_tag(hub: HubServer, tmp_path: Path) -> None:
     for tag in ("v1.0.0", "v1.2.0", "v2.0.0"):
         send(release(tmp_path / tag, tag, 1, tag))
-    work = write_dataset(tmp_path / "work", [built_row("call", [("left", 0.1, 0.5, "Hi.")], 1.0)])
+    line = ("left", 0.1, 0.5, "Hi.")
+    row = built_row("call", [line], 1.0)
+    work = write_dataset(tmp_path / "work", [row])
     for tag, before in (("v1.3.0", "v1.2.0"), ("v1.1.0", "v1.0.0"), ("v2.0.1", "v2.0.0")):
-        with pytest.raises(
-            DailytalkError, match=rf"{tag} would break readers of {before} \(.*: pass --tag v3\.0\.0"
-        ):
+        message = rf"{tag} would break readers of {before} \(.*: pass --tag v3\.0\.0"
+        with pytest.raises(DailytalkError, match=message):
             push_version(work, REPO, replace(NEW, tag=tag), dry_run=True)
-    done = push_version(work, REPO, replace(NEW, tag="auto"), dry_run=True)
-    assert (done.tag, done.changes.previous, done.changes.added) == ("v3.0.0", "v2.0.0", ["call"])
+    automatic = replace(NEW, tag="auto")
+    done = push_version(work, REPO, automatic, dry_run=True)
+    assert done.tag == "v3.0.0"
+    assert done.changes.previous == "v2.0.0"
+    assert done.changes.added == ["call"]
 
 
 def test_tag_that_can_not_be_is_refused_before_the_hub_is_asked(hub: HubServer) -> None:
@@ -258,13 +281,13 @@ def test_token_that_may_only_read_may_propose_and_not_write(
 
 
 def test_plan_adds_up_what_the_branch_has_under_no_name(hub: HubServer, tmp_path: Path) -> None:
-    first = release(tmp_path / "1", "v1.0.0", 2, {0: "a", 1: "b"}, {"assets/a.png": b"old", "assets/b.png": b"x"})
+    old_assets = {"assets/a.png": b"old", "assets/b.png": b"x"}
+    first = release(tmp_path / "1", "v1.0.0", 2, {0: "a", 1: "b"}, old_assets)
     send(first)
-    second = release(
-        tmp_path / "2", "v2.0.0", 3, {0: "a", 1: "c", 2: "c"}, {"assets/b.png": b"x", "assets/c.png": b"new"}
-    )
-    found = replace(second, before=read_repository(HfApi(), REPO))
-    assert [(change.what, change.name) for change in found.plan] == [
+    new_assets = {"assets/b.png": b"x", "assets/c.png": b"new"}
+    second = release(tmp_path / "2", "v2.0.0", 3, {0: "a", 1: "c", 2: "c"}, new_assets)
+    planned = replace(second, before=read_repository(HfApi(), REPO))
+    assert [(change.what, change.name) for change in planned.plan] == [
         ("replace", "README.md"),
         ("delete", "assets/a.png"),
         ("keep", "assets/b.png"),
@@ -276,14 +299,16 @@ def test_plan_adds_up_what_the_branch_has_under_no_name(hub: HubServer, tmp_path
         ("add", "conversations/train-00002-of-00003.parquet"),
         ("replace", "manifest.json"),
     ]
-    sizes = {change.name: change.size for change in found.plan}
+    sizes = {change.name: change.size for change in planned.plan}
     assert sizes["assets/a.png"] == 3
     assert sizes["README.md"] == len(second.texts["README.md"])
-    texts = sum(sizes[name] for name in ("README.md", "assets/c.png", "manifest.json"))
-    assert found.to_send == texts + sum(file.size for file in second.packed.files)
+    texts = sizes["README.md"] + sizes["assets/c.png"] + sizes["manifest.json"]
+    data = sum(file.size for file in second.packed.files)
+    assert planned.to_send == texts + data
     send(second)
     again = replace(second, before=read_repository(HfApi(), REPO))
-    assert {change.name for change in again.plan if change.what != "keep"} == {"README.md", "manifest.json"}
+    changed = {change.name for change in again.plan if change.what != "keep"}
+    assert changed == {"README.md", "manifest.json"}
 
 
 def test_failure_of_the_hub_is_not_taken_for_a_token_without_the_right(hub: HubServer) -> None:
@@ -297,22 +322,28 @@ def test_failure_of_the_hub_is_not_taken_for_a_token_without_the_right(hub: HubS
 def test_private_versions_are_opened_with_the_token_that_is_given(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str | None
 ) -> None:
-    send(release(tmp_path, "v1.0.0"), PushSettings(create=True, private=True))
+    private = PushSettings(create=True, private=True)
+    send(release(tmp_path, "v1.0.0"), private)
     monkeypatch.delenv("HF_TOKEN")
     if token:
-        assert [*open_version(Reference(REPO), token).configs["conversations"]] == ["train"]
+        version = open_version(Reference(REPO), token)
+        assert [*version.configs["conversations"]] == ["train"]
         return
-    for ask in (lambda: list_versions(REPO), lambda: open_version(Reference(REPO))):
-        with pytest.raises(DailytalkError):
-            ask()
+    with pytest.raises(DailytalkError):
+        list_versions(REPO)
+    with pytest.raises(DailytalkError):
+        open_version(Reference(REPO))
 
 
 def test_card_lists_the_versions_before_with_their_dates(hub: HubServer, tmp_path: Path) -> None:
     for tag, names in (("v1.0.0", "ab"), ("v1.1.0", "abc")):
         work = write_dataset(tmp_path / tag, [built_row(name) for name in names])
         done = push_version(work, REPO, replace(NEW, tag=tag))
-        assert (done.tag, done.commit is not None, (work / ".publish").exists()) == (tag, True, False)
+        assert done.tag == tag
+        assert done.commit is not None
+        assert not (work / ".publish").exists()
     card = read_repository(HfApi(), REPO).card
-    [first] = HfApi().list_repo_commits(REPO, repo_type="dataset", revision="v1.0.0")[:1]
-    assert f"| `v1.0.0` | {first.created_at.date().isoformat()} | first version |" in card
+    first, *_ = HfApi().list_repo_commits(REPO, repo_type="dataset", revision="v1.0.0")
+    day = first.created_at.date().isoformat()
+    assert f"| `v1.0.0` | {day} | first version |" in card
     assert re.search(r"\| `v1\.1\.0` \| \d{4}-\d\d-\d\d \| 1 added \|\n\| `v1\.0\.0` ", card)

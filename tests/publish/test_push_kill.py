@@ -46,16 +46,17 @@ class Scene:
         self.old = release(folder / "old", "v1.0.0", SHARDS, "old")
         self.new = release(folder / "new", "v2.0.0", SHARDS, "new", {"assets/plot.png": b"\x89PNG new"})
         self.push(self.old)
-        found = hub.store.find(REPO)
-        assert found is not None
-        self.repository = found
+        repository = hub.store.find(REPO)
+        assert repository is not None
+        self.repository = repository
         self._files = {path: path.read_bytes() for path in self._all()}
 
     def push(self, release: Release) -> Release:
         """What the command does with a version that is packed."""
         api = HfApi()
         check_request(api, REPO, PushSettings())
-        return publish(api, replace(release, before=read_repository(api, REPO)))
+        before = read_repository(api, REPO)
+        return publish(api, replace(release, before=before))
 
     def reset(self) -> None:
         for path in self._all():
@@ -94,15 +95,21 @@ class Scene:
     def complete(self) -> None:
         self.push(self.new)
         assert held(self.hub) == held(self.hub, "refs/tags/v2.0.0") == wanted(self.new)
-        assert len(list(self.repository.history(refs(self.hub)["refs/heads/main"]))) == 3  # the first is the Hub's
+        head = refs(self.hub)["refs/heads/main"]
+        commits = list(self.repository.history(head))
+        assert len(commits) == 3  # the first is the Hub's
 
     def state(self) -> tuple[Any, ...]:
         """What the next run can see."""
-        new = [path for path in self._all() if path not in self._files and path.parent.name != "commits"]
-        return len(new), held(self.hub) == wanted(self.new), "refs/tags/v2.0.0" in refs(self.hub)
+        written = [path for path in self._all() if path not in self._files]
+        new = [path for path in written if path.parent.name != "commits"]
+        is_new = held(self.hub) == wanted(self.new)
+        is_tagged = "refs/tags/v2.0.0" in refs(self.hub)
+        return len(new), is_new, is_tagged
 
     def _all(self) -> list[Path]:
-        return [path for path in (self.hub.folder / REPO).rglob("*") if path.is_file()]
+        paths = (self.hub.folder / REPO).rglob("*")
+        return [path for path in paths if path.is_file()]
 
 
 @pytest.fixture
@@ -137,19 +144,19 @@ def kill_everywhere(scene: Scene, kill: Callable[[int], None], revive: Callable[
 
 
 def test_server_that_dies_before_any_request_leaves_the_old_version_or_the_new(scene: Scene) -> None:
-    seen = kill_everywhere(
-        scene, lambda k: arm(scene, ("die_before", k, math.inf)), lambda: scene.hub.faults.clear()
-    )
+    def kill(k: int) -> None:
+        arm(scene, ("die_before", k, math.inf))
+
+    seen = kill_everywhere(scene, kill, scene.hub.faults.clear)
     assert seen == sorted(seen)
     assert seen.count(True) == 6  # of reading a row back, and of the tag
 
 
 def test_server_that_dies_with_any_answer_leaves_the_old_version_or_the_new(scene: Scene) -> None:
-    seen = kill_everywhere(
-        scene,
-        lambda k: arm(scene, ("die_after", k, 1), ("die_before", k, math.inf)),
-        lambda: scene.hub.faults.clear(),
-    )
+    def kill(k: int) -> None:
+        arm(scene, ("die_after", k, 1), ("die_before", k, math.inf))
+
+    seen = kill_everywhere(scene, kill, scene.hub.faults.clear)
     assert seen == sorted(seen)
     assert seen.count(True) == 7
 

@@ -14,10 +14,12 @@ MODEL = {"affect": {"name": "audeering/msp-dim", "licence": "CC-BY-NC-SA-4.0", "
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     """A work folder of two finished conversations, with what is known of their source and models."""
-    made = json.dumps({"tool": "dailytalk-contiguous 0.1.0", "models": MODEL})
-    folder = write_dataset(tmp_path / "work", [built_row(name) | {"provenance": made} for name in "ab"])
+    provenance = json.dumps({"tool": "dailytalk-contiguous 0.1.0", "models": MODEL})
+    rows = [built_row(name, provenance=provenance) for name in "ab"]
+    folder = write_dataset(tmp_path / "work", rows)
     source = {"repository": "somebody/calls", "licence": "cc-by-4.0"}
-    (folder / "run.json").write_text(json.dumps({"source": source, "settings": {"profile": "embedded"}}))
+    run = {"source": source, "settings": {"profile": "embedded"}}
+    (folder / "run.json").write_text(json.dumps(run))
     return folder
 
 
@@ -26,41 +28,49 @@ def test_export_says_what_it_is_of_what_under_which_licences_and_how_it_was_made
     tmp_path: Path, dailytalk: Command, work: Path, form: str
 ) -> None:
     out = tmp_path / "data"
-    assert dailytalk("export", work, "--format", form, "--out", out).code == 0
+    done = dailytalk("export", work, "--format", form, "--out", out)
+    assert done.code == 0
     text = (out / "README.md").read_text(encoding="utf-8")
     assert "2 conversations, " in text
-    for said in (
+    for fact in (
         f"--format {form}",
         "somebody/calls",
         "cc-by-4.0",
         "CC-BY-NC-SA-4.0",
         "dailytalk-contiguous 0.1.0",
     ):
-        assert said in text
+        assert fact in text
     assert "| profile | embedded |" in text
     before = state(out)
-    assert dailytalk("export", work, "--format", form, "--out", out).code == 0
+    done = dailytalk("export", work, "--format", form, "--out", out)
+    assert done.code == 0
     assert state(out).keys() == before.keys()
     assert (out / "README.md").read_text(encoding="utf-8") == text
 
 
 def test_readme_that_a_person_wrote_stays(tmp_path: Path, dailytalk: Command, work: Path) -> None:
     out = tmp_path / "data"
-    for own in ("Mine.", None):  # written anew, and a line added to ours
-        assert dailytalk("export", work, "--out", out).code == 0
-        text = own or (out / "README.md").read_text(encoding="utf-8").replace("# data", "# data of ours")
-        (out / "README.md").write_text(text)
+    readme = out / "README.md"
+    for written in ("Mine.", None):  # written anew, and a line added to ours
+        done = dailytalk("export", work, "--out", out)
+        assert done.code == 0
+        ours = readme.read_text(encoding="utf-8")
+        text = written or ours.replace("# data", "# data of ours")
+        readme.write_text(text)
         for _ in range(2):
-            assert dailytalk("export", work, "--out", out).code == 0
-            assert (out / "README.md").read_text(encoding="utf-8") == text
-        (out / "README.md").unlink()
+            done = dailytalk("export", work, "--out", out)
+            assert done.code == 0
+            assert readme.read_text(encoding="utf-8") == text
+        readme.unlink()
 
 
 def test_checks_and_mixes_read_a_folder_with_its_readme(tmp_path: Path, dailytalk: Command, work: Path) -> None:
     out = tmp_path / "data"
-    assert dailytalk("export", work, "--out", out, "--eval-share", "0.5").code == 0
-    found = json.loads(dailytalk("check", out, "--json").out)
-    assert not [finding for finding in found["findings"] if "README" in json.dumps(finding)]
+    done = dailytalk("export", work, "--out", out, "--eval-share", "0.5")
+    assert done.code == 0
+    done = dailytalk("check", out, "--json")
+    checked = json.loads(done.out)
+    assert "README" not in json.dumps(checked["findings"])
     assert dailytalk("mix", out, "--out", tmp_path / "mix").code in (0, 3)
 
 
@@ -69,21 +79,25 @@ def test_work_folder_has_a_readme_that_follows_its_runs_until_a_person_writes_on
 ) -> None:
     calls(tmp_path / "in", "a")
     tag = ("tag", tmp_path / "in", "--out", tmp_path / "work", *EMBEDDED, "--asr-model", "tiny.en")
-    assert dailytalk(*tag, "--source-licence", "cc0-1.0").code == 0
+    done = dailytalk(*tag, "--source-licence", "cc0-1.0")
+    assert done.code == 0
     readme = tmp_path / "work/README.md"
     text = readme.read_text(encoding="utf-8")
-    for said in ("# work", "1 conversation tagged", "cc0-1.0", "silero-vad", "load_dataset"):
-        assert said in text
+    for fact in ("# work", "1 conversation tagged", "cc0-1.0", "silero-vad", "load_dataset"):
+        assert fact in text
     assert "affect context" not in text  # which nobody chose; with an app or without
     before = state(tmp_path / "work")
-    assert dailytalk(*tag, "--source-licence", "cc0-1.0").code == 0
+    done = dailytalk(*tag, "--source-licence", "cc0-1.0")
+    assert done.code == 0
     assert state(tmp_path / "work") == before
     calls(tmp_path / "in", "b")
-    assert dailytalk(*tag).code == 0
+    done = dailytalk(*tag)
+    assert done.code == 0
     assert "2 conversations tagged" in readme.read_text(encoding="utf-8")
     readme.write_text("Mine.")
     calls(tmp_path / "in", "c")
-    assert dailytalk(*tag).code == 0
+    done = dailytalk(*tag)
+    assert done.code == 0
     assert readme.read_text(encoding="utf-8") == "Mine."
 
 
@@ -91,10 +105,12 @@ def test_code_in_the_readme_of_a_work_folder_runs(
     tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     calls(tmp_path / "in", "a")
-    assert (
-        dailytalk("build", tmp_path / "in", "--out", tmp_path / "work", *EMBEDDED, "--revoice", "none").code == 0
-    )
-    text = (tmp_path / "work/README.md").read_text(encoding="utf-8")
-    monkeypatch.chdir(tmp_path / "work")
-    exec(text.partition("```python\n")[2].partition("```")[0])
+    work = tmp_path / "work"
+    done = dailytalk("build", tmp_path / "in", "--out", work, *EMBEDDED, "--revoice", "none")
+    assert done.code == 0
+    text = (work / "README.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(work)
+    _, _, after_opening = text.partition("```python\n")
+    code, _, _ = after_opening.partition("```")
+    exec(code)
     assert capfd.readouterr().out.startswith("a (")

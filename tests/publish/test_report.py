@@ -65,8 +65,8 @@ def page_of(folder: Path, **options: Any) -> str:
 
 def blocks_of(text: str) -> dict[str, Any]:
     """The data of a page by their ids."""
-    found = re.findall(r'<script type="application/json" id="([^"]+)">(.*?)</script>', text)
-    return {name: json.loads(block) for name, block in found}
+    blocks = re.findall(r'<script type="application/json" id="([^"]+)">(.*?)</script>', text)
+    return {name: json.loads(block) for name, block in blocks}
 
 
 def shown_of(text: str) -> dict[str, Any]:
@@ -77,8 +77,9 @@ def shown_of(text: str) -> dict[str, Any]:
 
 def with_source(row: dict[str, Any], shift: float = 0.5) -> dict[str, Any]:
     """The row with every utterance in the source as long and as far apart as now, `shift` s later."""
-    for one in row["utterances"]:
-        one["source_start"], one["source_end"] = one["start"] + shift, one["end"] + shift
+    for utterance in row["utterances"]:
+        utterance["source_start"] = utterance["start"] + shift
+        utterance["source_end"] = utterance["end"] + shift
     return row
 
 
@@ -90,9 +91,10 @@ def cell(text: str, name: str) -> list[str]:
 
 
 def fact(text: str, name: str) -> str:
-    found = re.search(rf"<dt>{name}</dt><dd>([^<]*)", text.partition('class="facts"')[2])
-    assert found, name
-    return found[1]
+    _, _, facts = text.partition('class="facts"')
+    match = re.search(rf"<dt>{name}</dt><dd>([^<]*)", facts)
+    assert match, name
+    return match[1]
 
 
 # The page
@@ -102,9 +104,13 @@ def test_page_loads_nothing_from_anywhere(tmp_path):
     text = page_of(write_dataset(tmp_path, [built_row()]))
     reader = Checked()
     reader.feed(text)
-    sources = [attrs[name] for _, attrs in reader.found for name in ("src", "href", "xlink:href") if name in attrs]
+    sources = []
+    for _, attributes in reader.found:
+        sources += [attributes[name] for name in ("src", "href", "xlink:href") if name in attributes]
     assert sources
-    assert all(source and source.startswith(("data:", "#")) for source in sources)
+    for source in sources:
+        assert source
+        assert source.startswith(("data:", "#"))
     assert not re.search(r"https?://|url\(|@import", text)
     assert "default-src 'none'" in text
 
@@ -121,10 +127,17 @@ def test_page_is_not_put_among_shards(tmp_path):
 
 def test_money_and_tries_are_those_of_the_rows_and_of_the_run(tmp_path):
     row = built_row()
-    row["utterances"][0]["synthesis"] |= {"cost": 0.25, "tries": 3, "word_error_rate": 0.1}
-    row["utterances"][2]["synthesis"] |= {"cost": 0.5, "tries": 1, "word_error_rate": 0.1}
+    first = row["utterances"][0]["synthesis"]
+    first["cost"] = 0.25
+    first["tries"] = 3
+    first["word_error_rate"] = 0.1
+    second = row["utterances"][2]["synthesis"]
+    second["cost"] = 0.5
+    second["tries"] = 1
+    second["word_error_rate"] = 0.1
     folder = write_dataset(tmp_path, [row])
-    (folder / "run.json").write_text(json.dumps({"speak": {"money": {"spent": 0.5, "saved_by_cache": 0.25}}}))
+    run = {"speak": {"money": {"spent": 0.5, "saved_by_cache": 0.25}}}
+    (folder / "run.json").write_text(json.dumps(run))
     text = page_of(folder)
     assert fact(text, "spent on speech") == "0.75 USD"
     assert cell(text, "spent by the last run") == ["0.50 USD"]
@@ -138,8 +151,9 @@ def test_money_and_tries_are_those_of_the_rows_and_of_the_run(tmp_path):
 
 
 def sounds(text: str) -> list[tuple[np.ndarray, int]]:
-    found = re.findall(r'src="data:audio/mpeg;base64,([^"]+)"', text)
-    return [soundfile.read(io.BytesIO(base64.b64decode(data))) for data in found]
+    encoded = re.findall(r'src="data:audio/mpeg;base64,([^"]+)"', text)
+    files = [io.BytesIO(base64.b64decode(data)) for data in encoded]
+    return [soundfile.read(file) for file in files]
 
 
 def test_examples_are_embedded_in_stereo(tmp_path):
@@ -149,15 +163,18 @@ def test_examples_are_embedded_in_stereo(tmp_path):
     heard = sounds(written.path.read_text())
     assert len(heard) == 3
     samples, rate = heard[0]
-    assert (samples.shape, rate) == ((6 * 24000, 2), 24000)
+    assert samples.shape == (6 * 24000, 2)
+    assert rate == 24000
     expected = stereo(LINES, 6.0, 24000) / 32768
     for side in (0, 1):
-        assert np.corrcoef(samples[:, side], expected[:, side])[0, 1] > 0.99
+        correlation = np.corrcoef(samples[:, side], expected[:, side])
+        assert correlation[0, 1] > 0.99
 
 
 def test_conversations_are_chosen_by_id_in_that_order(tmp_path):
     folder = write_dataset(tmp_path, [built_row(name) for name in "abcd"])
-    assert write_report(folder, shown=["d", "b", "d"]).shown == ("d", "b")
+    report = write_report(folder, shown=["d", "b", "d"])
+    assert report.shown == ("d", "b")
     assert write_report(folder, shown=0).shown == ()
     with pytest.raises(DailytalkError, match="'x'"):
         write_report(folder, shown=["a", "x"])
@@ -165,16 +182,19 @@ def test_conversations_are_chosen_by_id_in_that_order(tmp_path):
 
 def judged(name: str, badness: float = 0.0, **values: float | None) -> dict[str, Any]:
     breaches = tuple(values)[:1] if badness else ()
-    known = {"conversation_id": name, "badness": badness, "breaches": breaches}
-    return dict.fromkeys(CONVERSATION_MEASURES, math.nan) | known | values
+    measured = dict.fromkeys(CONVERSATION_MEASURES, math.nan)
+    measured |= {"conversation_id": name, "badness": badness, "breaches": breaches}
+    return measured | values
 
 
 def test_recording_of_an_example_is_in_the_page_from_where_the_conversation_begins(tmp_path):
     work = work_folder(tmp_path, 1)
     part = shown_of(page_of(work))["secret0"]
     assert part["recorded"] == {"sound": None, "why": ""}
-    (rebuilt, _), (recorded, rate) = sounds((work / "report.html").read_text())
-    spectrum = np.abs(np.fft.rfft(recorded[2 * rate : 5 * rate, 0]))
+    page = (work / "report.html").read_text()
+    (rebuilt, _), (recorded, rate) = sounds(page)
+    stretch = recorded[2 * rate : 5 * rate, 0]
+    spectrum = np.abs(np.fft.rfft(stretch))
     assert np.argmax(spectrum) / 3 == pytest.approx(RECORDED_HZ, abs=1)
     assert len(recorded) / rate == pytest.approx(6, abs=0.1)
     assert len(rebuilt) / rate == pytest.approx(6, abs=0.1)
@@ -188,9 +208,14 @@ def test_recording_that_is_gone_or_another_is_not_played_and_the_page_says_so_wi
     assert "is not the one that was tagged" in part["recorded"]["why"]
     recording.unlink()
     text = page_of(work)
-    assert "is gone" in shown_of(text)["secret0"]["recorded"]["why"]
+    part = shown_of(text)["secret0"]
+    assert "is gone" in part["recorded"]["why"]
     assert str(tmp_path) not in text
     assert len(sounds(text)) == 1
+
+
+def errors_among(findings: Any) -> set[str]:
+    return {finding.kind for finding in findings if finding.level == "error"}
 
 
 @pytest.mark.parametrize(
@@ -208,59 +233,60 @@ def test_report_and_check_have_one_verdict_on_a_row_that_is_wrong(tmp_path, dama
     findings, facts = check_folder(folder)
     written = write_report(folder)
     assert written.verdict.level == verdict_of(findings, facts["conversations"]).level == "bad"
-    errors = [
-        {finding.kind for finding in judged if finding.level == "error"}
-        for judged in (findings, written.verdict.findings)
-    ]
-    assert errors[0] == errors[1] != set()
+    errors = errors_among(findings)
+    assert errors
+    assert errors == errors_among(written.verdict.findings)
+
+
+def write_talk(folder: Path, row: dict[str, Any]) -> None:
+    """A talk with the agent, as its WAV and the JSON beside it."""
+    name = row["conversation_id"]
+    columns = ("channel", "start", "end", "text", "status", "utterance_id")
+    utterances = []
+    for line in row["utterances"]:
+        utterances.append({column: line[column] for column in columns})
+    words = []
+    for word in row["alignments"]:
+        speaker = "SPEAKER_MAIN" if word["speaker"] == "left" else "USER"
+        times = [word["start"], word["end"]]
+        words.append([word["word"], times, speaker])
+    document = {"alignments": words, "talk": {"utterances": utterances, "language": "en"}}
+    (folder / f"{name}.json").write_text(json.dumps(document))
+    sound = io.BytesIO(row["audio"]["bytes"])
+    samples, rate = soundfile.read(sound, dtype="int16")
+    soundfile.write(folder / f"{name}.wav", samples, rate)
 
 
 def folder_of(kind: str, tmp_path: Path) -> Path:
     """A folder of a kind, made of conversations in which nothing speaks against training on them."""
     rows = [with_source(built_row(f"call{number}", kept_speaker=f"person{number}")) for number in range(4)]
+    folder = tmp_path / kind
     if kind == "talks":
-        (tmp_path / "talks").mkdir()
+        folder.mkdir()
         for row in rows:
-            utterances = [
-                {name: line[name] for name in ("channel", "start", "end", "text", "status", "utterance_id")}
-                for line in row["utterances"]
-            ]
-            words = [
-                [
-                    word["word"],
-                    [word["start"], word["end"]],
-                    "SPEAKER_MAIN" if word["speaker"] == "left" else "USER",
-                ]
-                for word in row["alignments"]
-            ]
-            document = {"alignments": words, "talk": {"utterances": utterances, "language": "en"}}
-            (tmp_path / f"talks/{row['conversation_id']}.json").write_text(json.dumps(document))
-            samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
-            soundfile.write(tmp_path / f"talks/{row['conversation_id']}.wav", samples, rate)
-        (tmp_path / "talks/talks.json").write_text("{}")
-        return tmp_path / "talks"
+            write_talk(folder, row)
+        (folder / "talks.json").write_text("{}")
+        return folder
     work = write_dataset(tmp_path / "work", rows)
-    if kind == "work":
-        return work
+    clips = [clip_row("s1-0", "happy"), clip_row("s1-1", "sad")]
     if kind == "mix":
-        acted = corpus_folder(tmp_path / "acted", [clip_row("s1-0", "happy"), clip_row("s1-1", "sad")])
-        mix_folders([(acted, 4.0), (work, 18.0)], tmp_path / kind, hours=22 / 3600)
+        acted = corpus_folder(tmp_path / "acted", clips)
+        mix_folders([(acted, 4.0), (work, 18.0)], folder, hours=22 / 3600)
     elif kind == "corpus":
-        corpus_folder(tmp_path / kind, [clip_row("s1-0", "happy"), clip_row("s1-1", "sad")])
-    else:
-        write_export(open_items(work).rows(), tmp_path / kind, FORMATS[kind])
-    return tmp_path / kind
+        corpus_folder(folder, clips)
+    elif kind != "work":
+        write_export(open_items(work).rows(), folder, FORMATS[kind])
+    return folder
 
 
 @pytest.mark.parametrize("kind", ["work", "moshi", "mix", "talks"])
 def test_report_and_check_have_one_verdict_on_every_kind_of_folder(tmp_path, dailytalk, kind):
     folder = folder_of(kind, tmp_path)
-    told = [
-        json.loads(dailytalk(*command, "--json").out)["verdict"]
-        for command in (("check", folder), ("report", folder, "--out", tmp_path / "page.html"))
-    ]
-    assert told[0] == told[1]
-    assert "without-text" not in {finding["kind"] for finding in told[0]["findings"]}
+    done = dailytalk("check", folder, "--json")
+    checked = json.loads(done.out)["verdict"]
+    report = dailytalk("report", folder, "--out", tmp_path / "page.html", "--json")
+    assert json.loads(report.out)["verdict"] == checked
+    assert "without-text" not in {finding["kind"] for finding in checked["findings"]}
 
 
 # A folder that was only tagged
@@ -285,32 +311,48 @@ def tagged_line(channel: str, start: float, text: str, name: str = "call.001", *
 
 def tagged(folder: Path, lines: list[dict[str, Any]]) -> Path:
     folder.mkdir(exist_ok=True)
-    (folder / "transcript.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "transcript.jsonl").write_text(text)
     return folder
 
 
 def add_shard(folder: Path, named: Path | None = None, audio_file: str = "call.flac") -> None:
     """A shard that knows: call.001 are 6 s of the recording, from 10 s on. `named`: another path that it names."""
     recording = folder / "call.flac"
-    recording.write_bytes(flac(stereo([("left", 11, 12, "")], 16.0, 8000), 8000))
-    sound = {"bytes": None, "path": str(named or recording)}
-    row = {"conversation_id": "call.001", "recording_id": "call", "audio": sound, "offset": 10.0, "duration": 6.0}
-    row |= {"audio_file": audio_file, "audio_identity": identity_of(recording), "sample_rate": 8000, "channels": 2}
-    row |= {"utterance_id": [], "channel": [], "run": []}
+    sound = stereo([("left", 11, 12, "")], 16.0, 8000)
+    recording.write_bytes(flac(sound, 8000))
+    row = {
+        "conversation_id": "call.001",
+        "recording_id": "call",
+        "audio": {"bytes": None, "path": str(named or recording)},
+        "offset": 10.0,
+        "duration": 6.0,
+        "audio_file": audio_file,
+        "audio_identity": identity_of(recording),
+        "sample_rate": 8000,
+        "channels": 2,
+        "utterance_id": [],
+        "channel": [],
+        "run": [],
+    }
     entries = {"call.001": Entry("call", 6.0)}
     write_shard(folder / "tagged" / "shard-0.parquet", Shard([row], entries), COLUMNS)
 
 
 def test_shared_work_folder_shows_no_other_file_than_the_recording_that_was_tagged(tmp_path):
     private = tmp_path / "private.flac"
-    private.write_bytes(flac(stereo([("left", 1, 2, "")], 16.0, 8000), 8000))
-    os.mkfifo(tmp_path / "pipe.flac")
-    for number, named in enumerate((private, tmp_path / "pipe.flac", tmp_path / "gone.flac")):
-        folder = tagged(tmp_path / str(number), [tagged_line("left", 11.0, "Hello")])
+    sound = stereo([("left", 1, 2, "")], 16.0, 8000)
+    private.write_bytes(flac(sound, 8000))
+    pipe = tmp_path / "pipe.flac"
+    os.mkfifo(pipe)
+    for number, named in enumerate((private, pipe, tmp_path / "gone.flac")):
+        line = tagged_line("left", 11.0, "Hello")
+        folder = tagged(tmp_path / str(number), [line])
         add_shard(folder, named, named.name)
         text = page_of(folder)
         assert not sounds(text)
-        assert "is not the one that was tagged" in text if named == private else "is gone" in text
+        reason = "is not the one that was tagged" if named == private else "is gone"
+        assert reason in text
     folder = tagged(tmp_path / "other", [tagged_line("left", 11.0, "Hello")])
     add_shard(folder, private)
     text = page_of(folder)
@@ -324,9 +366,11 @@ def test_shared_work_folder_shows_no_other_file_than_the_recording_that_was_tagg
 def test_command_says_what_it_wrote(tmp_path, dailytalk):
     folder = write_dataset(tmp_path / "work", [built_row("a"), built_row("b")])
     out = tmp_path / "pages" / "page.html"
-    told = json.loads(dailytalk("report", folder, "--out", out, "--conversations", "b", "--json").out)
-    assert told.pop("verdict")["level"] in ("good", "doubtful", "bad")
-    assert told == {
+    done = dailytalk("report", folder, "--out", out, "--conversations", "b", "--json")
+    outcome = json.loads(done.out)
+    verdict = outcome.pop("verdict")
+    assert verdict["level"] in ("good", "doubtful", "bad")
+    assert outcome == {
         "out": str(out),
         "bytes": out.stat().st_size,
         "conversations": 2,
@@ -338,11 +382,12 @@ def test_command_says_what_it_wrote(tmp_path, dailytalk):
 @pytest.mark.parametrize("markdown", [False, True])
 def test_each_kind_of_cell_is_markup_of_its_own_and_none_of_them_lets_markup_in(markdown: bool) -> None:
     links = [Link("<i>", f"{scheme}://a.org/?<") for scheme in ("https", "javascript")]
-    source = '{% import "' + ("parts.md" if markdown else "parts.html") + '" as part with context %}'
-    template = environment(markdown=markdown).from_string(
-        source + "{% for value in cells %}{{ part.cell(value) }};{% endfor %}"
-    )
-    shown = "".join(template.render(toc=[], draw=None, cells=["<i>", *links, 1234]).split())
+    parts = "parts.md" if markdown else "parts.html"
+    opening = '{% import "' + parts + '" as part with context %}'
+    source = opening + "{% for value in cells %}{{ part.cell(value) }};{% endfor %}"
+    template = environment(markdown=markdown).from_string(source)
+    rendered = template.render(toc=[], draw=None, cells=["<i>", *links, 1234])
+    shown = "".join(rendered.split())
     if markdown:
         assert shown == "&#60;i&#62;;[&#60;i&#62;](https://a.org/?%3C);&#60;i&#62;;1,234;"
     else:

@@ -70,8 +70,10 @@ def with_hostile_texts(row: dict[str, Any]) -> dict[str, Any]:
     for utterance in row["utterances"]:
         utterance |= dict.fromkeys(("text", "tag", "rule", "reason", "event", "text_raw", "tagged_text"), MARKUP)
     for word in row["alignments"]:
-        word |= {"word": MARKUP, "source": MARKUP}
-    return row | {"language": MARKUP, "speakers": {"left": MARKUP, "right": MARKUP}, "conversation_id": MARKUP}
+        word["word"] = MARKUP
+        word["source"] = MARKUP
+    speakers = {"left": MARKUP, "right": MARKUP}
+    return row | {"language": MARKUP, "speakers": speakers, "conversation_id": MARKUP}
 
 
 def many_words(name: str, count: int, seconds: float) -> dict[str, Any]:
@@ -79,54 +81,73 @@ def many_words(name: str, count: int, seconds: float) -> dict[str, Any]:
     lines = [("left", 5.0 * n, 5.0 * n + 4, "a word") for n in range(int(seconds / 5))]
     row = built_row(name, lines, 5.0, 8000, duration=seconds, source_duration=seconds)
     step = 170.0 / count
-    row["alignments"] = [
-        {"word": f"w{n}", "start": n * step, "end": (n + 1) * step, "speaker": "left", "source": None}
-        | {"probability": 0.1 if n % 2 else 0.9}
-        for n in range(count)
-    ]
+    words = []
+    for n in range(count):
+        word = {"word": f"w{n}", "start": n * step, "end": (n + 1) * step}
+        word |= {"speaker": "left", "source": None, "probability": 0.1 if n % 2 else 0.9}
+        words.append(word)
+    row["alignments"] = words
     return row
+
+
+def foreign(name: str, first: str, second: str) -> dict[str, Any]:
+    """A conversation of two lines in another script."""
+    return built_row(name, [("left", 0.5, 2.0, first), ("right", 2.2, 3.0, second)], 4.0, 8000)
+
+
+def small(n: int) -> dict[str, Any]:
+    return built_row(f"small{n:03d}", LINES[: 2 + n % 3], 6.0 + n / 100, 8000)
+
+
+def write_tagged(folder: Path) -> None:
+    """A folder that was only tagged."""
+    folder.mkdir()
+    word = {"word": "Hello", "start": 1.0, "end": 2.0}
+    line = {"conversation_id": "call", "channel": "left", "text": "Hello", "words": [word]}
+    line |= {"start": 1.0, "end": 2.0}
+    (folder / "transcript.jsonl").write_text(json.dumps(line) + "\n")
+
+
+def write_rejects(folder: Path) -> None:
+    """A folder in which nothing was finished."""
+    write_dataset(folder, [built_row("bad", duration=-1.0)])
+    reject = {"id": "a", "stage": "Segment", "reason": "nobody speaks in it", "remedy": "leave it out"}
+    (folder / "rejects.jsonl").write_text(json.dumps(reject) + "\n")
+
+
+def write_clips(folder: Path) -> None:
+    clips = []
+    for emotion in ("happy", "sad", "disgusted", "surprised"):
+        clips += [clip_row(f"{emotion}{n}", emotion, 1.0, text="It is said. " * 9) for n in (0, 1)]
+    corpus_folder(folder, clips)
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
     folder = tmp_path_factory.mktemp("pages")
-    monologue = built_row("monologue", [("left", 0.2, 13.0, "So."), ("right", 12.5, 13.5, "Yes.")], 14.0, 8000)
-    texts = {"会話": ("こんにちは、元気ですか。", "はい。"), "محادثة": ("مرحبا كيف حالك", "بخير")}
-    foreign = [
-        built_row(name, [("left", 0.5, 2.0, first), ("right", 2.2, 3.0, second)], 4.0, 8000)
-        for name, (first, second) in texts.items()
-    ]
     rows = [
         rich_row("rich"),
-        monologue,
+        built_row("monologue", [("left", 0.2, 13.0, "So."), ("right", 12.5, 13.5, "Yes.")], 14.0, 8000),
         with_hostile_texts(rich_row("x")),
-        *foreign,
+        foreign("会話", "こんにちは、元気ですか。", "はい。"),
+        foreign("محادثة", "مرحبا كيف حالك", "بخير"),
         built_row("long" * 50, LINES, 6.0, 8000),
         many_words("hour", 5000, 3600.0),
-        *(built_row(f"small{n:03d}", LINES[: 2 + n % 3], 6.0 + n / 100, 8000) for n in range(60)),
     ]
+    rows += [small(n) for n in range(60)]
     work = write_dataset(folder / "work", rows)
-    named = ("rich", "monologue", MARKUP, "会話", "محادثة", "hour")
-    line = {"conversation_id": "call", "channel": "left", "start": 1.0, "end": 2.0, "text": "Hello"}
-    line |= {"words": [{"word": "Hello", "start": 1.0, "end": 2.0}]}
-    (folder / "tagged").mkdir()
-    (folder / "tagged" / "transcript.jsonl").write_text(json.dumps(line) + "\n")
+    shown = ("rich", "monologue", MARKUP, "会話", "محادثة", "hour")
+    write_report(work, folder / "inside.html", shown)
+    write_clips(folder / "clips")
+    write_tagged(folder / "tagged")
     write_dataset(folder / "empty", [])
-    write_dataset(folder / "rejects", [built_row("bad", duration=-1.0)])
-    reject = {"id": "a", "stage": "Segment", "reason": "nobody speaks in it", "remedy": "leave it out"}
-    (folder / "rejects" / "rejects.jsonl").write_text(json.dumps(reject) + "\n")
-    write_report(work, folder / "inside.html", named)
-    emotions = ("happy", "sad", "disgusted", "surprised")
-    clips = [
-        clip_row(f"{emotion}{n}", emotion, 1.0, text="It is said. " * 9) for emotion in emotions for n in (0, 1)
-    ]
-    corpus_folder(folder / "clips", clips)
+    write_rejects(folder / "rejects")
     for name in ("clips", "tagged", "empty", "rejects"):
         write_report(folder / name, folder / f"{name}.html")
     names = ("inside", "clips", "tagged", "empty", "rejects")
     (folder / "pairs").mkdir()
-    work = work_folder(folder / "pairs", 2)
-    recorded = write_report(work, folder / "recorded.html").path
+    pairs = work_folder(folder / "pairs", 2)
+    recorded = write_report(pairs, folder / "recorded.html").path
     return Pages(folder, *(folder / f"{name}.html" for name in names), recorded)
 
 
@@ -141,6 +162,16 @@ def press(seen: Visit, *keys: str) -> None:
         seen.page.keyboard.press(key)
 
 
+def text_of(seen: Visit, selector: str) -> str:
+    return str(seen.page.locator(selector).inner_text())
+
+
+def assert_silent(seen: Visit) -> None:
+    """The browser complained of nothing, and asked for nothing."""
+    assert seen.complaints == []
+    assert seen.requests == []
+
+
 def rows_of(seen: Visit) -> list[str]:
     shown = seen.page.locator("#table tbody tr:not([hidden]) th")
     return [str(name) for name in shown.evaluate_all("(heads) => heads.map((head) => head.dataset.value)")]
@@ -148,12 +179,13 @@ def rows_of(seen: Visit) -> list[str]:
 
 def rows_of_text(seen: Visit) -> str:
     """The table as it is read without a script."""
-    return str(seen.page.locator("#table tbody").inner_text())
+    return text_of(seen, "#table tbody")
 
 
-def at(seen: Visit) -> float:
+def second_of(seen: Visit) -> float:
     """The second of the conversation at which the head is."""
-    return float(seen.page.evaluate("document.getElementById('sound').currentTime"))
+    second = seen.page.evaluate("document.getElementById('sound').currentTime")
+    return float(second)
 
 
 LOOKS = (
@@ -172,7 +204,7 @@ def test_page_fits_its_window_asks_for_nothing_and_can_be_read_by_everybody(
         seen.page.locator("#search").fill("o")  # without the 60 rows that are alike, on which axe spends seconds
         assert len(rows_of(seen)) >= 4
         assert seen.violations() == []
-        assert (seen.complaints, seen.requests) == ([], [])
+        assert_silent(seen)
 
 
 #: Finds words of a table that begin on one line and end on another, though short.
@@ -207,16 +239,16 @@ def test_next_to_nothing_opens_without_a_complaint(name: str, pages: Pages, brow
     with visit(browser, getattr(pages, name), 400) as seen:
         assert seen.page.locator("#verdict").is_visible()
         assert seen.overflow() <= 0
-        assert (seen.complaints, seen.requests) == ([], [])
+        assert_silent(seen)
 
 
 def test_texts_of_a_hostile_row_are_shown_as_text_and_run_nowhere(pages: Pages, browser: Any) -> None:
     with visit(browser, pages.inside) as seen:
         seen.page.locator(".examples button", has_text="img src").click()
-        assert seen.page.locator("#player-name").inner_text() == MARKUP
-        assert MARKUP in seen.page.locator("#lines").inner_text()
+        assert text_of(seen, "#player-name") == MARKUP
+        assert MARKUP in text_of(seen, "#lines")
         press(seen, "]", "]")
-        assert MARKUP in seen.page.locator("#about-here").inner_text()
+        assert MARKUP in text_of(seen, "#about-here")
         assert seen.page.locator("img:not(.plot), b.planted").count() == 0
         assert seen.page.evaluate("window.ran === undefined")
 
@@ -236,7 +268,8 @@ def test_without_a_script_the_examples_can_be_heard_and_the_figures_read(pages: 
     with visit(browser, pages.inside, java_script_enabled=False) as seen:
         assert seen.page.locator(".examples audio").first.is_visible()
         assert seen.page.locator("#verdict").is_visible()
-        assert "needs JavaScript" in seen.page.locator("noscript p", has_text="player").inner_text()
+        needed = seen.page.locator("noscript p", has_text="player")
+        assert "needs JavaScript" in needed.inner_text()
         assert "monologue" in rows_of_text(seen)
         assert seen.page.locator("noscript p", has_text="monologue").is_visible()
 
@@ -245,26 +278,27 @@ def test_player_is_used_by_keys_alone(pages: Pages, browser: Any) -> None:
     with visit(browser, pages.inside) as seen:
         press(seen, "Space")
         seen.wait(PLAYING.format(0.6))
-        assert seen.page.locator("#lines li[aria-current] .said").inner_text().endswith("Hello there.")
-        assert seen.page.locator("#lines .now").inner_text() == "Hello"
-        assert seen.page.locator("#live").inner_text() == "left: Hello there."
+        assert text_of(seen, "#lines li[aria-current] .said").endswith("Hello there.")
+        assert text_of(seen, "#lines .now") == "Hello"
+        assert text_of(seen, "#live") == "left: Hello there."
         press(seen, "Space")
         assert all(seen.paused())
         press(seen, "Shift+ArrowRight")
-        assert at(seen) == pytest.approx(1.4, abs=0.02)
+        assert second_of(seen) == pytest.approx(1.4, abs=0.02)
         press(seen, "ArrowRight")
-        assert at(seen) == pytest.approx(3.4, abs=0.02)
+        assert second_of(seen) == pytest.approx(3.4, abs=0.02)
         press(seen, "ArrowLeft", "ArrowLeft")
-        assert at(seen) == 0
+        assert second_of(seen) == 0
         press(seen, "]")
         seen.wait("document.getElementById('about-here').textContent.includes('“Hello” · left · 0.50 to 1.00 s')")
-        assert "confidence unknown" in seen.page.locator("#about-here").inner_text()
+        assert "confidence unknown" in text_of(seen, "#about-here")
         press(seen, "]", "]", "]")
-        assert "confidence" in seen.page.locator("#about-here").inner_text()
+        assert "confidence" in text_of(seen, "#about-here")
         press(seen, "0")
-        assert seen.page.locator("#zoom").input_value() == "0"
+        zoom = seen.page.locator("#zoom")
+        assert zoom.input_value() == "0"
         press(seen, *["+"] * 12)
-        assert seen.page.locator("#zoom").get_attribute("aria-valuetext") == "1.0 seconds in view"
+        assert zoom.get_attribute("aria-valuetext") == "1.0 seconds in view"
         for name in ("sound", "loop", "side", "zoom", "lines", "search", "measure"):
             seen.page.locator(f"#{name}").focus()
             assert seen.page.evaluate("document.activeElement.id") == name
@@ -279,7 +313,7 @@ def test_a_line_is_played_again_and_again(pages: Pages, browser: Any) -> None:
             one.addEventListener('seeked', () => window.turns++); }"""
         )
         seen.wait("window.turns >= 2")
-        assert 2.9 < at(seen) < 3.4
+        assert 2.9 < second_of(seen) < 3.4
 
 
 def test_one_sound_plays_at_a_time(pages: Pages, browser: Any) -> None:
@@ -323,17 +357,18 @@ def test_recording_and_what_was_rebuilt_of_it_are_heard_at_the_same_place(pages:
         press(seen, "r")
         seen.wait(f"{recorded} && {SECOND} > 2.7 + {LATER}")
         assert seen.paused().count(False) == 1
-        assert seen.page.locator("#live").inner_text() == "as recorded"
-        assert 2.5 + LATER < at(seen) < 4.1 + LATER
-        assert seen.page.locator("#lines li[aria-current] .said").inner_text().endswith("How are you?")
+        assert text_of(seen, "#live") == "as recorded"
+        assert 2.5 + LATER < second_of(seen) < 4.1 + LATER
+        assert text_of(seen, "#lines li[aria-current] .said").endswith("How are you?")
         press(seen, "k", "Shift+ArrowRight")
-        assert at(seen) == pytest.approx(3.9 + LATER, abs=0.02)
+        assert second_of(seen) == pytest.approx(3.9 + LATER, abs=0.02)
         seen.page.locator("#loop").uncheck()
         seen.page.locator("#hear").click()
-        assert at(seen) == pytest.approx(3.9, abs=0.06)  # a frame of an MP3 further, if it was not loaded yet
+        # A frame of an MP3 further, if it was not loaded yet.
+        assert second_of(seen) == pytest.approx(3.9, abs=0.06)
         press(seen, "k")
         seen.wait(f"{SECOND} > 3.9 && !{recorded}")
-        assert (seen.complaints, seen.requests) == ([], [])
+        assert_silent(seen)
 
 
 def test_without_a_script_the_recording_is_beside_what_was_rebuilt(pages: Pages, browser: Any) -> None:
@@ -345,27 +380,32 @@ def test_without_a_script_the_recording_is_beside_what_was_rebuilt(pages: Pages,
 
 def test_table_is_sorted_filtered_and_searched(pages: Pages, browser: Any) -> None:
     with visit(browser, pages.inside) as seen:
-        assert seen.page.locator("#count").inner_text() == "67 of 67 conversations"
+        count = seen.page.locator("#count")
+        breaches = seen.page.locator("#breaches")
+        search = seen.page.locator("#search")
+        assert count.inner_text() == "67 of 67 conversations"
         longest = seen.page.locator("#table thead button", has_text="longest turn")
         longest.click()
         assert rows_of(seen)[0] == "monologue"
-        assert seen.page.locator("#table [aria-sort=descending]").inner_text().startswith("longest turn")
+        assert text_of(seen, "#table [aria-sort=descending]").startswith("longest turn")
         longest.click()
         assert rows_of(seen)[0] != "monologue"
         seen.page.locator("#table thead button", has_text="conversation").click()
         assert rows_of(seen) == sorted(rows_of(seen))[::-1]
-        seen.page.locator("#breaches").check()
-        beyond = seen.page.locator("#table tbody tr:not([hidden]):has(.beyond)").count()
-        assert len(rows_of(seen)) == beyond > 0
-        seen.page.locator("#breaches").uncheck()
+        breaches.check()
+        beyond = seen.page.locator("#table tbody tr:not([hidden]):has(.beyond)")
+        assert len(rows_of(seen)) == beyond.count() > 0
+        breaches.uncheck()
         seen.page.locator("#measure").select_option(label="longest turn (s)")
-        seen.page.locator("#least").fill("10")
+        least = seen.page.locator("#least")
+        least.fill("10")
         assert rows_of(seen) == ["monologue"]
-        seen.page.locator("#least").fill("")
-        seen.page.locator("#search").fill("SMALL01")
+        least.fill("")
+        search.fill("SMALL01")
         assert sorted(rows_of(seen)) == [f"small{n:03d}" for n in range(10, 20)]
-        seen.page.locator("#search").fill("nobody")
-        assert (rows_of(seen), seen.page.locator("#count").inner_text()) == ([], "0 of 67 conversations")
+        search.fill("nobody")
+        assert rows_of(seen) == []
+        assert count.inner_text() == "0 of 67 conversations"
 
 
 def test_a_place_in_the_waveform_is_a_time(pages: Pages, browser: Any) -> None:
@@ -378,11 +418,11 @@ def test_a_place_in_the_waveform_is_a_time(pages: Pages, browser: Any) -> None:
         box = wave.bounding_box()
         assert box
         wave.click(position={"x": box["width"] / 2, "y": 60})
-        assert at(seen) == pytest.approx(7.0, abs=0.05)
+        assert second_of(seen) == pytest.approx(7.0, abs=0.05)
 
 
 def test_a_link_to_a_conversation_shows_it(pages: Pages, browser: Any) -> None:
     with visit(browser, pages.inside, address="#conversation=monologue") as seen:
-        assert seen.page.locator("#player-name").inner_text() == "monologue"
+        assert text_of(seen, "#player-name") == "monologue"
         seen.page.evaluate("location.hash = '#conversation=' + encodeURIComponent('会話')")
         seen.wait("document.getElementById('player-name').textContent === '会話'")

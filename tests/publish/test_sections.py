@@ -1,7 +1,5 @@
 """What pages and cards list one by one, and from how many on the rest is added up or left out."""
 
-from typing import Any
-
 import pytest
 from built_conversations import built_row
 from reports import shown, tables_of
@@ -9,14 +7,18 @@ from reports import shown, tables_of
 from dailytalk_contiguous.core.figures import follows_source
 from dailytalk_contiguous.core.tables import Tables
 
+TAGS = ("calm", "sad", "shouting", "soft tone")
 
-def spoken(follows: float = 1.0, tags: int = 4, **changes: Any) -> Tables:
+
+def spoken(follows: float = 1.0, tags: int = 4) -> Tables:
     """Lines whose loudness differs by tag, and takes in which it does so by as many times."""
-    row = built_row(lines=[("left", at, at + 0.8, "Hello.") for at in range(12)], seconds=13.0)
-    for number, said in enumerate(row["utterances"]):
-        place = number % tags
-        said |= {"tag": ("calm", "sad", "shouting", "soft tone")[place], "rms": 0.1 * 2.0**place} | changes
-        said["synthesis"] |= {"rms": 0.1 * 2.0 ** (follows * place)}
+    lines = [("left", start, start + 0.8, "Hello.") for start in range(12)]
+    row = built_row(lines=lines, seconds=13.0)
+    for number, utterance in enumerate(row["utterances"]):
+        loudness = number % tags
+        utterance["tag"] = TAGS[loudness]
+        utterance["rms"] = 0.1 * 2.0**loudness
+        utterance["synthesis"]["rms"] = 0.1 * 2.0 ** (follows * loudness)
     return tables_of(row)
 
 

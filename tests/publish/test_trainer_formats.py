@@ -3,6 +3,7 @@ import io
 import json
 import math
 import re
+from collections import defaultdict
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -30,79 +31,117 @@ NAMES = ("lhotse", "nemo-stt", "lhotse-cuts", "webdataset", "sesame-finetune", "
 
 def recorded_row(path: Path, utterances: list[dict], **columns) -> dict:
     """A row of a real recording: utterances of `channel`, `start`, `end`, `text` and `words`."""
-    lines = [tuple(part[key] for key in ("channel", "start", "end", "text")) for part in utterances]
-    words = [word | {"speaker": part["channel"]} for part in utterances for word in part["words"]]
+    lines = []
+    words = []
+    for utterance in utterances:
+        channel = utterance["channel"]
+        lines.append((channel, utterance["start"], utterance["end"], utterance["text"]))
+        words += [word | {"speaker": channel} for word in utterance["words"]]
+    words.sort(key=lambda word: word["start"])
     row = built_row(path.stem.lower(), lines, seconds=0.1)
-    row["alignments"] = [row["alignments"][0] | word for word in sorted(words, key=lambda word: word["start"])]
+    first = row["alignments"][0]
+    row["alignments"] = [first | word for word in words]
     info = soundfile.info(path)
-    about = {"duration": info.duration, "sample_rate": info.samplerate}
-    return row | about | {"audio": {"bytes": path.read_bytes(), "path": path.name}} | columns
+    row["duration"] = info.duration
+    row["sample_rate"] = info.samplerate
+    data = path.read_bytes()
+    row["audio"] = {"bytes": data, "path": path.name}
+    return row | columns
+
+
+def timed(word: dict) -> dict:
+    return {"word": word["word"], "start": word["start"], "end": word["end"]}
+
+
+def called_utterance(speaker: str, words: list[dict]) -> dict:
+    """What a speaker of a real call says in a row, as an utterance of `recorded_row`."""
+    utterance = {"channel": "left" if speaker == "A" else "right"}
+    utterance["text"] = " ".join(word["word"] for word in words)
+    utterance["start"] = words[0]["start"]
+    utterance["end"] = max(word["end"] for word in words)
+    utterance["words"] = [timed(word) for word in words]
+    return utterance
 
 
 @lru_cache(maxsize=2)
 def rows_of(kind: str) -> list[dict]:
-    if kind == "bundled":
-        references = {path: path.with_suffix(".reference.json") for path in sorted(EXAMPLES.glob("*.flac"))}
-        return [
-            recorded_row(path, json.loads(about.read_text())["utterances"]) for path, about in references.items()
-        ]
     rows = []
+    if kind == "bundled":
+        for path in sorted(EXAMPLES.glob("*.flac")):
+            reference = json.loads(path.with_suffix(".reference.json").read_text())
+            rows.append(recorded_row(path, reference["utterances"]))
+        return rows
     for path in REAL_CALLS:
-        utterances = []
         words = json.loads(path.with_suffix(".json").read_text())
-        for speaker, group in groupby(words, key=lambda word: word["speaker"]):
-            said = [{key: word[key] for key in ("word", "start", "end")} for word in group]
-            about = {"start": said[0]["start"], "end": max(word["end"] for word in said), "words": said}
-            text = " ".join(word["word"] for word in said)
-            utterances.append({"channel": "left" if speaker == "A" else "right", "text": text} | about)
+        groups = groupby(words, key=lambda word: word["speaker"])
+        utterances = [called_utterance(speaker, [*group]) for speaker, group in groups]
         rows.append(recorded_row(path, utterances))
     return rows
 
 
-recordings = pytest.mark.parametrize(
-    "kind", ["bundled", pytest.param("calls", marks=[pytest.mark.needs("the real calls"), pytest.mark.nightly])]
-)
+def rows_by_id(kind: str) -> dict[str, dict]:
+    return {row["conversation_id"]: row for row in rows_of(kind)}
+
+
+REAL_CALLS_ONLY = [pytest.mark.needs("the real calls"), pytest.mark.nightly]
+recordings = pytest.mark.parametrize("kind", ["bundled", pytest.param("calls", marks=REAL_CALLS_ONLY)])
 
 
 def samples(row: dict, rate: int, channel: int) -> np.ndarray:
     return read_pcm(row["audio"], sample_rate=rate)[:, channel]
 
 
-def said_in(row: dict) -> list[tuple]:
-    """Who says what and when in a row, and all words, by start; times to the millisecond."""
-    said = [(part["channel"], part["text"], part["start"], part["end"]) for part in row["utterances"]]
-    words = [(word["speaker"], word["word"], word["start"], word["end"]) for word in row["alignments"]]
-    return [sorted((round(start, 3), round(end, 3), *who) for *who, start, end in part) for part in (said, words)]
+def by_start(spans: list[tuple]) -> list[tuple]:
+    """Spans of `start`, `end` and more, sorted, with times to the millisecond."""
+    return sorted((round(start, 3), round(end, 3), *others) for start, end, *others in spans)
 
 
-def said_in_cut(cut, channels: dict) -> list[tuple]:
-    parts = cut.supervisions
-    said = [(channels[part.speaker], part.text, part.start, part.end) for part in parts]
-    words = [
-        (channels[part.speaker], word.symbol, word.start, word.end)
-        for part in parts
-        for word in part.alignment["word"]
-    ]
-    return [sorted((round(start, 3), round(end, 3), *who) for *who, start, end in part) for part in (said, words)]
+def said_in(row: dict) -> list[list[tuple]]:
+    """Who says what and when in a row, and all words, by start."""
+    utterances = [(part["start"], part["end"], part["channel"], part["text"]) for part in row["utterances"]]
+    words = [(word["start"], word["end"], word["speaker"], word["word"]) for word in row["alignments"]]
+    return [by_start(utterances), by_start(words)]
+
+
+def said_in_cut(cut, channels: dict) -> list[list[tuple]]:
+    """The same of a cut, whose speakers have these channels."""
+    utterances = []
+    words = []
+    for part in cut.supervisions:
+        channel = channels[part.speaker]
+        utterances.append((part.start, part.end, channel, part.text))
+        words += [(word.start, word.end, channel, word.symbol) for word in part.alignment["word"]]
+    return [by_start(utterances), by_start(words)]
+
+
+def read_cuts(folder: Path) -> list:
+    """The cuts of both sides of the split."""
+    train = CutSet.from_shar(in_dir=folder / "train")
+    held_out = CutSet.from_shar(in_dir=folder / "eval")
+    return [*train, *held_out]
 
 
 @recordings
 def test_lhotse_reads_user_and_agent_sample_for_sample_as_nemo_wants_them(tmp_path, kind):
-    rows = {row["conversation_id"]: row for row in rows_of(kind)}
-    (tmp_path / "p.csv").write_text("text\nYou are Ann.\n")
-    write_export(rows.values(), tmp_path / "out", FORMATS["lhotse"], persona=str(tmp_path / "p.csv"))
-    read = [cut for side in ("train", "eval") for cut in CutSet.from_shar(in_dir=tmp_path / "out" / side)]
+    rows = rows_by_id(kind)
+    persona = tmp_path / "p.csv"
+    persona.write_text("text\nYou are Ann.\n")
+    out = tmp_path / "out"
+    write_export(rows.values(), out, FORMATS["lhotse"], persona=str(persona))
+    read = read_cuts(out)
     assert {cut.conversation_id for cut in read} == {*rows}
     for cut in read:
         validate(cut)
         row = rows[cut.conversation_id]
         user = cut.load_audio()[0] * 32768
         agent = cut.load_target_audio()[0] * 32768
-        assert (cut.sampling_rate, cut.target_audio.sampling_rate) == (16000, 22050)
+        assert cut.sampling_rate == 16000
+        assert cut.target_audio.sampling_rate == 22050
         assert np.array_equal(user, samples(row, 16000, 1))
-        meant = samples(row, 22050, 0)
-        assert abs(len(agent) - len(meant)) <= 1
-        assert np.array_equal(agent[: len(meant)], meant[: len(agent)])
+        expected = samples(row, 22050, 0)
+        assert abs(len(agent) - len(expected)) <= 1
+        length = min(len(agent), len(expected))
+        assert np.array_equal(agent[:length], expected[:length])
         assert said_in_cut(cut, {"agent": "left", "user": "right"}) == said_in(row)
         assert cut.system_prompt == "You are Ann."
     cuts = CutSet.from_cuts(read)
@@ -112,25 +151,29 @@ def test_lhotse_reads_user_and_agent_sample_for_sample_as_nemo_wants_them(tmp_pa
     assert np.allclose(user_lengths / 16000, lengths / 22050, atol=1e-4)
 
 
+FRAME_MARK = r"<\|(\d+)\|>"
+
+
 @recordings
 def test_nemo_finds_each_word_of_the_user_in_its_frame(tmp_path, kind):
-    rows = {row["conversation_id"]: row for row in rows_of(kind)}
-    write_export(rows.values(), tmp_path / "out", FORMATS["nemo-stt"])
-    read = [cut for side in ("train", "eval") for cut in CutSet.from_shar(in_dir=tmp_path / "out" / side)]
-    for cut in read:
+    rows = rows_of(kind)
+    write_export(rows, tmp_path / "out", FORMATS["nemo-stt"])
+    for cut in read_cuts(tmp_path / "out"):
         validate(cut)
         for part in cut.supervisions:
             # As `_extract_text_and_time_tokens` of NeMo reads them.
-            times = [int(frame) for frame in re.findall(r"<\|(\d+)\|>", part.text)]
-            words = re.sub(r"<\|(\d+)\|>", "", part.text).split()
+            marks = re.findall(FRAME_MARK, part.text)
+            frames = [int(mark) for mark in marks]
+            words = re.sub(FRAME_MARK, "", part.text).split()
             if part.speaker == "agent":
-                assert times == []
+                assert frames == []
                 continue
             aligned = part.alignment["word"]
             assert words == [word.symbol for word in aligned]
-            assert len(times) == 2 * len(words)
-            for first, last, word in zip(times[::2], times[1::2], aligned, strict=True):
-                assert abs(part.start + first * 0.08 + 0.04 - word.start) <= 0.041
+            assert len(frames) == 2 * len(words)
+            for first, last, word in zip(frames[::2], frames[1::2], aligned, strict=True):
+                frame_middle = part.start + first * 0.08 + 0.04
+                assert abs(frame_middle - word.start) <= 0.041
                 assert first <= last <= (word.end - part.start) / 0.08 + 1e-6
     with pytest.raises(BadInput, match="mark of time"):
         trainer_formats.framed_text([["<|3|>", 0.0, 1.0]], 0.0)
@@ -138,98 +181,137 @@ def test_nemo_finds_each_word_of_the_user_in_its_frame(tmp_path, kind):
 
 @recordings
 def test_lhotse_reads_cuts_of_both_channels(tmp_path, kind):
-    rows = {row["conversation_id"]: row | {"speakers": {"left": "Ann", "right": None}} for row in rows_of(kind)}
-    write_export(rows.values(), tmp_path / "out", FORMATS["lhotse-cuts"], sample_rate=16000)
-    read = [cut for side in ("train", "eval") for cut in CutSet.from_shar(in_dir=tmp_path / "out" / side)]
+    speakers = {"left": "Ann", "right": None}
+    rows = {name: row | {"speakers": speakers} for name, row in rows_by_id(kind).items()}
+    out = tmp_path / "out"
+    write_export(rows.values(), out, FORMATS["lhotse-cuts"], sample_rate=16000)
+    read = read_cuts(out)
     assert {cut.conversation_id for cut in read} == {*rows}
     for cut in read:
         validate(cut)
         row = rows[cut.conversation_id]
-        assert np.array_equal(cut.load_audio().T * 32768, read_pcm(row["audio"], sample_rate=16000))
+        expected = read_pcm(row["audio"], sample_rate=16000)
+        assert np.array_equal(cut.load_audio().T * 32768, expected)
         assert said_in_cut(cut, {"Ann": "left", "user": "right"}) == said_in(row)
+
+
+def without_audio(row: dict) -> dict:
+    """The columns that do not depend on the file of the audio."""
+    return {key: value for key, value in row.items() if key not in ("audio", "sample_rate", "duration")}
 
 
 @recordings
 def test_webdataset_and_datasets_read_the_whole_row(tmp_path, kind):
-    rows = {row["conversation_id"]: row for row in rows_of(kind)}
-    write_export(rows.values(), tmp_path / "out", FORMATS["webdataset"])
-    shards = {
-        "train": [str(tmp_path / "out/train-000000.tar")],
-        "validation": [str(tmp_path / "out/eval-000000.tar")],
-    }
-    assert sorted(str(path) for path in (tmp_path / "out").glob("*.tar")) == sorted(
-        [*shards["train"], *shards["validation"]]
-    )
+    rows = rows_by_id(kind)
+    out = tmp_path / "out"
+    write_export(rows.values(), out, FORMATS["webdataset"])
+    train = str(out / "train-000000.tar")
+    held_out = str(out / "eval-000000.tar")
+    tars = {str(path) for path in out.glob("*.tar")}
+    assert tars == {train, held_out}
     read = {}
-    for sample in webdataset.WebDataset(
-        [*shards["train"], *shards["validation"]], shardshuffle=False, empty_check=False
-    ).decode():
-        row = read[sample["json"]["conversation_id"]] = sample["json"]
-        assert sample["__key__"] == row["conversation_id"]
-        pcm, rate = soundfile.read(io.BytesIO(sample["wav"]), dtype="int16")
-        assert np.array_equal(pcm, read_pcm(rows[row["conversation_id"]]["audio"], sample_rate=rate))
+    shards = webdataset.WebDataset([train, held_out], shardshuffle=False, empty_check=False)
+    for sample in shards.decode():
+        row = sample["json"]
+        name = row["conversation_id"]
+        assert sample["__key__"] == name
+        wav = io.BytesIO(sample["wav"])
+        pcm, rate = soundfile.read(wav, dtype="int16")
+        expected = read_pcm(rows[name]["audio"], sample_rate=rate)
+        assert np.array_equal(pcm, expected)
+        read[name] = row
     for name, row in rows.items():
         assert said_in(read[name]) == said_in(row)
-        skipped = ("audio", "sample_rate", "duration")
-        assert read[name] == {key: value for key, value in read[name].items() if key in skipped} | {
-            key: value for key, value in row.items() if key not in skipped
-        }
-    inferred = datasets.Features.from_arrow_schema(
-        pa.Table.from_pylist([{"json": row} for row in read.values()]).schema
-    )
-    features = inferred | {key: datasets.Value("string") for key in ("__key__", "__url__")}
-    features |= {"wav": datasets.Value("binary")}  # as sound it needs torchcodec
-    loaded = datasets.load_dataset(
-        "webdataset", data_files=shards, cache_dir=str(tmp_path / "cache"), features=datasets.Features(features)
-    )
+        assert without_audio(read[name]) == without_audio(row)
+    table = pa.Table.from_pylist([{"json": row} for row in read.values()])
+    features = datasets.Features.from_arrow_schema(table.schema)
+    features["__key__"] = datasets.Value("string")
+    features["__url__"] = datasets.Value("string")
+    features["wav"] = datasets.Value("binary")  # as sound it needs torchcodec
+    files = {"train": [train], "validation": [held_out]}
+    cache = str(tmp_path / "cache")
+    loaded = datasets.load_dataset("webdataset", data_files=files, cache_dir=cache, features=features)
     for sample in [*loaded["train"], *loaded["validation"]]:
-        assert said_in(sample["json"]) == said_in(rows[sample["__key__"]])
+        row = rows[sample["__key__"]]
+        assert said_in(sample["json"]) == said_in(row)
 
 
 @recordings
 def test_sesame_finetune_finds_each_utterance_where_it_is_said(tmp_path, kind):
-    rows = {row["conversation_id"]: row for row in rows_of(kind)}
-    write_export(rows.values(), tmp_path / "out", FORMATS["sesame-finetune"])
+    rows = rows_by_id(kind)
+    out = tmp_path / "out"
+    write_export(rows.values(), out, FORMATS["sesame-finetune"])
     count = 0
-    numbers = {}
-    whole = {(name, side): samples(row, 24000, side) for name, row in rows.items() for side in (0, 1)}
-    for side in ("train", "eval"):
-        for entry in json.loads((tmp_path / f"out/metadata_{side}.json").read_text(encoding="utf-8")):
-            path = Path(entry["path"])
-            row = rows[path.stem]
-            channel = ("agent", "user").index(path.parent.name)
-            rate = soundfile.info(path).samplerate
-            offset = int(entry["start"] * rate)
-            length = int((entry["end"] - entry["start"]) * rate)
-            pcm, _ = soundfile.read(path, start=offset, frames=length, dtype="int16")
-            assert pcm.ndim == 1
-            assert np.array_equal(pcm, whole[path.stem, channel][offset : offset + length])
-            said = (round(entry["start"], 3), round(entry["end"], 3), ("left", "right")[channel], entry["text"])
-            assert said in said_in(row)[0]
-            numbers.setdefault(entry["speaker"], set()).add("anna" if channel == 0 else path.stem)
-            count += 1
-    assert count == sum(len(row["utterances"]) for row in rows.values())
+    numbers = defaultdict(set)
+    agents = {name: samples(row, 24000, 0) for name, row in rows.items()}
+    users = {name: samples(row, 24000, 1) for name, row in rows.items()}
+    for entry in read_json(out / "metadata_train.json") + read_json(out / "metadata_eval.json"):
+        path = Path(entry["path"])
+        name = path.stem
+        is_agent = path.parent.name == "agent"
+        assert is_agent or path.parent.name == "user"
+        rate = soundfile.info(path).samplerate
+        start = entry["start"]
+        end = entry["end"]
+        first = int(start * rate)
+        length = int((end - start) * rate)
+        pcm, _ = soundfile.read(path, start=first, frames=length, dtype="int16")
+        assert pcm.ndim == 1
+        whole = agents[name] if is_agent else users[name]
+        assert np.array_equal(pcm, whole[first : first + length])
+        utterances, _ = said_in(rows[name])
+        channel = "left" if is_agent else "right"
+        times = (round(start, 3), round(end, 3))
+        assert (*times, channel, entry["text"]) in utterances
+        numbers[entry["speaker"]].add("anna" if is_agent else name)
+        count += 1
+    n_utterances = sum(len(row["utterances"]) for row in rows.values())
+    assert count == n_utterances
     assert all(len(voices) == 1 for voices in numbers.values())
     assert len(numbers) == 1 + len(rows)  # the resynthesised voice, and people whom nobody named
 
 
+def read_json(path: Path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_json_lines(path: Path) -> list:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
 def test_what_was_kept_of_a_person_has_another_number_than_the_voice_that_replaces_him(tmp_path):
-    rows = [built_row("one", speakers={"left": "Ann", "right": "Ben"}), built_row("two", kept_speaker="Ann")]
-    rows[0]["utterances"][2] |= {"status": "kept-original", "synthesis": None}
-    write_export(rows, tmp_path / "out", FORMATS["sesame-finetune"], sides={"one": "train", "two": "train"})
-    numbers = [entry["speaker"] for entry in json.loads((tmp_path / "out/metadata_train.json").read_text())]
+    first = built_row("one", speakers={"left": "Ann", "right": "Ben"})
+    kept = first["utterances"][2]
+    kept["status"] = "kept-original"
+    kept["synthesis"] = None
+    second = built_row("two", kept_speaker="Ann")
+    sides = {"one": "train", "two": "train"}
+    write_export([first, second], tmp_path / "out", FORMATS["sesame-finetune"], sides=sides)
+    entries = read_json(tmp_path / "out/metadata_train.json")
+    numbers = [entry["speaker"] for entry in entries]
     assert numbers == [0, 1, 2, 1, 0, 2, 0, 2]  # anna, Ben, Ann
 
 
 def moss(text: str) -> list[tuple[int, str]]:
     """As MOSS-TTSD's `data_preprocess.py` and its model read it: `[S1]` and `[S2]` before what they say."""
-    return [(int(mark), said) for mark, said in re.findall(r"\[S(\d)\]([^\[]+)", text)]
+    lines = re.findall(r"\[S(\d)\]([^\[]+)", text)
+    return [(int(mark), spoken) for mark, spoken in lines]
 
 
 def vibevoice(text: str) -> list[tuple[int, str]]:
     """As `_parse_script` of VibeVoice's processor, before it counts from 0."""
-    lines = [re.match(r"^Speaker\s+(\d+)\s*:\s*(.*)$", line.strip(), re.IGNORECASE) for line in text.split("\n")]
-    return [(int(line[1]), line[2].strip()) for line in lines]
+    scripts = []
+    for line in text.split("\n"):
+        match = re.match(r"^Speaker\s+(\d+)\s*:\s*(.*)$", line.strip(), re.IGNORECASE)
+        speaker = int(match[1])
+        scripts.append((speaker, match[2].strip()))
+    return scripts
+
+
+def scripted(utterance: dict) -> tuple[int, str]:
+    speaker = 1 if utterance["channel"] == "left" else 2
+    return speaker, utterance["text"]
 
 
 @recordings
@@ -238,26 +320,34 @@ def vibevoice(text: str) -> list[tuple[int, str]]:
     [("moss-ttsd", moss, "file_path", "full_transcript", 16000), ("vibevoice", vibevoice, "audio", "text", 24000)],
 )
 def test_mixed_conversations_have_all_that_is_said_in_order(tmp_path, kind, name, parse, path, text, rate):
-    rows = {row["conversation_id"]: row for row in rows_of(kind)}
-    write_export(rows.values(), tmp_path / "out", FORMATS[name], max_length=20.0)
-    heard = {row: ([], []) for row in rows}
-    for side in ("train", "eval"):
-        for line in (tmp_path / f"out/dialogues_{side}.jsonl").read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            sounds, scripts = heard[Path(entry[path]).stem.partition("--")[0]]
-            assert soundfile.info(entry[path]).samplerate == rate
-            sounds.append(soundfile.read(entry[path], dtype="int16")[0])
-            scripts += parse(entry[text])
-    for row, (sounds, scripts) in heard.items():
-        assert len(sounds) > 1
-        assert np.array_equal(np.concatenate(sounds), mixed_down(read_pcm(rows[row]["audio"], sample_rate=rate)))
-        said = sorted(rows[row]["utterances"], key=lambda part: (part["start"], part["end"]))
-        assert scripts == [(1 if part["channel"] == "left" else 2, part["text"]) for part in said]
+    rows = rows_by_id(kind)
+    out = tmp_path / "out"
+    write_export(rows.values(), out, FORMATS[name], max_length=20.0)
+    sounds = {row: [] for row in rows}
+    scripts = {row: [] for row in rows}
+    for entry in read_json_lines(out / "dialogues_train.jsonl") + read_json_lines(out / "dialogues_eval.jsonl"):
+        sound = Path(entry[path])
+        row, _, _ = sound.stem.partition("--")
+        assert soundfile.info(sound).samplerate == rate
+        pcm, _ = soundfile.read(sound, dtype="int16")
+        sounds[row].append(pcm)
+        scripts[row] += parse(entry[text])
+    for row, columns in rows.items():
+        assert len(sounds[row]) > 1
+        stereo = read_pcm(columns["audio"], sample_rate=rate)
+        joined = np.concatenate(sounds[row])
+        assert np.array_equal(joined, mixed_down(stereo))
+        utterances = sorted(columns["utterances"], key=lambda part: (part["start"], part["end"]))
+        assert scripts[row] == [scripted(utterance) for utterance in utterances]
 
 
 def digests(folder: Path) -> dict[str, str]:
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    by_name = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            name = str(path.relative_to(folder))
+            by_name[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return by_name
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -274,22 +364,27 @@ def test_rows_that_can_be_read_once_give_the_same_bytes_again(tmp_path, name):
 def test_shards_are_bounded_and_each_field_has_as_many(tmp_path, monkeypatch, name):
     monkeypatch.setattr(trainer_formats, "SHARD_BYTES", 1_000_000)
     names = ["a.b", "a b", "x", "y", "z", "Ünï/../code", "last."]
-    write_export([built_row(name) for name in names], tmp_path / "out", FORMATS[name])
-    sizes = [path.stat().st_size for path in (tmp_path / "out").rglob("*.tar")]
+    out = tmp_path / "out"
+    rows = [built_row(row_name) for row_name in names]
+    write_export(rows, out, FORMATS[name])
+    tars = sorted(out.rglob("*.tar"))
+    sizes = [path.stat().st_size for path in tars]
     assert len(sizes) > 2
     assert max(sizes) <= 1_100_000
     if name == "webdataset":
-        tars = [str(path) for path in sorted((tmp_path / "out").glob("*.tar"))]
-        read = [part["json"] for part in webdataset.WebDataset(tars, shardshuffle=False).decode()]
-        assert {row["conversation_id"] for row in read} == {*names}
+        paths = [str(path) for path in tars]
+        shards = webdataset.WebDataset(paths, shardshuffle=False)
+        read = [sample["json"]["conversation_id"] for sample in shards.decode()]
     else:
-        read = [cut for side in ("train", "eval") for cut in CutSet.from_shar(in_dir=tmp_path / "out" / side)]
-        assert {cut.conversation_id for cut in read} == {*names}
+        read = [cut.conversation_id for cut in read_cuts(out)]
+    assert {*read} == {*names}
     assert len(read) == len(names)
 
 
 def test_a_text_with_the_mark_of_a_speaker_is_rejected_by_moss_ttsd_alone(tmp_path):
-    rows = [built_row("fine"), built_row("bad", [("left", 0.5, 1.5, "Say [S2] now."), ("right", 2.0, 3.0, "Hi.")])]
+    marked = ("left", 0.5, 1.5, "Say [S2] now.")
+    answer = ("right", 2.0, 3.0, "Hi.")
+    rows = [built_row("fine"), built_row("bad", [marked, answer])]
     done = write_export(rows, tmp_path / "moss", FORMATS["moss-ttsd"])
     assert [reject.id for reject in done.rejects] == ["bad"]
     assert not list((tmp_path / "moss").rglob("bad*"))
@@ -299,24 +394,84 @@ def test_a_text_with_the_mark_of_a_speaker_is_rejected_by_moss_ttsd_alone(tmp_pa
 @pytest.mark.parametrize("times", [(1.5, 1.0), (5.5, 9.0)])
 def test_an_utterance_without_a_place_in_the_sound_is_rejected_with_its_conversation(tmp_path, times):
     row = built_row("bad")
-    row["utterances"][0] |= dict(zip(("start", "end"), times, strict=True))
-    done = write_export([row, built_row("good")], tmp_path / "out", FORMATS["moss-ttsd"])
-    assert [(reject.id, "outside" in reject.reason) for reject in done.rejects] == [("bad", True)]
+    start, end = times
+    utterance = row["utterances"][0]
+    utterance["start"] = start
+    utterance["end"] = end
+    rows = [row, built_row("good")]
+    done = write_export(rows, tmp_path / "out", FORMATS["moss-ttsd"])
+    (reject,) = done.rejects
+    assert reject.id == "bad"
+    assert "outside" in reject.reason
 
 
 def test_swap_makes_the_right_speaker_the_agent(tmp_path):
     rows = [built_row("one"), built_row("two")]
     write_export(rows, tmp_path / "cuts", FORMATS["lhotse"], main="right")
     (cut,) = CutSet.from_shar(in_dir=tmp_path / "cuts/eval")
-    assert np.array_equal(cut.load_audio()[0] * 32768, samples(rows[0], 16000, 0))
-    assert [part.speaker for part in cut.supervisions] == ["user", "agent", "user", "agent"]
+    user = cut.load_audio()[0] * 32768
+    assert np.array_equal(user, samples(rows[0], 16000, 0))
+    speakers = [part.speaker for part in cut.supervisions]
+    assert speakers == ["user", "agent", "user", "agent"]
 
 
 def test_no_choice_of_the_agent_is_the_left_speaker(tmp_path):
     rows = [built_row("one"), built_row("two")]
     write_export(rows, tmp_path / "cuts", FORMATS["lhotse"], main="")
     (cut,) = CutSet.from_shar(in_dir=tmp_path / "cuts/eval")
-    assert [part.speaker for part in cut.supervisions] == ["agent", "user", "agent", "user"]
+    speakers = [part.speaker for part in cut.supervisions]
+    assert speakers == ["agent", "user", "agent", "user"]
+
+
+def check_csm(row: dict, out: Path) -> None:
+    """A row has every utterance in the folder of CSM, with its samples."""
+    utterances, _ = said_in(row)
+    lines = read_json_lines(out / "conversations.jsonl")
+    [line] = [line for line in lines if line["conversation_id"] == row["conversation_id"]]
+    for role, side in (("0", "left"), ("1", "right")):
+        turns = [turn["content"] for turn in line["messages"] if turn["role"] == role]
+        texts = [content[0]["text"] for content in turns]
+        expected = [text for *_, channel, text in utterances if channel == side]
+        assert " ".join(texts) == " ".join(expected)
+        whole = samples(row, 24000, int(role)).tobytes()
+        for content in turns:
+            path = out / content[1]["path"]
+            pcm, _ = soundfile.read(path, dtype="int16")
+            assert pcm.tobytes() in whole
+
+
+def read_moshi(path: Path) -> list[tuple]:
+    """The words of a document of moshi-finetune: start, end, side, word."""
+    sides = {"SPEAKER_MAIN": "left", "SPEAKER_OTHER": "right"}
+    alignments = read_json(path)["alignments"]
+    return [(start, end, sides[speaker], word) for word, (start, end), speaker in alignments]
+
+
+def read_j_moshi(path: Path) -> list[tuple]:
+    """The words of a document of J-Moshi: start, end, side, word."""
+    sides = {"A": "left", "B": "right"}
+    return [(word["start"], word["end"], sides[word["speaker"]], word["word"]) for word in read_json(path)]
+
+
+def check_moshi(row: dict, name: str, out: Path) -> None:
+    """A row has every word and sample in the folder of moshi-finetune or J-Moshi."""
+    _, words = said_in(row)
+    key = row["conversation_id"]
+    if name == "moshi":
+        sound = out / f"data_stereo/{key}.wav"
+        written = read_moshi(out / f"data_stereo/{key}.json")
+    else:
+        sound = out / f"audio/{key}.wav"
+        written = read_j_moshi(out / f"text/{key}.json")
+    for side in ("left", "right"):  # Moshi's words move to a frame of their own: 80 ms at most
+        expected = [word for word in words if word[2] == side]
+        read = [word for word in written if word[2] == side]
+        assert [word[3] for word in read] == [word[3] for word in expected]
+        grain = 0.081 if (name, side) == ("moshi", "left") else 0.001
+        for word, expected_word in zip(read, expected, strict=True):
+            assert abs(word[0] - expected_word[0]) <= grain
+    pcm, rate = soundfile.read(sound, dtype="int16")
+    assert np.array_equal(pcm, read_pcm(row["audio"], sample_rate=rate))
 
 
 @recordings
@@ -324,36 +479,10 @@ def test_no_choice_of_the_agent_is_the_left_speaker(tmp_path):
 def test_trainers_of_moshi_and_csm_get_every_word_and_sample(tmp_path, kind, name):
     rows = rows_of(kind)
     out = tmp_path / "out"
-    write_export(rows, out, FORMATS[name], **({"both_speakers": True} if name == "moshi" else {}))
+    options = {"both_speakers": True} if name == "moshi" else {}
+    write_export(rows, out, FORMATS[name], **options)
     for row in rows:
-        said, words = said_in(row)
-        key = row["conversation_id"]
         if name == "csm":
-            lines = map(json.loads, (out / "conversations.jsonl").read_text().splitlines())
-            [turns] = [line["messages"] for line in lines if line["conversation_id"] == key]
-            for role, side in (("0", "left"), ("1", "right")):
-                texts = [turn["content"][0]["text"] for turn in turns if turn["role"] == role]
-                assert " ".join(texts) == " ".join(text for *_, channel, text in said if channel == side)
-                heard = [
-                    soundfile.read(out / turn["content"][1]["path"], dtype="int16")[0]
-                    for turn in turns
-                    if turn["role"] == role
-                ]
-                whole = samples(row, 24000, int(role)).tobytes()
-                assert all(part.tobytes() in whole for part in heard)
-            continue
-        folder, texts = ("data_stereo", "data_stereo") if name == "moshi" else ("audio", "text")
-        read = json.loads((out / texts / f"{key}.json").read_text())
-        if name == "moshi":
-            sides = {"SPEAKER_MAIN": "left", "SPEAKER_OTHER": "right"}
-            heard = [(start, end, sides[who], text) for text, (start, end), who in read["alignments"]]
+            check_csm(row, out)
         else:
-            sides = {"A": "left", "B": "right"}
-            heard = [(part["start"], part["end"], sides[part["speaker"]], part["word"]) for part in read]
-        for side in ("left", "right"):  # Moshi's words move to a frame of their own: 80 ms at most
-            meant, got = ([part for part in listed if part[2] == side] for listed in (words, heard))
-            assert [part[3] for part in got] == [part[3] for part in meant]
-            grain = 0.081 if (name, side) == ("moshi", "left") else 0.001
-            assert all(abs(one[0] - other[0]) <= grain for one, other in zip(got, meant, strict=True))
-        pcm, rate = soundfile.read(out / folder / f"{key}.wav", dtype="int16")
-        assert np.array_equal(pcm, read_pcm(row["audio"], sample_rate=rate))
+            check_moshi(row, name, out)

@@ -21,6 +21,11 @@ pytest_plugins = ["hub.hub_fixtures"]
 FILE = "conversations/train-00000-of-00001.parquet"
 
 
+def shards(*names: str) -> dict[str, list[list[Row]]]:
+    """The splits of a version: a file for each row."""
+    return {"train": [[row(name)] for name in names]}
+
+
 def rows_in(
     version: Version, config: str, columns: Sequence[str] | None = None
 ) -> Generator[tuple[str, dict[str, Any]], None, None]:
@@ -28,53 +33,59 @@ def rows_in(
     for split, names in version.configs.get(config, {}).items():
         for name in names:
             with version.parquet(name, columns or ()) as file:
-                yield from ((split, one) for one in file.rows(columns))
+                for row in file.rows(columns):
+                    yield split, row
 
 
-def ids(where: Reference | Path, config: str = "conversations") -> list[tuple[str, str]]:
-    return [
-        (split, one["conversation_id"]) for split, one in rows_in(open_version(where), config, ["conversation_id"])
-    ]
+def ids(source: Reference | Path, config: str = "conversations") -> list[tuple[str, str]]:
+    rows = rows_in(open_version(source), config, ["conversation_id"])
+    return [(split, row["conversation_id"]) for split, row in rows]
 
 
 def test_tag_branch_and_commit_are_read_over_http(hub: HubServer, tmp_path: Path) -> None:
-    first = upload(write_version(tmp_path / "one", {"train": [[row("a")]]}, tag="v1.0.0"), "v1.0.0")
-    second = upload(write_version(tmp_path / "two", {"train": [[row("b")]]}))
-    assert ids(Reference(REPO, "v1.0.0")) == ids(Reference(REPO, first)) == [("train", "a")]
-    assert ids(Reference(REPO)) == ids(Reference(REPO, "main")) == [("train", "b")]
-    assert (open_version(Reference(REPO, "v1.0.0")).commit, open_version(Reference(REPO)).commit) == (
-        first,
-        second,
-    )
-    made = next(one for _, one in rows_in(open_version(Reference(REPO)), "conversations"))
-    assert made == row("b")
+    folder = write_version(tmp_path / "one", shards("a"), tag="v1.0.0")
+    first = upload(folder, "v1.0.0")
+    second = upload(write_version(tmp_path / "two", shards("b")))
+    assert ids(Reference(REPO, "v1.0.0")) == [("train", "a")]
+    assert ids(Reference(REPO, first)) == [("train", "a")]
+    assert ids(Reference(REPO)) == [("train", "b")]
+    assert ids(Reference(REPO, "main")) == [("train", "b")]
+    assert open_version(Reference(REPO, "v1.0.0")).commit == first
+    newest = open_version(Reference(REPO))
+    assert newest.commit == second
+    _, published = next(rows_in(newest, "conversations"))
+    assert published == row("b")
 
 
 def test_reader_stays_with_the_commit_it_began_with(hub: HubServer, tmp_path: Path) -> None:
-    upload(write_version(tmp_path / "one", {"train": [[row("a")], [row("b")]]}, tag="v1.0.0"))
+    upload(write_version(tmp_path / "one", shards("a", "b"), tag="v1.0.0"))
     version = open_version(Reference(REPO))
     rows = rows_in(version, "conversations", ["conversation_id"])
-    assert next(rows)[1]["conversation_id"] == "a"
-    upload(write_version(tmp_path / "two", {"train": [[row("x")], [row("y")]]}, tag="v2.0.0"))
-    assert [one["conversation_id"] for _, one in rows] == ["b"]
+    _, first = next(rows)
+    assert first["conversation_id"] == "a"
+    upload(write_version(tmp_path / "two", shards("x", "y"), tag="v2.0.0"))
+    assert [later["conversation_id"] for _, later in rows] == ["b"]
     assert version.manifest["version"] == "v1.0.0"
 
 
 def heavy(number: int) -> Row:
     """A row with half a megabyte of audio that doesn't compress."""
-    return row(f"talk{number}", audio={"bytes": random.Random(number).randbytes(500_000), "path": "a.flac"})
+    noise = random.Random(number).randbytes(500_000)
+    return row(f"talk{number}", audio={"bytes": noise, "path": "a.flac"})
 
 
 def test_columns_without_audio_travel_without_audio(hub: HubServer, tmp_path: Path) -> None:
-    upload(write_version(tmp_path, {"train": [[heavy(n) for n in range(4)]]}))
+    rows = [heavy(n) for n in range(4)]
+    upload(write_version(tmp_path, {"train": [rows]}))
     version = open_version(Reference(REPO))
     hub.requests.clear()
-    assert len(list(rows_in(version, "conversations", ["conversation_id", "duration", "utterances"]))) == 4
+    rows = rows_in(version, "conversations", ["conversation_id", "duration", "utterances"])
+    assert len(list(rows)) == 4
     assert sum(request.bytes_sent for request in hub.requests) < 300_000 < 4 * 500_000
 
 
 def test_row_group_is_read_in_a_few_requests_however_many_columns_it_has(hub: HubServer, tmp_path: Path) -> None:
-    upload(write_version(tmp_path, {"train": [[row("a")]]}))
+    upload(write_version(tmp_path, shards("a")))
     version = open_version(Reference(REPO))
     hub.requests.clear()
     assert len(list(rows_in(version, "conversations"))) == 1
@@ -82,19 +93,19 @@ def test_row_group_is_read_in_a_few_requests_however_many_columns_it_has(hub: Hu
 
 
 @pytest.mark.parametrize(
-    ("reference", "told"),
+    ("reference", "message"),
     [
         (Reference("tester/none"), "tester/none"),
         (Reference(REPO, "v9.9.9"), "has no such version"),
     ],
 )
 def test_missing_repository_or_version_is_one_sentence(
-    hub: HubServer, tmp_path: Path, reference: Reference, told: str
+    hub: HubServer, tmp_path: Path, reference: Reference, message: str
 ) -> None:
-    upload(write_version(tmp_path, {"train": [[row("a")]]}))
+    upload(write_version(tmp_path, shards("a")))
     with pytest.raises(DailytalkError) as error:
         open_version(reference)
-    assert told in error.value.reason
+    assert message in error.value.reason
     assert str(reference) in error.value.reason
     assert "\n" not in str(error.value)
 
@@ -104,7 +115,7 @@ def test_private_dataset_stays_shut_to_a_token_that_may_not_read_it_and_no_token
     hub: HubServer, tmp_path: Path, token: str
 ) -> None:
     HfApi().create_repo(REPO, repo_type="dataset", private=True)
-    upload(write_version(tmp_path, {"train": [[row("a")]]}))
+    upload(write_version(tmp_path, shards("a")))
     assert ids(Reference(REPO)) == [("train", "a")]
     with pytest.raises(DailytalkError) as error:
         open_version(Reference(REPO), token)
@@ -115,7 +126,7 @@ def test_private_dataset_stays_shut_to_a_token_that_may_not_read_it_and_no_token
 
 
 def test_network_that_is_gone_is_one_sentence(hub: HubServer, tmp_path: Path, impatient: None) -> None:
-    upload(write_version(tmp_path, {"train": [[row("a")], [row("b")]]}))
+    upload(write_version(tmp_path, shards("a", "b")))
     version = open_version(Reference(REPO))
     rows = rows_in(version, "conversations", ["conversation_id"])
     next(rows)
@@ -130,32 +141,32 @@ def test_network_that_is_gone_is_one_sentence(hub: HubServer, tmp_path: Path, im
 def test_passing_fault_while_rows_are_read_loses_none(
     hub: HubServer, tmp_path: Path, impatient: None, kind: str
 ) -> None:
-    upload(write_version(tmp_path, {"train": [[row("a")], [row("b")]]}))
+    upload(write_version(tmp_path, shards("a", "b")))
     version = open_version(Reference(REPO))
     hub.faults.arm(kind, path="/resolve/")
-    assert [one["conversation_id"] for _, one in rows_in(version, "conversations", ["conversation_id"])] == [
-        "a",
-        "b",
-    ]
+    rows = rows_in(version, "conversations", ["conversation_id"])
+    assert [row["conversation_id"] for _, row in rows] == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", ["train-00000-of-00003", "train-00001-of-00003"])
 def test_folder_with_shards_missing_or_of_two_versions_is_refused(tmp_path: Path, name: str) -> None:
-    write_version(tmp_path, {"train": [[row("a")], [row("b")]]})
-    (tmp_path / "conversations/train-00001-of-00002.parquet").rename(tmp_path / f"conversations/{name}.parquet")
+    write_version(tmp_path, shards("a", "b"))
+    shard = tmp_path / "conversations/train-00001-of-00002.parquet"
+    shard.rename(tmp_path / f"conversations/{name}.parquet")
     with pytest.raises(DailytalkError, match="some are missing or of another version"):
         _ = open_version(tmp_path).configs
 
 
 def test_damaged_file_and_manifest_are_one_sentence_each(tmp_path: Path) -> None:
-    write_version(tmp_path, {"train": [[row("a")]]}, tag="v1.0.0")
+    write_version(tmp_path, shards("a"), tag="v1.0.0")
     whole = (tmp_path / FILE).read_bytes()
-    for broken in (b"", whole[:-100], whole[: len(whole) // 2] + b"\0" * 4000):
+    half = whole[: len(whole) // 2]
+    for broken in (b"", whole[:-100], half + b"\0" * 4000):
         (tmp_path / FILE).write_bytes(broken)
         with pytest.raises(DailytalkError, match="can't be read"):
             list(rows_in(open_version(tmp_path), "conversations"))
-    for told in ("{", json.dumps([1])):
-        (tmp_path / "manifest.json").write_text(told)
+    for content in ("{", json.dumps([1])):
+        (tmp_path / "manifest.json").write_text(content)
         with pytest.raises(DailytalkError, match="is damaged"):
             _ = open_version(tmp_path).manifest
 
@@ -170,7 +181,7 @@ def test_column_of_another_type_in_a_version_is_named(tmp_path: Path) -> None:
 
 
 def test_manifest_of_nulls_says_nothing_and_one_of_another_shape_is_one_sentence(tmp_path: Path) -> None:
-    write_version(tmp_path, {"train": [[row("a")]]}, tag="v1.0.0")
+    write_version(tmp_path, shards("a"), tag="v1.0.0")
     nulls = dict.fromkeys(("version", "changes", "assets", "totals", "files"))
     (tmp_path / "manifest.json").write_text(json.dumps({"layout": 1} | nulls))
     version = open_version(tmp_path)

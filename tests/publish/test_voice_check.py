@@ -26,11 +26,13 @@ needs_encoder = pytest.mark.needs("resemblyzer")
 def side(name: str, channel: str) -> list[Samples]:
     """The lines of a side of a bundled recording."""
     sound = example(name)[:, int(channel == "right")]
-    return [
-        sound[round(line["start"] * 16000) : round(line["end"] * 16000)]
-        for line in reference(name)
-        if line["channel"] == channel
-    ]
+    lines = []
+    for line in reference(name):
+        if line["channel"] == channel:
+            first = round(line["start"] * 16000)
+            last = round(line["end"] * 16000)
+            lines.append(sound[first:last])
+    return lines
 
 
 def person(name: str) -> list[Samples]:
@@ -45,19 +47,34 @@ def voice(number: int) -> list[Samples]:
 
 def rows(**others: dict[str, Any]) -> list[dict[str, Any]]:
     """A conversation of the voice with each person, or another row by its name."""
-    return [others.get(name) or turns_row(name, voice(number), person(name)) for number, name in enumerate(PEOPLE)]
+    conversations = []
+    for number, name in enumerate(PEOPLE):
+        row = others.get(name) or turns_row(name, voice(number), person(name))
+        conversations.append(row)
+    return conversations
 
 
 def of_voices(folder: Path, conversations: Sequence[dict[str, Any]], **limits: None) -> list[Finding]:
     write_dataset(folder, list(conversations))
-    chosen = {**LIMITS, **{name.replace("_", "-"): limit for name, limit in limits.items()}}
-    return [finding for finding in check_folder(folder, chosen)[0] if finding.kind in KINDS]
+    chosen = {name.replace("_", "-"): limit for name, limit in limits.items()}
+    findings, _ = check_folder(folder, {**LIMITS, **chosen})
+    return [finding for finding in findings if finding.kind in KINDS]
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    _, facts = check_folder(folder)
+    return facts
+
+
+def kinds_of(folder: Path) -> set[str]:
+    findings, _ = check_folder(folder)
+    return {finding.kind for finding in findings}
 
 
 @needs_encoder
 def test_one_voice_with_three_people_has_no_finding_and_a_likeness(tmp_path: Path) -> None:
     assert of_voices(tmp_path, rows()) == []
-    likeness = check_folder(tmp_path)[1]["voice_likeness"]
+    likeness = facts_of(tmp_path)["voice_likeness"]
     assert likeness["conversations"] == 3
     assert likeness["least_left"] > 0.9
     assert likeness["least_halves"] > LIMITS["several-voices"]
@@ -68,11 +85,14 @@ def test_one_voice_with_three_people_has_no_finding_and_a_likeness(tmp_path: Pat
 @pytest.mark.parametrize("is_sound", [True, False], ids=["sound alone", "whole row"])
 @pytest.mark.parametrize("name", PEOPLE)
 def test_conversation_with_exchanged_sides_is_named(tmp_path: Path, name: str, is_sound: bool) -> None:
-    said = voice([*PEOPLE].index(name))
+    spoken = voice([*PEOPLE].index(name))
     kept = person(name)
-    row = turns_row(name, said, kept, is_swapped=True) if is_sound else turns_row(name, kept, said)
+    left, right = (spoken, kept) if is_sound else (kept, spoken)
+    row = turns_row(name, left, right, is_swapped=is_sound)
     (finding,) = of_voices(tmp_path, rows(**{name: row}))
-    assert (finding.kind, finding.file, finding.severity) == ("several-voices", name, "bad")
+    assert finding.kind == "several-voices"
+    assert finding.file == name
+    assert finding.severity == "bad"
     assert "exchanged" in finding.what
     assert verdict_of([finding], 3).level == "bad"
 
@@ -81,15 +101,18 @@ def test_conversation_with_exchanged_sides_is_named(tmp_path: Path, name: str, i
 def test_another_voice_on_the_left_is_named(tmp_path: Path) -> None:
     row = turns_row("burnt_dinner", person("weekend_trip"), person("burnt_dinner"))
     (finding,) = of_voices(tmp_path, rows(burnt_dinner=row))
-    assert (finding.kind, finding.file) == ("several-voices", "burnt_dinner")
+    assert finding.kind == "several-voices"
+    assert finding.file == "burnt_dinner"
     assert "another voice" in finding.what
 
 
 @needs_encoder
 def test_two_people_on_the_kept_side_are_named(tmp_path: Path) -> None:
-    people = [np.concatenate(lines)[:160000] for lines in (person("weekend_trip"), side("bicycle_repair", "left"))]
-    row = turns_row("burnt_dinner", voice(1), people)
-    (finding,) = [one for one in of_voices(tmp_path, rows(burnt_dinner=row)) if one.file == "burnt_dinner"]
+    first = np.concatenate(person("weekend_trip"))[:160000]
+    second = np.concatenate(side("bicycle_repair", "left"))[:160000]
+    row = turns_row("burnt_dinner", voice(1), [first, second])
+    findings = of_voices(tmp_path, rows(burnt_dinner=row))
+    (finding,) = [finding for finding in findings if finding.file == "burnt_dinner"]
     assert finding.kind == "several-voices"
     assert "right" in finding.what
 
@@ -97,9 +120,11 @@ def test_two_people_on_the_kept_side_are_named(tmp_path: Path) -> None:
 @needs_encoder
 def test_one_voice_on_both_sides_is_named_and_a_limit_removes_it(tmp_path: Path) -> None:
     lines = side("old_friends", "right")
-    conversations = rows(weekend_trip=turns_row("weekend_trip", lines[::2], lines[1::2]))
+    row = turns_row("weekend_trip", lines[::2], lines[1::2])
+    conversations = rows(weekend_trip=row)
     (finding,) = of_voices(tmp_path, conversations)
-    assert (finding.kind, finding.file) == ("same-voice-on-both-sides", "weekend_trip")
+    assert finding.kind == "same-voice-on-both-sides"
+    assert finding.file == "weekend_trip"
     assert of_voices(tmp_path, conversations, same_voice_on_both_sides=None) == []
 
 
@@ -109,9 +134,11 @@ def test_voices_that_differ_by_intention_are_not_compared(tmp_path: Path, name: 
     row = turns_row("burnt_dinner", person("weekend_trip"), person("burnt_dinner"))
     conversations = rows(burnt_dinner=row)
     for conversation in conversations:
-        for said in conversation["utterances"]:
-            if said["synthesis"]:
-                said["synthesis"] |= {"engine": "fish", "voice": name}
+        for utterance in conversation["utterances"]:
+            synthesis = utterance["synthesis"]
+            if synthesis:
+                synthesis["engine"] = "fish"
+                synthesis["voice"] = name
     assert of_voices(tmp_path, conversations) == []
 
 
@@ -120,7 +147,7 @@ def test_lines_of_a_second_are_not_judged(tmp_path: Path) -> None:
     short = [line[:8000] for line in voice(0)[:2]]
     conversations = [turns_row(name, short, short) for name in PEOPLE]
     assert of_voices(tmp_path, conversations) == []
-    assert "voice_likeness" not in check_folder(tmp_path)[1]
+    assert "voice_likeness" not in facts_of(tmp_path)
 
 
 def test_without_the_weights_nothing_is_said_and_doctor_tells_how_to_get_them(
@@ -131,16 +158,17 @@ def test_without_the_weights_nothing_is_said_and_doctor_tells_how_to_get_them(
     monkeypatch.setitem(WHEELS, RESEMBLYZER, files)
     exchanged = turns_row("burnt_dinner", person("burnt_dinner"), voice(1))
     assert of_voices(tmp_path / "work", rows(burnt_dinner=exchanged)) == []
-    assert "voice_likeness" not in check_folder(tmp_path / "work")[1]
+    assert "voice_likeness" not in facts_of(tmp_path / "work")
     assert "pip install --no-deps resemblyzer" in dailytalk("doctor").out
 
 
 @needs_encoder
 def test_damaged_sound_has_its_own_finding_alone(tmp_path: Path) -> None:
     row = turns_row("burnt_dinner", voice(1), person("burnt_dinner"))
-    row["audio"] = {"bytes": row["audio"]["bytes"][: len(row["audio"]["bytes"]) // 2], "path": "x.flac"}
+    data = row["audio"]["bytes"]
+    row["audio"] = {"bytes": data[: len(data) // 2], "path": "x.flac"}
     assert of_voices(tmp_path, rows(burnt_dinner=row)) == []
-    assert "unreadable-audio" in {finding.kind for finding in check_folder(tmp_path)[0]}
+    assert "unreadable-audio" in kinds_of(tmp_path)
 
 
 @needs_encoder
@@ -148,4 +176,4 @@ def test_silent_left_side_is_no_error_of_the_encoder(tmp_path: Path) -> None:
     silent = [np.zeros(48000, np.float32) for _ in range(4)]
     row = turns_row("burnt_dinner", silent, person("burnt_dinner"))
     write_dataset(tmp_path, rows(burnt_dinner=row))
-    assert "silent-left" in {finding.kind for finding in check_folder(tmp_path)[0]}
+    assert "silent-left" in kinds_of(tmp_path)

@@ -21,25 +21,42 @@ PCM = stereo(LINES, 6.0, 24000)
 def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Three conversations of 6 s, in two shards."""
     rows = [built_row(f"call{n}") for n in range(3)]
-    return load(write_dataset(tmp_path_factory.mktemp("work"), rows[:2], rows[2:]), split="train")
+    folder = tmp_path_factory.mktemp("work")
+    work = write_dataset(folder, rows[:2], rows[2:])
+    return load(work, split="train")
 
 
-def places(windows: Any) -> list[tuple[str, float]]:
-    return [(one["conversation_id"], one["start"]) for one in windows]
+def starts(windows: Any) -> list[tuple[str, float]]:
+    return [(window["conversation_id"], window["start"]) for window in windows]
+
+
+def joined(windows: list[dict[str, Any]]) -> np.ndarray:
+    """The audio of windows without their padding."""
+    pieces = []
+    for window in windows:
+        length = window["length"]
+        pieces.append(window["audio"][:, :length])
+    return np.concatenate(pieces, axis=1)
+
+
+#: The windows of 2.4 s in three conversations of 6 s.
+EXPECTED = [(f"call{n}", start) for n in range(3) for start in (0.0, 2.4, 4.8)]
 
 
 def test_windows_follow_each_other_and_hold_every_sample(data: Any) -> None:
     windows = list(moshi_windows(data, seconds=2.4))
-    assert places(windows) == [(f"call{n}", start) for n in range(3) for start in (0.0, 2.4, 4.8)]
-    assert [one["length"] for one in windows[:3]] == [57600, 57600, 28800]
-    joined = np.concatenate([one["audio"][:, : one["length"]] for one in windows[:3]], axis=1)
-    np.testing.assert_array_equal(joined * 32768, PCM.T)
-    assert {one["audio"].shape for one in windows} == {(2, 57600)}
+    assert starts(windows) == EXPECTED
+    first_call = windows[:3]
+    assert [window["length"] for window in first_call] == [57600, 57600, 28800]
+    np.testing.assert_array_equal(joined(first_call) * 32768, PCM.T)
+    for window in windows:
+        assert window["audio"].shape == (2, 57600)
     assert not windows[2]["audio"][:, 28800:].any()
 
 
 def test_words_have_the_time_of_the_window_and_know_their_speaker(data: Any) -> None:
-    words = list(moshi_windows(data, seconds=2.4))[1]["words"]
+    windows = list(moshi_windows(data, seconds=2.4))
+    words = windows[1]["words"]
     assert [word.text for word in words] == ["How", "are", "you?", "Quite", "well."]
     assert [word.main for word in words] == [True, True, True, False, False]
     assert words[0].start == pytest.approx(0.2)
@@ -50,46 +67,51 @@ def test_words_have_the_time_of_the_window_and_know_their_speaker(data: Any) -> 
 def test_every_word_is_in_one_window(windows: int) -> None:
     row = built_row()
     seconds = windows * 0.08
-    said = [word["word"] for word in row["alignments"]]
-    words = [word for one in moshi_windows([row], seconds) for word in one["words"]]
-    assert [word.text for word in words] == said
-    assert all(0 <= word.start < word.end <= seconds + 1e-9 for word in words)
+    expected = [word["word"] for word in row["alignments"]]
+    words = []
+    for window in moshi_windows([row], seconds):
+        words += window["words"]
+    assert [word.text for word in words] == expected
+    for word in words:
+        assert 0 <= word.start < word.end <= seconds + 1e-9
 
 
 def test_another_rate_gives_what_resampling_the_whole_gives(data: Any) -> None:
-    windows = list(moshi_windows(data.select([0]), seconds=2.4, sample_rate=16000))
-    joined = np.concatenate([one["audio"][:, : one["length"]] for one in windows], axis=1)
-    whole = soxr.resample((PCM / 32768).astype(np.float32), 24000, 16000).T
-    np.testing.assert_allclose(joined, whole, atol=2e-3)
+    first_call = data.select([0])
+    windows = list(moshi_windows(first_call, seconds=2.4, sample_rate=16000))
+    samples = (PCM / 32768).astype(np.float32)
+    whole = soxr.resample(samples, 24000, 16000)
+    np.testing.assert_allclose(joined(windows), whole.T, atol=2e-3)
 
 
 @pytest.mark.parametrize(("workers", "streaming"), [(0, False), (2, True)])
 def test_data_loader_makes_batches_of_every_window_once(tmp_path: Path, workers: int, streaming: bool) -> None:
     rows = [built_row(f"call{n}") for n in range(3)]
-    data = load(write_dataset(tmp_path, rows[:2], rows[2:]), split="train", streaming=streaming)
-    loader = DataLoader(
-        moshi_windows(data, seconds=2.4), batch_size=2, num_workers=workers, collate_fn=collate_windows
-    )
+    work = write_dataset(tmp_path, rows[:2], rows[2:])
+    data = load(work, split="train", streaming=streaming)
+    windows = moshi_windows(data, seconds=2.4)
+    loader = DataLoader(windows, batch_size=2, num_workers=workers, collate_fn=collate_windows)
     batches = list(loader)
-    seen = [
-        (name, round(float(start), 3))
-        for batch in batches
-        for name, start in zip(batch["conversation_id"], batch["start"], strict=True)
-    ]
-    assert sorted(seen) == [(f"call{n}", start) for n in range(3) for start in (0.0, 2.4, 4.8)]
-    assert batches[0]["audio"].shape == (2, 2, 57600)
-    assert batches[0]["audio"].dtype == torch.float32
-    assert batches[0]["lengths"].tolist() == [57600, 57600]
-    assert [word.text for word in batches[0]["words"][0]] == ["Hello", "there.", "Hi,", "hello."]
+    seen = []
+    for batch in batches:
+        for name, start in zip(batch["conversation_id"], batch["start"], strict=True):
+            seen.append((name, round(float(start), 3)))
+    assert sorted(seen) == EXPECTED
+    first = batches[0]
+    assert first["audio"].shape == (2, 2, 57600)
+    assert first["audio"].dtype == torch.float32
+    assert first["lengths"].tolist() == [57600, 57600]
+    first_words = first["words"][0]
+    assert [word.text for word in first_words] == ["Hello", "there.", "Hi,", "hello."]
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("options", "message"),
     [
         ({"seconds": 30.05}, "multiple of 0.08 s.*nearest is 30.08 s"),
         ({"main": "mono"}, "main can't be 'mono'"),
     ],
 )
-def test_lengths_that_can_not_be_are_refused_at_once(data: Any, given: dict[str, Any], told: str) -> None:
-    with pytest.raises(DailytalkError, match=told):
-        moshi_windows(data, **given)
+def test_lengths_that_can_not_be_are_refused_at_once(data: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DailytalkError, match=message):
+        moshi_windows(data, **options)

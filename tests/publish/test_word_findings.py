@@ -9,33 +9,41 @@ from dailytalk_contiguous.publish.findings import Loudness, word_findings
 
 
 def words(*times: tuple[float, float], speaker: str = MAIN) -> list[SaidWord]:
-    return [
-        SaidWord(f"w{number}", start, end, speaker, int(speaker != MAIN))
-        for number, (start, end) in enumerate(times)
-    ]
+    channel = int(speaker != MAIN)
+    spoken = []
+    for number, (start, end) in enumerate(times):
+        spoken.append(SaidWord(f"w{number}", start, end, speaker, channel))
+    return spoken
 
 
-def found(said: list[SaidWord], loudness: Loudness | None = None) -> list[tuple[str, str, str]]:
-    return [(one.level, one.kind, one.what) for one in word_findings("x", said, loudness)]
+def found(spoken: list[SaidWord], loudness: Loudness | None = None) -> list[tuple[str, str, str]]:
+    findings = word_findings("x", spoken, loudness)
+    return [(finding.level, finding.kind, finding.what) for finding in findings]
 
 
 def loud(seconds: float, *silent: tuple[float, float], channels: int = 2) -> Loudness:
     """Loud everywhere but in some stretches of the left channel."""
-    dbfs = np.full((round(seconds / 0.02), channels), -10.0, np.float32)
+    n_frames = round(seconds / 0.02)
+    dbfs = np.full((n_frames, channels), -10.0, np.float32)
     for start, end in silent:
-        dbfs[round(start / 0.02) : round(end / 0.02), 0] = -90.0
+        first = round(start / 0.02)
+        last = round(end / 0.02)
+        dbfs[first:last, 0] = -90.0
     return Loudness(24000, channels, seconds, dbfs, 0.02)
 
 
 def test_words_that_follow_each_other_have_no_findings() -> None:
-    said = words((0.0, 0.5), (0.5, 1.0), (0.9995, 1.5))
-    assert found(said, loud(1.5)) == []
-    both = [*words((0.1, 0.5)), *words((0.1, 0.4), speaker=OTHER), *words((0.6, 0.9))]
+    spoken = words((0.0, 0.5), (0.5, 1.0), (0.9995, 1.5))
+    assert found(spoken, loud(1.5)) == []
+    other = words((0.1, 0.4), speaker=OTHER)
+    first = words((0.1, 0.5))
+    last = words((0.6, 0.9))
+    both = [*first, *other, *last]
     assert found(both, loud(1.0)) == []
 
 
 @pytest.mark.parametrize(
-    ("times", "kind", "what"),
+    ("times", "kind", "message"),
     [
         (
             [(1.0, 1.2), (0.0, 0.2)],
@@ -54,43 +62,54 @@ def test_words_that_follow_each_other_have_no_findings() -> None:
         ),
     ],
 )
-def test_times_that_can_not_be_are_errors(times: list[tuple[float, float]], kind: str, what: str) -> None:
-    [(level, own, told)] = found(words(*times))
-    assert (level, own, told[: len(what)]) == ("error", kind, what)
+def test_times_that_can_not_be_are_errors(times: list[tuple[float, float]], kind: str, message: str) -> None:
+    [(level, reported_kind, sentence)] = found(words(*times))
+    assert level == "error"
+    assert reported_kind == kind
+    assert sentence.startswith(message)
 
 
 def test_words_of_two_speakers_may_overlap_and_be_in_one_frame() -> None:
-    assert found(words((0.0, 1.0)) + words((0.001, 0.5), speaker=OTHER)) == []
-    assert found(words((0.0, 0.01), (0.02, 0.03), speaker=OTHER)) == []
+    other = words((0.001, 0.5), speaker=OTHER)
+    assert found(words((0.0, 1.0)) + other) == []
+    alone = words((0.0, 0.01), (0.02, 0.03), speaker=OTHER)
+    assert found(alone) == []
 
 
 @pytest.mark.parametrize(("total", "level"), [(20, "advice"), (19, "error")])
 def test_one_word_in_twenty_may_be_lost_to_another_in_its_frame(total: int, level: str) -> None:
     times = [(0.08 * n, 0.08 * n + 0.01) for n in range(1, total)]
-    said = words((0.16 + 0.02, 0.16 + 0.03), *times)
-    said.sort(key=lambda word: word.start)
-    [(own, kind, what)] = found(said)
-    assert (own, kind) == (level, "same-frame")
-    assert what.startswith(f"1 of {total} words begin in the same 80 ms frame as the next, and are lost: ")
+    spoken = words((0.16 + 0.02, 0.16 + 0.03), *times)
+    spoken.sort(key=lambda word: word.start)
+    [(reported_level, kind, sentence)] = found(spoken)
+    assert reported_level == level
+    assert kind == "same-frame"
+    assert sentence.startswith(f"1 of {total} words begin in the same 80 ms frame as the next, and are lost: ")
 
 
 @pytest.mark.parametrize(("total", "level"), [(20, "advice"), (19, "error")])
 def test_one_word_in_twenty_may_be_where_nothing_is_heard(total: int, level: str) -> None:
-    said = words(*((float(n), n + 0.5) for n in range(total)))
-    [(own, kind, what)] = found(said, loud(float(total), (2.9, 3.6)))
-    assert (own, kind) == (level, "silent-word")
-    assert what == f'1 of {total} words are where nothing is heard: "w3" at 3.00 s'
+    times = [(float(n), n + 0.5) for n in range(total)]
+    loudness = loud(float(total), (2.9, 3.6))
+    [(reported_level, kind, sentence)] = found(words(*times), loudness)
+    assert reported_level == level
+    assert kind == "silent-word"
+    assert sentence == f'1 of {total} words are where nothing is heard: "w3" at 3.00 s'
 
 
 def test_word_may_end_a_millisecond_after_the_audio_and_not_later() -> None:
     assert found(words((0.5, 1.001)), loud(1.0)) == []
-    assert found(words((0.5, 1.002)), loud(1.0)) == [
-        ("error", "word-outside-audio", '1 of 1 words are outside the 1.00 s of audio: "w0" at 0.50 s')
-    ]
-    [(_, kind, _)] = found(words((-0.01, 0.5)), loud(1.0))
+    sentence = '1 of 1 words are outside the 1.00 s of audio: "w0" at 0.50 s'
+    late = found(words((0.5, 1.002)), loud(1.0))
+    assert late == [("error", "word-outside-audio", sentence)]
+    early = words((-0.01, 0.5))
+    [(_, kind, _)] = found(early, loud(1.0))
     assert kind == "word-outside-audio"
 
 
 def test_words_of_a_channel_that_is_silent_or_not_there_are_not_told_of_one_by_one() -> None:
-    assert found(words((0.1, 0.5)), loud(1.0, (0.0, 1.0))) == []
-    assert found(words((0.1, 0.5), speaker=OTHER), loud(1.0, channels=1)) == []
+    silent = loud(1.0, (0.0, 1.0))
+    assert found(words((0.1, 0.5)), silent) == []
+    mono = loud(1.0, channels=1)
+    other = words((0.1, 0.5), speaker=OTHER)
+    assert found(other, mono) == []
