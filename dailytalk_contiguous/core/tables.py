@@ -17,7 +17,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Features, List, Value
-from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.documents import is_number
@@ -375,9 +374,14 @@ class TableMaker:
         columns = dict(zip(structs.type.names, structs.flatten(), strict=True))
         columns["recogniser"], columns["affect_model"] = columns["models"].flatten()
         columns |= dict(zip(_SYNTHESIS, columns["synthesis"].flatten(), strict=True))
-        columns = {name: _finite(column) for name, column in columns.items()}
+        for name, column in columns.items():
+            if pa.types.is_floating(column.type):  # a number that is not finite is unknown
+                unknown = pa.scalar(None, column.type)
+                columns[name] = pc.if_else(pc.is_finite(column), column, unknown)
         utterances = _known_texts(pa.table({name: columns[name] for name in (*_OF_SAID, *VOICE)}))
-        utterances["n_words"] = _word_counts(columns["text_raw"], columns["text"])
+        raw = pc.fill_null(columns["text_raw"], "")
+        counted = pc.if_else(pc.equal(raw, ""), pc.fill_null(columns["text"], ""), raw)
+        utterances["n_words"] = pc.count_substring_regex(counted, r"\S+").to_numpy()
         utterances["row"] = np.array(row_numbers, int)
         is_measured = np.array([bool(row.get("_measured")) for row in rows], bool)
         of_measured = utterances[is_measured[utterances["row"]]]
@@ -389,14 +393,6 @@ class TableMaker:
         for name, values in derived.items():
             columns[name] = pa.array(values, kinds.field(name).type, from_pandas=True)
         return pa.table([columns[name] for name in kinds.names], kinds), measured
-
-
-def _word_counts(raw: pa.Array, text: pa.Array) -> NDArray[np.int32]:
-    """Words of what was recognised or, where that is empty, of the text."""
-    raw = pc.fill_null(raw, "")
-    counted = pc.if_else(pc.equal(raw, ""), pc.fill_null(text, ""), raw)
-    counts: NDArray[np.int32] = pc.count_substring_regex(counted, r"\S+").to_numpy()
-    return counts
 
 
 def _known_texts(table: pa.Table) -> pd.DataFrame:
@@ -503,13 +499,6 @@ def _source_spans(row: Mapping[str, Any]) -> list[list[tuple[float, float]]]:
         if is_number(start) and is_number(end) and utterance["source_channel"] in spans:
             spans[utterance["source_channel"]].append((start, end))
     return [*spans.values()]
-
-
-def _finite(column: pa.Array) -> pa.Array:
-    """A column whose numbers are finite: what is not, is unknown."""
-    if not pa.types.is_floating(column.type):
-        return column
-    return pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
 
 
 def _compact(table: pa.Table) -> pa.Table:

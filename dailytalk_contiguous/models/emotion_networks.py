@@ -128,17 +128,18 @@ class NetworkEmotions:
         start = 0
         for reason, count in zip(reasons, counts, strict=True):
             end = start + count
-            guess = nothing_said(reason) if reason else self._guess(answers[start:end])
+            guess: EmotionGuess
+            if reason:
+                guess = nothing_said(reason)
+            else:
+                logits = np.mean(answers[start:end], axis=0)
+                if np.isfinite(logits).all():
+                    guess = EmotionGuess(self.probabilities(logits).astype(np.float32))
+                else:
+                    guess = nothing_said("its sound is too loud for numbers")
             guesses.append(guess)
             start = end
         return guesses
-
-    def _guess(self, answers: Sequence[NDArray[np.float64]]) -> EmotionGuess:
-        """The guess by the logits of the windows of a sound."""
-        logits = np.mean(answers, axis=0)
-        if not np.isfinite(logits).all():
-            return nothing_said("its sound is too loud for numbers")
-        return EmotionGuess(self.probabilities(logits).astype(np.float32))
 
     def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities of `classes` by the logits of the network."""

@@ -278,7 +278,9 @@ def _unrolled(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
     before: list[str] = []
     for cue in subtitles:
         lines = [_text(line) for line in cue.lines]
-        count = _n_carried(before, lines)
+        count = len(lines)  # of its first lines that are the last ones of the cue before
+        while count and before[-count:] != lines[:count]:
+            count -= 1
         carried.append(count)
         # Others may say a line again; that it stays above a new one is what captions do.
         if 0 < count < len(lines):
@@ -292,11 +294,3 @@ def _unrolled(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
         if new_lines:
             unrolled.append(cue._replace(lines=new_lines))
     return unrolled
-
-
-def _n_carried(before: Sequence[str], lines: Sequence[str]) -> int:
-    """How many of the first lines of a cue are the last ones of the cue before."""
-    for count in range(len(lines), 0, -1):
-        if before[-count:] == lines[:count]:
-            return count
-    return 0
