@@ -30,6 +30,7 @@ from dailytalk_contiguous.core.measures import (
     measure_utterances,
     recorded_overlap,
 )
+from dailytalk_contiguous.core.records import Feature
 from dailytalk_contiguous.core.schema import COLUMNS, SECONDS, STRING, TIMELINE
 from dailytalk_contiguous.core.scorecard import TurnTaking
 from dailytalk_contiguous.core.synchrony import out_of_step
@@ -55,7 +56,7 @@ _SYNTHESIS = {f"{TAKE}{name}" if name in PROSODY else name: kind for name, kind 
 
 #: Columns of an utterance beside its fields (`core.utterance.FIELDS`), those of its synthesis, and what its stages
 #: publish: name, type and meaning.
-OF_UTTERANCE: dict[str, tuple[Any, str]] = {
+OF_UTTERANCE: dict[str, tuple[Feature, str]] = {
     "conversation_id": (STRING, "the conversation that it is of"),
     "number": (_COUNT, "its place among the utterances of its conversation, from 0"),
     "heard": (_FLAG, "whether it is in the audio, with times; of a clip, whether it is a recording and no copy"),
@@ -92,7 +93,7 @@ LABELS = (
 
 #: Columns of a conversation beside its timeline (`timeline_…`), measures (`core.measures`), labels and what its
 #: stages publish: name, type and meaning.
-OF_CONVERSATION: dict[str, tuple[Any, str]] = {
+OF_CONVERSATION: dict[str, tuple[Feature, str]] = {
     "conversation_id": (STRING, "its id"),
     "recording_id": (STRING, "the recording that it was cut from"),
     "split": (STRING, "`train`, `validation` or `test`; null before it is published"),
@@ -298,9 +299,9 @@ class TableMaker:
         if len(self._rows) >= CHUNK:
             self.flush()
 
-    def add_known(self, known: Mapping[str, Any], timed: TimedConversation | None = None) -> None:
+    def add_known(self, known: Mapping[str, object], timed: TimedConversation | None = None) -> None:
         """Add a conversation without a row by columns of its table, and its turns where they are known."""
-        missing: dict[str, Any] = {}
+        missing: dict[str, object] = {}
         for flag in ("clip", "of_export", "talk", "recorded", "recorded_voices", "has_timeline"):
             missing[flag] = False
         for listed in ("kept_speakers", "voices", "word_sources", "talk_without_fillers", "absent_words"):
@@ -405,7 +406,7 @@ def _known_texts(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: bool) -> dict[str, Any]:
+def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: bool) -> dict[str, object]:
     """The columns of `OF_UTTERANCE` that no model says, of utterances and, line by line, their conversations."""
     status = utterances["status"]
     is_clip = conversation["clip"]
@@ -425,7 +426,7 @@ def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: boo
     is_rated = (utterances["tag"] != "") & utterances["arousal"].notna() & utterances["voiced_fraction"].notna()
     of_tag = utterances["tag"].map(STYLE_OF_TAG).fillna("normal").where(is_rated, "")
     style = of_tag.where(~is_clip, conversation["style"])
-    columns: dict[str, Any] = {
+    columns: dict[str, object] = {
         "heard": heard,
         "seconds": length.where(heard),
         "source_seconds": recorded.where(recorded > 0),

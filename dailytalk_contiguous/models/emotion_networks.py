@@ -197,7 +197,7 @@ class SpectrogramEmotions(NetworkEmotions):
         super().__init__(name, classes, network, device)
         self.longest = (FRAMES - 1) * HOP
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         return {}
 
     def inputs(self, windows: Sequence[Samples]) -> dict[str, Tensor]:
@@ -250,7 +250,7 @@ class AudioEmotions(NetworkEmotions):
             base = getattr(network, network.base_model_prefix)
             base.feature_extractor = speech_models.PaddedFrames(base.feature_extractor)
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         config = speech_models.own_settings(self.network.config)
         config = config | {"model_type": self._type}
         return {"config": config, "normalises": self._normalises}
@@ -361,7 +361,7 @@ def checkpoint_of(name: str, device: str) -> EmotionModel:
 def network_of(folder: EmotionFolder, device: str) -> TrainedEmotionModel:
     """The network in a model folder. Raises ModelMissing for one that does not fit its settings."""
 
-    def load() -> NetworkEmotions:
+    def load() -> TrainedEmotionModel:
         classes = folder.classes
         weights = folder.weights_path
         if folder.kind == "spectrogram":
@@ -373,7 +373,6 @@ def network_of(folder: EmotionFolder, device: str) -> TrainedEmotionModel:
         checkpoint = StoredModel(folder.name, folder.settings["config"], preparation, [weights])
         return AudioEmotions(checkpoint, classes, _network(checkpoint, classes), device)
 
-    model: Any = speech_models.load_network(load, folder.name, device)
+    model = speech_models.load_network(load, folder.name, device)
     model.temperature = folder.temperature
-    trained: TrainedEmotionModel = model
-    return trained
+    return model

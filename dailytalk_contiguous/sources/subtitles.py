@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.sources.channel_names import explains_itself, with_colons
@@ -70,7 +70,17 @@ class Subtitle(NamedTuple):
         return [word for line in self.lines for word in line]
 
 
-def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
+class SubtitleRecord(TypedDict):
+    """What one speaker says in a subtitle, with its words where they have times."""
+
+    start: float
+    end: float
+    speaker: str | None
+    text: str
+    words: list[dict[str, object]]
+
+
+def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, SubtitleRecord]]:
     """The records of subtitles of one `side`, or (None) of both with a speaker's name in every subtitle.
 
     In a file of one side a name is taken off the text if every subtitle begins with the same one. Each sentence of
@@ -92,9 +102,13 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, dict[s
             turns.setdefault(speaker, []).extend(words)
         for speaker, words in turns.items():
             is_timed = has_times and len(turns) == 1 and all(word.start is not None for word in words[1:])
-            record: dict[str, Any] = {"start": item.start, "end": item.end, "speaker": speaker}
-            record["text"] = _text(words)
-            record["words"] = [word._asdict() for word in words] if is_timed else []
+            record: SubtitleRecord = {
+                "start": item.start,
+                "end": item.end,
+                "speaker": speaker,
+                "text": _text(words),
+                "words": [word._asdict() for word in words] if is_timed else [],
+            }
             yield item.position, record
 
 

@@ -317,7 +317,7 @@ class Document(NamedTuple):
     names: tuple[str, ...] = ()
     record: Callable[[Any], TranscriptItem] = dict
 
-    def items(self, data: object) -> list[Any] | None:
+    def items(self, data: object) -> list[object] | None:
         """The items of a document of this kind; None for any other."""
         match data:
             case {self.holder: [*items]}:
