@@ -319,7 +319,9 @@ def _sample_scale(audio: "AudioStruct") -> float:
     return 1.0 / full_scale
 
 
-def _read_blocks(file: soundfile.SoundFile, n_samples: int, dtype: str) -> Iterator[NDArray[Any]]:
+def _read_blocks(
+    file: soundfile.SoundFile, n_samples: int, dtype: str
+) -> Iterator[NDArray[np.float32 | np.float64 | np.int16 | np.int32]]:
     """The samples of an open file from where it is to its end, shape (n, channels), so many at a time."""
     block = file.read(n_samples, dtype=dtype, always_2d=True)
     while len(block):

@@ -248,7 +248,7 @@ def typed(value: object, kind: type[_T], name: str, remedy: str = _REMEDY) -> _T
     return cast(_T, value)
 
 
-def fits(value: object, kind: Any) -> bool:
+def fits(value: object, kind: object) -> bool:
     """Return whether `typed` accepts a value."""
     try:
         msgspec.convert(value, kind, strict=True)

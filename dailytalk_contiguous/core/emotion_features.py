@@ -10,7 +10,7 @@ silence at both ends is cut off first, and what was never voiced is missing (NaN
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,7 +208,7 @@ def _mel_filters() -> NDArray[np.float64]:
     return np.stack(filters)
 
 
-def _within(hertz: NDArray[np.floating[Any]], edges: tuple[float, float]) -> NDArray[np.bool_]:
+def _within(hertz: NDArray[np.floating], edges: tuple[float, float]) -> NDArray[np.bool_]:
     low, high = edges
     return (hertz >= low) & (hertz < high)
 

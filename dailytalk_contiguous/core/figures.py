@@ -9,13 +9,13 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.documents import fits, parse_json, typed
+from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.fields import Column, columns_among
@@ -81,7 +81,7 @@ FEWEST_UTTERANCES = 2
 # How much there is.
 
 
-def corpus_stats(tables: Tables) -> dict[str, Any]:
+def corpus_stats(tables: Tables) -> dict[str, object]:
     """The content of corpus-stats.json: the measures of conversations, as recorded and as rebuilt.
 
     `conversations` of a measure are those in which it is known.
@@ -190,7 +190,7 @@ def hours_of(tables: Tables, column: str) -> dict[str, float]:
     return {str(name): float(amount) for name, amount in hours.items()}
 
 
-def counts(column: "pd.Series[Any]") -> Counter[str]:
+def counts(column: "pd.Series[str]") -> Counter[str]:
     """Number of each value, in order of appearance; null is none."""
     numbers = column.value_counts(sort=False, dropna=True)
     return Counter({str(value): int(n) for value, n in numbers[numbers > 0].items()})
@@ -592,9 +592,9 @@ def licences(tables: Tables, run: Mapping[str, Any]) -> list[str]:
     return sorted(str(licence) for licence in named if licence)
 
 
-def settings(tables: Tables) -> dict[str, list[Any]]:
+def settings(tables: Tables) -> dict[str, list[object]]:
     """Settings of the synthesis and the timeline by name, each with all its values, in order of their text."""
-    values: dict[str, dict[str, Any]] = defaultdict(dict)
+    values: dict[str, dict[str, object]] = defaultdict(dict)
     for text in sorted({record.get("settings") or "{}" for record, _ in provenances(tables)}):
         listed = typed(parse_json(text, "settings"), dict[str, Any], "settings")
         for name, value in listed.items():
@@ -602,7 +602,9 @@ def settings(tables: Tables) -> dict[str, list[Any]]:
     return {name: [*values[name].values()] for name in sorted(values)}
 
 
-def chosen_settings(tables: Tables, run: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, list[str]]:
+def chosen_settings(
+    tables: Tables, run: Mapping[str, Any], defaults: Mapping[str, object]
+) -> dict[str, list[str]]:
     """Settings that decide the content of the data and are not the defaults, with their values as texts."""
     values = {name: [value] for name, value in (run.get("settings") or {}).items()}
     values |= settings(tables)
@@ -617,17 +619,16 @@ def chosen_settings(tables: Tables, run: Mapping[str, Any], defaults: Mapping[st
     return chosen
 
 
-def named_in_provenance(tables: Tables, name: str) -> list[str]:
+def named_in_provenance(tables: Tables, name: Literal["tool", "voice"]) -> list[str]:
     """The texts of a field of the provenance that rows have, `tool` or `voice`, sorted."""
-    return sorted({record[name] for record, _ in provenances(tables) if record.get(name)})
+    texts = {record.get(name) for record, _ in provenances(tables)}
+    return sorted(text for text in texts if text)
 
 
-def provenances(tables: Tables) -> list[tuple[Mapping[str, Any], int]]:
+def provenances(tables: Tables) -> list[tuple["_Provenance", int]]:
     """Each provenance in its published shape, with its number of rows; empty where it can't be read."""
     column = tables.conversations["provenance"]
-    listed: list[tuple[Mapping[str, Any], int]] = [
-        (provenance_of(text), number) for text, number in counts(column).items()
-    ]
+    listed = [(provenance_of(text), number) for text, number in counts(column).items()]
     n_missing = int(column.isna().sum())
     if n_missing:
         listed.append(({}, n_missing))
@@ -644,6 +645,8 @@ class _Model(TypedDict, total=False):
 class _Provenance(TypedDict, total=False):
     """A row's provenance as published, of which settings and models are other JSON before."""
 
+    source: Any  # not checked: old files have what they have
+    source_licence: Any
     tool: str | None
     voice: str | None
     settings: str | None
@@ -651,7 +654,7 @@ class _Provenance(TypedDict, total=False):
 
 
 @lru_cache(maxsize=64)
-def provenance_of(text: str) -> Mapping[str, Any]:
+def provenance_of(text: str) -> _Provenance:
     """A row's provenance in its published shape; empty where it says nothing that can be read."""
     try:
         record = typed(parse_json(text, "provenance"), dict[str, Any], "provenance")
@@ -665,7 +668,10 @@ def provenance_of(text: str) -> Mapping[str, Any]:
     settings = record.get("settings")
     if isinstance(settings, dict):
         record["settings"] = json.dumps(settings, sort_keys=True, ensure_ascii=False)
-    return record if fits(record, _Provenance) else {}
+    try:
+        return typed(record, _Provenance, "provenance")
+    except BadInput:
+        return {}
 
 
 def _heard(tables: Tables, *columns: str) -> pd.DataFrame:
@@ -677,7 +683,7 @@ def _is_clips(tables: Tables) -> bool:
     return bool(tables.conversations["clip"].any())
 
 
-def _known(column: "pd.Series[Any]") -> "pd.Series[Any]":
+def _known(column: "pd.Series[str]") -> "pd.Series[str]":
     """A column of texts with `UNKNOWN` for what is null or empty."""
     if not isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype("category")

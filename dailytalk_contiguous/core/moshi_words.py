@@ -37,21 +37,17 @@ def said_words(alignments: object, where: str, remedy: str) -> list[SaidWord]:
     entries = alignments if isinstance(alignments, list) else [alignments]
     words: list[SaidWord] = []
     for entry in entries:
-        word = _said_word(entry)
+        word: SaidWord | None = None
+        match entry:
+            case [str(text), [start, end], str(speaker)]:
+                if is_number(start, -LATEST, LATEST) and is_number(end, -LATEST, LATEST):
+                    channel = 0 if speaker == MAIN else 1
+                    word = SaidWord(text, start, end, speaker, channel)
         if word is None:
             problem = f"a word beside {where} is {quoted(entry)}, not [word, [start, end], speaker]"
             raise BadInput(problem, remedy)
         words.append(word)
     return words
-
-
-def _said_word(entry: object) -> SaidWord | None:
-    match entry:
-        case [str(text), [start, end], str(speaker)]:
-            if is_number(start, -LATEST, LATEST) and is_number(end, -LATEST, LATEST):
-                channel = 0 if speaker == MAIN else 1
-                return SaidWord(text, start, end, speaker, channel)
-    return None
 
 
 #: Frames of Mimi in a second.

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.wording import counted
@@ -60,7 +60,7 @@ class Outcome:
         error: what is in the way of a run that was only planned; raised once the rest is printed.
     """
 
-    record: Any
+    record: object
     headline: str | Judgement
     code: int = 0
     details: Sequence[str | Judgement | Figures] = ()

@@ -71,7 +71,7 @@ def is_own_module(name: str) -> bool:
     return name.startswith(_PREFIX)
 
 
-def instance_of(module: str, qualified_name: str) -> Any:
+def instance_of(module: str, qualified_name: str) -> object:
     """Return an empty instance of a class in a person's own file, which a pickle then fills.
 
     Raises ModuleNotFoundError where the file is not on this machine.

@@ -4,7 +4,7 @@ run.json and a version's manifest keep them.
 
 import itertools
 from collections.abc import Iterable
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from datasets import List, Value
 
@@ -56,7 +56,7 @@ class Described(TypedDict):
     """A field as `described` has it."""
 
     name: str
-    type: Any
+    type: object
     unit: NotRequired[str | None]
     about: NotRequired[str | None]
     digits: NotRequired[Whole | None]

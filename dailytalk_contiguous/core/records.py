@@ -51,20 +51,21 @@ Seconds = Annotated[float, Stored("float64")]
 Measure = Annotated[float, Stored("float32")]
 
 
-def feature_of(hint: Any) -> Feature:
+def feature_of(hint: object) -> Feature:
     """The feature of `datasets` for a type: the `Value` that it is annotated with, a list, or a struct.
 
     >>> feature_of(list[Seconds] | None)
     List(Value('float64'))
     """
     if get_origin(hint) is Annotated:
-        for mark in hint.__metadata__:
+        annotated, *marks = get_args(hint)
+        for mark in marks:
             if isinstance(mark, Stored):
                 return Value(mark.dtype)
             if isinstance(mark, StoredAudio):
                 return Audio(num_channels=mark.num_channels)
-        return feature_of(hint.__origin__)
-    if is_typeddict(hint):
+        return feature_of(annotated)
+    if isinstance(hint, type) and is_typeddict(hint):
         return record_features(hint)
     if get_origin(hint) is list:
         (item,) = get_args(hint)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,10 +167,38 @@ class ReferenceCorpus(NamedTuple):
     avoid: bool = False
 
 
+class _BandRecord(TypedDict):
+    """A `Band` in bands.json."""
+
+    measure: str
+    sides: list[str]
+    middle: float
+    definition: str
+    comparable: str
+    low: NotRequired[float]
+    high: NotRequired[float]
+
+
+class _CorpusRecord(TypedDict):
+    """A `ReferenceCorpus` in bands.json."""
+
+    name: str
+    source: str
+    bands: list[_BandRecord]
+    avoid: NotRequired[bool]
+
+
+class _Bands(TypedDict):
+    """The content of bands.json: corpora by name; for a measure, what `below`, `above` and `rare` mean."""
+
+    references: dict[str, _CorpusRecord]
+    meanings: dict[str, dict[str, str]]
+
+
 @cache
-def _data() -> dict[str, Any]:
+def _data() -> _Bands:
     text = files(__package__).joinpath("assets/bands.json").read_text(encoding="utf-8")
-    data: dict[str, Any] = json.loads(text)
+    data: _Bands = json.loads(text)
     return data
 
 
@@ -181,12 +209,18 @@ def published_references() -> dict[str, ReferenceCorpus]:
     for key, record in _data()["references"].items():
         bands = []
         for published in record["bands"]:
-            fields = dict(published)
-            fields["sides"] = tuple(published["sides"])
-            bands.append(Band(**fields))
-        corpus = dict(record)
-        corpus["bands"] = tuple(bands)
-        references[key] = ReferenceCorpus(**corpus)
+            band = Band(
+                measure=published["measure"],
+                sides=tuple(published["sides"]),
+                middle=published["middle"],
+                definition=published["definition"],
+                comparable=published["comparable"],
+                low=published.get("low"),
+                high=published.get("high"),
+            )
+            bands.append(band)
+        avoid = record.get("avoid", False)
+        references[key] = ReferenceCorpus(record["name"], record["source"], tuple(bands), avoid)
     return references
 
 
@@ -237,8 +271,7 @@ class Comparison(NamedTuple):
         """The meaning of the difference for a model; None where that is not known."""
         meanings = _data()["meanings"].get(self.band.measure, {})
         is_rare = "rare" in meanings and self.value < RARE * self.band.middle
-        meaning: str | None = meanings.get("rare" if is_rare else self.where)
-        return meaning
+        return meanings.get("rare" if is_rare else self.where)
 
     def sentence(self) -> str:
         """The difference, and its meaning for a model."""

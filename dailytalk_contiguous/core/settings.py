@@ -13,6 +13,7 @@ from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.wording import portable
 
 _Holder = TypeVar("_Holder")
+_Default = TypeVar("_Default")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ SEED = Setting("Seed of all random choices: the same one makes the same choices.
 EXECUTION: dict[str, object] = {"execution": True}
 
 
-def setting(default: Any, about: str | Setting, execution: bool = False, **attributes: Any) -> Any:
+def setting(default: _Default, about: str | Setting, execution: bool = False, **attributes: Any) -> _Default:
     """A field of a dataclass, declared with its help, range and choices.
 
     Args:
@@ -72,7 +73,7 @@ def setting(default: Any, about: str | Setting, execution: bool = False, **attri
     return field(default=default, metadata=metadata)
 
 
-def unlisted(default: Any, execution: bool = False) -> Any:
+def unlisted(default: _Default, execution: bool = False) -> _Default:
     """A field that is set from Python alone: a table, a measured limit, or a value that is not set by hand."""
     return field(default=default, metadata={"unlisted": True} | (EXECUTION if execution else {}))
 
@@ -108,11 +109,11 @@ def settings_in(*holders: object) -> Iterator[PlacedSetting]:
                 yield PlacedSetting(kind, attribute.name, described, is_execution, value)
 
 
-def _is_listed(attribute: Field[Any]) -> bool:
+def _is_listed(attribute: Field[object]) -> bool:
     return not attribute.metadata.get("unlisted")
 
 
-def _setting_of(kind: type, attribute: Field[Any]) -> Setting:
+def _setting_of(kind: type, attribute: Field[object]) -> Setting:
     described: Setting | None = attribute.metadata.get("setting")
     if described:
         return described
@@ -155,7 +156,7 @@ def one_of(name: str, value: str, choices: Collection[str]) -> str:
     return value
 
 
-def settings_of(*holders: object) -> dict[str, Any]:
+def settings_of(*holders: object) -> dict[str, object]:
     """Return the settings that decide the result, by the names of the options, for run.json and a dataset's card.
 
     Settings of execution and references are left out; of a path on this machine only its last part is kept.
@@ -164,7 +165,7 @@ def settings_of(*holders: object) -> dict[str, Any]:
     >>> settings_of(Bucket(), Punctuate())
     {'buckets': 'percentile', 'punctuate': 'missing'}
     """
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for placed in settings_in(*holders):
         if placed.execution or placed.setting.reference:
             continue

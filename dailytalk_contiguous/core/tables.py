@@ -17,7 +17,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Features, List, Value
-from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.documents import is_number
@@ -31,6 +30,7 @@ from dailytalk_contiguous.core.measures import (
     measure_utterances,
     recorded_overlap,
 )
+from dailytalk_contiguous.core.records import Feature
 from dailytalk_contiguous.core.schema import COLUMNS, SECONDS, STRING, TIMELINE
 from dailytalk_contiguous.core.scorecard import TurnTaking
 from dailytalk_contiguous.core.synchrony import out_of_step
@@ -56,7 +56,7 @@ _SYNTHESIS = {f"{TAKE}{name}" if name in PROSODY else name: kind for name, kind 
 
 #: Columns of an utterance beside its fields (`core.utterance.FIELDS`), those of its synthesis, and what its stages
 #: publish: name, type and meaning.
-OF_UTTERANCE: dict[str, tuple[Any, str]] = {
+OF_UTTERANCE: dict[str, tuple[Feature, str]] = {
     "conversation_id": (STRING, "the conversation that it is of"),
     "number": (_COUNT, "its place among the utterances of its conversation, from 0"),
     "heard": (_FLAG, "whether it is in the audio, with times; of a clip, whether it is a recording and no copy"),
@@ -93,7 +93,7 @@ LABELS = (
 
 #: Columns of a conversation beside its timeline (`timeline_…`), measures (`core.measures`), labels and what its
 #: stages publish: name, type and meaning.
-OF_CONVERSATION: dict[str, tuple[Any, str]] = {
+OF_CONVERSATION: dict[str, tuple[Feature, str]] = {
     "conversation_id": (STRING, "its id"),
     "recording_id": (STRING, "the recording that it was cut from"),
     "split": (STRING, "`train`, `validation` or `test`; null before it is published"),
@@ -299,9 +299,9 @@ class TableMaker:
         if len(self._rows) >= CHUNK:
             self.flush()
 
-    def add_known(self, known: Mapping[str, Any], timed: TimedConversation | None = None) -> None:
+    def add_known(self, known: Mapping[str, object], timed: TimedConversation | None = None) -> None:
         """Add a conversation without a row by columns of its table, and its turns where they are known."""
-        missing: dict[str, Any] = {}
+        missing: dict[str, object] = {}
         for flag in ("clip", "of_export", "talk", "recorded", "recorded_voices", "has_timeline"):
             missing[flag] = False
         for listed in ("kept_speakers", "voices", "word_sources", "talk_without_fillers", "absent_words"):
@@ -375,9 +375,14 @@ class TableMaker:
         columns = dict(zip(structs.type.names, structs.flatten(), strict=True))
         columns["recogniser"], columns["affect_model"] = columns["models"].flatten()
         columns |= dict(zip(_SYNTHESIS, columns["synthesis"].flatten(), strict=True))
-        columns = {name: _finite(column) for name, column in columns.items()}
+        for name, column in columns.items():
+            if pa.types.is_floating(column.type):  # a number that is not finite is unknown
+                unknown = pa.scalar(None, column.type)
+                columns[name] = pc.if_else(pc.is_finite(column), column, unknown)
         utterances = _known_texts(pa.table({name: columns[name] for name in (*_OF_SAID, *VOICE)}))
-        utterances["n_words"] = _word_counts(columns["text_raw"], columns["text"])
+        raw = pc.fill_null(columns["text_raw"], "")
+        counted = pc.if_else(pc.equal(raw, ""), pc.fill_null(columns["text"], ""), raw)
+        utterances["n_words"] = pc.count_substring_regex(counted, r"\S+").to_numpy()
         utterances["row"] = np.array(row_numbers, int)
         is_measured = np.array([bool(row.get("_measured")) for row in rows], bool)
         of_measured = utterances[is_measured[utterances["row"]]]
@@ -391,14 +396,6 @@ class TableMaker:
         return pa.table([columns[name] for name in kinds.names], kinds), measured
 
 
-def _word_counts(raw: pa.Array, text: pa.Array) -> NDArray[np.int32]:
-    """Words of what was recognised or, where that is empty, of the text."""
-    raw = pc.fill_null(raw, "")
-    counted = pc.if_else(pc.equal(raw, ""), pc.fill_null(text, ""), raw)
-    counts: NDArray[np.int32] = pc.count_substring_regex(counted, r"\S+").to_numpy()
-    return counts
-
-
 def _known_texts(table: pa.Table) -> pd.DataFrame:
     """A table as a frame in which a text that is null is empty."""
     columns = []
@@ -409,7 +406,7 @@ def _known_texts(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: bool) -> dict[str, Any]:
+def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: bool) -> dict[str, object]:
     """The columns of `OF_UTTERANCE` that no model says, of utterances and, line by line, their conversations."""
     status = utterances["status"]
     is_clip = conversation["clip"]
@@ -429,7 +426,7 @@ def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: boo
     is_rated = (utterances["tag"] != "") & utterances["arousal"].notna() & utterances["voiced_fraction"].notna()
     of_tag = utterances["tag"].map(STYLE_OF_TAG).fillna("normal").where(is_rated, "")
     style = of_tag.where(~is_clip, conversation["style"])
-    columns: dict[str, Any] = {
+    columns: dict[str, object] = {
         "heard": heard,
         "seconds": length.where(heard),
         "source_seconds": recorded.where(recorded > 0),
@@ -503,13 +500,6 @@ def _source_spans(row: Mapping[str, Any]) -> list[list[tuple[float, float]]]:
         if is_number(start) and is_number(end) and utterance["source_channel"] in spans:
             spans[utterance["source_channel"]].append((start, end))
     return [*spans.values()]
-
-
-def _finite(column: pa.Array) -> pa.Array:
-    """A column whose numbers are finite: what is not, is unknown."""
-    if not pa.types.is_floating(column.type):
-        return column
-    return pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
 
 
 def _compact(table: pa.Table) -> pa.Table:

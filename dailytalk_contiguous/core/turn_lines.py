@@ -168,7 +168,12 @@ def turn_text(pieces: Sequence[TurnPiece]) -> str:
             continue
         if goes_on(piece.text_raw, following.text_raw, piece.language):
             first_letter = following.text_raw.strip()[0]
-            texts[index] = _with_end_of(texts[index], piece.text_raw.strip())
+            # The text ends as what was recognised: these are the same words, and may differ in their last marks.
+            text = texts[index]
+            raw = piece.text_raw.strip()
+            last = max(position for position, letter in enumerate(text) if letter.isalnum())
+            last_raw = max(position for position, letter in enumerate(raw) if letter.isalnum())
+            texts[index] = text[: last + 1] + raw[last_raw + 1 :]
             texts[index + 1] = first_letter + texts[index + 1][1:]
     return join_words(texts)
 
@@ -177,13 +182,6 @@ def _is_as_recognised(piece: TurnPiece) -> bool:
     written = [normalise(word) for word in split_words(piece.text)]
     recognised = [normalise(word) for word in split_words(piece.text_raw)]
     return written == recognised
-
-
-def _with_end_of(text: str, raw: str) -> str:
-    """A text with what `raw`, the same words, has after the last letter or digit."""
-    last = max(index for index, letter in enumerate(text) if letter.isalnum())
-    last_raw = max(index for index, letter in enumerate(raw) if letter.isalnum())
-    return text[: last + 1] + raw[last_raw + 1 :]
 
 
 def find_cuts(

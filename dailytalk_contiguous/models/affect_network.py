@@ -240,7 +240,7 @@ class Head(nn.Module):
         return self.out_proj(torch.tanh(self.dense(mean)))  # type: ignore[no-any-return]
 
 
-def _read_config(checkpoint: StoredModel) -> tuple[Any, list[str]]:
+def _read_config(checkpoint: StoredModel) -> tuple[Wav2Vec2Config, list[str]]:
     """The configuration of a checkpoint, and its outputs. Raises ModelMissing if it is not for rating affect."""
     stored = checkpoint.config.get("id2label")
     kind = checkpoint.model_type
@@ -252,6 +252,8 @@ def _read_config(checkpoint: StoredModel) -> tuple[Any, list[str]]:
             f"{checkpoint.name!r} is no affect model: it is {kind!r} with the outputs {quoted(labels)}", _REMEDY
         )
     try:
-        return encoder_config(kind, checkpoint.config), labels
+        config = encoder_config(kind, checkpoint.config)
     except ValueError as error:
         raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", _REMEDY) from None
+    assert isinstance(config, Wav2Vec2Config)  # as its kind is wav2vec2
+    return config, labels

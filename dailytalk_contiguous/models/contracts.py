@@ -241,7 +241,7 @@ class Engine:
     follows_rate: bool = False
     network: bool = False
     converts: bool = False
-    options: Any = NO_OPTIONS
+    options: object = NO_OPTIONS
 
     def tag_list(self, model: str) -> str:
         """The name of the list of tags that a model understands; empty for one that takes none, or is unknown."""
@@ -295,7 +295,7 @@ class TrainedEmotionModel(EmotionModel, Protocol):
     kind: str
     temperature: float
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """The settings to build it again with its weights: JSON."""
 
     def weights(self) -> Mapping[str, NDArray[np.generic]]:

@@ -48,7 +48,7 @@ class _About(TypedDict):
     classes: list[str]
     temperature: Number
     settings: dict[str, Any]
-    facts: dict[str, Any]
+    facts: dict[str, object]
 
 
 def why_unheard(sound: Samples) -> str:
@@ -83,7 +83,7 @@ class EmotionFolder:
     classes: tuple[str, ...]
     temperature: float
     settings: dict[str, Any]
-    facts: dict[str, Any]
+    facts: dict[str, object]
     name: str
     about: Path
     weights_path: Path

@@ -128,17 +128,18 @@ class NetworkEmotions:
         start = 0
         for reason, count in zip(reasons, counts, strict=True):
             end = start + count
-            guess = nothing_said(reason) if reason else self._guess(answers[start:end])
+            guess: EmotionGuess
+            if reason:
+                guess = nothing_said(reason)
+            else:
+                logits = np.mean(answers[start:end], axis=0)
+                if np.isfinite(logits).all():
+                    guess = EmotionGuess(self.probabilities(logits).astype(np.float32))
+                else:
+                    guess = nothing_said("its sound is too loud for numbers")
             guesses.append(guess)
             start = end
         return guesses
-
-    def _guess(self, answers: Sequence[NDArray[np.float64]]) -> EmotionGuess:
-        """The guess by the logits of the windows of a sound."""
-        logits = np.mean(answers, axis=0)
-        if not np.isfinite(logits).all():
-            return nothing_said("its sound is too loud for numbers")
-        return EmotionGuess(self.probabilities(logits).astype(np.float32))
 
     def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities of `classes` by the logits of the network."""
@@ -196,7 +197,7 @@ class SpectrogramEmotions(NetworkEmotions):
         super().__init__(name, classes, network, device)
         self.longest = (FRAMES - 1) * HOP
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         return {}
 
     def inputs(self, windows: Sequence[Samples]) -> dict[str, Tensor]:
@@ -249,7 +250,7 @@ class AudioEmotions(NetworkEmotions):
             base = getattr(network, network.base_model_prefix)
             base.feature_extractor = speech_models.PaddedFrames(base.feature_extractor)
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         config = speech_models.own_settings(self.network.config)
         config = config | {"model_type": self._type}
         return {"config": config, "normalises": self._normalises}
@@ -360,7 +361,7 @@ def checkpoint_of(name: str, device: str) -> EmotionModel:
 def network_of(folder: EmotionFolder, device: str) -> TrainedEmotionModel:
     """The network in a model folder. Raises ModelMissing for one that does not fit its settings."""
 
-    def load() -> NetworkEmotions:
+    def load() -> TrainedEmotionModel:
         classes = folder.classes
         weights = folder.weights_path
         if folder.kind == "spectrogram":
@@ -372,7 +373,6 @@ def network_of(folder: EmotionFolder, device: str) -> TrainedEmotionModel:
         checkpoint = StoredModel(folder.name, folder.settings["config"], preparation, [weights])
         return AudioEmotions(checkpoint, classes, _network(checkpoint, classes), device)
 
-    model: Any = speech_models.load_network(load, folder.name, device)
+    model = speech_models.load_network(load, folder.name, device)
     model.temperature = folder.temperature
-    trained: TrainedEmotionModel = model
-    return trained
+    return model

@@ -11,7 +11,6 @@ from dataclasses import is_dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -125,7 +124,7 @@ def load_synthesiser(name: str, chosen: VoiceSettings) -> Synthesiser:
     return synthesiser
 
 
-def _unnamed_options(synthesiser: Synthesiser, options: Any) -> dict[str, object]:
+def _unnamed_options(synthesiser: Synthesiser, options: object) -> dict[str, object]:
     """The options of an engine, by name, that its synthesiser does not name among its settings."""
     named = synthesiser.settings()
     unnamed: dict[str, object] = {}
@@ -161,7 +160,7 @@ def prepare_model(model: Synthesiser | VoiceConverter, fetch: bool) -> None:
             model.fetch()
 
 
-def portable_engine(name: str, options: Any) -> tuple[str, Any]:
+def portable_engine(name: str, options: object) -> tuple[str, object]:
     """Return the name and options of an engine for workers in another folder or process.
 
     A person's own file is named by its full path; NO_OPTIONS becomes the options of its ENGINE.

@@ -162,7 +162,11 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
     lost = {before for before, count in n_between.items() if count > MOST_BETWEEN}
     lost |= {candidate.before for candidate in long_enough if candidate.end - candidate.start > LONGEST}
     is_filler = are_fillers([word.text for word in words], language)
-    least_level = _audible_level(samples) * 10 ** (-MOST_UNDER_DB / 10)
+    # The mean square of what is audible of a window, without the silence between its utterances.
+    levels = frame_levels(samples, FRAME)
+    audible = levels[levels > levels.max(initial=0.0) * 10 ** (-UNDER_PEAK_DB / 10)]
+    audible_level = float(audible.mean()) if len(audible) else 0.0
+    least_level = audible_level * 10 ** (-MOST_UNDER_DB / 10)
     places: list[HesitationPlace] = []
     for candidate in long_enough:
         beside = is_filler[max(0, candidate.before - 1) : candidate.before + 1]
@@ -172,14 +176,6 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
         if _level(samples, candidate) > least_level:
             places.append(candidate)
     return places
-
-
-def _audible_level(samples: Samples) -> float:
-    """The mean square of what is audible of a window, without the silence between its utterances."""
-    levels = frame_levels(samples, FRAME)
-    threshold = levels.max(initial=0.0) * 10 ** (-UNDER_PEAK_DB / 10)
-    audible = levels[levels > threshold]
-    return float(audible.mean()) if len(audible) else 0.0
 
 
 def _level(samples: Samples, candidate: HesitationPlace) -> float:

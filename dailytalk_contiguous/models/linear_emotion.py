@@ -9,7 +9,6 @@ classified together, the more his own counts. So one utterance alone has an answ
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +129,7 @@ class LinearEmotion:
             raise ModelMissing(f"{folder.about}: it has other measures, or spreads that are not over 0", RETRAIN)
         return cls(folder.name, folder.classes, weights, folder.temperature)
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         return {"measures": [*MEASURES]}
 
     def weights(self) -> dict[str, NDArray[np.float32]]:

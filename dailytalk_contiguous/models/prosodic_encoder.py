@@ -111,7 +111,7 @@ class ProsodicEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     mask_prob: float | int = 0.15
     prosody_model: str = ""
 
-    def __post_init__(self, **kwargs: Any) -> None:
+    def __post_init__(self, **kwargs: object) -> None:
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
@@ -171,7 +171,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
-        cls, pretrained_model_name_or_path: str | PathLike[str], *args: Any, **kwargs: Any
+        cls, pretrained_model_name_or_path: str | PathLike[str], *args: object, **kwargs: Any
     ) -> "ProsodicSequenceEncoder":
         """An encoder from a folder of `save_pretrained` or from the Hub, ready to embed.
 

@@ -34,7 +34,7 @@ LEAST_FREE_BYTES = 32 << 20
 _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, soundfile.LibsndfileError)
 
 #: The verdict of a person or a later check on an entry, as JSON.
-_Verdict = Mapping[str, Any]
+_Verdict = Mapping[str, object]
 
 
 class _Receipt(TypedDict):
@@ -50,14 +50,14 @@ class _Record(TypedDict):
     flac_sha256: str
     words: list[list[Any]] | None
     receipt: _Receipt
-    verdict: dict[str, Any] | None
+    verdict: dict[str, object] | None
 
 
 class CacheEntry(NamedTuple):
     """A take that was bought, and its verdict (None: not judged yet)."""
 
     spoken: contracts.Spoken
-    verdict: dict[str, Any] | None
+    verdict: dict[str, object] | None
 
 
 def cache_key(

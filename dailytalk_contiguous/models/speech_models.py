@@ -75,7 +75,7 @@ Loaded = TypeVar("Loaded")
 WHOLE = "name a checkpoint that is whole; what lacks would be random"
 
 
-def own_config(kind: type[Config], values: Mapping[str, Any], **further: Any) -> Config:
+def own_config(kind: type[Config], values: Mapping[str, object], **further: Any) -> Config:
     """A configuration of that class, with those of the values that are its own settings.
 
     Raises ValueError for a setting that is out of range or of another type.
@@ -109,11 +109,11 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0][:200]
 
 
-def own_settings(config: PreTrainedConfig) -> dict[str, Any]:
+def own_settings(config: PreTrainedConfig) -> dict[str, object]:
     """The settings from which `own_config` makes this configuration again: JSON."""
     values = config.to_dict()
     usual = type(config)().to_dict()
-    settings: dict[str, Any] = {}
+    settings: dict[str, object] = {}
     for name in sorted(_own_names(type(config)) & values.keys()):
         value = values[name]
         if value != usual.get(name):
@@ -245,7 +245,7 @@ def _normalised_channels(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) ->
     return weighted.to(hidden.dtype)
 
 
-def encoder_config(kind: str, values: Mapping[str, Any]) -> Any:
+def encoder_config(kind: str, values: Mapping[str, object]) -> PreTrainedConfig:
     """The configuration of an encoder: nothing in it is dropped or masked at random.
 
     Raises ValueError as `own_config`.

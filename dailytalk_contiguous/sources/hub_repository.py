@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.hf_api import RepoFile
@@ -126,7 +126,7 @@ def download(repository: Repository, path: str, folder: Path | None = None) -> P
 class _Silent(tqdm):
     """No progress bar for each of thousands of files."""
 
-    def __init__(self, *positional: Any, **named: Any) -> None:
+    def __init__(self, *positional: object, **named: object) -> None:
         named["disable"] = True
         super().__init__(*positional, **named)  # type: ignore[no-untyped-call]
 

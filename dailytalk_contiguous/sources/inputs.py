@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dailytalk_contiguous.sources.addresses import HubChoice, address_of
 from dailytalk_contiguous.sources.hub_audio_files import made_folders
@@ -32,7 +31,7 @@ class Inputs(ABC):
     repository: Repository | None = None
 
     @abstractmethod
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, str | None]:
         """The `repository`, `revision` and `licence` of a dataset, for run.json; empty for files and folders."""
 
     @abstractmethod
@@ -59,7 +58,7 @@ class LocalInputs(Inputs):
     addresses: tuple[str, ...] = ()
     mirrors: tuple[Mirror, ...] = ()
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, str | None]:
         return {}
 
     def left_out(self) -> list[str]:
@@ -79,7 +78,7 @@ class HubInputs(Inputs):
     paths: tuple[str, ...]
     repository: Repository
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, str | None]:
         return self.repository.about()
 
     def left_out(self) -> list[str]:

@@ -168,7 +168,7 @@ class Mirror:
             files.invalidate_cache()
             return _remote(files.info(f"{root}/{name}"))
 
-    def _open(self) -> tuple[Any, str]:
+    def _open(self) -> tuple[fsspec.AbstractFileSystem, str]:
         options = {"auto_mkdir": True} if self.address.startswith("file:") else {}
         files, root = fsspec.core.url_to_fs(self.address, **options)
         return files, str(root).rstrip("/")

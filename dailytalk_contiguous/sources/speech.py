@@ -1,12 +1,11 @@
 """For other datasets: their audio column as the 16 kHz `speech` that utterance stages work on."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from datasets import Audio, Dataset, Features, IterableDataset, Value
 
-from dailytalk_contiguous.core.audio import read_pcm
+from dailytalk_contiguous.core.audio import AudioStruct, read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records import EncodedAudio
 from dailytalk_contiguous.core.schema import Batch
@@ -65,7 +64,7 @@ def _add_speech_to_batch(audio: str, batch: Batch, rows: list[int]) -> Batch:
     return {"speech": speech}
 
 
-def _speech(value: Mapping[str, Any] | None, row: int) -> bytes:
+def _speech(value: AudioStruct | None, row: int) -> bytes:
     audio: EncodedAudio = {"bytes": None, "path": None}
     if value:
         audio = {"bytes": value.get("bytes"), "path": value.get("path")}

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.sources.channel_names import explains_itself, with_colons
@@ -70,7 +70,17 @@ class Subtitle(NamedTuple):
         return [word for line in self.lines for word in line]
 
 
-def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
+class SubtitleRecord(TypedDict):
+    """What one speaker says in a subtitle, with its words where they have times."""
+
+    start: float
+    end: float
+    speaker: str | None
+    text: str
+    words: list[dict[str, object]]
+
+
+def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, SubtitleRecord]]:
     """The records of subtitles of one `side`, or (None) of both with a speaker's name in every subtitle.
 
     In a file of one side a name is taken off the text if every subtitle begins with the same one. Each sentence of
@@ -92,9 +102,13 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, dict[s
             turns.setdefault(speaker, []).extend(words)
         for speaker, words in turns.items():
             is_timed = has_times and len(turns) == 1 and all(word.start is not None for word in words[1:])
-            record: dict[str, Any] = {"start": item.start, "end": item.end, "speaker": speaker}
-            record["text"] = _text(words)
-            record["words"] = [word._asdict() for word in words] if is_timed else []
+            record: SubtitleRecord = {
+                "start": item.start,
+                "end": item.end,
+                "speaker": speaker,
+                "text": _text(words),
+                "words": [word._asdict() for word in words] if is_timed else [],
+            }
             yield item.position, record
 
 
@@ -278,7 +292,9 @@ def _unrolled(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
     before: list[str] = []
     for cue in subtitles:
         lines = [_text(line) for line in cue.lines]
-        count = _n_carried(before, lines)
+        count = len(lines)  # of its first lines that are the last ones of the cue before
+        while count and before[-count:] != lines[:count]:
+            count -= 1
         carried.append(count)
         # Others may say a line again; that it stays above a new one is what captions do.
         if 0 < count < len(lines):
@@ -292,11 +308,3 @@ def _unrolled(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
         if new_lines:
             unrolled.append(cue._replace(lines=new_lines))
     return unrolled
-
-
-def _n_carried(before: Sequence[str], lines: Sequence[str]) -> int:
-    """How many of the first lines of a cue are the last ones of the cue before."""
-    for count in range(len(lines), 0, -1):
-        if before[-count:] == lines[:count]:
-            return count
-    return 0

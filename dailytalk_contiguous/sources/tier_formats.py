@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -165,7 +165,7 @@ def _tiers_of_praat(text: str) -> Iterator[Tier]:
 
 def tier_records(
     path: Path, wanted: Collection[str], left: dict[str, list[str]]
-) -> Iterator[tuple[str, dict[str, Any]]]:
+) -> Iterator[tuple[str, dict[str, object]]]:
     """The labels of the tiers of speech as records; the names of the other ones that have labels go to `left`.
 
     Tiers called `wanted`, or of these linguistic types, are speech where there are some. Otherwise a tier is none

@@ -162,8 +162,13 @@ def at_hand(base: Row, recordings: Path | None, remedy: str = PUT_BACK) -> Row:
     for path in places:
         if path.is_file():
             present.append(path)
+            try:
+                identity = identity_of(path)
+            except OSError as error:
+                reason = f"its recording {to_uri(path.absolute())!r} can't be read ({error.strerror or error})"
+                raise BadInput(reason, "check the file and its permissions") from error
             # A shard of an older version has no identity, so its recording is refused, too.
-            if _identity(path) == base.get("audio_identity"):
+            if identity == base.get("audio_identity"):
                 audio = {"bytes": None, "path": to_uri(path.absolute())}
                 return base | {"audio": audio}
     if not present:
@@ -227,14 +232,6 @@ def _lying_at(path: Path) -> Path:
     inner = {side: side for side in map(path.with_name, names) if not side.is_symlink()}
     pair = pairs(inner).get(path)
     return put_together(pair[0], path.name) if pair else path
-
-
-def _identity(path: Path) -> str:
-    try:
-        return identity_of(path)
-    except OSError as error:
-        reason = f"its recording {to_uri(path.absolute())!r} can't be read ({error.strerror or error})"
-        raise BadInput(reason, "check the file and its permissions") from error
 
 
 # Conversations to be resynthesised: a transcript, possibly edited, and its recordings.
@@ -335,7 +332,12 @@ def _lines(
             line = _Line(checked(read, fields))
             conversation_id = line.get("conversation_id")
             if not conversation_id:
-                conversation_id = _part_with(line, parts.get(line["audio_file"], []))
+                # The part of the recording that contains the line, or all of the recording.
+                conversation_id = shortened(stem(line["audio_file"]))
+                for name, row in parts.get(line["audio_file"], []):
+                    if row["offset"] <= line["start"] < row["offset"] + row["duration"]:
+                        conversation_id = name
+                        break
             refuse_outside(conversation_id)
             refuse_outside(line["audio_file"])
         except ValueError as error:
@@ -344,14 +346,6 @@ def _lines(
             continue
         line.number = number
         yield conversation_id, line
-
-
-def _part_with(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:
-    """The name of the part of a recording that contains a line, or of all of the recording."""
-    for name, row in parts:
-        if row["offset"] <= line["start"] < row["offset"] + row["duration"]:
-            return name
-    return shortened(stem(line["audio_file"]))
 
 
 def _tagged_rows(

@@ -317,7 +317,7 @@ class Document(NamedTuple):
     names: tuple[str, ...] = ()
     record: Callable[[Any], TranscriptItem] = dict
 
-    def items(self, data: object) -> list[Any] | None:
+    def items(self, data: object) -> list[object] | None:
         """The items of a document of this kind; None for any other."""
         match data:
             case {self.holder: [*items]}:
@@ -396,7 +396,7 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
     """The items of a JSON document or of JSON Lines, by what the first one is. NeMo calls its lines `.json`."""
     text = read_text(path)
     title = f"transcript {shown(path)}"
-    about: dict[str, Any] = {}
+    about: dict[str, object] = {}
     if path.suffix.lower() == ".json" and '"audio_filepath"' not in text.lstrip().partition("\n")[0]:
         data = parse_json(text, title, nan=True)
         positions: Iterable[str] = map("item {}".format, itertools.count(1))

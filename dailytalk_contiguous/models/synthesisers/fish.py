@@ -177,7 +177,7 @@ class Fish(Synthesiser):
         Raises NotAnswered and DailytalkError as `Client.post` does, also for a voice that a server of
         one's own does not have.
         """
-        body: dict[str, Any] = {"text": self.rendered(line), **FIXED, **self._sampling}
+        body: dict[str, object] = {"text": self.rendered(line), **FIXED, **self._sampling}
         if samples:
             body["references"] = [{"audio": sample.wav, "text": sample.text} for sample in samples]
             encoded = msgpack.packb(body)

@@ -195,7 +195,8 @@ class Piper(Synthesiser):
         """
         files = self.files()
         assert files is not None
-        voice = _load_voice(files)
+        with _LOADING:  # threads that all come first would load one each
+            voice = _loaded(files)
         spoken_language = voice.config.espeak_voice.partition("-")[0]
         if line.language not in ("", "und", spoken_language):
             raise SynthesisFailed(
@@ -377,14 +378,9 @@ def _phonemes(voice: "PiperVoice", word: str) -> str:
 _LOADING = threading.Lock()
 
 
-def _load_voice(files: VoiceFiles) -> "PiperVoice":
-    """The voice of this process, one thread a line: lines are said side by side, and alike on any machine."""
-    with _LOADING:  # threads that all come first would load one each
-        return _loaded(files)
-
-
 @lru_cache(maxsize=2)
 def _loaded(files: VoiceFiles) -> "PiperVoice":
+    """The voice of this process, one thread a line: lines are said side by side, and alike on any machine."""
     import onnx
     import onnxruntime
     from piper import PiperVoice
