@@ -81,7 +81,7 @@ class Changes:
             return "minor"
         return "patch" if self.fields or self.repacked else ""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         return {
             "previous": self.previous,
             "added": len(self.added),
