@@ -69,7 +69,7 @@ class Quality:
     clips: pd.DataFrame
 
     @classmethod
-    def of_rows(cls, rows: Iterable[Mapping[str, Any]], limits: QualityLimits) -> "Quality":
+    def of_rows(cls, rows: Iterable[Row], limits: QualityLimits) -> "Quality":
         """ClipMeasure rows; what is no number is unknown."""
         clips = []
         for row in rows:

@@ -277,7 +277,7 @@ def _values(value: object, field: str = "", item: str = "") -> Iterator[tuple[tu
         yield (field, item), value
 
 
-def diff_in_words(changes: Mapping[str, Any]) -> str:
+def diff_in_words(changes: Mapping[str, object]) -> str:
     """Return the changed conversations of `Changes.as_dict` in words: `2 added, 1 changed`."""
     if not changes.get("previous"):
         return "first version"

@@ -225,10 +225,7 @@ class Displays:
     def how_made(self) -> list[tuple[str, str]]:
         """What made it, by name; without what is not known."""
         halves: list[Mapping[str, Any]] = [self.run, self.run.get("speak") or {}]
-        models = {model.role: model for half in halves for model in figures.models_of_run(half)}
-        # Models of the rows replace those of run.json, which a version has not.
-        models |= {model.role: model for model in sorted(figures.models(self.tables))}
-        made = {role: _name_and_terms(model) for role, model in models.items()}
+        made = self._models_with_terms()
         voices = figures.named_in_provenance(self.tables, "voice")
         listed = voices[:_MOST_VOICES]
         if len(voices) > _MOST_VOICES:
@@ -250,6 +247,21 @@ class Displays:
             "command": ", ".join(public(command) for command in commands),
         }
         return [(name, value) for name, value in facts.items() if value]
+
+    def _models_with_terms(self) -> dict[str, str]:
+        """The models that made it, each with its licence and what to mind, by role."""
+        models: dict[str, licensing.Origin] = {}
+        for half in (self.run, self.run.get("speak") or {}):
+            for model in figures.models_of_run(half):
+                models[model.role] = model
+        # Models of the rows replace those of run.json, which a version has not.
+        models |= {model.role: model for model in sorted(figures.models(self.tables))}
+        texts = {}
+        for role, model in models.items():
+            terms = "; ".join(filter(None, (model.licence, note_of(model))))
+            name = model_name(model.name)
+            texts[role] = f"{name} ({terms})" if terms else name
+        return texts
 
     def _source_of_words(self, recogniser: str) -> str:
         """Who wrote the words: people, the recogniser, or both."""
@@ -975,12 +987,6 @@ def asked_terms(licence: str | None) -> str:
     """What a licence asks for, in words that readers must not miss where it is not known."""
     words = licensing.licence_in_words(licence)
     return words if licensing.asked(licence).known else Strong(words)
-
-
-def _name_and_terms(model: licensing.Origin) -> str:
-    terms = "; ".join(filter(None, (model.licence, note_of(model))))
-    name = model_name(model.name)
-    return f"{name} ({terms})" if terms else name
 
 
 def _size(name: str, amounts: Mapping[str, float]) -> list[TableCell]:
