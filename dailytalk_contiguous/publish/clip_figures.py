@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.findings import Finding, FindingLimits
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.plots import Plot, histogram
+from dailytalk_contiguous.publish.training_folder import record_of
 from dailytalk_contiguous.publish.verdict import LIMITS, clip_findings
 
 
@@ -223,8 +224,6 @@ def _trained(tables: Tables) -> pd.DataFrame:
 
 def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigures:
     """Return the figures of clips; rows that can't be used are added to `refused`."""
-    from dailytalk_contiguous.publish.training_folder import record_of  # here: a card has the record
-
     record = record_of(items.folder) if items.folder else {}
     names = settings_of(QualityLimits())
     settings = (record.get("settings") or {}).items()

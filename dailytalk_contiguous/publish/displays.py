@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, Tables
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.utterance import EVENTS, GIVEN, PROPORTIONAL
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent, public
+from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish.clip_figures import CorpusFigures
 from dailytalk_contiguous.publish.plots import Plot, affect_map, histogram
 from dailytalk_contiguous.publish.tabular import Bar, Fact, Link, Strong, Table, TableCell
@@ -976,8 +977,6 @@ class Displays:
 
 def note_of(origin: licensing.Origin) -> str:
     """What to mind of a model: its own note, or what is known of one of its name under the same licence."""
-    from dailytalk_contiguous.models.licences import licence_of  # here: a push needs no other module of models
-
     listed = licence_of(origin.name)
     is_listed = origin.role != licensing.SOURCE and origin.licence == listed.licence != UNKNOWN
     return origin.note or (listed.note if is_listed else "")
