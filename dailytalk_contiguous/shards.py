@@ -13,7 +13,7 @@ import hashlib
 import json
 import pickle
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -63,14 +63,14 @@ def expand(compressed: bytes) -> Any:
     return pickle.loads(zlib.decompress(compressed))
 
 
-def compress_row(row: Mapping[str, Any], open_columns: Iterable[str] = PLANNING_COLUMNS) -> Row:
+def compress_row(row: Row, open_columns: Iterable[str] = PLANNING_COLUMNS) -> Row:
     """A row with only the `open_columns` as they are; asking it for another column is a KeyError."""
     opened = {name: row[name] for name in open_columns}
     others = {name: value for name, value in row.items() if name not in opened}
     return opened | {_REST: compress(others)}
 
 
-def expand_row(row: Mapping[str, Any]) -> Row:
+def expand_row(row: Row) -> Row:
     """A new row with all columns, whether it was compressed or not."""
     expanded = dict(row)
     compressed = expanded.pop(_REST, None)

@@ -147,7 +147,7 @@ def _with_interval(value: float | None, interval: Sequence[float] | None) -> str
 _SIZES = ("conversations", "files", "utterances", "words", "hours")
 
 
-def _size(name: str, value: Any) -> str:
+def _size(name: str, value: object) -> str:
     """A size in words; of one for each set, their sum and the sizes of the sets: `4 files (train 3, eval 1)`."""
     if not isinstance(value, dict):
         noun = name.removesuffix("s") if value == 1 else name
@@ -155,7 +155,7 @@ def _size(name: str, value: Any) -> str:
     return f"{_figure(name, sum(value.values()))} {name} ({_figure(name, value)})"
 
 
-def _figure(name: str, value: Any) -> str:
+def _figure(name: str, value: object) -> str:
     """A fact in words: hours have three digits, and what is counted for each of several has their names."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {_figure(name, part)}" for key, part in value.items())

@@ -2,7 +2,6 @@
 
 import json
 from functools import cache
-from typing import Any
 
 from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.settings import settings_of
@@ -13,7 +12,7 @@ from dailytalk_contiguous.stages.judge_turn_ends import JUDGED
 
 
 @cache
-def default_settings() -> dict[str, Any]:
+def default_settings() -> dict[str, object]:
     """Return the defaults by the names of the options, also of apps, except those that depend on the machine."""
     values = settings_of(*tag_stages(), *speak_stages())
     for defaults in parts("DEFAULTS"):

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from dailytalk_contiguous.cli.options import OptionValues, either
-from dailytalk_contiguous.cli.terminal import Panel, option
+from dailytalk_contiguous.cli.terminal import OptionSettings, Panel, option
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.run.run import RUNNERS, RunOptions
 from dailytalk_contiguous.sources.addresses import HubChoice
@@ -34,7 +34,7 @@ FORCE = option(False, Panel.RARE, "Take a run of another host here for one that 
 DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost.", "--dry-run")
 
 
-def work_option(default: Any = ..., **settings: Any) -> Any:
+def work_option(default: object = ..., **settings: Unpack[OptionSettings]) -> Any:
     return option(
         default, Panel.INPUT, "Folder for the results, or s3://BUCKET/FOLDER.", metavar="DIR", **settings
     )

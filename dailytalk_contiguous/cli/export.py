@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import chosen_for, one_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.annotation_formats import annotated_rows, open_annotation
-from dailytalk_contiguous.publish.exports import TWO_LISTS, Exported, ExportFormat, ExportSettings, write_export
+from dailytalk_contiguous.publish.exports import TWO_LISTS, AnyFormat, Exported, ExportSettings, write_export
 from dailytalk_contiguous.publish.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.interactivity import ClipChoice, ClipSettings, clips_found
 from dailytalk_contiguous.publish.items import SMALL
@@ -89,7 +89,7 @@ def export(
 
 
 def _export_outcome(
-    done: Exported, layout: ExportFormat[Any], format: str, out: Path, left_out: Mapping[str, int]
+    done: Exported, layout: AnyFormat, format: str, out: Path, left_out: Mapping[str, int]
 ) -> Outcome:
     """The outcome of an export in a format that is named `format`; `left_out`: conversations by split."""
     parts = [f"{counted(n, layout.unit)} of {side}" for side, n in done.files.items()]
@@ -131,7 +131,7 @@ class _Selection(NamedTuple):
 
 def _select(
     source: Path | Version,
-    layout: ExportFormat[Any],
+    layout: AnyFormat,
     split: str,
     divides_anew: bool,
     columns: Collection[str] | None = None,

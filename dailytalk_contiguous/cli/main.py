@@ -85,7 +85,7 @@ class OneCommand(TyperCommand):
         super().format_help_text(ctx, formatter)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        panels: dict[str, list[Any]] = {"Arguments": []}
+        panels: dict[str, list[tuple[str, str] | None]] = {"Arguments": []}
         for panel in Panel:
             panels[panel.value] = []
         parameters = self.get_params(ctx)

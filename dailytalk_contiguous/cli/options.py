@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from functools import wraps
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, get_type_hints
+from typing import Any, Final, TypeAlias, TypeVar, get_type_hints
 
 import typer
 
@@ -23,7 +23,7 @@ from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.stages.base import DEVICE, Stage, Stages
 
 #: The default of an option for a setting: the profile or the stage decides its value.
-NOT_GIVEN: Any = object()
+NOT_GIVEN: Final = object()
 
 #: Seconds of each unit that a time may have on the command line.
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -174,7 +174,7 @@ def _parameter(placed: PlacedSetting, panel: Panel | None = None) -> inspect.Par
     about = setting.about
     if setting.choices:
         about = about.replace("{choices}", either(setting.choices))
-    kind: Any = Any
+    kind: object = Any
     if hint is bool and placed.value is True:
         kind = bool
         default = option(True, panel, about, f"{flag}/--no-{flag.removeprefix('--')}")
@@ -273,7 +273,7 @@ def with_own_options(command: Callable[..., object], name: str, words: Sequence[
         return command
 
     @wraps(command)
-    def run(**values: Any) -> object:
+    def run(**values: object) -> object:
         own_values = {}
         for option_name, parameter in added.items():
             value = values.pop(option_name)
@@ -401,12 +401,14 @@ def either(choices: Iterable[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def out_option(default: Any = ...) -> Any:
+def out_option(default: object = ...) -> Any:
     return option(default, Panel.INPUT, "Folder for the results.", metavar="DIR")
 
 
-def file_option(default: Any = ..., **settings: Any) -> Any:
-    return option(default, Panel.INPUT, "File for the result.", metavar="FILE", dir_okay=False, **settings)
+def file_option(default: Path | None, show_default: str) -> Any:
+    return option(
+        default, Panel.INPUT, "File for the result.", metavar="FILE", dir_okay=False, show_default=show_default
+    )
 
 
 def split_option(shown: str, metavar: str = "NAME") -> Any:

@@ -2,7 +2,6 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import datasets
 from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
@@ -36,7 +35,7 @@ def push(
     folder: Path = argument("DIR", "Folder of dailytalk speak, build or corpus."),
     repo: str = argument("OWNER/NAME", "The dataset on the Hub."),
     dry_run: bool = DRY_RUN,
-    **options: Any,
+    **options: object,
 ) -> Outcome:
     """Publish finished conversations as a version on the Hub.
 

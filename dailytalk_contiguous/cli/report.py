@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.check import LIMIT, chosen_limits
@@ -42,7 +42,7 @@ def report(
         show_default=str(SHOWN),
     ),
     limit: list[str] = LIMIT,
-    **options: Any,
+    **options: object,
 ) -> Outcome:
     """Write a page: the verdict, examples to hear, figures.
 
@@ -80,7 +80,7 @@ def report(
 
 def _report_outcome(written: WrittenReport) -> Outcome:
     file = as_text(written.path)
-    record: dict[str, Any] = {
+    record: dict[str, object] = {
         "out": file,
         "bytes": written.size,
         f"{written.unit}s": written.number,

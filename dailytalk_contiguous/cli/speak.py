@@ -61,7 +61,7 @@ def speak(
     runner: str = engine_options.RUNNER,
     address: str = engine_options.ADDRESS,
     shard_minutes: float = engine_options.SHARD_MINUTES,
-    **options: Any,
+    **options: object,
 ) -> Outcome:
     """Resynthesise one speaker and align every word.
 

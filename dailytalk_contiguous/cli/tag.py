@@ -1,7 +1,6 @@
 """`dailytalk tag`."""
 
 from pathlib import Path
-from typing import Any
 
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
@@ -92,7 +91,7 @@ def tag(
     shard: str = engine_options.SHARD,
     shard_minutes: float = engine_options.SHARD_MINUTES,
     stage: list[Path] | None = cli_options.STAGE,
-    **options: Any,
+    **options: object,
 ) -> Outcome:
     """Tag every utterance of both speakers.
 

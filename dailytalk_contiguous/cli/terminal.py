@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import wraps
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import typer
 from rich import console as rich_console
@@ -61,7 +61,24 @@ class Panel(StrEnum):
     RARE = "Rarely needed"
 
 
-def option(default: Any, panel: Panel, text: str, *names: str, metavar: str = "", **settings: Any) -> Any:
+class OptionSettings(TypedDict, total=False):
+    """Settings of an option or an argument, as typer takes them."""
+
+    min: float
+    max: float
+    parser: Callable[[str], object]
+    callback: Callable[..., object]
+    show_default: bool | str
+    is_eager: bool
+    exists: bool
+    dir_okay: bool
+    file_okay: bool
+    hidden: bool
+
+
+def option(
+    default: object, panel: Panel, text: str, *names: str, metavar: str = "", **settings: Unpack[OptionSettings]
+) -> Any:
     """Return an option for typer, as the default of a parameter. At 80 columns the text has 45 or so.
 
     Args:
@@ -74,7 +91,7 @@ def option(default: Any, panel: Panel, text: str, *names: str, metavar: str = ""
     return typer.Option(default, *names, help=text, metavar=metavar, rich_help_panel=panel.value, **settings)
 
 
-def argument(metavar: str, text: str, default: Any = ..., **settings: Any) -> Any:
+def argument(metavar: str, text: str, default: object = ..., **settings: Unpack[OptionSettings]) -> Any:
     return typer.Argument(default, metavar=metavar, help=text, **settings)
 
 
@@ -90,7 +107,7 @@ def printing(command: Callable[..., Outcome]) -> Callable[..., int]:
     """
 
     @wraps(command)
-    def run(**values: Any) -> int:
+    def run(**values: object) -> int:
         try:
             outcome = command(**values)
         except ModelUnreachable as error:

@@ -133,7 +133,7 @@ def _voice_words(name: str, model: str, voice: str, engine: Engine, own: Mapping
     return words
 
 
-def _setting_words(placed: PlacedSetting, value: Any) -> list[str]:
+def _setting_words(placed: PlacedSetting, value: object) -> list[str]:
     flag = f"--{placed.option.replace('_', '-')}"
     if value is True:
         return [flag]

@@ -28,7 +28,7 @@ _Kind = TypeVar("_Kind", bound=Stage)
 NO_MODEL = "none"
 
 
-def tag_stages(profile: str = STANDARD, **options: Any) -> Stages:
+def tag_stages(profile: str = STANDARD, **options: object) -> Stages:
     """The stages from a recording to tagged, punctuated utterances.
 
     Emotion comes before the tag, on which it may vote.
@@ -72,7 +72,7 @@ def tag_stages(profile: str = STANDARD, **options: Any) -> Stages:
     return stages
 
 
-def without_models(options: Mapping[str, Any]) -> dict[str, Any]:
+def without_models(options: Mapping[str, object]) -> dict[str, object]:
     """The options, with the name that stages have for no recogniser and no affect model where none is chosen."""
     chosen = dict(options)
     for name in ("asr_model", "affect_model"):
@@ -84,7 +84,7 @@ def without_models(options: Mapping[str, Any]) -> dict[str, Any]:
 class StageMaker:
     """Makes stages, each with its settings from the options, or else from the profile."""
 
-    def __init__(self, profile: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, profile: str, options: Mapping[str, object]) -> None:
         self.fields = profile_named(profile).fields
         self.options = options
 

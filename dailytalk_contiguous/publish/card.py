@@ -55,7 +55,7 @@ class _Written(TypedDict, total=False):
     licence: str | None
 
 
-def written_of(text: str) -> dict[str, Any]:
+def written_of(text: str) -> _Written:
     """Return what the last version remembered: the `licence` that it derived.
 
     It is in the first marker; empty for a card of somebody else. Raises CardDamaged if the markers are not one
@@ -76,7 +76,7 @@ def written_of(text: str) -> dict[str, Any]:
     )
 
 
-def update_body(body: str, title: str, text: str, written: Mapping[str, Any]) -> str:
+def update_body(body: str, title: str, text: str, written: Mapping[str, object]) -> str:
     """Return a card's body with our text as it is now; a new card begins with the title.
 
     Every other byte stays as it was. A card that had none of our text gets it at the end. `written` is remembered
@@ -112,7 +112,7 @@ SAMPLE_SECONDS = 30.0
 SAMPLE_RATE = 24000
 
 
-def _sample(row: Row | None, items: Items, assets: dict[str, bytes]) -> dict[str, Any]:
+def _sample(row: Row | None, items: Items, assets: dict[str, bytes]) -> dict[str, object]:
     """A row to listen to, for the template: a part of it, and its sound in `assets` where it can be read."""
     if row is None:
         return {}
@@ -165,7 +165,7 @@ class CardFacts:
     tag: str | None
     licence: str | None = None
     history: tuple[tuple[str, str, str], ...] = ()
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def owner(self) -> str:
@@ -177,7 +177,7 @@ class CardFacts:
 
 
 #: `CardFacts.changes` of a version in which nothing changed.
-_NO_CHANGES: dict[str, Any] = {"previous": None, "added": 0, "removed": 0, "changed": 0, "moved": 0, "tags": []}
+_NO_CHANGES: dict[str, object] = {"previous": None, "added": 0, "removed": 0, "changed": 0, "moved": 0, "tags": []}
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def render_card(
     version: Version,
     facts: CardFacts,
     run: Mapping[str, Any],
-    defaults: Mapping[str, Any],
+    defaults: Mapping[str, object],
     rejects: Iterable[Mapping[str, str]] = (),
 ) -> Card:
     """Render the card of a version.
@@ -270,7 +270,7 @@ def render_card(
         address=Markup(quote(sample_address, safe=":/@")),
     )
     is_derived = card.data["license"] == derived_licence and not facts.licence
-    memory = {"licence": derived_licence} if is_derived else {}
+    memory: _Written = {"licence": derived_licence} if is_derived else {}
     title = escaped(str(card.data["pretty_name"]).strip())
     card.text = update_body(card.text, title, text, memory)
     return Card(str(card), assets, against)
@@ -281,7 +281,7 @@ def _update_front(
     values: Mapping[str, Any],
     facts: CardFacts,
     derived_licence: str,
-    written: Mapping[str, Any],
+    written: Mapping[str, object],
 ) -> None:
     """Set what the data decides; what people choose stays: licence, title, and tags once the card is ours.
 
@@ -305,7 +305,7 @@ def _update_front(
             data[key] = [*dict.fromkeys([*(data.get(key) or []), *value])]
 
 
-def _by_config(listed: Any, ours: Sequence[Mapping[str, Any]]) -> list[Any]:
+def _by_config(listed: Any, ours: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
     """The entries of our configs, and those of other configs in the same repository.
 
     `default` is taken from ours where another config is the default already: two are an error when loading.
@@ -313,24 +313,25 @@ def _by_config(listed: Any, ours: Sequence[Mapping[str, Any]]) -> list[Any]:
     entries = listed if isinstance(listed, list) else [listed]
     foreign = [entry for entry in entries if entry.get("config_name", "default") not in CONFIGS]
     if any(entry.get("config_name", "default") == "default" or entry.get("default") for entry in foreign):
-        ours = [_without_default(entry) for entry in ours]
+        named = []
+        for entry in ours:
+            fields = dict(entry)
+            fields.pop("default", None)
+            named.append(fields)
+        return [*named, *foreign]
     return [*ours, *foreign]
-
-
-def _without_default(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if key != "default"}
 
 
 def _values(tables: Tables, packed: Packed, version: Version, facts: CardFacts, is_clips: bool) -> dict[str, Any]:
     configs: dict[str, dict[str, list[DataFile]]] = {}
-    files_of: list[dict[str, Any]] = []  # as `Dataset.push_to_hub` writes it
+    files_of: list[dict[str, object]] = []  # as `Dataset.push_to_hub` writes it
     for config in CONFIGS:
         if config not in packed.configs:
             continue
         by_split = packed.configs[config]
         configs[config] = {split: by_split[split] for split in SPLITS if split in by_split}
         paths = [{"split": split, "path": f"{config}/{split}-*"} for split in configs[config]]
-        entry: dict[str, Any] = {"config_name": config, "data_files": paths}
+        entry: dict[str, object] = {"config_name": config, "data_files": paths}
         if config == "conversations":
             entry["default"] = True
         files_of.append(entry)
@@ -346,7 +347,7 @@ def _values(tables: Tables, packed: Packed, version: Version, facts: CardFacts, 
     }
 
 
-def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Version) -> dict[str, Any]:
+def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Version) -> dict[str, object]:
     """Columns and sizes of a config. `num_bytes` are those of the columns before compression."""
     parts = {}
     download_size = 0

@@ -6,7 +6,7 @@ seen (all that train, copies too, each as often as the manifest names it).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Required, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.findings import Finding, FindingLimits
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.plots import Plot, histogram
+from dailytalk_contiguous.publish.training_folder import record_of
 from dailytalk_contiguous.publish.verdict import LIMITS, clip_findings
 
 
@@ -69,7 +70,7 @@ class Quality:
     clips: pd.DataFrame
 
     @classmethod
-    def of_rows(cls, rows: Iterable[Mapping[str, Any]], limits: QualityLimits) -> "Quality":
+    def of_rows(cls, rows: Iterable[Row], limits: QualityLimits) -> "Quality":
         """ClipMeasure rows; what is no number is unknown."""
         clips = []
         for row in rows:
@@ -122,6 +123,16 @@ class Quality:
         return Limited(measure.title, plot, texts, n_beyond, n_known, n_unknown)
 
 
+class _MoreFigures(TypedDict, total=False):
+    """Attributes of `CorpusFigures` that are not in the record of a run."""
+
+    tables: Required[Tables]
+    quality: Quality | None
+    unit: str
+    credits: Sequence[Credit]
+    by: Sequence[str]
+
+
 @dataclass
 class CorpusFigures:
     """The figures of a corpus of clips or of a mix.
@@ -145,7 +156,7 @@ class CorpusFigures:
     by: Sequence[str] = sampling.BY_EMOTION
 
     @classmethod
-    def of_run(cls, record: Mapping[str, Any], **more: Any) -> "CorpusFigures":
+    def of_run(cls, record: Mapping[str, Any], **more: Unpack[_MoreFigures]) -> "CorpusFigures":
         """Take minutes before balancing, the target and the credits from the record of a run."""
         balance = record.get("balance") or {}
         minutes = balance.get("minutes_before") or {}
@@ -213,8 +224,6 @@ def _trained(tables: Tables) -> pd.DataFrame:
 
 def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigures:
     """Return the figures of clips; rows that can't be used are added to `refused`."""
-    from dailytalk_contiguous.publish.training_folder import record_of  # here: a card has the record
-
     record = record_of(items.folder) if items.folder else {}
     names = settings_of(QualityLimits())
     settings = (record.get("settings") or {}).items()
@@ -223,11 +232,11 @@ def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigu
     quality = Quality.of_rows(items.measures(), limits)
     unit = "file" if items.kind == "mix" else "clip"
     tables = items.tables(refused)
-    more: dict[str, Any] = {}
+    more: _MoreFigures = {"tables": tables, "quality": quality, "unit": unit}
     if items.kind == "version":
         named = tables.conversations[["corpus", "licence"]].astype(object).dropna().drop_duplicates()
         more["credits"] = [Credit(corpus, licence) for corpus, licence in named.itertuples(index=False)]
-    return CorpusFigures.of_run(record, tables=tables, quality=quality, unit=unit, **more)
+    return CorpusFigures.of_run(record, **more)
 
 
 def findings_of_clips(

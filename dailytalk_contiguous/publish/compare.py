@@ -81,7 +81,7 @@ class Changes:
             return "minor"
         return "patch" if self.fields or self.repacked else ""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         return {
             "previous": self.previous,
             "added": len(self.added),
@@ -277,7 +277,7 @@ def _values(value: object, field: str = "", item: str = "") -> Iterator[tuple[tu
         yield (field, item), value
 
 
-def diff_in_words(changes: Mapping[str, Any]) -> str:
+def diff_in_words(changes: Mapping[str, object]) -> str:
     """Return the changed conversations of `Changes.as_dict` in words: `2 added, 1 changed`."""
     if not changes.get("previous"):
         return "first version"

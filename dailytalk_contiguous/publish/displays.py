@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, Tables
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.utterance import EVENTS, GIVEN, PROPORTIONAL
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent, public
+from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish.clip_figures import CorpusFigures
 from dailytalk_contiguous.publish.plots import Plot, affect_map, histogram
 from dailytalk_contiguous.publish.tabular import Bar, Fact, Link, Strong, Table, TableCell
@@ -99,7 +100,7 @@ class Displays:
 
     tables: Tables
     run: Mapping[str, Any]
-    defaults: Mapping[str, Any]
+    defaults: Mapping[str, object]
     clips: CorpusFigures | None = None
     comparisons: Sequence[Comparison] = ()
     name: str = ""
@@ -144,10 +145,14 @@ class Displays:
         tables = self.tables
         whole = self.whole
         n_utterances = len(tables.utterances)
+        languages = [str(name) for name in figures.ranked(tables, "language").index]
+        named_languages = ", ".join(languages[:_MOST_LANGUAGES])
+        if len(languages) > _MOST_LANGUAGES:
+            named_languages += f" and {len(languages) - _MOST_LANGUAGES} more"
         recorded = f"recorded: {length_text(tables.source.seconds)}" if tables.is_rebuilt else ""
         spoken = figures.heard(tables)["seconds"]
         facts = [
-            Fact("conversations", f"{tables.n:,}", self._languages()),
+            Fact("conversations", f"{tables.n:,}", named_languages),
             Fact("audio", length_text(whole["seconds"]), recorded),
             Fact("speech", length_text(spoken), "both speakers added up"),
             Fact("utterances", f"{n_utterances:,}"),
@@ -161,12 +166,6 @@ class Displays:
             facts.append(Fact("resynthesised", f"{n_spoken:,}", share))
             facts += self._pace_and_money()
         return [*facts, self._rejects("utterances, conversations or recordings")]
-
-    def _languages(self) -> str:
-        languages = [str(name) for name in figures.ranked(self.tables, "language").index]
-        named = ", ".join(languages[:_MOST_LANGUAGES])
-        n_more = len(languages) - _MOST_LANGUAGES
-        return f"{named} and {n_more} more" if n_more > 0 else named
 
     def _pace_and_money(self) -> Iterator[Fact]:
         ratios = figures.length_ratios(self.tables)
@@ -227,10 +226,7 @@ class Displays:
     def how_made(self) -> list[tuple[str, str]]:
         """What made it, by name; without what is not known."""
         halves: list[Mapping[str, Any]] = [self.run, self.run.get("speak") or {}]
-        models = {model.role: model for half in halves for model in figures.models_of_run(half)}
-        # Models of the rows replace those of run.json, which a version has not.
-        models |= {model.role: model for model in sorted(figures.models(self.tables))}
-        made = {role: _name_and_terms(model) for role, model in models.items()}
+        made = self._models_with_terms()
         voices = figures.named_in_provenance(self.tables, "voice")
         listed = voices[:_MOST_VOICES]
         if len(voices) > _MOST_VOICES:
@@ -252,6 +248,21 @@ class Displays:
             "command": ", ".join(public(command) for command in commands),
         }
         return [(name, value) for name, value in facts.items() if value]
+
+    def _models_with_terms(self) -> dict[str, str]:
+        """The models that made it, each with its licence and what to mind, by role."""
+        models: dict[str, licensing.Origin] = {}
+        for half in (self.run, self.run.get("speak") or {}):
+            for model in figures.models_of_run(half):
+                models[model.role] = model
+        # Models of the rows replace those of run.json, which a version has not.
+        models |= {model.role: model for model in sorted(figures.models(self.tables))}
+        texts = {}
+        for role, model in models.items():
+            terms = "; ".join(filter(None, (model.licence, note_of(model))))
+            name = model_name(model.name)
+            texts[role] = f"{name} ({terms})" if terms else name
+        return texts
 
     def _source_of_words(self, recogniser: str) -> str:
         """Who wrote the words: people, the recogniser, or both."""
@@ -490,10 +501,10 @@ class Displays:
         shown: list[Shown] = [self.by_label("emotion_class", f"Emotion heard ({number})", columns)]
         if not self.clips:
             return shown + self.crossed(unit, ("tag", "emotion_class"), "Emotion heard by tag")
-        agreed, known = figures.heard_as_meant(self.tables, "emotion", "emotion_class")
+        n_agreed, n_known = figures.heard_as_meant(self.tables, "emotion", "emotion_class")
         note = (
             "Rows: the label; columns: what the classifier heard. Of the classes that it said, "
-            f"{agreed:,} of {known:,} ({percent(agreed, known)}) are the label."
+            f"{n_agreed:,} of {n_known:,} ({percent(n_agreed, n_known)}) are the label."
         )
         return shown + self.crossed(unit, ("emotion", "emotion_class"), "Emotion by label and heard", note)
 
@@ -578,13 +589,13 @@ class Displays:
 
     @cached_property
     def confidence(self) -> list[Shown]:
-        known = self.tables.utterances["confidence"].dropna()
-        if not len(known):
+        confidences = self.tables.utterances["confidence"].dropna()
+        if not len(confidences):
             return []
-        number = f"{len(known):,} of {counted(len(self.tables.utterances), 'utterance')}"
+        number = f"{len(confidences):,} of {counted(len(self.tables.utterances), 'utterance')}"
         plot = histogram(
             title=f"Confidence of the recogniser ({number})",
-            series=[("before", "", known)],
+            series=[("before", "", confidences)],
             axis="confidence (0 to 1)",
             span=(0, 1),
             of="utterances",
@@ -659,10 +670,10 @@ class Displays:
             ("level", "Level of speech as recorded", "level (dBFS)"),
         ):
             others = figures.measured_values(self.other.tables, measure)
-            own = figures.measured_values(self.tables, measure)
+            values = figures.measured_values(self.tables, measure)
             plot = histogram(
                 title=title,
-                series=[("before", self.other.name, others), ("after", self.name, own)],
+                series=[("before", self.other.name, others), ("after", self.name, values)],
                 axis=axis,
                 of="utterances",
                 nothing="nothing was measured",
@@ -685,9 +696,9 @@ class Displays:
             shares = figures.compared_label(self.tables, other.tables, label)
             rows: list[list[TableCell]] = []
             for value, amounts in shares.iterrows():
-                own = _share_and_length(amounts["share"], amounts["seconds"])
-                others = _share_and_length(amounts["other_share"], amounts["other_seconds"])
-                rows.append([str(value), own, others])
+                share = _share_and_length(amounts["share"], amounts["seconds"])
+                other_share = _share_and_length(amounts["other_share"], amounts["other_seconds"])
+                rows.append([str(value), share, other_share])
             lacking = [
                 f"not known of {name}"
                 for column, name in (("share", self.name), ("other_share", other.name))
@@ -891,10 +902,10 @@ class Displays:
         """Emotions as raters perceived them, by speaker and by gender, where that is known."""
         assert self.clips
         unit = self.clips.unit
-        agreed, known = figures.heard_as_meant(self.tables, "emotion", "perceived")
+        n_agreed, n_known = figures.heard_as_meant(self.tables, "emotion", "perceived")
         note = (
             "Rows: what was meant; columns: what raters heard. They agree in "
-            f"{agreed:,} of {known:,} ({percent(agreed, known)})."
+            f"{n_agreed:,} of {n_known:,} ({percent(n_agreed, n_known)})."
         )
         agreement = self.tables.conversations["agreement"].dropna()
         if len(agreement):
@@ -966,23 +977,15 @@ class Displays:
 
 def note_of(origin: licensing.Origin) -> str:
     """What to mind of a model: its own note, or what is known of one of its name under the same licence."""
-    from dailytalk_contiguous.models.licences import licence_of  # here: a push needs no other module of models
-
-    known = licence_of(origin.name)
-    is_known = origin.role != licensing.SOURCE and origin.licence == known.licence != UNKNOWN
-    return origin.note or (known.note if is_known else "")
+    listed = licence_of(origin.name)
+    is_listed = origin.role != licensing.SOURCE and origin.licence == listed.licence != UNKNOWN
+    return origin.note or (listed.note if is_listed else "")
 
 
 def asked_terms(licence: str | None) -> str:
     """What a licence asks for, in words that readers must not miss where it is not known."""
     words = licensing.licence_in_words(licence)
     return words if licensing.asked(licence).known else Strong(words)
-
-
-def _name_and_terms(model: licensing.Origin) -> str:
-    terms = "; ".join(filter(None, (model.licence, note_of(model))))
-    name = model_name(model.name)
-    return f"{name} ({terms})" if terms else name
 
 
 def _size(name: str, amounts: Mapping[str, float]) -> list[TableCell]:
@@ -1016,7 +1019,7 @@ def _beside_usual(name: str, mean: float) -> str:
     return text.replace("-", "−")
 
 
-def _spread(values: "pd.Series[Any]") -> str:
+def _spread(values: "pd.Series[float]") -> str:
     shares = values.astype("float").quantile([0.1, 0.5, 0.9])
     return f"median {shares[0.5]:.2f}, 80 % from {shares[0.1]:.2f} to {shares[0.9]:.2f}"
 

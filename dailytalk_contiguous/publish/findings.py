@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.apps import parts
-from dailytalk_contiguous.core.audio import blocks, read_header, to_uri
+from dailytalk_contiguous.core.audio import AudioStruct, blocks, read_header, to_uri
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.moshi_words import SaidWord, frame_of
@@ -144,7 +144,7 @@ class Loudness:
         return len(levels) > 0 and float(levels.max()) >= least
 
 
-def measure_loudness(audio: dict[str, Any]) -> Loudness:
+def measure_loudness(audio: AudioStruct) -> Loudness:
     """Measure encoded audio, a `{"bytes", "path"}` struct. Raises BadInput if it can't be read to its end.
 
     It is read in blocks, so that an hour needs hardly more memory than a minute.
@@ -166,7 +166,7 @@ def measure_loudness(audio: dict[str, Any]) -> Loudness:
     return Loudness(rate, header.channels, seconds=n_samples / rate, dbfs=dbfs, frame=frame / rate)
 
 
-def loudness_of(file: str, audio: Callable[[], dict[str, Any]]) -> Generator[Finding, None, Loudness | None]:
+def loudness_of(file: str, audio: Callable[[], AudioStruct]) -> Generator[Finding, None, Loudness | None]:
     """Measure the sound that `audio` returns; yields a finding and returns None where it can't be read."""
     try:
         return measure_loudness(audio())
@@ -180,7 +180,7 @@ def loudness_of(file: str, audio: Callable[[], dict[str, Any]]) -> Generator[Fin
 def loudness_of_wav(folder: Path, name: str) -> Generator[Finding, None, Loudness | None]:
     """Call `loudness_of` for a file that a list of `folder` names."""
 
-    def audio() -> dict[str, Any]:
+    def audio() -> AudioStruct:
         return {"bytes": None, "path": to_uri(inside(folder, name))}
 
     return (yield from loudness_of(name, audio))

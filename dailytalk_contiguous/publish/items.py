@@ -108,7 +108,7 @@ def judged(row: Row, name: str) -> Row:
     return judged_row
 
 
-def problems_of(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def problems_of(row: Row) -> Iterator[tuple[str, str]]:
     """Yield why a finished row can't be used, each with its column: readers rely on these checks.
 
     It has an id and a length; its lists hold whole items, each of a known channel, with times that are numbers,
@@ -140,7 +140,7 @@ def problems_of(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "labels", f"its clip_start is {quoted(clip_start)}"
 
 
-def _problems_of_item(item: Mapping[str, Any] | None, listed: _ListColumn) -> Iterator[str]:
+def _problems_of_item(item: Mapping[str, object] | None, listed: _ListColumn) -> Iterator[str]:
     """Why an utterance, a word or a sound can't be used, as the rest of a sentence about it."""
     if item is None:
         yield "is empty"
@@ -307,7 +307,7 @@ class Items(ABC):
 
     @property
     @abstractmethod
-    def places(self) -> Mapping[str, Any]:
+    def places(self) -> Mapping[str, object]:
         """Where the row of each id is."""
 
     def place_of(self, name: str) -> Any:

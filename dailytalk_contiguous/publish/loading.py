@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias, TypedDict
 
 import datasets
 from datasets import Audio, load_dataset
@@ -28,6 +28,18 @@ from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause
 #: small column that is before it.
 _READ_AHEAD_BYTES = 1 << 16
 
+#: What `load_dataset` returns: the rows of a split, or those of each.
+Loaded: TypeAlias = (
+    datasets.Dataset | datasets.IterableDataset | datasets.DatasetDict | datasets.IterableDatasetDict
+)
+
+
+class _LoadOptions(TypedDict):
+    """Options of `load_dataset`."""
+
+    streaming: bool
+    columns: list[str] | None
+
 
 def load(
     where: str | Path | Reference,
@@ -39,8 +51,8 @@ def load(
     columns: Sequence[str] | None = None,
     verify: bool = False,
     token: str | None = None,
-    state: Mapping[str, Any] | None = None,
-) -> Any:
+    state: Mapping[str, object] | None = None,
+) -> Loaded:
     """Load a dataset whose `audio` is a `StereoAudio`: (samples, 2) float32, decoded on access.
 
     >>> from dailytalk_contiguous import load
@@ -107,7 +119,7 @@ def load(
                 f"{name} of {version} is not what {MANIFEST} names: {difference}",
                 "load another version" if streaming else "delete it from the cache and load it again",
             )
-    options: dict[str, Any] = {"streaming": streaming, "columns": None}
+    options: _LoadOptions = {"streaming": streaming, "columns": None}
     if columns:
         options["columns"] = list(columns)
     with _name_in_errors(version), hub_errors(version):
@@ -154,12 +166,12 @@ def _paths(paths: Iterable[Path]) -> list[str]:
     return [escape(str(path)) for path in paths]
 
 
-def _clips(items: Shards, split: str | None, options: Mapping[str, Any]) -> Any:
+def _clips(items: Shards, split: str | None, options: _LoadOptions) -> Loaded:
     """The clips of a work folder in the splits that they have, of which a shard holds several."""
     present = {*items.splits().values()}
     names = [name for name in schema.SPLITS if name in present]
     shown = [name for name in schema.LABELLED if name != "split"]
-    clip_options = dict(options)
+    clip_options: dict[str, object] = {**options}
     clip_options["columns"] = options["columns"] or shown
     clip_options["data_files"] = _paths(items.files)
     parts = {}
@@ -184,7 +196,7 @@ def _name_in_errors(version: Version) -> Iterator[None]:
         ) from None
 
 
-def _with_stereo(data: Any) -> Any:
+def _with_stereo(data: Loaded) -> Loaded:
     if isinstance(data, dict):
         return type(data)({split: _with_stereo(rows) for split, rows in data.items()})
     for name, feature in (data.features or {}).items():  # None of a stream that does not declare its columns

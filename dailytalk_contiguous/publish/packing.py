@@ -274,13 +274,13 @@ def recorded_from(run: Mapping[str, Any]) -> RecordedFrom:
     return {"source": name, "source_licence": source.get("licence")}
 
 
-def row_provenance(row: Mapping[str, Any]) -> Provenance:
+def row_provenance(row: Row) -> Provenance:
     """Parse the provenance of a finished row. Raises BadInput if it is not JSON, or not of its shape."""
     record = parse_json(row["provenance"] or "{}", "its provenance", _AGAIN)
     return typed(record, Provenance, "its provenance", _AGAIN)
 
 
-def provenance(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, object]:
+def provenance(row: Row, run: Mapping[str, Any]) -> dict[str, object]:
     """Return the provenance of a published row; `run`: run.json of the work folder.
 
     Models and voices may be named by a folder of this machine, which is private: its last part is published.

@@ -36,6 +36,7 @@ from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import mp3_address, sound_card, to_mp3
 from dailytalk_contiguous.publish.tabular import Table
+from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.publish.templates import page
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import write_lines
@@ -121,7 +122,7 @@ def write_report(
     reference: ReferenceCorpus | None = None,
     other: Items | None = None,
     *,
-    defaults: Mapping[str, Any],
+    defaults: Mapping[str, object],
 ) -> WrittenReport:
     """Write the report of conversations or clips. Of a version, rows are read one by one over the network.
 
@@ -212,8 +213,6 @@ def _write_conversations(
         examples = {numbers[name]: "chosen by its id" for name in shown}
     recordings = None
     if tables.is_rebuilt and items.folder and (items.folder / TAGGED).is_dir():  # which knows where they are
-        from dailytalk_contiguous.publish.tagged_items import TaggedItems  # here: few reports need it
-
         recordings = TaggedItems(items.folder)
     jobs = ((number, items.row(names[number])) for number in examples)
     with closing(side_by_side(lambda job: (job[0], _example(items, recordings, *job)), jobs, cores())) as ready:
@@ -309,7 +308,10 @@ def _rejects(items: Items, refused: Sequence[Row]) -> Table:
         Reject(row["conversation_id"], "report", row["problem"], row["remedy"]).as_dict() for row in refused
     ]
     first = itertools.islice(itertools.chain(of_rows, items.rejects()), EXAMPLES)
-    examples = [[reject[name] for name in head] for reject in first]
+    examples = []
+    for reject in first:
+        cells = [reject[name] for name in head]
+        examples.append(cells)
     return Table("The first of them, and what to do", head, examples, folded=True)
 
 

@@ -7,8 +7,8 @@ ends after three minutes, which keeps a page with a few conversations small.
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypedDict
+from collections.abc import Iterable, Iterator
+from typing import TypedDict
 
 import numpy as np
 import soundfile
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.records import AlignedWord
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.utterance import Utterance, heard_utterances
 from dailytalk_contiguous.core.wording import counted, length_text
 
@@ -116,7 +116,7 @@ class PlayerDetail(TypedDict):
     peak_rate: int
 
 
-def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples) -> PlayerDetail:
+def detail(row: Row, rebuilt: bool, samples: Samples) -> PlayerDetail:
     """Return the details of a conversation for the player; times are seconds.
 
     A line has its `side` (0 left, 1 right), `start`, `end`, `text`, `tag`, its start and end in the recording as

@@ -9,7 +9,7 @@ drawn.
 import io
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -60,6 +60,14 @@ class Plot(NamedTuple):
         return self.draw is not None
 
 
+class PlotNotes(TypedDict, total=False):
+    """What `Plot` holds beside its title and its values."""
+
+    name: str
+    note: str
+    nothing: str
+
+
 def histogram(
     title: str,
     series: Sequence[tuple[str, str, ArrayLike]],
@@ -67,7 +75,7 @@ def histogram(
     of: str,
     span: tuple[float, float] | None = None,
     limits: Sequence[tuple[str, float]] = (),
-    **about: Any,
+    **about: Unpack[PlotNotes],
 ) -> Plot:
     """Plot distributions over each other, in per cent of `of`.
 
@@ -108,9 +116,17 @@ def histogram(
     return Plot(title, draw, "; ".join([*words, *(name for name, _ in limits)]), **about)
 
 
+class _BarStyle(TypedDict):
+    """How matplotlib draws the bars of a distribution."""
+
+    histtype: Literal["step", "stepfilled"]
+    linewidth: float
+    alpha: float
+
+
 #: The first distribution is filled, so that both are visible where they are equal.
-_FILLED: dict[str, Any] = {"histtype": "stepfilled", "linewidth": 0, "alpha": 0.6}
-_OUTLINED: dict[str, Any] = {"histtype": "step", "linewidth": 1.8, "alpha": 1.0}
+_FILLED: _BarStyle = {"histtype": "stepfilled", "linewidth": 0, "alpha": 0.6}
+_OUTLINED: _BarStyle = {"histtype": "step", "linewidth": 1.8, "alpha": 1.0}
 
 
 def _ends_of(distributions: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
@@ -123,7 +139,7 @@ def _ends_of(distributions: Sequence[NDArray[np.float64]]) -> tuple[float, float
     return 0.0 if is_near_zero else low - margin, high + margin
 
 
-def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: Any) -> Plot:
+def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: Unpack[PlotNotes]) -> Plot:
     """Plot how dense points of [0, 1] are, across and up, and where the means of the commonest labels lie.
 
     `points` has two columns of numbers and one of labels; `axis` and `up` are the titles of the axes.
@@ -153,7 +169,7 @@ def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: An
 WIDTH = 4.5
 DPI = 180
 
-_STYLE: dict[str, Any] = {
+_STYLE: dict[str, object] = {
     "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 9,
     "text.color": INK,
@@ -175,6 +191,15 @@ _STYLE: dict[str, Any] = {
 }
 
 
+class _FileOptions(TypedDict, total=False):
+    """How matplotlib writes a file."""
+
+    format: str
+    metadata: dict[str, str | None]
+    transparent: bool
+    dpi: float
+
+
 def svg(plot: Plot) -> bytes:
     """Return a plot without its title, on the ground of the page."""
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -185,7 +210,7 @@ def png(plot: Plot) -> bytes:
     return _drawn(plot, plot.title, format="png", metadata={"Software": None}, dpi=DPI)
 
 
-def _drawn(plot: Plot, heading: str, **options: Any) -> bytes:
+def _drawn(plot: Plot, heading: str, **options: Unpack[_FileOptions]) -> bytes:
     import matplotlib
     from matplotlib.figure import Figure
 

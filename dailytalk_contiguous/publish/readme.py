@@ -32,7 +32,7 @@ def readme(
     load: str,
     *,
     run: Mapping[str, Any],
-    defaults: Mapping[str, Any],
+    defaults: Mapping[str, object],
 ) -> str:
     """Return the text of a README.
 
@@ -76,7 +76,7 @@ def _n_conversations(run: Mapping[str, Any]) -> int:
     return int(counts.get("conversations") or 0)
 
 
-def write_work_readme(folder: Path, title: str, n_made: int, defaults: Mapping[str, Any]) -> None:
+def write_work_readme(folder: Path, title: str, n_made: int, defaults: Mapping[str, object]) -> None:
     """Write the README of a work folder after a run, unless a person's is there. Raises OSError.
 
     After a run that made no shard (`n_made`) it stays as it is: a million conversations are not read again.

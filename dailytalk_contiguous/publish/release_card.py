@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from dailytalk_contiguous.publish.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.compare import diff_in_words
@@ -11,7 +10,7 @@ from dailytalk_contiguous.publish.pushing import Release
 from dailytalk_contiguous.publish.version import Version, list_versions
 
 
-def card_of_release(items: Shards, defaults: Mapping[str, Any], release: Release, version: Version) -> Card:
+def card_of_release(items: Shards, defaults: Mapping[str, object], release: Release, version: Version) -> Card:
     """Write the card of a release for `push_version`.
 
     Args:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -160,13 +160,13 @@ def environment(package: str = __package__, markdown: bool = False) -> Environme
     return made
 
 
-def filled(name: str, package: str = __package__, /, **context: Any) -> str:
+def filled(name: str, package: str = __package__, /, **context: object) -> str:
     """Return a text in Markdown from a template of a package."""
     text = environment(package, markdown=True).get_template(name).render(context)
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def rendered(name: str, package: str = __package__, /, **context: Any) -> Markup:
+def rendered(name: str, package: str = __package__, /, **context: object) -> Markup:
     """Return a part of a page from a template of a package."""
     return Markup(environment(package).get_template(name).render(toc=[], **context))
 
@@ -176,8 +176,8 @@ def page(
     template: str,
     package: str = __package__,
     /,
-    data: Iterable[tuple[str, Any]] = (),
-    **context: Any,
+    data: Iterable[tuple[str, object]] = (),
+    **context: object,
 ) -> Iterator[str]:
     """Yield the pieces of a page's text.
 

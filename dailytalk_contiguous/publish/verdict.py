@@ -893,5 +893,5 @@ def losses(run: Mapping[str, Any]) -> Losses:
 def remedy_of(lost: Losses, kinds: Iterable[str]) -> str:
     """Return the remedy of rejects: that of the first of these kinds that has one."""
     remedies = [lost["remedies"].get(kind) for kind in kinds]
-    known = [remedy for remedy in remedies if remedy]
-    return "; ".join([*known[:1], "see rejects.jsonl"])
+    stated = [remedy for remedy in remedies if remedy]
+    return "; ".join([*stated[:1], "see rejects.jsonl"])

@@ -1,9 +1,9 @@
 """Windows of conversations for a trainer of PyTorch: both sides of sound, and the words in it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, TypedDict
+from typing import TypeAlias, TypedDict
 
 import datasets
 import numpy as np
@@ -23,6 +23,10 @@ from dailytalk_contiguous.publish.conversation import ConversationWord, words_be
 FRAME_SECONDS = Fraction(2, 25)
 
 
+#: Rows of the config `conversations`: a split that `load` returned, or a list of rows.
+ConversationRows: TypeAlias = Sequence[schema.Row] | datasets.Dataset | datasets.IterableDataset
+
+
 class Window(TypedDict):
     """A part of a conversation.
 
@@ -38,7 +42,7 @@ class Window(TypedDict):
 
 
 def moshi_windows(
-    dataset: Any, seconds: float = 30.0, sample_rate: int = 24000, main: str = "left"
+    dataset: ConversationRows, seconds: float = 30.0, sample_rate: int = 24000, main: str = "left"
 ) -> "IterableDataset[Window]":
     """Return the windows of all conversations of a dataset, one after another, for a loop or a `DataLoader`.
 
@@ -104,7 +108,7 @@ def collate_windows(batch: Sequence[Window]) -> WindowBatch:
 
 @dataclass(eq=False)
 class _Windows(IterableDataset[Window]):
-    dataset: Any
+    dataset: ConversationRows
     seconds: float
     sample_rate: int
     main: str
@@ -119,7 +123,7 @@ class _Windows(IterableDataset[Window]):
             for number in range(worker.id, len(self.dataset), worker.num_workers):
                 yield from self.of_row(self.dataset[number])
 
-    def of_row(self, row: Mapping[str, Any]) -> Iterator[Window]:
+    def of_row(self, row: schema.Row) -> Iterator[Window]:
         audio = row["audio"]
         if not isinstance(audio, StereoAudio):
             audio = StereoAudio(audio)

@@ -138,7 +138,7 @@ def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: boo
     limits = {"num_cpus": cpus_each, "num_gpus": gpus_each, "max_retries": 1, "max_calls": 1 << 30}
     make = ray.remote(**limits)(make_there)
     sent = ray.put(replace(job, folder=os.getcwd()))
-    calls: dict[Future[ShardReport], Any] = {}
+    calls: dict[Future[ShardReport], object] = {}
     unfinished: set[Future[ShardReport]] = set()
 
     def submit(task: Task) -> Future[ShardReport]:

@@ -14,11 +14,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, resource_tracker
 from threading import Thread
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.interrupts import check_interrupt
 from dailytalk_contiguous.core.machine import cores
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
 
 #: The variable that names the GPUs that a process sees.
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -119,7 +122,7 @@ def _without_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker(threads: int, gpus: Sequence[str], started: Any) -> None:
+def _start_worker(threads: int, gpus: Sequence[str], started: "Synchronized[int]") -> None:
     """Set up a worker: its share of the cores and of `gpus`. Ctrl-C is left to the parent, which ends the worker.
 
     `started` counts the workers. All this happens before torch and CTranslate2 are imported, which read the

@@ -159,7 +159,12 @@ def make_shards(
         yield from _make_here(plan, stages, PAID_BATCH_SECONDS, progress)
         return
     is_on_ray = options.runner == "ray" or options.address != ""
-    on_cuda = device is not None and _has_cuda(device, options.address)
+    on_cuda = False
+    if device is not None and options.address:  # this machine may have no GPU where the cluster has
+        n_gpus: float = connected(options.address).cluster_resources().get("GPU", 0)
+        on_cuda = n_gpus >= 1
+    elif device is not None:
+        on_cuda = device_of(device) == "cuda"
     batch_seconds = options.batch_seconds if on_cuda and not speak_stage_of(stages) else 0.0
     if is_on_ray:
         work = options.work or WorkFolder(Path())
@@ -171,14 +176,6 @@ def make_shards(
         yield from in_processes(make, plan.tasks, options.workers, gpus)
     else:
         yield from _make_here(plan, stages, batch_seconds, progress)
-
-
-def _has_cuda(device: str, address: str) -> bool:
-    """Whether a stage with this device runs on CUDA: on this machine, or on the Ray cluster at an address."""
-    if address:  # this machine may have no GPU where the cluster has
-        n_gpus: float = connected(address).cluster_resources().get("GPU", 0)
-        return n_gpus >= 1
-    return device_of(device) == "cuda"
 
 
 def _make_here(
@@ -563,7 +560,11 @@ class _PassMaker:
         if plan.tasks:
             noted = self.journal.telling(progress)
             for report in make_shards(plan, step.stages, self.options, noted, self.spec.mirrors):
-                self._keep(report)
+                self.work.keep(report.path)
+                self.journal.made(report)
+                if time.perf_counter() - self.told_at >= TELL_SECONDS:
+                    self.told_at = time.perf_counter()
+                    self.work.tell()
             self.work.gather()  # what other hosts have made of this plan meanwhile
         outcome.n_missing = sum(not path.exists() for path in step.paths)
         if outcome.n_missing and self.options.shard == (1, 1):  # no other host makes them
@@ -578,14 +579,6 @@ class _PassMaker:
             step.separate_earlier()
         for folder, paths in step.results().items():
             self.results.setdefault(folder, set()).update(paths)
-
-    def _keep(self, report: ShardReport) -> None:
-        """Bring a shard to the store, if there is one, and record it; now and then the journals, too."""
-        self.work.keep(report.path)
-        self.journal.made(report)
-        if time.perf_counter() - self.told_at >= TELL_SECONDS:
-            self.told_at = time.perf_counter()
-            self.work.tell()
 
     def drop_stale(self) -> None:
         """Remove the shards that belong to no pass, unless the spec keeps them."""

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from filelock import FileLock, Timeout
 
@@ -66,7 +66,7 @@ class Disk:
     def __exit__(self, *raised: object) -> None:
         self.check()
 
-    def write(self, data: Any) -> int:
+    def write(self, data: bytes | bytearray | memoryview) -> int:
         """As any binary file; nothing is written after an error."""
         try:
             return len(data) if self._failed else self._file.write(data)

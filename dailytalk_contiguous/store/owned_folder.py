@@ -12,8 +12,9 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
@@ -94,7 +95,7 @@ def _recorded(root: Path) -> tuple[str, list[str]]:
 
 def write_sound(
     file: BinaryIO,
-    blocks: Iterable[NDArray[Any]],
+    blocks: Iterable[NDArray[np.generic]],
     sample_rate: int,
     channels: int,
     subtype: str = "PCM_16",
@@ -245,15 +246,16 @@ class OwnedFolder:
             reason = f"{self.root} holds {title or 'other files'}, and no {self._title}"
             raise DailytalkError(reason, "choose another folder with --out, or empty this one")
         # A name that leaves the folder, or a line that a crash cut short, can only do harm when it is deleted.
-        return [name for name in names if name and not _leaves(Path(name))]
+        owned = []
+        for name in names:
+            path = Path(name)
+            leads_out = path.is_absolute() or ".." in path.parts
+            if name and not leads_out:
+                owned.append(name)
+        return owned
 
     def _record(self, names: Sequence[str]) -> None:
         files.write_lines(self.root / RECORD, [f"{line}\n" for line in (self._title, *names)])
-
-
-def _leaves(name: Path) -> bool:
-    """Whether a name leads out of the folder that it is joined to."""
-    return name.is_absolute() or ".." in name.parts
 
 
 def signed(readme: str) -> str:

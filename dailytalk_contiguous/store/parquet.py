@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager, nullcontext
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -189,7 +189,7 @@ def _reading(name: str, remedy: str) -> Iterator[None]:
 
 
 @contextmanager
-def writing_tables(path: Path, schema: pa.Schema, **options: Any) -> Iterator[Callable[[pa.Table], None]]:
+def writing_tables(path: Path, schema: pa.Schema, **options: object) -> Iterator[Callable[[pa.Table], None]]:
     """Write a file so that it is either there, whole and on disk, or not at all.
 
     Yields what writes a table as a row group of at most a million rows. `options` are those of
@@ -226,9 +226,9 @@ def write_parquet(
     """
     schema = features.arrow_schema  # built at each access
     schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     if audio is not None:
-        sink: Any = pa.BufferOutputStream()
+        sink = pa.BufferOutputStream()
         pq.ParquetWriter(sink, schema).close()
         parquet = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
         leaves = [parquet.column(number).path for number in range(len(parquet))]
