@@ -434,7 +434,11 @@ class Talk:
         heard = np.zeros(BLOCK, np.float32) if closed else block
         self._listen(self._analysis.push(heard))
         _run_all(self._inbox)
-        self._answer_turns()
+        for turn in list(self._unanswered):
+            waited = self.time - turn.end >= _WAITS_FOR_EMOTION
+            if turn.words is not None and (not turn.n_pending or waited):
+                self._unanswered.remove(turn)
+                self._answer(turn)
         out = self._speak()
         self._keep(lambda record: record.sound(out, heard))
         state = self._current_state(closed)
@@ -579,14 +583,6 @@ class Talk:
     def _take_emotion(self, turn: _Turn, emotion: TurnEmotion | None) -> None:
         turn.n_pending -= 1
         turn.emotion = emotion or turn.emotion
-
-    def _answer_turns(self) -> None:
-        """Answer turns that have ended and whose words are known."""
-        for turn in list(self._unanswered):
-            waited = self.time - turn.end >= _WAITS_FOR_EMOTION
-            if turn.words is not None and (not turn.n_pending or waited):
-                self._unanswered.remove(turn)
-                self._answer(turn)
 
     def _answer(self, turn: _Turn) -> None:
         if turn.over_voice:
