@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.terminal import SHOWN, Console, say
-from dailytalk_contiguous.core.audio import scale_note
+from dailytalk_contiguous.core.audio import AudioStruct, scale_note
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.outcome import Outcome, Rejected
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -184,7 +183,7 @@ def say_left_out(left_out: LeftOut) -> None:
             say(f"{kind}: {first_names(names)}")
 
 
-def scaled_in(recordings: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, str]]:
+def scaled_in(recordings: Iterable[tuple[str, AudioStruct]]) -> Iterator[tuple[str, str]]:
     """Yield the names of the recordings whose samples are scaled as they are read, and `core.audio.scale_note`.
 
     `recordings`: the name of each, and its `{"bytes", "path"}` struct.

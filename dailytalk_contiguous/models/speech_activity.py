@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import soxr
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import (
     ANALYSIS_RATE,
+    AudioStruct,
     Pcm,
     Samples,
     blocks,
@@ -302,7 +303,7 @@ class Heard(NamedTuple):
     sounds: SpanList
 
 
-def read_clip(audio: dict[str, Any]) -> Clip:
+def read_clip(audio: AudioStruct) -> Clip:
     """Read a clip, a `{"bytes", "path"}` struct, at its own rate.
 
     Raises:
