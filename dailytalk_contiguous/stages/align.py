@@ -482,8 +482,14 @@ class _LineAlignment:
             self._note_failure(lines[number], f"{name} failed ({reason})", remedy)
         recognised = {}
         for number, words in placed.items():
+            if not words:
+                continue
+            # Fillers count only where there is nothing else: Whisper hardly knows them.
+            fillers = are_fillers([word.text for word in words], languages[number])
+            without_fillers = [word for word, filler in zip(words, fillers, strict=True) if not filler]
+            probabilities = [word.probability or 0.0 for word in without_fillers or words]
             line = lines[number]
-            if words and _median_probability(words, languages[number]) >= LEAST_SURE:
+            if float(np.median(probabilities)) >= LEAST_SURE:
                 recognised[line.index] = fit(words, len(sounds[line]) / ANALYSIS_RATE)
         return recognised
 
@@ -511,13 +517,6 @@ def _without_overlap(speaker: str, sourced: Sequence[tuple[Word, str, bool]], se
             }
         )
     return aligned
-
-
-def _median_probability(words: Sequence[Word], language: str) -> float:
-    """The median probability of words without fillers, unless there is nothing else: Whisper hardly knows them."""
-    fillers = are_fillers([word.text for word in words], language)
-    without_fillers = [word for word, filler in zip(words, fillers, strict=True) if not filler]
-    return float(np.median([word.probability or 0.0 for word in without_fillers or words]))
 
 
 def without_lost(

@@ -54,6 +54,7 @@ from dailytalk_contiguous.store.work_folder import RUN
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
 _Kind = TypeVar("_Kind", bound="Stage")
+_Value = TypeVar("_Value")
 
 #: Columns that a row with a problem keeps where a stage makes them again.
 IDS = ("conversation_id", "recording_id")
@@ -129,7 +130,7 @@ class Stage:
     def __post_init__(self) -> None:
         check_values(self)
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[object, ...]:
         """Pickle a stage of a person's own file by its module's name, so that any process can load it."""
         kind = type(self)
         if not is_own_module(kind.__module__):
@@ -578,9 +579,9 @@ def _stored(run: Callable[[Batch], Batch], types: Mapping[str, pa.DataType], bat
     return stored
 
 
-def _with_nulls(values: Sequence[Any], indices: Sequence[int], n_rows: int) -> list[Any]:
+def _with_nulls(values: Sequence[_Value], indices: Sequence[int], n_rows: int) -> list[_Value | None]:
     """`values` at `indices` among `n_rows` rows, null at all others."""
-    column: list[Any] = [None] * n_rows
+    column: list[_Value | None] = [None] * n_rows
     for index, value in zip(indices, values, strict=True):
         column[index] = value
     return column
@@ -629,7 +630,7 @@ def flatten(batch: Batch, columns: Iterable[str], counts: list[int]) -> Batch:
     """Lay the utterances of all rows end to end; conversation columns are repeated for each utterance."""
     flat: Batch = {}
     for name in columns:
-        values: list[Any] = []
+        values: list[object] = []
         for row, count in zip(batch[name], counts, strict=True):
             values += [row] * count if name in CONVERSATION_COLUMNS else row
         flat[name] = values

@@ -98,8 +98,11 @@ class JoinSentences(Stage):
         if len(joined) < len(utterances):
             sound = audio.read_pcm(row["audio"], row["offset"], row["duration"])
             for utterance in joined:
-                if utterance["joined"]:
-                    utterance["speech"] = _excerpt(sound, utterance)
+                if utterance["joined"]:  # its speech is cut from the recording as `Segment` cuts it
+                    side = utterance["channel"]
+                    channel = audio.mixed_down(sound) if side == MIX else sound[:, CHANNELS.index(side)]
+                    speech = audio.excerpt(channel, utterance["start"], utterance["end"])
+                    utterance["speech"] = speech.tobytes()
         joined.sort(key=lambda utterance: (utterance["start"], utterance["channel"]))
         return columns_from_rows(joined, self.adds)
 
@@ -189,10 +192,3 @@ def _words_of(parts: Sequence[Row]) -> list[UtteredWord]:
             else:
                 words.append(word)
     return words
-
-
-def _excerpt(sound: audio.Pcm, utterance: Row) -> bytes:
-    """The speech of an utterance, cut from the recording as `Segment` cuts it."""
-    name = utterance["channel"]
-    channel = audio.mixed_down(sound) if name == MIX else sound[:, CHANNELS.index(name)]
-    return audio.excerpt(channel, utterance["start"], utterance["end"]).tobytes()

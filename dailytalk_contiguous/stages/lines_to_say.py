@@ -165,6 +165,17 @@ def lines_of_batch(batch: Batch, indices: Sequence[int]) -> dict[int, LineToSay]
 
 def _line(batch: Batch, index: int, rate: float | None) -> LineToSay:
     sample_rate: int | None = _optional(batch, "sample_rate", index, None)
+    voice_samples: tuple[VoiceSample, ...] = ()
+    wav = _optional(batch, "voice_wav", index, b"")
+    if wav:
+        voice_text = _optional(batch, "voice_text", index, "")
+        voice_samples = (VoiceSample(wav, voice_text),)
+    source = None
+    unknown: list[float] = []
+    f0 = _optional(batch, "source_f0", index, unknown)
+    level = _optional(batch, "source_level", index, unknown)
+    if f0 and level:
+        source = Performance(np.asarray(f0), np.asarray(level))
     return LineToSay(
         utterance_id=batch["utterance_id"][index],
         conversation=_conversation(batch, index),
@@ -174,8 +185,8 @@ def _line(batch: Batch, index: int, rate: float | None) -> LineToSay:
         source_seconds=_source_seconds(batch, index),
         rate=rate,
         sample_rate=sample_rate,
-        voice_samples=_voice_samples(batch, index),
-        source=_source(batch, index),
+        voice_samples=voice_samples,
+        source=source,
         source_embedding=_optional(batch, "source_embedding", index, None) or None,
     )
 
@@ -204,22 +215,6 @@ def _source_seconds(batch: Batch, index: int) -> float:
     for first, last in merge_gaps(spans, 0.0):
         seconds += max(0.0, min(last, end) - max(first, start))
     return seconds or end - start
-
-
-def _voice_samples(batch: Batch, index: int) -> tuple[VoiceSample, ...]:
-    wav = _optional(batch, "voice_wav", index, b"")
-    if not wav:
-        return ()
-    return (VoiceSample(wav, _optional(batch, "voice_text", index, "")),)
-
-
-def _source(batch: Batch, index: int) -> Performance | None:
-    unknown: list[float] = []
-    f0 = _optional(batch, "source_f0", index, unknown)
-    level = _optional(batch, "source_level", index, unknown)
-    if not f0 or not level:
-        return None
-    return Performance(np.asarray(f0), np.asarray(level))
 
 
 def _relative_rates(batch: Batch, indices: Iterable[int]) -> dict[int, float]:

@@ -168,7 +168,11 @@ def result_measures(
             if part.utterance is not None:
                 speech.append(span)
         leak_db = leaks[CHANNELS.index(side)].leak_db if _is_leak_kept(parts, side) else None
-        meter = _meter_of(result[:, CHANNELS.index(name)], rate)
+        channel = result[:, CHANNELS.index(name)]
+        meter = SideMeter(rate, len(channel) / rate)
+        step = round(audio.BLOCK_SECONDS * rate)
+        for first in range(0, len(channel), step):  # a side is never held as floats
+            meter.push(audio.pcm_to_float(channel[first : first + step]))
         measured: Row = {"channel": name, **meter.measures(speech, heard, leak_db)}
         measured["unheard_words"] = None
         measured["audible"] = [{"start": start, "end": end} for start, end in meter.audible()]
@@ -181,14 +185,6 @@ def _is_leak_kept(parts: Sequence[Part], side: str) -> bool:
     kept = [part.event for part in parts if part.event.channel == side and part.event.kept]
     others = [part.event for part in parts if part.event.channel != side]
     return any(event.start < other.end and other.start < event.end for event in kept for other in others)
-
-
-def _meter_of(channel: audio.Pcm, rate: int) -> SideMeter:
-    meter = SideMeter(rate, len(channel) / rate)
-    step = round(audio.BLOCK_SECONDS * rate)
-    for first in range(0, len(channel), step):  # a side is never held as floats
-        meter.push(audio.pcm_to_float(channel[first : first + step]))
-    return meter
 
 
 def _loudness(pieces: list[audio.Samples], rate: int) -> float:

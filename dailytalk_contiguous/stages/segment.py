@@ -316,7 +316,11 @@ class Segment(Stage):
         if not len(levels) or float(levels.mean()) < SILENT:
             notes = [f"the {name} channel is silent"]
             return FoundSpeech(name, [], [], notes, _side(name, meter, [], leak))
-        notes = _clipping_notes(name, pcm)
+        notes = []
+        n_clipped = np.count_nonzero(pcm >= FULL) + np.count_nonzero(pcm <= -FULL)
+        share = n_clipped / max(1, len(pcm))
+        if share > CLIPPED:
+            notes.append(f"{share:.1%} of the {name} channel is clipped")
         if leak is not None:
             notes += self._leak_notes(name, leak, probabilities)
             probabilities = np.where(leak.mask, np.float32(0), probabilities)
@@ -430,12 +434,6 @@ def _notes(row: Row, searched: Sequence[FoundSpeech]) -> list[str]:
         if problem:
             notes.append(f"its sides may not be in step: {problem}")
     return notes
-
-
-def _clipping_notes(name: str, pcm: audio.Pcm) -> list[str]:
-    n_clipped = np.count_nonzero(pcm >= FULL) + np.count_nonzero(pcm <= -FULL)
-    share = n_clipped / max(1, len(pcm))
-    return [f"{share:.1%} of the {name} channel is clipped"] if share > CLIPPED else []
 
 
 def _touches(span: TimeSpan, others: Sequence[TimeSpan]) -> bool:

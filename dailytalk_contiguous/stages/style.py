@@ -1,7 +1,7 @@
 """From measures to style: a bucket for every measure, a tag by them, and punctuation by the tag."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -82,7 +82,7 @@ class Bucket(Stage):
     def row(self, row: Row) -> Row:
         self.preflight()
         n_utterances = len(row["utterance_id"])
-        channels = _by_channel(row)
+        channels = _by_channel(row["channel"])
         groups = [np.arange(n_utterances)] if self.preset == "seed" else channels
         columns: Batch = {}
         for feature, name in buckets.FEATURES.items():
@@ -120,7 +120,7 @@ def corpus_of(rows: Iterable[Mapping[str, Any]]) -> CorpusStatistics:
     """
     arrays: dict[str, list[NDArray[np.float64]]] = {feature: [] for feature in buckets.FEATURES}
     for row in rows:
-        for indices in _by_channel(row):
+        for indices in _by_channel(row["channel"]):
             for feature in buckets.FEATURES:
                 values = np.array(row[feature], np.float64)
                 arrays[feature].append(values[indices])
@@ -135,8 +135,8 @@ def corpus_of(rows: Iterable[Mapping[str, Any]]) -> CorpusStatistics:
     return tuple(statistics)
 
 
-def _by_channel(row: Mapping[str, Any]) -> list[NDArray[np.intp]]:
-    names = np.asarray(row["channel"])
+def _by_channel(channels: Sequence[str]) -> list[NDArray[np.intp]]:
+    names = np.asarray(channels)
     return [np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())]
 
 

@@ -30,7 +30,6 @@ from datasets import Features
 
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.delivery import Delivery
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
@@ -538,7 +537,11 @@ class SpeechOfBatch:
             if self._stage.measure_takes != "none":
                 _add_prosody(synthesis, line, part)
             if delivery:
-                _add_delivery(synthesis, delivery)
+                synthesis["delivery_distance"] = delivery.distance
+                synthesis["delivery_semitones"] = delivery.semitones
+                synthesis["delivery_decibels"] = delivery.decibels
+                synthesis["delivery_cosine"] = delivery.cosine
+                synthesis["delivery_ending"] = delivery.ending
             rows.append(self._spoken_line(line, part, synthesis))
         return rows
 
@@ -600,14 +603,6 @@ def _add_prosody(synthesis: SynthesisRecord, line: LineToSay, part: TakePart) ->
     synthesis["rms"] = rms if is_number(rms) else None
     synthesis["f0_mean"] = f0_mean if is_number(f0_mean) else None
     synthesis["speech_rate"] = speech_rate if is_number(speech_rate) else None
-
-
-def _add_delivery(synthesis: SynthesisRecord, delivery: Delivery) -> None:
-    synthesis["delivery_distance"] = delivery.distance
-    synthesis["delivery_semitones"] = delivery.semitones
-    synthesis["delivery_decibels"] = delivery.decibels
-    synthesis["delivery_cosine"] = delivery.cosine
-    synthesis["delivery_ending"] = delivery.ending
 
 
 def _words(part: TakePart, text: str, seconds: float) -> list[WordRow]:

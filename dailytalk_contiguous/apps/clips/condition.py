@@ -10,7 +10,7 @@ requested.
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import soxr
@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
 from dailytalk_contiguous.core.quality import MARGIN, snr_db
-from dailytalk_contiguous.core.records import record_features
+from dailytalk_contiguous.core.records import EncodedAudio, record_features
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.word_times import fit_words
@@ -158,7 +158,7 @@ class Condition(Stage):
             **conditioning,
         }
 
-    def _cut(self, audio: dict[str, Any], sounds: SpanList | None = None, ratio_db: float | None = None) -> Cut:
+    def _cut(self, audio: EncodedAudio, sounds: SpanList | None = None, ratio_db: float | None = None) -> Cut:
         """A clip without its silent edges; what `MeasureQuality` has not found is measured here."""
         clip = read_clip(audio)
         if sounds is None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores, side_by_side
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records import EncodedAudio
 from dailytalk_contiguous.core.settings import check_values, one_of, setting, unlisted
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -101,7 +102,7 @@ class Conversion:
         if self.sample_rate and rates:
             one_of(f"--sample-rate of {self.to}", str(self.sample_rate), rates)
 
-    def form_of(self, source: dict[str, Any]) -> Form:
+    def form_of(self, source: EncodedAudio) -> Form:
         """The form of a result: where nothing else is asked for, that of the source.
 
         The rate is the next higher one that the format has. Raises BadInput for more channels than it has, and for
@@ -179,7 +180,7 @@ def _form_of(path: Path) -> tuple[float, Form | None]:
     return float(info.duration), form
 
 
-def _encode(file: BinaryIO, source: dict[str, Any], form: Form, seconds: float) -> int:
+def _encode(file: BinaryIO, source: EncodedAudio, form: Form, seconds: float) -> int:
     """Write a recording in another form, its tags kept; returns the samples a channel.
 
     One channel is the mean of all; one becomes two equal ones. Raises BadInput, also for two channels of which the
@@ -320,5 +321,5 @@ def convert(
     return Outcome(record, headline, code, rejected=rejected, next=next_step)
 
 
-def _audio_of(file: Path) -> dict[str, Any]:
+def _audio_of(file: Path) -> EncodedAudio:
     return {"bytes": None, "path": audio.to_uri(file.absolute())}

@@ -8,7 +8,7 @@ holds at any rate. Levels are kept in dBFS, two bytes for each 10 ms of a channe
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
+from typing import Annotated, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
 from datasets import Features, List
@@ -18,7 +18,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import SILENT, blocks, read_header
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.records import Stored, Text, record_features
+from dailytalk_contiguous.core.records import EncodedAudio, Stored, Text, record_features
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import true_runs
@@ -146,7 +146,7 @@ class SoundLevels:
         return silences
 
 
-def measure_levels(audio: dict[str, Any]) -> SoundLevels:
+def measure_levels(audio: EncodedAudio) -> SoundLevels:
     """The levels of a `{"bytes", "path"}` struct. The last frame may lack samples, which count as silence.
 
     Raises BadInput if it can't be read.

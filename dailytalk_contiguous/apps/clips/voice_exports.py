@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -139,18 +139,16 @@ class VoiceList:
                 values["speaker"] = clip.voice if has_several else ""
                 fields = [template.format_map(values) for template in self.fields]
                 rows.append(tuple(filter(None, fields)))
-            texts[self.files[side]] = self._list_of(rows)
+            written = io.StringIO()
+            if self.is_csv:
+                csv.writer(written, delimiter="|", lineterminator="\n").writerows(rows)
+            else:
+                written.writelines("|".join(row) + "\n" for row in rows)
+            texts[self.files[side]] = written.getvalue()
         if self.with_json:
             entries_by_file = {f"{clip.name}.wav": clip.entry for clip in clips}
             texts[whisper_json.WHISPER_JSON] = whisper_json.whisper_json_text(entries_by_file)
         return texts
-
-    def _list_of(self, rows: Sequence[Sequence[str]]) -> str:
-        if not self.is_csv:
-            return "".join("|".join(row) + "\n" for row in rows)
-        written = io.StringIO()
-        csv.writer(written, delimiter="|", lineterminator="\n").writerows(rows)
-        return written.getvalue()
 
     def as_format(self) -> exports.ExportFormat[VoiceClips]:
         manifests = list(self.files.values())

@@ -7,7 +7,7 @@ people and models can't imitate the template's own marks: those are removed from
 
 import re
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -62,7 +62,10 @@ class ChatNetwork:
                 reason = f"{self._source!r} can't be loaded as a model that chats ({_first_line(error)})"
                 raise ModelMissing(reason, _REMEDY) from error
             special = [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()]
-            self._marks = _any_of({mark for mark in special if mark.strip()})
+            marks = {mark for mark in special if mark.strip()}
+            longest_first = sorted(marks, key=len, reverse=True)
+            pattern = "|".join(map(re.escape, longest_first))
+            self._marks = re.compile(pattern or "(?!)")  # without marks it matches nothing
             self._tokenizer = tokenizer
 
     def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces[str]:
@@ -139,13 +142,6 @@ class _Streamer(TextStreamer):
     def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
         if text:
             self._feed.put(text)
-
-
-def _any_of(texts: Collection[str]) -> re.Pattern[str]:
-    """A pattern of any of these texts, the longest first; without texts it matches nothing."""
-    longest_first = sorted(texts, key=len, reverse=True)
-    pattern = "|".join(map(re.escape, longest_first))
-    return re.compile(pattern or "(?!)")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """`dailytalk converse`: a spoken conversation with recognised emotion, kept as training data."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -91,7 +92,8 @@ def converse(
         blocks = sound_blocks.FileBlocks(input)
     else:
         blocks = sound_blocks.DeviceBlocks(sound_device)
-    closes = blocks.echoes and not headphones
+    if headphones:
+        blocks.echoes = False
     parts = talk_setup.open_parts(settings, voice, instructions)
     about = talk_setup.about_talk(settings, parts, voice)
     name = datetime.now().strftime("talk-%Y%m%d-%H%M%S")
@@ -101,7 +103,7 @@ def converse(
         services = " and ".join(about["services"])
         privacy = f"what you say goes to {services}; nothing else leaves this machine"
     notes = [privacy, "an emotion is a guess from sound, and no diagnosis"]
-    if closes:
+    if blocks.echoes:
         notes.append("the microphone is closed while the voice speaks; with --headphones you may speak over it")
     for note in notes:
         console.detail(f"note: {note}")
@@ -114,7 +116,7 @@ def converse(
             page.show(event)
 
     with screen:
-        talk = Talk(settings, parts, blocks, show, record, closes)
+        talk = Talk(settings, parts, blocks, show, record)
         if page:
             page.serve(talk, f"{privacy[:1].upper()}{privacy[1:]}.")
             console.detail(f"page: {page.address}")
@@ -134,7 +136,7 @@ def converse(
     return Outcome(values, f"kept: {kept}", details=details, next=to_run("check", out))
 
 
-def _settings_of(options: dict[str, Any], profile: str) -> TalkSettings:
+def _settings_of(options: Mapping[str, object], profile: str) -> TalkSettings:
     """The settings of a talk by the options of the command, with those of a voice in a file of its own."""
     shared = cli_options.chosen(options, CONVERSE_SETTINGS)
     (chosen,) = with_settings((TalkSettings(),), shared)

@@ -73,7 +73,7 @@ class SoundBlocks(Protocol):
     Attributes:
         name: for the screen.
         lag: seconds from playing a block to the block of the microphone in which it would be audible.
-        echoes: whether the microphone records the played sound, unless the listener wears headphones.
+        echoes: whether the microphone records the played sound; not if the listener wears headphones.
     """
 
     name: str

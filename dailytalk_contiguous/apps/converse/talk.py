@@ -345,10 +345,10 @@ class Talk:
     Args:
         settings: of the talk.
         parts: its models.
-        blocks: the source and the sink of its sound.
+        blocks: the source and the sink of its sound. Where it echoes, the microphone is closed while the voice
+            speaks.
         show: gets the events, in the thread of `step`.
         record: keeps the talk; None keeps nothing.
-        closes_microphone: whether the microphone is closed while the voice speaks.
         threaded: whether long work has threads of its own; otherwise the talk is simulated.
     """
 
@@ -359,7 +359,6 @@ class Talk:
         blocks: SoundBlocks,
         show: Callable[[TalkEvent], None],
         record: TalkRecord | None = None,
-        closes_microphone: bool = False,
         threaded: bool = True,
     ) -> None:
         self._settings = settings
@@ -367,7 +366,6 @@ class Talk:
         self._blocks = blocks
         self._show = show
         self._record = record
-        self._closes_microphone = closes_microphone
         self._threaded = threaded
         self._inbox: _Inbox = queue.SimpleQueue()
         self._recogniser = self._executor("recogniser")
@@ -428,13 +426,17 @@ class Talk:
         """Take a block of the microphone and return the block to play meanwhile."""
         self._count += 1
         _run_all(self._inbox)
-        if self._closes_microphone and self._player.active:
+        if self._blocks.echoes and self._player.active:
             self._echo_until = self.time + _ECHO
         closed = self.time <= self._echo_until
         heard = np.zeros(BLOCK, np.float32) if closed else block
         self._listen(self._analysis.push(heard))
         _run_all(self._inbox)
-        self._answer_turns()
+        for turn in list(self._unanswered):
+            waited = self.time - turn.end >= _WAITS_FOR_EMOTION
+            if turn.words is not None and (not turn.n_pending or waited):
+                self._unanswered.remove(turn)
+                self._answer(turn)
         out = self._speak()
         self._keep(lambda record: record.sound(out, heard))
         state = self._current_state(closed)
@@ -579,14 +581,6 @@ class Talk:
     def _take_emotion(self, turn: _Turn, emotion: TurnEmotion | None) -> None:
         turn.n_pending -= 1
         turn.emotion = emotion or turn.emotion
-
-    def _answer_turns(self) -> None:
-        """Answer turns that have ended and whose words are known."""
-        for turn in list(self._unanswered):
-            waited = self.time - turn.end >= _WAITS_FOR_EMOTION
-            if turn.words is not None and (not turn.n_pending or waited):
-                self._unanswered.remove(turn)
-                self._answer(turn)
 
     def _answer(self, turn: _Turn) -> None:
         if turn.over_voice:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -73,15 +73,15 @@ class _Talk(TypedDict):
 
     utterances: list[_Utterance]
     language: str
-    speakers: dict[str, Any]
-    provenance: dict[str, Any]
-    synthesis: dict[str, Any]
+    speakers: dict[str, object]
+    provenance: dict[str, object]
+    synthesis: dict[str, object]
 
 
 class _Written(TypedDict):
     """The document beside the sound of a talk."""
 
-    alignments: list[Any]
+    alignments: list[object]
     talk: _Talk
 
 

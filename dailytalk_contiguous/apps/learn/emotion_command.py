@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -137,7 +138,7 @@ def emotion_train(
     )
 
 
-def _network_settings(kind: str, options: dict[str, Any]) -> NetworkSettings:
+def _network_settings(kind: str, options: Mapping[str, object]) -> NetworkSettings:
     """The settings among the options of the command. Raises DailytalkError for one that `linear` does not have."""
     chosen = chosen_for(NetworkSettings, cli_options.chosen(options, TRAIN_EMOTION_SETTINGS))
     others = [*(chosen.keys() - {"seed"})]

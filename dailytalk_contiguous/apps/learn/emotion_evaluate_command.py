@@ -131,7 +131,11 @@ def emotion_evaluate(
     else:
         classifier = load_emotion_model(model, resolved)
         examples = examples_asked(inputs, classifier, **asked)
-        evaluation = _evaluate_named(model, classifier, examples)
+        heard = ""
+        if model == VOICE_LINEAR:
+            heard = f"it was {licence_of(VOICE_LINEAR).note}, and has heard nobody else"
+        corpora = emotion_facts(model).get("corpora", ())
+        evaluation = evaluate_model(classifier, examples, corpora, heard)
     utterances = counted(evaluation.utterances, "utterance")
     speakers = counted(evaluation.speakers, "speaker")
     figures = figures_sentence(evaluation)
@@ -144,15 +148,6 @@ def emotion_evaluate(
         details=details,
         next=to_run("emotion", "train", *inputs, "--out", "DIR") if model is None else "",
     )
-
-
-def _evaluate_named(name: str, model: EmotionModel, examples: EmotionExamples) -> EmotionEvaluation:
-    """Evaluate a classifier by its name, with a note on the speakers of its training."""
-    heard = ""
-    if name == VOICE_LINEAR:
-        heard = f"it was {licence_of(VOICE_LINEAR).note}, and has heard nobody else"
-    corpora = emotion_facts(name).get("corpora", ())
-    return evaluate_model(model, examples, corpora, heard)
 
 
 def _confusion_table(confusion: pd.DataFrame) -> Figures:

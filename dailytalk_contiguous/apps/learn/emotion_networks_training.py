@@ -188,8 +188,12 @@ class _EmotionTrainer(training.ResumingTrainer):
         return inputs
 
     def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]]:
         """Cross-entropy in nats."""
         labels = inputs.pop("labels")
         logits = model(**inputs).logits

@@ -6,7 +6,7 @@ speakers outside the fit.
 
 import warnings
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,7 +196,7 @@ class TrainingFacts(TypedDict):
     by_corpus: dict[str, CorpusFacts]
     languages: list[str]
     left_out: dict[str, int]
-    trained_with: NotRequired[dict[str, Any]]
+    trained_with: NotRequired[dict[str, object]]
     datasets: NotRequired[list[str]]
     evaluation: NotRequired[EvaluationRecord]
     not_tested: NotRequired[str]

@@ -101,7 +101,7 @@ class ProsodySpec(Spec):
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass
 
-    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
+    def write(self, time_spent: Mapping[str, object]) -> dict[str, Any]:
         entries = self._pass.entries
         failed = self._pass.rejects
         self.rejects += failed

@@ -112,7 +112,7 @@ def _make(
     inputs: list[str],
     out: Path,
     kind: type[ExtractContours | TokeniseProsody],
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     workers: int | None,
     prune: bool,
 ) -> Outcome:

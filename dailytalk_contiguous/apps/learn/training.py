@@ -2,10 +2,20 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+import torch
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer import TRAINER_STATE_NAME
 
 from dailytalk_contiguous.cli.terminal import say
@@ -40,7 +50,14 @@ def run_folder(folder: Path, *facts: object) -> Path:
 class _Progress(TrainerCallback):
     """Shows the losses of a training."""
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: object) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **kwargs: object,
+    ) -> None:
         losses = [f"{name} {value:.4f}" for name, value in (logs or {}).items() if name.endswith("loss")]
         if losses:
             say(f"step {state.global_step:,} of {state.max_steps:,}: {', '.join(losses)}")
@@ -57,7 +74,9 @@ class ResumingTrainer(Trainer):
         further: arguments of `Trainer`.
     """
 
-    def __init__(self, network: Any, arguments: TrainingArguments, patience: int = 0, **further: Any) -> None:
+    def __init__(
+        self, network: torch.nn.Module, arguments: TrainingArguments, patience: int = 0, **further: Any
+    ) -> None:
         callbacks: list[TrainerCallback] = [_Progress()]
         if patience:
             callbacks.insert(0, EarlyStoppingCallback(patience))

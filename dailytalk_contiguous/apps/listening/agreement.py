@@ -14,7 +14,7 @@ without one.
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, TypeVar, cast
+from typing import NotRequired, TypedDict, TypeVar, cast
 
 import pandas as pd
 
@@ -71,7 +71,7 @@ class _Answers(TypedDict):
     kind: str
     test: str
     answers: dict[str, ListenerAnswer]
-    listener: NotRequired[Any]
+    listener: NotRequired[object]
 
 
 #: Answers by listener and by number of the clip.
@@ -302,7 +302,7 @@ def _heard_score(ratings: pd.DataFrame) -> Score:
     return scored(ratings["clip"], ratings["right"], None if pd.isna(chance) else float(chance))
 
 
-def scored(clips: "pd.Series[Any]", values: "pd.Series[float]", chance: float | None) -> Score:
+def scored(clips: "pd.Series[str]", values: "pd.Series[float]", chance: float | None) -> Score:
     """The mean of ratings in [0, 1] of clips.
 
     The interval is that of Wilson (1927), "Probable inference, the law of succession, and statistical inference",

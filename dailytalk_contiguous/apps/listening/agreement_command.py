@@ -8,7 +8,6 @@ from dailytalk_contiguous.apps.listening import listening
 from dailytalk_contiguous.apps.listening.agreement import (
     HeardTags,
     JudgedClips,
-    JudgedPairs,
     Naturalness,
     Rater,
     Score,
@@ -86,10 +85,14 @@ def agreement(
     n_clips = len(test["clips"])
     record: dict[str, object] = {"clips": n_clips, "raters": sorted(answers_of)}
     headline = f"{counted(n_clips, 'clip')}, {counted(len(answers_of), 'listener')}"
+    details: list[str | Figures] = []
     if test["kind"] == listening.PAIRS_KEY_KIND:
         pairs = judged_pairs(test, answers_of)
-        return Outcome(record | {**pairs}, headline, details=_pairs_details(pairs))
-    details: list[str | Figures] = []
+        details += _natural_details(pairs["natural"])
+        details.append("")
+        details += _tag_details(pairs["tag"])
+        details.append("intervals of 95 % are Wilson's, as if all listeners of a clip were one")
+        return Outcome(record | {**pairs}, headline, details=details)
     for question in ("emotion", "style"):
         judged = judged_clips(ratings_of(test, answers_of, question))
         record[question] = judged
@@ -147,15 +150,6 @@ def _raters(raters: Mapping[str, Rater], rated: str, matching: str) -> Figures:
         accuracy = _percent(rater["accuracy"])
         rows.append((name, str(rater["n_clips"]), accuracy, _percent(rater["with_others"])))
     return Figures(("listener", f">{rated}", f">{matching}", ">match the others"), rows)
-
-
-def _pairs_details(pairs: JudgedPairs) -> list[str | Figures]:
-    return [
-        *_natural_details(pairs["natural"]),
-        "",
-        *_tag_details(pairs["tag"]),
-        "intervals of 95 % are Wilson's, as if all listeners of a clip were one",
-    ]
 
 
 def _natural_details(natural: Naturalness) -> list[str]:

@@ -79,7 +79,11 @@ class Foresight:
         usable = train.usable
         count = int(train.number.max()) + 1
         chance = np.random.default_rng(seed)
-        self._rates = np.stack([_log_rates(train.future[usable, side]) for side in (0, 1)])
+        log_rates = []
+        for side in (0, 1):
+            counts = np.bincount(train.future[usable, side], minlength=FUTURES) + 0.5  # none is 0
+            log_rates.append(np.log(counts / counts.sum()))
+        self._rates = np.stack(log_rates)
         held_back = chance.permutation(count)[: round(HELD_BACK * count)]
         is_held_back = np.isin(train.number[usable], held_back)
         if not len(held_back):  # there are few conversations: the end is held back
@@ -193,12 +197,6 @@ class Foresight:
         """The mean of both sides."""
         means = [self._log_probability(frames, chosen, side).mean() for side in (0, 1)]
         return float(np.mean(means))
-
-
-def _log_rates(futures: NDArray[np.int8]) -> NDArray[np.float64]:
-    """The logarithms of the rates of each future, none of which is 0."""
-    counts = np.bincount(futures, minlength=FUTURES) + 0.5
-    return np.asarray(np.log(counts / counts.sum()))
 
 
 def inputs_of(frames: ActivityFrames, chosen: NDArray[np.intp], side: int, sees: str) -> torch.Tensor:

@@ -36,8 +36,12 @@ def _foreseen(timelines: Mapping[str, Timeline]) -> Table:
     rates: dict[str, list[float]] = {}
     for name, title in _ROWS.items():
         figures: list[object] = [timeline.get(name) for timeline in timelines.values()]
-        if any(figures):
-            rates[title] = [_rate(figure) for figure in figures]
+        if not any(figures):
+            continue
+        rates[title] = []
+        for figure in figures:
+            bits_a_second = figure["bits_a_second"] if isinstance(figure, dict) else 0.0
+            rates[title].append(max(0.0, bits_a_second))  # nothing was learnt where it is negative
     most = max((max(of_timelines) for of_timelines in rates.values()), default=0.0) or 1.0
     rows: list[tuple[str | Bar, ...]] = []
     for title, of_timelines in rates.items():
@@ -54,11 +58,6 @@ def _foreseen(timelines: Mapping[str, Timeline]) -> Table:
         f"from the sound of both besides, by tiny models that have not seen these speakers "
         f"({', '.join(lengths)}).{reservation}",
     )
-
-
-def _rate(figure: object) -> float:
-    """The length of a bar: the bits a second of a figure, and 0 where nothing was learnt."""
-    return max(0.0, figure["bits_a_second"]) if isinstance(figure, dict) else 0.0
 
 
 def _told(timelines: Mapping[str, Timeline]) -> Table:

@@ -67,7 +67,7 @@ class RetimeSpec(Spec):
         out: Path,
         variants: Variants,
         shard_seconds: float = RunOptions.shard_seconds,
-        about: Mapping[str, Any] = {},
+        about: Mapping[str, object] = {},
     ) -> None:
         self.parents = parents
         self.out = out
@@ -162,7 +162,7 @@ class RetimeSpec(Spec):
             if path.name != TIMING.format(self.timing.digest):
                 path.unlink(missing_ok=True)
 
-    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
+    def write(self, time_spent: Mapping[str, object]) -> dict[str, Any]:
         parents_run = read_run(self.parents.folder) if self.parents.folder else None
         run: dict[str, Any] = {}
         for name, value in (parents_run or {}).items():

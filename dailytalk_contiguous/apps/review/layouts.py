@@ -467,7 +467,11 @@ class TaggedLines(Editable[list[str]]):
 
     def _entry(self, name: str, lines: Lines) -> list[str]:
         """Lines that stay as they are keep their texts; the others have their fields in the order of the file."""
-        fields = self._fields()
+        fields: list[str] = []  # of the first line of the transcript, in its order
+        for owner, lines_of_item in self.entries.items():
+            if owner and lines_of_item:
+                fields = [*json.loads(lines_of_item[0])]
+                break
         before: dict[str, tuple[str, SpokenLine]] = {}
         for key, text, line in self._numbered(name, self.entries.get(name, ())):
             before[key] = text, line
@@ -484,13 +488,6 @@ class TaggedLines(Editable[list[str]]):
                     ordered[field] = line.get(field)
             texts.append(json_text({**ordered, **line, "utterance_id": key}))
         return texts
-
-    def _fields(self) -> list[str]:
-        """The fields of the first line of the transcript, in its order."""
-        for owner, texts in self.entries.items():
-            if owner and texts:
-                return [*json.loads(texts[0])]
-        return []
 
     def _text_of(self, entry: list[str] | None) -> EntryText:
         """Without the numbers of lines, which follow from the lines before them."""

@@ -5,7 +5,7 @@ into paths.
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from importlib.resources import files
@@ -175,7 +175,7 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
 
 
 def answering(
-    answer: Callable[..., object], kind: type[Any] | None = None
+    answer: Callable[..., object], kind: type[Mapping[str, object]] | None = None
 ) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint whose value is answered as JSON, and whose errors are answered with one sentence.
 
@@ -207,7 +207,7 @@ def answering(
     return endpoint
 
 
-async def request_body(request: Request, kind: type[Any]) -> PageJson:
+async def request_body(request: Request, kind: type[Mapping[str, object]]) -> PageJson:
     """Return the JSON of a request. Raises BadInput if it is too long, or of another type (see `typed`)."""
     data = bytearray()
     async for part in request.stream():

@@ -250,17 +250,15 @@ class Session:
             if kind in ("undo", "redo"):
                 change, undoes = self._taken_back(name, kind)
             elif kind == "reviewed":
-                change = self._review_change(now, bool(action.get("value")))
+                reviewed = bool(action.get("value"))
+                before: EditState = {"reviewed": now["reviewed"], "reviewed_by": now["reviewed_by"]}
+                after: EditState = {"reviewed": reviewed, "reviewed_by": self.author if reviewed else None}
+                change = EditChange(before, after)
             else:
                 change = edit(lines, self._in_file(name, action), self.bounds(name), self.author)
             if change:
                 self.apply(name, kind, change, undoes)
             return self.item(name)
-
-    def _review_change(self, now: ItemState, reviewed: bool) -> EditChange:
-        before: EditState = {"reviewed": now["reviewed"], "reviewed_by": now["reviewed_by"]}
-        after: EditState = {"reviewed": reviewed, "reviewed_by": self.author if reviewed else None}
-        return EditChange(before, after)
 
     def _in_file(self, name: str, action: WantedAction) -> WantedAction:
         """An action with times in seconds of the file, in place of those of the item."""

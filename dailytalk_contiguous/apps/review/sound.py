@@ -8,12 +8,13 @@ import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import blocks, read_header, to_pcm, to_uri
+from dailytalk_contiguous.core.audio import AudioStruct, blocks, read_header, to_pcm, to_uri
+from dailytalk_contiguous.core.records import EncodedAudio
 
 #: Bytes of the header of the WAV.
 WAV_HEADER = 44
@@ -30,14 +31,14 @@ Peaks = NDArray[np.int8]
 class SoundStretch(NamedTuple):
     """The sound of an item: encoded audio as `core.audio` takes it, and its start and length in seconds."""
 
-    audio: dict[str, Any]
+    audio: AudioStruct
     start: float
     seconds: float
 
 
 def whole_sound(path: Path) -> SoundStretch:
     """All of a file. Raises BadInput if it is no sound, or can't be read."""
-    audio = {"bytes": None, "path": to_uri(path.absolute())}
+    audio: EncodedAudio = {"bytes": None, "path": to_uri(path.absolute())}
     return SoundStretch(audio, 0.0, read_header(audio).seconds)
 
 

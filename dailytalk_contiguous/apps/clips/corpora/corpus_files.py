@@ -17,12 +17,12 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from dailytalk_contiguous.core.audio import LFS_POINTER, LFS_REMEDY, to_uri
 from dailytalk_contiguous.core.documents import as_text, read_bytes, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.records import EncodedAudio
 from dailytalk_contiguous.sources.recordings import LARGEST
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
@@ -65,7 +65,7 @@ class FoundFile:
         return utf8_text(data, self.name)
 
     @property
-    def audio(self) -> dict[str, Any]:
+    def audio(self) -> EncodedAudio:
         return {"bytes": None, "path": to_uri(self.path.absolute())}
 
 

@@ -8,7 +8,6 @@ leniently; folder, number and text file must agree on a clip, or it is rejected.
 import codecs
 import contextlib
 import re
-from collections.abc import Iterator
 from functools import cache
 
 from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, PublishedCounts, Reader, add_line
@@ -44,12 +43,12 @@ SPEAKERS = {
 TEXTS = 350
 
 
-def _numbers() -> Iterator[tuple[str, Row]]:
-    for block, (label, emotion) in enumerate(EMOTIONS.items()):
-        for text in range(1, TEXTS + 1):
-            columns = {"label": label, "emotion": emotion, "sentence": f"{text:03d}"}
-            yield f"{TEXTS * block + text:06d}", columns
-
+#: Columns by the number of a clip, which has the emotion's block of texts and the text in it.
+_NUMBERS: dict[str, dict[str, str]] = {
+    f"{TEXTS * block + text:06d}": {"label": label, "emotion": emotion, "sentence": f"{text:03d}"}
+    for block, (label, emotion) in enumerate(EMOTIONS.items())
+    for text in range(1, TEXTS + 1)
+}
 
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
@@ -110,7 +109,7 @@ ESD = Corpus(
         "speaker": {
             name: {"language": language, "gender": gender} for name, (language, gender) in SPEAKERS.items()
         },
-        "number": dict(_numbers()),
+        "number": _NUMBERS,
     },
     columns={"speaker": "esd/{speaker}"},
     reader=_read,

@@ -89,8 +89,13 @@ def _read(tree: Tree, texts: bool = True) -> Reader:
         key = matches.keys.get(name, "")
         entry = written.entries.get(key, {})
         text = whisper_json.text_of(entry) if entry else ""
-        if texts and not text:
-            _refuse_over_one_window(file)
+        if texts and not text:  # only a clip that a recogniser takes as a whole, in one window, needs none
+            seconds = read_header(file.audio).seconds
+            if seconds > WINDOW_SECONDS:
+                reason = (
+                    f"it has no text, and of its {seconds:.1f} s the first {WINDOW_SECONDS:g} s would be heard"
+                )
+                raise BadInput(reason, "run dailytalk transcribe, or cut it with dailytalk split")
         language = entry.get("language") or ""
         recording = recordings.get(file.name, "")
         speaker = _speaker(PurePosixPath(name), recording, everybody)
@@ -105,14 +110,6 @@ def _read(tree: Tree, texts: bool = True) -> Reader:
         }
 
     return read
-
-
-def _refuse_over_one_window(file: FoundFile) -> None:
-    """Raise BadInput for a clip without a text that a recogniser would not take as a whole, in one window."""
-    seconds = read_header(file.audio).seconds
-    if seconds > WINDOW_SECONDS:
-        reason = f"it has no text, and of its {seconds:.1f} s the first {WINDOW_SECONDS:g} s would be heard"
-        raise BadInput(reason, "run dailytalk transcribe, or cut it with dailytalk split")
 
 
 def _name_of_all(source: Path, is_folder: bool) -> str:
