@@ -464,6 +464,7 @@ class Trial:
     """Copies of the checkout in which mutants are tried, and the tests that run each line."""
 
     def __init__(self, folder: Path, jobs: int, most_seconds: float) -> None:
+        self.commit = commit()
         self.jobs = jobs
         self.most_seconds = most_seconds
         self.seconds: dict[str, float] = json.loads(TIMES.read_text())
@@ -551,7 +552,7 @@ def score_rooms(names: Sequence[str], trial: Trial, count: int, seed: int) -> Sc
         sum(score.left_out for score in scores.values()),
         sum(score.killed for score in scores.values()),
     )
-    print(f"commit {commit()}, seed {seed}")
+    print(f"commit {trial.commit}, seed {seed}")
     print(f"{'room':<14}{'killed':<10}{'share':>5}{'left out':>10}")
     for name, score in scores.items():
         print(row(name, score))

@@ -9,7 +9,9 @@ import silero_vad
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.cutting import cut_long
+from dailytalk_contiguous.core.sound_edges import sounding
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.speech_runs import speech_spans
 from dailytalk_contiguous.core.synchrony import out_of_step
@@ -132,3 +134,14 @@ def test_sides_that_would_wait_for_each_other_three_seconds_earlier_are_out_of_s
     late = [(start + 3.0, end + 3.0) for start, end in right]
     assert "with the right side 3.0 s earlier" in str(out_of_step(left, late))
     assert out_of_step(left[:4], late[:4]) is None  # eighteen seconds of speech tell too little
+
+
+@pytest.mark.parametrize("room_db", [-90.0, -50.0])
+def test_utterance_sounds_from_its_first_to_its_last_sound_in_any_room(room_db: float) -> None:
+    """Speech activity ends late. A room hides some milliseconds of an edge, which are given back."""
+    t = np.arange(3 * 16000) / 16000
+    voice = np.where((t >= 1.0) & (t < 2.0), 0.1 * np.sin(2 * np.pi * 220 * t), 0.0)
+    samples = voice + 10 ** (room_db / 20) * np.random.default_rng(0).standard_normal(len(t))
+    ((start, end),) = sounding(to_pcm(samples.astype(np.float32)), [(0.9, 2.5)])
+    assert start == pytest.approx(1.0, abs=0.02)
+    assert end == pytest.approx(2.0, abs=0.03)
