@@ -58,15 +58,15 @@ def tagger() -> Stages:
 
 @pytest.fixture
 def speaker(tmp_path: Path) -> Stages:
-    return speak_stages(
-        profile="embedded", no_text="keep-original", on_failure="keep-original", cache=str(tmp_path / "speech")
-    )
+    cache = str(tmp_path / "speech")
+    return speak_stages(profile="embedded", no_text="keep-original", on_failure="keep-original", cache=cache)
 
 
 def publish(files: dict[str, bytes]) -> str:
     HfApi().create_repo(REPO, repo_type="dataset", exist_ok=True)
     changes = [CommitOperationAdd(path, content) for path, content in files.items()]
-    return str(HfApi().create_commit(REPO, changes, commit_message="c", repo_type="dataset").oid)
+    commit = HfApi().create_commit(REPO, changes, commit_message="c", repo_type="dataset")
+    return str(commit.oid)
 
 
 def call(number: int) -> bytes:
@@ -76,7 +76,8 @@ def call(number: int) -> bytes:
 
 def table(rows: dict[str, bytes | None]) -> bytes:
     schema = Features({"id": Value("string"), "audio": Audio()}).arrow_schema
-    columns = {"id": list(rows), "audio": [{"bytes": data, "path": None} for data in rows.values()]}
+    sounds = [{"bytes": data, "path": None} for data in rows.values()]
+    columns = {"id": list(rows), "audio": sounds}
     file = io.BytesIO()
     pq.write_table(pa.table(columns, schema=schema), file, row_group_size=2)
     return file.getvalue()
@@ -107,11 +108,15 @@ def webdataset() -> dict[str, bytes]:
 
 
 def pairs() -> dict[str, bytes]:
-    words = {"alignments": [["where", [0.5, 0.8], "SPEAKER_MAIN"], ["to", [0.9, 1.2], "SPEAKER_MAIN"]]}
+    where = ["where", [0.5, 0.8], "SPEAKER_MAIN"]
+    to = ["to", [0.9, 1.2], "SPEAKER_MAIN"]
+    words = json.dumps({"alignments": [where, to]})
     return {
-        **{f"train/{name}.wav": call(number) for number, name in enumerate("abc")},
+        "train/a.wav": call(0),
+        "train/b.wav": call(1),
+        "train/c.wav": call(2),
         "train/a.flac": call(3),
-        "train/b.json": json.dumps(words).encode(),
+        "train/b.json": words.encode(),
         "README.md": b"---\nlicense: mit\n---\n",
     }
 
@@ -137,7 +142,8 @@ def made(spec: StreamSpec, progress: Any = lambda *event: None) -> Streamed:
     before = len(spec.windows)
     record = run(spec, progress=progress).record
     assert record is not None
-    return Streamed(record, len(spec.windows), len(spec.windows) - before, spec.complete, spec.audio_seconds)
+    windows = len(spec.windows)
+    return Streamed(record, windows, windows - before, spec.complete, spec.audio_seconds)
 
 
 def streamed(tagger: Stages, speaker: Stages, out: Path, hours: float | None = None) -> Streamed:
@@ -147,7 +153,8 @@ def streamed(tagger: Stages, speaker: Stages, out: Path, hours: float | None = N
 def eager(layout: Callable[[], dict[str, bytes]], tagger: Stages, speaker: Stages, out: Path) -> dict[str, Any]:
     """What an eager run of a layout leaves; what it tags is kept for other tests of that layout."""
     if speaker or layout not in TAGGED_EAGERLY:
-        run(TagSpec(find([REPO], out, shard_seconds=TWO), out, tagger))
+        recordings = find([REPO], out, shard_seconds=TWO)
+        run(TagSpec(recordings, out, tagger))
         TAGGED_EAGERLY[layout] = results(out)
     if not speaker:
         return TAGGED_EAGERLY[layout]
@@ -158,31 +165,35 @@ def eager(layout: Callable[[], dict[str, bytes]], tagger: Stages, speaker: Stage
 
 def rows(folder: Path) -> dict[str, str]:
     """Rows as text, in which NaN equals itself, without the place of the recording."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for path in folder.glob("*.parquet"):
         for row in pq.read_table(path).to_pylist():
-            assert row["conversation_id"] not in found
+            name = row["conversation_id"]
+            assert name not in texts
             if folder.name == "tagged":
                 del row["audio"]
-            found[row["conversation_id"]] = repr(row)
-    return found
+            texts[name] = repr(row)
+    return texts
 
 
 def results(out: Path) -> dict[str, Any]:
     """All that a run leaves, in no order: a stream has that of its source."""
     lines: dict[str, list[str]] = {}
     for name in ("transcript.jsonl", "transcript_shifted.jsonl", "rejects.jsonl"):
-        told = read_lines(out / name) if (out / name).is_file() else []
-        lines[name] = sorted(json.dumps({**line, "segment_id": 0}, sort_keys=True) for line in told)
+        written = read_lines(out / name) if (out / name).is_file() else []
+        unnumbered = [line | {"segment_id": 0} for line in written]
+        lines[name] = sorted(json.dumps(line, sort_keys=True) for line in unnumbered)
     sounds = {path.name: path.read_bytes() for path in (out / "audio").glob("*.wav")}
     return {"tagged": rows(out / "tagged"), "dataset": rows(out / "dataset"), "sounds": sounds, **lines}
 
 
 def left_of_input(tmp_path: Path) -> list[Path]:
     """Files that are as long as a recording, or longer: those of a stream's source are nowhere."""
-    places = [path for top in ("cache", "hf_home") for path in (tmp_path / top).rglob("*")]
-    places += [path for out in tmp_path.glob("out*") for path in out.rglob(".stream*/**/*")]
-    return [path for path in places if path.is_file() and path.stat().st_size > 100_000]
+    paths = [*(tmp_path / "cache").rglob("*"), *(tmp_path / "hf_home").rglob("*")]
+    for out in tmp_path.glob("out*"):
+        paths += out.rglob(".stream*/**/*")
+    files = [path for path in paths if path.is_file()]
+    return [path for path in files if path.stat().st_size > 100_000]
 
 
 # The same result
@@ -201,22 +212,25 @@ def test_stream_gives_the_rows_and_rejects_of_an_eager_run_and_does_nothing_twic
     held: list[int] = []
 
     def look(stage: str, audio: float, wall: float | None) -> None:
-        held.append(len({path.parent for path in (tmp_path / "out/.stream").rglob("*.wav")}))
+        windows = {path.parent for path in (tmp_path / "out/.stream").rglob("*.wav")}
+        held.append(len(windows))
 
     done = made(spec_of(tagger, spoken, tmp_path / "out"), look)
-    assert (done.complete, done.windows) == (True, done.made)
+    assert done.complete is True
+    assert done.windows == done.made
     assert max(held) == 1  # windows of input that are on the disk
     seconds = LENGTH * len(rows(tmp_path / "out/tagged"))
     assert done.seconds == pytest.approx(seconds)
     assert left_of_input(tmp_path) == []
     assert results(tmp_path / "out") == eager(layout, tagger, spoken, tmp_path / "eager")
-    assert done.record["counts"]["recordings_rejected"] == (3 if layout is tables else 0)
+    n_rejected = 3 if layout is tables else 0
+    assert done.record["counts"]["recordings_rejected"] == n_rejected
     before = state(tmp_path / "out")
     hub.requests.clear()
     again = streamed(tagger, spoken, tmp_path / "out")
     assert (again.made, again.complete) == (0, True)
     assert state(tmp_path / "out") == before
-    assert not [one for one in hub.requests if one.path.endswith(".parquet")]
+    assert not [request for request in hub.requests if request.path.endswith(".parquet")]
 
 
 # Stops and what follows
@@ -228,25 +242,26 @@ def test_stream_goes_on_across_shard_borders_without_fetching_what_was_done(
 ) -> None:
     publish(layout())
     out = tmp_path / "out"
-    hours = 0.0
     runs = 0
-    while not (done := streamed(tagger, (), out, hours=hours + 1e-6)).complete:
+    done = streamed(tagger, (), out, hours=1e-6)
+    while not done.complete:
         assert done.made == 1
         assert left_of_input(tmp_path) == []
         assert done.record["counts"]["conversations"] == len(rows(out / "tagged"))
-        hours = done.seconds / 3600
         runs = runs + 1
         hub.requests.clear()
+        done = streamed(tagger, (), out, hours=done.seconds / 3600 + 1e-6)
     assert runs >= 1
     # The columns of WebDataset are those of its first sample, which is read anew by each run.
-    first = [one for one in hub.requests if one.path.endswith(("train-0.parquet", "a.wav", "a.flac"))]
-    assert sum(one.bytes_sent for one in first if one.method == "GET") <= 2 * FOOTER
+    first_files = ("train-0.parquet", "a.wav", "a.flac")
+    fetched = [each for each in hub.requests if each.method == "GET" and each.path.endswith(first_files)]
+    assert sum(each.bytes_sent for each in fetched) <= 2 * FOOTER
     assert results(out) == eager(layout, tagger, (), tmp_path / "eager")
 
 
-@pytest.mark.parametrize("gone", ["shard", "torn"])
+@pytest.mark.parametrize("damage", ["shard", "torn"])
 def test_crash_between_shard_and_position_loses_and_doubles_nothing(
-    tmp_path: Path, hub: HubServer, tagger: Stages, gone: str
+    tmp_path: Path, hub: HubServer, tagger: Stages, damage: str
 ) -> None:
     publish(pairs())
     out = tmp_path / "out"
@@ -254,30 +269,37 @@ def test_crash_between_shard_and_position_loses_and_doubles_nothing(
     whole = results(out)
     position = out / "position.jsonl"
     lines = position.read_bytes().splitlines(keepends=True)
-    position.write_bytes(b"".join(lines[:1]) + (lines[1][:30] if gone == "torn" else b""))
+    torn = lines[1][:30] if damage == "torn" else b""
+    position.write_bytes(lines[0] + torn)
     second = json.loads(lines[1])
     before = state(out / "tagged")
-    if gone == "shard":
+    if damage == "shard":
         (out / "tagged" / second["shards"]["tagged"]).unlink()
-    (out / ".stream" / "1").mkdir(parents=True)
-    (out / ".stream" / "1" / "half").write_bytes(b"x")
+    window = out / ".stream" / "1"
+    window.mkdir(parents=True)
+    (window / "half").write_bytes(b"x")
     done = streamed(tagger, (), out)
     assert (done.made, done.complete) == (1, True)
     assert results(out) == whole
-    assert (state(out / "tagged") == before) == (gone != "shard")
-    assert json.loads(position.read_bytes().splitlines()[-1])["end"] == second["end"]
+    is_unchanged = state(out / "tagged") == before
+    assert is_unchanged == (damage != "shard")
+    last = json.loads(position.read_bytes().splitlines()[-1])
+    assert last["end"] == second["end"]
     assert not (out / ".stream").exists()
 
 
 def test_window_of_which_nothing_can_be_said_ends_the_run_and_is_made_again(
     tmp_path: Path, hub: HubServer, tagger: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish({f"{number}.wav": wav_bytes(excerpt(seconds=4.0) * (1 - 0.1 * number)) for number in range(2)})
+    sound = excerpt(seconds=4.0)
+    publish({"0.wav": wav_bytes(sound), "1.wav": wav_bytes(0.9 * sound)})
     with loopback(monkeypatch, Stubborn(" ", "500")) as server:
         speaker = paid(tmp_path, no_text="keep-original", tries=1)
+        failing = spec_of(tagger, speaker, tmp_path / "out", seconds=3.0)
         with pytest.raises(DailytalkError, match="nothing could be said of a window"):
-            made(spec_of(tagger, speaker, tmp_path / "out", seconds=3.0))
-        assert json.loads((tmp_path / "out/run.json").read_text())["streaming"]["windows"] == 0
+            made(failing)
+        record = json.loads((tmp_path / "out/run.json").read_text())
+        assert record["streaming"]["windows"] == 0
         assert isinstance(server, Stubborn)
         server.word = ""
         done = made(spec_of(tagger, speaker, tmp_path / "out", seconds=3.0))
@@ -296,8 +318,10 @@ def test_stream_stays_at_its_commit(tmp_path: Path, hub: HubServer, tagger: Stag
     with pytest.raises(DailytalkError, match=f"at commit {commit}"):
         streamed(tagger, (), out)
     repository = open_repository(Reference(REPO, commit), HubChoice())
-    done = made(StreamSpec(repository, out, tagger, (), FolderConfig(), TWO))
-    assert (done.complete, done.record["source"]["revision"]) == (True, commit)
+    spec = StreamSpec(repository, out, tagger, (), FolderConfig(), TWO)
+    done = made(spec)
+    assert done.complete is True
+    assert done.record["source"]["revision"] == commit
     assert set(rows(out / "tagged")) == {"train/a.flac", "train/a.wav", "train/b", "train/c"}
 
 
@@ -307,15 +331,20 @@ def test_other_settings_source_or_results_are_refused(
     publish(pairs())
     out = tmp_path / "out"
     streamed(tagger, (), out, hours=1e-6)
-    other = tag_stages(profile="embedded", language="en", asr_model=find_stage(Transcribe, tagger).model, beam=2)
+    model = find_stage(Transcribe, tagger).model
+    other = tag_stages(profile="embedded", language="en", asr_model=model, beam=2)
     for stages in ((other, ()), (tagger, speaker)):
         with pytest.raises(DailytalkError, match="holds a stream of other settings"):
             streamed(*stages, out)
     part = open_repository(Reference(REPO), HubChoice(split="train"))
+    spec = StreamSpec(part, out, tagger, (), FolderConfig(), TWO)
     with pytest.raises(DailytalkError, match="holds a stream of other settings"):
-        run(StreamSpec(part, out, tagger, (), FolderConfig(), TWO))
-    run(TagSpec(find([REPO], tmp_path / "eager", shard_seconds=TWO), tmp_path / "eager", tagger))
+        run(spec)
+    eager_out = tmp_path / "eager"
+    recordings = find([REPO], eager_out, shard_seconds=TWO)
+    run(TagSpec(recordings, eager_out, tagger))
     with pytest.raises(DailytalkError, match="without --streaming"):
-        streamed(tagger, (), tmp_path / "eager")
+        streamed(tagger, (), eager_out)
+    robust = tag_stages(profile="embedded", buckets="robust")
     with pytest.raises(DailytalkError, match="measures the whole corpus"):
-        streamed(tag_stages(profile="embedded", buckets="robust"), (), tmp_path / "new")
+        streamed(robust, (), tmp_path / "new")
