@@ -64,8 +64,10 @@ def test_ratings_are_held_against_the_labels() -> None:
     assert confusion["a"] == {"a": 2}
     assert confusion["b"] == {"a": 1, "b": 1, "c": 1}
     assert result["accuracy"] == pytest.approx(3 / 5)
-    assert result["recall"] == pytest.approx({"a": 1.0, "b": 1 / 3})
-    assert result["precision"] == pytest.approx({"a": 2 / 3, "b": 1.0})
+    recall = {"a": 1.0, "b": 1 / 3}
+    precision = {"a": 2 / 3, "b": 1.0}
+    assert result["recall"] == pytest.approx(recall)
+    assert result["precision"] == pytest.approx(precision)
     never = against_labels(table(NEVER_RIGHT, LABELS))
     assert never["accuracy"] == 0.0
     assert never["precision"] == {"a": 0.0, "b": 0.0}

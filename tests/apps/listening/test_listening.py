@@ -100,6 +100,11 @@ def shown(page: Path) -> dict[str, Any]:
     return json.loads(match[1])
 
 
+def shown_with(page: Path, field: str) -> list[dict[str, Any]]:
+    """Clips of the page that have a field."""
+    return [clip for clip in shown(page)["clips"] if field in clip]
+
+
 def key(page: Path) -> dict[str, Any]:
     text = key_path(page).read_text(encoding="utf-8")
     return json.loads(text)
@@ -136,7 +141,7 @@ def test_a_listener_with_a_keyboard_saves_answers_that_can_be_read(tmp_path: Pat
     first, second = shown(page)["emotions"][:2]
     _, listeners = read_test(key_path(page), [saved])
     answered = listeners["Ann B"]
-    assert list(answered) == ["c001", "c002"]
+    assert set(answered) == {"c001", "c002"}
     assert answered["c001"] == {"emotion": first, "style": "normal", "confidence": "certain"}
     # Enter does not go on before all is said: the second one did nothing.
     assert answered["c002"] == {"emotion": second, "style": "whispered", "confidence": "guessing"}
@@ -190,7 +195,8 @@ document.getElementById("download").click();
 
 
 def heard(sound: str) -> tuple[NDArray[np.float32], int]:
-    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sound)), dtype="float32")
+    file = io.BytesIO(base64.b64decode(sound))
+    samples, rate = soundfile.read(file, dtype="float32")
     return samples, rate
 
 
@@ -208,14 +214,16 @@ def seconds_of(sound: str) -> float:
 
 def test_a_pair_is_the_recording_and_what_was_rebuilt_of_it_equally_loud(tmp_path: Path) -> None:
     page = write_paired_test(work_folder(tmp_path), tmp_path / "page.html", 4)
-    pairs = {clip["id"]: clip["sounds"] for clip in shown(page)["clips"] if "sounds" in clip}
+    pairs = {clip["id"]: clip["sounds"] for clip in shown_with(page, "sounds")}
     assert len(pairs) == 4
     secrets = key(page)["clips"]
     for name, (a, b) in pairs.items():
         secret = secrets[name]
         assert is_recorded(a) == (secret["recorded"] == "A")
         assert is_recorded(b) == (secret["recorded"] == "B")
-        assert [heard(sound)[0].ndim for sound in (a, b)] == [1, 1]
+        for sound in (a, b):
+            samples, _ = heard(sound)
+            assert samples.ndim == 1
         loudness_a = loudness(*heard(a))
         loudness_b = loudness(*heard(b))
         assert abs(loudness_a - loudness_b) < 0.5
@@ -231,23 +239,25 @@ def test_the_page_of_pairs_tells_nothing_of_what_is_recorded(tmp_path: Path) -> 
     page = write_paired_test(work_folder(tmp_path), tmp_path / "page.html", 4)
     pair = frozenset(("id", "sounds"))
     line = frozenset(("id", "sound", "choices"))
-    assert {frozenset(clip) for clip in shown(page)["clips"]} == {pair, line}
+    fields = {frozenset(clip) for clip in shown(page)["clips"]}
+    assert fields == {pair, line}
     assert not re.search("secret|recorded|rebuilt", page.read_text(encoding="utf-8"))
 
 
 def test_a_line_is_offered_with_its_tag_and_three_others_of_the_dataset(tmp_path: Path) -> None:
     page = write_paired_test(work_folder(tmp_path, 5), tmp_path / "page.html", 5)
-    lines = [fields for fields in key(page)["clips"].values() if "tag" in fields]
-    assert Counter(line["tag"] for line in lines) == dict.fromkeys(TAGS, 1)
+    secrets = key(page)["clips"].values()
+    lines = [secret for secret in secrets if "tag" in secret]
+    tags = Counter(line["tag"] for line in lines)
+    assert tags == dict.fromkeys(TAGS, 1)
     for line in lines:
         choices = line["choices"]
         assert choices == sorted(choices)
         offered_tags = {line["tag"], *choices} & {*TAGS}
         assert len(offered_tags) == len(choices) == 4
-    sounds = [clip["sound"] for clip in shown(page)["clips"] if "sound" in clip]
-    for sound in sounds:
-        assert seconds_of(sound) >= 0.8
-        assert not is_recorded(sound)
+    for clip in shown_with(page, "sound"):
+        assert seconds_of(clip["sound"]) >= 0.8
+        assert not is_recorded(clip["sound"])
 
 
 def test_pairs_without_their_recording_are_refused_in_one_sentence(tmp_path: Path) -> None:
@@ -311,15 +321,16 @@ def test_a_listener_answers_pairs_and_tags_with_the_keyboard(tmp_path: Path) -> 
     page = write_paired_test(work_folder(tmp_path, 2), tmp_path / "page.html", 2)
     saved = tmp_path / "saved.json"
     saved.write_text(acted(page, PAIRED_LISTENER))
-    choices = {clip["id"]: clip["choices"] for clip in shown(page)["clips"] if "choices" in clip}
-    assert {len(offered) for offered in choices.values()} == {2}  # there are two tags
+    choices = {clip["id"]: clip["choices"] for clip in shown_with(page, "choices")}
+    for offered in choices.values():
+        assert len(offered) == 2  # there are two tags
     _, listeners = read_test(key_path(page), [saved])
     first_tag = choices["t001"][0]
-    assert listeners["Ann B"] == {
-        "p001": {"natural": "B"},
-        "p002": {"natural": "same"},
-        "t001": {"tag": first_tag},  # 4 is no choice: Enter did nothing until 1 was pressed
-    }
+    answered = listeners["Ann B"]
+    assert set(answered) == {"p001", "p002", "t001"}
+    assert answered["p001"] == {"natural": "B"}
+    assert answered["p002"] == {"natural": "same"}
+    assert answered["t001"] == {"tag": first_tag}  # 4 is no choice: Enter did nothing until 1 was pressed
 
 
 def test_options_of_the_report_are_refused_for_a_listening_test(tmp_path: Path, dailytalk: Command) -> None:

@@ -87,7 +87,9 @@ def test_nothing_is_foreseen_of_partners_of_other_conversations(
     talks = [paired(60.0, n) for n in range(9)]
     rows = []
     for n, (first, second) in enumerate(pairwise(talks)):
-        sides = np.stack((first[:, 0], second[:, 1]), axis=1)
+        left = first[:, 0]
+        right = second[:, 1]
+        sides = np.stack((left, right), axis=1)
         rows.append(row_of(f"{n}", sides, audio={"bytes": None, "path": None}))
     strangers = write_dataset(tmp_path / "strangers", rows)
     out = tmp_path / "two.json"

@@ -43,11 +43,13 @@ def work(tmp_path: Path) -> Path:
 
 
 def rows_of(folder: Path) -> dict[str, dict[str, Any]]:
-    return {row["conversation_id"]: row for row in open_items(folder).rows()}
+    rows = open_items(folder).rows()
+    return {row["conversation_id"]: row for row in rows}
 
 
 def files_in(folder: Path) -> dict[str, str]:
-    return {path.name: sha256_of(path) for path in folder.rglob("*") if path.is_file()}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.name: sha256_of(path) for path in files}
 
 
 def test_sounds_are_those_of_the_parent_and_times_say_where(
@@ -58,7 +60,10 @@ def test_sounds_are_those_of_the_parent_and_times_say_where(
     assert "8 variants with the timing of work" in done.out
     parents = rows_of(work)
     variants = rows_of(tmp_path / "out")
-    assert list(variants) == [f"{name}.retimed-{n}" for name in parents for n in (1, 2)]
+    names = list[str]()
+    for parent_name in parents:
+        names += [f"{parent_name}.retimed-1", f"{parent_name}.retimed-2"]
+    assert list(variants) == names
     for row in variants.values():
         retiming = row["retiming"]
         parent = parents[retiming["parent"]]
@@ -68,14 +73,15 @@ def test_sounds_are_those_of_the_parent_and_times_say_where(
         assert_same_sounds(parent, row, 8000)
         words = [word["word"] for word in row["alignments"]]
         assert sorted(words) == sorted(word["word"] for word in parent["alignments"])
-        offsets = [round(event["offset"] - event["recorded"], 3) for event in retiming["events"]]
-        assert any(offsets)
+        changes = [event["offset"] - event["recorded"] for event in retiming["events"]]
+        assert any(round(change, 3) for change in changes)
         timeline = row["timeline"]
         assert timeline["mode"] == "retimed"
         assert timeline["lost_speech_seconds"] == 0.0
     first = variants["b.retimed-1"]["retiming"]["events"]
     second = variants["b.retimed-2"]["retiming"]["events"]
-    assert [event["offset"] for event in first] != [event["offset"] for event in second]
+    first_offsets = [event["offset"] for event in first]
+    assert first_offsets != [event["offset"] for event in second]
 
 
 def assert_same_sounds(parent: dict[str, Any], row: dict[str, Any], rate: int) -> None:
@@ -105,11 +111,13 @@ def test_backchannel_and_laugh_stay_where_they_were_in_the_words(
     assert dailytalk("retime", work, "--out", tmp_path / "out").code == 0
     row = rows_of(tmp_path / "out")["calls/a.retimed-1"]
     turn, answer = [utterance for utterance in row["utterances"] if utterance["start"] < 3.0]
-    assert answer["start"] - turn["start"] == pytest.approx(1.5, abs=1e-6)
+    later = answer["start"] - turn["start"]
+    assert later == pytest.approx(1.5, abs=1e-6)
     assert answer["event"] == "backchannel"
     last = row["utterances"][-1]
     (laugh,) = row["sounds"]
-    assert laugh["start"] - last["start"] == pytest.approx(1.4, abs=1e-6)
+    later = laugh["start"] - last["start"]
+    assert later == pytest.approx(1.4, abs=1e-6)
     events = row["retiming"]["events"]
     numbers = [event["utterance_id"].rpartition("/")[2] for event in events]
     assert numbers == ["0002", "0003"]  # not the backchannel
@@ -196,7 +204,9 @@ def test_checks_reports_exports_and_versions_say_that_they_are_variants(
     assert made in dailytalk("check", out).out
     assert dailytalk("export", out, "--format", "moshi", "--out", tmp_path / "moshi").code == 0
     assert made in dailytalk("check", tmp_path / "moshi").out
-    manifests = [(tmp_path / "moshi" / f"{side}.jsonl").read_text() for side in ("train", "eval")]
+    train = (tmp_path / "moshi/train.jsonl").read_text()
+    evaluation = (tmp_path / "moshi/eval.jsonl").read_text()
+    manifests = [train, evaluation]
     for parent in "abcd":
         with_its_variants = [text for text in manifests if re.search(rf"\b{parent}[.-]retimed-", text)]
         assert len(with_its_variants) == 1

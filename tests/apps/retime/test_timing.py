@@ -11,14 +11,19 @@ from dailytalk_contiguous.core.turn_ends import SHIFT
 def drawn(timing: Timing, turn: float = 1.0, before: float | None = None, pace: float = 0.0) -> list[float]:
     chance = np.random.default_rng(0)
     transition = Transition(SHIFT, 0.4, turn)
-    offsets = [timing.drawn(transition, before, pace, -0.5, chance) for _ in range(200)]
-    return [offset for offset in offsets if offset is not None]
+    offsets = []
+    for _ in range(200):
+        offset = timing.drawn(transition, before, pace, -0.5, chance)
+        if offset is not None:
+            offsets.append(offset)
+    return offsets
 
 
 def test_nothing_is_drawn_beyond_the_percentiles_or_below_what_can_be_placed() -> None:
     ordered = np.linspace(-0.4, 1.6, 101)
-    offsets = np.random.default_rng(0).permutation(ordered).round(3)
-    timing = timing_of([talk("a", offsets.tolist())], "calls")
+    shuffled = np.random.default_rng(0).permutation(ordered)
+    offsets = shuffled.round(3).tolist()
+    timing = timing_of([talk("a", offsets)], "calls")
     unlimited = drawn(timing)
     assert min(unlimited) >= -0.3001
     assert max(unlimited) <= 1.5001
@@ -32,7 +37,8 @@ def test_nothing_is_drawn_beyond_the_percentiles_or_below_what_can_be_placed() -
 
 
 def test_offset_follows_the_one_before_it() -> None:
-    in_halves = [talk(f"{n}", [0.2] * 12 + [1.0] * 12) for n in range(10)]
+    offsets = [0.2] * 12 + [1.0] * 12
+    in_halves = [talk(f"{n}", offsets) for n in range(10)]
     steady = timing_of(in_halves, "calls")
     after_a_short = np.mean(drawn(steady, before=0.2))
     after_a_long = np.mean(drawn(steady, before=1.0))
@@ -46,8 +52,9 @@ def test_offset_follows_the_one_before_it() -> None:
 def test_slowest_pair_gets_the_pace_of_the_slowest_pair_of_the_target() -> None:
     target = [talk(f"slow{n}", [1.0, 1.1] * 12) for n in range(3)]
     target.append(talk("fast", [0.1, 0.0] * 12))
-    pairs = [talk("quick", [0.4] * 10), talk("late", [0.6] * 10)]
-    timing = timing_of(pairs, "target", target)
+    quick_talk = talk("quick", [0.4] * 10)
+    late_talk = talk("late", [0.6] * 10)
+    timing = timing_of([quick_talk, late_talk], "target", target)
     quick = [Transition(SHIFT, 0.4, 1.0)] * 10
     late = [Transition(SHIFT, 0.6, 1.0)] * 10
     pace_of_quick = timing.pace_for("quick", quick, 0.0, np.random.default_rng(0))

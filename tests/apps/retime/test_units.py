@@ -13,8 +13,13 @@ from dailytalk_contiguous.core.turns import Timed, stretches
 
 
 def kinds(units: list[Unit]) -> list[tuple[str, float, float]]:
-    transitions = [unit.transition for unit in units if unit.transition]
-    return [(each.kind, round(each.offset, 3), round(each.turn, 3)) for each in transitions]
+    transitions = []
+    for unit in units:
+        if unit.transition:
+            offset = round(unit.transition.offset, 3)
+            turn = round(unit.transition.turn, 3)
+            transitions.append((unit.transition.kind, offset, turn))
+    return transitions
 
 
 def test_transitions_are_floor_transfers_and_pauses_with_the_turn_before() -> None:
@@ -26,8 +31,9 @@ def test_transitions_are_floor_transfers_and_pauses_with_the_turn_before() -> No
 
 
 #: Offsets of a talk: gaps and terminal overlaps, pauses (9 and more), and the seconds of its turns.
-OFFSET = st.one_of(st.floats(-0.45, 2.0), st.floats(9.25, 11.0))
-OFFSETS = st.lists(OFFSET.map(lambda seconds: round(seconds, 2)), min_size=1, max_size=12)
+GAP = st.floats(-0.45, 2.0).map(lambda seconds: round(seconds, 2))
+PAUSE = st.floats(9.25, 11.0).map(lambda seconds: round(seconds, 2))
+OFFSETS = st.lists(GAP | PAUSE, min_size=1, max_size=12)
 LENGTH = st.floats(0.7, 4.0).map(lambda seconds: round(seconds, 2))
 LENGTHS = st.lists(LENGTH, min_size=1, max_size=5)
 #: Offsets that are asked for, and steps a second in which units are placed.
@@ -49,7 +55,9 @@ def test_whatever_is_wanted_nothing_is_cut_and_all_enter_in_their_order(
     offsets: list[float], lengths: list[float], wanted: list[float], steps: int
 ) -> None:
     row = talk("a", offsets, lengths)
-    before = [Timed(line["channel"], line["start"], line["end"]) for line in row["utterances"]]
+    before = []
+    for line in row["utterances"]:
+        before.append(Timed(line["channel"], line["start"], line["end"]))
     for channel in ("left", "right"):  # nobody speaks over themselves
         assume(in_order(of_channel(channel, before)))
     units = units_of(row)
@@ -66,7 +74,9 @@ def test_whatever_is_wanted_nothing_is_cut_and_all_enter_in_their_order(
     moved: dict[int, Timed] = {}
     for unit, shift in zip(units, placing.shifts, strict=True):
         for event in unit.events:
-            moved[event.number] = Timed(event.channel, event.start + shift, event.end + shift)
+            start = event.start + shift
+            end = event.end + shift
+            moved[event.number] = Timed(event.channel, start, end)
     after = [moved[number] for number in range(len(before))]
     assert _entering(stretches(after)) == _entering(stretches(before))
     for channel in ("left", "right"):
@@ -74,4 +84,8 @@ def test_whatever_is_wanted_nothing_is_cut_and_all_enter_in_their_order(
 
 
 def _entering(speech: list[Any]) -> list[tuple[str, list[int], bool]]:
-    return [(stretch.channel, stretch.members, stretch.event == "backchannel") for stretch in speech]
+    entering = []
+    for stretch in speech:
+        is_backchannel = stretch.event == "backchannel"
+        entering.append((stretch.channel, stretch.members, is_backchannel))
+    return entering
