@@ -28,23 +28,30 @@ SECONDS = 30.0
 def transcribed(folder: Path, name: str) -> None:
     """Half a minute of a bundled conversation with the words of its reference, as moshi-finetune has them."""
     save(folder / f"{name}.flac", excerpt(name, seconds=SECONDS), subtype="PCM_16")
-    words = [
-        [word, [start, end], "SPEAKER_MAIN" if line["channel"] == "left" else "SPEAKER_OTHER"]
-        for line in said_in(name)
-        for word, start, end in shared_out(line)
-    ]
-    (folder / f"{name}.json").write_text(json.dumps({"alignments": sorted(words, key=lambda word: word[1])}))
+    words = []
+    for line in said_in(name):
+        speaker = "SPEAKER_MAIN" if line["channel"] == "left" else "SPEAKER_OTHER"
+        words += [[word, [start, end], speaker] for word, start, end in shared_out(line)]
+    words.sort(key=lambda word: word[1])
+    (folder / f"{name}.json").write_text(json.dumps({"alignments": words}))
 
 
 def said_in(name: str) -> list[dict[str, Any]]:
     return [line for line in reference(name) if line["end"] < SECONDS]
 
 
+def words_of_right(name: str) -> list[str]:
+    texts = [line["text"] for line in said_in(name) if line["channel"] == "right"]
+    return " ".join(texts).casefold().split()
+
+
 def shared_out(line: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
     words = line["text"].split()
     step = (line["end"] - line["start"]) / len(words)
-    for place, word in enumerate(words):
-        yield word, round(line["start"] + place * step, 3), round(line["start"] + (place + 1) * step, 3)
+    for index, word in enumerate(words):
+        start = line["start"] + index * step
+        end = line["start"] + (index + 1) * step
+        yield word, round(start, 3), round(end, 3)
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +66,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.delenv("FISH_API_KEY", raising=False)
         tagging = dc.tag_stages("embedded", language="en")
         # The profile whose voice costs money and needs a key: none is asked for.
-        dc.run_recipe(
-            str(folder / "calls"), folder / "work", tagging, dc.speak_stages(revoice="none", sample_rate=0)
-        )
+        speaking = dc.speak_stages(revoice="none", sample_rate=0)
+        dc.run_recipe(str(folder / "calls"), folder / "work", tagging, speaking)
     return folder / "work"
 
 
@@ -75,14 +81,16 @@ def test_both_voices_and_all_times_are_those_of_the_recording(work: Path) -> Non
         np.testing.assert_array_equal(samples, recorded)
         assert row["duration"] == row["source_duration"]
         for utterance in row["utterances"]:
-            assert (utterance["status"], utterance["channel"]) == ("kept", utterance["source_channel"])
+            assert utterance["status"] == "kept"
+            assert utterance["channel"] == utterance["source_channel"]
             assert utterance["event"] == utterance["source_event"]
-            before = (utterance["source_start"], utterance["source_end"])
-            assert (utterance["start"], utterance["end"]) == pytest.approx(before, abs=1e-4)
-        assert {word["source"] for word in row["alignments"]} <= {"given", "given-fitted", "aligned-pocketsphinx"}
-        spoken = [word["word"].casefold() for word in row["alignments"] if word["speaker"] == "right"]
-        said = " ".join(line["text"] for line in said_in(name) if line["channel"] == "right")
-        assert spoken == said.casefold().split()
+            assert utterance["start"] == pytest.approx(utterance["source_start"], abs=1e-4)
+            assert utterance["end"] == pytest.approx(utterance["source_end"], abs=1e-4)
+        words = row["alignments"]
+        sources = {word["source"] for word in words}
+        assert sources <= {"given", "given-fitted", "aligned-pocketsphinx"}
+        right = [word["word"].casefold() for word in words if word["speaker"] == "right"]
+        assert right == words_of_right(name)
 
 
 def test_laughs_and_breaths_of_both_sides_are_known(tmp_path: Path) -> None:
@@ -91,19 +99,18 @@ def test_laughs_and_breaths_of_both_sides_are_known(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     for start, end, side in quiet:
         part = slice(round(16000 * start), round(16000 * end))
-        talk[part, side] += 0.05 * rng.standard_normal(len(talk[part])).astype(np.float32)
+        noise = rng.standard_normal(len(talk[part])).astype(np.float32)
+        talk[part, side] += 0.05 * noise
     save(tmp_path / "calls/talk.wav", talk)
-    done = dc.run_recipe(
-        str(tmp_path / "calls"),
-        tmp_path / "work",
-        dc.tag_stages("embedded", language="en"),
-        [dc.Keep(), dc.Align(), dc.Finish()],
-    )
+    tagging = dc.tag_stages("embedded", language="en")
+    speaking = [dc.Keep(), dc.Align(), dc.Finish()]
+    done = dc.run_recipe(str(tmp_path / "calls"), tmp_path / "work", tagging, speaking)
     assert done.spoken is not None
     (row,) = open_items(tmp_path / "work").rows()
     assert {sound["channel"] for sound in row["sounds"]} == {"left", "right"}
     for sound in row["sounds"]:
-        assert (sound["start"], sound["end"]) == (sound["source_start"], sound["source_end"])
+        assert sound["start"] == sound["source_start"]
+        assert sound["end"] == sound["source_end"]
 
 
 def test_the_side_that_is_chosen_is_moshis_in_a_folder_to_train_on(
@@ -116,10 +123,10 @@ def test_the_side_that_is_chosen_is_moshis_in_a_folder_to_train_on(
     recorded = excerpt(name, seconds=SECONDS)[:, 1]
     resampled = samples[::3, 0][: len(recorded) // 2]  # 24 kHz to 8
     half = recorded[::2][: len(resampled)]
-    assert np.corrcoef(np.abs(resampled), np.abs(half))[0, 1] > 0.9
+    correlations = np.corrcoef(np.abs(resampled), np.abs(half))
+    assert correlations[0, 1] > 0.9
     words = json.loads((tmp_path / f"data/data_stereo/{name}.json").read_text())["alignments"]
-    said = " ".join(line["text"] for line in said_in(name) if line["channel"] == "right").split()
-    assert [word.casefold() for word, _, _ in words] == [word.casefold() for word in said]
+    assert [word.casefold() for word, _, _ in words] == words_of_right(name)
     checked = dailytalk("check", tmp_path / "data", "--json")
     assert checked.code == 0, checked.out
 
@@ -129,18 +136,23 @@ def test_a_version_of_recordings_loads_as_any_other(
 ) -> None:
     done = dailytalk("push", work, "tester/recorded", "--create", "--tag", "v1.0.0")
     assert done.code in (0, 3), done.err
-    card = DatasetCard.load(hf_hub_download("tester/recorded", "README.md", repo_type="dataset")).text
+    readme = hf_hub_download("tester/recorded", "README.md", repo_type="dataset")
+    card = DatasetCard.load(readme).text
     assert "as they were recorded" in card.partition("## Listen")[0]
-    assert "synthesised" not in card.partition("## Limits")[2].partition("## Licences")[0]
+    limits = card.partition("## Limits")[2].partition("## Licences")[0]
+    assert "synthesised" not in limits
     talks = dc.load("tester/recorded", split="train", revision="v1.0.0")
-    (window, *_) = dc.moshi_windows(talks, seconds=2.4, sample_rate=talks[0]["audio"].sample_rate, main="right")
-    np.testing.assert_array_equal(window["audio"][0], talks[0]["audio"].read(0.0, 2.4)[:, 1])
+    audio = talks[0]["audio"]
+    windows = dc.moshi_windows(talks, seconds=2.4, sample_rate=audio.sample_rate, main="right")
+    (first, *_) = windows
+    np.testing.assert_array_equal(first["audio"][0], audio.read(0.0, 2.4)[:, 1])
 
 
 def test_the_next_run_keeps_both_speakers_until_a_voice_is_chosen(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "calls/talk.wav", excerpt())
     work = tmp_path / "work"
-    assert dailytalk("build", tmp_path / "calls", "--out", work, *EMBEDDED, "--revoice", "none").code == 0
+    built = dailytalk("build", tmp_path / "calls", "--out", work, *EMBEDDED, "--revoice", "none")
+    assert built.code == 0
     before = state(work)
     again = dailytalk("speak", work)
     assert again.code == 0, again.err

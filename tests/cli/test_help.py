@@ -41,7 +41,8 @@ DIFFERENT = {
 
 
 def options_of(name: str) -> list[Any]:
-    return [option for option in command_of(name).params if option.param_type_name == "option"]
+    parameters = command_of(name).params
+    return [option for option in parameters if option.param_type_name == "option"]
 
 
 def help_of(dailytalk: Command, name: str, flag: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -52,17 +53,23 @@ def help_of(dailytalk: Command, name: str, flag: str, columns: int, monkeypatch:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_has_a_panel_and_a_sentence(name: str) -> None:
-    assert [option.opts for option in options_of(name) if option.rich_help_panel not in [*Panel]] == []
-    assert [option.opts for option in options_of(name) if option.help[-1:] not in (".", "…")] == []
+    panels = [*Panel]
+    for option in options_of(name):
+        assert option.rich_help_panel in panels, option.opts
+        assert option.help.endswith((".", "…")), option.opts
 
 
 def test_option_says_the_same_in_every_command(dailytalk: Command) -> None:
-    said: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    texts: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for name in COMMANDS:
         for option in options_of(name):
-            shown = option.show_default if isinstance(option.show_default, str) else str(option.default)
-            said[option.opts[0]].add((option.help, re.sub("[()]", "", f"{option.metavar} {shown}")))
-    assert {option for option, words in said.items() if len(words) > 1} == {*DIFFERENT}
+            default = option.show_default
+            if not isinstance(default, str):
+                default = str(option.default)
+            values = re.sub("[()]", "", f"{option.metavar} {default}")
+            texts[option.opts[0]].add((option.help, values))
+    different = {option for option, versions in texts.items() if len(versions) > 1}
+    assert different == {*DIFFERENT}
 
 
 def test_list_of_commands_is_one_screen(dailytalk: Command) -> None:
@@ -94,26 +101,29 @@ def test_help_all_has_every_option_with_its_whole_sentence(
 
 @pytest.mark.parametrize("name", ["convert", "silences", "split", "transcribe", "reindex"])
 def test_help_of_a_command_with_few_options_shows_them_all(name: str, dailytalk: Command) -> None:
-    lines = dailytalk(name, "--help").out.splitlines()
-    shown = {word.strip(",") for line in lines for word in line.split() if word.startswith("--")}
+    words = dailytalk(name, "--help").out.split()
+    shown = {word.strip(",") for word in words if word.startswith("--")}
     assert {option.opts[0] for option in options_of(name)} <= shown
 
 
 def listed(lines: list[str]) -> list[str]:
-    return [match[1] for line in lines if (match := re.match(r"  ([a-z]+) ", line))]
+    """Names of commands in a help."""
+    return re.findall(r"(?m)^  ([a-z]+) ", "\n".join(lines))
 
 
 def test_commands_are_listed_by_what_a_person_wants(dailytalk: Command) -> None:
     lines = dailytalk("--help").out.splitlines()
-    assert [line[:-1] for line in lines if re.fullmatch(r"[A-Z]\w+:", line)] == ["Options", *LISTED]
-    assert listed(lines) == list(dict.fromkeys(name.partition(" ")[0] for name in COMMANDS))
+    headings = [line[:-1] for line in lines if re.fullmatch(r"[A-Z]\w+:", line)]
+    assert headings == ["Options", *LISTED]
+    first_words = [name.partition(" ")[0] for name in COMMANDS]
+    assert listed(lines) == list(dict.fromkeys(first_words))
 
 
 def test_commands_of_two_words_are_listed_under_the_first(dailytalk: Command) -> None:
     for first in GROUPS:
         lines = dailytalk(first, "--help").out.splitlines()
         assert max(map(cell_len, lines)) <= 80
-        assert [f"{first} {second}" for second in listed(lines)] == [
-            name for name in COMMANDS if name.startswith(first)
-        ]
-        assert f"No such command '{first}s'" in dailytalk(first, f"{first}s").err
+        shown = [f"{first} {second}" for second in listed(lines)]
+        assert shown == [name for name in COMMANDS if name.startswith(first)]
+        unknown = dailytalk(first, f"{first}s")
+        assert f"No such command '{first}s'" in unknown.err

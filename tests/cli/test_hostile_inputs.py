@@ -34,9 +34,9 @@ def test_bad_transcript_costs_its_recording_and_the_others_are_tagged(
         done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
         assert done.code == 3
         assert {line["conversation_id"] for line in read_lines(tmp_path / "out/transcript.jsonl")} == {"good"}
-        found = reasons(tmp_path / "out")
-        assert set(found) == set(bad)
-        assert all(f"{name}.json: " in reason for name, reason in found.items())
+        rejected = reasons(tmp_path / "out")
+        assert set(rejected) == set(bad)
+        assert all(f"{name}.json: " in reason for name, reason in rejected.items())
 
 
 def test_bad_line_of_a_transcript_costs_itself_and_the_rest_is_spoken(tmp_path: Path, dailytalk: Command) -> None:
@@ -90,7 +90,8 @@ def test_mix_copies_and_links_nothing_from_outside_its_folders(tmp_path: Path, d
     assert done.code == 3
     written = [path.read_bytes() for path in (tmp_path / "mixed").rglob("*") if path.is_file()]
     assert not any(b"SECRET" in data for data in written)
-    assert (key.stat().st_nlink, sound.stat().st_nlink) == (1, 1)
+    assert key.stat().st_nlink == 1
+    assert sound.stat().st_nlink == 1
     rejects = json.loads((tmp_path / "mixed/rejects.json").read_text())
     assert [reject["id"] for reject in rejects] == bad
     assert len(list((tmp_path / "mixed").rglob("*.wav"))) == 2
@@ -120,9 +121,9 @@ def test_hidden_recordings_are_named_and_cost_nothing(
     (tmp_path / "in/._good.flac").write_bytes(b"x")
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
     assert done.code == 0
-    (told,) = [line for line in done.err.splitlines() if line.startswith("passed over")]
-    assert '".old.' in told
-    assert "DS_Store" not in told
+    (sentence,) = [line for line in done.err.splitlines() if line.startswith("passed over")]
+    assert '".old.' in sentence
+    assert "DS_Store" not in sentence
     hidden = next((tmp_path / "in").glob(".old.*"))
     done = dailytalk("tag", hidden, "--out", tmp_path / "named", *quick)
     assert done.code == 0
@@ -139,14 +140,14 @@ def test_files_beside_recordings_that_are_not_used_are_named_once_with_why(
         (tmp_path / "in" / name).write_text(grid)
     command = ("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--dry-run")
     done = dailytalk(*command)
-    told = [line for line in done.err.splitlines() if line.startswith("beside recordings")]
-    assert len(told) == 3
+    sentences = [line for line in done.err.splitlines() if line.startswith("beside recordings")]
+    assert len(sentences) == 3
     for why, *names in (
         ("no format of transcripts", "call.docx"),
         ("a side", "call.en.srt", "call.wav.json"),
         ("reference", "call.reference.json"),
     ):
-        (line,) = [line for line in told if why in line]
+        (line,) = [line for line in sentences if why in line]
         assert all(f'"{name}"' in line for name in names)
     assert not any(name in done.err for name in ("call.srt", "notes", "other"))
     (tmp_path / "elsewhere").mkdir()
@@ -158,11 +159,11 @@ def test_files_beside_recordings_that_are_not_used_are_named_once_with_why(
 def test_one_file_is_the_transcript_of_the_recording_of_its_name(tmp_path: Path, dailytalk: Command) -> None:
     for name in ("call", "other"):
         save(tmp_path / f"in/{name}.wav", excerpt())
-    given = tmp_path / "call.srt"
-    given.write_text("1\n00:00:00,500 --> 00:00:02,000\nA: where should we go\n")
+    transcript = tmp_path / "call.srt"
+    transcript.write_text("1\n00:00:00,500 --> 00:00:02,000\nA: where should we go\n")
     command = ("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--dry-run", "--transcripts")
-    assert "transcripts for 1 of 2 recordings" in dailytalk(*command, given).out
-    done = dailytalk(*command, given.rename(tmp_path / "nobody.srt"))
+    assert "transcripts for 1 of 2 recordings" in dailytalk(*command, transcript).out
+    done = dailytalk(*command, transcript.rename(tmp_path / "nobody.srt"))
     assert "transcripts for 0 of 2" in done.out
     assert "no recording has its name" in done.err
 

@@ -34,8 +34,10 @@ def test_moshi_folder_keeps_the_published_split_and_leaves_test_out(
     tmp_path: Path, dailytalk: Command, published: str
 ) -> None:
     done = dailytalk("export", published, "--revision", "v1.0.0", "--out", tmp_path / "data", "--json")
-    told = json.loads(done.out)
-    assert (done.code, told["files"], told["left_out"]) == (0, {"train": 6, "eval": 2}, {"test": 2})
+    record = json.loads(done.out)
+    assert done.code == 0
+    assert record["files"] == {"train": 6, "eval": 2}
+    assert record["left_out"] == {"test": 2}
     assert names(tmp_path / "data/train.jsonl") == MOSHI
     assert names(tmp_path / "data/eval.jsonl") == {"validation0", "validation1"}
     assert not list((tmp_path / "data").rglob("*test*"))
@@ -45,26 +47,29 @@ def test_moshi_folder_keeps_the_published_split_and_leaves_test_out(
 def test_test_split_is_not_even_read(tmp_path: Path, dailytalk: Command, published: str, hub: HubServer) -> None:
     hub.requests.clear()
     assert dailytalk("export", published, "--out", tmp_path / "data").code == 0
-    sent = sum(one.bytes_sent for one in hub.requests if "/test-" in one.path)
-    whole = sum(one.bytes_sent for one in hub.requests if "/validation-" in one.path)
+    sent = sum(request.bytes_sent for request in hub.requests if "/test-" in request.path)
+    whole = sum(request.bytes_sent for request in hub.requests if "/validation-" in request.path)
     assert sent < 0.4 * whole
 
 
 def test_eval_share_divides_train_and_validation_anew(tmp_path: Path, dailytalk: Command, published: str) -> None:
     done = dailytalk("export", published, "--out", tmp_path / "data", "--eval-share", "0.4", "--seed", 3, "--json")
-    told = json.loads(done.out)
-    assert (told["files"], told["left_out"]) == ({"train": 5, "eval": 3}, {"test": 2})
+    record = json.loads(done.out)
+    assert record["files"] == {"train": 5, "eval": 3}
+    assert record["left_out"] == {"test": 2}
     again = dailytalk("export", published, "--out", tmp_path / "data", "--divide-anew", "--json")
     assert json.loads(again.out)["files"] == {"train": 7, "eval": 1}
 
 
 def test_whole_version_stands_up_to_the_check(dailytalk: Command, published: str) -> None:
     done = dailytalk("check", f"{published}@v1.0.0", "--json")
-    told = json.loads(done.out)
+    record = json.loads(done.out)
     assert done.code == 0
-    assert [finding for finding in told["findings"] if finding["level"] == "error"] == []
-    facts = told["facts"]
-    assert (facts["kind"], facts["splits"], facts["conversations"]) == ("published", SIZES, 10)
+    assert [finding for finding in record["findings"] if finding["level"] == "error"] == []
+    facts = record["facts"]
+    assert facts["kind"] == "published"
+    assert facts["splits"] == SIZES
+    assert facts["conversations"] == 10
     assert facts["commit"] == HfApi().dataset_info(NAME).sha
 
 

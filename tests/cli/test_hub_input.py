@@ -28,16 +28,18 @@ def quick() -> tuple[str, ...]:
 def publish(**files: bytes) -> str:
     """Commit files, of which dots and slashes are written `_dot_` and `_in_`; the id of the commit."""
     HfApi().create_repo(REPO, repo_type="dataset", exist_ok=True)
-    changes = [
-        CommitOperationAdd(name.replace("_in_", "/").replace("_dot_", "."), content)
-        for name, content in files.items()
-    ]
-    return str(HfApi().create_commit(REPO, changes, commit_message="c", repo_type="dataset").oid)
+    changes = []
+    for name, content in files.items():
+        path = name.replace("_in_", "/").replace("_dot_", ".")
+        changes.append(CommitOperationAdd(path, content))
+    commit = HfApi().create_commit(REPO, changes, commit_message="c", repo_type="dataset")
+    return str(commit.oid)
 
 
 def table(audio: str = "audio", **rows: bytes | None) -> bytes:
     schema = Features({"id": Value("string"), audio: Audio()}).arrow_schema
-    columns = {"id": list(rows), audio: [{"bytes": data, "path": None} for data in rows.values()]}
+    sounds = [{"bytes": data, "path": None} for data in rows.values()]
+    columns = {"id": list(rows), audio: sounds}
     file = io.BytesIO()
     pq.write_table(pa.table(columns, schema=schema), file)
     return file.getvalue()
@@ -50,14 +52,18 @@ def record(out: Path) -> Any:
 def test_pairs_of_audio_and_words_are_tagged_and_the_source_is_recorded(
     tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
 ) -> None:
-    words = {"alignments": [["where", [0.5, 0.8], "SPEAKER_MAIN"], ["to", [0.9, 1.2], "SPEAKER_MAIN"]]}
+    where = ["where", [0.5, 0.8], "SPEAKER_MAIN"]
+    to = ["to", [0.9, 1.2], "SPEAKER_MAIN"]
+    words = json.dumps({"alignments": [where, to]})
     commit = publish(
         data_stereo_in_0_dot_wav=wav_bytes(excerpt()),
-        data_stereo_in_0_dot_json=json.dumps(words).encode(),
+        data_stereo_in_0_dot_json=words.encode(),
         README_dot_md=b"---\nlicense: cc-by-4.0\n---\n",
     )
     done = dailytalk("tag", REPO, "--out", tmp_path / "out", *quick)
-    assert (done.code, done.err.count("\n")) == (0, 3)  # with what was found, and the shard's line
+    assert done.code == 0
+    # With what was found, and the shard's line.
+    assert done.err.count("\n") == 3
     assert f"to fetch from {REPO}, commit {commit[:8]}: 2 files, 0.4 MB" in done.err
     assert record(tmp_path / "out")["source"] == {
         "repository": REPO,
@@ -90,7 +96,9 @@ def test_row_without_audio_stands_in_the_rejects(
     done = dailytalk("tag", REPO, "--out", tmp_path / "out", *quick)
     assert done.code == 3
     (reject,) = read_lines(tmp_path / "out/rejects.jsonl")
-    assert (reject["id"], reject["stage"], reject["reason"]) == ("two", "Hub", "it has no audio")
+    assert reject["id"] == "two"
+    assert reject["stage"] == "Hub"
+    assert reject["reason"] == "it has no audio"
 
 
 def test_dry_run_says_what_it_would_fetch_and_fetches_nothing(
@@ -101,12 +109,12 @@ def test_dry_run_says_what_it_would_fetch_and_fetches_nothing(
     hub.requests.clear()
     done = dailytalk("build", REPO, "--out", tmp_path / "out", *EMBEDDED, "--dry-run", "--json")
     assert done.code == 0
-    assert json.loads(done.out) == {
-        "source": {"repository": REPO, "revision": commit, "licence": None},
-        "to_fetch": {"files": 2, "size": 2 * len(sound)},
-        "stages": [],
-    }
-    assert not [one for one in hub.requests if one.path.endswith(".wav")]
+    planned = json.loads(done.out)
+    assert set(planned) == {"source", "to_fetch", "stages"}
+    assert planned["source"] == {"repository": REPO, "revision": commit, "licence": None}
+    assert planned["to_fetch"] == {"files": 2, "size": 2 * len(sound)}
+    assert planned["stages"] == []
+    assert not [request for request in hub.requests if request.path.endswith(".wav")]
     assert not (tmp_path / "out").exists()
 
 
@@ -122,14 +130,15 @@ def test_source_stays_in_the_record_of_speak_wherever_it_writes(tmp_path: Path, 
 
 def test_mistake_is_one_sentence_and_makes_nothing(tmp_path: Path, dailytalk: Command, hub: HubServer) -> None:
     publish(data_in_train_dot_parquet=table(one=wav_bytes(excerpt())))
-    for arguments, told in (
+    for arguments, reason in (
         (("tester/none",), "shows no dataset tester/none"),
         ((REPO, "--audio-column", "sound"), "no column 'sound'"),
     ):
         done = dailytalk("tag", *arguments, "--out", tmp_path / "out", *EMBEDDED)
         *before, sentence = done.err.splitlines()
-        assert (done.code, [line for line in before if not line.startswith("to fetch from ")]) == (1, [])
-        assert told in sentence
+        assert done.code == 1
+        assert [line for line in before if not line.startswith("to fetch from ")] == []
+        assert reason in sentence
         assert not (tmp_path / "out").exists()
 
 
@@ -139,6 +148,9 @@ def test_token_is_nowhere_in_what_a_run_leaves(
     publish(data_in_train_dot_parquet=table(one=wav_bytes(excerpt()), two=None))
     done = dailytalk("tag", REPO, "--out", tmp_path / "out", *quick)
     assert hub.write_token not in done.out + done.err
-    left = [path for top in ("out", "cache", "hf_home") for path in (tmp_path / top).rglob("*") if path.is_file()]
-    assert left
-    assert not [path for path in left if hub.write_token.encode() in path.read_bytes()]
+    files = list[Path]()
+    for top in ("out", "cache", "hf_home"):
+        files += [path for path in (tmp_path / top).rglob("*") if path.is_file()]
+    assert files
+    token = hub.write_token.encode()
+    assert not [path for path in files if token in path.read_bytes()]

@@ -48,18 +48,25 @@ OF_OWN_FILES = {"--letters", "--shortest", "--speaking-rate"}
 #: Names of files that have two hyphens, and are no options.
 FILE_NAMES = {"--rebuilt"}
 
-DOCUMENTS = sorted(
-    path
-    for pattern in ("*.md", "docs/*.md", "examples/*.md", "dataset_card/*.md", ".github/**/*.md")
-    for path in ROOT.glob(pattern)
-    if path.name != "CHANGELOG.md"
-)
+
+def documents() -> list[Path]:
+    """The pages of the documentation, except the changelog, which names older options."""
+    paths = list[Path]()
+    for pattern in ("*.md", "docs/*.md", "examples/*.md", "dataset_card/*.md", ".github/**/*.md"):
+        paths += [path for path in ROOT.glob(pattern) if path.name != "CHANGELOG.md"]
+    return sorted(paths)
+
+
+DOCUMENTS = documents()
 
 
 def options_of(name: str) -> set[str]:
     """The options of a command, as they are written."""
-    parameters = command_of(name).params
-    return {flag for parameter in parameters for flag in (*parameter.opts, *parameter.secondary_opts)} | EVERYWHERE
+    flags = set(EVERYWHERE)
+    for parameter in command_of(name).params:
+        flags.update(parameter.opts)
+        flags.update(parameter.secondary_opts)
+    return flags
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +75,8 @@ def known() -> set[str]:
     options = OF_OTHERS.union(FILE_NAMES, *map(options_of, COMMANDS))
     for folder in ("builder_scripts", "benchmarks"):
         for path in (ROOT / folder).glob("*.py"):
-            options |= set(re.findall(r'"(--[a-z][a-z-]*)"', path.read_text(encoding="utf-8")))
+            code = path.read_text(encoding="utf-8")
+            options.update(re.findall(r'"(--[a-z][a-z-]*)"', code))
     return options
 
 
@@ -80,7 +88,8 @@ def is_command(words: str) -> bool:
 
 def foreign_options(text: str) -> list[str]:
     """Options that directly follow the name of a command in a text, and are not its own."""
-    followed = "|".join(sorted(map(re.escape, COMMANDS), key=len, reverse=True))
+    longest_first = sorted(map(re.escape, COMMANDS), key=len, reverse=True)
+    followed = "|".join(longest_first)
     pairs = re.findall(rf"(?<![\w./-])({followed}) (--[a-z][a-z0-9-]*[a-z0-9])\b", text)
     return [f"{name} {option}" for name, option in pairs if option not in options_of(name)]
 
@@ -88,45 +97,46 @@ def foreign_options(text: str) -> list[str]:
 def texts_of_code() -> list[tuple[Path, int, str]]:
     texts = []
     for path in sorted((ROOT / "dailytalk_contiguous").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.append((path, node.lineno, node.value))
     return texts
 
 
+def line_of(path: Path, line: int) -> str:
+    return f"{path.relative_to(ROOT)}:{line}"
+
+
 def test_options_that_the_code_names_are_there(known: set[str]) -> None:
-    missing = [
-        f"{path.relative_to(ROOT)}:{line}: {option}"
-        for path, line, text in texts_of_code()
-        for option in OPTION.findall(text)
-        if option not in known
-    ]
+    missing = []
+    for path, line, text in texts_of_code():
+        unknown = [option for option in OPTION.findall(text) if option not in known]
+        missing += [f"{line_of(path, line)}: {option}" for option in unknown]
     assert missing == []
 
 
 def test_option_that_the_code_names_with_a_command_is_of_that_command() -> None:
-    foreign = [
-        f"{path.relative_to(ROOT)}:{line}: {pair}"
-        for path, line, text in texts_of_code()
-        for pair in foreign_options(text)
-    ]
+    foreign = []
+    for path, line, text in texts_of_code():
+        foreign += [f"{line_of(path, line)}: {pair}" for pair in foreign_options(text)]
     assert foreign == []
 
 
 def test_commands_that_the_code_names_are_there() -> None:
-    missing = [
-        f"{path.relative_to(ROOT)}:{line}: {words}"
-        for path, line, text in texts_of_code()
-        for words in re.findall(r"(?:`|run |next: |the same )dailytalk ([a-z]+(?: [a-z]+)?)", text)
-        if not is_command(words)
-    ]
+    command = re.compile(r"(?:`|run |next: |the same )dailytalk ([a-z]+(?: [a-z]+)?)")
+    missing = []
+    for path, line, text in texts_of_code():
+        unknown = [words for words in command.findall(text) if not is_command(words)]
+        missing += [f"{line_of(path, line)}: {words}" for words in unknown]
     assert missing == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_options_that_a_document_names_are_there(path: Path, known: set[str]) -> None:
     text = path.read_text(encoding="utf-8")
-    assert [option for option in OPTION.findall(text) if option not in known | OF_OWN_FILES] == []
+    allowed = known | OF_OWN_FILES
+    assert [option for option in OPTION.findall(text) if option not in allowed] == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -134,9 +144,12 @@ def test_options_of_an_example_belong_to_its_command(path: Path) -> None:
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")
     foreign = foreign_options(text)
     for line in re.findall(r"(?:^|`|\$ )dailytalk ([^`\n#]*)", text, re.MULTILINE):
-        name = max((name for name in COMMANDS if f"{line} ".startswith(f"{name} ")), key=len, default="")
-        if not name:
+        names = [name for name in COMMANDS if f"{line} ".startswith(f"{name} ")]
+        if not names:
             continue
-        allowed = options_of(name) | (OF_OWN_FILES if ".py" in line else set())
+        name = max(names, key=len)
+        allowed = options_of(name)
+        if ".py" in line:
+            allowed |= OF_OWN_FILES
         foreign += [f"{name} {option}" for option in OPTION.findall(line) if option not in allowed]
     assert foreign == []

@@ -27,7 +27,10 @@ def fish(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubborn]:
 
 
 def words(options: dict[str, Any]) -> list[str]:
-    return [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    arguments = []
+    for name, value in options.items():
+        arguments += [f"--{name.replace('_', '-')}", str(value)]
+    return arguments
 
 
 #: Options of `tag` and of `speak`, whose names and values are those of their settings.
@@ -39,17 +42,19 @@ OF_SPEAK |= {"no_text": "keep-original", "on_failure": "keep-original", "measure
 
 def test_options_of_both_halves_are_in_the_record_of_a_build(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/call.wav")
-    times = words({"affect_context": "4s", "min_duration": "250ms", "join_sentences": "500ms", "shard_minutes": 2})
-    times += ["--source-licence", "mit"]
+    times = {"affect_context": "4s", "min_duration": "250ms", "join_sentences": "500ms", "shard_minutes": 2}
+    options = words(OF_TAG | OF_SPEAK | times | {"source_licence": "mit"})
     others = ("--map-tag", "calm=soft", "--cache", tmp_path / "speech", "--asr-model", "tiny.en")
-    command = ("build", tmp_path / "in", "--out", tmp_path / "out", *words(OF_TAG | OF_SPEAK), *times, *others)
-    done = dailytalk(*command)
+    done = dailytalk("build", tmp_path / "in", "--out", tmp_path / "out", *options, *others)
     assert done.code == 0, done.err
     record = json.loads((tmp_path / "out/run.json").read_text(encoding="utf-8"))
-    found = record["settings"]
-    assert {name: found[name] for name in OF_TAG} == OF_TAG
-    assert (found["affect_context"], found["min_duration"], found["join_sentences"]) == (4.0, 0.25, 0.5)
-    assert (record["models"]["recogniser"]["name"], record["source"]["licence"]) == ("tiny.en", "mit")
+    tagged = record["settings"]
+    assert {name: tagged[name] for name in OF_TAG} == OF_TAG
+    assert tagged["affect_context"] == 4.0
+    assert tagged["min_duration"] == 0.25
+    assert tagged["join_sentences"] == 0.5
+    assert record["models"]["recogniser"]["name"] == "tiny.en"
+    assert record["source"]["licence"] == "mit"
     spoken = record["speak"]["settings"]
     assert {name: spoken[name] for name in OF_SPEAK} == OF_SPEAK
     assert spoken["map_tag"] == [["calm", "soft"]]
@@ -59,20 +64,24 @@ def test_options_of_a_paid_voice_reach_its_service(tmp_path: Path, dailytalk: Co
     work = folder(tmp_path / "work", first=SHORT)
     chosen = {"tts": "fish", "tts_model": "s2-pro", "voice": "anna", "temperature": 0.5, "top_p": 0.6}
     chosen |= {"max_cost": 1.5, "concurrency": 1, "profile": "embedded"}
-    done = dailytalk("speak", work, "--out", tmp_path / "out", "--cache", tmp_path / "speech", *words(chosen))
+    cache = tmp_path / "speech"
+    done = dailytalk("speak", work, "--out", tmp_path / "out", "--cache", cache, *words(chosen))
     assert done.code == 0, done.err
     asked = fish.asked[0]
-    assert (asked.body["reference_id"], asked.body["temperature"], asked.body["top_p"]) == ("anna", 0.5, 0.6)
+    assert asked.body["reference_id"] == "anna"
+    assert asked.body["temperature"] == 0.5
+    assert asked.body["top_p"] == 0.6
     assert asked.headers["model"] == "s2-pro"
-    assert list((tmp_path / "speech").rglob("*.json"))
-    assert sum(1 for _ in (tmp_path / "out/audio").glob("*.wav")) == 1
+    assert list(cache.rglob("*.json"))
+    assert len(list((tmp_path / "out/audio").glob("*.wav"))) == 1
 
 
 def test_build_that_leaves_out_the_speaker_to_resynthesise_is_refused(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/call.wav")
     command = ("build", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--channel", "right", "--dry-run")
     done = dailytalk(*command)
-    assert (done.code, "--channel right leaves out the left speaker" in done.err) == (1, True)
+    assert done.code == 1
+    assert "--channel right leaves out the left speaker" in done.err
     assert dailytalk(*command, "--revoice", "right").code == 0
 
 
@@ -82,32 +91,37 @@ def test_options_of_export_are_in_its_files(tmp_path: Path, dailytalk: Command) 
     options = words({"eval_share": 0.5, "seed": 3, "max_length": "4s", "sample_rate": 16000})
     flags = ("--both-speakers", "--text-conditions", "--main", "right")
     done = dailytalk("export", work, "--out", tmp_path / "data", *options, *flags, "--json")
-    assert (done.code, json.loads(done.out)["files"]) == (0, {"train": 4, "eval": 4})
+    assert done.code == 0
+    assert json.loads(done.out)["files"] == {"train": 4, "eval": 4}
     for wav in (tmp_path / "data/data_stereo").glob("*.wav"):
         info = soundfile.info(wav)
-        assert (info.samplerate, info.duration <= 4.0) == (16000, True)
+        assert info.samplerate == 16000
+        assert info.duration <= 4.0
         beside = json.loads(wav.with_suffix(".json").read_text())
         assert "text_conditions" in beside
     speakers = [speaker for _, _, speaker in beside["alignments"]]
     assert {*speakers} == {"SPEAKER_MAIN", "SPEAKER_OTHER"}
-    done = dailytalk(
-        "export", work, "--out", tmp_path / "csm", "--format", "csm", "--main", "right", "--sample-rate", 16000
-    )
+    csm = tmp_path / "csm"
+    chosen = ("--format", "csm", "--main", "right", "--sample-rate", 16000)
+    done = dailytalk("export", work, "--out", csm, *chosen)
     assert done.code == 0, done.err
-    assert {soundfile.info(wav).samplerate for wav in (tmp_path / "csm").rglob("*.wav")} == {16000}
+    rates = {soundfile.info(wav).samplerate for wav in csm.rglob("*.wav")}
+    assert rates == {16000}
 
 
 @pytest.mark.usefixtures("impatient", "hub")
 def test_options_of_push_are_on_the_hub(tmp_path: Path, dailytalk: Command) -> None:
     work = work_with_recordings(tmp_path)
-    options = words({"tag": "v1.0.0", "message": "As recorded", "valid_share": 0.3, "test_share": 0.3, "seed": 3})
-    texts = words({"licence": "cc-by-4.0"})
+    options = {"tag": "v1.0.0", "message": "As recorded", "licence": "cc-by-4.0"}
+    options |= {"valid_share": 0.3, "test_share": 0.3, "seed": 3}
     flags = ("--create", "--private")
-    done = dailytalk("push", work, "tester/calls", *options, *texts, *flags)
+    done = dailytalk("push", work, "tester/calls", *words(options), *flags)
     assert done.code == 0, done.err
     info = HfApi().dataset_info("tester/calls")
-    assert (info.private, info.card_data["license"]) == (True, "cc-by-4.0")
-    assert HfApi().list_repo_commits("tester/calls", repo_type="dataset")[0].title == "As recorded"
+    assert info.private is True
+    assert info.card_data["license"] == "cc-by-4.0"
+    commits = HfApi().list_repo_commits("tester/calls", repo_type="dataset")
+    assert commits[0].title == "As recorded"
     names = {file.rfilename.split("/")[0] for file in info.siblings or []}
     assert names >= {"conversations", "README.md", "manifest.json"}
 
@@ -116,9 +130,10 @@ def test_options_of_push_are_on_the_hub(tmp_path: Path, dailytalk: Command) -> N
 def test_json_is_alone_on_stdout_whatever_else_is_asked_for(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/call.wav")
     save(tmp_path / "in/.hidden.wav")
-    told = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--dry-run", "--json")
-    assert json.loads(told.out)["hidden"] == [".hidden.wav"]
-    assert "passed over, hidden" in told.err
+    tag = ("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED)
+    planned = dailytalk(*tag, "--dry-run", "--json")
+    assert json.loads(planned.out)["hidden"] == [".hidden.wav"]
+    assert "passed over, hidden" in planned.err
     work = folder(tmp_path / "work", first=SHORT[:1])
-    told = dailytalk("speak", work, "--profile", "embedded", "--json")
-    assert json.loads(told.out)["counts"]["conversations"] == 1
+    spoken = dailytalk("speak", work, "--profile", "embedded", "--json")
+    assert json.loads(spoken.out)["counts"]["conversations"] == 1

@@ -7,4 +7,5 @@ from audio_files import ROOT
 
 def test_page_of_options_is_current() -> None:
     made = runpy.run_path(str(ROOT / "benchmarks/options_page.py"))
-    assert made["PAGE"].read_text(encoding="utf-8") == made["page"](), "run python benchmarks/options_page.py"
+    page = made["PAGE"].read_text(encoding="utf-8")
+    assert page == made["page"](), "run python benchmarks/options_page.py"

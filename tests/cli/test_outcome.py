@@ -12,19 +12,26 @@ from dailytalk_contiguous.core.outcome import Figures, Outcome, rejected_of
 def test_outcome_ends_with_what_was_made_what_was_rejected_and_what_to_run_next(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    kinds = [Reject(f"{kind}{n}", "Folder", f"reason {kind}", "mend [it]") for kind in "abcdefg" for n in range(4)]
+    rejects = []
+    for kind in "abcdefg":
+        for n in range(4):
+            rejects.append(Reject(f"{kind}{n}", "Folder", f"reason {kind}", "mend [it]"))
+    rejected = rejected_of(rejects, "clip")
     table = Figures(("what", ">how many"), [("[a]", "1")])
-    outcome = Outcome(
-        {"made": 3}, "[3] made", 3, ["before", table], rejected_of(kinds, "clip"), "dailytalk check x"
-    )
+    outcome = Outcome({"made": 3}, "[3] made", 3, ["before", table], rejected, "dailytalk check x")
     assert show_outcome(outcome) == 3
-    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+    shown = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert shown == [
         "before",
         "what  how many",
         "[a]          1",
         "[3] made",
         "rejected: 28 clips, all with --json",
-        *(f'  rejected: "{k}0" and 3 more: reason {k}; mend [it]' for k in "abcde"),
+        '  rejected: "a0" and 3 more: reason a; mend [it]',
+        '  rejected: "b0" and 3 more: reason b; mend [it]',
+        '  rejected: "c0" and 3 more: reason c; mend [it]',
+        '  rejected: "d0" and 3 more: reason d; mend [it]',
+        '  rejected: "e0" and 3 more: reason e; mend [it]',
         "  … 2 more reasons",
         "next: dailytalk check x",
     ]

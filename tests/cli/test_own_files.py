@@ -50,10 +50,11 @@ from dailytalk_contiguous.store.files import write_text
 
 def digests(folder: Path) -> dict[str, str]:
     """The SHA-256 of every file below a folder, and the folders, by their paths."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-        for path in sorted(folder.rglob("*"))
-    }
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        digests[str(path.relative_to(folder))] = digest
+    return digests
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,8 @@ def test_file_that_runs_or_writes_when_it_is_imported_is_refused(
     (here / "voice.py").write_text(f"{code}{IMPORTS}{call}\n", encoding="utf-8")
     before = digests(here)
     done = dailytalk("speak", "work", "--tts", "voice.py", "--dry-run")
-    assert (done.code, done.err.count("\n")) == (1, 1), done.err
+    assert done.code == 1, done.err
+    assert done.err.count("\n") == 1, done.err
     assert f"voice.py' can't be imported (voice.py {RUNNING[call]} while it is imported): " in done.err
     assert 'below `if __name__ == "__main__":`' in done.err
     assert digests(here) == before
@@ -119,16 +121,17 @@ def test_file_that_ends_python_when_it_is_imported_is_refused(here: Path, dailyt
 
 #: Files with the names of modules of Python, and two with one name. They are not in the working directory, which
 #: `python -m` searches first.
+EXAMPLES = {path.stem: path.read_text(encoding="utf-8") for path in OWN.glob("*.py")}
 FILES = {
     "first/own.py": OWN_STAGE,
     "second/own.py": OWN_STAGE.replace("n_words", "n_long").replace("letters=4", "letters=6"),
-    "third/own.py": (OWN / "column.py").read_text(encoding="utf-8"),
-    "fourth/queue.py": (OWN / "synthesiser.py").read_text(encoding="utf-8"),
-    "fourth/json.py": (OWN / "aligner.py").read_text(encoding="utf-8"),
-    "first/copy.py": (OWN / "export.py").read_text(encoding="utf-8"),
-    "second/copy.py": (OWN / "export.py").read_text(encoding="utf-8").replace("lines.jsonl", "other.jsonl"),
-    "first/string.py": (OWN / "corpus.py").read_text(encoding="utf-8"),
-    "second/string.py": (OWN / "corpus.py").read_text(encoding="utf-8").replace("diary", "notes"),
+    "third/own.py": EXAMPLES["column"],
+    "fourth/queue.py": EXAMPLES["synthesiser"],
+    "fourth/json.py": EXAMPLES["aligner"],
+    "first/copy.py": EXAMPLES["export"],
+    "second/copy.py": EXAMPLES["export"].replace("lines.jsonl", "other.jsonl"),
+    "first/string.py": EXAMPLES["corpus"],
+    "second/string.py": EXAMPLES["corpus"].replace("diary", "notes"),
 }
 
 
@@ -140,14 +143,10 @@ def write_files(folder: Path) -> None:
 
 def own_options(folder: str = "") -> tuple[str, ...]:
     """Files of three stages, a voice and an aligner, in a folder."""
-    stages = [("--stage", f"{folder}{name}/own.py") for name in ("first", "second", "third")]
-    return (
-        *(word for pair in stages for word in pair),
-        "--tts",
-        f"{folder}fourth/queue.py",
-        "--aligner",
-        f"{folder}fourth/json.py",
-    )
+    options = ("--tts", f"{folder}fourth/queue.py", "--aligner", f"{folder}fourth/json.py")
+    for name in ("first", "second", "third"):
+        options += ("--stage", f"{folder}{name}/own.py")
+    return options
 
 
 @pytest.mark.parametrize(
@@ -163,14 +162,16 @@ def test_files_with_the_names_of_others_are_loaded_as_themselves_by_every_engine
     _, err = process.communicate()
     assert process.returncode == 0, err
     lines = read_lines(here / "built/transcript_shifted.jsonl")
-    for letters, name in ((4, "n_words"), (6, "n_long")):
-        counted = [sum(len(word) >= letters for word in line["text"].split()) for line in lines]
-        assert [line[name] for line in lines] == counted
+    for utterance in lines:
+        lengths = [len(word) for word in utterance["text"].split()]
+        assert utterance["n_words"] == sum(length >= 4 for length in lengths)
+        assert utterance["n_long"] == sum(length >= 6 for length in lengths)
     assert {line["opened_by"] for line in lines} == {"left"}
-    spoken = [line["synthesis"]["engine"] for line in lines if line["status"] == "spoken"]
-    assert {*spoken} == {"tones"}
+    engines = {line["synthesis"]["engine"] for line in lines if line["status"] == "spoken"}
+    assert engines == {"tones"}
     (row,) = open_items(here / "built").rows()
-    assert {word["source"] for word in row["alignments"] if word["speaker"] == "left"} == {"aligned-evenly"}
+    sources = {word["source"] for word in row["alignments"] if word["speaker"] == "left"}
+    assert sources == {"aligned-evenly"}
 
 
 def test_two_exports_and_two_corpora_with_one_name_are_loaded_as_themselves(
@@ -185,17 +186,8 @@ def test_two_exports_and_two_corpora_with_one_name_are_loaded_as_themselves(
         assert (here / name / "lines" / manifest).is_file()
     save(here / "diary/ann-ang-1.wav", line(channel="left"))
     for name, corpus in (("first", "diary"), ("second", "notes")):
-        clips = (
-            "--profile",
-            "embedded",
-            "--asr-model",
-            "none",
-            "--affect-model",
-            "none",
-            "--out",
-            f"{name}/clips",
-        )
-        done = dailytalk("corpus", f"{name}/string.py", "diary", *clips)
+        models = ("--profile", "embedded", "--asr-model", "none", "--affect-model", "none")
+        done = dailytalk("corpus", f"{name}/string.py", "diary", *models, "--out", f"{name}/clips")
         assert done.code == 0, done.err
         (clip,) = open_items(here / name / "clips").rows()
         assert clip["labels"]["speaker"] == f"{corpus}/ann"
@@ -227,7 +219,8 @@ def test_stage_of_an_own_file_can_be_pickled_for_any_process_and_machine(here: P
     # On another machine the file may be in a folder of PYTHONPATH.
     (here / "third").rename(here / "nodes")
     others = os.environ.get("PYTHONPATH", "")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(here / "nodes"), others]))}
+    folders = [folder for folder in (str(here / "nodes"), others) if folder]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders)}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == stages[1].digest
     done = subprocess.run(command, capture_output=True, text=True)

@@ -32,14 +32,15 @@ def test_plan_runs_a_sample_and_leaves_nothing(tmp_path: Path, dailytalk: Comman
     before = state(tmp_path)
     done = dailytalk("plan", corpus, *quick, "--speak", "--sample-minutes", "0.2", "--json")
     assert (done.code, state(tmp_path)) == (0, before)
-    told = json.loads(done.out)
-    assert (told["conversations"], told["sample_pieces"]) == (2, 3)
-    assert told["audio_hours"] == pytest.approx(40 / 3600, rel=0.01)
-    assert told["sample_seconds"] == pytest.approx(12, rel=0.01)
-    assert {"Transcribe", "Speak", "Reconstruct"} <= set(told["stages"])
+    planned = json.loads(done.out)
+    assert planned["conversations"] == 2
+    assert planned["sample_pieces"] == 3
+    assert planned["audio_hours"] == pytest.approx(40 / 3600, rel=0.01)
+    assert planned["sample_seconds"] == pytest.approx(12, rel=0.01)
+    assert {"Transcribe", "Speak", "Reconstruct"} <= set(planned["stages"])
     for name in ("tag_seconds", "speak_seconds", "tagged_bytes", "dataset_bytes", "wav_bytes"):
-        assert told["quantities"][name] > 0
-    assert told["quantities"]["usd"] == 0
+        assert planned["quantities"][name] > 0
+    assert planned["quantities"]["usd"] == 0
 
 
 def test_paid_speech_is_priced_without_a_token_and_not_bought(dailytalk: Command, corpus: Path) -> None:

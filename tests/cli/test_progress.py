@@ -30,11 +30,10 @@ def test_what_a_run_says_without_a_terminal_is_on_stderr_once(
 
 @pytest.mark.usefixtures("terminal")
 def test_nothing_of_a_bar_is_left_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = RunPlan([OUT], [Task(OUT, [{"duration": 60.0}])], 0)
+    run = Run("r", "tag", "h", 1, now(), now(), audio_seconds=60)
     with bar() as planned:
-        planned(
-            RunPlan([OUT], [Task(OUT, [{"duration": 60.0}])], 0),
-            Run("r", "tag", "h", 1, now(), now(), audio_seconds=60),
-        )
+        planned(plan, run)
     drawn = capsys.readouterr().err
     assert "of 1.0 min" in drawn
     assert drawn.endswith("\x1b[1A\x1b[2K")  # up to the bar's line, which is erased

@@ -53,8 +53,8 @@ def finished(folder: Path, count: int) -> Path:
 
 
 def refs(hub: HubServer, repo: str = REPO) -> dict[str, str]:
-    found = hub.store.find(repo)
-    return found.refs() if found else {}
+    repository = hub.store.find(repo)
+    return repository.refs() if repository else {}
 
 
 def test_two_versions_are_published_and_each_loads_by_its_tag(
@@ -64,8 +64,8 @@ def test_two_versions_are_published_and_each_loads_by_its_tag(
     assert refs(hub) == {}
     first = push("--tag", "v1.0.0", "--create")
     assert first.code == 0, first.err
-    for told in ("version  v1.0.0", f'.load("{REPO}", revision="v1.0.0")', "/commit/"):
-        assert told in first.out
+    for text in ("version  v1.0.0", f'.load("{REPO}", revision="v1.0.0")', "/commit/"):
+        assert text in first.out
     assert not (work / ".publish").exists()
     assert "just this already, as v1.0.0" in push("--tag", "v1.0.0").out
     assert "just this already" in push("--tag", "auto").out
@@ -75,8 +75,10 @@ def test_two_versions_are_published_and_each_loads_by_its_tag(
     assert taken.code == 1
     assert "a tag is never moved: pass --tag v1.1.0" in taken.err
     second = push("--tag", "auto", "--json")
-    told = json.loads(second.out)
-    assert (second.code, told["tag"], told["bump"]) == (0, "v1.1.0", "minor")
+    record = json.loads(second.out)
+    assert second.code == 0
+    assert record["tag"] == "v1.1.0"
+    assert record["bump"] == "minor"
     empty_caches()
     for tag, rows in (("v1.0.0", 4), ("v1.1.0", 5)):
         loaded = load_dataset(REPO, revision=tag, columns=["conversation_id"])
@@ -89,11 +91,11 @@ def test_edit_that_was_not_said_is_told_before_it_is_missed(hub: HubServer, push
     (work / "run.json").write_text(json.dumps({"speak": {"transcript_sha256": digest}}), encoding="utf-8")
     assert "was changed since" not in push("--create").err
     (work / "transcript.jsonl").write_text('{"text": "as it should be"}\n', encoding="utf-8")
-    told = push()
-    assert "transcript.jsonl was changed since dailytalk speak" in told.err
-    assert "run dailytalk speak first" in told.err
-    assert f"next: dailytalk speak {work}" in told.out
-    assert "nothing to do" not in told.out
+    again = push()
+    assert "transcript.jsonl was changed since dailytalk speak" in again.err
+    assert "run dailytalk speak first" in again.err
+    assert f"next: dailytalk speak {work}" in again.out
+    assert "nothing to do" not in again.out
 
 
 def test_second_push_of_one_folder_waits_for_nobody(hub: HubServer, push: Any, work: Path) -> None:
@@ -135,7 +137,9 @@ def test_what_can_not_be_done_is_said_in_a_sentence(
     hub: HubServer, push: Any, options: tuple[str, ...], told: str
 ) -> None:
     done = push(*options)
-    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert done.code == 1
+    assert done.out == ""
+    assert done.err.count("\n") == 1
     assert told in done.err
     assert refs(hub) == {}
 
@@ -158,7 +162,9 @@ def test_token_that_may_not_write_is_refused_before_any_work(
     else:
         monkeypatch.delenv("HF_TOKEN")
     done = push("--tag", "v2.0.0")
-    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert done.code == 1
+    assert done.out == ""
+    assert done.err.count("\n") == 1
     assert told in done.err
     assert refs(hub) == before
     assert not (work / ".publish").exists()
@@ -173,7 +179,8 @@ def test_dry_run_needs_no_token_where_the_dataset_is_public_or_still_to_be_made(
         assert done.code == 0, done.err
         assert (refs(hub) != {}) == exists
         refused = push("--tag", "auto", "--create")
-        assert (refused.code, "there is no token for the Hub" in refused.err) == (1, True)
+        assert refused.code == 1
+        assert "there is no token for the Hub" in refused.err
         monkeypatch.setenv("HF_TOKEN", hub.write_token)
         assert push("--tag", "auto", "--create").code == 0
         finished(work, 5)
@@ -187,12 +194,11 @@ def test_token_stands_nowhere_after_a_run_with_debug_logging(hub: HubServer, wor
     ) as process:
         listing = Path(f"/proc/{process.pid}/cmdline")
         listed = listing.read_bytes() if listing.exists() else b""
-        told, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, told
-    assert "Send: curl" in told  # the client does tell what it sends
-    assert hub.write_token not in told
+        printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, printed
+    assert "Send: curl" in printed  # the client does tell what it sends
+    assert hub.write_token not in printed
     assert hub.write_token.encode() not in listed
-    holding = [
-        path for path in tmp_path.rglob("*") if path.is_file() and hub.write_token.encode() in path.read_bytes()
-    ]
-    assert holding == []
+    token = hub.write_token.encode()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in files if token in path.read_bytes()] == []

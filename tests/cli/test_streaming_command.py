@@ -44,14 +44,16 @@ def test_build_streams_up_to_its_limit_and_goes_on_at_its_commit(
     assert len(read_lines(out / "position.jsonl")) == 1
     publish(3)
     moved = dailytalk(*command)
-    assert (moved.code, f"at commit {commit}" in moved.err) == (1, True)
+    assert moved.code == 1
+    assert f"at commit {commit}" in moved.err
     command = ("build", f"hf://datasets/{REPO}@{commit}", *command[2:])
     done = dailytalk(*command)
     assert done.code in (0, 3)
     assert "2 windows, 0.00 h to the end of the source" in done.out
     assert {path.name for path in (out / "audio").glob("*.wav")} == {"0_edited.wav", "1_edited.wav"}
     run = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    assert (run["source"]["revision"], run["streaming"]["complete"]) == (commit, True)
+    assert run["source"]["revision"] == commit
+    assert run["streaming"]["complete"] is True
     assert run["speak"]["counts"]["conversations"] == 2
     done = dailytalk(*command)
     assert "nothing to do" in done.out
@@ -63,15 +65,17 @@ def test_dry_run_of_a_stream_refuses_what_the_run_refuses_and_names_what_is_left
     publish(2)
     command = ("tag", REPO, "--streaming", "--out", tmp_path / "out", *quick, "--json")
     planned = json.loads(dailytalk(*command, "--dry-run").out)
-    assert (planned["to_fetch"]["files"], planned["stages"][:2]) == (2, ["Segment", "MatchTranscript"])
+    assert planned["to_fetch"]["files"] == 2
+    assert planned["stages"][:2] == ["Segment", "MatchTranscript"]
     assert dailytalk(*command, "--limit-hours", "0.0001").code == 0
     for limit, left in (("0.0001", 0), ("9", len(planned["stages"]))):
-        told = json.loads(dailytalk(*command, "--dry-run", "--limit-hours", limit).out)
-        assert len(told["stages"]) == left
+        limited = json.loads(dailytalk(*command, "--dry-run", "--limit-hours", limit).out)
+        assert len(limited["stages"]) == left
     assert dailytalk(*command).code == 0
     assert json.loads(dailytalk(*command, "--dry-run").out)["stages"] == []
     other = dailytalk(*command, "--dry-run", "--channel", "left")
-    assert (other.code, "other settings" in other.err) == (1, True)
+    assert other.code == 1
+    assert "other settings" in other.err
 
 
 def test_killed_and_interrupted_stream_ends_as_if_nothing_had_happened(
@@ -83,9 +87,9 @@ def test_killed_and_interrupted_stream_ends_as_if_nothing_had_happened(
         # The first shard stands when it is killed, but no line tells of its window; then comes the second one.
         process = start_held(1, "tag", REPO, "--streaming", "--out", out, *quick)
         os.killpg(process.pid, kind)
-        _, told = process.communicate()
+        _, printed = process.communicate()
         assert process.returncode == (130 if kind == signal.SIGINT else -kind)
-    assert told.splitlines()[-1] == f"dailytalk: {SENTENCE}."
+    assert printed.splitlines()[-1] == f"dailytalk: {SENTENCE}."
     assert not (out / ".stream").exists()
     assert len(read_lines(out / "position.jsonl")) == 1
     assert dailytalk("tag", REPO, "--streaming", "--out", out, *quick).code == 0

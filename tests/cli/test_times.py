@@ -13,13 +13,18 @@ from recordings import save
 from dailytalk_contiguous.cli.main import COMMANDS, command_of
 from dailytalk_contiguous.cli.options import TIME, time_of
 
+
 #: Every option that is a time, by the commands that have it.
-TIMES = {
-    (name, one.opts[0])
-    for name in COMMANDS
-    for one in command_of(name).params
-    if one.metavar == TIME and name != "plan"
-}
+def options_of_times() -> set[tuple[str, str]]:
+    times = set[tuple[str, str]]()
+    for name in COMMANDS:
+        if name != "plan":
+            parameters = command_of(name).params
+            times |= {(name, each.opts[0]) for each in parameters if each.metavar == TIME}
+    return times
+
+
+TIMES = options_of_times()
 
 #: Those of which a number alone may mean minutes or seconds.
 AMBIGUOUS = {"--end", "--listen", "--max-conversation", "--max-length", "--start"}
@@ -46,8 +51,10 @@ def test_silence_of_split_and_shortest_utterance_of_tag_are_spelt_alike(
     embedded = ("--profile", "embedded", "--language", "en")
     for command, option, *others in (("split", "silence"), ("tag", "min_duration", *embedded)):
         out = tmp_path / command
-        dailytalk(command, tmp_path / "in", "--out", out, "--" + option.replace("_", "-"), "800ms", *others)
-        assert json.loads((out / "run.json").read_text("utf-8"))["settings"][option] == 0.8
+        flag = "--" + option.replace("_", "-")
+        dailytalk(command, tmp_path / "in", "--out", out, flag, "800ms", *others)
+        record = json.loads((out / "run.json").read_text("utf-8"))
+        assert record["settings"][option] == 0.8
 
 
 @pytest.mark.parametrize(("command", "option"), sorted(time for time in TIMES if time[1] in AMBIGUOUS))
@@ -57,15 +64,17 @@ def test_number_without_a_unit_is_one_sentence(
     words = {"corpus": ["crema_d", tmp_path]}.get(command, [tmp_path])
     out = [] if command in ("check", "emotion predict") else ["--out", tmp_path / "out"]
     done = dailytalk(command, *words, *out, option, "15")
-    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err.count("\n") == 1
     assert f"'{option}': '15' is not a time such as 15m, 90s or 1h" in done.err
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{page.name}" for page in ROOT.glob("docs/*.md"))])
 def test_documents_write_every_time_with_its_unit(page: str) -> None:
-    written = re.findall(r"(--[a-z-]+)[ =](\d[\w.]*)", (ROOT / page).read_text(encoding="utf-8"))
+    text = (ROOT / page).read_text(encoding="utf-8")
     times = {option for _, option in TIMES}
-    assert not [
-        (option, value) for option, value in written if option in times and re.fullmatch(r"\d*\.?\d+", value)
-    ]
+    for option, value in re.findall(r"(--[a-z-]+)[ =](\d[\w.]*)", text):
+        if option in times:
+            assert not re.fullmatch(r"\d*\.?\d+", value), option

@@ -21,13 +21,15 @@ def dailytalk(dailytalk: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
 @pytest.fixture
 def published(hub: HubServer, tmp_path: Path) -> list[str]:
     """Two versions, a tag of another kind, and a branch that nobody published with this tool; their commits."""
-    one = write_version(tmp_path / "one", {"train": [[row("a"), row("b")]]}, tag="v1.0.0")
+    older = {"train": [[row("a"), row("b")]]}
+    first = write_version(tmp_path / "one", older, tag="v1.0.0")
     talk = row("b")
     talk["utterances"][0]["tag"] = "excited"
-    two = write_version(tmp_path / "two", {"train": [[row("c"), talk]]}, tag="v1.1.0")
-    changes = compare_versions(open_version(one), open_version(two)).as_dict()
-    two = write_version(two, {"train": [[row("c"), talk]]}, tag="v1.1.0", changes=changes)
-    commits = [upload(one, "v1.0.0"), upload(two, "v1.1.0")]
+    newer = {"train": [[row("c"), talk]]}
+    second = write_version(tmp_path / "two", newer, tag="v1.1.0")
+    changes = compare_versions(open_version(first), open_version(second)).as_dict()
+    second = write_version(second, newer, tag="v1.1.0", changes=changes)
+    commits = [upload(first, "v1.0.0"), upload(second, "v1.1.0")]
     api = HfApi()
     api.create_tag(REPO, tag="paper", revision=commits[0], repo_type="dataset")
     (tmp_path / "bare").mkdir()
@@ -72,13 +74,15 @@ def test_what_is_not_there_is_one_sentence(
 ) -> None:
     (tmp_path / "tests").mkdir()
     monkeypatch.chdir(tmp_path)
-    for arguments, told in (
+    for arguments, reason in (
         (("versions", "tester/none"), "shows no dataset tester/none"),
         (("diff", f"{REPO}@v1.0.0", "@v3.0.0"), f"{REPO}@v3.0.0 has no such version"),
     ):
         done = dailytalk(*arguments)
-        assert (done.code, done.out, done.err.count("\n")) == (1, "", 1), done.err
-        assert told in done.err
+        assert done.code == 1, done.err
+        assert done.out == "", done.err
+        assert done.err.count("\n") == 1, done.err
+        assert reason in done.err
         assert done.err.startswith("dailytalk: ")
 
 

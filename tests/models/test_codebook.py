@@ -30,8 +30,8 @@ def frames(count: int, seed: int = 0) -> np.ndarray:
 
 
 def change(folder: Path, **fields: Any) -> Path:
-    about = json.loads((folder / ABOUT).read_text()) | fields
-    (folder / ABOUT).write_text(json.dumps({name: value for name, value in about.items() if value is not ...}))
+    about = json.loads((folder / ABOUT).read_text())
+    (folder / ABOUT).write_text(json.dumps(about | fields))
     return folder
 
 
@@ -41,21 +41,23 @@ def test_a_frame_has_the_same_token_in_any_company(count: int, size: int, seed: 
     codebook = Codebook.load()
     features = frames(count, seed)
     tokens, distances = codebook.assign(features)
-    for at in range(0, count, size):
-        some, own = codebook.assign(features[at : at + size])
-        np.testing.assert_array_equal(some, tokens[at : at + size])
-        np.testing.assert_array_equal(own, distances[at : at + size])
+    for start in range(0, count, size):
+        part = slice(start, start + size)
+        part_tokens, part_distances = codebook.assign(features[part])
+        np.testing.assert_array_equal(part_tokens, tokens[part])
+        np.testing.assert_array_equal(part_distances, distances[part])
 
 
 def test_the_token_is_that_of_the_nearest_weighted_centre() -> None:
     codebook = Codebook.load()
     features = frames(500)
     weights = np.array([*codebook.weights.values()])
-    gaps = (features[:, None].astype(float) - codebook.centres[None]) * weights
-    distances = np.sqrt((gaps**2).sum(axis=2))
-    tokens, found = codebook.assign(features)
-    np.testing.assert_array_equal(tokens, distances.argmin(axis=1) + 1)
-    np.testing.assert_allclose(found, distances.min(axis=1), rtol=1e-5)
+    gaps = features[:, None].astype(float) - codebook.centres[None]
+    squares = (gaps * weights) ** 2
+    to_each_centre = np.sqrt(squares.sum(axis=2))
+    tokens, distances = codebook.assign(features)
+    np.testing.assert_array_equal(tokens, to_each_centre.argmin(axis=1) + 1)
+    np.testing.assert_allclose(distances, to_each_centre.min(axis=1), rtol=1e-5)
 
 
 def test_a_frame_without_voice_is_silence_and_nothing_else_is() -> None:
@@ -119,12 +121,15 @@ def test_an_older_tool_s_folder_is_read_with_a_warning(
     tmp_path: Path, wrapped: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     centres = torch.rand(8, 6)
-    torch.save({"cluster_centers": centres} if wrapped else centres, tmp_path / CENTRES)
-    (tmp_path / ABOUT).write_text(json.dumps({"n_clusters": 8, "inertia": 1.5, "dtype": "torch.float32"}))
+    stored = {"cluster_centers": centres} if wrapped else centres
+    torch.save(stored, tmp_path / CENTRES)
+    about = {"n_clusters": 8, "inertia": 1.5, "dtype": "torch.float32"}
+    (tmp_path / ABOUT).write_text(json.dumps(about))
     codebook = Codebook.load(tmp_path)
     assert codebook.n_clusters == 8
     assert not codebook.silence
-    assert codebook.assign(centres.numpy())[0].tolist() == list(range(8))
+    tokens, _ = codebook.assign(centres.numpy())
+    assert tokens.tolist() == list(range(8))
     assert "whose contours differ" in caplog.text
 
 

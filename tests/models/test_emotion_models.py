@@ -1,6 +1,6 @@
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,11 @@ pytest_plugins = ["hub.hub_fixtures"]
 def random_model(seed: int = 0) -> LinearEmotion:
     """A `LinearEmotion` of random weights around the usual of some voices."""
     rng = np.random.default_rng(seed)
-    measured = np.stack([emotion_features(sound) for sound in drawn_voices(2, 1)[0]])
-    arrays = {name: rng.normal(0, 0.1, shape) for name, shape in linear_shapes(len(SIX)).items()}
+    sounds, _, _ = drawn_voices(2, 1)
+    measured = np.stack([emotion_features(sound) for sound in sounds])
+    arrays = {}
+    for name, shape in linear_shapes(len(SIX)).items():
+        arrays[name] = rng.normal(0, 0.1, shape)
     arrays["usual"] = np.nanmean(measured, axis=0)
     for head in ("alone", "relative"):
         arrays[f"spread_{head}"] = np.nanstd(measured, axis=0) + 0.1
@@ -52,20 +55,24 @@ def test_published_model_loads_offline_once_it_was_fetched(folder: Path, monkeyp
         load_emotion_model("tester/none")
 
 
-def equal(one: EmotionGuess, other: EmotionGuess) -> bool:
-    return one.reason == other.reason and np.array_equal(one.probabilities, other.probabilities)
+def assert_equal(guesses: Sequence[EmotionGuess], others: Sequence[EmotionGuess]) -> None:
+    for guess, other in zip(guesses, others, strict=True):
+        assert guess.reason == other.reason
+        np.testing.assert_array_equal(guess.probabilities, other.probabilities)
 
 
 def test_a_model_is_the_same_out_of_its_folder(folder: Path) -> None:
     sounds, _, speakers = drawn_voices(2, 1)
     model = load_emotion_model(str(folder))
-    assert (model.name, model.classes) == ("mood", SIX)
-    write_emotion_folder(model, copy := folder.parent / "copy", {})
+    assert model.name == "mood"
+    assert model.classes == SIX
+    copy = folder.parent / "copy"
+    write_emotion_folder(model, copy, {})
     assert (copy / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
     again = load_emotion_model(str(copy))
-    assert all(map(equal, model.classify(sounds, speakers), again.classify(sounds, speakers)))
-    guess = model.classify(sounds[:1])[0]
-    assert guess.probabilities.sum() == pytest.approx(1)
+    assert_equal(model.classify(sounds, speakers), again.classify(sounds, speakers))
+    (alone,) = model.classify(sounds[:1])
+    assert alone.probabilities.sum() == pytest.approx(1)
 
 
 def test_a_model_is_not_written_over_another(folder: Path) -> None:
@@ -75,26 +82,26 @@ def test_a_model_is_not_written_over_another(folder: Path) -> None:
 
 def about(**changes: Any) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
-        known = json.loads((folder / ABOUT).read_text()) | changes
-        (folder / ABOUT).write_text(
-            json.dumps({name: value for name, value in known.items() if value is not None})
-        )
+        fields = json.loads((folder / ABOUT).read_text())
+        (folder / ABOUT).write_text(json.dumps(fields | changes))
 
     return change
 
 
 def weights(**changes: np.ndarray | None) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
-        known = {
-            name: array for name, array in (load_file(folder / WEIGHTS) | changes).items() if array is not None
-        }
-        save_file(known, folder / WEIGHTS)
+        arrays = load_file(folder / WEIGHTS) | changes
+        kept = {name: array for name, array in arrays.items() if array is not None}
+        save_file(kept, folder / WEIGHTS)
 
     return change
 
 
 def replaced(name: str, content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(content) and None
+    def change(folder: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return change
 
 
 WIDE = np.zeros((len(MEASURES), 7), np.float32)
@@ -139,8 +146,10 @@ def test_an_utterance_alone_is_as_in_any_company() -> None:
     sounds, _, speakers = drawn_voices(3, 1)
     for model in (random_model(), bundled_voice()):
         together = model.classify(sounds)
-        assert all(equal(model.classify([sound])[0], guess) for sound, guess in zip(sounds, together, strict=True))
-        own = [place for place, speaker in enumerate(speakers) if speaker == speakers[0]]
-        apart = model.classify([sounds[place] for place in own], [speakers[place] for place in own])
+        alone = [model.classify([sound])[0] for sound in sounds]
+        assert_equal(alone, together)
+        first_speaker = [index for index, speaker in enumerate(speakers) if speaker == speakers[0]]
+        first_sounds = [sounds[index] for index in first_speaker]
+        apart = model.classify(first_sounds, [speakers[0]] * len(first_speaker))
         beside = model.classify(sounds, speakers)
-        assert all(equal(guess, beside[place]) for guess, place in zip(apart, own, strict=True))
+        assert_equal(apart, [beside[index] for index in first_speaker])

@@ -25,7 +25,8 @@ from dailytalk_contiguous.models.emotion_networks import (
 from dailytalk_contiguous.models.speech_models import normalised
 
 RNG = np.random.default_rng(3)
-SOUNDS = [RNG.normal(0.02, 0.1, length).astype(np.float32) for length in (16000, 1600, 40000, 23456, 8000)]
+LENGTHS = (16000, 1600, 40000, 23456, 8000)
+SOUNDS = [RNG.normal(0.02, 0.1, length).astype(np.float32) for length in LENGTHS]
 CLASSES = ("angry", "happy", "sad")
 
 #: As IEMOCAP's checkpoints name them, and one that nobody else has.
@@ -68,9 +69,9 @@ def encoder_model(folder: Path) -> AudioEmotions:
 def assert_padded_equals_alone(model: Any, sounds: Sequence[Samples] = SOUNDS) -> None:
     sounds = [sound[: model.longest] for sound in sounds]
     logits = model.network(**model.inputs(sounds)).logits
-    for place, sound in enumerate(sounds):
-        own = model.network(**model.inputs([sound])).logits
-        torch.testing.assert_close(own[0], logits[place], atol=1e-5, rtol=0)
+    for sound, padded in zip(sounds, logits, strict=True):
+        alone = model.network(**model.inputs([sound])).logits
+        torch.testing.assert_close(alone[0], padded, atol=1e-5, rtol=0)
     assert np.ptp(logits.numpy(), axis=0).min() > 1e-4, "they must differ for this to say anything"
 
 
@@ -92,12 +93,15 @@ def test_a_checkpoint_says_what_it_says_in_transformers(kind: str, tmp_path: Pat
     stock = MODELS[kind][2].from_pretrained(folder).eval()
     sound = SOUNDS[2] if kind == "hubert" else normalised(SOUNDS[2])  # by its preprocessor_config.json
     with torch.inference_mode():
-        expected = stock(torch.from_numpy(sound)[None]).logits.softmax(dim=1)[0].numpy()
+        logits = stock(torch.from_numpy(sound)[None]).logits
+    expected = logits.softmax(dim=1)[0].numpy()
     model = load_emotion_model(str(folder))
     assert model.classes == ("angry", "bored", "happy", "neutral", "sad")
-    by_class = dict(zip(map(class_of_label, LABELS), expected, strict=True))
+    classes = [class_of_label(label) for label in LABELS]
+    by_class = dict(zip(classes, expected, strict=True))
+    in_order = [by_class[name] for name in model.classes]
     (guess,) = model.classify(SOUNDS[2:3])
-    np.testing.assert_allclose(guess.probabilities, [by_class[name] for name in model.classes], atol=1e-6)
+    np.testing.assert_allclose(guess.probabilities, in_order, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +131,8 @@ def test_no_code_of_a_checkpoint_is_looked_at(copy: Path) -> None:
     code = {"auto_map": {"AutoModelForAudioClassification": "evil.Evil"}, "attn_implementation": "evil/kernel"}
     (copy / "config.json").write_text(json.dumps(config | code))
     (copy / "evil.py").write_text("raise SystemExit")
-    assert load_emotion_model(str(copy)).classify(SOUNDS[:1])[0].reason == ""
+    (guess,) = load_emotion_model(str(copy)).classify(SOUNDS[:1])
+    assert guess.reason == ""
     load_emotion_model.cache_clear()
     (copy / "model.safetensors").write_bytes(b"\x80\x04pickle")
     with pytest.raises(ModelMissing, match="can't be read"):
@@ -143,23 +148,34 @@ def test_weights_in_several_files_are_read_from_their_folder_alone(
 ) -> None:
     (whole,) = load_emotion_model(str(checkpoint)).classify(SOUNDS[:1])
     weights = load_file(copy / "model.safetensors")
-    suffix = Path(name).suffix
     (copy / "model.safetensors").unlink()
+    suffix = Path(name).suffix
     write = save_file if suffix == ".safetensors" else torch.save
-    for part, names in {f"one{suffix}": sorted(weights)[:9], f"two{suffix}": sorted(weights)[9:]}.items():
-        write({key: weights[key] for key in names}, copy / part)
-    listed = copy / f"{name}.index.json"
-    listed.write_text(json.dumps({"weight_map": {"any": f"one{suffix}", "other": f"two{suffix}"}}))
+    keys = sorted(weights)
+    write({key: weights[key] for key in keys[:9]}, copy / f"one{suffix}")
+    write({key: weights[key] for key in keys[9:]}, copy / f"two{suffix}")
+    index = {"weight_map": {"any": f"one{suffix}", "other": f"two{suffix}"}}
+    (copy / f"{name}.index.json").write_text(json.dumps(index))
     (guess,) = load_emotion_model(str(copy)).classify(SOUNDS[:1])
     assert guess.probabilities.tobytes() == whole.probabilities.tobytes()
 
 
 def test_what_has_no_sound_has_a_reason_and_others_go_on() -> None:
-    nothing = [np.zeros(0, np.float32), np.zeros(16000, np.float32), np.full(16000, np.nan, np.float32)]
-    guesses = spectrogram_model().classify([*nothing, SOUNDS[0][:100], SOUNDS[1], np.float32(1e30) * SOUNDS[0]])
-    assert [bool(guess.reason) for guess in guesses] == [True, True, True, True, False, True]
-    assert [len(guess.probabilities) for guess in guesses] == [0, 0, 0, 0, len(CLASSES), 0]
-    np.testing.assert_allclose(guesses[4].probabilities.sum(), 1, atol=1e-6)
+    empty = np.zeros(0, np.float32)
+    silent = np.zeros(16000, np.float32)
+    not_numbers = np.full(16000, np.nan, np.float32)
+    too_short = SOUNDS[0][:100]
+    too_loud = np.float32(1e30) * SOUNDS[0]
+    sounds = [empty, silent, not_numbers, too_short, SOUNDS[1], too_loud]
+    guesses = spectrogram_model().classify(sounds)
+    fine = guesses.pop(4)
+    assert not fine.reason
+    assert len(fine.probabilities) == len(CLASSES)
+    np.testing.assert_allclose(fine.probabilities.sum(), 1, atol=1e-6)
+    assert len(guesses) == 5
+    for guess in guesses:
+        assert guess.reason
+        assert len(guess.probabilities) == 0
 
 
 def test_bits_do_not_depend_on_company(checkpoint: Path) -> None:
@@ -167,8 +183,10 @@ def test_bits_do_not_depend_on_company(checkpoint: Path) -> None:
         return [guess.probabilities.tobytes() for guess in model.classify(sounds)]
 
     for model in (spectrogram_model(), load_emotion_model(str(checkpoint))):
-        expected = bits(model, SOUNDS)
-        assert [*bits(model, SOUNDS[:1]), *bits(model, SOUNDS[1:])] == expected
+        together = bits(model, SOUNDS)
+        first = bits(model, SOUNDS[:1])
+        others = bits(model, SOUNDS[1:])
+        assert first + others == together
 
 
 def saved(model: NetworkEmotions, folder: Path) -> Path:
@@ -183,7 +201,12 @@ def test_a_model_folder_gives_the_same_model_without_its_encoder(kind: str, tmp_
         model = encoder_model(make_speech_model(tmp_path / "encoder", kind))
         shutil.rmtree(tmp_path / "encoder")
     model.temperature = 2.0
-    loaded: Any = load_emotion_model(str(saved(model, tmp_path / "model")))
-    assert (loaded.kind, loaded.classes, loaded.settings()) == (model.kind, model.classes, model.settings())
-    for own, other in zip(model.classify(SOUNDS), loaded.classify(SOUNDS), strict=True):
-        np.testing.assert_allclose(own.probabilities, other.probabilities, atol=1e-6)
+    folder = saved(model, tmp_path / "model")
+    loaded: Any = load_emotion_model(str(folder))
+    assert loaded.kind == model.kind
+    assert loaded.classes == model.classes
+    assert loaded.settings() == model.settings()
+    before = model.classify(SOUNDS)
+    after = loaded.classify(SOUNDS)
+    for first, second in zip(before, after, strict=True):
+        np.testing.assert_allclose(first.probabilities, second.probabilities, atol=1e-6)

@@ -29,7 +29,11 @@ LINES = ((4.87, 7.9), (10.7, 13.9), (16.9, 19.3))
 
 def lines() -> list[bytes]:
     left = example("bicycle_repair")[:, 0]
-    return [wav_bytes(left[round(start * 16000) : round(end * 16000)], 16000) for start, end in LINES]
+    sounds = []
+    for start, end in LINES:
+        sound = left[round(start * 16000) : round(end * 16000)]
+        sounds.append(wav_bytes(sound, 16000))
+    return sounds
 
 
 def test_aligner_that_fails_on_clips_of_a_corpus_costs_their_times_alone(
@@ -41,35 +45,37 @@ def test_aligner_that_fails_on_clips_of_a_corpus_costs_their_times_alone(
     files = [f"AudioWAV/{name.rpartition('/')[2]}.wav" for name in (*bad, *good)]
     sounds = {file: spoken(0, 1.5 + number / 50) for number, file in enumerate(files)}
     source = put(tmp_path / "in", sounds)
-    aligner = own_file(tmp_path, monkeypatch, FRAIL.replace("river", "jacket").replace("{breaks}", "1 / 0"))
-    done = dailytalk("corpus", "crema_d", source, *PLAIN, "--aligner", aligner, "--out", tmp_path / "out")
+    code = FRAIL.replace("river", "jacket").replace("{breaks}", "1 / 0")
+    aligner = own_file(tmp_path, monkeypatch, code)
+    out = tmp_path / "out"
+    done = dailytalk("corpus", "crema_d", source, *PLAIN, "--aligner", aligner, "--out", out)
     assert done.code == 3, done.err
-    rejects = read_lines(tmp_path / "out" / "rejects.jsonl")
+    rejects = read_lines(out / "rejects.jsonl")
     assert [reject["id"] for reject in rejects] == bad
-    assert {reject["stage"] for reject in rejects} == {"TimeWords"}
-    assert all("the aligner frail failed (ZeroDivisionError" in reject["reason"] for reject in rejects)
-    rows = rows_of(tmp_path / "out")
+    for reject in rejects:
+        assert reject["stage"] == "TimeWords"
+        assert "the aligner frail failed (ZeroDivisionError" in reject["reason"]
+    rows = rows_of(out)
     assert [*rows] == [*bad, *good]
-    sources = {name: {word["source"] for word in row["alignments"]} for name, row in rows.items()}
-    assert all(sources[name] == {"proportional"} for name in bad)
-    assert all(sources[name] == {"aligned-frail"} for name in good)
+    for name, row in rows.items():
+        expected = "proportional" if name in bad else "aligned-frail"
+        assert {word["source"] for word in row["alignments"]} == {expected}
 
 
 def test_speech_activity_that_fails_on_a_clip_of_a_corpus_costs_that_clip_alone(
     tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [f"{1001 + number}_DFA_ANG_XX" for number in range(len(LINES))]
-    source = put(
-        tmp_path / "in",
-        {f"AudioWAV/{name}.wav": sound for name, sound in zip(names, lines(), strict=True)},
-    )
+    names = ["1001_DFA_ANG_XX", "1002_DFA_ANG_XX", "1003_DFA_ANG_XX"]
+    files = [f"AudioWAV/{name}.wav" for name in names]
+    source = put(tmp_path / "in", dict(zip(files, lines(), strict=True)))
     break_method(monkeypatch, speech_activity.SpeechActivity, "push", lambda activity, samples: [samples])
     done = dailytalk("corpus", "crema_d", source, *PLAIN, "--aligner", "none", "--out", tmp_path / "out")
     assert done.code == 3, done.err
     (reject,) = read_lines(tmp_path / "out" / "rejects.jsonl")
-    assert (reject["id"], reject["stage"]) == (f"crema_d/{names[1]}", "MeasureQuality")
+    assert reject["id"] == "crema_d/1002_DFA_ANG_XX"
+    assert reject["stage"] == "MeasureQuality"
     assert "RuntimeError: the logarithm of zero" in reject["reason"]
-    assert [*rows_of(tmp_path / "out")] == [f"crema_d/{names[0]}", f"crema_d/{names[2]}"]
+    assert [*rows_of(tmp_path / "out")] == ["crema_d/1001_DFA_ANG_XX", "crema_d/1003_DFA_ANG_XX"]
 
 
 def test_speech_activity_that_fails_where_a_long_recording_is_cut_costs_that_recording_alone(
@@ -79,8 +85,8 @@ def test_speech_activity_that_fails_where_a_long_recording_is_cut_costs_that_rec
     save(tmp_path / "b.wav", example("bicycle_repair")[: 20 * 16000], subtype="PCM_16")
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
     break_method(monkeypatch, speech_activity.SpeechActivity, "push", lambda activity, samples: [samples])
-    rows = [*folder_rows(FolderConfig(inputs=(str(tmp_path),), max_conversation=10.0))]
-    problems = {row["recording_id"]: row["problem"] for row in rows}
+    config = FolderConfig(inputs=(str(tmp_path),), max_conversation=10.0)
+    problems = {row["recording_id"]: row["problem"] for row in folder_rows(config)}
     assert problems["a"] is None
     assert "speech activity of it can't be measured" in problems["b"]
     assert "RuntimeError: the logarithm of zero" in problems["b"]
@@ -89,19 +95,20 @@ def test_speech_activity_that_fails_where_a_long_recording_is_cut_costs_that_rec
 def test_classifier_that_fails_on_an_utterance_of_a_prediction_costs_its_mood_alone(
     tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    call = save(tmp_path / "call.wav", example("bicycle_repair")[: 14 * 16000], subtype="PCM_16")
+    recording = example("bicycle_repair")[: 14 * 16000]
+    call = save(tmp_path / "call.wav", recording, subtype="PCM_16")
     arguments = ("emotion predict", call, "--device", "cpu", "--json")
     (whole,) = json.loads(dailytalk(*arguments).out)["recordings"]
     break_method(monkeypatch, LinearEmotion, "classify", lambda model, sounds, *rest: sounds)
     done = dailytalk(*arguments)
     assert done.code == 3, done.err
-    told = json.loads(done.out)
-    (heard,) = told["recordings"]
-    (reject,) = [reject for reject in told["rejects"] if reject["stage"] == "ClassifyEmotion"]
+    record = json.loads(done.out)
+    (heard,) = record["recordings"]
+    (reject,) = [reject for reject in record["rejects"] if reject["stage"] == "ClassifyEmotion"]
     assert "the logarithm of zero" in reject["reason"]
     assert len(heard["utterances"]) == len(whole["utterances"])
-    victims = [mood for mood in heard["utterances"] if not mood["emotion"]]
-    assert [mood["start"] <= MOMENT <= mood["end"] for mood in victims] == [True]
+    (victim,) = [mood for mood in heard["utterances"] if not mood["emotion"]]
+    assert victim["start"] <= MOMENT <= victim["end"]
 
 
 @dataclass(frozen=True)
@@ -132,17 +139,20 @@ TEXTS = ["a house", "by the river", "a tree", "the moon"]
 @pytest.mark.parametrize("stage", [Lengths(), FewPlaces()])
 def test_stage_that_needs_text_alone_goes_on_without_the_utterance_on_which_it_fails(stage: Stage) -> None:
     ids = [f"call/left/{number:04}" for number in range(len(TEXTS))]
-    calls = Dataset.from_list([{"conversation_id": "call", "utterance_id": ids, "text": TEXTS}])
-    (row,) = PerUtterance(stage).map(calls).to_list()
+    call = {"conversation_id": "call", "utterance_id": ids, "text": TEXTS}
+    (row,) = PerUtterance(stage).map(Dataset.from_list([call])).to_list()
     assert row["n_letters"] == [7, None, 6, 8]
     (failure,) = row["model_failures"]
-    assert (failure["id"], failure["remedy"]) == (ids[1], "count its letters yourself")
+    assert failure["id"] == "call/left/0001"
+    assert failure["remedy"] == "count its letters yourself"
     assert "ValueError: no rivers" in failure["reason"]
 
 
 def test_model_that_fails_on_a_batch_and_on_no_part_of_it_gives_the_results_of_the_parts() -> None:
     dry = [text for text in TEXTS if "river" not in text]
-    assert FewPlaces().attempt({"text": dry}) == ({"n_letters": [7, 6, 8]}, {})
+    results, failures = FewPlaces().attempt({"text": dry})
+    assert results == {"n_letters": [7, 6, 8]}
+    assert failures == {}
 
 
 @dataclass(frozen=True)

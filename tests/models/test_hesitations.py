@@ -1,5 +1,6 @@
 """Fillers that a recogniser leaves out: found in sound, and put between its words."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -23,10 +24,14 @@ from dailytalk_contiguous.models.whisper import load_whisper
 
 def said(text: str) -> tuple[Samples, list[Word]]:
     """A line of the bundled voice at 16 kHz, with its words."""
-    spoken = synthesise(load_synthesiser("piper", VoiceSettings("", "")), Line(text, "", "en", 0))
-    return np.asarray(
-        soxr.resample(spoken.samples, spoken.sample_rate, ANALYSIS_RATE), np.float32
-    ), spoken.words or []
+    piper = load_synthesiser("piper", VoiceSettings("", ""))
+    spoken = synthesise(piper, Line(text, "", "en", 0))
+    resampled = soxr.resample(spoken.samples, spoken.sample_rate, ANALYSIS_RATE)
+    return np.asarray(resampled, np.float32), spoken.words or []
+
+
+def text_of(words: Sequence[Word]) -> str:
+    return "".join(word.text for word in words).strip()
 
 
 @pytest.mark.parametrize("filler", ["um", "uh"])
@@ -50,14 +55,18 @@ def test_a_sound_beside_a_written_filler_is_no_second_one() -> None:
     sound, words = said("Yes, um, I know him.")
     spoken = [word._replace(text=f" {word.text}") for word in words]
     assert places_of_hesitations(sound, spoken, "en") == []
-    left_out = [spoken[0], *spoken[2:]]
-    (place,) = places_of_hesitations(sound, left_out, "en")
-    assert place.before == 1
-    assert place.start == pytest.approx(words[1].start, abs=0.1)
+    without_it = [spoken[0], *spoken[2:]]
+    (filler,) = places_of_hesitations(sound, without_it, "en")
+    assert filler.before == 1
+    assert filler.start == pytest.approx(words[1].start, abs=0.1)
 
 
 def words_of(text: str) -> list[Word]:
-    return [Word(f" {word}", 0.5 * index, 0.5 * index + 0.5, 0.9) for index, word in enumerate(text.split())]
+    words = []
+    for index, word in enumerate(text.split()):
+        start = 0.5 * index
+        words.append(Word(f" {word}", start, start + 0.5, 0.9))
+    return words
 
 
 @pytest.mark.parametrize(
@@ -73,12 +82,14 @@ def words_of(text: str) -> list[Word]:
 def test_a_text_with_a_filler_stays_one_sentence(text: str, before: int, result: str) -> None:
     words = words_of(text)
     start = 0.5 * before
-    fillers = [Hesitation(HesitationPlace(before, start, start + 0.3), "um", 0.5)]
-    both = with_hesitations(words, fillers, "en")
-    assert "".join(word.text for word in both).strip() == result
-    assert all(first.start < second.start for first, second in pairwise(both))
-    assert all(first.end <= second.start + 0.51 for first, second in pairwise(both))
-    assert "".join(word.text for word in without_filler_words(both, "en")).strip().replace(",", "") == text
+    filler = Hesitation(HesitationPlace(before, start, start + 0.3), "um", 0.5)
+    both = with_hesitations(words, [filler], "en")
+    assert text_of(both) == result
+    for first, second in pairwise(both):
+        assert first.start < second.start
+        assert first.end <= second.start + 0.51
+    without = text_of(without_filler_words(both, "en"))
+    assert without.replace(",", "") == text
 
 
 def test_words_that_are_said_twice_are_written_twice_where_they_were_said() -> None:
@@ -86,11 +97,12 @@ def test_words_that_are_said_twice_are_written_twice_where_they_were_said() -> N
     whisper = load_whisper("base", "cpu")
     (plain,) = whisper.transcribe([sound], ["en"])
     (heard,) = whisper.transcribe([sound], ["en"], fillers=True)
-    assert "".join(word.text for word in plain.words).strip() == "I was thinking about it."
-    assert "".join(word.text for word in heard.words).strip() == "I was, I was thinking about it."
+    assert text_of(plain.words) == "I was thinking about it."
+    assert text_of(heard.words) == "I was, I was thinking about it."
     assert not any(are_fillers([word.text for word in heard.words], "en"))
-    for own, spoken in zip(heard.words[:2], words, strict=False):  # the others have the times of the recogniser
-        assert own.start == pytest.approx(spoken.start, abs=0.15)
+    for found_again, spoken in zip(heard.words[:2], words, strict=False):
+        assert found_again.start == pytest.approx(spoken.start, abs=0.15)
+    # The others have the times of the recogniser.
 
 
 def test_a_word_that_is_cut_off_and_said_again_is_written_with_a_dash() -> None:
@@ -98,11 +110,12 @@ def test_a_word_that_is_cut_off_and_said_again_is_written_with_a_dash() -> None:
     start = words[1].start
     first = round(start * ANALYSIS_RATE)
     cut = round((start + 0.3) * ANALYSIS_RATE)
-    part = sound[first:cut] * np.linspace(1, 0.2, cut - first, dtype=np.float32)
+    fade = np.linspace(1, 0.2, cut - first, dtype=np.float32)
+    part = sound[first:cut] * fade
     pause = np.zeros(ANALYSIS_RATE // 4, np.float32)
     broken_off = np.concatenate([sound[:first], part, pause, sound[first:]])
     (heard,) = load_whisper("base", "cpu").transcribe([broken_off], ["en"], fillers=True)
-    assert "".join(word.text for word in heard.words).strip() == "The resta- restaurant is closed."
+    assert text_of(heard.words) == "The resta- restaurant is closed."
 
 
 @pytest.mark.parametrize(
@@ -117,8 +130,13 @@ def test_a_word_that_is_cut_off_and_said_again_is_written_with_a_dash() -> None:
 def test_a_text_with_a_repeat_stays_one_sentence(text: str, before: int, again: list[str], result: str) -> None:
     words = words_of(text)
     start = words[before].start
-    repeated = tuple(Word(word, start + 0.1 * n, start + 0.1 * n + 0.1, None) for n, word in enumerate(again))
-    place = HesitationPlace(before, start, repeated[-1].end, again=repeated)
-    both = with_hesitations(words, [Hesitation(place, "um", 0.5)], "en")
-    assert "".join(word.text for word in both).strip() == result
-    assert all(first.end <= second.start for first, second in pairwise(both[before : before + len(again) + 1]))
+    repeated = []
+    for n, word in enumerate(again):
+        begins = start + 0.1 * n
+        repeated.append(Word(word, begins, begins + 0.1, None))
+    repeat = HesitationPlace(before, start, repeated[-1].end, again=tuple(repeated))
+    both = with_hesitations(words, [Hesitation(repeat, "um", 0.5)], "en")
+    assert text_of(both) == result
+    said_twice = both[before : before + len(again) + 1]
+    for first, second in pairwise(said_twice):
+        assert first.end <= second.start

@@ -38,8 +38,11 @@ def test_a_line_is_said_with_its_tag_as_an_instruction(server: TtsServer, suffix
         "response_format": "wav",
         "speed": 1.0,
     }
-    assert len(spoken.samples) == len(speech(LINE.text, 24000)[0])
-    assert (spoken.sample_rate, spoken.words, spoken.cost) == (24000, None, 0.0)
+    truth, _, _ = speech(LINE.text, 24000)
+    assert len(spoken.samples) == len(truth)
+    assert spoken.sample_rate == 24000
+    assert spoken.words is None
+    assert spoken.cost == 0.0
 
 
 def test_a_tag_that_the_model_ignores_is_refused_before_it_is_paid_for() -> None:
@@ -60,15 +63,17 @@ def test_lines_are_said_in_the_voices_of_their_samples_as_the_server_clones(
     dialect: str, rejected: int, uploads: int
 ) -> None:
     """A sample is uploaded once: threads wait for it, and the next run finds its voice."""
-    asked = [(line, (SAMPLE, OTHER)[number % 2]) for number, line in enumerate(LINES)]
+    samples = [SAMPLE, OTHER] * 3
+    asked = list(zip(LINES, samples, strict=True))
     with OwnServer(dialect, rejected) as server, ThreadPoolExecutor(4) as pool:
         for _ in range(2):
             engine = OpenAISpeech(voice="clone", base_url=server.url)
             engine.preflight()
             spoken = [pool.submit(engine.speak, line, [sample]) for line, sample in asked]
             assert [future.result().cost for future in spoken] == [0.0] * len(LINES)
-    said = sorted(said for said in server.said if said[0].startswith("Line"))
-    assert said == sorted([(line.text, sample.wav) for line, sample in asked] * 2)
+    spoken_lines = [line for line in server.said if line[0].startswith("Line")]
+    expected = [(line.text, sample.wav) for line, sample in asked]
+    assert sorted(spoken_lines) == sorted(expected * 2)
     assert server.uploads == uploads
 
 

@@ -38,7 +38,16 @@ def sequences(*lengths: int) -> list[np.ndarray]:
 
 
 def padded(rows: Sequence[np.ndarray], padding: int = -100) -> torch.Tensor:
-    return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in rows], True, padding)
+    tensors = [torch.from_numpy(row) for row in rows]
+    return torch.nn.utils.rnn.pad_sequence(tensors, True, padding)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def share_of(chosen: torch.Tensor) -> float:
+    return chosen.float().mean().item()
 
 
 def test_padded_sequences_give_what_they_give_alone(encoder: ProsodicSequenceEncoder) -> None:
@@ -58,40 +67,44 @@ def test_order_of_tokens_counts(encoder: ProsodicSequenceEncoder) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.15, 0.5, 1.0])
 def test_the_share_of_masked_frames_is_what_was_asked_for(share: float) -> None:
-    x = torch.zeros(400, 500, dtype=torch.long)
-    _, targets = mask_spans(x, torch.full((400,), 500), share, 122, torch.Generator().manual_seed(1))
-    assert targets.float().mean().item() == pytest.approx(share, abs=0.01)
-    assert targets[:, 0].float().mean().item() == pytest.approx(share, abs=0.06)
+    tokens = torch.zeros(400, 500, dtype=torch.long)
+    lengths = torch.full((400,), 500)
+    _, targets = mask_spans(tokens, lengths, share, 122, seeded(1))
+    assert share_of(targets) == pytest.approx(share, abs=0.01)
+    assert share_of(targets[:, 0]) == pytest.approx(share, abs=0.06)
 
 
 def test_of_masked_frames_most_are_hidden_some_random_some_kept() -> None:
-    x = torch.randint(0, 120, (300, 400), generator=torch.Generator().manual_seed(0))
-    masked, targets = mask_spans(x, torch.full((300,), 400), 0.15, 122, torch.Generator().manual_seed(3))
-    assert torch.equal(masked[~targets], x[~targets])
-    hidden = (masked[targets] == 121).float().mean().item()
-    kept = (masked[targets] == x[targets]).float().mean().item()
-    assert hidden == pytest.approx(0.8, abs=0.01)
-    assert kept == pytest.approx(0.1 + 0.1 / 120, abs=0.01)
-    assert masked[targets & (masked != 121)].max() < 120
+    tokens = torch.randint(0, 120, (300, 400), generator=seeded(0))
+    lengths = torch.full((300,), 400)
+    masked, targets = mask_spans(tokens, lengths, 0.15, 122, seeded(3))
+    assert torch.equal(masked[~targets], tokens[~targets])
+    is_hidden = masked[targets] == 121
+    is_kept = masked[targets] == tokens[targets]
+    assert share_of(is_hidden) == pytest.approx(0.8, abs=0.01)
+    assert share_of(is_kept) == pytest.approx(0.1 + 0.1 / 120, abs=0.01)
+    assert masked[targets][~is_hidden].max() < 120
 
 
 def test_padding_is_never_masked_and_a_short_row_has_a_target() -> None:
     lengths = torch.tensor([1, 2, 40, 3])
+    is_padding = torch.arange(40) >= lengths[:, None]
     for seed in range(20):
-        _, targets = mask_spans(
-            torch.zeros(4, 40, dtype=torch.long), lengths, 0.05, 122, torch.Generator().manual_seed(seed)
-        )
-        assert not targets[torch.arange(40) >= lengths[:, None]].any()
+        tokens = torch.zeros(4, 40, dtype=torch.long)
+        _, targets = mask_spans(tokens, lengths, 0.05, 122, seeded(seed))
+        assert not targets[is_padding].any()
         assert targets.any(dim=1).all()
 
 
 def test_saved_and_loaded_embeds_the_same(encoder: ProsodicSequenceEncoder, saved: Path) -> None:
     rows = sequences(9, 30)
     assert (saved / "model.safetensors").is_file()
-    assert np.array_equal(ProsodicSequenceEncoder.from_pretrained(saved).embed(rows), encoder.embed(rows))
+    expected = encoder.embed(rows)
+    loaded = ProsodicSequenceEncoder.from_pretrained(saved)
+    assert np.array_equal(loaded.embed(rows), expected)
     by_auto = AutoModel.from_pretrained(saved)
     assert isinstance(by_auto, ProsodicSequenceEncoder)
-    assert np.array_equal(by_auto.embed(rows), encoder.embed(rows))
+    assert np.array_equal(by_auto.embed(rows), expected)
 
 
 @pytest.mark.parametrize(("token", "words"), [(120, "the token 120"), (-1, "the token -1")])
@@ -134,7 +147,8 @@ def test_a_damaged_checkpoint_and_a_pickle_are_refused(saved: Path, tmp_path: Pa
 def configured(saved: Path, **settings: Any) -> None:
     """Write other settings into the `config.json` of an encoder."""
     path = saved / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | settings))
 
 
 @pytest.mark.parametrize(
@@ -144,8 +158,11 @@ def configured(saved: Path, **settings: Any) -> None:
 def test_nothing_in_a_configuration_but_the_encoder_s_own_settings_is_obeyed(
     encoder: ProsodicSequenceEncoder, saved: Path, settings: dict[str, Any]
 ) -> None:
-    (saved / "attack.py").write_text(f"import os\nos.mkdir({str(saved / 'attacked')!r})\nclass Attack: ...\n")
+    attacked = saved / "attacked"
+    code = f"import os\nos.mkdir({str(attacked)!r})\nclass Attack: ...\n"
+    (saved / "attack.py").write_text(code)
     configured(saved, **settings)
     rows = sequences(9, 30)
-    assert np.array_equal(ProsodicSequenceEncoder.from_pretrained(saved).embed(rows), encoder.embed(rows))
-    assert not (saved / "attacked").exists()
+    loaded = ProsodicSequenceEncoder.from_pretrained(saved)
+    assert np.array_equal(loaded.embed(rows), encoder.embed(rows))
+    assert not attacked.exists()

@@ -1,6 +1,7 @@
 """The aligner of eleven languages, with random weights: what they place is meaningless, how it is used is not."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,33 @@ TEMPLATE = (
 )
 
 
+#: What the tokenizer calls its special tokens beside `pad_token`.
+NAMED_TOKENS = {
+    "audio_bos_token": SPECIAL[1],
+    "audio_token": SPECIAL[2],
+    "audio_eos_token": SPECIAL[3],
+    "timestamp_token": SPECIAL[4],
+}
+
+SMALL_AUDIO = {
+    "encoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 16,
+    "d_model": 16,
+    "output_dim": 16,
+    "downsample_hidden_size": 8,
+}
+
+SMALL_TEXT = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 8,
+}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A model of two small layers, as `save_pretrained` writes it."""
@@ -34,33 +62,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     words = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words,
-        pad_token=SPECIAL[0],
-        extra_special_tokens={
-            "audio_bos_token": SPECIAL[1],
-            "audio_token": SPECIAL[2],
-            "audio_eos_token": SPECIAL[3],
-            "timestamp_token": SPECIAL[4],
-        },
+        tokenizer_object=words, pad_token=SPECIAL[0], extra_special_tokens=NAMED_TOKENS
     )
     config = Qwen3ASRConfig(
-        audio_config={
-            "encoder_layers": 1,
-            "encoder_attention_heads": 2,
-            "encoder_ffn_dim": 16,
-            "d_model": 16,
-            "output_dim": 16,
-            "downsample_hidden_size": 8,
-        },
-        text_config={
-            "vocab_size": len(vocabulary),
-            "hidden_size": 16,
-            "intermediate_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 1,
-            "head_dim": 8,
-        },
+        audio_config=dict(SMALL_AUDIO),
+        text_config=SMALL_TEXT | {"vocab_size": len(vocabulary)},
         audio_token_id=2,
         timestamp_token_id=4,
         pad_token_id=0,
@@ -74,7 +80,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def noise(seconds: float) -> Samples:
-    return np.random.default_rng(2).normal(0, 0.1, int(seconds * 16000)).astype(np.float32)
+    n_samples = int(seconds * 16000)
+    samples = np.random.default_rng(2).normal(0, 0.1, n_samples)
+    return samples.astype(np.float32)
 
 
 class Fixed(qwen3.Qwen3):
@@ -86,9 +94,11 @@ class Fixed(qwen3.Qwen3):
 
         def answer(**inputs: torch.Tensor) -> object:
             outputs = model(**inputs)
-            marks = (inputs["input_ids"][0] == model.config.timestamp_token_id).nonzero()[:, 0]
+            is_mark = inputs["input_ids"][0] == model.config.timestamp_token_id
+            marks = is_mark.nonzero()[:, 0]
             assert len(marks) == len(classes)
-            outputs.logits[0, marks] = torch.nn.functional.one_hot(torch.tensor(classes), 100).float()
+            certain = torch.nn.functional.one_hot(torch.tensor(classes), 100)
+            outputs.logits[0, marks] = certain.float()
             return outputs
 
         answer.device = model.device
@@ -100,32 +110,41 @@ def aligner(folder: str, *classes: int) -> Aligner:
     return dataclasses.replace(aligner_named("qwen3"), load=lambda device: Fixed(folder, [*classes]))
 
 
+def rounded(words: Sequence[Word | None] | None, digits: int) -> list[tuple[str, float, float]]:
+    """Texts and times of words that all have a time."""
+    assert words is not None
+    times = []
+    for word in words:
+        assert word is not None
+        times.append((word.text, round(word.start, digits), round(word.end, digits)))
+    return times
+
+
 def test_words_are_placed_in_frames_of_80_ms(folder: str) -> None:
-    found = align(aligner(folder, 1, 3, 3, 3, 5, 9), noise(2.0), ["It's", "a", "boat!"], "en", "cpu")
-    assert found is not None
-    assert [(word.text, round(word.start, 3), round(word.end, 3)) for word in found] == [
-        ("It's", 0.08, 0.24),
-        ("a", 0.24, 0.32),  # begins and ends in one frame
-        ("boat!", 0.4, 0.72),
-    ]
+    fixed = aligner(folder, 1, 3, 3, 3, 5, 9)
+    words = align(fixed, noise(2.0), ["It's", "a", "boat!"], "en", "cpu")
+    its, a, boat = rounded(words, 3)
+    assert its == ("It's", 0.08, 0.24)
+    assert a == ("a", 0.24, 0.32)  # begins and ends in one frame
+    assert boat == ("boat!", 0.4, 0.72)
     assert aligner(folder).source == "aligned-qwen3-80ms"
 
 
 def test_words_of_ours_share_the_time_of_a_word_of_the_models(folder: str) -> None:
-    found = align(aligner(folder, 0, 2, 2, 4, 4, 10), noise(1.0), ["你好", "吗"], "zh", "cpu")
-    assert found is not None
-    assert [(word.text, round(word.start, 2), round(word.end, 2)) for word in found] == [
-        ("你好", 0.0, 0.32),
-        ("吗", 0.32, 0.8),
-    ]
+    fixed = aligner(folder, 0, 2, 2, 4, 4, 10)
+    words = align(fixed, noise(1.0), ["你好", "吗"], "zh", "cpu")
+    first, second = rounded(words, 2)
+    assert first == ("你好", 0.0, 0.32)
+    assert second == ("吗", 0.32, 0.8)
 
 
 @pytest.mark.needs("a GPU")
 def test_it_runs_on_cuda(folder: str) -> None:
     words = ["well", "I", "never"]
-    found = qwen3.Qwen3(folder, "cuda")(noise(2.0), words, "en")
-    assert found is not None
-    assert [word.text for word in found] == words
+    on_cuda = qwen3.Qwen3(folder, "cuda")
+    placed = on_cuda(noise(2.0), words, "en")
+    assert placed is not None
+    assert [word.text for word in placed] == words
 
 
 def test_auto_takes_weights_only_where_they_are_and_cuda_is() -> None:
@@ -147,13 +166,15 @@ def placing(*words: Word) -> Aligner:
 
 
 def test_weights_are_there_where_their_folder_has_them_as_safetensors(tmp_path: Path) -> None:
-    own = Aligner("own", placing().load, model=str(tmp_path), size=7)
+    local = Aligner("own", placing().load, model=str(tmp_path), size=7)
     (tmp_path / "config.json").touch()
     (tmp_path / "pytorch_model.bin").touch()
-    ((name, size),) = own.lacking()
-    assert (name, size) == (str(tmp_path), 7)
+    (missing,) = local.lacking()
+    name, size = missing
+    assert name == str(tmp_path)
+    assert size == 7
     (tmp_path / "model.safetensors").touch()
-    assert own.lacking() == []
+    assert local.lacking() == []
 
 
 def test_aligner_is_loaded_once_for_a_device() -> None:
@@ -163,21 +184,26 @@ def test_aligner_is_loaded_once_for_a_device() -> None:
         devices.append(device)
         return lambda samples, words, language: None
 
-    own = Aligner("own", load)
+    placing_nothing = Aligner("own", load)
     for _ in range(2):
-        assert align(own, noise(1.0), ["well"], "en", "cpu") is None
+        assert align(placing_nothing, noise(1.0), ["well"], "en", "cpu") is None
     assert devices == ["cpu"]
 
 
 @pytest.mark.parametrize("texts", [[], ["—"], ["well", "…"]])
 def test_aligner_is_not_asked_for_what_nobody_says(texts: list[str]) -> None:
-    assert align(placing(*(Word(text, 0.1, 0.2, None) for text in texts)), noise(1.0), texts, "en", "cpu") is None
+    words = [Word(text, 0.1, 0.2, None) for text in texts]
+    assert align(placing(*words), noise(1.0), texts, "en", "cpu") is None
 
 
 def test_words_that_follow_one_another_are_taken_and_those_that_overlap_are_refused() -> None:
     first = Word("well", 0.1, 0.4, None)
-    following, overlapping, earlier = (Word("now", start, 0.6, None) for start in (0.4, 0.39, 0.05))
-    assert align(placing(first, following), noise(1.0), ["well", "now"], "en", "cpu") == [first, following]
+    following = Word("now", 0.4, 0.6, None)
+    overlapping = Word("now", 0.39, 0.6, None)
+    earlier = Word("now", 0.05, 0.6, None)
+    texts = ["well", "now"]
+    placed = align(placing(first, following), noise(1.0), texts, "en", "cpu")
+    assert placed == [first, following]
     for second in (overlapping, earlier):
         with pytest.raises(ModelFailed, match="overlap"):
-            align(placing(first, second), noise(1.0), ["well", "now"], "en", "cpu")
+            align(placing(first, second), noise(1.0), texts, "en", "cpu")

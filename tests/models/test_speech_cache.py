@@ -18,9 +18,8 @@ from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, Voi
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
 
 KEY = "ab" + "0" * 62
-SPOKEN = Spoken(
-    (np.arange(-800, 800) * 20 / 32768).astype(np.float32), 24000, [Word("Hi.", 0.01, 0.06, 1.0)], 0.002
-)
+SAMPLES = (np.arange(-800, 800) * 20 / 32768).astype(np.float32)
+SPOKEN = Spoken(SAMPLES, 24000, [Word("Hi.", 0.01, 0.06, 1.0)], 0.002)
 LINE = Line("Hello.", "happy", "en", 0)
 
 
@@ -91,34 +90,39 @@ def test_what_was_put_comes_back_exactly(tmp_path: Path) -> None:
     assert receipt["cost"] == 0.002
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", receipt["time"])
     assert entry.verdict is None
-    assert sorted(path.name for path in (tmp_path / "ab").iterdir()) == [f"{KEY}.flac", f"{KEY}.json"]
+    names = [path.name for path in (tmp_path / "ab").iterdir()]
+    assert sorted(names) == [f"{KEY}.flac", f"{KEY}.json"]
 
 
 def test_the_key_knows_everything_that_decides_the_sound() -> None:
-    sample = VoiceSample(b"RIFF", "Hi.")
-    keys = [
-        cache_key(Voice(), LINE),
-        *(cache_key(Voice(**{name: "other"}), LINE) for name in ("engine", "model", "voice", "temperature")),
-        cache_key(Voice(), LINE._replace(text="Hello!")),
-        cache_key(Voice(), LINE._replace(tag="sad")),
-        cache_key(Voice(), LINE._replace(language="de")),
-        cache_key(Voice(), LINE._replace(take=1)),
-        cache_key(Voice(), LINE, [sample]),
-        cache_key(Voice(), LINE, [sample._replace(text="Ho.")]),
-        cache_key(Voice(), LINE, [sample._replace(wav=b"RIFX")]),
+    plain = cache_key(Voice(), LINE)
+    keys = [plain]
+    for name in ("engine", "model", "voice", "temperature"):
+        keys.append(cache_key(Voice(**{name: "other"}), LINE))
+    lines = [
+        LINE._replace(text="Hello!"),
+        LINE._replace(tag="sad"),
+        LINE._replace(language="de"),
+        LINE._replace(take=1),
     ]
+    keys += [cache_key(Voice(), line) for line in lines]
+    sample = VoiceSample(b"RIFF", "Hi.")
+    samples = [sample, sample._replace(text="Ho."), sample._replace(wav=b"RIFX")]
+    keys += [cache_key(Voice(), LINE, [each]) for each in samples]
     elsewhere = Voice()
     elsewhere.server = "https://voices.example:8080"
     keys.append(cache_key(elsewhere, LINE))
     assert len(set(keys)) == len(keys)
     with_secrets = Voice()
     with_secrets.server = "https://ann:secret@voices.example/?key=secret"
-    assert cache_key(with_secrets, LINE) == cache_key(Voice(), LINE)
-    here = Voice()
-    there = OtherVoice()
-    here.server = there.server = ""
-    assert cache_key(here, LINE) != cache_key(there, LINE)  # the code of what speaks on this machine
-    assert cache_key(Voice(), LINE) == cache_key(OtherVoice(), LINE)
+    assert cache_key(with_secrets, LINE) == plain
+    local = Voice()
+    local.server = ""
+    other_local = OtherVoice()
+    other_local.server = ""
+    # The code of what speaks on this machine.
+    assert cache_key(local, LINE) != cache_key(other_local, LINE)
+    assert cache_key(OtherVoice(), LINE) == plain
     assert cache_key(Voice(a=1, b=2), LINE) == cache_key(Voice(b=2, a=1), LINE)
 
 

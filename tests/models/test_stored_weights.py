@@ -22,22 +22,23 @@ BIAS = torch.tensor([0.5, -0.5])
 
 
 def older(name: str) -> str:
-    return name.replace("parametrizations.weight.original0", "weight_g").replace(
-        "parametrizations.weight.original1", "weight_v"
-    )
+    name = name.replace("parametrizations.weight.original0", "weight_g")
+    return name.replace("parametrizations.weight.original1", "weight_v")
 
 
 def as_older(weights: dict[str, Tensor]) -> OrderedDict[str, Any]:
     """Weights as a `state_dict` of 2021 has them: names, kinds and places in memory are all there are."""
     state = OrderedDict((older(name), weight) for name, weight in weights.items())
-    for place, (name, weight) in enumerate(state.items()):
-        if weight.ndim == 2 and place % 2:
+    for number, (name, weight) in enumerate(state.items()):
+        if weight.ndim == 2 and number % 2:
             state[name] = weight.T.contiguous().T
-        elif weight.ndim == 1 and place % 2:
+        elif weight.ndim == 1 and number % 2:
             state[name] = nn.Parameter(weight)
-    query, key = (f"wavlm.encoder.layers.0.attention.{name}_proj.bias" for name in "qk")
+    query = "wavlm.encoder.layers.0.attention.q_proj.bias"
+    key = "wavlm.encoder.layers.0.attention.k_proj.bias"
     if query in state:  # both in one storage, as the halves of a weight that was cut are
-        state[query], state[key] = torch.stack([state[query], state[key]]).detach().unbind()
+        halves = torch.stack([state[query], state[key]]).detach()
+        state[query], state[key] = halves.unbind()
     state._metadata = OrderedDict({"": {"version": 1}})  # type: ignore[attr-defined]
     return state
 
@@ -46,15 +47,20 @@ def as_older(weights: dict[str, Tensor]) -> OrderedDict[str, Any]:
 def test_an_encoder_has_the_same_bits_from_either_file(kind: str, tmp_path: Path) -> None:
     """Old checkpoints name them as a classifier does (`wavlm.…`), and have its head, too."""
     folder = make_speech_model(tmp_path / "new", kind, ("sad", "happy"))
-    expected = encoder_in(classifier_on(str(folder), ("sad", "happy"), "cpu").network).state_dict()
+    expected = encoder_weights(folder)
     weights = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     torch.save(as_older(weights), folder / "pytorch_model.bin")
-    found = encoder_in(classifier_on(str(folder), ("sad", "happy"), "cpu").network).state_dict()
-    assert found.keys() == expected.keys()
-    for name, weight in found.items():
+    loaded = encoder_weights(folder)
+    assert loaded.keys() == expected.keys()
+    for name, weight in loaded.items():
         assert weight.is_contiguous()
         assert weight.numpy().tobytes() == expected[name].numpy().tobytes(), name
+
+
+def encoder_weights(folder: Path) -> dict[str, Tensor]:
+    classifier = classifier_on(str(folder), ("sad", "happy"), "cpu")
+    return encoder_in(classifier.network).state_dict()
 
 
 class Attack:
@@ -87,12 +93,15 @@ def test_a_hostile_file_is_one_sentence_and_takes_no_memory(
     data: bytes, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "pytorch_model.bin").write_bytes(data)
+    file = tmp_path / "pytorch_model.bin"
+    file.write_bytes(data)
+    network = nn.Linear(3, 2, device="meta")
     tracemalloc.start()
     try:
         with pytest.raises(ModelMissing) as refused:
-            load_weights([tmp_path / "pytorch_model.bin"], nn.Linear(3, 2, device="meta"), "tiny", "name another")
-        assert tracemalloc.get_traced_memory()[1] < len(data) + (8 << 20)
+            load_weights([file], network, "tiny", "name another")
+        _, peak = tracemalloc.get_traced_memory()
+        assert peak < len(data) + (8 << 20)
     finally:
         tracemalloc.stop()
     assert reason in refused.value.reason

@@ -13,8 +13,9 @@ CALLS = {
 
 @pytest.mark.parametrize("language", CALLS)
 def test_a_call_is_in_its_language_however_it_is_cut_into_lines(language: str) -> None:
-    words = CALLS[language].split()
-    assert language_of_texts([CALLS[language]]) == language_of_texts(words) == language
+    call = CALLS[language]
+    assert language_of_texts([call]) == language
+    assert language_of_texts(call.split()) == language
 
 
 def test_few_words_and_words_of_any_language_are_not_guessed() -> None:

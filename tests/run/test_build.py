@@ -47,9 +47,9 @@ class Weigh(Stage):
 
     def __call__(self, batch: Batch) -> Batch:
         calls.append(("Weigh", batch["conversation_id"]))
-        for place, name in enumerate(batch["conversation_id"]):
+        for index, name in enumerate(batch["conversation_id"]):
             if name in self.refused:
-                raise BadInput("too odd", "make it even", place)
+                raise BadInput("too odd", "make it even", index)
         return {"weight": [3 * self.factor] * len(batch["length"])}
 
 
@@ -67,12 +67,14 @@ def row(name: str, digest: str = "d", duration: float = 0.1) -> dict[str, Any]:
 def build(folder: Path, names: str, *stages: Stage, **options: Any) -> Path:
     """The shard of some rows, whose first stage's are kept beside it."""
     halfway = folder / "halfway" / "shard-1.parquet"
-    task = Task(folder / "shard-1.parquet", [row(name) for name in names], halfway=halfway, n_halfway=1)
+    rows = [row(name) for name in names]
+    task = Task(folder / "shard-1.parquet", rows, halfway=halfway, n_halfway=1)
     return make_shard(task, stages, **options).path
 
 
 def weights(path: Path) -> dict[str, int]:
-    return {name: found["weight"] for name, found in read_rows(path, ["weight"]).items()}
+    rows = read_rows(path, ["weight"])
+    return {name: fields["weight"] for name, fields in rows.items()}
 
 
 def test_rows_keep_their_order_and_heavy_columns_are_not_written(tmp_path: Path) -> None:
@@ -84,20 +86,21 @@ def test_rows_keep_their_order_and_heavy_columns_are_not_written(tmp_path: Path)
 def test_changed_setting_redoes_only_that_stage(tmp_path: Path) -> None:
     build(tmp_path, "ab", Length(), Weigh())
     calls.clear()
-    assert weights(build(tmp_path, "ab", Length(), Weigh(factor=10))) == {"a": 30, "b": 30}
+    path = build(tmp_path, "ab", Length(), Weigh(factor=10))
+    assert weights(path) == {"a": 30, "b": 30}
     assert calls == [("Weigh", ["a", "b"])]
 
 
 @pytest.mark.parametrize("batch_seconds", [0.0, 10.0])
 def test_refused_conversation_becomes_a_reject_and_the_rest_goes_on(tmp_path: Path, batch_seconds: float) -> None:
-    path = build(tmp_path, "abc", Length(), Weigh(refused=("b", "c")), batch_seconds=batch_seconds)
+    refusing = Weigh(refused=("b", "c"))
+    path = build(tmp_path, "abc", Length(), refusing, batch_seconds=batch_seconds)
     assert weights(path) == {"a": 3}
-    entries = {name: entry for name, (_, entry) in entries_in(tmp_path).items()}
-    assert list(entries) == ["a", "b", "c"]
-    assert [entries[name].reject for name in "abc"] == [
-        None,
-        *(Reject(name, "Weigh", "too odd", "make it even") for name in "bc"),
-    ]
+    rejects = {name: entry.reject for name, (_, entry) in entries_in(tmp_path).items()}
+    assert list(rejects) == ["a", "b", "c"]
+    assert rejects["a"] is None
+    assert rejects["b"] == Reject("b", "Weigh", "too odd", "make it even")
+    assert rejects["c"] == Reject("c", "Weigh", "too odd", "make it even")
 
 
 def test_shard_that_was_stopped_leaves_no_file_and_is_made_anew(tmp_path: Path) -> None:
@@ -121,5 +124,6 @@ def test_rows_halfway_that_are_damaged_are_made_again(tmp_path: Path) -> None:
     data = halfway.read_bytes()
     halfway.write_bytes(data[:4] + bytes(40) + data[44:])
     calls.clear()
-    assert weights(build(tmp_path, "ab", Length(), Weigh())) == {"a": 3, "b": 3}
+    path = build(tmp_path, "ab", Length(), Weigh())
+    assert weights(path) == {"a": 3, "b": 3}
     assert calls == [("Length", ["a", "b"]), ("Weigh", ["a", "b"])]

@@ -26,16 +26,24 @@ def test_repetitions_reach_the_target_in_run_json_in_the_report_and_in_the_manif
     after = outcome.record["balance"]["minutes_after"]
     manifest = read_lines(tmp_path / "data" / MANIFESTS["train"])
     clips = rows_of(tmp_path, ["duration", "labels"])
-    own = {file_name(name): own_seconds(row) for name, row in clips.items()}
+    seconds = {file_name(name): own_seconds(row) for name, row in clips.items()}
     minutes: dict[str, float] = defaultdict(float)
     for line in manifest:
-        minutes[str(line["emotion"])] += own[Path(str(line["path"])).stem] / 60
+        clip = Path(str(line["path"])).stem
+        minutes[str(line["emotion"])] += seconds[clip] / 60
     assert after == pytest.approx(minutes, abs=0.001)
     # A handful of clips can't do better than half of one.
-    assert after == pytest.approx(dict.fromkeys(("angry", "happy", "neutral"), 0.3), abs=max(own.values()) / 120)
-    seen = (sums(open_items(tmp_path).tables(), "emotion")["seen"] / 60).to_dict()
+    half_a_clip = max(seconds.values()) / 120
+    target = {"angry": 0.3, "happy": 0.3, "neutral": 0.3}
+    assert after == pytest.approx(target, abs=half_a_clip)
+    figures = sums(open_items(tmp_path).tables(), "emotion")
+    seen = (figures["seen"] / 60).to_dict()
     assert seen == pytest.approx(after, abs=0.001)
-    train = {name: row["labels"]["weight"] for name, row in clips.items() if row["labels"]["split"] == "train"}
-    named = Counter(line["path"] for line in manifest)
-    assert {f"data_stereo/{file_name(name)}.wav": weight for name, weight in train.items()} == named
-    assert [finding for finding in check_folder(tmp_path)[0] if finding.level == "error"] == []
+    weights = {}
+    for name, row in clips.items():
+        labels = row["labels"]
+        if labels["split"] == "train":
+            weights[f"data_stereo/{file_name(name)}.wav"] = labels["weight"]
+    assert weights == Counter(line["path"] for line in manifest)
+    findings, _ = check_folder(tmp_path)
+    assert [finding for finding in findings if finding.level == "error"] == []

@@ -1,5 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def settings() -> Stages:
 def test_writers_side_by_side_lose_no_line_and_mix_none(tmp_path: Path) -> None:
     path = tmp_path / EVENTS
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: append(path, line(run=str(n), reason="x" * 500)), range(400)))
+        lines = [line(run=str(n), reason="x" * 500) for n in range(400)]
+        list(pool.map(partial(append, path), lines))
     assert sorted(int(run.run) for run in read_runs(path)) == list(range(400))
 
 
@@ -46,10 +48,10 @@ def test_writers_side_by_side_lose_no_line_and_mix_none(tmp_path: Path) -> None:
 def test_nothing_that_was_said_is_in_the_events(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a")
     run(tmp_path / "in", tmp_path / "out", settings)
-    told = (tmp_path / "out" / EVENTS).read_text()
+    events = (tmp_path / "out" / EVENTS).read_text()
     texts = [line["text_raw"] for line in read_lines(tmp_path / "out/transcript.jsonl")]
     assert any(texts)
-    assert not [text for text in texts if text and text in told]
+    assert not [text for text in texts if text and text in events]
 
 
 @pytest.mark.parametrize(
@@ -64,8 +66,8 @@ def test_end_tells_why_and_never_what_was_said(
     tmp_path: Path, error: BaseException, state: str, reason: str
 ) -> None:
     def fail() -> None:
-        with journal(tmp_path) as told:
-            told.planned(RunPlan([TASK.path], [TASK], 0))
+        with journal(tmp_path) as events:
+            events.planned(RunPlan([TASK.path], [TASK], 0))
             raise error
 
     with pytest.raises(type(error)):
@@ -75,9 +77,9 @@ def test_end_tells_why_and_never_what_was_said(
 
 
 def test_run_with_nothing_to_do_ends_what_a_killed_one_left_open(tmp_path: Path) -> None:
-    told = journal(tmp_path)
-    told.planned(RunPlan([TASK.path], [TASK], 0))
-    told.made(MADE)  # and killed
+    killed = journal(tmp_path)
+    killed.planned(RunPlan([TASK.path], [TASK], 0))
+    killed.made(MADE)
     for _ in range(2):
         with journal(tmp_path) as again:
             again.planned(RunPlan([TASK.path], [], 1))

@@ -41,14 +41,23 @@ class Where(Stage):
 
 def plan(folder: Path, *names: str, stage: Stage | None = None) -> RunPlan:
     empty = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": 2.0}
-    groups: list[list[dict[str, Any]]] = [
-        [empty | {"conversation_id": name, "recording_id": name}] for name in names
-    ]
+    groups = list[list[dict[str, Any]]]()
+    for name in names:
+        row = empty | {"conversation_id": name, "recording_id": name}
+        groups.append([row])
     return Pass(folder, groups, (stage or Where(),)).plan()
 
 
 def run(work: RunPlan, workers: int, stage: Stage | None = None) -> list[Path]:
-    return [shard.path for shard in make_shards(work, [stage or Where()], RunOptions(workers))]
+    shards = make_shards(work, [stage or Where()], RunOptions(workers))
+    return [shard.path for shard in shards]
+
+
+def values_of(column: str, paths: list[Path]) -> set[object]:
+    values = set[object]()
+    for path in paths:
+        values.update(row[column] for row in read_rows(path, [column]).values())
+    return values
 
 
 def test_one_worker_is_this_process_and_two_are_others_which_share_the_cores(
@@ -57,12 +66,13 @@ def test_one_worker_is_this_process_and_two_are_others_which_share_the_cores(
     """These are started as those of users; those of most tests are forked (`preloaded`)."""
     monkeypatch.setattr(util, "spawnv_passfds", loaded_once)
     for workers in (1, 2):
-        paths = run(plan(tmp_path / str(workers), "a", "b", "c"), workers)
+        work = plan(tmp_path / str(workers), "a", "b", "c")
+        paths = run(work, workers)
         assert len(paths) == 3
-        made_by = {row["process"] for path in paths for row in read_rows(path, ["process"]).values()}
-        assert (made_by == {os.getpid()}) == (workers == 1)
-    threads = {row["threads"] for path in paths for row in read_rows(path, ["threads"]).values()}
-    assert threads == {str(max(1, cores() // 2))}
+        is_this_process = values_of("process", paths) == {os.getpid()}
+        assert is_this_process == (workers == 1)
+    share = max(1, cores() // 2)
+    assert values_of("threads", paths) == {str(share)}
     assert multiprocessing.active_children() == []
 
 
@@ -80,12 +90,13 @@ def test_trouble_in_a_worker_reaches_the_parent_and_leaves_no_process(
     with pytest.raises(error, match=told):
         run(plan(tmp_path, "bad", stage=stage), 2, stage)
     assert multiprocessing.active_children() == []
-    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
+    assert all(path.name.startswith(".") for path in tmp_path.iterdir())
 
 
 def test_run_that_is_given_up_ends_its_workers_and_keeps_what_is_finished(tmp_path: Path) -> None:
     stage = Where("slow")
-    made = make_shards(plan(tmp_path, "good", "bad", stage=stage), [stage], RunOptions(2))
+    work = plan(tmp_path, "good", "bad", stage=stage)
+    made = make_shards(work, [stage], RunOptions(2))
     first = next(made).path
     made.close()
     assert multiprocessing.active_children() == []

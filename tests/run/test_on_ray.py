@@ -50,14 +50,16 @@ class Trouble(Stage):
 
 def plan(place: Path, *names: str, stage: Stage) -> RunPlan:
     empty = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": 2.0}
-    groups: list[list[dict[str, Any]]] = [
-        [empty | {"conversation_id": name, "recording_id": name}] for name in names
-    ]
+    groups = list[list[dict[str, Any]]]()
+    for name in names:
+        row = empty | {"conversation_id": name, "recording_id": name}
+        groups.append([row])
     return Pass(place, groups, (stage,)).plan()
 
 
 def make(work: RunPlan, stage: Stage, address: str) -> list[Path]:
-    return [made.path for made in make_shards(work, [stage], RunOptions(2, runner="ray", address=address))]
+    options = RunOptions(2, runner="ray", address=address)
+    return [shard.path for shard in make_shards(work, [stage], options)]
 
 
 # What each worker gets
@@ -101,9 +103,9 @@ def test_shard_of_a_killed_actor_is_made_again_once(tmp_path: Path, cluster: str
 
 
 def test_node_that_would_make_other_rows_is_refused_by_name() -> None:
-    told = "has another version, models or settings .*install the same version everywhere"
+    reason = "has another version, models or settings .*install the same version everywhere"
     job = RayJob((Trouble(),), 0.0, "other", WorkFolder(Path()), folder="/nowhere")
-    with pytest.raises(DailytalkError, match=f"the node {re.escape(os.uname().nodename)} {told}"):
+    with pytest.raises(DailytalkError, match=f"the node {re.escape(os.uname().nodename)} {reason}"):
         make_there(Task(Path("shard-1.parquet"), []), job)
 
 

@@ -51,14 +51,14 @@ def test_edited_lines_stay_and_all_others_are_those_of_the_next_run(
     calls(out.parent / "in", "b")
     run(out.parent / "in", out, settings)
     edit(out)
-    mine, *others = read_lines(out / "transcript.jsonl")
-    write_lines(out / "transcript.jsonl", [json_text(line) for line in (mine, *others[:-1])])
+    mine, *others, _ = read_lines(out / "transcript.jsonl")
+    write_lines(out / "transcript.jsonl", [json_text(line) for line in (mine, *others)])
     for _ in range(2):
         run(out.parent / "in", out, seed)
-        first, *rest = read_lines(out / "transcript.jsonl")
+        first, *following = read_lines(out / "transcript.jsonl")
         assert first == mine
-        assert [line["utterance_id"] for line in rest] == [line["utterance_id"] for line in others[:-1]]
-        assert {line["rule"] for line in rest} != {line["rule"] for line in others[:-1]}
+        assert [line["utterance_id"] for line in following] == [line["utterance_id"] for line in others]
+        assert {line["rule"] for line in following} != {line["rule"] for line in others}
 
 
 def test_added_recording_joins_an_edited_transcript(out: Path, settings: Stages) -> None:
@@ -67,9 +67,9 @@ def test_added_recording_joins_an_edited_transcript(out: Path, settings: Stages)
     calls(out.parent / "in", "0")
     run(out.parent / "in", out, settings)
     lines = read_lines(out / "transcript.jsonl")
-    assert [line | {"segment_id": 0} for line in lines[-len(before) :]] == [
-        line | {"segment_id": 0} for line in before
-    ]
+    last = lines[-len(before) :]
+    for line, same in zip(last, before, strict=True):
+        assert line | {"segment_id": 0} == same | {"segment_id": 0}
     assert {line["audio_file"] for line in lines} == {"0.wav", "a.wav"}
     assert [line["segment_id"] for line in lines] == list(range(len(lines)))
 
@@ -128,8 +128,13 @@ def test_counts_of_the_record_are_those_of_the_transcript_and_the_rejects(out: P
     assert record is not None
     counts = record["counts"]
     rejected = record["rejected"]
-    assert (counts["conversations"], counts["utterances"], counts["recordings_rejected"]) == (1, len(lines), 1)
+    assert counts["conversations"] == 1
+    assert counts["utterances"] == len(lines)
+    assert counts["recordings_rejected"] == 1
     assert counts["rejects"] == 2
     assert record["hours"]["audio"] == pytest.approx(6 / 3600, abs=1e-4)
-    assert record["hours"]["speech"] == pytest.approx(sum(line["duration"] for line in lines) / 3600, abs=1e-4)
-    assert (rejected["conversations"], rejected["of_conversations"], rejected["seconds"]) == (1, 2, 6.0)
+    seconds = sum(line["duration"] for line in lines)
+    assert record["hours"]["speech"] == pytest.approx(seconds / 3600, abs=1e-4)
+    assert rejected["conversations"] == 1
+    assert rejected["of_conversations"] == 2
+    assert rejected["seconds"] == 6.0

@@ -63,14 +63,15 @@ def parrot(own_voice: Callable[[str], Path]) -> Path:
 
 
 def utterances_of(work: Path) -> list[dict[str, Any]]:
-    (row,) = load_dataset("parquet", data_dir=str(work / "dataset"), split="train", columns=["utterances"])
+    folder = str(work / "dataset")
+    (row,) = load_dataset("parquet", data_dir=folder, split="train", columns=["utterances"])
     utterances: list[dict[str, Any]] = row["utterances"]
     return utterances
 
 
 def spoken_by(work: Path) -> set[tuple[str, str]]:
-    said = [utterance["synthesis"] for utterance in utterances_of(work)]
-    return {(synthesis["engine"], synthesis["voice"]) for synthesis in said if synthesis}
+    syntheses = [utterance["synthesis"] for utterance in utterances_of(work)]
+    return {(synthesis["engine"], synthesis["voice"]) for synthesis in syntheses if synthesis}
 
 
 @pytest.mark.needs("espeakng_loader")
@@ -94,10 +95,11 @@ def test_own_voice_speaks_is_checked_exported_and_published(
         "url": "https://parrots.example",
         "note": "of a bird",
     }
-    said = [said for said in utterances_of(work) if said["synthesis"] and said["tag"]]
-    assert {said["tag_said"] for said in said} == {False}
+    tagged = [utterance for utterance in utterances_of(work) if utterance["synthesis"] and utterance["tag"]]
+    assert {utterance["tag_said"] for utterance in tagged} == {False}
     checked = dailytalk("check", work)
-    assert (checked.code, "without their style tag" in checked.out) == (0, True)
+    assert checked.code == 0
+    assert "without their style tag" in checked.out
     assert dailytalk("report", work, "--out", tmp_path / "page.html").code == 0
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "without their style tag" in page
@@ -105,14 +107,16 @@ def test_own_voice_speaks_is_checked_exported_and_published(
     assert dailytalk("check", tmp_path / "moshi").code == 0
     pushed = dailytalk("push", work, "tester/parrots", "--tag", "v1.0.0", "--create")
     assert pushed.code == 0, pushed.err
-    card = Path(hf_hub_download("tester/parrots", "README.md", repo_type="dataset")).read_text(encoding="utf-8")
+    readme = hf_hub_download("tester/parrots", "README.md", repo_type="dataset")
+    card = Path(readme).read_text(encoding="utf-8")
     assert "lines were said without theirs" in card
     assert "does what its tag says" not in card
     assert re.search(r"\[parrot\]\(https://parrots\.example\) \| CC-BY-4\.0", card)
     assert str(tmp_path) not in card
     # The options of a later run are those of the file, which has to be named: run.json may be somebody else's.
     again = dailytalk("speak", work)
-    assert (again.code, "name it with --tts" in again.err) == (1, True)
+    assert again.code == 1
+    assert "name it with --tts" in again.err
     assert "nothing to do" in dailytalk("speak", work, "--tts", parrot).out
     other_options = parrot.with_name("other_parrot.py")
     other_options.write_text(PARROT, encoding="utf-8")
@@ -129,7 +133,8 @@ def test_own_voice_that_raises_costs_the_line_and_says_why(
     build = ("build", tmp_path / "in", "--out", work, *EMBEDDED, "--tts", parrot, "--on-failure", "keep-original")
     done = dailytalk(*build)
     assert done.code == 3, done.err
-    reasons = [said["reason"] for said in utterances_of(work) if said["status"] == "kept-original"]
+    kept = [utterance for utterance in utterances_of(work) if utterance["status"] == "kept-original"]
+    reasons = [utterance["reason"] for utterance in kept]
     assert reasons == ["could not be said: parrot failed (RuntimeError: no weather for parrots)"]
     assert spoken_by(work) == {("parrot", "+m3")}
 
@@ -146,7 +151,9 @@ def test_file_that_is_no_voice_is_refused_in_a_sentence(
     code: str, reason: str, own_voice: Callable[[str], Path], tmp_path: Path, dailytalk: Command
 ) -> None:
     done = dailytalk("speak", tmp_path, "--tts", own_voice(code))
-    assert (done.code, done.err.count("\n"), reason in done.err) == (1, 1, True), done.err
+    assert done.code == 1, done.err
+    assert done.err.count("\n") == 1, done.err
+    assert reason in done.err, done.err
 
 
 def test_no_file_that_a_work_folder_names_is_run(tmp_path: Path, dailytalk: Command) -> None:
@@ -154,11 +161,13 @@ def test_no_file_that_a_work_folder_names_is_run(tmp_path: Path, dailytalk: Comm
     trap = tmp_path / "trap.py"
     trap.write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')", encoding="utf-8")
     work.mkdir()
-    stage = {"name": "Speak", "settings": {"engine": str(trap), "voice": "", "model": ""}}
-    record = {"settings": {"profile": "embedded"}, "stages": [stage]}
-    (work / "run.json").write_text(json.dumps(record | {"speak": record}), encoding="utf-8")
+    chosen = {"engine": str(trap), "voice": "", "model": ""}
+    half = {"settings": {"profile": "embedded"}, "stages": [{"name": "Speak", "settings": chosen}]}
+    record = half | {"speak": half}
+    (work / "run.json").write_text(json.dumps(record), encoding="utf-8")
     done = dailytalk("speak", work)
-    assert (done.code, "name it with --tts" in done.err) == (1, True)
+    assert done.code == 1
+    assert "name it with --tts" in done.err
     assert not (tmp_path / "sprung").exists()
 
 
@@ -171,10 +180,13 @@ def test_voice_of_the_page_speaks_with_a_model_of_transformers(
     lengths = []
     for rate in ("0.5", "2"):
         voice = own_voice(code.replace("options=Options()", f"options=Options(speaking_rate={rate})"))
-        settings = VoiceSettings(str(model), "", options=engine_named(str(voice)).options)
-        said = load_synthesiser(str(voice), settings).speak(Line("Good morning to you.", "", "en", 0))
-        assert (said.sample_rate, said.words) == (16000, None)
-        lengths.append(len(said.samples))
+        options = engine_named(str(voice)).options
+        settings = VoiceSettings(str(model), "", options=options)
+        engine = load_synthesiser(str(voice), settings)
+        spoken = engine.speak(Line("Good morning to you.", "", "en", 0))
+        assert spoken.sample_rate == 16000
+        assert spoken.words is None
+        lengths.append(len(spoken.samples))
     assert lengths[0] > lengths[1] > 0  # it says noise, for want of training, at the rate that was chosen
     assert engine_named(str(voice)).licence.licence == "CC-BY-NC-4.0"
 
@@ -219,7 +231,8 @@ def test_own_voice_without_a_model_speaks_beside_its_work_folder(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    assert "nothing to do" in dailytalk("speak", tmp_path / "work", "--tts", voice).out
+    again = dailytalk("speak", tmp_path / "work", "--tts", voice)
+    assert "nothing to do" in again.out
 
 
 def test_digest_knows_no_folder_that_has_the_name_of_a_served_model(
@@ -274,7 +287,8 @@ def tiny_vits(folder: Path) -> Path:
 
     folder.mkdir()
     letters = "_ abcdefghijklmnopqrstuvwxyz'-?!.,"
-    (folder / "vocab.json").write_text(json.dumps({letter: place for place, letter in enumerate(letters)}))
+    vocabulary = {letter: number for number, letter in enumerate(letters)}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
     tokenizer = VitsTokenizer(str(folder / "vocab.json"), pad_token="_", unk_token="_", phonemize=False)
     small = dict.fromkeys(("hidden_size", "ffn_dim", "flow_size", "duration_predictor_filter_channels"), 16)
     single = ("num_hidden_layers", "prior_encoder_num_flows", "prior_encoder_num_wavenet_layers")

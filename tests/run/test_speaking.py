@@ -44,10 +44,25 @@ def ids_in(work: Path, name: str) -> list[str]:
     return sorted({line["conversation_id"] for line in read_lines(work / name)})
 
 
+def sounds_in(work: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (work / "audio").glob("*.wav")}
+
+
+def keys_of(work: Path) -> dict[str, str]:
+    """The key in the cache of the last spoken line of each conversation."""
+    return {line["conversation_id"]: line["synthesis"]["cache_key"] for line in spoken_lines(work)}
+
+
+def keys_in(row: dict[str, Any]) -> set[str]:
+    """The keys in the cache of all spoken utterances of a row."""
+    syntheses = [utterance["synthesis"] for utterance in row["utterances"]]
+    return {synthesis["cache_key"] for synthesis in syntheses if synthesis}
+
+
 def test_finished_conversations_stay_where_a_voice_fails_on_every_line(tmp_path: Path, server: Stubborn) -> None:
     work = folder(tmp_path, first=SHORT, second=talk("another", 4))
     assert say(work, settings(tmp_path)).record["counts"]["conversations"] == 2
-    before = {path.name: path.read_bytes() for path in (work / "audio").glob("*.wav")}
+    before = sounds_in(work)
     words = [line["words"] for line in read_lines(work / "transcript_shifted.jsonl")]
     server.word = "i"
     server.fault = "500"
@@ -56,37 +71,38 @@ def test_finished_conversations_stay_where_a_voice_fails_on_every_line(tmp_path:
     assert outcome.record["counts"]["conversations"] == 2
     assert ids_in(work, "transcript_shifted.jsonl") == ["first", "second"]
     assert [line["words"] for line in read_lines(work / "transcript_shifted.jsonl")] == words
-    assert {path.name: path.read_bytes() for path in (work / "audio").glob("*.wav")} == before
-    assert sorted(row["conversation_id"] for row in open_items(str(work)).rows()) == ["first", "second"]
-    assert sorted(reject["id"] for reject in read_lines(work / "rejects.jsonl")) == ["first", "second"]
+    assert sounds_in(work) == before
+    rows = open_items(str(work)).rows()
+    assert sorted(row["conversation_id"] for row in rows) == ["first", "second"]
+    rejects = read_lines(work / "rejects.jsonl")
+    assert sorted(reject["id"] for reject in rejects) == ["first", "second"]
     findings, _ = check_folder(work)
-    assert [finding.kind for finding in findings if finding.kind == "of-earlier-run"] == ["of-earlier-run"]
+    assert [finding.kind for finding in findings].count("of-earlier-run") == 1
 
 
 def test_a_conversation_that_fails_stays_as_it_was_until_it_is_made_anew(tmp_path: Path, server: Stubborn) -> None:
     work = folder(tmp_path, first=SHORT, second=talk("another", 4))
     script = read_synthesis_input(work, shard_seconds=600.0)  # both in one shard
-    assert say(work, settings(tmp_path), script=script).record["counts"]["conversations"] == 2
-    old = {line["conversation_id"]: line["synthesis"]["cache_key"] for line in spoken_lines(work)}
+    whole = say(work, settings(tmp_path), script=script)
+    assert whole.record["counts"]["conversations"] == 2
+    old = keys_of(work)
     server.word = "bicycle"
     server.fault = "500"
     outcome = say(work, settings(tmp_path, temperature=0.1), script=script)
     assert outcome.record["of_earlier_runs"] == ["first"]
-    now = {line["conversation_id"]: line["synthesis"]["cache_key"] for line in spoken_lines(work)}
+    now = keys_of(work)
     assert now["first"] == old["first"]
     assert now["second"] != old["second"]
     assert sorted(load(work, split="train")["conversation_id"]) == ["first", "second"]
     items = open_items(str(work))
     assert sorted(row["conversation_id"] for row in items.rows()) == ["first", "second"]
-    assert {said["synthesis"]["cache_key"] for said in items.row("second")["utterances"] if said["synthesis"]} >= {
-        now["second"]
-    }
+    assert now["second"] in keys_in(items.row("second"))
     again = say(work, settings(tmp_path, temperature=0.1), script=script)
     assert again.record["of_earlier_runs"] == ["first"]
     server.word = ""
     last = say(work, settings(tmp_path, temperature=0.1), script=script)
     assert last.record["of_earlier_runs"] == []
-    assert {line["conversation_id"]: line["synthesis"]["cache_key"] for line in spoken_lines(work)} != now
+    assert keys_of(work) != now
     assert len(list((work / "dataset").glob("*.parquet"))) == 1
 
 
@@ -95,12 +111,13 @@ def test_what_a_stopped_run_made_anew_counts_whatever_the_times_of_the_files_say
 ) -> None:
     work = folder(tmp_path, first=SHORT, second=talk("another", 4))
     say(work, settings(tmp_path))
-    old = {line["conversation_id"]: line["synthesis"]["cache_key"] for line in spoken_lines(work)}
+    old = keys_of(work)
     n_seen = 0
 
     def stop_at_the_second(stage: str, audio: float, wall: float | None, step: str = "") -> None:
         nonlocal n_seen
-        n_seen += stage == "Speak" and wall is None and not step
+        if stage == "Speak" and wall is None and not step:
+            n_seen += 1
         if n_seen > 1:
             raise KeyboardInterrupt
 
@@ -111,20 +128,16 @@ def test_what_a_stopped_run_made_anew_counts_whatever_the_times_of_the_files_say
     for times in [(1, 2, 3), (3, 2, 1), (2, 3, 1)]:
         for path, time in zip(shards, times, strict=True):
             os.utime(path, (time, time))
-        now = {
-            row["conversation_id"]: {
-                said["synthesis"]["cache_key"] for said in row["utterances"] if said["synthesis"]
-            }
-            for row in open_items(str(work)).rows()
-        }
-        is_old = {name: old[name] in keys for name, keys in now.items()}
-        assert sorted(is_old.values()) == [False, True]
+        rows = open_items(str(work)).rows()
+        is_old = [old[row["conversation_id"]] in keys_in(row) for row in rows]
+        assert sorted(is_old) == [False, True]
     say(work, settings(tmp_path, temperature=0.1))
     assert len(list((work / "dataset").glob("*.parquet"))) == 2
 
 
 def spoken_lines(work: Path) -> list[dict[str, Any]]:
-    return [line for line in read_lines(work / "transcript_shifted.jsonl") if line["status"] == "spoken"]
+    lines = read_lines(work / "transcript_shifted.jsonl")
+    return [line for line in lines if line["status"] == "spoken"]
 
 
 # What could not be said
@@ -138,18 +151,21 @@ def test_failed_utterance_holds_its_conversation_back_and_the_next_run_asks_only
     server.word = "bicycle"
     server.fault = fault
     outcome = say(work, settings(tmp_path))
-    assert (outcome.record["counts"]["conversations"], outcome.record["counts"]["rejects"]) == (1, 1)
+    assert outcome.record["counts"]["conversations"] == 1
+    assert outcome.record["counts"]["rejects"] == 1
     (reject,) = read_lines(work / "rejects.jsonl")
-    assert (reject["id"], reject["stage"]) == ("first", "Reconstruct")
+    assert reject["id"] == "first"
+    assert reject["stage"] == "Reconstruct"
     assert "first/left/0002" in reject["reason"]
     assert why in reject["reason"]
-    assert {line["conversation_id"] for line in read_lines(work / "transcript_shifted.jsonl")} == {"second"}
-    assert [path.name for path in (work / "audio").glob("*.wav")] == ["second_edited.wav"]
+    assert ids_in(work, "transcript_shifted.jsonl") == ["second"]
+    assert list(sounds_in(work)) == ["second_edited.wav"]
     server.word = ""
     server.asked.clear()
     if fault == "silence":  # refused takes count for this run, too
         assert "--tries 6" in reject["remedy"]
-        assert (say(work, settings(tmp_path)).record["counts"]["rejects"], asked_for(server)) == (1, [])
+        assert say(work, settings(tmp_path)).record["counts"]["rejects"] == 1
+        assert asked_for(server) == []
         outcome = say(work, settings(tmp_path, tries=4))
     else:
         assert "run the same command again" in reject["remedy"]
@@ -170,7 +186,8 @@ def test_utterance_without_text_is_never_sent_and_holds_nothing_back(
     outcome = say(work, settings(tmp_path, no_text=no_text))
     assert asked_for(server) == [BICYCLE]
     line = read_lines(work / "transcript_shifted.jsonl")[0]
-    assert (line["status"], line["reason"]) == (status, "no text to say")
+    assert line["status"] == status
+    assert line["reason"] == "no text to say"
     assert (line["start"] is None) == (no_text == "drop")
     assert outcome.record["counts"][status.replace("-", "_")] == 1
 
@@ -182,10 +199,13 @@ def test_second_run_asks_for_nothing_and_rewrites_no_result(tmp_path: Path, serv
     work = folder(tmp_path / "work", first=SHORT)
     first = say(work, settings(tmp_path))
     assert first.record["money"]["spent"] == pytest.approx(15e-6 * len(MORNING + BICYCLE))
-    before = {name: told for name, told in state(work).items() if name.startswith(("dataset", "audio"))}
+    results = ("dataset", "audio")
+    before = {name: mark for name, mark in state(work).items() if name.startswith(results)}
     assert len(before) == 3  # the shard, its sound file, and the mark of the folder
     again = say(work, settings(tmp_path))
-    assert (again.run.done, len(server.asked), again.record["money"]["spent"]) == (0, 2, 0)
+    assert again.run.done == 0
+    assert len(server.asked) == 2
+    assert again.record["money"]["spent"] == 0
     assert before.items() <= state(work).items()
     assert again.record["cost"] == first.record["cost"]
 
@@ -198,11 +218,12 @@ def test_edited_line_redoes_its_conversation_alone(tmp_path: Path, server: Stubb
     outcome = say(work, settings(tmp_path))
     assert asked_for(server)[4:] == ["(delighted) The bicycle makes a noise no more."]
     assert outcome.run.done == 1
-    changed = {name for name, told in state(work).items() if before.get(name) != told}
+    changed = {name for name, mark in state(work).items() if before.get(name) != mark}
     assert len([name for name in changed if name.startswith("dataset")]) == 1
     assert [name for name in changed if name.startswith("audio")] == ["audio/first_edited.wav"]
     line = read_lines(work / "transcript_shifted.jsonl")[2]
-    assert (line["text"], line["tag"]) == ("The bicycle makes a noise no more.", "delighted")
+    assert line["text"] == "The bicycle makes a noise no more."
+    assert line["tag"] == "delighted"
 
 
 def test_sound_file_is_never_older_than_its_conversation(tmp_path: Path, server: Stubborn) -> None:
@@ -252,18 +273,24 @@ def test_spending_stops_before_the_limit_and_what_was_bought_is_kept(tmp_path: P
 def test_estimate_counts_what_is_cached_and_buys_nothing(tmp_path: Path, server: Stubborn) -> None:
     work = folder(tmp_path, first=(*SHORT, SHORT[2]), second=talk("another", 4))
     edited(work, 5, text="")
-    found = price_of(read_synthesis_input(work), settings(tmp_path))
-    assert (found.utterances, found.cached, server.asked) == (4, 1, [])  # one is said twice
+    estimate = price_of(read_synthesis_input(work), settings(tmp_path))
+    assert estimate.utterances == 4
+    assert estimate.cached == 1  # it is said twice
+    assert server.asked == []
     edited(work, 5, text="Well, this is line number 0.")
     say(work, settings(tmp_path))
     n_asked = len(server.asked)
     edited(work, 7, text="Something new is on line 2.")
-    found = price_of(read_synthesis_input(work), settings(tmp_path))
-    assert (found.utterances, found.cached, len(server.asked)) == (5, 4, n_asked)
-    assert found.price == pytest.approx(15e-6 * len("(calm) Something new is on line 2."))
-    own = [line for line in read_lines(work / "transcript.jsonl") if line["channel"] == "left"]
-    assert found.text_bytes == sum(len(line["text"]) for line in own)
-    assert found.hours == pytest.approx(sum(line["end"] - line["start"] for line in own) / 3600)
+    estimate = price_of(read_synthesis_input(work), settings(tmp_path))
+    assert estimate.utterances == 5
+    assert estimate.cached == 4
+    assert len(server.asked) == n_asked
+    assert estimate.price == pytest.approx(15e-6 * len("(calm) Something new is on line 2."))
+    lines = read_lines(work / "transcript.jsonl")
+    left = [line for line in lines if line["channel"] == "left"]
+    assert estimate.text_bytes == sum(len(line["text"]) for line in left)
+    seconds = sum(line["end"] - line["start"] for line in left)
+    assert estimate.hours == pytest.approx(seconds / 3600)
 
 
 # Tags
@@ -274,9 +301,12 @@ def test_tag_that_the_synthesiser_does_not_know_stops_everything_before_it_costs
 ) -> None:
     work = folder(tmp_path, first=SHORT)
     edited(work, 2, tag="giggling")
-    for attempt in (say, lambda folder, chosen: price_of(read_synthesis_input(folder), chosen)):
-        with pytest.raises(DailytalkError, match=r"'giggling'.*\"giggling\": \".*--map-tag TAG=OTHER"):
-            attempt(work, settings(tmp_path))
+    sentence = r"'giggling'.*\"giggling\": \".*--map-tag TAG=OTHER"
+    with pytest.raises(DailytalkError, match=sentence):
+        say(work, settings(tmp_path))
+    script = read_synthesis_input(work)
+    with pytest.raises(DailytalkError, match=sentence):
+        price_of(script, settings(tmp_path))
     assert server.asked == []
     say(work, settings(tmp_path, map_tag=(("giggling", "chuckling"),)))
     assert "(chuckling) The bicycle makes a noise again." in asked_for(server)
@@ -293,10 +323,8 @@ def test_cloned_voice_travels_with_every_line_and_is_part_of_what_is_cached(
     script = read_synthesis_input(work)
     cloned = settings(tmp_path, voice="clone")
     say(work, settings(tmp_path))
-    assert (price_of(script, settings(tmp_path)).cached, price_of(script, cloned).cached) == (
-        2,
-        0,
-    )
+    assert price_of(script, settings(tmp_path)).cached == 2
+    assert price_of(script, cloned).cached == 0
     say(work, cloned)
     for asked in server.asked[2:]:
         assert asked.headers["Content-Type"] == "application/msgpack"
@@ -304,8 +332,10 @@ def test_cloned_voice_travels_with_every_line_and_is_part_of_what_is_cached(
         assert sample["audio"][:4] == b"RIFF"
         assert sample["text"] == "Good morning, is anybody there? The bicycle makes a noise again."
     assert len(server.asked) == 4
-    found = price_of(script, cloned)
-    assert (found.utterances, found.cached, found.price) == (2, 2, 0)
+    estimate = price_of(script, cloned)
+    assert estimate.utterances == 2
+    assert estimate.cached == 2
+    assert estimate.price == 0
 
 
 def test_conversation_with_too_little_to_clone_is_rejected_before_it_costs(
@@ -313,11 +343,13 @@ def test_conversation_with_too_little_to_clone_is_rejected_before_it_costs(
 ) -> None:
     work = folder(tmp_path, first=(("left", "Yes.", "calm"), *SHORT[1:2]))
     cloned = settings(tmp_path, voice="clone")
-    found = price_of(read_synthesis_input(work), cloned)
-    assert (found.utterances, found.price) == (0, 0.0)
+    estimate = price_of(read_synthesis_input(work), cloned)
+    assert estimate.utterances == 0
+    assert estimate.price == 0.0
     say(work, cloned)
     (reject,) = read_lines(work / "rejects.jsonl")
-    assert (reject["stage"], server.asked) == ("ChooseVoice", [])
+    assert reject["stage"] == "ChooseVoice"
+    assert server.asked == []
 
 
 # What is in the folder
@@ -347,18 +379,18 @@ def test_token_is_in_no_file_no_log_and_no_error(
     work = folder(tmp_path, first=SHORT, second=talk("another", 4))
     server.word = "bicycle" if fault else ""
     server.fault = fault
-    told = ""
+    reported = ""
     try:
         say(work, settings(tmp_path))
     except DailytalkError as error:
         while error:
-            told += repr(error) + str(error)
+            reported += repr(error) + str(error)
             error = error.__cause__ or error.__context__  # type: ignore[assignment]
-    assert (fault == "401") == bool(told)
+    assert bool(reported) == (fault == "401")
     printed = capfd.readouterr()
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     # A run that the service refuses at once has bought nothing yet.
     assert {path.suffix for path in written} >= {".jsonl" if fault == "401" else ".json"}
     assert not [path for path in written if TOKEN.encode() in path.read_bytes()]
-    assert TOKEN not in told + caplog.text + printed.out + printed.err
+    assert TOKEN not in reported + caplog.text + printed.out + printed.err
     assert server.asked[0].headers["Authorization"] == f"Bearer {TOKEN}"

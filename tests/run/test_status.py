@@ -18,13 +18,15 @@ HERE = platform.node()
 def begin(out: Path, seconds: float = 0, run: str = "r1", host: str = HERE, pid: int = 1234, **fields: Any) -> Run:
     """A run that began so many seconds after `START`."""
     time = (START + timedelta(seconds=seconds)).isoformat()
-    begun = Run(run, **{"kind": "tag"} | fields, host=host, pid=pid, started=time, time=time)
+    fields.setdefault("kind", "tag")
+    begun = Run(run, **fields, host=host, pid=pid, started=time, time=time)
     append(out / EVENTS, asdict(begun))
     return begun
 
 
 def end(out: Path, run: Run, state: str = "finished", reason: str = "") -> None:
-    append(out / EVENTS, asdict(run) | {"state": state, "reason": reason})
+    ended = asdict(run) | {"state": state, "reason": reason}
+    append(out / EVENTS, ended)
 
 
 def test_run_on_another_host_is_running_until_it_says_how_it_ended(tmp_path: Path) -> None:

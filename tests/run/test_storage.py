@@ -37,16 +37,16 @@ def there(address: str) -> dict[str, bytes]:
 
 
 def test_what_changed_or_went_in_the_store_changes_here(tmp_path: Path, address: str) -> None:
-    put(address, one="1", two="2")
+    put(address, first="1", second="2")
     mirror = Mirror(address, tmp_path)
     mirror.pull()
-    put(address, one="other")
+    put(address, first="other")
     files, root = fsspec.core.url_to_fs(address)
-    files.rm_file(f"{root}/two")
+    files.rm_file(f"{root}/second")
     (tmp_path / "mine").write_text("never was there")
     mirror.pull()
-    assert (tmp_path / "one").read_text() == "other"
-    assert not (tmp_path / "two").exists()
+    assert (tmp_path / "first").read_text() == "other"
+    assert not (tmp_path / "second").exists()
     assert (tmp_path / "mine").exists()
 
 
@@ -59,15 +59,16 @@ def test_recordings_keep_their_time_on_every_machine(tmp_path: Path, monkeypatch
     for machine in ("first", "second"):
         monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / machine))
         (folder,), (mirror,) = fetch_inputs([address])
-        found = sorted(path.name for path in Path(folder).iterdir() if not path.name.startswith("."))
-        assert found in (["a.txt", "a.wav", "b.wav"], ["a.wav", "b.wav"])
+        names = [path.name for path in Path(folder).iterdir()]
+        shown = sorted(name for name in names if not name.startswith("."))
+        assert shown in (["a.txt", "a.wav", "b.wav"], ["a.wav", "b.wav"])
         times.append(os.stat(mirror.folder / "a.wav").st_mtime_ns)
         (mirror.folder / "b.wav").unlink()
         mirror.ensure(mirror.folder / "b.wav")
         assert (mirror.folder / "b.wav").is_file()
     assert times[0] == times[1]
-    (one,), _ = fetch_inputs([f"{address}/b.wav"])
-    assert Path(one).name == "b.wav"
+    (file,), _ = fetch_inputs([f"{address}/b.wav"])
+    assert Path(file).name == "b.wav"
 
 
 def test_results_of_ours_in_a_store_are_named_and_not_fetched(tmp_path: Path) -> None:
@@ -77,14 +78,16 @@ def test_results_of_ours_in_a_store_are_named_and_not_fetched(tmp_path: Path) ->
     mark(tmp_path / "store/run1/audio", "audio")
     (folder,), _ = fetch_inputs([address])
     left_out = LeftOut()
-    assert [one.audio_file for one in find_recordings([folder], left_out=left_out)] == ["a.wav"]
+    recordings = find_recordings([folder], left_out=left_out)
+    assert [recording.audio_file for recording in recordings] == ["a.wav"]
     assert left_out.made == ["run1/audio/"]
     assert not list(Path(folder).rglob("a_edited.wav"))
     with pytest.raises(DailytalkError) as error:
         fetch_inputs([f"{address}/run1"])
     assert f"{address}/run1/audio/" in error.value.remedy
     (named,), _ = fetch_inputs([f"{address}/run1/audio"])
-    assert [one.audio_file for one in find_recordings([named])] == ["a_edited.wav"]
+    recordings = find_recordings([named])
+    assert [recording.audio_file for recording in recordings] == ["a_edited.wav"]
 
 
 # A work folder
@@ -104,7 +107,9 @@ def test_run_into_a_store_is_whole_there_and_a_second_machine_makes_nothing(
         work.settle(OF_TAG)
         assert results(work.folder) == results(tmp_path / "local")
     assert {"transcript.jsonl", "rejects.jsonl", "run.json"} <= set(there(address))
-    assert not [name for name in there(address) if "." in (name[0], name.rpartition("/")[2][0])]
+    for name in there(address):
+        assert not name.startswith(".")
+        assert "/." not in name
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "third"))
     assert results(version_or_path(address, None)) == results(tmp_path / "local")
 

@@ -31,8 +31,8 @@ def test_fields_are_those_of_the_older_tool_and_then_ours(written: Path) -> None
 
 
 def test_lines_are_sorted_by_file_then_start_and_counted_through_the_whole_file(written: Path) -> None:
-    found = read_lines(written)
-    places = [(line["audio_file"], line["start"]) for line in found]
+    lines = read_lines(written)
+    places = [(line["audio_file"], line["start"]) for line in lines]
     assert places == sorted(places)
     assert {file for file, _ in places} == {"b.wav", "c d.flac", "sub/a.wav"}
-    assert [line["segment_id"] for line in found] == list(range(len(found)))
+    assert [line["segment_id"] for line in lines] == list(range(len(lines)))

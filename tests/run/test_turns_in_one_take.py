@@ -58,16 +58,24 @@ def price(work: Path, tmp_path: Path, **chosen: Any) -> Price:
 def test_price_is_what_the_run_spends_and_its_record_says_so(tmp_path: Path, server: TtsServer) -> None:
     work = folder(tmp_path / "work", first=TURNS)
     intended = price(work, tmp_path)
-    assert (intended.utterances, intended.joined, intended.turns, intended.requests) == (5, 4, 2, 3)
+    assert intended.utterances == 5
+    assert intended.joined == 4
+    assert intended.turns == 2
+    assert intended.requests == 3
     assert intended.price == pytest.approx(PRICE * sum(map(len, LINES)))
     outcome = say(work, settings(tmp_path, max_cost=intended.price))
     assert asked_for(server) == sorted(LINES)
     assert outcome.record["money"]["spent"] == pytest.approx(intended.price)
     assert outcome.record["cost"] == pytest.approx(intended.price, abs=1e-6)
     again = price(work, tmp_path)
-    assert (again.cached, again.requests, again.price) == (5, 0, 0)
+    assert again.cached == 5
+    assert again.requests == 0
+    assert again.price == 0
     apart = price(work, tmp_path, takes_of="line")
-    assert (apart.joined, apart.turns, apart.requests) == (0, 0, 4)  # the last is a line in any case
+    # The last is a line in any case.
+    assert apart.joined == 0
+    assert apart.turns == 0
+    assert apart.requests == 4
     with pytest.raises(DailytalkError, match="spending limit"):
         say(folder(tmp_path / "other", second=TURNS), settings(tmp_path, temperature=0.1, max_cost=PRICE))
 
@@ -97,13 +105,15 @@ def test_pauses_inside_a_turn_are_those_of_the_source(tmp_path: Path, server: Tt
     say(work, settings(tmp_path))
     row = open_items(str(work)).row("first")
     assert row is not None
-    own = [utterance for utterance in row["utterances"] if utterance["channel"] == "left"]
-    assert [utterance["synthesis"]["take_part"] for utterance in own] == [1, 2, 1, 2, None]
-    for first, second in ((own[0], own[1]), (own[2], own[3])):
+    left = [utterance for utterance in row["utterances"] if utterance["channel"] == "left"]
+    parts = [utterance["synthesis"]["take_part"] for utterance in left]
+    assert parts == [1, 2, 1, 2, None]
+    for first, second in ((left[0], left[1]), (left[2], left[3])):
         assert first["synthesis"]["cache_key"] == second["synthesis"]["cache_key"]
         source = second["source_start"] - first["source_end"]
         assert second["start"] - first["end"] == pytest.approx(source, abs=0.001)
-    assert [utterance["text"] for utterance in own] == [text for side, text, _ in TURNS if side == "left"]
+    written = [text for side, text, _ in TURNS if side == "left"]
+    assert [utterance["text"] for utterance in left] == written
 
 
 def test_price_of_turns_that_are_said_apart_is_that_of_their_lines(
@@ -117,7 +127,8 @@ def test_price_of_turns_that_are_said_apart_is_that_of_their_lines(
         with pytest.raises(DailytalkError, match="402"):
             say(work, settings(tmp_path, aligner="none", concurrency=1))
         left = price(work, tmp_path, aligner="none")
-        assert (left.requests, left.price) == (2, pytest.approx(PRICE * sum(map(len, alone))))
+        assert left.requests == 2
+        assert left.price == pytest.approx(PRICE * sum(map(len, alone)))
         outcome = say(work, settings(tmp_path, aligner="none"))
         assert sorted(server.purchases) == sorted([LINES[0], *alone])
         # what was bought for the turn counts for its lines
@@ -133,8 +144,10 @@ def test_a_dry_run_says_how_many_are_said_together_and_what_an_edit_buys(
     shown = dailytalk(*command).out
     assert "5 utterances of 1 conversation to say by fish" in shown
     assert "4 utterances in 2 turns, each said in one take: an edit of one buys its turn again" in shown
-    told = json.loads(dailytalk(*command, "--json").out)
-    assert (told["joined"], told["turns"], told["requests"]) == (4, 2, 3)
+    planned = json.loads(dailytalk(*command, "--json").out)
+    assert planned["joined"] == 4
+    assert planned["turns"] == 2
+    assert planned["requests"] == 3
     assert "turn" not in dailytalk(*command, "--takes-of", "line").out
     assert server.asked == []
 
@@ -144,4 +157,5 @@ def test_a_plan_says_so_too(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/call.flac", np.concatenate([turn] * 5))
     quick = (*EMBEDDED, "--asr-model", "tiny.en", "--join-sentences", "0")
     done = dailytalk("plan", tmp_path / "in", *quick, "--tts", "fish", "--sample-minutes", "0.4")
-    assert (done.code, "an edit of one buys its turn again" in done.out) == (0, True), done.out + done.err
+    assert done.code == 0, done.out + done.err
+    assert "an edit of one buys its turn again" in done.out, done.out + done.err

@@ -74,7 +74,8 @@ def test_errors_that_are_not_the_hubs_pass_through_with_their_cause(error: Excep
     cause = ValueError("a bug")
     with pytest.raises(type(error)) as caught, hub_errors(REPO):
         raise error from cause
-    assert (caught.value, caught.value.__cause__) == (error, cause)
+    assert caught.value == error
+    assert caught.value.__cause__ == cause
 
 
 def test_what_the_hub_said_counts_where_a_library_wraps_it() -> None:

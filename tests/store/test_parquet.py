@@ -24,13 +24,16 @@ def test_rows_come_back_by_row_group_by_column_and_by_place(tmp_path: Path) -> N
     path = tmp_path / "a.parquet"
     write_parquet(path, FEATURES, [rows("a", "b"), rows("c")], {b"ours": b"x"}, audio="audio.bytes")
     with open_parquet(path, "write it again") as file:
-        assert (file.group_sizes, file.schema.metadata[b"ours"]) == ([2, 1], b"x")
+        assert file.group_sizes == [2, 1]
+        assert file.schema.metadata[b"ours"] == b"x"
         assert list(file.rows()) == rows("a", "b", "c")
-        assert [batch.to_pylist() for batch in file.batches(["id"], [1])] == [[{"id": "c"}]]
-        assert next(file.rows_at([(0, 1)])) == rows("b")[0]
-        for gone in ((0, 2), (2, 0)):
+        (batch,) = file.batches(["id"], [1])
+        assert batch.to_pylist() == [{"id": "c"}]
+        (b,) = rows("b")
+        assert next(file.rows_at([(0, 1)])) == b
+        for absent in ((0, 2), (2, 0)):
             with pytest.raises(BadInput, match=r"a\.parquet can't be read"):
-                next(file.rows_at([gone]))
+                next(file.rows_at([absent]))
         assert file.plain_bytes() >= 150_000
     with open_parquet(io.BytesIO(path.read_bytes()), "", "a.parquet of a stream") as file:
         assert [row["id"] for row in file.rows(["id"])] == ["a", "b", "c"]
@@ -39,17 +42,17 @@ def test_rows_come_back_by_row_group_by_column_and_by_place(tmp_path: Path) -> N
 def test_row_of_a_row_group_is_read_although_the_audio_of_another_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     write_parquet(path, FEATURES, [rows("a"), rows("b")])
-    chunk = next(
-        chunk
-        for chunk in map(pq.read_metadata(path).row_group(0).column, range(3))
-        if chunk.path_in_schema == "audio.bytes"
-    )
+    first_group = pq.read_metadata(path).row_group(0)
+    chunks = [first_group.column(index) for index in range(3)]
+    (chunk,) = [chunk for chunk in chunks if chunk.path_in_schema == "audio.bytes"]
     data = bytearray(path.read_bytes())
     first = chunk.dictionary_page_offset or chunk.data_page_offset
-    data[first : first + chunk.total_compressed_size] = bytes(chunk.total_compressed_size)
+    size = chunk.total_compressed_size
+    data[first : first + size] = bytes(size)
     path.write_bytes(data)
+    (b,) = rows("b")
     with open_parquet(path, "write it again") as file:
-        assert next(file.rows_at([(1, 0)])) == rows("b")[0]
+        assert next(file.rows_at([(1, 0)])) == b
         assert [row["id"] for row in file.rows(["id"])] == ["a", "b"]
         with pytest.raises(BadInput, match=r"a\.parquet can't be read \(.+\): write it again"):
             next(file.rows_at([(0, 0)]))

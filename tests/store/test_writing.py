@@ -17,14 +17,14 @@ def test_file_is_written_into_a_folder_that_is_made_for_it(tmp_path: Path) -> No
     assert path.read_bytes() == b"\xff\0"
     write_lines(path, iter(["a\n", "b"]))
     assert path.read_text() == "a\nb"
-    assert [one.name for one in path.parent.iterdir()] == ["x"]
+    assert [file.name for file in path.parent.iterdir()] == ["x"]
 
 
 def test_failure_to_rename_leaves_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match=os.strerror(errno.EISDIR)), replacing(tmp_path / "folder"):
         pass
-    assert [one.name for one in tmp_path.iterdir()] == ["folder"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
 
 
 def test_json_is_a_line_of_readable_text_and_nothing_that_is_no_number() -> None:

@@ -19,42 +19,69 @@ TEN_SUBJECTS = (
 
 
 def table(ratings: dict[str, dict[str, str]], labels: dict[str, str] | None = None) -> pd.DataFrame:
-    rows = [
-        (clip, name, choice, (labels or {}).get(clip))
-        for clip, of in ratings.items()
-        for name, choice in of.items()
-    ]
-    return pd.DataFrame(rows, columns=["clip", "listener", "choice", "label"], dtype=object)
+    label_of = labels or {}
+    rows = []
+    for clip, choices in ratings.items():
+        for listener, choice in choices.items():
+            rows.append((clip, listener, choice, label_of.get(clip)))
+    columns = ["clip", "listener", "choice", "label"]
+    return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
-def counted(*lines: dict[str, int]) -> pd.DataFrame:
+def counted(*lines: tuple[int, ...]) -> pd.DataFrame:
     """Ratings of clips by how often each category was chosen for each."""
-    chosen = [[name for name, count in line.items() for _ in range(count)] for line in lines]
-    return table({f"c{n}": {f"l{i}": choice for i, choice in enumerate(of)} for n, of in enumerate(chosen)})
+    ratings = {}
+    for n, counts in enumerate(lines):
+        choices = list[str]()
+        for category, count in zip("abcde", counts, strict=True):
+            choices += [category] * count
+        ratings[f"c{n}"] = {f"l{i}": choice for i, choice in enumerate(choices)}
+    return table(ratings)
 
 
 def test_the_worked_example_comes_out_as_published() -> None:
-    found = fleiss_kappa(counted(*(dict(zip("abcde", line, strict=True)) for line in TEN_SUBJECTS)))
-    assert found["overall"] == pytest.approx(0.210, abs=5e-4)
-    assert (found["n_clips"], found["n_ratings"]) == (10, 140)
+    kappa = fleiss_kappa(counted(*TEN_SUBJECTS))
+    assert kappa["overall"] == pytest.approx(0.210, abs=5e-4)
+    assert kappa["n_clips"] == 10
+    assert kappa["n_ratings"] == 140
 
 
-RATINGS = {"c1": {"ann": "a", "bob": "a"}, "c2": {"ann": "a", "bob": "b"}, "c3": {"ann": "c"}, "c4": {}}
+RATINGS = {
+    "c1": {"ann": "a", "bob": "a"},
+    "c2": {"ann": "a", "bob": "b"},
+    "c3": {"ann": "c"},
+    "c4": {},
+}
 LABELS = {"c1": "a", "c2": "b", "c3": "b", "c4": "a"}
+#: The first clip is given the label of the second, and the other way round.
+NEVER_RIGHT = {"c2": {"ann": "a"}, "c1": {"ann": "b"}, "c9": {"ann": "x"}}
 
 
 def test_ratings_are_held_against_the_labels() -> None:
-    found = against_labels(table(RATINGS, LABELS))
-    assert found["confusion"] == {"a": {"a": 2}, "b": {"a": 1, "b": 1, "c": 1}}
-    assert found["accuracy"] == pytest.approx(3 / 5)
-    assert found["recall"] == pytest.approx({"a": 1.0, "b": 1 / 3})
-    assert found["precision"] == pytest.approx({"a": 2 / 3, "b": 1.0})
-    never = against_labels(table({"c2": {"ann": "a"}, "c1": {"ann": "b"}, "c9": {"ann": "x"}}, LABELS))
-    assert (never["accuracy"], never["precision"]) == (0.0, {"a": 0.0, "b": 0.0})
-    assert against_labels(table({})) == {"accuracy": None, "confusion": {}, "recall": {}, "precision": {}}
+    result = against_labels(table(RATINGS, LABELS))
+    confusion = result["confusion"]
+    assert set(confusion) == {"a", "b"}
+    assert confusion["a"] == {"a": 2}
+    assert confusion["b"] == {"a": 1, "b": 1, "c": 1}
+    assert result["accuracy"] == pytest.approx(3 / 5)
+    recall = {"a": 1.0, "b": 1 / 3}
+    precision = {"a": 2 / 3, "b": 1.0}
+    assert result["recall"] == pytest.approx(recall)
+    assert result["precision"] == pytest.approx(precision)
+    never = against_labels(table(NEVER_RIGHT, LABELS))
+    assert never["accuracy"] == 0.0
+    assert never["precision"] == {"a": 0.0, "b": 0.0}
+    nothing = {"accuracy": None, "confusion": {}, "recall": {}, "precision": {}}
+    assert against_labels(table({})) == nothing
 
 
 def test_interval_of_a_share_is_that_of_wilson() -> None:
-    told = scored(pd.Series(list("abcdefghij")), pd.Series([1.0] * 8 + [0.0] * 2), 0.25)
-    assert (told["mean"], told["chance"], told["n_clips"], told["n_ratings"]) == (0.8, 0.25, 10, 10)
-    assert (told["low"], told["high"]) == pytest.approx((0.490, 0.943), abs=5e-4)
+    clips = pd.Series(list("abcdefghij"))
+    values = pd.Series([1.0] * 8 + [0.0] * 2)
+    score = scored(clips, values, 0.25)
+    assert score["mean"] == 0.8
+    assert score["chance"] == 0.25
+    assert score["n_clips"] == 10
+    assert score["n_ratings"] == 10
+    assert score["low"] == pytest.approx(0.490, abs=5e-4)
+    assert score["high"] == pytest.approx(0.943, abs=5e-4)

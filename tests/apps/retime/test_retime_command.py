@@ -31,28 +31,25 @@ OFFSETS = [0.3, -0.2, 0.5, 9.7, 0.1, 0.8, -0.3, 0.4, 0.2]
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     """Three conversations; in one a laugh and a backchannel, of one a kept speaker is named."""
-    first = built_row(
-        "calls/a",
-        [
-            ("left", 0.5, 4.5, "a long turn"),
-            ("right", 2.0, 2.4, "mm-hm"),
-            ("right", 4.8, 6.0, "I see"),
-            ("left", 6.5, 7.5, "all right"),
-        ],
-        seconds=9.0,
-        rate=8000,
-        sounds=[(7.9, 8.2)],
-    )
+    lines = [
+        ("left", 0.5, 4.5, "a long turn"),
+        ("right", 2.0, 2.4, "mm-hm"),
+        ("right", 4.8, 6.0, "I see"),
+        ("left", 6.5, 7.5, "all right"),
+    ]
+    first = built_row("calls/a", lines, seconds=9.0, rate=8000, sounds=[(7.9, 8.2)])
     others = [talk(name, OFFSETS, kept_speaker="Ann") for name in ("b", "c", "d")]
     return write_dataset(tmp_path / "work", [first, *others])
 
 
 def rows_of(folder: Path) -> dict[str, dict[str, Any]]:
-    return {row["conversation_id"]: row for row in open_items(folder).rows()}
+    rows = open_items(folder).rows()
+    return {row["conversation_id"]: row for row in rows}
 
 
 def files_in(folder: Path) -> dict[str, str]:
-    return {path.name: sha256_of(path) for path in folder.rglob("*") if path.is_file()}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.name: sha256_of(path) for path in files}
 
 
 def test_sounds_are_those_of_the_parent_and_times_say_where(
@@ -63,38 +60,49 @@ def test_sounds_are_those_of_the_parent_and_times_say_where(
     assert "8 variants with the timing of work" in done.out
     parents = rows_of(work)
     variants = rows_of(tmp_path / "out")
-    assert list(variants) == [f"{name}.retimed-{n}" for name in parents for n in (1, 2)]
+    names = list[str]()
+    for parent_name in parents:
+        names += [f"{parent_name}.retimed-1", f"{parent_name}.retimed-2"]
+    assert list(variants) == names
     for row in variants.values():
         retiming = row["retiming"]
         parent = parents[retiming["parent"]]
         assert row["duration"] != parent["duration"]
-        assert (row["recording_id"], row["source_duration"]) == (parent["recording_id"], parent["source_duration"])
+        assert row["recording_id"] == parent["recording_id"]
+        assert row["source_duration"] == parent["source_duration"]
         assert_same_sounds(parent, row, 8000)
         words = [word["word"] for word in row["alignments"]]
         assert sorted(words) == sorted(word["word"] for word in parent["alignments"])
-        offsets = [round(event["offset"] - event["recorded"], 3) for event in retiming["events"]]
-        assert any(offsets)
-        assert (row["timeline"]["mode"], row["timeline"]["lost_speech_seconds"]) == ("retimed", 0.0)
-    first, second = (variants[f"b.retimed-{n}"]["retiming"]["events"] for n in (1, 2))
-    assert [event["offset"] for event in first] != [event["offset"] for event in second]
+        changes = [event["offset"] - event["recorded"] for event in retiming["events"]]
+        assert any(round(change, 3) for change in changes)
+        timeline = row["timeline"]
+        assert timeline["mode"] == "retimed"
+        assert timeline["lost_speech_seconds"] == 0.0
+    first = variants["b.retimed-1"]["retiming"]["events"]
+    second = variants["b.retimed-2"]["retiming"]["events"]
+    first_offsets = [event["offset"] for event in first]
+    assert first_offsets != [event["offset"] for event in second]
 
 
 def assert_same_sounds(parent: dict[str, Any], row: dict[str, Any], rate: int) -> None:
     before = read_pcm(parent["audio"], sample_rate=rate)
     after = read_pcm(row["audio"], sample_rate=rate)
     assert len(after) == round(row["duration"] * rate)
-    old = {said["utterance_id"]: said for said in parent["utterances"]}
-    pairs = [
-        (old[said["utterance_id"].replace(row["conversation_id"], parent["conversation_id"])], said)
-        for said in row["utterances"]
-    ]
-    pairs += list(zip(parent["sounds"], row["sounds"], strict=True))
+    old = {utterance["utterance_id"]: utterance for utterance in parent["utterances"]}
+    pairs = []
+    for utterance in row["utterances"]:
+        name = utterance["utterance_id"]
+        old_name = name.replace(row["conversation_id"], parent["conversation_id"])
+        pairs.append((old[old_name], utterance))
+    pairs += zip(parent["sounds"], row["sounds"], strict=True)
     for was, now in pairs:
         side = CHANNELS.index(now["channel"])
-        first = round(was["start"] * rate)
-        at = round(now["start"] * rate)
-        length = round(was["end"] * rate) - first
-        assert np.array_equal(before[first : first + length, side], after[at : at + length, side])
+        old_first = round(was["start"] * rate)
+        new_first = round(now["start"] * rate)
+        length = round(was["end"] * rate) - old_first
+        old_sound = before[old_first : old_first + length, side]
+        new_sound = after[new_first : new_first + length, side]
+        assert np.array_equal(old_sound, new_sound)
 
 
 def test_backchannel_and_laugh_stay_where_they_were_in_the_words(
@@ -102,17 +110,17 @@ def test_backchannel_and_laugh_stay_where_they_were_in_the_words(
 ) -> None:
     assert dailytalk("retime", work, "--out", tmp_path / "out").code == 0
     row = rows_of(tmp_path / "out")["calls/a.retimed-1"]
-    turn, answer = (said for said in row["utterances"] if said["start"] < 3.0)
-    assert answer["start"] - turn["start"] == pytest.approx(1.5, abs=1e-6)
+    turn, answer = [utterance for utterance in row["utterances"] if utterance["start"] < 3.0]
+    later = answer["start"] - turn["start"]
+    assert later == pytest.approx(1.5, abs=1e-6)
     assert answer["event"] == "backchannel"
     last = row["utterances"][-1]
     (laugh,) = row["sounds"]
-    assert laugh["start"] - last["start"] == pytest.approx(1.4, abs=1e-6)
+    later = laugh["start"] - last["start"]
+    assert later == pytest.approx(1.4, abs=1e-6)
     events = row["retiming"]["events"]
-    assert [event["utterance_id"].rpartition("/")[2] for event in events] == [
-        "0002",
-        "0003",
-    ]  # not the backchannel
+    numbers = [event["utterance_id"].rpartition("/")[2] for event in events]
+    assert numbers == ["0002", "0003"]  # not the backchannel
 
 
 def test_variants_that_would_be_lost_are_dropped_only_when_asked(
@@ -132,29 +140,36 @@ def test_folder_that_is_not_for_variants_is_refused(work: Path, tmp_path: Path, 
     assert dailytalk("retime", work, "--out", out).code == 0
     (tmp_path / "linked").symlink_to(work)
     for inside in (work, tmp_path / "linked"):
-        assert "a --out in none of them" in dailytalk("retime", work, "--out", inside).err
-    assert "holds variants already" in dailytalk("retime", out, "--out", tmp_path / "again").err
+        into_itself = dailytalk("retime", work, "--out", inside)
+        assert "a --out in none of them" in into_itself.err
+    of_variants = dailytalk("retime", out, "--out", tmp_path / "again")
+    assert "holds variants already" in of_variants.err
     other = write_dataset(tmp_path / "other", [talk("e", OFFSETS)])
     before = files_in(other)
-    assert "holds other results" in dailytalk("retime", work, "--out", other, "--prune").err
+    into_another = dailytalk("retime", work, "--out", other, "--prune")
+    assert "holds other results" in into_another.err
     assert files_in(other) == before
     few = write_dataset(tmp_path / "few", [talk("f", [0.3] * 5)])
     short = dailytalk("retime", work, "--out", tmp_path / "like", "--like", few)
-    assert (short.code, "few has 5 changes of speaker, and 20 are needed" in short.err) == (1, True)
+    assert short.code == 1
+    assert "few has 5 changes of speaker, and 20 are needed" in short.err
     assert not (tmp_path / "like").exists()
 
 
 def test_rows_that_others_made_are_rejected_or_retimed_and_never_end_the_run(
     tmp_path: Path, dailytalk: Command
 ) -> None:
-    late, mono = (talk(name, OFFSETS * 3) for name in ("late", "mono"))
+    late = talk("late", OFFSETS * 3)
+    mono = talk("mono", OFFSETS * 3)
     late["utterances"][-1] |= {"start": 900.0, "end": 901.0}
-    mono["audio"] = {"bytes": flac(np.zeros(8000, np.int16), 8000), "path": None}
+    silence = np.zeros(8000, np.int16)
+    mono["audio"] = {"bytes": flac(silence, 8000), "path": None}
     fine = talk("fine", OFFSETS, sounds=[(0.2, 0.2)])
     folder = write_dataset(tmp_path / "theirs", [late, mono, fine])
     assert dailytalk("retime", folder, "--out", tmp_path / "out").code == 3
     assert list(rows_of(tmp_path / "out")) == ["fine.retimed-1"]
-    rejects = map(json.loads, (tmp_path / "out" / "rejects.jsonl").read_text().splitlines())
+    lines = (tmp_path / "out" / "rejects.jsonl").read_text().splitlines()
+    rejects = [json.loads(line) for line in lines]
     reasons = {reject["id"]: reject["reason"] for reject in rejects}
     assert "outside the audio" in reasons.pop("late.retimed-1")
     assert "its audio has 1 channel" in reasons.pop("mono.retimed-1")
@@ -164,16 +179,20 @@ def test_rows_that_others_made_are_rejected_or_retimed_and_never_end_the_run(
 def test_stage_in_a_notebook_makes_the_rows_of_the_command(work: Path, tmp_path: Path, dailytalk: Command) -> None:
     assert dailytalk("retime", work, "--out", tmp_path / "out").code == 0
     talks = load(str(work), split="train")
-    timing_of(talks.remove_columns("audio"), "work").save(tmp_path / "timing.json")
-    mapped = Retime(str(tmp_path / "timing.json")).map(talks)
+    timing = timing_of(talks.remove_columns("audio"), "work")
+    timing.save(tmp_path / "timing.json")
+    stage = Retime(str(tmp_path / "timing.json"))
     made = rows_of(tmp_path / "out")
-    for row in mapped:
+    for row in stage.map(talks):
         expected = made[row["conversation_id"]]
         for name in ("utterances", "alignments", "sounds", "timeline", "retiming", "duration"):
             assert row[name] == expected[name]
-        assert np.array_equal(row["audio"]["array"], read_pcm(expected["audio"], sample_rate=8000) / 32768)
-    streamed = next(iter(Retime(str(tmp_path / "timing.json")).map(talks.to_iterable_dataset())))
-    assert streamed["retiming"] == made[streamed["conversation_id"]]["retiming"]
+        pcm = read_pcm(expected["audio"], sample_rate=8000)
+        assert np.array_equal(row["audio"]["array"], pcm / 32768)
+    streamed = stage.map(talks.to_iterable_dataset())
+    first = next(iter(streamed))
+    expected = made[first["conversation_id"]]
+    assert first["retiming"] == expected["retiming"]
 
 
 def test_checks_reports_exports_and_versions_say_that_they_are_variants(
@@ -185,9 +204,12 @@ def test_checks_reports_exports_and_versions_say_that_they_are_variants(
     assert made in dailytalk("check", out).out
     assert dailytalk("export", out, "--format", "moshi", "--out", tmp_path / "moshi").code == 0
     assert made in dailytalk("check", tmp_path / "moshi").out
-    names = {side: (tmp_path / "moshi" / f"{side}.jsonl").read_text() for side in ("train", "eval")}
-    sides = [{side for side, text in names.items() if re.search(rf"\b{one}[.-]retimed-", text)} for one in "abcd"]
-    assert all(len(side) == 1 for side in sides)
+    train = (tmp_path / "moshi/train.jsonl").read_text()
+    evaluation = (tmp_path / "moshi/eval.jsonl").read_text()
+    manifests = [train, evaluation]
+    for parent in "abcd":
+        with_its_variants = [text for text in manifests if re.search(rf"\b{parent}[.-]retimed-", text)]
+        assert len(with_its_variants) == 1
     options = ("--create", "--licence", "cc0-1.0", "--tag")
     assert dailytalk("push", work, "tester/talks", *options, "v1.0.0").code == 0
     pushed = dailytalk("push", out, "tester/talks", *options, "v2.0.0")
@@ -196,9 +218,12 @@ def test_checks_reports_exports_and_versions_say_that_they_are_variants(
     for tag in ("v1.0.0", "v2.0.0"):  # the split of a parent is that of its variants
         for split, rows in load_dataset("tester/talks", revision=tag).items():
             for name in rows["conversation_id"]:
-                splits.setdefault(name.partition(".retimed-")[0], set()).add(split)
-    assert {name: len(of) for name, of in splits.items()} == dict.fromkeys(("calls/a", "b", "c", "d"), 1)
-    card = Path(hf_hub_download("tester/talks", "README.md", repo_type="dataset", revision="v2.0.0")).read_text()
+                parent = name.partition(".retimed-")[0]
+                splits.setdefault(parent, set()).add(split)
+    n_splits = {name: len(names) for name, names in splits.items()}
+    assert n_splits == {"calls/a": 1, "b": 1, "c": 1, "d": 1}
+    readme = hf_hub_download("tester/talks", "README.md", repo_type="dataset", revision="v2.0.0")
+    card = Path(readme).read_text()
     assert "8 conversations of 8 were made of 4 others" in card
     assert "| retiming |" in card
 
@@ -210,5 +235,6 @@ def test_recordings_beside_their_variants_count_once(work: Path, tmp_path: Path,
     alone = tables_from(recordings)
     for rows in ([*recordings, *variants], [*variants, *recordings]):
         tables = tables_from(rows)
-        assert (tables.n, made_of_others(tables.conversations)) == (12, (8, 4, ["dailytalk retime"]))
+        assert tables.n == 12
+        assert made_of_others(tables.conversations) == (8, 4, ["dailytalk retime"])
         assert tables.source.stats() == alone.source.stats()
