@@ -14,8 +14,9 @@ import msgspec
 import numpy as np
 from datasets import List, Value
 
+from dailytalk_contiguous.core.arrow_types import Feature, feature_of
 from dailytalk_contiguous.core.documents import Number, fits
-from dailytalk_contiguous.core.records import AnyRecord, Feature, feature_of
+from dailytalk_contiguous.core.records import AnyRecord
 
 #: Depth in lists and objects of a value beyond which it is not searched for NaN; no type is as deep.
 DEEPEST = 9

@@ -8,10 +8,11 @@ from typing import NotRequired, TypedDict
 
 from datasets import List, Value
 
+from dailytalk_contiguous.core.arrow_types import Feature
 from dailytalk_contiguous.core.documents import Whole
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.fields import TALLIES, Column, Field
-from dailytalk_contiguous.core.records import AnyRecord, Feature
+from dailytalk_contiguous.core.records import AnyRecord
 from dailytalk_contiguous.core.utterance import FIELDS
 
 #: Types that a stage may publish, for they are the same in Arrow, JSON and the Hub's viewer.

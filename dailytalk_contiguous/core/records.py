@@ -1,31 +1,15 @@
 """The small records that a row is made of, each written once as a class.
 
-Arrow's types are made from these classes by `record_features`, so that what mypy knows of a word, a cue or a side
+Arrow's types are made from these classes (`core.arrow_types`), so that what mypy knows of a word, a cue or a side
 is what Parquet and the Hub hold of it. A field may be null where its class says `| None`.
 """
 
 from collections.abc import Mapping
-from types import NoneType
-from typing import (
-    Annotated,
-    Any,
-    NamedTuple,
-    TypeAlias,
-    TypedDict,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
-
-from datasets import Audio, List, Value
+from typing import Annotated, Any, NamedTuple, TypeAlias, TypedDict
 
 #: A row, an utterance or a line of a transcript that is only read. Earlier versions and other programs may lack
 #: fields, and stages add theirs: nothing is promised of its values.
 AnyRecord: TypeAlias = Mapping[str, Any]
-
-#: The type of a column or a field, as `datasets` has it.
-Feature: TypeAlias = Value | Audio | List | dict[str, "Feature"]
 
 
 class Stored(NamedTuple):
@@ -49,35 +33,6 @@ Seconds = Annotated[float, Stored("float64")]
 
 #: A number that was measured.
 Measure = Annotated[float, Stored("float32")]
-
-
-def feature_of(hint: object) -> Feature:
-    """The feature of `datasets` for a type: the `Value` that it is annotated with, a list, or a struct.
-
-    >>> feature_of(list[Seconds] | None)
-    List(Value('float64'))
-    """
-    if get_origin(hint) is Annotated:
-        annotated, *marks = get_args(hint)
-        for mark in marks:
-            if isinstance(mark, Stored):
-                return Value(mark.dtype)
-            if isinstance(mark, StoredAudio):
-                return Audio(num_channels=mark.num_channels)
-        return feature_of(annotated)
-    if isinstance(hint, type) and is_typeddict(hint):
-        return record_features(hint)
-    if get_origin(hint) is list:
-        (item,) = get_args(hint)
-        return List(feature_of(item))
-    (present,) = [part for part in get_args(hint) if part is not NoneType]
-    return feature_of(present)
-
-
-def record_features(record: type) -> dict[str, Feature]:
-    """The features of the fields of a record, in their order."""
-    hints = get_type_hints(record, include_extras=True)
-    return {name: feature_of(hint) for name, hint in hints.items()}
 
 
 class EncodedAudio(TypedDict):

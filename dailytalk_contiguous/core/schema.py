@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypedDict
 import pyarrow as pa
 from datasets import Audio, Features, List, Value
 
+from dailytalk_contiguous.core.arrow_types import Feature, record_features
 from dailytalk_contiguous.core.clip_records import ClipSource, Conditioning, Labels
 from dailytalk_contiguous.core.fields import Column, Field, columns_among, fields_of
 from dailytalk_contiguous.core.records import (
@@ -17,7 +18,6 @@ from dailytalk_contiguous.core.records import (
     Count,
     Cue,
     EncodedAudio,
-    Feature,
     Mark,
     NonSpeechSound,
     RejectedPart,
@@ -29,7 +29,6 @@ from dailytalk_contiguous.core.records import (
     TimelineMeasures,
     UncoveredSound,
     UsedModel,
-    record_features,
 )
 from dailytalk_contiguous.core.utterance import FIELDS, Utterance, features_of_fields, is_converted
 

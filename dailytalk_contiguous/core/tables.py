@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.core import schema
+from dailytalk_contiguous.core.arrow_types import Feature
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.fields import Field, columns_among
@@ -30,7 +31,6 @@ from dailytalk_contiguous.core.measures import (
     measure_utterances,
     recorded_overlap,
 )
-from dailytalk_contiguous.core.records import Feature
 from dailytalk_contiguous.core.schema import COLUMNS, SECONDS, STRING, TIMELINE
 from dailytalk_contiguous.core.scorecard import TurnTaking
 from dailytalk_contiguous.core.synchrony import out_of_step

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple, TypedDict
 
 from datasets import List, Value
 
+from dailytalk_contiguous.core.arrow_types import Feature, record_features
 from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
 from dailytalk_contiguous.core.fields import Converter, Field, fields_of, in_digits, value_kind, value_problem
 from dailytalk_contiguous.core.records import (
@@ -20,7 +21,6 @@ from dailytalk_contiguous.core.records import (
     Count,
     EmotionFields,
     EmotionShare,
-    Feature,
     Flag,
     Measure,
     ModelsOfUtterance,
@@ -30,7 +30,6 @@ from dailytalk_contiguous.core.records import (
     Text,
     UtteredWord,
     WordRow,
-    record_features,
 )
 
 _TEXT = Value("string")

@@ -12,17 +12,10 @@ from typing import Annotated, TypedDict, TypeVar
 import numpy as np
 from datasets import Features
 
+from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.delivery import Performance
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.records import (
-    Flag,
-    Measure,
-    Stored,
-    SynthesisRecord,
-    Text,
-    WordRow,
-    record_features,
-)
+from dailytalk_contiguous.core.records import Flag, Measure, Stored, SynthesisRecord, Text, WordRow
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.models.contracts import VoiceSample

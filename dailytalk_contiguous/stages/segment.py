@@ -15,6 +15,7 @@ from datasets import Features, List, Value
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import audio
+from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.crosstalk import Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.cutting import Span, cut_long
 from dailytalk_contiguous.core.errors import BadInput
@@ -22,7 +23,7 @@ from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.nonspeech_sounds import FRAME as SOUND_FRAME
 from dailytalk_contiguous.core.nonspeech_sounds import find_sounds
 from dailytalk_contiguous.core.quality import SideMeter
-from dailytalk_contiguous.core.records import RejectedPart, Side, UncoveredSound, record_features
+from dailytalk_contiguous.core.records import RejectedPart, Side, UncoveredSound
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
     MEASURE,

@@ -17,10 +17,11 @@ from typing import ClassVar, NamedTuple, TypedDict
 import numpy as np
 from datasets import Features
 
+from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.hallucination import distrust
-from dailytalk_contiguous.core.records import Flag, Measure, Text, UtteredWord, record_features
+from dailytalk_contiguous.core.records import Flag, Measure, Text, UtteredWord
 from dailytalk_contiguous.core.schema import CHANNELS, Batch
 from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
 from dailytalk_contiguous.core.settings import setting, unlisted

@@ -17,6 +17,7 @@ LOCK = Path(__file__).with_name("versions.json")
 
 #: Modules of `core` that compute nothing of what a stage adds.
 OF_ROWS = (
+    "arrow_types",
     "audio",
     "errors",
     "documents",

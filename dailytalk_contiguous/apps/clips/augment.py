@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.clips import voice_effects
 from dailytalk_contiguous.core import audio
+from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.buckets import HIGH, LOW, MID
 from dailytalk_contiguous.core.clip_records import ClipSound
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
-from dailytalk_contiguous.core.records import WordRow, record_features
+from dailytalk_contiguous.core.records import WordRow
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.stages.base import Stage

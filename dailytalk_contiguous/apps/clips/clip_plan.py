@@ -30,6 +30,7 @@ from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
 from dailytalk_contiguous.apps.clips.measure_quality import SoundSpan
 from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
 from dailytalk_contiguous.apps.clips.to_clips import clip_stages
+from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.buckets import MIN_VALUES, percentile
 from dailytalk_contiguous.core.clip import SAID
 from dailytalk_contiguous.core.clip_records import CopyRecipe, PlannedLabels
@@ -44,7 +45,6 @@ from dailytalk_contiguous.core.records import (
     Seconds,
     Text,
     WordRow,
-    record_features,
 )
 from dailytalk_contiguous.core.sampling import (
     BY_EMOTION,

@@ -9,10 +9,11 @@ from typing import ClassVar, TypedDict
 
 from datasets import Features
 
+from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.audio import scale_note
 from dailytalk_contiguous.core.clip_records import ClipQuality
 from dailytalk_contiguous.core.quality import measure_quality
-from dailytalk_contiguous.core.records import Seconds, Text, record_features
+from dailytalk_contiguous.core.records import Seconds, Text
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import hear, read_clip

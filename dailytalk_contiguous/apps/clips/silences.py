@@ -15,10 +15,11 @@ from datasets import Features, List
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.audio import SILENT, blocks, read_header
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.records import EncodedAudio, Stored, Text, record_features
+from dailytalk_contiguous.core.records import EncodedAudio, Stored, Text
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import true_runs

@@ -13,6 +13,7 @@ from datasets import Features
 from dailytalk_contiguous.apps.retime.timing import Timing, read_timing
 from dailytalk_contiguous.apps.retime.units import Placing, Unit, UnitEvent, units_of
 from dailytalk_contiguous.core import audio
+from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.crosstalk import leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
@@ -27,7 +28,6 @@ from dailytalk_contiguous.core.records import (
     Seconds,
     Stored,
     Text,
-    record_features,
 )
 from dailytalk_contiguous.core.schema import (
     BUILT,
