@@ -177,6 +177,9 @@ class VoiceConverter(Synthesiser):
 #: The name of the voice that is the conversation's own speaker.
 CLONE = "clone"
 
+#: The voice that is whichever the service takes for each request.
+ANY = "any"
+
 
 #: Answers of one kind that can't be used, after which a service that gave no other is taken to give no other.
 UNUSABLE_ANSWERS = 3

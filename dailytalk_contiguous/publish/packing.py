@@ -129,7 +129,7 @@ def _problem(row: Row) -> tuple[str, str] | None:
     return None
 
 
-def pack_version(
+def pack_version(  # noqa: PLR0913 (the options of a push)
     items: Shards,
     stage: Path,
     *,

@@ -25,8 +25,7 @@ from dailytalk_contiguous.core.voice_likeness import (
 )
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.checkpoints import speaker_encoder_file
-from dailytalk_contiguous.models.contracts import CLONE
-from dailytalk_contiguous.models.synthesisers.fish import ANY
+from dailytalk_contiguous.models.contracts import ANY, CLONE
 from dailytalk_contiguous.publish.findings import Finding, FindingLimits, Severity, advice
 
 if TYPE_CHECKING:

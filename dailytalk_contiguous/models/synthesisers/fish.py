@@ -30,6 +30,7 @@ from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.tags import render
 from dailytalk_contiguous.core.word_times import Word, fit, split_words
 from dailytalk_contiguous.models.contracts import (
+    ANY,
     Engine,
     Line,
     Reserve,
@@ -60,9 +61,6 @@ MODELS = {
     "s2.1-pro": ("fish-s2", 15.0),
     "s2.1-pro-free": ("fish-s2", 0.0),
 }
-
-#: The voice that is whichever the service takes for each request.
-ANY = "any"
 
 VOICE_REMEDY = (
     "pass --voice ID or set FISH_AUDIO_REFERENCE_ID (the address of a voice's page ends in its ID), or pass "
