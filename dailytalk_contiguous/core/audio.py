@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.decoding import decoded_blocks, read_facts
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records import EncodedAudio
 
 if TYPE_CHECKING:  # `datasets` is heavy, and what only reads sound can spare it
     from dailytalk_contiguous.core.records import EncodedAudio
@@ -135,7 +136,7 @@ Samples = NDArray[np.float32]
 Pcm = NDArray[np.int16]
 
 #: Encoded audio, also of a row whose type is not known: a mapping with the keys of `EncodedAudio`.
-AudioStruct: TypeAlias = "EncodedAudio | Mapping[str, Any]"
+AudioStruct: TypeAlias = EncodedAudio | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def from_uri(text: str) -> Path:
     return Path(text)
 
 
-def embedded(audio: "AudioStruct | None") -> "EncodedAudio":
+def embedded(audio: AudioStruct | None) -> EncodedAudio:
     """The audio of a dataset's row as a `{"bytes", "path"}` struct whose path is None.
 
     Every reader of finished rows goes through this: a dataset may come from a stranger, and a path in one may name
@@ -183,7 +184,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LFS_REMEDY = "run git lfs pull in the checkout"
 
 
-def read_header(audio: "AudioStruct") -> AudioHeader:
+def read_header(audio: AudioStruct) -> AudioHeader:
     """Read the header of encoded audio, a `{"bytes", "path"}` struct.
 
     A file that was found whole is not checked again by this process until its size or date changes.
@@ -203,7 +204,7 @@ def _read_header_of_file(path: str, size: int, modified: int) -> AudioHeader:
     return _read_header({"bytes": None, "path": path})
 
 
-def _read_header(audio: "AudioStruct") -> AudioHeader:
+def _read_header(audio: AudioStruct) -> AudioHeader:
     with _opened(audio) as (encoded, size):
         if encoded.read(len(LFS_POINTER)) == LFS_POINTER:
             raise BadInput("it is a Git LFS pointer, not the file itself", LFS_REMEDY)
@@ -232,7 +233,7 @@ def _read_header(audio: "AudioStruct") -> AudioHeader:
 TAGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "copyright", "license")
 
 
-def tags(audio: "AudioStruct") -> dict[str, str]:
+def tags(audio: AudioStruct) -> dict[str, str]:
     """Those of `TAGS` that a recording has (title, artist, …), without empty ones.
 
     Empty for a file that `read_header` can't read, and for one whose tags are damaged.
@@ -254,7 +255,7 @@ def tags(audio: "AudioStruct") -> dict[str, str]:
     return {name: text for name, text in cleaned.items() if text}
 
 
-def has_over_16_bits(audio: "AudioStruct") -> bool:
+def has_over_16_bits(audio: AudioStruct) -> bool:
     """Return whether the samples of a file that libsndfile reads have more than 16 bits."""
     try:
         with _sound_file(audio) as file:
@@ -280,7 +281,7 @@ _FLOATS = ("FLOAT", "DOUBLE")
 FULL_SCALES = (2.0**15, 2.0**23, 2.0**31)
 
 
-def sample_scale(audio: "AudioStruct") -> float:
+def sample_scale(audio: AudioStruct) -> float:
     """The factor that brings the samples of a file to [-1, 1]: 1, except for floats that hold integers.
 
     A file of floats is read whole for it, and remembered until its size or date changes. Raises BadInput as
@@ -298,7 +299,7 @@ def _sample_scale_of_file(path: str, size: int, modified: int) -> float:
     return _sample_scale({"bytes": None, "path": path})
 
 
-def _sample_scale(audio: "AudioStruct") -> float:
+def _sample_scale(audio: AudioStruct) -> float:
     peak = 0.0
     are_integers = True
     try:
@@ -329,7 +330,7 @@ def _read_blocks(
         block = file.read(n_samples, dtype=dtype, always_2d=True)
 
 
-def scale_note(audio: "AudioStruct") -> str:
+def scale_note(audio: AudioStruct) -> str:
     """A sentence for people on a file whose samples are scaled (`sample_scale`); empty for any other file."""
     scale = sample_scale(audio)
     if scale == 1.0:
@@ -338,7 +339,7 @@ def scale_note(audio: "AudioStruct") -> str:
 
 
 def blocks(
-    audio: "AudioStruct", start: float = 0.0, duration: float | None = None, block_seconds: float = BLOCK_SECONDS
+    audio: AudioStruct, start: float = 0.0, duration: float | None = None, block_seconds: float = BLOCK_SECONDS
 ) -> Iterator[Samples]:
     """Yield the samples of a part of a recording at its own rate, float32 in [-1, 1], shape (n, channels).
 
@@ -413,7 +414,7 @@ _DECODED = SampleFormat("PCM_16", "int16")
 _OTHERS = SampleFormat("PCM_24", "int32")
 
 
-def sample_format(audio: "AudioStruct") -> SampleFormat:
+def sample_format(audio: AudioStruct) -> SampleFormat:
     """How all of a recording's samples can be kept."""
     try:
         with _sound_file(audio) as file:
@@ -423,7 +424,7 @@ def sample_format(audio: "AudioStruct") -> SampleFormat:
 
 
 def whole_blocks(
-    audio: "AudioStruct", start: int = 0, block_seconds: float = BLOCK_SECONDS
+    audio: AudioStruct, start: int = 0, block_seconds: float = BLOCK_SECONDS
 ) -> Iterator[NDArray[np.generic]]:
     """Yield the samples of a recording from sample `start` on as the file has them, shape (n, channels).
 
@@ -452,7 +453,7 @@ def whole_blocks(
 
 
 def blocks_at(
-    audio: "AudioStruct",
+    audio: AudioStruct,
     sample_rate: int,
     start: float = 0.0,
     duration: float | None = None,
@@ -478,7 +479,7 @@ def blocks_at(
 
 
 def read_pcm(
-    audio: "AudioStruct",
+    audio: AudioStruct,
     start: float = 0.0,
     duration: float | None = None,
     tap: Callable[[Samples], object] | None = None,
@@ -501,7 +502,7 @@ def read_pcm(
     return samples[:held]
 
 
-def read_at(audio: "AudioStruct", sample_rate: int, start: float = 0.0, duration: float | None = None) -> Samples:
+def read_at(audio: AudioStruct, sample_rate: int, start: float = 0.0, duration: float | None = None) -> Samples:
     """A part of a recording as float32, shape (n, channels), at `sample_rate`: bit for bit if that is its rate.
 
     Raises BadInput as `blocks` does.
@@ -576,7 +577,7 @@ class NotForLibsndfile(Exception):
 
 
 @contextmanager
-def _sound_file(audio: "AudioStruct") -> Iterator[soundfile.SoundFile]:
+def _sound_file(audio: AudioStruct) -> Iterator[soundfile.SoundFile]:
     """Raises NotForLibsndfile, and BadInput for a damaged file of a format that libsndfile knows."""
     with _opened(audio) as (encoded, size):
         promised = promised_samples(encoded, size)
@@ -602,7 +603,7 @@ def _sound_file(audio: "AudioStruct") -> Iterator[soundfile.SoundFile]:
 
 
 @contextmanager
-def _opened(audio: "AudioStruct") -> Iterator[tuple[BinaryIO, int]]:
+def _opened(audio: AudioStruct) -> Iterator[tuple[BinaryIO, int]]:
     """The encoded audio as a binary file, and its size in bytes."""
     if audio["bytes"] is not None:
         yield io.BytesIO(audio["bytes"]), len(audio["bytes"])
