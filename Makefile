@@ -81,7 +81,7 @@ test-nightly: install
 # Which of a hundred small changes to the package, drawn by cosmic-ray, the tests notice.
 test-mutants: install
 	$(BIN)/python benchmarks/mutants.py --cover
-	$(BIN)/python benchmarks/mutants.py
+	$(BIN)/python benchmarks/mutants.py --room all --count 8
 
 check: install
 	$(BIN)/ruff check .
