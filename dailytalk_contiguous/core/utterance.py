@@ -41,19 +41,6 @@ AFFECT = ("valence", "arousal", "dominance")
 #: Prosodic measures in the order in which transcripts show them.
 PROSODY = ("rms", "zcr", "f0_mean", "f0_std", "speech_rate", "voiced_fraction")
 
-#: The measures of `PROSODY` that are taken of a take, too, to compare it with its source.
-TAKE_PROSODY = ("rms", "f0_mean", "speech_rate")
-
-#: How far a take is from its source in melody and loudness, how alike both are to an encoder of prosodic tokens,
-#: and how far apart their ends are: the fields of `core.delivery.Delivery`.
-DELIVERY = (
-    "delivery_distance",
-    "delivery_semitones",
-    "delivery_decibels",
-    "delivery_cosine",
-    "delivery_ending",
-)
-
 #: The types of a word with its times.
 WORD = record_features(WordRow)
 
