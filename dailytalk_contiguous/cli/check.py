@@ -91,13 +91,7 @@ def check(
     turn_ends = facts.get("turn_ends", ())
     if turn_ends:
         details.append(Figures(_TURN_END_HEAD, [_turn_end_cells(side) for side in turn_ends]))
-    if verbose():
-        for name, value in facts.items():
-            if name not in ("measures", "turn_ends"):
-                details.append(f"{name} {_figure(name, value)}")
-    else:
-        sizes = [_size(name, facts[name]) for name in _SIZES if name in facts]
-        details.append(f"{facts['kind']}: {', '.join(sizes)}")
+    details += _fact_lines(facts)
     findings_shown = verdict.findings[: SHOWN if verbose() else SHOWN_IN_SHORT]
     for finding in findings_shown:
         level = "error" if finding.level == "error" else finding.severity
@@ -147,12 +141,26 @@ def _with_interval(value: float | None, interval: Sequence[float] | None) -> str
 _SIZES = ("conversations", "files", "utterances", "words", "hours")
 
 
-def _size(name: str, value: object) -> str:
-    """A size in words; of one for each set, their sum and the sizes of the sets: `4 files (train 3, eval 1)`."""
-    if not isinstance(value, dict):
-        noun = name.removesuffix("s") if value == 1 else name
-        return f"{_figure(name, value)} {noun}"
-    return f"{_figure(name, sum(value.values()))} {name} ({_figure(name, value)})"
+def _fact_lines(facts: Mapping[str, Any]) -> list[str]:
+    """The facts in words: with --verbose one a line, else the sizes in one line.
+
+    A size that each set has for itself is their sum, with the sizes of the sets: `4 files (train 3, eval 1)`.
+    """
+    if verbose():
+        listed = [name for name in facts if name not in ("measures", "turn_ends")]
+        return [f"{name} {_figure(name, facts[name])}" for name in listed]
+    sizes: list[str] = []
+    for name in _SIZES:
+        if name not in facts:
+            continue
+        size = facts[name]
+        if isinstance(size, dict):
+            total = _figure(name, sum(size.values()))
+            sizes.append(f"{total} {name} ({_figure(name, size)})")
+        else:
+            noun = name.removesuffix("s") if size == 1 else name
+            sizes.append(f"{_figure(name, size)} {noun}")
+    return [f"{facts['kind']}: {', '.join(sizes)}"]
 
 
 def _figure(name: str, value: object) -> str:

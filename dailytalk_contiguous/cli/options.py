@@ -132,17 +132,9 @@ def load_stages(files: Iterable[Path]) -> Stages:
     return tuple(stages)
 
 
-def _stages_in(file: str) -> Stages:
-    return load_stages([Path(file)])
-
-
-def _voice_in(file: str) -> Sequence[object]:
-    return [engine_named(file).options]
-
-
 #: Options that name a person's own file, and what reads the file's settings.
-STAGE_FILES: Mapping[str, HoldersOf] = {"stage": _stages_in}
-VOICE_FILES: Mapping[str, HoldersOf] = {"tts": _voice_in}
+STAGE_FILES: Mapping[str, HoldersOf] = {"stage": lambda file: load_stages([Path(file)])}
+VOICE_FILES: Mapping[str, HoldersOf] = {"tts": lambda file: [engine_named(file).options]}
 
 
 def setting_options(*holders: object, without: Container[str] = ()) -> dict[str, inspect.Parameter]:
@@ -185,24 +177,20 @@ def _parameter(placed: PlacedSetting, panel: Panel | None = None) -> inspect.Par
         kind = list[Any]
         default = option([], panel, about, metavar=setting.metavar, parser=pair_of, show_default=False)
     else:
+        metavar = setting.metavar
+        if not metavar and setting.unit:
+            metavar = TIME
+        elif not metavar:
+            metavar = "N" if hint in _NUMBERS else "NAME"
         default = option(
             NOT_GIVEN,
             panel,
             about,
-            metavar=_metavar(setting, hint),
+            metavar=metavar,
             parser=value_of(setting, hint, flag),
             show_default=_shown_default(placed),
         )
     return inspect.Parameter(placed.option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-
-
-def _metavar(setting: Setting, hint: object) -> str:
-    """What stands for a value of a setting in the help."""
-    if setting.metavar:
-        return setting.metavar
-    if setting.unit:
-        return TIME
-    return "N" if hint in _NUMBERS else "NAME"
 
 
 def _shown_default(placed: PlacedSetting) -> str | bool:

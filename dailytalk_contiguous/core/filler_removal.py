@@ -75,8 +75,12 @@ def words_without_fillers(words: Sequence[str], fillers: Sequence[bool]) -> list
         if ending and opening and opening[-1] in _INVERTED:
             opening = opening.rstrip(_INVERTED)
             ending = "."
-        if last >= 0:
-            texts[last] = _ended(texts[last], ending) + closing
+        if last < 0:
+            continue
+        text = texts[last].rstrip()
+        if ending and not ends_sentence(text) and text[-1:] not in KEPT:
+            texts[last] = text.rstrip(_COMMAS) + ending
+        texts[last] += closing
     if last >= 0 and last < len(words) - 1:
         texts[last] = texts[last].rstrip(f"{_COMMAS} ")
     return [texts.get(number) for number in range(len(words))]
@@ -93,14 +97,6 @@ def _begun(word: str, opening: str, is_capital: bool) -> str:
             first = letter.upper() if is_capital else letter
             return f"{word[:index]}{opening}{first}{word[index + 1 :]}"
     return word
-
-
-def _ended(word: str, ending: str) -> str:
-    """A word before a filler that ended their sentence with these marks."""
-    text = word.rstrip()
-    if not ending or ends_sentence(text) or text[-1:] in KEPT:
-        return word
-    return text.rstrip(_COMMAS) + ending
 
 
 def text_without_fillers(text: str, language: str | None) -> str:

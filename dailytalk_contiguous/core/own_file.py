@@ -11,8 +11,7 @@ import builtins
 import dis
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import lru_cache
 from importlib import import_module
@@ -93,15 +92,6 @@ def refuse_in_import(action: str) -> None:
         raise DailytalkError(reason, 'put what the file runs below `if __name__ == "__main__":`')
 
 
-@contextmanager
-def _imported(file: str) -> Iterator[None]:
-    token = _importing.set(file)
-    try:
-        yield
-    finally:
-        _importing.reset(token)
-
-
 def _module_name(path: Path) -> str:
     return _PREFIX + quote(os.fsencode(path)).replace(".", "%2E")
 
@@ -139,8 +129,11 @@ class _OwnFile(SourceLoader):
 
         # An import statement looks `__import__` up here, wherever and whenever the file runs it.
         vars(module)["__builtins__"] = {**vars(builtins), "__import__": import_from}
-        with _imported(str(self.path)):
+        token = _importing.set(str(self.path))
+        try:
             super().exec_module(module)
+        finally:
+            _importing.reset(token)
 
 
 def _neighbour(folder: Path, name: str) -> Path | None:
