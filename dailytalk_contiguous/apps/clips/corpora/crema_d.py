@@ -7,7 +7,6 @@ dataset of speech has no faces in it; where two emotions got as many votes, that
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from dailytalk_contiguous.apps.clips.corpora import corpus
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
@@ -153,18 +152,6 @@ def _heard(letters: str) -> Row:
     emotions = [VOTES[letter] for letter in letters.split(":")]
     emotion = emotions[0] if len(emotions) == 1 else "other"
     return {"perceived": emotion, "perceived_label": letters}
-
-
-def vote_shares(path: Path) -> dict[str, dict[str, float]]:
-    """Return the share of raters of the voice alone who chose each emotion, by clip id (`crema_d/…`).
-
-    `path` is tabulatedVotes.csv. Raises DailytalkError for a table that can't be used.
-    """
-    by_clip = {}
-    for clip, shares in _tabulated(FoundFile(path.name, path)):
-        clip_id = f"{CREMA_D.name}/{clip}"
-        by_clip[clip_id] = {VOTES[letter]: share for letter, share in shares.items()}
-    return by_clip
 
 
 def _tabulated(table: FoundFile) -> Iterator[tuple[str, dict[str, float]]]:
