@@ -13,13 +13,13 @@ import hashlib
 import io
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import accumulate, groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 import soundfile
 
@@ -55,6 +55,12 @@ FILE_SECONDS = 3600.0
 
 #: Bytes of audio behind which a row group ends; a reader of one row fetches as much.
 ROW_GROUP_BYTES = 8_000_000
+
+#: What divides conversations: it returns the split of each id.
+Divider: TypeAlias = Callable[[Iterable[SplitVoice]], dict[str, str]]
+
+#: Unless another is asked for: a twentieth of the time to validate on, and one to test on.
+_DIVIDE: Divider = partial(split_conversations, shares={"validation": 0.05, "test": 0.05})
 
 _AGAIN = "build the conversation again"
 
@@ -129,15 +135,12 @@ def _problem(row: Row) -> tuple[str, str] | None:
     return None
 
 
-def pack_version(  # noqa: PLR0913 (the options of a push)
+def pack_version(
     items: Shards,
     stage: Path,
     *,
     per_kind: int = 0,
-    splits_before: Mapping[str, str] = {},
-    valid_share: float = 0.05,
-    test_share: float = 0.05,
-    seed: int = 0,
+    divide: Divider = _DIVIDE,
     file_seconds: float = FILE_SECONDS,
     workers: int = 2,
 ) -> Packed:
@@ -147,9 +150,8 @@ def pack_version(  # noqa: PLR0913 (the options of a push)
         items: the work folder, as `publish.opening.finished_items` opens it.
         stage: a new folder for the files, `CONFIG/SPLIT-00000-of-00004.parquet`.
         per_kind: clips of interaction of each kind at most, as the config `interactivity`.
-        splits_before: conversation id to its split in the version before.
-        valid_share, test_share, seed: as in `publish.splits.split_conversations`. Clips keep the split that they
-            have.
+        divide: `publish.splits.split_conversations` with its shares, the splits before and a seed. Clips keep the
+            split that they have.
         file_seconds: of the conversations of a file.
         workers: threads that cut and encode.
 
@@ -161,8 +163,7 @@ def pack_version(  # noqa: PLR0913 (the options of a push)
     if items.labelled:
         split_of = {name: conversation.split or "" for name, conversation in finished.items()}
     else:
-        shares = {"validation": valid_share, "test": test_share}
-        split_of = split_conversations(voices, shares, splits_before, seed)
+        split_of = divide(voices)
     if per_kind and not choice.ids:
         raise DailytalkError(f"nothing in {items.where} can be a clip of interaction", "push with --clips 0")
     sample_rate = min(rates) if len(rates) == 1 else None

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from dailytalk_contiguous.publish.card import Card, parsed_card
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, diff_in_words
 from dailytalk_contiguous.publish.items import Shards, VersionItems
 from dailytalk_contiguous.publish.packing import pack_version
+from dailytalk_contiguous.publish.splits import split_conversations
 from dailytalk_contiguous.publish.version import (
     LAYOUT,
     MANIFEST,
@@ -287,15 +288,13 @@ def push_version(
         if n_clips is None:
             had_clips = "interactivity" in before.head.configs
             n_clips = PER_KIND if had_clips else 0
-        packed = pack_version(
-            items,
-            stage,
-            per_kind=n_clips,
-            splits_before=_published_splits(before.head),
-            valid_share=settings.valid_share,
-            test_share=settings.test_share,
+        divide = partial(
+            split_conversations,
+            shares={"validation": settings.valid_share, "test": settings.test_share},
+            before=_published_splits(before.head),
             seed=settings.seed,
         )
+        packed = pack_version(items, stage, per_kind=n_clips, divide=divide)
         write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
         after = open_version(stage)
         changes = compare_versions(_version_before(repo, before, settings.tag), after)

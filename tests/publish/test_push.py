@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from dailytalk_contiguous.publish.pushing import (
     publish,
     read_repository,
 )
+from dailytalk_contiguous.publish.splits import split_conversations
 from dailytalk_contiguous.publish.version import Packed, list_versions, open_version
 from dailytalk_contiguous.store.hub import Reference
 
@@ -223,10 +225,10 @@ def test_shares_and_seed_decide_the_splits_of_a_push(hub: HubServer, tmp_path: P
     line = ("left", 0.1, 0.5, "Hi.")
     rows = [built_row(f"call{n}", [line], 1.0 + n / 8) for n in range(8)]
     work = write_dataset(tmp_path / "work", rows)
-    shares = {"valid_share": 0.25, "test_share": 0.375}
-    plain = pack_version(work, tmp_path / "0", seed=0, **shares)
-    seeded = pack_version(work, tmp_path / "1", seed=1, **shares)
-    settings = replace(NEW, seed=1, **shares)
+    divide = partial(split_conversations, shares={"validation": 0.25, "test": 0.375})
+    plain = pack_version(work, tmp_path / "0", divide=partial(divide, seed=0))
+    seeded = pack_version(work, tmp_path / "1", divide=partial(divide, seed=1))
+    settings = replace(NEW, seed=1, valid_share=0.25, test_share=0.375)
     done = push_version(work, REPO, settings, dry_run=True)
     assert digests(done.packed) == digests(seeded)
     assert digests(done.packed) != digests(plain)

@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, is_dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,10 +41,14 @@ from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import LONGEST, NO_SAMPLES, RATE, detail
+from dailytalk_contiguous.publish.splits import split_conversations
 from dailytalk_contiguous.publish.verdict import all_findings
 from dailytalk_contiguous.publish.version import manifest_text, open_version
 
 GOLDENS = Path(__file__).with_name("goldens")
+
+#: Of the time, to validate and to test on.
+THREE_TENTHS_EACH = partial(split_conversations, shares={"validation": 0.3, "test": 0.3})
 
 REJECTS = [
     {
@@ -278,7 +283,7 @@ def mixed(folder: Path) -> str:
 
 
 def published(folder: Path) -> str:
-    found = pack_version(work(folder / "talks"), folder / "stage", valid_share=0.3, test_share=0.3)
+    found = pack_version(work(folder / "talks"), folder / "stage", divide=THREE_TENTHS_EACH)
     files = [f"{file.name} {file.rows} {file.seconds:.6f}\n" for file in found.files]
     rows: dict[str, list[Any]] = {}
     for file in found.files:
@@ -348,7 +353,7 @@ def items(folder: Path) -> str:
     transcript(folder / "lines")
     write_export(rich_rows()[:1], folder / "moshi", MOSHI, both_speakers=True)
     mix_folders([(folder / "acted", 2.0), (folder / "talks", 1.0)], folder / "mix", hours=30 / 3600)
-    pack_version(folder / "talks", folder / "version", valid_share=0.3, test_share=0.3)
+    pack_version(folder / "talks", folder / "version", divide=THREE_TENTHS_EACH)
     (folder / "cut").mkdir()
     shutil.rmtree(work_with_recordings(folder / "cut") / "dataset")
     (folder / "cut/work/transcript.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in CUT_LINES))
@@ -429,7 +434,7 @@ def checked_corpus(folder: Path) -> str:
 
 
 def checked_version(folder: Path) -> str:
-    packed = pack_version(work(folder / "talks"), folder / "version", valid_share=0.3, test_share=0.3)
+    packed = pack_version(work(folder / "talks"), folder / "version", divide=THREE_TENTHS_EACH)
     version = folder / "version"
     (version / "manifest.json").write_text(manifest_text(packed.manifest(None, {})))
     rows = pq.read_table(packed.files[0].path)
