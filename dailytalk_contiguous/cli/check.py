@@ -141,7 +141,7 @@ def _with_interval(value: float | None, interval: Sequence[float] | None) -> str
 _SIZES = ("conversations", "files", "utterances", "words", "hours")
 
 
-def _fact_lines(facts: Mapping[str, Any]) -> list[str]:
+def _fact_lines(facts: Mapping[str, object]) -> list[str]:
     """The facts in words: with --verbose one a line, else the sizes in one line.
 
     A size that each set has for itself is their sum, with the sizes of the sets: `4 files (train 3, eval 1)`.
