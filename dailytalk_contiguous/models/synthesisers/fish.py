@@ -242,7 +242,11 @@ def read_stream_events(reply: Reply) -> Sound:
     chunks: dict[int, list[TimedText]] = {}
     promised = 0.0
     for event in _events(reply.body):
-        audio = _audio_of(event)
+        try:
+            audio = binascii.a2b_base64(event["audio_base64"] or "", strict_mode=True)
+        except (KeyError, TypeError, ValueError):
+            reason = event.get("message") or event.get("error") or "an event without audio in base64"
+            raise ShortRead(f"its stream says: {str(reason)[:200]}") from None
         alignment = event.get("alignment")
         if audio[:4] == b"RIFF" or not files:  # if each chunk has a header, each is a separate file
             files.append([])
@@ -311,14 +315,6 @@ def _events(body: bytes) -> Iterator[dict[str, Any]]:
             yield typed(parse_json(event.data, ""), dict[str, Any], "it")
         except BadInput:
             raise ShortRead("its stream breaks off inside an event") from None
-
-
-def _audio_of(event: dict[str, Any]) -> bytes:
-    try:
-        return binascii.a2b_base64(event["audio_base64"] or "", strict_mode=True)
-    except (KeyError, TypeError, ValueError):
-        reason = event.get("message") or event.get("error") or "an event without audio in base64"
-        raise ShortRead(f"its stream says: {str(reason)[:200]}") from None
 
 
 def _aligned(event: dict[str, Any], alignment: dict[str, Any]) -> tuple[int, list[TimedText], float]:
