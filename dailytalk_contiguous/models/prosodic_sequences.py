@@ -258,7 +258,7 @@ def word_prosody(
             semitones = 12 * np.log2(hertz / usual.f0)
             row["pitch"] = float(np.median(semitones))
             times = middles[first:last][is_voiced]
-            if len(times) >= _LEAST_FOR_SLOPE:  # of a line through the pitch, in semitones a second
+            if len(times) >= _LEAST_FOR_SLOPE:  # a line through the pitch, in semitones a second
                 centred = times - times.mean()
                 product = centred * (semitones - semitones.mean())
                 row["slope"] = float(np.sum(product) / np.sum(centred**2))

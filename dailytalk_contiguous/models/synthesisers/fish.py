@@ -37,7 +37,6 @@ from dailytalk_contiguous.models.contracts import (
     Spoken,
     Synthesiser,
     VoiceSample,
-    VoiceSettings,
     free,
 )
 from dailytalk_contiguous.models.event_streams import server_events
@@ -338,11 +337,6 @@ def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, normalised))
 
 
-def _load(chosen: VoiceSettings) -> Fish:
-    sampling = FishSampling(chosen.temperature, chosen.top_p, chosen.sample_rate)
-    return Fish(chosen.model, chosen.voice, sampling=sampling, concurrency=chosen.concurrency)
-
-
 LICENCE = Licence(
     "other: Fish Audio's terms",
     "https://fish.audio/terms",
@@ -352,7 +346,12 @@ LICENCE = Licence(
 
 ENGINE = Engine(
     "fish",
-    _load,
+    lambda chosen: Fish(
+        chosen.model,
+        chosen.voice,
+        sampling=FishSampling(chosen.temperature, chosen.top_p, chosen.sample_rate),
+        concurrency=chosen.concurrency,
+    ),
     LICENCE,
     model="s1",
     clones=True,
