@@ -302,8 +302,10 @@ def _write(file: BinaryIO, pair: Pair, rate: int) -> None:
     subtype = "PCM_24" if is_fine else "PCM_16"
     with Disk(file) as disk, soundfile.SoundFile(disk, "w", rate, 2, subtype, format="FLAC") as flac:
         left_path, right_path = pair.files
-        left = (block[:, 0] for block in audio.blocks_at(_audio(left_path), rate))
-        right = (block[:, 0] for block in audio.blocks_at(_audio(right_path), rate))
+        left_blocks = audio.blocks_at(_audio(left_path), rate)
+        right_blocks = audio.blocks_at(_audio(right_path), rate)
+        left = (block[:, 0] for block in left_blocks)
+        right = (block[:, 0] for block in right_blocks)
         for block in _together(left, right):
             flac.write(block if is_fine else audio.to_pcm(block))  # soundfile clips floats
             disk.check()
