@@ -202,7 +202,7 @@ class Codebook:
     def load(cls, folder: str | Path | None = None) -> "Codebook":
         """The codebook in a folder, or the bundled one. Raises DailytalkError for a folder without a sound one."""
         if folder in (None, DEFAULT_CODEBOOK):
-            return _bundled()
+            return _read_once(BUNDLED)
         try:
             return _read(Path(str(folder)))
         except BadInput as error:
@@ -237,11 +237,6 @@ def bundled_name() -> str:
     return str(read_json(BUNDLED / ABOUT)["name"])
 
 
-@lru_cache(maxsize=1)
-def _bundled() -> Codebook:
-    return _read(BUNDLED)
-
-
 def _read(folder: Path) -> Codebook:
     """The codebook in a folder. Raises BadInput for one that can't be used."""
     stored = read_json(inside(folder, ABOUT), _REMEDY, MOST_BYTES)
@@ -268,6 +263,9 @@ def _read(folder: Path) -> Codebook:
     except DailytalkError as error:
         raise BadInput(f"{path}: {error.reason}", _REMEDY) from None
     return codebook
+
+
+_read_once = lru_cache(maxsize=1)(_read)
 
 
 def _check_layout(about: _About, path: str) -> None:

@@ -173,17 +173,12 @@ def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str
         is_beside_filler = not candidate.again and any(beside)
         if candidate.before in lost or is_beside_filler:
             continue
-        if _level(samples, candidate) > least_level:
-            places.append(candidate)
+        sound = samples[int(candidate.start * ANALYSIS_RATE) : int(candidate.end * ANALYSIS_RATE)]
+        if len(sound):
+            level = float(np.mean(np.square(sound, dtype=np.float64)))
+            if level > least_level:
+                places.append(candidate)
     return places
-
-
-def _level(samples: Samples, candidate: HesitationPlace) -> float:
-    """The mean square of the sound at a place."""
-    sound = samples[int(candidate.start * ANALYSIS_RATE) : int(candidate.end * ANALYSIS_RATE)]
-    if not len(sound):
-        return 0.0
-    return float(np.mean(np.square(sound, dtype=np.float64)))
 
 
 def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace]:
@@ -201,10 +196,14 @@ def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace
             before = spoken[extra.before] if extra.before < len(spoken) else piece.behind
             candidate = HesitationPlace(before, extra.start + piece.start, extra.end + piece.start)
             is_unlikely = extra.likelihood < LEAST_LIKELY
+            goes_on = False
             if extra.again is None:
                 if is_unlikely:
                     continue
-                goes_on = _is_near(places, candidate)
+                if places:  # it may belong to the filler of the last place
+                    last = places[-1]
+                    is_together = candidate.start - last.end < TOGETHER
+                    goes_on = last.before == before and not last.again and is_together
             else:
                 part = _said_in_part(texts[extra.again], extra.share)
                 repeated = Word(part, candidate.start, candidate.end, None)
@@ -218,15 +217,6 @@ def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace
                 candidate = candidate._replace(start=earlier.start, again=again)
             places.append(candidate)
     return [candidate for candidate in places if not (candidate.again and candidate.before in unlikely)]
-
-
-def _is_near(places: Sequence[HesitationPlace], candidate: HesitationPlace) -> bool:
-    """Whether a place belongs to the filler of the last of places."""
-    if not places:
-        return False
-    last = places[-1]
-    is_together = candidate.start - last.end < TOGETHER
-    return last.before == candidate.before and not last.again and is_together
 
 
 class _Piece(NamedTuple):

@@ -183,7 +183,11 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         name = str(pretrained_model_name_or_path)
         source = {key: kwargs[key] for key in _SOURCE_OPTIONS if key in kwargs}
         try:
-            config = _stored_config(name, cached_file(name, CONFIG_NAME, **source))
+            config_path = cached_file(name, CONFIG_NAME, **source)
+            stored = read_json(Path(config_path), _RETRAIN, 1 << 20) if config_path else None
+            if not isinstance(stored, dict) or stored.get("model_type") != ProsodicEncoderConfig.model_type:
+                raise ModelMissing(f"{name!r} is no encoder of prosodic tokens", _RETRAIN)
+            config = _config_of({key: stored[key] for key in _SETTINGS if key in stored})
             with torch.device("meta"):
                 shapes = shapes_of(cls(config))
             path = Path(str(cached_file(name, SAFE_WEIGHTS_NAME, **source)))
@@ -348,14 +352,6 @@ def _network_config(config: ProsodicEncoderConfig) -> ModernBertConfig:
         bos_token_id=None,
         eos_token_id=None,
     )
-
-
-def _stored_config(name: str, path: str | None) -> ProsodicEncoderConfig:
-    """The configuration in the file of an encoder. Raises ModelMissing for another model, or without a file."""
-    stored = read_json(Path(path), _RETRAIN, 1 << 20) if path else None
-    if not isinstance(stored, dict) or stored.get("model_type") != ProsodicEncoderConfig.model_type:
-        raise ModelMissing(f"{name!r} is no encoder of prosodic tokens", _RETRAIN)
-    return _config_of({key: stored[key] for key in _SETTINGS if key in stored})
 
 
 def _config_of(settings: dict[str, Any]) -> ProsodicEncoderConfig:

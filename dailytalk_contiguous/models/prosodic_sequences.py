@@ -257,19 +257,14 @@ def word_prosody(
             hertz = low + (high - low) * voiced[:, 0].astype(np.float64)
             semitones = 12 * np.log2(hertz / usual.f0)
             row["pitch"] = float(np.median(semitones))
-            row["slope"] = _slope(middles[first:last][is_voiced], semitones)
+            times = middles[first:last][is_voiced]
+            if len(times) >= _LEAST_FOR_SLOPE:  # a line through the pitch, in semitones a second
+                centred = times - times.mean()
+                product = centred * (semitones - semitones.mean())
+                row["slope"] = float(np.sum(product) / np.sum(centred**2))
             row["energy"] = float(np.median(_decibels(voiced))) - usual.power
         rows.append(row)
     return rows
-
-
-def _slope(seconds: NDArray[np.floating], semitones: NDArray[np.float64]) -> float | None:
-    """The slope of a line through a pitch, in semitones a second; None for too few frames."""
-    if len(seconds) < _LEAST_FOR_SLOPE:
-        return None
-    centred = seconds - seconds.mean()
-    product = centred * (semitones - semitones.mean())
-    return float(np.sum(product) / np.sum(centred**2))
 
 
 def _decibels(features: FeatureArray) -> NDArray[np.float64]:

@@ -88,21 +88,20 @@ def own_config(kind: type[Config], values: Mapping[str, object], **further: Any)
             continue
         items = value if isinstance(value, list) else [value]
         most = _MOST_LAYERS if name.endswith("layers") else _MOST_NUMBER
-        is_in_range = all(_is_setting(item, most) for item in items)
-        if len(items) > _MOST_ITEMS or not is_in_range:
+        is_in_range = len(items) <= _MOST_ITEMS
+        for item in items:
+            if isinstance(item, str):
+                continue
+            if not isinstance(item, int | float) or not math.isfinite(item) or abs(item) > most:
+                is_in_range = False
+                break
+        if not is_in_range:
             raise ValueError(f"{name} is {str(value)[:40]}")
         settings[name] = value
     try:
         return kind(**settings, **further)
     except _MISFITS as error:
         raise ValueError(_first_line(error)) from None
-
-
-def _is_setting(item: object, most: int) -> bool:
-    """Whether an item of a configuration is a text, or a finite number that is not too large."""
-    if isinstance(item, str):
-        return True
-    return isinstance(item, int | float) and math.isfinite(item) and abs(item) <= most
 
 
 def _first_line(error: Exception) -> str:

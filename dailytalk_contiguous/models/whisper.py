@@ -282,7 +282,12 @@ class Whisper:
             pairs = zip(candidates, in_window, strict=True)
             likeliest.append({candidate: Hesitation(candidate, first_spelling, p) for candidate, p in pairs})
         for spelling in others:
-            undecided = [_undecided(best) for best in likeliest]
+            undecided: list[list[HesitationPlace]] = []  # by window: where another spelling may be likelier
+            for best in likeliest:
+                undecided.append([])
+                for candidate, hesitation in best.items():
+                    if hesitation.probability >= WORTH_ASKING and not candidate.again:
+                        undecided[-1].append(candidate)
             if not any(undecided):
                 break
             probabilities = self._probabilities(asked, undecided, spelling)
@@ -433,15 +438,6 @@ class _EncodedWindows(NamedTuple):
     encoded: "StorageView"
     tokenizer: "Tokenizer"
     language: str
-
-
-def _undecided(likeliest: _Likeliest) -> list[HesitationPlace]:
-    """The places of a window at which a filler in another spelling may be likelier."""
-    return [
-        candidate
-        for candidate, hesitation in likeliest.items()
-        if hesitation.probability >= WORTH_ASKING and not candidate.again
-    ]
 
 
 def _n_spoken(tokens: Sequence[int], tokenizer: "Tokenizer") -> int:

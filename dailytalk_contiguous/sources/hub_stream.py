@@ -5,7 +5,7 @@ where the caller says until dropped. Every recording comes with the position aft
 resumes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -55,8 +55,12 @@ class HubStream:
     def coming(self, start: StreamPosition) -> Iterator[PendingRecording]:
         if in_tables(self.repository):
             return self._rows(start)
+        recordings: list[PendingRecording] = []
         paths = list(self._recordings)[start.number :]
-        return self._files(paths, start.number)
+        for number, path in enumerate(paths, start.number + 1):
+            bring = partial(self._bring_file, path)
+            recordings.append(PendingRecording(bring, StreamPosition(number=number)))
+        return iter(recordings)
 
     @cached_property
     def _plan(self) -> TablePlan:
@@ -78,11 +82,6 @@ class HubStream:
     @cached_property
     def _beside(self) -> dict[str, list[str]]:
         return companions(self._recordings, self.repository.files)
-
-    def _files(self, paths: Sequence[str], n_before: int) -> Iterator[PendingRecording]:
-        for number, path in enumerate(paths, n_before + 1):
-            bring = partial(self._bring_file, path)
-            yield PendingRecording(bring, StreamPosition(number=number))
 
     def _bring_file(self, path: str, folder: Path, names: Names) -> Recording:
         del names  # all are known beforehand

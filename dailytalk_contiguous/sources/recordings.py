@@ -301,15 +301,14 @@ def _write(file: BinaryIO, pair: Pair, rate: int) -> None:
     is_fine = any(audio.has_over_16_bits(_audio(path)) for path in pair.files)
     subtype = "PCM_24" if is_fine else "PCM_16"
     with Disk(file) as disk, soundfile.SoundFile(disk, "w", rate, 2, subtype, format="FLAC") as flac:
-        left, right = (_mono_blocks(path, rate) for path in pair.files)
+        left_path, right_path = pair.files
+        left_blocks = audio.blocks_at(_audio(left_path), rate)
+        right_blocks = audio.blocks_at(_audio(right_path), rate)
+        left = (block[:, 0] for block in left_blocks)
+        right = (block[:, 0] for block in right_blocks)
         for block in _together(left, right):
             flac.write(block if is_fine else audio.to_pcm(block))  # soundfile clips floats
             disk.check()
-
-
-def _mono_blocks(path: Path, rate: int) -> Iterator[audio.Samples]:
-    for block in audio.blocks_at(_audio(path), rate):
-        yield block[:, 0]
 
 
 def _together(left: Iterator[audio.Samples], right: Iterator[audio.Samples]) -> Iterator[audio.Samples]:

@@ -65,13 +65,11 @@ for _label in _INAUDIBLE_LABELS:
     LABELS[_label] = TranscriptMark(INAUDIBLE, _label.strip("<>!#@+"))
 
 
-def _pattern(words: str) -> re.Pattern[str]:
-    """A pattern of words of `WORDS`."""
-    patterns = [re.escape(word).replace(r"\*", r"\w*") for word in words.split()]
-    return re.compile("|".join(patterns))
-
-
-_PATTERNS = {kind: _pattern(words) for kind, words in WORDS.items()}
+#: The patterns of `WORDS`.
+_PATTERNS: dict[str, re.Pattern[str]] = {}
+for _kind, _words in WORDS.items():
+    _alternatives = [re.escape(word).replace(r"\*", r"\w*") for word in _words.split()]
+    _PATTERNS[_kind] = re.compile("|".join(_alternatives))
 
 
 def mark_of(text: str) -> TranscriptMark | None:

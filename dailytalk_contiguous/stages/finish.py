@@ -113,18 +113,15 @@ class Finish(Stage):
             raise DailytalkError(
                 f"Keep leaves each speaker on their side, and revoice is {self.revoice!r}", "leave it out"
             )
-        renamed = {name: row.get(column) for name, column in _RENAMED.items()}
-        utterances = pack_utterances({**row, **renamed}, (*FIELDS, *self.fields))
-        kept = row.get("verbatim") or row["text"]
-        for utterance, text in zip(utterances, kept, strict=True):
-            utterance["channel"] = sides[utterance["source_channel"]]
-            if utterance["status"] != "spoken" or is_converted(utterance):  # the marks are for a voice to say
-                utterance["text"] = text
+        utterances = self._utterances(row, sides)
         sounds = [_finished_sound(sound, sides) for sound in labelled(row)]
         words: list[Row] = [dict(word) for word in row["alignments"]]
         end = math.floor(row["built_duration"] * 1e4) / 1e4  # no time is later than it by rounding
         for item in (*utterances, *words, *sounds):
-            _round_times(item, end)
+            for name in _TIMES & item.keys():
+                if item[name] is not None:
+                    latest = math.inf if "source" in name else end
+                    item[name] = round(min(round(item[name], 4), latest), 4)
         columns = [*schema.COLUMNS, *columns_among(self.fields)]
         recognisers = {utterance["models"]["recogniser"] for utterance in utterances}
         return {
@@ -144,6 +141,17 @@ class Finish(Stage):
             **{column.name: row.get(column.name) for column in columns},
             "provenance": self._provenance(recognisers),
         }
+
+    def _utterances(self, row: schema.Row, sides: Mapping[str, str]) -> list[Row]:
+        """The utterances with their sides in the result, and their texts as they are heard there."""
+        renamed = {name: row.get(column) for name, column in _RENAMED.items()}
+        utterances = pack_utterances({**row, **renamed}, (*FIELDS, *self.fields))
+        kept = row.get("verbatim") or row["text"]
+        for utterance, text in zip(utterances, kept, strict=True):
+            utterance["channel"] = sides[utterance["source_channel"]]
+            if utterance["status"] != "spoken" or is_converted(utterance):  # the marks are for a voice to say
+                utterance["text"] = text
+        return utterances
 
     def _provenance(self, recognisers: set[str | None]) -> str:
         """How a row with words of these recognisers was made: no row names one that it has no words of."""
@@ -182,15 +190,6 @@ def _speakers(row: Row, sides: Mapping[str, str]) -> dict[str, str | None]:
         people.discard(f"{row['recording_id']}/{channel}")
         speakers[sides[channel]] = people.pop() if len(people) == 1 else None
     return speakers
-
-
-def _round_times(item: Row, end: float) -> None:
-    """Round the times of an utterance, a word or a sound to 0.1 ms; those of the result are not after its end."""
-    for name in _TIMES & item.keys():
-        if item[name] is None:
-            continue
-        latest = math.inf if "source" in name else end
-        item[name] = round(min(round(item[name], 4), latest), 4)
 
 
 def labelled(row: schema.Row) -> list[SourceSound]:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from datasets import Features, List
 
@@ -108,8 +108,9 @@ class MatchTranscript(Stage):
     )
 
     def row(self, row: Row) -> Row:
-        sides = _sides_of(row)
-        spans = {channel: side.spans for channel, side in sides.items()}
+        spans: dict[str, list[TimeSpan]] = {channel: [] for channel in (*CHANNELS, MIX)}
+        for channel, start, end in each_utterance(row, "channel", "start", "end"):
+            spans[channel].append((start, end))
         beyond: list[Cue] = []
         within: list[Cue] = []
         for cue in row["given"]:
@@ -123,30 +124,47 @@ class MatchTranscript(Stage):
         marks = [_mark(cue) for cue in sided if cue.get("mark")]
         repair = None
         common = shared_time([(listed, spans[channel]) for channel, listed in cues.items()])
-        if _is_foreign(cues, common, has_sides_found=sided != within):
+        n_with_text = 0
+        for listed in cues.values():
+            n_with_text += len([cue for cue in listed if cue["text"]])
+        least = FOREIGN_COMMON if sided == within else FOREIGN_FOUND
+        if n_with_text >= FOREIGN_CUES and common < least:
             unmatched.append(self._foreign(row, common))
             cues = {}
             marks = []
             repair = NOT_USED
-        texts: list[str | None] = [None] * len(row["utterance_id"])
-        words: list[list[UtteredWord] | None] = [None] * len(row["utterance_id"])
-        for channel, listed in cues.items():
-            matched = match_words(listed, spans[channel], MAX_DISTANCE)
-            matches = zip(sides[channel].indices, matched.texts, matched.words, strict=True)
-            for index, text, matched_words in matches:
-                texts[index] = text
-                words[index] = matched_words
-            for number, left_over in matched.left_over:
-                unmatched.append(self._rejected(row, listed[number], left_over))
+        texts, words, near_none = self._matched(row, cues, spans)
+        unmatched += near_none
+        speakers: list[str] = row["speaker"]
+        if sided != within:  # who speaks is known by the cues whose sides were found
+            names = {cue["channel"]: cue.get("speaker") for cue in sided}
+            speakers = [names.get(channel) or f"{row['recording_id']}/{channel}" for channel in row["channel"]]
         return {
             "given_text": texts,
             "given_words": words,
             "unmatched": unmatched,
             "transcript_repair": repair,
             "transcript_marks": marks,
-            "speaker": row["speaker"] if sided == within else _speakers(row, sided),
+            "speaker": speakers,
             "given": sided,
         }
+
+    def _matched(
+        self, row: Row, cues: Mapping[str, Sequence[Cue]], spans: Mapping[str, Sequence[TimeSpan]]
+    ) -> tuple[list[str | None], list[list[UtteredWord] | None], list[RejectedPart]]:
+        """The text and the words of each utterance, and the rejects of words that are near none."""
+        texts: list[str | None] = [None] * len(row["utterance_id"])
+        words: list[list[UtteredWord] | None] = [None] * len(row["utterance_id"])
+        near_none: list[RejectedPart] = []
+        for channel, listed in cues.items():
+            matched = match_words(listed, spans[channel], MAX_DISTANCE)
+            indices = [index for index, side in enumerate(row["channel"]) if side == channel]
+            for index, text, matched_words in zip(indices, matched.texts, matched.words, strict=True):
+                texts[index] = text
+                words[index] = matched_words
+            for number, left_over in matched.left_over:
+                near_none.append(self._rejected(row, listed[number], left_over))
+        return texts, words, near_none
 
     def _beyond(self, row: Row, cues: Sequence[Cue]) -> RejectedPart:
         """The reject of cues that begin after the recording has ended."""
@@ -189,22 +207,6 @@ class MatchTranscript(Stage):
         }
 
 
-class _SideSpeech(NamedTuple):
-    """The utterances of a channel: their places in the row, and their starts and ends in seconds."""
-
-    indices: list[int]
-    spans: list[TimeSpan]
-
-
-def _sides_of(row: Row) -> dict[str, _SideSpeech]:
-    sides = {channel: _SideSpeech([], []) for channel in (*CHANNELS, MIX)}
-    utterances = each_utterance(row, "channel", "start", "end")
-    for index, (channel, start, end) in enumerate(utterances):
-        sides[channel].indices.append(index)
-        sides[channel].spans.append((start, end))
-    return sides
-
-
 def _cues_with_text(given: Sequence[Cue], within: Sequence[Cue]) -> dict[str, list[Cue]]:
     """The cues of each channel that is transcribed.
 
@@ -220,15 +222,6 @@ def _cues_with_text(given: Sequence[Cue], within: Sequence[Cue]) -> dict[str, li
     return cues
 
 
-def _is_foreign(cues: Mapping[str, Sequence[Cue]], common: float, has_sides_found: bool) -> bool:
-    """Whether a transcript is about something else, by the share of time that is common to it and the speech."""
-    n_said = 0
-    for listed in cues.values():
-        n_said += len([cue for cue in listed if cue["text"]])
-    least = FOREIGN_FOUND if has_sides_found else FOREIGN_COMMON
-    return n_said >= FOREIGN_CUES and common < least
-
-
 def _mark(cue: Cue) -> Row:
     return {
         "channel": cue["channel"],
@@ -237,12 +230,6 @@ def _mark(cue: Cue) -> Row:
         "name": cue["mark"],
         "kind": cue["mark_kind"],
     }
-
-
-def _speakers(row: Row, given: Sequence[Cue]) -> list[str]:
-    """Who speaks in each utterance, by the cues whose sides were found."""
-    names = {cue["channel"]: cue.get("speaker") for cue in given}
-    return [names.get(channel) or f"{row['recording_id']}/{channel}" for channel in row["channel"]]
 
 
 def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list[Cue]:

@@ -167,7 +167,12 @@ def result_measures(
             heard.append(span)
             if part.utterance is not None:
                 speech.append(span)
-        leak_db = leaks[CHANNELS.index(side)].leak_db if _is_leak_kept(parts, side) else None
+        kept = [part.event for part in parts if part.event.channel == side and part.event.kept]
+        others = [part.event for part in parts if part.event.channel != side]
+        is_leak_kept = any(
+            event.start < other.end and other.start < event.end for event in kept for other in others
+        )
+        leak_db = leaks[CHANNELS.index(side)].leak_db if is_leak_kept else None
         channel = result[:, CHANNELS.index(name)]
         meter = SideMeter(rate, len(channel) / rate)
         step = round(audio.BLOCK_SECONDS * rate)
@@ -178,13 +183,6 @@ def result_measures(
         measured["audible"] = [{"start": start, "end": end} for start, end in meter.audible()]
         sides.append(measured)
     return sides
-
-
-def _is_leak_kept(parts: Sequence[Part], side: str) -> bool:
-    """Whether an unchanged piece of a side is under the words of the other speaker."""
-    kept = [part.event for part in parts if part.event.channel == side and part.event.kept]
-    others = [part.event for part in parts if part.event.channel != side]
-    return any(event.start < other.end and other.start < event.end for event in kept for other in others)
 
 
 def _loudness(pieces: list[audio.Samples], rate: int) -> float:

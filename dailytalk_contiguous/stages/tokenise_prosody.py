@@ -94,6 +94,9 @@ class TokeniseProsody(_Tokenises):
         transcribed = batch.get("given_words") or unknown
         for timed_words, transcribed_words in zip(timed, transcribed, strict=True):
             words.append(list(timed_words or transcribed_words or ()))
+        # When the speech of an utterance begins, in seconds of the times of its words.
+        speech_starts = batch.get("speech_start") or unknown
+        starts = batch.get("start") or unknown
         conversations = batch.get("conversation_id") or range(len(features))
         channels = batch.get("channel") or unknown
         speakers: dict[Hashable, list[int]] = {}
@@ -105,21 +108,14 @@ class TokeniseProsody(_Tokenises):
             usual = speaker_levels([features[index] for index in indices], spoken_words)
             for index in indices:
                 tokens, _ = codebook.assign(seen_by(codebook, features[index], usual.f0))
-                start = _start(batch, index)
+                start = speech_starts[index]
+                if start is None:
+                    start = starts[index] or 0.0
                 columns["prosody_tokens"][index] = tokens.tolist()
                 columns["prosody_runs"][index] = [run._asdict() for run in to_runs(tokens)]
                 columns["prosody_words"][index] = word_prosody(words[index], tokens, features[index], usual, start)
                 columns["prosody_model"][index] = codebook.name
         return columns
-
-
-def _start(batch: schema.Batch, index: int) -> float:
-    """When the speech of an utterance begins, in seconds of the times of its words."""
-    for name in ("speech_start", "start"):
-        start: float | None = batch[name][index] if name in batch else None
-        if start is not None:
-            return start
-    return 0.0
 
 
 @dataclass(frozen=True)

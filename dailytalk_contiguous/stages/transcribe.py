@@ -186,19 +186,13 @@ class Transcribe(WhisperStage):
     def __call__(self, batch: Batch) -> Batch:
         count = len(batch["speech"])
         unknown = [None] * count
-        given_words = batch.get("given_words") or unknown
         conversations = batch.get("conversation_id") or list(range(count))
         channels = batch.get("channel") or list(range(count))
         starts = batch.get("start") or [0.0] * count
         ends = batch.get("end") or [math.inf] * count
         sides: list[_Side] = [*zip(conversations, channels, strict=True)]
-        rows: dict[int, TranscribedUtterance] = {}
-        unheard: list[int] = []
-        for index, words in enumerate(given_words):
-            if words is not None:
-                rows[index] = _given_row(batch["given_text"][index], words)
-            elif batch["speech"][index]:
-                unheard.append(index)
+        rows = _given_rows(batch)
+        unheard = [index for index in range(count) if index not in rows and batch["speech"][index]]
         hint = UNDETERMINED if self.language == "auto" else self.language
         languages: dict[_Side, str] = {}
         for side, language in zip(sides, batch.get("given_language") or unknown, strict=True):
@@ -383,12 +377,19 @@ def _mark_fillers(words: list[UtteredWord], language: str) -> None:
         word["filler"] = filler
 
 
-def _given_row(text: str, words: Sequence[UtteredWord]) -> TranscribedUtterance:
-    row = _row([], text, None if text else "no words in the given transcript")
-    row["words"] = [word.copy() for word in words]
-    row["avg_logprob"] = _mean_logprob([word["probability"] for word in words])
-    row["recogniser"] = GIVEN
-    return row
+def _given_rows(batch: Batch) -> dict[int, TranscribedUtterance]:
+    """The rows of the utterances whose words a person gave, by their position in the batch."""
+    rows: dict[int, TranscribedUtterance] = {}
+    for index, words in enumerate(batch.get("given_words") or ()):
+        if words is None:
+            continue
+        text = batch["given_text"][index]
+        row = _row([], text, None if text else "no words in the given transcript")
+        row["words"] = [word.copy() for word in words]
+        row["avg_logprob"] = _mean_logprob([word["probability"] for word in words])
+        row["recogniser"] = GIVEN
+        rows[index] = row
+    return rows
 
 
 def _mark_given_questions(rows: Sequence[TranscribedUtterance], conversations: Sequence[Hashable]) -> None:

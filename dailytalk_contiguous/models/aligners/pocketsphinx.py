@@ -49,7 +49,8 @@ class PocketSphinx:
     """Places English words, one utterance at a time."""
 
     def __call__(self, samples: Samples, words: Sequence[str], language: str) -> list[Word | None] | None:
-        for sphinx in map(_sphinx, BEAMS):
+        for beam in BEAMS:
+            sphinx = _load_sphinx(beam)
             segments = sphinx.align(samples, words)
             if segments:
                 break
@@ -67,9 +68,7 @@ class PocketSphinx:
         return placed
 
 
-@lru_cache(maxsize=len(BEAMS))
-def _sphinx(beam: float) -> Sphinx:
-    return Sphinx(beam)
+_load_sphinx = lru_cache(maxsize=len(BEAMS))(Sphinx)
 
 
 def _heard_by_people(segments: Sequence[WordSegment], is_gradual: Sequence[bool]) -> list[list[float]]:

@@ -227,14 +227,12 @@ def _written_word(text: str, words: Sequence[str], starts: Sequence[int], positi
     """
     number = max(0, bisect_right(starts, position) - 1)
     is_last = number + 1 >= len(words)
-    end = len(text) if is_last else starts[number + 1]
-    if is_last or any(map(_is_read_aloud, text[position:end])):
+    if is_last:
         return number
+    for letter in text[position : starts[number + 1]]:
+        if letter.isalnum() or letter in _SPOKEN_MARKS or unicodedata.category(letter).startswith("S"):
+            return number  # it is read aloud
     return number + 1
-
-
-def _is_read_aloud(letter: str) -> bool:
-    return letter.isalnum() or letter in _SPOKEN_MARKS or unicodedata.category(letter).startswith("S")
 
 
 def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32], list[EspeakEvent], int]:

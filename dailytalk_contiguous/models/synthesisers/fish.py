@@ -37,7 +37,6 @@ from dailytalk_contiguous.models.contracts import (
     Spoken,
     Synthesiser,
     VoiceSample,
-    VoiceSettings,
     free,
 )
 from dailytalk_contiguous.models.event_streams import server_events
@@ -242,7 +241,11 @@ def read_stream_events(reply: Reply) -> Sound:
     chunks: dict[int, list[TimedText]] = {}
     promised = 0.0
     for event in _events(reply.body):
-        audio = _audio_of(event)
+        try:
+            audio = binascii.a2b_base64(event["audio_base64"] or "", strict_mode=True)
+        except (KeyError, TypeError, ValueError):
+            reason = event.get("message") or event.get("error") or "an event without audio in base64"
+            raise ShortRead(f"its stream says: {str(reason)[:200]}") from None
         alignment = event.get("alignment")
         if audio[:4] == b"RIFF" or not files:  # if each chunk has a header, each is a separate file
             files.append([])
@@ -313,14 +316,6 @@ def _events(body: bytes) -> Iterator[dict[str, Any]]:
             raise ShortRead("its stream breaks off inside an event") from None
 
 
-def _audio_of(event: dict[str, Any]) -> bytes:
-    try:
-        return binascii.a2b_base64(event["audio_base64"] or "", strict_mode=True)
-    except (KeyError, TypeError, ValueError):
-        reason = event.get("message") or event.get("error") or "an event without audio in base64"
-        raise ShortRead(f"its stream says: {str(reason)[:200]}") from None
-
-
 def _aligned(event: dict[str, Any], alignment: dict[str, Any]) -> tuple[int, list[TimedText], float]:
     """The chunk of an event, its segments in seconds of the whole audio, and where its audio ends."""
     try:
@@ -342,11 +337,6 @@ def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, normalised))
 
 
-def _load(chosen: VoiceSettings) -> Fish:
-    sampling = FishSampling(chosen.temperature, chosen.top_p, chosen.sample_rate)
-    return Fish(chosen.model, chosen.voice, sampling=sampling, concurrency=chosen.concurrency)
-
-
 LICENCE = Licence(
     "other: Fish Audio's terms",
     "https://fish.audio/terms",
@@ -356,7 +346,12 @@ LICENCE = Licence(
 
 ENGINE = Engine(
     "fish",
-    _load,
+    lambda chosen: Fish(
+        chosen.model,
+        chosen.voice,
+        sampling=FishSampling(chosen.temperature, chosen.top_p, chosen.sample_rate),
+        concurrency=chosen.concurrency,
+    ),
     LICENCE,
     model="s1",
     clones=True,

@@ -210,7 +210,10 @@ class Piper(Synthesiser):
         speed = min(max(speed, SLOWEST), FASTEST)
         # `[[` would be read as the start of phonemes.
         text = line.text.replace("[[", "[").replace("\0", " ")
-        sentences = list(_sentences(voice, _speakable(text), 1 / speed, self._speaker))
+        # Piper hums "hmm", and says the letters of "hm" and "mm".
+        hummed = re.sub(r"\bHm+\b|(?<!\d )\bMm+\b", "Hmm", text)
+        hummed = re.sub(r"\bhm+\b|(?<!\d )\bmm+\b", "hmm", hummed)
+        sentences = list(_sentences(voice, hummed, 1 / speed, self._speaker))
         sample_rate = voice.config.sample_rate
         groups = _groups(sentences, sample_rate)
         if not groups:
@@ -228,15 +231,6 @@ class Piper(Synthesiser):
 
 def _is_installed() -> bool:
     return all(map(importlib.util.find_spec, PACKAGES))
-
-
-def _speakable(text: str) -> str:
-    """A text with "hm" and "mm" in the spelling that Piper hums: of these it says the letters."""
-
-    def hummed(match: re.Match[str]) -> str:
-        return "Hmm" if match[0][0].isupper() else "hmm"
-
-    return re.sub(r"\b[Hh]m+\b|(?<!\d )\b[Mm]m+\b", hummed, text)
 
 
 def _with_long_fillers(
