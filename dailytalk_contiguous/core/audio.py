@@ -8,9 +8,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import numpy as np
@@ -184,6 +184,28 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LFS_REMEDY = "run git lfs pull in the checkout"
 
 
+_Measured = TypeVar("_Measured")
+
+
+def _remembered(measure: Callable[[AudioStruct], _Measured]) -> Callable[[AudioStruct], _Measured]:
+    """A function of encoded audio that looks at a file again only after its size or date has changed."""
+
+    @lru_cache(maxsize=_REMEMBERED)
+    def measure_file(path: str, size: int, modified: int) -> _Measured:
+        del size, modified  # part of the cache's key: they distinguish this file from an earlier one of its name
+        return measure({"bytes": None, "path": path})
+
+    @wraps(measure)
+    def measure_once(audio: AudioStruct) -> _Measured:
+        if audio["bytes"] is not None or audio["path"] is None:
+            return measure(audio)
+        status = from_uri(audio["path"]).stat()
+        return measure_file(audio["path"], status.st_size, status.st_mtime_ns)
+
+    return measure_once
+
+
+@_remembered
 def read_header(audio: AudioStruct) -> AudioHeader:
     """Read the header of encoded audio, a `{"bytes", "path"}` struct.
 
@@ -192,19 +214,6 @@ def read_header(audio: AudioStruct) -> AudioHeader:
     Raises:
         BadInput: there is none, it is empty or cut short, or nothing here can decode it.
     """
-    if audio["bytes"] is not None or audio["path"] is None:
-        return _read_header(audio)
-    status = from_uri(audio["path"]).stat()
-    return _read_header_of_file(audio["path"], status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _read_header_of_file(path: str, size: int, modified: int) -> AudioHeader:
-    del size, modified  # part of the cache's key: they distinguish this file from an earlier one of its name
-    return _read_header({"bytes": None, "path": path})
-
-
-def _read_header(audio: AudioStruct) -> AudioHeader:
     with _opened(audio) as (encoded, size):
         if encoded.read(len(LFS_POINTER)) == LFS_POINTER:
             raise BadInput("it is a Git LFS pointer, not the file itself", LFS_REMEDY)
@@ -281,25 +290,13 @@ _FLOATS = ("FLOAT", "DOUBLE")
 FULL_SCALES = (2.0**15, 2.0**23, 2.0**31)
 
 
+@_remembered
 def sample_scale(audio: AudioStruct) -> float:
     """The factor that brings the samples of a file to [-1, 1]: 1, except for floats that hold integers.
 
     A file of floats is read whole for it, and remembered until its size or date changes. Raises BadInput as
     `blocks` does.
     """
-    if audio["bytes"] is not None or audio["path"] is None:
-        return _sample_scale(audio)
-    status = from_uri(audio["path"]).stat()
-    return _sample_scale_of_file(audio["path"], status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _sample_scale_of_file(path: str, size: int, modified: int) -> float:
-    del size, modified  # part of the cache's key
-    return _sample_scale({"bytes": None, "path": path})
-
-
-def _sample_scale(audio: AudioStruct) -> float:
     peak = 0.0
     are_integers = True
     try:

@@ -25,7 +25,14 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.retries import backoff
 from dailytalk_contiguous.core.secrets import refuse_plain_http
-from dailytalk_contiguous.models.contracts import UNUSABLE_ANSWERS, BrokenOff, NotAnswered, Reserve, free
+from dailytalk_contiguous.models.contracts import (
+    UNUSABLE_ANSWERS,
+    BrokenOff,
+    NotAnswered,
+    Reserve,
+    Synthesiser,
+    free,
+)
 from dailytalk_contiguous.models.cuttable_connection import CuttableConnection
 from dailytalk_contiguous.models.event_streams import ServerEvent, server_events
 from dailytalk_contiguous.models.pieces import Closed, Feed, Pieces, check_wanted
@@ -538,3 +545,29 @@ class Client:
             yield connection
         finally:
             self._idle.append(connection)
+
+
+class ServedSynthesiser(Synthesiser):
+    """A `Synthesiser` behind an address: that of a public service, or of a server of one's own.
+
+    Args:
+        service: its name, for messages.
+        base_url, token: as in `Client`.
+        domain: of the public service.
+        concurrency: requests at a time.
+        client: in place of one that is made of these.
+    """
+
+    def __init__(
+        self, service: str, base_url: str, token: Token, domain: str, concurrency: int, client: Client | None
+    ) -> None:
+        self.concurrency = concurrency
+        self._token = token
+        limits = RequestLimits(most_at_once=concurrency)
+        self._client = client or Client(service, base_url, token, limits)
+        self.server = self._client.base_url
+        self._is_public = self._client.is_of(domain)
+
+    @property
+    def served_by(self) -> str:
+        return "public" if self._is_public else super().served_by

@@ -571,10 +571,8 @@ def _filler_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Find
     if longest is None:
         return
     people = rows[~rows["talk"].astype(bool)]
-    lists = people[["conversation_id", "talk_without_fillers"]]
-    sides = lists.explode("talk_without_fillers").dropna()
     long = []
-    for name, side in sides.itertuples(index=False):
+    for name, side in _sides(people, "talk_without_fillers"):
         if side["seconds"] > longest:
             long.append((name, side))
     if not long:
@@ -595,10 +593,8 @@ def _absent_word_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator
     least = limits["absent-words"]
     if least is None:
         return
-    lists = rows[["conversation_id", "absent_words"]]
-    sides = lists.explode("absent_words").dropna()
     doubtful = []
-    for name, side in sides.itertuples(index=False):
+    for name, side in _sides(rows, "absent_words"):
         if side["absent"] >= max(FEWEST_ABSENT, least * side["words"]):
             doubtful.append((name, side))
     if not doubtful:
@@ -612,6 +608,13 @@ def _absent_word_findings(rows: pd.DataFrame, limits: FindingLimits) -> Iterator
         problem += f"; and so in {counted(len(doubtful) - 1, 'more side')}"
     remedy = "listen there (their `source` is given-fitted or recognised-text), and correct the transcript"
     yield advice("absent-words", ".", problem, remedy, "note")
+
+
+def _sides(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The id of a conversation and what a column, of a list of its sides, has of one, for each side."""
+    lists = rows[["conversation_id", column]]
+    sides = lists.explode(column).dropna()
+    yield from sides.itertuples(index=False)
 
 
 def _median_findings(bound: Bound, rows: pd.DataFrame) -> Iterator[Finding]:

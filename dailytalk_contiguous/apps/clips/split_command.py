@@ -175,18 +175,21 @@ class FirstWords:
 
         The language `auto` is that of the first pieces. Raises BadInput for a recording that can't be read.
         """
-        words: list[list[str]] = []
-        usable = []
-        for index, piece in enumerate(pieces):
-            words.append([])
-            if piece["reason"] is None:
-                usable.append(index)
+        words: list[list[str]] = [[] for _ in pieces]
+        usable = [index for index, piece in enumerate(pieces) if piece["reason"] is None]
+        rate = row["sample_rate"]
         starts = range(0, len(usable), _PIECES_AT_ONCE)
         transcribe = self.transcribe
         for start in steps("parts of the pieces heard", starts, len(starts)):
             interrupts.check_interrupt()
             indices = usable[start : start + _PIECES_AT_ONCE]
-            speech = [_speech(row, pieces[index]) for index in indices]
+            speech: list[bytes] = []
+            for index in indices:
+                piece_start = pieces[index]["start"] / rate
+                piece_end = pieces[index]["end"] / rate
+                seconds = min(piece_end - piece_start, WINDOW_SECONDS)  # as far as one window of the recogniser
+                pcm = read_pcm(row["audio"], piece_start, seconds)
+                speech.append(mixed_down(pcm).tobytes())
             batch: Batch = {
                 "speech": speech,
                 "conversation_id": [row["conversation_id"]] * len(indices),
@@ -204,15 +207,6 @@ class FirstWords:
             if transcribe.language == "auto" and detected:
                 transcribe = replace(transcribe, language=detected)
         return words
-
-
-def _speech(row: Row, piece: PieceRow) -> bytes:
-    """The mean of the channels of a piece at 16 kHz, as far as one window of the recogniser goes."""
-    start = piece["start"] / row["sample_rate"]
-    end = piece["end"] / row["sample_rate"]
-    seconds = min(end - start, WINDOW_SECONDS)
-    pcm = read_pcm(row["audio"], start, seconds)
-    return mixed_down(pcm).tobytes()
 
 
 def of_each(

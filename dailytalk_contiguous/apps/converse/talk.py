@@ -439,19 +439,16 @@ class Talk:
                 self._answer(turn)
         out = self._speak()
         self._keep(lambda record: record.sound(out, heard))
-        state = self._current_state(closed)
+        if self._player.active:
+            state = "speaking, microphone closed" if closed else "speaking"
+        elif self._reply or self._unanswered:
+            state = "thinking"
+        else:
+            state = "hearing you" if self._turn else "listening"
         if state != self._state:
             self._state = state
             self._show(TalkEvent("state", state))
         return out
-
-    def _current_state(self, closed: bool) -> str:
-        """What the talk does, for the screen; `closed`: the microphone is."""
-        if self._player.active:
-            return "speaking, microphone closed" if closed else "speaking"
-        if self._reply or self._unanswered:
-            return "thinking"
-        return "hearing you" if self._turn else "listening"
 
     def end(self) -> None:
         """End the talk: the spoken part of a reply is kept, and the record is closed."""

@@ -5,7 +5,7 @@ grow with the file. Frames without a voice are no part of it: they are token 0.
 """
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
@@ -241,7 +241,7 @@ class ClusteringPipeline:
         )
         columns = codebook.weighted(sample).astype(np.float64)
         if reduced_dims is not None:
-            reducer = _REDUCERS[dim_reducer_method](reduced_dims, self.seed)
+            reducer = _reducer_named(dim_reducer_method, reduced_dims, self.seed)
             columns = reducer.fit_transform(columns)
         kmeans = KMeans(n_centres, n_init=1, max_iter=max_iter, random_state=self.seed, tol=1e-5)
         with threadpool_limits(1):  # threads add in the order in which they end
@@ -278,13 +278,17 @@ class ClusteringPipeline:
         voiced_sizes = sizes[codebook.n_silent :]
         sample = self._drawn(frames, voiced, SILHOUETTE_FRAMES)
         tokens, _ = codebook.assign(sample)
+        shares = voiced_sizes[voiced_sizes > 0] / max(1, voiced_sizes.sum())
+        perplexity = 0.0
+        if len(shares):
+            perplexity = float(np.exp(-np.sum(shares * np.log(shares))))
         quality = ClusterQuality(
             frames=len(frames),
             silent=len(frames) - len(voiced),
             inertia=inertia,
             sizes=sizes.tolist(),
             dead=int(np.count_nonzero(voiced_sizes == 0)),
-            perplexity=_perplexity(voiced_sizes),
+            perplexity=perplexity,
             silhouette=None,
             calinski_harabasz=None,
             davies_bouldin=None,
@@ -312,14 +316,6 @@ class ClusteringPipeline:
         return np.asarray(frames[indices], np.float32)
 
 
-def _perplexity(sizes: NDArray[np.intp]) -> float:
-    """The perplexity of tokens of which there are so many each; 0 without any."""
-    shares = sizes[sizes > 0] / max(1, sizes.sum())
-    if not len(shares):
-        return 0.0
-    return float(np.exp(-np.sum(shares * np.log(shares))))
-
-
 def _array_of(features: ArrayClass | FeatureArray) -> FeatureArray:
     frames = features.finalize() if isinstance(features, ArrayClass) else features
     if frames.ndim != 2 or frames.shape[1] != len(CONTOURS) or not np.isfinite(frames).all():
@@ -335,21 +331,21 @@ class _Reducer(Protocol):
         """Fewer columns (n, dimensions) for columns (n, features)."""
 
 
-def _pca(dimensions: int, seed: int) -> _Reducer:
-    from sklearn.decomposition import PCA
+_REDUCERS = ("pca", "umap")
 
-    reducer: _Reducer = PCA(dimensions, svd_solver="covariance_eigh")
+
+def _reducer_named(method: str, dimensions: int, seed: int) -> _Reducer:
+    """The reducer of this name, of `_REDUCERS`, to so many columns."""
+    reducer: _Reducer
+    if method == "umap":
+        from umap import UMAP
+
+        reducer = UMAP(n_components=dimensions, init="random", random_state=seed, n_jobs=1)
+    else:
+        from sklearn.decomposition import PCA
+
+        reducer = PCA(dimensions, svd_solver="covariance_eigh")
     return reducer
-
-
-def _umap(dimensions: int, seed: int) -> _Reducer:
-    from umap import UMAP
-
-    reducer: _Reducer = UMAP(n_components=dimensions, init="random", random_state=seed, n_jobs=1)
-    return reducer
-
-
-_REDUCERS: Mapping[str, Callable[[int, int], _Reducer]] = {"pca": _pca, "umap": _umap}
 
 
 def _check_reducer(dimensions: int, method: str) -> None:

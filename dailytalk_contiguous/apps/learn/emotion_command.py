@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -83,30 +82,28 @@ def emotion_train(
     cli_options.on_this_machine("--out", out)
     one_of("--kind", kind, emotion_folder.EMOTION_KINDS)
     asked = {name: options.pop(name) for name in emotion_evaluate.EXAMPLE_OPTIONS}
-    settings = _network_settings(kind, options)
+    chosen = chosen_for(NetworkSettings, cli_options.chosen(options, TRAIN_EMOTION_SETTINGS))
+    for_networks = [name for name in chosen if name != "seed"]
+    if kind == "linear" and for_networks:
+        raise DailytalkError(f"{for_networks[0]} is not for linear", "leave it out, or name another --kind")
+    settings = NetworkSettings(**chosen)
     emotion_folder.check_new(out)
     resolved = resolve_device(device)
     examples = emotion_evaluate.examples_asked(inputs, None, **asked)
-    notes = left_out_sentences(examples)
-    present = examples.present_classes()
-    missing = [name for name in examples.classes if name not in present]
-    if missing and not asked["classes"] and len(present) > 1:  # named classes must be present
-        examples = examples.of_classes(present, "")
-        notes.append(f"no utterance is {cli_options.either(missing)}: not told apart")
+    examples, notes = _of_present_classes(examples, named=bool(asked["classes"]))
     if save_spectrograms is not None:
-        notes.append(_save_spectrograms(examples, save_spectrograms, settings))
+        # Only here, as it imports PyTorch and transformers.
+        from dailytalk_contiguous.apps.learn import emotion_networks_training as networks
+
+        count = networks.save_spectrograms(examples, save_spectrograms, settings.valid_share, settings.seed)
+        notes.append(f"{counted(count, 'spectrogram')} in {as_text(save_spectrograms)}")
     work = None if kind == "linear" else out / emotion_folder.CHECKPOINTS
     model = fit_emotion(kind, examples, settings, resolved, work)
     facts = training_facts(examples)
     facts["trained_with"] = settings_of(settings)
     facts["datasets"] = repositories_of(inputs)
     try:
-        if kind == "linear":
-            tested = "speakers that it had not heard"
-            evaluation = _evaluate_linear(examples, settings, resolved)
-        else:
-            tested = "speakers that its training held out"
-            evaluation = _evaluate_held_out(model, examples, settings)
+        tested, evaluation = _evaluated(kind, model, examples, settings, resolved)
         facts["evaluation"] = evaluation.as_dict()
         notes.append(f"{tested}: {emotion_evaluate.figures_sentence(evaluation)}")
     except DailytalkError as problem:
@@ -138,22 +135,18 @@ def emotion_train(
     )
 
 
-def _network_settings(kind: str, options: Mapping[str, object]) -> NetworkSettings:
-    """The settings among the options of the command. Raises DailytalkError for one that `linear` does not have."""
-    chosen = chosen_for(NetworkSettings, cli_options.chosen(options, TRAIN_EMOTION_SETTINGS))
-    others = [*(chosen.keys() - {"seed"})]
-    if kind == "linear" and others:
-        raise DailytalkError(f"{others[0]} is not for linear", "leave it out, or name another --kind")
-    return NetworkSettings(**chosen)
+def _of_present_classes(examples: EmotionExamples, named: bool) -> tuple[EmotionExamples, list[str]]:
+    """Examples with the classes of which there are some, and notes on what is left out.
 
-
-def _save_spectrograms(examples: EmotionExamples, folder: Path, settings: NetworkSettings) -> str:
-    """Write the spectrograms of examples, and return a note on them."""
-    # Only here, as it imports PyTorch and transformers.
-    from dailytalk_contiguous.apps.learn import emotion_networks_training
-
-    count = emotion_networks_training.save_spectrograms(examples, folder, settings.valid_share, settings.seed)
-    return f"{counted(count, 'spectrogram')} in {as_text(folder)}"
+    `named`: the user has named the classes, and all of them must be present.
+    """
+    notes = left_out_sentences(examples)
+    present = examples.present_classes()
+    missing = [name for name in examples.classes if name not in present]
+    if missing and not named and len(present) > 1:
+        examples = examples.of_classes(present, "")
+        notes.append(f"no utterance is {cli_options.either(missing)}: not told apart")
+    return examples, notes
 
 
 def _training_sources(facts: TrainingFacts, other_licence: str) -> list[TrainingSource]:
@@ -172,24 +165,27 @@ def _training_sources(facts: TrainingFacts, other_licence: str) -> list[Training
     return sources
 
 
-def _evaluate_linear(examples: EmotionExamples, settings: NetworkSettings, device: str) -> EmotionEvaluation:
-    """Test `linear` on parts of the speakers, each by a model of the others."""
+def _evaluated(
+    kind: str, model: TrainedEmotionModel, examples: EmotionExamples, settings: NetworkSettings, device: str
+) -> tuple[str, EmotionEvaluation]:
+    """The speakers on which a kind of model is tested, in words, and the result.
+
+    `linear` is tested on parts of the speakers, each by a model of the others. A network is tested on those that
+    its training held out. Raises DailytalkError for too few speakers, and without scikit-learn.
+    """
 
     def fit(train: EmotionExamples) -> TrainedEmotionModel:
-        return fit_emotion("linear", train, settings, device)
+        return fit_emotion(kind, train, settings, device)
 
-    return evaluate_speakers(fit, examples, seed=settings.seed)
-
-
-def _evaluate_held_out(
-    model: TrainedEmotionModel, examples: EmotionExamples, settings: NetworkSettings
-) -> EmotionEvaluation:
-    """Test a network on the speakers that its training held out. Raises DailytalkError without scikit-learn."""
+    if kind == "linear":
+        evaluation = evaluate_speakers(fit, examples, seed=settings.seed)
+        return "speakers that it had not heard", evaluation
     from dailytalk_contiguous.apps.learn.emotion_networks_training import held_out  # which imports PyTorch
 
     check_installed("sklearn", "tokens")
     _, valid = held_out(examples, settings.valid_share, settings.seed)
-    return evaluate_model(model, examples.take(valid), heard="its training held these speakers out")
+    evaluation = evaluate_model(model, examples.take(valid), heard="its training held these speakers out")
+    return "speakers that its training held out", evaluation
 
 
 def emotion_predict(
@@ -238,18 +234,12 @@ def emotion_predict(
     classifier = emotion_models.load_emotion_model(model, resolved)
     rate = RateAffect(affect_model, device=resolved)
     left_out = LeftOut()
-    recordings: dict[str, list[Row]] = {}
     rejects: list[Reject] = []
     if mic:
         say(f"listening for {listen:g} s; Ctrl-C ends it")
-        recordings["microphone"] = [row_of("microphone", sound_card.record_sound(listen))]
+        recordings = {"microphone": [row_of("microphone", sound_card.record_sound(listen))]}
     else:
-        config = FolderConfig(inputs=tuple(inputs or ()), channel="any", given=False)
-        for row in folder_rows(config, left_out):
-            if row["problem"]:
-                rejects.append(Reject(row["recording_id"], "listen", row["problem"], row["remedy"]))
-            else:
-                recordings.setdefault(row["recording_id"], []).append(row)
+        recordings = _rows_of_recordings(inputs or [], left_out, rejects)
     heard: list[RecordingMoods] = []
     for name, rows in recordings.items():
         try:
@@ -258,7 +248,15 @@ def emotion_predict(
             rejects.append(Reject(name, "listen", problem.reason, problem.remedy))
     sentences: list[str] = []
     details: list[str | Figures] = []
+    records: list[RecordingRecord] = []
     for recording in heard:
+        recording_record: RecordingRecord = {
+            "recording": as_text(recording.name),
+            "seconds": round(recording.seconds, 3),
+            "utterances": recording.utterances,
+            "speakers": recording.speakers,
+        }
+        records.append(recording_record)
         rejects += recording.failures
         sentences += _spoken_moods(recording)
         details += _shown_moods(recording)
@@ -271,7 +269,7 @@ def emotion_predict(
         "affect_model": affect_model,
         "classes": [*classifier.classes],
         "confidence": emotion_confidence,
-        "recordings": [_recording_record(recording) for recording in heard],
+        "recordings": records,
         "rejects": [reject.as_dict() for reject in rejects],
         "said": sentences,
         "said_to": said_to,
@@ -283,6 +281,18 @@ def emotion_predict(
     headline = f"{counted(len(heard), 'recording')} heard" if heard else "no recording could be heard"
     code = exit_code(len(heard), len(rejects))
     return Outcome(record, headline, code, details, rejected_of(rejects))
+
+
+def _rows_of_recordings(inputs: list[str], left_out: LeftOut, rejects: list[Reject]) -> dict[str, list[Row]]:
+    """The rows of each recording in the inputs; collects what is left out, and recordings that can't be read."""
+    config = FolderConfig(inputs=tuple(inputs), channel="any", given=False)
+    recordings: dict[str, list[Row]] = {}
+    for row in folder_rows(config, left_out):
+        if row["problem"]:
+            rejects.append(Reject(row["recording_id"], "listen", row["problem"], row["remedy"]))
+        else:
+            recordings.setdefault(row["recording_id"], []).append(row)
+    return recordings
 
 
 def _speak(voice: Synthesiser, text: str, path: Path | None, aloud: bool) -> None:
@@ -303,15 +313,6 @@ class RecordingRecord(TypedDict):
     seconds: float
     utterances: list[Mood]
     speakers: list[Mood]
-
-
-def _recording_record(recording: RecordingMoods) -> RecordingRecord:
-    return {
-        "recording": as_text(recording.name),
-        "seconds": round(recording.seconds, 3),
-        "utterances": recording.utterances,
-        "speakers": recording.speakers,
-    }
 
 
 def _shown_moods(recording: RecordingMoods) -> list[str | Figures]:

@@ -109,15 +109,7 @@ def train_encoder(
     refuse_in_import("trains an encoder")
     check_installed("accelerate", "train")
     settings = settings or TrainingSettings()
-    arrays: list[_Sequence] = []
-    for index, sequence in enumerate(sequences):
-        array = check_tokens(sequence, n_tokens, f"sequence {index}", index)
-        if len(array):
-            arrays.append(array)
-    if len(arrays) < 2:
-        raise DailytalkError(
-            f"there are {len(arrays)} sequences to train on", "give two or more, for one is to validate on"
-        )
+    arrays = _usable(sequences, n_tokens)
     _check_new(out)
     train, valid = _divided(arrays, settings)
     with quiet_transformers(), torch.random.fork_rng(devices=[]):
@@ -131,13 +123,16 @@ def train_encoder(
         trainer = _trainer(encoder, train, valid, run, settings)
         trainer.run()
         encoder.save_pretrained(out)
+    counts = np.bincount(np.concatenate(train), minlength=n_tokens) + 1.0
+    logarithms = np.log(counts / counts.sum())
+    unigram_loss = -float(logarithms[np.concatenate(valid)].mean())
     state = trainer.state
     outcome = TrainingOutcome(
         out,
         steps=state.global_step,
         planned=state.max_steps,
         valid_loss=float(state.best_metric or 0),
-        unigram_loss=_unigram_loss(train, valid, n_tokens),
+        unigram_loss=unigram_loss,
     )
     n_frames = sum(len(array) for array in arrays)
     result = outcome._asdict()
@@ -152,6 +147,23 @@ def train_encoder(
     files.write_text(out / RECORD, files.json_document(record))
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return outcome
+
+
+def _usable(sequences: Sequence[ArrayLike], n_tokens: int) -> list[_Sequence]:
+    """The sequences that are not empty.
+
+    Raises BadInput for a token out of range, and DailytalkError for fewer than two sequences.
+    """
+    arrays: list[_Sequence] = []
+    for index, sequence in enumerate(sequences):
+        array = check_tokens(sequence, n_tokens, f"sequence {index}", index)
+        if len(array):
+            arrays.append(array)
+    if len(arrays) < 2:
+        raise DailytalkError(
+            f"there are {len(arrays)} sequences to train on", "give two or more, for one is to validate on"
+        )
+    return arrays
 
 
 def _check_new(out: Path) -> None:
@@ -174,13 +186,6 @@ def _divided(
     train = [sequences[index] for index in order[n_valid:]]
     valid = [sequences[index] for index in order[:n_valid]]
     return train, valid
-
-
-def _unigram_loss(train: Sequence[_Sequence], valid: Sequence[_Sequence], n_tokens: int) -> float:
-    """The loss on `valid`, in nats a frame, of a guess by how frequent each token is in `train`."""
-    counts = np.bincount(np.concatenate(train), minlength=n_tokens) + 1.0
-    logarithms = np.log(counts / counts.sum())
-    return -float(logarithms[np.concatenate(valid)].mean())
 
 
 class _Example(TypedDict):

@@ -88,11 +88,9 @@ class ResumingTrainer(Trainer):
         """Train from the last whole checkpoint, or from the beginning, to the network with the least loss."""
         folder = Path(str(self.args.output_dir))
         # The state is the last file of a checkpoint: one without it was not finished.
-        whole = [path.parent for path in folder.glob(f"checkpoint-*/{TRAINER_STATE_NAME}")]
-        last = max(whole, key=_step_of, default=None)
-        self.train(resume_from_checkpoint=os.fspath(last) if last else None)
-
-
-def _step_of(checkpoint: Path) -> int:
-    """The step of a checkpoint by its folder, `checkpoint-STEP`."""
-    return int(checkpoint.name.removeprefix("checkpoint-"))
+        whole: dict[int, str] = {}
+        for path in folder.glob(f"checkpoint-*/{TRAINER_STATE_NAME}"):
+            step = int(path.parent.name.removeprefix("checkpoint-"))
+            whole[step] = os.fspath(path.parent)
+        last = whole[max(whole)] if whole else None
+        self.train(resume_from_checkpoint=last)

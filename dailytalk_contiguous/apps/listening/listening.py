@@ -11,7 +11,7 @@ import hashlib
 import heapq
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
@@ -191,17 +191,9 @@ def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> in
             sounds.reverse()
         clips[number] = {"sounds": sounds}
         keys[number] = {"id": name, **candidate.excerpt._asdict(), "recorded": recorded}
-    for index, (name, line) in enumerate(_lines_to_ask(chosen, seed), 1):
-        choices = _tag_choices(line, tags, seed)
-        if len(choices) > 1:
-            number = f"t{index:03d}"
-            clips[number] = {"sound": _line_sound(items, name, line), "choices": choices}
-            keys[number] = {
-                "id": name,
-                "utterance": line["utterance_id"],
-                "tag": line["tag"],
-                "choices": choices,
-            }
+    for question in _tag_questions(items, _lines_to_ask(chosen, seed), tags, seed):
+        clips[question.number] = question.clip
+        keys[question.number] = question.key
     test = hashlib.sha256(json.dumps([seed, keys], sort_keys=True).encode()).hexdigest()[:16]
     shown_clips = [{"id": number, **clip} for number, clip in clips.items()]
     shown = {"kind": PAIRS_ANSWERS_KIND, "test": test, "clips": shown_clips}
@@ -210,19 +202,37 @@ def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> in
     return len(clips)
 
 
-def _tag_choices(line: Utterance, tags: Set[str], seed: int) -> list[str]:
-    """The tag of a line among others, in alphabetical order."""
-    tag = line["tag"] or ""
-    others = sorted(tags - {tag}, key=lambda other: order_key(f"{line['utterance_id']}\0{other}", seed))
-    return sorted([tag, *others[: OFFERED - 1]])
+class _TagQuestion(NamedTuple):
+    """A question of the tag of a line: its number, and what the page and the key have of it."""
+
+    number: str
+    clip: dict[str, object]
+    key: dict[str, object]
 
 
-def _line_sound(items: Items, name: str, line: Utterance) -> str:
-    sound = items.sound(name)
-    rate = _mp3_rate(read_header(sound.audio).sample_rate)
-    seconds = line["end"] - line["start"]
-    samples = read_at(sound.audio, rate, sound.offset + line["start"], seconds)
-    return _mp3(samples[:, 0], rate)
+def _tag_questions(
+    items: Items, lines: Iterable[tuple[str, Utterance]], tags: Set[str], seed: int
+) -> Iterator[_TagQuestion]:
+    """Questions of the tags of lines, each among others of `tags`, in alphabetical order."""
+    for index, (name, line) in enumerate(lines, 1):
+        tag = line["tag"] or ""
+        order = {other: order_key(f"{line['utterance_id']}\0{other}", seed) for other in tags - {tag}}
+        others = sorted(order, key=order.__getitem__)
+        choices = sorted([tag, *others[: OFFERED - 1]])
+        if len(choices) < 2:
+            continue
+        sound = items.sound(name)
+        rate = _mp3_rate(read_header(sound.audio).sample_rate)
+        seconds = line["end"] - line["start"]
+        samples = read_at(sound.audio, rate, sound.offset + line["start"], seconds)
+        clip: dict[str, object] = {"sound": _mp3(samples[:, 0], rate), "choices": choices}
+        key: dict[str, object] = {
+            "id": name,
+            "utterance": line["utterance_id"],
+            "tag": line["tag"],
+            "choices": choices,
+        }
+        yield _TagQuestion(f"t{index:03d}", clip, key)
 
 
 def _candidates(items: Items, seed: int, tags: set[str]) -> Iterator[_Candidate]:

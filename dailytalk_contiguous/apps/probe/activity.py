@@ -4,8 +4,9 @@ The future of a speaker is that of voice activity projection (Ekstedt and Skantz
 they speak for most of each of four stretches of the next two seconds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -185,11 +186,14 @@ def with_other_partners(conversations: Sequence[Activity], groups: Sequence[int]
     partners: dict[int, int] = {}
     for batch in np.array_split(order, max(1, len(order) // 8)):
         drawn = chance.permutation(batch).tolist()
-        exchanges: list[list[tuple[int, int]]] = []
+        exchanges: list[tuple[int, list[tuple[int, int]]]] = []  # each with its number of pairs of one group
         for turn in range(1, len(drawn)):
             turned = drawn[turn:] + drawn[:turn]
-            exchanges.append([*zip(drawn, turned, strict=True)])
-        partners.update(min(exchanges, key=lambda pairs: _n_of_one_group(pairs, groups)))
+            pairs = [*zip(drawn, turned, strict=True)]
+            n_alike = sum(1 for number, partner in pairs if groups[number] == groups[partner])
+            exchanges.append((n_alike, pairs))
+        _, exchange = min(exchanges, key=itemgetter(0))
+        partners.update(exchange)
     exchanged: list[Activity] = []
     for number, active in enumerate(conversations):
         other = conversations[partners[number]]
@@ -198,7 +202,3 @@ def with_other_partners(conversations: Sequence[Activity], groups: Sequence[int]
         right = other[:length, 1]
         exchanged.append(np.stack((left, right), axis=1))
     return exchanged
-
-
-def _n_of_one_group(pairs: Iterable[tuple[int, int]], groups: Sequence[int]) -> int:
-    return sum(1 for number, partner in pairs if groups[number] == groups[partner])

@@ -152,18 +152,8 @@ class Foresight:
 
         `learnt` are the frames to learn from, `looked` those that say when training ends.
         """
-        last = torch.nn.Linear(HIDDEN, FUTURES)
-        if self._networks:
-            for numbers in last.parameters():
-                torch.nn.init.zeros_(numbers)
         n_inputs = inputs_of(train, learnt[:1], 0, sees).shape[1]
-        network = torch.nn.Sequential(
-            torch.nn.Linear(n_inputs, HIDDEN),
-            torch.nn.SiLU(),
-            torch.nn.Linear(HIDDEN, HIDDEN),
-            torch.nn.SiLU(),
-            last,
-        )
+        network = _new_network(n_inputs, is_first=not self._networks)
         for before, _ in self._networks:
             before.requires_grad_(False)
         self._networks.append((network, sees))
@@ -174,7 +164,8 @@ class Foresight:
         kept: dict[str, torch.Tensor] = {}
         for step in range(STEPS + 1):
             if step % LOOK == 0:
-                foreseen = self._mean_log_probability(train, looked)
+                means = [self._log_probability(train, looked, side).mean() for side in (0, 1)]
+                foreseen = float(np.mean(means))
                 if foreseen > best:
                     best = foreseen
                     n_worse = 0
@@ -193,10 +184,20 @@ class Foresight:
             schedule.step()
         network.load_state_dict(kept)
 
-    def _mean_log_probability(self, frames: ActivityFrames, chosen: NDArray[np.intp]) -> float:
-        """The mean of both sides."""
-        means = [self._log_probability(frames, chosen, side).mean() for side in (0, 1)]
-        return float(np.mean(means))
+
+def _new_network(n_inputs: int, is_first: bool) -> torch.nn.Sequential:
+    """A network that is not trained. One after the first adds nothing to the scores yet."""
+    last = torch.nn.Linear(HIDDEN, FUTURES)
+    if not is_first:
+        for numbers in last.parameters():
+            torch.nn.init.zeros_(numbers)
+    return torch.nn.Sequential(
+        torch.nn.Linear(n_inputs, HIDDEN),
+        torch.nn.SiLU(),
+        torch.nn.Linear(HIDDEN, HIDDEN),
+        torch.nn.SiLU(),
+        last,
+    )
 
 
 def inputs_of(frames: ActivityFrames, chosen: NDArray[np.intp], side: int, sees: str) -> torch.Tensor:

@@ -73,13 +73,16 @@ def timelines_of(items: Items, seed: int) -> dict[str, list[ActiveTalk]]:
             active = activity_of(row, prefix)
             if len(active) <= EDGES[-1] or not active.any(axis=0).all():
                 continue
+            utterances: Sequence[Utterance] = row["utterances"] or ()
+            # Whether the left of the conversation is the right of its recording.
+            is_turned = any(line["source_channel"] not in (None, line["channel"]) for line in utterances)
             number = len(timelines[name])
             links[name] += [(number, key) for key in keys]
             talk = ActiveTalk(
                 name=row["conversation_id"],
                 group=number,
                 recording=is_rebuilt and name == RECORDED,
-                turned=_is_turned(row),
+                turned=is_turned,
                 active=active,
             )
             timelines[name].append(talk)
@@ -87,12 +90,6 @@ def timelines_of(items: Items, seed: int) -> dict[str, list[ActiveTalk]]:
     for name, talks in timelines.items():
         timelines[name] = _sample(talks, links[name], seed)
     return {name: talks for name, talks in timelines.items() if talks}
-
-
-def _is_turned(row: Row) -> bool:
-    """Whether the left of a conversation is the right of its recording."""
-    utterances: Sequence[Utterance] = row["utterances"] or ()
-    return any(utterance["source_channel"] not in (None, utterance["channel"]) for utterance in utterances)
 
 
 def _group_keys(row: Row) -> list[str]:

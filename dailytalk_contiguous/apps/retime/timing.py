@@ -9,7 +9,7 @@ exactly alike (as in approximate Bayesian computation: Beaumont et al. 2002, Gen
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -259,20 +259,7 @@ def timing_of(rows: Iterable[Row], target: str, like: Iterable[Row] | None = Non
     """
     corpus = _usable(rows)
     target_corpus = corpus if like is None else _usable(like)
-    laws: dict[str, Law] = {}
-    for kind in KINDS:
-        offsets = _offsets(target_corpus, kind)
-        if len(offsets) < LEAST:
-            if kind == HOLD:
-                continue
-            raise DailytalkError(
-                f"{target} has {counted(len(offsets), 'change')} of speaker, and {LEAST} are needed to draw from",
-                "name a corpus that has more with --like",
-            )
-        low, high = np.percentile(offsets, (LOWEST, HIGHEST)).tolist()
-        before = np.full(len(offsets), offsets.mean())
-        # Without turns and paces, which are still to come: paces are measured by the offsets.
-        laws[kind] = Law(offsets, before, offsets * 0, offsets * 0, low, high)
+    laws = _laws_of_offsets(target_corpus, target)
     measure = Timing(target, laws, np.empty(0), {})
     paces = _paces(measure, target_corpus)
     pairs = _paces(measure, corpus)
@@ -280,7 +267,11 @@ def timing_of(rows: Iterable[Row], target: str, like: Iterable[Row] | None = Non
         mean = measure._scales[kind].mean
         columns: list[tuple[float, float, float, float]] = []
         for name, transitions in target_corpus.items():
-            columns.extend(_columns(transitions, kind, mean, paces[name]))
+            offset_before = mean
+            for transition in transitions:
+                if transition.kind == kind:
+                    columns.append((transition.offset, offset_before, log_turn(transition), paces[name]))
+                    offset_before = transition.offset
         step = -(-len(columns) // MOST)
         offset, before, turn, pace = np.array(columns[::step]).T
         laws[kind] = Law(offset, before, turn, pace, law.low, law.high)
@@ -305,26 +296,33 @@ def _usable(rows: Iterable[Row]) -> dict[str, list[Transition]]:
     return usable
 
 
-def _offsets(corpus: Mapping[str, Sequence[Transition]], kind: str) -> _Array:
-    offsets: list[float] = []
-    for transitions in corpus.values():
-        offsets.extend(transition.offset for transition in transitions if transition.kind == kind)
-    return np.array(offsets)
+def _laws_of_offsets(corpus: Mapping[str, Sequence[Transition]], target: str) -> dict[str, Law]:
+    """The laws of a corpus as far as paces are measured by them: by offsets, without turns and paces.
+
+    Raises DailytalkError where the speaker changes too seldom.
+    """
+    laws: dict[str, Law] = {}
+    for kind in KINDS:
+        offsets_of_kind: list[float] = []
+        for transitions in corpus.values():
+            offsets_of_kind.extend(transition.offset for transition in transitions if transition.kind == kind)
+        if len(offsets_of_kind) < LEAST:
+            if kind == HOLD:
+                continue
+            changes = counted(len(offsets_of_kind), "change")
+            raise DailytalkError(
+                f"{target} has {changes} of speaker, and {LEAST} are needed to draw from",
+                "name a corpus that has more with --like",
+            )
+        offsets = np.array(offsets_of_kind)
+        low, high = np.percentile(offsets, (LOWEST, HIGHEST)).tolist()
+        before = np.full(len(offsets), offsets.mean())
+        laws[kind] = Law(offsets, before, offsets * 0, offsets * 0, low, high)
+    return laws
 
 
 def _paces(measure: Timing, corpus: Mapping[str, Sequence[Transition]]) -> dict[str, float]:
     return {name: round(measure.pace_of(transitions), 4) for name, transitions in corpus.items()}
-
-
-def _columns(
-    transitions: Iterable[Transition], kind: str, mean: float, pace: float
-) -> Iterator[tuple[float, float, float, float]]:
-    """Offset, offset before, logarithm of the turn and pace of each transition of a kind."""
-    before = mean
-    for transition in transitions:
-        if transition.kind == kind:
-            yield transition.offset, before, log_turn(transition), pace
-            before = transition.offset
 
 
 def read_timing(path: Path) -> Timing:

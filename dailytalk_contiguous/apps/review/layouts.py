@@ -236,13 +236,9 @@ class Editable(ABC, Generic[EntryT]):
             return None
         return text if is_state(lines, change.after) else None
 
+    @abstractmethod
     def with_lines(self, name: str, lines: Lines) -> EntryText:
         """The entry of an item with other lines; what it has of lines that stay as they are is unchanged."""
-        return self._text_of(self._entry(name, lines))
-
-    @abstractmethod
-    def _entry(self, name: str, lines: Lines) -> EntryT:
-        """The entry of an item with other lines."""
 
     @abstractmethod
     def _text_of(self, entry: EntryT | None) -> EntryText:
@@ -465,7 +461,7 @@ class TaggedLines(Editable[list[str]]):
             self._shard = path, read_rows(path, BASE)
         return tagged_row(self._shard[1].get(name))
 
-    def _entry(self, name: str, lines: Lines) -> list[str]:
+    def with_lines(self, name: str, lines: Lines) -> EntryText:
         """Lines that stay as they are keep their texts; the others have their fields in the order of the file."""
         fields: list[str] = []  # of the first line of the transcript, in its order
         for owner, lines_of_item in self.entries.items():
@@ -487,7 +483,7 @@ class TaggedLines(Editable[list[str]]):
                 if field in line or field in _IN_ALL_LINES:
                     ordered[field] = line.get(field)
             texts.append(json_text({**ordered, **line, "utterance_id": key}))
-        return texts
+        return self._text_of(texts)
 
     def _text_of(self, entry: list[str] | None) -> EntryText:
         """Without the numbers of lines, which follow from the lines before them."""
@@ -586,8 +582,9 @@ class ClipsLines(Editable[Json]):
     def channels(self, name: str) -> Sequence[str]:
         return CHANNELS[:1]
 
-    def _entry(self, name: str, lines: Lines) -> Json:
-        return _clip_entry(self.entries.get(self._key(name)), lines)
+    def with_lines(self, name: str, lines: Lines) -> EntryText:
+        entry = _clip_entry(self.entries.get(self._key(name)), lines)
+        return self._text_of(entry)
 
     def _text_of(self, entry: Json | None) -> EntryText:
         if entry is None:
@@ -777,7 +774,7 @@ class Viewed(Editable[float]):
     def _lines_in(self, name: str, entry: float | None) -> Lines:
         raise self._refusal
 
-    def _entry(self, name: str, lines: Lines) -> float:
+    def with_lines(self, name: str, lines: Lines) -> EntryText:
         raise self._refusal
 
     def _text_of(self, entry: float | None) -> EntryText:

@@ -305,11 +305,6 @@ def _without_gaps(items: Sequence[_Item]) -> Iterator[tuple[_Item, int]]:
         yield item, number
 
 
-def _is_recording(path: str) -> bool:
-    is_audio = posixpath.splitext(path)[1].lower() in AUDIO_SUFFIXES
-    return is_audio and "/." not in path  # not hidden
-
-
 def _largest_numbers(stems: Iterable[str]) -> dict[tuple[str, str], int]:
     """The largest number to which each series counts, from 0; a date is no such number (`_LARGEST_STEP`)."""
     numbers: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
@@ -326,6 +321,32 @@ def _largest_numbers(stems: Iterable[str]) -> dict[tuple[str, str], int]:
     return largest
 
 
+def _pattern_of_names(series: Iterable[tuple[str, str]]) -> re.Pattern[str]:
+    """What finds the names of items of some series in a text.
+
+    Its groups: the folder of a name, and the name, which ends before an ending or the number of a line.
+    """
+    prefixes: set[str] = set()
+    for _, prefix in series:
+        prefixes.add(prefix)
+        prefixes.add(json.dumps(prefix)[1:-1])  # as a string of JSON has it
+    starts = "|".join(map(re.escape, prefixes)) or "(?!)"
+    return re.compile(
+        rf"(?<![^{_ENDS}])((?:[^{_ENDS}]*/)?)((?:{starts})[0-9]{{1,18}}(?:[-_][^{_ENDS}./]+)?)(?![^{_ENDS}./])"
+    )
+
+
+def _recordings_beside(root: Path) -> dict[str, str]:
+    """The folders of recordings by their names: of those in the folder above, and in the others in that."""
+    folders: dict[str, str] = {}
+    for folder in (root.parent, *root.parent.iterdir()):
+        if folder != root and folder.is_dir():
+            for recording in folder.glob("*"):
+                if recording.suffix.lower() in AUDIO_SUFFIXES:
+                    folders[recording.stem] = folder.name
+    return folders
+
+
 class _Contents:
     """The numbered recordings of a folder by their paths, its files, and the documents in and above it.
 
@@ -337,18 +358,24 @@ class _Contents:
         self.root = root
         self.folders: list[str] = []
         self.files: list[str] = []
-        for parent, folders, names in os.walk(root, onerror=_raise):
+        unreadable: list[OSError] = []
+        for parent, folders, names in os.walk(root, onerror=unreadable.append):
             where = Path(parent).relative_to(self.top).as_posix()
             self.folders.append(where)
             links = [name for name in folders if Path(parent, name).is_symlink()]
             self.files += [posixpath.join(where, name) for name in sorted([*names, *links])]
+        if unreadable:
+            raise unreadable[0]
         self.items: dict[str, _Item] = {}
         self.unnamed: list[str] = []
         self._namesakes: defaultdict[str, list[_Item]] = defaultdict(list)
-        recordings = [path for path in self.files if _is_recording(path)]
-        self._largest = _largest_numbers(posixpath.splitext(path)[0] for path in recordings)
-        for path in recordings:
-            stem = posixpath.splitext(path)[0]
+        recordings: dict[str, str] = {}  # the stems of those that are not hidden, by their paths
+        for path in self.files:
+            stem, suffix = posixpath.splitext(path)
+            if suffix.lower() in AUDIO_SUFFIXES and "/." not in path:
+                recordings[path] = stem
+        self._largest = _largest_numbers(recordings.values())
+        for path, stem in recordings.items():
             item = self._item(stem)
             if item is None:
                 self.unnamed.append(posixpath.relpath(path, root.name))
@@ -356,15 +383,7 @@ class _Contents:
                 self.items[item.path] = item
                 self._namesakes[posixpath.basename(stem)].append(item)
         self.series = {item.series for item in self.items.values()}
-        prefixes: set[str] = set()
-        for _, prefix in self.series:
-            prefixes.add(prefix)
-            prefixes.add(json.dumps(prefix)[1:-1])  # as a string of JSON has it
-        starts = "|".join(map(re.escape, prefixes)) or "(?!)"
-        #: The folder of a name, the name, and before what it ends: an ending, or the number of a line.
-        self._names = re.compile(
-            rf"(?<![^{_ENDS}])((?:[^{_ENDS}]*/)?)((?:{starts})[0-9]{{1,18}}(?:[-_][^{_ENDS}./]+)?)(?![^{_ENDS}./])"
-        )
+        self._names = _pattern_of_names(self.series)
         self.documents: dict[str, str] = {}
         for path in self.files:
             self._add_document(path, root)
@@ -372,13 +391,7 @@ class _Contents:
             with suppress(BadInput):  # another program's, such as a link in a home folder
                 if not (self.top / name).is_symlink():
                     self._add_document(name, self.top)
-        #: The names of recordings in the folder above, and in the others in that.
-        self._elsewhere: dict[str, str] = {}
-        for folder in (self.top, *self.top.iterdir()):
-            if folder != root and folder.is_dir():
-                for recording in folder.glob("*"):
-                    if recording.suffix.lower() in AUDIO_SUFFIXES:
-                        self._elsewhere[recording.stem] = folder.name
+        self._elsewhere = _recordings_beside(root)
 
     def _add_document(self, path: str, root: Path) -> None:
         text = self._read(path, root)
@@ -499,10 +512,6 @@ class _Contents:
         if folder or name in self._elsewhere or len(folders) != 1:
             return None
         return item._replace(folder=folders[0])
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def _new_path(names: Mapping[str, str], path: str) -> str:

@@ -37,7 +37,10 @@ def serve(source: str, author: str, ready: Callable[[str, str], None], port: int
     Raises DailytalkError if the port is in use, or the source can't be reviewed.
     """
     preparation = _preparation(source, author)
-    opened = preparation or _opened(source)
+    editable: AnyEditable | None = None
+    if not preparation and Path(source).exists():
+        editable = open_editable(Path(source))
+    opened = preparation or editable or Viewed(open_items(source))
     root = opened.root.absolute() if opened.root.exists() else opened.root
     where = str(root)
     state, last = _last_address(f"{where}\0prepared" if preparation else where)
@@ -104,10 +107,3 @@ def _last_address(source: str) -> tuple[Path, _Address]:
     with suppress(BadInput, OSError):
         return path, typed(read_json(path), _Address, "")
     return path, {"port": 0, "secret": ""}
-
-
-def _opened(source: str) -> AnyEditable:
-    """The items of a source, to edit or only to listen to. Raises DailytalkError if there are none."""
-    path = Path(source)
-    editable = open_editable(path) if path.exists() else None
-    return editable or Viewed(open_items(source))

@@ -35,12 +35,11 @@ from dailytalk_contiguous.models.contracts import (
     Line,
     Reserve,
     Spoken,
-    Synthesiser,
     VoiceSample,
     free,
 )
 from dailytalk_contiguous.models.event_streams import server_events
-from dailytalk_contiguous.models.paid import Answer, Client, Purchase, Reply, RequestLimits
+from dailytalk_contiguous.models.paid import Answer, Client, Purchase, Reply, ServedSynthesiser
 from dailytalk_contiguous.models.request_failures import LONGEST_MESSAGE, NotServed, ShortRead
 from dailytalk_contiguous.models.service_token import Token
 from dailytalk_contiguous.models.speech_answers import Sound, TimedText, read_plain, read_voices, read_wav
@@ -87,7 +86,7 @@ class FishSampling(NamedTuple):
 DEFAULT_SAMPLING = FishSampling()
 
 
-class Fish(Synthesiser):
+class Fish(ServedSynthesiser):
     """A `Synthesiser`. Raises DailytalkError for settings that the service would reject, or take for others.
 
     Args:
@@ -115,14 +114,10 @@ class Fish(Synthesiser):
     ) -> None:
         self.model = one_of("the model of Fish Audio", model, MODELS)
         self.voice = voice or os.environ.get("FISH_AUDIO_REFERENCE_ID", "")
-        self.concurrency = concurrency
         self.style, price = MODELS[model]
-        self._token = Token.from_environment(TOKEN)
         base_url = base_url or os.environ.get("FISH_AUDIO_BASE_URL") or PUBLIC_URL
-        limits = RequestLimits(most_at_once=concurrency)
-        self._client = client or Client("Fish Audio", base_url, self._token, limits)
-        self.server = self._client.base_url
-        self._is_public = self._client.is_of(DOMAIN)
+        token = Token.from_environment(TOKEN)
+        super().__init__("Fish Audio", base_url, token, DOMAIN, concurrency, client)
         self._usd_per_byte = (price if self._is_public else 0.0) / 1e6
         chosen = os.environ.get(PRICE)
         if chosen:
@@ -140,10 +135,6 @@ class Fish(Synthesiser):
 
     def settings(self) -> dict[str, object]:
         return {**FIXED, **self._sampling}
-
-    @property
-    def served_by(self) -> str:
-        return "public" if self._is_public else super().served_by
 
     def price(self, lines: Sequence[Line]) -> float:
         n_bytes = sum(len(self.rendered(line).encode()) for line in lines)

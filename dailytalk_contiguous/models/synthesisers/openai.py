@@ -30,11 +30,10 @@ from dailytalk_contiguous.models.contracts import (
     Line,
     Reserve,
     Spoken,
-    Synthesiser,
     VoiceSample,
     free,
 )
-from dailytalk_contiguous.models.paid import Answer, Client, Purchase, RequestLimits
+from dailytalk_contiguous.models.paid import Answer, Client, Purchase, ServedSynthesiser
 from dailytalk_contiguous.models.request_failures import NotServed
 from dailytalk_contiguous.models.service_token import Token
 from dailytalk_contiguous.models.speech_answers import Sound, read_plain, read_voices
@@ -103,7 +102,7 @@ def instruction(tag: str) -> str:
     return INSTRUCTIONS.get(tag, f"Speak in {article} {tag} voice.")
 
 
-class OpenAISpeech(Synthesiser):
+class OpenAISpeech(ServedSynthesiser):
     """A `Synthesiser`. It gives no word times.
 
     Args:
@@ -126,14 +125,10 @@ class OpenAISpeech(Synthesiser):
     ) -> None:
         self.model = model
         self.voice = voice
-        self.concurrency = concurrency
-        self._token = Token.from_environment("OPENAI_API_KEY")
         base_url = base_url or os.environ.get("OPENAI_BASE_URL") or PUBLIC_URL
         base_url = base_url.rstrip("/").removesuffix("/v1")
-        limits = RequestLimits(most_at_once=concurrency)
-        self._client = client or Client("the speech server", base_url, self._token, limits)
-        self.server = self._client.base_url
-        self._is_public = self._client.is_of(DOMAIN)
+        token = Token.from_environment("OPENAI_API_KEY")
+        super().__init__("the speech server", base_url, token, DOMAIN, concurrency, client)
         # Found out by the first line that needs it.
         self._reads_samples: bool | None = None
         # What the voice of each uploaded sample is called; empty where the server took none.
@@ -150,10 +145,6 @@ class OpenAISpeech(Synthesiser):
         wording = json.dumps([INSTRUCTIONS, instruction("x")])
         digest = hashlib.sha256(wording.encode()).hexdigest()
         return {"format": "wav", "speed": 1.0, "instructions": digest[:16]}
-
-    @property
-    def served_by(self) -> str:
-        return "public" if self._is_public else super().served_by
 
     def price(self, lines: Sequence[Line]) -> float:
         n_characters = sum(len(line.text) for line in lines)
