@@ -24,7 +24,10 @@ def conditioned(batch: dict[str, list[Any]], **settings: Any) -> list[dict[str, 
 
 def stereo(row: dict[str, Any]) -> Samples:
     info = soundfile.info(io.BytesIO(row["audio"]["bytes"]))
-    assert (info.samplerate, info.channels, info.format, info.subtype) == (OUT, 2, "FLAC", "PCM_16")
+    assert info.samplerate == OUT
+    assert info.channels == 2
+    assert info.format == "FLAC"
+    assert info.subtype == "PCM_16"
     assert row["duration"] == info.frames / OUT
     return soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")[0]
 
@@ -105,7 +108,8 @@ def test_a_prompt_is_a_turn_on_the_right_before_the_clip() -> None:
     assert dbfs(right[asked:]) == pytest.approx(-70.0, abs=1.0)
     assert dbfs(left[: start - 240]) == pytest.approx(-70.0, abs=0.5)
     assert np.array_equal(left[start:], stereo(without)[:, 0])
-    assert (row["gain_db"], row["trim_start"]) == (without["gain_db"], without["trim_start"])
+    assert row["gain_db"] == without["gain_db"]
+    assert row["trim_start"] == without["trim_start"]
 
 
 def test_words_move_with_the_edge_that_was_cut_off_and_the_prompt() -> None:

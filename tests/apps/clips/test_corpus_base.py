@@ -28,10 +28,11 @@ def test_audio_that_is_no_use_is_rejected(tmp_path: Path, data: bytes, reason: s
 def test_sources_that_are_not_there_or_hold_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DailytalkError, match="does not exist"):
         read("savee", tmp_path / "nowhere")
+    source = tmp_path / "in"
     with pytest.raises(DailytalkError, match=r"no file of SAVEE is in .*get it from http"):
-        read("savee", put(tmp_path / "in", {"README.md": b""}))
+        read("savee", put(source, {"README.md": b""}))
     with pytest.raises(DailytalkError, match="neither a folder nor a zip archive"):
-        read("savee", put(tmp_path / "in", {NAME: clip()}) / NAME)
+        read("savee", put(source, {NAME: clip()}) / NAME)
 
 
 @pytest.mark.parametrize(

@@ -29,4 +29,5 @@ def test_corpus_on_the_hub_gives_the_clips_of_its_folder(
         assert done.code == 0, done.err
     assert rows_of(tmp_path / "fetched") == rows_of(tmp_path / "local")
     about = json.loads((tmp_path / "fetched/run.json").read_text())["source"]
-    assert (about["repository"], about["revision"]) == (REPO, commit)
+    assert about["repository"] == REPO
+    assert about["revision"] == commit

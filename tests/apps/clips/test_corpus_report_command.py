@@ -13,6 +13,7 @@ def corpus(tmp_path: Path) -> Path:
 
 def test_report_knows_a_corpus(dailytalk: Command, corpus: Path) -> None:
     done = dailytalk("report", corpus)
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0
+    assert done.err == ""
     assert "8 of 8 clips can be heard" in done.out
     assert "lacks to 30 minutes" in (corpus / "report.html").read_text(encoding="utf-8")

@@ -21,8 +21,9 @@ def mixed(tmp_path: Path) -> Path:
     acted = corpus_folder(tmp_path / "acted", rows, run)
     calls = [built_row(f"call{n}", kept_speaker=f"p{n}") for n in range(4)]
     talks = write_dataset(tmp_path / "talks", calls)
-    mix_folders([(acted, 4.0), (talks, 18.0)], tmp_path / "out", Settings(hours=22 / 3600))
-    return tmp_path / "out"
+    out = tmp_path / "out"
+    mix_folders([(acted, 4.0), (talks, 18.0)], out, Settings(hours=22 / 3600))
+    return out
 
 
 def test_hours_are_told_by_corpus_and_label_as_often_as_they_are_listed(mixed: Path) -> None:

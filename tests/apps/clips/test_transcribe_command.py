@@ -29,10 +29,12 @@ def entries(path: Path) -> Any:
 def test_embedded_run_hears_the_clips_of_a_folder_in_the_layout_of_whisper(
     tmp_path: Path, dailytalk: Command
 ) -> None:
-    clips(tmp_path / "in", "Usable/a.wav", "b.flac", "Non Usable/c.wav")
-    done = dailytalk("transcribe", tmp_path / "in", "--profile", "embedded")
-    assert (done.code, "2 clips heard" in done.out) == (0, True)
-    text = (tmp_path / "in/whisper.json").read_text(encoding="utf-8")
+    source = tmp_path / "in"
+    clips(source, "Usable/a.wav", "b.flac", "Non Usable/c.wav")
+    done = dailytalk("transcribe", source, "--profile", "embedded")
+    assert done.code == 0
+    assert "2 clips heard" in done.out
+    text = (source / "whisper.json").read_text(encoding="utf-8")
     made = json.loads(text)
     assert text == json.dumps(made, indent=4, sort_keys=True, ensure_ascii=False) + "\n"
     assert list(made) == ["Usable/a.wav", "b.flac"]
@@ -48,19 +50,22 @@ def test_embedded_run_hears_the_clips_of_a_folder_in_the_layout_of_whisper(
 
 
 def test_entries_that_stand_are_kept_and_the_others_completed(tmp_path: Path, dailytalk: Command) -> None:
-    clips(tmp_path / "in/audio", "É.wav", "b.wav", "broken.wav")
+    source = tmp_path / "in"
+    clips(source / "audio", "É.wav", "b.wav", "broken.wav")
     corrected = {"text": "Corrected.", "reviewer": "Ann", "segments": []}
     before = {unicodedata.normalize("NFD", "é.wav"): corrected, "broken.wav": {"text": 3}, "gone.wav": corrected}
-    (tmp_path / "in/whisper.json").write_text(json.dumps(before))
-    done = dailytalk("transcribe", tmp_path / "in", "--profile", "embedded", "--json")
+    (source / "whisper.json").write_text(json.dumps(before))
+    done = dailytalk("transcribe", source, "--profile", "embedded", "--json")
     told = json.loads(done.out)
-    assert (done.code, told["heard"]) == (3, ["b.wav"])
+    assert done.code == 3
+    assert told["heard"] == ["b.wav"]
     assert {reject["id"] for reject in told["rejects"]} == {"broken.wav", "gone.wav"}
-    made = entries(tmp_path / "in/whisper.json")
+    made = entries(source / "whisper.json")
     assert {name: entry for name, entry in made.items() if name != "b.wav"} == before
-    again = json.loads(dailytalk("transcribe", tmp_path / "in", "--profile", "embedded", "--json").out)
-    assert (again["heard"], again["entries"]) == ([], 4)
-    assert entries(tmp_path / "in/whisper.json") == made
+    again = json.loads(dailytalk("transcribe", source, "--profile", "embedded", "--json").out)
+    assert again["heard"] == []
+    assert again["entries"] == 4
+    assert entries(source / "whisper.json") == made
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,10 +89,12 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.
 def test_a_file_that_can_not_be_completed_is_refused_before_anything_is_heard(
     tmp_path: Path, dailytalk: Command
 ) -> None:
-    clips(tmp_path / "in", "a.wav")
+    source = tmp_path / "in"
+    clips(source, "a.wav")
     out = tmp_path / "whisper.json"
     out.write_text("{")
-    done = dailytalk("transcribe", tmp_path / "in", "--out", out, "--profile", "embedded")
-    assert (done.code, done.err.count("\n")) == (1, 1)
+    done = dailytalk("transcribe", source, "--out", out, "--profile", "embedded")
+    assert done.code == 1
+    assert done.err.count("\n") == 1
     assert "is not JSON" in done.err
     assert out.read_text() == "{"

@@ -33,11 +33,13 @@ def test_server_answers_token_by_token_with_the_first_of_its_models_or_the_one_t
         talker = load_chat(server.url + tail)
         talker.preflight()
         pieces = list(talker.reply(ASKED, 100))
-        assert ("".join(pieces), len(pieces)) == (REPLY, len(REPLY.split()))
+        assert "".join(pieces) == REPLY
+        assert len(pieces) == len(REPLY.split())
         assert talker.name == server.asked[0]["model"] == ("other" if tail == "#other" else "tiny")
         assert talker.service == ""  # nothing leaves this machine
         assert server.asked[0]["messages"] == [{"role": role, "content": content} for role, content in ASKED]
-        assert (server.asked[0]["stream"], server.asked[0]["max_tokens"]) == (True, 100)
+        assert server.asked[0]["stream"] is True
+        assert server.asked[0]["max_tokens"] == 100
         assert all(headers["Authorization"] == f"Bearer {TOKEN}" for _, headers in server.headers)
 
 

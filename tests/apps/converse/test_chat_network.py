@@ -74,7 +74,8 @@ def test_answer_comes_word_by_word_and_is_what_the_model_generates_at_once(folde
     ids = tokenizer(prompt + "<|assistant|>", return_tensors="pt")
     whole = network.generate(**ids, max_new_tokens=12, do_sample=False)[0, ids["input_ids"].shape[1] :]
     assert "".join(pieces) == tokenizer.decode(whole, skip_special_tokens=True)
-    assert (talker.name, talker.service) == ("tiny-llama", "")
+    assert talker.name == "tiny-llama"
+    assert talker.service == ""
 
 
 def test_closing_stops_an_answer_that_would_go_on_for_minutes(folder: Path) -> None:

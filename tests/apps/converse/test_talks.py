@@ -129,7 +129,8 @@ def test_a_talk_is_kept_as_training_data(tmp_path: Path, dailytalk: Command) -> 
     talk.hear(QUESTION, silence(2.0), RIGHT, silence(1.5), WAIT, silence(1.0)).until_idle()
     talk.talk.end()
     samples, rate = soundfile.read(tmp_path / "talks/talk.wav")
-    assert (rate, samples.shape[1]) == (TALK_RATE, 2)
+    assert rate == TALK_RATE
+    assert samples.shape[1] == 2
     assert abs(len(samples) - len(talk.played)) <= BLOCK
     np.testing.assert_allclose(samples[: len(talk.played), 0], talk.played[: len(samples)], atol=1e-4)
     (row,) = open_items(tmp_path / "talks").rows()
@@ -156,12 +157,14 @@ def test_a_talk_that_is_killed_keeps_the_sentences_that_were_finished(tmp_path: 
     assert [said["text"] for said in row["utterances"]] == ["hello", LONG.partition(" And")[0]]
     assert row["alignments"][-1]["end"] <= row["duration"]
     findings, facts = check_folder(tmp_path / "talks")
-    assert ([finding for finding in findings if finding.level == "error"], facts["conversations"]) == ([], 1)
+    assert [finding for finding in findings if finding.level == "error"] == []
+    assert facts["conversations"] == 1
     talk.talk.end()
 
     Simulation([], folder=tmp_path / "silent").hear(silence(1.0))  # killed before the voice said anything
     findings, facts = check_folder(tmp_path / "silent")
-    assert ([finding.kind for finding in findings], facts["conversations"]) == (["unanswered-talk"], 0)
+    assert [finding.kind for finding in findings] == ["unanswered-talk"]
+    assert facts["conversations"] == 0
 
 
 def test_words_after_the_end_of_the_sound_are_left_out(tmp_path: Path) -> None:
@@ -190,7 +193,8 @@ def test_a_full_disk_ends_the_record_and_not_the_talk(tmp_path: Path) -> None:
 
 def test_a_turn_without_words_is_told() -> None:
     talk = Simulation([""]).hear(QUESTION, silence(2.0)).until_idle()
-    assert (talk.of("notice"), talk.mind.asked) == (["there was speech, and no word of it was understood"], [])
+    assert talk.of("notice") == ["there was speech, and no word of it was understood"]
+    assert talk.mind.asked == []
 
 
 def test_a_turn_that_never_pauses_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:

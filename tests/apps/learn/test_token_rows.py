@@ -61,8 +61,9 @@ def test_what_stands_is_not_made_again_until_the_codebook_is_another(tmp_path: P
 def test_words_of_a_transcript_beside_a_recording_are_told_how_they_are_said(tmp_path: Path) -> None:
     save(tmp_path / "calls/ann.wav", excerpt(seconds=4.0))
     (tmp_path / "calls/ann.srt").write_text("1\n00:00:00,500 --> 00:00:03,500\nA: so where should we go\n\n")
-    encode(tmp_path / "calls", out=tmp_path / "out")
-    spoken = [row for row in token_rows(tmp_path / "out") if row["prosody_words"]]
+    out = tmp_path / "out"
+    encode(tmp_path / "calls", out=out)
+    spoken = [row for row in token_rows(out) if row["prosody_words"]]
     assert spoken[0]["text"]
     for word in spoken[0]["prosody_words"]:
         assert word["word"] in "so where should we go"
@@ -70,16 +71,18 @@ def test_words_of_a_transcript_beside_a_recording_are_told_how_they_are_said(tmp
 
 
 def test_one_speaker_in_a_mono_file_is_taken_as_such(tmp_path: Path) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
-    save(tmp_path / "in/clip.wav", excerpt(seconds=4.0)[:, :1])
-    (tmp_path / "in/clip.srt").write_text("1\n00:00:00,500 --> 00:00:03,500\nso where should we go\n\n")
-    assert not run(ProsodySpec([str(tmp_path / "in")], tmp_path / "out", TokeniseProsody())).rejects
-    rows = [*token_rows(tmp_path / "out")]
+    source = tmp_path / "in"
+    save(source / "call.wav", excerpt(seconds=4.0))
+    save(source / "clip.wav", excerpt(seconds=4.0)[:, :1])
+    (source / "clip.srt").write_text("1\n00:00:00,500 --> 00:00:03,500\nso where should we go\n\n")
+    out = tmp_path / "out"
+    assert not run(ProsodySpec([str(source)], out, TokeniseProsody())).rejects
+    rows = [*token_rows(out)]
     assert {row["channel"] for row in rows if row["conversation_id"] == "call"} <= {"left", "right"}
     clip = [row for row in rows if row["conversation_id"] == "clip"]
     assert {row["channel"] for row in clip} == {"mix"}
     assert "where" in " ".join(row["text"] or "" for row in clip)
-    encode(tmp_path / "in/clip.wav", out=tmp_path / "mix", channel="mix")
+    encode(source / "clip.wav", out=tmp_path / "mix", channel="mix")
     assert [row["prosody_tokens"] for row in token_rows(tmp_path / "mix")] == [r["prosody_tokens"] for r in clip]
 
 

@@ -71,7 +71,8 @@ def test_the_usage_guide_runs_line_by_line(tmp_path: Path) -> None:
     assert sum(distance**2 for distance in distances[0]) == pytest.approx(quality.inertia, rel=1e-4)
     batch, lengths = sequencer.prepare_audio_batch([signal[0], signal[0, :100]], lengths=None)
     assert torch.is_tensor(batch)
-    assert (tuple(batch.shape), lengths) == ((2, 128000), [128000, 100])
+    assert tuple(batch.shape) == (2, 128000)
+    assert lengths == [128000, 100]
     assert not batch[1, 100:].any()
     with pytest.raises(BadInput, match=r"sound 0 has 31 s: cut it into parts of at most 30 s"):
         sequencer.extract_cluster_sequences(torch.zeros(31 * 16000))
@@ -85,7 +86,8 @@ def test_the_usage_guide_runs_line_by_line(tmp_path: Path) -> None:
     model.update_mask_prob(1.0)
     logits, hidden, target_mask, original = model(x, training=True)
     assert target_mask.all()
-    assert (logits.shape, hidden.shape) == ((1, 500, 122), (1, 500, 64))
+    assert logits.shape == (1, 500, 122)
+    assert hidden.shape == (1, 500, 64)
     assert torch.equal(original, x)
     model.eval()
     with torch.no_grad():
@@ -109,7 +111,8 @@ def test_the_loop_over_files_of_the_guide_takes_stereo_and_mono_files(tmp_path: 
     assert ProsodicClusterSequences(tmp_path / "codebook").codebook.n_clusters == 120
     mean = ProsodicFeatureExtractor().load_audio(tmp_path / "stereo.flac", loader="librosa")
     both = ProsodicFeatureExtractor().load_audio(tmp_path / "stereo.flac")
-    assert (mean.ndim, both.ndim) == (1, 2)
+    assert mean.ndim == 1
+    assert both.ndim == 2
     np.testing.assert_allclose(mean, both.mean(axis=0), atol=1e-3)
 
 

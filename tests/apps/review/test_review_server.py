@@ -136,7 +136,9 @@ def test_speak_sees_an_edit_whose_server_was_killed_the_moment_it_answered(work:
     texts = [text for row in read_synthesis_input(work).unfolded() for text in row["text"]]
     assert "Well, hello there" in texts
     made = lines_of(work)[line]
-    assert (made["text"], made["edited_by"], made["edited_fields"]) == ("Well, hello there", "Ada", ["text"])
+    assert made["text"] == "Well, hello there"
+    assert made["edited_by"] == "Ada"
+    assert made["edited_fields"] == ["text"]
 
 
 def test_undo_and_redo_survive_a_restart(work: Path) -> None:
@@ -310,7 +312,8 @@ def test_a_folder_that_cannot_be_written_is_opened_to_listen(work: Path) -> None
         with served(work) as server:
             ada = Client(server.address)
             session = ada.get("session")
-            assert (session["writable"], "can't be written to" in session["why_not"]) == (False, True)
+            assert session["writable"] is False
+            assert "can't be written to" in session["why_not"]
             line = ada.get("item", id="call_000000")["lines"][0]["id"]
             assert ada.edit("call_000000", 0, do="text", line=line, text="x").status_code == 422
     finally:
@@ -331,7 +334,8 @@ def test_ending_with_pages_open_takes_no_wait_and_prints_no_traceback(work: Path
         assert half_heard.ok
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
-    assert (process.returncode, said) == (0, "ended: every edit is saved\n")
+    assert process.returncode == 0
+    assert said == "ended: every edit is saved\n"
 
 
 def begun(work: Path) -> "tuple[subprocess.Popen[str], str]":
