@@ -26,32 +26,43 @@ def save(path: Path, samples: Any = None, rate: int = 16000, subtype: str = "PCM
 
 
 def names(folder: Path) -> list[str]:
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(str(path) for path in paths if not path.name.startswith(".") and path.name != "rejects.jsonl")
+    """The visible files, except the list of rejects."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    made = [path for path in files if path.name != "rejects.jsonl"]
+    return sorted(str(path.relative_to(folder)) for path in made if not path.name.startswith("."))
 
 
-def told(out: Path) -> dict[str, str]:
+def reasons(out: Path) -> dict[str, str]:
     return {line["id"]: line["reason"] for line in read_lines(out / "rejects.jsonl")}
+
+
+#: Formats of recordings, and how soundfile names what is in them.
+SUBTYPES = {
+    "wav": "PCM_16",
+    "flac": "PCM_16",
+    "mp3": "MPEG_LAYER_III",
+    "ogg": "VORBIS",
+    "opus": "OPUS",
+}
 
 
 @pytest.mark.parametrize("to", ["opus"])
 def test_files_of_five_formats_become_each_of_four(tmp_path: Path, dailytalk: Command, to: str) -> None:
     source = tmp_path / "in"
-    for number, (suffix, subtype) in enumerate(
-        (("wav", "PCM_16"), ("flac", "PCM_16"), ("mp3", "MPEG_LAYER_III"), ("ogg", "VORBIS"), ("opus", "OPUS"))
-    ):
-        save(source / f"day {number}/{suffix}.{suffix}", subtype=subtype, **TAGS)
+    for number, (suffix, subtype) in enumerate(SUBTYPES.items()):
+        path = source / f"day {number}/{suffix}.{suffix}"
+        save(path, subtype=subtype, **TAGS)
     out = tmp_path / "out"
     assert dailytalk("convert", source, "--to", to, "--out", out).code == 0
-    assert names(out) == sorted(
-        f"day {number}/{name}.{to}" for number, name in enumerate(("wav", "flac", "mp3", "ogg", "opus"))
-    )
+    expected = [f"day {number}/{name}.{to}" for number, name in enumerate(SUBTYPES)]
+    assert names(out) == sorted(expected)
     for path in out.rglob(f"*.{to}"):
         with soundfile.SoundFile(path) as file:
             assert file.frames == 32000
             assert file.samplerate == 16000
             assert file.channels == 2
-            assert {name: text for name, text in file.copy_metadata().items() if name in TAGS} == TAGS
+            tags = file.copy_metadata()
+            assert {name: tags.get(name) for name in TAGS} == TAGS
 
 
 def test_m4a_is_read_and_keeps_its_tags(tmp_path: Path, dailytalk: Command) -> None:
@@ -74,13 +85,16 @@ def test_samples_of_16_and_24_bits_are_the_same_in_wav_and_flac(
     rng = np.random.default_rng(5)
     out = tmp_path / "out"
     for bits in (16, 24):
-        values = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (5000, 2)).astype(np.int32) << (32 - bits)
-        source = tmp_path / "in" / f"{bits}.{'flac' if to == 'wav' else 'wav'}"
+        limit = 1 << (bits - 1)
+        values = rng.integers(-limit, limit, (5000, 2)).astype(np.int32) << (32 - bits)
+        suffix = "flac" if to == "wav" else "wav"
+        source = tmp_path / "in" / f"{bits}.{suffix}"
         save(source, values, subtype=f"PCM_{bits}")
         assert dailytalk("convert", source, "--to", to, "--out", out).code == 0
         made = out / f"{bits}.{to}"
         assert soundfile.info(made).subtype == f"PCM_{bits}"
-        assert np.array_equal(soundfile.read(made, dtype="int32")[0], values)
+        converted, _ = soundfile.read(made, dtype="int32")
+        assert np.array_equal(converted, values)
 
 
 def test_rerun_does_only_what_is_not_done(tmp_path: Path, dailytalk: Command) -> None:
@@ -88,7 +102,8 @@ def test_rerun_does_only_what_is_not_done(tmp_path: Path, dailytalk: Command) ->
     save(source / "a.wav")
     out = tmp_path / "out"
     command = ("convert", source, "--to", "flac", "--out", out, "--json")
-    assert json.loads(dailytalk(*command).out) == {
+    first = json.loads(dailytalk(*command).out)
+    assert first == {
         "out": str(out),
         "made": 1,
         "seconds": 2.0,
@@ -112,10 +127,10 @@ def test_existing_file_is_replaced_only_when_asked(tmp_path: Path, dailytalk: Co
     command = ("convert", tmp_path / "in", "--to", "flac", "--out", out)
     assert dailytalk(*command).code == 1
     assert (out / "a.flac").read_text() == "mine"
-    assert "is in --out already" in told(out)["a.wav"]
+    assert "is in --out already" in reasons(out)["a.wav"]
     assert dailytalk(*command, "--overwrite").code == 0
     assert dailytalk(*command).code == 0
-    assert told(out) == {}
+    assert reasons(out) == {}
     assert dailytalk(*command, "--channels", 1).code == 1  # made in another way
     save(source, tones(1.0))
     assert dailytalk(*command).code == 1  # made of another file
@@ -133,7 +148,7 @@ def test_sources_of_one_name_are_both_named_and_none_is_written(tmp_path: Path, 
     assert done.code == 3
     assert names(out) == ["b.flac"]
     reason = "'a.flac' would be made of 2 recordings"
-    assert told(out) == {"a.mp3": reason, "a.wav": reason}
+    assert reasons(out) == {"a.mp3": reason, "a.wav": reason}
 
 
 def test_source_is_never_written_over(tmp_path: Path, dailytalk: Command) -> None:
@@ -160,17 +175,20 @@ def test_bad_files_cost_themselves(tmp_path: Path, dailytalk: Command) -> None:
     assert done.code == 3
     assert "\x1b" not in done.out + done.err
     assert names(out) == ["good\nline\x1b[2J.opus"]
-    assert set(told(out)) == {f"{name}.wav" for name in ("empty", "half", "link", "gone")} | {"text.mp3"}
+    rejected = {"empty.wav", "half.wav", "link.wav", "gone.wav", "text.mp3"}
+    assert set(reasons(out)) == rejected
 
 
 def test_channels_with_opposite_signs_are_not_mixed_to_silence(tmp_path: Path, dailytalk: Command) -> None:
     source = tmp_path / "in"
-    save(source / "a.wav", tones(2.0) * [1.0, 0.0] - tones(2.0)[:, ::-1] * [0.0, 1.0])
+    left = tones(2.0) * [1.0, 0.0]
+    right = tones(2.0)[:, ::-1] * [0.0, 1.0]
+    save(source / "a.wav", left - right)
     out = tmp_path / "out"
     done = dailytalk("convert", source, "--to", "wav", "--channels", 1, "--out", out)
     assert done.code == 1
     assert names(out) == []
-    assert "opposite signs" in told(out)["a.wav"]
+    assert "opposite signs" in reasons(out)["a.wav"]
 
 
 def test_rejects_of_other_stages_stay(tmp_path: Path, dailytalk: Command) -> None:
@@ -201,4 +219,5 @@ def test_file_whose_float_samples_are_integers_is_named(tmp_path: Path, dailytal
     done = dailytalk("convert", source, "--to", "wav", "--out", tmp_path / "out")
     assert done.code == 0, done.err
     note = 'note: "loud.wav": its float samples are integers, and were divided by 32,768\n'
-    assert [line for line in done.err.splitlines(keepends=True) if "integers" in line] == [note]
+    notes = [line for line in done.err.splitlines(keepends=True) if "integers" in line]
+    assert notes == [note]

@@ -9,7 +9,8 @@ NAME = "DC_a01.wav"
 
 
 def problem(tmp_path: Path, data: bytes) -> str:
-    (row,) = read("savee", put(tmp_path, {NAME: data})).values()
+    source = put(tmp_path, {NAME: data})
+    (row,) = read("savee", source).values()
     return str(row["problem"])
 
 
@@ -46,5 +47,6 @@ def test_sources_that_are_not_there_or_hold_nothing_are_refused(tmp_path: Path) 
 def test_name_that_does_not_fit_is_rejected_with_its_code(
     tmp_path: Path, corpus: str, name: str, reason: str
 ) -> None:
-    (row,) = read(corpus, put(tmp_path, {name: clip()})).values()
+    source = put(tmp_path, {name: clip()})
+    (row,) = read(corpus, source).values()
     assert str(row["problem"]).startswith(reason)

@@ -8,7 +8,8 @@ from finished_corpora import clip_row, corpus_folder, measures
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     rows = [clip_row(f"s{n}-{emotion}", emotion, 0.3) for emotion in ("happy", "sad") for n in range(4)]
-    return corpus_folder(tmp_path / "work", rows, measured=[measures()] * 8)
+    measured = [measures()] * 8
+    return corpus_folder(tmp_path / "work", rows, measured=measured)
 
 
 def test_report_knows_a_corpus(dailytalk: Command, corpus: Path) -> None:

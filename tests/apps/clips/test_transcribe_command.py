@@ -18,7 +18,8 @@ FIELDS |= {"avg_logprob", "compression_ratio", "no_speech_prob", "words"}
 
 def clips(folder: Path, *names: str) -> Path:
     for number, name in enumerate(names):
-        save(folder / name, excerpt(start=0.0, seconds=4.0 + number / 10)[:, :1])
+        sound = excerpt(start=0.0, seconds=4.0 + number / 10)
+        save(folder / name, sound[:, :1])
     return folder
 
 
@@ -36,15 +37,19 @@ def test_embedded_run_hears_the_clips_of_a_folder_in_the_layout_of_whisper(
     assert "2 clips heard" in done.out
     text = (source / "whisper.json").read_text(encoding="utf-8")
     made = json.loads(text)
-    assert text == json.dumps(made, indent=4, sort_keys=True, ensure_ascii=False) + "\n"
+    layout = json.dumps(made, indent=4, sort_keys=True, ensure_ascii=False)
+    assert text == layout + "\n"
     assert list(made) == ["Usable/a.wav", "b.flac"]
     entry = made["b.flac"]
     assert "where should we go" in entry["text"]
     assert entry["language"] == "en"
-    assert all(segment.keys() == FIELDS for segment in entry["segments"])
-    assert " ".join(segment["text"] for segment in entry["segments"]) == entry["text"]
-    first = entry["segments"][0]
-    assert first["avg_logprob"] < 0 <= first["no_speech_prob"] < 0.5 < first["compression_ratio"] < 2.4
+    segments = entry["segments"]
+    assert all(segment.keys() == FIELDS for segment in segments)
+    assert " ".join(segment["text"] for segment in segments) == entry["text"]
+    first = segments[0]
+    assert first["avg_logprob"] < 0
+    assert 0 <= first["no_speech_prob"] < 0.5
+    assert 0.5 < first["compression_ratio"] < 2.4
     assert first["temperature"] == 0.0
     assert 0 <= first["start"] < first["words"][0]["end"] <= first["end"] <= 4.2
 
@@ -53,13 +58,14 @@ def test_entries_that_stand_are_kept_and_the_others_completed(tmp_path: Path, da
     source = tmp_path / "in"
     clips(source / "audio", "É.wav", "b.wav", "broken.wav")
     corrected = {"text": "Corrected.", "reviewer": "Ann", "segments": []}
-    before = {unicodedata.normalize("NFD", "é.wav"): corrected, "broken.wav": {"text": 3}, "gone.wav": corrected}
+    decomposed = unicodedata.normalize("NFD", "é.wav")
+    before = {decomposed: corrected, "broken.wav": {"text": 3}, "gone.wav": corrected}
     (source / "whisper.json").write_text(json.dumps(before))
     done = dailytalk("transcribe", source, "--profile", "embedded", "--json")
-    told = json.loads(done.out)
+    summary = json.loads(done.out)
     assert done.code == 3
-    assert told["heard"] == ["b.wav"]
-    assert {reject["id"] for reject in told["rejects"]} == {"broken.wav", "gone.wav"}
+    assert summary["heard"] == ["b.wav"]
+    assert {reject["id"] for reject in summary["rejects"]} == {"broken.wav", "gone.wav"}
     made = entries(source / "whisper.json")
     assert {name: entry for name, entry in made.items() if name != "b.wav"} == before
     again = json.loads(dailytalk("transcribe", source, "--profile", "embedded", "--json").out)
@@ -80,10 +86,12 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.
 
     with pytest.raises(KeyboardInterrupt), listening(stop):
         ClipsToHear(source, out).transcribe(stages)
-    assert len(before := entries(out)) == 2
+    before = entries(out)
+    assert len(before) == 2
     again = ClipsToHear(source, out)
     again.transcribe(stages)
-    assert sorted([*before, *again.heard]) == list(entries(out)) == ["0.wav", "1.wav", "2.wav", "3.wav"]
+    assert list(entries(out)) == ["0.wav", "1.wav", "2.wav", "3.wav"]
+    assert sorted([*before, *again.heard]) == ["0.wav", "1.wav", "2.wav", "3.wav"]
 
 
 def test_a_file_that_can_not_be_completed_is_refused_before_anything_is_heard(

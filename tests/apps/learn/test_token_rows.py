@@ -20,7 +20,9 @@ from dailytalk_contiguous.stages.segment import Segment
 def encode(*inputs: Path | str, out: Path, stage: Any = None, **options: Any) -> RunOutcome:
     segment = Segment(channel=options.pop("channel", "both"))
     seconds = options.get("shard_seconds", 600.0)
-    spec = ProsodySpec([*map(str, inputs)], out, stage or TokeniseProsody(), segment, shard_seconds=seconds)
+    sources = [str(source) for source in inputs]
+    stage = stage or TokeniseProsody()
+    spec = ProsodySpec(sources, out, stage, segment, shard_seconds=seconds)
     return run(spec, RunOptions(**options))
 
 
@@ -35,8 +37,10 @@ def test_rows_are_the_same_by_any_number_of_workers_and_shards(tmp_path: Path) -
     assert len(rows[0]) > 5
     assert {row["conversation_id"] for row in rows[0]} == {"ann", "ben", "cat"}
     first = rows[0][0]
-    assert sum(run["frames"] for run in first["prosody_runs"]) == len(first["prosody_tokens"])
-    assert abs(len(first["prosody_tokens"]) * 0.016 - (first["end"] - first["start"])) < 0.016
+    n_tokens = len(first["prosody_tokens"])
+    assert sum(run["frames"] for run in first["prosody_runs"]) == n_tokens
+    seconds = first["end"] - first["start"]
+    assert abs(n_tokens * 0.016 - seconds) < 0.016
     assert first["prosody_model"] == Codebook.load().name
 
 
@@ -83,7 +87,8 @@ def test_one_speaker_in_a_mono_file_is_taken_as_such(tmp_path: Path) -> None:
     assert {row["channel"] for row in clip} == {"mix"}
     assert "where" in " ".join(row["text"] or "" for row in clip)
     encode(source / "clip.wav", out=tmp_path / "mix", channel="mix")
-    assert [row["prosody_tokens"] for row in token_rows(tmp_path / "mix")] == [r["prosody_tokens"] for r in clip]
+    mixed = [row["prosody_tokens"] for row in token_rows(tmp_path / "mix")]
+    assert mixed == [row["prosody_tokens"] for row in clip]
 
 
 def rewrite(out: Path, change: Any) -> None:
@@ -136,5 +141,6 @@ def test_contours_of_all_recordings_are_gathered(tmp_path: Path) -> None:
     assert len(both) > len(first)
     relative = gather_frames(out, speaker_relative=True).finalize()
     voiced = relative.any(axis=1)
-    assert abs(float(np.median(relative[voiced, 0])) - 0.5) < 0.05
+    middle = float(np.median(relative[voiced, 0]))
+    assert abs(middle - 0.5) < 0.05
     np.testing.assert_array_equal(relative[:, 1:], both.finalize()[:, 1:])

@@ -17,9 +17,8 @@ def contours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tokens")
     calls(folder / "calls", "ann", "ben")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "sys.argv", ["dailytalk", "tokens", "extract", str(folder / "calls"), "--out", str(folder / "out")]
-        )
+        words = ["dailytalk", "tokens", "extract", str(folder / "calls"), "--out", str(folder / "out")]
+        patch.setattr("sys.argv", words)
         from dailytalk_contiguous.cli.main import run_command
 
         with pytest.raises(SystemExit) as leave:
@@ -31,17 +30,16 @@ def contours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_recordings_become_contours_a_codebook_and_tokens(
     contours: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
-    done = dailytalk("tokens cluster", contours / "out", "--out", tmp_path / "codebook", "--n-clusters", 30)
+    codebook = tmp_path / "codebook"
+    done = dailytalk("tokens cluster", contours / "out", "--out", codebook, "--n-clusters", 30)
     assert done.code == 0
-    assert str(tmp_path / "codebook") in done.out
-    assert {path.name for path in (tmp_path / "codebook").iterdir()} == {
-        "kmeans_model.json",
-        "cluster_centers.pt",
-    }
-    words = ("--out", tmp_path / "tokens", "--prosodic-tokens", tmp_path / "codebook")
+    assert str(codebook) in done.out
+    files = {path.name for path in codebook.iterdir()}
+    assert files == {"kmeans_model.json", "cluster_centers.pt"}
+    words = ("--out", tmp_path / "tokens", "--prosodic-tokens", codebook)
     assert dailytalk("tokens encode", contours / "calls", *words).code == 0
     rows = [*token_rows(tmp_path / "tokens")]
-    assert {row["prosody_model"] for row in rows} == {Codebook.load(tmp_path / "codebook").name}
+    assert {row["prosody_model"] for row in rows} == {Codebook.load(codebook).name}
     again = dailytalk("tokens encode", contours / "calls", *words)
     assert "nothing to do: all of it is there" in again.out
 
@@ -49,14 +47,15 @@ def test_recordings_become_contours_a_codebook_and_tokens(
 def test_the_same_command_makes_the_same_codebook_and_another_one_is_not_put_in_its_place(
     contours: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
-    words = ("tokens cluster", contours / "out", "--out", tmp_path / "codebook", "--n-clusters", 20)
+    codebook = tmp_path / "codebook"
+    words = ("tokens cluster", contours / "out", "--out", codebook, "--n-clusters", 20)
     assert dailytalk(*words).code == 0
-    before = (tmp_path / "codebook/cluster_centers.pt").read_bytes()
+    before = (codebook / "cluster_centers.pt").read_bytes()
     assert dailytalk(*words).code == 0
     done = dailytalk(*words, "--seed", 1)
     assert done.code == 1
     assert "holds another codebook: choose another --out" in done.err
-    assert (tmp_path / "codebook/cluster_centers.pt").read_bytes() == before
+    assert (codebook / "cluster_centers.pt").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ def test_what_is_no_sound_is_rejected_and_said(tmp_path: Path, dailytalk: Comman
     save(tmp_path / "calls/empty.wav", excerpt()[:0])
     (tmp_path / "calls/text.wav").write_text("no sound")
     done = dailytalk("tokens encode", tmp_path / "calls", "--out", tmp_path / "out", "--json")
-    told = json.loads(done.out)
+    summary = json.loads(done.out)
     assert done.code == 3
-    assert told["counts"] == {"conversations": 1, "rejects": 2}
-    assert {reject["id"] for reject in told["rejects"]} == {"empty", "text"}
+    assert summary["counts"] == {"conversations": 1, "rejects": 2}
+    assert {reject["id"] for reject in summary["rejects"]} == {"empty", "text"}

@@ -1,4 +1,4 @@
-"""`dailytalk reindex`: what it says, and what a folder that can't be renumbered is told."""
+"""`dailytalk reindex`: what it says, and what a folder that can't be renumbered is summary."""
 
 import json
 from pathlib import Path
@@ -30,6 +30,7 @@ def test_renames_are_said_and_taken_back(tmp_path: Path, dailytalk: Command) -> 
     assert done.out.endswith(f"next: dailytalk reindex {root} --undo puts it back\n")
     assert names(root) == ["a_000001.wav", "a_000002.wav", "whisper.json"]
     assert dailytalk("reindex", root).out == "nothing to do: there is no gap\n"
-    told = json.loads(dailytalk("reindex", root, "--undo", "--json").out)
-    assert told["backup"] == f"{tmp_path}/.dailytalk-reindex/in/0001"
+    undone = dailytalk("reindex", root, "--undo", "--json")
+    summary = json.loads(undone.out)
+    assert summary["backup"] == f"{tmp_path}/.dailytalk-reindex/in/0001"
     assert (root / "a_000007.wav").read_text() == "a_000007.wav"
