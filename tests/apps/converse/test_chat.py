@@ -103,15 +103,16 @@ def test_what_a_person_must_mend_is_one_sentence_and_the_next_turn_asks_again(
 def test_token_is_in_no_error_even_if_the_server_repeats_it(fault: str) -> None:
     with ChatServer(plan=[fault] * 3) as server:
         *_, error = and_error(model(server, "tiny").reply(ASKED, 100))
-        told = io.StringIO()
+        shown = io.StringIO()
         while error is not None:
-            for frame in traceback.StackSummary.extract(
-                traceback.walk_tb(error.__traceback__), capture_locals=True
-            ):
-                told.write("" if frame.name.startswith("test_") else str(frame.locals))
-            told.write("".join(traceback.format_exception(error)) + repr(error))
+            steps = traceback.walk_tb(error.__traceback__)
+            for frame in traceback.StackSummary.extract(steps, capture_locals=True):
+                if not frame.name.startswith("test_"):
+                    shown.write(str(frame.locals))
+            shown.write("".join(traceback.format_exception(error)))
+            shown.write(repr(error))
             error = error.__context__
-        assert TOKEN not in told.getvalue()
+        assert TOKEN not in shown.getvalue()
 
 
 @pytest.mark.parametrize("fault", ["hangs", "falls-silent"])

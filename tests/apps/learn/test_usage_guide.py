@@ -107,9 +107,8 @@ def test_the_loop_over_files_of_the_guide_takes_stereo_and_mono_files(tmp_path: 
     soundfile.write(tmp_path / "mono.wav", talk[:, 0], 16000)
     soundfile.write(tmp_path / "stereo.flac", talk, 44100)
     text = (ROOT / "docs/tokens.md").read_text("utf-8")
-    code = next(
-        block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "for path in paths" in block
-    )
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code = next(block for block in blocks if "for path in paths" in block)
     code = code.replace('"codebook"', repr(str(tmp_path / "codebook")))
     names = {name: getattr(dailytalk_contiguous, name) for name in dailytalk_contiguous.__all__}
     names |= {"np": np, "paths": sorted(tmp_path.glob("*.*"))}
