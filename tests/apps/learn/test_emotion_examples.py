@@ -23,7 +23,8 @@ RATE = 16000
 
 def tone(hertz: float, seconds: float = 0.3) -> NDArray[np.float32]:
     times = np.arange(round(seconds * RATE)) / RATE
-    return np.float32(0.2 * np.sin(2 * np.pi * hertz * times))
+    wave = 0.2 * np.sin(2 * np.pi * hertz * times)
+    return wave.astype(np.float32)
 
 
 def clip(name: str, emotion: str | None, hertz: float, **columns: Any) -> dict[str, Any]:
