@@ -52,7 +52,8 @@ def test_all_files_as_distributed_have_the_published_counts(
     ],
 )
 def test_a_name_tells_all_of_a_clip(tmp_path: Path, corpus: str, name: str, columns: dict[str, Any]) -> None:
-    (row,) = read(corpus, put(tmp_path, {name: clip()})).values()
+    source = put(tmp_path, {name: clip()})
+    (row,) = read(corpus, source).values()
     assert {column: row[column] for column in columns} == columns
 
 

@@ -40,34 +40,41 @@ def encoded(channels: np.ndarray) -> dict[str, Any]:
 
 
 def decoded(audio: dict[str, Any]) -> np.ndarray:
-    return soundfile.read(io.BytesIO(audio["bytes"]), dtype="float32", always_2d=True)[0]
+    file = io.BytesIO(audio["bytes"])
+    samples, _ = soundfile.read(file, dtype="float32", always_2d=True)
+    return samples
 
 
 def speech(start: float = 1.0, seconds: float = 2.0) -> np.ndarray:
     """Two seconds of a bundled conversation on the left, faint noise on the right."""
-    left = read_at({"bytes": None, "path": str(EXAMPLES / "bicycle_repair.flac")}, RATE, start, seconds)[:, 0]
-    right = 1e-3 * np.random.default_rng(0).standard_normal(len(left), np.float32)
+    recording = {"bytes": None, "path": str(EXAMPLES / "bicycle_repair.flac")}
+    left = read_at(recording, RATE, start, seconds)[:, 0]
+    rng = np.random.default_rng(0)
+    right = 1e-3 * rng.standard_normal(len(left), np.float32)
     return np.stack((left, right), axis=1)
 
 
-def row(recipe: Recipe | None, channels: np.ndarray) -> dict[str, Any]:
-    return {
-        "id": copy_id("c/1", recipe) if recipe else "c/1",
+def row(source: str, recipe: Recipe | None, channels: np.ndarray) -> dict[str, Any]:
+    """The clip `source` itself, or the copy of it that a recipe asks for."""
+    columns = {
+        "id": source,
         "audio": encoded(channels),
         "duration": len(channels) / RATE,
         "words": WORDS,
-        "augmented_from": "c/1" if recipe else None,
-        "augmentation": recipe._asdict() if recipe else None,
+        "augmented_from": None,
+        "augmentation": None,
     }
+    if recipe:
+        columns["id"] = copy_id(source, recipe)
+        columns["augmented_from"] = source
+        columns["augmentation"] = recipe._asdict()
+    return columns
 
 
-def batch(*rows: dict[str, Any]) -> Batch:
-    return {name: [one[name] for one in rows] for name in rows[0]}
-
-
-def changed(recipe: Recipe, channels: np.ndarray, stage: Augment | None = None) -> dict[str, Any]:
-    found = (stage or Augment())(batch(row(recipe, channels)))
-    return {name: values[0] for name, values in found.items()}
+def changed(recipe: Recipe, channels: np.ndarray) -> dict[str, Any]:
+    batch: Batch = {name: [value] for name, value in row("c/1", recipe, channels).items()}
+    added = Augment()(batch)
+    return {name: values[0] for name, values in added.items()}
 
 
 def corpus() -> Dataset:
@@ -76,24 +83,27 @@ def corpus() -> Dataset:
     for number in range(2):
         source = CopySource(f"c/{number}", {"f0_mean": Measured(150.0)})
         audio = speech(1.0 + 2 * number)
-        own = [None, *plan_copies(source, KINDS, 4)[0]]
-        rows += [
-            row(recipe, audio) | {"id": copy_id(source.id, recipe) if recipe else source.id} for recipe in own
-        ]
+        recipes, _ = plan_copies(source, KINDS, 4)
+        rows.append(row(source.id, None, audio))
+        rows += [row(source.id, recipe, audio) for recipe in recipes]
     return Dataset.from_list(rows, features=FEATURES)
 
 
 def digests(dataset: Dataset) -> dict[str, str]:
-    return {one["id"]: hashlib.sha256(one["audio"]["bytes"]).hexdigest() for one in dataset}
+    sounds = {clip["id"]: clip["audio"]["bytes"] for clip in dataset}
+    return {name: hashlib.sha256(sound).hexdigest() for name, sound in sounds.items()}
 
 
 def test_copies_are_the_same_bits_in_any_order_and_cut() -> None:
     rows = corpus()
-    wanted = digests(Augment().map(rows))
-    assert len(set(wanted.values())) == len(rows) == 10
-    assert digests(Augment().map(rows.select(range(9, -1, -1)), batch_size=3)) == wanted
-    shards = [Augment().map(rows.shard(4, index, contiguous=False), batch_size=1) for index in range(4)]
-    assert digests(concatenate_datasets(shards)) == wanted
+    expected = digests(Augment().map(rows))
+    assert len(rows) == 10
+    assert len(set(expected.values())) == 10
+    backwards = rows.select(range(9, -1, -1))
+    assert digests(Augment().map(backwards, batch_size=3)) == expected
+    shards = [rows.shard(4, index, contiguous=False) for index in range(4)]
+    augmented = [Augment().map(shard, batch_size=1) for shard in shards]
+    assert digests(concatenate_datasets(augmented)) == expected
 
 
 def test_rows_that_are_no_copies_stay_bit_for_bit() -> None:
@@ -111,17 +121,22 @@ def test_rows_that_are_no_copies_stay_bit_for_bit() -> None:
 def test_words_of_a_stretched_copy_are_at_exactly_so_many_times_their_times(factor: float) -> None:
     channels = speech()[:-11]
     made = changed(Recipe("stretch", factor, None, 1), channels)
-    assert decoded(made["audio"]).shape == (round(len(channels) * factor), 2)
-    assert made["duration"] == round(len(channels) * factor) / RATE
+    n_samples = round(len(channels) * factor)
+    assert decoded(made["audio"]).shape == (n_samples, 2)
+    assert made["duration"] == n_samples / RATE
     for before, after in zip(WORDS, made["words"], strict=True):
-        assert after == before | {"start": before["start"] * factor, "end": before["end"] * factor}
+        moved = {"start": before["start"] * factor, "end": before["end"] * factor}
+        assert after == before | moved
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_copy_is_as_loud_as_its_source(kind: str) -> None:
     left = speech()[:, 0]
-    left = left * np.float32(10 ** ((-23 - clip_loudness(left, RATE)) / 20))
-    (recipe,), _ = plan_copies(CopySource("c/1", {"f0_mean": Measured(150.0)}), [kind], 1)
-    found = decoded(changed(recipe, left[:, None])["audio"])[:, 0]
-    assert clip_loudness(found, RATE) == pytest.approx(-23, abs=0.1)
-    assert true_peak_dbtp(found, RATE) <= CEILING_DBTP
+    gain_db = -23 - clip_loudness(left, RATE)
+    left = left * np.float32(10 ** (gain_db / 20))
+    source = CopySource("c/1", {"f0_mean": Measured(150.0)})
+    (recipe,), _ = plan_copies(source, [kind], 1)
+    audio = changed(recipe, left[:, None])["audio"]
+    copied = decoded(audio)[:, 0]
+    assert clip_loudness(copied, RATE) == pytest.approx(-23, abs=0.1)
+    assert true_peak_dbtp(copied, RATE) <= CEILING_DBTP

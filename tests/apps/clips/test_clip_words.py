@@ -14,14 +14,17 @@ def cut(text: str | None = "Hello there.", **columns: object) -> Batch:
     batch = clips(line(edge=0.6))
     batch |= MeasureQuality()(batch)
     batch |= CutSpeech()(batch)
-    told = {"text": text, "language": "en", "speaker": "corpus/one"} | columns
-    return batch | {name: [value] for name, value in told.items()}
+    row = {"text": text, "language": "en", "speaker": "corpus/one"} | columns
+    return batch | {name: [value] for name, value in row.items()}
 
 
 def test_speech_is_what_is_heard_without_the_silent_edges() -> None:
     batch = cut()
-    assert batch["speech_start"][0] == batch["heard"][0][0]["start"] > 0.5
-    extent = batch["heard"][0][-1]["end"] - batch["heard"][0][0]["start"]
+    (heard,) = batch["heard"]
+    start = heard[0]["start"]
+    assert start > 0.5
+    assert batch["speech_start"] == [start]
+    extent = heard[-1]["end"] - start
     assert len(batch["speech"][0]) / 32000 == pytest.approx(extent, abs=0.001)
     assert batch["speech_seconds"][0] == pytest.approx(extent * batch["speech_ratio"][0])
 
@@ -41,9 +44,10 @@ def test_text_whose_words_were_heard_has_the_heard_times() -> None:
     assert {*added["word_sources"][0]} == {"recogniser"}
     (words,) = added["words"]
     assert [word["word"] for word in words] == text.split()
-    assert [word["start"] for word in words] == pytest.approx([word["start"] for word in heard])
-    assert [word["end"] for word in words] == pytest.approx([word["end"] for word in heard])
-    assert [word["probability"] for word in words] == [word["probability"] for word in heard]
+    for word, recognised in zip(words, heard, strict=True):
+        assert word["start"] == pytest.approx(recognised["start"])
+        assert word["end"] == pytest.approx(recognised["end"])
+        assert word["probability"] == recognised["probability"]
 
 
 @pytest.mark.parametrize("profile", PROFILES)

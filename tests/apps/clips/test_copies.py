@@ -21,20 +21,24 @@ speakers = st.lists(
 
 @given(speakers, st.integers(0, 5))
 def test_no_copy_leaves_the_buckets_of_its_speaker(measures: list[tuple[float, float, float]], seed: int) -> None:
-    columns = dict(zip(NAMES, map(list, zip(*measures, strict=True)), strict=True))
+    columns = dict(zip(NAMES, zip(*measures, strict=True), strict=True))
     buckets = {name: percentile(values, name) for name, values in columns.items()}
-    for place, own in enumerate(measures):
-        known = {
-            name: Measured(value, buckets[name].low, buckets[name].high)
-            for name, value in zip(NAMES, own, strict=True)
-        }
-        labels = {name: buckets[name].labels[place] for name in NAMES}
-        assert {name: measure.bucket() for name, measure in known.items()} == labels
-        recipes, refused = plan_copies(CopySource(f"s/{place}", known), KINDS, 8, seed)
-        assert {recipe.kind for recipe in recipes} | set(refused) == set(KINDS)
+    for index in range(len(measures)):
+        measured = {}
+        labels = {}
+        for name, bucket in buckets.items():
+            measured[name] = Measured(columns[name][index], bucket.low, bucket.high)
+            labels[name] = bucket.labels[index]
+            assert measured[name].bucket() == labels[name]
+        source = CopySource(f"s/{index}", measured)
+        recipes, refused = plan_copies(source, KINDS, 8, seed)
+        kinds = {recipe.kind for recipe in recipes}
+        assert kinds | set(refused) == set(KINDS)
         for recipe in recipes:
-            assert any(low <= recipe.amount <= high for low, high in AMOUNTS[recipe.kind])
+            ranges = AMOUNTS[recipe.kind]
+            assert any(low <= recipe.amount <= high for low, high in ranges)
             pitch = 2 ** (recipe.amount / 12) if recipe.kind == "pitch" else 1.0
             rate = 1 / recipe.amount if recipe.kind == "stretch" else 1.0
-            for name, factor in zip(NAMES, (pitch, pitch, rate), strict=True):
-                assert known[name].bucket(factor) == labels[name]
+            factors = {"f0_mean": pitch, "f0_std": pitch, "speech_rate": rate}
+            for name, factor in factors.items():
+                assert measured[name].bucket(factor) == labels[name]

@@ -1,6 +1,6 @@
 import json
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,7 +38,8 @@ def out(built: Path, tmp_path: Path) -> Path:
 
 
 def times(out: Path) -> dict[str, int]:
-    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    files = [path for path in out.rglob("*") if path.is_file()]
+    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in files}
 
 
 class Richer(NamedTuple):
@@ -57,17 +58,20 @@ def richer(source: Path, built: Path) -> Richer:
     options = {"augment": ("noise", "room"), "prompt_channel": True, "text_conditions": True}
     outcome = run(source, out, **options)
     assert outcome.record is not None
-    return Richer(out, outcome.run.done, outcome.record, times(out / "measured") != before)
+    measured = times(out / "measured") != before
+    return Richer(out, outcome.run.done, outcome.record, measured)
 
 
 # Nothing is lost
 
 
 def test_every_file_is_a_clip_or_a_reject_with_a_reason(tmp_path: Path) -> None:
-    source = put(crema_d(tmp_path / "in", actors=(1001, 1002)), faults())
-    outcome = run(source, tmp_path / "out")
-    rejects = {line["id"]: line for line in read_lines(tmp_path / "out/rejects.jsonl")}
-    assert len(rows_of(tmp_path / "out", [])) == 6
+    corpus = crema_d(tmp_path / "in", actors=(1001, 1002))
+    source = put(corpus, faults())
+    out = tmp_path / "out"
+    outcome = run(source, out)
+    rejects = {line["id"]: line for line in read_lines(out / "rejects.jsonl")}
+    assert len(rows_of(out, [])) == 6
     assert {name: line["stage"] for name, line in rejects.items()} == {
         "crema_d/AudioWAV/1091_DFA_ANG_XX.wav": "Corpus",
         "crema_d/AudioWAV/1091_DFA_UPSET_XX.wav": "Corpus",
@@ -83,7 +87,8 @@ def test_clip_outside_a_limit_is_rejected_with_the_figure_and_the_limit(source: 
     run(source, out, max_seconds=2.0)
     rejects = read_lines(out / "rejects.jsonl")
     assert len(rejects) == 18
-    assert {line["reason"] for line in rejects} == {"it is 2.50 s long (at most 2.00 s)"}
+    reasons = {line["reason"] for line in rejects}
+    assert reasons == {"it is 2.50 s long (at most 2.00 s)"}
     assert rows_of(out) == {}
     assert not list((out / "data").glob("*jsonl"))
 
@@ -94,41 +99,51 @@ def test_clip_outside_a_limit_is_rejected_with_the_figure_and_the_limit(source: 
 def test_work_folder_passes_the_check_and_holds_two_manifests(built: Path) -> None:
     findings, facts = check_folder(built)
     assert [finding for finding in findings if finding.level == "error"] == []
-    assert (facts["kind"], sum(facts["files"].values())) == ("corpus", 18)
-    assert sorted(path.name for path in (built / "data").rglob("*jsonl")) == sorted(MANIFESTS)
-    assert check_folder(built / "data")[1]["kind"] == "moshi"
+    assert facts["kind"] == "corpus"
+    assert sum(facts["files"].values()) == 18
+    manifests = [path.name for path in (built / "data").rglob("*jsonl")]
+    assert sorted(manifests) == sorted(MANIFESTS)
+    _, facts = check_folder(built / "data")
+    assert facts["kind"] == "moshi"
 
 
 def test_annotation_tells_words_labels_measures_and_licence(built: Path) -> None:
     (path,) = (built / "data/data_stereo").glob("crema_d-1001_DFA_ANG_XX-*.json")
-    told = json.loads(path.read_text(encoding="utf-8"))
-    assert [word for word, _, _ in told["alignments"]] == ["Don't", "forget", "a", "jacket."]
-    assert {speaker for _, _, speaker in told["alignments"]} == {"SPEAKER_MAIN"}
-    assert told["word_sources"] == ["proportional"] * 4
-    assert (told["emotion"], told["label"], told["speaker"]) == ("angry", "ANG", "crema_d/1001")
-    assert (told["corpus"], told["licence"], told["language"]) == ("crema_d", "ODbL-1.0", "en")
-    assert told["affect"]["source"] == "voice-linear"
-    assert told["prosody"]["f0_mean"] > 50
-    assert told["quality"]["bandwidth_hz"] > 6500
-    assert told["style"] is told["style_source"] is None  # three clips don't tell what is loud for a speaker
-    assert "text_conditions" not in told
+    annotation = json.loads(path.read_text(encoding="utf-8"))
+    words = [word for word, _, _ in annotation["alignments"]]
+    speakers = {speaker for _, _, speaker in annotation["alignments"]}
+    assert words == ["Don't", "forget", "a", "jacket."]
+    assert speakers == {"SPEAKER_MAIN"}
+    assert annotation["word_sources"] == ["proportional"] * 4
+    assert annotation["emotion"] == "angry"
+    assert annotation["label"] == "ANG"
+    assert annotation["speaker"] == "crema_d/1001"
+    assert annotation["corpus"] == "crema_d"
+    assert annotation["licence"] == "ODbL-1.0"
+    assert annotation["language"] == "en"
+    assert annotation["affect"]["source"] == "voice-linear"
+    assert annotation["prosody"]["f0_mean"] > 50
+    assert annotation["quality"]["bandwidth_hz"] > 6500
+    # Three clips don't tell what is loud for a speaker.
+    assert annotation["style"] is None
+    assert annotation["style_source"] is None
+    assert "text_conditions" not in annotation
 
 
 def test_no_speaker_is_on_both_sides(built: Path) -> None:
-    rows = [row["labels"] for row in rows_of(built, ["labels"]).values()]
-    sides = {
-        row["speaker"]: {other["split"] for other in rows if other["speaker"] == row["speaker"]} for row in rows
-    }
-    assert Counter(split for found in sides.values() for split in found) == {"train": 5, "validation": 1}
-    assert all(len(found) == 1 for found in sides.values())
+    sides: dict[str, set[str]] = defaultdict(set)
+    for row in rows_of(built, ["labels"]).values():
+        labels = row["labels"]
+        sides[labels["speaker"]].add(labels["split"])
+    assert all(len(splits) == 1 for splits in sides.values())
+    speakers = Counter(split for splits in sides.values() for split in splits)
+    assert speakers == {"train": 5, "validation": 1}
     record = json.loads((built / "run.json").read_text(encoding="utf-8"))
     assert record["split"]["by"] == "speakers"
     assert record["corpus"]["licence"] == "ODbL-1.0"
     assert "crema_d: 18 clips were read, 7442 are published." in record["count_check"]
-    assert (record["counts"]["by_emotion"], record["counts"]["copies"]) == (
-        {"angry": 6, "happy": 6, "neutral": 6},
-        0,
-    )
+    assert record["counts"]["by_emotion"] == {"angry": 6, "happy": 6, "neutral": 6}
+    assert record["counts"]["copies"] == 0
 
 
 # Copies, prompts, balance
@@ -137,33 +152,40 @@ def test_no_speaker_is_on_both_sides(built: Path) -> None:
 def test_copies_are_of_training_clips_and_name_their_source_and_recipe(richer: Richer) -> None:
     rows = rows_of(richer.out)
     copies = [row for row in rows.values() if row["labels"]["augmented_from"]]
-    trained = [row for row in rows.values() if row["split"] == "train" and not row["labels"]["augmented_from"]]
-    assert len(copies) == len(trained) == richer.record["counts"]["copies"] == 15
+    sources = [row for row in rows.values() if not row["labels"]["augmented_from"]]
+    trained = [row for row in sources if row["split"] == "train"]
+    assert len(trained) == 15
+    assert len(copies) == 15
+    assert richer.record["counts"]["copies"] == 15
     for copy in copies:
-        source = rows[copy["labels"]["augmented_from"]]
         labels = copy["labels"]
+        source = rows[labels["augmented_from"]]
         assert copy["split"] == "train"
         assert labels["augmentation"]["kind"] in ("noise", "room")
         assert labels["emotion"] == source["labels"]["emotion"]
         assert copy["audio"]["bytes"] != source["audio"]["bytes"]
-        assert labels["quality"] is copy["utterances"][0]["rms"] is None
+        assert labels["quality"] is None
+        assert copy["utterances"][0]["rms"] is None
 
 
 def test_prompt_is_a_neutral_line_of_another_speaker_of_the_same_side(richer: Richer) -> None:
     rows = rows_of(richer.out)
-    own = [row for row in rows.values() if not row["labels"]["augmented_from"]]
-    prompted = [row for row in own if row["labels"]["prompt_id"]]
+    sources = [row for row in rows.values() if not row["labels"]["augmented_from"]]
+    prompted = [row for row in sources if row["labels"]["prompt_id"]]
     # The one speaker of validation has nobody to prompt him.
-    assert (len(prompted), richer.record["counts"]["without_prompt"]) == (15, 3)
+    assert len(prompted) == 15
+    assert richer.record["counts"]["without_prompt"] == 3
     for row in prompted:
         prompt = rows[row["labels"]["prompt_id"]]
-        assert (prompt["labels"]["emotion"], prompt["split"]) == ("neutral", row["split"])
+        assert prompt["labels"]["emotion"] == "neutral"
+        assert prompt["split"] == row["split"]
         assert prompt["labels"]["speaker"] != row["labels"]["speaker"]
         assert row["alignments"][0]["start"] >= row["labels"]["conditioning"]["clip_start"] > 1.0
 
 
 def test_other_conditioning_measures_nothing_again(richer: Richer) -> None:
-    assert (richer.made, richer.measured) == (1, False)
+    assert richer.made == 1
+    assert not richer.measured
 
 
 def test_balance_by_sampling_leaves_out_with_a_reason_and_tells_what_is_missing(source: Path, out: Path) -> None:
@@ -187,12 +209,14 @@ def test_stopped_run_goes_on_and_ends_as_an_unbroken_one(source: Path, built: Pa
     seen: list[str] = []
 
     def stop(stage: str, audio: float, wall: float | None) -> None:
-        seen.extend([stage] if wall is None else [])
+        if wall is None:
+            seen.append(stage)
         if seen.count("Condition") == 2:  # once a shard
             raise KeyboardInterrupt
 
+    spec = CorpusSpec(read_corpus("crema_d", source, out), out, stages, wanted)
     with pytest.raises(KeyboardInterrupt):
-        run_spec(CorpusSpec(read_corpus("crema_d", source, out), out, stages, wanted), options, stop)
+        run_spec(spec, options, stop)
     before = {name: time for name, time in times(out).items() if "/shard-" in name}
     assert any(name.startswith("clips/") for name in before)
     assert not (out / "run.json").exists()

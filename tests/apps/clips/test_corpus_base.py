@@ -9,7 +9,8 @@ NAME = "DC_a01.wav"
 
 
 def problem(tmp_path: Path, data: bytes) -> str:
-    (row,) = read("savee", put(tmp_path, {NAME: data})).values()
+    source = put(tmp_path, {NAME: data})
+    (row,) = read("savee", source).values()
     return str(row["problem"])
 
 
@@ -28,10 +29,11 @@ def test_audio_that_is_no_use_is_rejected(tmp_path: Path, data: bytes, reason: s
 def test_sources_that_are_not_there_or_hold_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DailytalkError, match="does not exist"):
         read("savee", tmp_path / "nowhere")
+    source = tmp_path / "in"
     with pytest.raises(DailytalkError, match=r"no file of SAVEE is in .*get it from http"):
-        read("savee", put(tmp_path / "in", {"README.md": b""}))
+        read("savee", put(source, {"README.md": b""}))
     with pytest.raises(DailytalkError, match="neither a folder nor a zip archive"):
-        read("savee", put(tmp_path / "in", {NAME: clip()}) / NAME)
+        read("savee", put(source, {NAME: clip()}) / NAME)
 
 
 @pytest.mark.parametrize(
@@ -45,5 +47,6 @@ def test_sources_that_are_not_there_or_hold_nothing_are_refused(tmp_path: Path) 
 def test_name_that_does_not_fit_is_rejected_with_its_code(
     tmp_path: Path, corpus: str, name: str, reason: str
 ) -> None:
-    (row,) = read(corpus, put(tmp_path, {name: clip()})).values()
+    source = put(tmp_path, {name: clip()})
+    (row,) = read(corpus, source).values()
     assert str(row["problem"]).startswith(reason)

@@ -16,10 +16,12 @@ RECIPE = ROOT / "builder_scripts" / "corpus.py"
 
 
 def test_lists_of_the_recipe_are_those_of_the_command() -> None:
-    told = runpy.run_path(str(RECIPE))
-    assert (told["MEASURE"], told["FINISH"]) == clip_stages("embedded")
-    assert all(name in told["__doc__"] for name in CORPORA)
-    assert set(told["FEW_VOICES"]) < set(CORPORA)
+    recipe = runpy.run_path(str(RECIPE))
+    measure, finish = clip_stages("embedded")
+    assert recipe["MEASURE"] == measure
+    assert recipe["FINISH"] == finish
+    assert all(name in recipe["__doc__"] for name in CORPORA)
+    assert set(recipe["FEW_VOICES"]) < set(CORPORA)
 
 
 @pytest.fixture
@@ -32,10 +34,15 @@ def test_recipe_does_and_records_what_its_edited_lists_say(tmp_path: Path) -> No
     text = text.replace('recogniser="base"', "")
     text = text.replace(", FinishClip())", ', Augment(kinds=("noise",)), FinishClip())')
     text = text.replace("import sys", f"import sys\n\nfrom {Augment.__module__} import Augment", 1)
-    (tmp_path / "edited.py").write_text(text, encoding="utf-8")
-    source = put(tmp_path / "in", {f"03-01-05-01-01-01-{actor:02d}.wav": spoken() for actor in range(1, 4)})
-    assert runpy.run_path(str(tmp_path / "edited.py"))["main"]("ravdess", str(source), str(tmp_path / "out")) == 0
-    told = json.loads((tmp_path / "out/run.json").read_text(encoding="utf-8"))
-    assert told["counts"]["copies"] > 0
-    assert (told["stages"][2]["settings"]["recogniser"], told["settings"]["augment"]) == ("", ["noise"])
-    assert told["settings"]["split"] == "speakers"
+    edited = tmp_path / "edited.py"
+    edited.write_text(text, encoding="utf-8")
+    files = {f"03-01-05-01-01-01-{actor:02d}.wav": spoken() for actor in range(1, 4)}
+    source = put(tmp_path / "in", files)
+    out = tmp_path / "out"
+    recipe = runpy.run_path(str(edited))
+    assert recipe["main"]("ravdess", str(source), str(out)) == 0
+    record = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert record["counts"]["copies"] > 0
+    assert record["stages"][2]["settings"]["recogniser"] == ""
+    assert record["settings"]["augment"] == ["noise"]
+    assert record["settings"]["split"] == "speakers"

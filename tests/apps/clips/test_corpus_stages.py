@@ -15,8 +15,9 @@ SETS = {"MSP-PODCAST_0001_0001": "Train", "MSP-PODCAST_0002_0001": "Development"
 
 
 def record(out: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    return found
+    text = (out / "run.json").read_text(encoding="utf-8")
+    saved: dict[str, Any] = json.loads(text)
+    return saved
 
 
 def msp_podcast(root: Path) -> Path:
@@ -24,7 +25,8 @@ def msp_podcast(root: Path) -> Path:
     lines = [[f"{name}.wav", "N", 2, 4, 3, name[-9:-5], "Male", split] for name, split in SETS.items()]
     files = {f"Audios/{name}.wav": spoken(number) for number, name in enumerate(SETS)}
     files |= {f"Transcripts/{name}.txt": b"So it goes." for name in SETS}
-    return put(root, files | {"Labels/labels_consensus.csv": table(columns, *lines)})
+    files["Labels/labels_consensus.csv"] = table(columns, *lines)
+    return put(root, files)
 
 
 def test_corpus_is_divided_as_it_divides_itself_unless_another_way_is_chosen(tmp_path: Path) -> None:
@@ -33,7 +35,8 @@ def test_corpus_is_divided_as_it_divides_itself_unless_another_way_is_chosen(tmp
     spec = spec_of(source, out, "msp_podcast")
     run_spec(spec, OPTIONS)
     assert record(out)["counts"]["clips"] == 2
-    assert {name: row["split"] for name, row in rows_of(out, ["split"]).items()} == {
+    splits = {name: row["split"] for name, row in rows_of(out, ["split"]).items()}
+    assert splits == {
         "msp_podcast/MSP-PODCAST_0001_0001": "train",
         "msp_podcast/MSP-PODCAST_0002_0001": "validation",
     }

@@ -15,5 +15,7 @@ def test_links_out_of_the_corpus_are_rejected_with_their_reason(tmp_path: Path) 
     (corpus / "DC_a08.wav").symlink_to("b/DC_a07.wav")
     rows = read("savee", corpus)
     assert problems(rows) == {"DC_a05.wav": LINK_OUT, "more": LINK_OUT}
-    assert {rows[name]["remedy"] for name in ("DC_a05.wav", "more")} == {"copy it into the folder"}
-    assert [row["audio_file"] for row in good(rows)] == ["DC_a01.wav", "DC_a08.wav", "b/DC_a07.wav"]
+    assert rows["DC_a05.wav"]["remedy"] == "copy it into the folder"
+    assert rows["more"]["remedy"] == "copy it into the folder"
+    usable = [row["audio_file"] for row in good(rows)]
+    assert usable == ["DC_a01.wav", "DC_a08.wav", "b/DC_a07.wav"]

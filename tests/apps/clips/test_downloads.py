@@ -97,10 +97,11 @@ def test_other_content_is_no_file_of_the_corpus(
 
 
 def test_name_that_leads_out_of_the_folder_is_refused(home: Home, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
+    source = tmp_path / "in"
+    source.mkdir()
     file = offered(home, "a.wav")._replace(name="../outside.wav")
     with pytest.raises(BadInput, match="leads out of its folder"):
-        fetch_all([file], tmp_path / "in")
+        fetch_all([file], source)
     assert not home.asked
 
 
@@ -156,7 +157,8 @@ def test_corpus_is_fetched_once_its_licence_is_taken_and_read_from_its_archive(
     assert shown.code == 1
     assert "CC-BY-NC-SA-4.0" in shown.err
     assert "--accept-licence" in shown.err
-    assert (folder.exists(), home.asked) == (False, [])
+    assert not folder.exists()
+    assert home.asked == []
     done = dailytalk("corpus", "ravdess", "--download", folder, "--accept-licence")
     assert done.code == 0, done.err
     assert "1 file of RAVDESS; all checksums are right" in done.out

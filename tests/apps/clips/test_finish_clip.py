@@ -11,9 +11,13 @@ from dailytalk_contiguous.core.schema import CONDITIONING, LABELS
 def finished(**columns: Any) -> dict[str, Any]:
     """A finished clip of which nothing is known except `columns`."""
     labels = {name: columns.pop(name, None) for name in LABELS}
-    row: dict[str, Any] = dict.fromkeys((*SAID, *CONDITIONING)) | {"conversation_id": "corpus/a", "duration": 4.0}
-    row |= {"audio": clips(line())["audio"][0], "words": [], "word_sources": [], "labels": labels, "split": None}
-    added = FinishClip()({name: [value] for name, value in (row | columns).items()})
+    (audio,) = clips(line())["audio"]
+    row: dict[str, Any] = dict.fromkeys((*SAID, *CONDITIONING, "split"))
+    row |= {"conversation_id": "corpus/a", "duration": 4.0, "audio": audio}
+    row |= {"words": [], "word_sources": [], "labels": labels}
+    row |= columns
+    batch = {name: [value] for name, value in row.items()}
+    added = FinishClip()(batch)
     return {name: values[0] for name, values in added.items()}
 
 

@@ -10,13 +10,16 @@ from dailytalk_contiguous.core.schema import AUDIO, STRING
 
 
 def test_silence_has_null_measures_and_keeps_its_row() -> None:
-    dataset = Dataset.from_dict(
-        clips(np.zeros(RATE, np.float32), line()), features=Features({"id": STRING, "audio": AUDIO})
-    )
+    silence = np.zeros(RATE, np.float32)
+    features = Features({"id": STRING, "audio": AUDIO})
+    dataset = Dataset.from_dict(clips(silence, line()), features=features)
     silent, spoken = MeasureQuality().map(dataset)
     assert silent["snr_db"] is None
     assert silent["loudness_lufs"] is None
     assert silent["speech_ratio"] == 0
     assert silent["heard"] == []
-    assert failures(silent | {"duration": 1.0}, QualityLimits()) == ["0% of it is speech (at least 40%)"]
-    assert failures(spoken | {"duration": 3.0}, QualityLimits()) == []
+    silent["duration"] = 1.0
+    spoken["duration"] = 3.0
+    limits = QualityLimits()
+    assert failures(silent, limits) == ["0% of it is speech (at least 40%)"]
+    assert failures(spoken, limits) == []

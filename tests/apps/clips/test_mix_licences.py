@@ -13,8 +13,10 @@ ACTED = {
 
 
 def corpus(folder: Path, name: str, told: dict[str, str] | None = None) -> Path:
-    rows = [clip_row("s1-0", corpus=name), clip_row("s2-0", corpus=name, split="validation")]
-    return corpus_folder(folder / name, rows, {"corpus": told} if told else None)
+    trained = clip_row("s1-0", corpus=name)
+    evaluated = clip_row("s2-0", corpus=name, split="validation")
+    run = {"corpus": told} if told else None
+    return corpus_folder(folder / name, [trained, evaluated], run)
 
 
 def licences(*folders: Path) -> str:
@@ -25,10 +27,8 @@ def licences(*folders: Path) -> str:
 
 def test_whoever_has_to_be_named_is_named(tmp_path: Path) -> None:
     text = licences(corpus(tmp_path, "acted", ACTED))
-    assert (
-        "| acted | [acted](https://acted.org/a%20b) | CC-BY-4.0 | Doe J &#38; Roe R (2020). Acted &#124; said. |"
-        in text
-    )
+    row = "| acted | [acted](https://acted.org/a%20b) | CC-BY-4.0 | Doe J &#38; Roe R (2020). Acted &#124; said. |"
+    assert row in text
 
 
 def test_names_go_on_when_a_mix_is_mixed_again(tmp_path: Path) -> None:

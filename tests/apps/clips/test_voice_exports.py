@@ -21,16 +21,17 @@ TEXTS = {
 
 
 def folder(tmp_path: Path, texts: Any = TEXTS, **more: Any) -> Path:
-    entries = {
-        name: {"text": text, "language": "en", "segments": [], "reviewer": "Ann"} for name, text in texts.items()
-    }
+    usual = {"language": "en", "segments": [], "reviewer": "Ann"}
+    entries = {name: {"text": text, **usual} for name, text in texts.items()}
     files = {f"audio/{name}": clip(0.5 + number / 10) for number, name in enumerate(texts)}
-    return put(tmp_path / "Mary", files | {"whisper.json": json.dumps(entries | more).encode()})
+    files["whisper.json"] = json.dumps(entries | more).encode()
+    return put(tmp_path / "Mary", files)
 
 
 def exported(dailytalk: Command, source: Path, format: str, out: Path, *options: str) -> Any:
     done = dailytalk("export", source, "--format", format, "--out", out, *options)
-    assert (done.code, done.err) == (0, ""), done.err
+    assert done.code == 0, done.err
+    assert done.err == ""
     return done
 
 
@@ -40,6 +41,16 @@ def lines(path: Path, is_csv: bool) -> list[list[str]]:
             return list(csv.reader(file, delimiter="|"))
     with path.open(encoding="utf-8") as file:  # as the trainers do, which break at \r, too
         return [line.rstrip("\n").split("|") for line in file]
+
+
+def column(rows: list[list[str]], index: int) -> set[str]:
+    return {row[index] for row in rows}
+
+
+def xtts_rows(out: Path, side: str) -> list[list[str]]:
+    """The clips of one side, without the header."""
+    _, *rows = lines(out / f"metadata_{side}.csv", True)
+    return rows
 
 
 PLAIN = {'He said: "Now never', '"What?" she asked. Again.', "plain text"}
@@ -61,66 +72,85 @@ def test_no_text_breaks_a_line_of_a_list_and_every_sound_is_there(
 ) -> None:
     out = tmp_path / "out"
     done = exported(dailytalk, folder(tmp_path), format, out)
-    assert ": 1\n" in done.out.partition("left out: | in texts")[2]
-    read = [lines(out / name, format in ("xtts", "piper", "f5")) for name in lists]
-    if header:
-        assert [rows.pop(0) for rows in read] == [header] * len(lists)
-    rows = [row for own in read for row in own]
+    _, _, left_out = done.out.partition("left out: | in texts")
+    assert ": 1\n" in left_out
+    is_csv = format in ("xtts", "piper", "f5")
+    rows = []
+    for name in lists:
+        listed = lines(out / name, is_csv)
+        if header:
+            assert listed.pop(0) == header
+        rows += listed
     n_fields = {"ljspeech": 3, "xtts": 3, "gpt-sovits": 4}
     assert {len(row) for row in rows} == {n_fields.get(format, 2)}
-    assert {row[text] for row in rows} == PLAIN
-    for row in rows:
-        path = Path(row[0]) if row[0].endswith(".wav") else Path("wavs") / f"{row[0]}.wav"
+    assert column(rows, text) == PLAIN
+    for sound, *_ in rows:
+        path = sound if sound.endswith(".wav") else f"wavs/{sound}.wav"
         info = soundfile.info(out / path)  # a whole path stays one
-        assert (info.channels, info.samplerate, info.subtype) == (1, FORMATS[format].sample_rate, "PCM_16")
-    assert len(list((out / ("audio" if format == "tortoise" else "wavs")).iterdir())) == 3
+        assert info.channels == 1
+        assert info.samplerate == FORMATS[format].sample_rate
+        assert info.subtype == "PCM_16"
+    sounds = out / ("audio" if format == "tortoise" else "wavs")
+    assert len(list(sounds.iterdir())) == 3
 
 
 def test_several_speakers_are_named_for_piper_and_keep_to_one_side(tmp_path: Path, dailytalk: Command) -> None:
-    texts = {f"{who}_{n:04d}.wav": f"Line {n}." for who in ("ANN", "BOB", "CYD", "DEE") for n in range(3)}
+    speakers = ("ANN", "BOB", "CYD", "DEE")
+    texts = {f"{speaker}_{n:04d}.wav": f"Line {n}." for speaker in speakers for n in range(3)}
     source = folder(tmp_path, texts)
     exported(dailytalk, source, "piper", tmp_path / "piper")
-    assert {row[1] for row in lines(tmp_path / "piper/metadata.csv", True)} == {"ANN", "BOB", "CYD", "DEE"}
-    exported(dailytalk, source, "xtts", tmp_path / "xtts", "--eval-share", "0.25")
-    sides = [
-        {row[2] for row in lines(tmp_path / f"xtts/metadata_{side}.csv", True)[1:]} for side in ("train", "eval")
-    ]
-    assert not sides[0] & sides[1]
-    assert len(sides[1]) == 1
+    rows = lines(tmp_path / "piper/metadata.csv", True)
+    assert column(rows, 1) == {*speakers}
+    xtts = tmp_path / "xtts"
+    exported(dailytalk, source, "xtts", xtts, "--eval-share", "0.25")
+    trained = column(xtts_rows(xtts, "train"), 2)
+    evaluated = column(xtts_rows(xtts, "eval"), 2)
+    assert not trained & evaluated
+    assert len(evaluated) == 1
 
 
 def test_a_corpus_keeps_its_sides_and_a_list_alone_its_training_clips(tmp_path: Path, dailytalk: Command) -> None:
-    rows = [clip_row(f"s{n}-0", "happy", 0.5, split="train" if n else "validation") for n in range(4)]
+    splits = ("validation", "train", "train", "train")
+    rows = [clip_row(f"s{n}-0", "happy", 0.5, split=split) for n, split in enumerate(splits)]
     corpus = corpus_folder(tmp_path / "work", rows)
-    exported(dailytalk, corpus, "xtts", tmp_path / "xtts")
-    names = [
-        [row[0] for row in lines(tmp_path / f"xtts/metadata_{side}.csv", True)[1:]] for side in ("train", "eval")
-    ]
-    assert [len(own) for own in names] == [3, 1]
-    done = exported(dailytalk, corpus, "ljspeech", tmp_path / "ljspeech", "--sample-rate", "16000")
+    xtts = tmp_path / "xtts"
+    exported(dailytalk, corpus, "xtts", xtts)
+    assert len(xtts_rows(xtts, "train")) == 3
+    assert len(xtts_rows(xtts, "eval")) == 1
+    ljspeech = tmp_path / "ljspeech"
+    done = exported(dailytalk, corpus, "ljspeech", ljspeech, "--sample-rate", "16000")
     assert "3 clips of train, the 1 of validation left out" in done.out
     assert "next:" not in done.out  # `check` knows no folders of voices
-    (name, *_), *_ = lines(tmp_path / "ljspeech/metadata.csv", False)
-    info = soundfile.info(tmp_path / f"ljspeech/wavs/{name}.wav")
-    assert (info.channels, info.samplerate, info.frames) == (1, 16000, 8000)
+    first, *_ = lines(ljspeech / "metadata.csv", False)
+    info = soundfile.info(ljspeech / f"wavs/{first[0]}.wav")
+    assert info.channels == 1
+    assert info.samplerate == 16000
+    assert info.frames == 8000
 
 
 @pytest.mark.parametrize("format", ["ljspeech", "gpt-sovits"])
 def test_utterances_of_people_in_conversations_are_clips(tmp_path: Path, dailytalk: Command, format: str) -> None:
-    (tmp_path / "in").mkdir()
-    work = work_folder(tmp_path / "in")
-    done = exported(dailytalk, work, format, tmp_path / "out", "--json")
+    source = tmp_path / "in"
+    source.mkdir()
+    work = work_folder(source)
+    out = tmp_path / "out"
+    done = exported(dailytalk, work, format, out, "--json")
     made = json.loads(done.out)
-    sounds = [*(tmp_path / "out").rglob("*.wav")]
-    row = open_items(work).row("secret0")
-    kept = [said for said in row["utterances"] if said["status"] != "spoken"]
-    assert sum(made["files"].values()) == len(sounds) == 4 * len(kept) > 0
-    assert made["left_out_parts"]["resynthesised utterances"] == 4 * (len(row["utterances"]) - len(kept))
-    seconds = sorted(round(soundfile.info(path).duration, 2) for path in sounds)
-    assert seconds == sorted(4 * [round(said["end"] - said["start"], 2) for said in kept])
+    sounds = [*out.rglob("*.wav")]
+    utterances = open_items(work).row("secret0")["utterances"]
+    kept = [utterance for utterance in utterances if utterance["status"] != "spoken"]
+    n_resynthesised = len(utterances) - len(kept)
+    assert kept
+    assert len(sounds) == 4 * len(kept)
+    assert sum(made["files"].values()) == len(sounds)
+    assert made["left_out_parts"]["resynthesised utterances"] == 4 * n_resynthesised
+    seconds = [round(soundfile.info(path).duration, 2) for path in sounds]
+    expected = 4 * [round(utterance["end"] - utterance["start"], 2) for utterance in kept]
+    assert sorted(seconds) == sorted(expected)
     if format == "gpt-sovits":
-        voices = {fields[1] for fields in lines(tmp_path / "out/metadata.list", False)}
-        assert len(voices) == 4 * len({said["channel"] for said in kept})
+        voices = column(lines(out / "metadata.list", False), 1)
+        channels = {utterance["channel"] for utterance in kept}
+        assert len(voices) == 4 * len(channels)
 
 
 def test_clips_of_a_whisper_json_lose_fillers_in_its_lists_and_in_the_json_beside_them(
@@ -129,10 +159,13 @@ def test_clips_of_a_whisper_json_lose_fillers_in_its_lists_and_in_the_json_besid
     texts = {"a.wav": "Um, we could, uh, go.", "b.wav": "Well, yes.", "c.wav": "Uh, um.", "d.wav": "No, um."}
     out = tmp_path / "out"
     source = folder(tmp_path, texts)
-    done = dailytalk("export", source, "--format", "tortoise", "--out", out, "--fillers", "drop", "--json")
-    assert [reject["reason"] for reject in json.loads(done.out)["rejects"]] == ["it has no text"]
-    rows = [row for name in ("train.txt", "validation.txt") for row in lines(out / name, False)]
-    entries = json.loads((out / "whisper.json").read_text(encoding="utf-8"))
+    options = ("--format", "tortoise", "--out", out, "--fillers", "drop", "--json")
+    done = dailytalk("export", source, *options)
+    (reject,) = json.loads(done.out)["rejects"]
+    assert reject["reason"] == "it has no text"
+    rows = lines(out / "train.txt", False) + lines(out / "validation.txt", False)
+    entries = json.loads((out / "whisper.json").read_text(encoding="utf-8")).values()
     expected = {"We could, go.", "Well, yes.", "No."}
-    assert {row[1] for row in rows} == {entry["text"] for entry in entries.values()} == expected
-    assert {part["text"] for entry in entries.values() for part in entry["segments"]} <= expected
+    assert column(rows, 1) == expected
+    assert {entry["text"] for entry in entries} == expected
+    assert {segment["text"] for entry in entries for segment in entry["segments"]} <= expected

@@ -21,10 +21,14 @@ def vowel(f0: float = 110.0, seconds: float = 1.0, formants: Formants = OPEN) ->
     level tone, what is measured as a formant is drawn to the nearest harmonic by up to 8 %, here by 1.3 % at most.
     """
     t = np.linspace(0, 1, round(RATE * seconds), endpoint=False)
-    phase = np.cumsum(f0 * 0.75 * (1.35 / 0.75) ** t) / RATE
+    pitch = f0 * 0.75 * (1.35 / 0.75) ** t
+    phase = np.cumsum(pitch) / RATE
     sound = np.diff(np.floor(phase), prepend=0.0)
     sound = scipy.signal.lfilter([1], [1, -0.97], sound)
     for centre, width in formants:
         radius = np.exp(-np.pi * width / RATE)
-        sound = scipy.signal.lfilter([1], [1, -2 * radius * np.cos(2 * np.pi * centre / RATE), radius**2], sound)
-    return (0.3 * sound / np.abs(sound).max()).astype(np.float32)
+        angle = 2 * np.pi * centre / RATE
+        resonance = [1, -2 * radius * np.cos(angle), radius**2]
+        sound = scipy.signal.lfilter([1], resonance, sound)
+    peak = np.abs(sound).max()
+    return (0.3 * sound / peak).astype(np.float32)

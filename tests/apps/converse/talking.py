@@ -43,7 +43,8 @@ def ears(texts: Iterable[str]) -> Callable[[Samples], list[Word]]:
 
     def recognise(turn: Samples) -> list[Word]:
         nonlocal before, text
-        goes_on = len(before) and len(turn) > len(before) and (turn[: len(before)] == before).all()
+        n_before = len(before)
+        goes_on = 0 < n_before < len(turn) and np.array_equal(turn[:n_before], before)
         before = turn
         text = text if goes_on else next(coming)
         return [Word(f" {word}", 0.3 + 0.2 * i, 0.5 + 0.2 * i, None) for i, word in enumerate(text.split())]
@@ -89,8 +90,10 @@ def tones(sentence: ReplySentence) -> Spoken:
     """A tone of 0.3 s for each word."""
     words = sentence.text.split()
     n = round(0.3 * TALK_RATE)
-    samples = np.tile(0.2 * np.sin(np.arange(n) * 0.06), len(words)).astype(np.float32)
-    return Spoken(samples, TALK_RATE, [Word(w, 0.3 * i, 0.3 * (i + 1), 1.0) for i, w in enumerate(words)], 0.0)
+    tone = 0.2 * np.sin(np.arange(n) * 0.06)
+    samples = np.tile(tone, len(words)).astype(np.float32)
+    timed = [Word(word, 0.3 * index, 0.3 * (index + 1), 1.0) for index, word in enumerate(words)]
+    return Spoken(samples, TALK_RATE, timed, 0.0)
 
 
 class Microphone:

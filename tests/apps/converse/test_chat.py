@@ -33,11 +33,13 @@ def test_server_answers_token_by_token_with_the_first_of_its_models_or_the_one_t
         talker = load_chat(server.url + tail)
         talker.preflight()
         pieces = list(talker.reply(ASKED, 100))
-        assert ("".join(pieces), len(pieces)) == (REPLY, len(REPLY.split()))
+        assert "".join(pieces) == REPLY
+        assert len(pieces) == len(REPLY.split())
         assert talker.name == server.asked[0]["model"] == ("other" if tail == "#other" else "tiny")
         assert talker.service == ""  # nothing leaves this machine
         assert server.asked[0]["messages"] == [{"role": role, "content": content} for role, content in ASKED]
-        assert (server.asked[0]["stream"], server.asked[0]["max_tokens"]) == (True, 100)
+        assert server.asked[0]["stream"] is True
+        assert server.asked[0]["max_tokens"] == 100
         assert all(headers["Authorization"] == f"Bearer {TOKEN}" for _, headers in server.headers)
 
 
@@ -101,15 +103,16 @@ def test_what_a_person_must_mend_is_one_sentence_and_the_next_turn_asks_again(
 def test_token_is_in_no_error_even_if_the_server_repeats_it(fault: str) -> None:
     with ChatServer(plan=[fault] * 3) as server:
         *_, error = and_error(model(server, "tiny").reply(ASKED, 100))
-        told = io.StringIO()
+        shown = io.StringIO()
         while error is not None:
-            for frame in traceback.StackSummary.extract(
-                traceback.walk_tb(error.__traceback__), capture_locals=True
-            ):
-                told.write("" if frame.name.startswith("test_") else str(frame.locals))
-            told.write("".join(traceback.format_exception(error)) + repr(error))
+            steps = traceback.walk_tb(error.__traceback__)
+            for frame in traceback.StackSummary.extract(steps, capture_locals=True):
+                if not frame.name.startswith("test_"):
+                    shown.write(str(frame.locals))
+            shown.write("".join(traceback.format_exception(error)))
+            shown.write(repr(error))
             error = error.__context__
-        assert TOKEN not in told.getvalue()
+        assert TOKEN not in shown.getvalue()
 
 
 @pytest.mark.parametrize("fault", ["hangs", "falls-silent"])

@@ -23,11 +23,12 @@ MARKS = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 
 def write_model(folder: Path, template: str | None = TEMPLATE) -> Path:
     """A Llama of random weights that knows the words w0 to w99 and hardly ever ends."""
-    vocabulary = {word: number for number, word in enumerate(["<unk>", *MARKS, *(f"w{n}" for n in range(100))])}
-    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    words = [f"w{number}" for number in range(100)]
+    vocabulary = {word: number for number, word in enumerate(["<unk>", *MARKS, *words])}
+    splitter = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    splitter.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words, unk_token="<unk>", eos_token="<|end|>", additional_special_tokens=MARKS
+        tokenizer_object=splitter, unk_token="<unk>", eos_token="<|end|>", additional_special_tokens=MARKS
     )
     tokenizer.chat_template = template
     tokenizer.save_pretrained(folder)
@@ -72,9 +73,11 @@ def test_answer_comes_word_by_word_and_is_what_the_model_generates_at_once(folde
     network = LlamaForCausalLM.from_pretrained(folder)
     prompt = "<|system|> w1 w2 <|end|> <|user|> w3 w4  w5 <|end|> <|assistant|> w6 <|end|> <|user|> w7 <|end|> "
     ids = tokenizer(prompt + "<|assistant|>", return_tensors="pt")
-    whole = network.generate(**ids, max_new_tokens=12, do_sample=False)[0, ids["input_ids"].shape[1] :]
-    assert "".join(pieces) == tokenizer.decode(whole, skip_special_tokens=True)
-    assert (talker.name, talker.service) == ("tiny-llama", "")
+    (whole,) = network.generate(**ids, max_new_tokens=12, do_sample=False)
+    answer = whole[ids["input_ids"].shape[1] :]
+    assert "".join(pieces) == tokenizer.decode(answer, skip_special_tokens=True)
+    assert talker.name == "tiny-llama"
+    assert talker.service == ""
 
 
 def test_closing_stops_an_answer_that_would_go_on_for_minutes(folder: Path) -> None:

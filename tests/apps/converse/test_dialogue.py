@@ -13,14 +13,15 @@ def turns_of(spans: list[tuple[float, float]], seconds: float, text: str | None)
     """What an endpointer makes of speech in `spans`; `text` is recognised at each pause."""
     endpointer = dialogue.Endpointer("en")
     changes = []
-    known = None
+    recognised = None
     for frame in range(round(seconds / FRAME)):
         middle = (frame + 0.5) * FRAME
-        speech = float(any(a <= middle < b for a, b in spans))
-        change = endpointer.push(speech, (frame + 1) * FRAME, known)
+        end = (frame + 1) * FRAME
+        speech = float(any(first <= middle < last for first, last in spans))
+        change = endpointer.push(speech, end, recognised)
         if change:
-            changes.append((change, (frame + 1) * FRAME, endpointer.end))
-            known = text if change == "paused" else None
+            changes.append((change, end, endpointer.end))
+            recognised = text if change == "paused" else None
     return changes
 
 
@@ -46,7 +47,8 @@ def test_a_turn_ends_sooner_after_a_finished_sentence(text: str | None, silence:
 
 def test_a_click_is_no_turn_and_a_cough_is_dropped() -> None:
     assert turns_of([(1.0, 1.05)], 3.0, None) == []
-    assert [kind for kind, *_ in turns_of([(1.0, 1.13)], 3.0, "")] == ["began", "paused", "dropped"]
+    changes = turns_of([(1.0, 1.13)], 3.0, "")
+    assert [kind for kind, *_ in changes] == ["began", "paused", "dropped"]
 
 
 def test_a_turn_of_noise_ends_at_the_longest() -> None:
@@ -80,8 +82,11 @@ def test_words_that_mean_something_stop_the_voice(text: str) -> None:
 
 def cut(text: str, pieces: int = 0) -> list[dialogue.ReplySentence]:
     cutter = dialogue.SentenceCutter()
-    parts = [text[at : at + pieces] for at in range(0, len(text), pieces)] if pieces else [text]
-    return [sentence for part in parts for sentence in cutter.push(part)] + cutter.flush()
+    size = pieces or max(1, len(text))
+    sentences = []
+    for start in range(0, len(text), size):
+        sentences += cutter.push(text[start : start + size])
+    return sentences + cutter.flush()
 
 
 @pytest.mark.parametrize(
@@ -101,21 +106,18 @@ def test_sentences_are_cut_and_cleaned(text: str, spoken: list[str]) -> None:
 
 
 def test_thoughts_are_not_kept_as_written() -> None:
-    assert [sentence.written for sentence in cut("\n<think>Hm. So.</think> Hello.", 3)] == ["", " Hello."]
+    sentences = cut("\n<think>Hm. So.</think> Hello.", 3)
+    assert [sentence.written for sentence in sentences] == ["", " Hello."]
 
 
 def test_a_tag_of_the_list_is_taken_and_any_other_is_not_spoken() -> None:
-    assert [(s.tag, s.text) for s in cut("(sad) Oh no. (sexy) Hi there. (curious)\nWhy?")] == [
-        ("sad", "Oh no."),
-        ("", "Hi there."),
-        ("", ""),
-        ("curious", "Why?"),
-    ]
+    sentences = cut("(sad) Oh no. (sexy) Hi there. (curious)\nWhy?")
+    tagged = [(sentence.tag, sentence.text) for sentence in sentences]
+    assert tagged == [("sad", "Oh no."), ("", "Hi there."), ("", ""), ("curious", "Why?")]
     assert dialogue.spoken_text("( Soft  Tone ) Hush.") == ("soft tone", "Hush.")
-    assert dialogue.spoken_text("Well (Excited) yes ( soft  tone ), she (my sister) did.") == (
-        "",
-        "Well yes, she (my sister) did.",
-    )
+    tag, text = dialogue.spoken_text("Well (Excited) yes ( soft  tone ), she (my sister) did.")
+    assert tag == ""
+    assert text == "Well yes, she (my sister) did."
 
 
 @given(st.text(st.sampled_from("aB. !?…\n`(*)[],1é。🙂"), max_size=120), st.integers(1, 7))
@@ -133,16 +135,18 @@ def test_the_model_gets_the_latest_messages_of_user_and_assistant_in_turn() -> N
             memory.add("user", text)
         memory.add("assistant", "I see.")
     memory.add("user", "and now")
-    system, *said = memory.messages()
+    system, *messages = memory.messages()
     assert system == ("system", "You listen.")
-    assert said[-3:] == [("user", "This is\nturn 299."), ("assistant", "I see."), ("user", "and now")]
-    assert [role for role, _ in said] == ["user", *["assistant", "user"] * (len(said) // 2)]
-    assert len(said) <= dialogue.MOST_MESSAGES
+    assert messages[-3:] == [("user", "This is\nturn 299."), ("assistant", "I see."), ("user", "and now")]
+    roles = [role for role, _ in messages]
+    assert roles == ["user", *["assistant", "user"] * (len(messages) // 2)]
+    assert len(messages) <= dialogue.MOST_MESSAGES
 
 
 def test_feelings_are_told_only_when_sure() -> None:
     affect = {"valence": 0.25, "arousal": 0.5}
     assert dialogue.user_turn("Hi", None, 0.0) == "Hi"
-    assert dialogue.user_turn("Hi", dialogue.TurnEmotion("m", {"sad": float("nan")}, affect), 0.5) == "Hi"
+    unknown = dialogue.TurnEmotion("m", {"sad": float("nan")}, affect)
+    assert dialogue.user_turn("Hi", unknown, 0.5) == "Hi"
     sure = dialogue.TurnEmotion("m", {"sad": 0.9, "happy": 0.1}, affect)
     assert dialogue.user_turn("Hi", sure, 0.5) == "Hi\n[sounds sad (confidence 0.90); valence 0.25, arousal 0.50]"

@@ -32,8 +32,10 @@ from dailytalk_contiguous.publish.opening import open_items
 
 def test_a_question_is_answered_half_a_second_after_it() -> None:
     talk = Simulation(["where have you been"]).hear(silence(0.5), QUESTION, silence(1.0)).until_idle()
-    begins = np.flatnonzero(np.abs(talk.played) > 0.01)[0] / TALK_RATE
-    ends = 0.5 + np.flatnonzero(np.abs(QUESTION) > 0.02)[-1] / TALK_RATE
+    played = np.flatnonzero(np.abs(talk.played) > 0.01)
+    asked = np.flatnonzero(np.abs(QUESTION) > 0.02)
+    begins = played[0] / TALK_RATE
+    ends = 0.5 + asked[-1] / TALK_RATE
     assert 0.4 <= begins - ends <= 0.65
     assert talk.of("user") == ["where have you been"]
     assert talk.of("reply") == ["I hear you.", "Tell me more about it."]
@@ -50,10 +52,12 @@ def test_the_next_message_holds_what_was_said_before_and_the_feeling_when_sure()
     for _ in range(2):
         talk.hear(silence(0.3), QUESTION, silence(1.0)).until_idle()
     note = "[sounds sad (confidence 0.90); valence 0.20, arousal 0.30]"
-    assert talk.mind.asked[1][1:] == [("user", f"one\n{note}"), ("assistant", "Go on."), ("user", f"two\n{note}")]
+    _, *messages = talk.mind.asked[1]
+    assert messages == [("user", f"one\n{note}"), ("assistant", "Go on."), ("user", f"two\n{note}")]
 
 
-LONG = "This is a long answer that goes on for quite a while. And then there is a second sentence, too."
+FIRST_SENTENCE = "This is a long answer that goes on for quite a while."
+LONG = f"{FIRST_SENTENCE} And then there is a second sentence, too."
 
 
 def test_speaking_over_it_silences_the_voice_within_a_fifth_of_a_second() -> None:
@@ -62,9 +66,10 @@ def test_speaking_over_it_silences_the_voice_within_a_fifth_of_a_second() -> Non
     assert not talk.talk.idle
     before = len(talk.played)
     talk.hear(WAIT, silence(1.5)).until_idle()
-    loud = np.flatnonzero(np.abs(talk.played[before : before + 3 * TALK_RATE]) > 0.01)
-    begins = np.flatnonzero(np.abs(WAIT) > 0.02)[0]
-    assert (loud[-1] - begins) / TALK_RATE <= 0.2
+    after = talk.played[before : before + 3 * TALK_RATE]
+    voice = np.flatnonzero(np.abs(after) > 0.01)
+    interruption = np.flatnonzero(np.abs(WAIT) > 0.02)
+    assert (voice[-1] - interruption[0]) / TALK_RATE <= 0.2
     assert talk.of("heard") == [CUT_MARK]
     assistant = talk.mind.asked[1][2][1]
     assert assistant.startswith("This is a long")
@@ -123,61 +128,79 @@ def test_a_talk_that_ends_in_the_middle_of_a_turn_keeps_its_words(tmp_path: Path
 # The record.
 
 
+def errors_in(folder: Path) -> list[str]:
+    findings, _ = check_folder(folder)
+    return [finding.kind for finding in findings if finding.level == "error"]
+
+
 def test_a_talk_is_kept_as_training_data(tmp_path: Path, dailytalk: Command) -> None:
-    said = ["hello you", "right", "wait wait let me hear"]
-    talk = Simulation(said, LONG, tmp_path / "talks", feel=lambda sound: SURE)
+    folder = tmp_path / "talks"
+    texts = ["hello you", "right", "wait wait let me hear"]
+    talk = Simulation(texts, LONG, folder, feel=lambda sound: SURE)
     talk.hear(QUESTION, silence(2.0), RIGHT, silence(1.5), WAIT, silence(1.0)).until_idle()
     talk.talk.end()
-    samples, rate = soundfile.read(tmp_path / "talks/talk.wav")
-    assert (rate, samples.shape[1]) == (TALK_RATE, 2)
+    samples, rate = soundfile.read(folder / "talk.wav")
+    assert rate == TALK_RATE
+    assert samples.shape[1] == 2
     assert abs(len(samples) - len(talk.played)) <= BLOCK
-    np.testing.assert_allclose(samples[: len(talk.played), 0], talk.played[: len(samples)], atol=1e-4)
-    (row,) = open_items(tmp_path / "talks").rows()
-    by_side = {side: [u for u in row["utterances"] if u["channel"] == side] for side in ("left", "right")}
-    assert [u["text"] for u in by_side["right"]] == ["hello you", "right", "wait wait let me hear"]
-    assert by_side["right"][1]["event"] == "backchannel"
-    felt = [(u["emotion_class"], u["emotion_model"], u["valence"]) for u in by_side["right"]]
-    assert felt[0] == ("sad", "voice-linear", 0.2)
-    assert by_side["right"][0]["emotion_probabilities"] == [{"emotion": "sad", "probability": 0.9}]
-    assert any(u["text"].endswith(CUT_MARK) for u in by_side["left"])
+    n_samples = min(len(samples), len(talk.played))
+    np.testing.assert_allclose(samples[:n_samples, 0], talk.played[:n_samples], atol=1e-4)
+    (row,) = open_items(folder).rows()
+    user = [utterance for utterance in row["utterances"] if utterance["channel"] == "right"]
+    replies = [utterance["text"] for utterance in row["utterances"] if utterance["channel"] == "left"]
+    assert [utterance["text"] for utterance in user] == texts
+    assert user[1]["event"] == "backchannel"
+    assert user[0]["emotion_class"] == "sad"
+    assert user[0]["emotion_model"] == "voice-linear"
+    assert user[0]["valence"] == 0.2
+    assert user[0]["emotion_probabilities"] == [{"emotion": "sad", "probability": 0.9}]
+    assert any(text.endswith(CUT_MARK) for text in replies)
     words = [word["word"] for word in row["alignments"] if word["speaker"] == "left"]
     assert words[:6] == ["This", "is", "a", "long", "answer", "that"]
-    findings, facts = check_folder(tmp_path / "talks")
-    assert [finding for finding in findings if finding.level == "error"] == []
+    assert errors_in(folder) == []
+    _, facts = check_folder(folder)
     assert facts["kind"] == "talks"
-    done = dailytalk("export", tmp_path / "talks", "--format", "moshi", "--out", tmp_path / "moshi")
+    moshi = tmp_path / "moshi"
+    done = dailytalk("export", folder, "--format", "moshi", "--out", moshi)
     assert done.code == 0, done.err
-    assert not any(f.level == "error" for f in check_folder(tmp_path / "moshi")[0])
+    assert errors_in(moshi) == []
 
 
 def test_a_talk_that_is_killed_keeps_the_sentences_that_were_finished(tmp_path: Path) -> None:
-    talk = Simulation(["hello"], LONG, tmp_path / "talks").hear(QUESTION, silence(6.0))
-    (row,) = open_items(tmp_path / "talks").rows()
-    assert [said["text"] for said in row["utterances"]] == ["hello", LONG.partition(" And")[0]]
+    folder = tmp_path / "talks"
+    talk = Simulation(["hello"], LONG, folder).hear(QUESTION, silence(6.0))
+    (row,) = open_items(folder).rows()
+    assert [utterance["text"] for utterance in row["utterances"]] == ["hello", FIRST_SENTENCE]
     assert row["alignments"][-1]["end"] <= row["duration"]
-    findings, facts = check_folder(tmp_path / "talks")
-    assert ([finding for finding in findings if finding.level == "error"], facts["conversations"]) == ([], 1)
+    assert errors_in(folder) == []
+    _, facts = check_folder(folder)
+    assert facts["conversations"] == 1
     talk.talk.end()
 
     Simulation([], folder=tmp_path / "silent").hear(silence(1.0))  # killed before the voice said anything
     findings, facts = check_folder(tmp_path / "silent")
-    assert ([finding.kind for finding in findings], facts["conversations"]) == (["unanswered-talk"], 0)
+    assert [finding.kind for finding in findings] == ["unanswered-talk"]
+    assert facts["conversations"] == 0
 
 
 def test_words_after_the_end_of_the_sound_are_left_out(tmp_path: Path) -> None:
-    talk = Simulation(["hello"], LONG, tmp_path / "talks").hear(QUESTION, silence(1.0)).until_idle()
+    folder = tmp_path / "talks"
+    talk = Simulation(["hello"], LONG, folder).hear(QUESTION, silence(1.0)).until_idle()
     talk.talk.end()
-    path = tmp_path / "talks/talk.wav"
-    soundfile.write(path, soundfile.read(path)[0][: 4 * TALK_RATE], TALK_RATE)
-    (row,) = open_items(tmp_path / "talks").rows()
-    assert [said["text"] for said in row["utterances"]] == ["hello", LONG.partition(" And")[0]]
-    assert all(timed["start"] < timed["end"] <= 4.0 for timed in (*row["utterances"], *row["alignments"]))
+    path = folder / "talk.wav"
+    samples, _ = soundfile.read(path)
+    soundfile.write(path, samples[: 4 * TALK_RATE], TALK_RATE)
+    (row,) = open_items(folder).rows()
+    assert [utterance["text"] for utterance in row["utterances"]] == ["hello", FIRST_SENTENCE]
+    for timed in (*row["utterances"], *row["alignments"]):
+        assert timed["start"] < timed["end"] <= 4.0
 
 
 def test_a_full_disk_ends_the_record_and_not_the_talk(tmp_path: Path) -> None:
     talk = Simulation(["hello"], folder=tmp_path / "talks").hear(silence(1.0))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "talks/talk.wav").stat().st_size, limits[1]))
+    size = (tmp_path / "talks/talk.wav").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
         talk.hear(QUESTION, silence(1.0)).until_idle()
     finally:
@@ -190,7 +213,8 @@ def test_a_full_disk_ends_the_record_and_not_the_talk(tmp_path: Path) -> None:
 
 def test_a_turn_without_words_is_told() -> None:
     talk = Simulation([""]).hear(QUESTION, silence(2.0)).until_idle()
-    assert (talk.of("notice"), talk.mind.asked) == (["there was speech, and no word of it was understood"], [])
+    assert talk.of("notice") == ["there was speech, and no word of it was understood"]
+    assert talk.mind.asked == []
 
 
 def test_a_turn_that_never_pauses_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +237,10 @@ def test_a_file_goes_on_after_a_delay_and_one_that_cannot_be_read_is_named(
     blocks = FileBlocks([tmp_path / "said.wav"])
     clock = itertools.count(0.0, 5.0)
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    assert [block is not None and len(block) for block in (blocks.read(True), blocks.read(True))] == [BLOCK, BLOCK]
+    for _ in range(2):
+        block = blocks.read(True)
+        assert block is not None
+        assert len(block) == BLOCK
 
 
 # A sound card.
@@ -296,9 +323,9 @@ def test_page_of_a_browser_takes_no_sound_device(tmp_path: Path, dailytalk: Comm
 
 
 def test_talk_leaves_no_file_where_nothing_is_to_be_saved(tmp_path: Path, dailytalk: Command) -> None:
-    said = tmp_path / "said.wav"
-    soundfile.write(said, QUESTION, TALK_RATE)
-    command = ("converse", "--profile", "embedded", "--asr-model", "tiny.en", "--input", said)
+    question = tmp_path / "said.wav"
+    soundfile.write(question, QUESTION, TALK_RATE)
+    command = ("converse", "--profile", "embedded", "--asr-model", "tiny.en", "--input", question)
     with ChatServer() as server:
         options = ("--chat", server.url, "--no-save", "--json")
         done = dailytalk(*command, *options, "--out", tmp_path / "talks")
@@ -309,11 +336,12 @@ def test_talk_leaves_no_file_where_nothing_is_to_be_saved(tmp_path: Path, dailyt
 
 
 def test_the_embedded_talk_by_file_that_is_killed_is_whole(tmp_path: Path) -> None:
-    said = tmp_path / "said.wav"
-    soundfile.write(said, QUESTION, TALK_RATE)
+    question = tmp_path / "said.wav"
+    soundfile.write(question, QUESTION, TALK_RATE)
     with ChatServer() as server:
-        options = ["--chat", server.url, "--input", said, "--out", tmp_path / "talks"]
-        process = subprocess.Popen([*PROGRAM, "converse", *map(str, options)], stdout=subprocess.PIPE, text=True)
+        options = ["--chat", server.url, "--input", str(question), "--out", str(tmp_path / "talks")]
+        command = [*PROGRAM, "converse", *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("voice:"):

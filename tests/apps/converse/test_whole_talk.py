@@ -35,15 +35,20 @@ def test_two_turns_are_heard_answered_by_a_server_and_the_answers_spoken(
     assert done.code == 0, done.err
     last = server.asked[-1]["messages"]
     assert last[0] == {"role": "system", "content": "Answer as a friend."}
-    said = [message["content"].split("\n")[0] for message in last if message["role"] == "user"]
-    assert list(map(plain, said)) == list(map(plain, TURNS))
-    assert {message["content"] for message in last if message["role"] == "assistant"} == {REPLY}
+    asked = [message["content"].split("\n")[0] for message in last if message["role"] == "user"]
+    assert [plain(text) for text in asked] == [plain(text) for text in TURNS]
+    answers = {message["content"] for message in last if message["role"] == "assistant"}
+    assert answers == {REPLY}
     samples, rate = soundfile.read(json.loads(done.out)["talk"], dtype="float32")
     (row,) = open_items(tmp_path / "talks").rows()
-    spoken = [
-        RecogniserInput(samples[round(part["start"] * rate) : round(part["end"] * rate), 0], rate, "en")
-        for part in row["utterances"]
-        if part["channel"] == "left"
-    ]
-    heard = ["".join(word.text for word in words) for words in recognise("tiny.en", "cpu", "auto", spoken)]
-    assert plain(" ".join(heard)) == 2 * plain(REPLY.removeprefix("(calm) "))
+    spoken = []
+    for utterance in row["utterances"]:
+        if utterance["channel"] == "left":
+            start = round(utterance["start"] * rate)
+            end = round(utterance["end"] * rate)
+            spoken.append(RecogniserInput(samples[start:end, 0], rate, "en"))
+    heard: list[str] = []
+    for words in recognise("tiny.en", "cpu", "auto", spoken):
+        text = "".join(word.text for word in words)
+        heard += plain(text)
+    assert heard == 2 * plain(REPLY.removeprefix("(calm) "))

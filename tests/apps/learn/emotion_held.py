@@ -25,18 +25,15 @@ def held_examples(
     """
     kept = Sounds()
     digests = [kept.append(sound) for sound in sounds]
+    count = len(digests)
     classes = tuple(sorted({*emotions}))
-    return EmotionExamples(
-        classes,
-        np.array([f"{number:06d}" for number in range(len(emotions))]),
-        np.full(len(emotions), ""),
-        np.array(speakers),
-        np.array([classes.index(name) for name in emotions], np.intp),
-        joined_groups([(digest,) for digest in digests]),
-        np.zeros(len(emotions), np.bool_),
-        np.arange(len(emotions)),
-        kept,
-    )
+    ids = np.array([f"{number:06d}" for number in range(count)])
+    corpora = np.full(count, "")
+    labels = np.array([classes.index(name) for name in emotions], np.intp)
+    groups = joined_groups([(digest,) for digest in digests])
+    copies = np.zeros(count, np.bool_)
+    numbers = np.arange(count)
+    return EmotionExamples(classes, ids, corpora, np.array(speakers), labels, groups, copies, numbers, kept)
 
 
 @lru_cache(maxsize=4)

@@ -15,10 +15,13 @@ from dailytalk_contiguous.core.emotions import SIX
 
 def corpus(folder: Path, speakers: int) -> Path:
     rows = []
-    for number, (sound, manner, speaker) in enumerate(zip(*drawn_voices(speakers, 1, 0), strict=True)):
-        clip = {"audio": {"bytes": wav_bytes(sound, 16000), "path": None}, "speaker": f"acted/{speaker}"}
-        clip |= {"sample_rate": 16000, "duration": len(sound) / 16000}
-        rows.append(clip_row(f"{speaker}-{number}", manner, len(sound) / 16000, **clip))
+    voices = zip(*drawn_voices(speakers, 1, 0), strict=True)
+    for number, (sound, manner, speaker) in enumerate(voices):
+        seconds = len(sound) / 16000
+        audio = {"bytes": wav_bytes(sound, 16000), "path": None}
+        columns = {"audio": audio, "sample_rate": 16000, "duration": seconds}
+        columns["speaker"] = f"acted/{speaker}"
+        rows.append(clip_row(f"{speaker}-{number}", manner, seconds, **columns))
     return corpus_folder(folder, rows)
 
 
@@ -71,7 +74,9 @@ def test_networks_are_trained_and_used(dailytalk: Command, tmp_path: Path) -> No
     for model in ("small", "heard"):
         done = dailytalk("emotion predict", call, "--model", tmp_path / model, "--device", "cpu", "--json")
         assert done.code == 0, done.err
-        assert {*json.loads(done.out)["recordings"][0]["utterances"][0]["probabilities"]} == {*SIX}
+        (recording,) = json.loads(done.out)["recordings"]
+        first = recording["utterances"][0]
+        assert {*first["probabilities"]} == {*SIX}
 
 
 def test_an_option_of_another_kind_is_an_error(dailytalk: Command, tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ def spoken(label: int, pitch: float, rng: np.random.Generator) -> Samples:
     """A buzz of 0.3 to 0.5 s that stays, rises or falls."""
     seconds = rng.uniform(0.3, 0.5)
     times = np.arange(int(seconds * 16000)) / 16000
-    hertz = pitch * 2 ** ((0, 2, -2)[label] * (times / seconds - 0.5))
+    octaves = (0, 2, -2)[label]
+    hertz = pitch * 2 ** (octaves * (times / seconds - 0.5))
     phase = 2 * np.pi * np.cumsum(hertz) / 16000
     buzz = sum(np.sin(number * phase) / number for number in range(1, 8))
     return np.float32(0.05 * buzz + rng.normal(0, 0.002, len(times)))
@@ -42,7 +43,9 @@ def examples_of(labels: Sequence[int], speakers: Sequence[int]) -> EmotionExampl
     rng = np.random.default_rng(0)
     pairs = zip(labels, speakers, strict=True)
     sounds = [spoken(label, 120 + 20 * (speaker % 5), rng) for label, speaker in pairs]
-    return held_examples(sounds, [CLASSES[label] for label in labels], [f"speaker/{own}" for own in speakers])
+    emotions = [CLASSES[label] for label in labels]
+    names = [f"speaker/{speaker}" for speaker in speakers]
+    return held_examples(sounds, emotions, names)
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +55,16 @@ def examples() -> EmotionExamples:
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(make_speech_model(tmp_path_factory.mktemp("models") / "encoder", "wavlm"))
+    folder = tmp_path_factory.mktemp("models") / "encoder"
+    return str(make_speech_model(folder, "wavlm"))
 
 
 def test_classes_are_learned_for_speakers_who_were_not_heard(examples: EmotionExamples) -> None:
     model = fit_network("spectrogram", examples, NetworkSettings(epochs=12, batch=8))
     others = examples_of([0, 1, 2] * 4, [7] * 12)
-    guesses = model.classify([others.sound(place) for place in range(len(others))])
-    right = [guess.probabilities.argmax() == label for guess, label in zip(guesses, others.labels, strict=True)]
-    assert np.mean(right) >= 0.75
+    sounds = [others.sound(index) for index in range(len(others))]
+    answers = [guess.probabilities.argmax() for guess in model.classify(sounds)]
+    assert np.mean(answers == others.labels) >= 0.75
 
 
 @pytest.mark.parametrize("kind", ["spectrogram", "audio"])
@@ -128,42 +132,58 @@ SILENT = held_examples([np.zeros(1, np.float32)] * 3, CLASSES, CLASSES)
 
 
 def vars_of(labels: Sequence[int], speakers: Sequence[int], copies: Sequence[bool]) -> dict[str, Any]:
+    numbers = np.arange(len(labels))
     return {
         "labels": np.array(labels),
         "numbers": np.zeros(len(labels), np.intp),
-        "speakers": np.array([str(speaker) for speaker in speakers]),
-        "groups": np.arange(len(labels)),
+        "speakers": np.array(speakers).astype(str),
+        "groups": numbers,
         "copies": np.array(copies),
-        "ids": np.arange(len(labels)).astype(str),
+        "ids": numbers.astype(str),
     }
 
 
 def test_one_speaker_and_one_clip_of_a_class_are_trained_on(examples: EmotionExamples) -> None:
-    one = examples.take(examples.speakers == "speaker/0")
-    fit_network("spectrogram", one, replace(SPECTROGRAM, epochs=1))
-    rare = examples.take((examples.labels != 2) | (np.arange(24) == 5))
+    alone = examples.take(examples.speakers == "speaker/0")
+    fit_network("spectrogram", alone, replace(SPECTROGRAM, epochs=1))
+    is_kept = examples.labels != 2
+    is_kept[5] = True
+    rare = examples.take(is_kept)
     train, _ = held_out(rare, 0.2, 0)
     assert 2 in rare.labels[train]
     train, valid = held_out(examples, 0.2, 0)
-    assert not {*examples.speakers[train]} & {*examples.speakers[valid]}
+    trained = {*examples.speakers[train]}
+    assert not trained & {*examples.speakers[valid]}
     with pytest.raises(DailytalkError, match="none of 3 utterances can be held out"):
         held_out(examples.take([0, 1, 2]), 0.2, 0)
+
+
+def speakers_of(pictures: Sequence[Path]) -> set[str]:
+    return {path.name.rsplit("-", 2)[0] for path in pictures}
 
 
 def test_pictures_are_in_a_folder_a_split_and_a_class_under_safe_names(
     examples: EmotionExamples, tmp_path: Path
 ) -> None:
     names = [f"../{speaker}/{number}" for number, speaker in enumerate(examples.speakers.tolist())]
-    strange = replace(examples, ids=np.array(names), classes=("../x", *examples.classes[1:]))
-    assert save_spectrograms(strange, tmp_path / "pictures", 0.2, 0) == len(examples)
-    paths = {split: sorted((tmp_path / "pictures" / split).glob("*/*.png")) for split in ("train", "validation")}
-    assert sum(map(len, paths.values())) == len(examples) == len([*tmp_path.rglob("*.png")])
-    assert len({path.parent.name for path in paths["train"]}) == len(examples.classes)
+    classes = ("../x", *examples.classes[1:])
+    strange = replace(examples, ids=np.array(names), classes=classes)
+    pictures = tmp_path / "pictures"
+    assert save_spectrograms(strange, pictures, 0.2, 0) == len(examples)
+    train = sorted((pictures / "train").glob("*/*.png"))
+    validation = sorted((pictures / "validation").glob("*/*.png"))
+    assert len(train) + len(validation) == len(examples)
+    assert len([*tmp_path.rglob("*.png")]) == len(examples)
+    assert len({path.parent.name for path in train}) == len(examples.classes)
     safe = re.compile(r"[\w.-]+")
-    assert all(safe.fullmatch(part) and ".." not in part for path in paths["train"] for part in path.parts[-2:])
-    train, validation = ({path.name.rsplit("-", 2)[0] for path in paths[split]} for split in paths)
+    for path in train:
+        for part in path.parts[-2:]:
+            assert safe.fullmatch(part)
+            assert ".." not in part
     assert validation
-    assert not train & validation  # speakers
-    pictures = [matplotlib.image.imread(path) for path in paths["train"][:2]]
-    assert {picture.shape[0] for picture in pictures} == {128}  # mel bands
-    assert all(picture.max() > 0.9 > 0.1 > picture[:, :, :3].min() for picture in pictures)
+    assert not speakers_of(train) & speakers_of(validation)
+    for path in train[:2]:
+        picture = matplotlib.image.imread(path)
+        assert picture.shape[0] == 128  # mel bands
+        assert picture.max() > 0.9
+        assert picture[:, :, :3].min() < 0.1

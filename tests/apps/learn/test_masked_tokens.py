@@ -36,9 +36,13 @@ SETTINGS: dict[str, Any] = {
 def held_tokens(count: int = 40, seed: int = 0) -> list[np.ndarray]:
     """Sequences in which each token is held for some frames, so that a masked frame is known by its neighbours."""
     rng = np.random.default_rng(seed)
-    return [
-        np.repeat(rng.integers(0, 12, 20), rng.integers(3, 9, 20))[: rng.integers(40, 90)] for _ in range(count)
-    ]
+    sequences = []
+    for _ in range(count):
+        tokens = rng.integers(0, 12, 20)
+        lengths = rng.integers(3, 9, 20)
+        frames = np.repeat(tokens, lengths)
+        sequences.append(frames[: rng.integers(40, 90)])
+    return sequences
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +62,8 @@ def train(out: Path, on_step: Any = None, **changed: Any) -> TrainingOutcome:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ResumingTrainer, "training_step", watched)
-        return train_encoder(held_tokens(), out, TrainingSettings(**SETTINGS | changed))
+        settings = TrainingSettings(**SETTINGS | changed)
+        return train_encoder(held_tokens(), out, settings)
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +81,22 @@ def losses(outcome: TrainingOutcome) -> list[tuple[float, ...]]:
 
 
 def same_weights(first: Path, second: Path) -> bool:
-    one, two = (load_file(folder / "model.safetensors") for folder in (first, second))
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    weights = load_file(first / "model.safetensors")
+    others = load_file(second / "model.safetensors")
+    if weights.keys() != others.keys():
+        return False
+    return all(torch.equal(weight, others[name]) for name, weight in weights.items())
 
 
 def test_training_learns_from_what_is_around_a_frame(tmp_path: Path) -> None:
     """Most frames of a sequence have a token of its own; by frequency alone all twelve are alike."""
     rng = np.random.default_rng(0)
     usual = np.arange(240) % 12
-    sequences = np.where(rng.random((240, 40)) < 0.9, usual[:, None], rng.integers(0, 12, (240, 40)))
-    settings = TrainingSettings(**SETTINGS | {"steps": 150, "check_every": 50, "learning_rate": 1e-2})
+    is_usual = rng.random((240, 40)) < 0.9
+    others = rng.integers(0, 12, (240, 40))
+    sequences = np.where(is_usual, usual[:, None], others)
+    changed = {"steps": 150, "check_every": 50, "learning_rate": 1e-2}
+    settings = TrainingSettings(**SETTINGS | changed)
     outcome = train_encoder(list(sequences), tmp_path / "encoder", settings)
     assert outcome.valid_loss < np.log(12) - 1
     assert outcome.unigram_loss == pytest.approx(np.log(12), abs=0.1)
@@ -97,8 +108,9 @@ def test_what_was_trained_is_written_down(whole: TrainingOutcome) -> None:
     record = json.loads((whole.out / RECORD).read_text())
     assert record["data"]["sequences"] == 40
     assert record["result"]["valid_loss"] == whole.valid_loss
-    assert [step for step, *_ in losses(whole)] == [4, 8, 12]
-    assert min(valid for *_, valid in losses(whole)) == pytest.approx(whole.valid_loss)
+    steps, valid_losses = zip(*losses(whole), strict=True)
+    assert steps == (4, 8, 12)
+    assert min(valid_losses) == pytest.approx(whole.valid_loss)
     assert not (whole.out / CHECKPOINTS).exists()
 
 
@@ -127,14 +139,17 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_encoder(whole: Training
 
 def test_training_stops_where_validation_gets_no_better(tmp_path: Path) -> None:
     outcome = train(tmp_path / "encoder", steps=400, check_every=2, patience=2, learning_rate=0.3)
-    assert outcome.steps < outcome.planned == 400
-    assert outcome.valid_loss == pytest.approx(min(valid for *_, valid in losses(outcome)))
+    assert outcome.planned == 400
+    assert outcome.steps < 400
+    _, valid_losses = zip(*losses(outcome), strict=True)
+    assert outcome.valid_loss == pytest.approx(min(valid_losses))
 
 
 def test_sequences_longer_than_the_encoder_sees_are_trained_on_in_windows(tmp_path: Path) -> None:
     long = [np.arange(4500) % 120, np.arange(2001) % 7, np.arange(30) % 5]
     settings = TrainingSettings(**SETTINGS | {"steps": 2, "batch": 2})
-    assert np.isfinite(train_encoder(long, tmp_path / "encoder", settings).valid_loss)
+    outcome = train_encoder(long, tmp_path / "encoder", settings)
+    assert np.isfinite(outcome.valid_loss)
 
 
 def test_a_folder_of_something_else_is_left_alone(whole: TrainingOutcome, tmp_path: Path) -> None:
@@ -143,7 +158,8 @@ def test_a_folder_of_something_else_is_left_alone(whole: TrainingOutcome, tmp_pa
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(DailytalkError, match="holds something else: name a new folder"):
         train(tmp_path)
-    assert [path.name for path in tmp_path.iterdir() if path.name[0] != "."] == ["thesis.txt"]
+    visible = [path.name for path in tmp_path.iterdir() if path.name[0] != "."]
+    assert visible == ["thesis.txt"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ from dailytalk_contiguous.stages.segment import Segment
 def encode(*inputs: Path | str, out: Path, stage: Any = None, **options: Any) -> RunOutcome:
     segment = Segment(channel=options.pop("channel", "both"))
     seconds = options.get("shard_seconds", 600.0)
-    spec = ProsodySpec([*map(str, inputs)], out, stage or TokeniseProsody(), segment, shard_seconds=seconds)
+    sources = [str(source) for source in inputs]
+    stage = stage or TokeniseProsody()
+    spec = ProsodySpec(sources, out, stage, segment, shard_seconds=seconds)
     return run(spec, RunOptions(**options))
 
 
@@ -35,8 +37,10 @@ def test_rows_are_the_same_by_any_number_of_workers_and_shards(tmp_path: Path) -
     assert len(rows[0]) > 5
     assert {row["conversation_id"] for row in rows[0]} == {"ann", "ben", "cat"}
     first = rows[0][0]
-    assert sum(run["frames"] for run in first["prosody_runs"]) == len(first["prosody_tokens"])
-    assert abs(len(first["prosody_tokens"]) * 0.016 - (first["end"] - first["start"])) < 0.016
+    n_tokens = len(first["prosody_tokens"])
+    assert sum(run["frames"] for run in first["prosody_runs"]) == n_tokens
+    seconds = first["end"] - first["start"]
+    assert abs(n_tokens * 0.016 - seconds) < 0.016
     assert first["prosody_model"] == Codebook.load().name
 
 
@@ -61,8 +65,9 @@ def test_what_stands_is_not_made_again_until_the_codebook_is_another(tmp_path: P
 def test_words_of_a_transcript_beside_a_recording_are_told_how_they_are_said(tmp_path: Path) -> None:
     save(tmp_path / "calls/ann.wav", excerpt(seconds=4.0))
     (tmp_path / "calls/ann.srt").write_text("1\n00:00:00,500 --> 00:00:03,500\nA: so where should we go\n\n")
-    encode(tmp_path / "calls", out=tmp_path / "out")
-    spoken = [row for row in token_rows(tmp_path / "out") if row["prosody_words"]]
+    out = tmp_path / "out"
+    encode(tmp_path / "calls", out=out)
+    spoken = [row for row in token_rows(out) if row["prosody_words"]]
     assert spoken[0]["text"]
     for word in spoken[0]["prosody_words"]:
         assert word["word"] in "so where should we go"
@@ -70,17 +75,20 @@ def test_words_of_a_transcript_beside_a_recording_are_told_how_they_are_said(tmp
 
 
 def test_one_speaker_in_a_mono_file_is_taken_as_such(tmp_path: Path) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
-    save(tmp_path / "in/clip.wav", excerpt(seconds=4.0)[:, :1])
-    (tmp_path / "in/clip.srt").write_text("1\n00:00:00,500 --> 00:00:03,500\nso where should we go\n\n")
-    assert not run(ProsodySpec([str(tmp_path / "in")], tmp_path / "out", TokeniseProsody())).rejects
-    rows = [*token_rows(tmp_path / "out")]
+    source = tmp_path / "in"
+    save(source / "call.wav", excerpt(seconds=4.0))
+    save(source / "clip.wav", excerpt(seconds=4.0)[:, :1])
+    (source / "clip.srt").write_text("1\n00:00:00,500 --> 00:00:03,500\nso where should we go\n\n")
+    out = tmp_path / "out"
+    assert not run(ProsodySpec([str(source)], out, TokeniseProsody())).rejects
+    rows = [*token_rows(out)]
     assert {row["channel"] for row in rows if row["conversation_id"] == "call"} <= {"left", "right"}
     clip = [row for row in rows if row["conversation_id"] == "clip"]
     assert {row["channel"] for row in clip} == {"mix"}
     assert "where" in " ".join(row["text"] or "" for row in clip)
-    encode(tmp_path / "in/clip.wav", out=tmp_path / "mix", channel="mix")
-    assert [row["prosody_tokens"] for row in token_rows(tmp_path / "mix")] == [r["prosody_tokens"] for r in clip]
+    encode(source / "clip.wav", out=tmp_path / "mix", channel="mix")
+    mixed = [row["prosody_tokens"] for row in token_rows(tmp_path / "mix")]
+    assert mixed == [row["prosody_tokens"] for row in clip]
 
 
 def rewrite(out: Path, change: Any) -> None:
@@ -133,5 +141,6 @@ def test_contours_of_all_recordings_are_gathered(tmp_path: Path) -> None:
     assert len(both) > len(first)
     relative = gather_frames(out, speaker_relative=True).finalize()
     voiced = relative.any(axis=1)
-    assert abs(float(np.median(relative[voiced, 0])) - 0.5) < 0.05
+    middle = float(np.median(relative[voiced, 0]))
+    assert abs(middle - 0.5) < 0.05
     np.testing.assert_array_equal(relative[:, 1:], both.finalize()[:, 1:])

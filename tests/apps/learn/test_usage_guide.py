@@ -22,7 +22,8 @@ from dailytalk_contiguous import (
 
 
 def test_the_usage_guide_runs_line_by_line(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "audio.wav", example("old_friends")[: 8 * 16000, 0], 16000)
+    recording = example("old_friends")
+    soundfile.write(tmp_path / "audio.wav", recording[: 8 * 16000, 0], 16000)
 
     # Contours.
     extractor = ProsodicFeatureExtractor(sample_rate=16000, frame_ms=50, hop_ms=16, output_normalize=True)
@@ -31,12 +32,14 @@ def test_the_usage_guide_runs_line_by_line(tmp_path: Path) -> None:
     part = extractor.extract(start_ms=1000, end_ms=5000)
     assert len(part["f0"]) == 250
     features = extractor.extract()
-    assert len(features["f0"]) == extractor.get_frames_count(len(audio)) == 500
+    assert len(features["f0"]) == 500
+    assert extractor.get_frames_count(len(audio)) == 500
     columns = [features[name] for name in ("f0", "f0_width", "f1", "f2", "power", "snr")]
     extractor.plot_features(features, save_path=str(tmp_path / "contours.png"))
     assert (tmp_path / "contours.png").read_bytes()[:4] == b"\x89PNG"
     for settings in ({"hop_ms": 10, "smoothing_level": "heavy"}, {"frame_ms": 40, "hop_ms": 20}):
-        assert len(ProsodicFeatureExtractor(**settings).extract(audio_tensor=audio)["f0"])
+        changed = ProsodicFeatureExtractor(**settings)
+        assert len(changed.extract(audio_tensor=audio)["f0"])
 
     # A codebook.
     clustering = ClusteringPipeline(n_clusters=24, input_features_dim=6, device="cpu")
@@ -63,15 +66,18 @@ def test_the_usage_guide_runs_line_by_line(tmp_path: Path) -> None:
     signal = sequencer.resample_waveform(torch.from_numpy(np.atleast_2d(audio)), 16000)
     sequences = sequencer.extract_cluster_sequences(signal, return_distances=False)
     assert np.bincount(sequences[0], minlength=24).tolist() == quality.sizes  # as its training frames had
-    halves, distances = sequencer.extract_cluster_sequences(
-        torch.cat([signal, signal]), lengths=torch.tensor([128000, 64000]), return_distances=True
-    )
+    twice = torch.cat([signal, signal])
+    lengths = torch.tensor([128000, 64000])
+    halves, distances = sequencer.extract_cluster_sequences(twice, lengths=lengths, return_distances=True)
     assert halves[0] == sequences[0]
-    assert list(map(len, halves)) == list(map(len, distances)) == [500, 250]
-    assert sum(distance**2 for distance in distances[0]) == pytest.approx(quality.inertia, rel=1e-4)
+    assert [len(tokens) for tokens in halves] == [500, 250]
+    assert [len(row) for row in distances] == [500, 250]
+    inertia = sum(distance**2 for distance in distances[0])
+    assert inertia == pytest.approx(quality.inertia, rel=1e-4)
     batch, lengths = sequencer.prepare_audio_batch([signal[0], signal[0, :100]], lengths=None)
     assert torch.is_tensor(batch)
-    assert (tuple(batch.shape), lengths) == ((2, 128000), [128000, 100])
+    assert tuple(batch.shape) == (2, 128000)
+    assert lengths == [128000, 100]
     assert not batch[1, 100:].any()
     with pytest.raises(BadInput, match=r"sound 0 has 31 s: cut it into parts of at most 30 s"):
         sequencer.extract_cluster_sequences(torch.zeros(31 * 16000))
@@ -85,7 +91,8 @@ def test_the_usage_guide_runs_line_by_line(tmp_path: Path) -> None:
     model.update_mask_prob(1.0)
     logits, hidden, target_mask, original = model(x, training=True)
     assert target_mask.all()
-    assert (logits.shape, hidden.shape) == ((1, 500, 122), (1, 500, 64))
+    assert logits.shape == (1, 500, 122)
+    assert hidden.shape == (1, 500, 64)
     assert torch.equal(original, x)
     model.eval()
     with torch.no_grad():
@@ -100,16 +107,19 @@ def test_the_loop_over_files_of_the_guide_takes_stereo_and_mono_files(tmp_path: 
     soundfile.write(tmp_path / "mono.wav", talk[:, 0], 16000)
     soundfile.write(tmp_path / "stereo.flac", talk, 44100)
     text = (ROOT / "docs/tokens.md").read_text("utf-8")
-    code = next(
-        block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "for path in paths" in block
-    )
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code = next(block for block in blocks if "for path in paths" in block)
     code = code.replace('"codebook"', repr(str(tmp_path / "codebook")))
     names = {name: getattr(dailytalk_contiguous, name) for name in dailytalk_contiguous.__all__}
-    exec(code, names | {"np": np, "paths": sorted(tmp_path.glob("*.*"))})
-    assert ProsodicClusterSequences(tmp_path / "codebook").codebook.n_clusters == 120
-    mean = ProsodicFeatureExtractor().load_audio(tmp_path / "stereo.flac", loader="librosa")
-    both = ProsodicFeatureExtractor().load_audio(tmp_path / "stereo.flac")
-    assert (mean.ndim, both.ndim) == (1, 2)
+    names |= {"np": np, "paths": sorted(tmp_path.glob("*.*"))}
+    exec(code, names)
+    sequencer = ProsodicClusterSequences(tmp_path / "codebook")
+    assert sequencer.codebook.n_clusters == 120
+    stereo = tmp_path / "stereo.flac"
+    mean = ProsodicFeatureExtractor().load_audio(stereo, loader="librosa")
+    both = ProsodicFeatureExtractor().load_audio(stereo)
+    assert mean.ndim == 1
+    assert both.ndim == 2
     np.testing.assert_allclose(mean, both.mean(axis=0), atol=1e-3)
 
 

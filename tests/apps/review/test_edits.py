@@ -1,5 +1,6 @@
 """Edits of lines: text and words are one truth, nothing is lost silently, and all of it can be taken back."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -30,15 +31,22 @@ def item(channels: tuple[str, ...] = ("left", "right"), used: Any = ()) -> Item:
 
 def line(channel: str, start: float, text: str, second: float = 0.3) -> dict[str, Any]:
     tokens = split_words(text)
-    words = [
-        {"word": word, "start": round(start + n * second, 3), "end": round(start + (n + 1) * second, 3)}
-        | {"probability": 0.9}
-        for n, word in enumerate(tokens)
-    ]
-    end = round(start + second * max(1, len(tokens)), 3)
-    return {"channel": channel, "speaker": f"call/{channel}", "start": start, "end": end} | {
-        "text": join_words(tokens), "tag": "calm", "words": words, "rule": "grid", "vad": {"valence": 0.5},
-    }  # fmt: skip
+    n_words = len(tokens)
+    edges = [round(start + n * second, 3) for n in range(max(1, n_words) + 1)]
+    words = []
+    for token, (begin, stop) in zip(tokens, pairwise(edges), strict=False):
+        words.append({"word": token, "start": begin, "end": stop, "probability": 0.9})
+    return {
+        "channel": channel,
+        "speaker": f"call/{channel}",
+        "start": start,
+        "end": edges[-1],
+        "text": join_words(tokens),
+        "tag": "calm",
+        "words": words,
+        "rule": "grid",
+        "vad": {"valence": 0.5},
+    }
 
 
 def call() -> Lines:
@@ -55,44 +63,44 @@ def inverse(change: EditChange) -> EditChange:
 
 
 def done(lines: Lines, **action: Any) -> Lines:
-    return replayed(lines, edit(lines, action, item(), "ann"))
+    change = edit(lines, action, item(), "ann")
+    return replayed(lines, change)
 
 
 @st.composite
 def calls(draw: st.DrawFn) -> Lines:
     starts = draw(st.lists(st.integers(0, 170), min_size=1, max_size=6))
-    return {
-        f"u{number}": line(draw(st.sampled_from(["left", "right"])), start / 10, draw(TEXTS))
-        for number, start in enumerate(starts)
-    }
+    lines = {}
+    for number, start in enumerate(starts):
+        channel = draw(st.sampled_from(["left", "right"]))
+        text = draw(TEXTS)
+        lines[f"u{number}"] = line(channel, start / 10, text)
+    return lines
 
 
 @st.composite
 def actions(draw: st.DrawFn, lines: Lines, seconds: float = SECONDS) -> dict[str, Any]:
-    times = st.integers(-10, round(10 * seconds) + 10).map(lambda tenths: tenths / 10)
+    tenths = st.integers(-10, round(10 * seconds) + 10)
+    times = tenths.map(lambda number: number / 10)
     key = st.sampled_from([*lines, "nowhere"]) if lines else st.just("nowhere")
     index = st.integers(-1, 8)
-    kind = draw(
-        st.sampled_from(["text", "times", "word", "split", "merge", "insert", "delete", "swap", "tag", "whole"])
-    )
-    fields: dict[str, Any] = {
-        "text": {"line": key, "text": TEXTS},
-        "times": {"line": key, "start": times, "end": times},
-        "word": {"line": key, "index": index, "start": times, "end": times},
-        "split": {"line": key, "index": index},
-        "merge": {"line": key},
-        "insert": {
-            "channel": st.sampled_from(["left", "right", "up"]),
-            "start": times,
-            "end": times,
-            "text": TEXTS,
-        },
-        "delete": {"line": key},
-        "swap": {"line": key},
-        "tag": {"line": key, "tag": st.sampled_from(["calm", "happy", "", "cross"])},
-        "whole": {"text": st.lists(TEXTS, min_size=len(lines), max_size=len(lines)).map("\n".join)},
-    }[kind]
-    return {"do": kind} | {name: draw(strategy) for name, strategy in fields.items()}
+    channel = st.sampled_from(["left", "right", "up"])
+    tag = st.sampled_from(["calm", "happy", "", "cross"])
+    whole = st.lists(TEXTS, min_size=len(lines), max_size=len(lines)).map("\n".join)
+    kinds: dict[str, dict[str, st.SearchStrategy[Any]]] = {}
+    kinds["text"] = {"line": key, "text": TEXTS}
+    kinds["times"] = {"line": key, "start": times, "end": times}
+    kinds["word"] = {"line": key, "index": index, "start": times, "end": times}
+    kinds["split"] = {"line": key, "index": index}
+    kinds["merge"] = {"line": key}
+    kinds["insert"] = {"channel": channel, "start": times, "end": times, "text": TEXTS}
+    kinds["delete"] = {"line": key}
+    kinds["swap"] = {"line": key}
+    kinds["tag"] = {"line": key, "tag": tag}
+    kinds["whole"] = {"text": whole}
+    kind = draw(st.sampled_from([*kinds]))
+    fields = {name: draw(strategy) for name, strategy in kinds[kind].items()}
+    return {"do": kind} | fields
 
 
 def sound(lines: Lines) -> None:
@@ -117,8 +125,9 @@ def test_any_edits_leave_lines_sound_and_can_be_replayed_and_taken_back_one_by_o
     used = set(start)
     for _ in range(data.draw(st.integers(1, 6))):
         lines = states[-1]
+        action = data.draw(actions(lines))
         try:
-            change = edit(lines, data.draw(actions(lines)), item(used=used), "ann")
+            change = edit(lines, action, item(used=used), "ann")
         except BadInput:
             continue
         after = replayed(lines, change)
@@ -137,27 +146,28 @@ def test_any_edits_leave_lines_sound_and_can_be_replayed_and_taken_back_one_by_o
 
 
 def test_a_word_that_is_corrected_takes_the_time_of_the_old_one() -> None:
-    words = done(call(), do="text", line="l0", text="Good evening, how can I help")["l0"]["words"]
-    assert [(word["word"], word["start"], word["end"]) for word in words[:3]] == [
-        ("Good", 0.5, 0.8),
-        ("evening,", 0.8, 1.1),
-        ("how", 1.1, 1.4),
-    ]
+    lines = done(call(), do="text", line="l0", text="Good evening, how can I help")
+    words = lines["l0"]["words"]
+    timed = [(word["word"], word["start"], word["end"]) for word in words]
+    assert timed[:3] == [("Good", 0.5, 0.8), ("evening,", 0.8, 1.1), ("how", 1.1, 1.4)]
     assert words[1]["probability"] is None
     assert words[2]["probability"] == 0.9
 
 
 def test_the_edge_of_a_word_pushes_its_neighbour_and_passes_none() -> None:
-    words = done(call(), do="word", line="r0", index=1, start=3.2, end=3.8)["r0"]["words"]
-    assert [(word["start"], word["end"]) for word in words[:3]] == [(3.0, 3.2), (3.2, 3.8), (3.8, 3.9)]
+    lines = done(call(), do="word", line="r0", index=1, start=3.2, end=3.8)
+    times = [(word["start"], word["end"]) for word in lines["r0"]["words"]]
+    assert times[:3] == [(3.0, 3.2), (3.2, 3.8), (3.8, 3.9)]
     with pytest.raises(BadInput, match="would pass its neighbour"):
         done(call(), do="word", line="r0", index=1, start=3.2, end=4.5)
 
 
 def test_an_edge_that_a_person_moves_is_where_it_sounds_and_the_other_stays() -> None:
-    lines = {"l0": line("left", 0.5, "Good morning") | {"start_trim": 0.02, "end_trim": 0.08}}
-    moved = done(lines, do="times", line="l0", start=0.4, end=lines["l0"]["end"])["l0"]
-    assert (moved["start_trim"], moved["end_trim"]) == (None, 0.08)
+    before = line("left", 0.5, "Good morning") | {"start_trim": 0.02, "end_trim": 0.08}
+    lines = done({"l0": before}, do="times", line="l0", start=0.4, end=before["end"])
+    moved = lines["l0"]
+    assert moved["start_trim"] is None
+    assert moved["end_trim"] == 0.08
     assert moved[EDITED_FIELDS] == ["start"]
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,22 @@ def make(root: Path, files: dict[str, str]) -> Path:
 
 def tree(root: Path) -> dict[str, str]:
     """What is in a folder, without what renumbering itself keeps there."""
-    return {
-        path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and REINDEXED not in path.relative_to(root).parts and path.name != FOLDER_LOCK
-    }
+    files = {}
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        is_ours = REINDEXED in relative.parts or path.name == FOLDER_LOCK
+        if path.is_file() and not is_ours:
+            files[relative.as_posix()] = path.read_text(encoding="utf-8")
+    return files
+
+
+def sounds_of(files: dict[str, str]) -> dict[str, str]:
+    return {name: text for name, text in files.items() if name.endswith(".wav")}
+
+
+def manifest_of(names: Iterable[str]) -> str:
+    lines = [json.dumps({"file": name, "start": 0}) for name in names]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def clips(*numbers: int, name: str = "ann", folder: str = "") -> dict[str, str]:
@@ -44,8 +56,11 @@ def test_a_number_of_a_title_and_a_date_are_kept(tmp_path: Path) -> None:
         "call_20240115-a_000004.wav": "call_20240115-a_000001.wav",
         "call_000005-again_000012.wav": "call_000005-again_000001.wav",
     }
-    done = reindex_folder(make(tmp_path, {name: name for name in (*kept, *numbered)}))
-    assert tree(tmp_path) == {name: name for name in kept} | {new: old for old, new in numbered.items()}
+    files = {name: name for name in (*kept, *numbered)}
+    done = reindex_folder(make(tmp_path, files))
+    expected = {name: name for name in kept}
+    expected |= {new: old for old, new in numbered.items()}
+    assert tree(tmp_path) == expected
     assert done.unnamed == kept
 
 
@@ -61,15 +76,17 @@ def test_names_with_words_are_numbered_beyond_ten_thousand(tmp_path: Path) -> No
         "call_010324-anna": "call_010324-anna",
     }
     files = {f"{name}.wav": f"sound of {name}" for name in new}
-    files["whisper.json"] = json.dumps({f"{name}.wav": {"text": f"text of {name}"} for name in new})
-    done = reindex_folder(make(tmp_path / "in", files))
+    entries = {f"{name}.wav": {"text": f"text of {name}"} for name in new}
+    files["whisper.json"] = json.dumps(entries)
+    source = tmp_path / "in"
+    done = reindex_folder(make(source, files))
     assert done.unnamed == ["call_010324-anna.wav"]
-    after = tree(tmp_path / "in")
+    after = tree(source)
     texts = json.loads(after.pop("whisper.json"))
     assert after == {f"{name}.wav": f"sound of {old}" for old, name in new.items()}
     assert texts == {f"{name}.wav": {"text": f"text of {old}"} for old, name in new.items()}
-    undo_reindex(tmp_path / "in")
-    assert tree(tmp_path / "in") == files
+    undo_reindex(source)
+    assert tree(source) == files
 
 
 def test_names_with_words_are_numbered_with_the_others_and_keep_their_words(tmp_path: Path) -> None:
@@ -82,18 +99,17 @@ def test_names_with_words_are_numbered_with_the_others_and_keep_their_words(tmp_
     }
     files = {f"Usable/{name}.wav": f"sound of {name}" for name in new}
     files["Usable/ann_000007-so-we-went.TextGrid"] = "grid"
-    files["Usable/whisper.json"] = json.dumps({f"{name}.wav": {"text": f"{name} is read"} for name in new})
+    entries = {f"{name}.wav": {"text": f"{name} is read"} for name in new}
+    files["Usable/whisper.json"] = json.dumps(entries)
     files["Usable/train.txt"] = "ann_000012_words_behind.wav|ann_000012_words_behind is read\n"
-    files["manifest.jsonl"] = "".join(json.dumps({"file": name}) + "\n" for name in files if name.endswith(".wav"))
+    files["manifest.jsonl"] = manifest_of(sounds_of(files))
     done = reindex_folder(make(tmp_path, files) / "Usable")
     after = tree(tmp_path)
-    assert {name: text for name, text in after.items() if name.endswith(".wav")} == {
-        f"Usable/{name}.wav": f"sound of {old}" for old, name in new.items()
-    }
+    expected = {f"Usable/{name}.wav": f"sound of {old}" for old, name in new.items()}
+    assert sounds_of(after) == expected
     assert after["Usable/ann_000001-so-we-went.TextGrid"] == "grid"
-    assert json.loads(after["Usable/whisper.json"]) == {
-        f"{name}.wav": {"text": f"{old} is read"} for old, name in new.items()
-    }
+    renamed = {f"{name}.wav": {"text": f"{old} is read"} for old, name in new.items()}
+    assert json.loads(after["Usable/whisper.json"]) == renamed
     assert after["Usable/train.txt"] == "ann_000003_words_behind.wav|ann_000012_words_behind is read\n"
     lines = [json.loads(line)["file"] for line in after["manifest.jsonl"].splitlines()]
     assert lines == [f"Usable/{name}.wav" for name in new.values()]
@@ -105,7 +121,8 @@ def test_names_with_words_are_numbered_with_the_others_and_keep_their_words(tmp_
 
 def test_recordings_of_one_number_that_words_tell_apart_keep_one_number(tmp_path: Path) -> None:
     files = ["call_000003_left.wav", "call_000003_right.wav", "call_000008_left.wav", "call_000008.txt"]
-    reindex_folder(make(tmp_path, {name: f"was {name}" for name in files}))
+    texts = {name: f"was {name}" for name in files}
+    reindex_folder(make(tmp_path, texts))
     assert tree(tmp_path) == {
         "call_000001_left.wav": "was call_000003_left.wav",
         "call_000001_right.wav": "was call_000003_right.wav",
@@ -138,15 +155,16 @@ def test_gaps_are_closed_for_each_name_and_files_beside_follow(tmp_path: Path) -
 
 
 def test_whisper_json_keeps_its_layout_and_what_nobody_knows(tmp_path: Path) -> None:
-    entries = {
-        "ann_000004.wav": {"text": "ann_000004 is read", "segments": [{"id": 0, "tokens": [1, 2], "own": None}]},
-        "ann_000002.wav": {"text": "two", "language": "en"},
-    }
+    second = {"text": "two", "language": "en"}
+    fourth = {"text": "ann_000004 is read", "segments": [{"id": 0, "tokens": [1, 2], "own": None}]}
+    entries = {"ann_000004.wav": fourth, "ann_000002.wav": second}
     text = json.dumps(entries, indent=4, sort_keys=True)
-    files = clips(2, 4, folder="audio/") | {"whisper.json": text, "whisper_backup.json": text}
+    files = clips(2, 4, folder="audio/")
+    files["whisper.json"] = text
+    files["whisper_backup.json"] = text
     reindex_folder(make(tmp_path, files))
     after = tree(tmp_path)
-    expected = {"ann_000002.wav": entries["ann_000004.wav"], "ann_000001.wav": entries["ann_000002.wav"]}
+    expected = {"ann_000002.wav": fourth, "ann_000001.wav": second}
     assert after["whisper.json"] == json.dumps(expected, indent=4, sort_keys=True)
     assert after["whisper_backup.json"] == text  # untouched for ever
     undo_reindex(tmp_path)
@@ -155,21 +173,17 @@ def test_whisper_json_keeps_its_layout_and_what_nobody_knows(tmp_path: Path) -> 
 
 def test_tables_transcripts_and_edits_follow(tmp_path: Path) -> None:
     whisper = json.dumps({"ann_000003.wav": {"text": "three"}})
-    edit = {"number": 1, "time": "now", "author": "Ada", "item": "ann_000003.wav", "action": "tag"}
-    edit |= {
-        state: {"lines": {"ann_000003/left/0001": {"tag": tag}}}
-        for state, tag in (("before", ""), ("after", "sad"))
-    }
-    files = clips(3, folder="wavs/") | {
-        "metadata.csv": "ann_000003|a text|ann_000003 is read\n",
-        "train.txt": "wavs/ann_000003.wav|a text\n",
-        "transcript.jsonl": json.dumps(
-            {"audio_file": "wavs/ann_000003.wav", "conversation_id": "wavs/ann_000003", "text": "ann_000003 read"}
-        )
-        + "\n",
-        "whisper.json": whisper,
-        ".dailytalk-edits": json.dumps(edit) + '\n{"number": 2, "ite',
-    }
+    edit: dict[str, Any] = {"number": 1, "time": "now", "author": "Ada", "item": "ann_000003.wav", "action": "tag"}
+    edit["before"] = {"lines": {"ann_000003/left/0001": {"tag": ""}}}
+    edit["after"] = {"lines": {"ann_000003/left/0001": {"tag": "sad"}}}
+    names = {"audio_file": "wavs/ann_000003.wav", "conversation_id": "wavs/ann_000003"}
+    transcript = json.dumps(names | {"text": "ann_000003 read"})
+    files = clips(3, folder="wavs/")
+    files["metadata.csv"] = "ann_000003|a text|ann_000003 is read\n"
+    files["train.txt"] = "wavs/ann_000003.wav|a text\n"
+    files["transcript.jsonl"] = f"{transcript}\n"
+    files["whisper.json"] = whisper
+    files[".dailytalk-edits"] = json.dumps(edit) + '\n{"number": 2, "ite'
     reindex_folder(make(tmp_path, files))
     after = tree(tmp_path)
     assert after["metadata.csv"] == "ann_000001|a text|ann_000003 is read\n"
@@ -180,12 +194,11 @@ def test_tables_transcripts_and_edits_follow(tmp_path: Path) -> None:
         "conversation_id": "wavs/ann_000001",
         "text": "ann_000003 read",
     }
-    first, rest = after[".dailytalk-edits"].split("\n")
-    assert (json.loads(first)["item"], list(json.loads(first)["before"]["lines"])) == (
-        "ann_000001.wav",
-        ["ann_000001/left/0001"],
-    )
-    assert rest == '{"number": 2, "ite'  # what was cut short was never answered
+    first, second = after[".dailytalk-edits"].split("\n")
+    renamed = json.loads(first)
+    assert renamed["item"] == "ann_000001.wav"
+    assert list(renamed["before"]["lines"]) == ["ann_000001/left/0001"]
+    assert second == '{"number": 2, "ite'  # what was cut short was never answered
 
 
 def test_discarded_clips_get_the_numbers_after_the_others(tmp_path: Path) -> None:
@@ -196,8 +209,10 @@ def test_discarded_clips_get_the_numbers_after_the_others(tmp_path: Path) -> Non
     after = tree(tmp_path)
     assert after["audio/ann_000002.wav"] == "ann3"
     assert after["audio/Discarded Audios/ann_000003.wav"] == "ann2"
-    assert list(json.loads(after["audio/Discarded Audios/discarded_entries.json"])) == ["ann_000003.wav"]
-    assert json.loads(after["whisper.json"])["ann_000002.wav"] == {"text": "three"}
+    discarded = json.loads(after["audio/Discarded Audios/discarded_entries.json"])
+    entries = json.loads(after["whisper.json"])
+    assert list(discarded) == ["ann_000003.wav"]
+    assert entries["ann_000002.wav"] == {"text": "three"}
 
 
 def test_undo_keeps_what_was_changed_since(tmp_path: Path) -> None:
@@ -207,23 +222,22 @@ def test_undo_keeps_what_was_changed_since(tmp_path: Path) -> None:
     before = tree(tmp_path)
     backup = undo_reindex(tmp_path / "audio")
     assert tree(tmp_path) == files
-    assert {f"audio/{name}": text for name, text in tree(backup / "undone").items()} | tree(
-        backup / "undone-above"
-    ) == before
+    kept = tree(backup / "undone-above")
+    kept |= {f"audio/{name}": text for name, text in tree(backup / "undone").items()}
+    assert kept == before
     with pytest.raises(DailytalkError, match="has no reindex to undo"):
         undo_reindex(tmp_path / "audio")
 
 
 def test_what_would_be_lost_or_unclear_renames_nothing(tmp_path: Path) -> None:
-    one = make(
-        tmp_path / "one", clips(3, folder="a/") | clips(3, folder="b/") | {"w.json": '{"ann_000003.wav": 1}'}
-    )
+    twice = clips(3, folder="a/") | clips(3, folder="b/")
+    whole = make(tmp_path / "one", twice | {"w.json": '{"ann_000003.wav": 1}'})
     with pytest.raises(BadInput, match="which is in 'one/a/ann_000003' and 'one/b/ann_000003'"):
-        reindex_folder(one)
-    both = make(tmp_path / "both", clips(3, folder="a/") | clips(3, folder="b/") | {"w.csv": "ann_000003|three\n"})
+        reindex_folder(whole)
+    part = make(tmp_path / "both", twice | {"w.csv": "ann_000003|three\n"})
     with pytest.raises(BadInput, match="which is in 'a' and 'b'"):
-        reindex_folder(both / "a")
-    for root in (one, both):
+        reindex_folder(part / "a")
+    for root in (whole, part):
         before = tree(root)
         with folder_locked(root), pytest.raises(DailytalkError, match="is open in another command"):
             reindex_folder(root)
@@ -232,13 +246,14 @@ def test_what_would_be_lost_or_unclear_renames_nothing(tmp_path: Path) -> None:
 
 
 def test_links_out_are_renamed_and_never_followed(tmp_path: Path) -> None:
-    outside = make(tmp_path / "outside", clips(7) | {"w.json": '{"ann_000007.wav": 1}'})
+    files = clips(7) | {"w.json": '{"ann_000007.wav": 1}'}
+    outside = make(tmp_path / "outside", files)
     root = make(tmp_path / "in", clips(3))
     (root / "ann_000009.wav").symlink_to(outside / "ann_000007.wav")
     (root / "more").symlink_to(outside)
     reindex_folder(root)
     assert (root / "ann_000002.wav").is_symlink()
-    assert tree(outside) == clips(7) | {"w.json": '{"ann_000007.wav": 1}'}
+    assert tree(outside) == files
     (root / "ann_000001.wav").rename(root / "ann_000004.wav")
     (root / "w.json").symlink_to(outside / "w.json")
     with pytest.raises(BadInput, match="leads out of its folder"):
@@ -258,8 +273,10 @@ def test_no_recording_with_words_loses_its_name_or_its_text_to_another(
 ) -> None:
     root = tmp_path_factory.mktemp("words") / "in"
     files = {f"ann_{number:06d}{words}.wav": f"{number}{words}" for number, words in items}
-    texts = {f"ann_{number:06d}{words}.wav": f"{number}{words}" for number, words in mentioned} | files
-    before = tree(make(root, files | {"whisper.json": json.dumps(texts)}))
+    texts = {f"ann_{number:06d}{words}.wav": f"{number}{words}" for number, words in mentioned}
+    texts |= files
+    make(root, files | {"whisper.json": json.dumps(texts)})
+    before = tree(root)
     reindex_folder(root)
     after = tree(root)
     named = json.loads(after.pop("whisper.json"))
@@ -267,7 +284,8 @@ def test_no_recording_with_words_loses_its_name_or_its_text_to_another(
     assert sorted(named.values()) == sorted(texts.values())
     assert {name: named[name] for name in after} == after
     numbers = sorted({int(name[4:10]) for name in after})
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    first = numbers[0]
+    assert numbers == list(range(first, first + len(numbers)))
     assert reindex_folder(root).files == 0
     if before != tree(root):
         undo_reindex(root)
@@ -296,24 +314,32 @@ def test_reindex_is_a_bijection_that_undo_reverts(
     discarded = [number for number in discarded if number not in ann]
     files = clips(*ann) | clips(*bob, name="bob_1") | clips(*discarded, folder="Discarded Audios/")
     files |= {f"ann_{number:06d}.txt": f"text{number}" for number in beside}
-    named = {f"ann_{number:06d}.wav": {"number": number} for number in sorted({*ann, *mentioned} - {*discarded})}
+    listed = {*ann, *mentioned} - {*discarded}
+    named = {f"ann_{number:06d}.wav": {"number": number} for number in sorted(listed)}
     files["whisper.json"] = json.dumps(named)
     before = tree(make(root, files))
     reindex_folder(root, digits)
     after = tree(root)
-    numbers = sorted(int(name[4:-4]) for name in after if name.startswith("ann_") and name.endswith(".wav"))
-    assert numbers == list(range(min(1, *ann), min(1, *ann) + len(ann)))
-    texts = {text: name for name, text in after.items() if name.endswith(".wav")}
-    assert len(texts) == len(ann) + len(bob) + len(discarded)
-    whisper = {entry["number"]: name for name, entry in json.loads(after["whisper.json"]).items()}
+    sounds = sounds_of(after)
+    numbers = sorted(int(name[4:-4]) for name in sounds if name.startswith("ann_"))
+    first = min(1, *ann)
+    assert numbers == list(range(first, first + len(ann)))
+    names = {text: name for name, text in sounds.items()}
+    assert len(names) == len(ann) + len(bob) + len(discarded)
+    entries = json.loads(after["whisper.json"])
+    whisper = {entry["number"]: name for name, entry in entries.items()}
     assert len(whisper) == len(named)
-    assert all(whisper[number] == texts[f"ann{number}"] for number in ann)
-    assert all(Path(texts[f"ann{number}"]).stem + ".txt" in after for number in beside & {*ann})
-    assert sorted(text for name, text in after.items() if name != "whisper.json") == sorted(
-        text for name, text in before.items() if name != "whisper.json"
-    )
+    for number in ann:
+        name = names[f"ann{number}"]
+        assert whisper[number] == name
+        if number in beside:
+            assert f"{Path(name).stem}.txt" in after
+    undone = before != after
+    del after["whisper.json"]
+    texts = [text for name, text in before.items() if name != "whisper.json"]
+    assert sorted(after.values()) == sorted(texts)
     assert reindex_folder(root, digits).files == 0
-    if before != after:
+    if undone:
         undo_reindex(root)
     assert tree(root) == before
     shutil.rmtree(root.parent)
@@ -323,11 +349,13 @@ def test_a_kill_at_any_step_leaves_the_folder_whole(tmp_path: Path, monkeypatch:
     class Killed(BaseException):
         pass
 
+    def in_audios(files: dict[str, str]) -> dict[str, str]:
+        return {name: text for name, text in files.items() if name.startswith("audios/")}
+
     files = clips(2, 3, 7, folder="audios/") | {"audios/ann_000003.txt": "3"}
     files["whisper.json"] = '{"ann_000002.wav": {"n": 2}, "ann_000003.wav": {"n": 3}, "ann_000007.wav": {"n": 7}}'
     done = make(tmp_path / "done", files)
     reindex_folder(done / "audios")
-    sounds = {name: text for name, text in tree(done).items() if name.startswith("audios/")}
     for steps in range(20):
         root = make(tmp_path / str(steps), files)
         left = [steps]
@@ -346,8 +374,8 @@ def test_a_kill_at_any_step_leaves_the_folder_whole(tmp_path: Path, monkeypatch:
             is_done = left[0] >= 0
             left.clear()
         if (root / "audios").is_dir():
-            now = {name: text for name, text in tree(root).items() if name.startswith("audios/")}
-            assert now in (sounds, {name: text for name, text in files.items() if name.startswith("audios/")})
+            now = in_audios(tree(root))
+            assert now in (in_audios(tree(done)), in_audios(files))
         with suppress(DailytalkError):
             undo_reindex(root / "audios")
         assert tree(root) == files
@@ -363,20 +391,20 @@ def test_a_kill_at_any_step_leaves_the_folder_whole(tmp_path: Path, monkeypatch:
 
 def test_pieces_that_split_has_written_are_reindexed_where_they_are(tmp_path: Path) -> None:
     files = {f"Usable/{name}": name for name in ("r_000002.wav", "r_000009.wav", "r_000015.wav")}
-    files |= clips(3, name="r", folder="Non Usable/") | {"Usable/r_000009.json": "{}"}
-    manifest = "".join(json.dumps({"file": name, "start": 0}) + "\n" for name in files if name.endswith(".wav"))
-    files["manifest.jsonl"] = manifest
+    files |= clips(3, name="r", folder="Non Usable/")
+    files["Usable/r_000009.json"] = "{}"
+    files["manifest.jsonl"] = manifest_of(sounds_of(files))
     before = tree(make(tmp_path, files))
     done = reindex_folder(tmp_path / "Usable")
-    assert (done.files, done.documents) == (4, ["../manifest.jsonl"])
+    assert done.files == 4
+    assert done.documents == ["../manifest.jsonl"]
     after = tree(tmp_path)
-    new = ["r_000001.wav", "r_000002.wav", "r_000003.wav"]
-    assert [name for name in after if name.startswith("Usable/") and name.endswith(".wav")] == [
-        f"Usable/{name}" for name in new
-    ]
+    new = ["Usable/r_000001.wav", "Usable/r_000002.wav", "Usable/r_000003.wav"]
+    usable = [name for name in sounds_of(after) if name.startswith("Usable/")]
+    assert usable == new
     assert after["Usable/r_000003.wav"] == "r_000015.wav"
     named = [json.loads(line)["file"] for line in after["manifest.jsonl"].splitlines()]
-    assert named == [*(f"Usable/{name}" for name in new), "Non Usable/r_000003.wav"]
+    assert named == [*new, "Non Usable/r_000003.wav"]
     reindex_folder(tmp_path / "Non Usable")
     undo_reindex(tmp_path / "Non Usable")
     undo_reindex(tmp_path / "Usable")
@@ -393,7 +421,8 @@ def test_pieces_that_split_has_written_are_reindexed_where_they_are(tmp_path: Pa
 def test_any_series_is_closed_in_its_order_and_keeps_its_digits(
     tmp_path: Path, names: list[str], expected: list[str]
 ) -> None:
-    root = make(tmp_path, {f"{name}.wav": name for name in names})
+    files = {f"{name}.wav": name for name in names}
+    root = make(tmp_path, files)
     reindex_folder(root)
-    assert {*tree(root)} == {f"{name}.wav" for name in expected}
-    assert [(root / f"{name}.wav").read_text() for name in expected] == names
+    renamed = [f"{name}.wav" for name in expected]
+    assert tree(root) == dict(zip(renamed, names, strict=True))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from browser import Visit, chromium, needs_playwright, visit
 from built_conversations import built_row, write_dataset
+from recordings import read_lines
 from reviewable import Server, dialogue, line, served, work_folder
 
 pytestmark = needs_playwright
@@ -33,9 +34,12 @@ def browser() -> Iterator[Any]:
 def talks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty conversations of two speakers: each test takes its own."""
     names = [f"talk-{number:04d}" for number in range(40)]
-    items = [(name, "recording", 2.0 * place % 30, name) for place, name in enumerate(names)]
-    made = [(name, of, offset, dialogue(name, 12.0, 30, offset)) for name, of, offset, _ in items]
-    return work_folder(tmp_path_factory.mktemp("talks"), made)
+    items = []
+    for number, name in enumerate(names):
+        offset = 2.0 * number % 30
+        lines = dialogue(name, 12.0, 30, offset)
+        items.append((name, "recording", offset, lines))
+    return work_folder(tmp_path_factory.mktemp("talks"), items)
 
 
 @pytest.fixture(scope="module")
@@ -155,8 +159,8 @@ def test_lines_are_split_merged_inserted_deleted_and_swapped(browser: Any, serve
 
         def lines() -> list[tuple[str, str]]:
             page.wait(SAVED)
-            shown = page.page.evaluate("fetch('api/item?id=talk-0005').then((answer) => answer.json())")["lines"]
-            return [(one["channel"], one["text"]) for one in shown]
+            item = page.page.evaluate("fetch('api/item?id=talk-0005').then((answer) => answer.json())")
+            return [(line["channel"], line["text"]) for line in item["lines"]]
 
         press = page.page.keyboard.press
         first = lines()
@@ -207,14 +211,14 @@ def test_the_list_is_searched_filtered_and_sorted_and_remembers_its_place(browse
 def test_what_was_discarded_comes_back_after_a_reload_and_a_row_that_is_missing_is_named(
     browser: Any, server: Server, talks: Path
 ) -> None:
-    said = "document.querySelector('#notice').textContent"
+    notice = "document.querySelector('#notice').textContent"
     with visit(browser, server.address, address="#item=talk-0022") as page:
         opened(page, "talk-0022")
         page.page.keyboard.press("d")
-        page.wait(f"{said}.includes('Press b')")
+        page.wait(f"{notice}.includes('Press b')")
         reload(page)
         page.page.keyboard.press("b")
-        page.wait(f"{said} === '1 item restored.'")
+        page.wait(f"{notice} === '1 item restored.'")
         opened(page, "talk-0022")
         assert [edit["action"] for edit in edits(talks) if edit["item"] == "talk-0022"] == ["discard", "restore"]
         page.page.keyboard.press("/")
@@ -224,13 +228,13 @@ def test_what_was_discarded_comes_back_after_a_reload_and_a_row_that_is_missing_
         page.page.keyboard.press("Shift+G")
         page.page.keyboard.type("31")
         page.page.keyboard.press("Enter")
-        page.wait(f"{said}.includes('no row 31, only 10')")
+        page.wait(f"{notice}.includes('no row 31, only 10')")
         page.page.keyboard.press("Shift+G")
         page.page.keyboard.type("2")
         page.page.keyboard.press("Enter")
         opened(page, "talk-0031")
     with visit(browser, server.address, address="#item=talk-0099") as page:
-        page.wait(f"{said}.includes('no item talk-0099')")
+        page.wait(f"{notice}.includes('no item talk-0099')")
 
 
 def test_items_are_gone_through_by_buttons_and_each_begins_at_its_start(browser: Any, tmp_path: Path) -> None:
@@ -249,12 +253,14 @@ def test_items_are_gone_through_by_buttons_and_each_begins_at_its_start(browser:
         at_start(page)
         back = page.page.locator("#previous-item")
         on = page.page.locator("#next-item")
-        assert (back.is_disabled(), on.is_disabled()) == (True, False)
+        assert back.is_disabled()
+        assert not on.is_disabled()
         on.click()
         opened(page, "two")
         on.click()
         opened(page, "three")
-        assert (back.is_disabled(), on.is_disabled()) == (False, True)
+        assert not back.is_disabled()
+        assert on.is_disabled()
         back.click()
         opened(page, "two")
         page.page.locator("#play").click()  # which is playing the line
@@ -349,16 +355,17 @@ def test_a_file_that_another_program_has_written_is_asked_about_and_nothing_is_l
         opened(page, "talk")
         for button, kept, mine in (("#keep-ours", "transcript_backup_1.jsonl", True),
                                    ("#keep-theirs", "transcript_backup_2.jsonl", False)):  # fmt: skip
-            lines = [json.loads(one) for one in path.read_text(encoding="utf-8").splitlines()]
+            lines = read_lines(path)
             lines[1]["text"] = f"Theirs {mine}."
-            path.write_text("".join(json.dumps(one) + "\n" for one in lines), encoding="utf-8")
+            entries = [json.dumps(entry) for entry in lines]
+            path.write_text("\n".join(entries) + "\n", encoding="utf-8")
             write(page, f"Mine {mine}.")
             page.wait("document.querySelector('#dialog-changed').open")
             assert page.violations() == []
             page.page.locator(button).click()
             page.wait(SAVED)
             page.wait(f"document.querySelector('#notice').textContent.includes({kept!r})")
-            texts = [json.loads(one)["text"] for one in path.read_text(encoding="utf-8").splitlines()]
+            texts = [entry["text"] for entry in read_lines(path)]
             assert texts[0] == f"Mine {mine}."
             assert (texts[1] == "Theirs False.") != mine
             assert (work / kept).is_file()
@@ -444,8 +451,17 @@ def test_a_whole_review_by_keyboard_alone(browser: Any, tmp_path: Path) -> None:
         assert len([record for record in done if record["action"] == "text"]) == 3
         assert len([record for record in done if record["action"] == "tag"]) == 3
         server.end()
-        lines = [json.loads(one) for one in (work / "transcript.jsonl").read_text(encoding="utf-8").splitlines()]
-        assert {f"The first line of {name}." for name in names} <= {one["text"] for one in lines}
+        texts = {entry["text"] for entry in read_lines(work / "transcript.jsonl")}
+        assert {f"The first line of {name}." for name in names} <= texts
+
+
+def edited_texts(work: Path) -> set[str]:
+    """The texts that lines have after the edits that are on the disk."""
+    texts = set()
+    for record in edits(work):
+        lines = record["after"].get("lines", {})
+        texts |= {line.get("text") for line in lines.values() if line}
+    return texts
 
 
 def test_nothing_that_said_saved_is_lost_when_the_server_is_killed(browser: Any, tmp_path: Path) -> None:
@@ -468,26 +484,15 @@ def test_nothing_that_said_saved_is_lost_when_the_server_is_killed(browser: Any,
                     if number == deadly:
                         page.page.wait_for_timeout(chance.randrange(0, 12))
                         server.kill()
-                        said = page.page.evaluate(SAVED)
-                        texts = {
-                            line.get("text")
-                            for record in edits(work)
-                            for line in record["after"].get("lines", {}).values()
-                            if line
-                        }
-                        assert set(written if said else written[:-1]) <= texts
+                        is_saved = page.page.evaluate(SAVED)
+                        answered = written if is_saved else written[:-1]
+                        assert {*answered} <= edited_texts(work)
                         server = Server(work, port=server.port)
                         if chance.random() < 0.5:
                             page.page.once("dialog", lambda dialog: dialog.accept())
                             reload(page, "talk")
                     page.wait(SAVED)
-            texts = {
-                line.get("text")
-                for record in edits(work)
-                for line in record["after"].get("lines", {}).values()
-                if line
-            }
-            assert set(written) <= texts
+            assert {*written} <= edited_texts(work)
     finally:
         server.end()
 
@@ -535,7 +540,8 @@ def test_axe_finds_nothing_serious(browser: Any, server: Server, width: int, sch
 def test_hostile_texts_stay_text(browser: Any, tmp_path: Path) -> None:
     words = [{"word": MARKUP, "start": 1.0, "end": 2.0, "probability": 0.2}]
     hostile = line(MARKUP, 0, "left", words, text=MARKUP, tag=MARKUP, rule=MARKUP, speaker=MARKUP, kind=MARKUP)
-    work = work_folder(tmp_path, [(MARKUP, "recording", 0.0, [hostile | {"vad_bucket": {MARKUP: MARKUP}}])])
+    hostile["vad_bucket"] = {MARKUP: MARKUP}
+    work = work_folder(tmp_path, [(MARKUP, "recording", 0.0, [hostile])])
     with served(work) as server, visit(browser, server.address) as page:
         opened(page)
         page.wait("!document.querySelector('#work').hidden")

@@ -16,6 +16,7 @@ import pytest
 import requests
 import soundfile
 from command import Command, start, until
+from recordings import read_lines
 from reviewable import Server, dialogue, served, work_folder
 
 from dailytalk_contiguous.apps.review.layouts import open_editable
@@ -27,8 +28,11 @@ JSON = {"Content-Type": "application/json"}
 
 
 def calls(folder: Path, count: int = 3) -> Path:
-    items = [(f"call_{number:06d}", "long", 5.0 * number, dialogue(f"call_{number:06d}", 5.0, 12, 5.0 * number))
-             for number in range(count)]  # fmt: skip
+    items = []
+    for number in range(count):
+        name = f"call_{number:06d}"
+        offset = 5.0 * number
+        items.append((name, "long", offset, dialogue(name, 5.0, 12, offset)))
     return work_folder(folder, items)
 
 
@@ -78,13 +82,13 @@ def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client,
 
 
 def lines_of(work: Path) -> dict[str, dict[str, Any]]:
-    lines = [json.loads(line) for line in (work / "transcript.jsonl").read_text("utf-8").splitlines()]
-    return {line["utterance_id"]: line for line in lines}
+    return {line["utterance_id"]: line for line in read_lines(work / "transcript.jsonl")}
 
 
 def test_nothing_that_was_answered_is_lost_however_often_the_server_is_killed(work: Path) -> None:
     chance = random.Random(0)
-    known: dict[str, set[str]] = {}  # texts that a line may have: what was answered last, and what was not
+    # Texts that a line may have: the one that was answered last, and those that were not answered.
+    possible: dict[str, set[str]] = {}
     answered: list[int] = []
     done = 0
     for _ in range(5):
@@ -98,11 +102,11 @@ def test_nothing_that_was_answered_is_lost_however_often_the_server_is_killed(wo
                 chosen = chance.choice(item["lines"])
                 line = chosen["id"]
                 text = f"edit number {done}"
-                known.setdefault(line, {chosen["text"]}).add(text)
+                possible.setdefault(line, {chosen["text"]}).add(text)
                 answer = ada.edit(name, item["base"], do="text", line=line, text=text)
                 assert answer.status_code == 200, answer.text
                 answered.append(answer.json()["base"])
-                known[line] = {text}
+                possible[line] = {text}
                 done += 1
                 if killer.ident is None:
                     killer.start()
@@ -111,19 +115,19 @@ def test_nothing_that_was_answered_is_lost_however_often_the_server_is_killed(wo
         finally:
             killer.cancel()
             server.kill()
-    records = [
-        json.loads(line) for line in (work / ".dailytalk-edits").read_bytes().split(b"\n") if line[-1:] == b"}"
-    ]
+    journal = (work / ".dailytalk-edits").read_bytes().split(b"\n")
+    records = [json.loads(line) for line in journal if line.endswith(b"}")]
     numbers = [record["number"] for record in records if "number" in record]
     assert numbers == [*range(1, len(numbers) + 1)]
     assert {*answered} <= {*numbers}
     rows = open_items(work).rows()
     read = {utterance["utterance_id"]: utterance["text"] for row in rows for utterance in row["utterances"]}
     lines = lines_of(work)
-    for line, texts in known.items():
+    for line, texts in possible.items():
         assert read[line] == lines[line]["text"]
         assert read[line] in texts
-    assert len(lines) == sum(len(dialogue(f"call_{number:06d}", 5.0, 12)) for number in range(3))
+    counts = [len(dialogue(f"call_{number:06d}", 5.0, 12)) for number in range(3)]
+    assert len(lines) == sum(counts)
 
 
 def test_speak_sees_an_edit_whose_server_was_killed_the_moment_it_answered(work: Path) -> None:
@@ -136,7 +140,9 @@ def test_speak_sees_an_edit_whose_server_was_killed_the_moment_it_answered(work:
     texts = [text for row in read_synthesis_input(work).unfolded() for text in row["text"]]
     assert "Well, hello there" in texts
     made = lines_of(work)[line]
-    assert (made["text"], made["edited_by"], made["edited_fields"]) == ("Well, hello there", "Ada", ["text"])
+    assert made["text"] == "Well, hello there"
+    assert made["edited_by"] == "Ada"
+    assert made["edited_fields"] == ["text"]
 
 
 def test_undo_and_redo_survive_a_restart(work: Path) -> None:
@@ -144,8 +150,11 @@ def test_undo_and_redo_survive_a_restart(work: Path) -> None:
     name = "call_000000"
 
     def texts(ada: Client, do: str) -> list[str]:
-        answer = ada.edit(name, ada.get("item", id=name)["base"], do=do)
-        return [line["text"] for line in answer.json()["lines"][:2]] if answer.ok else [answer.json()["reason"]]
+        base = ada.get("item", id=name)["base"]
+        answer = ada.edit(name, base, do=do)
+        if not answer.ok:
+            return [answer.json()["reason"]]
+        return [line["text"] for line in answer.json()["lines"][:2]]
 
     with served(work) as server:
         ada = Client(server.address)
@@ -165,35 +174,41 @@ def test_undo_and_redo_survive_a_restart(work: Path) -> None:
 
 
 def test_the_sound_is_the_recording_to_the_sample_whatever_range_is_asked_for(ada: Client, work: Path) -> None:
+    def sound(**headers: str) -> requests.Response:
+        address = f"{ada.address}api/sound"
+        return requests.get(address, params={"id": "call_000001"}, headers=headers, timeout=20)
+
     samples, rate = soundfile.read(work.parent / "long.FLAC", dtype="int16")
-    whole = requests.get(f"{ada.address}api/sound", params={"id": "call_000001"}, timeout=20)
+    whole = sound()
+    n_bytes = len(whole.content)
     seconds = ada.get("item", id="call_000001")["duration"]
     data = np.frombuffer(whole.content[44:], "<i2").reshape(-1, 2)
     assert whole.headers["Accept-Ranges"] == "bytes"
     assert len(data) == round(seconds * rate)
-    assert (data == samples[5 * rate : 5 * rate + len(data)]).all()
-    for first, last in ((0, 99), (44, 47), (1001, 70_000), (len(whole.content) - 3, len(whole.content) - 1)):
-        header = {"Range": f"bytes={first}-{last}"}
-        part = requests.get(f"{ada.address}api/sound", params={"id": "call_000001"}, headers=header, timeout=20)
+    start = 5 * rate
+    assert np.array_equal(data, samples[start : start + len(data)])
+    for first, last in ((0, 99), (44, 47), (1001, 70_000), (n_bytes - 3, n_bytes - 1)):
+        part = sound(Range=f"bytes={first}-{last}")
         assert part.status_code == 206
         assert part.content == whole.content[first : last + 1]
-    header = {"Range": f"bytes={len(whole.content)}-"}
-    beyond = requests.get(f"{ada.address}api/sound", params={"id": "call_000001"}, headers=header, timeout=20)
+    beyond = sound(Range=f"bytes={n_bytes}-")
     assert beyond.status_code == 416
 
 
 def test_discarded_conversations_leave_the_transcript_and_come_back_as_they_were(ada: Client, work: Path) -> None:
-    before = lines_of(work)
-    found = ada.post("discard-range", {"first": 1, "last": 2}).json()
-    assert [row["id"] for row in found] == ["call_000001", "call_000002"]
-    assert {line["conversation_id"] for line in lines_of(work).values()} == {"call_000000"}
+    def without_numbers() -> dict[str, dict[str, Any]]:
+        return {key: {**line, "segment_id": None} for key, line in lines_of(work).items()}
+
+    before = without_numbers()
+    discarded = ada.post("discard-range", {"first": 1, "last": 2}).json()
+    assert [row["id"] for row in discarded] == ["call_000001", "call_000002"]
+    names = {line["conversation_id"] for line in lines_of(work).values()}
+    assert names == {"call_000000"}
     listed = {item["id"]: item for item in ada.get("session")["items"]}
     assert listed["call_000001"]["discarded"]
     assert listed["call_000001"]["text"]
     assert ada.post("restore", {"names": ["call_000002", "call_000001"]}).ok
-    assert {key: {**line, "segment_id": None} for key, line in lines_of(work).items()} == {
-        key: {**line, "segment_id": None} for key, line in before.items()
-    }
+    assert without_numbers() == before
 
 
 def test_an_edit_that_a_kill_left_in_the_list_alone_is_finished(
@@ -310,7 +325,8 @@ def test_a_folder_that_cannot_be_written_is_opened_to_listen(work: Path) -> None
         with served(work) as server:
             ada = Client(server.address)
             session = ada.get("session")
-            assert (session["writable"], "can't be written to" in session["why_not"]) == (False, True)
+            assert session["writable"] is False
+            assert "can't be written to" in session["why_not"]
             line = ada.get("item", id="call_000000")["lines"][0]["id"]
             assert ada.edit("call_000000", 0, do="text", line=line, text="x").status_code == 422
     finally:
@@ -330,8 +346,9 @@ def test_ending_with_pages_open_takes_no_wait_and_prints_no_traceback(work: Path
         half_heard = requests.get(f"{address}api/sound", params={"id": "call_000000"}, stream=True, timeout=20)
         assert half_heard.ok
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
-    assert (process.returncode, said) == (0, "ended: every edit is saved\n")
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert errors == "ended: every edit is saved\n"
 
 
 def begun(work: Path) -> "tuple[subprocess.Popen[str], str]":

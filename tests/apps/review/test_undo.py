@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from command import Command
 from hypothesis import given
 from hypothesis import strategies as st
+from recordings import read_lines
 from reviewable import dialogue, work_folder
 from test_edits import actions
 from test_reviewed_folders import clips, segment, tone
@@ -29,7 +31,8 @@ def opened(folder: Path) -> Session:
 
 
 def edit(session: Session, name: str, **action: Any) -> dict[str, Any]:
-    return session.edit(name, session.item(name)["base"], action)
+    base = session.item(name)["base"]
+    return session.edit(name, base, action)
 
 
 # Folders of clips: what each program writes of its own.
@@ -40,10 +43,11 @@ def said(start: float, end: float, text: str, **fields: Any) -> dict[str, Any]:
 
 
 def timed(*words: str) -> list[dict[str, Any]]:
-    return [
-        {"word": word, "start": 0.1 * number, "end": 0.1 * number + 0.09, "probability": 0.5}
-        for number, word in enumerate(words)
-    ]
+    timed_words = []
+    for number, word in enumerate(words):
+        start = 0.1 * number
+        timed_words.append({"word": word, "start": start, "end": start + 0.09, "probability": 0.5})
+    return timed_words
 
 
 #: Entries of whisper.json by the program that they are of, or by what they lack.
@@ -124,27 +128,30 @@ def spoken_folder(folder: Path) -> Path:
 def foreign_folder(folder: Path) -> Path:
     """A transcript by another program: in no order, with lines that are none, and without ids."""
     work = spoken_folder(folder)
-    lines = [json.loads(text) for text in (work / "transcript.jsonl").read_text("utf-8").splitlines()]
+    lines = read_lines(work / "transcript.jsonl")
     lines[3] |= {"note": float("nan"), "duration": 99}
     texts = ["# by hand"]
     for number, line in enumerate(lines):
         if number % 3 == 0:
             del line["utterance_id"]
         del line["rule"]
-        texts.append(json.dumps({"segment_id": 100 - number, **line}, separators=(",", ":")))
+        entry = {"segment_id": 100 - number, **line}
+        texts.append(json.dumps(entry, separators=(",", ":")))
         if number % 4 == 1:
             texts.append("")
     texts[1], texts[-1] = texts[-1], texts[1]
-    (work / "transcript.jsonl").write_bytes("\r\n".join(texts).encode() + b"\n\xff\xfe")
+    data = "\r\n".join(texts).encode()
+    (work / "transcript.jsonl").write_bytes(data + b"\n\xff\xfe")
     return work
 
 
 def numbered_folder(folder: Path) -> Path:
     """A transcript as `dailytalk tag` writes it."""
     work = spoken_folder(folder)
-    lines = [json.loads(text) for text in (work / "transcript.jsonl").read_text("utf-8").splitlines()]
-    texts = [json.dumps({"segment_id": number, **line}, ensure_ascii=False) for number, line in enumerate(lines)]
-    (work / "transcript.jsonl").write_text("".join(f"{text}\n" for text in texts), "utf-8")
+    path = work / "transcript.jsonl"
+    entries = [{"segment_id": number, **line} for number, line in enumerate(read_lines(path))]
+    texts = [json.dumps(entry, ensure_ascii=False) for entry in entries]
+    path.write_text("".join(f"{text}\n" for text in texts), "utf-8")
     return work
 
 
@@ -153,11 +160,9 @@ FOLDERS: dict[str, Callable[[Path], Path]] = {
     "a transcript without numbers": spoken_folder,
     "a transcript of another program": foreign_folder,
     "clips without texts": without_texts,
-    **{
-        f"a whisper.json {name}": lambda folder, layout=layout: whisper_folder(folder, layout)  # type: ignore[misc]
-        for name, layout in LAYOUTS.items()
-    },
 }
+for layout_name, layout in LAYOUTS.items():
+    FOLDERS[f"a whisper.json {layout_name}"] = partial(whisper_folder, layout=layout)
 
 
 @pytest.fixture(scope="module", params=FOLDERS.values(), ids=FOLDERS)
@@ -208,7 +213,8 @@ def test_undo_of_any_edits_gives_the_bytes_of_before(copied: Callable[[], Path],
         elif step == "edit":
             lines = session.lines(name)
             number = session.history.number
-            action = data.draw(actions(lines, session.item(name)["duration"]))
+            duration = session.item(name)["duration"]
+            action = data.draw(actions(lines, duration))
             try:
                 edit(session, name, **action)
             except BadInput:
@@ -258,30 +264,38 @@ def test_a_conversation_whose_lines_were_all_deleted_comes_back_after_a_restart(
 
 def test_an_edit_changes_nothing_of_other_segments(tmp_path: Path) -> None:
     folder = whisper_folder(tmp_path, json.dumps)
-    wanted = [
-        segment(0, 0.0, 0.5, "so"),
-        {"start": 0.5, "end": 1.0, "text": " 9 ", "id": 1, "words": [{"word": "9"}]},
-    ]
-    (folder / "whisper.json").write_text(
-        json.dumps({"clip_001.wav": {"text": "so 9", "segments": wanted}}), "utf-8"
-    )
+    first = segment(0, 0.0, 0.5, "so")
+    second = {"start": 0.5, "end": 1.0, "text": " 9 ", "id": 1, "words": [{"word": "9"}]}
+    entry = {"text": "so 9", "segments": [first, second]}
+    path = folder / "whisper.json"
+    path.write_text(json.dumps({"clip_001.wav": entry}), "utf-8")
     edit(opened(folder), "clip_001.wav", do="text", line="0", text="well")
-    after = json.loads((folder / "whisper.json").read_text("utf-8"))["clip_001.wav"]
-    assert (after["text"], after["segments"][1]) == ("well 9", wanted[1])
+    after = json.loads(path.read_text("utf-8"))["clip_001.wav"]
+    assert after["text"] == "well 9"
+    assert after["segments"][1] == second
 
 
 def test_an_undo_leaves_what_another_program_changed_in_the_same_entry(tmp_path: Path) -> None:
     folder = clips(tmp_path)
     name = "talk_000001.wav"
     edit(opened(folder), name, do="text", line="1", text="somewhere else")
-    entries = json.loads((folder / "whisper.json").read_text("utf-8"))
-    entries[name]["segments"][0]["text"] = " it was cold"
-    entries[name]["segments"][1]["note"] = "mine"
-    (folder / "whisper.json").write_text(json.dumps(entries), "utf-8")
+    path = folder / "whisper.json"
+    entries = json.loads(path.read_text("utf-8"))
+    segments = entries[name]["segments"]
+    segments[0]["text"] = " it was cold"
+    segments[1]["note"] = "mine"
+    path.write_text(json.dumps(entries), "utf-8")
     edit(opened(folder), name, do="undo")
-    first, second = json.loads((folder / "whisper.json").read_text("utf-8"))[name]["segments"]
-    assert first == entries[name]["segments"][0]
-    assert second == segment(1, 1.0, 1.9, "in room 1") | {"note": "mine", "tokens": second["tokens"]}
+    first, second = json.loads(path.read_text("utf-8"))[name]["segments"]
+    assert first == segments[0]
+    expected = segment(1, 1.0, 1.9, "in room 1")
+    assert second == expected | {"note": "mine", "tokens": second["tokens"]}
+
+
+def texts_of(export: Path) -> dict[str, str]:
+    """The lists of an export, and its whisper.json."""
+    paths = [*export.rglob("*.txt"), *export.rglob("whisper.json")]
+    return {path.name: path.read_text("utf-8") for path in paths}
 
 
 def test_words_of_an_undone_text_reach_no_export(tmp_path: Path, dailytalk: Command) -> None:
@@ -292,15 +306,7 @@ def test_words_of_an_undone_text_reach_no_export(tmp_path: Path, dailytalk: Comm
     edit(session, "talk_000001.wav", do="text", line="1", text="in room 1 Hhhh")
     edit(session, "talk_000001.wav", do="undo")
     dailytalk("export", folder, "--format", "tortoise", "--out", tmp_path / "after")
-    texts = [
-        {
-            path.name: path.read_text("utf-8")
-            for path in sorted((tmp_path / out).rglob("*.*"))
-            if path.name == "whisper.json" or path.suffix == ".txt"
-        }
-        for out in ("before", "after")
-    ]
-    assert texts[0] == texts[1]
+    assert texts_of(tmp_path / "after") == texts_of(tmp_path / "before")
 
 
 def test_a_whisper_json_of_which_everything_is_discarded_is_there_without_entries(tmp_path: Path) -> None:
