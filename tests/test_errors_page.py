@@ -9,6 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 PAGE = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+
+#: The sentences of the page's tables.
 SENTENCES = re.findall(r"^\| `([^`]+)` \|", PAGE, re.M)
 
 

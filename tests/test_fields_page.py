@@ -41,8 +41,8 @@ def test_page_shows_the_fields_as_they_are() -> None:
 
 
 def test_every_field_says_what_it_is() -> None:
-    silent = [field.name for field in FIELDS if not field.about]
-    assert silent == []
+    undocumented = [field.name for field in FIELDS if not field.about]
+    assert undocumented == []
 
 
 if __name__ == "__main__":

@@ -151,8 +151,8 @@ def test_what_an_app_lists_is_literals_alone(trees: Trees) -> None:
 
 
 def test_every_file_says_what_it_is_for(trees: Trees) -> None:
-    silent = [path for path, tree in trees.items() if not ast.get_docstring(tree)]
-    assert silent == []
+    undocumented = [path for path, tree in trees.items() if not ast.get_docstring(tree)]
+    assert undocumented == []
 
 
 def test_no_modules_import_each_other(trees: Trees) -> None:
