@@ -254,7 +254,7 @@ class Engine:
 
 
 class EmotionGuess(NamedTuple):
-    """A classifier's answer for an utterance. It is a guess from sound, and no diagnosis.
+    """A classifier's answer for an utterance. It is a guess from sound, not a diagnosis.
 
     Attributes:
         probabilities: of the classes of its model, in their order, float32 (classes,), sum 1; empty if it has no

@@ -1,6 +1,6 @@
 """ClassifyEmotion: the emotion of each utterance as a classifier hears it, with the probabilities of all classes.
 
-It is a guess from sound, and no diagnosis. A corpus's own label, `emotion`, is another column and stays as it is.
+It is a guess from sound, not a diagnosis. A corpus's own label, `emotion`, is another column and stays as it is.
 """
 
 from collections.abc import Hashable, Sequence

@@ -67,8 +67,8 @@ def converse(
     """Talk with this machine: it hears words and emotion.
 
     It answers, and speaks. Each talk is kept in --out as stereo sound with its words, the voice on the left and
-    you on the right, ready for `check` and `export`. Ctrl-C ends the talk. An emotion is a guess from sound, and
-    no diagnosis. Nothing leaves this machine unless a service is chosen, whose name is shown first.
+    you on the right, ready for `check` and `export`. Ctrl-C ends the talk. An emotion is a guess from sound,
+    not a diagnosis. Nothing leaves this machine unless a service is chosen, whose name is shown first.
     """
     cli_options.on_this_machine("--out", out)
     if web and (input or sound_device):
@@ -102,7 +102,7 @@ def converse(
     if about["services"]:
         services = " and ".join(about["services"])
         privacy = f"what you say goes to {services}; nothing else leaves this machine"
-    notes = [privacy, "an emotion is a guess from sound, and no diagnosis"]
+    notes = [privacy, "an emotion is a guess from sound, not a diagnosis"]
     if blocks.echoes:
         notes.append("the microphone is closed while the voice speaks; with --headphones you may speak over it")
     for note in notes:

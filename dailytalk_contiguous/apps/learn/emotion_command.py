@@ -58,7 +58,7 @@ OWN_CLIPS = "clips"
 SPOKEN_MOOD = "mood"
 
 #: The note beside every emotion.
-NO_DIAGNOSIS = "emotion is a guess from sound, and no diagnosis"
+NO_DIAGNOSIS = "emotion is a guess from sound, not a diagnosis"
 
 
 @cli_options.with_options({**TRAIN_EMOTION_SETTINGS, **emotion_evaluate.EXAMPLE_OPTIONS})

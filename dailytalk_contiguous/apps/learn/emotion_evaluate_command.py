@@ -112,8 +112,8 @@ def emotion_evaluate(
 ) -> Outcome:
     """Say how well a classifier does on unheard speakers.
 
-    Recall is the mean of the classes, so chance is one in as many as there are. Emotion is a guess from sound, and
-    no diagnosis. Needs the extra tokens.
+    Recall is the mean of the classes, so chance is one in as many as there are. Emotion is a guess from sound,
+    not a diagnosis. Needs the extra tokens.
     """
     if model is not None and kind is not None:
         raise DailytalkError(

@@ -49,7 +49,7 @@ def test_a_model_is_trained_and_used(dailytalk: Command, tmp_path: Path) -> None
     assert measured["recall"] == pytest.approx(told["evaluation"]["recall"], abs=1e-4)
     assert "| acted | CC-BY-4.0 | 48 utterances of 4 speakers |" in card.text
     assert f"| accuracy | {told['evaluation']['accuracy']:.1%} |" in card.text
-    assert "no diagnosis" in card.text
+    assert "not a diagnosis" in card.text
     assert load_emotion_model(str(mood)).classes == SIX  # the card is no part of the model
 
     again = dailytalk("emotion train", acted, "--out", mood)
@@ -104,7 +104,7 @@ def test_a_recording_is_told_over_time(dailytalk: Command, tmp_path: Path) -> No
     assert done.code == 0, done.err
     assert "unsure" in done.out
     assert "I can't tell how you feel" in done.out
-    assert "no diagnosis" in done.out
+    assert "not a diagnosis" in done.out
 
 
 def test_of_silence_nothing_is_said_and_nobody_is_heard(dailytalk: Command, tmp_path: Path) -> None:

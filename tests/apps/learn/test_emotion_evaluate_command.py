@@ -47,7 +47,7 @@ def test_the_table_and_json_have_the_same_figures(folder: Path, dailytalk: Comma
     assert "1 utterance left out: it is calm, which is no class" in told["notes"]
     assert "linear: 36 utterances of 6 speakers, 2 classes, mean recall 100.0% (chance 50.0%)" in plain.out
     assert "little about real talk" in plain.out
-    assert "no diagnosis" in plain.out
+    assert "not a diagnosis" in plain.out
 
 
 def test_a_model_is_tested_on_all(folder: Path, dailytalk: Command) -> None:
