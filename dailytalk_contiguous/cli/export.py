@@ -52,7 +52,8 @@ def export(
 ) -> Outcome:
     """Write a folder that a trainer or a tool reads.
 
-    A published dataset keeps its split without --eval-share and --divide-anew; --split is for formats of one list.
+    A published dataset keeps its split unless --eval-share or --divide-anew is given; --split is for formats
+    with one list.
     """
     layout = format_named(format)
     settings = cli_options.chosen(options, EXPORT_SETTINGS)

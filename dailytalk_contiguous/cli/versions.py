@@ -21,7 +21,7 @@ SHOWN_ROWS = 20
 def versions(repo: str = argument("OWNER/NAME", "A dataset on the Hub.")) -> Outcome:
     """List the versions of a dataset, and what each changed.
 
-    With date, rows, hours and size.
+    It shows the date, rows, hours and size of each.
     """
     listed = list_versions(reference(repo).repo)
     records = [version._asdict() | {"date": version.date.isoformat()} for version in listed]

@@ -59,7 +59,7 @@ TTS = Setting(
     reference=True,
 )
 TTS_MODEL = Setting(
-    "Its model: s1, s2-pro, …",
+    "Model of the synthesiser: s1, s2-pro, …",
     option="tts_model",
     panel="voice",
     metavar="NAME",
@@ -67,7 +67,8 @@ TTS_MODEL = Setting(
     reference=True,
 )
 VOICE = Setting(
-    "Its voice: an ID, clone (the conversation's own speaker), or any (Fish chooses one a line).",
+    "Voice of the synthesiser: an ID, clone (the conversation's own speaker), or any (Fish chooses one for each "
+    "line).",
     panel="voice",
     metavar="ID|clone|any",
     shown="the synthesiser's",

@@ -114,7 +114,7 @@ class PieceSettings(exports.ExportSettings):
 
 @dataclass(frozen=True)
 class WordSettings(PieceSettings):
-    both_speakers: bool = setting(False, "The other speaker's words too, as SPEAKER_OTHER.", panel="result")
+    both_speakers: bool = setting(False, "Add the other speaker's words as SPEAKER_OTHER.", panel="result")
     tokenizer: str | None = setting(
         None, "SentencePiece model of the model you train: words get room for their tokens.",
         panel="result", metavar="FILE", shown="a frame a word", reference=True,

@@ -73,23 +73,23 @@ _OURS = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{
 class PushSettings:
     """How a version is published."""
 
-    create: bool = setting(False, "Make the dataset if it isn't there.", panel="input")
-    private: bool = setting(False, "What is made on the Hub is for invited people only.", panel="input")
+    create: bool = setting(False, "Make the dataset if it doesn't exist.", panel="input")
+    private: bool = setting(False, "Make the dataset private, for invited people only.", panel="input")
     clips: int | None = setting(
-        None, "Clips of interaction of each kind, at most, as config interactivity; 0 for none.",
+        None, "Most clips of each kind of interaction in the config interactivity; 0 for none.",
         panel="input", least=0, shown="2000 where the version before has any",
     )  # fmt: skip
     tag: str | None = setting(
         None, "The version: v1.0.0, or auto for the one that the changes call for.",
         panel="version", metavar="TAG", shown="no tag",
     )  # fmt: skip
-    branch: str = setting(MAIN, "To commit to; made from main if it isn't there.", panel="version")
+    branch: str = setting(MAIN, "Branch to commit to; made from main if it doesn't exist.", panel="version")
     pr: bool = setting(False, "Open a pull request. It gets no tag.", panel="version")
     message: str = setting(
-        "", "Of the commit.", panel="version", metavar="TEXT", shown="made from the tag and the changes"
+        "", "Message of the commit.", panel="version", metavar="TEXT", shown="made from the tag and the changes"
     )
     licence: str | None = setting(
-        None, "Of the dataset, as the Hub writes it: cc-by-4.0.",
+        None, "Licence of the dataset, as the Hub writes it: cc-by-4.0.",
         panel="card", shown="what follows from sources and models",
     )  # fmt: skip
     valid_share: float = setting(

@@ -33,7 +33,7 @@ EMOTION_MODEL = Setting(
     reference=True,
 )
 CONFIDENCE = Setting(
-    "A class of emotion that is less likely is called unsure.",
+    "A class of emotion less likely than this is called unsure.",
     option="emotion_confidence",
     panel="style",
     least=0.0,

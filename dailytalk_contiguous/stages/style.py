@@ -168,7 +168,7 @@ class Tag(Stage):
     VERSION: ClassVar[int] = 2
     rules: str = setting("standard", "Table of tags: {choices}.", panel="style", choices=tuple(tags.PRESETS))
     emotion_vote: bool = setting(
-        False, "With --emotion: its class chooses the tag where no measure stands out.", panel="style"
+        False, "With --emotion: its class chooses the tag if no measure stands out.", panel="style"
     )
 
     needs: ClassVar[tuple[str, ...]] = (*BUCKETS.values(), *MEASURES, "text_raw")

@@ -243,15 +243,15 @@ def convert(
     to: str = option(..., Panel.INPUT, f"Format: {options.either(CONTAINERS)}.", metavar="NAME"),
     out: Path = options.out_option(),
     overwrite: bool = option(
-        False, Panel.RESULT, "Replace files that are there; never one of INPUT.", "--overwrite"
+        False, Panel.RESULT, "Replace existing files, but never one of INPUT.", "--overwrite"
     ),
     **settings: object,
 ) -> Outcome:
     """Write recordings as WAV, FLAC, MP3 or Opus.
 
-    Folders, names and tags are kept. Every file is read back before it gets its name, and nothing is overwritten:
-    what was made before of the same recording in the same way is left as it is, so that a run that was stopped
-    goes on.
+    Folders, names and tags are kept. Every file is read back before it gets its name, and nothing is
+    overwritten: files made earlier of the same recording with the same settings stay, so that a stopped run goes
+    on.
     """
     options.on_this_machine("--out", out)
     one_of("--to", to, CONTAINERS)

@@ -37,7 +37,7 @@ def converse(
     input: list[Path] | None = option(
         None,
         Panel.INPUT,
-        "A sound file in place of the microphone; of several, each waits for its answer.",
+        "A sound file instead of the microphone; may be repeated, and each waits for its answer.",
         "--input",
         metavar="FILE",
     ),
@@ -60,13 +60,16 @@ def converse(
     port: int = cli_options.PORT,
     no_browser: bool = cli_options.NO_BROWSER,
     consent: bool = option(
-        False, Panel.VOICE, "The speaker of clone:FILE has agreed; nobody is asked.", "--consent"
+        False,
+        Panel.VOICE,
+        "State that the speaker of clone:FILE has agreed, so that you are not asked.",
+        "--consent",
     ),
     **options: Any,
 ) -> Outcome:
     """Talk with this machine: it hears words and emotion.
 
-    It answers, and speaks. Each talk is kept in --out as stereo sound with its words, the voice on the left and
+    It answers aloud. Each talk is kept in --out as stereo sound with its words, the voice on the left and
     you on the right, ready for `check` and `export`. Ctrl-C ends the talk. An emotion is a guess from sound,
     not a diagnosis. Nothing leaves this machine unless a service is chosen, whose name is shown first.
     """
