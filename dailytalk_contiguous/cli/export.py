@@ -61,7 +61,7 @@ def export(
     cli_options.on_this_machine("--out", out)
     clips = layout.source(Path(source))
     if split and (clips or layout.sides == TWO_LISTS):
-        raise DailytalkError("--split is for what has splits, and for formats of one list", "leave it out")
+        raise DailytalkError("--split is for datasets with splits, and for formats with one list", "leave it out")
     if clips:
         selection = _Selection(clips)
     elif layout.open is open_annotation:

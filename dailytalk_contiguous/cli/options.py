@@ -124,10 +124,10 @@ def load_stages(files: Iterable[Path]) -> Stages:
     for stage in stages:
         inner = getattr(stage, "stage", stage)
         if not isinstance(inner, Stage):
-            raise DailytalkError("--stage lists what is no stage", f"end it with {example}")
+            raise DailytalkError("--stage lists something that is not a stage", f"end it with {example}")
         if not is_dataclass(inner):
             raise DailytalkError(
-                f"the stage {inner.name} is no dataclass", "write @dataclass(frozen=True) above it"
+                f"the stage {inner.name} is not a dataclass", "write @dataclass(frozen=True) above it"
             )
     return tuple(stages)
 

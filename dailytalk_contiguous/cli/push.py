@@ -51,7 +51,7 @@ def push(
     settings = PushSettings(**chosen(options, PUSH_SETTINGS))
     if settings.pr and (settings.branch != MAIN or settings.create):
         raise DailytalkError(
-            "--pr proposes to main of a dataset that exists", "leave --branch and --create out, or --pr"
+            "--pr proposes changes to main of an existing dataset", "leave --branch and --create out, or --pr"
         )
     quiet_clients()
     items = finished_items(folder)

@@ -63,7 +63,7 @@ def report(
         instead.append(page)
         is_another_page = is_another_page or page != default_page
     if is_another_page and (conversations or limit):
-        raise BadValue("--conversations and --limit are of the report alone", "leave them out of this page")
+        raise BadValue("--conversations and --limit are only for the report", "leave them out of this page")
     dataset = version_or_path(source, revision)
     for page in instead:
         made: Outcome | None = page.made(dataset, out, against)

@@ -49,7 +49,7 @@ def _version(text: str) -> Version:
     version = version_or_path(text, None)
     if isinstance(version, Version):
         return version
-    raise DailytalkError(f"{text!r} is no version", "write OWNER/NAME@TAG, or name a folder laid out like one")
+    raise DailytalkError(f"{text!r} is not a version", "write OWNER/NAME@TAG, or name a folder laid out like one")
 
 
 def diff_outcome(changes: Changes) -> Outcome:

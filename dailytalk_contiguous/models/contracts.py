@@ -169,7 +169,7 @@ class VoiceConverter(Synthesiser):
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Raise DailytalkError: there is no recording to convert."""
         raise DailytalkError(
-            f"{self.engine} converts recorded sound and says no text",
+            f"{self.engine} converts recorded sound and can't speak text",
             "choose another --tts where there is no recording",
         )
 

@@ -354,7 +354,7 @@ def _stored_config(name: str, path: str | None) -> ProsodicEncoderConfig:
     """The configuration in the file of an encoder. Raises ModelMissing for another model, or without a file."""
     stored = read_json(Path(path), _RETRAIN, 1 << 20) if path else None
     if not isinstance(stored, dict) or stored.get("model_type") != ProsodicEncoderConfig.model_type:
-        raise ModelMissing(f"{name!r} is no encoder of prosodic tokens", _RETRAIN)
+        raise ModelMissing(f"{name!r} is not an encoder of prosodic tokens", _RETRAIN)
     return _config_of({key: stored[key] for key in _SETTINGS if key in stored})
 
 

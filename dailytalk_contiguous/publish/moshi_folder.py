@@ -218,7 +218,7 @@ def token_counter(path: str) -> Callable[[str], int]:
         model = sentencepiece.SentencePieceProcessor(model_proto=read_bytes(Path(path), "check the path"))
     except RuntimeError:
         raise DailytalkError(
-            f"{path!r} is no SentencePiece model", "give the tokenizer_spm_….model of the model you train"
+            f"{path!r} is not a SentencePiece model", "give the tokenizer_spm_….model of the model you train"
         ) from None
     return lambda word: max(1, len(model.encode(word.strip())))
 

@@ -251,7 +251,7 @@ def read_repository(api: HfApi, repo: str, branch: str = MAIN) -> RepositoryStat
         head = open_version(Reference(repo, commit))
     if MANIFEST in head.names and head.manifest.get("layout") != LAYOUT:
         raise DailytalkError(
-            f"the repository has a {MANIFEST} that is not ours",
+            f"the repository has a {MANIFEST} that this tool did not write",
             "rename it there, or publish to another repository",
         )
     card = head.read(CARD).decode() if CARD in head.names else ""
@@ -424,7 +424,7 @@ def publish(api: HfApi, release: Release) -> Release:
                 api.create_tag(repo, tag=tag, revision=commit, repo_type=KIND)
             except HfHubHTTPError as error:
                 raise DailytalkError(
-                    f"commit {commit[:10]} is yours, and got no tag {tag} ({error.server_message or error})",
+                    f"commit {commit[:10]} was made, but got no tag {tag} ({error.server_message or error})",
                     "run the same command again, with --tag auto if somebody else has made this tag meanwhile",
                 ) from None
     return replace(release, commit=commit, url=url)

@@ -75,7 +75,7 @@ class Bucket(Stage):
     def preflight(self, fetch: bool = True) -> None:
         if self.unfitted:
             raise DailytalkError(
-                "--buckets robust measures the whole corpus before it tags, which is not known here",
+                "--buckets robust measures the whole corpus before it tags, but here it is not known",
                 "choose other --buckets, leave --streaming out, or take stage.fit(rows) of earlier stages' rows",
             )
 

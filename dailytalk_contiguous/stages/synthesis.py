@@ -439,7 +439,7 @@ class SpeechOfBatch:
         n_new = len(self._new_problems)
         if n_new >= UNUSABLE_ANSWERS and all(self._new_problems):
             raise DailytalkError(
-                f"{self._synthesiser.engine} gave {n_new} takes of which none can be used: that of "
+                f"{self._synthesiser.engine} gave {n_new} takes, none of which can be used: that of "
                 f"{quoted(turn.text)} can't, because {problem}",
                 "listen to what it says, and check its voice and its model",
             )

@@ -277,7 +277,7 @@ def test_window_of_which_nothing_can_be_said_ends_the_run_and_is_made_again(
     publish({f"{number}.wav": wav_bytes(excerpt(seconds=4.0) * (1 - 0.1 * number)) for number in range(2)})
     with loopback(monkeypatch, Stubborn(" ", "500")) as server:
         speaker = paid(tmp_path, no_text="keep-original", tries=1)
-        with pytest.raises(DailytalkError, match="nothing could be said of a window"):
+        with pytest.raises(DailytalkError, match="nothing could be spoken of a window"):
             made(spec_of(tagger, speaker, tmp_path / "out", seconds=3.0))
         assert json.loads((tmp_path / "out/run.json").read_text())["streaming"]["windows"] == 0
         assert isinstance(server, Stubborn)
@@ -311,10 +311,10 @@ def test_other_settings_source_or_results_are_refused(
     streamed(tagger, (), out, hours=1e-6)
     other = tag_stages(profile="embedded", language="en", asr_model=find_stage(Transcribe, tagger).model, beam=2)
     for stages in ((other, ()), (tagger, speaker)):
-        with pytest.raises(DailytalkError, match="holds a stream of other settings"):
+        with pytest.raises(DailytalkError, match="holds a stream with other settings"):
             streamed(*stages, out)
     part = open_repository(Reference(REPO), HubChoice(split="train"))
-    with pytest.raises(DailytalkError, match="holds a stream of other settings"):
+    with pytest.raises(DailytalkError, match="holds a stream with other settings"):
         run(StreamSpec(StreamSource(part, FolderConfig(), window_seconds=TWO), out, tagger, ()))
     run(TagSpec(find(open_inputs([REPO]), tmp_path / "eager", shard_seconds=TWO), tmp_path / "eager", tagger))
     with pytest.raises(DailytalkError, match="without --streaming"):

@@ -146,8 +146,9 @@ def convert_recording(
             return None
         if not overwrite or os.path.realpath(target) in sources:
             raise BadInput(
-                f"{target.name!r} is in --out already, and was not made of it with these settings",
-                "choose another --out, or pass --overwrite, which replaces all but recordings of the input",
+                f"{target.name!r} is already in --out, but was not made from it with these settings",
+                "choose another --out, or pass --overwrite, which replaces everything except recordings of the "
+                "input",
             )
     _, source_form = _form_of(recording.path)
     with files.replacing(target) as file:
@@ -215,8 +216,8 @@ def _encode(file: BinaryIO, source: EncodedAudio, form: Form, seconds: float) ->
     powers = np.sqrt(products[0, 0] * products[1, 1])
     if products[0, 1] < -audio.SAME * powers:
         raise BadInput(
-            "its two channels are one sound with opposite signs, of which the mean would leave nothing",
-            "turn one of them over first, or leave --channels out",
+            "its two channels are one sound with opposite signs, so their mean would be silent",
+            "invert one of them first, or leave --channels out",
         )
     return frames
 

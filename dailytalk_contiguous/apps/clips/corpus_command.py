@@ -155,7 +155,7 @@ def _download(name: str, folder: Path, accepted: bool) -> Outcome:
     if not accepted:
         raise DailytalkError(
             f"{about.title} comes under the licence {about.licence}",
-            "read it, and add --accept-licence to take it",
+            "read it, and add --accept-licence to accept it",
         )
     files = corpus.download()
     with shown_steps():

@@ -323,7 +323,7 @@ def _refuse_lost_work(out: Path, before: Mapping[str, object], rows: Sequence[Ro
     listed = {expand_row(row)["audio_file"] for row in rows}
     missing = sources - listed
     if missing:
-        problem = f"are of recordings outside of this input ({min(missing)!r})"
+        problem = f"come from recordings outside of this input ({min(missing)!r})"
     elif files.sha256_of(manifest) != before["manifest_sha256"]:
         problem = "were changed since"
     else:

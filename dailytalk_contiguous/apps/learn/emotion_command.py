@@ -226,8 +226,8 @@ def emotion_predict(
     """
     if bool(inputs) == mic:
         raise DailytalkError(
-            "recordings and the microphone are not heard together" if mic else "there is nothing to listen to",
-            "leave one of both out" if mic else "name recordings, or pass --mic",
+            "recordings and the microphone can't be used together" if mic else "there is nothing to listen to",
+            "leave one of them out" if mic else "name recordings, or pass --mic",
         )
     if say_mood:
         sound_card.check_loudspeaker()

@@ -117,7 +117,7 @@ def emotion_evaluate(
     """
     if model is not None and kind is not None:
         raise DailytalkError(
-            "--model names a trained classifier, and --kind one to be trained", "leave one of both out"
+            "--model names a trained classifier, and --kind one to be trained", "leave one of them out"
         )
     kind = one_of("--kind", kind or "linear", EMOTION_KINDS)
     resolved = resolve_device(device)

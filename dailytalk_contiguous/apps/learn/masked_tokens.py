@@ -116,7 +116,7 @@ def train_encoder(
             arrays.append(array)
     if len(arrays) < 2:
         raise DailytalkError(
-            f"there are {len(arrays)} sequences to train on", "give two or more, for one is to validate on"
+            f"there are {len(arrays)} sequences to train on", "give two or more, because one is for validation"
         )
     _check_new(out)
     train, valid = _divided(arrays, settings)

@@ -56,9 +56,9 @@ class ListeningTest:
             )
         if self.pairs == open_items(source).labelled:
             if self.pairs:
-                raise DailytalkError("--pairs goes with conversations, and these are clips", "leave it out")
+                raise DailytalkError("--pairs is for conversations, but these are clips", "leave it out")
             raise DailytalkError(
-                "a listening test of conversations is one of pairs, recorded against rebuilt", "add --pairs"
+                "a listening test of conversations compares pairs, recorded against rebuilt", "add --pairs"
             )
         write = listening.write_paired_test if self.pairs else listening.write_listening_test
         clips = write(source, out, self.listening_test, self.seed)

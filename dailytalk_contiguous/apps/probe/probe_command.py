@@ -142,9 +142,9 @@ def _headline(timelines: Mapping[str, TimelineRecord]) -> str:
     if not timeline["enough"] or not contingency:
         return f"too little to tell: {talk}, and {LEAST_HOURS:g} h are needed"
     if contingency["low"] <= 0:
-        return f"what is foreseen of one speaker from the other can't be told from 0 ({talk})"
+        return f"what is predicted of one speaker from the other can't be told from 0 ({talk})"
     bits = shown_figure(timeline, "contingency")
-    return f"{bits} bits a second are foreseen of one speaker from the other ({talk})"
+    return f"{bits} bits a second are predicted of one speaker from the other ({talk})"
 
 
 class _Comparison(NamedTuple):

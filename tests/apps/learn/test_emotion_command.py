@@ -139,8 +139,8 @@ def test_the_mood_is_said_into_a_file_without_a_loudspeaker(dailytalk: Command, 
     ("words", "reason"),
     [
         ((), "there is nothing to listen to"),
-        (("a.wav", "--mic"), "recordings and the microphone are not heard together"),
-        (("a.wav", "--model", "best.pt"), "is no folder"),
+        (("a.wav", "--mic"), "recordings and the microphone can't be used together"),
+        (("a.wav", "--model", "best.pt"), "is neither a folder"),
     ],
 )
 def test_what_can_not_be_meant_is_one_sentence(words: tuple[str, ...], reason: str, dailytalk: Command) -> None:

@@ -89,6 +89,6 @@ def test_a_folder_without_an_encoder_or_tokens_is_one_sentence(
     dailytalk: Command, encoded: Path, tmp_path: Path
 ) -> None:
     done = dailytalk("tokens embed", encoded, "--encoder", tmp_path, "--out", tmp_path / "embeddings")
-    assert (done.code, "is no encoder of prosodic tokens" in done.err) == (1, True)
+    assert (done.code, "is not an encoder of prosodic tokens" in done.err) == (1, True)
     done = dailytalk("tokens train", tmp_path, "--out", tmp_path / "encoder")
     assert (done.code, "holds nothing that `dailytalk tokens encode` wrote" in done.err) == (1, True)
