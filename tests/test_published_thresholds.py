@@ -43,11 +43,11 @@ STATED: list[tuple[str, str, tuple[float, ...]]] = [
     ),
     ("docs/fine-tuning.md", "speaks for less than {:g} % of", (100 * verdict.LIMITS["agent-silent"],)),
     ("docs/fine-tuning.md", "half of the conversations (at least {:g})", (verdict.FEWEST_CONVERSATIONS,)),
-    ("dataset_card/fields.md", "over {:g} s it is cut at the quietest point", (Segment().longest,)),
-    ("dataset_card/fields.md", "`short`: under {:g} s", (Segment().short,)),
-    ("dataset_card/fields.md", "in frames of {:g}/{:g} samples", (prosody.FRAME, prosody.HOP)),
+    ("dataset_card/fields.md", "over {:g} s is cut at its quietest point", (Segment().longest,)),
+    ("dataset_card/fields.md", "`short` if it lasts less than {:g} s", (Segment().short,)),
+    ("dataset_card/fields.md", "frames of {:g} samples, {:g} apart", (prosody.FRAME, prosody.HOP)),
     ("dataset_card/fields.md", "{:g}–{:g} Hz", (pitch.F0_MIN, pitch.F0_MAX)),
-    ("dataset_card/fields.md", "null below {:g} voiced frames", (prosody.MIN_VOICED,)),
+    ("dataset_card/fields.md", "null with fewer than {:g} voiced frames", (prosody.MIN_VOICED,)),
 ]
 
 

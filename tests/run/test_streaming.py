@@ -308,7 +308,7 @@ def test_window_of_which_nothing_can_be_said_ends_the_run_and_is_made_again(
     publish({"0.wav": wav_bytes(samples), "1.wav": wav_bytes(samples * 0.9)})
     with loopback(monkeypatch, Stubborn(" ", "500")) as server:
         speaker = paid(tmp_path, no_text="keep-original", tries=1)
-        with pytest.raises(DailytalkError, match="nothing could be said of a window"):
+        with pytest.raises(DailytalkError, match="nothing could be spoken of a window"):
             made(spec_of(tagger, speaker, tmp_path / "out", seconds=3.0))
         record = json.loads((tmp_path / "out/run.json").read_text())
         assert record["streaming"]["windows"] == 0
@@ -347,11 +347,11 @@ def test_other_settings_source_or_results_are_refused(
     model = find_stage(Transcribe, tagger).model
     other = tag_stages(profile="embedded", language="en", asr_model=model, beam=2)
     for stages in ((other, ()), (tagger, speaker)):
-        with pytest.raises(DailytalkError, match="holds a stream of other settings"):
+        with pytest.raises(DailytalkError, match="holds a stream with other settings"):
             streamed(*stages, out)
     part = open_repository(Reference(REPO), HubChoice(split="train"))
     source = StreamSource(part, FolderConfig(), window_seconds=TWO)
-    with pytest.raises(DailytalkError, match="holds a stream of other settings"):
+    with pytest.raises(DailytalkError, match="holds a stream with other settings"):
         run(StreamSpec(source, out, tagger, ()))
     run(tag_spec(tagger, tmp_path / "eager"))
     with pytest.raises(DailytalkError, match="without --streaming"):
