@@ -133,7 +133,7 @@ def test_the_card_says_what_it_is_and_what_it_is_not(
     assert "converted" in card.partition("## Listen")[0]
     limits = card.partition("## Limits")[2].partition("## Licences")[0]
     assert "synthesised" not in limits
-    assert "no protection" in card
+    assert "does not hide who is speaking" in card
     talks = dc.load("tester/shifted", split="train", revision="v1.0.0")
     syntheses = [utterance["synthesis"] for utterance in talks[0]["utterances"]]
     assert {each["engine"] for each in syntheses if each} == {"shift"}

@@ -117,7 +117,9 @@ def test_a_corpus_in_two_folders_is_refused_although_no_clip_is_in_both(tmp_path
     sung = clip_row("s1-sung", corpus="ravdess", split="validation")
     speech = corpus_folder(tmp_path / "speech", [spoken])
     song = corpus_folder(tmp_path / "song", [sung])
-    with pytest.raises(DailytalkError, match=r"clips of ravdess are in .*speech and in .*song, divided"):
+    with pytest.raises(
+        DailytalkError, match=r"clips of ravdess are in .*speech and in .*song, with different splits"
+    ):
         mix_folders([(speech, None), (song, None)], tmp_path / "out", Settings())
 
 
