@@ -11,6 +11,10 @@ from dailytalk_contiguous.core.errors import BadInput
 NUMBER = re.compile(r"[-+]?\d{1,15}+(?:\.\d*+)?(?:[eE][-+]?\d{1,2})?")
 
 
+class UnknownKind(BadInput):
+    """JSON that is of no known kind of transcript, such as metadata; it may lie beside a recording."""
+
+
 def broken(path: Path, reason: str, remedy: str) -> BadInput:
     """The error for a transcript file that can't be used; names that aren't UTF-8 are shown escaped."""
     return BadInput(f"transcript {shown(path)}: {reason}", remedy)
