@@ -35,6 +35,9 @@ SHARE_OF_WORDS = 0.9
 #: Seconds of a character, by which the end of a last phrase is estimated: 15 a second are usual in subtitles.
 SECONDS_OF_CHARACTER = 1 / 15
 
+#: Pieces of a phrase that may be one word; more are a phrase in a script without spaces.
+MOST_PIECES = 6
+
 #: Kinds of items: those that join the word before them, those that say nothing, and those that have no times.
 _PUNCTUATION = ("punctuation", "punct")
 _EMPTY_KINDS = ("spacing", "speaker_change", "channel_change")
@@ -167,10 +170,27 @@ def _value_at(value: Any, path: str) -> Any:
     for alternative in path.split("|"):
         if alternative.startswith("="):
             return float(alternative[1:])
-        item = next(_walk(Item(value), _steps(alternative)), None)
-        if item is not None:
-            return item.value
+        if _EACH in alternative:
+            item = next(_walk(Item(value), _steps(alternative)), None)
+            inner = item.value if item else None
+        else:
+            inner = _inner_value(value, _steps(alternative))
+        if inner is not None:
+            return inner
     return None
+
+
+def _inner_value(value: Any, steps: Sequence[str]) -> Any:
+    """The value at the end of a path without lists of many; there are several for each word of a document."""
+    for step in steps:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.startswith("["):
+            position = int(step[1:-1])
+            value = value[position] if position < len(value) else None
+        else:
+            return None
+    return value
 
 
 def _value_around(item: Item, path: str) -> Any:
@@ -281,8 +301,12 @@ def _times_of(value: Any, keys: Keys, scale: float) -> tuple[float | None, float
 # Records
 
 
-def service_of(document: Any) -> Service | None:
-    """The shape of a document: the first that has items in it, or else the first whose marks it has."""
+def service_of(document: Any) -> tuple[Service, list[Item]] | None:
+    """The shape of a document, and the items in it; None for a document of no service.
+
+    The shape is the first that has items in it, or else the first whose marks it has. Raises ValueError for a
+    document that is damaged.
+    """
     matching = []
     for service in SERVICES:
         if all(_value_at(document, mark) is not None for mark in service.marks):
@@ -290,11 +314,11 @@ def service_of(document: Any) -> Service | None:
     for service in matching:
         try:
             items = _items_at(service.arrange(document), service.items)
-        except MISFITS:
-            return service
+        except MISFITS as error:
+            raise ValueError(f"as JSON of {service.name}: {error!r}") from error
         if items:
-            return service
-    return matching[0] if matching else None
+            return service, items
+    return (matching[0], []) if matching else None
 
 
 def is_named_in(text: str, service: Service) -> bool:
@@ -310,26 +334,24 @@ def _names_in(path: str) -> list[str]:
     return [step for step in _steps(path) if not step.startswith("[")]
 
 
-def service_records(service: Service, document: Any) -> Iterator[ServiceRecord]:
-    """The records of a document of a service, in its order.
+def service_records(service: Service, items: Sequence[Item], document: Any) -> list[ServiceRecord]:
+    """The records of the items of a document, in its order.
 
-    In place of a record that can't be used there is one with the error as `PROBLEM`. Raises `MISFITS`.
+    In place of a record that can't be used there is one with the error as `PROBLEM`.
     """
-    items = _items_at(service.arrange(document), service.items)
     if _are_words(items, service):
-        records = _word_records(items, service)
+        records = _joined_words(items, service.keys, service)
     else:
         records = [_phrase_record(item, service) for item in items]
     if service.labels:
         _label(records, _items_at(document, service.labels), service)
     if service.repeats:
         records = _without_repeated(records)
-    _fill_starts(records)
+    if not service.keys.start:
+        _fill_starts(records)
     if service.open_ends:
         _fill_ends(records)
-    for record in records:
-        if not _is_empty(record):
-            yield record
+    return [record for record in records if not _is_empty(record)]
 
 
 def _are_words(items: Sequence[Item], service: Service) -> bool:
@@ -345,39 +367,29 @@ def _are_words(items: Sequence[Item], service: Service) -> bool:
 
 
 def _is_empty(record: ServiceRecord) -> bool:
-    """Whether a phrase says nothing: some services have results without a text."""
-    if PROBLEM in record or "word" in record:
+    """Whether a phrase says nothing, as some results do; one with a speaker alone tells who speaks."""
+    if PROBLEM in record or "word" in record or record["words"]:
         return False
-    has_text = bool(record.get("text")) or bool(record.get("words"))
-    return not has_text and record.get("speaker") is None
+    text = record["text"]
+    return not text.strip() if text is not None else record["speaker"] is None
 
 
 def _facts(item: Item, service: Service) -> ServiceRecord:
     """What a record has besides its text and its times."""
-    facts: ServiceRecord = {
+    return {
         "channel": _channel_of(item, service),
         "speaker": _speaker_of(item, service),
         "language": _language_of(item, service),
     }
-    if service.recording:
-        facts["recording_id"] = _value_around(item, service.recording)
-    return facts
 
 
 def _phrase_record(item: Item, service: Service) -> ServiceRecord:
-    record: ServiceRecord = {}
-    if service.recording:
-        record["recording_id"] = _value_around(item, service.recording)
+    record: ServiceRecord = {"recording_id": _value_around(item, service.recording)}
     try:
-        start, end = _times_of(item.value, service.keys, service.scale)
-        words = _words_of_phrase(item, service)
-        if words and not service.keys.start:
-            start = words[0]["start"]
-        if words and end is None:
-            end = words[-1]["end"]
         record |= _facts(item, service)
+        start, end = _times_of(item.value, service.keys, service.scale)
         record |= {"start": start, "end": end, "text": _text_of(item.value, service.keys.text)}
-        record["words"] = words or None
+        record["words"] = _words_of_phrase(item, service) or None
         return record
     except MISFITS as error:
         return record | {PROBLEM: error}
@@ -387,81 +399,78 @@ def _words_of_phrase(item: Item, service: Service) -> list[ServiceRecord]:
     if not service.words:
         return []
     items = _items_at(item.value, service.words)
-    if service.pieces:
-        return _joined_pieces(items, service)
     words = []
-    for record in _joined_punctuation(items, service.word_keys, service):
+    for record in _joined_words(items, service.word_keys, service):
         problem = record.get(PROBLEM)
         if problem:
             raise problem
         words.append({key: record[key] for key in ("word", "start", "end", "probability")})
-    return words
+    is_without_spaces = service.pieces and len(words) == 1 and len(items) > MOST_PIECES
+    return [] if is_without_spaces else words
 
 
-def _word_records(items: Sequence[Item], service: Service) -> list[ServiceRecord]:
-    records = _joined_punctuation(items, service.keys, service)
-    if service.unit == "either":
-        for record in records:
-            # A phrase among words, such as what a recogniser could not divide.
-            if len(record.get("word", "").split()) > 1:
-                record["text"] = record.pop("word")
-    return records
+def _joined_words(items: Sequence[Item], keys: Keys, service: Service) -> list[ServiceRecord]:
+    """A record a word, with what belongs to it: the punctuation behind it on its channel, and other pieces of it.
 
-
-def _joined_punctuation(items: Iterable[Item], keys: Keys, service: Service) -> list[ServiceRecord]:
-    """A record a word, with the punctuation behind it on its channel, and with what stands before it (¿)."""
+    A phrase among words, such as what a recogniser could not divide, is a record with a text.
+    """
     records: list[ServiceRecord] = []
     latest: dict[str | None, ServiceRecord] = {}
     before = ""
+    joins_pieces = service.pieces and any(_begins_word(item, keys) for item in items)
     for item in items:
         try:
             kind = _value_at(item.value, _KIND)
-            if kind in _EMPTY_KINDS:
+            text = _text_of(item.value, keys.text) or ""
+            if kind in _EMPTY_KINDS or (service.pieces and (text.startswith("[_") or not text.strip())):
                 continue
-            text = (_text_of(item.value, keys.text) or "").strip()
             facts = _facts(item, service)
             previous = latest.get(facts["channel"])
             if kind in _PUNCTUATION:
-                is_behind = previous is not None and _value_at(item.value, "attaches_to") != "next"
-                if previous is not None and is_behind:
-                    previous["word"] += text
+                if previous is None or _value_at(item.value, "attaches_to") == "next":
+                    before += text.strip()
                 else:
-                    before += text
+                    previous["word"] += text.strip()
                 continue
-            if not text:
-                raise ValueError("it has a word without a letter")
-            start, end = _times_of(item.value, keys, service.scale)
-            if kind == _UNTIMED_KIND and start is None and previous is not None:
-                start = end = previous["end"]
-            probability = _number_of(_value_at(item.value, keys.probability))
-            word = {"word": before + text, "start": start, "end": end, "probability": probability}
-            record = facts | word
+            record = facts | _timed_word(item, keys, service, before)
+            if kind == _UNTIMED_KIND and record["start"] is None and previous is not None:
+                record |= {"start": previous["end"], "end": previous["end"]}
+            if joins_pieces and previous is not None and not _begins_word(item, keys):
+                _join(previous, record)
+                continue
             before = ""
             latest[facts["channel"]] = record
         except MISFITS as error:
             record = {PROBLEM: error}
         records.append(record)
+    if service.unit == "either":
+        for record in records:
+            if len(record.get("word", "").split()) > 1:
+                record |= {"text": record.pop("word"), "words": None}
     return records
 
 
-def _joined_pieces(items: Iterable[Item], service: Service) -> list[ServiceRecord]:
-    """The words of a recogniser's tokens: one with a space before it begins a word; `[_BEG_]` is none."""
-    words: list[ServiceRecord] = []
-    for item in items:
-        text = _text_of(item.value, service.word_keys.text) or ""
-        if text.startswith("[_") or not text.strip():
-            continue
-        start, end = _times_of(item.value, service.word_keys, service.scale)
-        probability = _number_of(_value_at(item.value, service.word_keys.probability))
-        if not words or text.startswith(" "):
-            words.append({"word": text.strip(), "start": start, "end": end, "probability": probability})
-            continue
-        word = words[-1]
-        word["word"] += text.strip()
-        word["end"] = end
-        if word["probability"] is not None and probability is not None:
-            word["probability"] = min(word["probability"], probability)
-    return words
+def _begins_word(item: Item, keys: Keys) -> bool:
+    text = _value_at(item.value, keys.text)
+    return isinstance(text, str) and text.startswith(" ")
+
+
+def _timed_word(item: Item, keys: Keys, service: Service, before: str) -> ServiceRecord:
+    """The text of a word behind what stands before it (such as ¿), its times and its probability."""
+    text = (_text_of(item.value, keys.text) or "").strip()
+    if not text:
+        raise ValueError("it has a word without a letter")
+    start, end = _times_of(item.value, keys, service.scale)
+    probability = _number_of(_value_at(item.value, keys.probability))
+    return {"word": before + text, "start": start, "end": end, "probability": probability}
+
+
+def _join(word: ServiceRecord, piece: ServiceRecord) -> None:
+    """Add a piece to a word, which is as probable as the less probable of its pieces."""
+    word["word"] += piece["word"]
+    word["end"] = piece["end"]
+    if word["probability"] is not None and piece["probability"] is not None:
+        word["probability"] = min(word["probability"], piece["probability"])
 
 
 def _label(records: Iterable[ServiceRecord], labels: Iterable[Item], service: Service) -> None:
@@ -476,23 +485,23 @@ def _label(records: Iterable[ServiceRecord], labels: Iterable[Item], service: Se
 
 
 def _without_repeated(records: list[ServiceRecord]) -> list[ServiceRecord]:
-    """Only the records with speakers, if these are as many as the others and thus repeat them."""
-    with_speakers = [record for record in records if record.get("speaker") is not None or PROBLEM in record]
-    if 2 * len(with_speakers) >= len(records) and with_speakers:
-        return with_speakers
-    return records
+    """Only the records with speakers, if these are as many as the others and so repeat them; 0 is no speaker."""
+    with_speakers = []
+    for record in records:
+        if record.get("speaker") == "speaker 0":
+            record["speaker"] = None
+        if PROBLEM in record or record["speaker"] is not None:
+            with_speakers.append(record)
+    return with_speakers if 2 * len(with_speakers) >= len(records) else records
 
 
 def _fill_starts(records: Iterable[ServiceRecord]) -> None:
-    """A phrase without a start begins where the one before it on its channel ended."""
+    """Phrases without starts begin where the one before on the same channel ended."""
     ends: dict[str | None, float] = {}
     for record in records:
-        if PROBLEM in record:
-            continue
-        channel = record["channel"]
-        if record["start"] is None and "word" not in record and record["end"] is not None:
+        if PROBLEM not in record and record["end"] is not None:
+            channel = record["channel"]
             record["start"] = ends.get(channel, 0.0)
-        if record["end"] is not None:
             ends[channel] = record["end"]
 
 
@@ -576,9 +585,6 @@ def _chosen_annotation(task: Mapping[str, Any]) -> list[Any]:
 
 # The table
 
-_START_END = Keys("text", "start", "end", probability="confidence")
-_GOOGLE_END = "resultEndTime|resultEndOffset|result_end_time|result_end_offset"
-
 #: Every shape that is read. Of one service's shapes, the first that has items counts.
 SERVICES = (
     # developers.deepgram.com: Multichannel, Utterances.
@@ -601,5 +607,300 @@ SERVICES = (
         word_keys=Keys("punctuated_word|word", "start", "end", probability="confidence"),
         channel="channel",
         speaker="speaker",
+    ),
+    # assemblyai.com/docs: Transcript; Multichannel transcription, whose channels are counted from 1.
+    Service(
+        "AssemblyAI",
+        marks=("audio_url|audio_duration|acoustic_model|speech_model|speech_models", "utterances[].start"),
+        items="utterances[]",
+        keys=Keys("text", "start", "end"),
+        words="words[]",
+        word_keys=Keys("text", "start", "end", probability="confidence"),
+        channel="channel",
+        first_channel=1,
+        speaker="speaker",
+        language="language_code",
+        scale=0.001,
+    ),
+    Service(
+        "AssemblyAI",
+        marks=("audio_url|audio_duration|acoustic_model|speech_model|speech_models", "words[].text"),
+        items="words[]",
+        keys=Keys("text", "start", "end", probability="confidence"),
+        unit="word",
+        channel="channel",
+        first_channel=1,
+        speaker="speaker",
+        language="language_code",
+        scale=0.001,
+    ),
+    # docs.aws.amazon.com/transcribe: Example channel identification output, Example diarization output.
+    Service(
+        "Amazon Transcribe",
+        marks=("results.transcripts", "results.items|results.channel_labels.channels"),
+        items="results.channel_labels.channels[].items[]|results.items[]",
+        keys=Keys("alternatives[0].content", "start_time", "end_time", probability="alternatives[0].confidence"),
+        unit="word",
+        channel="channel_label",
+        speaker="speaker_label",
+        labels="results.speaker_labels.segments[].items[]",
+        language="results.language_code",
+    ),
+    # docs.aws.amazon.com/connect: Contact Lens output files; /transcribe: Call Analytics output.
+    Service(
+        "Amazon Contact Lens",
+        marks=("Transcript[].Content", "Transcript[].BeginOffsetMillis"),
+        items="Transcript[]",
+        keys=Keys("Content", "BeginOffsetMillis", "EndOffsetMillis"),
+        words="Items[]",
+        word_keys=Keys("Content", "BeginOffsetMillis", "EndOffsetMillis", probability="Confidence"),
+        channel="ParticipantRole|ParticipantId",
+        language="LanguageCode",
+        scale=0.001,
+    ),
+    # learn.microsoft.com/azure/ai-services/speech-service: Get batch transcription results.
+    Service(
+        "Azure batch transcription",
+        marks=("recognizedPhrases",),
+        items="recognizedPhrases[]",
+        keys=Keys(
+            "nBest[0].display|nBest[0].lexical", "offset|offsetInTicks", duration="duration|durationInTicks"
+        ),
+        words="nBest[0].displayWords[]|nBest[0].words[]",
+        word_keys=Keys(
+            "displayText|word",
+            "offset|offsetInTicks",
+            duration="duration|durationInTicks",
+            probability="confidence",
+        ),
+        channel="channel",
+        speaker="speaker",
+        language="locale",
+        scale=1e-7,
+    ),
+    # The same, of its fast transcription.
+    Service(
+        "Azure fast transcription",
+        marks=("phrases[].text", "phrases[].offsetMilliseconds|phrases[].offsetInMs|phrases[].offset"),
+        items="phrases[]",
+        keys=Keys(
+            "text",
+            "offsetMilliseconds|offsetInMs|offset",
+            duration="durationMilliseconds|durationInMs|duration",
+        ),
+        words="words[]",
+        word_keys=Keys(
+            "text",
+            "offsetMilliseconds|offsetInMs|offset",
+            duration="durationMilliseconds|durationInMs|duration",
+        ),
+        channel="channel",
+        speaker="speaker",
+        language="locale",
+        scale=0.001,
+    ),
+    # cloud.google.com/speech-to-text: SpeechRecognitionResult, WordInfo of v1 and v2; zero is left out.
+    Service(
+        "Google Speech-to-Text",
+        marks=(
+            "results[].alternatives[].words|results[].resultEndTime|results[].resultEndOffset"
+            "|results[].result_end_time|results[].result_end_offset|response.results[].alternatives",
+        ),
+        items="results[].alternatives[0].words[]|response.results[].alternatives[0].words[]",
+        keys=Keys(
+            "word",
+            "startTime|startOffset|start_time|start_offset|=0",
+            "endTime|endOffset|end_time|end_offset",
+            probability="confidence",
+        ),
+        unit="word",
+        channel="channelTag|channel_tag",
+        first_channel=1,
+        speaker="speakerLabel|speaker_label|speakerTag|speaker_tag",
+        language="languageCode|language_code",
+        repeats=True,
+    ),
+    Service(
+        "Google Speech-to-Text",
+        marks=(
+            "results[].resultEndTime|results[].resultEndOffset|results[].result_end_time"
+            "|results[].result_end_offset|response.results[].resultEndTime",
+        ),
+        items="results[]|response.results[]",
+        keys=Keys(
+            "alternatives[0].transcript",
+            end="resultEndTime|resultEndOffset|result_end_time|result_end_offset",
+        ),
+        channel="channelTag|channel_tag",
+        first_channel=1,
+        language="languageCode|language_code",
+    ),
+    # docs.speechmatics.com: Batch output, json-v2; its channels are called channel_1, channel_2.
+    Service(
+        "Speechmatics",
+        marks=("results[].alternatives[].content", "results[].start_time"),
+        items="results[]",
+        keys=Keys("alternatives[0].content", "start_time", "end_time", probability="alternatives[0].confidence"),
+        unit="word",
+        channel="channel",
+        first_channel=1,
+        speaker="alternatives[0].speaker",
+        language="alternatives[0].language|metadata.transcription_config.language",
+    ),
+    # elevenlabs.io/docs: Create transcript; the channels of several files are counted from 0.
+    Service(
+        "ElevenLabs",
+        marks=("words[].type|transcripts[].words[].type", "language_code|transcripts[].language_code"),
+        items="transcripts[].words[]|words[]",
+        keys=Keys("text", "start", "end"),
+        unit="word",
+        channel="channel_index",
+        speaker="speaker_id",
+        language="language_code",
+    ),
+    # docs.rev.ai: Get transcript by ID; transcripts by people have `timestamp` and `end_timestamp`.
+    Service(
+        "Rev",
+        marks=("monologues[].elements",),
+        items="monologues[].elements[]",
+        keys=Keys("value", "ts|timestamp", "end_ts|end_timestamp", probability="confidence"),
+        unit="word",
+        speaker="speaker",
+    ),
+    # twilio.com/docs/conversation-intelligence: Transcript Sentence.
+    Service(
+        "Twilio Voice Intelligence",
+        marks=("sentences[].media_channel|sentences[].mediaChannel", "sentences[].transcript"),
+        items="sentences[]",
+        keys=Keys("transcript", "start_time|startTime", "end_time|endTime"),
+        words="words[]",
+        word_keys=Keys("word|text", "start_time|startTime", "end_time|endTime", probability="confidence"),
+        channel="media_channel|mediaChannel",
+        first_channel=1,
+    ),
+    # github.com/Podcastindex-org/podcast-namespace: transcripts/transcripts.md.
+    Service(
+        "podcast-namespace",
+        marks=("segments[].body", "segments[].startTime"),
+        items="segments[]",
+        keys=Keys("body", "startTime", "endTime"),
+        unit="either",
+        speaker="speaker",
+    ),
+    # docs.gladia.io: Pre-recorded, Get result.
+    Service(
+        "Gladia",
+        marks=("transcription.utterances|result.transcription.utterances",),
+        items="transcription.utterances[]|result.transcription.utterances[]",
+        keys=Keys("text", "start", "end"),
+        words="words[]",
+        word_keys=Keys("word", "start", "end", probability="confidence"),
+        channel="channel",
+        speaker="speaker",
+        language="language",
+    ),
+    # labelstud.io: Export annotations, JSON; templates of automatic speech recognition and of dialogues.
+    Service(
+        "Label Studio",
+        marks=("[].annotations[].result|annotations[].result",),
+        items="regions[]",
+        keys=Keys("text", "start", "end"),
+        channel="channel",
+        speaker="labels[0]",
+        recording="recording",
+        arrange=_regions,
+    ),
+    # github.com/ggml-org/whisper.cpp: -oj and -ojf; the speakers of --diarize are the channels.
+    Service(
+        "whisper.cpp",
+        marks=("transcription[].offsets",),
+        items="transcription[]",
+        keys=Keys("text", "offsets.from", "offsets.to"),
+        unit="either",
+        words="tokens[]",
+        word_keys=Keys("text", "offsets.from", "offsets.to", probability="p"),
+        pieces=True,
+        channel="speaker",
+        language="result.language",
+        scale=0.001,
+    ),
+    # huggingface.co/docs/transformers: pipelines; github.com/Vaibhavs10/insanely-fast-whisper adds `speakers`.
+    Service(
+        "Hugging Face pipelines",
+        marks=("chunks[].timestamp", "speakers[].timestamp"),
+        items="speakers[]",
+        keys=Keys("text", "timestamp[0]", "timestamp[1]"),
+        unit="either",
+        speaker="speaker",
+        open_ends=True,
+    ),
+    Service(
+        "Hugging Face pipelines",
+        marks=("chunks[].timestamp",),
+        items="chunks[]",
+        keys=Keys("text", "timestamp[0]", "timestamp[1]"),
+        unit="either",
+        speaker="speaker",
+        open_ends=True,
+    ),
+    # github.com/linto-ai/whisper-timestamped.
+    Service(
+        "whisper-timestamped",
+        marks=("segments[].words[].text",),
+        items="segments[]",
+        keys=Keys("text", "start", "end"),
+        words="words[]",
+        word_keys=Keys("text", "start", "end", probability="confidence"),
+        speaker="speaker",
+        language="language",
+    ),
+    # platform.openai.com/docs: Create transcription, verbose_json with granularities of words and segments.
+    Service(
+        "OpenAI verbose_json",
+        marks=("words[].word", "words[].start", "segments[].text"),
+        items="segments[]",
+        keys=Keys("text", "start", "end"),
+        words="words[]",
+        word_keys=Keys("word", "start", "end", probability="probability"),
+        speaker="speaker",
+        language="language",
+        arrange=_words_in_segments,
+    ),
+    Service(
+        "OpenAI verbose_json",
+        marks=("words[].word", "words[].start"),
+        items="words[]",
+        keys=Keys("word", "start", "end", probability="probability|confidence"),
+        unit="word",
+        speaker="speaker",
+        language="language",
+    ),
+    # github.com/alphacep/vosk-api: one document, one a line, or a list of them.
+    Service(
+        "Vosk",
+        marks=(
+            "result[].conf|[].result[].conf|alternatives[].result[].word|[].alternatives[].result[].word"
+            "|result[].word|[].result[].word",
+        ),
+        items=("result[]|[].result[]|alternatives[0].result[]|[].alternatives[0].result[]"),
+        keys=Keys("word", "start", "end", probability="conf"),
+        unit="word",
+        speaker="speaker",
+    ),
+    # docs.nvidia.com/nemo: timestamps of hypotheses, and the words of speech recognition with diarisation.
+    Service(
+        "NeMo",
+        marks=("words[].word", "words[].start_time"),
+        items="words[]",
+        keys=Keys("word", "start_time", "end_time"),
+        unit="word",
+        speaker="speaker_label|speaker",
+    ),
+    Service(
+        "NeMo",
+        marks=("timestamp.word[].start|[].timestamp.word[].start",),
+        items="timestamp.word[]|[].timestamp.word[]",
+        keys=Keys("word", "start", "end"),
+        unit="word",
     ),
 )

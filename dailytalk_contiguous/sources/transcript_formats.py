@@ -29,7 +29,6 @@ from dailytalk_contiguous.sources.services import (
     MISFITS,
     PROBLEM,
     SERVICES,
-    Service,
     is_named_in,
     service_of,
     service_records,
@@ -43,7 +42,14 @@ from dailytalk_contiguous.sources.transcript_marks import (
     marks_in,
     without_marks,
 )
-from dailytalk_contiguous.sources.transcript_text import NUMBER, UnknownKind, broken, read_text
+from dailytalk_contiguous.sources.transcript_text import (
+    DAMAGED_JSON,
+    NO_TRANSCRIPT,
+    NUMBER,
+    UnknownKind,
+    broken,
+    read_text,
+)
 
 #: Words of one speaker with more than this many seconds between them belong to different cues.
 CUE_GAP = 0.35
@@ -69,8 +75,11 @@ COLUMNS = {
 
 _NUMBERS = ("start", "duration", "probability")
 
-#: What lhotse and NeMo call a file with lines of many recordings: cuts_supervisions_train.jsonl.gz, manifest.json.
-SHARED = re.compile(r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)", re.IGNORECASE)
+#: What a file about many recordings is called: of lhotse and NeMo cuts_supervisions_train.jsonl.gz, manifest.json,
+#: of Label Studio project-1-at-2026-01-31-12-00-0a1b2c3d.json.
+SHARED = re.compile(
+    r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)|project-\d+-at-.*\.json", re.IGNORECASE
+)
 
 #: Kinds of lines of a CTM that are no words, unless their text is a mark.
 _NO_WORDS = ("non-lex", "misc", "noscore")
@@ -414,22 +423,23 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
         positions, data = _parsed(path, text, title)
     except BadInput as error:
         if _begins_as_json(text) and not _names_a_kind(text):
-            raise UnknownKind(f"{error.reason}, and nothing in it is of a transcript", _JSON_REMEDY) from None
+            raise UnknownKind(error.reason, _JSON_REMEDY, path, DAMAGED_JSON) from None
         raise
     if isinstance(data, dict):
         about["language"] = data.get("language")
-    service = service_of(data)
-    if service:
-        yield from _service_items(service, data, title)
-        return
     kinds = [kind for kind in DOCUMENTS if kind.items(data) is not None]
+    # Lists may be long, and are known by their first item.
+    records = None if kinds and isinstance(data, list) else _of_service(data, title)
+    if records is not None:
+        yield from records
+        return
     if not kinds:
         if data == [] or SHARED.fullmatch(path.name):
             return
         shapes = "; ".join(f"{kind.name}: {kind.shape}" for kind in DOCUMENTS)
         names = ", ".join(dict.fromkeys(service.name for service in SERVICES))
         remedy = f"give one ({shapes}; the JSON of {names}), or take the file away"
-        raise UnknownKind(f"{title}: is no known kind of transcript", remedy)
+        raise UnknownKind(f"{title}: is no known kind of transcript", remedy, path, NO_TRANSCRIPT)
     kind = kinds[0]
     for position, item in zip(positions, kind.items(data) or [], strict=False):
         try:
@@ -480,7 +490,7 @@ def _begins_as_json(text: str) -> bool:
 
 
 def _names_a_kind(text: str) -> bool:
-    """Whether a text that is no JSON has the names by which a transcript is recognised, and so is a damaged one."""
+    """Whether a text that is no JSON has the names by which a transcript is recognised: it is a damaged one."""
     for kind in DOCUMENTS:
         names = [kind.holder] if kind.holder else kind.names
         if all(f'"{name}"' in text for name in names):
@@ -488,15 +498,17 @@ def _names_a_kind(text: str) -> bool:
     return any(is_named_in(text, service) for service in SERVICES)
 
 
-def _service_items(service: Service, data: object, title: str) -> Iterator[TranscriptRecord]:
-    """The records of a document of a service, with their positions."""
+def _of_service(data: object, title: str) -> list[TranscriptRecord] | None:
+    """The records of a document of a service, with their positions; None for any other. Raises BadInput."""
     try:
-        records = list(service_records(service, data))
-    except MISFITS as error:
-        reason = f"{title}: is no transcript of {service.name} that can be used ({error})"
-        raise BadInput(reason, _JSON_REMEDY) from None
-    for number, record in enumerate(records, 1):
-        yield f"item {number}", record
+        recognised = service_of(data)
+    except ValueError as error:
+        raise BadInput(f"{title}: can't be used ({error})", _JSON_REMEDY) from None
+    if recognised is None:
+        return None
+    service, items = recognised
+    records = service_records(service, items, data)
+    return [(f"item {number}", record) for number, record in enumerate(records, 1)]
 
 
 # Of all formats
