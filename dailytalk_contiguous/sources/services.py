@@ -322,12 +322,18 @@ def service_of(document: Any) -> tuple[Service, list[Item]] | None:
 
 
 def is_named_in(text: str, service: Service) -> bool:
-    """Whether a text has the names by which documents of a service are recognised."""
+    """Whether a text that breaks off has names by which documents of a service are recognised.
+
+    One mark of several names is enough, because others may have been behind the end.
+    """
+    marks = []
     for mark in service.marks:
         alternatives = [_names_in(path) for path in mark.split("|")]
-        if not any(all(f'"{name}"' in text for name in names) for names in alternatives):
-            return False
-    return True
+        present = [names for names in alternatives if all(f'"{name}"' in text for name in names)]
+        if any(len(names) > 1 for names in present):
+            return True
+        marks.append(bool(present))
+    return all(marks)
 
 
 def _names_in(path: str) -> list[str]:
@@ -528,9 +534,9 @@ def _letters(text: str) -> str:
 
 
 def _words_in_segments(document: Any) -> Any:
-    """OpenAI's `verbose_json` with its words in its segments, by their letters, in the segments' spelling.
+    """OpenAI's `verbose_json` with its words in its segments, whose texts have the punctuation, by their letters.
 
-    Without segments where the two are not the same text, so that the words count.
+    Without segments where the two are not the same text, so that the words alone count.
     """
     words = iter(document["words"])
     segments = []
@@ -546,10 +552,6 @@ def _words_in_segments(document: Any) -> Any:
             spelled += _letters(word["word"])
         if spelled != wanted:
             return {}
-        tokens = segment["text"].split()
-        is_same = [_letters(token) for token in tokens] == [_letters(word["word"]) for word in dealt]
-        if is_same:
-            dealt = [word | {"word": token} for word, token in zip(dealt, tokens, strict=True)]
         segments.append(segment | {"words": dealt})
     left_over = [word for word in words if _letters(word["word"])]
     return {} if left_over else document | {"segments": segments}
@@ -827,7 +829,7 @@ SERVICES = (
     # huggingface.co/docs/transformers: pipelines; github.com/Vaibhavs10/insanely-fast-whisper adds `speakers`.
     Service(
         "Hugging Face pipelines",
-        marks=("chunks[].timestamp", "speakers[].timestamp"),
+        marks=("speakers[].timestamp",),
         items="speakers[]",
         keys=Keys("text", "timestamp[0]", "timestamp[1]"),
         unit="either",

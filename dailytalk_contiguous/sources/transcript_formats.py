@@ -511,6 +511,16 @@ def _of_service(data: object, title: str) -> list[TranscriptRecord] | None:
     return [(f"item {number}", record) for number, record in enumerate(records, 1)]
 
 
+def is_transcript(content: bytes) -> bool:
+    """Whether JSON is of a kind of transcript that is read."""
+    try:
+        data = parse_json(content, "", nan=True)
+        is_of_service = service_of(data) is not None
+    except (BadInput, ValueError):  # a damaged one, which is named where it is read
+        return True
+    return is_of_service or any(kind.items(data) is not None for kind in DOCUMENTS)
+
+
 # Of all formats
 
 
