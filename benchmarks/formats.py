@@ -814,7 +814,7 @@ def _openai(talk: Talk, recording: str, with_segments: bool) -> Files:
     files = {}
     for side in ("left", "right"):
         lines = [x for x in talk if x.who == side]
-        words = [{"word": w.strip(".,?!"), "start": a, "end": b} for x in lines for w, a, b in x.words]
+        words = [{"word": w, "start": a, "end": b} for x in lines for w, a, b in x.words]
         document = {"task": "transcribe", "language": "english", "text": "", "words": words}
         if with_segments:
             document["segments"] = [{"start": x.start, "end": x.end, "text": f" {x.text}"} for x in lines]

@@ -63,10 +63,6 @@ class Keys(NamedTuple):
     probability: str = ""
 
 
-def _as_it_is(document: Any) -> Any:
-    return document
-
-
 class Service(NamedTuple):
     """A shape of JSON.
 
@@ -89,7 +85,7 @@ class Service(NamedTuple):
         scale: seconds of a unit in which times are written.
         open_ends: whether an end may be missing; it is the start of the next item.
         repeats: whether the words of a diariser repeat all others.
-        arrange: brings together what lies apart: the document that `items` leads through. Raises `MISFITS`.
+        arrange: brings together what lies apart, for `items` to lead through. Raises `MISFITS`.
     """
 
     name: str
@@ -109,10 +105,10 @@ class Service(NamedTuple):
     scale: float = 1.0
     open_ends: bool = False
     repeats: bool = False
-    arrange: Callable[[Any], Any] = _as_it_is
+    arrange: Callable[[Any], Any] | None = None
 
 
-class Item(NamedTuple):
+class ServiceItem(NamedTuple):
     """A value that a path leads to.
 
     Attributes:
@@ -134,7 +130,7 @@ def _steps(path: str) -> tuple[str, ...]:
     return tuple(re.findall(r"[^.\[\]]+|\[\d*\]", path))
 
 
-def _walk(item: Item, steps: Sequence[str], list_name: str = "") -> Iterator[Item]:
+def _walk(item: ServiceItem, steps: Sequence[str], list_name: str = "") -> Iterator[ServiceItem]:
     """Every value that is no null at the end of a path."""
     if item.value is None:
         return
@@ -145,7 +141,7 @@ def _walk(item: Item, steps: Sequence[str], list_name: str = "") -> Iterator[Ite
     holders = (item.value, *item.holders)
     if not step.startswith("["):
         if isinstance(item.value, dict):
-            inner = Item(item.value.get(step), holders, item.positions)
+            inner = ServiceItem(item.value.get(step), holders, item.positions)
             yield from _walk(inner, remaining, step)
         return
     if not isinstance(item.value, list):
@@ -153,13 +149,13 @@ def _walk(item: Item, steps: Sequence[str], list_name: str = "") -> Iterator[Ite
     for position, value in enumerate(item.value):
         if step in (_EACH, f"[{position}]"):
             positions = {**item.positions, list_name: position}
-            yield from _walk(Item(value, holders, positions), remaining, list_name)
+            yield from _walk(ServiceItem(value, holders, positions), remaining, list_name)
 
 
-def _items_at(document: Any, path: str) -> list[Item]:
+def _items_at(document: Any, path: str) -> list[ServiceItem]:
     """The items that a path leads to, by the first of its alternatives that leads to any."""
     for alternative in path.split("|"):
-        items = list(_walk(Item(document), _steps(alternative)))
+        items = list(_walk(ServiceItem(document), _steps(alternative)))
         if items:
             return items
     return []
@@ -171,7 +167,7 @@ def _value_at(value: Any, path: str) -> Any:
         if alternative.startswith("="):
             return float(alternative[1:])
         if _EACH in alternative:
-            item = next(_walk(Item(value), _steps(alternative)), None)
+            item = next(_walk(ServiceItem(value), _steps(alternative)), None)
             inner = item.value if item else None
         else:
             inner = _inner_value(value, _steps(alternative))
@@ -193,7 +189,7 @@ def _inner_value(value: Any, steps: Sequence[str]) -> Any:
     return value
 
 
-def _value_around(item: Item, path: str) -> Any:
+def _value_around(item: ServiceItem, path: str) -> Any:
     """The value that a path leads to from an item, or else from what it lies in."""
     if path.startswith("#"):
         return item.positions.get(path[1:])
@@ -213,13 +209,13 @@ _ISO_DURATION = re.compile(r"PT(?:(\d{1,5})H)?(?:(\d{1,7})M)?(?:(\d{1,9}(?:\.\d{
 _SECONDS = re.compile(r"(-?\d{1,12}(?:\.\d{1,12})?)(s?)")
 
 
-def seconds_of(value: object, scale: float = 1.0) -> float | None:
+def written_seconds(value: object, scale: float = 1.0) -> float | None:
     """A time in seconds; None for null. A text may say its unit itself: `1.2s`, `PT1M1.2S`, `00:00:01,200`.
 
     Raises ValueError for anything else.
 
-    >>> seconds_of(1200, 0.001), seconds_of("1.200s", 0.001), seconds_of("PT1M1.2S"), seconds_of("00:01,200")
-    (1.2, 1.2, 61.2, 1.2)
+    >>> [written_seconds(time, scale=0.001) for time in (1200, "1200", "1.200s", "PT1M1.2S", "00:01,200")]
+    [1.2, 1.2, 1.2, 61.2, 1.2]
     """
     if value is None:
         return None
@@ -263,7 +259,7 @@ def _name_of(value: object, what_it_is: str) -> str | None:
     return None if text in _NOBODY else text
 
 
-def _channel_of(item: Item, service: Service) -> str | None:
+def _channel_of(item: ServiceItem, service: Service) -> str | None:
     """The channel of an item, counted from 0 (`ch0`), or the name that it has instead, such as that of a role."""
     name = _name_of(_value_around(item, service.channel), "channel")
     number = re.fullmatch(r"(?:ch|channel)?[ _-]?(\d{1,3})", name or "", re.IGNORECASE)
@@ -273,7 +269,7 @@ def _channel_of(item: Item, service: Service) -> str | None:
     return f"ch{index}" if index >= 0 else None
 
 
-def _speaker_of(item: Item, service: Service) -> str | None:
+def _speaker_of(item: ServiceItem, service: Service) -> str | None:
     """The speaker of an item; a diariser's number or letter is no channel, and gets a noun."""
     name = _name_of(_value_around(item, service.speaker), "speaker")
     if name and re.fullmatch(r"\d{1,3}[A-Za-z]?|[A-Za-z]", name):
@@ -281,7 +277,7 @@ def _speaker_of(item: Item, service: Service) -> str | None:
     return name
 
 
-def _language_of(item: Item, service: Service) -> str | None:
+def _language_of(item: ServiceItem, service: Service) -> str | None:
     """The two letters of a language, of `en-US`, too; others are found in the texts."""
     language = _value_around(item, service.language)
     code = re.match(r"([a-z]{2})(?:$|[-_])", language) if isinstance(language, str) else None
@@ -290,9 +286,9 @@ def _language_of(item: Item, service: Service) -> str | None:
 
 def _times_of(value: Any, keys: Keys, scale: float) -> tuple[float | None, float | None]:
     """Start and end of an item, each None where it has none."""
-    start = seconds_of(_value_at(value, keys.start), scale) if keys.start else None
-    end = seconds_of(_value_at(value, keys.end), scale) if keys.end else None
-    duration = seconds_of(_value_at(value, keys.duration), scale) if keys.duration else None
+    start = written_seconds(_value_at(value, keys.start), scale) if keys.start else None
+    end = written_seconds(_value_at(value, keys.end), scale) if keys.end else None
+    duration = written_seconds(_value_at(value, keys.duration), scale) if keys.duration else None
     if end is None and start is not None and duration is not None:
         end = round(start + duration, 6)
     return start, end
@@ -301,7 +297,7 @@ def _times_of(value: Any, keys: Keys, scale: float) -> tuple[float | None, float
 # Records
 
 
-def service_of(document: Any) -> tuple[Service, list[Item]] | None:
+def service_of(document: Any) -> tuple[Service, list[ServiceItem]] | None:
     """The shape of a document, and the items in it; None for a document of no service.
 
     The shape is the first that has items in it, or else the first whose marks it has. Raises ValueError for a
@@ -313,7 +309,8 @@ def service_of(document: Any) -> tuple[Service, list[Item]] | None:
             matching.append(service)
     for service in matching:
         try:
-            items = _items_at(service.arrange(document), service.items)
+            arranged = service.arrange(document) if service.arrange else document
+            items = _items_at(arranged, service.items)
         except MISFITS as error:
             raise ValueError(f"as JSON of {service.name}: {error!r}") from error
         if items:
@@ -326,21 +323,22 @@ def is_named_in(text: str, service: Service) -> bool:
 
     One mark of several names is enough, because others may have been behind the end.
     """
-    marks = []
+    n_present = 0
     for mark in service.marks:
-        alternatives = [_names_in(path) for path in mark.split("|")]
-        present = [names for names in alternatives if all(f'"{name}"' in text for name in names)]
-        if any(len(names) > 1 for names in present):
+        lengths = [_names_present(path, text) for path in mark.split("|")]
+        if max(lengths) > 1:
             return True
-        marks.append(bool(present))
-    return all(marks)
+        n_present += max(lengths)
+    return n_present == len(service.marks)
 
 
-def _names_in(path: str) -> list[str]:
-    return [step for step in _steps(path) if not step.startswith("[")]
+def _names_present(path: str, text: str) -> int:
+    """How many names a path has, if all of them are in a text; else 0."""
+    names = [step for step in _steps(path) if not step.startswith("[")]
+    return len(names) if all(f'"{name}"' in text for name in names) else 0
 
 
-def service_records(service: Service, items: Sequence[Item], document: Any) -> list[ServiceRecord]:
+def service_records(service: Service, items: Sequence[ServiceItem], document: Any) -> list[ServiceRecord]:
     """The records of the items of a document, in its order.
 
     In place of a record that can't be used there is one with the error as `PROBLEM`.
@@ -360,7 +358,7 @@ def service_records(service: Service, items: Sequence[Item], document: Any) -> l
     return [record for record in records if not _is_empty(record)]
 
 
-def _are_words(items: Sequence[Item], service: Service) -> bool:
+def _are_words(items: Sequence[ServiceItem], service: Service) -> bool:
     if service.unit != "either":
         return service.unit == "word"
     n_words = 0
@@ -380,7 +378,7 @@ def _is_empty(record: ServiceRecord) -> bool:
     return not text.strip() if text is not None else record["speaker"] is None
 
 
-def _facts(item: Item, service: Service) -> ServiceRecord:
+def _facts(item: ServiceItem, service: Service) -> ServiceRecord:
     """What a record has besides its text and its times."""
     return {
         "channel": _channel_of(item, service),
@@ -389,7 +387,7 @@ def _facts(item: Item, service: Service) -> ServiceRecord:
     }
 
 
-def _phrase_record(item: Item, service: Service) -> ServiceRecord:
+def _phrase_record(item: ServiceItem, service: Service) -> ServiceRecord:
     record: ServiceRecord = {"recording_id": _value_around(item, service.recording)}
     try:
         record |= _facts(item, service)
@@ -401,7 +399,7 @@ def _phrase_record(item: Item, service: Service) -> ServiceRecord:
         return record | {PROBLEM: error}
 
 
-def _words_of_phrase(item: Item, service: Service) -> list[ServiceRecord]:
+def _words_of_phrase(item: ServiceItem, service: Service) -> list[ServiceRecord]:
     if not service.words:
         return []
     items = _items_at(item.value, service.words)
@@ -415,60 +413,83 @@ def _words_of_phrase(item: Item, service: Service) -> list[ServiceRecord]:
     return [] if is_without_spaces else words
 
 
-def _joined_words(items: Sequence[Item], keys: Keys, service: Service) -> list[ServiceRecord]:
+def _joined_words(items: Sequence[ServiceItem], keys: Keys, service: Service) -> list[ServiceRecord]:
     """A record a word, with what belongs to it: the punctuation behind it on its channel, and other pieces of it.
 
     A phrase among words, such as what a recogniser could not divide, is a record with a text.
     """
-    records: list[ServiceRecord] = []
-    latest: dict[str | None, ServiceRecord] = {}
-    before = ""
-    joins_pieces = service.pieces and any(_begins_word(item, keys) for item in items)
+    words = _WordList(keys, service)
+    words.joins_pieces = service.pieces and any(_begins_word(item, keys) for item in items)
     for item in items:
         try:
-            kind = _value_at(item.value, _KIND)
-            text = _text_of(item.value, keys.text) or ""
-            if kind in _EMPTY_KINDS or (service.pieces and (text.startswith("[_") or not text.strip())):
-                continue
-            facts = _facts(item, service)
-            previous = latest.get(facts["channel"])
-            if kind in _PUNCTUATION:
-                if previous is None or _value_at(item.value, "attaches_to") == "next":
-                    before += text.strip()
-                else:
-                    previous["word"] += text.strip()
-                continue
-            record = facts | _timed_word(item, keys, service, before)
-            if kind == _UNTIMED_KIND and record["start"] is None and previous is not None:
-                record |= {"start": previous["end"], "end": previous["end"]}
-            if joins_pieces and previous is not None and not _begins_word(item, keys):
-                _join(previous, record)
-                continue
-            before = ""
-            latest[facts["channel"]] = record
+            words.add(item)
         except MISFITS as error:
-            record = {PROBLEM: error}
-        records.append(record)
+            words.records.append({PROBLEM: error})
     if service.unit == "either":
-        for record in records:
+        for record in words.records:
             if len(record.get("word", "").split()) > 1:
                 record |= {"text": record.pop("word"), "words": None}
-    return records
+    return words.records
 
 
-def _begins_word(item: Item, keys: Keys) -> bool:
+class _WordList:
+    """The words of a list that are read so far.
+
+    Attributes:
+        records: of the words.
+        latest: the latest word of each channel, which punctuation and pieces join.
+        opening: what stands before the next word, such as ¿.
+        joins_pieces: whether an item without a space before it is a piece of the word before.
+    """
+
+    def __init__(self, keys: Keys, service: Service) -> None:
+        self.keys = keys
+        self.service = service
+        self.records: list[ServiceRecord] = []
+        self.latest: dict[str | None, ServiceRecord] = {}
+        self.opening = ""
+        self.joins_pieces = False
+
+    def add(self, item: ServiceItem) -> None:
+        """Read an item. Raises `MISFITS`."""
+        kind = _value_at(item.value, _KIND)
+        text = _text_of(item.value, self.keys.text) or ""
+        is_no_piece = self.service.pieces and (text.startswith("[_") or not text.strip())
+        if kind in _EMPTY_KINDS or is_no_piece:
+            return
+        facts = _facts(item, self.service)
+        previous = self.latest.get(facts["channel"])
+        if kind in _PUNCTUATION:
+            if previous is None or _value_at(item.value, "attaches_to") == "next":
+                self.opening += text.strip()
+            else:
+                previous["word"] += text.strip()
+            return
+        record = facts | _timed_word(item, self.keys, self.service)
+        if kind == _UNTIMED_KIND and record["start"] is None and previous is not None:
+            record |= {"start": previous["end"], "end": previous["end"]}
+        if previous is not None and self.joins_pieces and not _begins_word(item, self.keys):
+            _join(previous, record)
+            return
+        record["word"] = self.opening + record["word"]
+        self.opening = ""
+        self.latest[facts["channel"]] = record
+        self.records.append(record)
+
+
+def _begins_word(item: ServiceItem, keys: Keys) -> bool:
     text = _value_at(item.value, keys.text)
     return isinstance(text, str) and text.startswith(" ")
 
 
-def _timed_word(item: Item, keys: Keys, service: Service, before: str) -> ServiceRecord:
-    """The text of a word behind what stands before it (such as ¿), its times and its probability."""
+def _timed_word(item: ServiceItem, keys: Keys, service: Service) -> ServiceRecord:
+    """The text of a word, its times and its probability."""
     text = (_text_of(item.value, keys.text) or "").strip()
     if not text:
         raise ValueError("it has a word without a letter")
     start, end = _times_of(item.value, keys, service.scale)
     probability = _number_of(_value_at(item.value, keys.probability))
-    return {"word": before + text, "start": start, "end": end, "probability": probability}
+    return {"word": text, "start": start, "end": end, "probability": probability}
 
 
 def _join(word: ServiceRecord, piece: ServiceRecord) -> None:
@@ -479,7 +500,7 @@ def _join(word: ServiceRecord, piece: ServiceRecord) -> None:
         word["probability"] = min(word["probability"], piece["probability"])
 
 
-def _label(records: Iterable[ServiceRecord], labels: Iterable[Item], service: Service) -> None:
+def _label(records: Iterable[ServiceRecord], labels: Iterable[ServiceItem], service: Service) -> None:
     """Give records without a speaker that of the label with the same start."""
     speakers: dict[float | None, str | None] = {}
     for item in labels:
@@ -579,7 +600,7 @@ def _regions(document: Any) -> Any:
 
 def _chosen_annotation(task: Mapping[str, Any]) -> list[Any]:
     """The results of the first annotation of a task that was not cancelled."""
-    for annotation in task["annotations"]:
+    for annotation in task.get("annotations") or []:
         if not annotation.get("was_cancelled"):
             return [*annotation["result"]]
     return []
@@ -613,7 +634,7 @@ SERVICES = (
     # assemblyai.com/docs: Transcript; Multichannel transcription, whose channels are counted from 1.
     Service(
         "AssemblyAI",
-        marks=("audio_url|audio_duration|acoustic_model|speech_model|speech_models", "utterances[].start"),
+        marks=("audio_url|audio_duration|acoustic_model|speech_model|speech_models", "utterances[].confidence"),
         items="utterances[]",
         keys=Keys("text", "start", "end"),
         words="words[]",
@@ -626,7 +647,7 @@ SERVICES = (
     ),
     Service(
         "AssemblyAI",
-        marks=("audio_url|audio_duration|acoustic_model|speech_model|speech_models", "words[].text"),
+        marks=("audio_url|audio_duration|acoustic_model|speech_model|speech_models", "words[].confidence"),
         items="words[]",
         keys=Keys("text", "start", "end", probability="confidence"),
         unit="word",

@@ -84,6 +84,9 @@ SHARED = re.compile(
 #: Kinds of lines of a CTM that are no words, unless their text is a mark.
 _NO_WORDS = ("non-lex", "misc", "noscore")
 
+#: Documents in a file one after the other; each is an utterance.
+MOST_DOCUMENTS = 100_000
+
 #: What may stand between two documents of JSON.
 _SPACE = re.compile(r"\s*+")
 
@@ -422,7 +425,9 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
     try:
         positions, data = _parsed(path, text, title)
     except BadInput as error:
-        if _begins_as_json(text) and not _names_a_kind(text):
+        # A file that is empty, or no JSON at all, may have been a transcript.
+        begins_as_json = text.lstrip().startswith(("{", "["))
+        if begins_as_json and not _names_a_kind(text):
             raise UnknownKind(error.reason, _JSON_REMEDY, path, DAMAGED_JSON) from None
         raise
     if isinstance(data, dict):
@@ -476,17 +481,15 @@ def _documents(text: str) -> list[str]:
     start = 0
     while start < len(text):
         try:
-            _, end = decoder.raw_decode(text, start)
+            document, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
+            return []
+        if not isinstance(document, dict) or len(documents) == MOST_DOCUMENTS:
             return []
         documents.append(text[start:end])
         space = _SPACE.match(text, end)
         start = space.end() if space else end
     return documents
-
-
-def _begins_as_json(text: str) -> bool:
-    return text.lstrip().startswith(("{", "["))
 
 
 def _names_a_kind(text: str) -> bool:

@@ -10,7 +10,7 @@ from recordings import save
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
-from dailytalk_contiguous.sources.services import seconds_of
+from dailytalk_contiguous.sources.services import written_seconds
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 
 Cue = dict[str, Any]
@@ -208,14 +208,23 @@ DOCUMENTS: dict[str, tuple[Any, list[tuple[str, str, float, float]]]] = {
         SIDES,
     ),
     "AssemblyAI, channels": (
-        {"audio_url": "x", "utterances": with_each(two_phrases(MS, 1000, MS), "channel", ["1", "2"])},
+        {
+            "audio_url": "x",
+            "utterances": [
+                phrase | {"channel": channel, "confidence": 0.9}
+                for phrase, channel in zip(two_phrases(MS, 1000, MS), ("1", "2"), strict=True)
+            ],
+        },
         SIDES,
     ),
     "AssemblyAI, speakers": (
         {
             "audio_duration": 2,
             "utterances": None,
-            "words": with_each(three_words(MS, 1000), "speaker", ["A", "A", "B"]),
+            "words": [
+                word | {"speaker": speaker, "confidence": 0.9}
+                for word, speaker in zip(three_words(MS, 1000), "AAB", strict=True)
+            ],
         },
         saying("?speaker A", "?speaker B"),
     ),
@@ -387,7 +396,7 @@ def test_nothing_but_what_is_said_is_read(tmp_path: Path) -> None:
 def test_times_are_seconds_whatever_they_are_written_in(
     value: object, scale: float, seconds: float | None
 ) -> None:
-    assert seconds_of(value, scale) == seconds
+    assert written_seconds(value, scale) == seconds
 
 
 # What some documents leave out
