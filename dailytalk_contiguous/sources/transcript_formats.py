@@ -477,7 +477,7 @@ def _parsed(path: Path, text: str, title: str) -> tuple[Iterable[str], Any]:
 def _documents(text: str) -> list[str]:
     """The documents of a text, one after the other, as tools for Vosk write them; none where one is broken."""
     decoder = json.JSONDecoder()
-    documents = []
+    documents: list[str] = []
     start = 0
     while start < len(text):
         try:
