@@ -27,6 +27,7 @@ from measuring import EXAMPLES, references
 
 from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+from dailytalk_contiguous.sources.services import SERVICES
 from dailytalk_contiguous.sources.transcript_formats import DOCUMENTS, FORMATS, ending_of
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 
@@ -467,6 +468,398 @@ def _nemo_shared(talk: Talk, recording: str) -> Files:
     return {"train_manifest.jsonl": _as_lines(lines)}
 
 
+# The JSON of speech services and local recognisers, in the field names of their references (`sources.services`).
+
+
+def _channel(who: str, first: int = 0) -> int:
+    """The number of a channel; a third speaker is on a third one, and nobody on the first."""
+    return {"left": 0, "right": 1, "": 0}.get(who, 2) + first
+
+
+def _speaker_number(who: str) -> int | None:
+    return {"left": 0, "right": 1, "": None}.get(who, 2)
+
+
+def _milliseconds(seconds: Any) -> Any:
+    return seconds if isinstance(seconds, str) else round(1000 * seconds)
+
+
+def _iso(seconds: Any) -> str:
+    return seconds if isinstance(seconds, str) else f"PT{seconds}S"
+
+
+def _without_none(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _of_channel(talk: Talk, channel: int) -> list[Said]:
+    return [line for line in talk if _channel(line.who) == channel]
+
+
+def _channels(talk: Talk) -> range:
+    return range(max(_channel(line.who) for line in talk) + 1)
+
+
+def _deepgram_words(lines: Sequence[Said]) -> list[dict[str, Any]]:
+    return [
+        {"word": w.strip(".,?!").lower(), "start": a, "end": b, "confidence": 0.98, "punctuated_word": w}
+        for line in lines
+        for w, a, b in line.words
+    ]
+
+
+def _deepgram(talk: Talk, recording: str) -> Files:
+    channels = [
+        {"alternatives": [{"transcript": "", "confidence": 0.98, "words": _deepgram_words(_of_channel(talk, n))}]}
+        for n in _channels(talk)
+    ]
+    document = {"metadata": {"request_id": "0", "channels": 2}, "results": {"channels": channels}}
+    return {f"{NAME}.json": _as_json(document)}
+
+
+def _deepgram_utterances(talk: Talk, recording: str) -> Files:
+    utterances = [
+        {"start": x.start, "end": x.end, "confidence": 0.97, "channel": _channel(x.who), "transcript": x.text}
+        | {"words": _deepgram_words([x]), "speaker": 0, "id": "0"}
+        for x in talk
+    ]
+    return {f"{NAME}.json": _as_json({"results": {"channels": [], "utterances": utterances}})}
+
+
+def _assemblyai_words(line: Said, who: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"text": w, "start": _milliseconds(a), "end": _milliseconds(b), "confidence": 0.9} | who
+        for w, a, b in line.words
+    ]
+
+
+def _assemblyai(talk: Talk, recording: str) -> Files:
+    utterances = []
+    for x in talk:
+        who = {"channel": str(_channel(x.who, 1)), "speaker": str(_channel(x.who, 1))}
+        times = {"start": _milliseconds(x.start), "end": _milliseconds(x.end)}
+        utterances.append(times | {"text": x.text, "confidence": 0.9, "words": _assemblyai_words(x, who)} | who)
+    document = {"id": "0", "audio_url": "https://example.com/call.wav", "utterances": utterances}
+    return {f"{NAME}.json": _as_json(document)}
+
+
+def _assemblyai_words_alone(talk: Talk, recording: str) -> Files:
+    letters = {"left": "A", "right": "B", "": None}
+    words = [word for x in talk for word in _assemblyai_words(x, {"speaker": letters.get(x.who, "C")})]
+    return {f"{NAME}.json": _as_json({"id": "0", "audio_duration": 60, "utterances": None, "words": words})}
+
+
+def _amazon_items(lines: Sequence[Said], who: bool) -> list[dict[str, Any]]:
+    items = []
+    for x in lines:
+        speaker = _speaker_number(x.who)
+        label = {"speaker_label": f"spk_{speaker}"} if who and speaker is not None else {}
+        for word, start, end in x.words:
+            spoken = word.rstrip(".,?!") or word
+            times = {"start_time": str(start), "end_time": str(end)}
+            alternatives = [{"confidence": "0.99", "content": spoken}]
+            items.append({"type": "pronunciation", "alternatives": alternatives} | times | label)
+            if spoken != word:
+                alternatives = [{"confidence": "0.0", "content": word[len(spoken) :]}]
+                items.append({"type": "punctuation", "alternatives": alternatives} | label)
+    return items
+
+
+def _amazon(talk: Talk, recording: str) -> Files:
+    channels = [
+        {"channel_label": f"ch_{n}", "items": _amazon_items(_of_channel(talk, n), False)} for n in _channels(talk)
+    ]
+    labels = {"number_of_channels": 2, "channels": channels}
+    results = {"transcripts": [{"transcript": ""}], "channel_labels": labels, "items": []}
+    return {f"{NAME}.json": _as_json({"jobName": "job", "accountId": "0", "results": results})}
+
+
+def _amazon_speakers(talk: Talk, recording: str) -> Files:
+    results = {"transcripts": [{"transcript": ""}], "items": _amazon_items(talk, True)}
+    return {f"{NAME}.json": _as_json({"jobName": "job", "results": results})}
+
+
+def _contact_lens(talk: Talk, recording: str) -> Files:
+    roles = {"left": "AGENT", "right": "CUSTOMER", "": None}
+    lines = []
+    for x in talk:
+        items = [
+            {"Type": "pronunciation", "Content": w, "Confidence": "0.9"}
+            | {"BeginOffsetMillis": _milliseconds(a), "EndOffsetMillis": _milliseconds(b)}
+            for w, a, b in x.words
+        ]
+        line = {"Content": x.text, "Items": items, "Sentiment": "NEUTRAL"}
+        line |= {"BeginOffsetMillis": _milliseconds(x.start), "EndOffsetMillis": _milliseconds(x.end)}
+        lines.append(line | _without_none(ParticipantId=roles.get(x.who, x.who)))
+    return {f"{NAME}.json": _as_json({"Version": "1.1.0", "LanguageCode": "en-US", "Transcript": lines})}
+
+
+def _azure_batch(talk: Talk, recording: str) -> Files:
+    phrases = []
+    for x in talk:
+        words = [
+            {"displayText": w, "offset": _iso(a), "duration": _iso(_span(a, b)), "confidence": 0.9}
+            for w, a, b in x.words
+        ]
+        best = [{"confidence": 0.9, "lexical": x.text.lower(), "display": x.text, "displayWords": words}]
+        times = {"offset": _iso(x.start), "duration": _iso(_span(x.start, x.end))}
+        phrases.append({"recognitionStatus": "Success", "channel": _channel(x.who)} | times | {"nBest": best})
+    return {f"{NAME}.json": _as_json({"recognizedPhrases": phrases, "combinedRecognizedPhrases": []})}
+
+
+def _azure_fast(talk: Talk, recording: str) -> Files:
+    def times(start: Any, end: Any) -> dict[str, Any]:
+        return {
+            "offsetMilliseconds": _milliseconds(start),
+            "durationMilliseconds": _milliseconds(_span(start, end)),
+        }
+
+    phrases = [
+        {"channel": _channel(x.who), "text": x.text, "locale": "en-US", "confidence": 0.9}
+        | times(x.start, x.end)
+        | {"words": [{"text": w} | times(a, b) for w, a, b in x.words]}
+        for x in talk
+    ]
+    return {f"{NAME}.json": _as_json({"durationMilliseconds": 60_000, "phrases": phrases})}
+
+
+def _google(talk: Talk, recording: str) -> Files:
+    results = []
+    for x in talk:
+        words = [{"startTime": f"{a}s", "endTime": f"{b}s", "word": w} for w, a, b in x.words]
+        alternatives = [{"transcript": x.text, "confidence": 0.9, "words": words}]
+        end = {"resultEndTime": f"{x.end}s", "languageCode": "en-us"}
+        results.append({"alternatives": alternatives, "channelTag": _channel(x.who, 1)} | end)
+    return {f"{NAME}.json": _as_json({"results": results})}
+
+
+def _google_v2(talk: Talk, recording: str) -> Files:
+    results = []
+    for x in talk:
+        words = [
+            {"startOffset": f"{a}s", "endOffset": f"{b}s", "word": w}
+            | ({"speakerLabel": str(_channel(x.who, 1))} if x.who else {})
+            for w, a, b in x.words
+        ]
+        results.append({"alternatives": [{"transcript": x.text, "words": words}], "resultEndOffset": f"{x.end}s"})
+    return {f"{NAME}.json": _as_json({"results": results})}
+
+
+def _speechmatics(talk: Talk, recording: str) -> Files:
+    results = []
+    for x in talk:
+        channel = {"channel": f"channel_{_channel(x.who, 1)}"}
+        for word, start, end in x.words:
+            spoken = word.rstrip(".,?!") or word
+            alternatives = [{"confidence": 0.9, "content": spoken, "language": "en", "speaker": "UU"}]
+            times = {"start_time": start, "end_time": end}
+            results.append({"alternatives": alternatives, "type": "word"} | times | channel)
+            if spoken != word:
+                alternatives = [{"confidence": 1.0, "content": word[len(spoken) :], "language": "en"}]
+                times = {"start_time": end, "end_time": end, "attaches_to": "previous"}
+                results.append({"alternatives": alternatives, "type": "punctuation"} | times | channel)
+    return {f"{NAME}.json": _as_json({"format": "2.9", "results": results})}
+
+
+def _elevenlabs_words(lines: Sequence[Said]) -> list[dict[str, Any]]:
+    words = []
+    for x in lines:
+        speaker = _speaker_number(x.who)
+        label = {"speaker_id": f"speaker_{speaker}"} if speaker is not None else {}
+        for word, start, end in x.words:
+            words.append({"text": word, "start": start, "end": end, "type": "word"} | label)
+            words.append({"text": " ", "start": end, "end": end, "type": "spacing"} | label)
+    return words
+
+
+def _elevenlabs(talk: Talk, recording: str) -> Files:
+    document = {"language_code": "eng", "text": "", "words": _elevenlabs_words(talk)}
+    return {f"{NAME}.json": _as_json(document)}
+
+
+def _elevenlabs_channels(talk: Talk, recording: str) -> Files:
+    transcripts = [
+        {"language_code": "eng", "channel_index": n, "words": _elevenlabs_words(_of_channel(talk, n))}
+        for n in _channels(talk)
+    ]
+    return {f"{NAME}.json": _as_json({"transcripts": transcripts})}
+
+
+def _rev(talk: Talk, recording: str) -> Files:
+    monologues = []
+    for x in talk:
+        elements: list[dict[str, Any]] = []
+        for word, start, end in x.words:
+            spoken = word.rstrip(".,?!") or word
+            elements.append({"type": "text", "value": spoken, "ts": start, "end_ts": end, "confidence": 0.9})
+            elements.append({"type": "punct", "value": f"{word[len(spoken) :]} "})
+        monologues.append({"elements": elements} | _without_none(speaker=_speaker_number(x.who)))
+    return {f"{NAME}.json": _as_json({"monologues": monologues})}
+
+
+def _twilio(talk: Talk, recording: str) -> Files:
+    sentences = [
+        {"media_channel": _channel(x.who, 1), "sentence_index": n, "transcript": x.text, "confidence": "0.9"}
+        | {"start_time": str(x.start), "end_time": str(x.end)}
+        | {"words": [{"word": w, "start_time": str(a), "end_time": str(b)} for w, a, b in x.words]}
+        for n, x in enumerate(talk)
+    ]
+    return {f"{NAME}.json": _as_json({"meta": {"key": "sentences"}, "sentences": sentences})}
+
+
+def _podcast(talk: Talk, recording: str) -> Files:
+    segments = [
+        {"startTime": x.start, "endTime": x.end, "body": x.text} | ({"speaker": _person(x.who)} if x.who else {})
+        for x in talk
+    ]
+    return {f"{NAME}.json": _as_json({"version": "1.0.0", "segments": segments})}
+
+
+def _gladia(talk: Talk, recording: str) -> Files:
+    utterances = [
+        {
+            "start": x.start,
+            "end": x.end,
+            "text": x.text,
+            "language": "en",
+            "channel": _channel(x.who),
+            "speaker": 0,
+        }
+        | {"words": [{"word": f" {w}", "start": a, "end": b, "confidence": 0.9} for w, a, b in x.words]}
+        for x in talk
+    ]
+    document = {"id": "0", "status": "done", "result": {"transcription": {"utterances": utterances}}}
+    return {f"{NAME}.json": _as_json(document)}
+
+
+def _label_studio(talk: Talk, recording: str) -> Files:
+    result = []
+    for n, x in enumerate(talk):
+        region = {"start": x.start, "end": x.end, "channel": 0}
+        about = {"id": f"r{n}", "to_name": "audio"}
+        labels = [f"Speaker {_channel(x.who, 1)}"] if x.who else []
+        result.append(about | {"type": "labels", "from_name": "labels", "value": region | {"labels": labels}})
+        result.append(about | {"type": "textarea", "from_name": "text", "value": region | {"text": [x.text]}})
+    annotations = [{"was_cancelled": False, "result": result, "completed_by": 1}]
+    task = {"id": 1, "annotations": annotations, "data": {"audio": f"/data/upload/1/0a1b2c3d-{recording}.flac"}}
+    return {f"{NAME}.json": _as_json([task])}
+
+
+def _whisper_cpp_lines(talk: Talk) -> list[dict[str, Any]]:
+    names = {"left": "0", "right": "1", "": "?"}
+    return [
+        {"offsets": {"from": _milliseconds(x.start), "to": _milliseconds(x.end)}, "text": f" {x.text}"}
+        | {"speaker": names.get(x.who, "2")}
+        for x in talk
+    ]
+
+
+def _whisper_cpp(talk: Talk, recording: str) -> Files:
+    about = {"params": {"language": "en"}, "result": {"language": "en"}}
+    return {f"{NAME}.json": _as_json(about | {"transcription": _whisper_cpp_lines(talk)})}
+
+
+def _whisper_cpp_full(talk: Talk, recording: str) -> Files:
+    lines = _whisper_cpp_lines(talk)
+    for line, x in zip(lines, talk, strict=True):
+        start = {"from": line["offsets"]["from"], "to": line["offsets"]["from"]}
+        tokens: list[dict[str, Any]] = [{"text": "[_BEG_]", "offsets": start, "p": 0.9}]
+        for word, a, b in x.words:
+            begin, end = _milliseconds(a), _milliseconds(b)
+            half = begin if isinstance(a, str) or isinstance(b, str) else (begin + end) // 2
+            if len(word) > 1:
+                tokens.append({"text": f" {word[:1]}", "offsets": {"from": begin, "to": half}, "p": 0.9})
+                tokens.append({"text": word[1:], "offsets": {"from": half, "to": end}, "p": 0.8})
+            else:
+                tokens.append({"text": f" {word}", "offsets": {"from": begin, "to": end}, "p": 0.9})
+        line["tokens"] = tokens
+    return {f"{NAME}.json": _as_json({"result": {"language": "en"}, "transcription": lines})}
+
+
+def _chunk(text: str, start: Any, end: Any) -> dict[str, Any]:
+    return {"timestamp": [start, end], "text": f" {text}"}
+
+
+def _chunks(talk: Talk, recording: str) -> Files:
+    files = {}
+    for side in ("left", "right"):
+        chunks = [_chunk(w, a, b) for x in talk if x.who == side for w, a, b in x.words]
+        files[f"{NAME}.{side}.json"] = _as_json({"chunks": chunks, "text": ""})
+    return files
+
+
+def _insanely_fast(talk: Talk, recording: str) -> Files:
+    names = {"left": "SPEAKER_00", "right": "SPEAKER_01"}
+    speakers = [
+        _chunk(x.text, x.start, x.end) | ({"speaker": names.get(x.who, x.who)} if x.who else {}) for x in talk
+    ]
+    chunks = [_chunk(x.text, x.start, x.end) for x in talk]
+    return {f"{NAME}.json": _as_json({"speakers": speakers, "chunks": chunks, "text": ""})}
+
+
+def _whisper_timestamped(talk: Talk, recording: str) -> Files:
+    files = {}
+    for side in ("left", "right"):
+        segments = [
+            {"id": n, "text": f" {x.text}", "start": x.start, "end": x.end, "confidence": 0.9}
+            | {"words": [{"text": w, "start": a, "end": b, "confidence": 0.9} for w, a, b in x.words]}
+            for n, x in enumerate(talk)
+            if x.who == side
+        ]
+        files[f"{NAME}.{side}.json"] = _as_json({"language": "en", "segments": segments, "text": ""})
+    return files
+
+
+def _openai(talk: Talk, recording: str, with_segments: bool) -> Files:
+    files = {}
+    for side in ("left", "right"):
+        lines = [x for x in talk if x.who == side]
+        words = [{"word": w, "start": a, "end": b} for x in lines for w, a, b in x.words]
+        document = {"task": "transcribe", "language": "english", "text": "", "words": words}
+        if with_segments:
+            document["segments"] = [{"start": x.start, "end": x.end, "text": f" {x.text}"} for x in lines]
+        files[f"{NAME}.{side}.json"] = _as_json(document)
+    return files
+
+
+def _openai_segments(talk: Talk, recording: str) -> Files:
+    return _openai(talk, recording, with_segments=True)
+
+
+def _openai_words(talk: Talk, recording: str) -> Files:
+    return _openai(talk, recording, with_segments=False)
+
+
+def _vosk(talk: Talk, recording: str) -> Files:
+    files = {}
+    for side in ("left", "right"):
+        documents = [
+            {"result": [{"conf": 0.9, "end": b, "start": a, "word": w} for w, a, b in x.words], "text": x.text}
+            for x in talk
+            if x.who == side
+        ]
+        text = "\n".join(json.dumps(document, indent=2) for document in documents)
+        files[f"{NAME}.{side}.json"] = text.encode()
+    return files
+
+
+def _nemo_words(talk: Talk, recording: str) -> Files:
+    words = []
+    for x in talk:
+        speaker = _speaker_number(x.who)
+        label = {"speaker_label": f"speaker_{speaker}"} if speaker is not None else {}
+        words += [{"word": w, "start_time": a, "end_time": b} | label for w, a, b in x.words]
+    return {f"{NAME}.json": _as_json({"session_id": NAME, "speaker_count": 2, "words": words})}
+
+
+def _nemo_timestamps(talk: Talk, recording: str) -> Files:
+    files = {}
+    for side in ("left", "right"):
+        words = [{"word": w, "start": a, "end": b} for x in talk if x.who == side for w, a, b in x.words]
+        files[f"{NAME}.{side}.json"] = _as_json({"timestamp": {"word": words}, "text": ""})
+    return files
+
+
 #: Breaks that are none: whose side no file names is found in the sound, whatever they are called; lines of other
 #: recordings are left alone in a file of many.
 _TWO_NAMES = frozenset({"a third speaker", "nobody named"})
@@ -516,6 +909,56 @@ WAYS_TO_WRITE = (
         document="NeMo manifest",
         passes=_SHARED | _TWO_NAMES,
     ),
+)
+
+#: Services of which a channel is a number, which a file without one can't lack.
+_CHANNELS = (
+    ("Deepgram", "Deepgram, two channels", _deepgram, False),
+    ("Deepgram", "Deepgram, utterances", _deepgram_utterances, True),
+    ("AssemblyAI", "AssemblyAI, utterances", _assemblyai, True),
+    ("Amazon Transcribe", "Amazon, two channels", _amazon, False),
+    ("Azure batch transcription", "Azure, batch", _azure_batch, True),
+    ("Azure fast transcription", "Azure, fast", _azure_fast, True),
+    ("Google Speech-to-Text", "Google, v1", _google, False),
+    ("Speechmatics", "Speechmatics", _speechmatics, False),
+    ("ElevenLabs", "ElevenLabs, two channels", _elevenlabs_channels, False),
+    ("Twilio Voice Intelligence", "Twilio", _twilio, True),
+    ("Gladia", "Gladia", _gladia, True),
+    ("whisper.cpp", "whisper.cpp, -ojf", _whisper_cpp_full, True),
+)
+
+#: Services with names of speakers or a file a side.
+_SPEAKERS = (
+    ("AssemblyAI", "AssemblyAI, words", _assemblyai_words_alone, False),
+    ("Amazon Transcribe", "Amazon, speakers", _amazon_speakers, False),
+    ("Amazon Contact Lens", "Contact Lens", _contact_lens, True),
+    ("Google Speech-to-Text", "Google, v2", _google_v2, False),
+    ("ElevenLabs", "ElevenLabs, speakers", _elevenlabs, False),
+    ("Rev", "Rev", _rev, False),
+    ("Hugging Face pipelines", "Hugging Face, words", _chunks, False),
+    ("whisper-timestamped", "whisper-timestamped", _whisper_timestamped, True),
+    ("OpenAI verbose_json", "OpenAI, segments", _openai_segments, True),
+    ("OpenAI verbose_json", "OpenAI, words", _openai_words, False),
+    ("Vosk", "Vosk", _vosk, False),
+    ("NeMo", "NeMo, diarised words", _nemo_words, False),
+    ("NeMo", "NeMo, timestamps", _nemo_timestamps, False),
+)
+
+WAYS_TO_WRITE += tuple(
+    Way(name, write, utterances=utterances, document=service, passes=_NOBODY)
+    for service, name, write, utterances in _CHANNELS
+)
+WAYS_TO_WRITE += tuple(
+    Way(name, write, utterances=utterances, document=service, passes=_TWO_NAMES)
+    for service, name, write, utterances in _SPEAKERS
+)
+WAYS_TO_WRITE += (
+    Way("whisper.cpp, -oj", _whisper_cpp, words=False, document="whisper.cpp", passes=_NOBODY),
+    Way("podcast-namespace", _podcast, words=False, people=True, document="podcast-namespace", passes=_TWO_NAMES),
+    Way(
+        "insanely-fast-whisper", _insanely_fast, words=False, document="Hugging Face pipelines", passes=_TWO_NAMES
+    ),
+    Way("Label Studio", _label_studio, words=False, document="Label Studio", passes=_TWO_NAMES),
 )
 
 
@@ -645,7 +1088,7 @@ def main() -> int:
     covered = {(ending_of(name) or "").lower() for way in WAYS_TO_WRITE for name in way.write(talk, NAME)}
     lacking = [
         *(FORMATS.keys() - covered),
-        *({kind.name for kind in DOCUMENTS} - {w.document for w in WAYS_TO_WRITE}),
+        *({kind.name for kind in (*DOCUMENTS, *SERVICES)} - {w.document for w in WAYS_TO_WRITE}),
     ]
     missed = len(lacking)
     for name in lacking:

@@ -31,7 +31,7 @@ from dailytalk_contiguous.shards import is_held, read_rows
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.hub_stream import HubStream, PendingRecording, StreamPosition
-from dailytalk_contiguous.sources.recordings import Names, stem
+from dailytalk_contiguous.sources.recordings import LeftOut, Names, stem
 from dailytalk_contiguous.stages.base import Stages, published_by, stages_digest
 from dailytalk_contiguous.stages.script import Script, script_row
 from dailytalk_contiguous.store.work_folder import DATASET, SPOKEN_STAGES, TAGGED, RunRecord, read_run
@@ -139,6 +139,7 @@ class StreamSpec(Spec):
 
     Attributes:
         windows: those that are done.
+        left_out: what lies beside the recordings of this run and is not used.
 
     A run raises DailytalkError for settings that are not those that `out` was begun with, for a window of which
     nothing could be said (its server may answer by the next run), and whatever a stage or the source raises;
@@ -172,6 +173,7 @@ class StreamSpec(Spec):
         self._digest = hashlib.sha256(parts.encode()).hexdigest()[:20]
         self.windows = read_position(out)
         self.rejects = []
+        self.left_out = LeftOut()
         self._unsaid: DailytalkError | None = None
 
     @property
@@ -243,7 +245,7 @@ class StreamSpec(Spec):
         if stem(recording.audio_file) in names:  # false where the source knew all names beforehand
             window.names.append(recording.audio_file)
         before = window.seconds
-        for row in recording_rows(recording, self.source.config):
+        for row in recording_rows(recording, self.source.config, self.left_out):
             if row["problem"]:
                 reject = Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"])
                 window.rejects.append(reject.as_dict())

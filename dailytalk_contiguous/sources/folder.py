@@ -40,6 +40,7 @@ from dailytalk_contiguous.core.speech_runs import HYSTERESIS
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, refusing, speech_probabilities
 from dailytalk_contiguous.models.text_language import TooFewWords, language_of_texts
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, identity_of, put_together
+from dailytalk_contiguous.sources.transcript_text import UnknownKind
 from dailytalk_contiguous.sources.transcripts import (
     find_transcripts,
     is_shared,
@@ -237,7 +238,8 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
     for rows in side_by_side(read, recordings, threads):
         yield from rows
     if left_out is not None and config.given:
-        left_out.unread |= _unread(recordings, left_out.read, config.transcripts)
+        unread = left_out.unread | _unread(recordings, left_out.read, config.transcripts)
+        left_out.unread = {reason: sorted(set(names)) for reason, names in sorted(unread.items())}
 
 
 def _unread(recordings: Sequence[Recording], read: set[str], transcripts: str | None) -> dict[str, list[str]]:
@@ -297,17 +299,25 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
         if root and leads_out(transcript, root):
             raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", COPY_IT)
     is_mix = mono or config.channel == MIX
-    cues = []
-    if transcripts:
-        cues = read_transcripts(
-            [*transcripts],
-            recording.audio_file,
-            channels=transcripts,
-            mix=is_mix,
-            duration=info.seconds,
-            tiers=config.tier,
-            left=left_out.tiers,
-        )
+    is_named = config.transcripts is not None and Path(config.transcripts).is_file()
+    cues = list[Cue]()
+    while transcripts:
+        try:
+            cues = read_transcripts(
+                [*transcripts],
+                recording.audio_file,
+                channels=transcripts,
+                mix=is_mix,
+                duration=info.seconds,
+                tiers=config.tier,
+                left=left_out.tiers,
+            )
+            break
+        except UnknownKind as error:
+            if is_named:
+                raise
+            del transcripts[error.path]  # it is metadata, and the others are read without it
+            left_out.unread.setdefault(error.why, []).append(_shown_beside(error.path, recording))
     try:
         language = _language(cues, config)
     except TooFewWords:
@@ -341,6 +351,13 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
             "problem": None,
             "remedy": None,
         }
+
+
+def _shown_beside(file: Path, recording: Recording) -> str:
+    """A file beside a recording by its path under the input, and any other by its own path."""
+    if file.parent == recording.path.parent:
+        return as_text(Path(recording.audio_file).with_name(file.name))
+    return as_text(file)
 
 
 def _language(cues: list[Cue], config: FolderConfig) -> str | None:

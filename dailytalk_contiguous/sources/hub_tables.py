@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.hub_repository import Repository, modified_of
 from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES, columns_of, rows_of
 from dailytalk_contiguous.sources.recordings import shortened
+from dailytalk_contiguous.sources.transcript_formats import is_transcript
 from dailytalk_contiguous.sources.webdataset_samples import KEY
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 
@@ -282,11 +283,12 @@ def _write(plan: TablePlan, name: str, row: Row) -> Path:
         raise BadInput(f"it has no audio{path_only}", "embed the audio in the dataset")
     file = plan.folder / (name + suffix_of(data))
     seconds = modified_of(hashlib.sha256(data).hexdigest())
-    for column in plan.words:
-        transcript = _transcript_json(row.get(column))
-        if transcript:
-            write_bytes(plan.folder / f"{name}.json", transcript)
-            break
+    transcripts = [_transcript_json(row.get(column)) for column in plan.words]
+    contents = [content for content in transcripts if content]
+    if contents:
+        # The member `json` of a WebDataset is often metadata, beside which there may be words.
+        content = next(filter(is_transcript, contents), contents[0])
+        write_bytes(plan.folder / f"{name}.json", content)
     write_bytes(file, data)
     os.utime(file, (seconds, seconds))
     return file

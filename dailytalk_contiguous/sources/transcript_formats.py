@@ -7,6 +7,7 @@ rejected. Which channel a cue belongs to is decided by `sources.transcripts`.
 """
 
 import itertools
+import json
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,10 +20,19 @@ import numpy as np
 
 from dailytalk_contiguous.core.cues import are_word_times
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, quoted, shown
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import Cue, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words
 from dailytalk_contiguous.sources.filler_notations import plain_fillers
+from dailytalk_contiguous.sources.services import (
+    MISFITS,
+    PROBLEM,
+    SERVICES,
+    is_named_in,
+    service_of,
+    service_records,
+)
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.tier_formats import tier_records
 from dailytalk_contiguous.sources.transcript_marks import (
@@ -32,7 +42,14 @@ from dailytalk_contiguous.sources.transcript_marks import (
     marks_in,
     without_marks,
 )
-from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
+from dailytalk_contiguous.sources.transcript_text import (
+    DAMAGED_JSON,
+    NO_TRANSCRIPT,
+    NUMBER,
+    UnknownKind,
+    broken,
+    read_text,
+)
 
 #: Words of one speaker with more than this many seconds between them belong to different cues.
 CUE_GAP = 0.35
@@ -58,17 +75,22 @@ COLUMNS = {
 
 _NUMBERS = ("start", "duration", "probability")
 
-#: What lhotse and NeMo call a file with lines of many recordings: cuts_supervisions_train.jsonl.gz, manifest.json.
-SHARED = re.compile(r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)", re.IGNORECASE)
+#: What a file about many recordings is called: of lhotse and NeMo cuts_supervisions_train.jsonl.gz, manifest.json,
+#: of Label Studio project-1-at-2026-01-31-12-00-0a1b2c3d.json.
+SHARED = re.compile(
+    r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)|project-\d+-at-.*\.json", re.IGNORECASE
+)
 
 #: Kinds of lines of a CTM that are no words, unless their text is a mark.
 _NO_WORDS = ("non-lex", "misc", "noscore")
 
-#: The field that holds the error in place of a record that can't be used; no file has a field of this name.
-_PROBLEM = "\0problem"
+#: Documents in a file one after the other; each is an utterance.
+MOST_DOCUMENTS = 100_000
 
-#: The errors of a record in which a value has another type than it should.
-_MISFITS = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+#: What may stand between two documents of JSON.
+_SPACE = re.compile(r"\s*+")
+
+_JSON_REMEDY = "save the file again, or take it away"
 
 #: A part of a file of others: a value may have any type until it is used.
 TranscriptItem: TypeAlias = Mapping[str, Any]
@@ -94,10 +116,10 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
     become words without the signs of the transcriber.
 
     Words that don't spell the record's text are older than a correction of it, and times that can't be those of
-    words say nothing. Both are left out, so that the text is aligned again. Raises `_MISFITS` for a record without
+    words say nothing. Both are left out, so that the text is aligned again. Raises `MISFITS` for a record without
     texts and seconds where they should be.
     """
-    problem = item.get(_PROBLEM)
+    problem = item.get(PROBLEM)
     if problem:
         raise problem
     (start, end) = _span(*_times(item))
@@ -393,26 +415,36 @@ DOCUMENTS = (
 
 
 def _json(path: Path) -> Iterator[TranscriptRecord]:
-    """The items of a JSON document or of JSON Lines, by what the first one is. NeMo calls its lines `.json`."""
+    """The items of a JSON document or of JSON Lines, by what the first one is. NeMo calls its lines `.json`.
+
+    Raises UnknownKind for what is no transcript, and BadInput for a damaged one.
+    """
     text = read_text(path)
     title = f"transcript {shown(path)}"
     about: dict[str, object] = {}
-    if path.suffix.lower() == ".json" and '"audio_filepath"' not in text.lstrip().partition("\n")[0]:
-        data = parse_json(text, title, nan=True)
-        positions: Iterable[str] = map("item {}".format, itertools.count(1))
-        if isinstance(data, dict):
-            about["language"] = data.get("language")
-    else:
-        numbered = enumerate(text.split("\n"), 1)
-        lines = {f"line {number}": line for number, line in numbered if line.strip()}
-        data = [parse_json(line, f"{title}: {position}", nan=True) for position, line in lines.items()]
-        positions = lines
+    try:
+        positions, data = _parsed(path, text, title)
+    except BadInput as error:
+        # A file that is empty, or no JSON at all, may have been a transcript.
+        begins_as_json = text.lstrip().startswith(("{", "["))
+        if begins_as_json and not _names_a_kind(text):
+            raise UnknownKind(error.reason, _JSON_REMEDY, path, DAMAGED_JSON) from None
+        raise
+    if isinstance(data, dict):
+        about["language"] = data.get("language")
     kinds = [kind for kind in DOCUMENTS if kind.items(data) is not None]
+    # Lists may be long, and are known by their first item.
+    records = None if kinds and isinstance(data, list) else _of_service(data, title)
+    if records is not None:
+        yield from records
+        return
     if not kinds:
         if data == [] or SHARED.fullmatch(path.name):
             return
         shapes = "; ".join(f"{kind.name}: {kind.shape}" for kind in DOCUMENTS)
-        raise broken(path, "is not a known kind of transcript", f"give one ({shapes}), or take the file away")
+        names = ", ".join(dict.fromkeys(service.name for service in SERVICES))
+        remedy = f"give one ({shapes}; the JSON of {names}), or take the file away"
+        raise UnknownKind(f"{title}: is not a known kind of transcript", remedy, path, NO_TRANSCRIPT)
     kind = kinds[0]
     for position, item in zip(positions, kind.items(data) or [], strict=False):
         try:
@@ -420,10 +452,76 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
             texts = [field_of(record, field) for field in ("text", "word", "words")]
             if texts == [None, None, None]:
                 raise ValueError("it has no text")
-        except _MISFITS as error:  # in a file of many recordings it concerns one of them
+        except MISFITS as error:  # in a file of many recordings it concerns one of them
             recording = field_of(item, "recording") if isinstance(item, dict) else None
-            record = {"recording_id": recording, _PROBLEM: error}
+            record = {"recording_id": recording, PROBLEM: error}
         yield position, record
+
+
+def _parsed(path: Path, text: str, title: str) -> tuple[Iterable[str], Any]:
+    """What a file holds, with the positions of its items. Raises BadInput."""
+    if path.suffix.lower() == ".json" and '"audio_filepath"' not in text.lstrip().partition("\n")[0]:
+        positions = map("item {}".format, itertools.count(1))
+        try:
+            return positions, parse_json(text, title, nan=True)
+        except BadInput:
+            documents = _documents(text)
+            if not documents:
+                raise
+        return positions, [parse_json(document, title, nan=True) for document in documents]
+    numbered = enumerate(text.split("\n"), 1)
+    lines = {f"line {number}": line for number, line in numbered if line.strip()}
+    return lines, [parse_json(line, f"{title}: {position}", nan=True) for position, line in lines.items()]
+
+
+def _documents(text: str) -> list[str]:
+    """The documents of a text, one after the other, as tools for Vosk write them; none where one is broken."""
+    decoder = json.JSONDecoder()
+    documents: list[str] = []
+    start = 0
+    while start < len(text):
+        try:
+            document, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            return []
+        if not isinstance(document, dict) or len(documents) == MOST_DOCUMENTS:
+            return []
+        documents.append(text[start:end])
+        space = _SPACE.match(text, end)
+        start = space.end() if space else end
+    return documents
+
+
+def _names_a_kind(text: str) -> bool:
+    """Whether a text that is no JSON has the names by which a transcript is recognised: it is a damaged one."""
+    for kind in DOCUMENTS:
+        names = [kind.holder] if kind.holder else kind.names
+        if all(f'"{name}"' in text for name in names):
+            return True
+    return any(is_named_in(text, service) for service in SERVICES)
+
+
+def _of_service(data: object, title: str) -> list[TranscriptRecord] | None:
+    """The records of a document of a service, with their positions; None for any other. Raises BadInput."""
+    try:
+        recognised = service_of(data)
+    except ValueError as error:
+        raise BadInput(f"{title}: can't be used ({error})", _JSON_REMEDY) from None
+    if recognised is None:
+        return None
+    service, items = recognised
+    records = service_records(service, items, data)
+    return [(f"item {number}", record) for number, record in enumerate(records, 1)]
+
+
+def is_transcript(content: bytes) -> bool:
+    """Whether JSON is of a kind of transcript that is read."""
+    try:
+        data = parse_json(content, "", nan=True)
+        is_of_service = service_of(data) is not None
+    except (BadInput, ValueError):  # a damaged one, which is named where it is read
+        return True
+    return is_of_service or any(kind.items(data) is not None for kind in DOCUMENTS)
 
 
 # Of all formats
@@ -485,7 +583,7 @@ def read_cues(
                 words += cues_of(item)
             else:
                 cues += cues_of(item)
-    except _MISFITS as error:
+    except MISFITS as error:
         remedy = "give it texts, and seconds from the start of the recording, the end not before the start"
         raise broken(path, f"{position} can't be used ({error})", remedy) from None
     cues += [cue for cue in words if not cue["text"]]

@@ -11,6 +11,23 @@ from dailytalk_contiguous.core.errors import BadInput
 NUMBER = re.compile(r"[-+]?\d{1,15}+(?:\.\d*+)?(?:[eE][-+]?\d{1,2})?")
 
 
+#: Why a file beside a recording is not used: it is JSON of something else, whole or damaged.
+NO_TRANSCRIPT = "JSON of no known kind of transcript"
+DAMAGED_JSON = "damaged JSON, in which nothing is named as in a transcript"
+
+
+class UnknownKind(BadInput):
+    """JSON that is of no known kind of transcript, such as metadata; it may lie beside a recording.
+
+    `path` is the file, and `why` is `NO_TRANSCRIPT` or `DAMAGED_JSON`.
+    """
+
+    def __init__(self, reason: str, remedy: str, path: Path, why: str) -> None:
+        super().__init__(reason, remedy)
+        self.path = path
+        self.why = why
+
+
 def broken(path: Path, reason: str, remedy: str) -> BadInput:
     """The error for a transcript file that can't be used; names that aren't UTF-8 are shown escaped."""
     return BadInput(f"transcript {shown(path)}: {reason}", remedy)

@@ -156,8 +156,8 @@ def read_transcripts(
         tiers: the names of tiers with speech, where a file has others.
         left: gets the names of the other tiers, by file.
 
-    Raises BadInput, naming the file, for one that is damaged or of no known kind, and where two files give the
-    same channel.
+    Raises BadInput, naming the file, for one that is damaged and where two files give the same channel, and
+    UnknownKind for JSON of no known kind.
     """
     cues: list[Cue] = []
     origin: dict[str, Path] = {}
@@ -257,6 +257,8 @@ def _placed(path: Path, cues: Sequence[Cue], side: str | None) -> list[Cue]:
     """The cues with their `core.schema.CHANNELS`, or `OPEN` where the file does not say who speaks."""
     channels = {cue["channel"] for cue in cues}
     speakers = {cue["speaker"] for cue in cues if cue["speaker"] is not None}
+    if not speakers:  # a recogniser may know the channels of some (whisper.cpp has "?" where both are as loud)
+        channels.discard(None)
     is_one_label = len(speakers) < 2 and not channels & _ANY_CHANNEL
     by_channel = None not in channels and (len(channels) > 1 or channels <= {*CHANNELS} or is_one_label)
     # A channel is the label of a speaker where the file has several.

@@ -34,6 +34,9 @@ def publish(count: int) -> str:
 def test_build_streams_up_to_its_limit_and_goes_on_at_its_commit(
     tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
 ) -> None:
+    publish(1)
+    metadata = CommitOperationAdd("0.json", b'{"id": "0", "dnsmos": 3.2}')
+    HfApi().create_commit(REPO, [metadata], commit_message="c", repo_type="dataset")
     commit = publish(2)
     out = tmp_path / "out"
     command = ("build", f"hf://datasets/{REPO}", "--streaming", "--out", out, *quick)
@@ -41,6 +44,7 @@ def test_build_streams_up_to_its_limit_and_goes_on_at_its_commit(
     done = dailytalk(*command, "--limit-hours", "0.001")
     assert done.code in (0, 3)
     assert "stopped at --limit-hours" in done.out
+    assert 'beside recordings and not used (JSON of no known kind of transcript): "0.json"' in done.err
     assert len(read_lines(out / "position.jsonl")) == 1
     publish(3)
     moved = dailytalk(*command)

@@ -23,7 +23,7 @@ from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_fetch import fetch, to_fetch
 from dailytalk_contiguous.sources.hub_repository import Repository, repository_of
 from dailytalk_contiguous.sources.hub_tables import suffix_of, table_file_name
-from dailytalk_contiguous.sources.recordings import find_recordings
+from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -273,6 +273,23 @@ def test_webdataset_samples_are_named_by_their_key_with_their_words(hub: HubServ
     assert [row["duration"] for row in conversations] == [1.0, 2.0, 3.0]
     for row in conversations:
         assert row["given"]
+
+
+def test_metadata_of_a_webdataset_costs_no_recording_and_hides_no_words(hub: HubServer) -> None:
+    words = json.dumps({"alignments": WORDS}).encode()
+    members = {}
+    for key in ("a", "b"):
+        members[f"{key}.json"] = json.dumps({"id": key, "dnsmos": 3.2}).encode()
+        members[f"{key}.wav"] = wav()
+        if key == "a":
+            members["a.transcript"] = words
+    publish({"data/train-0000.tar": tar(members)})
+    left_out = LeftOut()
+    folders = fetch(repository()).folders
+    with_words, plain = folder_rows(FolderConfig(inputs=folders, language="en"), left_out)
+    assert (plain["problem"], plain["given"]) == (None, [])
+    assert with_words["given"]
+    assert left_out.unread == {"JSON of no known kind of transcript": ["b.json"]}
 
 
 @pytest.mark.parametrize(

@@ -118,9 +118,7 @@ def test_reference_is_never_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["call.json", "call.jsonl", "call.left.json"])
-def test_json_beside_the_audio_that_nobody_understands_is_a_reject_and_not_silence(
-    tmp_path: Path, name: str
-) -> None:
+def test_json_that_nobody_understands_is_refused_where_it_is_read(tmp_path: Path, name: str) -> None:
     path = save(tmp_path / name, {"recorded": "2020-01-01"})
     assert beside(tmp_path) == [path]
     with pytest.raises(BadInput, match=rf"{name}: is not a known kind of transcript.*take the file away"):

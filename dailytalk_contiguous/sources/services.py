@@ -1,0 +1,929 @@
+"""JSON of speech services and local recognisers: a table of shapes, and what makes records of any of them.
+
+A shape is data. A new service is an entry in `SERVICES`, which says how a document of it is recognised, where its
+items are, and what an item calls its text, its times and its speaker. Nothing else of a document is read, so what
+it says of people (numbers, addresses, accounts) goes nowhere. Names of fields are those of the services' public
+references.
+
+**Paths** lead from a value to others: `results.channels[].words[0]` takes a key, every item of a list, and one
+item of a list. `a|b` takes `a`, or `b` where there is no `a`; `=0` is the number 0.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, TypeAlias
+from urllib.parse import unquote
+
+from dailytalk_contiguous.core.documents import is_number, quoted
+
+#: The field that holds the error in place of a record that can't be used; no file has a field of this name.
+PROBLEM = "\0problem"
+
+#: The errors of a record in which a value has another type than it should.
+MISFITS = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+
+#: Words of a service may be single items, or lie in phrases; some tools write either in the same shape.
+Unit: TypeAlias = Literal["word", "phrase", "either"]
+
+#: A record as `transcript_formats.cues_of` takes it.
+ServiceRecord: TypeAlias = dict[str, Any]
+
+#: The share of items of one word from which a list is one of words, not of phrases.
+SHARE_OF_WORDS = 0.9
+
+#: Seconds of a character, by which the end of a last phrase is estimated: 15 a second are usual in subtitles.
+SECONDS_OF_CHARACTER = 1 / 15
+
+#: Pieces of a phrase that may be one word; more are a phrase in a script without spaces.
+MOST_PIECES = 6
+
+#: Kinds of items: those that join the word before them, those that say nothing, and those that have no times.
+_PUNCTUATION = ("punctuation", "punct")
+_EMPTY_KINDS = ("spacing", "speaker_change", "channel_change")
+_UNTIMED_KIND = "unknown"
+
+#: What stands for a speaker or a channel that the service does not know.
+_NOBODY = ("", "?", "UU")
+
+#: The longest text of a time.
+_LONGEST_TIME = 40
+
+_EACH = "[]"
+_KIND = "type|Type"
+
+
+class Keys(NamedTuple):
+    """Paths inside an item. Without `start` an item begins where the one before it on its channel ended."""
+
+    text: str
+    start: str = ""
+    end: str = ""
+    duration: str = ""
+    probability: str = ""
+
+
+class Service(NamedTuple):
+    """A shape of JSON.
+
+    Attributes:
+        name: of the service or the tool.
+        marks: paths that a document of this shape has, and others have not.
+        items: the path of its words or phrases.
+        keys: paths inside an item.
+        unit: what the items are.
+        words: the path of the words of a phrase.
+        word_keys: paths inside such a word.
+        pieces: whether these words are pieces of words, of which the first begins with a space.
+        channel: the path of the number or the name of a channel, in the item or in what it lies in. `#channels` is
+            the position in the list `channels`.
+        first_channel: the number of the first channel.
+        speaker: the path of a diariser's label or a name, in the item or in what it lies in.
+        labels: the path of items that name the speakers of others, of the same start.
+        language: the path of the language, in the item or in what it lies in.
+        recording: the path of the name of the recording, where a document may be about several.
+        scale: seconds of a unit in which times are written.
+        open_ends: whether an end may be missing; it is the start of the next item.
+        repeats: whether the words of a diariser repeat all others.
+        arrange: brings together what lies apart, for `items` to lead through. Raises `MISFITS`.
+    """
+
+    name: str
+    marks: tuple[str, ...]
+    items: str
+    keys: Keys
+    unit: Unit = "phrase"
+    words: str = ""
+    word_keys: Keys = Keys("")
+    pieces: bool = False
+    channel: str = ""
+    first_channel: int = 0
+    speaker: str = ""
+    labels: str = ""
+    language: str = ""
+    recording: str = ""
+    scale: float = 1.0
+    open_ends: bool = False
+    repeats: bool = False
+    arrange: Callable[[Any], Any] | None = None
+
+
+class ServiceItem(NamedTuple):
+    """A value that a path leads to.
+
+    Attributes:
+        value: the value.
+        holders: what it lies in, the innermost first.
+        positions: its position in each list on the path, by the name of the list.
+    """
+
+    value: Any
+    holders: tuple[Any, ...] = ()
+    positions: Mapping[str, int] = {}
+
+
+# Paths
+
+
+@lru_cache(maxsize=1024)
+def _steps(path: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"[^.\[\]]+|\[\d*\]", path))
+
+
+def _walk(item: ServiceItem, steps: Sequence[str], list_name: str = "") -> Iterator[ServiceItem]:
+    """Every value that is no null at the end of a path."""
+    if item.value is None:
+        return
+    if not steps:
+        yield item
+        return
+    step, *remaining = steps
+    holders = (item.value, *item.holders)
+    if not step.startswith("["):
+        if isinstance(item.value, dict):
+            inner = ServiceItem(item.value.get(step), holders, item.positions)
+            yield from _walk(inner, remaining, step)
+        return
+    if not isinstance(item.value, list):
+        return
+    for position, value in enumerate(item.value):
+        if step in (_EACH, f"[{position}]"):
+            positions = {**item.positions, list_name: position}
+            yield from _walk(ServiceItem(value, holders, positions), remaining, list_name)
+
+
+def _items_at(document: Any, path: str) -> list[ServiceItem]:
+    """The items that a path leads to, by the first of its alternatives that leads to any."""
+    for alternative in path.split("|"):
+        items = list(_walk(ServiceItem(document), _steps(alternative)))
+        if items:
+            return items
+    return []
+
+
+def _value_at(value: Any, path: str) -> Any:
+    """The first value that a path leads to; None where there is none."""
+    for alternative in path.split("|"):
+        if alternative.startswith("="):
+            return float(alternative[1:])
+        if _EACH in alternative:
+            item = next(_walk(ServiceItem(value), _steps(alternative)), None)
+            inner = item.value if item else None
+        else:
+            inner = _inner_value(value, _steps(alternative))
+        if inner is not None:
+            return inner
+    return None
+
+
+def _inner_value(value: Any, steps: Sequence[str]) -> Any:
+    """The value at the end of a path without lists of many; there are several for each word of a document."""
+    for step in steps:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.startswith("["):
+            position = int(step[1:-1])
+            value = value[position] if position < len(value) else None
+        else:
+            return None
+    return value
+
+
+def _value_around(item: ServiceItem, path: str) -> Any:
+    """The value that a path leads to from an item, or else from what it lies in."""
+    if path.startswith("#"):
+        return item.positions.get(path[1:])
+    if not path:
+        return None
+    for holder in (item.value, *item.holders):
+        value = _value_at(holder, path)
+        if value is not None:
+            return value
+    return None
+
+
+# Values
+
+_CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d{1,9})?)")
+_ISO_DURATION = re.compile(r"PT(?:(\d{1,5})H)?(?:(\d{1,7})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?")
+_SECONDS = re.compile(r"(-?\d{1,12}(?:\.\d{1,12})?)(s?)")
+
+
+def written_seconds(value: object, scale: float = 1.0) -> float | None:
+    """A time in seconds; None for null. A text may say its unit itself: `1.2s`, `PT1M1.2S`, `00:00:01,200`.
+
+    Raises ValueError for anything else.
+
+    >>> [written_seconds(time, scale=0.001) for time in (1200, "1200", "1.200s", "PT1M1.2S", "00:01,200")]
+    [1.2, 1.2, 1.2, 61.2, 1.2]
+    """
+    if value is None:
+        return None
+    if is_number(value):
+        return round(value * scale, 6)
+    text = value if isinstance(value, str) and len(value) <= _LONGEST_TIME else ""
+    number = _SECONDS.fullmatch(text)
+    if number:
+        unit = 1.0 if number[2] else scale
+        return round(float(number[1]) * unit, 6)
+    parts = _CLOCK.fullmatch(text) or _ISO_DURATION.fullmatch(text)
+    if parts is None or not any(parts.groups()):
+        raise ValueError(f"its time is {quoted(value)}")
+    hours, minutes, seconds = [float((part or "0").replace(",", ".")) for part in parts.groups()]
+    return round(3600 * hours + 60 * minutes + seconds, 6)
+
+
+def _number_of(value: object) -> float | None:
+    """A number, which some services write as a text; None for what is none."""
+    if isinstance(value, str) and _SECONDS.fullmatch(value):
+        return float(value.rstrip("s"))
+    return value if is_number(value) else None
+
+
+def _text_of(value: Any, path: str) -> str | None:
+    text = _value_at(value, path)
+    if isinstance(text, list):
+        text = " ".join(text)
+    if text is not None and not isinstance(text, str):
+        raise ValueError(f"its text is {quoted(text)}")
+    return text
+
+
+def _name_of(value: object, what_it_is: str) -> str | None:
+    """A number or a text as text; None for what names nobody."""
+    if is_number(value) and value == int(value):
+        return str(int(value))
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"its {what_it_is} is {quoted(value)}")
+    text = (value or "").strip()
+    return None if text in _NOBODY else text
+
+
+def _channel_of(item: ServiceItem, service: Service) -> str | None:
+    """The channel of an item, counted from 0 (`ch0`), or the name that it has instead, such as that of a role."""
+    name = _name_of(_value_around(item, service.channel), "channel")
+    number = re.fullmatch(r"(?:ch|channel)?[ _-]?(\d{1,3})", name or "", re.IGNORECASE)
+    if not number:
+        return name
+    index = int(number[1]) - service.first_channel
+    return f"ch{index}" if index >= 0 else None
+
+
+def _speaker_of(item: ServiceItem, service: Service) -> str | None:
+    """The speaker of an item; a diariser's number or letter is no channel, and gets a noun."""
+    name = _name_of(_value_around(item, service.speaker), "speaker")
+    if name and re.fullmatch(r"\d{1,3}[A-Za-z]?|[A-Za-z]", name):
+        return f"speaker {name}"
+    return name
+
+
+def _language_of(item: ServiceItem, service: Service) -> str | None:
+    """The two letters of a language, of `en-US`, too; others are found in the texts."""
+    language = _value_around(item, service.language)
+    code = re.match(r"([a-z]{2})(?:$|[-_])", language) if isinstance(language, str) else None
+    return code[1] if code else None
+
+
+def _times_of(value: Any, keys: Keys, scale: float) -> tuple[float | None, float | None]:
+    """Start and end of an item, each None where it has none."""
+    start = written_seconds(_value_at(value, keys.start), scale) if keys.start else None
+    end = written_seconds(_value_at(value, keys.end), scale) if keys.end else None
+    duration = written_seconds(_value_at(value, keys.duration), scale) if keys.duration else None
+    if end is None and start is not None and duration is not None:
+        end = round(start + duration, 6)
+    return start, end
+
+
+# Records
+
+
+def service_of(document: Any) -> tuple[Service, list[ServiceItem]] | None:
+    """The shape of a document, and the items in it; None for a document of no service.
+
+    The shape is the first that has items in it, or else the first whose marks it has. Raises ValueError for a
+    document that is damaged.
+    """
+    matching = []
+    for service in SERVICES:
+        if all(_value_at(document, mark) is not None for mark in service.marks):
+            matching.append(service)
+    for service in matching:
+        try:
+            arranged = service.arrange(document) if service.arrange else document
+            items = _items_at(arranged, service.items)
+        except MISFITS as error:
+            raise ValueError(f"as JSON of {service.name}: {error!r}") from error
+        if items:
+            return service, items
+    return (matching[0], []) if matching else None
+
+
+def is_named_in(text: str, service: Service) -> bool:
+    """Whether a text that breaks off has names by which documents of a service are recognised.
+
+    One mark of several names is enough, because others may have been behind the end.
+    """
+    n_present = 0
+    for mark in service.marks:
+        lengths = [_names_present(path, text) for path in mark.split("|")]
+        if max(lengths) > 1:
+            return True
+        n_present += max(lengths)
+    return n_present == len(service.marks)
+
+
+def _names_present(path: str, text: str) -> int:
+    """How many names a path has, if all of them are in a text; else 0."""
+    names = [step for step in _steps(path) if not step.startswith("[")]
+    return len(names) if all(f'"{name}"' in text for name in names) else 0
+
+
+def service_records(service: Service, items: Sequence[ServiceItem], document: Any) -> list[ServiceRecord]:
+    """The records of the items of a document, in its order.
+
+    In place of a record that can't be used there is one with the error as `PROBLEM`.
+    """
+    if _are_words(items, service):
+        records = _joined_words(items, service.keys, service)
+    else:
+        records = [_phrase_record(item, service) for item in items]
+    if service.labels:
+        _label(records, _items_at(document, service.labels), service)
+    if service.repeats:
+        records = _without_repeated(records)
+    if not service.keys.start:
+        _fill_starts(records)
+    if service.open_ends:
+        _fill_ends(records)
+    return [record for record in records if not _is_empty(record)]
+
+
+def _are_words(items: Sequence[ServiceItem], service: Service) -> bool:
+    if service.unit != "either":
+        return service.unit == "word"
+    n_words = 0
+    for item in items:
+        if service.words and _value_at(item.value, service.words):
+            return False
+        text = _value_at(item.value, service.keys.text)
+        n_words += isinstance(text, str) and len(text.split()) < 2
+    return n_words >= SHARE_OF_WORDS * len(items)
+
+
+def _is_empty(record: ServiceRecord) -> bool:
+    """Whether a phrase says nothing, as some results do; one with a speaker alone tells who speaks."""
+    if PROBLEM in record or "word" in record or record["words"]:
+        return False
+    text = record["text"]
+    return not text.strip() if text is not None else record["speaker"] is None
+
+
+def _facts(item: ServiceItem, service: Service) -> ServiceRecord:
+    """What a record has besides its text and its times."""
+    return {
+        "channel": _channel_of(item, service),
+        "speaker": _speaker_of(item, service),
+        "language": _language_of(item, service),
+    }
+
+
+def _phrase_record(item: ServiceItem, service: Service) -> ServiceRecord:
+    record: ServiceRecord = {"recording_id": _value_around(item, service.recording)}
+    try:
+        record |= _facts(item, service)
+        start, end = _times_of(item.value, service.keys, service.scale)
+        record |= {"start": start, "end": end, "text": _text_of(item.value, service.keys.text)}
+        record["words"] = _words_of_phrase(item, service) or None
+        return record
+    except MISFITS as error:
+        return record | {PROBLEM: error}
+
+
+def _words_of_phrase(item: ServiceItem, service: Service) -> list[ServiceRecord]:
+    if not service.words:
+        return []
+    items = _items_at(item.value, service.words)
+    words = []
+    for record in _joined_words(items, service.word_keys, service):
+        problem = record.get(PROBLEM)
+        if problem:
+            raise problem
+        words.append({key: record[key] for key in ("word", "start", "end", "probability")})
+    is_without_spaces = service.pieces and len(words) == 1 and len(items) > MOST_PIECES
+    return [] if is_without_spaces else words
+
+
+def _joined_words(items: Sequence[ServiceItem], keys: Keys, service: Service) -> list[ServiceRecord]:
+    """A record a word, with what belongs to it: the punctuation behind it on its channel, and other pieces of it.
+
+    A phrase among words, such as what a recogniser could not divide, is a record with a text.
+    """
+    words = _WordList(keys, service)
+    words.joins_pieces = service.pieces and any(_begins_word(item, keys) for item in items)
+    for item in items:
+        try:
+            words.add(item)
+        except MISFITS as error:
+            words.records.append({PROBLEM: error})
+    if service.unit == "either":
+        for record in words.records:
+            if len(record.get("word", "").split()) > 1:
+                record |= {"text": record.pop("word"), "words": None}
+    return words.records
+
+
+class _WordList:
+    """The words of a list that are read so far.
+
+    Attributes:
+        records: of the words.
+        latest: the latest word of each channel, which punctuation and pieces join.
+        opening: what stands before the next word, such as ¿.
+        joins_pieces: whether an item without a space before it is a piece of the word before.
+    """
+
+    def __init__(self, keys: Keys, service: Service) -> None:
+        self.keys = keys
+        self.service = service
+        self.records: list[ServiceRecord] = []
+        self.latest: dict[str | None, ServiceRecord] = {}
+        self.opening = ""
+        self.joins_pieces = False
+
+    def add(self, item: ServiceItem) -> None:
+        """Read an item. Raises `MISFITS`."""
+        kind = _value_at(item.value, _KIND)
+        text = _text_of(item.value, self.keys.text) or ""
+        is_no_piece = self.service.pieces and (text.startswith("[_") or not text.strip())
+        if kind in _EMPTY_KINDS or is_no_piece:
+            return
+        facts = _facts(item, self.service)
+        previous = self.latest.get(facts["channel"])
+        if kind in _PUNCTUATION:
+            if previous is None or _value_at(item.value, "attaches_to") == "next":
+                self.opening += text.strip()
+            else:
+                previous["word"] += text.strip()
+            return
+        record = facts | _timed_word(item, self.keys, self.service)
+        if kind == _UNTIMED_KIND and record["start"] is None and previous is not None:
+            record |= {"start": previous["end"], "end": previous["end"]}
+        if previous is not None and self.joins_pieces and not _begins_word(item, self.keys):
+            _join(previous, record)
+            return
+        record["word"] = self.opening + record["word"]
+        self.opening = ""
+        self.latest[facts["channel"]] = record
+        self.records.append(record)
+
+
+def _begins_word(item: ServiceItem, keys: Keys) -> bool:
+    text = _value_at(item.value, keys.text)
+    return isinstance(text, str) and text.startswith(" ")
+
+
+def _timed_word(item: ServiceItem, keys: Keys, service: Service) -> ServiceRecord:
+    """The text of a word, its times and its probability."""
+    text = (_text_of(item.value, keys.text) or "").strip()
+    if not text:
+        raise ValueError("it has a word without a letter")
+    start, end = _times_of(item.value, keys, service.scale)
+    probability = _number_of(_value_at(item.value, keys.probability))
+    return {"word": text, "start": start, "end": end, "probability": probability}
+
+
+def _join(word: ServiceRecord, piece: ServiceRecord) -> None:
+    """Add a piece to a word, which is as probable as the less probable of its pieces."""
+    word["word"] += piece["word"]
+    word["end"] = piece["end"]
+    if word["probability"] is not None and piece["probability"] is not None:
+        word["probability"] = min(word["probability"], piece["probability"])
+
+
+def _label(records: Iterable[ServiceRecord], labels: Iterable[ServiceItem], service: Service) -> None:
+    """Give records without a speaker that of the label with the same start."""
+    speakers: dict[float | None, str | None] = {}
+    for item in labels:
+        start, _ = _times_of(item.value, service.keys, service.scale)
+        speakers[start] = _speaker_of(item, service)
+    for record in records:
+        if PROBLEM not in record and record["speaker"] is None:
+            record["speaker"] = speakers.get(record["start"])
+
+
+def _without_repeated(records: list[ServiceRecord]) -> list[ServiceRecord]:
+    """Only the records with speakers, if these are as many as the others and so repeat them; 0 is no speaker."""
+    with_speakers = []
+    for record in records:
+        if record.get("speaker") == "speaker 0":
+            record["speaker"] = None
+        if PROBLEM in record or record["speaker"] is not None:
+            with_speakers.append(record)
+    return with_speakers if 2 * len(with_speakers) >= len(records) else records
+
+
+def _fill_starts(records: Iterable[ServiceRecord]) -> None:
+    """Phrases without starts begin where the one before on the same channel ended."""
+    ends: dict[str | None, float] = {}
+    for record in records:
+        if PROBLEM not in record and record["end"] is not None:
+            channel = record["channel"]
+            record["start"] = ends.get(channel, 0.0)
+            ends[channel] = record["end"]
+
+
+def _fill_ends(records: Sequence[ServiceRecord]) -> None:
+    """An end that is missing is the next start, or follows from the length of the text if that is no later."""
+    timed = [record for record in records if PROBLEM not in record]
+    for number, record in enumerate(timed):
+        start = record["start"]
+        if record["end"] is not None or start is None:
+            continue
+        text = record.get("word") or record.get("text") or ""
+        end = round(start + SECONDS_OF_CHARACTER * len(text), 3)
+        following = timed[number + 1]["start"] if number + 1 < len(timed) else None
+        if following is not None and following > start:
+            end = following
+        record["end"] = end
+
+
+# What lies apart
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).casefold()
+
+
+def _words_in_segments(document: Any) -> Any:
+    """OpenAI's `verbose_json` with its words in its segments, whose texts have the punctuation, by their letters.
+
+    Without segments where the two are not the same text, so that the words alone count.
+    """
+    words = iter(document["words"])
+    segments = []
+    for segment in document["segments"]:
+        wanted = _letters(segment["text"])
+        dealt: list[dict[str, Any]] = []
+        spelled = ""
+        while len(spelled) < len(wanted):
+            word = next(words, None)
+            if word is None:
+                return {}
+            dealt.append(word)
+            spelled += _letters(word["word"])
+        if spelled != wanted:
+            return {}
+        segments.append(segment | {"words": dealt})
+    left_over = [word for word in words if _letters(word["word"])]
+    return {} if left_over else document | {"segments": segments}
+
+
+#: What Label Studio puts before the name of a file that is uploaded.
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")
+
+
+def _regions(document: Any) -> Any:
+    """Label Studio's regions: results of one id are the label, the text and the times of the same region."""
+    tasks = document if isinstance(document, list) else [document]
+    listed = []
+    for task in tasks:
+        name = unquote(str(_value_at(task, "data.audio|file_upload|data.audio_url") or ""))
+        path, slash, file_name = name.rpartition("=")[2].rpartition("/")
+        recording = path + slash + _UPLOADED.sub("", file_name)
+        regions: dict[object, dict[str, Any]] = {}
+        for number, result in enumerate(_chosen_annotation(task)):
+            region = regions.setdefault(result.get("id") or number, {"recording": recording})
+            region.update(result.get("value") or {})
+        listed += [region for region in regions.values() if "start" in region]
+    return {"regions": listed}
+
+
+def _chosen_annotation(task: Mapping[str, Any]) -> list[Any]:
+    """The results of the first annotation of a task that was not cancelled."""
+    for annotation in task.get("annotations") or []:
+        if not annotation.get("was_cancelled"):
+            return [*annotation["result"]]
+    return []
+
+
+# The table
+
+#: Every shape that is read. Of one service's shapes, the first that has items counts.
+SERVICES = (
+    # developers.deepgram.com: Multichannel, Utterances.
+    Service(
+        "Deepgram",
+        marks=("results.channels[].alternatives|results.utterances[].transcript",),
+        items="results.channels[].alternatives[0].words[]",
+        keys=Keys("punctuated_word|word", "start", "end", probability="confidence"),
+        unit="word",
+        channel="#channels",
+        speaker="speaker",
+        language="detected_language",
+    ),
+    Service(
+        "Deepgram",
+        marks=("results.utterances[].transcript",),
+        items="results.utterances[]",
+        keys=Keys("transcript", "start", "end"),
+        words="words[]",
+        word_keys=Keys("punctuated_word|word", "start", "end", probability="confidence"),
+        channel="channel",
+        speaker="speaker",
+    ),
+    # assemblyai.com/docs: Transcript; Multichannel transcription, whose channels are counted from 1.
+    Service(
+        "AssemblyAI",
+        marks=("audio_url|audio_duration|acoustic_model|speech_model|speech_models", "utterances[].confidence"),
+        items="utterances[]",
+        keys=Keys("text", "start", "end"),
+        words="words[]",
+        word_keys=Keys("text", "start", "end", probability="confidence"),
+        channel="channel",
+        first_channel=1,
+        speaker="speaker",
+        language="language_code",
+        scale=0.001,
+    ),
+    Service(
+        "AssemblyAI",
+        marks=("audio_url|audio_duration|acoustic_model|speech_model|speech_models", "words[].confidence"),
+        items="words[]",
+        keys=Keys("text", "start", "end", probability="confidence"),
+        unit="word",
+        channel="channel",
+        first_channel=1,
+        speaker="speaker",
+        language="language_code",
+        scale=0.001,
+    ),
+    # docs.aws.amazon.com/transcribe: Example channel identification output, Example diarization output.
+    Service(
+        "Amazon Transcribe",
+        marks=("results.transcripts", "results.items|results.channel_labels.channels"),
+        items="results.channel_labels.channels[].items[]|results.items[]",
+        keys=Keys("alternatives[0].content", "start_time", "end_time", probability="alternatives[0].confidence"),
+        unit="word",
+        channel="channel_label",
+        speaker="speaker_label",
+        labels="results.speaker_labels.segments[].items[]",
+        language="results.language_code",
+    ),
+    # docs.aws.amazon.com/connect: Contact Lens output files; /transcribe: Call Analytics output.
+    Service(
+        "Amazon Contact Lens",
+        marks=("Transcript[].Content", "Transcript[].BeginOffsetMillis"),
+        items="Transcript[]",
+        keys=Keys("Content", "BeginOffsetMillis", "EndOffsetMillis"),
+        words="Items[]",
+        word_keys=Keys("Content", "BeginOffsetMillis", "EndOffsetMillis", probability="Confidence"),
+        channel="ParticipantRole|ParticipantId",
+        language="LanguageCode",
+        scale=0.001,
+    ),
+    # learn.microsoft.com/azure/ai-services/speech-service: Get batch transcription results.
+    Service(
+        "Azure batch transcription",
+        marks=("recognizedPhrases",),
+        items="recognizedPhrases[]",
+        keys=Keys(
+            "nBest[0].display|nBest[0].lexical", "offset|offsetInTicks", duration="duration|durationInTicks"
+        ),
+        words="nBest[0].displayWords[]|nBest[0].words[]",
+        word_keys=Keys(
+            "displayText|word",
+            "offset|offsetInTicks",
+            duration="duration|durationInTicks",
+            probability="confidence",
+        ),
+        channel="channel",
+        speaker="speaker",
+        language="locale",
+        scale=1e-7,
+    ),
+    # The same, of its fast transcription.
+    Service(
+        "Azure fast transcription",
+        marks=("phrases[].text", "phrases[].offsetMilliseconds|phrases[].offsetInMs|phrases[].offset"),
+        items="phrases[]",
+        keys=Keys(
+            "text",
+            "offsetMilliseconds|offsetInMs|offset",
+            duration="durationMilliseconds|durationInMs|duration",
+        ),
+        words="words[]",
+        word_keys=Keys(
+            "text",
+            "offsetMilliseconds|offsetInMs|offset",
+            duration="durationMilliseconds|durationInMs|duration",
+        ),
+        channel="channel",
+        speaker="speaker",
+        language="locale",
+        scale=0.001,
+    ),
+    # cloud.google.com/speech-to-text: SpeechRecognitionResult, WordInfo of v1 and v2; zero is left out.
+    Service(
+        "Google Speech-to-Text",
+        marks=(
+            "results[].alternatives[].words|results[].resultEndTime|results[].resultEndOffset"
+            "|results[].result_end_time|results[].result_end_offset|response.results[].alternatives",
+        ),
+        items="results[].alternatives[0].words[]|response.results[].alternatives[0].words[]",
+        keys=Keys(
+            "word",
+            "startTime|startOffset|start_time|start_offset|=0",
+            "endTime|endOffset|end_time|end_offset",
+            probability="confidence",
+        ),
+        unit="word",
+        channel="channelTag|channel_tag",
+        first_channel=1,
+        speaker="speakerLabel|speaker_label|speakerTag|speaker_tag",
+        language="languageCode|language_code",
+        repeats=True,
+    ),
+    Service(
+        "Google Speech-to-Text",
+        marks=(
+            "results[].resultEndTime|results[].resultEndOffset|results[].result_end_time"
+            "|results[].result_end_offset|response.results[].resultEndTime",
+        ),
+        items="results[]|response.results[]",
+        keys=Keys(
+            "alternatives[0].transcript",
+            end="resultEndTime|resultEndOffset|result_end_time|result_end_offset",
+        ),
+        channel="channelTag|channel_tag",
+        first_channel=1,
+        language="languageCode|language_code",
+    ),
+    # docs.speechmatics.com: Batch output, json-v2; its channels are called channel_1, channel_2.
+    Service(
+        "Speechmatics",
+        marks=("results[].alternatives[].content", "results[].start_time"),
+        items="results[]",
+        keys=Keys("alternatives[0].content", "start_time", "end_time", probability="alternatives[0].confidence"),
+        unit="word",
+        channel="channel",
+        first_channel=1,
+        speaker="alternatives[0].speaker",
+        language="alternatives[0].language|metadata.transcription_config.language",
+    ),
+    # elevenlabs.io/docs: Create transcript; the channels of several files are counted from 0.
+    Service(
+        "ElevenLabs",
+        marks=("words[].type|transcripts[].words[].type", "language_code|transcripts[].language_code"),
+        items="transcripts[].words[]|words[]",
+        keys=Keys("text", "start", "end"),
+        unit="word",
+        channel="channel_index",
+        speaker="speaker_id",
+        language="language_code",
+    ),
+    # docs.rev.ai: Get transcript by ID; transcripts by people have `timestamp` and `end_timestamp`.
+    Service(
+        "Rev",
+        marks=("monologues[].elements",),
+        items="monologues[].elements[]",
+        keys=Keys("value", "ts|timestamp", "end_ts|end_timestamp", probability="confidence"),
+        unit="word",
+        speaker="speaker",
+    ),
+    # twilio.com/docs/conversation-intelligence: Transcript Sentence.
+    Service(
+        "Twilio Voice Intelligence",
+        marks=("sentences[].media_channel|sentences[].mediaChannel", "sentences[].transcript"),
+        items="sentences[]",
+        keys=Keys("transcript", "start_time|startTime", "end_time|endTime"),
+        words="words[]",
+        word_keys=Keys("word|text", "start_time|startTime", "end_time|endTime", probability="confidence"),
+        channel="media_channel|mediaChannel",
+        first_channel=1,
+    ),
+    # github.com/Podcastindex-org/podcast-namespace: transcripts/transcripts.md.
+    Service(
+        "podcast-namespace",
+        marks=("segments[].body", "segments[].startTime"),
+        items="segments[]",
+        keys=Keys("body", "startTime", "endTime"),
+        unit="either",
+        speaker="speaker",
+    ),
+    # docs.gladia.io: Pre-recorded, Get result.
+    Service(
+        "Gladia",
+        marks=("transcription.utterances|result.transcription.utterances",),
+        items="transcription.utterances[]|result.transcription.utterances[]",
+        keys=Keys("text", "start", "end"),
+        words="words[]",
+        word_keys=Keys("word", "start", "end", probability="confidence"),
+        channel="channel",
+        speaker="speaker",
+        language="language",
+    ),
+    # labelstud.io: Export annotations, JSON; templates of automatic speech recognition and of dialogues.
+    Service(
+        "Label Studio",
+        marks=("[].annotations[].result|annotations[].result",),
+        items="regions[]",
+        keys=Keys("text", "start", "end"),
+        channel="channel",
+        speaker="labels[0]",
+        recording="recording",
+        arrange=_regions,
+    ),
+    # github.com/ggml-org/whisper.cpp: -oj and -ojf; the speakers of --diarize are the channels.
+    Service(
+        "whisper.cpp",
+        marks=("transcription[].offsets",),
+        items="transcription[]",
+        keys=Keys("text", "offsets.from", "offsets.to"),
+        unit="either",
+        words="tokens[]",
+        word_keys=Keys("text", "offsets.from", "offsets.to", probability="p"),
+        pieces=True,
+        channel="speaker",
+        language="result.language",
+        scale=0.001,
+    ),
+    # huggingface.co/docs/transformers: pipelines; github.com/Vaibhavs10/insanely-fast-whisper adds `speakers`.
+    Service(
+        "Hugging Face pipelines",
+        marks=("speakers[].timestamp",),
+        items="speakers[]",
+        keys=Keys("text", "timestamp[0]", "timestamp[1]"),
+        unit="either",
+        speaker="speaker",
+        open_ends=True,
+    ),
+    Service(
+        "Hugging Face pipelines",
+        marks=("chunks[].timestamp",),
+        items="chunks[]",
+        keys=Keys("text", "timestamp[0]", "timestamp[1]"),
+        unit="either",
+        speaker="speaker",
+        open_ends=True,
+    ),
+    # github.com/linto-ai/whisper-timestamped.
+    Service(
+        "whisper-timestamped",
+        marks=("segments[].words[].text",),
+        items="segments[]",
+        keys=Keys("text", "start", "end"),
+        words="words[]",
+        word_keys=Keys("text", "start", "end", probability="confidence"),
+        speaker="speaker",
+        language="language",
+    ),
+    # platform.openai.com/docs: Create transcription, verbose_json with granularities of words and segments.
+    Service(
+        "OpenAI verbose_json",
+        marks=("words[].word", "words[].start", "segments[].text"),
+        items="segments[]",
+        keys=Keys("text", "start", "end"),
+        words="words[]",
+        word_keys=Keys("word", "start", "end", probability="probability"),
+        speaker="speaker",
+        language="language",
+        arrange=_words_in_segments,
+    ),
+    Service(
+        "OpenAI verbose_json",
+        marks=("words[].word", "words[].start"),
+        items="words[]",
+        keys=Keys("word", "start", "end", probability="probability|confidence"),
+        unit="word",
+        speaker="speaker",
+        language="language",
+    ),
+    # github.com/alphacep/vosk-api: one document, one a line, or a list of them.
+    Service(
+        "Vosk",
+        marks=(
+            "result[].conf|[].result[].conf|alternatives[].result[].word|[].alternatives[].result[].word"
+            "|result[].word|[].result[].word",
+        ),
+        items=("result[]|[].result[]|alternatives[0].result[]|[].alternatives[0].result[]"),
+        keys=Keys("word", "start", "end", probability="conf"),
+        unit="word",
+        speaker="speaker",
+    ),
+    # docs.nvidia.com/nemo: timestamps of hypotheses, and the words of speech recognition with diarisation.
+    Service(
+        "NeMo",
+        marks=("words[].word", "words[].start_time"),
+        items="words[]",
+        keys=Keys("word", "start_time", "end_time"),
+        unit="word",
+        speaker="speaker_label|speaker",
+    ),
+    Service(
+        "NeMo",
+        marks=("timestamp.word[].start|[].timestamp.word[].start",),
+        items="timestamp.word[]|[].timestamp.word[]",
+        keys=Keys("word", "start", "end"),
+        unit="word",
+    ),
+)
