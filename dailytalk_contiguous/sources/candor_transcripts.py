@@ -4,6 +4,8 @@ The corpus has a folder a conversation: the sound in `processed`, named like the
 and three divisions of the same words into turns in `transcription`.
 """
 
+import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,26 +58,31 @@ def channel_map_of(transcript: Path) -> Path | None:
 
 def candor_records(path: Path) -> Iterator[CorpusRecord]:
     """The turns of a transcript of CANDOR, each with the side that the map gives its speaker. Raises BadInput."""
+    text = read_text(path)
     try:
-        lines = csv_lines(read_text(path), f"transcript {shown(path)}", _COLUMNS, _REMEDY)
+        lines = csv_lines(text, f"transcript {shown(path)}", _COLUMNS, _REMEDY)
     except DailytalkError as error:
         raise BadInput(error.reason, error.remedy) from None
+    rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(rows[0]):
+            raise broken(path, f"row {number} has {len(row)} fields, not {len(rows[0])}", _REMEDY)
     sides = _sides_of(path)
     for number, line in enumerate(lines, 2):
         for columns in (_COLUMNS, _BACKCHANNEL):
-            speaker, start, end, text = [(line.get(column) or "").strip() for column in columns]
-            if not text:
+            speaker, start, end, words = [(line.get(column) or "").strip() for column in columns]
+            if not words:
                 continue
             if sides and speaker not in sides:
-                raise broken(path, f"line {number} has a speaker whom {CHANNEL_MAP} lacks", _REMEDY)
+                raise broken(path, f"row {number} has a speaker whom {CHANNEL_MAP} lacks", _REMEDY)
             yield (
-                f"line {number}",
+                f"row {number}",
                 {
                     "channel": sides.get(speaker),
                     "speaker": speaker,
                     "start": float(start) if NUMBER.fullmatch(start) else start,
                     "end": float(end) if NUMBER.fullmatch(end) else end,
-                    "text": text,
+                    "text": words,
                 },
             )
 

@@ -86,10 +86,13 @@ def chat_records(path: Path) -> Iterator[CorpusRecord]:
     record: dict[str, object] | None = None
     position = ""
     n_tiers = 0
+    has_end = False
     for number, line in _tiers(read_text(path)):
         head, colon, content = line.partition(":")
         if head == "@Participants":
             names = _names_of(content)
+        elif head == "@End":
+            has_end = True
         elif head == "%wor" and record is not None:
             _add_words(record, content)
         elif line.startswith("*"):
@@ -109,6 +112,8 @@ def chat_records(path: Path) -> Iterator[CorpusRecord]:
             raise broken(path, f"line {number} is no line of CHAT: {quoted(line)}", "save it again from CLAN")
     if record is not None:
         yield position, record
+    if not has_end:
+        raise broken(path, "breaks off: it does not end in @End", "save the file again")
     if not n_tiers:
         raise broken(path, "has no line of a speaker (*CODE:)", "save it again from CLAN")
 
@@ -152,13 +157,10 @@ def _utterance(path: Path, number: int, content: str) -> dict[str, object] | Non
 
 
 def _add_words(record: dict[str, object], content: str) -> None:
-    """Add the words of a tier `%wor`, spelled and punctuated as the text where both have as many."""
+    """Add the words of a tier `%wor`."""
     words: list[dict[str, object]] = []
     for word, start, end in _WORD_AND_TIMES.findall(content):
         spoken = chat_text(word)
         if spoken:
             words.append({"word": spoken, "start": int(start) / 1000, "end": int(end) / 1000})
-    tokens = str(record["text"]).split()
-    if len(tokens) == len(words):
-        words = [{**word, "word": token} for word, token in zip(words, tokens, strict=True)]
     record["words"] = words or None

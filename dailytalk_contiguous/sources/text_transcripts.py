@@ -25,11 +25,15 @@ _REMEMBERED = 4096
 
 _LABEL = re.compile(rf"({NUMBER.pattern})\t({NUMBER.pattern})(?:\t(.*))?")
 
+_FREQUENCIES = re.compile(rf"\\\t{NUMBER.pattern}\t{NUMBER.pattern}")
+
 #: `Anna Lee  0:05`, the line above what she says. Otter writes two spaces.
 _OTTER_HEAD = re.compile(r"(\S[^\n]{0,80}?)(?:\s{2,}|\t)((?:\d{1,3}:)?\d{1,2}:\d{2})\s*")
 
 #: What Otter writes below a transcript of a free account.
 _OTTER_FOOT = "transcribed by https://otter.ai"
+
+_OTTER_REMEDY = "export it from Otter again"
 
 #: Seconds of a turn of Otter's at least: its times are whole seconds.
 _OTTER_SECOND = 1.0
@@ -81,7 +85,7 @@ def labels_as_subtitles(path: Path) -> str:
     """Audacity's labels as WebVTT, whose lines may begin with the name of a speaker, too. Raises BadInput."""
     cues = ["WEBVTT\n"]
     for number, line in enumerate(read_text(path).split("\n"), 1):
-        if not line.strip() or line.startswith("\\"):  # the frequencies of the label above
+        if not line.strip() or _FREQUENCIES.fullmatch(line):  # of the label above
             continue
         match = _LABEL.fullmatch(line)
         if match is None:
@@ -111,27 +115,27 @@ def otter_records(path: Path) -> Iterator[CorpusRecord]:
     A turn ends where the next one begins; times are whole seconds. Raises BadInput.
     """
     turns: list[tuple[int, str, float, list[str]]] = []
+    names: set[str] = set()
     for number, line in enumerate(read_text(path).split("\n"), 1):
         plain = line.strip()
         head = _OTTER_HEAD.fullmatch(plain)
         if head:
+            names.add(head[1].strip())
             turns.append((number, head[1].strip(), _seconds(head[2]), []))
+        elif plain.partition("  ")[0] in names and "  " in plain:
+            raise broken(path, f"line {number} has a name without a time: {quoted(plain)}", _OTTER_REMEDY)
         elif plain and plain.casefold() != _OTTER_FOOT:
             if not turns:
-                raise broken(
-                    path, f"line {number} is below no name: {quoted(plain)}", "export it from Otter again"
-                )
+                raise broken(path, f"line {number} is below no name: {quoted(plain)}", _OTTER_REMEDY)
             turns[-1][3].append(plain)
     starts = [start for _, _, start, _ in turns]
     for index, (number, name, start, lines) in enumerate(turns):
         text = " ".join(lines)
         if not text:
-            raise broken(
-                path, f"line {number} has no words below it: {quoted(name)}", "export it from Otter again"
-            )
+            raise broken(path, f"line {number} has no words below it: {quoted(name)}", _OTTER_REMEDY)
         if index + 1 < len(turns):
             if starts[index + 1] < start:
-                raise broken(path, f"line {number} is later than the next turn", "export it from Otter again")
+                raise broken(path, f"line {number} is later than the next turn", _OTTER_REMEDY)
             end = max(starts[index + 1], start + _OTTER_SECOND)
         else:
             end = start + max(_OTTER_SECOND, _OTTER_WORD * len(text.split()))
