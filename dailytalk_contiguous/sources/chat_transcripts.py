@@ -13,18 +13,19 @@ from dailytalk_contiguous.sources.corpus_lines import CorpusRecord
 from dailytalk_contiguous.sources.transcript_text import broken, read_text
 
 #: Milliseconds from and to, in CLAN's bullets, which are shown as dots; older files name the sound, too.
-_BULLET = re.compile(r'[\x15\u2022](?:%snd:"[^"]*"_)?(\d{1,12})_(\d{1,12})[\x15\u2022]')
+_BULLET = re.compile(r'[\x15\u2022](?:%snd:"[^"]{0,400}"_)?(\d{1,12})_(\d{1,12})[\x15\u2022]')
 
 #: Times a word may be said at most, by its code `[x 3]`.
 MOST_REPEATS = 20
 
 #: A code behind what it is about: `[//]`, `[: going to]`, `[=! laughing]`, `[<]`, `[+ gram]`, `[x 3]`.
-_CODE = r"\[(?:[/:=%*?!<>+\-\"^#$@&]|x \d|e\])[^\[\]]{0,400}\]?"
+_CODE = r"\[(?:[/:=%*?!<>+\-\"^#$@&][^\[\]]{0,400}|x \d{1,3}|e)\]"
 
 _SCOPE = re.compile(rf"<([^<>]*)>(?=\s*{_CODE})")
-_REPEATED = re.compile(r"(?:<([^<>]*)>|(\S+))\s*\[x (\d{1,3})\]")
+_REPEATED = re.compile(r"(?:<([^<>]*)>|(?<!\S)([^\s<\[]{1,200}+))\s*\[x (\d{1,3})\]")
 
-#: Signs that go with their text, in the order in which they are removed; each is a single step through the text.
+#: Signs that go with their text, in the order in which they are removed. No pattern of this file looks at a
+#: character twice for each one that it starts from: a file may hold a million of these.
 _REMOVED = (
     re.compile(_CODE),
     re.compile(r"(?<!\S)&\*\S+"),  # what the other says in between
@@ -45,7 +46,7 @@ _TERMINATORS = (
     (re.compile(r"\+/{1,2}\.|\+\"/?\.|\+\."), ""),
 )
 
-_WORD_AND_TIMES = re.compile(r"(\S+)\s+[\x15\u2022](\d{1,12})_(\d{1,12})[\x15\u2022]")
+_WORD_AND_TIMES = re.compile(r"(?<!\S)(\S{1,200}+)\s+[\x15\u2022](\d{1,12})_(\d{1,12})[\x15\u2022]")
 
 
 def chat_text(text: str) -> str:
@@ -64,11 +65,11 @@ def chat_text(text: str) -> str:
         text = pattern.sub("", text)
     text = re.sub(r"(?<!\S)&[+~](\w\S*)", r"\1-", text)
     text = re.sub(r"(?<!\S)www(?!\S)", "xxx", text)
-    text = re.sub(r"\s*[„‡]", ",", text)
     text = re.sub(r"(?<=[^\W\d_])\+(?=[^\W\d_])", "", text)
     text = re.sub(r"(?<=\w)_(?=\w)", " ", text)
-    plain = " ".join(text.split())
-    return re.sub(r" +(?=[.,;!?]+(?:\s|$))", "", plain)
+    plain = re.sub(r" ?[„‡]", ",", " ".join(text.split()))
+    plain = re.sub(r" (?=[.,;!?]+(?: |$))", "", plain)
+    return re.sub(r"((?: &=[^\s.,;!?]+){1,8})([.,!?]+)$", r"\2\1", plain)  # a mark is behind the end
 
 
 def _said_again(match: re.Match[str]) -> str:
@@ -120,18 +121,18 @@ def chat_records(path: Path) -> Iterator[CorpusRecord]:
 
 def _tiers(text: str) -> Iterator[tuple[int, str]]:
     """Each tier and header with the number of its first line; a line that begins with a tab goes on."""
-    tier = ""
+    parts: list[str] = []
     first = 1
     for number, line in enumerate(text.split("\n"), 1):
         if line.startswith(("\t", " ")):
-            tier += " " + line.strip()
+            parts.append(line.strip())
             continue
-        if tier.strip():
-            yield first, tier
-        tier = line
+        if any(parts):
+            yield first, " ".join(parts)
+        parts = [line.rstrip()]
         first = number
-    if tier.strip():
-        yield first, tier
+    if any(parts):
+        yield first, " ".join(parts)
 
 
 def _names_of(participants: str) -> dict[str, str]:

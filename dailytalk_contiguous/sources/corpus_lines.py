@@ -169,7 +169,8 @@ def _timed_turns(turns: Sequence[tuple[str, str, list[dict[str, object]]]]) -> I
                 yield position, {"channel": side, **word}
         ends = [latest]
         for word in timed:
-            start, duration = word["start"], word["duration"]
+            start = word["start"]
+            duration = word["duration"]
             if not isinstance(start, float) or not isinstance(duration, float):
                 raise ValueError(f"its times are {quoted(start)} and {quoted(duration)}")
             ends.append(start + duration)
@@ -222,12 +223,15 @@ def _without_labels(match: re.Match[str]) -> str:
 
 def _stm_text(text: str) -> str:
     def first_alternative(match: re.Match[str]) -> str:
-        alternative = match[1].split(" / ")[0].strip()
+        alternatives = match[1].split(" / ")
+        if len(alternatives) < 2:
+            return match[0]
+        alternative = alternatives[0].strip()
         return "" if alternative == "@" else alternative
 
     def optional_word(match: re.Match[str]) -> str:
         return match[0] if mark_of(match[0]) else match[1]
 
-    text = re.sub(r"\{\s([^{}]{1,2000} / [^{}]{1,2000})\s\}", first_alternative, text)
+    text = re.sub(r"\{\s([^{}]{1,4000})\s\}", first_alternative, text)
     text = re.sub(r"(?<!\S)\(([^\s()]+)\)(?!\S)", optional_word, text)
     return " ".join(text.split())

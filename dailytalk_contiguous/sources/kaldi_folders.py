@@ -56,7 +56,8 @@ def kaldi_records(segments: Path) -> Iterator[CorpusRecord]:
         utterances.add(utterance)
         if utterance not in texts:
             raise broken(segments, f"line {number}: {TEXT} lacks {quoted(utterance)}", _REMEDY)
-        name, channel = files.get(recording, recording), None
+        name = files.get(recording, recording)
+        channel = None
         if recording in channels:
             name, channel = channels[recording].split()
         speaker = speakers.get(utterance)

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.sources.corpus_lines import FISHER_LINE, CorpusRecord, fisher_records
 from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
 
@@ -27,8 +28,11 @@ _LABEL = re.compile(rf"({NUMBER.pattern})\t({NUMBER.pattern})(?:\t(.*))?")
 
 _FREQUENCIES = re.compile(rf"\\\t{NUMBER.pattern}\t{NUMBER.pattern}")
 
+#: A style tag before the words, as our export of labels writes it.
+_TAGGED = re.compile(r"(?P<name>(?:[^:()]{1,80}: )?)(?P<tag>\([^()]{1,80}\)) ")
+
 #: `Anna Lee  0:05`, the line above what she says. Otter writes two spaces.
-_OTTER_HEAD = re.compile(r"(\S[^\n]{0,80}?)(?:\s{2,}|\t)((?:\d{1,3}:)?\d{1,2}:\d{2})\s*")
+_OTTER_HEAD = re.compile(r"(\S[^\n]{0,80}?)(?:\s{2,8}|\t)((?:\d{1,3}:)?\d{1,2}:\d{2})\s*")
 
 #: What Otter writes below a transcript of a free account.
 _OTTER_FOOT = "transcribed by https://otter.ai"
@@ -91,6 +95,9 @@ def labels_as_subtitles(path: Path) -> str:
         if match is None:
             raise broken(path, f"line {number} is no label: {quoted(line)}", "export labels from Audacity again")
         start, end, label = match.groups()
+        tagged = _TAGGED.match(label or "")
+        if tagged and tags_among(tagged["tag"].split()):
+            label = tagged["name"] + label[tagged.end() :]
         text = (label or "").replace("&", "&amp;").replace("<", "&lt;").replace("{", "&#123;")
         cues.append(f"{_clock(path, number, start)} --> {_clock(path, number, end)}\n{text.strip()}\n")
     return "\n".join(cues)
@@ -152,7 +159,7 @@ def _seconds(clock: str) -> float:
 # YouTube's captions
 
 #: `0:00:01.000,0:00:03.500`, the line above each caption.
-_SBV_TIMES = re.compile(r"(\S+?),(\S+)")
+_SBV_TIMES = re.compile(r"([^\s,]+),(\S+)")
 
 
 def sbv_as_subtitles(path: Path) -> str:
