@@ -22,7 +22,7 @@ MOST_REPEATS = 20
 _CODE = r"\[(?:[/:=%*?!<>+\-\"^#$@&][^\[\]]{0,400}|x \d{1,3}|e)\]"
 
 _SCOPE = re.compile(rf"<([^<>]*)>(?=\s*{_CODE})")
-_REPEATED = re.compile(r"(?:<([^<>]*)>|(?<!\S)([^\s<\[]{1,200}+))\s*\[x (\d{1,3})\]")
+_REPEATED = re.compile(r"(?:<([^<>]{0,2000})>|(?<!\S)([^\s<\[]{1,200}+))\s*\[x (\d{1,3})\]")
 
 #: Signs that go with their text, in the order in which they are removed. No pattern of this file looks at a
 #: character twice for each one that it starts from: a file may hold a million of these.

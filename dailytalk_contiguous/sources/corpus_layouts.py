@@ -20,11 +20,11 @@ _SWITCHBOARD = re.compile(r"sw0?(\d{4})(?:[AB]-ms98-\w+-(?:word|trans)\.text|\.m
 #: Recordings whose name alone says which call of a corpus they are: Fisher, Switchboard, CallHome.
 _NUMBERED = re.compile(r"fe_03_\d{5}|fsp_\d{5}_\w{1,8}|sw0?\d{4}|(?:en|sp|ma|ja|ge|ar)_\d{4}", re.IGNORECASE)
 
-#: Endings of the transcripts of such recordings.
-_ENDINGS_OF_NUMBERED = (".txt", "-word.text", "-trans.text", ".mrk", ".cha")
+#: Endings that are Switchboard's if the name is, too: editors of sound call their marks `.mrk`.
+SWITCHBOARD_ENDINGS = ("-word.text", "-trans.text", ".mrk")
 
-#: Files of a corpus that are looked through for a transcript, at most.
-MOST_FILES = 1_000_000
+#: Endings of the transcripts of such recordings.
+_ENDINGS_OF_NUMBERED = (".txt", ".cha", *SWITCHBOARD_ENDINGS)
 
 
 def switchboard_stems(name: str) -> list[str]:
@@ -74,12 +74,8 @@ def _numbered(folder: Path, changed: int) -> dict[str, list[Path]]:
     """
     del changed  # part of the cache's key
     by_name: dict[str, list[Path]] = {}
-    n_files = 0
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        n_files += len(names)
-        if n_files > MOST_FILES:
-            break
         for name in names:
             if name.lower().endswith(_ENDINGS_OF_NUMBERED):
                 by_name.setdefault(name.casefold(), []).append(Path(parent, name))

@@ -71,8 +71,8 @@ def _kind_of(path: Path, size: int, modified: int) -> str | None:
         return AUDACITY
     heads = [bool(_OTTER_HEAD.fullmatch(line)) for line in lines]
     n_heads = sum(1 for is_head in heads if is_head)
-    # Paragraphs may be several lines, and two heads of which one has no text below are no transcript.
-    if n_heads >= 1 and heads[0] and 2 * n_heads <= len(lines) and 8 * n_heads >= len(lines):
+    # A turn may be several paragraphs.
+    if n_heads >= 2 and heads[0] and 2 * n_heads <= len(lines) <= 8 * n_heads:
         return OTTER
     return None
 

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words
 from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS, candor_records
 from dailytalk_contiguous.sources.chat_transcripts import chat_records
-from dailytalk_contiguous.sources.corpus_layouts import files_with
+from dailytalk_contiguous.sources.corpus_layouts import SWITCHBOARD_ENDINGS, files_with, switchboard_stems
 from dailytalk_contiguous.sources.corpus_lines import mrk_records, ms98_records, stm_records
 from dailytalk_contiguous.sources.filler_notations import plain_fillers
 from dailytalk_contiguous.sources.kaldi_folders import REFUSED, SEGMENTS, kaldi_records
@@ -486,6 +486,8 @@ def ending_of(name: str) -> str | None:
     """The ending of a transcript's file, as it is written there; None for any other file."""
     for ending in FORMATS:
         is_whole_name = ending[0] not in ".-"
+        if ending in SWITCHBOARD_ENDINGS and not switchboard_stems(name):
+            continue
         if name == ending or (name.lower().endswith(ending) and not is_whole_name):
             return name[-len(ending) :]
     return None

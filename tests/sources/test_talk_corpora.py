@@ -131,6 +131,15 @@ def test_a_text_of_any_other_kind_is_not_used_and_is_listed(tmp_path: Path) -> N
     assert left_out.unread == {"of no format of transcripts": ["call.txt"]}
 
 
+def test_marks_of_an_editor_of_sound_are_no_transcript(tmp_path: Path) -> None:
+    recording(tmp_path / "call.wav")
+    save(tmp_path, {"call.mrk": "Markers\n{\nMarker1\n}\n"})
+    left_out = LeftOut()
+    (row,) = read(tmp_path, left_out)
+    assert row["problem"] is None
+    assert left_out.unread == {"of no format of transcripts": ["call.mrk"]}
+
+
 def test_a_damaged_text_is_a_reject_with_its_line(tmp_path: Path) -> None:
     recording(tmp_path / "call.wav")
     save(tmp_path, {"call.txt": FISHER[:-20]})
