@@ -11,7 +11,9 @@ conversation is one in which the left speaker begins.
     python benchmarks/formats.py
 """
 
+import csv
 import gzip
+import io
 import json
 import re
 import shutil
@@ -33,8 +35,10 @@ from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 
 EXAMPLE = EXAMPLES / "old_friends.flac"
 
-#: The recording's name, and those of the people on its sides.
+#: The recording's name, also where transcripts of Switchboard are named by the number of a call, and those of the
+#: people on its sides.
 NAME = "call"
+SWITCHBOARD = "sw02001"
 PEOPLE = {"left": "Anna", "right": "Bob"}
 
 #: Ways in which each file is broken at most, and seconds by which a time that is read may be off.
@@ -63,6 +67,7 @@ class Way:
 
     `document`: its kind in `DOCUMENTS`, if it is JSON. `passes`: names of breaks that leave a good file. `exact`:
     seconds by which its times may be off. `ends`, `marks`: whether it has the ends of words, and marks.
+    `closed`: whether it has the ends of utterances.
     """
 
     name: str
@@ -75,6 +80,7 @@ class Way:
     exact: float = EXACT
     ends: bool = True
     marks: bool = True
+    closed: bool = True
 
 
 def conversation() -> Talk:
@@ -860,11 +866,184 @@ def _nemo_timestamps(talk: Talk, recording: str) -> Files:
     return files
 
 
+# Corpora of talk, and programs that write lines
+
+
+_LETTERS = {"left": "A", "right": "B"}
+
+
+def _fisher(talk: Talk, recording: str) -> Files:
+    lines = [f"{x.start} {x.end} {_LETTERS.get(x.who, x.who)}: {x.text}\n\n" for x in talk]
+    return {f"{NAME}.txt": f"# {recording}.sph\n# Transcribed for a test\n\n{''.join(lines)}".encode()}
+
+
+def _ms98(talk: Talk, recording: str) -> Files:
+    """A file a side, with silence between the utterances."""
+    files = {}
+    for side, letter in _LETTERS.items():
+        lines = []
+        before: Any = 0.0
+        for n, x in enumerate([line for line in talk if line.who == side], 1):
+            utterance = f"sw2001{letter}-ms98-a-{n:04d}"
+            first = x.words[0][1]
+            if not isinstance(first, str) and first > before >= 0:
+                lines.append(f"{utterance} {before} {first} [silence]\n")
+            lines += [f"{utterance} {start} {end} {word}\n" for word, start, end in x.words]
+            before = x.end if isinstance(x.end, float) else before
+        files[f"sw2001{letter}-ms98-a-word.text"] = "".join(lines).encode()
+    return files
+
+
+def _ms98_utterances(talk: Talk, recording: str) -> Files:
+    files = {}
+    for side, letter in _LETTERS.items():
+        spoken = [line for line in talk if line.who == side]
+        lines = [f"sw2001{letter}-ms98-a-{n:04d} {x.start} {x.end} {x.text}\n" for n, x in enumerate(spoken, 1)]
+        files[f"sw2001{letter}-ms98-a-trans.text"] = "".join(lines).encode()
+    return files
+
+
+def _mrk(talk: Talk, recording: str) -> Files:
+    """With a head and marks without times, as in LDC93S7."""
+    lines = ["FILENAME: 2001\n", "=====\n", "* * * [beep]\n"]
+    for turn, x in enumerate(talk, 1):
+        who = f"@{_LETTERS.get(x.who, x.who)}.{turn}"
+        lines += [f"{who}   {start} {_span(start, end)} {word}\n" for word, start, end in x.words]
+        lines += [f"{who}   * * --\n"]
+    return {"sw2001.mrk": "".join(lines).encode()}
+
+
+def _bullet(start: Any, end: Any) -> str:
+    times = [x if isinstance(x, str) else str(round(1000 * x)) for x in (start, end)]
+    return f"\x15{times[0]}_{times[1]}\x15"
+
+
+def _chat(talk: Talk, recording: str, words: bool) -> Files:
+    lines = ["@UTF8", "@Begin", "@Languages:\teng"]
+    lines.append(f"@Participants:\tA {PEOPLE['left']} Speaker, B {PEOPLE['right']} Speaker")
+    lines.append(f"@Media:\t{recording}, audio")
+    for x in talk:
+        lines.append(f"*{_LETTERS.get(x.who, x.who)}:\t{x.text} {_bullet(x.start, x.end)}")
+        if words:
+            lines.append("%wor:\t" + " ".join(f"{word} {_bullet(start, end)}" for word, start, end in x.words))
+        lines.append("%com:\twritten for a test")
+    return {f"{NAME}.cha": "\n".join([*lines, "@End", ""]).encode()}
+
+
+def _chat_utterances(talk: Talk, recording: str) -> Files:
+    return _chat(talk, recording, words=False)
+
+
+def _chat_words(talk: Talk, recording: str) -> Files:
+    return _chat(talk, recording, words=True)
+
+
+def _stm(talk: Talk, recording: str) -> Files:
+    lines = []
+    for x in talk:
+        who = f"{_LETTERS.get(x.who, x.who or '1')} {_person(x.who) or '-'}"
+        lines.append(f"{recording} {who} {x.start} {x.end} <o,f0,female> {x.text}\n")
+    return {f"{NAME}.stm": f";; written for a test\n{''.join(lines)}".encode()}
+
+
+def _stm_shared(talk: Talk, recording: str) -> Files:
+    other = b"other A Carol 1.0 2.0 Hello.\n"
+    return {"test.stm": _stm(talk, recording)[f"{NAME}.stm"] + other}
+
+
+def _kaldi(talk: Talk, recording: str) -> Files:
+    segments = []
+    texts = []
+    speakers = []
+    for n, x in enumerate(talk):
+        utterance = f"{_person(x.who)}-{n:04d}"
+        segments.append(f"{utterance} {recording}-{x.who} {x.start} {x.end}\n")
+        texts.append(f"{utterance} {x.text}\n")
+        speakers.append(f"{utterance} {_person(x.who)}\n")
+    sides = dict.fromkeys(["left", "right", *(x.who for x in talk if x.who)])
+    channels = [f"{recording}-{side} {recording} {_LETTERS.get(side, side)}\n" for side in sides]
+    waves = [f"{recording}-{side} /data/{recording}.flac\n" for side in sides]
+    files = {"segments": segments, "text": texts, "reco2file_and_channel": channels, "wav.scp": waves}
+    if all(x.who for x in talk):
+        files["utt2spk"] = speakers
+    return {name: "".join(lines).encode() for name, lines in files.items()}
+
+
+def _candor(name: str) -> Callable[[Talk, str], Files]:
+    def write(talk: Talk, recording: str) -> Files:
+        table = io.StringIO()
+        rows = csv.writer(table)
+        rows.writerow(["turn_id", "speaker", "start", "stop", "utterance", "n_words"])
+        for n, x in enumerate(talk):
+            rows.writerow([n, _person(x.who), x.start, x.end, x.text, len(x.words)])
+        channels = _as_json({"L": PEOPLE["left"], "R": PEOPLE["right"]})
+        return {name: table.getvalue().encode(), "channel_map.json": channels}
+
+    return write
+
+
+def _seamless(talk: Talk, recording: str) -> Files:
+    files = {}
+    for side in _LETTERS:
+        lines = []
+        for x in [x for x in talk if x.who == side]:
+            words = [{"word": word, "start": start, "end": end, "score": 0.9} for word, start, end in x.words]
+            lines.append({"words": words, "transcript": x.text, "start": x.start, "end": x.end})
+        data = {"id": f"V00_S0001_I00000001_{side}", "metadata:vad": [], "metadata:transcript": lines}
+        files[f"{NAME}.{side}.json"] = _as_json(data)
+    return files
+
+
+def _label(x: Said, text: str) -> str:
+    times = [time if isinstance(time, str) else f"{time:.6f}" for time in (x.start, x.end)]
+    return f"{times[0]}\t{times[1]}\t{text}\n"
+
+
+def _audacity(talk: Talk, recording: str) -> Files:
+    lines = [_label(x, f"{_person(x.who)}: {x.text}" if x.who else x.text) for x in talk]
+    return {f"{NAME}.txt": "".join(lines).encode()}
+
+
+def _audacity_sides(talk: Talk, recording: str) -> Files:
+    files = {}
+    for side in _LETTERS:
+        lines = [_label(x, x.text) + "\\\t0.000000\t4000.000000\n" for x in talk if x.who == side]
+        files[f"{NAME}.{side}.txt"] = "".join(lines).encode()
+    return files
+
+
+def _sbv(talk: Talk, recording: str) -> Files:
+    captions = []
+    for x in talk:
+        name = f"{_person(x.who)}: " if x.who else ""
+        captions.append(f"{_clock(x.start, '.')},{_clock(x.end, '.')}\n{name}{x.text}\n")
+    return {f"{NAME}.sbv": "\n".join(captions).encode()}
+
+
+def _otter(talk: Talk, recording: str) -> Files:
+    """Named by side: with times in whole seconds the sound does not tell whose a `Yeah` within a turn is."""
+    turns = []
+    for x in talk:
+        clock = x.start
+        if not isinstance(x.start, str):
+            sign = "-" if x.start < 0 else ""
+            clock = f"{sign}{int(abs(x.start) // 60)}:{int(abs(x.start) % 60):02d}"
+        turns.append(f"{_LETTERS.get(x.who, x.who)}  {clock}\n{x.text}\n")
+    return {f"{NAME}.txt": "\n".join([*turns, "Transcribed by https://otter.ai\n"]).encode()}
+
+
 #: Breaks that are none: whose side no file names is found in the sound, whatever they are called; lines of other
 #: recordings are left alone in a file of many.
 _TWO_NAMES = frozenset({"a third speaker", "nobody named"})
 _NOBODY = frozenset({"nobody named"})
 _SHARED = frozenset({"nothing in it", "another thing"})
+
+#: A text of any other kind is no transcript; a call of Switchboard is not the one that a second file is of.
+_NO_TRANSCRIPT = frozenset({"nothing in it", "another thing"})
+_OTHER_CALL = frozenset({"a channel twice"})
+
+#: Breaks of ends, which Otter does not write.
+_NO_ENDS = frozenset({"an end before its start", "a time of 31,000 years", "an end that is none"})
 
 WAYS_TO_WRITE = (
     Way("our own, JSON", _own_json, document="our own"),
@@ -908,6 +1087,30 @@ WAYS_TO_WRITE = (
         people=True,
         document="NeMo manifest",
         passes=_SHARED | _TWO_NAMES,
+    ),
+    Way("Fisher", _fisher, words=False, passes=_NO_TRANSCRIPT | _NOBODY),
+    Way("Switchboard, words", _ms98, utterances=False, passes=_TWO_NAMES | _OTHER_CALL),
+    Way("Switchboard, utterances", _ms98_utterances, words=False, passes=_TWO_NAMES | _OTHER_CALL),
+    Way("Switchboard, .mrk", _mrk, utterances=False, passes=_OTHER_CALL),
+    Way("CHAT", _chat_utterances, words=False, people=True, passes=_NOBODY),
+    Way("CHAT, words", _chat_words, people=True, passes=_NOBODY),
+    Way("STM", _stm, words=False, people=True, passes=_NOBODY),
+    Way("STM, of a corpus", _stm_shared, words=False, people=True, passes=_SHARED | _NOBODY),
+    Way("Kaldi", _kaldi, words=False, people=True, passes=_NOBODY),
+    Way("CANDOR, audiophile", _candor("transcript_audiophile.csv"), words=False, people=True),
+    Way("CANDOR, backbiter", _candor("transcript_backbiter.csv"), words=False, people=True),
+    Way("CANDOR, cliffhanger", _candor("transcript_cliffhanger.csv"), words=False, people=True),
+    Way("Seamless Interaction", _seamless, document="Seamless Interaction", passes=_TWO_NAMES),
+    Way("Audacity, names", _audacity, words=False, people=True, passes=_NO_TRANSCRIPT | _TWO_NAMES),
+    Way("Audacity, a file a side", _audacity_sides, words=False, passes=_NO_TRANSCRIPT | _TWO_NAMES),
+    Way("SBV", _sbv, words=False, people=True, passes=_TWO_NAMES),
+    Way(
+        "Otter",
+        _otter,
+        words=False,
+        passes=_NO_TRANSCRIPT | _NOBODY | _NO_ENDS,
+        exact=1.0,
+        closed=False,
     ),
 )
 
@@ -1034,6 +1237,8 @@ def read_back(files: Files, folder: Path) -> dict[str, Any]:
     shutil.copyfile(EXAMPLE, folder / f"{NAME}.flac")
     for name, data in files.items():
         (folder / name).write_bytes(data)
+    if any(name.startswith("sw2001") for name in files):
+        (folder / f"{NAME}.flac").rename(folder / f"{SWITCHBOARD}.flac")
     (row,) = folder_rows(FolderConfig(inputs=(str(folder),)))
     if row["problem"]:
         return row
@@ -1067,8 +1272,9 @@ def differences(talk: Talk, way: Way, row: dict[str, Any]) -> dict[str, bool]:
         if way.utterances:
             texts = [x.text if way.marks else join_words(word for word, *_ in x.words) for x in lines]
             wrong["words"] |= texts != [cue["text"] for cue in cues]
-            spans = [(x.start, x.end) for x in lines]
-            wrong["times"] |= _off(spans, [(cue["start"], cue["end"]) for cue in cues], way.exact)
+            edges = 2 if way.closed else 1
+            spans = [(x.start, x.end)[:edges] for x in lines]
+            wrong["times"] |= _off(spans, [(cue["start"], cue["end"])[:edges] for cue in cues], way.exact)
         else:
             spelled = join_words(word for line in lines for word, *_ in line.words)
             wrong["words"] |= join_words(cue["text"] for cue in cues) != spelled

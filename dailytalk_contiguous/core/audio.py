@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.decoding import decoded_blocks, read_facts
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import EncodedAudio
+from dailytalk_contiguous.core.sphere import refuse_shorten, sphere_head, sphere_samples
 
 if TYPE_CHECKING:  # `datasets` is heavy, and what only reads sound can spare it
     from dailytalk_contiguous.core.records import EncodedAudio
@@ -49,10 +50,13 @@ _REMEDY = "copy or export the recording again"
 
 
 def promised_samples(file: BinaryIO, size: int) -> tuple[int, int] | None:
-    """The bytes of samples that the header of a WAV, RF64 or AIFF promises, and those from their start to its end.
+    """The bytes of samples that the head of a WAV, RF64, AIFF or SPHERE promises, and those from their start on.
 
     None for other files, and where no samples are found. `file` is left anywhere.
     """
+    fields = sphere_head(file)
+    if fields:
+        return sphere_samples(fields, size)
     file.seek(0)
     begins = file.read(4)
     if begins not in CONTAINERS:
@@ -90,7 +94,7 @@ ANALYSIS_RATE = 16000
 #: What libsndfile reads, and what `core.decoding` does. Other files in a folder are no recordings.
 AUDIO_SUFFIXES = frozenset(
     """
-    .wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64
+    .wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .sph
     .m4a .m4b .aac .wma .amr .ac3 .mka .mp4 .m4v .mov .mkv .webm .avi
     """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
 )
@@ -217,6 +221,7 @@ def read_header(audio: AudioStruct) -> AudioHeader:
     with _opened(audio) as (encoded, size):
         if encoded.read(len(LFS_POINTER)) == LFS_POINTER:
             raise BadInput("it is a Git LFS pointer, not the file itself", LFS_REMEDY)
+        refuse_shorten(sphere_head(encoded))
         promised, held = promised_samples(encoded, size) or (0, 0)
         if held < promised and promised not in STREAMED:
             reason = f"it holds {held} of the {promised} bytes that its header promises"

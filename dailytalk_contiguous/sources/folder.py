@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.core.speech_runs import HYSTERESIS
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, refusing, speech_probabilities
 from dailytalk_contiguous.models.text_language import TooFewWords, language_of_texts
+from dailytalk_contiguous.sources.corpus_layouts import files_with, poorer_than
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, identity_of, put_together
 from dailytalk_contiguous.sources.transcript_text import UnknownKind
 from dailytalk_contiguous.sources.transcripts import (
@@ -254,6 +255,9 @@ def _unread(recordings: Sequence[Recording], read: set[str], transcripts: str | 
     unread: dict[str, list[str]] = defaultdict(list)
     if transcripts and Path(transcripts).is_file() and os.path.abspath(transcripts) not in read:
         unread["no recording has its name"].append(as_text(Path(transcripts)))
+    for text in sorted(read):
+        for path in poorer_than(Path(text)):
+            unread["another transcript of the conversation is used"].append(as_text(Path(*path.parts[-3:])))
     for folder, relative in folders.items():
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
@@ -295,7 +299,7 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
     root = _path(config.transcripts) or recording.root
     transcripts = _transcripts(recording, config.transcripts, root) if config.given else {}
     left_out.read.update(map(os.path.abspath, transcripts))
-    for transcript in transcripts:
+    for transcript in (*transcripts, *chain.from_iterable(map(files_with, transcripts))):
         if root and leads_out(transcript, root):
             raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", COPY_IT)
     is_mix = mono or config.channel == MIX
@@ -435,7 +439,7 @@ def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str
     for recording in recordings:
         files = recording.pair.files if recording.pair else (recording.path,)
         beside = _transcripts(recording, transcripts, recording.root)
-        for path in (*files, *beside):
+        for path in (*files, *beside, *chain.from_iterable(map(files_with, beside))):
             status = path.stat() if path.exists() else path.lstat()  # a link to nowhere is reported as such later
             facts.append([to_uri(path.absolute()), status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -444,7 +448,7 @@ def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str
 def _transcripts(recording: Recording, folder: str | None, root: Path | None) -> dict[Path, str | None]:
     """The transcripts of a recording, each with its channel where it is called like the file of one side."""
     relative = Path(recording.audio_file)
-    of_whole = find_transcripts(recording.path, _path(folder), relative)
+    of_whole = find_transcripts(recording.path, _path(folder), relative, recording.root)
     paths: dict[Path, str | None] = dict.fromkeys(of_whole)
     for channel, side in zip(CHANNELS, recording.pair or (), strict=False):
         if side:

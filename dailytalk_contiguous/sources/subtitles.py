@@ -1,4 +1,4 @@
-"""Subtitles: SubRip and WebVTT, with the times of words in them.
+"""Subtitles: SubRip, WebVTT, YouTube's SBV and Audacity's labels, with the times of words in them.
 
 Players show one sentence in many cues: karaoke repeats it for every word, rolling captions repeat each line in the
 cue after it. A sentence is read once, and its words have the times that its cues, or the times inside them, give.
@@ -17,6 +17,7 @@ from typing import NamedTuple, TypedDict
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.sources.channel_names import explains_itself, with_colons
+from dailytalk_contiguous.sources.text_transcripts import labels_as_subtitles, sbv_as_subtitles
 from dailytalk_contiguous.sources.transcript_marks import mark_of
 from dailytalk_contiguous.sources.transcript_text import broken, read_text
 
@@ -165,7 +166,14 @@ def _read(path: Path) -> list[Subtitle]:
     A text of SubRip goes on to the next times, or to the number above them where the first cue has one; one of
     WebVTT to an empty line.
     """
-    text = with_colons(read_text(path))
+    suffix = path.suffix.lower()
+    if suffix == ".sbv":
+        text = sbv_as_subtitles(path)
+    elif suffix == ".txt":
+        text = labels_as_subtitles(path)
+    else:
+        text = read_text(path)
+    text = with_colons(text)
     cut = _PART_OF_TIMES.search(text.rstrip().rpartition("\n")[2].strip())
     if cut:
         raise broken(path, f"breaks off in the times {quoted(cut[0])}", "save the file again")

@@ -24,7 +24,12 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import Cue, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words
+from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS, candor_records
+from dailytalk_contiguous.sources.chat_transcripts import chat_records
+from dailytalk_contiguous.sources.corpus_layouts import SWITCHBOARD_ENDINGS, files_with, switchboard_stems
+from dailytalk_contiguous.sources.corpus_lines import mrk_records, ms98_records, stm_records
 from dailytalk_contiguous.sources.filler_notations import plain_fillers
+from dailytalk_contiguous.sources.kaldi_folders import REFUSED, SEGMENTS, kaldi_records
 from dailytalk_contiguous.sources.services import (
     MISFITS,
     PROBLEM,
@@ -34,6 +39,7 @@ from dailytalk_contiguous.sources.services import (
     service_records,
 )
 from dailytalk_contiguous.sources.subtitles import subtitle_records
+from dailytalk_contiguous.sources.text_transcripts import AUDACITY, text_kind, text_records
 from dailytalk_contiguous.sources.tier_formats import tier_records
 from dailytalk_contiguous.sources.transcript_marks import (
     SILENCE,
@@ -377,8 +383,19 @@ def _lhotse_supervision(item: TranscriptItem) -> TranscriptItem:
     return record
 
 
+def _seamless_line(item: TranscriptItem) -> TranscriptItem:
+    """A line of Seamless Interaction, whose text is called as the list of lines; one without words is empty."""
+    return {**item, "text": item["transcript"]}
+
+
 #: Every kind of JSON that is read, the most telling names first.
 DOCUMENTS = (
+    Document(
+        "Seamless Interaction",
+        '{"metadata:transcript": [{"transcript", "start", "end", "words"}, …]}',
+        "metadata:transcript",
+        record=_seamless_line,
+    ),
     Document(
         "lhotse supervisions",
         '{"recording_id", "start", "duration", "text"}',
@@ -524,6 +541,19 @@ def is_transcript(content: bytes) -> bool:
     return is_of_service or any(kind.items(data) is not None for kind in DOCUMENTS)
 
 
+# Kaldi
+
+
+def _kaldi(path: Path) -> Iterator[TranscriptRecord]:
+    """The utterances of a data folder; an error stands for those of a recording that can't be used."""
+    for position, record in kaldi_records(path):
+        refused = record.pop(REFUSED, None)
+        if refused:
+            yield position, {"recording_id": record["recording_id"], PROBLEM: refused}
+        else:
+            yield position, record
+
+
 # Of all formats
 
 
@@ -538,13 +568,25 @@ FORMATS: dict[str, Callable[..., Iterable[TranscriptRecord]]] = {
     ".json": _json,
     ".jsonl": _json,
     ".jsonl.gz": _json,
+    ".txt": text_records,
+    ".sbv": subtitle_records,
+    ".cha": chat_records,
+    ".stm": stm_records,
+    ".mrk": mrk_records,
+    "-word.text": ms98_records,
+    "-trans.text": ms98_records,
+    SEGMENTS: _kaldi,
+    **dict.fromkeys(CANDOR_TRANSCRIPTS, candor_records),
 }
 
 
 def ending_of(name: str) -> str | None:
     """The ending of a transcript's file, as it is written there; None for any other file."""
     for ending in FORMATS:
-        if name.lower().endswith(ending):
+        is_whole_name = ending[0] not in ".-"
+        if ending in SWITCHBOARD_ENDINGS and not switchboard_stems(name):
+            continue
+        if name == ending or (name.lower().endswith(ending) and not is_whole_name):
             return name[-len(ending) :]
     return None
 
@@ -570,13 +612,15 @@ def read_cues(
     cues = list[Cue]()
     words = list[Cue]()
     try:
-        if read is subtitle_records:
-            records: Iterable[TranscriptRecord] = read(path, side)
+        has_labels = read is text_records and text_kind(path) == AUDACITY
+        if read is subtitle_records or has_labels:
+            records: Iterable[TranscriptRecord] = subtitle_records(path, side)
         elif read is tier_records:
             records = read(path, wanted, {} if left is None else left)
         else:
             with _LOCK:  # recordings are read side by side, and a file of many may be large
-                groups = _by_recording(read, path, path.stat().st_mtime_ns)
+                modified = max(file.stat().st_mtime_ns for file in (path, *files_with(path)))
+                groups = _by_recording(read, path, modified)
                 records = [record for name in pick(groups) for record in groups[name]]
         for position, item in records:  # noqa: B007 (an error names it)
             if "word" in item:

@@ -16,7 +16,10 @@ from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.records import Cue
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
+from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
+from dailytalk_contiguous.sources.corpus_layouts import are_transcripts, corpus_transcripts, switchboard_stems
+from dailytalk_contiguous.sources.kaldi_folders import SEGMENTS
 from dailytalk_contiguous.sources.recordings import is_recording
 from dailytalk_contiguous.sources.transcript_formats import SHARED, ending_of, read_cues
 from dailytalk_contiguous.sources.transcript_text import broken
@@ -28,6 +31,12 @@ REFERENCE = ".reference.json"
 #: Times up to so many times the length of a recording are words beyond its end; later ones are no seconds.
 MOST_BEYOND = 20.0
 
+#: An STM may be of one recording, and is often of a whole test set.
+STM = ".stm"
+
+#: In a folder with more files of STM than this, each is of one recording.
+MOST_SHARED_STM = 8
+
 #: Stands for a recording of any name.
 OF_MANY = ""
 
@@ -35,7 +44,9 @@ OF_MANY = ""
 _ANY_CHANNEL = frozenset({"0", "1", "ch0"})
 
 
-def find_transcripts(audio_file: Path, folder: Path | None, relative: Path) -> list[Path]:
+def find_transcripts(
+    audio_file: Path, folder: Path | None, relative: Path, root: Path | None = None
+) -> list[Path]:
     """Transcript files of a recording, sorted by name; an empty list if there are none.
 
     They are named like the audio file except for the ending (`call.json`), those of one channel with the side
@@ -48,12 +59,16 @@ def find_transcripts(audio_file: Path, folder: Path | None, relative: Path) -> l
         folder: where to look: under the recording's relative path, and if there are none, in the folder itself.
             None: beside the audio. A file is the only transcript: of many recordings, or of the one of its name.
         relative: path of the recording inside the folder of recordings.
+        root: the folder that was searched for recordings, where corpora have transcripts at other places, too.
     """
     if folder is not None and folder.is_file():
-        return [folder] if {audio_file.stem, OF_MANY} & {*stems_of(folder.name)} else []
+        is_meant = {audio_file.stem, OF_MANY} & {*stems_of(folder.name)}
+        return are_transcripts([folder]) if is_meant else []
     if folder is None:
-        return _named_like(audio_file, audio_file.parent)
-    return _named_like(audio_file, folder / relative.parent) or _named_like(audio_file, folder)
+        listed = _named_like(audio_file, audio_file.parent)
+    else:
+        listed = _named_like(audio_file, folder / relative.parent) or _named_like(audio_file, folder)
+    return listed or are_transcripts(corpus_transcripts(audio_file, root, folder))
 
 
 def stems_of(name: str) -> list[str]:
@@ -65,16 +80,18 @@ def stems_of(name: str) -> list[str]:
     (['call.left', 'call'], ['manifest', ''])
     """
     ending = ending_of(name)
-    if name == TRANSCRIPT:
+    if name in (TRANSCRIPT, SEGMENTS):
         return [OF_MANY]
-    if ending is None or name.lower().endswith(REFERENCE):
+    if ending is None or name.lower().endswith(REFERENCE) or name in CANDOR_TRANSCRIPTS:
         return []
+    if switchboard_stems(name):
+        return switchboard_stems(name)
     stem = name.removesuffix(ending)
     stems = [stem]
     before_marker, _, marker = stem.rpartition(".")
     if before_marker and explains_itself(marker):
         stems.append(before_marker)
-    if SHARED.fullmatch(name):
+    if SHARED.fullmatch(name) or ending.lower() == STM:
         stems.append(OF_MANY)
     return stems
 
@@ -93,13 +110,15 @@ def why_unread(name: str, stems: Collection[str], elsewhere: bool) -> str | None
     >>> why_unread("call.docx", {"call"}, False)
     'of no format of transcripts'
     """
-    beginnings = {*accumulate(name.split("."), "{}.{}".format)}
+    beginnings = {*accumulate(name.split("."), "{}.{}".format), *switchboard_stems(name)}
     if beginnings.isdisjoint(stems) or name.startswith(".") or is_recording(name):
         return None
     if name.lower().endswith(REFERENCE):
         return "a reference, which words are compared with"
-    if ending_of(name) is None:
+    if ending_of(name) is None or name.lower().endswith(".txt"):
         return "of no format of transcripts"
+    if switchboard_stems(name):
+        return "another transcript of the call has more"
     if elsewhere:
         return "--transcripts names others"
     return "its name is not that of the recording, or that and a side, such as NAME.left.srt"
@@ -109,13 +128,18 @@ def _named_like(audio_file: Path, directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
     by_stem = _by_stem(directory, directory.stat().st_mtime_ns)
-    paths = {*by_stem.get(OF_MANY, ())}
+    shared = by_stem.get(OF_MANY, ())
+    segments = [path for path in shared if path.name.lower().endswith(STM)]
+    paths = {*shared}
+    # Files of STM may be those of other recordings, one each.
+    if len(segments) > MOST_SHARED_STM or any(path in segments for path in by_stem.get(audio_file.stem, ())):
+        paths -= {*segments}
     for path in by_stem.get(audio_file.stem, ()):
         # call.1.srt is the left side of call.wav, unless there is a recording call.1.wav that it belongs to.
         stem = stems_of(path.name)[0]
         if stem == audio_file.stem or not audio_file.with_name(stem + audio_file.suffix).exists():
             paths.add(path)
-    return sorted(filter(Path.is_file, paths))
+    return are_transcripts(sorted(filter(Path.is_file, paths)))
 
 
 @lru_cache(maxsize=8)
@@ -166,7 +190,7 @@ def read_transcripts(
     channels = channels or {}
     markers: dict[Path, str] = {}
     for path in paths:
-        if not channels.get(path) and stem in stems_of(path.name)[1:]:
+        if not channels.get(path) and stem in stems_of(path.name)[1:] and path.name.startswith(f"{stem}."):
             marker, _, _ = path.name[len(stem) + 1 :].partition(".")
             markers[path] = marker  # "left" of call.left.srt
     sides = sides_of([*markers.values()], paths[0])

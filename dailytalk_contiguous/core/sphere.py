@@ -1,0 +1,48 @@
+"""NIST's SPHERE, the files of the LDC's corpora: what their head promises, which libsndfile does not check."""
+
+from typing import BinaryIO
+
+from dailytalk_contiguous.core.errors import BadInput
+
+#: How a file begins.
+SPHERE = b"NIST_1A\n"
+
+#: Bytes of a head that are read at most; the LDC's has 1,024.
+_LONGEST_HEAD = 65536
+
+
+def sphere_head(file: BinaryIO) -> dict[str, str]:
+    """The fields in the head of a file of SPHERE, as text; empty for other files. `file` is left anywhere."""
+    file.seek(0)
+    if file.read(len(SPHERE)) != SPHERE:
+        return {}
+    size = file.read(8).strip()
+    if not size.isdigit() or int(size) > _LONGEST_HEAD:
+        return {}
+    file.seek(0)
+    lines = file.read(int(size)).decode("latin-1").split("\n")
+    fields = {"head": size.decode()}
+    for line in lines[2:]:
+        name, _, value = line.partition(" ")
+        if name == "end_head":
+            break
+        _, _, fields[name] = value.partition(" ")
+    return fields
+
+
+def refuse_shorten(fields: dict[str, str]) -> None:
+    """Raise BadInput for a file whose samples are compressed, which no library reads."""
+    if "shorten" in fields.get("sample_coding", ""):
+        raise BadInput(
+            "its samples are compressed by shorten, which can't be read here",
+            "convert it with the LDC's sph2pipe: sph2pipe -f wav NAME.sph NAME.wav",
+        )
+
+
+def sphere_samples(fields: dict[str, str], size: int) -> tuple[int, int] | None:
+    """The bytes of samples that a head promises, and those behind it in a file; None where it does not say."""
+    numbers = [fields.get(name, "") for name in ("head", "sample_count", "channel_count", "sample_n_bytes")]
+    if not all(number.isascii() and number.isdigit() and len(number) < 16 for number in numbers):
+        return None
+    head, n_samples, n_channels, n_bytes = map(int, numbers)
+    return n_samples * n_channels * n_bytes, size - head

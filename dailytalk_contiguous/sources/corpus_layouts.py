@@ -1,0 +1,133 @@
+"""Where corpora keep the transcripts of a recording, and by which names, where these are not the recording's own.
+
+Switchboard's `sw02001.sph` is `sw2001A-ms98-a-word.text` and `…B…`; Fisher and it have their texts in another
+folder of the corpus; CANDOR has one transcript a folder, and Kaldi one folder for many recordings.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS, candor_transcript, channel_map_of
+from dailytalk_contiguous.sources.kaldi_folders import KALDI_FILES, SEGMENTS, is_kaldi_folder
+from dailytalk_contiguous.sources.text_transcripts import text_kind
+
+#: A file of Switchboard: the number of a call, and whether it has words or utterances of a side.
+_SWITCHBOARD = re.compile(r"sw0?(\d{4})(?:[AB]-ms98-\w+-(?:word|trans)\.text|\.mrk)", re.IGNORECASE)
+
+#: Recordings whose name alone says which call of a corpus they are: Fisher, Switchboard, CallHome.
+_NUMBERED = re.compile(r"fe_03_\d{5}|fsp_\d{5}_\w{1,8}|sw0?\d{4}|(?:en|sp|ma|ja|ge|ar)_\d{4}", re.IGNORECASE)
+
+#: Endings that are Switchboard's if the name is, too: editors of sound call their marks `.mrk`.
+SWITCHBOARD_ENDINGS = ("-word.text", "-trans.text", ".mrk")
+
+#: Endings of the transcripts of such recordings.
+_ENDINGS_OF_NUMBERED = (".txt", ".cha", *SWITCHBOARD_ENDINGS)
+
+
+def switchboard_stems(name: str) -> list[str]:
+    """The stems of the recordings that a transcript of Switchboard may be of; none for other names.
+
+    >>> switchboard_stems("sw2001A-ms98-a-word.text")
+    ['sw2001', 'sw02001']
+    """
+    match = _SWITCHBOARD.fullmatch(name)
+    return [f"sw{match[1]}", f"sw0{match[1]}"] if match else []
+
+
+def corpus_transcripts(recording: Path, root: Path | None, elsewhere: Path | None) -> list[Path]:
+    """The transcripts of a recording that its corpus keeps at another place than beside it.
+
+    Args:
+        recording: the file.
+        root: the folder that was searched, in which it is.
+        elsewhere: another folder to look in, in place of that one.
+    """
+    candor = candor_transcript(recording)
+    if candor and elsewhere is None:
+        return [candor]
+    folder = elsewhere or root
+    if folder is None or not folder.is_dir():
+        return []
+    if _NUMBERED.fullmatch(recording.stem):
+        by_stem = _numbered(folder, folder.stat().st_mtime_ns)
+        numbered = by_stem.get(recording.stem.casefold(), ())
+        if numbered:
+            return sorted(numbered)
+    if elsewhere is None:
+        for parent in recording.parents:
+            segments = parent / SEGMENTS
+            if segments.is_file() and is_kaldi_folder(segments):
+                return [segments]
+            if parent == folder:
+                break
+    return []
+
+
+@lru_cache(maxsize=4)
+def _numbered(folder: Path, changed: int) -> dict[str, list[Path]]:
+    """The transcripts anywhere below a folder whose names are numbers of calls, by the stems of the recordings.
+
+    A call with files of one name in two folders is left out: which one is meant is unknown.
+    """
+    del changed  # part of the cache's key
+    by_name: dict[str, list[Path]] = {}
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in names:
+            if name.lower().endswith(_ENDINGS_OF_NUMBERED):
+                by_name.setdefault(name.casefold(), []).append(Path(parent, name))
+    by_stem: dict[str, list[Path]] = {}
+    for name, paths in by_name.items():
+        stem = name.rpartition(".")[0]
+        stems = switchboard_stems(name) or ([stem] if _NUMBERED.fullmatch(stem) else [])
+        if len(paths) == 1:
+            for numbered in stems:
+                by_stem.setdefault(numbered, []).append(paths[0])
+    return by_stem
+
+
+def are_transcripts(paths: Iterable[Path]) -> list[Path]:
+    """Those of the files that are transcripts by their content, where the name does not say, without poorer ones.
+
+    Of Switchboard's texts of a call the one with words is read, else that of utterances, else the `.mrk`.
+    """
+    kept = []
+    for path in paths:
+        ending = path.suffix.lower()
+        if ending == ".txt" and text_kind(path) is None:
+            continue
+        if path.name == SEGMENTS and not is_kaldi_folder(path):
+            continue
+        kept.append(path)
+    names = {path.name.casefold() for path in kept}
+    richest = []
+    for path in kept:
+        name = path.name.casefold()
+        words = name.replace("-trans.text", "-word.text")
+        is_poorer = name != words and words in names
+        if path.suffix.lower() == ".mrk":
+            is_poorer = any("-ms98-" in other for other in names)
+        if not is_poorer:
+            richest.append(path)
+    return richest
+
+
+def files_with(transcript: Path) -> list[Path]:
+    """The files that are read together with a transcript."""
+    files: list[Path | None] = []
+    if transcript.name == SEGMENTS:
+        files = [transcript.parent / name for name in KALDI_FILES]
+    elif transcript.name in CANDOR_TRANSCRIPTS:
+        files = [channel_map_of(transcript)]
+    return [path for path in files if path is not None and path.is_file()]
+
+
+def poorer_than(transcript: Path) -> list[Path]:
+    """The other transcripts of the conversation of one of CANDOR, which have the same words."""
+    if transcript.name not in CANDOR_TRANSCRIPTS:
+        return []
+    others = [transcript.with_name(name) for name in CANDOR_TRANSCRIPTS if name != transcript.name]
+    return [path for path in others if path.is_file()]

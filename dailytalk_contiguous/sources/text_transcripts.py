@@ -1,0 +1,175 @@
+"""Transcripts that end in `.txt`: Fisher and CallHome, Audacity's labels, and Otter. Any other text is none.
+
+The ending says nothing, so the lines decide. A file is of a kind if more than half of its lines look so; then each
+line must, because one that does not may be what is left of a damaged file.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.tags import tags_among
+from dailytalk_contiguous.sources.corpus_lines import FISHER_LINE, CorpusRecord, fisher_records
+from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
+
+FISHER = "Fisher"
+AUDACITY = "Audacity"
+OTTER = "Otter"
+
+#: Bytes of a text that are looked at to find what it is.
+_LOOKED_AT = 65536
+
+#: Texts whose kind is remembered: a folder is searched more than once.
+_REMEMBERED = 4096
+
+_LABEL = re.compile(rf"({NUMBER.pattern})\t({NUMBER.pattern})(?:\t(.*))?")
+
+_FREQUENCIES = re.compile(rf"\\\t{NUMBER.pattern}\t{NUMBER.pattern}")
+
+#: A style tag before the words, as our export of labels writes it.
+_TAGGED = re.compile(r"(?P<name>(?:[^:()]{1,80}: )?)(?P<tag>\([^()]{1,80}\)) ")
+
+#: `Anna Lee  0:05`, the line above what she says. Otter writes two spaces.
+_OTTER_HEAD = re.compile(r"(\S[^\n]{0,80}?)(?:\s{2,8}|\t)((?:\d{1,3}:)?\d{1,2}:\d{2})\s*")
+
+#: What Otter writes below a transcript of a free account.
+_OTTER_FOOT = "transcribed by https://otter.ai"
+
+_OTTER_REMEDY = "export it from Otter again"
+
+#: Seconds of a turn of Otter's at least: its times are whole seconds.
+_OTTER_SECOND = 1.0
+
+#: Seconds of a word of Otter's last turn, whose end nobody says.
+_OTTER_WORD = 0.4
+
+
+def text_kind(path: Path) -> str | None:
+    """The kind of transcript that a `.txt` is, by its lines; None for any other text. Raises OSError."""
+    status = path.stat()
+    return _kind_of(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _kind_of(path: Path, size: int, modified: int) -> str | None:
+    del size, modified  # part of the cache's key
+    with path.open("rb") as file:
+        data = file.read(_LOOKED_AT)
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    text = data.decode(encoding, "replace")
+    lines = [line.strip("\r ") for line in text.split("\n")]
+    if len(data) == _LOOKED_AT:
+        lines.pop()  # it may be half of one
+    lines = [line for line in lines if line.strip() and not line.startswith(("#", "\\"))]
+    n_fisher = sum(1 for line in lines if FISHER_LINE.fullmatch(line))
+    n_labels = sum(1 for line in lines if _LABEL.fullmatch(line))
+    if 2 * n_fisher > len(lines):
+        return FISHER
+    if 2 * n_labels > len(lines):
+        return AUDACITY
+    heads = [bool(_OTTER_HEAD.fullmatch(line)) for line in lines]
+    n_heads = sum(1 for is_head in heads if is_head)
+    # A turn may be several paragraphs.
+    if n_heads >= 2 and heads[0] and 2 * n_heads <= len(lines) <= 8 * n_heads:
+        return OTTER
+    return None
+
+
+def text_records(path: Path) -> Iterator[CorpusRecord]:
+    """The records of a `.txt` of Fisher or Otter. Raises BadInput."""
+    if text_kind(path) == OTTER:
+        yield from otter_records(path)
+    else:
+        yield from fisher_records(path)
+
+
+def labels_as_subtitles(path: Path) -> str:
+    """Audacity's labels as WebVTT, whose lines may begin with the name of a speaker, too. Raises BadInput."""
+    cues = ["WEBVTT\n"]
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip() or _FREQUENCIES.fullmatch(line):  # of the label above
+            continue
+        match = _LABEL.fullmatch(line)
+        if match is None:
+            raise broken(path, f"line {number} is no label: {quoted(line)}", "export labels from Audacity again")
+        start, end, label = match.groups()
+        tagged = _TAGGED.match(label or "")
+        if tagged and tags_among(tagged["tag"].split()):
+            label = tagged["name"] + label[tagged.end() :]
+        text = (label or "").replace("&", "&amp;").replace("<", "&lt;").replace("{", "&#123;")
+        cues.append(f"{_clock(path, number, start)} --> {_clock(path, number, end)}\n{text.strip()}\n")
+    return "\n".join(cues)
+
+
+def _clock(path: Path, line: int, text: str) -> str:
+    """Seconds as WebVTT writes them."""
+    seconds = float(text)
+    if not 0 <= seconds < 3_600_000:
+        raise broken(
+            path, f"line {line} has the time {quoted(text)}", "give seconds from the start of the recording"
+        )
+    whole, milliseconds = divmod(round(1000 * seconds), 1000)
+    minutes, second = divmod(whole, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour:02d}:{minute:02d}:{second:02d}.{milliseconds:03d}"
+
+
+def otter_records(path: Path) -> Iterator[CorpusRecord]:
+    """The turns of Otter's text: a name with its start, and below it what is said up to the next one.
+
+    A turn ends where the next one begins; times are whole seconds. Raises BadInput.
+    """
+    turns: list[tuple[int, str, float, list[str]]] = []
+    names: set[str] = set()
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        plain = line.strip()
+        head = _OTTER_HEAD.fullmatch(plain)
+        if head:
+            names.add(head[1].strip())
+            turns.append((number, head[1].strip(), _seconds(head[2]), []))
+        elif plain.partition("  ")[0] in names and "  " in plain:
+            raise broken(path, f"line {number} has a name without a time: {quoted(plain)}", _OTTER_REMEDY)
+        elif plain and plain.casefold() != _OTTER_FOOT:
+            if not turns:
+                raise broken(path, f"line {number} is below no name: {quoted(plain)}", _OTTER_REMEDY)
+            turns[-1][3].append(plain)
+    starts = [start for _, _, start, _ in turns]
+    for index, (number, name, start, lines) in enumerate(turns):
+        text = " ".join(lines)
+        if not text:
+            raise broken(path, f"line {number} has no words below it: {quoted(name)}", _OTTER_REMEDY)
+        if index + 1 < len(turns):
+            if starts[index + 1] < start:
+                raise broken(path, f"line {number} is later than the next turn", _OTTER_REMEDY)
+            end = max(starts[index + 1], start + _OTTER_SECOND)
+        else:
+            end = start + max(_OTTER_SECOND, _OTTER_WORD * len(text.split()))
+        yield f"line {number}", {"start": start, "end": end, "speaker": name, "text": text}
+
+
+def _seconds(clock: str) -> float:
+    seconds = 0.0
+    for part in clock.split(":"):
+        seconds = 60 * seconds + int(part)
+    return seconds
+
+
+# YouTube's captions
+
+#: `0:00:01.000,0:00:03.500`, the line above each caption.
+_SBV_TIMES = re.compile(r"([^\s,]+),(\S+)")
+
+
+def sbv_as_subtitles(path: Path) -> str:
+    """YouTube's `.sbv` as WebVTT. Raises BadInput."""
+    cues = ["WEBVTT\n"]
+    for caption in re.split(r"\n\s*\n", read_text(path).strip("\n")):
+        times, _, text = caption.strip("\n").partition("\n")
+        match = _SBV_TIMES.fullmatch(times.strip())
+        if match is None:
+            reason = f"a caption has no start and end time: {quoted(times.strip())}"
+            raise broken(path, reason, "write 0:00:01.000,0:00:03.500 above each caption")
+        cues.append(f"{match[1]} --> {match[2]}\n{text}\n")
+    return "\n".join(cues)
