@@ -33,7 +33,8 @@ def example(name: str) -> Samples:
 
 def reference(name: str) -> list[dict[str, Any]]:
     """The utterances of a bundled conversation as they were made."""
-    return json.loads((EXAMPLES / f"{name}.reference.json").read_text(encoding="utf-8"))["utterances"]
+    text = (EXAMPLES / f"{name}.reference.json").read_text(encoding="utf-8")
+    return json.loads(text)["utterances"]
 
 
 def wav_bytes(samples: Samples, rate: int = 16000, subtype: str = "PCM_16", kind: str = "WAV") -> bytes:
@@ -45,40 +46,55 @@ def wav_bytes(samples: Samples, rate: int = 16000, subtype: str = "PCM_16", kind
 def wav_header(promised: int, rate: int = 16000, channels: int = 2, before: bytes = b"") -> bytes:
     """Header of a 16-bit WAV that promises so many bytes of samples; `before` is put in front of that chunk."""
     form = struct.pack("<HHIIHH", 1, channels, rate, rate * channels * 2, channels * 2, 16)
-    chunks = b"fmt " + struct.pack("<I", len(form)) + form + before + b"data" + struct.pack("<I", promised)
-    return b"RIFF" + struct.pack("<I", min(promised + len(chunks) + 4, 0xFFFFFFFF)) + b"WAVE" + chunks
+    format_chunk = b"fmt " + struct.pack("<I", len(form)) + form
+    chunks = format_chunk + before + b"data" + struct.pack("<I", promised)
+    riff_size = min(promised + len(chunks) + 4, 0xFFFFFFFF)
+    return b"RIFF" + struct.pack("<I", riff_size) + b"WAVE" + chunks
 
 
 def tones(seconds: float, rate: int = 16000, channels: int = 2) -> Samples:
     """A different soft tone with a slow swell on each channel, so that no two moments are alike."""
     t = np.arange(round(seconds * rate)) / rate
     swell = 0.05 + 0.2 * t / max(seconds, 1e-9)
-    return np.stack([swell * np.sin(2 * np.pi * (200 + 110 * c) * t) for c in range(channels)], 1).astype(
-        "float32"
-    )
+    sounds = [swell * np.sin(2 * np.pi * (200 + 110 * c) * t) for c in range(channels)]
+    samples = np.stack(sounds, 1)
+    return samples.astype("float32")
 
 
 def room_tone(n_samples: int, dbfs: float = -62.0, seed: int = 1) -> Samples:
     """White noise of an RMS in dB of full scale, shape (n_samples,)."""
-    return (10 ** (dbfs / 20) * np.random.default_rng(seed).standard_normal(n_samples)).astype("float32")
+    rms = 10 ** (dbfs / 20)
+    rng = np.random.default_rng(seed)
+    samples = rms * rng.standard_normal(n_samples)
+    return samples.astype("float32")
 
 
 def struct_of(audio: bytes | Path) -> dict[str, Any]:
     """Encoded audio as it travels: bytes, or the path of a file."""
-    return {"bytes": audio, "path": None} if isinstance(audio, bytes) else {"bytes": None, "path": str(audio)}
+    if isinstance(audio, bytes):
+        return {"bytes": audio, "path": None}
+    return {"bytes": None, "path": str(audio)}
 
 
 def conversations(*recordings: Samples | bytes | Path, **columns: list[Any]) -> dict[str, list[Any]]:
     """A batch of whole recordings as a source yields it, as far as Segment needs it."""
-    encoded = [wav_bytes(one) if isinstance(one, np.ndarray) else one for one in recordings]
-    names = [f"call{number}" for number in range(len(encoded))]
-    return {
+    names = []
+    audios = []
+    durations = []
+    for number, recording in enumerate(recordings):
+        names.append(f"call{number}")
+        encoded = wav_bytes(recording) if isinstance(recording, np.ndarray) else recording
+        audios.append(struct_of(encoded))
+        file = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
+        durations.append(soundfile.info(file).duration)
+    batch = {
         "conversation_id": names,
         "recording_id": names,
-        "audio": [struct_of(one) for one in encoded],
-        "offset": [0.0] * len(encoded),
-        "duration": [soundfile.info(io.BytesIO(e) if isinstance(e, bytes) else e).duration for e in encoded],
-    } | columns
+        "audio": audios,
+        "offset": [0.0] * len(names),
+        "duration": durations,
+    }
+    return batch | columns
 
 
 #: The encoder of AAC takes a second for four otherwise.
@@ -103,8 +119,9 @@ def encode(
         layout = "mono" if samples.shape[1] == 1 else "stereo"
         options = encoder or _FAST.get(codec, {})
         stream = container.add_stream(codec, rate=rate, options=options, layout=layout, bit_rate=128_000)
-        pcm = np.ascontiguousarray((samples * np.float32(32767)).astype("int16").reshape(1, -1))
-        frame = av.AudioFrame.from_ndarray(pcm, "s16", layout)
+        pcm = (samples * np.float32(32767)).astype("int16")
+        interleaved = np.ascontiguousarray(pcm.reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(interleaved, "s16", layout)
         frame.sample_rate = rate
         frame.pts = 0
         container.mux([*stream.encode(frame), *stream.encode(None)])

@@ -63,8 +63,12 @@ class Visit:
 
         answer = self.page.evaluate("window.axe ? axe.run({resultTypes: ['violations']}) : null")
         answer = answer or Axe().run(self.page).response  # which brings half a megabyte of script with it
-        serious = [one for one in answer["violations"] if one["impact"] in ("serious", "critical")]
-        return [f"{one['id']}: {[node['html'][:200] for node in one['nodes']]}" for one in serious]
+        serious = []
+        for violation in answer["violations"]:
+            if violation["impact"] in ("serious", "critical"):
+                elements = [node["html"][:200] for node in violation["nodes"]]
+                serious.append(f"{violation['id']}: {elements}")
+        return serious
 
     def wait(self, condition: str) -> None:
         """Until a condition in JavaScript holds. Playwright's own way is against the page's policy.
@@ -120,19 +124,30 @@ def visit(
         address: what its address ends in.
         context: further arguments of Playwright's `new_context`, such as `color_scheme`.
     """
+    is_served = isinstance(page, str)
     start = page if isinstance(page, str) else page.as_uri()
-    own = ("data:", "file:", "blob:", *([page] if isinstance(page, str) else []))
-    window = {"viewport": {"width": width, "height": 900}, "offline": isinstance(page, Path), **context}
+    expected = ["data:", "file:", "blob:"]
+    if is_served:
+        expected.append(start)
+    viewport = {"width": width, "height": 900}
+    window = {"viewport": viewport, "offline": not is_served, **context}
     opened = browser.new_context(**window)
     made = Visit(opened.new_page())
-    made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
-    made.page.on(
-        "console", lambda said: made.complaints.append(said.text) if said.type in ("error", "warning") else None
-    )
-    made.page.on(
-        "request",
-        lambda asked: None if asked.url.startswith(own) else made.requests.append(asked.url),
-    )
+
+    def note_error(error: Any) -> None:
+        made.complaints.append(str(error))
+
+    def note_message(message: Any) -> None:
+        if message.type in ("error", "warning"):
+            made.complaints.append(message.text)
+
+    def note_request(request: Any) -> None:
+        if not request.url.startswith(tuple(expected)):
+            made.requests.append(request.url)
+
+    made.page.on("pageerror", note_error)
+    made.page.on("console", note_message)
+    made.page.on("request", note_request)
     if script:
         made.page.add_init_script(script)
     made.page.goto(start + address)
@@ -146,12 +161,14 @@ def acted(page: Path, script: str) -> str:
     The page's policy allows its own script alone, so a copy is opened that allows this one, too.
     """
     code = script.removeprefix("<script>").removesuffix("</script>")
-    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    sha256 = hashlib.sha256(code.encode())
+    digest = base64.b64encode(sha256.digest()).decode()
     text = page.read_text(encoding="utf-8")
     assert text.count("script-src 'sha256-") == 1
     text = text.replace("script-src 'sha256-", f"script-src 'sha256-{digest}' 'sha256-")
     copy = page.parent / "acted.html"
-    copy.write_text(text.replace("</body>", f"<script>{code}</script></body>"), encoding="utf-8")
+    text = text.replace("</body>", f"<script>{code}</script></body>")
+    copy.write_text(text, encoding="utf-8")
     command = [
         str(CHROMIUM),
         "--headless",
@@ -159,14 +176,11 @@ def acted(page: Path, script: str) -> str:
         "--disable-gpu",
         f"--disable-features={','.join(SWITCHED_OFF)}",
         f"--user-data-dir={page.parent}/profile",
+        "--virtual-time-budget=3000",
+        "--dump-dom",
+        copy.as_uri(),
     ]
-    dump = subprocess.run(
-        [*command, "--virtual-time-budget=3000", "--dump-dom", copy.as_uri()],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    ).stdout
-    saved = re.search(r"<pre>(.*?)</pre>", dump, re.DOTALL)
-    assert saved, dump[-2000:]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    saved = re.search(r"<pre>(.*?)</pre>", done.stdout, re.DOTALL)
+    assert saved, done.stdout[-2000:]
     return saved[1]

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,14 @@ LINES = (
 #: Columns of a tagged shard, as far as recordings are found by them.
 COLUMNS = Features(
     {
-        **dict.fromkeys(("conversation_id", "recording_id", "audio_file", "audio_identity"), STRING),
-        **dict.fromkeys(("offset", "duration"), SECONDS),
-        **dict.fromkeys(("sample_rate", "channels"), Value("int32")),
+        "conversation_id": STRING,
+        "recording_id": STRING,
+        "audio_file": STRING,
+        "audio_identity": STRING,
+        "offset": SECONDS,
+        "duration": SECONDS,
+        "sample_rate": Value("int32"),
+        "channels": Value("int32"),
         "audio": AUDIO,
         "utterance_id": List(STRING),
         "channel": List(STRING),
@@ -55,12 +61,15 @@ def sounding(lines: tuple[tuple[str, float, float, str], ...], seconds: float, r
 
 def stereo(lines: Sequence[tuple[str, float, float, str]], seconds: float, rate: int) -> NDArray[np.int16]:
     """Samples of a conversation: 220 Hz on the left, 330 Hz on the right, noise at -66 dBFS below."""
-    t = np.arange(round(seconds * rate)) / rate
-    samples = 0.0005 * np.random.default_rng(0).standard_normal((len(t), 2))
+    n_samples = round(seconds * rate)
+    t = np.arange(n_samples) / rate
+    rng = np.random.default_rng(0)
+    samples = 0.0005 * rng.standard_normal((n_samples, 2))
     for channel, start, end, _ in lines:
         side = int(channel == "right")
+        frequency = 220 + 110 * side
         on = (t >= start) & (t < end)
-        samples[on, side] += 0.2 * np.sin(2 * np.pi * (220 + 110 * side) * t[on])
+        samples[on, side] += 0.2 * np.sin(2 * np.pi * frequency * t[on])
     return np.rint(samples * 32768).astype(np.int16)
 
 
@@ -74,16 +83,19 @@ def built_row(
     **columns: Any,
 ) -> dict[str, Any]:
     """A row with exactly the columns of BUILT. `sounds` are the kept speaker's laughs: told, and not heard."""
+    hashable_lines = tuple(map(tuple, lines))
+    encoded = sounding(hashable_lines, seconds, rate)
+    words = [word for line in lines for word in _words(*line)]
     row = {
         "conversation_id": name,
         "recording_id": name,
-        "audio": {"bytes": sounding(tuple(map(tuple, lines)), seconds, rate), "path": f"{name}.flac"},
+        "audio": {"bytes": encoded, "path": f"{name}.flac"},
         "sample_rate": rate,
         "duration": round(seconds * rate) / rate,
         "source_duration": seconds,
         "language": "en",
         "utterances": [_utterance(name, number, *line) for number, line in enumerate(lines)],
-        "alignments": sorted((word for line in lines for word in _words(*line)), key=lambda word: word["start"]),
+        "alignments": sorted(words, key=lambda word: word["start"]),
         "sounds": [sound(start, end) for start, end in sounds],
         "sides": [dict.fromkeys(SIDE) | {"channel": channel} for channel in CHANNELS],
         "speakers": {"left": None, "right": kept_speaker},
@@ -93,7 +105,8 @@ def built_row(
         "uncovered_sound": None,
         "model_failures": None,
         "provenance": "{}",
-    } | columns
+    }
+    row |= columns
     assert set(row) == set(BUILT)
     return row
 
@@ -108,27 +121,32 @@ def turns_row(
     """A row in which two sides take turns with real sound at 16 kHz, a quarter of a second after the other's.
 
     Args:
-        left, right: what each says, line by line; of the longer side the rest follows.
+        left, right: what each says, line by line; the rest of the longer side follows.
         is_swapped: whether each side is heard on the other's channel.
     """
-    turns = [
-        (channel, said[number])
-        for number in range(max(len(left), len(right)))
-        for channel, said in (("left", left), ("right", right))
-        if number < len(said)
-    ]
+    turns = []
+    for left_line, right_line in zip_longest(left, right):
+        if left_line is not None:
+            turns.append(("left", left_line))
+        if right_line is not None:
+            turns.append(("right", right_line))
     gap = 4000
-    sound = np.zeros((sum(len(line) + gap for _, line in turns), 2), np.float32)
+    n_samples = sum(len(line) + gap for _, line in turns)
+    sound = np.zeros((n_samples, 2), np.float32)
     lines = []
     start = 0
     for channel, line in turns:
-        sound[start : start + len(line), int(channel == "right")] = line
-        lines.append((channel, start / 16000, (start + len(line)) / 16000, "Words."))
-        start += len(line) + gap
+        side = int(channel == "right")
+        end = start + len(line)
+        sound[start:end, side] = line
+        lines.append((channel, start / 16000, end / 16000, "Words."))
+        start = end + gap
     if is_swapped:
         sound = sound[:, ::-1]
-    audio = {"bytes": flac(np.rint(sound * 32767).astype(np.int16), 16000), "path": f"{name}.flac"}
-    return built_row(name, lines, len(sound) / 16000, 16000, audio=audio, **columns)
+    pcm = np.rint(sound * 32767).astype(np.int16)
+    audio = {"bytes": flac(pcm, 16000), "path": f"{name}.flac"}
+    seconds = n_samples / 16000
+    return built_row(name, lines, seconds, 16000, audio=audio, **columns)
 
 
 def sound(start: float, end: float) -> dict[str, Any]:
@@ -175,17 +193,18 @@ def _utterance(name: str, number: int, channel: str, start: float, end: float, t
 def _words(channel: str, start: float, end: float, text: str) -> list[dict[str, Any]]:
     words = text.split()
     step = (end - start) / max(1, len(words))
-    return [
-        dict.fromkeys(ALIGNED_WORD)
-        | {"word": word, "start": start + i * step, "end": start + (i + 1) * step, "speaker": channel}
-        for i, word in enumerate(words)
-    ]
+    aligned = []
+    for i, word in enumerate(words):
+        fields = {"word": word, "start": start + i * step, "end": start + (i + 1) * step, "speaker": channel}
+        aligned.append(dict.fromkeys(ALIGNED_WORD) | fields)
+    return aligned
 
 
 def work_with_recordings(tmp_path: Path) -> Path:
     """A work folder of three recordings: cut into two conversations, whole, and without a finished one."""
     for name in ("long", "short", "unused"):
-        (tmp_path / f"{name}.FLAC").write_bytes(built_row(name)["audio"]["bytes"] + b"")
+        audio = built_row(name)["audio"]
+        (tmp_path / f"{name}.FLAC").write_bytes(audio["bytes"])
     rows = [
         tagged(tmp_path, "long.000", "long", 0.0, 3.0),
         tagged(tmp_path, "long.001", "long", 3.0, 3.0),
@@ -193,9 +212,11 @@ def work_with_recordings(tmp_path: Path) -> Path:
         tagged(tmp_path, "unused", "unused", 0.0, 6.0),
     ]
     entries = {row["conversation_id"]: Entry(row["recording_id"], 3.0) for row in rows}
-    write_shard(tmp_path / "work" / "tagged" / "shard-0.parquet", Shard(rows, entries), COLUMNS)
-    finished = [("long.000", "long"), ("long.001", "long"), ("short", "short")]
-    return write_dataset(tmp_path / "work", [built_row(name) | {"recording_id": of} for name, of in finished])
+    shard_file = tmp_path / "work" / "tagged" / "shard-0.parquet"
+    write_shard(shard_file, Shard(rows, entries), COLUMNS)
+    recordings = {"long.000": "long", "long.001": "long", "short": "short"}
+    finished = [built_row(name) | {"recording_id": recording} for name, recording in recordings.items()]
+    return write_dataset(tmp_path / "work", finished)
 
 
 def tagged(folder: Path, name: str, recording: str, offset: float, duration: float) -> dict[str, Any]:

@@ -12,18 +12,24 @@ RATE = 16000
 @lru_cache(maxsize=None)
 def line(name: str = "old_friends", channel: str = "left", number: int = 0, edge: float = 0.6) -> Samples:
     """One line of a speaker with `edge` seconds of digital silence before and after it, shape (n,)."""
-    own = [one for one in reference(name) if one["channel"] == channel]
-    start, end = (round(own[number][key] * RATE) for key in ("start", "end"))
+    utterances = [utterance for utterance in reference(name) if utterance["channel"] == channel]
+    utterance = utterances[number]
+    first = round(utterance["start"] * RATE)
+    last = round(utterance["end"] * RATE)
+    side = ("left", "right").index(channel)
+    spoken = example(name)[first:last, side]
     quiet = np.zeros(round(edge * RATE), np.float32)
-    samples = np.concatenate((quiet, example(name)[start:end, ("left", "right").index(channel)], quiet))
+    samples = np.concatenate((quiet, spoken, quiet))
     samples.setflags(write=False)
     return samples
 
 
 def clips(*recordings: Samples | bytes, rate: int = RATE, **columns: list[Any]) -> dict[str, list[Any]]:
     """A batch of clips as an importer yields it, as far as conditioning needs it."""
-    encoded = [one if isinstance(one, bytes) else wav_bytes(one, rate) for one in recordings]
-    return {
-        "id": [f"corpus/clip{number}" for number in range(len(encoded))],
-        "audio": [struct_of(one) for one in encoded],
-    } | columns
+    ids = []
+    audios = []
+    for number, recording in enumerate(recordings):
+        ids.append(f"corpus/clip{number}")
+        encoded = recording if isinstance(recording, bytes) else wav_bytes(recording, rate)
+        audios.append(struct_of(encoded))
+    return {"id": ids, "audio": audios} | columns

@@ -34,9 +34,9 @@ class Done(NamedTuple):
 
 #: An option in a line of output, and a command that is named there.
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]\b")
-NAMED = re.compile(
-    rf"(?<![\w./-])(?:{'|'.join(sorted(map(re.escape, COMMANDS), key=len, reverse=True))})(?![\w-])"
-)
+_LONGEST_FIRST = sorted(map(re.escape, COMMANDS), key=len, reverse=True)
+_ANY_COMMAND = "|".join(_LONGEST_FIRST)
+NAMED = re.compile(rf"(?<![\w./-])(?:{_ANY_COMMAND})(?![\w-])")
 
 #: Where the sentences are about other commands: `doctor` says what is needed `to speak`, and how pip installs
 #: weights; an export of J-Moshi ends with commands of its trainer.
@@ -50,20 +50,24 @@ def foreign_options(words: Sequence[str], output: str) -> list[str]:
         words: of the command line. Help and JSON are not looked at, and what they repeat is left out.
         output: the lines.
     """
-    name = next((" ".join(words[:count]) for count in (2, 1) if " ".join(words[:count]) in COMMANDS), "")
-    if not name or {"--help", "--help-all", "--json"} & {*words} or any(word.endswith(".py") for word in words):
+    beginnings = (" ".join(words[:2]), " ".join(words[:1]))
+    name = next((beginning for beginning in beginnings if beginning in COMMANDS), "")
+    is_help_or_json = {"--help", "--help-all", "--json"} & {*words}
+    names_a_script = any(word.endswith(".py") for word in words)
+    if not name or is_help_or_json or names_a_script:
         return []
     everywhere = {"--json", "--help", "--help-all", "--verbose", "--insecure", "--version"}
     foreign = []
     for line in output.splitlines():
-        if line.startswith(ABOUT_OTHERS):
+        options = OPTION.findall(line)
+        if not options or line.startswith(ABOUT_OTHERS):
             continue
-        for option in OPTION.findall(line):
-            commands = {name, *NAMED.findall(line)}
-            known = {
-                flag for command in commands for parameter in command_of(command).params for flag in parameter.opts
-            }
-            if option not in known | everywhere | {*words}:
+        allowed = everywhere | {*words}
+        for command in {name, *NAMED.findall(line)}:
+            for parameter in command_of(command).params:
+                allowed |= set(parameter.opts)
+        for option in options:
+            if option not in allowed:
                 foreign.append(f"{name} names {option}: {line}")
     return foreign
 
@@ -176,18 +180,23 @@ def start_full(size: int, *arguments: Any) -> "subprocess.Popen[str]":
 
 def start_held(shards: int, *arguments: Any) -> "subprocess.Popen[str]":
     """`start`, returned once so many shards stand; it goes no further (its workers may)."""
-    return _held(start(shards, *arguments, program=(sys.executable, "-c", HELD)))
+    process = start(shards, *arguments, program=(sys.executable, "-c", HELD))
+    return _held(process)
 
 
 def start_held_before(files: int, end: str, *arguments: Any) -> "subprocess.Popen[str]":
     """`start`, returned once so many files whose names end so are there; `communicate` lets it have the next."""
-    return _held(start(files, end, *arguments, program=(sys.executable, "-c", HELD_BEFORE), stdin=subprocess.PIPE))
+    program = (sys.executable, "-c", HELD_BEFORE)
+    process = start(files, end, *arguments, program=program, stdin=subprocess.PIPE)
+    return _held(process)
 
 
 def _held(process: "subprocess.Popen[str]") -> "subprocess.Popen[str]":
     assert process.stdout is not None
-    while (line := process.stdout.readline()) != "held\n":
+    line = process.stdout.readline()
+    while line != "held\n":
         assert line, process.communicate()
+        line = process.stdout.readline()
     return process
 
 

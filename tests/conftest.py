@@ -102,6 +102,9 @@ PACKAGES = (
     "s3fs",
 )
 
+#: Recordings that are not part of the repository.
+_DATA = Path(__file__).parents[2] / "shared" / "data"
+
 #: What a test can need, by the name that `pytest.mark.needs` gives it.
 NEEDS: dict[str, Callable[[], bool]] = {
     **{name: partial(_installed, name) for name in PROGRAMS},
@@ -112,10 +115,10 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "root": _root,
     "a user who is not root": lambda: not _root(),
     "the real calls": _real_calls,
-    "the shouted lines": (Path(__file__).parents[2] / "shared" / "data" / "shouted").is_dir,
-    "the Berlin clips": (Path(__file__).parents[2] / "shared" / "data" / "emodb").is_dir,
-    "the readers": (Path(__file__).parents[2] / "shared" / "data" / "readers").is_dir,
-    "the tables of CREMA-D": (Path(__file__).parents[2] / "shared" / "data" / "crema-d").is_dir,
+    "the shouted lines": (_DATA / "shouted").is_dir,
+    "the Berlin clips": (_DATA / "emodb").is_dir,
+    "the readers": (_DATA / "readers").is_dir,
+    "the tables of CREMA-D": (_DATA / "crema-d").is_dir,
 }
 
 _WANT = "for want of "
@@ -130,7 +133,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """With xdist, the tests of a file run in one process, so that what several of them need is made once."""
     if not item.get_closest_marker("xdist_group"):
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+        file = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(file))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -139,7 +143,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     All tests of a file in which one needs a program are marked `programs`: others say what is so without it.
     """
     if not NIGHTLY:
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("nightly")])
+        nightly = [item for item in items if item.get_closest_marker("nightly")]
+        config.hook.pytest_deselected(items=nightly)
         items[:] = [item for item in items if not item.get_closest_marker("nightly")]
     files = {item.path for item in items if set(_needs(item)) & set(PROGRAMS)}
     for item in items:
@@ -166,8 +171,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons = [report.longrepr[2] for report in reports if isinstance(report.longrepr, tuple)]
     wanted = Counter(reason.partition(_WANT)[2] for reason in reasons if _WANT in reason)
     if wanted:
-        told = ", ".join(f"{name}: {count}" for name, count in wanted.most_common())
-        terminalreporter.write_line(f"skipped {_WANT}{told}")
+        counts = ", ".join(f"{name}: {count}" for name, count in wanted.most_common())
+        terminalreporter.write_line(f"skipped {_WANT}{counts}")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -204,7 +209,10 @@ def loaded_once() -> Iterator[Callable[..., int]]:
     from preloaded import fork_workers
 
     with pytest.MonkeyPatch.context() as patch:
-        yield fork_workers(patch.setattr) if sys.platform == "linux" else util.spawnv_passfds
+        if sys.platform == "linux":
+            yield fork_workers(patch.setattr)
+        else:
+            yield util.spawnv_passfds
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -261,9 +269,10 @@ def cache_with_weights(folder: Path) -> Path:
     from dailytalk_contiguous.models.whisper import sizes_here
 
     sizes_here()
-    if not (folder / "weights").exists():
+    weights = folder / "weights"
+    if not weights.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "weights").symlink_to(cache_folder() / "weights", target_is_directory=True)
+        weights.symlink_to(cache_folder() / "weights", target_is_directory=True)
     return folder
 
 
@@ -276,4 +285,5 @@ def _needs(item: pytest.Item) -> tuple[str, ...]:
 def tiny_affect(tmp_path_factory: pytest.TempPathFactory) -> str:
     from tiny_models import make_tiny_affect
 
-    return str(make_tiny_affect(tmp_path_factory.mktemp("models") / "affect"))
+    folder = tmp_path_factory.mktemp("models") / "affect"
+    return str(make_tiny_affect(folder))

@@ -56,7 +56,8 @@ def table(columns: list[str], *lines: list[Any]) -> bytes:
 
 def read(name: str, source: Path, **options: Any) -> dict[str, dict[str, Any]]:
     """The rows of a corpus by their file."""
-    rows = list(from_app("clips.corpora.registry").CORPORA[name].rows(source, **options))
+    registry = from_app("clips.corpora.registry")
+    rows = list(registry.CORPORA[name].rows(source, **options))
     assert len({row["id"] for row in rows}) == len(rows)
     assert all(bool(row["problem"]) == bool(row["remedy"]) for row in rows)
     return {row["audio_file"]: row for row in rows}
@@ -82,9 +83,9 @@ def ravdess(channel: str) -> Files:
             for intensity in (1,) if emotion == 1 else (1, 2):
                 for statement in (1, 2):
                     for take in (1, 2):
-                        codes = (emotion, intensity, statement, take, actor)
-                        name = "-".join(["03", channel, *(f"{code:02d}" for code in codes)])
-                        files[f"Actor_{actor:02d}/{name}.wav"] = clip()
+                        codes = f"{emotion:02d}-{intensity:02d}-{statement:02d}-{take:02d}-{actor:02d}"
+                        name = f"03-{channel}-{codes}.wav"
+                        files[f"Actor_{actor:02d}/{name}"] = clip()
     return files
 
 
@@ -94,14 +95,16 @@ def tess() -> Files:
         "OAF": "angry disgust Fear happy neutral Pleasant_surprise Sad",
         "YAF": "angry disgust fear happy neutral pleasant_surprised sad",
     }
-    words = ["back", "bite", *(a + b + c for a in "bdfgl" for b in "aeiou" for c in "klmnprst")][:200]
+    syllables = [a + b + c for a in "bdfgl" for b in "aeiou" for c in "klmnprst"]
+    words = ["back", "bite", *syllables][:200]
     files = {}
     for speaker, names in folders.items():
         for folder in names.split():
             label = "ps" if "urprise" in folder else folder.lower()
             for word in words:
                 is_misnamed = (speaker, word, label) == ("OAF", "bite", "neutral")
-                name = f"{'OA' if is_misnamed else speaker}_{word}_{label}.wav"
+                prefix = "OA" if is_misnamed else speaker
+                name = f"{prefix}_{word}_{label}.wav"
                 files[f"TESS/{speaker}_{folder}/{name}"] = clip()
     return files
 
@@ -112,7 +115,8 @@ def savee(form: str = "{speaker}_{name}.wav") -> Files:
     for speaker in ("DC", "JE", "JK", "KL"):
         for letters in ("a", "d", "f", "h", "n", "sa", "su"):
             for number in range(1, 31 if letters == "n" else 16):
-                files[form.format(speaker=speaker, name=f"{letters}{number:02d}")] = clip()
+                name = form.format(speaker=speaker, name=f"{letters}{number:02d}")
+                files[name] = clip()
     return files
 
 
@@ -122,18 +126,22 @@ def esd(with_splits: bool = True) -> Files:
     for speaker in range(1, 21):
         for block, emotion in enumerate(("Neutral", "Angry", "Happy", "Sad", "Surprise")):
             for split, number in (("evaluation", 1), ("test", 21), ("train", 350)):
-                folder = f"{speaker:04d}/{emotion}" + (f"/{split}" if with_splits else "")
-                files[f"{folder}/{speaker:04d}_{block * 350 + number:06d}.wav"] = clip()
+                folder = f"{speaker:04d}/{emotion}"
+                if with_splits:
+                    folder += f"/{split}"
+                clip_number = block * 350 + number
+                files[f"{folder}/{speaker:04d}_{clip_number:06d}.wav"] = clip()
     return files
 
 
 def dailytalk(dialogues: Mapping[str, list[tuple[int, str]]], seconds: float = 1.0) -> Files:
     """Dialogues of DailyTalk by number, each a list of speaker and text."""
     files = {}
-    metadata = {}
+    metadata: dict[str, dict[str, Any]] = {}
     for dialogue, turns in dialogues.items():
-        metadata[dialogue] = {
-            str(number): {
+        metadata[dialogue] = {}
+        for number, (speaker, text) in enumerate(turns):
+            metadata[dialogue][str(number)] = {
                 "dialog_idx": int(dialogue),
                 "speaker": speaker,
                 "text": text,
@@ -141,10 +149,8 @@ def dailytalk(dialogues: Mapping[str, list[tuple[int, str]]], seconds: float = 1
                 "act": "question" if text.endswith("?") else "inform",
                 "topic": "Ordinary Life",
             }
-            for number, (speaker, text) in enumerate(turns)
-        }
-        for number, (speaker, text) in enumerate(turns):
             name = f"data/{dialogue}/{number}_{speaker}_d{dialogue}"
             files[f"{name}.wav"] = clip(seconds + 0.1 * number, 22050)
             files[f"{name}.txt"] = text.encode()
-    return files | {"metadata.json": json.dumps(metadata).encode()}
+    files["metadata.json"] = json.dumps(metadata).encode()
+    return files

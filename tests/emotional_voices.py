@@ -23,13 +23,18 @@ def voice(
 ) -> Samples:
     """A voice of that usual pitch (Hz) and level (RMS) in a manner, drawn with that relative spread."""
     f0, loud, fall, rate = (value * np.exp(rng.normal(0, spread)) for value in MANNERS[manner])
-    t = np.arange(round(seconds * ANALYSIS_RATE)) / ANALYSIS_RATE
-    phase = 2 * np.pi * pitch * f0 * (t + 0.002 * np.sin(2 * np.pi * 2 * t + rng.uniform(0, 6)))
+    n_samples = round(seconds * ANALYSIS_RATE)
+    t = np.arange(n_samples) / ANALYSIS_RATE
+    vibrato = np.sin(2 * np.pi * 2 * t + rng.uniform(0, 6))
+    phase = 2 * np.pi * pitch * f0 * (t + 0.002 * vibrato)
     partials = sum(np.sin(number * phase) / number**fall for number in range(1, 16))
-    syllables = np.sqrt(np.clip(np.sin(2 * np.pi * rate * t + rng.uniform(0, 6)), 0, None))
+    swing = np.sin(2 * np.pi * rate * t + rng.uniform(0, 6))
+    syllables = np.sqrt(np.clip(swing, 0, None))
     sound = partials * syllables
-    sound *= level * loud / np.sqrt(np.mean(sound**2))
-    return (sound + rng.normal(0, 1e-4, len(t))).astype(np.float32).clip(-1, 1)
+    rms = np.sqrt(np.mean(sound**2))
+    sound *= level * loud / rms
+    sound = sound + rng.normal(0, 1e-4, n_samples)
+    return sound.astype(np.float32).clip(-1, 1)
 
 
 def drawn_voices(

@@ -15,12 +15,17 @@ TAKES = ((140.0, 105.0), (180.0, 165.0))
 
 def said(first: float, last: float) -> np.ndarray:
     """Two seconds of a voice that falls, and 0.3 s in which it goes on to fall, or rises; then it dies away."""
-    pitch = np.concatenate((np.linspace(first, MIDDLE, 2 * RATE), np.linspace(MIDDLE, last, round(0.3 * RATE))))
+    body = np.linspace(first, MIDDLE, 2 * RATE)
+    ending = np.linspace(MIDDLE, last, round(0.3 * RATE))
+    pitch = np.concatenate((body, ending))
     phase = np.cumsum(pitch) / RATE
     voice = sum(0.1 / n * np.sin(2 * np.pi * n * phase) for n in range(1, 8))
-    count = len(pitch)
-    fade = np.clip(np.minimum(np.arange(count), count - np.arange(count)) / (0.05 * RATE), 0, 1)
-    return np.concatenate((voice * fade, np.zeros(RATE // 10))).astype(np.float32)
+    index = np.arange(len(pitch))
+    samples_to_edge = np.minimum(index, len(pitch) - index)
+    fade = np.clip(samples_to_edge / (0.05 * RATE), 0, 1)
+    silence = np.zeros(RATE // 10)
+    samples = np.concatenate((voice * fade, silence))
+    return samples.astype(np.float32)
 
 
 class Speaker(Synthesiser):
@@ -28,7 +33,8 @@ class Speaker(Synthesiser):
         pass
 
     def speak(self, line: Line, *_: Any) -> Spoken:
-        return Spoken(said(*TAKES[line.take % 2]), RATE, None, 0.0)
+        first, last = TAKES[line.take % 2]
+        return Spoken(said(first, last), RATE, None, 0.0)
 
 
 ENGINE = Engine("speaker", Speaker, Licence("CC0-1.0", ""))

@@ -28,9 +28,12 @@ RATE = 24000
 @lru_cache(maxsize=64)
 def sound(seconds: float) -> bytes:
     """A clip as FLAC: 220 Hz on the left, soft noise on the right."""
-    t = np.arange(round(seconds * RATE)) / RATE
-    right = 0.001 * np.random.default_rng(0).standard_normal(len(t))
-    samples = np.stack([0.2 * np.sin(2 * np.pi * 220 * t), right], axis=1)
+    n_samples = round(seconds * RATE)
+    t = np.arange(n_samples) / RATE
+    left = 0.2 * np.sin(2 * np.pi * 220 * t)
+    rng = np.random.default_rng(0)
+    right = 0.001 * rng.standard_normal(n_samples)
+    samples = np.stack([left, right], axis=1)
     file = io.BytesIO()
     soundfile.write(file, samples, RATE, subtype="PCM_16", format="FLAC")
     return file.getvalue()
@@ -67,19 +70,30 @@ def clip_row(name: str, emotion: str | None = "happy", seconds: float = 1.0, **c
         "duration": round(seconds * RATE) / RATE,
         "conditioning": dict.fromkeys(CONDITIONING),
     }
-    row = finished_clip({"audio": {"bytes": sound(seconds), "path": None}} | fields | columns)
+    fields["audio"] = {"bytes": sound(seconds), "path": None}
+    row = finished_clip(fields | columns)
     if "words" not in columns:
-        said = {"word": "Hello", "start": 0.1 * seconds, "end": 0.9 * seconds, "source": "proportional"}
-        row["alignments"] = [said | {"speaker": "left", "probability": None}]
+        hello = {
+            "word": "Hello",
+            "start": 0.1 * seconds,
+            "end": 0.9 * seconds,
+            "source": "proportional",
+            "speaker": "left",
+            "probability": None,
+        }
+        row["alignments"] = [hello]
     return row
 
 
 def finished_clip(fields: dict[str, Any]) -> dict[str, Any]:
     """A row with exactly the columns of LABELLED, from its audio, words and fields of its annotation."""
-    assert fields.keys() <= {"id", "words", "affect", "prosody", *LABELS, *LABELLED, *UTTERANCE}
-    about = {"speaker": "left", "probability": None}
-    words = [word and about | word for word in fields.get("words") or ()]
-    row = annotated_clip(fields) | {"audio": fields.get("audio"), "alignments": words}
+    allowed = {"id", "words", "affect", "prosody", *LABELS, *LABELLED, *UTTERANCE}
+    assert fields.keys() <= allowed
+    usual = {"speaker": "left", "probability": None}
+    words = [word and usual | word for word in fields.get("words") or ()]
+    row = annotated_clip(fields)
+    row["audio"] = fields.get("audio")
+    row["alignments"] = words
     assert set(row) == set(LABELLED)
     return row
 
@@ -95,8 +109,8 @@ def corpus_folder(
 
     Of the same content it is made once, and copied.
     """
-    content = hashlib.sha256(pickle.dumps((rows, run, rejects, measured))).hexdigest()
-    made = _made_folders() / content
+    content = pickle.dumps((rows, run, rejects, measured))
+    made = _made_folders() / hashlib.sha256(content).hexdigest()
     if not made.exists():
         _make_folder(made, rows, run, rejects, measured)
     shutil.copytree(made, folder, dirs_exist_ok=True)
@@ -120,16 +134,22 @@ def _make_folder(
     if rows:
         shard = folder / "clips" / "shard-0.parquet"
         shard.parent.mkdir(parents=True)
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=LABELLED.arrow_schema), shard, row_group_size=1)
+        table = pa.Table.from_pylist(list(rows), schema=LABELLED.arrow_schema)
+        pq.write_table(table, shard, row_group_size=1)
         export_clips([shard], folder / "data")
-        (folder / "run.json").write_text(json.dumps({"kind": "corpus", **(run or {})}))
-        (folder / "rejects.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rejects))
+        record = {"kind": "corpus", **(run or {})}
+        (folder / "run.json").write_text(json.dumps(record))
+        rejected_lines = [json.dumps(reject) + "\n" for reject in rejects]
+        (folder / "rejects.jsonl").write_text("".join(rejected_lines))
     if measured:
         (folder / "measured").mkdir(parents=True)
-        pq.write_table(pa.Table.from_pylist(list(measured)), folder / "measured" / "shard-0.parquet")
+        table = pa.Table.from_pylist(list(measured))
+        pq.write_table(table, folder / "measured" / "shard-0.parquet")
 
 
 def measures(**values: float | None) -> dict[str, Any]:
     """Measures of a good clip, with some of them changed."""
-    good = {"snr_db": 40.0, "clipping_ratio": 0.0, "bandwidth_hz": 9000.0, "speech_ratio": 0.9}
-    return dict.fromkeys(NAMES, 0.0) | {"duration": 2.0, "silence_seconds": 0.1} | good | values
+    good = dict.fromkeys(NAMES, 0.0)
+    good |= {"snr_db": 40.0, "clipping_ratio": 0.0, "bandwidth_hz": 9000.0, "speech_ratio": 0.9}
+    good |= {"duration": 2.0, "silence_seconds": 0.1}
+    return good | values

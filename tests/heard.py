@@ -27,14 +27,17 @@ class Answers:
         folder = Path(os.environ[FOLDER])
         keys = [hashlib.sha256(pickle.dumps(question)).hexdigest() for question in questions]
         for key in keys:
-            if key not in self._known and (folder / key).exists():
-                self._known[key] = pickle.loads((folder / key).read_bytes())
+            file = folder / key
+            if key not in self._known and file.exists():
+                self._known[key] = pickle.loads(file.read_bytes())
         unknown = [index for index, key in enumerate(keys) if key not in self._known]
-        for index, found in zip(unknown, answer(unknown) if unknown else (), strict=True):
-            self._known[keys[index]] = found
-            unfinished = folder / f"{keys[index]}.{os.getpid()}"
-            unfinished.write_bytes(pickle.dumps(found))
-            unfinished.rename(folder / keys[index])
+        computed = answer(unknown) if unknown else ()
+        for index, result in zip(unknown, computed, strict=True):
+            key = keys[index]
+            self._known[key] = result
+            unfinished = folder / f"{key}.{os.getpid()}"
+            unfinished.write_bytes(pickle.dumps(result))
+            unfinished.rename(folder / key)
         return [pickle.loads(pickle.dumps(self._known[key])) for key in keys]
 
 
@@ -55,11 +58,12 @@ def hear_once(patch: Any) -> type[Whisper]:
 
     def begin(self: Any, folder: str, device: str, compute_type: str, *further: Any) -> None:
         weights = Path(folder)
+        cached_weights = cache_folder() / "weights"
         self._loading = (device, compute_type, *further)
         self._about = None
-        if weights.is_relative_to(cache_folder() / "weights") and device == "cpu":
+        if weights.is_relative_to(cached_weights) and device == "cpu":
             # By name: when they are first needed, the test that asked for them may be over, and its cache gone.
-            self._name = str(weights.relative_to(cache_folder() / "weights"))
+            self._name = str(weights.relative_to(cached_weights))
             self._about = (weights.name, compute_type, *further)
         else:
             real.__init__(self, folder, *self._loading)
@@ -75,42 +79,46 @@ def hear_once(patch: Any) -> type[Whisper]:
         interrupts.check_interrupt()
         if self._about is None:
             return real.transcribe(self, windows, languages, fillers)
-        questions = [
-            (self._about, window.tobytes(), language, fillers)
-            for window, language in zip(windows, languages, strict=True)
-        ]
-        return answers.ask(
-            questions,
-            lambda unknown: real.transcribe(
-                loaded(self),
-                [windows[index] for index in unknown],
-                [languages[index] for index in unknown],
-                fillers,
-            ),
-        )
+        questions = []
+        for window, language in zip(windows, languages, strict=True):
+            questions.append((self._about, window.tobytes(), language, fillers))
+
+        def answer(unknown: list[int]) -> Any:
+            new_windows = [windows[index] for index in unknown]
+            new_languages = [languages[index] for index in unknown]
+            return real.transcribe(loaded(self), new_windows, new_languages, fillers)
+
+        return answers.ask(questions, answer)
 
     def detect_languages(self: Any, windows: Sequence[Samples]) -> list[str]:
         if self._about is None:
             return real.detect_languages(self, windows)
         questions = [(self._about, window.tobytes()) for window in windows]
-        return answers.ask(
-            questions,
-            lambda unknown: real.detect_languages(loaded(self), [windows[index] for index in unknown]),
-        )
+
+        def answer(unknown: list[int]) -> Any:
+            new_windows = [windows[index] for index in unknown]
+            return real.detect_languages(loaded(self), new_windows)
+
+        return answers.ask(questions, answer)
 
     def align(
         self: Any, windows: Sequence[Samples], languages: Sequence[str], texts: Sequence[Sequence[str]]
     ) -> list[Any]:
         if self._about is None:
             return real.align(self, windows, languages, texts)
-        asked = [(window.tobytes(), *rest) for window, *rest in zip(windows, languages, texts, strict=True)]
-        return answers.ask(
-            [(self._about, "align", question) for question in asked],
-            lambda unknown: real.align(
-                loaded(self), *([kind[index] for index in unknown] for kind in (windows, languages, texts))
-            ),
-        )
+        questions = []
+        for window, language, sentences in zip(windows, languages, texts, strict=True):
+            questions.append((self._about, "align", window.tobytes(), language, sentences))
 
-    for name, method in zip(names, (begin, transcribe, detect_languages, align), strict=True):
+        def answer(unknown: list[int]) -> Any:
+            new_windows = [windows[index] for index in unknown]
+            new_languages = [languages[index] for index in unknown]
+            new_texts = [texts[index] for index in unknown]
+            return real.align(loaded(self), new_windows, new_languages, new_texts)
+
+        return answers.ask(questions, answer)
+
+    methods = (begin, transcribe, detect_languages, align)
+    for name, method in zip(names, methods, strict=True):
         patch(Whisper, name, method)
     return real

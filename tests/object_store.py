@@ -22,8 +22,9 @@ def object_store() -> Iterator[dict[str, str]]:
         "AWS_SECRET_ACCESS_KEY": "of-this-machine",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
-        "no_proxy": "127.0.0.1," + os.environ.get("no_proxy", ""),
     }
+    proxied = os.environ.get("no_proxy", "")
+    env["no_proxy"] = f"127.0.0.1,{proxied}"
     client = boto3.client(
         "s3",
         endpoint_url=env["AWS_ENDPOINT_URL"],

@@ -24,7 +24,8 @@ def own_file(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str = OWN_STAG
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
     name = re.sub("[^a-z0-9]", "_", folder.name.lower())
-    path = folder / "own" / f"{name}_{zlib.crc32(code.encode()):x}.py"
+    checksum = zlib.crc32(code.encode())
+    path = folder / "own" / f"{name}_{checksum:x}.py"
     path.parent.mkdir(exist_ok=True)
     path.write_text(code, encoding="utf-8")
     return path
@@ -33,11 +34,12 @@ def own_file(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str = OWN_STAG
 def miscounts(out: Path, letters: int) -> list[list[int]]:
     """By how much the words of so many letters differ from those that were counted, in each conversation."""
     rows = load_dataset("parquet", data_dir=str(out / "tagged"), split="train")
-    assert all(len(row["n_words"]) == len(row["text"]) > 0 for row in rows)
-    return [
-        [
-            sum(len(word) >= letters for word in text.split()) - n
-            for text, n in zip(row["text"], row["n_words"], strict=True)
-        ]
-        for row in rows
-    ]
+    all_differences = []
+    for row in rows:
+        assert len(row["n_words"]) == len(row["text"]) > 0
+        differences = []
+        for text, n_words in zip(row["text"], row["n_words"], strict=True):
+            counted = sum(len(word) >= letters for word in text.split())
+            differences.append(counted - n_words)
+        all_differences.append(differences)
+    return all_differences

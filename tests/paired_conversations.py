@@ -17,8 +17,10 @@ RECORDED_HZ = 880.0
 
 def rebuilt(name: str, tag: str | None, **columns: Any) -> dict[str, Any]:
     row = built_row(name, **columns)
-    for line in row["utterances"]:
-        line |= {"tag": tag, "source_start": line["start"] + LATER, "source_end": line["end"] + LATER}
+    for utterance in row["utterances"]:
+        utterance["tag"] = tag
+        utterance["source_start"] = utterance["start"] + LATER
+        utterance["source_end"] = utterance["end"] + LATER
     return row
 
 
@@ -26,13 +28,15 @@ def work_folder(folder: Path, count: int = 4, tags: tuple[str | None, ...] = TAG
     """Finished conversations `secret0`, …, each with its recording: a higher tone, quieter, where they speak."""
     names = [f"secret{number}" for number in range(count)]
     time = np.arange(7 * 24000) / 24000
-    tone = 0.02 * np.sin(2 * np.pi * RECORDED_HZ * time) * ((time > 1.5) & (time < 6.0))
+    is_spoken = (time > 1.5) & (time < 6.0)
+    tone = 0.02 * np.sin(2 * np.pi * RECORDED_HZ * time) * is_spoken
+    samples = np.stack([tone, tone], 1)
+    recording = flac(np.rint(samples * 32767).astype(np.int16), 24000)
     for name in names:
-        (folder / f"{name}.FLAC").write_bytes(
-            flac(np.rint(np.stack([tone, tone], 1) * 32767).astype(np.int16), 24000)
-        )
+        (folder / f"{name}.FLAC").write_bytes(recording)
     rows = [tagged(folder, name, name, 0.0, 7.0) for name in names]
     entries = {row["conversation_id"]: Entry(row["recording_id"], 7.0) for row in rows}
-    write_shard(folder / "work" / "tagged" / "shard-0.parquet", Shard(rows, entries), COLUMNS)
+    work = folder / "work"
+    write_shard(work / "tagged" / "shard-0.parquet", Shard(rows, entries), COLUMNS)
     finished = [rebuilt(name, tags[number % len(tags)]) for number, name in enumerate(names)]
-    return write_dataset(folder / "work", finished)
+    return write_dataset(work, finished)

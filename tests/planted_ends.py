@@ -22,8 +22,12 @@ def spoken_sentences() -> list[tuple[NDArray[np.float32], float]]:
     """Samples at 16 kHz up to the last word, and the second at which the last of the first words ends."""
     spoken = []
     for text, first_words in SENTENCES:
-        take = synthesise(load_synthesiser("piper", VoiceSettings("", "joe")), Line(text, "", "en", 0, None))
+        synthesiser = load_synthesiser("piper", VoiceSettings("", "joe"))
+        take = synthesise(synthesiser, Line(text, "", "en", 0, None))
         assert take.words
-        samples = soxr.resample(take.samples, take.sample_rate, 16000)[: round(take.words[-1].end * 16000)]
-        spoken.append((np.asarray(samples, np.float32), take.words[first_words - 1].end))
+        last_word = take.words[-1]
+        n_samples = round(last_word.end * 16000)
+        samples = soxr.resample(take.samples, take.sample_rate, 16000)[:n_samples]
+        end_of_first_words = take.words[first_words - 1].end
+        spoken.append((np.asarray(samples, np.float32), end_of_first_words))
     return spoken

@@ -117,11 +117,19 @@ class Preloaded:
         Returns:
             The process, which is a child of this one.
         """
-        order = {"argv": [*arguments], "code": code, "descriptors": [*descriptors], "session": session}
-        order |= {"environment": dict(environment), "folder": os.getcwd()}
-        order |= {"mask": [*map(int, signal.pthread_sigmask(signal.SIG_BLOCK, []))]}
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        order = {
+            "argv": [*arguments],
+            "code": code,
+            "descriptors": [*descriptors],
+            "session": session,
+            "environment": dict(environment),
+            "folder": os.getcwd(),
+            "mask": [*map(int, blocked)],
+        }
+        message = json.dumps(order).encode()
         with self._lock:
-            socket.send_fds(self._channel, [json.dumps(order).encode()], [*descriptors.values()])
+            socket.send_fds(self._channel, [message], [*descriptors.values()])
             process = int(self._channel.recv(32))
             assert self._channel.recv(1)
         return process
@@ -136,12 +144,14 @@ def _first() -> Preloaded:
     if _mine is None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         path = os.pathsep.join([str(Path(__file__).parent), *_import_path(ENVIRONMENT)])
+        environment = ENVIRONMENT | SET | {"PYTHONPATH": path}
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         with theirs:
+            channel = theirs.fileno()
             process = subprocess.Popen(
-                [sys.executable, *flags, "-c", PROGRAM, str(theirs.fileno())],
-                env=ENVIRONMENT | SET | {"PYTHONPATH": path},
-                pass_fds=[theirs.fileno()],
+                [sys.executable, *flags, "-c", PROGRAM, str(channel)],
+                env=environment,
+                pass_fds=[channel],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
@@ -150,7 +160,8 @@ def _first() -> Preloaded:
 
 
 def _import_path(environment: Mapping[str, str]) -> list[str]:
-    return list(filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)))
+    folders = environment.get("PYTHONPATH", "").split(os.pathsep)
+    return [folder for folder in folders if folder]
 
 
 def same(environment: Mapping[str, str]) -> bool:
@@ -189,12 +200,13 @@ def serve(channel: int) -> str:
             for descriptor in descriptors:
                 os.close(descriptor)
             asked.send(b".")  # by now it is a child of who has asked
-        elif process := os.fork():
+            continue
+        process = os.fork()
+        if process:
             asked.send(str(process).encode())
             os._exit(0)
-        else:
-            asked.detach()
-            return _prepared(json.loads(message), descriptors)
+        asked.detach()
+        return _prepared(json.loads(message), descriptors)
 
 
 def _prepared(order: dict[str, Any], descriptors: Sequence[int]) -> str:
@@ -207,11 +219,12 @@ def _prepared(order: dict[str, Any], descriptors: Sequence[int]) -> str:
     if order["session"]:
         os.setsid()
     os.chdir(order["folder"])
-    own = _import_path(os.environ)
-    sys.path[1 : 1 + len(own)] = _import_path(order["environment"])
-    for name in os.environ.keys() - order["environment"].keys():
+    environment = order["environment"]
+    folders = _import_path(os.environ)
+    sys.path[1 : 1 + len(folders)] = _import_path(environment)
+    for name in os.environ.keys() - environment.keys():
         del os.environ[name]
-    os.environ.update(order["environment"])
+    os.environ.update(environment)
     ENVIRONMENT.clear()
     ENVIRONMENT.update(os.environ)
     sys.argv = order["argv"]
@@ -252,9 +265,11 @@ def fork_workers(patch: Any) -> Callable[..., int]:
     def begin_worker(path: bytes, words: Sequence[str], kept: Sequence[int]) -> int:
         if "--multiprocessing-fork" not in words or not same(os.environ):
             return start(path, words, kept)
-        code = words[words.index("-c") + 1]
+        option = words.index("-c")
+        code = words[option + 1]
+        arguments = ["-c", *words[option + 2 :]]
         descriptors = {number: number for number in (0, 1, 2, *map(int, kept))}
-        return _first().fork(["-c", *words[words.index("-c") + 2 :]], code, descriptors, os.environ, False)
+        return _first().fork(arguments, code, descriptors, os.environ, False)
 
     patch(util, "spawnv_passfds", begin_worker)
     return start
@@ -290,7 +305,8 @@ class Forked(subprocess.Popen[str]):
     ) -> None:
         environment = os.environ if env is None else env
         pipes = p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite
-        if sys.platform != "linux" or preexec_fn is not None or cwd is not None or not same(environment):
+        can_fork = sys.platform == "linux" and preexec_fn is None and cwd is None
+        if not can_fork or not same(environment):
             first = args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell
             super()._execute_child(*first, *pipes, *others)  # type: ignore[misc]
             return

@@ -21,19 +21,27 @@ from dailytalk_contiguous.stages.transcribe import language_of
 #: Seconds of an excerpt: one turn of each speaker.
 EXCERPT = 6.0
 
+#: The format of a file by its ending, as soundfile names it; WAV for every other ending.
+FORMATS = {".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
+
 
 def excerpt(name: str = "weekend_trip", start: float = 0.0, seconds: float = EXCERPT) -> Samples:
     """Part of a bundled conversation, shape (n, 2)."""
-    return example(name)[round(start * 16000) : round((start + seconds) * 16000)].copy()
+    first = round(start * 16000)
+    last = round((start + seconds) * 16000)
+    return example(name)[first:last].copy()
 
 
 def save(path: Path | str | bytes, samples: Samples | None = None, rate: int = 16000, **options: Any) -> Path:
     """Write a recording, by default an excerpt, under any name that the system takes."""
     path = Path(os.fsdecode(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    kind = {".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}.get(path.suffix.lower(), "WAV")
+    suffix = path.suffix.lower()
+    kind = FORMATS.get(suffix, "WAV")
+    if samples is None:
+        samples = excerpt()
     with path.open("wb") as file:
-        soundfile.write(file, excerpt() if samples is None else samples, rate, format=kind, **options)
+        soundfile.write(file, samples, rate, format=kind, **options)
     return path
 
 
@@ -54,35 +62,43 @@ def run(
     source: Path, out: Path, settings: Stages, found: dict[str, Any] | None = None, **options: Any
 ) -> RunOutcome:
     """One run of `dailytalk tag` in this process, with a shard for each conversation unless told otherwise."""
-    chosen = RunOptions(**({"shard_seconds": 1.0} | options))
-    conversations = find(
-        open_inputs([str(source)]),
-        out,
-        FolderConfig(channel=channel_of(settings), language=language_of(settings), **(found or {})),
-        chosen.shard_seconds,
+    all_options = {"shard_seconds": 1.0} | options
+    chosen = RunOptions(**all_options)
+    config = FolderConfig(
+        channel=channel_of(settings),
+        language=language_of(settings),
+        **(found or {}),
     )
-    return run_spec(TagSpec(conversations, out, settings), chosen)
+    inputs = open_inputs([str(source)])
+    conversations = find(inputs, out, config, chosen.shard_seconds)
+    spec = TagSpec(conversations, out, settings)
+    return run_spec(spec, chosen)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON Lines file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    text = path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n")[:-1]]
 
 
 def state(folder: Path) -> dict[str, tuple[int, int]]:
     """Every result under a folder, with what changes when it is written. The journal tells of failed runs too."""
-    return {
-        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_ino)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "events.jsonl"
-    }
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != "events.jsonl":
+            name = str(path.relative_to(folder))
+            status = path.stat()
+            files[name] = (status.st_mtime_ns, status.st_ino)
+    return files
 
 
 def results(out: Path) -> dict[str, Any]:
     """What a run left, without what tells how and when it ran."""
     import pyarrow.parquet as pq
 
-    rows = [row for path in sorted((out / "tagged").glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    rows: list[dict[str, Any]] = []
+    for path in sorted((out / "tagged").glob("*.parquet")):
+        rows += pq.read_table(path).to_pylist()
     return {
         "transcript": (out / "transcript.jsonl").read_bytes(),
         "rejects": (out / "rejects.jsonl").read_bytes(),

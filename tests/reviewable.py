@@ -27,13 +27,14 @@ def spoken(path: Path, seconds: float) -> Path:
     """A stereo recording in which noise comes in bursts, as words do; written block by block, so of any length."""
     random = np.random.default_rng(0)
     block = 60
-    bursts = np.repeat(random.random((block * 4, 2)) ** 3, RATE // 4, axis=0)
+    levels = random.random((block * 4, 2)) ** 3
+    bursts = np.repeat(levels, RATE // 4, axis=0)
     noise = 0.25 * bursts * random.standard_normal((block * RATE, 2))
     with soundfile.SoundFile(path, "w", RATE, 2, subtype="PCM_16", format="FLAC") as file:
-        left = round(seconds * RATE)
-        while left > 0:
-            file.write(noise[: min(left, len(noise))])
-            left -= len(noise)
+        remaining = round(seconds * RATE)
+        while remaining > 0:
+            file.write(noise[:remaining])
+            remaining -= len(noise)
     return path
 
 
@@ -42,19 +43,25 @@ def dialogue(name: str, seconds: float, n_words: int, offset: float = 0.0) -> li
     random = np.random.default_rng(len(name) + n_words)
     step = (seconds - 0.6) / n_words
     lines: list[dict[str, Any]] = []
-    at = 0
-    while at < n_words:
-        count = min(int(random.integers(2, 10)), n_words - at)
-        channel = ("left", "right")[len(lines) % 2]
-        texts = [WORDS[(at + place) % len(WORDS)] for place in range(count)]
-        start = 0.2 + at * step - (0.6 * step if lines else 0.0)
-        words = [
-            {"word": text, "start": round(offset + start + place * step, 3)}
-            | {"end": round(offset + start + (place + 0.8) * step, 3), "probability": 0.3 + 0.6 * random.random()}
-            for place, text in enumerate(texts)
-        ]
-        lines.append(line(name, len(lines), channel, words, tag=("calm", "")[len(lines) % 2]))
-        at += count
+    n_spoken = 0
+    while n_spoken < n_words:
+        count = min(int(random.integers(2, 10)), n_words - n_spoken)
+        number = len(lines)
+        channel = ("left", "right")[number % 2]
+        tag = ("calm", "")[number % 2]
+        overlap = 0.6 * step if lines else 0.0
+        start = 0.2 + n_spoken * step - overlap
+        words = []
+        for index in range(count):
+            word = {
+                "word": WORDS[(n_spoken + index) % len(WORDS)],
+                "start": round(offset + start + index * step, 3),
+                "end": round(offset + start + (index + 0.8) * step, 3),
+                "probability": 0.3 + 0.6 * random.random(),
+            }
+            words.append(word)
+        lines.append(line(name, number, channel, words, tag=tag))
+        n_spoken += count
     return lines
 
 
@@ -97,14 +104,18 @@ def work_folder(
             spoken(path, 60.0)
         if path not in lengths:
             lengths[path] = soundfile.info(path).duration
-        duration = max((entry["end"] for entry in lines), default=offset + 5.0) - offset + 0.2
+        last_end = max((entry["end"] for entry in lines), default=offset + 5.0)
+        duration = last_end - offset + 0.2
         duration = min(duration, lengths[path] - offset)
-        rows.append(tagged(folder, name, recording, offset, duration) | {"sample_rate": RATE})
+        row = tagged(folder, name, recording, offset, duration)
+        row["sample_rate"] = RATE
+        rows.append(row)
         entries[name] = Entry(recording, duration)
     work = folder / "work"
     for first in range(0, len(rows), rows_a_shard):
         part = rows[first : first + rows_a_shard]
-        shard = Shard(part, {row["conversation_id"]: entries[row["conversation_id"]] for row in part})
+        names = [row["conversation_id"] for row in part]
+        shard = Shard(part, {name: entries[name] for name in names})
         write_shard(work / "tagged" / f"shard-{first:06d}.parquet", shard, COLUMNS)
     text = "".join(json.dumps(entry) + "\n" for *_, lines in items for entry in lines)
     (work / "transcript.jsonl").write_text(text, encoding="utf-8")

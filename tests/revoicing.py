@@ -33,7 +33,9 @@ def voice(seconds: float, rate: int, seed: int, peak: float = 0.3) -> Samples:
     """Speech for tests: noise in syllables, never twice the same."""
     n_samples = round(seconds * rate)
     noise = np.random.default_rng(seed).uniform(-1, 1, n_samples)
-    return (peak * noise * (0.3 + 0.7 * np.abs(np.sin(np.arange(n_samples) * 12 / rate)))).astype(np.float32)
+    swing = np.sin(np.arange(n_samples) * 12 / rate)
+    samples = peak * noise * (0.3 + 0.7 * np.abs(swing))
+    return samples.astype(np.float32)
 
 
 def recording(said: Sequence[Said], seconds: float, rate: int, tone: float | None = -62.0) -> Samples:
@@ -42,12 +44,14 @@ def recording(said: Sequence[Said], seconds: float, rate: int, tone: float | Non
     samples = np.zeros((n_samples, 2), np.float32)
     if tone is not None:
         samples = np.stack([room_tone(n_samples, tone, seed) for seed in (1, 2)], 1)
-    for seed, one in enumerate(said):
-        first = round(one.start * rate)
-        last = min(n_samples, round(one.end * rate))
-        side = ("left", "right").index(one.channel)
-        samples[first:last, side] = voice((last - first) / rate, rate, 100 + seed, one.peak)
-    return pcm_to_float(to_pcm(samples).tobytes()).reshape(-1, 2)
+    for index, utterance in enumerate(said):
+        first = round(utterance.start * rate)
+        last = min(n_samples, round(utterance.end * rate))
+        side = ("left", "right").index(utterance.channel)
+        seconds_of_voice = (last - first) / rate
+        samples[first:last, side] = voice(seconds_of_voice, rate, 100 + index, utterance.peak)
+    pcm = to_pcm(samples).tobytes()
+    return pcm_to_float(pcm).reshape(-1, 2)
 
 
 def columns(
@@ -59,31 +63,39 @@ def columns(
     **others: list[Any],
 ) -> dict[str, list[Any]]:
     """A batch of one conversation as Reconstruct gets it."""
-    status = [one.status or ("spoken" if one.channel == revoice else "kept") for one in said]
-    spoken = [
-        to_pcm(voice((one.end - one.start) * one.factor, out_rate or rate, 200 + place)).tobytes()
-        if status[place] == "spoken"
-        else b""
-        for place, one in enumerate(said)
-    ]
-    return {
+    utterance_ids = []
+    statuses = []
+    spoken = []
+    for index, utterance in enumerate(said):
+        utterance_ids.append(f"call/{utterance.channel}/{index:04d}")
+        usual_status = "spoken" if utterance.channel == revoice else "kept"
+        status = utterance.status or usual_status
+        statuses.append(status)
+        pcm = b""
+        if status == "spoken":
+            seconds = (utterance.end - utterance.start) * utterance.factor
+            resynthesised = voice(seconds, out_rate or rate, 200 + index)
+            pcm = to_pcm(resynthesised).tobytes()
+        spoken.append(pcm)
+    batch = {
         "conversation_id": ["call"],
         "recording_id": ["call"],
         "audio": [struct_of(wav_bytes(samples, rate))],
         "offset": [0.0],
         "duration": [len(samples) / rate],
         "sample_rate": [rate],
-        "utterance_id": [[f"call/{one.channel}/{place:04d}" for place, one in enumerate(said)]],
-        "source_channel": [[one.channel for one in said]],
-        "start": [[one.start for one in said]],
-        "end": [[one.end for one in said]],
-        "run": [[one.run for one in said]],
-        "text": [[one.text for one in said]],
-        "status": [status],
+        "utterance_id": [utterance_ids],
+        "source_channel": [[utterance.channel for utterance in said]],
+        "start": [[utterance.start for utterance in said]],
+        "end": [[utterance.end for utterance in said]],
+        "run": [[utterance.run for utterance in said]],
+        "text": [[utterance.text for utterance in said]],
+        "status": [statuses],
         "unspoken_reason": [[None] * len(said)],
         "unspoken_remedy": [[None] * len(said)],
         "spoken": [spoken],
-    } | others
+    }
+    return batch | others
 
 
 class Result(NamedTuple):
@@ -97,16 +109,23 @@ class Result(NamedTuple):
         """Samples of an utterance at its new place on a side (0 is the re-voiced one)."""
         start = self.row["new_start"][place]
         end = self.row["new_end"][place]
-        return self.pcm[round(start * self.rate) : round(end * self.rate), side]
+        first = round(start * self.rate)
+        last = round(end * self.rate)
+        return self.pcm[first:last, side]
 
 
 def rebuilt(stage: Reconstruct, batch: dict[str, list[Any]]) -> Result:
-    row = {name: values[0] for name, values in stage(batch).items()}
-    pcm, rate = soundfile.read(io.BytesIO(row["built_audio"]["bytes"]), dtype="int16", always_2d=True)
+    rows = stage(batch)
+    row = {name: values[0] for name, values in rows.items()}
+    file = io.BytesIO(row["built_audio"]["bytes"])
+    pcm, rate = soundfile.read(file, dtype="int16", always_2d=True)
     return Result(row, pcm, rate)
 
 
 def longest_zero_run(pcm: np.ndarray) -> int:
     """Samples of the longest stretch of digital silence of a channel."""
-    edges = np.flatnonzero(np.diff((pcm == 0).astype(np.int8), prepend=0, append=0))
-    return int(np.max(edges[1::2] - edges[::2], initial=0))
+    is_zero = (pcm == 0).astype(np.int8)
+    steps = np.diff(is_zero, prepend=0, append=0)
+    edges = np.flatnonzero(steps)
+    lengths = edges[1::2] - edges[::2]
+    return int(np.max(lengths, initial=0))

@@ -45,14 +45,17 @@ SHORT: tuple[Said, ...] = (
 
 def seconds_of(text: str) -> float:
     """About as long as the loopback server takes for it."""
-    return 0.3 + sum(map(str.isalnum, text)) / 14
+    letters_and_digits = sum(map(str.isalnum, text))
+    return 0.3 + letters_and_digits / 14
 
 
 def talk(name: str, turns: int) -> tuple[Said, ...]:
     """A conversation in which no two lines are alike."""
-    return tuple(
-        ("left" if turn % 2 == 0 else "right", f"This is line {turn} of {name}.", "calm") for turn in range(turns)
-    )
+    lines = []
+    for turn in range(turns):
+        channel = "left" if turn % 2 == 0 else "right"
+        lines.append((channel, f"This is line {turn} of {name}.", "calm"))
+    return tuple(lines)
 
 
 def folder(path: Path, **conversations: Sequence[Said]) -> Path:
@@ -60,16 +63,26 @@ def folder(path: Path, **conversations: Sequence[Said]) -> Path:
     lines = []
     rows = []
     for name, said in conversations.items():
-        own, seconds = _lines(name, said)
-        lines += own
-        rows.append(_recorded(path / "recordings" / f"{name}.wav", own, seconds))
-    columns = {**SOURCE, "utterance_id": List(STRING), "channel": List(STRING), "run": List(Value("int32"))}
-    columns |= {column.name: column.feature for column in COLUMNS}
-    features = Features({"conversation_id": STRING} | {column: columns[column] for column in BASE})
+        spoken_lines, seconds = _lines(name, said)
+        lines += spoken_lines
+        recorded = _recorded(path / "recordings" / f"{name}.wav", spoken_lines, seconds)
+        rows.append(recorded)
     entries = {row["conversation_id"]: Entry(row["recording_id"], row["duration"]) for row in rows}
-    write_shard(path / "tagged" / "shard-0.parquet", Shard(rows, entries), features)
+    write_shard(path / "tagged" / "shard-0.parquet", Shard(rows, entries), _features())
     write_transcript(path, lines)
     return path
+
+
+def _features() -> Features:
+    """The columns of a tagged shard."""
+    columns = dict(SOURCE)
+    columns["utterance_id"] = List(STRING)
+    columns["channel"] = List(STRING)
+    columns["run"] = List(Value("int32"))
+    for column in COLUMNS:
+        columns[column.name] = column.feature
+    base_columns = {name: columns[name] for name in BASE}
+    return Features({"conversation_id": STRING} | base_columns)
 
 
 def write_transcript(path: Path, lines: Sequence[dict[str, Any]]) -> None:
@@ -79,34 +92,36 @@ def write_transcript(path: Path, lines: Sequence[dict[str, Any]]) -> None:
 
 def _lines(name: str, said: Sequence[Said]) -> tuple[list[dict[str, Any]], float]:
     lines = []
-    at = 0.4
-    for place, (channel, text, tag) in enumerate(said):
-        end = at + seconds_of(text)
+    start = 0.4
+    for index, (channel, text, tag) in enumerate(said):
+        end = start + seconds_of(text)
         lines.append(
             {
                 "audio_file": f"{name}.wav",
                 "channel": channel,
-                "start": round(at, 3),
+                "start": round(start, 3),
                 "end": round(end, 3),
                 "tag": tag,
                 "text_raw": text,
                 "text": text,
-                "utterance_id": f"{name}/{channel}/{place:04d}",
+                "utterance_id": f"{name}/{channel}/{index:04d}",
                 "conversation_id": name,
                 "language": "en",
             }
         )
-        at = end + 0.25
-    return lines, at
+        start = end + 0.25
+    return lines, start
 
 
 def _recorded(path: Path, lines: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
-    times = np.arange(round(seconds * RATE)) / RATE
-    samples = np.stack([room_tone(len(times), seed=side) for side in range(2)], 1)
+    n_samples = round(seconds * RATE)
+    times = np.arange(n_samples) / RATE
+    samples = np.stack([room_tone(n_samples, seed=side) for side in range(2)], 1)
     for line in lines:
         on = (times >= line["start"]) & (times < line["end"])
         side = int(line["channel"] == "right")
-        samples[on, side] += 0.1 * np.sin(2 * np.pi * (200 + 90 * side) * times[on])
+        frequency = 200 + 90 * side
+        samples[on, side] += 0.1 * np.sin(2 * np.pi * frequency * times[on])
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples, RATE, "PCM_16")
     return {
@@ -116,7 +131,7 @@ def _recorded(path: Path, lines: Sequence[dict[str, Any]], seconds: float) -> di
         "audio_file": path.name,
         "audio_identity": identity_of(path),
         "offset": 0.0,
-        "duration": len(times) / RATE,
+        "duration": n_samples / RATE,
         "sample_rate": RATE,
         "channels": 2,
         **dict.fromkeys(column.name for column in COLUMNS),
@@ -128,7 +143,9 @@ def _recorded(path: Path, lines: Sequence[dict[str, Any]], seconds: float) -> di
 
 def settings(tmp_path: Path, **chosen: Any) -> Stages:
     """Fish speaks, nothing recognises, and the cache is the test's own."""
-    return speak_stages(**({"profile": "embedded", "tts": "fish", "cache": str(tmp_path / "cache")} | chosen))
+    options = {"profile": "embedded", "tts": "fish", "cache": str(tmp_path / "cache")}
+    options |= chosen
+    return speak_stages(**options)
 
 
 def say(
@@ -141,7 +158,8 @@ def say(
 ) -> RunOutcome:
     """One run in this process, with a shard for each conversation unless a script says otherwise."""
     script = script or read_synthesis_input(work, shard_seconds=0.1)
-    return run(SpeakSpec(script, out or work, chosen), RunOptions(**options), progress)
+    spec = SpeakSpec(script, out or work, chosen)
+    return run(spec, RunOptions(**options), progress)
 
 
 @contextmanager
@@ -173,7 +191,9 @@ class Stubborn(TtsServer):
         super().__init__(**options)
 
     def _drawn(self, text: str, attempt: int) -> str:
-        return self.fault if self.word and self.word in text else super()._drawn(text, attempt)
+        if self.word and self.word in text:
+            return self.fault
+        return super()._drawn(text, attempt)
 
     def share_said(self, text: str) -> float:
         return self.short.pop(text, 1.0)

@@ -15,8 +15,12 @@ def sung(first: float, last: float) -> np.ndarray:
     """A second of a voice whose pitch glides, and which dies away."""
     phase = np.cumsum(np.linspace(first, last, RATE)) / RATE
     voice = sum(0.1 / n * np.sin(2 * np.pi * n * phase) for n in range(1, 8))
-    fade = np.clip(np.minimum(np.arange(RATE), RATE - np.arange(RATE)) / (0.2 * RATE), 0, 1) ** 2
-    return np.concatenate((voice * fade, np.zeros(RATE // 10))).astype(np.float32)
+    index = np.arange(RATE)
+    samples_to_edge = np.minimum(index, RATE - index)
+    fade = np.clip(samples_to_edge / (0.2 * RATE), 0, 1) ** 2
+    silence = np.zeros(RATE // 10)
+    samples = np.concatenate((voice * fade, silence))
+    return samples.astype(np.float32)
 
 
 class Singer(Synthesiser):
@@ -24,7 +28,8 @@ class Singer(Synthesiser):
         pass
 
     def speak(self, line: Line, *_: Any) -> Spoken:
-        return Spoken(sung(*MELODIES[line.take % 3]), RATE, None, 0.0)
+        first, last = MELODIES[line.take % 3]
+        return Spoken(sung(first, last), RATE, None, 0.0)
 
 
 ENGINE = Engine("singer", Singer, Licence("CC0-1.0", ""))

@@ -25,7 +25,8 @@ def spoken(number: int = 0, seconds: float = 1.5) -> bytes:
     """A WAV of a spoken line with half a second of silence around it."""
     samples = line(number=number, edge=0.0)[: round(seconds * RATE)]
     quiet = np.zeros(RATE // 2, np.float32)
-    return wav_bytes(np.concatenate((quiet, samples, quiet)), RATE)
+    padded = np.concatenate((quiet, samples, quiet))
+    return wav_bytes(padded, RATE)
 
 
 def crema_d(root: Path, actors: Iterable[int] = range(1001, 1007), emotions: Iterable[str] = EMOTIONS) -> Path:
@@ -40,11 +41,12 @@ def crema_d(root: Path, actors: Iterable[int] = range(1001, 1007), emotions: Ite
 def faults() -> dict[str, bytes]:
     """Files that can't become clips, each for a reason of its own."""
     silent: Samples = np.zeros(RATE, np.float32)
+    too_short = line(edge=0.0)[: round(0.4 * RATE)]
     return {
         "AudioWAV/1091_DFA_ANG_XX.wav": POINTER,
         "AudioWAV/1091_DFA_UPSET_XX.wav": spoken(),
         "AudioWAV/1091_DFA_SAD_XX.wav": wav_bytes(silent, RATE),
-        "AudioWAV/1091_DFA_NEU_XX.wav": wav_bytes(line(edge=0.0)[: round(0.4 * RATE)], RATE),
+        "AudioWAV/1091_DFA_NEU_XX.wav": wav_bytes(too_short, RATE),
     }
 
 
@@ -70,7 +72,9 @@ def spec_of(
 ) -> Any:
     """What a run over a corpus without models is made of."""
     clip_run = from_app("clips.clip_run")
-    stages, wanted = from_app("clips.clip_plan").corpus_pipeline(**(PLAIN | settings))
+    clip_plan = from_app("clips.clip_plan")
+    all_settings = PLAIN | settings
+    stages, wanted = clip_plan.corpus_pipeline(**all_settings)
     read = clip_run.read_corpus(name, source, out)
     return clip_run.CorpusSpec(read, out, stages, wanted, {}, text_conditions)
 
@@ -78,8 +82,7 @@ def spec_of(
 def rows_of(out: Path, columns: Iterable[str] | None = None) -> dict[str, Row]:
     """The finished clips by their ids."""
     wanted = list(LABELLED if columns is None else columns)
-    return {
-        name: row
-        for path in sorted((out / "clips").glob("shard-*.parquet"))
-        for name, row in read_rows(path, wanted).items()
-    }
+    rows: dict[str, Row] = {}
+    for path in sorted((out / "clips").glob("shard-*.parquet")):
+        rows |= read_rows(path, wanted)
+    return rows

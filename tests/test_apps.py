@@ -63,7 +63,9 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
-        environment = os.environ | {"PYTHONPATH": str(folder), "DAILYTALK_CACHE": str(folder / "cache")}
+        environment = dict(os.environ)
+        environment["PYTHONPATH"] = str(folder)
+        environment["DAILYTALK_CACHE"] = str(folder / "cache")
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._forks = subprocess.Popen(
             [sys.executable, "-c", FORKS], env=environment, cwd=folder, stdin=PIPE, stdout=PIPE, text=True
@@ -86,9 +88,10 @@ class Copy:
         assert self._forks.stdout is not None
         print(json.dumps([*map(str, words)]), file=self._forks.stdin, flush=True)
         code = int(self._forks.stdout.readline())
-        done = Done(code, *((self.folder / name).read_text("utf-8") for name in ("stdout", "stderr")))
-        assert code in codes, done.err
-        return done
+        out = (self.folder / "stdout").read_text("utf-8")
+        err = (self.folder / "stderr").read_text("utf-8")
+        assert code in codes, err
+        return Done(code, out, err)
 
     def close(self) -> None:
         self._forks.communicate()
@@ -103,16 +106,20 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
 @pytest.mark.parametrize("app", APPS)
 def test_without_an_app_the_commands_of_all_others_are_there(app: str, copy: Copy) -> None:
     # Those of the other apps cost seconds, and import it only where `BETWEEN_APPS` says so.
-    opened = ("cli.", *(f"apps.{own}." for own, other in BETWEEN_APPS if other == app))
+    opened = ["cli."]
+    opened += [f"apps.{importer}." for importer, imported in BETWEEN_APPS if imported == app]
     with copy.without(app):
-        said = copy.run("-c", OPENED, *opened).out
-    file, commands, formats, n_defaults, code = json.loads(said.splitlines()[-1])
+        output = copy.run("-c", OPENED, *opened).out
+    last_line = output.splitlines()[-1]
+    file, commands, formats, n_defaults, code = json.loads(last_line)
     assert Path(file).is_relative_to(copy.folder)
-    own = f"apps.{app}."
-    assert commands == sorted(name for name, module in COMMANDS.items() if not module.startswith(own))
+    modules_of_app = f"apps.{app}."
+    others = [name for name, module in COMMANDS.items() if not module.startswith(modules_of_app)]
+    assert commands == sorted(others)
     assert len(commands) < len(COMMANDS)
     assert {"moshi", "csm"} <= {*formats}
-    assert (n_defaults > 10, code) == (True, 0)
+    assert n_defaults > 10
+    assert code == 0
 
 
 def test_without_any_app_recordings_become_a_dataset_that_is_judged_exported_shown_and_loaded(copy: Copy) -> None:

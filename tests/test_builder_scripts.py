@@ -172,12 +172,11 @@ def test_what_generate_tts_advises_it_has(
     assert "--on-failure keep-original" in reasons
     assert generate_tts(*arguments, "--on-failure", "keep-original").code in (0, 3)
     assert "first_edited.wav" in {path.name for path in calls.iterdir()}
-    transcript.write_text(
-        "".join(json.dumps(line) + "\n" for line in lines if line["conversation_id"] == "second")
-    )
-    gone = generate_tts(*arguments)
-    assert gone.code == 1
-    assert "--prune" in gone.err
+    of_second = [line for line in lines if line["conversation_id"] == "second"]
+    write_transcript(transcript.parent, of_second)
+    without_first = generate_tts(*arguments)
+    assert without_first.code == 1
+    assert "--prune" in without_first.err
     assert generate_tts(*arguments, "--prune").code == 0
     assert generate_tts(*arguments, "--tries", "many").code == 2
     monkeypatch.delenv("FISH_API_KEY")

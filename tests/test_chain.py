@@ -25,8 +25,10 @@ pytest_plugins = ["hub.hub_fixtures"]
 
 def page_example() -> str:
     """The chain of docs/loading.md, to be run."""
-    section = (ROOT / "docs/loading.md").read_text(encoding="utf-8").partition("\n## As a library\n")[2]
-    return section.partition("```python\n")[2].partition("```")[0]
+    page = (ROOT / "docs/loading.md").read_text(encoding="utf-8")
+    _, _, section = page.partition("\n## As a library\n")
+    _, _, example = section.partition("```python\n")
+    return example.partition("```")[0]
 
 
 def stages_of(example: str) -> list[Any]:
@@ -55,7 +57,11 @@ def undecoded(dataset: Any) -> Any:
 def told(rows: Any) -> dict[str, str]:
     """What is published of rows, by conversation, as text, in which NaN equals itself; not how they came about."""
     columns = [name for name in BUILT if name != "provenance"]
-    return {row["conversation_id"]: repr({name: row[name] for name in columns}) for row in rows}
+    texts = {}
+    for row in rows:
+        published = {name: row[name] for name in columns}
+        texts[row["conversation_id"]] = repr(published)
+    return texts
 
 
 @pytest.mark.needs("espeakng_loader")
@@ -69,7 +75,8 @@ def test_chain_typed_by_hand_publishes_the_rows_of_build(
     shards = sorted((tmp_path / "out/dataset").glob("shard-*.parquet"))
     built = [row for path in shards for row in read_rows(path, list(BUILT)).values()]
     assert len(built) == 2
-    exec(page_example().replace('"calls"', repr(str(tmp_path / "in"))).replace("OWNER/NAME", "tester/streamed"))
+    code = page_example().replace('"calls"', repr(str(tmp_path / "in")))
+    exec(code.replace("OWNER/NAME", "tester/streamed"))
     dataset = opened(tmp_path / "in", streaming=False)
     for stage in CHAIN:
         dataset = stage.map(dataset)
@@ -88,10 +95,12 @@ def assert_published_as_built(name: str, built: dict[str, str]) -> None:
     assert published.features == BUILT | PROBLEM
     assert set(published["problem"]) == {None}
     assert told(undecoded(published)) == built
-    assert told(load_dataset(name, split="train", streaming=True).decode(False)) == built
+    streamed = load_dataset(name, split="train", streaming=True)
+    assert told(streamed.decode(False)) == built
     for streaming in (False, True):
         talks = load(name, split="train", streaming=streaming)
-        assert {talk["conversation_id"]: talk["audio"].channels for talk in talks} == dict.fromkeys(built, 2)
+        channels = {talk["conversation_id"]: talk["audio"].channels for talk in talks}
+        assert channels == dict.fromkeys(built, 2)
 
 
 #: The ways to run `dailytalk build` over a folder or, as a stream, over a dataset on the Hub; that of one worker
@@ -146,9 +155,11 @@ def test_rows_are_those_of_the_chain_by_every_engine(
     assert told(built) == rows
     assert all(isinstance(count, int) for count in counts)
     differences = miscounts(tmp_path / "out", letters=4)
-    assert (len(differences), any(map(any, differences))) == (2, False)
-    shifted = (tmp_path / "out/transcript_shifted.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["n_words"] for line in shifted] == counts
+    assert len(differences) == 2
+    assert not any(map(any, differences))
+    shifted = (tmp_path / "out/transcript_shifted.jsonl").read_text(encoding="utf-8")
+    counts_of_lines = [json.loads(line)["n_words"] for line in shifted.splitlines()]
+    assert counts_of_lines == counts
 
 
 @pytest.mark.needs("espeakng_loader")
@@ -159,7 +170,8 @@ def test_recordings_that_a_chain_can_not_use_stay_as_rows_with_their_problem(
     save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
     save(tmp_path / "in/mono.wav", tones(1, channels=1))
     save(tmp_path / "in/silent.wav", 0 * excerpt(seconds=2.0))
-    save(tmp_path / "in/same.wav", np.repeat(excerpt(seconds=4.0)[:, :1], 2, axis=1))
+    left = excerpt(seconds=4.0)[:, :1]
+    save(tmp_path / "in/same.wav", np.repeat(left, 2, axis=1))
     (tmp_path / "in/broken.wav").write_bytes(b"RIFF")
     dataset = opened(tmp_path / "in", streaming)
     for stage in CHAIN:
@@ -172,9 +184,13 @@ def test_recordings_that_a_chain_can_not_use_stay_as_rows_with_their_problem(
     assert rows["mono"]["problem"].startswith("it has one channel")
     assert "carry the same sound" in rows["same"]["problem"]
     assert rows["same"]["problem_stage"] == "Segment"
-    assert all(row["problem"] and row["remedy"] and row["audio"] is None for row in rows.values())
+    for row in rows.values():
+        assert row["problem"]
+        assert row["remedy"]
+        assert row["audio"] is None
     usable = dataset.filter(lambda problem: problem is None, input_columns="problem")
-    assert [row["conversation_id"] for row in usable.select_columns("conversation_id")] == ["call"]
+    names = [row["conversation_id"] for row in usable.select_columns("conversation_id")]
+    assert names == ["call"]
 
 
 @pytest.mark.needs("espeakng_loader")
@@ -187,9 +203,13 @@ def test_rows_of_a_chain_can_be_looked_at_and_heard_without_torchcodec(tmp_path:
         dataset = stage.map(dataset)
     heard = {row["conversation_id"]: row["audio"] for row in dataset}
     assert heard.pop("mono") is None
-    assert heard["call"]["array"].shape == (round(24000 * heard["call"].seconds), 2)
-    usable = dataset.filter(lambda row: row["problem"] is None).map(lambda row: {"n": len(row["utterances"])})
-    assert [StereoAudio(row["audio"])["bytes"] for row in usable] == [heard["call"]["bytes"]]
+    call = heard["call"]
+    n_samples = round(24000 * call.seconds)
+    assert call["array"].shape == (n_samples, 2)
+    usable = dataset.filter(lambda row: row["problem"] is None)
+    counted = usable.map(lambda row: {"n": len(row["utterances"])})
+    contents = [StereoAudio(row["audio"])["bytes"] for row in counted]
+    assert contents == [call["bytes"]]
 
 
 @dataclass(frozen=True)
@@ -208,11 +228,15 @@ def test_stage_is_given_audio_undecoded_and_leaves_its_column_as_it_was(hub: Hub
     features = Features({"audio": Audio(sampling_rate=16000), "n": Value("int32")})
     sound = {"bytes": wav_bytes(tones(0.5)), "path": "a.wav"}
     rows = [{"audio": sound, "n": n} for n in (1, 2)]
-    Dataset(pa.Table.from_pylist(rows, schema=features.arrow_schema)).push_to_hub("tester/sounds")
+    table = pa.Table.from_pylist(rows, schema=features.arrow_schema)
+    Dataset(table).push_to_hub("tester/sounds")
     dataset = load_dataset("tester/sounds", split="train", streaming=streaming)
-    for weighed in (Weigh().map(dataset), Weigh().map(Weigh().map(dataset))):
+    weighed_once = Weigh().map(dataset)
+    weighed_twice = Weigh().map(weighed_once)
+    expected = [row | {"weight": len(sound["bytes"])} for row in rows]
+    for weighed in (weighed_once, weighed_twice):
         assert weighed.features == features | Weigh.adds
         mapped = list(weighed if streaming else undecoded(weighed))
-        assert mapped == [row | {"weight": len(sound["bytes"])} for row in rows]
+        assert mapped == expected
     heard = MeasureProsody().map(add_speech(dataset))
     assert [row["n"] for row in heard if row["rms"] > 0] == [1, 2]

@@ -17,23 +17,30 @@ CLASSIFIER = "Programming Language :: Python :: "
 
 def test_ci_runs_on_every_python_that_the_package_names() -> None:
     project = PROJECT["project"]
+    tools = PROJECT["tool"]
+    matrix = WORKFLOW["jobs"]["test"]["strategy"]["matrix"]
     versions = [name.removeprefix(CLASSIFIER) for name in project["classifiers"] if CLASSIFIER in name]
-    assert WORKFLOW["jobs"]["test"]["strategy"]["matrix"]["python"] == versions
-    assert project["requires-python"] == f">={versions[0]}"
-    assert PROJECT["tool"]["mypy"]["python_version"] == versions[0]
-    assert PROJECT["tool"]["ruff"]["target-version"] == f"py{versions[0].replace('.', '')}"
-    assert ", ".join(versions[:-1]) + f" and {versions[-1]}" in CONTRIBUTING
+    oldest = versions[0]
+    assert matrix["python"] == versions
+    assert project["requires-python"] == f">={oldest}"
+    assert tools["mypy"]["python_version"] == oldest
+    assert tools["ruff"]["target-version"] == "py" + oldest.replace(".", "")
+    all_but_newest = ", ".join(versions[:-1])
+    assert f"{all_but_newest} and {versions[-1]}" in CONTRIBUTING
 
 
 def test_ci_may_only_read_and_its_actions_have_a_major_version() -> None:
     assert WORKFLOW["permissions"] == {"contents": "read"}
-    steps = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
-    assert all({"permissions", "secrets"}.isdisjoint(job) for job in WORKFLOW["jobs"].values())
+    jobs = WORKFLOW["jobs"]
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    assert all({"permissions", "secrets"}.isdisjoint(job) for job in jobs.values())
     used = [step["uses"] for step in steps if "uses" in step]
     assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", name) for name in used)
-    kept = [step["with"] for step in steps if step.get("uses", "").startswith("actions/checkout@")]
-    assert all(options["persist-credentials"] is False for options in kept)
-    assert ".ci/run" in [step.get("run") for step in WORKFLOW["jobs"]["test"]["steps"]]
+    for step in steps:
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+    commands = [step.get("run") for step in jobs["test"]["steps"]]
+    assert ".ci/run" in commands
 
 
 def test_commands_and_files_for_contributors_are_there() -> None:
@@ -44,8 +51,9 @@ def test_commands_and_files_for_contributors_are_there() -> None:
     run = (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert re.findall(r"^make (\S+)", run, re.MULTILINE) == ["check", "test-bare", "test-programs"]
     paths = re.findall(r"(?:benchmarks|tests|docs)/[\w/]+\.\w+", CONTRIBUTING)
+    missing = [path for path in paths if not (ROOT / path).exists()]
     assert paths
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+    assert missing == []
 
 
 def test_commands_that_give_the_measures_are_there_with_their_options() -> None:
@@ -54,7 +62,8 @@ def test_commands_that_give_the_measures_are_there_with_their_options() -> None:
     assert len(commands) > 5
     for script, options in commands:
         code = (ROOT / script).read_text(encoding="utf-8")
-        assert [option for option in re.findall(r"--[a-z-]+", options) if f'"{option}"' not in code] == [], script
+        for option in re.findall(r"--[a-z-]+", options):
+            assert f'"{option}"' in code, (script, option)
 
 
 def test_python_that_cant_be_started_is_said_to_be_that(tmp_path: Path) -> None:

@@ -37,10 +37,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("test", examples(), ids=lambda test: test.name)
 def test_example_in_a_docstring_shows_what_happens(test: doctest.DocTest) -> None:
-    said: list[str] = []
+    failures: list[str] = []
     assert not any(doctest.SKIP in example.options for example in test.examples)
-    doctest.DocTestRunner(verbose=False).run(test, out=said.append)
-    assert not said, "".join(said)
+    doctest.DocTestRunner(verbose=False).run(test, out=failures.append)
+    assert not failures, "".join(failures)
 
 
 def test_calls_that_are_not_obvious_have_an_example() -> None:

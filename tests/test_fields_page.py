@@ -20,7 +20,8 @@ def table(fields: Iterator[Field]) -> str:
     lines = ["| field | type, unit, range | what |", "|---|---|---|"]
     for field in fields:
         kind = ", ".join(filter(None, (type_in_words(field.feature), field.unit)))
-        lines.append(f"| {'.'.join(field.path)} | {kind} | {field.about} |")
+        name = ".".join(field.path)
+        lines.append(f"| {name} | {kind} | {field.about} |")
     return "\n".join(lines) + "\n"
 
 
@@ -40,8 +41,10 @@ def test_page_shows_the_fields_as_they_are() -> None:
 
 
 def test_every_field_says_what_it_is() -> None:
-    assert [field.name for field in FIELDS if not field.about] == []
+    undocumented = [field.name for field in FIELDS if not field.about]
+    assert undocumented == []
 
 
 if __name__ == "__main__":
-    PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    page = renewed(PAGE.read_text(encoding="utf-8"))
+    PAGE.write_text(page, encoding="utf-8")

@@ -13,16 +13,34 @@ import dailytalk_contiguous
 PACKAGE = Path(__file__).parents[1] / "dailytalk_contiguous"
 
 #: Floor of each folder or module right below the package; what lies on one may import what is not above it.
-FLOORS = {"core": 0, "store": 1, "models": 1, "stages": 2, "shards": 3, "pipelines": 3, "sources": 4}
-FLOORS |= {"run": 5, "publish": 6, "cli": 7, "apps": 8}
+FLOORS = {
+    "core": 0,
+    "store": 1,
+    "models": 1,
+    "stages": 2,
+    "shards": 3,
+    "pipelines": 3,
+    "sources": 4,
+    "run": 5,
+    "publish": 6,
+    "cli": 7,
+    "apps": 8,
+}
 TOP = max(FLOORS.values())  # the package itself is what everything is seen through
 
 #: What an app may import of another one; the core imports none.
 BETWEEN_APPS = {("review", "clips")}
 
 #: The modules of the core that ask for what the apps list, or load one by its name (`core.apps`).
-LOADERS = {"cli.defaults", "cli.main", "cli.report", "publish.formats", "publish.opening"}
-LOADERS |= {"publish.findings", "publish.page"}
+LOADERS = {
+    "cli.defaults",
+    "cli.main",
+    "cli.report",
+    "publish.findings",
+    "publish.formats",
+    "publish.opening",
+    "publish.page",
+}
 
 
 #: Each file of the package, parsed.
@@ -31,29 +49,39 @@ Trees = dict[Path, ast.Module]
 
 @pytest.fixture(scope="module")
 def trees() -> Trees:
-    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+    parsed = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        parsed[path] = ast.parse(text)
+    return parsed
 
 
 def floor(module: str) -> int:
     """Floor of a dotted name in the package; what the package itself defines is at the top."""
-    return FLOORS.get((*module.split("."), "")[1], TOP)
+    _, _, below = module.partition(".")
+    room = below.partition(".")[0]
+    return FLOORS.get(room, TOP)
 
 
 def module_of(path: Path) -> str:
-    parts = (PACKAGE.name, *path.relative_to(PACKAGE).with_suffix("").parts)
+    file = path.relative_to(PACKAGE).with_suffix("")
+    parts = [PACKAGE.name, *file.parts]
     return ".".join(part for part in parts if part != "__init__")
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
     """What is imported of the package, on any line: modules, and names in them; relative imports as `.`."""
     for node in ast.walk(tree):
+        names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            yield "."
         elif isinstance(node, ast.ImportFrom):
-            names = ["."] if node.level else [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        yield from (name for name in names if name == "." or name.split(".")[0] == PACKAGE.name)
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            if name.split(".")[0] == PACKAGE.name:
+                yield name
 
 
 def arrows_up(module: str, tree: ast.Module) -> list[str]:
@@ -62,10 +90,10 @@ def arrows_up(module: str, tree: ast.Module) -> list[str]:
 
 def circle(trees: dict[str, ast.Module]) -> list[str]:
     """Modules that import each other, each the one before it; empty where no modules do."""
-    imported = {
-        module: {name if name in trees else name.rpartition(".")[0] for name in imports(tree)}
-        for module, tree in trees.items()
-    }
+    imported = {}
+    for module, tree in trees.items():
+        names = [*imports(tree)]
+        imported[module] = {name if name in trees else name.rpartition(".")[0] for name in names}
     try:
         TopologicalSorter(imported).prepare()
     except CycleError as error:
@@ -74,32 +102,42 @@ def circle(trees: dict[str, ast.Module]) -> list[str]:
 
 
 def test_imports_are_absolute_and_only_point_down(trees: Trees) -> None:
-    upward = {path: arrows_up(module_of(path), tree) for path, tree in trees.items()}
-    assert {path: arrows for path, arrows in upward.items() if arrows} == {}
+    upward = {}
+    for path, tree in trees.items():
+        arrows = arrows_up(module_of(path), tree)
+        if arrows:
+            upward[path] = arrows
+    assert upward == {}
 
 
 def app_of(name: str) -> str:
     """The app of a dotted name in the package; empty for the core, and for what all apps share."""
     parts = name.split(".")
-    return (
-        parts[2]
-        if parts[1:2] == ["apps"] and (PACKAGE / "apps" / "".join(parts[2:3]) / "app.py").is_file()
-        else ""
-    )
+    if len(parts) < 3 or parts[1] != "apps":
+        return ""
+    app = parts[2]
+    is_app = (PACKAGE / "apps" / app / "app.py").is_file()
+    return app if is_app else ""
 
 
 def test_nothing_of_the_core_imports_an_app_and_apps_only_those_that_are_listed(trees: Trees) -> None:
-    between = {(app_of(module_of(path)), app_of(name)) for path, tree in trees.items() for name in imports(tree)}
-    assert {(own, other) for own, other in between if other not in ("", own)} <= BETWEEN_APPS
+    between = set()
+    for path, tree in trees.items():
+        app = app_of(module_of(path))
+        for name in imports(tree):
+            imported = app_of(name)
+            if imported not in ("", app):
+                between.add((app, imported))
+    assert between <= BETWEEN_APPS
 
 
 def test_only_the_loaders_ask_for_apps(trees: Trees) -> None:
-    askers = {
-        module_of(path).partition(".")[2]
-        for path, tree in trees.items()
-        if not app_of(module_of(path))
-        and any(name.startswith(f"{PACKAGE.name}.core.apps") for name in imports(tree))
-    }
+    askers = set()
+    for path, tree in trees.items():
+        module = module_of(path)
+        asks = any(name.startswith(f"{PACKAGE.name}.core.apps") for name in imports(tree))
+        if asks and not app_of(module):
+            askers.add(module.partition(".")[2])
     assert askers == LOADERS
 
 
@@ -113,17 +151,22 @@ def test_what_an_app_lists_is_literals_alone(trees: Trees) -> None:
 
 
 def test_every_file_says_what_it_is_for(trees: Trees) -> None:
-    assert [path for path, tree in trees.items() if not ast.get_docstring(tree)] == []
+    undocumented = [path for path, tree in trees.items() if not ast.get_docstring(tree)]
+    assert undocumented == []
 
 
 def test_no_modules_import_each_other(trees: Trees) -> None:
     """Nor in a function or under `TYPE_CHECKING`: there Python allows a circle, and people don't see it."""
-    assert circle({module_of(path): tree for path, tree in trees.items()}) == []
+    modules = {module_of(path): tree for path, tree in trees.items()}
+    assert circle(modules) == []
 
 
 def test_every_part_of_the_package_has_a_floor(trees: Trees) -> None:
-    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in trees} - {"__init__", "__main__"}
-    assert parts == set(FLOORS)
+    parts = set()
+    for path in trees:
+        first = path.relative_to(PACKAGE).parts[0]
+        parts.add(first.removesuffix(".py"))
+    assert parts - {"__init__", "__main__"} == set(FLOORS)
 
 
 def test_only_one_module_opens_parquet(trees: Trees) -> None:
@@ -131,9 +174,12 @@ def test_only_one_module_opens_parquet(trees: Trees) -> None:
     users = set()
     for path, tree in trees.items():
         for node in ast.walk(tree):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
-            base = [f"{node.module}.{name}" for name in names] if isinstance(node, ast.ImportFrom) else names
-            if any(name.startswith("pyarrow.parquet") for name in base):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            if any(name.startswith("pyarrow.parquet") for name in names):
                 users.add(module_of(path))
     assert users == {"dailytalk_contiguous.store.parquet"}
 
@@ -149,22 +195,31 @@ def names_in(tree: ast.Module) -> Iterator[str]:
             yield node.id
 
 
+def names_from_the_package(path: Path) -> Iterator[tuple[str, str]]:
+    """Each name that a script imports from a module of the package, after that module."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            module = str(node.module)
+            if module.split(".")[0] == PACKAGE.name:
+                for alias in node.names:
+                    yield module, alias.name
+
+
 def test_benchmarks_and_scripts_import_names_that_exist(trees: Trees) -> None:
     """They are run by hand: a name that has moved would be noticed weeks later."""
     modules = {module_of(path): {*names_in(tree)} for path, tree in trees.items()}
     modules[PACKAGE.name] = set(dailytalk_contiguous.__all__)
-    missing = []
+    scripts: list[Path] = []
     for folder in ("benchmarks", "builder_scripts", "docs", "examples"):
-        for path in sorted((PACKAGE.parent / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == PACKAGE.name:
-                    base = str(node.module)
-                    known = modules.get(base, set()) | {name for name in modules if name.startswith(f"{base}.")}
-                    missing += [
-                        f"{path.name}: {base}.{alias.name}"
-                        for alias in node.names
-                        if not {alias.name, f"{base}.{alias.name}"} & known
-                    ]
+        scripts += sorted((PACKAGE.parent / folder).rglob("*.py"))
+    missing = []
+    for path in scripts:
+        for base, name in names_from_the_package(path):
+            full_name = f"{base}.{name}"
+            is_defined = name in modules.get(base, set())
+            if not is_defined and full_name not in modules:
+                missing.append(f"{path.name}: {full_name}")
     assert missing == []
 
 
@@ -177,7 +232,8 @@ def public_names(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             name = node.targets[0].id
             is_typevar = isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "TypeVar"
-            if not name.isupper() and name != "log" and not is_typevar:
+            is_exempt = name.isupper() or name == "log"
+            if not is_exempt and not is_typevar:
                 names.add(name)
     return {name for name in names if not name.startswith("_")}
 
@@ -197,12 +253,12 @@ def twice(trees: dict[str, ast.Module]) -> dict[str, list[str]]:
 
 def test_a_module_name_and_a_public_name_stand_once(trees: Trees) -> None:
     """A name that is defined twice is searched for twice."""
-    assert twice({module_of(path): tree for path, tree in trees.items()}) == {}
+    modules = {module_of(path): tree for path, tree in trees.items()}
+    assert twice(modules) == {}
 
 
 def test_a_name_that_stands_twice_is_noticed() -> None:
-    first = ast.parse("def join(): ...")
-    assert twice({"a.text": first, "b.text": first}) == {
-        "module text": ["a.text", "b.text"],
-        "join": ["a.text", "b.text"],
-    }
+    tree = ast.parse("def join(): ...")
+    homes = twice({"a.text": tree, "b.text": tree})
+    both = ["a.text", "b.text"]
+    assert homes == {"module text": both, "join": both}

@@ -67,7 +67,8 @@ def private(tmp_path: Path) -> Path:
 def assert_untouched(private: Path, *written: Path) -> None:
     """No byte of a private file was copied, and none was changed."""
     sound = (private / "private.wav").read_bytes()
-    for path in (path for root in written for path in root.rglob("*")):
+    paths = [path for root in written for path in root.rglob("*")]
+    for path in paths:
         if path.is_file() and path.stat().st_size < 1 << 26:
             content = path.read_bytes()
             assert SECRET.encode() not in content, path
@@ -87,7 +88,9 @@ def little_memory() -> Iterator[None]:
 
 
 def peak_memory() -> int:
-    return int(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0]) << 10
+    status = Path("/proc/self/status").read_text()
+    kibibytes = re.findall(r"VmHWM:\s+(\d+)", status)[0]
+    return int(kibibytes) << 10
 
 
 # Paths, and archives that unpack to more than memory
@@ -96,8 +99,10 @@ def peak_memory() -> int:
 def corpus_files() -> dict[str, bytes]:
     names = ("1001_DFA_ANG_XX", "1002_DFA_HAP_XX", "1003_DFA_NEU_XX")
     files = {f"AudioWAV/{name}.wav": spoken(number) for number, name in enumerate(names)}
+    columns = ["ActorID", "Age", "Sex", "Race", "Ethnicity"]
     people = [[1001, 51, "Male", "x", "y"], [1002, 21, "Female", "x", "y"]]
-    return files | {"VideoDemographics.csv": table(["ActorID", "Age", "Sex", "Race", "Ethnicity"], *people)}
+    files["VideoDemographics.csv"] = table(columns, *people)
+    return files
 
 
 def add_member(name: str) -> Callable[[zipfile.ZipFile, Path], None]:
@@ -137,9 +142,9 @@ def test_member_of_an_archive_leads_nowhere_and_fills_no_memory(
         done = dailytalk("corpus", "crema_d", path, "--out", tmp_path / "out", *without_models)
     assert done.code in (0, 3), done.err
     assert_untouched(private, tmp_path / "out")
-    clips = {
-        name for path in tmp_path.glob("out/clips/*.parquet") for name in pq.read_table(path)["conversation_id"]
-    }
+    clips = set()
+    for path in tmp_path.glob("out/clips/*.parquet"):
+        clips |= set(pq.read_table(path)["conversation_id"])
     assert len(clips) >= 3
     assert not list(tmp_path.rglob("1004_DFA_SAD_XX*"))
 
@@ -151,7 +156,8 @@ def test_member_of_a_shard_on_the_hub_leads_nowhere(
     sound = wav_bytes(example("weekend_trip")[: 3 * 16000], 16000)
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as archive:
-        for name in ("good.wav", "bad.wav" if how == "link" else "../../private/pwned.wav"):
+        bad = "bad.wav" if how == "link" else "../../private/pwned.wav"
+        for name in ("good.wav", bad):
             member = tarfile.TarInfo(name)
             if how == "link" and name == "bad.wav":
                 member.linkname = str(private / "private.wav")
@@ -267,7 +273,8 @@ def test_answer_of_a_service_costs_its_lines_and_fills_no_memory(
 
 
 def test_request_to_a_page_reaches_nothing_but_the_folder(tmp_path: Path, private: Path) -> None:
-    reviewed = work_folder(tmp_path, [("call_000000", "long", 0.0, dialogue("call_000000", 5.0, 12))])
+    lines = dialogue("call_000000", 5.0, 12)
+    reviewed = work_folder(tmp_path, [("call_000000", "long", 0.0, lines)])
     with served(reviewed) as server:
         address = urlsplit(server.address)
         for path in (
@@ -317,16 +324,17 @@ def test_command_that_reads_a_folder_with_links_out_of_it_changes_nothing_and_co
 def damaged(draw: st.DrawFn, data: bytes) -> bytes:
     """Bytes as disks and networks damage them."""
     spoilt = bytearray(data)
-    at = draw(st.integers(0, len(spoilt) - 1))
+    start = draw(st.integers(0, len(spoilt) - 1))
     match draw(st.sampled_from(("flip", "cut", "zero", "insert"))):
         case "flip":
-            spoilt[at] ^= 1 << draw(st.integers(0, 7))
+            spoilt[start] ^= 1 << draw(st.integers(0, 7))
         case "cut":
-            del spoilt[at:]
+            del spoilt[start:]
         case "zero":
-            spoilt[at : at + 64] = bytes(len(spoilt[at : at + 64]))
+            end = min(start + 64, len(spoilt))
+            spoilt[start:end] = bytes(end - start)
         case _:
-            spoilt[at:at] = draw(st.binary(min_size=1, max_size=64))
+            spoilt[start:start] = draw(st.binary(min_size=1, max_size=64))
     return bytes(spoilt)
 
 
@@ -339,7 +347,8 @@ def test_damaged_recording_or_transcript_costs_itself(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory, dailytalk: Command
 ) -> None:
     root = tmp_path_factory.mktemp("calls")
-    words = {"utterances": [{"channel": "left", "text": "Hello, can you help?", "start": 1.6, "end": 2.6}]}
+    utterance = {"channel": "left", "text": "Hello, can you help?", "start": 1.6, "end": 2.6}
+    words = {"utterances": [utterance]}
     for name in ("bad", "good"):
         soundfile.write(root / f"{name}.wav", example("weekend_trip")[: 3 * 16000], 16000, "PCM_16")
         (root / f"{name}.json").write_text(json.dumps(words))

@@ -23,24 +23,30 @@ def models_of(settings: Stages) -> tuple[Transcribe, RateAffect]:
 
 
 def test_what_was_left_to_the_machine_is_told() -> None:
-    for settings in (tag_stages(device="cpu"), tag_stages(compute_type="float32")):
-        heard, rated = models_of(settings)
-        told = settings_of(*settings)
-        assert (told["compute_type"], told["affect_precision"]) == (heard.compute_type, rated.precision)
-        assert told["compute_type"] != "auto"
+    for stages in (tag_stages(device="cpu"), tag_stages(compute_type="float32")):
+        heard, rated = models_of(stages)
+        reported = settings_of(*stages)
+        assert reported["compute_type"] == heard.compute_type
+        assert reported["affect_precision"] == rated.precision
+        assert reported["compute_type"] != "auto"
 
 
 def test_another_context_of_affect_leaves_what_was_recognised(tiny_affect: str) -> None:
     models = {"asr_model": "tiny.en", "affect_model": tiny_affect, "device": "cpu"}
-    plain, other = (tag_stages(**models, affect_context=seconds) for seconds in (3.0, 0.0))
-    same = [one.digest == another.digest for one, another in zip(plain, other, strict=True)]
-    assert [stage.name for stage, kept in zip(plain, same, strict=True) if not kept] == ["RateAffect"]
+    with_context = tag_stages(**models, affect_context=3.0)
+    without_context = tag_stages(**models, affect_context=0.0)
+    changed = []
+    for stage, other in zip(with_context, without_context, strict=True):
+        if stage.digest != other.digest:
+            changed.append(stage.name)
+    assert changed == ["RateAffect"]
 
 
 def field_of(stages: Sequence[Stage], path: str) -> Any:
     """A setting of the one stage of a name: `Segment.channel`."""
     name, field = path.split(".")
-    (stage,) = [stage for stage in (getattr(one, "stage", one) for one in stages) if type(stage).__name__ == name]
+    inner = [getattr(stage, "stage", stage) for stage in stages]
+    (stage,) = [stage for stage in inner if type(stage).__name__ == name]
     return getattr(stage, field)
 
 
@@ -57,7 +63,8 @@ def field_of(stages: Sequence[Stage], path: str) -> Any:
     ],
 )
 def test_each_setting_of_tag_reaches_its_stage(setting: str, value: Any, path: str) -> None:
-    assert field_of(tag_stages(**({"device": "cpu"} | {setting: value})), path) == value
+    settings = {"device": "cpu"} | {setting: value}
+    assert field_of(tag_stages(**settings), path) == value
     assert field_of(tag_stages(device="cpu"), path) != value
 
 
@@ -78,8 +85,9 @@ def test_each_setting_of_tag_reaches_its_stage(setting: str, value: Any, path: s
 )
 def test_each_setting_of_speak_reaches_its_stages(setting: str, value: Any, paths: list[str]) -> None:
     usual = {"asr_model": "tiny", "verify": True}
+    changed = usual | {setting: value}
     for path in paths:
-        assert field_of(speak_stages(**(usual | {setting: value})), path) == value
+        assert field_of(speak_stages(**changed), path) == value
         assert field_of(speak_stages(**usual), path) != value
 
 
@@ -101,5 +109,7 @@ def test_models_are_those_of_the_profile_unless_they_are_named(profile: str) -> 
                 assert field_of(stages, f"{kind}.{name}") == value
     tag = tag_stages(profile, asr_model="some/ears", affect_model="feelings")
     speak = speak_stages(profile, tts="openai", asr_model="some/ears")
-    assert (field_of(tag, "Transcribe.model"), field_of(tag, "RateAffect.model")) == ("some/ears", "feelings")
-    assert (field_of(speak, "Speak.engine"), field_of(speak, "Align.recogniser")) == ("openai", "some/ears")
+    assert field_of(tag, "Transcribe.model") == "some/ears"
+    assert field_of(tag, "RateAffect.model") == "feelings"
+    assert field_of(speak, "Speak.engine") == "openai"
+    assert field_of(speak, "Align.recogniser") == "some/ears"

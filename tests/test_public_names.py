@@ -31,4 +31,5 @@ def test_unknown_name_is_an_attribute_error() -> None:
 def test_importing_the_package_loads_nothing_heavy() -> None:
     heavy = "torch", "datasets", "transformers", "librosa", "faster_whisper", "numpy", "pyarrow"
     code = f"import sys, dailytalk_contiguous; print([name for name in {heavy} if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

@@ -38,21 +38,27 @@ def measure(function: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def clip(start: float = 5.0, end: float = 9.0, name: str = "bicycle_repair", side: int = 0) -> Samples:
-    return example(name)[round(start * RATE) : round(end * RATE), side].copy()
+    first = round(start * RATE)
+    last = round(end * RATE)
+    return example(name)[first:last, side].copy()
 
 
 def noise(seconds: float, seed: int = 3) -> Samples:
-    return np.random.default_rng(seed).standard_normal(round(seconds * RATE)).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    samples = rng.standard_normal(round(seconds * RATE))
+    return samples.astype(np.float32)
 
 
 def shape_of(samples: Any) -> dict[str, Any]:
     """Length, power and some of the values."""
     values = np.asarray(samples, np.float64)
+    weights = np.cos(np.arange(len(values)))
+    step = max(1, len(values) // 7)
     return {
         "length": len(values),
         "power": float(np.mean(values**2)),
-        "sum": float(np.sum(values * np.cos(np.arange(len(values))))),
-        "values": values[:: max(1, len(values) // 7)].tolist(),
+        "sum": float(np.sum(values * weights)),
+        "values": values[::step].tolist(),
     }
 
 
@@ -68,12 +74,13 @@ def plan_of_copies() -> Any:
     free = {"f0_mean": measured(120.0), "f0_std": measured(15.0), "speech_rate": measured(3.0)}
     bound = {"f0_mean": measured(120.0, 100.0, 126.0), "speech_rate": measured(3.0, 2.8, 3.2)}
     sources = [copies.CopySource("corpus/a", free), copies.CopySource("corpus/b", bound)]
-    plans = [copies.plan_copies(one, copies.KINDS, 6, seed) for one in sources for seed in (0, 1)]
+    plans = [copies.plan_copies(source, copies.KINDS, 6, seed) for source in sources for seed in (0, 1)]
     plans.append(copies.plan_copies(sources[0], ["noise"], 3, 5))
-    return [
-        [[[copies.copy_id("x", one), one.amount, one.detail] for one in recipes], refused]
-        for recipes, refused in plans
-    ]
+    figures = []
+    for recipes, refused in plans:
+        planned = [[copies.copy_id("x", recipe), recipe.amount, recipe.detail] for recipe in recipes]
+        figures.append([planned, refused])
+    return figures
 
 
 def some_clips(speakers: int) -> pd.DataFrame:
@@ -94,13 +101,14 @@ def some_clips(speakers: int) -> pd.DataFrame:
 
 @measure
 def sides_of_a_corpus() -> Any:
-    found = {}
+    sides = {}
     for speakers in (3, 12, 40):
-        for by in ("speakers", "sentences"):
-            split = sampling.split_corpus(some_clips(speakers), by, 1)
+        for unit in ("speakers", "sentences"):
+            clips = some_clips(speakers)
+            split = sampling.split_corpus(clips, unit, 1)
             validating = sorted(name for name, side in split.side.items() if side == "validation")
-            found[f"{by} {speakers}"] = [split[1:], validating]
-    return found
+            sides[f"{unit} {speakers}"] = [split[1:], validating]
+    return sides
 
 
 @measure
@@ -113,18 +121,21 @@ def balance_of_emotions() -> Any:
 @measure
 def quality_of_clips() -> Any:
     cut = clip(5.0, 12.0)
-    said = speech_runs.speech_spans(speech_probabilities(cut), 7.0, 0.032)
-    heard = [(max(0.0, start - 0.04), min(7.0, end + 0.04)) for start, end in said]
+    probabilities = speech_probabilities(cut)
+    speech = speech_runs.speech_spans(probabilities, 7.0, 0.032)
+    heard = [(max(0.0, start - 0.04), min(7.0, end + 0.04)) for start, end in speech]
+    noisy = cut + 0.003 * noise(7.0)
     clipped = np.clip(3 * cut, -0.8, 0.8)
-    found = [
-        quality.measure_quality(samples, RATE, said, heard)
-        for samples in (cut, cut + 0.003 * noise(7.0), clipped, np.clip(8 * cut, -1, 1), cut + np.float32(0.01))
-    ]
-    bounds = [
-        quality.bandwidth_hz(samples, RATE) for samples in (noise(0.5), np.cumsum(noise(0.5)) / 100, cut[:600])
-    ]
+    overdriven = np.clip(8 * cut, -1, 1)
+    shifted = cut + np.float32(0.01)
+    sounds = (cut, noisy, clipped, overdriven, shifted)
+    qualities = [quality.measure_quality(samples, RATE, speech, heard) for samples in sounds]
+    brown_noise = np.cumsum(noise(0.5)) / 100
+    sounds = (noise(0.5), brown_noise, cut[:600])
+    bounds = [quality.bandwidth_hz(samples, RATE) for samples in sounds]
     tight = quality.snr_db(cut, RATE, [(0.0, 7.0)], [(0.0, 7.0)])
-    return [found, bounds, tight, quality.snr_db(cut, RATE, [], [])]
+    unspoken = quality.snr_db(cut, RATE, [], [])
+    return [qualities, bounds, tight, unspoken]
 
 
 @measure
@@ -140,32 +151,41 @@ def prosody_of_clips() -> Any:
 def affect_and_emotion_of_a_voice() -> Any:
     voice = bundled_voice()
     sounds = [clip(), clip(20.0, 22.0, "old_friends", 1), clip(5.0, 8.0)]
-    guesses = [voice.classify(sounds, speakers) for speakers in (None, ["a"] * 3)]
-    return [voice.affect_of([guess.probabilities for guess in one]).tolist() for one in guesses]
+    affects = []
+    for speakers in (None, ["a"] * 3):
+        guesses = voice.classify(sounds, speakers)
+        affect = voice.affect_of([guess.probabilities for guess in guesses])
+        affects.append(affect.tolist())
+    return affects
 
 
 @measure
 def utterances_of_a_recording() -> Any:
-    found = []
+    rows = []
+    recording_of_half_a_minute = wav_bytes(example("burnt_dinner")[: 30 * RATE])
     for settings in ({}, {"longest": 3.0, "short": 0.5, "min_duration": 1.0}):
-        row = Segment(**settings)(conversations(wav_bytes(example("burnt_dinner")[: 30 * RATE])))
-        found.append({name: values[0] for name, values in row.items() if name != "speech"})
-    return found
+        segment = Segment(**settings)
+        row = segment(conversations(recording_of_half_a_minute))
+        rows.append({name: values[0] for name, values in row.items() if name != "speech"})
+    return rows
 
 
 @measure
 def clip_conditioned_for_training() -> Any:
-    line = np.concatenate([room_tone(RATE), clip(5.0, 8.0), room_tone(RATE, seed=2)]) + 0.004 * noise(5.0)
-    batch = {"id": ["a"], "audio": [{"bytes": wav_bytes(line), "path": None}], "prompt": [None]}
-    condition = from_app("clips.condition")
-    done = [condition.Condition()(batch)]
-    told = [{name: values[0] for name, values in one.items() if name not in ("audio", "words")} for one in done]
-    return [told, *(sound_of(one["audio"][0]["bytes"]) for one in done)]
+    line = np.concatenate([room_tone(RATE), clip(5.0, 8.0), room_tone(RATE, seed=2)])
+    line = line + 0.004 * noise(5.0)
+    audio = {"bytes": wav_bytes(line), "path": None}
+    batch = {"id": ["a"], "audio": [audio], "prompt": [None]}
+    condition = from_app("clips.condition").Condition()
+    conditioned = condition(batch)
+    encoded = conditioned["audio"][0]["bytes"]
+    fields = {name: values[0] for name, values in conditioned.items() if name not in ("audio", "words")}
+    return [[fields], sound_of(encoded)]
 
 
 @measure
 def conversation_rebuilt_around_a_new_voice() -> Any:
-    said = (
+    utterances = (
         Said("right", 0.005, 0.4),
         Said("left", 0.5, 2.5, 0.8),
         Said("right", 2.8, 5.0),
@@ -174,14 +194,18 @@ def conversation_rebuilt_around_a_new_voice() -> Any:
         Said("right", 7.1, 9.0),
         Said("left", 9.4, 10.2, 0.6),
     )
-    samples = recording(said, 12.0, RATE)
-    samples[round(11.2 * RATE) : round(11.5 * RATE), 1] += 0.05 * noise(0.3)
-    found = []
+    samples = recording(utterances, 12.0, RATE)
+    first = round(11.2 * RATE)
+    last = round(11.5 * RATE)
+    samples[first:last, 1] += 0.05 * noise(0.3)
+    rebuilt = []
     for mode, revoice in (("anchor", "left"), ("sequential", "right")):
-        row = Reconstruct(mode, 0, revoice)(columns(said, samples, RATE, 0, revoice))
-        told = {name: values[0] for name, values in row.items() if name != "built_audio"}
-        found.append([told, *sound_of(row["built_audio"][0]["bytes"])])
-    return found
+        batch = columns(utterances, samples, RATE, 0, revoice)
+        row = Reconstruct(mode, 0, revoice)(batch)
+        fields = {name: values[0] for name, values in row.items() if name != "built_audio"}
+        encoded = row["built_audio"][0]["bytes"]
+        rebuilt.append([fields, *sound_of(encoded)])
+    return rebuilt
 
 
 def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -197,22 +221,27 @@ def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield place, float(f"{value:.6g}")
     elif isinstance(value, bool | np.bool_):
         yield place, bool(value)
+    elif isinstance(value, np.integer):
+        yield place, int(value)
     else:
-        yield place, int(value) if isinstance(value, np.integer) else value
+        yield place, value
 
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_figures_are_those_that_were_published(name: str) -> None:
-    found = dict(leaves(MEASURES[name]()))
+    measured = MEASURES[name]()
+    figures = dict(leaves(measured))
     published = json.loads(FIGURES.read_text(encoding="utf-8"))[name]
-    assert list(found) == list(published)
-    for place, value in published.items():
+    assert list(figures) == list(published)
+    for path, value in published.items():
+        figure = figures[path]
         if isinstance(value, float):
-            assert found[place] == pytest.approx(value, rel=5e-4, abs=2e-6, nan_ok=True), place
+            assert figure == pytest.approx(value, rel=5e-4, abs=2e-6, nan_ok=True), path
         else:
-            assert found[place] == value, place
+            assert figure == value, path
 
 
 if __name__ == "__main__":
-    told = {name: dict(leaves(function())) for name, function in MEASURES.items()}
-    FIGURES.write_text(json.dumps(told, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
+    figures = {name: dict(leaves(function())) for name, function in MEASURES.items()}
+    text = json.dumps(figures, indent=0, ensure_ascii=False)
+    FIGURES.write_text(text + "\n", encoding="utf-8")

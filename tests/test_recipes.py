@@ -28,9 +28,10 @@ RECIPES = ("build_from_folder", "build_dailytalk", "build_offline")
 
 def lists(name: str) -> tuple[list[Any], list[Any]]:
     """The stages of a recipe before and after `Script`."""
-    chain = runpy.run_path(str(FOLDER / f"{name}.py"))["CHAIN"]
-    place = chain.index(Script())
-    return chain[:place], chain[place + 1 :]
+    names = runpy.run_path(str(FOLDER / f"{name}.py"))
+    chain = names["CHAIN"]
+    index = chain.index(Script())
+    return chain[:index], chain[index + 1 :]
 
 
 def embedded(stages: list[Any]) -> list[Any]:
@@ -91,9 +92,11 @@ class Longer(Stage):
         return not self.mean
 
     def fit(self, rows: Iterable[Row]) -> "Longer":
-        known = list(rows)
-        assert {row["conversation_id"] for row in known} == {"a", "b"}  # whose utterances they are is known, too
-        return replace(self, mean=sum(row["end"] - row["start"] for row in known) / len(known))
+        utterances = list(rows)
+        conversations = {row["conversation_id"] for row in utterances}  # whose utterances they are is known, too
+        assert conversations == {"a", "b"}
+        total = sum(row["end"] - row["start"] for row in utterances)
+        return replace(self, mean=total / len(utterances))
 
     def row(self, row: Row) -> Row:
         return {"longer": row["end"] - row["start"] > self.mean}
@@ -103,12 +106,17 @@ def test_stage_of_utterances_may_be_fitted_to_the_utterances_of_all_conversation
     for name, seconds in (("a", 3.0), ("b", 6.0)):
         save(tmp_path / f"in/{name}.wav", excerpt(seconds=seconds))
     chain = (*tag_stages(profile="embedded", language="en"), PerUtterance(Longer()))
-    assert run_recipe(str(tmp_path / "in"), tmp_path / "out", chain).tagged.run.done == 2
+    outcome = run_recipe(str(tmp_path / "in"), tmp_path / "out", chain)
+    assert outcome.tagged.run.done == 2
     (path,) = (tmp_path / "out/tagged").glob("*.parquet")
     rows = read_rows(path, ["start", "end", "longer"]).values()
-    lengths = [end - start for row in rows for start, end in zip(row["start"], row["end"], strict=True)]
-    marked = [longer for row in rows for longer in row["longer"]]
-    assert marked == [length > sum(lengths) / len(lengths) for length in lengths]
+    lengths = []
+    marked = []
+    for row in rows:
+        lengths += [end - start for start, end in zip(row["start"], row["end"], strict=True)]
+        marked += row["longer"]
+    mean = sum(lengths) / len(lengths)
+    assert marked == [length > mean for length in lengths]
     assert {*marked} == {False, True}
 
 

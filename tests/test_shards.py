@@ -38,7 +38,9 @@ def entry(reject: Reject | None = None) -> Entry:
 
 
 def shard(*names: str) -> Shard:
-    return Shard([{"conversation_id": n, "number": 1} for n in names], {n: entry() for n in names})
+    rows = [{"conversation_id": name, "number": 1} for name in names]
+    entries = {name: entry() for name in names}
+    return Shard(rows, entries)
 
 
 def row(name: str, seconds: float = 6.0) -> dict[str, Any]:
@@ -55,11 +57,13 @@ def row(name: str, seconds: float = 6.0) -> dict[str, Any]:
 def test_every_row_is_in_one_group_in_order(lengths: list[float], seconds: float) -> None:
     rows = [row(str(n), length) for n, length in enumerate(lengths)]
     groups = list(group(rows, seconds))
-    assert [one for rows in groups for one in rows] == rows
+    grouped = [conversation for part in groups for conversation in part]
+    assert grouped == rows
     assert all(groups)
-    assert all(
-        len(rows) == 1 or sum(one["duration"] for one in rows) <= 2 * seconds + 1e-3 * len(rows) for rows in groups
-    )
+    for part in groups:
+        length = sum(conversation["duration"] for conversation in part)
+        longest = 2 * seconds + 1e-3 * len(part)
+        assert len(part) == 1 or length <= longest
 
 
 @pytest.mark.parametrize(("count", "groups"), [(1, 1), (10, 1), (20, 1), (21, 2)])
@@ -73,24 +77,33 @@ def test_added_recording_changes_its_own_group_and_seldom_a_neighbour() -> None:
 
     def groups(*more: str) -> set[tuple[str, ...]]:
         rows = map(row, sorted([*names, *more]))
-        return {tuple(r["conversation_id"] for r in part) for part in group(rows, 60.0)}
+        parts = set()
+        for part in group(rows, 60.0):
+            parts.add(tuple(conversation["conversation_id"] for conversation in part))
+        return parts
 
-    gone = [len(groups() - groups(f"call{n:04d}b")) for n in range(150)]
-    assert max(gone) <= 4
-    assert sum(gone) / len(gone) < 1.2
+    changed = []
+    for n in range(150):
+        replaced = groups() - groups(f"call{n:04d}b")
+        changed.append(len(replaced))
+    assert max(changed) <= 4
+    assert sum(changed) / len(changed) < 1.2
 
 
 def test_shard_is_named_after_its_conversations_their_inputs_and_its_stages() -> None:
     folder = Path("x")
-    assert shard_path(folder, [row("a"), row("b")]) == shard_path(folder, [row("a", 9.0), row("b")])
-    changed = row("b") | {"input_digest": "other"}
-    others = (shard_path(folder, [row("a"), changed]), shard_path(folder, [row("a"), row("b")], "other stages"))
-    assert len({shard_path(folder, [row("a"), row("b")]), *others}) == 3
-    assert len({path.name[:22] for path in others}) == 1  # the conversations are the same
-    assert (
-        len({shard_path(folder, rows) for rows in ([], [row("a")], [row("a"), row("b")], [row("b"), row("a")])})
-        == 4
-    )
+    a = row("a")
+    b = row("b")
+    path = shard_path(folder, [a, b])
+    assert path == shard_path(folder, [row("a", 9.0), b])
+    changed = b | {"input_digest": "other"}
+    of_another_input = shard_path(folder, [a, changed])
+    of_other_stages = shard_path(folder, [a, b], "other stages")
+    assert len({path, of_another_input, of_other_stages}) == 3
+    assert of_another_input.name[:22] == of_other_stages.name[:22]  # the conversations are the same
+    groups = ([], [a], [a, b], [b, a])
+    paths = {shard_path(folder, rows) for rows in groups}
+    assert len(paths) == 4
 
 
 # Files
@@ -99,19 +112,22 @@ def test_shard_is_named_after_its_conversations_their_inputs_and_its_stages() ->
 def test_shard_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "shard-1.parquet"
     entries = {"a": entry(), "b": entry(REJECT)}
-    write_shard(path, Shard(shard("a").rows, entries), FEATURES)
-    assert read_rows(path, ["number", "unknown"]) == {"a": {"conversation_id": "a", "number": 1}}
+    written = Shard(shard("a").rows, entries)
+    write_shard(path, written, FEATURES)
+    rows = read_rows(path, ["number", "unknown"])
+    assert rows == {"a": {"conversation_id": "a", "number": 1}}
     assert read_shard(path) == Shard([], entries)
 
 
 def test_columns_of_another_type_are_refused_by_name_where_types_are_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "shard-1.parquet"
     write_shard(path, shard("a", "b"), FEATURES)
-    assert read_rows(path, Features({"number": Value("int32"), "other": Value("string")})) == {
-        name: {"conversation_id": name, "number": 1} for name in "ab"
-    }
+    asked = Features({"number": Value("int32"), "other": Value("string")})
+    expected = {name: {"conversation_id": name, "number": 1} for name in "ab"}
+    assert read_rows(path, asked) == expected
+    other_type = Features({"number": Value("string")})
     with pytest.raises(BadInput) as refused:
-        read_rows(path, Features({"number": Value("string")}))
+        read_rows(path, other_type)
     assert refused.value.reason == f"{path}: number is of the type int32, not string"
     assert refused.value.remedy == "delete it and run the command that wrote it again"
     assert read_rows(path, ["number"])["b"]["number"] == 1
@@ -129,7 +145,8 @@ def test_shards_with_and_without_rows_open_as_one_dataset(tmp_path: Path) -> Non
             cache_dir=str(tmp_path),
             streaming=streaming,
         )
-        assert [one["conversation_id"] for one in loaded] == ["a", "c"]
+        names = [conversation["conversation_id"] for conversation in loaded]
+        assert names == ["a", "c"]
         assert loaded.features == FEATURES
 
 
@@ -156,14 +173,17 @@ def test_shard_that_is_damaged_inside_is_one_sentence(tmp_path: Path, damage: st
     write_shard(path, shard("a"), FEATURES)
     if damage == "page":
         data = path.read_bytes()
-        path.write_bytes(data[:4] + bytes(40) + data[44:])
+        damaged = data[:4] + bytes(40) + data[44:]
+        path.write_bytes(damaged)
     else:
         offsets = b"\0\0\0\0\1\0\0\0"
         text = b"a" if damage == "type" else b"\xff"
-        names = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(text)])
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text)]
+        names = pa.Array.from_buffers(pa.string(), 1, buffers)
         number = pa.array(["x"]) if damage == "type" else pa.array([1], pa.int32())
         table = pa.table({"conversation_id": names, "number": number})
-        pq.write_table(table.replace_schema_metadata(pq.read_schema(path).metadata), path)
+        metadata = pq.read_schema(path).metadata
+        pq.write_table(table.replace_schema_metadata(metadata), path)
     with pytest.raises(BadInput, match=r"shard-1.parquet(:| can't be read) .*delete it and run"):
         read_rows(path, FEATURES)
 
@@ -175,7 +195,8 @@ def test_conversation_in_two_shards_is_taken_from_the_later_generation(tmp_path:
     write_shard(older, shard("x"), FEATURES)
     write_shard(newer, replace(shard("x"), generation=1), FEATURES)
     os.utime(older, (1000, 1000))
-    os.utime(newer, (1000 + seconds_later, 1000 + seconds_later))  # a copy has any time
+    modified = 1000 + seconds_later  # a copy has any time
+    os.utime(newer, (modified, modified))
     assert entries_in(tmp_path)["x"][0] == newer
 
 
@@ -198,7 +219,8 @@ def test_shards_that_are_not_wanted_go_and_files_of_others_stay(tmp_path: Path) 
     ],
 )
 def test_shard_whose_record_is_not_ours_is_not_taken_for_one(tmp_path: Path, record: bytes) -> None:
-    table = pa.table({"conversation_id": ["a"]}).replace_schema_metadata({b"dailytalk_contiguous": record})
+    table = pa.table({"conversation_id": ["a"]})
+    table = table.replace_schema_metadata({b"dailytalk_contiguous": record})
     pq.write_table(table, tmp_path / "shard-1.parquet")
     assert read_entries(tmp_path / "shard-1.parquet") == {}
 
@@ -211,7 +233,8 @@ def test_rows_that_others_need_are_separated_and_keep_their_order_and_generation
     assert separate != path
     assert [*read_rows(separate, ["number"])] == ["a", "c"]
     kept = read_shard(separate)
-    assert kept == Shard([], {"a": entry(), "c": entry()}, 3)
+    entries = {"a": entry(), "c": entry()}
+    assert kept == Shard([], entries, 3)
     separate_rows(separate, ["a", "c"])  # nothing is left to take out
     assert shard_files(tmp_path) == [separate]
 
@@ -237,8 +260,14 @@ def test_rejected_conversation_replaces_no_row(tmp_path: Path) -> None:
 
 
 def test_row_that_waits_shows_what_a_plan_needs_and_gives_all_of_it_back() -> None:
-    whole = {"conversation_id": "a", "recording_id": "r", "audio": None, "duration": 6.0, "input_digest": "d"}
-    whole["utterances"] = [{"text": "Hello."}]
+    whole = {
+        "conversation_id": "a",
+        "recording_id": "r",
+        "audio": None,
+        "duration": 6.0,
+        "input_digest": "d",
+        "utterances": [{"text": "Hello."}],
+    }
     waiting = compress_row(whole)
     assert waiting["duration"] == 6.0
     with pytest.raises(KeyError):

@@ -44,9 +44,12 @@ def programs(wheel: Path) -> Path:
     programs = environment / "bin"
     pip("--python", programs / "python", "install", "--no-deps", "--no-index", wheel)
     # The packages that are installed here, as paths: what their own .pth files add (the checkout) is not read.
-    (own,) = environment.glob("lib/python*/site-packages")
-    shared = [path for path in sys.path if path.endswith("site-packages")] or site.getsitepackages()
-    (own / "shared.pth").write_text("".join(f"{path}\n" for path in shared), encoding="utf-8")
+    (site_packages,) = environment.glob("lib/python*/site-packages")
+    shared = [path for path in sys.path if path.endswith("site-packages")]
+    if not shared:
+        shared = site.getsitepackages()
+    lines = "".join(f"{path}\n" for path in shared)
+    (site_packages / "shared.pth").write_text(lines, encoding="utf-8")
     return programs
 
 
@@ -54,13 +57,15 @@ def test_wheel_holds_types_pages_and_licence_and_no_tests(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     package = ROOT / "dailytalk_contiguous"
-    files = {
-        path.relative_to(ROOT).as_posix()
-        for path in package.rglob("*")
-        if path.is_file() and path.suffix != ".pyc" and not path.name.startswith(".")
-    }
-    assert {"dailytalk_contiguous/py.typed", "dailytalk_contiguous/publish/assets/page.html"} <= files
-    assert {name for name in names if ".dist-info/" not in name} == files
+    files = set()
+    for path in package.rglob("*"):
+        is_source = path.suffix != ".pyc" and not path.name.startswith(".")
+        if path.is_file() and is_source:
+            files.add(path.relative_to(ROOT).as_posix())
+    packaged = {name for name in names if ".dist-info/" not in name}
+    assert "dailytalk_contiguous/py.typed" in files
+    assert "dailytalk_contiguous/publish/assets/page.html" in files
+    assert packaged == files
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
@@ -70,7 +75,7 @@ def test_installed_command_builds_a_conversation_and_its_report(programs: Path, 
         """Run the command in a folder, without what would show it the checkout."""
         hidden = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV")
         environment = {name: value for name, value in os.environ.items() if name not in hidden}
-        environment |= {"DAILYTALK_CACHE": str(tmp_path / "cache")}
+        environment["DAILYTALK_CACHE"] = str(tmp_path / "cache")
         command = [programs / "dailytalk", *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -80,4 +85,5 @@ def test_installed_command_builds_a_conversation_and_its_report(programs: Path, 
     assert (tmp_path / "work/audio/weekend_trip_edited.wav").is_file()
     assert read_lines(tmp_path / "work/rejects.jsonl") == []
     dailytalk("report", "work", "--out", "page.html")
-    assert "weekend_trip" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "weekend_trip" in page

@@ -28,6 +28,14 @@ AFFECT_CONFIG = {
     "vocab_size": None,
 }
 
+EXTRACTOR = {
+    "do_normalize": True,
+    "feature_size": 1,
+    "padding_value": 0.0,
+    "sampling_rate": 16000,
+    "return_attention_mask": True,
+}
+
 TINY_AFFECT = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -67,25 +75,27 @@ def _make_affect(folder: Path, shape: dict[str, Any], seed: int, older_names: bo
     folder.mkdir(parents=True, exist_ok=True)
     config = AFFECT_CONFIG | shape
     torch.manual_seed(seed)
-    encoder = Wav2Vec2Model(Wav2Vec2Config(**{key: value for key, value in config.items() if value is not None}))
+    settings = {key: value for key, value in config.items() if value is not None}
+    encoder = Wav2Vec2Model(Wav2Vec2Config(**settings))
     width = config["hidden_size"]
+    dense = nn.Linear(width, width)
+    out_proj = nn.Linear(width, 3)
     weights = {f"wav2vec2.{name}": tensor.clone() for name, tensor in encoder.state_dict().items()}
-    weights |= {
-        f"classifier.dense.{name}": tensor for name, tensor in nn.Linear(width, width).state_dict().items()
-    }
-    weights |= {f"classifier.out_proj.{name}": tensor for name, tensor in nn.Linear(width, 3).state_dict().items()}
+    for name, tensor in dense.state_dict().items():
+        weights[f"classifier.dense.{name}"] = tensor
+    for name, tensor in out_proj.state_dict().items():
+        weights[f"classifier.out_proj.{name}"] = tensor
     weights["classifier.out_proj.bias"] = torch.tensor([0.4, 0.5, 0.6])  # so that nothing is clipped to [0, 1]
     (folder / "config.json").write_text(json.dumps(config))
-    extractor = {"do_normalize": True, "feature_size": 1, "padding_value": 0.0, "sampling_rate": 16000}
-    (folder / "preprocessor_config.json").write_text(json.dumps(extractor | {"return_attention_mask": True}))
+    (folder / "preprocessor_config.json").write_text(json.dumps(EXTRACTOR))
     if older_names:
-        torch.save({_older(name): tensor for name, tensor in weights.items()}, folder / "pytorch_model.bin")
+        older_weights = {_older(name): tensor for name, tensor in weights.items()}
+        torch.save(older_weights, folder / "pytorch_model.bin")
     else:
         save_file(weights, folder / "model.safetensors")
     return folder
 
 
 def _older(name: str) -> str:
-    return name.replace(".parametrizations.weight.original0", ".weight_g").replace(
-        ".parametrizations.weight.original1", ".weight_v"
-    )
+    name = name.replace(".parametrizations.weight.original0", ".weight_g")
+    return name.replace(".parametrizations.weight.original1", ".weight_v")

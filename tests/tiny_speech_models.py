@@ -52,6 +52,9 @@ TINY_WHISPER = {
     "decoder_start_token_id": 1,
 }
 
+#: Parts of the names of the weights that are made larger.
+ENLARGED = ("classifier", "projector", "conv1", "conv2")
+
 MODELS: dict[str, tuple[type[Any], type[Any], type[Any]]] = {
     "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model, Wav2Vec2ForSequenceClassification),
     "hubert": (HubertConfig, HubertModel, HubertForSequenceClassification),
@@ -65,16 +68,19 @@ def make_speech_model(
 ) -> Path:
     """Write a tiny model of a kind of `MODELS`: with labels a classifier, else an encoder."""
     config_class, encoder_class, classifier_class = MODELS[kind]
-    shape = (TINY_WHISPER if kind == "whisper" else TINY) | settings
-    names = (
-        {"id2label": dict(enumerate(labels)), "label2id": {n: i for i, n in enumerate(labels)}} if labels else {}
-    )
-    config = config_class(**shape, **names)
+    shape = TINY_WHISPER if kind == "whisper" else TINY
+    shape = shape | settings
+    model_class = encoder_class
+    if labels:
+        model_class = classifier_class
+        shape["id2label"] = dict(enumerate(labels))
+        shape["label2id"] = {label: index for index, label in enumerate(labels)}
+    config = config_class(**shape)
     torch.manual_seed(seed)
-    model = (classifier_class if labels else encoder_class)(config).eval()
+    model = model_class(config).eval()
     with torch.no_grad():  # at their first scale, random layers say nearly the same of every sound
         for name, weight in model.named_parameters():
-            if "classifier" in name or "projector" in name or "conv1" in name or "conv2" in name:
+            if any(part in name for part in ENLARGED):
                 weight.mul_(8)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
@@ -88,8 +94,9 @@ def change_weights(folder: Path, **changes: torch.Tensor | None) -> None:
     from safetensors.torch import load_file
 
     weights = load_file(folder / "model.safetensors")
-    for name, weight in changes.items():
-        weights.pop(name.replace("__", "."), None)
+    for keyword, weight in changes.items():
+        name = keyword.replace("__", ".")
+        weights.pop(name, None)
         if weight is not None:
-            weights[name.replace("__", ".")] = weight
+            weights[name] = weight
     save_file(weights, folder / "model.safetensors", {"format": "pt"})

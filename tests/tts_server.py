@@ -105,11 +105,12 @@ class TtsServer(ThreadingHTTPServer):
         token: str = TOKEN,
     ) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
-        unknown = set(faults or {}) - set(STATUSES) - RETRY_AFTER - SPOILED - BENIGN - {"timeout", "reset"}
+        self.faults = dict(faults or {})
+        kinds = STATUSES.keys() | RETRY_AFTER | SPOILED | BENIGN | {"timeout", "reset"}
+        unknown = self.faults.keys() - kinds
         if unknown:
             raise ValueError(f"unknown faults {unknown}")
         self.latency = latency
-        self.faults = dict(faults or {})
         self.seed = seed
         self.hang_seconds = hang_seconds
         self.retry_after = retry_after
@@ -163,7 +164,8 @@ class TtsServer(ThreadingHTTPServer):
 
     def sold(self, text: str, whole: bool) -> None:
         with self._lock:
-            (self.purchases if whole else self.spoiled)[text] += 1
+            counts = self.purchases if whole else self.spoiled
+            counts[text] += 1
 
     def sound(self, text: str, rate: int) -> tuple[np.ndarray, int, tuple[tuple[str, float, float], ...]]:
         """What it says: samples, rate in Hz, and words with their times."""
@@ -221,7 +223,8 @@ class OwnServer(TtsServer):
     def refusal(self, text: str, body: dict[str, Any]) -> int:
         sample = self.voices.get(str(body.get("voice")), b"")
         if self.dialect == "request" and body.get("ref_text"):
-            sample = base64.b64decode(body["ref_audio"].partition("data:audio/wav;base64,")[2])
+            _, _, encoded = body["ref_audio"].partition("data:audio/wav;base64,")
+            sample = base64.b64decode(encoded)
         if self.dialect in ("request", "form") and not sample:
             return self.rejected
         self.said.append((text, sample))
@@ -234,7 +237,8 @@ class OwnServer(TtsServer):
         self.uploads += 1
         if self.dialect != "forgetful":
             self.voices[form[name].decode()] = form[sample]
-        self.lists["/v1/audio/voices"] = {"voices": ["alloy", *({"name": voice} for voice in self.voices)]}
+        kept_voices = [{"name": voice} for voice in self.voices]
+        self.lists["/v1/audio/voices"] = {"voices": ["alloy", *kept_voices]}
         return 201 if self.dialect == "chatterbox" else 200
 
 
@@ -258,17 +262,21 @@ class _Handler(BaseHTTPRequestHandler):
         if kind.startswith("multipart"):
             self._left = True
             self._due = 0.0
-            parts = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + raw).get_payload()
-            names = (str(part.get_param("name", header="content-disposition")) for part in parts)
-            form = {name: part.get_payload(decode=True) for name, part in zip(names, parts, strict=True)}
-            self._send(self.server.keep(self.path, form), "application/json", b"{}")
+            message = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + raw)
+            form = {}
+            for part in message.get_payload():
+                name = str(part.get_param("name", header="content-disposition"))
+                form[name] = part.get_payload(decode=True)
+            status = self.server.keep(self.path, form)
+            self._send(status, "application/json", b"{}")
             return
         packed = self.headers.get("Content-Type") == "application/msgpack"
         body = msgpack.unpackb(raw) if packed else json.loads(raw)
         text = body["input" if self.path == OPENAI else "text"]
         self._left = False
         self._due = time.monotonic() + self.server.latency
-        fault = self.server.enter(Asked(self.path, dict(self.headers), body), text)
+        asked = Asked(self.path, dict(self.headers), body)
+        fault = self.server.enter(asked, text)
         self.server.before_answer()
         try:
             self._answer(text, body, fault)
@@ -282,13 +290,26 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.leave()
 
     def _answer(self, text: str, body: dict[str, Any], fault: str) -> None:
-        if self.path not in (FISH, FISH_TIMES, OPENAI) or (self.path == FISH_TIMES and not self.server.timestamps):
+        paths = [FISH, OPENAI]
+        if self.server.timestamps:
+            paths.append(FISH_TIMES)
+        token = self.server.token
+        authorization = self.headers.get("Authorization")
+        if self.path not in paths:
             self._refuse(404, "not found")
-        elif self.server.token and self.headers.get("Authorization") != f"Bearer {self.server.token}":
-            self._refuse(401, f"invalid token {self.headers.get('Authorization')}")
-        elif not fault and (status := self.server.refusal(text, body)):
-            self._refuse(status, "this voice is not here")
-        elif fault in STATUSES:
+        elif token and authorization != f"Bearer {token}":
+            self._refuse(401, f"invalid token {authorization}")
+        elif fault:
+            self._fail(text, body, fault)
+        else:
+            status = self.server.refusal(text, body)
+            if status:
+                self._refuse(status, "this voice is not here")
+            else:
+                self._sell(text, body, "")
+
+    def _fail(self, text: str, body: dict[str, Any], fault: str) -> None:
+        if fault in STATUSES:
             self._refuse(STATUSES[fault], f"as planned: {fault}")
         elif fault in RETRY_AFTER:
             self._refuse(int(fault[:3]), f"as planned: {fault}", self._retry_after(fault))
@@ -301,14 +322,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _sell(self, text: str, body: dict[str, Any], fault: str) -> None:
         samples, rate, words = self.server.sound(text, body.get("sample_rate", 24000))
-        said = self.server.share_said(text)
-        if said < 1:  # in a file that is whole by its header
-            samples = samples[: round(said * len(samples))]
+        spoken_share = self.server.share_said(text)
+        if spoken_share < 1:  # in a file that is whole by its header
+            samples = samples[: round(spoken_share * len(samples))]
             words = tuple(word for word in words if word[2] <= len(samples) / rate)
         if fault == "silence":
             samples = np.zeros_like(samples)
         data = wav(samples, rate, streaming=fault == "streaming-header")
-        data = {"empty": b"", "truncated": data[: len(data) // 2]}.get(fault, data)
+        if fault == "empty":
+            data = b""
+        if fault == "truncated":
+            data = data[: len(data) // 2]
         kind = "audio/wav"
         if self.path == FISH_TIMES:
             kind = "text/event-stream"
@@ -320,17 +344,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.server.sold(text, whole=fault not in SPOILED)
-        self._send(200, kind, data, sent=len(data) // 2 if fault == "cut-off" else None)
+        sent = len(data) // 2 if fault == "cut-off" else None
+        self._send(200, kind, data, sent=sent)
 
     def _retry_after(self, fault: str) -> str:
         if fault.endswith("date"):
-            date = datetime.now(UTC) + timedelta(seconds=self.server.retry_after + 1)  # a date has whole seconds
+            seconds = self.server.retry_after + 1  # a date has whole seconds
+            date = datetime.now(UTC) + timedelta(seconds=seconds)
             return format_datetime(date, usegmt=True)
         return str(self.server.retry_after)
 
     def _refuse(self, status: int, message: str, retry_after: str = "") -> None:
-        told = json.dumps({"status": status, "message": message}).encode()
-        self._send(status, "application/json", told, {"Retry-After": retry_after} if retry_after else {})
+        answer = json.dumps({"status": status, "message": message}).encode()
+        headers = {"Retry-After": retry_after} if retry_after else {}
+        self._send(status, "application/json", answer, headers)
 
     def _send(
         self,
@@ -370,42 +397,50 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _wave(period: np.ndarray, hertz: float, seconds: np.ndarray) -> np.ndarray:
-    return period[(seconds * (hertz * len(period))).astype(np.int64) % len(period)]
+    positions = (seconds * (hertz * len(period))).astype(np.int64)
+    return period[positions % len(period)]
 
 
 @lru_cache(maxsize=4096)
 def speech(text: str, rate: int) -> tuple[np.ndarray, int, tuple[tuple[str, float, float], ...]]:
     """Something like speech: samples, rate in Hz, and its words with their times in seconds. Tags are not said."""
-    words = re.sub(r"^(\([^)]*\)|\[[^]]*\]) ", "", text).split()
+    without_tag = re.sub(r"^(\([^)]*\)|\[[^]]*\]) ", "", text)
     pitch = 100.0 + zlib.crc32(text.encode()) % 100
-    pieces = [np.zeros(round(EDGE_SECONDS * rate))]
+    edge = np.zeros(round(EDGE_SECONDS * rate))
+    gap = np.zeros(round(0.02 * rate))
+    pieces = [edge]
     timed = []
-    at = EDGE_SECONDS
-    for word in words:
+    start = EDGE_SECONDS
+    for word in without_tag.split():
         letters = max(2, sum(map(str.isalnum, word)))
         n_samples = round(letters / LETTERS_PER_SECOND * rate)
         seconds = np.arange(n_samples) / rate
-        pieces += [_wave(VOICE, pitch, seconds) * _wave(SYLLABLE, 5.0, seconds), np.zeros(round(0.02 * rate))]
-        timed.append((word, at, at + n_samples / rate))
-        at += (n_samples + len(pieces[-1])) / rate
-    pieces.append(np.zeros(round(EDGE_SECONDS * rate)))
-    return np.concatenate(pieces).astype(np.float32), rate, tuple(timed)
+        loudness = _wave(SYLLABLE, 5.0, seconds)
+        pieces.append(_wave(VOICE, pitch, seconds) * loudness)
+        pieces.append(gap)
+        timed.append((word, start, start + n_samples / rate))
+        start += (n_samples + len(gap)) / rate
+    pieces.append(edge)
+    samples = np.concatenate(pieces).astype(np.float32)
+    return samples, rate, tuple(timed)
 
 
 def wav(samples: np.ndarray, rate: int, streaming: bool = False) -> bytes:
     """A 16-bit WAV file; with sizes that nobody knew yet if it is streamed."""
     audio = np.rint(samples * 32767).astype("<i2").tobytes()
-    sizes = (0xFFFFFFFF, 0xFFFFFFFF) if streaming else (36 + len(audio), len(audio))
+    riff_size = 0xFFFFFFFF if streaming else 36 + len(audio)
+    data_size = 0xFFFFFFFF if streaming else len(audio)
+    riff = b"RIFF" + struct.pack("<I", riff_size)
     shape = struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
-    return (
-        b"RIFF" + struct.pack("<I", sizes[0]) + b"WAVEfmt " + shape + b"data" + struct.pack("<I", sizes[1]) + audio
-    )
+    data = b"data" + struct.pack("<I", data_size) + audio
+    return riff + b"WAVEfmt " + shape + data
 
 
 def events(text: str, data: bytes, words: Sequence[tuple[str, float, float]], seconds: float) -> bytes:
     """Audio in two events, with a first snapshot of the alignment that a third event without audio puts right."""
     segments = [{"text": word, "start": start, "end": end} for word, start, end in words]
-    first = {"audio_duration": seconds, "segments": [{**part, "end": part["start"]} for part in segments[:1]]}
+    snapshot = [{**segment, "end": segment["start"]} for segment in segments[:1]]
+    first = {"audio_duration": seconds, "segments": snapshot}
     last = {"audio_duration": seconds, "segments": segments}
     half = len(data) // 2
     parts = ((data[:half], first), (data[half:], None), (b"", last))
@@ -429,7 +464,8 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--faulty", action="store_true", help="fail in 30 %% of the answers")
     chosen = parser.parse_args()
-    server = TtsServer(chosen.latency, {**MIX, **NO_CREDIT} if chosen.faulty else None, port=chosen.port)
+    faults = MIX | NO_CREDIT if chosen.faulty else None
+    server = TtsServer(chosen.latency, faults, port=chosen.port)
     print(server.url, flush=True)
     threading.Event().wait()
 

@@ -25,28 +25,32 @@ Row = dict[str, Any]
 def _made(name: str) -> str:
     row = built_row(name)
     audio = row.pop("audio")
-    return json.dumps(row | {"hex": audio["bytes"].hex()})
+    row["hex"] = audio["bytes"].hex()
+    return json.dumps(row)
 
 
 def row(name: str, **columns: Any) -> Row:
     """A new row of the config `conversations`; `columns` replace its own."""
     made = json.loads(_made(name))
     data = bytes.fromhex(made.pop("hex"))
-    provenance: Row = dict.fromkeys(PROVENANCE) | {"tool": "0.1", "models": [], "stages": []}
-    return {
-        **made,
-        "audio": {"bytes": data, "path": f"{name}.flac"},
-        "audio_sha256": hashlib.sha256(data).hexdigest(),
-        "provenance": provenance,
-    } | columns
+    provenance: Row = dict.fromkeys(PROVENANCE)
+    provenance |= {"tool": "0.1", "models": [], "stages": []}
+    made["audio"] = {"bytes": data, "path": f"{name}.flac"}
+    made["audio_sha256"] = hashlib.sha256(data).hexdigest()
+    made["provenance"] = provenance
+    return made | columns
 
 
 def write_file(path: Path, rows: Sequence[Row], features: Features) -> None:
     """Rows as a Parquet file, a row group each; without statistics, its footer is read at once (64 KiB)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     schema = features.arrow_schema
-    arrays = [pa.array([row[name] for row in rows], schema.field(name).type) for name in features]
-    pq.write_table(pa.table(arrays, schema=schema), path, row_group_size=1, write_statistics=False)
+    arrays = []
+    for name in features:
+        values = [row[name] for row in rows]
+        arrays.append(pa.array(values, schema.field(name).type))
+    table = pa.table(arrays, schema=schema)
+    pq.write_table(table, path, row_group_size=1, write_statistics=False)
 
 
 def write_version(
@@ -65,12 +69,15 @@ def write_version(
             name = f"{config}/{split}-{number:05d}-of-{len(shards):05d}.parquet"
             path = folder / name
             write_file(path, rows, features or conversations(24000))
-            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-            seconds = sum(one["duration"] for one in rows)
-            files.append(DataFile(name, path, config, split, sha256, path.stat().st_size, len(rows), seconds))
+            content = path.read_bytes()
+            sha256 = hashlib.sha256(content).hexdigest()
+            seconds = sum(row["duration"] for row in rows)
+            file = DataFile(name, path, config, split, sha256, len(content), len(rows), seconds)
+            files.append(file)
     if tag:
         packed = Packed(tuple(files), "conversations")
-        (folder / "manifest.json").write_text(manifest_text(packed.manifest(tag, changes or {})))
+        manifest = packed.manifest(tag, changes or {})
+        (folder / "manifest.json").write_text(manifest_text(manifest))
     return folder
 
 

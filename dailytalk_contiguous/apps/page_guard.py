@@ -93,7 +93,7 @@ class Guard:
         kind, _, _ = headers.get("content-type", "").partition(";")
         is_json = kind.strip().lower() == "application/json"
         if request.scope.get("method", "GET") not in ("GET", "HEAD") and not is_json:
-            return refused(415, "the request is no JSON", "send Content-Type: application/json")
+            return refused(415, "the request is not JSON", "send Content-Type: application/json")
         handed_over = f"/{self._once}/"
         if self._once and hmac.compare_digest(path.encode(), handed_over.encode()):
             self._once = ""

@@ -29,7 +29,7 @@ SHOWN_IN_SHORT = 6
 LIMIT = option(
     [],
     Panel.QUALITY,
-    "Another limit for a finding, or none; as often as you like; docs/options.md lists them.",
+    "Change the limit of a finding, or remove it; may be repeated; docs/options.md lists the limits.",
     metavar="NAME=VALUE|NAME=none",
 )
 
@@ -66,9 +66,9 @@ def check(
 ) -> Outcome:
     """Judge whether a folder or a version is good to train on.
 
-    It is as strict as a trainer. The exit code is 1 if a trainer would fail, or learn something wrong without a
-    word. The verdict is good; doubtful (a model would learn distorted speech, or much is missing); bad (nobody
-    should train on it as it is); or empty. The comparison with published corpora does not count.
+    It is as strict as a trainer. The exit code is 1 if a trainer would fail, or silently learn something wrong.
+    The verdict is good; doubtful (a model would learn distorted speech, or much is missing); bad (nobody should
+    train on it as it is); or empty. The comparison with published corpora does not count.
     """
     dataset = version_or_path(source, revision)
     limits = chosen_limits(limit)

@@ -34,21 +34,23 @@ def doctor(
     tts: str = option(
         "",
         Panel.VOICE,
-        "Say a line with this synthesiser, or your own FILE.py, and judge what comes.",
+        "Speak a line with this synthesiser, or your own FILE.py, and judge the result.",
         metavar="NAME|FILE.py",
         show_default="none",
     ),
     tts_model: str = option("", Panel.VOICE, TTS_MODEL.about, metavar="NAME", show_default=TTS_MODEL.shown),
-    voice: str = option("", Panel.VOICE, "Its voice.", metavar="NAME", show_default=TTS_MODEL.shown),
+    voice: str = option(
+        "", Panel.VOICE, "Voice of the synthesiser.", metavar="NAME", show_default=TTS_MODEL.shown
+    ),
     out: Path | None = option(
-        None, Panel.INPUT, "File for what it says.", metavar="FILE.wav", dir_okay=False, show_default="none"
+        None, Panel.INPUT, "File for the spoken line.", metavar="FILE.wav", dir_okay=False, show_default="none"
     ),
     **options: Any,
 ) -> Outcome:
     """Say what this machine has, and what each profile needs.
 
-    It looks for packages, a GPU and model weights. With --tts it says one line with that synthesiser instead, if
-    that costs nothing, and what is wrong with it. It writes nothing except --out.
+    It looks for packages, a GPU and model weights. With --tts it instead speaks one line with that synthesiser,
+    if that costs nothing, and reports what is wrong with it. It writes nothing except --out.
     """
     if tts:
         return try_voice(tts, tts_model, voice, out, options.get("own", {}))

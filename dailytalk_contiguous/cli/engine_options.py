@@ -19,18 +19,22 @@ WORKERS = option(None, Panel.RUN, "Processes; each loads its models once.", meta
 RUNNER = option(
     RUNNERS[0],
     Panel.CLUSTER,
-    f"What makes the shards: {either(RUNNERS)}; ray with as many --workers as have room.",
+    f"Where shards are made: {either(RUNNERS)}; ray takes as many --workers as have room.",
     metavar="NAME",
 )
 ADDRESS = option(
-    "", Panel.CLUSTER, "Of a Ray cluster.", metavar="auto|HOST:PORT", show_default="a Ray of this process alone"
+    "",
+    Panel.CLUSTER,
+    "Address of a Ray cluster.",
+    metavar="auto|HOST:PORT",
+    show_default="a Ray of this process alone",
 )
 SHARD = option("1/1", Panel.CLUSTER, "Make every N-th shard only, from the i-th.", metavar="i/N")
 SHARD_MINUTES = option(
     RunOptions.shard_seconds / 60, Panel.RARE, "Minutes of audio in a shard.", metavar="N", min=0.1
 )
 PRUNE = option(False, Panel.RARE, "Drop results of recordings that are no longer in the input.", "--prune")
-FORCE = option(False, Panel.RARE, "Take a run of another host here for one that was killed.", "--force")
+FORCE = option(False, Panel.RARE, "Treat an unfinished run of another host here as killed.", "--force")
 DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost.", "--dry-run")
 
 

@@ -52,7 +52,8 @@ def export(
 ) -> Outcome:
     """Write a folder that a trainer or a tool reads.
 
-    A published dataset keeps its split without --eval-share and --divide-anew; --split is for formats of one list.
+    A published dataset keeps its split unless --eval-share or --divide-anew is given; --split is for formats
+    with one list.
     """
     layout = format_named(format)
     settings = cli_options.chosen(options, EXPORT_SETTINGS)
@@ -60,7 +61,7 @@ def export(
     cli_options.on_this_machine("--out", out)
     clips = layout.source(Path(source))
     if split and (clips or layout.sides == TWO_LISTS):
-        raise DailytalkError("--split is for what has splits, and for formats of one list", "leave it out")
+        raise DailytalkError("--split is for datasets with splits, and for formats with one list", "leave it out")
     if clips:
         selection = _Selection(clips)
     elif layout.open is open_annotation:

@@ -124,10 +124,10 @@ def load_stages(files: Iterable[Path]) -> Stages:
     for stage in stages:
         inner = getattr(stage, "stage", stage)
         if not isinstance(inner, Stage):
-            raise DailytalkError("--stage lists what is no stage", f"end it with {example}")
+            raise DailytalkError("--stage lists something that is not a stage", f"end it with {example}")
         if not is_dataclass(inner):
             raise DailytalkError(
-                f"the stage {inner.name} is no dataclass", "write @dataclass(frozen=True) above it"
+                f"the stage {inner.name} is not a dataclass", "write @dataclass(frozen=True) above it"
             )
     return tuple(stages)
 
@@ -400,7 +400,7 @@ def file_option(default: Path | None, show_default: str) -> Any:
 
 
 def split_option(shown: str, metavar: str = "NAME") -> Any:
-    return option("", Panel.HUB, "Its split.", metavar=metavar, show_default=shown)
+    return option("", Panel.HUB, "Split of the dataset.", metavar=metavar, show_default=shown)
 
 
 def profile_option(default: str | None = None, show_default: str | bool = True) -> Any:
@@ -432,5 +432,5 @@ STAGE = option(
 REVISION = option(None, Panel.INPUT, "Version of a dataset on the Hub.", metavar="TAG", show_default="main")
 SEED_OPTION = option(0, Panel.RUN, SEED.about, metavar="N")
 DEVICE_OPTION = option("auto", Panel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
-PORT = option(0, Panel.RUN, "Where the page is served; 0 takes a free one.", metavar="N", min=0, max=65535)
+PORT = option(0, Panel.RUN, "Port of the page; 0 takes a free one.", metavar="N", min=0, max=65535)
 NO_BROWSER = option(False, Panel.RUN, "Print the address only.", "--no-browser")

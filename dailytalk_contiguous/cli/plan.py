@@ -76,7 +76,7 @@ _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
     {**STAGE_FILES, **VOICE_FILES},
 )
 def plan(
-    with_speak: bool = option(False, Panel.RUN, "Plan dailytalk speak too.", "--speak"),
+    with_speak: bool = option(False, Panel.RUN, "Plan dailytalk speak as well.", "--speak"),
     sample_minutes: float = option(
         3.0, Panel.RUN, "Minutes of audio to run; all if there are fewer.", metavar="N", min=0.1
     ),
@@ -85,8 +85,8 @@ def plan(
 ) -> Outcome:
     """Estimate hours, disk, money and time of a run.
 
-    It runs a small sample of INPUT through tag (and speak) here. Models are downloaded if need be, and
-    recordings of a store are fetched as tag would. Nothing is bought.
+    It runs a small sample of INPUT through tag (and speak) here. Models are downloaded if necessary, and
+    recordings in a store are fetched as tag fetches them. Nothing is bought.
     """
     profile = options["profile"]
     stages = stages_of(options)

@@ -40,8 +40,8 @@ def push(
     """Publish finished conversations as a version on the Hub.
 
     Readers see it whole or not at all. The token comes from `hf auth login` or HF_TOKEN. After a stop, run the
-    same command again: what is uploaded is not sent again. Conversations stay in the split in which a version
-    before had them. One that can't be published is rejected with its reason (exit code 3), and the others go on.
+    same command again: what is uploaded is not sent again. Conversations keep the split that they had in an
+    earlier version. One that can't be published is rejected with its reason (exit code 3), and the others go on.
     --private is refused for a dataset that is public. --dry-run needs no token if the dataset is public, or does
     not exist yet.
     """
@@ -51,7 +51,7 @@ def push(
     settings = PushSettings(**chosen(options, PUSH_SETTINGS))
     if settings.pr and (settings.branch != MAIN or settings.create):
         raise DailytalkError(
-            "--pr proposes to main of a dataset that exists", "leave --branch and --create out, or --pr"
+            "--pr proposes changes to main of an existing dataset", "leave --branch and --create out, or --pr"
         )
     quiet_clients()
     items = finished_items(folder)

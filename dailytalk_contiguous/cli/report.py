@@ -37,7 +37,7 @@ def report(
     conversations: list[str] | None = option(
         None,
         Panel.RESULT,
-        "How many examples to choose for the player; or the id of one, as often as you like.",
+        "Number of examples in the player, or the id of one; ids may be repeated.",
         metavar="N|ID",
         show_default=str(SHOWN),
     ),
@@ -47,9 +47,9 @@ def report(
     """Write a page: the verdict, examples to hear, figures.
 
     One page of HTML, with all conversations in a table. For a corpus of clips or a mix: hours along every label,
-    balance, quality with its limits, what to record, whose work it is, and clips to listen to. With --against the
-    turn-taking of conversations is compared with that of others; a corpus of clips is shown beside other clips or
-    conversations by emotion, style, tag, length and level, and so are conversations beside a corpus. The page
+    balance, quality with its limits, what to record, whose work it is, and clips to listen to. With --against it
+    compares the turn-taking of conversations with that of others. A corpus of clips is shown beside other clips
+    or conversations by emotion, style, tag, length and level; so are conversations beside a corpus. The page
     needs no network and no other file. The player shows the first three minutes of a conversation.
     """
     cli_options.on_this_machine("--out", out)
@@ -63,7 +63,7 @@ def report(
         instead.append(page)
         is_another_page = is_another_page or page != default_page
     if is_another_page and (conversations or limit):
-        raise BadValue("--conversations and --limit are of the report alone", "leave them out of this page")
+        raise BadValue("--conversations and --limit are only for the report", "leave them out of this page")
     dataset = version_or_path(source, revision)
     for page in instead:
         made: Outcome | None = page.made(dataset, out, against)

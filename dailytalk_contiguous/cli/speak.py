@@ -46,7 +46,7 @@ def speak(
     recordings: Path | None = terminal.option(
         None,
         terminal.Panel.RARE,
-        "Where recordings are that were moved, or that only the transcript names.",
+        "Folder of recordings that were moved, or that only the transcript names.",
         metavar="DIR",
         show_default="where tag read them",
     ),
@@ -65,9 +65,9 @@ def speak(
 ) -> Outcome:
     """Resynthesise one speaker and align every word.
 
-    The timeline is rebuilt: finished stereo conversations come out. Works from DIR/transcript.jsonl as you may
-    have edited it. Tokens come from the environment (.env.example). A paid synthesiser runs in one process
-    on this machine, whatever --workers says.
+    It rebuilds the timeline and writes finished stereo conversations, from DIR/transcript.jsonl with your edits.
+    Tokens come from the environment (.env.example). A paid synthesiser runs in one process on this machine,
+    whatever --workers says.
     """
     work = open_work(out or folder)
     tagged = open_work(folder).folder if out else work.folder
@@ -189,7 +189,7 @@ def speak_outcome(done: RunOutcome) -> Outcome:
 def build(**options: Any) -> Outcome:
     """Recordings to finished conversations: tag, then speak.
 
-    It has the options of both, except --shard: hosts that tag parts have to end before one speaks.
+    It has the options of both except --shard, because all hosts must finish tagging before one speaks.
     """
     # Before hours of tagging, not after them.
     profile = options["profile"]

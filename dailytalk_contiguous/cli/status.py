@@ -16,7 +16,8 @@ from dailytalk_contiguous.sources.addresses import store_address
 def status(folder: Path = argument("DIR", "Work folder of a run, or s3://BUCKET/FOLDER.")) -> Outcome:
     """Say what the runs in DIR are doing, and how they ended.
 
-    Each host and process: done, left, speed and money. `watch dailytalk status DIR` looks again every two seconds.
+    It shows what each host and process has done, what is left, speed and money. `watch dailytalk status DIR`
+    looks again every two seconds.
     """
     work = folder
     address = store_address(folder)

@@ -69,19 +69,19 @@ def tag(
     prune: bool = engine_options.PRUNE,
     force: bool = engine_options.FORCE,
     split: str = cli_options.split_option("all", "NAME|FOLDER"),
-    config: str = option("", Panel.HUB, "Its config.", metavar="NAME", show_default="guessed"),
+    config: str = option("", Panel.HUB, "Config of the dataset.", metavar="NAME", show_default="guessed"),
     audio_column: str = option(
-        "", Panel.HUB, "Its column of audio.", metavar="NAME", show_default="the one with stereo audio"
+        "", Panel.HUB, "Column that holds the audio.", metavar="NAME", show_default="the one with stereo audio"
     ),
     id_column: str = option(
         "",
         Panel.HUB,
-        "The column that names its recordings.",
+        "Column that names the recordings.",
         metavar="NAME",
         show_default="conversation_id, id, or the file name",
     ),
     streaming: bool = option(
-        False, Panel.HUB, "Keep no recording: for a dataset larger than the disk.", "--streaming"
+        False, Panel.HUB, "Keep no recordings, for a dataset larger than the disk.", "--streaming"
     ),
     limit_hours: float | None = option(
         None, Panel.HUB, "Stream, and stop after so many hours of audio.", metavar="HOURS", min=0
@@ -95,8 +95,8 @@ def tag(
 ) -> Outcome:
     """Tag every utterance of both speakers.
 
-    Words and times, affect, prosody, buckets, tag, punctuation. Finished work is never done again: run the same
-    command after a stop, a crash, or a change of settings.
+    It adds words with times, affect, prosody, buckets, a tag and punctuation. Finished work is never done again:
+    run the same command after a stop, a crash, or a change of settings.
     """
     arguments = dict(locals()) | options
     stages = stages_of(arguments)

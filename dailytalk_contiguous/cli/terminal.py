@@ -269,7 +269,7 @@ def quiet_libraries() -> None:
 
 
 def guarded(program: str, command: Callable[[], int], has_verbose: bool = False) -> int:
-    """Run a command and return its exit code. An error that a user can mend is one sentence on stderr.
+    """Run a command and return its exit code. An error that a user can fix is one sentence on stderr.
 
     So is any other one of a program that `has_verbose`, the option -v, which shows its traceback.
     """

@@ -21,7 +21,7 @@ SHOWN_ROWS = 20
 def versions(repo: str = argument("OWNER/NAME", "A dataset on the Hub.")) -> Outcome:
     """List the versions of a dataset, and what each changed.
 
-    With date, rows, hours and size.
+    It shows the date, rows, hours and size of each.
     """
     listed = list_versions(reference(repo).repo)
     records = [version._asdict() | {"date": version.date.isoformat()} for version in listed]
@@ -49,7 +49,7 @@ def _version(text: str) -> Version:
     version = version_or_path(text, None)
     if isinstance(version, Version):
         return version
-    raise DailytalkError(f"{text!r} is no version", "write OWNER/NAME@TAG, or name a folder laid out like one")
+    raise DailytalkError(f"{text!r} is not a version", "write OWNER/NAME@TAG, or name a folder laid out like one")
 
 
 def diff_outcome(changes: Changes) -> Outcome:

@@ -197,7 +197,7 @@ def _faults(record: Mapping[str, Any], synthesiser: Synthesiser) -> list[str]:
     elif not record["speech_seconds"] and not isinstance(synthesiser, VoiceConverter):
         faults.append("no speech is found in it: it is noise, or a tone")
     if record["peak"] > 1:
-        faults.append(f"its largest sample is {record['peak']:.2f}, over 1: what is over is limited")
+        faults.append(f"its largest sample is {record['peak']:.2f}, over 1: what exceeds 1 is limited")
     if synthesiser.deterministic and not record["same_again"]:
         faults.append("it calls itself deterministic, and said the line in another way")
     return faults
@@ -218,8 +218,8 @@ def _with_place(error: DailytalkError, file: str) -> DailytalkError:
     if error.__cause__ is not None:
         frames = traceback.extract_tb(error.__cause__.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(Path(file).absolute())]
-        remedy = f"mend line {lines[-1]} of {file}" if lines else f"mend {file}"
+        remedy = f"fix line {lines[-1]} of {file}" if lines else f"fix {file}"
         return DailytalkError(error.reason, remedy)
     if isinstance(error, SynthesisFailed):
-        return DailytalkError(error.reason, f"mend what `speak` returns in {file}")
+        return DailytalkError(error.reason, f"fix what `speak` returns in {file}")
     return error

@@ -158,7 +158,7 @@ class ProsodicFeatureExtractor:
                 f"choose a smoothing_level of {', '.join(SMOOTHING)}, an emphasize_ratio from 0 to 1, "
                 f"a frame_ms of {shortest:.0f} or more, and a hop_ms that is no longer"
             )
-            raise DailytalkError(f"no contours are made by {self}", remedy)
+            raise DailytalkError(f"no contours can be made with {self}", remedy)
 
     def load_audio(self, path: str | Path, loader: str = "soundfile") -> Samples:
         """A sound file as float32 at `sample_rate`: shape (n,), or (channels, n) of several.
@@ -216,7 +216,9 @@ class ProsodicFeatureExtractor:
         length_ms = 1000 * samples.shape[-1] / self.sample_rate
         end_ms = length_ms if end_ms == -1 else end_ms
         if not 0 <= start_ms <= end_ms <= length_ms + 1:
-            raise BadInput(f"{start_ms:g} to {end_ms:g} ms is no part of {length_ms:.0f} ms", "correct the times")
+            raise BadInput(
+                f"{start_ms:g} to {end_ms:g} ms is not a part of {length_ms:.0f} ms", "correct the times"
+            )
         first = round(start_ms * self.sample_rate / 1000)
         last = round(end_ms * self.sample_rate / 1000)
         part = samples[..., first:last]

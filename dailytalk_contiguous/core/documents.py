@@ -127,7 +127,7 @@ def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST
 
 def json_lines(
     path: Path,
-    remedy: str = "mend or delete the line",
+    remedy: str = "fix or delete the line",
     nan: bool = False,
     first: int = 1,
     last: int | None = None,
@@ -156,7 +156,7 @@ def json_lines(
 
 def json_objects(
     path: Path,
-    remedy: str = "mend or delete the line",
+    remedy: str = "fix or delete the line",
     nan: bool = False,
     first: int = 1,
     last: int | None = None,
@@ -210,7 +210,7 @@ def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list
     try:
         lines = list(reader)
     except csv.Error as error:  # a quotation mark that is never closed, or a field of over 128 kB
-        raise DailytalkError(f"{name!r} is no CSV ({error})", remedy) from error
+        raise DailytalkError(f"{name!r} is not CSV ({error})", remedy) from error
     names = Counter(reader.fieldnames or ())
     wrong = {column for column in columns if names[column] != 1}
     if wrong:

@@ -364,10 +364,10 @@ class Scene:
 # The part of a conversation around an event.
 
 
-#: Seconds before an event that its clip has.
+#: Seconds that a clip has before its event.
 CONTEXT = 10.0
 
-#: Seconds after an event that its clip has.
+#: Seconds that a clip has after its event.
 AFTER = 5.0
 
 #: Seconds by which an end of a clip may be elsewhere, to be where nobody speaks: a choice, a fifth of the context.

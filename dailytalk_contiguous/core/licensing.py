@@ -44,7 +44,7 @@ OF_DATA = frozenset(
 SAYS = {
     "commercial": "no commercial use",
     "changes": "no changed versions",
-    "terms": "what follows from it only under the same terms",
+    "terms": "what is derived from it only under the same terms",
     "naming": "its author to be named",
     "research": "research only, by agreement with its makers",
 }
@@ -231,7 +231,9 @@ def _restrictions(names: Mapping[str | None, str], terms: Mapping[str | None, As
     ]
     if non_commercial and commercial:
         who = _listed([names[name] for name in non_commercial])
-        warnings.append(f"{who}: not for commercial use, and so nothing is that was trained on all of it together")
+        warnings.append(
+            f"{who}: not for commercial use, and neither is anything that was trained on all of it together"
+        )
     for name, asked_for in terms.items():
         if not asked_for.known:
             warnings.append(f"{names[name]}: its terms have to be read before any use")
@@ -259,7 +261,7 @@ def _conflicts(names: Mapping[str | None, str], terms: Mapping[str | None, Asked
         if conflicting:
             verb = "contradict" if len(conflicting) > 1 else "contradicts"
             warnings.append(
-                f"{names[name]}: what follows from it only under the same terms, which {_listed(conflicting)} "
+                f"{names[name]}: what is derived from it only under the same terms, which {_listed(conflicting)} "
                 f"{verb}; it may be trained on, but nobody may publish both as one dataset"
             )
     return warnings

@@ -44,13 +44,13 @@ CONVERSATION_MEASURES = {
         "How sure the recogniser is of its words, 0 to 1, over the time they take; empty where it says nothing.",
     ),
     "without_text": ConversationMeasure(
-        "without text", "%", 0, "Share of the time in speech in which nobody knows what is said.", 100.0
+        "without text", "%", 0, "Share of the speech time whose words are unknown.", 100.0
     ),
     "words_per_second": ConversationMeasure(
         "fastest words",
         "words/s",
         1,
-        f"Words a second of the utterance with most, of more than {EXTRA_WORDS} words.",
+        f"Words a second in the fastest utterance of more than {EXTRA_WORDS} words.",
     ),
     "unheard_words": ConversationMeasure(
         "unheard words", "%", 1, "Share of the words that are timed where nothing is heard.", 100.0
@@ -61,10 +61,10 @@ CONVERSATION_MEASURES = {
     "level_difference": ConversationMeasure(
         "level difference", "dB", 1, "How much louder one speaker is than the other."
     ),
-    "snr": ConversationMeasure("signal to noise", "dB", 0, "Power of speech over that of what is beside it."),
+    "snr": ConversationMeasure("signal to noise", "dB", 0, "Power of speech relative to the sound beside it."),
     "clipping": ConversationMeasure("clipped", "%", 2, "Share of the samples that are clipped.", 100.0),
     "leak": ConversationMeasure(
-        "leak", "dB", 0, "Level of the other speaker's voice in a channel, against its source."
+        "leak", "dB", 0, "Level of the other speaker's voice in a channel, relative to its source."
     ),
     "length_ratio": ConversationMeasure(
         "new/recorded length",
@@ -76,7 +76,7 @@ CONVERSATION_MEASURES = {
         "delivery",
         "",
         2,
-        "Distance in melody and loudness of what was resynthesised from its source, median: 0 is alike.",
+        "Distance of resynthesised utterances from their source in melody and loudness, median: 0 is alike.",
     ),
     "as_recorded": ConversationMeasure(
         "not resynthesised",
@@ -86,7 +86,7 @@ CONVERSATION_MEASURES = {
         100.0,
     ),
     "least_talk": ConversationMeasure(
-        "quieter side", "%", 0, "Share of the speech that is of the speaker who says less.", 100.0
+        "quieter side", "%", 0, "Share of the speech that belongs to the speaker who says less.", 100.0
     ),
     "main_talk": ConversationMeasure(
         "main side speaks", "%", 0, "Share of the time in which the left side, Moshi's, speaks.", 100.0

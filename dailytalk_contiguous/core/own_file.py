@@ -51,14 +51,14 @@ def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType
         raise DailytalkError(f"{shown} can't be imported ({error.reason})", error.remedy) from error
     except ModuleNotFoundError as error:
         package, _, _ = (error.name or "").partition(".")
-        remedy = "mend it, and run it with python first"
+        remedy = "fix it, and run it with python first"
         if package and (path.parent / package).is_dir():
             advice = f"put the package {package} into a folder of PYTHONPATH"
             remedy = f"{advice}: only single files are found beside it"
         raise DailytalkError(f"{shown} can't be imported ({error})", remedy) from error
     except (Exception, SystemExit) as error:  # whatever the file does
         reason = f"{shown} can't be imported ({type(error).__name__}: {error!s})"
-        raise DailytalkError(reason, "mend it, and run it with python first") from error
+        raise DailytalkError(reason, "fix it, and run it with python first") from error
     value = getattr(module, name, None)
     if not isinstance(value, kind):
         raise DailytalkError(f"{shown} defines no {name}", f"end it with {example}")

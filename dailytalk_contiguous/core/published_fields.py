@@ -91,13 +91,13 @@ def _field_problem(field: Field, taken: set[str]) -> str | None:
     if field.name in taken:
         return "which is the name of another field"
     if not field.name.isidentifier() or len(field.name) > LONGEST_NAME:
-        return "which is no name of a column"
+        return "which can't be the name of a column"
     if isinstance(field, Column) and field.tally not in TALLIES:
         tallies = ", ".join(filter(None, TALLIES))
-        return f"of a tally that is none of {tallies}"
+        return f"with a tally that is none of {tallies}"
     if not _is_plain(field.feature):
         plain_types = ", ".join(PLAIN_TYPES)
-        return f"of a type that is not made of {plain_types}"
+        return f"with a type that is not made of {plain_types}"
     return None
 
 

@@ -264,30 +264,30 @@ class FinishedRow(TypedDict):
     transcript_repair: Annotated[
         Text | None,
         Column(
-            about="`not used` where the transcript that came with the recording is not about its sound; null "
-            "where it was used, and without one",
+            about="`not used` if the transcript that came with the recording does not match its sound; null if it "
+            "was used, or there is none",
             tally="count",
         ),
     ]
     transcript_marks: Annotated[
         list[Mark] | None,
         Column(
-            about="what the transcript marks that is no word, in seconds of the source, with what it calls it: a "
-            "`sound` (`laughter`), what is `inaudible` (it has no words, and trains on nothing), or a `note`"
+            about="marks of the transcript that are not words, in seconds of the source, with their names: a "
+            "`sound` (`laughter`), an `inaudible` stretch (without words, so nothing is trained on it) or a `note`"
         ),
     ]
     uncovered_sound: Annotated[
         list[UncoveredSound] | None,
         Column(
-            about="where the source sounds for a second or more without an utterance, in its seconds: noise, "
+            about="where the source sounds for at least a second without an utterance, in its seconds: noise, "
             "music, laughter, or a voice that speech activity did not find"
         ),
     ]
     model_failures: Annotated[
         list[RejectedPart] | None,
         Column(
-            about="utterances on which a model raised an error, which went on without its results: the stage, the "
-            "error (of a published row its kind alone) and what to do about it; null where there are none"
+            about="utterances that lack a model's results because it raised an error: the stage, the error (in "
+            "published rows only its kind) and what to do about it; null if there are none"
         ),
     ]
     provenance: Text

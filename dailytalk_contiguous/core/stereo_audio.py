@@ -96,7 +96,7 @@ class StereoAudio(Mapping[str, Any]):
         info = self._header()
         last = info.seconds if end is None else end
         if not 0 <= start <= last <= info.seconds + 0.5 / info.sample_rate:  # False for NaN too
-            reason = f"{start} to {last} s is no part of {info.seconds:.3f} s of audio"
+            reason = f"{start} to {last} s is not a part of {info.seconds:.3f} s of audio"
             remedy = "give start and end in seconds, within the audio and in this order"
             raise DailytalkError(reason, remedy)
         begin = round(start * info.sample_rate) / info.sample_rate

@@ -57,19 +57,22 @@ _SYNTHESIS = {f"{TAKE}{name}" if name in PROSODY else name: kind for name, kind 
 #: Columns of an utterance beside its fields (`core.utterance.FIELDS`), those of its synthesis, and what its stages
 #: publish: name, type and meaning.
 OF_UTTERANCE: dict[str, tuple[Feature, str]] = {
-    "conversation_id": (STRING, "the conversation that it is of"),
+    "conversation_id": (STRING, "its conversation"),
     "number": (_COUNT, "its place among the utterances of its conversation, from 0"),
-    "heard": (_FLAG, "whether it is in the audio, with times; of a clip, whether it is a recording and no copy"),
+    "heard": (
+        _FLAG,
+        "whether it is in the audio and has times; for a clip, whether it is a recording, not a copy",
+    ),
     "seconds": (
         SECONDS,
-        "from start to end in seconds, of a clip without the prompt before it; null if not heard",
+        "its length in seconds, without the prompt before a clip; null if not heard",
     ),
     "source_seconds": (SECONDS, "its length in the recording, in seconds"),
-    "person": (STRING, "whose recorded voice is heard; null for a synthesised one, or an unknown person"),
+    "person": (STRING, "person whose recorded voice is heard; null for a synthesised voice, or an unknown person"),
     "synthetic_voice": (STRING, "engine, model and voice of a synthesised one, joined by ` · `"),
-    "style": (STRING, "the style that follows from tag and measures; of a clip, that of its labels"),
-    "recogniser": (STRING, "what recognised its words; `given` for a transcript by people"),
-    "affect_model": (STRING, "what rated its affect"),
+    "style": (STRING, "style derived from tag and measures; for a clip, the style in its labels"),
+    "recogniser": (STRING, "model that recognised its words; `given` for a transcript by people"),
+    "affect_model": (STRING, "model that rated its affect"),
 }
 
 #: Labels of a clip that its conversation has as columns.
@@ -101,7 +104,7 @@ OF_CONVERSATION: dict[str, tuple[Feature, str]] = {
     "duration": (SECONDS, "seconds"),
     "source_duration": (SECONDS, "seconds of the recording"),
     "own_seconds": (SECONDS, "seconds without the prompt before a clip"),
-    "utterances": (_COUNT, "number of utterances, those left out of the audio, too"),
+    "utterances": (_COUNT, "number of utterances, including those left out of the audio"),
     "words": (_COUNT, "number of words with times"),
     "word_sources": (List({"source": STRING, "words": _COUNT}), "how the times of its words are known"),
     "talk_without_fillers": (
@@ -348,7 +351,8 @@ class TableMaker:
             utterances, measured = self._utterance_table(rows, conversations)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             names = f"{rows[0]['conversation_id']} to {rows[-1]['conversation_id']}"
-            raise BadInput(f"a value of {names} has no type of its column ({error})", "make it again") from None
+            reason = f"a value of {names} does not have the type of its column ({error})"
+            raise BadInput(reason, "make it again") from None
         for name, values in measured.items():
             given = conversations[name].combine_chunks()
             column = pc.coalesce(pa.array(values, given.type, from_pandas=True), given)

@@ -168,7 +168,7 @@ def _synthesis_written(synthesis: Mapping[str, object]) -> dict[str, object]:
 
 def _affect(name: str) -> Field:
     return Field(
-        about="by the affect model that `models.affect` names", unit="[0, 1]", key=f"vad.{name}", digits=4
+        about="rating by the model that `models.affect` names", unit="[0, 1]", key=f"vad.{name}", digits=4
     )
 
 
@@ -177,16 +177,16 @@ def _prosody(name: str, about: str, unit: str) -> Field:
 
 
 def _bucket(key: str, measure: str = "") -> Field:
-    about = "among the speaker's utterances in this conversation"
+    about = "level among the speaker's utterances in this conversation"
     if measure:
-        about = f"{measure}, {about}"
+        about = f"level of `{measure}` among the speaker's utterances in this conversation"
     return Field(about=about, unit="LOW, MID, HIGH", key=key, editable=False)
 
 
 def _trim(name: str, about: str, part: str = "") -> Field:
     return Field(
         about=about,
-        unit="seconds, or not there",
+        unit="seconds, or absent",
         digits=4,
         editable=False,
         part=part,
@@ -195,14 +195,14 @@ def _trim(name: str, about: str, part: str = "") -> Field:
     )
 
 
-def _emotion(about: str, unit: str = "or not there") -> Field:
+def _emotion(about: str, unit: str = "or absent") -> Field:
     return Field(about=about, unit=unit, only_with="emotion_model", optional=True)
 
 
 def _texts(name: str, about: str) -> Field:
     return Field(
         about=about,
-        unit="or not there",
+        unit="or absent",
         editable=False,
         only_with=name,
         optional=True,
@@ -231,36 +231,48 @@ class Utterance(TypedDict):
     `source_channel`, `source_start` and `source_end` are null before `speak`.
     """
 
-    segment_id: Annotated[Count, Field(about="counts through the whole file", unit="from 0", part="line")]
-    audio_file: Annotated[Text, Field(about="path of the recording under the input", part="line")]
+    segment_id: Annotated[Count, Field(about="number of the line in the whole file", unit="from 0", part="line")]
+    audio_file: Annotated[Text, Field(about="path of the recording within the input", part="line")]
     channel: Annotated[
-        Text, Field(about="of the recording; in what is finished, of the result", unit="`left`, `right`, `mix`")
+        Text,
+        Field(
+            about="the speaker's channel in the recording; in finished conversations, in the result",
+            unit="`left`, `right`, `mix`",
+        ),
     ]
     start: Annotated[
         Seconds,
         Field(
-            about="where speech begins (Silero); in what is finished, null if `status` is `dropped`",
+            about="start of speech, by Silero; in finished conversations null if `status` is `dropped`",
             unit="seconds",
         ),
     ]
     end: Annotated[
         Seconds,
         Field(
-            about="where it ends, or null as `start`; over 12 s it is cut at the quietest point", unit="seconds"
+            about="end of speech, or null like `start`; speech over 12 s is cut at its quietest point",
+            unit="seconds",
         ),
     ]
-    duration: Annotated[Seconds, Field(about="from start to end", unit="seconds", part="line", editable=False)]
+    duration: Annotated[
+        Seconds, Field(about="time from `start` to `end`", unit="seconds", part="line", editable=False)
+    ]
     valence: Annotated[Measure | None, _affect("valence")]
     arousal: Annotated[Measure | None, _affect("arousal")]
     dominance: Annotated[Measure | None, _affect("dominance")]
-    rms: Annotated[Measure | None, _prosody("rms", "in frames of 1024/256 samples at 16 kHz", "linear full scale")]
-    zcr: Annotated[Measure | None, _prosody("zcr", "zero crossings", "crossings a sample")]
+    rms: Annotated[
+        Measure | None,
+        _prosody("rms", "mean RMS of frames of 1024 samples, 256 apart, at 16 kHz", "linear full scale"),
+    ]
+    zcr: Annotated[Measure | None, _prosody("zcr", "mean rate of zero crossings", "crossings a sample")]
     f0_mean: Annotated[
         Measure | None,
-        _prosody("f0_mean", "pitch by pYIN, 65–500 Hz; null below 5 voiced frames", "Hz"),
+        _prosody("f0_mean", "mean pitch by pYIN, 65–500 Hz; null with fewer than 5 voiced frames", "Hz"),
     ]
-    f0_std: Annotated[Measure | None, _prosody("f0_std", "its standard deviation", "Hz")]
-    speech_rate: Annotated[Measure | None, _prosody("speech_rate", "of the words", "words a second of speech")]
+    f0_std: Annotated[Measure | None, _prosody("f0_std", "standard deviation of the pitch", "Hz")]
+    speech_rate: Annotated[
+        Measure | None, _prosody("speech_rate", "rate of the words", "words a second of speech")
+    ]
     voiced_fraction: Annotated[Measure | None, _prosody("voiced_fraction", "share of voiced frames", "[0, 1]")]
     valence_bucket: Annotated[Text | None, _bucket("vad_bucket.valence")]
     arousal_bucket: Annotated[Text | None, _bucket("vad_bucket.arousal")]
@@ -270,38 +282,45 @@ class Utterance(TypedDict):
     zcr_bucket: Annotated[Text | None, _bucket("prosody_bucket.zcr", "zcr")]
     pitch_bucket: Annotated[Text | None, _bucket("prosody_bucket.pitch", "f0_mean")]
     pitch_var_bucket: Annotated[Text | None, _bucket("prosody_bucket.pitch_var", "f0_std")]
-    tag: Annotated[Text | None, Field(about="the style tag, of Fish Audio s1's list")]
+    tag: Annotated[Text | None, Field(about="style tag from Fish Audio s1's list")]
     text_raw: Annotated[
         Text | None,
-        Field(about="recognised, or of the given transcript; empty where nothing was heard or believed"),
+        Field(about="recognised text, or that of the given transcript; empty if nothing credible was recognised"),
     ]
     text: Annotated[
         Text | None,
-        Field(about="`text_raw` with a capital, and an end mark that fits the tag where a recogniser wrote none"),
+        Field(about="`text_raw` with a capital and, if the recogniser wrote no end mark, one that fits the tag"),
     ]
     tagged_text: Annotated[Text | None, Field(about="`(tag) text`", unit="or null", editable=False)]
-    utterance_id: Annotated[Text, Field(about="counted within its channel", unit="`conversation/channel/0007`")]
+    utterance_id: Annotated[
+        Text, Field(about="unique name; its number counts within the channel", unit="`conversation/channel/0007`")
+    ]
     conversation_id: Annotated[
-        Text, Field(about="the recording's path without its ending, `.000` … if it was cut", part="line")
+        Text,
+        Field(
+            about="path of the recording without its extension; plus `.000`, `.001`, … if it was cut", part="line"
+        ),
     ]
     speaker: Annotated[
         Text,
-        Field(about="as `--speakers` or the given transcript name the person, or `recording/channel`"),
+        Field(about="name in `--speakers` or in the given transcript, or else `recording/channel`"),
     ]
     gender: Annotated[
-        Text | None, Field(about="of the speaker, where `--speakers` has it", unit="or not there", part="line")
+        Text | None, Field(about="gender of the speaker, from `--speakers`", unit="or absent", part="line")
     ]
     rule: Annotated[
         Text | None,
-        Field(about="what chose the tag; `emotion: CLASS` where `--emotion-vote` broke a tie", editable=False),
+        Field(
+            about="rule that chose the tag; `emotion: CLASS` where `--emotion-vote` broke a tie", editable=False
+        ),
     ]
-    kind: Annotated[Text, Field(about="`short`: under 0.8 s", unit="`speech`, `short`")]
+    kind: Annotated[Text, Field(about="`short` if it lasts less than 0.8 s", unit="`speech`, `short`")]
     words: Annotated[
         list[UtteredWord],
         Field(
-            about="inside the utterance, sorted, none of no length (in finished rows: `alignments`). `fitted`, "
-            "true or not there: the given transcript has no time of this word, or one that reaches beyond the "
-            "speech. `filler`, true or not there: it is an um, uh … (see `--fillers`)",
+            about="words in order, inside the utterance, each longer than 0 s (in finished rows: `alignments`). "
+            "`fitted` (true or absent): the given transcript has no time for this word, or one that reaches "
+            "beyond the speech. `filler` (true or absent): the word is an um, uh … (see `--fillers`)",
             unit="seconds, [0, 1] or null",
             part="line",
             write=_words_written,
@@ -310,12 +329,15 @@ class Utterance(TypedDict):
     ]
     language: Annotated[
         Text | None,
-        Field(about="set, detected once a conversation, or found in given texts", unit="ISO 639-1, or `und`"),
+        Field(
+            about="language as set, as detected once a conversation, or as found in given texts",
+            unit="ISO 639-1, or `und`",
+        ),
     ]
     confidence: Annotated[
         Measure | None,
         Field(
-            about="geometric mean of the words' probabilities; null where a word has none (given transcripts)",
+            about="geometric mean of the words' probabilities; null if a word has none (given transcripts)",
             unit="[0, 1] or null",
             digits=4,
         ),
@@ -323,39 +345,39 @@ class Utterance(TypedDict):
     models: Annotated[
         ModelsOfUtterance,
         Field(
-            about="names; `given` for a transcript by people; `voice-linear` for the model that comes with the "
-            "package",
+            about="names of the models; `given` for a transcript by people, `voice-linear` for the model that "
+            "comes with the package",
             shape={str: _TEXT},
             read=_models_read,
         ),
     ]
     context_seconds: Annotated[
         Measure | None,
-        Field(about="of the speaker's speech near it that was rated with it", unit="seconds", digits=3),
+        Field(about="length of the speaker's nearby speech that was rated with it", unit="seconds", digits=3),
     ]
     text_reason: Annotated[Text | None, Field(about="why `text_raw` is empty", unit="or null", editable=False)]
     start_trim: Annotated[
         Seconds | None,
         _trim(
             "start_trim",
-            "from its start to where it sounds, which measures of timing begin with: over the room, and "
-            "no more than 40 dB under its loudest moment; below 0 it sounds before its start",
+            "time from `start` to its first sound (above the room, and at most 40 dB below its loudest "
+            "moment), which measures of timing use; below 0 if it sounds before `start`",
         ),
     ]
-    end_trim: Annotated[Seconds | None, _trim("end_trim", "from where it last sounds to its end")]
+    end_trim: Annotated[Seconds | None, _trim("end_trim", "time from its last sound to `end`")]
     emotion_class: Annotated[
         Text | None,
         _emotion(
-            "with `--emotion`: the class that a classifier hears, a guess from sound and no diagnosis; "
-            "`unsure` where none reaches `--emotion-confidence`, null where nothing can be said (silence, under "
-            "0.1 s)"
+            "with `--emotion`: the likeliest class by a classifier (a guess from sound, not a diagnosis); "
+            "`unsure` if none reaches `--emotion-confidence`, null if no guess is possible (silence, under 0.1 s)"
         ),
     ]
     emotion_probabilities: Annotated[
         list[EmotionShare] | None,
         Field(
-            about="of all classes, sum 1; empty where nothing can be said. In a line {class: probability}",
-            unit="[0, 1], or not there",
+            about="probability of each class (sum 1); empty if no guess is possible. In a line: "
+            "{class: probability}",
+            unit="[0, 1], or absent",
             only_with="emotion_model",
             optional=True,
             shape={str: _MEASURE},
@@ -363,66 +385,80 @@ class Utterance(TypedDict):
             read=_shares,
         ),
     ]
-    emotion_model: Annotated[Text | None, _emotion("the classifier; `voice-linear` comes with the package")]
+    emotion_model: Annotated[
+        Text | None, _emotion("name of the classifier; `voice-linear` comes with the package")
+    ]
     joined: Annotated[
         list[Text] | None,
         _texts(
             "joined",
-            "the ids of the parts that a speaker's pause had torn from one sentence; the first is its own",
+            "ids of the parts into which a pause had split one sentence, now joined; the first is its own",
         ),
     ]
     edited_by: Annotated[list[Text] | None, _texts("edited_by", "who corrected it")]
     edited_fields: Annotated[
-        list[Text] | None, _texts("edited_fields", "what of it they corrected: `text`, `tag`, `start` …")
+        list[Text] | None, _texts("edited_fields", "fields that they corrected: `text`, `tag`, `start` …")
     ]
-    source_channel: Annotated[Text, _built("in the recording", "`left`, `right`")]
-    source_start: Annotated[Seconds, _built("where it was", "seconds of the conversation")]
-    source_end: Annotated[Seconds, _built("where it was", "seconds of the conversation")]
-    source_start_trim: Annotated[Seconds | None, _trim("source_start_trim", "its start_trim there", part="built")]
-    source_end_trim: Annotated[Seconds | None, _trim("source_end_trim", "its end_trim there", part="built")]
+    source_channel: Annotated[Text, _built("its channel in the recording", "`left`, `right`")]
+    source_start: Annotated[Seconds, _built("its start in the recording", "seconds of the conversation")]
+    source_end: Annotated[Seconds, _built("its end in the recording", "seconds of the conversation")]
+    source_start_trim: Annotated[
+        Seconds | None, _trim("source_start_trim", "its `start_trim` in the recording", part="built")
+    ]
+    source_end_trim: Annotated[
+        Seconds | None, _trim("source_end_trim", "its `end_trim` in the recording", part="built")
+    ]
     status: Annotated[
-        Text | None, _built("resynthesised; as recorded; kept all the same; left out", ", ".join(STATUSES))
+        Text | None,
+        _built(
+            "what became of it, in this order: resynthesised, kept as recorded, kept although it was to be "
+            "resynthesised, left out",
+            ", ".join(STATUSES),
+        ),
     ]
     reason: Annotated[Text | None, _built("why it was dropped or kept", "or null")]
     tag_said: Annotated[
         Flag | None,
         Field(
-            about="whether the new voice was given the tag, or what `--map-tag` sends for it; false where it "
-            "takes none",
+            about="whether the new voice was given the tag, or what `--map-tag` sends for it; false if the voice "
+            "takes no tags",
             unit="or null (not resynthesised, or without a tag)",
             part="built",
             optional=True,
         ),
     ]
-    event: Annotated[Text | None, _built("how it enters, from times alone", ", ".join(EVENTS))]
-    source_event: Annotated[Text | None, _built("the same in the recording", ", ".join(EVENTS))]
+    event: Annotated[Text | None, _built("how it enters, judged by times alone", ", ".join(EVENTS))]
+    source_event: Annotated[Text | None, _built("its `event` in the recording", ", ".join(EVENTS))]
     transition: Annotated[
         Text | None,
         _transition(
             "transition",
-            "who speaks next where both are silent for 0.2 s behind its end: the other (`shift`) or the "
-            "same (`hold`)",
+            "who speaks next if both are silent for 0.2 s after its end: the other speaker (`shift`) or the "
+            "same one (`hold`)",
         ),
     ]
-    source_transition: Annotated[Text | None, _transition("source_transition", "the same in the recording")]
+    source_transition: Annotated[
+        Text | None, _transition("source_transition", "its `transition` in the recording")
+    ]
     turn_end: Annotated[
         Measure | None,
         _turn_end(
-            "how finished it sounds at such an end, as Smart Turn hears it (see `--turn-ends`)", "transition"
+            "how finished its end sounds to Smart Turn, if it has a `transition` (see `--turn-ends`)", "transition"
         ),
     ]
-    source_turn_end: Annotated[Measure | None, _turn_end("the same in the recording", "source_transition")]
+    source_turn_end: Annotated[Measure | None, _turn_end("its `turn_end` in the recording", "source_transition")]
     synthesis: Annotated[
         SynthesisRecord | None,
         Field(
-            about="where it was resynthesised: take_part, from 1, if the utterances of its turn, which have the "
-            "same cache_key, were said in one take; cost in USD, of which each of them has its share; tries is "
-            "0 where the recorded sound was converted (`--tts shift`), of which there are no takes; rms, "
-            "f0_mean, speech_rate of its take, as those of the source are measured; with `--delivery contours`, "
-            "delivery_distance (0 to 2.3, 0 is alike), delivery_semitones and delivery_decibels: how far the "
-            "take is from its source in melody and loudness, each against its own speaker, with time warped; "
-            "delivery_ending (0 to 1, 0 is alike): how far in the pitch, length and level of its end; with "
-            "`--delivery MODEL` delivery_cosine, too: of their embeddings by an encoder of prosodic tokens",
+            about="the take of a resynthesised utterance. take_part counts, from 1, the utterances of a turn that "
+            "was said in one take; they share its cache_key. cost is in USD; each of them has its share of it. "
+            "tries is 0 if the recorded sound was converted (`--tts shift`), which needs no takes. rms, f0_mean "
+            "and speech_rate are those of the take, measured as in the source. With `--delivery contours`, "
+            "delivery_distance (0 to 2.3, 0 is alike), delivery_semitones and delivery_decibels say how far the "
+            "take is from its source in melody and loudness, each relative to its own speaker and after time "
+            "warping; delivery_ending (0 to 1, 0 is alike) says how far its end is in pitch, length and level. "
+            "With `--delivery MODEL`, delivery_cosine is the cosine of the embeddings of both by an encoder of "
+            "prosodic tokens",
             unit="or null",
             part="built",
             write=_synthesis_written,
@@ -431,7 +467,7 @@ class Utterance(TypedDict):
     prosody_tokens: Annotated[
         list[Annotated[int, Stored("int16")]] | None,
         Field(
-            about="with `--prosodic-tokens`: how it sounds here, a token every 16 ms from its start "
+            about="with `--prosodic-tokens`: its prosody in this audio, a token every 16 ms from its start "
             "(docs/tokens.md)",
             unit="0 to 119, or null",
             part="row",
@@ -439,7 +475,7 @@ class Utterance(TypedDict):
         ),
     ]
     prosody_model: Annotated[
-        Text | None, Field(about="the name of their codebook", unit="or null", part="row", optional=True)
+        Text | None, Field(about="name of the codebook of these tokens", unit="or null", part="row", optional=True)
     ]
 
 

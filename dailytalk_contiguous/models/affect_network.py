@@ -249,7 +249,8 @@ def _read_config(checkpoint: StoredModel) -> tuple[Wav2Vec2Config, list[str]]:
         labels = [str(stored.get(str(number))) for number in range(len(stored))]
     if kind != "wav2vec2" or sorted(labels) != sorted(Affect._fields):
         raise ModelMissing(
-            f"{checkpoint.name!r} is no affect model: it is {kind!r} with the outputs {quoted(labels)}", _REMEDY
+            f"{checkpoint.name!r} is not an affect model: it is {kind!r} with the outputs {quoted(labels)}",
+            _REMEDY,
         )
     try:
         config = encoder_config(kind, checkpoint.config)

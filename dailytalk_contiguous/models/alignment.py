@@ -36,7 +36,8 @@ AUTO = "auto"
 NO_ALIGNER = "none"
 
 ALIGNER = Setting(
-    "Who says when words are spoken: {choices}, or your own FILE.py that defines ALIGNER; auto: by language.",
+    "What finds the times of words: {choices}, or your own FILE.py that defines ALIGNER; auto chooses by "
+    "language.",
     option="aligner",
     choices=(AUTO, NO_ALIGNER, *ALIGNERS),
     own=True,

@@ -198,7 +198,7 @@ class StoredModel(NamedTuple):
         """Whether sound is brought to zero mean and unit variance. Raises ModelMissing for another rate."""
         rate = self.preparation.get("sampling_rate", ANALYSIS_RATE)
         if rate != ANALYSIS_RATE:
-            raise ModelMissing(f"{self.name!r} hears {rate} Hz, not {ANALYSIS_RATE}", "name another model")
+            raise ModelMissing(f"{self.name!r} takes {rate} Hz, not {ANALYSIS_RATE}", "name another model")
         return self.preparation.get("do_normalize", True) is True
 
 
@@ -236,7 +236,7 @@ def _checkpoint(name: str, find: Callable[[str, Iterable[str]], dict[str, Path]]
                 return StoredModel(name, config, preparation, weights)
     lacking = " and no ".join(WEIGHT_FILES)
     raise ModelMissing(
-        f"{name!r} is no whole model of transformers: it has no {CONFIG}, or no {lacking}",
+        f"{name!r} is not a complete transformers model: it has no {CONFIG}, or no {lacking}",
         f"download it again, or {FIND_REMEDY}",
     )
 

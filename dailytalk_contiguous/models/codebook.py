@@ -181,7 +181,7 @@ class Codebook:
         is_whole = frames.ndim == 2 and frames.shape[1] == len(self.weights)
         if not is_whole or not np.isfinite(frames).all():
             raise BadInput(
-                f"the features are no numbers of the shape (frames, {len(self.weights)}), but {frames.shape}",
+                f"the features are not numbers of the shape (frames, {len(self.weights)}), but {frames.shape}",
                 f"give {', '.join(self.weights)} of each frame",
             )
         tokens = np.zeros(len(frames), np.int16)

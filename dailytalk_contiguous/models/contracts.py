@@ -169,7 +169,7 @@ class VoiceConverter(Synthesiser):
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Raise DailytalkError: there is no recording to convert."""
         raise DailytalkError(
-            f"{self.engine} converts recorded sound and says no text",
+            f"{self.engine} converts recorded sound and can't speak text",
             "choose another --tts where there is no recording",
         )
 
@@ -254,7 +254,7 @@ class Engine:
 
 
 class EmotionGuess(NamedTuple):
-    """A classifier's answer for an utterance. It is a guess from sound, and no diagnosis.
+    """A classifier's answer for an utterance. It is a guess from sound, not a diagnosis.
 
     Attributes:
         probabilities: of the classes of its model, in their order, float32 (classes,), sum 1; empty if it has no

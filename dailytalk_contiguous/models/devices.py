@@ -100,7 +100,7 @@ def resolve_device(device: str) -> str:
     """`device_of`, and raises DailytalkError where that is `cuda` and can't be used on this machine."""
     chosen = device_of(device)
     if chosen == "cuda" and lacking():
-        raise DailytalkError(f"there is no CUDA here: {lacking()}", "pass --device auto or cpu, or mend that")
+        raise DailytalkError(f"there is no CUDA here: {lacking()}", "pass --device auto or cpu, or correct that")
     return chosen
 
 
@@ -181,7 +181,8 @@ def naming_libraries() -> Iterator[None]:
         match = re.search(r"Library (\S+) is not found or cannot be loaded", str(error))
         if not match:
             raise
-        raise ModelMissing(f"Whisper needs {match[1]} to run on CUDA, which is not here", _INSTALL) from error
+        reason = f"Whisper needs {match[1]} to run on CUDA, and it is not here"
+        raise ModelMissing(reason, _INSTALL) from error
 
 
 # Batches bounded by seconds of audio, and halved when one does not fit into memory.

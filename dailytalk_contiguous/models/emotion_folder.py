@@ -56,7 +56,7 @@ def why_unheard(sound: Samples) -> str:
     if len(sound) < SHORTEST_SECONDS * ANALYSIS_RATE:
         return f"it has {len(sound) / ANALYSIS_RATE:.2f} s of sound"
     if not np.isfinite(sound).all():
-        return "its sound holds what is no number"
+        return "its sound holds a value that is not a number"
     return "" if np.any(sound) else "it is silent"
 
 

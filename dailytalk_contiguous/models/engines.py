@@ -59,7 +59,7 @@ TTS = Setting(
     reference=True,
 )
 TTS_MODEL = Setting(
-    "Its model: s1, s2-pro, …",
+    "Model of the synthesiser: s1, s2-pro, …",
     option="tts_model",
     panel="voice",
     metavar="NAME",
@@ -67,7 +67,8 @@ TTS_MODEL = Setting(
     reference=True,
 )
 VOICE = Setting(
-    "Its voice: an ID, clone (the conversation's own speaker), or any (Fish chooses one a line).",
+    "Voice of the synthesiser: an ID, clone (the conversation's own speaker), or any (Fish chooses one for each "
+    "line).",
     panel="voice",
     metavar="ID|clone|any",
     shown="the synthesiser's",
@@ -144,7 +145,7 @@ def one_sentence(engine: str) -> Iterator[None]:
         raise
     except Exception as error:  # whatever it does
         reason = f"the synthesiser {engine} can't be used ({_error_text(error)})"
-        raise DailytalkError(reason, "mend it: dailytalk doctor --tts FILE.py tries it") from error
+        raise DailytalkError(reason, "fix it: dailytalk doctor --tts FILE.py tries it") from error
 
 
 def _error_text(error: Exception) -> str:
@@ -206,7 +207,7 @@ def synthesise(
         raise
     except Exception as error:  # whatever an engine does
         reason = f"{synthesiser.engine} failed ({_error_text(error)})"
-        raise SynthesisFailed(reason, "mend it: dailytalk doctor --tts FILE.py says a line with it") from error
+        raise SynthesisFailed(reason, "fix it: dailytalk doctor --tts FILE.py says a line with it") from error
     is_mono = sound.ndim == 1 and sound.dtype.kind == "f"
     is_usable = {
         "mono samples from -1 to 1": is_mono and bool((np.abs(sound) <= LOUDEST).all()),
@@ -228,7 +229,7 @@ def load_converter(name: str, chosen: VoiceSettings) -> VoiceConverter:
     converter = load_synthesiser(name, chosen)
     if not isinstance(converter, VoiceConverter):
         raise DailytalkError(
-            f"--tts {name!r} converts, and its ENGINE loads no VoiceConverter", "let its class inherit from it"
+            f"--tts {name!r} converts, but its ENGINE loads no VoiceConverter", "let its class inherit from it"
         )
     return converter
 
@@ -245,7 +246,7 @@ def convert_side(converter: VoiceConverter, side: Samples, sample_rate: int, spe
         raise
     except Exception as error:  # whatever an engine does
         reason = f"{converter.engine} failed ({_error_text(error)})"
-        raise SynthesisFailed(reason, "mend it, or choose another --tts") from error
+        raise SynthesisFailed(reason, "fix it, or choose another --tts") from error
     is_sound = sound.shape == side.shape and sound.dtype.kind == "f"
     if not is_sound or not np.isfinite(sound).all():
         raise SynthesisFailed(

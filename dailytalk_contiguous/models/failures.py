@@ -60,7 +60,7 @@ class _Record:
         if n_failed >= FAILED_FROM_THE_START and model not in self._has_worked:
             raise DailytalkError(
                 f"{model} has failed on each of its first {n_failed} utterances (the last: {reason})",
-                "mend or replace it, and run the same command again",
+                "fix or replace it, and run the same command again",
             )
 
 

@@ -168,7 +168,7 @@ class Client:
         parts = urlsplit(base_url)
         is_http = parts.scheme in ("http", "https")
         if not is_http or not parts.hostname or "@" in parts.netloc:
-            reason = f"the address of {service} is no plain http or https URL"
+            reason = f"the address of {service} is not a plain http or https URL"
             raise DailytalkError(reason, "give it like https://host:port/path")
         self.service = service
         self.base_url = base_url.rstrip("/")

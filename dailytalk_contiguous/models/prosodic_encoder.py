@@ -186,7 +186,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
             config_path = cached_file(name, CONFIG_NAME, **source)
             stored = read_json(Path(config_path), _RETRAIN, 1 << 20) if config_path else None
             if not isinstance(stored, dict) or stored.get("model_type") != ProsodicEncoderConfig.model_type:
-                raise ModelMissing(f"{name!r} is no encoder of prosodic tokens", _RETRAIN)
+                raise ModelMissing(f"{name!r} is not an encoder of prosodic tokens", _RETRAIN)
             config = _config_of({key: stored[key] for key in _SETTINGS if key in stored})
             with torch.device("meta"):
                 shapes = shapes_of(cls(config))

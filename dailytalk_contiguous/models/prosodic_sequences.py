@@ -146,7 +146,7 @@ def check_tokens(
     """
     array = np.asarray(tokens)
     if array.ndim != 1 or (len(array) and not np.issubdtype(array.dtype, np.integer)):
-        raise BadInput(f"{sequence} is no sequence of whole numbers ({array.dtype})", "encode it again", row)
+        raise BadInput(f"{sequence} is not a sequence of whole numbers ({array.dtype})", "encode it again", row)
     is_token = (array >= 0) & (array < n_clusters) | (array == mask)
     if not is_token.all():
         frame = int(is_token.argmin())

@@ -311,7 +311,7 @@ def read_clip(audio: AudioStruct) -> Clip:
     """
     info = read_header(audio)
     if info.seconds > LONGEST:
-        raise BadInput(f"it is {info.seconds:.0f} s long, which is no clip", "cut it into clips")
+        raise BadInput(f"it is {info.seconds:.0f} s long, which is too long for a clip", "cut it into clips")
     nothing = np.zeros((0, info.channels), np.float32)
     whole = np.concatenate([nothing, *blocks(audio)])
     samples, taken = one_channel(whole)

@@ -226,7 +226,7 @@ def _encoded(samples: NDArray[np.float32], sample_rate: int) -> tuple[bytes, NDA
 
 
 def _damaged(audio: Path, notes: Path) -> DailytalkError:
-    remedy = f"delete it and {notes.name}: it is bought again then"
+    remedy = f"delete it and {notes.name}: it is then bought again"
     return DailytalkError(f"the cached speech {audio} is damaged", remedy)
 
 

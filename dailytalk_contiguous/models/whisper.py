@@ -629,7 +629,7 @@ def find_whisper(model: str, fetch: bool = True) -> str:
             raise ModelMissing(error.reason, f"{error.remedy}; or {_REMEDY}") from None
     lacking = [file for file in MODEL_FILES if file not in paths]
     if lacking:
-        reason = f"{model!r} is no whole Whisper model in CTranslate2 format: no {', '.join(lacking)}"
+        reason = f"{model!r} is not a complete Whisper model in CTranslate2 format: no {', '.join(lacking)}"
         raise ModelMissing(reason, f"download it again, or {_REMEDY}")
     return str(paths[MODEL_FILES[0]].parent)
 

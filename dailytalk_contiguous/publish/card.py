@@ -72,7 +72,7 @@ def written_of(text: str) -> _Written:
         pass
     raise CardDamaged(
         "the card's markers <!-- dailytalk:start … --> and <!-- dailytalk:end --> are damaged",
-        "mend them in README.md, or take out both, with what is between them",
+        "fix them in README.md, or take out both, with what is between them",
     )
 
 
@@ -102,7 +102,7 @@ def parsed_card(text: str) -> DatasetCard:
         return DatasetCard(text if re.match(r"\s*---\s", text) else f"---\n{{}}\n---\n{text}")
     except (yaml.YAMLError, ValueError, TypeError) as problem:
         raise CardDamaged(
-            f"the card's front matter can't be read ({problem})", "mend README.md on the Hub"
+            f"the card's front matter can't be read ({problem})", "fix README.md on the Hub"
         ) from None
 
 

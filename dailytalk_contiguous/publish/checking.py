@@ -293,7 +293,7 @@ def check_folder(
     DailytalkError for a path that is no folder, or none of these.
     """
     if not path.is_dir():
-        raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
+        raise DailytalkError(f"{path} is not a folder", "name a work folder, a dataset or a training folder")
     if format:
         findings, facts = _exported(path, format_named(format), limits)
         if not is_own_file(format):
@@ -333,7 +333,9 @@ _NAMES_OF_WORK = (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATAS
 def _exported(folder: Path, format: AnyFormat, limits: FindingLimits) -> Checked:
     """The findings of the format's own check, and of a mix of clips those on the clips."""
     if format.check is None:
-        raise DailytalkError(f"nothing is known of what a folder for {format.reader} has to be", "use it as it is")
+        raise DailytalkError(
+            f"there are no rules by which to check a folder for {format.reader}", "use it as it is"
+        )
     findings, facts = format.check(folder, limits)
     if is_mix(folder) and all(finding.level != "error" for finding in findings):
         findings = findings + _clip_findings(folder, limits)

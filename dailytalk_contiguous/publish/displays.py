@@ -42,7 +42,7 @@ STATUSES = {
     "dropped": "left out (no text)",
 }
 
-A_GUESS = "Classes of emotion are a guess from sound, and no diagnosis: nobody was asked how they felt."
+A_GUESS = "Classes of emotion are a guess from sound, not a diagnosis: nobody was asked how they felt."
 
 #: Columns of `figures.sums` that are seconds.
 _DURATIONS = {"seconds", "left", "right", "seen", "copied"}

@@ -59,7 +59,7 @@ class DivisionSettings:
         panel="splits", metavar="SHARE [0.01<=x<=0.5]", least=0.01, most=0.5, shown=f"({EVAL_SHARE})",
     )  # fmt: skip
     divide_anew: bool = setting(
-        False, "Divide all again: otherwise what was divided in the folder before stays.", panel="splits"
+        False, "Divide everything again; otherwise the earlier division in the folder stays.", panel="splits"
     )
     seed: int = setting(0, SEED)
 

@@ -38,7 +38,7 @@ class Finding:
         level: `error` where a trainer would fail or silently learn garbage, `advice` otherwise.
         file: path in the checked folder, or a conversation's id (of several, the worst); `.` for all of it.
         what: the problem, with figures.
-        remedy: how to mend it.
+        remedy: how to fix it.
         kind: short name of the kind of finding, for programs.
         severity: its weight for the verdict; an error is always `bad`.
     """

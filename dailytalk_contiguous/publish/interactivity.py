@@ -72,15 +72,13 @@ TASKS = {
 class ClipSettings(exports.ExportSettings):
     """The settings of both formats of clips. `clips`: ids of those that are wanted; None for all."""
 
-    per_kind: int | None = setting(
-        None, "At most so many clips of each kind.", panel="result", least=1, shown="all"
-    )
+    per_kind: int | None = setting(None, "Most clips of each kind.", panel="result", least=1, shown="all")
     rules: str = setting(
-        OWN_RULES, "Which events are clips: dailytalk (ours), or kyutai (of its segments, arXiv 2606.11167).",
+        OWN_RULES, "Which events become clips: dailytalk (ours), or kyutai (of its segments, arXiv 2606.11167).",
         panel="result", choices=(OWN_RULES, "kyutai"),
     )  # fmt: skip
-    context: float = setting(CONTEXT, "Seconds before an event that its clip has.", panel="result", unit="s")
-    after: float = setting(AFTER, "Seconds after an event that its clip has.", panel="result", unit="s")
+    context: float = setting(CONTEXT, "Seconds that a clip has before its event.", panel="result", unit="s")
+    after: float = setting(AFTER, "Seconds that a clip has after its event.", panel="result", unit="s")
     licence: str | None = unlisted(None)
     clips: Container[str] | None = unlisted(None)
 

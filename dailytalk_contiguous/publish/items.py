@@ -467,7 +467,7 @@ class Shards(FiledItems):
             if unknown:
                 raise BadInput(
                     f"{RUN} does not describe the fields {sorted(unknown)}",
-                    "put that of their run beside them, or name the work folder of their corpus",
+                    "put the one of their run beside them, or name the work folder of their corpus",
                 )
             yield opened
 
@@ -519,7 +519,7 @@ def _shards(folder: Path) -> list[Path]:
     inside_work = folder / DATASET
     if not inside_work.is_dir() and (folder / TAGGED).is_dir():
         raise DailytalkError(
-            f"{folder} was tagged and not spoken yet",
+            f"{folder} was tagged but not spoken yet",
             f"run `dailytalk speak {folder}`, with `--revoice none` to keep both voices as they were recorded",
         )
     root = inside_work if inside_work.is_dir() else folder

@@ -134,7 +134,7 @@ def _jmoshi_file(folder: Path, name: str, counts: Counter[str], lengths: list[fl
                 channel = 0 if speaker == SPEAKERS[0] else 1
                 words.append(SaidWord(text, start, end, speaker, channel))
             case _:
-                problem = 'it is no list of {"speaker", "word", "start", "end"}'
+                problem = 'it is not a list of {"speaker", "word", "start", "end"}'
                 yield error("unreadable-alignments", shown, problem, _JMOSHI_AGAIN)
                 return
     counts.update(word.speaker for word in words)

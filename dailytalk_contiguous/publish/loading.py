@@ -98,8 +98,8 @@ def load(
     is_moving = isinstance(version.where, Reference) and version.where.revision is None
     if state is not None and (is_moving or not (streaming and split)):
         raise DailytalkError(
-            "a state is that of a stream of one split of one version, and the main branch moves",
-            "give streaming=True, the split, and as revision= the tag or commit, before and after the stop",
+            "a state belongs to a stream of one split of one version, but the main branch moves",
+            "give streaming=True, the split, and the tag or commit as revision=, before and after the stop",
         )
     configs = {name: [*splits] for name, splits in version.configs.items()}
     items = None

@@ -149,7 +149,7 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
             findings.append(error("config-folder", name, problem, f"name {exported} itself"))
         elif value or side == "train" or (folder / exported).exists():
             if value:
-                problem += ", which is no file of this folder"
+                problem += ", which is not a file of this folder"
             remedy = "after moving or copying the folder, export again or correct it"
             findings.append(error("config", name, problem, remedy))
     paths = config.get("moshi_paths", {})

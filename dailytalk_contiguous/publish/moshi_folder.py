@@ -114,7 +114,7 @@ class PieceSettings(exports.ExportSettings):
 
 @dataclass(frozen=True)
 class WordSettings(PieceSettings):
-    both_speakers: bool = setting(False, "The other speaker's words too, as SPEAKER_OTHER.", panel="result")
+    both_speakers: bool = setting(False, "Add the other speaker's words as SPEAKER_OTHER.", panel="result")
     tokenizer: str | None = setting(
         None, "SentencePiece model of the model you train: words get room for their tokens.",
         panel="result", metavar="FILE", shown="a frame a word", reference=True,
@@ -218,7 +218,7 @@ def token_counter(path: str) -> Callable[[str], int]:
         model = sentencepiece.SentencePieceProcessor(model_proto=read_bytes(Path(path), "check the path"))
     except RuntimeError:
         raise DailytalkError(
-            f"{path!r} is no SentencePiece model", "give the tokenizer_spm_….model of the model you train"
+            f"{path!r} is not a SentencePiece model", "give the tokenizer_spm_….model of the model you train"
         ) from None
     return lambda word: max(1, len(model.encode(word.strip())))
 

@@ -61,7 +61,7 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
         clips = Shards(where, labelled=True)
         if finished and clips.kind == "measured":
             raise DailytalkError(
-                f"{where} holds a corpus that was measured and not finished",
+                f"{where} holds a corpus that was measured but not finished",
                 "run the same dailytalk corpus again",
             )
         return clips
@@ -88,7 +88,7 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
     named = None if path.exists() else parse_reference(source)
     if named is None:
         if revision is not None:
-            raise DailytalkError(f"--revision {revision!r} goes with a dataset on the Hub only", "leave it out")
+            raise DailytalkError(f"--revision {revision!r} is only for a dataset on the Hub", "leave it out")
         version = open_version(path) if path.is_dir() else None
         return version if version and CONFIGS[0] in version.configs else path
     try:

@@ -152,7 +152,7 @@ def write_report(
         show = Displays(tables, items.run, defaults, comparisons=comparisons, name=items.name, other=beside)
         return _write_conversations(items, out, shown, limits, show, refused)
     if shown != SHOWN:
-        raise DailytalkError("--conversations goes with conversations, and these are clips", "leave it out")
+        raise DailytalkError("--conversations is for conversations, but these are clips", "leave it out")
     if reference:
         reason = f"the file {reference.name} has turn-taking alone, and these are clips"
         raise DailytalkError(reason, "name the folder or the version that it is of")

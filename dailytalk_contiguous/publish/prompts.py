@@ -234,7 +234,7 @@ def _persona(line: Mapping[str, object]) -> tuple[tuple[str, str], str]:
     values = {}
     for name, value in line.items():
         if not isinstance(value, str | int | float | None) or "\0" in str(value):
-            raise BadInput(f"{quoted(name)} is no text", _REMEDY)
+            raise BadInput(f"{quoted(name)} is not text", _REMEDY)
         if value not in (None, ""):
             values[name] = " ".join(str(value).split())
     text = values.pop(_TEXT, "")

@@ -74,23 +74,23 @@ _OURS = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{
 class PushSettings:
     """How a version is published."""
 
-    create: bool = setting(False, "Make the dataset if it isn't there.", panel="input")
-    private: bool = setting(False, "What is made on the Hub is for invited people only.", panel="input")
+    create: bool = setting(False, "Make the dataset if it doesn't exist.", panel="input")
+    private: bool = setting(False, "Make the dataset private, for invited people only.", panel="input")
     clips: int | None = setting(
-        None, "Clips of interaction of each kind, at most, as config interactivity; 0 for none.",
+        None, "Most clips of each kind of interaction in the config interactivity; 0 for none.",
         panel="input", least=0, shown="2000 where the version before has any",
     )  # fmt: skip
     tag: str | None = setting(
         None, "The version: v1.0.0, or auto for the one that the changes call for.",
         panel="version", metavar="TAG", shown="no tag",
     )  # fmt: skip
-    branch: str = setting(MAIN, "To commit to; made from main if it isn't there.", panel="version")
+    branch: str = setting(MAIN, "Branch to commit to; made from main if it doesn't exist.", panel="version")
     pr: bool = setting(False, "Open a pull request. It gets no tag.", panel="version")
     message: str = setting(
-        "", "Of the commit.", panel="version", metavar="TEXT", shown="made from the tag and the changes"
+        "", "Message of the commit.", panel="version", metavar="TEXT", shown="made from the tag and the changes"
     )
     licence: str | None = setting(
-        None, "Of the dataset, as the Hub writes it: cc-by-4.0.",
+        None, "Licence of the dataset, as the Hub writes it: cc-by-4.0.",
         panel="card", shown="what follows from sources and models",
     )  # fmt: skip
     valid_share: float = setting(
@@ -252,7 +252,7 @@ def read_repository(api: HfApi, repo: str, branch: str = MAIN) -> RepositoryStat
         head = open_version(Reference(repo, commit))
     if MANIFEST in head.names and head.manifest.get("layout") != LAYOUT:
         raise DailytalkError(
-            f"the repository has a {MANIFEST} that is not ours",
+            f"the repository has a {MANIFEST} that this tool did not write",
             "rename it there, or publish to another repository",
         )
     card = head.read(CARD).decode() if CARD in head.names else ""
@@ -423,7 +423,7 @@ def publish(api: HfApi, release: Release) -> Release:
                 api.create_tag(repo, tag=tag, revision=commit, repo_type=KIND)
             except HfHubHTTPError as error:
                 raise DailytalkError(
-                    f"commit {commit[:10]} is yours, and got no tag {tag} ({error.server_message or error})",
+                    f"commit {commit[:10]} was made, but got no tag {tag} ({error.server_message or error})",
                     "run the same command again, with --tag auto if somebody else has made this tag meanwhile",
                 ) from None
     return replace(release, commit=commit, url=url)

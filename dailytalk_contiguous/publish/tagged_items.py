@@ -87,7 +87,7 @@ class TaggedItems(Items):
         for number, line in json_objects(path, nan=True, first=first, last=last):
             problem = line_problem(line, fields)
             if problem:
-                raise DailytalkError(f"line {number} of {path}: {problem.reason}", "mend or delete the line")
+                raise DailytalkError(f"line {number} of {path}: {problem.reason}", "fix or delete the line")
             yield number, line
 
     def _base(self, path: Path) -> dict[str, Row]:

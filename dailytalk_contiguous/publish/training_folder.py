@@ -314,7 +314,7 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
         reason = error.reason if isinstance(error, BadInput) else error.strerror
         raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}: {reason}", AGAIN) from None
     if begins not in _HEADERS:
-        raise BadInput(f"{as_text(wav)!r} is named as audio and is no WAV", AGAIN)
+        raise BadInput(f"{as_text(wav)!r} is named as audio but is not a WAV file", AGAIN)
     annotation: Any = read_typed(about, _Annotation)
     return wav, annotation
 

@@ -101,7 +101,7 @@ BOUNDS = (
         "confidence",
         "have words of which the recogniser is less than {} sure",
         "tag them with a better recogniser (tag --asr-model), or correct transcript.jsonl",
-        "Whisper's authors take a window for failed below a mean log probability of -1, 0.37 (Radford et "
+        "Whisper's authors consider a window failed below a mean log probability of -1, 0.37 (Radford et "
         "al. 2022, section 4.5); a mean over a conversation hides such windows, so it is higher, by choice",
         low=0.6,
         severity="bad",
@@ -353,7 +353,7 @@ NOTHING_FINISHED = "nothing-finished"
 ONLY_TAGGED = advice(
     NOT_SPOKEN,
     ".",
-    "it was tagged and not spoken yet: there is nothing to train on",
+    "it was tagged but not spoken yet: there is nothing to train on",
     "run dailytalk speak on it, with --revoice none to keep both voices as recorded",
 )
 
@@ -507,7 +507,7 @@ def _uncovered_sound(rows: pd.DataFrame) -> Iterator[Finding]:
     _, name, sound = max(stretches, key=lambda stretch: stretch[0])
     example = f"{sound['start']:.1f} to {sound['end']:.1f} s of the {sound['channel']} side of {name}"
     problem = f"{length_text(total)} of the recordings sound without an utterance, such as {example}"
-    remedy = "listen there: what somebody says is in no line (add one in transcript.jsonl), what is noise stays"
+    remedy = "listen there, and add a line to transcript.jsonl for what somebody says; noise stays"
     severity = _spread(total, rows["duration"].sum())
     yield advice("uncovered-sound", ".", problem, remedy, severity)
 
@@ -543,7 +543,8 @@ def _word_findings(tables: Tables) -> Iterator[Finding]:
     n_words = counted(sources.total(), "word")
     n_fitted = sources[GIVEN_FITTED]
     if n_fitted:
-        problem = f"{n_fitted:,} of {n_words} came without times or beyond the speech, and were laid into it"
+        problem = f"{n_fitted:,} of {n_words} came without times, or with times beyond the speech; they were "
+        problem += "fitted to it"
         remedy = "name an aligner of their language (speak --aligner), or listen to some"
         yield advice("fitted-words", ".", problem, remedy, "note")
     # What was converted is heard as it was said, whatever a voice was given.
@@ -558,10 +559,10 @@ def _word_findings(tables: Tables) -> Iterator[Finding]:
     n_recognised = sources[RECOGNISER]
     if n_recognised >= WIDESPREAD * sources.total() > 0:
         problem = (
-            f"{n_recognised:,} of {n_words} have the recogniser's times: of those about half are in the right "
-            "frame of 80 ms, of an aligner's three quarters"
+            f"{n_recognised:,} of {n_words} have the recogniser's times: about half of those are in the right "
+            "frame of 80 ms, three quarters of an aligner's"
         )
-        remedy = "name an aligner of the language (--aligner), or count on words that are a frame or two off"
+        remedy = "name an aligner of the language (--aligner), or expect words that are a frame or two off"
         yield advice("recognised-times", ".", problem, remedy, "note")
 
 
@@ -679,7 +680,7 @@ def _little_overlap(rows: pd.DataFrame, problem: str, remedy: str) -> tuple[str,
     kept = (rows["duration"] * rows["overlap"].fillna(0.0)).sum()
     if kept >= _OVERLAP_KEPT * seconds:
         return problem, "note", remedy  # a reason against the recordings, which `check` has of them
-    return problem, "doubtful", "make them with more overlap, as of people who talk over each other"
+    return problem, "doubtful", "make them with more overlap, as people talk over each other"
 
 
 def _gap_findings(turn_taking: TurnTaking, limits: FindingLimits) -> Iterator[Finding]:
@@ -701,7 +702,7 @@ def _gap_findings(turn_taking: TurnTaking, limits: FindingLimits) -> Iterator[Fi
         if middle > 0 and share > limit:
             problem = f"{100 * share:.0f} % of {counted(len(offsets), 'turn')} of the {channel} side begin "
             problem += f"{middle:.2f} s after the other's end, give or take {1000 * SAME_GAP:.0f} ms: nobody does"
-            remedy = "take the times of a recording, or gaps that differ as those of people"
+            remedy = "take the times of a recording, or gaps that vary as people's do"
             yield advice("same-gaps", ".", problem, remedy)
 
 
@@ -775,7 +776,8 @@ def _loss_findings(run: Mapping[str, Any], tables: Tables, limits: FindingLimits
     if n_recordings:
         kinds = [kind for kind in lost["remedies"] if kind not in lost["reasons"]]
         reason = f": {kinds[0]}" if kinds else ""
-        problem = f"{counted(n_recordings, 'recording')} can't be used, and no hours here are of them{reason}"
+        unusable = counted(n_recordings, "recording")
+        problem = f"{unusable} can't be used, and none of the hours here are theirs{reason}"
         severity: Severity = "doubtful" if n_recordings > lost["of_conversations"] else "note"
         yield advice("lost-recordings", ".", problem, remedy_of(lost, kinds), severity)
 

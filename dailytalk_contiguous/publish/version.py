@@ -50,7 +50,7 @@ def parse_tag(text: str) -> tuple[int, int, int]:
     """Return the numbers of a version, of https://semver.org. Raises DailytalkError for another tag."""
     match = _TAG.fullmatch(text)
     if match is None:
-        raise DailytalkError(f"the tag {text!r} is no version", f"write v and three numbers, such as {FIRST}")
+        raise DailytalkError(f"the tag {text!r} is not a version", f"write v and three numbers, such as {FIRST}")
     major, minor, patch = map(int, match.groups())
     return major, minor, patch
 

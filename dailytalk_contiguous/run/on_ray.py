@@ -169,7 +169,7 @@ def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: boo
         raise (error.cause or error) from None
     except ray.exceptions.RayError as error:
         raise DailytalkError(
-            f"a worker was lost twice over one shard, perhaps for want of memory ({type(error).__name__})",
+            f"a worker was lost twice over one shard, perhaps for lack of memory ({type(error).__name__})",
             "run the same command again (finished shards are kept), with fewer --workers",
         ) from error
     finally:

@@ -81,7 +81,7 @@ def in_processes(
             yield future.result()
     except BrokenProcessPool as error:
         raise DailytalkError(
-            "a worker process ended, perhaps for want of memory",
+            "a worker process ended, perhaps for lack of memory",
             "run the same command again (what is finished is kept), with fewer --workers if it recurs",
         ) from error
     finally:

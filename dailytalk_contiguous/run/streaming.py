@@ -202,8 +202,8 @@ class StreamSpec(Spec):
             begun = "without --streaming"
         if begun:
             raise DailytalkError(
-                f"--out {str(self.out)!r} holds a stream of other settings, another source or version: {begun}",
-                "choose another --out, or go on with what it was begun with (OWNER/NAME@COMMIT)",
+                f"--out {str(self.out)!r} holds a stream with other settings, another source or version: {begun}",
+                "choose another --out, or go on with those that it began with (OWNER/NAME@COMMIT)",
             )
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
@@ -269,7 +269,7 @@ class StreamSpec(Spec):
             window.shards[DATASET] = step.paths[0].name
             if is_held(step.paths[0]) and len(step.rejects) == len(script):
                 self._unsaid = DailytalkError(
-                    f"nothing could be said of a window ({step.rejects[0].reason})",
+                    f"nothing could be spoken of a window ({step.rejects[0].reason})",
                     "run the same command again once the synthesiser answers",
                 )
                 return

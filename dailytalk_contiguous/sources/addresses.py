@@ -93,7 +93,7 @@ def store_address(out: Path) -> str | None:
         if "://" not in text:
             text = text.replace(":/", "://", 1)
         raise DailytalkError(
-            f"{text} is no place to work in",
+            f"{text} is not a place to work in",
             "name a folder, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, hf://buckets/OWNER/NAME/FOLDER or "
             "hf://datasets/OWNER/NAME/FOLDER",
         )

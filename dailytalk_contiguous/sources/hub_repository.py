@@ -64,7 +64,8 @@ def repository_of(inputs: Sequence[str], choice: HubChoice) -> Repository | None
     if len(inputs) > 1:
         others = [name for name in inputs if parse_reference(name) != named[0]]
         raise DailytalkError(
-            f"{named[0].repo!r} is no file or folder here, and a dataset on the Hub can't have inputs beside it "
+            f"{named[0].repo!r} is not a file or folder here, and a dataset on the Hub can't have inputs beside "
+            "it "
             f"({', '.join(map(repr, others or inputs))})",
             "check the path, or give each dataset a run and an --out of its own",
         )

@@ -236,7 +236,7 @@ def write_row(
     try:
         row_id = _row_id(row, plan, split) or name
         if row_id in written:
-            raise BadInput(f"its id {row_id!r} was another row's already", "choose another --id-column")
+            raise BadInput(f"its id {row_id!r} is already that of another row", "choose another --id-column")
         name = row_id
         return name, _write(plan, name, row)
     except BadInput as error:

@@ -257,7 +257,7 @@ def put_together(pair: Pair, name: str) -> Path:
     if pair.left is None or pair.right is None:
         missing = "left" if pair.left is None else "right"
         raise BadInput(
-            f"{_name(pair.files[0])} is one side of it, and its {missing} side is not there",
+            f"{_name(pair.files[0])} is one side of it, but its {missing} side is missing",
             f"put the {missing} side beside it, or pass --channel mix to take it as one speaker",
         )
     left = _header_of(pair.left, "left")
@@ -267,7 +267,7 @@ def put_together(pair: Pair, name: str) -> Path:
         names = f"{_name(pair.left)} and {_name(pair.right)}"
         raise BadInput(
             f"its sides {names} last {left.seconds:.1f} and {right.seconds:.1f} s",
-            "export both sides over the same time, or rename them if they are no sides of one recording",
+            "export both sides over the same time, or rename them if they are not sides of one recording",
         )
     facts = []
     for path in pair.files:
@@ -291,7 +291,7 @@ def _header_of(path: Path, channel: str) -> audio.AudioHeader:
     if not is_mono or not audio.LOWEST_RATE <= info.sample_rate <= audio.HIGHEST_RATE:
         facts = f"{info.seconds:g} s, {info.channels} channels, {info.sample_rate} Hz"
         raise BadInput(
-            f"its {channel} side {_name(path)} is no mono recording that can be used ({facts})",
+            f"its {channel} side {_name(path)} is not a usable mono recording ({facts})",
             f"export it again with one channel at {audio.LOWEST_RATE} to {audio.HIGHEST_RATE} Hz",
         )
     return info

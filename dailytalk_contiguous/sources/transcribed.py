@@ -342,7 +342,7 @@ def _lines(
             refuse_outside(line["audio_file"])
         except ValueError as error:
             reason = f"line {number} of {name_of_file}: {error}"
-            rejects.append(Reject(f"{name_of_file}:{number}", "transcript", reason, "mend or delete the line"))
+            rejects.append(Reject(f"{name_of_file}:{number}", "transcript", reason, "fix or delete the line"))
             continue
         line.number = number
         yield conversation_id, line
@@ -414,7 +414,7 @@ def _usable(
             identity = next(new for new in numbered if new not in identities)
         identities.add(identity)
         problem = None
-        remedy = "mend or delete the line"
+        remedy = "fix or delete the line"
         ends_late = line["end"] - base["offset"] > base["duration"] + TOLERANCE
         starts_early = line["start"] < base["offset"] - TOLERANCE
         is_empty = seconds_within(line["end"], base) <= seconds_within(line["start"], base)

@@ -412,7 +412,7 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
         if data == [] or SHARED.fullmatch(path.name):
             return
         shapes = "; ".join(f"{kind.name}: {kind.shape}" for kind in DOCUMENTS)
-        raise broken(path, "is no known kind of transcript", f"give one ({shapes}), or take the file away")
+        raise broken(path, "is not a known kind of transcript", f"give one ({shapes}), or take the file away")
     kind = kinds[0]
     for position, item in zip(positions, kind.items(data) or [], strict=False):
         try:

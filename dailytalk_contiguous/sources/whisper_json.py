@@ -87,7 +87,7 @@ def read_whisper_json(path: Path) -> WhisperJson:
     names = map(PurePosixPath, entries if isinstance(entries, dict) else ())
     if entries != {} and not any(name.suffix.lower() in AUDIO_SUFFIXES for name in names):
         raise BadInput(
-            f'{shown(path)}: it is no object of clips by the name of their file, as {{"clip1.wav": {{…}}}}',
+            f'{shown(path)}: it is not an object with clips by file name, such as {{"clip1.wav": {{…}}}}',
             "name the file that Whisper's texts are in",
         )
     problems = {}

@@ -431,7 +431,7 @@ class PerUtterance(Stage):
         needs_conversations = (SOURCE.keys() - CONVERSATION_COLUMNS) & {*stage.needs}
         adds_lists = [name for name, kind in stage.adds.items() if kind == List(UTTERANCE.get(name))]
         if needs_conversations or adds_lists:
-            raise DailytalkError(f"{stage.name} takes conversations as they are", "leave PerUtterance out")
+            raise DailytalkError(f"{stage.name} takes whole conversations", "leave PerUtterance out")
         kept_failures = MODEL_FAILURES if stage.if_model_fails else {}
         # A stage's class attributes say what it reads and adds; those of a lifted one depend on the stage inside.
         attributes = {

@@ -1,6 +1,6 @@
 """ClassifyEmotion: the emotion of each utterance as a classifier hears it, with the probabilities of all classes.
 
-It is a guess from sound, and no diagnosis. A corpus's own label, `emotion`, is another column and stays as it is.
+It is a guess from sound, not a diagnosis. A corpus's own label, `emotion`, is another column and stays as it is.
 """
 
 from collections.abc import Hashable, Sequence
@@ -33,7 +33,7 @@ EMOTION_MODEL = Setting(
     reference=True,
 )
 CONFIDENCE = Setting(
-    "A class of emotion that is less likely is called unsure.",
+    "A class of emotion less likely than this is called unsure.",
     option="emotion_confidence",
     panel="style",
     least=0.0,

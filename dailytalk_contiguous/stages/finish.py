@@ -111,7 +111,7 @@ class Finish(Stage):
         sides = schema.result_sides(self.revoice)
         if schema.is_recorded(row) and sides["left"] != "left":
             raise DailytalkError(
-                f"Keep leaves each speaker on their side, and revoice is {self.revoice!r}", "leave it out"
+                f"Keep leaves each speaker on their side, but revoice is {self.revoice!r}", "leave it out"
             )
         utterances = self._utterances(row, sides)
         sounds = [_finished_sound(sound, sides) for sound in labelled(row)]

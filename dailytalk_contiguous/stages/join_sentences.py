@@ -74,7 +74,7 @@ class JoinSentences(Stage):
 
     pause: float = setting(
         1.0,
-        "Utterances of one sentence with less than this between them are joined; 0: none.",
+        "Join utterances of one sentence with less than this between them; 0 joins none.",
         option="join_sentences",
         unit="s",
         least=0,

@@ -40,7 +40,7 @@ JUDGED = "smart-turn"
 NOT_JUDGED = "none"
 
 TURN_ENDS = Setting(
-    "Who says how finished ends of turns sound: {choices} (auto: Smart Turn where it is installed).",
+    "What rates how finished ends of turns sound: {choices} (auto: Smart Turn if it is installed).",
     option="turn_ends",
     panel="result",
     choices=(IF_INSTALLED, JUDGED, NOT_JUDGED),

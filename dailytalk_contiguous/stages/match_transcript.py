@@ -184,8 +184,8 @@ class MatchTranscript(Stage):
         return {
             "id": row["conversation_id"],
             "stage": self.name,
-            "reason": f"its transcript is not about this sound, and is not used: {common:.0%} of their time is "
-            "common",
+            "reason": "its transcript does not match this sound and is not used: they share "
+            f"{common:.0%} of their time",
             "remedy": "give it the transcript of this recording, with its times and sides",
         }
 

@@ -24,8 +24,8 @@ CONTOURS_ALONE = "contours"
 
 #: A setting of `Speak`, too.
 DELIVERY_MODEL = Setting(
-    "Compare takes with their source in melody, loudness and ending (contours), and by an encoder of prosodic "
-    "tokens; --candidates chooses the nearest.",
+    "Compare takes with their source: contours (melody, loudness and ending), or also by an encoder of prosodic "
+    "tokens, MODEL; --candidates chooses the nearest.",
     option="delivery",
     panel="result",
     metavar="none|contours|MODEL",

@@ -65,8 +65,8 @@ class RateAffect(Stage):
     )
     context: float = setting(
         0.0,
-        "Length up to which a short utterance is extended for the affect model by what its speaker says "
-        "around it. 0 rates it alone.",
+        "Length to which a short utterance is extended for the affect model, with its speaker's speech around "
+        "it. 0 rates it alone.",
         option="affect_context",
         unit="s",
     )

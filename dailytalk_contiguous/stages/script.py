@@ -193,7 +193,7 @@ def script_columns(
         utterance["verbatim"] = _verbatim(line, written.get(identity))
         utterances.append(utterance)
     if not utterances:
-        raise BadInput("it has no line that can be said", "mend its lines, or leave it out")
+        raise BadInput("it has no line that can be said", "fix its lines, or leave it out")
     # Not a side of which people deleted every line: a shard knows that it had some.
     present = {utterance["source_channel"] for utterance in utterances} | set(base["channel"])
     for channel in sorted(set(CHANNELS) - present):

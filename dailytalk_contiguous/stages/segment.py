@@ -192,7 +192,9 @@ class Segment(Stage):
     pad: float = unlisted(0.03)
     longest: float = unlisted(12.0)
     short: float = unlisted(0.8)
-    min_duration: float = setting(0.0, "Shorter utterances are rejected: 0.8s. 0 keeps every mm-hm.", unit="s")
+    min_duration: float = setting(
+        0.0, "Utterances shorter than this, such as 0.8s, are rejected; 0 keeps every mm-hm.", unit="s"
+    )
     crosstalk: bool = unlisted(True)
     mono: bool = unlisted(False)
 

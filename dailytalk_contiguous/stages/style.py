@@ -75,7 +75,7 @@ class Bucket(Stage):
     def preflight(self, fetch: bool = True) -> None:
         if self.unfitted:
             raise DailytalkError(
-                "--buckets robust measures the whole corpus before it tags, which is not known here",
+                "--buckets robust measures the whole corpus before it tags, but here it is not known",
                 "choose other --buckets, leave --streaming out, or take stage.fit(rows) of earlier stages' rows",
             )
 
@@ -168,7 +168,7 @@ class Tag(Stage):
     VERSION: ClassVar[int] = 2
     rules: str = setting("standard", "Table of tags: {choices}.", panel="style", choices=tuple(tags.PRESETS))
     emotion_vote: bool = setting(
-        False, "With --emotion: its class chooses the tag where no measure stands out.", panel="style"
+        False, "With --emotion: its class chooses the tag if no measure stands out.", panel="style"
     )
 
     needs: ClassVar[tuple[str, ...]] = (*BUCKETS.values(), *MEASURES, "text_raw")

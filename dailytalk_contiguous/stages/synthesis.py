@@ -152,20 +152,20 @@ class Speak(Stage):
     top_p: float = setting(0.7, "Nucleus sampling, for engines that have it.", least=0, most=1)
     tag_map: tuple[tuple[str, str], ...] = setting(
         (),
-        "Send OTHER where a line has TAG; as often as you like.",
+        "Send OTHER for a line with TAG; may be repeated.",
         option="map_tag",
         metavar="TAG=OTHER",
     )
     takes_of: str = setting(
         TURN,
-        "What one take says: {choices}. A turn is what its speaker says with one tag while nobody else speaks in "
-        "the pauses, where the take is cut.",
+        "What one take says: {choices}. A turn is speech with one tag in whose pauses nobody else speaks; its "
+        "take is cut there.",
         choices=(TURN, LINE),
     )
     aligner: str = setting(AUTO, ALIGNER)
-    variants: int = setting(1, "Takes that utterances of one text are spread over.", least=1)
-    candidates: int = setting(1, "Good takes to verify and choose the best of.", least=1)
-    tries: int = setting(3, "Takes that may be refused, in all runs, before an utterance has failed.", least=1)
+    variants: int = setting(1, "Takes over which utterances of the same text are spread.", least=1)
+    candidates: int = setting(1, "Good takes to verify, of which the best is kept.", least=1)
+    tries: int = setting(3, "Refused takes, in all runs together, after which an utterance has failed.", least=1)
     verify: str = unlisted("")
     compute_type: str = setting("auto", COMPUTE_TYPE)
     worst: float = unlisted(0.34)
@@ -184,15 +184,15 @@ class Speak(Stage):
     gate: Gate = unlisted(Gate())
     cache: str = setting(
         "",
-        "Where bought speech is kept; on Ray, on a disk that all nodes share.",
+        "Folder for bought speech; with Ray, on a disk that all nodes share.",
         execution=True,
         metavar="DIR",
         shown="the user's cache folder",
     )
-    concurrency: int = setting(5, "Requests at a time, of each worker.", execution=True, least=1)
+    concurrency: int = setting(5, "Requests that each worker makes at a time.", execution=True, least=1)
     max_cost: float | None = setting(
         None,
-        "What this run may spend, all workers together.",
+        "Limit on what this run spends, all workers together.",
         execution=True,
         panel="run",
         least=0,
@@ -439,7 +439,7 @@ class SpeechOfBatch:
         n_new = len(self._new_problems)
         if n_new >= UNUSABLE_ANSWERS and all(self._new_problems):
             raise DailytalkError(
-                f"{self._synthesiser.engine} gave {n_new} takes of which none can be used: that of "
+                f"{self._synthesiser.engine} gave {n_new} takes, none of which can be used: that of "
                 f"{quoted(turn.text)} can't, because {problem}",
                 "listen to what it says, and check its voice and its model",
             )

@@ -33,7 +33,7 @@ WORD_PROSODY = {
 
 #: A setting of several stages.
 CODEBOOK = Setting(
-    "Prosodic tokens by a codebook: bundled, or a folder that dailytalk tokens cluster has written.",
+    "Codebook for prosodic tokens: bundled, or a folder of dailytalk tokens cluster.",
     option="prosodic_tokens",
     metavar="bundled|DIR",
     reference=True,

@@ -156,9 +156,9 @@ class Transcribe(WhisperStage):
     compute_type: str = setting("auto", COMPUTE_TYPE)
     fillers: str = setting(
         KEEP,
-        "What becomes of um and uh: {choices}. Keep: the recogniser, trained to leave them out, looks for them, "
-        "and for words said twice or cut off. Drop: for nothing, and leaves out those that it writes. Given texts "
-        "stay.",
+        "What becomes of um and uh: {choices}. Keep: the recogniser, trained to leave them out, looks for them "
+        "and for words said twice or cut off. Drop: it does not look for them, and those that it writes are "
+        "removed. Given texts stay.",
         choices=(KEEP, DROP),
     )
     guard: bool = unlisted(True)

@@ -218,7 +218,7 @@ def inside(root: Path, name: str | Path) -> Path:
         reason = getattr(error, "strerror", None) or "no file can be called so"
         raise BadInput(f"the path {quoted(str(name))} can't be used ({reason})", "correct it") from None
     if not is_file:
-        reason = f"the path {quoted(str(name))} leads out of its folder, or to what is no regular file"
+        reason = f"the path {quoted(str(name))} leads out of its folder, or is not a regular file"
         raise BadInput(reason, "copy the file into the folder")
     return path
 
@@ -227,7 +227,7 @@ def refuse_inside(path: Path, folder: Path) -> None:
     """Raise DailytalkError for a path that is a folder of an input, or in it: results would become input."""
     if path.resolve().is_relative_to(folder.resolve()):
         reason = f"{as_text(path)!r} is in {as_text(folder)!r}"
-        raise DailytalkError(reason, "name each folder once, and a --out in none of them")
+        raise DailytalkError(reason, "name each folder once, and an --out outside of them")
 
 
 def leads_out(path: Path, root: Path) -> bool:

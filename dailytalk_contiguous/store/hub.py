@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.secrets import refuse_plain_http
 #: How the Hub's own clients write the address of a dataset.
 PREFIX = "hf://datasets/"
 
-_REMEDY = "write OWNER/NAME, with @TAG behind it for a version"
+_REMEDY = "write OWNER/NAME, or OWNER/NAME@TAG for a version"
 
 
 class Reference(NamedTuple):
@@ -58,7 +58,7 @@ def parse_reference(text: str) -> Reference | None:
     return None
 
 
-def reference(text: str, problem: str = "is no name of a dataset on the Hub") -> Reference:
+def reference(text: str, problem: str = "is not the name of a dataset on the Hub") -> Reference:
     """The dataset that a text names. Raises DailytalkError, with the problem, if it names none."""
     parsed = parse_reference(text)
     if parsed is None:
@@ -68,7 +68,7 @@ def reference(text: str, problem: str = "is no name of a dataset on the Hub") ->
 
 def model_reference(text: str) -> Reference:
     """The model on the Hub that a text names, which is no folder. Raises DailytalkError if it names none."""
-    return reference(text, "is no folder, and no name of a model on the Hub")
+    return reference(text, "is neither a folder nor the name of a model on the Hub")
 
 
 # Errors of the Hub, and of the connection to it, as one sentence with a remedy.
@@ -113,7 +113,8 @@ def hub_error(error: BaseException, what: str, kind: str = "dataset") -> Dailyta
     message = f" ({without_tokens(sentence_of_hub).strip()})" if sentence_of_hub else ""
     again = "run the same command again"
     if isinstance(error, errors.GatedRepoError):
-        sentence = f"{what} opens only to people who were let in", "ask for access on its page, then log in"
+        reason = f"{what} is open only to people who were given access"
+        sentence = reason, "ask for access on its page, then log in"
     elif isinstance(error, errors.RevisionNotFoundError):
         sentence = f"{what} has no such version", "list them with `dailytalk versions`"
     elif isinstance(error, (errors.RepositoryNotFoundError, DatasetNotFoundError)):

@@ -61,9 +61,9 @@ ENGINE = Engine("hum", Hum, Licence("CC0-1.0", ""), voice="joe", options=Options
 
 #: What its last line may do instead, and what `doctor` says of it.
 FAILS = {
-    "raise RuntimeError('no microphone')": "hum failed (RuntimeError: no microphone): mend line 22 of hum.py",
+    "raise RuntimeError('no microphone')": "hum failed (RuntimeError: no microphone): fix line 22 of hum.py",
     "return said._replace(samples=0 * said.samples)": "it is silence",
-    "return said._replace(samples=said.samples.astype('int16'))": "mend what `speak` returns in hum.py",
+    "return said._replace(samples=said.samples.astype('int16'))": "fix what `speak` returns in hum.py",
     "return said._replace(samples=said.samples * 0 + np.sin(np.arange(len(said.samples)) / 9).astype('f') / 9)": (
         "no speech is found in it"
     ),
@@ -137,7 +137,7 @@ def test_doctor_says_which_line_of_a_file_fails_before_it_speaks(here: Path, dai
     (here / "hum.py").write_text(code, encoding="utf-8")
     done = dailytalk("doctor", "--tts", "hum.py")
     assert done.code == 1
-    assert "the synthesiser hum can't be used (OSError: no card): mend line 18 of hum.py" in done.err
+    assert "the synthesiser hum can't be used (OSError: no card): fix line 18 of hum.py" in done.err
 
 
 def test_doctor_buys_nothing(dailytalk: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,4 +165,4 @@ def test_command_that_the_error_of_a_voice_names_exists(here: Path, dailytalk: C
     _, _, remedy = failed.value.remedy.partition("dailytalk ")
     command, _, _ = remedy.partition(" says")
     done = dailytalk(*command.replace("FILE.py", "hum.py").split())
-    assert (done.code, "mend line" in done.err) == (1, True)
+    assert (done.code, "fix line" in done.err) == (1, True)

@@ -42,7 +42,7 @@ def test_too_little_memory_is_one_sentence(source: Path, tmp_path: Path) -> None
         (("--profile", "best"), "--profile can't be 'best': give standard, embedded."),
         (("--transcripts", "nosuch"), "Invalid value for '--transcripts': path 'nosuch' does not exist"),
         (("--language", "en,xx"), "Whisper base does not know the language en,xx"),
-        (("--asr-model", "empty"), "'empty' is no whole Whisper model in CTranslate2 format: no model.bin"),
+        (("--asr-model", "empty"), "'empty' is not a complete Whisper model in CTranslate2 format: no model.bin"),
     ],
 )
 def test_wrong_setting_is_one_sentence_and_nothing_is_written(

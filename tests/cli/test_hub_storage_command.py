@@ -47,5 +47,5 @@ def test_a_repository_that_is_not_there_is_one_sentence(
     assert done.err.count("\n") == 1
     whole = dailytalk("tag", tmp_path / "in", "--out", "hf://datasets/tester/none", *EMBEDDED)
     assert whole.code == 1
-    assert "hf://datasets/tester/none is no place to work in" in whole.err
+    assert "hf://datasets/tester/none is not a place to work in" in whole.err
     assert not list(Path().glob("hf:*"))

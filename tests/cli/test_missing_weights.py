@@ -71,11 +71,11 @@ def test_profile_is_no_remedy_where_the_hub_is_not_what_is_missing(
     command = ("tag", calls(tmp_path / "in", "a"), "--out", tmp_path / "out", *STANDARD)
     done = dailytalk(*command, "--affect-model", "no/such/model")
     assert done.code == 1
-    assert "is no folder, and no name of a model on the Hub" in done.err
+    assert "is neither a folder nor the name of a model on the Hub" in done.err
     assert "--profile" not in done.err
     done = dailytalk(*command, "--affect-model", "none", "--asr-model", "no/such/model")
     assert done.code == 1
-    assert "is no folder, and no name of a model on the Hub" in done.err
+    assert "is neither a folder nor the name of a model on the Hub" in done.err
     assert "--profile" not in done.err
 
 

@@ -243,4 +243,4 @@ def test_stage_that_is_no_dataclass_is_refused(here: Path, dailytalk: Command) -
     (here / "bare.py").write_text(code, encoding="utf-8")
     done = dailytalk("tag", "calls", "--out", "bare", *EMBEDDED, "--stage", "bare.py")
     assert done.code == 1, done.err
-    assert "CountWords is no dataclass" in done.err, done.err
+    assert "CountWords is not a dataclass" in done.err, done.err

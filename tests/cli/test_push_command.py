@@ -129,7 +129,7 @@ def test_push_without_a_tag_makes_its_branch_and_is_done_once_there(hub: HubServ
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--tag", "v1"), "the tag 'v1' is no version: write v and three numbers, such as v1.0.0"),
+        (("--tag", "v1"), "the tag 'v1' is not a version: write v and three numbers, such as v1.0.0"),
         (("--tag", "v1.0.0"), "pass --create to make it"),
     ],
 )

@@ -162,7 +162,7 @@ def test_calls_that_people_transcribed_need_no_recogniser(tmp_path: Path, dailyt
     save(tmp_path / "in/other.wav", excerpt(seconds=8.5))
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "absent", *absent)
     assert done.code == 1
-    assert "no whole Whisper model" in done.err
+    assert "not a complete Whisper model" in done.err
 
 
 def test_what_nobody_transcribed_has_no_words_without_a_recogniser(tmp_path: Path, dailytalk: Command) -> None:

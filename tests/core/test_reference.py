@@ -46,7 +46,7 @@ def test_name_of_a_dataset_is_its_repository_and_revision(text: str, repo: str, 
 )
 def test_what_can_be_no_dataset_is_left_to_others_or_refused(text: str) -> None:
     assert parse_reference(text) is None
-    with pytest.raises(DailytalkError, match=r"is no name of a dataset on the Hub.*write OWNER/NAME"):
+    with pytest.raises(DailytalkError, match=r"is not the name of a dataset on the Hub.*write OWNER/NAME"):
         reference(text)
-    with pytest.raises(DailytalkError, match=r"names no dataset.*write OWNER/NAME, with @TAG"):
+    with pytest.raises(DailytalkError, match=r"names no dataset.*write OWNER/NAME, or OWNER/NAME@TAG"):
         parse_reference(f"hf://datasets/{text}")

@@ -52,24 +52,32 @@ class Answer:
 
     def chunks(self, size: int = 1 << 16) -> Iterator[bytes]:
         if self.file is None:
-            yield from (self.body[at : at + size] for at in range(0, len(self.body), size))
+            for start in range(0, len(self.body), size):
+                yield self.body[start : start + size]
             return
         with self.file.open("rb") as file:
             file.seek(self.start)
-            left = self.stop - self.start
-            while left > 0 and (chunk := file.read(min(size, left))):
-                left -= len(chunk)
+            remaining = self.stop - self.start
+            while remaining > 0:
+                chunk = file.read(min(size, remaining))
+                if not chunk:
+                    return
+                remaining -= len(chunk)
                 yield chunk
 
 
 def told(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """An answer in JSON."""
-    return Answer(status, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})
+    all_headers = {"Content-Type": "application/json", **(headers or {})}
+    return Answer(status, json.dumps(value).encode(), all_headers)
 
 
 def refused(refusal: Refusal) -> Answer:
-    line = " ".join(refusal.words.split()).encode("ascii", "replace").decode()  # all that a header can hold
-    headers = {"X-Error-Message": line, **({"X-Error-Code": refusal.code} if refusal.code else {})}
+    line = " ".join(refusal.words.split())
+    ascii_line = line.encode("ascii", "replace").decode()  # all that a header can hold
+    headers = {"X-Error-Message": ascii_line}
+    if refusal.code:
+        headers["X-Error-Code"] = refusal.code
     return told({"error": refusal.words}, refusal.status, headers | refusal.headers)
 
 
@@ -100,12 +108,13 @@ class Call:
     @property
     def user(self) -> User | None:
         """Who asks; None without a token."""
-        given = self.headers.get("Authorization", "")
-        if not given:
+        authorization = self.headers.get("Authorization", "")
+        if not authorization:
             return None
-        if given.removeprefix("Bearer ") not in USERS:
+        token = authorization.removeprefix("Bearer ")
+        if token not in USERS:
             raise Refusal(401, "Invalid credentials in Authorization header")
-        return USERS[given.removeprefix("Bearer ")]
+        return USERS[token]
 
     def writer(self, name: str) -> User:
         """Who asks, if they may write to a repository of this name."""
@@ -119,24 +128,27 @@ class Call:
     def repository(self, name: str, write: bool = False) -> Repository:
         """A repository that may be read (and written to); to others it does not exist."""
         user = self.user
-        found = self.store.find(name)
-        if found is None or (found.settings()["private"] and not (user and user.owns(name))):
+        repository = self.store.find(name)
+        is_owner = user is not None and user.owns(name)
+        if repository is None or (repository.settings()["private"] and not is_owner):
             if user is None:
                 raise Refusal(401, "Invalid username or password.", "RepoNotFound")
             raise Refusal(404, "Repository not found", "RepoNotFound")
         if write:
             self.writer(name)
-        return found
+        return repository
 
     def page(self, items: list[Any], size: int) -> Answer:
         """One page of a list, and in the Link header where the next one is."""
-        at = int(self.query.get("cursor", ["0"])[0])
+        start = int(self.query.get("cursor", ["0"])[0])
+        end = start + size
         headers = {}
-        if at + size < len(items):
-            query = self.query | {"cursor": [str(at + size)]}
-            address = f"{self.url}{urlsplit(self.target).path}?{urlencode(query, doseq=True)}"
+        if end < len(items):
+            query = self.query | {"cursor": [str(end)]}
+            path = urlsplit(self.target).path
+            address = f"{self.url}{path}?{urlencode(query, doseq=True)}"
             headers["Link"] = f'<{address}>; rel="next"'
-        return told(items[at : at + size], headers=headers)
+        return told(items[start:end], headers=headers)
 
 
 Endpoint = Callable[..., Answer]
@@ -175,8 +187,9 @@ def answer(call: Call) -> Answer:
     path = as_dataset(urlsplit(call.target).path)
     try:
         for method, pattern, endpoint in ROUTES:
-            if method == call.method and (found := pattern.fullmatch(path)):
-                parts = {key: unquote(value) for key, value in found.groupdict().items() if value is not None}
+            match = pattern.fullmatch(path)
+            if match and method == call.method:
+                parts = {key: unquote(value) for key, value in match.groupdict().items() if value is not None}
                 return endpoint(call, **parts)
         raise Refusal(404, f"{call.method} {path} is not served here")
     except Refusal as refusal:

@@ -62,15 +62,16 @@ def apply(
         elif key == "lfsFile":
             files[path] = _large(repository, value)
         elif key in ("deletedFile", "deletedFolder"):
-            within = key == "deletedFolder"
-            gone = [name for name in files if (name.startswith(f"{path}/") if within else name == path)]
-            if not gone:
+            deleted = [path] if path in files else []
+            if key == "deletedFolder":
+                deleted = [name for name in files if name.startswith(f"{path}/")]
+            if not deleted:
                 raise Refusal(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
-            for name in gone:
+            for name in deleted:
                 del files[name]
         else:
             raise Refusal(400, f"unknown operation {key!r}")
-    folders = {name[:at] for name in files for at, letter in enumerate(name) if letter == "/"}
+    folders = {name[:end] for name in files for end, letter in enumerate(name) if letter == "/"}
     clash = sorted(folders & set(files))
     if clash:
         raise Refusal(400, f"{clash[0]} would be a file and a folder")

@@ -20,9 +20,9 @@ def _entry(repository: Repository, oid: str, path: str, file: File | None, expan
     """What a tree says of a file, or of a folder if there is none."""
     files = repository.commit(oid).files
     if file is None:
-        inside = sorted(f"{name}\0{one.blob}" for name, one in files.items() if name.startswith(f"{path}/"))
-        entry: dict[str, Any] = {"type": "directory", "oid": hashlib.sha1("\n".join(inside).encode()).hexdigest()}
-        entry |= {"size": 0, "path": path}
+        inside = sorted(f"{name}\0{below.blob}" for name, below in files.items() if name.startswith(f"{path}/"))
+        digest = hashlib.sha1("\n".join(inside).encode())
+        entry: dict[str, Any] = {"type": "directory", "oid": digest.hexdigest(), "size": 0, "path": path}
     else:
         entry = {"type": "file", "oid": file.blob, "size": file.size, "path": path}
         if file.lfs:
@@ -39,17 +39,18 @@ def _last_change(repository: Repository, oid: str, path: str) -> dict[str, str]:
         return {name: file for name, file in files.items() if name == path or name.startswith(f"{path}/")}
 
     wanted = below(repository.commit(oid).files)
-    found = oid
-    for at, commit in repository.history(oid):
+    last_change = oid
+    for earlier, commit in repository.history(oid):
         if below(commit.files) != wanted:
             break
-        found = at
-    commit = repository.commit(found)
-    return {"id": found, "title": commit.title, "date": commit.date}
+        last_change = earlier
+    commit = repository.commit(last_change)
+    return {"id": last_change, "title": commit.title, "date": commit.date}
 
 
 def _is_on(call: Call, switch: str) -> bool:
-    return call.query.get(switch, [""])[0].lower() in ("true", "1")
+    value = call.query.get(switch, [""])[0]
+    return value.lower() in ("true", "1")
 
 
 @route("GET", "/api/datasets/REPO/tree/REV(?:/PATH)?")
@@ -57,19 +58,24 @@ def tree(call: Call, name: str, revision: str, path: str = "") -> Answer:
     repository = call.repository(name)
     oid = repository.find(revision)
     files = repository.commit(oid).files
-    folder = f"{path.strip('/')}/" if path.strip("/") else ""
-    found: dict[str, File | None] = {}
+    stripped = path.strip("/")
+    folder = f"{stripped}/" if stripped else ""
+    paths: dict[str, File | None] = {}
     for name_in_repo, file in sorted(files.items()):
         if name_in_repo.startswith(folder):
-            steps = name_in_repo[len(folder) :].split("/")
-            found |= {folder + "/".join(steps[:n]): None for n in range(1, len(steps))}
-            found[name_in_repo] = file
-    if folder and not found:
+            steps = name_in_repo.removeprefix(folder).split("/")
+            for n in range(1, len(steps)):
+                paths[folder + "/".join(steps[:n])] = None
+            paths[name_in_repo] = file
+    if folder and not paths:
         raise Refusal(404, f"{path} does not exist on {revision!r}", "EntryNotFound")
-    if not _is_on(call, "recursive"):
-        found = {one: file for one, file in found.items() if "/" not in one[len(folder) :]}
+    recursive = _is_on(call, "recursive")
     expand = _is_on(call, "expand")
-    return call.page([_entry(repository, oid, one, file, expand) for one, file in found.items()], PATHS_PER_PAGE)
+    entries = []
+    for listed, file in paths.items():
+        if recursive or "/" not in listed.removeprefix(folder):
+            entries.append(_entry(repository, oid, listed, file, expand))
+    return call.page(entries, PATHS_PER_PAGE)
 
 
 @route("POST", "/api/datasets/REPO/paths-info/REV")
@@ -84,8 +90,12 @@ def paths_info(call: Call, name: str, revision: str) -> Answer:
     files = repository.commit(oid).files
     expand = asked.get("expand", [""])[0].lower() in ("true", "1")
     paths = [path.strip("/") for path in asked.get("paths", [])]
-    known = [path for path in paths if path in files or any(one.startswith(f"{path}/") for one in files)]
-    return told([_entry(repository, oid, path, files.get(path), expand) for path in known])
+    entries = []
+    for path in paths:
+        is_folder = any(name_in_repo.startswith(f"{path}/") for name_in_repo in files)
+        if path in files or is_folder:
+            entries.append(_entry(repository, oid, path, files.get(path), expand))
+    return told(entries)
 
 
 @route("POST", "/api/datasets/REPO/preupload/REV")
@@ -94,7 +104,8 @@ def preupload(call: Call, name: str, revision: str) -> Answer:
     asked = call.json()
     repository = call.repository(name, write=True)
     files = repository.commit(repository.find(revision)).files
-    return told({"files": [_plan(file, files.get(file["path"])) for file in asked["files"]]})
+    plans = [_plan(file, files.get(file["path"])) for file in asked["files"]]
+    return told({"files": plans})
 
 
 def _plan(asked: dict[str, Any], here: File | None) -> dict[str, Any]:
@@ -103,14 +114,19 @@ def _plan(asked: dict[str, Any], here: File | None) -> dict[str, Any]:
         is_text = True
     except UnicodeDecodeError as wrong:  # the sample may end within a letter
         is_text = wrong.end == wrong.start + 1 and wrong.reason == "unexpected end of data"
-    large = asked["path"].endswith(LARGE_SUFFIXES) or asked["size"] > MOST_REGULAR_BYTES or not is_text
-    mode = "lfs" if large and asked["size"] else "regular"
-    plan = {"path": asked["path"], "uploadMode": mode, "shouldIgnore": False}
-    return plan | ({"oid": here.etag} if here else {})
+    path = asked["path"]
+    size = asked["size"]
+    is_large = path.endswith(LARGE_SUFFIXES) or size > MOST_REGULAR_BYTES or not is_text
+    mode = "lfs" if is_large and size else "regular"
+    plan = {"path": path, "uploadMode": mode, "shouldIgnore": False}
+    if here:
+        plan["oid"] = here.etag
+    return plan
 
 
 def _signature(name: str, oid: str, size: int) -> str:
-    return hmac.new(_SIGNS, f"{name}\0{oid}\0{size}".encode(), "sha256").hexdigest()
+    message = f"{name}\0{oid}\0{size}".encode()
+    return hmac.new(_SIGNS, message, "sha256").hexdigest()
 
 
 @route("POST", r"/datasets/REPO\.git/info/lfs/objects/batch")
@@ -121,12 +137,13 @@ def batch(call: Call, name: str) -> Answer:
     if asked.get("operation") != "upload":
         raise Refusal(400, "only uploads go through LFS here; files are read under resolve/")
     objects = []
-    for one in asked["objects"]:
-        oid = one["oid"]
-        size = one["size"]
+    for content in asked["objects"]:
+        oid = content["oid"]
+        size = content["size"]
         planned: dict[str, Any] = {"oid": oid, "size": size}
         if repository.size(oid) != size:
-            address = f"{call.url}/lfs/{name}/{oid}?size={size}&signature={_signature(name, oid, size)}"
+            signature = _signature(name, oid, size)
+            address = f"{call.url}/lfs/{name}/{oid}?size={size}&signature={signature}"
             verify = f"{call.url}/datasets/{name}.git/info/lfs/verify"
             planned["actions"] = {"upload": {"href": address, "header": {}}, "verify": {"href": verify}}
         objects.append(planned)
@@ -137,9 +154,9 @@ def batch(call: Call, name: str) -> Answer:
 def upload(call: Call, name: str, oid: str) -> Answer:
     """The content at its signed address: no token is asked for, as at the store behind the Hub."""
     size = int(call.query.get("size", ["-1"])[0])
-    given = call.query.get("signature", [""])[0]
+    signature = call.query.get("signature", [""])[0]
     repository = call.store.find(name)
-    if repository is None or not hmac.compare_digest(given, _signature(name, oid, size)):
+    if repository is None or not hmac.compare_digest(signature, _signature(name, oid, size)):
         raise Refusal(403, "this upload address is not signed by this server")
     repository.keep(call.sent, oid, size)
     return Answer(headers={"ETag": f'"{oid}"'})
@@ -173,7 +190,8 @@ def resolve(call: Call, name: str, revision: str, path: str) -> Answer:
     start = 0
     stop = file.size
     status = 200
-    asked = re.fullmatch(r"bytes=(\d*)-(\d*)", call.headers.get("Range", "").strip())
+    range_header = call.headers.get("Range", "").strip()
+    asked = re.fullmatch(r"bytes=(\d*)-(\d*)", range_header)
     if asked:
         start, stop = _span(asked[1], asked[2], file.size)
         status = 206

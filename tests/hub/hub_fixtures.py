@@ -25,7 +25,8 @@ OTHER_CACHES = ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_MODULES_CACHE", "HF_TOK
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One in place of all that are trusted: to read those takes a client longer than most tests of it."""
-    trusted, end, _ = Path(certifi.where()).read_text(encoding="utf-8").partition("-----END CERTIFICATE-----\n")
+    certificates = Path(certifi.where()).read_text(encoding="utf-8")
+    trusted, end, _ = certificates.partition("-----END CERTIFICATE-----\n")
     path = tmp_path_factory.mktemp("certificate") / "one.pem"
     path.write_text(trusted + end, encoding="utf-8")
     return path
@@ -94,7 +95,8 @@ def _set_hub_constants(url: str, home: Path, monkeypatch: pytest.MonkeyPatch) ->
     }
     for name, value in values.items():
         monkeypatch.setattr(constants, name, value)
-    monkeypatch.setattr(_http, "_HUB_ORIGINS", _http._HUB_ORIGINS | {_http._url_origin(url)})
+    origins = _http._HUB_ORIGINS | {_http._url_origin(url)}
+    monkeypatch.setattr(_http, "_HUB_ORIGINS", origins)
     monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", url)
 
 

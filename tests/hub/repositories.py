@@ -34,7 +34,9 @@ def whoami(call: Call) -> Answer:
 def create(call: Call) -> Answer:
     asked = call.json()
     user = call.user
-    name = f"{asked.get('organization') or (user.name if user else '')}/{asked['name']}"
+    user_name = user.name if user else ""
+    owner = asked.get("organization") or user_name
+    name = f"{owner}/{asked['name']}"
     call.writer(name)
     if asked.get("type", "model") not in ("dataset", "model"):
         raise Refusal(400, f"only datasets and models are kept here, not {asked.get('type')!r}")
@@ -43,7 +45,7 @@ def create(call: Call) -> Answer:
         if call.store.find(name):
             return told({"error": "You already created this dataset repo", **address}, 409)
         private = asked.get("visibility") == "private" or bool(asked.get("private"))
-        call.store.create(name, user.name if user else "", private)
+        call.store.create(name, user_name, private)
     return told(address)
 
 
@@ -138,7 +140,9 @@ def card_tags(card: dict[str, Any]) -> list[str]:
     tags = []
     for field in ("task_categories", "language", "license", "size_categories"):
         values = card.get(field) or []
-        tags += [f"{field}:{value}" for value in (values if isinstance(values, list) else [values])]
+        if not isinstance(values, list):
+            values = [values]
+        tags += [f"{field}:{value}" for value in values]
     return [*tags, *(card.get("tags") or [])]
 
 
@@ -156,7 +160,8 @@ def validate(call: Call) -> Answer:
 def refs(call: Call, name: str) -> Answer:
     listed: dict[str, list[dict[str, str]]] = {"branches": [], "tags": [], "converts": [], "pullRequests": []}
     kinds = {"heads": "branches", "tags": "tags", "pr": "pullRequests"}
-    for ref, oid in call.repository(name).refs().items():
+    repository = call.repository(name)
+    for ref, oid in repository.refs().items():
         _, kind, short = ref.split("/", 2)
         listed[kinds[kind]].append({"name": short, "ref": ref, "targetCommit": oid})
     if "include_prs" not in call.query:
@@ -167,16 +172,10 @@ def refs(call: Call, name: str) -> Answer:
 @route("GET", "/api/datasets/REPO/commits/REV")
 def commits(call: Call, name: str, revision: str) -> Answer:
     repository = call.repository(name)
-    history = [
-        {
-            "id": oid,
-            "title": commit.title,
-            "message": commit.message,
-            "date": commit.date,
-            "authors": [{"user": commit.author}],
-        }
-        for oid, commit in repository.history(repository.find(revision))
-    ]
+    history = []
+    for oid, commit in repository.history(repository.find(revision)):
+        fields = {"id": oid, "title": commit.title, "message": commit.message, "date": commit.date}
+        history.append(fields | {"authors": [{"user": commit.author}]})
     return call.page(history, COMMITS_PER_PAGE)
 
 
@@ -208,4 +207,6 @@ def commit(call: Call, name: str, revision: str) -> Answer:
         oid, number = make_commit(repository, revision, body, user.name, "create_pr" in call.query)
     address = f"{call.url}/datasets/{name}"
     made = {"success": True, "commitOid": oid, "commitUrl": f"{address}/commit/{oid}", "hookOutput": ""}
-    return told(made | ({"pullRequestUrl": f"{address}/discussions/{number}"} if number else {}))
+    if number:
+        made["pullRequestUrl"] = f"{address}/discussions/{number}"
+    return told(made)

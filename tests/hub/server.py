@@ -171,13 +171,20 @@ class _Handler(BaseHTTPRequestHandler):
     def _chunks(self) -> Iterator[bytes]:
         """The body, whichever way it comes."""
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            while size := int(self.rfile.readline().split(b";")[0], 16):
+            size = self._chunk_size()
+            while size:
                 yield from self._read(size)
                 self.rfile.readline()
+                size = self._chunk_size()
             while self.rfile.readline().strip():
                 pass
         else:
-            yield from self._read(int(self.headers.get("Content-Length") or 0))
+            size = int(self.headers.get("Content-Length") or 0)
+            yield from self._read(size)
+
+    def _chunk_size(self) -> int:
+        line = self.rfile.readline()
+        return int(line.split(b";")[0], 16)
 
     def _read(self, left: int) -> Iterator[bytes]:
         while left:

@@ -97,7 +97,8 @@ class Repository:
         return settings
 
     def set(self, **settings: Any) -> None:
-        write_whole(self.folder / "repo.json", json.dumps(self.settings() | settings).encode())
+        changed = self.settings() | settings
+        write_whole(self.folder / "repo.json", json.dumps(changed).encode())
 
     # Contents
 
@@ -151,12 +152,13 @@ class Repository:
     def find(self, revision: str) -> str:
         """The commit that a branch, tag, full ref or (shortened) commit id names; tags come first, as in git."""
         for name in (revision, f"refs/tags/{revision}", f"refs/heads/{revision}"):
-            if name.startswith("refs/") and (commit := self.ref(name)):
+            commit = self.ref(name) if name.startswith("refs/") else None
+            if commit:
                 return commit
         if re.fullmatch(r"[0-9a-f]{7,40}", revision):
-            found = list((self.folder / "commits").glob(f"{revision}*.json"))
-            if len(found) == 1:
-                return found[0].stem
+            commits = list((self.folder / "commits").glob(f"{revision}*.json"))
+            if len(commits) == 1:
+                return commits[0].stem
         raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
 
     def branch(self, revision: str) -> str:
@@ -180,18 +182,18 @@ class Repository:
 
     def history(self, oid: str) -> Iterable[tuple[str, Commit]]:
         """From a commit back to the first one."""
-        at: str | None = oid
-        while at:
-            commit = self.commit(at)
-            yield at, commit
-            at = commit.parent
+        current: str | None = oid
+        while current:
+            commit = self.commit(current)
+            yield current, commit
+            current = commit.parent
 
 
 @lru_cache(maxsize=256)
 def _read_commit(path: Path) -> Commit:
-    told = json.loads(path.read_bytes())
-    files = {name: File(*file) for name, file in told.pop("files").items()}
-    return Commit(files=files, **told)
+    written = json.loads(path.read_bytes())
+    files = {name: File(*file) for name, file in written.pop("files").items()}
+    return Commit(files=files, **written)
 
 
 class Store:
@@ -215,8 +217,10 @@ class Store:
         settings = {"private": private, "gated": False, "created": now(), "id": uuid.uuid4().hex[:24]}
         write_whole(unfinished.folder / "repo.json", json.dumps(settings).encode())
         files = {ATTRIBUTES: unfinished.keep_regular(FIRST_FILE)}
-        unfinished.move(MAIN, unfinished.write_commit(Commit(None, "initial commit", "", author, now(), files)))
-        place = self.folder / name
-        place.parent.mkdir(exist_ok=True)
-        unfinished.folder.replace(place)
-        return Repository(place, name)
+        commit = Commit(None, "initial commit", "", author, now(), files)
+        oid = unfinished.write_commit(commit)
+        unfinished.move(MAIN, oid)
+        folder = self.folder / name
+        folder.parent.mkdir(exist_ok=True)
+        unfinished.folder.replace(folder)
+        return Repository(folder, name)

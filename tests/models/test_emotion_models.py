@@ -136,7 +136,7 @@ def test_no_pickle_is_read(tmp_path: Path) -> None:
     best.write_bytes(b"\x80\x04cos\nsystem\n(S'touch owned'\ntR.")
     with pytest.raises(ModelMissing, match=r"best\.pt/emotion\.json: it can't be read"):
         load_emotion_model(str(best))
-    with pytest.raises(ModelMissing, match="is no folder, and no name of a model on the Hub"):
+    with pytest.raises(ModelMissing, match="is neither a folder nor the name of a model on the Hub"):
         load_emotion_model(str(tmp_path / "model.pkl"))
     with pytest.raises(ModelMissing, match=r"emotion\.json"):
         load_emotion_model(str(tmp_path / "runs"))

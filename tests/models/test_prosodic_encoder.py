@@ -123,11 +123,11 @@ def test_a_token_out_of_range_is_named_with_its_place(
 def test_what_is_no_sequence_is_refused(encoder: ProsodicSequenceEncoder) -> None:
     with pytest.raises(BadInput, match="row 1 has no tokens"):
         encoder.embed([[1, 2], []])
-    with pytest.raises(BadInput, match="row 0 is no sequence of whole numbers"):
+    with pytest.raises(BadInput, match="row 0 is not a sequence of whole numbers"):
         encoder.embed([[1.5, 2.0]])
     with pytest.raises(BadInput, match="row 1 has no tokens"):
         encoder(torch.tensor([[1, 2], [-100, -100]]))
-    with pytest.raises(BadInput, match="row 0 is no sequence of whole numbers"):
+    with pytest.raises(BadInput, match="row 0 is not a sequence of whole numbers"):
         encoder(torch.rand(2, 3))
 
 
@@ -140,7 +140,7 @@ def test_a_damaged_checkpoint_and_a_pickle_are_refused(saved: Path, tmp_path: Pa
     (saved / "model.safetensors").write_bytes(b"\0" * 100)
     with pytest.raises(ModelMissing, match="can't be read"):
         ProsodicSequenceEncoder.from_pretrained(saved)
-    with pytest.raises(ModelMissing, match="is no encoder of prosodic tokens"):
+    with pytest.raises(ModelMissing, match="is not an encoder of prosodic tokens"):
         ProsodicSequenceEncoder.from_pretrained(tmp_path)
 
 

@@ -169,7 +169,7 @@ def linked(folder: Path, leave_out: str = "") -> Path:
 @pytest.mark.parametrize("name", MODEL_FILES)
 def test_a_folder_without_all_its_files_is_named(tmp_path: Path, name: str) -> None:
     folder = linked(tmp_path / "model", name)
-    with pytest.raises(ModelMissing, match=f"no whole Whisper model in CTranslate2 format: no {name}"):
+    with pytest.raises(ModelMissing, match=f"not a complete Whisper model in CTranslate2 format: no {name}"):
         find_whisper(str(folder))
 
 

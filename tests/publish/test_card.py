@@ -200,7 +200,7 @@ def test_shared_speakers_are_said_plainly(tmp_path: Path) -> None:
     unknown = write_version(tmp_path / "b", rows, "recordings")
     text = section(render(unknown), "splits")
     assert "No recording has a part in two splits" in text
-    assert "not known of every conversation" in text
+    assert "not every conversation says who was recorded" in text
 
 
 def test_no_path_of_the_machine_comes_into_the_card(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_line_of_a_transcript_that_is_fine_has_no_finding(tmp_path, change):
 def test_corpus_that_was_measured_alone_says_how_to_finish_it(tmp_path):
     (tmp_path / "measured").mkdir()
     (tmp_path / "measured/shard-0.parquet").touch()
-    with pytest.raises(DailytalkError, match="holds a corpus that was measured and not finished"):
+    with pytest.raises(DailytalkError, match="holds a corpus that was measured but not finished"):
         check_folder(tmp_path)
 
 

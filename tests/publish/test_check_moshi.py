@@ -231,7 +231,7 @@ def test_a_folder_of_somebody_else_is_judged_too(data):
 def test_something_else_is_refused(tmp_path):
     with pytest.raises(DailytalkError, match="neither"):
         check_folder(tmp_path)
-    with pytest.raises(DailytalkError, match="no folder"):
+    with pytest.raises(DailytalkError, match="not a folder"):
         check_folder(tmp_path / "gone")
 
 
@@ -257,7 +257,7 @@ def test_configuration_that_names_a_manifest_elsewhere_is_told_after_a_copy(data
     shutil.copy(data / "train.jsonl", elsewhere)
     config(data, str(data / "train.jsonl"), str(elsewhere))
     plan, [finding] = read_plan(data)
-    assert finding.what == f"train_data names {elsewhere}, which is no file of this folder"
+    assert finding.what == f"train_data names {elsewhere}, which is not a file of this folder"
     assert plan.manifests == {"eval": data / "eval.jsonl"}
 
 

@@ -291,7 +291,7 @@ def test_columns_and_fields_that_readers_would_miss_are_told_and_new_ones_harm_n
 @pytest.mark.parametrize("text", ["v1", "1.2.3", "V1.2.3", "v01.2.3", "final", "v1.2.3-rc1", "v1.2.3\n", ""])
 def test_other_tag_is_refused_and_a_right_one_named(text: str) -> None:
     assert not is_version_tag(text)
-    with pytest.raises(DailytalkError, match=r"is no version: write v and three numbers, such as v1\.0\.0"):
+    with pytest.raises(DailytalkError, match=r"is not a version: write v and three numbers, such as v1\.0\.0"):
         parse_tag(text)
 
 

@@ -96,7 +96,7 @@ def test_measures_are_those_of_every_clip_also_before_one_is_finished(tmp_path: 
     assert items.kind == "measured"
     assert list(items.rows()) == []
     assert len(list(items.measures())) == 2
-    with pytest.raises(DailytalkError, match="measured and not finished"):
+    with pytest.raises(DailytalkError, match="measured but not finished"):
         open_items(folder, finished=True)
 
 
@@ -117,7 +117,7 @@ def test_what_can_not_be_read_in_shards_says_what_to_name_instead(tmp_path: Path
         finished_items(tmp_path / "mix")
     (tmp_path / "work/tagged").mkdir(parents=True)
     (tmp_path / "work/transcript.jsonl").write_text("")
-    message = r"work was tagged and not spoken yet: run `dailytalk speak .*work`"
+    message = r"work was tagged but not spoken yet: run `dailytalk speak .*work`"
     with pytest.raises(DailytalkError, match=message):
         open_items(tmp_path / "work", finished=True)
     with pytest.raises(BadInput, match="work has no conversation 'gone'"):

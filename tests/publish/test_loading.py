@@ -343,7 +343,7 @@ def test_names_that_are_not_there_are_told_in_a_sentence(
 def test_missing_dataset_is_told_in_a_sentence(hub: HubServer) -> None:
     with pytest.raises(DailytalkError, match="no dataset tester/nothing"):
         load("tester/nothing")
-    with pytest.raises(DailytalkError, match="no name of a dataset"):
+    with pytest.raises(DailytalkError, match="not the name of a dataset"):
         load("nothing")
 
 

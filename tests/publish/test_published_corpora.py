@@ -266,7 +266,7 @@ def test_what_a_corpus_can_not_publish_is_one_sentence(
         done = dailytalk(*command)
         message = " ".join(done.err.split())
         assert done.code == 1
-        assert "was measured and not finished" in message
+        assert "was measured but not finished" in message
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_manifest_of_a_stranger_is_not_written_over(hub: HubServer, tmp_path: Pa
     HfApi().create_repo(REPO, repo_type="dataset")
     put(hub, "manifest.json", b'{"name": "an app"}')
     before = refs(hub)
-    with pytest.raises(DailytalkError, match=r"manifest\.json that is not ours"):
+    with pytest.raises(DailytalkError, match=r"manifest\.json that this tool did not write"):
         send(release(tmp_path, "v1.0.0"))
     assert refs(hub) == before
 
@@ -171,7 +171,7 @@ def test_tag_that_somebody_set_meanwhile_is_not_moved(hub: HubServer, tmp_path: 
     send(release(tmp_path / "1", "v1.0.0", 2))
     first = refs(hub)["refs/tags/v1.0.0"]
     HfApi().create_tag(REPO, tag="v2.0.0", repo_type="dataset")
-    message = r"is yours, and got no tag v2\.0\.0 \(.*exists.*with --tag auto if somebody else"
+    message = r"was made, but got no tag v2\.0\.0 \(.*exists.*with --tag auto if somebody else"
     with pytest.raises(DailytalkError, match=message):
         send(release(tmp_path / "2", "v2.0.0", 2, "second"))
     assert refs(hub)["refs/tags/v2.0.0"] == first

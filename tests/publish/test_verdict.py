@@ -474,7 +474,7 @@ def test_recordings_that_cannot_be_used_are_noted_and_many_of_them_are_doubtful(
     run = {"rejected": nothing_lost, "counts": {"recordings_rejected": 2}}
     few = found_in(talk(), run=run)["lost-recordings"]
     assert few.severity == "note"
-    assert few.what == "2 recordings can't be used, and no hours here are of them"
+    assert few.what == "2 recordings can't be used, and none of the hours here are theirs"
     run["counts"] = {"recordings_rejected": 3}
     many = found_in(talk(), run=run)["lost-recordings"]
     assert many.severity == "doubtful"

@@ -110,7 +110,7 @@ def test_own_voice_speaks_is_checked_exported_and_published(
     readme = hf_hub_download("tester/parrots", "README.md", repo_type="dataset")
     card = Path(readme).read_text(encoding="utf-8")
     assert "lines were said without theirs" in card
-    assert "does what its tag says" not in card
+    assert "follows its tag" not in card
     assert re.search(r"\[parrot\]\(https://parrots\.example\) \| CC-BY-4\.0", card)
     assert str(tmp_path) not in card
     # The options of a later run are those of the file, which has to be named: run.json may be somebody else's.

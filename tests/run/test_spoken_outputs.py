@@ -42,7 +42,9 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def espoken(base: Path) -> Path:
     work = folder(base / "work", first=SHORT, second=talk("another", 4))
     first, *others = read_lines(work / "transcript.jsonl")
-    write_transcript(work, [first | {"vad": {"valence": 0.123456}, "features": {"rms": 0.25}}, *others])
+    first["vad"] = {"valence": 0.123456}
+    first["features"] = {"rms": 0.25}
+    write_transcript(work, [first, *others])
     say(work, settings(base, tts="espeak"))
     return work
 
@@ -53,19 +55,22 @@ def copied(spoken: Path, base: Path) -> Path:
 
 
 def rows(work: Path) -> dict[str, dict[str, Any]]:
-    shards = (work / "dataset").glob("*.parquet")
-    return {row["conversation_id"]: row for path in shards for row in pq.read_table(path).to_pylist()}
+    rows_by_name = {}
+    for path in (work / "dataset").glob("*.parquet"):
+        for row in pq.read_table(path).to_pylist():
+            rows_by_name[row["conversation_id"]] = row
+    return rows_by_name
 
 
 def test_lines_begin_as_those_of_the_transcript_do_and_ours_follow(spoken: Path) -> None:
-    found = read_lines(spoken / "transcript_shifted.jsonl")
-    assert [line["segment_id"] for line in found] == list(range(8))
-    for line in found:
+    lines = read_lines(spoken / "transcript_shifted.jsonl")
+    assert [line["segment_id"] for line in lines] == list(range(8))
+    for line in lines:
         assert tuple(line)[: len(OLDER)] == OLDER
         assert {"source_start", "source_end", "words", "synthesis", "status", "event"} <= set(line)
         assert line["duration"] == pytest.approx(line["end"] - line["start"], abs=0.0011)
-    assert found[0]["vad"] == {"valence": 0.1235, "arousal": None, "dominance": None}
-    assert found[0]["features"]["rms"] == 0.25
+    assert lines[0]["vad"] == {"valence": 0.1235, "arousal": None, "dominance": None}
+    assert lines[0]["features"]["rms"] == 0.25
 
 
 def test_lines_hold_both_times_and_the_words_said_in_them(spoken: Path) -> None:
@@ -73,24 +78,35 @@ def test_lines_hold_both_times_and_the_words_said_in_them(spoken: Path) -> None:
     after = read_lines(spoken / "transcript_shifted.jsonl")
     assert len(before) == 8
     for old, new in zip(before, after, strict=True):
-        assert (new["utterance_id"], new["source_channel"]) == (old["utterance_id"], old["channel"])
-        assert (new["source_start"], new["source_end"]) == pytest.approx((old["start"], old["end"]), abs=1e-3)
+        assert new["utterance_id"] == old["utterance_id"]
+        assert new["source_channel"] == old["channel"]
+        assert new["source_start"] == pytest.approx(old["start"], abs=1e-3)
+        assert new["source_end"] == pytest.approx(old["end"], abs=1e-3)
         assert [word["word"] for word in new["words"]] == old["text"].split()
-        assert all(
-            new["start"] - 0.01 <= word["start"] < word["end"] <= new["end"] + 0.01 for word in new["words"]
-        )
-        assert (new["synthesis"] is not None) == (old["channel"] == "left") == (new["status"] == "spoken")
+        earliest = new["start"] - 0.01
+        latest = new["end"] + 0.01
+        for word in new["words"]:
+            assert earliest <= word["start"] < word["end"] <= latest
+        is_left = old["channel"] == "left"
+        assert (new["synthesis"] is not None) == is_left
+        assert (new["status"] == "spoken") == is_left
 
 
 def test_sound_file_is_the_conversation_in_16_bit_stereo(spoken: Path) -> None:
     for name, row in rows(spoken).items():
         path = spoken / "audio" / f"{name}_edited.wav"
         info = soundfile.info(path)
-        assert (info.format, info.subtype, info.channels, info.samplerate) == ("WAV", "PCM_16", 2, 24000)
+        assert info.format == "WAV"
+        assert info.subtype == "PCM_16"
+        assert info.channels == 2
+        assert info.samplerate == 24000
         samples, _ = soundfile.read(path, dtype="int16")
-        assert np.array_equal(samples, soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")[0])
+        file_of_row = io.BytesIO(row["audio"]["bytes"])
+        samples_of_row, _ = soundfile.read(file_of_row, dtype="int16")
+        assert np.array_equal(samples, samples_of_row)
         lines = read_lines(spoken / "transcript_shifted.jsonl")
-        assert {line["audio_file"] for line in lines if line["conversation_id"] == name} == {f"audio/{path.name}"}
+        files = {line["audio_file"] for line in lines if line["conversation_id"] == name}
+        assert files == {f"audio/{path.name}"}
 
 
 # The two halves of a work folder
@@ -99,13 +115,15 @@ def test_sound_file_is_the_conversation_in_16_bit_stereo(spoken: Path) -> None:
 def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
     odd = "a\u2028b\x85c"  # breaks of a line to Python, and to no JSON
     tagged = Reject(odd, "Folder", "it is mono", "mix it")
-    own = Reject("first", "Reconstruct", odd, "run again")
+    rebuilt = Reject("first", "Reconstruct", odd, "run again")
     text = json.dumps(tagged.as_dict(), ensure_ascii=False) + "\n"
     (tmp_path / "rejects.jsonl").write_text(text, encoding="utf-8")
-    (tmp_path / "run.json").write_text(json.dumps({"counts": {"recordings": 1}, "speak": {"old": True}}))
+    older_record = {"counts": {"recordings": 1}, "speak": {"old": True}}
+    (tmp_path / "run.json").write_text(json.dumps(older_record))
     for _ in range(2):
-        record = write_results(FinishedHalf(tmp_path, [], [], [own], {"money": {}}, spoken=True))
-        assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict(), own.as_dict()]
+        half = FinishedHalf(tmp_path, [], [], [rebuilt], {"money": {}}, spoken=True)
+        record = write_results(half)
+        assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict(), rebuilt.as_dict()]
         whole = json.loads((tmp_path / "run.json").read_text())
         assert whole == {"counts": {"recordings": 1}, "speak": record}
     assert record["counts"] == {"conversations": 0, "utterances": 0, "words": 0, "rejects": 1}
@@ -116,9 +134,11 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
 
 def test_tables_stay_those_of_what_is_finished_while_it_is_tagged_again(spoken: Path, tmp_path: Path) -> None:
     work = copied(spoken, tmp_path)
-    before = {name: (work / name).read_bytes() for name in ("utterances.parquet", "corpus-stats.json")}
+    names = ("utterances.parquet", "corpus-stats.json")
+    before = {name: (work / name).read_bytes() for name in names}
     write_results(FinishedHalf(work, [], [], [], {}))
-    assert {name: (work / name).read_bytes() for name in before} == before
+    after = {name: (work / name).read_bytes() for name in names}
+    assert after == before
 
 
 # Sound files

@@ -67,17 +67,20 @@ def speaker(tmp_path: Path) -> Stages:
 def publish(files: dict[str, bytes]) -> str:
     HfApi().create_repo(REPO, repo_type="dataset", exist_ok=True)
     changes = [CommitOperationAdd(path, content) for path, content in files.items()]
-    return str(HfApi().create_commit(REPO, changes, commit_message="c", repo_type="dataset").oid)
+    commit = HfApi().create_commit(REPO, changes, commit_message="c", repo_type="dataset")
+    return str(commit.oid)
 
 
 def call(number: int) -> bytes:
     """A recording that no other one is like."""
-    return wav_bytes(excerpt(start=2.0 * number, seconds=LENGTH))
+    samples = excerpt(start=2.0 * number, seconds=LENGTH)
+    return wav_bytes(samples)
 
 
 def table(rows: dict[str, bytes | None]) -> bytes:
     schema = Features({"id": Value("string"), "audio": Audio()}).arrow_schema
-    columns = {"id": list(rows), "audio": [{"bytes": data, "path": None} for data in rows.values()]}
+    audio = [{"bytes": data, "path": None} for data in rows.values()]
+    columns = {"id": list(rows), "audio": audio}
     file = io.BytesIO()
     pq.write_table(pa.table(columns, schema=schema), file, row_group_size=2)
     return file.getvalue()
@@ -108,13 +111,14 @@ def webdataset() -> dict[str, bytes]:
 
 
 def pairs() -> dict[str, bytes]:
-    words = {"alignments": [["where", [0.5, 0.8], "SPEAKER_MAIN"], ["to", [0.9, 1.2], "SPEAKER_MAIN"]]}
-    return {
-        **{f"train/{name}.wav": call(number) for number, name in enumerate("abc")},
-        "train/a.flac": call(3),
-        "train/b.json": json.dumps(words).encode(),
-        "README.md": b"---\nlicense: mit\n---\n",
-    }
+    first_word = ["where", [0.5, 0.8], "SPEAKER_MAIN"]
+    second_word = ["to", [0.9, 1.2], "SPEAKER_MAIN"]
+    words = {"alignments": [first_word, second_word]}
+    files = {f"train/{name}.wav": call(number) for number, name in enumerate("abc")}
+    files["train/a.flac"] = call(3)
+    files["train/b.json"] = json.dumps(words).encode()
+    files["README.md"] = b"---\nlicense: mit\n---\n"
+    return files
 
 
 def spec_of(
@@ -139,17 +143,24 @@ def made(spec: StreamSpec, progress: Any = lambda *event: None) -> Streamed:
     before = len(spec.windows)
     record = run(spec, progress=progress).record
     assert record is not None
-    return Streamed(record, len(spec.windows), len(spec.windows) - before, spec.complete, spec.audio_seconds)
+    after = len(spec.windows)
+    return Streamed(record, after, after - before, spec.complete, spec.audio_seconds)
 
 
 def streamed(tagger: Stages, speaker: Stages, out: Path, hours: float | None = None) -> Streamed:
     return made(spec_of(tagger, speaker, out, hours))
 
 
+def tag_spec(tagger: Stages, out: Path) -> TagSpec:
+    """An eager run over the repository."""
+    conversations = find(open_inputs([REPO]), out, shard_seconds=TWO)
+    return TagSpec(conversations, out, tagger)
+
+
 def eager(layout: Callable[[], dict[str, bytes]], tagger: Stages, speaker: Stages, out: Path) -> dict[str, Any]:
     """What an eager run of a layout leaves; what it tags is kept for other tests of that layout."""
     if speaker or layout not in TAGGED_EAGERLY:
-        run(TagSpec(find(open_inputs([REPO]), out, shard_seconds=TWO), out, tagger))
+        run(tag_spec(tagger, out))
         TAGGED_EAGERLY[layout] = results(out)
     if not speaker:
         return TAGGED_EAGERLY[layout]
@@ -160,31 +171,37 @@ def eager(layout: Callable[[], dict[str, bytes]], tagger: Stages, speaker: Stage
 
 def rows(folder: Path) -> dict[str, str]:
     """Rows as text, in which NaN equals itself, without the place of the recording."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for path in folder.glob("*.parquet"):
         for row in pq.read_table(path).to_pylist():
-            assert row["conversation_id"] not in found
+            name = row["conversation_id"]
+            assert name not in texts
             if folder.name == "tagged":
                 del row["audio"]
-            found[row["conversation_id"]] = repr(row)
-    return found
+            texts[name] = repr(row)
+    return texts
 
 
 def results(out: Path) -> dict[str, Any]:
     """All that a run leaves, in no order: a stream has that of its source."""
     lines: dict[str, list[str]] = {}
     for name in ("transcript.jsonl", "transcript_shifted.jsonl", "rejects.jsonl"):
-        told = read_lines(out / name) if (out / name).is_file() else []
-        lines[name] = sorted(json.dumps({**line, "segment_id": 0}, sort_keys=True) for line in told)
+        written = read_lines(out / name) if (out / name).is_file() else []
+        for line in written:
+            line["segment_id"] = 0
+        lines[name] = sorted(json.dumps(line, sort_keys=True) for line in written)
     sounds = {path.name: path.read_bytes() for path in (out / "audio").glob("*.wav")}
-    return {"tagged": rows(out / "tagged"), "dataset": rows(out / "dataset"), "sounds": sounds, **lines}
+    tagged = rows(out / "tagged")
+    dataset = rows(out / "dataset")
+    return {"tagged": tagged, "dataset": dataset, "sounds": sounds, **lines}
 
 
 def left_of_input(tmp_path: Path) -> list[Path]:
     """Files that are as long as a recording, or longer: those of a stream's source are nowhere."""
-    places = [path for top in ("cache", "hf_home") for path in (tmp_path / top).rglob("*")]
-    places += [path for out in tmp_path.glob("out*") for path in out.rglob(".stream*/**/*")]
-    return [path for path in places if path.is_file() and path.stat().st_size > 100_000]
+    paths = [*(tmp_path / "cache").rglob("*"), *(tmp_path / "hf_home").rglob("*")]
+    for out in tmp_path.glob("out*"):
+        paths += out.rglob(".stream*/**/*")
+    return [path for path in paths if path.is_file() and path.stat().st_size > 100_000]
 
 
 # The same result
@@ -203,22 +220,26 @@ def test_stream_gives_the_rows_and_rejects_of_an_eager_run_and_does_nothing_twic
     held: list[int] = []
 
     def look(stage: str, audio: float, wall: float | None) -> None:
-        held.append(len({path.parent for path in (tmp_path / "out/.stream").rglob("*.wav")}))
+        windows = {path.parent for path in (tmp_path / "out/.stream").rglob("*.wav")}
+        held.append(len(windows))
 
     done = made(spec_of(tagger, spoken, tmp_path / "out"), look)
-    assert (done.complete, done.windows) == (True, done.made)
+    assert done.complete
+    assert done.windows == done.made
     assert max(held) == 1  # windows of input that are on the disk
     seconds = LENGTH * len(rows(tmp_path / "out/tagged"))
     assert done.seconds == pytest.approx(seconds)
     assert left_of_input(tmp_path) == []
     assert results(tmp_path / "out") == eager(layout, tagger, spoken, tmp_path / "eager")
-    assert done.record["counts"]["recordings_rejected"] == (3 if layout is tables else 0)
+    n_rejected = 3 if layout is tables else 0
+    assert done.record["counts"]["recordings_rejected"] == n_rejected
     before = state(tmp_path / "out")
     hub.requests.clear()
     again = streamed(tagger, spoken, tmp_path / "out")
-    assert (again.made, again.complete) == (0, True)
+    assert again.made == 0
+    assert again.complete
     assert state(tmp_path / "out") == before
-    assert not [one for one in hub.requests if one.path.endswith(".parquet")]
+    assert not [request for request in hub.requests if request.path.endswith(".parquet")]
 
 
 # Stops and what follows
@@ -230,19 +251,24 @@ def test_stream_goes_on_across_shard_borders_without_fetching_what_was_done(
 ) -> None:
     publish(layout())
     out = tmp_path / "out"
-    hours = 0.0
     runs = 0
-    while not (done := streamed(tagger, (), out, hours=hours + 1e-6)).complete:
+    done = streamed(tagger, (), out, hours=1e-6)
+    while not done.complete:
         assert done.made == 1
         assert left_of_input(tmp_path) == []
         assert done.record["counts"]["conversations"] == len(rows(out / "tagged"))
-        hours = done.seconds / 3600
         runs = runs + 1
         hub.requests.clear()
+        hours = done.seconds / 3600
+        done = streamed(tagger, (), out, hours=hours + 1e-6)
     assert runs >= 1
     # The columns of WebDataset are those of its first sample, which is read anew by each run.
-    first = [one for one in hub.requests if one.path.endswith(("train-0.parquet", "a.wav", "a.flac"))]
-    assert sum(one.bytes_sent for one in first if one.method == "GET") <= 2 * FOOTER
+    first_files = ("train-0.parquet", "a.wav", "a.flac")
+    sent = 0
+    for request in hub.requests:
+        if request.method == "GET" and request.path.endswith(first_files):
+            sent += request.bytes_sent
+    assert sent <= 2 * FOOTER
     assert results(out) == eager(layout, tagger, (), tmp_path / "eager")
 
 
@@ -256,7 +282,8 @@ def test_crash_between_shard_and_position_loses_and_doubles_nothing(
     whole = results(out)
     position = out / "position.jsonl"
     lines = position.read_bytes().splitlines(keepends=True)
-    position.write_bytes(b"".join(lines[:1]) + (lines[1][:30] if gone == "torn" else b""))
+    torn_line = lines[1][:30] if gone == "torn" else b""
+    position.write_bytes(lines[0] + torn_line)
     second = json.loads(lines[1])
     before = state(out / "tagged")
     if gone == "shard":
@@ -264,26 +291,32 @@ def test_crash_between_shard_and_position_loses_and_doubles_nothing(
     (out / ".stream" / "1").mkdir(parents=True)
     (out / ".stream" / "1" / "half").write_bytes(b"x")
     done = streamed(tagger, (), out)
-    assert (done.made, done.complete) == (1, True)
+    assert done.made == 1
+    assert done.complete
     assert results(out) == whole
-    assert (state(out / "tagged") == before) == (gone != "shard")
-    assert json.loads(position.read_bytes().splitlines()[-1])["end"] == second["end"]
+    is_unchanged = state(out / "tagged") == before
+    assert is_unchanged == (gone != "shard")
+    last_line = position.read_bytes().splitlines()[-1]
+    assert json.loads(last_line)["end"] == second["end"]
     assert not (out / ".stream").exists()
 
 
 def test_window_of_which_nothing_can_be_said_ends_the_run_and_is_made_again(
     tmp_path: Path, hub: HubServer, tagger: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish({f"{number}.wav": wav_bytes(excerpt(seconds=4.0) * (1 - 0.1 * number)) for number in range(2)})
+    samples = excerpt(seconds=4.0)
+    publish({"0.wav": wav_bytes(samples), "1.wav": wav_bytes(samples * 0.9)})
     with loopback(monkeypatch, Stubborn(" ", "500")) as server:
         speaker = paid(tmp_path, no_text="keep-original", tries=1)
-        with pytest.raises(DailytalkError, match="nothing could be said of a window"):
+        with pytest.raises(DailytalkError, match="nothing could be spoken of a window"):
             made(spec_of(tagger, speaker, tmp_path / "out", seconds=3.0))
-        assert json.loads((tmp_path / "out/run.json").read_text())["streaming"]["windows"] == 0
+        record = json.loads((tmp_path / "out/run.json").read_text())
+        assert record["streaming"]["windows"] == 0
         assert isinstance(server, Stubborn)
         server.word = ""
         done = made(spec_of(tagger, speaker, tmp_path / "out", seconds=3.0))
-        assert (done.windows, done.complete) == (2, True)
+        assert done.windows == 2
+        assert done.complete
     assert len(rows(tmp_path / "out/dataset")) == 2
 
 
@@ -298,8 +331,10 @@ def test_stream_stays_at_its_commit(tmp_path: Path, hub: HubServer, tagger: Stag
     with pytest.raises(DailytalkError, match=f"at commit {commit}"):
         streamed(tagger, (), out)
     repository = open_repository(Reference(REPO, commit), HubChoice())
-    done = made(StreamSpec(StreamSource(repository, FolderConfig(), window_seconds=TWO), out, tagger, ()))
-    assert (done.complete, done.record["source"]["revision"]) == (True, commit)
+    source = StreamSource(repository, FolderConfig(), window_seconds=TWO)
+    done = made(StreamSpec(source, out, tagger, ()))
+    assert done.complete
+    assert done.record["source"]["revision"] == commit
     assert set(rows(out / "tagged")) == {"train/a.flac", "train/a.wav", "train/b", "train/c"}
 
 
@@ -309,15 +344,18 @@ def test_other_settings_source_or_results_are_refused(
     publish(pairs())
     out = tmp_path / "out"
     streamed(tagger, (), out, hours=1e-6)
-    other = tag_stages(profile="embedded", language="en", asr_model=find_stage(Transcribe, tagger).model, beam=2)
+    model = find_stage(Transcribe, tagger).model
+    other = tag_stages(profile="embedded", language="en", asr_model=model, beam=2)
     for stages in ((other, ()), (tagger, speaker)):
-        with pytest.raises(DailytalkError, match="holds a stream of other settings"):
+        with pytest.raises(DailytalkError, match="holds a stream with other settings"):
             streamed(*stages, out)
     part = open_repository(Reference(REPO), HubChoice(split="train"))
-    with pytest.raises(DailytalkError, match="holds a stream of other settings"):
-        run(StreamSpec(StreamSource(part, FolderConfig(), window_seconds=TWO), out, tagger, ()))
-    run(TagSpec(find(open_inputs([REPO]), tmp_path / "eager", shard_seconds=TWO), tmp_path / "eager", tagger))
+    source = StreamSource(part, FolderConfig(), window_seconds=TWO)
+    with pytest.raises(DailytalkError, match="holds a stream with other settings"):
+        run(StreamSpec(source, out, tagger, ()))
+    run(tag_spec(tagger, tmp_path / "eager"))
     with pytest.raises(DailytalkError, match="without --streaming"):
         streamed(tagger, (), tmp_path / "eager")
+    robust = tag_stages(profile="embedded", buckets="robust")
     with pytest.raises(DailytalkError, match="measures the whole corpus"):
-        streamed(tag_stages(profile="embedded", buckets="robust"), (), tmp_path / "new")
+        streamed(robust, (), tmp_path / "new")

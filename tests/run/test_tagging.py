@@ -58,13 +58,17 @@ def test_stages_of_utterances_give_a_flat_dataset_what_they_give_a_run(
     run(tmp_path / "in", tmp_path / "out", every_stage)
     (path,) = (tmp_path / "out/tagged").glob("*.parquet")
     (made,) = read_rows(path, features_of(every_stage)).values()
-    (found,) = Segment().map(Folder(inputs=(str(tmp_path / "in"),)).as_streaming_dataset("train"))
-    n_utterances = len(found["utterance_id"])
-    columns = {name: found[name] for name in ("speech", "channel", "start", "end", "speech_seconds")}
-    utterances = Dataset.from_dict(columns | {"conversation_id": ["call"] * n_utterances})
+    recordings = Folder(inputs=(str(tmp_path / "in"),)).as_streaming_dataset("train")
+    (segmented,) = Segment().map(recordings)
+    n_utterances = len(segmented["utterance_id"])
+    names = ("speech", "channel", "start", "end", "speech_seconds")
+    columns = {name: segmented[name] for name in names}
+    columns["conversation_id"] = ["call"] * n_utterances
+    utterances = Dataset.from_dict(columns)
     lifted = [stage.stage for stage in every_stage if isinstance(stage, PerUtterance)]
     hearing = [stage for stage in lifted if "speech" in stage.needs]
-    assert (n_utterances > 1, len(hearing)) == (True, 5)
+    assert n_utterances > 1
+    assert len(hearing) == 5
     for stage in hearing:
         utterances = stage.map(utterances)
         for name in stage.adds:
@@ -125,8 +129,10 @@ def test_utterances_under_the_minimum_are_rejected_with_their_length(tmp_path: P
     everything = read_lines(tmp_path / "all/transcript.jsonl")
     kept = read_lines(tmp_path / "some/transcript.jsonl")
     assert len(kept) + len(rejected(tmp_path / "some")) == len(everything)
-    assert [line["start"] for line in kept] == [one["start"] for one in everything if one["duration"] >= 2.0]
-    assert all("under the 2 s of --min-duration" in reason for reason in rejected(tmp_path / "some").values())
+    long_enough = [line for line in everything if line["duration"] >= 2.0]
+    assert [line["start"] for line in kept] == [line["start"] for line in long_enough]
+    for reason in rejected(tmp_path / "some").values():
+        assert "under the 2 s of --min-duration" in reason
 
 
 # Doing nothing twice
@@ -138,7 +144,9 @@ def test_second_run_makes_and_writes_nothing(tmp_path: Path, settings: Stages) -
     assert run(tmp_path / "in", tmp_path / "out", settings).run.done == 2
     before = state(tmp_path / "out")
     outcome = run(tmp_path / "in", tmp_path / "out", settings)
-    assert (outcome.run.done, outcome.n_missing, outcome.run.audio_done) == (0, 0, 0)
+    assert outcome.run.done == 0
+    assert outcome.n_missing == 0
+    assert outcome.run.audio_done == 0
     assert state(tmp_path / "out") == before
 
 
@@ -148,12 +156,17 @@ def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings
     before = read_lines(tmp_path / "out/transcript.jsonl")
     done: list[str] = []
     seed = changed_setting(settings, rules="seed")
-    found = find(open_inputs([str(tmp_path / "in")]), tmp_path / "out", shard_seconds=1.0)
-    run_spec(TagSpec(found, tmp_path / "out", seed), progress=lambda stage, audio, wall: done.append(stage))
-    assert done == [stage for stage in ("Bucket", "Tag", "Punctuate") for _ in range(2)]  # its beginning, its end
+    inputs = open_inputs([str(tmp_path / "in")])
+    conversations = find(inputs, tmp_path / "out", shard_seconds=1.0)
+    spec = TagSpec(conversations, tmp_path / "out", seed)
+    run_spec(spec, progress=lambda stage, audio, wall: done.append(stage))
+    # Each is noted at its beginning and at its end.
+    assert done == ["Bucket", "Bucket", "Tag", "Tag", "Punctuate", "Punctuate"]
     after = read_lines(tmp_path / "out/transcript.jsonl")
-    assert [one["words"] for one in after] == [one["words"] for one in before]
-    assert {one["rule"] for one in after}.isdisjoint({one["rule"] for one in before})
+    assert [line["words"] for line in after] == [line["words"] for line in before]
+    rules_before = {line["rule"] for line in before}
+    rules_after = {line["rule"] for line in after}
+    assert rules_after.isdisjoint(rules_before)
 
 
 def test_added_recording_makes_its_own_shard_again_and_leaves_the_rows_of_the_others(
@@ -167,7 +180,8 @@ def test_added_recording_makes_its_own_shard_again_and_leaves_the_rows_of_the_ot
     run(tmp_path / "in", tmp_path / "out", settings, shard_seconds=6.0)
     after = results(tmp_path / "out")["rows"]
     assert sorted(after) == ["a", "b", "c", "d", "e"]
-    assert len(shards.items() - state(tmp_path / "out/tagged").items()) == 1
+    changed = shards.items() - state(tmp_path / "out/tagged").items()
+    assert len(changed) == 1
     assert {name: after[name] for name in before} == before
 
 
@@ -188,7 +202,8 @@ def test_recording_that_broke_keeps_its_name_and_loses_its_row(tmp_path: Path, s
     run(tmp_path / "in", tmp_path / "out", settings)
     (tmp_path / "in/a.wav").write_bytes(b"")
     run(tmp_path / "in", tmp_path / "out", settings)
-    assert (ids(tmp_path / "out"), list(rejected(tmp_path / "out"))) == (["b"], ["a"])
+    assert ids(tmp_path / "out") == ["b"]
+    assert list(rejected(tmp_path / "out")) == ["a"]
 
 
 # The same whoever makes it
@@ -205,10 +220,14 @@ def test_hosts_make_what_one_process_makes(
         run(tmp_path / "in", tmp_path / "one", settings)
     load_whisper("tiny.en")  # in place of the one of three threads: one is loaded at a time
     first = run(tmp_path / "in", tmp_path / "hosts", settings, shard=(1, 2))
-    assert (first.record, first.run.done, first.n_missing) == (None, 2, 1)
+    assert first.record is None
+    assert first.run.done == 2
+    assert first.n_missing == 1
     assert not (tmp_path / "hosts/transcript.jsonl").exists()
     second = run(tmp_path / "in", tmp_path / "hosts", settings, shard=(2, 2))
-    assert (second.record is not None, second.run.done, second.n_missing) == (True, 1, 0)
+    assert second.record is not None
+    assert second.run.done == 1
+    assert second.n_missing == 0
     assert results(tmp_path / "hosts") == results(tmp_path / "one")
 
 
@@ -232,17 +251,22 @@ def test_long_recording_is_cut_and_told_in_its_own_time(tmp_path: Path, settings
     save(tmp_path / "in/call.flac", excerpt("burnt_dinner", seconds=26.0))
     run(tmp_path / "in", tmp_path / "whole", settings)
     run(tmp_path / "in", tmp_path / "cut", settings, {"max_conversation": 10.0})
-    parts, whole = (read_lines(tmp_path / name / "transcript.jsonl") for name in ("cut", "whole"))
-    assert ids(tmp_path / "cut") == [f"call.{n:03d}" for n in range(len(ids(tmp_path / "cut")))]
-    assert len(ids(tmp_path / "cut")) >= 3
-    assert [(one["channel"], one["audio_file"]) for one in parts] == [
-        (o["channel"], o["audio_file"]) for o in whole
-    ]
-    assert [one["start"] for one in parts] == pytest.approx([one["start"] for one in whole], abs=0.1)
-    # A cut within the 0.35 s of silence that end an utterance takes the place of its end.
-    assert [one["end"] for one in parts] == pytest.approx([one["end"] for one in whole], abs=0.35)
-    assert [one["segment_id"] for one in parts] == list(range(len(parts)))
-    assert all(one["start"] <= word["start"] < word["end"] <= one["end"] for one in parts for word in one["words"])
+    parts = read_lines(tmp_path / "cut/transcript.jsonl")
+    whole = read_lines(tmp_path / "whole/transcript.jsonl")
+    names = ids(tmp_path / "cut")
+    assert names == [f"call.{n:03d}" for n in range(len(names))]
+    assert len(names) >= 3
+    assert len(parts) == len(whole)
+    for part, line in zip(parts, whole, strict=True):
+        assert part["channel"] == line["channel"]
+        assert part["audio_file"] == line["audio_file"]
+        assert part["start"] == pytest.approx(line["start"], abs=0.1)
+        # A cut within the 0.35 s of silence that end an utterance takes the place of its end.
+        assert part["end"] == pytest.approx(line["end"], abs=0.35)
+    assert [part["segment_id"] for part in parts] == list(range(len(parts)))
+    for part in parts:
+        for word in part["words"]:
+            assert part["start"] <= word["start"] < word["end"] <= part["end"]
 
 
 # Transcripts beside the audio
@@ -252,16 +276,16 @@ def test_transcript_beside_the_audio_is_used_and_an_edit_redoes_that_conversatio
     tmp_path: Path, settings: Stages
 ) -> None:
     calls(tmp_path / "in", "a", "b")
-    for side, text in (("left", "where should we go"), ("right", "to the mountains")):
-        times = "00:00:00,700 --> 00:00:03,600" if side == "left" else "00:00:03,900 --> 00:00:05,600"
-        (tmp_path / f"in/a.{side}.srt").write_text(f"1\n{times}\n{text}\n")
+    left = "1\n00:00:00,700 --> 00:00:03,600\nwhere should we go\n"
+    right = "1\n00:00:03,900 --> 00:00:05,600\nto the mountains\n"
+    (tmp_path / "in/a.left.srt").write_text(left)
+    (tmp_path / "in/a.right.srt").write_text(right)
     run(tmp_path / "in", tmp_path / "out", settings)
 
     def said() -> list[tuple[str, str]]:
         lines = read_lines(tmp_path / "out/transcript.jsonl")
-        return [
-            (line["text_raw"], line["models"]["recogniser"]) for line in lines if line["conversation_id"] == "a"
-        ]
+        lines_of_a = [line for line in lines if line["conversation_id"] == "a"]
+        return [(line["text_raw"], line["models"]["recogniser"]) for line in lines_of_a]
 
     assert said() == [("where should we go", "given"), ("to the mountains", "given")]
     subtitles = tmp_path / "in/a.right.srt"
@@ -284,7 +308,8 @@ def test_results_may_not_lie_among_the_recordings(tmp_path: Path, settings: Stag
 
 def test_missing_model_leaves_nothing_behind(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a")
-    for missing in ({"asr_model": str(tmp_path / "in")}, {"affect_model": str(tmp_path / "in")}):
+    for option in ("asr_model", "affect_model"):
+        without_model = changed_setting(settings, **{option: str(tmp_path / "in")})
         with pytest.raises(ModelMissing):
-            run(tmp_path / "in", tmp_path / "out", changed_setting(settings, **missing))
+            run(tmp_path / "in", tmp_path / "out", without_model)
     assert not (tmp_path / "out").exists()

@@ -31,7 +31,7 @@ def test_address_that_is_none_of_a_store_is_no_place_to_work_in(given: str) -> N
     assert is_address(given)
     with pytest.raises(DailytalkError) as refused:
         store_address(Path(given))
-    assert refused.value.reason == f"{given} is no place to work in"
+    assert refused.value.reason == f"{given} is not a place to work in"
     assert refused.value.remedy == (
         "name a folder, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, hf://buckets/OWNER/NAME/FOLDER or "
         "hf://datasets/OWNER/NAME/FOLDER"

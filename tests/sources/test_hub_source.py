@@ -231,7 +231,7 @@ def test_id_that_comes_twice_is_rejected_and_not_written_over(hub: HubServer) ->
     fetched = fetch(repository())
     (reject,) = fetched.problems
     assert reject.id == "train-000001"
-    assert reject.reason == "its id 'a' was another row's already"
+    assert reject.reason == "its id 'a' is already that of another row"
     (row,) = folder_rows(FolderConfig(inputs=fetched.folders))
     assert row["duration"] == 1.0
 

@@ -140,7 +140,7 @@ def problem(folder: Path, name: str = "talk") -> str:
 @pytest.mark.parametrize(("side", "other"), [("left", "right"), ("right", "left")])
 def test_missing_side_is_a_reject_with_the_id_of_the_pair(tmp_path: Path, side: str, other: str) -> None:
     save(tmp_path / f"in/talk.{side}.wav", LEFT)
-    assert problem(tmp_path / "in") == f"'talk.{side}.wav' is one side of it, and its {other} side is not there"
+    assert problem(tmp_path / "in") == f"'talk.{side}.wav' is one side of it, but its {other} side is missing"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_side_that_leads_out_of_the_input_is_not_read(tmp_path: Path) -> None:
     save(folder / "talk.left.wav", LEFT)
     secret = save(tmp_path / "secret.wav", RIGHT)
     (folder / "talk.right.wav").symlink_to(secret)
-    assert "its right side is not there" in problem(folder)
+    assert "its right side is missing" in problem(folder)
     assert "leads out of the input" in problem(folder, "talk.right")
 
 

@@ -49,7 +49,7 @@ def test_lines_name_people_by_recording_and_channel(tmp_path: Path) -> None:
             HEADER + "call,left,Anna,,\ncall,l,Bob,,\n",
             "line 3 of .*: the left channel of 'call' has another speaker",
         ),
-        (HEADER + 'call,left,"Anna\n' + "x" * 200_000, "is no CSV"),
+        (HEADER + 'call,left,"Anna\n' + "x" * 200_000, "is not CSV"),
         (HEADER.encode() + b"call,left,Ann\xff,,\n", "is not UTF-8"),
     ],
 )

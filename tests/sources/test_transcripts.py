@@ -123,7 +123,7 @@ def test_json_beside_the_audio_that_nobody_understands_is_a_reject_and_not_silen
 ) -> None:
     path = save(tmp_path / name, {"recorded": "2020-01-01"})
     assert beside(tmp_path) == [path]
-    with pytest.raises(BadInput, match=rf"{name}: is no known kind of transcript.*take the file away"):
+    with pytest.raises(BadInput, match=rf"{name}: is not a known kind of transcript.*take the file away"):
         read(path)
 
 
@@ -686,7 +686,7 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
     ("name", "content", "reason"),
     [
         ("call.json", '{"alignments":\n [["a", [0, 1}', "line 2 column"),
-        ("call.json", '{"other": []}', "no known kind"),
+        ("call.json", '{"other": []}', "not a known kind"),
         (
             "call.json",
             '{"alignments": [["a", [0, 1], "SPEAKER_MAIN"], ["b", 2]]}',

@@ -145,7 +145,7 @@ def test_transcript_with_other_times_or_sides_is_not_used_and_a_note_says_so(lat
     assert added["transcript_repair"] == "not used"
     (note,) = added["unmatched"]
     assert note["id"] == "call.000"
-    assert note["reason"].startswith("its transcript is not about this sound, a")
+    assert note["reason"].startswith("its transcript does not match this sound a")
 
 
 def labelled(kind: str, number: int, channel: str) -> str:

@@ -73,7 +73,7 @@ def numbered(count: int) -> Batch:
     ("fault", "message"),
     [
         ("json", r"at http\S+ gave 3 answers .* asked for 'Line \d is.*', it answered 200 .* \(nothing to say\)"),
-        ("silence", r"gave 3 takes of which none can be used: that of 'Line \d.* because it is silent"),
+        ("silence", r"gave 3 takes, none of which can be used: that of 'Line \d.* because it is silent"),
     ],
 )
 def test_server_whose_answers_can_all_not_be_used_is_stopped_after_the_third(

@@ -44,7 +44,7 @@ def address(monkeypatch: pytest.MonkeyPatch) -> None:
             "(no {such} field for ***)",
             "correct what it names",
         ),
-        (answer(403, kind=GatedRepoError), "opens only to people who were let in", "ask for access"),
+        (answer(403, kind=GatedRepoError), "is open only to people who were given access", "ask for access"),
         (answer(404, kind=RevisionNotFoundError), "has no such version", "dailytalk versions"),
         (answer(401, kind=RepositoryNotFoundError), f"shows no dataset {REPO}", "check the name"),
     ],

@@ -215,7 +215,7 @@ class ClipPlan:
         "", "Only clips in this language (ISO 639-1).", panel="input", metavar="CODE", shown="all"
     )
     limits: QualityLimits = QualityLimits()
-    agreed_only: bool = setting(False, "Only where raters heard what was intended (crema_d).")
+    agreed_only: bool = setting(False, "Take only clips in which raters heard what was intended (crema_d).")
     rate_affect: bool = unlisted(True)
     emotion: ClassifyEmotion | None = unlisted(None)
     split: str = setting(
@@ -227,7 +227,7 @@ class ClipPlan:
     )
     balance: bool = setting(
         False,
-        "Give emotions equal minutes: leave clips out, list or copy (--augment) others again.",
+        "Give emotions equal minutes: leave out some clips, and list or copy (--augment) others again.",
         panel="balance",
     )
     balance_by: tuple[str, ...] = setting(
@@ -247,10 +247,10 @@ class ClipPlan:
         shown="of the smallest with 30 or more",
     )
     copies: int = setting(
-        0, "Copies of a clip, at most.", panel="balance", least=0, shown=f"1; with --balance {MOST_COPIES}"
+        0, "Most copies of a clip.", panel="balance", least=0, shown=f"1; with --balance {MOST_COPIES}"
     )
     prompt_channel: bool = setting(
-        False, "The right channel begins with a neutral line of another speaker.", panel="result"
+        False, "Begin the right channel with a neutral line of another speaker.", panel="result"
     )
     seed: int = setting(0, SEED)
 

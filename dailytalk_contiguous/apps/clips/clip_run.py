@@ -80,7 +80,7 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -
     rows = sorted(corpus.rows(source), key=itemgetter("id"))
     if agreed_only:
         if not any(row["perceived"] for row in rows):
-            raise DailytalkError(f"{name} has no votes of raters to agree with", "leave out --agreed-only")
+            raise DailytalkError(f"{name} has no votes of raters to compare with", "leave out --agreed-only")
         for row in rows:
             if not row["problem"] and row["perceived"] != row["emotion"]:
                 perceived = row["perceived_label"] or "nothing that is known"

@@ -146,8 +146,9 @@ def convert_recording(
             return None
         if not overwrite or os.path.realpath(target) in sources:
             raise BadInput(
-                f"{target.name!r} is in --out already, and was not made of it with these settings",
-                "choose another --out, or pass --overwrite, which replaces all but recordings of the input",
+                f"{target.name!r} is already in --out, but was not made from it with these settings",
+                "choose another --out, or pass --overwrite, which replaces everything except recordings of the "
+                "input",
             )
     _, source_form = _form_of(recording.path)
     with files.replacing(target) as file:
@@ -215,8 +216,8 @@ def _encode(file: BinaryIO, source: EncodedAudio, form: Form, seconds: float) ->
     powers = np.sqrt(products[0, 0] * products[1, 1])
     if products[0, 1] < -audio.SAME * powers:
         raise BadInput(
-            "its two channels are one sound with opposite signs, of which the mean would leave nothing",
-            "turn one of them over first, or leave --channels out",
+            "its two channels are one sound with opposite signs, so their mean would be silent",
+            "invert one of them first, or leave --channels out",
         )
     return frames
 
@@ -243,15 +244,15 @@ def convert(
     to: str = option(..., Panel.INPUT, f"Format: {options.either(CONTAINERS)}.", metavar="NAME"),
     out: Path = options.out_option(),
     overwrite: bool = option(
-        False, Panel.RESULT, "Replace files that are there; never one of INPUT.", "--overwrite"
+        False, Panel.RESULT, "Replace existing files, but never one of INPUT.", "--overwrite"
     ),
     **settings: object,
 ) -> Outcome:
     """Write recordings as WAV, FLAC, MP3 or Opus.
 
-    Folders, names and tags are kept. Every file is read back before it gets its name, and nothing is overwritten:
-    what was made before of the same recording in the same way is left as it is, so that a run that was stopped
-    goes on.
+    Folders, names and tags are kept. Every file is read back before it gets its name, and nothing is
+    overwritten: files made earlier of the same recording with the same settings stay, so that a stopped run goes
+    on.
     """
     options.on_this_machine("--out", out)
     one_of("--to", to, CONTAINERS)

@@ -68,7 +68,7 @@ def corpus(
         metavar="DIR",
     ),
     accept_licence: bool = option(
-        False, Panel.INPUT, "With --download: you take the licence that is shown.", "--accept-licence"
+        False, Panel.INPUT, "With --download: accept the licence that is shown.", "--accept-licence"
     ),
     profile: str = cli_options.profile_option("", STANDARD),
     text_conditions: bool = option(False, Panel.RESULT, TEXT_CONDITIONS.about, "--text-conditions"),
@@ -155,7 +155,7 @@ def _download(name: str, folder: Path, accepted: bool) -> Outcome:
     if not accepted:
         raise DailytalkError(
             f"{about.title} comes under the licence {about.licence}",
-            "read it, and add --accept-licence to take it",
+            "read it, and add --accept-licence to accept it",
         )
     files = corpus.download()
     with shown_steps():

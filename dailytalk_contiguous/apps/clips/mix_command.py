@@ -18,7 +18,7 @@ MIX_SETTINGS = options.setting_options(Settings())
 def mix(
     folders: list[str] = argument(
         "DIR[:WEIGHT]",
-        "What corpus, build or export --format moshi wrote, each with its share of the training hours.",
+        "Folders of corpus, build or export --format moshi, each with its share of the training hours.",
     ),
     out: Path = options.out_option(),
     **chosen: object,

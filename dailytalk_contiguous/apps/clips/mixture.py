@@ -407,7 +407,7 @@ def _refuse_divided_corpora(parts: Sequence[MixPart]) -> None:
             first = part_of.setdefault(file.corpus, part)
             if first is not part:
                 raise DailytalkError(
-                    f"clips of {file.corpus} are in {first.path} and in {part.path}, divided apart",
+                    f"clips of {file.corpus} are in {first.path} and in {part.path}, with different splits",
                     "mix each corpus from one folder",
                 )
 

@@ -205,7 +205,7 @@ class CutAtSilences(Stage):
     """
 
     silence: float = setting(
-        0.8, "Cut at the midpoint of silences of at least so long.", panel="result", unit="s", least=0.05
+        0.8, "Cut at the midpoint of silences at least this long.", panel="result", unit="s", least=0.05
     )
     shortest: float = setting(
         0.6, "Shorter pieces are Non Usable.", option="min", panel="result", unit="s", least=0.0

@@ -119,8 +119,8 @@ def survey(row: Row, cut: CutAtSilences) -> SilenceSurvey:
 def silences(inputs: list[str] = INPUTS, **options: object) -> Outcome:
     """Say how long silences are, and which to split at.
 
-    Silences are found against each recording's own noise floor. Suggested for `dailytalk split` is the longest
-    --silence that makes nearly all of the audio usable.
+    It measures silences relative to each recording's own noise floor, and suggests for `dailytalk split` the
+    longest --silence that makes nearly all of the audio usable.
     """
     source = open_inputs(inputs)
     settings = cli_options.chosen(options, SILENCE_SETTINGS)

@@ -317,7 +317,7 @@ def _refuse_lost_work(out: Path, before: Mapping[str, object], rows: Sequence[Ro
     listed = {expand_row(row)["audio_file"] for row in rows}
     missing = sources - listed
     if missing:
-        problem = f"are of recordings outside of this input ({min(missing)!r})"
+        problem = f"come from recordings outside of this input ({min(missing)!r})"
     elif files.sha256_of(manifest) != before["manifest_sha256"]:
         problem = "were changed since"
     else:
@@ -489,10 +489,10 @@ def split(
     """Cut recordings at their silences, and leave nothing out.
 
     Usable/NAME_000001.wav can be trained on; what is too long, too short or silent is in "Non Usable", with the
-    reason in manifest.jsonl. Laid end to end the pieces are the recording, to the sample: a WAV, FLAC or AIFF
-    keeps its rate, channels and bit depth; MP3, OGG and Opus are decoded once, to 16 bits; M4A, AAC, WMA and
-    video to 24. With --words a recogniser hears each usable piece, and Usable/NAME_000001-so-we-went.wav has its
-    first words in its name. After a stop, run the same command again.
+    reason in manifest.jsonl. Joined end to end, the pieces are the recording, sample for sample: a WAV, FLAC or
+    AIFF keeps its rate, channels and bit depth; MP3, OGG and Opus are decoded once, to 16 bits; M4A, AAC, WMA
+    and video to 24. With --words a recogniser hears each usable piece, and Usable/NAME_000001-so-we-went.wav has
+    its first words in its name. After a stop, run the same command again.
     """
     cli_options.on_this_machine("--out", out)
     source = open_inputs(inputs)

@@ -230,8 +230,9 @@ def transcribe(
 ) -> Outcome:
     """Recognise the clips of a folder into one JSON.
 
-    As Whisper writes it, by the name of each file. Clips that have an entry are not heard again, whoever wrote it:
-    run the same command after a stop, or for clips that were added. Delete an entry to have its clip heard anew.
+    It is written as Whisper writes it, with an entry for each file name. Clips that have an entry are skipped,
+    whoever wrote it: run the same command after a stop, or for clips that were added. Delete an entry to have
+    its clip recognised again.
     """
     stages = transcribe_stages(profile, **cli_options.chosen(options, TRANSCRIBE_SETTINGS))
     file = out or default_json(source)

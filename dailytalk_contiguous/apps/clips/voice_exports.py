@@ -184,7 +184,7 @@ def _plain(text: str, export: exports.Export) -> str:
     for mark, name in (("|", "|"), ("\0", "NUL")):
         count = text.count(mark)
         if count:
-            reason = f"{name} in texts and names: it ends a field of a list, so a space is there"
+            reason = f"{name} in texts and names ends a field of a list, so a space replaces it"
             export.left_out[reason] += count
     words = text.replace("|", " ").replace("\0", " ").split()
     return " ".join(words)

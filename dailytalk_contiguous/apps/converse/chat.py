@@ -79,7 +79,7 @@ def load_chat(name: str, device: str = "auto") -> ChatModel:
     if re.match(r"(?i)https?://", name):
         return ChatServer(name)
     if "://" in name or not name.strip():
-        reason = f"{name!r} is no model that chats" if name else "nobody answers yet"
+        reason = f"{name!r} is not a chat model" if name else "nobody answers yet"
         raise DailytalkError(
             reason,
             "start a local server, such as llama-server, and give --chat http://localhost:8080; or give a model "

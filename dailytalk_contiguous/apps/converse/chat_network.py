@@ -22,7 +22,7 @@ from dailytalk_contiguous.models.devices import resolve_device, within_memory
 from dailytalk_contiguous.models.pieces import Feed, Pieces
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
 
-_REMEDY = "name a model for chats with its own template and safetensors, on the Hub mostly -Instruct or -it"
+_REMEDY = "name a chat model with its own template and safetensors, which on the Hub is mostly -Instruct or -it"
 
 #: Files of a model that are fetched from the Hub.
 _FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
@@ -59,7 +59,7 @@ class ChatNetwork:
             except DailytalkError:
                 raise
             except Exception as error:  # transformers has one for each way in which a checkpoint is invalid
-                reason = f"{self._source!r} can't be loaded as a model that chats ({_first_line(error)})"
+                reason = f"{self._source!r} can't be loaded as a chat model ({_first_line(error)})"
                 raise ModelMissing(reason, _REMEDY) from error
             special = [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()]
             marks = {mark for mark in special if mark.strip()}

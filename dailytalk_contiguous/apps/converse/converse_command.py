@@ -37,7 +37,7 @@ def converse(
     input: list[Path] | None = option(
         None,
         Panel.INPUT,
-        "A sound file in place of the microphone; of several, each waits for its answer.",
+        "A sound file instead of the microphone; may be repeated, and each waits for its answer.",
         "--input",
         metavar="FILE",
     ),
@@ -60,15 +60,18 @@ def converse(
     port: int = cli_options.PORT,
     no_browser: bool = cli_options.NO_BROWSER,
     consent: bool = option(
-        False, Panel.VOICE, "The speaker of clone:FILE has agreed; nobody is asked.", "--consent"
+        False,
+        Panel.VOICE,
+        "State that the speaker of clone:FILE has agreed, so that you are not asked.",
+        "--consent",
     ),
     **options: Any,
 ) -> Outcome:
     """Talk with this machine: it hears words and emotion.
 
-    It answers, and speaks. Each talk is kept in --out as stereo sound with its words, the voice on the left and
-    you on the right, ready for `check` and `export`. Ctrl-C ends the talk. An emotion is a guess from sound, and
-    no diagnosis. Nothing leaves this machine unless a service is chosen, whose name is shown first.
+    It answers aloud. Each talk is kept in --out as stereo sound with its words, the voice on the left and
+    you on the right, ready for `check` and `export`. Ctrl-C ends the talk. An emotion is a guess from sound,
+    not a diagnosis. Nothing leaves this machine unless a service is chosen, whose name is shown first.
     """
     cli_options.on_this_machine("--out", out)
     if web and (input or sound_device):
@@ -102,7 +105,7 @@ def converse(
     if about["services"]:
         services = " and ".join(about["services"])
         privacy = f"what you say goes to {services}; nothing else leaves this machine"
-    notes = [privacy, "an emotion is a guess from sound, and no diagnosis"]
+    notes = [privacy, "an emotion is a guess from sound, not a diagnosis"]
     if blocks.echoes:
         notes.append("the microphone is closed while the voice speaks; with --headphones you may speak over it")
     for note in notes:

@@ -572,7 +572,7 @@ class Talk:
         try:
             emotion = classify(sound)
         except Exception as error:  # the talk goes on without it
-            self.later(self.say, f"no emotion is told: {_sentence_of(error)}")
+            self.later(self.say, f"no emotion is known: {_sentence_of(error)}")
         self.later(self._take_emotion, turn, emotion)
 
     def _take_emotion(self, turn: _Turn, emotion: TurnEmotion | None) -> None:
@@ -588,7 +588,7 @@ class Talk:
             self._interrupt()
         if not turn.text:
             if turn.seconds >= _WORTH_A_WORD:
-                self.say("there was speech, and no word of it was understood")
+                self.say("there was speech, but no word of it was understood")
             return
         if self._reply is not None:
             self._stop_voice()  # it was about less than the person had to say

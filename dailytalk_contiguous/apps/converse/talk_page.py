@@ -248,4 +248,4 @@ class TalkPage:
         elif parse_json(text, "the message") == {"kind": "end"}:
             self.stop()  # at once: while the microphone is off, no block comes
         else:
-            raise BadInput("the message asks for nothing that is known", "reload the page")
+            raise BadInput("the message asks for nothing that this page knows", "reload the page")

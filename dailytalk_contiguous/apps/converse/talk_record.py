@@ -217,7 +217,7 @@ class TalkRecord:
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / TALKS).is_file() and any(folder.iterdir()):
                 raise DailytalkError(
-                    f"{as_text(folder)!r} holds other things than talks", "name another folder with --out"
+                    f"{as_text(folder)!r} holds files other than talks", "name another folder with --out"
                 )
             write_text(folder / TALKS, json_document({}))
             self.name = name

@@ -41,7 +41,12 @@ class TalkSettings:
         reference=True,
     )
     max_cost: float | None = setting(
-        None, "What this run may spend, all workers together.", panel="run", least=0, metavar="USD", execution=True
+        None,
+        "Limit on what this run spends, all workers together.",
+        panel="run",
+        least=0,
+        metavar="USD",
+        execution=True,
     )
     device: str = setting("auto", DEVICE, execution=True)
 

@@ -114,7 +114,7 @@ def synthesiser_of(settings: TalkSettings) -> Synthesiser:
     engine = engine_named(settings.tts)
     if engine.converts:
         raise DailytalkError(
-            f"--tts {settings.tts} converts recorded sound, and in a talk there is none",
+            f"--tts {settings.tts} converts recorded sound, but a talk has none",
             "choose one that says text",
         )
     voice = CLONE if settings.voice.startswith(CLONED) else settings.voice
@@ -203,7 +203,7 @@ class TalkVoice:
         (words,) = recognise(settings.recogniser, settings.device, "auto", [recogniser_input])
         text = "".join(word.text for word in words).strip()
         if not text:
-            raise DailytalkError(f"no words are understood in {name!r}", "give clear speech of one person")
+            raise DailytalkError(f"no words were recognised in {name!r}", "give clear speech of one person")
         sound = encoded_sound(pcm, _SAMPLE_RATE, "WAV")
         self.samples = [VoiceSample(sound, text)]
 

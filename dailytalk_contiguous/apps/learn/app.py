@@ -14,5 +14,5 @@ COMMANDS = {
 }
 GROUPS = {
     "tokens": "Tokens of how it is said: contours, codebooks, encoders.",
-    "emotion": "Emotion in classes: a guess from sound, and no diagnosis.",
+    "emotion": "Emotion in classes: a guess from sound, not a diagnosis.",
 }

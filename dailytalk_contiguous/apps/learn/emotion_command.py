@@ -57,7 +57,7 @@ OWN_CLIPS = "clips"
 SPOKEN_MOOD = "mood"
 
 #: The note beside every emotion.
-NO_DIAGNOSIS = "emotion is a guess from sound, and no diagnosis"
+NO_DIAGNOSIS = "emotion is a guess from sound, not a diagnosis"
 
 
 @cli_options.with_options({**TRAIN_EMOTION_SETTINGS, **emotion_evaluate.EXAMPLE_OPTIONS})
@@ -75,9 +75,10 @@ def emotion_train(
     """Train a classifier of emotion on clips.
 
     linear takes a minute, needs the extra tokens, and says how well it does on speakers that it has not heard.
-    spectrogram and audio are networks and need the extra train: run the same command after a stop, and they go on.
-    All are calibrated on speakers that a part of the training leaves out. Emotion is a guess from sound, and no
-    diagnosis. The folder has a card, README.md, and can be published as it is: hf upload OWNER/NAME DIR.
+    spectrogram and audio are networks and need the extra train: run the same command after a stop, and they go
+    on. All are calibrated on speakers who were left out of a part of the training. Emotion is a guess from
+    sound, not a diagnosis. The folder has a card, README.md, and can be published as it is: hf upload OWNER/NAME
+    DIR.
     """
     cli_options.on_this_machine("--out", out)
     one_of("--kind", kind, emotion_folder.EMOTION_KINDS)
@@ -217,12 +218,12 @@ def emotion_predict(
 ) -> Outcome:
     """Say which emotion a voice sounds like, and how sure.
 
-    Utterance by utterance. Valence and arousal are from 0 to 1. Two channels are two speakers.
+    It judges utterance by utterance. Valence and arousal are from 0 to 1. Two channels are two speakers.
     """
     if bool(inputs) == mic:
         raise DailytalkError(
-            "recordings and the microphone are not heard together" if mic else "there is nothing to listen to",
-            "leave one of both out" if mic else "name recordings, or pass --mic",
+            "recordings and the microphone can't be used together" if mic else "there is nothing to listen to",
+            "leave one of them out" if mic else "name recordings, or pass --mic",
         )
     if say_mood:
         sound_card.check_loudspeaker()

@@ -33,7 +33,7 @@ INPUTS = argument("INPUT", "Folders of dailytalk corpus, mixes, OWNER/NAME@TAG o
 FOLDS_OPTION = option(
     FOLDS,
     Panel.RESULT,
-    "Parts of the speakers, each tested by a model of the others.",
+    "Parts into which speakers are divided, each tested by a model of the others.",
     metavar="N",
     min=2,
     max=100,
@@ -64,7 +64,7 @@ def examples_asked(
     mapping: list[Any] = option(
         [],
         Panel.INPUT,
-        "The class for a label that is no class, such as calm=neutral.",
+        "Class for a label that is not a class, such as calm=neutral.",
         "--map",
         metavar="LABEL=CLASS",
         parser=pair_of,
@@ -112,12 +112,12 @@ def emotion_evaluate(
 ) -> Outcome:
     """Say how well a classifier does on unheard speakers.
 
-    Recall is the mean of the classes, so chance is one in as many as there are. Emotion is a guess from sound, and
-    no diagnosis. Needs the extra tokens.
+    Recall is the mean over the classes, so chance is one divided by their number. Emotion is a guess from sound,
+    not a diagnosis. Needs the extra tokens.
     """
     if model is not None and kind is not None:
         raise DailytalkError(
-            "--model names a trained classifier, and --kind one to be trained", "leave one of both out"
+            "--model names a trained classifier, and --kind one to be trained", "leave one of them out"
         )
     kind = one_of("--kind", kind or "linear", EMOTION_KINDS)
     resolved = resolve_device(device)

@@ -31,7 +31,7 @@ MOST_TOGETHER = 500
 _WARNINGS = (
     "Acted figures say little about real talk: encoders whose recall is 75 % on actors never heard have "
     "some 20 % on MSP-Podcast.",
-    "Emotion in classes is a guess from sound, and no diagnosis.",
+    "Emotion in classes is a guess from sound, not a diagnosis.",
 )
 
 

@@ -272,7 +272,7 @@ def _facts_of(row: Row, classes: Sequence[str] | None, mapping: Mapping[str, str
         raise BadInput("it is sung", "")
     emotion = emotion_class(label, classes, mapping)
     if emotion is None:
-        raise BadInput(f"it is {label}, which is no class", "")
+        raise BadInput(f"it is {label}, which is not a class", "")
     (utterance,) = row["utterances"]
     start = utterance["start"]
     end = utterance["end"]

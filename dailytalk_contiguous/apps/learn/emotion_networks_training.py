@@ -118,7 +118,7 @@ def held_out(examples: EmotionExamples, share: float, seed: int) -> tuple[NDArra
                 return train, valid
     raise DailytalkError(
         f"none of {counted(len(examples), 'utterance')} can be held out to tell when to stop",
-        "add utterances: two of each class, of two speakers, are the least",
+        "add utterances: at least two of each class, of two speakers",
     )
 
 

@@ -10,10 +10,10 @@ class NetworkSettings:
     """Settings of a network's training. Raises DailytalkError for a value out of range."""
 
     epochs: int = setting(15, "Times that every utterance is seen.", panel="result", least=1, most=10_000)
-    batch: int = setting(32, "Utterances that make an update of the weights.", least=1, most=4096)
+    batch: int = setting(32, "Utterances in one update of the weights.", least=1, most=4096)
     learning_rate: float = setting(0.0, "Highest learning rate.", least=0.0, most=1.0, shown="what suits the kind")
     valid_share: float = setting(
-        0.15, "Share of the utterances, of other speakers, that tells when to stop.", least=0.01, most=0.5
+        0.15, "Share of the utterances, of other speakers, that decides when to stop.", least=0.01, most=0.5
     )
     encoder: str = setting(
         "openai/whisper-small",

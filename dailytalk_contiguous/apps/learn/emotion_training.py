@@ -66,7 +66,7 @@ def fit_emotion(
     if len(speakers) < 2:
         raise DailytalkError(
             f"all {utterances} are of one speaker ({speakers[0]})",
-            "add others: what is learned of one person is his voice",
+            "add others: from one speaker, a model learns only that voice",
         )
     if one_of("kind", kind, emotion_folder.EMOTION_KINDS) == "linear":
         return fit_linear(examples, settings.seed)

@@ -35,15 +35,15 @@ TRAIN_SETTINGS = cli_options.setting_options(TrainingSettings())
 
 @cli_options.with_options(TRAIN_SETTINGS)
 def train(
-    folders: list[Path] = argument("DIR", "What dailytalk tokens encode has written; one or several."),
+    folders: list[Path] = argument("DIR", "Folders of dailytalk tokens encode, one or several."),
     out: Path = cli_options.out_option(),
     source_licence: str = cli_options.SOURCE_LICENCE,
     **options: Any,
 ) -> Outcome:
     """Train an encoder to predict masked frames.
 
-    It gives an embedding of how an utterance is said. After a stop, the same command goes on from the last
-    checkpoint. The folder has a card, README.md, and can be published as it is: hf upload OWNER/NAME DIR.
+    The encoder gives an embedding of how an utterance is said. After a stop, the same command goes on from the
+    last checkpoint. The folder has a card, README.md, and can be published as it is: hf upload OWNER/NAME DIR.
     """
     cli_options.on_this_machine("--out", out)
     chosen = cli_options.chosen(options, TRAIN_SETTINGS)
@@ -86,7 +86,7 @@ def _source_of(folder: Path, other_licence: str) -> TrainingSource:
 
 
 def embed(
-    folder: Path = argument("DIR", "What dailytalk tokens encode has written."),
+    folder: Path = argument("DIR", "Folder of dailytalk tokens encode."),
     encoder: str = option(
         ...,
         Panel.MODELS,
@@ -99,7 +99,7 @@ def embed(
 ) -> Outcome:
     """Write an embedding of how each utterance is said.
 
-    A Parquet file with the columns of each.
+    It writes a Parquet file with the columns of each.
     """
     cli_options.on_this_machine("--out", out)
     model = prosodic_encoder.open_encoder(encoder)

@@ -50,7 +50,7 @@ class TrainingSettings:
         0, "Updates of the weights, in place of epochs.", panel="result", least=0, shown="what the epochs need"
     )
     mask_prob: float = setting(0.15, "Share of the frames that are masked.", least=0.01, most=0.9)
-    batch: int = setting(32, "Utterances that make an update of the weights.", least=1, most=4096)
+    batch: int = setting(32, "Utterances in one update of the weights.", least=1, most=4096)
     learning_rate: float = setting(3e-4, "Highest learning rate, after the warm-up.", least=1e-7, most=1.0)
     valid_share: float = setting(0.05, "Share of the utterances to validate on.", least=0.001, most=0.5)
     check_every: int = setting(200, "Steps between two validations, each with a checkpoint.", least=1)
@@ -161,7 +161,7 @@ def _usable(sequences: Sequence[ArrayLike], n_tokens: int) -> list[_Sequence]:
             arrays.append(array)
     if len(arrays) < 2:
         raise DailytalkError(
-            f"there are {len(arrays)} sequences to train on", "give two or more, for one is to validate on"
+            f"there are {len(arrays)} sequences to train on", "give two or more, because one is for validation"
         )
     return arrays
 

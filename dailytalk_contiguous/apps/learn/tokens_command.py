@@ -55,17 +55,22 @@ def encode(
 ) -> Outcome:
     """Turn every utterance into prosodic tokens.
 
-    One every 16 ms, in runs, and by word. After a stop, run the same command again.
+    It writes one token every 16 ms, in runs and by word. After a stop, run the same command again.
     """
     settings = cli_options.chosen(options, ENCODE_SETTINGS)
     return _make(inputs, out, TokeniseProsody, settings, workers, prune)
 
 
 def cluster(
-    folder: Path = argument("DIR", "What dailytalk tokens extract has written."),
+    folder: Path = argument("DIR", "Folder of dailytalk tokens extract."),
     out: Path = cli_options.out_option(),
     n_clusters: int = option(
-        120, Panel.RESULT, "Number of tokens, with the one for silence.", metavar="N", min=2, max=MOST_CLUSTERS
+        120,
+        Panel.RESULT,
+        "Number of tokens, including the one for silence.",
+        metavar="N",
+        min=2,
+        max=MOST_CLUSTERS,
     ),
     speaker_relative: bool = option(
         False, Panel.RESULT, "Take f0 relative to its speaker's median.", "--speaker-relative"
@@ -75,8 +80,8 @@ def cluster(
 ) -> Outcome:
     """Make a codebook, and say how good its clusters are.
 
-    The contours of a folder are clustered: the same contours and seed give the same codebook. Needs the extra
-    `tokens`; to use a codebook does not.
+    The contours of a folder are clustered: the same contours and seed give the same codebook. It needs the extra
+    `tokens`; using a codebook does not.
     """
     cli_options.on_this_machine("--out", out)
     token_rows.contour_shards(folder)

@@ -212,7 +212,7 @@ def _check_answer(path: Path, key: PairsKey, clip: str, answer: Mapping[str, obj
         choice = answer.get(question)
         if choice and choice not in choices:
             raise DailytalkError(
-                f"{as_text(path)!r} says {choice!r}, which is no {question} of the test",
+                f"{as_text(path)!r} says {choice!r}, which is not a {question} of the test",
                 f"choose one of {', '.join(choices)}" if choices else "leave it out",
             )
 

@@ -33,13 +33,14 @@ class ListeningTest:
 
     listening_test: int | None = setting(
         None,
-        "Instead, a page on which people listen blind to N clips of a corpus, or N conversations (--pairs).",
+        "Write a page instead on which people listen blind to N clips of a corpus, or to N conversations "
+        "(--pairs).",
         panel="result",
         least=1,
     )
     pairs: bool = setting(
         False,
-        "Of --listening-test: recorded against rebuilt, and whether the tag of a line is heard.",
+        "With --listening-test: compare recorded with rebuilt, and ask whether the tag of a line is heard.",
         panel="result",
     )
     seed: int = setting(0, SEED)
@@ -55,9 +56,9 @@ class ListeningTest:
             )
         if self.pairs == open_items(source).labelled:
             if self.pairs:
-                raise DailytalkError("--pairs goes with conversations, and these are clips", "leave it out")
+                raise DailytalkError("--pairs is for conversations, but these are clips", "leave it out")
             raise DailytalkError(
-                "a listening test of conversations is one of pairs, recorded against rebuilt", "add --pairs"
+                "a listening test of conversations compares pairs, recorded against rebuilt", "add --pairs"
             )
         write = listening.write_paired_test if self.pairs else listening.write_listening_test
         clips = write(source, out, self.listening_test, self.seed)
@@ -77,9 +78,10 @@ def agreement(
 ) -> Outcome:
     """Say how far listeners agree with each other and with the labels.
 
-    Fleiss' kappa of the listeners, for each emotion and style. For pairs of conversations: which side sounds more
-    natural, and whether the tags are heard, each with Wilson's interval of 95 % and the result of guessing. Clips
-    that a listener skipped count as not rated; a clip with fewer than two ratings does not count for kappa.
+    It shows Fleiss' kappa of the listeners for each emotion and style. For pairs of conversations it shows which
+    side sounds more natural, and whether the tags are heard, each with Wilson's interval of 95 % and the result
+    of guessing. Clips that a listener skipped count as not rated; a clip with fewer than two ratings does not
+    count for kappa.
     """
     test, answers_of = read_test(key, answers)
     n_clips = len(test["clips"])

@@ -341,7 +341,7 @@ def _pair(items: Items, recordings: Items, name: str, excerpt: Excerpt) -> list[
     except BadInput as error:
         raise DailytalkError(
             f"{name!r} can't be heard as it was recorded: {error.reason}",
-            "make the test where the recordings are that were tagged, or put them back",
+            "make the test where the tagged recordings are, or put them back",
         ) from error
 
 

@@ -55,7 +55,7 @@ def probe(
     source: str = argument(
         "DIR|OWNER/NAME@TAG", "What build, speak, tag or retime wrote, or a dataset on the Hub."
     ),
-    other: str | None = argument("[OTHER]", "Another one, which is probed too, to compare with.", None),
+    other: str | None = argument("[OTHER]", "Another one to probe and compare.", None),
     out: Path | None = cli_options.file_option(None, show_default=f"DIR/{PROBE}, of a dataset on the Hub {PROBE}"),
     workers: int | None = option(
         None, Panel.RUN, "Processes.", metavar="N", min=1, show_default="the cores, 4 at most"
@@ -64,10 +64,10 @@ def probe(
 ) -> Outcome:
     """Say how many bits of turn-taking a dataset holds.
 
-    Tiny models foresee the next two seconds of conversations and speakers that they have not seen: from the speech
-    of one speaker, of both, of exchanged partners, and with pitch and power. The true partner adds the
-    contingency; the sound adds cues. Both timelines are measured, recorded and rebuilt. It takes minutes, without
-    a GPU.
+    Tiny models predict the next two seconds of conversations and speakers that they have not seen: from the
+    speech of one speaker, of both, of exchanged partners, and with pitch and power. What the true partner adds
+    is the contingency; what the sound adds are the cues. It measures both timelines, recorded and rebuilt. It
+    takes minutes, without a GPU.
     """
     cli_options.on_this_machine("--out", out)
     if out is None:
@@ -142,9 +142,9 @@ def _headline(timelines: Mapping[str, TimelineRecord]) -> str:
     if not timeline["enough"] or not contingency:
         return f"too little to tell: {talk}, and {LEAST_HOURS:g} h are needed"
     if contingency["low"] <= 0:
-        return f"what is foreseen of one speaker from the other can't be told from 0 ({talk})"
+        return f"what is predicted of one speaker from the other can't be told from 0 ({talk})"
     bits = shown_figure(timeline, "contingency")
-    return f"{bits} bits a second are foreseen of one speaker from the other ({talk})"
+    return f"{bits} bits a second are predicted of one speaker from the other ({talk})"
 
 
 class _Comparison(NamedTuple):

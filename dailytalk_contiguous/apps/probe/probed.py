@@ -79,7 +79,7 @@ def probed_findings(folder: Path) -> list[Finding]:
         contingency = timeline.get("contingency")
         if timeline["enough"] and contingency and contingency["low"] <= 0:
             bits = f"{shown_figure(timeline, 'contingency')} bits a second, {name}"
-            problem_text = f"what is foreseen of one speaker from the other can't be told from 0 ({bits})"
+            problem_text = f"what is predicted of one speaker from the other can't be told from 0 ({bits})"
             remedy = "see whether the two sides of a recording are together"
             findings.setdefault(".", advice("no-contingency", ".", problem_text, remedy))
     return [*findings.values()]

@@ -28,7 +28,7 @@ def probed_section(folder: Path) -> list[Section]:
         return []
     tables = [_foreseen(timelines), _told(timelines)]
     html = rendered("probed.html", __package__, tables=tables)
-    return [Section("probe", "Turn-taking that can be foreseen", html)]
+    return [Section("probe", "Turn-taking that can be predicted", html)]
 
 
 def _foreseen(timelines: Mapping[str, Timeline]) -> Table:
@@ -51,7 +51,7 @@ def _foreseen(timelines: Mapping[str, Timeline]) -> Table:
     is_enough = all(timeline["enough"] for timeline in timelines.values())
     reservation = "" if is_enough else " That is too little to tell."
     return Table(
-        "What can be foreseen of the next two seconds",
+        "What can be predicted of the next two seconds",
         ("bits a second of both speakers", *timelines),
         rows,
         "From the speech of each speaker alone, of both, of both with partners of other conversations, and "

@@ -56,17 +56,17 @@ _CUES = {
 
 #: What is written of each figure, for those who read probe.json alone.
 DEFINITIONS = {
-    "own": "bits a second of the next two seconds of both speakers that are foreseen from each one's own speech",
+    "own": "bits a second of the next two seconds of both speakers that are predicted from each one's own speech",
     "both": "the same from the speech of both",
     "exchanged": "the same as both, trained and judged with partners of other conversations",
     "sound": "the same as both, with pitch, power and voicing of both",
-    "contingency": "both less exchanged: what is foreseen of one speaker from what this other one does",
+    "contingency": "both less exchanged: what is predicted of one speaker from what this other one does",
     "cues": "sound less both of the same conversations: what is heard, beyond when they speak",
     "cues_left": "cues in the half second after speech of the left has ended",
     "cues_right": "the same of the right, where none of the left has just ended",
     "cues_elsewhere": "cues at all other moments",
-    "null": "too little: nothing was learnt, so that the interval of the figure has no width",
-    "curve": "both, by hours of training talk; of all of these 0 is what the rates of speech alone foresee",
+    "null": "too little: nothing was learnt, so the interval of the figure has no width",
+    "curve": "both, by hours of training talk; of all of these 0 is what the rates of speech alone predict",
 }
 
 

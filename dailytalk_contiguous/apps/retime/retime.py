@@ -280,7 +280,7 @@ def draw(units: Sequence[Unit], timing: Timing, pace: float, rate: int, rng: np.
         if recorded < placing.least - 1e-6:
             raise BadInput(
                 f"what begins at {unit.start:.2f} s has to begin {placing.least:.2f} s after the turn before, or "
-                "something is cut; that is longer than it was, and than others take",
+                "something is cut; that is longer than recorded, and longer than others take",
                 "leave it out, or draw from a corpus that waits longer (--like)",
             )
         before[kind] = recorded

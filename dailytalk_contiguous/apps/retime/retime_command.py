@@ -29,12 +29,12 @@ def retime(
     folder: Path = argument("DIR", "A work folder of finished conversations (build, speak)."),
     out: Path = cli_options.out_option(),
     variants: int = option(
-        1, Panel.RESULT, "How many to make of each conversation.", metavar="N", min=1, max=1000
+        1, Panel.RESULT, "Variants to make of each conversation.", metavar="N", min=1, max=1000
     ),
     like: str | None = option(
         None,
         Panel.INPUT,
-        "Draw from the timing of this one: a work folder, or a dataset on the Hub.",
+        "Draw from the timing of this work folder, or dataset on the Hub.",
         metavar="DIR|OWNER/NAME@TAG",
         show_default="their own",
     ),
@@ -49,9 +49,9 @@ def retime(
 ) -> Outcome:
     """Give finished conversations the timing of recorded ones.
 
-    Gaps, overlaps at the ends of turns and pauses are drawn. Every sound stays as it was, and backchannels, laughs
-    and interruptions stay at their place in the other's words. Each variant says in `retiming` what was recorded,
-    and what was drawn. After a stop, run the same command again.
+    Gaps, overlaps at the ends of turns and pauses are drawn. Every sound stays as it was, and backchannels,
+    laughs and interruptions keep their place in the other speaker's words. Each variant says in `retiming` what
+    was recorded, and what was drawn. After a stop, run the same command again.
     """
     cli_options.on_this_machine("--out", out)
     refuse_inside(out, folder)

@@ -94,7 +94,9 @@ def _audacity(path: Path, sides: Sides) -> ReadBack:
         if not line.strip() or start == "\\":  # the frequencies of the label above
             continue
         if not NUMBER.fullmatch(start) or not NUMBER.fullmatch(end):
-            raise broken(path, f"line {number} is no label: {quoted(line)}", "export labels from Audacity again")
+            raise broken(
+                path, f"line {number} is not a label: {quoted(line)}", "export labels from Audacity again"
+            )
         speaker, _, spoken_text = label.partition(":")
         side = sides.get(speaker.strip().casefold(), "")
         labels.append(_label(float(start), float(end), spoken_text if side else label, side))
@@ -115,7 +117,7 @@ def _tiers(path: Path, sides: Sides) -> ReadBack:
             back.labels += labels
             present.add(side)
         elif not side and labels:
-            reason = f"the tier {quoted(name)} is of no speaker or kind, and has {len(labels)} labels"
+            reason = f"the tier {quoted(name)} belongs to no speaker or kind, but has {len(labels)} labels"
             remedy = "give it the name that it was exported with; keep notes in a file of their own"
             back.problems.append(BadInput(reason, remedy))
         elif kind == "tags":
@@ -257,11 +259,11 @@ def _actions(
         yield {"do": "delete"}
         return
     if not new.side:
-        raise BadInput("it names none of the two speakers", "begin it with one of them, or name its tier so")
+        raise BadInput("it names neither of the two speakers", "begin it with one of them, or name its tier so")
     styled = _STYLED.fullmatch(new.text)
     was_styled = old is not None and _STYLED.fullmatch(old.text)
     if styled and not was_styled:
-        raise BadInput(f"{quoted(styled[1])} is no tag", "give one of the synthesiser's list, or no brackets")
+        raise BadInput(f"{quoted(styled[1])} is not a tag", "give one of the synthesiser's list, or no brackets")
     if old is None or line is None:
         yield {"do": "insert", "channel": new.side, "start": new.start, "end": new.end, "text": new.text}
         if new.tag:

@@ -449,7 +449,7 @@ class Action:
         if tag != "" and tag not in self.item.tags:
             near = difflib.get_close_matches(str(tag), sorted(self.item.tags), n=3)
             remedy = f"choose {' or '.join(near) or 'one of the list'}"
-            raise BadInput(f"{quoted(tag)} is no tag of the synthesiser", remedy)
+            raise BadInput(f"{quoted(tag)} is not a tag of the synthesiser", remedy)
         return {self.key: {**self.line, "tag": str(tag)}}
 
     def whole(self) -> Patch:
@@ -481,7 +481,7 @@ class Action:
     def _index(self, first: int) -> int:
         index = self.action.get("index")
         if type(index) is not int or not first <= index < len(self.words):
-            raise BadInput("this needs a word of the line", "choose one: to split, not the first")
+            raise BadInput("this needs a word of the line", "choose one (to split, not the first)")
         return index
 
     def _span(self) -> tuple[float, float]:
@@ -495,7 +495,7 @@ class Action:
             if rounded_start < rounded_end:
                 return max(rounded_start, low), min(rounded_end, high)
         raise BadInput(
-            f"{quoted(start)} to {quoted(end)} s is no part of the recording",
+            f"{quoted(start)} to {quoted(end)} s is not a part of the recording",
             f"choose a start, and an end after it, within {low:.3f} to {high:.3f} s",
         )
 

@@ -78,7 +78,7 @@ class History:
         self._size = 0  # of the whole lines in the file, in bytes
         if not self.path.exists():
             return
-        remedy = "put the whole file back, or delete it: then nothing can be undone, or is reviewed"
+        remedy = "put the whole file back, or delete it, after which nothing can be undone or counts as reviewed"
         data = documents.read_bytes(self.path, remedy, documents.MOST_OWN_BYTES)
         self._size = data.rfind(b"\n") + 1  # the rest was cut short by a kill, and never answered
         for number, line in enumerate(data[: self._size].splitlines(), 1):

@@ -491,7 +491,7 @@ class TaggedLines(Editable[list[str]]):
 
     def _entry_in(self, text: EntryText) -> list[str]:
         if not all(part.endswith("\n") and _conversation_of(part) for part in text.parts):
-            raise BadInput("this is no line of a transcript", "put the list of edits back")
+            raise BadInput("this is not a line of a transcript", "put the list of edits back")
         return text.parts
 
     def _document(self, entries: dict[str, list[str]]) -> bytes:

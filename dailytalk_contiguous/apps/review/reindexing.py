@@ -170,7 +170,7 @@ def undo_reindex(folder: Path, dry_run: bool = False) -> Path:
 
 def _whole(root: Path, name: Path) -> bytes:
     """The content of a document. Raises BadInput for one that leads out of `root`, or can't be read."""
-    return read_bytes(files.inside(root, name), "mend it, or move it away", LARGEST_DOCUMENT)
+    return read_bytes(files.inside(root, name), "fix it, or move it away", LARGEST_DOCUMENT)
 
 
 @contextmanager
@@ -182,7 +182,7 @@ def _held(folder: Path) -> Iterator[Path]:
         if backups:
             (backups[0] / _OLD).rename(root)  # a call was killed between its two renames
     if not root.is_dir():
-        raise DailytalkError(f"{as_text(folder)!r} is no folder", "name the folder of the recordings")
+        raise DailytalkError(f"{as_text(folder)!r} is not a folder", "name the folder of the recordings")
     with ExitStack() as stack:
         stack.enter_context(files.folder_locked(root))
         if os.path.lexists(root.parent / files.FOLDER_LOCK):

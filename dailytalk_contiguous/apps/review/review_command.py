@@ -23,9 +23,9 @@ def review(
 ) -> Outcome:
     """Listen and correct, in a page of your browser.
 
-    Every edit is in its file, written whole, before the page says that it is saved. The address holds a secret:
-    without it nobody on this machine hears or edits anything. Of recordings that were not cut yet, the page leads
-    through silences, split, transcribe and reindex to the review.
+    Every edit is completely written to its file before the page says that it is saved. The address holds a
+    secret: without it nobody on this machine can hear or edit anything. For recordings that are not cut yet, the
+    page leads through silences, split, transcribe and reindex to the review.
     """
     try:
         from dailytalk_contiguous.apps.review.serving import serve

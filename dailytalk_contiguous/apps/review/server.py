@@ -102,7 +102,9 @@ def make_app(session: Session) -> Starlette:
             end = 0.0
             count = 0.0
         if not 0 <= start < end <= part.seconds + 1.0 or not 1 <= count <= sound.MOST_PEAKS:
-            raise BadInput(f"{start:g} to {end:g} s in {count:g} parts is no stretch", "reload the page")
+            raise BadInput(
+                f"{start:g} to {end:g} s in {count:g} parts is not a stretch of sound", "reload the page"
+            )
         values = sound.peaks_of(part, start, end, int(count))
         headers = {"X-Channels": str(len(values))}
         return Response(values.tobytes(), media_type="application/octet-stream", headers=headers)

@@ -292,7 +292,7 @@ class Session:
         record = self.history.records[numbers[-1] - 1]
         change = EditChange(record["after"], record["before"])
         if not is_state(self.lines(name), change.before):
-            raise BadInput("another program has changed the same since", "edit it as it is now")
+            raise BadInput("another program has since changed the same thing", "edit it as it is now")
         return change, numbers[-1]
 
     def apply(self, name: str, action: str, change: EditChange, undoes: int | None = None) -> None:

@@ -194,7 +194,7 @@ class Fish(ServedSynthesiser):
         except NotServed:  # an older one
             self._listed = {self.voice: self.voice}
         if self.voice not in self._listed:
-            reason = f"the Fish server at {self.server} has no voice {self.voice!r}, and would take any"
+            reason = f"the Fish server at {self.server} has no voice {self.voice!r}, and would use any"
             listed = ", ".join(self._listed)[:LONGEST_MESSAGE] or "none"
             raise DailytalkError(reason, f"name one of its voices ({listed}), or pass --voice clone")
 

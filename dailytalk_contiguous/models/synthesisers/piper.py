@@ -396,7 +396,7 @@ def _loaded(files: VoiceFiles) -> "PiperVoice":
         raise ModelMissing(reason, "name another --voice") from None
     except Exception as error:  # onnx and onnxruntime have many of their own
         message = as_text(str(error)).splitlines()[0][:200]
-        reason = f"{files.network.name} is no voice of Piper ({message})"
+        reason = f"{files.network.name} is not a voice of Piper ({message})"
         raise ModelMissing(reason, "name another --voice") from error
     return PiperVoice(session=_WithNoise(session, noise), config=config)
 

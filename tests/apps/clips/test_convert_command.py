@@ -127,7 +127,7 @@ def test_existing_file_is_replaced_only_when_asked(tmp_path: Path, dailytalk: Co
     command = ("convert", tmp_path / "in", "--to", "flac", "--out", out)
     assert dailytalk(*command).code == 1
     assert (out / "a.flac").read_text() == "mine"
-    assert "is in --out already" in reasons(out)["a.wav"]
+    assert "is already in --out" in reasons(out)["a.wav"]
     assert dailytalk(*command, "--overwrite").code == 0
     assert dailytalk(*command).code == 0
     assert reasons(out) == {}

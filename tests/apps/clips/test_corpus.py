@@ -232,5 +232,5 @@ def test_stopped_run_goes_on_and_ends_as_an_unbroken_one(source: Path, built: Pa
 
 
 def test_out_inside_the_corpus_is_refused(source: Path) -> None:
-    with pytest.raises(DailytalkError, match="a --out in none of them"):
+    with pytest.raises(DailytalkError, match="an --out outside of them"):
         run(source, source / "out")

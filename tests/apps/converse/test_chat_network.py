@@ -95,7 +95,7 @@ def test_checkpoint_that_is_no_model_for_chats_is_one_sentence(tmp_path: Path, f
     pickled = write_model(tmp_path / "pickled")
     torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
     (pickled / "model.safetensors").unlink()
-    with pytest.raises(ModelMissing, match=r"can't be loaded as a model that chats \(.*safetensors"):
+    with pytest.raises(ModelMissing, match=r"can't be loaded as a chat model \(.*safetensors"):
         load(pickled).preflight()
     coded = write_model(tmp_path / "coded")
     config = (coded / "config.json").read_text()

@@ -38,7 +38,7 @@ def connected(page: TalkPage, **changes: str):
 
 def test_the_page_is_found_by_its_secret_alone_and_asks_nothing_of_others(page: TalkPage) -> None:
     with urllib.request.urlopen(page.address) as answer:
-        assert b"no diagnosis" in answer.read()
+        assert b"not a diagnosis" in answer.read()
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
     root = page.address.rpartition("/")[0].rpartition("/")[0]
     for wrong in ("/", "/x/", "/x/assets/talk.js"):

@@ -213,7 +213,7 @@ def test_a_full_disk_ends_the_record_and_not_the_talk(tmp_path: Path) -> None:
 
 def test_a_turn_without_words_is_told() -> None:
     talk = Simulation([""]).hear(QUESTION, silence(2.0)).until_idle()
-    assert talk.of("notice") == ["there was speech, and no word of it was understood"]
+    assert talk.of("notice") == ["there was speech, but no word of it was understood"]
     assert talk.mind.asked == []
 
 

@@ -51,7 +51,7 @@ def test_a_model_is_trained_and_used(dailytalk: Command, tmp_path: Path) -> None
     assert measured["recall"] == pytest.approx(summary["evaluation"]["recall"], abs=1e-4)
     assert "| acted | CC-BY-4.0 | 48 utterances of 4 speakers |" in card.text
     assert f"| accuracy | {summary['evaluation']['accuracy']:.1%} |" in card.text
-    assert "no diagnosis" in card.text
+    assert "not a diagnosis" in card.text
     assert load_emotion_model(str(mood)).classes == SIX  # the card is no part of the model
 
     again = dailytalk("emotion train", acted, "--out", mood)
@@ -113,7 +113,7 @@ def test_a_recording_is_told_over_time(dailytalk: Command, tmp_path: Path) -> No
     assert done.code == 0, done.err
     assert "unsure" in done.out
     assert "I can't tell how you feel" in done.out
-    assert "no diagnosis" in done.out
+    assert "not a diagnosis" in done.out
 
 
 def test_of_silence_nothing_is_said_and_nobody_is_heard(dailytalk: Command, tmp_path: Path) -> None:
@@ -151,8 +151,8 @@ def test_the_mood_is_said_into_a_file_without_a_loudspeaker(dailytalk: Command, 
     ("words", "reason"),
     [
         ((), "there is nothing to listen to"),
-        (("a.wav", "--mic"), "recordings and the microphone are not heard together"),
-        (("a.wav", "--model", "best.pt"), "is no folder"),
+        (("a.wav", "--mic"), "recordings and the microphone can't be used together"),
+        (("a.wav", "--model", "best.pt"), "is neither a folder"),
     ],
 )
 def test_what_can_not_be_meant_is_one_sentence(words: tuple[str, ...], reason: str, dailytalk: Command) -> None:

@@ -51,10 +51,10 @@ def test_the_table_and_json_have_the_same_figures(folder: Path, dailytalk: Comma
     assert summary["speakers"] == 6
     assert summary["recall"] == 1.0
     assert summary["confusion"] == [[18, 0, 0], [0, 18, 0]]
-    assert "1 utterance left out: it is calm, which is no class" in summary["notes"]
+    assert "1 utterance left out: it is calm, which is not a class" in summary["notes"]
     assert "linear: 36 utterances of 6 speakers, 2 classes, mean recall 100.0% (chance 50.0%)" in plain.out
     assert "little about real talk" in plain.out
-    assert "no diagnosis" in plain.out
+    assert "not a diagnosis" in plain.out
 
 
 def test_a_model_is_tested_on_all(folder: Path, dailytalk: Command) -> None:
@@ -73,7 +73,7 @@ def test_what_can_not_be_evaluated_is_one_sentence(folder: Path, tmp_path: Path,
         (("--classes", "happy,bored"), "too few speakers to tell classes apart"),
         (("--classes", "happy"), "--classes can't be 'happy'"),
         (("--map", "calm"), "'calm' is not"),
-        (("--model", "voice-linear", "--kind", "linear"), "leave one of both out"),
+        (("--model", "voice-linear", "--kind", "linear"), "leave one of them out"),
         (("--model", tmp_path), "emotion.json"),
     ):
         done = dailytalk(*words, *more)

@@ -74,7 +74,7 @@ def test_what_is_left_out_is_counted_by_reason_and_the_rest_keeps_what_is_known(
     (unreadable,) = [reason for reason in examples.left_out if "can't be" in reason or "read" in reason]
     assert examples.left_out == {
         "it has no emotion": 1,
-        "it is surprised, which is no class": 1,
+        "it is surprised, which is not a class": 1,
         "it is sung": 1,
         "it is silent": 1,
         unreadable: 1,
@@ -130,7 +130,7 @@ def test_clips_of_a_mix_are_examples_and_its_conversations_are_counted(tmp_path:
 def test_what_can_not_be_read_is_one_sentence(tmp_path: Path) -> None:
     rows = [clip("ann-1", "angry", 200), clip("ann-2", "angry", 210)]
     folder = corpus_folder(tmp_path / "corpus", rows)
-    with pytest.raises(DailytalkError, match="it is angry, which is no class"):
+    with pytest.raises(DailytalkError, match="it is angry, which is not a class"):
         read_examples([str(folder)], ("calm", "bored"))
     with pytest.raises(DailytalkError, match="does not exist"):
         read_examples([str(tmp_path / "nowhere")])

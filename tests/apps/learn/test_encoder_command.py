@@ -98,7 +98,7 @@ def test_a_folder_without_an_encoder_or_tokens_is_one_sentence(
 ) -> None:
     done = dailytalk("tokens embed", encoded, "--encoder", tmp_path, "--out", tmp_path / "embeddings")
     assert done.code == 1
-    assert "is no encoder of prosodic tokens" in done.err
+    assert "is not an encoder of prosodic tokens" in done.err
     done = dailytalk("tokens train", tmp_path, "--out", tmp_path / "encoder")
     assert done.code == 1
     assert "holds nothing that `dailytalk tokens encode` wrote" in done.err

@@ -167,7 +167,7 @@ def test_a_folder_of_something_else_is_left_alone(whole: TrainingOutcome, tmp_pa
     [
         ([3, 120, 5], "sequence 1 has the token 120 at frame 1, not one of 0 to 119"),
         ([3, 5, -1], "sequence 1 has the token -1 at frame 2"),
-        ([1.5], "sequence 1 is no sequence of whole numbers"),
+        ([1.5], "sequence 1 is not a sequence of whole numbers"),
     ],
 )
 def test_what_is_no_token_is_named_with_its_place(bad: list[Any], words: str, tmp_path: Path) -> None:

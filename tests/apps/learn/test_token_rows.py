@@ -110,7 +110,7 @@ def rewrite(out: Path, change: Any) -> None:
         (lambda row: row["prosody_model"].__setitem__(0, "mine"), "prosody_model is 'mine'"),
         (lambda row: row["prosody_model"].__setitem__(0, "prosody-²-mine"), "no name of a codebook"),
         (lambda row: row["prosody_model"].__setitem__(0, f"prosody-{10**12}-mine"), "no name of a codebook"),
-        (lambda row: row["prosody_tokens"].__setitem__(1, None), "is no sequence of whole numbers"),
+        (lambda row: row["prosody_tokens"].__setitem__(1, None), "is not a sequence of whole numbers"),
         (lambda row: row["prosody_tokens"].pop(), "columns of several lengths"),
     ],
 )

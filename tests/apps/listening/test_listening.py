@@ -338,4 +338,4 @@ def test_options_of_the_report_are_refused_for_a_listening_test(tmp_path: Path, 
     for option in (("--conversations", "2"), ("--limit", "clipping=0.1")):
         done = dailytalk("report", tmp_path, "--listening-test", "2", "--out", page, *option)
         assert done.code == 2
-        assert "--conversations and --limit are of the report alone" in done.err
+        assert "--conversations and --limit are only for the report" in done.err

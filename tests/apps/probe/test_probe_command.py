@@ -149,5 +149,5 @@ def test_check_and_report_show_what_was_found(work: Path, dailytalk: Command) ->
         assert sentence in printed
     assert dailytalk("report", work).code == 0
     page = (work / "report.html").read_text()
-    for part in ('id="probe"', "Turn-taking that can be foreseen", "from the sound of both besides", "talk1"):
+    for part in ('id="probe"', "Turn-taking that can be predicted", "from the sound of both besides", "talk1"):
         assert part in page

@@ -141,7 +141,7 @@ def test_folder_that_is_not_for_variants_is_refused(work: Path, tmp_path: Path, 
     (tmp_path / "linked").symlink_to(work)
     for inside in (work, tmp_path / "linked"):
         into_itself = dailytalk("retime", work, "--out", inside)
-        assert "a --out in none of them" in into_itself.err
+        assert "an --out outside of them" in into_itself.err
     of_variants = dailytalk("retime", out, "--out", tmp_path / "again")
     assert "holds variants already" in of_variants.err
     other = write_dataset(tmp_path / "other", [talk("e", OFFSETS)])

@@ -288,7 +288,7 @@ def lines_by_clip(table: FoundFile, columns: Sequence[str], key: str) -> dict[st
 def add_line(lines: dict[str, Meaning], clip: str, line: Meaning, table: str) -> None:
     """Add the line of a clip in a table. Raises BadInput if another one of it says something else."""
     if lines.setdefault(clip, line) != line:
-        raise BadInput(f"two lines of {table!r} say different things of {clip}", "keep the right one")
+        raise BadInput(f"two lines of {table!r} say different things about {clip}", "keep the right one")
 
 
 def text_beside(tree: Tree) -> Callable[[FoundFile], str | None]:

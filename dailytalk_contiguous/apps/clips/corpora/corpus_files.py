@@ -156,7 +156,7 @@ def _opened(file: FoundFile, prefix: str) -> Iterator[FoundFile]:
             usable = [member for member in usable if member.filename not in refused]
             folder = _unpacked(archive, file.path, usable)
     except _DAMAGE as error:
-        reason = f"it is no zip archive that can be read ({error})"
+        reason = f"it is not a readable zip archive ({error})"
         yield FoundFile(file.name, file.path, BadInput(reason, "download the archive again"))
     except BadInput as problem:
         yield FoundFile(file.name, file.path, problem)

@@ -7,7 +7,7 @@ const PAUSE = 1000; // ms of typing nothing
 
 const editedBy = (line) => line.edited_by?.length && `edited by ${[line.edited_by].flat().join(", ")}`;
 
-/** What is known of a line, in words. What a classifier of emotion says of it is a guess, and no diagnosis. */
+/** What is known of a line, in words. What a classifier of emotion says of it is a guess, not a diagnosis. */
 const factsOf = ({ rule, kind, confidence, emotion, suspects, ...line }) => [
   rule && `rule ${rule}`,
   kind !== "speech" && kind,
