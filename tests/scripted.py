@@ -20,7 +20,6 @@ from dailytalk_contiguous.core.schema import COLUMNS, SOURCE, STRING
 from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.paid import RequestLimits
-from dailytalk_contiguous.models.synthesisers import fish
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.shard import Progress
@@ -173,7 +172,7 @@ def loopback(monkeypatch: pytest.MonkeyPatch, server: TtsServer | None = None) -
     monkeypatch.setenv("FISH_API_KEY", TOKEN)
     monkeypatch.setenv("FISH_AUDIO_USD_PER_MILLION_BYTES", "15")
     monkeypatch.setattr(paid, "backoff", Backoff(0.01, 0.1, jitter=True).seconds)
-    monkeypatch.setattr(fish, "RequestLimits", partial(RequestLimits, read_seconds=2.0))
+    monkeypatch.setattr(paid, "RequestLimits", partial(RequestLimits, read_seconds=2.0))
     load_synthesiser.cache_clear()
     with server or TtsServer() as running:
         monkeypatch.setenv("FISH_AUDIO_BASE_URL", running.url)

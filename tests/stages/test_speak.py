@@ -18,7 +18,6 @@ from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.budget import open_budget
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.paid import RequestLimits
-from dailytalk_contiguous.models.synthesisers import fish
 from dailytalk_contiguous.stages import take_choice
 from dailytalk_contiguous.stages.synthesis import Speak
 
@@ -392,7 +391,7 @@ def test_so_many_lines_are_asked_for_at_a_time_as_concurrency_says(
 ) -> None:
     # The answers wait for each other; a client that loses its patience meanwhile would ask again.
     patient = partial(RequestLimits, read_seconds=60.0)
-    monkeypatch.setattr(fish, "RequestLimits", patient)
+    monkeypatch.setattr(paid, "RequestLimits", patient)
     load_synthesiser.cache_clear()
     speaks = stage(tmp_path, concurrency=concurrency)
     speaks(batch(TEXT))  # until the server has answered one line, it is asked for no other
