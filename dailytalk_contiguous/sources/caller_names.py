@@ -1,4 +1,4 @@
-"""Names of speakers that may not be written: telephone numbers and addresses, which become `caller-1`, `caller-2` ….
+"""Names in place of those that may not be written: a number or an address becomes `caller-1`, `caller-2` ….
 
 Meeting programs and telephone services write the number or the e-mail address of whoever has no name. Such a name
 tells the speakers of a recording apart, and one caller in several recordings is one person, but it stays out of
@@ -20,8 +20,12 @@ def without_private_names(cues: Iterable[Cue]) -> list[Cue]:
     """The cues with a placeholder for every name that may not be written; for a digest."""
     masked: list[Cue] = []
     for cue in cues:
-        private = {field for field in ("channel", "speaker") if is_private(_name_of(cue[field]))}
-        masked.append(cue | dict.fromkeys(private, "caller") if private else cue)
+        public = cue.copy()
+        if is_private(_name_of(cue["channel"])):
+            public["channel"] = OPEN
+        if is_private(_name_of(cue["speaker"])):
+            public["speaker"] = None
+        masked.append(public)
     return masked
 
 

@@ -46,9 +46,12 @@ def explains_itself(name: str) -> bool:
 
 
 def speaker_label(name: str | None) -> str | None:
-    """The name that a file has for a speaker; None for a text that means no name: NaN, Unknown Speaker, speaker ?."""
+    """The name that a file has for a speaker; None for a text that means no name: NaN, Unknown Speaker.
+
+    whisper.cpp writes `speaker ?` where both sides are equally loud.
+    """
     text = (name or "").casefold()
-    if text.rstrip("? ") in ("speaker", "") and text.endswith("?"):  # whisper.cpp, where both sides are as loud
+    if text.endswith("?") and text.rstrip("? ") in ("speaker", ""):
         return None
     words = re.findall(r"[^\W_]+", text)
     is_unknown = any(word in NO_NAMES for word in words) and all(word in _NOBODY for word in words)

@@ -17,7 +17,7 @@ _ADDRESS = re.compile(r"\S@\S")
 def is_private(name: str) -> bool:
     """Whether a name is a telephone number, or holds the address of a person.
 
-    >>> [is_private(name) for name in ("+1 415-555-0100", "+1******0100", "ann@example.com", "Anna 2", "SPEAKER_01")]
+    >>> [is_private(name) for name in ("+1 415-555-0100", "+1******0100", "ann@example.com", "Anna 2", "P0947")]
     [True, True, True, False, False]
     """
     name = name.strip()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.sources.channel_names import explains_itself, with_colons
+from dailytalk_contiguous.sources.channel_names import explains_itself, speaker_label, with_colons
 from dailytalk_contiguous.sources.private_names import is_private
 from dailytalk_contiguous.sources.transcript_marks import mark_of
 from dailytalk_contiguous.sources.transcript_text import broken, read_text
@@ -35,7 +35,7 @@ _NAMED_LINE = re.compile(
 )
 #: What may be a name whatever it looks like: up to the first colon, or the first thing of a line in brackets.
 _PREFIX = re.compile(
-    r"\s*(?:[-–—>]+\s*)?(?P<name>\([^()]{1,80}\)|\[[^\[\]]{1,80}\]|[^\s:：][^:：]{0,79})(?::(?=\s|$)|：|(?<=[)\]])(?=\s|$))"
+    r"\s*(?:[-–—>]+\s*)?(?P<name>\([^()]{1,80}\)|\[[^\[\]]{1,80}\]|[^\s:：](?:[^:：]|:(?=\S)){0,79})(?::(?=\s|$)|：|(?<=[)\]])(?=\s|$))"
     r"\s*(?P<said>.*)"
 )
 
@@ -160,6 +160,8 @@ def _names_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | No
     if side is not None:
         is_one_speaker = len(names) == 1 and "" not in leads and len(subtitles) >= 2
         return names if is_one_speaker else set()
+    if len(names) == 1 and "" in leads and all(map(speaker_label, names)):
+        names = set()  # what both say, unless a file names no one else
     for line in itertools.chain.from_iterable(subtitles):
         if line.is_voice or explains_itself(line.name):
             names.add(line.name.casefold())
@@ -167,31 +169,30 @@ def _names_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | No
 
 
 def _prefixes_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | None) -> set[str]:
-    """The prefixes that are speakers whatever they look like, in lower case: `+1 415-555-0100`, `Lee, Anna`.
+    """The prefixes that are speakers whatever they look like, in lower case: `+1 415-555-0100`, `lee, anna`.
 
-    Those that begin at least `_LEAST_CUES` cues each, and over `_NAMED_SHARE` of all cues together, are names. With
-    them every other prefix is, where every cue has one. A number or an address is always a name. A single prefix
-    in only some of the cues is what somebody says often ("Yes: …"), as long as it looks like words.
+    Those that begin at least `_LEAST_CUES` cues each, and together over `_NAMED_SHARE` of all cues, are names. If
+    every cue has a prefix, then all are. A number or an address is always a name. A single prefix in some of the
+    cues of two people is what both of them say ("Yes: …").
     """
     leads = [lines[0].prefix.casefold() for lines in subtitles]
     counts = Counter(filter(None, leads))
-    private = {
-        prefix
-        for lines in subtitles
-        for prefix in (line.prefix.casefold() for line in lines)
-        if is_private(prefix)
-    }
-    common = {prefix for prefix, count in counts.items() if count >= _LEAST_CUES}
-    n_named = sum(counts[prefix] for prefix in common | private)
+    private = set[str]()
+    for line in itertools.chain.from_iterable(subtitles):
+        if is_private(line.prefix):
+            private.add(line.prefix.casefold())
+    common = private | {prefix for prefix, count in counts.items() if count >= _LEAST_CUES}
+    n_named = sum(counts[prefix] for prefix in common)
+    is_everywhere = "" not in leads
     if n_named <= _NAMED_SHARE * len(leads):
         return private
-    is_everywhere = "" not in leads
-    if side is None and len(common | private) == 1 and not is_everywhere:
-        return private
-    if side is not None and len(common | private) > 1:
-        return private
-    names = set(counts) if is_everywhere and side is None else common
-    return names | private
+    if side is not None:
+        is_word = all(map(str.isalpha, common))
+        is_name = len(common) == 1 and (is_everywhere or not is_word)
+        return common if is_name else private
+    if is_everywhere:
+        return common | set(counts)
+    return common if len(common) > 1 else private
 
 
 def _text(words: Iterable[TimedWord]) -> str:
