@@ -62,6 +62,7 @@ def folder_config(options: OptionValues, stages: Sequence[Stage]) -> FolderConfi
         max_conversation=options["max_conversation"],
         transcripts=path,
         tier=tuple(options["tier"] or ()),
+        anonymous=options["anonymous"],
         language=language_of(stages),
     )
 

@@ -40,6 +40,7 @@ _OF_TAG = (
     "inputs",
     "transcripts",
     "tier",
+    "anonymous",
     "config",
     "split",
     "audio_column",

@@ -54,6 +54,11 @@ def tag(
         "Table of who speaks, with columns recording, channel, speaker (and gender, language).",
         metavar="FILE.csv",
     ),
+    anonymous: bool = option(
+        False,
+        Panel.INPUT,
+        "Call everybody whom transcripts name caller-1, caller-2 …, as telephone numbers and addresses are.",
+    ),
     max_conversation: float = option(
         MAX_CONVERSATION,
         Panel.INPUT,

@@ -34,6 +34,9 @@ class ConversationMeasure(NamedTuple):
     factor: float = 1.0
 
 
+#: Lines of a side from which on it means something that many begin alike.
+FEWEST_LINES = 8
+
 #: The measures of a conversation by name, in the order of the table. Of two sides the worse one counts.
 CONVERSATION_MEASURES = {
     "duration": ConversationMeasure("length", "s", 0, "Length of the conversation."),
@@ -54,6 +57,13 @@ CONVERSATION_MEASURES = {
     ),
     "unheard_words": ConversationMeasure(
         "unheard words", "%", 1, "Share of the words that are timed where nothing is heard.", 100.0
+    ),
+    "same_opening": ConversationMeasure(
+        "same opening",
+        "%",
+        0,
+        "Share of the lines of a side that begin with the same word, such as a name that is not spoken.",
+        100.0,
     ),
     "bandwidth": ConversationMeasure(
         "bandwidth", "kHz", 1, "Highest frequency with energy; a telephone ends at 3.4 to 4 kHz.", 0.001
@@ -144,8 +154,8 @@ def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
     """Return the measures of conversations that follow from their utterances, by the number of their row.
 
     Args:
-        utterances: fields of utterances, `delivery_distance` of their takes, `n_words` as they were recognised,
-            and `row`, the number of their conversation.
+        utterances: fields of utterances, `delivery_distance` of their takes, `spoken_text` and `n_words` as they
+            were recognised, and `row`, the number of their conversation.
         rebuilt: whether conversations were rebuilt; otherwise nothing was resynthesised.
     """
     row = utterances["row"]
@@ -172,6 +182,7 @@ def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
         "words_per_second": rates.groupby(row).max(),
     }
     measured = pd.DataFrame(columns)
+    measured["same_opening"] = _shares_of_same_opening(utterances)
     if rebuilt:
         is_take = (status == "spoken") & (recorded > 0) & (new > 0)
         ratios = (new / recorded).where(is_take)
@@ -180,6 +191,20 @@ def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
         measured["delivery"] = distances.groupby(row).median()
         measured["as_recorded"] = sums["kept"] / (sums["kept"] + sums["spoken"])
     return measured
+
+
+def _shares_of_same_opening(utterances: pd.DataFrame) -> "pd.Series[float]":
+    """The share of lines that begin with the side's most frequent first word, by conversation; the worse side.
+
+    Lines of a single word and sides of fewer than `FEWEST_LINES` others don't count.
+    """
+    openings = utterances["spoken_text"].str.casefold().str.extract(r"^[\W_]*([^\W_]+)\W+\w", expand=False)
+    keys = ["row", "channel"]
+    lines = utterances[keys].assign(opening=openings).dropna(subset=["opening"])
+    n_lines = lines.groupby(keys)["opening"].size()
+    n_same = lines.groupby([*keys, "opening"]).size().groupby(keys).max()
+    shares = (n_same / n_lines).where(n_lines >= FEWEST_LINES)
+    return shares.groupby("row").max()
 
 
 def _lengths(starts: pd.Series, ends: pd.Series) -> pd.Series:

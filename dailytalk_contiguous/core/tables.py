@@ -386,6 +386,7 @@ class TableMaker:
         utterances = _known_texts(pa.table({name: columns[name] for name in (*_OF_SAID, *VOICE)}))
         raw = pc.fill_null(columns["text_raw"], "")
         counted = pc.if_else(pc.equal(raw, ""), pc.fill_null(columns["text"], ""), raw)
+        utterances["spoken_text"] = counted.to_pandas()
         utterances["n_words"] = pc.count_substring_regex(counted, r"\S+").to_numpy()
         utterances["row"] = np.array(row_numbers, int)
         is_measured = np.array([bool(row.get("_measured")) for row in rows], bool)

@@ -379,8 +379,8 @@ def _turn(utterance: ConversationUtterance) -> list[float | str]:
 
 
 #: Measures of a conversation (`core.measures.CONVERSATION_MEASURES`) that do not follow from its turns.
-_MEASURES = ["confidence", "without_text", "words_per_second", "unheard_words", "bandwidth", "level_difference"]
-_MEASURES += ["snr", "clipping", "leak", "length_ratio", "delivery", "as_recorded"]
+_MEASURES = ["confidence", "without_text", "words_per_second", "unheard_words", "same_opening", "bandwidth"]
+_MEASURES += ["level_difference", "snr", "clipping", "leak", "length_ratio", "delivery", "as_recorded"]
 
 
 def finish_moshi(

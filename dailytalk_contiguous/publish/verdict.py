@@ -124,6 +124,14 @@ BOUNDS = (
         high=MAX_WORDS_PER_SECOND,
     ),
     Bound(
+        "repeated-opening",
+        "same_opening",
+        "have a side on which over {} of the lines begin with the same word",
+        "take the names of speakers off the texts of their transcripts",
+        "a choice: no side of the recordings that were looked at is over a third",
+        high=0.5,
+    ),
+    Bound(
         "without-text",
         "without_text",
         "have no text for over {} of the speech",

@@ -28,6 +28,7 @@ from dailytalk_contiguous.run.speaking import (
     with_provenance,
 )
 from dailytalk_contiguous.shards import is_held, read_rows
+from dailytalk_contiguous.sources.caller_names import CallerNames
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.hub_stream import HubStream, PendingRecording, StreamPosition
@@ -56,6 +57,7 @@ class StreamWindow:
         rejects: recordings that the source could not use, and conversations of which there is nothing to say.
         shards: names of its shards by their folder.
         seconds: seconds of audio.
+        callers: how many names `CallerNames` has given up to its end; a run that goes on gives others.
     """
 
     commit: str
@@ -66,6 +68,7 @@ class StreamWindow:
     rejects: list[dict[str, str]] = field(default_factory=list)
     shards: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    callers: int = 0
 
 
 def read_position(out: Path) -> list[StreamWindow]:
@@ -121,6 +124,7 @@ class StreamSource:
             config.max_conversation,
             config.transcripts,
             [*config.tier],
+            config.anonymous,
             choice,
         )
 
@@ -172,6 +176,8 @@ class StreamSpec(Spec):
         parts = json.dumps([*source.settings(), *digests])
         self._digest = hashlib.sha256(parts.encode()).hexdigest()[:20]
         self.windows = read_position(out)
+        n_callers = self.windows[-1].callers if self.windows else 0
+        self._callers = CallerNames(source.config.anonymous, n_callers)
         self.rejects = []
         self.left_out = LeftOut()
         self._unsaid: DailytalkError | None = None
@@ -245,7 +251,8 @@ class StreamSpec(Spec):
         if stem(recording.audio_file) in names:  # false where the source knew all names beforehand
             window.names.append(recording.audio_file)
         before = window.seconds
-        for row in recording_rows(recording, self.source.config, self.left_out):
+        rows = recording_rows(recording, self.source.config, self.left_out)
+        for row in map(self._callers.replaced, rows):
             if row["problem"]:
                 reject = Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"])
                 window.rejects.append(reject.as_dict())
@@ -275,6 +282,7 @@ class StreamSpec(Spec):
                     "run the same command again once the synthesiser answers",
                 )
                 return
+        window.callers = self._callers.count
         append(self.out / POSITION, asdict(window))
         self.windows.append(window)
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.schema import CHANNELS, OPEN
+from dailytalk_contiguous.sources.private_names import is_private, shown_name
 from dailytalk_contiguous.sources.transcript_text import broken
 
 _LEFT, _RIGHT = CHANNELS
@@ -46,8 +46,13 @@ def explains_itself(name: str) -> bool:
 
 
 def speaker_label(name: str | None) -> str | None:
-    """The name that a file has for a speaker; None for a text that means no name: NaN, Unknown Speaker."""
+    """The name that a file has for a speaker; None for a text that means no name: NaN, Unknown Speaker.
+
+    whisper.cpp writes `speaker ?` where both sides are equally loud.
+    """
     text = (name or "").casefold()
+    if text.endswith("?") and text.rstrip("? ") in ("speaker", ""):
+        return None
     words = re.findall(r"[^\W_]+", text)
     is_unknown = any(word in NO_NAMES for word in words) and all(word in _NOBODY for word in words)
     if is_unknown or text.strip() in NO_NAMES:
@@ -69,10 +74,14 @@ def with_colons(subtitles: str) -> str:
 def person(name: str | None) -> str | None:
     """The name of a person, or None for what names a side, a number, a role or nobody in every recording.
 
+    A telephone number or an address is that of a person, too.
+
     >>> [person(name) for name in ("Anna", "Guest-1", "SPEAKER_07", "P2", "Speaker C", "Unidentified", "nan")]
     ['Anna', None, None, None, None, None, None]
     """
     name = " ".join((speaker_label(name) or "").split())
+    if is_private(name):
+        return name
     words = re.findall(r"[^\W\d_]+", name.casefold())
     if words and words[-1].isascii() and len(words[-1]) == 1:  # diarisers go on after B
         words.pop()
@@ -101,7 +110,7 @@ def sides_of(names: Sequence[str], path: Path) -> dict[str, str]:
     free = [channel for channel in CHANNELS if channel not in sides.values()]
     is_shared = len(set(sides.values())) < len(sides)
     if is_shared or (others and not free):
-        listed = ", ".join(map(quoted, unique_names[:6]))
+        listed = ", ".join(map(shown_name, unique_names[:6]))
         raise broken(
             path,
             f"has more than two speakers, or two of one side: {listed}",

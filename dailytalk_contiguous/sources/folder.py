@@ -39,6 +39,7 @@ from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.core.speech_runs import HYSTERESIS
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, refusing, speech_probabilities
 from dailytalk_contiguous.models.text_language import TooFewWords, language_of_texts
+from dailytalk_contiguous.sources.caller_names import CallerNames, without_private_names
 from dailytalk_contiguous.sources.corpus_layouts import files_with, poorer_than
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, identity_of, put_together
 from dailytalk_contiguous.sources.transcript_text import UnknownKind
@@ -174,6 +175,7 @@ class FolderConfig(datasets.BuilderConfig):
         language: of what is said, an ISO 639-1 code, or two for left and right. `auto` finds it in the texts of a
             recording of which people transcribed every channel that is wanted; a recording whose language is not
             clear is rejected.
+        anonymous: whether people whom transcripts name become `caller-1`, `caller-2` …, as telephone numbers do.
         listing: digest of the files, so that a changed folder is another dataset to the cache.
     """
 
@@ -186,6 +188,7 @@ class FolderConfig(datasets.BuilderConfig):
     given: bool = True
     tier: tuple[str, ...] = ()
     language: str = "auto"
+    anonymous: bool = False
     listing: str = ""
 
 
@@ -236,8 +239,9 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
     def read(recording: Recording) -> list[Row]:
         return list(recording_rows(recording, config, skipped))
 
+    callers = CallerNames(config.anonymous)
     for rows in side_by_side(read, recordings, threads):
-        yield from rows
+        yield from map(callers.replaced, rows)
     if left_out is not None and config.given:
         unread = left_out.unread | _unread(recordings, left_out.read, config.transcripts)
         left_out.unread = {reason: sorted(set(names)) for reason, names in sorted(unread.items())}
@@ -269,6 +273,8 @@ def _unread(recordings: Sequence[Recording], read: set[str], transcripts: str | 
 
 def recording_rows(recording: Recording, config: FolderConfig, left_out: LeftOut | None = None) -> Iterator[Row]:
     """The rows of one recording, wherever it was found; one with a `problem` if it can't be used.
+
+    Speakers have the names that transcripts give, also those that `CallerNames` replaces.
 
     `left_out` gets the paths of its transcripts, and the names of their tiers that are no speech.
     """
@@ -339,7 +345,7 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
     for number, (start, end) in enumerate(pairwise(edges)):
         part = f".{number:03d}" if len(edges) > 2 else ""
         part_cues = cues_within(cues, start, end - start, last=end == edges[-1]) if cues else []
-        facts = [stamp, identity, start, end, part_cues, language]
+        facts = [stamp, identity, start, end, without_private_names(part_cues), language]
         content = json.dumps(facts, sort_keys=True)
         yield base | {
             "conversation_id": recording.recording_id + part,

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.sources.channel_names import explains_itself, with_colons
+from dailytalk_contiguous.sources.channel_names import explains_itself, speaker_label, with_colons
+from dailytalk_contiguous.sources.private_names import is_private
 from dailytalk_contiguous.sources.text_transcripts import labels_as_subtitles, sbv_as_subtitles
 from dailytalk_contiguous.sources.transcript_marks import mark_of
 from dailytalk_contiguous.sources.transcript_text import broken, read_text
@@ -33,6 +34,18 @@ _NAMED_LINE = re.compile(
     r"\s*(?:\0(?P<voice>[^\0]+)\0|(?:[-–—>]+\s*)?[\[(]?(?P<name>[^\W_][\w.'-]*(?: [\w.'-]+){0,3})[\])]?\s*"
     r"(?::(?=\s|$)|：))\s*(?P<said>.*)"
 )
+#: What may be a name whatever it looks like: up to the first colon, or the first thing of a line in brackets.
+_PREFIX = re.compile(
+    r"\s*(?:[-–—>]+\s*)?(?P<name>\([^()]{1,80}\)|\[[^\[\]]{1,80}\]|[^\s:：](?:[^:：]|:(?=\S)){0,79})(?::(?=\s|$)|：|(?<=[)\]])(?=\s|$))"
+    r"\s*(?P<said>.*)"
+)
+
+#: Cues that a name of any form begins, at least.
+_LEAST_CUES = 3
+
+#: Share of the cues of a file that names of any form begin together: over this.
+_NAMED_SHARE = 0.5
+
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")
 
 #: What a text consists of: times of words, where a highlight ends and begins, breaks, spaces, and letters.
@@ -89,17 +102,22 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, Subtit
     """
     subtitles = _read(path)
     named = [list(map(_named_line, item.lines)) for item in subtitles]
-    keys = _names_of_speakers(named, side)
+    prefixes = _prefixes_of_speakers(named, side)
+    keys = _names_of_speakers(named, side) - prefixes
     names: dict[str, str] = {}
     has_times = any(word.start is not None for item in subtitles for word in item.words)
     for item, lines in zip(subtitles, named, strict=True):
         turns: dict[str | None, list[TimedWord]] = {}
         speaker = None
         for line in lines:
-            is_name = line.name.casefold() in keys
-            if is_name:
+            if line.prefix.casefold() in prefixes:
+                speaker = names.setdefault(line.prefix.casefold(), line.prefix)
+                words = line.words_after_prefix
+            elif line.name.casefold() in keys:
                 speaker = names.setdefault(line.name.casefold(), line.name)
-            words = line.words if is_name or line.is_voice else line.all_words
+                words = line.words
+            else:
+                words = line.words if line.is_voice else line.all_words
             turns.setdefault(speaker, []).extend(words)
         for speaker, words in turns.items():
             is_timed = has_times and len(turns) == 1 and all(word.start is not None for word in words[1:])
@@ -121,12 +139,16 @@ class _NamedLine(NamedTuple):
         is_voice: whether it is a voice of WebVTT.
         words: the words without the name.
         all_words: the words with the name.
+        prefix: what may be its speaker whatever it looks like; empty if nothing may.
+        words_after_prefix: the words without the prefix.
     """
 
     name: str
     is_voice: bool
     words: Sequence[TimedWord]
     all_words: Sequence[TimedWord]
+    prefix: str
+    words_after_prefix: Sequence[TimedWord]
 
 
 def _names_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | None) -> set[str]:
@@ -139,10 +161,39 @@ def _names_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | No
     if side is not None:
         is_one_speaker = len(names) == 1 and "" not in leads and len(subtitles) >= 2
         return names if is_one_speaker else set()
+    if len(names) == 1 and "" in leads and all(map(speaker_label, names)):
+        names = set()  # what both say, unless a file names no one else
     for line in itertools.chain.from_iterable(subtitles):
         if line.is_voice or explains_itself(line.name):
             names.add(line.name.casefold())
     return names
+
+
+def _prefixes_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str | None) -> set[str]:
+    """The prefixes that are speakers whatever they look like, in lower case: `+1 415-555-0100`, `lee, anna`.
+
+    Those that begin at least `_LEAST_CUES` cues each, and together over `_NAMED_SHARE` of all cues, are names. If
+    every cue has a prefix, then all are. A number or an address is always a name. A single prefix in some of the
+    cues of two people is what both of them say ("Yes: …").
+    """
+    leads = [lines[0].prefix.casefold() for lines in subtitles]
+    counts = Counter(filter(None, leads))
+    private = set[str]()
+    for line in itertools.chain.from_iterable(subtitles):
+        if is_private(line.prefix):
+            private.add(line.prefix.casefold())
+    common = private | {prefix for prefix, count in counts.items() if count >= _LEAST_CUES}
+    n_named = sum(counts[prefix] for prefix in common)
+    is_everywhere = "" not in leads
+    if n_named <= _NAMED_SHARE * len(leads):
+        return private
+    if side is not None:
+        is_word = all(map(str.isalpha, common))
+        is_name = len(common) == 1 and (is_everywhere or not is_word)
+        return common if is_name else private
+    if is_everywhere:
+        return common | set(counts)
+    return common if len(common) > 1 else private
 
 
 def _text(words: Iterable[TimedWord]) -> str:
@@ -150,14 +201,34 @@ def _text(words: Iterable[TimedWord]) -> str:
 
 
 def _named_line(line: Sequence[TimedWord]) -> _NamedLine:
-    match = _NAMED_LINE.fullmatch(_text(line))
-    if match is None:
-        return _NamedLine("", is_voice=False, words=line, all_words=line)
-    texts = match["said"].split()  # "Ann：yes" is one word with the name
+    text = _text(line)
+    prefix = _PREFIX.fullmatch(text)
+    form = ""
+    words_after_prefix = line
+    if prefix and mark_of(prefix["name"]) is None:
+        form = _without_pronouns(prefix["name"])
+        words_after_prefix = _last_words(line, prefix["said"])
+    named = _NAMED_LINE.fullmatch(text)
+    if named is None:
+        return _NamedLine("", False, line, line, form, words_after_prefix)
+    words = _last_words(line, named["said"])
+    name = named["voice"] or named["name"]
+    return _NamedLine(" ".join(name.split()), bool(named["voice"]), words, line, form, words_after_prefix)
+
+
+def _last_words(line: Sequence[TimedWord], spoken_text: str) -> list[TimedWord]:
+    """The words of the end of a line; the first may be a part of one: "Ann：yes" is one word with the name."""
+    texts = spoken_text.split()
     last = line[len(line) - len(texts) :]
-    words = [word._replace(word=text) for word, text in zip(last, texts, strict=True)]
-    name = match["voice"] or match["name"]
-    return _NamedLine(" ".join(name.split()), bool(match["voice"]), words, line)
+    return [word._replace(word=text) for word, text in zip(last, texts, strict=True)]
+
+
+def _without_pronouns(prefix: str) -> str:
+    """A prefix without the brackets around it, or the bracket at its end: `Ben Ort [he/him]` is Ben Ort."""
+    name = " ".join(prefix.split())
+    if re.fullmatch(r"\([^()]*\)|\[[^\[\]]*\]", name):
+        return name[1:-1].strip()
+    return re.sub(r"(?<=\S)\s*(?:\([^()]*\)|\[[^\[\]]*\])$", "", name)
 
 
 def _read(path: Path) -> list[Subtitle]:

@@ -20,6 +20,7 @@ from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
 from dailytalk_contiguous.sources.corpus_layouts import are_transcripts, corpus_transcripts, switchboard_stems
 from dailytalk_contiguous.sources.kaldi_folders import SEGMENTS
+from dailytalk_contiguous.sources.private_names import shown_name
 from dailytalk_contiguous.sources.recordings import is_recording
 from dailytalk_contiguous.sources.transcript_formats import SHARED, ending_of, read_cues
 from dailytalk_contiguous.sources.transcript_text import broken
@@ -289,7 +290,7 @@ def _placed(path: Path, cues: Sequence[Cue], side: str | None) -> list[Cue]:
     labels = [speaker_label(cue["channel" if by_channel else "speaker"]) for cue in cues]
     names = [label for label in dict.fromkeys(labels) if label is not None]
     if side is not None and len(names) > 1:
-        listed = ", ".join(map(quoted, names[:6]))
+        listed = ", ".join(map(shown_name, names[:6]))
         raise broken(path, f"is named as one side but has {listed}", "keep one speaker")
     sides = {} if side is not None else sides_of(names, path)
     placed: list[Cue] = []

@@ -357,6 +357,18 @@ def changed(**changes):
     return [utterance | changes for utterance in talk()["utterances"]]
 
 
+def named_lines():
+    """The utterances of a conversation whose texts begin with their speaker's name."""
+    utterances = []
+    for number in range(8):
+        for utterance in changed():
+            start = utterance["start"] + 6 * number
+            end = utterance["end"] + 6 * number
+            text = f"{utterance['channel']}: {utterance['text_raw']}"
+            utterances.append(utterance | {"start": start, "end": end, "text_raw": text, "words": []})
+    return utterances
+
+
 def shortened(ratio):
     """The utterances of a conversation whose recording was longer than they are."""
     utterances = changed()
@@ -415,6 +427,7 @@ PLANTED = [
     ({"sides": sides(clipping_ratio=0.0125)}, "clipping", "doubtful", "over 0.5 % is clipped, up to 1.25 % in a"),
     ({"sides": sides(leak_db=-15.0)}, "leakage", "doubtful", "heard above -20 dB, up to -15 dB in a"),
     ({"utterances": changed(text="a " * 20, text_raw="a " * 20)}, "fast-words", "doubtful", "more than 7 words/s"),
+    ({"utterances": named_lines()}, "repeated-opening", "doubtful", "over 50 % of the lines begin with the same"),
     ({"utterances": changed(text="", text_raw="")}, "without-text", "doubtful", "no text for over 20 %"),
     (
         {"utterances": shortened(0.62)},

@@ -1,0 +1,80 @@
+"""Names in place of those that may not be written: a number or an address becomes `caller-1`, `caller-2` ….
+
+Meeting programs and telephone services write the number or the e-mail address of whoever has no name. Such a name
+tells the speakers of a recording apart, and one caller in several recordings is one person, but it stays out of
+every row, error and log.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+
+from dailytalk_contiguous.core.records import Cue
+from dailytalk_contiguous.core.schema import OPEN, Row
+from dailytalk_contiguous.sources.channel_names import person
+from dailytalk_contiguous.sources.private_names import is_private
+
+
+def without_private_names(cues: Iterable[Cue]) -> list[Cue]:
+    """The cues with a placeholder for every name that may not be written; for a digest."""
+    masked: list[Cue] = []
+    for cue in cues:
+        public = cue.copy()
+        if is_private(_name_of(cue["channel"])):
+            public["channel"] = OPEN
+        if is_private(_name_of(cue["speaker"])):
+            public["speaker"] = None
+        masked.append(public)
+    return masked
+
+
+class CallerNames:
+    """Gives `caller-1`, `caller-2` … to names that may not be written, in the order in which they come.
+
+    The same number has the same name in all recordings of a run.
+
+    Args:
+        of_everybody: whether names of people are replaced, too.
+        count: how many names were given before.
+    """
+
+    def __init__(self, of_everybody: bool = False, count: int = 0) -> None:
+        self._of_everybody = of_everybody
+        self._names: dict[str, str] = {}
+        self.count = count
+
+    def replaced(self, row: Row) -> Row:
+        """A row of a source with the names in its `given` cues replaced, and a digest that says which."""
+        renamed = [self._cue(cue) for cue in row["given"]]
+        if renamed == row["given"]:
+            return row
+        names = [[cue["channel"], cue["speaker"]] for cue in renamed]
+        facts = json.dumps([row["input_digest"], names])
+        digest = hashlib.sha256(facts.encode()).hexdigest()[:20]
+        return row | {"given": renamed, "input_digest": digest}
+
+    def _cue(self, cue: Cue) -> Cue:
+        renamed = cue.copy()
+        channel = cue["channel"]
+        if channel and channel.startswith(OPEN):
+            renamed["channel"] = OPEN + self._name(_name_of(channel))
+        speaker = cue["speaker"]
+        if speaker:
+            renamed["speaker"] = self._name(speaker)
+        return renamed
+
+    def _name(self, name: str) -> str:
+        is_of_person = self._of_everybody and person(name) is not None
+        if not (is_private(name) or is_of_person):
+            return name
+        key = re.sub(r"[\s().+/-]", "", name.casefold())
+        if key not in self._names:
+            self.count += 1
+            self._names[key] = f"caller-{self.count}"
+        return self._names[key]
+
+
+def _name_of(label: str | None) -> str:
+    """The name of a speaker or of a channel whose side is open."""
+    return (label or "").removeprefix(OPEN)
