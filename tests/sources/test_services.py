@@ -571,5 +571,5 @@ def test_damaged_transcript_beside_a_recording_stays_a_reject(tmp_path: Path, te
 
 def test_json_of_something_else_that_is_named_is_an_error(tmp_path: Path) -> None:
     (row,), _ = rows_beside(tmp_path, '{"id": "call"}', transcripts=str(tmp_path / "call.json"))
-    assert "no known kind of transcript" in row["problem"]
+    assert "not a known kind of transcript" in row["problem"]
     assert "Deepgram" in row["remedy"]
