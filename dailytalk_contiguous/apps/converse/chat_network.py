@@ -22,7 +22,9 @@ from dailytalk_contiguous.models.devices import resolve_device, within_memory
 from dailytalk_contiguous.models.pieces import Feed, Pieces
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
 
-_REMEDY = "name a chat model with its own template and safetensors, which on the Hub is mostly -Instruct or -it"
+_REMEDY = (
+    "name a chat model with its own template and safetensors (on the Hub its name mostly ends in -Instruct or -it)"
+)
 
 #: Files of a model that are fetched from the Hub.
 _FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]

@@ -90,7 +90,7 @@ def test_closing_stops_an_answer_that_would_go_on_for_minutes(folder: Path) -> N
 
 
 def test_checkpoint_that_is_no_model_for_chats_is_one_sentence(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(ModelMissing, match=r"can.t be loaded as a model that chats \(.*chat.template"):
+    with pytest.raises(ModelMissing, match=r"can.t be loaded as a chat model \(.*chat.template"):
         load(write_model(tmp_path / "plain", template=None)).preflight()
     pickled = write_model(tmp_path / "pickled")
     torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
