@@ -45,6 +45,7 @@ _OF_TAG = (
     "audio_column",
     "id_column",
     "max_conversation",
+    "align_sides",
     "profile",
     "stage",
 )

@@ -40,6 +40,7 @@ from dailytalk_contiguous.core.speech_runs import HYSTERESIS
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, refusing, speech_probabilities
 from dailytalk_contiguous.models.text_language import TooFewWords, language_of_texts
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, identity_of, put_together
+from dailytalk_contiguous.sources.side_alignment import align_sides
 from dailytalk_contiguous.sources.transcripts import (
     find_transcripts,
     is_shared,
@@ -172,6 +173,8 @@ class FolderConfig(datasets.BuilderConfig):
         language: of what is said, an ISO 639-1 code, or two for left and right. `auto` finds it in the texts of a
             recording of which people transcribed every channel that is wanted; a recording whose language is not
             clear is rejected.
+        align_sides: whether the sides of a recording that are out of step are laid on one clock
+            (`sources.side_alignment`).
         listing: digest of the files, so that a changed folder is another dataset to the cache.
     """
 
@@ -184,6 +187,7 @@ class FolderConfig(datasets.BuilderConfig):
     given: bool = True
     tier: tuple[str, ...] = ()
     language: str = "auto"
+    align_sides: bool = False
     listing: str = ""
 
 
@@ -308,6 +312,15 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
             tiers=config.tier,
             left=left_out.tiers,
         )
+    side_shift = None
+    if config.align_sides and info.channels == 2:
+        # A transcript that is named like the file of one side has the clock of that side.
+        one_clock = len(transcripts) <= 1
+        aligned = align_sides(path, recording.path.name, cues, one_clock)
+        if aligned:
+            path, cues, side_shift = aligned
+            base["audio"] = {"bytes": None, "path": to_uri(path.absolute())}
+            info = read_header(base["audio"])
     try:
         language = _language(cues, config)
     except TooFewWords:
@@ -337,6 +350,7 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
             "given": part_cues,
             "given_language": language,
             "transcripts": names,
+            "side_shift": side_shift,
             "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
             "problem": None,
             "remedy": None,
@@ -407,6 +421,7 @@ def no_conversation(identity: str, reason: str | None, remedy: str | None) -> Ro
         "given": [],
         "given_language": None,
         "transcripts": [],
+        "side_shift": None,
         "input_digest": "",
         "problem": reason,
         "remedy": remedy,
