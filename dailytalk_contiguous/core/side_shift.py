@@ -10,6 +10,8 @@ Two tracks of one call that were started at different times are out of step. Two
 - **Transcript.** The words of both sides are on one clock. Where those of one side fit the sound of their channel
   later than those of the other fit theirs, the sides are out of step.
 
+What a leak tells is wrong by the way of the leak: a few milliseconds of air, or the delay of an echo.
+
 A shift is believed only where it is clear: the first quarter of an hour has it throughout, and no other shift fits
 nearly as well. Limits are set on the bundled conversations, and reported on other calls
 (`benchmarks/sides.py --out-of-step`).

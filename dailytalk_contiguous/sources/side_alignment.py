@@ -68,6 +68,7 @@ def align_sides(path: Path, name: str, cues: Sequence[Cue], one_clock: bool) -> 
     side_shift: SideShift = {"seconds": seconds, "known_by": found_shift["known_by"], "aligned": True}
     later_by = _later_by(cues, speech, seconds)
     moved = [_moved(cue, later_by[cue["channel"]]) for cue in cues]
+    moved.sort(key=lambda cue: cue["start"])
     return AlignedRecording(put_in_step(path, seconds, name), moved, side_shift)
 
 
