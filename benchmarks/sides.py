@@ -11,8 +11,8 @@ the libraries use no later instructions, as on a CPU that has none.
 `python benchmarks/sides.py --out-of-step` is about the two sides of a recording instead: one is delayed, and
 shifts that are found, missed and wrong are counted by their size and by what tells them. It also prints the
 processor time of the search beside that of `Segment`. Limits were set on the bundled conversations; other calls
-are in `shared/data` beside the repository. One of these (cobalt_call) has an echo 0.14 s behind its source; a shift
-that this echo tells is wrong by as much.
+are in `shared/data` beside the repository. One of these (cobalt_call) has an echo 0.14 s behind its source: a
+shift that this echo tells is wrong by as much.
 """
 
 import os
