@@ -7,7 +7,8 @@ from typing import Any, Unpack
 
 from dailytalk_contiguous.cli.options import OptionValues, either
 from dailytalk_contiguous.cli.terminal import OptionSettings, Panel, option
-from dailytalk_contiguous.core.errors import BadValue
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
+from dailytalk_contiguous.core.schema import MIX
 from dailytalk_contiguous.run.run import RUNNERS, RunOptions
 from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.folder import FolderConfig
@@ -57,13 +58,17 @@ def folder_config(options: OptionValues, stages: Sequence[Stage]) -> FolderConfi
     """How the recordings of `tag`, `build` or `plan` become conversations, for its stages."""
     transcripts: Path | None = options["transcripts"]
     path = str(transcripts.absolute()) if transcripts else None
+    channel = channel_of(stages)
+    if options["align_sides"] and channel == MIX:
+        raise DailytalkError("--align-sides needs both sides", "leave it or --channel mix out")
     return FolderConfig(
-        channel=channel_of(stages),
+        channel=channel,
         max_conversation=options["max_conversation"],
         transcripts=path,
         tier=tuple(options["tier"] or ()),
         anonymous=options["anonymous"],
         language=language_of(stages),
+        align_sides=options["align_sides"],
     )
 
 

@@ -46,6 +46,7 @@ _OF_TAG = (
     "audio_column",
     "id_column",
     "max_conversation",
+    "align_sides",
     "profile",
     "stage",
 )

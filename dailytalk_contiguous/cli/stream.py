@@ -24,6 +24,7 @@ _UNUSED = {
     "address": ("",),
     "recordings": (None,),
     "speakers": (None,),
+    "align_sides": (False,),
     "prune": (False,),
 }
 
@@ -32,7 +33,8 @@ def stream(options: cli_options.OptionValues, tagging: Stages, speaking: Stages)
     """Tag a dataset, and speak it if there are stages for that; `options`: of the command."""
     for name, values in _UNUSED.items():
         if options.get(name, values[0]) not in values:  # `tag` lacks some of them
-            raise DailytalkError(f"--{name} can't be used with --streaming", "leave it out")
+            option_name = name.replace("_", "-")
+            raise DailytalkError(f"--{option_name} can't be used with --streaming", "leave it out")
     out: Path = options["out"]
     cli_options.on_this_machine("--out", out)
     repository = repository_of(options["inputs"], engine_options.hub_choice(options))

@@ -67,6 +67,12 @@ def tag(
         parser=cli_options.time_of({"never": 0.0}),
         show_default=cli_options.time_text(MAX_CONVERSATION),
     ),
+    align_sides: bool = option(
+        False,
+        Panel.INPUT,
+        "Put silence before the earlier side of a recording whose sides are out of step.",
+        "--align-sides",
+    ),
     source_licence: str = cli_options.SOURCE_LICENCE,
     profile: str = cli_options.profile_option(),
     dry_run: bool = engine_options.DRY_RUN,

@@ -125,6 +125,19 @@ class UncoveredSound(TypedDict):
     end: Seconds
 
 
+class SideShift(TypedDict):
+    """How far the sides of a recording are, or were, out of step.
+
+    `seconds` is how much later the right side is than the left one; below 0 the left one is later. `known_by` is
+    `leak` or `transcript` (see `core.side_shift`). `aligned`: silence was put before the earlier side, and all
+    times are those after that.
+    """
+
+    seconds: Seconds
+    known_by: Text
+    aligned: Flag
+
+
 class UsedModel(TypedDict):
     """A model that had a part in a row: what it did, its name, licence, and home page."""
 

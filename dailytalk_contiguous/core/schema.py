@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.records import (
     RejectedPart,
     Seconds,
     Side,
+    SideShift,
     Speakers,
     StoredAudio,
     Text,
@@ -81,6 +82,7 @@ PROBLEM = Features({"problem": STRING, "problem_stage": STRING, "remedy": STRING
 #: `audio_identity` distinguishes the file from another of its name (`sources.transcribed` makes it; empty where
 #: there is a `problem`). `transcripts` names the files that `given` is from, `given_language` is the language of
 #: its texts (`en,es` for left and right), null where they don't say and it is set, or a recogniser finds it.
+#: `side_shift` says how the sides were laid on one clock; null where they were not.
 #: `problem` is null, or why this recording can't be used, and `remedy` what to do about it.
 SOURCE = Features(
     {
@@ -96,6 +98,7 @@ SOURCE = Features(
         "given": List(CUE),
         "given_language": STRING,
         "transcripts": List(STRING),
+        "side_shift": record_features(SideShift),
         "input_digest": STRING,
         "problem": STRING,
         "remedy": STRING,
@@ -281,6 +284,16 @@ class FinishedRow(TypedDict):
         Column(
             about="where the source sounds for at least a second without an utterance, in its seconds: noise, "
             "music, laughter, or a voice that speech activity did not find"
+        ),
+    ]
+    side_shift: Annotated[
+        SideShift | None,
+        Column(
+            about="by how many `seconds` the right side of the recording is later than the left one (below 0: the "
+            "left one is later), which a `leak` of one in the other or the `transcript` tells (`known_by`); "
+            "`aligned`: `--align-sides` has put silence before the earlier side, and all times are those after "
+            "that; null where nothing tells that the sides are out of step",
+            unit="s",
         ),
     ]
     model_failures: Annotated[

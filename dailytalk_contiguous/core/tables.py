@@ -33,6 +33,7 @@ from dailytalk_contiguous.core.measures import (
 )
 from dailytalk_contiguous.core.schema import COLUMNS, SECONDS, STRING, TIMELINE
 from dailytalk_contiguous.core.scorecard import TurnTaking
+from dailytalk_contiguous.core.side_shift import shift_sentence
 from dailytalk_contiguous.core.synchrony import out_of_step
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.transcript_fidelity import absent_words, talk_without_fillers
@@ -488,12 +489,20 @@ def _conversation(row: Mapping[str, Any], finished: bool) -> dict[str, Any]:
         "of_export": row.get("measures") is not None,
         "talk": finished and is_talk(row),
         "recorded_overlap": recorded_overlap(row),
-        "out_of_step": None if labels else out_of_step(*_source_spans(row)),
+        "out_of_step": None if labels else _out_of_step(row),
         "provenance": json.dumps(made, sort_keys=True) if isinstance(made, Mapping) else made,
         "has_timeline": bool(timeline),
         "clip": bool(labels),
         **{f"timeline_{part}": value for part, value in timeline.items()},
     }
+
+
+def _out_of_step(row: Mapping[str, Any]) -> str | None:
+    """How the sides of a row are out of step; None where they are in step, or were laid on one clock."""
+    side_shift = row.get("side_shift")
+    if side_shift and not side_shift["aligned"]:
+        return shift_sentence(side_shift)
+    return out_of_step(*_source_spans(row))
 
 
 def _source_spans(row: Mapping[str, Any]) -> list[list[tuple[float, float]]]:

@@ -492,14 +492,35 @@ def _transcript_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
         remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
         yield advice("repaired-transcripts", ".", problem, remedy, _spread(n_repaired, len(rows)))
     yield from _uncovered_sound(rows)
-    apart = rows[["conversation_id", "out_of_step"]].dropna()
-    if len(apart):
-        named = apart.head(3).itertuples(index=False)
-        examples = [f"{name}: {difference}" for name, difference in named]
-        problem = f"the sides of {_share(len(apart), rows, unit)} may not be in step ({'; '.join(examples)})"
+    yield from _sides_out_of_step(rows, unit)
+
+
+def _sides_out_of_step(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+    """Conversations whose sides do not wait for each other, and those of which it is known by how much."""
+    apart = rows[["conversation_id", "out_of_step", "side_shift"]].dropna(subset=["out_of_step"])
+    is_known = apart["side_shift"].map(_is_out_of_step).astype(bool)
+    known = apart[is_known]
+    if len(known):
+        problem = f"the sides of {_share(len(known), rows, unit)} are out of step ({_examples(known)})"
+        remedy = "tag them with --align-sides, or export both sides from one clock"
+        yield advice("sides-out-of-step", ".", problem, remedy)
+    suspected = apart[~is_known]
+    if len(suspected):
+        problem = f"the sides of {_share(len(suspected), rows, unit)} may not be in step ({_examples(suspected)})"
         remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
-        severity = _spread(len(apart), len(rows))
+        severity = _spread(len(suspected), len(rows))
         yield advice("sides-out-of-step", ".", problem, remedy, severity)
+
+
+def _is_out_of_step(side_shift: object) -> bool:
+    """Whether a row says by how much its sides are out of step, and has not laid them on one clock."""
+    return isinstance(side_shift, Mapping) and not side_shift.get("aligned")
+
+
+def _examples(apart: pd.DataFrame) -> str:
+    """The first conversations that are out of step, each with how it is."""
+    named = apart[["conversation_id", "out_of_step"]].head(3).itertuples(index=False)
+    return "; ".join(f"{name}: {difference}" for name, difference in named)
 
 
 def _uncovered_sound(rows: pd.DataFrame) -> Iterator[Finding]:

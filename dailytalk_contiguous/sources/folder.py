@@ -42,6 +42,7 @@ from dailytalk_contiguous.models.text_language import TooFewWords, language_of_t
 from dailytalk_contiguous.sources.caller_names import CallerNames, without_private_names
 from dailytalk_contiguous.sources.corpus_layouts import files_with, poorer_than
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, identity_of, put_together
+from dailytalk_contiguous.sources.side_alignment import align_sides
 from dailytalk_contiguous.sources.transcript_text import UnknownKind
 from dailytalk_contiguous.sources.transcripts import (
     find_transcripts,
@@ -176,6 +177,8 @@ class FolderConfig(datasets.BuilderConfig):
             recording of which people transcribed every channel that is wanted; a recording whose language is not
             clear is rejected.
         anonymous: whether people whom transcripts name become `caller-1`, `caller-2` …, as telephone numbers do.
+        align_sides: whether the sides of a recording that are out of step are laid on one clock
+            (`sources.side_alignment`).
         listing: digest of the files, so that a changed folder is another dataset to the cache.
     """
 
@@ -189,6 +192,7 @@ class FolderConfig(datasets.BuilderConfig):
     tier: tuple[str, ...] = ()
     language: str = "auto"
     anonymous: bool = False
+    align_sides: bool = False
     listing: str = ""
 
 
@@ -328,6 +332,15 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
                 raise
             del transcripts[error.path]  # it is metadata, and the others are read without it
             left_out.unread.setdefault(error.why, []).append(_shown_beside(error.path, recording))
+    side_shift = None
+    if config.align_sides and info.channels == 2:
+        # A transcript that is named like the file of one side has the clock of that side.
+        one_clock = len(transcripts) <= 1
+        aligned = align_sides(path, recording.path.name, cues, one_clock)
+        if aligned:
+            path, cues, side_shift = aligned
+            base["audio"] = {"bytes": None, "path": to_uri(path.absolute())}
+            info = read_header(base["audio"])
     try:
         language = _language(cues, config)
     except TooFewWords:
@@ -357,6 +370,7 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
             "given": part_cues,
             "given_language": language,
             "transcripts": names,
+            "side_shift": side_shift,
             "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
             "problem": None,
             "remedy": None,
@@ -434,6 +448,7 @@ def no_conversation(identity: str, reason: str | None, remedy: str | None) -> Ro
         "given": [],
         "given_language": None,
         "transcripts": [],
+        "side_shift": None,
         "input_digest": "",
         "problem": reason,
         "remedy": remedy,

@@ -24,6 +24,7 @@ from dailytalk_contiguous.core.documents import (
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.fields import Column, Field, columns_among, value_problem
 from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row
+from dailytalk_contiguous.core.side_shift import FURTHEST_SHIFT
 from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, line_problem
 from dailytalk_contiguous.shards import (
     by_generation,
@@ -36,7 +37,8 @@ from dailytalk_contiguous.shards import (
     shard_files,
 )
 from dailytalk_contiguous.sources.recordings import identity_of, is_recording, pairs, put_together, shortened, stem
-from dailytalk_contiguous.stages.script import KEPT, script_columns, seconds_within
+from dailytalk_contiguous.sources.side_alignment import put_in_step
+from dailytalk_contiguous.stages.script import KEPT, SIDE_SHIFT, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
 
 
@@ -74,6 +76,7 @@ BASE = (
     "transcript_repair",
     "transcript_marks",
     "uncovered_sound",
+    "side_shift",
     "model_failures",
     *OF_UTTERANCES,
 )
@@ -94,6 +97,12 @@ class _TaggedCue(TypedDict):
     speaker: NotRequired[str | None]
 
 
+class _TaggedShift(TypedDict):
+    seconds: Number
+    known_by: str
+    aligned: bool
+
+
 class _Tagged(TypedDict):
     """The fields of a row of a tagged shard, which may come from outside."""
 
@@ -110,6 +119,7 @@ class _Tagged(TypedDict):
     run: list[Whole]
     text: NotRequired[list[str] | None]
     given: NotRequired[list[_TaggedCue] | None]
+    side_shift: NotRequired[_TaggedShift | None]
 
 
 def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
@@ -121,11 +131,13 @@ def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
     # Arrow's decimals can't be added to floats, and `is_number` refuses them.
     is_part = is_number(tagged["offset"], 0, LATEST) and is_number(tagged["duration"], 1e-9, LATEST)
     is_sound = LOWEST_RATE <= tagged["sample_rate"] <= HIGHEST_RATE and tagged["channels"] >= 1
+    side_shift = tagged.get("side_shift")
+    is_shift = side_shift is None or is_number(side_shift["seconds"], -FURTHEST_SHIFT, FURTHEST_SHIFT)
     lengths = {len(tagged[column]) for column in OF_UTTERANCES}
     if tagged.get("text"):
         lengths.add(len(tagged["text"]))
     has_channels = set(tagged["channel"]) <= {*CHANNELS}
-    if not (is_part and is_sound and has_channels and len(lengths) == 1):
+    if not (is_part and is_sound and is_shift and has_channels and len(lengths) == 1):
         raise BadInput("its row in the tagged shard describes no part of a recording", TAG_AGAIN)
     for column in columns:
         misfit = value_problem(tagged.get(column.name), column.kind, column.name)
@@ -158,7 +170,7 @@ def at_hand(base: Row, recordings: Path | None, remedy: str = PUT_BACK) -> Row:
     present: list[Path] = []
     places: Iterator[Path] = iter([tagged])
     if recordings is not None:  # a pair is joined only where the tagged file is missing
-        places = itertools.chain(places, map(_lying_at, [recordings / base["audio_file"]]))
+        places = itertools.chain(places, _lying_under(recordings, base))
     for path in places:
         if path.is_file():
             present.append(path)
@@ -175,6 +187,15 @@ def at_hand(base: Row, recordings: Path | None, remedy: str = PUT_BACK) -> Row:
         raise BadInput(f"its recording {tagged_uri!r} is gone", remedy)
     reason = f"the recording {to_uri(present[0].absolute())!r} is not the one that was tagged"
     raise BadInput(reason, "run dailytalk tag again, or put the old recording back")
+
+
+def _lying_under(recordings: Path, base: Row) -> Iterator[Path]:
+    """The recording of a row under a folder, with its sides on one clock where they were tagged so."""
+    path = _lying_at(recordings / base["audio_file"])
+    side_shift = base.get("side_shift")
+    if side_shift and side_shift["aligned"] and path.is_file():
+        path = put_in_step(path, side_shift["seconds"], path.name)
+    yield path
 
 
 def some_gone(tagged: Path) -> bool:
@@ -199,6 +220,9 @@ def from_recording(line: Mapping[str, object], recordings: Path | None, remedy: 
     if not path.is_file():
         folder = str(recordings or Path())
         raise BadInput(f"its recording {audio_file!r} is not in {folder!r}", remedy)
+    seconds = line.get(SIDE_SHIFT)
+    if isinstance(seconds, int | float) and is_number(seconds, -FURTHEST_SHIFT, FURTHEST_SHIFT):
+        path = put_in_step(path, float(seconds), path.name)
     audio = {"bytes": None, "path": to_uri(path.absolute())}
     info = read_header(audio)
     row: Row = {

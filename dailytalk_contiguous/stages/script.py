@@ -55,6 +55,10 @@ KEPT = (
 #: person changed it: the text of a speaker who is kept.
 _IN_FLIGHT = {"run": Value("int32"), "words": List(UTTERED_WORD), "recogniser": STRING, "verbatim": STRING}
 
+#: Key of a line whose times are those of a recording with silence before its earlier side: by how many seconds the
+#: right side was later. Other lines lack it.
+SIDE_SHIFT = "side_shift"
+
 #: Fields of a line that are made of other columns of a tagged utterance.
 _SAID_OTHERWISE = ("confidence", "models")
 
@@ -165,7 +169,11 @@ def transcript_lines(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -
         line["conversation_id"] = row["conversation_id"]
         line["duration"] = round(line["end"] - line["start"], 3)
         line["words"] = [moved(word) for word in utterance["words"]]
-        yield line_of(line, fields=fields) | columns_of_lines(row, fields)
+        written = line_of(line, fields=fields) | columns_of_lines(row, fields)
+        side_shift = row.get("side_shift")
+        if side_shift and side_shift["aligned"]:
+            written[SIDE_SHIFT] = side_shift["seconds"]
+        yield written
 
 
 def script_columns(

@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.nonspeech_sounds import FRAME as SOUND_FRAME
 from dailytalk_contiguous.core.nonspeech_sounds import find_sounds
 from dailytalk_contiguous.core.quality import SideMeter
-from dailytalk_contiguous.core.records import RejectedPart, Side, UncoveredSound
+from dailytalk_contiguous.core.records import RejectedPart, Side, SideShift, UncoveredSound
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
     MEASURE,
@@ -37,6 +37,7 @@ from dailytalk_contiguous.core.schema import (
     per_utterance,
 )
 from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.side_shift import shift_sentence, side_shift_of
 from dailytalk_contiguous.core.sound_edges import STEP, sounding, with_onsets
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.speech_runs import speech_seconds, speech_spans
@@ -167,7 +168,8 @@ class Segment(Stage):
     Times are seconds from the start of the conversation. Utterances are in order of start (the left one first
     where both start at once) and numbered within their channel. `start_trim` and `end_trim` are how far inside its
     edges an utterance sounds: speech activity ends late, and is padded. `sides` measures each channel that is
-    listened to, at the rate of the file.
+    listened to, at the rate of the file. `side_shift` is how far the sides are out of step (see
+    `core.side_shift`), or what the source says of that.
 
     Attributes:
         threshold: probability of speech at which an utterance begins (Silero's default).
@@ -183,7 +185,7 @@ class Segment(Stage):
         mono: whether a recording of one channel is, with `both`, taken as one speaker, on the channel `mix`.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     channel: str = setting("both", "Whose utterances are tagged: {choices}.", choices=tuple(CHANNEL_CHOICES))
     threshold: float = unlisted(0.5)
     again: float = unlisted(0.3)
@@ -199,7 +201,7 @@ class Segment(Stage):
     mono: bool = unlisted(False)
 
     needs: ClassVar[tuple[str, ...]] = ("conversation_id", "recording_id", "audio", "offset", "duration")
-    uses: ClassVar[tuple[str, ...]] = ("given",)
+    uses: ClassVar[tuple[str, ...]] = ("given", "transcripts", "side_shift")
     transient: ClassVar[tuple[str, ...]] = ("speech",)
     batch_rows: ClassVar[int] = 1
     prepares: ClassVar[bool] = True
@@ -208,6 +210,7 @@ class Segment(Stage):
         {
             **per_utterance(UTTERANCES),
             "uncovered_sound": List(record_features(UncoveredSound)),
+            "side_shift": record_features(SideShift),
             "sides": List(SIDE),
             "notes": List(STRING),
             "rejected": List(REJECTED),
@@ -246,11 +249,13 @@ class Segment(Stage):
         for side in searched:
             for start, end in side.uncovered:
                 uncovered.append({"channel": side.channel, "start": start, "end": end})
+        side_shift = row.get("side_shift") or _side_shift(row, searched, samples)
         return {
             **self._columns(row, kept, pcm),
             "uncovered_sound": uncovered,
+            "side_shift": side_shift,
             "sides": [side.side for side in searched],
-            "notes": _notes(row, searched),
+            "notes": _notes(row, searched, side_shift),
             "rejected": rejected,
         }
 
@@ -423,20 +428,41 @@ class Segment(Stage):
         return dict(zip(CHANNELS, leaks, strict=True))
 
 
-def _notes(row: Row, searched: Sequence[FoundSpeech]) -> list[str]:
+def _notes(row: Row, searched: Sequence[FoundSpeech], side_shift: SideShift | None) -> list[str]:
     """What a person should know about the recording."""
     notes = [note for side in searched for note in side.notes]
     scale_note = audio.scale_note(row["audio"])
     if scale_note:
         notes.append(scale_note)
-    speech: dict[str, list[TimeSpan]] = {}
-    for side in searched:
-        speech[side.channel] = [(utterance.start, utterance.end) for utterance in side.utterances]
+    if side_shift:
+        clause = "its sides were laid on one clock" if side_shift["aligned"] else "its sides are out of step"
+        notes.append(f"{clause}: {shift_sentence(side_shift)}")
+        return notes
+    speech = _speech_of(searched)
     if speech.keys() == {*CHANNELS}:
         problem = out_of_step(speech["left"], speech["right"])
         if problem:
             notes.append(f"its sides may not be in step: {problem}")
     return notes
+
+
+def _side_shift(row: Row, searched: Sequence[FoundSpeech], samples: audio.Pcm) -> SideShift | None:
+    """How far the two channels are out of step, where a leak or a transcript tells."""
+    speech = _speech_of(searched)
+    if speech.keys() != {*CHANNELS}:
+        return None
+    # Transcripts of a side each need not have one clock.
+    is_one_clock = len(row.get("transcripts") or ()) <= 1
+    cues = row.get("given") or ()
+    return side_shift_of(samples, cues if is_one_clock else (), speech)
+
+
+def _speech_of(searched: Sequence[FoundSpeech]) -> dict[str, list[TimeSpan]]:
+    """Starts and ends of the utterances of each channel."""
+    speech: dict[str, list[TimeSpan]] = {}
+    for side in searched:
+        speech[side.channel] = [(utterance.start, utterance.end) for utterance in side.utterances]
+    return speech
 
 
 def _touches(span: TimeSpan, others: Sequence[TimeSpan]) -> bool:

@@ -29,6 +29,7 @@ SOURCE: dict[str, Any] = {
     "transcript_repair": None,
     "transcript_marks": None,
     "uncovered_sound": None,
+    "side_shift": None,
     "model_failures": None,
 }
 TAGGED: dict[str, list[Any]] = {

@@ -22,7 +22,8 @@ from dailytalk_contiguous.models.speech_activity import hear
 from dailytalk_contiguous.stages.segment import Segment
 
 NAME = "old_friends"  # holds a turn of 17 s
-PER_UTTERANCE = [name for name in Segment.adds if name not in ("uncovered_sound", "sides", "notes", "rejected")]
+NOT_PER_UTTERANCE = ("uncovered_sound", "side_shift", "sides", "notes", "rejected")
+PER_UTTERANCE = [name for name in Segment.adds if name not in NOT_PER_UTTERANCE]
 
 
 Utterance = dict[str, Any]

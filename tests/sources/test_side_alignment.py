@@ -1,0 +1,199 @@
+"""Sides that are out of step: found by the other side's leak or by a transcript, and laid on one clock."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from audio_files import EXAMPLES, Samples, example
+from command import EMBEDDED, Command
+from recordings import read_lines
+
+from dailytalk_contiguous.core.audio import read_pcm, to_pcm
+from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.side_shift import shift_by_leak
+from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+from dailytalk_contiguous.sources.transcribed import tagged_row, transcribed
+from dailytalk_contiguous.stages.segment import Segment
+
+RATE = 16000
+NAME = "old_friends"
+SHIFTS = (0.3, 0.5, 1.0, 3.0, 10.0)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+
+
+def late(samples: Samples, seconds: float) -> Samples:
+    """A recording, shape (n, 2), whose right side is later by so many seconds; the left one, if below 0."""
+    n_late = round(abs(seconds) * RATE)
+    left_padding = (n_late, 0) if seconds < 0 else (0, n_late)
+    left = np.pad(samples[:, 0], left_padding)
+    right = np.pad(samples[:, 1], left_padding[::-1])
+    return np.stack((left, right), axis=1).astype(np.float32)
+
+
+def leaky(samples: Samples, decibels: float, into: str = "both") -> Samples:
+    """A recording in which each side is heard on the other one, as through a room, so many dB softer."""
+    generator = np.random.default_rng(0)
+    tail = np.exp(-np.arange(1920) / 213)
+    room = generator.standard_normal(1920) * tail
+    room /= np.sqrt(np.square(room).sum())
+    result = samples + 3e-4 * generator.standard_normal(samples.shape)
+    gain = 10 ** (decibels / 20)
+    length = len(samples)
+    if into != "right":
+        result[:, 0] += gain * np.convolve(samples[:, 1], room)[:length]
+    if into != "left":
+        result[:, 1] += gain * np.convolve(samples[:, 0], room)[:length]
+    return result.astype(np.float32)
+
+
+def write_call(folder: Path, samples: Samples, transcript_later: float | None = None) -> Path:
+    """A recording `call`, and beside it the transcript of `NAME` with times that are later by so many seconds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    soundfile.write(folder / "call.flac", samples, RATE)
+    if transcript_later is not None:
+        reference = json.loads((EXAMPLES / f"{NAME}.reference.json").read_text(encoding="utf-8"))
+        lines = []
+        for utterance in reference["utterances"]:
+            start = utterance["start"] + transcript_later
+            end = utterance["end"] + transcript_later
+            line = {"channel": utterance["channel"], "start": start, "end": end, "text": utterance["text"]}
+            lines.append(json.dumps(line) + "\n")
+        (folder / "call.jsonl").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+def segmented(folder: Path) -> dict[str, object]:
+    (row,) = folder_rows(FolderConfig(inputs=(str(folder),), language="en"))
+    return row | Segment().row(row)
+
+
+@pytest.mark.parametrize("decibels", [-20, -45])
+@pytest.mark.parametrize("side", [1, -1])
+def test_leak_tells_by_how_much_sides_are_out_of_step(decibels: int, side: int) -> None:
+    samples = leaky(example(NAME), decibels)
+    assert shift_by_leak(*to_pcm(samples).T) is None
+    for seconds in SHIFTS:
+        pcm = to_pcm(late(samples, side * seconds))
+        assert shift_by_leak(*pcm.T) == pytest.approx(side * seconds, abs=0.05)
+
+
+def test_leak_after_its_source_may_be_an_echo_and_one_before_it_is_none() -> None:
+    samples = leaky(example(NAME), -30, into="right")  # the left voice is heard on the right side
+    assert shift_by_leak(*to_pcm(late(samples, 0.5)).T) is None
+    assert shift_by_leak(*to_pcm(late(samples, -0.5)).T) == pytest.approx(-0.5, abs=0.05)
+    assert shift_by_leak(*to_pcm(late(samples, 3.0)).T) == pytest.approx(3.0, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["bicycle_repair", "burnt_dinner", "old_friends", "weekend_trip"])
+def test_sides_in_step_are_not_shifted(name: str) -> None:
+    assert shift_by_leak(*to_pcm(example(name)).T) is None
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3, -0.5, 1.0, -3.0])
+def test_transcript_tells_by_how_much_sides_are_out_of_step(seconds: float, tmp_path: Path) -> None:
+    row = segmented(write_call(tmp_path / "in", late(example(NAME), seconds), 0.0))
+    notes = " ".join(row["notes"])  # type: ignore[arg-type]
+    if seconds == 0.0:
+        assert row["side_shift"] is None
+        assert "step" not in notes
+    else:
+        side_shift = row["side_shift"]
+        assert isinstance(side_shift, dict)
+        assert side_shift["seconds"] == pytest.approx(seconds, abs=0.06)
+        later = "right" if seconds > 0 else "left"
+        assert f"its sides are out of step: the {later} side is" in notes
+
+
+def test_transcripts_of_a_side_each_tell_nothing(tmp_path: Path) -> None:
+    folder = write_call(tmp_path / "in", late(example(NAME), 1.0), 0.0)
+    lines = read_lines(folder / "call.jsonl")
+    (folder / "call.jsonl").unlink()
+    for side in ("left", "right"):
+        of_side = [json.dumps(line) + "\n" for line in lines if line["channel"] == side]
+        (folder / f"call.{side}.jsonl").write_text("".join(of_side), encoding="utf-8")
+    assert segmented(folder)["side_shift"] is None
+
+
+@pytest.mark.parametrize("clock", ["left", "right", "each"])
+@pytest.mark.parametrize("known_by", ["leak", "transcript"])
+def test_aligned_sides_and_their_transcript_have_one_clock(clock: str, known_by: str, tmp_path: Path) -> None:
+    """The right side is 2 s late; the transcript has the times of the left one, of the right one, or of each."""
+    original = example(NAME)
+    if known_by == "leak":
+        original = leaky(original, -40)
+    elif clock == "each":
+        pytest.skip("such a transcript tells no shift")
+    folder = write_call(tmp_path / "in", late(original, 2.0), 2.0 if clock == "right" else 0.0)
+    if clock == "each":
+        lines = read_lines(folder / "call.jsonl")
+        for line in lines:
+            if line["channel"] == "right":
+                line["start"] += 2.0
+                line["end"] += 2.0
+        (folder / "call.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    (row,) = folder_rows(FolderConfig(inputs=(str(folder),), language="en", align_sides=True))
+    side_shift = row["side_shift"]
+    assert side_shift["known_by"] == known_by
+    assert side_shift["seconds"] == pytest.approx(2.0, abs=0.06)
+    assert side_shift["aligned"]
+    n_silent = round(side_shift["seconds"] * RATE)
+    heard = read_pcm(row["audio"])
+    recorded = to_pcm(late(original, 2.0))
+    assert len(heard) == len(recorded) + n_silent
+    np.testing.assert_array_equal(heard[n_silent:, 0], recorded[:, 0])
+    np.testing.assert_array_equal(heard[: len(recorded), 1], recorded[:, 1])
+    assert not heard[:n_silent, 0].any()
+    reference = json.loads((EXAMPLES / f"{NAME}.reference.json").read_text(encoding="utf-8"))
+    spoken = sorted(reference["utterances"], key=lambda utterance: utterance["start"])
+    for cue, utterance in zip(row["given"], spoken, strict=True):
+        assert cue["start"] == pytest.approx(utterance["start"] + 2.0, abs=0.06)
+    assert Segment().row(row)["side_shift"] == side_shift
+
+
+def test_aligned_conversation_is_good_and_its_recording_is_made_again(dailytalk: Command, tmp_path: Path) -> None:
+    folder = write_call(tmp_path / "in", late(example(NAME), -1.0), 0.0)
+    doubtful = tmp_path / "doubtful"
+    work = tmp_path / "work"
+    options = (*EMBEDDED, "--asr-model", "none", "--affect-model", "none")
+    dailytalk("tag", folder, "--out", doubtful, *options)
+    checked = dailytalk("check", doubtful).out
+    assert "the sides of 1 of 1 conversation are out of step (call: the left side is" in checked
+    assert "--align-sides" in checked
+    dailytalk("tag", folder, "--align-sides", "--out", work, *options)
+    assert "step" not in dailytalk("check", work).out
+    lines = read_lines(work / "transcript.jsonl")
+    assert lines[0]["side_shift"] == pytest.approx(-1.0, abs=0.06)
+    (cached,) = (tmp_path / "cache" / "aligned").rglob("call.flac")
+    kept = cached.read_bytes()
+    for tagged in (work / "tagged", None):  # with its shards, and as a transcript alone
+        cached.unlink()
+        rejects: list[Reject] = []
+        rows = list(transcribed(work / "transcript.jsonl", tagged, folder, rejects))
+        assert len(rows) == 1
+        assert not rejects
+        assert cached.read_bytes() == kept
+
+
+def test_hostile_shift_of_a_tagged_row_is_refused() -> None:
+    row = {
+        "recording_id": "call",
+        "audio_file": "call.flac",
+        "offset": 0.0,
+        "duration": 1.0,
+        "sample_rate": RATE,
+        "channels": 2,
+        "utterance_id": [],
+        "channel": [],
+        "run": [],
+    }
+    for seconds in (1e9, float("nan"), -12.0):
+        side_shift = {"seconds": seconds, "known_by": "leak", "aligned": True}
+        with pytest.raises(BadInput):
+            tagged_row(row | {"side_shift": side_shift})
+    tagged_row(row | {"side_shift": {"seconds": 1.0, "known_by": "leak", "aligned": True}})
