@@ -19,7 +19,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,14 +67,14 @@ class Way:
 
     `document`: its kind in `DOCUMENTS`, if it is JSON. `passes`: names of breaks that leave a good file. `exact`:
     seconds by which its times may be off. `ends`, `marks`: whether it has the ends of words, and marks.
-    `closed`: whether it has the ends of utterances.
+    `closed`: whether it has the ends of utterances. `people`: who speaks on each side, where it says so.
     """
 
     name: str
     write: Callable[[Talk, str], Files]
     words: bool = True
     utterances: bool = True
-    people: bool = False
+    people: Mapping[str, str] | None = None
     document: str = ""
     passes: frozenset[str] = frozenset()
     exact: float = EXACT
@@ -220,6 +220,35 @@ def _vtt(talk: Talk, recording: str) -> Files:
         for x in talk
     ]
     return {f"{NAME}.vtt": "\n".join(["WEBVTT\n", *cues]).encode()}
+
+
+# What meeting programs and whisper.cpp write before each text.
+
+#: Numbers and addresses, which are written nowhere.
+PREFIXES = {"left": "+1 415-555-0100", "right": "ben.ort@example.com"}
+CALLERS = {"left": "caller-1", "right": "caller-2"}
+COMMAS = {"left": "Lee, Anna", "right": "Ort [he/him]"}
+WITH_COMMAS = {"left": "Lee, Anna", "right": "Ort"}
+
+
+def _prefixed(talk: Talk, prefixes: Mapping[str, str], form: str) -> Files:
+    cues = []
+    for line in talk:
+        prefix = form.format(prefixes.get(line.who, line.who)) if line.who else ""
+        cues.append(f"{_clock(line.start, '.')} --> {_clock(line.end, '.')}\n{prefix}{line.text}\n")
+    return {f"{NAME}.vtt": "\n".join(["WEBVTT\n", *cues]).encode()}
+
+
+def _zoom_numbers(talk: Talk, recording: str) -> Files:
+    return _prefixed(talk, PREFIXES, "{}: ")
+
+
+def _zoom_commas(talk: Talk, recording: str) -> Files:
+    return _prefixed(talk, COMMAS, "{}: ")
+
+
+def _whisper_cpp_labels(talk: Talk, recording: str) -> Files:
+    return _prefixed(talk, {"left": "speaker 0", "right": "speaker 1"}, "({}) ")
 
 
 # The same in shapes that recognisers and people write: karaoke, rolling captions, times inside, marks of sounds.
@@ -1053,38 +1082,43 @@ WAYS_TO_WRITE = (
     Way("J-Moshi", _jmoshi, utterances=False, document="J-Moshi", passes=_NOBODY),
     Way("Whisper, a file a side", _whisper, document="Whisper and WhisperX", passes=_TWO_NAMES),
     Way("WhisperX, diarised", _whisperx, document="Whisper and WhisperX", passes=_TWO_NAMES),
-    Way("WhisperX with an RTTM", _whisperx_rttm, people=True, document="Whisper and WhisperX", passes=_TWO_NAMES),
-    Way("SubRip, names", _srt, words=False, people=True, passes=_TWO_NAMES),
+    Way(
+        "WhisperX with an RTTM", _whisperx_rttm, people=PEOPLE, document="Whisper and WhisperX", passes=_TWO_NAMES
+    ),
+    Way("SubRip, names", _srt, words=False, people=PEOPLE, passes=_TWO_NAMES),
     Way("SubRip, a file a side", _srt_sides, words=False, passes=_TWO_NAMES),
-    Way("WebVTT, voices", _vtt, words=False, people=True, passes=_TWO_NAMES),
-    Way("SubRip, karaoke", _karaoke_srt, people=True, marks=False, passes=_TWO_NAMES),
-    Way("WebVTT, karaoke", _karaoke_vtt, people=True, marks=False, passes=_TWO_NAMES),
-    Way("WebVTT, times inside", _times_inside, people=True, marks=False, ends=False, passes=_TWO_NAMES),
+    Way("WebVTT, voices", _vtt, words=False, people=PEOPLE, passes=_TWO_NAMES),
+    Way("SubRip, karaoke", _karaoke_srt, people=PEOPLE, marks=False, passes=_TWO_NAMES),
+    Way("WebVTT, karaoke", _karaoke_vtt, people=PEOPLE, marks=False, passes=_TWO_NAMES),
+    Way("WebVTT, times inside", _times_inside, people=PEOPLE, marks=False, ends=False, passes=_TWO_NAMES),
     Way("WebVTT, rolling", _rolling, marks=False, ends=False, passes=_TWO_NAMES),
-    Way("SubRip, no indices", _srt_bare, words=False, people=True, passes=_TWO_NAMES),
-    Way("SubRip, marks", _srt_marks, words=False, people=True, passes=_TWO_NAMES),
-    Way("ELAN, with gestures", _eaf_utterances, words=False, people=True, passes=_TWO_NAMES),
-    Way("ELAN, below ids", _eaf_ids, words=False, people=True, passes=_TWO_NAMES),
-    Way("TextGrid, silences", _textgrid_silences, words=False, people=True, passes=_TWO_NAMES),
-    Way("TextGrid, words", _textgrid_words, utterances=False, people=True, passes=_TWO_NAMES),
-    Way("TextGrid, utterances", _textgrid_utterances, words=False, people=True, passes=_TWO_NAMES),
+    Way("SubRip, no indices", _srt_bare, words=False, people=PEOPLE, passes=_TWO_NAMES),
+    Way("SubRip, marks", _srt_marks, words=False, people=PEOPLE, passes=_TWO_NAMES),
+    Way("Zoom, numbers, addresses", _zoom_numbers, words=False, people=CALLERS, passes=_TWO_NAMES),
+    Way("Zoom, commas, pronouns", _zoom_commas, words=False, people=WITH_COMMAS, passes=_TWO_NAMES),
+    Way("whisper.cpp, labels", _whisper_cpp_labels, words=False, passes=_TWO_NAMES),
+    Way("ELAN, with gestures", _eaf_utterances, words=False, people=PEOPLE, passes=_TWO_NAMES),
+    Way("ELAN, below ids", _eaf_ids, words=False, people=PEOPLE, passes=_TWO_NAMES),
+    Way("TextGrid, silences", _textgrid_silences, words=False, people=PEOPLE, passes=_TWO_NAMES),
+    Way("TextGrid, words", _textgrid_words, utterances=False, people=PEOPLE, passes=_TWO_NAMES),
+    Way("TextGrid, utterances", _textgrid_utterances, words=False, people=PEOPLE, passes=_TWO_NAMES),
     Way("CTM", _ctm, utterances=False, passes=_NOBODY),
     Way("CTM, a file a side", _ctm_sides, utterances=False, passes=_TWO_NAMES),
-    Way("lhotse, JSON Lines", _lhotse_lines, people=True, document="lhotse supervisions", passes=_NOBODY),
+    Way("lhotse, JSON Lines", _lhotse_lines, people=PEOPLE, document="lhotse supervisions", passes=_NOBODY),
     Way(
         "lhotse, of a corpus",
         _lhotse_shared,
-        people=True,
+        people=PEOPLE,
         document="lhotse supervisions",
         passes=_SHARED | _NOBODY,
     ),
-    Way("lhotse, JSON", _lhotse_json, people=True, document="lhotse supervisions", passes=_NOBODY),
-    Way("NeMo manifest", _nemo, words=False, people=True, document="NeMo manifest", passes=_TWO_NAMES),
+    Way("lhotse, JSON", _lhotse_json, people=PEOPLE, document="lhotse supervisions", passes=_NOBODY),
+    Way("NeMo manifest", _nemo, words=False, people=PEOPLE, document="NeMo manifest", passes=_TWO_NAMES),
     Way(
         "NeMo, of a corpus",
         _nemo_shared,
         words=False,
-        people=True,
+        people=PEOPLE,
         document="NeMo manifest",
         passes=_SHARED | _TWO_NAMES,
     ),
@@ -1092,18 +1126,18 @@ WAYS_TO_WRITE = (
     Way("Switchboard, words", _ms98, utterances=False, passes=_TWO_NAMES | _OTHER_CALL),
     Way("Switchboard, utterances", _ms98_utterances, words=False, passes=_TWO_NAMES | _OTHER_CALL),
     Way("Switchboard, .mrk", _mrk, utterances=False, passes=_OTHER_CALL),
-    Way("CHAT", _chat_utterances, words=False, people=True, passes=_NOBODY),
-    Way("CHAT, words", _chat_words, people=True, passes=_NOBODY),
-    Way("STM", _stm, words=False, people=True, passes=_NOBODY),
-    Way("STM, of a corpus", _stm_shared, words=False, people=True, passes=_SHARED | _NOBODY),
-    Way("Kaldi", _kaldi, words=False, people=True, passes=_NOBODY),
-    Way("CANDOR, audiophile", _candor("transcript_audiophile.csv"), words=False, people=True),
-    Way("CANDOR, backbiter", _candor("transcript_backbiter.csv"), words=False, people=True),
-    Way("CANDOR, cliffhanger", _candor("transcript_cliffhanger.csv"), words=False, people=True),
+    Way("CHAT", _chat_utterances, words=False, people=PEOPLE, passes=_NOBODY),
+    Way("CHAT, words", _chat_words, people=PEOPLE, passes=_NOBODY),
+    Way("STM", _stm, words=False, people=PEOPLE, passes=_NOBODY),
+    Way("STM, of a corpus", _stm_shared, words=False, people=PEOPLE, passes=_SHARED | _NOBODY),
+    Way("Kaldi", _kaldi, words=False, people=PEOPLE, passes=_NOBODY),
+    Way("CANDOR, audiophile", _candor("transcript_audiophile.csv"), words=False, people=PEOPLE),
+    Way("CANDOR, backbiter", _candor("transcript_backbiter.csv"), words=False, people=PEOPLE),
+    Way("CANDOR, cliffhanger", _candor("transcript_cliffhanger.csv"), words=False, people=PEOPLE),
     Way("Seamless Interaction", _seamless, document="Seamless Interaction", passes=_TWO_NAMES),
-    Way("Audacity, names", _audacity, words=False, people=True, passes=_NO_TRANSCRIPT | _TWO_NAMES),
+    Way("Audacity, names", _audacity, words=False, people=PEOPLE, passes=_NO_TRANSCRIPT | _TWO_NAMES),
     Way("Audacity, a file a side", _audacity_sides, words=False, passes=_NO_TRANSCRIPT | _TWO_NAMES),
-    Way("SBV", _sbv, words=False, people=True, passes=_TWO_NAMES),
+    Way("SBV", _sbv, words=False, people=PEOPLE, passes=_TWO_NAMES),
     Way(
         "Otter",
         _otter,
@@ -1157,7 +1191,9 @@ WAYS_TO_WRITE += tuple(
 )
 WAYS_TO_WRITE += (
     Way("whisper.cpp, -oj", _whisper_cpp, words=False, document="whisper.cpp", passes=_NOBODY),
-    Way("podcast-namespace", _podcast, words=False, people=True, document="podcast-namespace", passes=_TWO_NAMES),
+    Way(
+        "podcast-namespace", _podcast, words=False, people=PEOPLE, document="podcast-namespace", passes=_TWO_NAMES
+    ),
     Way(
         "insanely-fast-whisper", _insanely_fast, words=False, document="Hugging Face pipelines", passes=_TWO_NAMES
     ),
@@ -1262,7 +1298,7 @@ def differences(talk: Talk, way: Way, row: dict[str, Any]) -> dict[str, bool]:
         lines = [line for line in talk if line.who == side]
         # Turns of an RTTM have no text.
         cues = [cue for cue in row["given"] if cue["channel"] == side and cue["text"] is not None]
-        wrong["speakers"] |= {cue["speaker"] for cue in cues} != {PEOPLE[side] if way.people else None}
+        wrong["speakers"] |= {cue["speaker"] for cue in cues} != {(way.people or {}).get(side)}
         if way.words:
             meant = [word for line in lines for word in line.words]
             read = [(word["word"], word["start"], word["end"]) for cue in cues for word in cue["words"]]
