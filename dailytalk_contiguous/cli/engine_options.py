@@ -11,6 +11,7 @@ from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.run.run import RUNNERS, RunOptions
 from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.folder import FolderConfig
+from dailytalk_contiguous.sources.pairs import pair_choice
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import language_of
@@ -34,6 +35,37 @@ FORCE = option(False, Panel.RARE, "Take a run of another host here for one that 
 DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost.", "--dry-run")
 
 
+PAIRS = option(
+    "",
+    Panel.INPUT,
+    "Words or endings of the names of mono files that are the two sides of a call (agent,customer), left first, or "
+    "a CSV table with columns left and right.",
+    metavar="A,B|FILE.csv",
+    show_default="found by their names",
+)
+LEFT = option(
+    "",
+    Panel.INPUT,
+    "Word in the names of the mono files that go to the left: customer.",
+    metavar="NAME",
+    show_default="agent, host, 1, …",
+)
+SIDES = option(
+    "",
+    Panel.INPUT,
+    "Numbers of the channels of the left and the right speaker: 1,3.",
+    metavar="N,N",
+    show_default="both of two",
+)
+TRACKS = option(
+    "",
+    Panel.INPUT,
+    "Numbers of the audio tracks, in videos and the like, of the left and the right speaker: 1,2.",
+    metavar="N,N",
+    show_default="the first has both",
+)
+
+
 def work_option(default: object = ..., **settings: Unpack[OptionSettings]) -> Any:
     return option(
         default, Panel.INPUT, "Folder for the results, or s3://BUCKET/FOLDER.", metavar="DIR", **settings
@@ -53,13 +85,35 @@ def folder_config(options: OptionValues, stages: Sequence[Stage]) -> FolderConfi
     """How the recordings of `tag`, `build` or `plan` become conversations, for its stages."""
     transcripts: Path | None = options["transcripts"]
     path = str(transcripts.absolute()) if transcripts else None
+    pairs = options["pairs"]
+    left = options["left"]
+    sides = two_numbers("--sides", options["sides"])
+    tracks = two_numbers("--tracks", options["tracks"])
+    if sides and tracks:
+        raise BadValue("--sides and --tracks can't be used together", "leave one out")
+    pair_choice(pairs, left)  # a wrong one is an error before anything is searched
     return FolderConfig(
         channel=channel_of(stages),
         max_conversation=options["max_conversation"],
         transcripts=path,
         tier=tuple(options["tier"] or ()),
         language=language_of(stages),
+        pairs=pairs,
+        left=left,
+        sides=sides,
+        tracks=tracks,
     )
+
+
+def two_numbers(flag: str, text: str) -> tuple[int, ...]:
+    """The two numbers, from 1, of an option; none if it is not used. Raises BadValue."""
+    if not text:
+        return ()
+    match = re.fullmatch(r"\s*(\d{1,3})\s*,\s*(\d{1,3})\s*", text, re.ASCII)
+    numbers = (int(match[1]), int(match[2])) if match else (0, 0)
+    if 0 in numbers or numbers[0] == numbers[1]:
+        raise BadValue(f"{flag} can't be {text!r}", "give two numbers from 1, that of the left speaker first: 1,2")
+    return numbers
 
 
 def is_stream(options: OptionValues) -> bool:

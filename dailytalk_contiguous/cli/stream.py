@@ -24,6 +24,8 @@ _UNUSED = {
     "address": ("",),
     "recordings": (None,),
     "speakers": (None,),
+    "pairs": ("",),
+    "left": ("",),
     "prune": (False,),
 }
 

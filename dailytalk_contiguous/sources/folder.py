@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,24 +26,51 @@ from dailytalk_contiguous.core.audio import (
     read_header,
     read_pcm,
     to_uri,
+    tracks_remedy,
 )
+from dailytalk_contiguous.core.audio import tracks as audio_tracks
 from dailytalk_contiguous.core.cues import cues_within
 from dailytalk_contiguous.core.cutting import balanced_range, pieces_of
-from dailytalk_contiguous.core.documents import Number, as_text, read_json, typed
+from dailytalk_contiguous.core.documents import Number, as_text, quoted, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
 from dailytalk_contiguous.core.records import Cue, EncodedAudio
-from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE, Row
+from dailytalk_contiguous.core.schema import MIX, SOURCE, Row
 from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.core.speech_runs import HYSTERESIS
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, refusing, speech_probabilities
 from dailytalk_contiguous.models.text_language import TooFewWords, language_of_texts
-from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, identity_of, put_together
+from dailytalk_contiguous.sources.clocks import with_clock
+from dailytalk_contiguous.sources.joined import (
+    channels_with_sound,
+    put_together,
+    take_channels,
+    take_tracks,
+    waits_of,
+)
+from dailytalk_contiguous.sources.pairs import (
+    ALWAYS_APART,
+    Pair,
+    audio_at,
+    channels_of,
+    other_side_of,
+    pair_choice,
+    seconds_of,
+)
+from dailytalk_contiguous.sources.recordings import (
+    LeftOut,
+    Recording,
+    find_recordings,
+    identity_of,
+    is_recording,
+)
 from dailytalk_contiguous.sources.transcripts import (
+    TranscriptFile,
     find_transcripts,
     is_shared,
     read_transcripts,
+    stems_of,
     why_unread,
 )
 from dailytalk_contiguous.stages.match_transcript import is_transcribed
@@ -172,6 +199,12 @@ class FolderConfig(datasets.BuilderConfig):
         language: of what is said, an ISO 639-1 code, or two for left and right. `auto` finds it in the texts of a
             recording of which people transcribed every channel that is wanted; a recording whose language is not
             clear is rejected.
+        pairs: which mono files are the sides of one recording: two words or endings of their names, left first
+            (`agent,customer`), or the path of a CSV table with columns `left` and `right`. What their names say
+            (`sources.pairs`) counts besides.
+        left: a word in the names of the sides that are to be on the left, such as `customer`.
+        sides: the numbers, from 1, of the left and the right channel, of recordings that have others.
+        tracks: the numbers, from 1, of the left and the right audio track of containers.
         listing: digest of the files, so that a changed folder is another dataset to the cache.
     """
 
@@ -184,6 +217,10 @@ class FolderConfig(datasets.BuilderConfig):
     given: bool = True
     tier: tuple[str, ...] = ()
     language: str = "auto"
+    pairs: str = ""
+    left: str = ""
+    sides: tuple[int, ...] = ()
+    tracks: tuple[int, ...] = ()
     listing: str = ""
 
 
@@ -207,7 +244,9 @@ class Folder(datasets.GeneratorBasedBuilder):
             inputs = (str(inputs),)
             options["inputs"] = inputs
         exclude = _path(options.get("exclude"))
-        recordings = find_recordings(inputs, exclude, sides=options.get("channel") not in _ONE_FILE)
+        choice = pair_choice(options.get("pairs", ""), options.get("left", ""))
+        is_two_sided = options.get("channel") not in _ONE_FILE
+        recordings = find_recordings(inputs, exclude, sides=is_two_sided, choice=choice)
         options["listing"] = _listing_digest(recordings, options.get("transcripts"))
         super().__init__(**options)
 
@@ -228,7 +267,9 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
     `left_out` is filled as `find_recordings` does, and after the last row with what lies beside them unread.
     """
     skipped = LeftOut() if left_out is None else left_out
-    recordings = find_recordings(config.inputs, _path(config.exclude), skipped, config.channel not in _ONE_FILE)
+    choice = pair_choice(config.pairs, config.left)
+    is_two_sided = config.channel not in _ONE_FILE
+    recordings = find_recordings(config.inputs, _path(config.exclude), skipped, is_two_sided, choice)
     threads = min(AT_ONCE, cores())
 
     def read(recording: Recording) -> list[Row]:
@@ -237,7 +278,8 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
     for rows in side_by_side(read, recordings, threads):
         yield from rows
     if left_out is not None and config.given:
-        left_out.unread |= _unread(recordings, left_out.read, config.transcripts)
+        for reason, names in _unread(recordings, left_out.read, config.transcripts).items():
+            left_out.unread.setdefault(reason, []).extend(names)
 
 
 def _unread(recordings: Sequence[Recording], read: set[str], transcripts: str | None) -> dict[str, list[str]]:
@@ -280,16 +322,20 @@ def recording_rows(recording: Recording, config: FolderConfig, left_out: LeftOut
 def _conversations(recording: Recording, base: Row, config: FolderConfig, left_out: LeftOut) -> Iterator[Row]:
     if recording.leads_out:
         raise BadInput(LINK_OUT, COPY_IT)
-    path = recording.path
-    files: tuple[Path, ...] = (path,)
-    if recording.pair:
-        path = put_together(recording.pair, recording.path.name)
-        files = recording.pair.files
+    pair = recording.pair
+    if pair:
+        pair = with_clock(pair)
+        path = put_together(pair, recording.path.name)
+        files = pair.files
+    else:
+        path = _two_channels(recording, config, left_out)
+        files = (recording.path,)
+    if path != recording.path:
         base["audio"] = {"bytes": None, "path": to_uri(path.absolute())}
     stats = [file.stat() for file in files]
     info = read_header(base["audio"])
     mono = config.mono and config.channel == "both" and info.channels == 1
-    _check(info, MIX if mono else config.channel)
+    _check(recording.path, info, MIX if mono else config.channel)
     root = _path(config.transcripts) or recording.root
     transcripts = _transcripts(recording, config.transcripts, root) if config.given else {}
     left_out.read.update(map(os.path.abspath, transcripts))
@@ -299,15 +345,20 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
     is_mix = mono or config.channel == MIX
     cues = []
     if transcripts:
+        transcript_files = _facts_of(transcripts, pair)
         cues = read_transcripts(
             [*transcripts],
             recording.audio_file,
-            channels=transcripts,
+            files=transcript_files,
             mix=is_mix,
             duration=info.seconds,
             tiers=config.tier,
             left=left_out.tiers,
         )
+        for transcript, fact in transcript_files.items():
+            if fact.repeats:
+                del transcripts[transcript]
+                left_out.unread_transcript(f"it says the same as {fact.repeats}", transcript.name)
     try:
         language = _language(cues, config)
     except TooFewWords:
@@ -341,6 +392,16 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
             "problem": None,
             "remedy": None,
         }
+
+
+def _facts_of(transcripts: Mapping[Path, str | None], pair: Pair | None) -> dict[Path, TranscriptFile]:
+    """What is known of transcripts by the files of a pair that they are of: their side, and how late it begins."""
+    waits = waits_of(pair) if pair else {}
+    facts: dict[Path, TranscriptFile] = {}
+    for path, channel in transcripts.items():
+        wait = waits.get(channel, 0.0) if channel else 0.0
+        facts[path] = TranscriptFile(channel, wait)
+    return facts
 
 
 def _language(cues: list[Cue], config: FolderConfig) -> str | None:
@@ -381,7 +442,33 @@ def _language_of_cues(cues: list[Cue], setting: str = "auto") -> str | None:
     return language_of_texts(texts)
 
 
-def _check(info: AudioHeader, channel: str) -> None:
+def _two_channels(recording: Recording, config: FolderConfig, left_out: LeftOut) -> Path:
+    """The file to read of a recording: itself, or what two of its channels or tracks make.
+
+    Where all channels but two are silent, those two are taken, and `left_out` says so.
+    """
+    path = recording.path
+    if config.channel == "any":
+        return path
+    if config.tracks:
+        left, right = config.tracks
+        return take_tracks(path, (left, right))
+    if config.sides:
+        left, right = config.sides
+        return take_channels(path, (left, right))
+    info = read_header(audio_at(path))
+    if info.channels <= 2 or not info.seconds:
+        return path
+    heard = channels_with_sound(path)
+    if len(heard) != 2:
+        return path
+    left, right = heard
+    sides = f"channel {left} left, channel {right} right; the others are silent"
+    left_out.guessed.append(f"{recording.audio_file} ({sides})")
+    return take_channels(path, (left, right))
+
+
+def _check(path: Path, info: AudioHeader, channel: str) -> None:
     """Raise BadInput for a recording that is not what the pipeline is for."""
     if not info.seconds:
         raise BadInput("it holds no audio (0 s)", "copy or export the recording again")
@@ -390,9 +477,51 @@ def _check(info: AudioHeader, channel: str) -> None:
     if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
         remedy = f"export it again at {LOWEST_RATE} to {HIGHEST_RATE} Hz"
         raise BadInput(f"its sample rate is {info.sample_rate} Hz", remedy)
-    if info.channels > 2 or (info.channels == 1 and channel != "mix"):
-        count = "one channel (mono)" if info.channels == 1 else f"{info.channels} channels"
-        raise BadInput(f"it has {count}, not one for each of two speakers", ONE_CHANNEL)
+    if info.channels > 2:
+        heard = channels_with_sound(path)
+        with_sound = ", ".join(map(str, heard)) or "none"
+        chosen = f"pass --sides with those of the two speakers, such as --sides {_two_of(heard)}"
+        raise BadInput(
+            f"it has {info.channels} channels, not one for each of two speakers",
+            f"{chosen} (there is sound in {with_sound})",
+        )
+    if info.channels == 1 and channel != "mix":
+        reason = "it has one channel (mono), not one for each of two speakers"
+        raise BadInput(reason, _mono_remedy(path, info))
+
+
+def _two_of(channels: Sequence[int]) -> str:
+    left, right = channels[:2] if len(channels) > 2 else (1, 2)
+    return f"{left},{right}"
+
+
+#: Files of a folder whose headers are compared with that of a mono file without another side.
+MOST_COMPARED = 12
+
+
+def _mono_remedy(path: Path, info: AudioHeader) -> str:
+    """What would make a conversation of a mono file: its other tracks, its other side, or the file beside it."""
+    n_tracks = len(audio_tracks(audio_at(path)))
+    if n_tracks > 1:
+        return tracks_remedy(n_tracks)
+    other = other_side_of(path.stem)
+    if other:
+        name = quoted(as_text(other + path.suffix))
+        return f"put its other side beside it, such as {name}, or pass --channel mix to take it as one speaker"
+    with suppress(OSError):
+        names = [name for name in os.listdir(path.parent) if is_recording(name) and name != path.name]
+        if len(names) <= MOST_COMPARED:
+            beside = [path.with_name(name) for name in names]
+            alike = [file for file in beside if channels_of(file) == 1 and _is_as_long(file, info.seconds)]
+            if len(alike) == 1 and "," not in path.stem + alike[0].stem:
+                both = as_text(f"{path.stem},{alike[0].stem}")
+                return f"pass --pairs {quoted(both)} if these two files are the sides of one call"
+    return ONE_CHANNEL
+
+
+def _is_as_long(path: Path, seconds: float) -> bool:
+    other = seconds_of(path)
+    return other is not None and abs(other - seconds) <= ALWAYS_APART
 
 
 def no_conversation(identity: str, reason: str | None, remedy: str | None) -> Row:
@@ -429,10 +558,12 @@ def _transcripts(recording: Recording, folder: str | None, root: Path | None) ->
     relative = Path(recording.audio_file)
     of_whole = find_transcripts(recording.path, _path(folder), relative)
     paths: dict[Path, str | None] = dict.fromkeys(of_whole)
-    for channel, side in zip(CHANNELS, recording.pair or (), strict=False):
-        if side:
-            beside = find_transcripts(side, _path(folder), relative.with_name(side.name))
-            paths |= {path: channel for path in beside if path.stem == side.stem}
+    sides = recording.pair.sides if recording.pair else {}
+    for channel, side in sides.items():
+        for path in find_transcripts(side, _path(folder), relative.with_name(side.name)):
+            named, *_ = stems_of(path.name)
+            if named in (side.stem, side.name):
+                paths[path] = channel
     return paths
 
 
