@@ -38,8 +38,8 @@ DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cos
 PAIRS = option(
     "",
     Panel.INPUT,
-    "Words or endings of the names of mono files that are the two sides of a call (agent,customer), left first, or "
-    "a CSV table with columns left and right.",
+    "Words or endings of the names of mono files that are the sides of a call (agent,customer), left first, or a "
+    "CSV table with columns left and right.",
     metavar="A,B|FILE.csv",
     show_default="found by their names",
 )

@@ -54,9 +54,9 @@ from dailytalk_contiguous.sources.pairs import (
     Pair,
     audio_at,
     channels_of,
+    length_of,
     other_side_of,
     pair_choice,
-    seconds_of,
 )
 from dailytalk_contiguous.sources.recordings import (
     LeftOut,
@@ -520,7 +520,7 @@ def _mono_remedy(path: Path, info: AudioHeader) -> str:
 
 
 def _is_as_long(path: Path, seconds: float) -> bool:
-    other = seconds_of(path)
+    other = length_of(path)
     return other is not None and abs(other - seconds) <= ALWAYS_APART
 
 

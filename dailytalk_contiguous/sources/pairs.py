@@ -402,7 +402,7 @@ def pairs(
 
     Raises DailytalkError for a choice that no file of the input fits.
     """
-    search = _Search(recordings, channels or channels_of, lengths or seconds_of, choice)
+    search = _Search(recordings, channels or channels_of, lengths or length_of, choice)
     search.take_table()
     for kind in KINDS:
         search.take_named(kind)
@@ -536,7 +536,8 @@ class _Search:
         kinds = [roles for roles in ROLES if wanted in roles.left | roles.right]
         is_met = False
         for number, candidate in enumerate(self.found):
-            left, right = candidate.left, candidate.right
+            left = candidate.left
+            right = candidate.right
             if left is None or right is None:
                 continue
             left_words = _words_of(left.stem)
@@ -628,7 +629,7 @@ def channels_of(path: Path) -> int | None:
     return None
 
 
-def seconds_of(path: Path) -> float | None:
+def length_of(path: Path) -> float | None:
     """How long a file is, by its header; None for what can't be read."""
     with suppress(BadInput, OSError):
         return audio.read_header(audio_at(path)).seconds

@@ -36,8 +36,12 @@ def bare_name(name: str) -> str:
 def repeated_files(cues_of_files: Mapping[Path, Sequence[Cue]]) -> dict[Path, Path]:
     """The files that say the same as a richer one of their name, each with that one."""
     repeated: dict[Path, Path] = {}
-    spoken = {path: [cue for cue in cues if cue["text"]] for path, cues in cues_of_files.items()}
-    ranked = sorted((path for path in spoken if spoken[path]), key=lambda path: _poverty(path, spoken[path]))
+    spoken: dict[Path, list[Cue]] = {}
+    for path, cues in cues_of_files.items():
+        with_words = [cue for cue in cues if cue["text"]]
+        if with_words:
+            spoken[path] = with_words
+    ranked = sorted(spoken, key=lambda path: _poverty(path, spoken[path]))
     for richer, poorer in combinations(ranked, 2):
         is_of_one_name = bare_name(richer.name) == bare_name(poorer.name)
         if not is_of_one_name or richer in repeated or poorer in repeated:
@@ -66,9 +70,9 @@ def say_the_same(cues: Sequence[Cue], others: Sequence[Cue]) -> bool:
     if any(channel.startswith(OPEN) for channel in channels):
         return _are_alike(cues, others)
     for channel in channels:
-        here = [cue for cue in cues if cue["channel"] == channel]
-        there = [cue for cue in others if cue["channel"] == channel]
-        if not _are_alike(here, there):
+        cues_of_side = [cue for cue in cues if cue["channel"] == channel]
+        others_of_side = [cue for cue in others if cue["channel"] == channel]
+        if not _are_alike(cues_of_side, others_of_side):
             return False
     return True
 
