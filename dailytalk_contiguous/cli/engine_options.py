@@ -8,6 +8,7 @@ from typing import Any, Unpack
 from dailytalk_contiguous.cli.options import OptionValues, either
 from dailytalk_contiguous.cli.terminal import OptionSettings, Panel, option
 from dailytalk_contiguous.core.errors import BadValue
+from dailytalk_contiguous.core.schema import MIX
 from dailytalk_contiguous.run.run import RUNNERS, RunOptions
 from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.folder import FolderConfig
@@ -91,9 +92,12 @@ def folder_config(options: OptionValues, stages: Sequence[Stage]) -> FolderConfi
     tracks = two_numbers("--tracks", options["tracks"])
     if sides and tracks:
         raise BadValue("--sides and --tracks can't be used together", "leave one out")
+    channel = channel_of(stages)
+    if channel == MIX and (pairs or left):
+        raise BadValue("--pairs and --left can't be used with --channel mix", "leave them out, or --channel mix")
     pair_choice(pairs, left)  # a wrong one is an error before anything is searched
     return FolderConfig(
-        channel=channel_of(stages),
+        channel=channel,
         max_conversation=options["max_conversation"],
         transcripts=path,
         tier=tuple(options["tier"] or ()),

@@ -455,24 +455,29 @@ class _Search:
             )
 
     def take_table(self) -> None:
-        """Take the pairs of a person's table. Raises DailytalkError for one that names no file of the input."""
+        """Take the pairs of a person's table.
+
+        Raises DailytalkError for a name that is no file of the input, or is there twice.
+        """
         by_name: dict[str, Path] = {}
         for relative, path in self.recordings.items():
             for name in (relative.as_posix(), relative.with_suffix("").as_posix(), path.absolute().as_posix()):
                 by_name.setdefault(name, relative)
         for line in self.choice.table:
-            left = by_name.get(line.left)
-            right = by_name.get(line.right)
-            if left and right and self.taken.isdisjoint((left, right)):
-                name = _shared_beginning(left.stem, right.stem).rstrip(_SEPARATORS)
-                self.found.append(_Candidate(left, right, name, "chosen", starts=line.starts))
-                self.taken |= {left, right}
-        if self.choice.table and not self.found:
-            first = self.choice.table[0]
-            raise DailytalkError(
-                f"the table of --pairs names no two files of this input, but {quoted(first.left)}",
-                "name each by its path under INPUT",
-            )
+            sides: list[Path] = []
+            for name in (line.left, line.right):
+                side = by_name.get(name)
+                if side is None or side in self.taken:
+                    why = "is no recording of this input" if side is None else "is in another pair, too"
+                    raise DailytalkError(
+                        f"the table of --pairs names {quoted(name)}, which {why}",
+                        "name each file once, by its path under INPUT",
+                    )
+                sides.append(side)
+                self.taken.add(side)
+            left, right = sides
+            name = _shared_beginning(left.stem, right.stem).rstrip(_SEPARATORS)
+            self.found.append(_Candidate(left, right, name, "chosen", starts=line.starts))
 
     def take_named(self, kind: str) -> None:
         """Take the pairs that names of a kind make, of the files that no stronger kind has taken."""

@@ -202,7 +202,7 @@ def test_table_names_pairs_and_when_they_begin(tmp_path: Path) -> None:
         ("anna.wav,ben.wav,nan", "a start of nan s can't be one"),
         ("anna.wav,ben.wav,1e99", "can't be one"),
         ("anna.wav,ben.wav,soon", "could not convert"),
-        ("cleo.wav,ben.wav,0", "names no two files of this input, but 'cleo.wav'"),
+        ("cleo.wav,ben.wav,0", "names 'cleo.wav', which is no recording of this input"),
     ],
 )
 def test_table_that_can_not_be_meant_is_an_error(tmp_path: Path, line: str, reason: str) -> None:
