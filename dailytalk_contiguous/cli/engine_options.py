@@ -38,7 +38,7 @@ DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cos
 
 PAIRS = option(
     "",
-    Panel.INPUT,
+    Panel.RARE,
     "Words or endings of the names of mono files that are the sides of a call (agent,customer), left first, or a "
     "CSV table with columns left and right.",
     metavar="A,B|FILE.csv",
@@ -46,21 +46,21 @@ PAIRS = option(
 )
 LEFT = option(
     "",
-    Panel.INPUT,
+    Panel.RARE,
     "Word in the names of the mono files that go to the left: customer.",
     metavar="NAME",
     show_default="agent, host, 1, …",
 )
 SIDES = option(
     "",
-    Panel.INPUT,
+    Panel.RARE,
     "Numbers of the channels of the left and the right speaker: 1,3.",
     metavar="N,N",
     show_default="both of two",
 )
 TRACKS = option(
     "",
-    Panel.INPUT,
+    Panel.RARE,
     "Numbers of the audio tracks, in videos and the like, of the left and the right speaker: 1,2.",
     metavar="N,N",
     show_default="the first has both",
