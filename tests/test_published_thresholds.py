@@ -7,7 +7,7 @@ from dailytalk_contiguous.core import audio, loudness, pitch, prosody, voice_lik
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.publish import csm, findings, moshi_folder, verdict
-from dailytalk_contiguous.sources import folder, recordings
+from dailytalk_contiguous.sources import folder, pairs
 from dailytalk_contiguous.stages import rate_affect
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.segment import Segment
@@ -18,7 +18,7 @@ TAG = settings_of(*tag_stages(device="cpu"))
 STATED: list[tuple[str, str, tuple[float, ...]]] = [
     ("README.md", "{:g} to {:g} kHz", (audio.LOWEST_RATE / 1000, audio.HIGHEST_RATE / 1000)),
     ("README.md", "Recordings over {:g} minutes are cut", (folder.MAX_CONVERSATION / 60,)),
-    ("docs/inputs.md", "up to {:g} % shorter", (100 * recordings.MOST_APART,)),
+    ("docs/inputs.md", "up to {:g} % shorter", (100 * pairs.MOST_APART,)),
     ("docs/commands.md", "`--affect-context {:g}s`", (TAG["affect_context"],)),
     ("docs/commands.md", "says within {:g} s of it", (rate_affect.REACH,)),
     ("docs/corpora.md", "{:g} LUFS", (loudness.TARGET_LUFS,)),

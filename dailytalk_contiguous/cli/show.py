@@ -172,6 +172,7 @@ def say_left_out(left_out: LeftOut) -> None:
         "passed over, hidden (name one as INPUT to take it)": left_out.hidden,
         "passed over, made by dailytalk (name one as INPUT to take it)": left_out.made,
         "with a file for each side": left_out.paired,
+        "taken as the two sides of a call (--pairs names others, --left swaps them)": left_out.guessed,
         "in an unknown language, because their transcripts have few words (--language names it)": left_out.unclear,
     }
     for why, names in left_out.unread.items():

@@ -25,6 +25,8 @@ _UNUSED = {
     "recordings": (None,),
     "speakers": (None,),
     "align_sides": (False,),
+    "pairs": ("",),
+    "left": ("",),
     "prune": (False,),
 }
 

@@ -48,6 +48,10 @@ def tag(
         metavar="NAME",
         show_default="found by its labels",
     ),
+    pairs: str = engine_options.PAIRS,
+    left: str = engine_options.LEFT,
+    sides: str = engine_options.SIDES,
+    tracks: str = engine_options.TRACKS,
     speakers: Path | None = option(
         None,
         Panel.RARE,
@@ -172,6 +176,7 @@ def tag_intended(recordings: FoundRecordings, done: RunOutcome) -> Outcome:
         "hidden": left_out.hidden,
         "made_by_dailytalk": left_out.made,
         "paired": left_out.paired,
+        "guessed": left_out.guessed,
         "unread": left_out.unread,
         "transcribed": recordings.n_transcribed,
     }

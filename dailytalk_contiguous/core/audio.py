@@ -18,7 +18,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.decoding import decoded_blocks, read_facts
+from dailytalk_contiguous.core.decoding import StreamFacts, decoded_blocks, read_facts, read_tracks
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import EncodedAudio
 from dailytalk_contiguous.core.sphere import refuse_shorten, sphere_head, sphere_samples
@@ -391,6 +391,38 @@ def blocks(
                 start += len(block) / rate
 
 
+def tracks(audio: AudioStruct) -> list[StreamFacts]:
+    """The audio tracks of a container that libsndfile can't read (video, M4A); none of any other file.
+
+    Raises BadInput as `read_header` does.
+    """
+    try:
+        with _sound_file(audio):
+            return []
+    except NotForLibsndfile:
+        with _opened(audio) as (encoded, _):
+            return read_tracks(encoded)
+
+
+def track_at(audio: AudioStruct, track: int, sample_rate: int) -> Iterator[Samples]:
+    """Yield the mean of the channels of an audio track, float32, shape (n,), at a rate in Hz.
+
+    `track`: its number among those of `tracks`, from 0. Raises BadInput as `blocks` does.
+    """
+    facts = tracks(audio)[track]
+    resampler = None
+    if facts.sample_rate != sample_rate:
+        resampler = soxr.ResampleStream(facts.sample_rate, sample_rate, 1, dtype="float32")
+    done = 0.0
+    with _opened(audio) as (encoded, _):
+        for block in decoded_blocks(encoded, track=track):
+            mono = _finite(block, done).mean(axis=1)
+            done += len(block) / facts.sample_rate
+            yield resampler.resample_chunk(mono) if resampler else mono
+    if resampler:
+        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
 class SampleFormat(NamedTuple):
     """How a file's samples are kept whole in a WAV: libsndfile's subtype, and the type of an array of them."""
 
@@ -637,9 +669,25 @@ SAME = 0.95
 
 #: What to do with a recording of one channel where two are needed.
 ONE_CHANNEL = (
-    "make call.left.wav and call.right.wav of it with a diariser and a separator of your choice, "
-    "or pass --channel mix to take it as one speaker"
+    "if it is one side of a call, put the other side beside it, named as in call.left.wav and call.right.wav; if "
+    "both speak in it, separate them into such files; or pass --channel mix to take it as one speaker"
 )
+
+
+def same_sound_remedy(audio: AudioStruct | None) -> str:
+    """What to do with a recording whose channels carry the same sound: its other tracks may be the sides."""
+    with suppress(BadInput, OSError):
+        n_tracks = len(tracks(audio)) if audio else 0
+        if n_tracks > 1:
+            return tracks_remedy(n_tracks)
+    return ONE_CHANNEL
+
+
+def tracks_remedy(count: int) -> str:
+    """What to do with a container of several audio tracks, of which the first one does not hold both sides."""
+    if count == 2:
+        return "it has two audio tracks: pass --tracks 1,2 if they are the two speakers"
+    return f"it has {count} audio tracks: pass those of the two speakers, such as --tracks 1,2 or --tracks 2,3"
 
 
 class OneChannel(NamedTuple):

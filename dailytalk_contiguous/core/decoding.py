@@ -31,18 +31,25 @@ WITHOUT_LENGTH = {"aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "dts", "mp3"}
 #: Seconds by which the sound may be longer or shorter than promised: a container is as long as its longest track.
 TOLERANCE = 1.0
 
+#: Audio streams of a file that are looked at.
+MOST_TRACKS = 64
+
 _NO_AUDIO = BadInput("it holds no audio that can be read", "convert it to WAV or FLAC")
 _COPY = "copy or export the recording again"
 
 
 class StreamFacts(NamedTuple):
-    """Rate in Hz, channels, seconds and tags of an audio stream, and the name of the format it is in."""
+    """Rate in Hz, channels, seconds and tags of an audio stream, and the name of the format it is in.
+
+    `start`: the second of the file's clock at which its sound begins.
+    """
 
     sample_rate: int
     channels: int
     seconds: float
     format: str
     tags: dict[str, str]
+    start: float = 0.0
 
 
 def read_facts(file: BinaryIO) -> StreamFacts:
@@ -50,6 +57,25 @@ def read_facts(file: BinaryIO) -> StreamFacts:
 
     Raises BadInput for a file without audio, and for one of a format that isn't read.
     """
+    first = next(iter(_streams(file, most=1)), None)
+    if first is None:
+        raise _NO_AUDIO
+    return first
+
+
+def read_tracks(file: BinaryIO) -> list[StreamFacts]:
+    """The facts of every audio stream, in their order: the tracks of a container.
+
+    Raises BadInput as `read_facts` does, and for a file with a stream that can't be decoded.
+    """
+    tracks = _streams(file, most=MOST_TRACKS)
+    if None in tracks or not tracks:
+        raise _NO_AUDIO
+    return [track for track in tracks if track]
+
+
+def _streams(file: BinaryIO, most: int) -> list[StreamFacts | None]:
+    """The facts of the first audio streams, at most so many; None for one that can't be decoded."""
     import av  # FFmpeg, which few files need; an extra brings it
 
     try:
@@ -57,31 +83,40 @@ def read_facts(file: BinaryIO) -> StreamFacts:
     except (av.FFmpegError, OSError, ValueError):
         raise _NO_AUDIO from None
     with container:
-        for stream in container.streams.audio[:1]:
-            codec = stream.codec_context  # None where there is no decoder
-            seconds = Fraction(container.duration or 0, av.time_base)
-            if stream.duration and stream.time_base:
-                seconds = stream.duration * stream.time_base
-            if seconds <= 0 or container.format.name in WITHOUT_LENGTH:
-                seconds = Fraction(0)
-                for packet in _packets(container, stream):
-                    ticks = packet.duration or 0
-                    seconds += ticks * packet.time_base
-            if codec and codec.sample_rate and codec.channels and seconds > 0:
-                tags = container.metadata | stream.metadata
-                name = container.format.name
-                return StreamFacts(codec.sample_rate, codec.channels, float(seconds), name, tags)
-    raise _NO_AUDIO
+        return [_facts_of(container, stream) for stream in container.streams.audio[:most]]
+
+
+def _facts_of(container: "InputContainer", stream: "AudioStream") -> StreamFacts | None:
+    import av
+
+    codec = stream.codec_context  # None where there is no decoder
+    seconds = Fraction(container.duration or 0, av.time_base)
+    if stream.duration and stream.time_base:
+        seconds = stream.duration * stream.time_base
+    if seconds <= 0 or container.format.name in WITHOUT_LENGTH:
+        seconds = Fraction(0)
+        for packet in _packets(container, stream):
+            ticks = packet.duration or 0
+            seconds += ticks * packet.time_base
+    if not (codec and codec.sample_rate and codec.channels and seconds > 0):
+        return None
+    start = Fraction(0)
+    if stream.start_time and stream.time_base:
+        start = stream.start_time * stream.time_base
+    tags = container.metadata | stream.metadata
+    name = container.format.name
+    return StreamFacts(codec.sample_rate, codec.channels, float(seconds), name, tags, float(start))
 
 
 def decoded_blocks(
-    file: BinaryIO, start: float = 0.0, duration: float | None = None
+    file: BinaryIO, start: float = 0.0, duration: float | None = None, track: int = 0
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield the samples of a part of the first audio stream, float32, shape (n, channels), a frame at a time.
+    """Yield the samples of a part of an audio stream, float32, shape (n, channels), a frame at a time.
 
-    Raises BadInput for a file that is damaged, or longer or shorter than its header says.
+    `track`: the number of the stream among those of audio, from 0. Raises BadInput for a file that is damaged, or
+    longer or shorter than its header says.
     """
-    stream = read_facts(file)
+    stream = read_tracks(file)[track] if track else read_facts(file)
     rate = stream.sample_rate
     seconds = stream.seconds
     end = seconds + TOLERANCE if duration is None else start + duration
@@ -89,7 +124,7 @@ def decoded_blocks(
     last = round(end * rate)
     done = 0
     # All before the part is decoded, too: a decoder that begins in the midst of a file gives other samples.
-    for samples in _samples(file, stream.channels):
+    for samples in _samples(file, stream.channels, track):
         begin = max(0, first - done)
         part = samples[begin : max(0, last - done)]
         done += len(samples)
@@ -103,12 +138,12 @@ def decoded_blocks(
         raise BadInput(f"its sound does not last the {seconds:.1f} s that its header promises", _COPY)
 
 
-def _samples(file: BinaryIO, channels: int) -> Iterator[NDArray[np.float32]]:
-    """The samples of each frame of the first audio stream, shape (n, channels)."""
+def _samples(file: BinaryIO, channels: int, track: int) -> Iterator[NDArray[np.float32]]:
+    """The samples of each frame of an audio stream, shape (n, channels)."""
     import av
 
     with _open(file) as container:
-        stream = container.streams.audio[0]
+        stream = container.streams.audio[track]
         resampler = av.AudioResampler(format="flt")
         try:
             for packet in _packets(container, stream):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -26,28 +26,55 @@ from dailytalk_contiguous.core.audio import (
     read_header,
     read_pcm,
     to_uri,
+    tracks_remedy,
 )
+from dailytalk_contiguous.core.audio import tracks as audio_tracks
 from dailytalk_contiguous.core.cues import cues_within
 from dailytalk_contiguous.core.cutting import balanced_range, pieces_of
-from dailytalk_contiguous.core.documents import Number, as_text, read_json, typed
+from dailytalk_contiguous.core.documents import Number, as_text, quoted, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
 from dailytalk_contiguous.core.records import Cue, EncodedAudio
-from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE, Row
+from dailytalk_contiguous.core.schema import MIX, SOURCE, Row
 from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.core.speech_runs import HYSTERESIS
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, refusing, speech_probabilities
 from dailytalk_contiguous.models.text_language import TooFewWords, language_of_texts
 from dailytalk_contiguous.sources.caller_names import CallerNames, without_private_names
+from dailytalk_contiguous.sources.clocks import with_clock
 from dailytalk_contiguous.sources.corpus_layouts import files_with, poorer_than
-from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, identity_of, put_together
+from dailytalk_contiguous.sources.joined import (
+    channels_with_sound,
+    put_together,
+    take_channels,
+    take_tracks,
+    waits_of,
+)
+from dailytalk_contiguous.sources.pairs import (
+    ALWAYS_APART,
+    Pair,
+    audio_at,
+    channels_of,
+    length_of,
+    other_side_of,
+    pair_choice,
+)
+from dailytalk_contiguous.sources.recordings import (
+    LeftOut,
+    Recording,
+    find_recordings,
+    identity_of,
+    is_recording,
+)
 from dailytalk_contiguous.sources.side_alignment import align_sides
 from dailytalk_contiguous.sources.transcript_text import UnknownKind
 from dailytalk_contiguous.sources.transcripts import (
+    TranscriptFile,
     find_transcripts,
     is_shared,
     read_transcripts,
+    stems_of,
     why_unread,
 )
 from dailytalk_contiguous.stages.match_transcript import is_transcribed
@@ -179,6 +206,12 @@ class FolderConfig(datasets.BuilderConfig):
         anonymous: whether people whom transcripts name become `caller-1`, `caller-2` …, as telephone numbers do.
         align_sides: whether the sides of a recording that are out of step are laid on one clock
             (`sources.side_alignment`).
+        pairs: which mono files are the sides of one recording: two words or endings of their names, left first
+            (`agent,customer`), or the path of a CSV table with columns `left` and `right`. What their names say
+            (`sources.pairs`) counts besides.
+        left: a word in the names of the sides that are to be on the left, such as `customer`.
+        sides: the numbers, from 1, of the left and the right channel, of recordings that have others.
+        tracks: the numbers, from 1, of the left and the right audio track of containers.
         listing: digest of the files, so that a changed folder is another dataset to the cache.
     """
 
@@ -193,6 +226,10 @@ class FolderConfig(datasets.BuilderConfig):
     language: str = "auto"
     anonymous: bool = False
     align_sides: bool = False
+    pairs: str = ""
+    left: str = ""
+    sides: tuple[int, ...] = ()
+    tracks: tuple[int, ...] = ()
     listing: str = ""
 
 
@@ -216,7 +253,9 @@ class Folder(datasets.GeneratorBasedBuilder):
             inputs = (str(inputs),)
             options["inputs"] = inputs
         exclude = _path(options.get("exclude"))
-        recordings = find_recordings(inputs, exclude, sides=options.get("channel") not in _ONE_FILE)
+        choice = pair_choice(options.get("pairs", ""), options.get("left", ""))
+        is_two_sided = options.get("channel") not in _ONE_FILE
+        recordings = find_recordings(inputs, exclude, sides=is_two_sided, choice=choice)
         options["listing"] = _listing_digest(recordings, options.get("transcripts"))
         super().__init__(**options)
 
@@ -237,7 +276,9 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
     `left_out` is filled as `find_recordings` does, and after the last row with what lies beside them unread.
     """
     skipped = LeftOut() if left_out is None else left_out
-    recordings = find_recordings(config.inputs, _path(config.exclude), skipped, config.channel not in _ONE_FILE)
+    choice = pair_choice(config.pairs, config.left)
+    is_two_sided = config.channel not in _ONE_FILE
+    recordings = find_recordings(config.inputs, _path(config.exclude), skipped, is_two_sided, choice)
     threads = min(AT_ONCE, cores())
 
     def read(recording: Recording) -> list[Row]:
@@ -247,8 +288,9 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
     for rows in side_by_side(read, recordings, threads):
         yield from map(callers.replaced, rows)
     if left_out is not None and config.given:
-        unread = left_out.unread | _unread(recordings, left_out.read, config.transcripts)
-        left_out.unread = {reason: sorted(set(names)) for reason, names in sorted(unread.items())}
+        for reason, names in _unread(recordings, left_out.read, config.transcripts).items():
+            left_out.unread.setdefault(reason, []).extend(names)
+        left_out.unread = {reason: sorted(set(names)) for reason, names in sorted(left_out.unread.items())}
 
 
 def _unread(recordings: Sequence[Recording], read: set[str], transcripts: str | None) -> dict[str, list[str]]:
@@ -296,42 +338,23 @@ def recording_rows(recording: Recording, config: FolderConfig, left_out: LeftOut
 def _conversations(recording: Recording, base: Row, config: FolderConfig, left_out: LeftOut) -> Iterator[Row]:
     if recording.leads_out:
         raise BadInput(LINK_OUT, COPY_IT)
-    path = recording.path
-    files: tuple[Path, ...] = (path,)
-    if recording.pair:
-        path = put_together(recording.pair, recording.path.name)
-        files = recording.pair.files
+    pair = recording.pair
+    if pair:
+        pair = with_clock(pair)
+        path = put_together(pair, recording.path.name)
+        files = pair.files
+    else:
+        path = _two_channels(recording, config, left_out)
+        files = (recording.path,)
+    if path != recording.path:
         base["audio"] = {"bytes": None, "path": to_uri(path.absolute())}
     stats = [file.stat() for file in files]
     info = read_header(base["audio"])
     mono = config.mono and config.channel == "both" and info.channels == 1
-    _check(info, MIX if mono else config.channel)
-    root = _path(config.transcripts) or recording.root
-    transcripts = _transcripts(recording, config.transcripts, root) if config.given else {}
-    left_out.read.update(map(os.path.abspath, transcripts))
-    for transcript in (*transcripts, *chain.from_iterable(map(files_with, transcripts))):
-        if root and leads_out(transcript, root):
-            raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", COPY_IT)
+    _check(recording.path, info, MIX if mono else config.channel)
+    transcripts = _safe_transcripts(recording, config, left_out)
     is_mix = mono or config.channel == MIX
-    is_named = config.transcripts is not None and Path(config.transcripts).is_file()
-    cues = list[Cue]()
-    while transcripts:
-        try:
-            cues = read_transcripts(
-                [*transcripts],
-                recording.audio_file,
-                channels=transcripts,
-                mix=is_mix,
-                duration=info.seconds,
-                tiers=config.tier,
-                left=left_out.tiers,
-            )
-            break
-        except UnknownKind as error:
-            if is_named:
-                raise
-            del transcripts[error.path]  # it is metadata, and the others are read without it
-            left_out.unread.setdefault(error.why, []).append(_shown_beside(error.path, recording))
+    cues = _given_cues(recording, transcripts, pair, config, is_mix, info.seconds, left_out)
     side_shift = None
     if config.align_sides and info.channels == 2:
         # A transcript that is named like the file of one side has the clock of that side.
@@ -377,11 +400,74 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
         }
 
 
+def _safe_transcripts(recording: Recording, config: FolderConfig, left_out: LeftOut) -> dict[Path, str | None]:
+    """The transcripts of a recording, with their channels; `left_out` gets their paths.
+
+    Raises BadInput for one that leads out of where it was looked for.
+    """
+    if not config.given:
+        return {}
+    root = _path(config.transcripts) or recording.root
+    transcripts = _transcripts(recording, config.transcripts, root)
+    left_out.read.update(map(os.path.abspath, transcripts))
+    for transcript in (*transcripts, *chain.from_iterable(map(files_with, transcripts))):
+        if root and leads_out(transcript, root):
+            raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", COPY_IT)
+    return transcripts
+
+
+def _given_cues(
+    recording: Recording,
+    transcripts: dict[Path, str | None],
+    pair: Pair | None,
+    config: FolderConfig,
+    is_mix: bool,
+    duration: float,
+    left_out: LeftOut,
+) -> list[Cue]:
+    """The cues of the transcripts of a recording. Those that turn out not to be used leave `transcripts`."""
+    is_named = config.transcripts is not None and Path(config.transcripts).is_file()
+    while transcripts:
+        files = _facts_of(transcripts, pair)
+        try:
+            cues = read_transcripts(
+                [*transcripts],
+                recording.audio_file,
+                files=files,
+                mix=is_mix,
+                duration=duration,
+                tiers=config.tier,
+                left=left_out.tiers,
+            )
+        except UnknownKind as error:
+            if is_named:
+                raise
+            del transcripts[error.path]  # it is metadata, and the others are read without it
+            left_out.unread_transcript(error.why, _shown_beside(error.path, recording))
+            continue
+        for path, fact in files.items():
+            if fact.repeats:
+                del transcripts[path]
+                left_out.unread_transcript(f"it says the same as {fact.repeats}", _shown_beside(path, recording))
+        return cues
+    return []
+
+
 def _shown_beside(file: Path, recording: Recording) -> str:
     """A file beside a recording by its path under the input, and any other by its own path."""
     if file.parent == recording.path.parent:
         return as_text(Path(recording.audio_file).with_name(file.name))
     return as_text(file)
+
+
+def _facts_of(transcripts: Mapping[Path, str | None], pair: Pair | None) -> dict[Path, TranscriptFile]:
+    """What is known of transcripts by the files of a pair that they are of: their side, and how late it begins."""
+    waits = waits_of(pair) if pair else {}
+    facts: dict[Path, TranscriptFile] = {}
+    for path, channel in transcripts.items():
+        wait = waits.get(channel, 0.0) if channel else 0.0
+        facts[path] = TranscriptFile(channel, wait)
+    return facts
 
 
 def _language(cues: list[Cue], config: FolderConfig) -> str | None:
@@ -422,7 +508,33 @@ def _language_of_cues(cues: list[Cue], setting: str = "auto") -> str | None:
     return language_of_texts(texts)
 
 
-def _check(info: AudioHeader, channel: str) -> None:
+def _two_channels(recording: Recording, config: FolderConfig, left_out: LeftOut) -> Path:
+    """The file to read of a recording: itself, or what two of its channels or tracks make.
+
+    Where all channels but two are silent, those two are taken, and `left_out` says so.
+    """
+    path = recording.path
+    if config.channel == "any":
+        return path
+    if config.tracks:
+        left, right = config.tracks
+        return take_tracks(path, (left, right))
+    if config.sides:
+        left, right = config.sides
+        return take_channels(path, (left, right))
+    info = read_header(audio_at(path))
+    if info.channels <= 2 or not info.seconds:
+        return path
+    heard = channels_with_sound(path)
+    if len(heard) != 2:
+        return path
+    left, right = heard
+    sides = f"channel {left} left, channel {right} right; the others are silent"
+    left_out.guessed.append(f"{recording.audio_file} ({sides})")
+    return take_channels(path, (left, right))
+
+
+def _check(path: Path, info: AudioHeader, channel: str) -> None:
     """Raise BadInput for a recording that is not what the pipeline is for."""
     if not info.seconds:
         raise BadInput("it holds no audio (0 s)", "copy or export the recording again")
@@ -431,9 +543,51 @@ def _check(info: AudioHeader, channel: str) -> None:
     if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
         remedy = f"export it again at {LOWEST_RATE} to {HIGHEST_RATE} Hz"
         raise BadInput(f"its sample rate is {info.sample_rate} Hz", remedy)
-    if info.channels > 2 or (info.channels == 1 and channel != "mix"):
-        count = "one channel (mono)" if info.channels == 1 else f"{info.channels} channels"
-        raise BadInput(f"it has {count}, not one for each of two speakers", ONE_CHANNEL)
+    if info.channels > 2:
+        heard = channels_with_sound(path)
+        with_sound = ", ".join(map(str, heard)) or "none"
+        chosen = f"pass --sides with those of the two speakers, such as --sides {_two_of(heard)}"
+        raise BadInput(
+            f"it has {info.channels} channels, not one for each of two speakers",
+            f"{chosen} (there is sound in {with_sound})",
+        )
+    if info.channels == 1 and channel != "mix":
+        reason = "it has one channel (mono), not one for each of two speakers"
+        raise BadInput(reason, _mono_remedy(path, info))
+
+
+def _two_of(channels: Sequence[int]) -> str:
+    left, right = channels[:2] if len(channels) > 2 else (1, 2)
+    return f"{left},{right}"
+
+
+#: Files of a folder whose headers are compared with that of a mono file without another side.
+MOST_COMPARED = 12
+
+
+def _mono_remedy(path: Path, info: AudioHeader) -> str:
+    """What would make a conversation of a mono file: its other tracks, its other side, or the file beside it."""
+    n_tracks = len(audio_tracks(audio_at(path)))
+    if n_tracks > 1:
+        return tracks_remedy(n_tracks)
+    other = other_side_of(path.stem)
+    if other:
+        name = quoted(as_text(other + path.suffix))
+        return f"put its other side beside it, such as {name}, or pass --channel mix to take it as one speaker"
+    with suppress(OSError):
+        names = [name for name in os.listdir(path.parent) if is_recording(name) and name != path.name]
+        if len(names) <= MOST_COMPARED:
+            beside = [path.with_name(name) for name in names]
+            alike = [file for file in beside if channels_of(file) == 1 and _is_as_long(file, info.seconds)]
+            if len(alike) == 1 and "," not in path.stem + alike[0].stem:
+                both = as_text(f"{path.stem},{alike[0].stem}")
+                return f"pass --pairs {quoted(both)} if these two files are the sides of one call"
+    return ONE_CHANNEL
+
+
+def _is_as_long(path: Path, seconds: float) -> bool:
+    other = length_of(path)
+    return other is not None and abs(other - seconds) <= ALWAYS_APART
 
 
 def no_conversation(identity: str, reason: str | None, remedy: str | None) -> Row:
@@ -471,10 +625,12 @@ def _transcripts(recording: Recording, folder: str | None, root: Path | None) ->
     relative = Path(recording.audio_file)
     of_whole = find_transcripts(recording.path, _path(folder), relative, recording.root)
     paths: dict[Path, str | None] = dict.fromkeys(of_whole)
-    for channel, side in zip(CHANNELS, recording.pair or (), strict=False):
-        if side:
-            beside = find_transcripts(side, _path(folder), relative.with_name(side.name))
-            paths |= {path: channel for path in beside if path.stem == side.stem}
+    sides = recording.pair.sides if recording.pair else {}
+    for channel, side in sides.items():
+        for path in find_transcripts(side, _path(folder), relative.with_name(side.name)):
+            named, *_ = stems_of(path.name)
+            if named in (side.stem, side.name):
+                paths[path] = channel
     return paths
 
 

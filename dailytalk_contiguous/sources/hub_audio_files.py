@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import side_by_side
 from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
-from dailytalk_contiguous.sources.recordings import common_name
+from dailytalk_contiguous.sources.pairs import common_names
 from dailytalk_contiguous.sources.transcripts import OF_MANY, stems_of
 from dailytalk_contiguous.store.hub import hub_errors
 from dailytalk_contiguous.store.owned_folder import RECORD
@@ -56,9 +56,7 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
         folder = str(PurePosixPath(path).parent)
         stem = PurePosixPath(path).stem
         keys[path] = [(folder, stem)]
-        pair = common_name(stem)
-        if pair:  # it may be one side of a pair
-            keys[path].append((folder, pair))
+        keys[path] += [(folder, name) for name in common_names(stem)]  # it may be one side of a pair
         for key in keys[path]:
             beside[key] = []
     shared: defaultdict[str, list[str]] = defaultdict(list)

@@ -3,22 +3,17 @@
 import hashlib
 import os
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
-
-import numpy as np
-import soundfile
+from typing import NamedTuple
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.documents import as_text, quoted, shown
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.core.records import EncodedAudio
-from dailytalk_contiguous.store.files import Disk, leads_out, replacing
+from dailytalk_contiguous.sources.pairs import NO_CHOICE, Pair, PairChoice, pairs
+from dailytalk_contiguous.store.files import leads_out
 from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 
 #: Bytes read at the start, the middle and the end of a recording.
@@ -142,204 +137,6 @@ def _is_free(bare: str, stems: Counter[str], names: Counter[str]) -> bool:
     return stems[bare] == 1 and bare not in names and not is_part
 
 
-# Recordings with a file for each speaker: `talk.left.mp3` and `talk.right.mp3` are the two channels of `talk`.
-#
-# Names and headers decide which files belong together: two stereo files of such names are two
-# recordings. The two are joined once, in the user's cache folder, as the FLAC that every reader then takes
-# for the recording: samples of up to 24 bits are unchanged, and the shorter side ends in silence.
-
-
-#: How names end that mean the left and the right side of one recording, after a dot, `_`, `-` or a space.
-SIDES = (("left", "right"), ("l", "r"), ("a", "b"), ("1", "2"), ("ch0", "ch1"), ("ch1", "ch2"))
-
-#: Sides may differ in length by this share of the longer one.
-MOST_APART = 0.1
-
-#: Sides may always differ in length by so many seconds: tracks of one call end within a second of each other; two
-#: takes do not.
-ALWAYS_APART = 1.0
-
-#: Endings that number parts, takes or tracks; if there are three of them, none is a side.
-_COUNTED = re.compile(r"(.+)[._ -](left|right|[a-z]|ch\d{1,2}|\d{1,3})", re.IGNORECASE | re.DOTALL)
-
-#: The ending of the recording that two files make.
-_SUFFIX = ".flac"
-
-
-def common_name(stem: str) -> str | None:
-    """The common name of a pair, if a file of this stem may be a side of it: `talk` of `talk.left`."""
-    match = _COUNTED.fullmatch(stem)
-    return match[1] if match else None
-
-
-class Pair(NamedTuple):
-    """The files of one recording by channel; one of them is None where that side is not there."""
-
-    left: Path | None
-    right: Path | None
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The sides that are there, the left one first."""
-        return tuple(path for path in (self.left, self.right) if path)
-
-
-def pairs(
-    recordings: Mapping[Path, Path], channels: Callable[[Path], int | None] | None = None
-) -> dict[Path, tuple[Pair, tuple[Path, ...]]]:
-    """The recordings that have a file for each side, by the name that they get, each with the names it replaces.
-
-    A side without the other counts too if its name says left or right. Nothing is joined where a
-    third file is numbered like the two, where one is not mono, and where a recording already has the pair's name.
-
-    Args:
-        recordings: where each file is, by its path under the input.
-        channels: how many channels a file has, None if unknown; by default from its header.
-    """
-    count = channels or channels_of
-    endings_of: defaultdict[Path, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    taken = {relative.with_suffix("") for relative in recordings}
-    for relative in recordings:
-        match = _COUNTED.fullmatch(relative.stem)
-        if match:
-            name = relative.with_name(match[1])
-            endings_of[name][match[2].lower()].append(relative)
-    joined: dict[Path, tuple[Pair, tuple[Path, ...]]] = {}
-    for name, endings in endings_of.items():
-        if name in taken or any(len(same) > 1 for same in endings.values()):
-            continue
-        sides = _sides_named(set(endings))
-        if sides is None:
-            continue
-        replaced = {ending: same[0] for ending, same in endings.items()}
-        files = {ending: recordings[relative] for ending, relative in replaced.items()}
-        counts = {count(path) for path in files.values()}
-        if 1 not in counts or counts - {1, None}:
-            continue
-        left, right = sides
-        pair = Pair(files.get(left), files.get(right))
-        joined[name.with_name(name.name + _SUFFIX)] = pair, tuple(replaced.values())
-    return joined
-
-
-def _sides_named(endings: set[str]) -> tuple[str, str] | None:
-    """The endings of the left and the right side; None if these endings don't name sides.
-
-    `left` or `right` alone names sides too, one of which is missing.
-    """
-    for sides in SIDES:
-        if set(sides) == endings:
-            return sides
-    if endings in ({"left"}, {"right"}):
-        return "left", "right"
-    return None
-
-
-def channels_of(path: Path) -> int | None:
-    """How many channels a file has, by its header; None for what can't be read."""
-    with suppress(BadInput, OSError):
-        try:
-            with path.open("rb") as opened, soundfile.SoundFile(opened) as file:
-                return int(file.channels)
-        except soundfile.LibsndfileError:
-            return audio.read_header(_audio(path)).channels
-    return None
-
-
-def put_together(pair: Pair, name: str) -> Path:
-    """The recording that both sides make, a stereo FLAC called `name` in the user's cache folder.
-
-    It is at the higher rate of the two, with 24 bits where one of them has more than 16.
-
-    Raises BadInput, naming the side, if one is missing or can't be used, and if their lengths show that they are
-    not of one recording.
-    """
-    if pair.left is None or pair.right is None:
-        missing = "left" if pair.left is None else "right"
-        raise BadInput(
-            f"{_name(pair.files[0])} is one side of it, but its {missing} side is missing",
-            f"put the {missing} side beside it, or pass --channel mix to take it as one speaker",
-        )
-    left = _header_of(pair.left, "left")
-    right = _header_of(pair.right, "right")
-    longest = max(left.seconds, right.seconds)
-    if abs(left.seconds - right.seconds) > max(ALWAYS_APART, MOST_APART * longest):
-        names = f"{_name(pair.left)} and {_name(pair.right)}"
-        raise BadInput(
-            f"its sides {names} last {left.seconds:.1f} and {right.seconds:.1f} s",
-            "export both sides over the same time, or rename them if they are not sides of one recording",
-        )
-    facts = []
-    for path in pair.files:
-        status = path.stat()
-        facts.append(f"{os.fsencode(path.absolute())!r} {status.st_size} {status.st_mtime_ns}")
-    key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:20]
-    target = cache_folder() / "pairs" / key / name
-    if not target.is_file():
-        rate = max(left.sample_rate, right.sample_rate)
-        with replacing(target) as file:
-            _write(file, pair, rate)
-    return target
-
-
-def _header_of(path: Path, channel: str) -> audio.AudioHeader:
-    try:
-        info = audio.read_header(_audio(path))
-    except BadInput as error:
-        raise BadInput(f"its {channel} side {_name(path)}: {error.reason}", error.remedy) from None
-    is_mono = info.seconds > 0 and info.channels == 1
-    if not is_mono or not audio.LOWEST_RATE <= info.sample_rate <= audio.HIGHEST_RATE:
-        facts = f"{info.seconds:g} s, {info.channels} channels, {info.sample_rate} Hz"
-        raise BadInput(
-            f"its {channel} side {_name(path)} is not a usable mono recording ({facts})",
-            f"export it again with one channel at {audio.LOWEST_RATE} to {audio.HIGHEST_RATE} Hz",
-        )
-    return info
-
-
-def _write(file: BinaryIO, pair: Pair, rate: int) -> None:
-    is_fine = any(audio.has_over_16_bits(_audio(path)) for path in pair.files)
-    subtype = "PCM_24" if is_fine else "PCM_16"
-    with Disk(file) as disk, soundfile.SoundFile(disk, "w", rate, 2, subtype, format="FLAC") as flac:
-        left_path, right_path = pair.files
-        left_blocks = audio.blocks_at(_audio(left_path), rate)
-        right_blocks = audio.blocks_at(_audio(right_path), rate)
-        left = (block[:, 0] for block in left_blocks)
-        right = (block[:, 0] for block in right_blocks)
-        for block in _together(left, right):
-            flac.write(block if is_fine else audio.to_pcm(block))  # soundfile clips floats
-            disk.check()
-
-
-def _together(left: Iterator[audio.Samples], right: Iterator[audio.Samples]) -> Iterator[audio.Samples]:
-    """Both sides as blocks of shape (n, 2), with silence after the end of the shorter one."""
-    nothing = np.zeros(0, np.float32)
-    held = [nothing, nothing]
-    ended = [False, False]
-    while True:
-        for side, stream in enumerate((left, right)):
-            while not len(held[side]) and not ended[side]:
-                block = next(stream, None)
-                ended[side] = block is None
-                held[side] = nothing if block is None else block
-        lengths = [len(block) for block in held]
-        n_samples = min(filter(None, lengths), default=0)
-        if not n_samples:
-            return
-        silence = np.zeros(n_samples, np.float32)
-        padded = [block[:n_samples] if len(block) else silence for block in held]
-        yield np.stack(padded, axis=1)
-        held = [block[n_samples:] for block in held]
-
-
-def _name(path: Path) -> str:
-    return quoted(shown(Path(path.name)))
-
-
-def _audio(path: Path) -> EncodedAudio:
-    return {"bytes": None, "path": audio.to_uri(path.absolute())}
-
-
 # Finding recordings: which files of the inputs they are, in which order, and with which names.
 #
 # A recording's name is its path under the input, without the ending where that is unambiguous. So two files of
@@ -379,6 +176,7 @@ class LeftOut:
         hidden: recordings whose names begin with a dot, and hidden folders that hold some.
         made: results of ours: folders of sound files that we wrote, and finished conversations elsewhere.
         paired: not left out, but joined: recordings that have a file for each side.
+        guessed: the same, where only words in the names of the files say so, with the side of each.
         unread: files beside recordings that are called like them, by why they are not used (of transcripts).
         tiers: the tiers of transcripts that are no speech, by file.
         read: paths of the transcripts that were read.
@@ -388,10 +186,15 @@ class LeftOut:
     hidden: list[str] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     paired: list[str] = field(default_factory=list)
+    guessed: list[str] = field(default_factory=list)
     unread: dict[str, list[str]] = field(default_factory=dict)
     tiers: dict[str, list[str]] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
     unclear: list[str] = field(default_factory=list)
+
+    def unread_transcript(self, reason: str, name: str) -> None:
+        """Add a file beside a recording that is not used, and why."""
+        self.unread.setdefault(reason, []).append(name)
 
 
 def find_recordings(
@@ -399,6 +202,7 @@ def find_recordings(
     exclude: Path | None = None,
     left_out: LeftOut | None = None,
     sides: bool = False,
+    choice: PairChoice = NO_CHOICE,
 ) -> list[Recording]:
     """All recordings of the given files and folders, sorted by name. Files named outright are always taken.
 
@@ -410,10 +214,12 @@ def find_recordings(
         inputs: files or folders (searched at any depth; names that begin with a dot are hidden).
         exclude: a folder that is not searched, such as the one that results are written to.
         left_out: filled with what was skipped.
-        sides: whether two mono files may be the sides of one recording (see `sources.recordings`).
+        sides: whether two mono files may be the sides of one recording (see `sources.pairs`).
+        choice: what a person says of such pairs.
 
     Raises:
-        DailytalkError: an input does not exist, or two names differ only in how bytes that are no UTF-8 are shown.
+        DailytalkError: an input does not exist, two names differ only in how bytes that are no UTF-8 are shown, or
+            the choice fits no files.
     """
     paths_given = [Path(text) for text in inputs]
     for path in paths_given:
@@ -437,17 +243,22 @@ def find_recordings(
         for path in files:
             paths[Path(under_root, path.relative_to(top))] = (path, top)
     inner = {relative: path for relative, (path, _) in paths.items() if path not in leading_out}
-    together = pairs(inner) if sides else {}
+    together = pairs(inner, choice=choice) if sides else {}
     pair_at: dict[Path, Pair] = {}
-    for joined, (pair, replaced) in together.items():
-        folders = [paths.pop(relative)[1] for relative in replaced]
-        paths[joined] = pair.files[0].with_name(joined.name), folders[0]
-        pair_at[joined] = pair
+    for joined, match in together.items():
+        folders = [paths.pop(relative)[1] for relative in match.replaced]
+        paths[joined] = match.pair.files[0].with_name(joined.name), folders[0]
+        pair_at[joined] = match.pair
     if left_out is not None:
         left_out.hidden += sorted(skipped.hidden)
         left_out.made += sorted(skipped.made)
-        whole_pairs = [joined for joined, pair in pair_at.items() if len(pair.files) == 2]
-        left_out.paired += sorted(as_text(joined.with_suffix("")) for joined in whole_pairs)
+        for joined, match in sorted(together.items()):
+            name = as_text(joined.with_suffix(""))
+            if match.is_guessed:
+                named = [f"{as_text(file.name)} {channel}" for channel, file in match.pair.sides.items()]
+                left_out.guessed.append(f"{name} ({', '.join(named)})")
+            elif len(match.pair.files) == 2:
+                left_out.paired.append(name)
     names = {relative: as_text(relative) for relative in paths}
     counts = Counter(names.values())
     twice = [name for name, count in counts.items() if count > 1]

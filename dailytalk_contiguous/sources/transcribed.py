@@ -36,7 +36,9 @@ from dailytalk_contiguous.shards import (
     read_rows,
     shard_files,
 )
-from dailytalk_contiguous.sources.recordings import identity_of, is_recording, pairs, put_together, shortened, stem
+from dailytalk_contiguous.sources.joined import put_together
+from dailytalk_contiguous.sources.pairs import pairs
+from dailytalk_contiguous.sources.recordings import identity_of, is_recording, shortened, stem
 from dailytalk_contiguous.sources.side_alignment import put_in_step
 from dailytalk_contiguous.stages.script import KEPT, SIDE_SHIFT, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
@@ -252,10 +254,10 @@ def _lying_at(path: Path) -> Path:
         neighbours = os.listdir(path.parent)
     except OSError:
         return path
-    names = [name for name in neighbours if name.startswith(path.stem) and is_recording(name)]
+    names = [name for name in neighbours if is_recording(name)]
     inner = {side: side for side in map(path.with_name, names) if not side.is_symlink()}
-    pair = pairs(inner).get(path)
-    return put_together(pair[0], path.name) if pair else path
+    match = pairs(inner).get(path)
+    return put_together(match.pair, path.name) if match else path
 
 
 # Conversations to be resynthesised: a transcript, possibly edited, and its recordings.

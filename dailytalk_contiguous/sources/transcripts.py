@@ -2,11 +2,13 @@
 
 Finds the files that belong to a recording and reads them into cues of its two channels. Any mix of formats will do
 as long as each channel comes from one file: two texts for the same speech would put every word into the dataset
-twice, so they are rejected rather than ranked.
+twice. Of files that say the same, as a recogniser writes them in one run, the richest is used; files that differ
+are rejected rather than ranked.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import accumulate
 from operator import itemgetter
@@ -22,6 +24,7 @@ from dailytalk_contiguous.sources.corpus_layouts import are_transcripts, corpus_
 from dailytalk_contiguous.sources.kaldi_folders import SEGMENTS
 from dailytalk_contiguous.sources.private_names import shown_name
 from dailytalk_contiguous.sources.recordings import is_recording
+from dailytalk_contiguous.sources.same_words import bare_name, has_words_or_mark, repeated_files
 from dailytalk_contiguous.sources.transcript_formats import SHARED, ending_of, read_cues
 from dailytalk_contiguous.sources.transcript_text import broken
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
@@ -50,10 +53,10 @@ def find_transcripts(
 ) -> list[Path]:
     """Transcript files of a recording, sorted by name; an empty list if there are none.
 
-    They are named like the audio file except for the ending (`call.json`), those of one channel with the side
-    before it (`call.left.srt`: left, l, a, 1, ch0 … right, r, b, 2, ch1). A run's `transcript.jsonl`, lhotse's
-    `*supervisions*.jsonl.gz` and NeMo's `*manifest*.json`, which may or may not have lines for this recording, are
-    among them. Files `*.reference.json` are never found: they are no transcripts.
+    They are named like the audio file, with or without its ending (`call.json`, `call.wav.json`), those of one
+    channel with the side (`call.left.srt`: left, l, a, 1, ch0 … right, r, b, 2, ch1). A run's `transcript.jsonl`,
+    lhotse's `*supervisions*.jsonl.gz` and NeMo's `*manifest*.json`, which may or may not have lines for this
+    recording, are among them. Files `*.reference.json` are never found: they are no transcripts.
 
     Args:
         audio_file: the recording.
@@ -77,8 +80,8 @@ def stems_of(name: str) -> list[str]:
 
     `OF_MANY` is among them for one that may have lines of many recordings.
 
-    >>> stems_of("call.left.srt"), stems_of("manifest.json")
-    (['call.left', 'call'], ['manifest', ''])
+    >>> stems_of("call.left.srt"), stems_of("call.wav.srt"), stems_of("manifest.json")
+    (['call.left', 'call'], ['call.wav', 'call'], ['manifest', ''])
     """
     ending = ending_of(name)
     if name in (TRANSCRIPT, SEGMENTS):
@@ -89,6 +92,9 @@ def stems_of(name: str) -> list[str]:
         return switchboard_stems(name)
     stem = name.removesuffix(ending)
     stems = [stem]
+    if PurePosixPath(stem).suffix.lower() in AUDIO_SUFFIXES and not stem.startswith("."):
+        stem = stem.rpartition(".")[0]
+        stems.append(stem)
     before_marker, _, marker = stem.rpartition(".")
     if before_marker and explains_itself(marker):
         stems.append(before_marker)
@@ -136,9 +142,12 @@ def _named_like(audio_file: Path, directory: Path) -> list[Path]:
     if len(segments) > MOST_SHARED_STM or any(path in segments for path in by_stem.get(audio_file.stem, ())):
         paths -= {*segments}
     for path in by_stem.get(audio_file.stem, ()):
-        # call.1.srt is the left side of call.wav, unless there is a recording call.1.wav that it belongs to.
+        # call.1.srt is the left side of call.wav, unless there is a recording call.1.wav that it belongs to;
+        # call.mp3.srt is of call.wav unless there is a call.mp3.
         stem = stems_of(path.name)[0]
-        if stem == audio_file.stem or not audio_file.with_name(stem + audio_file.suffix).exists():
+        is_own = stem in (audio_file.stem, audio_file.name)
+        others = (audio_file.with_name(stem + audio_file.suffix), audio_file.with_name(stem))
+        if is_own or not any(other.exists() for other in others):
             paths.add(path)
     return are_transcripts(sorted(filter(Path.is_file, paths)))
 
@@ -156,10 +165,25 @@ def _by_stem(directory: Path, changed: int) -> dict[str, list[Path]]:
     return by_stem
 
 
+@dataclass
+class TranscriptFile:
+    """What is known of a transcript from elsewhere.
+
+    Attributes:
+        channel: the side that it is of, where its name does not say so.
+        wait: seconds by which the recording begins before the file that it was made of.
+        repeats: set on reading: the name of the richer transcript that says the same, so that it is not used.
+    """
+
+    channel: str | None = None
+    wait: float = 0.0
+    repeats: str = ""
+
+
 def read_transcripts(
     paths: Sequence[Path],
     recording_file: str,
-    channels: Mapping[Path, str | None] | None = None,
+    files: Mapping[Path, TranscriptFile] | None = None,
     mix: bool = False,
     duration: float | None = None,
     tiers: Collection[str] = (),
@@ -175,46 +199,57 @@ def read_transcripts(
     Args:
         paths: the files.
         recording_file: path of this recording in files on many recordings.
-        channels: the sides of files whose names don't have one.
+        files: what is known of them from elsewhere; `repeats` of each is set.
         mix: whether all words are on one channel, `MIX`, whoever says them.
         duration: of the recording in seconds, by which times in milliseconds are recognised.
         tiers: the names of tiers with speech, where a file has others.
         left: gets the names of the other tiers, by file.
 
-    Raises BadInput, naming the file, for one that is damaged and where two files give the same channel, and
-    UnknownKind for JSON of no known kind.
+    Raises BadInput, naming the file, for one that is damaged, and where two files give the same channel in other
+    words or at other times; UnknownKind for JSON of no known kind.
     """
-    cues: list[Cue] = []
-    origin: dict[str, Path] = {}
-    seconds: dict[tuple[bool, str, str], float] = defaultdict(float)
     stem = Path(recording_file).stem
-    channels = channels or {}
+    facts = {path: TranscriptFile() for path in paths} | {**(files or {})}
     markers: dict[Path, str] = {}
     for path in paths:
-        if not channels.get(path) and stem in stems_of(path.name)[1:] and path.name.startswith(f"{stem}."):
-            marker, _, _ = path.name[len(stem) + 1 :].partition(".")
+        marker = _marker_of(path.name, stem)
+        if marker and not facts[path].channel:
             markers[path] = marker  # "left" of call.left.srt
     sides = sides_of([*markers.values()], paths[0])
+    cues_of_files: dict[Path, list[Cue]] = {}
     for path in paths:
-        side = sides.get(markers.get(path, ""), channels.get(path))
+        side = sides.get(markers.get(path, ""), facts[path].channel)
         shared = is_shared(path.name, stem)
         pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
         read = read_cues(path, side, pick, tiers, left)
         if not read and not shared:
             remedy = "remove it, so that its speech is recognised, save it again, or name tiers of words (--tier)"
             raise broken(path, "has no words", remedy)
+        read = [_later(cue, facts[path].wait) for cue in read]
         latest = max((cue["end"] for cue in read), default=0.0)
         if duration and latest > MOST_BEYOND * duration:
             reason = f"has times up to {latest:,.0f} s, and the recording is {duration:,.1f} s long"
             remedy = "give seconds of the recording: divide milliseconds by 1000, samples by their rate"
             raise broken(path, reason, remedy)
         if mix:
-            placed: list[Cue] = [cue | {"channel": side or MIX} for cue in read]
+            cues_of_files[path] = [cue | {"channel": side or MIX} for cue in read]
         else:
-            placed = _placed(path, read, side)
+            cues_of_files[path] = _placed(path, read, side)
+    for repeated, path in repeated_files(cues_of_files).items():
+        facts[repeated].repeats = path.name
+        del cues_of_files[repeated]
+    return _one_transcript(cues_of_files, mix)
+
+
+def _one_transcript(cues_of_files: Mapping[Path, Sequence[Cue]], mix: bool) -> list[Cue]:
+    """The cues of all files by rising start, with the people that are named for each channel."""
+    cues: list[Cue] = []
+    origin: dict[str, Path] = {}
+    seconds: dict[tuple[bool, str, str], float] = defaultdict(float)
+    for path, placed in cues_of_files.items():
         for cue in placed:
             channel = cue["channel"]
-            has_content = cue["text"] is not None or cue["mark"] is not None
+            has_content = has_words_or_mark(cue)
             if has_content:
                 _refuse_second_file(path, channel, origin)
                 origin[channel] = path
@@ -236,6 +271,25 @@ def read_transcripts(
         if cue["text"] or cue["mark"] or is_needed:
             kept.append(cue | {"channel": MIX if mix else channel, "speaker": names.get(channel)})
     return sorted(kept, key=itemgetter("start", "end", "channel"))
+
+
+def _marker_of(name: str, stem: str) -> str:
+    """The side in the name of a transcript of a recording of this stem: `left` of `call.left.srt`."""
+    bare = bare_name(name)
+    marker = bare.removeprefix(f"{stem}.")
+    return marker if marker != bare and explains_itself(marker) else ""
+
+
+def _later(cue: Cue, seconds: float) -> Cue:
+    """A cue at a later time."""
+    if not seconds:
+        return cue
+    words = [word | {"start": word["start"] + seconds, "end": word["end"] + seconds} for word in cue["words"]]
+    moved = cue.copy()
+    moved["start"] += seconds
+    moved["end"] += seconds
+    moved["words"] = words
+    return moved
 
 
 def _refuse_second_file(path: Path, channel: str, origin: Mapping[str, Path]) -> None:

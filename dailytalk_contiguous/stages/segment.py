@@ -230,7 +230,7 @@ class Segment(Stage):
 
         samples = audio.read_pcm(row["audio"], row["offset"], row["duration"], measure)
         pcm = self._pcm(samples)
-        leaks = self._leaks(samples)
+        leaks = self._leaks(samples, row["audio"])
 
         def search(name: str) -> FoundSpeech:
             return self._channel(name, pcm[name], meters[name], leaks.get(name))
@@ -418,13 +418,14 @@ class Segment(Stage):
             utterances.append(utterance)
         return utterances
 
-    def _leaks(self, samples: audio.Pcm) -> dict[str, Leakage]:
+    def _leaks(self, samples: audio.Pcm, recording: audio.AudioStruct) -> dict[str, Leakage]:
         """Measure the leakage in each channel from the other one. Raises BadInput where both are one signal."""
         if not self.crosstalk or self.channel == MIX or samples.shape[1] == 1:
             return {}
         leaks = leakage(samples[:, 0], samples[:, 1])
         if any(leak.same for leak in leaks):
-            raise BadInput("both channels carry the same sound, not one speaker each", audio.ONE_CHANNEL)
+            remedy = audio.same_sound_remedy(recording)
+            raise BadInput("both channels carry the same sound, not one speaker each", remedy)
         return dict(zip(CHANNELS, leaks, strict=True))
 
 

@@ -13,7 +13,8 @@ from dailytalk_contiguous import tag_stages
 from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings, pairs
+from dailytalk_contiguous.sources.pairs import pairs
+from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
 from dailytalk_contiguous.sources.transcribed import transcribed
 
 LEFT = excerpt()[:, 0]
@@ -45,8 +46,8 @@ def named(*names: str, mono: bool = True) -> dict[str, list[str]]:
     files = {Path(name): Path(name) for name in names}
     channels = 1 if mono else 2
     paired = {}
-    for whole, (pair, _) in pairs(files, lambda path: channels).items():
-        paired[str(whole)] = [str(path) for path in pair if path]
+    for whole, match in pairs(files, lambda path: channels, lengths=lambda path: 60.0).items():
+        paired[str(whole)] = [str(path) for path in match.pair.files]
     return paired
 
 

@@ -1,0 +1,238 @@
+"""The recording of two channels that is made of two files, of two channels of several, or of two tracks.
+
+It is made once, in the user's cache folder, as the FLAC that every reader then takes for the recording: samples of
+up to 24 bits are unchanged.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core import audio
+from dailytalk_contiguous.core.documents import quoted, shown
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.sources.pairs import ALWAYS_APART, MOST_APART, Pair, audio_at
+from dailytalk_contiguous.store.files import Disk, replacing
+
+#: Samples of silence that are written at a time.
+_SILENCE_BLOCK = 1_000_000
+
+#: Seconds that a codec may put before the sound of a track.
+_CODEC_DELAY = 0.1
+
+
+def put_together(pair: Pair, name: str) -> Path:
+    """The recording that both sides make, a stereo FLAC called `name` in the user's cache folder.
+
+    It is at the higher rate of the two, with 24 bits where one of them has more than 16. Where it is known when
+    the sides begin, silence is put before the later one; the side that ends first ends in silence.
+
+    Raises BadInput, naming the side, if one is missing or can't be used, and if their lengths or their starts show
+    that they are not of one recording.
+    """
+    if pair.left is None or pair.right is None:
+        missing = "left" if pair.left is None else "right"
+        raise BadInput(
+            f"{_name(pair.files[0])} is one side of it, but its {missing} side is missing",
+            f"put the {missing} side beside it, or pass --channel mix to take it as one speaker",
+        )
+    left = _header_of(pair.left, "left")
+    right = _header_of(pair.right, "right")
+    names = f"{_name(pair.left)} and {_name(pair.right)}"
+    waits = (0.0, 0.0)
+    if pair.starts:
+        waits = _waits(pair.starts, (left.seconds, right.seconds), names)
+    elif abs(left.seconds - right.seconds) > max(ALWAYS_APART, MOST_APART * max(left.seconds, right.seconds)):
+        raise BadInput(
+            f"its sides {names} last {left.seconds:.1f} and {right.seconds:.1f} s",
+            "export both sides over the same time, give their starts (--pairs TABLE.csv), or rename them if they "
+            "are not sides of one recording",
+        )
+    facts = [_fact(path) for path in pair.files]
+    if any(waits):
+        facts.append(repr(waits))
+    target = _target("pairs", facts, name)
+    if not target.is_file():
+        rate = max(left.sample_rate, right.sample_rate)
+        is_fine = any(audio.has_over_16_bits(audio_at(path)) for path in pair.files)
+        both = []
+        for path, wait in zip(pair.files, waits, strict=True):
+            mono = (block[:, 0] for block in audio.blocks_at(audio_at(path), rate))
+            both.append(_after_silence(mono, round(wait * rate)))
+        _write(target, _together(both[0], both[1]), rate, is_fine)
+    return target
+
+
+def waits_of(pair: Pair) -> dict[str, float]:
+    """Seconds of silence before the file of each channel, where it is known when they begin."""
+    if pair.starts is None:
+        return dict.fromkeys(CHANNELS, 0.0)
+    first = min(pair.starts)
+    return {channel: start - first for channel, start in zip(CHANNELS, pair.starts, strict=True)}
+
+
+def _waits(starts: tuple[float, float], seconds: tuple[float, float], names: str) -> tuple[float, float]:
+    """Seconds of silence before each side. Raises BadInput where one begins after the other has ended."""
+    first = min(starts)
+    left_wait = starts[0] - first
+    right_wait = starts[1] - first
+    if left_wait >= seconds[1] or right_wait >= seconds[0]:
+        apart = max(left_wait, right_wait)
+        raise BadInput(
+            f"its sides {names} begin {apart:,.1f} s apart, so that one begins after the other has ended",
+            "give the starts of both on one clock, in seconds, or rename them if they are not of one recording",
+        )
+    return left_wait, right_wait
+
+
+def _after_silence(blocks: Iterator[audio.Samples], length: int) -> Iterator[audio.Samples]:
+    """Blocks of one channel after so many samples of silence."""
+    while length > 0:
+        part = min(length, _SILENCE_BLOCK)
+        yield np.zeros(part, np.float32)
+        length -= part
+    yield from blocks
+
+
+def take_channels(path: Path, channels: tuple[int, int]) -> Path:
+    """The recording that two channels of a file make, in the cache under the file's own name.
+
+    It is FLAC whatever its name ends in: readers look at what a file holds.
+
+    Args:
+        path: a recording with more channels.
+        channels: the numbers of the left and of the right one, from 1.
+
+    Raises BadInput if the file has no such channels or can't be read.
+    """
+    info = audio.read_header(audio_at(path))
+    if max(channels) > info.channels:
+        raise BadInput(
+            f"it has {counted(info.channels, 'channel')}, and --sides names channel {max(channels)}",
+            "name channels that it has, or take it in a run without --sides",
+        )
+    target = _target("sides", [_fact(path), repr(channels)], path.name)
+    if not target.is_file():
+        is_fine = audio.has_over_16_bits(audio_at(path))
+        columns = [number - 1 for number in channels]
+        blocks = (block[:, columns] for block in audio.blocks(audio_at(path)))
+        _write(target, blocks, info.sample_rate, is_fine)
+    return target
+
+
+def channels_with_sound(path: Path) -> list[int]:
+    """The numbers of the channels of a file that hold any sound, from 1. Raises BadInput as `blocks` does."""
+    energy: NDArray[np.float64] = np.zeros(audio.read_header(audio_at(path)).channels)
+    length = 0
+    for block in audio.blocks(audio_at(path)):
+        energy += np.square(block, dtype=np.float64).sum(axis=0)
+        length += len(block)
+    is_heard = energy > audio.SILENT * length
+    return [number for number, heard in enumerate(is_heard.tolist(), 1) if heard]
+
+
+def take_tracks(path: Path, numbers: tuple[int, int]) -> Path:
+    """The recording that two audio tracks of a container make, in the cache under the file's own name.
+
+    Of a track with several channels the mean is taken. A track that begins later than the other has silence
+    before it.
+
+    Args:
+        path: a video or another container.
+        numbers: of the left and of the right track, from 1.
+
+    Raises BadInput if the file has no such tracks or can't be read.
+    """
+    tracks = audio.tracks(audio_at(path))
+    if max(numbers) > len(tracks):
+        n_tracks = counted(max(1, len(tracks)), "audio track")
+        raise BadInput(
+            f"it has {n_tracks}, and --tracks names track {max(numbers)}",
+            "name tracks that it has, or take it in a run without --tracks",
+        )
+    left = tracks[numbers[0] - 1]
+    right = tracks[numbers[1] - 1]
+    target = _target("tracks", [_fact(path), repr(numbers)], path.name)
+    if not target.is_file():
+        rate = max(left.sample_rate, right.sample_rate)
+        names = f"tracks {numbers[0]} and {numbers[1]}"
+        waits = _waits((left.start, right.start), (left.seconds, right.seconds), names)
+        both = []
+        for number, wait in zip(numbers, waits, strict=True):
+            # Decoders' own delay, which both tracks have, is no other start.
+            length = round(wait * rate) if wait > _CODEC_DELAY else 0
+            both.append(_after_silence(audio.track_at(audio_at(path), number - 1, rate), length))
+        _write(target, _together(both[0], both[1]), rate, is_fine=False)
+    return target
+
+
+def _fact(path: Path) -> str:
+    """What changes whenever a file does."""
+    status = path.stat()
+    return f"{os.fsencode(path.absolute())!r} {status.st_size} {status.st_mtime_ns}"
+
+
+def _target(folder: str, facts: Sequence[str], name: str) -> Path:
+    key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:20]
+    return cache_folder() / folder / key / name
+
+
+def _header_of(path: Path, channel: str) -> audio.AudioHeader:
+    try:
+        info = audio.read_header(audio_at(path))
+    except BadInput as error:
+        raise BadInput(f"its {channel} side {_name(path)}: {error.reason}", error.remedy) from None
+    is_mono = info.seconds > 0 and info.channels == 1
+    if not is_mono or not audio.LOWEST_RATE <= info.sample_rate <= audio.HIGHEST_RATE:
+        facts = f"{info.seconds:g} s, {info.channels} channels, {info.sample_rate} Hz"
+        raise BadInput(
+            f"its {channel} side {_name(path)} is not a usable mono recording ({facts})",
+            f"export it again with one channel at {audio.LOWEST_RATE} to {audio.HIGHEST_RATE} Hz",
+        )
+    return info
+
+
+def _write(target: Path, blocks: Iterator[audio.Samples], rate: int, is_fine: bool) -> None:
+    """Write blocks of shape (n, 2) as a FLAC of 16 bits, or of 24 where they have more."""
+    subtype = "PCM_24" if is_fine else "PCM_16"
+    with (
+        replacing(target) as file,
+        Disk(file) as disk,
+        soundfile.SoundFile(disk, "w", rate, 2, subtype, format="FLAC") as flac,
+    ):
+        for block in blocks:
+            flac.write(block if is_fine else audio.to_pcm(block))  # soundfile clips floats
+            disk.check()
+
+
+def _together(left: Iterator[audio.Samples], right: Iterator[audio.Samples]) -> Iterator[audio.Samples]:
+    """Both sides as blocks of shape (n, 2), with silence after the end of the shorter one."""
+    nothing = np.zeros(0, np.float32)
+    held = [nothing, nothing]
+    ended = [False, False]
+    while True:
+        for side, stream in enumerate((left, right)):
+            while not len(held[side]) and not ended[side]:
+                block = next(stream, None)
+                ended[side] = block is None
+                held[side] = nothing if block is None else block
+        lengths = [len(block) for block in held]
+        n_samples = min(filter(None, lengths), default=0)
+        if not n_samples:
+            return
+        silence = np.zeros(n_samples, np.float32)
+        padded = [block[:n_samples] if len(block) else silence for block in held]
+        yield np.stack(padded, axis=1)
+        held = [block[n_samples:] for block in held]
+
+
+def _name(path: Path) -> str:
+    return quoted(shown(Path(path.name)))
