@@ -60,7 +60,7 @@ def tag(
     ),
     anonymous: bool = option(
         False,
-        Panel.INPUT,
+        Panel.RARE,
         "Call everybody whom transcripts name caller-1, caller-2 …, as telephone numbers and addresses are.",
     ),
     max_conversation: float = option(
@@ -73,7 +73,7 @@ def tag(
     ),
     align_sides: bool = option(
         False,
-        Panel.INPUT,
+        Panel.RARE,
         "Put silence before the earlier side of a recording whose sides are out of step.",
         "--align-sides",
     ),

@@ -18,6 +18,7 @@ EVERYWHERE = {"--help", "--help-all", "--version", "--json", "--verbose", "--ins
 #: Options of other programs that we name: pip, ray, SLURM, torchrun, trainers' scripts, servers of speech.
 OF_OTHERS = {
     "--no-deps",
+    "--diarize",
     "--force-reinstall",
     "--index-url",
     "--head",
