@@ -36,8 +36,8 @@ _NAMED_LINE = re.compile(
 )
 #: What may be a name whatever it looks like: up to the first colon, or the first thing of a line in brackets.
 _PREFIX = re.compile(
-    r"\s*(?:[-–—>]+\s*)?(?P<name>\([^()]{1,80}\)|\[[^\[\]]{1,80}\]|[^\s:：](?:[^:：]|:(?=\S)){0,79})(?::(?=\s|$)|：|(?<=[)\]])(?=\s|$))"
-    r"\s*(?P<said>.*)"
+    r"\s*(?:[-–—>]+\s*)?(?:(?P<enclosed>\([^()]{1,80}\)|\[[^\[\]]{1,80}\])(?::|：)?(?=\s|$)"
+    r"|(?P<name>[^\s:：\0](?:[^:：\0]|:(?=\S)){0,79})(?::(?=\s|$)|：))\s*(?P<said>.*)"
 )
 
 #: Cues that a name of any form begins, at least.
@@ -205,8 +205,8 @@ def _named_line(line: Sequence[TimedWord]) -> _NamedLine:
     prefix = _PREFIX.fullmatch(text)
     form = ""
     words_after_prefix = line
-    if prefix and mark_of(prefix["name"]) is None:
-        form = _without_pronouns(prefix["name"])
+    if prefix and mark_of(prefix["enclosed"] or prefix["name"]) is None:
+        form = _without_pronouns(prefix["enclosed"] or prefix["name"])
         words_after_prefix = _last_words(line, prefix["said"])
     named = _NAMED_LINE.fullmatch(text)
     if named is None:
