@@ -98,6 +98,9 @@ MOST_APART = 0.1
 #: takes do not.
 ALWAYS_APART = 1.0
 
+#: What comes one after the other where it is numbered: `part_1` and `part_2` are no sides.
+_IN_TURN = re.compile(r"(?:.*[^a-z])?(?:chapter|day|disc|episode|lesson|part|section|session|take|vol|volume)")
+
 #: What parts of names are divided by.
 _SEPARATORS = "._- ()[]"
 
@@ -300,7 +303,8 @@ def readings(stem: str, words: tuple[str, str] | None = None) -> Iterator[Readin
     if capital:
         yield Reading("capital", (capital[1],), capital[2].casefold(), capital[1])
     counted = _COUNTED.fullmatch(stem)
-    if counted:
+    is_in_turn = counted and counted[2].isdigit() and _IN_TURN.fullmatch(counted[1].casefold())
+    if counted and not is_in_turn:
         yield Reading("ending", (counted[1],), counted[2].casefold(), counted[1])
     seamless = _SEAMLESS.fullmatch(stem)
     if seamless:
