@@ -7,13 +7,12 @@ every row, error and log.
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable
 
 from dailytalk_contiguous.core.records import Cue
 from dailytalk_contiguous.core.schema import OPEN, Row
 from dailytalk_contiguous.sources.channel_names import person
-from dailytalk_contiguous.sources.private_names import is_private
+from dailytalk_contiguous.sources.private_names import is_private, private_part
 
 
 def without_private_names(cues: Iterable[Cue]) -> list[Cue]:
@@ -65,10 +64,11 @@ class CallerNames:
         return renamed
 
     def _name(self, name: str) -> str:
-        is_of_person = self._of_everybody and person(name) is not None
-        if not (is_private(name) or is_of_person):
+        key = private_part(name)
+        if key is None and self._of_everybody and person(name) is not None:
+            key = " ".join(name.casefold().split())
+        if key is None:
             return name
-        key = re.sub(r"[\s().+/-]", "", name.casefold())
         if key not in self._names:
             self.count += 1
             self._names[key] = f"caller-{self.count}"

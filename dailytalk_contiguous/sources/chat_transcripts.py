@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.sources.corpus_lines import CorpusRecord
+from dailytalk_contiguous.sources.private_names import shown_line
 from dailytalk_contiguous.sources.transcript_text import broken, read_text
 
 #: Milliseconds from and to, in CLAN's bullets, which are shown as dots; older files name the sound, too.
@@ -102,7 +102,7 @@ def chat_records(path: Path) -> Iterator[CorpusRecord]:
                 yield position, record
             if not colon:
                 raise broken(
-                    path, f"line {number} has no speaker: {quoted(line)}", "write *CODE: before the words"
+                    path, f"line {number} has no speaker: {shown_line(line)}", "write *CODE: before the words"
                 )
             code = head[1:].strip()
             record = _utterance(path, number, content)
@@ -110,7 +110,7 @@ def chat_records(path: Path) -> Iterator[CorpusRecord]:
                 record |= {"channel": code, "speaker": names.get(code)}
             position = f"line {number}"
         elif head[:1] not in ("@", "%"):
-            raise broken(path, f"line {number} is no line of CHAT: {quoted(line)}", "save it again from CLAN")
+            raise broken(path, f"line {number} is no line of CHAT: {shown_line(line)}", "save it again from CLAN")
     if record is not None:
         yield position, record
     if not has_end:
@@ -152,7 +152,7 @@ def _utterance(path: Path, number: int, content: str) -> dict[str, object] | Non
         return None
     spans = _BULLET.findall(content)
     if not spans:
-        reason = f"line {number} has no times: {quoted(text)}"
+        reason = f"line {number} has no times: {shown_line(text)}"
         raise broken(path, reason, "link each line to the sound in CLAN, or take the file away")
     return {"start": int(spans[0][0]) / 1000, "end": int(spans[-1][1]) / 1000, "text": text}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.sources.private_names import shown_line
 from dailytalk_contiguous.sources.transcript_marks import mark_of
 from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
 
@@ -78,7 +79,7 @@ def fisher_records(path: Path) -> Iterator[CorpusRecord]:
             continue
         match = FISHER_LINE.fullmatch(line.strip())
         if match is None:
-            raise broken(path, f"line {number} is no line of Fisher: {quoted(line.strip())}", _REMEDY)
+            raise broken(path, f"line {number} is no line of Fisher: {shown_line(line)}", _REMEDY)
         start, end, side, words = match.groups()
         text = ldc_text(words or "")
         if text:
@@ -119,7 +120,7 @@ def ms98_records(path: Path) -> Iterator[CorpusRecord]:
             continue
         match = _MS98_LINE.fullmatch(line.strip())
         if match is None:
-            raise broken(path, f"line {number} is no line of Switchboard: {quoted(line.strip())}", _REMEDY)
+            raise broken(path, f"line {number} is no line of Switchboard: {shown_line(line)}", _REMEDY)
         side, start, end, tokens = match.groups()
         words = [switchboard_word(token) for token in tokens.split()]
         text = " ".join(filter(None, words))
@@ -139,7 +140,7 @@ def mrk_records(path: Path) -> Iterator[CorpusRecord]:
         match = _MRK_LINE.fullmatch(line.strip())
         if match is None:
             if turns and line.strip():
-                raise broken(path, f"line {number} is no line of a .mrk: {quoted(line.strip())}", _REMEDY)
+                raise broken(path, f"line {number} is no line of a .mrk: {shown_line(line)}", _REMEDY)
             continue  # the head of the file
         side = match["side"]
         word = switchboard_word(match["word"].replace("#", ""))  # # encloses what is said at the same time

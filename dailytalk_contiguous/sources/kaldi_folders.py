@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.corpus_lines import CorpusRecord
+from dailytalk_contiguous.sources.private_names import shown_line, shown_name
 from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
 
 #: The file that stands for the folder, and those beside it that are read with it.
@@ -52,10 +52,10 @@ def kaldi_records(segments: Path) -> Iterator[CorpusRecord]:
             raise broken(segments, f"line {number} has {len(fields)} fields, not 4", _REMEDY)
         utterance, recording, start, end, *_ = fields
         if utterance in utterances:
-            raise broken(segments, f"line {number} has the utterance {quoted(utterance)} again", _REMEDY)
+            raise broken(segments, f"line {number} has the utterance {shown_name(utterance)} again", _REMEDY)
         utterances.add(utterance)
         if utterance not in texts:
-            raise broken(segments, f"line {number}: {TEXT} lacks {quoted(utterance)}", _REMEDY)
+            raise broken(segments, f"line {number}: {TEXT} lacks {shown_name(utterance)}", _REMEDY)
         name = files.get(recording, recording)
         channel = None
         if recording in channels:
@@ -75,7 +75,7 @@ def kaldi_records(segments: Path) -> Iterator[CorpusRecord]:
             yield f"line {number}", record
     unplaced = texts.keys() - utterances
     if unplaced:
-        reason = f"{SEGMENTS} lacks {len(unplaced)} utterances of {TEXT}, {quoted(min(unplaced))} among them"
+        reason = f"{SEGMENTS} lacks {len(unplaced)} utterances of {TEXT}, {shown_name(min(unplaced))} among them"
         raise broken(folder / TEXT, reason, _REMEDY)
 
 
@@ -90,7 +90,7 @@ def _table(path: Path, n_fields: int) -> dict[str, str]:
             continue
         is_short = len(fields) < n_fields or (n_fields == 3 and len(fields) > 3)
         if is_short or fields[0] in table:
-            raise broken(path, f"line {number} can't be used: {quoted(line.strip())}", _REMEDY)
+            raise broken(path, f"line {number} can't be used: {shown_line(line)}", _REMEDY)
         table[fields[0]] = " ".join(fields[1:])
     return table
 
@@ -107,7 +107,7 @@ def _files_of(scp: Path) -> tuple[dict[str, str], dict[str, BadInput]]:
         if "|" in entry:
             sounds = [token for token in entry.split() if PurePosixPath(token).suffix.lower() in AUDIO_SUFFIXES]
             paths[recording] = sounds[0] if sounds else recording
-            reason = f"makes the sound of {quoted(recording)} with a command, and commands are not run"
+            reason = f"makes the sound of {shown_name(recording)} with a command, and commands are not run"
             remedy = f"write its path there (.sph is read), or name it in {_CHANNELS} and take {_WAVES} away"
             refused[recording] = broken(scp, reason, remedy)
         else:

@@ -98,6 +98,9 @@ MOST_APART = 0.1
 #: takes do not.
 ALWAYS_APART = 1.0
 
+#: What comes one after the other where it is numbered: `part_1` and `part_2` are no sides.
+_IN_TURN = re.compile(r"(?:.*[^a-z])?(?:chapter|day|disc|episode|lesson|part|section|session|take|vol|volume)")
+
 #: What parts of names are divided by.
 _SEPARATORS = "._- ()[]"
 
@@ -215,7 +218,7 @@ def pair_choice(pairs: str = "", left: str = "") -> PairChoice:
         return PairChoice(table=_read_table(Path(pairs)), left=left)
     if not pairs:
         return PairChoice(left=left)
-    words = [word.strip().casefold() for word in pairs.split(",")]
+    words = [_folded(word.strip()) for word in pairs.split(",")]
     if len(words) != 2 or not all(words) or words[0] == words[1]:
         reason = f"--pairs can't be {quoted(pairs)}"
         raise BadValue(reason, "name two words or endings, left first, such as agent,customer, or a CSV table")
@@ -300,7 +303,8 @@ def readings(stem: str, words: tuple[str, str] | None = None) -> Iterator[Readin
     if capital:
         yield Reading("capital", (capital[1],), capital[2].casefold(), capital[1])
     counted = _COUNTED.fullmatch(stem)
-    if counted:
+    is_in_turn = counted and counted[2].isdigit() and _IN_TURN.fullmatch(counted[1].casefold())
+    if counted and not is_in_turn:
         yield Reading("ending", (counted[1],), counted[2].casefold(), counted[1])
     seamless = _SEAMLESS.fullmatch(stem)
     if seamless:
@@ -321,9 +325,7 @@ def readings(stem: str, words: tuple[str, str] | None = None) -> Iterator[Readin
 
 def _chosen(stem: str, words: tuple[str, str]) -> Iterator[Reading]:
     """The side that a person's own words give a file: the longer word first, at the end or as a word."""
-    folded = stem.casefold()
-    if len(folded) != len(stem):  # ß and its like: positions would be others
-        folded = stem.lower()
+    folded = _folded(stem)
     for word in sorted(words, key=len, reverse=True):
         position = folded.rfind(word)
         is_end = position >= 0 and folded.endswith(word)
@@ -335,6 +337,15 @@ def _chosen(stem: str, words: tuple[str, str]) -> Iterator[Reading]:
         end = position + len(word)
         yield Reading("chosen", (stem[:position], stem[end:]), word, _without(stem, position, end))
         return
+
+
+def _folded(text: str) -> str:
+    """A text in small letters, each at the position that it has: ß and İ, which would become two, stay."""
+    letters = []
+    for letter in text:
+        small = letter.casefold()
+        letters.append(small if len(small) == 1 else letter)
+    return "".join(letters)
 
 
 def _without(stem: str, start: int, end: int) -> str:

@@ -1,36 +1,110 @@
 """Names of speakers that may not be written: telephone numbers and addresses."""
 
 import re
+import unicodedata
 
 from dailytalk_contiguous.core.documents import quoted
 
-#: What a telephone number may consist of; services put `*`, `x` or `•` in place of digits.
-_NUMBER = re.compile(r"[+(]?[\d*•][\dxX*•\s().+/-]*")
+#: A telephone number, in a name of other words, too; services put `*`, `x` or `•` in place of digits.
+_NUMBER = re.compile(r"(?<!\w)[+(]{0,2}[\d*•](?:[\d*•xX]|[\s().+/-](?=[\d\s*•xX().+/-]))*(?!\w)")
+
+#: What counts as a digit of a number.
+_DIGIT = re.compile(r"[\dxX*•]")
 
 #: Digits of a telephone number, those that are hidden counted too: the shortest national numbers have seven.
 _LEAST_DIGITS = 7
 
+#: The longest name that is looked at whole: no number or address is longer, and a file may hold a million letters.
+_LONGEST = 400
+
 #: An e-mail address, or one of a telephone service (sip:4711@host).
-_ADDRESS = re.compile(r"\S@\S")
+_ADDRESS = re.compile(r"[^\s@:<>()\[\]\"',;]+@[^\s@<>()\[\]\"',;]+")
+
+#: What stands in errors and logs for a name that may not be written.
+STAND_IN = "(a telephone number or an address)"
+
+#: What may stand before a number or an address that is a name by itself: `tel:`, `sip:`, `mailto:`.
+_SCHEME = re.compile(r"[a-z]{2,10}:", re.IGNORECASE)
+
+
+def private_part(name: str) -> str | None:
+    """The number or the address in a name, the same for each of its spellings; None if the name has none.
+
+    >>> [private_part(name) for name in ("tel:+1 (415) 555-0100", "001415-5550100", "Ann <Ann@Host.com>", "Ann")]
+    ['14155550100', '14155550100', 'ann@host.com', None]
+    """
+    plain = _plain(name)[:_LONGEST]
+    address = _ADDRESS.search(plain)
+    if address:
+        return address[0].casefold()
+    for number in _NUMBER.finditer(plain):
+        digits = _DIGIT.findall(number[0])
+        if len(digits) >= _LEAST_DIGITS:
+            hidden = re.sub("[xX•]", "*", "".join(digits))
+            return hidden.removeprefix("00")
+    return None
 
 
 def is_private(name: str) -> bool:
-    """Whether a name is a telephone number, or holds the address of a person.
+    """Whether a name has a telephone number or the address of a person in it.
 
     >>> [is_private(name) for name in ("+1 415-555-0100", "+1******0100", "ann@example.com", "Anna 2", "P0947")]
     [True, True, True, False, False]
     """
-    name = name.strip()
-    if _ADDRESS.search(name):
-        return True
-    digits = re.findall(r"[\dxX*•]", name)
-    return _NUMBER.fullmatch(name) is not None and len(digits) >= _LEAST_DIGITS
+    return private_part(name) is not None
 
 
-def shown_name(name: str) -> str:
-    """A name for an error or a log, in quotes; one that may not be written is replaced.
+def is_private_alone(name: str) -> bool:
+    """Whether a name begins with a telephone number or an address.
 
-    >>> shown_name("+1 415-555-0100")
-    '(a telephone number or an address)'
+    What one speaker says before a colon does not: "Write to ann@example.com: …".
     """
-    return "(a telephone number or an address)" if is_private(name) else quoted(name)
+    plain = _plain(name)[:_LONGEST]
+    scheme = _SCHEME.match(plain)
+    start = scheme.end() if scheme else 0
+    first = _ADDRESS.match(plain, start)
+    if first:
+        return True
+    number = _NUMBER.match(plain[start:])
+    return number is not None and len(_DIGIT.findall(number[0])) >= _LEAST_DIGITS
+
+
+def shown_name(name: object) -> str:
+    """A name, or another value of a transcript, for an error or a log; one that may not be written is replaced.
+
+    >>> shown_name("+1 415-555-0100"), shown_name({"name": "Ann"}), shown_name(2)
+    ('(a telephone number or an address)', 'a dict', '2')
+    """
+    if isinstance(name, dict | list):
+        return f"a {type(name).__name__}"
+    if isinstance(name, str) and is_private(name):
+        return STAND_IN
+    return quoted(name)
+
+
+def shown_line(line: str) -> str:
+    """A line of a transcript for an error, in quotes, without the numbers and the addresses in it.
+
+    >>> shown_line("2.5 +1 415-555-0100: Ann <ann@example.com>")
+    "'(a number): Ann <(an address)>'"
+    """
+    without_addresses = _ADDRESS.sub("(an address)", _plain(line))
+    return quoted(_NUMBER.sub(_without_number, without_addresses))
+
+
+def _without_number(match: re.Match[str]) -> str:
+    is_short = len(_DIGIT.findall(match[0])) < _LEAST_DIGITS
+    return match[0] if is_short else "(a number)"
+
+
+def _plain(name: str) -> str:
+    """A name in plain characters: full-width ones, dashes of every kind, and no marks of the direction of text."""
+    text = unicodedata.normalize("NFKC", name[: 2 * _LONGEST])
+    letters = []
+    for letter in text:
+        category = unicodedata.category(letter)
+        if category == "Pd":
+            letters.append("-")
+        elif category != "Cf":
+            letters.append(letter)
+    return "".join(letters).strip()

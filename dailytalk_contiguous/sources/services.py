@@ -15,7 +15,8 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
-from dailytalk_contiguous.core.documents import is_number, quoted
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.sources.private_names import shown_name
 
 #: The field that holds the error in place of a record that can't be used; no file has a field of this name.
 PROBLEM = "\0problem"
@@ -228,7 +229,7 @@ def written_seconds(value: object, scale: float = 1.0) -> float | None:
         return round(float(number[1]) * unit, 6)
     parts = _CLOCK.fullmatch(text) or _ISO_DURATION.fullmatch(text)
     if parts is None or not any(parts.groups()):
-        raise ValueError(f"its time is {quoted(value)}")
+        raise ValueError(f"its time is {shown_name(value)}")
     hours, minutes, seconds = [float((part or "0").replace(",", ".")) for part in parts.groups()]
     return round(3600 * hours + 60 * minutes + seconds, 6)
 
@@ -245,7 +246,7 @@ def _text_of(value: Any, path: str) -> str | None:
     if isinstance(text, list):
         text = " ".join(text)
     if text is not None and not isinstance(text, str):
-        raise ValueError(f"its text is {quoted(text)}")
+        raise ValueError(f"its text is {shown_name(text)}")
     return text
 
 
@@ -254,7 +255,7 @@ def _name_of(value: object, what_it_is: str) -> str | None:
     if is_number(value) and value == int(value):
         return str(int(value))
     if value is not None and not isinstance(value, str):
-        raise ValueError(f"its {what_it_is} is {quoted(value)}")
+        raise ValueError(f"its {what_it_is} is {shown_name(value)}")
     text = (value or "").strip()
     return None if text in _NOBODY else text
 
@@ -578,6 +579,24 @@ def _words_in_segments(document: Any) -> Any:
     return {} if left_over else document | {"segments": segments}
 
 
+def _with_words(document: Any) -> Any:
+    """Google's results, unless some have a text whose words are in none of them.
+
+    With a diariser, the words of all results may be in the last one alone.
+    """
+    results = document.get("results") or document["response"]["results"]
+    wordless = []
+    spelled = []
+    for result in results:
+        alternative = (result.get("alternatives") or [{}])[0]
+        words = alternative.get("words") or []
+        spelled += [_letters(word.get("word") or "") for word in words]
+        if not words:
+            wordless.append(_letters(alternative.get("transcript") or ""))
+    is_whole = "".join(wordless) in "".join(spelled)
+    return document if is_whole else {}
+
+
 #: What Label Studio puts before the name of a file that is uploaded.
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 
@@ -742,6 +761,7 @@ SERVICES = (
         speaker="speakerLabel|speaker_label|speakerTag|speaker_tag",
         language="languageCode|language_code",
         repeats=True,
+        arrange=_with_words,
     ),
     Service(
         "Google Speech-to-Text",

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypedDict
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.sources.channel_names import explains_itself, speaker_label, with_colons
-from dailytalk_contiguous.sources.private_names import is_private
+from dailytalk_contiguous.sources.private_names import is_private, is_private_alone, shown_line
 from dailytalk_contiguous.sources.text_transcripts import labels_as_subtitles, sbv_as_subtitles
 from dailytalk_contiguous.sources.transcript_marks import mark_of
 from dailytalk_contiguous.sources.transcript_text import broken, read_text
@@ -35,8 +35,9 @@ _NAMED_LINE = re.compile(
     r"(?::(?=\s|$)|：))\s*(?P<said>.*)"
 )
 #: What may be a name whatever it looks like: up to the first colon, or the first thing of a line in brackets.
+#: A few digits in brackets are the beginning of a telephone number.
 _PREFIX = re.compile(
-    r"\s*(?:[-–—>]+\s*)?(?:(?P<enclosed>\([^()]{1,80}\)|\[[^\[\]]{1,80}\])(?::|：)?(?=\s|$)"
+    r"\s*(?:[-–—>]+\s*)?(?:(?P<enclosed>\((?![\d*•]{1,5}\))[^()]{1,80}\)|\[[^\[\]]{1,80}\])(?::|：)?(?=\s|$)"
     r"|(?P<name>[^\s:：\0](?:[^:：\0]|:(?=\S)){0,79})(?::(?=\s|$)|：))\s*(?P<said>.*)"
 )
 
@@ -45,6 +46,9 @@ _LEAST_CUES = 3
 
 #: Share of the cues of a file that names of any form begin together: over this.
 _NAMED_SHARE = 0.5
+
+#: Lines that captions show at once, at most; more are compared with no others, as a cue may hold a million.
+_MOST_ROLLED = 16
 
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")
 
@@ -173,14 +177,15 @@ def _prefixes_of_speakers(subtitles: Sequence[Sequence[_NamedLine]], side: str |
     """The prefixes that are speakers whatever they look like, in lower case: `+1 415-555-0100`, `lee, anna`.
 
     Those that begin at least `_LEAST_CUES` cues each, and together over `_NAMED_SHARE` of all cues, are names. If
-    every cue has a prefix, then all are. A number or an address is always a name. A single prefix in some of the
-    cues of two people is what both of them say ("Yes: …").
+    every cue has a prefix, then all are. What begins with a number or an address is always a name. What has one
+    behind other words ("Caller +1 415-555-0100") is a name if it comes again. A single prefix in some of the cues
+    of two people is what both of them say ("Yes: …").
     """
     leads = [lines[0].prefix.casefold() for lines in subtitles]
     counts = Counter(filter(None, leads))
-    private = set[str]()
+    private = {prefix for prefix, count in counts.items() if count > 1 and is_private(prefix)}
     for line in itertools.chain.from_iterable(subtitles):
-        if is_private(line.prefix):
+        if is_private_alone(line.prefix):
             private.add(line.prefix.casefold())
     common = private | {prefix for prefix, count in counts.items() if count >= _LEAST_CUES}
     n_named = sum(counts[prefix] for prefix in common)
@@ -205,9 +210,11 @@ def _named_line(line: Sequence[TimedWord]) -> _NamedLine:
     prefix = _PREFIX.fullmatch(text)
     form = ""
     words_after_prefix = line
-    if prefix and mark_of(prefix["enclosed"] or prefix["name"]) is None:
-        form = _without_pronouns(prefix["enclosed"] or prefix["name"])
-        words_after_prefix = _last_words(line, prefix["said"])
+    if prefix:
+        name_as_written = prefix["enclosed"] or prefix["name"]
+        if mark_of(name_as_written) is None or is_private(name_as_written):
+            form = _without_pronouns(name_as_written)
+            words_after_prefix = _last_words(line, prefix["said"])
     named = _NAMED_LINE.fullmatch(text)
     if named is None:
         return _NamedLine("", False, line, line, form, words_after_prefix)
@@ -256,7 +263,7 @@ def _read(path: Path) -> list[Subtitle]:
     for number, (times, raw) in enumerate(zip(parts[::2], parts[1::2], strict=True), 1):
         match = _TIMES.fullmatch(times.strip())
         if match is None:
-            reason = f"subtitle {number} has no start and end time: {quoted(times.strip())}"
+            reason = f"subtitle {number} has no start and end time: {shown_line(times)}"
             raise broken(path, reason, "write 00:01:02.500 --> 00:01:04.000, with a comma in SubRip")
         if is_vtt:
             raw = re.split("(?m)^$", raw, maxsplit=1)[0]
@@ -371,7 +378,8 @@ def _unrolled(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
     before: list[str] = []
     for cue in subtitles:
         lines = [_text(line) for line in cue.lines]
-        count = len(lines)  # of its first lines that are the last ones of the cue before
+        # Of its first lines that are the last ones of the cue before.
+        count = min(len(lines), len(before), _MOST_ROLLED)
         while count and before[-count:] != lines[:count]:
             count -= 1
         carried.append(count)

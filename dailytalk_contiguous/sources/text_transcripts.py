@@ -12,6 +12,7 @@ from pathlib import Path
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.sources.corpus_lines import FISHER_LINE, CorpusRecord, fisher_records
+from dailytalk_contiguous.sources.private_names import shown_line, shown_name
 from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
 
 FISHER = "Fisher"
@@ -93,7 +94,8 @@ def labels_as_subtitles(path: Path) -> str:
             continue
         match = _LABEL.fullmatch(line)
         if match is None:
-            raise broken(path, f"line {number} is no label: {quoted(line)}", "export labels from Audacity again")
+            reason = f"line {number} is no label: {shown_line(line)}"
+            raise broken(path, reason, "export labels from Audacity again")
         start, end, label = match.groups()
         tagged = _TAGGED.match(label or "")
         if tagged and tags_among(tagged["tag"].split()):
@@ -130,16 +132,16 @@ def otter_records(path: Path) -> Iterator[CorpusRecord]:
             names.add(head[1].strip())
             turns.append((number, head[1].strip(), _seconds(head[2]), []))
         elif plain.partition("  ")[0] in names and "  " in plain:
-            raise broken(path, f"line {number} has a name without a time: {quoted(plain)}", _OTTER_REMEDY)
+            raise broken(path, f"line {number} has a name without a time: {shown_line(plain)}", _OTTER_REMEDY)
         elif plain and plain.casefold() != _OTTER_FOOT:
             if not turns:
-                raise broken(path, f"line {number} is below no name: {quoted(plain)}", _OTTER_REMEDY)
+                raise broken(path, f"line {number} is below no name: {shown_line(plain)}", _OTTER_REMEDY)
             turns[-1][3].append(plain)
     starts = [start for _, _, start, _ in turns]
     for index, (number, name, start, lines) in enumerate(turns):
         text = " ".join(lines)
         if not text:
-            raise broken(path, f"line {number} has no words below it: {quoted(name)}", _OTTER_REMEDY)
+            raise broken(path, f"line {number} has no words below it: {shown_name(name)}", _OTTER_REMEDY)
         if index + 1 < len(turns):
             if starts[index + 1] < start:
                 raise broken(path, f"line {number} is later than the next turn", _OTTER_REMEDY)
@@ -169,7 +171,7 @@ def sbv_as_subtitles(path: Path) -> str:
         times, _, text = caption.strip("\n").partition("\n")
         match = _SBV_TIMES.fullmatch(times.strip())
         if match is None:
-            reason = f"a caption has no start and end time: {quoted(times.strip())}"
+            reason = f"a caption has no start and end time: {shown_line(times)}"
             raise broken(path, reason, "write 0:00:01.000,0:00:03.500 above each caption")
         cues.append(f"{match[1]} --> {match[2]}\n{text}\n")
     return "\n".join(cues)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.sources.private_names import STAND_IN, is_private, private_part, shown_name
 from dailytalk_contiguous.sources.transcript_marks import LABELS
 from dailytalk_contiguous.sources.transcript_text import broken, read_text
 
@@ -38,6 +39,9 @@ _DECLARED = re.compile(
 )
 _NEGATIVE = re.compile(r"(?m)xm(?:in|ax) ?= ?-(?!0(?:\.0*)?\s*$)")  # praatio drops the sign
 _DECLARED_TIERS = re.compile(r"<exists>\s+(?:size ?= ?)?(\d+)")
+
+#: An e-mail address. ELAN's own `words@Anna` has no host with a dot.
+_MAIL = re.compile(r"[^\s@]@[^\s@.]+\.[^\s@]")
 
 #: Annotations that refer to each other, one above another, at most.
 MOST_OWNERS = 64
@@ -122,7 +126,7 @@ def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
         slots = [slot for span in aligned.values() for slot in span[:2]]
         times = clock[clock.index.isin(slots)].interpolate(limit_area="inside")
         if times.hasnans:
-            raise ValueError(f"no times at the ends of the tier {quoted(name)}")
+            raise ValueError(f"no times at the ends of the tier {shown_name(name)}")
         for key, (start_slot, end_slot, *_) in aligned.items():
             timed[key] = (float(times[start_slot]), float(times[end_slot]))
     # pympi itself finds no owner that is a part of another annotation, such as a word.
@@ -189,9 +193,9 @@ def tier_records(
         word_tiers = [tier for tier in full if tier.holds_words]
         full = word_tiers or full
         if len(full) > 1 and not all(tier.is_own for tier in full):
-            several = " and ".join(quoted(tier.name) for tier in full[:3])
+            several = " and ".join(shown_name(tier.name) for tier in full[:3])
             kind = "words" if word_tiers else "utterances"
-            reason = f"has several tiers of {kind} for {quoted(full[0].speaker)}: {several}"
+            reason = f"has several tiers of {kind} for {shown_name(full[0].speaker)}: {several}"
             raise broken(path, reason, "name the right one with --tier")
         used |= {tier.name for tier in full}
         field = "word" if word_tiers else "text"
@@ -199,7 +203,10 @@ def tier_records(
         for start, end, text in itertools.chain.from_iterable(tier.labels for tier in full):
             if text:
                 yield quoted(text), {"start": start, "end": end, "speaker": speaker, field: text}
-    others = [tier.name for tier in tiers if tier.name not in used]
+    others = []
+    for tier in tiers:
+        if tier.name not in used:
+            others.append(STAND_IN if _is_private_tier(tier.name) else tier.name)
     if others:
         left[path.name] = others
 
@@ -214,11 +221,19 @@ def _describes_speech(tier: Tier) -> bool:
     return any(map(_ABOUT_SPEECH.fullmatch, tokens))
 
 
+def _is_private_tier(name: str) -> bool:
+    """Whether the name of a tier has a number or an address in it; `words@Anna` is how ELAN names them."""
+    return is_private(name) and ("@" not in name or _MAIL.search(name) is not None)
+
+
 def _speaker_of(tier: Tier) -> str:
     """The speaker of a tier: as the file names it, else from the tier's name; empty where there is none."""
     exported = OWN_TIER.fullmatch(tier.name)
     _, _, after_at = tier.name.partition("@")
     tokens = re.findall(r"[^\W_]+", tier.name)
     name = " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
+    if _is_private_tier(tier.name):
+        name = private_part(tier.name) or name
+        after_at = ""
     speaker = tier.speaker or (exported and exported[1]) or after_at or name
     return " ".join(speaker.split())

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from dailytalk_contiguous.core.cues import are_word_times
-from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, quoted, shown
+from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import Cue, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
@@ -30,6 +30,7 @@ from dailytalk_contiguous.sources.corpus_layouts import SWITCHBOARD_ENDINGS, fil
 from dailytalk_contiguous.sources.corpus_lines import mrk_records, ms98_records, stm_records
 from dailytalk_contiguous.sources.filler_notations import plain_fillers
 from dailytalk_contiguous.sources.kaldi_folders import REFUSED, SEGMENTS, kaldi_records
+from dailytalk_contiguous.sources.private_names import shown_name
 from dailytalk_contiguous.sources.services import (
     MISFITS,
     PROBLEM,
@@ -139,6 +140,9 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
         turns.append((name, [word for _, word in turn]))
     if not turns:
         turns.append((item.get("speaker"), []))
+    for name in (channel, *(name for name, _ in turns)):
+        if isinstance(name, dict | list):
+            raise ValueError(f"its speaker or channel is {shown_name(name)}")
     for name, words in turns:
         if len(turns) > 1:
             start = min(word["start"] for word in words)
@@ -210,14 +214,14 @@ def _times(item: TranscriptItem) -> tuple[Any, Any]:
     start = field_of(item, "start")
     end = item.get("end")
     duration = item.get("duration")
-    if end is None and duration is not None:
+    if end is None and is_number(start) and is_number(duration):
         end = round(start + duration, 6)
     return start, end
 
 
 def _span(start: object, end: object) -> tuple[float, float]:
     if not (is_number(start, 0, LATEST) and is_number(end, start, LATEST)):
-        raise ValueError(f"its times are {quoted(start)} to {quoted(end)}")
+        raise ValueError(f"its times are {shown_name(start)} to {shown_name(end)}")
     return float(start), float(end)
 
 

@@ -317,7 +317,7 @@ def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) 
                 meant.append(name)
     is_other = not shared and not meant and "" not in names and len(names) > 1
     if len(meant) > 1 or is_other:
-        reason = f"is about {', '.join(map(quoted, (meant or names)[:3]))}, not {quoted(recording_file)} alone"
+        reason = f"is about {', '.join(map(shown_name, (meant or names)[:3]))}, not {quoted(recording_file)} alone"
         raise broken(path, reason, "give each recording its path under their folder, and the file its lines")
     if shared:
         return meant

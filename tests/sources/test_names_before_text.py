@@ -7,6 +7,9 @@ import pytest
 import soundfile
 
 from dailytalk_contiguous import Folder
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 
 #: What two people say, in turn.
@@ -82,8 +85,105 @@ def test_a_number_is_one_caller_in_all_recordings_and_stands_nowhere(tmp_path: P
     assert {row["input_digest"] for row in hidden}.isdisjoint(row["input_digest"] for row in rows)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tel:+14155550100",
+        "sip:+14155550100",
+        "Caller +1 415 555 0100",
+        "001 (415) 555-0100",
+        "(415) 555-0100 ext. 12",
+        "+1 415\u2011555\u20110100",
+        "\u202a+1 415-555-0100\u202c",
+        "\uff0b1 415 555 0100",
+        "4155550100#",
+        "WhatsApp (4155550100)",
+    ],
+)
+@pytest.mark.parametrize("before", ["{}:", "[{}]"])
+def test_numbers_of_every_spelling_are_private(tmp_path: Path, name: str, before: str) -> None:
+    soundfile.write(tmp_path / "call.wav", [[0.1, -0.1]] * 16000 * 9, 16000)
+    vtt(tmp_path / "call.vtt", [before.format(name), before.format("Ben Ort")])
+    (row,) = Folder(inputs=(str(tmp_path),)).as_streaming_dataset("train")
+    assert [cue["text"] for cue in row["given"]] == SPOKEN
+    assert "0100" not in json.dumps(row["given"], default=str)
+
+
+def test_one_number_is_one_caller_however_it_is_spelled(tmp_path: Path) -> None:
+    spellings = ["+1 415-555-0100:", "tel:+14155550100:", "001 (415) 555 0100:", "Caller 1-415-555-0100:"]
+    for index, name in enumerate(spellings):
+        soundfile.write(tmp_path / f"{index}.wav", [[0.1, -0.1]] * 16000 * 9, 16000)
+        vtt(tmp_path / f"{index}.vtt", [name, "Ben Ort:"])
+    rows = Folder(inputs=(str(tmp_path),)).as_streaming_dataset("train")
+    assert {row["given"][0]["channel"] for row in rows} == {"?caller-1"}
+
+
+def test_an_address_that_is_said_before_a_colon_is_speech(tmp_path: Path) -> None:
+    path = vtt(tmp_path / "call.vtt", ["", "", "", "Write to sales@example.com:", "", "", "", ""])
+    cues = read_transcripts([path], "call.wav")
+    assert "Write to sales@example.com: Two of them?" in [cue["text"] for cue in cues]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("call.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\nHello.\n\n+1 415-555-0100 --> 00:03.000\nYes.\n"),
+        ("call.sbv", "0:00:00.500,0:00:01.000\nHello\n\n+1 415-555-0100: Yes sir\n"),
+        ("call.txt", "0.5\t1\tHello\n1.5\t2\tYes\n2.5 3 +1 415-555-0100: Hello\n3.5\t4\tYes\n"),
+        ("call.cha", "@Begin\n*A:\thello . \x15500_1000\x15\n+1 415-555-0100\n@End\n"),
+        ("call.ctm", "+14155550100 1 0.5 0.4 Hello\n+14155550101 1 1.5 0.4 Yes\n"),
+        ("call.json", '{"monologues": [{"speaker": {"tel": "+1 415-555-0100"}, "elements": [{"value": "a"}]}]}'),
+        ("call.json", '{"segments": [{"start": 1, "end": 2, "text": "a", "speaker": {"tel": "4155550100"}}]}'),
+    ],
+)
+def test_an_error_about_a_line_or_a_value_has_no_number(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BadInput) as caught:
+        read_transcripts([path], "call.wav")
+    assert "0100" not in str(caught.value)
+
+
+def test_names_of_tiers_are_private_too(tmp_path: Path) -> None:
+    lines = [
+        'File type = "ooTextFile"',
+        'Object class = "TextGrid"',
+        "",
+        "xmin = 0",
+        "xmax = 9",
+        "tiers? <exists>",
+    ]
+    lines += ["size = 3", "item []:"]
+    for number, name in enumerate(["ann@example.com", "ben@example.com", "notes +1 415-555-0100"], 1):
+        lines += [f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{name}"']
+        lines += ["        xmin = 0", "        xmax = 9", "        intervals: size = 1", "        intervals [1]:"]
+        lines += ["            xmin = 0", "            xmax = 9", '            text = "good morning to you"']
+    soundfile.write(tmp_path / "call.wav", [[0.1, -0.1]] * 16000 * 9, 16000)
+    (tmp_path / "call.TextGrid").write_text("\n".join(lines) + "\n")
+    left_out = LeftOut()
+    (row,) = folder_rows(FolderConfig(inputs=(str(tmp_path),), language="en"), left_out)
+    assert [cue["channel"] for cue in row["given"]] == ["?caller-1", "?caller-2"]
+    written = json.dumps([row, left_out.tiers], default=str)
+    assert "example.com" not in written
+    assert "0100" not in written
+
+
+def test_a_cue_of_very_many_lines_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "call.vtt"
+    path.write_text("WEBVTT\n\n00:01.000 --> 00:02.000\n" + "so it is\n" * 150_000)
+    (cue,) = read_transcripts([path], "call.wav")
+    assert len((cue["text"] or "").split()) == 450_000
+
+
 def test_an_error_names_no_number(tmp_path: Path) -> None:
     path = vtt(tmp_path / "call.vtt", ["+1 415-555-0100:", "+1 415-555-0101:", "A:", "B:"])
     with pytest.raises(Exception, match="more than two speakers") as caught:
         read_transcripts([path], "call.wav")
     assert "0100" not in str(caught.value)
+
+
+def test_times_of_lines_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "call.ctm"
+    path.write_text("call 1 1e308 nan a\n")
+    with pytest.raises(BadInput, match="its times are '1e308' to None"):
+        read_transcripts([path], "call.wav")

@@ -285,3 +285,14 @@ def test_remedy_names_what_this_file_lacks(tmp_path: Path) -> None:
     assert told["c/anna.wav"] == "pass --pairs 'anna,ben' if these two files are the sides of one call"
     assert not any("diariser" in remedy for remedy in told.values())
     assert len(told) == 4
+
+
+@pytest.mark.parametrize("word", ["take", "part", "monday session", "Episode"])
+def test_what_is_numbered_in_turn_is_no_pair(word: str) -> None:
+    assert named(f"{word}_1", f"{word}_2") == {}
+    assert named(f"{word}-1", f"{word}-2") == {}
+
+
+def test_a_letter_that_has_no_small_form_of_its_own_moves_no_word() -> None:
+    assert named("İx-rep", "İx-kunde", words="rep,kunde") == {"İx": ["İx-rep", "İx-kunde"]}
+    assert named("x-gruß", "x-kunde", words="gruß,kunde") == {"x": ["x-gruß", "x-kunde"]}

@@ -412,6 +412,18 @@ def test_google_leaves_out_zero_and_repeats_all_words_with_their_speakers(tmp_pa
     assert spoken(read(tmp_path, document)) == [(*first[:2], 0.0, 0.7), *others]
 
 
+def test_google_with_words_in_some_results_only_loses_no_text(tmp_path: Path) -> None:
+    spoken_words = google("word startTime endTime")[:2]
+    with_words = {"transcript": "Hi there.", "words": spoken_words}
+    listed = [
+        {"alternatives": [with_words], "channelTag": 1, "resultEndTime": "1.1s"},
+        {"alternatives": [{"transcript": "Yes."}], "channelTag": 2, "resultEndTime": "1.4s"},
+    ]
+    cues = read(tmp_path, {"results": listed})
+    texts = {(cue["channel"], cue["text"]) for cue in cues}
+    assert texts == {("left", "Hi there."), ("right", "Yes.")}
+
+
 def test_google_without_words_begins_where_the_channel_ended(tmp_path: Path) -> None:
     ends = [(1, "Hi", "1.5s"), (2, "Yes", "2s"), (1, "Good", "3.5s"), (2, "", "4s")]
     document = {
