@@ -40,6 +40,11 @@ _PREFIX = re.compile(
     r"\s*(?P<said>.*)"
 )
 
+_IN_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
+
+#: What may follow a name: of `Ben Ort [he/him]`.
+_PRONOUNS = re.compile(rf"(?<=\S)\s*(?:{_IN_BRACKETS.pattern})$")
+
 #: Cues that a name of any form begins, at least.
 _LEAST_CUES = 3
 
@@ -206,7 +211,9 @@ def _named_line(line: Sequence[TimedWord]) -> _NamedLine:
     form = ""
     words_after_prefix = line
     if prefix and mark_of(prefix["name"]) is None:
-        form = _without_pronouns(prefix["name"])
+        form = " ".join(prefix["name"].split())
+        is_bracket = _IN_BRACKETS.fullmatch(form)
+        form = form[1:-1].strip() if is_bracket else _PRONOUNS.sub("", form)
         words_after_prefix = _last_words(line, prefix["said"])
     named = _NAMED_LINE.fullmatch(text)
     if named is None:
@@ -221,14 +228,6 @@ def _last_words(line: Sequence[TimedWord], spoken_text: str) -> list[TimedWord]:
     texts = spoken_text.split()
     last = line[len(line) - len(texts) :]
     return [word._replace(word=text) for word, text in zip(last, texts, strict=True)]
-
-
-def _without_pronouns(prefix: str) -> str:
-    """A prefix without the brackets around it, or the bracket at its end: `Ben Ort [he/him]` is Ben Ort."""
-    name = " ".join(prefix.split())
-    if re.fullmatch(r"\([^()]*\)|\[[^\[\]]*\]", name):
-        return name[1:-1].strip()
-    return re.sub(r"(?<=\S)\s*(?:\([^()]*\)|\[[^\[\]]*\])$", "", name)
 
 
 def _read(path: Path) -> list[Subtitle]:
