@@ -9,6 +9,7 @@ Names and headers decide: two stereo files of such names are two recordings. Not
 has such a name, too: takes and tracks are counted in the same way.
 """
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +30,6 @@ from dailytalk_contiguous.core.documents import (
     utf8_text,
 )
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError
-from dailytalk_contiguous.core.records import EncodedAudio
 from dailytalk_contiguous.core.schema import CHANNELS
 
 #: How names end that mean the left and the right side of one recording, after a dot, `_`, `-` or a space.
@@ -355,7 +355,12 @@ def common_names(stem: str) -> list[str]:
 
 def sides_named(kind: str, labels: Sequence[str], words: tuple[str, str] | None = None) -> tuple[str, str] | None:
     """The labels of the left and the right side, of two labels of a kind; None if these don't name two sides."""
-    first, second = sorted(labels, key=_in_order)
+
+    def by_number(label: str) -> tuple[int, str]:
+        digits = re.match(r"\d+", label)
+        return int(digits[0]) if digits else 0, label
+
+    first, second = sorted(labels, key=by_number)
     if kind == "chosen":
         return words
     if kind == "word":
@@ -371,12 +376,6 @@ def sides_named(kind: str, labels: Sequence[str], words: tuple[str, str] | None 
     if kind in ("capital", "ending"):
         return (first, second) if (first, second) in SIDES else None
     return first, second
-
-
-def _in_order(label: str) -> tuple[int, str]:
-    digits = re.match(r"\d*", label)
-    number = digits[0] if digits else ""
-    return int(number or 0), label
 
 
 #: What is said of the pairs where a person says nothing.
@@ -476,7 +475,8 @@ class _Search:
                 sides.append(side)
                 self.taken.add(side)
             left, right = sides
-            name = _shared_beginning(left.stem, right.stem).rstrip(_SEPARATORS)
+            shared = os.path.commonprefix([left.stem, right.stem])  # noqa: RUF071 (names, letter by letter)
+            name = shared.rstrip(_SEPARATORS)
             self.found.append(_Candidate(left, right, name, "chosen", starts=line.starts))
 
     def take_named(self, kind: str) -> None:
@@ -587,15 +587,6 @@ class _Search:
         return joined
 
 
-def _shared_beginning(first: str, second: str) -> str:
-    length = 0
-    for letter, other in zip(first, second, strict=False):
-        if letter != other:
-            break
-        length += 1
-    return first[:length]
-
-
 def _words_of(stem: str) -> set[str]:
     """The words of a name in small letters, and those between separators: `callL`, `L`."""
     words = [word.casefold() for word in _WORD.findall(stem)]
@@ -630,17 +621,12 @@ def channels_of(path: Path) -> int | None:
             with path.open("rb") as opened, soundfile.SoundFile(opened) as file:
                 return int(file.channels)
         except soundfile.LibsndfileError:
-            return audio.read_header(audio_at(path)).channels
+            return audio.read_header(audio.audio_at(path)).channels
     return None
 
 
 def length_of(path: Path) -> float | None:
     """How long a file is, by its header; None for what can't be read."""
     with suppress(BadInput, OSError):
-        return audio.read_header(audio_at(path)).seconds
+        return audio.read_header(audio.audio_at(path)).seconds
     return None
-
-
-def audio_at(path: Path) -> EncodedAudio:
-    """The `{"bytes", "path"}` struct of a file."""
-    return {"bytes": None, "path": audio.to_uri(path.absolute())}

@@ -35,6 +35,12 @@ def identity_of(path: Path) -> str:
     return digest.hexdigest()[:20]
 
 
+def stamp_of(path: Path) -> str:
+    """The size of a file and when it was changed, which tell a changed file on one machine. Raises OSError."""
+    status = path.stat()
+    return f"{status.st_size}\0{status.st_mtime_ns}"
+
+
 # Names of recordings: their path, without its ending where that is unambiguous.
 #
 # All names together decide which endings may go. In a stream later names are unknown, so one that would have
