@@ -461,7 +461,7 @@ def _shown_beside(file: Path, recording: Recording) -> str:
 
 
 def _facts_of(transcripts: Mapping[Path, str | None], pair: Pair | None) -> dict[Path, TranscriptFile]:
-    """What is known of transcripts by the files of a pair that they are of: their side, and how late it begins."""
+    """The side of a pair that each transcript is of, and how late that side begins."""
     waits = waits_of(pair) if pair else {}
     facts: dict[Path, TranscriptFile] = {}
     for path, channel in transcripts.items():

@@ -98,7 +98,7 @@ MOST_APART = 0.1
 #: takes do not.
 ALWAYS_APART = 1.0
 
-#: What parts of names are divided by.
+#: Characters between the parts of a name.
 _SEPARATORS = "._- ()[]"
 
 #: Endings that number parts, takes or tracks; if there are three of them, none is a side.
@@ -193,7 +193,7 @@ class TableLine(NamedTuple):
 
 @dataclass(frozen=True)
 class PairChoice:
-    """What a person says of the pairs among the files.
+    """How a person wants files to be paired.
 
     Attributes:
         words: words, or endings, of the names of the left and the right side.
@@ -255,7 +255,7 @@ def _starts_in(values: Mapping[str, str]) -> tuple[float, float] | None:
 
 
 class Reading(NamedTuple):
-    """What the name of a file may say of its side.
+    """A side that the name of a file may mean.
 
     Attributes:
         kind: of the name; the strongest kind decides.
@@ -279,7 +279,7 @@ NAMED_SIDES = frozenset({"chosen", "ending"})
 
 
 def readings(stem: str, words: tuple[str, str] | None = None) -> Iterator[Reading]:
-    """All that the name of a file without its ending may say of its side.
+    """All sides that the name of a file without its ending may mean.
 
     `words`: of a person's own choice (`PairChoice`).
 
@@ -378,7 +378,7 @@ def sides_named(kind: str, labels: Sequence[str], words: tuple[str, str] | None 
     return first, second
 
 
-#: What is said of the pairs where a person says nothing.
+#: The choice of a person who leaves all of it to the names of the files.
 NO_CHOICE = PairChoice()
 
 
@@ -396,7 +396,7 @@ def pairs(
     Args:
         recordings: where each file is, by its path under the input.
         channels: how many channels a file has, None if unknown; by default from its header.
-        choice: what a person says of them.
+        choice: how a person wants them to be paired.
         lengths: seconds of a file, None if unknown; by default from its header.
 
     Raises DailytalkError for a choice that no file of the input fits.
@@ -595,7 +595,7 @@ def _words_of(stem: str) -> set[str]:
 
 
 def other_side_of(stem: str) -> str | None:
-    """What the other side of a file would be called whose name says which side it is; None of any other.
+    """A likely name of the other side of a file; None if its name does not say which side it is.
 
     >>> other_side_of("4711-agent"), other_side_of("call_spk1"), other_side_of("talk")
     ('4711-customer', 'call_spk0', None)

@@ -44,7 +44,7 @@ _PUNCTUATION = ("punctuation", "punct")
 _EMPTY_KINDS = ("spacing", "speaker_change", "channel_change")
 _UNTIMED_KIND = "unknown"
 
-#: What stands for a speaker or a channel that the service does not know.
+#: Names of a speaker or a channel that the service does not know.
 _NOBODY = ("", "?", "UU")
 
 #: The longest text of a time.

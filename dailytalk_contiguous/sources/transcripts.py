@@ -168,7 +168,7 @@ def _by_stem(directory: Path, changed: int) -> dict[str, list[Path]]:
 
 @dataclass
 class TranscriptFile:
-    """What is known of a transcript from elsewhere.
+    """Facts about a transcript that its text does not state.
 
     Attributes:
         channel: the side that it is of, where its name does not say so.
@@ -200,7 +200,7 @@ def read_transcripts(
     Args:
         paths: the files.
         recording_file: path of this recording in files on many recordings.
-        files: what is known of them from elsewhere; `repeats` of each is set.
+        files: facts about them; `repeats` of each is set.
         mix: whether all words are on one channel, `MIX`, whoever says them.
         duration: of the recording in seconds, by which times in milliseconds are recognised.
         tiers: the names of tiers with speech, where a file has others.
