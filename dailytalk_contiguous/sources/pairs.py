@@ -284,7 +284,7 @@ def readings(stem: str, words: tuple[str, str] | None = None) -> Iterator[Readin
     `words`: of a person's own choice (`PairChoice`).
 
     >>> [(reading.kind, reading.label, reading.name) for reading in readings("4711-agent_1")]
-    [('word', 'agent', '4711_1'), ('ending', '1', '4711-agent')]
+    [('word', 'agent', '4711-1'), ('ending', '1', '4711-agent')]
     """
     if words:
         yield from _chosen(stem, words)
