@@ -163,6 +163,11 @@ def to_uri(path: Path) -> str:
     return text
 
 
+def audio_at(path: Path) -> EncodedAudio:
+    """The `{"bytes", "path"}` struct of a file, whose path is absolute there."""
+    return {"bytes": None, "path": to_uri(path.absolute())}
+
+
 def from_uri(text: str) -> Path:
     """Undo `to_uri`."""
     if text.startswith("file://"):

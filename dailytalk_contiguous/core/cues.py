@@ -279,3 +279,18 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
     missing = everywhere.keys() - {cue["channel"] for cue in parts}
     silences = [everywhere[channel] for channel in sorted(missing)]
     return [*silences, *parts]
+
+
+def later_cue(cue: Cue, seconds: float) -> Cue:
+    """A cue with its words, later by so many seconds."""
+    words: list[WordRow] = []
+    for word in cue["words"]:
+        later_word = word.copy()
+        later_word["start"] += seconds
+        later_word["end"] += seconds
+        words.append(later_word)
+    later = cue.copy()
+    later["start"] += seconds
+    later["end"] += seconds
+    later["words"] = words
+    return later

@@ -354,13 +354,8 @@ def transcript_offset(word_spans: Sequence[TimeSpan], speech_spans: Sequence[Tim
     if fits[best] < LEAST_FIT or fits[best] < elsewhere.max(initial=-1.0) + FIT_MARGIN:
         return None
     offset = _shift_at(best, FURTHEST_SHIFT)
-    for part in _parts(words):
-        first = part[0][0] + offset - OTHER_SHIFT
-        last = part[-1][1] + offset + OTHER_SHIFT
-        near = [(start - offset, end - offset) for start, end in speech if end > first and start < last]
-        offset_of_part = _shift_at(int(_fits(part, near, OTHER_SHIFT).argmax()), OTHER_SHIFT)
-        if abs(offset_of_part) > SAME_SHIFT:
-            return None
+    if not _is_throughout(offset, words, speech):
+        return None
     starts = np.array([start for start, _ in speech])
     differences: list[float] = []
     for start, _ in words:
@@ -381,11 +376,20 @@ def _stretches(spans: Sequence[TimeSpan]) -> list[TimeSpan]:
     return merge_gaps(searched, WORD_GAP)
 
 
-def _parts(words: Sequence[TimeSpan]) -> list[Sequence[TimeSpan]]:
-    """The stretches of a side, as `N_PARTS` of about as many."""
+def _is_throughout(offset: float, words: Sequence[TimeSpan], speech: Sequence[TimeSpan]) -> bool:
+    """Whether an offset of a side is that of each of `N_PARTS`, of about as many stretches of words, too."""
     edges = [round(number * len(words) / N_PARTS) for number in range(N_PARTS + 1)]
-    parts = [words[first:last] for first, last in pairwise(edges)]
-    return [part for part in parts if part]
+    for first, last in pairwise(edges):
+        part = words[first:last]
+        if not part:
+            continue
+        earliest = part[0][0] + offset - OTHER_SHIFT
+        latest = part[-1][1] + offset + OTHER_SHIFT
+        near = [(start - offset, end - offset) for start, end in speech if end > earliest and start < latest]
+        fits = _fits(part, near, OTHER_SHIFT)
+        if abs(_shift_at(int(fits.argmax()), OTHER_SHIFT)) > SAME_SHIFT:
+            return False
+    return True
 
 
 def _seconds(spans: Sequence[TimeSpan]) -> float:

@@ -502,18 +502,14 @@ def _out_of_step(row: Mapping[str, Any]) -> str | None:
     side_shift = row.get("side_shift")
     if side_shift and not side_shift["aligned"]:
         return shift_sentence(side_shift)
-    return out_of_step(*_source_spans(row))
-
-
-def _source_spans(row: Mapping[str, Any]) -> list[list[tuple[float, float]]]:
-    """Start and end of the utterances of each channel in the recording, where they are known."""
+    # The utterances of each channel in the recording, where their times there are known.
     spans: dict[str, list[tuple[float, float]]] = {channel: [] for channel in schema.CHANNELS}
     for utterance in row["utterances"] or ():
         start = utterance.get("source_start")
         end = utterance.get("source_end")
         if is_number(start) and is_number(end) and utterance["source_channel"] in spans:
             spans[utterance["source_channel"]].append((start, end))
-    return [*spans.values()]
+    return out_of_step(*spans.values())
 
 
 def _compact(table: pa.Table) -> pa.Table:

@@ -498,7 +498,8 @@ def _transcript_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
 def _sides_out_of_step(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
     """Conversations whose sides do not wait for each other, and those of which it is known by how much."""
     apart = rows[["conversation_id", "out_of_step", "side_shift"]].dropna(subset=["out_of_step"])
-    is_known = apart["side_shift"].map(_is_out_of_step).astype(bool)
+    shifts = apart["side_shift"].tolist()
+    is_known = np.array([isinstance(shift, Mapping) and not shift.get("aligned") for shift in shifts], bool)
     known = apart[is_known]
     if len(known):
         problem = f"the sides of {_share(len(known), rows, unit)} are out of step ({_examples(known)})"
@@ -510,11 +511,6 @@ def _sides_out_of_step(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
         remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
         severity = _spread(len(suspected), len(rows))
         yield advice("sides-out-of-step", ".", problem, remedy, severity)
-
-
-def _is_out_of_step(side_shift: object) -> bool:
-    """Whether a row says by how much its sides are out of step, and has not laid them on one clock."""
-    return isinstance(side_shift, Mapping) and not side_shift.get("aligned")
 
 
 def _examples(apart: pd.DataFrame) -> str:

@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.documents import csv_lines, read_json, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.sources.corpus_lines import CorpusRecord
-from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
+from dailytalk_contiguous.sources.transcript_text import broken, number_of_field, read_text
 
 #: The transcripts of a conversation, the one whose turns are nearest to speech first: `audiophile` begins a turn
 #: wherever the other one speaks, `cliffhanger` and `backbiter` join them to sentences.
@@ -80,8 +80,8 @@ def candor_records(path: Path) -> Iterator[CorpusRecord]:
                 {
                     "channel": sides.get(speaker),
                     "speaker": speaker,
-                    "start": float(start) if NUMBER.fullmatch(start) else start,
-                    "end": float(end) if NUMBER.fullmatch(end) else end,
+                    "start": number_of_field(start),
+                    "end": number_of_field(end),
                     "text": words,
                 },
             )

@@ -55,8 +55,14 @@ def chat_text(text: str) -> str:
     >>> chat_text('<I want> [//] I wanna [: want to] go (be)cause so:: &+b &-um &=laughs xxx it@l +...')
     'I want I wanna go cause so b- &-um &=laughs xxx it...'
     """
+
+    def said_again(match: re.Match[str]) -> str:
+        repeated = match[1] if match[1] is not None else match[2]
+        times = min(int(match[3]), MOST_REPEATS)
+        return " ".join([repeated] * max(1, times))
+
     text = _BULLET.sub(" ", text)
-    text = _REPEATED.sub(_said_again, text)
+    text = _REPEATED.sub(said_again, text)
     for _ in range(4):  # scopes within scopes
         text = _SCOPE.sub(r"\1", text)
     for pattern, ending in _TERMINATORS:
@@ -70,12 +76,6 @@ def chat_text(text: str) -> str:
     plain = re.sub(r" ?[„‡]", ",", " ".join(text.split()))
     plain = re.sub(r" (?=[.,;!?]+(?: |$))", "", plain)
     return re.sub(r"((?: &=[^\s.,;!?]+){1,8})([.,!?]+)$", r"\2\1", plain)  # a mark is behind the end
-
-
-def _said_again(match: re.Match[str]) -> str:
-    text = match[1] if match[1] is not None else match[2]
-    times = min(int(match[3]), MOST_REPEATS)
-    return " ".join([text] * max(1, times))
 
 
 def chat_records(path: Path) -> Iterator[CorpusRecord]:

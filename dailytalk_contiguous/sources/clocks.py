@@ -15,13 +15,14 @@ from typing import Any
 from dailytalk_contiguous.core.documents import is_number, read_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.pairs import DAILY, LATEST_START, Pair
+from dailytalk_contiguous.sources.transcript_text import CLOCK, clock_seconds
 from dailytalk_contiguous.store.files import leads_out
 
 #: Characters of a WebVTT file within which its header ends.
 _HEADER = 2000
 
 _MAP = re.compile(r"^X-TIMESTAMP-MAP=(.*)$", re.MULTILINE)
-_LOCAL = re.compile(r"LOCAL:(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2}(?:\.\d{1,3})?)")
+_LOCAL = re.compile(rf"LOCAL:{CLOCK.pattern}")
 _MPEGTS = re.compile(r"MPEGTS:(\d{1,12})")
 
 #: Ticks a second of MPEGTS.
@@ -38,7 +39,7 @@ def with_clock(pair: Pair) -> Pair:
     """The pair with the times at which its files begin, if both state it and nobody has given them."""
     if pair.starts or pair.left is None or pair.right is None:
         return pair
-    for start_of in STATEMENTS:
+    for start_of in (start_in_name, start_in_json, start_in_vtt):
         left = _start(start_of, pair.left)
         right = _start(start_of, pair.right)
         if left is not None and right is not None:
@@ -71,8 +72,7 @@ def start_in_vtt(path: Path) -> float | None:
         local = _LOCAL.search(text)
         ticks = _MPEGTS.search(text)
         if local and ticks:
-            hours, minutes, seconds = local.groups(default="0")
-            return int(ticks[1]) / _TICKS - (3600 * int(hours) + 60 * int(minutes) + float(seconds))
+            return int(ticks[1]) / _TICKS - clock_seconds(local)
     return None
 
 
@@ -130,7 +130,3 @@ def _tracks_in(data: object) -> Iterator[dict[str, Any]]:
 def _objects_in(items: object) -> Iterator[dict[str, Any]]:
     if isinstance(items, list):
         yield from (item for item in items if isinstance(item, dict))
-
-
-#: Where the start of a recording is looked for, in this order.
-STATEMENTS = (start_in_name, start_in_json, start_in_vtt)

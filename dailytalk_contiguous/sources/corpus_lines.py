@@ -13,7 +13,7 @@ from typing import TypeAlias
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.sources.private_names import shown_line
 from dailytalk_contiguous.sources.transcript_marks import mark_of
-from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
+from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, number_of_field, read_text
 
 #: A record with its position in a file.
 CorpusRecord: TypeAlias = tuple[str, dict[str, object]]
@@ -42,11 +42,6 @@ _STM_NOBODY = ("inter_segment_gap", "excluded_region")
 _REMEDY = "save the file again, one record a line"
 
 _UNCERTAIN = re.compile(r"\(\(([^()]{0,2000})\)\)")
-
-
-def _as_number(text: str) -> float | str:
-    """A number; any other text as it is, which is refused where a number is needed."""
-    return float(text) if NUMBER.fullmatch(text) else text
 
 
 def ldc_text(text: str) -> str:
@@ -152,8 +147,8 @@ def mrk_records(path: Path) -> Iterator[CorpusRecord]:
             turns.append((f"line {number}", side, []))
         entry: dict[str, object] = {"word": word}
         if match["start"] != "*":
-            entry["start"] = _as_number(match["start"])
-            entry["duration"] = _as_number(match["duration"])
+            entry["start"] = number_of_field(match["start"])
+            entry["duration"] = number_of_field(match["duration"])
         turns[-1][2].append(entry)
     if not turns:
         raise broken(path, "has no line of a .mrk", _REMEDY)
@@ -199,10 +194,8 @@ def stm_records(path: Path) -> Iterator[CorpusRecord]:
         if len(fields) < 5:
             raise broken(path, f"line {number} has {len(fields)} fields, not 5 or more", _REMEDY)
         recording, channel, speaker, start, end, *remaining = fields
-        text = remaining[0] if remaining else ""
-        text = re.sub(r"^<(?:\w+,)*\w*>(?=\s|$)", _without_labels, text).strip()
+        text = _stm_text(remaining[0] if remaining else "")
         is_speech = text.casefold() not in _STM_NO_WORDS and speaker.casefold() not in _STM_NOBODY
-        text = _stm_text(text)
         if is_speech and text:
             yield (
                 f"line {number}",
@@ -210,19 +203,19 @@ def stm_records(path: Path) -> Iterator[CorpusRecord]:
                     "recording_id": recording,
                     "channel": channel,
                     "speaker": speaker,
-                    "start": _as_number(start),
-                    "end": _as_number(end),
+                    "start": number_of_field(start),
+                    "end": number_of_field(end),
                     "text": text,
                 },
             )
 
 
-def _without_labels(match: re.Match[str]) -> str:
-    """Nothing for the labels of a segment (`<o,f0,male>`); a mark stays."""
-    return match[0] if mark_of(match[0]) else ""
-
-
 def _stm_text(text: str) -> str:
+    """The words of a segment, without its labels (`<o,f0,male>`); marks stay."""
+
+    def mark_alone(match: re.Match[str]) -> str:
+        return match[0] if mark_of(match[0]) else ""
+
     def first_alternative(match: re.Match[str]) -> str:
         alternatives = match[1].split(" / ")
         if len(alternatives) < 2:
@@ -233,6 +226,7 @@ def _stm_text(text: str) -> str:
     def optional_word(match: re.Match[str]) -> str:
         return match[0] if mark_of(match[0]) else match[1]
 
+    text = re.sub(r"^<(?:\w+,)*\w*>(?=\s|$)", mark_alone, text)
     text = re.sub(r"\{\s([^{}]{1,4000})\s\}", first_alternative, text)
     text = re.sub(r"(?<!\S)\(([^\s()]+)\)(?!\S)", optional_word, text)
     return " ".join(text.split())

@@ -22,13 +22,14 @@ from dailytalk_contiguous.core.audio import (
     ONE_CHANNEL,
     AudioHeader,
     Pcm,
+    audio_at,
     pcm_to_float,
     read_header,
     read_pcm,
     to_uri,
+    tracks,
     tracks_remedy,
 )
-from dailytalk_contiguous.core.audio import tracks as audio_tracks
 from dailytalk_contiguous.core.cues import cues_within
 from dailytalk_contiguous.core.cutting import balanced_range, pieces_of
 from dailytalk_contiguous.core.documents import Number, as_text, quoted, read_json, typed
@@ -54,7 +55,6 @@ from dailytalk_contiguous.sources.joined import (
 from dailytalk_contiguous.sources.pairs import (
     ALWAYS_APART,
     Pair,
-    audio_at,
     channels_of,
     length_of,
     other_side_of,
@@ -66,6 +66,7 @@ from dailytalk_contiguous.sources.recordings import (
     find_recordings,
     identity_of,
     is_recording,
+    stamp_of,
 )
 from dailytalk_contiguous.sources.side_alignment import align_sides
 from dailytalk_contiguous.sources.transcript_text import UnknownKind
@@ -288,13 +289,12 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
     for rows in side_by_side(read, recordings, threads):
         yield from map(callers.replaced, rows)
     if left_out is not None and config.given:
-        for reason, names in _unread(recordings, left_out.read, config.transcripts).items():
-            left_out.unread.setdefault(reason, []).extend(names)
-        left_out.unread = {reason: sorted(set(names)) for reason, names in sorted(left_out.unread.items())}
+        _list_unread(recordings, config.transcripts, skipped)
+        skipped.unread = {reason: sorted(set(names)) for reason, names in sorted(skipped.unread.items())}
 
 
-def _unread(recordings: Sequence[Recording], read: set[str], transcripts: str | None) -> dict[str, list[str]]:
-    """Files that are called like recordings beside them and are not among the transcripts `read`, by reason."""
+def _list_unread(recordings: Sequence[Recording], transcripts: str | None, left_out: LeftOut) -> None:
+    """Add to `left_out` the files that are called like recordings beside them and were not read."""
     stems: dict[Path, set[str]] = defaultdict(set)
     folders: dict[Path, Path] = {}
     for recording in recordings:
@@ -302,19 +302,18 @@ def _unread(recordings: Sequence[Recording], read: set[str], transcripts: str | 
         folders.setdefault(folder, Path(recording.audio_file).parent)
         files = recording.pair.files if recording.pair else ()
         stems[folder] |= {recording.path.stem, *(path.stem for path in files)}
-    unread: dict[str, list[str]] = defaultdict(list)
-    if transcripts and Path(transcripts).is_file() and os.path.abspath(transcripts) not in read:
-        unread["no recording has its name"].append(as_text(Path(transcripts)))
-    for text in sorted(read):
+    if transcripts and Path(transcripts).is_file() and os.path.abspath(transcripts) not in left_out.read:
+        left_out.unread_transcript("no recording has its name", as_text(Path(transcripts)))
+    for text in sorted(left_out.read):
         for path in poorer_than(Path(text)):
-            unread["another transcript of the conversation is used"].append(as_text(Path(*path.parts[-3:])))
+            name = as_text(Path(*path.parts[-3:]))
+            left_out.unread_transcript("another transcript of the conversation is used", name)
     for folder, relative in folders.items():
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
                 reason = why_unread(entry.name, stems[folder], bool(transcripts))
-                if reason and entry.is_file() and os.path.abspath(entry.path) not in read:
-                    unread[reason].append(as_text(relative / entry.name))
-    return {reason: sorted(names) for reason, names in sorted(unread.items()) if names}
+                if reason and entry.is_file() and os.path.abspath(entry.path) not in left_out.read:
+                    left_out.unread_transcript(reason, as_text(relative / entry.name))
 
 
 def recording_rows(recording: Recording, config: FolderConfig, left_out: LeftOut | None = None) -> Iterator[Row]:
@@ -324,8 +323,11 @@ def recording_rows(recording: Recording, config: FolderConfig, left_out: LeftOut
 
     `left_out` gets the paths of its transcripts, and the names of their tiers that are no speech.
     """
-    audio = {"bytes": None, "path": to_uri(recording.path.absolute())}
-    base: Row = {"recording_id": recording.recording_id, "audio": audio, "audio_file": recording.audio_file}
+    base: Row = {
+        "recording_id": recording.recording_id,
+        "audio": audio_at(recording.path),
+        "audio_file": recording.audio_file,
+    }
     try:
         yield from _conversations(recording, base, config, left_out or LeftOut())
     except BadInput as error:
@@ -336,19 +338,14 @@ def recording_rows(recording: Recording, config: FolderConfig, left_out: LeftOut
 
 
 def _conversations(recording: Recording, base: Row, config: FolderConfig, left_out: LeftOut) -> Iterator[Row]:
+    """The rows of a usable recording. `base["audio"]` becomes the file that is read. Raises BadInput, OSError."""
     if recording.leads_out:
         raise BadInput(LINK_OUT, COPY_IT)
-    pair = recording.pair
-    if pair:
-        pair = with_clock(pair)
-        path = put_together(pair, recording.path.name)
-        files = pair.files
-    else:
-        path = _two_channels(recording, config, left_out)
-        files = (recording.path,)
-    if path != recording.path:
-        base["audio"] = {"bytes": None, "path": to_uri(path.absolute())}
-    stats = [file.stat() for file in files]
+    pair = with_clock(recording.pair) if recording.pair else None
+    path = put_together(pair, recording.path.name) if pair else _two_channels(recording, config, left_out)
+    files = pair.files if pair else (recording.path,)
+    stamp = "\0".join([recording.audio_file, *map(stamp_of, files)])
+    base["audio"] = audio_at(path)
     info = read_header(base["audio"])
     mono = config.mono and config.channel == "both" and info.channels == 1
     _check(recording.path, info, MIX if mono else config.channel)
@@ -362,7 +359,7 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
         aligned = align_sides(path, recording.path.name, cues, one_clock)
         if aligned:
             path, cues, side_shift = aligned
-            base["audio"] = {"bytes": None, "path": to_uri(path.absolute())}
+            base["audio"] = audio_at(path)
             info = read_header(base["audio"])
     try:
         language = _language(cues, config)
@@ -371,32 +368,35 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
         left_out.unclear.append(recording.audio_file)
     all_names = [path.name for path in transcripts]
     unshared_names = [path.name for path in transcripts if not is_shared(path.name, path.stem)]
-    names = sorted(unshared_names or all_names) if cues else []
-    stamps = [f"{status.st_size}\0{status.st_mtime_ns}" for status in stats]
-    stamp = "\0".join([recording.audio_file, *stamps])
-    identity = identity_of(path)
+    whole = base | no_conversation(recording.recording_id, None, None)
+    whole |= {
+        "audio_identity": identity_of(path),
+        "sample_rate": info.sample_rate,
+        "channels": info.channels,
+        "given": cues,
+        "given_language": language,
+        "transcripts": sorted(unshared_names or all_names) if cues else [],
+        "side_shift": side_shift,
+    }
+    yield from _cut(whole, stamp, info.seconds, config.max_conversation)
+
+
+def _cut(whole: Row, stamp: str, seconds: float, longest: float) -> Iterator[Row]:
+    """The rows of the conversations of a recording; `whole` has the columns that are the same in all of them."""
     # Its whole path: two corpora may have files of one name, size and time.
-    identity_of_file = f"{base['audio']['path']}\0{stamp}"
-    edges = cuts(base["audio"], info.seconds, config.max_conversation, identity_of_file)
+    edges = cuts(whole["audio"], seconds, longest, f"{whole['audio']['path']}\0{stamp}")
     for number, (start, end) in enumerate(pairwise(edges)):
         part = f".{number:03d}" if len(edges) > 2 else ""
-        part_cues = cues_within(cues, start, end - start, last=end == edges[-1]) if cues else []
-        facts = [stamp, identity, start, end, without_private_names(part_cues), language]
+        cues = cues_within(whole["given"], start, end - start, last=end == edges[-1]) if whole["given"] else []
+        language = whole["given_language"]
+        facts = [stamp, whole["audio_identity"], start, end, without_private_names(cues), language]
         content = json.dumps(facts, sort_keys=True)
-        yield base | {
-            "conversation_id": recording.recording_id + part,
-            "audio_identity": identity,
+        yield whole | {
+            "conversation_id": whole["recording_id"] + part,
             "offset": start,
             "duration": end - start,
-            "sample_rate": info.sample_rate,
-            "channels": info.channels,
-            "given": part_cues,
-            "given_language": language,
-            "transcripts": names,
-            "side_shift": side_shift,
+            "given": cues,
             "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
-            "problem": None,
-            "remedy": None,
         }
 
 
@@ -461,7 +461,7 @@ def _shown_beside(file: Path, recording: Recording) -> str:
 
 
 def _facts_of(transcripts: Mapping[Path, str | None], pair: Pair | None) -> dict[Path, TranscriptFile]:
-    """What is known of transcripts by the files of a pair that they are of: their side, and how late it begins."""
+    """The side of a pair that each transcript is of, and how late that side begins."""
     waits = waits_of(pair) if pair else {}
     facts: dict[Path, TranscriptFile] = {}
     for path, channel in transcripts.items():
@@ -546,7 +546,8 @@ def _check(path: Path, info: AudioHeader, channel: str) -> None:
     if info.channels > 2:
         heard = channels_with_sound(path)
         with_sound = ", ".join(map(str, heard)) or "none"
-        chosen = f"pass --sides with those of the two speakers, such as --sides {_two_of(heard)}"
+        left, right = heard[:2] if len(heard) > 2 else (1, 2)
+        chosen = f"pass --sides with those of the two speakers, such as --sides {left},{right}"
         raise BadInput(
             f"it has {info.channels} channels, not one for each of two speakers",
             f"{chosen} (there is sound in {with_sound})",
@@ -556,18 +557,13 @@ def _check(path: Path, info: AudioHeader, channel: str) -> None:
         raise BadInput(reason, _mono_remedy(path, info))
 
 
-def _two_of(channels: Sequence[int]) -> str:
-    left, right = channels[:2] if len(channels) > 2 else (1, 2)
-    return f"{left},{right}"
-
-
 #: Files of a folder whose headers are compared with that of a mono file without another side.
 MOST_COMPARED = 12
 
 
 def _mono_remedy(path: Path, info: AudioHeader) -> str:
     """What would make a conversation of a mono file: its other tracks, its other side, or the file beside it."""
-    n_tracks = len(audio_tracks(audio_at(path)))
+    n_tracks = len(tracks(audio_at(path)))
     if n_tracks > 1:
         return tracks_remedy(n_tracks)
     other = other_side_of(path.stem)
@@ -576,18 +572,16 @@ def _mono_remedy(path: Path, info: AudioHeader) -> str:
         return f"put its other side beside it, such as {name}, or pass --channel mix to take it as one speaker"
     with suppress(OSError):
         names = [name for name in os.listdir(path.parent) if is_recording(name) and name != path.name]
-        if len(names) <= MOST_COMPARED:
-            beside = [path.with_name(name) for name in names]
-            alike = [file for file in beside if channels_of(file) == 1 and _is_as_long(file, info.seconds)]
-            if len(alike) == 1 and "," not in path.stem + alike[0].stem:
-                both = as_text(f"{path.stem},{alike[0].stem}")
-                return f"pass --pairs {quoted(both)} if these two files are the sides of one call"
+        alike: list[Path] = []
+        for name in names if len(names) <= MOST_COMPARED else ():
+            file = path.with_name(name)
+            seconds = length_of(file) if channels_of(file) == 1 else None
+            if seconds is not None and abs(seconds - info.seconds) <= ALWAYS_APART:
+                alike.append(file)
+        if len(alike) == 1 and "," not in path.stem + alike[0].stem:
+            both = as_text(f"{path.stem},{alike[0].stem}")
+            return f"pass --pairs {quoted(both)} if these two files are the sides of one call"
     return ONE_CHANNEL
-
-
-def _is_as_long(path: Path, seconds: float) -> bool:
-    other = length_of(path)
-    return other is not None and abs(other - seconds) <= ALWAYS_APART
 
 
 def no_conversation(identity: str, reason: str | None, remedy: str | None) -> Row:

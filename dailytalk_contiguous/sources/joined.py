@@ -1,7 +1,7 @@
-"""The recording of two channels that is made of two files, of two channels of several, or of two tracks.
+"""Recordings that are made of others: of two files, two channels of several, two tracks, or sides out of step.
 
-It is made once, in the user's cache folder, as the FLAC that every reader then takes for the recording: samples of
-up to 24 bits are unchanged.
+Each is made once, in the user's cache folder, as the FLAC that every reader then takes for the recording: samples
+of up to 24 bits are unchanged.
 """
 
 import hashlib
@@ -18,8 +18,10 @@ from dailytalk_contiguous.core.documents import quoted, shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.side_shift import later_side
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.sources.pairs import ALWAYS_APART, MOST_APART, Pair, audio_at
+from dailytalk_contiguous.sources.pairs import ALWAYS_APART, MOST_APART, Pair
+from dailytalk_contiguous.sources.recordings import stamp_of
 from dailytalk_contiguous.store.files import Disk, replacing
 
 #: Samples of silence that are written at a time.
@@ -62,10 +64,10 @@ def put_together(pair: Pair, name: str) -> Path:
     target = _target("pairs", facts, name)
     if not target.is_file():
         rate = max(left.sample_rate, right.sample_rate)
-        is_fine = any(audio.has_over_16_bits(audio_at(path)) for path in pair.files)
+        is_fine = any(audio.has_over_16_bits(audio.audio_at(path)) for path in pair.files)
         both = []
         for path, wait in zip(pair.files, waits, strict=True):
-            mono = (block[:, 0] for block in audio.blocks_at(audio_at(path), rate))
+            mono = (block[:, 0] for block in audio.blocks_at(audio.audio_at(path), rate))
             both.append(_after_silence(mono, round(wait * rate)))
         _write(target, _together(both[0], both[1]), rate, is_fine)
     return target
@@ -113,7 +115,7 @@ def take_channels(path: Path, channels: tuple[int, int]) -> Path:
 
     Raises BadInput if the file has no such channels or can't be read.
     """
-    info = audio.read_header(audio_at(path))
+    info = audio.read_header(audio.audio_at(path))
     if max(channels) > info.channels:
         raise BadInput(
             f"it has {counted(info.channels, 'channel')}, and --sides names channel {max(channels)}",
@@ -121,18 +123,18 @@ def take_channels(path: Path, channels: tuple[int, int]) -> Path:
         )
     target = _target("sides", [_fact(path), repr(channels)], path.name)
     if not target.is_file():
-        is_fine = audio.has_over_16_bits(audio_at(path))
+        is_fine = audio.has_over_16_bits(audio.audio_at(path))
         columns = [number - 1 for number in channels]
-        blocks = (block[:, columns] for block in audio.blocks(audio_at(path)))
+        blocks = (block[:, columns] for block in audio.blocks(audio.audio_at(path)))
         _write(target, blocks, info.sample_rate, is_fine)
     return target
 
 
 def channels_with_sound(path: Path) -> list[int]:
     """The numbers of the channels of a file that hold any sound, from 1. Raises BadInput as `blocks` does."""
-    energy: NDArray[np.float64] = np.zeros(audio.read_header(audio_at(path)).channels)
+    energy: NDArray[np.float64] = np.zeros(audio.read_header(audio.audio_at(path)).channels)
     length = 0
-    for block in audio.blocks(audio_at(path)):
+    for block in audio.blocks(audio.audio_at(path)):
         energy += np.square(block, dtype=np.float64).sum(axis=0)
         length += len(block)
     is_heard = energy > audio.SILENT * length
@@ -151,7 +153,7 @@ def take_tracks(path: Path, numbers: tuple[int, int]) -> Path:
 
     Raises BadInput if the file has no such tracks or can't be read.
     """
-    tracks = audio.tracks(audio_at(path))
+    tracks = audio.tracks(audio.audio_at(path))
     if max(numbers) > len(tracks):
         n_tracks = counted(max(1, len(tracks)), "audio track")
         raise BadInput(
@@ -169,15 +171,35 @@ def take_tracks(path: Path, numbers: tuple[int, int]) -> Path:
         for number, wait in zip(numbers, waits, strict=True):
             # Decoders' own delay, which both tracks have, is no other start.
             length = round(wait * rate) if wait > _CODEC_DELAY else 0
-            both.append(_after_silence(audio.track_at(audio_at(path), number - 1, rate), length))
+            both.append(_after_silence(audio.track_at(audio.audio_at(path), number - 1, rate), length))
         _write(target, _together(both[0], both[1]), rate, is_fine=False)
+    return target
+
+
+def put_in_step(path: Path, seconds: float, name: str) -> Path:
+    """The recording with silence before its earlier side, a FLAC called `name` in the user's cache folder.
+
+    `seconds` is how much later the right side is (see `core.records.SideShift`). The file has the rate of the
+    recording, and 24 bits where that has more than 16. Raises BadInput if the recording can't be read.
+    """
+    target = _target("aligned", [_fact(path), f"{seconds:.4f}"], name)
+    if not target.is_file():
+        recording = audio.audio_at(path)
+        rate = audio.read_header(recording).sample_rate
+        n_silent = round(abs(seconds) * rate)
+        left = (block[:, 0] for block in audio.blocks(recording))
+        right = (block[:, 1] for block in audio.blocks(recording))
+        if later_side(seconds) == "left":
+            blocks = _together(left, _after_silence(right, n_silent))
+        else:
+            blocks = _together(_after_silence(left, n_silent), right)
+        _write(target, blocks, rate, audio.has_over_16_bits(recording))
     return target
 
 
 def _fact(path: Path) -> str:
     """What changes whenever a file does."""
-    status = path.stat()
-    return f"{os.fsencode(path.absolute())!r} {status.st_size} {status.st_mtime_ns}"
+    return f"{os.fsencode(path.absolute())!r} {stamp_of(path)}"
 
 
 def _target(folder: str, facts: Sequence[str], name: str) -> Path:
@@ -187,7 +209,7 @@ def _target(folder: str, facts: Sequence[str], name: str) -> Path:
 
 def _header_of(path: Path, channel: str) -> audio.AudioHeader:
     try:
-        info = audio.read_header(audio_at(path))
+        info = audio.read_header(audio.audio_at(path))
     except BadInput as error:
         raise BadInput(f"its {channel} side {_name(path)}: {error.reason}", error.remedy) from None
     is_mono = info.seconds > 0 and info.channels == 1

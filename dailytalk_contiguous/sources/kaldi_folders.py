@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.corpus_lines import CorpusRecord
 from dailytalk_contiguous.sources.private_names import shown_line, shown_name
-from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
+from dailytalk_contiguous.sources.transcript_text import broken, number_of_field, read_text
 
 #: The file that stands for the folder, and those beside it that are read with it.
 SEGMENTS = "segments"
@@ -65,8 +65,8 @@ def kaldi_records(segments: Path) -> Iterator[CorpusRecord]:
             "recording_id": name,
             "channel": channel,
             "speaker": speaker if speaker not in (utterance, recording) else None,
-            "start": float(start) if NUMBER.fullmatch(start) else start,
-            "end": float(end) if NUMBER.fullmatch(end) else end,
+            "start": number_of_field(start),
+            "end": number_of_field(end),
             "text": texts[utterance],
         }
         if recording in refused:

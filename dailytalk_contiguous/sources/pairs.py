@@ -9,6 +9,7 @@ Names and headers decide: two stereo files of such names are two recordings. Not
 has such a name, too: takes and tracks are counted in the same way.
 """
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +30,6 @@ from dailytalk_contiguous.core.documents import (
     utf8_text,
 )
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError
-from dailytalk_contiguous.core.records import EncodedAudio
 from dailytalk_contiguous.core.schema import CHANNELS
 
 #: How names end that mean the left and the right side of one recording, after a dot, `_`, `-` or a space.
@@ -101,7 +101,7 @@ ALWAYS_APART = 1.0
 #: What comes one after the other where it is numbered: `part_1` and `part_2` are no sides.
 _IN_TURN = re.compile(r"(?:.*[^a-z])?(?:chapter|day|disc|episode|lesson|part|section|session|take|vol|volume)")
 
-#: What parts of names are divided by.
+#: Characters between the parts of a name.
 _SEPARATORS = "._- ()[]"
 
 #: Endings that number parts, takes or tracks; if there are three of them, none is a side.
@@ -196,7 +196,7 @@ class TableLine(NamedTuple):
 
 @dataclass(frozen=True)
 class PairChoice:
-    """What a person says of the pairs among the files.
+    """How a person wants files to be paired.
 
     Attributes:
         words: words, or endings, of the names of the left and the right side.
@@ -258,7 +258,7 @@ def _starts_in(values: Mapping[str, str]) -> tuple[float, float] | None:
 
 
 class Reading(NamedTuple):
-    """What the name of a file may say of its side.
+    """A side that the name of a file may mean.
 
     Attributes:
         kind: of the name; the strongest kind decides.
@@ -282,12 +282,12 @@ NAMED_SIDES = frozenset({"chosen", "ending"})
 
 
 def readings(stem: str, words: tuple[str, str] | None = None) -> Iterator[Reading]:
-    """All that the name of a file without its ending may say of its side.
+    """All sides that the name of a file without its ending may mean.
 
     `words`: of a person's own choice (`PairChoice`).
 
     >>> [(reading.kind, reading.label, reading.name) for reading in readings("4711-agent_1")]
-    [('word', 'agent', '4711_1'), ('ending', '1', '4711-agent')]
+    [('word', 'agent', '4711-1'), ('ending', '1', '4711-agent')]
     """
     if words:
         yield from _chosen(stem, words)
@@ -366,7 +366,12 @@ def common_names(stem: str) -> list[str]:
 
 def sides_named(kind: str, labels: Sequence[str], words: tuple[str, str] | None = None) -> tuple[str, str] | None:
     """The labels of the left and the right side, of two labels of a kind; None if these don't name two sides."""
-    first, second = sorted(labels, key=_in_order)
+
+    def by_number(label: str) -> tuple[int, str]:
+        digits = re.match(r"\d+", label)
+        return int(digits[0]) if digits else 0, label
+
+    first, second = sorted(labels, key=by_number)
     if kind == "chosen":
         return words
     if kind == "word":
@@ -384,13 +389,7 @@ def sides_named(kind: str, labels: Sequence[str], words: tuple[str, str] | None 
     return first, second
 
 
-def _in_order(label: str) -> tuple[int, str]:
-    digits = re.match(r"\d*", label)
-    number = digits[0] if digits else ""
-    return int(number or 0), label
-
-
-#: What is said of the pairs where a person says nothing.
+#: The choice of a person who leaves all of it to the names of the files.
 NO_CHOICE = PairChoice()
 
 
@@ -408,7 +407,7 @@ def pairs(
     Args:
         recordings: where each file is, by its path under the input.
         channels: how many channels a file has, None if unknown; by default from its header.
-        choice: what a person says of them.
+        choice: how a person wants them to be paired.
         lengths: seconds of a file, None if unknown; by default from its header.
 
     Raises DailytalkError for a choice that no file of the input fits.
@@ -487,7 +486,8 @@ class _Search:
                 sides.append(side)
                 self.taken.add(side)
             left, right = sides
-            name = _shared_beginning(left.stem, right.stem).rstrip(_SEPARATORS)
+            shared = os.path.commonprefix([left.stem, right.stem])  # noqa: RUF071 (names, letter by letter)
+            name = shared.rstrip(_SEPARATORS)
             self.found.append(_Candidate(left, right, name, "chosen", starts=line.starts))
 
     def take_named(self, kind: str) -> None:
@@ -598,15 +598,6 @@ class _Search:
         return joined
 
 
-def _shared_beginning(first: str, second: str) -> str:
-    length = 0
-    for letter, other in zip(first, second, strict=False):
-        if letter != other:
-            break
-        length += 1
-    return first[:length]
-
-
 def _words_of(stem: str) -> set[str]:
     """The words of a name in small letters, and those between separators: `callL`, `L`."""
     words = [word.casefold() for word in _WORD.findall(stem)]
@@ -615,7 +606,7 @@ def _words_of(stem: str) -> set[str]:
 
 
 def other_side_of(stem: str) -> str | None:
-    """What the other side of a file would be called whose name says which side it is; None of any other.
+    """A likely name of the other side of a file; None if its name does not say which side it is.
 
     >>> other_side_of("4711-agent"), other_side_of("call_spk1"), other_side_of("talk")
     ('4711-customer', 'call_spk0', None)
@@ -641,17 +632,12 @@ def channels_of(path: Path) -> int | None:
             with path.open("rb") as opened, soundfile.SoundFile(opened) as file:
                 return int(file.channels)
         except soundfile.LibsndfileError:
-            return audio.read_header(audio_at(path)).channels
+            return audio.read_header(audio.audio_at(path)).channels
     return None
 
 
 def length_of(path: Path) -> float | None:
     """How long a file is, by its header; None for what can't be read."""
     with suppress(BadInput, OSError):
-        return audio.read_header(audio_at(path)).seconds
+        return audio.read_header(audio.audio_at(path)).seconds
     return None
-
-
-def audio_at(path: Path) -> EncodedAudio:
-    """The `{"bytes", "path"}` struct of a file."""
-    return {"bytes": None, "path": audio.to_uri(path.absolute())}

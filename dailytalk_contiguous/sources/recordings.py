@@ -35,6 +35,12 @@ def identity_of(path: Path) -> str:
     return digest.hexdigest()[:20]
 
 
+def stamp_of(path: Path) -> str:
+    """The size of a file and when it was changed, which tell a changed file on one machine. Raises OSError."""
+    status = path.stat()
+    return f"{status.st_size}\0{status.st_mtime_ns}"
+
+
 # Names of recordings: their path, without its ending where that is unambiguous.
 #
 # All names together decide which endings may go. In a stream later names are unknown, so one that would have
@@ -215,7 +221,7 @@ def find_recordings(
         exclude: a folder that is not searched, such as the one that results are written to.
         left_out: filled with what was skipped.
         sides: whether two mono files may be the sides of one recording (see `sources.pairs`).
-        choice: what a person says of such pairs.
+        choice: how a person wants them to be paired.
 
     Raises:
         DailytalkError: an input does not exist, two names differ only in how bytes that are no UTF-8 are shown, or

@@ -13,6 +13,7 @@ from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.records import Cue
 from dailytalk_contiguous.core.schema import OPEN
 from dailytalk_contiguous.sources.transcript_formats import ending_of
+from dailytalk_contiguous.sources.transcript_text import letters_of
 
 #: Seconds by which times of the same words may differ in two files of one run.
 APART = 0.1
@@ -37,11 +38,18 @@ def repeated_files(cues_of_files: Mapping[Path, Sequence[Cue]]) -> dict[Path, Pa
     """The files that say the same as a richer one of their name, each with that one."""
     repeated: dict[Path, Path] = {}
     spoken: dict[Path, list[Cue]] = {}
+    ranks: dict[Path, tuple[float, int, bool, str]] = {}
     for path, cues in cues_of_files.items():
         with_words = [cue for cue in cues if cue["text"]]
-        if with_words:
-            spoken[path] = with_words
-    ranked = sorted(spoken, key=lambda path: _poverty(path, spoken[path]))
+        if not with_words:
+            continue
+        spoken[path] = with_words
+        # The richest has most word times, then most sides, then the finest times.
+        timed_share = sum(bool(cue["words"]) for cue in with_words) / len(with_words)
+        n_sides = len({cue["channel"] for cue in with_words})
+        is_coarse = all(_is_coarse(cue["start"]) and _is_coarse(cue["end"]) for cue in with_words)
+        ranks[path] = (-timed_share, -n_sides, is_coarse, path.name)
+    ranked = sorted(spoken, key=ranks.__getitem__)
     for richer, poorer in combinations(ranked, 2):
         is_of_one_name = bare_name(richer.name) == bare_name(poorer.name)
         if not is_of_one_name or richer in repeated or poorer in repeated:
@@ -49,14 +57,6 @@ def repeated_files(cues_of_files: Mapping[Path, Sequence[Cue]]) -> dict[Path, Pa
         if say_the_same(spoken[richer], spoken[poorer]):
             repeated[poorer] = richer
     return repeated
-
-
-def _poverty(path: Path, cues: Sequence[Cue]) -> tuple[float, int, bool, str]:
-    """What sorts a file with words behind a richer one: with fewer word times, fewer sides, coarser times."""
-    n_timed = sum(bool(cue["words"]) for cue in cues)
-    sides = {cue["channel"] for cue in cues}
-    is_coarse = all(_is_coarse(cue["start"]) and _is_coarse(cue["end"]) for cue in cues)
-    return -n_timed / len(cues), -len(sides), is_coarse, path.name
 
 
 def _is_coarse(seconds: float) -> bool:
@@ -105,22 +105,18 @@ def _letters_and_times(cues: Sequence[Cue]) -> tuple[str, _Times, _Times]:
         for word, start, end in _pieces(cue):
             starts[position + len(word[0])].append(start)
             ends[position + len(word[0]) + len(word[1])].append(end)
-        letters += _letters(cue["text"] or "")
+        letters += letters_of(cue["text"] or "")
     return letters, starts, ends
 
 
 def _pieces(cue: Cue) -> Iterator[tuple[tuple[str, str], float, float]]:
     """A cue and its words: the letters before and of each, and when it begins and ends."""
-    text = _letters(cue["text"] or "")
+    text = letters_of(cue["text"] or "")
     if text:
         yield ("", text), cue["start"], cue["end"]
     before = ""
     for word in cue["words"]:
-        letters = _letters(word["word"])
+        letters = letters_of(word["word"])
         if letters:
             yield (before, letters), word["start"], word["end"]
         before += letters
-
-
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text)).casefold()

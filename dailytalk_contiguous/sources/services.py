@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.sources.private_names import shown_name
+from dailytalk_contiguous.sources.transcript_text import CLOCK, clock_seconds, letters_of
 
 #: The field that holds the error in place of a record that can't be used; no file has a field of this name.
 PROBLEM = "\0problem"
@@ -44,7 +45,7 @@ _PUNCTUATION = ("punctuation", "punct")
 _EMPTY_KINDS = ("spacing", "speaker_change", "channel_change")
 _UNTIMED_KIND = "unknown"
 
-#: What stands for a speaker or a channel that the service does not know.
+#: Names of a speaker or a channel that the service does not know.
 _NOBODY = ("", "?", "UU")
 
 #: The longest text of a time.
@@ -205,7 +206,6 @@ def _value_around(item: ServiceItem, path: str) -> Any:
 
 # Values
 
-_CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d{1,9})?)")
 _ISO_DURATION = re.compile(r"PT(?:(\d{1,5})H)?(?:(\d{1,7})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?")
 _SECONDS = re.compile(r"(-?\d{1,12}(?:\.\d{1,12})?)(s?)")
 
@@ -227,18 +227,10 @@ def written_seconds(value: object, scale: float = 1.0) -> float | None:
     if number:
         unit = 1.0 if number[2] else scale
         return round(float(number[1]) * unit, 6)
-    parts = _CLOCK.fullmatch(text) or _ISO_DURATION.fullmatch(text)
-    if parts is None or not any(parts.groups()):
+    time = CLOCK.fullmatch(text) or _ISO_DURATION.fullmatch(text)
+    if time is None or not any(time.groups()):
         raise ValueError(f"its time is {shown_name(value)}")
-    hours, minutes, seconds = [float((part or "0").replace(",", ".")) for part in parts.groups()]
-    return round(3600 * hours + 60 * minutes + seconds, 6)
-
-
-def _number_of(value: object) -> float | None:
-    """A number, which some services write as a text; None for what is none."""
-    if isinstance(value, str) and _SECONDS.fullmatch(value):
-        return float(value.rstrip("s"))
-    return value if is_number(value) else None
+    return round(clock_seconds(time), 6)
 
 
 def _text_of(value: Any, path: str) -> str | None:
@@ -276,13 +268,6 @@ def _speaker_of(item: ServiceItem, service: Service) -> str | None:
     if name and re.fullmatch(r"\d{1,3}[A-Za-z]?|[A-Za-z]", name):
         return f"speaker {name}"
     return name
-
-
-def _language_of(item: ServiceItem, service: Service) -> str | None:
-    """The two letters of a language, of `en-US`, too; others are found in the texts."""
-    language = _value_around(item, service.language)
-    code = re.match(r"([a-z]{2})(?:$|[-_])", language) if isinstance(language, str) else None
-    return code[1] if code else None
 
 
 def _times_of(value: Any, keys: Keys, scale: float) -> tuple[float | None, float | None]:
@@ -326,17 +311,15 @@ def is_named_in(text: str, service: Service) -> bool:
     """
     n_present = 0
     for mark in service.marks:
-        lengths = [_names_present(path, text) for path in mark.split("|")]
-        if max(lengths) > 1:
+        most_names = 0
+        for path in mark.split("|"):
+            names = [step for step in _steps(path) if not step.startswith("[")]
+            if all(f'"{name}"' in text for name in names):
+                most_names = max(most_names, len(names))
+        if most_names > 1:
             return True
-        n_present += max(lengths)
+        n_present += most_names
     return n_present == len(service.marks)
-
-
-def _names_present(path: str, text: str) -> int:
-    """How many names a path has, if all of them are in a text; else 0."""
-    names = [step for step in _steps(path) if not step.startswith("[")]
-    return len(names) if all(f'"{name}"' in text for name in names) else 0
 
 
 def service_records(service: Service, items: Sequence[ServiceItem], document: Any) -> list[ServiceRecord]:
@@ -356,7 +339,16 @@ def service_records(service: Service, items: Sequence[ServiceItem], document: An
         _fill_starts(records)
     if service.open_ends:
         _fill_ends(records)
-    return [record for record in records if not _is_empty(record)]
+    kept = []
+    for record in records:
+        is_phrase = PROBLEM not in record and "word" not in record and not record["words"]
+        # A result without a speaker, or with an empty text, says nothing; a speaker alone tells who speaks.
+        content = record.get("text")
+        if content is None:
+            content = record.get("speaker")
+        if not is_phrase or (content is not None and content.strip()):
+            kept.append(record)
+    return kept
 
 
 def _are_words(items: Sequence[ServiceItem], service: Service) -> bool:
@@ -371,20 +363,17 @@ def _are_words(items: Sequence[ServiceItem], service: Service) -> bool:
     return n_words >= SHARE_OF_WORDS * len(items)
 
 
-def _is_empty(record: ServiceRecord) -> bool:
-    """Whether a phrase says nothing, as some results do; one with a speaker alone tells who speaks."""
-    if PROBLEM in record or "word" in record or record["words"]:
-        return False
-    text = record["text"]
-    return not text.strip() if text is not None else record["speaker"] is None
-
-
 def _facts(item: ServiceItem, service: Service) -> ServiceRecord:
-    """What a record has besides its text and its times."""
+    """What a record has besides its text and its times.
+
+    A language is its two letters, of `en-US`, too; others are found in the texts.
+    """
+    language = _value_around(item, service.language)
+    code = re.match(r"([a-z]{2})(?:$|[-_])", language) if isinstance(language, str) else None
     return {
         "channel": _channel_of(item, service),
         "speaker": _speaker_of(item, service),
-        "language": _language_of(item, service),
+        "language": code[1] if code else None,
     }
 
 
@@ -470,7 +459,10 @@ class _WordList:
         if kind == _UNTIMED_KIND and record["start"] is None and previous is not None:
             record |= {"start": previous["end"], "end": previous["end"]}
         if previous is not None and self.joins_pieces and not _begins_word(item, self.keys):
-            _join(previous, record)
+            previous["word"] += record["word"]
+            previous["end"] = record["end"]
+            if previous["probability"] is not None and record["probability"] is not None:
+                previous["probability"] = min(previous["probability"], record["probability"])
             return
         record["word"] = self.opening + record["word"]
         self.opening = ""
@@ -489,16 +481,12 @@ def _timed_word(item: ServiceItem, keys: Keys, service: Service) -> ServiceRecor
     if not text:
         raise ValueError("it has a word without a letter")
     start, end = _times_of(item.value, keys, service.scale)
-    probability = _number_of(_value_at(item.value, keys.probability))
+    probability = _value_at(item.value, keys.probability)
+    if isinstance(probability, str) and _SECONDS.fullmatch(probability):
+        probability = float(probability.rstrip("s"))  # some services write numbers as texts
+    if not is_number(probability):
+        probability = None
     return {"word": text, "start": start, "end": end, "probability": probability}
-
-
-def _join(word: ServiceRecord, piece: ServiceRecord) -> None:
-    """Add a piece to a word, which is as probable as the less probable of its pieces."""
-    word["word"] += piece["word"]
-    word["end"] = piece["end"]
-    if word["probability"] is not None and piece["probability"] is not None:
-        word["probability"] = min(word["probability"], piece["probability"])
 
 
 def _label(records: Iterable[ServiceRecord], labels: Iterable[ServiceItem], service: Service) -> None:
@@ -551,10 +539,6 @@ def _fill_ends(records: Sequence[ServiceRecord]) -> None:
 # What lies apart
 
 
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text)).casefold()
-
-
 def _words_in_segments(document: Any) -> Any:
     """OpenAI's `verbose_json` with its words in its segments, whose texts have the punctuation, by their letters.
 
@@ -563,7 +547,7 @@ def _words_in_segments(document: Any) -> Any:
     words = iter(document["words"])
     segments = []
     for segment in document["segments"]:
-        wanted = _letters(segment["text"])
+        wanted = letters_of(segment["text"])
         dealt: list[dict[str, Any]] = []
         spelled = ""
         while len(spelled) < len(wanted):
@@ -571,11 +555,11 @@ def _words_in_segments(document: Any) -> Any:
             if word is None:
                 return {}
             dealt.append(word)
-            spelled += _letters(word["word"])
+            spelled += letters_of(word["word"])
         if spelled != wanted:
             return {}
         segments.append(segment | {"words": dealt})
-    left_over = [word for word in words if _letters(word["word"])]
+    left_over = [word for word in words if letters_of(word["word"])]
     return {} if left_over else document | {"segments": segments}
 
 
@@ -590,9 +574,9 @@ def _with_words(document: Any) -> Any:
     for result in results:
         alternative = (result.get("alternatives") or [{}])[0]
         words = alternative.get("words") or []
-        spelled += [_letters(word.get("word") or "") for word in words]
+        spelled += [letters_of(word.get("word") or "") for word in words]
         if not words:
-            wordless.append(_letters(alternative.get("transcript") or ""))
+            wordless.append(letters_of(alternative.get("transcript") or ""))
     is_whole = "".join(wordless) in "".join(spelled)
     return document if is_whole else {}
 
@@ -602,7 +586,10 @@ _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 
 
 def _regions(document: Any) -> Any:
-    """Label Studio's regions: results of one id are the label, the text and the times of the same region."""
+    """Label Studio's regions: results of one id are the label, the text and the times of the same region.
+
+    Of each task the first annotation counts that was not cancelled.
+    """
     tasks = document if isinstance(document, list) else [document]
     listed = []
     for task in tasks:
@@ -610,19 +597,13 @@ def _regions(document: Any) -> Any:
         path, slash, file_name = name.rpartition("=")[2].rpartition("/")
         recording = path + slash + _UPLOADED.sub("", file_name)
         regions: dict[object, dict[str, Any]] = {}
-        for number, result in enumerate(_chosen_annotation(task)):
+        annotations = (item for item in task.get("annotations") or [] if not item.get("was_cancelled"))
+        annotation: dict[str, Any] = next(annotations, {"result": []})
+        for number, result in enumerate(annotation["result"]):
             region = regions.setdefault(result.get("id") or number, {"recording": recording})
             region.update(result.get("value") or {})
         listed += [region for region in regions.values() if "start" in region]
     return {"regions": listed}
-
-
-def _chosen_annotation(task: Mapping[str, Any]) -> list[Any]:
-    """The results of the first annotation of a task that was not cancelled."""
-    for annotation in task.get("annotations") or []:
-        if not annotation.get("was_cancelled"):
-            return [*annotation["result"]]
-    return []
 
 
 # The table

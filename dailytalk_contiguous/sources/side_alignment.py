@@ -5,18 +5,13 @@ recording. So utterances, transcripts, audio and exports have the same clock, an
 transcript follow.
 """
 
-import hashlib
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
-
-import numpy as np
-import soundfile
+from typing import NamedTuple
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.core.records import Cue, EncodedAudio, SideShift, WordRow
+from dailytalk_contiguous.core.cues import later_cue
+from dailytalk_contiguous.core.records import Cue, SideShift
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.side_shift import (
     SEARCHED_SECONDS,
@@ -27,7 +22,7 @@ from dailytalk_contiguous.core.side_shift import (
 from dailytalk_contiguous.core.speech_runs import speech_spans
 from dailytalk_contiguous.core.word_times import TimeSpan
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, refusing, speech_probabilities
-from dailytalk_contiguous.store.files import Disk, replacing
+from dailytalk_contiguous.sources.joined import put_in_step
 
 
 class AlignedRecording(NamedTuple):
@@ -55,8 +50,7 @@ def align_sides(path: Path, name: str, cues: Sequence[Cue], one_clock: bool) -> 
 
     Raises BadInput if the recording can't be read.
     """
-    recording = _audio(path)
-    pcm = audio.read_pcm(recording, 0.0, SEARCHED_SECONDS)
+    pcm = audio.read_pcm(audio.audio_at(path), 0.0, SEARCHED_SECONDS)
     speech: dict[str, list[TimeSpan]] = {channel: [] for channel in CHANNELS}
     if cues:
         speech = _speech(pcm)
@@ -67,51 +61,9 @@ def align_sides(path: Path, name: str, cues: Sequence[Cue], one_clock: bool) -> 
     seconds = round(found_shift["seconds"], 4)
     side_shift: SideShift = {"seconds": seconds, "known_by": found_shift["known_by"], "aligned": True}
     later_by = _later_by(cues, speech, seconds)
-    moved = [_moved(cue, later_by[cue["channel"]]) for cue in cues]
+    moved = [later_cue(cue, later_by[cue["channel"]]) for cue in cues]
     moved.sort(key=lambda cue: cue["start"])
     return AlignedRecording(put_in_step(path, seconds, name), moved, side_shift)
-
-
-def put_in_step(path: Path, seconds: float, name: str) -> Path:
-    """The recording with silence before its earlier side, a FLAC called `name` in the user's cache folder.
-
-    `seconds` is how much later the right side is (see `core.records.SideShift`). The file has the rate of the
-    recording, and 24 bits where that has more than 16. Raises BadInput if the recording can't be read.
-    """
-    status = path.stat()
-    facts = f"{os.fsencode(path.absolute())!r} {status.st_size} {status.st_mtime_ns} {seconds:.4f}"
-    key = hashlib.sha256(facts.encode()).hexdigest()[:20]
-    target = cache_folder() / "aligned" / key / name
-    if not target.is_file():
-        with replacing(target) as file:
-            _write(file, _audio(path), seconds)
-    return target
-
-
-def _write(file: BinaryIO, recording: EncodedAudio, seconds: float) -> None:
-    rate = audio.read_header(recording).sample_rate
-    is_fine = audio.has_over_16_bits(recording)
-    subtype = "PCM_24" if is_fine else "PCM_16"
-    later_channel = CHANNELS.index(later_side(seconds))
-    n_silent = round(abs(seconds) * rate)
-    with Disk(file) as disk, soundfile.SoundFile(disk, "w", rate, 2, subtype, format="FLAC") as flac:
-        for block in _in_step(audio.blocks(recording), later_channel, n_silent):
-            flac.write(block if is_fine else audio.to_pcm(block))  # soundfile clips floats
-            disk.check()
-
-
-def _in_step(blocks: Iterator[audio.Samples], later_channel: int, n_silent: int) -> Iterator[audio.Samples]:
-    """Blocks of shape (n, 2), with silence before the earlier channel and after the later one."""
-    waiting = np.zeros(n_silent, np.float32)
-    for block in blocks:
-        waiting = np.concatenate((waiting, block[:, 1 - later_channel]))
-        delayed = block.copy()
-        delayed[:, 1 - later_channel] = waiting[: len(block)]
-        waiting = waiting[len(block) :]
-        yield delayed
-    end = np.zeros((n_silent, 2), np.float32)
-    end[:, 1 - later_channel] = waiting
-    yield end
 
 
 def _speech(pcm: audio.Pcm) -> dict[str, list[TimeSpan]]:
@@ -146,26 +98,7 @@ def _later_by(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]], sec
         clocks.append(silence)
 
     def fit(clock: Mapping[str, float]) -> float:
-        moved = [_moved(cue, clock[cue["channel"]]) for cue in cues]
+        moved = [later_cue(cue, clock[cue["channel"]]) for cue in cues]
         return transcript_fit(moved, speech_in_step)
 
     return max(clocks, key=fit)
-
-
-def _moved(cue: Cue, seconds: float) -> Cue:
-    """A cue that is later by so many seconds."""
-    moved = cue.copy()
-    moved["start"] = cue["start"] + seconds
-    moved["end"] = cue["end"] + seconds
-    words: list[WordRow] = []
-    for word in cue["words"] or ():
-        moved_word = word.copy()
-        moved_word["start"] = word["start"] + seconds
-        moved_word["end"] = word["end"] + seconds
-        words.append(moved_word)
-    moved["words"] = words
-    return moved
-
-
-def _audio(path: Path) -> EncodedAudio:
-    return {"bytes": None, "path": audio.to_uri(path.absolute())}

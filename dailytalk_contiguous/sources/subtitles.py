@@ -41,6 +41,11 @@ _PREFIX = re.compile(
     r"|(?P<name>[^\s:：\0](?:[^:：\0]|:(?=\S)){0,79})(?::(?=\s|$)|：))\s*(?P<said>.*)"
 )
 
+_IN_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
+
+#: What may follow a name: of `Ben Ort [he/him]`.
+_PRONOUNS = re.compile(rf"(?<=\S)\s*(?:{_IN_BRACKETS.pattern})$")
+
 #: Cues that a name of any form begins, at least.
 _LEAST_CUES = 3
 
@@ -210,11 +215,14 @@ def _named_line(line: Sequence[TimedWord]) -> _NamedLine:
     prefix = _PREFIX.fullmatch(text)
     form = ""
     words_after_prefix = line
+    name_as_written = ""
     if prefix:
         name_as_written = prefix["enclosed"] or prefix["name"]
-        if mark_of(name_as_written) is None or is_private(name_as_written):
-            form = _without_pronouns(name_as_written)
-            words_after_prefix = _last_words(line, prefix["said"])
+    if prefix and (mark_of(name_as_written) is None or is_private(name_as_written)):
+        form = " ".join(name_as_written.split())
+        is_bracket = _IN_BRACKETS.fullmatch(form)
+        form = form[1:-1].strip() if is_bracket else _PRONOUNS.sub("", form)
+        words_after_prefix = _last_words(line, prefix["said"])
     named = _NAMED_LINE.fullmatch(text)
     if named is None:
         return _NamedLine("", False, line, line, form, words_after_prefix)
@@ -228,14 +236,6 @@ def _last_words(line: Sequence[TimedWord], spoken_text: str) -> list[TimedWord]:
     texts = spoken_text.split()
     last = line[len(line) - len(texts) :]
     return [word._replace(word=text) for word, text in zip(last, texts, strict=True)]
-
-
-def _without_pronouns(prefix: str) -> str:
-    """A prefix without the brackets around it, or the bracket at its end: `Ben Ort [he/him]` is Ben Ort."""
-    name = " ".join(prefix.split())
-    if re.fullmatch(r"\([^()]*\)|\[[^\[\]]*\]", name):
-        return name[1:-1].strip()
-    return re.sub(r"(?<=\S)\s*(?:\([^()]*\)|\[[^\[\]]*\])$", "", name)
 
 
 def _read(path: Path) -> list[Subtitle]:

@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.sources.corpus_lines import FISHER_LINE, CorpusRecord, fisher_records
 from dailytalk_contiguous.sources.private_names import shown_line, shown_name
-from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
+from dailytalk_contiguous.sources.transcript_text import CLOCK, NUMBER, broken, clock_seconds, read_text
 
 FISHER = "Fisher"
 AUDACITY = "Audacity"
@@ -128,9 +128,11 @@ def otter_records(path: Path) -> Iterator[CorpusRecord]:
     for number, line in enumerate(read_text(path).split("\n"), 1):
         plain = line.strip()
         head = _OTTER_HEAD.fullmatch(plain)
-        if head:
-            names.add(head[1].strip())
-            turns.append((number, head[1].strip(), _seconds(head[2]), []))
+        time = CLOCK.fullmatch(head[2]) if head else None
+        if head and time:
+            name = head[1].strip()
+            names.add(name)
+            turns.append((number, name, clock_seconds(time), []))
         elif plain.partition("  ")[0] in names and "  " in plain:
             raise broken(path, f"line {number} has a name without a time: {shown_line(plain)}", _OTTER_REMEDY)
         elif plain and plain.casefold() != _OTTER_FOOT:
@@ -149,13 +151,6 @@ def otter_records(path: Path) -> Iterator[CorpusRecord]:
         else:
             end = start + max(_OTTER_SECOND, _OTTER_WORD * len(text.split()))
         yield f"line {number}", {"start": start, "end": end, "speaker": name, "text": text}
-
-
-def _seconds(clock: str) -> float:
-    seconds = 0.0
-    for part in clock.split(":"):
-        seconds = 60 * seconds + int(part)
-    return seconds
 
 
 # YouTube's captions

@@ -9,7 +9,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, read_header, to_uri
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, audio_at, from_uri, read_header, to_uri
 from dailytalk_contiguous.core.documents import (
     LATEST,
     JsonObject,
@@ -36,10 +36,9 @@ from dailytalk_contiguous.shards import (
     read_rows,
     shard_files,
 )
-from dailytalk_contiguous.sources.joined import put_together
+from dailytalk_contiguous.sources.joined import put_in_step, put_together
 from dailytalk_contiguous.sources.pairs import pairs
 from dailytalk_contiguous.sources.recordings import identity_of, is_recording, shortened, stem
-from dailytalk_contiguous.sources.side_alignment import put_in_step
 from dailytalk_contiguous.stages.script import KEPT, SIDE_SHIFT, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
 
@@ -172,7 +171,9 @@ def at_hand(base: Row, recordings: Path | None, remedy: str = PUT_BACK) -> Row:
     present: list[Path] = []
     places: Iterator[Path] = iter([tagged])
     if recordings is not None:  # a pair is joined only where the tagged file is missing
-        places = itertools.chain(places, _lying_under(recordings, base))
+        side_shift = base.get("side_shift")
+        shift = side_shift["seconds"] if side_shift and side_shift["aligned"] else 0.0
+        places = itertools.chain(places, map(_lying_at, [recordings / base["audio_file"]], [shift]))
     for path in places:
         if path.is_file():
             present.append(path)
@@ -183,21 +184,11 @@ def at_hand(base: Row, recordings: Path | None, remedy: str = PUT_BACK) -> Row:
                 raise BadInput(reason, "check the file and its permissions") from error
             # A shard of an older version has no identity, so its recording is refused, too.
             if identity == base.get("audio_identity"):
-                audio = {"bytes": None, "path": to_uri(path.absolute())}
-                return base | {"audio": audio}
+                return base | {"audio": audio_at(path)}
     if not present:
         raise BadInput(f"its recording {tagged_uri!r} is gone", remedy)
     reason = f"the recording {to_uri(present[0].absolute())!r} is not the one that was tagged"
     raise BadInput(reason, "run dailytalk tag again, or put the old recording back")
-
-
-def _lying_under(recordings: Path, base: Row) -> Iterator[Path]:
-    """The recording of a row under a folder, with its sides on one clock where they were tagged so."""
-    path = _lying_at(recordings / base["audio_file"])
-    side_shift = base.get("side_shift")
-    if side_shift and side_shift["aligned"] and path.is_file():
-        path = put_in_step(path, side_shift["seconds"], path.name)
-    yield path
 
 
 def some_gone(tagged: Path) -> bool:
@@ -218,14 +209,14 @@ def from_recording(line: Mapping[str, object], recordings: Path | None, remedy: 
     Raises BadInput, with this remedy if the recording is not in its folder.
     """
     audio_file = str(line["audio_file"])
-    path = _lying_at(inside(recordings or Path(), audio_file))
+    shift = line.get(SIDE_SHIFT)
+    if not is_number(shift, -FURTHEST_SHIFT, FURTHEST_SHIFT):
+        shift = 0.0
+    path = _lying_at(inside(recordings or Path(), audio_file), float(shift))
     if not path.is_file():
         folder = str(recordings or Path())
         raise BadInput(f"its recording {audio_file!r} is not in {folder!r}", remedy)
-    seconds = line.get(SIDE_SHIFT)
-    if isinstance(seconds, int | float) and is_number(seconds, -FURTHEST_SHIFT, FURTHEST_SHIFT):
-        path = put_in_step(path, float(seconds), path.name)
-    audio = {"bytes": None, "path": to_uri(path.absolute())}
+    audio = audio_at(path)
     info = read_header(audio)
     row: Row = {
         "recording_id": shortened(stem(audio_file)),
@@ -243,21 +234,24 @@ def from_recording(line: Mapping[str, object], recordings: Path | None, remedy: 
     return row
 
 
-def _lying_at(path: Path) -> Path:
+def _lying_at(path: Path, shift: float) -> Path:
     """The path or, where no file is there but one for each side of it, the recording that these make.
 
-    Raises BadInput as `put_together` does.
+    `shift`: seconds by which its right side is later, with which it was laid on one clock; 0 if it was not. Raises
+    BadInput as `put_together` does.
     """
-    if path.is_file():
-        return path
-    try:
-        neighbours = os.listdir(path.parent)
-    except OSError:
-        return path
-    names = [name for name in neighbours if is_recording(name)]
-    inner = {side: side for side in map(path.with_name, names) if not side.is_symlink()}
-    match = pairs(inner).get(path)
-    return put_together(match.pair, path.name) if match else path
+    if not path.is_file():
+        try:
+            neighbours = os.listdir(path.parent)
+        except OSError:
+            return path
+        names = [name for name in neighbours if is_recording(name)]
+        inner = {side: side for side in map(path.with_name, names) if not side.is_symlink()}
+        match = pairs(inner).get(path)
+        if match is None:
+            return path
+        path = put_together(match.pair, path.name)
+    return put_in_step(path, shift, path.name) if shift else path
 
 
 # Conversations to be resynthesised: a transcript, possibly edited, and its recordings.

@@ -52,9 +52,10 @@ from dailytalk_contiguous.sources.transcript_marks import (
 from dailytalk_contiguous.sources.transcript_text import (
     DAMAGED_JSON,
     NO_TRANSCRIPT,
-    NUMBER,
     UnknownKind,
     broken,
+    letters_of,
+    number_of_field,
     read_text,
 )
 
@@ -155,7 +156,8 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
         if text is not None and len(turns) == 1:
             tokens = plain_fillers(text.split(), named_language)
             spoken_text = " ".join(filter(None, tokens))
-        is_spelled = _letters(spoken_text or "") == _letters(joined or "")
+        letters = letters_of(without_marks(joined or ""))
+        is_spelled = letters_of(without_marks(spoken_text or "")) == letters
         is_timed = is_spelled and are_word_times(plain_words, start, end)
         cue: Cue = {
             "start": start,
@@ -223,10 +225,6 @@ def _span(start: object, end: object) -> tuple[float, float]:
     if not (is_number(start, 0, LATEST) and is_number(end, start, LATEST)):
         raise ValueError(f"its times are {shown_name(start)} to {shown_name(end)}")
     return float(start), float(end)
-
-
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, without_marks(text))).casefold()
 
 
 def _without_marks(cue: Cue, is_word: bool) -> Iterator[Cue]:
@@ -317,9 +315,7 @@ def _lines(path: Path) -> Iterator[TranscriptRecord]:
         for name, field in zip(columns, fields, strict=False):
             if field.upper() == "<NA>":
                 continue
-            # What is no number is refused where one is needed.
-            is_float = name in _NUMBERS and NUMBER.fullmatch(field)
-            item[name] = float(field) if is_float else field
+            item[name] = number_of_field(field) if name in _NUMBERS else field
         if suffix == ".ctm":
             word = item.get("word", "").replace("<space>", " ")
             item["word"] = word
@@ -358,6 +354,11 @@ class Document(NamedTuple):
                 return [*data]
         return None
 
+    def is_named_in(self, text: str) -> bool:
+        """Whether a text that is no JSON has the names by which this kind is recognised: it is a damaged one."""
+        names = [self.holder] if self.holder else self.names
+        return all(f'"{name}"' in text for name in names)
+
 
 def _our_utterance(item: TranscriptItem) -> TranscriptItem:
     if item["channel"] not in CHANNELS:
@@ -387,18 +388,13 @@ def _lhotse_supervision(item: TranscriptItem) -> TranscriptItem:
     return record
 
 
-def _seamless_line(item: TranscriptItem) -> TranscriptItem:
-    """A line of Seamless Interaction, whose text is called as the list of lines; one without words is empty."""
-    return {**item, "text": item["transcript"]}
-
-
 #: Every kind of JSON that is read, the most telling names first.
 DOCUMENTS = (
     Document(
         "Seamless Interaction",
         '{"metadata:transcript": [{"transcript", "start", "end", "words"}, …]}',
         "metadata:transcript",
-        record=_seamless_line,
+        record=lambda item: {**item, "text": item["transcript"]},
     ),
     Document(
         "lhotse supervisions",
@@ -448,7 +444,9 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
     except BadInput as error:
         # A file that is empty, or no JSON at all, may have been a transcript.
         begins_as_json = text.lstrip().startswith(("{", "["))
-        if begins_as_json and not _names_a_kind(text):
+        is_of_document = any(kind.is_named_in(text) for kind in DOCUMENTS)
+        is_of_service = any(is_named_in(text, service) for service in SERVICES)
+        if begins_as_json and not is_of_document and not is_of_service:
             raise UnknownKind(error.reason, _JSON_REMEDY, path, DAMAGED_JSON) from None
         raise
     if isinstance(data, dict):
@@ -511,15 +509,6 @@ def _documents(text: str) -> list[str]:
         space = _SPACE.match(text, end)
         start = space.end() if space else end
     return documents
-
-
-def _names_a_kind(text: str) -> bool:
-    """Whether a text that is no JSON has the names by which a transcript is recognised: it is a damaged one."""
-    for kind in DOCUMENTS:
-        names = [kind.holder] if kind.holder else kind.names
-        if all(f'"{name}"' in text for name in names):
-            return True
-    return any(is_named_in(text, service) for service in SERVICES)
 
 
 def _of_service(data: object, title: str) -> list[TranscriptRecord] | None:

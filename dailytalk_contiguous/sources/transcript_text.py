@@ -10,6 +10,8 @@ from dailytalk_contiguous.core.errors import BadInput
 #: A number as formats of lines write it.
 NUMBER = re.compile(r"[-+]?\d{1,15}+(?:\.\d*+)?(?:[eE][-+]?\d{1,2})?")
 
+#: A time on a clock: `1:02:03.5`, `02:03,500`, `2:03`.
+CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d{1,9})?)")
 
 #: Why a file beside a recording is not used: it is JSON of something else, whole or damaged.
 NO_TRANSCRIPT = "JSON of no known kind of transcript"
@@ -55,3 +57,23 @@ def read_text(path: Path) -> str:
     if "\0" in text:
         raise broken(path, "holds zeros, as a file does that was not written to its end", "save the file again")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def number_of_field(text: str) -> float | str:
+    """The number that a field of a line is; any other text as it is, which is refused where a number is needed."""
+    return float(text) if NUMBER.fullmatch(text) else text
+
+
+def clock_seconds(time: re.Match[str]) -> float:
+    """The seconds of a match of `CLOCK`, or of another pattern with hours, minutes and seconds.
+
+    >>> [clock_seconds(time) for time in CLOCK.finditer("1:02:03.5 02:03,500 0:05")]
+    [3723.5, 123.5, 5.0]
+    """
+    hours, minutes, seconds = time.groups(default="0")
+    return 3600 * int(hours) + 60 * int(minutes) + float(seconds.replace(",", "."))
+
+
+def letters_of(text: str) -> str:
+    """The letters and digits of a text, in lower case."""
+    return "".join(filter(str.isalnum, text)).casefold()

@@ -15,6 +15,7 @@ from operator import itemgetter
 from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.core.cues import later_cue
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.records import Cue
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
@@ -167,7 +168,7 @@ def _by_stem(directory: Path, changed: int) -> dict[str, list[Path]]:
 
 @dataclass
 class TranscriptFile:
-    """What is known of a transcript from elsewhere.
+    """Facts about a transcript that its text does not state.
 
     Attributes:
         channel: the side that it is of, where its name does not say so.
@@ -199,7 +200,7 @@ def read_transcripts(
     Args:
         paths: the files.
         recording_file: path of this recording in files on many recordings.
-        files: what is known of them from elsewhere; `repeats` of each is set.
+        files: facts about them; `repeats` of each is set.
         mix: whether all words are on one channel, `MIX`, whoever says them.
         duration: of the recording in seconds, by which times in milliseconds are recognised.
         tiers: the names of tiers with speech, where a file has others.
@@ -210,22 +211,17 @@ def read_transcripts(
     """
     stem = Path(recording_file).stem
     facts = {path: TranscriptFile() for path in paths} | {**(files or {})}
-    markers: dict[Path, str] = {}
-    for path in paths:
-        marker = _marker_of(path.name, stem)
-        if marker and not facts[path].channel:
-            markers[path] = marker  # "left" of call.left.srt
-    sides = sides_of([*markers.values()], paths[0])
+    sides = _sides_of_files(facts, stem)
     cues_of_files: dict[Path, list[Cue]] = {}
     for path in paths:
-        side = sides.get(markers.get(path, ""), facts[path].channel)
+        side = sides[path]
         shared = is_shared(path.name, stem)
         pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
         read = read_cues(path, side, pick, tiers, left)
         if not read and not shared:
             remedy = "remove it, so that its speech is recognised, save it again, or name tiers of words (--tier)"
             raise broken(path, "has no words", remedy)
-        read = [_later(cue, facts[path].wait) for cue in read]
+        read = [later_cue(cue, facts[path].wait) for cue in read]
         latest = max((cue["end"] for cue in read), default=0.0)
         if duration and latest > MOST_BEYOND * duration:
             reason = f"has times up to {latest:,.0f} s, and the recording is {duration:,.1f} s long"
@@ -273,23 +269,19 @@ def _one_transcript(cues_of_files: Mapping[Path, Sequence[Cue]], mix: bool) -> l
     return sorted(kept, key=itemgetter("start", "end", "channel"))
 
 
-def _marker_of(name: str, stem: str) -> str:
-    """The side in the name of a transcript of a recording of this stem: `left` of `call.left.srt`."""
-    bare = bare_name(name)
-    marker = bare.removeprefix(f"{stem}.")
-    return marker if marker != bare and explains_itself(marker) else ""
+def _sides_of_files(files: Mapping[Path, TranscriptFile], stem: str) -> dict[Path, str | None]:
+    """The side that each file is of, known from elsewhere or by its name; None where it is not known.
 
-
-def _later(cue: Cue, seconds: float) -> Cue:
-    """A cue at a later time."""
-    if not seconds:
-        return cue
-    words = [word | {"start": word["start"] + seconds, "end": word["end"] + seconds} for word in cue["words"]]
-    moved = cue.copy()
-    moved["start"] += seconds
-    moved["end"] += seconds
-    moved["words"] = words
-    return moved
+    `stem`: of the recording. Raises BadInput where the names of two mean one side.
+    """
+    markers: dict[Path, str] = {}
+    for path, facts in files.items():
+        bare = bare_name(path.name)
+        marker = bare.removeprefix(f"{stem}.")  # "left" of call.left.srt
+        if marker != bare and explains_itself(marker) and not facts.channel:
+            markers[path] = marker
+    sides = sides_of([*markers.values()], next(iter(files)))
+    return {path: sides.get(markers.get(path, ""), facts.channel) for path, facts in files.items()}
 
 
 def _refuse_second_file(path: Path, channel: str, origin: Mapping[str, Path]) -> None:

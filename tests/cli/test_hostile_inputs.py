@@ -136,7 +136,7 @@ def test_files_beside_recordings_that_are_not_used_are_named_once_with_why(
     save(tmp_path / "in/call.wav", excerpt())
     save(tmp_path / "in/other.wav", excerpt())
     grid = "1\n00:00:00,500 --> 00:00:02,000\nA: where should we go\n\n2\n00:00:03,000 --> 00:00:04,000\nB: home\n"
-    for name in ("call.srt", "call.en.srt", "call.docx", "call.wav.json", "call.reference.json", "notes.docx"):
+    for name in ("call.srt", "call.en.srt", "call.docx", "call.wav.en.json", "call.reference.json", "notes.docx"):
         (tmp_path / "in" / name).write_text(grid)
     command = ("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--dry-run")
     done = dailytalk(*command)
@@ -144,7 +144,7 @@ def test_files_beside_recordings_that_are_not_used_are_named_once_with_why(
     assert len(sentences) == 3
     for why, *names in (
         ("no format of transcripts", "call.docx"),
-        ("a side", "call.en.srt", "call.wav.json"),
+        ("a side", "call.en.srt", "call.wav.en.json"),
         ("reference", "call.reference.json"),
     ):
         (line,) = [line for line in sentences if why in line]
