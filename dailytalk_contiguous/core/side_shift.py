@@ -14,7 +14,7 @@ What a leak tells is wrong by the way of the leak: a few milliseconds of air, or
 
 A shift is believed only where it is clear: the first quarter of an hour has it throughout, and no other shift fits
 nearly as well. Limits are set on the bundled conversations, and reported on other calls
-(`benchmarks/sides.py --out-of-step`).
+(`benchmarks/out_of_step.py`).
 """
 
 import math
