@@ -16,11 +16,14 @@ _LEFT, _RIGHT = CHANNELS
 _SIDES = {"left": _LEFT, "l": _LEFT, "a": _LEFT, "main": _LEFT}
 _SIDES |= {"right": _RIGHT, "r": _RIGHT, "b": _RIGHT, "other": _RIGHT}
 
-#: Names of parts that people play, the same in every recording: no person is called so.
+#: Names of parts that people play, the same in every recording: no person is called so. Those by which files are
+#: called (`sources.pairs.ROLES`) are among them.
 ROLES = frozenset(
     """
-    agent advisor assistant bot callee caller client customer doctor guest host interviewee interviewer me
-    moderator operator patient speaker student system teacher them unknown user you
+    adviser advisor agent assistant bot callee caller candidate client clinician consultant counsellor counselor
+    csr customer doctor employee examinee examiner guest host instructor interviewee interviewer learner me moderator
+    nurse operator patient physician prospect pupil receiver rep representative respondent seller speaker staff
+    student support system teacher them therapist tutor unknown user visitor you
     """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
 )
 

@@ -187,3 +187,12 @@ def test_times_of_lines_that_are_no_numbers_are_named(tmp_path: Path) -> None:
     path.write_text("call 1 1e308 nan a\n")
     with pytest.raises(BadInput, match="its times are '1e308' to None"):
         read_transcripts([path], "call.wav")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("Nurse:", "Patient:"), ("Rep:", "Prospect:"), ("Tutor:", "Pupil:")]
+)
+def test_a_role_is_the_name_of_nobody(tmp_path: Path, first: str, second: str) -> None:
+    cues = read_transcripts([vtt(tmp_path / "call.vtt", [first, second])], "call.wav")
+    assert [cue["text"] for cue in cues] == SPOKEN
+    assert {cue["speaker"] for cue in cues} == {None}
