@@ -20,10 +20,11 @@ _SIDES |= {"right": _RIGHT, "r": _RIGHT, "b": _RIGHT, "other": _RIGHT}
 #: called (`sources.pairs.ROLES`) are among them.
 ROLES = frozenset(
     """
-    adviser advisor agent assistant bot callee caller candidate client clinician consultant counsellor counselor
-    csr customer doctor employee examinee examiner guest host instructor interviewee interviewer learner me moderator
-    nurse operator patient physician prospect pupil receiver rep representative respondent seller speaker staff
-    student support system teacher them therapist tutor unknown user visitor you
+    adviser advisor agent assistant bot callee caller candidate client clinician consultant
+    counsellor counselor csr customer doctor employee examinee examiner guest host instructor
+    interviewee interviewer learner me moderator nurse operator patient physician prospect pupil
+    receiver rep representative respondent seller speaker staff student support system teacher them
+    therapist tutor unknown user visitor you
     """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
 )
 
