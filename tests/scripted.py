@@ -152,7 +152,7 @@ def say(
     chosen: Stages,
     out: Path | None = None,
     script: SynthesisInput | None = None,
-    progress: Progress = lambda *event: None,
+    progress: Progress = lambda event: None,
     **options: Any,
 ) -> RunOutcome:
     """One run in this process, with a shard for each conversation unless a script says otherwise."""

@@ -43,7 +43,7 @@ def run_recipe(
     speaking: Sequence[Stage] = (),
     workers: int = 1,
     source_licence: str = "",
-    progress: Progress = lambda *event: None,
+    progress: Progress = lambda event: None,
     planned: Planned = lambda plan, run: None,
 ) -> Built:
     """Run a recipe over recordings; finished work is not done again.

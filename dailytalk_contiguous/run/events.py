@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.store.files import locked
 
 if TYPE_CHECKING:
-    from dailytalk_contiguous.run.shard import Progress, RunPlan, ShardReport
+    from dailytalk_contiguous.run.shard import Progress, RunPlan, ShardReport, StageEvent
 
 log = logging.getLogger("dailytalk_contiguous")
 
@@ -223,12 +223,13 @@ class Journal:
         return self
 
     def telling(self, progress: "Progress") -> "Progress":
-        """A function that notes the stage at hand and passes on to `progress` what is not of a step inside one."""
+        """A function that notes the stage at hand and passes on to `progress`."""
 
-        def pass_on(stage: str, audio: float, wall: float | None, step: str = "") -> None:
-            self.run.at = f"{stage}, {step}" if step else stage
-            if not step:
-                progress(stage, audio, wall)
+        def pass_on(event: "StageEvent") -> None:
+            self.run.at = event.stage
+            if event.kind:
+                self.run.at += f", {event.done} of {event.total} {event.kind}"
+            progress(event)
 
         return pass_on
 

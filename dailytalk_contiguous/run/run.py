@@ -138,7 +138,7 @@ def make_shards(
     plan: RunPlan,
     stages: Sequence[Stage],
     options: RunOptions,
-    progress: Progress = lambda *event: None,
+    progress: Progress = lambda event: None,
     mirrors: tuple[Mirror, ...] = (),
 ) -> Iterator[ShardReport]:
     """Make what is left of a plan; yields each shard once it is on disk.
@@ -466,7 +466,7 @@ Planned = Callable[[RunPlan, Run], None]
 def run(
     spec: Spec,
     options: RunOptions = RunOptions(),
-    progress: Progress = lambda *event: None,
+    progress: Progress = lambda event: None,
     planned: Planned = lambda plan, run: None,
 ) -> RunOutcome:
     """Make what is missing of a spec in its work folder and, once all shards are finished, write its outputs.

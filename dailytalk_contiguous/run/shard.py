@@ -28,9 +28,32 @@ from dailytalk_contiguous.stages.base import Stage
 #: the cost of a call of `Dataset.map`, and their decoded audio is a few hundred megabytes at most.
 PORTION_SECONDS = 300.0
 
-#: Called before and after each stage of each portion of a shard with the stage's name, seconds of audio, and wall
-#: seconds (None before); meanwhile also with a text such as "3 of 9 lines" after these.
-Progress = Callable[..., None]
+
+@dataclass(frozen=True)
+class StageEvent:
+    """A stage at work on conversations that go through it together.
+
+    Attributes:
+        stage: its name.
+        conversations: their ids.
+        audio: seconds of their audio.
+        wall: seconds that the stage took; None before, and meanwhile.
+        kind: of the steps inside it, such as "lines", where it tells them; empty before and after.
+        done: how many steps are done.
+        total: how many there are; None if that is unknown.
+    """
+
+    stage: str
+    conversations: tuple[str, ...]
+    audio: float
+    wall: float | None = None
+    kind: str = ""
+    done: int = 0
+    total: int | None = None
+
+
+#: Called before and after each stage of each portion of a shard, and at the steps inside one.
+Progress = Callable[[StageEvent], None]
 
 
 def features_of(stages: Sequence[Stage]) -> Features:
@@ -134,7 +157,7 @@ class ShardJob:
     task: Task
     stages: Sequence[Stage]
     batch_seconds: float = 0.0
-    progress: Progress = lambda *event: None
+    progress: Progress = lambda event: None
     taken: dict[str, tuple[float, float]] = field(default_factory=dict)
     _wall_seconds: float = 0.0
     _ready: Portion | None = None
@@ -250,10 +273,12 @@ class ShardJob:
         has_model = any(stage.models().values())
         one_by_one = not self.batch_seconds and not stage.by_row and has_model
 
-        def show_step(kind: str, done: int, total: int | None) -> None:
-            self.progress(stage.name, audio, None, f"{done} of {total} {kind}")
+        event = StageEvent(stage.name, tuple(row["conversation_id"] for row in portion.rows), audio)
 
-        self.progress(stage.name, audio, None)
+        def show_step(kind: str, done: int, total: int | None) -> None:
+            self.progress(replace(event, kind=kind, done=done, total=total))
+
+        self.progress(event)
         started = time.perf_counter()
         with listening(show_step):
             portion.dataset = stage.map(
@@ -266,7 +291,7 @@ class ShardJob:
         portion.done += 1
         wall_before, audio_before = self.taken.get(stage.name, (0.0, 0.0))
         self.taken[stage.name] = (wall_before + wall, audio_before + audio)
-        self.progress(stage.name, audio, wall)
+        self.progress(replace(event, wall=wall))
 
     def _finish(self, portion: Portion, made: shards.Shard, keeps: Features) -> None:
         """Take a portion through the stages left, into a shard."""
@@ -304,7 +329,7 @@ def make_shard(
     task: Task,
     stages: Sequence[Stage],
     batch_seconds: float = 0.0,
-    progress: Progress = lambda *event: None,
+    progress: Progress = lambda event: None,
 ) -> ShardReport:
     """Run `stages` over the rows of a task, write its shard, and report what it took.
 

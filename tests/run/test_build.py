@@ -8,7 +8,7 @@ from datasets import Features, Value
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.core.settings import EXECUTION
-from dailytalk_contiguous.run.shard import Task, make_shard
+from dailytalk_contiguous.run.shard import StageEvent, Task, make_shard
 from dailytalk_contiguous.shards import entries_in, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
@@ -104,8 +104,8 @@ def test_refused_conversation_becomes_a_reject_and_the_rest_goes_on(tmp_path: Pa
 
 
 def test_shard_that_was_stopped_leaves_no_file_and_is_made_anew(tmp_path: Path) -> None:
-    def stop(stage: str, audio: float, wall: float | None, step: str = "") -> None:
-        if (stage, wall) == ("Weigh", None):
+    def stop(event: StageEvent) -> None:
+        if (event.stage, event.wall) == ("Weigh", None):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -14,6 +14,7 @@ from dailytalk_contiguous import load
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.run.shard import StageEvent
 from dailytalk_contiguous.run.speaking import price_of, read_synthesis_input
 
 BICYCLE = "(worried) The bicycle makes a noise again."
@@ -114,9 +115,9 @@ def test_what_a_stopped_run_made_anew_counts_whatever_the_times_of_the_files_say
     old = keys_of(work)
     n_seen = 0
 
-    def stop_at_the_second(stage: str, audio: float, wall: float | None, step: str = "") -> None:
+    def stop_at_the_second(event: StageEvent) -> None:
         nonlocal n_seen
-        if stage == "Speak" and wall is None and not step:
+        if event.stage == "Speak" and event.wall is None and not event.kind:
             n_seen += 1
         if n_seen > 1:
             raise KeyboardInterrupt

@@ -139,7 +139,7 @@ class Streamed(NamedTuple):
     seconds: float
 
 
-def made(spec: StreamSpec, progress: Any = lambda *event: None) -> Streamed:
+def made(spec: StreamSpec, progress: Any = lambda event: None) -> Streamed:
     before = len(spec.windows)
     record = run(spec, progress=progress).record
     assert record is not None

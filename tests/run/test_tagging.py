@@ -159,7 +159,7 @@ def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings
     inputs = open_inputs([str(tmp_path / "in")])
     conversations = find(inputs, tmp_path / "out", shard_seconds=1.0)
     spec = TagSpec(conversations, tmp_path / "out", seed)
-    run_spec(spec, progress=lambda stage, audio, wall: done.append(stage))
+    run_spec(spec, progress=lambda event: done.append(event.stage))
     # Each is noted at its beginning and at its end.
     assert done == ["Bucket", "Bucket", "Tag", "Tag", "Punctuate", "Punctuate"]
     after = read_lines(tmp_path / "out/transcript.jsonl")
