@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub.utils import logging
 from preloaded import Forked
 
-from dailytalk_contiguous.cli.main import COMMANDS, command_of, run_command
+from dailytalk_contiguous.cli.main import COMMANDS, FIRST_LINES, command_of, run_command
 
 # As `run` has it by the environment, which is read once: in this process it was read before.
 logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -27,6 +27,8 @@ EMBEDDED = ("--profile", "embedded", "--language", "en")
 
 
 class Done(NamedTuple):
+    """How a command ended: its exit code, and what it printed; `err` without the first line (`FIRST_LINES`)."""
+
     code: int
     out: str
     err: str
@@ -87,7 +89,10 @@ class Command:
         self._capfd.readouterr()
         with pytest.raises(SystemExit) as leave:
             run_command()
-        done = Done(int(leave.value.code or 0), *self._capfd.readouterr())
+        out, err = self._capfd.readouterr()
+        for line in {*FIRST_LINES.values()}:
+            err = err.removeprefix(f"{line}\n")
+        done = Done(int(leave.value.code or 0), out, err)
         assert foreign_options(words, f"{done.out}\n{done.err}") == []
         return done
 
@@ -112,8 +117,10 @@ class BuilderScript:
 #: `dailytalk` that goes no further than a number of shards: it says "held" on stdout and waits for a signal.
 HELD = """
 import signal, socket, sys
+from dailytalk_contiguous.run import events
 from dailytalk_contiguous.run.events import Journal
 
+events.SHARD_LINE_SECONDS = 0.0  # a line for each shard
 left = [int(sys.argv.pop(1))]
 
 def made(journal, shard, note=Journal.made):

@@ -48,7 +48,7 @@ def test_older_arguments_write_the_left_channel_with_the_seed_presets(
 ) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
     done = process_all(*arguments(tmp_path))
-    assert (done.code, done.err.count("\n")) == (0, 2)  # what was found, and its one shard
+    assert (done.code, done.err.count("\n")) == (0, 2)  # how it began and ended
     lines = read_lines(tmp_path / "in/transcript.jsonl")
     assert {line["channel"] for line in lines} == {"left"}
     assert {line["audio_file"] for line in lines} == {"call.wav"}

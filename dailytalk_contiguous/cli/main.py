@@ -54,12 +54,25 @@ COMMANDS = {name: module for commands in LISTED.values() for name, module in com
 GROUPS = {name.split()[0]: "" for name in COMMANDS if " " in name}
 GROUPS |= {name: about for _, groups in additions("GROUPS") for name, about in groups.items()}
 
+#: What commands print before their imports, which take seconds on a busy machine: what they look for first.
+FIRST_LINES = {
+    "build": "looking for recordings …",
+    "tag": "looking for recordings …",
+    "speak": "reading the transcript …",
+    "plan": "looking for recordings …",
+}
+for _, _lines in additions("FIRST_LINES"):
+    FIRST_LINES |= _lines
+
 _PACKAGE = __name__.partition(".")[0]
 
 #: New objects after which Python collects garbage. Its default of 700 took a tenth of the time of a run that has
 #: nothing to do.
 WASTE_AFTER = 10_000
 
+
+#: Options that ask for the help of a command.
+ASKS_HELP = {"--help", "--help-all"}
 
 #: Panels whose options `--help` leaves to `--help-all` where a command has many, so that its help is one screen.
 SELDOM = {Panel.STYLE, Panel.QUALITY, Panel.RESULT, Panel.BALANCE, Panel.HUB, Panel.CLUSTER, Panel.RARE}
@@ -214,6 +227,9 @@ def run_command() -> NoReturn:
     pairs = [" ".join(pair) for pair in pairwise(words)]
     names = [word for word in (*words, *pairs) if word in COMMANDS]
     if names:
+        first_line = FIRST_LINES.get(names[0])
+        if first_line and not ASKS_HELP.intersection(words):
+            say(first_line)
         # While a Ctrl-C still ends the process at once.
         import_module(f"{_PACKAGE}.{COMMANDS[names[0]]}")
     if not gc.isenabled():  # as `__main__` begins

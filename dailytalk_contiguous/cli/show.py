@@ -1,6 +1,6 @@
 """The bar of a run, and the lines on its plan and its results.
 
-While a run works, a person sees a bar on a terminal, elsewhere a line a finished shard on stderr. The lines are
+While a run works, a person sees a bar on a terminal, elsewhere a line on stderr each half a minute. The lines are
 those that the package logs at INFO, so that the log of a batch job shows its progress; they never go to stdout,
 which may be JSON.
 """
@@ -9,10 +9,15 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.progress import BarColumn, Progress, ProgressColumn, Task
+from rich.console import Console as RichConsole
+from rich.console import ConsoleOptions, RenderableType, RenderResult
+from rich.progress import Progress, ProgressColumn, Task
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
 from rich.text import Text
 
 from dailytalk_contiguous.cli.defaults import default_settings
@@ -20,7 +25,7 @@ from dailytalk_contiguous.cli.terminal import SHOWN, Console, say
 from dailytalk_contiguous.core.audio import AudioStruct, scale_note
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.outcome import Outcome, Rejected
-from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.core.wording import counted, cut_middle, length_text
 from dailytalk_contiguous.run.events import Run, log
 from dailytalk_contiguous.run.run import RunOutcome, lacking_weights
 from dailytalk_contiguous.run.shard import RunPlan
@@ -31,21 +36,61 @@ from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import work_folder
 
+#: The fewest characters of a conversation's id that are shown.
+SHORTEST_ID = 9
+
+#: Columns of the bar. Where the text leaves less room, there is none.
+BAR_COLUMNS = 20
+
+
+@dataclass(frozen=True)
+class RunLines:
+    """Two lines on a run: what is at hand, with a bar behind it, and the figures.
+
+    The figures are never cut, but go on in the next line where the terminal is narrow.
+
+    Attributes:
+        run: how far it is; None before it is planned.
+    """
+
+    run: Run | None
+
+    def __rich_console__(self, console: RichConsole, options: ConsoleOptions) -> RenderResult:
+        text = "looking for what is left to do"
+        if self.run is not None:
+            text = at_hand_text(self.run, options.max_width)
+        grid = Table.grid(Column(ratio=1, no_wrap=True), Column(), expand=True)
+        cells: list[RenderableType] = [Text(text)]
+        if len(text) + 2 + BAR_COLUMNS <= options.max_width:
+            share = None if self.run is None else self.run.share
+            total = None if share is None else 1.0  # without a total, the bar shows only that work goes on
+            cells.append(ProgressBar(total, share or 0.0, BAR_COLUMNS))
+        grid.add_row(*cells)
+        yield grid
+        if self.run is not None:
+            yield Text(f"{self.run.kind}: {self.run.progress(datetime.now(UTC))}")
+
+
+def at_hand_text(run: Run, width: int) -> str:
+    """What is at hand, in at most `width` columns: the middle of the conversation's id is cut if need be."""
+    text = run.at_hand or "at work"
+    n_over = len(text) - width
+    if n_over > 0 and run.conversation:
+        conversation = cut_middle(run.conversation, max(SHORTEST_ID, len(run.conversation) - n_over))
+        text = f"{conversation}: {run.at}"
+    return cut_middle(text, width)
+
 
 class RunColumn(ProgressColumn):
-    """The stage at hand, and the progress of the run."""
+    """The only column of the bar of a run."""
 
-    def render(self, task: Task) -> Text:
-        run: Run = task.fields["run"]
-        task.completed = run.audio_done
-        task.total = run.audio_seconds  # for the bar beside it
-        progress = run.progress(datetime.now(UTC))
-        return Text(f"{run.at or 'starting'}  {progress}", no_wrap=True)
+    def render(self, task: Task) -> RunLines:
+        return RunLines(task.fields["run"])
 
 
 @contextmanager
 def bar() -> Iterator[Callable[[RunPlan, Run], None]]:
-    """Show a progress bar on stderr once a run is planned, or lines if it is no terminal.
+    """Show a progress bar on stderr, or lines if it is no terminal.
 
     Yields what a run calls with its plan.
     """
@@ -54,12 +99,12 @@ def bar() -> Iterator[Callable[[RunPlan, Run], None]]:
     log.handlers = [] if shown else [_StderrHandler()]
     log.propagate = False
     log.setLevel(logging.INFO)
-    columns = RunColumn(), BarColumn(None)
-    with Progress(*columns, console=console, expand=True, transient=True, disable=not shown) as progress:
+    with Progress(RunColumn(), console=console, expand=True, transient=True, disable=not shown) as progress:
+        task = progress.add_task("", total=None, run=None)
 
         def planned(plan: RunPlan, run: Run) -> None:
-            if plan.tasks and not progress.tasks:
-                progress.add_task("", total=None, run=run)
+            if plan.tasks:
+                progress.update(task, run=run)
 
         yield planned
 
@@ -216,9 +261,10 @@ def work_done(done: RunOutcome) -> str:
     run = done.run
     took = length_text(done.wall_seconds)
     if not run.done:
-        return f"nothing to do: {counted(done.n_shards, 'shard')} done ({took})"
+        return f"nothing to do: {counted(done.n_conversations, 'conversation')} done ({took})"
     speed = f"{run.audio_done / done.wall_seconds:.1f}× real time"
-    return f"{length_text(run.audio_done)} in {took} ({speed}), {counted(run.done, 'shard')} made"
+    made = counted(run.conversations_done, "conversation")
+    return f"{length_text(run.audio_done)} in {took} ({speed}), {made} made"
 
 
 def rejected_by(record: work_folder.RunRecord, out: Path, spoken: bool) -> tuple[Rejected, ...]:

@@ -32,7 +32,7 @@ def status_outcome(runs: Sequence[Run], at: datetime) -> Outcome:
     """The outcome of `status` at a time."""
     is_resumable = any(run.state not in (RUNNING, FINISHED) for run in runs)
     n_working = sum(run.state == RUNNING for run in runs)
-    records = [asdict(run) | {"seconds_left": run.left_seconds(at)} for run in runs]
+    records = [asdict(run) | {"speed": run.speed, "seconds_left": run.left_seconds(at)} for run in runs]
     return Outcome(
         {"runs": records},
         f"{counted(len(runs), 'run')}, {n_working:,} running",
@@ -44,6 +44,8 @@ def status_outcome(runs: Sequence[Run], at: datetime) -> Outcome:
 def _line(run: Run, at: datetime) -> str:
     """A run as a line, not a row of a table: it can be searched, and no column is ever cut off."""
     parts = [run.progress(at)]
+    if run.state == RUNNING and run.at_hand:
+        parts.append(run.at_hand)
     if run.rejects:
         parts.append(f"{run.rejects:,} rejected")
     parts.append(f"last event {length_text(run.age(at))} ago")
@@ -51,4 +53,4 @@ def _line(run: Run, at: datetime) -> str:
         parts.append(run.reason)
     shard = "/".join(map(str, run.shard))
     process = f"{run.kind} {shard} on {run.host}, process {run.pid}"
-    return f"{process}: {run.state}; {', '.join(parts)}"
+    return f"{process}: {run.state}; {'; '.join(parts)}"

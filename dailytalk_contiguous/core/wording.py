@@ -52,6 +52,28 @@ def length_text(seconds: float) -> str:
     return f"{seconds / 3600:,.1f} h"
 
 
+def rough_length(seconds: float) -> str:
+    """A length that is only estimated, in whole seconds or minutes: `40 s`, `3 min`, `2.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:,.1f} h"
+
+
+def cut_middle(text: str, width: int) -> str:
+    """A text of at most `width` characters, with `…` in place of its middle where it is longer.
+
+    >>> cut_middle("call-of-monday-morning", 11)
+    'call-…rning'
+    """
+    if len(text) <= width:
+        return text
+    kept = max(0, width - 1)
+    n_last = kept - kept // 2
+    return f"{text[: kept // 2]}…{text[len(text) - n_last :]}"
+
+
 def money(dollars: float) -> str:
     """An amount in USD, with enough digits for small ones."""
     if dollars >= 0.1 or not dollars:

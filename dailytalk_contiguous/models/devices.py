@@ -261,6 +261,7 @@ def run_batched(
     seconds = [max(length, SHORTEST) for length in seconds]
     room = room or Room()
     results: dict[int, Result] = {}
+    step("pieces of sound", 0, len(items))
     waiting = plan_batches(seconds, min(budget, room.seconds), kinds)
     while waiting:
         interrupts.check_interrupt()
@@ -306,6 +307,7 @@ def run_side_by_side(
     lengths = [max(length, SHORTEST) for length in seconds]
     batches = plan_batches(lengths, budget, kinds)
     results: dict[int, Result] = {}
+    step("pieces of sound", 0, len(items))
 
     def run(batch: list[int]) -> Sequence[Result]:
         interrupts.check_interrupt()

@@ -16,6 +16,7 @@ import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.models.checkpoints import (
     INSTALL_SMART_TURN,
     SMART_TURN,
@@ -63,7 +64,10 @@ class SmartTurn:
         before = torch.get_num_threads()
         torch.set_num_threads(1)  # of this thread: for so little sound more of them take ten times as long
         try:
-            return [self._judge(last_seconds(side, end + SILENCE_SECONDS)) for end in ends]
+            judged = []
+            for end in steps("ends of turns", ends):
+                judged.append(self._judge(last_seconds(side, end + SILENCE_SECONDS)))
+            return judged
         finally:
             torch.set_num_threads(before)
 

@@ -1,6 +1,7 @@
-"""events.jsonl: a line of JSON at the start of a run, after each shard and at its end: the run as it is then.
+"""events.jsonl: how far a run is, as lines of JSON: at its start, every half a minute, after shards, at its end.
 
-`dailytalk status`, the bar and the time left read nothing else, and of a run only its last line. The parts of a
+`dailytalk status`, the bar and the time left read nothing else, and of a run only its last line. Each line says at
+which byte its run begins, so that readers go back from run to run, however many lines a run has. The parts of a
 `--shard` have a file each, because appending from several hosts is not atomic on NFS (Linux NFS FAQ, A9). There is
 no word of a conversation in it, and no secret. Readers skip a line that a crash or a full disk has cut off.
 """
@@ -9,24 +10,28 @@ import json
 import logging
 import os
 import platform
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event, Lock, Thread
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypedDict
+from typing import TYPE_CHECKING, BinaryIO, Self, TypedDict
 
 from filelock import FileLock, Timeout
 
-from dailytalk_contiguous.core.documents import as_text, json_lines
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, as_text, parse_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.wording import counted, model_name, public, rough_length
+from dailytalk_contiguous.run.pace import Pace
 from dailytalk_contiguous.store.files import locked
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.run.shard import Progress, RunPlan, ShardReport, StageEvent
+    from dailytalk_contiguous.stages.base import Stage
 
 log = logging.getLogger("dailytalk_contiguous")
 
@@ -50,6 +55,18 @@ FAILED = "failed"
 #: What a run holds in its work folder while it works; a part of `--shard` has its own.
 RUN_LOCK = ".dailytalk-run"
 
+#: Seconds after which a line is written and logged, whatever happens.
+LINE_SECONDS = 30.0
+
+#: The fewest seconds between a line and one that is written for a shard: the disk has to confirm each.
+SHARD_LINE_SECONDS = 2.0
+
+#: Seconds between two estimates of how far a run is while no stage reports anything.
+REFRESH_SECONDS = 1.0
+
+#: Bytes that are read at a time, from the end of a file.
+BLOCK_BYTES = 1 << 13
+
 
 @dataclass
 class Run:
@@ -61,19 +78,26 @@ class Run:
         host: the machine of its process.
         pid: the number of its process there.
         started: when it began (ISO 8601, UTC).
-        time: when this line was written.
+        time: when it was as this line says.
         shard: (i, N) of `--shard`.
+        begins: the byte of the file at which its first line begins; None if unknown.
+        conversations: how many it planned to make.
+        conversations_done: how many it has made.
+        audio_seconds: seconds of audio in those that it planned.
+        audio_done: seconds of audio that it has made, of conversations at hand their share.
+        share: share of its work that is done, from 0 to 1.
+        left: wall seconds that it still takes; None if that is not known.
         shards: shards that it planned to make.
-        audio_seconds: seconds of audio in them.
         done: shards that it has made.
-        audio_done: seconds of audio in those.
         rejects: conversations rejected among them; once the run is finished, all that it rejected.
         spent: USD; None for a run that costs nothing.
         stages: by name, wall seconds and the seconds of audio that went through it, of all processes together.
         outside: seconds that shards took outside stages.
+        rates: by stage, wall seconds a second of audio, without the time that models take to load.
         state: `finished`, `stopped`, `failed`, `running`, or `gone` if it was killed.
         reason: why it failed.
-        at: the stage that works now.
+        conversation: the id of the conversation at hand, or how many there are.
+        at: the stage that works now and its step, or what else is being done.
     """
 
     run: str
@@ -83,16 +107,23 @@ class Run:
     started: str
     time: str
     shard: list[int] = field(default_factory=lambda: [1, 1])
-    shards: int = 0
+    begins: int | None = None
+    conversations: int = 0
+    conversations_done: int = 0
     audio_seconds: float = 0.0
-    done: int = 0
     audio_done: float = 0.0
+    share: float = 0.0
+    left: float | None = None
+    shards: int = 0
+    done: int = 0
     rejects: int = 0
     spent: float | None = None
     stages: dict[str, list[float]] = field(default_factory=dict)
     outside: float = 0.0
+    rates: dict[str, float] = field(default_factory=dict)
     state: str = RUNNING
     reason: str = ""
+    conversation: str = ""
     at: str = ""
 
     def age(self, at: datetime) -> float:
@@ -100,36 +131,51 @@ class Run:
         return max(0.0, (at - datetime.fromisoformat(self.time)).total_seconds())
 
     @property
-    def speed(self) -> float | None:
-        """Seconds of audio a second, up to its last line; None before its first shard."""
+    def wall_seconds(self) -> float:
+        """Seconds from its start to its last line."""
         took = datetime.fromisoformat(self.time) - datetime.fromisoformat(self.started)
-        return self.audio_done / max(took.total_seconds(), 1e-3) if self.done else None
+        return took.total_seconds()
+
+    @property
+    def speed(self) -> float | None:
+        """Seconds of audio a second, up to its last line; None as long as too little was measured."""
+        if not self.audio_done or (self.left is None and not self.conversations_done):
+            return None
+        return self.audio_done / max(self.wall_seconds, 1e-3)
 
     def left_seconds(self, at: datetime) -> float | None:
-        """Wall seconds that a running run still needs, by its speed so far; None if that is not known."""
-        if self.state != RUNNING or not self.speed:
+        """Wall seconds that a running run still needs at a time; None if that is not known."""
+        if self.state != RUNNING or self.left is None:
             return None
-        return max(0.0, (self.audio_seconds - self.audio_done) / self.speed - self.age(at))
+        return max(0.0, self.left - self.age(at))
 
     def progress(self, at: datetime) -> str:
-        """What is done, how fast, what it has cost, and the time left: for the bar, the log and `status`."""
+        """What is done, how fast, the time left, and what it has cost: for the bar, the log and `status`."""
+        if not self.conversations:
+            return "nothing to do"
         unit = "min"
         size = 60
         if self.audio_seconds >= 3600:
             unit = "h"
             size = 3600
         parts = [
-            f"{self.done} of {counted(self.shards, 'shard')}",
+            f"{int(100 * self.share)} %",
             f"{self.audio_done / size:.1f} of {self.audio_seconds / size:.1f} {unit}",
+            f"{self.conversations_done:,} of {counted(self.conversations, 'conversation')}",
         ]
         if self.speed:
             parts.append(f"{self.speed:.1f}× real time")
         left = self.left_seconds(at)
         if left is not None:
-            parts.append(f"{length_text(left)} left")
+            parts.append(f"{rough_length(left)} left")
         if self.spent:
             parts.append(f"{self.spent:.4f} USD spent")
         return ", ".join(parts)
+
+    @property
+    def at_hand(self) -> str:
+        """The conversation at hand and what is done with it; empty if neither is known."""
+        return ": ".join(filter(None, (self.conversation, self.at)))
 
     def time_spent(self) -> "TimeSpent":
         """The wall seconds of its processes, for run.json; those of a stage with the seconds of audio."""
@@ -148,12 +194,27 @@ def append(path: Path, line: Mapping[str, object]) -> None:
     text = json.dumps(line, allow_nan=False).encode() + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
-        file.seek(max(0, file.tell() - 1))
-        is_torn = file.read() not in (b"", b"\n")  # what a crash cut off stays a line of its own
-        line_end = b"\n" if is_torn else b""
-        file.write(line_end + text)
+        if is_torn(file):  # what a crash cut off stays a line of its own
+            text = b"\n" + text
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def is_torn(file: BinaryIO) -> bool:
+    """Whether the last line of a file has no end. The file is read up to its end."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 1))
+    return file.read() not in (b"", b"\n")
+
+
+def next_line_at(path: Path) -> int:
+    """The byte at which the next line of a file begins."""
+    if not path.is_file():
+        return 0
+    with path.open("rb") as file:
+        n_ends_missing = 1 if is_torn(file) else 0
+        return file.tell() + n_ends_missing
 
 
 def journals(folder: Path) -> list[Path]:
@@ -166,19 +227,59 @@ def read_runs(path: Path) -> list[Run]:
 
     All but the last have ended: where one began after a run that has not said so, that one was killed.
     """
-    runs = dict[str, Run]()
+    return [*runs_back(path)][::-1]
+
+
+def runs_back(path: Path) -> Iterator[Run]:
+    """`read_runs` from the last run to the first. It reads two lines of a run, however many there are."""
     if not path.is_file():
-        return []
-    for _, line in json_lines(path):
-        if isinstance(line, dict):  # else it was cut off
-            with suppress(TypeError):  # it is of another version
-                run = Run(**line)
-                runs[run.run] = run
-    in_order = list(runs.values())
-    for run in in_order[:-1]:
-        if run.state == RUNNING:
-            run.state = GONE
-    return in_order
+        return
+    seen = set[str]()
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            end, line = line_before(file, end)
+            run = run_of(line)
+            if run is None or run.run in seen:
+                continue
+            if seen and run.state == RUNNING:
+                run.state = GONE
+            seen.add(run.run)
+            end = first_byte(file, run, end)
+            yield run
+
+
+def line_before(file: BinaryIO, end: int) -> tuple[int, bytes]:
+    """The byte at which the line begins that ends at byte `end`, and the line; of one that is too long, a part."""
+    line = b""
+    start = end
+    while start > 0 and len(line) <= MOST_LINE_BYTES:
+        block_start = max(0, start - BLOCK_BYTES)
+        file.seek(block_start)
+        line = file.read(start - block_start) + line
+        start = block_start
+        newline = line.rfind(b"\n", 0, -1)  # the last byte is the end of the line itself
+        if newline >= 0:
+            return start + newline + 1, line[newline + 1 :]
+    return start, line
+
+
+def run_of(line: bytes) -> Run | None:
+    """The run of a line; None if the line was cut off, or is of another version."""
+    try:
+        return Run(**parse_json(line, "", limit=MOST_LINE_BYTES))
+    except (BadInput, TypeError):
+        return None
+
+
+def first_byte(file: BinaryIO, run: Run, start: int) -> int:
+    """The byte at which a run begins that has a line at byte `start`; `start` if its lines do not say so."""
+    if run.begins is None or not 0 <= run.begins < start:
+        return start
+    file.seek(run.begins)
+    first = run_of(file.readline(MOST_LINE_BYTES))
+    has_first = first is not None and first.run == run.run  # else somebody has changed the file
+    return run.begins if has_first else start
 
 
 def now() -> str:
@@ -187,7 +288,9 @@ def now() -> str:
 
 
 class Journal:
-    """Writes the lines of one run; a context manager that records how it ended. It logs a line a shard.
+    """Writes and logs the lines of one run; a context manager that records how it ended.
+
+    A thread keeps `run` up to date and writes a line each half a minute, even if a stage reports nothing for long.
 
     Args:
         out: the work folder.
@@ -209,6 +312,13 @@ class Journal:
         self._path = out / (EVENTS if shard == (1, 1) else f"events.{shard[0]}-of-{shard[1]}.jsonl")
         self._spent = spent
         self._is_begun = False
+        self._pace = Pace()
+        self._conversations: dict[str, int] = {}  # of each planned shard, by its name
+        self._written_at = 0.0
+        self._logged_at = 0.0
+        self._lock = Lock()  # of all above and of `run`
+        self._has_ended = Event()
+        self._ticker = Thread(target=self._tick, daemon=True)
         self.run = Run(
             run=uuid.uuid4().hex[:12],
             kind=kind,
@@ -220,48 +330,69 @@ class Journal:
         )
 
     def __enter__(self) -> Self:
+        self._ticker.start()
         return self
 
     def telling(self, progress: "Progress") -> "Progress":
-        """A function that notes the stage at hand and passes on to `progress`."""
+        """A function that notes the work of a stage and passes on to `progress`."""
 
         def pass_on(event: "StageEvent") -> None:
-            self.run.at = event.stage
-            if event.kind:
-                self.run.at += f", {event.done} of {event.total} {event.kind}"
+            with self._lock:
+                self._pace.note(event)
+                self._refresh()
             progress(event)
 
         return pass_on
 
-    def planned(self, plan: "RunPlan") -> None:
-        """Record and log what will be done.
+    def planned(self, plan: "RunPlan", stages: Sequence["Stage"] = ()) -> None:
+        """Record and log what will be done, by `stages` from the plan's `first_stage` on.
 
         Nothing is written if nothing is to be done, unless an earlier run did not say how it ended.
         """
-        earlier = _runs_in(self._path.parent)
-        has_ended = not earlier or earlier[-1].state == FINISHED
-        if not plan.tasks and not self._is_begun and has_ended:
-            return
-        self._is_begun = True
-        self.run.shards += len(plan.tasks)
-        self.run.audio_seconds += plan.seconds
-        self._write()
+        with self._lock:
+            if not self._is_begun:
+                earlier = _last_run(self._path.parent)
+                has_ended = earlier is None or earlier.state == FINISHED
+                if not plan.tasks and has_ended:
+                    return
+                self._begin()
+            self._pace.plan(plan, stages)
+            run = self.run
+            run.shards += len(plan.tasks)
+            run.audio_seconds += plan.seconds
+            for task in plan.tasks:
+                run.conversations += len(task.rows)
+                self._conversations[task.path.stem] = len(task.rows)
+            run.conversation = ""
+            run.at = loading_text(stages[plan.first_stage :]) if plan.tasks else ""
+            self._refresh()
+            self._write_in_time(SHARD_LINE_SECONDS)
+            if not self._logged_at:
+                self._log(self.run.at)
 
     def made(self, made: "ShardReport") -> None:
-        run = self.run
-        run.done += 1
-        run.audio_done += made.audio_seconds
-        run.rejects += made.rejects
-        in_stages = sum(wall for wall, _ in made.stages.values())
-        run.outside += max(0.0, made.wall_seconds - in_stages)
-        for name, (wall, audio) in made.stages.items():
-            wall_before, audio_before = run.stages.get(name, (0.0, 0.0))
-            run.stages[name] = [round(wall_before + wall, 3), round(audio_before + audio, 3)]
-        self._write()
+        """Record a shard that is on the disk."""
+        with self._lock:
+            self._pace.made(made)
+            run = self.run
+            run.done += 1
+            run.conversations_done += self._conversations.get(made.path.stem.removesuffix(".held"), 0)
+            run.rejects += made.rejects
+            in_stages = sum(wall for wall, _ in made.stages.values())
+            run.outside += max(0.0, made.wall_seconds - in_stages)
+            for name, (wall, audio) in made.stages.items():
+                wall_before, audio_before = run.stages.get(name, (0.0, 0.0))
+                run.stages[name] = [round(wall_before + wall, 3), round(audio_before + audio, 3)]
+            run.conversation = ""
+            run.at = "writing the results" if self._pace.is_all_made else ""
+            self._refresh()
+            self._write_in_time(SHARD_LINE_SECONDS)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._has_ended.set()
+        self._ticker.join()
         run = self.run
         if not self._is_begun:
             return
@@ -276,16 +407,80 @@ class Journal:
         else:  # only its type, because the message of an unforeseen error may quote a conversation
             run.reason = getattr(error, "strerror", None) or type(error).__name__
             run.state = FAILED
+        self._refresh()
+        run.conversation = ""
+        run.at = ""
         with suppress(OSError) if error else nullcontext():  # the disk may be what failed
+            self._write()
+        if error is None:  # else the command says what happened
+            self._log(f"{FINISHED} in {rough_length(run.wall_seconds)}")
+
+    def _begin(self) -> None:
+        """Prepare the first line: where it begins, and what is known of the pace of this kind of run."""
+        self._is_begun = True
+        self.run.begins = next_line_at(self._path)
+        for run in runs_back(self._path):
+            if run.kind == self.run.kind and run.stages:
+                self._pace = Pace(rates_of(run))
+                return
+
+    def _tick(self) -> None:
+        """Until the run ends, keep `run` up to date, and write and log a line each half a minute."""
+        while not self._has_ended.wait(REFRESH_SECONDS):
+            with self._lock:
+                if not self._is_begun:
+                    continue
+                self._refresh()
+                with suppress(OSError):  # the next line, which is not written by this thread, raises it
+                    self._write_in_time(LINE_SECONDS)
+                if time.monotonic() - self._logged_at >= LINE_SECONDS:
+                    self._log(self.run.at_hand)
+
+    def _refresh(self) -> None:
+        """Bring `run` up to date."""
+        run = self.run
+        run.time = now()
+        run.share = round(self._pace.share, 4)
+        run.audio_done = round(self._pace.audio_done, 3)
+        left = self._pace.seconds_left
+        run.left = None if left is None else round(left, 1)
+        run.rates = {name: round(rate, 5) for name, rate in self._pace.rates.items()}
+        if self._pace.step:
+            run.conversation = self._pace.conversation
+            run.at = self._pace.step
+
+    def _write_in_time(self, seconds: float) -> None:
+        """Write a line if the last one is so many seconds old."""
+        if not self._written_at or time.monotonic() - self._written_at >= seconds:
             self._write()
 
     def _write(self) -> None:
-        self.run.time = now()
+        self._written_at = time.monotonic()
         self.run.spent = round(self._spent(), 6) if self._spent else None
         append(self._path, asdict(self.run))
-        if self.run.state == RUNNING:
-            progress = self.run.progress(datetime.now(UTC))
-            log.info("%s %s: %s", self.run.time, self.run.kind, progress)
+
+    def _log(self, what: str) -> None:
+        self._logged_at = time.monotonic()
+        progress = self.run.progress(datetime.now(UTC))
+        log.info("%s %s: %s", self.run.time, self.run.kind, "; ".join(filter(None, (progress, what))))
+
+
+def loading_text(stages: Sequence["Stage"]) -> str:
+    """What a run does before its first stage reports anything: the models that it loads, for people."""
+    models: dict[str, str] = {}
+    for stage in stages:
+        models |= stage.models()
+    names = []
+    for role, model in models.items():
+        if model:
+            names.append(f"{role.replace('_', ' ')} {public(model_name(model))}")
+    return f"loading the models: {', '.join(names)}" if names else ""
+
+
+def rates_of(run: Run) -> dict[str, float]:
+    """Wall seconds a second of audio, by stage, of an earlier run; those of its workers include loading."""
+    rates = {name: wall / audio for name, (wall, audio) in run.stages.items() if audio}
+    return rates | run.rates
 
 
 def run_status(folder: Path, named: str = "") -> list[Run]:
@@ -317,7 +512,7 @@ def alone(folder: Path, kind: str, shard: tuple[int, int], force: bool = False) 
     Raises DailytalkError, naming the run, while another one works in the folder.
     """
     shown = repr(as_text(folder))
-    for run in _runs_in(folder):
+    for run in _last_runs(folder):
         elsewhere = run.host != platform.node()
         is_same_work = run.kind == kind and run.shard[1] == shard[1]
         is_other_part = is_same_work and run.shard[0] != shard[0]
@@ -340,13 +535,35 @@ def alone(folder: Path, kind: str, shard: tuple[int, int], force: bool = False) 
 
 def _runs_in(folder: Path) -> list[Run]:
     """All runs that the journals of a folder have, in the order in which they began, with their states now."""
-    runs = [run for path in journals(folder) for run in read_runs(path)]
-    for run in runs:
-        lock = _lock_of(folder, run.shard)
-        if run.state == RUNNING and run.host == platform.node():
-            with suppress(Timeout), FileLock(lock, timeout=0) if lock.is_file() else nullcontext():
-                run.state = GONE
+    runs = []
+    for path in journals(folder):
+        for run in runs_back(path):
+            runs.append(_as_it_is_now(run, folder))
     return sorted(runs, key=lambda run: run.started)
+
+
+def _last_runs(folder: Path) -> list[Run]:
+    """The last run of each journal of a folder, with its state now: all others have ended."""
+    runs = []
+    for path in journals(folder):
+        run = next(runs_back(path), None)
+        if run is not None:
+            runs.append(_as_it_is_now(run, folder))
+    return sorted(runs, key=lambda run: run.started)
+
+
+def _last_run(folder: Path) -> Run | None:
+    runs = _last_runs(folder)
+    return runs[-1] if runs else None
+
+
+def _as_it_is_now(run: Run, folder: Path) -> Run:
+    """The run, which is gone if it was running on this host and holds the folder no more."""
+    lock = _lock_of(folder, run.shard)
+    if run.state == RUNNING and run.host == platform.node():
+        with suppress(Timeout), FileLock(lock, timeout=0) if lock.is_file() else nullcontext():
+            run.state = GONE
+    return run
 
 
 def _lock_of(folder: Path, shard: Sequence[int]) -> Path:

@@ -556,7 +556,7 @@ class _PassMaker:
         outcome = self.outcome
         outcome.n_conversations = sum(len(rows) for rows in step.groups)
         outcome.n_shards = len(plan.paths)
-        self.journal.planned(plan)
+        self.journal.planned(plan, step.stages)
         if plan.tasks:
             noted = self.journal.telling(progress)
             for report in make_shards(plan, step.stages, self.options, noted, self.spec.mirrors):

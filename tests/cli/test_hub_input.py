@@ -62,7 +62,7 @@ def test_pairs_of_audio_and_words_are_tagged_and_the_source_is_recorded(
     )
     done = dailytalk("tag", REPO, "--out", tmp_path / "out", *quick)
     assert done.code == 0
-    # With what was found, and the shard's line.
+    # With how it began and ended.
     assert done.err.count("\n") == 3
     assert f"to fetch from {REPO}, commit {commit[:8]}: 2 files, 0.4 MB" in done.err
     assert record(tmp_path / "out")["source"] == {
@@ -85,7 +85,7 @@ def test_cleared_caches_and_a_new_commit_redo_nothing(
     commit = publish(notes_dot_md=b"new")
     done = dailytalk(*command)
     assert done.code == 0
-    assert "nothing to do: 1 shard done" in done.out
+    assert "nothing to do: 1 conversation done" in done.out
     assert record(tmp_path / "out")["source"]["revision"] == commit
 
 

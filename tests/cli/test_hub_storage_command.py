@@ -28,7 +28,7 @@ def test_a_folder_of_a_repository_is_worked_in_like_one_of_this_machine(
     blobs = {path: file["blob_id"] for path, file in shards_of(address).items()}
     again = dailytalk("build", source, "--out", address, *EMBEDDED)
     assert again.code in (0, 3), again.err
-    assert "nothing to do: 1 shard done" in again.err
+    assert "nothing to do: 2 conversations done" in again.err
     assert {path: file["blob_id"] for path, file in shards_of(address).items()} == blobs
     assert dailytalk("check", address).code == 0
 

@@ -43,9 +43,9 @@ def test_run_says_what_it_made_and_the_second_has_nothing_to_do(
     work = folder(tmp_path / "work", first=SHORT)
     done = dailytalk("speak", work, *FISH)
     assert done.code == 0
-    # What was found, and the shard's line.
+    # How it began and ended.
     assert done.err.count("\n") == 2
-    assert "speak: 0 of 1 shard" in done.err
+    assert "speak: 0 %, " in done.err
     spent = 15e-6 * sum(len(asked.body["text"]) for asked in server.asked)
     for shown in ("conversations 1, spoken 2", f"spent {spent:.4f} USD", "turn-taking: offsets"):
         assert shown in done.out
@@ -53,7 +53,7 @@ def test_run_says_what_it_made_and_the_second_has_nothing_to_do(
     assert "\x1b" not in done.out
     again = dailytalk("speak", work, *FISH)
     assert (again.code, again.err) == (0, "")
-    assert again.out.startswith("nothing to do: 1 shard done (")
+    assert again.out.startswith("nothing to do: 1 conversation done (")
     assert len(server.asked) == 2
 
 
@@ -182,7 +182,7 @@ def test_wrong_options_are_one_sentence_and_cost_nothing(
     assert done.out == ""
     assert server.asked == []
     assert told in done.err
-    others = [line for line in done.err.splitlines() if " of 1 shard" not in line]
+    others = [line for line in done.err.splitlines() if " of 1 conversation" not in line]
     assert len(others) == 1
 
 
@@ -221,7 +221,8 @@ def test_two_runs_at_once_buy_each_line_once(tmp_path: Path, dailytalk: Command,
     processes = [start("speak", work, *FISH) for work in works]
     for process in processes:
         assert process.stderr is not None
-        assert "0 of 1 shard" in process.stderr.readline()
+        assert process.stderr.readline() == "reading the transcript …\n"
+        assert "0 of 1 conversation" in process.stderr.readline()
     both_run.set()
     for process in processes:
         printed = process.communicate()

@@ -24,8 +24,10 @@ def test_status_is_told_during_a_run_after_a_kill_and_at_the_end(
     running.communicate(timeout=60)
     assert during.code == 0
     assert during.out.splitlines()[1:] == ["1 run, 1 running"]
-    assert f"process {running.pid}: running; 1 of 4 shards" in during.out
-    assert "× real time" in during.out
+    (line,) = [line for line in during.out.splitlines() if f"process {running.pid}: running; " in line]
+    assert "2 of 6 conversations, " in line
+    assert "× real time, " in line
+    assert " left" in line
     killed = dailytalk("status", out)
     assert f"process {running.pid}: gone" in killed.out
     assert dailytalk("tag", tmp_path / "in", "--out", out, *quick).code == 0

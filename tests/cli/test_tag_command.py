@@ -32,7 +32,7 @@ def test_embedded_run_hears_words_and_says_what_it_did(tmp_path: Path, dailytalk
     save(tmp_path / "in/call.flac", excerpt(seconds=8.5))
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED)
     assert done.code == 0
-    # What was found, and the shard's line.
+    # How it began and ended.
     assert done.err.count("\n") == 2
     lines = read_lines(tmp_path / "out/transcript.jsonl")
     assert "where should we go this weekend" in lines[0]["text_raw"]
@@ -43,7 +43,7 @@ def test_embedded_run_hears_words_and_says_what_it_did(tmp_path: Path, dailytalk
     assert "\x1b" not in done.out  # no bar and no colours where it is not a terminal
     again = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED)
     assert again.code == 0
-    assert again.out.startswith("nothing to do: 1 shard done (")
+    assert again.out.startswith("nothing to do: 1 conversation done (")
 
 
 def test_something_rejected_is_told_with_its_remedy_and_gives_3(
@@ -280,9 +280,9 @@ def test_run_that_was_stopped_goes_on_where_it_was_and_ends_the_same(
     out, err = running.communicate(timeout=60)  # a worker that lived on would keep the pipe open
     if stop == signal.SIGINT:
         assert (running.returncode, out) == (130, "")
-        first, second, last = err.splitlines()
-        assert " of 4 shards" in first
-        assert " of 4 shards" in second
+        looking, begun, last = err.splitlines()
+        assert looking == "looking for recordings …"
+        assert "0 of 6 conversations" in begun
         assert last == "dailytalk: stopped. What is finished is kept; run the same command again to go on."
         status = dailytalk("status", tmp_path / "out").out.splitlines()
         assert status[0].count("stopped") == 1
@@ -308,7 +308,7 @@ def test_full_disk_is_one_sentence_and_the_same_command_goes_on(
     running = start_full(10_000, "tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
     out, err = running.communicate(timeout=120)
     assert (running.returncode, out) == (1, "")
-    _, sentence = err.splitlines()  # after what was found
+    *_, sentence = err.splitlines()  # after what was found
     assert "File too large" in sentence
     assert [path.name for path in (tmp_path / "out").rglob("*.parquet")] == []
     assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick).code == 0
@@ -321,7 +321,7 @@ def test_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert running.stdout is not None
     assert running.stderr is not None
     running.stdout.close()
-    assert running.stderr.read() == ""
+    assert running.stderr.read() == "looking for recordings …\n"
     assert running.wait() == 1
 
 

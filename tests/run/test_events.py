@@ -1,3 +1,6 @@
+import json
+import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -10,8 +13,9 @@ from recordings import calls, read_lines, run
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.pipelines.to_text import tag_stages
+from dailytalk_contiguous.run import events as run_events
 from dailytalk_contiguous.run.events import EVENTS, Journal, Run, append, read_runs
-from dailytalk_contiguous.run.shard import RunPlan, ShardReport, Task
+from dailytalk_contiguous.run.shard import RunPlan, ShardReport, StageEvent, Task
 from dailytalk_contiguous.stages.base import Stages
 
 TASK = Task(Path("shard-1.parquet"), [{"conversation_id": "a", "duration": 6.0}])
@@ -42,7 +46,114 @@ def test_writers_side_by_side_lose_no_line_and_mix_none(tmp_path: Path) -> None:
     assert sorted(int(run.run) for run in read_runs(path)) == list(range(400))
 
 
+@pytest.mark.parametrize("damage", [b"", b'{"run": "torn', b"\n\n", b"x" * 20_000])
+def test_runs_are_found_from_the_end_behind_and_before_lines_that_were_cut_off(
+    tmp_path: Path, damage: bytes
+) -> None:
+    path = tmp_path / EVENTS
+    for number in range(3):
+        with journal(tmp_path) as events:
+            events.planned(RunPlan([TASK.path], [TASK], 0))
+            events.made(MADE)
+        with path.open("ab") as file:
+            file.write(damage)
+        assert [run.state for run in read_runs(path)] == ["finished"] * (number + 1)
+    assert [run.done for run in read_runs(path)] == [1, 1, 1]
+
+
+def test_lines_say_where_their_run_begins_and_those_between_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / EVENTS
+    with journal(tmp_path) as first:
+        first.planned(RunPlan([TASK.path], [TASK], 0))
+    with journal(tmp_path) as second:
+        second.planned(RunPlan([TASK.path], [TASK], 0))
+        begins = second.run.begins
+        append(path, line(run="of nobody, and between the lines of the second run"))
+    assert begins is not None
+    assert path.read_bytes()[begins:].startswith(b'{"run": "' + second.run.run.encode())
+    assert [run.run for run in read_runs(path)] == [first.run.run, second.run.run]
+
+
+def test_journal_that_was_deleted_during_a_run_is_read_by_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / EVENTS
+    with journal(tmp_path) as first:
+        first.planned(RunPlan([TASK.path], [TASK], 0))
+    with journal(tmp_path) as second:
+        second.planned(RunPlan([TASK.path], [TASK], 0))
+        path.unlink()
+        append(path, line(run="another"))
+    assert [run.run for run in read_runs(path)] == ["another", second.run.run]
+
+
 # A run
+
+
+def test_lines_are_written_while_a_stage_reports_nothing_and_none_after_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(run_events, "LINE_SECONDS", 0.01)
+    monkeypatch.setattr(run_events, "REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr(run_events.log, "propagate", True)
+    caplog.set_level(logging.INFO, "dailytalk_contiguous")
+    path = tmp_path / EVENTS
+    with journal(tmp_path) as events:
+        events.planned(RunPlan([TASK.path], [TASK], 0))
+        events.telling(lambda event: None)(StageEvent("Transcribe", ("a",), 6.0))
+        while path.read_bytes().count(b"\n") < 4:
+            time.sleep(0.01)
+    during = json.loads(path.read_bytes().splitlines()[2])
+    assert (during["state"], during["conversation"], during["at"]) == ("running", "a", "Transcribe")
+    ended = path.read_bytes()
+    time.sleep(0.1)
+    assert path.read_bytes() == ended
+    assert json.loads(ended.splitlines()[-1])["state"] == "finished"
+    messages = [record.getMessage() for record in caplog.records]
+    assert "a: Transcribe" in messages[1]
+    assert "finished in " in messages[-1]
+
+
+def test_short_run_has_a_line_at_its_start_and_one_at_its_end(tmp_path: Path) -> None:
+    tasks = [Task(Path(f"shard-{number}.parquet"), TASK.rows) for number in range(50)]
+    with journal(tmp_path) as events:
+        events.planned(RunPlan([task.path for task in tasks], tasks, 0))
+        for task in tasks:
+            events.made(ShardReport(task.path, 0, 6.0, 2.0, {}))
+    first, *_, last = map(json.loads, (tmp_path / EVENTS).read_text().splitlines())
+    assert (first["conversations"], first["conversations_done"], first["share"]) == (50, 0, 0.0)
+    assert (last["conversations"], last["conversations_done"], last["share"]) == (50, 50, 1.0)
+    assert (last["audio_seconds"], last["audio_done"]) == (300.0, 300.0)
+
+
+def test_threads_that_report_at_once_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_events, "SHARD_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(run_events, "REFRESH_SECONDS", 0.001)
+    monkeypatch.setattr(run_events, "LINE_SECONDS", 0.0)
+    tasks = [Task(Path(f"shard-{number}.parquet"), TASK.rows) for number in range(100)]
+    with journal(tmp_path) as events, ThreadPoolExecutor(8) as pool:
+        events.planned(RunPlan([task.path for task in tasks], tasks, 0))
+        tell = events.telling(lambda event: None)
+
+        def make(task: Task) -> None:
+            tell(StageEvent("Segment", (task.path.name,), 6.0))
+            tell(StageEvent("Segment", (task.path.name,), 6.0, wall=1.0))
+            events.made(ShardReport(task.path, 0, 6.0, 2.0, {"Segment": (1.5, 6.0)}))
+
+        list(pool.map(make, tasks))
+    lines = [json.loads(text) for text in (tmp_path / EVENTS).read_text().splitlines()]
+    assert {line["run"] for line in lines} == {events.run.run}
+    assert lines[-1]["done"] == lines[-1]["conversations_done"] == 100
+    assert lines[-1]["stages"] == {"Segment": [150.0, 600.0]}
+
+
+def test_rates_of_an_earlier_run_are_known_to_the_next(tmp_path: Path) -> None:
+    with journal(tmp_path) as earlier:
+        earlier.planned(RunPlan([TASK.path], [TASK], 0))
+        earlier.made(MADE)
+    stages = tag_stages(profile=EMBEDDED[1], language="en")[:1]
+    with journal(tmp_path) as again:
+        again.planned(RunPlan([TASK.path], [TASK], 0), stages)
+        again.telling(lambda event: None)(StageEvent("Segment", ("a",), 6.0))
+        assert again.run.left == pytest.approx(1.5, abs=0.2)
 
 
 def test_nothing_that_was_said_is_in_the_events(tmp_path: Path, settings: Stages) -> None:

@@ -10,5 +10,6 @@ COMMANDS = {
         "convert": "convert_command",
     },
 }
+FIRST_LINES = {"corpus": "looking for the corpus …"}
 FORMATS = ("voice_exports:VOICES",)
 DEFAULTS = ("clip_plan:clip_defaults",)

@@ -37,6 +37,7 @@ from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.sampling import Balance, noun_of
 from dailytalk_contiguous.core.schema import CLIP, LABELLED, SOURCE, Row
 from dailytalk_contiguous.core.settings import settings_of
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.publish.clip_folder import export_clips, is_complete
 from dailytalk_contiguous.run import outputs
@@ -77,7 +78,7 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -
         held = corpus_before.get("name") or "conversations"
         if held != name:
             raise DailytalkError(f"--out {as_text(out)!r} holds {held}", "choose another folder")
-    rows = sorted(corpus.rows(source), key=itemgetter("id"))
+    rows = sorted(steps("clips found", corpus.rows(source)), key=itemgetter("id"))
     if agreed_only:
         if not any(row["perceived"] for row in rows):
             raise DailytalkError(f"{name} has no votes of raters to compare with", "leave out --agreed-only")

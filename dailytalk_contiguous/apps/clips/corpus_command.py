@@ -120,7 +120,8 @@ def corpus(
         dry_run=dry_run,
     )
     agreed_only = settings.get("agreed_only", False)
-    read = clips.read_corpus(name, folder, work.folder, agreed_only)
+    with shown_steps():
+        read = clips.read_corpus(name, folder, work.folder, agreed_only)
     if not profile and "asr_model" not in settings and all(row["text"] for row in read.rows):
         settings["asr_model"] = NO_MODEL
     stages, clip_plan = corpus_pipeline(profile or STANDARD, **settings)
