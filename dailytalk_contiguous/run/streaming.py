@@ -27,7 +27,7 @@ from dailytalk_contiguous.run.speaking import (
     spoken_pass,
     with_provenance,
 )
-from dailytalk_contiguous.shards import is_held, read_rows
+from dailytalk_contiguous.shards import MOST_SECONDS, is_held, read_rows
 from dailytalk_contiguous.sources.caller_names import CallerNames
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import Repository
@@ -101,7 +101,7 @@ class StreamSource:
     repository: Repository
     config: FolderConfig
     licence: str = ""
-    window_seconds: float = RunOptions.shard_seconds
+    window_seconds: float = MOST_SECONDS
     limit_hours: float | None = None
 
     @property

@@ -117,7 +117,7 @@ def test_what_a_stopped_run_made_anew_counts_whatever_the_times_of_the_files_say
 
     def stop_at_the_second(event: StageEvent) -> None:
         nonlocal n_seen
-        if event.stage == "Speak" and event.wall is None and not event.kind:
+        if event.stage == "Reconstruct" and event.wall is None and not event.kind:
             n_seen += 1
         if n_seen > 1:
             raise KeyboardInterrupt
