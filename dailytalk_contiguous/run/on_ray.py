@@ -173,7 +173,7 @@ def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: boo
     except ray.exceptions.RayError as error:
         raise DailytalkError(
             f"a worker was lost twice over one shard, perhaps for lack of memory ({type(error).__name__})",
-            "run the same command again (finished shards are kept), with fewer --workers",
+            "run the same command again (finished conversations are kept), with fewer --workers",
         ) from error
     finally:
         for future in unfinished:

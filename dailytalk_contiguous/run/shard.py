@@ -545,7 +545,9 @@ class ShardMaker:
     def _advance(self, portion: Portion, stage: Stage) -> None:
         audio = portion.seconds
         has_model = any(stage.models().values())
-        one_by_one = not self.batch_seconds and not stage.by_row and has_model
+        is_divided = self.n_together is not None and portion.done >= self.n_together
+        spans_conversations = self.batch_seconds > 0 and not is_divided
+        one_by_one = not spans_conversations and not stage.by_row and has_model
 
         names = tuple(waiting.row["conversation_id"] for waiting in portion.conversations)
         event = StageEvent(stage.name, names, audio)
