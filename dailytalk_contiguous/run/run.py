@@ -52,6 +52,8 @@ from dailytalk_contiguous.shards import (
     drop_stale,
     earlier_rows,
     expand_row,
+    is_held,
+    is_part,
     made_path,
     read_entries,
     read_rows,
@@ -238,6 +240,7 @@ class Pass:
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
         halfway: the folder that keeps the rows after so many stages as well: others after these go on from there.
         keeps_finished: whether a conversation that is rejected now keeps the row that an earlier run has finished.
+        is_window: whether it is a window of a stream: no other shard has its conversations, except parts of its own.
     """
 
     folder: Path
@@ -248,6 +251,7 @@ class Pass:
     later: Stages = ()
     halfway: tuple[Path, int] | None = None
     keeps_finished: bool = False
+    is_window: bool = False
 
     @cached_property
     def made_by(self) -> str:
@@ -285,18 +289,20 @@ class Pass:
             if path.name not in existing and number % n_hosts == host - 1:
                 task = Task(path, rows, self.columns, self.keeps, self.made_by, halfway=halfway)
                 tasks.append(task)
-        tasks = self._with_earlier(tasks, existing - {path.name for path in paths})
+        tasks = self._with_earlier(tasks, paths)
         first_stages = [task.first_stage for task in tasks]
         first_stage = min((number for number in first_stages if number is not None), default=len(self.stages))
         return RunPlan(paths, tasks, first_stage)
 
-    def _with_earlier(self, tasks: list[Task], other_names: Collection[str]) -> list[Task]:
+    def _with_earlier(self, tasks: list[Task], paths: Collection[Path]) -> list[Task]:
         """These tasks with the conversations that other files of the folders have, which need not be made again.
 
-        Their shards come after those of earlier runs that hold other rows of the same conversations.
+        Their shards come after those of earlier runs that hold other rows of the same conversations. `paths`: all
+        shards of this pass.
         """
-        others = [self.folder / name for name in other_names] if tasks else []
-        earlier = earlier_rows(others, keys_of(tasks, self.made_by), retried_by(self.stages))
+        others = self._others(self.folder, paths) if tasks else []
+        keys = keys_of(tasks, self.made_by) if others else {}
+        earlier = earlier_rows(others, keys, retried_by(self.stages))
         of_halfway = self._earlier_halfway([task for task in tasks if task.halfway and not task.is_halfway])
         later_tasks = []
         for task in tasks:
@@ -316,14 +322,21 @@ class Pass:
             return {}
         folder, n_stages = self.halfway
         stages = self.stages[:n_stages]
-        own = {halfway.path for halfway in self._halfway if halfway}
-        others = [path for path in shard_files(folder) if path not in own]
-        return earlier_rows(others, keys_of(tasks, stages_digest(stages)), retried_by(stages)).files
+        others = self._others(folder, [halfway.path for halfway in self._halfway if halfway])
+        keys = keys_of(tasks, stages_digest(stages)) if others else {}
+        return earlier_rows(others, keys, retried_by(stages)).files
 
     def _other_shards(self) -> list[Path]:
         """The shards in the folder that are not of this pass."""
-        paths = {*self.paths}
-        return [path for path in shard_files(self.folder) if path not in paths]
+        return self._others(self.folder, self.paths)
+
+    def _others(self, folder: Path, paths: Collection[Path]) -> list[Path]:
+        """The shards in a folder that are not among `paths`, as far as they may have conversations of this pass."""
+        own = {*paths}
+        others = [path for path in shard_files(folder) if path not in own]
+        if self.is_window:
+            others = [path for path in others if is_part(path) or is_held(path)]
+        return others
 
     @cached_property
     def _halfway(self) -> Sequence[Halfway | None]:
