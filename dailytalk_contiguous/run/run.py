@@ -240,7 +240,7 @@ class Pass:
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
         halfway: the folder that keeps the rows after so many stages as well: others after these go on from there.
         keeps_finished: whether a conversation that is rejected now keeps the row that an earlier run has finished.
-        is_window: whether it is a window of a stream: no other shard has its conversations, except parts of its own.
+        is_window: whether it is a window of a stream, whose conversations no other shard has but parts of its own.
     """
 
     folder: Path
@@ -331,7 +331,7 @@ class Pass:
         return self._others(self.folder, self.paths)
 
     def _others(self, folder: Path, paths: Collection[Path]) -> list[Path]:
-        """The shards in a folder that are not among `paths`, as far as they may have conversations of this pass."""
+        """The shards in a folder that are not among `paths`, if they may have conversations of this pass."""
         own = {*paths}
         others = [path for path in shard_files(folder) if path not in own]
         if self.is_window:
