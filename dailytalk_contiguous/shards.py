@@ -84,7 +84,7 @@ def expand_row(row: Row) -> Row:
 #: The key of our record in a Parquet file's metadata.
 METADATA_KEY = b"dailytalk_contiguous"
 
-#: The version of the layout of our record.
+#: The version of the layout of our record. It is a part of the names: a file of another one is not taken for done.
 LAYOUT = 5
 
 #: Seconds of audio in a shard of a small corpus: a conversation is a shard by itself.
@@ -183,7 +183,7 @@ def group(rows: Iterable[Row], seconds: float = 0.0) -> Iterator[list[Row]]:
 def shard_path(folder: Path, rows: Sequence[Row], made_by: str = "") -> Path:
     """The file of a shard of these conversations, made by stages with the digest `made_by`."""
     names = _hash(*(row["conversation_id"] for row in rows))
-    inputs = _hash(made_by, *(row["input_digest"] for row in rows))
+    inputs = _hash(str(LAYOUT), made_by, *(row["input_digest"] for row in rows))
     return folder / f"shard-{names}-{inputs}.parquet"
 
 
