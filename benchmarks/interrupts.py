@@ -43,7 +43,7 @@ PROGRAM = Path(sys.executable).with_name("dailytalk")
 
 #: The sentences of a stop.
 SENTENCES = (
-    "dailytalk: stopped. What is finished is kept; run the same command again to go on.",
+    "dailytalk: stopped. Every finished conversation is kept; run the same command again to go on.",
     "dailytalk: stopped before anything was done.",
 )
 

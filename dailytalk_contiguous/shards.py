@@ -1,8 +1,10 @@
 """Shards on disk: Parquet files of whole conversations whose names say what they were made from.
 
-`shard-NAME-KEY.parquet`: NAME is a hash of the conversations in it, KEY of their inputs and of the stages that
-made it. A file is written under another name and renamed, so that a shard that exists is done, and nothing else
-says so. Its rejects are in it, so that no crash can separate them from its rows.
+What is kept is a conversation; a shard is the file that holds it. `shard-NAME-KEY.parquet`: NAME is a hash of the
+conversations in it, KEY of their inputs and of the stages that made it. A file is written under another name and
+renamed, so that a shard that exists is done, and nothing else says so. Its rejects are in it, so that no crash can
+separate them from its rows. The record of a conversation has the key of its row, so that shards of other
+conversations can take it over.
 
 A run that was stopped leaves the shards of the run before it beside its own. Of a conversation in several shards
 the row of the highest generation counts. A shard has its generation in it, since its time of modification changes
@@ -13,7 +15,7 @@ import hashlib
 import json
 import pickle
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -82,8 +84,17 @@ def expand_row(row: Row) -> Row:
 #: The key of our record in a Parquet file's metadata.
 METADATA_KEY = b"dailytalk_contiguous"
 
-#: The version of the layout of our record.
-LAYOUT = 4
+#: The version of the layout of our record. It is a part of the names: a file of another one is not taken for done.
+LAYOUT = 5
+
+#: Seconds of audio in a shard of a small corpus: a conversation is a shard by itself.
+LEAST_SECONDS = 30.0
+
+#: Seconds of audio in a shard of a large corpus.
+MOST_SECONDS = 600.0
+
+#: How many shards a corpus may have before its shards have more audio.
+MOST_SHARDS = 1000
 
 #: Bytes of encoded audio of a row group: a conversation has one to itself, clips share them.
 _GROUP_BYTES = 1_000_000
@@ -97,6 +108,9 @@ _NAMES = "shard-????????????????-????????????????*.parquet"
 #: reason that may pass.
 _HELD = ".held.parquet"
 
+#: What ends the name of a file with some conversations of a shard that is not whole yet.
+_PART = ".part.parquet"
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -107,12 +121,14 @@ class Entry:
         duration: seconds of audio.
         reject: why it was rejected; None if it has a row.
         audio: digest of the encoded audio in its row; empty where it has none.
+        key: of its row (`conversation_key`).
     """
 
     recording_id: str
     duration: float
     reject: Reject | None = None
     audio: str = ""
+    key: str = ""
 
 
 @dataclass
@@ -128,18 +144,32 @@ class Shard:
     generation: int = 0
 
 
-def group(rows: Iterable[Row], seconds: float) -> Iterator[list[Row]]:
+def seconds_of_a_shard(corpus_seconds: float) -> float:
+    """Seconds of audio that a shard of a corpus of so many should have.
+
+    They depend on nothing else, so that all hosts of a run agree.
+    """
+    seconds = LEAST_SECONDS
+    while seconds < MOST_SECONDS and corpus_seconds > MOST_SHARDS * seconds:
+        seconds *= 2
+    return min(seconds, MOST_SECONDS)
+
+
+def group(rows: Iterable[Row], seconds: float = 0.0) -> Iterator[list[Row]]:
     """Cut rows into shards of about `seconds` of audio, and of at most twice that if they have more than one row.
+
+    Where `seconds` is 0 they are those of `seconds_of_a_shard`.
 
     What is too long is cut at the row whose id has the least hash. So an added or removed recording changes the
     shard that it is in, and seldom a neighbour.
     """
     every = list(rows)
+    most_seconds = 2 * (seconds or seconds_of_a_shard(sum(row["duration"] for row in every)))
     hashes = [_hash(row["conversation_id"]) for row in every]
 
     def cut(first: int, last: int) -> Iterator[list[Row]]:
         part = every[first:last]
-        if len(part) == 1 or sum(row["duration"] for row in part) <= 2 * seconds:
+        if len(part) == 1 or sum(row["duration"] for row in part) <= most_seconds:
             yield part
             return
         border = min(range(first + 1, last), key=hashes.__getitem__)
@@ -153,8 +183,13 @@ def group(rows: Iterable[Row], seconds: float) -> Iterator[list[Row]]:
 def shard_path(folder: Path, rows: Sequence[Row], made_by: str = "") -> Path:
     """The file of a shard of these conversations, made by stages with the digest `made_by`."""
     names = _hash(*(row["conversation_id"] for row in rows))
-    inputs = _hash(made_by, *(row["input_digest"] for row in rows))
+    inputs = _hash(str(LAYOUT), made_by, *(row["input_digest"] for row in rows))
     return folder / f"shard-{names}-{inputs}.parquet"
+
+
+def conversation_key(row: Row, made_by: str) -> str:
+    """What decides the row of a conversation: its id, its input, and the digest of the stages that make it."""
+    return _hash(row["conversation_id"], row["input_digest"], made_by)
 
 
 def held_path(path: Path) -> Path:
@@ -164,6 +199,15 @@ def held_path(path: Path) -> Path:
 
 def is_held(path: Path) -> bool:
     return path.name.endswith(_HELD)
+
+
+def part_path(path: Path) -> Path:
+    """The file that keeps some conversations of a shard until it is whole; `path`: of a shard of these alone."""
+    return path.with_name(f"{path.stem}{_PART}")
+
+
+def is_part(path: Path) -> bool:
+    return path.name.endswith(_PART)
 
 
 def made_path(path: Path) -> Path:
@@ -223,6 +267,38 @@ def by_generation(paths: Iterable[Path]) -> list[tuple[Path, Shard]]:
     return sorted(read, key=lambda pair: (pair[1].generation, pair[0].name))
 
 
+class EarlierRows(NamedTuple):
+    """What the files of earlier runs have of some conversations, by their ids.
+
+    Attributes:
+        files: the file of the row, or of the reject, that the conversation would have again.
+        generations: the highest generation of other rows of the conversation.
+    """
+
+    files: dict[str, Path]
+    generations: dict[str, int]
+
+
+def earlier_rows(paths: Iterable[Path], keys: Mapping[str, str], retried: Collection[str]) -> EarlierRows:
+    """Look for conversations in files.
+
+    Args:
+        paths: the files.
+        keys: of the rows that the conversations should have, by their ids.
+        retried: the stages whose rejects may be fine in another run: such a conversation is to be made again.
+    """
+    earlier = EarlierRows({}, {})
+    for path, shard in by_generation(paths):
+        for name, entry in shard.entries.items():
+            if name not in keys:
+                continue
+            if entry.key != keys[name]:
+                earlier.generations[name] = shard.generation  # the highest is the last
+            elif entry.reject is None or entry.reject.stage not in retried:
+                earlier.files[name] = path
+    return earlier
+
+
 def entries_in(folder: Path) -> dict[str, tuple[Path, Entry]]:
     """Every conversation in the shards of a folder, with the last shard that has it."""
     entries = {}
@@ -233,7 +309,9 @@ def entries_in(folder: Path) -> dict[str, tuple[Path, Entry]]:
 
 
 class CurrentShards(NamedTuple):
-    """The files of a folder with rows that count, in their order, and the rows that don't.
+    """The files of a folder with rows that count, and the rows that don't.
+
+    Files are in the order of their first conversations, whatever they are called.
 
     `replaced` has the ids of conversations by file: a newer file has these rows, too.
     """
@@ -245,13 +323,15 @@ class CurrentShards(NamedTuple):
 def current_shards(paths: Sequence[Path]) -> CurrentShards:
     """Choose among shards that may hold the same conversations: the row of the highest generation counts.
 
-    Files that are not named like shards are taken as they are.
+    Files that are not named like shards are taken as they are, before all others.
     """
     files = [*paths]
     replaced: dict[Path, set[str]] = {}
     counted: set[str] = set()
+    first_names: dict[Path, str] = {}
     named = [path for path in paths if fnmatch(path.name, _NAMES)]
     for path, shard in reversed(by_generation(named)):
+        first_names[path] = min(shard.entries, default="")
         ids = {name for name, entry in shard.entries.items() if not entry.reject}
         again = ids & counted
         if again:
@@ -259,6 +339,7 @@ def current_shards(paths: Sequence[Path]) -> CurrentShards:
             if again == ids:
                 files.remove(path)
         counted |= ids
+    files.sort(key=lambda path: first_names.get(path, ""))
     return CurrentShards(files, replaced)
 
 

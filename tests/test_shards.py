@@ -23,6 +23,7 @@ from dailytalk_contiguous.shards import (
     read_entries,
     read_rows,
     read_shard,
+    seconds_of_a_shard,
     separate_rows,
     shard_files,
     shard_path,
@@ -70,6 +71,23 @@ def test_every_row_is_in_one_group_in_order(lengths: list[float], seconds: float
 def test_what_has_up_to_twice_the_seconds_stays_in_one_group(count: int, groups: int) -> None:
     rows = [row(f"call{number:02}", 6.0) for number in range(count)]
     assert len(list(group(rows, 60.0))) == groups
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "files"), [(4, 300.0, 4), (200, 300.0, 200), (1000, 300.0, 500), (20, 2.0, 1)]
+)
+def test_small_corpora_have_a_file_for_each_conversation_and_large_ones_share(
+    count: int, seconds: float, files: int
+) -> None:
+    rows = [row(f"call{number:04}", seconds) for number in range(count)]
+    assert len(list(group(rows))) == pytest.approx(files, abs=files // 20)
+
+
+@pytest.mark.parametrize(
+    ("hours", "seconds"), [(0.1, 30.0), (8.3, 30.0), (8.4, 60.0), (83.0, 480.0), (167.0, 600.0), (1e5, 600.0)]
+)
+def test_shards_have_ten_minutes_at_most_and_less_while_there_are_few(hours: float, seconds: float) -> None:
+    assert seconds_of_a_shard(3600 * hours) == seconds
 
 
 def test_added_recording_changes_its_own_group_and_seldom_a_neighbour() -> None:

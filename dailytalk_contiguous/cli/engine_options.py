@@ -9,7 +9,7 @@ from dailytalk_contiguous.cli.options import OptionValues, either
 from dailytalk_contiguous.cli.terminal import OptionSettings, Panel, option
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.schema import MIX
-from dailytalk_contiguous.run.run import RUNNERS, RunOptions
+from dailytalk_contiguous.run.run import RUNNERS
 from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.pairs import pair_choice
@@ -33,7 +33,12 @@ ADDRESS = option(
 )
 SHARD = option("1/1", Panel.CLUSTER, "Make every N-th shard only, from the i-th.", metavar="i/N")
 SHARD_MINUTES = option(
-    RunOptions.shard_seconds / 60, Panel.RARE, "Minutes of audio in a shard.", metavar="N", min=0.1
+    None,
+    Panel.RARE,
+    "Minutes of audio in a file of results.",
+    metavar="N",
+    min=0.1,
+    show_default="0.5; more, up to 10, if there would be over 1,000 files",
 )
 PRUNE = option(False, Panel.RARE, "Drop results of recordings that are no longer in the input.", "--prune")
 FORCE = option(False, Panel.RARE, "Treat an unfinished run of another host here as killed.", "--force")
@@ -130,6 +135,11 @@ def two_numbers(flag: str, text: str) -> tuple[int, ...]:
 
 def is_stream(options: OptionValues) -> bool:
     return bool(options["streaming"] or options["limit_hours"] is not None)
+
+
+def shard_seconds(minutes: float | None) -> float:
+    """Seconds of audio in a shard, as `RunOptions` takes them; 0 where the option was left out."""
+    return 60 * (minutes or 0.0)
 
 
 def parse_shard(text: str) -> tuple[int, int]:

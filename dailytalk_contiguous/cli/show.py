@@ -260,7 +260,7 @@ def first_names(names: Sequence[str]) -> str:
 def work_done(done: RunOutcome) -> str:
     run = done.run
     took = length_text(done.wall_seconds)
-    if not run.done:
+    if not run.conversations_done:
         return f"nothing to do: {counted(done.n_conversations, 'conversation')} done ({took})"
     speed = f"{run.audio_done / done.wall_seconds:.1f}× real time"
     made = counted(run.conversations_done, "conversation")

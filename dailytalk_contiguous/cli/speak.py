@@ -60,7 +60,7 @@ def speak(
     force: bool = engine_options.FORCE,
     runner: str = engine_options.RUNNER,
     address: str = engine_options.ADDRESS,
-    shard_minutes: float = engine_options.SHARD_MINUTES,
+    shard_minutes: float | None = engine_options.SHARD_MINUTES,
     **options: object,
 ) -> Outcome:
     """Resynthesise one speaker and align every word.
@@ -82,7 +82,8 @@ def speak(
     if isinstance(voice, Speak) and not engine_named(voice.engine).tags:
         terminal.say(f"{engine_named(voice.engine).name} takes no style tags: lines are said without theirs")
     about = {"command": terminal.command_line(), "settings": {"profile": profile}}
-    spec = SpeakFolderSpec(tagged, work.folder, stages, about, recordings, 60 * shard_minutes)
+    shard_seconds = engine_options.shard_seconds(shard_minutes)
+    spec = SpeakFolderSpec(tagged, work.folder, stages, about, recordings, shard_seconds)
     run_options = RunOptions(
         workers or 0, prune=prune, force=force, runner=runner, address=address, work=work, dry_run=dry_run
     )

@@ -10,6 +10,7 @@ from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_r
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, run
 from dailytalk_contiguous.run.streaming import StreamSource, StreamSpec
+from dailytalk_contiguous.shards import MOST_SECONDS
 from dailytalk_contiguous.sources.hub_fetch import to_fetch
 from dailytalk_contiguous.sources.hub_repository import repository_of
 from dailytalk_contiguous.stages.base import Stages
@@ -46,7 +47,7 @@ def stream(options: cli_options.OptionValues, tagging: Stages, speaking: Stages)
         repository,
         engine_options.folder_config(options, tagging),
         options["source_licence"],
-        window_seconds=60 * options["shard_minutes"],
+        window_seconds=engine_options.shard_seconds(options["shard_minutes"]) or MOST_SECONDS,
         limit_hours=options["limit_hours"],
     )
     about = {"command": command_line(), "settings": {"profile": options["profile"]}}

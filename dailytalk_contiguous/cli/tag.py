@@ -104,7 +104,7 @@ def tag(
     runner: str = engine_options.RUNNER,
     address: str = engine_options.ADDRESS,
     shard: str = engine_options.SHARD,
-    shard_minutes: float = engine_options.SHARD_MINUTES,
+    shard_minutes: float | None = engine_options.SHARD_MINUTES,
     stage: list[Path] | None = cli_options.STAGE,
     **options: object,
 ) -> Outcome:
@@ -123,7 +123,7 @@ def tag(
     run_options = RunOptions(
         workers or 0,
         engine_options.parse_shard(shard),
-        shard_seconds=60 * shard_minutes,
+        shard_seconds=engine_options.shard_seconds(shard_minutes),
         prune=prune,
         force=force,
         runner=runner,

@@ -258,13 +258,13 @@ def _runs(events: Sequence[TurnEvent], channel: str) -> list[list[int]]:
 
 def compare_turns(
     events: Sequence[TurnEvent], starts: Sequence[float], source_duration: float, duration: float
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Turn-taking before and after a rebuild: those columns of `core.schema.TIMELINE` that follow from times.
 
     Times are those at which events sound, where these are known.
 
-    Offsets in seconds are NaN where the speaker never changes; `offset_distance` is the 1-Wasserstein distance of
-    their distributions. `overlap_kept` (NaN without overlap in the source) is the time that overlapping pairs of
+    Offsets in seconds are None where the speaker never changes; `offset_distance` is the 1-Wasserstein distance of
+    their distributions. `overlap_kept` (None without overlap in the source) is the time that overlapping pairs of
     the source still overlap, over what the new lengths allow: the whole of one that was inside the other, else as
     much as in the source, and never more than the shorter of both; overlap that the rebuild adds counts for
     nothing. `backchannels_kept` counts the source's backchannels that are inside the same turn as before.
@@ -284,7 +284,7 @@ def compare_turns(
     after = stretches(rebuilt, groups)
     offsets = turn_offsets(after)
     source_offsets = turn_offsets(before)
-    offset_distance = np.nan
+    offset_distance: float | None = None
     if len(offsets) and len(source_offsets):
         offset_distance = float(wasserstein_distance(offsets, source_offsets))
     n_backchannels = 0
@@ -309,7 +309,7 @@ def compare_turns(
         "overlap_kept": _overlap_kept(source, rebuilt),
         "backchannels": n_backchannels,
         "backchannels_kept": n_kept,
-        "duration_ratio": duration / source_duration if source_duration > 0 else np.nan,
+        "duration_ratio": duration / source_duration if source_duration > 0 else None,
         "lost_speech_seconds": lost_seconds(events, starts, duration),
     }
 
@@ -352,13 +352,13 @@ def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration:
     return lost if lost > SAMPLE * len(source) else 0.0
 
 
-def _overlap_kept(source: Sequence[Timed], rebuilt: Sequence[Timed]) -> float:
-    """The share of the overlap of the source that is kept, as `compare_turns` defines it."""
+def _overlap_kept(source: Sequence[Timed], rebuilt: Sequence[Timed]) -> float | None:
+    """The share of the overlap of the source that is kept, as `compare_turns` defines it; None without overlap."""
     by_channel: dict[str, list[int]] = {}
     for index, span in enumerate(source):
         by_channel.setdefault(span.channel, []).append(index)
     if len(by_channel) < 2:
-        return np.nan
+        return None
     first, second, *_ = by_channel.values()
     before = _pairs(source, first, second)
     after = _pairs(rebuilt, first, second)
@@ -366,7 +366,7 @@ def _overlap_kept(source: Sequence[Timed], rebuilt: Sequence[Timed]) -> float:
     allowed = np.where(before.is_inside, after.shorter, as_before)
     allowed = np.where(before.shared > 0, allowed, 0.0)
     if allowed.sum() <= 0:
-        return np.nan
+        return None
     kept = np.minimum(after.shared, allowed)
     return float(kept.sum() / allowed.sum())
 
@@ -400,8 +400,8 @@ def _pairs(timed: Sequence[Timed], first: Sequence[int], second: Sequence[int]) 
     )
 
 
-def _quantiles(name: str, values: NDArray[np.float64]) -> dict[str, float]:
-    low, middle, high = [np.nan] * 3
-    if len(values):
-        low, middle, high = np.percentile(values, (10, 50, 90)).tolist()
+def _quantiles(name: str, values: NDArray[np.float64]) -> dict[str, float | None]:
+    if not len(values):
+        return {f"{name}_median": None, f"{name}_p10": None, f"{name}_p90": None}
+    low, middle, high = np.percentile(values, (10, 50, 90)).tolist()
     return {f"{name}_median": middle, f"{name}_p10": low, f"{name}_p90": high}

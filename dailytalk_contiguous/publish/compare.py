@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from datasets import List, Value
+from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, Row
+from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.publish.items import Place, VersionItems
 from dailytalk_contiguous.publish.version import Version
 
@@ -29,6 +31,9 @@ _AT_ONCE = 64
 
 _CARD = "README.md"
 _ID = "conversation_id"
+
+#: The key of the name by which a word is compared; no column has it.
+_NAME = " name"
 
 
 @dataclass
@@ -229,8 +234,9 @@ def _columns(version: Version) -> list[str]:
 
 
 def _compare_rows(old_row: Row, new_row: Row, changes: Changes) -> None:
-    old = dict(_values(old_row))
-    new = dict(_values(new_row))
+    old_words, new_words = _with_matched_words(old_row, new_row)
+    old = dict(_values(old_words))
+    new = dict(_values(new_words))
     both = old.keys() & new.keys()
     # A NaN equals none, itself included.
     differing = []
@@ -254,21 +260,57 @@ def _compare_rows(old_row: Row, new_row: Row, changes: Changes) -> None:
                 times.append(abs(new[key] - old[key]))
 
 
+def _with_matched_words(old_row: Row, new_row: Row) -> tuple[Row, Row]:
+    """Two rows of a conversation, in which words that are the same word have the same name.
+
+    Of each speaker, the words are matched in the order of their times, whatever their case and punctuation.
+    """
+    words_before = _words_by_speaker(old_row)
+    words_after = _words_by_speaker(new_row)
+    old_words: list[Row] = []
+    new_words: list[Row] = []
+    for speaker in dict.fromkeys([*words_before, *words_after]):
+        old = words_before.get(speaker, [])
+        new = words_after.get(speaker, [])
+        spelled_before = [normalise(word["word"]) for word in old]
+        spelled_after = [normalise(word["word"]) for word in new]
+        names = [f"{speaker} {word['word']} new {index}" for index, word in enumerate(new)]
+        for block in Levenshtein.opcodes(spelled_before, spelled_after).as_matching_blocks():
+            for index in range(block.size):
+                names[block.b + index] = f"{speaker} {block.a + index}"
+        old_words += [{**word, _NAME: f"{speaker} {index}"} for index, word in enumerate(old)]
+        new_words += [{**word, _NAME: name} for word, name in zip(new, names, strict=True)]
+    if not old_words or not new_words:
+        return old_row, new_row
+    return {**old_row, "alignments": old_words}, {**new_row, "alignments": new_words}
+
+
+def _words_by_speaker(row: Row) -> dict[str, list[Row]]:
+    """The words of a row by speaker, in the order of their times."""
+    words: dict[str, list[Row]] = {}
+    for word in row.get("alignments") or ():
+        words.setdefault(str(word["speaker"]), []).append(word)
+    for of_speaker in words.values():
+        of_speaker.sort(key=lambda word: float(word["start"]))
+    return words
+
+
 def _values(value: object, field: str = "", item: str = "") -> Iterator[tuple[tuple[str, str], Any]]:
     """All values in a row, each with the dotted name of its field and the item of a list that it is in.
 
-    An item is named by its id, a word by its text, its speaker and how often that came before it. The value of
-    a list is the names of its items.
+    An item is named by its id, a word by `_with_matched_words`. The value of a list is the names of its items.
     """
     if isinstance(value, dict):
         yield (field, item), True
         for name, part in value.items():
+            if name == _NAME:
+                continue
             yield from _values(part, f"{field}.{name}" if field else name, item)
     elif isinstance(value, list) and all(isinstance(part, dict) for part in value):
         seen: Counter[str] = Counter()
         names = []
         for part in value:
-            key = part.get("utterance_id") or f"{part.get('speaker')} {part.get('word')}"
+            key = part.get("utterance_id") or part.get(_NAME) or f"{part.get('speaker')} {part.get('word')}"
             names.append(f"{key} {seen[key]}")
             seen[key] += 1
             yield from _values(part, field, f"{item} {names[-1]}")

@@ -152,7 +152,7 @@ class Run:
     def progress(self, at: datetime) -> str:
         """What is done, how fast, the time left, and what it has cost: for the bar, the log and `status`."""
         if not self.conversations:
-            return "nothing to do"
+            return "copies finished conversations" if self.shards else "nothing to do"
         unit = "min"
         size = 60
         if self.audio_seconds >= 3600:
@@ -313,7 +313,6 @@ class Journal:
         self._spent = spent
         self._is_begun = False
         self._pace = Pace()
-        self._conversations: dict[str, int] = {}  # of each planned shard, by its name
         self._written_at = 0.0
         self._logged_at = 0.0
         self._lock = Lock()  # of all above and of `run`
@@ -360,9 +359,7 @@ class Journal:
             run = self.run
             run.shards += len(plan.tasks)
             run.audio_seconds += plan.seconds
-            for task in plan.tasks:
-                run.conversations += len(task.rows)
-                self._conversations[task.path.stem] = len(task.rows)
+            run.conversations += plan.conversations
             run.conversation = ""
             run.at = loading_text(stages[plan.first_stage :]) if plan.tasks else ""
             self._refresh()
@@ -376,7 +373,7 @@ class Journal:
             self._pace.made(made)
             run = self.run
             run.done += 1
-            run.conversations_done += self._conversations.get(made.path.stem.removesuffix(".held"), 0)
+            run.conversations_done += made.conversations
             run.rejects += made.rejects
             in_stages = sum(wall for wall, _ in made.stages.values())
             run.outside += max(0.0, made.wall_seconds - in_stages)

@@ -8,7 +8,7 @@ lost to another one, once.
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.run.processes import as_they_come
-from dailytalk_contiguous.run.shard import RunPlan, ShardReport, Task, make_shard
+from dailytalk_contiguous.run.shard import RunPlan, ShardReport, Task, make_shards_of, neighbours
 from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.sources.remote import Mirror
 from dailytalk_contiguous.stages.base import Stages, stages_digest
@@ -76,8 +76,8 @@ class RayJob:
     """What all tasks of a run have in common.
 
     Attributes:
-        stages: as `make_shard` takes them.
-        batch_seconds: as `make_shard` takes them.
+        stages: as `ShardMaker` takes them.
+        batch_seconds: as `ShardMaker` takes them; also how much audio a worker gets at once.
         digest: that the stages must have there.
         work: the folder of the results.
         inputs: mirrors of recordings that are in object storage.
@@ -92,8 +92,8 @@ class RayJob:
     folder: str = ""
 
 
-def make_there(task: Task, job: RayJob, has_halfway: bool = False) -> ShardReport:
-    """Make a shard in a worker; `has_halfway`: whether the store has its rows after the first stages.
+def make_there(tasks: Sequence[Task], job: RayJob) -> list[ShardReport]:
+    """Make the shards of neighbouring tasks in a worker.
 
     Raises DailytalkError for what its node lacks, before anything is made: a recording that a node can't see would
     else be rejected as damaged.
@@ -106,7 +106,8 @@ def make_there(task: Task, job: RayJob, has_halfway: bool = False) -> ShardRepor
             f"{node} has another version, models or settings in its environment",
             "install the same version everywhere, and set the same variables before `ray start`",
         )
-    for path in {from_uri(row["audio"]["path"]) for row in task.rows if row["audio"]}:
+    rows = [row for task in tasks for row in task.left]
+    for path in {from_uri(row["audio"]["path"]) for row in rows if row["audio"]}:
         for mirror in job.inputs:
             mirror.ensure(path)
         if not path.exists():
@@ -114,12 +115,15 @@ def make_there(task: Task, job: RayJob, has_halfway: bool = False) -> ShardRepor
                 f"{node} does not see {str(path)!r}",
                 "use a file system that all nodes share, or object storage (s3://…)",
             )
-    if job.work.mirror and task.halfway and has_halfway:
-        job.work.mirror.ensure(task.halfway)
-    made = make_shard(task, job.stages, job.batch_seconds)
-    for file in filter(None, (task.halfway, made.path)):
+    for task in tasks:
+        for file in task.read_files():
+            if job.work.mirror:
+                job.work.mirror.ensure(file)
+    reports = make_shards_of(tasks, job.stages, job.batch_seconds)
+    halfway = [task.halfway.path for task in tasks if task.halfway and task.halfway.path.exists()]
+    for file in (*halfway, *(report.path for report in reports)):
         job.work.keep(file)
-    return made
+    return reports
 
 
 def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: bool) -> Iterator[ShardReport]:
@@ -138,39 +142,38 @@ def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: boo
     limits = {"num_cpus": cpus_each, "num_gpus": gpus_each, "max_retries": 1, "max_calls": 1 << 30}
     make = ray.remote(**limits)(make_there)
     sent = ray.put(replace(job, folder=os.getcwd()))
-    calls: dict[Future[ShardReport], object] = {}
-    unfinished: set[Future[ShardReport]] = set()
+    calls: dict[Future[list[ShardReport]], object] = {}
+    unfinished: set[Future[list[ShardReport]]] = set()
 
-    def submit(task: Task) -> Future[ShardReport]:
-        halfway = task.halfway and task.halfway.absolute()
-        task = replace(task, path=task.path.absolute(), halfway=halfway)
-        has_halfway = False
-        if halfway is not None and halfway.exists():
-            has_halfway = True
-            job.work.keep(halfway)
-        call = make.remote(task, sent, has_halfway)
-        future: Future[ShardReport] = call.future()
+    def submit(tasks: list[Task]) -> Future[list[ShardReport]]:
+        tasks = [task.absolute() for task in tasks]
+        for task in tasks:
+            for file in task.read_files():
+                job.work.keep(file)
+        call = make.remote(tasks, sent)
+        future: Future[list[ShardReport]] = call.future()
         calls[future] = call  # Ray forgets what nothing refers to
         return future
 
     try:
-        for future in as_they_come(submit, plan.tasks, at_once, unfinished):
-            made = future.result()
+        for future in as_they_come(submit, neighbours(plan.tasks, job.batch_seconds), at_once, unfinished):
+            reports = future.result()
             del calls[future]
-            if job.work.mirror:
-                job.work.mirror.ensure(made.path)
-            if not made.path.exists():
-                raise DailytalkError(
-                    f"a worker has written {str(made.path)!r} where this machine does not see it",
-                    "choose an --out on a file system that all nodes share, or in object storage (s3://…)",
-                )
-            yield made
+            for report in reports:
+                if job.work.mirror:
+                    job.work.mirror.ensure(report.path)
+                if not report.path.exists():
+                    raise DailytalkError(
+                        f"a worker has written {str(report.path)!r} where this machine does not see it",
+                        "choose an --out on a file system that all nodes share, or in object storage (s3://…)",
+                    )
+                yield report
     except ray.exceptions.RayTaskError as error:
         raise (error.cause or error) from None
     except ray.exceptions.RayError as error:
         raise DailytalkError(
             f"a worker was lost twice over one shard, perhaps for lack of memory ({type(error).__name__})",
-            "run the same command again (finished shards are kept), with fewer --workers",
+            "run the same command again (finished conversations are kept), with fewer --workers",
         ) from error
     finally:
         for future in unfinished:

@@ -188,7 +188,7 @@ class Pace:
         self._clock = clock
         self._began = clock()
         self._stages: dict[str, StagePace] = {}
-        self._planned: list[str] = []  # the stages of the latest plan
+        self._stages_of: dict[str, list[str]] = {}  # the stages that are left of each planned shard, by its name
         self._n_tasks = 0
         self._n_made = 0
         self._audio_made = 0.0
@@ -197,18 +197,21 @@ class Pace:
         self._wall = 0.0  # of all calls of stages
 
     def plan(self, plan: "RunPlan", stages: Sequence["Stage"]) -> None:
-        """Add work: the tasks of a plan, which go through `stages` from its `first_stage` on."""
-        left = stages[plan.first_stage :]
-        self._planned = [OUTSIDE]
+        """Add work: the tasks of a plan, each of which goes through `stages` from its `first_stage` on."""
         self._stages.setdefault(OUTSIDE, StagePace(RATE_WITHOUT_MODEL))
-        for stage in left:
-            self._planned.append(stage.name)
+        for stage in stages:
             if stage.name not in self._stages:
                 earlier = self._earlier.get(stage.name)
                 prior = expected_rate(stage) if earlier is None else earlier
                 self._stages[stage.name] = StagePace(prior, is_known=earlier is not None)
-        for name in self._planned:
-            self._stages[name].planned += plan.seconds
+        for task in plan.tasks:
+            first_stage = task.first_stage
+            if first_stage is None:  # all of it is copied
+                continue
+            names = [OUTSIDE, *(stage.name for stage in stages[first_stage:])]
+            self._stages_of[task.path.stem] = names
+            for name in names:
+                self._stages[name].planned += task.seconds
         self.audio_seconds += plan.seconds
         self._n_tasks += len(plan.tasks)
         self._least_share = 0.0
@@ -238,8 +241,9 @@ class Pace:
         """Note a shard that is done."""
         in_stages = sum(wall for wall, _ in report.stages.values())
         outside = max(0.0, report.wall_seconds - in_stages)
-        self._stages[OUTSIDE].measure(outside, report.audio_seconds)
-        for name in self._planned:
+        if report.audio_seconds:
+            self._stages[OUTSIDE].measure(outside, report.audio_seconds)
+        for name in self._stages_of.get(report.path.stem.removesuffix(".held"), ()):
             self._stages[name].finished += report.audio_seconds
         self._audio_made += report.audio_seconds
         self._n_made += 1

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,7 +20,6 @@ from datasets import Features
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelMissing, Reject
-from dailytalk_contiguous.core.machine import side_by_side
 from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.wording import counted
@@ -36,20 +35,25 @@ from dailytalk_contiguous.run.events import Journal, Run, TimeSpent, alone
 from dailytalk_contiguous.run.on_ray import RayJob, connected, run_on_ray
 from dailytalk_contiguous.run.processes import gpus_to_share, in_processes
 from dailytalk_contiguous.run.shard import (
+    Halfway,
     Progress,
     RunPlan,
-    ShardJob,
+    ShardMaker,
     ShardReport,
     Task,
-    make_shard,
-    quiet_datasets,
+    make_shards_of,
+    neighbours,
 )
 from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.shards import (
     Entry,
     by_generation,
+    conversation_key,
     drop_stale,
+    earlier_rows,
     expand_row,
+    is_held,
+    is_part,
     made_path,
     read_entries,
     read_rows,
@@ -84,7 +88,7 @@ class RunOptions:
     Attributes:
         workers: processes; 0 is 1 here, and as many as there is room for on Ray.
         shard: (i, N) makes only every N-th shard, beginning with the i-th (from 1).
-        shard_seconds: seconds of audio in a shard.
+        shard_seconds: seconds of audio in a shard; 0 for `shards.seconds_of_a_shard`.
         batch_seconds: seconds of audio that a batch of conversations may hold on CUDA.
         prune: whether results of recordings that are no longer in the input may be dropped.
         force: whether a run on another host that has not said how it ended is taken for one that was killed.
@@ -98,7 +102,7 @@ class RunOptions:
 
     workers: int = 0
     shard: tuple[int, int] = (1, 1)
-    shard_seconds: float = 600.0
+    shard_seconds: float = 0.0
     batch_seconds: float = 900.0
     prune: bool = False
     force: bool = False
@@ -156,7 +160,8 @@ def make_shards(
     """
     device = networks_device(stages)
     if paid_voice(stages):
-        yield from _make_here(plan, stages, PAID_BATCH_SECONDS, progress)
+        speak = [number for number, stage in enumerate(stages) if find_stage(Speak, [stage])]
+        yield from ShardMaker(stages, PAID_BATCH_SECONDS, speak[0] + 1, progress).make(plan.tasks)
         return
     is_on_ray = options.runner == "ray" or options.address != ""
     on_cuda = False
@@ -171,29 +176,12 @@ def make_shards(
         job = RayJob(tuple(stages), batch_seconds, stages_digest(stages), work, mirrors)
         yield from run_on_ray(plan, job, options.address, options.workers, on_cuda)
     elif options.workers > 1:
-        make = partial(make_shard, stages=tuple(stages), batch_seconds=batch_seconds)
+        make = partial(make_shards_of, stages=tuple(stages), batch_seconds=batch_seconds)
         gpus = gpus_to_share() if device else []
-        yield from in_processes(make, plan.tasks, options.workers, gpus)
+        for reports in in_processes(make, neighbours(plan.tasks, batch_seconds), options.workers, gpus):
+            yield from reports
     else:
-        yield from _make_here(plan, stages, batch_seconds, progress)
-
-
-def _make_here(
-    plan: RunPlan, stages: Sequence[Stage], batch_seconds: float, progress: Progress
-) -> Iterator[ShardReport]:
-    """Make shards in this process, one after another; `batch_seconds` as in `make_shard`."""
-    if not batch_seconds:
-        for task in plan.tasks:
-            yield make_shard(task, stages, progress=progress)
-        return
-
-    def prepared(task: Task) -> ShardJob:
-        return ShardJob(task, stages, batch_seconds, progress).prepare()
-
-    # On a device, the next shard is decoded while this one is processed.
-    with quiet_datasets(), contextlib.closing(side_by_side(prepared, plan.tasks, 1, 1)) as jobs:
-        for job in jobs:
-            yield job.finish()
+        yield from ShardMaker(stages, batch_seconds, progress=progress).make(plan.tasks)
 
 
 def lacking_weights(stages: Iterable[Stage]) -> str:
@@ -252,6 +240,7 @@ class Pass:
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
         halfway: the folder that keeps the rows after so many stages as well: others after these go on from there.
         keeps_finished: whether a conversation that is rejected now keeps the row that an earlier run has finished.
+        is_window: whether it is a window of a stream, whose conversations no other shard has but parts of its own.
     """
 
     folder: Path
@@ -262,6 +251,7 @@ class Pass:
     later: Stages = ()
     halfway: tuple[Path, int] | None = None
     keeps_finished: bool = False
+    is_window: bool = False
 
     @cached_property
     def made_by(self) -> str:
@@ -288,48 +278,74 @@ class Pass:
     def plan(self, shard: tuple[int, int] = (1, 1)) -> RunPlan:
         """Compare the shards with what they should be, by their names alone: what is left to make.
 
-        For host i of N: every N-th shard, by its position among all.
+        For host i of N: every N-th shard, by its position among all. Only where something is left are other shards
+        of the folder read, for the conversations that need not be made again.
         """
         host, n_hosts = shard
         existing = {path.name for path in shard_files(self.folder)}
         paths = [shard_path(self.folder, rows, self.made_by) for rows in self.groups]
         tasks = list[Task]()
-        first_stage = len(self.stages)
-        n_halfway = self.halfway[1] if self.halfway else 0
         for number, (path, halfway, rows) in enumerate(zip(paths, self._halfway, self.groups, strict=True)):
-            if path.name in existing or number % n_hosts != host - 1:
-                continue
-            n_done = n_halfway if halfway and halfway.exists() else 0
-            first_stage = min(first_stage, n_done)
-            tasks.append(Task(path, rows, self.columns, self.keeps, halfway, n_halfway))
-        return RunPlan(paths, self._after_others(tasks), first_stage)
+            if path.name not in existing and number % n_hosts == host - 1:
+                task = Task(path, rows, self.columns, self.keeps, self.made_by, halfway=halfway)
+                tasks.append(task)
+        tasks = self._with_earlier(tasks, paths)
+        first_stages = [task.first_stage for task in tasks]
+        first_stage = min((number for number in first_stages if number is not None), default=len(self.stages))
+        return RunPlan(paths, tasks, first_stage)
 
-    def _after_others(self, tasks: list[Task]) -> list[Task]:
-        """These tasks, whose shards come after those of earlier runs that hold the same conversations."""
-        if not tasks:
-            return []
-        generations: dict[str, int] = {}
-        for _, shard in by_generation(self._other_shards()):
-            generations |= dict.fromkeys(shard.entries, shard.generation)  # the highest is the last
+    def _with_earlier(self, tasks: list[Task], paths: Collection[Path]) -> list[Task]:
+        """These tasks with the conversations that other files of the folders have, which need not be made again.
+
+        Their shards come after those of earlier runs that hold other rows of the same conversations. `paths`: all
+        shards of this pass.
+        """
+        others = self._others(self.folder, paths) if tasks else []
+        keys = keys_of(tasks, self.made_by) if others else {}
+        earlier = earlier_rows(others, keys, retried_by(self.stages))
+        of_halfway = self._earlier_halfway([task for task in tasks if task.halfway and not task.is_halfway])
         later_tasks = []
         for task in tasks:
-            newest = max(generations.get(row["conversation_id"], -1) for row in task.rows)
-            later_tasks.append(replace(task, generation=1 + newest))
+            names = [row["conversation_id"] for row in task.rows]
+            newest = max((earlier.generations.get(name, -1) for name in names), default=-1)
+            files = {name: earlier.files[name] for name in names if name in earlier.files}
+            later = replace(task, earlier=files, generation=1 + newest)
+            if task.halfway:
+                files = {name: of_halfway[name] for name in names if name in of_halfway}
+                later = replace(later, halfway=replace(task.halfway, earlier=files))
+            later_tasks.append(later)
         return later_tasks
+
+    def _earlier_halfway(self, tasks: Sequence[Task]) -> dict[str, Path]:
+        """The files that have the conversations of these tasks after the first stages, by their ids."""
+        if not self.halfway or not tasks:
+            return {}
+        folder, n_stages = self.halfway
+        stages = self.stages[:n_stages]
+        others = self._others(folder, [halfway.path for halfway in self._halfway if halfway])
+        keys = keys_of(tasks, stages_digest(stages)) if others else {}
+        return earlier_rows(others, keys, retried_by(stages)).files
 
     def _other_shards(self) -> list[Path]:
         """The shards in the folder that are not of this pass."""
-        paths = {*self.paths}
-        return [path for path in shard_files(self.folder) if path not in paths]
+        return self._others(self.folder, self.paths)
+
+    def _others(self, folder: Path, paths: Collection[Path]) -> list[Path]:
+        """The shards in a folder that are not among `paths`, if they may have conversations of this pass."""
+        own = {*paths}
+        others = [path for path in shard_files(folder) if path not in own]
+        if self.is_window:
+            others = [path for path in others if is_part(path) or is_held(path)]
+        return others
 
     @cached_property
-    def _halfway(self) -> Sequence[Path | None]:
-        """The files that keep the rows of each shard halfway, if any do."""
+    def _halfway(self) -> Sequence[Halfway | None]:
+        """The shards that keep the rows of each shard halfway, if any do."""
         if not self.halfway:
             return [None] * len(self.groups)
         folder, n_stages = self.halfway
         made_by = stages_digest(self.stages[:n_stages])
-        return [shard_path(folder, rows, made_by) for rows in self.groups]
+        return [Halfway(shard_path(folder, rows, made_by), n_stages, made_by) for rows in self.groups]
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row]:
         """The rows of all shards, a shard at a time, with the id and these columns."""
@@ -365,7 +381,7 @@ class Pass:
         """The files that belong to the result, by folder; all others of these folders may go."""
         results = {self.folder: [*self.paths, *self.earlier().values()]}
         if self.halfway:
-            results[self.halfway[0]] = [path for path in self._halfway if path]
+            results[self.halfway[0]] = [halfway.path for halfway in self._halfway if halfway]
         return results
 
     def lost(self, kept: Iterable[str], name_of: Callable[[str, Entry], str]) -> set[str]:
@@ -377,6 +393,20 @@ class Pass:
         for path in self._other_shards():
             names |= {name_of(key, entry) for key, entry in read_entries(path).items()}
         return names - {"", *kept}
+
+
+def keys_of(tasks: Iterable[Task], made_by: str) -> dict[str, str]:
+    """The keys of the rows that tasks make, by the conversation's id; `made_by`: the digest of the stages."""
+    keys = {}
+    for task in tasks:
+        for row in task.rows:
+            keys[row["conversation_id"]] = conversation_key(row, made_by)
+    return keys
+
+
+def retried_by(stages: Iterable[Stage]) -> set[str]:
+    """The names of the stages whose rejects may be fine in another run."""
+    return {stage.name for stage in stages if stage.retried}
 
 
 class Spec(ABC):
@@ -594,7 +624,7 @@ def stages_left(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
         return left
     channel = channel_of(stages)
     for task in plan.tasks:
-        for row in map(expand_row, task.rows):
+        for row in map(expand_row, task.left):
             if not is_transcribed(row.get("given") or (), channel):
                 return left
     return tuple(stage for stage in left if find_stage(Transcribe, [stage]) is None)

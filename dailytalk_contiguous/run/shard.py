@@ -1,14 +1,15 @@
-"""Making one shard: its conversations go through the stages, and are written into one file.
+"""Making shards: their conversations go through the stages, and each file is written when all of its own are done.
 
-Every engine calls this code, on a laptop or on a cluster. On a CPU a model's batch stays inside one conversation,
-so that a row does not depend on its neighbours; on CUDA it spans conversations.
+Every engine calls this code, on a laptop or on a cluster. What goes through the stages together is a portion: on a
+CPU one conversation, or some short ones, of one shard; on CUDA, and where a service says the lines, conversations
+of neighbouring shards, too. Until a shard is whole, each portion of it is kept in a file of its own.
 """
 
 import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,14 +20,14 @@ from datasets.table import InMemoryTable
 from dailytalk_contiguous import shards
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.interrupts import check_interrupt
-from dailytalk_contiguous.core.machine import give_back_memory
+from dailytalk_contiguous.core.machine import give_back_memory, side_by_side
 from dailytalk_contiguous.core.schema import PROBLEM, SOURCE, Batch, Row
 from dailytalk_contiguous.core.steps import listening
 from dailytalk_contiguous.stages.base import Stage
 
-#: Seconds of audio of the conversations that go through a stage together, if there is more than one: they share
-#: the cost of a call of `Dataset.map`, and their decoded audio is a few hundred megabytes at most.
-PORTION_SECONDS = 300.0
+#: Seconds of audio of conversations that go through the stages together on a CPU, if there is more than one: short
+#: ones share the cost of `Dataset.map`, and no stop loses more than they take.
+PORTION_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class StageEvent:
     total: int | None = None
 
 
-#: Called before and after each stage of each portion of a shard, and at the steps inside one.
+#: Called before and after each stage of each portion, and at the steps inside one.
 Progress = Callable[[StageEvent], None]
 
 
@@ -65,6 +66,23 @@ def features_of(stages: Sequence[Stage]) -> Features:
 
 
 @dataclass(frozen=True)
+class Halfway:
+    """The shard that keeps the rows of a task after its first stages.
+
+    Attributes:
+        path: its file.
+        n_stages: how many stages the rows have been through.
+        made_by: the digest of these stages.
+        earlier: as in `Task`.
+    """
+
+    path: Path
+    n_stages: int
+    made_by: str = ""
+    earlier: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Task:
     """A shard to make.
 
@@ -73,8 +91,10 @@ class Task:
         rows: of the source, without problems.
         columns: the types of the source's columns; rows may lack some of them.
         keeps: the columns of the shard; None for all (`features_of`).
-        halfway: the file that keeps the rows after the first `n_halfway` stages: where it exists, the others go on
-            from it. None for no such file.
+        made_by: the digest of the stages.
+        earlier: by id, the files of the conversations that other shards of the folder have, finished from the same
+            input by the same stages: they are copied, and only the others go through the stages.
+        halfway: the shard of the first stages; None for none.
         generation: of the shard (`shards.Shard`).
     """
 
@@ -82,13 +102,54 @@ class Task:
     rows: list[Row]
     columns: Features = field(default_factory=lambda: SOURCE)
     keeps: Features | None = None
-    halfway: Path | None = None
-    n_halfway: int = 0
+    made_by: str = ""
+    earlier: Mapping[str, Path] = field(default_factory=dict)
+    halfway: Halfway | None = None
     generation: int = 0
 
     @property
+    def left(self) -> list[Row]:
+        """The rows that go through stages."""
+        return [row for row in self.rows if row["conversation_id"] not in self.earlier]
+
+    @property
     def seconds(self) -> float:
-        return float(sum(row["duration"] for row in self.rows))
+        """Seconds of audio that go through stages."""
+        return float(sum(row["duration"] for row in self.left))
+
+    def read_files(self) -> list[Path]:
+        """The files that are read to make it: of finished rows, and of those after the first stages."""
+        files = [*self.earlier.values()]
+        if self.halfway:
+            files += [self.halfway.path] if self.is_halfway else self.halfway.earlier.values()
+        return [*dict.fromkeys(files)]
+
+    def absolute(self) -> "Task":
+        """The task with absolute paths, for a worker that is in another folder."""
+        earlier = {name: path.absolute() for name, path in self.earlier.items()}
+        halfway = self.halfway
+        if halfway:
+            of_halfway = {name: path.absolute() for name, path in halfway.earlier.items()}
+            halfway = replace(halfway, path=halfway.path.absolute(), earlier=of_halfway)
+        return replace(self, path=self.path.absolute(), earlier=earlier, halfway=halfway)
+
+    @property
+    def is_halfway(self) -> bool:
+        """Whether the shard of the first stages is there."""
+        return self.halfway is not None and self.halfway.path.exists()
+
+    @property
+    def first_stage(self) -> int | None:
+        """The index of the first stage that is left for a row; None if all rows are copied."""
+        left = self.left
+        if not left:
+            return None
+        if self.halfway is None:
+            return 0
+        known = self.halfway.earlier
+        if self.is_halfway or all(row["conversation_id"] in known for row in left):
+            return self.halfway.n_stages
+        return 0
 
 
 @dataclass(frozen=True)
@@ -107,7 +168,13 @@ class RunPlan:
 
     @property
     def seconds(self) -> float:
+        """Seconds of audio that go through stages."""
         return sum(task.seconds for task in self.tasks)
+
+    @property
+    def conversations(self) -> int:
+        """How many conversations go through stages."""
+        return sum(len(task.left) for task in self.tasks)
 
 
 @dataclass(frozen=True)
@@ -117,10 +184,12 @@ class ShardReport:
     Attributes:
         path: of its file.
         rejects: how many of its conversations were rejected.
-        audio_seconds: seconds of its conversations.
-        wall_seconds: seconds of work on it, until it was on disk.
-        stages: of each stage that was run now, by name, wall seconds (a model is loaded in its first call) and the
-            seconds of audio that went through it.
+        audio_seconds: seconds of its conversations that went through stages now; others were copied.
+        wall_seconds: seconds of work since the shard before it was on disk.
+        stages: of each stage that was run meanwhile, by name, wall seconds (a model is loaded in its first call)
+            and the seconds of audio that went through it. Portions may span shards: only sums over all shards say
+            how long a stage took.
+        conversations: how many of its conversations went through stages now.
     """
 
     path: Path
@@ -128,152 +197,360 @@ class ShardReport:
     audio_seconds: float
     wall_seconds: float
     stages: Mapping[str, tuple[float, float]]
+    conversations: int = 0
 
 
-@dataclass
-class Portion:
-    """Conversations on their way through the stages, as a `Dataset` in memory.
+class GrowingShard:
+    """A shard on its way to its file.
 
-    `done`: how many stages it has been through.
+    Args:
+        path: of the file.
+        task: whose conversations it will have.
+        stages: that make its rows.
+        made_by: their digest.
+        keeps: the columns of its rows.
+
+    Attributes:
+        keeps: the columns of its rows.
+        rows: finished ones, by the conversation's id.
+        entries: the records of conversations that are finished or rejected.
     """
 
-    rows: Sequence[Row]
-    dataset: Dataset
+    def __init__(self, path: Path, task: Task, stages: Sequence[Stage], made_by: str, keeps: Features) -> None:
+        self.keeps = keeps
+        self.rows: dict[str, Row] = {}
+        self.entries: dict[str, shards.Entry] = {}
+        self._path = path
+        self._task = task
+        self._made_by = made_by
+        self._retried = {stage.name for stage in stages if stage.retried}
+        self._made_columns = {name for stage in stages for name in stage.adds}
+        self._on_disk = set[str]()
+        self._parts: list[Path] = []
+
+    @property
+    def rejects(self) -> list[Reject]:
+        return [entry.reject for entry in self.entries.values() if entry.reject]
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.entries) == len(self._task.rows)
+
+    def take(self, files: Mapping[str, Path]) -> None:
+        """Copy conversations by id from the files that have them; what can't be read is left to be made again."""
+        names_in: dict[Path, set[str]] = {}
+        for name, path in files.items():
+            names_in.setdefault(path, set()).add(name)
+        sources = {row["conversation_id"]: row for row in self._task.rows}
+        for path, names in names_in.items():
+            shard = shards.read_whole(path, self.keeps)
+            if shard is None:
+                continue
+            stored = {row["conversation_id"]: row for row in shard.rows}
+            for name in names & shard.entries.keys():
+                reject = shard.entries[name].reject
+                if reject:
+                    self.put(sources[name], None, reject)
+                elif name in stored:
+                    self.put(sources[name], self._with_source(stored[name], sources[name]), None)
+            self._on_disk |= names & self.entries.keys()
+            if shards.is_part(path) and shard.entries.keys() <= sources.keys():
+                self._parts.append(path)
+
+    def _with_source(self, stored: Row, source: Row) -> Row:
+        """A stored row with today's columns of the source: a recording may have been moved."""
+        row = dict(stored)
+        for name, value in shards.expand_row(source).items():
+            if name in self.keeps and name not in self._made_columns:
+                row[name] = value
+        return row
+
+    def put(self, source: Row, row: Row | None, reject: Reject | None) -> None:
+        """Add a conversation: its finished row, or its reject."""
+        name = source["conversation_id"]
+        key = shards.conversation_key(source, self._made_by)
+        self.entries[name] = shards.Entry(source["recording_id"], source["duration"], reject, key=key)
+        if row is not None:
+            self.rows[name] = {column: row.get(column) for column in self.keeps}
+
+    def write(self) -> Path | None:
+        """Write the shard if it is whole, else a part of it with the conversations that are in no file yet.
+
+        A shard is held if one of its conversations may not be rejected the next time. Returns the file of a shard
+        that is whole.
+        """
+        check_interrupt()  # what compiled code has made of one may be a reject
+        names = [row["conversation_id"] for row in self._task.rows]
+        if not self.is_whole:
+            self._write_part([name for name in names if name in self.entries and name not in self._on_disk])
+            return None
+        path = self._path
+        held = shards.held_path(path)
+        if any(reject.stage in self._retried for reject in self.rejects):
+            path = held
+        self._write(path, names)
+        if path != held:
+            held.unlink(missing_ok=True)
+        for part in self._parts:
+            part.unlink(missing_ok=True)
+        return path
+
+    def _write_part(self, names: Sequence[str]) -> None:
+        if not names:
+            return
+        rows = [row for row in self._task.rows if row["conversation_id"] in names]
+        path = shards.part_path(shards.shard_path(self._path.parent, rows, self._made_by))
+        self._write(path, names)
+        self._parts.append(path)
+        self._on_disk.update(names)
+
+    def _write(self, path: Path, names: Sequence[str]) -> None:
+        rows = [self.rows[name] for name in names if name in self.rows]
+        entries = {name: self.entries[name] for name in names}
+        shards.write_shard(path, shards.Shard(rows, entries, self._task.generation), self.keeps)
+
+
+class ShardInProgress:
+    """A task on its way.
+
+    Attributes:
+        task: what is made.
+        shard: its shard.
+        halfway: the shard of the first stages; None if there is none, and if its file is written.
+        left: the conversations that go through stages.
+    """
+
+    def __init__(self, task: Task, stages: Sequence[Stage]) -> None:
+        self.task = task
+        self.shard = GrowingShard(task.path, task, stages, task.made_by, task.keeps or features_of(stages))
+        self.shard.take(task.earlier)
+        self.halfway: GrowingShard | None = None
+        self.left: list[Waiting] = []
+        if task.halfway:
+            self._open_halfway(task.halfway, stages[: task.halfway.n_stages])
+        known = {*self.shard.entries, *(waiting.row["conversation_id"] for waiting in self.left)}
+        for row in task.rows:
+            if row["conversation_id"] not in known:
+                self.left.append(Waiting(self, row, 0))
+
+    def _open_halfway(self, halfway: Halfway, stages: Sequence[Stage]) -> None:
+        """Read what has been through the first stages from their file, or from other shards of its folder."""
+        growing = GrowingShard(halfway.path, self.task, stages, halfway.made_by, features_of(stages))
+        if halfway.path.exists():
+            names = [row["conversation_id"] for row in self.task.rows]
+            growing.take(dict.fromkeys(names, halfway.path))
+        if not growing.is_whole:
+            growing.take(halfway.earlier)
+            if growing.is_whole:
+                growing.write()
+            else:
+                self.halfway = growing
+        for row in self.task.rows:
+            name = row["conversation_id"]
+            if name in self.shard.entries or name not in growing.entries:
+                continue
+            reject = growing.entries[name].reject
+            if reject:
+                self.shard.put(row, None, reject)
+            else:
+                made = shards.expand_row(row) | growing.rows[name]
+                self.left.append(Waiting(self, made, halfway.n_stages))
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A conversation that waits for stages.
+
+    Attributes:
+        shard: that it belongs to.
+        row: of the source, with what the first stages have made.
+        done: how many stages it has been through.
+    """
+
+    shard: ShardInProgress
+    row: Row
     done: int
 
 
 @dataclass
-class ShardJob:
-    """The making of a shard: prepared, finished (on disk).
+class Portion:
+    """Conversations that go through the stages together, as a `Dataset` in memory.
 
-    Each stage is `Stage.map` over a `Dataset` of up to `PORTION_SECONDS` of conversations, as if a user called the
-    stages one after another. On a CPU a model's batch is one conversation, so that a row does not depend on its
-    neighbours; on a device it is all of them, up to `batch_seconds`.
-
-    `prepare` takes the first conversations through the stages that need no model's device (`Stage.prepares`), so
-    that a thread can do it for the next shard while a GPU works on this one. Calling it is never needed.
+    `done`: how many stages they have been through.
     """
 
-    task: Task
+    conversations: Sequence[Waiting]
+    dataset: Dataset
+    done: int
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of their audio."""
+        return float(sum(waiting.row["duration"] for waiting in self.conversations))
+
+
+@dataclass
+class ShardMaker:
+    """Makes shards: takes conversations through the stages, and writes each file when all of its own are done.
+
+    Each stage is `Stage.map` over the `Dataset` of a portion, as if a user called the stages one after another. On
+    a CPU a model's batch is one conversation, so that a row does not depend on its neighbours.
+
+    Attributes:
+        stages: in order.
+        batch_seconds: seconds of audio of a portion that may span shards, all of which is one batch of a model; 0
+            on a CPU, where a portion is a conversation, or short ones of one shard.
+        n_together: how many stages such a portion goes through before it is divided as on a CPU; None for all.
+        progress: called before and after each stage of each portion.
+    """
+
     stages: Sequence[Stage]
     batch_seconds: float = 0.0
+    n_together: int | None = None
     progress: Progress = lambda event: None
-    taken: dict[str, tuple[float, float]] = field(default_factory=dict)
-    _wall_seconds: float = 0.0
-    _ready: Portion | None = None
+    _taken: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _since: float = 0.0
 
-    def prepare(self) -> "ShardJob":
-        """Take the first conversations through the stages that need no device; returns the job itself."""
-        started = time.perf_counter()
-        halfway = self.task.halfway
-        if self.task.rows and not (halfway and halfway.exists()):
-            self._ready = self._opened(next(self._portions(self.task.rows)), 0)
-            for stage in itertools.takewhile(lambda stage: stage.prepares, self.stages):
-                self._advance(self._ready, stage)
-        self._wall_seconds += time.perf_counter() - started
-        return self
+    def make(self, tasks: Iterable[Task]) -> Iterator[ShardReport]:
+        """Make shards; yields each once it is on disk. If this raises, the conversations that are done are kept.
 
-    def finish(self) -> ShardReport:
-        """Take everything through all stages and write the shard. If it raises, there is no shard."""
-        started = time.perf_counter()
-        task = self.task
-        made = shards.Shard()
-        rows = task.rows
-        done = 0
-        with quiet_datasets():
-            if task.halfway:
-                made, rows = self._halfway(task.halfway)
-                done = task.n_halfway
-            keeps = task.keeps or features_of(self.stages)
-            for part in self._portions(rows):
-                portion = self._ready or self._opened(part, done)
-                self._ready = None
-                self._finish(portion, made, keeps)
-                del portion  # before the next one is opened
-                give_back_memory()
-        check_interrupt()  # what compiled code has made of one may be a reject
-        # A conversation that is neither in the shard nor rejected is a KeyError.
-        names = [row["conversation_id"] for row in task.rows]
-        made.entries = {name: made.entries[name] for name in names}
-        made.generation = task.generation
-        rejects = [entry.reject for entry in made.entries.values() if entry.reject]
-        path = self._write(made, rejects, keeps)
-        self._wall_seconds += time.perf_counter() - started
-        return ShardReport(path, len(rejects), task.seconds, self._wall_seconds, self.taken)
-
-    def _write(self, made: shards.Shard, rejects: Sequence[Reject], keeps: Features) -> Path:
-        """Write the shard; it is held if one of its conversations may not be rejected the next time."""
-        retried = {stage.name for stage in self.stages if stage.retried}
-        held = shards.held_path(self.task.path)
-        if any(reject.stage in retried for reject in rejects):
-            shards.write_shard(held, made, keeps)
-            return held
-        shards.write_shard(self.task.path, made, keeps)
-        held.unlink(missing_ok=True)
-        return self.task.path
-
-    def _halfway(self, path: Path) -> tuple[shards.Shard, list[Row]]:
-        """The shard of the first stages without its rows, and those: it may be there, or is made now.
-
-        The rows have today's columns of the source, as a recording may have been moved, unless a stage makes its
-        own.
+        On a device, the next portion is decoded by a thread while this one is processed.
         """
-        stages = self.stages[: self.task.n_halfway]
-        task = self.task
-        columns = features_of(stages)
-        shard = shards.read_whole(path, columns)
-        if shard is None:
-            first_half = replace(task, path=path, keeps=None, halfway=None, generation=0)
-            replace(self, task=first_half, stages=stages).finish()
-            shard = shards.read_whole(path, columns) or shards.Shard()
-        self._ready = None
-        made = {name for stage in stages for name in stage.adds}
-        stored = {row["conversation_id"]: row for row in shard.rows}
-        rows = []
-        for row in task.rows:
-            stored_row = stored.get(row["conversation_id"])
-            if stored_row is not None:
-                made_columns = {name: value for name, value in stored_row.items() if name in made}
-                rows.append(shards.expand_row(row) | made_columns)
-        return replace(shard, rows=[]), rows
+        self._since = time.perf_counter()
+        steps: Generator[Portion | ShardReport] = self._steps(tasks)
+        if self.batch_seconds:
+            steps = side_by_side(self._prepared, steps, 1, 1)
+        with quiet_datasets(), contextlib.closing(steps):
+            for step in steps:
+                if isinstance(step, ShardReport):
+                    yield step
+                else:
+                    yield from self._finish(step)
+                del step  # before the next one is opened
+                give_back_memory()
 
-    def _portions(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
-        """Conversations in order, in groups of as much audio as goes through a stage at once."""
-        most_seconds = self.batch_seconds or PORTION_SECONDS
-        portion = list[Row]()
-        seconds = 0.0
-        for row in rows:
-            if portion and seconds + row["duration"] > most_seconds:
-                yield portion
-                portion = []
-                seconds = 0.0
-            portion.append(row)
-            seconds += row["duration"]
-        if portion:
-            yield portion
+    def _steps(self, tasks: Iterable[Task]) -> Generator[Portion | ShardReport]:
+        """Portions of what is left of the tasks, in order, and shards of which all could be copied."""
+        waiting = list[Waiting]()
+        for task in tasks:
+            shard = ShardInProgress(task, self.stages)
+            if not shard.left:
+                yield self._report(shard, shard.shard.write())
+                continue
+            for conversation in shard.left:
+                if waiting and not self._goes_with(waiting, conversation, self.batch_seconds):
+                    yield self._opened(waiting)
+                    waiting = []
+                waiting.append(conversation)
+        if waiting:
+            yield self._opened(waiting)
 
-    def _opened(self, rows: Sequence[Row], done: int) -> Portion:
-        """A portion that has been through so many stages."""
-        expanded = [shards.expand_row(row) for row in rows]
-        features = dict(self.task.columns | PROBLEM)
+    def _goes_with(self, before: Sequence[Waiting], conversation: Waiting, batch_seconds: float) -> bool:
+        """Whether a conversation goes through the stages together with those before it."""
+        first = before[0]
+        may_join = batch_seconds > 0 or first.shard is conversation.shard
+        seconds = sum(waiting.row["duration"] for waiting in (*before, conversation))
+        fits = seconds <= (batch_seconds or PORTION_SECONDS)
+        return may_join and fits and first.done == conversation.done
+
+    def _opened(self, waiting: Sequence[Waiting]) -> Portion:
+        """A portion of conversations that have been through the same stages."""
+        done = waiting[0].done
+        features = dict(waiting[0].shard.task.columns | PROBLEM)
         for stage in self.stages[:done]:
             features |= stage.adds
+        rows = [shards.expand_row(conversation.row) for conversation in waiting]
         batch: Batch = {name: [None] * len(rows) for name in PROBLEM}
         for name in features:
-            if name in expanded[0]:
-                batch[name] = [row[name] for row in expanded]
+            if name in rows[0]:
+                batch[name] = [row[name] for row in rows]
         kinds = Features({name: features[name] for name in batch})
         # Not `from_dict`, which reads all values once more for a fingerprint.
         table = InMemoryTable.from_pydict(batch, schema=kinds.arrow_schema)
         dataset = Dataset(table, DatasetInfo(features=kinds), fingerprint="opened")
-        return Portion(rows, dataset, done)
+        return Portion(waiting, dataset, done)
+
+    def _prepared(self, step: Portion | ShardReport) -> Portion | ShardReport:
+        """A portion that has been through the first of the stages that need no model's device."""
+        if isinstance(step, Portion):
+            for stage in itertools.takewhile(lambda stage: stage.prepares, self.stages[step.done :]):
+                self._advance(step, stage)
+        return step
+
+    def _finish(self, portion: Portion) -> Iterator[ShardReport]:
+        """Take a portion through the stages left; yields the shards that it completes."""
+        n_together = self.n_together
+        if n_together is not None:
+            self._run(portion, n_together)
+        pieces = [portion] if n_together is None else self._pieces(portion)
+        for piece in pieces:
+            self._run(piece, len(self.stages))
+            owners = {id(waiting.shard): waiting.shard for waiting in piece.conversations}
+            for waiting, row in rows_of(piece, piece.conversations[0].shard.shard.keeps):
+                put_row(waiting.shard.shard, waiting.row, row)
+            for owner in owners.values():
+                path = owner.shard.write()
+                if path:
+                    yield self._report(owner, path)
+
+    def _pieces(self, portion: Portion) -> Iterator[Portion]:
+        """A portion divided as on a CPU."""
+        first = 0
+        conversations = portion.conversations
+        for end in range(1, len(conversations) + 1):
+            piece = conversations[first:end]
+            if end < len(conversations) and self._goes_with(piece, conversations[end], 0.0):
+                continue
+            rows = range(first, end)
+            dataset = portion.dataset.select(rows, keep_in_memory=True, new_fingerprint=f"piece-{first}")
+            yield Portion(piece, dataset, portion.done)
+            first = end
+
+    def _run(self, portion: Portion, until: int) -> None:
+        """Take a portion through the stages up to this one; what the first stages have made is kept on the way."""
+        while portion.done < until:
+            self._advance(portion, self.stages[portion.done])
+            halfway = portion.conversations[0].shard.task.halfway
+            if halfway and halfway.n_stages == portion.done:
+                self._keep_halfway(portion)
+
+    def _keep_halfway(self, portion: Portion) -> None:
+        """Write what the first stages have made, and drop what is too large to be kept."""
+        keeps = features_of(self.stages[: portion.done])
+        columns = [name for name in portion.dataset.column_names if name in {**keeps, **PROBLEM}]
+        portion.dataset = portion.dataset.select_columns(columns)
+        growing: dict[int, GrowingShard] = {}
+        for waiting, row in rows_of(portion, keeps):
+            if waiting.shard.halfway:
+                growing[id(waiting.shard)] = waiting.shard.halfway
+                put_row(waiting.shard.halfway, waiting.row, row)
+        for shard in growing.values():
+            shard.write()
+
+    def _report(self, shard: ShardInProgress, path: Path | None) -> ShardReport:
+        """Report a shard that is on disk, with what was worked since the last report."""
+        now = time.perf_counter()
+        report = ShardReport(
+            path=path or shard.task.path,
+            rejects=len(shard.shard.rejects),
+            audio_seconds=float(sum(waiting.row["duration"] for waiting in shard.left)),
+            wall_seconds=now - self._since,
+            stages=self._taken,
+            conversations=len(shard.left),
+        )
+        self._since = now
+        self._taken = {}
+        return report
 
     def _advance(self, portion: Portion, stage: Stage) -> None:
-        audio = float(sum(row["duration"] for row in portion.rows))
+        audio = portion.seconds
         has_model = any(stage.models().values())
-        one_by_one = not self.batch_seconds and not stage.by_row and has_model
+        is_divided = self.n_together is not None and portion.done >= self.n_together
+        spans_conversations = self.batch_seconds > 0 and not is_divided
+        one_by_one = not spans_conversations and not stage.by_row and has_model
 
-        event = StageEvent(stage.name, tuple(row["conversation_id"] for row in portion.rows), audio)
+        names = tuple(waiting.row["conversation_id"] for waiting in portion.conversations)
+        event = StageEvent(stage.name, names, audio)
 
         def show_step(kind: str, done: int, total: int | None) -> None:
             self.progress(replace(event, kind=kind, done=done, total=total))
@@ -285,28 +562,29 @@ class ShardJob:
                 portion.dataset,
                 keep_in_memory=True,
                 new_fingerprint=f"{stage.name}-{portion.done}",
-                batch_size=1 if one_by_one else len(portion.rows),
+                batch_size=1 if one_by_one else len(portion.conversations),
             )
         wall = time.perf_counter() - started
         portion.done += 1
-        wall_before, audio_before = self.taken.get(stage.name, (0.0, 0.0))
-        self.taken[stage.name] = (wall_before + wall, audio_before + audio)
+        wall_before, audio_before = self._taken.get(stage.name, (0.0, 0.0))
+        self._taken[stage.name] = (wall_before + wall, audio_before + audio)
         self.progress(replace(event, wall=wall))
 
-    def _finish(self, portion: Portion, made: shards.Shard, keeps: Features) -> None:
-        """Take a portion through the stages left, into a shard."""
-        for stage in self.stages[portion.done :]:
-            self._advance(portion, stage)
-        chosen = [name for name in {**keeps, **PROBLEM} if name in portion.dataset.column_names]
-        table = portion.dataset.select_columns(chosen).with_format("arrow")[:]
-        rows = table.to_pylist()
-        for source, row in zip(portion.rows, rows, strict=True):
-            name = source["conversation_id"]
-            problem = row["problem"]
-            reject = None if problem is None else Reject(name, row["problem_stage"], problem, row["remedy"])
-            made.entries[name] = shards.Entry(source["recording_id"], source["duration"], reject)
-            if reject is None:
-                made.rows.append({column: row.get(column) for column in keeps})
+
+def rows_of(portion: Portion, keeps: Features) -> Iterator[tuple[Waiting, Row]]:
+    """The conversations of a portion with these columns as they are now, and whether they have a problem."""
+    columns = [name for name in {**keeps, **PROBLEM} if name in portion.dataset.column_names]
+    table = portion.dataset.select_columns(columns).with_format("arrow")[:]
+    return zip(portion.conversations, table.to_pylist(), strict=True)
+
+
+def put_row(shard: GrowingShard, source: Row, row: Row) -> None:
+    """Put a row into a shard as the stages have left it, or the reject that it has become."""
+    problem = row["problem"]
+    if problem is None:
+        shard.put(source, row, None)
+        return
+    shard.put(source, None, Reject(source["conversation_id"], row["problem_stage"], problem, row["remedy"]))
 
 
 @contextlib.contextmanager
@@ -325,22 +603,23 @@ def quiet_datasets() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def make_shard(
-    task: Task,
-    stages: Sequence[Stage],
-    batch_seconds: float = 0.0,
-    progress: Progress = lambda event: None,
-) -> ShardReport:
-    """Run `stages` over the rows of a task, write its shard, and report what it took.
+def neighbours(tasks: Iterable[Task], seconds: float) -> Iterator[list[Task]]:
+    """Tasks in lists of up to so many seconds of audio that goes through stages; each alone where that is 0."""
+    batch = list[Task]()
+    total = 0.0
+    for task in tasks:
+        if batch and total + task.seconds > seconds:
+            yield batch
+            batch = []
+            total = 0.0
+        batch.append(task)
+        total += task.seconds
+    if batch:
+        yield batch
 
-    Args:
-        task: the shard.
-        stages: in order.
-        batch_seconds: seconds of audio that a model's batch of conversations may hold; 0 for one conversation a
-            batch.
-        progress: called before and after each stage of each portion of the shard.
 
-    A conversation that a stage can't use becomes a reject in the shard; any other error stops the shard, and
-    nothing is written.
-    """
-    return ShardJob(task, stages, batch_seconds, progress).finish()
+def make_shards_of(
+    tasks: Sequence[Task], stages: Sequence[Stage], batch_seconds: float = 0.0
+) -> list[ShardReport]:
+    """Make the shards of some tasks in a worker, as `ShardMaker` does."""
+    return [*ShardMaker(stages, batch_seconds).make(tasks)]

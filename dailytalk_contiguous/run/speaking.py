@@ -79,7 +79,7 @@ def read_synthesis_input(
     folder: Path,
     transcript: Path | None = None,
     recordings: Path | None = None,
-    shard_seconds: float = 600.0,
+    shard_seconds: float = RunOptions.shard_seconds,
     remedy: str = PUT_BACK,
 ) -> SynthesisInput:
     """Read the transcript of a work folder, or another one.
@@ -88,7 +88,7 @@ def read_synthesis_input(
         folder: the work folder, with the shards that `tag` wrote, if there are any.
         transcript: another one than that of the folder.
         recordings: the folder in which recordings are that are not where they were tagged.
-        shard_seconds: seconds of audio in a shard.
+        shard_seconds: seconds of audio in a shard; 0 for `shards.seconds_of_a_shard`.
         remedy: what to do about a recording that is gone.
 
     Raises DailytalkError if it is empty.
@@ -191,7 +191,7 @@ class SpeakFolderSpec(SpeakSpec):
         stages: as for `SpeakSpec`.
         about: as for `SpeakSpec`.
         recordings: the folder of recordings that are not where `tag` read them; None if they are.
-        shard_seconds: seconds of audio in a shard.
+        shard_seconds: seconds of audio in a shard; 0 for `shards.seconds_of_a_shard`.
 
     Raises DailytalkError, when the run begins, as `recordings_of_tag` and `read_synthesis_input` do.
     """

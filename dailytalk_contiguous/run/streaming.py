@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from dailytalk_contiguous.core.documents import as_text, json_lines
@@ -27,7 +27,7 @@ from dailytalk_contiguous.run.speaking import (
     spoken_pass,
     with_provenance,
 )
-from dailytalk_contiguous.shards import is_held, read_rows
+from dailytalk_contiguous.shards import MOST_SECONDS, is_held, read_rows
 from dailytalk_contiguous.sources.caller_names import CallerNames
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import Repository
@@ -101,7 +101,7 @@ class StreamSource:
     repository: Repository
     config: FolderConfig
     licence: str = ""
-    window_seconds: float = RunOptions.shard_seconds
+    window_seconds: float = MOST_SECONDS
     limit_hours: float | None = None
 
     @property
@@ -266,14 +266,14 @@ class StreamSpec(Spec):
         """The passes of a window, and its line."""
         script = list[Row]()
         if rows:
-            step = Pass(self.out / TAGGED, [rows], self.tagging)
+            step = Pass(self.out / TAGGED, [rows], self.tagging, is_window=True)
             yield step
             window.shards[TAGGED] = step.paths[0].name
             if self.speaking:
                 script += self._script(step.paths[0], window)
         if script:
             check_script_tags(SynthesisInput([script], []), self.speaking)
-            step = spoken_pass(self.out, [script], self.speaking, self.fields)
+            step = replace(spoken_pass(self.out, [script], self.speaking, self.fields), is_window=True)
             yield step
             window.shards[DATASET] = step.paths[0].name
             if is_held(step.paths[0]) and len(step.rejects) == len(script):

@@ -76,7 +76,7 @@ def find(
         inputs: what is searched.
         out: the folder that results are written to, which is not searched; None for none.
         config: how recordings become conversations; its `inputs` are not used.
-        shard_seconds: seconds of audio in a shard.
+        shard_seconds: seconds of audio in a shard; 0 for `shards.seconds_of_a_shard`.
         licence: of the recordings, if no card names it, or names it wrongly.
         speakers: a table that names them (see `sources.people`).
 

@@ -12,6 +12,7 @@ from datasets import Features, IterableDataset
 from datasets.table import cast_table_to_features
 
 from dailytalk_contiguous.core import schema
+from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.fields import Field, columns_among
 from dailytalk_contiguous.core.quality import FRAME
@@ -89,6 +90,7 @@ class Finish(Stage):
         *sorted({_RENAMED.get(name, name) for name in OPTIONAL_FIELDS}),
     )
     batch_rows: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     adds: ClassVar[Features] = schema.BUILT
 
     def __post_init__(self) -> None:
@@ -124,7 +126,7 @@ class Finish(Stage):
                     item[name] = round(min(round(item[name], 4), latest), 4)
         columns = [*schema.COLUMNS, *columns_among(self.fields)]
         recognisers = {utterance["models"]["recogniser"] for utterance in utterances}
-        return {
+        finished = {
             "conversation_id": row["conversation_id"],
             "recording_id": row["recording_id"],
             "audio": row["built_audio"],
@@ -141,6 +143,7 @@ class Finish(Stage):
             **{column.name: row.get(column.name) for column in columns},
             "provenance": self._provenance(recognisers),
         }
+        return {name: with_null(value) for name, value in finished.items()}
 
     def _utterances(self, row: schema.Row, sides: Mapping[str, str]) -> list[Row]:
         """The utterances with their sides in the result, and their texts as they are heard there."""

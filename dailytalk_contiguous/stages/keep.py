@@ -52,6 +52,7 @@ class Keep(Stage):
         "run",
     )
     uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim")
+    VERSION: ClassVar[int] = 2
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features(
         {

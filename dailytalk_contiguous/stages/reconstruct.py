@@ -108,6 +108,7 @@ class Reconstruct(Stage):
         "unspoken_remedy",
     )
     uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim", "converted")
+    VERSION: ClassVar[int] = 2
     batch_rows: ClassVar[int] = 1
     retried: ClassVar[bool] = True
     refuses: ClassVar[bool] = True

@@ -145,7 +145,11 @@ def raising(error: BaseException) -> Any:
     ("error", "code", "told"),
     [
         (DailytalkError("it is wrong", "mend it"), 1, "x: it is wrong: mend it.\n"),
-        (KeyboardInterrupt(), 130, "x: stopped. What is finished is kept; run the same command again to go on.\n"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "x: stopped. Every finished conversation is kept; run the same command again to go on.\n",
+        ),
     ],
 )
 def test_expected_error_is_a_sentence_and_a_code(

@@ -158,6 +158,24 @@ def test_items_are_matched_by_id_or_by_word_and_a_list_with_others_is_named_itse
     assert changed(tmp_path / "again", nan, nan).changed == []
 
 
+def test_word_that_is_written_otherwise_has_not_moved_and_moves_no_other(tmp_path: Path) -> None:
+    words = [("i", 0.0), ("was", 1.0), ("I", 2.0), ("was", 3.0), ("i", 4.0)]
+
+    def change(made: list[Row], spelled: str = "i") -> None:
+        pattern = made[0]["alignments"][0]
+        made[0]["alignments"] = [
+            pattern | {"word": word.replace("i", spelled), "start": start, "end": start + 0.5}
+            for word, start in words
+        ]
+
+    def change_case(made: list[Row]) -> None:
+        change(made, "I")
+
+    changes = changed(tmp_path, after(change), after(change_case))
+    assert changes.fields == {"alignments.word": 1}
+    assert list(changes.word_times) == [0.0] * len(words)
+
+
 def test_shift_of_ten_milliseconds_is_none_and_the_next_is_one() -> None:
     assert shifts([0.0, 0.010, 0.011, 0.0124, 0.02]) == {
         "matched": 5,

@@ -8,7 +8,7 @@ from datasets import Features, Value
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.core.settings import EXECUTION
-from dailytalk_contiguous.run.shard import StageEvent, Task, make_shard
+from dailytalk_contiguous.run.shard import Halfway, ShardMaker, StageEvent, Task
 from dailytalk_contiguous.shards import entries_in, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
@@ -68,8 +68,9 @@ def build(folder: Path, names: str, *stages: Stage, **options: Any) -> Path:
     """The shard of some rows, whose first stage's are kept beside it."""
     halfway = folder / "halfway" / "shard-1.parquet"
     rows = [row(name) for name in names]
-    task = Task(folder / "shard-1.parquet", rows, halfway=halfway, n_halfway=1)
-    return make_shard(task, stages, **options).path
+    task = Task(folder / "shard-1.parquet", rows, halfway=Halfway(halfway, 1))
+    [report] = ShardMaker(stages, **options).make([task])
+    return report.path
 
 
 def weights(path: Path) -> dict[str, int]:

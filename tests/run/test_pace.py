@@ -57,7 +57,7 @@ class Replay:
 
     def report(self, name: str) -> None:
         stages = {stage: (wall, AUDIO) for stage, wall in TAKES.items()}
-        self.pace.made(ShardReport(Path(f"{name}.parquet"), 0, AUDIO, WHOLE, stages))
+        self.pace.made(ShardReport(Path(f"{name}.parquet"), 0, AUDIO, WHOLE, stages, conversations=1))
 
 
 def test_share_is_that_of_the_work_inside_a_conversation_and_never_goes_back() -> None:

@@ -1,4 +1,5 @@
 import logging
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,7 +118,7 @@ def test_what_a_stopped_run_made_anew_counts_whatever_the_times_of_the_files_say
 
     def stop_at_the_second(event: StageEvent) -> None:
         nonlocal n_seen
-        if event.stage == "Speak" and event.wall is None and not event.kind:
+        if event.stage == "Reconstruct" and event.wall is None and not event.kind:
             n_seen += 1
         if n_seen > 1:
             raise KeyboardInterrupt
@@ -134,6 +135,27 @@ def test_what_a_stopped_run_made_anew_counts_whatever_the_times_of_the_files_say
         assert sorted(is_old) == [False, True]
     say(work, settings(tmp_path, temperature=0.1))
     assert len(list((work / "dataset").glob("*.parquet"))) == 2
+
+
+def nan_fields(value: object, name: str = "") -> Iterator[str]:
+    """The dotted names of the fields of a row that are NaN."""
+    if isinstance(value, dict):
+        for field, part in value.items():
+            yield from nan_fields(part, f"{name}.{field}")
+    elif isinstance(value, list):
+        for part in value:
+            yield from nan_fields(part, name)
+    elif isinstance(value, float) and math.isnan(value):
+        yield name
+
+
+@pytest.mark.parametrize("n_turns", [1, 4])
+def test_what_is_unknown_of_a_finished_conversation_is_null_and_never_nan(tmp_path: Path, n_turns: int) -> None:
+    work = folder(tmp_path, first=talk("nobody", n_turns))
+    say(work, settings(tmp_path, tts="espeak"))
+    (row,) = open_items(str(work)).rows()
+    assert [*nan_fields(row)] == []
+    assert row["timeline"]["overlap_kept"] is None  # nobody overlaps
 
 
 def spoken_lines(work: Path) -> list[dict[str, Any]]:

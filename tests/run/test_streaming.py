@@ -21,6 +21,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run.run import run
+from dailytalk_contiguous.run.shard import StageEvent
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
 from dailytalk_contiguous.run.streaming import StreamSource, StreamSpec
 from dailytalk_contiguous.run.tagging import TagSpec, find
@@ -219,7 +220,7 @@ def test_stream_gives_the_rows_and_rejects_of_an_eager_run_and_does_nothing_twic
     spoken = speaker if layout is tables else ()  # of tagged rows no stage knows how they came here
     held: list[int] = []
 
-    def look(stage: str, audio: float, wall: float | None) -> None:
+    def look(event: StageEvent) -> None:
         windows = {path.parent for path in (tmp_path / "out/.stream").rglob("*.wav")}
         held.append(len(windows))
 

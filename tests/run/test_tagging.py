@@ -12,7 +12,7 @@ from dailytalk_contiguous import DailytalkError, Folder, ModelMissing, Segment, 
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.models.whisper import load_whisper
 from dailytalk_contiguous.run.run import run as run_spec
-from dailytalk_contiguous.run.shard import features_of
+from dailytalk_contiguous.run.shard import StageEvent, features_of
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.sources.inputs import open_inputs
@@ -159,7 +159,12 @@ def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings
     inputs = open_inputs([str(tmp_path / "in")])
     conversations = find(inputs, tmp_path / "out", shard_seconds=1.0)
     spec = TagSpec(conversations, tmp_path / "out", seed)
-    run_spec(spec, progress=lambda event: done.append(event.stage))
+
+    def note(event: StageEvent) -> None:
+        if not event.kind:
+            done.append(event.stage)
+
+    run_spec(spec, progress=note)
     # Each is noted at its beginning and at its end.
     assert done == ["Bucket", "Bucket", "Tag", "Tag", "Punctuate", "Punctuate"]
     after = read_lines(tmp_path / "out/transcript.jsonl")

@@ -77,7 +77,7 @@ def corpus(
     runner: str = engine_options.RUNNER,
     address: str = engine_options.ADDRESS,
     shard: str = engine_options.SHARD,
-    shard_minutes: float = engine_options.SHARD_MINUTES,
+    shard_minutes: float | None = engine_options.SHARD_MINUTES,
     **options: object,
 ) -> Outcome:
     """Import a published emotion corpus as clips to train on.
@@ -113,7 +113,7 @@ def corpus(
         clips.OPTIONS,
         workers=workers or 0,
         shard=engine_options.parse_shard(shard),
-        shard_seconds=60 * shard_minutes,
+        shard_seconds=engine_options.shard_seconds(shard_minutes),
         runner=runner,
         address=address,
         work=work,

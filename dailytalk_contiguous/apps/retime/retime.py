@@ -140,6 +140,7 @@ class Retime(Stage):
     )
     uses: ClassVar[tuple[str, ...]] = ("parent", "variant")
     publishes: ClassVar[tuple[Field | str, ...]] = (COLUMN, ORIGIN)
+    VERSION: ClassVar[int] = 2
     batch_rows: ClassVar[int] = 1
     refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
@@ -427,7 +428,7 @@ def _moved_word(word: AlignedWord, spans: Sequence[_MovedSpan]) -> AlignedWord:
     return {**word, "start": start, "end": end}
 
 
-def _timeline(row: Row, moved: _MovedColumns) -> dict[str, float | str]:
+def _timeline(row: Row, moved: _MovedColumns) -> dict[str, float | str | None]:
     """Turn-taking before and after, as `core.timeline` compares it; no sound is lost or gets louder."""
     events: list[TurnEvent] = []
     starts: list[float] = []
@@ -448,7 +449,7 @@ def _timeline(row: Row, moved: _MovedColumns) -> dict[str, float | str]:
         events.append(event)
         starts.append(after["start"])
     measures = compare_turns(events, starts, row["duration"], moved["duration"])
-    timeline: dict[str, float | str] = {**measures}
+    timeline: dict[str, float | str | None] = {**measures}
     timeline["lost_speech_seconds"] = 0.0
     timeline["lost_sound_seconds"] = 0.0
     timeline["loudness_gain_db"] = 0.0

@@ -44,7 +44,7 @@ def retime(
     runner: str = engine_options.RUNNER,
     address: str = engine_options.ADDRESS,
     shard: str = engine_options.SHARD,
-    shard_minutes: float = engine_options.SHARD_MINUTES,
+    shard_minutes: float | None = engine_options.SHARD_MINUTES,
     **options: Any,
 ) -> Outcome:
     """Give finished conversations the timing of recorded ones.
@@ -77,7 +77,7 @@ def retime(
         path = timing_folder / TIMING.format(timing.digest)
         drawn = Variants(timing, path, variants, seed, judge)
         about = {"command": command_line()}
-        spec = RetimeSpec(parents, out, drawn, 60 * shard_minutes, about)
+        spec = RetimeSpec(parents, out, drawn, engine_options.shard_seconds(shard_minutes), about)
         spec.check(run_options)
         timing.save(path)
         if dry_run:

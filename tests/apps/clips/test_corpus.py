@@ -15,6 +15,8 @@ from dailytalk_contiguous.apps.clips.clip_run import OPTIONS, CorpusSpec, read_c
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.run.run import run as run_spec
+from dailytalk_contiguous.run.shard import StageEvent
+from dailytalk_contiguous.shards import shard_files
 
 MANIFESTS = ("expressive_dataset.jsonl", "expressive_dataset_validation.jsonl")
 
@@ -184,7 +186,7 @@ def test_prompt_is_a_neutral_line_of_another_speaker_of_the_same_side(richer: Ri
 
 
 def test_other_conditioning_measures_nothing_again(richer: Richer) -> None:
-    assert richer.made == 1
+    assert richer.made == len(shard_files(richer.out / "clips"))
     assert not richer.measured
 
 
@@ -208,10 +210,10 @@ def test_stopped_run_goes_on_and_ends_as_an_unbroken_one(source: Path, built: Pa
     out = tmp_path / "out"
     seen: list[str] = []
 
-    def stop(stage: str, audio: float, wall: float | None) -> None:
-        if wall is None:
-            seen.append(stage)
-        if seen.count("Condition") == 2:  # once a shard
+    def stop(event: StageEvent) -> None:
+        if event.wall is None and not event.kind:
+            seen.append(event.stage)
+        if seen.count("Condition") == 2:  # once a portion
             raise KeyboardInterrupt
 
     spec = CorpusSpec(read_corpus("crema_d", source, out), out, stages, wanted)

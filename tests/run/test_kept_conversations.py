@@ -1,0 +1,262 @@
+"""What is kept is a conversation: what a stop, an edit, or another size of shards makes again."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from datasets import Features, Value
+
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import SOURCE, Batch, Row
+from dailytalk_contiguous.run.run import Pass, RunOptions, make_shards
+from dailytalk_contiguous.run.shard import ShardMaker, StageEvent
+from dailytalk_contiguous.shards import group, read_rows, read_shard, shard_files
+from dailytalk_contiguous.stages.base import Stage
+
+#: The conversations that stages were called with, by the stage's name.
+calls: dict[str, list[str]] = {}
+
+
+@pytest.fixture(autouse=True)
+def _no_calls() -> None:
+    calls.clear()
+
+
+class Noting(Stage):
+    """Notes the conversations that it is called with."""
+
+    needs: ClassVar[tuple[str, ...]] = ("conversation_id", "duration")
+
+    def __call__(self, batch: Batch) -> Batch:
+        calls.setdefault(self.name, []).extend(batch["conversation_id"])
+        return self.made(batch)
+
+    def made(self, batch: Batch) -> Batch:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Hear(Noting):
+    """A dear stage."""
+
+    adds: ClassVar[Features] = Features({"heard": Value("float64")})
+
+    def made(self, batch: Batch) -> Batch:
+        return {"heard": batch["duration"]}
+
+
+@dataclass(frozen=True)
+class Judge(Noting):
+    """A cheap stage, which refuses some conversations; a server may answer the next time."""
+
+    refused: tuple[str, ...] = ()
+    factor: int = 1
+    answers: str = ""
+
+    needs: ClassVar[tuple[str, ...]] = ("conversation_id", "heard")
+    adds: ClassVar[Features] = Features({"judged": Value("float64")})
+    refuses: ClassVar[bool] = True
+    retried: ClassVar[bool] = True
+
+    def made(self, batch: Batch) -> Batch:
+        for index, name in enumerate(batch["conversation_id"]):
+            if name in self.refused and not (Path(self.answers) / name).exists():
+                raise BadInput("no answer", "run it again", index)
+        return {"judged": [self.factor * heard for heard in batch["heard"]]}
+
+
+def row(name: str, digest: str = "d", seconds: float = 40.0, file: str = "a.wav") -> Row:
+    about = {"conversation_id": name, "recording_id": name, "input_digest": digest, "duration": seconds}
+    return {**dict.fromkeys(SOURCE), **about, "audio_file": file, "given": []}
+
+
+class Folder:
+    """A work folder with two folders of shards, as that of `tag`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def planned(self, rows: Sequence[Row], seconds: float, judge: Judge = Judge()) -> Pass:
+        groups = list(group(rows, seconds))
+        return Pass(self.folder / "tagged", groups, (Hear(), judge), halfway=(self.folder / "rated", 1))
+
+    def run(
+        self, rows: Sequence[Row], seconds: float = 30.0, judge: Judge = Judge(), **options: Any
+    ) -> dict[str, list[str]]:
+        """Make what is left; returns the conversations that each stage was called with."""
+        calls.clear()
+        step = self.planned(rows, seconds, judge)
+        list(make_shards(step.plan(), step.stages, RunOptions(), **options))
+        return dict(calls)
+
+    def rows(self, name: str = "tagged") -> dict[str, Row]:
+        rows: dict[str, Row] = {}
+        for path in shard_files(self.folder / name):
+            rows |= read_rows(path, ["heard", "judged", "audio_file"])
+        return rows
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def stop_at(conversation: str, stage: str = "Hear") -> Any:
+    def stop(event: StageEvent) -> None:
+        if event.stage == stage and conversation in event.conversations:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+CALLS = [row(name) for name in "abcdef"]
+
+
+# Stops
+
+
+@pytest.mark.parametrize("seconds", [30.0, 600.0])
+def test_stop_loses_the_conversation_in_hand_alone_however_large_the_shards_are(
+    folder: Folder, seconds: float
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        folder.run(CALLS, seconds, progress=stop_at("d"))
+    assert folder.run(CALLS, seconds) == {"Hear": ["d", "e", "f"], "Judge": ["d", "e", "f"]}
+    assert sorted(folder.rows()) == [*"abcdef"]
+
+
+def test_stop_after_the_dear_stages_does_not_run_them_again(folder: Folder) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        folder.run(CALLS, 600.0, progress=stop_at("d", "Judge"))
+    assert folder.run(CALLS, 600.0) == {"Hear": ["e", "f"], "Judge": ["d", "e", "f"]}
+
+
+def test_folder_never_has_more_files_than_conversations_and_no_part_is_left(folder: Folder) -> None:
+    most = 0
+
+    def count(event: StageEvent) -> None:
+        nonlocal most
+        counts = [len(shard_files(folder.folder / name)) for name in ("rated", "tagged")]
+        most = max(most, *counts)
+
+    folder.run(CALLS, 600.0, progress=count)
+    assert 0 < most <= len(CALLS)
+    (whole,) = shard_files(folder.folder / "tagged")
+    assert not whole.name.endswith(".part.parquet")
+    assert len(shard_files(folder.folder / "rated")) == 1
+
+
+def test_resumed_shard_has_the_bytes_of_an_undisturbed_one(folder: Folder, tmp_path: Path) -> None:
+    undisturbed = Folder(tmp_path / "undisturbed")
+    undisturbed.run(CALLS, 600.0)
+    with pytest.raises(KeyboardInterrupt):
+        folder.run(CALLS, 600.0, progress=stop_at("c"))
+    folder.run(CALLS, 600.0)
+    (made,) = shard_files(folder.folder / "tagged")
+    (expected,) = shard_files(undisturbed.folder / "tagged")
+    assert (made.name, made.read_bytes()) == (expected.name, expected.read_bytes())
+
+
+# Changes
+
+
+def test_added_removed_or_changed_conversation_makes_itself_again_alone(folder: Folder) -> None:
+    folder.run(CALLS, 600.0)
+    more = sorted([*CALLS, row("cc")], key=lambda row: str(row["conversation_id"]))
+    assert folder.run(more, 600.0) == {"Hear": ["cc"], "Judge": ["cc"]}
+    assert folder.run(CALLS[1:], 600.0) == {}
+    changed = [row("a", "other"), *CALLS[1:]]
+    assert folder.run(changed, 600.0)["Hear"] == ["a"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(30.0, 600.0), (600.0, 30.0)])
+def test_other_size_of_shards_makes_nothing_again(folder: Folder, before: float, after: float) -> None:
+    folder.run(CALLS, before)
+    rows = folder.rows()
+    step = folder.planned(CALLS, after)
+    plan = step.plan()
+    assert plan.tasks
+    assert (plan.seconds, plan.conversations, plan.first_stage) == (0.0, 0, len(step.stages))
+    assert folder.run(CALLS, after) == {}
+    for path in step.paths:
+        assert path.exists()
+    assert folder.rows() == rows
+
+
+def test_changed_rule_goes_on_from_the_dear_stages_also_in_shards_of_another_size(folder: Folder) -> None:
+    folder.run(CALLS, 600.0)
+    assert folder.run(CALLS, 30.0, Judge(factor=2)) == {"Judge": [*"abcdef"]}
+
+
+def test_held_conversation_is_tried_again_alone(folder: Folder, tmp_path: Path) -> None:
+    judge = Judge(refused=("b",), answers=str(tmp_path))
+    folder.run(CALLS, 600.0, judge)
+    assert folder.run(CALLS, 600.0, judge) == {"Judge": ["b"]}
+    (tmp_path / "b").touch()
+    assert folder.run(CALLS, 600.0, judge) == {"Judge": ["b"]}
+    assert folder.run(CALLS, 600.0, judge) == {}
+
+
+def test_copied_row_says_where_the_recording_is_today(folder: Folder) -> None:
+    folder.run(CALLS, 600.0)
+    moved = [{**conversation, "audio_file": "moved/a.wav"} for conversation in CALLS]
+    assert folder.run(moved, 30.0) == {}
+    assert {row["audio_file"] for row in folder.rows().values()} == {"a.wav", "moved/a.wav"}
+    first = folder.planned(moved, 30.0).paths[0]
+    assert read_rows(first, ["audio_file"])["a"]["audio_file"] == "moved/a.wav"
+
+
+def test_damaged_file_of_another_size_is_no_source_of_rows(folder: Folder) -> None:
+    folder.run(CALLS, 600.0)
+    for name in ("tagged", "rated"):
+        (path,) = shard_files(folder.folder / name)
+        data = path.read_bytes()
+        path.write_bytes(data[:4] + bytes(400) + data[404:])
+    assert sorted(folder.run(CALLS, 30.0)["Hear"]) == [*"abcdef"]
+
+
+def test_changed_row_counts_before_the_row_that_it_replaces(folder: Folder) -> None:
+    folder.run(CALLS, 600.0)
+    folder.run([row("a", "other"), *CALLS[1:]], 30.0)
+    generations = {}
+    for path in shard_files(folder.folder / "tagged"):
+        shard = read_shard(path)
+        assert shard
+        generations[len(shard.entries), "a" in shard.entries] = shard.generation
+    assert generations == {(6, True): 0, (1, True): 1, (1, False): 0}
+
+
+# Batches
+
+
+def test_batch_of_a_device_spans_shards_and_each_file_is_written_when_its_rows_are_done(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def note(event: StageEvent) -> None:
+        if event.stage == "Hear" and event.wall is not None:
+            sizes.append(len(event.conversations))
+
+    step = Folder(tmp_path).planned(CALLS, 30.0)
+    reports = list(ShardMaker(step.stages, 100.0, progress=note).make(step.plan().tasks))
+    assert sizes == [2, 2, 2]
+    assert sorted(report.path for report in reports) == sorted(step.paths)
+    assert sum(report.conversations for report in reports) == 6
+
+
+def test_lines_are_bought_for_many_conversations_and_the_rest_is_done_one_by_one(tmp_path: Path) -> None:
+    seen: list[tuple[str, tuple[str, ...]]] = []
+
+    def note(event: StageEvent) -> None:
+        if event.wall is not None:
+            seen.append((event.stage, event.conversations))
+
+    step = Folder(tmp_path).planned(CALLS[:3], 30.0)
+
+    def on_disk(reports: Iterator[Any]) -> list[int]:
+        return [len(shard_files(tmp_path / "tagged")) for _ in reports]
+
+    maker = ShardMaker(step.stages, 1800.0, 1, note)
+    assert on_disk(maker.make(step.plan().tasks)) == [1, 2, 3]
+    assert seen == [("Hear", ("a", "b", "c")), *(("Judge", (name,)) for name in "abc")]
