@@ -24,41 +24,41 @@ class ProcessorTime:
 
     Attributes:
         wall: by the clock.
-        own: processor seconds of this process, with all its threads, and of its child processes that have ended.
-        everybody: processor seconds of all programs on the cores that this process may use; None if the system
+        process: processor seconds of this process, with all its threads, and of child processes that have ended.
+        all_programs: processor seconds of all programs on the cores that this process may use; None if the system
             does not say.
     """
 
     wall: float = 0.0
-    own: float = 0.0
-    everybody: float | None = 0.0
+    process: float = 0.0
+    all_programs: float | None = 0.0
 
     @property
-    def others(self) -> float | None:
+    def other_programs(self) -> float | None:
         """Processor seconds of other programs; None if unknown."""
-        if self.everybody is None:
+        if self.all_programs is None:
             return None
-        return max(0.0, self.everybody - self.own)
+        return max(0.0, self.all_programs - self.process)
 
     def __add__(self, other: "ProcessorTime") -> "ProcessorTime":
-        everybody = None
-        if self.everybody is not None and other.everybody is not None:
-            everybody = self.everybody + other.everybody
-        return ProcessorTime(self.wall + other.wall, self.own + other.own, everybody)
+        all_programs = None
+        if self.all_programs is not None and other.all_programs is not None:
+            all_programs = self.all_programs + other.all_programs
+        return ProcessorTime(self.wall + other.wall, self.process + other.process, all_programs)
 
     def since(self, earlier: "ProcessorTime") -> "ProcessorTime":
         """The seconds between an earlier reading and this one."""
-        everybody = None
-        if self.everybody is not None and earlier.everybody is not None:
-            everybody = self.everybody - earlier.everybody
-        return ProcessorTime(self.wall - earlier.wall, self.own - earlier.own, everybody)
+        all_programs = None
+        if self.all_programs is not None and earlier.all_programs is not None:
+            all_programs = self.all_programs - earlier.all_programs
+        return ProcessorTime(self.wall - earlier.wall, self.process - earlier.process, all_programs)
 
 
 def read_processor_time() -> ProcessorTime:
     """The seconds up to now."""
     times = os.times()
-    own = times.user + times.system + times.children_user + times.children_system
-    return ProcessorTime(time.perf_counter(), own, _work_of_cores())
+    process = times.user + times.system + times.children_user + times.children_system
+    return ProcessorTime(time.perf_counter(), process, _work_of_cores())
 
 
 def _work_of_cores() -> float | None:
@@ -72,10 +72,10 @@ def _work_of_cores() -> float | None:
     names = {f"cpu{number}" for number in os.sched_getaffinity(0)}
     ticks = 0
     for line in lines:
-        name, *values = line.split()
+        name, _, values = line.partition(" ")
         if name not in names:
             continue
-        columns = dict(zip(_COLUMNS, values, strict=False))
+        columns = dict(zip(_COLUMNS, values.split(), strict=False))
         ticks += sum(int(columns.get(column, 0)) for column in _WORK)
     if not ticks:  # some sandboxes have the file, without figures
         return None

@@ -124,7 +124,7 @@ def estimate_run(
     quantities = {
         "speech_hours": record["hours"]["speech"],
         "tag_seconds": sum(seconds.values()),
-        "tag_processor_seconds": time_spent.own,
+        "tag_processor_seconds": time_spent.process,
         "tagged_bytes": float(sum(path.stat().st_size for path in files)),
     }
     if spoken:
@@ -152,7 +152,7 @@ def estimate_run(
 
 def _share_of_others(time: ProcessorTime) -> float | None:
     """The share of this machine's cores that other programs used; None if unknown."""
-    others = time.others
+    others = time.other_programs
     if others is None or not time.wall:
         return None
     return min(1.0, others / (time.wall * cores()))
@@ -209,7 +209,7 @@ def _estimate_speech(out: Path, stages: Sequence[Stage]) -> _SpeechEstimate:
     spoken, time_spent = _timed_run(SpeakSpec(script, out, stages))
     seconds = _seconds(spoken)
     quantities["speak_seconds"] = sum(seconds.values())
-    quantities["speak_processor_seconds"] = time_spent.own
+    quantities["speak_processor_seconds"] = time_spent.process
     return _SpeechEstimate(quantities, seconds, time_spent)
 
 

@@ -97,7 +97,9 @@ def test_machine_is_busy_where_other_programs_use_it(
     assert bool(text) == bool(beginning)
 
 
-@pytest.mark.skipif(read_processor_time().everybody is None, reason="this system counts no work of other programs")
+@pytest.mark.skipif(
+    read_processor_time().all_programs is None, reason="this system counts no work of other programs"
+)
 def test_plan_on_a_busy_machine_says_so(dailytalk: Command, corpus: Path) -> None:
     with ExitStack() as running:
         for _ in range(3 * cores()):
