@@ -45,6 +45,7 @@ from dailytalk_contiguous.run.shard import (
     quiet_datasets,
 )
 from dailytalk_contiguous.run.storage import WorkFolder
+from dailytalk_contiguous.run.workers import workers_here
 from dailytalk_contiguous.shards import (
     Entry,
     by_generation,
@@ -82,7 +83,8 @@ class RunOptions:
     """How a run is carried out; none of it changes the results.
 
     Attributes:
-        workers: processes; 0 is 1 here, and as many as there is room for on Ray.
+        workers: processes; 0 is 1, or as many as this machine has room for where models run on its GPUs
+            (`run.workers`), and on Ray as many as there is room for.
         shard: (i, N) makes only every N-th shard, beginning with the i-th (from 1).
         shard_seconds: seconds of audio in a shard.
         batch_seconds: seconds of audio that a batch of conversations may hold on CUDA.
@@ -170,10 +172,14 @@ def make_shards(
         work = options.work or WorkFolder(Path())
         job = RayJob(tuple(stages), batch_seconds, stages_digest(stages), work, mirrors)
         yield from run_on_ray(plan, job, options.address, options.workers, on_cuda)
-    elif options.workers > 1:
+        return
+    workers = options.workers
+    if not workers and on_cuda and len(plan.tasks) > 1 and not voice_stage_of(stages):
+        workers = min(len(plan.tasks), workers_here(stages))
+    if workers > 1:
         make = partial(make_shard, stages=tuple(stages), batch_seconds=batch_seconds)
         gpus = gpus_to_share() if device else []
-        yield from in_processes(make, plan.tasks, options.workers, gpus)
+        yield from in_processes(make, plan.tasks, workers, gpus)
     else:
         yield from _make_here(plan, stages, batch_seconds, progress)
 
