@@ -17,7 +17,14 @@ from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import language_of
 
-WORKERS = option(None, Panel.RUN, "Processes; each loads its models once.", metavar="N", min=1, show_default="1")
+WORKERS = option(
+    None,
+    Panel.RUN,
+    "Processes; each loads its models once.",
+    metavar="N",
+    min=1,
+    show_default="1; to tag on GPUs up to 4 each, by cores and memory",
+)
 RUNNER = option(
     RUNNERS[0],
     Panel.CLUSTER,

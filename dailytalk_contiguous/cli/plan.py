@@ -71,6 +71,21 @@ _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
     "speak_seconds": ("time of speak", length_text),
 }
 
+#: Processor times that are shown beside wall times.
+_PROCESSOR_TIMES = {
+    "tag_seconds": "tag_processor_seconds",
+    "speak_seconds": "speak_processor_seconds",
+}
+
+#: The share of the cores from which on other programs make a machine busy.
+BUSY_SHARE = 0.2
+
+#: How many times as long as processor time divided by cores wall time must be on a busy machine.
+BUSY_SLOWDOWN = 1.25
+
+#: The same where the system does not say what other programs used.
+UNKNOWN_SLOWDOWN = 2.0
+
 
 @with_options(
     {
@@ -140,19 +155,48 @@ def plan_outcome(estimate: Estimate, record: Mapping[str, object], details: list
     summary = asdict(estimate)
     summary["quantities"] = {name: round(value, 4) for name, value in estimate.quantities.items()}
     summary["stages"] = {name: round(value, 4) for name, value in estimate.stages.items()}
+    summary["others_share"] = None if estimate.others_share is None else round(estimate.others_share, 4)
+    summary["busy"] = busy_text(estimate)
     rows = []
     for name, (heading, text) in _SHOWN.items():
         quantity = estimate.quantities.get(name)
         if quantity:
-            rows.append((heading, text(quantity)))
-    rows += [(f"  {name}", length_text(seconds)) for name, seconds in estimate.stages.items()]
+            rows.append((heading, text(quantity), _processor_text(estimate, name)))
+    rows += [(f"  {name}", length_text(seconds), "") for name, seconds in estimate.stages.items()]
     sample = f"{counted(estimate.sample_pieces, 'piece')}, {length_text(estimate.sample_seconds)}"
-    figures = Figures(("in one process", f">estimate from {sample}"), rows)
+    cores = counted(estimate.cores, "core")
+    figures = Figures(("in one process", ">estimate", f">processor time / {cores}"), rows)
     conversations = counted(estimate.conversations, "conversation")
     audio = length_text(3600 * estimate.audio_hours)
-    note = "without the time that models take to load; a paid voice is priced, and not timed"
+    notes = [f"estimated from {sample} with models loaded; a paid voice is priced, and not timed"]
+    if summary["busy"]:
+        notes.append(summary["busy"])
     return Outcome(
         {**summary, **record},
         f"{audio} of audio in {conversations}, {estimate.rejected:,} rejected",
-        details=[*details, figures, note],
+        details=[*details, figures, *notes],
     )
+
+
+def _processor_text(estimate: Estimate, name: str) -> str:
+    """The processor time of a wall time, divided by the cores; empty for another quantity."""
+    seconds = estimate.quantities.get(_PROCESSOR_TIMES.get(name, ""))
+    return "" if seconds is None else length_text(seconds / estimate.cores)
+
+
+def busy_text(estimate: Estimate) -> str:
+    """Return a sentence for a machine that was busy with other programs; empty if it was not.
+
+    A stage that waits for a service or a GPU uses little processor time, too, on a machine that is not busy. Only
+    what other programs used tells that. Where it is unknown, the sentence names all possible reasons.
+    """
+    share = estimate.others_share
+    slowdown = estimate.slowdown
+    times = f"wall time is {slowdown:.1f} times processor time / {counted(estimate.cores, 'core')}"
+    if share is None:
+        reasons = "other programs used the cores, or stages had one thread, or waited for a GPU or a service"
+        return f"{times}: {reasons}" if slowdown >= UNKNOWN_SLOWDOWN else ""
+    if share < BUSY_SHARE or slowdown < BUSY_SLOWDOWN:
+        return ""
+    busy = f"this machine is busy: other programs used {share:.0%} of its cores during the sample"
+    return f"{busy}, and {times}; an idle machine may be faster"

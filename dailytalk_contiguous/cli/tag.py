@@ -211,6 +211,8 @@ def tag_outcome(done: RunOutcome) -> Outcome:
     n_given = counts["utterances_by_recogniser"].get(GIVEN)
     if n_given:
         details.append(f"{counted(n_given, 'utterance')} with the words of a transcript")
+    if counts["edited"]:
+        details.append(f"{counted(counts['edited'], 'line')} left as somebody edited them")
     if record["notes"]:
         details.append(f"{counted(len(record['notes']), 'note')} on conversations, in {work_folder.RUN}")
     conversations = counted(counts["conversations"], "conversation")

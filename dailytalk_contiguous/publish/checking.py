@@ -382,6 +382,10 @@ def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCor
             tables = TableMaker(finished=False).tables()
         if not tables.n and facts.get("conversations"):
             findings.append(verdict.ONLY_TAGGED)
+        if tables.n:  # people may have edited the transcript since the run
+            facts["conversations"] = tables.n
+            facts["utterances"] = len(tables.utterances)
+            facts["hours_of_speech"] = round(figures.heard(tables)["seconds"] / 3600, 5)
         findings += verdict.all_findings(tables, run, limits)
         facts["measures"] = measure_facts(tables, references)
     return findings + findings_of_apps(folder), facts

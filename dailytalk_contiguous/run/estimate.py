@@ -4,18 +4,20 @@ The sample is spread evenly over the whole corpus, so that it resembles it, and 
 Nothing is bought: paid speech is priced from the sample's text. Everything is written to a temporary folder.
 """
 
+import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from math import ceil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from dailytalk_contiguous.core.cues import cues_within
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.processor_time import ProcessorTime, read_processor_time
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.run.run import RunOutcome, run, voice_stage_of
+from dailytalk_contiguous.run.run import RunOptions, RunOutcome, Spec, run, voice_stage_of
 from dailytalk_contiguous.run.speaking import SpeakSpec, price_of, read_synthesis_input
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec
 from dailytalk_contiguous.shards import expand_row
@@ -38,6 +40,9 @@ LEAST_SECONDS = 30.0
 #: Bytes of FLAC for a byte of WAV, of recorded speech.
 FLAC_SHARE = 0.5
 
+#: How a sample is run: here, since other processes would load the models again.
+ONE_PROCESS = RunOptions(workers=1)
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -46,10 +51,14 @@ class Estimate:
     Attributes:
         audio_hours, conversations, rejected: the whole input; not estimated.
         sample_pieces, sample_seconds: the sample that was run.
-        quantities: `speech_hours`, `tag_seconds` and `speak_seconds` of wall time in one process, `usd`,
-            `text_bytes` and `requests` of speech, `joined` utterances in `turns` that are said in one take each,
-            and bytes on disk: `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`.
+        quantities: `speech_hours`, `tag_seconds` and `speak_seconds` of wall time in one process, as measured,
+            `tag_processor_seconds` and `speak_processor_seconds` of all cores together, `usd`, `text_bytes` and
+            `requests` of speech, `joined` utterances in `turns` that are said in one take each, and bytes on disk:
+            `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`.
         stages: seconds of each stage in one process, by name.
+        cores: those that this process may use.
+        others_share: the share of these cores that other programs used while the sample ran, from 0 to 1; None if
+            the system does not say.
     """
 
     audio_hours: float
@@ -59,6 +68,20 @@ class Estimate:
     sample_seconds: float
     quantities: dict[str, float]
     stages: dict[str, float]
+    cores: int
+    others_share: float | None
+
+    @property
+    def slowdown(self) -> float:
+        """Wall time as a multiple of processor time divided by cores; 1 where all cores did nothing else.
+
+        It is higher where other programs use the cores, where a stage has one thread, and where one waits for a
+        GPU, a service or a disk.
+        """
+        quantities = self.quantities
+        wall = quantities["tag_seconds"] + quantities.get("speak_seconds", 0.0)
+        processor = quantities["tag_processor_seconds"] + quantities.get("speak_processor_seconds", 0.0)
+        return wall * self.cores / processor if processor else math.inf
 
 
 def estimate_run(
@@ -88,9 +111,10 @@ def estimate_run(
     most_seconds = min(sample_seconds, max(LEAST_SECONDS, MOST_SHARE * total))
     pieces = sample(recordings.rows, most_seconds, seed)
     shortest = min(pieces, key=lambda row: float(row["duration"]))
-    run(TagSpec(FoundRecordings([[shortest]], []), folder / "loading", stages))  # so that the models are loaded
+    loading = folder / "loading"
+    loaded = run(TagSpec(FoundRecordings([[shortest]], []), loading, stages), ONE_PROCESS)
     out = folder / "sample"
-    tagged = run(TagSpec(FoundRecordings([pieces], []), out, stages))
+    tagged, time_spent = _timed_run(TagSpec(FoundRecordings([pieces], []), out, stages))
     if not tagged.counts["conversations"]:
         why = next(rejects_in(out))["reason"]
         raise DailytalkError(f"none of the sample can be used ({why})", "draw another with --seed")
@@ -100,12 +124,16 @@ def estimate_run(
     quantities = {
         "speech_hours": record["hours"]["speech"],
         "tag_seconds": sum(seconds.values()),
+        "tag_processor_seconds": time_spent.process,
         "tagged_bytes": float(sum(path.stat().st_size for path in files)),
     }
     if spoken:
-        spoken_quantities, spoken_seconds = _estimate_speech(out, spoken)
-        quantities |= spoken_quantities
-        for name, value in spoken_seconds.items():
+        if loaded.counts["utterances"]:
+            _load_models(loading, spoken)
+        speech = _estimate_speech(out, spoken)
+        quantities |= speech.quantities
+        time_spent += speech.time
+        for name, value in speech.stages.items():
             seconds[f"{name} (speak)" if name in seconds else name] = value
     sampled = sum(row["duration"] for row in pieces)
     factor = total / sampled
@@ -117,14 +145,50 @@ def estimate_run(
         sample_seconds=sampled,
         quantities={name: value * factor for name, value in quantities.items()},
         stages={name: value * factor for name, value in seconds.items()},
+        cores=cores(),
+        others_share=_share_of_others(time_spent),
     )
 
 
-def _estimate_speech(out: Path, stages: Sequence[Stage]) -> tuple[dict[str, float], dict[str, float]]:
-    """The quantities of the second half for a tagged sample, and the seconds of each of its stages.
+def _share_of_others(time: ProcessorTime) -> float | None:
+    """The share of this machine's cores that other programs used; None if unknown."""
+    others = time.other_programs
+    if others is None or not time.wall:
+        return None
+    return min(1.0, others / (time.wall * cores()))
 
-    Speech that is not free is priced, and not bought: then there are no seconds.
+
+@dataclass(frozen=True)
+class _SpeechEstimate:
+    """The second half of a sample: its quantities, seconds of each stage, and processor time.
+
+    A voice that is not free is priced, and not bought: then there are no seconds.
     """
+
+    quantities: dict[str, float]
+    stages: dict[str, float] = field(default_factory=dict)
+    time: ProcessorTime = field(default_factory=ProcessorTime)
+
+
+def _load_models(folder: Path, stages: Sequence[Stage]) -> None:
+    """Run the stages of `speak` for a short sample in a folder, so that their models are loaded. Buys nothing."""
+    voice = voice_stage_of(stages)
+    if voice and not voice.synthesiser().deterministic:
+        return
+    run(SpeakSpec(read_synthesis_input(folder), folder, _with_empty_cache(stages, folder)), ONE_PROCESS)
+
+
+def _with_empty_cache(stages: Sequence[Stage], folder: Path) -> list[Stage]:
+    """The stages with a new cache of speech in a folder: the user's would make everything look cheap."""
+    voice = find_stage(Speak, stages)
+    if voice is None:
+        return [*stages]
+    with_cache = PerUtterance(replace(voice, cache=str(folder / "cache")))
+    return [with_cache if find_stage(Speak, [stage]) else stage for stage in stages]
+
+
+def _estimate_speech(out: Path, stages: Sequence[Stage]) -> _SpeechEstimate:
+    """Estimate the second half from a tagged sample."""
     script = read_synthesis_input(out)
     voice = voice_stage_of(stages)
     wav_bytes = 0.0
@@ -132,10 +196,8 @@ def _estimate_speech(out: Path, stages: Sequence[Stage]) -> tuple[dict[str, floa
         rate = (voice and voice.sample_rate) or unfolded["sample_rate"]
         wav_bytes += 4.0 * rate * row["duration"]
     quantities = {"wav_bytes": wav_bytes, "dataset_bytes": FLAC_SHARE * wav_bytes}
+    stages = _with_empty_cache(stages, out)
     if isinstance(voice, Speak):
-        # With an empty cache: the user's would make everything look cheap.
-        voice = replace(voice, cache=str(out / "cache"))
-        stages = [PerUtterance(voice) if find_stage(Speak, [stage]) else stage for stage in stages]
         cost = price_of(script, stages)
         quantities["usd"] = cost.price
         quantities["text_bytes"] = float(cost.text_bytes)
@@ -143,10 +205,26 @@ def _estimate_speech(out: Path, stages: Sequence[Stage]) -> tuple[dict[str, floa
         quantities["joined"] = cost.joined
         quantities["turns"] = cost.turns
     if voice and not voice.synthesiser().deterministic:
-        return quantities, {}
-    seconds = _seconds(run(SpeakSpec(script, out, stages)))
+        return _SpeechEstimate(quantities)
+    spoken, time_spent = _timed_run(SpeakSpec(script, out, stages))
+    seconds = _seconds(spoken)
     quantities["speak_seconds"] = sum(seconds.values())
-    return quantities, seconds
+    quantities["speak_processor_seconds"] = time_spent.process
+    return _SpeechEstimate(quantities, seconds, time_spent)
+
+
+def _timed_run(spec: Spec) -> tuple[RunOutcome, ProcessorTime]:
+    """Run a sample in this process, and read processor time from its plan to the end of its last stage.
+
+    What comes before and after that does not grow with the corpus.
+    """
+    readings = list[ProcessorTime]()
+
+    def read(*event: object) -> None:
+        readings.append(read_processor_time())
+
+    outcome = run(spec, ONE_PROCESS, progress=read, planned=read)
+    return outcome, readings[-1].since(readings[0])
 
 
 def _seconds(done: RunOutcome) -> dict[str, float]:
@@ -167,7 +245,7 @@ def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
     total = ends[-1]
     seconds = min(seconds, float(total))
     longest = min(PIECE_SECONDS, total / len(rows))
-    n_pieces = max(LEAST_PIECES, ceil(seconds / longest))
+    n_pieces = max(LEAST_PIECES, math.ceil(seconds / longest))
     pieces: dict[str, Row] = {}
     for number in range(n_pieces):
         point = (number + generator.random()) * total / n_pieces

@@ -30,6 +30,7 @@ from dailytalk_contiguous.core.tables import LABELS, TableMaker, Tables, convers
 from dailytalk_contiguous.core.utterance import FIELDS, line_of, words_within
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.run.transcript_counts import count_transcript
 from dailytalk_contiguous.shards import Entry, Shard, is_held, read_rows, read_shard
 from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
@@ -106,7 +107,7 @@ def tagged_lines(
 
 
 #: Raised whenever the files that a run leaves beside its shards change, so that the next run writes them again.
-OUTPUTS_VERSION = 5
+OUTPUTS_VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -169,16 +170,18 @@ def write_results(half: FinishedHalf) -> RunRecord:
     sounds_changed = half.spoken and _write_sounds(out, shards, half.earlier)
     is_same = not sounds_changed and before.get("fingerprint") == fingerprint
     if is_same and all((out / name).is_file() for name in half.file_names):
-        return {**before, **{name: half.about[name] for name in ("time", "money") if name in half.about}}
+        unchanged = {**before, **{name: half.about[name] for name in ("time", "money") if name in half.about}}
+        return unchanged if half.spoken else _counted_again(out, unchanged)
     reader = _ShardLines(half, shards)
     # The tables are of what is finished, once something is.
     is_latest = half.spoken or spoken_record is None
     unwritten = nullcontext(TableMaker(False, half.fields))
+    n_edited = 0
     with tables_in(out, half.spoken, half.fields) if is_latest else unwritten as maker:
         if half.spoken:
             write_lines(out / SHIFTED, map(json_text, reader.lines(maker)))
         else:
-            write_merged(out, reader.lines(maker))
+            n_edited = write_merged(out, reader.lines(maker))
     tables = maker.tables()
     if is_latest:
         write_text(out / STATS, json_document(figures.corpus_stats(tables)))
@@ -204,6 +207,7 @@ def write_results(half: FinishedHalf) -> RunRecord:
         _add_tagged(record, tables, len(half.rejects))
         record["notes"] = reader.notes
         record["transcript_sha256"] = sha256_of(out / TRANSCRIPT)
+        record = _with_counts(out, record, n_edited)
         run = dict(record)
         if spoken_record:
             run["speak"] = spoken_record
@@ -290,9 +294,38 @@ def _add_tagged(record: RunRecord, tables: Tables, n_rejected: int) -> None:
     recogniser = record["models"].get("recogniser")
     if recogniser and recogniser["name"] not in recognisers:
         del record["models"]["recogniser"]  # all words were given, and it was not loaded
-    record["hours"]["speech"] = round(figures.heard(tables)["seconds"] / 3600, 5)
-    record["counts"]["utterances_by_recogniser"] = recognisers
     record["counts"]["recordings_rejected"] = n_rejected
+    record["counts"]["without_utterances"] = int((tables.conversations["utterances"] == 0).sum())
+
+
+def _with_counts(out: Path, record: RunRecord, n_edited: int) -> RunRecord:
+    """The record of tagged conversations, with what their transcript holds, `n_edited` lines of it edited."""
+    totals = count_transcript(inside(out, TRANSCRIPT))
+    n_without_lines = record["counts"]["without_utterances"]
+    counts = {
+        **record["counts"],
+        "conversations": totals.conversations + n_without_lines,
+        "utterances": totals.utterances,
+        "words": totals.words,
+        "utterances_by_recogniser": dict(totals.recognisers),
+        "edited": n_edited,
+    }
+    hours = {**record["hours"], "speech": round(totals.speech_seconds / 3600, 5)}
+    return {**record, "counts": counts, "hours": hours}
+
+
+def _counted_again(out: Path, record: RunRecord) -> RunRecord:
+    """The record of an earlier run, with what is in its transcript if people have edited that since."""
+    if sha256_of(inside(out, TRANSCRIPT)) == record["transcript_sha256"]:
+        return record
+    digests = _read_digests(out)
+    _, edited, _ = _sorted_lines(out, digests)
+    return _with_counts(out, record, _count_edited(edited, digests))
+
+
+def _count_edited(edited: Iterable[str], digests: Mapping[str, set[str]]) -> int:
+    """How many of the edited lines, by their ids, are of utterances that a run has written."""
+    return len([identity for identity in edited if _short(identity) in digests])
 
 
 def _rejected_in(row: Row, spoken: bool) -> Iterator[Reject]:
@@ -488,13 +521,15 @@ def finished_shard(path: Path) -> Shard:
 # utterance without a line was deleted.
 
 
-def write_merged(out: Path, made: Iterable[TranscriptLine]) -> None:
+def write_merged(out: Path, made: Iterable[TranscriptLine]) -> int:
     """Write the lines `made` by a run to the transcript of a work folder, but those that people edited or deleted.
 
-    A run that is killed on the way takes none of its own lines for an edit.
+    A run that is killed on the way takes none of its own lines for an edit. Returns how many lines stay as people
+    edited them.
     """
     before = _read_digests(out)
     unedited, edited, others = _sorted_lines(out, before)
+    n_edited = _count_edited(edited, before)
     new: dict[str, set[str]] = {}
     numbers = itertools.count()
 
@@ -516,6 +551,7 @@ def write_merged(out: Path, made: Iterable[TranscriptLine]) -> None:
 
     write_lines(out / TRANSCRIPT, merged())
     _write_digests(out, before | new)
+    return n_edited
 
 
 def _read_digests(out: Path) -> dict[str, set[str]]:

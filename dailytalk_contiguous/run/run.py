@@ -45,6 +45,7 @@ from dailytalk_contiguous.run.shard import (
     neighbours,
 )
 from dailytalk_contiguous.run.storage import WorkFolder
+from dailytalk_contiguous.run.workers import workers_here
 from dailytalk_contiguous.shards import (
     Entry,
     by_generation,
@@ -86,7 +87,8 @@ class RunOptions:
     """How a run is carried out; none of it changes the results.
 
     Attributes:
-        workers: processes; 0 is 1 here, and as many as there is room for on Ray.
+        workers: processes; 0 is 1, or as many as this machine has room for where models run on its GPUs
+            (`run.workers`), and on Ray as many as there is room for.
         shard: (i, N) makes only every N-th shard, beginning with the i-th (from 1).
         shard_seconds: seconds of audio in a shard; 0 for `shards.seconds_of_a_shard`.
         batch_seconds: seconds of audio that a batch of conversations may hold on CUDA.
@@ -175,10 +177,15 @@ def make_shards(
         work = options.work or WorkFolder(Path())
         job = RayJob(tuple(stages), batch_seconds, stages_digest(stages), work, mirrors)
         yield from run_on_ray(plan, job, options.address, options.workers, on_cuda)
-    elif options.workers > 1:
+        return
+    batches = list(neighbours(plan.tasks, batch_seconds))
+    workers = options.workers
+    if not workers and on_cuda and len(batches) > 1 and not voice_stage_of(stages):
+        workers = min(len(batches), workers_here(stages))
+    if workers > 1:
         make = partial(make_shards_of, stages=tuple(stages), batch_seconds=batch_seconds)
         gpus = gpus_to_share() if device else []
-        for reports in in_processes(make, neighbours(plan.tasks, batch_seconds), options.workers, gpus):
+        for reports in in_processes(make, batches, workers, gpus):
             yield from reports
     else:
         yield from ShardMaker(stages, batch_seconds, progress=progress).make(plan.tasks)

@@ -1,11 +1,19 @@
 import json
 import re
+import subprocess
+import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from command import EMBEDDED, Command
 from recordings import excerpt, save, state
+
+from dailytalk_contiguous.cli.plan import busy_text
+from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.processor_time import read_processor_time
+from dailytalk_contiguous.run.estimate import Estimate
 
 
 @pytest.fixture
@@ -38,7 +46,8 @@ def test_plan_runs_a_sample_and_leaves_nothing(tmp_path: Path, dailytalk: Comman
     assert planned["audio_hours"] == pytest.approx(40 / 3600, rel=0.01)
     assert planned["sample_seconds"] == pytest.approx(12, rel=0.01)
     assert {"Transcribe", "Speak", "Reconstruct"} <= set(planned["stages"])
-    for name in ("tag_seconds", "speak_seconds", "tagged_bytes", "dataset_bytes", "wav_bytes"):
+    times = ("tag_seconds", "tag_processor_seconds", "speak_seconds", "speak_processor_seconds")
+    for name in (*times, "tagged_bytes", "dataset_bytes", "wav_bytes"):
         assert planned["quantities"][name] > 0
     assert planned["quantities"]["usd"] == 0
 
@@ -55,7 +64,54 @@ def test_paid_speech_is_priced_without_a_token_and_not_bought(dailytalk: Command
         r"money( +0\.\d{4} USD)",
         r"dataset/ \(FLAC\)( +\d+\.\d [kM]B)",
         r"text to say( +\d+ bytes)",
-        r"time of tag( +\d+(\.\d)? (s|min))",
+        r"time of tag( +\d+(\.\d)? (s|min)){2}",
         r"Transcribe( +\d+(\.\d)? (s|min))",
     ):
         assert re.search(row, done.out), row
+
+
+# A busy machine
+
+
+def estimated(others_share: float | None, processor_seconds: float) -> Estimate:
+    """An hour of `tag`, of which the stages used so much of eight cores."""
+    quantities = {"tag_seconds": 3600.0, "tag_processor_seconds": processor_seconds}
+    return Estimate(1.0, 1, 0, 3, 180.0, quantities, {}, 8, others_share)
+
+
+@pytest.mark.parametrize(
+    ("others_share", "processor_seconds", "beginning"),
+    [
+        (0.6, 7200.0, "this machine is busy: other programs used 60% of its cores"),
+        (0.01, 60.0, ""),  # it waits for a service
+        (0.3, 28000.0, ""),  # the cores that are left are used
+        (None, 7200.0, "wall time is 4.0 times processor time / 8 cores: other programs used the cores, or "),
+        (None, 20000.0, ""),
+    ],
+)
+def test_machine_is_busy_where_other_programs_use_it(
+    others_share: float | None, processor_seconds: float, beginning: str
+) -> None:
+    text = busy_text(estimated(others_share, processor_seconds))
+    assert text.startswith(beginning)
+    assert bool(text) == bool(beginning)
+
+
+@pytest.mark.skipif(
+    read_processor_time().all_programs is None, reason="this system counts no work of other programs"
+)
+def test_plan_on_a_busy_machine_says_so(dailytalk: Command, corpus: Path) -> None:
+    with ExitStack() as running:
+        for _ in range(3 * cores()):
+            busy = running.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            running.callback(busy.kill)
+        plan = ("plan", corpus, *EMBEDDED, "--asr-model", "tiny.en", "--sample-minutes", "0.2")
+        done = dailytalk(*plan)
+        record = json.loads(dailytalk(*plan, "--json").out)
+    assert f"processor time / {cores()} core" in done.out
+    assert "this machine is busy: other programs used " in done.out
+    assert record["busy"].startswith("this machine is busy")
+    assert record["cores"] == cores()
+    assert record["others_share"] > 0.2
+    quantities = record["quantities"]
+    assert 0 < quantities["tag_processor_seconds"] < quantities["tag_seconds"] * cores()

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import torch
 from datasets import Features, Value
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import SOURCE, Batch
+from dailytalk_contiguous.run import run as run_module
+from dailytalk_contiguous.run import workers as workers_module
 from dailytalk_contiguous.run.run import Pass, RunOptions, make_shards
 from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.shards import read_rows
@@ -74,6 +77,45 @@ def test_one_worker_is_this_process_and_two_are_others_which_share_the_cores(
     share = max(1, cores() // 2)
     assert values_of("threads", paths) == {str(share)}
     assert multiprocessing.active_children() == []
+
+
+@dataclass(frozen=True)
+class OnGpu(Where):
+    """`Where` with Whisper base on a GPU."""
+
+    device: str = "auto"
+
+    def models(self) -> dict[str, str]:
+        return {"recogniser": "base"}
+
+
+@pytest.mark.parametrize(
+    ("n_cores", "free_bytes", "names", "is_this_process"),
+    [
+        (8, 80 * 10**9, "abc", False),
+        (8, 80 * 10**9, "a", True),
+        (8, 4 * 10**9, "abc", True),
+        (4, 80 * 10**9, "abc", True),
+    ],
+)
+def test_run_on_a_gpu_has_by_default_as_many_workers_as_fit(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    n_cores: int,
+    free_bytes: int,
+    names: str,
+    is_this_process: bool,
+) -> None:
+    # What a machine has: this one may have no GPU.
+    monkeypatch.setattr(run_module, "device_of", lambda device: "cuda")
+    monkeypatch.setattr(workers_module, "cores", lambda: n_cores)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (free_bytes, free_bytes))
+    paths = run(plan(tmp_path, *names, stage=OnGpu()), 0, OnGpu())
+    assert len(paths) == len(names)
+    processes = values_of("process", paths)
+    assert (processes == {os.getpid()}) == is_this_process
+    assert len(processes) <= 2
 
 
 @pytest.mark.parametrize(

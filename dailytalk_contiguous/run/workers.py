@@ -1,0 +1,111 @@
+"""How many processes make shards where `--workers` does not say it, and models run on the GPUs of this machine.
+
+One process leaves a GPU idle most of the time, because Segment, MeasureProsody and the search for fillers run on
+the CPU. On an H100 with 16 cores and Whisper base, before that search was added, `tag` was 138 times real time
+with one worker, 256 times with four and 300 times with eight (docs/measures.md).
+"""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.models.checkpoints import WEIGHT_FILES, stored_files
+from dailytalk_contiguous.models.whisper import SIZES
+from dailytalk_contiguous.stages.base import PerUtterance, Stage
+
+log = logging.getLogger(__name__)
+
+#: Cores for each worker.
+CORES_EACH = 4
+
+#: The most workers on a GPU: eight were a sixth faster than four there, for twice the memory.
+MOST_ON_A_GPU = 4
+
+#: Bytes on a GPU for a process, whatever its models: a CUDA context, libraries, and a batch of a small model.
+PROCESS_BYTES = 2_000_000_000
+
+#: Bytes on a GPU for each byte of weights: those, and what the largest batch adds. By the shapes of the networks
+#: in float16, 16 windows of Whisper with a beam of 5 add up to 8 GB to the 1.5 GB of medium, and 13 GB to the 3.1
+#: GB of large; 240 s of sound add 3 GB to the 0.7 GB of audEERING's model. The 2 GB that windows add to base,
+#: which has 0.15 GB, are in `PROCESS_BYTES`. Not measured on a GPU yet (`benchmarks/cuda.py` measures it).
+BYTES_A_WEIGHT_BYTE = 6
+
+#: Endings of files of weights in a folder.
+_WEIGHTS = {".bin", ".safetensors", ".pt", ".onnx"}
+
+
+def fitting_workers(n_cores: int, n_gpus: int, free_bytes: int, worker_bytes: int) -> int:
+    """How many workers share the cores and the GPUs of a machine; 1 at least.
+
+    Args:
+        n_cores: cores that this process may use.
+        n_gpus: GPUs that it may use.
+        free_bytes: free memory of the fullest of them, since workers take them in turn.
+        worker_bytes: memory that a worker takes on its GPU.
+    """
+    on_a_gpu = min(MOST_ON_A_GPU, free_bytes // worker_bytes)
+    return max(1, min(n_cores // CORES_EACH, n_gpus * on_a_gpu))
+
+
+def workers_here(stages: Iterable[Stage]) -> int:
+    """How many workers this machine, which has a CUDA that works, has room for; 1 if no model runs on a GPU."""
+    worker_bytes = bytes_on_gpu(stages)
+    if not worker_bytes:
+        return 1
+    import torch  # only with models on CUDA, which import it in any case
+
+    n_gpus = torch.cuda.device_count()
+    free_bytes = min(map(free_gpu_bytes, range(n_gpus)))
+    n_cores = cores()
+    workers = fitting_workers(n_cores, n_gpus, free_bytes, worker_bytes)
+    log.info(
+        "%s for %s and %s with %.1f GB free, at %.1f GB each; --workers sets another number",
+        counted(workers, "worker"),
+        counted(n_cores, "core"),
+        counted(n_gpus, "GPU"),
+        free_bytes / 1e9,
+        worker_bytes / 1e9,
+    )
+    return workers
+
+
+def free_gpu_bytes(number: int) -> int:
+    """Free memory of a GPU; 0 for one that another program has to itself."""
+    import torch
+
+    try:
+        free, _ = torch.cuda.mem_get_info(number)
+    except RuntimeError as error:
+        log.info("GPU %d can't be used (%s)", number, error)
+        return 0
+    return free
+
+
+def bytes_on_gpu(stages: Iterable[Stage]) -> int:
+    """About how many bytes a process takes on a GPU for the models of stages; 0 if none of them runs on one."""
+    models = set[str]()
+    for stage in stages:
+        inner = stage.stage if isinstance(stage, PerUtterance) else stage
+        if getattr(inner, "device", "cpu") == "cpu":
+            continue
+        for names in inner.models().values():
+            models.update(names.split(", "))  # aligners are listed
+    weights = sum(map(weights_bytes, models))
+    return PROCESS_BYTES + BYTES_A_WEIGHT_BYTE * weights if weights else 0
+
+
+def weights_bytes(model: str) -> int:
+    """Bytes of the weights of a model for a GPU: a Whisper size, a folder, or a name on the Hub.
+
+    0 for a model that is not on this machine, and for one that runs on a CPU alone and has no such name.
+    """
+    if model in SIZES:
+        return SIZES[model]
+    folder = Path(model)
+    if folder.is_dir():
+        files = [path for path in folder.iterdir() if path.suffix in _WEIGHTS]
+    else:
+        files = [*stored_files(model, ("model.bin", *WEIGHT_FILES)).values()]
+    return sum(path.stat().st_size for path in files)
