@@ -137,6 +137,25 @@ def test_what_a_stopped_run_made_anew_counts_whatever_the_times_of_the_files_say
     assert len(list((work / "dataset").glob("*.parquet"))) == 2
 
 
+def test_edit_makes_its_own_conversation_again_and_no_neighbour(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, tts="espeak")
+    work = folder(tmp_path, **{name: talk(name, 2) for name in ("first", "second", "third")})
+    script = read_synthesis_input(work, shard_seconds=600.0)  # all three share a shard
+    assert say(work, chosen, script=script).run.conversations_done == 3
+    rows = {row["conversation_id"]: row for row in open_items(str(work)).rows()}
+    lines = read_lines(work / "transcript.jsonl")
+    place = next(place for place, line in enumerate(lines) if line["conversation_id"] == "second")
+    edited(work, place, text="Somebody has changed this line.")
+    again = say(work, chosen, script=read_synthesis_input(work, shard_seconds=600.0))
+    assert (again.run.conversations, again.run.conversations_done) == (1, 1)
+    assert again.run.audio_seconds == rows["second"]["source_duration"]
+    for row in open_items(str(work)).rows():
+        assert (row == rows[row["conversation_id"]]) == (row["conversation_id"] != "second")
+    texts = [line["text"] for line in read_lines(work / "transcript_shifted.jsonl")]
+    assert texts.count("Somebody has changed this line.") == 1
+    assert again.run.done == 1
+
+
 def nan_fields(value: object, name: str = "") -> Iterator[str]:
     """The dotted names of the fields of a row that are NaN."""
     if isinstance(value, dict):
