@@ -186,7 +186,7 @@ def dry_run(
     rejects: Sequence[Reject] = (),
     rejected: Sequence[Rejected] = (),
 ) -> Outcome:
-    """The outcome of a dry run: the shards that are to be made, by which stages, and the rejects.
+    """The outcome of a dry run: what is to be made, by which stages, and the rejects.
 
     `rejects` are listed one by one; many are `rejected`, by their kind.
     """
@@ -197,14 +197,13 @@ def dry_run(
         "stages": [stage.name for stage in done.left],
         "rejected": [reject.as_dict() for reject in rejects],
     }
-    shards = counted(len(plan.paths), "shard")
     lines = [*details]
     if plan.tasks:
         lines += stages_to_run(done.left)
     lines += each_reject(rejects)
     return Outcome(
         {**summary, **record},
-        f"{shards}, {len(plan.tasks):,} of them to make ({length_text(plan.seconds)})",
+        f"{counted(plan.conversations, 'conversation')} to make ({length_text(plan.seconds)})",
         details=lines,
         rejected=rejected,
         next=DRY_RUN_NEXT,

@@ -208,7 +208,7 @@ def test_dry_run_says_what_it_would_do_and_writes_nothing(
     tag = ("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
     done = dailytalk(*tag, "--dry-run")
     assert done.code == 0
-    assert "1 shard, 1 of them to make (12.0 s)" in done.out
+    assert "2 conversations to make (12.0 s)" in done.out
     assert done.out.count("rejected") == 7
     assert not (tmp_path / "out").exists()
     planned = json.loads(dailytalk(*tag, "--dry-run", "--json").out)
@@ -232,7 +232,7 @@ def test_dry_run_refuses_results_of_a_recording_that_is_gone(
     done = dailytalk(*asked, "--dry-run")
     assert (done.code, done.out) == (1, "")
     assert "holds results of 1 recording not in this input" in done.err
-    assert "1 shard, 1 of them to make (6.0 s)" in dailytalk(*asked, "--dry-run", "--prune").out
+    assert "0 conversations to make (0.0 s)" in dailytalk(*asked, "--dry-run", "--prune").out
 
 
 def test_hosts_share_the_work_and_the_last_one_writes_the_transcript(

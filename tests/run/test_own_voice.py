@@ -121,7 +121,7 @@ def test_own_voice_speaks_is_checked_exported_and_published(
     other_options = parrot.with_name("other_parrot.py")
     other_options.write_text(PARROT, encoding="utf-8")
     other = dailytalk("speak", work, "--tts", other_options, "--dry-run")
-    assert "1 shard, 1 of them to make" in other.out, other.out
+    assert "1 conversation to make" in other.out, other.out
 
 
 @pytest.mark.needs("espeakng_loader")
