@@ -486,7 +486,7 @@ class ShardMaker:
         for piece in pieces:
             self._run(piece, len(self.stages))
             owners = {id(waiting.shard): waiting.shard for waiting in piece.conversations}
-            for waiting, row in rows_of(piece, piece.conversations[0].shard.shard.keeps):
+            for waiting, row in portion_rows(piece, piece.conversations[0].shard.shard.keeps):
                 put_row(waiting.shard.shard, waiting.row, row)
             for owner in owners.values():
                 path = owner.shard.write()
@@ -520,7 +520,7 @@ class ShardMaker:
         columns = [name for name in portion.dataset.column_names if name in {**keeps, **PROBLEM}]
         portion.dataset = portion.dataset.select_columns(columns)
         growing: dict[int, GrowingShard] = {}
-        for waiting, row in rows_of(portion, keeps):
+        for waiting, row in portion_rows(portion, keeps):
             if waiting.shard.halfway:
                 growing[id(waiting.shard)] = waiting.shard.halfway
                 put_row(waiting.shard.halfway, waiting.row, row)
@@ -571,7 +571,7 @@ class ShardMaker:
         self.progress(replace(event, wall=wall))
 
 
-def rows_of(portion: Portion, keeps: Features) -> Iterator[tuple[Waiting, Row]]:
+def portion_rows(portion: Portion, keeps: Features) -> Iterator[tuple[Waiting, Row]]:
     """The conversations of a portion with these columns as they are now, and whether they have a problem."""
     columns = [name for name in {**keeps, **PROBLEM} if name in portion.dataset.column_names]
     table = portion.dataset.select_columns(columns).with_format("arrow")[:]
