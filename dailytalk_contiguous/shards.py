@@ -164,12 +164,13 @@ def group(rows: Iterable[Row], seconds: float = 0.0) -> Iterator[list[Row]]:
     shard that it is in, and seldom a neighbour.
     """
     every = list(rows)
-    most_seconds = 2 * (seconds or seconds_of_a_shard(sum(row["duration"] for row in every)))
+    if not seconds:
+        seconds = seconds_of_a_shard(sum(row["duration"] for row in every))
     hashes = [_hash(row["conversation_id"]) for row in every]
 
     def cut(first: int, last: int) -> Iterator[list[Row]]:
         part = every[first:last]
-        if len(part) == 1 or sum(row["duration"] for row in part) <= most_seconds:
+        if len(part) == 1 or sum(row["duration"] for row in part) <= 2 * seconds:
             yield part
             return
         border = min(range(first + 1, last), key=hashes.__getitem__)

@@ -146,7 +146,7 @@ def is_stream(options: OptionValues) -> bool:
 
 def shard_seconds(minutes: float | None) -> float:
     """Seconds of audio in a shard, as `RunOptions` takes them; 0 where the option was left out."""
-    return 60 * (minutes or 0.0)
+    return 0.0 if minutes is None else 60 * minutes
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -295,13 +295,13 @@ class Pace:
             return spent * (1 - share) / share if share else None
         now = self._clock()
         left = 0.0
-        known = 0.0
+        measured = 0.0
         for stage in self._stages.values():
             seconds = stage.left(now)
             left += seconds
             if stage.is_measured:
-                known += seconds
-        if known < LEAST_KNOWN * left:
+                measured += seconds
+        if measured < LEAST_KNOWN * left:
             return None
         # On a GPU, the first stages of the next shard run beside the models of this one.
         side_by_side = max(1.0, self._wall / max(now - self._first_event, 1e-3))

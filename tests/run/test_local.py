@@ -39,11 +39,12 @@ class Where(Stage):
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.trouble == "slow":
                 threading.Event().wait()
-        return {"process": [os.getpid()], "threads": [os.environ.get("OMP_NUM_THREADS")]}
+        n_rows = len(batch["conversation_id"])
+        return {"process": [os.getpid()] * n_rows, "threads": [os.environ.get("OMP_NUM_THREADS")] * n_rows}
 
 
 def plan(folder: Path, *names: str, stage: Stage | None = None) -> RunPlan:
-    empty = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": 2.0}
+    empty = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": 900.0}
     groups = list[list[dict[str, Any]]]()
     for name in names:
         row = empty | {"conversation_id": name, "recording_id": name}
