@@ -53,7 +53,7 @@ from dailytalk_contiguous.shards import (
     drop_stale,
     earlier_rows,
     expand_row,
-    is_held,
+    held_path,
     is_part,
     made_path,
     read_entries,
@@ -308,9 +308,9 @@ class Pass:
         shards of this pass.
         """
         others = self._others(self.folder, paths) if tasks else []
-        keys = keys_of(tasks, self.made_by) if others else {}
+        keys = keys_of([task.rows for task in tasks], self.made_by) if others else {}
         earlier = earlier_rows(others, keys, retried_by(self.stages))
-        of_halfway = self._earlier_halfway([task for task in tasks if task.halfway and not task.is_halfway])
+        of_halfway = self._earlier_halfway([task.rows for task in tasks if task.halfway and not task.is_halfway])
         later_tasks = []
         for task in tasks:
             names = [row["conversation_id"] for row in task.rows]
@@ -323,14 +323,14 @@ class Pass:
             later_tasks.append(later)
         return later_tasks
 
-    def _earlier_halfway(self, tasks: Sequence[Task]) -> dict[str, Path]:
-        """The files that have the conversations of these tasks after the first stages, by their ids."""
-        if not self.halfway or not tasks:
+    def _earlier_halfway(self, groups: Sequence[list[Row]]) -> dict[str, Path]:
+        """The files that have conversations of these groups after the first stages, by their ids."""
+        if not self.halfway or not groups:
             return {}
         folder, n_stages = self.halfway
         stages = self.stages[:n_stages]
         others = self._others(folder, [halfway.path for halfway in self._halfway if halfway])
-        keys = keys_of(tasks, stages_digest(stages)) if others else {}
+        keys = keys_of(groups, stages_digest(stages)) if others else {}
         return earlier_rows(others, keys, retried_by(stages)).files
 
     def _other_shards(self) -> list[Path]:
@@ -342,7 +342,8 @@ class Pass:
         own = {*paths}
         others = [path for path in shard_files(folder) if path not in own]
         if self.is_window:
-            others = [path for path in others if is_part(path) or is_held(path)]
+            own_held = {held_path(path) for path in paths}
+            others = [path for path in others if is_part(path) or path in own_held]
         return others
 
     @cached_property
@@ -385,10 +386,20 @@ class Pass:
             separate_rows(path, names)
 
     def results(self) -> dict[Path, list[Path]]:
-        """The files that belong to the result, by folder; all others of these folders may go."""
+        """The files that belong to the result, by folder; all others of these folders may go.
+
+        Where a shard of the first stages is not there, files that have some of its conversations stay.
+        """
         results = {self.folder: [*self.paths, *self.earlier().values()]}
         if self.halfway:
-            results[self.halfway[0]] = [halfway.path for halfway in self._halfway if halfway]
+            whole = []
+            others = []
+            for halfway, rows in zip(self._halfway, self.groups, strict=True):
+                if halfway and halfway.path.exists():
+                    whole.append(halfway.path)
+                else:
+                    others.append(rows)
+            results[self.halfway[0]] = [*whole, *self._earlier_halfway(others).values()]
         return results
 
     def lost(self, kept: Iterable[str], name_of: Callable[[str, Entry], str]) -> set[str]:
@@ -402,11 +413,11 @@ class Pass:
         return names - {"", *kept}
 
 
-def keys_of(tasks: Iterable[Task], made_by: str) -> dict[str, str]:
-    """The keys of the rows that tasks make, by the conversation's id; `made_by`: the digest of the stages."""
+def keys_of(groups: Iterable[list[Row]], made_by: str) -> dict[str, str]:
+    """The keys of the rows that groups become, by the conversation's id; `made_by`: the digest of the stages."""
     keys = {}
-    for task in tasks:
-        for row in task.rows:
+    for rows in groups:
+        for row in rows:
             keys[row["conversation_id"]] = conversation_key(row, made_by)
     return keys
 

@@ -318,6 +318,7 @@ class ShardInProgress:
         shard: its shard.
         halfway: the shard of the first stages; None if there is none, and if its file is written.
         left: the conversations that go through stages.
+        copied_seconds: seconds of audio of the others, whose rows wait in memory until the shard is whole.
     """
 
     def __init__(self, task: Task, stages: Sequence[Stage]) -> None:
@@ -332,6 +333,8 @@ class ShardInProgress:
         for row in task.rows:
             if row["conversation_id"] not in known:
                 self.left.append(Waiting(self, row, 0))
+        left_seconds = sum(waiting.row["duration"] for waiting in self.left)
+        self.copied_seconds = float(sum(row["duration"] for row in task.rows) - left_seconds)
 
     def _open_halfway(self, halfway: Halfway, stages: Sequence[Stage]) -> None:
         """Read what has been through the first stages from their file, or from other shards of its folder."""
@@ -446,9 +449,15 @@ class ShardMaker:
             yield self._opened(waiting)
 
     def _goes_with(self, before: Sequence[Waiting], conversation: Waiting, batch_seconds: float) -> bool:
-        """Whether a conversation goes through the stages together with those before it."""
+        """Whether a conversation goes through the stages together with those before it.
+
+        A portion spans no shards that have copied more audio than it may have itself: it would fill memory.
+        """
         first = before[0]
-        may_join = batch_seconds > 0 or first.shard is conversation.shard
+        owners = {id(waiting.shard): waiting.shard for waiting in (*before, conversation)}
+        copied_seconds = sum(owner.copied_seconds for owner in owners.values())
+        may_span = batch_seconds > 0 and copied_seconds <= batch_seconds
+        may_join = may_span or first.shard is conversation.shard
         seconds = sum(waiting.row["duration"] for waiting in (*before, conversation))
         fits = seconds <= (batch_seconds or PORTION_SECONDS)
         return may_join and fits and first.done == conversation.done
@@ -608,7 +617,8 @@ def neighbours(tasks: Iterable[Task], seconds: float) -> Iterator[list[Task]]:
     batch = list[Task]()
     total = 0.0
     for task in tasks:
-        if batch and total + task.seconds > seconds:
+        is_full = not seconds or total + task.seconds > seconds
+        if batch and is_full:
             yield batch
             batch = []
             total = 0.0

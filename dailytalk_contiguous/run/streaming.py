@@ -27,7 +27,7 @@ from dailytalk_contiguous.run.speaking import (
     spoken_pass,
     with_provenance,
 )
-from dailytalk_contiguous.shards import MOST_SECONDS, is_held, read_rows
+from dailytalk_contiguous.shards import MOST_SECONDS, drop_stale, is_held, read_rows
 from dailytalk_contiguous.sources.caller_names import CallerNames
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import Repository
@@ -300,6 +300,12 @@ class StreamSpec(Spec):
 
     def _paths(self, folder: str) -> list[Path]:
         return [self.out / folder / window.shards[folder] for window in self.windows if folder in window.shards]
+
+    def close(self) -> None:
+        """Remove the shards of no window, such as those of a window that was stopped and is another one now."""
+        drop_stale(self.out / TAGGED, self._paths(TAGGED))
+        if self.speaking:
+            drop_stale(self.out / DATASET, self._paths(DATASET))
 
     def write(self, time_spent: TimeSpent) -> RunRecord:
         """Write the outputs of all finished windows, as other runs do."""

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import pytest
 from datasets import Features, Value
 
+from dailytalk_contiguous import shards
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import SOURCE, Batch, Row
 from dailytalk_contiguous.run.run import Pass, RunOptions, make_shards
-from dailytalk_contiguous.run.shard import ShardMaker, StageEvent
-from dailytalk_contiguous.shards import group, read_rows, read_shard, shard_files
+from dailytalk_contiguous.run.shard import ShardMaker, StageEvent, neighbours
+from dailytalk_contiguous.shards import drop_stale, group, read_entries, read_rows, read_shard, shard_files
 from dailytalk_contiguous.stages.base import Stage
 
 #: The conversations that stages were called with, by the stage's name.
@@ -228,7 +229,66 @@ def test_changed_row_counts_before_the_row_that_it_replaces(folder: Folder) -> N
     assert generations == {(6, True): 0, (1, True): 1, (1, False): 0}
 
 
+def finish(step: Pass) -> None:
+    """Make what is left of a pass, and drop what does not belong to its result, as a run does."""
+    calls.clear()
+    list(make_shards(step.plan(), step.stages, RunOptions()))
+    for folder, paths in step.results().items():
+        drop_stale(folder, paths)
+
+
+def test_conversations_after_the_dear_stages_stay_if_others_of_their_shard_are_gone(folder: Folder) -> None:
+    finish(folder.planned(CALLS, 30.0))
+    gone = shard_files(folder.folder / "rated")[0]
+    lost = sorted(read_entries(gone))
+    gone.unlink()
+    finish(folder.planned(CALLS, 600.0))
+    assert calls == {}
+    finish(folder.planned(CALLS, 600.0, Judge(factor=2)))
+    assert sorted(calls["Hear"]) == lost
+
+
+@dataclass(frozen=True)
+class HearOrNot(Judge):
+    """A dear stage whose server may answer the next time."""
+
+    needs: ClassVar[tuple[str, ...]] = ("conversation_id", "duration")
+    adds: ClassVar[Features] = Features({"heard": Value("float64")})
+
+    def made(self, batch: Batch) -> Batch:
+        super().made({**batch, "heard": batch["duration"]})
+        return {"heard": batch["duration"]}
+
+
+def test_conversation_that_a_dear_stage_refuses_for_now_does_not_make_its_neighbours_again(tmp_path: Path) -> None:
+    for factor in (1, 2):
+        stages = (HearOrNot(("b",), answers=str(tmp_path)), Judge(factor=factor))
+        finish(Pass(tmp_path / "tagged", [CALLS], stages, halfway=(tmp_path / "rated", 1)))
+    assert calls == {"HearOrNot": ["b"], "Judge": [*"acdef"]}
+
+
+def test_each_worker_copies_a_shard_at_a_time(folder: Folder) -> None:
+    folder.run(CALLS, 600.0)
+    tasks = folder.planned(CALLS, 30.0).plan().tasks
+    assert [len(batch) for batch in neighbours(tasks, 0.0)] == [1] * len(CALLS)
+
+
 # Batches
+
+
+def test_batch_does_not_hold_the_copied_rows_of_more_audio_than_it_may_have(tmp_path: Path) -> None:
+    groups = [[row(f"{number}{name}") for name in "abcd"] for number in range(6)]
+    refused = tuple(f"{number}d" for number in range(6))
+    step = Pass(tmp_path / "tagged", groups, (Hear(), Judge(refused=refused, answers=str(tmp_path))))
+    finish(step)
+    sizes: list[int] = []
+
+    def note(event: StageEvent) -> None:
+        if event.stage == "Hear" and event.wall is not None:
+            sizes.append(len(event.conversations))
+
+    list(ShardMaker(step.stages, 240.0, progress=note).make(step.plan().tasks))
+    assert sizes == [2, 2, 2]  # each shard has copied 120 s
 
 
 def test_batch_of_a_device_spans_shards_and_each_file_is_written_when_its_rows_are_done(tmp_path: Path) -> None:
@@ -260,3 +320,33 @@ def test_lines_are_bought_for_many_conversations_and_the_rest_is_done_one_by_one
     maker = ShardMaker(step.stages, 1800.0, 1, note)
     assert on_disk(maker.make(step.plan().tasks)) == [1, 2, 3]
     assert seen == [("Hear", ("a", "b", "c")), *(("Judge", (name,)) for name in "abc")]
+
+
+# Streams
+
+
+def test_window_of_a_stream_opens_no_shards_of_other_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def window(names: str) -> Pass:
+        stages = (Hear(), Judge(refused=tuple("bd"), answers=str(tmp_path)))
+        return Pass(tmp_path / "dataset", [[row(name) for name in names]], stages, is_window=True)
+
+    def make(names: str) -> None:
+        step = window(names)
+        list(make_shards(step.plan(), step.stages, RunOptions()))
+
+    make("ab")
+    make("cd")
+    opened = list[Path]()
+
+    def note(path: Path) -> Any:
+        opened.append(path)
+        return read_shard(path)
+
+    monkeypatch.setattr(shards, "read_shard", note)
+    window("ef").plan()
+    assert opened == []
+    calls.clear()
+    make("cd")
+    assert calls["Hear"] == ["d"]

@@ -25,6 +25,7 @@ from dailytalk_contiguous.run.shard import StageEvent
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
 from dailytalk_contiguous.run.streaming import StreamSource, StreamSpec
 from dailytalk_contiguous.run.tagging import TagSpec, find
+from dailytalk_contiguous.shards import shard_files
 from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.hub_repository import open_repository
@@ -300,6 +301,20 @@ def test_crash_between_shard_and_position_loses_and_doubles_nothing(
     last_line = position.read_bytes().splitlines()[-1]
     assert json.loads(last_line)["end"] == second["end"]
     assert not (out / ".stream").exists()
+
+
+def test_shards_of_a_stopped_window_go_if_the_stream_begins_anew_with_other_settings(
+    tmp_path: Path, hub: HubServer, tagger: Stages
+) -> None:
+    publish(pairs())
+    out = tmp_path / "out"
+    streamed(tagger, (), out, hours=1e-6)
+    (out / "position.jsonl").write_bytes(b"")  # as a crash before the first line leaves it
+    model = find_stage(Transcribe, tagger).model
+    other = tag_stages(profile="embedded", language="en", asr_model=model, beam=2)
+    spec = spec_of(other, (), out, hours=1e-6)
+    made(spec)
+    assert [path.name for path in shard_files(out / "tagged")] == [spec.windows[0].shards["tagged"]]
 
 
 def test_window_of_which_nothing_can_be_said_ends_the_run_and_is_made_again(
