@@ -339,8 +339,8 @@ class Pass:
 
     def _others(self, folder: Path, paths: Collection[Path]) -> list[Path]:
         """The shards in a folder that are not among `paths`, if they may have conversations of this pass."""
-        own = {*paths}
-        others = [path for path in shard_files(folder) if path not in own]
+        own_paths = {*paths}
+        others = [path for path in shard_files(folder) if path not in own_paths]
         if self.is_window:
             own_held = {held_path(path) for path in paths}
             others = [path for path in others if is_part(path) or path in own_held]

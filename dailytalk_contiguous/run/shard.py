@@ -146,8 +146,8 @@ class Task:
             return None
         if self.halfway is None:
             return 0
-        known = self.halfway.earlier
-        if self.is_halfway or all(row["conversation_id"] in known for row in left):
+        heard = self.halfway.earlier
+        if self.is_halfway or all(row["conversation_id"] in heard for row in left):
             return self.halfway.n_stages
         return 0
 
@@ -329,9 +329,9 @@ class ShardInProgress:
         self.left: list[Waiting] = []
         if task.halfway:
             self._open_halfway(task.halfway, stages[: task.halfway.n_stages])
-        known = {*self.shard.entries, *(waiting.row["conversation_id"] for waiting in self.left)}
+        names = {*self.shard.entries, *(waiting.row["conversation_id"] for waiting in self.left)}
         for row in task.rows:
-            if row["conversation_id"] not in known:
+            if row["conversation_id"] not in names:
                 self.left.append(Waiting(self, row, 0))
         left_seconds = sum(waiting.row["duration"] for waiting in self.left)
         self.copied_seconds = float(sum(row["duration"] for row in task.rows) - left_seconds)
