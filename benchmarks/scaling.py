@@ -49,7 +49,7 @@ AGAIN = 2.5
 A_THOUSAND = 0.275
 
 #: Kilobytes of memory that each conversation may take in a second run.
-EACH_KB = 1.25
+EACH_KB = 1.0
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ with a copy, or in a store.
 
 import hashlib
 import json
+import os
 import pickle
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -50,8 +51,11 @@ _WINDOW = 13
 #: zlib's `memLevel`, smaller than the default as `_WINDOW` is.
 _MEMORY = 6
 
-#: What zlib has seen before: names of columns are nearly all of a recording without a transcript.
-_SEEN = pickle.dumps(dict.fromkeys(SOURCE), pickle.HIGHEST_PROTOCOL)
+#: What zlib has seen before: a recording without a transcript is little more than the names of columns.
+_SEEN = pickle.dumps(
+    dict.fromkeys(SOURCE) | {"offset": 0.0, "sample_rate": 16000, "channels": 2, "given": [], "transcripts": []},
+    pickle.HIGHEST_PROTOCOL,
+)
 
 
 def compress(value: object) -> bytes:
@@ -176,8 +180,9 @@ def made_path(path: Path) -> Path:
 
 
 def shard_files(folder: Path) -> list[Path]:
-    """The files in a folder that are called like shards, by name."""
-    return sorted(folder.glob("shard-*.parquet"))
+    """The files in a folder that are called like shards, by name; none if there is no such folder."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    return [folder / name for name in sorted(names) if name.startswith("shard-") and name.endswith(".parquet")]
 
 
 def write_shard(path: Path, shard: Shard, features: Features) -> None:

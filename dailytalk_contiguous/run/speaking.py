@@ -246,28 +246,28 @@ class SpeakFolderSpec(SpeakSpec):
 
     def prepare(self) -> None:
         """Read the transcript, or what is known of it if that shows that nothing is to be done."""
-        known = self._known()
-        rows = known.read()
+        memory = self._memory()
+        rows = memory.read()
         if rows is not None:
             self._take(planned_synthesis_input(self.tagged, rows, self.shard_seconds))
         if rows is None or not self.is_made:
-            self._take(self._read(known))
+            self._take(self._read(memory))
 
     def whole_script(self) -> SynthesisInput:
         if self.script.is_planned:
-            self._take(self._read(self._known()))
+            self._take(self._read(self._memory()))
         return self.script
 
-    def _known(self) -> KnownScript:
+    def _memory(self) -> KnownScript:
         return KnownScript(self.tagged, self.recordings, FIND_RECORDING)
 
-    def _read(self, known: KnownScript) -> SynthesisInput:
+    def _read(self, memory: KnownScript) -> SynthesisInput:
         folder, self.mirrors = recordings_of_tag(self.tagged, self.recordings)
         script = read_synthesis_input(
             self.tagged, recordings=folder, shard_seconds=self.shard_seconds, remedy=FIND_RECORDING
         )
         if not script.not_at_hand:
-            known.keep(KnownRows(script.rows, script.rejects, script.digest))
+            memory.keep(KnownRows(script.rows, script.rejects, script.digest))
         return script
 
     def _take(self, script: SynthesisInput) -> None:

@@ -52,7 +52,7 @@ from dailytalk_contiguous.sources.joined import (
     take_tracks,
     waits_of,
 )
-from dailytalk_contiguous.sources.known_recordings import FactsReader, KnownRecordings, read_facts
+from dailytalk_contiguous.sources.known_recordings import FactsReader, KnownRecordings, recording_facts
 from dailytalk_contiguous.sources.pairs import (
     ALWAYS_APART,
     Pair,
@@ -281,16 +281,16 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
     is_two_sided = config.channel not in _ONE_FILE
     recordings = find_recordings(config.inputs, _path(config.exclude), skipped, is_two_sided, choice)
     threads = min(AT_ONCE, cores())
-    known = KnownRecordings(config.inputs)
+    memory = KnownRecordings(config.inputs)
     beside = _stems_by_folder(recordings) if left_out is not None and config.given else None
 
     def read(recording: Recording) -> list[Row]:
-        return list(recording_rows(recording, config, skipped, known))
+        return list(recording_rows(recording, config, skipped, memory))
 
     callers = CallerNames(config.anonymous)
     for rows in side_by_side(read, _each_freed(recordings), threads):
         yield from map(callers.replaced, rows)
-    known.save()
+    memory.save()
     if beside is not None:
         _list_unread(beside, config.transcripts, skipped)
         skipped.unread = {reason: sorted(set(names)) for reason, names in sorted(skipped.unread.items())}
@@ -341,7 +341,7 @@ def recording_rows(
     recording: Recording,
     config: FolderConfig,
     left_out: LeftOut | None = None,
-    known: KnownRecordings | None = None,
+    memory: KnownRecordings | None = None,
 ) -> Iterator[Row]:
     """The rows of one recording, wherever it was found; one with a `problem` if it can't be used.
 
@@ -351,7 +351,7 @@ def recording_rows(
         recording: the file, or the files of both sides.
         config: how it becomes conversations.
         left_out: gets the paths of its transcripts, and the names of their tiers that are no speech.
-        known: what earlier runs have read of the recordings of the same inputs; None reads everything.
+        memory: what earlier runs have read of the recordings of the same inputs; None reads everything.
     """
     base: Row = {
         "recording_id": recording.recording_id,
@@ -359,7 +359,7 @@ def recording_rows(
         "audio_file": recording.audio_file,
     }
     try:
-        facts_of = cache(known.facts if known else read_facts)
+        facts_of = cache(memory.facts if memory else recording_facts)
         yield from _conversations(recording, base, config, left_out or LeftOut(), facts_of)
     except BadInput as error:
         yield base | no_conversation(recording.recording_id, error.reason, error.remedy)

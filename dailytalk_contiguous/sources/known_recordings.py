@@ -33,7 +33,7 @@ class RecordingFacts(NamedTuple):
 FactsReader: TypeAlias = Callable[[Path], RecordingFacts]
 
 
-def read_facts(path: Path) -> RecordingFacts:
+def recording_facts(path: Path) -> RecordingFacts:
     """The header and the identity of a file. Raises BadInput and OSError as reading them does."""
     return RecordingFacts(read_header(audio_at(path)), identity_of(path))
 
@@ -53,14 +53,14 @@ class KnownRecordings:
         self._new: dict[str, str] = {}
 
     def facts(self, path: Path) -> RecordingFacts:
-        """`read_facts` of a file, of what an earlier run has read unless it has changed."""
+        """`recording_facts` of a file, of what an earlier run has read unless it has changed."""
         key = json.dumps(to_uri(path.absolute()))
         stamp = settled_stamp(path)
         earlier = self._earlier.pop(key, "")
         if stamp and earlier.startswith(f"{stamp}\t"):
             with suppress(ValueError):  # a line that is damaged
                 return _parsed(earlier)
-        facts = read_facts(path)
+        facts = recording_facts(path)
         if stamp:
             header = facts.header
             texts = (stamp, header.sample_rate, header.channels, header.seconds, header.format, facts.identity)
@@ -87,8 +87,9 @@ class KnownRecordings:
             if file.readline().strip() != code_digest():
                 return
             for line in file:
-                key, _, text = line.rstrip("\n").partition("\t")
-                yield key, text
+                key, _, text = line.partition("\t")
+                if text.endswith("\n"):  # else it was cut short
+                    yield key, text.removesuffix("\n")
 
 
 def _parsed(text: str) -> RecordingFacts:

@@ -10,7 +10,7 @@ from recordings import excerpt, save
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources import known_recordings
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.known_recordings import RecordingFacts, read_facts
+from dailytalk_contiguous.sources.known_recordings import RecordingFacts, recording_facts
 from dailytalk_contiguous.store import file_stamp
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the system does not say when a file changed")
@@ -23,10 +23,10 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def noted(path: Path) -> RecordingFacts:
         names.append(path.name)
-        return read_facts(path)
+        return recording_facts(path)
 
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(known_recordings, "read_facts", noted)
+    monkeypatch.setattr(known_recordings, "recording_facts", noted)
     monkeypatch.setattr(file_stamp, "SETTLING", -3600 * 1_000_000_000)
     return names
 
@@ -83,7 +83,7 @@ def test_recording_that_came_or_went_costs_no_other(calls: Path, opened: list[st
 def test_bad_recording_is_a_reject_each_time(calls: Path) -> None:
     (calls / "bad.wav").write_bytes(b"RIFF")
     with pytest.raises(BadInput):
-        read_facts(calls / "bad.wav")
+        recording_facts(calls / "bad.wav")
     for _ in range(2):
         bad, *good = rows(calls)
         assert bad["problem"]
