@@ -1,6 +1,6 @@
 """How cost grows with conversations, workers and Ray; whether rows stay the same; what a second run costs.
 
-Six measurements, each with its goal. `rows`: digests of all columns (but the place of the recording) across
+Seven measurements, each with its goal. `rows`: digests of all columns (but the place of the recording) across
 engines, shard sizes and orders. `growth`: processor time of whole runs of `tag` in one process that has begun
 before, over 10 to 1,000 short conversations whose words are given, per conversation: finding, all stages,
 shards, outputs. `again`: the command once more over the finished thousand, and `speak`, from start to end, with
@@ -8,9 +8,12 @@ the bytecode that Python keeps of a package (where it may keep none, each start 
 `workers` and `ray`: wall time of shards being made by one worker with one thread (on one core), by one with two,
 by two with one, and by two on Ray, with a Whisper of the size of `base` with random weights. `plan`: what a second
 run over a large folder takes before its first shard: the listing of the shards (empty files), the grouping of a
-million conversations and their names. Wall time means something on an idle machine alone, so the load is printed.
+million conversations and their names. `second`: `tag` and `speak` with nothing to do over a folder of
+`--second-run` conversations that `large_folder` makes: of five minutes, a recording each, and of ten seconds, a
+hundred of a recording; processor time, and memory beside that of a hundred. Wall time means something on an idle
+machine alone, so the load is printed.
 
-    python benchmarks/scaling.py [rows] [growth] [again] [workers] [ray] [plan]      # all of them: an hour
+    python benchmarks/scaling.py [rows] [growth] [again] [workers] [ray] [plan] [second]      # all: two hours
 """
 
 import argparse
@@ -18,6 +21,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,16 +34,22 @@ from typing import Any
 os.environ |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1"}
 
 import pyarrow.parquet as pq
-from measuring import dailytalk, judged
+from measuring import ROOT, Cost, dailytalk, judged
 from short_talks import short_talks
 
-WHAT = ("rows", "growth", "again", "workers", "ray", "plan")
+WHAT = ("rows", "growth", "again", "workers", "ray", "plan", "second")
 
 #: Conversations that differ in `growth`; the others are copies, so that all sizes have the same to do on average.
 DISTINCT = 10
 
 #: Seconds by the clock that a second run of a thousand conversations may take.
 AGAIN = 2.5
+
+#: Seconds of processor time that a second run may take besides, for each thousand more.
+A_THOUSAND = 0.275
+
+#: Kilobytes of memory that each conversation may take in a second run.
+EACH_KB = 1.0
 
 
 def main() -> int:
@@ -48,12 +58,26 @@ def main() -> int:
     parser.add_argument("--conversations", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--work", type=int, default=300, help="conversations of `workers` and `ray`")
     parser.add_argument("--shards", type=int, default=100_000, help="of `plan`, ten conversations each")
+    parser.add_argument("--second-run", type=int, default=20_000, help="conversations of `second`")
     parser.add_argument("--planned", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--finished", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    if chosen.finished:
+        _finished(chosen.finished, chosen.seconds)
+        return 0
     if chosen.planned:
         _planned(chosen.planned, chosen.shards)
         return 0
-    measures = {"rows": _rows, "growth": _growth, "again": _again, "workers": _workers, "ray": _ray, "plan": _plan}
+    measures = {
+        "rows": _rows,
+        "growth": _growth,
+        "again": _again,
+        "workers": _workers,
+        "ray": _ray,
+        "plan": _plan,
+        "second": _second,
+    }
     met = True
     with tempfile.TemporaryDirectory() as folder:
         for what in chosen.what or WHAT:
@@ -218,6 +242,58 @@ def _plan(folder: Path, chosen: argparse.Namespace) -> bool:
     took = f"{seconds:.1f} s, {left:.0f} shards left to make, goal 40"
     met = judged(f"  plan of a second run: {took}", seconds <= 40)
     return judged(f"  memory: {memory:.2f} GB, goal 2", memory <= 2) and met
+
+
+def _second(folder: Path, chosen: argparse.Namespace) -> bool:
+    """A run that finds all done in a large folder, for recordings of one conversation and of a hundred."""
+    met = True
+    count = chosen.second_run
+    for name, pieces, seconds in (("a recording each", 1, 300.0), ("a hundred a recording", 100, 10.0)):
+        few = _nothing_to_do(folder / f"few {name}", 100, pieces, seconds)
+        many = _nothing_to_do(folder / f"many {name}", count, pieces, seconds)
+        goal = AGAIN + A_THOUSAND * count / 1000
+        for command, cost in many.items():
+            each = 1000 * (cost.peak - few[command].peak) / count
+            time_taken = f"{cost.processor:.1f} s of processor time, {cost.wall:.1f} by the clock, goal {goal:.1f}"
+            memory = f"{cost.peak:.0f} MB, {each:.2f} kB each, goal {EACH_KB}"
+            met &= judged(f"  second {command} of {count}, {name}: {time_taken}", cost.processor <= goal)
+            met &= judged(f"    memory: {memory}", each <= EACH_KB)
+    return met
+
+
+def _nothing_to_do(folder: Path, count: int, pieces: int, seconds: float) -> dict[str, Cost]:
+    """The cost of each command with nothing to do, over a folder that is made for it, and removed.
+
+    Processes of their own run them: the memory of a process counts that of the one that it was begun by.
+    """
+    environment = os.environ | {"DAILYTALK_CACHE": str(folder / "cache")}
+    sizes = ("--recordings", str(count // pieces), "--pieces", str(pieces), "--seconds", str(seconds))
+    script = ROOT / "benchmarks" / "large_folder.py"
+    subprocess.run([sys.executable, script, folder, *sizes], check=True, env=environment)
+    measured = subprocess.run(
+        [sys.executable, __file__, "--finished", str(folder), "--seconds", str(seconds)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    shutil.rmtree(folder)
+    costs: dict[str, list[Any]] = json.loads(measured.stdout)
+    return {name: Cost(*cost) for name, cost in costs.items()}
+
+
+def finished_by(folder: Path, seconds: float) -> dict[str, tuple[object, ...]]:
+    """The commands that a folder of `large_folder` is finished by; `seconds` of a conversation."""
+    tag = ("tag", folder / "calls", "--out", folder / "work", "--profile", "embedded", "--language", "en")
+    return {
+        "tag": (*tag, "--max-conversation", f"{seconds}s"),
+        "speak": ("speak", folder / "work", "--profile", "embedded"),
+    }
+
+
+def _finished(folder: Path, seconds: float) -> None:
+    """Print the cost of each command over a finished folder."""
+    print(json.dumps({name: dailytalk(*command) for name, command in finished_by(folder, seconds).items()}))
 
 
 def _sham_rows(number: int) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ with a copy, or in a store.
 
 import hashlib
 import json
+import os
 import pickle
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from datasets import Features
 
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, parse_json
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.schema import STRING, Row
+from dailytalk_contiguous.core.schema import SOURCE, STRING, Row
 from dailytalk_contiguous.store.files import leads_out
 from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
 
@@ -52,17 +53,24 @@ _WINDOW = 13
 #: zlib's `memLevel`, smaller than the default as `_WINDOW` is.
 _MEMORY = 6
 
+#: What zlib has seen before: a recording without a transcript is little more than the names of columns.
+_SEEN = pickle.dumps(
+    dict.fromkeys(SOURCE) | {"offset": 0.0, "sample_rate": 16000, "channels": 2, "given": [], "transcripts": []},
+    pickle.HIGHEST_PROTOCOL,
+)
+
 
 def compress(value: object) -> bytes:
     """Any value of plain types, pickled and compressed."""
-    stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY)
+    stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY, zlib.Z_DEFAULT_STRATEGY, _SEEN)
     pickled = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     return stream.compress(pickled) + stream.flush()
 
 
 def expand(compressed: bytes) -> Any:
     """The value that `compress` took."""
-    return pickle.loads(zlib.decompress(compressed))
+    stream = zlib.decompressobj(zdict=_SEEN)
+    return pickle.loads(stream.decompress(compressed))
 
 
 def compress_row(row: Row, open_columns: Iterable[str] = PLANNING_COLUMNS) -> Row:
@@ -217,8 +225,9 @@ def made_path(path: Path) -> Path:
 
 
 def shard_files(folder: Path) -> list[Path]:
-    """The files in a folder that are called like shards, by name."""
-    return sorted(folder.glob("shard-*.parquet"))
+    """The files in a folder that are called like shards, by name; none if there is no such folder."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    return [folder / name for name in sorted(names) if name.startswith("shard-") and name.endswith(".parquet")]
 
 
 def write_shard(path: Path, shard: Shard, features: Features) -> None:

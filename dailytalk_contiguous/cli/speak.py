@@ -121,7 +121,7 @@ def preflight_error(stages: Sequence[Stage]) -> DailytalkError | None:
 
 def speak_intended(spec: SpeakSpec, done: RunOutcome, voice: Speak | Convert | None) -> Outcome:
     """The outcome of a dry run: what it would cost, and what would stop it."""
-    script = spec.script
+    script = spec.whole_script()
     cost = price_of(script, spec.stages)
     utterances = f"{counted(cost.utterances, 'utterance')} of {counted(len(script.rows), 'conversation')}"
     if voice is None:

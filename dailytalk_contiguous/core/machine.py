@@ -1,12 +1,14 @@
 """Resources of this machine: packages, cores, memory, and a cache folder."""
 
 import ctypes
+import hashlib
 import os
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -73,6 +75,16 @@ def private_folder(folder: Path) -> Path:
     with suppress(OSError):
         folder.mkdir(mode=PRIVATE, parents=True)
     return folder
+
+
+@cache
+def code_digest() -> str:
+    """A digest of the code of this package: what other code has kept in the cache may be wrong for this one."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:20]
 
 
 def side_by_side(

@@ -4,6 +4,7 @@ import hashlib
 import io
 import itertools
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -31,7 +32,7 @@ from dailytalk_contiguous.core.utterance import FIELDS, line_of, words_within
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.run.transcript_counts import count_transcript
-from dailytalk_contiguous.shards import Entry, Shard, is_held, read_rows, read_shard
+from dailytalk_contiguous.shards import LAYOUT, Entry, Shard, is_held, read_rows, read_shard
 from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
@@ -45,7 +46,7 @@ from dailytalk_contiguous.store.files import (
     write_lines,
     write_text,
 )
-from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, write_sound
+from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, source_digest, write_sound
 from dailytalk_contiguous.store.parquet import writing_tables
 from dailytalk_contiguous.store.work_folder import (
     AUDIO,
@@ -148,30 +149,37 @@ class FinishedHalf:
         return (REJECTS, STATS, UTTERANCES, CONVERSATIONS, *lines)
 
     def fingerprint(self, settings: Mapping[str, object]) -> str:
-        """A digest of all that its files are made of; `settings` as run.json has them."""
+        """A digest of all that its files are made of, and of its sound files; `settings` as run.json has them."""
         earlier = sorted((name, path.name) for name, path in self.earlier.items())
         people = sorted(self.people.items())
         inputs = [settings, self.about.get("source"), self.about.get("transcript_sha256"), people, earlier]
-        return fingerprint_of(self.paths, [reject.as_dict() for reject in self.rejects], inputs)
+        sounds = sounds_digest(self.out) if self.spoken else ""
+        rejects = [reject.as_dict() for reject in self.rejects]
+        return fingerprint_of([*self.paths, *self.earlier.values()], rejects, inputs, sounds)
 
 
 def write_results(half: FinishedHalf) -> RunRecord:
     """Write all files of one half of the work from its finished shards.
 
-    Returns what run.json holds on this half. If nothing changed since it was written, nothing is written.
+    Returns what run.json holds on this half. If nothing changed since it was written, nothing is written, and no
+    shard is opened; if only sound files did, only those are.
     """
     out = half.out
     run = read_run(out) or {}
     facts = facts_of_run(half.about, half.stages)
-    shards = {path: finished_shard(path) for path in half.paths}
     spoken_record = run.pop("speak", None)
     before = (spoken_record or {}) if half.spoken else run
+    has_files = all((out / name).is_file() for name in half.file_names)
+    as_before = {**before, **{name: half.about[name] for name in ("time", "money") if name in half.about}}
     fingerprint = half.fingerprint(facts["settings"])
-    sounds_changed = half.spoken and _write_sounds(out, shards, half.earlier)
-    is_same = not sounds_changed and before.get("fingerprint") == fingerprint
-    if is_same and all((out / name).is_file() for name in half.file_names):
-        unchanged = {**before, **{name: half.about[name] for name in ("time", "money") if name in half.about}}
-        return unchanged if half.spoken else _counted_again(out, unchanged)
+    if has_files and before.get("fingerprint") == fingerprint:
+        return as_before if half.spoken else _counted_again(out, as_before)
+    shards = {path: finished_shard(path) for path in half.paths}
+    if half.spoken:
+        _write_sounds(out, shards, half.earlier)
+        fingerprint = half.fingerprint(facts["settings"])  # with the sound files as they are now
+    if has_files and before.get("fingerprint") == fingerprint:
+        return as_before if half.spoken else _counted_again(out, as_before)
     reader = _ShardLines(half, shards)
     # The tables are of what is finished, once something is.
     is_latest = half.spoken or spoken_record is None
@@ -384,15 +392,34 @@ def _as_finished(row: Row, fields: Sequence[Field]) -> Row:
     }
 
 
-def fingerprint_of(paths: Sequence[Path], *parts: object) -> str:
+def fingerprint_of(paths: Iterable[Path], *parts: object) -> str:
     """A digest that changes whenever the outputs of shards and `parts` would: the names of shards say what is in
-    them.
+    them, and their sizes that they are whole.
 
-    What is tried again may come out otherwise under its name, and counts with its time.
+    What is tried again may come out otherwise under its name, and counts with its time. No shard is opened: a
+    Parquet file of a few conversations takes a thousand times as long as its size.
     """
-    files = [(path.name, path.stat().st_mtime_ns if is_held(path) else 0) for path in paths]
-    text = json.dumps([OUTPUTS_VERSION, files, *parts])
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+    digest = hashlib.sha256(json.dumps([OUTPUTS_VERSION, LAYOUT, *parts]).encode())
+    for path in filter(Path.is_file, paths):
+        status = path.stat()
+        time = status.st_mtime_ns if is_held(path) else 0
+        digest.update(f"\n{path.name} {status.st_size} {time}".encode())
+    return digest.hexdigest()[:20]
+
+
+def sounds_digest(out: Path) -> str:
+    """A digest of the names of the sound files of a work folder, and of what they are copies of.
+
+    It changes where one is missing, added, or made of another row. A link is none of ours.
+    """
+    names = list[str]()
+    for folder, _, files in os.walk(out / AUDIO):
+        names += [os.path.join(folder, name) for name in files if name.endswith(EDITED)]
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        source = None if os.path.islink(name) else source_digest(name)
+        digest.update(f"{os.path.relpath(name, out)}\0{source}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def models_of(stages: Sequence[Stage]) -> dict[str, RunRecord]:
@@ -438,8 +465,8 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-def _write_sounds(out: Path, shards: Mapping[Path, Shard], earlier: Mapping[str, Path]) -> bool:
-    """Write the sound files that are missing or of other rows, and remove those of none; whether there were any.
+def _write_sounds(out: Path, shards: Mapping[Path, Shard], earlier: Mapping[str, Path]) -> None:
+    """Write the sound files that are missing or of other rows, and remove those of none.
 
     Whether a file belongs to its row is decided by the digest of its source in the file, never by its date: clocks
     differ, and are set back.
@@ -450,21 +477,17 @@ def _write_sounds(out: Path, shards: Mapping[Path, Shard], earlier: Mapping[str,
     for name, path in earlier.items():
         digests.setdefault(path, {})[name] = finished_shard(path).entries[name].audio
     wanted = set[Path]()
-    changed = False
     for path, sounds in digests.items():
         wanted |= {wav_path(out, name) for name in sounds}
         missing = {
             name: digest for name, digest in sounds.items() if made_from(out, wav_path(Path(), name)) != digest
         }
         if missing:
-            changed = True
             mark(out / AUDIO, "audio")
             _write_sounds_of(out, path, missing)
     for path in (out / AUDIO).rglob(f"*{EDITED}"):  # of conversations that are no longer part of the result
         if path not in wanted:
-            changed = True
             path.unlink()
-    return changed
 
 
 def _write_sounds_of(out: Path, shard: Path, digests: Mapping[str, str]) -> None:

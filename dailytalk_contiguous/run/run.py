@@ -364,14 +364,20 @@ class Pass:
         """The conversations that were rejected now and keep their earlier row, and the shard that has it."""
         if not self.keeps_finished:
             return {}
-        rejected = {name for name, entry in self.entries if entry.reject}
-        if not rejected:
-            return {}
-        earlier: dict[str, Path] = {}
+        finished: dict[str, Path] = {}
         for path, shard in by_generation(self._other_shards()):
             for name, entry in shard.entries.items():
-                if name in rejected and not entry.reject:
-                    earlier[name] = path
+                if not entry.reject:
+                    finished[name] = path
+        if not finished:
+            return {}
+        earlier: dict[str, Path] = {}
+        for path, rows in zip(self.paths, self.groups, strict=True):
+            names = [row["conversation_id"] for row in rows if row["conversation_id"] in finished]
+            entries = read_entries(path) if names else {}
+            for name in names:
+                if name in entries and entries[name].reject:
+                    earlier[name] = finished[name]
         return earlier
 
     def separate_earlier(self) -> None:

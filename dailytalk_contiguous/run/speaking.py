@@ -24,6 +24,7 @@ from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import TimeSpent
+from dailytalk_contiguous.run.known_script import KnownRows, KnownScript
 from dailytalk_contiguous.run.run import (
     Pass,
     RunOptions,
@@ -33,7 +34,7 @@ from dailytalk_contiguous.run.run import (
     speak_stage_of,
     voice_stage_of,
 )
-from dailytalk_contiguous.shards import compress_row, expand_row, group
+from dailytalk_contiguous.shards import compress_row, expand_row, group, is_held
 from dailytalk_contiguous.sources.inputs import recordings_of_tag
 from dailytalk_contiguous.sources.transcribed import PUT_BACK, transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
@@ -58,6 +59,8 @@ class SynthesisInput:
         source: where the recordings are from, if run.json says it.
         digest: the transcript's SHA-256.
         fields: those of a line that stages of the first half publish.
+        not_at_hand: ids of the conversations whose tagged recording is not there, or was never tagged.
+        is_planned: whether the rows have `PLANNING_COLUMNS` alone: all that a run needs that has nothing to do.
     """
 
     groups: list[list[Row]]
@@ -66,6 +69,8 @@ class SynthesisInput:
     source: RunRecord = field(default_factory=dict)
     digest: str = ""
     fields: tuple[Field, ...] = ()
+    not_at_hand: list[str] = field(default_factory=list)
+    is_planned: bool = False
 
     @property
     def rows(self) -> list[Row]:
@@ -94,13 +99,14 @@ def read_synthesis_input(
     Raises DailytalkError if it is empty.
     """
     rejects: list[Reject] = []
+    not_at_hand: list[str] = []
     path = transcript or inside(folder, work_folder.TRANSCRIPT)
     run: RunRecord = {}
     if transcript is None:
         run = work_folder.read_run(folder) or {}
     fields = published(run.get("fields") or (), work_folder.RUN)
     tagged = folder / work_folder.TAGGED
-    conversations = transcribed(path, tagged, recordings, rejects, (*FIELDS, *fields), remedy)
+    conversations = transcribed(path, tagged, recordings, rejects, (*FIELDS, *fields), remedy, not_at_hand)
     rows = [compress_row(row) for row in conversations]
     if not rows and not rejects:
         raise DailytalkError(f"{path} is empty", "delete it, and run dailytalk tag again")
@@ -111,6 +117,21 @@ def read_synthesis_input(
         source=run.get("source", {}),
         digest=sha256_of(path),
         fields=fields,
+        not_at_hand=not_at_hand,
+    )
+
+
+def planned_synthesis_input(folder: Path, known: KnownRows, shard_seconds: float) -> SynthesisInput:
+    """The input of a synthesis as far as it is planned, of what is known of the transcript of a work folder."""
+    run = work_folder.read_run(folder) or {}
+    return SynthesisInput(
+        groups=list(group(known.rows, shard_seconds)),
+        rejects=known.rejects,
+        models=run.get("models", {}),
+        source=run.get("source", {}),
+        digest=known.digest,
+        fields=published(run.get("fields") or (), work_folder.RUN),
+        is_planned=True,
     )
 
 
@@ -143,13 +164,23 @@ class SpeakSpec(Spec):
 
         And for results in `out` of conversations that are not in the script, unless they may be dropped.
         """
-        check_script_tags(self.script, self.stages)
+        if not self.script.is_planned:
+            check_script_tags(self.script, self.stages)
         if options.prune:
             return
         # Conversations that could not be read this time are absent: an unmounted disk must not cost finished work.
         kept = {row["conversation_id"] for row in self.script.rows}
         lost = self._pass.lost(kept, lambda name, entry: "" if entry.reject else name)
         refuse_loss(self.out, lost, "finished conversation")
+
+    def whole_script(self) -> SynthesisInput:
+        """The script with all columns of its rows."""
+        return self.script
+
+    @property
+    def is_made(self) -> bool:
+        """Whether all shards exist, and none of them is to be tried again."""
+        return not any(map(is_held, self._pass.paths))
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass
@@ -208,16 +239,39 @@ class SpeakFolderSpec(SpeakSpec):
         self.tagged = tagged
         self.out = out
         self.stages = tuple(stages)
+        self._chosen_stages = self.stages
         self.about = about
         self.recordings = recordings
         self.shard_seconds = shard_seconds
 
     def prepare(self) -> None:
+        """Read the transcript, or what is known of it if that shows that nothing is to be done."""
+        memory = self._memory()
+        rows = memory.read()
+        if rows is not None:
+            self._take(planned_synthesis_input(self.tagged, rows, self.shard_seconds))
+        if rows is None or not self.is_made:
+            self._take(self._read(memory))
+
+    def whole_script(self) -> SynthesisInput:
+        if self.script.is_planned:
+            self._take(self._read(self._memory()))
+        return self.script
+
+    def _memory(self) -> KnownScript:
+        return KnownScript(self.tagged, self.recordings, FIND_RECORDING)
+
+    def _read(self, memory: KnownScript) -> SynthesisInput:
         folder, self.mirrors = recordings_of_tag(self.tagged, self.recordings)
         script = read_synthesis_input(
             self.tagged, recordings=folder, shard_seconds=self.shard_seconds, remedy=FIND_RECORDING
         )
-        super().__init__(script, self.out, self.stages, self.about)
+        if not script.not_at_hand:
+            memory.keep(KnownRows(script.rows, script.rejects, script.digest))
+        return script
+
+    def _take(self, script: SynthesisInput) -> None:
+        super().__init__(script, self.out, self._chosen_stages, self.about)
 
 
 def spoken_pass(

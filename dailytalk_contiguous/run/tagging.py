@@ -97,7 +97,8 @@ def find(
     recordings: set[tuple[str, str]] = set()
     transcribed = set[str]()
     for row in steps("conversations found", folder_rows(config, left_out)):
-        recordings.add((row["recording_id"], row["audio_file"]))
+        if table:
+            recordings.add((row["recording_id"], row["audio_file"]))
         if row["problem"]:
             problems.append(Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"]))
             continue

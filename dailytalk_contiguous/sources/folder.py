@@ -4,9 +4,10 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,6 @@ from dailytalk_contiguous.core.audio import (
     Pcm,
     audio_at,
     pcm_to_float,
-    read_header,
     read_pcm,
     to_uri,
     tracks,
@@ -52,6 +52,7 @@ from dailytalk_contiguous.sources.joined import (
     take_tracks,
     waits_of,
 )
+from dailytalk_contiguous.sources.known_recordings import FactsReader, KnownRecordings, recording_facts
 from dailytalk_contiguous.sources.pairs import (
     ALWAYS_APART,
     Pair,
@@ -64,7 +65,6 @@ from dailytalk_contiguous.sources.recordings import (
     LeftOut,
     Recording,
     find_recordings,
-    identity_of,
     is_recording,
     stamp_of,
 )
@@ -281,47 +281,77 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
     is_two_sided = config.channel not in _ONE_FILE
     recordings = find_recordings(config.inputs, _path(config.exclude), skipped, is_two_sided, choice)
     threads = min(AT_ONCE, cores())
+    memory = KnownRecordings(config.inputs)
+    beside = _stems_by_folder(recordings) if left_out is not None and config.given else None
 
     def read(recording: Recording) -> list[Row]:
-        return list(recording_rows(recording, config, skipped))
+        return list(recording_rows(recording, config, skipped, memory))
 
     callers = CallerNames(config.anonymous)
-    for rows in side_by_side(read, recordings, threads):
+    for rows in side_by_side(read, _each_freed(recordings), threads):
         yield from map(callers.replaced, rows)
-    if left_out is not None and config.given:
-        _list_unread(recordings, config.transcripts, skipped)
+    memory.save()
+    if beside is not None:
+        _list_unread(beside, config.transcripts, skipped)
         skipped.unread = {reason: sorted(set(names)) for reason, names in sorted(skipped.unread.items())}
 
 
-def _list_unread(recordings: Sequence[Recording], transcripts: str | None, left_out: LeftOut) -> None:
-    """Add to `left_out` the files that are called like recordings beside them and were not read."""
-    stems: dict[Path, set[str]] = defaultdict(set)
-    folders: dict[Path, Path] = {}
+def _each_freed(recordings: list[Recording]) -> Iterator[Recording]:
+    """The recordings in order, of which the list holds those alone that are still to come."""
+    recordings.reverse()
+    while recordings:
+        yield recordings.pop()
+
+
+def _stems_by_folder(recordings: Iterable[Recording]) -> dict[Path, tuple[Path, set[str]]]:
+    """By folder, its path under the input, and the stems of the files of recordings in it."""
+    beside: dict[Path, tuple[Path, set[str]]] = {}
     for recording in recordings:
         folder = recording.path.parent
-        folders.setdefault(folder, Path(recording.audio_file).parent)
         files = recording.pair.files if recording.pair else ()
-        stems[folder] |= {recording.path.stem, *(path.stem for path in files)}
+        if folder not in beside:
+            beside[folder] = (Path(recording.audio_file).parent, set())
+        _, stems = beside[folder]
+        stems |= {recording.path.stem, *(path.stem for path in files)}
+    return beside
+
+
+def _list_unread(
+    beside: Mapping[Path, tuple[Path, Collection[str]]], transcripts: str | None, left_out: LeftOut
+) -> None:
+    """Add to `left_out` the files that are called like recordings beside them and were not read.
+
+    `beside`: as `_stems_by_folder` returns it.
+    """
     if transcripts and Path(transcripts).is_file() and os.path.abspath(transcripts) not in left_out.read:
         left_out.unread_transcript("no recording has its name", as_text(Path(transcripts)))
     for text in sorted(left_out.read):
         for path in poorer_than(Path(text)):
             name = as_text(Path(*path.parts[-3:]))
             left_out.unread_transcript("another transcript of the conversation is used", name)
-    for folder, relative in folders.items():
+    for folder, (relative, stems) in beside.items():
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
-                reason = why_unread(entry.name, stems[folder], bool(transcripts))
+                reason = why_unread(entry.name, stems, bool(transcripts))
                 if reason and entry.is_file() and os.path.abspath(entry.path) not in left_out.read:
                     left_out.unread_transcript(reason, as_text(relative / entry.name))
 
 
-def recording_rows(recording: Recording, config: FolderConfig, left_out: LeftOut | None = None) -> Iterator[Row]:
+def recording_rows(
+    recording: Recording,
+    config: FolderConfig,
+    left_out: LeftOut | None = None,
+    memory: KnownRecordings | None = None,
+) -> Iterator[Row]:
     """The rows of one recording, wherever it was found; one with a `problem` if it can't be used.
 
     Speakers have the names that transcripts give, also those that `CallerNames` replaces.
 
-    `left_out` gets the paths of its transcripts, and the names of their tiers that are no speech.
+    Args:
+        recording: the file, or the files of both sides.
+        config: how it becomes conversations.
+        left_out: gets the paths of its transcripts, and the names of their tiers that are no speech.
+        memory: what earlier runs have read of the recordings of the same inputs; None reads everything.
     """
     base: Row = {
         "recording_id": recording.recording_id,
@@ -329,7 +359,8 @@ def recording_rows(recording: Recording, config: FolderConfig, left_out: LeftOut
         "audio_file": recording.audio_file,
     }
     try:
-        yield from _conversations(recording, base, config, left_out or LeftOut())
+        facts_of = cache(memory.facts if memory else recording_facts)
+        yield from _conversations(recording, base, config, left_out or LeftOut(), facts_of)
     except BadInput as error:
         yield base | no_conversation(recording.recording_id, error.reason, error.remedy)
     except OSError as error:
@@ -337,16 +368,21 @@ def recording_rows(recording: Recording, config: FolderConfig, left_out: LeftOut
         yield base | no_conversation(recording.recording_id, reason, "check the file and its permissions")
 
 
-def _conversations(recording: Recording, base: Row, config: FolderConfig, left_out: LeftOut) -> Iterator[Row]:
+def _conversations(
+    recording: Recording, base: Row, config: FolderConfig, left_out: LeftOut, facts_of: FactsReader
+) -> Iterator[Row]:
     """The rows of a usable recording. `base["audio"]` becomes the file that is read. Raises BadInput, OSError."""
     if recording.leads_out:
         raise BadInput(LINK_OUT, COPY_IT)
     pair = with_clock(recording.pair) if recording.pair else None
-    path = put_together(pair, recording.path.name) if pair else _two_channels(recording, config, left_out)
+    if pair:
+        path = put_together(pair, recording.path.name)
+    else:
+        path = _two_channels(recording, config, left_out, facts_of)
     files = pair.files if pair else (recording.path,)
     stamp = "\0".join([recording.audio_file, *map(stamp_of, files)])
     base["audio"] = audio_at(path)
-    info = read_header(base["audio"])
+    info = facts_of(path).header
     mono = config.mono and config.channel == "both" and info.channels == 1
     _check(recording.path, info, MIX if mono else config.channel)
     transcripts = _safe_transcripts(recording, config, left_out)
@@ -360,7 +396,7 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
         if aligned:
             path, cues, side_shift = aligned
             base["audio"] = audio_at(path)
-            info = read_header(base["audio"])
+            info = facts_of(path).header
     try:
         language = _language(cues, config)
     except TooFewWords:
@@ -370,7 +406,7 @@ def _conversations(recording: Recording, base: Row, config: FolderConfig, left_o
     unshared_names = [path.name for path in transcripts if not is_shared(path.name, path.stem)]
     whole = base | no_conversation(recording.recording_id, None, None)
     whole |= {
-        "audio_identity": identity_of(path),
+        "audio_identity": facts_of(path).identity,
         "sample_rate": info.sample_rate,
         "channels": info.channels,
         "given": cues,
@@ -508,7 +544,7 @@ def _language_of_cues(cues: list[Cue], setting: str = "auto") -> str | None:
     return language_of_texts(texts)
 
 
-def _two_channels(recording: Recording, config: FolderConfig, left_out: LeftOut) -> Path:
+def _two_channels(recording: Recording, config: FolderConfig, left_out: LeftOut, facts_of: FactsReader) -> Path:
     """The file to read of a recording: itself, or what two of its channels or tracks make.
 
     Where all channels but two are silent, those two are taken, and `left_out` says so.
@@ -522,7 +558,7 @@ def _two_channels(recording: Recording, config: FolderConfig, left_out: LeftOut)
     if config.sides:
         left, right = config.sides
         return take_channels(path, (left, right))
-    info = read_header(audio_at(path))
+    info = facts_of(path).header
     if info.channels <= 2 or not info.seconds:
         return path
     heard = channels_with_sound(path)

@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -452,7 +453,6 @@ class _Search:
         self.choice = choice
         self.taken: set[Path] = set()
         self.found: list[_Candidate] = []
-        self.stems = {relative.with_suffix("") for relative in recordings}
         self.groups: defaultdict[str, defaultdict[tuple[Path, tuple[str, ...]], list[tuple[Path, Reading]]]]
         self.groups = defaultdict(lambda: defaultdict(list))
         for relative in recordings:
@@ -464,11 +464,18 @@ class _Search:
                 f"--pairs fits no file: no name ends in {listed}", "name what your files' names end in"
             )
 
+    @cached_property
+    def stems(self) -> set[Path]:
+        """The files without their endings; most folders hold no pair, and need none of them."""
+        return {relative.with_suffix("") for relative in self.recordings}
+
     def take_table(self) -> None:
         """Take the pairs of a person's table.
 
         Raises DailytalkError for a name that is no file of the input, or is there twice.
         """
+        if not self.choice.table:
+            return
         by_name: dict[str, Path] = {}
         for relative, path in self.recordings.items():
             for name in (relative.as_posix(), relative.with_suffix("").as_posix(), path.absolute().as_posix()):

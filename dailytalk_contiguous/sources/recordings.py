@@ -12,7 +12,7 @@ from typing import NamedTuple
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.sources.pairs import NO_CHOICE, Pair, PairChoice, pairs
+from dailytalk_contiguous.sources.pairs import NO_CHOICE, FoundPair, Pair, PairChoice, pairs
 from dailytalk_contiguous.store.files import leads_out
 from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 
@@ -248,8 +248,11 @@ def find_recordings(
         under_root = os.path.relpath(base, root)
         for path in files:
             paths[Path(under_root, path.relative_to(top))] = (path, top)
-    inner = {relative: path for relative, (path, _) in paths.items() if path not in leading_out}
-    together = pairs(inner, choice=choice) if sides else {}
+    together: dict[Path, FoundPair] = {}
+    if sides:
+        inner = {relative: path for relative, (path, _) in paths.items() if path not in leading_out}
+        together = pairs(inner, choice=choice)
+        del inner  # as large as all that is returned
     pair_at: dict[Path, Pair] = {}
     for joined, match in together.items():
         folders = [paths.pop(relative)[1] for relative in match.replaced]
@@ -265,15 +268,13 @@ def find_recordings(
                 left_out.guessed.append(f"{name} ({', '.join(named)})")
             elif len(match.pair.files) == 2:
                 left_out.paired.append(name)
-    names = {relative: as_text(relative) for relative in paths}
-    counts = Counter(names.values())
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        raise DailytalkError(f"two recordings are both shown as {twice[0]!r}", "rename one of them")
-    ids = identities(names.values())
+    names = [*map(as_text, paths)]
+    if len({*names}) < len(names):
+        twice, _ = Counter(names).most_common(1)[0]
+        raise DailytalkError(f"two recordings are both shown as {twice!r}", "rename one of them")
+    ids = identities(names)
     recordings = []
-    for relative, (path, top) in paths.items():
-        name = names[relative]
+    for name, (relative, (path, top)) in zip(names, paths.items(), strict=True):
         pair_of_path = pair_at.get(relative)
         recordings.append(Recording(path, name, ids[name], top, path in leading_out, pair_of_path))
     return sorted(recordings, key=lambda recording: recording.audio_file)

@@ -281,6 +281,7 @@ def transcribed(
     rejects: list[Reject],
     fields: Sequence[Field] = FIELDS,
     remedy: str = PUT_BACK,
+    not_at_hand: list[str] | None = None,
 ) -> Iterator[Row]:
     """Yield a row of `script_row` for each conversation, in order; unusable ones go to `rejects`.
 
@@ -294,6 +295,7 @@ def transcribed(
         rejects: filled on the way.
         fields: those of a line.
         remedy: what to do about a recording that is gone.
+        not_at_hand: filled with the ids of conversations whose tagged recording is not there, or was never tagged.
 
     Raises DailytalkError if there is no transcript.
     """
@@ -322,6 +324,7 @@ def transcribed(
         if problem:
             rejects.append(Reject(name, "transcript", problem.reason, problem.remedy))
             continue
+        base: Row | None = None
         try:
             if row:
                 base = at_hand(expand_row(row), recordings, remedy)
@@ -330,6 +333,9 @@ def transcribed(
             yield _row(name, lines, base, rejects, fields)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
+        is_at_hand = row is not None and base is not None
+        if not is_at_hand and not_at_hand is not None:
+            not_at_hand.append(name)
     # Those without speech have no line; the lines of others were deleted on purpose.
     for name, row in rows_by_id.items():
         if not expand_row(row)["utterance_id"]:

@@ -36,6 +36,12 @@ EDITED = "_edited.wav"
 #: that it is a copy of.
 MADE_FROM = "dailytalk-sha256"
 
+#: Such a comment in the bytes of a file: the chunk's name, its length, its text and a zero.
+_COMMENT = re.compile(b"ICMT.{4}" + MADE_FROM.encode() + rb" ([^\0]+)\0", re.DOTALL)
+
+#: Bytes at the start of a sound file, in which `write_sound` puts its comment.
+_HEAD = 512
+
 #: What a README that we wrote ends in: a digest of the rest, by which the next run knows it.
 README = "README.md"
 _OURS = re.compile(r"(.*\n)\n<!-- dailytalk:readme ([0-9a-f]{20}) -->\n", re.DOTALL)
@@ -63,11 +69,22 @@ def made_from(root: Path, name: str | Path) -> str | None:
     None for no file, for one that leads out of `root`, and for one that we did not write.
     """
     try:
-        with soundfile.SoundFile(os.fsencode(files.inside(root, name))) as file:
-            title, _, digest = file.comment.partition(" ")
-    except (soundfile.LibsndfileError, OSError, BadInput):
+        return source_digest(files.inside(root, name))
+    except BadInput:
         return None
-    return digest if title == MADE_FROM else None
+
+
+def source_digest(path: Path | str) -> str | None:
+    """`made_from` for a file that is known to be inside its folder.
+
+    The start of the file is enough; libsndfile takes ten times as long to open one.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            comment = _COMMENT.search(file.read(_HEAD))
+    except OSError:
+        return None
+    return comment[1].decode("ascii", "replace") if comment else None
 
 
 def check_sound_file(option: str, file: Path, digest: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from recordings import calls, excerpt, read_lines, results, run, save, state
 
-from dailytalk_contiguous import tag_stages
+from dailytalk_contiguous import DailytalkError, tag_stages
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.store.files import json_text, write_lines
 
@@ -116,6 +116,15 @@ def test_what_a_killed_run_left_half_written_is_cleared_away(out: Path, settings
     os.utime(out.parent / "in/a.wav", ns=(0, 1))
     run(out.parent / "in", out, settings)
     assert not half.exists()
+
+
+def test_shard_that_was_cut_short_is_an_error_where_nothing_else_is_to_be_done(
+    out: Path, settings: Stages
+) -> None:
+    (shard,) = (out / "tagged").glob("*.parquet")
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(DailytalkError, match=f"{shard.name}' is damaged"):
+        run(out.parent / "in", out, settings)
 
 
 def test_counts_of_the_record_are_those_of_the_transcript_and_the_rejects(out: Path, settings: Stages) -> None:

@@ -1,0 +1,98 @@
+"""The headers of the recordings of some inputs, kept between runs and read again only where a file has changed.
+
+A run with nothing to do would spend nearly all of its time opening recordings: three places of each on a slow disk
+or over a network. A file counts as unchanged if its size, its number on the disk and both of its times are what
+they were. The system sets the second one (`ctime`) whenever content changes, and no program can set it back, so a
+file that was exported again with its old date and length is noticed, too. Windows has no such time: there every
+file is read.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from dailytalk_contiguous.core.audio import AudioHeader, audio_at, read_header, to_uri
+from dailytalk_contiguous.core.machine import cache_folder, code_digest
+from dailytalk_contiguous.sources.recordings import identity_of
+from dailytalk_contiguous.store.file_stamp import settled_stamp
+from dailytalk_contiguous.store.files import write_lines
+
+
+class RecordingFacts(NamedTuple):
+    """What a plan needs to know of a recording: its header, and the digest that distinguishes it from others."""
+
+    header: AudioHeader
+    identity: str
+
+
+#: What returns the facts of a file. Raises BadInput and OSError as reading them does.
+FactsReader: TypeAlias = Callable[[Path], RecordingFacts]
+
+
+def recording_facts(path: Path) -> RecordingFacts:
+    """The header and the identity of a file. Raises BadInput and OSError as reading them does."""
+    return RecordingFacts(read_header(audio_at(path)), identity_of(path))
+
+
+class KnownRecordings:
+    """What earlier runs have read of the recordings of some inputs.
+
+    Args:
+        inputs: the files and folders that are searched.
+    """
+
+    def __init__(self, inputs: Sequence[str]) -> None:
+        names = "\0".join(map(os.path.abspath, inputs))
+        digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
+        self._path = cache_folder() / "headers" / f"{digest[:32]}.tsv"
+        self._earlier = dict(self._lines())
+        self._new: dict[str, str] = {}
+
+    def facts(self, path: Path) -> RecordingFacts:
+        """`recording_facts` of a file, of what an earlier run has read unless it has changed."""
+        key = json.dumps(to_uri(path.absolute()))
+        stamp = settled_stamp(path)
+        earlier = self._earlier.pop(key, "")
+        if stamp and earlier.startswith(f"{stamp}\t"):
+            with suppress(ValueError):  # a line that is damaged
+                return _parsed(earlier)
+        facts = recording_facts(path)
+        if stamp:
+            header = facts.header
+            texts = (stamp, header.sample_rate, header.channels, header.seconds, header.format, facts.identity)
+            self._new[key] = "\t".join(map(str, texts))
+        return facts
+
+    def save(self) -> None:
+        """Keep what was read of the files that were asked for. A cache that can't be written stays as it is."""
+        if self._new or self._earlier:
+            with suppress(OSError):
+                write_lines(self._path, self._lines_to_keep())
+
+    def _lines_to_keep(self) -> Iterator[str]:
+        yield f"{code_digest()}\n"
+        for key, text in self._lines():
+            if key not in self._earlier and key not in self._new:
+                yield f"{key}\t{text}\n"
+        for key, text in self._new.items():
+            yield f"{key}\t{text}\n"
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        """The lines of the file, each after its key; none if other code wrote them."""
+        with suppress(OSError, UnicodeDecodeError), self._path.open(encoding="utf-8") as file:
+            if file.readline().strip() != code_digest():
+                return
+            for line in file:
+                key, _, text = line.partition("\t")
+                if text.endswith("\n"):  # else it was cut short
+                    yield key, text.removesuffix("\n")
+
+
+def _parsed(text: str) -> RecordingFacts:
+    """The facts in a line after its key. Raises ValueError for a line that is damaged."""
+    _, sample_rate, channels, seconds, kind, identity = text.split("\t")
+    return RecordingFacts(AudioHeader(int(sample_rate), int(channels), float(seconds), kind), identity)
