@@ -66,8 +66,9 @@ class Struck:
 
     @property
     def sentences(self) -> list[str]:
-        """What it said, except the lines of finished shards."""
-        return [line for line in self.err.splitlines() if ": shard-" not in line]
+        """What it said, except the lines on its progress."""
+        progress = re.compile(r"\d{4}-\d\d-\d\dT|looking for |streaming ")
+        return [line for line in self.err.splitlines() if not progress.match(line)]
 
     @property
     def ended_before(self) -> bool:
