@@ -246,29 +246,28 @@ class SpeakFolderSpec(SpeakSpec):
 
     def prepare(self) -> None:
         """Read the transcript, or what is known of it if that shows that nothing is to be done."""
-        memory = self._memory()
-        rows = memory.read()
+        self._memory = KnownScript(self.tagged, self.recordings, FIND_RECORDING)
+        rows = self._memory.read()
         if rows is not None:
             self._take(planned_synthesis_input(self.tagged, rows, self.shard_seconds))
         if rows is None or not self.is_made:
-            self._take(self._read(memory))
+            self._take(self._read())
 
     def whole_script(self) -> SynthesisInput:
-        if self.script.is_planned:
-            self._take(self._read(self._memory()))
-        return self.script
+        return self._read() if self.script.is_planned else self.script
 
-    def _memory(self) -> KnownScript:
-        return KnownScript(self.tagged, self.recordings, FIND_RECORDING)
+    def write(self, time_spent: TimeSpent) -> RunRecord:
+        record = super().write(time_spent)
+        script = self.script
+        if not script.is_planned and not script.not_at_hand:
+            self._memory.keep(KnownRows(script.rows, script.rejects, script.digest))
+        return record
 
-    def _read(self, memory: KnownScript) -> SynthesisInput:
+    def _read(self) -> SynthesisInput:
         folder, self.mirrors = recordings_of_tag(self.tagged, self.recordings)
-        script = read_synthesis_input(
+        return read_synthesis_input(
             self.tagged, recordings=folder, shard_seconds=self.shard_seconds, remedy=FIND_RECORDING
         )
-        if not script.not_at_hand:
-            memory.keep(KnownRows(script.rows, script.rejects, script.digest))
-        return script
 
     def _take(self, script: SynthesisInput) -> None:
         super().__init__(script, self.out, self._chosen_stages, self.about)
