@@ -43,6 +43,7 @@ from dailytalk_contiguous.run.shard import (
     Task,
     make_shards_of,
     neighbours,
+    retried_by,
 )
 from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.run.workers import workers_here
@@ -271,7 +272,12 @@ class Pass:
     @property
     def paths(self) -> list[Path]:
         """The files of the shards, once they are made."""
-        return [made_path(shard_path(self.folder, rows, self.made_by)) for rows in self.groups]
+        return [made_path(path) for path in self._shard_paths]
+
+    @cached_property
+    def _shard_paths(self) -> list[Path]:
+        """The files of the shards by their own names."""
+        return [shard_path(self.folder, rows, self.made_by) for rows in self.groups]
 
     @property
     def entries(self) -> list[tuple[str, Entry]]:
@@ -290,24 +296,23 @@ class Pass:
         """
         host, n_hosts = shard
         existing = {path.name for path in shard_files(self.folder)}
-        paths = [shard_path(self.folder, rows, self.made_by) for rows in self.groups]
+        paths = self._shard_paths
         tasks = list[Task]()
         for number, (path, halfway, rows) in enumerate(zip(paths, self._halfway, self.groups, strict=True)):
             if path.name not in existing and number % n_hosts == host - 1:
                 task = Task(path, rows, self.columns, self.keeps, self.made_by, halfway=halfway)
                 tasks.append(task)
-        tasks = self._with_earlier(tasks, paths)
+        tasks = self._with_earlier(tasks)
         first_stages = [task.first_stage for task in tasks]
         first_stage = min((number for number in first_stages if number is not None), default=len(self.stages))
         return RunPlan(paths, tasks, first_stage)
 
-    def _with_earlier(self, tasks: list[Task], paths: Collection[Path]) -> list[Task]:
+    def _with_earlier(self, tasks: list[Task]) -> list[Task]:
         """These tasks with the conversations that other files of the folders have, which need not be made again.
 
-        Their shards come after those of earlier runs that hold other rows of the same conversations. `paths`: all
-        shards of this pass.
+        Their shards come after those of earlier runs that hold other rows of the same conversations.
         """
-        others = self._others(self.folder, paths) if tasks else []
+        others = self._others(self.folder, self._shard_paths) if tasks else []
         keys = keys_of([task.rows for task in tasks], self.made_by) if others else {}
         earlier = earlier_rows(others, keys, retried_by(self.stages))
         of_halfway = self._earlier_halfway([task.rows for task in tasks if task.halfway and not task.is_halfway])
@@ -426,11 +431,6 @@ def keys_of(groups: Iterable[list[Row]], made_by: str) -> dict[str, str]:
         for row in rows:
             keys[row["conversation_id"]] = conversation_key(row, made_by)
     return keys
-
-
-def retried_by(stages: Iterable[Stage]) -> set[str]:
-    """The names of the stages whose rejects may be fine in another run."""
-    return {stage.name for stage in stages if stage.retried}
 
 
 class Spec(ABC):

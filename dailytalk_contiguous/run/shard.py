@@ -65,6 +65,11 @@ def features_of(stages: Sequence[Stage]) -> Features:
     return Features(columns)
 
 
+def retried_by(stages: Iterable[Stage]) -> set[str]:
+    """The names of the stages whose rejects may be fine in another run."""
+    return {stage.name for stage in stages if stage.retried}
+
+
 @dataclass(frozen=True)
 class Halfway:
     """The shard that keeps the rows of a task after its first stages.
@@ -223,7 +228,7 @@ class GrowingShard:
         self._path = path
         self._task = task
         self._made_by = made_by
-        self._retried = {stage.name for stage in stages if stage.retried}
+        self._retried = retried_by(stages)
         self._made_columns = {name for stage in stages for name in stage.adds}
         self._on_disk = set[str]()
         self._parts: list[Path] = []
@@ -412,6 +417,7 @@ class ShardMaker:
     n_together: int | None = None
     progress: Progress = lambda event: None
     _taken: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _taking: threading.Lock = field(default_factory=threading.Lock)
     _since: float = 0.0
 
     def make(self, tasks: Iterable[Task]) -> Iterator[ShardReport]:
@@ -539,16 +545,18 @@ class ShardMaker:
     def _report(self, shard: ShardInProgress, path: Path | None) -> ShardReport:
         """Report a shard that is on disk, with what was worked since the last report."""
         now = time.perf_counter()
+        with self._taking:  # a thread prepares the next portion meanwhile
+            taken = self._taken
+            self._taken = {}
         report = ShardReport(
             path=path or shard.task.path,
             rejects=len(shard.shard.rejects),
             audio_seconds=float(sum(waiting.row["duration"] for waiting in shard.left)),
             wall_seconds=now - self._since,
-            stages=self._taken,
+            stages=taken,
             conversations=len(shard.left),
         )
         self._since = now
-        self._taken = {}
         return report
 
     def _advance(self, portion: Portion, stage: Stage) -> None:
@@ -575,8 +583,9 @@ class ShardMaker:
             )
         wall = time.perf_counter() - started
         portion.done += 1
-        wall_before, audio_before = self._taken.get(stage.name, (0.0, 0.0))
-        self._taken[stage.name] = (wall_before + wall, audio_before + audio)
+        with self._taking:
+            wall_before, audio_before = self._taken.get(stage.name, (0.0, 0.0))
+            self._taken[stage.name] = (wall_before + wall, audio_before + audio)
         self.progress(replace(event, wall=wall))
 
 

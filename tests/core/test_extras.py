@@ -110,7 +110,6 @@ def test_a_command_names_the_extra_that_it_lacks(
     plain_install: Path, spoken: Path, tmp_path: Path, arguments: list[str], extra: str
 ) -> None:
     filled = [argument.format(spoken=spoken) for argument in arguments]
-    filled = [argument.format(spoken=spoken) for argument in arguments]
     ended = dailytalk(plain_install, *filled, "--out", tmp_path / "out")
     remedy = f"is not installed: pip install 'dailytalk-contiguous[{extra}]'."
     assert ended.returncode == 1
