@@ -3,9 +3,10 @@
 import hashlib
 import os
 import signal
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, TypedDict
 
 import uvicorn
@@ -14,7 +15,6 @@ from dailytalk_contiguous.apps.local_pages import HOST, bound
 from dailytalk_contiguous.apps.page_guard import Guard, new_secret
 from dailytalk_contiguous.apps.review.layouts import AnyEditable, Editable, Viewed, open_editable
 from dailytalk_contiguous.apps.review.server import OpenReview
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.apps import has_app
 from dailytalk_contiguous.core.documents import Whole, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -58,15 +58,33 @@ def serve(source: str, author: str, ready: Callable[[str, str], None], port: int
         config = uvicorn.Config(
             guard, log_level="critical", access_log=False, server_header=False, timeout_graceful_shutdown=2
         )
+        server = uvicorn.Server(config)
         address = f"http://{HOST}:{port}"
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends the server as Ctrl-C does
-        try:
-            with suppress(KeyboardInterrupt):  # raised again by uvicorn
+        with _ended_by_signals(server):
+            try:
                 ready(f"{address}/{secret}/", address + guard.hand_over())
-                uvicorn.Server(config).run(sockets=[listening])
-        finally:
-            interrupts.answered()
-            site.close()
+                server.run(sockets=[listening])
+            finally:
+                site.close()
+
+
+@contextmanager
+def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """SIGTERM and Ctrl-C end a server in this thread, one that comes before it listens to them itself included.
+
+    An exception raised by a signal can be lost in an import of the server's start (`importlib` suppresses it there),
+    so the signal sets the server's own flag.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Address(TypedDict):
