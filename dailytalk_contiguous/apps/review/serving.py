@@ -72,7 +72,7 @@ def serve(source: str, author: str, ready: Callable[[str, str], None], port: int
 def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
     """SIGTERM and Ctrl-C end a server in this thread, one that comes before it listens to them itself included.
 
-    An exception raised by a signal can be lost in an import of the server's start (`importlib` suppresses it there),
+    An exception that a signal raises in an import, as the start of the server has, can be lost (`importlib`),
     so the signal sets the server's own flag.
     """
 
