@@ -40,6 +40,9 @@ from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_p
 #: recordings, needs.
 PLANNING_COLUMNS = ("conversation_id", "recording_id", "audio", "duration", "input_digest")
 
+#: The key of a row that was taken from a published version, and that has no input here to be made from again.
+TAKEN = "taken"
+
 #: The key of all other columns of a row that waits, compressed.
 _REST = " rest"
 
@@ -129,7 +132,7 @@ class Entry:
         duration: seconds of audio.
         reject: why it was rejected; None if it has a row.
         audio: digest of the encoded audio in its row; empty where it has none.
-        key: of its row (`conversation_key`).
+        key: of its row (`conversation_key`, or `TAKEN`).
     """
 
     recording_id: str

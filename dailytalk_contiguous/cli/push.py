@@ -14,6 +14,7 @@ from dailytalk_contiguous.cli.terminal import argument, say, shown_steps
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.publish.compare import diff_in_words
+from dailytalk_contiguous.publish.divergence import CHANGED, ConversationChange, Diverged, Divergence
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.pushing import MAIN, PushSettings, Release
 from dailytalk_contiguous.publish.pushing import push_version as run_push
@@ -61,8 +62,13 @@ def push(
     if unspoken:
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
         say(f"{notice}; run dailytalk speak first")
-    with shown_steps():
-        done = run_push(items, named.repo, settings, describe, dry_run)
+    try:
+        with shown_steps():
+            done = run_push(items, named.repo, settings, describe, dry_run)
+    except Diverged as refusal:
+        record = {"published": None, "divergence": refusal.divergence.as_dict()}
+        details = divergence_details(refusal.divergence)
+        return Outcome(record, "nothing was published", 1, details, error=refusal)
     return push_outcome(done, dry_run, unspoken)
 
 
@@ -71,6 +77,43 @@ def quiet_clients() -> None:
     disable_progress_bars()
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity_error()
+
+
+def divergence_details(divergence: Divergence) -> list[str | Figures]:
+    """Whose conversations and lines differ, as a table; nothing where publishing would revert none."""
+    if not divergence.reverted:
+        return []
+    both = divergence.both
+    rows = []
+    for name, change in divergence.theirs.items():
+        if name not in both:
+            rows.append(("others", name, change_text(name, change)))
+    for name, change in divergence.ours.items():
+        if name not in both:
+            rows.append(("you", name, change_text(name, change)))
+    for name in both:
+        theirs = change_text(name, divergence.theirs[name])
+        ours = change_text(name, divergence.ours[name])
+        rows.append(("both", name, f"others: {theirs}; you: {ours}"))
+    since = divergence.base or divergence.head
+    details: list[str | Figures] = [Figures((f"changed since {since} by", "conversation", "lines"), rows[:SHOWN])]
+    if len(rows) > SHOWN:
+        details.append("… more conversations (--json shows all)")
+    return details
+
+
+def change_text(conversation_id: str, change: ConversationChange) -> str:
+    """The change of a conversation in words: its lines, by what follows the conversation in their ids.
+
+    >>> change_text("call", ConversationChange("changed", {"call/left/0003": ("text", "tag")}))
+    'left/0003 (text, tag)'
+    """
+    if change.kind != CHANGED:
+        return change.kind
+    lines = []
+    for name, keys in change.lines.items():
+        lines.append(f"{name.removeprefix(f'{conversation_id}/')} ({', '.join(keys)})")
+    return ", ".join(lines) or "sound or times"
 
 
 def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome:
@@ -86,6 +129,7 @@ def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome
         "bump": done.changes.bump,
         "changes": done.changes.as_dict(),
         "plan": [change._asdict() for change in plan],
+        "divergence": done.divergence.as_dict(),
         "to_send": done.to_send,
         "published": {"commit": done.commit, "url": done.url, "tag": done.tag} if done.commit else None,
         "warnings": list(warnings),
@@ -107,12 +151,17 @@ def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome
     if done.changes.previous and done.changes.bump:
         changes += f"; they call for a {done.changes.bump} version"
     size = sum(file.size for file in done.packed.files)
+    details += divergence_details(done.divergence)
     details.append(f"changes  {changes}")
     details.append(f"version  {done.tag or 'none: pass --tag to name it'}")
     details.append(f"to send  {size_text(done.to_send)} of {size_text(size)}")
     if dry_run:
         changed = [change for change in plan if change.what != "keep"]
         rows = [(change.what, change.name, size_text(change.size)) for change in changed[:SHOWN]]
+        for kind in ("added", "removed", "changed"):
+            names = getattr(done.changes, kind)
+            if names and done.changes.previous:
+                details.append(f"{kind}  {', '.join(names[:SHOWN])}{' …' if len(names) > SHOWN else ''}")
         details.append(Figures(("", f"file ({len(changed)} of {len(plan)})", "size"), rows))
         return Outcome(record, "nothing was changed on the Hub (--dry-run)", code, details, rejected, DRY_RUN_NEXT)
     if settings.pr:

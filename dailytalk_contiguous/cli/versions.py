@@ -1,13 +1,18 @@
 """`dailytalk versions` and `dailytalk diff`: the versions of a dataset, and the changes of one."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.terminal import argument
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome
 from dailytalk_contiguous.core.schema import CONFIGS
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, diff_in_words
-from dailytalk_contiguous.publish.opening import version_or_path
+from dailytalk_contiguous.publish.opening import finished_items, version_or_path
+from dailytalk_contiguous.publish.outline import write_outline
+from dailytalk_contiguous.publish.pushing import published_splits
 from dailytalk_contiguous.publish.version import Listed, Version, list_versions
 from dailytalk_contiguous.store.hub import Reference, reference
 
@@ -32,24 +37,35 @@ def versions(repo: str = argument("OWNER/NAME", "A dataset on the Hub.")) -> Out
 
 
 def diff(
-    before: str = argument("A", "OWNER/NAME@TAG, or a folder laid out like one."),
+    before: str = argument("A", "OWNER/NAME@TAG, a folder laid out like one, or a work folder."),
     after: str = argument("B", "The same, or @TAG of the same dataset."),
 ) -> Outcome:
     """Compare B with A, and say which version B calls for.
 
-    It compares conversations, fields and tags. --json gives times and all ids, too.
+    It compares conversations, fields and tags; of a work folder, what would be published of it. --json gives times
+    and all ids, too.
     """
-    old = _version(before)
-    if after.startswith("@") and isinstance(old.where, Reference):
+    old = version_or_path(before, None)
+    if after.startswith("@") and isinstance(old, Version) and isinstance(old.where, Reference):
         after = f"{old.where.repo}{after}"
-    return diff_outcome(compare_versions(old, _version(after)))
+    new = version_or_path(after, None)
+    is_whole = isinstance(old, Version) and isinstance(new, Version)
+    splits: dict[str, str] = {}
+    for side in (old, new):
+        if isinstance(side, Version):
+            splits |= published_splits(side)
+    with TemporaryDirectory() as folder:
+        old_version = _version_of(old, splits, Path(folder, "old"))
+        new_version = _version_of(new, splits, Path(folder, "new"))
+        changes = compare_versions(old_version, new_version, whole=is_whole)
+    return diff_outcome(changes)
 
 
-def _version(text: str) -> Version:
-    version = version_or_path(text, None)
-    if isinstance(version, Version):
-        return version
-    raise DailytalkError(f"{text!r} is not a version", "write OWNER/NAME@TAG, or name a folder laid out like one")
+def _version_of(side: Version | Path, splits: Mapping[str, str], outline: Path) -> Version:
+    """A version, or what would be published of a work folder: its outline is written."""
+    if isinstance(side, Version):
+        return side
+    return write_outline(finished_items(side), outline, splits)
 
 
 def diff_outcome(changes: Changes) -> Outcome:

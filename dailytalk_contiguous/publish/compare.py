@@ -118,26 +118,29 @@ def shifts(seconds: Sequence[float]) -> dict[str, float]:
     }
 
 
-def compare_versions(before: Version | None, after: Version) -> Changes:
+def compare_versions(before: Version | None, after: Version, whole: bool = True) -> Changes:
     """Return the changes of `after` against `before`; without `before`, or with an empty one, all of it is added.
+
+    `whole`: whether both have all configs, files and a card, which are compared, too; otherwise the conversations
+    alone are.
 
     Raises DailytalkError: a version holds no conversations, holds one twice or without an id, or can't be read.
     """
     new_items = VersionItems(after)
     if before is None or not before.configs:
-        entries = _entries(new_items, _columns(after), ())
+        entries = entries_of(new_items, compared_columns(after), ())
         return Changes(added=sorted(entries))
     old_items = VersionItems(before)
     changes = Changes(before.manifest.get("version") or before.commit)
-    _compare_columns(before, after, changes)
-    old_columns = _columns(before)
-    columns = [name for name in _columns(after) if name in old_columns]
+    _compare_columns(before, after, changes, None if whole else CONFIGS[:1])
+    old_columns = compared_columns(before)
+    columns = [name for name in compared_columns(after) if name in old_columns]
     old_digests = before.digests()
     new_digests = after.digests()
     shared = set(old_digests.values()) & set(new_digests.values())
     shared.discard(None)
-    old = _entries(old_items, columns, shared)
-    new = _entries(new_items, columns, shared)
+    old = entries_of(old_items, columns, shared)
+    new = entries_of(new_items, columns, shared)
     changes.added = sorted(new.keys() - old.keys())
     changes.removed = sorted(old.keys() - new.keys())
     differing = []
@@ -158,16 +161,19 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
             new_values = {name: new_row[name] for name in columns}
             _compare_rows(old_values, new_values, changes)
     changes.changed.sort()
-    cards = {version.read(_CARD) for version in (before, after) if _CARD in version.names}
-    changes.repacked = old_digests != new_digests or len(cards) > 1
+    if whole:
+        cards = {version.read(_CARD) for version in (before, after) if _CARD in version.names}
+        changes.repacked = old_digests != new_digests or len(cards) > 1
     return changes
 
 
-def _compare_columns(before: Version, after: Version, changes: Changes) -> None:
-    """Compare the splits and columns of each config. Fields of structs and lists are named by dots."""
+def _compare_columns(
+    before: Version, after: Version, changes: Changes, configs: Sequence[str] | None = None
+) -> None:
+    """Compare the splits and columns of each config, or of some. Fields in structs and lists are named by dots."""
     old_configs = before.configs
     new_configs = after.configs
-    for config in dict.fromkeys([*old_configs, *new_configs]):
+    for config in configs or dict.fromkeys([*old_configs, *new_configs]):
         if config not in new_configs:
             changes.broken[config] = ["all of it is gone"]
             continue
@@ -202,7 +208,7 @@ def _types(fields: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{name}", kind + dtype
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
     """A conversation of a version: its split, the place of its row, and the digest of what is compared of it."""
 
     split: str
@@ -210,9 +216,9 @@ class _Entry(NamedTuple):
     digest: bytes
 
 
-def _entries(items: VersionItems, columns: Sequence[str], shared: Collection[str | None]) -> dict[str, _Entry]:
+def entries_of(items: VersionItems, columns: Sequence[str], shared: Collection[str | None]) -> dict[str, Entry]:
     """The conversations of a version by id; of the files with `shared` digests only the ids are read."""
-    entries: dict[str, _Entry] = {}
+    entries: dict[str, Entry] = {}
     digests = items.version.digests()
     for file, split in items.split_of.items():
         compared = [] if digests[str(file)] in shared else columns
@@ -224,11 +230,11 @@ def _entries(items: VersionItems, columns: Sequence[str], shared: Collection[str
                 )
             text = json.dumps([row[column] for column in compared], default=str)
             digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
-            entries[name] = _Entry(split, row_place, digest)
+            entries[name] = Entry(split, row_place, digest)
     return entries
 
 
-def _columns(version: Version) -> list[str]:
+def compared_columns(version: Version) -> list[str]:
     """The columns of the conversations of a version, without their audio, of which there is a digest."""
     return [name for name in version.features(CONFIGS[0]) or () if name != "audio"]
 

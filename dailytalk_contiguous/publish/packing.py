@@ -59,8 +59,10 @@ ROW_GROUP_BYTES = 8_000_000
 #: What divides conversations: it returns the split of each id.
 Divider: TypeAlias = Callable[[Iterable[SplitVoice]], dict[str, str]]
 
-#: Unless another is asked for: a twentieth of the time to validate on, and one to test on.
-_DIVIDE: Divider = partial(split_conversations, shares={"validation": 0.05, "test": 0.05})
+#: Unless others are asked for: a twentieth of the time to validate on, and one to test on.
+SHARES = {"validation": 0.05, "test": 0.05}
+
+_DIVIDE: Divider = partial(split_conversations, shares=SHARES)
 
 _AGAIN = "build the conversation again"
 
@@ -318,6 +320,19 @@ def provenance(row: Row, run: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
+def published_conversation(row: Row, run: Mapping[str, Any]) -> Row:
+    """Return a finished conversation as a row of the config `conversations`; arguments as in `published_rows`."""
+    encoded = (row["audio"] or {}).get("bytes") or b""
+    published = row | _sound(row["conversation_id"], encoded) | {"provenance": provenance(row, run)}
+    published["utterances"] = [_published_utterance(utterance) for utterance in row["utterances"] or ()]
+    failures: list[RejectedPart] | None = row["model_failures"]
+    if failures:
+        published["model_failures"] = [
+            failure | {"reason": without_message(failure["reason"])} for failure in failures
+        ]
+    return published
+
+
 def published_rows(row: Row, run: Mapping[str, Any], clips: Collection[str]) -> dict[str, list[Row]]:
     """Return the rows of a finished conversation by config.
 
@@ -334,13 +349,7 @@ def published_rows(row: Row, run: Mapping[str, Any], clips: Collection[str]) -> 
     name = row["conversation_id"]
     rate = row["sample_rate"]
     encoded = (row["audio"] or {}).get("bytes") or b""
-    published = row | _sound(name, encoded) | {"provenance": provenance(row, run)}
-    published["utterances"] = [_published_utterance(utterance) for utterance in row["utterances"] or ()]
-    failures: list[RejectedPart] | None = row["model_failures"]
-    if failures:
-        published["model_failures"] = [
-            failure | {"reason": without_message(failure["reason"])} for failure in failures
-        ]
+    published = published_conversation(row, run)
     try:
         with soundfile.SoundFile(io.BytesIO(encoded)) as sound:
             if (sound.channels, sound.samplerate) != (len(CHANNELS), rate):

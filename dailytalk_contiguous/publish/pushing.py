@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from dailytalk_contiguous.core.settings import SEED, setting
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.publish.card import Card, parsed_card
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, diff_in_words
+from dailytalk_contiguous.publish.divergence import Diverged, Divergence, diverged
 from dailytalk_contiguous.publish.items import Shards, VersionItems
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.splits import split_conversations
@@ -43,6 +44,7 @@ from dailytalk_contiguous.publish.version import (
 )
 from dailytalk_contiguous.store.files import locked, write_text
 from dailytalk_contiguous.store.hub import EXPECTED, TIMEOUTS, Reference, check_token, hub_errors, without_tokens
+from dailytalk_contiguous.store.work_folder import Base, read_base, write_base
 
 #: The branch that a repository of the Hub begins with.
 MAIN = "main"
@@ -86,6 +88,9 @@ class PushSettings:
     )  # fmt: skip
     branch: str = setting(MAIN, "Branch to commit to; made from main if it doesn't exist.", panel="version")
     pr: bool = setting(False, "Open a pull request. It gets no tag.", panel="version")
+    overwrite: bool = setting(
+        False, "Publish even if it reverts what others have published since.", panel="version"
+    )
     message: str = setting(
         "", "Message of the commit.", panel="version", metavar="TEXT", shown="made from the tag and the changes"
     )
@@ -142,6 +147,7 @@ class Release:
         card: with its pictures; None if just this version is there already.
         message: of the commit.
         commit: its id, once it is published. url: of its page, or of the pull request's.
+        divergence: from what others have published since the version that the folder was made from.
     """
 
     repo: str
@@ -154,6 +160,7 @@ class Release:
     message: str = ""
     commit: str | None = None
     url: str = ""
+    divergence: Divergence = field(default_factory=Divergence)
 
     @cached_property
     def texts(self) -> dict[str, bytes]:
@@ -269,7 +276,8 @@ def push_version(
         describe: makes the card of the release, once its files are packed.
         dry_run: end after the plan.
 
-    Raises DailytalkError if it can't be published as requested. Readers of the Hub see no change then, unless only
+    Raises DailytalkError if it can't be published as requested; Diverged if that would revert what others have
+    published since the version that the folder was made from. Readers of the Hub see no change then, unless only
     the tag could not be set, which the sentence says.
     """
     api = HfApi()
@@ -291,7 +299,7 @@ def push_version(
         divide = partial(
             split_conversations,
             shares={"validation": settings.valid_share, "test": settings.test_share},
-            before=_published_splits(before.head),
+            before=published_splits(before.head),
             seed=settings.seed,
         )
         packed = pack_version(items, stage, per_kind=n_clips, divide=divide)
@@ -313,16 +321,47 @@ def push_version(
         else:
             difference = diff_in_words(changes.as_dict())
             message = settings.message or f"Publish {tag or 'conversations'}: {difference}"
+            divergence = diverged(base_of(items.where, repo, before), before.head, after)
+            if divergence.reverted and not (settings.overwrite or dry_run):
+                raise Diverged(repo, items.where, divergence)
             card = describe(release, after)
-            release = replace(release, card=card, message=message)
+            release = replace(release, card=card, message=message, divergence=divergence)
             if not dry_run:
                 release = publish(api, release)
         if not dry_run:
+            _keep_base(items, release)
             shutil.rmtree(stage)
     return release
 
 
-def _published_splits(head: Version) -> dict[str, str]:
+def base_of(folder: Path, repo: str, before: RepositoryState) -> Version | None:
+    """The version of a repository that a folder was made from; None if that is unknown, or is there no more.
+
+    Where the branch has had no version yet, nothing can be lost: it is the head.
+    """
+    base = read_base(folder)
+    if not before.head.manifest:
+        return before.head
+    if base is None or base["repository"] != repo:
+        return None
+    if base["commit"] == before.head.commit:
+        return before.head
+    with hub_errors(repo):
+        is_kept = HfApi().revision_exists(repo, base["commit"], repo_type=KIND)
+    return open_version(Reference(repo, base["commit"])) if is_kept else None  # None: its history was squashed
+
+
+def _keep_base(items: Shards, release: Release) -> None:
+    """Write down the version that the folder is now, unless it was only proposed."""
+    if release.settings.pr:
+        return
+    tag = release.tag
+    commit = release.commit or release.before.tags.get(tag or "") or release.before.head.commit
+    if commit:
+        write_base(items.where, Base(repository=release.repo, tag=tag, commit=commit))
+
+
+def published_splits(head: Version) -> dict[str, str]:
     """The splits of the conversations that were published; one that is gone decides for what was made of it."""
     splits: dict[str, str] = {}
     if head.manifest and CONFIGS[0] in head.configs:

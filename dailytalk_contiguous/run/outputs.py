@@ -275,6 +275,10 @@ class _ShardLines:
                     self.rejects.append(entry.reject)
                 if not entry.reject or name in earlier:
                     yield rows_of(earlier.get(name, path))[name]
+        tried = {name for shard in self._shards.values() for name in shard.entries}
+        for name, path in earlier.items():
+            if name not in tried:
+                yield rows_of(path)[name]
 
 
 def _write_rejects(out: Path, rejects: Sequence[Mapping[str, str]], spoken: bool) -> None:
@@ -575,6 +579,12 @@ def write_merged(out: Path, made: Iterable[TranscriptLine]) -> int:
     write_lines(out / TRANSCRIPT, merged())
     _write_digests(out, before | new)
     return n_edited
+
+
+def unedited_lines(out: Path) -> set[str]:
+    """The ids of the utterances whose lines in the transcript are as the last run has written them."""
+    unedited, _, _ = _sorted_lines(out, _read_digests(out))
+    return unedited
 
 
 def _read_digests(out: Path) -> dict[str, set[str]]:

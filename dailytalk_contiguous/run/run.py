@@ -249,6 +249,8 @@ class Pass:
         halfway: the folder that keeps the rows after so many stages as well: others after these go on from there.
         keeps_finished: whether a conversation that is rejected now keeps the row that an earlier run has finished.
         is_window: whether it is a window of a stream, whose conversations no other shard has but parts of its own.
+        taken: ids of conversations that are in no group, and whose rows of a published version stay a part of the
+            result.
     """
 
     folder: Path
@@ -260,6 +262,7 @@ class Pass:
     halfway: tuple[Path, int] | None = None
     keeps_finished: bool = False
     is_window: bool = False
+    taken: Collection[str] = ()
 
     @cached_property
     def made_by(self) -> str:
@@ -366,7 +369,7 @@ class Pass:
             yield from read_rows(path, tuple(columns)).values()
 
     def earlier(self) -> dict[str, Path]:
-        """The conversations that were rejected now and keep their earlier row, and the shard that has it."""
+        """The conversations that can't be made now and keep their earlier row, and the shard that has it."""
         if not self.keeps_finished:
             return {}
         finished: dict[str, Path] = {}
@@ -376,7 +379,7 @@ class Pass:
                     finished[name] = path
         if not finished:
             return {}
-        earlier: dict[str, Path] = {}
+        earlier = {name: finished[name] for name in self.taken if name in finished}
         for path, rows in zip(self.paths, self.groups, strict=True):
             names = [row["conversation_id"] for row in rows if row["conversation_id"] in finished]
             entries = read_entries(path) if names else {}
@@ -421,7 +424,7 @@ class Pass:
         names = set[str]()
         for path in self._other_shards():
             names |= {name_of(key, entry) for key, entry in read_entries(path).items()}
-        return names - {"", *kept}
+        return names - {"", *kept, *self.taken}
 
 
 def keys_of(groups: Iterable[list[Row]], made_by: str) -> dict[str, str]:

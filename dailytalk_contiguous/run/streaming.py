@@ -30,7 +30,7 @@ from dailytalk_contiguous.run.speaking import (
 from dailytalk_contiguous.shards import MOST_SECONDS, drop_stale, is_held, read_rows
 from dailytalk_contiguous.sources.caller_names import CallerNames
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
-from dailytalk_contiguous.sources.hub_repository import Repository
+from dailytalk_contiguous.sources.hub_repository import Repository, keep_base
 from dailytalk_contiguous.sources.hub_stream import HubStream, PendingRecording, StreamPosition
 from dailytalk_contiguous.sources.recordings import LeftOut, Names, stem
 from dailytalk_contiguous.stages.base import Stages, published_by, stages_digest
@@ -321,6 +321,7 @@ class StreamSpec(Spec):
             about=about,
             fields=self.fields,
         )
+        keep_base(self.source.repository, self.out)
         record = outputs.write_results(tagged)
         if self.speaking:
             money = self._money.as_dict()

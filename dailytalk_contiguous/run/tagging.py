@@ -18,6 +18,7 @@ from dailytalk_contiguous.run.outputs import FinishedHalf, write_results
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, refuse_mixing
 from dailytalk_contiguous.shards import compress_row, group
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+from dailytalk_contiguous.sources.hub_repository import keep_base
 from dailytalk_contiguous.sources.inputs import Inputs, LocalInputs
 from dailytalk_contiguous.sources.people import People, people_of, read_people
 from dailytalk_contiguous.sources.recordings import LeftOut
@@ -193,6 +194,9 @@ class TagSpec(Spec):
         if self.recordings.source:
             about["source"] = self.recordings.source
         about["time"] = time_spent
+        repository = self.recordings.inputs.repository
+        if repository:
+            keep_base(repository, self.out)
         half = FinishedHalf(
             out=self.out,
             paths=self._pass.paths,

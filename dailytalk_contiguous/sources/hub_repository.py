@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS as PUBLISHED
 from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
+from dailytalk_contiguous.store.work_folder import Base, read_base, read_run, write_base
 
 
 class HubFile(NamedTuple):
@@ -45,7 +46,20 @@ class Repository:
         """Whether the chosen part holds finished conversations that `push` wrote, not their recordings."""
         folders = {path.partition("/")[0] for path in self.files if "/" in path}
         is_published = {*PUBLISHED[:2]} <= folders
-        return is_published and self.choice.config in (None, PUBLISHED[0])
+        return is_published and self.choice.config in ("", PUBLISHED[0])
+
+
+def keep_base(repository: Repository, out: Path) -> None:
+    """Write down that a work folder is made from this version, if `push` has written it.
+
+    Called before run.json is written. A folder that was made from it before may have been published since, and
+    keeps what it says.
+    """
+    source = (read_run(out) or {}).get("source") or {}
+    was_made_from_it = source.get("revision") == repository.commit and read_base(out) is not None
+    if repository.revoiced and not was_made_from_it:
+        reference = repository.reference
+        write_base(out, Base(repository=reference.repo, tag=reference.revision, commit=repository.commit))
 
 
 def repository_of(inputs: Sequence[str], choice: HubChoice) -> Repository | None:

@@ -394,7 +394,12 @@ Stages: TypeAlias = tuple[Stage, ...]
 
 def stages_digest(stages: Iterable[Stage]) -> str:
     """The digest of all of these stages, one after another."""
-    return short_digest("\0".join(stage.digest for stage in stages))
+    return digest_of_digests(stage.digest for stage in stages)
+
+
+def digest_of_digests(digests: Iterable[str]) -> str:
+    """The digest of stages that have these digests, as run.json keeps them."""
+    return short_digest("\0".join(digests))
 
 
 def undecoded(dataset: AnyDataset) -> AnyDataset:

@@ -5,11 +5,11 @@ Whoever only reads a folder needs nothing of what made it.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
-from dailytalk_contiguous.core.documents import json_lines, read_json
+from dailytalk_contiguous.core.documents import json_lines, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.store.files import inside
+from dailytalk_contiguous.store.files import inside, json_document, write_text
 
 #: Folder of shards of conversations that are recognised and rated.
 RATED = "rated"
@@ -49,6 +49,12 @@ REJECTS = "rejects.jsonl"
 
 #: The record of the last run.
 RUN = "run.json"
+
+#: The published version that the folder was made from.
+BASE = "base.json"
+
+#: Lines of the transcript that somebody else has published otherwise than this folder has them (`dailytalk pull`).
+THEIRS = "transcript.theirs.jsonl"
 
 #: Stages of `dailytalk speak`, which may share the work folder: `dailytalk tag` keeps their rejects.
 SPOKEN_STAGES = frozenset(
@@ -105,6 +111,27 @@ def read_run(out: Path) -> RunRecord | None:
     except BadInput:
         return None
     return record if isinstance(record, dict) else None
+
+
+class Base(TypedDict):
+    """The published version that a work folder was made from, or that was made from it: `OWNER/NAME`, its tag if
+    it has one, and its commit."""
+
+    repository: str
+    tag: str | None
+    commit: str
+
+
+def read_base(out: Path) -> Base | None:
+    """Read base.json; None if it is missing, damaged, or a link out of `out`."""
+    try:
+        return typed(read_json(inside(out, BASE)), Base, BASE)
+    except BadInput:
+        return None
+
+
+def write_base(out: Path, base: Base) -> None:
+    write_text(out / BASE, json_document(base))
 
 
 def rejects_in(out: Path) -> Iterator[dict[str, str]]:

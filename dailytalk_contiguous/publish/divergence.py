@@ -1,0 +1,223 @@
+"""What two sides have changed since the version that both began with: their conversations, and lines of these.
+
+Our side is a folder that is to be published; theirs is the head of the branch. Provenance does not count: another
+version of the tool writes it anew, and nobody's work is lost with it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.compare import Entry, compared_columns, entries_of
+from dailytalk_contiguous.publish.items import VersionItems
+from dailytalk_contiguous.publish.version import Version
+
+#: The fields of an utterance that people edit in a line, by their keys there.
+LINE_FIELDS = {
+    "channel": "source_channel",
+    "start": "source_start",
+    "end": "source_end",
+    "text": "text",
+    "tag": "tag",
+    "speaker": "speaker",
+    "language": "language",
+}
+
+#: Seconds by which two times of a line may differ and be the same: they are whole milliseconds.
+SAME_TIME = 0.0015
+
+#: What happened to a conversation, or to a line of one.
+ADDED = "added"
+REMOVED = "removed"
+CHANGED = "changed"
+
+#: Rows of each version that are in memory at once.
+_AT_ONCE = 64
+
+#: Conversations that a refusal names.
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class ConversationChange:
+    """What one side has changed of a conversation.
+
+    Attributes:
+        kind: `added`, `removed` or `changed`.
+        lines: of each utterance that differs, by its id, the keys that do, or `added` or `removed`. Empty where
+            only sound or times of the rebuilt conversation differ.
+    """
+
+    kind: str
+    lines: Mapping[str, tuple[str, ...]]
+
+    def as_dict(self) -> dict[str, object]:
+        return {"kind": self.kind, "lines": {name: list(keys) for name, keys in self.lines.items()}}
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """What was published since the version that a folder was made from, and what the folder has changed since.
+
+    Attributes:
+        base: the version that the folder was made from; None if that is unknown, and nothing of theirs can be told
+            from ours.
+        head: the version that was published last.
+        theirs: what they have changed since, by conversation.
+        ours: what the folder has changed since; without a base, what it has otherwise than the head.
+        reverted: the conversations whose published row is lost if the folder is published as it is.
+    """
+
+    base: str | None = None
+    head: str = ""
+    theirs: Mapping[str, ConversationChange] = field(default_factory=dict)
+    ours: Mapping[str, ConversationChange] = field(default_factory=dict)
+    reverted: Sequence[str] = ()
+
+    @property
+    def both(self) -> list[str]:
+        """The conversations that both sides have changed, each in its own way."""
+        return [name for name in self.reverted if name in self.theirs and name in self.ours]
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "base": self.base,
+            "head": self.head,
+            "theirs": {name: change.as_dict() for name, change in self.theirs.items()},
+            "ours": {name: change.as_dict() for name, change in self.ours.items()},
+            "both": self.both,
+            "reverted": list(self.reverted),
+        }
+
+
+class Diverged(DailytalkError):
+    """Publishing would revert what others have published; `divergence` says what."""
+
+    def __init__(self, repo: str, folder: object, divergence: Divergence) -> None:
+        n_reverted = len(divergence.reverted)
+        named = ", ".join(divergence.reverted[:_NAMED])
+        more = " …" if n_reverted > _NAMED else ""
+        conversations = f"{counted(n_reverted, 'conversation')} ({named}{more})"
+        if divergence.base is None:
+            reason = (
+                f"nothing says which version of {repo} {str(folder)!r} was made from, and {conversations} of "
+                f"{divergence.head} would be replaced or removed"
+            )
+            remedy = "see what differs with --dry-run, and pass --overwrite if that is meant"
+        else:
+            reason = (
+                f"somebody has published {divergence.head} of {repo} since {divergence.base}, which "
+                f"{str(folder)!r} was made from, and {conversations} of it would be reverted"
+            )
+            remedy = f"run `dailytalk pull {folder}` to take these in, or pass --overwrite to revert them"
+        super().__init__(reason, remedy)
+        self.divergence = divergence
+
+
+def name_of(version: Version) -> str:
+    """The tag that a version was published under, or what it was opened as."""
+    return str(version.manifest.get("version") or version.commit or version)
+
+
+def diverged(base: Version | None, head: Version, ours: Version) -> Divergence:
+    """Compare the head and our side with their base, row by row, and line by line where rows differ.
+
+    Args:
+        base: the version that our side was made from; None if it is unknown.
+        head: the version that was published last.
+        ours: the files of our side, with or without their sound.
+
+    Raises DailytalkError: a version holds a conversation twice or without an id, or can't be read.
+    """
+    is_head = base is not None and base.commit is not None and base.commit == head.commit
+    if is_head or not head.configs:
+        return Divergence(name_of(head), name_of(head))
+    versions = [head, ours] if base is None else [base, head, ours]
+    sides = [_Side(version, versions) for version in versions]
+    of_base, of_head, of_ours = sides[0], sides[-2], sides[-1]
+    theirs = of_head.changes_since(of_base)
+    changes = of_ours.changes_since(of_base)
+    if base is None:
+        reverted = [name for name, change in changes.items() if change.kind != ADDED]
+        return Divergence(None, name_of(head), {}, changes, reverted)
+    reverted = [name for name in theirs if of_ours.digest(name) != of_head.digest(name)]
+    return Divergence(name_of(base), name_of(head), theirs, changes, reverted)
+
+
+class _Side:
+    """A version that is compared with others, by the columns that all of them have."""
+
+    def __init__(self, version: Version, versions: Iterable[Version]) -> None:
+        columns = [{*compared_columns(other)} - {"provenance"} for other in versions]
+        shared = [{*other.digests().values()} - {None} for other in versions]
+        common = set.intersection(*columns)
+        self._items = VersionItems(version)
+        self._read = sorted({"conversation_id", "utterances"} & common)
+        self._entries: Mapping[str, Entry] = entries_of(self._items, sorted(common), set.intersection(*shared))
+
+    def digest(self, name: str) -> bytes | None:
+        entry = self._entries.get(name)
+        return entry and entry.digest
+
+    def changes_since(self, base: "_Side") -> dict[str, ConversationChange]:
+        names = sorted({*self._entries, *base._entries})
+        differing = [name for name in names if self.digest(name) != base.digest(name)]
+        changes: dict[str, ConversationChange] = {}
+        for first in range(0, len(differing), _AT_ONCE):
+            some = differing[first : first + _AT_ONCE]
+            before = base._rows(some)
+            after = self._rows(some)
+            for name in some:
+                kind = CHANGED
+                if name not in before:
+                    kind = ADDED
+                elif name not in after:
+                    kind = REMOVED
+                lines = changed_lines(before.get(name), after.get(name)) if kind == CHANGED else {}
+                changes[name] = ConversationChange(kind, lines)
+        return changes
+
+    def _rows(self, names: Iterable[str]) -> dict[str, Row]:
+        places = sorted(self._entries[name].row_place for name in names if name in self._entries)
+        rows = self._items.rows_at(places, self._read)
+        return {row["conversation_id"]: row for row in rows}
+
+
+def changed_lines(before: Row | None, after: Row | None) -> dict[str, tuple[str, ...]]:
+    """Return the utterances that differ in two rows of a conversation, each with its keys."""
+    old = utterances_by_id(before)
+    new = utterances_by_id(after)
+    changes: dict[str, tuple[str, ...]] = {}
+    for name in dict.fromkeys([*old, *new]):
+        if name not in old:
+            changes[name] = (ADDED,)
+        elif name not in new:
+            changes[name] = (REMOVED,)
+        else:
+            keys = tuple(_differing(old[name], new[name]))
+            if keys:
+                changes[name] = keys
+    return changes
+
+
+def utterances_by_id(row: Row | None) -> dict[str, dict[str, Any]]:
+    """The utterances of a finished row by their ids; none without a row."""
+    utterances = (row or {}).get("utterances") or ()
+    return {utterance["utterance_id"]: utterance for utterance in utterances}
+
+
+def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
+    """The keys of a line whose values differ."""
+    for key, name in LINE_FIELDS.items():
+        if not is_same(old.get(name), new.get(name)):
+            yield key
+
+
+def is_same(old: object, new: object) -> bool:
+    """Whether two values of a line are the same; no text is the empty one, and times are whole milliseconds."""
+    if isinstance(old, float | int) and isinstance(new, float | int):
+        return abs(old - new) < SAME_TIME
+    return (old or None) == (new or None)

@@ -1,0 +1,175 @@
+"""Lines of a transcript merged with what others have published of the same conversation.
+
+Three versions of a line are compared: the one that was published when both sides began, theirs, which is published
+now, and ours, in the transcript. A line that only they changed is theirs, one that only we changed is ours. One
+that both changed is a conflict: it stays ours, and theirs is written beside.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.utterance import FIELDS, line_of
+from dailytalk_contiguous.core.word_times import normalise
+from dailytalk_contiguous.publish.divergence import LINE_FIELDS, is_same, utterances_by_id
+
+#: A line of a transcript.
+Line = dict[str, Any]
+
+#: Keys of a line that go with those that people edit.
+_TAKEN = (*LINE_FIELDS, "duration", "tagged_text", "edited_by", "edited_fields")
+
+
+class Recording(NamedTuple):
+    """The part of a recording that a conversation is, as lines name it: its file, and the second it begins at."""
+
+    audio_file: str
+    offset: float
+
+
+@dataclass
+class MergedLines:
+    """The lines of a conversation after a merge.
+
+    Attributes:
+        lines: of the transcript, in order.
+        conflicts: their lines where ours differ; `deleted` is true in one that they have removed.
+        is_theirs: whether all lines are now as they have published them.
+        is_changed: whether a line was changed, added or removed here.
+    """
+
+    lines: list[Line] = field(default_factory=list)
+    conflicts: list[Line] = field(default_factory=list)
+    is_theirs: bool = True
+    is_changed: bool = False
+
+
+def published_line(utterance: Mapping[str, Any], conversation_id: str, recording: Recording) -> Line:
+    """Return a published utterance as a line of transcript.jsonl, in seconds of its recording, without words."""
+    start = round(recording.offset + utterance["source_start"], 3)
+    end = round(recording.offset + utterance["source_end"], 3)
+    moved = {
+        **utterance,
+        "audio_file": recording.audio_file,
+        "conversation_id": conversation_id,
+        "channel": utterance["source_channel"],
+        "start": start,
+        "end": end,
+        "start_trim": utterance.get("source_start_trim"),
+        "end_trim": utterance.get("source_end_trim"),
+        "duration": round(end - start, 3),
+        "words": [],
+    }
+    return line_of(moved, fields=FIELDS)
+
+
+def merge_lines(
+    conversation_id: str,
+    ours: Sequence[Line],
+    base: Row | None,
+    theirs: Row | None,
+    recording: Recording,
+    unedited: Iterable[str] = (),
+) -> MergedLines:
+    """Merge the lines of a conversation with what others have published of it since.
+
+    Args:
+        conversation_id: its id.
+        ours: its lines in the transcript.
+        base: the published row that both sides began with; None if it was not published then.
+        theirs: the row that is published now; None if it is no more.
+        recording: where its lines are.
+        unedited: ids of the lines that are as a run has written them. The text of a speaker who is kept is
+            published as it was recognised, so it is compared by its words there.
+    """
+    base_utterances = utterances_by_id(base)
+    their_utterances = utterances_by_id(theirs)
+    our_lines = _named(ours, {**base_utterances, **their_utterances}, recording)
+    as_written = frozenset(unedited)
+    merged = MergedLines()
+    kept: dict[str, Line] = {}
+    for name, line in our_lines.items():
+        published_before = base_utterances.get(name)
+        published_now = their_utterances.get(name)
+        is_edited = name not in as_written
+        if published_now and is_line_of(line, published_now, recording, is_edited):
+            kept[name] = line
+        elif not published_before or not is_line_of(line, published_before, recording, is_edited):
+            kept[name] = line  # we changed or added it
+            merged.is_theirs = False
+            if published_now and _have_changed(published_before, published_now):
+                merged.conflicts.append(published_line(published_now, conversation_id, recording))
+            elif published_before and not published_now:
+                merged.conflicts.append(_deleted(published_before, conversation_id, recording))
+        elif published_now:
+            their_line = published_line(published_now, conversation_id, recording)
+            kept[name] = line | {key: their_line[key] for key in _TAKEN if key in their_line}
+    for name, published_now in their_utterances.items():
+        if name in our_lines:
+            continue
+        published_before = base_utterances.get(name)
+        their_line = published_line(published_now, conversation_id, recording)
+        if published_before is None:
+            kept[name] = their_line
+        else:
+            merged.is_theirs = False  # we deleted it
+            if _have_changed(published_before, published_now):
+                merged.conflicts.append(their_line)
+    merged.is_changed = kept != our_lines
+    merged.lines = sorted(kept.values(), key=lambda line: (line["start"], line["channel"]))
+    return merged
+
+
+def is_line_of(line: Line, utterance: Mapping[str, Any], recording: Recording, is_edited: bool) -> bool:
+    """Whether a line says what was published of it, in all that people edit. `speak` fills in what it lacks."""
+    for key, name in LINE_FIELDS.items():
+        if key not in line:
+            continue
+        published = utterance.get(name)
+        value = line.get(key)
+        if key in ("start", "end"):
+            published = recording.offset + utterance[name]
+        if key == "text" and not is_edited and utterance.get("status") == "kept":
+            value = _spelled(value)
+            published = _spelled(published)
+        if not is_same(value, published):
+            return False
+    return True
+
+
+def _spelled(text: object) -> str:
+    words = str(text or "").split()
+    return " ".join(filter(None, map(normalise, words)))
+
+
+def _have_changed(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:
+    """Whether they have changed an utterance, or added it."""
+    if before is None:
+        return True
+    return not all(is_same(before.get(name), after.get(name)) for name in LINE_FIELDS.values())
+
+
+def _deleted(utterance: Mapping[str, Any], conversation_id: str, recording: Recording) -> Line:
+    return published_line(utterance, conversation_id, recording) | {"deleted": True}
+
+
+def _named(
+    lines: Iterable[Line], utterances: Mapping[str, Mapping[str, Any]], recording: Recording
+) -> dict[str, Line]:
+    """Our lines by their ids. One that a person has added has none, and is found by its times."""
+    named: dict[str, Line] = {}
+    for number, line in enumerate(lines):
+        name = line.get("utterance_id") or next(_of_same_times(line, utterances, recording), f"line {number}")
+        named[name] = line
+    return named
+
+
+def _of_same_times(line: Line, utterances: Mapping[str, Mapping[str, Any]], recording: Recording) -> Iterator[str]:
+    """The ids of the utterances that are where a line is."""
+    for name, utterance in utterances.items():
+        start = recording.offset + utterance["source_start"]
+        end = recording.offset + utterance["source_end"]
+        is_there = is_same(line["start"], start) and is_same(line["end"], end)
+        if is_there and line["channel"] == utterance["source_channel"]:
+            yield name

@@ -1,0 +1,343 @@
+"""`dailytalk pull`: what others have published since, taken into a work folder.
+
+Conversations that only they changed are taken as they are published, sound included: nothing is said or bought
+again. Lines of those that both sides changed are merged, and `speak` makes the result. The version that was pulled
+is then the one that the folder was made from.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from huggingface_hub import HfApi
+
+from dailytalk_contiguous.core.documents import numbered_lines, parse_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import LABELLED, Row, built
+from dailytalk_contiguous.core.utterance import FIELDS
+from dailytalk_contiguous.publish.divergence import REMOVED, Divergence, diverged, name_of
+from dailytalk_contiguous.publish.items import Shards, VersionItems
+from dailytalk_contiguous.publish.merged_lines import Line, MergedLines, Recording, merge_lines
+from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.outline import write_outline
+from dailytalk_contiguous.publish.pushing import base_of, published_splits, read_repository
+from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.run.events import alone
+from dailytalk_contiguous.run.outputs import unedited_lines
+from dailytalk_contiguous.run.speaking import read_synthesis_input
+from dailytalk_contiguous.shards import (
+    TAKEN,
+    Entry,
+    Shard,
+    by_generation,
+    conversation_key,
+    read_rows,
+    separate_rows,
+    shard_files,
+    shard_path,
+    write_shard,
+)
+from dailytalk_contiguous.sources.inputs import recordings_of_tag
+from dailytalk_contiguous.stages.base import digest_of_digests
+from dailytalk_contiguous.store.files import inside, json_text, write_lines
+from dailytalk_contiguous.store.work_folder import (
+    DATASET,
+    TAGGED,
+    THEIRS,
+    TRANSCRIPT,
+    Base,
+    read_base,
+    write_base,
+)
+
+_PUSH_AGAIN = "publish this version again"
+
+
+@dataclass
+class Pulled:
+    """What was taken into a work folder.
+
+    Attributes:
+        base: the version that the folder was made from before. head: the one that it is made from now.
+        taken: conversations whose published row, with its sound, is now that of the folder.
+        removed: conversations that they have removed, and the folder, too.
+        to_speak: conversations that both sides changed, whose lines are merged: `dailytalk speak` must make them.
+        kept: conversations that both sides changed, and that stay as they are here.
+        conflicts: ids of the lines that both changed: ours stay, and theirs are in `transcript.theirs.jsonl`.
+        divergence: what both sides had changed.
+    """
+
+    base: str
+    head: str
+    taken: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    to_speak: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+    divergence: Divergence = field(default_factory=Divergence)
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "base": self.base,
+            "head": self.head,
+            "taken": self.taken,
+            "removed": self.removed,
+            "to_speak": self.to_speak,
+            "kept": self.kept,
+            "conflicts": self.conflicts,
+            "divergence": self.divergence.as_dict(),
+        }
+
+
+def pull_version(folder: Path, recordings: Path | None = None, dry_run: bool = False) -> Pulled:
+    """Take what others have published since into a work folder.
+
+    Args:
+        folder: the work folder, tagged and spoken, which says the version that it was made from.
+        recordings: the folder of recordings that are not where `tag` read them.
+        dry_run: only say what would be done.
+
+    Raises DailytalkError: the folder is no such one, the Hub can't be read, or another run works in the folder.
+    """
+    record = read_base(folder)
+    items = _own_items(folder)
+    if record is None:
+        raise DailytalkError(
+            f"nothing says which version {str(folder)!r} was made from",
+            "see what differs with `dailytalk diff`, and publish it with `dailytalk push --overwrite`",
+        )
+    repo = record["repository"]
+    before = read_repository(HfApi(), repo)
+    base = base_of(folder, repo, before)
+    if base is None:
+        raise DailytalkError(
+            f"{repo} no longer has commit {record['commit'][:10]}, which {str(folder)!r} was made from",
+            "see what differs with `dailytalk diff`, and publish it with `dailytalk push --overwrite`",
+        )
+    head = before.head
+    with alone(folder, "pull", (1, 1)), TemporaryDirectory() as outline:
+        ours = write_outline(items, Path(outline), published_splits(head))
+        pull = _Pull(items, base, head, diverged(base, head, ours))
+        pulled = pull.plan()
+        if not dry_run:
+            pull.carry_out(recordings)
+            commit = head.commit or record["commit"]
+            write_base(folder, Base(repository=repo, tag=head.manifest.get("version"), commit=commit))
+    return pulled
+
+
+def _own_items(folder: Path) -> Shards:
+    """The finished conversations of a work folder that can take others in."""
+    items = open_items(folder, finished=True)
+    if not isinstance(items, Shards) or items.labelled or not (folder / TRANSCRIPT).is_file():
+        raise DailytalkError(
+            f"{folder} is no work folder of tagged and spoken conversations",
+            "name the folder of `dailytalk tag` and `dailytalk speak`",
+        )
+    if items.run.get("streaming"):
+        raise DailytalkError(
+            f"{folder} was streamed: it keeps no recordings, so its conversations can't be made again",
+            "stream the newer version into a new folder",
+        )
+    return items
+
+
+class _Pull:
+    """One pull: `plan` says what is to be done, `carry_out` does it.
+
+    The transcript is written before the rows, and base.json last: after a stop, the same command completes it.
+    """
+
+    def __init__(self, items: Shards, base: Version, head: Version, divergence: Divergence) -> None:
+        self._items = items
+        self._folder = items.where
+        self._head = VersionItems(head)
+        self._divergence = divergence
+        self._pulled = Pulled(name_of(base), name_of(head), divergence=divergence)
+        self._merged: dict[str, MergedLines] = {}
+        names = list(divergence.theirs)
+        our_lines = _lines_of(self._folder, names)
+        recordings = _recordings_of(self._folder)
+        unedited = unedited_lines(self._folder) if names else set()
+        base_rows = _rows_of(VersionItems(base), names)
+        head_rows = _rows_of(self._head, names)
+        for name in names:
+            recording = recordings.get(name) or _named_recording(name, our_lines[name], head_rows.get(name))
+            base_row = base_rows.get(name)
+            head_row = head_rows.get(name)
+            merged = merge_lines(name, our_lines[name], base_row, head_row, recording, unedited)
+            was_removed = head_row is None or name not in items.places
+            if was_removed and not (merged.is_theirs and name not in divergence.ours):
+                merged = MergedLines(our_lines[name], merged.conflicts, is_theirs=False)
+            self._merged[name] = merged
+
+    def plan(self) -> Pulled:
+        """Say what becomes of each conversation that they have changed."""
+        pulled = self._pulled
+        ours = self._divergence.ours
+        for name, change in self._divergence.theirs.items():
+            merged = self._merged[name]
+            is_theirs_alone = name not in ours and merged.is_theirs
+            if change.kind == REMOVED:
+                (pulled.removed if is_theirs_alone else pulled.kept).append(name)
+            elif is_theirs_alone:
+                pulled.taken.append(name)
+            elif merged.is_changed and name in self._items.places:
+                pulled.to_speak.append(name)
+            elif name in self._divergence.reverted:
+                pulled.kept.append(name)
+            pulled.conflicts += [str(line["utterance_id"]) for line in merged.conflicts]
+        return pulled
+
+    def carry_out(self, recordings: Path | None) -> None:
+        if self._merged:
+            write_lines(self._folder / TRANSCRIPT, self._new_lines())
+        conflicts = [line for merged in self._merged.values() for line in merged.conflicts]
+        if conflicts:
+            write_lines(self._folder / THEIRS, map(json_text, conflicts))
+        else:
+            (self._folder / THEIRS).unlink(missing_ok=True)
+        if self._pulled.taken:
+            self._take_rows(recordings)
+        for name in self._pulled.removed:
+            _drop_row(self._folder / DATASET, name)
+
+    def _new_lines(self) -> Iterator[str]:
+        """The transcript with the merged lines of a conversation where its first line was; new ones at the end."""
+        left = {name: merged.lines for name, merged in self._merged.items()}
+        number = 0
+        for text, line in _lines_in(self._folder):
+            if line is None:
+                yield text
+                continue
+            name = _conversation_of(line)
+            lines = [line]
+            if name in self._merged:
+                lines = left.pop(name, [])
+            for each in lines:
+                yield json_text(each | {"segment_id": number} if "segment_id" in each else each)
+                number += 1
+        for lines in left.values():
+            for each in lines:
+                yield json_text(each | {"segment_id": number})
+                number += 1
+
+    def _take_rows(self, recordings: Path | None) -> None:
+        """Write the published rows as finished ones, under the keys for which `speak` would look for them."""
+        folder = self._folder
+        names = {*self._pulled.taken}
+        moved, _ = recordings_of_tag(folder, recordings)
+        script = read_synthesis_input(folder, recordings=moved)
+        inputs = {row["conversation_id"]: row for row in script.rows if row["conversation_id"] in names}
+        spoken = self._items.run.get("speak") or {}
+        made_by = digest_of_digests(stage["digest"] for stage in spoken.get("stages") or ())
+        features = built((*FIELDS, *self._items.fields))
+        generations = _generations(folder / DATASET)
+        places = sorted(self._head.place_of(name) for name in names)
+        for row in self._head.rows_at(places, [*LABELLED, "audio_sha256"]):
+            name = row["conversation_id"]
+            finished = finished_row(row)
+            source = inputs.get(name)
+            key = conversation_key(source, made_by) if source else TAKEN
+            source = source or {"conversation_id": name, "input_digest": TAKEN}
+            entry = Entry(row["recording_id"], row["duration"], key=key)
+            shard = Shard([finished], {name: entry}, generations.get(name, -1) + 1)
+            path = shard_path(folder / DATASET, [source], made_by)
+            write_shard(path, shard, features)
+
+
+def finished_row(row: Row) -> Row:
+    """Return a row that was published as the row of a work folder that it was.
+
+    `row` has its sound. Raises DailytalkError if it can't be used, or its sound is not what its digest says.
+    """
+    name = row["conversation_id"]
+    if row["problem"]:
+        raise DailytalkError(f"the published conversation {name!r} can't be used: {row['problem']}", _PUSH_AGAIN)
+    sound = row["audio"]["bytes"] or b""
+    if hashlib.sha256(sound).hexdigest() != row["audio_sha256"]:
+        raise DailytalkError(f"the sound of {name!r} is not that of its audio_sha256", _PUSH_AGAIN)
+    published = json.loads(row["provenance"] or "{}")
+    models: dict[str, Any] = {}
+    for model in published.get("models") or ():
+        models[model["role"]] = {key: model[key] for key in ("name", "licence", "url")}
+    provenance: dict[str, Any] = {"tool": published.get("tool"), "voice": published.get("voice"), "models": models}
+    if published.get("settings") is not None:
+        provenance["settings"] = json.loads(published["settings"])
+    return row | {"provenance": json.dumps(provenance, sort_keys=True, ensure_ascii=False)}
+
+
+def _rows_of(items: VersionItems, names: Sequence[str]) -> dict[str, Row]:
+    """The conversations of a version that are among `names`, without their sound."""
+    places = sorted(items.places[name] for name in names if name in items.places)
+    return {row["conversation_id"]: row for row in items.rows_at(places, ["recording_id", "utterances"])}
+
+
+def _lines_in(folder: Path) -> Iterator[tuple[str, Line | None]]:
+    """The lines of a transcript as they are, each with what it says; None for one that can't be read."""
+    for _, content in numbered_lines(inside(folder, TRANSCRIPT)):
+        text = content.decode("utf-8", "replace")
+        try:
+            line = parse_json(content, "", nan=True)
+        except BadInput:
+            line = None
+        yield text, line if isinstance(line, dict) else None
+
+
+def _conversation_of(line: Line) -> str:
+    """The conversation of a line; one that a person has added may lack it."""
+    name = line.get("conversation_id")
+    if not name:
+        name = str(line.get("utterance_id") or "").rpartition("/")[0].rpartition("/")[0]
+    return str(name)
+
+
+def _lines_of(folder: Path, names: Iterable[str]) -> dict[str, list[Line]]:
+    """The lines of some conversations."""
+    lines: dict[str, list[Line]] = {name: [] for name in names}
+    if lines:
+        for _, line in _lines_in(folder):
+            if line is not None and _conversation_of(line) in lines:
+                lines[_conversation_of(line)].append(line)
+    return lines
+
+
+def _recordings_of(folder: Path) -> dict[str, Recording]:
+    """The recording of each tagged conversation."""
+    recordings: dict[str, Recording] = {}
+    for path, _ in by_generation(shard_files(folder / TAGGED)):
+        for name, row in read_rows(path, ["audio_file", "offset"]).items():
+            recordings[name] = Recording(row["audio_file"], row["offset"])
+    return recordings
+
+
+def _named_recording(name: str, lines: Sequence[Line], row: Row | None) -> Recording:
+    """The recording of a conversation that was not tagged here, by its lines or its published row."""
+    if lines:
+        return Recording(str(lines[0]["audio_file"]), 0.0)
+    recording_id = row["recording_id"] if row else name
+    return Recording(f"{recording_id}.wav", 0.0)
+
+
+def _generations(folder: Path) -> dict[str, int]:
+    """The highest generation of each conversation in the shards of a folder."""
+    generations: dict[str, int] = {}
+    for _, shard in by_generation(shard_files(folder)):
+        generations |= dict.fromkeys(shard.entries, shard.generation)
+    return generations
+
+
+def _drop_row(folder: Path, name: str) -> None:
+    """Remove a conversation from the shards of a folder."""
+    for path, shard in by_generation(shard_files(folder)):
+        if name not in shard.entries:
+            continue
+        others = [other for other, entry in shard.entries.items() if other != name and not entry.reject]
+        if others:
+            separate_rows(path, others)
+        else:
+            path.unlink()
