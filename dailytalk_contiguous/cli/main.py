@@ -37,7 +37,6 @@ LISTED: dict[str, dict[str, str]] = {
         "doctor": "doctor",
     },
     "Look": {"check": "check", "report": "report"},
-    "Correct": {},
     "Publish": {"push": "push", "pull": "pull", "versions": "versions", "diff": "versions", "export": "export"},
 }
 for _commands in LISTED.values():

@@ -208,7 +208,7 @@ def _types(fields: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{name}", kind + dtype
 
 
-class Entry(NamedTuple):
+class VersionEntry(NamedTuple):
     """A conversation of a version: its split, the place of its row, and the digest of what is compared of it."""
 
     split: str
@@ -216,9 +216,11 @@ class Entry(NamedTuple):
     digest: bytes
 
 
-def entries_of(items: VersionItems, columns: Sequence[str], shared: Collection[str | None]) -> dict[str, Entry]:
+def entries_of(
+    items: VersionItems, columns: Sequence[str], shared: Collection[str | None]
+) -> dict[str, VersionEntry]:
     """The conversations of a version by id; of the files with `shared` digests only the ids are read."""
-    entries: dict[str, Entry] = {}
+    entries: dict[str, VersionEntry] = {}
     digests = items.version.digests()
     for file, split in items.split_of.items():
         compared = [] if digests[str(file)] in shared else columns
@@ -230,7 +232,7 @@ def entries_of(items: VersionItems, columns: Sequence[str], shared: Collection[s
                 )
             text = json.dumps([row[column] for column in compared], default=str)
             digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
-            entries[name] = Entry(split, row_place, digest)
+            entries[name] = VersionEntry(split, row_place, digest)
     return entries
 
 

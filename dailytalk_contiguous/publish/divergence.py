@@ -11,7 +11,7 @@ from typing import Any
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.compare import Entry, compared_columns, entries_of
+from dailytalk_contiguous.publish.compare import compared_columns, entries_of
 from dailytalk_contiguous.publish.items import VersionItems
 from dailytalk_contiguous.publish.version import Version
 
@@ -117,7 +117,7 @@ class Diverged(DailytalkError):
         self.divergence = divergence
 
 
-def name_of(version: Version) -> str:
+def version_name(version: Version) -> str:
     """The tag that a version was published under, or what it was opened as."""
     return str(version.manifest.get("version") or version.commit or version)
 
@@ -134,17 +134,19 @@ def diverged(base: Version | None, head: Version, ours: Version) -> Divergence:
     """
     is_head = base is not None and base.commit is not None and base.commit == head.commit
     if is_head or not head.configs:
-        return Divergence(name_of(head), name_of(head))
+        return Divergence(version_name(head), version_name(head))
     versions = [head, ours] if base is None else [base, head, ours]
     sides = [_Side(version, versions) for version in versions]
-    of_base, of_head, of_ours = sides[0], sides[-2], sides[-1]
+    of_base = sides[0]
+    of_head = sides[-2]
+    of_ours = sides[-1]
     theirs = of_head.changes_since(of_base)
     changes = of_ours.changes_since(of_base)
     if base is None:
         reverted = [name for name, change in changes.items() if change.kind != ADDED]
-        return Divergence(None, name_of(head), {}, changes, reverted)
+        return Divergence(None, version_name(head), {}, changes, reverted)
     reverted = [name for name in theirs if of_ours.digest(name) != of_head.digest(name)]
-    return Divergence(name_of(base), name_of(head), theirs, changes, reverted)
+    return Divergence(version_name(base), version_name(head), theirs, changes, reverted)
 
 
 class _Side:
@@ -156,7 +158,7 @@ class _Side:
         common = set.intersection(*columns)
         self._items = VersionItems(version)
         self._read = sorted({"conversation_id", "utterances"} & common)
-        self._entries: Mapping[str, Entry] = entries_of(self._items, sorted(common), set.intersection(*shared))
+        self._entries = entries_of(self._items, sorted(common), set.intersection(*shared))
 
     def digest(self, name: str) -> bytes | None:
         entry = self._entries.get(name)

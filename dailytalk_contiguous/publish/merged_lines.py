@@ -13,15 +13,13 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.utterance import FIELDS, line_of
 from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.publish.divergence import LINE_FIELDS, is_same, utterances_by_id
-
-#: A line of a transcript.
-Line = dict[str, Any]
+from dailytalk_contiguous.run.outputs import TranscriptLine
 
 #: Keys of a line that go with those that people edit.
 _TAKEN = (*LINE_FIELDS, "duration", "tagged_text", "edited_by", "edited_fields")
 
 
-class Recording(NamedTuple):
+class LinePlace(NamedTuple):
     """The part of a recording that a conversation is, as lines name it: its file, and the second it begins at."""
 
     audio_file: str
@@ -39,13 +37,13 @@ class MergedLines:
         is_changed: whether a line was changed, added or removed here.
     """
 
-    lines: list[Line] = field(default_factory=list)
-    conflicts: list[Line] = field(default_factory=list)
+    lines: list[TranscriptLine] = field(default_factory=list)
+    conflicts: list[TranscriptLine] = field(default_factory=list)
     is_theirs: bool = True
     is_changed: bool = False
 
 
-def published_line(utterance: Mapping[str, Any], conversation_id: str, recording: Recording) -> Line:
+def published_line(utterance: Mapping[str, Any], conversation_id: str, recording: LinePlace) -> TranscriptLine:
     """Return a published utterance as a line of transcript.jsonl, in seconds of its recording, without words."""
     start = round(recording.offset + utterance["source_start"], 3)
     end = round(recording.offset + utterance["source_end"], 3)
@@ -66,10 +64,10 @@ def published_line(utterance: Mapping[str, Any], conversation_id: str, recording
 
 def merge_lines(
     conversation_id: str,
-    ours: Sequence[Line],
+    ours: Sequence[TranscriptLine],
     base: Row | None,
     theirs: Row | None,
-    recording: Recording,
+    recording: LinePlace,
     unedited: Iterable[str] = (),
 ) -> MergedLines:
     """Merge the lines of a conversation with what others have published of it since.
@@ -88,7 +86,7 @@ def merge_lines(
     our_lines = _named(ours, {**base_utterances, **their_utterances}, recording)
     as_written = frozenset(unedited)
     merged = MergedLines()
-    kept: dict[str, Line] = {}
+    kept: dict[str, TranscriptLine] = {}
     for name, line in our_lines.items():
         published_before = base_utterances.get(name)
         published_now = their_utterances.get(name)
@@ -121,7 +119,7 @@ def merge_lines(
     return merged
 
 
-def is_line_of(line: Line, utterance: Mapping[str, Any], recording: Recording, is_edited: bool) -> bool:
+def is_line_of(line: TranscriptLine, utterance: Mapping[str, Any], recording: LinePlace, is_edited: bool) -> bool:
     """Whether a line says what was published of it, in all that people edit. `speak` fills in what it lacks."""
     for key, name in LINE_FIELDS.items():
         if key not in line:
@@ -150,22 +148,24 @@ def _have_changed(before: Mapping[str, Any] | None, after: Mapping[str, Any]) ->
     return not all(is_same(before.get(name), after.get(name)) for name in LINE_FIELDS.values())
 
 
-def _deleted(utterance: Mapping[str, Any], conversation_id: str, recording: Recording) -> Line:
+def _deleted(utterance: Mapping[str, Any], conversation_id: str, recording: LinePlace) -> TranscriptLine:
     return published_line(utterance, conversation_id, recording) | {"deleted": True}
 
 
 def _named(
-    lines: Iterable[Line], utterances: Mapping[str, Mapping[str, Any]], recording: Recording
-) -> dict[str, Line]:
+    lines: Iterable[TranscriptLine], utterances: Mapping[str, Mapping[str, Any]], recording: LinePlace
+) -> dict[str, TranscriptLine]:
     """Our lines by their ids. One that a person has added has none, and is found by its times."""
-    named: dict[str, Line] = {}
+    named: dict[str, TranscriptLine] = {}
     for number, line in enumerate(lines):
         name = line.get("utterance_id") or next(_of_same_times(line, utterances, recording), f"line {number}")
         named[name] = line
     return named
 
 
-def _of_same_times(line: Line, utterances: Mapping[str, Mapping[str, Any]], recording: Recording) -> Iterator[str]:
+def _of_same_times(
+    line: TranscriptLine, utterances: Mapping[str, Mapping[str, Any]], recording: LinePlace
+) -> Iterator[str]:
     """The ids of the utterances that are where a line is."""
     for name, utterance in utterances.items():
         start = recording.offset + utterance["source_start"]

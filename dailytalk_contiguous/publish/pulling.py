@@ -19,15 +19,15 @@ from dailytalk_contiguous.core.documents import numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import LABELLED, Row, built
 from dailytalk_contiguous.core.utterance import FIELDS
-from dailytalk_contiguous.publish.divergence import REMOVED, Divergence, diverged, name_of
+from dailytalk_contiguous.publish.divergence import REMOVED, Divergence, diverged, version_name
 from dailytalk_contiguous.publish.items import Shards, VersionItems
-from dailytalk_contiguous.publish.merged_lines import Line, MergedLines, Recording, merge_lines
+from dailytalk_contiguous.publish.merged_lines import LinePlace, MergedLines, merge_lines
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.outline import write_outline
 from dailytalk_contiguous.publish.pushing import base_of, published_splits, read_repository
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.events import alone
-from dailytalk_contiguous.run.outputs import unedited_lines
+from dailytalk_contiguous.run.outputs import TranscriptLine, unedited_lines
 from dailytalk_contiguous.run.speaking import read_synthesis_input
 from dailytalk_contiguous.shards import (
     TAKEN,
@@ -157,7 +157,7 @@ class _Pull:
         self._folder = items.where
         self._head = VersionItems(head)
         self._divergence = divergence
-        self._pulled = Pulled(name_of(base), name_of(head), divergence=divergence)
+        self._pulled = Pulled(version_name(base), version_name(head), divergence=divergence)
         self._merged: dict[str, MergedLines] = {}
         names = list(divergence.theirs)
         our_lines = _lines_of(self._folder, names)
@@ -182,8 +182,10 @@ class _Pull:
         for name, change in self._divergence.theirs.items():
             merged = self._merged[name]
             is_theirs_alone = name not in ours and merged.is_theirs
-            if change.kind == REMOVED:
-                (pulled.removed if is_theirs_alone else pulled.kept).append(name)
+            if change.kind == REMOVED and is_theirs_alone:
+                pulled.removed.append(name)
+            elif change.kind == REMOVED:
+                pulled.kept.append(name)
             elif is_theirs_alone:
                 pulled.taken.append(name)
             elif merged.is_changed and name in self._items.places:
@@ -215,15 +217,13 @@ class _Pull:
                 yield text
                 continue
             name = _conversation_of(line)
-            lines = [line]
-            if name in self._merged:
-                lines = left.pop(name, [])
-            for each in lines:
-                yield json_text(each | {"segment_id": number} if "segment_id" in each else each)
+            lines = left.pop(name, []) if name in self._merged else [line]
+            for merged_line in lines:
+                yield json_text(merged_line | {"segment_id": number})
                 number += 1
         for lines in left.values():
-            for each in lines:
-                yield json_text(each | {"segment_id": number})
+            for new_line in lines:
+                yield json_text(new_line | {"segment_id": number})
                 number += 1
 
     def _take_rows(self, recordings: Path | None) -> None:
@@ -277,7 +277,7 @@ def _rows_of(items: VersionItems, names: Sequence[str]) -> dict[str, Row]:
     return {row["conversation_id"]: row for row in items.rows_at(places, ["recording_id", "utterances"])}
 
 
-def _lines_in(folder: Path) -> Iterator[tuple[str, Line | None]]:
+def _lines_in(folder: Path) -> Iterator[tuple[str, TranscriptLine | None]]:
     """The lines of a transcript as they are, each with what it says; None for one that can't be read."""
     for _, content in numbered_lines(inside(folder, TRANSCRIPT)):
         text = content.decode("utf-8", "replace")
@@ -288,7 +288,7 @@ def _lines_in(folder: Path) -> Iterator[tuple[str, Line | None]]:
         yield text, line if isinstance(line, dict) else None
 
 
-def _conversation_of(line: Line) -> str:
+def _conversation_of(line: TranscriptLine) -> str:
     """The conversation of a line; one that a person has added may lack it."""
     name = line.get("conversation_id")
     if not name:
@@ -296,9 +296,9 @@ def _conversation_of(line: Line) -> str:
     return str(name)
 
 
-def _lines_of(folder: Path, names: Iterable[str]) -> dict[str, list[Line]]:
+def _lines_of(folder: Path, names: Iterable[str]) -> dict[str, list[TranscriptLine]]:
     """The lines of some conversations."""
-    lines: dict[str, list[Line]] = {name: [] for name in names}
+    lines: dict[str, list[TranscriptLine]] = {name: [] for name in names}
     if lines:
         for _, line in _lines_in(folder):
             if line is not None and _conversation_of(line) in lines:
@@ -306,21 +306,21 @@ def _lines_of(folder: Path, names: Iterable[str]) -> dict[str, list[Line]]:
     return lines
 
 
-def _recordings_of(folder: Path) -> dict[str, Recording]:
+def _recordings_of(folder: Path) -> dict[str, LinePlace]:
     """The recording of each tagged conversation."""
-    recordings: dict[str, Recording] = {}
+    recordings: dict[str, LinePlace] = {}
     for path, _ in by_generation(shard_files(folder / TAGGED)):
         for name, row in read_rows(path, ["audio_file", "offset"]).items():
-            recordings[name] = Recording(row["audio_file"], row["offset"])
+            recordings[name] = LinePlace(row["audio_file"], row["offset"])
     return recordings
 
 
-def _named_recording(name: str, lines: Sequence[Line], row: Row | None) -> Recording:
+def _named_recording(name: str, lines: Sequence[TranscriptLine], row: Row | None) -> LinePlace:
     """The recording of a conversation that was not tagged here, by its lines or its published row."""
     if lines:
-        return Recording(str(lines[0]["audio_file"]), 0.0)
+        return LinePlace(str(lines[0]["audio_file"]), 0.0)
     recording_id = row["recording_id"] if row else name
-    return Recording(f"{recording_id}.wav", 0.0)
+    return LinePlace(f"{recording_id}.wav", 0.0)
 
 
 def _generations(folder: Path) -> dict[str, int]:

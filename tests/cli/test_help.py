@@ -20,6 +20,7 @@ DIFFERENT = {
     "--fillers": "of tag whether they are looked for; of export whether they are written",
     "--format": "check sees what a folder is, unless a format is named",
     "--rules": "of tag by which a style is chosen; of export which events are clips",
+    "--overwrite": "convert replaces files, push what others have published",
     "--pairs": "of tag which two files are a call; of report which kind of listening test is made",
     "--split": "corpus makes the splits; what reads the Hub chooses one, and tag a folder of audio files, too",
     "--valid-share": "of the time of a dataset, of its utterances, or of its speakers",

@@ -1,6 +1,6 @@
 """The commands that review adds (see docs/architecture.md)."""
 
 COMMANDS = {
-    "Correct": {"review": "review_command", "edits": "edits_command"},
+    "Look": {"review": "review_command", "edits": "edits_command"},
     "Corpora": {"reindex": "reindex_command"},
 }
