@@ -13,14 +13,23 @@ from dailytalk_contiguous.core.documents import Whole
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.fields import TALLIES, Column, Field
 from dailytalk_contiguous.core.records import AnyRecord
-from dailytalk_contiguous.core.schema import LABELLED
+from dailytalk_contiguous.core.schema import AUDIO_COLUMN, CHANNELS, LABELLED, digest_column
 from dailytalk_contiguous.core.utterance import FIELDS
 
 #: Types that a stage may publish, for they are the same in Arrow, JSON and the Hub's viewer.
 PLAIN_TYPES = ("string", "bool", "int8", "int16", "int32", "int64", "float32", "float64")
 
 #: Columns that rows have beside the fields of utterances: those of finished rows, and of ones that can't be used.
-NAMES_OF_COLUMNS = frozenset({*LABELLED, "audio_sha256", "problem", "problem_column", "remedy"})
+NAMES_OF_COLUMNS = frozenset(
+    {
+        *LABELLED,
+        *CHANNELS,
+        *map(digest_column, (AUDIO_COLUMN, *CHANNELS)),
+        "problem",
+        "problem_column",
+        "remedy",
+    }
+)
 
 #: The most fields that a file may describe.
 MOST_FIELDS = 1000

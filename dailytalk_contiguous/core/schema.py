@@ -3,7 +3,7 @@ the Hub, and of an expressive clip.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypedDict
 
 import pyarrow as pa
@@ -342,6 +342,18 @@ CONFIGS = ("conversations", "utterances", "interactivity")
 
 SPLITS = ("train", "validation", "test")
 
+#: The column of stereo sound. A version may have a mono column for each of `CHANNELS` in its place.
+AUDIO_COLUMN = "audio"
+
+
+def digest_column(name: str) -> str:
+    """Return the column with the digest of a column of sound, in hexadecimal.
+
+    That of `audio` is of the stereo file even where the sides are apart, so that versions can be compared.
+    """
+    return f"{name}_sha256"
+
+
 #: How a row came about. `source_id`: the recording; `source`: the dataset or place that it is from, where known;
 #: `stages`: each with the digest of its settings and source code; `settings`: JSON of those that decide the sound.
 PROVENANCE = {
@@ -366,19 +378,42 @@ PUBLISHED_WORD = {
 }
 
 
-def conversations(sample_rate: int | None, labelled: bool = False, fields: Iterable[Field] = FIELDS) -> Features:
+def conversations(
+    sample_rate: int | None,
+    labelled: bool = False,
+    fields: Iterable[Field] = FIELDS,
+    audio_columns: Sequence[str] = (AUDIO_COLUMN,),
+) -> Features:
     """Columns of the config `conversations`; `sample_rate` in Hz, or None where rows differ.
 
     They are the columns of `BUILT`, with `audio` (stereo FLAC) declared as such, `provenance` as a struct, and
     `audio_sha256`, the digest of the encoded audio, in hexadecimal. With `labelled`, `LABELS` too: they are clips.
+    If `audio_columns` are `CHANNELS`, `left` and `right` (mono FLAC) are in the place of `audio`, each with its
+    digest.
     """
-    features = dict(built(fields))
-    features["audio"] = Audio(sampling_rate=sample_rate, num_channels=2)
-    features["audio_sha256"] = STRING
+    features: dict[str, Feature] = {}
+    for name, feature in built(fields).items():
+        if name == AUDIO_COLUMN:
+            features |= _sound_features(sample_rate, audio_columns)
+        else:
+            features[name] = feature
+    features |= _digest_features(audio_columns)
     features["provenance"] = PROVENANCE
     if labelled:
         features["labels"] = LABELS
     return Features(features)
+
+
+def _sound_features(sample_rate: int | None, audio_columns: Sequence[str]) -> dict[str, Feature]:
+    """The columns of sound of a conversation, or of a part of one: stereo in one, or a side in each."""
+    n_channels = 2 if len(audio_columns) == 1 else 1
+    return {name: Audio(sampling_rate=sample_rate, num_channels=n_channels) for name in audio_columns}
+
+
+def _digest_features(audio_columns: Sequence[str]) -> dict[str, Feature]:
+    """The columns of digests: of the stereo file, and of each column of sound."""
+    names = dict.fromkeys((AUDIO_COLUMN, *audio_columns))
+    return {digest_column(name): STRING for name in names}
 
 
 def utterances(sample_rate: int | None, labelled: bool = False, fields: Iterable[Field] = FIELDS) -> Features:
@@ -430,17 +465,24 @@ CLIP_OF_INTERACTION = {
 
 
 def published_features(
-    config: str, sample_rate: int | None, labelled: bool = False, fields: Iterable[Field] = FIELDS
+    config: str,
+    sample_rate: int | None,
+    labelled: bool = False,
+    fields: Iterable[Field] = FIELDS,
+    audio_columns: Sequence[str] = (AUDIO_COLUMN,),
 ) -> Features:
     """Columns of a config by its name; arguments as of `conversations`. Raises KeyError for another name."""
     if config == "interactivity":
         features = dict(CLIP_OF_INTERACTION)
-        features["audio"] = Audio(sampling_rate=sample_rate, num_channels=2)
-        features["audio_sha256"] = STRING
+        features |= _sound_features(sample_rate, audio_columns)
+        features |= _digest_features(audio_columns)
         features["sample_rate"] = Value("int32")
         return Features(features)
-    columns_of = {"conversations": conversations, "utterances": utterances}
-    return columns_of[config](sample_rate, labelled, fields)
+    if config == "conversations":
+        return conversations(sample_rate, labelled, fields, audio_columns)
+    if config == "utterances":
+        return utterances(sample_rate, labelled, fields)
+    raise KeyError(config)
 
 
 def provenance_of_row(row: AnyRecord) -> str:

@@ -24,8 +24,9 @@ from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.fields import Column
-from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, Row, is_recorded
+from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, Row, is_recorded
 from dailytalk_contiguous.core.scorecard import comparisons_of
+from dailytalk_contiguous.core.sound_columns import sound_columns
 from dailytalk_contiguous.core.tables import Tables
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.core.wording import kind_of
@@ -258,6 +259,7 @@ def render_card(
         facts=facts,
         changes=_NO_CHANGES | {**facts.changes},
         title=card.data["pretty_name"],
+        has_sides=sound_columns(version.features(CONFIGS[0]) or ()) == CHANNELS,
         sample=_sample(next(items.listed(), None), items, assets),
         verdict=verdict_of(findings, tables.n),
         fields=[field for field in (*FIELDS, *packed.fields) if not isinstance(field, Column)],

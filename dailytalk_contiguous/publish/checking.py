@@ -4,7 +4,6 @@ A finding is an error where a trainer would fail or silently learn garbage; ever
 read to their end: a header can promise anything.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -20,8 +19,9 @@ from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.published_fields import published
 from dailytalk_contiguous.core.records import AlignedWord, NonSpeechSound
-from dailytalk_contiguous.core.schema import LABELLED, Row
+from dailytalk_contiguous.core.schema import LABELLED, Row, digest_column
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, comparisons_of, measure_text
+from dailytalk_contiguous.core.sound_columns import changed_sounds
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import FIELDS, Utterance, is_converted, line_problem, no_text_reason
@@ -43,7 +43,7 @@ from dailytalk_contiguous.publish.findings import (
     word_findings,
 )
 from dailytalk_contiguous.publish.formats import FORMATS, format_named
-from dailytalk_contiguous.publish.items import DURATION_TOLERANCE, FiledItems, Items
+from dailytalk_contiguous.publish.items import DURATION_TOLERANCE, FiledItems, Items, VersionItems
 from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.training_folder import is_mix
@@ -103,7 +103,7 @@ def check_rows(
     splits = Counter[str]()
     encoder = find_speaker_encoder()
     voices: list[ConversationVoices] = []
-    columns = [*LABELLED, "audio_sha256"] if items.kind == "version" else None
+    columns = [*LABELLED, *items.digested_columns] if isinstance(items, VersionItems) else None
     for shown, rows in _rows_by_file(items, columns):
         judge = partial(_judged, items, shown, encoder)
         noun = f"conversations of {shown or items.name} checked"
@@ -179,11 +179,9 @@ def _judged(items: Items, shown: str, encoder: "SpeakerEncoder | None", row: Row
     name = row["conversation_id"]
     location = f"{shown}: {name}" if shown else name
     findings: list[Finding] = []
-    if "audio_sha256" in row:
-        sound = row["audio"]["bytes"] or b""
-        if hashlib.sha256(sound).hexdigest() != row["audio_sha256"]:
-            problem = "its audio is not that of its audio_sha256"
-            findings.append(error("changed-audio", location, problem, _PUBLISH_AGAIN))
+    for column in changed_sounds(row):
+        problem = f"its {column} is not that of its {digest_column(column)}"
+        findings.append(error("changed-audio", location, problem, _PUBLISH_AGAIN))
     if row["problem"]:
         kind = _KINDS.get(row["problem_column"], "bad-row")
         findings.append(error(kind, location, row["problem"], _SPEAK_AGAIN))

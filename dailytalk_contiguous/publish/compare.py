@@ -18,7 +18,7 @@ from datasets import List, Value
 from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import CONFIGS, Row
+from dailytalk_contiguous.core.schema import AUDIO_COLUMN, CHANNELS, CONFIGS, Row, digest_column
 from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.publish.items import Place, VersionItems
 from dailytalk_contiguous.publish.version import Version
@@ -237,8 +237,12 @@ def entries_of(
 
 
 def compared_columns(version: Version) -> list[str]:
-    """The columns of the conversations of a version, without their audio, of which there is a digest."""
-    return [name for name in version.features(CONFIGS[0]) or () if name != "audio"]
+    """The columns of the conversations of a version, without their audio, of which there is a digest.
+
+    The digest of the stereo file says whether the sound changed, also where the sides are apart.
+    """
+    sounds = {AUDIO_COLUMN, *CHANNELS, *map(digest_column, CHANNELS)}
+    return [name for name in version.features(CONFIGS[0]) or () if name not in sounds]
 
 
 def _compare_rows(old_row: Row, new_row: Row, changes: Changes) -> None:

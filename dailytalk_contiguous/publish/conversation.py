@@ -13,14 +13,12 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.filler_removal import UNWRITTEN
 from dailytalk_contiguous.core.records import Mark
 from dailytalk_contiguous.core.schema import Row, kept_speakers, voices
+from dailytalk_contiguous.core.sound_columns import MOST_PCM_BYTES
 from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, is_converted, said_tag, sounding_span
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import TOLERANCE
 
 _REMEDY = "build the conversation again"
-
-#: Bytes of the samples of one conversation that are held: two hours of stereo at 24 kHz.
-MOST_PCM_BYTES = 700_000_000
 
 
 class ConversationWord(NamedTuple):

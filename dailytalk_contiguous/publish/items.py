@@ -28,6 +28,7 @@ from dailytalk_contiguous.core.fields import Field, columns_among
 from dailytalk_contiguous.core.published_fields import published
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.sound_columns import sound_columns, stereo_sound
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, UTTERANCE
@@ -383,8 +384,13 @@ class FiledItems(Items):
         item = {"labels": None, "split": None, **lacking, **row}
         if file in self.split_of:
             item["split"] = self.split_of[file]
-        if "audio" in row:
-            item["audio"] = embedded(row["audio"])
+        if columns is None or schema.AUDIO_COLUMN in columns:
+            item[schema.AUDIO_COLUMN] = stereo_sound(row)
+        for side in schema.CHANNELS:
+            if columns is not None and side in columns:
+                item[side] = embedded(row[side])
+            else:
+                item.pop(side, None)
         if self.provenance and "provenance" in row:
             item["provenance"] = self.provenance
         elif isinstance(row.get("provenance"), dict):  # as it is published
@@ -396,9 +402,12 @@ class FiledItems(Items):
     def _stored(self, names: Collection[str], columns: Collection[str] | None) -> list[str]:
         """The columns of a file, which has `names`, that an item with these columns is made of.
 
-        With the utterances come the columns that people's own stages publish.
+        With the utterances come the columns that people's own stages publish. Where the sides are apart, `audio`
+        is made of both.
         """
         wanted = {*schema.LABELLED} if columns is None else {"conversation_id", *columns}
+        if schema.AUDIO_COLUMN in wanted:
+            wanted.update(sound_columns(names))
         if "utterances" in wanted:
             wanted |= {column.name for column in columns_among(self.fields)}
         return [name for name in names if name in wanted]
@@ -499,11 +508,22 @@ class VersionItems(FiledItems):
     def fields(self) -> tuple[Field, ...]:
         return published(self.version.manifest.get("fields") or (), MANIFEST)
 
-    def _opened(self, file: Path | str, columns: Collection[str] | None) -> AbstractContextManager[ParquetReader]:
+    @property
+    def digested_columns(self) -> list[str]:
+        """The columns of sound of its rows, and those with their digests."""
+        names = sound_columns(self.version.features(schema.CONFIGS[0]) or ())
+        return [*names, *map(schema.digest_column, names)]
+
+    @contextmanager
+    def _opened(self, file: Path | str, columns: Collection[str] | None) -> Iterator[ParquetReader]:
         required = set(schema.BUILT)
         if columns is not None:
             required = {"conversation_id", *columns} - {"labels", "split"}
-        return self.version.parquet(str(file), required - schema.OPTIONAL)
+        required -= schema.OPTIONAL
+        with self.version.parquet(str(file), required - {schema.AUDIO_COLUMN}) as opened:
+            if schema.AUDIO_COLUMN in required:
+                opened.check(Features({}), sound_columns(opened.schema.names))
+            yield opened
 
 
 def clip_shards(folder: Path) -> list[Path]:

@@ -22,19 +22,23 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 import soundfile
+from datasets import Audio
 
 from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records import RejectedPart
 from dailytalk_contiguous.core.schema import (
+    AUDIO_COLUMN,
     CHANNELS,
     SPLITS,
     Row,
+    digest_column,
     kept_speakers,
     parent_of,
     published_features,
 )
+from dailytalk_contiguous.core.sound_columns import MOST_PCM_BYTES
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.core.utterance import FIELDS, heard_utterances
 from dailytalk_contiguous.core.wording import portable
@@ -145,6 +149,7 @@ def pack_version(
     divide: Divider = _DIVIDE,
     file_seconds: float = FILE_SECONDS,
     workers: int = 2,
+    audio_columns: tuple[str, ...] = (AUDIO_COLUMN,),
 ) -> Packed:
     """Pack the finished conversations of a work folder into the files of one version.
 
@@ -156,6 +161,7 @@ def pack_version(
             split that they have.
         file_seconds: of the conversations of a file.
         workers: threads that cut and encode.
+        audio_columns: those of the sound of conversations and clips, one of `AUDIO_COLUMNS`.
 
     Raises DailytalkError: the folder holds no row that can be published, or one of them can't be read.
     """
@@ -171,7 +177,7 @@ def pack_version(
     sample_rate = min(rates) if len(rates) == 1 else None
     fields = (*FIELDS, *items.fields)
     parts = defaultdict[tuple[str, str], list[_Part]](list)
-    rows_by_config = partial(published_rows, run=items.run, clips=choice.ids)
+    rows_by_config = partial(published_rows, run=items.run, clips=choice.ids, audio_columns=audio_columns)
     done = 0
     with ThreadPoolExecutor(workers, "pack") as pool:
         for split, names in _files(finished, split_of, file_seconds):
@@ -187,9 +193,10 @@ def pack_version(
                     continue
                 number = len(parts[config, split])
                 path = stage / config / f"{split}-{number:05d}.parquet"
-                features = published_features(config, sample_rate, items.labelled, fields)
-                groups = row_groups(rows_of_config, ROW_GROUP_BYTES)
-                write_parquet(path, features, groups, audio="audio.bytes")
+                features = published_features(config, sample_rate, items.labelled, fields, audio_columns)
+                sounds = [name for name, feature in features.items() if isinstance(feature, Audio)]
+                groups = row_groups(rows_of_config, ROW_GROUP_BYTES, sounds)
+                write_parquet(path, features, groups, audio=sounds)
                 seconds = sum(row["duration"] for row in rows_of_config)
                 parts[config, split].append(_Part(path, len(rows_of_config), seconds))
     files = sorted(_named_files(stage, parts))
@@ -333,15 +340,19 @@ def published_conversation(row: Row, run: Mapping[str, Any]) -> Row:
     return published
 
 
-def published_rows(row: Row, run: Mapping[str, Any], clips: Collection[str]) -> dict[str, list[Row]]:
+def published_rows(
+    row: Row, run: Mapping[str, Any], clips: Collection[str], audio_columns: tuple[str, ...] = (AUDIO_COLUMN,)
+) -> dict[str, list[Row]]:
     """Return the rows of a finished conversation by config.
 
-    Audio of a conversation is copied byte for byte; an utterance is cut from its speaker's channel to the sample.
+    Audio of a conversation is copied byte for byte, or each side of it encoded by itself; an utterance is cut from
+    its speaker's channel to the sample.
 
     Args:
         row: with its audio.
         run: run.json of the work folder.
         clips: ids of the clips of interaction that are published.
+        audio_columns: those of the sound of a conversation and of a clip.
 
     Raises DailytalkError if its audio can't be read or is not stereo at its rate, or an utterance or a clip is
     outside it.
@@ -355,17 +366,25 @@ def published_rows(row: Row, run: Mapping[str, Any], clips: Collection[str]) -> 
             if (sound.channels, sound.samplerate) != (len(CHANNELS), rate):
                 raise BadInput(f"it has {sound.channels} channel(s) at {sound.samplerate} Hz", _AGAIN)
             pcm: Pcm = sound.read(dtype="int16")
+        if audio_columns == CHANNELS:
+            published = _with_sides(published, name, pcm, rate)
         utterances = list(_utterance_rows(published, pcm, rate))
         interactivity = list[Row]()
         if clips:
             chosen = [clip for clip in clips_of(row)[0] if clip.id in clips]
             licence = recorded_from(run)["source_licence"]
             for clip, part, columns in cut_clips(row, chosen, pcm, rate, licence):
-                clip_sound = _sound(clip.id, _flac(part, rate))
-                interactivity.append(columns | clip_sound | {"sample_rate": rate})
+                clip_row = columns | _sound(clip.id, _flac(part, rate)) | {"sample_rate": rate}
+                if audio_columns == CHANNELS:
+                    clip_row = _with_sides(clip_row, clip.id, part, rate)
+                interactivity.append(clip_row)
     except (soundfile.LibsndfileError, BadInput) as problem:
-        reason = problem.reason if isinstance(problem, BadInput) else str(problem)
-        raise DailytalkError(f"the audio of {name!r} can't be used ({reason})", _AGAIN) from None
+        reason = str(problem)
+        remedy = _AGAIN
+        if isinstance(problem, BadInput):
+            reason = problem.reason
+            remedy = problem.remedy
+        raise DailytalkError(f"the audio of {name!r} can't be used ({reason})", remedy) from None
     return {"conversations": [published], "utterances": utterances, "interactivity": interactivity}
 
 
@@ -430,7 +449,23 @@ def _flac(pcm: Pcm, rate: int) -> bytes:
     return file.getvalue()
 
 
-def _sound(name: str, data: bytes) -> Row:
-    """The columns of FLAC, with a plain file name made from a row's id."""
+def _sound(name: str, data: bytes, column: str = AUDIO_COLUMN) -> Row:
+    """A column of FLAC with a plain file name made from an id, and that of its digest."""
     audio = {"bytes": data, "path": f"{file_name(name)}.flac"}
-    return {"audio": audio, "audio_sha256": hashlib.sha256(data).hexdigest()}
+    return {column: audio, digest_column(column): hashlib.sha256(data).hexdigest()}
+
+
+def _with_sides(row: Row, name: str, pcm: Pcm, rate: int) -> Row:
+    """A published row with its sides in columns of their own in place of its stereo sound.
+
+    Raises BadInput: readers, which join the sides, would refuse so much sound.
+    """
+    if pcm.nbytes > MOST_PCM_BYTES:
+        raise BadInput(
+            f"it has {pcm.nbytes / 1e6:.0f} MB of samples, and sides apart can have {MOST_PCM_BYTES / 1e6:.0f}",
+            "push with --audio-columns audio",
+        )
+    columns = {column: value for column, value in row.items() if column != AUDIO_COLUMN}
+    for number, side in enumerate(CHANNELS):
+        columns |= _sound(f"{name}.{side}", _flac(pcm[:, number], rate), side)
+    return columns

@@ -23,6 +23,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, ORIGIN, SPLITS, parent_of
 from dailytalk_contiguous.core.settings import SEED, setting
+from dailytalk_contiguous.core.sound_columns import AUDIO_COLUMNS, changed_sounds, sound_columns
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.publish.card import Card, parsed_card
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, diff_in_words
@@ -81,6 +82,10 @@ class PushSettings:
     clips: int | None = setting(
         None, "Most clips of each kind of interaction in the config interactivity; 0 for none.",
         panel="input", least=0, shown="2000 where the version before has any",
+    )  # fmt: skip
+    audio_columns: str | None = setting(
+        None, "Columns of sound: audio (stereo), or left,right (a mono one for each side).",
+        panel="input", choices=tuple(AUDIO_COLUMNS), metavar="COLUMNS", shown="as the version before, else audio",
     )  # fmt: skip
     tag: str | None = setting(
         None, "The version: v1.0.0, or auto for the one that the changes call for.",
@@ -302,7 +307,8 @@ def push_version(
             before=published_splits(before.head),
             seed=settings.seed,
         )
-        packed = pack_version(items, stage, per_kind=n_clips, divide=divide)
+        audio_columns = _audio_columns(settings, before.head)
+        packed = pack_version(items, stage, per_kind=n_clips, divide=divide, audio_columns=audio_columns)
         write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
         after = open_version(stage)
         changes = compare_versions(_version_before(repo, before, settings.tag), after)
@@ -359,6 +365,14 @@ def _keep_base(items: Shards, release: Release) -> None:
     commit = release.commit or release.before.tags.get(tag or "") or release.before.head.commit
     if commit:
         write_base(items.where, Base(repository=release.repo, tag=tag, commit=commit))
+
+
+def _audio_columns(settings: PushSettings, head: Version) -> tuple[str, ...]:
+    """The columns of sound: those of the option, else those of the version before, on which its readers rely."""
+    if settings.audio_columns:
+        return AUDIO_COLUMNS[settings.audio_columns]
+    columns = head.features(CONFIGS[0]) if head.manifest else None
+    return sound_columns(columns or ())
 
 
 def published_splits(head: Version) -> dict[str, str]:
@@ -472,11 +486,7 @@ def _read_back(version: Version, name: str) -> None:
     """Read a row with its sound. Raises DailytalkError if it is not what its own digest says."""
     with version.parquet(name) as file:
         row = next(file.rows(), None)
-    sound = (row or {}).get("audio")
-    is_as_sent = row is not None
-    if row and sound:
-        is_as_sent = hashlib.sha256(sound["bytes"]).hexdigest() == row["audio_sha256"]
-    if not is_as_sent:
+    if row is None or changed_sounds(row):
         raise DailytalkError(
             f"{version} does not hold {name} as it was sent; it got no tag",
             "run the same command again; if it stays so, look at .gitattributes and .gitignore there",

@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.fields import Field
 from dailytalk_contiguous.core.published_fields import Described, described
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features
+from dailytalk_contiguous.core.sound_columns import AUDIO_COLUMNS
 from dailytalk_contiguous.store.files import inside, is_inside, sha256_of
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
@@ -307,7 +308,10 @@ class Version:
         Raises DailytalkError if a column is missing, the file is damaged, or the Hub can't be read.
         """
         config = name.partition("/")[0]
-        features = published_features(config, None, labelled=True) if config in CONFIGS else Features({})
+        features = Features({})
+        if config in CONFIGS:
+            for columns in AUDIO_COLUMNS.values():
+                features |= published_features(config, None, labelled=True, audio_columns=columns)
         remedy = "publish or download it again, or name a dataset that this tool published"
         with (
             hub_errors(self),

@@ -16,6 +16,7 @@ from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records import AlignedWord
 from dailytalk_contiguous.core.settings import one_of
+from dailytalk_contiguous.core.sound_columns import stereo_sound
 from dailytalk_contiguous.core.stereo_audio import StereoAudio
 from dailytalk_contiguous.publish.conversation import ConversationWord, words_between
 
@@ -124,9 +125,7 @@ class _Windows(IterableDataset[Window]):
                 yield from self.of_row(self.dataset[number])
 
     def of_row(self, row: schema.Row) -> Iterator[Window]:
-        audio = row["audio"]
-        if not isinstance(audio, StereoAudio):
-            audio = StereoAudio(audio)
+        audio = StereoAudio(stereo_sound(row))
         alignments: list[AlignedWord] = row["alignments"] or []
         words = []
         for word in alignments:

@@ -19,7 +19,8 @@ from datasets import get_dataset_config_names, load_dataset_builder
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.sound_columns import stereo_sound
 from dailytalk_contiguous.sources.hub_repository import Repository, modified_of
 from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES, columns_of, rows_of
 from dailytalk_contiguous.sources.recordings import shortened
@@ -66,17 +67,20 @@ _LONGEST_NAME = 200
 
 
 class TablePlan(NamedTuple):
-    """Shards by split, the columns to read, and the folder that recordings are written to."""
+    """Shards by split, the columns to read, and the folder that recordings are written to.
+
+    `audio`: the column of a recording's sound, or those of its left and right side.
+    """
 
     shards: dict[str, list[str]]
-    audio: str
+    audio: tuple[str, ...]
     named_by: str
     words: list[str]
     folder: Path
 
     @property
     def columns(self) -> list[str]:
-        columns = dict.fromkeys([self.audio, self.named_by, *self.words])
+        columns = dict.fromkeys([*self.audio, self.named_by, *self.words])
         return [name for name in columns if name]
 
 
@@ -107,8 +111,8 @@ def plan_of(repository: Repository, folder: Path) -> TablePlan:
     if id_column:
         named_by = _one_of(names, id_column, "column", "--id-column", repository)
     words = [name for name in WORD_COLUMNS if name in names]
-    column = _audio_column(repository, names, audio)
-    return TablePlan(shards, column, named_by, words, folder)
+    columns = _audio_columns(repository, names, audio)
+    return TablePlan(shards, columns, named_by, words, folder)
 
 
 def chosen_shards(repository: Repository) -> dict[str, list[str]]:
@@ -152,15 +156,18 @@ def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[list[s
     raise problem
 
 
-def _audio_column(repository: Repository, names: list[str], audio: list[str]) -> str:
+def _audio_columns(repository: Repository, names: list[str], audio: list[str]) -> tuple[str, ...]:
+    """The column that was chosen, else the only one with audio, else those of both sides."""
     chosen = repository.choice.audio_column
     if chosen:
-        return _one_of(names, chosen, "column", "--audio-column", repository)
+        return (_one_of(names, chosen, "column", "--audio-column", repository),)
+    if {*audio} == {*CHANNELS}:
+        return CHANNELS
     if len(audio) != 1:
         number = "several columns" if audio else "no column"
         reason = f"{repository.reference.repo} has {number} with audio ({', '.join(audio or names)})"
         raise DailytalkError(reason, "choose one with --audio-column, or another --config")
-    return audio[0]
+    return (audio[0],)
 
 
 def _one_of(available: Collection[str], name: str, kind: str, option: str, repository: Repository) -> str:
@@ -249,7 +256,7 @@ def _row_id(row: Row, plan: TablePlan, split: str) -> str | None:
     if plan.named_by and plan.named_by != KEY:
         row_id = row.get(plan.named_by)
         return None if row_id in (None, "") else table_file_name(str(row_id))
-    audio = row.get(plan.audio)
+    audio = row.get(plan.audio[0])
     path = row.get(KEY)
     if not path and isinstance(audio, dict):
         path = audio.get("path")
@@ -275,7 +282,10 @@ def table_file_name(name: str) -> str:
 
 
 def _write(plan: TablePlan, name: str, row: Row) -> Path:
-    audio = row.get(plan.audio)
+    audio = row.get(plan.audio[0])
+    if plan.audio == CHANNELS:
+        sides = {side: row.get(side) for side in CHANNELS}
+        audio = dict(stereo_sound(sides))
     data = audio.get("bytes") if isinstance(audio, dict) else audio
     if not isinstance(data, bytes) or not data:
         path = audio.get("path") if isinstance(audio, dict) else None

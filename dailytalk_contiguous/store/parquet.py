@@ -7,7 +7,7 @@ a row group of the requested columns, and a row group that unpacks to far more t
 
 import itertools
 import logging
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from operator import itemgetter
 from pathlib import Path
@@ -207,7 +207,7 @@ def write_parquet(
     features: Features,
     groups: Iterable[Sequence[Row]],
     metadata: Mapping[bytes, bytes] = {},
-    audio: str | None = None,
+    audio: Collection[str] = (),
 ) -> None:
     """Write the rows of each row group as `writing_tables` does; one is in memory at a time.
 
@@ -218,23 +218,24 @@ def write_parquet(
         features: its columns.
         groups: the rows of each row group.
         metadata: of the file, beside that of the features.
-        audio: path of the column of encoded audio (`audio.bytes`) of a file that is sent over the network: it is
-            stored as it is, since it is compressed already, and pages are cut by their content, so that a chunk is
-            recognised wherever it moves to. None: every column is compressed alike.
+        audio: the columns of encoded audio of a file that is sent over the network: their `bytes` are stored as
+            they are, since they are compressed already, and pages are cut by their content, so that a chunk is
+            recognised wherever it moves to. Without any, every column is compressed alike.
 
     Raises OSError as the disk does.
     """
     schema = features.arrow_schema  # built at each access
     schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
     options: dict[str, object] = {}
-    if audio is not None:
+    if audio:
+        sounds = {f"{name}.bytes" for name in audio}
         sink = pa.BufferOutputStream()
         pq.ParquetWriter(sink, schema).close()
         parquet = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
         leaves = [parquet.column(number).path for number in range(len(parquet))]
-        packed = [name for name in leaves if name != audio]
+        packed = [name for name in leaves if name not in sounds]
         options = {
-            "compression": {name: "NONE" if name == audio else "ZSTD" for name in leaves},
+            "compression": {name: "NONE" if name in sounds else "ZSTD" for name in leaves},
             "use_dictionary": packed,
             # Statistics of audio would be its first bytes, twice for every row group.
             "write_statistics": packed,
@@ -250,17 +251,18 @@ def write_parquet(
             write(pa.table(columns, schema=schema))
 
 
-def row_groups(rows: Iterable[Row], audio_bytes: int) -> Iterator[list[Row]]:
+def row_groups(rows: Iterable[Row], audio_bytes: int, audio: Collection[str] = ("audio",)) -> Iterator[list[Row]]:
     """Rows in the groups that `write_parquet` takes, each of so many bytes of encoded audio, or a row more.
 
-    They decide what is read for one row. There is no empty group: `load_dataset` fails on a row group without
-    rows, and not on a file without row groups.
+    `audio`: the columns that hold it. The groups decide what is read for one row. There is no empty group:
+    `load_dataset` fails on a row group without rows, and not on a file without row groups.
     """
     group = list[Row]()
     size = 0
     for row in rows:
         group.append(row)
-        size += len((row.get("audio") or {}).get("bytes") or b"")
+        for name in audio:
+            size += len((row.get(name) or {}).get("bytes") or b"")
         if size >= audio_bytes:
             yield group
             group = []

@@ -22,7 +22,7 @@ def rows(*names: str) -> list[Row]:
 
 def test_rows_come_back_by_row_group_by_column_and_by_place(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    write_parquet(path, FEATURES, [rows("a", "b"), rows("c")], {b"ours": b"x"}, audio="audio.bytes")
+    write_parquet(path, FEATURES, [rows("a", "b"), rows("c")], {b"ours": b"x"}, audio=["audio"])
     with open_parquet(path, "write it again") as file:
         assert file.group_sizes == [2, 1]
         assert file.schema.metadata[b"ours"] == b"x"
@@ -78,7 +78,7 @@ def test_failure_midway_leaves_the_file_of_before(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        write_parquet(path, FEATURES, groups(), audio="audio.bytes")
+        write_parquet(path, FEATURES, groups(), audio=["audio"])
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.parquet"]
     assert path.read_bytes() == before
 

@@ -1,0 +1,123 @@
+"""The columns of sound of a published conversation: a stereo `audio`, or a mono column for each side.
+
+Plain `datasets` returns the mean of both people for a stereo column (huggingface/datasets#8005), so a version may
+have a column for each side in its place. Readers of rows need both sides in one sound: `stereo_sound` returns it,
+whichever columns a row has.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from dailytalk_contiguous.core.audio import (
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    AudioHeader,
+    AudioStruct,
+    embedded,
+    encoded_sound,
+    read_header,
+    read_pcm,
+)
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records import AnyRecord
+from dailytalk_contiguous.core.schema import AUDIO_COLUMN, CHANNELS, digest_column
+from dailytalk_contiguous.core.wording import counted
+
+#: The columns of sound that a version may have, by the value of `push --audio-columns`.
+AUDIO_COLUMNS = {AUDIO_COLUMN: (AUDIO_COLUMN,), ",".join(CHANNELS): CHANNELS}
+
+#: Bytes of the samples of one conversation that are held: two hours of stereo at 24 kHz.
+MOST_PCM_BYTES = 700_000_000
+
+_REMEDY = "publish or build the dataset again"
+
+
+def sound_columns(names: Collection[str]) -> tuple[str, ...]:
+    """Return which of the columns with these names hold the sound: `audio`, or `left` and `right` in its place."""
+    has_sides = all(side in names for side in CHANNELS)
+    if has_sides and AUDIO_COLUMN not in names:
+        return CHANNELS
+    return (AUDIO_COLUMN,)
+
+
+def stereo_sound(row: AnyRecord) -> AudioStruct:
+    """Return the stereo sound of a row with either columns, without the paths in it.
+
+    Sides that can't be one sound raise BadInput where it is read.
+    """
+    if sound_columns(row) == CHANNELS:
+        return JoinedSides(row["left"], row["right"])
+    return embedded(row[AUDIO_COLUMN])
+
+
+def changed_sounds(row: AnyRecord) -> list[str]:
+    """Return the columns of sound whose bytes are not those of their digest, of those that have one in the row."""
+    changed = []
+    for name in (AUDIO_COLUMN, *CHANNELS):
+        if name in row and digest_column(name) in row:
+            encoded = embedded(row[name])["bytes"] or b""
+            if hashlib.sha256(encoded).hexdigest() != row[digest_column(name)]:
+                changed.append(name)
+    return changed
+
+
+class JoinedSides(Mapping[str, Any]):
+    """Encoded audio as `core.audio` takes it: FLAC of 16 bits, made of two mono sounds on the first access.
+
+    Each side is a channel, sample for sample. `joined["bytes"]` raises BadInput: a side can't be decoded or is
+    not mono, or the sides differ in their rate or length.
+    """
+
+    def __init__(self, left: AudioStruct | None, right: AudioStruct | None) -> None:
+        self._sides = {"left": embedded(left), "right": embedded(right)}
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "bytes":
+            return self._stereo
+        if name == "path":
+            return None
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("bytes", "path"))
+
+    def __len__(self) -> int:
+        return 2
+
+    @cached_property
+    def _stereo(self) -> bytes:
+        left = self._header("left")
+        right = self._header("right")
+        if (left.sample_rate, left.seconds) != (right.sample_rate, right.seconds):
+            raise BadInput(
+                f"its left side has {left.seconds:.3f} s at {left.sample_rate} Hz, its right side "
+                f"{right.seconds:.3f} s at {right.sample_rate} Hz",
+                _REMEDY,
+            )
+        channels = []
+        for side in CHANNELS:
+            channel = read_pcm(self._sides[side], duration=left.seconds, sample_rate=left.sample_rate)
+            channels.append(channel)
+        pcm = np.concatenate(channels, axis=1)
+        return encoded_sound(pcm, left.sample_rate, "FLAC")
+
+    def _header(self, side: str) -> AudioHeader:
+        """Facts on a side. Raises BadInput for one that can't be a channel, or would fill memory."""
+        try:
+            header = read_header(self._sides[side])
+        except BadInput as problem:
+            raise BadInput(f"its {side} side can't be used: {problem.reason}", problem.remedy) from None
+        rate = header.sample_rate
+        stereo_bytes = 2 * len(CHANNELS) * header.seconds * rate
+        if header.channels != 1 or not LOWEST_RATE <= rate <= HIGHEST_RATE or stereo_bytes > MOST_PCM_BYTES:
+            raise BadInput(
+                f"its {side} side has {counted(header.channels, 'channel')}, {rate} Hz and "
+                f"{header.seconds / 3600:.1f} h, not 1, {LOWEST_RATE} to {HIGHEST_RATE} Hz and at most "
+                f"{MOST_PCM_BYTES / 1e6:.0f} MB of stereo samples",
+                _REMEDY,
+            )
+        return header
