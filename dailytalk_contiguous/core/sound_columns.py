@@ -8,15 +8,15 @@ whichever columns a row has.
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dailytalk_contiguous.core.audio import (
     HIGHEST_RATE,
     LOWEST_RATE,
-    AudioHeader,
     AudioStruct,
+    Pcm,
     embedded,
     encoded_sound,
     read_header,
@@ -90,34 +90,39 @@ class JoinedSides(Mapping[str, Any]):
 
     @cached_property
     def _stereo(self) -> bytes:
-        left = self._header("left")
-        right = self._header("right")
-        if (left.sample_rate, left.seconds) != (right.sample_rate, right.seconds):
+        left = self._channel("left")
+        right = self._channel("right")
+        if left.sample_rate != right.sample_rate or len(left.pcm) != len(right.pcm):
             raise BadInput(
-                f"its left side has {left.seconds:.3f} s at {left.sample_rate} Hz, its right side "
-                f"{right.seconds:.3f} s at {right.sample_rate} Hz",
+                f"its left side has {len(left.pcm):,} samples at {left.sample_rate} Hz, its right side "
+                f"{len(right.pcm):,} at {right.sample_rate} Hz",
                 _REMEDY,
             )
-        channels = []
-        for side in CHANNELS:
-            channel = read_pcm(self._sides[side], duration=left.seconds, sample_rate=left.sample_rate)
-            channels.append(channel)
-        pcm = np.concatenate(channels, axis=1)
+        pcm = np.concatenate([left.pcm, right.pcm], axis=1)
         return encoded_sound(pcm, left.sample_rate, "FLAC")
 
-    def _header(self, side: str) -> AudioHeader:
-        """Facts on a side. Raises BadInput for one that can't be a channel, or would fill memory."""
+    def _channel(self, side: str) -> "_Channel":
+        """Decode a side. Raises BadInput for one that is no channel, or would fill memory."""
+        audio = self._sides[side]
         try:
-            header = read_header(self._sides[side])
+            header = read_header(audio)
+            rate = header.sample_rate
+            stereo_bytes = 2 * len(CHANNELS) * header.seconds * rate
+            if header.channels != 1 or not LOWEST_RATE <= rate <= HIGHEST_RATE or stereo_bytes > MOST_PCM_BYTES:
+                raise BadInput(
+                    f"it has {counted(header.channels, 'channel')}, {rate} Hz and {header.seconds / 3600:.1f} h, "
+                    f"not 1, {LOWEST_RATE} to {HIGHEST_RATE} Hz and {MOST_PCM_BYTES / 1e6:.0f} MB of samples with "
+                    "the other side",
+                    _REMEDY,
+                )
+            pcm = read_pcm(audio, duration=header.seconds, sample_rate=rate)
         except BadInput as problem:
             raise BadInput(f"its {side} side can't be used: {problem.reason}", problem.remedy) from None
-        rate = header.sample_rate
-        stereo_bytes = 2 * len(CHANNELS) * header.seconds * rate
-        if header.channels != 1 or not LOWEST_RATE <= rate <= HIGHEST_RATE or stereo_bytes > MOST_PCM_BYTES:
-            raise BadInput(
-                f"its {side} side has {counted(header.channels, 'channel')}, {rate} Hz and "
-                f"{header.seconds / 3600:.1f} h, not 1, {LOWEST_RATE} to {HIGHEST_RATE} Hz and at most "
-                f"{MOST_PCM_BYTES / 1e6:.0f} MB of stereo samples",
-                _REMEDY,
-            )
-        return header
+        return _Channel(pcm, rate)
+
+
+class _Channel(NamedTuple):
+    """The samples of a side, int16, shape (n, 1), and their rate in Hz."""
+
+    pcm: Pcm
+    sample_rate: int
