@@ -232,7 +232,8 @@ class Items(ABC):
     def rows(self, columns: Collection[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         """Yield rows with the columns of `core.schema.BUILT`, `labels` and `split`, the last two None if unknown.
 
-        A row that can't be used has its `problem` and `remedy`; both are None in the others.
+        A row that can't be used has its `problem` and `remedy`; both are None in the others. `audio` is stereo,
+        also where a version has a column for each side.
 
         Args:
             columns: read only these; `problem` is there if those that are checked are among them.

@@ -55,6 +55,8 @@ def load(
 ) -> Loaded:
     """Load a dataset whose `audio` is a `StereoAudio`: (samples, 2) float32, decoded on access.
 
+    A version that was pushed with `--audio-columns left,right` has `left` and `right` in its place: (samples,).
+
     >>> from dailytalk_contiguous import load
     >>> calls = load("work", split="train")  # or load("OWNER/NAME", split="train", revision="v1.0.0")
     >>> calls[0]["audio"]["array"].shape, calls[0]["audio"]["sampling_rate"]

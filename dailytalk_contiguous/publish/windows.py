@@ -48,7 +48,8 @@ def moshi_windows(
     """Return the windows of all conversations of a dataset, one after another, for a loop or a `DataLoader`.
 
     Windows are at fixed places of each conversation, so that a run can be repeated; a conversation is decoded as a
-    whole. The workers of a DataLoader share the conversations: a stream its shards, other datasets their rows.
+    whole, from its `audio` or from `left` and `right`. The workers of a DataLoader share the conversations: a
+    stream its shards, other datasets their rows.
 
     >>> from dailytalk_contiguous import load, moshi_windows
     >>> windows = moshi_windows(load("work", split="train"), seconds=2.4)

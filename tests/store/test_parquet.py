@@ -11,7 +11,7 @@ from datasets import Features, Value
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import AUDIO, Row
-from dailytalk_contiguous.store.parquet import open_parquet, write_parquet
+from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
 
 FEATURES = Features({"id": Value("string"), "audio": AUDIO})
 
@@ -96,3 +96,20 @@ def test_row_group_that_would_fill_memory_is_not_unpacked(tmp_path: Path, millio
         else:
             with pytest.raises(BadInput, match=r"a\.parquet has a row group .* GB unpacked: write it again"):
                 next(file.rows_at([(0, count - 1)]))
+
+
+def test_two_columns_of_sound_are_stored_as_they_are_and_fill_row_groups_together(tmp_path: Path) -> None:
+    features = Features({"id": Value("string"), "left": AUDIO, "right": AUDIO})
+    talks = []
+    for number in range(6):
+        left = {"bytes": bytes([number]) * 500, "path": None}
+        right = {"bytes": bytes([100 + number]) * 500, "path": None}
+        talks.append({"id": str(number), "left": left, "right": right})
+    groups = [*row_groups(talks, 2000, ["left", "right"])]
+    assert [len(group) for group in groups] == [2, 2, 2]
+    write_parquet(tmp_path / "talks.parquet", features, groups, audio=["left", "right"])
+    metadata = pq.read_metadata(tmp_path / "talks.parquet")
+    columns = [metadata.row_group(0).column(number) for number in range(metadata.num_columns)]
+    compression = {column.path_in_schema: column.compression for column in columns}
+    assert compression["left.bytes"] == compression["right.bytes"] == "UNCOMPRESSED"
+    assert compression["id"] == "ZSTD"
