@@ -7,7 +7,8 @@ from tempfile import TemporaryDirectory
 from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.terminal import argument
 from dailytalk_contiguous.core.outcome import Figures, Outcome
-from dailytalk_contiguous.core.schema import CONFIGS
+from dailytalk_contiguous.core.schema import AUDIO_COLUMN, CONFIGS
+from dailytalk_contiguous.core.sound_columns import sound_columns
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, diff_in_words
 from dailytalk_contiguous.publish.opening import finished_items, version_or_path
@@ -51,21 +52,25 @@ def diff(
     new = version_or_path(after, None)
     is_whole = isinstance(old, Version) and isinstance(new, Version)
     splits: dict[str, str] = {}
+    audio_columns: tuple[str, ...] = (AUDIO_COLUMN,)
     for side in (old, new):
         if isinstance(side, Version):
             splits |= published_splits(side)
+            audio_columns = sound_columns(side.features(CONFIGS[0]) or ())
     with TemporaryDirectory() as folder:
-        old_version = _version_of(old, splits, Path(folder, "old"))
-        new_version = _version_of(new, splits, Path(folder, "new"))
+        old_version = _version_of(old, splits, audio_columns, Path(folder, "old"))
+        new_version = _version_of(new, splits, audio_columns, Path(folder, "new"))
         changes = compare_versions(old_version, new_version, whole=is_whole)
     return diff_outcome(changes)
 
 
-def _version_of(side: Version | Path, splits: Mapping[str, str], outline: Path) -> Version:
+def _version_of(
+    side: Version | Path, splits: Mapping[str, str], audio_columns: tuple[str, ...], outline: Path
+) -> Version:
     """A version, or what would be published of a work folder: its outline is written."""
     if isinstance(side, Version):
         return side
-    return write_outline(finished_items(side), outline, splits)
+    return write_outline(finished_items(side), outline, splits, audio_columns)
 
 
 def diff_outcome(changes: Changes) -> Outcome:

@@ -5,7 +5,6 @@ again. Lines of those that both sides changed are merged, and `speak` makes the 
 is then the one that the folder was made from.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from huggingface_hub import HfApi
 
 from dailytalk_contiguous.core.documents import numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import LABELLED, Row, built
+from dailytalk_contiguous.core.schema import LABELLED, Row, built, digest_column
+from dailytalk_contiguous.core.sound_columns import changed_sounds
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.publish.divergence import REMOVED, Divergence, diverged, version_name
 from dailytalk_contiguous.publish.items import Shards, VersionItems
@@ -238,7 +238,7 @@ class _Pull:
         features = built((*FIELDS, *self._items.fields))
         generations = _generations(folder / DATASET)
         places = sorted(self._head.place_of(name) for name in names)
-        for row in self._head.rows_at(places, [*LABELLED, "audio_sha256"]):
+        for row in self._head.rows_at(places, [*LABELLED, *self._head.digested_columns]):
             name = row["conversation_id"]
             finished = finished_row(row)
             source = inputs.get(name)
@@ -253,14 +253,14 @@ class _Pull:
 def finished_row(row: Row) -> Row:
     """Return a row that was published as the row of a work folder that it was.
 
-    `row` has its sound. Raises DailytalkError if it can't be used, or its sound is not what its digest says.
+    `row` has its sound, and the digests of that. Raises DailytalkError if it can't be used, or its sound is
+    changed.
     """
     name = row["conversation_id"]
     if row["problem"]:
         raise DailytalkError(f"the published conversation {name!r} can't be used: {row['problem']}", _PUSH_AGAIN)
-    sound = row["audio"]["bytes"] or b""
-    if hashlib.sha256(sound).hexdigest() != row["audio_sha256"]:
-        raise DailytalkError(f"the sound of {name!r} is not that of its audio_sha256", _PUSH_AGAIN)
+    for column in changed_sounds(row):
+        raise DailytalkError(f"the {column} of {name!r} is not that of its {digest_column(column)}", _PUSH_AGAIN)
     published = json.loads(row["provenance"] or "{}")
     models: dict[str, Any] = {}
     for model in published.get("models") or ():
@@ -268,7 +268,8 @@ def finished_row(row: Row) -> Row:
     provenance: dict[str, Any] = {"tool": published.get("tool"), "voice": published.get("voice"), "models": models}
     if published.get("settings") is not None:
         provenance["settings"] = json.loads(published["settings"])
-    return row | {"provenance": json.dumps(provenance, sort_keys=True, ensure_ascii=False)}
+    provenance_text = json.dumps(provenance, sort_keys=True, ensure_ascii=False)
+    return row | {"audio": dict(row["audio"]), "provenance": provenance_text}
 
 
 def _rows_of(items: VersionItems, names: Sequence[str]) -> dict[str, Row]:

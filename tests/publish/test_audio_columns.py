@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,11 +24,13 @@ from reports import pack_version, push_version, write_report
 from dailytalk_contiguous import load, moshi_windows
 from dailytalk_contiguous.core.audio import read_pcm, to_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import LABELLED, published_features
 from dailytalk_contiguous.publish.checking import check_version
 from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.formats import FORMATS
 from dailytalk_contiguous.publish.items import VersionItems
+from dailytalk_contiguous.publish.pulling import finished_row
 from dailytalk_contiguous.publish.pushing import PushSettings
 from dailytalk_contiguous.publish.version import manifest_text, open_version
 from dailytalk_contiguous.sources.addresses import HubChoice
@@ -211,6 +214,18 @@ def test_report_plays_both_sides(sides: Path, tmp_path: Path) -> None:
     assert page.count("data:audio/mpeg") == len(written.shown)
 
 
+def test_row_that_is_taken_back_has_the_stereo_sound(stereo: Path, sides: Path) -> None:
+    items = VersionItems(open_version(sides))
+    published = rows_in(stereo, "conversations")
+    for row in items.rows([*LABELLED, *items.digested_columns]):
+        audio = finished_row(row)["audio"]
+        encoded = published[row["conversation_id"]]["audio"]["bytes"]
+        np.testing.assert_array_equal(pcm_of(audio["bytes"]), pcm_of(encoded))
+        changed = row | {"right": {"bytes": b"", "path": None}}
+        with pytest.raises(DailytalkError, match="is not that of its right_sha256"):
+            finished_row(changed)
+
+
 def test_comparison_sees_other_columns_and_the_same_sound(stereo: Path, sides: Path) -> None:
     changes = compare_versions(open_version(stereo), open_version(sides))
     assert changes.bump == "major"
@@ -318,7 +333,9 @@ def columns_at(tag: str) -> set[str]:
     return {*features} & {"audio", *SIDES}
 
 
-def test_other_columns_are_a_major_version_and_stay_until_others_are_asked_for(push: Any) -> None:
+def test_other_columns_are_a_major_version_and_stay_until_others_are_asked_for(
+    push: Any, work: Path, dailytalk: Command
+) -> None:
     assert push("--create", "--tag", "v1.0.0").code == 0
     refused = push("--audio-columns", "left,right", "--tag", "v1.1.0")
     assert refused.code == 1
@@ -329,6 +346,8 @@ def test_other_columns_are_a_major_version_and_stay_until_others_are_asked_for(p
     assert record["changes"]["changed"] == 0
     assert columns_at("v2.0.0") == {*SIDES}
     assert "just this already, as v2.0.0" in push("--tag", "auto").out
+    difference = json.loads(dailytalk("diff", work, f"{REPO}@v2.0.0", "--json").out)
+    assert (difference["broken"], difference["columns"], difference["changed"]) == ({}, {}, 0)
     assert json.loads(push("--clips", "2", "--tag", "auto", "--json").out)["tag"] == "v2.1.0"
     assert columns_at("v2.1.0") == {*SIDES}
     assert json.loads(push("--audio-columns", "audio", "--tag", "auto", "--json").out)["tag"] == "v3.0.0"
@@ -357,6 +376,10 @@ def test_version_on_the_hub_is_loaded_by_its_card_checked_and_recorded_from(
     assert all(row["left"]["array"].shape == row["right"]["array"].shape == (192000,) for row in loaded)
     findings, _ = check_version(open_version(Reference(REPO, "v2.0.0")))
     assert not [finding for finding in findings if finding.level == "error"]
+    card = open_version(Reference(REPO, "v2.0.0")).read("README.md").decode()
+    named = set(re.findall(r"`(\w+)`", card))
+    assert {*published_features("conversations", RATE, audio_columns=SIDES)} <= named
+    assert "AVERAGES" not in card
     fetched = []
     for tag in ("v1.0.0", "v2.0.0"):
         repository = repository_of([f"{REPO}@{tag}"], HubChoice())

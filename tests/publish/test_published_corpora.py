@@ -232,10 +232,13 @@ def test_export_for_moshi_keeps_the_splits_and_passes_the_check(
     assert np.abs(samples[:, 0]).max() > 6000
 
 
+@pytest.mark.parametrize("columns", ["audio", "left,right"])
 def test_published_corpus_is_checked_and_reported(
-    hub: HubServer, dailytalk: Command, work: Path, tmp_path: Path
+    hub: HubServer, dailytalk: Command, work: Path, tmp_path: Path, columns: str
 ) -> None:
-    push(dailytalk, work)
+    push(dailytalk, work, "--tag", TAG, "--audio-columns", columns)
+    for column in columns.split(","):
+        assert f"`{column}`" in card()
     done = dailytalk("check", f"{REPO}@{TAG}", "--json")
     checked = json.loads(done.out)
     for finding in checked["findings"]:
