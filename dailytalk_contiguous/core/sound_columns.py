@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.schema import AUDIO_COLUMN, CHANNELS, digest_colu
 from dailytalk_contiguous.core.wording import counted
 
 #: The columns of sound that a version may have, by the value of `push --audio-columns`.
-AUDIO_COLUMNS = {AUDIO_COLUMN: (AUDIO_COLUMN,), ",".join(CHANNELS): CHANNELS}
+SOUND_LAYOUTS = {AUDIO_COLUMN: (AUDIO_COLUMN,), ",".join(CHANNELS): CHANNELS}
 
 #: Bytes of the samples of one conversation that are held: two hours of stereo at 24 kHz.
 MOST_PCM_BYTES = 700_000_000

@@ -388,10 +388,9 @@ class FiledItems(Items):
         if columns is None or schema.AUDIO_COLUMN in columns:
             item[schema.AUDIO_COLUMN] = stereo_sound(row)
         for side in schema.CHANNELS:
+            item.pop(side, None)
             if columns is not None and side in columns:
                 item[side] = embedded(row[side])
-            else:
-                item.pop(side, None)
         if self.provenance and "provenance" in row:
             item["provenance"] = self.provenance
         elif isinstance(row.get("provenance"), dict):  # as it is published

@@ -161,7 +161,7 @@ def pack_version(
             split that they have.
         file_seconds: of the conversations of a file.
         workers: threads that cut and encode.
-        audio_columns: those of the sound of conversations and clips, one of `AUDIO_COLUMNS`.
+        audio_columns: those of the sound of conversations and clips, one of `SOUND_LAYOUTS`.
 
     Raises DailytalkError: the folder holds no row that can be published, or one of them can't be read.
     """

@@ -22,8 +22,8 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, ORIGIN, SPLITS, parent_of
-from dailytalk_contiguous.core.settings import SEED, setting
-from dailytalk_contiguous.core.sound_columns import AUDIO_COLUMNS, changed_sounds, sound_columns
+from dailytalk_contiguous.core.settings import SEED, one_of, setting
+from dailytalk_contiguous.core.sound_columns import SOUND_LAYOUTS, changed_sounds, sound_columns
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.publish.card import Card, parsed_card
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, diff_in_words
@@ -85,7 +85,7 @@ class PushSettings:
     )  # fmt: skip
     audio_columns: str | None = setting(
         None, "Columns of sound: audio (stereo), or left,right (a mono one for each side).",
-        panel="input", choices=tuple(AUDIO_COLUMNS), metavar="COLUMNS", shown="as the version before, else audio",
+        panel="input", choices=tuple(SOUND_LAYOUTS), metavar="COLUMNS", shown="as the version before, else audio",
     )  # fmt: skip
     tag: str | None = setting(
         None, "The version: v1.0.0, or auto for the one that the changes call for.",
@@ -370,7 +370,8 @@ def _keep_base(items: Shards, release: Release) -> None:
 def _audio_columns(settings: PushSettings, head: Version) -> tuple[str, ...]:
     """The columns of sound: those of the option, else those of the version before, on which its readers rely."""
     if settings.audio_columns:
-        return AUDIO_COLUMNS[settings.audio_columns]
+        layout = one_of("--audio-columns", settings.audio_columns, SOUND_LAYOUTS)
+        return SOUND_LAYOUTS[layout]
     columns = head.features(CONFIGS[0]) if head.manifest else None
     return sound_columns(columns or ())
 

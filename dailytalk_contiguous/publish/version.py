@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.fields import Field
 from dailytalk_contiguous.core.published_fields import Described, described
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features
-from dailytalk_contiguous.core.sound_columns import AUDIO_COLUMNS
+from dailytalk_contiguous.core.sound_columns import SOUND_LAYOUTS
 from dailytalk_contiguous.store.files import inside, is_inside, sha256_of
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
@@ -310,7 +310,7 @@ class Version:
         config = name.partition("/")[0]
         features = Features({})
         if config in CONFIGS:
-            for columns in AUDIO_COLUMNS.values():
+            for columns in SOUND_LAYOUTS.values():
                 features |= published_features(config, None, labelled=True, audio_columns=columns)
         remedy = "publish or download it again, or name a dataset that this tool published"
         with (
