@@ -1,10 +1,11 @@
 """How fast a version is packed, how little of the next one is new, and what a stream reads before its first row.
 
-Synthetic conversations: speech-like bursts of noise by turns, 2 to 3 MB of FLAC a minute. 300 of 20 s are packed;
-1 % of them are resynthesised and packed again; new content-defined chunks (what Xet sends) and changed files (what
-plain LFS sends) are counted over all files. Then the first row of 100 files of one-minute conversations is
-streamed from a Hub on loopback. Then `report` of 1,000 conversations, and the tables and every figure of 100,000.
-Exits with 1 if a goal is missed. Takes five minutes, and 2 GB of disk.
+Synthetic conversations: speech-like bursts of noise by turns, 2 to 3 MB of FLAC a minute. 214 of 20 s are checked
+and packed; 2 of them are resynthesised and packed again; new content-defined chunks (what Xet sends) and changed
+files (what plain LFS sends) are counted over all files. 1,000 are packed without and with the findings of `check`.
+Then the first row of 100 files of one-minute conversations is streamed from a Hub on loopback. Then `report` of
+1,000 conversations, and the tables and every figure of 100,000. Exits with 1 if a goal is missed. Takes seven
+minutes, and 4 GB of disk.
 
     python benchmarks/publish.py
 """
@@ -12,6 +13,7 @@ Exits with 1 if a goal is missed. Takes five minutes, and 2 GB of disk.
 import hashlib
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import measuring
 import numpy as np
@@ -30,22 +33,26 @@ from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.publish import verdict
+from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.page import write_report
+from dailytalk_contiguous.publish.row_check import JudgedRow, RowChecks
 from dailytalk_contiguous.publish.version import Packed
 from dailytalk_contiguous.shards import Shard, shard_path, write_shard
 
 SAMPLE_RATE = 24000
-CONVERSATIONS = 300
+CONVERSATIONS = 214
 SECONDS = 20.0
-CHANGED = 3
+CHANGED = 2
 
 #: Seconds of a file: as many rows as one-minute conversations have in a file of an hour.
 FILE_SECONDS = 1200.0
 
 SPEED_GOAL = 300.0
 NEW_GOAL = 0.05
+#: Processor time of packing with the findings of `check`, as a multiple of that without.
+FINDINGS_GOAL = 1.3
 FIRST_GOAL = 60e6
 WITHOUT_AUDIO_GOAL = 2e6
 #: Seconds of processor time, and MB.
@@ -117,13 +124,14 @@ def main() -> int:
     """Measure all and compare with the goals."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        good = [*_versions(folder), *_streams(folder), *_report(folder)]
+        good = [*_versions(folder), *_findings(folder), *_streams(folder), *_report(folder)]
     return 0 if all(good) else 1
 
 
 def _versions(folder: Path) -> Iterable[bool]:
     names = [f"call{number:04d}" for number in range(CONVERSATIONS)]
     _work_folder(folder / "work", names, SECONDS)
+    check_folder(folder / "work")  # which hears the voices, where there is a speaker encoder
     started = time.perf_counter()
     first = pack_version(finished_items(folder / "work"), folder / "first", file_seconds=FILE_SECONDS)
     speed = CONVERSATIONS * SECONDS / (time.perf_counter() - started)
@@ -137,6 +145,31 @@ def _versions(folder: Path) -> Iterable[bool]:
     new, whole = _new_share(first, second)
     text = f"{new:.2%} of the bytes (whole files that changed, which plain LFS sends: {whole:.0%})"
     yield measuring.judged(f"new chunks: {text} (goal: at most {NEW_GOAL:.0%})", new <= NEW_GOAL)
+
+
+def _findings(folder: Path) -> Iterable[bool]:
+    """Pack 1,000 conversations that were checked before, without and with the findings of `check`."""
+    work = folder / "checked"
+    write_shard(work / "dataset/shard-0.parquet", Shard(_thousand(SECONDS)), BUILT)
+    check_folder(work)
+    with patch.object(RowChecks, "judge", lambda *_: JudgedRow([])):
+        without = _processor_time(work, folder / "without")
+    with_findings = _processor_time(work, folder / "with")
+    ratio = with_findings / without
+    times = f"{with_findings:.1f} s of processor time, {without:.1f} s without"
+    yield measuring.judged(
+        f"packing 1,000 with the findings of check: {times}: {ratio:.2f} times (goal: at most {FINDINGS_GOAL:g})",
+        ratio <= FINDINGS_GOAL,
+    )
+
+
+def _processor_time(work: Path, stage: Path) -> float:
+    """Seconds of the processor that packing a work folder takes."""
+    started = time.process_time()
+    pack_version(finished_items(work), stage)
+    seconds = time.process_time() - started
+    shutil.rmtree(stage)
+    return seconds
 
 
 def _new_share(first: Packed, second: Packed) -> tuple[float, float]:
@@ -173,7 +206,7 @@ def _streams(folder: Path) -> Iterable[bool]:
 
 
 def _report(folder: Path) -> Iterable[bool]:
-    rows = _thousand()
+    rows = _thousand(60.0)
     write_shard(folder / "thousand/dataset/shard-0.parquet", Shard(rows), BUILT)
     seconds = []
     for _ in range(4):  # the first also imports
@@ -194,14 +227,14 @@ def _report(folder: Path) -> Iterable[bool]:
     )
 
 
-def _thousand() -> list[dict[str, Any]]:
-    rows = [_conversation(f"talk{number:04d}", 60.0, False) for number in range(8)]
+def _thousand(seconds: float) -> list[dict[str, Any]]:
+    rows = [_conversation(f"talk{number:04d}", seconds, False) for number in range(8)]
     return [row | {"conversation_id": f"{row['conversation_id']}-{copy}"} for copy in range(125) for row in rows]
 
 
 def _tables() -> None:
     """Print the seconds of making the tables and of asking for each figure, and the most memory, in MB."""
-    rows = _thousand()
+    rows = _thousand(60.0)
     started = time.process_time()
     maker = TableMaker()
     for hundred in range(100):

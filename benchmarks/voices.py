@@ -43,7 +43,7 @@ from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.models.speaker_encoder import SpeakerEncoder
 from dailytalk_contiguous.models.speech_activity import hear
-from dailytalk_contiguous.publish.checking import row_findings
+from dailytalk_contiguous.publish.row_check import row_findings
 from dailytalk_contiguous.publish.verdict import LIMITS
 from dailytalk_contiguous.publish.voice_check import (
     SAME_VOICE,

@@ -6,24 +6,18 @@ from fractions import Fraction
 from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli.judgement import finding_lines, judgement_of
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps, verbose
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadValue
-from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, to_run
+from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.settings import one_of
-from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
 from dailytalk_contiguous.publish.findings import FindingLimits
 from dailytalk_contiguous.publish.opening import reference_at, version_or_path
 from dailytalk_contiguous.publish.verdict import LIMITS, verdict_of
 from dailytalk_contiguous.publish.version import Version
-
-#: Findings that are shown with --verbose.
-SHOWN = 20
-
-#: Findings that are shown without --verbose.
-SHOWN_IN_SHORT = 6
 
 #: The option of the commands that judge conversations: `check` and `report`.
 LIMIT = option(
@@ -92,24 +86,17 @@ def check(
     if turn_ends:
         details.append(Figures(_TURN_END_HEAD, [_turn_end_cells(side) for side in turn_ends]))
     details += _fact_lines(facts)
-    findings_shown = verdict.findings[: SHOWN if verbose() else SHOWN_IN_SHORT]
-    for finding in findings_shown:
-        level = "error" if finding.level == "error" else finding.severity
-        details.append(f"{level}: {finding.sentence}; {finding.remedy}")
-    n_more = len(verdict.findings) - len(findings_shown)
-    if n_more:
-        details.append(f"… {counted(n_more, 'more finding')} (-v shows more, --json all)")
+    details += finding_lines(verdict)
     record = {
         "facts": facts,
         "findings": [finding.as_dict() for finding in findings],
         "verdict": verdict.as_dict(),
     }
-    is_fine = {"good": True, "bad": False}.get(verdict.level)
     has_errors = any(finding.level == "error" for finding in findings)
     is_good_work = verdict.level == "good" and facts["kind"] == "work"
     return Outcome(
         record,
-        Judgement(verdict.headline, is_fine),
+        judgement_of(verdict),
         code=1 if has_errors else 0,
         details=details,
         next=to_run("export", source, "--format", "moshi", "--out", "DIR") if is_good_work else "",

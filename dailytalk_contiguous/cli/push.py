@@ -8,15 +8,16 @@ from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-def
 
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.engine_options import DRY_RUN
+from dailytalk_contiguous.cli.judgement import finding_lines, judgement_of
 from dailytalk_contiguous.cli.options import chosen, setting_options, size_text, with_options
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import argument, say, shown_steps
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.publish.compare import diff_in_words
 from dailytalk_contiguous.publish.divergence import CHANGED, ConversationChange, Diverged, Divergence
 from dailytalk_contiguous.publish.opening import finished_items
-from dailytalk_contiguous.publish.pushing import MAIN, PushSettings, Release
+from dailytalk_contiguous.publish.pushing import MAIN, BadVersion, PushSettings, Release
 from dailytalk_contiguous.publish.pushing import push_version as run_push
 from dailytalk_contiguous.publish.release_card import card_of_release
 from dailytalk_contiguous.run.outputs import edited_since
@@ -43,6 +44,7 @@ def push(
     Readers see it whole or not at all. The token comes from `hf auth login` or HF_TOKEN. After a stop, run the
     same command again: what is uploaded is not sent again. Conversations keep the split that they had in an
     earlier version. One that can't be published is rejected with its reason (exit code 3), and the others go on.
+    A version that dailytalk check calls bad is refused without --even-if-bad, before anything is sent.
     --private is refused for a dataset that is public. --dry-run needs no token if the dataset is public, or does
     not exist yet.
     """
@@ -69,6 +71,8 @@ def push(
         record = {"published": None, "divergence": refusal.divergence.as_dict()}
         details = divergence_details(refusal.divergence)
         return Outcome(record, "nothing was published", 1, details, error=refusal)
+    except BadVersion as refusal:
+        return push_outcome(refusal.release, dry_run, unspoken, refusal)
     return push_outcome(done, dry_run, unspoken)
 
 
@@ -116,8 +120,15 @@ def change_text(conversation_id: str, change: ConversationChange) -> str:
     return ", ".join(lines) or "sound or times"
 
 
-def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome:
-    """`unspoken`: the work folder, if its transcript was edited since its conversations were made."""
+def push_outcome(
+    done: Release, dry_run: bool, unspoken: Path | None, refusal: BadVersion | None = None
+) -> Outcome:
+    """Return the outcome of a push.
+
+    Args:
+        unspoken: the work folder, if its transcript was edited since its conversations were made.
+        refusal: why the version was not published.
+    """
     plan = done.plan
     repo = done.repo
     settings = done.settings
@@ -133,6 +144,7 @@ def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome
         "to_send": done.to_send,
         "published": {"commit": done.commit, "url": done.url, "tag": done.tag} if done.commit else None,
         "warnings": list(warnings),
+        "verdict": done.card.verdict.as_dict() if done.card else None,
         "rejects": [reject.as_dict() for reject in rejects],
     }
     rejected = rejected_of(rejects, "conversation")
@@ -146,7 +158,11 @@ def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome
             headline += f", as {done.tag}"
         next_command = to_run("speak", unspoken) if unspoken else load
         return Outcome(record, headline, code, rejected=rejected, next=next_command)
-    details: list[str | Figures] = [f"licence: {warning}" for warning in warnings]
+    verdict = done.card.verdict
+    details: list[str | Judgement | Figures] = [*finding_lines(verdict), judgement_of(verdict)]
+    details += [f"licence: {warning}" for warning in warnings]
+    if refusal:
+        return Outcome(record, "nothing was changed on the Hub", 1, details, rejected, error=refusal)
     changes = diff_in_words(done.changes.as_dict())
     if done.changes.previous and done.changes.bump:
         changes += f"; they call for a {done.changes.bump} version"
@@ -163,6 +179,8 @@ def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome
             if names and done.changes.previous:
                 details.append(f"{kind}  {', '.join(names[:SHOWN])}{' …' if len(names) > SHOWN else ''}")
         details.append(Figures(("", f"file ({len(changed)} of {len(plan)})", "size"), rows))
+        if verdict.level == "bad" and not settings.even_if_bad:
+            details.append("a push would be refused: the version is bad; --even-if-bad publishes it as it is")
         return Outcome(record, "nothing was changed on the Hub (--dry-run)", code, details, rejected, DRY_RUN_NEXT)
     if settings.pr:
         load = "after the merge, the same command without --pr, to set the tag"

@@ -25,18 +25,17 @@ from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.fields import Column
 from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, Row, is_recorded
-from dailytalk_contiguous.core.scorecard import comparisons_of
 from dailytalk_contiguous.core.sound_columns import sound_columns
 from dailytalk_contiguous.core.tables import Tables
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.core.wording import kind_of
-from dailytalk_contiguous.publish.clip_figures import CorpusFigures, findings_of_clips
+from dailytalk_contiguous.publish.clip_figures import CorpusFigures, table_findings
 from dailytalk_contiguous.publish.displays import Displays
 from dailytalk_contiguous.publish.items import Items, VersionItems
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.plots import Plot, png
 from dailytalk_contiguous.publish.templates import escaped, filled
-from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
+from dailytalk_contiguous.publish.verdict import Verdict, verdict_of
 from dailytalk_contiguous.publish.version import DataFile, Packed, Version
 from dailytalk_contiguous.store.files import json_document
 from dailytalk_contiguous.store.parquet import open_parquet
@@ -177,17 +176,27 @@ class CardFacts:
         return self.repo.split("/")[1]
 
 
+#: Findings of one kind that a card shows; `dailytalk check` shows all.
+SHOWN_OF_A_KIND = 5
+
 #: `CardFacts.changes` of a version in which nothing changed.
 _NO_CHANGES: dict[str, object] = {"previous": None, "added": 0, "removed": 0, "changed": 0, "moved": 0, "tags": []}
 
 
 @dataclass(frozen=True)
 class Card:
-    """A card: its text, its plots (PNG by name in the repository), and warnings about its licence."""
+    """The card of a version.
+
+    Attributes:
+        assets: its plots (PNG), its sound and its figures, by name in the repository.
+        warnings: about its licence.
+        verdict: that of `dailytalk check` of the version.
+    """
 
     text: str
     assets: dict[str, bytes]
     warnings: tuple[str, ...]
+    verdict: Verdict
 
 
 def render_card(
@@ -212,6 +221,8 @@ def render_card(
     """
     items = VersionItems(version)
     tables = items.tables()
+    findings = [*packed.row_findings, *table_findings(items, tables), *items.kept_findings()]
+    verdict = verdict_of(findings, tables.n)
     for reject in rejects:
         tables.rejects[reject["stage"], kind_of(reject["reason"])] += 1
     clips = CorpusFigures.of_run(run, tables=tables) if items.labelled else None
@@ -232,15 +243,7 @@ def render_card(
         assets[f"assets/{plot.name}.png"] = png(plot)
         return ""
 
-    findings = findings_of_clips(clips, run) if clips else all_findings(tables, run)
-    show = Displays(
-        tables,
-        run,
-        defaults,
-        clips=clips,
-        comparisons=comparisons_of(tables.turn_taking),
-        origins=origins,
-    )
+    show = Displays(tables, run, defaults, clips=clips, origins=origins)
     clips_or_talks = [file for files in packed.configs["conversations"].values() for file in files]
     rows_beside = []
     for config, splits in packed.configs.items():
@@ -261,7 +264,8 @@ def render_card(
         title=card.data["pretty_name"],
         has_sides=sound_columns(version.features(CONFIGS[0]) or ()) == CHANNELS,
         sample=_sample(next(items.listed(), None), items, assets),
-        verdict=verdict_of(findings, tables.n),
+        verdict=verdict,
+        findings=verdict.by_kind(SHOWN_OF_A_KIND),
         fields=[field for field in (*FIELDS, *packed.fields) if not isinstance(field, Column)],
         own=FIELDS,
         draw=draw,
@@ -275,7 +279,7 @@ def render_card(
     memory: _Written = {"licence": derived_licence} if is_derived else {}
     title = escaped(str(card.data["pretty_name"]).strip())
     card.text = update_body(card.text, title, text, memory)
-    return Card(str(card), assets, against)
+    return Card(str(card), assets, against, verdict)
 
 
 def _update_front(

@@ -10,25 +10,21 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from dailytalk_contiguous.core import documents, figures
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cores, side_by_side
-from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.published_fields import published
-from dailytalk_contiguous.core.records import AlignedWord, NonSpeechSound
-from dailytalk_contiguous.core.schema import LABELLED, Row, digest_column
+from dailytalk_contiguous.core.schema import LABELLED, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, comparisons_of, measure_text
-from dailytalk_contiguous.core.sound_columns import changed_sounds
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tables import TableMaker, Tables
-from dailytalk_contiguous.core.utterance import FIELDS, Utterance, is_converted, line_problem, no_text_reason
-from dailytalk_contiguous.core.voice_likeness import ConversationVoices
+from dailytalk_contiguous.core.utterance import FIELDS, is_converted, line_problem, no_text_reason
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import verdict
-from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips
+from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips, table_findings
 from dailytalk_contiguous.publish.exports import AnyFormat
 from dailytalk_contiguous.publish.findings import (
     Checked,
@@ -37,52 +33,36 @@ from dailytalk_contiguous.publish.findings import (
     advice,
     error,
     findings_of_apps,
-    loudness_of,
     loudness_of_wav,
-    several,
-    word_findings,
 )
 from dailytalk_contiguous.publish.formats import FORMATS, format_named
-from dailytalk_contiguous.publish.items import DURATION_TOLERANCE, FiledItems, Items, VersionItems
+from dailytalk_contiguous.publish.items import FiledItems, Items, VersionItems
 from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
+from dailytalk_contiguous.publish.row_check import PUBLISH_AGAIN, SPEAK_AGAIN, JudgedRow, RowChecks
 from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences
-from dailytalk_contiguous.publish.voice_check import find_speaker_encoder, hear_voices, voice_facts, voice_findings
+from dailytalk_contiguous.publish.voice_check import voice_facts
 from dailytalk_contiguous.store import work_folder
 
-if TYPE_CHECKING:
-    from dailytalk_contiguous.models.speaker_encoder import SpeakerEncoder
-
-_SPEAK_AGAIN = "build it again with `dailytalk speak`"
-_NO_WORDS = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
 _CHECK_AGAIN = "see that you may read it, and check again"
-_PUBLISH_AGAIN = "publish this version again"
-
-#: Kinds of findings on rows whose voices are not compared.
-_UNHEARD = {"unreadable-audio", "missing-audio", "not-stereo"}
-
-#: Kinds of findings on rows that can't be used, by column.
-_KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "bad-sound"}
 
 #: What the facts call an opened folder or version, where that is not the kind of its items.
 _SHOWN_KINDS = {"conversations": "dataset", "clips": "dataset", "version": "published"}
 
 
-class _JudgedRow(NamedTuple):
+class _CheckedRow(NamedTuple):
     """A row and what was found on it.
 
     Attributes:
-        location: its file and its id, as findings name it.
+        location: what findings call it.
         is_exported: whether exports take it.
-        voices: None without an encoder, of clips, and where the sound is not two channels.
     """
 
     row: Row
     location: str
     is_exported: bool
-    findings: list[Finding]
-    voices: ConversationVoices | None = None
+    judged: JudgedRow
 
 
 def check_rows(
@@ -93,45 +73,44 @@ def check_rows(
     """Check the rows of a folder or a version, their sound decoded; findings, and how much is in it.
 
     Rows of a version come over the network one row group at a time, so that checking needs no disk. Their audio
-    has a digest, which shows a row that was changed after it was built.
+    has a digest, which shows a row that was changed after it was built. Findings call them by their ids, as those
+    of a push do, which knows no file names yet; rows of a folder have their file, too.
 
     Raises DailytalkError if the Hub can't be read. A damaged file is a finding.
     """
-    findings = list[Finding]()
+    checks = RowChecks()
     maker = TableMaker()
     ids = set[str]()
     splits = Counter[str]()
-    encoder = find_speaker_encoder()
-    voices: list[ConversationVoices] = []
     columns = [*LABELLED, *items.digested_columns] if isinstance(items, VersionItems) else None
     for shown, rows in _rows_by_file(items, columns):
-        judge = partial(_judged, items, shown, encoder)
+        judge = partial(_checked, items, shown, checks)
         noun = f"conversations of {shown or items.name} checked"
         try:
-            with closing(side_by_side(judge, rows, cores())) as judged_rows:
-                for judged in steps(noun, judged_rows):
-                    row = judged.row
+            with closing(side_by_side(judge, rows, cores())) as checked_rows:
+                for checked in steps(noun, checked_rows):
+                    row = checked.row
                     name = row["conversation_id"]
+                    judged = checked.judged
                     splits[row["split"]] += 1
-                    if judged.is_exported and name in ids:
+                    if checked.is_exported and name in ids:
                         problem = f"the conversation {name!r} occurs twice"
-                        findings.append(error("duplicate", judged.location, problem, "delete one of the shards"))
-                    elif judged.is_exported and not row["problem"]:
+                        duplicate = error("duplicate", checked.location, problem, "delete one of the shards")
+                        judged = JudgedRow([duplicate, *judged.findings])
+                    elif checked.is_exported and not row["problem"]:
                         maker.add(row)
-                        if judged.voices:
-                            voices.append(judged.voices)
-                    findings += judged.findings
-                    if judged.is_exported:
+                    checks.add(judged)
+                    if checked.is_exported:
                         ids.add(name)
         except BadInput as failure:
-            findings.append(error("unreadable-shard", shown, failure.reason, failure.remedy))
+            checks.findings.append(error("unreadable-shard", shown, failure.reason, failure.remedy))
         except OSError as failure:
             reason = f"it can't be read ({failure.strerror})"
-            findings.append(error("unreadable-shard", shown, reason, _CHECK_AGAIN))
+            checks.findings.append(error("unreadable-shard", shown, reason, _CHECK_AGAIN))
     if items.remedy:
-        for index, finding in enumerate(findings):
-            if finding.remedy == _SPEAK_AGAIN:
-                findings[index] = replace(finding, remedy=items.remedy)
+        for index, finding in enumerate(checks.findings):
+            if finding.remedy == SPEAK_AGAIN:
+                checks.findings[index] = replace(finding, remedy=items.remedy)
     for reject in items.rejects():
         maker.add_reject(reject)
     tables = maker.tables()
@@ -147,13 +126,10 @@ def check_rows(
         "measures": measure_facts(tables, references),
     }
     facts |= turn_end_facts(tables)
-    facts |= voice_facts(voices, limits)
+    facts |= voice_facts(checks.voices, limits)
     if items.kind == "version":
         facts["splits"] = dict(splits)
-    run = (work_folder.read_run(items.folder) if items.folder else None) or {}
-    findings += voice_findings(voices, limits)
-    findings += verdict.all_findings(tables, run, limits)
-    return findings, facts
+    return checks.all_findings(limits) + table_findings(items, tables, limits), facts
 
 
 def _rows_by_file(items: Items, columns: Sequence[str] | None) -> Iterator[tuple[str, Iterator[Row]]]:
@@ -168,91 +144,23 @@ def _rows_by_file(items: Items, columns: Sequence[str] | None) -> Iterator[tuple
         yield str(shown), (row for _, row in items.rows_of(file, columns))
 
 
+def _checked(items: Items, shown: str, checks: RowChecks, row: Row) -> _CheckedRow:
+    """Check a row of the file that is shown so."""
+    name = row["conversation_id"]
+    is_in_folder = shown and items.kind != "version"
+    location = f"{shown}: {name}" if is_in_folder else name
+    unused = None if row["problem"] else items.unused(row)
+    if unused:
+        kind, reason = unused
+        note = advice(kind, location, reason, items.remedy, "note")
+        return _CheckedRow(row, location, False, JudgedRow([note]))
+    return _CheckedRow(row, location, True, checks.judge(row, location))
+
+
 def _hours(tables: Tables, column: str) -> dict[str, float]:
     """Hours of conversations by the values of a column, sorted by these."""
     hours = figures.hours_of(tables, column)
     return {name: round(hours[name], 7) for name in sorted(hours)}
-
-
-def _judged(items: Items, shown: str, encoder: "SpeakerEncoder | None", row: Row) -> _JudgedRow:
-    """Check a row of the file that is shown so."""
-    name = row["conversation_id"]
-    location = f"{shown}: {name}" if shown else name
-    findings: list[Finding] = []
-    for column in changed_sounds(row):
-        problem = f"its {column} is not that of its {digest_column(column)}"
-        findings.append(error("changed-audio", location, problem, _PUBLISH_AGAIN))
-    if row["problem"]:
-        kind = _KINDS.get(row["problem_column"], "bad-row")
-        findings.append(error(kind, location, row["problem"], _SPEAK_AGAIN))
-        return _JudgedRow(row, location, True, findings)
-    unused = items.unused(row)
-    if unused:
-        kind, reason = unused
-        note = advice(kind, location, reason, items.remedy, "note")
-        return _JudgedRow(row, location, False, [note])
-    findings += row_findings(location, row)
-    is_heard = all(finding.kind not in _UNHEARD for finding in findings)
-    voices = None
-    if encoder and is_heard and not row["labels"]:
-        voices = hear_voices(encoder, row)
-    return _JudgedRow(row, location, True, findings, voices)
-
-
-def row_findings(file: str, row: Row) -> Iterator[Finding]:
-    """Yield the findings on a row that can be used, its sound decoded; `file` is its name in them."""
-    loudness = yield from loudness_of(file, lambda: row["audio"])
-    if loudness:
-        if loudness.channels != 2:
-            problem = f"its audio has {counted(loudness.channels, 'channel')}, not 2"
-            yield error("not-stereo", file, problem, _SPEAK_AGAIN)
-        if loudness.sample_rate != row["sample_rate"]:
-            problem = f"the audio's rate is {loudness.sample_rate} Hz, the column says {row['sample_rate']}"
-            yield error("wrong-rate", file, problem, _SPEAK_AGAIN)
-        if abs(loudness.seconds - row["duration"]) > DURATION_TOLERANCE:
-            problem = f"the column says {row['duration']:.3f} s, the audio has {loudness.seconds:.3f} s"
-            yield error("wrong-duration", file, problem, _SPEAK_AGAIN)
-        if loudness.is_silent(0):
-            yield error("silent-left", file, "the left channel, the re-voiced one, is silent", _SPEAK_AGAIN)
-    yield from _utterance_findings(file, row["utterances"] or [])
-    yield from _sound_findings(file, row["sounds"] or [], row["duration"])
-    alignments: list[AlignedWord] = row["alignments"] or []
-    words = []
-    for word in alignments:
-        channel = 1 if word["speaker"] == "right" else 0
-        text = word["word"] or ""
-        words.append(SaidWord(text, word["start"], word["end"], word["speaker"], channel))
-    if not any(word.channel == 0 for word in words):
-        yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _NO_WORDS)
-    yield from word_findings(file, words, loudness)
-
-
-def _utterance_findings(file: str, utterances: Sequence[Utterance]) -> Iterator[Finding]:
-    """Ids that occur twice, utterances without text, and utterances without length."""
-    counts = Counter(utterance["utterance_id"] for utterance in utterances)
-    twice = sorted(str(name) for name, count in counts.items() if count > 1)
-    mute = []
-    empty = []
-    for utterance in utterances:
-        has_text = bool((utterance["text"] or "").strip())
-        if utterance["status"] == "spoken" and not is_converted(utterance) and not has_text:
-            mute.append(utterance["utterance_id"])
-        if utterance["status"] != "dropped" and not utterance["end"] > utterance["start"]:
-            empty.append(utterance["utterance_id"])
-    total = len(utterances)
-    yield from several("duplicate", file, twice, "utterance ids occur twice", total, _SPEAK_AGAIN)
-    yield from several("empty-text", file, mute, "utterances were spoken without text", total, _SPEAK_AGAIN)
-    yield from several("bad-utterance", file, empty, "utterances have no length", total, _SPEAK_AGAIN)
-
-
-def _sound_findings(file: str, sounds: Sequence[NonSpeechSound], duration: float) -> Iterator[Finding]:
-    """Sounds that have no length, or are outside the audio of `duration` seconds."""
-    outside = []
-    for sound in sounds:
-        if not 0 <= sound["start"] < sound["end"] <= duration + DURATION_TOLERANCE:
-            outside.append(f"{sound['start']}..{sound['end']} s")
-    problem = "sounds have no length or are outside the audio"
-    yield from several("bad-sound", file, outside, problem, len(sounds), _SPEAK_AGAIN)
 
 
 def check_version(
@@ -267,12 +175,14 @@ def check_version(
     if MANIFEST in version.names:
         for name, difference in file_differences(version):
             problem = f"it is not what {MANIFEST} names: {difference}"
-            findings.append(error("not-in-manifest", name, problem, _PUBLISH_AGAIN))
+            findings.append(error("not-in-manifest", name, problem, PUBLISH_AGAIN))
     else:
         problem = "nothing says which files this version has"
-        findings.append(advice("no-manifest", MANIFEST, problem, _PUBLISH_AGAIN))
+        findings.append(advice("no-manifest", MANIFEST, problem, PUBLISH_AGAIN))
     row_problems, facts = check_rows(items, limits, references)
-    return findings + row_problems, facts | {"commit": version.commit}
+    findings += row_problems
+    findings += items.kept_findings()
+    return findings, facts | {"commit": version.commit}
 
 
 def check_folder(

@@ -23,7 +23,7 @@ from dailytalk_contiguous.publish.findings import Finding, FindingLimits
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.plots import Plot, histogram
 from dailytalk_contiguous.publish.training_folder import record_of
-from dailytalk_contiguous.publish.verdict import LIMITS, clip_findings
+from dailytalk_contiguous.publish.verdict import LIMITS, all_findings, clip_findings
 
 
 class ClipMeasure(NamedTuple):
@@ -224,7 +224,9 @@ def _trained(tables: Tables) -> pd.DataFrame:
 
 def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigures:
     """Return the figures of clips; rows that can't be used are added to `refused`."""
-    record = record_of(items.folder) if items.folder else {}
+    record = items.run
+    if items.folder and items.kind != "version":
+        record = record_of(items.folder)
     names = settings_of(QualityLimits())
     settings = (record.get("settings") or {}).items()
     chosen = {name: value for name, value in settings if name in names and (value is None or is_number(value))}
@@ -245,3 +247,14 @@ def findings_of_clips(
     """Return the findings on clips and their labels, with the emotions (or cells) that have too little of it."""
     thin = {cell: clips.target - lack for cell, lack in clips.shortfalls().items()}
     return clip_findings(clips.tables, thin, clips.target, run, limits, clips.noun)
+
+
+def table_findings(items: Items, tables: Tables, limits: FindingLimits = LIMITS) -> list[Finding]:
+    """Return the findings on all rows together, conversations or clips, and on the run that made them.
+
+    `tables`: of the rows of `items`.
+    """
+    if not items.labelled:
+        return all_findings(tables, items.run, limits)
+    clips = CorpusFigures.of_run(items.run, tables=tables)
+    return findings_of_clips(clips, items.run, limits)

@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.schema import Row, kept_speakers, voices
 from dailytalk_contiguous.core.sound_columns import MOST_PCM_BYTES
 from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, is_converted, said_tag, sounding_span
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.items import TOLERANCE
+from dailytalk_contiguous.publish.findings import TOLERANCE
 
 _REMEDY = "build the conversation again"
 

@@ -402,8 +402,13 @@ class Displays:
                 ]
                 pooled = [measure_text(name, taken.pooled(name, side)) for taken in timelines.values()]
                 middle = measure_text(name, stats["p5"], stats["p95"])
-                rows.append([TURN_MEASURES[name].title, side, *pooled, middle, "; ".join(beside)])
-        head = ["measure", "side", *timelines, "90 % of conversations", "beside others"]
+                cells: list[TableCell] = [TURN_MEASURES[name].title, side, *pooled, middle]
+                if self.comparisons:
+                    cells.append("; ".join(beside))
+                rows.append(cells)
+        head = ["measure", "side", *timelines, "90 % of conversations"]
+        if self.comparisons:
+            head.append("beside others")
         return Table("What it teaches, in figures", head, rows, folded=True)
 
     @cached_property

@@ -7,22 +7,24 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.apps import parts
-from dailytalk_contiguous.core.audio import AudioStruct, blocks, read_header, to_uri
+from dailytalk_contiguous.core.audio import AudioStruct, Pcm, blocks, read_header, to_uri
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.levels import frame_levels
+from dailytalk_contiguous.core.levels import frame_levels, pcm_levels
 from dailytalk_contiguous.core.moshi_words import SaidWord, frame_of
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
 from dailytalk_contiguous.core.schema import MAIN
 from dailytalk_contiguous.core.tags import tags_among
-from dailytalk_contiguous.publish.items import TOLERANCE
 from dailytalk_contiguous.store.files import inside
+
+#: Seconds that a word may be outside its audio: the sample that is lost or won when the rate is changed.
+TOLERANCE = 0.001
 
 Level = Literal["error", "advice"]
 
@@ -56,8 +58,24 @@ class Finding:
         is_named = self.file == "." or f" in {self.file}" in self.what
         return self.what if is_named else f"{self.file}: {self.what}"
 
+    @property
+    def shown_level(self) -> str:
+        """`error`, or the severity of advice."""
+        return "error" if self.level == "error" else self.severity
+
     def as_dict(self) -> dict[str, str]:
         return asdict(self)
+
+
+class FindingRecord(TypedDict):
+    """A finding in a manifest."""
+
+    level: Level
+    file: str
+    what: str
+    remedy: str
+    kind: str
+    severity: Severity
 
 
 def error(kind: str, file: str, what: str, remedy: str) -> Finding:
@@ -68,6 +86,18 @@ def error(kind: str, file: str, what: str, remedy: str) -> Finding:
 def advice(kind: str, file: str, what: str, remedy: str, severity: Severity = "doubtful") -> Finding:
     """Return a finding that the user may decide to ignore."""
     return Finding("advice", file, what, remedy, kind, severity)
+
+
+def finding_of(record: FindingRecord) -> Finding:
+    """Return the finding of a record in a manifest."""
+    return Finding(
+        record["level"],
+        record["file"],
+        record["what"],
+        record["remedy"],
+        record["kind"],
+        record["severity"],
+    )
 
 
 def findings_of_apps(folder: Path) -> list[Finding]:
@@ -151,7 +181,7 @@ def measure_loudness(audio: AudioStruct) -> Loudness:
     """
     header = read_header(audio)
     rate = header.sample_rate
-    frame = max(1, round(FRAME_SECONDS * rate))
+    frame = _frame_samples(rate)
     powers: list[NDArray[np.float32]] = []
     n_samples = 0
     for block in blocks(audio, block_seconds=_BLOCK_FRAMES * frame / rate):
@@ -161,9 +191,27 @@ def measure_loudness(audio: AudioStruct) -> Loudness:
     power = np.zeros((0, header.channels), np.float32)
     if powers:
         power = np.concatenate(powers)
+    return _loudness(power, rate, n_samples)
+
+
+def pcm_loudness(pcm: Pcm, sample_rate: int) -> Loudness:
+    """Measure samples that are decoded already, shape (n, channels), as `measure_loudness` does."""
+    frame = _frame_samples(sample_rate)
+    power = np.stack([pcm_levels(channel, frame) for channel in pcm.T], axis=1)
+    return _loudness(power, sample_rate, len(pcm))
+
+
+def _frame_samples(sample_rate: int) -> int:
+    return max(1, round(FRAME_SECONDS * sample_rate))
+
+
+def _loudness(power: NDArray[np.float32], sample_rate: int, n_samples: int) -> Loudness:
+    """The loudness of sound of which each frame and channel has this mean square."""
     with np.errstate(divide="ignore"):
         dbfs = np.asarray(10 * np.log10(power), np.float32)
-    return Loudness(rate, header.channels, seconds=n_samples / rate, dbfs=dbfs, frame=frame / rate)
+    seconds = n_samples / sample_rate
+    frame = _frame_samples(sample_rate) / sample_rate
+    return Loudness(sample_rate, power.shape[1], seconds=seconds, dbfs=dbfs, frame=frame)
 
 
 def loudness_of(file: str, audio: Callable[[], AudioStruct]) -> Generator[Finding, None, Loudness | None]:

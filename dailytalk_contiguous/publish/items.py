@@ -33,6 +33,7 @@ from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, UTTERANCE
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.findings import Finding, finding_of, findings_of_apps
 from dailytalk_contiguous.publish.version import MANIFEST, Version
 from dailytalk_contiguous.shards import current_shards
 from dailytalk_contiguous.store.files import inside
@@ -69,9 +70,6 @@ _TYPED = Features({name: schema.LABELLED[name] for name in schema.LABELLED if na
 
 #: Seconds that a time or a length may have: a month, which no conversation takes.
 MOST_SECONDS = 31 * 86400.0
-
-#: Seconds that a word may be outside its audio: the sample that is lost or won when the rate is changed.
-TOLERANCE = 0.001
 
 #: Seconds by which a stated length may differ from the audio: less than the 80 ms of a frame of the codec.
 DURATION_TOLERANCE = 0.010
@@ -209,7 +207,7 @@ class Items(ABC):
 
     @cached_property
     def run(self) -> dict[str, Any]:
-        """The run.json of a work folder; empty where there is none."""
+        """The run.json of a work folder, of a version the part in its manifest; empty where there is none."""
         return (read_run(self.folder) if self.folder else None) or {}
 
     @cached_property
@@ -285,6 +283,10 @@ class Items(ABC):
         for line in self.rejects():
             maker.add_reject(line)
         return maker.tables()
+
+    def kept_findings(self) -> list[Finding]:
+        """Return what apps have found in the folder, and kept there."""
+        return findings_of_apps(self.folder) if self.folder else []
 
     def measures(self) -> Iterator[Row]:
         """Yield `conversation_id`, `duration` and measures (`core.quality`) of all measured clips, kept or not."""
@@ -507,6 +509,16 @@ class VersionItems(FiledItems):
     @cached_property
     def fields(self) -> tuple[Field, ...]:
         return published(self.version.manifest.get("fields") or (), MANIFEST)
+
+    @cached_property
+    def run(self) -> dict[str, Any]:
+        facts: dict[str, Any] = self.version.manifest.get("run") or {}
+        return facts
+
+    def kept_findings(self) -> list[Finding]:
+        """Return what apps had found in the work folder when it was published."""
+        records = self.version.manifest.get("findings") or ()
+        return [finding_of(record) for record in records]
 
     @property
     def digested_columns(self) -> list[str]:

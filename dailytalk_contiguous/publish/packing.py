@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import accumulate, groupby
@@ -25,7 +25,7 @@ import soundfile
 from datasets import Audio
 
 from dailytalk_contiguous.core.audio import Pcm
-from dailytalk_contiguous.core.documents import parse_json, typed
+from dailytalk_contiguous.core.documents import is_number, parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records import RejectedPart
 from dailytalk_contiguous.core.schema import (
@@ -41,11 +41,15 @@ from dailytalk_contiguous.core.schema import (
 from dailytalk_contiguous.core.sound_columns import MOST_PCM_BYTES
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.core.utterance import FIELDS, heard_utterances
-from dailytalk_contiguous.core.wording import portable
+from dailytalk_contiguous.core.wording import kind_of, portable
 from dailytalk_contiguous.models.failures import without_message
+from dailytalk_contiguous.publish.findings import TOLERANCE
 from dailytalk_contiguous.publish.interactivity import ClipChoice, clips_of, cut_clips
-from dailytalk_contiguous.publish.items import SMALL, TOLERANCE, Place, Shards
+from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL, Place, Shards
+from dailytalk_contiguous.publish.row_check import JudgedRow, RowChecks
+from dailytalk_contiguous.publish.run_facts import RejectedFacts, kept_run_facts
 from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
+from dailytalk_contiguous.publish.verdict import LIMITS
 from dailytalk_contiguous.publish.version import DataFile, Packed
 from dailytalk_contiguous.store.files import file_name, sha256_of
 from dailytalk_contiguous.store.parquet import row_groups, write_parquet
@@ -79,9 +83,16 @@ class Finished(NamedTuple):
     split: str | None
 
 
+class RejectedRow(NamedTuple):
+    """A conversation that can't be published, and its length in seconds, 0 if that is unknown."""
+
+    reject: Reject
+    seconds: float
+
+
 def read_finished(
     items: Shards, look: Callable[[Row], None]
-) -> tuple[dict[str, Finished], set[int], list[Reject]]:
+) -> tuple[dict[str, Finished], set[int], list[RejectedRow]]:
     """Read the finished conversations of a work folder, without audio; `look` is called with each good row.
 
     Returns those that can be published, by id, the rates of their audio in Hz, and why the others can't be.
@@ -90,7 +101,7 @@ def read_finished(
     """
     finished = dict[str, Finished]()
     rates = set[int]()
-    rejects = list[Reject]()
+    rejected = list[RejectedRow]()
     for path in items.files:
         for row_place, row in items.rows_of(path, SMALL):
             name = row["conversation_id"]
@@ -102,7 +113,10 @@ def read_finished(
             problem = _problem(row)
             if problem:
                 reason, remedy = problem
-                rejects.append(Reject(name, STAGE, reason, remedy))
+                seconds = row["duration"]
+                is_known = is_number(seconds, 0.0, MOST_SECONDS)
+                reject = Reject(name, STAGE, reason, remedy)
+                rejected.append(RejectedRow(reject, seconds if is_known else 0.0))
                 continue
             look(row)
             rates.add(row["sample_rate"])
@@ -117,13 +131,14 @@ def read_finished(
             finished[name] = Finished(voice, row_place, split=row["split"] if is_clip else None)
     if not finished:
         why = ""
-        if rejects:
-            why = f" that can be published ({rejects[0].id}: {rejects[0].reason})"
+        if rejected:
+            first = rejected[0].reject
+            why = f" that can be published ({first.id}: {first.reason})"
         raise DailytalkError(
             f"{items.where} holds no finished conversations{why}",
             "see its rejects.jsonl, and run dailytalk speak again",
         )
-    return finished, rates, rejects
+    return finished, rates, rejected
 
 
 def _problem(row: Row) -> tuple[str, str] | None:
@@ -166,7 +181,7 @@ def pack_version(
     Raises DailytalkError: the folder holds no row that can be published, or one of them can't be read.
     """
     choice = ClipChoice(per_kind)
-    finished, rates, rejects = read_finished(items, choice.add)
+    finished, rates, rejected = read_finished(items, choice.add)
     voices = [conversation.voice for conversation in finished.values()]
     if items.labelled:
         split_of = {name: conversation.split or "" for name, conversation in finished.items()}
@@ -177,14 +192,16 @@ def pack_version(
     sample_rate = min(rates) if len(rates) == 1 else None
     fields = (*FIELDS, *items.fields)
     parts = defaultdict[tuple[str, str], list[_Part]](list)
-    rows_by_config = partial(published_rows, run=items.run, clips=choice.ids, audio_columns=audio_columns)
+    checks = RowChecks()
+    pack = partial(packed_row, run=items.run, clips=choice.ids, checks=checks, audio_columns=audio_columns)
     done = 0
     with ThreadPoolExecutor(workers, "pack") as pool:
         for split, names in _files(finished, split_of, file_seconds):
             collected = defaultdict[str, list[Row]](list)
             read_rows = _rows_with_audio(items, finished, names)
-            for rows in pool.map(rows_by_config, read_rows):
-                for config, rows_of_config in rows.items():
+            for packed in pool.map(pack, read_rows):
+                checks.add(packed.judged)
+                for config, rows_of_config in packed.rows.items():
                     collected[config] += rows_of_config
                 done += 1
                 step("conversations packed", done, len(finished))
@@ -200,7 +217,38 @@ def pack_version(
                 seconds = sum(row["duration"] for row in rows_of_config)
                 parts[config, split].append(_Part(path, len(rows_of_config), seconds))
     files = sorted(_named_files(stage, parts))
-    return Packed(tuple(files), disjoint_in(voices, split_of), tuple(rejects), items.fields)
+    run = kept_run_facts(items.run)
+    if rejected:
+        run["push"] = {"rejected": _rejected_facts(rejected, voices)}
+    return Packed(
+        files=tuple(files),
+        disjoint=disjoint_in(voices, split_of),
+        rejects=tuple(row.reject for row in rejected),
+        fields=items.fields,
+        row_findings=tuple(checks.all_findings(LIMITS)),
+        run=run,
+        kept_findings=tuple(items.kept_findings()),
+    )
+
+
+def _rejected_facts(rejected: Sequence[RejectedRow], voices: Sequence[SplitVoice]) -> RejectedFacts:
+    """What was rejected beside all that was to be published; its hours are lost as those that a run rejects."""
+    reasons = defaultdict[str, float](float)
+    remedies = dict[str, str]()
+    for reject, seconds in rejected:
+        kind = kind_of(reject.reason)
+        reasons[kind] += seconds
+        remedies[kind] = reject.remedy
+    lost = sum(reasons.values())
+    published = sum(voice.seconds for voice in voices)
+    return {
+        "conversations": len(rejected),
+        "of_conversations": len(rejected) + len(voices),
+        "seconds": round(lost, 3),
+        "of_seconds": round(lost + published, 3),
+        "reasons": {kind: round(seconds, 3) for kind, seconds in reasons.items()},
+        "remedies": remedies,
+    }
 
 
 class _Part(NamedTuple):
@@ -328,7 +376,7 @@ def provenance(row: Row, run: Mapping[str, Any]) -> dict[str, object]:
 
 
 def published_conversation(row: Row, run: Mapping[str, Any]) -> Row:
-    """Return a finished conversation as a row of the config `conversations`; arguments as in `published_rows`."""
+    """Return a finished conversation as a row of the config `conversations`; arguments as in `packed_row`."""
     encoded = (row["audio"] or {}).get("bytes") or b""
     published = row | _sound(row["conversation_id"], encoded) | {"provenance": provenance(row, run)}
     published["utterances"] = [_published_utterance(utterance) for utterance in row["utterances"] or ()]
@@ -340,10 +388,21 @@ def published_conversation(row: Row, run: Mapping[str, Any]) -> Row:
     return published
 
 
-def published_rows(
-    row: Row, run: Mapping[str, Any], clips: Collection[str], audio_columns: tuple[str, ...] = (AUDIO_COLUMN,)
-) -> dict[str, list[Row]]:
-    """Return the rows of a finished conversation by config.
+class PackedRow(NamedTuple):
+    """The rows of a finished conversation by config, and what `check` finds on it."""
+
+    rows: dict[str, list[Row]]
+    judged: JudgedRow
+
+
+def packed_row(
+    row: Row,
+    run: Mapping[str, Any],
+    clips: Collection[str],
+    checks: RowChecks,
+    audio_columns: tuple[str, ...] = (AUDIO_COLUMN,),
+) -> PackedRow:
+    """Return the rows of a finished conversation, and what `check` finds on it, from its sound decoded once.
 
     Audio of a conversation is copied byte for byte, or each side of it encoded by itself; an utterance is cut from
     its speaker's channel to the sample.
@@ -352,6 +411,7 @@ def published_rows(
         row: with its audio.
         run: run.json of the work folder.
         clips: ids of the clips of interaction that are published.
+        checks: what judges it.
         audio_columns: those of the sound of a conversation and of a clip.
 
     Raises DailytalkError if its audio can't be read or is not stereo at its rate, or an utterance or a clip is
@@ -359,25 +419,17 @@ def published_rows(
     """
     name = row["conversation_id"]
     rate = row["sample_rate"]
-    encoded = (row["audio"] or {}).get("bytes") or b""
-    published = published_conversation(row, run)
+    stereo = published_conversation(row, run)
+    published = stereo
+    interactivity = list[Row]()
     try:
-        with soundfile.SoundFile(io.BytesIO(encoded)) as sound:
-            if (sound.channels, sound.samplerate) != (len(CHANNELS), rate):
-                raise BadInput(f"it has {sound.channels} channel(s) at {sound.samplerate} Hz", _AGAIN)
-            pcm: Pcm = sound.read(dtype="int16")
+        pcm = _decoded(stereo["audio"]["bytes"], rate)
         if audio_columns == CHANNELS:
-            published = _with_sides(published, name, pcm, rate)
+            published = _with_sides(stereo, name, pcm, rate)
         utterances = list(_utterance_rows(published, pcm, rate))
-        interactivity = list[Row]()
         if clips:
-            chosen = [clip for clip in clips_of(row)[0] if clip.id in clips]
             licence = recorded_from(run)["source_licence"]
-            for clip, part, columns in cut_clips(row, chosen, pcm, rate, licence):
-                clip_row = columns | _sound(clip.id, _flac(part, rate)) | {"sample_rate": rate}
-                if audio_columns == CHANNELS:
-                    clip_row = _with_sides(clip_row, clip.id, part, rate)
-                interactivity.append(clip_row)
+            interactivity += _clip_rows(row, clips, pcm, licence, audio_columns)
     except (soundfile.LibsndfileError, BadInput) as problem:
         reason = str(problem)
         remedy = _AGAIN
@@ -385,7 +437,34 @@ def published_rows(
             reason = problem.reason
             remedy = problem.remedy
         raise DailytalkError(f"the audio of {name!r} can't be used ({reason})", remedy) from None
-    return {"conversations": [published], "utterances": utterances, "interactivity": interactivity}
+    rows = {"conversations": [published], "utterances": utterances, "interactivity": interactivity}
+    without_digest = dict(stereo)
+    del without_digest["audio_sha256"]  # it is that of these bytes
+    return PackedRow(rows, checks.judge(without_digest, name, pcm))
+
+
+def _decoded(encoded: bytes, rate: int) -> Pcm:
+    """Decode a conversation, shape (n, 2). Raises BadInput: it is not stereo at this rate in Hz, or is cut short."""
+    with soundfile.SoundFile(io.BytesIO(encoded)) as sound:
+        if (sound.channels, sound.samplerate) != (len(CHANNELS), rate):
+            raise BadInput(f"it has {sound.channels} channel(s) at {sound.samplerate} Hz", _AGAIN)
+        pcm: Pcm = sound.read(dtype="int16")
+        if len(pcm) < sound.frames:
+            raise BadInput(f"it ends after {len(pcm)} of the {sound.frames} samples in its header", _AGAIN)
+    return pcm
+
+
+def _clip_rows(
+    row: Row, clips: Collection[str], pcm: Pcm, licence: str | None, audio_columns: tuple[str, ...]
+) -> Iterator[Row]:
+    """The rows of the clips of interaction in a conversation that are among `clips`."""
+    rate = row["sample_rate"]
+    chosen = [clip for clip in clips_of(row)[0] if clip.id in clips]
+    for clip, part, columns in cut_clips(row, chosen, pcm, rate, licence):
+        clip_row = columns | _sound(clip.id, _flac(part, rate)) | {"sample_rate": rate}
+        if audio_columns == CHANNELS:
+            clip_row = _with_sides(clip_row, clip.id, part, rate)
+        yield clip_row
 
 
 def _published_utterance(utterance: Row) -> Row:

@@ -31,7 +31,7 @@ from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.clip_figures import CorpusFigures, corpus_figures, findings_of_clips
 from dailytalk_contiguous.publish.displays import Displays
-from dailytalk_contiguous.publish.findings import Finding, FindingLimits, advice, findings_of_apps
+from dailytalk_contiguous.publish.findings import Finding, FindingLimits, advice
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import mp3_address, sound_card, to_mp3
@@ -297,8 +297,7 @@ def _checked(items: Items, tables: Tables, limits: FindingLimits, of_rows: list[
         return check_folder(folder, limits)[0]
     sentence = f"the files and the sound of {length_text(seconds)} were not checked"
     note = advice(judging.NOT_DECODED, ".", sentence, "run `dailytalk check`, which reads them", "note")
-    of_apps = findings_of_apps(folder) if folder else []
-    return [*of_rows, *of_apps, note]
+    return [*of_rows, *items.kept_findings(), note]
 
 
 def _rejects(items: Items, refused: Sequence[Row]) -> Table:

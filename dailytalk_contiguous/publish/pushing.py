@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.schema import CONFIGS, ORIGIN, SPLITS, parent_of
 from dailytalk_contiguous.core.settings import SEED, one_of, setting
 from dailytalk_contiguous.core.sound_columns import SOUND_LAYOUTS, changed_sounds, sound_columns
 from dailytalk_contiguous.core.steps import step
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.card import Card, parsed_card
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, diff_in_words
 from dailytalk_contiguous.publish.divergence import Diverged, Divergence, diverged
@@ -66,6 +67,9 @@ STAGE = ".publish"
 #: Moshi was aligned with for each (Kyutai 2026, arXiv 2606.11167).
 PER_KIND = 2000
 
+#: Reasons against a bad version that the sentence names which refuses it.
+NAMED_REASONS = 3
+
 #: The tag that the changes call for.
 AUTO = "auto"
 
@@ -96,6 +100,7 @@ class PushSettings:
     overwrite: bool = setting(
         False, "Publish even if it reverts what others have published since.", panel="version"
     )
+    even_if_bad: bool = setting(False, "Publish even what dailytalk check calls bad.", panel="version")
     message: str = setting(
         "", "Message of the commit.", panel="version", metavar="TEXT", shown="made from the tag and the changes"
     )
@@ -130,6 +135,14 @@ class RepositoryState(NamedTuple):
     card: str = ""
     branches: tuple[str, ...] = ()
     tags: Mapping[str, str] = {}
+
+
+class BadVersion(DailytalkError):
+    """A version that `dailytalk check` calls bad: nothing of it was sent."""
+
+    def __init__(self, reason: str, remedy: str, release: "Release") -> None:
+        super().__init__(reason, remedy)
+        self.release = release
 
 
 class Change(NamedTuple):
@@ -281,9 +294,10 @@ def push_version(
         describe: makes the card of the release, once its files are packed.
         dry_run: end after the plan.
 
-    Raises DailytalkError if it can't be published as requested; Diverged if that would revert what others have
-    published since the version that the folder was made from. Readers of the Hub see no change then, unless only
-    the tag could not be set, which the sentence says.
+    Raises DailytalkError if it can't be published as requested; BadVersion if `dailytalk check` calls it bad,
+    unless that is accepted; Diverged if that would revert what others have published since the version that the
+    folder was made from. Readers of the Hub see no change then, unless only the tag could not be set, which the
+    sentence says.
     """
     api = HfApi()
     stage = items.where / STAGE
@@ -333,6 +347,7 @@ def push_version(
             card = describe(release, after)
             release = replace(release, card=card, message=message, divergence=divergence)
             if not dry_run:
+                refuse_bad(release)
                 release = publish(api, release)
         if not dry_run:
             _keep_base(items, release)
@@ -433,6 +448,25 @@ def _is_published(release: Release, after: Version, has_other_licence: bool) -> 
             f"pass --tag {next_tag(before.tags, 'major')}",
         )
     return False
+
+
+def refuse_bad(release: Release) -> None:
+    """Raise BadVersion for a version from which a model would learn errors, unless that is accepted."""
+    if release.card is None or release.settings.even_if_bad:
+        return
+    verdict = release.card.verdict
+    if verdict.level != "bad":
+        return
+    reasons = [finding for finding in verdict.findings if finding.severity == "bad"]
+    named = "; ".join(finding.sentence for finding in reasons[:NAMED_REASONS])
+    n_more = len(reasons) - NAMED_REASONS
+    if n_more > 0:
+        named += f"; and {counted(n_more, 'more finding')}"
+    raise BadVersion(
+        f"the version is bad, and nothing was published ({named})",
+        f"{reasons[0].remedy}, or pass --even-if-bad to publish it as it is",
+        release,
+    )
 
 
 def publish(api: HfApi, release: Release) -> Release:

@@ -12,7 +12,7 @@ A finding is a sentence with its figure, its place and its remedy; the verdict i
 """
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypedDict
 
@@ -368,12 +368,29 @@ ONLY_TAGGED = advice(
 VerdictLevel = Severity | Literal["good", "empty"]
 
 
+class FindingsOfAKind(NamedTuple):
+    """The first findings of a kind, and the number of the others."""
+
+    shown: tuple[Finding, ...]
+    n_more: int
+
+
 class Verdict(NamedTuple):
     """The level, a sentence with the level and its reason, and the findings, the worst first."""
 
     level: VerdictLevel
     headline: str
     findings: tuple[Finding, ...]
+
+    def by_kind(self, most: int) -> list[FindingsOfAKind]:
+        """Return the first `most` findings of each kind: none is left out because another has thousands."""
+        groups = defaultdict[tuple[str, str], list[Finding]](list)
+        for finding in self.findings:
+            groups[finding.severity, finding.kind].append(finding)
+        kinds = []
+        for group in groups.values():
+            kinds.append(FindingsOfAKind(tuple(group[:most]), n_more=max(0, len(group) - most)))
+        return kinds
 
     def as_dict(self) -> dict[str, object]:
         findings = [finding.as_dict() for finding in self.findings]
@@ -876,7 +893,7 @@ def _figure(clause: str, bound: Bound, value: float, is_limit: bool = False) -> 
 
 
 class Losses(TypedDict):
-    """The part of the input that a run rejected, in whole conversations.
+    """The part of the input that a run and a push of its results rejected, in whole conversations.
 
     `conversations`, `seconds` and `of_conversations`, `of_seconds`: how many, of all; recordings that can't be
     read have no length. `reasons`: seconds by kind of reason, the longest first. `remedies`: by kind of reason.
@@ -893,25 +910,27 @@ class Losses(TypedDict):
 
 
 def losses(run: Mapping[str, Any]) -> Losses:
-    """Return the part of the input that a run rejected, by its run.json.
+    """Return the part of the input that a run rejected, by its run.json, and that a push of its results rejected.
 
-    A conversation that tagging rejected is not spoken, so that no second is counted twice.
+    A conversation that tagging rejected is not spoken, and none that speaking rejected is pushed, so that no
+    second is counted twice.
     """
     tagging = run.get("rejected") or {}
     speaking = (run.get("speak") or {}).get("rejected") or {}
-    halves = (tagging, speaking)
-    whole = next((half for half in halves if half.get("of_seconds")), {})
-    reasons_of_tagging = Counter(tagging.get("reasons") or {})
-    reasons_of_speaking = Counter(speaking.get("reasons") or {})
-    reasons = reasons_of_tagging + reasons_of_speaking
+    pushing = (run.get("push") or {}).get("rejected") or {}
+    parts = (tagging, speaking, pushing)
+    whole = next((part for part in parts if part.get("of_seconds")), {})
+    reasons = Counter[str]()
+    for part in parts:
+        reasons += Counter(part.get("reasons") or {})
     remedies = {}
-    for command, half in (("tag", tagging), ("speak", speaking)):
+    for command, half in (("tag", tagging), ("speak", speaking), ("push", pushing)):
         for kind, remedy in (half.get("remedies") or {}).items():
             names_option = "--" in remedy
             remedies[kind] = f"{remedy} (options of dailytalk {command})" if names_option else remedy
     return {
-        "conversations": sum(half.get("conversations") or 0 for half in halves),
-        "seconds": sum(half.get("seconds") or 0 for half in halves),
+        "conversations": sum(part.get("conversations") or 0 for part in parts),
+        "seconds": sum(part.get("seconds") or 0 for part in parts),
         "of_conversations": whole.get("of_conversations") or 0,
         "of_seconds": whole.get("of_seconds") or 0,
         "reasons": dict(reasons.most_common()),

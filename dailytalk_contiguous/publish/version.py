@@ -28,6 +28,8 @@ from dailytalk_contiguous.core.fields import Field
 from dailytalk_contiguous.core.published_fields import Described, described
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features
 from dailytalk_contiguous.core.sound_columns import SOUND_LAYOUTS
+from dailytalk_contiguous.publish.findings import Finding, FindingRecord
+from dailytalk_contiguous.publish.run_facts import RunFacts
 from dailytalk_contiguous.store.files import inside, is_inside, sha256_of
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
@@ -106,6 +108,8 @@ class Manifest(TypedDict, total=False):
     fields: list[Described] | None
     totals: dict[str, Total] | None
     files: dict[str, FileFacts] | None
+    run: RunFacts | None
+    findings: list[FindingRecord] | None
 
 
 class DataFile(NamedTuple):
@@ -135,12 +139,17 @@ class Packed:
         disjoint: the kind that no two splits share: `speakers` (of the kept side), `recordings`, `conversations`.
         rejects: conversations that could not be published.
         fields: those of utterances that people's own stages publish.
+        row_findings: of `check`, on its rows one by one and on their voices.
+        run: `RunFacts`, of the work folder. kept_findings: those that apps keep there.
     """
 
     files: tuple[DataFile, ...]
     disjoint: str
     rejects: tuple[Reject, ...] = ()
     fields: tuple[Field, ...] = ()
+    row_findings: tuple[Finding, ...] = ()
+    run: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    kept_findings: tuple[Finding, ...] = ()
 
     @property
     def configs(self) -> dict[str, dict[str, list[DataFile]]]:
@@ -177,6 +186,10 @@ class Packed:
         }
         if self.fields:
             manifest["fields"] = described(self.fields)
+        if self.run:
+            manifest["run"] = dict(self.run)
+        if self.kept_findings:
+            manifest["findings"] = [finding.as_dict() for finding in self.kept_findings]
         return manifest
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, read_at
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, AudioStruct, Samples, read_at
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, Row, has_recorded_voices, name_or_none, voices
 from dailytalk_contiguous.core.spans import merge_gaps
@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.checkpoints import speaker_encoder_file
 from dailytalk_contiguous.models.contracts import ANY, CLONE
 from dailytalk_contiguous.publish.findings import Finding, FindingLimits, Severity, advice
+from dailytalk_contiguous.publish.known_voices import Halves, HeardSide, KnownVoices
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.models.speaker_encoder import SpeakerEncoder
@@ -108,8 +109,13 @@ def find_speaker_encoder() -> "SpeakerEncoder | None":
     return load_speaker_encoder(path)
 
 
-def hear_voices(encoder: "SpeakerEncoder", row: Row) -> ConversationVoices | None:
-    """The voices of a finished conversation with two channels; None where its sound can't be read."""
+def hear_voices(
+    encoder: "SpeakerEncoder", row: Row, known: KnownVoices | None = None
+) -> ConversationVoices | None:
+    """The voices of a finished conversation with two channels; None where its sound can't be read.
+
+    `known`: what was heard before, to which this conversation is added.
+    """
     is_recorded = has_recorded_voices(row)
     names = voices(row)
     name = ""
@@ -117,20 +123,23 @@ def hear_voices(encoder: "SpeakerEncoder", row: Row) -> ConversationVoices | Non
         name = names[0]
     has_one_voice = len(names) == 1 and name != ANY
     says_one_voice = {"left": is_recorded or has_one_voice, "right": True}
-    try:
-        left = _halves(row, "left", "kept" if is_recorded else "spoken")
-        right = _halves(row, "right", "kept")
-    except BadInput:
-        return None  # which is a finding of its own
-    sounds = {"left": left, "right": right}
-    if _is_swapped(sounds):
-        sounds = {"left": right, "right": left}
+    halves = {
+        "left": _halves(row, "left", "kept" if is_recorded else "spoken"),
+        "right": _halves(row, "right", "kept"),
+    }
+    encoded = row["audio"]["bytes"]
+    key = known.key(encoded, halves) if known and encoded else ""
+    heard = known.sides(key) if known and key else None
+    if heard is None:
+        try:
+            heard = _heard_sides(encoder, row["audio"], halves)
+        except BadInput:
+            return None  # which is a finding of its own
+        if known and key:
+            known.keep(key, heard)
     sides = {}
-    for number, channel in enumerate(CHANNELS):
-        halves = [half[:, number] for half in sounds[channel]]
-        if halves:
-            seconds = sum(map(len, halves)) / ANALYSIS_RATE
-            sides[channel] = voiced_side(encoder.embed(halves), seconds, says_one_voice[channel])
+    for channel, side in heard.items():
+        sides[channel] = voiced_side(side.vectors, side.seconds, says_one_voice[channel])
     voice = "" if name in (CLONE, ANY) else name
     if any(map(is_converted, row["utterances"] or ())):
         # A conversion makes another voice of each person, and people of whom nobody knows whether they differ.
@@ -139,11 +148,24 @@ def hear_voices(encoder: "SpeakerEncoder", row: Row) -> ConversationVoices | Non
     return ConversationVoices(row["conversation_id"], row["duration"], voice, sides)
 
 
-def _halves(row: Row, channel: str, status: str) -> list[Samples]:
-    """Both channels while one of them speaks: its halves, or all of it, each at 16 kHz, shape (samples, 2).
+def _heard_sides(
+    encoder: "SpeakerEncoder", audio: AudioStruct, halves: Mapping[str, Halves]
+) -> dict[str, HeardSide]:
+    """What is heard of each channel that says enough. Raises BadInput where the sound can't be read."""
+    sounds = {channel: _sound(audio, halves[channel]) for channel in CHANNELS}
+    if _is_swapped(sounds):
+        sounds = {"left": sounds["right"], "right": sounds["left"]}
+    sides = {}
+    for number, channel in enumerate(CHANNELS):
+        heard = [half[:, number] for half in sounds[channel]]
+        if heard:
+            seconds = sum(map(len, heard)) / ANALYSIS_RATE
+            sides[channel] = HeardSide(encoder.embed(heard), seconds)
+    return sides
 
-    Empty where what it says with this status is too short. Raises BadInput where the sound can't be read.
-    """
+
+def _halves(row: Row, channel: str, status: str) -> Halves:
+    """Where a channel speaks with this status, in halves; all of it in one, or nothing, if that is too short."""
     utterances: list[Utterance] = row["utterances"] or []
     spans = []
     for utterance in utterances:
@@ -153,14 +175,19 @@ def _halves(row: Row, channel: str, status: str) -> list[Samples]:
             if 0 <= start < end:
                 spans.append((start, end))
     speech = merge_gaps(sorted(spans), 0.0)
-    halves = []
-    for half in halves_of_speech(speech):
-        parts = [read_at(row["audio"], ANALYSIS_RATE, start, end - start) for start, end in half]
-        halves.append(np.concatenate(parts))
+    return halves_of_speech(speech)
+
+
+def _sound(audio: AudioStruct, halves: Halves) -> list[Samples]:
+    """Both channels in each half, at 16 kHz, shape (samples, 2). Raises BadInput where it can't be read."""
+    sounds = []
+    for half in halves:
+        parts = [read_at(audio, ANALYSIS_RATE, start, end - start) for start, end in half]
+        sounds.append(np.concatenate(parts))
     # Of a row that promises more sound than it has, too little is left.
-    shortest = min(map(len, halves), default=0)
+    shortest = min(map(len, sounds), default=0)
     is_enough = shortest > SHORTEST_SIDE / 2 * ANALYSIS_RATE
-    return halves if is_enough else []
+    return sounds if is_enough else []
 
 
 def _is_swapped(sounds: Mapping[str, Sequence[Samples]]) -> bool:

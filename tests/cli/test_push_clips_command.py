@@ -52,7 +52,7 @@ def conversations_of(split: str) -> set[str]:
 def test_clips_are_published_with_their_conversations_and_streamed(
     push: Any, tmp_path: Path, dailytalk: Command
 ) -> None:
-    assert push("--tag", "v1.0.0", "--create", "--clips", 3).code == 0
+    assert push("--tag", "v1.0.0", "--create", "--clips", 3, "--even-if-bad").code == 0
     splits = {split: conversations_of(split) for split in SPLITS}
     rows = list(load(REPO, "interactivity", split="train", streaming=True))
     card = load_dataset(REPO, "interactivity", revision="v1.0.0")  # as a user without this package

@@ -11,6 +11,7 @@ from hub.server import HubServer
 from dailytalk_contiguous.publish.card import Card
 from dailytalk_contiguous.publish.compare import Changes
 from dailytalk_contiguous.publish.pushing import PushSettings, Release, RepositoryState
+from dailytalk_contiguous.publish.verdict import verdict_of
 from dailytalk_contiguous.publish.version import DataFile, Packed, Version
 from dailytalk_contiguous.store.hub import Reference
 
@@ -45,7 +46,7 @@ def release(
         spoken = words if isinstance(words, str) else words[n]
         files.append(data_file(folder, name, spoken))
     packed = Packed(tuple(files), "conversations")
-    card = Card(CARD.format(words), dict(assets or {}), ())
+    card = Card(CARD.format(words), dict(assets or {}), (), verdict_of([], shards))
     before = RepositoryState(Version(Reference(REPO), None, ()))
     return Release(REPO, PushSettings(), before, packed, Changes(), tag, card, f"Publish {tag}")
 

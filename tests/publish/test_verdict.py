@@ -594,7 +594,7 @@ def test_check_json_report_and_card_say_the_same(tmp_path, dailytalk, hub, impat
     work = write_dataset(tmp_path / "work", [noisy, unsure])
     version = "tester/talks@v1.0.0"
     page = tmp_path / "page.html"
-    options = ("--create", "--licence", "CC0-1.0", "--tag", "v1.0.0")
+    options = ("--create", "--licence", "CC0-1.0", "--tag", "v1.0.0", "--even-if-bad")
     done = dailytalk("push", work, "tester/talks", *options)
     assert done.code == 0
     card_path = hf_hub_download("tester/talks", "README.md", repo_type="dataset", revision="v1.0.0")

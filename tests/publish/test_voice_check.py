@@ -9,6 +9,7 @@ import pytest
 from audio_files import Samples, example, reference
 from built_conversations import turns_row, write_dataset
 from command import Command
+from reports import pack_version
 
 from dailytalk_contiguous.models.checkpoints import RESEMBLYZER, WHEELS, WheelFile
 from dailytalk_contiguous.publish.checking import check_folder
@@ -177,3 +178,50 @@ def test_silent_left_side_is_no_error_of_the_encoder(tmp_path: Path) -> None:
     row = turns_row("burnt_dinner", silent, person("burnt_dinner"))
     write_dataset(tmp_path, rows(burnt_dinner=row))
     assert "silent-left" in kinds_of(tmp_path)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache in which nothing was heard yet."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("DAILYTALK_CACHE", str(folder))
+    return folder
+
+
+def exchanged(folder: Path) -> Path:
+    """A work folder in which the sides of a conversation are exchanged."""
+    swapped = turns_row("burnt_dinner", voice(1), person("burnt_dinner"), is_swapped=True)
+    return write_dataset(folder, rows(burnt_dinner=swapped))
+
+
+def voices_among(findings: Sequence[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.kind in KINDS]
+
+
+@needs_encoder
+def test_push_finds_exchanged_sides_as_check_does_and_does_not_hear_them_again(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = exchanged(tmp_path / "work")
+    of_folder, _ = check_folder(folder)
+    (finding,) = voices_among(of_folder)
+    assert finding.severity == "bad"
+
+    def embed(encoder: object, sounds: Sequence[Samples]) -> None:
+        raise AssertionError("it was heard before")
+
+    monkeypatch.setattr("dailytalk_contiguous.models.speaker_encoder.SpeakerEncoder.embed", embed)
+    packed = pack_version(folder, tmp_path / "stage")
+    assert voices_among(packed.row_findings) == [finding]
+
+
+@needs_encoder
+def test_damaged_cache_is_heard_again(tmp_path: Path, cache: Path) -> None:
+    folder = exchanged(tmp_path / "work")
+    before, _ = check_folder(folder)
+    kept = list((cache / "voices").rglob("*.npz"))
+    assert len(kept) == len(PEOPLE)
+    for path, content in zip(kept, (b"", b"PK", b"no archive"), strict=True):
+        path.write_bytes(content)
+    after, _ = check_folder(folder)
+    assert after == before
