@@ -44,7 +44,7 @@ class Window(TypedDict):
 
 
 class WindowsState(TypedDict):
-    """The place of the next window: JSON can hold it.
+    """The position of the next window: JSON can hold it.
 
     `rows` is the `state_dict` of a stream before the conversation of the window, or the number of that
     conversation in any other dataset; None before the first one. `window` counts the windows of the conversation
@@ -148,11 +148,11 @@ class MoshiWindows(IterableDataset[Window]):
         self._is_resumed = False
 
     def state_dict(self) -> WindowsState:
-        """Return the place after the last window that was yielded, for `load_state_dict` of the same windows."""
+        """Return the position after the last window that was yielded, for `load_state_dict`."""
         return copy.deepcopy(self._state)
 
     def load_state_dict(self, state: WindowsState) -> None:
-        """Begin the next iteration at a place that `state_dict` returned; the iteration after it starts over."""
+        """Begin the next iteration at a position that `state_dict` returned; the one after it starts over."""
         self._state = copy.deepcopy(state)
         self._is_resumed = True
 
@@ -168,33 +168,33 @@ class MoshiWindows(IterableDataset[Window]):
                     yield window
             n_done = 0
 
-    def _rows(self, place: dict[str, Any] | int | None) -> Iterator[schema.Row]:
-        """The conversations of this worker, from a place on; the state gets the place of each."""
+    def _rows(self, position: dict[str, Any] | int | None) -> Iterator[schema.Row]:
+        """The conversations of this worker, from a position on; the state gets the position of each."""
         if isinstance(self.dataset, datasets.IterableDataset):
-            yield from self._streamed_rows(self.dataset, place if isinstance(place, dict) else None)
+            yield from self._streamed_rows(self.dataset, position if isinstance(position, dict) else None)
             return
         worker = get_worker_info()
         first = worker.id if worker else 0
         step = worker.num_workers if worker else 1
-        if isinstance(place, int):
-            first = place
+        if isinstance(position, int):
+            first = position
         for number in range(first, len(self.dataset), step):
             self._state = {"rows": number, "window": 0}
             yield self.dataset[number]
 
     def _streamed_rows(
-        self, stream: datasets.IterableDataset, place: dict[str, Any] | None
+        self, stream: datasets.IterableDataset, position: dict[str, Any] | None
     ) -> Iterator[schema.Row]:
         """The same of a stream, which divides its shards among workers by itself."""
-        is_resumed = place is not None
+        is_resumed = position is not None
         if is_resumed:
-            stream.load_state_dict(place)
+            stream.load_state_dict(position)
         for row in stream:
             if is_resumed:
                 stream.load_state_dict({})  # it would hold for all later iterations, too
-            self._state = {"rows": place, "window": 0}
+            self._state = {"rows": position, "window": 0}
             yield row
-            place = stream.state_dict()
+            position = stream.state_dict()
         if is_resumed:
             stream.load_state_dict({})
 
