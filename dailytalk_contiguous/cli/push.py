@@ -142,6 +142,7 @@ def push_outcome(
         "plan": [change._asdict() for change in plan],
         "divergence": done.divergence.as_dict(),
         "to_send": done.to_send,
+        "size": done.size,
         "published": {"commit": done.commit, "url": done.url, "tag": done.tag} if done.commit else None,
         "warnings": list(warnings),
         "verdict": done.card.verdict.as_dict() if done.card else None,
@@ -166,11 +167,10 @@ def push_outcome(
     changes = diff_in_words(done.changes.as_dict())
     if done.changes.previous and done.changes.bump:
         changes += f"; they call for a {done.changes.bump} version"
-    size = sum(file.size for file in done.packed.files)
     details += divergence_details(done.divergence)
     details.append(f"changes  {changes}")
     details.append(f"version  {done.tag or 'none: pass --tag to name it'}")
-    details.append(f"to send  {size_text(done.to_send)} of {size_text(size)}")
+    details.append(f"to send  {size_text(done.to_send)} of {size_text(done.size)}")
     if dry_run:
         changed = [change for change in plan if change.what != "keep"]
         rows = [(change.what, change.name, size_text(change.size)) for change in changed[:SHOWN]]

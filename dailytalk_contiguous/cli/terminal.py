@@ -35,6 +35,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelUnreachable, lacks_memory
 from dailytalk_contiguous.core.extras import missing_extra
+from dailytalk_contiguous.core.full_disk import full_disk
 from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, Rejected
 from dailytalk_contiguous.core.steps import listening
@@ -304,6 +305,9 @@ def guarded(program: str, command: Callable[[], int], has_verbose: bool = False)
         if verbose() or lacks_memory(error) or not has_verbose:
             raise
         reason = ", ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+        no_room = full_disk(error)
+        if no_room:
+            reason = str(no_room)
         # As it is: the error of a full disk is about the copies on this machine.
         sentence = f"{program}: {reason} (-v shows where; what is finished is kept)."
         print(visible(sentence), file=sys.stderr, flush=True)

@@ -831,8 +831,10 @@ class Displays:
         return sum(len(names) > 1 for names in splits)
 
     @cached_property
-    def has_unnamed_speakers(self) -> bool:
-        return UNKNOWN in figures.sums(self.tables, "person").index
+    def n_with_known_speakers(self) -> int:
+        """Conversations, or clips, of which every recorded speaker is known by name."""
+        listed = [list(names) for names in self.tables.conversations["kept_speakers"]]
+        return sum(None not in names for names in listed)
 
     @cached_property
     def word_sources(self) -> list[tuple[str, str]]:

@@ -14,9 +14,11 @@ from typing import TypeAlias, TypedDict
 import datasets
 from datasets import Audio, load_dataset
 from datasets.exceptions import DatasetBuildError
+from huggingface_hub import HfApi
 
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.full_disk import full_disk, name_file
 from dailytalk_contiguous.core.stereo_audio import StereoFeature
 from dailytalk_contiguous.publish.items import Shards
 from dailytalk_contiguous.publish.opening import finished_items
@@ -85,10 +87,10 @@ def load(
     Returns a Dataset or IterableDataset for a split, a dict of them otherwise, as `load_dataset` does.
 
     Raises DailytalkError: there is no such dataset, version, config or column, it may not be read, a file differs
-    from the manifest or is damaged, a stopped run left a file of which only some rows count, or `state` comes
-    without a fixed version or a stream of one split. Raises ValueError of `datasets`, or KeyError for clips: there
-    is no such split. A stream reads its files later: damage in them, or a column that they lack, is an error of
-    `datasets` or Arrow then.
+    from the manifest or is damaged, a disk is full, a stopped run left a file of which only some rows count, or
+    `state` comes without a stream of one split, or with a branch instead of a tag or commit. Raises ValueError of
+    `datasets`, or KeyError for clips: there is no such split. A stream reads its files later: damage in them, or a
+    column that they lack, is an error of `datasets` or Arrow then.
     """
     if isinstance(where, Path) or (isinstance(where, str) and Path(where).is_dir()):
         if revision is not None:
@@ -97,12 +99,8 @@ def load(
     else:
         named = where if isinstance(where, Reference) else reference(where)
         version = open_version(named.at(revision), token)
-    is_moving = isinstance(version.where, Reference) and version.where.revision is None
-    if state is not None and (is_moving or not (streaming and split)):
-        raise DailytalkError(
-            "a state belongs to a stream of one split of one version, but the main branch moves",
-            "give streaming=True, the split, and the tag or commit as revision=, before and after the stop",
-        )
+    if state is not None:
+        _check_resumable(version, split if streaming else None, token)
     configs = {name: [*splits] for name, splits in version.configs.items()}
     items = None
     if isinstance(version.where, Path) and not configs:
@@ -152,6 +150,28 @@ def load(
     return data
 
 
+def _check_resumable(version: Version, streamed_split: str | None, token: str | None) -> None:
+    """Raise DailytalkError unless a state can be of this stream: of one split, not of a branch, which moves."""
+    if not streamed_split:
+        raise DailytalkError(
+            "a state belongs to a stream of one split", "give streaming=True and split=, as before the stop"
+        )
+    if not isinstance(version.where, Reference):
+        return
+    revision = version.where.revision
+    if revision is not None:
+        with hub_errors(version):
+            refs = HfApi(token=token).list_repo_refs(version.where.repo, repo_type="dataset")
+        is_tag = revision in [ref.name for ref in refs.tags]
+        is_commit = (version.commit or "").startswith(revision)
+        if is_tag or is_commit:
+            return
+    raise DailytalkError(
+        f"a state belongs to a stream of one version, but the branch {revision or 'main'!r} moves",
+        "give the tag or commit as revision=, before and after the stop",
+    )
+
+
 def _refuse_halves(items: Shards) -> None:
     """Raise DailytalkError if a part of a file doesn't count: `datasets` reads whole files."""
     for file in items.files:
@@ -192,8 +212,14 @@ def _name_in_errors(version: Version) -> Iterator[None]:
     try:
         yield
     except (DatasetBuildError, *PARQUET_ERRORS) as error:
+        failure = error.__cause__ or error
+        if isinstance(failure, OSError):
+            name_file(failure, datasets.config.HF_DATASETS_CACHE)
+        no_room = full_disk(failure)
+        if no_room:
+            raise no_room from None
         raise DailytalkError(
-            f"{version} has a data file that can't be read ({cause(error.__cause__ or error)})",
+            f"{version} has a data file that can't be read ({cause(failure)})",
             "correct columns=, build the dataset again, or download this version again",
         ) from None
 

@@ -10,7 +10,7 @@ completes it: a content that the Hub has is not sent again, and a commit that la
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -35,6 +35,7 @@ from dailytalk_contiguous.publish.splits import split_conversations
 from dailytalk_contiguous.publish.version import (
     LAYOUT,
     MANIFEST,
+    DataFile,
     Packed,
     Version,
     is_version_tag,
@@ -46,6 +47,7 @@ from dailytalk_contiguous.publish.version import (
 )
 from dailytalk_contiguous.store.files import locked, write_text
 from dailytalk_contiguous.store.hub import EXPECTED, TIMEOUTS, Reference, check_token, hub_errors, without_tokens
+from dailytalk_contiguous.store.parquet import open_parquet
 from dailytalk_contiguous.store.work_folder import Base, read_base, write_base
 
 #: The branch that a repository of the Hub begins with.
@@ -223,6 +225,11 @@ class Release:
         return sorted(changes, key=lambda change: change.name)
 
     @property
+    def size(self) -> int:
+        """Bytes of all files of the version: data, card, manifest and pictures; 0 if it is there already."""
+        return sum(change.size for change in self.plan if change.what != "delete")
+
+    @property
     def to_send(self) -> int:
         """Bytes of changed files whose content the branch has under no name."""
         stored_files = self.before.head.stored.values()
@@ -325,7 +332,10 @@ def push_version(
         packed = pack_version(items, stage, per_kind=n_clips, divide=divide, audio_columns=audio_columns)
         write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
         after = open_version(stage)
-        changes = compare_versions(_version_before(repo, before, settings.tag), after)
+        version_before = _version_before(repo, before, settings.tag)
+        changes = compare_versions(version_before, after)
+        if version_before and changes.previous not in before.tags:
+            changes.previous = version_before.commit  # a push was stopped before it set the tag
         has_other_licence = False
         if before.card and settings.card_licence:
             licence_before = parsed_card(before.card).data.get("license")
@@ -337,7 +347,9 @@ def push_version(
             tag = next_tag(before.tags, changes.bump)
         release = Release(repo, settings, before, packed, changes, tag)
         if _is_published(release, after, has_other_licence):
-            release = replace(release, tag=tag or before.head.manifest.get("version"))
+            version_of_head = before.head.manifest.get("version")
+            tag_of_head = version_of_head if version_of_head in before.tags else None
+            release = replace(release, tag=tag or tag_of_head)
         else:
             difference = diff_in_words(changes.as_dict())
             message = settings.message or f"Publish {tag or 'conversations'}: {difference}"
@@ -406,8 +418,13 @@ def published_splits(head: Version) -> dict[str, str]:
 
 
 def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Version | None:
-    """The highest version up to a tag, else the head, if there is one that this tool published."""
+    """The highest version up to a tag, else the head, if there is one that this tool published.
+
+    None for the first tag: a head without a tag is no version, and may be this one, whose push was stopped.
+    """
     versions = [name for name in before.tags if is_version_tag(name)]
+    if tag and not versions:
+        return None
     if tag and tag != AUTO:
         limit = parse_tag(tag)
         versions = [name for name in versions if parse_tag(name) <= limit]
@@ -419,8 +436,8 @@ def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Vers
 def _is_published(release: Release, after: Version, has_other_licence: bool) -> bool:
     """Whether exactly this is already published.
 
-    Raises DailytalkError if the tag exists and names other data or another licence, or would break readers of the
-    version before, which only a major version may.
+    Raises DailytalkError if the data is a later version already, or the tag exists and names other data or another
+    licence, or would break readers of the version before, which only a major version may.
     """
     before = release.before
     tag = release.tag
@@ -429,10 +446,16 @@ def _is_published(release: Release, after: Version, has_other_licence: bool) -> 
         has_branch = release.settings.branch in before.branches
         is_same = has_branch and before.head.digests() == after.digests()
         return is_same and not has_other_licence
+    # Files may be others with the same rows, as another version of a library writes them.
+    if tag in before.tags and changes.same_rows and not has_other_licence:
+        return True
+    later_tag = None if has_other_licence else _later_version(release, tag, after)
+    if later_tag:
+        raise DailytalkError(
+            f"this data is {later_tag} of {release.repo} already, which is later than {tag}",
+            f"load {later_tag}, or pass --tag auto",
+        )
     if tag in before.tags:
-        # Files may be others with the same rows, as another version of a library writes them.
-        if changes.same_rows and not has_other_licence:
-            return True
         difference = "another licence" if changes.same_rows else "other data"
         free_tag = next_tag(before.tags, changes.bump or "patch")
         raise DailytalkError(
@@ -467,6 +490,19 @@ def refuse_bad(release: Release) -> None:
         f"{reasons[0].remedy}, or pass --even-if-bad to publish it as it is",
         release,
     )
+
+
+def _later_version(release: Release, tag: str, after: Version) -> str | None:
+    """The highest version above a tag that has just these data files, or None."""
+    later_tags = []
+    for name in release.before.tags:
+        if is_version_tag(name) and parse_tag(name) > parse_tag(tag):
+            later_tags.append(name)
+    for name in sorted(later_tags, key=parse_tag, reverse=True):
+        version = open_version(Reference(release.repo, name))
+        if version.digests() == after.digests():
+            return name
+    return None
 
 
 def publish(api: HfApi, release: Release) -> Release:
@@ -504,8 +540,8 @@ def publish(api: HfApi, release: Release) -> Release:
         commit = created.oid
         url = created.pr_url or created.commit_url
         version = open_version(Reference(repo, commit))
-        for files in version.configs.get(CONFIGS[0], {}).values():
-            _read_back(version, files[0])
+        for files in release.packed.configs.get(CONFIGS[0], {}).values():
+            _read_back(version, files)
         if tag and not settings.pr and before.tags.get(tag) != commit:
             try:
                 api.create_tag(repo, tag=tag, revision=commit, repo_type=KIND)
@@ -517,10 +553,21 @@ def publish(api: HfApi, release: Release) -> Release:
     return replace(release, commit=commit, url=url)
 
 
-def _read_back(version: Version, name: str) -> None:
-    """Read a row with its sound. Raises DailytalkError if it is not what its own digest says."""
+def _read_back(version: Version, files: Sequence[DataFile]) -> None:
+    """Read a row of the smallest row group of a split, with its sound; `files` are those that were sent.
+
+    Raises DailytalkError if it is not what its own digest says.
+    """
+    groups = []
+    for sent in files:
+        with open_parquet(sent.path, "push again") as packed:
+            sizes = packed.stored_bytes()
+        groups += [(size, sent.name, number) for number, size in enumerate(sizes)]
+    if not groups:
+        return
+    _, name, group = min(groups)
     with version.parquet(name) as file:
-        row = next(file.rows(), None)
+        row = next(file.rows_at([(group, 0)]), None)
     if row is None or changed_sounds(row):
         raise DailytalkError(
             f"{version} does not hold {name} as it was sent; it got no tag",

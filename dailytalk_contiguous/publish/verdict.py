@@ -828,7 +828,10 @@ def _speaker_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
     kept = rows.loc[~rows["clip"].astype(bool), "kept_speakers"]
     nameless = [names for names in kept if None in list(names)]
     if nameless and len(rows) > 1:
-        problem = f"nobody is named as the recorded speaker of {_share(len(nameless), rows, unit)}"
+        share = _share(len(nameless), rows, unit)
+        problem = f"nobody is named as the recorded speaker of {share}"
+        if any(any(names) for names in nameless):
+            problem = f"not every recorded speaker of {share} is named"
         remedy = "name them (tag --speakers), or one person may be in training and in validation"
         yield advice("unknown-speakers", ".", problem, remedy, "note")
 

@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 
 from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.full_disk import name_file
 from dailytalk_contiguous.core.wording import counted, model_name, public, rough_length
 from dailytalk_contiguous.run.pace import Pace
 from dailytalk_contiguous.store.files import locked
@@ -193,12 +194,16 @@ def append(path: Path, line: Mapping[str, object]) -> None:
     """Add a line, which is on the disk when this returns. Raises OSError."""
     text = json.dumps(line, allow_nan=False).encode() + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
-        if is_torn(file):  # what a crash cut off stays a line of its own
-            text = b"\n" + text
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with path.open("ab+") as file:
+            if is_torn(file):  # what a crash cut off stays a line of its own
+                text = b"\n" + text
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        name_file(error, path)
+        raise
 
 
 def is_torn(file: BinaryIO) -> bool:

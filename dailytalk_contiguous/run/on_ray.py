@@ -8,13 +8,16 @@ lost to another one, once.
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.interrupts import check_interrupt
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.run.processes import as_they_come
 from dailytalk_contiguous.run.shard import RunPlan, ShardReport, Task, make_shards_of, neighbours
@@ -28,6 +31,15 @@ CORES_EACH = 2
 
 #: Seconds that a cluster may take to accept a connection.
 SILENCE_SECONDS = 10.0
+
+#: Seconds between two looks at the cluster during a run.
+LOOK_SECONDS = 2.0
+
+#: Seconds without an answer of the head. One with a store of its own may begin again within 60, when Ray gives up.
+HEAD_SECONDS = 45.0
+
+#: Seconds without a node that has cores: a cluster that grows and shrinks may replace its nodes.
+NODES_SECONDS = 120.0
 
 
 def connected(address: str, workers: int = 0) -> Any:
@@ -59,6 +71,58 @@ def connected(address: str, workers: int = 0) -> Any:
             "and RAY_AUTH_TOKEN as it was started with",
         ) from error
     return ray
+
+
+class ClusterWatch:
+    """Notices the end of a cluster while tasks run on it. Ray says nothing, and after 60 s ends this process."""
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+        is_client = ray.util.client.ray.is_connected()
+        # A client has no connection to the head's registry, and its calls raise a ConnectionError.
+        self._registry = "" if is_client else ray.get_runtime_context().gcs_address
+        self._looked_at = time.monotonic()
+        self._answered_at = self._looked_at
+        self._had_cores_at: float | None = None
+
+    def check(self) -> None:
+        """Look at the cluster every few seconds.
+
+        Raises DailytalkError if its head doesn't answer or its last node is gone, and KeyboardInterrupt for a
+        Ctrl-C.
+        """
+        check_interrupt()
+        now = time.monotonic()
+        if not self._registry or now - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = now
+        if not _accepts(self._registry):
+            if now - self._answered_at > HEAD_SECONDS:
+                raise cluster_gone("its head does not answer")
+            return
+        self._answered_at = now
+        if self._ray.cluster_resources().get("CPU"):
+            self._had_cores_at = now
+        elif self._had_cores_at is not None and now - self._had_cores_at > NODES_SECONDS:
+            raise cluster_gone("its last node with cores is gone")
+
+
+def _accepts(address: str) -> bool:
+    """Whether something accepts connections at `HOST:PORT`."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), LOOK_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def cluster_gone(why: str) -> DailytalkError:
+    """Return the error of a cluster that ended during a run."""
+    return DailytalkError(
+        f"the Ray cluster ended during the run ({why})",
+        "start it again, and run the same command again (finished conversations are kept)",
+    )
 
 
 def plan_workers(cpus: int, gpus: int, workers: int) -> tuple[int, float]:
@@ -129,8 +193,8 @@ def make_there(tasks: Sequence[Task], job: RayJob) -> list[ShardReport]:
 def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: bool) -> Iterator[ShardReport]:
     """Make what is left of a plan; yields each shard once its file is here.
 
-    Raises DailytalkError for a cluster that does not answer or has no room, for a shard that ends two workers, and
-    for what a node lacks; else whatever a stage raises except `BadInput`. Finished shards stay.
+    Raises DailytalkError for a cluster that does not answer, has no room or ends, for a shard that ends two
+    workers, and for what a node lacks; else whatever a stage raises except `BadInput`. Finished shards stay.
     """
     ray = connected(address, workers)
     resources = ray.cluster_resources()
@@ -144,6 +208,8 @@ def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: boo
     sent = ray.put(replace(job, folder=os.getcwd()))
     calls: dict[Future[list[ShardReport]], object] = {}
     unfinished: set[Future[list[ShardReport]]] = set()
+    watch = ClusterWatch(ray)
+    pieces = neighbours(plan.tasks, job.batch_seconds)
 
     def submit(tasks: list[Task]) -> Future[list[ShardReport]]:
         tasks = [task.absolute() for task in tasks]
@@ -156,7 +222,7 @@ def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: boo
         return future
 
     try:
-        for future in as_they_come(submit, neighbours(plan.tasks, job.batch_seconds), at_once, unfinished):
+        for future in as_they_come(submit, pieces, at_once, unfinished, watch.check):
             reports = future.result()
             del calls[future]
             for report in reports:
@@ -170,11 +236,16 @@ def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: boo
                 yield report
     except ray.exceptions.RayTaskError as error:
         raise (error.cause or error) from None
+    except (ray.exceptions.LocalRayletDiedError, ray.exceptions.RaySystemError) as error:
+        raise cluster_gone(f"the node of this machine is gone: {type(error).__name__}") from error
     except ray.exceptions.RayError as error:
         raise DailytalkError(
             f"a worker was lost twice over one shard, perhaps for lack of memory ({type(error).__name__})",
             "run the same command again (finished conversations are kept), with fewer --workers",
         ) from error
+    except ConnectionError as error:  # as a client has it; that of a worker is the cause of a RayTaskError
+        raise cluster_gone("the connection to it broke off") from error
     finally:
-        for future in unfinished:
-            ray.cancel(calls[future], force=True)
+        with suppress(ray.exceptions.RayError, ConnectionError):  # a cluster that is gone cancels nothing
+            for future in unfinished:
+                ray.cancel(calls[future], force=True)

@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.fields import Field, columns_of_lines
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.published_fields import described
-from dailytalk_contiguous.core.schema import COLUMNS, Row, built
+from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row, built
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tables import LABELS, TableMaker, Tables, conversation_columns, utterance_columns
 from dailytalk_contiguous.core.utterance import FIELDS, line_of, words_within
@@ -36,7 +36,7 @@ from dailytalk_contiguous.shards import LAYOUT, Entry, Shard, is_held, read_rows
 from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
-from dailytalk_contiguous.stages.script import Script, tagged_utterances, transcript_lines
+from dailytalk_contiguous.stages.script import SILENT_SPEAKERS, Script, tagged_utterances, transcript_lines
 from dailytalk_contiguous.store.files import (
     inside,
     json_document,
@@ -214,6 +214,8 @@ def write_results(half: FinishedHalf) -> RunRecord:
     else:
         _add_tagged(record, tables, len(half.rejects))
         record["notes"] = reader.notes
+        if reader.silent_speakers:
+            record[SILENT_SPEAKERS] = reader.silent_speakers
         record["transcript_sha256"] = sha256_of(out / TRANSCRIPT)
         record = _with_counts(out, record, n_edited)
         run = dict(record)
@@ -231,11 +233,13 @@ class _ShardLines:
     Attributes:
         rejects: what was rejected: of the source and, of the shards that were read, conversations and less.
         notes: on the conversations that were read.
+        silent_speakers: names of who has no line in a tagged conversation, by conversation id and channel.
     """
 
     def __init__(self, half: FinishedHalf, shards: Mapping[Path, Shard]) -> None:
         self.rejects = [*half.rejects]
         self.notes = list[dict[str, str]]()
+        self.silent_speakers = dict[str, dict[str, str]]()
         self._half = half
         self._shards = shards
         self._columns: Sequence[str] = transcript_columns(half.fields)
@@ -257,9 +261,18 @@ class _ShardLines:
             else:
                 maker.add(row | _as_finished(row, fields))
                 lines = tagged_lines(row, n_lines, half.people, fields)
+                self._note_silent_speakers(row)
             for line in lines:
                 yield line
                 n_lines += 1
+
+    def _note_silent_speakers(self, row: Row) -> None:
+        """Note who of the table of speakers has no line in a tagged conversation."""
+        for channel in sorted({*CHANNELS} - {*row["channel"]}):
+            person = self._half.people.get((row["recording_id"], channel))
+            if person:
+                names = self.silent_speakers.setdefault(row["conversation_id"], {})
+                names[channel] = person.speaker
 
     def _rows(self) -> Iterator[Row]:
         """The rows of all conversations that are a part of the result."""

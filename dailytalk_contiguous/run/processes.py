@@ -95,14 +95,16 @@ def as_they_come(
     tasks: Iterable[_Task],
     at_once: int,
     unfinished: set[Future[_Result]],
+    check: Callable[[], None] = check_interrupt,
 ) -> Iterator[Future[_Result]]:
-    """Submit tasks, so many at once, and yield each future that is done. Raises KeyboardInterrupt for a Ctrl-C.
+    """Submit tasks, so many at once, and yield each future that is done.
 
-    `unfinished` has those that are not done, for who stops early.
+    `unfinished` has those that are not done, for who stops early. `check` is called several times a second, and
+    raises what should end the wait; by default KeyboardInterrupt for a Ctrl-C.
     """
     coming = iter(tasks)
     while True:
-        check_interrupt()
+        check()
         unfinished.update(map(submit, itertools.islice(coming, at_once - len(unfinished))))
         if not unfinished:
             return

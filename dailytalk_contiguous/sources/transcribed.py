@@ -39,8 +39,15 @@ from dailytalk_contiguous.shards import (
 from dailytalk_contiguous.sources.joined import put_in_step, put_together
 from dailytalk_contiguous.sources.pairs import pairs
 from dailytalk_contiguous.sources.recordings import identity_of, is_recording, shortened, stem
-from dailytalk_contiguous.stages.script import KEPT, SIDE_SHIFT, script_columns, seconds_within
+from dailytalk_contiguous.stages.script import (
+    KEPT,
+    SIDE_SHIFT,
+    SILENT_SPEAKERS,
+    script_columns,
+    seconds_within,
+)
 from dailytalk_contiguous.store.files import inside
+from dailytalk_contiguous.store.work_folder import read_run
 
 
 def checked(line: JsonObject, fields: Sequence[Field] = FIELDS) -> JsonObject:
@@ -290,7 +297,7 @@ def transcribed(
     Args:
         transcript: a file of lines as `dailytalk tag` writes them, or the older tool did.
         tagged: the folder of shards, or the one shard, that the transcript was written from: it has the paths of
-            the recordings.
+            the recordings. `run.json` beside them names who has no line.
         recordings: the folder of recordings, for a transcript without shards.
         rejects: filled on the way.
         fields: those of a line.
@@ -311,8 +318,11 @@ def transcribed(
     columns = columns_among(fields)
     rows_by_id: dict[str, Row] = {}
     unusable: dict[str, BadInput] = {}
+    silent_speakers: Mapping[str, Mapping[str, str]] = {}
     if tagged and tagged.exists():
         rows_by_id, unusable = _tagged_rows(tagged, rejects, columns)
+        run = read_run(tagged.parent) or {}
+        silent_speakers = run.get(SILENT_SPEAKERS, {})
     groups: dict[str, list[bytes]] = {}  # one part for all lines that follow each other
     read = _lines(transcript, rows_by_id, rejects, fields)
     for name, numbered in itertools.groupby(read, key=itemgetter(0)):
@@ -330,6 +340,7 @@ def transcribed(
                 base = at_hand(expand_row(row), recordings, remedy)
             else:
                 base = from_recording(lines[0], recordings, remedy)
+            base[SILENT_SPEAKERS] = silent_speakers.get(name)
             yield _row(name, lines, base, rejects, fields)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
@@ -417,7 +428,7 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fi
     facts: Row = {}
     for column, value in row.items():
         is_unused = column in OPTIONAL_FIELDS and not any(value)
-        is_unknown = column in published and value is None
+        is_unknown = value is None and (column in published or column == SILENT_SPEAKERS)
         if not is_unused and not is_unknown:
             facts[column] = value
     facts["audio"] = None

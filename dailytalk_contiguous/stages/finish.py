@@ -30,7 +30,7 @@ from dailytalk_contiguous.core.utterance import (
 )
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage, each_utterance
 from dailytalk_contiguous.stages.reconstruct import MovedSound
-from dailytalk_contiguous.stages.script import columns_besides
+from dailytalk_contiguous.stages.script import SILENT_SPEAKERS, columns_besides
 
 #: Fields of an utterance, and the columns that hold them until now, where these have another name.
 _RENAMED = {
@@ -86,11 +86,12 @@ class Finish(Stage):
     )
     uses: ClassVar[tuple[str, ...]] = (
         "verbatim",
+        SILENT_SPEAKERS,
         *(column.name for column in schema.COLUMNS),
         *sorted({_RENAMED.get(name, name) for name in OPTIONAL_FIELDS}),
     )
     batch_rows: ClassVar[int] = 1
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     adds: ClassVar[Features] = schema.BUILT
 
     def __post_init__(self) -> None:
@@ -184,14 +185,15 @@ def _finished_sound(sound: SourceSound, sides: Mapping[str, str]) -> Row:
 
 
 def _speakers(row: Row, sides: Mapping[str, str]) -> dict[str, str | None]:
-    """The name of who is heard on each side; None where nobody or several people are named."""
+    """The name of who is on each side, heard or silent; None where nobody or several people are named."""
+    silent = row.get(SILENT_SPEAKERS) or {}
     speakers: dict[str, str | None] = {}
     for channel in schema.CHANNELS:
         spoken = each_utterance(row, "source_channel", "speaker")
         people = {speaker for side, speaker in spoken if side == channel and speaker}
         # The name that `tag` gives only says on which channel somebody speaks.
         people.discard(f"{row['recording_id']}/{channel}")
-        speakers[sides[channel]] = people.pop() if len(people) == 1 else None
+        speakers[sides[channel]] = people.pop() if len(people) == 1 else silent.get(channel)
     return speakers
 
 

@@ -55,6 +55,9 @@ KEPT = (
 #: person changed it: the text of a speaker who is kept.
 _IN_FLIGHT = {"run": Value("int32"), "words": List(UTTERED_WORD), "recogniser": STRING, "verbatim": STRING}
 
+#: Column, and key of run.json, of the names of those who have no line in a conversation, by channel.
+SILENT_SPEAKERS = "silent_speakers"
+
 #: Key of a line whose times are those of a recording with silence before its earlier side: by how many seconds the
 #: right side was later. Other lines lack it.
 SIDE_SHIFT = "side_shift"
@@ -67,7 +70,8 @@ def script_features(fields: Sequence[Field] = FIELDS) -> Features:
     """The columns of `Script` for utterances with these fields: those of a line, and what is needed on the way."""
     of_lines = [field for field in fields if not field.part and field.name != "channel"]
     utterance = {**features_of_fields(of_lines), "source_channel": STRING, **_IN_FLIGHT}
-    return Features({"main_language": STRING, **per_utterance(Features(utterance))})
+    names = dict.fromkeys(CHANNELS, STRING)
+    return Features({"main_language": STRING, SILENT_SPEAKERS: names, **per_utterance(Features(utterance))})
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class Script(Stage):
         ),
     )
     uses: ClassVar[tuple[str, ...]] = ("given", *sorted(OPTIONAL_FIELDS))
+    VERSION: ClassVar[int] = 2
     refuses: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = script_features()
@@ -182,7 +187,7 @@ def script_columns(
     """The columns of `Script` for one conversation.
 
     Args:
-        base: its columns of the source and of `Segment`; `given` may be missing.
+        base: its columns of the source and of `Segment`; `given` and `SILENT_SPEAKERS` may be missing.
         lines: of a transcript, each after the id of its utterance and its number among the conversation's lines.
         fields: those of a line.
 
@@ -202,6 +207,7 @@ def script_columns(
         utterances.append(utterance)
     if not utterances:
         raise BadInput("it has no line that can be said", "fix its lines, or leave it out")
+    silent_speakers = _silent_speakers(base, utterances)
     # Not a side of which people deleted every line: a shard knows that it had some.
     present = {utterance["source_channel"] for utterance in utterances} | set(base["channel"])
     for channel in sorted(set(CHANNELS) - present):
@@ -211,8 +217,21 @@ def script_columns(
     language = max(sorted(set(named)), key=named.count) if named else "und"  # what most utterances name
     for utterance in utterances:  # an added line need not name what all others do
         utterance["language"] = utterance["language"] or language
-    names = [name for name in script_features(fields) if name != "main_language"]
-    return {"main_language": language, **unpack_utterances(utterances, names)}
+    of_conversation = {"main_language": language, SILENT_SPEAKERS: silent_speakers}
+    names = [name for name in script_features(fields) if name not in of_conversation]
+    return {**of_conversation, **unpack_utterances(utterances, names)}
+
+
+def _silent_speakers(base: Row, utterances: Sequence[Row]) -> dict[str, str | None] | None:
+    """The names of who has no line, by channel, as `--speakers` or the recording's transcript has them."""
+    names: dict[str, str | None] = {}
+    for cue in base.get("given") or ():
+        names.setdefault(cue["channel"], cue.get("speaker"))
+    for channel, name in (base.get(SILENT_SPEAKERS) or {}).items():
+        names[channel] = name or names.get(channel)
+    heard = {utterance["source_channel"] for utterance in utterances}
+    silent = {channel: None if channel in heard else names.get(channel) for channel in CHANNELS}
+    return silent if any(silent.values()) else None
 
 
 def _verbatim(line: Mapping[str, Any], punctuated: str | None) -> str:

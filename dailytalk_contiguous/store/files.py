@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.full_disk import name_file
 from dailytalk_contiguous.core.own_file import refuse_in_import
 
 # Writing files so that a reader, or the next run after a power cut, sees the old one or the new one, whole.
@@ -28,7 +29,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     A file with the same content stays as it is, with its time.
 
     The temporary name begins with a dot, so that nothing that lists the folder takes it for a result. It is
-    removed if writing fails. Raises OSError as the disk does (full, read-only).
+    removed if writing fails. Raises OSError as the disk does (full, read-only); of a full one it names the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Never longer than 178 bytes: a name that the disk takes must not fail for the temporary one.
@@ -41,6 +42,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         is_file = path.is_file() and not path.is_symlink()
         if not is_file or not filecmp.cmp(temporary, path, shallow=False):
             temporary.replace(path)
+    except OSError as error:
+        name_file(error, path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)

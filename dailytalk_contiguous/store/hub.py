@@ -11,6 +11,7 @@ from huggingface_hub import constants, errors, get_session, get_token
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from dailytalk_contiguous.core.errors import DailytalkError, HubUnreachable
+from dailytalk_contiguous.core.full_disk import name_file
 from dailytalk_contiguous.core.secrets import refuse_plain_http
 
 # A dataset on the Hub, as people write it: `OWNER/NAME`, `OWNER/NAME@v1.0.0` or
@@ -168,6 +169,8 @@ def hub_errors(what: object, kind: str = "dataset") -> Iterator[None]:
         if isinstance(cause, of_hub) and not isinstance(cause, DatasetBuildError):
             raise hub_error(cause, str(what), kind) from None
         if cause is error:
+            if isinstance(error, OSError):
+                name_file(error, constants.HF_HUB_CACHE)
             raise
         raise cause from None
 

@@ -124,6 +124,15 @@ class ParquetReader:
                 rows = [table.slice(index, 1).to_pylist()[0] for index in indices]
             yield from rows
 
+    def stored_bytes(self) -> list[int]:
+        """Bytes in the file of each row group, from the footer."""
+        sizes = []
+        for number in range(self._file.num_row_groups):
+            group = self._file.metadata.row_group(number)
+            columns = [group.column(column) for column in range(group.num_columns)]
+            sizes.append(sum(column.total_compressed_size for column in columns))
+        return sizes
+
     def plain_bytes(self) -> int:
         """Bytes of all columns before compression, from the footer."""
         groups = range(self._file.num_row_groups)

@@ -161,3 +161,27 @@ def test_the_next_run_keeps_both_speakers_until_a_voice_is_chosen(tmp_path: Path
     assert spoken.code == 0, spoken.err
     statuses = {line["status"] for line in read_lines(work / "transcript_shifted.jsonl")}
     assert "spoken" in statuses
+
+
+#: The speakers of a recording, as a table and as a transcript without words.
+RTTM = "SPEAKER call 1 {} {} <NA> <NA> {} <NA> <NA>\n"
+NAMES = {
+    "people.csv": "recording,channel,speaker\ncall,left,Ann\ncall,right,Ben\n",
+    "calls/call.rttm": RTTM.format(0.5, 1.5, "Ann") + RTTM.format(4.0, 1.0, "Ben"),
+}
+
+
+@pytest.mark.parametrize("file", NAMES)
+def test_speaker_who_is_named_and_silent_keeps_the_name(tmp_path: Path, dailytalk: Command, file: str) -> None:
+    samples = excerpt("weekend_trip", seconds=6.0)
+    samples[:, 1] = 0.0
+    save(tmp_path / "calls/call.wav", samples)
+    path = tmp_path / file
+    path.write_text(NAMES[file])
+    names = ("--speakers", path) if path.suffix == ".csv" else ()
+    options = (*EMBEDDED, "--asr-model", "tiny.en", "--revoice", "none", *names)
+    done = dailytalk("build", tmp_path / "calls", "--out", tmp_path / "work", *options)
+    assert done.code == 0, done.err
+    (row,) = open_items(tmp_path / "work").rows()
+    assert {utterance["channel"] for utterance in row["utterances"]} == {"left"}
+    assert row["speakers"] == {"left": "Ann", "right": "Ben"}

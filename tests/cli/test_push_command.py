@@ -1,9 +1,12 @@
+import errno
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,9 @@ from datasets import load_dataset
 from hub.server import HubServer
 from huggingface_hub import HfApi
 
+from dailytalk_contiguous.publish.version import open_version
 from dailytalk_contiguous.store.files import locked
+from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -46,6 +51,30 @@ def push(
 ) -> Callable[..., Any]:
     call = Command(monkeypatch, capfd)
     return lambda *options, repo=REPO: call("push", work, repo, *options)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 4 MB, which only the administrator of a machine can make."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("no disk can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Write a file until its disk is full."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
 
 
 def finished(folder: Path, count: int) -> Path:
@@ -85,6 +114,66 @@ def test_two_versions_are_published_and_each_loads_by_its_tag(
         assert sum(split.num_rows for split in loaded.values()) == rows
 
 
+def test_plan_sends_no_more_than_all_files_of_the_version(hub: HubServer, push: Any) -> None:
+    done = push("--tag", "v1.0.0", "--create", "--dry-run")
+    sizes = re.search(r"to send  (.+) of (.+)\n", done.out)
+    assert sizes is not None
+    assert sizes[1] == sizes[2]
+    record = json.loads(push("--tag", "v1.0.0", "--create", "--dry-run", "--json").out)
+    assert record["to_send"] == record["size"] == sum(change["size"] for change in record["plan"])
+
+
+def test_first_version_whose_tag_was_lost_is_the_first_version(
+    hub: HubServer, push: Any, command: Command
+) -> None:
+    hub.faults.arm("die_before", path="/tag/")
+    stopped = push("--tag", "v1.0.0", "--create")
+    assert stopped.code == 1
+    untagged = push()
+    assert "just this already" in untagged.out
+    assert "v1.0.0" not in untagged.out
+    resumed = push("--tag", "auto")
+    assert resumed.code == 0, resumed.err
+    assert "changes  first version" in resumed.out
+    version = open_version(Reference(REPO, "v1.0.0"))
+    changes = version.manifest["changes"]
+    assert changes["previous"] is None
+    assert changes["added"] == 4
+    assert "first version" in version.read("README.md").decode()
+    listed = command("versions", REPO)
+    assert "first version" in listed.out
+    assert "the same conversations" not in listed.out
+    messages = [entry.title for entry in HfApi().list_repo_commits(REPO, repo_type="dataset")]
+    assert "Publish v1.0.0: first version" in messages
+    assert not [message for message in messages if "the same conversations" in message]
+
+
+def test_version_after_one_whose_tag_was_lost_is_compared_with_no_tag(
+    hub: HubServer, push: Any, work: Path
+) -> None:
+    hub.faults.arm("die_before", path="/tag/")
+    push("--tag", "v1.0.0", "--create")
+    stopped_at = refs(hub)["refs/heads/main"]
+    finished(work, 5)
+    record = json.loads(push("--json").out)
+    assert record["changes"]["previous"] == stopped_at
+    assert record["changes"]["added"] == 1
+
+
+@pytest.mark.parametrize("first_tag", ["v1.0.0", "v0.9.0"])
+def test_tag_below_the_version_that_has_the_data_is_refused_by_its_name(
+    hub: HubServer, push: Any, work: Path, first_tag: str
+) -> None:
+    push("--tag", first_tag, "--create")
+    finished(work, 5)
+    push("--tag", "v1.1.0")
+    before = refs(hub)
+    refused = push("--tag", "v1.0.0")
+    assert refused.code == 1
+    assert f"this data is v1.1.0 of {REPO} already, which is later than v1.0.0" in refused.err
+    assert refs(hub) == before
+
+
 def test_edit_that_was_not_said_is_told_before_it_is_missed(hub: HubServer, push: Any, work: Path) -> None:
     (work / "transcript.jsonl").write_text('{"text": "as it was"}\n', encoding="utf-8")
     digest = hashlib.sha256((work / "transcript.jsonl").read_bytes()).hexdigest()
@@ -104,6 +193,21 @@ def test_second_push_of_one_folder_waits_for_nobody(hub: HubServer, push: Any, w
     assert (refused.code, refs(hub)) == (1, {})
     assert "another dailytalk push works on" in refused.err
     assert push("--create").code == 0
+
+
+def test_full_disk_is_named_and_the_same_command_goes_on(
+    hub: HubServer, command: Command, small_disk: Path
+) -> None:
+    work = finished(small_disk / "work", 4)
+    filler = small_disk / "filler"
+    fill(filler)
+    refused = command("push", work, REPO, "--create", "--tag", "v1.0.0")
+    assert refused.code == 1
+    assert refused.err.count("\n") == 1
+    assert f"'{work}" in refused.err
+    assert f"has no room left ({os.strerror(errno.ENOSPC)}): make room there" in refused.err
+    filler.unlink()
+    assert command("push", work, REPO, "--create", "--tag", "v1.0.0").code == 0
 
 
 def test_change_that_breaks_readers_needs_a_major_version(hub: HubServer, push: Any, work: Path) -> None:

@@ -311,7 +311,9 @@ def test_full_disk_is_one_sentence_and_the_same_command_goes_on(
     out, err = running.communicate(timeout=120)
     assert (running.returncode, out) == (1, "")
     *_, sentence = err.splitlines()  # after what was found
-    assert "File too large" in sentence
+    assert f"'{tmp_path / 'out'}" in sentence
+    assert "has no room left (File too large): make room there" in sentence
+    assert "run the same command again (-v shows where; what is finished is kept)." in sentence
     assert [path.name for path in (tmp_path / "out").rglob("*.parquet")] == []
     assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick).code == 0
     assert {path.suffix for path in (tmp_path / "out/tagged").iterdir()} == {".parquet"}

@@ -194,13 +194,40 @@ def test_shared_speakers_are_said_plainly(tmp_path: Path) -> None:
     rows = [published_row(f"c{number}", kept_speaker="Ann") for number in range(2)]
     shared = write_version(tmp_path / "a", {"train": rows[:1], "test": rows[1:]}, "conversations")
     text = section(render(shared), "splits")
-    assert "**Speakers are not held apart**: 1 recorded speaker of 1" in text
+    assert "**Speakers are not held apart**: 1 of 1 named speaker can be heard in more than one split" in text
     assert "DailyTalk" not in text
-    rows = {"train": [published_row("c")], "test": [published_row("d")]}
-    unknown = write_version(tmp_path / "b", rows, "recordings")
-    text = section(render(unknown), "splits")
-    assert "No recording has a part in two splits" in text
-    assert "not every conversation says who was recorded" in text
+
+
+NOT_APART = "**Speakers are not held apart**: "
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "disjoint", "expected"),
+    [
+        (["Ann"], ["Ben"], "speakers", ["No recorded (right) speaker is heard in two splits."]),
+        ([None], [None], "recordings", ["speakers are not known, so one of them may be heard in two splits."]),
+        (["Ann", None], ["Ben"], "recordings", ["of 2 of 3 conversations are known, and none of them is heard"]),
+        (
+            ["Ann", None],
+            ["Ann"],
+            "recordings",
+            [f"{NOT_APART}1 of 1 named speaker", "2 of 3 conversations are known."],
+        ),
+        ([None], [None], "conversations", [f"{NOT_APART}a recording has parts in two splits"]),
+    ],
+)
+def test_card_counts_the_conversations_whose_speakers_are_known(
+    tmp_path: Path, train: list[str | None], test: list[str | None], disjoint: str, expected: list[str]
+) -> None:
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for split, speakers in (("train", train), ("test", test)):
+        rows[split] = []
+        for number, name in enumerate(speakers):
+            rows[split].append(published_row(f"{split}{number}", kept_speaker=name))
+    text = section(render(write_version(tmp_path, rows, disjoint)), "splits")
+    for sentence in expected:
+        assert sentence in text
+    assert (NOT_APART in text) == expected[0].startswith(NOT_APART)
 
 
 def test_no_path_of_the_machine_comes_into_the_card(tmp_path: Path) -> None:

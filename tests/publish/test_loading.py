@@ -7,6 +7,8 @@ import os
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,15 @@ pytest_plugins = ["hub.hub_fixtures"]
 
 PCM = stereo(LINES, 6.0, 24000)
 TRAIN = [f"train{n}" for n in range(SIZES["train"])]
+
+
+#: A load in a process whose disk takes no file of more than a number of bytes.
+FULL_CACHE = """
+import resource
+from dailytalk_contiguous import load
+resource.setrlimit(resource.RLIMIT_FSIZE, ({1}, {1}))
+load("{0}", split="train", revision="v1.0.0")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -267,8 +278,22 @@ def test_stream_goes_on_after_any_row(published: str, read: int) -> None:
 
 
 def test_state_that_would_not_hold_is_refused(published: str) -> None:
-    with pytest.raises(DailytalkError, match="main branch moves"):
-        load(published, split="train", streaming=True, state={})
+    for revision in (None, "main", "next"):
+        if revision == "next":
+            HfApi().create_branch(published, branch=revision, repo_type="dataset")
+        with pytest.raises(DailytalkError, match=f"the branch '{revision or 'main'}' moves"):
+            load(published, split="train", streaming=True, revision=revision, state={})
+    with pytest.raises(DailytalkError, match="stream of one split"):
+        load(published, split="train", revision="v1.0.0", state={})
+
+
+def test_state_holds_at_a_commit_as_at_its_tag(published: str) -> None:
+    commit = HfApi().dataset_info(published, revision="v1.0.0").sha
+    first = load(published, split="train", revision="v1.0.0", streaming=True)
+    before = next(iter(first))["conversation_id"]
+    state = first.state_dict()
+    rest = load(published, split="train", revision=commit, streaming=True, state=state)
+    assert [before, *ids(rest)] == TRAIN
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -315,6 +340,16 @@ def test_files_that_are_not_the_manifests_are_named(
         api.upload_file(path_or_fileobj=other, path_in_repo=name, repo_id=NAME, repo_type="dataset")
     with pytest.raises(DailytalkError, match=name):
         load(published, split="train", streaming=streaming, verify=True)
+
+
+@pytest.mark.parametrize(("most_bytes", "cache"), [(100_000, "hub"), (800_000, "datasets")])
+def test_full_disk_of_a_cache_is_named(published: str, tmp_path: Path, most_bytes: int, cache: str) -> None:
+    program = FULL_CACHE.format(published, most_bytes)
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert process.stdout == ""
+    sentence = process.stderr.splitlines()[-1]
+    assert f"'{tmp_path / 'hf_home' / cache}'" in sentence
+    assert "has no room left (File too large): make room there" in sentence
 
 
 def test_missing_manifest_is_named(published: str) -> None:

@@ -1,16 +1,20 @@
 """Publishing a packed version: what is sent, what is taken away, what is refused, what lost answers leave."""
 
+import hashlib
 import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from built_conversations import built_row, write_dataset
 from datasets import load_dataset
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from releases import REPO, held, refs, release, wanted
+from releases import REPO, data_file, held, refs, release, wanted
 from reports import pack_version, push_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -23,7 +27,7 @@ from dailytalk_contiguous.publish.pushing import (
     read_repository,
 )
 from dailytalk_contiguous.publish.splits import split_conversations
-from dailytalk_contiguous.publish.version import Packed, list_versions, open_version
+from dailytalk_contiguous.publish.version import DataFile, Packed, list_versions, open_version
 from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -47,6 +51,20 @@ def put(hub: HubServer, name: str, data: bytes) -> None:
     """A file of somebody else."""
     addition = CommitOperationAdd(name, data)
     HfApi().create_commit(REPO, [addition], commit_message="theirs", repo_type="dataset")
+
+
+def sound_file(folder: Path, name: str, sounds: list[bytes]) -> DataFile:
+    """A data file with a row group for each sound."""
+    rows = []
+    for number, data in enumerate(sounds):
+        digest = hashlib.sha256(data).hexdigest()
+        audio = {"bytes": data, "path": "call.flac"}
+        rows.append({"conversation_id": f"{name} {number}", "audio": audio, "audio_sha256": digest})
+    described = data_file(folder, name, "")
+    pq.write_table(pa.Table.from_pylist(rows), described.path, row_group_size=1)
+    data = described.path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    return described._replace(sha256=digest, size=len(data), rows=len(rows))
 
 
 def digests(packed: Packed) -> dict[str, str]:
@@ -189,6 +207,21 @@ def test_commit_without_its_tag_is_only_tagged(hub: HubServer, tmp_path: Path) -
         assert request.method != "PUT"
         assert "/commit/" not in request.path
     assert held(hub, "refs/tags/v1.0.0") == wanted(made)
+
+
+def test_least_sound_of_a_split_is_read_back(hub: HubServer, tmp_path: Path) -> None:
+    large = np.random.default_rng(0).bytes(2_000_000)
+    files = []
+    for number, sounds in enumerate([[large], [large, b"small"]]):
+        name = f"conversations/train-{number:05d}-of-00002.parquet"
+        files.append(sound_file(tmp_path, name, sounds))
+    made = release(tmp_path, "v1.0.0")
+    send(replace(made, packed=Packed(tuple(files), "conversations")))
+    paths = [request.path for request in hub.requests]
+    commit = next(number for number, path in enumerate(paths) if "/commit/" in path)
+    read_back = hub.requests[commit + 1 :]
+    assert any("/resolve/" in request.path for request in read_back)
+    assert sum(request.bytes_sent for request in read_back) < 100_000
 
 
 def test_pull_request_changes_no_branch_and_sets_no_tag(hub: HubServer, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Windows for Moshi: fixed places, both channels, the words in them, batches in a real DataLoader."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from dailytalk_contiguous import DailytalkError, collate_windows, load, moshi_windows
+from dailytalk_contiguous.publish.windows import MoshiWindows, Window
 
 PCM = stereo(LINES, 6.0, 24000)
 
@@ -84,6 +87,60 @@ def test_another_rate_gives_what_resampling_the_whole_gives(data: Any) -> None:
     np.testing.assert_allclose(joined(windows), whole.T, atol=2e-3)
 
 
+@pytest.mark.parametrize("rate", [24000, 44100])
+@pytest.mark.parametrize(("least", "kept"), [(0.0, 3), (0.08, 3), (0.0801, 2), (0.16, 2), (2.96, 2)])
+def test_windows_with_less_sound_than_asked_for_are_left_out(rate: int, least: float, kept: int) -> None:
+    row = built_row(seconds=6.0, rate=rate)  # two windows and a frame
+    windows = list(moshi_windows([row], seconds=2.96, min_seconds=least))
+    assert [round(window["start"], 6) for window in windows] == [0.0, 2.96, 5.92][:kept]
+    assert [window["length"] for window in windows] == [71040, 71040, 1920][:kept]
+
+
+def assert_same(windows: Sequence[Window], expected: Sequence[Window]) -> None:
+    assert starts(windows) == starts(expected)
+    for window, expected_window in zip(windows, expected, strict=True):
+        np.testing.assert_array_equal(window["audio"], expected_window["audio"])
+        assert window["words"] == expected_window["words"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("n_read", range(10))
+def test_windows_go_on_bit_for_bit_after_any_window(tmp_path: Path, streaming: bool, n_read: int) -> None:
+    rows = [built_row(f"call{n}") for n in range(3)]
+    work = write_dataset(tmp_path, rows[:2], rows[2:])
+
+    def opened() -> MoshiWindows:
+        return moshi_windows(load(work, split="train", streaming=streaming), seconds=2.4)
+
+    expected = list(opened())
+    first = opened()
+    coming = iter(first)
+    before = [next(coming) for _ in range(n_read)]
+    state = json.loads(json.dumps(first.state_dict()))
+    resumed = opened()
+    resumed.load_state_dict(state)
+    assert resumed.state_dict() == state
+    assert_same(before + list(resumed), expected)
+    assert_same(list(resumed), expected)  # another iteration starts over
+
+
+def test_resumed_windows_can_be_stopped_again(tmp_path: Path) -> None:
+    rows = [built_row(f"call{n}") for n in range(3)]
+    work = write_dataset(tmp_path, rows[:2], rows[2:])
+    data = load(work, split="train", streaming=True)
+    expected = starts(moshi_windows(data, seconds=2.4))
+    seen: list[tuple[str, float]] = []
+    state = None
+    while len(seen) < len(expected):
+        windows = moshi_windows(load(work, split="train", streaming=True), seconds=2.4)
+        if state is not None:
+            windows.load_state_dict(state)
+        coming = iter(windows)
+        seen += starts([next(coming)])
+        state = windows.state_dict()
+    assert seen == expected
+
+
 @pytest.mark.parametrize(("workers", "streaming"), [(0, False), (2, True)])
 def test_data_loader_makes_batches_of_every_window_once(tmp_path: Path, workers: int, streaming: bool) -> None:
     rows = [built_row(f"call{n}") for n in range(3)]
@@ -110,6 +167,8 @@ def test_data_loader_makes_batches_of_every_window_once(tmp_path: Path, workers:
     [
         ({"seconds": 30.05}, "multiple of 0.08 s.*nearest is 30.08 s"),
         ({"main": "mono"}, "main can't be 'mono'"),
+        ({"seconds": 2.4, "min_seconds": 2.5}, "give min_seconds from 0 to 2.4"),
+        ({"min_seconds": -0.1}, "give min_seconds from 0 to 30"),
     ],
 )
 def test_lengths_that_can_not_be_are_refused_at_once(data: Any, options: dict[str, Any], message: str) -> None:

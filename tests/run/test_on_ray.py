@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from command import EMBEDDED, start, until
 from datasets import Features, Value
+from ray_head import end_node, started_head
 from recordings import calls, nameless_whisper, results, run
 from scripted import folder, loopback, say, settings, talk
 
@@ -46,6 +48,15 @@ class Trouble(Stage):
                     file.flush()
                     os.kill(os.getpid(), signal.SIGKILL)
         return {"process": [os.getpid()] * len(batch["conversation_id"])}
+
+
+#: `dailytalk` that waits for the head of a cluster for a shorter time.
+HASTY = """
+from dailytalk_contiguous.run import on_ray
+on_ray.HEAD_SECONDS = 3.0
+from dailytalk_contiguous.__main__ import entry_point
+entry_point()
+"""
 
 
 def plan(place: Path, *names: str, stage: Stage) -> RunPlan:
@@ -97,6 +108,27 @@ def test_shard_of_a_killed_actor_is_made_again_once(tmp_path: Path, cluster: str
     assert sorted(make(work, stage, cluster)) == sorted(work.paths)
     [killed] = (tmp_path / "notes").read_text().split()
     assert read_rows(work.paths[1], ["process"])["bad"]["process"] != int(killed)
+
+
+def test_end_of_the_cluster_is_one_sentence_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    source = calls(tmp_path / "in", "a", "b", "c", "d")
+    command = ("tag", source, "--out", tmp_path / "out", *EMBEDDED, "--asr-model", "tiny.en")
+    command += ("--shard-minutes", "0.1")
+    with started_head() as (address, head):
+        running = start(*command, "--address", address, "--workers", "1", program=(sys.executable, "-c", HASTY))
+        until(lambda: [*tmp_path.glob("out/tagged/*.parquet")], running)
+        end_node(head)
+        _, err = running.communicate(timeout=120)
+    assert running.returncode == 1
+    assert "Traceback" not in err
+    [sentence] = [line for line in err.splitlines() if line.startswith("dailytalk: ")]
+    assert "the Ray cluster ended during the run" in sentence
+    assert "start it again, and run the same command again" in sentence
+    finished = {path.name for path in tmp_path.glob("out/tagged/*.parquet")}
+    again = start(*command)
+    again.communicate(timeout=120)
+    assert again.returncode == 0
+    assert finished <= {path.name for path in tmp_path.glob("out/tagged/*.parquet")}
 
 
 # On another node

@@ -111,6 +111,15 @@ def test_speaker_is_told_where_all_that_is_named_on_a_channel_is_one_person(
     assert speakers == {"left": person, "right": "ben"}
 
 
+def test_silent_speaker_keeps_their_name() -> None:
+    _, batch = finished()
+    batch["speaker"] = [["call/left"] * len(batch["speaker"][0])]
+    batch["source_channel"] = [["left"] * len(batch["source_channel"][0])]
+    batch["silent_speakers"] = [{"left": None, "right": "ben"}]
+    (speakers,) = Finish()(batch)["speakers"]
+    assert speakers == {"left": None, "right": "ben"}
+
+
 def channels(row: dict[str, Any], name: str) -> list[str]:
     return [utterance[name] for utterance in row["utterances"]]
 

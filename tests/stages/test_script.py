@@ -144,7 +144,7 @@ SCRIPTED: dict[str, Any] = {
 def test_utterances_of_a_script_are_in_order_of_start_with_all_that_is_kept_of_them() -> None:
     made = script()
     assert list(made) == list(Script.adds)
-    expected = dict(SCRIPTED)
+    expected = SCRIPTED | {"silent_speakers": None}
     for name in AFFECT:
         expected[name] = [None, LINE["vad"][name]]
     for name in PROSODY:
