@@ -8,7 +8,7 @@ import os
 import weakref
 from collections.abc import Callable
 from functools import lru_cache
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 _Settings = ParamSpec("_Settings")
 _Loaded = TypeVar("_Loaded")
@@ -18,7 +18,7 @@ _left_alone: list[object] = []
 
 
 def loaded_once(load: Callable[_Settings, _Loaded]) -> Callable[_Settings, _Loaded]:
-    """Return `load`, which gives the same result until it is called with other settings, or in a forked process."""
+    """Return `load`, which loads again for other settings than before, and in a forked process."""
     latest: list[weakref.ref[_Loaded]] = []
 
     @lru_cache(maxsize=1)
@@ -32,4 +32,4 @@ def loaded_once(load: Callable[_Settings, _Loaded]) -> Callable[_Settings, _Load
         loaded.cache_clear()
 
     os.register_at_fork(after_in_child=forget)
-    return loaded
+    return cast("Callable[_Settings, _Loaded]", loaded)  # that of functools says nothing of arguments
