@@ -516,7 +516,7 @@ class VersionItems(FiledItems):
 
     @property
     def digested_columns(self) -> list[str]:
-        """The columns of sound of its rows, and those with their digests, which a chain of stages makes none of."""
+        """The columns of sound of its rows, and those with their digests, which a chain of stages lacks."""
         names = sound_columns(self.version.features(self.config) or ())
         if self.config not in schema.CONFIGS:
             return [*names]
@@ -550,14 +550,12 @@ class VersionItems(FiledItems):
         """The rejects among the rows of each file, by their places."""
         rejected: dict[Path | str, dict[Place, Reject]] = {file: {} for file in self.files}
         columns = ["conversation_id", *schema.PROBLEM]
-        for file in self.files if self.is_chained else ():
-            with self._opened(file, columns) as opened:
-                rows = opened.rows(columns)
-                for group, size in enumerate(opened.group_sizes):
-                    for number, row in enumerate(islice(rows, size)):
-                        if row["problem"] is not None:
-                            position = Place(file, group, number)
-                            rejected[file][position] = _reject_of(row)
+        if not self.is_chained:
+            return rejected
+        for file in self.files:
+            for position, row in super().rows_of(file, columns):
+                if row["problem"] is not None:
+                    rejected[file][position] = _reject_of(row)
         return rejected
 
     @contextmanager

@@ -25,7 +25,7 @@ import soundfile
 from datasets import Audio
 
 from dailytalk_contiguous.core.audio import Pcm
-from dailytalk_contiguous.core.documents import parse_json, typed
+from dailytalk_contiguous.core.documents import parse_json, typed, with_null
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records import RejectedPart
 from dailytalk_contiguous.core.schema import (
@@ -337,7 +337,8 @@ def published_conversation(row: Row, run: Mapping[str, Any]) -> Row:
         published["model_failures"] = [
             failure | {"reason": without_message(failure["reason"])} for failure in failures
         ]
-    return published
+    with_finite_numbers: Row = with_null(published)
+    return with_finite_numbers
 
 
 def published_rows(
@@ -349,7 +350,7 @@ def published_rows(
     its speaker's channel to the sample.
 
     Args:
-        row: with its audio.
+        row: with its audio. A number in it that is NaN or infinite is published as null.
         run: run.json of the work folder.
         clips: ids of the clips of interaction that are published.
         audio_columns: those of the sound of a conversation and of a clip.
@@ -377,7 +378,7 @@ def published_rows(
                 clip_row = columns | _sound(clip.id, _flac(part, rate)) | {"sample_rate": rate}
                 if audio_columns == CHANNELS:
                     clip_row = _with_sides(clip_row, clip.id, part, rate)
-                interactivity.append(clip_row)
+                interactivity.append(with_null(clip_row))
     except (soundfile.LibsndfileError, BadInput) as problem:
         reason = str(problem)
         remedy = _AGAIN

@@ -240,7 +240,7 @@ class Version:
 
     @cached_property
     def conversations(self) -> str | None:
-        """The config of conversations: `conversations`, or else `default` if it has their columns; None for neither.
+        """The config of conversations: `conversations`, or `default` if it has their columns; None for neither.
 
         `Dataset.push_to_hub` makes `default` of what a chain of stages returns.
         """
