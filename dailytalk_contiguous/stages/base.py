@@ -51,7 +51,7 @@ from dailytalk_contiguous.core.utterance import UTTERANCE
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.failures import each_that_works, failure_text, record
-from dailytalk_contiguous.stages.plain_map import TypedColumn, refusal, shown_by_arrow, takes_plain_map
+from dailytalk_contiguous.stages.plain_map import TypedColumn, refused_plain_map, shown_by_arrow, takes_plain_map
 from dailytalk_contiguous.store.work_folder import RUN
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
@@ -345,6 +345,9 @@ class Stage:
         >>> Punctuate().map(lines)[0]["tagged_text"]
         "(excited) It's been a while!"
 
+        An eager dataset also takes a stage as a function, with the same rows: `dataset.map(stage, batched=True)`.
+        There `datasets` names its cache after the settings and `VERSION`, and knows no model's files.
+
         A stage for utterances takes conversations, too, whose columns are lists:
 
         >>> from dailytalk_contiguous import PerUtterance
@@ -400,7 +403,7 @@ class Stage:
         names = table.column_names
         _check_needs(self, names)
         if not shown_by_arrow(self.adds):
-            raise refusal(self, "datasets would take the sound that it adds for a struct")
+            raise refused_plain_map(self, "datasets would take the sound that it adds for a struct")
         marks = self._marks(names)
         run = self._mapped if marks else self
         read = self._read(names) or names[:1]

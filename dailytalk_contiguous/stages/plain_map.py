@@ -39,12 +39,11 @@ class TypedColumn(list[Any]):
         self._kind = kind
 
     def __arrow_array__(self, type: pa.DataType | None = None) -> pa.Array:
-        """Return the values as Arrow takes them. Raises DailytalkError for more than an array can hold."""
-        try:
-            array = pa.array(list(self), self._kind)
-        except pa.ArrowCapacityError as error:
-            reason = f"{len(self)} rows of a batch are more than an array of Arrow can hold ({error})"
-            raise DailytalkError(reason, "give map a smaller batch_size, or write stage.map(dataset)") from None
+        """Return the values as Arrow takes them. Raises DailytalkError for more than 2 GB of bytes or text."""
+        array = pa.array(list(self), self._kind)
+        if isinstance(array, pa.ChunkedArray):  # which `datasets` would join, and Arrow can't
+            reason = f"a batch of {len(self)} rows has more than the 2 GB that a column holds"
+            raise DailytalkError(reason, "give map a smaller batch_size, or write stage.map(dataset)")
         return array if type is None else array.cast(type)
 
 
@@ -62,13 +61,13 @@ def takes_plain_map(call: Callable[[Any, Batch], Batch]) -> Callable[[Any, Batch
         # A batch of a stream is a dict as any other. Only its caller shows where the columns go.
         caller = sys._getframe(1).f_globals.get("__name__")
         if caller in _CALLERS:
-            raise refusal(stage, "only batches of an eager dataset without a format take its types")
+            raise refused_plain_map(stage, "only batches of an eager dataset without a format take its types")
         return call(stage, batch)
 
     return called
 
 
-def refusal(stage: PlainlyMapped, reason: str) -> DailytalkError:
+def refused_plain_map(stage: PlainlyMapped, reason: str) -> DailytalkError:
     """The error of a stage that can't be the function of a plain `map`."""
     remedy = "write stage.map(dataset) in place of dataset.map(stage, …)"
     return DailytalkError(f"{stage.name} can't be given to map as a function: {reason}", remedy)
