@@ -1,7 +1,8 @@
 """The small records that a row is made of, each written once as a class.
 
 Arrow's types are made from these classes (`core.arrow_types`), so that what mypy knows of a word, a cue or a side
-is what Parquet and the Hub hold of it. A field may be null where its class says `| None`.
+is what Parquet and the Hub hold of it. A field may be null where its class says `| None`. A finished row and a
+published one have null where a number is unknown or undefined, never NaN or infinity.
 """
 
 from collections.abc import Mapping
@@ -192,7 +193,10 @@ class Side(TypedDict):
 
 
 class TimelineMeasures(TypedDict):
-    """Turn-taking before and after, in seconds and ratios; what each means is in `core.timeline`."""
+    """Turn-taking before and after, in seconds and ratios; what each means is in `core.timeline`.
+
+    Offsets are null where the speaker never changes, `overlap_kept` where nothing overlaps in the source.
+    """
 
     mode: Text
     offset_median: Seconds | None

@@ -5,7 +5,6 @@ PyTorch and transformers.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from pathlib import Path
 from threading import Barrier
 
@@ -13,6 +12,7 @@ from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import ModelMissing, ModelUnreachable
 from dailytalk_contiguous.models.checkpoints import StoredModel, find_checkpoint
 from dailytalk_contiguous.models.devices import device_of, lacking, thread_count
+from dailytalk_contiguous.models.forks import loaded_once
 
 #: Wagner et al. 2023, "Dawn of the transformer era in speech emotion recognition: closing the valence gap".
 AUDEERING = "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim"
@@ -30,7 +30,7 @@ BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 FLOAT16_CAPABILITY = 7
 
 
-@lru_cache(maxsize=1)
+@loaded_once
 def threads_of_one() -> ThreadPoolExecutor:
     """A thread for each core of this process, in which PyTorch itself uses no others.
 

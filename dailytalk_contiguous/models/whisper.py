@@ -19,7 +19,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
@@ -35,6 +35,7 @@ from dailytalk_contiguous.core.sentences import ends_sentence
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import devices
 from dailytalk_contiguous.models.checkpoints import Missing, hub_files, stored_files
+from dailytalk_contiguous.models.forks import loaded_once
 from dailytalk_contiguous.models.hesitations import (
     Hesitation,
     HesitationPlace,
@@ -538,7 +539,7 @@ def load_whisper(
         return _load(model, used_device, used_type, beam, batch_windows)
 
 
-@lru_cache(maxsize=1)
+@loaded_once
 def _load(model: str, device: str, compute_type: str, beam: int, batch_windows: int) -> Whisper:
     folder = find_whisper(model)
     early = EARLY.get(model, (0.0, 0.0))

@@ -201,6 +201,11 @@ class Items(ABC):
         return None
 
     @property
+    def knows_rejects(self) -> bool:
+        """Whether `rejects` yields those of the run; a version that `push` published holds the rest alone."""
+        return True
+
+    @property
     def labelled(self) -> bool:
         """Whether rows are clips (in a mix: may be), and have `labels`."""
         return self.kind in ("clips", "measured", "mix")
@@ -274,7 +279,7 @@ class Items(ABC):
         DailytalkError as `rows` does.
         """
         refused = [] if refused is None else refused
-        maker = TableMaker(self.rebuilt, self.fields, knows_rejects=self.kind != "version")
+        maker = TableMaker(self.rebuilt, self.fields, self.knows_rejects)
         for row in steps("conversations read", self.listed(refused)):
             maker.add(row)
         for row in refused:
@@ -491,20 +496,21 @@ class VersionItems(FiledItems):
     def __init__(self, version: Version) -> None:
         super().__init__(version.where if isinstance(version.where, Path) else version)
         self.version = version
-        config = schema.CONFIGS[0]
-        if config not in version.configs:
+        if version.conversations is None:
             raise DailytalkError(
-                f"{version} has no config {config!r}", "name a dataset that `dailytalk push` published"
+                f"{version} has no config {schema.CONFIGS[0]!r}",
+                "name a dataset that `dailytalk push` published, or a chain of stages that ends in Finish",
             )
+        self.config = version.conversations
         split_of = dict[Path | str, str]()
-        for split, names in version.configs[config].items():
+        for split, names in version.configs[self.config].items():
             split_of |= dict.fromkeys(names, split)
         self.split_of = split_of
         self.files = list(split_of)
 
     @cached_property
     def labelled(self) -> bool:
-        return "labels" in (self.version.features(schema.CONFIGS[0]) or {})
+        return "labels" in (self.version.features(self.config) or {})
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
@@ -522,9 +528,47 @@ class VersionItems(FiledItems):
 
     @property
     def digested_columns(self) -> list[str]:
-        """The columns of sound of its rows, and those with their digests."""
-        names = sound_columns(self.version.features(schema.CONFIGS[0]) or ())
+        """The columns of sound of its rows, and those with their digests, which a chain of stages lacks."""
+        names = sound_columns(self.version.features(self.config) or ())
+        if self.config not in schema.CONFIGS:
+            return [*names]
         return [*names, *map(schema.digest_column, names)]
+
+    @property
+    def knows_rejects(self) -> bool:
+        return self.is_chained
+
+    @cached_property
+    def is_chained(self) -> bool:
+        """Whether a chain of stages made it, in which a reject stays as a row with its `problem`."""
+        if self.config in schema.CONFIGS:
+            return False
+        columns = self.version.features(self.config) or Features({})
+        return all(name in columns for name in schema.PROBLEM)
+
+    def rows_of(self, file: Path | str, columns: Collection[str] | None = None) -> Iterator[tuple[Place, Row]]:
+        rejected = self._rejected[file]
+        for position, row in super().rows_of(file, columns):
+            if position not in rejected:
+                yield position, row
+
+    def rejects(self) -> Iterator[dict[str, str]]:
+        for by_place in self._rejected.values():
+            for reject in by_place.values():
+                yield reject.as_dict()
+
+    @cached_property
+    def _rejected(self) -> dict[Path | str, dict[Place, Reject]]:
+        """The rejects among the rows of each file, by their places."""
+        rejected: dict[Path | str, dict[Place, Reject]] = {file: {} for file in self.files}
+        columns = ["conversation_id", *schema.PROBLEM]
+        if not self.is_chained:
+            return rejected
+        for file in self.files:
+            for position, row in super().rows_of(file, columns):
+                if row["problem"] is not None:
+                    rejected[file][position] = _reject_of(row)
+        return rejected
 
     @contextmanager
     def _opened(self, file: Path | str, columns: Collection[str] | None) -> Iterator[ParquetReader]:
@@ -535,7 +579,15 @@ class VersionItems(FiledItems):
         with self.version.parquet(str(file), required - {schema.AUDIO_COLUMN}) as opened:
             if schema.AUDIO_COLUMN in required:
                 opened.check(Features({}), sound_columns(opened.schema.names))
+            if self.config not in schema.CONFIGS:  # whose types are checked by then
+                opened.check(Features({**_TYPED, **schema.PROBLEM}), ())
             yield opened
+
+
+def _reject_of(row: Row) -> Reject:
+    """The reject that a row with a `problem` is."""
+    name = row["conversation_id"] or ""
+    return Reject(name, row["problem_stage"] or "", row["problem"], row["remedy"] or "")
 
 
 def clip_shards(folder: Path) -> list[Path]:

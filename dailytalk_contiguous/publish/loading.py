@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.full_disk import full_disk, name_file
 from dailytalk_contiguous.core.stereo_audio import StereoFeature
 from dailytalk_contiguous.publish.items import Shards
 from dailytalk_contiguous.publish.opening import finished_items
-from dailytalk_contiguous.publish.version import DEFAULT, MANIFEST, Version, file_differences, open_version
+from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences, open_version
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
 from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause
 
@@ -107,10 +107,8 @@ def load(
         items = finished_items(version.where)
         _refuse_halves(items)
         configs = {schema.CONFIGS[0]: ["train"]}
-    if config == schema.CONFIGS[0] and config not in configs and DEFAULT in configs:
-        stored_columns = version.features(DEFAULT) or {}
-        if stored_columns.keys() >= schema.BUILT.keys() - schema.OPTIONAL:
-            config = DEFAULT
+    if config == schema.CONFIGS[0] and config not in configs and version.conversations:
+        config = version.conversations
     if configs and config not in configs:  # a dataset with another layout is left to `datasets`
         raise DailytalkError(f"{version} has no config {config!r}", f"choose one of {', '.join(configs)}")
     if verify:

@@ -5,7 +5,6 @@ from pathlib import Path
 from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, as_text, parse_json, read_json
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import CONFIGS
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
 from dailytalk_contiguous.publish.items import TRAIN, Items, Shards, VersionItems, clip_shards
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
@@ -67,7 +66,7 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
         return clips
     if not is_work:
         version = open_version(where)
-        if CONFIGS[0] in version.configs:
+        if version.conversations:
             return VersionItems(version)
     has_shards = any((where / DATASET).glob("*.parquet"))
     if has_shards or finished or not (where / TRANSCRIPT).is_file():
@@ -90,7 +89,7 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
         if revision is not None:
             raise DailytalkError(f"--revision {revision!r} is only for a dataset on the Hub", "leave it out")
         version = open_version(path) if path.is_dir() else None
-        return version if version and CONFIGS[0] in version.configs else path
+        return version if version and version.conversations else path
     try:
         return open_version(named.at(revision))
     except DailytalkError as problem:

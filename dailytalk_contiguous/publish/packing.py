@@ -25,7 +25,7 @@ import soundfile
 from datasets import Audio
 
 from dailytalk_contiguous.core.audio import Pcm
-from dailytalk_contiguous.core.documents import is_number, parse_json, typed
+from dailytalk_contiguous.core.documents import is_number, parse_json, typed, with_null
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.records import RejectedPart
 from dailytalk_contiguous.core.schema import (
@@ -385,7 +385,8 @@ def published_conversation(row: Row, run: Mapping[str, Any]) -> Row:
         published["model_failures"] = [
             failure | {"reason": without_message(failure["reason"])} for failure in failures
         ]
-    return published
+    with_finite_numbers: Row = with_null(published)
+    return with_finite_numbers
 
 
 class PackedRow(NamedTuple):
@@ -408,7 +409,7 @@ def packed_row(
     its speaker's channel to the sample.
 
     Args:
-        row: with its audio.
+        row: with its audio. A number in it that is NaN or infinite is published as null.
         run: run.json of the work folder.
         clips: ids of the clips of interaction that are published.
         checks: what judges it.
@@ -444,7 +445,7 @@ def packed_row(
 
 
 def _decoded(encoded: bytes, rate: int) -> Pcm:
-    """Decode a conversation, shape (n, 2). Raises BadInput: it is not stereo at this rate in Hz, or is cut short."""
+    """Decode a conversation, shape (n, 2). Raises BadInput: it is not stereo at that rate in Hz, or cut short."""
     with soundfile.SoundFile(io.BytesIO(encoded)) as sound:
         if (sound.channels, sound.samplerate) != (len(CHANNELS), rate):
             raise BadInput(f"it has {sound.channels} channel(s) at {sound.samplerate} Hz", _AGAIN)
@@ -464,7 +465,7 @@ def _clip_rows(
         clip_row = columns | _sound(clip.id, _flac(part, rate)) | {"sample_rate": rate}
         if audio_columns == CHANNELS:
             clip_row = _with_sides(clip_row, clip.id, part, rate)
-        yield clip_row
+        yield with_null(clip_row)
 
 
 def _published_utterance(utterance: Row) -> Row:

@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, Number, Whole, p
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.fields import Field
 from dailytalk_contiguous.core.published_fields import Described, described
-from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features
+from dailytalk_contiguous.core.schema import BUILT, CONFIGS, OPTIONAL, SPLITS, published_features
 from dailytalk_contiguous.core.sound_columns import SOUND_LAYOUTS
 from dailytalk_contiguous.publish.findings import Finding, FindingRecord
 from dailytalk_contiguous.publish.run_facts import RunFacts
@@ -250,6 +250,17 @@ class Version:
                         "publish or download it again",
                     )
         return layout
+
+    @cached_property
+    def conversations(self) -> str | None:
+        """The config of conversations: `conversations`, or `default` if it has their columns; None for neither.
+
+        `Dataset.push_to_hub` makes `default` of what a chain of stages returns.
+        """
+        if CONFIGS[0] in self.configs:
+            return CONFIGS[0]
+        columns = self.features(DEFAULT) or {}
+        return DEFAULT if columns.keys() >= BUILT.keys() - OPTIONAL else None
 
     @cached_property
     def stored(self) -> dict[str, RepoFile]:

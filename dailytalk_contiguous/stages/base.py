@@ -12,13 +12,14 @@ import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from datasets import Audio, Dataset, Features, IterableDataset, List
+from datasets.formatting.formatting import LazyBatch
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
@@ -50,6 +51,7 @@ from dailytalk_contiguous.core.utterance import UTTERANCE
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.failures import each_that_works, failure_text, record
+from dailytalk_contiguous.stages.plain_map import TypedColumn, refused_plain_map, shown_by_arrow, takes_plain_map
 from dailytalk_contiguous.store.work_folder import RUN
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
@@ -130,11 +132,21 @@ class Stage:
     def __post_init__(self) -> None:
         check_values(self)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__call__" in vars(cls):
+            call = takes_plain_map(cls.__call__)
+            setattr(cls, "__call__", call)  # noqa: B010 - mypy takes an assignment for a mistake
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[object, ...]:
-        """Pickle a stage of a person's own file by its module's name, so that any process can load it."""
+        """Pickle a stage of a person's own file by its module's name, so that any process can load it.
+
+        The pickle of any other one has its `VERSION`, since `datasets` names the results of a plain `map` in its
+        cache after the pickle of the function.
+        """
         kind = type(self)
         if not is_own_module(kind.__module__):
-            return super().__reduce_ex__(protocol)
+            return _empty_instance, (kind, kind.VERSION), vars(self)
         return instance_of, (kind.__module__, kind.__qualname__), vars(self)
 
     def row(self, row: Row) -> Row:
@@ -144,6 +156,7 @@ class Stage:
         """
         raise NotImplementedError
 
+    @takes_plain_map
     def __call__(self, batch: Batch) -> Batch:
         """Return the columns of `adds` for a batch that holds `needs`, one item a row, in the same order.
 
@@ -156,6 +169,10 @@ class Stage:
             except BadInput as error:
                 raise error.at(index) from None
         return columns_from_rows(rows, self.adds)
+
+    def drops(self, names: Iterable[str]) -> list[str]:
+        """Return which columns of a dataset, which has these names, `map` leaves out."""
+        return []
 
     def attempt(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
         """`__call__` where rows may be unusable: columns with null for such a row, and why, by its place.
@@ -264,8 +281,8 @@ class Stage:
     def explain_failure(self, columns: Batch, index: int, reason: str) -> None:
         """Write into the columns of a call why utterance `index` has no results, if one of them says so."""
 
-    def _read(self, batch: Batch) -> list[str]:
-        return [name for name in (*self.needs, *self.uses) if name in batch]
+    def _read(self, columns: Container[str]) -> list[str]:
+        return [name for name in (*self.needs, *self.uses) if name in columns]
 
     def preflight(self, fetch: bool = True) -> None:
         """Raise `ModelMissing` or another `DailytalkError` if this stage can not run. Loads no weights.
@@ -328,6 +345,9 @@ class Stage:
         >>> Punctuate().map(lines)[0]["tagged_text"]
         "(excited) It's been a while!"
 
+        An eager dataset also takes a stage as a function, with the same rows: `dataset.map(stage, batched=True)`.
+        There `datasets` names its cache after the settings and `VERSION`, and knows no model's files.
+
         A stage for utterances takes conversations, too, whose columns are lists:
 
         >>> from dailytalk_contiguous import PerUtterance
@@ -343,11 +363,14 @@ class Stage:
         dataset = undecoded(dataset)
         features = decoded.features or decoded._resolve_features().features
         _check_needs(self, features)
+        dropped = self.drops(features)
+        if dropped:
+            options = {"remove_columns": dropped} | options
         is_stream = isinstance(dataset, IterableDataset)
         # The first row of a stream is to cost what one row costs.
         batch_size = 1 if is_stream and self.by_row else self.batch_rows
         options = {"batched": True, "batch_size": batch_size} | options
-        marks = PROBLEM if self.refuses or "problem_stage" in features else {}
+        marks = self._marks(features)
         removed = options.get("remove_columns") or ()
         removed_names = {removed} if isinstance(removed, str) else set(removed)
         kept = {name: feature for name, feature in features.items() if name not in removed_names}
@@ -366,6 +389,35 @@ class Stage:
             types = {name: kinds.field(name).type for name in self.adds if name not in self.transient}
             run = functools.partial(_stored, run, types)
         return dataset.map(run, **options)
+
+    def _marks(self, names: Container[str]) -> Features:
+        """The columns of `PROBLEM` where rows of a dataset, which has columns of these names, may have one."""
+        return PROBLEM if self.refuses or "problem_stage" in names else Features({})
+
+    def plain_map(self, batch: LazyBatch) -> Batch:
+        """`map` for a batch of `dataset.map(stage, batched=True)`: the columns with their types.
+
+        Columns of `drops` are deleted from the batch. Raises as `map` does, and DailytalkError for added audio.
+        """
+        table = batch.pa_table
+        names = table.column_names
+        _check_needs(self, names)
+        if not shown_by_arrow(self.adds):
+            raise refused_plain_map(self, "datasets would take the sound that it adds for a struct")
+        marks = self._marks(names)
+        run = self._mapped if marks else self
+        read = self._read(names) or names[:1]
+        read += [name for name in (*PROBLEM, *IDS) if name in names]
+        columns: Batch = {name: [] for name in (*self.adds, *marks)}
+        for first_row in range(0, len(table), self.batch_rows):  # what a model says may depend on its batch
+            rows = table.slice(first_row, self.batch_rows)
+            made = run({name: rows[name].to_pylist() for name in read})
+            for name, values in columns.items():
+                values += made[name]
+        types = Features({**self.adds, **marks}).type
+        for name in self.drops(names):
+            del batch[name]
+        return {name: TypedColumn(values, types.field(name).type) for name, values in columns.items()}
 
     def _mapped(self, batch: Batch) -> Batch:
         """Run the stage where rows may have a problem: these stay as they are, and get null."""
@@ -563,11 +615,16 @@ def select_items(batch: Batch, names: Iterable[str], indices: Sequence[int]) -> 
     return selected
 
 
-def _check_needs(stage: Stage, features: Features) -> None:
-    """Raise ValueError, with their names, for columns that a dataset lacks."""
-    missing = [name for name in stage.needs if name not in features]
+def _empty_instance(kind: type[Stage], version: int) -> Stage:
+    """An instance that a pickle then fills. The version only tells the pickle from that of another one."""
+    return object.__new__(kind)
+
+
+def _check_needs(stage: Stage, names: Collection[str]) -> None:
+    """Raise ValueError, with their names, for columns that a dataset of these columns lacks."""
+    missing = [name for name in stage.needs if name not in names]
     if missing:
-        reason = f"{stage.name} needs the columns {missing}, which this dataset of {sorted(features)} lacks"
+        reason = f"{stage.name} needs the columns {missing}, which this dataset of {sorted(names)} lacks"
         if "speech" in missing:
             reason += ": dailytalk_contiguous.add_speech(dataset) makes speech of its audio"
         raise ValueError(reason)

@@ -3,7 +3,7 @@
 import json
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -30,7 +30,7 @@ from dailytalk_contiguous.core.utterance import (
 )
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage, each_utterance
 from dailytalk_contiguous.stages.reconstruct import MovedSound
-from dailytalk_contiguous.stages.script import SILENT_SPEAKERS, columns_besides
+from dailytalk_contiguous.stages.script import SILENT_SPEAKERS
 
 #: Fields of an utterance, and the columns that hold them until now, where these have another name.
 _RENAMED = {
@@ -99,8 +99,10 @@ class Finish(Stage):
             object.__setattr__(self, "adds", schema.built((*FIELDS, *self.fields)))
             object.__setattr__(self, "uses", (*self.uses, *(field.name for field in self.fields)))
 
+    def drops(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if name not in self.adds]
+
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
-        options = {"remove_columns": columns_besides(self.adds, dataset)} | options
         mapped = super().map(dataset, **options)
         heard = Features({**mapped.features, "audio": PublishedStereo(num_channels=2)})
         if isinstance(mapped, IterableDataset):

@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.utterance import (
     unpack_utterances,
     utterance_of,
 )
-from dailytalk_contiguous.stages.base import AnyDataset, Stage, each_utterance
+from dailytalk_contiguous.stages.base import Stage, each_utterance
 from dailytalk_contiguous.stages.segment import Segment
 
 #: Seconds by which a line's length, rounded to milliseconds, may differ from that of its edges.
@@ -125,22 +125,17 @@ class Script(Stage):
             lines.append((line["utterance_id"], number, line))
         return script_columns(row, lines, fields)
 
-    def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
-        kept = (*KEPT, *(column.name for column in columns_among(self.fields)), *self.adds)
-        removed = columns_besides(kept, dataset)
-        return super().map(dataset, **{"remove_columns": removed} | options)
+    def drops(self, names: Iterable[str]) -> list[str]:
+        published = {column.name for column in columns_among(self.fields)}
+        kept = {*KEPT, *published, *self.adds}
+        return [name for name in names if name not in kept]
 
 
 def script_row(fields: Sequence[Field] = FIELDS) -> Features:
-    """The columns that `Script.map` keeps and a transcript is read into: the input of `Speak` and what follows."""
+    """The columns that `Script` keeps and a transcript is read into: the input of `Speak` and what follows."""
     columns = {column.name: column.feature for column in (*COLUMNS, *columns_among(fields))}
     source = {name: SOURCE[name] for name in KEPT if name in SOURCE}
     return Features({**source, **columns, **script_features(fields)})
-
-
-def columns_besides(names: Iterable[str], dataset: AnyDataset) -> list[str]:
-    kept = {*names}
-    return [name for name in dataset.features or dataset._resolve_features().features if name not in kept]
 
 
 def tagged_utterances(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> list[Row]:

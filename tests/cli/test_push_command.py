@@ -306,3 +306,28 @@ def test_token_stands_nowhere_after_a_run_with_debug_logging(hub: HubServer, wor
     token = hub.write_token.encode()
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path for path in files if token in path.read_bytes()] == []
+
+
+def test_diff_and_manifest_say_that_words_in_another_case_have_not_moved(
+    push: Callable[..., Any], tmp_path: Path, dailytalk: Command
+) -> None:
+    rows = []
+    for number in range(3):
+        row = built_row(f"call{number}", kept_speaker=f"speaker{number}")
+        words = [word | {"word": "i"} for word in row["alignments"]]
+        row["alignments"] = words
+        rows.append(row)
+    write_dataset(tmp_path / "work", rows)
+    first = push("--create", "--tag", "v1.0.0")
+    assert first.code == 0, first.err
+    for word in rows[0]["alignments"][::2]:
+        word["word"] = "I"
+    write_dataset(tmp_path / "work", rows)
+    second = push("--tag", "auto")
+    assert second.code == 0, second.err
+    differ = dailytalk("diff", f"{REPO}@v1.0.0", REPO, "--json")
+    word_times = json.loads(differ.out)["word_times"]
+    manifest = json.loads(Path(HfApi().hf_hub_download(REPO, "manifest.json", repo_type="dataset")).read_text())
+    assert manifest["changes"]["word_times"] == word_times
+    assert word_times["matched"] == len(rows[0]["alignments"])
+    assert word_times["largest_seconds"] == 0.0

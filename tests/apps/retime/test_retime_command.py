@@ -10,8 +10,10 @@ import pytest
 from built_conversations import built_row, flac
 from command import Command
 from datasets import load_dataset
+from finite_numbers import assert_finite
 from hub.server import HubServer
 from huggingface_hub import hf_hub_download
+from reports import pack_version
 from timed_talks import talk, write_dataset
 
 from dailytalk_contiguous import Retime, load, timing_of
@@ -50,6 +52,14 @@ def rows_of(folder: Path) -> dict[str, dict[str, Any]]:
 def files_in(folder: Path) -> dict[str, str]:
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {path.name: sha256_of(path) for path in files}
+
+
+def test_no_number_of_a_variant_is_nan(work: Path, tmp_path: Path, dailytalk: Command) -> None:
+    done = dailytalk("retime", work, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert_finite((tmp_path / "out/dataset").glob("*.parquet"))
+    packed = pack_version(tmp_path / "out", tmp_path / "stage")
+    assert_finite(file.path for file in packed.files)
 
 
 def test_sounds_are_those_of_the_parent_and_times_say_where(
