@@ -130,7 +130,7 @@ class _MoreFigures(TypedDict, total=False):
     quality: Quality | None
     unit: str
     credits: Sequence[Credit]
-    by: Sequence[str]
+    cells_by: Sequence[str]
 
 
 @dataclass
@@ -144,7 +144,7 @@ class CorpusFigures:
         before: seconds by emotion (or cell) that could train before balancing, if the run records them.
         target: seconds that every emotion (or cell) should have: those of the run, or half an hour.
         credits: the sources and their authors.
-        by: the labels that name a cell of the balance, of `core.sampling.CELL_COLUMNS`.
+        cells_by: the labels that name a cell of the balance, of `core.sampling.CELL_COLUMNS`.
     """
 
     tables: Tables
@@ -153,7 +153,7 @@ class CorpusFigures:
     before: Mapping[str, float] = field(default_factory=dict)
     target: float = 3600 * sampling.LEAST_HOURS
     credits: Sequence[Credit] = ()
-    by: Sequence[str] = sampling.BY_EMOTION
+    cells_by: Sequence[str] = sampling.BY_EMOTION
 
     @classmethod
     def of_run(cls, record: Mapping[str, Any], **more: Unpack[_MoreFigures]) -> "CorpusFigures":
@@ -164,7 +164,7 @@ class CorpusFigures:
         more.setdefault("credits", credits_of(record))
         labels = balance.get("by")
         if isinstance(labels, list) and labels and all(name in sampling.CELL_COLUMNS for name in labels):
-            more["by"] = labels
+            more["cells_by"] = labels
         seconds = 3600 * sampling.LEAST_HOURS
         if target and is_number(target, 0):
             seconds = 60.0 * target
@@ -174,16 +174,16 @@ class CorpusFigures:
     @property
     def noun(self) -> str:
         """What a cell of the balance is called."""
-        return sampling.noun_of(self.by)
+        return sampling.noun_of(self.cells_by)
 
     def training(self) -> pd.DataFrame:
         """Seconds of each emotion (or cell) that train: `recorded` (before balancing left any out), and `seen`."""
         tables = self.tables
         label = "emotion"
-        if tuple(self.by) != sampling.BY_EMOTION:
-            columns = [sampling.CELL_COLUMNS[name] for name in self.by]
+        if tuple(self.cells_by) != sampling.BY_EMOTION:
+            columns = [sampling.CELL_COLUMNS[name] for name in self.cells_by]
             labels = tables.conversations[columns].astype(object).to_dict("records")
-            names_of_cells = [sampling.cell_of(row, self.by) for row in labels]
+            names_of_cells = [sampling.cell_of(row, self.cells_by) for row in labels]
             cells = pd.Series(names_of_cells, tables.conversations.index, object)
             tables = replace(tables, conversations=tables.conversations.assign(cell=cells))
             label = "cell"

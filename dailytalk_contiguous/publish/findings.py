@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,17 +67,6 @@ class Finding:
         return asdict(self)
 
 
-class FindingRecord(TypedDict):
-    """A finding in a manifest."""
-
-    level: Level
-    file: str
-    what: str
-    remedy: str
-    kind: str
-    severity: Severity
-
-
 def error(kind: str, file: str, what: str, remedy: str) -> Finding:
     """Return a finding for which the exit code is 1."""
     return Finding("error", file, what, remedy, kind, "bad")
@@ -88,8 +77,8 @@ def advice(kind: str, file: str, what: str, remedy: str, severity: Severity = "d
     return Finding("advice", file, what, remedy, kind, severity)
 
 
-def finding_of(record: FindingRecord) -> Finding:
-    """Return the finding of a record in a manifest."""
+def finding_of(record: Mapping[str, Any]) -> Finding:
+    """Return the finding of a record in a manifest, which has its fields."""
     return Finding(
         record["level"],
         record["file"],

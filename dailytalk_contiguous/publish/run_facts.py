@@ -41,9 +41,8 @@ class CountFacts(TypedDict, total=False):
     recordings_rejected: Whole
 
 
+#: How clips were balanced: by which labels, with how many minutes of each before, and how many were wanted.
 class BalanceFacts(TypedDict, total=False):
-    """How clips were balanced: by which labels, with how many minutes of each before, and how many were wanted."""
-
     by: list[str]
     minutes_before: dict[str, Number]
     target_minutes: Number | None
@@ -70,8 +69,8 @@ def kept_run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
     }
     if "rejected" in facts["speak"]:
         facts["speak"]["rejected"] = _kept(facts["speak"]["rejected"], RejectedFacts)
-    known = {name: part for name, part in facts.items() if part}
-    return known if fits(known, RunFacts) else {}
+    kept = {name: part for name, part in facts.items() if part}
+    return kept if fits(kept, RunFacts) else {}
 
 
 def _kept(part: object, kind: type) -> dict[str, Any]:

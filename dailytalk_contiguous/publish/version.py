@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.fields import Field
 from dailytalk_contiguous.core.published_fields import Described, described
 from dailytalk_contiguous.core.schema import BUILT, CONFIGS, OPTIONAL, SPLITS, published_features
 from dailytalk_contiguous.core.sound_columns import SOUND_LAYOUTS
-from dailytalk_contiguous.publish.findings import Finding, FindingRecord
+from dailytalk_contiguous.publish.findings import Finding
 from dailytalk_contiguous.publish.run_facts import RunFacts
 from dailytalk_contiguous.store.files import inside, is_inside, sha256_of
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
@@ -109,7 +109,7 @@ class Manifest(TypedDict, total=False):
     totals: dict[str, Total] | None
     files: dict[str, FileFacts] | None
     run: RunFacts | None
-    findings: list[FindingRecord] | None
+    findings: list[Finding] | None
 
 
 class DataFile(NamedTuple):
