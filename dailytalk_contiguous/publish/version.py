@@ -103,6 +103,7 @@ class Manifest(TypedDict, total=False):
     version: str | None
     changes: dict[str, Any] | None
     assets: list[str] | None
+    splits_disjoint_in: str | None
     fields: list[Described] | None
     totals: dict[str, Total] | None
     files: dict[str, FileFacts] | None
@@ -112,12 +113,13 @@ class DataFile(NamedTuple):
     """A Parquet file of a version.
 
     Attributes:
-        name: in the repository, `CONFIG/SPLIT-00000-of-00004.parquet`. path: where it is on this machine.
+        name: in the repository, `CONFIG/SPLIT-00000-of-00004.parquet`. path: where it is on this machine; None if
+            the Hub has it.
         sha256: in hexadecimal. size: bytes. seconds: of audio in its rows.
     """
 
     name: str
-    path: Path
+    path: Path | None
     config: str
     split: str
     sha256: str
