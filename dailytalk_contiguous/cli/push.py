@@ -1,5 +1,6 @@
-"""`dailytalk push`: publish a work folder as a version of a dataset on the Hub."""
+"""`dailytalk push`: publish a work folder, or an earlier version again, as a version of a dataset on the Hub."""
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -16,12 +17,15 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.publish.compare import diff_in_words
 from dailytalk_contiguous.publish.divergence import CHANGED, ConversationChange, Diverged, Divergence
+from dailytalk_contiguous.publish.items import VersionItems
 from dailytalk_contiguous.publish.opening import finished_items
-from dailytalk_contiguous.publish.pushing import MAIN, BadVersion, PushSettings, Release
+from dailytalk_contiguous.publish.pushing import AUTO, MAIN, BadVersion, PushSettings, Release
 from dailytalk_contiguous.publish.pushing import push_version as run_push
 from dailytalk_contiguous.publish.release_card import card_of_release
+from dailytalk_contiguous.publish.restoring import APPLICABLE, restore_version
+from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.run.outputs import edited_since
-from dailytalk_contiguous.store.hub import reference
+from dailytalk_contiguous.store.hub import parse_reference, reference
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
 #: Files of a plan that are shown before the reader is sent to --json.
@@ -34,7 +38,9 @@ PUSH_SETTINGS = setting_options(PushSettings())
 
 @with_options(PUSH_SETTINGS)
 def push(
-    folder: Path = argument("DIR", "Folder of dailytalk speak, build or corpus."),
+    source: str = argument(
+        "DIR|OWNER/NAME@TAG", "Folder of speak, build or corpus (s3:// too), or an earlier version of the dataset."
+    ),
     repo: str = argument("OWNER/NAME", "The dataset on the Hub."),
     dry_run: bool = DRY_RUN,
     **options: object,
@@ -46,21 +52,28 @@ def push(
     earlier version. One that can't be published is rejected with its reason (exit code 3), and the others go on.
     A version that dailytalk check calls bad is refused without --even-if-bad, before anything is sent.
     --private is refused for a dataset that is public. --dry-run needs no token if the dataset is public, or does
-    not exist yet.
+    not exist yet. OWNER/NAME@TAG as the first argument makes this earlier version the newest one again, under a
+    new tag, and sends no data.
     """
     named = reference(repo)
     if named.revision is not None:
         raise DailytalkError(f"{repo!r} names a version", f"write {named.repo}, and --tag {named.revision}")
-    settings = PushSettings(**chosen(options, PUSH_SETTINGS))
+    chosen_settings = chosen(options, PUSH_SETTINGS)
+    settings = PushSettings(**chosen_settings)
     if settings.pr and (settings.branch != MAIN or settings.create):
         raise DailytalkError(
             "--pr proposes changes to main of an existing dataset", "leave --branch and --create out, or --pr"
         )
     quiet_clients()
-    items = finished_items(folder)
+    earlier = earlier_version(source, named.repo, chosen_settings)
+    if earlier:
+        describe = partial(card_of_release, VersionItems(earlier), default_settings())
+        with shown_steps():
+            done = restore_version(earlier, settings, describe, dry_run)
+        return push_outcome(done, dry_run, None)
+    items = finished_items(source)
     describe = partial(card_of_release, items, default_settings())
-    is_edited = isinstance(items.where, Path) and edited_since(items.where)
-    unspoken = folder if is_edited else None
+    unspoken = source if edited_since(items.where) else None
     if unspoken:
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
         say(f"{notice}; run dailytalk speak first")
@@ -74,6 +87,33 @@ def push(
     except BadVersion as refusal:
         return push_outcome(refusal.release, dry_run, unspoken, refusal)
     return push_outcome(done, dry_run, unspoken)
+
+
+def earlier_version(source: str, repo: str, settings: Iterable[str]) -> Version | None:
+    """Open the version that `push` is to publish again; None if the source is a folder.
+
+    Args:
+        repo: `OWNER/NAME` of the dataset that is published to.
+        settings: names of the `PushSettings` that were given.
+
+    Raises DailytalkError: it is a version of another dataset, or not a version, a setting is only for a folder, or
+    it can't be opened.
+    """
+    named = None if Path(source).exists() else parse_reference(source)
+    if named is None or (named.revision is None and named.repo != repo):
+        return None
+    if named.revision is None:
+        raise DailytalkError(f"{source!r} names no version", f"write {repo}@TAG for the one to publish again")
+    if named.repo != repo:
+        raise DailytalkError(
+            f"{source} is a version of another dataset than {repo}",
+            f"name a version of {repo}, or the work folder that it was made from",
+        )
+    for name in settings:
+        if name not in APPLICABLE:
+            flag = "--" + name.replace("_", "-")
+            raise DailytalkError(f"{flag} is for a folder, and {source} is published already", "leave it out")
+    return open_version(named)
 
 
 def quiet_clients() -> None:
@@ -120,9 +160,7 @@ def change_text(conversation_id: str, change: ConversationChange) -> str:
     return ", ".join(lines) or "sound or times"
 
 
-def push_outcome(
-    done: Release, dry_run: bool, unspoken: Path | None, refusal: BadVersion | None = None
-) -> Outcome:
+def push_outcome(done: Release, dry_run: bool, unspoken: str | None, refusal: BadVersion | None = None) -> Outcome:
     """Return the outcome of a push.
 
     Args:
@@ -144,6 +182,7 @@ def push_outcome(
         "to_send": done.to_send,
         "size": done.size,
         "published": {"commit": done.commit, "url": done.url, "tag": done.tag} if done.commit else None,
+        "held_instead": done.held_instead or None,
         "warnings": list(warnings),
         "verdict": done.card.verdict.as_dict() if done.card else None,
         "rejects": [reject.as_dict() for reject in rejects],
@@ -158,6 +197,10 @@ def push_outcome(
         if done.tag:
             headline += f", as {done.tag}"
         next_command = to_run("speak", unspoken) if unspoken else load
+        if done.held_instead:
+            headline += f", but {settings.branch} holds other data ({done.held_instead})"
+            on_branch = ("--branch", settings.branch) if settings.branch != MAIN else ()
+            next_command = to_run("push", f"{repo}@{done.tag}", repo, "--tag", AUTO, *on_branch)
         return Outcome(record, headline, code, rejected=rejected, next=next_command)
     verdict = done.card.verdict
     details: list[str | Judgement | Figures] = [*finding_lines(verdict), judgement_of(verdict)]
@@ -170,7 +213,10 @@ def push_outcome(
     details += divergence_details(done.divergence)
     details.append(f"changes  {changes}")
     details.append(f"version  {done.tag or 'none: pass --tag to name it'}")
-    details.append(f"to send  {size_text(done.to_send)} of {size_text(done.size)}")
+    if done.restored:
+        details.append(f"to send  0 bytes of {size_text(done.size)} of data")
+    else:
+        details.append(f"to send  {size_text(done.to_send)} of {size_text(done.size)}")
     if dry_run:
         changed = [change for change in plan if change.what != "keep"]
         rows = [(change.what, change.name, size_text(change.size)) for change in changed[:SHOWN]]

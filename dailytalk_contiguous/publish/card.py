@@ -38,7 +38,6 @@ from dailytalk_contiguous.publish.templates import escaped, filled
 from dailytalk_contiguous.publish.verdict import Verdict, verdict_of
 from dailytalk_contiguous.publish.version import DataFile, Packed, Version
 from dailytalk_contiguous.store.files import json_document
-from dailytalk_contiguous.store.parquet import open_parquet
 from dailytalk_contiguous.store.work_folder import STATS
 
 
@@ -180,7 +179,15 @@ class CardFacts:
 SHOWN_OF_A_KIND = 5
 
 #: `CardFacts.changes` of a version in which nothing changed.
-_NO_CHANGES: dict[str, object] = {"previous": None, "added": 0, "removed": 0, "changed": 0, "moved": 0, "tags": []}
+_NO_CHANGES: dict[str, object] = {
+    "previous": None,
+    "added": 0,
+    "removed": 0,
+    "changed": 0,
+    "moved": 0,
+    "tags": [],
+    "back_to": None,
+}
 
 
 @dataclass(frozen=True)
@@ -361,7 +368,7 @@ def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Versio
     for split, files in splits.items():
         n_bytes = 0
         for file in files:
-            with open_parquet(file.path, "push again") as opened:
+            with version.parquet(file.name) as opened:
                 n_bytes += opened.plain_bytes()
         n_rows = sum(file.rows for file in files)
         parts[split] = SplitInfo(split, n_bytes, n_rows)

@@ -52,6 +52,7 @@ class Changes:
         utterance_times, word_times: seconds by which each start shifted in changed conversations. Utterances are
             matched by id, words by their text and speaker, in order.
         repacked: the files or the card differ, even if the rows do not.
+        back_to: the earlier version whose data this is again; None otherwise.
     """
 
     previous: str | None = None
@@ -66,6 +67,7 @@ class Changes:
     utterance_times: "array[float]" = field(default_factory=lambda: array("d"))
     word_times: "array[float]" = field(default_factory=lambda: array("d"))
     repacked: bool = False
+    back_to: str | None = None
 
     @property
     def same_rows(self) -> bool:
@@ -87,7 +89,8 @@ class Changes:
         return "patch" if self.fields or self.repacked else ""
 
     def as_dict(self) -> dict[str, object]:
-        return {
+        """The changes in numbers; `back_to` only if it is set."""
+        record: dict[str, object] = {
             "previous": self.previous,
             "added": len(self.added),
             "removed": len(self.removed),
@@ -101,6 +104,9 @@ class Changes:
             "word_times": shifts(self.word_times),
             "bump": self.bump,
         }
+        if self.back_to:
+            record["back_to"] = self.back_to
+        return record
 
 
 def shifts(seconds: Sequence[float]) -> dict[str, float]:
@@ -332,9 +338,16 @@ def _values(value: object, field: str = "", item: str = "") -> Iterator[tuple[tu
 
 
 def diff_in_words(changes: Mapping[str, object]) -> str:
-    """Return the changed conversations of `Changes.as_dict` in words: `2 added, 1 changed`."""
+    """Return the changed conversations of `Changes.as_dict` in words: `2 added, 1 changed`.
+
+    >>> diff_in_words({"previous": "v1.1.0", "removed": 2, "back_to": "v1.0.0"})
+    'back to v1.0.0: 2 removed'
+    """
     if not changes.get("previous"):
         return "first version"
     kinds = ("added", "removed", "changed", "moved")
     counts = (f"{changes[kind]} {kind}" for kind in kinds if changes.get(kind))
-    return ", ".join(counts) or "the same conversations"
+    difference = ", ".join(counts) or "the same conversations"
+    if changes.get("back_to"):
+        return f"back to {changes['back_to']}: {difference}"
+    return difference

@@ -942,7 +942,8 @@ class Displays:
         if self.clips.is_unbalanced:
             note += ": not balanced, though clips are repeated as often as is allowed"
         note += f". What lacks recordings to have {goal} needs another corpus, or recordings of your own."
-        head = (", ".join(self.clips.cells_by), "recorded", "seen: with repetitions and copies", f"lacks to {goal}")
+        cell = ", ".join(self.clips.cells_by)
+        head = (cell, "recorded", "seen: with repetitions and copies", f"lacks to {goal}")
         return Table("Minutes of training", head, rows, Markup(note), "no finished clips")
 
     @cached_property

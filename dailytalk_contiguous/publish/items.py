@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from itertools import groupby, islice
 from operator import attrgetter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from datasets import Features
@@ -36,6 +36,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.findings import Finding, finding_of, findings_of_apps
 from dailytalk_contiguous.publish.version import MANIFEST, Version
 from dailytalk_contiguous.shards import current_shards
+from dailytalk_contiguous.sources.addresses import copied_from
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 from dailytalk_contiguous.store.work_folder import (
@@ -229,7 +230,9 @@ class Items(ABC):
         """The title of a page about it."""
         if self.folder is None:
             return str(self.where)
-        return as_text(self.folder.absolute().name)
+        address = copied_from(self.folder)
+        path = PurePosixPath(address) if address else self.folder.absolute()
+        return as_text(path.name)
 
     @abstractmethod
     def rows(self, columns: Collection[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:

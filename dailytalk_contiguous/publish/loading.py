@@ -21,8 +21,9 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.full_disk import full_disk, name_file
 from dailytalk_contiguous.core.stereo_audio import StereoFeature
 from dailytalk_contiguous.publish.items import Shards
-from dailytalk_contiguous.publish.opening import finished_items
+from dailytalk_contiguous.publish.opening import finished_items, local_folder
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences, open_version
+from dailytalk_contiguous.sources.addresses import address_of, stores_named_in_errors
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
 from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause
 
@@ -43,6 +44,7 @@ class _LoadOptions(TypedDict):
     columns: list[str] | None
 
 
+@stores_named_in_errors()
 def load(
     where: str | Path | Reference,
     config: str = schema.CONFIGS[0],
@@ -67,8 +69,9 @@ def load(
     (12000, 2)
 
     Args:
-        where: an existing folder (a downloaded repository, a work folder, or its `dataset/`), else a dataset
-            on the Hub: `OWNER/NAME`, `OWNER/NAME@v1.0.0`, `hf://datasets/OWNER/NAME@v1.0.0`.
+        where: an existing folder (a downloaded repository, a work folder, or its `dataset/`), one in a store
+            (`s3://BUCKET/FOLDER`, copied to this machine), else a dataset on the Hub: `OWNER/NAME`,
+            `OWNER/NAME@v1.0.0`, `hf://datasets/OWNER/NAME@v1.0.0`.
         config: `conversations`, `utterances` or `interactivity`. A work folder has `conversations` alone, in
             `train`, and one of `dailytalk corpus` its clips as such, with `labels`, in the splits that they have.
             For `conversations` a dataset may have `default` instead, with the columns of `core.schema.BUILT`, as
@@ -92,13 +95,7 @@ def load(
     `datasets`, or KeyError for clips: there is no such split. A stream reads its files later: damage in them, or a
     column that they lack, is an error of `datasets` or Arrow then.
     """
-    if isinstance(where, Path) or (isinstance(where, str) and Path(where).is_dir()):
-        if revision is not None:
-            raise DailytalkError(f"the folder {where} has no revision {revision!r}", "leave revision out")
-        version = open_version(Path(where))
-    else:
-        named = where if isinstance(where, Reference) else reference(where)
-        version = open_version(named.at(revision), token)
+    version = _opened(where, revision, token)
     if state is not None:
         _check_resumable(version, split if streaming else None, token)
     configs = {name: [*splits] for name, splits in version.configs.items()}
@@ -168,6 +165,19 @@ def _check_resumable(version: Version, streamed_split: str | None, token: str | 
         f"a state belongs to a stream of one version, but the branch {revision or 'main'!r} moves",
         "give the tag or commit as revision=, before and after the stop",
     )
+
+
+def _opened(where: str | Path | Reference, revision: str | None, token: str | None) -> Version:
+    """Open the version or the folder that `load` reads; a folder in a store is copied to this machine first."""
+    if isinstance(where, Reference):
+        return open_version(where.at(revision), token)
+    path = Path(where)
+    is_stored = address_of(where) is not None
+    if isinstance(where, str) and not is_stored and not path.is_dir():
+        return open_version(reference(where).at(revision), token)
+    if revision is not None:
+        raise DailytalkError(f"the folder {where} has no revision {revision!r}", "leave revision out")
+    return open_version(local_folder(path) if is_stored else path)
 
 
 def _refuse_halves(items: Shards) -> None:

@@ -1,6 +1,6 @@
 """Opens every kind of folder or version of conversations or clips as `Items`."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, as_text, parse_json, read_json
@@ -124,18 +124,25 @@ def reference_at(where: Path | Version) -> ReferenceCorpus:
     if isinstance(where, Path):
         path = inside(where, STATS) if where.is_dir() else where
         record = read_json(path, remedy, MOST_OWN_BYTES)
-        last_parts = where.absolute().parts[-2:]  # pages are published, and paths are private
+        named = PurePosixPath(copied_from(where) or where.absolute())
+        last_parts = named.parts[-2:]  # pages are published, and paths are private
         return reference_of(record, as_text(Path(*last_parts)))
     record = parse_json(where.read(STATS), f"the {STATS} of {where}", remedy, MOST_OWN_BYTES)
     return reference_of(record, str(where))
 
 
-def finished_items(folder: Path) -> Shards:
+def finished_items(folder: str | Path) -> Shards:
     """Open the finished conversations or clips of a folder, also of one in a store.
 
     Raises DailytalkError if it holds none in shards.
     """
-    items = open_items(local_folder(folder) if address_of(folder) else folder, finished=True)
+    path = Path(folder)
+    items = open_items(local_folder(path) if address_of(path) else path, finished=True)
+    if isinstance(items, VersionItems):
+        raise DailytalkError(
+            f"{folder} holds a version, and no work folder",
+            "name the work folder that it was made from; push also takes OWNER/NAME@TAG",
+        )
     if not isinstance(items, Shards):
         raise DailytalkError(
             f"{folder} holds no finished conversations",

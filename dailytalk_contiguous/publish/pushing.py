@@ -17,7 +17,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -45,10 +45,11 @@ from dailytalk_contiguous.publish.version import (
     open_version,
     parse_tag,
 )
+from dailytalk_contiguous.run.storage import keep_in_store
 from dailytalk_contiguous.store.files import locked, write_text
 from dailytalk_contiguous.store.hub import EXPECTED, TIMEOUTS, Reference, check_token, hub_errors, without_tokens
 from dailytalk_contiguous.store.parquet import open_parquet
-from dailytalk_contiguous.store.work_folder import Base, read_base, write_base
+from dailytalk_contiguous.store.work_folder import BASE, Base, read_base, write_base
 
 #: The branch that a repository of the Hub begins with.
 MAIN = "main"
@@ -168,6 +169,8 @@ class Release:
         message: of the commit.
         commit: its id, once it is published. url: of its page, or of the pull request's.
         divergence: from what others have published since the version that the folder was made from.
+        restored: the earlier version whose data files it has, which the Hub copies; None if they are sent.
+        held_instead: what the branch holds, if the tag is there already and the branch has other data; else "".
     """
 
     repo: str
@@ -181,6 +184,8 @@ class Release:
     commit: str | None = None
     url: str = ""
     divergence: Divergence = field(default_factory=Divergence)
+    restored: Version | None = None
+    held_instead: str = ""
 
     @cached_property
     def texts(self) -> dict[str, bytes]:
@@ -231,8 +236,10 @@ class Release:
 
     @property
     def to_send(self) -> int:
-        """Bytes of changed files whose content the branch has under no name."""
-        stored_files = self.before.head.stored.values()
+        """Bytes of changed files whose content is in neither the branch nor the restored version."""
+        stored_files = [*self.before.head.stored.values()]
+        if self.restored:
+            stored_files += self.restored.stored.values()
         stored = {file.lfs.sha256 for file in stored_files if file.lfs}
         written = [change for change in self.plan if change.what in ("add", "replace")]
         return sum(change.size for change in written if change.sha256 not in stored)
@@ -332,24 +339,25 @@ def push_version(
         packed = pack_version(items, stage, per_kind=n_clips, divide=divide, audio_columns=audio_columns)
         write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
         after = open_version(stage)
-        version_before = _version_before(repo, before, settings.tag)
-        changes = compare_versions(version_before, after)
-        if version_before and changes.previous not in before.tags:
-            changes.previous = version_before.commit  # a push was stopped before it set the tag
+        previous = compared_version(repo, before, settings.tag)
+        changes = compare_versions(previous, after)
+        if previous and changes.previous not in before.tags:
+            changes.previous = previous.commit  # a push was stopped before it set the tag
         has_other_licence = False
         if before.card and settings.card_licence:
             licence_before = parsed_card(before.card).data.get("license")
             has_other_licence = licence_before != settings.card_licence
-        if has_other_licence:
+        held = held_instead(before, previous)
+        if has_other_licence or held or lacks_tag(before):
             changes.repacked = True
         tag = settings.tag
         if tag == AUTO:
             tag = next_tag(before.tags, changes.bump)
         release = Release(repo, settings, before, packed, changes, tag)
-        if _is_published(release, after, has_other_licence):
+        if is_published(release, after, has_other_licence):
             version_of_head = before.head.manifest.get("version")
             tag_of_head = version_of_head if version_of_head in before.tags else None
-            release = replace(release, tag=tag or tag_of_head)
+            release = replace(release, tag=tag or tag_of_head, held_instead=held)
         else:
             difference = diff_in_words(changes.as_dict())
             message = settings.message or f"Publish {tag or 'conversations'}: {difference}"
@@ -392,6 +400,7 @@ def _keep_base(items: Shards, release: Release) -> None:
     commit = release.commit or release.before.tags.get(tag or "") or release.before.head.commit
     if commit:
         write_base(items.where, Base(repository=release.repo, tag=tag, commit=commit))
+        keep_in_store(items.where, BASE)
 
 
 def _audio_columns(settings: PushSettings, head: Version) -> tuple[str, ...]:
@@ -417,7 +426,7 @@ def published_splits(head: Version) -> dict[str, str]:
     return splits
 
 
-def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Version | None:
+def compared_version(repo: str, before: RepositoryState, tag: str | None) -> Version | None:
     """The highest version up to a tag, else the head, if there is one that this tool published.
 
     None for the first tag: a head without a tag is no version, and may be this one, whose push was stopped.
@@ -433,8 +442,32 @@ def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Vers
     return version if version.manifest else None
 
 
-def _is_published(release: Release, after: Version, has_other_licence: bool) -> bool:
-    """Whether exactly this is already published.
+def held_instead(before: RepositoryState, version: Version | None) -> str:
+    """Return the version, or else the commit, that the branch holds; "" if it holds the data files of `version`.
+
+    A branch can be put back by hand: then its data files are those of an older version than the newest tag.
+    """
+    head = before.head
+    if version is None or head.commit == version.commit or same_files(head, version):
+        return ""
+    return head.manifest.get("version") or str(head.commit)[:10]
+
+
+def same_files(version: Version, other: Version) -> bool:
+    """Return whether two versions have the same data files by their manifests; files of strangers don't count."""
+    files = {name: digest for name, digest in version.digests().items() if digest}
+    other_files = {name: digest for name, digest in other.digests().items() if digest}
+    return files == other_files
+
+
+def lacks_tag(before: RepositoryState) -> bool:
+    """Return whether the branch holds a version without its tag, as a push that was stopped leaves it."""
+    name = before.head.manifest.get("version")
+    return name is not None and name not in before.tags
+
+
+def is_published(release: Release, after: Version, has_other_licence: bool) -> bool:
+    """Return whether exactly this is already published.
 
     Raises DailytalkError if the data is a later version already, or the tag exists and names other data or another
     licence, or would break readers of the version before, which only a major version may.
@@ -516,12 +549,17 @@ def publish(api: HfApi, release: Release) -> Release:
     before = release.before
     tag = release.tag
     head = before.head.commit
-    sources: dict[str, bytes | Path] = {file.name: file.path for file in release.packed.files}
-    sources |= release.texts
-    operations = list[CommitOperationAdd | CommitOperationDelete]()
+    sources: dict[str, bytes | Path] = dict(release.texts)
+    for file in release.packed.files:
+        if file.path:
+            sources[file.name] = file.path
+    copied_commit = release.restored.commit if release.restored else None
+    operations = list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete]()
     for change in release.plan:
         if change.what == "delete":
             operations.append(CommitOperationDelete(change.name, is_folder=False))
+        elif change.what != "keep" and change.name not in sources:
+            operations.append(CommitOperationCopy(change.name, change.name, src_revision=copied_commit))
         elif change.what != "keep":
             operations.append(CommitOperationAdd(change.name, sources[change.name]))
     with hub_errors(repo), client_errors(repo):
@@ -541,7 +579,7 @@ def publish(api: HfApi, release: Release) -> Release:
         url = created.pr_url or created.commit_url
         version = open_version(Reference(repo, commit))
         for files in release.packed.configs.get(CONFIGS[0], {}).values():
-            _read_back(version, files)
+            _read_back(version, files[:1] if release.restored else files)
         if tag and not settings.pr and before.tags.get(tag) != commit:
             try:
                 api.create_tag(repo, tag=tag, revision=commit, repo_type=KIND)
@@ -554,13 +592,14 @@ def publish(api: HfApi, release: Release) -> Release:
 
 
 def _read_back(version: Version, files: Sequence[DataFile]) -> None:
-    """Read a row of the smallest row group of a split, with its sound; `files` are those that were sent.
+    """Read a row of the smallest row group of a split, with its sound; `files` are those that were sent or copied.
 
     Raises DailytalkError if it is not what its own digest says.
     """
     groups = []
     for sent in files:
-        with open_parquet(sent.path, "push again") as packed:
+        opened = open_parquet(sent.path, "push again") if sent.path else version.parquet(sent.name)
+        with opened as packed:
             sizes = packed.stored_bytes()
         groups += [(size, sent.name, number) for number, size in enumerate(sizes)]
     if not groups:

@@ -5,16 +5,16 @@ from datetime import UTC, datetime
 
 from dailytalk_contiguous.publish.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.compare import diff_in_words
-from dailytalk_contiguous.publish.items import Shards
+from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.pushing import Release
 from dailytalk_contiguous.publish.version import Version, list_versions
 
 
-def card_of_release(items: Shards, defaults: Mapping[str, object], release: Release, version: Version) -> Card:
-    """Write the card of a release for `push_version`.
+def card_of_release(items: Items, defaults: Mapping[str, object], release: Release, version: Version) -> Card:
+    """Write the card of a release for `push_version` or `restore_version`.
 
     Args:
-        items: the work folder.
+        items: the work folder, or the earlier version that is restored.
         defaults: of `cli.defaults.default_settings`.
         version: the files of the release.
 

@@ -105,23 +105,30 @@ class Manifest(TypedDict, total=False):
     version: str | None
     changes: dict[str, Any] | None
     assets: list[str] | None
+    splits_disjoint_in: str | None
     fields: list[Described] | None
     totals: dict[str, Total] | None
     files: dict[str, FileFacts] | None
     run: RunFacts | None
     findings: list[Finding] | None
+    row_findings: list[Finding] | None
+
+
+#: Findings on rows that a manifest keeps; where there are more, they are found again in the rows.
+MOST_KEPT = 2000
 
 
 class DataFile(NamedTuple):
     """A Parquet file of a version.
 
     Attributes:
-        name: in the repository, `CONFIG/SPLIT-00000-of-00004.parquet`. path: where it is on this machine.
+        name: in the repository, `CONFIG/SPLIT-00000-of-00004.parquet`. path: where it is on this machine; None if
+            the Hub has it.
         sha256: in hexadecimal. size: bytes. seconds: of audio in its rows.
     """
 
     name: str
-    path: Path
+    path: Path | None
     config: str
     split: str
     sha256: str
@@ -188,6 +195,8 @@ class Packed:
             manifest["fields"] = described(self.fields)
         if self.run:
             manifest["run"] = dict(self.run)
+        if len(self.row_findings) <= MOST_KEPT:
+            manifest["row_findings"] = [finding.as_dict() for finding in self.row_findings]
         if self.kept_findings:
             manifest["findings"] = [finding.as_dict() for finding in self.kept_findings]
         return manifest

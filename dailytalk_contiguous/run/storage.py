@@ -14,7 +14,7 @@ from typing import Self
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.run.events import journals
-from dailytalk_contiguous.sources.addresses import STORE_RECORD, store_address
+from dailytalk_contiguous.sources.addresses import STORE_RECORD, copied_from, store_address
 from dailytalk_contiguous.sources.remote import Mirror, Remote, is_plain, mirror_of
 from dailytalk_contiguous.store.files import write_bytes, write_text
 from dailytalk_contiguous.store.work_folder import NEW_TRANSCRIPT, RUN, TRANSCRIPT
@@ -128,3 +128,12 @@ def open_work(
 
     stored = mirror.pull(is_fetched)
     return WorkFolder(mirror.folder, mirror, stored, opened_as=out)
+
+
+def keep_in_store(folder: Path, name: str) -> None:
+    """Write a file of a work folder to the store that the folder is a copy of; nothing for any other folder."""
+    address = copied_from(folder)
+    if address is None:
+        return
+    with suppress(DailytalkError):  # a store that may only be read: the copy on this machine has the file
+        mirror_of(address, "work").push(folder / name)

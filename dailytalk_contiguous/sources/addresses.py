@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 
@@ -52,11 +54,38 @@ def note_copies(folder: Path, address: str) -> None:
     _copies[str(folder)] = address
 
 
+#: An address in a text, where pathlib made one slash of two or three.
+_COLLAPSED = re.compile(rf"(?<![\w/])({'|'.join(SCHEMES)}|https?):/(?=[^/\s])")
+
+
 def as_given(text: str) -> str:
-    """A text for people, with the addresses of stores in place of the paths of their copies on this machine."""
+    """A text for people, in which stores are named by their addresses.
+
+    The paths of their copies on this machine are replaced, and an address has all its slashes again.
+
+    >>> as_given("there is no transcript in s3:/bucket/work")
+    'there is no transcript in s3://bucket/work'
+    """
     for folder, address in _copies.items():
         text = text.replace(folder, address)
-    return text
+    return _COLLAPSED.sub(_with_slashes, text)
+
+
+def _with_slashes(match: re.Match[str]) -> str:
+    scheme = match[1]
+    return "file:///" if scheme == "file" else f"{scheme}://"
+
+
+@contextmanager
+def stores_named_in_errors() -> Iterator[None]:
+    """Name stores by their addresses in a DailytalkError of this block."""
+    try:
+        yield
+    except DailytalkError as problem:
+        problem.reason = as_given(problem.reason)
+        problem.remedy = as_given(problem.remedy)
+        problem.args = (problem.reason, problem.remedy)
+        raise
 
 
 def copies_folder(address: str, kind: str) -> Path:

@@ -8,8 +8,12 @@ from typing import Any
 import fsspec
 import pytest
 from command import EMBEDDED, Command, start_held
+from huggingface_hub import HfApi
 from object_store import BUCKET, object_store
 from recordings import calls
+
+from dailytalk_contiguous import load
+from dailytalk_contiguous.core.errors import DailytalkError
 
 SPOKEN = (*EMBEDDED, "--shard-minutes", "0.1")
 
@@ -198,3 +202,66 @@ def test_finished_conversations_of_a_store_are_published(store: Any, tmp_path: P
     done = dailytalk("push", work, "tester/of-a-store", "--create", "--tag", "v1.0.0")
     assert done.code == 0, done.err
     assert dailytalk("check", "tester/of-a-store@v1.0.0").code == 0
+    base = json.loads(store.cat_file(f"{BUCKET}/published/base.json"))
+    assert base["tag"] == "v1.0.0"
+
+    transcript = f"{BUCKET}/published/transcript.jsonl"
+    store.pipe_file(transcript, store.cat_file(transcript) + b"\n")
+    edited = dailytalk("push", work, "tester/of-a-store")
+    assert edited.out.rstrip().endswith(f"next: dailytalk speak {work}")
+
+
+@pytest.mark.usefixtures("hub")
+def test_folders_and_versions_in_a_store_are_loaded_by_their_address(
+    store: Any, tmp_path: Path, dailytalk: Command
+) -> None:
+    work = f"s3://{BUCKET}/loaded"
+    source = calls(tmp_path / "in", "a")
+    assert dailytalk("build", source, "--revoice", "none", "--out", work, *EMBEDDED).code == 0
+    assert dailytalk("push", work, "tester/loaded", "--create", "--tag", "v1.0.0").code == 0
+    downloaded = HfApi().snapshot_download("tester/loaded", repo_type="dataset", local_dir=tmp_path / "version")
+    store.put(f"{downloaded}/", f"{BUCKET}/loaded-version/", recursive=True)
+    version = f"s3://{BUCKET}/loaded-version"
+    rows = []
+    for address in (work, Path(work), version):
+        (row,) = load(address, split="train")
+        (streamed,) = load(address, split="train", streaming=True)
+        assert row["audio"]["array"].shape == streamed["audio"]["array"].shape == (144000, 2)
+        rows.append(row["utterances"])
+    assert rows[0] == rows[1] == rows[2]
+    assert len(load(version, "utterances", split="train", verify=True)) > 0
+    for command in ("check", "diff"):
+        again = (version,) if command == "diff" else ()
+        done = dailytalk(command, version, *again)
+        assert done.code == 0, done.err
+        assert paths_of_copies(done, tmp_path) == []
+
+
+def test_error_of_a_load_names_the_store(store: Any) -> None:
+    missing = f"s3://{BUCKET}/nothing-here"
+    with pytest.raises(DailytalkError) as error:
+        load(missing)
+    assert error.value.reason == f"{missing} holds no finished conversations"
+    with pytest.raises(DailytalkError, match=f"the folder {missing} has no revision"):
+        load(Path(missing), revision="v1.0.0")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("export", "DIR", "--out", f"s3://{BUCKET}/out"),
+        ("report", "DIR", "--out", f"s3://{BUCKET}/out"),
+        ("report", f"s3://{BUCKET}/out"),
+        ("status", f"s3://{BUCKET}/out"),
+        ("speak", f"s3://{BUCKET}/out"),
+        ("push", f"s3://{BUCKET}/out", "tester/of-a-store"),
+        ("tag", f"s3://{BUCKET}/out", "--out", f"s3://{BUCKET}/out"),
+        ("check", f"s3://{BUCKET}/out"),
+        ("diff", f"s3://{BUCKET}/out", f"s3://{BUCKET}/out"),
+    ],
+)
+def test_refused_address_is_printed_whole(store: Any, dailytalk: Command, command: tuple[str, ...]) -> None:
+    done = dailytalk(*command)
+    assert done.code in (1, 2)
+    assert f"s3://{BUCKET}/out" in done.err
+    assert "s3:/c" not in done.err

@@ -5,7 +5,7 @@ import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.run.storage import open_work
-from dailytalk_contiguous.sources.addresses import STORE_RECORD, address_of, is_address, store_address
+from dailytalk_contiguous.sources.addresses import STORE_RECORD, address_of, as_given, is_address, store_address
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,20 @@ def test_address_that_is_none_of_a_store_is_no_place_to_work_in(given: str) -> N
         "name a folder, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, hf://buckets/OWNER/NAME/FOLDER or "
         "hf://datasets/OWNER/NAME/FOLDER"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"there is nothing in '{Path('s3://bucket/a b')}'", "there is nothing in 's3://bucket/a b'"),
+        (f"next: dailytalk speak {Path('file:///tmp/work')}", "next: dailytalk speak file:///tmp/work"),
+        (f"{Path('hf://buckets/OWNER/NAME/a')} failed", "hf://buckets/OWNER/NAME/a failed"),
+        (f'{{"out": "{Path("gs://bucket/a")}"}}', '{"out": "gs://bucket/a"}'),
+        ("at https://x.org/a and /tmp/hf:/x", "at https://x.org/a and /tmp/hf:/x"),
+    ],
+)
+def test_address_is_whole_in_what_people_read(text: str, shown: str) -> None:
+    assert as_given(text) == shown
 
 
 @pytest.mark.parametrize("given", ["s3", "s3:", "calls/s3://a", "/tmp/x", "C:/x", "xs3://a", "OWNER/NAME", ""])
