@@ -371,7 +371,7 @@ def test_disk_that_fills_up_is_an_error_and_not_the_end_of_the_process(work: Pat
     process = start(work, tmp_path / "stage", program=command)
     _, errors = process.communicate()
     assert process.returncode == 1
-    assert errors.splitlines()[-1] == "OSError: [Errno 27] File too large"
+    assert errors.splitlines()[-1].startswith("OSError: [Errno 27] File too large: ")
     assert not list((tmp_path / "stage").rglob("*.parquet"))
 
 
@@ -473,6 +473,7 @@ def test_manifest_tells_files_and_totals_by_config(tmp_path: Path) -> None:
     manifest = packed.manifest("v1.0.0", {"added": 1}, ["b", "a"])
     assert manifest.pop("tool").startswith("dailytalk-contiguous ")
     assert manifest == {
+        "row_findings": [],
         "layout": 1,
         "assets": ["a", "b"],
         "version": "v1.0.0",
