@@ -171,6 +171,7 @@ class Release:
         divergence: from what others have published since the version that the folder was made from.
         restored: the earlier version whose data files it has, which the Hub copies; None if they are sent.
         held_instead: what the branch holds, if the tag is there already and the branch has other data; else "".
+        is_new: whether it is to be published; False if just this version is there already.
     """
 
     repo: str
@@ -186,6 +187,7 @@ class Release:
     divergence: Divergence = field(default_factory=Divergence)
     restored: Version | None = None
     held_instead: str = ""
+    is_new: bool = True
 
     @cached_property
     def texts(self) -> dict[str, bytes]:
@@ -325,47 +327,15 @@ def push_version(
         before = RepositoryState(Version(Reference(repo), None, ()))
         if exists:
             before = read_repository(api, repo, settings.branch)
-        n_clips = settings.clips
-        if n_clips is None:
-            had_clips = "interactivity" in before.head.configs
-            n_clips = PER_KIND if had_clips else 0
-        divide = partial(
-            split_conversations,
-            shares={"validation": settings.valid_share, "test": settings.test_share},
-            before=published_splits(before.head),
-            seed=settings.seed,
-        )
-        audio_columns = _audio_columns(settings, before.head)
-        packed = pack_version(items, stage, per_kind=n_clips, divide=divide, audio_columns=audio_columns)
-        write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
+        packed = _pack(items, stage, settings, before.head)
         after = open_version(stage)
-        previous = compared_version(repo, before, settings.tag)
-        changes = compare_versions(previous, after)
-        if previous and changes.previous not in before.tags:
-            changes.previous = previous.commit  # a push was stopped before it set the tag
-        has_other_licence = False
-        if before.card and settings.card_licence:
-            licence_before = parsed_card(before.card).data.get("license")
-            has_other_licence = licence_before != settings.card_licence
-        held = held_instead(before, previous)
-        if has_other_licence or held or lacks_tag(before):
-            changes.repacked = True
-        tag = settings.tag
-        if tag == AUTO:
-            tag = next_tag(before.tags, changes.bump)
-        release = Release(repo, settings, before, packed, changes, tag)
-        if is_published(release, after, has_other_licence):
-            version_of_head = before.head.manifest.get("version")
-            tag_of_head = version_of_head if version_of_head in before.tags else None
-            release = replace(release, tag=tag or tag_of_head, held_instead=held)
-        else:
-            difference = diff_in_words(changes.as_dict())
-            message = settings.message or f"Publish {tag or 'conversations'}: {difference}"
+        release = plan_release(repo, settings, before, packed, after)
+        if release.is_new:
             divergence = diverged(base_of(items.where, repo, before), before.head, after)
             if divergence.reverted and not (settings.overwrite or dry_run):
                 raise Diverged(repo, items.where, divergence)
-            card = describe(release, after)
-            release = replace(release, card=card, message=message, divergence=divergence)
+            release = describe_release(release, after, describe)
+            release = replace(release, divergence=divergence)
             if not dry_run:
                 refuse_bad(release)
                 release = publish(api, release)
@@ -373,6 +343,72 @@ def push_version(
             _keep_base(items, release)
             shutil.rmtree(stage)
     return release
+
+
+def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version) -> Packed:
+    """Pack the conversations, laid out and divided as in the version before unless that is asked otherwise."""
+    n_clips = settings.clips
+    if n_clips is None:
+        n_clips = PER_KIND if "interactivity" in head.configs else 0
+    divide = partial(
+        split_conversations,
+        shares={"validation": settings.valid_share, "test": settings.test_share},
+        before=published_splits(head),
+        seed=settings.seed,
+    )
+    audio_columns = _audio_columns(settings, head)
+    packed = pack_version(items, stage, per_kind=n_clips, divide=divide, audio_columns=audio_columns)
+    write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
+    return packed
+
+
+def plan_release(
+    repo: str,
+    settings: PushSettings,
+    before: RepositoryState,
+    packed: Packed,
+    version: Version,
+    restored: Version | None = None,
+) -> Release:
+    """Compare a version with the one before it, and choose its tag.
+
+    Args:
+        version: the files of `packed`, opened for reading.
+        restored: the earlier version that it is, if it is published again.
+
+    Raises DailytalkError as `_is_published`.
+    """
+    previous = _version_before(repo, before, settings.tag)
+    changes = compare_versions(previous, version)
+    if previous and changes.previous not in before.tags:
+        changes.previous = previous.commit  # a push was stopped before it set the tag
+    if restored:
+        changes.back_to = restored.manifest.get("version") or restored.commit
+        # Cards always differ: each is about its own version.
+        changes.repacked = previous is None or not _same_files(previous, version)
+    has_other_licence = False
+    if before.card and settings.card_licence:
+        licence_before = parsed_card(before.card).data.get("license")
+        has_other_licence = licence_before != settings.card_licence
+    held = _held_instead(before, previous)
+    if has_other_licence or held or _lacks_tag(before):
+        changes.repacked = True
+    tag = settings.tag
+    if tag == AUTO:
+        tag = next_tag(before.tags, changes.bump)
+    release = Release(repo, settings, before, packed, changes, tag, restored=restored)
+    if not _is_published(release, version, has_other_licence):
+        return release
+    version_of_head = before.head.manifest.get("version")
+    tag_of_head = version_of_head if version_of_head in before.tags else None
+    return replace(release, tag=tag or tag_of_head, is_new=False, held_instead=held)
+
+
+def describe_release(release: Release, version: Version, describe: Describe) -> Release:
+    """Add the card and the message of the commit; `version`: the files of the release, opened for reading."""
+    difference = diff_in_words(release.changes.as_dict())
+    message = release.settings.message or f"Publish {release.tag or 'conversations'}: {difference}"
+    return replace(release, card=describe(release, version), message=message)
 
 
 def base_of(folder: Path, repo: str, before: RepositoryState) -> Version | None:
@@ -426,7 +462,7 @@ def published_splits(head: Version) -> dict[str, str]:
     return splits
 
 
-def compared_version(repo: str, before: RepositoryState, tag: str | None) -> Version | None:
+def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Version | None:
     """The highest version up to a tag, else the head, if there is one that this tool published.
 
     None for the first tag: a head without a tag is no version, and may be this one, whose push was stopped.
@@ -442,31 +478,31 @@ def compared_version(repo: str, before: RepositoryState, tag: str | None) -> Ver
     return version if version.manifest else None
 
 
-def held_instead(before: RepositoryState, version: Version | None) -> str:
+def _held_instead(before: RepositoryState, version: Version | None) -> str:
     """Return the version, or else the commit, that the branch holds; "" if it holds the data files of `version`.
 
     A branch can be put back by hand: then its data files are those of an older version than the newest tag.
     """
     head = before.head
-    if version is None or head.commit == version.commit or same_files(head, version):
+    if version is None or head.commit == version.commit or _same_files(head, version):
         return ""
     return head.manifest.get("version") or str(head.commit)[:10]
 
 
-def same_files(version: Version, other: Version) -> bool:
+def _same_files(version: Version, other: Version) -> bool:
     """Return whether two versions have the same data files by their manifests; files of strangers don't count."""
     files = {name: digest for name, digest in version.digests().items() if digest}
     other_files = {name: digest for name, digest in other.digests().items() if digest}
     return files == other_files
 
 
-def lacks_tag(before: RepositoryState) -> bool:
+def _lacks_tag(before: RepositoryState) -> bool:
     """Return whether the branch holds a version without its tag, as a push that was stopped leaves it."""
     name = before.head.manifest.get("version")
     return name is not None and name not in before.tags
 
 
-def is_published(release: Release, after: Version, has_other_licence: bool) -> bool:
+def _is_published(release: Release, after: Version, has_other_licence: bool) -> bool:
     """Return whether exactly this is already published.
 
     Raises DailytalkError if the data is a later version already, or the tag exists and names other data or another

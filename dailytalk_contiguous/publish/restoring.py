@@ -5,33 +5,26 @@ manifest, and gets a tag of its own, because a tag is never moved. The card is w
 rows, in the text that people have around it today. As in a push, the same command completes what was stopped.
 """
 
-from dataclasses import replace
-
 from huggingface_hub import HfApi
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, LABELLED
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.publish.compare import compare_versions, diff_in_words
 from dailytalk_contiguous.publish.findings import Finding, finding_of
 from dailytalk_contiguous.publish.items import VersionItems
 from dailytalk_contiguous.publish.pushing import (
-    AUTO,
     Describe,
     PushSettings,
     Release,
     check_request,
-    compared_version,
-    held_instead,
-    is_published,
-    lacks_tag,
+    describe_release,
+    plan_release,
     publish,
     read_repository,
-    same_files,
 )
 from dailytalk_contiguous.publish.row_check import RowChecks
 from dailytalk_contiguous.publish.verdict import LIMITS
-from dailytalk_contiguous.publish.version import MANIFEST, DataFile, Packed, Version, file_differences, next_tag
+from dailytalk_contiguous.publish.version import MANIFEST, DataFile, Packed, Version, file_differences
 from dailytalk_contiguous.store.hub import Reference
 
 #: The settings of a push that apply to an earlier version; the others decide how a work folder is packed, or are
@@ -56,23 +49,10 @@ def restore_version(source: Version, settings: PushSettings, describe: Describe,
     api = HfApi()
     check_request(api, repo, settings, dry_run)
     before = read_repository(api, repo, settings.branch)
-    packed = published_files(source)
-    previous = compared_version(repo, before, settings.tag)
-    changes = compare_versions(previous, source)
-    changes.back_to = source.manifest.get("version") or source.where.revision
-    held = held_instead(before, previous)
-    has_other_files = previous is None or not same_files(previous, source)
-    # Cards always differ: each is about its own version.
-    changes.repacked = has_other_files or bool(held) or lacks_tag(before)
-    tag = settings.tag
-    if tag == AUTO:
-        tag = next_tag(before.tags, changes.bump)
-    release = Release(repo, settings, before, packed, changes, tag, restored=source)
-    if is_published(release, source, has_other_licence=False):
-        return replace(release, tag=tag or before.head.manifest.get("version"), held_instead=held)
-    message = settings.message or f"Publish {tag or 'conversations'}: {diff_in_words(changes.as_dict())}"
-    card = describe(release, source)
-    release = replace(release, card=card, message=message)
+    release = plan_release(repo, settings, before, published_files(source), source, restored=source)
+    if not release.is_new:
+        return release
+    release = describe_release(release, source, describe)
     return release if dry_run else publish(api, release)
 
 
