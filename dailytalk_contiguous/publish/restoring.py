@@ -69,7 +69,9 @@ def restore_version(source: Version, settings: PushSettings, describe: Describe,
         tag = next_tag(before.tags, changes.bump)
     release = Release(repo, settings, before, packed, changes, tag, restored=source)
     if is_published(release, source, has_other_licence=False):
-        return replace(release, tag=tag or before.head.manifest.get("version"), held_instead=held)
+        version_of_head = before.head.manifest.get("version")
+        tag_of_head = version_of_head if version_of_head in before.tags else None
+        return replace(release, tag=tag or tag_of_head, held_instead=held)
     message = settings.message or f"Publish {tag or 'conversations'}: {diff_in_words(changes.as_dict())}"
     card = describe(release, source)
     release = replace(release, card=card, message=message)
