@@ -214,7 +214,8 @@ def push_outcome(done: Release, dry_run: bool, unspoken: str | None, refusal: Ba
     details.append(f"changes  {changes}")
     details.append(f"version  {done.tag or 'none: pass --tag to name it'}")
     if done.restored:
-        details.append(f"to send  0 bytes of {size_text(done.size)} of data")
+        data_size = sum(file.size for file in done.packed.files)
+        details.append(f"to send  0 bytes of {size_text(data_size)} of data")
     else:
         details.append(f"to send  {size_text(done.to_send)} of {size_text(done.size)}")
     if dry_run:
