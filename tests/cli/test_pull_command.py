@@ -87,6 +87,7 @@ def test_a_push_that_would_revert_a_colleague_is_refused_and_a_pull_takes_their_
     assert divergence["both"] == ["call3", "call4"]
     assert divergence["theirs"]["call1"]["lines"] == {first["call1"]: ["text"]}
     assert list(divergence["ours"]) == ["call2", "call3", "call4"]
+    assert "of it would be reverted" in refused.err
     assert "dailytalk pull" in refused.err
     assert "--overwrite" in refused.err
     assert tags() == ["v1.1.0", "v1.0.0"]

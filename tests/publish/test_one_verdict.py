@@ -321,6 +321,7 @@ def test_bad_version_is_not_published_unless_that_is_accepted(
     refused = dailytalk("push", folder, REPO, *options)
     assert refused.code == 1
     assert "error: call: no word of the left speaker" in refused.out
+    assert "the version is bad, and nothing was published" in refused.err
     assert "call: no word of the left speaker, Moshi's, is aligned" in refused.err
     assert "--even-if-bad" in refused.err
     assert held(hub) == {}
