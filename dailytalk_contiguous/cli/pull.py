@@ -7,7 +7,7 @@ from dailytalk_contiguous.cli.push import SHOWN, quiet_clients
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.outcome import Outcome, to_run
-from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.wording import counted, shown_names
 from dailytalk_contiguous.publish.pulling import Pulled, pull_version
 from dailytalk_contiguous.run.storage import OF_SPEAK, open_work
 from dailytalk_contiguous.store.work_folder import THEIRS
@@ -42,7 +42,7 @@ def pull(
 
 def pull_outcome(done: Pulled, folder: Path, dry_run: bool) -> Outcome:
     record = {"dry_run": dry_run, **done.as_dict()}
-    details = []
+    details: list[str] = []
     if done.removed:
         details.append(f"removed  {_named(done.removed)}")
     if done.to_speak:
@@ -61,5 +61,4 @@ def pull_outcome(done: Pulled, folder: Path, dry_run: bool) -> Outcome:
 
 
 def _named(names: list[str]) -> str:
-    more = " …" if len(names) > SHOWN else ""
-    return f"{len(names)}: {', '.join(names[:SHOWN])}{more}"
+    return f"{len(names)}: {shown_names(names, SHOWN)}"

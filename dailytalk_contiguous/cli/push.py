@@ -15,6 +15,7 @@ from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import argument, say, shown_steps
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.wording import shown_names
 from dailytalk_contiguous.publish.compare import diff_in_words
 from dailytalk_contiguous.publish.divergence import CHANGED, ConversationChange, Diverged, Divergence
 from dailytalk_contiguous.publish.items import VersionItems
@@ -30,7 +31,6 @@ from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
 #: Files of a plan that are shown before the reader is sent to --json.
 SHOWN = 40
-
 
 #: The options of a push.
 PUSH_SETTINGS = setting_options(PushSettings())
@@ -124,7 +124,7 @@ def quiet_clients() -> None:
 
 
 def divergence_details(divergence: Divergence) -> list[str | Figures]:
-    """Whose conversations and lines differ, as a table; nothing where publishing would revert none."""
+    """A table of the conversations and lines that each side has changed; empty if publishing reverts none."""
     if not divergence.reverted:
         return []
     both = divergence.both
@@ -147,7 +147,7 @@ def divergence_details(divergence: Divergence) -> list[str | Figures]:
 
 
 def change_text(conversation_id: str, change: ConversationChange) -> str:
-    """The change of a conversation in words: its lines, by what follows the conversation in their ids.
+    """The change of a conversation in words: its lines, by their ids without that of the conversation.
 
     >>> change_text("call", ConversationChange("changed", {"call/left/0003": ("text", "tag")}))
     'left/0003 (text, tag)'
@@ -156,7 +156,8 @@ def change_text(conversation_id: str, change: ConversationChange) -> str:
         return change.kind
     lines = []
     for name, keys in change.lines.items():
-        lines.append(f"{name.removeprefix(f'{conversation_id}/')} ({', '.join(keys)})")
+        line = name.removeprefix(f"{conversation_id}/")
+        lines.append(f"{line} ({', '.join(keys)})")
     return ", ".join(lines) or "sound or times"
 
 
@@ -167,65 +168,28 @@ def push_outcome(done: Release, dry_run: bool, unspoken: str | None, refusal: Ba
         unspoken: the work folder, if its transcript was edited since its conversations were made.
         refusal: why the version was not published.
     """
-    plan = done.plan
     repo = done.repo
     settings = done.settings
     rejects = done.packed.rejects
-    warnings = done.card.warnings if done.card else ()
-    record = {
-        "dry_run": dry_run,
-        "tag": done.tag,
-        "bump": done.changes.bump,
-        "changes": done.changes.as_dict(),
-        "plan": [change._asdict() for change in plan],
-        "divergence": done.divergence.as_dict(),
-        "to_send": done.to_send,
-        "size": done.size,
-        "published": {"commit": done.commit, "url": done.url, "tag": done.tag} if done.commit else None,
-        "held_instead": done.held_instead or None,
-        "warnings": list(warnings),
-        "verdict": done.card.verdict.as_dict() if done.card else None,
-        "rejects": [reject.as_dict() for reject in rejects],
-    }
+    record = push_record(done, dry_run)
     rejected = rejected_of(rejects, "conversation")
     code = exit_code(1, len(rejects))
     revision = done.tag or (settings.branch if settings.branch != MAIN else "")
     arguments = f'"{repo}", revision="{revision}"' if revision else f'"{repo}"'
     load = f"import dailytalk_contiguous; dailytalk_contiguous.load({arguments})"
     if done.card is None:
-        headline = f"{repo} has just this already"
-        if done.tag:
-            headline += f", as {done.tag}"
-        next_command = to_run("speak", unspoken) if unspoken else load
-        if done.held_instead:
-            headline += f", but {settings.branch} holds other data ({done.held_instead})"
-            on_branch = ("--branch", settings.branch) if settings.branch != MAIN else ()
-            next_command = to_run("push", f"{repo}@{done.tag}", repo, "--tag", AUTO, *on_branch)
+        headline, next_command = published_already(done)
+        if not next_command:
+            next_command = to_run("speak", unspoken) if unspoken else load
         return Outcome(record, headline, code, rejected=rejected, next=next_command)
     verdict = done.card.verdict
     details: list[str | Judgement | Figures] = [*finding_lines(verdict), judgement_of(verdict)]
-    details += [f"licence: {warning}" for warning in warnings]
+    details += [f"licence: {warning}" for warning in done.card.warnings]
     if refusal:
         return Outcome(record, "nothing was changed on the Hub", 1, details, rejected, error=refusal)
-    changes = diff_in_words(done.changes.as_dict())
-    if done.changes.previous and done.changes.bump:
-        changes += f"; they call for a {done.changes.bump} version"
-    details += divergence_details(done.divergence)
-    details.append(f"changes  {changes}")
-    details.append(f"version  {done.tag or 'none: pass --tag to name it'}")
-    if done.restored:
-        data_size = sum(file.size for file in done.packed.files)
-        details.append(f"to send  0 bytes of {size_text(data_size)} of data")
-    else:
-        details.append(f"to send  {size_text(done.to_send)} of {size_text(done.size)}")
+    details += change_details(done)
     if dry_run:
-        changed = [change for change in plan if change.what != "keep"]
-        rows = [(change.what, change.name, size_text(change.size)) for change in changed[:SHOWN]]
-        for kind in ("added", "removed", "changed"):
-            names = getattr(done.changes, kind)
-            if names and done.changes.previous:
-                details.append(f"{kind}  {', '.join(names[:SHOWN])}{' …' if len(names) > SHOWN else ''}")
-        details.append(Figures(("", f"file ({len(changed)} of {len(plan)})", "size"), rows))
+        details += plan_details(done)
         if verdict.level == "bad" and not settings.even_if_bad:
             details.append("a push would be refused: the version is bad; --even-if-bad publishes it as it is")
         return Outcome(record, "nothing was changed on the Hub (--dry-run)", code, details, rejected, DRY_RUN_NEXT)
@@ -233,3 +197,70 @@ def push_outcome(done: Release, dry_run: bool, unspoken: str | None, refusal: Ba
         load = "after the merge, the same command without --pr, to set the tag"
     verb = "proposed" if settings.pr else "commit"
     return Outcome(record, f"{verb}   {done.url}", code, details, rejected, load)
+
+
+def push_record(done: Release, dry_run: bool) -> dict[str, object]:
+    """The outcome of a push for --json."""
+    published = {"commit": done.commit, "url": done.url, "tag": done.tag}
+    return {
+        "dry_run": dry_run,
+        "tag": done.tag,
+        "bump": done.changes.bump,
+        "changes": done.changes.as_dict(),
+        "plan": [change._asdict() for change in done.plan],
+        "divergence": done.divergence.as_dict(),
+        "to_send": done.to_send,
+        "size": done.size,
+        "published": published if done.commit else None,
+        "held_instead": done.held_instead or None,
+        "warnings": list(done.card.warnings) if done.card else [],
+        "verdict": done.card.verdict.as_dict() if done.card else None,
+        "rejects": [reject.as_dict() for reject in done.packed.rejects],
+    }
+
+
+def published_already(done: Release) -> tuple[str, str]:
+    """The headline of a push that had nothing to publish, and the command that undoes a branch put back by hand.
+
+    The command is empty where the branch holds this version.
+    """
+    headline = f"{done.repo} has just this already"
+    if done.tag:
+        headline += f", as {done.tag}"
+    if not done.held_instead:
+        return headline, ""
+    branch = done.settings.branch
+    headline += f", but {branch} holds other data ({done.held_instead})"
+    on_branch = ("--branch", branch) if branch != MAIN else ()
+    return headline, to_run("push", f"{done.repo}@{done.tag}", done.repo, "--tag", AUTO, *on_branch)
+
+
+def change_details(done: Release) -> list[str | Judgement | Figures]:
+    """What a release changes, its tag, and how much is sent."""
+    changes = diff_in_words(done.changes.as_dict())
+    if done.changes.previous and done.changes.bump:
+        changes += f"; they call for a {done.changes.bump} version"
+    sent = f"{size_text(done.to_send)} of {size_text(done.size)}"
+    if done.restored:
+        data_size = sum(file.size for file in done.packed.files)
+        sent = f"0 bytes of {size_text(data_size)} of data"
+    return [
+        *divergence_details(done.divergence),
+        f"changes  {changes}",
+        f"version  {done.tag or 'none: pass --tag to name it'}",
+        f"to send  {sent}",
+    ]
+
+
+def plan_details(done: Release) -> list[str | Judgement | Figures]:
+    """The conversations and the files that a push would change."""
+    details: list[str | Judgement | Figures] = []
+    if done.changes.previous:
+        for kind in ("added", "removed", "changed"):
+            names = getattr(done.changes, kind)
+            if names:
+                details.append(f"{kind}  {shown_names(names, SHOWN)}")
+    changed = [change for change in done.plan if change.what != "keep"]
+    rows = [(change.what, change.name, size_text(change.size)) for change in changed[:SHOWN]]
+    details.append(Figures(("", f"file ({len(changed)} of {len(done.plan)})", "size"), rows))
+    return details

@@ -33,6 +33,9 @@ SOUND_LAYOUTS = {AUDIO_COLUMN: (AUDIO_COLUMN,), ",".join(CHANNELS): CHANNELS}
 #: Bytes of the samples of one conversation that are held: two hours of stereo at 24 kHz.
 MOST_PCM_BYTES = 700_000_000
 
+#: Bytes of a sample: they are int16.
+_SAMPLE_BYTES = 2
+
 _REMEDY = "publish or build the dataset again"
 
 
@@ -55,7 +58,7 @@ def stereo_sound(row: AnyRecord) -> AudioStruct:
 
 
 def changed_sounds(row: AnyRecord) -> list[str]:
-    """Return the columns of sound whose bytes are not those of their digest, of those that have one in the row."""
+    """Return the columns of sound whose bytes differ from their digest; without a digest none do."""
     changed = []
     for name in (AUDIO_COLUMN, *CHANNELS):
         if name in row and digest_column(name) in row:
@@ -102,17 +105,20 @@ class JoinedSides(Mapping[str, Any]):
         return encoded_sound(pcm, left.sample_rate, "FLAC")
 
     def _channel(self, side: str) -> "_Channel":
-        """Decode a side. Raises BadInput for one that is no channel, or would fill memory."""
+        """Decode a side. Raises BadInput if it is not mono, has a rate out of range, or would fill memory."""
         audio = self._sides[side]
         try:
             header = read_header(audio)
             rate = header.sample_rate
-            stereo_bytes = 2 * len(CHANNELS) * header.seconds * rate
-            if header.channels != 1 or not LOWEST_RATE <= rate <= HIGHEST_RATE or stereo_bytes > MOST_PCM_BYTES:
+            if header.channels != 1:
+                raise BadInput(f"it has {counted(header.channels, 'channel')}, not 1", _REMEDY)
+            if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+                raise BadInput(f"its rate is {rate} Hz, not {LOWEST_RATE} to {HIGHEST_RATE}", _REMEDY)
+            stereo_bytes = _SAMPLE_BYTES * len(CHANNELS) * header.seconds * rate
+            if stereo_bytes > MOST_PCM_BYTES:
                 raise BadInput(
-                    f"it has {counted(header.channels, 'channel')}, {rate} Hz and {header.seconds / 3600:.1f} h, "
-                    f"not 1, {LOWEST_RATE} to {HIGHEST_RATE} Hz and {MOST_PCM_BYTES / 1e6:.0f} MB of samples with "
-                    "the other side",
+                    f"it has {header.seconds / 3600:.1f} h: with the other side {stereo_bytes / 1e6:,.0f} MB of "
+                    f"samples, and at most {MOST_PCM_BYTES / 1e6:.0f} MB are read",
                     _REMEDY,
                 )
             pcm = read_pcm(audio, duration=header.seconds, sample_rate=rate)

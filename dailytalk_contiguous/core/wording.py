@@ -1,6 +1,7 @@
 """Words for people that every room needs: a number with its noun, a length, a kind of reason, a portable name."""
 
 import re
+from collections.abc import Sequence
 
 #: A measure beside its limit, as in `7.2 dB (at least 10.0 dB)`: the limit, the same for all, makes the kind.
 _LIMITED = re.compile(
@@ -41,6 +42,16 @@ def counted(n: int, noun: str) -> str:
     ('1 shard', '2,000 shards')
     """
     return f"{n:,} {noun if n == 1 else noun + 's'}"
+
+
+def shown_names(names: Sequence[str], most: int) -> str:
+    """The first `most` names, and whether there are others.
+
+    >>> shown_names(["call1", "call2", "call3"], 2)
+    'call1, call2 …'
+    """
+    more = " …" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def length_text(seconds: float) -> str:

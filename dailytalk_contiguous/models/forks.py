@@ -1,7 +1,7 @@
 """Models with threads of their own, in a process that was forked.
 
-`Dataset.map(…, num_proc=2)` forks. Of a model that was loaded before, the copy has no threads: it would wait for
-their results for ever, and so would its end. A forked process loads such a model again.
+`Dataset.map(…, num_proc=2)` forks. The copy of a model that was loaded before has no threads, so it would wait for
+their results for ever, and so would its destructor. A forked process loads such a model again.
 """
 
 import os
@@ -13,8 +13,8 @@ from typing import ParamSpec, TypeVar, cast
 _Settings = ParamSpec("_Settings")
 _Loaded = TypeVar("_Loaded")
 
-#: What a forked process got from its parent. It is never used, and never ends.
-_left_alone: list[object] = []
+#: Models that a forked process has from its parent: kept, so that no destructor runs, and never used.
+_models_of_parent: list[object] = []
 
 
 def loaded_once(load: Callable[_Settings, _Loaded]) -> Callable[_Settings, _Loaded]:
@@ -28,8 +28,8 @@ def loaded_once(load: Callable[_Settings, _Loaded]) -> Callable[_Settings, _Load
         return value
 
     def forget() -> None:
-        _left_alone.extend(reference() for reference in latest)
+        _models_of_parent.extend(reference() for reference in latest)
         loaded.cache_clear()
 
     os.register_at_fork(after_in_child=forget)
-    return cast("Callable[_Settings, _Loaded]", loaded)  # that of functools says nothing of arguments
+    return cast("Callable[_Settings, _Loaded]", loaded)  # functools hides the types of arguments

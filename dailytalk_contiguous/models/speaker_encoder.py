@@ -84,7 +84,7 @@ class SpeakerEncoder(nn.Module):
         """
         vectors = [np.zeros((0, SIZE), np.float32)]
         before = torch.get_num_threads()
-        torch.set_num_threads(1)  # of this thread: for so few parts more of them take nine times as long
+        torch.set_num_threads(1)  # for this thread: with so few parts, more threads take nine times as long
         try:
             for sound in sounds:
                 starts = part_starts(len(sound))

@@ -127,8 +127,7 @@ def shifts(seconds: Sequence[float]) -> dict[str, float]:
 def compare_versions(before: Version | None, after: Version, whole: bool = True) -> Changes:
     """Return the changes of `after` against `before`; without `before`, or with an empty one, all of it is added.
 
-    `whole`: whether both have all configs, files and a card, which are compared, too; otherwise the conversations
-    alone are.
+    `whole`: whether other configs, files and cards are compared, too; otherwise only conversations are.
 
     Raises DailytalkError: a version holds no conversations, holds one twice or without an id, or can't be read.
     """

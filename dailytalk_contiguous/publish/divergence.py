@@ -1,16 +1,16 @@
-"""What two sides have changed since the version that both began with: their conversations, and lines of these.
+"""The changes of two sides since the version that both began with: of conversations, and of lines in these.
 
 Our side is a folder that is to be published; theirs is the head of the branch. Provenance does not count: another
-version of the tool writes it anew, and nobody's work is lost with it.
+version of the tool writes other provenance, and nobody's work is lost with it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.wording import counted, shown_names
 from dailytalk_contiguous.publish.compare import compared_columns, entries_of
 from dailytalk_contiguous.publish.items import VersionItems
 from dailytalk_contiguous.publish.version import Version
@@ -63,11 +63,11 @@ class Divergence:
     """What was published since the version that a folder was made from, and what the folder has changed since.
 
     Attributes:
-        base: the version that the folder was made from; None if that is unknown, and nothing of theirs can be told
-            from ours.
+        base: the version that the folder was made from; None if that is unknown. Then their changes can't be
+            distinguished from ours.
         head: the version that was published last.
         theirs: what they have changed since, by conversation.
-        ours: what the folder has changed since; without a base, what it has otherwise than the head.
+        ours: what the folder has changed since; without a base, how it differs from the head.
         reverted: the conversations whose published row is lost if the folder is published as it is.
     """
 
@@ -97,10 +97,8 @@ class Diverged(DailytalkError):
     """Publishing would revert what others have published; `divergence` says what."""
 
     def __init__(self, repo: str, folder: object, divergence: Divergence) -> None:
-        n_reverted = len(divergence.reverted)
-        named = ", ".join(divergence.reverted[:_NAMED])
-        more = " …" if n_reverted > _NAMED else ""
-        conversations = f"{counted(n_reverted, 'conversation')} ({named}{more})"
+        number = counted(len(divergence.reverted), "conversation")
+        conversations = f"{number} ({shown_names(divergence.reverted, _NAMED)})"
         if divergence.base is None:
             reason = (
                 f"nothing says which version of {repo} {str(folder)!r} was made from, and {conversations} of "
@@ -153,18 +151,23 @@ class _Side:
     """A version that is compared with others, by the columns that all of them have."""
 
     def __init__(self, version: Version, versions: Iterable[Version]) -> None:
-        columns = [{*compared_columns(other)} - {"provenance"} for other in versions]
-        shared = [{*other.digests().values()} - {None} for other in versions]
-        common = set.intersection(*columns)
+        columns = {*compared_columns(version)} - {"provenance"}
+        shared_files = {*version.digests().values()} - {None}
+        for other in versions:
+            columns &= {*compared_columns(other)}
+            shared_files &= {*other.digests().values()}
         self._items = VersionItems(version)
-        self._read = sorted({"conversation_id", "utterances"} & common)
-        self._entries = entries_of(self._items, sorted(common), set.intersection(*shared))
+        self._line_columns = sorted({"conversation_id", "utterances"} & columns)
+        self._entries = entries_of(self._items, sorted(columns), shared_files)
 
     def digest(self, name: str) -> bytes | None:
-        entry = self._entries.get(name)
-        return entry and entry.digest
+        """The digest of a conversation's row; None if this version lacks it."""
+        if name not in self._entries:
+            return None
+        return self._entries[name].digest
 
     def changes_since(self, base: "_Side") -> dict[str, ConversationChange]:
+        """What differs in each conversation that is not the same in both."""
         names = sorted({*self._entries, *base._entries})
         differing = [name for name in names if self.digest(name) != base.digest(name)]
         changes: dict[str, ConversationChange] = {}
@@ -173,23 +176,23 @@ class _Side:
             before = base._rows(some)
             after = self._rows(some)
             for name in some:
-                kind = CHANGED
                 if name not in before:
-                    kind = ADDED
+                    change = ConversationChange(ADDED, {})
                 elif name not in after:
-                    kind = REMOVED
-                lines = changed_lines(before.get(name), after.get(name)) if kind == CHANGED else {}
-                changes[name] = ConversationChange(kind, lines)
+                    change = ConversationChange(REMOVED, {})
+                else:
+                    change = ConversationChange(CHANGED, changed_lines(before[name], after[name]))
+                changes[name] = change
         return changes
 
     def _rows(self, names: Iterable[str]) -> dict[str, Row]:
         places = sorted(self._entries[name].row_place for name in names if name in self._entries)
-        rows = self._items.rows_at(places, self._read)
+        rows = self._items.rows_at(places, self._line_columns)
         return {row["conversation_id"]: row for row in rows}
 
 
-def changed_lines(before: Row | None, after: Row | None) -> dict[str, tuple[str, ...]]:
-    """Return the utterances that differ in two rows of a conversation, each with its keys."""
+def changed_lines(before: Row, after: Row) -> dict[str, tuple[str, ...]]:
+    """Return the utterances that differ in two rows of a conversation, each with the keys that do."""
     old = utterances_by_id(before)
     new = utterances_by_id(after)
     changes: dict[str, tuple[str, ...]] = {}
@@ -199,7 +202,7 @@ def changed_lines(before: Row | None, after: Row | None) -> dict[str, tuple[str,
         elif name not in new:
             changes[name] = (REMOVED,)
         else:
-            keys = tuple(_differing(old[name], new[name]))
+            keys = differing_keys(old[name], new[name])
             if keys:
                 changes[name] = keys
     return changes
@@ -207,19 +210,19 @@ def changed_lines(before: Row | None, after: Row | None) -> dict[str, tuple[str,
 
 def utterances_by_id(row: Row | None) -> dict[str, dict[str, Any]]:
     """The utterances of a finished row by their ids; none without a row."""
-    utterances = (row or {}).get("utterances") or ()
+    if row is None:
+        return {}
+    utterances = row.get("utterances") or ()
     return {utterance["utterance_id"]: utterance for utterance in utterances}
 
 
-def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
-    """The keys of a line whose values differ."""
-    for key, name in LINE_FIELDS.items():
-        if not is_same(old.get(name), new.get(name)):
-            yield key
+def differing_keys(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[str, ...]:
+    """The keys of a line whose values differ in two versions of an utterance."""
+    return tuple(key for key, name in LINE_FIELDS.items() if not is_same(old.get(name), new.get(name)))
 
 
 def is_same(old: object, new: object) -> bool:
-    """Whether two values of a line are the same; no text is the empty one, and times are whole milliseconds."""
+    """Whether two values of a line are the same: None is the empty text, and times are whole milliseconds."""
     if isinstance(old, float | int) and isinstance(new, float | int):
         return abs(old - new) < SAME_TIME
     return (old or None) == (new or None)

@@ -582,7 +582,7 @@ class VersionItems(FiledItems):
         with self.version.parquet(str(file), required - {schema.AUDIO_COLUMN}) as opened:
             if schema.AUDIO_COLUMN in required:
                 opened.check(Features({}), sound_columns(opened.schema.names))
-            if self.config not in schema.CONFIGS:  # whose types are checked by then
+            if self.config not in schema.CONFIGS:  # the types of our configs were checked on opening
                 opened.check(Features({**_TYPED, **schema.PROBLEM}), ())
             yield opened
 

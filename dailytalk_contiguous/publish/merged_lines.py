@@ -5,18 +5,18 @@ now, and ours, in the transcript. A line that only they changed is theirs, one t
 that both changed is a conflict: it stays ours, and theirs is written beside.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.utterance import FIELDS, line_of
 from dailytalk_contiguous.core.word_times import normalise
-from dailytalk_contiguous.publish.divergence import LINE_FIELDS, is_same, utterances_by_id
+from dailytalk_contiguous.publish.divergence import LINE_FIELDS, differing_keys, is_same, utterances_by_id
 from dailytalk_contiguous.run.outputs import TranscriptLine
 
-#: Keys of a line that go with those that people edit.
-_TAKEN = (*LINE_FIELDS, "duration", "tagged_text", "edited_by", "edited_fields")
+#: Keys of a line that become theirs: those that people edit, and those that follow from them.
+_THEIR_KEYS = (*LINE_FIELDS, "duration", "tagged_text", "edited_by", "edited_fields")
 
 
 class LinePlace(NamedTuple):
@@ -76,10 +76,10 @@ def merge_lines(
         conversation_id: its id.
         ours: its lines in the transcript.
         base: the published row that both sides began with; None if it was not published then.
-        theirs: the row that is published now; None if it is no more.
+        theirs: the row that is published now; None if it was removed.
         recording: where its lines are.
         unedited: ids of the lines that are as a run has written them. The text of a speaker who is kept is
-            published as it was recognised, so it is compared by its words there.
+            published as it was recognised, so such a line is compared with it word by word, without punctuation.
     """
     base_utterances = utterances_by_id(base)
     their_utterances = utterances_by_id(theirs)
@@ -99,10 +99,11 @@ def merge_lines(
             if published_now and _have_changed(published_before, published_now):
                 merged.conflicts.append(published_line(published_now, conversation_id, recording))
             elif published_before and not published_now:
-                merged.conflicts.append(_deleted(published_before, conversation_id, recording))
-        elif published_now:
+                deleted = published_line(published_before, conversation_id, recording)
+                merged.conflicts.append(deleted | {"deleted": True})
+        elif published_now:  # only they changed it; a line that only they deleted is left out
             their_line = published_line(published_now, conversation_id, recording)
-            kept[name] = line | {key: their_line[key] for key in _TAKEN if key in their_line}
+            kept[name] = line | {key: their_line[key] for key in _THEIR_KEYS if key in their_line}
     for name, published_now in their_utterances.items():
         if name in our_lines:
             continue
@@ -120,7 +121,7 @@ def merge_lines(
 
 
 def is_line_of(line: TranscriptLine, utterance: Mapping[str, Any], recording: LinePlace, is_edited: bool) -> bool:
-    """Whether a line says what was published of it, in all that people edit. `speak` fills in what it lacks."""
+    """Whether a line is as it was published, in all keys that people edit. `speak` fills in missing ones."""
     for key, name in LINE_FIELDS.items():
         if key not in line:
             continue
@@ -137,19 +138,16 @@ def is_line_of(line: TranscriptLine, utterance: Mapping[str, Any], recording: Li
 
 
 def _spelled(text: object) -> str:
-    words = str(text or "").split()
-    return " ".join(filter(None, map(normalise, words)))
+    """The words of a text without punctuation and capitals."""
+    words = [normalise(word) for word in str(text or "").split()]
+    return " ".join(word for word in words if word)
 
 
 def _have_changed(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:
     """Whether they have changed an utterance, or added it."""
     if before is None:
         return True
-    return not all(is_same(before.get(name), after.get(name)) for name in LINE_FIELDS.values())
-
-
-def _deleted(utterance: Mapping[str, Any], conversation_id: str, recording: LinePlace) -> TranscriptLine:
-    return published_line(utterance, conversation_id, recording) | {"deleted": True}
+    return bool(differing_keys(before, after))
 
 
 def _named(
@@ -158,18 +156,21 @@ def _named(
     """Our lines by their ids. One that a person has added has none, and is found by its times."""
     named: dict[str, TranscriptLine] = {}
     for number, line in enumerate(lines):
-        name = line.get("utterance_id") or next(_of_same_times(line, utterances, recording), f"line {number}")
+        name = line.get("utterance_id")
+        if not name:
+            name = _id_by_times(line, utterances, recording) or f"line {number}"
         named[name] = line
     return named
 
 
-def _of_same_times(
+def _id_by_times(
     line: TranscriptLine, utterances: Mapping[str, Mapping[str, Any]], recording: LinePlace
-) -> Iterator[str]:
-    """The ids of the utterances that are where a line is."""
+) -> str | None:
+    """The id of the utterance with the channel and the times of a line; None if there is none."""
     for name, utterance in utterances.items():
         start = recording.offset + utterance["source_start"]
         end = recording.offset + utterance["source_end"]
-        is_there = is_same(line["start"], start) and is_same(line["end"], end)
-        if is_there and line["channel"] == utterance["source_channel"]:
-            yield name
+        has_its_times = is_same(line["start"], start) and is_same(line["end"], end)
+        if has_its_times and line["channel"] == utterance["source_channel"]:
+            return name
+    return None

@@ -1,4 +1,4 @@
-"""`dailytalk pull`: what others have published since, taken into a work folder.
+"""`dailytalk pull` takes what others have published since into a work folder.
 
 Conversations that only they changed are taken as they are published, sound included: nothing is said or bought
 again. Lines of those that both sides changed are merged, and `speak` makes the result. The version that was pulled
@@ -64,7 +64,7 @@ class Pulled:
     Attributes:
         base: the version that the folder was made from before. head: the one that it is made from now.
         taken: conversations whose published row, with its sound, is now that of the folder.
-        removed: conversations that they have removed, and the folder, too.
+        removed: conversations that they have removed, and that are now removed from the folder.
         to_speak: conversations that both sides changed, whose lines are merged: `dailytalk speak` must make them.
         kept: conversations that both sides changed, and that stay as they are here.
         conflicts: ids of the lines that both changed: ours stay, and theirs are in `transcript.theirs.jsonl`.
@@ -97,11 +97,11 @@ def pull_version(folder: Path, recordings: Path | None = None, dry_run: bool = F
     """Take what others have published since into a work folder.
 
     Args:
-        folder: the work folder, tagged and spoken, which says the version that it was made from.
+        folder: the work folder, tagged and spoken, with the version that it was made from in base.json.
         recordings: the folder of recordings that are not where `tag` read them.
         dry_run: only say what would be done.
 
-    Raises DailytalkError: the folder is no such one, the Hub can't be read, or another run works in the folder.
+    Raises DailytalkError: the folder is not such a folder, the Hub can't be read, or another run works in it.
     """
     record = read_base(folder)
     items = _own_items(folder)
@@ -131,7 +131,7 @@ def pull_version(folder: Path, recordings: Path | None = None, dry_run: bool = F
 
 
 def _own_items(folder: Path) -> Shards:
-    """The finished conversations of a work folder that can take others in."""
+    """The finished conversations of a work folder. Raises DailytalkError if it can't take in those of others."""
     items = open_items(folder, finished=True)
     if not isinstance(items, Shards) or items.labelled or not (folder / TRANSCRIPT).is_file():
         raise DailytalkError(
@@ -158,30 +158,41 @@ class _Pull:
         self._head = VersionItems(head)
         self._divergence = divergence
         self._pulled = Pulled(version_name(base), version_name(head), divergence=divergence)
-        self._merged: dict[str, MergedLines] = {}
-        names = list(divergence.theirs)
+        self._merged = self._merged_with(base)
+
+    def _merged_with(self, base: Version) -> dict[str, MergedLines]:
+        """Merge the lines of each conversation that they have changed since `base`."""
+        names = list(self._divergence.theirs)
+        if not names:
+            return {}
         our_lines = _lines_of(self._folder, names)
         recordings = _recordings_of(self._folder)
-        unedited = unedited_lines(self._folder) if names else set()
+        unedited = unedited_lines(self._folder)
         base_rows = _rows_of(VersionItems(base), names)
         head_rows = _rows_of(self._head, names)
+        merged_by_name: dict[str, MergedLines] = {}
         for name in names:
-            recording = recordings.get(name) or _named_recording(name, our_lines[name], head_rows.get(name))
+            lines = our_lines[name]
             base_row = base_rows.get(name)
             head_row = head_rows.get(name)
-            merged = merge_lines(name, our_lines[name], base_row, head_row, recording, unedited)
-            was_removed = head_row is None or name not in items.places
-            if was_removed and not (merged.is_theirs and name not in divergence.ours):
-                merged = MergedLines(our_lines[name], merged.conflicts, is_theirs=False)
-            self._merged[name] = merged
+            recording = recordings.get(name) or _named_recording(name, lines, head_row)
+            merged = merge_lines(name, lines, base_row, head_row, recording, unedited)
+            lacks_row = head_row is None or name not in self._items.places
+            if lacks_row and not self._is_theirs_alone(name, merged):  # removed on one side, changed on the other
+                merged = MergedLines(lines, merged.conflicts, is_theirs=False)
+            merged_by_name[name] = merged
+        return merged_by_name
+
+    def _is_theirs_alone(self, name: str, merged: MergedLines) -> bool:
+        """Whether neither the finished row nor a line of a conversation that they changed was changed here."""
+        return merged.is_theirs and name not in self._divergence.ours
 
     def plan(self) -> Pulled:
         """Say what becomes of each conversation that they have changed."""
         pulled = self._pulled
-        ours = self._divergence.ours
         for name, change in self._divergence.theirs.items():
             merged = self._merged[name]
-            is_theirs_alone = name not in ours and merged.is_theirs
+            is_theirs_alone = self._is_theirs_alone(name, merged)
             if change.kind == REMOVED and is_theirs_alone:
                 pulled.removed.append(name)
             elif change.kind == REMOVED:
@@ -210,18 +221,20 @@ class _Pull:
 
     def _new_lines(self) -> Iterator[str]:
         """The transcript with the merged lines of a conversation where its first line was; new ones at the end."""
-        left = {name: merged.lines for name, merged in self._merged.items()}
+        unwritten = {name: merged.lines for name, merged in self._merged.items()}
         number = 0
         for text, line in _lines_in(self._folder):
             if line is None:
                 yield text
                 continue
             name = _conversation_of(line)
-            lines = left.pop(name, []) if name in self._merged else [line]
+            lines = [line]
+            if name in self._merged:
+                lines = unwritten.pop(name, [])  # all at its first line, none at the others
             for merged_line in lines:
                 yield json_text(merged_line | {"segment_id": number})
                 number += 1
-        for lines in left.values():
+        for lines in unwritten.values():
             for new_line in lines:
                 yield json_text(new_line | {"segment_id": number})
                 number += 1
@@ -279,7 +292,7 @@ def _rows_of(items: VersionItems, names: Sequence[str]) -> dict[str, Row]:
 
 
 def _lines_in(folder: Path) -> Iterator[tuple[str, TranscriptLine | None]]:
-    """The lines of a transcript as they are, each with what it says; None for one that can't be read."""
+    """The lines of a transcript as they are, each with its object; None for one that can't be read."""
     for _, content in numbered_lines(inside(folder, TRANSCRIPT)):
         text = content.decode("utf-8", "replace")
         try:

@@ -21,7 +21,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOpera
 from huggingface_hub.errors import HfHubHTTPError
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import CONFIGS, ORIGIN, SPLITS, parent_of
+from dailytalk_contiguous.core.schema import AUDIO_COLUMN, CONFIGS, ORIGIN, SPLITS, parent_of
 from dailytalk_contiguous.core.settings import SEED, one_of, setting
 from dailytalk_contiguous.core.sound_columns import SOUND_LAYOUTS, changed_sounds, sound_columns
 from dailytalk_contiguous.core.steps import step
@@ -70,7 +70,7 @@ STAGE = ".publish"
 #: Moshi was aligned with for each (Kyutai 2026, arXiv 2606.11167).
 PER_KIND = 2000
 
-#: Reasons against a bad version that the sentence names which refuses it.
+#: Reasons that the refusal of a bad version names.
 NAMED_REASONS = 3
 
 #: The tag that the changes call for.
@@ -412,9 +412,9 @@ def describe_release(release: Release, version: Version, describe: Describe) -> 
 
 
 def base_of(folder: Path, repo: str, before: RepositoryState) -> Version | None:
-    """The version of a repository that a folder was made from; None if that is unknown, or is there no more.
+    """The version of a repository that a folder was made from; None if that is unknown, or was removed there.
 
-    Where the branch has had no version yet, nothing can be lost: it is the head.
+    A branch without a version has nothing to lose: then it is the head.
     """
     base = read_base(folder)
     if not before.head.manifest:
@@ -425,15 +425,22 @@ def base_of(folder: Path, repo: str, before: RepositoryState) -> Version | None:
         return before.head
     with hub_errors(repo):
         is_kept = HfApi().revision_exists(repo, base["commit"], repo_type=KIND)
-    return open_version(Reference(repo, base["commit"])) if is_kept else None  # None: its history was squashed
+    if not is_kept:  # its history was squashed
+        return None
+    return open_version(Reference(repo, base["commit"]))
 
 
 def _keep_base(items: Shards, release: Release) -> None:
-    """Write down the version that the folder is now, unless it was only proposed."""
+    """Record the version that the folder now holds, unless it was only proposed."""
     if release.settings.pr:
         return
     tag = release.tag
-    commit = release.commit or release.before.tags.get(tag or "") or release.before.head.commit
+    before = release.before
+    commit = release.commit
+    if commit is None and tag is not None:
+        commit = before.tags.get(tag)
+    if commit is None:
+        commit = before.head.commit
     if commit:
         write_base(items.where, Base(repository=release.repo, tag=tag, commit=commit))
         keep_in_store(items.where, BASE)
@@ -444,8 +451,9 @@ def _audio_columns(settings: PushSettings, head: Version) -> tuple[str, ...]:
     if settings.audio_columns:
         layout = one_of("--audio-columns", settings.audio_columns, SOUND_LAYOUTS)
         return SOUND_LAYOUTS[layout]
-    columns = head.features(CONFIGS[0]) if head.manifest else None
-    return sound_columns(columns or ())
+    if not head.manifest:
+        return (AUDIO_COLUMN,)
+    return sound_columns(head.features(CONFIGS[0]) or ())
 
 
 def published_splits(head: Version) -> dict[str, str]:
@@ -543,7 +551,7 @@ def _is_published(release: Release, after: Version, has_other_licence: bool) -> 
 
 
 def refuse_bad(release: Release) -> None:
-    """Raise BadVersion for a version from which a model would learn errors, unless that is accepted."""
+    """Raise BadVersion for a version that `dailytalk check` calls bad, unless `even_if_bad` is set."""
     if release.card is None or release.settings.even_if_bad:
         return
     verdict = release.card.verdict

@@ -1,6 +1,6 @@
 """The part of run.json that findings follow from, which the manifest of a version keeps.
 
-With it `dailytalk check` says of a version what it says of the work folder: how many of the hours were rejected,
+With it `dailytalk check` finds in a version what it finds in the work folder: how many of the hours were rejected,
 which conversations are from an earlier run, and how much of each emotion clips should have.
 """
 
@@ -41,8 +41,9 @@ class CountFacts(TypedDict, total=False):
     recordings_rejected: Whole
 
 
-#: How clips were balanced: by which labels, with how many minutes of each before, and how many were wanted.
 class BalanceFacts(TypedDict, total=False):
+    """How clips were balanced: by which labels, how many minutes of each there were before and were wanted."""
+
     by: list[str]
     minutes_before: dict[str, Number]
     target_minutes: Number | None

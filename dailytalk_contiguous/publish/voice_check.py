@@ -127,16 +127,10 @@ def hear_voices(
         "left": _halves(row, "left", "kept" if is_recorded else "spoken"),
         "right": _halves(row, "right", "kept"),
     }
-    encoded = row["audio"]["bytes"]
-    key = known.key(encoded, halves) if known and encoded else ""
-    heard = known.sides(key) if known and key else None
-    if heard is None:
-        try:
-            heard = _heard_sides(encoder, row["audio"], halves)
-        except BadInput:
-            return None  # which is a finding of its own
-        if known and key:
-            known.keep(key, heard)
+    try:
+        heard = _heard_sides(encoder, row["audio"], halves, known)
+    except BadInput:
+        return None  # which is a finding of its own
     sides = {}
     for channel, side in heard.items():
         sides[channel] = voiced_side(side.vectors, side.seconds, says_one_voice[channel])
@@ -149,9 +143,24 @@ def hear_voices(
 
 
 def _heard_sides(
+    encoder: "SpeakerEncoder", audio: AudioStruct, halves: Mapping[str, Halves], known: KnownVoices | None
+) -> dict[str, HeardSide]:
+    """What is heard of each channel that says enough, now or before. Raises BadInput as `_hear_sides` does."""
+    encoded = audio["bytes"]
+    if known is None or not encoded:
+        return _hear_sides(encoder, audio, halves)
+    key = known.key(encoded, halves)
+    heard = known.sides(key)
+    if heard is None:
+        heard = _hear_sides(encoder, audio, halves)
+        known.keep(key, heard)
+    return heard
+
+
+def _hear_sides(
     encoder: "SpeakerEncoder", audio: AudioStruct, halves: Mapping[str, Halves]
 ) -> dict[str, HeardSide]:
-    """What is heard of each channel that says enough. Raises BadInput where the sound can't be read."""
+    """Hear each channel that says enough. Raises BadInput where the sound can't be read."""
     sounds = {channel: _sound(audio, halves[channel]) for channel in CHANNELS}
     if _is_swapped(sounds):
         sounds = {"left": sounds["right"], "right": sounds["left"]}

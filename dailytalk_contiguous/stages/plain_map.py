@@ -1,9 +1,9 @@
 """A stage as the function of `dataset.map(stage, batched=True)`.
 
 `datasets` guesses the types of what a function returns from its first batch, so a first batch of nulls or empty
-lists makes the next one fail. Of an eager dataset, columns that state their types (`TypedColumn`) prevent that. A
-stream keeps no types whatever a function returns, and a column of audio can't be told from a struct: there the
-stage refuses, and names `stage.map`, which passes the types.
+lists makes the next one fail. For an eager dataset, columns that state their types (`TypedColumn`) prevent that. A
+stream keeps no types whatever a function returns, and `datasets` takes a column of audio for a struct: in both
+cases the stage refuses, and names `stage.map`, which passes the types.
 """
 
 import functools
@@ -23,7 +23,7 @@ _CALLERS = frozenset({"datasets.arrow_dataset", "datasets.iterable_dataset"})
 
 
 class PlainlyMapped(Protocol):
-    """What a plain map asks of a stage."""
+    """A stage as a plain map needs it."""
 
     @property
     def name(self) -> str: ...
@@ -48,9 +48,9 @@ class TypedColumn(list[Any]):
 
 
 def takes_plain_map(call: Callable[[Any, Batch], Batch]) -> Callable[[Any, Batch], Batch]:
-    """Return the `__call__` of a stage that answers the `map` of an eager dataset by its `plain_map`.
+    """Return the `__call__` of a stage which, called by the `map` of an eager dataset, runs its `plain_map`.
 
-    Raises DailytalkError, in a call of `datasets`, for a batch to which types can't be given.
+    The result raises DailytalkError if `datasets` calls it with a batch to which types can't be given.
     """
 
     # Not with the names of `call`: a class of a notebook is pickled whole, and would take this module along.

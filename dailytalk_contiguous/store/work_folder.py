@@ -53,7 +53,7 @@ RUN = "run.json"
 #: The published version that the folder was made from.
 BASE = "base.json"
 
-#: Lines of the transcript that somebody else has published otherwise than this folder has them (`dailytalk pull`).
+#: Published lines that differ from the folder's own changes of the same lines (`dailytalk pull`).
 THEIRS = "transcript.theirs.jsonl"
 
 #: Stages of `dailytalk speak`, which may share the work folder: `dailytalk tag` keeps their rejects.
@@ -114,8 +114,13 @@ def read_run(out: Path) -> RunRecord | None:
 
 
 class Base(TypedDict):
-    """The published version that a work folder was made from, or that was made from it: `OWNER/NAME`, its tag if
-    it has one, and its commit."""
+    """The published version that a work folder was made from, or that was made from it.
+
+    Attributes:
+        repository: `OWNER/NAME`.
+        tag: of the version; None if it has none.
+        commit: of the version.
+    """
 
     repository: str
     tag: str | None
