@@ -73,8 +73,8 @@ def check_rows(
     """Check the rows of a folder or a version, their sound decoded; findings, and how much is in it.
 
     Rows of a version come over the network one row group at a time, so that checking needs no disk. Their audio
-    has a digest, which shows a row that was changed after it was built. Findings call them by their ids, as those
-    of a push do, which knows no file names yet; rows of a folder have their file, too.
+    has a digest, which shows a row that was changed after it was built. Findings name such a row by its id, as
+    those of a push do, which knows no file names yet; they name a row of a folder by its file, too.
 
     Raises DailytalkError if the Hub can't be read. A damaged file is a finding.
     """
@@ -145,7 +145,7 @@ def _rows_by_file(items: Items, columns: Sequence[str] | None) -> Iterator[tuple
 
 
 def _checked(items: Items, shown: str, checks: RowChecks, row: Row) -> _CheckedRow:
-    """Check a row of the file that is shown so."""
+    """Check a row; `shown` is the name of its file in findings."""
     name = row["conversation_id"]
     is_in_folder = shown and items.kind != "version"
     location = f"{shown}: {name}" if is_in_folder else name

@@ -195,7 +195,7 @@ def _frame_samples(sample_rate: int) -> int:
 
 
 def _loudness(power: NDArray[np.float32], sample_rate: int, n_samples: int) -> Loudness:
-    """The loudness of sound of which each frame and channel has this mean square."""
+    """The loudness of sound with this mean square in each frame and channel, shape (frames, channels)."""
     with np.errstate(divide="ignore"):
         dbfs = np.asarray(10 * np.log10(power), np.float32)
     seconds = n_samples / sample_rate

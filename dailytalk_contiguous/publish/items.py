@@ -203,7 +203,7 @@ class Items(ABC):
 
     @property
     def knows_rejects(self) -> bool:
-        """Whether `rejects` yields those of the run; a version that `push` published holds the rest alone."""
+        """Whether `rejects` yields those of the run. A version that `push` published does not keep them."""
         return True
 
     @property
@@ -213,7 +213,7 @@ class Items(ABC):
 
     @cached_property
     def run(self) -> dict[str, Any]:
-        """The run.json of a work folder, of a version the part in its manifest; empty where there is none."""
+        """The run.json of a work folder, or the part of it in a version's manifest; empty where there is none."""
         return (read_run(self.folder) if self.folder else None) or {}
 
     @cached_property

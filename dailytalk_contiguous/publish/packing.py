@@ -232,7 +232,7 @@ def pack_version(
 
 
 def _rejected_facts(rejected: Sequence[RejectedRow], voices: Sequence[SplitVoice]) -> RejectedFacts:
-    """What was rejected beside all that was to be published; its hours are lost as those that a run rejects."""
+    """The rejected part of what was to be published, counted as a run counts what it rejects."""
     reasons = defaultdict[str, float](float)
     remedies = dict[str, str]()
     for reject, seconds in rejected:

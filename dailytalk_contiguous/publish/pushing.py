@@ -346,7 +346,7 @@ def push_version(
 
 
 def _pack(items: Shards, stage: Path, settings: PushSettings, head: Version) -> Packed:
-    """Pack the conversations, laid out and divided as in the version before unless that is asked otherwise."""
+    """Pack the conversations, laid out and divided as in the version before unless the settings say otherwise."""
     n_clips = settings.clips
     if n_clips is None:
         n_clips = PER_KIND if "interactivity" in head.configs else 0

@@ -48,7 +48,7 @@ _KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "ba
 class JudgedRow(NamedTuple):
     """What was found on a row.
 
-    `voices`: None without an encoder, of clips, and where the sound is not two channels.
+    `voices`: None without an encoder, for clips, and for sound that can't be read or is not stereo.
     """
 
     findings: list[Finding]

@@ -114,7 +114,7 @@ def hear_voices(
 ) -> ConversationVoices | None:
     """The voices of a finished conversation with two channels; None where its sound can't be read.
 
-    `known`: what was heard before, to which this conversation is added.
+    `known`: what was heard of conversations before; what is heard now is added to it.
     """
     is_recorded = has_recorded_voices(row)
     names = voices(row)

@@ -66,8 +66,9 @@ def moshi_windows(
 
     Windows are at fixed places of each conversation, so that a run can be repeated; a conversation is decoded as a
     whole, from its `audio` or from `left` and `right`. The workers of a DataLoader share the conversations: a
-    stream its shards, other datasets their rows. `state_dict()` between two windows and `load_state_dict()` before
-    an iteration go on there, with the same windows; torchdata's StatefulDataLoader calls both.
+    stream its shards, other datasets their rows. `state_dict()` returns the position after a window; after
+    `load_state_dict()` the next iteration goes on there, with the same windows. torchdata's StatefulDataLoader
+    calls both.
 
     >>> from dailytalk_contiguous import load, moshi_windows
     >>> windows = moshi_windows(load("work", split="train"), seconds=2.4)

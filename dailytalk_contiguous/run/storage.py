@@ -131,7 +131,7 @@ def open_work(
 
 
 def keep_in_store(folder: Path, name: str) -> None:
-    """Write a file of a work folder to the store that the folder is a copy of; nothing for any other folder."""
+    """Write a file of a work folder to the store that the folder is a copy of; other folders are left alone."""
     address = copied_from(folder)
     if address is None:
         return

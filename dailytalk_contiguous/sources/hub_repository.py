@@ -50,10 +50,10 @@ class Repository:
 
 
 def keep_base(repository: Repository, out: Path) -> None:
-    """Write down that a work folder is made from this version, if `push` has written it.
+    """Record a version that `push` wrote as the one that a work folder is made from.
 
-    Called before run.json is written. A folder that was made from it before may have been published since, and
-    keeps what it says.
+    Call it before run.json is written. A folder that was made from the same commit before keeps its record: it
+    may have been published since.
     """
     source = (read_run(out) or {}).get("source") or {}
     was_made_from_it = source.get("revision") == repository.commit and read_base(out) is not None
