@@ -1,5 +1,6 @@
 """A stage as the function of a plain `dataset.map(stage, batched=True)`: the rows of `stage.map`, or a refusal."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,10 @@ def assert_same(plain: Dataset, typed: Dataset) -> None:
 
 
 @pytest.mark.needs("espeakng_loader")
-def test_chain_of_plain_maps_has_the_rows_of_stage_map_in_one_process_and_in_two(tmp_path: Path) -> None:
+def test_chain_of_plain_maps_has_the_rows_of_stage_map_in_one_process_and_in_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", os.environ)  # datasets replaces it by a copy, which rich never looks at
     save(tmp_path / "in/weekend.wav", excerpt(seconds=4.0))
     save(tmp_path / "in/dinner.wav", excerpt("burnt_dinner", 0.0, 5.0))
     save(tmp_path / "in/silent.wav", 0 * excerpt(seconds=2.0))
