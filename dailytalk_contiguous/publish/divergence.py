@@ -213,7 +213,7 @@ def utterances_by_id(row: Row | None) -> dict[str, dict[str, Any]]:
     if row is None:
         return {}
     utterances = row.get("utterances") or ()
-    return {utterance["utterance_id"]: utterance for utterance in utterances}
+    return {utterance["utterance_id"]: utterance for utterance in utterances if utterance}
 
 
 def differing_keys(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[str, ...]:

@@ -103,7 +103,9 @@ def merge_lines(
                 merged.conflicts.append(deleted | {"deleted": True})
         elif published_now:  # only they changed it; a line that only they deleted is left out
             their_line = published_line(published_now, conversation_id, recording)
-            kept[name] = line | {key: their_line[key] for key in _THEIR_KEYS if key in their_line}
+            line_before = published_line(published_before, conversation_id, recording)
+            changed_keys = [key for key in _THEIR_KEYS if their_line.get(key) != line_before.get(key)]
+            kept[name] = line | {key: their_line.get(key) for key in changed_keys}
     for name, published_now in their_utterances.items():
         if name in our_lines:
             continue
@@ -159,6 +161,8 @@ def _named(
         name = line.get("utterance_id")
         if not name:
             name = _id_by_times(line, utterances, recording) or f"line {number}"
+        if name in named:  # a copied line
+            name = f"line {number}"
         named[name] = line
     return named
 

@@ -6,7 +6,7 @@ is then the one that the folder was made from.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,20 +14,20 @@ from typing import Any
 
 from huggingface_hub import HfApi
 
-from dailytalk_contiguous.core.documents import numbered_lines, parse_json
+from dailytalk_contiguous.core.documents import is_number, json_lines, numbered_lines, parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import LABELLED, Row, built, digest_column
 from dailytalk_contiguous.core.sound_columns import changed_sounds
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.publish.divergence import REMOVED, Divergence, diverged, version_name
-from dailytalk_contiguous.publish.items import Shards, VersionItems
+from dailytalk_contiguous.publish.items import MOST_SECONDS, Shards, VersionItems
 from dailytalk_contiguous.publish.merged_lines import LinePlace, MergedLines, merge_lines
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.outline import write_outline
-from dailytalk_contiguous.publish.pushing import base_of, published_splits, read_repository
+from dailytalk_contiguous.publish.pushing import MAIN, base_of, published_splits, read_repository
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.events import alone
-from dailytalk_contiguous.run.outputs import TranscriptLine, unedited_lines
+from dailytalk_contiguous.run.outputs import TranscriptLine, edited_since, unedited_lines, wav_path
 from dailytalk_contiguous.run.speaking import read_synthesis_input
 from dailytalk_contiguous.shards import (
     TAKEN,
@@ -43,8 +43,9 @@ from dailytalk_contiguous.shards import (
 )
 from dailytalk_contiguous.sources.inputs import recordings_of_tag
 from dailytalk_contiguous.stages.base import digest_of_digests
-from dailytalk_contiguous.store.files import inside, json_text, write_lines
+from dailytalk_contiguous.store.files import inside, is_inside, json_text, write_lines
 from dailytalk_contiguous.store.work_folder import (
+    AUDIO,
     DATASET,
     TAGGED,
     THEIRS,
@@ -111,8 +112,11 @@ def pull_version(folder: Path, recordings: Path | None = None, dry_run: bool = F
             "see what differs with `dailytalk diff`, and publish it with `dailytalk push --overwrite`",
         )
     repo = record["repository"]
-    before = read_repository(HfApi(), repo)
-    base = base_of(folder, repo, before)
+    branch = record.get("branch", MAIN)
+    before = read_repository(HfApi(), repo, branch)
+    if branch not in before.branches:
+        branch = MAIN  # it was merged and deleted
+    base = base_of(folder, repo, before, branch)
     if base is None:
         raise DailytalkError(
             f"{repo} no longer has commit {record['commit'][:10]}, which {str(folder)!r} was made from",
@@ -126,7 +130,13 @@ def pull_version(folder: Path, recordings: Path | None = None, dry_run: bool = F
         if not dry_run:
             pull.carry_out(recordings)
             commit = head.commit or record["commit"]
-            write_base(folder, Base(repository=repo, tag=head.manifest.get("version"), commit=commit))
+            new_base = Base(repository=repo, tag=head.manifest.get("version"), commit=commit)
+            if branch != MAIN:
+                new_base["branch"] = branch
+            unspoken = sorted({*record.get("unspoken", ()), *pulled.to_speak, *pulled.kept})
+            if unspoken and edited_since(folder):
+                new_base["unspoken"] = unspoken
+            write_base(folder, new_base)
     return pulled
 
 
@@ -177,7 +187,7 @@ class _Pull:
             head_row = head_rows.get(name)
             recording = recordings.get(name) or _named_recording(name, lines, head_row)
             merged = merge_lines(name, lines, base_row, head_row, recording, unedited)
-            lacks_row = head_row is None or name not in self._items.places
+            lacks_row = head_row is None or (name not in self._items.places and not lines)
             if lacks_row and not self._is_theirs_alone(name, merged):  # removed on one side, changed on the other
                 merged = MergedLines(lines, merged.conflicts, is_theirs=False)
             merged_by_name[name] = merged
@@ -198,8 +208,9 @@ class _Pull:
             elif change.kind == REMOVED:
                 pulled.kept.append(name)
             elif is_theirs_alone:
+                _check_name(self._folder, name)
                 pulled.taken.append(name)
-            elif merged.is_changed and name in self._items.places:
+            elif merged.is_changed:
                 pulled.to_speak.append(name)
             elif name in self._divergence.reverted:
                 pulled.kept.append(name)
@@ -211,13 +222,21 @@ class _Pull:
             write_lines(self._folder / TRANSCRIPT, self._new_lines())
         conflicts = [line for merged in self._merged.values() for line in merged.conflicts]
         if conflicts:
-            write_lines(self._folder / THEIRS, map(json_text, conflicts))
-        else:
-            (self._folder / THEIRS).unlink(missing_ok=True)
+            write_lines(self._folder / THEIRS, map(json_text, [*self._earlier_conflicts(), *conflicts]))
         if self._pulled.taken:
             self._take_rows(recordings)
         for name in self._pulled.removed:
             _drop_row(self._folder / DATASET, name)
+
+    def _earlier_conflicts(self) -> Iterator[TranscriptLine]:
+        """Lines of earlier pulls that nobody has published since, except those that this one replaces."""
+        path = inside(self._folder, THEIRS)
+        if not path.exists():
+            return
+        replaced = {*self._pulled.conflicts}
+        for _, line in json_lines(path):
+            if isinstance(line, dict) and line.get("utterance_id") not in replaced:
+                yield line
 
     def _new_lines(self) -> Iterator[str]:
         """The transcript with the merged lines of a conversation where its first line was; new ones at the end."""
@@ -288,7 +307,24 @@ def finished_row(row: Row) -> Row:
 def _rows_of(items: VersionItems, names: Sequence[str]) -> dict[str, Row]:
     """The conversations of a version that are among `names`, without their sound."""
     places = sorted(items.places[name] for name in names if name in items.places)
-    return {row["conversation_id"]: row for row in items.rows_at(places, ["recording_id", "utterances"])}
+    rows: dict[str, Row] = {}
+    for row in items.rows_at(places, ["recording_id", "utterances"]):
+        name = row["conversation_id"]
+        for utterance in row["utterances"] or ():
+            _check_utterance(utterance, name)
+        rows[name] = row
+    return rows
+
+
+def _check_utterance(utterance: Mapping[str, object] | None, name: str) -> None:
+    """Raise DailytalkError for a published utterance that no line of a transcript can be made of."""
+    if utterance and not isinstance(utterance.get("utterance_id"), str):
+        raise DailytalkError(f"an utterance of the published conversation {name!r} has no id", _PUSH_AGAIN)
+    for edge in ("source_start", "source_end"):
+        if utterance is None or not is_number(utterance.get(edge), -MOST_SECONDS, MOST_SECONDS):
+            raise DailytalkError(
+                f"an utterance of the published conversation {name!r} has no {edge} in its recording", _PUSH_AGAIN
+            )
 
 
 def _lines_in(folder: Path) -> Iterator[tuple[str, TranscriptLine | None]]:
@@ -315,8 +351,16 @@ def _lines_of(folder: Path, names: Iterable[str]) -> dict[str, list[TranscriptLi
     lines: dict[str, list[TranscriptLine]] = {name: [] for name in names}
     if lines:
         for _, line in _lines_in(folder):
-            if line is not None and _conversation_of(line) in lines:
-                lines[_conversation_of(line)].append(line)
+            if line is None or _conversation_of(line) not in lines:
+                continue
+            has_times = is_number(line.get("start")) and is_number(line.get("end"))
+            if not has_times or not isinstance(line.get("channel"), str):
+                raise DailytalkError(
+                    f"a line of {_conversation_of(line)!r} in {TRANSCRIPT} has no channel, start and end "
+                    f"({quoted(json_text(line))})",
+                    "correct or remove the line",
+                )
+            lines[_conversation_of(line)].append(line)
     return lines
 
 
@@ -335,6 +379,14 @@ def _named_recording(name: str, lines: Sequence[TranscriptLine], row: Row | None
         return LinePlace(str(lines[0]["audio_file"]), 0.0)
     recording_id = row["recording_id"] if row else name
     return LinePlace(f"{recording_id}.wav", 0.0)
+
+
+def _check_name(folder: Path, name: str) -> None:
+    """Raise DailytalkError for a published conversation whose sound file would be outside of the work folder."""
+    if not is_inside(wav_path(folder, name), folder / AUDIO):
+        raise DailytalkError(
+            f"the published conversation {quoted(name)} names a file outside of the work folder", _PUSH_AGAIN
+        )
 
 
 def _generations(folder: Path) -> dict[str, int]:

@@ -45,11 +45,12 @@ from dailytalk_contiguous.publish.version import (
     open_version,
     parse_tag,
 )
+from dailytalk_contiguous.run.outputs import edited_since
 from dailytalk_contiguous.run.storage import keep_in_store
 from dailytalk_contiguous.store.files import locked, write_text
 from dailytalk_contiguous.store.hub import EXPECTED, TIMEOUTS, Reference, check_token, hub_errors, without_tokens
 from dailytalk_contiguous.store.parquet import open_parquet
-from dailytalk_contiguous.store.work_folder import BASE, Base, read_base, write_base
+from dailytalk_contiguous.store.work_folder import BASE, THEIRS, Base, read_base, write_base
 
 #: The branch that a repository of the Hub begins with.
 MAIN = "main"
@@ -331,7 +332,10 @@ def push_version(
         after = open_version(stage)
         release = plan_release(repo, settings, before, packed, after)
         if release.is_new:
-            divergence = diverged(base_of(items.where, repo, before), before.head, after)
+            if not (settings.overwrite or dry_run):
+                _refuse_unspoken(items.where, repo)
+            base = base_of(items.where, repo, before, settings.branch)
+            divergence = diverged(base, before.head, after)
             if divergence.reverted and not (settings.overwrite or dry_run):
                 raise Diverged(repo, items.where, divergence)
             release = describe_release(release, after, describe)
@@ -411,10 +415,27 @@ def describe_release(release: Release, version: Version, describe: Describe) -> 
     return replace(release, card=describe(release, version), message=message)
 
 
-def base_of(folder: Path, repo: str, before: RepositoryState) -> Version | None:
+def _refuse_unspoken(folder: Path, repo: str) -> None:
+    """Raise DailytalkError if a pull has merged lines that the finished conversations don't have yet.
+
+    Their rows are older than the version that was pulled, and would revert what others have changed in it.
+    """
+    base = read_base(folder)
+    unspoken = base.get("unspoken") if base and base["repository"] == repo else None
+    if unspoken and edited_since(folder):
+        conversations = counted(len(unspoken), "conversation")
+        raise DailytalkError(
+            f"dailytalk pull has merged lines of {conversations} ({unspoken[0]} …) that are not spoken yet, and "
+            "what others have changed there would be reverted",
+            f"run `dailytalk speak {folder}` first, or pass --overwrite to revert it",
+        )
+
+
+def base_of(folder: Path, repo: str, before: RepositoryState, branch: str) -> Version | None:
     """The version of a repository that a folder was made from; None if that is unknown, or was removed there.
 
-    A branch without a version has nothing to lose: then it is the head.
+    A branch without a version has nothing to lose: then it is the head. If the folder was published to another
+    branch than `branch`, it is the newest commit that both branches have.
     """
     base = read_base(folder)
     if not before.head.manifest:
@@ -425,9 +446,23 @@ def base_of(folder: Path, repo: str, before: RepositoryState) -> Version | None:
         return before.head
     with hub_errors(repo):
         is_kept = HfApi().revision_exists(repo, base["commit"], repo_type=KIND)
-    if not is_kept:  # its history was squashed
-        return None
-    return open_version(Reference(repo, base["commit"]))
+    if not is_kept:
+        return None  # its history was squashed
+    commit = base["commit"]
+    if base.get("branch", MAIN) != branch and before.head.commit:
+        commit = _common_commit(repo, commit, before.head.commit)
+    return before.head if commit == before.head.commit else open_version(Reference(repo, commit))
+
+
+def _common_commit(repo: str, commit: str, head: str) -> str:
+    """The newest commit that the history of a commit shares with that of another branch; itself without one."""
+    api = HfApi()
+    with hub_errors(repo):
+        commits_of_head = {entry.commit_id for entry in api.list_repo_commits(repo, revision=head, repo_type=KIND)}
+        for entry in api.list_repo_commits(repo, revision=commit, repo_type=KIND):
+            if entry.commit_id in commits_of_head:
+                return entry.commit_id
+    return commit
 
 
 def _keep_base(items: Shards, release: Release) -> None:
@@ -442,7 +477,12 @@ def _keep_base(items: Shards, release: Release) -> None:
     if commit is None:
         commit = before.head.commit
     if commit:
-        write_base(items.where, Base(repository=release.repo, tag=tag, commit=commit))
+        base = Base(repository=release.repo, tag=tag, commit=commit)
+        if release.settings.branch != MAIN:
+            base["branch"] = release.settings.branch
+        write_base(items.where, base)
+        if release.commit:
+            (items.where / THEIRS).unlink(missing_ok=True)  # ours are published in their place
         keep_in_store(items.where, BASE)
 
 

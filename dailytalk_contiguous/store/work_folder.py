@@ -3,9 +3,10 @@
 Whoever only reads a folder needs nothing of what made it.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, NotRequired, TypeAlias, TypedDict
 
 from dailytalk_contiguous.core.documents import json_lines, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput
@@ -120,19 +121,28 @@ class Base(TypedDict):
         repository: `OWNER/NAME`.
         tag: of the version; None if it has none.
         commit: of the version.
+        branch: that it was published to; `main` if missing.
+        unspoken: conversations whose lines `dailytalk pull` has merged, and that `speak` has still to make.
     """
 
     repository: str
     tag: str | None
     commit: str
+    branch: NotRequired[str]
+    unspoken: NotRequired[list[str]]
+
+
+#: A commit's id. The name of a branch says nothing about the version that a folder was made from.
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def read_base(out: Path) -> Base | None:
     """Read base.json; None if it is missing, damaged, or a link out of `out`."""
     try:
-        return typed(read_json(inside(out, BASE)), Base, BASE)
+        base = typed(read_json(inside(out, BASE)), Base, BASE)
     except BadInput:
         return None
+    return base if _COMMIT.fullmatch(base["commit"]) else None
 
 
 def write_base(out: Path, base: Base) -> None:

@@ -173,6 +173,76 @@ def test_a_folder_tagged_from_a_version_was_made_from_it(
     assert base == json.loads((two[0] / "base.json").read_text())
 
 
+def test_a_push_waits_until_merged_lines_are_spoken_and_a_second_pull_keeps_the_conflict(
+    two: tuple[Path, Path], tmp_path: Path, dailytalk: Command
+) -> None:
+    ann, ben = two
+    first, last = left_lines(ann, "call1")
+    edit(ben, {first: {"text": "Ben says one."}, last: {"text": "Ben says late."}})
+    say(dailytalk, ben, tmp_path)
+    assert dailytalk("push", ben, REPO, "--tag", "auto").code == 0
+    edit(ann, {last: {"text": "Ann says late."}})
+    say(dailytalk, ann, tmp_path)
+    lines = read_lines(ann / "transcript.jsonl")
+    copied = {**lines[0], "start": 8.4, "end": 8.6, "text": "A copied line."}
+    with (ann / "transcript.jsonl").open("a") as file:
+        file.write(json.dumps(copied) + "\n")
+
+    assert dailytalk("pull", ann).code == 0
+    assert dailytalk("pull", ann).code == 0
+    (beside,) = read_lines(ann / "transcript.theirs.jsonl")
+    assert (beside["utterance_id"], beside["text"]) == (last, "Ben says late.")
+    merged = [line["text"] for line in read_lines(ann / "transcript.jsonl")]
+    assert {"Ben says one.", "Ann says late.", "A copied line."} <= {*merged}
+    assert len(merged) == len(lines) + 1
+
+    unspoken = dailytalk("push", ann, REPO, "--tag", "auto")
+    assert unspoken.code == 1
+    assert "dailytalk speak" in unspoken.err
+    kept = [line for line in read_lines(ann / "transcript.jsonl") if line["text"] != "A copied line."]
+    (ann / "transcript.jsonl").write_text("".join(json.dumps(line) + "\n" for line in kept))
+    say(dailytalk, ann, tmp_path)
+    assert dailytalk("push", ann, REPO, "--tag", "auto").code == 0
+    spoken = [line["text"] for line in rows("v1.2.0")["call1"]["utterances"]]
+    assert {"Ben says one.", "Ann says late."} <= {*spoken}
+    assert not (ann / "transcript.theirs.jsonl").exists()
+
+
+def test_work_on_another_branch_is_neither_reverted_by_a_pull_nor_taken_for_that_of_others(
+    two: tuple[Path, Path], tmp_path: Path, dailytalk: Command
+) -> None:
+    ann, _ = two
+    first = left_lines(ann, "call1")[0]
+    edit(ann, {first: {"text": "Ann says one."}})
+    say(dailytalk, ann, tmp_path)
+    assert dailytalk("push", ann, REPO, "--branch", "trial").code == 0
+    pulled = dailytalk("pull", ann, "--json")
+    assert json.loads(pulled.out)["taken"] == []
+    assert texts(ann)[first] == "Ann says one."
+    pushed = dailytalk("push", ann, REPO, "--tag", "auto")
+    assert pushed.code == 0, pushed.err
+
+
+def test_a_line_without_times_and_a_base_that_is_no_commit_are_named(
+    two: tuple[Path, Path], tmp_path: Path, dailytalk: Command
+) -> None:
+    ann, ben = two
+    edit(ben, {left_lines(ben, "call1")[0]: {"text": "Ben says one."}})
+    say(dailytalk, ben, tmp_path)
+    assert dailytalk("push", ben, REPO, "--tag", "auto").code == 0
+    transcript = (ann / "transcript.jsonl").read_text()
+    (ann / "transcript.jsonl").write_text(transcript.replace('"start": 0.4', '"start": "0.4"', 1))
+    refused = dailytalk("pull", ann)
+    assert refused.code == 1
+    assert "call1" in refused.err
+    (ann / "transcript.jsonl").write_text(transcript)
+    base = json.loads((ann / "base.json").read_text())
+    (ann / "base.json").write_text(json.dumps({**base, "commit": "main"}))
+    assert dailytalk("pull", ann).code == 1
+    assert dailytalk("push", ann, REPO, "--tag", "auto").code == 1
+    assert tags() == ["v1.1.0", "v1.0.0"]
+
+
 def tags() -> list[str]:
     return [version.name for version in list_versions(REPO) if version.kind == "version"]
 
