@@ -213,7 +213,8 @@ def utterances_by_id(row: Row | None) -> dict[str, dict[str, Any]]:
     if row is None:
         return {}
     utterances = row.get("utterances") or ()
-    return {utterance["utterance_id"]: utterance for utterance in utterances if utterance}
+    # A row that others have published may hold null for an utterance, or for its id.
+    return {str(utterance["utterance_id"]): utterance for utterance in utterances if utterance}
 
 
 def differing_keys(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[str, ...]:
