@@ -109,6 +109,7 @@ _DATA = Path(__file__).parents[2] / "shared" / "data"
 NEEDS: dict[str, Callable[[], bool]] = {
     **{name: partial(_installed, name) for name in PROGRAMS},
     **{name: partial(_importable, name) for name in PACKAGES},
+    "mount": partial(_installed, "mount"),
     "no noisereduce": lambda: not _importable("noisereduce"),
     "a GPU": _gpu,
     "a machine without a GPU": lambda: not _gpu(),

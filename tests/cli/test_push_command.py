@@ -195,6 +195,7 @@ def test_second_push_of_one_folder_waits_for_nobody(hub: HubServer, push: Any, w
     assert push("--create").code == 0
 
 
+@pytest.mark.needs("mount")
 def test_full_disk_is_named_and_the_same_command_goes_on(
     hub: HubServer, command: Command, small_disk: Path
 ) -> None:
