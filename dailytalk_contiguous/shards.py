@@ -199,6 +199,11 @@ def shard_path(folder: Path, rows: Sequence[Row], made_by: str = "") -> Path:
     return folder / f"shard-{names}-{inputs}.parquet"
 
 
+def taken_path(folder: Path, name: str) -> Path:
+    """The file of a conversation that was taken from a published version, and has no input here."""
+    return shard_path(folder, [{"conversation_id": name, "input_digest": TAKEN}])
+
+
 def conversation_key(row: Row, made_by: str) -> str:
     """What decides the row of a conversation: its id, its input, and the digest of the stages that make it."""
     return _hash(row["conversation_id"], row["input_digest"], made_by)

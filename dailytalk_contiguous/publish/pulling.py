@@ -6,7 +6,7 @@ is then the one that the folder was made from.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,6 +39,7 @@ from dailytalk_contiguous.shards import (
     separate_rows,
     shard_files,
     shard_path,
+    taken_path,
     write_shard,
 )
 from dailytalk_contiguous.sources.inputs import recordings_of_tag
@@ -225,8 +226,8 @@ class _Pull:
             write_lines(self._folder / THEIRS, map(json_text, [*self._earlier_conflicts(), *conflicts]))
         if self._pulled.taken:
             self._take_rows(recordings)
-        for name in self._pulled.removed:
-            _drop_row(self._folder / DATASET, name)
+        if self._pulled.removed:
+            _drop_rows(self._folder / DATASET, {*self._pulled.removed})
 
     def _earlier_conflicts(self) -> Iterator[TranscriptLine]:
         """Lines of earlier pulls that nobody has published since, except those that this one replaces."""
@@ -244,7 +245,7 @@ class _Pull:
         number = 0
         for text, line in _lines_in(self._folder):
             if line is None:
-                yield text
+                yield text if text.endswith("\n") else f"{text}\n"
                 continue
             name = _conversation_of(line)
             lines = [line]
@@ -273,12 +274,14 @@ class _Pull:
         for row in self._head.rows_at(places, [*LABELLED, *self._head.digested_columns]):
             name = row["conversation_id"]
             finished = finished_row(row)
-            source = inputs.get(name)
-            key = conversation_key(source, made_by) if source else TAKEN
-            source = source or {"conversation_id": name, "input_digest": TAKEN}
+            if name in inputs:
+                key = conversation_key(inputs[name], made_by)
+                path = shard_path(folder / DATASET, [inputs[name]], made_by)
+            else:
+                key = TAKEN
+                path = taken_path(folder / DATASET, name)
             entry = Entry(row["recording_id"], row["duration"], key=key)
             shard = Shard([finished], {name: entry}, generations.get(name, -1) + 1)
-            path = shard_path(folder / DATASET, [source], made_by)
             write_shard(path, shard, features)
 
 
@@ -397,12 +400,12 @@ def _generations(folder: Path) -> dict[str, int]:
     return generations
 
 
-def _drop_row(folder: Path, name: str) -> None:
-    """Remove a conversation from the shards of a folder."""
+def _drop_rows(folder: Path, names: Collection[str]) -> None:
+    """Remove conversations from the shards of a folder."""
     for path, shard in by_generation(shard_files(folder)):
-        if name not in shard.entries:
+        if not shard.entries.keys() & names:
             continue
-        others = [other for other, entry in shard.entries.items() if other != name and not entry.reject]
+        others = [name for name, entry in shard.entries.items() if name not in names and not entry.reject]
         if others:
             separate_rows(path, others)
         else:

@@ -34,7 +34,7 @@ from dailytalk_contiguous.run.run import (
     speak_stage_of,
     voice_stage_of,
 )
-from dailytalk_contiguous.shards import TAKEN, compress_row, entries_in, expand_row, group, is_held
+from dailytalk_contiguous.shards import compress_row, expand_row, group, is_held, taken_path
 from dailytalk_contiguous.sources.inputs import recordings_of_tag
 from dailytalk_contiguous.sources.transcribed import PUT_BACK, transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
@@ -158,8 +158,9 @@ class SpeakSpec(Spec):
         self.stages = with_provenance(stages, script.models, script.fields)
         self.rejects = [*script.rejects]
         rejected = {reject.id for reject in script.rejects}
-        taken = taken_conversations(out / DATASET) & rejected
-        self._pass = replace(spoken_pass(out, script.groups, self.stages, script.fields), taken=sorted(taken))
+        # No shard is opened: there may be a hundred thousand.
+        taken = sorted(name for name in rejected if taken_path(out / DATASET, name).exists())
+        self._pass = replace(spoken_pass(out, script.groups, self.stages, script.fields), taken=taken)
 
     def check(self, options: RunOptions) -> None:
         """Raise DailytalkError, before anything is bought, for tags that the synthesiser does not know.
@@ -284,11 +285,6 @@ def spoken_pass(
     """The pass that says groups of conversations; the shards keep what is finished alone."""
     columns = script_row((*FIELDS, *fields))
     return Pass(out / DATASET, groups, stages, columns, keeps=stages[-1].adds, keeps_finished=True)
-
-
-def taken_conversations(folder: Path) -> set[str]:
-    """The conversations in a folder of shards that were taken from a published version, without a recording."""
-    return {name for name, (_, entry) in entries_in(folder).items() if entry.key == TAKEN}
 
 
 def opened_budget(stages: Sequence[Stage]) -> Budget:
