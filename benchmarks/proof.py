@@ -1,0 +1,364 @@
+"""What a model of turn-taking learns from recorded conversations, and from what resynthesis makes of them.
+
+    python benchmarks/proof.py [CALLS …] [--test CALLS …] [--voice piper] [--law-hours 5]
+
+A small model (`turn_projection.py`) is trained on the same conversations (i) as recorded, (ii) with one side said
+anew from its text (`--voice`: piper, the voice joe), (iii) with one side converted (`--tts shift`), and (iv) made
+naively: all lines said one after another from clean text, 0.4 s apart, as a pipeline without a timeline does. It is
+judged on recordings of other people (`turn_scores.py`). In (ii) and (iii) the left and the right side are said anew
+in turn. The number of steps and the seeds are the same for all; intervals are of 90 %, by drawing calls.
+
+CALLS are recordings of two people, a speaker a channel, or folders of them. Without `--test` each call is judged by
+models that have learned from the others; people who are in several calls must then be told apart by hand.
+
+Before them come talks of a known law (`talk_law.py`), in sound: (i), (iii) and (iv), and also lines that keep their
+sound 0.4 s apart, which tells the timeline's part from the voice's. They are judged on talks of other seeds.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soxr
+import spoken_law
+import torch
+from measuring import ROOT, dailytalk, judged
+from talk_law import TalkLaw
+from turn_projection import Talk, projected, talk_of, trained
+from turn_scores import (
+    CUT_OFFS,
+    PAUSES,
+    RANKED,
+    Figure,
+    TalkScores,
+    figures_of,
+    mean_figure,
+    scores_of,
+    silence_scores,
+)
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, read_pcm
+from dailytalk_contiguous.core.fillers import without_fillers
+from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
+from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSettings
+from dailytalk_contiguous.models.engines import convert_side, load_converter, load_synthesiser
+from dailytalk_contiguous.publish.opening import open_items
+
+#: The calls of the project, where they are.
+CALLS = (
+    ROOT.parent / "shared/data/spokenwoz",
+    ROOT.parent / "shared/data/talk/aws_auto_repairs_40.flac",
+    ROOT.parent / "shared/data/talk/cobalt_call.flac",
+)
+
+#: Files of recordings.
+SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".m4a", ".opus"}
+
+RECORDED = "recorded"
+RESYNTHESISED = "resynthesised"
+CONVERTED = "converted"
+NAIVE = "naive"
+CUT = "lines as recorded, 0.4 s apart"
+
+#: Goals: the share of what recordings teach that conversions teach, and minutes of all.
+KEPT = 0.97
+MINUTES = 20
+
+#: Seconds between lines that are said one after another.
+BETWEEN_LINES = 0.4
+
+#: Steps of training on the law's talks, and on calls, of which there is less.
+LAW_STEPS = 400
+CALL_STEPS = 300
+
+#: Seconds of a talk of the law, and hours of those that judge.
+TALK_SECONDS = 300
+LAW_TEST_HOURS = 2.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("calls", nargs="*", type=Path)
+    parser.add_argument("--test", nargs="*", type=Path, default=[])
+    parser.add_argument("--voice", default="piper", help="what says lines anew (--tts of speak)")
+    parser.add_argument("--language", default="en")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--law-hours", type=float, default=5.0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    started = time.perf_counter()
+    met = []
+    if arguments.law_hours:
+        met += prove_by_law(arguments.law_hours, range(arguments.seeds))
+    calls = recordings_in(arguments.calls or CALLS)
+    others = recordings_in(arguments.test)
+    if calls:
+        with tempfile.TemporaryDirectory() as scratch:
+            prove_by_calls(calls, others, arguments, Path(scratch))
+    else:
+        print("no calls: name recordings of two people, a speaker a channel")
+    minutes = (time.perf_counter() - started) / 60
+    if not arguments.calls:
+        met.append(judged(f"all of it took {minutes:.0f} minutes (goal {MINUTES})", minutes <= MINUTES))
+    return 0 if all(met) else 1
+
+
+# Talks of a known law.
+
+
+def prove_by_law(hours: float, seeds: Sequence[int]) -> list[bool]:
+    """Print what is learned from so many hours of the law, and whether the goals are met."""
+    law = TalkLaw()
+    chance = np.random.default_rng(2027)
+    n_talks = round(hours * 3600 / TALK_SECONDS)
+    n_tests = round(LAW_TEST_HOURS * 3600 / TALK_SECONDS)
+    arms: dict[str, list[Talk]] = {RECORDED: [], CONVERTED: [], NAIVE: [], CUT: []}
+    frames = TALK_SECONDS * spoken_law.RATE
+    converter = load_converter("shift", VoiceSettings("", ""))
+    for number in range(n_talks):
+        states = law.talk(frames, chance)
+        sound = spoken_law.spoken(law, states, chance)
+        arms[RECORDED].append(law_talk(law, number, states, sound))
+        left = np.ascontiguousarray(sound[:, 0])
+        converted = convert_side(converter, left, spoken_law.SAMPLE_RATE, f"speaker{number}")
+        arms[CONVERTED].append(law_talk(law, number, states, np.stack([converted, sound[:, 1]], axis=1)))
+        for arm in (NAIVE, CUT):
+            read = spoken_law.read_aloud(law, states, keeps_sound=arm == CUT)
+            arms[arm].append(law_talk(law, number, read, spoken_law.spoken(law, read, chance)))
+    tests = []
+    for number in range(n_tests):
+        states = law.talk(frames, chance)
+        tests.append(law_talk(law, n_talks + number, states, spoken_law.spoken(law, states, chance)))
+    title = f"by the law, {hours:g} h, judged on {len(tests)} other talks ({LAW_TEST_HOURS:g} h)"
+    folds = [Fold(arms, tests)]
+    figures = figures_by_arm(folds, seeds, LAW_STEPS)
+    print_figures(title, figures, silence_figures(folds))
+    recorded = figures[RECORDED][PAUSES]
+    converted = figures[CONVERTED][PAUSES]
+    share = (converted.value - 0.5) / (recorded.value - 0.5)
+    lost = figures[NAIVE][PAUSES].minus(recorded)
+    low, high = lost.interval
+    return [
+        judged(
+            f"the law's shifts: converted talks teach {share:.3f} of recorded ones (goal {KEPT})", share >= KEPT
+        ),
+        judged(f"the law's shifts: naive talks {lost.value:+.3f} [{low:+.3f}, {high:+.3f}] (below 0)", high < 0),
+    ]
+
+
+def law_talk(law: TalkLaw, number: int, states: np.ndarray, sound: Samples) -> Talk:
+    return talk_of(f"talk{number:03d}", sound, spoken_law.SAMPLE_RATE, spoken_law.timed_law(law, states))
+
+
+# Calls.
+
+
+def recordings_in(paths: Iterable[Path]) -> list[Path]:
+    """The recordings that these are, or that are in them."""
+    recordings = []
+    for path in paths:
+        if path.is_dir():
+            recordings += sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        elif path.is_file():
+            recordings.append(path)
+    return recordings
+
+
+def prove_by_calls(
+    calls: Sequence[Path], others: Sequence[Path], arguments: argparse.Namespace, scratch: Path
+) -> None:
+    """Print what is learned from calls, judged on others, or on each by what the rest teaches."""
+    arms = arms_of(calls, arguments.language, arguments.voice, scratch / "calls")
+    if others:
+        tests = recorded_talks(tagged(others, arguments.language, scratch / "test"), scratch / "test/recorded")
+        folds = [Fold(arms, tests)]
+    else:
+        folds = []
+        for call in sorted({call_of(talk) for talk in arms[RECORDED]}):
+            rest = {arm: [talk for talk in talks if call_of(talk) != call] for arm, talks in arms.items()}
+            tests = [talk for talk in arms[RECORDED] if call_of(talk) == call]
+            folds.append(Fold(rest, tests))
+    n_calls = len({call_of(talk) for fold in folds for talk in fold.tests})
+    minutes = sum(len(talk.active) for talk in arms[RECORDED]) / (60 * 25)
+    title = f"{minutes:.0f} minutes of calls, judged on {n_calls} calls of other people"
+    figures = figures_by_arm(folds, range(arguments.seeds), CALL_STEPS)
+    print_figures(title, figures, silence_figures(folds))
+
+
+def call_of(talk: Talk) -> str:
+    """The recording that a conversation is a part of."""
+    return talk.name.rpartition(".")[0] or talk.name
+
+
+def arms_of(calls: Sequence[Path], language: str, voice: str, folder: Path) -> dict[str, list[Talk]]:
+    """The conversations of calls, as recorded, and as three ways make them anew."""
+    work = tagged(calls, language, folder)
+    arms = {RECORDED: recorded_talks(work, folder / "recorded")}
+    for arm, engine in ((RESYNTHESISED, voice), (CONVERTED, "shift")):
+        arms[arm] = []
+        for side in CHANNELS:
+            spoken = folder / f"{engine}-{side}"
+            dailytalk("speak", work, "--out", spoken, "--tts", engine, "--revoice", side, "--turn-ends", "none")
+            arms[arm] += built_talks(spoken)
+    synthesiser = load_synthesiser(voice, VoiceSettings("", ""))
+    arms[NAIVE] = naive_talks(folder / "recorded", synthesiser, language)
+    return arms
+
+
+def tagged(calls: Sequence[Path], language: str, folder: Path) -> Path:
+    """The work folder of these recordings, tagged."""
+    source = folder / "source"
+    source.mkdir(parents=True)
+    for path in calls:
+        shutil.copy(path, source)
+        transcript = path.with_suffix(".json")
+        if transcript.is_file():
+            shutil.copy(transcript, source)
+    work = folder / "work"
+    options = ("--profile", "embedded", "--language", language, "--source-licence", "unknown")
+    dailytalk("tag", source, "--out", work, *options)
+    return work
+
+
+def recorded_talks(work: Path, folder: Path) -> list[Talk]:
+    """The conversations of a tagged work folder, as recorded."""
+    dailytalk("speak", work, "--out", folder, "--revoice", "none", "--turn-ends", "none")
+    return built_talks(folder)
+
+
+def built_talks(work: Path) -> list[Talk]:
+    items = open_items(work)
+    talks = []
+    for row in items.rows():
+        sound = pcm_to_float(read_pcm(items.sound(row["conversation_id"]).audio))
+        timed = [Timed(line.channel, line.start, line.end) for line in lines_of(row)]
+        talks.append(talk_of(row["conversation_id"], sound, ANALYSIS_RATE, timed))
+    return talks
+
+
+class SpokenLine(NamedTuple):
+    """What sounds on a channel, in seconds, and its text."""
+
+    channel: str
+    start: float
+    end: float
+    text: str
+
+
+def lines_of(row: Row) -> list[SpokenLine]:
+    """What is heard in a conversation, in order."""
+    lines = []
+    for utterance in heard_utterances(row):
+        span = sounding_span(utterance)
+        if span is not None:
+            lines.append(SpokenLine(utterance["channel"], *span, utterance["text"] or ""))
+    return sorted(lines, key=lambda line: line.start)
+
+
+def naive_talks(recorded: Path, synthesiser: Synthesiser, language: str) -> list[Talk]:
+    """Conversations whose lines are said from clean text, one after another; sounds without a text are not there."""
+    talks = []
+    for row in open_items(recorded).rows():
+        sides: tuple[list[Samples], list[Samples]] = ([], [])
+        timed = []
+        moment = 0
+        for line in lines_of(row):
+            words = without_fillers(line.text.split(), language)
+            if not any(letter.isalnum() for letter in " ".join(words)):
+                continue
+            spoken = synthesiser.speak(Line(" ".join(words), "", language, 0))
+            samples = np.asarray(soxr.resample(spoken.samples, spoken.sample_rate, ANALYSIS_RATE), np.float32)
+            start = moment / ANALYSIS_RATE
+            moment += len(samples)
+            timed.append(Timed(line.channel, start, moment / ANALYSIS_RATE))
+            pause = np.zeros(round(BETWEEN_LINES * ANALYSIS_RATE), np.float32)
+            moment += len(pause)
+            for side, channel in zip(sides, CHANNELS, strict=True):
+                is_speaker = channel == line.channel
+                side.append(samples if is_speaker else np.zeros_like(samples))
+                side.append(pause)
+        if timed:
+            sound = np.stack([np.concatenate(side) for side in sides], axis=1)
+            talks.append(talk_of(row["conversation_id"], sound, ANALYSIS_RATE, timed))
+    return talks
+
+
+# Training and judging.
+
+
+class Fold(NamedTuple):
+    """Talks to learn from, by the way in which they are made, and recorded ones of other people."""
+
+    arms: Mapping[str, Sequence[Talk]]
+    tests: Sequence[Talk]
+
+
+def figures_by_arm(folds: Sequence[Fold], seeds: Sequence[int], n_steps: int) -> dict[str, dict[str, Figure]]:
+    """The figures of each arm, by question: the mean of all seeds, each judged on the tests of all folds."""
+
+    def judged_by(arm: str, seed: int) -> dict[str, Figure]:
+        scores = list[TalkScores]()
+        for fold in folds:
+            model = trained(fold.arms[arm], seed, n_steps)
+            scores += [scores_of(talk, projected(model, talk), call_of(talk)) for talk in fold.tests]
+        return figures_of(scores)
+
+    figures = {}
+    with ThreadPoolExecutor(2) as pool:
+        for arm in folds[0].arms:
+            of_seeds = list(pool.map(judged_by, [arm] * len(seeds), seeds))
+            questions = of_seeds[0]
+            figures[arm] = {name: mean_figure([figure[name] for figure in of_seeds]) for name in questions}
+    return figures
+
+
+def silence_figures(folds: Sequence[Fold]) -> dict[str, Figure]:
+    scores = [silence_scores(talk, call_of(talk)) for fold in folds for talk in fold.tests]
+    return figures_of(scores)
+
+
+def print_figures(title: str, figures: Mapping[str, Mapping[str, Figure]], silence: Mapping[str, Figure]) -> None:
+    """Print each figure, and how far it is from that of recordings, on the same draws."""
+    print(f"\n{title}; {CONFIDENCE_TEXT}")
+    for question in (*RANKED, CUT_OFFS):
+        beside = shown(silence[question], percent) if question == CUT_OFFS else "0.500"
+        name = "a timer" if question == CUT_OFFS else "chance"
+        print(f"{question} ({name}: {beside})")
+        unit = percent if question == CUT_OFFS else plain
+        recorded = figures[RECORDED][question]
+        for arm, of_arm in figures.items():
+            text = f"  {arm:<32} {shown(of_arm[question], unit)}"
+            if arm != RECORDED:
+                text += f"  beside recorded {shown(of_arm[question].minus(recorded), unit, sign='+')}"
+            print(text, flush=True)
+
+
+CONFIDENCE_TEXT = "intervals of 90 % over calls"
+
+
+def plain(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.3f}"
+
+
+def percent(value: float, sign: str = "") -> str:
+    return f"{100 * value:{sign}.1f} %"
+
+
+def shown(figure: Figure, unit: Callable[..., str], sign: str = "") -> str:
+    if np.isnan(figure.value):
+        return "too little to tell"
+    low, high = figure.interval
+    return f"{unit(figure.value, sign)} [{unit(low, sign)}, {unit(high, sign)}]"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""How well a model of turn-taking does on a conversation, and its figures over many, with intervals over calls.
+
+Four questions are asked of each frame-by-frame projection (`turn_projection.projected`):
+
+- *pauses*: 0.2 s after a side fell silent, does the other speak next (shift) or the same (hold)?
+- *next speaker*: 0.5 s before the next one begins after such a silence, is it the other?
+- *backchannels*: in the middle of speech, does the listener say a backchannel 0.5 s later, or nothing for 2 s?
+- *cut-offs*: a policy answers when the model is sure enough (a threshold, after a delay, or at a timeout). Among all
+  policies that answer shifts within 300 ms on average, the lowest share of holds that are cut off: the measure of
+  eot-bench (livekit), on real pauses of at least 0.2 s.
+
+The first three are areas under the curve (chance 0.5), of pairs within the same call: models of several folds need
+not agree on a threshold. The ends are those of `core.turn_ends`.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from turn_projection import FRAME_RATE, Talk
+
+from dailytalk_contiguous.core.turn_ends import CONFIDENCE, DRAWS, HOLD, SHIFT, turn_ends
+from dailytalk_contiguous.core.turns import Timed, stretches
+
+PAUSES = "shift against hold at pauses"
+NEXT = "next speaker, 0.5 s ahead"
+BACKCHANNELS = "backchannel, 0.5 s ahead"
+CUT_OFFS = "holds cut off at 300 ms"
+
+#: The three that are areas under the curve.
+RANKED = (PAUSES, NEXT, BACKCHANNELS)
+
+#: Seconds into a silence at which it is judged, and before an event at which that is foreseen.
+INTO_PAUSE = 0.2
+BEFORE_EVENT = 0.5
+
+#: Seconds of speech before a moment at which a backchannel may come, of silence of the listener if none does, and
+#: between such moments.
+SPEECH_BEFORE = 1.0
+NO_ANSWER = 2.0
+BETWEEN_MOMENTS = 0.5
+
+#: Seconds that an answer may take on average, and seconds of the longest pause that counts (eot-bench).
+LATENCY = 0.3
+LONGEST_PAUSE = 5.0
+
+#: Policies: differences of log odds above which the other is awaited, seconds before which nothing is answered, and
+#: seconds after which everything is.
+THRESHOLDS = np.linspace(-8.0, 8.0, 65)
+DELAYS = (0.08, 0.12, 0.2, 0.28, 0.4, 0.6)
+TIMEOUTS = (0.32, 0.4, 0.52, 0.6, 0.8, 1.0, 1.52, 2.0, 3.0, 5.0)
+
+
+class TalkScores(NamedTuple):
+    """What a model made of a talk.
+
+    Attributes:
+        call: the call that the talk is of.
+        won, pairs: by question of `RANKED`, pairs that are in order (equal ones count half), and all pairs.
+        latency: seconds until all shifts are answered, summed, by policy.
+        cut_off: holds that are cut off, by policy.
+        shifts, holds: how many there are.
+    """
+
+    call: str
+    won: NDArray[np.float64]
+    pairs: NDArray[np.float64]
+    latency: NDArray[np.float64]
+    cut_off: NDArray[np.float64]
+    shifts: int
+    holds: int
+
+
+def scores_of(talk: Talk, logits: NDArray[np.float32], call: str) -> TalkScores:
+    """Ask all questions of a talk. `logits`: as `turn_projection.projected` gives them."""
+    turns_to_left = (logits[:, 0] - logits[:, 1]).mean(axis=1)
+    pauses = _pauses(talk.timed)
+    won = np.zeros(len(RANKED))
+    pairs = np.zeros(len(RANKED))
+    questions = (
+        _asked(turns_to_left, pauses, [pause.end + INTO_PAUSE for pause in pauses]),
+        _asked(turns_to_left, pauses, [pause.next_start - BEFORE_EVENT for pause in pauses]),
+        _backchannels(talk, logits),
+    )
+    for number, (scores, is_true) in enumerate(questions):
+        apart = scores[is_true][:, None] - scores[~is_true][None, :]
+        won[number] = (apart > 0).sum() + 0.5 * (apart == 0).sum()
+        pairs[number] = apart.size
+    latency, cut_off = _policies(turns_to_left, pauses)
+    n_shifts = sum(pause.is_shift for pause in pauses)
+    return TalkScores(call, won, pairs, latency, cut_off, n_shifts, len(pauses) - n_shifts)
+
+
+class _Pause(NamedTuple):
+    """A silence of both: whose speech ended, its seconds, and whether the other speaks next."""
+
+    channel: str
+    end: float
+    next_start: float
+    is_shift: bool
+
+
+def _pauses(timed: Sequence[Timed]) -> list[_Pause]:
+    starts = sorted(speech.start for speech in timed)
+    pauses = []
+    for end in turn_ends(timed):
+        next_start = starts[bisect_left(starts, end.time)]
+        if end.transition == SHIFT or next_start - end.time <= LONGEST_PAUSE:
+            channel = timed[end.utterance].channel
+            pauses.append(_Pause(channel, end.time, next_start, end.transition != HOLD))
+    return pauses
+
+
+def _frame(seconds: float, n_frames: int) -> int:
+    """The last frame that hears nothing behind a moment."""
+    return min(max(0, round(seconds * FRAME_RATE) - 1), n_frames - 1)
+
+
+def _asked(
+    turns_to_left: NDArray[np.float32], pauses: Sequence[_Pause], moments: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """How much the model awaits the other at these moments, and whether the other comes; shape (pauses,)."""
+    scores = np.zeros(len(pauses))
+    for number, (pause, moment) in enumerate(zip(pauses, moments, strict=True)):
+        score = turns_to_left[_frame(moment, len(turns_to_left))]
+        scores[number] = score if pause.channel == "right" else -score
+    return scores, np.array([pause.is_shift for pause in pauses], bool)
+
+
+def _backchannels(talk: Talk, logits: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """How much the model awaits a word of the listener's, and whether one comes; shape (moments,).
+
+    A moment is in speech that has lasted for `SPEECH_BEFORE` s and goes on, while the listener has been silent for
+    as long. Where a backchannel begins `BEFORE_EVENT` s later (up to half of `BETWEEN_MOMENTS` sooner or later) one
+    comes; where the listener is silent for `NO_ANSWER` s none does. Other moments are not asked about.
+    """
+    speech = stretches(talk.timed)
+    scores = list[float]()
+    is_true = list[bool]()
+    for listener, channel in enumerate(("left", "right")):
+        awaited = logits[:, listener, 1]
+        said = [stretch for stretch in speech if stretch.channel == channel]
+        for host in speech:
+            if host.channel == channel:
+                continue
+            for moment in np.arange(host.start + SPEECH_BEFORE, host.end - BEFORE_EVENT, BETWEEN_MOMENTS):
+                if any(line.start < moment and line.end > moment - SPEECH_BEFORE for line in said):
+                    continue
+                following = [line for line in said if line.start >= moment]
+                wait = following[0].start - moment if following else np.inf
+                is_backchannel = bool(following) and following[0].event == "backchannel"
+                is_near = abs(wait - BEFORE_EVENT) <= BETWEEN_MOMENTS / 2
+                if (is_near and is_backchannel) or wait > NO_ANSWER:
+                    scores.append(float(awaited[_frame(moment, len(awaited))]))
+                    is_true.append(is_near)
+    return np.array(scores, float), np.array(is_true, bool)
+
+
+def _policies(
+    turns_to_left: NDArray[np.float32], pauses: Sequence[_Pause]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Seconds until all shifts are answered, and the holds that are cut off, by policy.
+
+    Behind the start of the other's answer the model hears nothing new: it keeps its last opinion.
+    """
+    n_frames = round(LONGEST_PAUSE * FRAME_RATE)
+    waits = []
+    for pause in pauses:
+        first = _frame(pause.end, len(turns_to_left)) + 1
+        last = max(first + 1, _frame(pause.next_start, len(turns_to_left)))
+        curve = turns_to_left[first:last]
+        if pause.channel == "left":
+            curve = -curve
+        curve = curve[:n_frames]
+        lacking = n_frames - len(curve)
+        waits.append(np.pad(curve, (0, lacking), mode="edge"))
+    curves = np.array(waits).reshape(len(pauses), n_frames)
+    is_shift = np.array([pause.is_shift for pause in pauses], bool)
+    lengths = np.array([pause.next_start - pause.end for pause in pauses])
+    latency = list[float]()
+    cut_off = list[float]()
+    for delay in DELAYS:
+        first = round(delay * FRAME_RATE)
+        highest = np.maximum.accumulate(curves[:, first - 1 :], axis=1)
+        for threshold in THRESHOLDS:
+            sure = highest >= threshold
+            frames = np.where(sure.any(axis=1), sure.argmax(axis=1) + first, n_frames)
+            for timeout in TIMEOUTS:
+                answered = np.minimum(frames / FRAME_RATE, timeout)
+                latency.append(float(answered[is_shift].sum()))
+                cut_off.append(float((answered < lengths)[~is_shift].sum()))
+    return np.array(latency), np.array(cut_off)
+
+
+def silence_scores(talk: Talk, call: str) -> TalkScores:
+    """What a timer makes of a talk that answers after so much silence, and hears nothing else."""
+    pauses = _pauses(talk.timed)
+    timers = np.arange(1, round(LONGEST_PAUSE * FRAME_RATE) + 1) / FRAME_RATE
+    holds = [pause.next_start - pause.end for pause in pauses if not pause.is_shift]
+    n_shifts = len(pauses) - len(holds)
+    cut_off = (np.array(holds)[None, :] > timers[:, None]).sum(axis=1)
+    nothing = np.zeros(len(RANKED))
+    return TalkScores(call, nothing, nothing, timers * n_shifts, cut_off.astype(float), n_shifts, len(holds))
+
+
+class Figure(NamedTuple):
+    """A figure, and that of each draw of calls, shape (`DRAWS`,); NaN where nothing can be said."""
+
+    value: float
+    draws: NDArray[np.float64]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The percentiles between which `CONFIDENCE` of the draws are."""
+        outside = (1 - CONFIDENCE) / 2
+        draws = self.draws[~np.isnan(self.draws)]
+        if not len(draws):
+            return float("nan"), float("nan")
+        low, high = np.quantile(draws, [outside, 1 - outside])
+        return float(low), float(high)
+
+    def minus(self, other: "Figure") -> "Figure":
+        return Figure(self.value - other.value, self.draws - other.draws)
+
+
+def mean_figure(figures: Sequence[Figure]) -> Figure:
+    """The mean of the figures of several seeds, on the same draws."""
+    value = np.mean([figure.value for figure in figures])
+    draws = np.mean([figure.draws for figure in figures], axis=0)
+    return Figure(float(value), draws)
+
+
+def figures_of(scores: Sequence[TalkScores]) -> dict[str, Figure]:
+    """The figures of one model, by question: of all talks, and of draws of calls with replacement."""
+    calls = sorted({score.call for score in scores})
+    weights = _draws(len(calls))
+    by_call = [[score for score in scores if score.call == call] for call in calls]
+    won = np.array([np.sum([score.won for score in talks], axis=0) for talks in by_call])
+    pairs = np.array([np.sum([score.pairs for score in talks], axis=0) for talks in by_call])
+    latency = np.array([np.sum([score.latency for score in talks], axis=0) for talks in by_call])
+    cut_off = np.array([np.sum([score.cut_off for score in talks], axis=0) for talks in by_call])
+    shifts = np.array([sum(score.shifts for score in talks) for talks in by_call])
+    holds = np.array([sum(score.holds for score in talks) for talks in by_call])
+    figures = {}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for number, question in enumerate(RANKED):
+            areas = (weights @ won[:, number]) / (weights @ pairs[:, number])
+            figures[question] = Figure(float(areas[0]), areas[1:])
+        latencies = (weights @ latency) / (weights @ shifts)[:, None]
+        rates = (weights @ cut_off) / (weights @ holds)[:, None]
+        lowest = np.where(latencies <= LATENCY, rates, np.inf).min(axis=1)
+    lowest[~np.isfinite(lowest)] = np.nan
+    figures[CUT_OFFS] = Figure(float(lowest[0]), lowest[1:])
+    return figures
+
+
+def _draws(n_calls: int) -> NDArray[np.float64]:
+    """How often each call is in each draw, shape (1 + `DRAWS`, calls); all once in the first, the same always."""
+    random = np.random.default_rng(0)
+    numbers = random.integers(n_calls, size=(DRAWS, n_calls))
+    weights = np.stack([np.bincount(drawn, minlength=n_calls) for drawn in numbers])
+    return np.concatenate([np.ones((1, n_calls)), weights.astype(float)])
