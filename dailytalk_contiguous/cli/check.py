@@ -90,13 +90,13 @@ def check(
     dataset = version_or_path(source, revision)
     limits = chosen_limits(limit)
     references = [] if against is None else [reference_at(version_or_path(against, None))]
-    training_steps = TrainingSteps(steps, batch)
+    training = TrainingSteps(steps, batch)
     with shown_steps():
         if isinstance(dataset, Version):
-            refuse_steps(training_steps, "a dataset")
+            refuse_steps(training, "a dataset")
             findings, facts = check_version(dataset, limits, references)
         else:
-            findings, facts = run_check(dataset, limits, references, format=format, steps=training_steps)
+            findings, facts = run_check(dataset, limits, references, format=format, training=training)
     size: Any = facts.get("conversations", facts.get("files", 0))
     n_items = sum(size.values()) if isinstance(size, dict) else int(size)
     verdict = verdict_of(findings, n_items)

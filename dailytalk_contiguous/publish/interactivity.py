@@ -497,9 +497,9 @@ class _OfClip(TypedDict):
     clip: _Clip
 
 
-def check_interactivity(folder: Path, limits: FindingLimits, steps: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
+def check_interactivity(folder: Path, limits: FindingLimits, training: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
     """Check as `check_moshi` does, except that an agent may only listen in a clip."""
-    findings, facts = check_moshi(folder, limits, steps)
+    findings, facts = check_moshi(folder, limits, training)
     try:
         read_typed(inside(folder, SUMMARY), _Summary)
     except BadInput as problem:

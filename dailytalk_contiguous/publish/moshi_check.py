@@ -150,10 +150,10 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
         text = documents.read_bytes(folder / name).decode("utf-8", "replace")
         record = documents.typed(documents.parse_yaml(text, ""), _Config, "it", _CORRECT_CONFIG)
         config: dict[str, Any] = {key: value for key, value in record.items() if value is not None}
-        numbers = {name: config.get(name, value) for name, value in _DEFAULTS.items()}
-        for number_name, value in numbers.items():
-            if value <= 0:
-                raise BadInput(f"{number_name} {value!r} must be above 0", _CORRECT_CONFIG)
+        numbers = {key: config.get(key, default) for key, default in _DEFAULTS.items()}
+        for key, number in numbers.items():
+            if number <= 0:
+                raise BadInput(f"{key} {number!r} must be above 0", _CORRECT_CONFIG)
     except BadInput as failure:
         plan = TrainerPlan(by_name, WINDOW_SECONDS, BATCH, stock_model=True)
         return plan, [error("config", name, failure.reason, _CORRECT_CONFIG)]
@@ -236,14 +236,14 @@ def is_moshi(folder: Path) -> bool:
 def check_moshi(
     folder: Path,
     limits: FindingLimits,
-    steps: TrainingSteps = ALL_FROM_CONFIG,
+    training: TrainingSteps = ALL_FROM_CONFIG,
     config: str = CONFIG,
     check_line: LineCheck | None = None,
 ) -> Checked:
     """Check a Moshi folder; findings, and counts: files, hours, words and windows of each side.
 
     `config` is the file with the trainer's configuration. The fact `training` says what its steps show, or
-    `steps` (`publish.training_steps.TrainingSeen`); it is left out if neither names a number of steps.
+    those of `training` (`publish.training_steps.TrainingSeen`); it is left out if neither names their number.
     """
     plan, findings = read_plan(folder, config)
     contents = _Contents(check_line)
@@ -281,10 +281,10 @@ def check_moshi(
         "duration_sec": plan.duration_sec,
         "batch_size": plan.batch_size,
     }
-    n_steps = steps.steps or plan.steps
+    n_steps = training.steps or plan.steps
     files = _trained_files(contents)
     if files and n_steps:
-        seen = seen_in(n_steps, steps.batch or _windows_a_step(plan), files)
+        seen = seen_in(n_steps, training.batch or _windows_a_step(plan), files)
         facts["training"] = seen
         findings += step_findings(seen, files, plan.manifests["train"].name, limits)
         findings += context_findings(plan.model, plan.duration_sec, config)
@@ -415,7 +415,7 @@ def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents:
         if loudness.channels > 1 and loudness.is_silent(1):
             contents.silent_right.append(shown)
     words = yield from _moshi_transcript(shown, wav.with_suffix(".json"), loudness, plan, contents)
-    if loudness:
+    if loudness and loudness.seconds:
         contents.trained[os.path.realpath(wav)] = _trained_file(words, duration, loudness, plan.duration_sec)
 
 
@@ -516,6 +516,7 @@ def _conversations(folder: Path, plan: TrainerPlan, contents: _Contents, maker: 
         problem = f"{len(shared)} of {len(sides)} kept speakers are in train and in eval, such as {shared[0]}"
         remedy = "read the eval loss with care, or add conversations of others"
         yield advice("speaker-in-both", ".", problem, remedy)
+    root = os.path.realpath(folder)
     for name, conversation in about.items():
         row: dict[str, object] = {}
         for key, value in (conversation.get("measures") or {}).items():
@@ -528,7 +529,7 @@ def _conversations(folder: Path, plan: TrainerPlan, contents: _Contents, maker: 
         voices = tuple(filter(None, conversation["voices"]))
         row["voices"] = list(voices)
         for file in conversation["files"]:
-            contents.voices[os.path.realpath(folder / file)] = voices
+            contents.voices[os.path.join(root, file)] = voices
         row |= measure_turns(timed[name], plan.duration_sec)
         row["conversation_id"] = name
         row["talk"] = bool(conversation.get("talk"))

@@ -435,8 +435,8 @@ def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
 _EXPORT_AGAIN = "export again with `dailytalk export --format personaplex`"
 
 
-def check_personaplex(folder: Path, limits: FindingLimits, steps: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
-    findings, facts = check_moshi(folder, limits, steps, PERSONAPLEX_CONFIG, check_prompts)
+def check_personaplex(folder: Path, limits: FindingLimits, training: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
+    findings, facts = check_moshi(folder, limits, training, PERSONAPLEX_CONFIG, check_prompts)
     with suppress(BadInput):  # which is a finding already
         text = documents.read_bytes(folder / PERSONAPLEX_CONFIG).decode("utf-8", "replace")
         config = documents.parse_yaml(text, PERSONAPLEX_CONFIG)

@@ -1,14 +1,16 @@
 """What a number of steps of moshi-finetune show a model: windows, hours, words and silence.
 
-The trainer (`finetune/data/dataset.py`, and `dataset_jsonl` of sphn) cuts every file from its start into windows of
-`duration_sec` and pads the last one. In a pass each window comes once, in a new order; several GPUs share a pass.
-A batch that is not full at the end of a pass is filled from the next one, so N steps show exactly N batches.
+The trainer (`finetune/data/dataset.py`, and `dataset_jsonl` of sphn) cuts every file from its start into windows
+of `duration_sec` and pads the last one. In a pass each window comes once, in a new order; several GPUs share a
+pass. A batch that is not full at the end of a pass is filled from the next one, so N steps show exactly N batches.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
+
+import numpy as np
 
 from dailytalk_contiguous.core.moshi_words import FRAME_RATE, SaidWord, frame_of
 from dailytalk_contiguous.core.schema import MAIN
@@ -27,7 +29,7 @@ class TrainingSteps:
     """The length of a training that a person asks about; what is None comes from the trainer's configuration.
 
     Attributes:
-        steps: optimiser steps.
+        steps: of the optimiser.
         batch: windows a step, over all GPUs and micro-batches.
     """
 
@@ -48,9 +50,9 @@ class TrainedFile(NamedTuple):
 
     Attributes:
         windows: their number.
-        seconds: of sound.
+        seconds: of its sound.
         words: of the main side that have a token; see `trained_words`.
-        main_silent: seconds in which the main side is silent.
+        main_silent: seconds in which the main side is silent (see `silent_seconds`).
         both_silent: seconds in which both sides are.
         voices: names of the voices with which it was resynthesised.
     """
@@ -97,18 +99,20 @@ def trained_words(words: Sequence[SaidWord], seconds: float, duration_sec: float
 
 
 def silent_seconds(loudness: Loudness) -> tuple[float, float]:
-    """Return the seconds in which the left side is silent, and those in which all sides are."""
-    is_left_silent = ~loudness.sounding(0)
-    is_all_silent = is_left_silent
-    for channel in range(1, loudness.channels):
-        is_all_silent = is_all_silent & ~loudness.sounding(channel)
-    left = float(is_left_silent.sum()) * loudness.frame
-    both = float(is_all_silent.sum()) * loudness.frame
-    return left, both
+    """Return the seconds of Moshi's frames in which the left side is silent, and of those in which all are."""
+    per_frame = max(1, round(1 / (FRAME_RATE * loudness.frame)))
+    lacking = -len(loudness.dbfs) % per_frame
+    is_silent = []
+    for channel in range(loudness.channels):
+        sounding = np.pad(loudness.sounding(channel), (0, lacking))
+        is_silent.append(~sounding.reshape(-1, per_frame).any(axis=1))
+    left = float(is_silent[0].sum()) / FRAME_RATE
+    both = float(np.all(is_silent, axis=0).sum()) / FRAME_RATE
+    return min(left, loudness.seconds), min(both, loudness.seconds)
 
 
 def seen_in(steps: int, batch: int, files: Sequence[TrainedFile]) -> TrainingSeen:
-    """Return what so many steps show of files, each as often as the manifest names it; at least one has a window."""
+    """Return what steps of `batch` windows show of files, of which there is one for each line of the manifest."""
     windows = sum(file.windows for file in files)
     seconds = sum(file.seconds for file in files)
     main_silent = sum(file.main_silent for file in files)
@@ -150,7 +154,7 @@ def step_findings(
         n_seen = round(passes * in_a_pass)
         if n_seen < fewest:
             problem = f"{steps} show {counted(n_seen, 'window')} with the voice {voice}, under {fewest:g}: "
-            problem += "a user's model kept its voice after so many (moshi-finetune#9)"
+            problem += "after so many a user's model still had another (moshi-finetune#9)"
             yield advice("few-windows-of-voice", manifest, problem, "raise max_steps or the batch", "note")
 
 
@@ -170,8 +174,6 @@ def context_findings(model: str, duration_sec: float, config: str) -> Iterator[F
             context = frames
     longest = context / FRAME_RATE
     if duration_sec > longest:
-        problem = (
-            f"duration_sec {duration_sec:g} is longer than the {longest:g} s ({context:,} frames) of context "
-        )
-        problem += f"that {model} has: no frame learns from what is farther back"
+        problem = f"duration_sec {duration_sec:g} is longer than the context of {model}, {longest:g} s "
+        problem += f"({context:,} frames): what is farther back is not seen"
         yield advice("long-window", config, problem, f"set duration_sec to {longest:g} at most", "note")
