@@ -180,10 +180,10 @@ def _fact_lines(facts: Mapping[str, object]) -> list[str]:
 def _training_line(seen: TrainingSeen, duration_sec: float) -> str:
     """What the steps of a training show, in words."""
     steps = f"{counted(seen['steps'], 'step')} of {counted(seen['batch'], 'window')} ({duration_sec:g} s)"
-    windows = f"{counted(seen['windows'], 'window')} {three_digits(seen['passes'])} times"
-    amounts = f"{three_digits(seen['hours'])} hours, {counted(seen['words'], 'word')} of the left side"
-    silence = f"the left side silent in {seen['main_silent']:.0%} of it, both in {seen['both_silent']:.0%}"
-    return f"training: {steps} show {windows}: {amounts}, {silence}"
+    windows = f"each of {counted(seen['windows'], 'window')} {three_digits(seen['passes'])} times"
+    amounts = f"{three_digits(seen['hours'])} hours, {counted(seen['words'], 'word')}"
+    silence = f"the left side is silent for {seen['main_silent']:.0%}, both sides for {seen['both_silent']:.0%}"
+    return f"training: {steps} show {windows}: {amounts}; {silence}"
 
 
 def _figure(name: str, value: object) -> str:

@@ -153,8 +153,8 @@ def step_findings(
     for voice, in_a_pass in sorted(_windows_of_voices(files).items()):
         n_seen = round(passes * in_a_pass)
         if n_seen < fewest:
-            problem = f"{steps} show {counted(n_seen, 'window')} with the voice {voice}, under {fewest:g}: "
-            problem += "after so many a user's model still had another (moshi-finetune#9)"
+            problem = f"{steps} show {counted(n_seen, 'window')} with the voice {voice}, under {fewest:,g}: "
+            problem += "with 6,400 of one voice, a user's model still had another (moshi-finetune#9)"
             yield advice("few-windows-of-voice", manifest, problem, "raise max_steps or the batch", "note")
 
 
