@@ -154,7 +154,7 @@ def step_findings(
         n_seen = round(passes * in_a_pass)
         if n_seen < fewest:
             problem = f"{steps} show {counted(n_seen, 'window')} with the voice {voice}, under {fewest:,g}: "
-            problem += "with 6,400 of one voice, a user's model still had another (moshi-finetune#9)"
+            problem += "after 6,400 of one voice, a user's LoRA still sounded different (moshi-finetune#9)"
             yield advice("few-windows-of-voice", manifest, problem, "raise max_steps or the batch", "note")
 
 

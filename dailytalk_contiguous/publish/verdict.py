@@ -320,8 +320,8 @@ LIMIT_SOURCES = {
     "after 69,000 h of pretraining (Ohashi et al. 2025, arXiv:2506.02979)",
     "often-seen": "a choice above the 13 times to which the README of moshi-finetune comes: 2,000 steps of 16 "
     "windows, if each of the 2,541 dialogues of DailyTalk, its example, is a window",
-    "few-windows-of-voice": "after 400 steps of 16 windows, all of one voice, a user's model still had another "
-    "(kyutai-labs/moshi-finetune#9)",
+    "few-windows-of-voice": "after 400 steps of 16 windows, all of one voice, a user's LoRA still sounded "
+    "different (kyutai-labs/moshi-finetune#9)",
     "lost-hours": "a choice",
     "unheard-emotion": "a choice",
     "no-fillers": "a choice: talk has 1 to 4 fillers a hundred words, about 5 to 20 in 180 s (of Switchboard see "
