@@ -12,12 +12,17 @@ from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.settings import one_of
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.checking import check_folder as run_check
-from dailytalk_contiguous.publish.checking import check_version
+from dailytalk_contiguous.publish.checking import check_version, refuse_steps
 from dailytalk_contiguous.publish.findings import FindingLimits
 from dailytalk_contiguous.publish.opening import reference_at, version_or_path
+from dailytalk_contiguous.publish.training_steps import TrainingSeen, TrainingSteps
 from dailytalk_contiguous.publish.verdict import LIMITS, verdict_of
 from dailytalk_contiguous.publish.version import Version
+
+#: The most steps, and windows a step.
+_MOST = 1_000_000_000
 
 #: The option of the commands that judge conversations: `check` and `report`.
 LIMIT = option(
@@ -56,6 +61,24 @@ def check(
         metavar="NAME|FILE.py",
         show_default="what the folder shows",
     ),
+    steps: int | None = option(
+        None,
+        Panel.INPUT,
+        "Steps of a training on a folder for Moshi, to say what they show.",
+        metavar="N",
+        min=1,
+        max=_MOST,
+        show_default="those of its configuration",
+    ),
+    batch: int | None = option(
+        None,
+        Panel.INPUT,
+        "Windows a step, over all GPUs and micro-batches.",
+        metavar="N",
+        min=1,
+        max=_MOST,
+        show_default="those of one GPU",
+    ),
     limit: list[str] = LIMIT,
 ) -> Outcome:
     """Judge whether a folder or a version is good to train on.
@@ -67,11 +90,13 @@ def check(
     dataset = version_or_path(source, revision)
     limits = chosen_limits(limit)
     references = [] if against is None else [reference_at(version_or_path(against, None))]
+    training = TrainingSteps(steps, batch)
     with shown_steps():
         if isinstance(dataset, Version):
+            refuse_steps(training, "a dataset")
             findings, facts = check_version(dataset, limits, references)
         else:
-            findings, facts = run_check(dataset, limits, references, format=format)
+            findings, facts = run_check(dataset, limits, references, format=format, training=training)
     size: Any = facts.get("conversations", facts.get("files", 0))
     n_items = sum(size.values()) if isinstance(size, dict) else int(size)
     verdict = verdict_of(findings, n_items)
@@ -86,6 +111,8 @@ def check(
     if turn_ends:
         details.append(Figures(_TURN_END_HEAD, [_turn_end_cells(side) for side in turn_ends]))
     details += _fact_lines(facts)
+    if "training" in facts:
+        details.append(_training_line(facts["training"], facts["duration_sec"]))
     details += finding_lines(verdict)
     record = {
         "facts": facts,
@@ -134,7 +161,7 @@ def _fact_lines(facts: Mapping[str, object]) -> list[str]:
     A size that each set has for itself is their sum, with the sizes of the sets: `4 files (train 3, eval 1)`.
     """
     if verbose():
-        listed = [name for name in facts if name not in ("measures", "turn_ends")]
+        listed = [name for name in facts if name not in ("measures", "turn_ends", "training")]
         return [f"{name} {_figure(name, facts[name])}" for name in listed]
     sizes: list[str] = []
     for name in _SIZES:
@@ -148,6 +175,15 @@ def _fact_lines(facts: Mapping[str, object]) -> list[str]:
             noun = name.removesuffix("s") if size == 1 else name
             sizes.append(f"{_figure(name, size)} {noun}")
     return [f"{facts['kind']}: {', '.join(sizes)}"]
+
+
+def _training_line(seen: TrainingSeen, duration_sec: float) -> str:
+    """What the steps of a training show, in words."""
+    steps = f"{counted(seen['steps'], 'step')} of {counted(seen['batch'], 'window')} ({duration_sec:g} s)"
+    windows = f"each of {counted(seen['windows'], 'window')} {three_digits(seen['passes'])} times"
+    amounts = f"{three_digits(seen['hours'])} hours, {counted(seen['words'], 'word')}"
+    silence = f"the left side is silent for {seen['main_silent']:.0%}, both sides for {seen['both_silent']:.0%}"
+    return f"training: {steps} show {windows}: {amounts}; {silence}"
 
 
 def _figure(name: str, value: object) -> str:

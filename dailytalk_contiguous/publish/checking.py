@@ -41,6 +41,7 @@ from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.row_check import PUBLISH_AGAIN, SPEAK_AGAIN, JudgedRow, RowChecks
 from dailytalk_contiguous.publish.training_folder import is_mix
+from dailytalk_contiguous.publish.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences
 from dailytalk_contiguous.publish.voice_check import voice_facts
 from dailytalk_contiguous.store import work_folder
@@ -190,20 +191,23 @@ def check_folder(
     limits: FindingLimits = verdict.LIMITS,
     references: Sequence[ReferenceCorpus] = (),
     format: str = "",
+    training: TrainingSteps = ALL_FROM_CONFIG,
 ) -> Checked:
     """Check a training folder, a work folder (of a corpus, too), a folder of an app, or one of Parquet shards.
 
     `format` is that of an export that can't be recognised by its files: a name, or a person's own file, whose
-    check is beside that of what the folder is.
+    check is beside that of what the folder is. `training` is what a person asks about of a training on a folder
+    for Moshi; its configuration says what that leaves out.
 
     Returns the findings and facts: `kind` (the name of an export's format, `work`, `corpus`, `dataset`, or that of
     an app) and counts; of conversations `measures` beside those of published corpora and of `references`. Raises
-    DailytalkError for a path that is no folder, or none of these.
+    DailytalkError for a path that is no folder, or none of these, and for `training` of one that is no training
+    folder for Moshi.
     """
     if not path.is_dir():
         raise DailytalkError(f"{path} is not a folder", "name a work folder, a dataset or a training folder")
     if format:
-        findings, facts = _exported(path, format_named(format), limits)
+        findings, facts = _exported(path, format_named(format), limits, training)
         if not is_own_file(format):
             return findings, facts
         try:
@@ -214,19 +218,22 @@ def check_folder(
             return [*findings, advice(verdict.ONE_CHECK, ".", problem, remedy, "note")], facts
         return findings + more_findings, more_facts | facts
     if is_moshi(path / work_folder.DATA):
-        findings, facts = check_moshi(path / work_folder.DATA, limits)
+        findings, facts = check_moshi(path / work_folder.DATA, limits, training)
         if (path / work_folder.CLIPS).is_dir():
             findings += _clip_findings(path, limits)
         return findings, {"kind": "corpus"} | facts
     if any((path / name).exists() for name in _NAMES_OF_WORK):
+        refuse_steps(training, "a work folder")
         return _work(path, limits, references)
     items = claimed(path)
     if items:
+        refuse_steps(training, "a folder of conversations")
         return check_rows(items, limits, references)
     for export_format in reversed(FORMATS.values()):
         if export_format.recognises(path):
-            return _exported(path, export_format, limits)
+            return _exported(path, export_format, limits, training)
     if any(shard.name not in work_folder.TABLES for shard in path.rglob("*.parquet")):
+        refuse_steps(training, "a dataset")
         return check_rows(finished_items(path), limits, references)
     raise DailytalkError(
         f"{path} is neither a work folder, a dataset nor a training folder that check knows",
@@ -238,13 +245,27 @@ def check_folder(
 _NAMES_OF_WORK = (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
 
 
-def _exported(folder: Path, format: AnyFormat, limits: FindingLimits) -> Checked:
+def refuse_steps(training: TrainingSteps, noun: str) -> None:
+    """Raise DailytalkError if a person asks about a training on what is no training folder for Moshi."""
+    if training.is_asked:
+        raise DailytalkError(
+            f"--steps and --batch are for folders that moshi-finetune reads, and this is {noun}",
+            "export it with `dailytalk export --format moshi`, and check that folder",
+        )
+
+
+def _exported(folder: Path, format: AnyFormat, limits: FindingLimits, training: TrainingSteps) -> Checked:
     """The findings of the format's own check, and of a mix of clips those on the clips."""
+    if format.check_steps is None:
+        refuse_steps(training, f"one for {format.reader}")
     if format.check is None:
         raise DailytalkError(
             f"there are no rules by which to check a folder for {format.reader}", "use it as it is"
         )
-    findings, facts = format.check(folder, limits)
+    if format.check_steps and training.is_asked:
+        findings, facts = format.check_steps(folder, limits, training)
+    else:
+        findings, facts = format.check(folder, limits)
     if is_mix(folder) and all(finding.level != "error" for finding in findings):
         findings = findings + _clip_findings(folder, limits)
     return findings, {"kind": format.name} | facts

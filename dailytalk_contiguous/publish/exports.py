@@ -27,6 +27,7 @@ from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, Prosodic
 from dailytalk_contiguous.publish.conversation import Conversation, conversation
 from dailytalk_contiguous.publish.findings import Checked, FindingLimits
 from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
+from dailytalk_contiguous.publish.training_steps import TrainingSteps
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.stages.transcribe import DROP, KEEP
@@ -216,6 +217,7 @@ class ExportFormat(Generic[T]):
         source: returns the rows of a folder that only this format reads; None of any other.
         recognises: whether a folder is one of this format, or may be.
         check: finds what a trainer would fail on, for `dailytalk check`; None where that is unknown.
+        check_steps: the same, and says what the steps of a training show; None where that is unknown.
         prepare: raises DailytalkError for a folder or a setting that it can't be written with.
     """
 
@@ -237,6 +239,7 @@ class ExportFormat(Generic[T]):
     source: Callable[[Path], Iterator[Row] | None] = lambda folder: None
     recognises: Callable[[Path], bool] = lambda folder: False
     check: Callable[[Path, FindingLimits], Checked] | None = None
+    check_steps: Callable[[Path, FindingLimits, TrainingSteps], Checked] | None = None
     prepare: Callable[[Path, Any], None] = lambda out, settings: None
 
     @property

@@ -48,6 +48,7 @@ from dailytalk_contiguous.publish.findings import (
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 from dailytalk_contiguous.publish.moshi_check import check_moshi
 from dailytalk_contiguous.publish.training_folder import read_typed
+from dailytalk_contiguous.publish.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
 from dailytalk_contiguous.store.files import file_name, inside, json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
@@ -496,9 +497,9 @@ class _OfClip(TypedDict):
     clip: _Clip
 
 
-def check_interactivity(folder: Path, limits: FindingLimits) -> Checked:
+def check_interactivity(folder: Path, limits: FindingLimits, training: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
     """Check as `check_moshi` does, except that an agent may only listen in a clip."""
-    findings, facts = check_moshi(folder, limits)
+    findings, facts = check_moshi(folder, limits, training)
     try:
         read_typed(inside(folder, SUMMARY), _Summary)
     except BadInput as problem:
@@ -529,6 +530,7 @@ INTERACTIVITY = exports.ExportFormat(
     prepare=moshi_folder.refuse_path,
     recognises=lambda folder: (folder / SUMMARY).is_file(),
     check=check_interactivity,
+    check_steps=check_interactivity,
 )
 
 FULL_DUPLEX_BENCH = exports.ExportFormat(

@@ -9,7 +9,7 @@ can fill.
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -19,7 +19,7 @@ from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES, measure_turns
-from dailytalk_contiguous.core.moshi_words import said_words
+from dailytalk_contiguous.core.moshi_words import SaidWord, said_words
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tables import TableMaker
@@ -43,6 +43,16 @@ from dailytalk_contiguous.publish.training_folder import (
     about_conversations,
     most_listed,
     timed_conversation,
+)
+from dailytalk_contiguous.publish.training_steps import (
+    ALL_FROM_CONFIG,
+    TrainedFile,
+    TrainingSteps,
+    context_findings,
+    seen_in,
+    silent_seconds,
+    step_findings,
+    trained_words,
 )
 from dailytalk_contiguous.publish.verdict import all_findings
 from dailytalk_contiguous.store.files import inside
@@ -85,8 +95,13 @@ class _Config(TypedDict):
     data: _Data
     duration_sec: NotRequired[documents.Number | None]
     batch_size: NotRequired[documents.Whole | None]
+    num_microbatches: NotRequired[documents.Whole | None]
+    max_steps: NotRequired[documents.Whole | None]
     moshi_paths: NotRequired[_Model | None]
 
+
+#: What the trainer takes where its configuration has no such field (`finetune/args.py`).
+_DEFAULTS = {"duration_sec": 10.0, "batch_size": 1, "num_microbatches": 1, "max_steps": 100}
 
 #: Models as Kyutai publishes them have no conditioners.
 _STOCK = ("kyutai/moshiko", "kyutai/moshika")
@@ -102,6 +117,9 @@ class TrainerPlan:
         batch_size: windows a batch and GPU.
         stock_model: whether the model is one that stops on `text_conditions`.
         clips: whether it is the folder of an expressive corpus.
+        model: its name on the Hub.
+        steps: of the training; None without a configuration.
+        microbatches: batches a step and GPU.
     """
 
     manifests: dict[str, Path]
@@ -109,6 +127,9 @@ class TrainerPlan:
     batch_size: int
     stock_model: bool
     clips: bool = False
+    model: str = _STOCK[0]
+    steps: int | None = None
+    microbatches: int = 1
 
 
 def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Finding]]:
@@ -129,10 +150,10 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
         text = documents.read_bytes(folder / name).decode("utf-8", "replace")
         record = documents.typed(documents.parse_yaml(text, ""), _Config, "it", _CORRECT_CONFIG)
         config: dict[str, Any] = {key: value for key, value in record.items() if value is not None}
-        window = config.get("duration_sec", 10.0)
-        batch = config.get("batch_size", 1)
-        if min(window, batch) <= 0:
-            raise BadInput(f"duration_sec {window!r} and batch_size {batch!r} must be above 0", _CORRECT_CONFIG)
+        numbers = {key: config.get(key, default) for key, default in _DEFAULTS.items()}
+        for key, number in numbers.items():
+            if number <= 0:
+                raise BadInput(f"{key} {number!r} must be above 0", _CORRECT_CONFIG)
     except BadInput as failure:
         plan = TrainerPlan(by_name, WINDOW_SECONDS, BATCH, stock_model=True)
         return plan, [error("config", name, failure.reason, _CORRECT_CONFIG)]
@@ -154,8 +175,15 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
             findings.append(error("config", name, problem, remedy))
     paths = config.get("moshi_paths", {})
     model = str(paths.get("hf_repo_id") or _STOCK[0])
-    is_stock = model.startswith(_STOCK)
-    plan = TrainerPlan(manifests or by_name, float(window), int(batch), stock_model=is_stock)
+    plan = TrainerPlan(
+        manifests or by_name,
+        float(numbers["duration_sec"]),
+        int(numbers["batch_size"]),
+        stock_model=model.startswith(_STOCK),
+        model=model,
+        steps=int(numbers["max_steps"]),
+        microbatches=int(numbers["num_microbatches"]),
+    )
     return plan, findings
 
 
@@ -179,19 +207,25 @@ class _Contents:
     Attributes:
         check_line: of the format, for each line of a manifest.
         lengths: seconds of the files that each side names.
+        paths: the real path of each of these files.
         files: how often each file is named, by its real path. evaluated: those that evaluate.
         words: their number.
         silent_right: names of files whose right channel is silent.
         others: levels of other WAV files that lines name; None for one that can't be read.
+        trained: what a pass over each readable file shows, by its real path.
+        voices: with which it was resynthesised, by its real path.
     """
 
     check_line: LineCheck | None
     lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    paths: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     files: Counter[str] = field(default_factory=Counter)
     evaluated: set[str] = field(default_factory=set)
     words: int = 0
     silent_right: list[str] = field(default_factory=list)
     others: dict[str, Loudness | None] = field(default_factory=dict)
+    trained: dict[str, TrainedFile] = field(default_factory=dict)
+    voices: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def is_moshi(folder: Path) -> bool:
@@ -200,11 +234,16 @@ def is_moshi(folder: Path) -> bool:
 
 
 def check_moshi(
-    folder: Path, limits: FindingLimits, config: str = CONFIG, check_line: LineCheck | None = None
+    folder: Path,
+    limits: FindingLimits,
+    training: TrainingSteps = ALL_FROM_CONFIG,
+    config: str = CONFIG,
+    check_line: LineCheck | None = None,
 ) -> Checked:
     """Check a Moshi folder; findings, and counts: files, hours, words and windows of each side.
 
-    `config` is the file with the trainer's configuration.
+    `config` is the file with the trainer's configuration. The fact `training` says what its steps show, or
+    those of `training` (`publish.training_steps.TrainingSeen`); it is left out if neither names their number.
     """
     plan, findings = read_plan(folder, config)
     contents = _Contents(check_line)
@@ -221,13 +260,13 @@ def check_moshi(
     for side, manifest in plan.manifests.items():
         n_windows = window_count(contents.lengths[side], plan.duration_sec)
         windows[side] = n_windows
-        if 0 < n_windows < plan.batch_size:
+        if side == "eval" and 0 < n_windows < plan.batch_size:
             problem = f"it has {counted(n_windows, 'window')} of {plan.duration_sec:g} s, "
             problem += f"and a batch is {plan.batch_size}: there is none"
             remedy = f"set batch_size to {n_windows} at most (a GPU), or give this side more conversations"
             findings.append(error("less-than-a-batch", manifest.name, problem, remedy))
     maker = TableMaker()
-    findings += _conversations(folder, plan, maker)
+    findings += _conversations(folder, plan, contents, maker)
     findings += all_findings(maker.tables(), limits=limits)
     if config == CONFIG and (folder / CONFIG).exists():  # a trainer with prompts needs longer windows
         findings += _needless_padding(plan, contents)
@@ -242,7 +281,31 @@ def check_moshi(
         "duration_sec": plan.duration_sec,
         "batch_size": plan.batch_size,
     }
+    n_steps = training.steps or plan.steps
+    files = _trained_files(contents)
+    if files and n_steps:
+        seen = seen_in(n_steps, training.batch or _windows_a_step(plan), files)
+        facts["training"] = seen
+        findings += step_findings(seen, files, plan.manifests["train"].name, limits)
+        findings += context_findings(plan.model, plan.duration_sec, config)
     return findings, facts
+
+
+def _windows_a_step(plan: TrainerPlan) -> int:
+    """Windows a step on one GPU; without a configuration, those that the trainer's README recommends."""
+    if plan.steps is None:
+        return BATCH
+    return plan.batch_size * plan.microbatches
+
+
+def _trained_files(contents: _Contents) -> list[TrainedFile]:
+    """What a pass shows of each line of the training manifest; the trainer skips files that it can't read."""
+    files = []
+    for path in contents.paths["train"]:
+        if path in contents.trained:
+            voices = contents.voices.get(path, ())
+            files.append(contents.trained[path]._replace(voices=voices))
+    return files
 
 
 def _stray_manifests(folder: Path, plan: TrainerPlan) -> Iterator[Finding]:
@@ -321,6 +384,7 @@ def _manifest(
         if side == "eval":
             contents.evaluated.add(real_path)
         contents.lengths[side].append(duration)
+        contents.paths[side].append(real_path)
         if contents.check_line:
             yield from contents.check_line(folder, f"line {number} of {shown}", entry, contents.others)
         if contents.files[real_path] == 1:
@@ -350,22 +414,38 @@ def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents:
             yield error("silent-left", shown, problem, "export it again, with the other --main?")
         if loudness.channels > 1 and loudness.is_silent(1):
             contents.silent_right.append(shown)
-    yield from _moshi_transcript(shown, wav.with_suffix(".json"), loudness, plan, contents)
+    words = yield from _moshi_transcript(shown, wav.with_suffix(".json"), loudness, plan, contents)
+    if loudness and loudness.seconds:
+        contents.trained[os.path.realpath(wav)] = _trained_file(words, duration, loudness, plan.duration_sec)
+
+
+def _trained_file(
+    words: Sequence[SaidWord], duration: float, loudness: Loudness, duration_sec: float
+) -> TrainedFile:
+    main_silent, both_silent = silent_seconds(loudness)
+    return TrainedFile(
+        window_count([duration], duration_sec),
+        loudness.seconds,
+        trained_words(words, loudness.seconds, duration_sec),
+        main_silent,
+        both_silent,
+    )
 
 
 def _moshi_transcript(
     wav: str, document: Path, loudness: Loudness | None, plan: TrainerPlan, contents: _Contents
-) -> Iterator[Finding]:
+) -> Generator[Finding, None, list[SaidWord]]:
+    """Yield what is wrong with the words beside a WAV, and return them; none if they can't be read."""
     shown = str(Path(wav).with_suffix(".json"))
     if not document.exists():
         yield error("missing-alignments", shown, f"it isn't there beside {Path(wav).name}", _EXPORT_AGAIN)
-        return
+        return []
     try:
         transcript = documents.typed(documents.read_json(document), dict[str, Any], "it")
         words = said_words(transcript.get("alignments"), Path(wav).name, _EXPORT_AGAIN)
     except BadInput as failure:
         yield error("unreadable-alignments", shown, f"it can't be read ({failure.reason})", _EXPORT_AGAIN)
-        return
+        return []
     contents.words += len(words)
     unknown = Counter(word.speaker for word in words if word.speaker not in (MAIN, OTHER))
     if unknown:
@@ -382,6 +462,7 @@ def _moshi_transcript(
         remedy = "export without --text-conditions, or name a model with that conditioner as hf_repo_id"
         yield error("text-conditions", shown, problem, remedy)
     yield from word_findings(shown, words, loudness)
+    return words
 
 
 def _listed_too_often(folder: Path, contents: _Contents) -> Iterator[Finding]:
@@ -416,7 +497,7 @@ def _silent_right(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
     yield advice("silent-right", location, problem, remedy, severity)
 
 
-def _conversations(folder: Path, plan: TrainerPlan, maker: TableMaker) -> Iterator[Finding]:
+def _conversations(folder: Path, plan: TrainerPlan, contents: _Contents, maker: TableMaker) -> Iterator[Finding]:
     """Add the conversations of our export, with what it has kept of them, and yield what is wrong with all."""
     if not (folder / ABOUT).exists():
         return
@@ -435,6 +516,7 @@ def _conversations(folder: Path, plan: TrainerPlan, maker: TableMaker) -> Iterat
         problem = f"{len(shared)} of {len(sides)} kept speakers are in train and in eval, such as {shared[0]}"
         remedy = "read the eval loss with care, or add conversations of others"
         yield advice("speaker-in-both", ".", problem, remedy)
+    root = os.path.realpath(folder)
     for name, conversation in about.items():
         row: dict[str, object] = {}
         for key, value in (conversation.get("measures") or {}).items():
@@ -444,7 +526,10 @@ def _conversations(folder: Path, plan: TrainerPlan, maker: TableMaker) -> Iterat
             row[key] = conversation.get(key)
         kept_speakers = conversation.get("kept_speakers") or [""]
         row["kept_speakers"] = [speaker or None for speaker in kept_speakers]
-        row["voices"] = [voice for voice in conversation["voices"] if voice]
+        voices = tuple(filter(None, conversation["voices"]))
+        row["voices"] = list(voices)
+        for file in conversation["files"]:
+            contents.voices[os.path.join(root, file)] = voices
         row |= measure_turns(timed[name], plan.duration_sec)
         row["conversation_id"] = name
         row["talk"] = bool(conversation.get("talk"))

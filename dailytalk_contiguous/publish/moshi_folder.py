@@ -179,8 +179,8 @@ data:
 {trainer.model}
 # The length near the README's {trainer.window} that pads these files least: padding is not learned from.
 duration_sec: {duration_sec}
-# {trainer.batch}, or as many windows as the smaller set has, training or evaluation: a set with fewer windows
-# than this gives the trainer no batch at all. On N GPUs both sets need N times as many.
+# {trainer.batch}, or as many windows as the smaller set has, training or evaluation: an evaluation set with fewer
+# gives no batch, and a training set repeats windows within a batch. On N GPUs both sets need N times as many.
 batch_size: {batch_size}
 max_steps: {trainer.steps}
 gradient_checkpointing: true
@@ -428,6 +428,7 @@ MOSHI = exports.ExportFormat(
     prepare=refuse_path,
     recognises=is_moshi,
     check=check_moshi,
+    check_steps=check_moshi,
 )
 
 

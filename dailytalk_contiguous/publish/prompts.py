@@ -33,6 +33,7 @@ from dailytalk_contiguous.publish.conversation import Conversation
 from dailytalk_contiguous.publish.findings import Checked, Finding, FindingLimits, Loudness, error, loudness_of_wav
 from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, TRAIN
 from dailytalk_contiguous.publish.moshi_check import check_moshi
+from dailytalk_contiguous.publish.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.store.files import file_name
 
 #: Seconds of a voice prompt at least.
@@ -434,8 +435,8 @@ def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
 _EXPORT_AGAIN = "export again with `dailytalk export --format personaplex`"
 
 
-def check_personaplex(folder: Path, limits: FindingLimits) -> Checked:
-    findings, facts = check_moshi(folder, limits, PERSONAPLEX_CONFIG, check_prompts)
+def check_personaplex(folder: Path, limits: FindingLimits, training: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
+    findings, facts = check_moshi(folder, limits, training, PERSONAPLEX_CONFIG, check_prompts)
     with suppress(BadInput):  # which is a finding already
         text = documents.read_bytes(folder / PERSONAPLEX_CONFIG).decode("utf-8", "replace")
         config = documents.parse_yaml(text, PERSONAPLEX_CONFIG)
@@ -497,4 +498,5 @@ PERSONAPLEX = replace(
     prepare=prepare_personaplex,
     recognises=lambda folder: (folder / PERSONAPLEX_CONFIG).is_file(),
     check=check_personaplex,
+    check_steps=check_personaplex,
 )

@@ -19,7 +19,7 @@ from dailytalk_contiguous.publish.moshi_check import TrainerPlan, read_plan
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 
 #: Advice that any small dataset deserves.
-HOURS = {"few-hours-of-voice"}
+HOURS = {"few-hours-of-voice", "often-seen"}
 
 
 @pytest.fixture(scope="module")
@@ -264,11 +264,13 @@ def test_configuration_that_names_a_manifest_elsewhere_is_told_after_a_copy(data
 def test_plan_is_what_the_configuration_says_and_else_what_the_trainer_takes(data):
     config = data / "moshi-finetune.yaml"
     both = {"train": data / "train.jsonl", "eval": data / "eval.jsonl"}
-    assert read_plan(data) == (TrainerPlan(both, 6.0, 1, stock_model=True), [])
+    moshiko = "kyutai/moshiko-pytorch-bf16"
+    assert read_plan(data) == (TrainerPlan(both, 6.0, 1, stock_model=True, model=moshiko, steps=2000), [])
     config.write_text(f"data:\n  train_data: {data}/train.jsonl\nmoshi_paths:\n  hf_repo_id: me/mine\n")
     (data / "eval.jsonl").unlink()
     train = {"train": data / "train.jsonl"}
-    assert read_plan(data) == (TrainerPlan(train, 10.0, 1, stock_model=False), [])
+    plan = TrainerPlan(train, 10.0, 1, stock_model=False, model="me/mine", steps=100)
+    assert read_plan(data) == (plan, [])
     for damaged in ("- none", "data: ["):
         config.write_text(damaged)
         plan, [finding] = read_plan(data)
