@@ -164,6 +164,7 @@ SHORT = 1.0
 #: Seconds that each of the four utterances of an interruption has at least.
 ALTERNATING = 3.0
 
+
 class KyutaiLimits(NamedTuple):
     """The limits in seconds of Kyutai's rules, named as the constants above."""
 
@@ -239,9 +240,7 @@ def _joined_utterances(utterances: Sequence[Timed], channel: str, pause: float) 
     return joined
 
 
-def _longest_pause(
-    now: "_Utterance", inside: Sequence["_Utterance"], limits: KyutaiLimits
-) -> Interaction | None:
+def _longest_pause(now: "_Utterance", inside: Sequence["_Utterance"], limits: KyutaiLimits) -> Interaction | None:
     pauses = [pause for pause in now.pauses if pause[1] - pause[0] >= limits.pause]
     if now.length < limits.paused or not pauses or inside:
         return None
@@ -263,9 +262,7 @@ def _only_backchannel(
     return _kyutai_event("backchannel", *short.times, short.times, now.times)
 
 
-def _turn(
-    now: "_Utterance", following: Sequence["_Utterance"], limits: KyutaiLimits
-) -> Interaction | None:
+def _turn(now: "_Utterance", following: Sequence["_Utterance"], limits: KyutaiLimits) -> Interaction | None:
     if now.length < limits.long or not following:
         return None
     answer = following[0]

@@ -81,10 +81,25 @@ class ExportSettings(DivisionSettings):
         choices=(KEEP, DROP),
     )
 
+    certainty: float | None = setting(
+        None, "Least certainty of the events that become clips, examples or labels (docs/interaction.md).",
+        panel="result", metavar="SHARE [0<=x<=1]", least=0.0, most=1.0, shown="all events",
+    )  # fmt: skip
+
     @property
     def swap(self) -> bool:
         """Whether the right speaker is the main one, Moshi's."""
         return self.main == CHANNELS[1]
+
+
+def certainty_doubt(certainty: float, least: float | None) -> str | None:
+    """Return why an event of a certainty in [0, 1] is left out, for `Export.left_out`; None where it is taken.
+
+    `least`: of `ExportSettings.certainty`.
+    """
+    if least is None or certainty >= least:
+        return None
+    return f"its certainty is under {least:g}"
 
 
 _DIVIDING = {field.name for field in fields(DivisionSettings)}

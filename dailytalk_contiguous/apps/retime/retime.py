@@ -203,7 +203,7 @@ class Retime(Stage):
         sound = rearranged(row, pcm, rate, units, drawn.shifts, name)
         encoded = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
         judged_sound = audio.read_pcm(encoded) if self.judge == JUDGED else None
-        judge_utterances(moved["utterances"], judged_sound)
+        judge_utterances(moved["utterances"], judged_sound, row["sides"])
         for utterance in moved["utterances"]:
             utterance["utterance_id"] = _renamed(utterance["utterance_id"], parent, name)
         for event in events:
