@@ -7,6 +7,7 @@ are applied again. The certainty of an event is the share of these draws in whic
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -198,6 +199,43 @@ def interaction_certainties(
             if act in n_kept:
                 n_kept[act] += 1
     return [n_kept[act] / CERTAINTY_DRAWS for act in acts]
+
+
+class UtteredWords:
+    """Words of a conversation, which end where their utterances do, wherever these are moved.
+
+    Args:
+        words: in any order. Those in no utterance stay where they are.
+        utterances: those of the conversation.
+    """
+
+    def __init__(self, words: Sequence[Timed], utterances: Sequence[Timed]) -> None:
+        self._words = words
+        order = sorted(range(len(utterances)), key=lambda index: utterances[index].start)
+        by_channel: dict[str, list[int]] = {}
+        for index in order:
+            by_channel.setdefault(utterances[index].channel, []).append(index)
+        self._owners: list[int | None] = []
+        for word in words:
+            indices = by_channel.get(word.channel, [])
+            middle = (word.start + word.end) / 2
+            n_before = bisect_right(indices, middle, key=lambda index: utterances[index].start)
+            owner = indices[n_before - 1] if n_before else None
+            is_outside = owner is None or middle > utterances[owner].end
+            self._owners.append(None if is_outside else owner)
+
+    def within(self, moved: Sequence[Timed]) -> list[Timed]:
+        """Return the words, cut to the moved utterances."""
+        words: list[Timed] = []
+        for word, owner in zip(self._words, self._owners, strict=True):
+            if owner is None:
+                words.append(word)
+                continue
+            _, first, last, _ = moved[owner]
+            start = min(max(word.start, first), last)
+            end = min(max(word.end, first), last)
+            words.append(Timed(word.channel, start, end))
+        return words
 
 
 def _acts(events: Sequence[Interaction], utterances: Sequence[Timed]) -> list[tuple[str, int]]:

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 
 from dailytalk_contiguous.core.audio import Pcm
-from dailytalk_contiguous.core.certainty import edge_errors_of, interaction_certainties
+from dailytalk_contiguous.core.certainty import UtteredWords, edge_errors_of, interaction_certainties
 from dailytalk_contiguous.core.documents import Whole, fits, parse_json, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.filler_removal import UNWRITTEN
@@ -149,12 +149,13 @@ def clips_of(
     audible = unions([*utterances, *words, *sounds])
     if rules == OWN_RULES:
         events, left_out = find_interactions(utterances, words)
+        said = UtteredWords(words, utterances)
         certainties = interaction_certainties(
             events,
             utterances,
             errors,
             InteractionLimits,
-            lambda moved, limits: find_interactions(moved, words, limits)[0],
+            lambda moved, limits: find_interactions(moved, said.within(moved), limits)[0],
         )
     else:
         events = find_kyutai_interactions(utterances)
