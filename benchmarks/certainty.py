@@ -269,10 +269,8 @@ def judge_band(name: str, error: float) -> bool:
     met = True
     for kind, samples in band_samples(error, error).items():
         off = calibration_error(samples)
-        text = (
-            f"{name}, edges off by {1000 * error:.0f} ms, {kind}: {figures(samples)}; calibration error {off:.3f}"
-        )
-        met &= measuring.judged(f"{text} (goal {GOAL})", off <= GOAL)
+        text = f"{name}, edges off by {1000 * error:.0f} ms, {kind}: {figures(samples)} (goal {GOAL})"
+        met &= measuring.judged(text, off <= GOAL)
     for kind, samples in band_samples(error, 2 * error).items():
         print(f"    at twice the error, {kind}: {figures(samples)}")
     return met

@@ -191,6 +191,8 @@ def interaction_certainties(
         kind_of_limits: the class of the limits, a named tuple of seconds with the usual ones as defaults.
         find: finds the events of other times, by other limits.
     """
+    if not events:
+        return []
     acts = _acts(events, utterances)
     n_kept = dict.fromkeys(acts, 0)
     for shifts, limits in _draws(errors, kind_of_limits):
