@@ -92,14 +92,18 @@ class ExportSettings(DivisionSettings):
         return self.main == CHANNELS[1]
 
 
-def certainty_doubt(certainty: float, least: float | None) -> str | None:
-    """Return why an event of a certainty in [0, 1] is left out, for `Export.left_out`; None where it is taken.
+def certainty_doubt(certainty: float | None, least: float | None) -> str | None:
+    """Return why an event is left out, for `Export.left_out`; None where it is taken.
 
-    `least`: of `ExportSettings.certainty`.
+    Args:
+        certainty: of the event, in [0, 1]; None in rows of versions that did not know it.
+        least: of `ExportSettings.certainty`.
     """
-    if least is None or certainty >= least:
+    if least is None:
         return None
-    return f"its certainty is under {least:g}"
+    if certainty is None:
+        return "its certainty is unknown"
+    return f"its certainty is under {least:g}" if certainty < least else None
 
 
 _DIVIDING = {field.name for field in fields(DivisionSettings)}
