@@ -88,7 +88,7 @@ def edge_errors_of(sides: Sequence[AnyRecord | None] | None) -> dict[str, float]
     errors = {channel: edge_error(None) for channel in CHANNELS}
     for side in sides or ():
         if side is not None:
-            errors[side["channel"]] = edge_error(side["snr_db"])
+            errors[side["channel"]] = edge_error(side.get("snr_db"))
     return errors
 
 
