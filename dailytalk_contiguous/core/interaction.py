@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.turns import PAUSE, TERMINAL_OVERLAP, Stretch, Timed, stretches, unions
+from dailytalk_contiguous.core.turns import (
+    PAUSE,
+    TERMINAL_OVERLAP,
+    Stretch,
+    Timed,
+    TurnLimits,
+    stretches,
+    unions,
+)
 
 #: Speech of at least so many seconds takes the turn (the scripts of Full-Duplex-Bench, Lin et al. 2025, arXiv
 #: 2503.04721).
@@ -31,6 +39,24 @@ LONGEST_WAIT = 2.0
 #: Seconds before and after an event in which nothing else may happen: those by which `core.turns` tells the end of
 #: a turn that was foreseen from an interruption.
 ALONE = TERMINAL_OVERLAP
+
+
+class InteractionLimits(NamedTuple):
+    """The limits in seconds by which events are told apart, named as the constants above and in `core.turns`."""
+
+    pause: float = PAUSE
+    terminal_overlap: float = TERMINAL_OVERLAP
+    turn_seconds: float = TURN_SECONDS
+    longest_wait: float = LONGEST_WAIT
+    alone: float = ALONE
+
+    @property
+    def of_turns(self) -> TurnLimits:
+        return TurnLimits(self.pause, self.terminal_overlap)
+
+
+#: The limits of every event that becomes a clip.
+INTERACTION_LIMITS = InteractionLimits()
 
 
 class EventKind(NamedTuple):
@@ -80,7 +106,7 @@ class Interaction(NamedTuple):
 
 
 def find_interactions(
-    utterances: Sequence[Timed], words: Sequence[Timed]
+    utterances: Sequence[Timed], words: Sequence[Timed], limits: InteractionLimits = INTERACTION_LIMITS
 ) -> tuple[list[Interaction], Counter[str]]:
     """The events of one conversation in order, and how many are left out that might be one, by kind and reason.
 
@@ -90,12 +116,12 @@ def find_interactions(
     >>> [event[:4] for event in find_interactions(said, said * 4)[0]]
     [('turn', 'left', 2.0, 2.3)]
     """
-    scene = Scene(utterances, words)
+    scene = Scene(utterances, words, limits)
     events: list[Interaction] = []
     left_out: Counter[str] = Counter()
     floor: Stretch | None = None  # the last stretch that took it
     furthest: dict[str, Stretch] = {}
-    for now in stretches(utterances):
+    for now in stretches(utterances, limits=limits.of_turns):
         other = furthest.get("right" if now.channel == "left" else "left")
         for kind, rule in RULES.items():
             follows_turn = kind in ("pause", "turn")
@@ -138,6 +164,22 @@ SHORT = 1.0
 #: Seconds that each of the four utterances of an interruption has at least.
 ALTERNATING = 3.0
 
+
+class KyutaiLimits(NamedTuple):
+    """The limits in seconds of Kyutai's rules, named as the constants above."""
+
+    pause: float = PAUSE
+    joined: float = JOINED
+    paused: float = PAUSED
+    long: float = LONG
+    longest_gap: float = LONGEST_GAP
+    short: float = SHORT
+    alternating: float = ALTERNATING
+
+
+#: The limits of Kyutai's clips.
+KYUTAI_LIMITS = KyutaiLimits()
+
 #: The name of `RULES` where there is a choice.
 OWN_RULES = "dailytalk"
 
@@ -152,7 +194,9 @@ KYUTAI_RULES = {
 }
 
 
-def find_kyutai_interactions(utterances: Sequence[Timed]) -> list[Interaction]:
+def find_kyutai_interactions(
+    utterances: Sequence[Timed], limits: KyutaiLimits = KYUTAI_LIMITS
+) -> list[Interaction]:
     """The events of one conversation by `KYUTAI_RULES`, in order of start; `left` is the agent.
 
     The event of an utterance with several pauses is the longest one.
@@ -161,8 +205,8 @@ def find_kyutai_interactions(utterances: Sequence[Timed]) -> list[Interaction]:
     >>> [event[:4] for event in find_kyutai_interactions(said)]
     [('turn', 'left', 6.0, 6.3)]
     """
-    agent = _joined_utterances(utterances, "left")
-    user = _joined_utterances(utterances, "right")
+    agent = _joined_utterances(utterances, "left", limits.joined)
+    user = _joined_utterances(utterances, "right", limits.joined)
     agent_starts = [span.start for span in agent]
     agent_ends = [span.end for span in agent]
     ordered = sorted(agent + user, key=lambda span: (span.start, -span.end))
@@ -174,20 +218,20 @@ def find_kyutai_interactions(utterances: Sequence[Timed]) -> list[Interaction]:
         inside = agent[first_inside : bisect_left(agent_starts, now.end)]
         following = ordered[number + 1 : number + 4]
         candidates = [
-            _longest_pause(now, inside),
-            _only_backchannel(now, inside),
-            _turn(now, following),
-            _interruption(now, following),
+            _longest_pause(now, inside, limits),
+            _only_backchannel(now, inside, limits),
+            _turn(now, following, limits),
+            _interruption(now, following, limits),
         ]
         events += [event for event in candidates if event is not None]
     return sorted(events, key=lambda event: event.start)
 
 
-def _joined_utterances(utterances: Sequence[Timed], channel: str) -> list["_Utterance"]:
-    """The speech of a channel in order, with pauses under `JOINED` inside utterances."""
+def _joined_utterances(utterances: Sequence[Timed], channel: str, pause: float) -> list["_Utterance"]:
+    """The speech of a channel in order, with pauses under `pause` s inside utterances."""
     joined: list[_Utterance] = []
     for start, end in unions(utterances).channels.get(channel, ()):
-        if joined and start - joined[-1].end < JOINED:
+        if joined and start - joined[-1].end < pause:
             before = joined.pop()
             before.pauses.append((before.end, start))
             joined.append(before._replace(end=end))
@@ -196,9 +240,9 @@ def _joined_utterances(utterances: Sequence[Timed], channel: str) -> list["_Utte
     return joined
 
 
-def _longest_pause(now: "_Utterance", inside: Sequence["_Utterance"]) -> Interaction | None:
-    pauses = [pause for pause in now.pauses if pause[1] - pause[0] >= PAUSE]
-    if now.length < PAUSED or not pauses or inside:
+def _longest_pause(now: "_Utterance", inside: Sequence["_Utterance"], limits: KyutaiLimits) -> Interaction | None:
+    pauses = [pause for pause in now.pauses if pause[1] - pause[0] >= limits.pause]
+    if now.length < limits.paused or not pauses or inside:
         return None
     start, end = max(pauses, key=lambda pause: pause[1] - pause[0])
     speech_before = (now.start, start)
@@ -206,32 +250,36 @@ def _longest_pause(now: "_Utterance", inside: Sequence["_Utterance"]) -> Interac
     return _kyutai_event("pause", start, end, speech_after, speech_before)
 
 
-def _only_backchannel(now: "_Utterance", inside: Sequence["_Utterance"]) -> Interaction | None:
-    if now.length < LONG or len(inside) != 1:
+def _only_backchannel(
+    now: "_Utterance", inside: Sequence["_Utterance"], limits: KyutaiLimits
+) -> Interaction | None:
+    if now.length < limits.long or len(inside) != 1:
         return None
     short = inside[0]
     is_inside = now.start < short.start and short.end < now.end
-    if short.length > SHORT or not is_inside:
+    if short.length > limits.short or not is_inside:
         return None
     return _kyutai_event("backchannel", *short.times, short.times, now.times)
 
 
-def _turn(now: "_Utterance", following: Sequence["_Utterance"]) -> Interaction | None:
-    if now.length < LONG or not following:
+def _turn(now: "_Utterance", following: Sequence["_Utterance"], limits: KyutaiLimits) -> Interaction | None:
+    if now.length < limits.long or not following:
         return None
     answer = following[0]
-    if answer.channel != "left" or answer.length < LONG:
+    if answer.channel != "left" or answer.length < limits.long:
         return None
-    if not 0 <= answer.start - now.end <= LONGEST_GAP:
+    if not 0 <= answer.start - now.end <= limits.longest_gap:
         return None
     return _kyutai_event("turn", now.end, answer.start, answer.times, now.times)
 
 
-def _interruption(now: "_Utterance", following: Sequence["_Utterance"]) -> Interaction | None:
+def _interruption(
+    now: "_Utterance", following: Sequence["_Utterance"], limits: KyutaiLimits
+) -> Interaction | None:
     four = [now, *following]
     if [span.channel for span in four] != ["right", "left", "right", "left"]:
         return None
-    if min(span.length for span in four) < ALTERNATING:
+    if min(span.length for span in four) < limits.alternating:
         return None
     _, agent_before, again, _ = four
     if again.start >= agent_before.end:
@@ -266,9 +314,12 @@ def _kyutai_event(
 
 
 class Scene:
-    """The speech on each channel, by time."""
+    """The speech on each channel, by time, and the limits by which its events are judged."""
 
-    def __init__(self, utterances: Sequence[Timed], words: Sequence[Timed]) -> None:
+    def __init__(
+        self, utterances: Sequence[Timed], words: Sequence[Timed], limits: InteractionLimits = INTERACTION_LIMITS
+    ) -> None:
+        self._limits = limits
         self._heard = unions([*utterances, *words]).channels
         self._middles: dict[str, list[float]] = {name: [] for name in self._heard}
         for word in sorted(words, key=lambda word: word.start + word.end):
@@ -311,7 +362,7 @@ class Scene:
             return "nobody knows what is said"
         if "backchannel" in kind:
             return self._backchannel_doubt(before, now)
-        if now.end - now.start < TURN_SECONDS and n_words <= TURN_WORDS:
+        if now.end - now.start < self._limits.turn_seconds and n_words <= TURN_WORDS:
             return "too little is said to take the turn"
         if kind == "interruption":
             return self._interruption_doubt(before, now)
@@ -321,43 +372,43 @@ class Scene:
 
     def _is_heard_before(self, now: Stretch) -> bool:
         """Whether the speaker of a stretch says more close before it."""
-        return self.is_heard(now.channel, now.start - ALONE, now.start - PAUSE / 2)
+        return self.is_heard(now.channel, now.start - self._limits.alone, now.start - self._limits.pause / 2)
 
     def _backchannel_doubt(self, before: Stretch, now: Stretch) -> str | None:
-        is_long = now.end - now.start >= TURN_SECONDS
+        is_long = now.end - now.start >= self._limits.turn_seconds
         if is_long or self.words(now) > BACKCHANNEL_WORDS:
             return "it is too long for a backchannel"
-        if now.start - before.start < ALONE:
+        if now.start - before.start < self._limits.alone:
             return "both begin at once"
-        if before.end - now.end < ALONE:
+        if before.end - now.end < self._limits.alone:
             return "the other hardly goes on"
-        is_heard_after = self.is_heard(now.channel, now.end + PAUSE / 2, now.end + ALONE)
+        is_heard_after = self.is_heard(now.channel, now.end + self._limits.pause / 2, now.end + self._limits.alone)
         if self._is_heard_before(now) or is_heard_after:
             return "the same speaker says more close to it"
         return None
 
     def _interruption_doubt(self, before: Stretch, now: Stretch) -> str | None:
-        if now.start - before.start < TURN_SECONDS:
+        if now.start - before.start < self._limits.turn_seconds:
             return "both begin at once"
         wait = now.start - before.end
-        if -wait <= TERMINAL_OVERLAP:
+        if -wait <= self._limits.terminal_overlap:
             return "the agent may have been about to end"
-        resumes = self.is_heard("left", before.end + PAUSE / 2, before.end + ALONE)
-        if -wait > LONGEST_WAIT or resumes:
+        resumes = self.is_heard("left", before.end + self._limits.pause / 2, before.end + self._limits.alone)
+        if -wait > self._limits.longest_wait or resumes:
             return "the agent speaks on"
         return None
 
     def _turn_doubt(self, kind: str, before: Stretch, now: Stretch) -> str | None:
-        if before.end - before.start < TURN_SECONDS and self.words(before) <= TURN_WORDS:
+        if before.end - before.start < self._limits.turn_seconds and self.words(before) <= TURN_WORDS:
             return "too little is said before it"
-        if now.start - before.end > LONGEST_WAIT:
+        if now.start - before.end > self._limits.longest_wait:
             return "the silence is too long"
         if kind == "turn":
-            if self.is_heard("right", before.end + PAUSE / 2, now.start + ALONE):
+            if self.is_heard("right", before.end + self._limits.pause / 2, now.start + self._limits.alone):
                 return "both begin at once"
             is_agent_near = self._is_heard_before(now)
         else:
-            is_agent_near = self.is_heard("left", before.end - ALONE, now.start + ALONE)
+            is_agent_near = self.is_heard("left", before.end - self._limits.alone, now.start + self._limits.alone)
         return "the agent speaks close to it" if is_agent_near else None
 
 

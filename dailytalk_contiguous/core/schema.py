@@ -452,6 +452,7 @@ CLIP_OF_INTERACTION = {
     "event_start": SECONDS,
     "event_end": SECONDS,
     "judged": STRING,
+    "certainty": MEASURE,
     "start": SECONDS,
     "end": SECONDS,
     "starts_in_silence": Value("bool"),

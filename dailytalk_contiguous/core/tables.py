@@ -160,6 +160,8 @@ _LEFT_OUT = frozenset(
         "rule",
         "event",
         "source_event",
+        "event_certainty",
+        "transition_certainty",
         "source_channel",
         "context_seconds",
         "take",

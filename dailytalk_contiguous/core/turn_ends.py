@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dailytalk_contiguous.core.turns import PAUSE, Timed, stretches
+from dailytalk_contiguous.core.turns import PAUSE, Stretch, Timed, stretches
 
 #: The other speaker speaks behind the end of a stretch of speech.
 SHIFT = "shift"
@@ -85,12 +85,16 @@ def turn_ends(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
     >>> [(end.time, end.transition) for end in turn_ends(talk)]
     [(1, 'hold'), (3, 'shift')]
     """
-    speech = stretches(timed, groups)
+    return silent_ends(stretches(timed, groups), timed)
+
+
+def silent_ends(speech: Sequence[Stretch], timed: Sequence[Timed], pause: float = PAUSE) -> list[TurnEnd]:
+    """`turn_ends` of the stretches of utterances; `pause`: seconds for which both are silent."""
     starts = [stretch.start for stretch in speech]
     latest_ends = list(accumulate((stretch.end for stretch in speech), max))
     ends: list[TurnEnd] = []
     for stretch in speech:
-        following = bisect_left(starts, stretch.end + PAUSE)
+        following = bisect_left(starts, stretch.end + pause)
         if following == len(speech) or stretch.event == "backchannel":
             continue
         is_in_speech = latest_ends[following - 1] > stretch.end

@@ -223,6 +223,10 @@ def _turn_end(about: str, transition: str) -> Field:
     return Field(about=about, unit="[0, 1] or null", digits=4, part="built", only_with=transition, optional=True)
 
 
+def _certainty(about: str, field: str) -> Field:
+    return Field(about=about, unit="[0, 1] or null", digits=3, part="built", only_with=field, optional=True)
+
+
 class Utterance(TypedDict):
     """All fields of an utterance, in the order of a line of transcript.jsonl.
 
@@ -447,6 +451,18 @@ class Utterance(TypedDict):
         ),
     ]
     source_turn_end: Annotated[Measure | None, _turn_end("its `turn_end` in the recording", "source_transition")]
+    event_certainty: Annotated[
+        Measure | None,
+        _certainty(
+            "how often it has the same `event` if edges of speech are off as much as the noise of its side makes "
+            "likely, and limits by up to a tenth (docs/interaction.md)",
+            "event_certainty",
+        ),
+    ]
+    transition_certainty: Annotated[
+        Measure | None,
+        _certainty("the same of its `transition`, also by its `turn_end`", "transition_certainty"),
+    ]
     synthesis: Annotated[
         SynthesisRecord | None,
         Field(

@@ -82,10 +82,29 @@ class ExportSettings(DivisionSettings):
         choices=(KEEP, DROP),
     )
 
+    certainty: float | None = setting(
+        None, "Least certainty of the events that become clips, examples or labels (docs/interaction.md).",
+        panel="result", metavar="SHARE [0<=x<=1]", least=0.0, most=1.0, shown="all events",
+    )  # fmt: skip
+
     @property
     def swap(self) -> bool:
         """Whether the right speaker is the main one, Moshi's."""
         return self.main == CHANNELS[1]
+
+
+def certainty_doubt(certainty: float | None, least: float | None) -> str | None:
+    """Return why an event is left out, for `Export.left_out`; None where it is taken.
+
+    Args:
+        certainty: of the event, in [0, 1]; None in rows of versions that did not know it.
+        least: of `ExportSettings.certainty`.
+    """
+    if least is None:
+        return None
+    if certainty is None:
+        return "its certainty is unknown"
+    return f"its certainty is under {least:g}" if certainty < least else None
 
 
 _DIVIDING = {field.name for field in fields(DivisionSettings)}

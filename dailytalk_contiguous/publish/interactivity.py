@@ -18,6 +18,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 
 from dailytalk_contiguous.core.audio import Pcm
+from dailytalk_contiguous.core.certainty import UtteredWords, edge_errors_of, interaction_certainties
 from dailytalk_contiguous.core.documents import Whole, fits, parse_json, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.filler_removal import UNWRITTEN
@@ -26,6 +27,8 @@ from dailytalk_contiguous.core.interaction import (
     CONTEXT,
     OWN_RULES,
     Interaction,
+    InteractionLimits,
+    KyutaiLimits,
     Scene,
     find_interactions,
     find_kyutai_interactions,
@@ -90,7 +93,7 @@ BENCH_RATE = 16000
 
 
 class EventClip(NamedTuple):
-    """A part of a conversation around an event; `start` and `end` in its seconds."""
+    """A part of a conversation around an event; `start` and `end` in its seconds, `certainty` in [0, 1]."""
 
     id: str
     event: Interaction
@@ -98,6 +101,7 @@ class EventClip(NamedTuple):
     end: float
     starts_in_silence: bool
     ends_in_silence: bool
+    certainty: float
 
 
 #: The clips of a row, and how many events can't be one, by kind and reason.
@@ -111,13 +115,16 @@ def clips_of(
     after: float = AFTER,
     bench: bool = False,
     rules: str = OWN_RULES,
+    certainty: float | None = None,
 ) -> Found:
     """Find the clips of a row that can be used; `swap` makes the right speaker the agent, `bench` makes samples.
 
-    `rules`: of `ClipSettings`.
+    `rules` and `certainty`: of `ClipSettings`.
     """
     role = roles(swap)
     utterances = list[Timed]()
+    errors = list[float]()
+    error_of = edge_errors_of(row["sides"])
     words = list[Timed]()
     spans: dict[str, list[_Span]] = {channel: [] for channel in CHANNELS}
     for utterance in heard_utterances(row):
@@ -128,6 +135,7 @@ def clips_of(
         # Kyutai's rules take speech from where Silero begins it to where Silero ends it.
         edges = sounding if rules == OWN_RULES else (utterance["start"], utterance["end"])
         utterances.append(Timed(role[channel], *edges))
+        errors.append(error_of[channel])
         span = _Span(utterance["start"], utterance["end"], sounding)
         bisect.insort(spans[channel], span)
     for word in row.get(UNWRITTEN) or row["alignments"] or ():  # who hesitates is not silent
@@ -142,15 +150,24 @@ def clips_of(
     audible = unions([*utterances, *words, *sounds])
     if rules == OWN_RULES:
         events, left_out = find_interactions(utterances, words)
+        said = UtteredWords(words, utterances)
+        certainties = interaction_certainties(
+            events,
+            utterances,
+            errors,
+            InteractionLimits,
+            lambda moved, limits: find_interactions(moved, said.within(moved), limits)[0],
+        )
     else:
         events = find_kyutai_interactions(utterances)
         left_out = Counter[str]()
+        certainties = interaction_certainties(events, utterances, errors, KyutaiLimits, find_kyutai_interactions)
     scene = Scene(utterances, words)
     agent = audible.channels.get("left", [])
     user = audible.channels.get("right", [])
     clips = list[EventClip]()
     numbers = Counter[str]()
-    for event in events:
+    for event, event_certainty in zip(events, certainties, strict=True):
         name = f"{row['conversation_id']}/{event.kind}/{numbers[event.kind]:04d}"
         numbers[event.kind] += 1
         first, last = sorted((event.start, event.end))
@@ -160,9 +177,9 @@ def clips_of(
             last = max(end for start, end in user if event.act[0] <= end and start < answer)
             event = event._replace(act=(event.act[0], last))
         window = window_around(first, last, audible.together, row["duration"], context, after)
-        clip = EventClip(name, event, *window)
-        reason = None
-        if bench:
+        clip = EventClip(name, event, *window, event_certainty)
+        reason = exports.certainty_doubt(event_certainty, certainty)
+        if bench and not reason:
             user_starts = [start for start, _ in user]
             clip, reason = _sample(clip, scene, user_starts, agent, context)
         if reason:
@@ -224,7 +241,8 @@ def _sample(
         reason = "the agent does not answer it"
     begins_in_silence = not any(scene.is_heard(channel, first, first) for channel in CHANNELS)
     ends_in_silence = not any(scene.is_heard(channel, last, last) for channel in CHANNELS)
-    return EventClip(clip.id, event, first, last, begins_in_silence, ends_in_silence), reason
+    sample = EventClip(clip.id, event, first, last, begins_in_silence, ends_in_silence, clip.certainty)
+    return sample, reason
 
 
 def roles(swap: bool) -> dict[str, str]:
@@ -316,6 +334,7 @@ def cut_clips(
             "kind": event.kind,
             "who": event.who,
             "judged": event.judged,
+            "certainty": round(clip.certainty, 3),
             "event_start": round(event.start - clip.start, 6),
             "event_end": round(event.end - clip.start, 6),
             "start": clip.start,
@@ -332,7 +351,15 @@ def cut_clips(
 
 def clips_found(settings: ClipSettings, layout: exports.AnyFormat, row: Row) -> Found:
     is_bench = layout is FULL_DUPLEX_BENCH
-    return clips_of(row, settings.swap, settings.context, settings.after, is_bench, settings.rules)
+    return clips_of(
+        row,
+        settings.swap,
+        settings.context,
+        settings.after,
+        is_bench,
+        settings.rules,
+        settings.certainty,
+    )
 
 
 def _cut(export: exports.Export, item: Conversation) -> list[tuple[EventClip, Pcm, Row]]:
@@ -526,6 +553,7 @@ INTERACTIVITY = exports.ExportFormat(
     manifests=(*moshi_folder.MANIFESTS, SUMMARY),
     sides=exports.TWO_LISTS,
     settings=ClipSettings(),
+    options=frozenset({"main", "certainty"}),
     unit="clip",
     prepare=moshi_folder.refuse_path,
     recognises=lambda folder: (folder / SUMMARY).is_file(),
@@ -543,7 +571,7 @@ FULL_DUPLEX_BENCH = exports.ExportFormat(
     finish=finish_samples,
     manifests=(SAMPLES,),
     settings=ClipSettings(),
-    options=frozenset({"main", "seed"}),
+    options=frozenset({"main", "seed", "certainty"}),
     sample_rate=BENCH_RATE,
     unit="clip",
     recognises=lambda folder: (folder / SAMPLES).is_file(),

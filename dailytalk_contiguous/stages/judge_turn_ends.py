@@ -1,17 +1,20 @@
 """JudgeTurnEnds: who speaks next after the end of a turn, and how finished it sounds, as recorded and as built.
+It also says how certain these events are, and how each utterance enters.
 
 A pause inside a turn that sounds finished teaches a model to answer where it should wait. Times alone can't show
 that: it is heard. So a judge from outside (Smart Turn) hears the same ends in the recording and in the result.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import Pcm, pcm_to_float, read_pcm
+from dailytalk_contiguous.core.certainty import edge_errors_of, event_certainties, transition_certainty
 from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.records import AnyRecord
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
     MEASURE,
@@ -46,6 +49,10 @@ TURN_ENDS = Setting(
     choices=(IF_INSTALLED, JUDGED, NOT_JUDGED),
     shown=IF_INSTALLED,
 )
+
+
+#: Fields of an utterance that follow from the times of a finished conversation.
+JUDGED_FIELDS = ("transition", "turn_end", "event_certainty", "transition_certainty")
 
 
 def settled_judge(judge: str) -> str:
@@ -92,24 +99,52 @@ def judged_ends(
     return judged
 
 
-def judge_utterances(utterances: Sequence[Row], sound: Pcm | None) -> None:
-    """Set `transition` and `turn_end` of the utterances of a finished conversation with other times than before.
+def judge_utterances(
+    utterances: Sequence[Row], sound: Pcm | None, sides: Sequence[AnyRecord | None] | None
+) -> None:
+    """Set `transition`, `turn_end` and certainties in a finished conversation with other times than before.
 
-    `sound`: that of the conversation, as `judged_ends` takes it.
+    `sound`: that of the conversation, as `judged_ends` takes it. `sides`: its column.
     """
     heard: list[Row] = []
     timed: list[Timed] = []
     for utterance in utterances:
-        utterance["transition"] = None
-        utterance["turn_end"] = None
+        for name in JUDGED_FIELDS:
+            utterance[name] = None
         span = sounding_span(utterance)
         if span and utterance["status"] != "dropped":
             heard.append(utterance)
             timed.append(Timed(utterance["channel"], *span))
     judged = judged_ends(timed, join_spans(timed), sound, CHANNELS.index)
+    errors = edge_errors_of(sides)
+    certainties = certainties_of(timed, [errors[span.channel] for span in timed], judged)
+    for utterance, judgement in zip(heard, certainties, strict=True):
+        utterance.update(judgement)
     for index, end in judged.items():
         heard[index]["transition"] = end.transition
         heard[index]["turn_end"] = end.finished
+
+
+def certainties_of(
+    timed: Sequence[Timed],
+    errors: Sequence[float],
+    judged: Mapping[int, JudgedEnd],
+    source: Sequence[Timed] | None = None,
+) -> list[dict[str, float | None]]:
+    """Return `event_certainty` and `transition_certainty` of each utterance.
+
+    Args:
+        timed, errors, source: as `core.certainty.event_certainties` takes them.
+        judged: what `judged_ends` says of the utterances.
+    """
+    certain = event_certainties(timed, errors, source)
+    columns: list[dict[str, float | None]] = []
+    for certainty in certain.events:
+        columns.append({"event_certainty": certainty, "transition_certainty": None})
+    for index, end in judged.items():
+        certainty = transition_certainty(certain.ends[index], end.transition, end.finished)
+        columns[index]["transition_certainty"] = certainty
+    return columns
 
 
 @dataclass(frozen=True)
@@ -118,6 +153,9 @@ class JudgeTurnEnds(Stage):
 
     Ends are those of `core.turn_ends`: the ends of stretches of speech behind which both are silent for 0.2 s. The
     columns of an utterance that ends elsewhere are null. Stretches are those of the recording on both timelines.
+
+    `event_certainty` and `transition_certainty` are those of `core.certainty` on what was built, by the noise of
+    each side there.
     """
 
     judge: str = setting(IF_INSTALLED, TURN_ENDS)
@@ -134,8 +172,9 @@ class JudgeTurnEnds(Stage):
         "new_start",
         "new_end",
     )
-    uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim", "new_start_trim", "new_end_trim")
+    uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim", "new_start_trim", "new_end_trim", "built_sides")
     batch_rows: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     adds: ClassVar[Features] = per_utterance(
         Features(
             {
@@ -143,6 +182,8 @@ class JudgeTurnEnds(Stage):
                 "source_transition": STRING,
                 "turn_end": MEASURE,
                 "source_turn_end": MEASURE,
+                "event_certainty": MEASURE,
+                "transition_certainty": MEASURE,
             }
         )
     )
@@ -164,12 +205,18 @@ class JudgeTurnEnds(Stage):
         recording = read_pcm(row["audio"], row["offset"], row["duration"]) if judges else None
         recorded = judged_ends(source, groups, recording, CHANNELS.index)
         if self.revoice == NOBODY:
+            built = source
             after = recorded
         else:
             result = read_pcm(row["built_audio"]) if judges else None
             after = judged_ends(built, groups, result, lambda channel: CHANNELS.index(sides[channel]))
+        errors_of_sides = edge_errors_of(row.get("built_sides"))
+        errors = [errors_of_sides[sides[span.channel]] for span in built]
+        certainties = certainties_of(built, errors, after, source)
         columns: Batch = {name: [None] * len(row["new_start"]) for name in self.adds}
         for position, index in enumerate(heard):
+            for name, certainty in certainties[position].items():
+                columns[name][index] = certainty
             if position in after:
                 columns["transition"][index] = after[position].transition
                 columns["turn_end"][index] = after[position].finished

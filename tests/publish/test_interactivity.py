@@ -161,6 +161,55 @@ def test_as_many_of_each_kind_as_are_asked_for_are_the_same_each_time(
     assert chosen != ids("--per-kind", 2, "--seed", 7)
 
 
+#: The user's pause at 3.0 s is hardly one; the second begins long before the limit.
+SHORT_PAUSE = (("right", 0.5, 3.0, "so I went to the shop"), ("right", 3.21, 6.0, "and it was closed"), *TALK[2:])
+
+
+@pytest.mark.parametrize("form", ["interactivity", "full-duplex-bench"])
+def test_events_under_the_certainty_that_is_asked_for_are_left_out_and_counted(
+    tmp_path: Path, dailytalk: Command, form: str
+) -> None:
+    work = write_dataset(tmp_path / "work", [built_row("call", SHORT_PAUSE, SECONDS)])
+
+    def outcome(*options: Any) -> Any:
+        out = tmp_path / "-".join(["out", *map(str, options)])
+        done = dailytalk("export", work, "--format", form, "--out", out, *options, "--json")
+        assert done.code == 0, done.err
+        return json.loads(done.out)
+
+    everything = outcome()
+    certain = outcome("--certainty", 0.8)
+    assert certain["left_out_parts"]["pause: its certainty is under 0.8"] == 1
+    assert certain["made"] == {kind: n for kind, n in everything["made"].items() if "pause" not in kind}
+    few = outcome("--certainty", 0.8, "--per-kind", 1)
+    assert not any("pause" in kind for kind in few["made"])
+
+
+def test_clips_say_how_certain_they_are(tmp_path: Path, dailytalk: Command) -> None:
+    work = write_dataset(tmp_path / "work", [built_row("call", SHORT_PAUSE, SECONDS)])
+    assert exported(dailytalk, work, tmp_path / "clips").code == 0
+    clips = documents(tmp_path / "clips")
+    assert clips["call/turn/0000"]["clip"]["certainty"] == 1.0
+    assert 0.3 < clips["call/pause/0000"]["clip"]["certainty"] < 0.8
+    bench = tmp_path / "bench"
+    assert dailytalk("export", work, "--format", "full-duplex-bench", "--out", bench).code == 0
+    samples = read(bench / "samples.json")
+    assert samples["v1.0/candor_turn_taking/1"]["certainty"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("form", "certainty", "reason"), [("moshi", 0.8, "does not go with"), ("interactivity", 1.2, "certainty")]
+)
+def test_a_certainty_that_can_not_be_met_is_refused(
+    work: Path, tmp_path: Path, dailytalk: Command, form: str, certainty: float, reason: str
+) -> None:
+    out = tmp_path / "out"
+    done = dailytalk("export", work, "--format", form, "--out", out, "--certainty", certainty)
+    assert done.code != 0
+    assert reason in done.err
+    assert not out.exists()
+
+
 #: The same by Kyutai's rules, which take longer speech.
 LONG_TALK = (
     ("right", 40.0, 43.0, "so I went to the shop on my way"),

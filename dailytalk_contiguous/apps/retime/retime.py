@@ -138,9 +138,9 @@ class Retime(Stage):
         "speakers",
         "language",
     )
-    uses: ClassVar[tuple[str, ...]] = ("parent", "variant")
+    uses: ClassVar[tuple[str, ...]] = ("parent", "variant", "sides")
     publishes: ClassVar[tuple[Field | str, ...]] = (COLUMN, ORIGIN)
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     batch_rows: ClassVar[int] = 1
     refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
@@ -203,7 +203,7 @@ class Retime(Stage):
         sound = rearranged(row, pcm, rate, units, drawn.shifts, name)
         encoded = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
         judged_sound = audio.read_pcm(encoded) if self.judge == JUDGED else None
-        judge_utterances(moved["utterances"], judged_sound)
+        judge_utterances(moved["utterances"], judged_sound, row.get("sides"))
         for utterance in moved["utterances"]:
             utterance["utterance_id"] = _renamed(utterance["utterance_id"], parent, name)
         for event in events:

@@ -18,9 +18,12 @@ from timed_talks import talk, write_dataset
 
 from dailytalk_contiguous import Retime, load, timing_of
 from dailytalk_contiguous.core.audio import read_pcm
+from dailytalk_contiguous.core.certainty import edge_errors_of, event_certainties
 from dailytalk_contiguous.core.figures import made_of_others
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.tables import tables_from
+from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import sha256_of
 
@@ -113,6 +116,28 @@ def assert_same_sounds(parent: dict[str, Any], row: dict[str, Any], rate: int) -
         old_sound = before[old_first : old_first + length, side]
         new_sound = after[new_first : new_first + length, side]
         assert np.array_equal(old_sound, new_sound)
+
+
+def test_events_of_variants_are_as_certain_as_their_own_times_make_them(
+    work: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    assert dailytalk("retime", work, "--out", tmp_path / "out").code == 0
+    n_ends = 0
+    for row in rows_of(tmp_path / "out").values():
+        heard = heard_utterances(row)
+        errors = edge_errors_of(row["sides"])
+        timed: list[Timed] = []
+        for utterance in heard:
+            start, end = sounding_span(utterance) or (0.0, 0.0)
+            timed.append(Timed(utterance["channel"], start, end))
+        certain = event_certainties(timed, [errors[span.channel] for span in timed])
+        assert [utterance["event_certainty"] for utterance in heard] == pytest.approx(certain.events)
+        for index, utterance in enumerate(heard):
+            has_transition = utterance["transition"] is not None
+            assert has_transition == (utterance["transition_certainty"] is not None)
+            assert has_transition == (index in certain.ends)
+            n_ends += has_transition
+    assert n_ends > 10
 
 
 def test_backchannel_and_laugh_stay_where_they_were_in_the_words(
