@@ -335,7 +335,7 @@ def write_export(
 
 
 def chosen_settings(format: AnyFormat, settings: Mapping[str, Any]) -> ExportSettings:
-    """Return the settings of a format with these values. Raises DailytalkError for one that does not go with it."""
+    """Return the settings of a format with these values. Raises DailytalkError for one that it does not take."""
     listed = {placed.name for placed in settings_in(format.settings)}
     unfit = []
     for name in settings:
