@@ -95,17 +95,22 @@ def speech_of(item: Conversation, swap: bool) -> tuple[Spans, Spans]:
 
     `item` has 16 kHz; `swap`: whether its main speaker is the right one of its row.
     """
-    channels = CHANNELS[::-1] if swap else CHANNELS
-    sides = []
-    for number, channel in enumerate(channels):
-        utterances = [utterance.sounds for utterance in item.utterances if utterance.main == (number == 0)]
-        words = []
-        for word in item.row.get(UNWRITTEN) or item.row["alignments"] or ():  # who hesitates is not silent
-            if word["speaker"] == channel and (word["word"] or "").strip():
-                words.append((word["start"], word["end"]))
-        sides.append(without_pauses(item.pcm[:, number], utterances, sorted(words), PAUSE))
-    main, other = sides
-    return main, other
+    left_speech = _speech_on(item, "left", is_main=not swap)
+    right_speech = _speech_on(item, "right", is_main=swap)
+    if swap:
+        return right_speech, left_speech
+    return left_speech, right_speech
+
+
+def _speech_on(item: Conversation, channel: str, is_main: bool) -> Spans:
+    """When the speaker speaks who is on a channel of the row, and is the main one or not."""
+    utterances = [utterance.sounds for utterance in item.utterances if utterance.main == is_main]
+    words = []
+    for word in item.row.get(UNWRITTEN) or item.row["alignments"] or ():  # who hesitates is not silent
+        if word["speaker"] == channel and (word["word"] or "").strip():
+            words.append((word["start"], word["end"]))
+    samples = item.pcm[:, 0] if is_main else item.pcm[:, 1]
+    return without_pauses(samples, utterances, sorted(words), PAUSE)
 
 
 def spans_in_window(spans: Sequence[tuple[float, float]], start: float) -> Spans:
@@ -157,8 +162,9 @@ def finish_vap(export: exports.Export, lists: exports.Lists) -> Mapping[str, exp
     texts: dict[str, exports.FileText] = {}
     for side, entries in lists.items():
         if entries:
-            header = _csv_line(COLUMNS)
-            texts[LISTS[side]] = [header, *(_csv_line(entry.line.values()) for entry in entries)]
+            lines = [_csv_line(COLUMNS)]
+            lines += [_csv_line(entry.line.values()) for entry in entries]
+            texts[LISTS[side]] = lines
     return texts
 
 
@@ -331,7 +337,7 @@ VAP = exports.ExportFormat(
     checked="a reader written from its source",
     write=write_vap,
     finish=finish_vap,
-    manifests=(*LISTS.values(),),
+    manifests=tuple(LISTS.values()),
     sides=exports.TWO_LISTS,
     sample_rate=SAMPLE_RATE,
     unit="window",
