@@ -21,7 +21,7 @@ from dailytalk_contiguous.publish.exports import (
     AnyFormat,
     Exported,
     ExportSettings,
-    chosen_settings,
+    settings_of_export,
     write_export,
 )
 from dailytalk_contiguous.publish.formats import FORMATS, format_named
@@ -77,7 +77,7 @@ def export(
         dataset = version_or_path(source, revision)
         divides_anew = bool(settings.keys() & {"eval_share", "divide_anew"})
         selection = _select(dataset, layout, split, divides_anew)
-        clip_settings = chosen_settings(layout, settings)
+        clip_settings = settings_of_export(layout, settings)
         if isinstance(clip_settings, ClipSettings):
             if clip_settings.per_kind:
                 find_clips = partial(clips_found, clip_settings, layout)

@@ -92,7 +92,7 @@ STEREO = "stereo"
 class InteractivitySettings(ClipSettings):
     layout: str = setting(
         STEREO,
-        f"Clips of interactivity: {STEREO}, or {USER_ONLY} (mono, what the agent does as labels).",
+        f"Layout of interactivity: {STEREO}, or {USER_ONLY} (mono, what the agent does as labels).",
         panel="result", choices=(STEREO, USER_ONLY),
     )  # fmt: skip
 
