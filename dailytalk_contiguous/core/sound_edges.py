@@ -6,6 +6,7 @@ from the first to the last of what is over the room and not far under the uttera
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -181,8 +182,8 @@ def without_pauses(
         if span_end - span_start >= SHORTEST_PART:
             spans.append((span_start, span_end))
     parts: list[tuple[float, float]] = []
-    for span in spans:
-        parts += _parts_with_words(span, words, pause)
+    for span, inside in zip(spans, _words_of_each(spans, words), strict=True):
+        parts += _parts_with_words(span, inside, pause)
     if not parts:
         return []
     starts = {start for start, _ in spans}
@@ -195,19 +196,28 @@ def without_pauses(
     return merge_gaps(speech, pause)
 
 
+def _words_of_each(
+    spans: Sequence[tuple[float, float]], words: Sequence[tuple[float, float]]
+) -> list[list[tuple[float, float]]]:
+    """The words whose middle is in each utterance."""
+    starts = [start for start, _ in spans]
+    words_of_each: list[list[tuple[float, float]]] = [[] for _ in spans]
+    for word in words:
+        middle = sum(word) / 2
+        index = bisect_right(starts, middle) - 1
+        if index >= 0 and middle < spans[index][1]:
+            words_of_each[index].append(word)
+    return words_of_each
+
+
 def _parts_with_words(
     span: tuple[float, float], words: Sequence[tuple[float, float]], pause: float
 ) -> list[tuple[float, float]]:
     """An utterance, divided where its words are at least `pause` seconds apart."""
     start, end = span
-    inside = []
-    for word_start, word_end in words:
-        middle = (word_start + word_end) / 2
-        if start < middle < end:
-            inside.append((word_start, word_end))
     parts = []
     part_start = start
-    for (_, pause_start), (pause_end, _) in pairwise(inside):
+    for (_, pause_start), (pause_end, _) in pairwise(words):
         is_long_enough = pause_start - part_start >= SHORTEST_PART and end - pause_end >= SHORTEST_PART
         if pause_end - pause_start >= pause and is_long_enough:
             parts.append((part_start, pause_start))

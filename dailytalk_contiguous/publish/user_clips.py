@@ -29,7 +29,7 @@ from dailytalk_contiguous.publish.findings import (
     loudness_of_wav,
 )
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
-from dailytalk_contiguous.store.files import file_name, json_text
+from dailytalk_contiguous.store.files import file_name, inside, json_text
 
 #: The value of `--layout`.
 USER_ONLY = "user-only"
@@ -85,13 +85,13 @@ def write_user_clip(
 
 def _spans_between(spans: Sequence[tuple[float, float]], start: float, end: float) -> list[tuple[float, float]]:
     """Spans in order, cut to a clip from `start` to `end`, in its seconds."""
-    inside = []
+    spans_inside = []
     for first, last in spans:
         span_start = round(max(first, start) - start, 6)
         span_end = round(min(last, end) - start, 6)
         if span_start < span_end:
-            inside.append((span_start, span_end))
-    return inside
+            spans_inside.append((span_start, span_end))
+    return spans_inside
 
 
 def user_lists(lists: exports.Lists) -> dict[str, exports.FileText]:
@@ -135,7 +135,7 @@ def check_user_clips(folder: Path, limits: FindingLimits) -> Checked:
         if not (folder / name).exists():
             continue
         seconds[side] = []
-        for number, content in documents.json_lines(folder / name, _AGAIN):
+        for number, content in documents.json_lines(inside(folder, name), _AGAIN):
             location = f"{name}:{number}"
             try:
                 line = _line_of(content)

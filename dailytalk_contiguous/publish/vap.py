@@ -46,7 +46,7 @@ from dailytalk_contiguous.publish.findings import (
     error,
     loudness_of_wav,
 )
-from dailytalk_contiguous.store.files import file_name
+from dailytalk_contiguous.store.files import file_name, inside
 
 #: The lists by side, under the names that its scripts give them.
 LISTS = {"train": "train.csv", "eval": "val.csv"}
@@ -115,13 +115,13 @@ def _speech_on(item: Conversation, channel: str, is_main: bool) -> Spans:
 
 def spans_in_window(spans: Sequence[tuple[float, float]], start: float) -> Spans:
     """Return speech from the start of a window to the end of its horizon, in the window's seconds."""
-    inside = []
+    spans_inside = []
     for first, last in spans:
         span_start = round(max(first - start, 0.0), 6)
         span_end = round(min(last - start, WINDOW + HORIZON), 6)
         if span_start < span_end:
-            inside.append((span_start, span_end))
-    return inside
+            spans_inside.append((span_start, span_end))
+    return spans_inside
 
 
 def write_vap(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
@@ -223,10 +223,10 @@ def check_vap(folder: Path, limits: FindingLimits) -> Checked:
             findings.append(error("no-manifest", name, problem, remedy))
             continue
         try:
-            text = utf8_text(read_bytes(folder / name, limit=MOST_OWN_BYTES), name)
+            text = utf8_text(read_bytes(inside(folder, name), limit=MOST_OWN_BYTES), name)
             lines = csv_lines(text, name, NEEDED, _AGAIN)
         except DailytalkError as failure:
-            findings.append(error("bad-header", name, failure.reason, failure.remedy))
+            findings.append(error("unreadable-manifest", name, failure.reason, failure.remedy))
             continue
         windows[side] = len(lines)
         if not lines:

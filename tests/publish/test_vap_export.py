@@ -387,6 +387,6 @@ def test_lists_that_share_a_conversation_or_lack_a_column_or_are_missing_are_fou
     write_csv(vap / "val.csv", [*held_out, train[0]])
     assert kinds(vap) == ["same-session"]
     write_csv(vap / "val.csv", [{"audio_path": "a.wav", "vad_list": "[]"}])
-    assert kinds(vap) == ["bad-header"]
+    assert kinds(vap) == ["unreadable-manifest"]
     (vap / "val.csv").unlink()
     assert kinds(vap) == ["no-manifest"]
