@@ -18,8 +18,8 @@ from dailytalk_contiguous.publish.prompts import PERSONAPLEX
 from dailytalk_contiguous.publish.trainer_formats import TRAINER_FORMATS
 from dailytalk_contiguous.publish.vap import VAP
 
-_ALL: list[AnyFormat] = [MOSHI, PERSONAPLEX, JMOSHI, CSM, *TRAINER_FORMATS]
-_ALL += [INTERACTIVITY, FULL_DUPLEX_BENCH, VAP, *chain.from_iterable(parts("FORMATS")), *ANNOTATIONS]
+_ALL: list[AnyFormat] = [MOSHI, PERSONAPLEX, JMOSHI, CSM, VAP, *TRAINER_FORMATS]
+_ALL += [INTERACTIVITY, FULL_DUPLEX_BENCH, *chain.from_iterable(parts("FORMATS")), *ANNOTATIONS]
 
 FORMATS = {format.name: format for format in _ALL}
 
