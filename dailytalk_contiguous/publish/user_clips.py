@@ -67,18 +67,12 @@ def write_user_clip(
         channel = "agent" if utterance.main else "user"
         timed.append(Timed(channel, *utterance.sounds))
     speech = unions(timed).channels
-    events_inside = []
-    for event in events:
-        first, last = sorted((event.start, event.end))
-        if start <= first and last <= end:
-            times = {"start": round(event.start - start, 6), "end": round(event.end - start, 6)}
-            events_inside.append({"kind": event.kind, **times})
     line = {
         "path": f"{name}.wav",
         **facts,
         "agent_speech": _spans_between(speech.get("agent", ()), start, end),
         "user_speech": _spans_between(speech.get("user", ()), start, end),
-        "events": events_inside,
+        "events": _events_between(events, start, end),
     }
     return exports.FileEntry(line, facts["duration"])
 
@@ -92,6 +86,18 @@ def _spans_between(spans: Sequence[tuple[float, float]], start: float, end: floa
         if span_start < span_end:
             spans_inside.append((span_start, span_end))
     return spans_inside
+
+
+def _events_between(events: Iterable[Interaction], clip_start: float, clip_end: float) -> list["_Event"]:
+    """The events that are wholly in a clip, in its seconds. A turn that begins early ends before its start."""
+    inside_clip: list[_Event] = []
+    for event in events:
+        first, last = sorted((event.start, event.end))
+        if clip_start <= first and last <= clip_end:
+            start = round(event.start - clip_start, 6)
+            end = round(event.end - clip_start, 6)
+            inside_clip.append({"kind": event.kind, "start": start, "end": end})
+    return inside_clip
 
 
 def user_lists(lists: exports.Lists) -> dict[str, exports.FileText]:
