@@ -6,7 +6,8 @@ JSON: for each side, the main one first, `[start, end]` of its speech in seconds
 the two seconds after the window, too, which the last frames are to foresee.
 
 Speech is what is heard between pauses. VAP's own lists are of words (Switchboard, Fisher), joined where less than
-0.1 s is between them: they begin and end with the sound, while speech activity ends late.
+0.05 to 0.1 s is between them: they begin and end with the sound, while speech activity ends late. Our words are
+less exact: a pause shorter than `core.turns.PAUSE` is not taken out, and the sound decides where a pause is.
 """
 
 import csv
