@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,14 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import chosen_for, one_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.annotation_formats import annotated_rows, open_annotation
-from dailytalk_contiguous.publish.exports import TWO_LISTS, AnyFormat, Exported, ExportSettings, write_export
+from dailytalk_contiguous.publish.exports import (
+    TWO_LISTS,
+    AnyFormat,
+    Exported,
+    ExportSettings,
+    settings_of_export,
+    write_export,
+)
 from dailytalk_contiguous.publish.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.interactivity import ClipChoice, ClipSettings, clips_found
 from dailytalk_contiguous.publish.items import SMALL
@@ -71,11 +77,11 @@ def export(
         dataset = version_or_path(source, revision)
         divides_anew = bool(settings.keys() & {"eval_share", "divide_anew"})
         selection = _select(dataset, layout, split, divides_anew)
-        if isinstance(layout.settings, ClipSettings):
-            per_kind = settings.get("per_kind")
-            if per_kind:
-                find_clips = partial(clips_found, replace(layout.settings, **settings), layout)
-                choice = ClipChoice(per_kind, settings.get("seed", 0), find_clips)
+        clip_settings = settings_of_export(layout, settings)
+        if isinstance(clip_settings, ClipSettings):
+            if clip_settings.per_kind:
+                find_clips = partial(clips_found, clip_settings, layout)
+                choice = ClipChoice(clip_settings.per_kind, clip_settings.seed, find_clips)
                 for row in _select(dataset, layout, split, divides_anew, SMALL).rows:
                     choice.add(row)
                 settings["clips"] = choice.ids

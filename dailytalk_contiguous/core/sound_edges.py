@@ -6,7 +6,9 @@ from the first to the last of what is over the room and not far under the uttera
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,3 +155,72 @@ def with_onsets(
         begun.append((min(start, begins), end))
         previous_end = end
     return begun
+
+
+#: Seconds of a part of an utterance at least: two steps, whose level is measured.
+SHORTEST_PART = 2 * STEP_SECONDS
+
+
+def without_pauses(
+    channel: Pcm, utterances: Sequence[tuple[float, float]], words: Sequence[tuple[float, float]], pause: float
+) -> list[tuple[float, float]]:
+    """Utterances without the pauses inside them, in seconds, in order, with at least `pause` between them.
+
+    A pause is where no word of theirs is, and nothing sounds: words alone end too early or too late.
+
+    Args:
+        channel: 16 kHz int16, shape (n,).
+        utterances: from when to when they sound, in seconds, in any order.
+        words: starts and ends of the words in them, in seconds, by start.
+        pause: seconds of a pause at least.
+    """
+    total = len(channel) / ANALYSIS_RATE
+    spans = []
+    for start, end in merge_gaps(sorted(utterances), 0.0):
+        span_start = max(0.0, start)
+        span_end = min(end, total)
+        if span_end - span_start >= SHORTEST_PART:
+            spans.append((span_start, span_end))
+    parts: list[tuple[float, float]] = []
+    for span, inside in zip(spans, _words_of_each(spans, words), strict=True):
+        parts += _parts_with_words(span, inside, pause)
+    if not parts:
+        return []
+    starts = {start for start, _ in spans}
+    ends = {end for _, end in spans}
+    speech: list[tuple[float, float]] = []
+    for (start, end), (sounds_from, sounds_until) in zip(parts, sounding(channel, parts), strict=True):
+        first = start if start in starts else sounds_from
+        last = end if end in ends else sounds_until
+        speech.append((first, last))
+    return merge_gaps(speech, pause)
+
+
+def _words_of_each(
+    spans: Sequence[tuple[float, float]], words: Sequence[tuple[float, float]]
+) -> list[list[tuple[float, float]]]:
+    """The words whose middle is in each utterance."""
+    starts = [start for start, _ in spans]
+    words_of_each: list[list[tuple[float, float]]] = [[] for _ in spans]
+    for word in words:
+        middle = sum(word) / 2
+        index = bisect_right(starts, middle) - 1
+        if index >= 0 and middle < spans[index][1]:
+            words_of_each[index].append(word)
+    return words_of_each
+
+
+def _parts_with_words(
+    span: tuple[float, float], words: Sequence[tuple[float, float]], pause: float
+) -> list[tuple[float, float]]:
+    """An utterance, divided where its words are at least `pause` seconds apart."""
+    start, end = span
+    parts = []
+    part_start = start
+    for (_, pause_start), (pause_end, _) in pairwise(words):
+        is_long_enough = pause_start - part_start >= SHORTEST_PART and end - pause_end >= SHORTEST_PART
+        if pause_end - pause_start >= pause and is_long_enough:
+            parts.append((part_start, pause_start))
+            part_start = pause_end
+    parts.append((part_start, end))
+    return parts

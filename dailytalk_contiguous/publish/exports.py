@@ -308,7 +308,7 @@ def write_export(
     Raises DailytalkError: a setting does not go with the format, `out` is not ours, an id occurs twice, or no row
     is left to train on.
     """
-    chosen = _chosen_settings(format, settings)
+    chosen = settings_of_export(format, settings)
     format.prepare(out, chosen)
     target = OwnedFolder(out, format.name, format.manifests)
     rate = chosen.sample_rate or format.sample_rate
@@ -356,8 +356,8 @@ def write_export(
     return Exported(n_entries, is_disjoint, written.rejects, export.facts, export.notes, export.left_out)
 
 
-def _chosen_settings(format: AnyFormat, settings: Mapping[str, Any]) -> ExportSettings:
-    """The settings of a format with these values. Raises DailytalkError for one that does not go with it."""
+def settings_of_export(format: AnyFormat, settings: Mapping[str, Any]) -> ExportSettings:
+    """Return the settings of a format with these values. Raises DailytalkError for one that it does not take."""
     listed = {placed.name for placed in settings_in(format.settings)}
     unfit = []
     for name in settings:

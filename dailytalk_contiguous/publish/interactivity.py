@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
@@ -41,7 +41,7 @@ from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.tables import tables_from
 from dailytalk_contiguous.core.turns import PAUSE, Timed, unions
 from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
-from dailytalk_contiguous.publish import exports, moshi_folder
+from dailytalk_contiguous.publish import exports, moshi_folder, user_clips
 from dailytalk_contiguous.publish.conversation import Conversation, words_between
 from dailytalk_contiguous.publish.findings import (
     Checked,
@@ -52,6 +52,7 @@ from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 from dailytalk_contiguous.publish.moshi_check import check_moshi
 from dailytalk_contiguous.publish.training_folder import read_typed
 from dailytalk_contiguous.publish.training_steps import ALL_FROM_CONFIG, TrainingSteps
+from dailytalk_contiguous.publish.user_clips import USER_ONLY
 from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
 from dailytalk_contiguous.store.files import file_name, inside, json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
@@ -85,6 +86,19 @@ class ClipSettings(exports.ExportSettings):
     after: float = setting(AFTER, "Seconds that a clip has after its event.", panel="result", unit="s")
     licence: str | None = unlisted(None)
     clips: Container[str] | None = unlisted(None)
+
+
+#: The layout of `INTERACTIVITY` that moshi-finetune reads.
+STEREO = "stereo"
+
+
+@dataclass(frozen=True)
+class InteractivitySettings(ClipSettings):
+    layout: str = setting(
+        STEREO,
+        f"Layout of interactivity: {STEREO}, or {USER_ONLY} (mono, what the agent does as labels).",
+        panel="result", choices=(STEREO, USER_ONLY),
+    )  # fmt: skip
 
 
 #: Hz of samples: the scripts pass them as they are to Silero, which takes any rate for this one. At 24 kHz a
@@ -362,11 +376,11 @@ def clips_found(settings: ClipSettings, layout: exports.AnyFormat, row: Row) -> 
     )
 
 
-def _cut(export: exports.Export, item: Conversation) -> list[tuple[EventClip, Pcm, Row]]:
+def _cut(export: exports.Export, item: Conversation, row_clips: Found) -> list[tuple[EventClip, Pcm, Row]]:
     """The clips of a conversation that are wanted, with their sound and facts. Raises BadInput."""
     settings = export.settings
     licence = usable_licence(item.row) or settings.licence
-    clips, doubtful = clips_found(settings, export.format, item.row)
+    clips, doubtful = row_clips
     wanted = clips
     if settings.clips is not None:
         wanted = [clip for clip in clips if clip.id in settings.clips]
@@ -379,10 +393,20 @@ def _cut(export: exports.Export, item: Conversation) -> list[tuple[EventClip, Pc
 
 
 def write_event_clips(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
-    """Write clips, each as WAV and a JSON of its `alignments`, as `MOSHI` does, and the facts of the `clip`."""
+    """Write clips, each as WAV and a JSON of its `alignments`, as `MOSHI` does, and the facts of the `clip`.
+
+    With the layout `USER_ONLY`, each is a mono WAV and a line of a list (`publish.user_clips`).
+    """
     made = export.facts.setdefault("made", Counter())
-    for clip, pcm, facts in _cut(export, item):
+    row_clips = clips_found(export.settings, export.format, item.row)
+    clips, _ = row_clips
+    events = [clip.event for clip in clips]
+    for clip, pcm, facts in _cut(export, item, row_clips):
         made[clip.event.kind] += 1
+        if export.settings.layout == USER_ONLY:
+            user = np.ascontiguousarray(pcm[:, 1])
+            yield user_clips.write_user_clip(export, user, facts, item.utterances, events)
+            continue
         words = words_between(item.words, clip.start, clip.end)
         own_words = [word for word in words if word.main]
         placed, _ = moshi_folder.words_in_frames(own_words, item, clip.start, clip.end)
@@ -395,9 +419,14 @@ def write_event_clips(export: exports.Export, item: Conversation) -> Iterator[ex
 
 
 def finish_event_clips(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
-    texts, _ = moshi_folder.training_lists(export.target.root, lists)
     _note_kinds(export)
-    return texts | {SUMMARY: json_document(export.facts | {"left_out_events": export.left_out})}
+    layout = export.settings.layout
+    summary = {**export.facts, "left_out_events": export.left_out, "layout": layout}
+    if layout == USER_ONLY:
+        texts = user_clips.user_lists(lists)
+    else:
+        texts, _ = moshi_folder.training_lists(export.target.root, lists)
+    return texts | {SUMMARY: json_document(summary)}
 
 
 def _note_kinds(export: exports.Export) -> None:
@@ -411,7 +440,8 @@ def write_samples(export: exports.Export, item: Conversation) -> Iterator[export
     There is no `clean_output.wav`: the agent was never recorded without the user.
     """
     made = export.facts.setdefault("made", Counter())
-    for clip, pcm, facts in _cut(export, item):
+    row_clips = clips_found(export.settings, export.format, item.row)
+    for clip, pcm, facts in _cut(export, item, row_clips):
         for task in TASKS[clip.event.kind]:
             folder = f"{task}/{made[task] + 1}"
             if _write_sample(export.target, folder, clip, pcm, facts["words"], item.sample_rate):
@@ -513,6 +543,7 @@ def _power(part: Pcm) -> float:
 class _Summary(TypedDict):
     made: dict[str, Whole]
     left_out_events: dict[str, Whole]
+    layout: NotRequired[str]  # earlier versions wrote `STEREO` alone, and did not name it
 
 
 class _Clip(TypedDict):
@@ -525,13 +556,15 @@ class _OfClip(TypedDict):
 
 
 def check_interactivity(folder: Path, limits: FindingLimits, training: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
-    """Check as `check_moshi` does, except that an agent may only listen in a clip."""
-    findings, facts = check_moshi(folder, limits, training)
-    try:
-        read_typed(inside(folder, SUMMARY), _Summary)
-    except BadInput as problem:
-        findings.append(error("unreadable-record", SUMMARY, problem.reason, problem.remedy))
+    """Check as `check_moshi` does, except that an agent may only listen; the layout `USER_ONLY` in its own way."""
     kept = []
+    try:
+        summary = read_typed(inside(folder, SUMMARY), _Summary)
+        if summary.get("layout") == USER_ONLY:
+            return user_clips.check_user_clips(folder, limits)
+    except BadInput as problem:
+        kept.append(error("unreadable-record", SUMMARY, problem.reason, problem.remedy))
+    findings, facts = check_moshi(folder, limits, training)
     for finding in findings:
         alignments: object = None
         if finding.kind in ("no-words", "silent-left"):
@@ -544,15 +577,16 @@ def check_interactivity(folder: Path, limits: FindingLimits, training: TrainingS
 
 INTERACTIVITY = exports.ExportFormat(
     "interactivity",
-    reader="moshi-finetune (Kyutai), clip by clip",
-    holds="a stereo WAV for each pause, turn, backchannel and interruption, with what is before and after it",
+    reader="moshi-finetune (Kyutai), clip by clip; trainers of turn-taking (--layout user-only)",
+    holds="a WAV for each pause, turn, backchannel and interruption, with what is before and after it: stereo, or "
+    "the user's side with what the agent does as labels",
     loses="what is in no clip",
     checked="a reader written from its source",
     write=write_event_clips,
     finish=finish_event_clips,
-    manifests=(*moshi_folder.MANIFESTS, SUMMARY),
+    manifests=(*moshi_folder.MANIFESTS, *user_clips.LISTS.values(), SUMMARY),
     sides=exports.TWO_LISTS,
-    settings=ClipSettings(),
+    settings=InteractivitySettings(),
     options=frozenset({"main", "certainty"}),
     unit="clip",
     prepare=moshi_folder.refuse_path,

@@ -61,7 +61,7 @@ def texts_in(folder: Path) -> bytes:
     return b"\n".join(texts)
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "rttm"])
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("rttm", "vap")])  # which have no words
 def test_no_format_has_a_filler_in_what_it_writes(
     work: Path, tmp_path: Path, dailytalk: Command, name: str
 ) -> None:
