@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, get_type_hints
 
 from datasets import Audio, Features, List, Value
 
@@ -214,8 +214,8 @@ def _row_findings(table: str, row: Row, tables: _CheckedTables) -> Iterator[Find
     seconds = yield from _seconds_of(location, row)
     tables.seconds += seconds or 0.0
     for speaker in SPEAKERS:
-        tracks = [row[track_column(speaker, annotator)] or [] for annotator in ANNOTATORS]
-        tables.labels.update(entry["label"] for entry in tracks[0])
+        tracks = [_entries(row[track_column(speaker, annotator)]) for annotator in ANNOTATORS]
+        tables.labels.update(str(entry["label"]) for entry in tracks[0])
         differing = [name for name, track in zip(ANNOTATORS, tracks, strict=True) if track != tracks[0]]
         if differing:
             problem = f"{speaker}: annotator {' and '.join(differing)} differs from a, where two of three decide"
@@ -223,6 +223,12 @@ def _row_findings(table: str, row: Row, tables: _CheckedTables) -> Iterator[Find
             yield advice("unequal-tracks", location, problem, remedy, "note")
         entries = [entry for track in tracks for entry in track]
         yield from _entry_findings(f"{location}: {speaker}", entries, seconds)
+
+
+def _entries(track: Sequence[Row | None] | None) -> list[Row]:
+    """The entries of a track; each value of one that is null is null."""
+    nothing = dict.fromkeys(get_type_hints(Annotation))
+    return [nothing if entry is None else entry for entry in track or ()]
 
 
 def _seconds_of(location: str, row: Row) -> Generator[Finding, None, float | None]:
@@ -246,7 +252,7 @@ def _seconds_of(location: str, row: Row) -> Generator[Finding, None, float | Non
     return min(first, second)
 
 
-def _entry_findings(location: str, entries: Sequence[Annotation], seconds: float | None) -> Iterator[Finding]:
+def _entry_findings(location: str, entries: Sequence[Row], seconds: float | None) -> Iterator[Finding]:
     """The findings on entries of a speaker; without `seconds` their times are not compared with the sound."""
     latest = math.inf if seconds is None else seconds
     unknown = []
