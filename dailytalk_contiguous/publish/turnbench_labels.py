@@ -236,11 +236,12 @@ def labelled_tracks(row: Row, seconds: float) -> LabelledTracks:
         rule = next(rule for rule in RULES if rule.applies(known_facts))
         _add(labelled, stretch.channel, (stretch.start, stretch.end), rule.label, text.strip(), seconds)
     for sound in row["sounds"] or ():
-        if not sound["label"]:
+        name = sound.get("label")
+        if not name:
             labelled.left_out["sound: no transcript says what it is"] += 1
             continue
         span = (sound["start"], sound["end"])
-        _add(labelled, sound["channel"], span, sound_label(sound["label"]), "", seconds)
+        _add(labelled, sound["channel"], span, sound_label(name), "", seconds)
     for track in labelled.tracks.values():
         track.sort(key=lambda entry: (entry["start_s"], entry["end_s"]))
     return labelled

@@ -333,7 +333,8 @@ def _list_unread(
             left_out.unread_transcript("another transcript of the conversation is used", name)
         if is_annotation(Path(text).name):
             name = as_text(Path(*Path(text).parts[-2:]))
-            left_out.unread_transcript(LABELS_UNREAD, f"{name}: {unread_labels(Path(text))}")
+            with suppress(BadInput):  # its recording was rejected with the reason
+                left_out.unread_transcript(LABELS_UNREAD, f"{name}: {unread_labels(Path(text))}")
     for folder, (relative, stems) in beside.items():
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
