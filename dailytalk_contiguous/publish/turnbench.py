@@ -22,13 +22,13 @@ from dailytalk_contiguous.core.audio import embedded, encoded_sound
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.turnbench import (
+from dailytalk_contiguous.core.turnbench_layout import (
     ANNOTATORS,
     AUDIO_COLUMNS,
     ID_COLUMN,
     KINDS,
     SPEAKERS,
-    Annotation,
+    TurnAnnotation,
     track_column,
 )
 from dailytalk_contiguous.core.wording import counted
@@ -59,7 +59,7 @@ SHARD_BYTES = 500_000_000
 
 _TURNBENCH_AGAIN = "export again with `dailytalk export --format turnbench`"
 
-_TRACK = List(record_features(Annotation))
+_TRACK = List(record_features(TurnAnnotation))
 
 
 class LabelledConversation(TypedDict):
@@ -68,7 +68,7 @@ class LabelledConversation(TypedDict):
     conversation_id: str
     recording_id: str
     sounds: dict[str, str]
-    tracks: dict[str, list[Annotation]]
+    tracks: dict[str, list[TurnAnnotation]]
     size: int
 
 
@@ -227,7 +227,7 @@ def _row_findings(table: str, row: Row, tables: _CheckedTables) -> Iterator[Find
 
 def _entries(track: Sequence[Row | None] | None) -> list[Row]:
     """The entries of a track; each value of one that is null is null."""
-    nothing = dict.fromkeys(get_type_hints(Annotation))
+    nothing = dict.fromkeys(get_type_hints(TurnAnnotation))
     return [nothing if entry is None else entry for entry in track or ()]
 
 

@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.interaction import BACKCHANNEL_WORDS, TURN_SECOND
 from dailytalk_contiguous.core.records import AlignedWord
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT, turn_ends
-from dailytalk_contiguous.core.turnbench import Annotation
+from dailytalk_contiguous.core.turnbench_layout import TurnAnnotation
 from dailytalk_contiguous.core.turns import Stretch, Timed, timed_conversations
 from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, sounding_span, words_within
 from dailytalk_contiguous.core.word_times import normalise
@@ -71,7 +71,7 @@ class SpeechFacts(NamedTuple):
 
 
 class LabelRule(NamedTuple):
-    """A label of `core.turnbench.KINDS`, when a stretch of speech has it, and the same in words."""
+    """A label of `core.turnbench_layout.KINDS`, when a stretch of speech has it, and the same in words."""
 
     label: str
     applies: Callable[[SpeechFacts], bool]
@@ -213,7 +213,7 @@ SOUND_RULES = (
 class LabelledTracks:
     """The entries of both speakers of a conversation, each by start, and how many parts have none, by reason."""
 
-    tracks: dict[str, list[Annotation]]
+    tracks: dict[str, list[TurnAnnotation]]
     left_out: Counter[str] = field(default_factory=Counter)
 
 

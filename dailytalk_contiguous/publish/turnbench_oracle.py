@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from dailytalk_contiguous.core.turnbench import FLOOR_KINDS, INTERRUPTION, KINDS, SPEAKERS, Annotation
+from dailytalk_contiguous.core.turnbench_layout import FLOOR_KINDS, INTERRUPTION, KINDS, SPEAKERS, TurnAnnotation
 
 
 class SpeakerTimes(TypedDict):
@@ -34,7 +34,7 @@ class Submission(TypedDict):
     predictions: list[Prediction]
 
 
-def perfect_prediction(number: str, tracks: Mapping[str, Sequence[Annotation]]) -> Prediction:
+def perfect_prediction(number: str, tracks: Mapping[str, Sequence[TurnAnnotation]]) -> Prediction:
     """Return the times that a conversation of this number and these tracks, by speaker, asks for.
 
     >>> question = {"start_s": 0.0, "end_s": 2.0, "label": "Normal Turn", "text": "Why?"}
@@ -50,7 +50,7 @@ def perfect_prediction(number: str, tracks: Mapping[str, Sequence[Annotation]]) 
     }
 
 
-def handovers(track: Sequence[Annotation], other_track: Sequence[Annotation]) -> list[float]:
+def handovers(track: Sequence[TurnAnnotation], other_track: Sequence[TurnAnnotation]) -> list[float]:
     """Return the ends of a speaker's claims of the floor, in seconds, after which the other speaker has it.
 
     The other speaker claims it before this one goes on, or speaks already; or this was the last claim.
@@ -72,17 +72,17 @@ def handovers(track: Sequence[Annotation], other_track: Sequence[Annotation]) ->
     return sorted(ends)
 
 
-def interruptions(track: Sequence[Annotation]) -> list[float]:
+def interruptions(track: Sequence[TurnAnnotation]) -> list[float]:
     """Return the starts of a speaker's interruptions that take the floor, in seconds."""
     starts = {entry["start_s"] for entry in track if KINDS.get(entry["label"]) == INTERRUPTION}
     return sorted(starts)
 
 
-def _claims(track: Sequence[Annotation]) -> list[Annotation]:
+def _claims(track: Sequence[TurnAnnotation]) -> list[TurnAnnotation]:
     return [entry for entry in track if KINDS.get(entry["label"]) in FLOOR_KINDS]
 
 
-def _is_inside(second: float, claims: Sequence[Annotation]) -> bool:
+def _is_inside(second: float, claims: Sequence[TurnAnnotation]) -> bool:
     return any(claim["start_s"] < second < claim["end_s"] for claim in claims)
 
 

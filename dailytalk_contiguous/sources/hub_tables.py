@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.sound_columns import stereo_sound
-from dailytalk_contiguous.core.turnbench import ANNOTATORS, AUDIO_COLUMNS, SPEAKERS, track_column
+from dailytalk_contiguous.core.turnbench_layout import ANNOTATORS, AUDIO_COLUMNS, SPEAKERS, track_column
 from dailytalk_contiguous.sources.hub_repository import Repository, modified_of
 from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES, columns_of, rows_of
 from dailytalk_contiguous.sources.recordings import shortened

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.turnbench import ANNOTATORS, SPEAKERS
+from dailytalk_contiguous.core.turnbench_layout import ANNOTATORS, SPEAKERS
 
 #: The channel of each speaker.
 CHANNEL_OF = dict(zip(SPEAKERS, CHANNELS, strict=True))

@@ -12,12 +12,12 @@ from pathlib import Path
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.turnbench import (
+from dailytalk_contiguous.core.turnbench_layout import (
     ANNOTATORS,
     CHANNEL_BLEED,
     KINDS,
     SILENCE,
-    Annotation,
+    TurnAnnotation,
     track_column,
 )
 from dailytalk_contiguous.sources.subtitles import SubtitleRecord, read_subtitles
@@ -34,10 +34,10 @@ _MARKS = {"Laughter": "[laughter]", "Non-Speech Noise": "[noise]", "Speech, Non-
 _LABELLED = re.compile(r"\s*\[([^\[\]]{1,80})\]\s*(.*)", re.DOTALL)
 
 
-def spoken_text(label: str, text: str) -> str | None:
+def entry_text(label: str, text: str) -> str | None:
     """Return what a transcript says for an entry: words, a mark, or both; None where this speaker makes no sound.
 
-    >>> spoken_text("Normal Turn", " Hello. "), spoken_text("Laughter", ""), spoken_text("Channel Bleed", "yes")
+    >>> entry_text("Normal Turn", " Hello. "), entry_text("Laughter", ""), entry_text("Channel Bleed", "yes")
     ('Hello.', '[laughter]', None)
     """
     plain = " ".join(text.split())
@@ -52,7 +52,7 @@ def spoken_text(label: str, text: str) -> str | None:
 def annotation_records(path: Path) -> Iterator[tuple[str, SubtitleRecord]]:
     """Yield the records of an annotator's subtitles, as `subtitles.subtitle_records` does. Raises BadInput."""
     for position, start, end, label, text in _entries(path):
-        spoken = spoken_text(label, text)
+        spoken = entry_text(label, text)
         if spoken:
             yield position, {"start": start, "end": end, "speaker": None, "text": spoken, "words": []}
 
@@ -93,7 +93,7 @@ def transcript_of_row(row: Row) -> bytes | None:
     """
     utterances: list[dict[str, object]] = []
     for channel, entry in _entries_of_row(row):
-        text = spoken_text(entry["label"], entry["text"])
+        text = entry_text(entry["label"], entry["text"])
         if text:
             times = {"start": entry["start_s"], "end": entry["end_s"]}
             utterances.append({"channel": channel, "text": text, **times})
@@ -106,7 +106,7 @@ def unread_labels_of_row(row: Row) -> Counter[str]:
     return Counter(label for label in labels if label not in _MARKS)
 
 
-def _entries_of_row(row: Row) -> Iterator[tuple[str, Annotation]]:
+def _entries_of_row(row: Row) -> Iterator[tuple[str, TurnAnnotation]]:
     """The channel and the content of each entry of a row."""
     for speaker, channel in CHANNEL_OF.items():
         tracks = [row.get(track_column(speaker, annotator)) for annotator in ANNOTATORS]

@@ -20,7 +20,7 @@ from publish.test_trainer_formats import rows_of
 from turnbench_scorer import score
 
 from dailytalk_contiguous.core.audio import read_pcm
-from dailytalk_contiguous.core.turnbench import KINDS
+from dailytalk_contiguous.core.turnbench_layout import KINDS
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import Exported, write_export
 from dailytalk_contiguous.publish.turnbench import TURNBENCH

@@ -68,7 +68,7 @@ KINDS = {
 }
 
 
-class Annotation(TypedDict):
+class TurnAnnotation(TypedDict):
     """An entry of a track, with its times in seconds of the conversation."""
 
     start_s: Seconds
