@@ -98,7 +98,7 @@ def write_turnbench(export: exports.Export, item: Conversation) -> Iterator[expo
     size = 0
     for side, column in enumerate(AUDIO_COLUMNS):
         data = encoded_sound(item.pcm[:, side], item.sample_rate, "FLAC")
-        sounds[column] = f"parts/{file_name(item.id)}.{column}.flac"
+        sounds[column] = f"parts/{file_name(item.id)}.{side}.flac"
         export.target.write_bytes(sounds[column], data)
         size += len(data)
     line: LabelledConversation = {
@@ -112,26 +112,22 @@ def write_turnbench(export: exports.Export, item: Conversation) -> Iterator[expo
 
 
 def finish_turnbench(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
-    """Number the conversations and write the tables of each side."""
+    """Number the conversations, and write the tables of each side."""
     numbers: dict[str, dict[str, str]] = {}
     predictions: list[Prediction] = []
     labels: Counter[str] = Counter()
     for side, entries in lists.items():
-        shards: list[dict[str, LabelledConversation]] = []
-        size = 0
+        lines: dict[str, LabelledConversation] = {}
         for entry in entries:
             line: LabelledConversation = entry.line
-            if not shards or size + line["size"] > SHARD_BYTES:
-                shards.append({})
-                size = 0
             number = str(len(numbers) + 1)
-            shards[-1][number] = line
-            size += line["size"]
+            lines[number] = line
             about = {"conversation_id": line["conversation_id"], "recording_id": line["recording_id"]}
             numbers[number] = about | {"split": side}
             predictions.append(perfect_prediction(number, line["tracks"]))
             for track in line["tracks"].values():
                 labels.update(annotation["label"] for annotation in track)
+        shards = _shards_of(lines)
         for index, shard in enumerate(shards):
             _write_shard(export, f"{side}-{index:05d}-of-{len(shards):05d}.parquet", shard)
     export.facts["labels"] = dict(sorted(labels.items()))
@@ -139,6 +135,19 @@ def finish_turnbench(export: exports.Export, lists: exports.Lists) -> Mapping[st
     export.notes.append(f"labels: {listed}")
     submission: Submission = {"schema_version": 1, "predictions": predictions}
     return {ORACLE: json_document(submission), NUMBERS: json_document(numbers)}
+
+
+def _shards_of(lines: Mapping[str, LabelledConversation]) -> list[dict[str, LabelledConversation]]:
+    """Conversations by their numbers, in shards of `SHARD_BYTES`."""
+    shards: list[dict[str, LabelledConversation]] = []
+    size = 0
+    for number, line in lines.items():
+        if not shards or size + line["size"] > SHARD_BYTES:
+            shards.append({})
+            size = 0
+        shards[-1][number] = line
+        size += line["size"]
+    return shards
 
 
 def _write_shard(export: exports.Export, name: str, shard: Mapping[str, LabelledConversation]) -> None:

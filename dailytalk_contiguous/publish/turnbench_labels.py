@@ -7,8 +7,9 @@ Times say only how long both speak at once, so that is the rule here; the scorer
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.filler_removal import UNWRITTEN
@@ -18,7 +19,7 @@ from dailytalk_contiguous.core.records import AlignedWord
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT, turn_ends
 from dailytalk_contiguous.core.turnbench_layout import TurnAnnotation
-from dailytalk_contiguous.core.turns import Stretch, Timed, timed_conversations
+from dailytalk_contiguous.core.turns import Stretch, TimedConversation, timed_conversations
 from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, sounding_span, words_within
 from dailytalk_contiguous.core.word_times import normalise
 
@@ -211,39 +212,48 @@ SOUND_RULES = (
 
 @dataclass
 class LabelledTracks:
-    """The entries of both speakers of a conversation, each by start, and how many parts have none, by reason."""
+    """The entries of each channel of a conversation, by start, and how many parts have none, by reason."""
 
     tracks: dict[str, list[TurnAnnotation]]
     left_out: Counter[str] = field(default_factory=Counter)
+
+    def add(self, channel: str, start: float, end: float, label: str, text: str, seconds: float) -> None:
+        """Add an entry in whole milliseconds of a sound of `seconds`, or count one that has no length there."""
+        last = math.floor(1000 * seconds) / 1000
+        first = max(0.0, round(start, 3))
+        last = min(round(end, 3), last)
+        if first < last:
+            self.tracks[channel].append({"start_s": first, "end_s": last, "label": label, "text": text})
+        else:
+            self.left_out[f"{label}: outside the sound, or without length"] += 1
 
 
 def labelled_tracks(row: Row, seconds: float) -> LabelledTracks:
     """Label the speech and the sounds of a row of `core.schema.BUILT`.
 
-    `seconds`: length of its sound, beyond which no entry reaches. The tracks are those of its channels.
+    `seconds`: length of its sound, beyond which no entry reaches.
     """
     labelled = LabelledTracks({channel: [] for channel in CHANNELS})
     utterances = [utterance for utterance in heard_utterances(row) if sounding_span(utterance)]
     conversation = timed_conversations(row)["rebuilt"]
-    speech = conversation.speech
-    facts = _facts_of(row, utterances, conversation.timed, speech)
-    for stretch, known_facts in zip(speech, facts, strict=True):
-        reason = why_left_out(known_facts, [utterances[index] for index in stretch.members])
+    all_facts = _facts_of(row, utterances, conversation)
+    for stretch, facts in zip(conversation.speech, all_facts, strict=True):
+        members = [utterances[index] for index in stretch.members]
+        reason = why_left_out(facts, members)
         if reason:
             labelled.left_out[reason] += 1
             continue
-        text = " ".join((utterances[index]["text"] or "").strip() for index in stretch.members)
-        rule = next(rule for rule in RULES if rule.applies(known_facts))
-        _add(labelled, stretch.channel, (stretch.start, stretch.end), rule.label, text.strip(), seconds)
+        text = " ".join((utterance["text"] or "").strip() for utterance in members)
+        rule = next(rule for rule in RULES if rule.applies(facts))
+        labelled.add(stretch.channel, stretch.start, stretch.end, rule.label, text.strip(), seconds)
     for sound in row["sounds"] or ():
         name = sound.get("label")
-        if not name:
+        if name:
+            labelled.add(sound["channel"], sound["start"], sound["end"], sound_label(name), "", seconds)
+        else:
             labelled.left_out["sound: no transcript says what it is"] += 1
-            continue
-        span = (sound["start"], sound["end"])
-        _add(labelled, sound["channel"], span, sound_label(name), "", seconds)
     for track in labelled.tracks.values():
-        track.sort(key=lambda entry: (entry["start_s"], entry["end_s"]))
+        track.sort(key=itemgetter("start_s", "end_s"))
     return labelled
 
 
@@ -270,56 +280,42 @@ def sound_label(name: str) -> str:
     return SOUND_RULES[-1].label
 
 
-def _add(
-    labelled: LabelledTracks, channel: str, span: tuple[float, float], label: str, text: str, seconds: float
-) -> None:
-    """Add an entry in whole milliseconds of the sound, or count one that has no length there."""
-    last = math.floor(1000 * seconds) / 1000
-    start = max(0.0, round(span[0], 3))
-    end = min(round(span[1], 3), last)
-    if start < end:
-        labelled.tracks[channel].append({"start_s": start, "end_s": end, "label": label, "text": text})
-    else:
-        labelled.left_out[f"{label}: outside the sound, or without length"] += 1
-
-
-def _facts_of(
-    row: Row, utterances: Sequence[Utterance], timed: Sequence[Timed], speech: Sequence[Stretch]
-) -> list[SpeechFacts]:
-    """The facts of each stretch of a conversation; `timed` are the times of its utterances."""
-    groups = [stretch.members for stretch in speech]
-    transitions = {end.utterance: end.transition for end in turn_ends(timed, groups)}
+def _facts_of(row: Row, utterances: Sequence[Utterance], conversation: TimedConversation) -> Iterator[SpeechFacts]:
+    """The facts of each stretch of a conversation; `utterances` are those that it times."""
     words: list[AlignedWord] = row.get(UNWRITTEN) or row["alignments"] or []
-    facts = []
+    ends = turn_ends(conversation.timed, conversation.groups)
+    transitions = {end.utterance: end.transition for end in ends}
     floor = ""
     furthest: dict[str, Stretch] = {}
-    for stretch in speech:
+    for stretch in conversation.speech:
         spoken = []
         for index in stretch.members:
             spoken += [word["word"] for word in words_within(words, utterances[index])]
-        plain = tuple(filter(None, map(normalise, spoken)))
-        others = [other for channel, other in furthest.items() if channel != stretch.channel]
-        lead = math.inf
-        together = 0.0
-        for other in others:
-            if other.end > stretch.start:
-                lead = stretch.start - other.start
-                together = min(other.end, stretch.end) - stretch.start
-        members = [transitions[index] for index in stretch.members if index in transitions]
-        facts.append(
-            SpeechFacts(
-                event=stretch.event,
-                seconds=stretch.end - stretch.start,
-                words=plain,
-                n_fillers=sum(are_fillers(spoken, row["language"])),
-                lead=lead,
-                together=together,
-                follows=floor not in ("", stretch.channel),
-                transition=members[0] if members else None,
-            )
+        known_transitions = [transitions[index] for index in stretch.members if index in transitions]
+        lead, together = _entry_into(stretch, furthest)
+        yield SpeechFacts(
+            event=stretch.event,
+            seconds=stretch.end - stretch.start,
+            words=tuple(filter(None, map(normalise, spoken))),
+            n_fillers=sum(are_fillers(spoken, row["language"])),
+            lead=lead,
+            together=together,
+            follows=floor not in ("", stretch.channel),
+            transition=known_transitions[0] if known_transitions else None,
         )
         if stretch.event != "backchannel":
             floor = stretch.channel
         if stretch.channel not in furthest or stretch.end >= furthest[stretch.channel].end:
             furthest[stretch.channel] = stretch
-    return facts
+
+
+def _entry_into(stretch: Stretch, furthest: Mapping[str, Stretch]) -> tuple[float, float]:
+    """How long the other's speech has lasted that a stretch enters, and how long both speak at once, in seconds.
+
+    `furthest`: the stretch of each channel so far that reaches furthest. An infinite time and 0 for a stretch that
+    enters silence.
+    """
+    for channel, other in furthest.items():
+        if channel != stretch.channel and other.end > stretch.start:
+            return stretch.start - other.start, min(other.end, stretch.end) - stretch.start
+    return math.inf, 0.0

@@ -139,6 +139,17 @@ def test_the_answer_beside_the_tables_gets_full_marks_from_the_scorer(tmp_path: 
     assert late_marks["eot"].recall < 0.6
 
 
+@pytest.mark.needs("the real calls")
+@pytest.mark.nightly
+def test_the_answer_to_real_calls_gets_full_marks_too(tmp_path: Path) -> None:
+    exported(tmp_path / "data", rows_of("calls"))
+    answer = json.loads((tmp_path / "data/oracle.json").read_text())
+    for mark in score(tmp_path / "data", answer).values():
+        assert mark.n_events
+        assert mark.recall == 1.0
+        assert mark.false_positives == 0.0
+
+
 def test_tables_have_the_sound_of_each_speaker_and_three_equal_tracks(tmp_path: Path) -> None:
     rows = {row["conversation_id"]: row for row in rows_with_events()}
     exported(tmp_path / "data", [*rows.values()], main="right")
