@@ -147,7 +147,7 @@ def test_the_answer_to_real_calls_gets_full_marks_too(tmp_path: Path) -> None:
     for mark in score(tmp_path / "data", answer).values():
         assert mark.n_events
         assert mark.recall == 1.0
-        assert mark.false_positives == 0.0
+        assert not mark.false_positives > 0.0  # NaN where nobody pauses
 
 
 def test_tables_have_the_sound_of_each_speaker_and_three_equal_tracks(tmp_path: Path) -> None:
