@@ -34,7 +34,7 @@ def speaker_of(stem: str) -> str | None:
 
 def repeats_sides(name: str, names: Collection[str]) -> bool:
     """Whether a recording has both speakers of whom its folder, with files of these names, has each alone."""
-    if PurePosixPath(name).stem != COMBINED:
+    if COMBINED not in name or PurePosixPath(name).stem != COMBINED:
         return False
     speakers = {speaker_of(PurePosixPath(other).stem) for other in names}
     return speakers >= set(SPEAKERS)
