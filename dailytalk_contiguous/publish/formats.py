@@ -16,10 +16,11 @@ from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.prompts import PERSONAPLEX
 from dailytalk_contiguous.publish.trainer_formats import TRAINER_FORMATS
+from dailytalk_contiguous.publish.turnbench import TURNBENCH
 from dailytalk_contiguous.publish.vap import VAP
 
 _ALL: list[AnyFormat] = [MOSHI, PERSONAPLEX, JMOSHI, CSM, VAP, *TRAINER_FORMATS]
-_ALL += [INTERACTIVITY, FULL_DUPLEX_BENCH, *chain.from_iterable(parts("FORMATS")), *ANNOTATIONS]
+_ALL += [INTERACTIVITY, FULL_DUPLEX_BENCH, TURNBENCH, *chain.from_iterable(parts("FORMATS")), *ANNOTATIONS]
 
 FORMATS = {format.name: format for format in _ALL}
 

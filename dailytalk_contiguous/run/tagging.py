@@ -22,6 +22,7 @@ from dailytalk_contiguous.sources.hub_repository import keep_base
 from dailytalk_contiguous.sources.inputs import Inputs, LocalInputs
 from dailytalk_contiguous.sources.people import People, people_of, read_people
 from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.sources.turnbench_transcripts import LABELS_UNREAD
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, published_by
 from dailytalk_contiguous.stages.style import Bucket
 from dailytalk_contiguous.store.work_folder import RATED, RECORDINGS, TAGGED, RunRecord
@@ -91,6 +92,8 @@ def find(
     if licence:
         source["licence"] = licence
     left_out = LeftOut(made=inputs.left_out())
+    if fetched.unread_labels:
+        left_out.unread_transcript(LABELS_UNREAD, fetched.unread_labels)
     exclude = None if out is None else str(out)
     config = replace(config, inputs=fetched.folders, exclude=exclude)
     problems = [*fetched.problems]

@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.machine import side_by_side
 from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
 from dailytalk_contiguous.sources.pairs import common_names
 from dailytalk_contiguous.sources.transcripts import OF_MANY, stems_of
+from dailytalk_contiguous.sources.turnbench_files import companion_names, repeats_sides
 from dailytalk_contiguous.store.hub import hub_errors
 from dailytalk_contiguous.store.owned_folder import RECORD
 
@@ -27,15 +28,23 @@ _AT_A_TIME = 8
 
 
 def audio_files(paths: Iterable[str]) -> list[str]:
-    """The recordings among paths of a repository, sorted, without hidden ones and those in `made_folders`."""
+    """The recordings among paths of a repository, sorted, without hidden ones and those in `made_folders`.
+
+    A recording of both speakers beside those of each is none.
+    """
     names = set(paths)
     made = set(made_folders(names))
+    names_in: defaultdict[PurePosixPath, list[str]] = defaultdict(list)
+    for path in names:
+        names_in[PurePosixPath(path).parent].append(path)
     recordings = []
     for path in sorted(names):
         is_hidden = any(part.startswith(".") for part in path.split("/"))
         folders = [f"{parent}/" for parent in PurePosixPath(path).parents]
         is_audio = PurePosixPath(path).suffix.lower() in AUDIO_SUFFIXES
-        if is_audio and not is_hidden and made.isdisjoint(folders):
+        is_recording = is_audio and not is_hidden and made.isdisjoint(folders)
+        folder = PurePosixPath(path).parent
+        if is_recording and not repeats_sides(path, names_in.get(folder, [])):
             recordings.append(path)
     return recordings
 
@@ -57,6 +66,7 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
         stem = PurePosixPath(path).stem
         keys[path] = [(folder, stem)]
         keys[path] += [(folder, name) for name in common_names(stem)]  # it may be one side of a pair
+        keys[path] += [(folder, PurePosixPath(name).stem) for name in companion_names(stem)]
         for key in keys[path]:
             beside[key] = []
     shared: defaultdict[str, list[str]] = defaultdict(list)

@@ -3,6 +3,7 @@
 Audio files, Parquet and WebDataset shards all become one local file a recording, fetched once.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 from huggingface_hub import try_to_load_from_cache
@@ -11,15 +12,26 @@ from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.sources.hub_audio_files import audio_files, folders_of_files, needed_files
 from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES
-from dailytalk_contiguous.sources.hub_tables import chosen_shards, finished_tables, tables_folder, written_tables
+from dailytalk_contiguous.sources.hub_tables import (
+    WrittenRecordings,
+    chosen_shards,
+    finished_tables,
+    tables_folder,
+    written_tables,
+)
+from dailytalk_contiguous.sources.turnbench_transcripts import labels_text
 from dailytalk_contiguous.store.hub import hub_errors
 
 
 class Fetched(NamedTuple):
-    """The result of fetching a repository: folders to read as any others, and rows that can't be used."""
+    """The result of fetching a repository: folders to read as any others, and rows that can't be used.
+
+    `unread_labels`: how often labels of TurnBench were dropped, as text; empty for none.
+    """
 
     folders: tuple[str, ...]
     problems: list[Reject]
+    unread_labels: str = ""
 
 
 class ToFetch(NamedTuple):
@@ -40,8 +52,14 @@ def fetch(repository: Repository) -> Fetched:
             folders = folders_of_files(repository)
             return Fetched(tuple(map(str, folders)), [])
         folder, record = written_tables(repository)
-        problems = [Reject(**problem) for problem in record["problems"]]
-        return Fetched((str(folder),) if record["recordings"] else (), problems)
+        return fetched_tables(folder, record)
+
+
+def fetched_tables(folder: Path, record: WrittenRecordings) -> Fetched:
+    """Return what to read of a folder that rows were written to, by the list that closes it."""
+    folders = (str(folder),) if record["recordings"] else ()
+    problems = [Reject(**problem) for problem in record["problems"]]
+    return Fetched(folders, problems, labels_text(record.get("labels", {})))
 
 
 def to_fetch(repository: Repository) -> ToFetch:

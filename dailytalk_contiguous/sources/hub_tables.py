@@ -9,10 +9,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Container, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import astuple
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 from datasets import get_dataset_config_names, load_dataset_builder
 
@@ -21,10 +24,12 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.sound_columns import stereo_sound
+from dailytalk_contiguous.core.turnbench_layout import ANNOTATORS, AUDIO_COLUMNS, SPEAKERS, track_column
 from dailytalk_contiguous.sources.hub_repository import Repository, modified_of
 from dailytalk_contiguous.sources.hub_shards import TABLE_SUFFIXES, columns_of, rows_of
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.sources.transcript_formats import is_transcript
+from dailytalk_contiguous.sources.turnbench_transcripts import transcript_of_row, unread_labels_of_row
 from dailytalk_contiguous.sources.webdataset_samples import KEY
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 
@@ -36,6 +41,12 @@ CONFIGS = ("conversations", "default")
 
 #: Columns with the words of a recording and their times: our own, WebDataset's member, and what others call it.
 WORD_COLUMNS = ("alignments", "json", "transcript")
+
+#: Columns of both sides of a recording, the left one first: our own, and TurnBench's.
+SIDE_COLUMNS = (CHANNELS, AUDIO_COLUMNS)
+
+#: Columns with what TurnBench's annotators wrote.
+TRACK_COLUMNS = [track_column(speaker, annotator) for speaker in SPEAKERS for annotator in ANNOTATORS]
 
 #: The file that lists the recordings of a finished folder.
 _DONE = ".complete.json"
@@ -69,7 +80,8 @@ _LONGEST_NAME = 200
 class TablePlan(NamedTuple):
     """Shards by split, the columns to read, and the folder that recordings are written to.
 
-    `audio`: the column of a recording's sound, or those of its left and right side.
+    `audio`: the column of a recording's sound, or those of its left and right side (of `SIDE_COLUMNS`). `stage`
+    names the source of rows that can't be used.
     """
 
     shards: dict[str, list[str]]
@@ -77,6 +89,7 @@ class TablePlan(NamedTuple):
     named_by: str
     words: list[str]
     folder: Path
+    stage: str = "Hub"
 
     @property
     def columns(self) -> list[str]:
@@ -94,10 +107,14 @@ class _Problem(TypedDict):
 
 
 class WrittenRecordings(TypedDict):
-    """The list that closes a folder: its recordings by their paths in it, and the rows that can't be used."""
+    """The list that closes a folder: its recordings by their paths in it, and the rows that can't be used.
+
+    `labels`: of TurnBench's tables, how often each label was dropped.
+    """
 
     recordings: list[str]
     problems: list[_Problem]
+    labels: NotRequired[dict[str, int]]
 
 
 def plan_of(repository: Repository, folder: Path) -> TablePlan:
@@ -110,8 +127,9 @@ def plan_of(repository: Repository, folder: Path) -> TablePlan:
     id_column = repository.choice.id_column
     if id_column:
         named_by = _one_of(names, id_column, "column", "--id-column", repository)
-    words = [name for name in WORD_COLUMNS if name in names]
     columns = _audio_columns(repository, names, audio)
+    word_columns = TRACK_COLUMNS if columns == AUDIO_COLUMNS else WORD_COLUMNS
+    words = [name for name in word_columns if name in names]
     return TablePlan(shards, columns, named_by, words, folder)
 
 
@@ -163,6 +181,8 @@ def _audio_columns(repository: Repository, names: list[str], audio: list[str]) -
         return (_one_of(names, chosen, "column", "--audio-column", repository),)
     if {*audio} == {*CHANNELS}:
         return CHANNELS
+    if {*audio} >= {*AUDIO_COLUMNS}:  # beside previews
+        return AUDIO_COLUMNS
     if len(audio) != 1:
         number = "several columns" if audio else "no column"
         reason = f"{repository.reference.repo} has {number} with audio ({', '.join(audio or names)})"
@@ -183,7 +203,8 @@ def written_tables(repository: Repository) -> tuple[Path, WrittenRecordings]:
     folder = tables_folder(repository)
     record = finished_tables(folder)
     if record is None:
-        record = _write_all(plan_of(repository, folder), repository)
+        plan = plan_of(repository, folder)
+        record = write_tables(plan, partial(_rows_of_shard, repository, plan.columns))
     return folder, record
 
 
@@ -206,12 +227,18 @@ def finished_tables(folder: Path) -> WrittenRecordings | None:
     return record if is_complete else None
 
 
-def _write_all(plan: TablePlan, repository: Repository) -> WrittenRecordings:
+def _rows_of_shard(repository: Repository, columns: Sequence[str], shard: str) -> Iterator[Row | BadInput]:
+    for row, _ in rows_of(repository, shard, columns):
+        yield row
+
+
+def write_tables(plan: TablePlan, rows_of_shard: Callable[[str], Iterable[Row | BadInput]]) -> WrittenRecordings:
     """Write the recordings of all rows, and then the list of them and of the rows that can't be used."""
     written: dict[str, Path] = {}
     problems: list[_Problem] = []
+    labels: Counter[str] = Counter()
     for split, shards in plan.shards.items():
-        rows = (row for shard in shards for row, _ in rows_of(repository, shard, plan.columns))
+        rows = chain.from_iterable(map(rows_of_shard, shards))
         for number, row in enumerate(rows):
             written_row = write_row(plan, row, split, number, written)
             if isinstance(written_row, Reject):
@@ -225,8 +252,12 @@ def _write_all(plan: TablePlan, repository: Repository) -> WrittenRecordings:
             else:
                 name, path = written_row
                 written[name] = path
+                if plan.audio == AUDIO_COLUMNS and not isinstance(row, BadInput):
+                    labels.update(unread_labels_of_row(row))
     recordings = [path.relative_to(plan.folder).as_posix() for path in written.values()]
     record: WrittenRecordings = {"recordings": recordings, "problems": problems}
+    if labels:
+        record["labels"] = dict(sorted(labels.items()))
     write_text(plan.folder / _DONE, json.dumps(record, indent=1, ensure_ascii=False))
     return record
 
@@ -240,7 +271,7 @@ def write_row(
     """
     name = f"{split}-{number:06d}"
     if isinstance(row, BadInput):
-        return Reject(name, "Hub", row.reason, row.remedy)
+        return Reject(name, plan.stage, row.reason, row.remedy)
     try:
         row_id = _row_id(row, plan, split) or name
         if row_id in written:
@@ -248,7 +279,7 @@ def write_row(
         name = row_id
         return name, _write(plan, name, row)
     except BadInput as error:
-        return Reject(name, "Hub", error.reason, error.remedy)
+        return Reject(name, plan.stage, error.reason, error.remedy)
 
 
 def _row_id(row: Row, plan: TablePlan, split: str) -> str | None:
@@ -283,8 +314,8 @@ def table_file_name(name: str) -> str:
 
 def _write(plan: TablePlan, name: str, row: Row) -> Path:
     audio = row.get(plan.audio[0])
-    if plan.audio == CHANNELS:
-        sides = {side: row.get(side) for side in CHANNELS}
+    if plan.audio in SIDE_COLUMNS:
+        sides = {side: row.get(column) for side, column in zip(CHANNELS, plan.audio, strict=True)}
         audio = dict(stereo_sound(sides))
     data = audio.get("bytes") if isinstance(audio, dict) else audio
     if not isinstance(data, bytes) or not data:
@@ -293,7 +324,10 @@ def _write(plan: TablePlan, name: str, row: Row) -> Path:
         raise BadInput(f"it has no audio{path_only}", "embed the audio in the dataset")
     file = plan.folder / (name + suffix_of(data))
     seconds = modified_of(hashlib.sha256(data).hexdigest())
-    transcripts = [_transcript_json(row.get(column)) for column in plan.words]
+    if plan.audio == AUDIO_COLUMNS:
+        transcripts = [transcript_of_row(row)]
+    else:
+        transcripts = [_transcript_json(row.get(column)) for column in plan.words]
     contents = [content for content in transcripts if content]
     if contents:
         # The member `json` of a WebDataset is often metadata, beside which there may be words.

@@ -13,6 +13,7 @@ from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.sources.pairs import NO_CHOICE, FoundPair, Pair, PairChoice, pairs
+from dailytalk_contiguous.sources.turnbench_files import repeats_sides
 from dailytalk_contiguous.store.files import leads_out
 from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 
@@ -261,6 +262,8 @@ def find_recordings(
     if left_out is not None:
         left_out.hidden += sorted(skipped.hidden)
         left_out.made += sorted(skipped.made)
+        for reason, unread in skipped.unread.items():
+            left_out.unread.setdefault(reason, []).extend(sorted(unread))
         for joined, match in sorted(together.items()):
             name = as_text(joined.with_suffix(""))
             if match.is_guessed:
@@ -302,7 +305,13 @@ def _walk(folder: Path, exclude: Path | None, left_out: LeftOut, leading_out: se
         paths = [inside / name for name in sorted(folders)]
         hiding = [path for path in paths if _hides_recordings(path)]
         left_out.hidden += [f"{as_text(path.relative_to(folder))}/" for path in hiding]
-        recordings = [inside / name for name in sorted(files) if is_recording(name)]
+        recordings = []
+        for name in sorted(files):
+            if repeats_sides(name, files):
+                shown = as_text((inside / name).relative_to(folder))
+                left_out.unread_transcript("each of its sides is a file", shown)
+            elif is_recording(name):
+                recordings.append(inside / name)
         leading_out |= {path for path in (*paths, *recordings) if path.is_symlink() and leads_out(path, folder)}
         visible = [path for path in paths if not path.name.startswith(".")]
         yield from (path for path in visible if path in leading_out)

@@ -109,7 +109,7 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, Subtit
     In a file of one side a name is taken off the text if every subtitle begins with the same one. Each sentence of
     karaoke and rolling captions is read once. Raises BadInput.
     """
-    subtitles = _read(path)
+    subtitles = read_subtitles(path)
     named = [list(map(_named_line, item.lines)) for item in subtitles]
     prefixes = _prefixes_of_speakers(named, side)
     keys = _names_of_speakers(named, side) - prefixes
@@ -238,11 +238,11 @@ def _last_words(line: Sequence[TimedWord], spoken_text: str) -> list[TimedWord]:
     return [word._replace(word=text) for word, text in zip(last, texts, strict=True)]
 
 
-def _read(path: Path) -> list[Subtitle]:
+def read_subtitles(path: Path) -> list[Subtitle]:
     """The subtitles that have text, by rising start.
 
     A text of SubRip goes on to the next times, or to the number above them where the first cue has one; one of
-    WebVTT to an empty line.
+    WebVTT to an empty line. Raises BadInput.
     """
     suffix = path.suffix.lower()
     if suffix == ".sbv":

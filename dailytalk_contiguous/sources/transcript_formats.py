@@ -58,6 +58,8 @@ from dailytalk_contiguous.sources.transcript_text import (
     number_of_field,
     read_text,
 )
+from dailytalk_contiguous.sources.turnbench_files import is_annotation
+from dailytalk_contiguous.sources.turnbench_transcripts import annotation_records
 
 #: Words of one speaker with more than this many seconds between them belong to different cues.
 CUE_GAP = 0.35
@@ -606,8 +608,10 @@ def read_cues(
     words = list[Cue]()
     try:
         has_labels = read is text_records and text_kind(path) == AUDACITY
-        if read is subtitle_records or has_labels:
-            records: Iterable[TranscriptRecord] = subtitle_records(path, side)
+        if is_annotation(path.name):
+            records: Iterable[TranscriptRecord] = annotation_records(path)
+        elif read is subtitle_records or has_labels:
+            records = subtitle_records(path, side)
         elif read is tier_records:
             records = read(path, wanted, {} if left is None else left)
         else:
