@@ -15,10 +15,12 @@ from dailytalk_contiguous.publish.interactivity import FULL_DUPLEX_BENCH, INTERA
 from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.prompts import PERSONAPLEX
+from dailytalk_contiguous.publish.smart_turn import SMART_TURN_FORMAT
 from dailytalk_contiguous.publish.trainer_formats import TRAINER_FORMATS
 
 _ALL: list[AnyFormat] = [MOSHI, PERSONAPLEX, JMOSHI, CSM, *TRAINER_FORMATS]
-_ALL += [INTERACTIVITY, FULL_DUPLEX_BENCH, *chain.from_iterable(parts("FORMATS")), *ANNOTATIONS]
+_ALL += [INTERACTIVITY, FULL_DUPLEX_BENCH, SMART_TURN_FORMAT]
+_ALL += [*chain.from_iterable(parts("FORMATS")), *ANNOTATIONS]
 
 FORMATS = {format.name: format for format in _ALL}
 
