@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, to_uri
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.documents import fits, json_lines, quoted, read_bytes
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.language_codes import ISO_639_3, UNKNOWN_LANGUAGE
@@ -26,7 +26,7 @@ from dailytalk_contiguous.publish.findings import (
     Loudness,
     advice,
     error,
-    measure_loudness,
+    loudness_of_wav,
     several,
 )
 from dailytalk_contiguous.publish.training_folder import read_typed
@@ -184,16 +184,10 @@ def _sounds(folder: Path, clips: Sequence[ListedClip], seconds: dict[str, float]
     repeated: list[str] = []
     loud_ends: list[str] = []
     for clip in steps("clips checked", clips, len(clips)):
-        try:
-            path = inside(folder, clip.path)
-            if not path.is_file():
-                yield error("missing-audio", clip.path, "a list names it, but it isn't there", _SMART_TURN_AGAIN)
-                continue
-            loudness = measure_loudness({"bytes": None, "path": to_uri(path)})
-            digest = hashlib.sha256(read_bytes(path)).hexdigest()
-        except BadInput as failure:
-            yield error("unreadable-audio", clip.path, failure.reason, failure.remedy)
+        loudness = yield from loudness_of_wav(folder, clip.path)
+        if loudness is None:
             continue
+        digest = hashlib.sha256(read_bytes(folder / clip.path)).hexdigest()
         earlier = name_of_digest.setdefault(digest, clip.path)
         if earlier != clip.path:
             repeated.append(f"{clip.path} and {earlier}")

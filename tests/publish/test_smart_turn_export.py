@@ -22,11 +22,12 @@ from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.turn_end import load_smart_turn
 from dailytalk_contiguous.publish.exports import write_export
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.smart_turn import SMART_TURN_FORMAT, clip_start
 from dailytalk_contiguous.stages.judge_turn_ends import judge_utterances
 
-#: Holds of the right side at 3.0 and 12.0 s, of the left at 20.0; shifts at 6.0, 9.6, 15.0, 22.0, and none at 26.0,
-#: behind which nobody speaks. The left side begins at 17.0 s, in the other's speech.
+#: Holds of the right side at 3.0 and 12.0 s, of the left at 20.0; shifts at 6.0, 9.6, 15.0, 18.0 and 22.0.
+#: At 17.5 s the left side ends in the other's speech, and behind 26.0 s nobody speaks.
 TALK = (
     ("right", 0.5, 3.0, "so I went to the um"),
     ("right", 3.6, 6.0, "shop and it was closed"),
@@ -41,17 +42,34 @@ TALK = (
 )
 SECONDS = 28.0
 RATE = 16000
-COLUMNS = ("audio", "id", "language", "endpoint_bool", "midfiller", "endfiller", "synthetic", "spoken_text", "dataset")
+COLUMNS = (
+    "audio",
+    "id",
+    "language",
+    "endpoint_bool",
+    "midfiller",
+    "endfiller",
+    "synthetic",
+    "spoken_text",
+    "dataset",
+)
 
 
-def talk(name: str, person: str | None = None, **columns: Any) -> dict[str, Any]:
-    return built_row(name, TALK, SECONDS, kept_speaker=person, **columns)
+def sound(number: int) -> np.ndarray:
+    """The samples of a talk: no two are alike."""
+    noise = np.random.default_rng(number).integers(-9, 10, size=(round(SECONDS * RATE), 2))
+    return stereo(TALK, SECONDS, RATE) + noise.astype(np.int16)
+
+
+def talk(number: int = 0, person: str | None = None, **columns: Any) -> dict[str, Any]:
+    audio = {"bytes": flac(sound(number), RATE), "path": None}
+    return built_row(f"call{number}", TALK, SECONDS, RATE, kept_speaker=person, audio=audio, **columns)
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight conversations of four people."""
-    rows = [talk(f"call{number}", f"person{number % 4}") for number in range(8)]
+    rows = [talk(number, f"person{number % 4}") for number in range(8)]
     folder = write_dataset(tmp_path_factory.mktemp("calls") / "work", rows)
     record = {"source": {"repository": "ann/calls", "licence": "cc-by-4.0"}}
     (folder / "run.json").write_text(json.dumps(record))
@@ -61,8 +79,6 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exported(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Their export, in a folder whose path has the name of a split in it."""
-    from dailytalk_contiguous.publish.opening import open_items
-
     out = tmp_path_factory.mktemp("test-train") / "eval"
     write_export(open_items(work).rows(), out, SMART_TURN_FORMAT, eval_share=0.3, dataset="ann/calls")
     return out
@@ -96,16 +112,14 @@ def test_trainer_loads_the_columns_and_the_sound_of_both_folders(
     for side in ("train", "test"):
         loaded = trainer_dataset(exported / side, monkeypatch, tmp_path)
         listed = {line["id"]: line for line in lines(exported, side)}
-        assert sorted(loaded.column_names) == sorted(COLUMNS)
+        assert {*loaded.column_names} == {"audio", *FACTS}
         assert {row["id"] for row in loaded} == listed.keys()
         for row in loaded:
             info = soundfile.info(row["audio"]["path"])
             line = listed[row["id"]]
             assert (info.format, info.subtype, info.channels, info.samplerate) == ("FLAC", "PCM_16", 1, RATE)
             assert 1.0 <= info.duration <= 16.0
-            assert {name: row[name] for name in COLUMNS if name != "audio"} == {
-                name: line[name] for name in COLUMNS if name != "audio"
-            }
+            assert [row[name] for name in FACTS] == [line[name] for name in FACTS]
             assert row["language"] == "eng"
             assert row["dataset"] == "ann/calls"
 
@@ -121,24 +135,25 @@ def test_each_folder_is_half_complete_and_no_person_is_in_both(exported: Path) -
         assert {clip["split"] for clip in clips} == {side}
         people[side] = {clip["speaker"] for clip in clips if clip["speaker"]}
         recordings[side] = {clip["recording_id"] for clip in clips}
-    assert people["train"] and people["test"]
+    assert people["train"]
+    assert people["test"]
     assert not people["train"] & people["test"]
     assert not recordings["train"] & recordings["test"]
 
 
 def test_a_clip_is_the_sound_of_one_side_up_to_the_silence_behind_an_end_of_a_turn(exported: Path) -> None:
-    samples = stereo(TALK, SECONDS, 24000)
-    expected = read_pcm({"bytes": flac(samples, 24000), "path": None}, sample_rate=RATE)
     ends = {("right", 3.2): False, ("right", 12.2): False, ("left", 20.2): False}
-    ends |= {("right", 6.2): True, ("left", 9.8): True, ("right", 15.2): True, ("left", 22.2): True}
+    ends |= {("right", 6.2): True, ("left", 9.8): True, ("right", 15.2): True}
+    ends |= {("right", 18.2): True, ("left", 22.2): True}
     seen = set()
     for line in [*lines(exported, "train"), *lines(exported, "test")]:
         clip = sources(exported)[line["id"]]
         (path,) = exported.glob(f"*/{line['file_name']}")
         written, _ = soundfile.read(path, dtype="int16")
         last = round(clip["end"] * RATE)
+        samples = sound(int(clip["conversation_id"].removeprefix("call")))
         channel = ("left", "right").index(clip["channel"])
-        np.testing.assert_array_equal(written, expected[last - len(written) : last, channel])
+        np.testing.assert_array_equal(written, samples[last - len(written) : last, channel])
         assert line["endpoint_bool"] is ends[clip["channel"], clip["end"]]
         assert line["synthetic"] is (clip["channel"] == "left")
         seen.add((clip["channel"], clip["end"]))
@@ -152,9 +167,9 @@ def test_what_is_no_clip_is_counted(work: Path, tmp_path: Path, dailytalk: Comma
     left_out = outcome["left_out_parts"]
     n_surplus = sum(count for reason, count in left_out.items() if reason.startswith("complete clips"))
     (n_others,) = [count for reason, count in left_out.items() if reason.startswith("ends of speech")]
-    assert n_clips + n_surplus == 8 * 7
+    assert n_clips + n_surplus == 8 * 8
     assert n_clips == 2 * 8 * 3
-    assert n_others == 8 * 3  # at 17.5 in the other's speech, at 18.0 s of what began in it, and the last one
+    assert n_others == 8 * 2
     (metadata, *_) = lines(tmp_path / "out", "train")
     assert metadata["dataset"] == "ann/calls"
     checked = dailytalk("check", tmp_path / "out", "--json")
@@ -177,7 +192,7 @@ def test_fillers_before_the_last_words_and_at_the_end_are_told_apart(exported: P
 
 
 def test_texts_without_fillers_keep_the_labels_of_the_sound(tmp_path: Path) -> None:
-    write_export([talk("call")], tmp_path / "out", SMART_TURN_FORMAT, fillers="drop")
+    write_export([talk()], tmp_path / "out", SMART_TURN_FORMAT, fillers="drop")
     by_end = {}
     for line in lines(tmp_path / "out", "train"):
         by_end[sources(tmp_path / "out")[line["id"]]["end"]] = line
@@ -186,13 +201,16 @@ def test_texts_without_fillers_keep_the_labels_of_the_sound(tmp_path: Path) -> N
 
 
 def test_words_and_fillers_that_nobody_knows_are_null(tmp_path: Path) -> None:
-    row = talk("call", language=None)
+    row = talk(language=None)
     for utterance in row["utterances"]:
         utterance["text"] = ""
     row["alignments"] = []
     write_export([row], tmp_path / "out", SMART_TURN_FORMAT)
     for line in lines(tmp_path / "out", "train"):
-        assert (line["language"], line["midfiller"], line["endfiller"], line["spoken_text"]) == ("und",) + (None,) * 3
+        assert line["language"] == "und"
+        assert line["midfiller"] is None
+        assert line["endfiller"] is None
+        assert line["spoken_text"] is None
 
 
 def test_the_raw_layout_has_a_folder_for_each_language_and_label(
@@ -224,34 +242,35 @@ def test_a_clip_begins_between_words_and_at_a_pause_if_there_is_one() -> None:
         assert start is not None
         assert end - 16 < start <= max(0.0, end - 8)
         assert not any(first < start < last for first, last in words)
-    assert clip_start([(0.5, 2.0), (2.0, 4.0), (4.05, 10.0)], 13.0) == pytest.approx(4.025)
-    assert clip_start([(0.5, 2.0), (2.3, 4.0), (4.05, 10.0)], 13.0) == pytest.approx(2.2)
+    assert clip_start([(0.5, 5.0), (5.0, 9.0), (9.05, 18.0)], 18.2) == pytest.approx(9.025)
+    assert clip_start([(0.5, 5.0), (5.3, 9.0), (9.05, 18.0)], 18.2) == pytest.approx(5.2)
     assert clip_start([(0.5, 6.9)], 7.2) == 0.0
     assert clip_start([(0.5, 30.0)], 30.2) is None
 
 
 @pytest.mark.needs("pipecat")
-@pytest.mark.parametrize("name", EXAMPLE_NAMES)
-def test_smart_turn_hears_in_a_clip_what_it_heard_in_the_recording(tmp_path: Path, name: str) -> None:
-    spoken = [(line["channel"], line["start"], line["end"], line["text"]) for line in reference(name)]
-    encoded = (EXAMPLES / f"{name}.flac").read_bytes()
-    audio = {"bytes": encoded, "path": None}
-    recording = read_pcm(audio)
-    row = built_row(name, spoken, len(recording) / RATE, RATE, audio=audio)
-    judge_utterances(row["utterances"], recording)
-    write_export([row], tmp_path / "out", SMART_TURN_FORMAT)
+def test_smart_turn_hears_in_a_clip_what_it_heard_in_the_recording(tmp_path: Path) -> None:
+    rows = []
+    for name in EXAMPLE_NAMES:
+        spoken = [(line["channel"], line["start"], line["end"], line["text"]) for line in reference(name)]
+        audio = {"bytes": (EXAMPLES / f"{name}.flac").read_bytes(), "path": None}
+        recording = read_pcm(audio)
+        row = built_row(name, spoken, len(recording) / RATE, RATE, audio=audio)
+        judge_utterances(row["utterances"], recording)
+        rows.append(row)
+    write_export(rows, tmp_path / "out", SMART_TURN_FORMAT, layout="raw")
     judge = load_smart_turn()
-    clips = lines(tmp_path / "out", "train")
-    assert clips
-    for line in clips:
-        samples, _ = soundfile.read(tmp_path / "out/train" / line["file_name"], dtype="float32")
+    clips = sources(tmp_path / "out")
+    assert len(clips) > 4
+    for path in (tmp_path / "out").rglob("*.flac"):
+        samples, _ = soundfile.read(path, dtype="float32")
         (probability,) = judge.finished(samples, [len(samples) / RATE - 0.2])
-        assert probability == pytest.approx(sources(tmp_path / "out")[line["id"]]["turn_end"], abs=0.02)
+        assert probability == pytest.approx(clips[path.stem]["turn_end"], abs=0.02)
 
 
 def test_another_rate_and_talk_of_one_label_are_refused(tmp_path: Path, dailytalk: Command) -> None:
     with pytest.raises(DailytalkError, match="trained at 16000 Hz, not at 24000"):
-        write_export([talk("call")], tmp_path / "rate", SMART_TURN_FORMAT, sample_rate=24000)
+        write_export([talk()], tmp_path / "rate", SMART_TURN_FORMAT, sample_rate=24000)
     turns = (("left", 0.5, 3.0, "how are you"), ("right", 3.5, 6.0, "well"), ("left", 6.5, 9.0, "good"))
     with pytest.raises(DailytalkError, match="nothing is left to train on"):
         write_export([built_row("call", turns, 10.0)], tmp_path / "one", SMART_TURN_FORMAT)
@@ -278,7 +297,7 @@ def in_stereo(folder: Path) -> None:
 
 def made_longer(folder: Path) -> None:
     samples, _ = soundfile.read(first_clip(folder))
-    rewrite(first_clip(folder), np.concatenate([samples, samples, samples])[: 17 * RATE])
+    rewrite(first_clip(folder), np.resize(samples, 17 * RATE))
 
 
 def made_short(folder: Path) -> None:
@@ -298,6 +317,11 @@ def deleted(folder: Path) -> None:
 
 def not_listed(folder: Path) -> None:
     shutil.copy(first_clip(folder), folder / "train/another.flac")
+
+
+def repeated(folder: Path) -> None:
+    _, second, *_ = lines(folder, "train")
+    shutil.copy(first_clip(folder), folder / "train" / second["file_name"])
 
 
 def listed_twice(folder: Path) -> None:
@@ -352,7 +376,7 @@ def without_test(folder: Path) -> None:
         (without_silence, "no-silence", "error"),
         (deleted, "missing-audio", "error"),
         (not_listed, "unlisted-file", "error"),
-        (not_listed, "same-sound", "error"),
+        (repeated, "same-sound", "error"),
         (listed_twice, "duplicate", "error"),
         (all_complete, "one-label", "error"),
         (of_no_language, "unknown-language", "advice"),
