@@ -42,17 +42,7 @@ TALK = (
 )
 SECONDS = 28.0
 RATE = 16000
-COLUMNS = (
-    "audio",
-    "id",
-    "language",
-    "endpoint_bool",
-    "midfiller",
-    "endfiller",
-    "synthetic",
-    "spoken_text",
-    "dataset",
-)
+FACTS = ("id", "language", "endpoint_bool", "midfiller", "endfiller", "synthetic", "spoken_text", "dataset")
 
 
 def sound(number: int) -> np.ndarray:
