@@ -435,7 +435,7 @@ def refuse_other_rate(out: Path, settings: exports.ExportSettings) -> None:
 SMART_TURN_FORMAT = exports.ExportFormat(
     "smart-turn",
     reader="Smart Turn (pipecat-ai), its training",
-    holds="a mono FLAC for each end of a turn, complete or incomplete, its language, fillers and words",
+    holds="a mono FLAC for each end of a turn, complete or incomplete, with its language, hesitations and words",
     loses="ends that are no hold or shift, the surplus of a label, emotions, tags, prosody, times of words",
     checked="datasets (audiofolder), a reader written from its source, and the model itself",
     write=write_smart_turn,

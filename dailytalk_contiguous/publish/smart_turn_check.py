@@ -191,7 +191,8 @@ def _sounds(folder: Path, clips: Sequence[ListedClip], seconds: dict[str, float]
         earlier = name_of_digest.setdefault(digest, clip.path)
         if earlier != clip.path:
             repeated.append(f"{clip.path} and {earlier}")
-        seconds[clip.side or RAW] += loudness.seconds
+        side = clip.side or RAW
+        seconds[side] += loudness.seconds
         yield from _sound(clip.path, loudness)
         if loudness.channels == 1 and sounds_to_its_end(loudness):
             loud_ends.append(clip.path)
@@ -239,7 +240,9 @@ def _balance(clips: Sequence[ListedClip]) -> Iterator[Finding]:
         problem = f"{n_complete} of its clips are complete, {n_incomplete} incomplete"
         if not n_complete or not n_incomplete:
             yield error("one-label", side or ".", problem, _SMART_TURN_AGAIN)
-        elif abs(n_complete / counts.total() - 0.5) > _UNEVEN:
+            continue
+        share = n_complete / counts.total()
+        if not 0.5 - _UNEVEN <= share <= 0.5 + _UNEVEN:
             yield advice("uneven-labels", side or ".", problem, _SMART_TURN_AGAIN)
 
 

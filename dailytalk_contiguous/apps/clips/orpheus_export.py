@@ -1,9 +1,9 @@
 """Orpheus-TTS (canopyai): clips of one speaker with a text, in which tags stand for sounds.
 
 `metadata.jsonl` beside `wavs/` is a folder of `datasets`' audiofolder. So `load_dataset(FOLDER)` has the columns
-`text` and `audio` that the finetuning reads, here and once it is pushed, and each sound can still be listened to. A
-text is `name: words <laugh>`. There is no column `source`, because notebooks put that before the text, too. Files
-have the names of UUIDs: `datasets` takes a name with `test` in it for one of another split.
+`text` and `audio` that the finetuning reads, here and once it is pushed, and each sound can still be listened to.
+A text is `name: words <laugh>`. There is no column `source`, because notebooks put that before the text, too.
+Files have the names of UUIDs: `datasets` takes a name with `test` in it for one of another split.
 
 A tag is written only where a sound is heard: where a text has a mark such as `[laughs]`, and where the row has a
 labelled sound in an utterance or right beside it. Style tags, such as (excited), say how words are said, which
