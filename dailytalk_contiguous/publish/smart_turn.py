@@ -305,7 +305,8 @@ def _n_other_ends(heard: Iterable[Utterance], ends: Iterable[TurnEnd]) -> int:
         assert span is not None
         timed.append(Timed(utterance["channel"], *span))
     last_utterances = {end.utterance for end in ends}
-    return sum(last_utterances.isdisjoint(members) for members in join_spans(timed))
+    others = [members for members in join_spans(timed) if last_utterances.isdisjoint(members)]
+    return len(others)
 
 
 def clip_metadata(row: Row, side: SideSpeech, clip: TurnEndClip, dataset: str | None) -> ClipMetadata:

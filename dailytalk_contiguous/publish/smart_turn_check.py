@@ -110,11 +110,12 @@ def check_smart_turn(folder: Path, limits: FindingLimits) -> Checked:
     findings += _languages(clips)
     findings += _in_both_sides(clips, record["clips"])
     files = Counter(clip.side or RAW for clip in clips)
+    labels = Counter(clip.is_complete for clip in clips)
     facts = {
         "files": dict(files),
         "hours": {side: round(seconds[side] / 3600, 7) for side in sorted(seconds)},
-        "complete": sum(clip.is_complete for clip in clips),
-        "incomplete": sum(not clip.is_complete for clip in clips),
+        "complete": labels[True],
+        "incomplete": labels[False],
         "languages": dict(Counter(clip.language for clip in clips)),
     }
     return findings, facts
