@@ -1,6 +1,6 @@
 """What resynthesis keeps of the ends of turns, by a judge that hears the sound alone (Smart Turn).
 
-    python benchmarks/cues.py FOLDER [--voices piper piper/line espeak shift]
+    python benchmarks/cues.py FOLDER [--voices piper piper/line espeak shift] [--exports]
 
 FOLDER holds `spokenwoz` (calls) and `talk` (calls of another band). These and the bundled recordings are said
 anew by each voice, the left side and the right side in turn. Every end of a turn behind which both are silent for
@@ -8,6 +8,9 @@ anew by each voice, the left side and the right side in turn. Every end of a tur
 finished, before a pause of the same speaker (hold) it should not. Ends are compared that are of the same kind in
 both; the interval is of 90 %, by drawing ends with replacement. The other side keeps its sound: it shows the noise
 of the judge. `/line` says each utterance alone, and not each turn in one take.
+
+With `--exports` the recordings are kept as they are and exported for Smart Turn, and each clip is judged: it
+should sound as finished as its end did in the recording, within 0.02.
 
 Beside the judge: how pitch moves in the last 0.3 s, how long the last syllable is held and how loud the end is,
 each beside the source's (`core.delivery.measure_ending`) and, for comparison, beside another line of the source.
@@ -43,8 +46,9 @@ from dailytalk_contiguous.core.turn_ends import (
     mean_change,
 )
 from dailytalk_contiguous.core.utterance import sounding_span
-from dailytalk_contiguous.models.turn_end import load_smart_turn
+from dailytalk_contiguous.models.turn_end import SILENCE_SECONDS, load_smart_turn
 from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.smart_turn_check import SMART_TURN_CLIPS
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.store.work_folder import RUN
 
@@ -56,6 +60,9 @@ GOALS = {"piper": (0.10, 0.06), "shift": (0.05, 0.03)}
 JUDGED_GOAL = 0.05
 SHARE_GOAL = 0.25
 
+#: How far the judgement of an exported clip may be from that of the same end in its recording.
+EXPORT_GOAL = 0.02
+
 #: The recordings of `talk` that have two speakers of English.
 CALLS = ("aws_auto_repairs_40.flac", "cobalt_call.flac")
 
@@ -64,6 +71,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--voices", nargs="+", default=["piper", "piper/line", "espeak", "shift"])
+    parser.add_argument("--exports", action="store_true", help="judge exports for Smart Turn instead of voices")
     arguments = parser.parse_args()
     calls = [arguments.folder / "talk" / name for name in CALLS]
     sources = {
@@ -78,6 +86,9 @@ def main() -> int:
             if not recordings:
                 continue
             tagged = tag(recordings, Path(scratch) / title)
+            if arguments.exports:
+                met.append(judge_export(title, tagged))
+                continue
             for voice in arguments.voices:
                 ends[voice].append(revoiced(title, tagged, voice))
             if "piper" in arguments.voices:
@@ -108,6 +119,37 @@ def judge_share(title: str, tagged: Path, spoken: Path) -> bool:
     return judged(
         f"{title}: the judge's share of a build {share:.0%} (goal {SHARE_GOAL:.0%})", share <= SHARE_GOAL
     )
+
+
+def judge_export(title: str, tagged: Path) -> bool:
+    """Whether each clip of an export of recordings sounds as its end of a turn did in the recording.
+
+    At the rate of the clips it should; what the package's own 24 kHz costs is printed beside it.
+    """
+    usual = differences_of_export(tagged, 24000)
+    mean = np.mean(usual)
+    print(f"{title}: clips of conversations at 24 kHz are at most {max(usual):.4f} apart, on average {mean:.4f}")
+    differences = differences_of_export(tagged, ANALYSIS_RATE)
+    largest = max(differences)
+    figure = f"{title}: {len(differences)} clips of conversations at 16 kHz sound as recorded, {largest:.4f} apart"
+    return judged(f"{figure} (goal {EXPORT_GOAL})", largest <= EXPORT_GOAL)
+
+
+def differences_of_export(tagged: Path, sample_rate: int) -> list[float]:
+    """How far the judgement of each clip is from that of the same end in the recording."""
+    work = tagged.parent / f"recorded-{sample_rate}"
+    kept = ("--revoice", "none", "--turn-ends", "smart-turn", "--sample-rate", sample_rate)
+    dailytalk("speak", tagged, "--out", work, *kept)
+    out = tagged.parent / f"clips-{sample_rate}"
+    dailytalk("export", work, "--format", "smart-turn", "--layout", "raw", "--out", out)
+    clips = read_json(out / SMART_TURN_CLIPS)["clips"]
+    judge = load_smart_turn()
+    differences: list[float] = []
+    for path in sorted(out.rglob("*.flac")):
+        samples, rate = soundfile.read(path, dtype="float32")
+        (finished,) = judge.finished(samples, [len(samples) / rate - SILENCE_SECONDS])
+        differences.append(abs(finished - clips[path.stem]["turn_end"]))
+    return differences
 
 
 class Revoiced(NamedTuple):

@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, t
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import chosen_for, one_of
-from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.publish.annotation_formats import annotated_rows, open_annotation
 from dailytalk_contiguous.publish.exports import (
     TWO_LISTS,
@@ -29,6 +29,7 @@ from dailytalk_contiguous.publish.interactivity import ClipChoice, ClipSettings,
 from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.opening import local_folder, open_items, version_or_path
 from dailytalk_contiguous.publish.readme import readme
+from dailytalk_contiguous.publish.smart_turn import SmartTurnSettings
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.work_folder import read_run, work_folder_of
 
@@ -90,9 +91,21 @@ def export(
                 source_of_work = work_run.get("source") or {}
                 settings["licence"] = source_of_work.get("licence")
     run = read_run(work_folder_of(local_folder(Path(source)))) or {}
+    if isinstance(layout.settings, SmartTurnSettings):
+        settings["dataset"] = _dataset_name(source, run)
     about = partial(readme, out.absolute().name, run=run, defaults=default_settings())
     done = write_export(selection.rows, out, layout, sides=selection.sides, readme=about, **settings)
     return _export_outcome(done, layout, format, out, selection.left_out)
+
+
+def _dataset_name(source: str, run: Mapping[str, Any]) -> str:
+    """The name of what is exported: that of the source of a work folder, or of the folder or the repository."""
+    source_of_run = run.get("source") or {}
+    name = portable(source_of_run.get("repository") or source_of_run.get("name"))
+    folder = local_folder(Path(source))
+    if not name and folder.exists():
+        name = folder.resolve().name
+    return name or source.partition("@")[0]
 
 
 def _export_outcome(

@@ -15,12 +15,14 @@ from dailytalk_contiguous.publish.interactivity import FULL_DUPLEX_BENCH, INTERA
 from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.prompts import PERSONAPLEX
+from dailytalk_contiguous.publish.smart_turn import SMART_TURN_FORMAT
 from dailytalk_contiguous.publish.trainer_formats import TRAINER_FORMATS
 from dailytalk_contiguous.publish.turnbench import TURNBENCH
 from dailytalk_contiguous.publish.vap import VAP
 
 _ALL: list[AnyFormat] = [MOSHI, PERSONAPLEX, JMOSHI, CSM, VAP, *TRAINER_FORMATS]
-_ALL += [INTERACTIVITY, FULL_DUPLEX_BENCH, TURNBENCH, *chain.from_iterable(parts("FORMATS")), *ANNOTATIONS]
+_ALL += [INTERACTIVITY, FULL_DUPLEX_BENCH, TURNBENCH, SMART_TURN_FORMAT]
+_ALL += [*chain.from_iterable(parts("FORMATS")), *ANNOTATIONS]
 
 FORMATS = {format.name: format for format in _ALL}
 

@@ -95,9 +95,7 @@ STEREO = "stereo"
 @dataclass(frozen=True)
 class InteractivitySettings(ClipSettings):
     layout: str = setting(
-        STEREO,
-        f"Layout of interactivity: {STEREO}, or {USER_ONLY} (mono, what the agent does as labels).",
-        panel="result", choices=(STEREO, USER_ONLY),
+        STEREO, exports.LAYOUT, panel="result", choices=(STEREO, USER_ONLY)
     )  # fmt: skip
 
 

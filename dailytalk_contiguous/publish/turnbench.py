@@ -86,7 +86,7 @@ def columns(sample_rate: int | None) -> Features:
 def write_turnbench(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     """Write the sound of each speaker; it becomes part of a table once all conversations have their numbers."""
     exports.refuse_mute(item)
-    labelled = labelled_tracks(item.row, item.duration)
+    labelled = labelled_tracks(item.row, item.duration, export.settings.certainty)
     channels = CHANNELS[::-1] if export.settings.swap else CHANNELS
     tracks = {}
     for speaker, channel in zip(SPEAKERS, channels, strict=True):
@@ -291,6 +291,7 @@ TURNBENCH = exports.ExportFormat(
     finish=finish_turnbench,
     manifests=(ORACLE, NUMBERS),
     sides=exports.TWO_LISTS,
+    options=frozenset({"main", "certainty"}),
     recognises=lambda folder: (folder / NUMBERS).is_file(),
     check=check_turnbench,
 )

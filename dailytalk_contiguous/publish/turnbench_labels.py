@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.turnbench_layout import TurnAnnotation
 from dailytalk_contiguous.core.turns import Stretch, TimedConversation, timed_conversations
 from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, sounding_span, words_within
 from dailytalk_contiguous.core.word_times import normalise
+from dailytalk_contiguous.publish.exports import certainty_doubt
 
 #: Seconds for which both speak at once where they compete for the floor. Speech of so many seconds takes a turn.
 COMPETING = TURN_SECONDS
@@ -228,10 +229,10 @@ class LabelledTracks:
             self.left_out[f"{label}: outside the sound, or without length"] += 1
 
 
-def labelled_tracks(row: Row, seconds: float) -> LabelledTracks:
+def labelled_tracks(row: Row, seconds: float, least_certainty: float | None = None) -> LabelledTracks:
     """Label the speech and the sounds of a row of `core.schema.BUILT`.
 
-    `seconds`: length of its sound, beyond which no entry reaches.
+    `seconds`: length of its sound, beyond which no entry reaches. `least_certainty`: of `--certainty`.
     """
     labelled = LabelledTracks({channel: [] for channel in CHANNELS})
     utterances = [utterance for utterance in heard_utterances(row) if sounding_span(utterance)]
@@ -239,7 +240,7 @@ def labelled_tracks(row: Row, seconds: float) -> LabelledTracks:
     all_facts = _facts_of(row, utterances, conversation)
     for stretch, facts in zip(conversation.speech, all_facts, strict=True):
         members = [utterances[index] for index in stretch.members]
-        reason = why_left_out(facts, members)
+        reason = why_left_out(facts, members, least_certainty)
         if reason:
             labelled.left_out[reason] += 1
             continue
@@ -257,14 +258,22 @@ def labelled_tracks(row: Row, seconds: float) -> LabelledTracks:
     return labelled
 
 
-def why_left_out(facts: SpeechFacts, utterances: Sequence[Utterance]) -> str | None:
+def why_left_out(
+    facts: SpeechFacts, utterances: Sequence[Utterance], least_certainty: float | None = None
+) -> str | None:
     """Return why a stretch of speech gets no label; None if it gets one.
 
-    This is the one place that decides whether an event is taken. `utterances`: those of the stretch.
+    Both how it enters and, where both fall silent after it, who speaks next must be as certain as is asked for.
+    `utterances`: those of the stretch, in order.
     """
     if not facts.words:
         return "speech: nobody knows what is said"
-    return None
+    first = utterances[0]
+    last = max(utterances, key=lambda utterance: utterance["end"])
+    doubt = certainty_doubt(first.get("event_certainty"), least_certainty)
+    if doubt is None and last.get("transition"):
+        doubt = certainty_doubt(last.get("transition_certainty"), least_certainty)
+    return f"speech: {doubt}" if doubt else None
 
 
 def sound_label(name: str) -> str:

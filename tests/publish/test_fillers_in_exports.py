@@ -60,7 +60,7 @@ def texts_in(folder: Path) -> bytes:
     """All that is written in a folder, except its sound and README."""
     texts = []
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix not in (".wav", ".md"):
+        if path.is_file() and path.suffix not in (".wav", ".flac", ".md"):
             data = path.read_bytes()
             if path.suffix == ".gz":
                 data = gzip.decompress(data)

@@ -11,5 +11,5 @@ COMMANDS = {
     },
 }
 FIRST_LINES = {"corpus": "looking for the corpus …"}
-FORMATS = ("voice_exports:VOICES",)
+FORMATS = ("voice_exports:VOICES", "orpheus_export:ORPHEUS_FORMATS")
 DEFAULTS = ("clip_plan:clip_defaults",)

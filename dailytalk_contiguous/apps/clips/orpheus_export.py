@@ -1,0 +1,354 @@
+"""Orpheus-TTS (canopyai): clips of one speaker with a text, in which tags stand for sounds.
+
+`metadata.jsonl` beside `wavs/` is a folder of `datasets`' audiofolder. So `load_dataset(FOLDER)` has the columns
+`text` and `audio` that the finetuning reads, here and once it is pushed, and each sound can still be listened to.
+A text is `name: words <laugh>`. There is no column `source`, because notebooks put that before the text, too.
+Files have the names of UUIDs: `datasets` takes a name with `test` in it for one of another split.
+
+A tag is written only where a sound is heard: where a text has a mark such as `[laughs]`, and where the row has a
+labelled sound in an utterance or right beside it. Style tags, such as (excited), say how words are said, which
+Orpheus has no tag for.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict
+from uuid import NAMESPACE_URL, uuid5
+
+from dailytalk_contiguous.apps.clips.voice_exports import VoiceClip, VoiceClips, open_clips, voice_folder
+from dailytalk_contiguous.core.documents import fits, json_lines, quoted
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.nonspeech_sounds import JOIN
+from dailytalk_contiguous.core.records import NonSpeechSound
+from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.steps import steps
+from dailytalk_contiguous.core.tags import tags_among
+from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, words_within
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish import exports
+from dailytalk_contiguous.publish.conversation import conversation
+from dailytalk_contiguous.publish.findings import (
+    Checked,
+    Finding,
+    FindingLimits,
+    Loudness,
+    advice,
+    error,
+    loudness_of_wav,
+    several,
+)
+from dailytalk_contiguous.sources.transcript_marks import SOUND, marks_in
+from dailytalk_contiguous.store.files import json_document, json_text
+
+#: Hz of Orpheus's codec (SNAC).
+ORPHEUS_RATE = 24000
+
+#: The list of clips.
+ORPHEUS_LIST = "metadata.jsonl"
+
+#: The folder of the sound.
+_WAVS = "wavs"
+
+#: Where each clip is from; `datasets` reads no file that begins with a dot.
+ORPHEUS_CLIPS = ".dailytalk-orpheus.json"
+
+#: The tags that its README lists, by patterns of what transcripts call the sounds.
+ORPHEUS_TAGS = {
+    "laugh": r"laugh\w*|lacht|lachen|gelächter|risas?|rires?",
+    "chuckle": r"chuckl\w*|giggl\w*|snicker\w*",
+    "sigh": r"sigh\w*",
+    "cough": r"cough\w*",
+    "sniffle": r"sniff\w*",
+    "groan": r"groan\w*|moan\w*",
+    "yawn": r"yawn\w*",
+    "gasp": r"gasp\w*",
+}
+
+#: Words of a label that say that others make the sound.
+_OTHERS = frozenset({"all", "audience", "baby", "background", "both", "crowd", "dog", "everyone"})
+
+_ANGLE = re.compile(r"<[^<>]*>")
+
+#: What is left of `<...>` and of single brackets when the marks of sounds are tags.
+_NO_TAG = re.compile(r"<[^<>]*>|[<>]")
+
+#: Seconds of a clip at most, and clips of a speaker at least, by its authors.
+_LONGEST = 30.0
+_FEWEST = 50
+
+_ORPHEUS_AGAIN = "export again with `dailytalk export --format orpheus`"
+
+
+def orpheus_tag(label: str | None) -> str:
+    """The tag for a sound by what a transcript calls it, as `<laugh>`; empty if Orpheus has none.
+
+    >>> orpheus_tag("nervous laughter"), orpheus_tag("audience laughing"), orpheus_tag("door")
+    ('<laugh>', '', '')
+    """
+    words = re.findall(r"\w+", (label or "").casefold())
+    if not _OTHERS.isdisjoint(words):
+        return ""
+    for tag, pattern in ORPHEUS_TAGS.items():
+        if any(re.fullmatch(pattern, word) for word in words):
+            return f"<{tag}>"
+    return ""
+
+
+def orpheus_text(text: str, left_out: Counter[str]) -> str:
+    """A text with tags in place of its marks of sounds, and without other marks and style tags, which are counted.
+
+    >>> orpheus_text("(excited) Well [laughs], yes. [door slams]", Counter())
+    'Well <laugh>, yes.'
+    """
+    text = " ".join(text.split())
+    parts: list[str] = []
+    position = 0
+    for start, end, mark in marks_in(text):
+        parts.append(_plain_part(text[position:start], left_out))
+        tag = orpheus_tag(mark.name) if mark.kind == SOUND else ""
+        if not tag:
+            left_out["marks in texts that are no tag of Orpheus"] += 1
+        parts.append(tag)
+        position = end
+    parts.append(_plain_part(text[position:], left_out))
+    spaced = " ".join(" ".join(parts).split())
+    return re.sub(r"\s+(?=[,.;:!?](?:\s|$))", "", spaced)
+
+
+def _plain_part(text: str, left_out: Counter[str]) -> str:
+    """A part of a text without style tags and `<...>`, both of which are counted."""
+    for style_tag in tags_among(text.split()):
+        text = text.replace(style_tag, " ", 1)
+        left_out["style tags"] += 1
+    plain, n_marks = _NO_TAG.subn(" ", text)
+    if n_marks:
+        left_out["marks in texts that are no tag of Orpheus"] += n_marks
+    return plain
+
+
+def open_orpheus(row: Row, export: exports.Export) -> VoiceClips:
+    """The clips of a row, one or those of a conversation, with tags in the texts. Raises BadInput without any."""
+    is_conversation = "audio_file" not in row and not row.get("labels")
+    clips = _tagged_utterances(row, export) if is_conversation else open_clips(row, export).clips
+    named: list[VoiceClip] = []
+    for clip in clips:
+        text = orpheus_text(clip.text, export.left_out)
+        voice = " ".join(re.sub(r"[:<>]", " ", clip.voice).split()) or "speaker"
+        if any(map(str.isalnum, _ANGLE.sub("", text))):
+            named.append(clip._replace(text=text, voice=voice))
+        else:
+            export.left_out["clips without words"] += 1
+    if not named:
+        raise BadInput("it has no words", "run dailytalk transcribe, or leave it out")
+    return VoiceClips(named)
+
+
+def _tagged_utterances(row: Row, export: exports.Export) -> list[VoiceClip]:
+    """The utterances of a conversation that were not resynthesised, each with the labelled sounds beside it."""
+    rate = export.sample_rate
+    speakers = row["speakers"] or {}
+    pcm = conversation(row, rate, swap=False).pcm
+    heard = heard_utterances(row)
+    recorded = [utterance for utterance in heard if utterance["status"] != "spoken"]
+    n_spoken = len(heard) - len(recorded)
+    if n_spoken:
+        export.left_out["resynthesised utterances"] += n_spoken
+    sounds = sounds_beside(row, recorded, export.left_out)
+    clips: list[VoiceClip] = []
+    for number, utterance in enumerate(recorded):
+        channel = utterance["channel"]
+        if utterance["tag"]:
+            export.left_out["style tags"] += 1
+        text = text_with_sounds(row, utterance, sounds[number])
+        name = utterance["utterance_id"] or f"{row['conversation_id']}/{channel}/{number:04d}"
+        speaker = speakers.get(channel) or f"{row['recording_id']} {channel}"
+        start = min([utterance["start"], *(sound["start"] for sound in sounds[number])])
+        end = max([utterance["end"], *(sound["end"] for sound in sounds[number])])
+        samples = pcm[round(start * rate) : round(end * rate), CHANNELS.index(channel)]
+        clips.append(VoiceClip(name, speaker, row["language"], text, None, samples))
+    if not clips:
+        reason = "nobody says anything in it in a voice of their own"
+        raise BadInput(reason, "keep the voices of the recording: dailytalk speak --revoice none")
+    return clips
+
+
+def sounds_beside(
+    row: Row, utterances: Sequence[Utterance], left_out: Counter[str]
+) -> dict[int, list[NonSpeechSound]]:
+    """The sounds that have a tag, by the index of the utterance that they are in or beside; others are counted."""
+    beside: dict[int, list[NonSpeechSound]] = defaultdict(list)
+    for sound in row["sounds"] or ():
+        if not sound.get("label"):
+            continue
+        if not orpheus_tag(sound["label"]):
+            left_out["labelled sounds that Orpheus has no tag for"] += 1
+            continue
+        distances: dict[int, float] = {}
+        for number, utterance in enumerate(utterances):
+            if utterance["channel"] == sound["channel"]:
+                gap = max(utterance["start"] - sound["end"], sound["start"] - utterance["end"], 0.0)
+                distances[number] = gap
+        nearest = min(distances, key=distances.__getitem__, default=None)
+        if nearest is None or distances[nearest] > JOIN:
+            left_out["labelled sounds apart from utterances"] += 1
+        else:
+            beside[nearest].append(sound)
+    return beside
+
+
+def text_with_sounds(row: Row, utterance: Utterance, sounds: Sequence[NonSpeechSound]) -> str:
+    """The text of an utterance with the tag of each sound between the words where it is heard."""
+    text = utterance["text"] or ""
+    words = words_within(row["alignments"] or (), utterance)
+    parts: list[str] = []
+    position = 0
+    for sound in sorted(sounds, key=lambda sound: sound["start"]):
+        middle = (sound["start"] + sound["end"]) / 2
+        n_letters = 0
+        for word in words:
+            if (word["start"] + word["end"]) / 2 < middle:
+                n_letters += sum(map(str.isalnum, word["word"] or ""))
+        end = len(text) if middle > utterance["end"] else _behind_letters(text, n_letters)
+        parts.append(text[position:end])
+        parts.append(orpheus_tag(sound["label"]))
+        position = end
+    parts.append(text[position:])
+    return " ".join(parts)
+
+
+def _behind_letters(text: str, n_letters: int) -> int:
+    """The position in a text behind so many letters and digits, and the marks that follow them."""
+    n_before = 0
+    for position, letter in enumerate(text):
+        is_mark = not letter.isalnum() and not letter.isspace()
+        if n_before >= n_letters and not is_mark:
+            return position
+        if letter.isalnum():
+            n_before += 1
+    return len(text)
+
+
+class OrpheusLine(TypedDict):
+    """A line of the list: the path of the sound, and the column `text`."""
+
+    file_name: str
+    text: str
+
+
+def write_orpheus(export: exports.Export, item: VoiceClips) -> Iterator[exports.FileEntry]:
+    for clip in item.clips:
+        name = f"{_WAVS}/{uuid5(NAMESPACE_URL, clip.name)}"
+        export.write_sound(name, clip.pcm)
+        export.about[clip.name.casefold()] = {"file": f"{name}.wav", "id": clip.name, "speaker": clip.voice}
+        line: OrpheusLine = {"file_name": f"{name}.wav", "text": f"{clip.voice}: {clip.text}"}
+        yield exports.FileEntry(line, len(clip.pcm) / export.sample_rate)
+
+
+def finish_orpheus(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+    lines = [json_text(entry.line) for entry in lists["train"]]
+    return {ORPHEUS_LIST: lines, ORPHEUS_CLIPS: json_document([*export.about.values()])}
+
+
+def check_orpheus(folder: Path, limits: FindingLimits) -> Checked:
+    """Check a folder for Orpheus; findings, and counts: clips and hours, clips of each speaker, tags."""
+    findings: list[Finding] = []
+    seconds: list[float] = []
+    lines: dict[str, str] = {}
+    speakers = Counter[str]()
+    tags = Counter[str]()
+    for number, line in json_lines(folder / ORPHEUS_LIST, _ORPHEUS_AGAIN):
+        location = f"{ORPHEUS_LIST}:{number}"
+        if isinstance(line, BadInput) or not fits(line, OrpheusLine):
+            problem = line.reason if isinstance(line, BadInput) else "it lacks file_name or text"
+            findings.append(error("bad-line", location, problem, _ORPHEUS_AGAIN))
+            continue
+        path = line["file_name"]
+        if path in lines:
+            findings.append(error("duplicate", location, f"{path} occurs twice", _ORPHEUS_AGAIN))
+            continue
+        lines[path] = line["text"]
+        findings += _text_findings(location, line["text"], speakers)
+        tags.update(_ANGLE.findall(line["text"]))
+    if not lines:
+        findings.append(error("empty-manifest", ORPHEUS_LIST, "it names no clip", _ORPHEUS_AGAIN))
+    for path in steps("clips checked", lines, len(lines)):
+        findings += _sound_findings(folder, path, seconds)
+    wavs = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.wav"))]
+    unlisted = [path for path in wavs if path not in lines]
+    problem = f"files are not in {ORPHEUS_LIST}"
+    findings += several("unlisted-file", ".", unlisted, problem, len(wavs), _ORPHEUS_AGAIN)
+    findings += _few_clips(speakers)
+    facts = {
+        "files": len(lines),
+        "hours": round(sum(seconds) / 3600, 7),
+        "speakers": dict(speakers),
+        "tags": {tag: tags[tag] for tag in sorted(tags)},
+    }
+    return findings, facts
+
+
+def _text_findings(location: str, text: str, speakers: Counter[str]) -> Iterator[Finding]:
+    """The findings on a text; its speaker is counted."""
+    name, colon, words = text.partition(": ")
+    if not colon or not name.strip():
+        yield error("no-speaker", location, f"{quoted(text)} does not begin with a name and ': '", _ORPHEUS_AGAIN)
+        return
+    speakers[name] += 1
+    if not any(map(str.isalnum, _ANGLE.sub("", words))):
+        yield error("empty-text", location, f"{quoted(text)} has no words", _ORPHEUS_AGAIN)
+    for tag in _ANGLE.findall(words):
+        if tag.strip("<>") not in ORPHEUS_TAGS:
+            remedy = f"write one of {', '.join(ORPHEUS_TAGS)}, or leave it out"
+            yield error("unknown-tag", location, f"{tag} is no tag of Orpheus, which would say it", remedy)
+    for tag in tags_among(words.split()):
+        yield error("tag-among-words", location, f"{tag} is a style tag, which Orpheus would say", _ORPHEUS_AGAIN)
+
+
+def _sound_findings(folder: Path, path: str, seconds: list[float]) -> Iterator[Finding]:
+    """The findings on the sound of a clip; its length is appended to `seconds`."""
+    loudness: Loudness | None = yield from loudness_of_wav(folder, path)
+    if loudness is None:
+        return
+    seconds.append(loudness.seconds)
+    if loudness.sample_rate != ORPHEUS_RATE:
+        problem = f"its rate is {loudness.sample_rate} Hz, not {ORPHEUS_RATE}, that of Orpheus's codec"
+        yield error("wrong-rate", path, problem, "export it again without --sample-rate")
+    if loudness.channels != 1:
+        problem = f"it has {counted(loudness.channels, 'channel')}, not 1"
+        yield error("not-mono", path, problem, _ORPHEUS_AGAIN)
+    if loudness.is_silent(0):
+        yield error("silent-clip", path, "it is silent, and has a text", _ORPHEUS_AGAIN)
+    if loudness.seconds > _LONGEST:
+        problem = f"it lasts {loudness.seconds:.1f} s, more than {_LONGEST:g}, the longest of its authors' own"
+        yield advice("too-long", path, problem, "cut it where nobody speaks")
+
+
+def _few_clips(speakers: Counter[str]) -> Iterator[Finding]:
+    few = [f"{name} ({count})" for name, count in speakers.items() if count < _FEWEST]
+    problem = f"speakers have fewer than {_FEWEST} clips, from which its authors hear results (300 are better)"
+    remedy = "add clips, or leave the speaker out"
+    yield from several("few-clips", ".", few, problem, len(speakers), remedy, "advice")
+
+
+ORPHEUS = exports.ExportFormat(
+    "orpheus",
+    reader="Orpheus-TTS (canopyai), its finetuning",
+    holds="mono clips; their texts with the speaker's name and tags for sounds (`<laugh>`)",
+    loses="style tags, sounds without a label or a tag, emotions, prosody, times of words",
+    checked="datasets (audiofolder), a reader written from its source",
+    open=open_orpheus,
+    write=write_orpheus,
+    finish=finish_orpheus,
+    manifests=(ORPHEUS_LIST, ORPHEUS_CLIPS),
+    options=frozenset(),
+    sample_rate=ORPHEUS_RATE,
+    noun="clip",
+    unit="clip",
+    source=voice_folder,
+    recognises=lambda folder: (folder / ORPHEUS_CLIPS).is_file(),
+    check=check_orpheus,
+)
+
+ORPHEUS_FORMATS = (ORPHEUS,)

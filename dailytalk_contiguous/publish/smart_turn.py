@@ -1,0 +1,448 @@
+"""Smart Turn (pipecat-ai): the end of each turn as a clip of one side, complete before the other's turn or not.
+
+`train` and `test` are folders of `datasets`' audiofolder: `metadata.jsonl` and a mono FLAC of 16 bits at 16 kHz a
+clip. The trainer takes both by their absolute paths, and draws its validation from `train`. `--layout raw` is the
+layout in which the project takes contributions: `LANGUAGE/complete-nofiller/UUID.flac` and the like.
+
+The model hears the last 8 s of a clip, and so does the judge that rates ends of turns here (`models.turn_end`). So
+a clip has all 8 s where the recording has them, with what this side said before its turn, and sounds to the model
+as its row's `turn_end` says. Files have the names of UUIDs, because `datasets` takes a name with `test` or `train`
+in it for the name of a split.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypedDict
+from uuid import NAMESPACE_URL, uuid5
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, encoded_sound
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.filler_removal import UNWRITTEN, filler_flags, words_by_utterance
+from dailytalk_contiguous.core.fillers import PATTERNS, language_code
+from dailytalk_contiguous.core.language_codes import iso_639_3
+from dailytalk_contiguous.core.sampling import order_key
+from dailytalk_contiguous.core.schema import CHANNELS, Row, name_or_none
+from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT, TurnEnd, turn_ends
+from dailytalk_contiguous.core.turns import PAUSE, Timed, join_spans
+from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, is_converted, sounding_span
+from dailytalk_contiguous.core.word_times import join_words
+from dailytalk_contiguous.models.turn_end import HEARD_SECONDS, SILENCE_SECONDS
+from dailytalk_contiguous.publish import exports
+from dailytalk_contiguous.publish.conversation import Conversation
+from dailytalk_contiguous.publish.smart_turn_check import (
+    METADATA,
+    RAW,
+    SHORTEST_CLIP,
+    SMART_TURN_CLIPS,
+    SMART_TURN_FOLDERS,
+    check_smart_turn,
+)
+from dailytalk_contiguous.store.files import json_document, json_text
+
+#: Seconds that a clip lasts at most: a hundredth under the 16 s of the trainer's guide.
+LONGEST_CLIP = 15.99
+
+#: Seconds of quiet before the first word of a clip, where the gap before it has as much.
+LEAD = 0.1
+
+#: Where clips are until all are divided and balanced.
+_UNDIVIDED = "clips"
+
+#: The column `dataset` of rows that do not say where they are from.
+_UNNAMED = "dailytalk"
+
+
+@dataclass(frozen=True)
+class SmartTurnSettings(exports.ExportSettings):
+    """The settings of the format. `dataset`: the name of the source, in the column `dataset`."""
+
+    layout: str = setting(
+        "audiofolder", exports.LAYOUT, panel="result", choices=("audiofolder", RAW)
+    )  # fmt: skip
+    dataset: str | None = unlisted(None)
+
+
+class ClipMetadata(TypedDict):
+    """A line of `metadata.jsonl`: the columns of Smart Turn's own datasets."""
+
+    file_name: str
+    id: str
+    language: str
+    endpoint_bool: bool
+    midfiller: bool | None
+    endfiller: bool | None
+    synthetic: bool
+    spoken_text: str | None
+    dataset: str
+
+
+class SideWord(NamedTuple):
+    """A word of one side, in seconds of its conversation."""
+
+    text: str
+    start: float
+    end: float
+    is_filler: bool
+
+    @property
+    def middle(self) -> float:
+        return (self.start + self.end) / 2
+
+
+class SideWords:
+    """The words of one side, by their middle."""
+
+    def __init__(self, words: Iterable[SideWord]) -> None:
+        self.words = sorted(words, key=lambda word: word.middle)
+        self._middles = [word.middle for word in self.words]
+
+    def between(self, start: float, end: float) -> list[SideWord]:
+        """The words whose middle is between two times in seconds."""
+        first = bisect_left(self._middles, start)
+        last = bisect_left(self._middles, end)
+        return self.words[first:last]
+
+
+class SideSpeech(NamedTuple):
+    """What is heard of one side.
+
+    Attributes:
+        utterances: the audible ones.
+        words: all that are heard. written: those that are written; `--fillers drop` leaves some out.
+        uncut: spans in seconds in which no clip may begin, by start: words, sounds, utterances without words.
+    """
+
+    utterances: list[Utterance]
+    words: SideWords
+    written: SideWords
+    uncut: list[tuple[float, float]]
+
+
+class FillerColumns(NamedTuple):
+    """Whether a clip has fillers before its last words, and ends with one; None where that is unknown."""
+
+    midfiller: bool | None
+    endfiller: bool | None
+
+
+def ends_of_row(row: Row) -> tuple[list[Utterance], list[TurnEnd]]:
+    """The audible utterances of a finished row, and the ends of turns among them, by the index of their utterance.
+
+    The ends are those with a `transition`. In a row without any, which an earlier version made, they follow from
+    the times.
+    """
+    heard: list[Utterance] = []
+    timed: list[Timed] = []
+    ends: list[TurnEnd] = []
+    for utterance in heard_utterances(row):
+        span = sounding_span(utterance)
+        if span is None:
+            continue
+        transition = utterance.get("transition")
+        if transition in (HOLD, SHIFT):
+            ends.append(TurnEnd(len(heard), span[1], transition))
+        heard.append(utterance)
+        timed.append(Timed(utterance["channel"], *span))
+    return heard, ends or turn_ends(timed)
+
+
+def clip_start(uncut: Sequence[tuple[float, float]], end: float) -> float | None:
+    """The second at which a clip begins that ends at `end`, between the words of its side; None if it can't.
+
+    It is at least `HEARD_SECONDS` before the end, or the beginning of the recording, and at most `LONGEST_CLIP`.
+    The latest pause (`PAUSE`) is taken; without one the widest gap between two words.
+
+    Args:
+        uncut: spans in seconds in which it can't begin, by start.
+        end: seconds.
+
+    >>> clip_start([(0.5, 2.0), (2.5, 9.0)], 11.0)
+    2.4
+    """
+    latest = end - HEARD_SECONDS
+    earliest = max(0.0, end - LONGEST_CLIP)
+    if latest <= 0:
+        return 0.0
+    gaps = list(_gaps(uncut, earliest, latest))
+    pauses = [(start, stop) for start, stop in gaps if stop - start >= PAUSE]
+    if pauses:
+        start, stop = pauses[-1]
+    elif gaps:
+        start, stop = max(gaps, key=lambda gap: gap[1] - gap[0])
+    else:
+        return 0.0 if earliest == 0 else None
+    return max((start + stop) / 2, stop - LEAD)
+
+
+def _gaps(uncut: Sequence[tuple[float, float]], earliest: float, latest: float) -> Iterator[tuple[float, float]]:
+    """The gaps between spans, cut to two times; spans that touch have a gap of no length between them."""
+    reach = 0.0
+    for start, end in [*uncut, (latest, latest)]:
+        first = max(reach, earliest)
+        last = min(start, latest)
+        if first <= last:
+            yield first, last
+        reach = max(reach, end)
+
+
+def side_speech(row: Row, channel: str) -> SideSpeech:
+    """What is heard of a side of a finished row."""
+    utterances = [utterance for utterance in heard_utterances(row) if utterance["channel"] == channel]
+    written = SideWords(_words_of(row, channel))
+    words = written
+    if row.get(UNWRITTEN):
+        words = SideWords(_words_of({**row, "alignments": row[UNWRITTEN]}, channel))
+    uncut = [(word.start, word.end) for word in words.words]
+    for sound in row["sounds"] or ():
+        if sound["channel"] == channel:
+            uncut.append((sound["start"], sound["end"]))
+    for utterance in utterances:
+        start = utterance["start"]
+        end = utterance["end"]
+        if not words.between(start, end):
+            uncut.append((start, end))
+    return SideSpeech(utterances, words, written, sorted(uncut))
+
+
+def _words_of(row: Row, channel: str) -> Iterator[SideWord]:
+    """The aligned words of a side of a row."""
+    for utterance, numbers in words_by_utterance(row):
+        aligned = [row["alignments"][number] for number in numbers]
+        if aligned[0]["speaker"] != channel:
+            continue
+        stated = utterance.get("language") if utterance else None
+        flags = filler_flags(aligned, stated or row["language"])
+        for word, is_filler in zip(aligned, flags, strict=True):
+            text = (word["word"] or "").strip()
+            yield SideWord(text, word["start"], word["end"], is_filler)
+
+
+def filler_columns(words: Sequence[SideWord], language: str | None) -> FillerColumns:
+    """The fillers among the words of a clip; unknown without words, or in a language without a table of fillers.
+
+    Fillers with which it ends are not before its last words.
+    """
+    if not words or language_code(language) not in PATTERNS:
+        return FillerColumns(None, None)
+    flags = [word.is_filler for word in words]
+    ends_with_filler = flags[-1]
+    while flags and flags[-1]:
+        flags.pop()
+    return FillerColumns(any(flags), ends_with_filler)
+
+
+class TurnEndClip(NamedTuple):
+    """A part of one side up to an end of a turn and the silence behind it, in seconds of its conversation.
+
+    `number`: that of its last utterance among the audible ones of both sides.
+    """
+
+    start: float
+    end: float
+    utterance: Utterance
+    number: int
+    is_complete: bool
+
+
+class _UndividedClip(NamedTuple):
+    """A written clip: its line, and what the record of the folder says of it."""
+
+    metadata: ClipMetadata
+    about: dict[str, object]
+
+
+def write_smart_turn(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+    """Write a clip for each end of a turn of both sides."""
+    sides = {channel: side_speech(item.row, channel) for channel in CHANNELS}
+    for clip in _clips(export, item.row, sides):
+        channel = clip.utterance["channel"]
+        first = int(clip.start * item.sample_rate)
+        last = round(clip.end * item.sample_rate)
+        pcm = item.pcm[first:last, CHANNELS.index(channel)]
+        metadata = clip_metadata(item.row, sides[channel], clip, export.settings.dataset)
+        name = f"{_UNDIVIDED}/{metadata['file_name']}"
+        export.target.write_bytes(name, encoded_sound(pcm, item.sample_rate, "FLAC"))
+        undivided = _UndividedClip(metadata, _about_clip(item.row, clip))
+        yield exports.FileEntry(undivided, len(pcm) / item.sample_rate)
+
+
+def _clips(export: exports.Export, row: Row, sides: Mapping[str, SideSpeech]) -> Iterator[TurnEndClip]:
+    """The clips of a row; ends that can't be one, or are no hold and no shift, are counted."""
+    heard, ends = ends_of_row(row)
+    n_others = _n_other_ends(heard, ends)
+    if n_others:
+        reason = "ends of speech in the other's speech, of backchannels, and the last ones of a conversation"
+        export.left_out[reason] += n_others
+    for end in ends:
+        utterance = heard[end.utterance]
+        doubt = exports.certainty_doubt(utterance.get("transition_certainty"), export.settings.certainty)
+        if doubt:
+            export.left_out[f"{end.transition}: {doubt}"] += 1
+            continue
+        clip_end = end.time + SILENCE_SECONDS
+        start = clip_start(sides[utterance["channel"]].uncut, clip_end)
+        if start is None:
+            export.left_out["ends of turns without a gap between words for a clip to begin in"] += 1
+        elif clip_end - start < SHORTEST_CLIP:
+            export.left_out[f"ends of turns in the first {SHORTEST_CLIP:g} s of a conversation"] += 1
+        else:
+            yield TurnEndClip(start, clip_end, utterance, end.utterance, end.transition == SHIFT)
+
+
+def _n_other_ends(heard: Iterable[Utterance], ends: Iterable[TurnEnd]) -> int:
+    """How many stretches of speech end with neither a hold nor a shift."""
+    timed: list[Timed] = []
+    for utterance in heard:
+        span = sounding_span(utterance)
+        assert span is not None
+        timed.append(Timed(utterance["channel"], *span))
+    last_utterances = {end.utterance for end in ends}
+    others = [members for members in join_spans(timed) if last_utterances.isdisjoint(members)]
+    return len(others)
+
+
+def clip_metadata(row: Row, side: SideSpeech, clip: TurnEndClip, dataset: str | None) -> ClipMetadata:
+    """The columns of a clip of a side; `dataset`: the name of what it is from."""
+    in_clip = []
+    for utterance in side.utterances:
+        if clip.start < utterance["end"] and utterance["start"] < clip.end:
+            in_clip.append(utterance)
+    language = clip.utterance.get("language") or row["language"]
+    fillers = FillerColumns(None, None)
+    text: str | None = None
+    is_text_known = all(side.words.between(utterance["start"], utterance["end"]) for utterance in in_clip)
+    if is_text_known:
+        fillers = filler_columns(side.words.between(clip.start, clip.end), language)
+        text = join_words(word.text for word in side.written.between(clip.start, clip.end)) or None
+    name = "\0".join([row["conversation_id"], clip.utterance["channel"], str(clip.number)])
+    clip_id = str(uuid5(NAMESPACE_URL, name))
+    return {
+        "file_name": f"{clip_id}.flac",
+        "id": clip_id,
+        "language": iso_639_3(language),
+        "endpoint_bool": clip.is_complete,
+        "midfiller": fillers.midfiller,
+        "endfiller": fillers.endfiller,
+        "synthetic": any(utterance["status"] == "spoken" for utterance in in_clip),
+        "spoken_text": text,
+        "dataset": dataset or _UNNAMED,
+    }
+
+
+def _about_clip(row: Row, clip: TurnEndClip) -> dict[str, object]:
+    """What the record of the folder says of a clip."""
+    channel = clip.utterance["channel"]
+    speakers = row["speakers"] or {}
+    is_synthetic = clip.utterance["status"] == "spoken" and not is_converted(clip.utterance)
+    return {
+        "conversation_id": row["conversation_id"],
+        "recording_id": row["recording_id"],
+        "utterance_id": clip.utterance["utterance_id"],
+        "channel": channel,
+        "speaker": None if is_synthetic else name_or_none(speakers.get(channel)),
+        "start": round(clip.start, 6),
+        "end": round(clip.end, 6),
+        "turn_end": clip.utterance.get("turn_end"),
+    }
+
+
+def finish_smart_turn(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+    """Balance both sides, and move each clip to where its layout has it."""
+    is_raw = export.settings.layout == RAW
+    if is_raw:  # it has no sides: who takes the clips divides them
+        lists["train"].extend(lists["eval"])
+        lists["eval"].clear()
+    texts: dict[str, exports.FileText] = {}
+    for side, entries in lists.items():
+        folder = SMART_TURN_FOLDERS[side]
+        entries[:] = _balanced(export, folder, entries)
+        lines: list[str] = []
+        for entry in entries:
+            metadata = entry.line.metadata
+            target = _raw_folder(metadata) if is_raw else folder
+            _move(export, metadata["file_name"], target)
+            lines.append(json_text(metadata))
+            where = {} if is_raw else {"split": folder}
+            export.about[metadata["id"]] = entry.line.about | where
+        if lines and not is_raw:
+            texts[f"{folder}/{METADATA}"] = lines
+    if not lists["train"]:
+        raise DailytalkError(
+            "no side has both a turn that ends and a pause in a turn, so nothing is left to train on",
+            "export more conversations, or look at `dailytalk check` of the source for its ends of turns",
+        )
+    texts[SMART_TURN_CLIPS] = json_document({"layout": export.settings.layout, "clips": export.about})
+    if not is_raw and not lists["eval"]:
+        export.notes.append("nothing to test on: export more conversations, or --eval-share 0.3")
+    return texts
+
+
+def _balanced(
+    export: exports.Export, folder: str, entries: Sequence[exports.FileEntry]
+) -> list[exports.FileEntry]:
+    """As many complete clips as incomplete ones; the files of the others are removed."""
+    by_label: dict[bool, list[exports.FileEntry]] = {True: [], False: []}
+    for entry in entries:
+        by_label[entry.line.metadata["endpoint_bool"]].append(entry)
+    n_each = min(len(by_label[True]), len(by_label[False]))
+    kept: set[str] = set()
+    for is_complete, clips in by_label.items():
+        ids = [entry.line.metadata["id"] for entry in clips]
+        ids.sort(key=lambda clip_id: order_key(clip_id, export.settings.seed))
+        kept.update(ids[:n_each])
+        surplus = ids[n_each:]
+        export.target.remove(f"{_UNDIVIDED}/{clip_id}.flac" for clip_id in surplus)
+        if surplus:
+            label = "complete" if is_complete else "incomplete"
+            export.left_out[f"{label} clips of {folder} beyond the number of the others"] += len(surplus)
+    return [entry for entry in entries if entry.line.metadata["id"] in kept]
+
+
+def _move(export: exports.Export, file_name: str, folder: str) -> None:
+    source = f"{_UNDIVIDED}/{file_name}"
+    export.target.join(f"{folder}/{file_name}", [source], b"")
+    export.target.remove([source])
+
+
+def _raw_folder(metadata: ClipMetadata) -> str:
+    """The folder of a clip by its language and labels, as `eng/incomplete-endfiller`."""
+    label = "complete" if metadata["endpoint_bool"] else "incomplete"
+    fillers: list[str] = []
+    if metadata["midfiller"]:
+        fillers.append("midfiller")
+    if metadata["endfiller"]:
+        fillers.append("endfiller")
+    suffix = "-".join(fillers) or "nofiller"
+    return f"{metadata['language']}/{label}-{suffix}"
+
+
+def refuse_other_rate(out: Path, settings: exports.ExportSettings) -> None:
+    """Raise DailytalkError for a rate other than 16 kHz: the trainer takes samples as they are."""
+    if settings.sample_rate not in (None, ANALYSIS_RATE):
+        raise DailytalkError(
+            f"Smart Turn is trained at {ANALYSIS_RATE} Hz, not at {settings.sample_rate}",
+            "leave out --sample-rate",
+        )
+
+
+SMART_TURN_FORMAT = exports.ExportFormat(
+    "smart-turn",
+    reader="Smart Turn (pipecat-ai), its training",
+    holds="a mono FLAC for each end of a turn, complete or incomplete, with its language, hesitations and words",
+    loses="ends that are no hold or shift, the surplus of a label, emotions, tags, prosody, times of words",
+    checked="datasets (audiofolder), a reader written from its source, and the model itself",
+    write=write_smart_turn,
+    finish=finish_smart_turn,
+    manifests=(*(f"{folder}/{METADATA}" for folder in SMART_TURN_FOLDERS.values()), SMART_TURN_CLIPS),
+    sides=exports.TWO_LISTS,
+    settings=SmartTurnSettings(),
+    options=frozenset({"certainty"}),
+    sample_rate=ANALYSIS_RATE,
+    unit="clip",
+    prepare=refuse_other_rate,
+    recognises=lambda folder: (folder / SMART_TURN_CLIPS).is_file(),
+    check=check_smart_turn,
+)

@@ -1,0 +1,389 @@
+"""Exports for Smart Turn: what is a clip, where it begins, how it is divided, and what its check finds."""
+
+import json
+import shutil
+import sys
+import types
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+import soundfile
+from audio_files import EXAMPLE_NAMES, EXAMPLES, reference
+from built_conversations import built_row, flac, stereo, write_dataset
+from command import Command
+from recordings import read_lines
+
+from dailytalk_contiguous.core.audio import read_pcm
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.turn_end import load_smart_turn
+from dailytalk_contiguous.publish.exports import write_export
+from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.smart_turn import SMART_TURN_FORMAT, clip_start
+from dailytalk_contiguous.stages.judge_turn_ends import judge_utterances
+
+#: Holds of the right side at 3.0 and 12.0 s, of the left at 20.0; shifts at 6.0, 9.6, 15.0, 18.0 and 22.0.
+#: At 17.5 s the left side ends in the other's speech, and behind 26.0 s nobody speaks.
+TALK = (
+    ("right", 0.5, 3.0, "so I went to the um"),
+    ("right", 3.6, 6.0, "shop and it was closed"),
+    ("left", 6.4, 9.6, "what did you do about that then"),
+    ("right", 10.0, 12.0, "I went uh home"),
+    ("right", 12.5, 15.0, "and made some tea"),
+    ("left", 15.3, 17.5, "that sounds like a good idea"),
+    ("right", 17.0, 18.0, "wait for it"),
+    ("left", 18.5, 20.0, "I see"),
+    ("left", 20.6, 22.0, "go on please"),
+    ("right", 22.4, 26.0, "in the evening somebody came and knocked"),
+)
+SECONDS = 28.0
+RATE = 16000
+FACTS = ("id", "language", "endpoint_bool", "midfiller", "endfiller", "synthetic", "spoken_text", "dataset")
+
+
+def sound(number: int) -> np.ndarray:
+    """The samples of a talk: no two are alike."""
+    noise = np.random.default_rng(number).integers(-9, 10, size=(round(SECONDS * RATE), 2))
+    return stereo(TALK, SECONDS, RATE) + noise.astype(np.int16)
+
+
+def talk(number: int = 0, person: str | None = None, **columns: Any) -> dict[str, Any]:
+    audio = {"bytes": flac(sound(number), RATE), "path": None}
+    return built_row(f"call{number}", TALK, SECONDS, RATE, kept_speaker=person, audio=audio, **columns)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight conversations of four people."""
+    rows = [talk(number, f"person{number % 4}") for number in range(8)]
+    folder = write_dataset(tmp_path_factory.mktemp("calls") / "work", rows)
+    record = {"source": {"repository": "ann/calls", "licence": "cc-by-4.0"}}
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their export, in a folder whose path has the name of a split in it."""
+    out = tmp_path_factory.mktemp("test-train") / "eval"
+    write_export(open_items(work).rows(), out, SMART_TURN_FORMAT, eval_share=0.3, dataset="ann/calls")
+    return out
+
+
+def lines(folder: Path, side: str) -> list[dict[str, Any]]:
+    return read_lines(folder / side / "metadata.jsonl")
+
+
+def sources(folder: Path) -> dict[str, dict[str, Any]]:
+    """Where each clip is from, by its id."""
+    return json.loads((folder / "smart-turn.json").read_text())["clips"]
+
+
+def trainer_dataset(folder: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> datasets.Dataset:
+    """A folder as smart_turn/train.py loads it, its sound left encoded: torchcodec is not installed here."""
+    codec = types.ModuleType("torchcodec")
+    encoders = types.ModuleType("torchcodec.encoders")
+    encoders.AudioEncoder = None  # type: ignore[attr-defined]  # it is imported, and not used
+    monkeypatch.setitem(sys.modules, "torchcodec", codec)
+    monkeypatch.setitem(sys.modules, "torchcodec.encoders", encoders)
+    assert folder.is_absolute()
+    assert (folder / "metadata.jsonl").exists()
+    loaded = datasets.load_dataset("audiofolder", data_dir=str(folder), cache_dir=str(cache))
+    return loaded["train"].cast_column("audio", datasets.Audio(sampling_rate=RATE, decode=False))
+
+
+def test_trainer_loads_the_columns_and_the_sound_of_both_folders(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for side in ("train", "test"):
+        loaded = trainer_dataset(exported / side, monkeypatch, tmp_path)
+        listed = {line["id"]: line for line in lines(exported, side)}
+        assert {*loaded.column_names} == {"audio", *FACTS}
+        assert {row["id"] for row in loaded} == listed.keys()
+        for row in loaded:
+            info = soundfile.info(row["audio"]["path"])
+            line = listed[row["id"]]
+            assert (info.format, info.subtype, info.channels, info.samplerate) == ("FLAC", "PCM_16", 1, RATE)
+            assert 1.0 <= info.duration <= 16.0
+            assert [row[name] for name in FACTS] == [line[name] for name in FACTS]
+            assert row["language"] == "eng"
+            assert row["dataset"] == "ann/calls"
+
+
+def test_each_folder_is_half_complete_and_no_person_is_in_both(exported: Path) -> None:
+    about = sources(exported)
+    people: dict[str, set[str]] = {}
+    recordings: dict[str, set[str]] = {}
+    for side in ("train", "test"):
+        labels = Counter(line["endpoint_bool"] for line in lines(exported, side))
+        assert labels[True] == labels[False] > 0
+        clips = [about[line["id"]] for line in lines(exported, side)]
+        assert {clip["split"] for clip in clips} == {side}
+        people[side] = {clip["speaker"] for clip in clips if clip["speaker"]}
+        recordings[side] = {clip["recording_id"] for clip in clips}
+    assert people["train"]
+    assert people["test"]
+    assert not people["train"] & people["test"]
+    assert not recordings["train"] & recordings["test"]
+
+
+def test_a_clip_is_the_sound_of_one_side_up_to_the_silence_behind_an_end_of_a_turn(exported: Path) -> None:
+    ends = {("right", 3.2): False, ("right", 12.2): False, ("left", 20.2): False}
+    ends |= {("right", 6.2): True, ("left", 9.8): True, ("right", 15.2): True}
+    ends |= {("right", 18.2): True, ("left", 22.2): True}
+    seen = set()
+    for line in [*lines(exported, "train"), *lines(exported, "test")]:
+        clip = sources(exported)[line["id"]]
+        (path,) = exported.glob(f"*/{line['file_name']}")
+        written, _ = soundfile.read(path, dtype="int16")
+        last = round(clip["end"] * RATE)
+        samples = sound(int(clip["conversation_id"].removeprefix("call")))
+        channel = ("left", "right").index(clip["channel"])
+        np.testing.assert_array_equal(written, samples[last - len(written) : last, channel])
+        assert line["endpoint_bool"] is ends[clip["channel"], clip["end"]]
+        assert line["synthetic"] is (clip["channel"] == "left")
+        seen.add((clip["channel"], clip["end"]))
+    assert {end for end in ends if not ends[end]} <= seen
+
+
+def test_what_is_no_clip_is_counted(work: Path, tmp_path: Path, dailytalk: Command) -> None:
+    done = dailytalk("export", work, "--format", "smart-turn", "--out", tmp_path / "out", "--json")
+    outcome = json.loads(done.out)
+    n_clips = sum(outcome["files"].values())
+    left_out = outcome["left_out_parts"]
+    n_surplus = sum(count for reason, count in left_out.items() if reason.startswith("complete clips"))
+    (n_others,) = [count for reason, count in left_out.items() if reason.startswith("ends of speech")]
+    assert n_clips + n_surplus == 8 * 8
+    assert n_clips == 2 * 8 * 3
+    assert n_others == 8 * 2
+    (metadata, *_) = lines(tmp_path / "out", "train")
+    assert metadata["dataset"] == "ann/calls"
+    checked = dailytalk("check", tmp_path / "out", "--json")
+    assert checked.code == 0
+    facts = json.loads(checked.out)["facts"]
+    assert facts["kind"] == "smart-turn"
+    assert facts["complete"] == facts["incomplete"] == n_clips // 2
+
+
+def test_fillers_before_the_last_words_and_at_the_end_are_told_apart(exported: Path) -> None:
+    columns = {}
+    for line in [*lines(exported, "train"), *lines(exported, "test")]:
+        end = sources(exported)[line["id"]]["end"]
+        columns[end] = (line["midfiller"], line["endfiller"], line["spoken_text"])
+    assert columns[3.2] == (False, True, "so I went to the um")
+    mid, end, text = columns[12.2]
+    assert (mid, end) == (True, False)
+    assert text.endswith("shop and it was closed I went uh home")
+    assert columns[20.2][:2] == (False, False)
+
+
+def test_texts_without_fillers_keep_the_labels_of_the_sound(tmp_path: Path) -> None:
+    write_export([talk()], tmp_path / "out", SMART_TURN_FORMAT, fillers="drop")
+    by_end = {}
+    for line in lines(tmp_path / "out", "train"):
+        by_end[sources(tmp_path / "out")[line["id"]]["end"]] = line
+    assert by_end[3.2]["endfiller"] is True
+    assert by_end[3.2]["spoken_text"].lower() == "so i went to the"
+
+
+def test_words_and_fillers_that_nobody_knows_are_null(tmp_path: Path) -> None:
+    row = talk(language=None)
+    for utterance in row["utterances"]:
+        utterance["text"] = ""
+    row["alignments"] = []
+    write_export([row], tmp_path / "out", SMART_TURN_FORMAT)
+    for line in lines(tmp_path / "out", "train"):
+        assert line["language"] == "und"
+        assert line["midfiller"] is None
+        assert line["endfiller"] is None
+        assert line["spoken_text"] is None
+
+
+def test_the_raw_layout_has_a_folder_for_each_language_and_label(
+    work: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    options = ("--format", "smart-turn", "--layout", "raw")
+    done = dailytalk("export", work, "--out", tmp_path / "raw", *options)
+    assert done.code == 0, done.err
+    files = [path.relative_to(tmp_path / "raw") for path in sorted((tmp_path / "raw").rglob("*.flac"))]
+    folders = Counter(path.parent.as_posix() for path in files)
+    assert folders.keys() >= {"eng/incomplete-endfiller", "eng/incomplete-midfiller", "eng/incomplete-nofiller"}
+    n_complete = sum(count for name, count in folders.items() if name.startswith("eng/complete-"))
+    assert n_complete == len(files) // 2
+    assert {path.stem for path in files} == sources(tmp_path / "raw").keys()
+    again = dailytalk("export", work, "--out", tmp_path / "again", *options)
+    assert again.code == 0
+    for path in files:
+        assert (tmp_path / "raw" / path).read_bytes() == (tmp_path / "again" / path).read_bytes()
+    assert dailytalk("check", tmp_path / "raw").code == 0
+
+
+def test_a_clip_begins_between_words_and_at_a_pause_if_there_is_one() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        edges = np.cumsum(rng.choice([0.0, 0.05, 0.3, 0.6], size=200))
+        words = [(start, end) for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)]
+        end = words[-1][1] + 0.2
+        start = clip_start(words, end)
+        assert start is not None
+        assert end - 16 < start <= max(0.0, end - 8)
+        assert not any(first < start < last for first, last in words)
+    assert clip_start([(0.5, 5.0), (5.0, 9.0), (9.05, 18.0)], 18.2) == pytest.approx(9.025)
+    assert clip_start([(0.5, 5.0), (5.3, 9.0), (9.05, 18.0)], 18.2) == pytest.approx(5.2)
+    assert clip_start([(0.5, 6.9)], 7.2) == 0.0
+    assert clip_start([(0.5, 30.0)], 30.2) is None
+
+
+@pytest.mark.needs("pipecat")
+def test_smart_turn_hears_in_a_clip_what_it_heard_in_the_recording(tmp_path: Path) -> None:
+    rows = []
+    for name in EXAMPLE_NAMES:
+        spoken = [(line["channel"], line["start"], line["end"], line["text"]) for line in reference(name)]
+        audio = {"bytes": (EXAMPLES / f"{name}.flac").read_bytes(), "path": None}
+        recording = read_pcm(audio)
+        row = built_row(name, spoken, len(recording) / RATE, RATE, audio=audio)
+        judge_utterances(row["utterances"], recording)
+        rows.append(row)
+    write_export(rows, tmp_path / "out", SMART_TURN_FORMAT, layout="raw")
+    judge = load_smart_turn()
+    clips = sources(tmp_path / "out")
+    assert len(clips) > 4
+    for path in (tmp_path / "out").rglob("*.flac"):
+        samples, _ = soundfile.read(path, dtype="float32")
+        (probability,) = judge.finished(samples, [len(samples) / RATE - 0.2])
+        assert probability == pytest.approx(clips[path.stem]["turn_end"], abs=0.02)
+
+
+def test_another_rate_and_talk_of_one_label_are_refused(tmp_path: Path, dailytalk: Command) -> None:
+    with pytest.raises(DailytalkError, match="trained at 16000 Hz, not at 24000"):
+        write_export([talk()], tmp_path / "rate", SMART_TURN_FORMAT, sample_rate=24000)
+    turns = (("left", 0.5, 3.0, "how are you"), ("right", 3.5, 6.0, "well"), ("left", 6.5, 9.0, "good"))
+    with pytest.raises(DailytalkError, match="nothing is left to train on"):
+        write_export([built_row("call", turns, 10.0)], tmp_path / "one", SMART_TURN_FORMAT)
+
+
+def first_clip(folder: Path) -> Path:
+    (line, *_) = lines(folder, "train")
+    return folder / "train" / line["file_name"]
+
+
+def rewrite(path: Path, samples: np.ndarray, rate: int = RATE) -> None:
+    soundfile.write(path, samples, rate, subtype="PCM_16")
+
+
+def at_another_rate(folder: Path) -> None:
+    samples, _ = soundfile.read(first_clip(folder))
+    rewrite(first_clip(folder), samples, 24000)
+
+
+def in_stereo(folder: Path) -> None:
+    samples, _ = soundfile.read(first_clip(folder))
+    rewrite(first_clip(folder), np.stack([samples, samples], axis=1))
+
+
+def made_longer(folder: Path) -> None:
+    samples, _ = soundfile.read(first_clip(folder))
+    rewrite(first_clip(folder), np.resize(samples, 17 * RATE))
+
+
+def made_short(folder: Path) -> None:
+    samples, _ = soundfile.read(first_clip(folder))
+    rewrite(first_clip(folder), samples[-RATE // 2 :])
+
+
+def without_silence(folder: Path) -> None:
+    for line in lines(folder, "train"):
+        samples, _ = soundfile.read(folder / "train" / line["file_name"])
+        rewrite(folder / "train" / line["file_name"], samples[: -round(0.25 * RATE)])
+
+
+def deleted(folder: Path) -> None:
+    first_clip(folder).unlink()
+
+
+def not_listed(folder: Path) -> None:
+    shutil.copy(first_clip(folder), folder / "train/another.flac")
+
+
+def repeated(folder: Path) -> None:
+    _, second, *_ = lines(folder, "train")
+    shutil.copy(first_clip(folder), folder / "train" / second["file_name"])
+
+
+def listed_twice(folder: Path) -> None:
+    manifest = folder / "train/metadata.jsonl"
+    first, *_ = manifest.read_text().splitlines()
+    with manifest.open("a") as file:
+        file.write(f"{first}\n")
+
+
+def with_lines(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    changed = lines(folder, "train")
+    for line in changed:
+        change(line)
+    text = "".join(json.dumps(line) + "\n" for line in changed)
+    (folder / "train/metadata.jsonl").write_text(text)
+
+
+def all_complete(folder: Path) -> None:
+    with_lines(folder, lambda line: line.update(endpoint_bool=True))
+
+
+def of_no_language(folder: Path) -> None:
+    with_lines(folder, lambda line: line.update(language="und"))
+
+
+def of_two_letters(folder: Path) -> None:
+    with_lines(folder, lambda line: line.update(language="en"))
+
+
+def without_label(folder: Path) -> None:
+    with_lines(folder, lambda line: line.pop("endpoint_bool"))
+
+
+def with_a_person_in_both(folder: Path) -> None:
+    record = json.loads((folder / "smart-turn.json").read_text())
+    for clip in record["clips"].values():
+        clip["speaker"] = "Ann"
+    (folder / "smart-turn.json").write_text(json.dumps(record))
+
+
+def without_test(folder: Path) -> None:
+    shutil.rmtree(folder / "test")
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind", "level"),
+    [
+        (at_another_rate, "wrong-rate", "error"),
+        (in_stereo, "not-mono", "error"),
+        (made_longer, "too-long", "error"),
+        (made_short, "too-short", "advice"),
+        (without_silence, "no-silence", "error"),
+        (deleted, "missing-audio", "error"),
+        (not_listed, "unlisted-file", "error"),
+        (repeated, "same-sound", "error"),
+        (listed_twice, "duplicate", "error"),
+        (all_complete, "one-label", "error"),
+        (of_no_language, "unknown-language", "advice"),
+        (of_two_letters, "bad-language", "error"),
+        (without_label, "bad-line", "error"),
+        (with_a_person_in_both, "speaker-in-both", "advice"),
+        (without_test, "no-test", "advice"),
+    ],
+)
+def test_check_finds_what_the_trainer_would_fail_on_or_learn_wrongly(
+    exported: Path, tmp_path: Path, dailytalk: Command, damage: Callable[[Path], None], kind: str, level: str
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(exported, folder)
+    done = dailytalk("check", folder, "--json")
+    assert {finding["level"] for finding in json.loads(done.out)["findings"]} <= {"advice"}
+    damage(folder)
+    done = dailytalk("check", folder, "--json")
+    levels = {finding["kind"]: finding["level"] for finding in json.loads(done.out)["findings"]}
+    assert levels.get(kind) == level
