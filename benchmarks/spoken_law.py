@@ -1,8 +1,8 @@
 """The talks of `talk_law.py` in sound: voices with a vocal tract, which can be converted, and what a reader makes.
 
-A voice is a train of pulses through three resonances (Peterson and Barney 1952, "Control methods used in a study of
-the vowels", J. Acoust. Soc. Am. 24:175) that change with each syllable. Its pitch wanders by about a semitone, and
-falls by six where a turn ends.
+A voice is a train of pulses through three resonances (Peterson and Barney 1952, "Control methods used in a study
+of the vowels", J. Acoust. Soc. Am. 24:175) that change with each syllable. Its pitch wanders by about a semitone,
+and falls by six where a turn ends.
 """
 
 import numpy as np
