@@ -28,6 +28,8 @@ DIFFERENT = {
     "--workers": "probe takes the cores, for it loads no model",
     "--tts": "doctor says one line with it, and has none by default",
     "--voice": "converse has voices by gender and asks for consent; speak may clone who speaks",
+    "--steps": "tokens train makes so many, check says what a trainer of others shows in so many",
+    "--batch": "the same",
     # Another default suits the command.
     "--affect-model": "emotion predict has no profile",
     "--emotion": "converse always guesses, what makes datasets only where it is asked to",
