@@ -4,15 +4,15 @@
 
 A small model (`turn_projection.py`) is trained on the same conversations (i) as recorded, (ii) with one side said
 anew from its text (`--voice`: piper, the voice joe), (iii) with one side converted (`--tts shift`), and (iv) made
-naively: all lines said one after another from clean text, 0.4 s apart, as a pipeline without a timeline does. It is
-judged on recordings of other people (`turn_scores.py`). In (ii) and (iii) the left and the right side are said anew
-in turn. The number of steps and the seeds are the same for all; intervals are of 90 %, by drawing calls.
+naively: all lines of both said one after another from clean text, 0.4 s apart, as a pipeline without a timeline
+does. It is judged on recordings of other people (`turn_scores.py`). In (ii) and (iii) the left and the right side
+are said anew in turn. The number of steps and the seeds are the same for all; intervals are of 90 %, by drawing
+calls.
 
 CALLS are recordings of two people, a speaker a channel, or folders of them. Without `--test` each call is judged by
-models that have learned from the others; people who are in several calls must then be told apart by hand.
-
-Before them come talks of a known law (`talk_law.py`), in sound: (i), (iii) and (iv), and also lines that keep their
-sound 0.4 s apart, which tells the timeline's part from the voice's. They are judged on talks of other seeds.
+models that have learned from the others: leave out calls of people who are in another one. Without CALLS, talks of
+a known law come first (`talk_law.py`), in sound: (i), (iii) and (iv), and also lines that keep their sound 0.4 s
+apart, which tells the timeline's part from the voice's. They are judged on talks of other seeds.
 """
 
 import argparse
@@ -31,7 +31,7 @@ import spoken_law
 import torch
 from measuring import ROOT, dailytalk, judged
 from talk_law import TalkLaw
-from turn_projection import Talk, projected, talk_of, trained
+from turn_projection import FRAME_RATE, Talk, projected, talk_of, trained
 from turn_scores import (
     CUT_OFFS,
     PAUSES,
@@ -44,6 +44,7 @@ from turn_scores import (
     silence_scores,
 )
 
+from dailytalk_contiguous.apps.probe.activity import RATE
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.fillers import without_fillers
 from dailytalk_contiguous.core.schema import CHANNELS, Row
@@ -80,8 +81,9 @@ BETWEEN_LINES = 0.4
 LAW_STEPS = 400
 CALL_STEPS = 300
 
-#: Seconds of a talk of the law, and hours of those that judge.
+#: Seconds of a talk of the law, hours of those that teach, and of those that judge.
 TALK_SECONDS = 300
+LAW_HOURS = 5.0
 LAW_TEST_HOURS = 2.0
 
 
@@ -92,13 +94,16 @@ def main() -> int:
     parser.add_argument("--voice", default="piper", help="what says lines anew (--tts of speak)")
     parser.add_argument("--language", default="en")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--law-hours", type=float, default=5.0)
+    parser.add_argument("--law-hours", type=float, help="hours of talks of the law (5 without CALLS, else 0)")
     arguments = parser.parse_args()
+    law_hours = arguments.law_hours
+    if law_hours is None:
+        law_hours = 0.0 if arguments.calls else LAW_HOURS
     torch.set_num_threads(1)
     started = time.perf_counter()
     met = []
-    if arguments.law_hours:
-        met += prove_by_law(arguments.law_hours, range(arguments.seeds))
+    if law_hours:
+        met += prove_by_law(law_hours, range(arguments.seeds))
     calls = recordings_in(arguments.calls or CALLS)
     others = recordings_in(arguments.test)
     if calls:
@@ -122,7 +127,7 @@ def prove_by_law(hours: float, seeds: Sequence[int]) -> list[bool]:
     n_talks = round(hours * 3600 / TALK_SECONDS)
     n_tests = round(LAW_TEST_HOURS * 3600 / TALK_SECONDS)
     arms: dict[str, list[Talk]] = {RECORDED: [], CONVERTED: [], NAIVE: [], CUT: []}
-    frames = TALK_SECONDS * spoken_law.RATE
+    frames = TALK_SECONDS * RATE
     converter = load_converter("shift", VoiceSettings("", ""))
     for number in range(n_talks):
         states = law.talk(frames, chance)
@@ -143,8 +148,7 @@ def prove_by_law(hours: float, seeds: Sequence[int]) -> list[bool]:
     figures = figures_by_arm(folds, seeds, LAW_STEPS)
     print_figures(title, figures, silence_figures(folds))
     recorded = figures[RECORDED][PAUSES]
-    converted = figures[CONVERTED][PAUSES]
-    share = (converted.value - 0.5) / (recorded.value - 0.5)
+    share = (figures[CONVERTED][PAUSES].value - 0.5) / (recorded.value - 0.5)
     lost = figures[NAIVE][PAUSES].minus(recorded)
     low, high = lost.interval
     return [
@@ -183,20 +187,15 @@ def prove_by_calls(
         folds = [Fold(arms, tests)]
     else:
         folds = []
-        for call in sorted({call_of(talk) for talk in arms[RECORDED]}):
-            rest = {arm: [talk for talk in talks if call_of(talk) != call] for arm, talks in arms.items()}
-            tests = [talk for talk in arms[RECORDED] if call_of(talk) == call]
+        for call in sorted({talk.call for talk in arms[RECORDED]}):
+            rest = {arm: [talk for talk in talks if talk.call != call] for arm, talks in arms.items()}
+            tests = [talk for talk in arms[RECORDED] if talk.call == call]
             folds.append(Fold(rest, tests))
-    n_calls = len({call_of(talk) for fold in folds for talk in fold.tests})
-    minutes = sum(len(talk.active) for talk in arms[RECORDED]) / (60 * 25)
+    n_calls = len({talk.call for fold in folds for talk in fold.tests})
+    minutes = sum(len(talk.active) for talk in arms[RECORDED]) / FRAME_RATE / 60
     title = f"{minutes:.0f} minutes of calls, judged on {n_calls} calls of other people"
     figures = figures_by_arm(folds, range(arguments.seeds), CALL_STEPS)
     print_figures(title, figures, silence_figures(folds))
-
-
-def call_of(talk: Talk) -> str:
-    """The recording that a conversation is a part of."""
-    return talk.name.rpartition(".")[0] or talk.name
 
 
 def arms_of(calls: Sequence[Path], language: str, voice: str, folder: Path) -> dict[str, list[Talk]]:
@@ -241,7 +240,7 @@ def built_talks(work: Path) -> list[Talk]:
     for row in items.rows():
         sound = pcm_to_float(read_pcm(items.sound(row["conversation_id"]).audio))
         timed = [Timed(line.channel, line.start, line.end) for line in lines_of(row)]
-        talks.append(talk_of(row["conversation_id"], sound, ANALYSIS_RATE, timed))
+        talks.append(talk_of(row["recording_id"], sound, ANALYSIS_RATE, timed))
     return talks
 
 
@@ -288,7 +287,7 @@ def naive_talks(recorded: Path, synthesiser: Synthesiser, language: str) -> list
                 side.append(pause)
         if timed:
             sound = np.stack([np.concatenate(side) for side in sides], axis=1)
-            talks.append(talk_of(row["conversation_id"], sound, ANALYSIS_RATE, timed))
+            talks.append(talk_of(row["recording_id"], sound, ANALYSIS_RATE, timed))
     return talks
 
 
@@ -309,7 +308,7 @@ def figures_by_arm(folds: Sequence[Fold], seeds: Sequence[int], n_steps: int) ->
         scores = list[TalkScores]()
         for fold in folds:
             model = trained(fold.arms[arm], seed, n_steps)
-            scores += [scores_of(talk, projected(model, talk), call_of(talk)) for talk in fold.tests]
+            scores += [scores_of(talk, projected(model, talk)) for talk in fold.tests]
         return figures_of(scores)
 
     figures = {}
@@ -322,13 +321,13 @@ def figures_by_arm(folds: Sequence[Fold], seeds: Sequence[int], n_steps: int) ->
 
 
 def silence_figures(folds: Sequence[Fold]) -> dict[str, Figure]:
-    scores = [silence_scores(talk, call_of(talk)) for fold in folds for talk in fold.tests]
+    scores = [silence_scores(talk) for fold in folds for talk in fold.tests]
     return figures_of(scores)
 
 
 def print_figures(title: str, figures: Mapping[str, Mapping[str, Figure]], silence: Mapping[str, Figure]) -> None:
     """Print each figure, and how far it is from that of recordings, on the same draws."""
-    print(f"\n{title}; {CONFIDENCE_TEXT}")
+    print(f"\n{title}; intervals of 90 % over calls")
     for question in (*RANKED, CUT_OFFS):
         beside = shown(silence[question], percent) if question == CUT_OFFS else "0.500"
         name = "a timer" if question == CUT_OFFS else "chance"
@@ -340,9 +339,6 @@ def print_figures(title: str, figures: Mapping[str, Mapping[str, Figure]], silen
             if arm != RECORDED:
                 text += f"  beside recorded {shown(of_arm[question].minus(recorded), unit, sign='+')}"
             print(text, flush=True)
-
-
-CONFIDENCE_TEXT = "intervals of 90 % over calls"
 
 
 def plain(value: float, sign: str = "") -> str:

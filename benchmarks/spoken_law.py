@@ -8,8 +8,9 @@ and falls by six where a turn ends.
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
-from talk_law import FALL, RATE, TalkLaw
+from talk_law import FALL, TalkLaw
 
+from dailytalk_contiguous.apps.probe.activity import RATE
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.core.turns import Timed
@@ -86,7 +87,7 @@ def _voice(
         first = last
     loud = np.interp(moments, frames, law.active[states, side].astype(float))
     level = np.sqrt(np.mean(voice[loud > 0.5] ** 2)) if (loud > 0.5).any() else 1.0
-    return 0.05 * voice * loud / level
+    return np.asarray(0.05 * voice * loud / level)
 
 
 def _wandering(n_frames: int, chance: np.random.Generator) -> NDArray[np.float64]:

@@ -66,19 +66,19 @@ class Talk(NamedTuple):
     """A conversation of two.
 
     Attributes:
-        name: of the conversation.
+        call: the recording that it is of: parts of one call are of the same people.
         spectra: log spectra of both sides, in standard deviations of each band, shape (frames, 2, `BANDS`).
         active: whether each side speaks, shape (frames, 2).
         timed: the speech of both, in seconds.
     """
 
-    name: str
+    call: str
     spectra: NDArray[np.float16]
     active: NDArray[np.bool_]
     timed: list[Timed]
 
 
-def talk_of(name: str, sound: Samples, sample_rate: int, timed: Sequence[Timed]) -> Talk:
+def talk_of(call: str, sound: Samples, sample_rate: int, timed: Sequence[Timed]) -> Talk:
     """Return a conversation by its sound, shape (n, 2), and the speech of `left` and `right` in it."""
     sides = [_spectra(sound[:, side], sample_rate) for side in (0, 1)]
     n_frames = min(len(side) for side in sides)
@@ -89,7 +89,7 @@ def talk_of(name: str, sound: Samples, sample_rate: int, timed: Sequence[Timed])
         first = round(speech.start * FRAME_RATE)
         last = round(speech.end * FRAME_RATE)
         active[first:last, side] = True
-    return Talk(name, spectra, active, list(timed))
+    return Talk(call, spectra, active, list(timed))
 
 
 def _spectra(side: Samples, sample_rate: int) -> NDArray[np.float16]:
@@ -106,7 +106,7 @@ def _spectra(side: Samples, sample_rate: int) -> NDArray[np.float16]:
     decibels = np.log10(power @ _FILTERS + 1e-6)
     deviation = decibels.std(axis=0) + 1e-3
     normal = (decibels - decibels.mean(axis=0)) / deviation
-    return normal.astype(np.float16)
+    return np.asarray(normal, np.float16)
 
 
 def _filters() -> NDArray[np.float32]:
@@ -158,7 +158,7 @@ class Projection(nn.Module):
         sides = self.side(seen).flatten(2)
         remembered, _ = self.memory(sides)
         logits: Tensor = self.futures(remembered)
-        return logits.unflatten(2, (2, STRETCHES))
+        return logits.reshape(*logits.shape[:2], 2, STRETCHES)
 
 
 def inputs_of(talk: Talk, first: int = 0, last: int | None = None) -> NDArray[np.float32]:

@@ -5,9 +5,9 @@ Four questions are asked of each frame-by-frame projection (`turn_projection.pro
 - *pauses*: 0.2 s after a side fell silent, does the other speak next (shift) or the same (hold)?
 - *next speaker*: 0.5 s before the next one begins after such a silence, is it the other?
 - *backchannels*: in the middle of speech, does the listener say a backchannel 0.5 s later, or nothing for 2 s?
-- *cut-offs*: a policy answers when the model is sure enough (a threshold, after a delay, or at a timeout). Among all
+- *cut-offs*: a policy answers when the model is sure enough (a threshold, after a delay, or at a timeout). Of all
   policies that answer shifts within 300 ms on average, the lowest share of holds that are cut off: the measure of
-  eot-bench (livekit), on real pauses of at least 0.2 s.
+  eot-bench (livekit), on pauses of at least 0.2 s.
 
 The first three are areas under the curve (chance 0.5), of pairs within the same call: models of several folds need
 not agree on a threshold. The ends are those of `core.turn_ends`.
@@ -46,8 +46,8 @@ BETWEEN_MOMENTS = 0.5
 LATENCY = 0.3
 LONGEST_PAUSE = 5.0
 
-#: Policies: differences of log odds above which the other is awaited, seconds before which nothing is answered, and
-#: seconds after which everything is.
+#: Policies: differences of log odds above which the other is awaited, seconds before which nothing is answered,
+#: and seconds after which everything is.
 THRESHOLDS = np.linspace(-8.0, 8.0, 65)
 DELAYS = (0.08, 0.12, 0.2, 0.28, 0.4, 0.6)
 TIMEOUTS = (0.32, 0.4, 0.52, 0.6, 0.8, 1.0, 1.52, 2.0, 3.0, 5.0)
@@ -73,7 +73,7 @@ class TalkScores(NamedTuple):
     holds: int
 
 
-def scores_of(talk: Talk, logits: NDArray[np.float32], call: str) -> TalkScores:
+def scores_of(talk: Talk, logits: NDArray[np.float32]) -> TalkScores:
     """Ask all questions of a talk. `logits`: as `turn_projection.projected` gives them."""
     turns_to_left = (logits[:, 0] - logits[:, 1]).mean(axis=1)
     pauses = _pauses(talk.timed)
@@ -90,7 +90,7 @@ def scores_of(talk: Talk, logits: NDArray[np.float32], call: str) -> TalkScores:
         pairs[number] = apart.size
     latency, cut_off = _policies(turns_to_left, pauses)
     n_shifts = sum(pause.is_shift for pause in pauses)
-    return TalkScores(call, won, pairs, latency, cut_off, n_shifts, len(pauses) - n_shifts)
+    return TalkScores(talk.call, won, pairs, latency, cut_off, n_shifts, len(pauses) - n_shifts)
 
 
 class _Pause(NamedTuple):
@@ -133,7 +133,7 @@ def _backchannels(talk: Talk, logits: NDArray[np.float32]) -> tuple[NDArray[np.f
     """How much the model awaits a word of the listener's, and whether one comes; shape (moments,).
 
     A moment is in speech that has lasted for `SPEECH_BEFORE` s and goes on, while the listener has been silent for
-    as long. Where a backchannel begins `BEFORE_EVENT` s later (up to half of `BETWEEN_MOMENTS` sooner or later) one
+    as long. Where a backchannel begins `BEFORE_EVENT` s later (up to half of `BETWEEN_MOMENTS` sooner or later) it
     comes; where the listener is silent for `NO_ANSWER` s none does. Other moments are not asked about.
     """
     speech = stretches(talk.timed)
@@ -194,7 +194,7 @@ def _policies(
     return np.array(latency), np.array(cut_off)
 
 
-def silence_scores(talk: Talk, call: str) -> TalkScores:
+def silence_scores(talk: Talk) -> TalkScores:
     """What a timer makes of a talk that answers after so much silence, and hears nothing else."""
     pauses = _pauses(talk.timed)
     timers = np.arange(1, round(LONGEST_PAUSE * FRAME_RATE) + 1) / FRAME_RATE
@@ -202,7 +202,7 @@ def silence_scores(talk: Talk, call: str) -> TalkScores:
     n_shifts = len(pauses) - len(holds)
     cut_off = (np.array(holds)[None, :] > timers[:, None]).sum(axis=1)
     nothing = np.zeros(len(RANKED))
-    return TalkScores(call, nothing, nothing, timers * n_shifts, cut_off.astype(float), n_shifts, len(holds))
+    return TalkScores(talk.call, nothing, nothing, timers * n_shifts, cut_off.astype(float), n_shifts, len(holds))
 
 
 class Figure(NamedTuple):
