@@ -21,7 +21,7 @@ endif
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo pictures workbench tokens converse hub test test-bare test-programs test-nightly test-mutants check audit format install clean
+.PHONY: demo pictures workbench tokens converse hub proof test test-bare test-programs test-nightly test-mutants check audit format install clean
 
 demo: install
 	$(BIN)/dailytalk demo examples/conversations --out $(DEMO_OUT) --source-licence CC0-1.0
@@ -61,6 +61,11 @@ converse: install
 # A Hub on this machine, to try publishing without an account. Prints what to export; serves until Ctrl-C.
 hub: install
 	@PYTHONPATH=tests $(BIN)/python -m hub.server --port $(HUB_PORT) --folder out/hub
+
+# What a small model of turn-taking learns from calls as recorded, and from what resynthesis makes of them, judged on
+# calls of other people: make proof CALLS="/path/to/calls" TEST="/path/to/others". Without CALLS, on talks of a known law.
+proof: install
+	$(BIN)/python benchmarks/proof.py $(CALLS) $(if $(TEST),--test $(TEST))
 
 test: install
 	$(BIN)/python -m pytest -n auto --dist loadgroup

@@ -9,9 +9,9 @@ does. It is judged on recordings of other people (`turn_scores.py`). In (ii) and
 are said anew in turn. The number of steps and the seeds are the same for all; intervals are of 90 %, by drawing
 calls.
 
-CALLS are recordings of two people, a speaker a channel, or folders of them. Without `--test` each call is judged by
-models that have learned from the others: leave out calls of people who are in another one. Without CALLS, talks of
-a known law come first (`talk_law.py`), in sound: (i), (iii) and (iv), and also lines that keep their sound 0.4 s
+CALLS are recordings of two people, a speaker a channel, or folders of them. Without `--test` each call is judged
+by models that have learned from the others: leave out calls of people who are in another one. Without CALLS, talks
+of a known law come first (`talk_law.py`), in sound: (i), (iii) and (iv), and also lines that keep their sound 0.4 s
 apart, which tells the timeline's part from the voice's. They are judged on talks of other seeds.
 """
 
@@ -45,10 +45,11 @@ from turn_scores import (
 )
 
 from dailytalk_contiguous.apps.probe.activity import RATE
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, read_pcm
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, Samples, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.fillers import without_fillers
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.sound_edges import without_pauses
+from dailytalk_contiguous.core.turns import PAUSE, Timed
 from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSettings
 from dailytalk_contiguous.models.engines import convert_side, load_converter, load_synthesiser
@@ -238,10 +239,21 @@ def built_talks(work: Path) -> list[Talk]:
     items = open_items(work)
     talks = []
     for row in items.rows():
-        sound = pcm_to_float(read_pcm(items.sound(row["conversation_id"]).audio))
-        timed = [Timed(line.channel, line.start, line.end) for line in lines_of(row)]
-        talks.append(talk_of(row["recording_id"], sound, ANALYSIS_RATE, timed))
+        sound = read_pcm(items.sound(row["conversation_id"]).audio)
+        timed = speech_of(row, sound)
+        talks.append(talk_of(row["recording_id"], pcm_to_float(sound), ANALYSIS_RATE, timed))
     return talks
+
+
+def speech_of(row: Row, sound: Pcm) -> list[Timed]:
+    """The speech of both sides, without the pauses inside utterances; `sound`: int16 at 16 kHz, shape (n, 2)."""
+    timed = []
+    for side, channel in enumerate(CHANNELS):
+        said = [(line.start, line.end) for line in lines_of(row) if line.channel == channel]
+        words = [(word["start"], word["end"]) for word in row["alignments"] if word["speaker"] == channel]
+        for start, end in without_pauses(sound[:, side], said, sorted(words), PAUSE):
+            timed.append(Timed(channel, start, end))
+    return timed
 
 
 class SpokenLine(NamedTuple):
@@ -264,7 +276,7 @@ def lines_of(row: Row) -> list[SpokenLine]:
 
 
 def naive_talks(recorded: Path, synthesiser: Synthesiser, language: str) -> list[Talk]:
-    """Conversations whose lines are said from clean text, one after another; sounds without a text are not there."""
+    """Conversations whose lines are said from clean text, one after another; sounds without text are left out."""
     talks = []
     for row in open_items(recorded).rows():
         sides: tuple[list[Samples], list[Samples]] = ([], [])

@@ -1,4 +1,4 @@
-"""TurnBench: conversations in the layout of its data set, which its scorer reads (`--dataset FOLDER`).
+"""TurnBench: conversations in the layout of its data set, which its scorer reads.
 
 A row of `train-00000-of-00001.parquet` and `eval-…` is a conversation: a whole number as text in
 `conversation_id`, mono FLAC of each speaker, and for each speaker three equal tracks of `{start_s, end_s, label,

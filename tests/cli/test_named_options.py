@@ -40,6 +40,8 @@ OF_OTHERS = {
     "--half",
     "--api-key",
     "--compile",
+    "--dataset",
+    "--repo-type",
     "--no-json",  # typer's, which we prevent
 }
 
