@@ -11,8 +11,8 @@ calls.
 
 CALLS are recordings of two people, a speaker a channel, or folders of them. Without `--test` each call is judged
 by models that have learned from the others: leave out calls of people who are in another one. Without CALLS, talks
-of a known law come first (`talk_law.py`), in sound: (i), (iii) and (iv), and also lines that keep their sound 0.4 s
-apart, which tells the timeline's part from the voice's. They are judged on talks of other seeds.
+of a known law come first (`talk_law.py`), in sound: (i), (iii) and (iv), and also lines 0.4 s apart that keep
+their sound, which tells the timeline's part from the voice's. They are judged on talks of other seeds.
 """
 
 import argparse
@@ -21,7 +21,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +32,7 @@ import soxr
 import spoken_law
 import torch
 from measuring import ROOT, dailytalk, judged
+from numpy.typing import NDArray
 from talk_law import TalkLaw
 from turn_projection import FRAME_RATE, Talk, projected, talk_of, trained
 from turn_scores import (
@@ -79,8 +82,11 @@ MINUTES = 20
 BETWEEN_LINES = 0.4
 
 #: Steps of training on the law's talks, and on calls, of which there is less.
-LAW_STEPS = 400
-CALL_STEPS = 300
+LAW_STEPS = 300
+CALL_STEPS = 100
+
+#: Models that are trained at once, and talks that are made at once.
+CORES = 2
 
 #: Seconds of a talk of the law, hours of those that teach, and of those that judge.
 TALK_SECONDS = 300
@@ -123,28 +129,13 @@ def main() -> int:
 
 def prove_by_law(hours: float, seeds: Sequence[int]) -> list[bool]:
     """Print what is learned from so many hours of the law, and whether the goals are met."""
-    law = TalkLaw()
-    chance = np.random.default_rng(2027)
     n_talks = round(hours * 3600 / TALK_SECONDS)
     n_tests = round(LAW_TEST_HOURS * 3600 / TALK_SECONDS)
-    arms: dict[str, list[Talk]] = {RECORDED: [], CONVERTED: [], NAIVE: [], CUT: []}
-    frames = TALK_SECONDS * RATE
-    converter = load_converter("shift", VoiceSettings("", ""))
-    for number in range(n_talks):
-        states = law.talk(frames, chance)
-        sound = spoken_law.spoken(law, states, chance)
-        arms[RECORDED].append(law_talk(law, number, states, sound))
-        left = np.ascontiguousarray(sound[:, 0])
-        converted = convert_side(converter, left, spoken_law.SAMPLE_RATE, f"speaker{number}")
-        arms[CONVERTED].append(law_talk(law, number, states, np.stack([converted, sound[:, 1]], axis=1)))
-        for arm in (NAIVE, CUT):
-            read = spoken_law.read_aloud(law, states, keeps_sound=arm == CUT)
-            arms[arm].append(law_talk(law, number, read, spoken_law.spoken(law, read, chance)))
-    tests = []
-    for number in range(n_tests):
-        states = law.talk(frames, chance)
-        tests.append(law_talk(law, n_talks + number, states, spoken_law.spoken(law, states, chance)))
-    title = f"by the law, {hours:g} h, judged on {len(tests)} other talks ({LAW_TEST_HOURS:g} h)"
+    with ProcessPoolExecutor(CORES, get_context("spawn")) as pool:
+        made_anew = list(pool.map(law_talks, range(n_talks)))
+        tests = list(pool.map(recorded_law_talk, range(n_talks, n_talks + n_tests)))
+    arms = {arm: [talks[arm] for talks in made_anew] for arm in made_anew[0]}
+    title = f"by the law, {hours:g} h, judged on {n_tests} other talks ({LAW_TEST_HOURS:g} h)"
     folds = [Fold(arms, tests)]
     figures = figures_by_arm(folds, seeds, LAW_STEPS)
     print_figures(title, figures, silence_figures(folds))
@@ -160,8 +151,38 @@ def prove_by_law(hours: float, seeds: Sequence[int]) -> list[bool]:
     ]
 
 
-def law_talk(law: TalkLaw, number: int, states: np.ndarray, sound: Samples) -> Talk:
-    return talk_of(f"talk{number:03d}", sound, spoken_law.SAMPLE_RATE, spoken_law.timed_law(law, states))
+@lru_cache(maxsize=1)
+def the_law() -> TalkLaw:
+    return TalkLaw()
+
+
+def law_talks(number: int) -> dict[str, Talk]:
+    """The talk of the law of a number, as recorded and as it is made anew, by how it is made."""
+    law = the_law()
+    chance = np.random.default_rng((2027, number))
+    states = law.talk(TALK_SECONDS * RATE, chance)
+    sound = spoken_law.spoken(law, states, chance)
+    converter = load_converter("shift", VoiceSettings("", ""))
+    left = np.ascontiguousarray(sound[:, 0])
+    converted = convert_side(converter, left, spoken_law.SAMPLE_RATE, f"speaker{number}")
+    both = np.stack([converted, sound[:, 1]], axis=1)
+    talks = {RECORDED: law_talk(number, states, sound), CONVERTED: law_talk(number, states, both)}
+    for arm in (NAIVE, CUT):
+        read = spoken_law.read_aloud(law, states, keeps_sound=arm == CUT)
+        talks[arm] = law_talk(number, read, spoken_law.spoken(law, read, chance))
+    return talks
+
+
+def recorded_law_talk(number: int) -> Talk:
+    """The talk of the law of a number, as recorded."""
+    chance = np.random.default_rng((2027, number))
+    states = the_law().talk(TALK_SECONDS * RATE, chance)
+    return law_talk(number, states, spoken_law.spoken(the_law(), states, chance))
+
+
+def law_talk(number: int, states: NDArray[np.int64], sound: Samples) -> Talk:
+    timed = spoken_law.timed_law(the_law(), states)
+    return talk_of(f"talk{number:03d}", sound, spoken_law.SAMPLE_RATE, timed)
 
 
 # Calls.
@@ -324,7 +345,7 @@ def figures_by_arm(folds: Sequence[Fold], seeds: Sequence[int], n_steps: int) ->
         return figures_of(scores)
 
     figures = {}
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(CORES) as pool:
         for arm in folds[0].arms:
             of_seeds = list(pool.map(judged_by, [arm] * len(seeds), seeds))
             questions = of_seeds[0]
