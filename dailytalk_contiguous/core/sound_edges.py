@@ -71,15 +71,7 @@ def sounding(
         utterances: starts and ends of its utterances in seconds, in order and without overlap.
         leaked: steps of 5 ms that are the other speaker's leaked voice, or None.
     """
-    steps = pcm_levels(channel, STEP)
-    if leaked is not None:
-        steps = np.where(leaked[: len(steps)], np.float32(0), steps)
-    following = np.append(steps[1:], 0)
-    levels = 10 * np.log10(np.maximum((steps + following) / 2, NOTHING))
-    quiet = ~touched_frames(len(levels), utterances, STEP_SECONDS)
-    if leaked is not None:
-        quiet &= ~leaked[: len(levels)]
-    over_room = _over_room(levels[quiet])
+    levels, over_room = _levels(channel, utterances, leaked)
     edges: list[tuple[float, float]] = []
     previous_ends = [0.0, *(end for _, end in utterances)]
     next_starts = [*(start for start, _ in utterances[1:]), math.inf]
@@ -100,6 +92,21 @@ def sounding(
         ends = own_runs[-1][1] + FADE * hidden
         edges.append((max(earliest, begins), min(ends, latest)))
     return edges
+
+
+def _levels(
+    channel: Pcm, utterances: Sequence[tuple[float, float]], leaked: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.floating], float]:
+    """The level of each step in dB, and that from which sound is no part of the room. Arguments: of `sounding`."""
+    steps = pcm_levels(channel, STEP)
+    if leaked is not None:
+        steps = np.where(leaked[: len(steps)], np.float32(0), steps)
+    following = np.append(steps[1:], 0)
+    levels = 10 * np.log10(np.maximum((steps + following) / 2, NOTHING))
+    quiet = ~touched_frames(len(levels), utterances, STEP_SECONDS)
+    if leaked is not None:
+        quiet &= ~leaked[: len(levels)]
+    return levels, _over_room(levels[quiet])
 
 
 def _over_room(quiet_levels: NDArray[np.floating]) -> float:
@@ -166,7 +173,8 @@ def without_pauses(
 ) -> list[tuple[float, float]]:
     """Utterances without the pauses inside them, in seconds, in order, with at least `pause` between them.
 
-    A pause is where no word of theirs is, and nothing sounds: words alone end too early or too late.
+    A pause is where no word of theirs is, and nothing sounds: words alone end too early or too late, and some that
+    are said are not written.
 
     Args:
         channel: 16 kHz int16, shape (n,).
@@ -181,18 +189,18 @@ def without_pauses(
         span_end = min(end, total)
         if span_end - span_start >= SHORTEST_PART:
             spans.append((span_start, span_end))
-    parts: list[tuple[float, float]] = []
+    parts_of_each: list[list[tuple[float, float]]] = []
+    all_parts: list[tuple[float, float]] = []
     for span, inside in zip(spans, _words_of_each(spans, words), strict=True):
-        parts += _parts_with_words(span, inside, pause)
-    if not parts:
+        parts = _parts_with_words(span, inside, pause)
+        parts_of_each.append(parts)
+        all_parts += parts
+    if not all_parts:
         return []
-    starts = {start for start, _ in spans}
-    ends = {end for _, end in spans}
+    levels, over_room = _levels(channel, all_parts, None)
     speech: list[tuple[float, float]] = []
-    for (start, end), (sounds_from, sounds_until) in zip(parts, sounding(channel, parts), strict=True):
-        first = start if start in starts else sounds_from
-        last = end if end in ends else sounds_until
-        speech.append((first, last))
+    for (start, end), parts in zip(spans, parts_of_each, strict=True):
+        speech += _sounding_parts(levels, over_room, start, end, parts)
     return merge_gaps(speech, pause)
 
 
@@ -224,3 +232,42 @@ def _parts_with_words(
             part_start = pause_end
     parts.append((part_start, end))
     return parts
+
+
+def _sounding_parts(
+    levels: NDArray[np.floating],
+    over_room: float,
+    start: float,
+    end: float,
+    parts: Sequence[tuple[float, float]],
+) -> list[tuple[float, float]]:
+    """Where the parts of an utterance sound, and when something else sounds between them, in order.
+
+    Args:
+        levels, over_room: of `_levels`.
+        start, end: of the utterance, in seconds.
+        parts: with words, in order.
+    """
+    if len(parts) == 1:
+        return [(start, end)]
+    first = int(start / STEP_SECONDS)
+    last = math.ceil(end / STEP_SECONDS)
+    under_peak = levels[first:last].max() - UNDER_PEAK_DB
+    floor = max(over_room, under_peak)
+    hidden = float(floor - under_peak)  # dB
+    runs = _loud_runs(levels, floor, start, end)
+    speech: list[tuple[float, float]] = []
+    others = set(runs)
+    for part_start, part_end in parts:
+        part_runs = [run for run in runs if run[0] < part_end and run[1] > part_start]
+        others.difference_update(part_runs)
+        if part_runs:
+            speech.append((part_runs[0][0] - RISE * hidden, part_runs[-1][1] + FADE * hidden))
+        else:
+            speech.append((part_start, part_end))
+    for run_start, run_end in others:
+        speech.append((run_start - RISE * hidden, run_end + FADE * hidden))
+    merged = merge_gaps(sorted(speech), 0.0)
+    merged[0] = (start, merged[0][1])
+    merged[-1] = (merged[-1][0], end)
+    return merged

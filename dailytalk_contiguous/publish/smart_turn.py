@@ -18,9 +18,11 @@ from typing import NamedTuple, TypedDict
 from uuid import NAMESPACE_URL, uuid5
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, encoded_sound
+from dailytalk_contiguous.core.certainty import edge_errors_of
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.filler_removal import UNWRITTEN, filler_flags, words_by_utterance
 from dailytalk_contiguous.core.fillers import PATTERNS, language_code
+from dailytalk_contiguous.core.inner_pauses import InnerPause, inner_pauses
 from dailytalk_contiguous.core.language_codes import iso_639_3
 from dailytalk_contiguous.core.sampling import order_key
 from dailytalk_contiguous.core.schema import CHANNELS, Row, name_or_none
@@ -40,6 +42,7 @@ from dailytalk_contiguous.publish.smart_turn_check import (
     SMART_TURN_FOLDERS,
     check_smart_turn,
 )
+from dailytalk_contiguous.publish.speech_spans import speech_of
 from dailytalk_contiguous.store.files import json_document, json_text
 
 #: Seconds that a clip lasts at most: a hundredth under the 16 s of the trainer's guide.
@@ -50,6 +53,9 @@ LEAD = 0.1
 
 #: Where clips are until all are divided and balanced.
 _UNDIVIDED = "clips"
+
+#: How clips are counted that end with a pause inside an utterance.
+_PAUSE = "pause inside an utterance"
 
 #: The column `dataset` of rows that do not say where they are from.
 _UNNAMED = "dailytalk"
@@ -237,13 +243,20 @@ def filler_columns(words: Sequence[SideWord], language: str | None) -> FillerCol
 class TurnEndClip(NamedTuple):
     """A part of one side up to an end of a turn and the silence behind it, in seconds of its conversation.
 
-    `number`: that of its last utterance among the audible ones of both sides.
+    Attributes:
+        start: seconds.
+        end: seconds.
+        utterance: its last one.
+        number: of that utterance among the audible ones of both sides.
+        pause: of `core.inner_pauses`, the number of the pause in that utterance; None for its end.
+        is_complete: whether the other side has the next turn.
     """
 
     start: float
     end: float
     utterance: Utterance
     number: int
+    pause: int | None
     is_complete: bool
 
 
@@ -255,9 +268,11 @@ class _UndividedClip(NamedTuple):
 
 
 def write_smart_turn(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
-    """Write a clip for each end of a turn of both sides."""
+    """Write a clip for each end of a turn of both sides, and for each pause in an utterance."""
     sides = {channel: side_speech(item.row, channel) for channel in CHANNELS}
-    for clip in _clips(export, item.row, sides):
+    heard, ends = ends_of_row(item.row)
+    clips = [*_clips_at_ends(export, heard, ends, sides), *_clips_at_pauses(export, item, heard, sides)]
+    for clip in clips:
         channel = clip.utterance["channel"]
         first = int(clip.start * item.sample_rate)
         last = round(clip.end * item.sample_rate)
@@ -269,9 +284,13 @@ def write_smart_turn(export: exports.Export, item: Conversation) -> Iterator[exp
         yield exports.FileEntry(undivided, len(pcm) / item.sample_rate)
 
 
-def _clips(export: exports.Export, row: Row, sides: Mapping[str, SideSpeech]) -> Iterator[TurnEndClip]:
-    """The clips of a row; ends that can't be one, or are no hold and no shift, are counted."""
-    heard, ends = ends_of_row(row)
+def _clips_at_ends(
+    export: exports.Export,
+    heard: Sequence[Utterance],
+    ends: Sequence[TurnEnd],
+    sides: Mapping[str, SideSpeech],
+) -> Iterator[TurnEndClip]:
+    """The clips of `ends_of_row`; ends that can't be one, or are no hold and no shift, are counted."""
     n_others = _n_other_ends(heard, ends)
     if n_others:
         reason = "ends of speech in the other's speech, of backchannels, and the last ones of a conversation"
@@ -283,22 +302,67 @@ def _clips(export: exports.Export, row: Row, sides: Mapping[str, SideSpeech]) ->
             export.left_out[f"{end.transition}: {doubt}"] += 1
             continue
         clip_end = end.time + SILENCE_SECONDS
-        start = clip_start(sides[utterance["channel"]].uncut, clip_end)
-        if start is None:
-            export.left_out["ends of turns without a gap between words for a clip to begin in"] += 1
-        elif clip_end - start < SHORTEST_CLIP:
-            export.left_out[f"ends of turns in the first {SHORTEST_CLIP:g} s of a conversation"] += 1
-        else:
-            yield TurnEndClip(start, clip_end, utterance, end.utterance, end.transition == SHIFT)
+        start = _start_or_count(export, sides[utterance["channel"]], clip_end, end.transition)
+        if start is not None:
+            yield TurnEndClip(start, clip_end, utterance, end.utterance, None, end.transition == SHIFT)
+
+
+def _clips_at_pauses(
+    export: exports.Export, item: Conversation, heard: Sequence[Utterance], sides: Mapping[str, SideSpeech]
+) -> Iterator[TurnEndClip]:
+    """The clips that end with a pause in an utterance; pauses that can't be one are counted."""
+    timed = [_timed(utterance) for utterance in heard]
+    left_speech, right_speech = speech_of(item, swap=False)
+    speech = {"left": left_speech, "right": right_speech}
+    for pause in inner_pauses(timed, speech, edge_errors_of(item.row["sides"])):
+        utterance = heard[pause.utterance]
+        side = sides[utterance["channel"]]
+        clip_end = pause.start + SILENCE_SECONDS
+        doubt = _doubt_of_pause(pause, utterance, side, export.settings.certainty)
+        if doubt:
+            export.left_out[f"{_PAUSE}: {doubt}"] += 1
+            continue
+        start = _start_or_count(export, side, clip_end, _PAUSE)
+        if start is not None:
+            yield TurnEndClip(start, clip_end, utterance, pause.utterance, pause.number, is_complete=False)
+
+
+def _doubt_of_pause(pause: InnerPause, utterance: Utterance, side: SideSpeech, least: float | None) -> str | None:
+    """Why a pause is left out; None where it is taken. `least`: certainty, None for all."""
+    if pause.certainty is None:
+        return "the other speaks at its beginning, or before it ends"
+    if utterance["event"] == "backchannel":
+        return "it is in a backchannel"
+    if side.words.between(pause.start, pause.start + SILENCE_SECONDS):
+        return "a word is where nothing sounds"
+    return exports.certainty_doubt(pause.certainty, least)
+
+
+def _start_or_count(export: exports.Export, side: SideSpeech, end: float, kind: str) -> float | None:
+    """The second at which a clip begins that ends at `end`; None if it can't, which is counted.
+
+    `kind`: what the clip ends with, as it is counted.
+    """
+    start = clip_start(side.uncut, end)
+    if start is None:
+        export.left_out[f"{kind}: no gap between words for a clip to begin in"] += 1
+        return None
+    if end - start < SHORTEST_CLIP:
+        export.left_out[f"{kind}: in the first {SHORTEST_CLIP:g} s of a conversation"] += 1
+        return None
+    return start
+
+
+def _timed(utterance: Utterance) -> Timed:
+    """When an audible utterance sounds."""
+    span = sounding_span(utterance)
+    assert span is not None
+    return Timed(utterance["channel"], *span)
 
 
 def _n_other_ends(heard: Iterable[Utterance], ends: Iterable[TurnEnd]) -> int:
     """How many stretches of speech end with neither a hold nor a shift."""
-    timed: list[Timed] = []
-    for utterance in heard:
-        span = sounding_span(utterance)
-        assert span is not None
-        timed.append(Timed(utterance["channel"], *span))
+    timed = [_timed(utterance) for utterance in heard]
     last_utterances = {end.utterance for end in ends}
     others = [members for members in join_spans(timed) if last_utterances.isdisjoint(members)]
     return len(others)
@@ -317,8 +381,10 @@ def clip_metadata(row: Row, side: SideSpeech, clip: TurnEndClip, dataset: str | 
     if is_text_known:
         fillers = filler_columns(side.words.between(clip.start, clip.end), language)
         text = join_words(word.text for word in side.written.between(clip.start, clip.end)) or None
-    name = "\0".join([row["conversation_id"], clip.utterance["channel"], str(clip.number)])
-    clip_id = str(uuid5(NAMESPACE_URL, name))
+    names = [row["conversation_id"], clip.utterance["channel"], str(clip.number)]
+    if clip.pause is not None:
+        names.append(f"pause {clip.pause}")
+    clip_id = str(uuid5(NAMESPACE_URL, "\0".join(names)))
     return {
         "file_name": f"{clip_id}.flac",
         "id": clip_id,
@@ -337,6 +403,7 @@ def _about_clip(row: Row, clip: TurnEndClip) -> dict[str, object]:
     channel = clip.utterance["channel"]
     speakers = row["speakers"] or {}
     is_synthetic = clip.utterance["status"] == "spoken" and not is_converted(clip.utterance)
+    in_utterance = clip.pause is not None
     return {
         "conversation_id": row["conversation_id"],
         "recording_id": row["recording_id"],
@@ -345,7 +412,8 @@ def _about_clip(row: Row, clip: TurnEndClip) -> dict[str, object]:
         "speaker": None if is_synthetic else name_or_none(speakers.get(channel)),
         "start": round(clip.start, 6),
         "end": round(clip.end, 6),
-        "turn_end": clip.utterance.get("turn_end"),
+        "in_utterance": in_utterance,
+        "turn_end": None if in_utterance else clip.utterance.get("turn_end"),
     }
 
 

@@ -31,10 +31,7 @@ from dailytalk_contiguous.core.documents import (
     utf8_text,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.filler_removal import UNWRITTEN
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.sound_edges import without_pauses
-from dailytalk_contiguous.core.turns import PAUSE
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.conversation import Conversation
@@ -47,6 +44,7 @@ from dailytalk_contiguous.publish.findings import (
     error,
     loudness_of_wav,
 )
+from dailytalk_contiguous.publish.speech_spans import Spans, speech_of
 from dailytalk_contiguous.store.files import file_name, inside
 
 #: The lists by side, under the names that its scripts give them.
@@ -74,8 +72,6 @@ _FOLDER = "audio"
 
 _AGAIN = "export again with `dailytalk export --format vap`"
 
-Spans = list[tuple[float, float]]
-
 
 def window_starts(duration: float) -> list[float]:
     """Return the starts of all windows whose horizon is inside a conversation, in whole seconds.
@@ -89,29 +85,6 @@ def window_starts(duration: float) -> list[float]:
         starts.append(start)
         start += WINDOW - OVERLAP
     return starts
-
-
-def speech_of(item: Conversation, swap: bool) -> tuple[Spans, Spans]:
-    """When the main speaker and the other one speak, in seconds, without pauses of `PAUSE` and more.
-
-    `item` has 16 kHz; `swap`: whether its main speaker is the right one of its row.
-    """
-    left_speech = _speech_on(item, "left", is_main=not swap)
-    right_speech = _speech_on(item, "right", is_main=swap)
-    if swap:
-        return right_speech, left_speech
-    return left_speech, right_speech
-
-
-def _speech_on(item: Conversation, channel: str, is_main: bool) -> Spans:
-    """When the speaker speaks who is on a channel of the row, and is the main one or not."""
-    utterances = [utterance.sounds for utterance in item.utterances if utterance.main == is_main]
-    words = []
-    for word in item.row.get(UNWRITTEN) or item.row["alignments"] or ():  # who hesitates is not silent
-        if word["speaker"] == channel and (word["word"] or "").strip():
-            words.append((word["start"], word["end"]))
-    samples = item.pcm[:, 0] if is_main else item.pcm[:, 1]
-    return without_pauses(samples, utterances, sorted(words), PAUSE)
 
 
 def spans_in_window(spans: Sequence[tuple[float, float]], start: float) -> Spans:

@@ -31,7 +31,22 @@ def sounding_at(spans: Spans, seconds: float = 10.0) -> np.ndarray:
             [(1, 2), (3, 4)], [(1, 4)], [(1, 1.9), (3.1, 4)], [(1, 2), (3, 4)], id="words inside the sound"
         ),
         pytest.param([(1, 4)], [(1, 4)], [(1, 2.3), (2.6, 4)], [(1, 4)], id="a sound between words"),
+        pytest.param([(1, 4)], [(1, 4)], [(1, 1.9), (2.7, 4)], [(1, 4)], id="a word that is not written"),
+        pytest.param(
+            [(1, 2), (2.4, 2.8), (3.2, 4)],
+            [(1, 4)],
+            [(1, 2), (3.2, 4)],
+            [(1, 2), (2.4, 2.8), (3.2, 4)],
+            id="a word that is not written, between pauses",
+        ),
         pytest.param([(1, 2), (2.1, 4)], [(1, 4)], [(1, 2), (2.1, 4)], [(1, 4)], id="less than a pause"),
+        pytest.param(
+            [(1, 2), (3, 4)],
+            [(0.5, 4.5)],
+            [(1, 2), (3, 4)],
+            [(0.5, 2), (3, 4.5)],
+            id="utterances keep their edges",
+        ),
         pytest.param([(1, 4)], [(1, 4)], [], [(1, 4)], id="no words"),
         pytest.param([(1, 4)], [(3, 4), (1, 3.2)], [], [(1, 4)], id="utterances at once, in any order"),
         pytest.param([(8, 10)], [(8, 10.0005), (10.0004, 10.0006)], [], [(8, 10)], id="a sample past the end"),

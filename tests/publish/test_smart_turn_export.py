@@ -246,7 +246,7 @@ def test_smart_turn_hears_in_a_clip_what_it_heard_in_the_recording(tmp_path: Pat
         audio = {"bytes": (EXAMPLES / f"{name}.flac").read_bytes(), "path": None}
         recording = read_pcm(audio)
         row = built_row(name, spoken, len(recording) / RATE, RATE, audio=audio)
-        judge_utterances(row["utterances"], recording)
+        judge_utterances(row["utterances"], recording, row["sides"])
         rows.append(row)
     write_export(rows, tmp_path / "out", SMART_TURN_FORMAT, layout="raw")
     judge = load_smart_turn()

@@ -1,0 +1,90 @@
+"""Pauses inside utterances, in which a speaker keeps the turn.
+
+An utterance is a sentence, and goes on over pauses of up to a second. `transition` is only at ends of utterances.
+The pauses inside are found by sound and words (`core.sound_edges.without_pauses`), and judged by the rules of
+`core.turn_ends` as if each part between two pauses were an utterance.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from dailytalk_contiguous.core.certainty import event_certainties
+from dailytalk_contiguous.core.turn_ends import HOLD, turn_ends
+from dailytalk_contiguous.core.turns import Timed
+
+
+class InnerPause(NamedTuple):
+    """A pause inside an utterance.
+
+    Attributes:
+        utterance: index of its utterance.
+        number: counts the pauses of its utterance from 0.
+        start: seconds, where the speaker falls silent.
+        end: seconds, where the speaker goes on.
+        certainty: of being a hold, in [0, 1]; None if it is no hold: the other speaker is heard in its first
+            0.2 s, or speaks before it ends.
+    """
+
+    utterance: int
+    number: int
+    start: float
+    end: float
+    certainty: float | None
+
+
+def inner_pauses(
+    utterances: Sequence[Timed], speech: Mapping[str, Sequence[tuple[float, float]]], errors: Mapping[str, float]
+) -> list[InnerPause]:
+    """Return the pauses inside the utterances of a conversation, side by side.
+
+    Args:
+        utterances: of both sides, in any order.
+        speech: by channel, when its speaker speaks, without pauses: starts and ends in seconds, in order.
+        errors: by channel, the standard deviation of an edge of speech in seconds (`core.certainty.edge_error`).
+
+    >>> utterances = [Timed("left", 0.0, 3.0), Timed("right", 4.0, 5.0)]
+    >>> speech = {"left": [(0.0, 1.0), (2.0, 3.0)], "right": [(4.0, 5.0)]}
+    >>> [(pause.start, pause.end) for pause in inner_pauses(utterances, speech, {"left": 0.0, "right": 0.0})]
+    [(1.0, 2.0)]
+    """
+    parts: list[Timed] = []
+    for channel, spans in speech.items():
+        for start, end in spans:
+            parts.append(Timed(channel, start, end))
+    transitions = {end.utterance: end.transition for end in turn_ends(parts)}
+    certainties = event_certainties(parts, [errors[part.channel] for part in parts])
+    numbers: Counter[int] = Counter()
+    pauses: list[InnerPause] = []
+    latest = _LatestUtterance(utterances)
+    for index, (part, following) in enumerate(pairwise(parts)):
+        utterance = latest.begun_before(part.channel, part.end)
+        if utterance is None or following.channel != part.channel:
+            continue
+        is_inside = following.start < utterances[utterance].end
+        if not is_inside:
+            continue
+        certainty = None
+        if transitions.get(index) == HOLD:
+            certainty = certainties.ends[index].kept
+        pauses.append(InnerPause(utterance, numbers[utterance], part.end, following.start, certainty))
+        numbers[utterance] += 1
+    return pauses
+
+
+class _LatestUtterance:
+    """The utterances of each channel, by their start."""
+
+    def __init__(self, utterances: Sequence[Timed]) -> None:
+        self._utterances = utterances
+        self._by_channel: dict[str, list[int]] = {}
+        for index in sorted(range(len(utterances)), key=lambda index: utterances[index].start):
+            self._by_channel.setdefault(utterances[index].channel, []).append(index)
+
+    def begun_before(self, channel: str, time: float) -> int | None:
+        """The index of the last utterance of a channel that begins before a time in seconds; None without one."""
+        indices = self._by_channel.get(channel, [])
+        n_begun = bisect_left(indices, time, key=lambda index: self._utterances[index].start)
+        return indices[n_begun - 1] if n_begun else None
