@@ -124,32 +124,60 @@ def judge_share(title: str, tagged: Path, spoken: Path) -> bool:
 def judge_export(title: str, tagged: Path) -> bool:
     """Whether each clip of an export of recordings sounds as its end of a turn did in the recording.
 
-    At the rate of the clips it should; what the package's own 24 kHz costs is printed beside it.
+    At the rate of the clips it should; what the package's own 24 kHz costs is printed beside it. Pauses inside
+    utterances have no `turn_end`: their clips are judged beside the conversation that they are from.
     """
     usual = differences_of_export(tagged, 24000)
-    mean = np.mean(usual)
-    print(f"{title}: clips of conversations at 24 kHz are at most {max(usual):.4f} apart, on average {mean:.4f}")
-    differences = differences_of_export(tagged, ANALYSIS_RATE)
-    largest = max(differences)
-    figure = f"{title}: {len(differences)} clips of conversations at 16 kHz sound as recorded, {largest:.4f} apart"
+    costs = [clip.difference for clip in usual if not clip.in_utterance]
+    mean = np.mean(costs)
+    print(f"{title}: clips of conversations at 24 kHz are at most {max(costs):.4f} apart, on average {mean:.4f}")
+    clips = differences_of_export(tagged, ANALYSIS_RATE)
+    for label in sorted({clip.label for clip in clips}):
+        finished = [clip.finished for clip in clips if clip.label == label]
+        print(f"{title}: {len(finished)} clips are {label} and sound finished {np.mean(finished):.2f}")
+    largest = max(clip.difference for clip in clips)
+    figure = f"{title}: {len(clips)} clips of conversations at 16 kHz sound as recorded, {largest:.4f} apart"
     return judged(f"{figure} (goal {EXPORT_GOAL})", largest <= EXPORT_GOAL)
 
 
-def differences_of_export(tagged: Path, sample_rate: int) -> list[float]:
-    """How far the judgement of each clip is from that of the same end in the recording."""
+class JudgedClip(NamedTuple):
+    """How finished a clip sounds, and how far that is from how finished its end sounds in its conversation."""
+
+    is_complete: bool
+    in_utterance: bool
+    finished: float
+    difference: float
+
+    @property
+    def label(self) -> str:
+        if self.in_utterance:
+            return "incomplete, inside an utterance"
+        return "complete" if self.is_complete else "incomplete"
+
+
+def differences_of_export(tagged: Path, sample_rate: int) -> list[JudgedClip]:
+    """The clips of an export of recordings, judged."""
     work = tagged.parent / f"recorded-{sample_rate}"
     kept = ("--revoice", "none", "--turn-ends", "smart-turn", "--sample-rate", sample_rate)
     dailytalk("speak", tagged, "--out", work, *kept)
     out = tagged.parent / f"clips-{sample_rate}"
     dailytalk("export", work, "--format", "smart-turn", "--layout", "raw", "--out", out)
-    clips = read_json(out / SMART_TURN_CLIPS)["clips"]
+    sources = read_json(out / SMART_TURN_CLIPS)["clips"]
+    items = open_items(work)
     judge = load_smart_turn()
-    differences: list[float] = []
+    clips: list[JudgedClip] = []
     for path in sorted(out.rglob("*.flac")):
+        source = sources[path.stem]
         samples, rate = soundfile.read(path, dtype="float32")
         (finished,) = judge.finished(samples, [len(samples) / rate - SILENCE_SECONDS])
-        differences.append(abs(finished - clips[path.stem]["turn_end"]))
-    return differences
+        expected = source["turn_end"]
+        if source["in_utterance"]:
+            built = read_pcm(items.sound(source["conversation_id"]).audio)
+            side = pcm_to_float(built[:, CHANNELS.index(source["channel"])])
+            (expected,) = judge.finished(side, [source["end"] - SILENCE_SECONDS])
+        is_complete = path.parent.name.startswith("complete-")
+        clips.append(JudgedClip(is_complete, source["in_utterance"], finished, abs(finished - expected)))
+    return clips
 
 
 class Revoiced(NamedTuple):

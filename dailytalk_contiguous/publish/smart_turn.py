@@ -1,5 +1,7 @@
 """Smart Turn (pipecat-ai): the end of each turn as a clip of one side, complete before the other's turn or not.
 
+Pauses inside utterances are clips, too: incomplete ones, of which talk has fewer than complete ones.
+
 `train` and `test` are folders of `datasets`' audiofolder: `metadata.jsonl` and a mono FLAC of 16 bits at 16 kHz a
 clip. The trainer takes both by their absolute paths, and draws its validation from `train`. `--layout raw` is the
 layout in which the project takes contributions: `LANGUAGE/complete-nofiller/UUID.flac` and the like.
@@ -499,7 +501,8 @@ def refuse_other_rate(out: Path, settings: exports.ExportSettings) -> None:
 SMART_TURN_FORMAT = exports.ExportFormat(
     "smart-turn",
     reader="Smart Turn (pipecat-ai), its training",
-    holds="a mono FLAC for each end of a turn, complete or incomplete, with its language, hesitations and words",
+    holds="a mono FLAC for each end of a turn and each pause in an utterance, complete or incomplete, "
+    "with its language, hesitations and words",
     loses="ends that are no hold or shift, the surplus of a label, emotions, tags, prosody, times of words",
     checked="datasets (audiofolder), a reader written from its source, and the model itself",
     write=write_smart_turn,

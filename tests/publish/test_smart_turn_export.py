@@ -5,7 +5,7 @@ import shutil
 import sys
 import types
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from built_conversations import built_row, flac, stereo, write_dataset
 from command import Command
 from recordings import read_lines
 
-from dailytalk_contiguous.core.audio import read_pcm
+from dailytalk_contiguous.core.audio import pcm_to_float, read_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.models.turn_end import load_smart_turn
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.opening import open_items
@@ -41,6 +42,9 @@ TALK = (
     ("right", 22.4, 26.0, "in the evening somebody came and knocked"),
 )
 SECONDS = 28.0
+
+#: Channel, start, end, text.
+Line = tuple[str, float, float, str]
 RATE = 16000
 FACTS = ("id", "language", "endpoint_bool", "midfiller", "endfiller", "synthetic", "spoken_text", "dataset")
 
@@ -238,24 +242,143 @@ def test_a_clip_begins_between_words_and_at_a_pause_if_there_is_one() -> None:
     assert clip_start([(0.5, 30.0)], 30.2) is None
 
 
+def joined(lines: Sequence[Line], most: float) -> list[Line]:
+    """Lines in which one speaks on after at most so many seconds are one, with the pause in it."""
+    spoken: list[Line] = []
+    for channel, start, end, text in lines:
+        if spoken and spoken[-1][0] == channel and start - spoken[-1][2] <= most:
+            _, first, _, before = spoken[-1]
+            spoken[-1] = (channel, first, end, f"{before} {text}")
+        else:
+            spoken.append((channel, start, end, text))
+    return spoken
+
+
+def joined_talk(lines: Sequence[Line] = TALK, **columns: Any) -> dict[str, Any]:
+    """A talk whose utterances go on over pauses; its sound, and the times of its words, have the pauses."""
+    separate = built_row("call", lines, SECONDS, RATE)
+    kept = {"audio": separate["audio"], "alignments": separate["alignments"]}
+    return built_row("call", joined(lines, 0.7), SECONDS, RATE, **kept, **columns)
+
+
+def clips_by_end(folder: Path) -> dict[tuple[str, float], dict[str, Any]]:
+    """The line of each clip of `train` and what the record says of it, by its side and end."""
+    by_end = {}
+    for line in lines(folder, "train"):
+        about = sources(folder)[line["id"]]
+        by_end[about["channel"], round(about["end"], 1)] = {**about, **line}
+    return by_end
+
+
+def test_a_pause_inside_an_utterance_is_an_incomplete_clip(tmp_path: Path) -> None:
+    write_export([talk()], tmp_path / "apart", SMART_TURN_FORMAT)
+    write_export([joined_talk()], tmp_path / "joined", SMART_TURN_FORMAT)
+    apart = clips_by_end(tmp_path / "apart")
+    together = clips_by_end(tmp_path / "joined")
+    inner = {end: clip for end, clip in together.items() if clip["in_utterance"]}
+    assert inner.keys() == {("right", 3.2), ("right", 12.2), ("left", 20.2)}
+    for end, clip in inner.items():
+        assert clip["endpoint_bool"] is False
+        assert clip["turn_end"] is None
+        assert clip["start"] == pytest.approx(apart[end]["start"], abs=0.01)
+        for name in ("midfiller", "endfiller", "synthetic", "spoken_text", "language"):
+            assert clip[name] == apart[end][name]
+    assert not any(clip["in_utterance"] for clip in apart.values())
+
+
+def test_a_clip_that_ends_in_a_pause_ends_with_the_sound_before_it(tmp_path: Path) -> None:
+    write_export([joined_talk()], tmp_path / "out", SMART_TURN_FORMAT)
+    clip = clips_by_end(tmp_path / "out")["right", 12.2]
+    written, _ = soundfile.read(tmp_path / "out/train" / clip["file_name"], dtype="int16")
+    last = round(clip["end"] * RATE)
+    np.testing.assert_array_equal(written, stereo(TALK, SECONDS, RATE)[last - len(written) : last, 1])
+    is_loud = np.abs(written.astype(int)) > 1000
+    silence = (len(written) - np.flatnonzero(is_loud)[-1]) / RATE
+    assert silence == pytest.approx(0.2, abs=0.015)
+
+
+def test_clips_of_ends_keep_their_ids_whatever_pauses_are_in_the_utterances(tmp_path: Path) -> None:
+    paused = [*TALK[:-1], ("right", 22.4, 24.0, "in the evening"), ("right", 24.5, 26.0, "somebody knocked")]
+    paused_row = built_row("call0", paused, SECONDS, RATE)
+    kept = {"audio": paused_row["audio"], "alignments": paused_row["alignments"]}
+    write_export([built_row("call0", TALK, SECONDS, RATE)], tmp_path / "before", SMART_TURN_FORMAT)
+    write_export([built_row("call0", TALK, SECONDS, RATE, **kept)], tmp_path / "after", SMART_TURN_FORMAT)
+    before = clips_by_end(tmp_path / "before")
+    after = clips_by_end(tmp_path / "after")
+    assert after["right", 24.2]["in_utterance"]
+    shared = before.keys() & after.keys()
+    assert len(shared) > 4
+    for end in shared:
+        assert after[end]["id"] == before[end]["id"]
+    assert after["right", 24.2]["id"] not in {clip["id"] for clip in before.values()}
+
+
+@pytest.mark.parametrize(
+    ("line", "changes", "reason"),
+    [
+        pytest.param(("left", 3.1, 3.5, "yes"), {}, "the other speaks", id="the other begins at once"),
+        pytest.param(("left", 3.3, 3.5, "yes"), {}, "the other speaks", id="the other begins before it ends"),
+        pytest.param(("left", 2.5, 3.1, "yes"), {}, "the other speaks", id="the other is still speaking"),
+        pytest.param(None, {"event": "backchannel"}, "it is in a backchannel", id="it is in a backchannel"),
+    ],
+)
+def test_doubtful_pauses_are_no_clips_and_counted(
+    tmp_path: Path, line: Line | None, changes: dict[str, str], reason: str
+) -> None:
+    spoken = [*TALK, line] if line else [*TALK]
+    row = joined_talk(spoken)
+    row["utterances"][0].update(changes)
+    outcome = write_export([row], tmp_path / "out", SMART_TURN_FORMAT)
+    assert ("right", 3.2) not in clips_by_end(tmp_path / "out")
+    (counted_reason,) = [name for name in outcome.left_out if name.startswith("pause inside an utterance")]
+    assert reason in counted_reason
+    assert outcome.left_out[counted_reason] == 1
+
+
+def test_a_pause_that_noise_makes_doubtful_is_left_out_by_certainty(tmp_path: Path) -> None:
+    spoken = [("right", 0.5, 3.36, "so I went to the um") if line[1] == 0.5 else line for line in TALK]
+    clean = joined_talk(spoken)
+    noisy = joined_talk(spoken)
+    for row, snr_db in ((clean, 60.0), (noisy, 10.0)):
+        for side in row["sides"]:
+            side["snr_db"] = snr_db
+        judge_utterances(row["utterances"], None, row["sides"])
+    write_export([clean], tmp_path / "clean", SMART_TURN_FORMAT, certainty=0.8)
+    outcome = write_export([noisy], tmp_path / "noisy", SMART_TURN_FORMAT, certainty=0.8)
+    assert ("right", 3.6) in clips_by_end(tmp_path / "clean")
+    assert ("right", 3.6) not in clips_by_end(tmp_path / "noisy")
+    assert outcome.left_out["pause inside an utterance: its certainty is under 0.8"] == 1
+
+
 @pytest.mark.needs("pipecat")
 def test_smart_turn_hears_in_a_clip_what_it_heard_in_the_recording(tmp_path: Path) -> None:
     rows = []
+    recordings = {}
     for name in EXAMPLE_NAMES:
         spoken = [(line["channel"], line["start"], line["end"], line["text"]) for line in reference(name)]
         audio = {"bytes": (EXAMPLES / f"{name}.flac").read_bytes(), "path": None}
-        recording = read_pcm(audio)
-        row = built_row(name, spoken, len(recording) / RATE, RATE, audio=audio)
-        judge_utterances(row["utterances"], recording, row["sides"])
+        recordings[name] = read_pcm(audio)
+        seconds = len(recordings[name]) / RATE
+        alignments = built_row(name, spoken, seconds, RATE)["alignments"]
+        utterances = joined(sorted(spoken, key=lambda line: line[1]), 1.0)
+        row = built_row(name, utterances, seconds, RATE, audio=audio, alignments=alignments)
+        judge_utterances(row["utterances"], recordings[name], row["sides"])
         rows.append(row)
     write_export(rows, tmp_path / "out", SMART_TURN_FORMAT, layout="raw")
     judge = load_smart_turn()
     clips = sources(tmp_path / "out")
     assert len(clips) > 4
+    assert sum(clip["in_utterance"] for clip in clips.values()) >= 2
     for path in (tmp_path / "out").rglob("*.flac"):
+        clip = clips[path.stem]
         samples, _ = soundfile.read(path, dtype="float32")
         (probability,) = judge.finished(samples, [len(samples) / RATE - 0.2])
-        assert probability == pytest.approx(clips[path.stem]["turn_end"], abs=0.02)
+        expected = clip["turn_end"]
+        if clip["in_utterance"]:
+            recording = recordings[clip["conversation_id"]]
+            side = pcm_to_float(recording[:, CHANNELS.index(clip["channel"])])
+            (expected,) = judge.finished(side, [clip["end"] - 0.2])
+        assert probability == pytest.approx(expected, abs=0.02)
 
 
 def test_another_rate_and_talk_of_one_label_are_refused(tmp_path: Path, dailytalk: Command) -> None:
