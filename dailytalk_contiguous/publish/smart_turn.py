@@ -1,6 +1,6 @@
 """Smart Turn (pipecat-ai): the end of each turn as a clip of one side, complete before the other's turn or not.
 
-Pauses inside utterances are clips, too: incomplete ones, of which talk has fewer than complete ones.
+Pauses inside utterances are clips, too: incomplete ones.
 
 `train` and `test` are folders of `datasets`' audiofolder: `metadata.jsonl` and a mono FLAC of 16 bits at 16 kHz a
 clip. The trainer takes both by their absolute paths, and draws its validation from `train`. `--layout raw` is the
