@@ -17,6 +17,7 @@ import numpy as np
 import soxr
 import torch
 from numpy.typing import NDArray
+from scipy.fft import rfft
 from torch import Tensor, nn
 
 from dailytalk_contiguous.core.audio import Samples
@@ -30,7 +31,7 @@ FRAME_RATE = 25
 
 #: Samples of the window of a spectrum (96 ms, which tells a voice's harmonics apart), and of its transform.
 WINDOW = 768
-TRANSFORM = 2048
+TRANSFORM = 1024
 
 #: Hz of the semitones of a spectrum, and its mel bands above them.
 SEMITONES = 70.0 * 2 ** (np.arange(36) / 12)
@@ -102,7 +103,7 @@ def _spectra(side: Samples, sample_rate: int) -> NDArray[np.float16]:
     before = np.zeros(WINDOW - hop, np.float32)
     frames = librosa.util.frame(np.concatenate([before, samples]), frame_length=WINDOW, hop_length=hop)
     windowed = frames.T * np.hanning(WINDOW).astype(np.float32)
-    power = np.abs(np.fft.rfft(windowed, TRANSFORM, axis=1)) ** 2
+    power = np.abs(rfft(windowed, TRANSFORM, axis=1)) ** 2
     decibels = np.log10(power @ _FILTERS + 1e-6)
     deviation = decibels.std(axis=0) + 1e-3
     normal = (decibels - decibels.mean(axis=0)) / deviation
