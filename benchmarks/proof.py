@@ -209,7 +209,10 @@ def prove_by_calls(
         folds = [Fold(arms, tests)]
     else:
         folds = []
-        for call in sorted({talk.call for talk in arms[RECORDED]}):
+        names = sorted({talk.call for talk in arms[RECORDED]})
+        if len(names) < 2:
+            sys.exit("one call can't teach and judge: name several, or calls of other people with --test")
+        for call in names:
             rest = {arm: [talk for talk in talks if talk.call != call] for arm, talks in arms.items()}
             tests = [talk for talk in arms[RECORDED] if talk.call == call]
             folds.append(Fold(rest, tests))

@@ -170,7 +170,13 @@ def inputs_of(talk: Talk, first: int = 0, last: int | None = None) -> NDArray[np
 
 
 def trained(talks: Sequence[Talk], seed: int, n_steps: int) -> Projection:
-    """Return a model that has learned from these talks in so many steps of `BATCH` parts."""
+    """Return a model that has learned from these talks in so many steps of `BATCH` parts.
+
+    Talks of less than `AHEAD` frames have no future. Raises ValueError where all are so short.
+    """
+    talks = [talk for talk in talks if len(talk.active) > AHEAD]
+    if not talks:
+        raise ValueError("there is nothing to learn from: all conversations are shorter than 2 s")
     chance = np.random.default_rng(seed)
     with _FIRST_WEIGHTS:
         torch.manual_seed(seed)
