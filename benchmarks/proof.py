@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -337,23 +337,34 @@ class Fold(NamedTuple):
     tests: Sequence[Talk]
 
 
+class Lesson(NamedTuple):
+    """Talks to learn from, made in one way, and those by which a model is judged."""
+
+    talks: Sequence[Talk]
+    tests: Sequence[Talk]
+
+
 def figures_by_arm(folds: Sequence[Fold], seeds: Sequence[int], n_steps: int) -> dict[str, dict[str, Figure]]:
     """The figures of each arm, by question: the mean of all seeds, each judged on the tests of all folds."""
-
-    def judged_by(arm: str, seed: int) -> dict[str, Figure]:
-        scores = list[TalkScores]()
-        for fold in folds:
-            model = trained(fold.arms[arm], seed, n_steps)
-            scores += [scores_of(talk, projected(model, talk)) for talk in fold.tests]
-        return figures_of(scores)
-
     figures = {}
-    with ThreadPoolExecutor(CORES) as pool:
+    with ProcessPoolExecutor(CORES, get_context("spawn")) as pool:
         for arm in folds[0].arms:
-            of_seeds = list(pool.map(judged_by, [arm] * len(seeds), seeds))
+            lessons = [Lesson(fold.arms[arm], fold.tests) for fold in folds]
+            jobs = [pool.submit(figures_of_seed, lessons, seed, n_steps) for seed in seeds]
+            of_seeds = [job.result() for job in jobs]
             questions = of_seeds[0]
             figures[arm] = {name: mean_figure([figure[name] for figure in of_seeds]) for name in questions}
     return figures
+
+
+def figures_of_seed(lessons: Sequence[Lesson], seed: int, n_steps: int) -> dict[str, Figure]:
+    """The figures of the models of one seed, by question; one model a lesson."""
+    torch.set_num_threads(1)
+    scores = list[TalkScores]()
+    for lesson in lessons:
+        model = trained(lesson.talks, seed, n_steps)
+        scores += [scores_of(talk, projected(model, talk)) for talk in lesson.tests]
+    return figures_of(scores)
 
 
 def silence_figures(folds: Sequence[Fold]) -> dict[str, Figure]:

@@ -8,7 +8,6 @@ talk from both.
 A spectrum has semitones below 560 Hz, where a voice that falls moves along them, and mel bands above.
 """
 
-import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -57,10 +56,6 @@ SEEN = 4
 
 #: The largest learning rate, which rises and falls in the course of the steps.
 LEARNING_RATE = 4e-3
-
-
-#: Models are made one at a time: the chance of their first weights is one for all threads.
-_FIRST_WEIGHTS = threading.Lock()
 
 
 class Talk(NamedTuple):
@@ -178,9 +173,8 @@ def trained(talks: Sequence[Talk], seed: int, n_steps: int) -> Projection:
     if not talks:
         raise ValueError("there is nothing to learn from: all conversations are shorter than 2 s")
     chance = np.random.default_rng(seed)
-    with _FIRST_WEIGHTS:
-        torch.manual_seed(seed)
-        model = Projection()
+    torch.manual_seed(seed)
+    model = Projection()
     optimiser = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=n_steps)
     futures = [futures_of(talk.active) for talk in talks]
