@@ -224,6 +224,15 @@ def test_the_raw_layout_has_a_folder_for_each_language_and_label(
     for path in files:
         assert (tmp_path / "raw" / path).read_bytes() == (tmp_path / "again" / path).read_bytes()
     assert dailytalk("check", tmp_path / "raw").code == 0
+    (tmp_path / "raw/eng/incomplete-endfiller").rename(tmp_path / "raw/eng/endfiller")
+    assert "unlisted-file" in checked_kinds(dailytalk, tmp_path / "raw")
+    shutil.rmtree(tmp_path / "raw/eng")
+    assert checked_kinds(dailytalk, tmp_path / "raw") == {"empty-manifest"}
+
+
+def checked_kinds(dailytalk: Command, folder: Path) -> set[str]:
+    done = dailytalk("check", folder, "--json")
+    return {finding["kind"] for finding in json.loads(done.out)["findings"]}
 
 
 def test_a_clip_begins_between_words_and_at_a_pause_if_there_is_one() -> None:
