@@ -398,6 +398,15 @@ def test_another_rate_and_talk_of_one_label_are_refused(tmp_path: Path, dailytal
         write_export([built_row("call", turns, 10.0)], tmp_path / "one", SMART_TURN_FORMAT)
 
 
+def test_talk_of_unknown_certainty_is_refused_for_that_reason(tmp_path: Path) -> None:
+    row = talk()
+    for utterance in row["utterances"]:
+        utterance["transition_certainty"] = None
+    with pytest.raises(DailytalkError, match=r"with --certainty 0\.5") as refused:
+        write_export([row], tmp_path / "out", SMART_TURN_FORMAT, certainty=0.5)
+    assert "leave it out" in refused.value.remedy
+
+
 def first_clip(folder: Path) -> Path:
     (line, *_) = lines(folder, "train")
     return folder / "train" / line["file_name"]
