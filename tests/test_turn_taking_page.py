@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from audio_files import EXAMPLES
 from command import Command
+from recordings import read_lines
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/turn-taking.md").read_text(encoding="utf-8")
@@ -33,6 +34,9 @@ def test_page_goes_from_calls_to_folders_that_models_of_turn_taking_read(
             assert program == "dailytalk"
             done = dailytalk(*arguments)
             assert done.code == 0, f"{line}: {done.err}"
+    utterances = read_lines(tmp_path / re.findall(r"Each utterance in `(\S+)`", PAGE)[0])
+    assert {utterance["event"] for utterance in utterances} >= {"turn", "overlap"}
+    assert {utterance.get("transition") for utterance in utterances} >= {"hold", "shift"}
     clip, window, event = printed.splitlines()
     assert float(clip.split()[0]) <= 16
     assert window.startswith("(320000, 2) ")

@@ -162,6 +162,8 @@ def _select(
     split_of = items.splits()
     if not (split_of or split) and items.kind != "version":
         return _Selection(items.rows(columns))
+    if split and not split_of:
+        raise DailytalkError("nothing in it is in a split", "leave out --split")
     counts = Counter(split_of.values())
     splits = tuple(SIDES) if two_lists else (one_of("--split", split or "train", counts),)
     sides = None

@@ -163,7 +163,7 @@ def _merged(first: PlacedSetting, second: PlacedSetting) -> PlacedSetting:
         descriptions.append(setting.about.replace("{choices}", either(setting.choices)))
         defaults.append(setting.shown or str(placed.value))
     choices = dict.fromkeys([*first.setting.choices, *second.setting.choices])
-    about = " ".join(descriptions)
+    about = " ".join(dict.fromkeys(descriptions))
     shown = either(dict.fromkeys(defaults))
     merged = replace(first.setting, about=about, choices=tuple(choices), shown=shown)
     return first._replace(setting=merged)

@@ -250,7 +250,7 @@ def refuse_steps(training: TrainingSteps, noun: str) -> None:
     if training.is_asked:
         raise DailytalkError(
             f"--steps and --batch are for folders that moshi-finetune reads, and this is {noun}",
-            "export it with `dailytalk export --format moshi`, and check that folder",
+            "export its source with `dailytalk export --format moshi`, and check that folder",
         )
 
 

@@ -100,6 +100,10 @@ class ExportSettings(DivisionSettings):
         return self.main == CHANNELS[1]
 
 
+#: What to do where `--certainty` leaves nothing.
+LOWER_CERTAINTY = "lower --certainty, or leave it out: conversations of an earlier version have no certainty"
+
+
 def certainty_doubt(certainty: float | None, least: float | None) -> str | None:
     """Return why an event is left out, for `Export.left_out`; None where it is taken.
 
@@ -446,6 +450,9 @@ def _nothing_exported(export: Export, written: _Written) -> DailytalkError:
     remedy = "correct what is named, or build the dataset again"
     if written.rejects:
         remedy = written.rejects[0].remedy
+    elif export.settings.certainty is not None:
+        reason = f" with --certainty {export.settings.certainty:g}{reason}"
+        remedy = LOWER_CERTAINTY
     return DailytalkError(f"no {export.format.noun} could be exported{reason}", remedy)
 
 

@@ -556,12 +556,13 @@ class _OfClip(TypedDict):
 def check_interactivity(folder: Path, limits: FindingLimits, training: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
     """Check as `check_moshi` does, except that an agent may only listen; the layout `USER_ONLY` in its own way."""
     kept = []
+    layout = STEREO
     try:
-        summary = read_typed(inside(folder, SUMMARY), _Summary)
-        if summary.get("layout") == USER_ONLY:
-            return user_clips.check_user_clips(folder, limits)
+        layout = read_typed(inside(folder, SUMMARY), _Summary).get("layout", STEREO)
     except BadInput as problem:
         kept.append(error("unreadable-record", SUMMARY, problem.reason, problem.remedy))
+    if layout == USER_ONLY:
+        return user_clips.check_user_clips(folder, limits)
     findings, facts = check_moshi(folder, limits, training)
     for finding in findings:
         alignments: object = None

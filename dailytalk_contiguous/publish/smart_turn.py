@@ -440,10 +440,12 @@ def finish_smart_turn(export: exports.Export, lists: exports.Lists) -> Mapping[s
         if lines and not is_raw:
             texts[f"{folder}/{METADATA}"] = lines
     if not lists["train"]:
-        raise DailytalkError(
-            "no side has both a turn that ends and a pause in a turn, so nothing is left to train on",
-            "export more conversations, or look at `dailytalk check` of the source for its ends of turns",
-        )
+        reason = "no side has both a turn that ends and a pause in a turn, so nothing is left to train on"
+        remedy = "export more conversations, or look at `dailytalk check` of the source for its ends of turns"
+        if export.settings.certainty is not None:
+            reason += f" with --certainty {export.settings.certainty:g}"
+            remedy = exports.LOWER_CERTAINTY
+        raise DailytalkError(reason, remedy)
     texts[SMART_TURN_CLIPS] = json_document({"layout": export.settings.layout, "clips": export.about})
     if not is_raw and not lists["eval"]:
         export.notes.append("nothing to test on: export more conversations, or --eval-share 0.3")

@@ -99,6 +99,7 @@ def check_smart_turn(folder: Path, limits: FindingLimits) -> Checked:
     clips: list[ListedClip] = []
     if record["layout"] == RAW:
         clips += _raw_clips(folder)
+        findings += _not_in_label_folders(folder, clips)
     else:
         for side in SMART_TURN_FOLDERS.values():
             findings += _read_list(folder, side, clips)
@@ -151,11 +152,24 @@ def _read_list(folder: Path, side: str, clips: list[ListedClip]) -> Iterator[Fin
 
 def _raw_clips(folder: Path) -> Iterator[ListedClip]:
     """The clips of the layout without lists, by the names of their folders."""
-    for path in sorted(folder.glob("*/*complete-*/*.flac")):
+    for path in sorted(folder.glob("*/*/*.flac")):
         name = path.relative_to(folder)
         language, label, _ = name.parts
         is_complete = label.startswith("complete-")
+        if not is_complete and not label.startswith("incomplete-"):
+            continue
         yield ListedClip("", name.as_posix(), path.stem, language, is_complete)
+
+
+def _not_in_label_folders(folder: Path, clips: Sequence[ListedClip]) -> Iterator[Finding]:
+    """A folder of no label, whose clips would be lost, and a layout without clips."""
+    if not clips:
+        yield error("empty-manifest", ".", "it has no clip", _SMART_TURN_AGAIN)
+    in_label_folders = {clip.path for clip in clips}
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.flac"))]
+    others = [name for name in names if name not in in_label_folders]
+    problem = "files are in no folder such as eng/complete-nofiller"
+    yield from several("unlisted-file", ".", others, problem, len(names), "move them there")
 
 
 def _unlisted(folder: Path, clips: Iterable[ListedClip]) -> Iterator[Finding]:

@@ -144,9 +144,11 @@ def step_findings(
     passes = seen["steps"] * seen["batch"] / windows
     steps = f"{seen['steps']:,} steps of {counted(seen['batch'], 'window')}"
     if most is not None and passes > most:
-        fewer = max(1, math.floor(most * windows / seen["batch"]))
+        fewer = math.floor(most * windows / seen["batch"])
         problem = f"{steps} show each window {passes:,.0f} times, over {most:g}: it may be learnt by heart"
-        remedy = f"add conversations, or set max_steps to {fewer:,}"
+        remedy = "add conversations, or take a smaller batch"
+        if fewer:
+            remedy = f"add conversations, or set max_steps to {fewer:,}"
         yield advice("often-seen", manifest, problem, remedy, "note")
         return
     fewest = limits["few-windows-of-voice"] or 0.0

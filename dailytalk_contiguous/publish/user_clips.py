@@ -179,10 +179,12 @@ def _line_of(content: Mapping[str, object] | BadInput) -> _Line:
 
 def _label_findings(location: str, line: _Line) -> Iterator[Finding]:
     """What is wrong with the labels of a clip."""
-    if line["kind"] not in RULES:
-        yield error(
-            "unknown-kind", location, f"its kind is {quoted(line['kind'])}, not {', '.join(RULES)}", _AGAIN
-        )
+    kinds = [line["kind"]]
+    kinds += [event["kind"] for event in line["events"]]
+    for kind in dict.fromkeys(kinds):
+        if kind not in RULES:
+            problem = f"the kind {quoted(kind)} of an event is none of {', '.join(RULES)}"
+            yield error("unknown-kind", location, problem, _AGAIN)
     latest = line["duration"] + TOLERANCE
     times = [(line["event_start"], line["event_end"])]
     times += [(event["start"], event["end"]) for event in line["events"]]

@@ -13,7 +13,7 @@ less exact: a pause shorter than `core.turns.PAUSE` is not taken out, and the so
 import csv
 import io
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +45,7 @@ from dailytalk_contiguous.publish.findings import (
     loudness_of_wav,
 )
 from dailytalk_contiguous.publish.speech_spans import Spans, speech_of
-from dailytalk_contiguous.store.files import file_name, inside
+from dailytalk_contiguous.store.files import file_name, inside, is_inside
 
 #: The lists by side, under the names that its scripts give them.
 LISTS = {"train": "train.csv", "eval": "val.csv"}
@@ -173,12 +173,14 @@ class _Sessions:
     """What the lists say of each conversation, and of each file.
 
     Attributes:
+        windows: how often each window is listed, by side of the division, file and start in seconds.
         sides: the sides of the division that have it.
         speaking: the channels that speak in one of its windows.
         paths: its files.
         files: levels of each file; None of one that can't be read.
     """
 
+    windows: Counter[tuple[str, str, float]] = field(default_factory=Counter)
     sides: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     speaking: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     paths: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -226,13 +228,17 @@ def _window_findings(
     try:
         start = _seconds(line, "start")
         end = _seconds(line, "end")
-        activity = typed(parse_json(line["vad_list"], "its vad_list"), list[list[tuple[Number, Number]]], "it")
+        content = parse_json(line["vad_list"], "its vad_list")
+        activity = typed(content, list[list[tuple[Number, Number]]], "its vad_list")
     except BadInput as failure:
         yield error("bad-line", location, failure.reason, _AGAIN)
         return
     if abs(end - start - WINDOW) > TOLERANCE:
         problem = f"its window is {end - start:.3f} s, not {WINDOW:g}: a batch can't be made of it"
         yield error("wrong-window", location, problem, _AGAIN)
+    sessions.windows[side, path, start] += 1
+    if sessions.windows[side, path, start] == 2:
+        yield error("duplicate", location, f"its window, from {start:g} s of {path}, is listed twice", _AGAIN)
     loudness = sessions.files[path]
     if start < 0 or (loudness and end > loudness.seconds + TOLERANCE):
         yield error("window-outside-audio", location, f"{start:.3f} to {end:.3f} s is outside {path}", _AGAIN)
@@ -274,6 +280,10 @@ def _sound_findings(folder: Path, path: str) -> Generator[Finding, None, Loudnes
     if not Path(path).is_absolute():
         problem = "its path is not absolute: the trainer looks for it where it is started"
         yield error("relative-path", path, problem, _AGAIN)
+    elif not is_inside(Path(path), folder):
+        problem = "it is not in this folder: the trainer reads it elsewhere, or not at all once that is gone"
+        yield error("file-elsewhere", path, problem, f"{_AGAIN}, to where the folder is to stay")
+        return None
     loudness = yield from loudness_of_wav(folder, path)
     if loudness:
         if loudness.channels != len(CHANNELS):

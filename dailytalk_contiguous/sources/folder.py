@@ -334,7 +334,9 @@ def _list_unread(
         if is_annotation(Path(text).name):
             name = as_text(Path(*Path(text).parts[-2:]))
             with suppress(BadInput):  # its recording was rejected with the reason
-                left_out.unread_transcript(LABELS_UNREAD, f"{name}: {unread_labels(Path(text))}")
+                labels = unread_labels(Path(text))
+                if labels:
+                    left_out.unread_transcript(LABELS_UNREAD, f"{name}: {labels}")
     for folder, (relative, stems) in beside.items():
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:

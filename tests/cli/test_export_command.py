@@ -62,6 +62,14 @@ def test_folder_that_was_only_tagged_is_told_the_command_to_run_first(tmp_path: 
         assert f"run `dailytalk speak {tmp_path}/work`" in done.err
 
 
+def test_split_of_what_has_none_is_refused_in_words(tmp_path: Path, dailytalk: Command) -> None:
+    folder = write_dataset(tmp_path / "work", [built_row("a")])
+    out = tmp_path / "out"
+    done = dailytalk("export", folder, "--format", "ljspeech", "--split", "train", "--out", out)
+    assert done.code == 1
+    assert "leave out --split" in done.err
+
+
 def test_limit_of_a_verdict_is_an_option_of_check(tmp_path: Path, dailytalk: Command) -> None:
     folder = write_dataset(tmp_path / "work", [built_row("a")])
     for limit, is_passed in (("0.5", True), ("2", False), ("none", False)):

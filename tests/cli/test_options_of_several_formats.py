@@ -27,3 +27,16 @@ def test_settings_of_one_name_are_one_option_with_the_choices_of_all() -> None:
         assert option.parser(choice) == choice
     with pytest.raises(BadValue, match="layout"):
         option.parser("tar")
+
+
+def test_settings_that_are_described_alike_are_described_once() -> None:
+    @dataclass(frozen=True)
+    class Rows:
+        layout: str = setting("parquet", "stereo for clips, parquet for turns.", choices=("parquet",))
+
+    @dataclass(frozen=True)
+    class Sounds:
+        layout: str = setting("stereo", "stereo for clips, parquet for turns.", choices=("stereo",))
+
+    option = setting_options(Rows(), Sounds())["layout"].default
+    assert option.help == "stereo for clips, parquet for turns."

@@ -224,6 +224,15 @@ def test_the_raw_layout_has_a_folder_for_each_language_and_label(
     for path in files:
         assert (tmp_path / "raw" / path).read_bytes() == (tmp_path / "again" / path).read_bytes()
     assert dailytalk("check", tmp_path / "raw").code == 0
+    (tmp_path / "raw/eng/incomplete-endfiller").rename(tmp_path / "raw/eng/endfiller")
+    assert "unlisted-file" in checked_kinds(dailytalk, tmp_path / "raw")
+    shutil.rmtree(tmp_path / "raw/eng")
+    assert checked_kinds(dailytalk, tmp_path / "raw") == {"empty-manifest"}
+
+
+def checked_kinds(dailytalk: Command, folder: Path) -> set[str]:
+    done = dailytalk("check", folder, "--json")
+    return {finding["kind"] for finding in json.loads(done.out)["findings"]}
 
 
 def test_a_clip_begins_between_words_and_at_a_pause_if_there_is_one() -> None:
@@ -387,6 +396,15 @@ def test_another_rate_and_talk_of_one_label_are_refused(tmp_path: Path, dailytal
     turns = (("left", 0.5, 3.0, "how are you"), ("right", 3.5, 6.0, "well"), ("left", 6.5, 9.0, "good"))
     with pytest.raises(DailytalkError, match="nothing is left to train on"):
         write_export([built_row("call", turns, 10.0)], tmp_path / "one", SMART_TURN_FORMAT)
+
+
+def test_talk_of_unknown_certainty_is_refused_for_that_reason(tmp_path: Path) -> None:
+    row = talk()
+    for utterance in row["utterances"]:
+        utterance["transition_certainty"] = None
+    with pytest.raises(DailytalkError, match=r"with --certainty 0\.5") as refused:
+        write_export([row], tmp_path / "out", SMART_TURN_FORMAT, certainty=0.5)
+    assert "leave it out" in refused.value.remedy
 
 
 def first_clip(folder: Path) -> Path:

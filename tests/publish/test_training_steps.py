@@ -231,3 +231,10 @@ def test_word_is_counted_where_the_trainer_has_a_frame_for_it(
     words = [SaidWord("yes", start, end, "SPEAKER_MAIN", 0) for start, end in times]
     words += [SaidWord("no", 5.0, 5.2, "SPEAKER_OTHER", 1)]
     assert trained_words(words, 20.0, 10.0) == n_words
+
+
+def test_a_batch_that_is_too_large_for_any_step_is_to_be_smaller(data: Path, dailytalk: Command) -> None:
+    done = dailytalk("check", data, "--steps", 1, "--batch", 64)
+    advice = [line for line in done.out.splitlines() if "learnt by heart" in line]
+    assert len(advice) == 1
+    assert "smaller batch" in advice[0]

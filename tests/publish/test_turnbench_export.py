@@ -20,6 +20,7 @@ from publish.test_trainer_formats import rows_of
 from turnbench_scorer import score
 
 from dailytalk_contiguous.core.audio import read_pcm
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.turnbench_layout import KINDS
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import Exported, write_export
@@ -244,6 +245,26 @@ def test_check_names_times_that_are_none(tmp_path: Path, value: float | None) ->
     findings, facts = check_folder(tmp_path / "data")
     assert {finding.kind for finding in findings} >= {"bad-time", "unknown-label"}
     assert facts["labels"]["None"] == 1
+
+
+def test_talk_of_unknown_certainty_is_refused_for_that_reason(tmp_path: Path) -> None:
+    row = labelled_row()
+    for utterance in row["utterances"]:
+        utterance["event_certainty"] = None
+    with pytest.raises(DailytalkError, match=r"with --certainty 0\.5") as refused:
+        exported(tmp_path / "data", [row], certainty=0.5)
+    assert "leave it out" in refused.value.remedy
+
+
+def test_a_table_that_is_gone_is_missed(tmp_path: Path) -> None:
+    exported(tmp_path / "data", [labelled_row("a"), labelled_row("b")], eval_share=0.5)
+    (table,) = (tmp_path / "data").glob("eval-*.parquet")
+    table.unlink()
+    findings, _ = check_folder(tmp_path / "data")
+    assert [finding.kind for finding in findings] == ["missing-conversation"]
+    (tmp_path / "data/turnbench.json").write_text("{")
+    findings, _ = check_folder(tmp_path / "data")
+    assert [finding.kind for finding in findings] == ["unreadable-record"]
 
 
 def test_table_without_the_columns_is_named(tmp_path: Path) -> None:

@@ -121,6 +121,10 @@ def no_kind(line: Line) -> None:
     line["kind"] = "sneeze"
 
 
+def no_kind_of_an_event(line: Line) -> None:
+    line["events"][0]["kind"] = "sneeze"
+
+
 def late_event(line: Line) -> None:
     line["event_end"] = line["duration"] + 1.0
 
@@ -157,6 +161,7 @@ def in_both_lists(line: Line) -> None:
     ("edit", "expected"),
     [
         (no_kind, "unknown-kind"),
+        (no_kind_of_an_event, "unknown-kind"),
         (late_event, "event-outside-clip"),
         (late_other_event, "event-outside-clip"),
         (speech_backwards, "bad-speech"),
@@ -185,3 +190,14 @@ def test_wrong_sound_of_a_clip_and_a_list_without_clips_are_found(clips: Path) -
     assert sorted(kinds_of_findings(clips)) == ["not-mono", "silent-user"]
     (clips / "clips_train.jsonl").write_text("")
     assert "empty-manifest" in kinds_of_findings(clips)
+
+
+def test_a_list_that_cannot_be_read_is_named_and_the_layout_is_not_taken_for_another(
+    clips: Path, dailytalk: Command
+) -> None:
+    (clips / "clips_train.jsonl").unlink()
+    (clips / "clips_train.jsonl").mkdir()
+    done = dailytalk("check", clips)
+    assert done.code == 1
+    assert "clips_train.jsonl" in done.err
+    assert "clips_eval.jsonl" not in done.err + done.out

@@ -318,6 +318,10 @@ def relative(lines: Lines) -> None:
     lines[0]["audio_path"] = "audio/" + Path(lines[0]["audio_path"]).name
 
 
+def listed_twice(lines: Lines) -> None:
+    lines.append(lines[0])
+
+
 @pytest.fixture
 def vap(tmp_path: Path) -> Path:
     rows = [talk_row(f"call{number}", 60.0, number, kept_speaker=f"P{number}") for number in range(4)]
@@ -350,8 +354,9 @@ def write_csv(path: Path, lines: Lines) -> None:
         (silent_other, ["no-speech"]),
         (no_number, ["bad-line"]),
         (moved, ["missing-audio"]),
-        (outside, ["unreadable-audio"]),
+        (outside, ["file-elsewhere"]),
         (relative, ["relative-path"]),
+        (listed_twice, ["duplicate"]),
     ],
 )
 def test_each_fault_of_a_list_is_found(vap: Path, edit: Callable[[Lines], None], expected: list[str]) -> None:
@@ -379,6 +384,11 @@ def test_wrong_sound_is_found(vap: Path) -> None:
     sounds[3].write_bytes(b"no sound")
     found_kinds = set(kinds(vap))
     assert {"not-stereo", "wrong-rate", "silent-side", "unreadable-audio"} <= found_kinds
+
+
+def test_a_folder_that_has_moved_has_the_paths_of_where_it_was(vap: Path, tmp_path: Path) -> None:
+    vap.rename(tmp_path / "moved")
+    assert set(kinds(tmp_path / "moved")) == {"file-elsewhere"}
 
 
 def test_lists_that_share_a_conversation_or_lack_a_column_or_are_missing_are_found(vap: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -158,12 +159,14 @@ def test_row_that_can_not_be_used_is_rejected_and_the_others_are_read(tmp_path: 
     soundfile.write(short, np.zeros(2400, np.int16), 24000, format="FLAC")
     rows[0]["speaker_2_audio"] = {"bytes": short.getvalue(), "path": None}
     rows[1]["speaker_1_annotation_a"][0]["label"] = None
+    rows[2]["speaker_2_annotation_a"][0]["end_s"] = math.nan
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
     fetched = open_inputs([str(tmp_path / "data")]).fetch()
-    assert [problem.id for problem in fetched.problems] == [row["conversation_id"] for row in rows[:2]]
+    assert [problem.id for problem in fetched.problems] == [row["conversation_id"] for row in rows[:3]]
     assert "samples" in fetched.problems[0].reason
     assert "an entry of speaker_1" in fetched.problems[1].reason
-    assert len(fetched_rows(fetched)) == 2
+    assert "an entry of speaker_2" in fetched.problems[2].reason
+    assert len(fetched_rows(fetched)) == 1
 
 
 def test_blank_annotations_leave_the_words_to_the_recogniser(tmp_path: Path) -> None:
