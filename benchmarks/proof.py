@@ -378,9 +378,9 @@ def print_figures(title: str, figures: Mapping[str, Mapping[str, Figure]], silen
     for question in (*RANKED, CUT_OFFS):
         beside = shown(silence[question], percent) if question == CUT_OFFS else "0.500"
         name = "a timer" if question == CUT_OFFS else "chance"
-        print(f"{question} ({name}: {beside})")
         unit = percent if question == CUT_OFFS else plain
         recorded = figures[RECORDED][question]
+        print(f"{question}, {recorded.yes:,} against {recorded.no:,} ({name}: {beside})")
         for arm, of_arm in figures.items():
             text = f"  {arm:<32} {shown(of_arm[question], unit)}"
             if arm != RECORDED:

@@ -46,6 +46,9 @@ BETWEEN_MOMENTS = 0.5
 LATENCY = 0.3
 LONGEST_PAUSE = 5.0
 
+#: Events of a kind without which nothing is said.
+FEWEST = 10
+
 #: Policies: differences of log odds above which the other is awaited, seconds before which nothing is answered,
 #: and seconds after which everything is.
 THRESHOLDS = np.linspace(-8.0, 8.0, 65)
@@ -59,6 +62,7 @@ class TalkScores(NamedTuple):
     Attributes:
         call: the call that the talk is of.
         won, pairs: by question of `RANKED`, pairs that are in order (equal ones count half), and all pairs.
+        answers: by question of `RANKED`, how often the answer is yes, and how often no, shape (3, 2).
         latency: seconds until all shifts are answered, summed, by policy.
         cut_off: holds that are cut off, by policy.
         shifts, holds: how many there are.
@@ -67,6 +71,7 @@ class TalkScores(NamedTuple):
     call: str
     won: NDArray[np.float64]
     pairs: NDArray[np.float64]
+    answers: NDArray[np.int64]
     latency: NDArray[np.float64]
     cut_off: NDArray[np.float64]
     shifts: int
@@ -79,6 +84,7 @@ def scores_of(talk: Talk, logits: NDArray[np.float32]) -> TalkScores:
     pauses = _pauses(talk.timed)
     won = np.zeros(len(RANKED))
     pairs = np.zeros(len(RANKED))
+    answers = np.zeros((len(RANKED), 2), np.int64)
     questions = (
         _asked(turns_to_left, pauses, [pause.end + INTO_PAUSE for pause in pauses]),
         _asked(turns_to_left, pauses, [pause.next_start - BEFORE_EVENT for pause in pauses]),
@@ -88,9 +94,10 @@ def scores_of(talk: Talk, logits: NDArray[np.float32]) -> TalkScores:
         apart = scores[is_true][:, None] - scores[~is_true][None, :]
         won[number] = (apart > 0).sum() + 0.5 * (apart == 0).sum()
         pairs[number] = apart.size
+        answers[number] = (is_true.sum(), (~is_true).sum())
     latency, cut_off = _policies(turns_to_left, pauses)
     n_shifts = sum(pause.is_shift for pause in pauses)
-    return TalkScores(talk.call, won, pairs, latency, cut_off, n_shifts, len(pauses) - n_shifts)
+    return TalkScores(talk.call, won, pairs, answers, latency, cut_off, n_shifts, len(pauses) - n_shifts)
 
 
 class _Pause(NamedTuple):
@@ -202,14 +209,22 @@ def silence_scores(talk: Talk) -> TalkScores:
     n_shifts = len(pauses) - len(holds)
     cut_off = (np.array(holds)[None, :] > timers[:, None]).sum(axis=1)
     nothing = np.zeros(len(RANKED))
-    return TalkScores(talk.call, nothing, nothing, timers * n_shifts, cut_off.astype(float), n_shifts, len(holds))
+    no_answers = np.zeros((len(RANKED), 2), np.int64)
+    return TalkScores(
+        talk.call, nothing, nothing, no_answers, timers * n_shifts, cut_off.astype(float), n_shifts, len(holds)
+    )
 
 
 class Figure(NamedTuple):
-    """A figure, and that of each draw of calls, shape (`DRAWS`,); NaN where nothing can be said."""
+    """A figure, and that of each draw of calls, shape (`DRAWS`,); NaN where nothing can be said.
+
+    `yes`, `no`: how many events it rests on.
+    """
 
     value: float
     draws: NDArray[np.float64]
+    yes: int
+    no: int
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -222,14 +237,14 @@ class Figure(NamedTuple):
         return float(low), float(high)
 
     def minus(self, other: "Figure") -> "Figure":
-        return Figure(self.value - other.value, self.draws - other.draws)
+        return Figure(self.value - other.value, self.draws - other.draws, self.yes, self.no)
 
 
 def mean_figure(figures: Sequence[Figure]) -> Figure:
     """The mean of the figures of several seeds, on the same draws."""
     value = np.mean([figure.value for figure in figures])
     draws = np.mean([figure.draws for figure in figures], axis=0)
-    return Figure(float(value), draws)
+    return Figure(float(value), draws, figures[0].yes, figures[0].no)
 
 
 def figures_of(scores: Sequence[TalkScores]) -> dict[str, Figure]:
@@ -243,16 +258,20 @@ def figures_of(scores: Sequence[TalkScores]) -> dict[str, Figure]:
     cut_off = np.array([np.sum([score.cut_off for score in talks], axis=0) for talks in by_call])
     shifts = np.array([sum(score.shifts for score in talks) for talks in by_call])
     holds = np.array([sum(score.holds for score in talks) for talks in by_call])
+    answers = np.sum([score.answers for score in scores], axis=0)
     figures = {}
     with np.errstate(invalid="ignore", divide="ignore"):
         for number, question in enumerate(RANKED):
             areas = (weights @ won[:, number]) / (weights @ pairs[:, number])
-            figures[question] = Figure(float(areas[0]), areas[1:])
+            yes, no = answers[number].tolist()
+            if min(yes, no) < FEWEST:
+                areas[:] = np.nan
+            figures[question] = Figure(float(areas[0]), areas[1:], yes, no)
         latencies = (weights @ latency) / (weights @ shifts)[:, None]
         rates = (weights @ cut_off) / (weights @ holds)[:, None]
         lowest = np.where(latencies <= LATENCY, rates, np.inf).min(axis=1)
     lowest[~np.isfinite(lowest)] = np.nan
-    figures[CUT_OFFS] = Figure(float(lowest[0]), lowest[1:])
+    figures[CUT_OFFS] = Figure(float(lowest[0]), lowest[1:], int(shifts.sum()), int(holds.sum()))
     return figures
 
 
