@@ -214,6 +214,17 @@ def refuse_mute(conversation: Conversation) -> None:
     refuse_tags((word.text for word in conversation.words), conversation)
 
 
+def only_rate(format: str, sample_rate: int) -> Callable[[Path, ExportSettings], None]:
+    """Return a `prepare` for a trainer that takes samples as they are: it refuses any other rate in Hz."""
+
+    def prepare(out: Path, settings: ExportSettings) -> None:
+        if settings.sample_rate not in (None, sample_rate):
+            reason = f"--sample-rate {settings.sample_rate} does not go with --format {format}"
+            raise DailytalkError(f"{reason}: its model takes {sample_rate} Hz alone", "leave it out")
+
+    return prepare
+
+
 def json_lists(**names: str) -> Callable[[Export, Lists], Mapping[str, FileText]]:
     """Return a `finish` that writes the entries of each side into a file of its name, a JSON a line."""
 

@@ -15,7 +15,6 @@ in it for the name of a split.
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple, TypedDict
 from uuid import NAMESPACE_URL, uuid5
 
@@ -491,15 +490,6 @@ def _raw_folder(metadata: ClipMetadata) -> str:
     return f"{metadata['language']}/{label}-{suffix}"
 
 
-def refuse_other_rate(out: Path, settings: exports.ExportSettings) -> None:
-    """Raise DailytalkError for a rate other than 16 kHz: the trainer takes samples as they are."""
-    if settings.sample_rate not in (None, ANALYSIS_RATE):
-        raise DailytalkError(
-            f"Smart Turn is trained at {ANALYSIS_RATE} Hz, not at {settings.sample_rate}",
-            "leave out --sample-rate",
-        )
-
-
 SMART_TURN_FORMAT = exports.ExportFormat(
     "smart-turn",
     reader="Smart Turn (pipecat-ai), its training",
@@ -515,7 +505,7 @@ SMART_TURN_FORMAT = exports.ExportFormat(
     options=frozenset({"certainty"}),
     sample_rate=ANALYSIS_RATE,
     unit="clip",
-    prepare=refuse_other_rate,
+    prepare=exports.only_rate("smart-turn", ANALYSIS_RATE),
     recognises=lambda folder: (folder / SMART_TURN_CLIPS).is_file(),
     check=check_smart_turn,
 )

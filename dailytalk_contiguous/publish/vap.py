@@ -148,15 +148,6 @@ def _csv_line(values: Iterable[object]) -> str:
     return line.getvalue()
 
 
-def refuse_rate(out: Path, settings: exports.ExportSettings) -> None:
-    """Raise DailytalkError for another rate than that of its encoder."""
-    if settings.sample_rate not in (None, SAMPLE_RATE):
-        reason = (
-            f"--sample-rate {settings.sample_rate} does not go with --format vap: its encoder takes {SAMPLE_RATE}"
-        )
-        raise DailytalkError(reason, "leave it out")
-
-
 def is_vap(folder: Path) -> bool:
     for name in LISTS.values():
         path = folder / name
@@ -325,7 +316,7 @@ VAP = exports.ExportFormat(
     sides=exports.TWO_LISTS,
     sample_rate=SAMPLE_RATE,
     unit="window",
-    prepare=refuse_rate,
+    prepare=exports.only_rate("vap", SAMPLE_RATE),
     recognises=is_vap,
     check=check_vap,
 )

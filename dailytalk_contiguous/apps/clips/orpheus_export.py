@@ -344,6 +344,7 @@ ORPHEUS = exports.ExportFormat(
     manifests=(ORPHEUS_LIST, ORPHEUS_CLIPS),
     options=frozenset(),
     sample_rate=ORPHEUS_RATE,
+    prepare=exports.only_rate("orpheus", ORPHEUS_RATE),
     noun="clip",
     unit="clip",
     source=voice_folder,
