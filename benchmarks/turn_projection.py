@@ -1,6 +1,6 @@
 """A small model of turn-taking: from the sound of both sides until now, whether each will speak in the next 2 s.
 
-It is a recurrent network of some 40,000 parameters on spectra, which projects the activity of both sides onto four
+It is a recurrent network of 37,000 parameters on spectra, which projects the activity of both sides onto four
 stretches of the future, as voice activity projection does (Ekstedt and Skantze 2022, arXiv 2205.09812); every
 stretch of each side is a question of its own. It hears no words. Sides are interchangeable: a model learns each
 talk from both.
