@@ -54,6 +54,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.sound_edges import without_pauses
 from dailytalk_contiguous.core.turns import PAUSE, Timed
 from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSettings
 from dailytalk_contiguous.models.engines import convert_side, load_converter, load_synthesiser
 from dailytalk_contiguous.publish.opening import open_items
@@ -203,22 +204,21 @@ def prove_by_calls(
     calls: Sequence[Path], others: Sequence[Path], arguments: argparse.Namespace, scratch: Path
 ) -> None:
     """Print what is learned from calls, judged on others, or on each by what the rest teaches."""
+    if len(calls) < 2 and not others:
+        sys.exit("one call can't teach and judge: name several, or calls of other people with --test")
     arms = arms_of(calls, arguments.language, arguments.voice, scratch / "calls")
     if others:
         tests = recorded_talks(tagged(others, arguments.language, scratch / "test"), scratch / "test/recorded")
         folds = [Fold(arms, tests)]
     else:
         folds = []
-        names = sorted({talk.call for talk in arms[RECORDED]})
-        if len(names) < 2:
-            sys.exit("one call can't teach and judge: name several, or calls of other people with --test")
-        for call in names:
+        for call in sorted({talk.call for talk in arms[RECORDED]}):
             rest = {arm: [talk for talk in talks if talk.call != call] for arm, talks in arms.items()}
             tests = [talk for talk in arms[RECORDED] if talk.call == call]
             folds.append(Fold(rest, tests))
     n_calls = len({talk.call for fold in folds for talk in fold.tests})
     minutes = sum(len(talk.active) for talk in arms[RECORDED]) / FRAME_RATE / 60
-    title = f"{minutes:.0f} minutes of calls, judged on {n_calls} calls of other people"
+    title = f"{minutes:.0f} minutes of calls, judged on {counted(n_calls, 'call')} of other people"
     figures = figures_by_arm(folds, range(arguments.seeds), CALL_STEPS)
     print_figures(title, figures, silence_figures(folds))
 
@@ -400,6 +400,8 @@ def shown(figure: Figure, unit: Callable[..., str], sign: str = "") -> str:
     if np.isnan(figure.value):
         return "too little to tell"
     low, high = figure.interval
+    if np.isnan(low):
+        return f"{unit(figure.value, sign)} (one call: no interval)"
     return f"{unit(figure.value, sign)} [{unit(low, sign)}, {unit(high, sign)}]"
 
 

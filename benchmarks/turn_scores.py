@@ -216,7 +216,7 @@ def silence_scores(talk: Talk) -> TalkScores:
 
 
 class Figure(NamedTuple):
-    """A figure, and that of each draw of calls, shape (`DRAWS`,); NaN where nothing can be said.
+    """A figure, and that of each draw of calls, shape (`DRAWS`,); NaN where nothing can be said, as by one call.
 
     `yes`, `no`: how many events it rests on.
     """
@@ -251,6 +251,8 @@ def figures_of(scores: Sequence[TalkScores]) -> dict[str, Figure]:
     """The figures of one model, by question: of all talks, and of draws of calls with replacement."""
     calls = sorted({score.call for score in scores})
     weights = _draws(len(calls))
+    if len(calls) == 1:
+        weights[1:] = np.nan  # draws of one call are all alike, which would look certain
     by_call = [[score for score in scores if score.call == call] for call in calls]
     won = np.array([np.sum([score.won for score in talks], axis=0) for talks in by_call])
     pairs = np.array([np.sum([score.pairs for score in talks], axis=0) for talks in by_call])
