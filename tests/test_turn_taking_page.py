@@ -19,7 +19,7 @@ def test_page_goes_from_calls_to_folders_that_models_of_turn_taking_read(
 ) -> None:
     calls = tmp_path / "calls"
     calls.mkdir()
-    for recording in sorted(EXAMPLES.glob("*.flac"))[1:]:  # of which each has a pause or a person of its own
+    for recording in sorted(EXAMPLES.glob("*.flac"))[1:]:  # of two, too little is left to divide
         shutil.copy(recording, calls)
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```(sh|python)\n(.*?)```", PAGE, re.DOTALL)
