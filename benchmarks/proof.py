@@ -48,16 +48,17 @@ from turn_scores import (
 )
 
 from dailytalk_contiguous.apps.probe.activity import RATE
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, Samples, pcm_to_float, read_pcm
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.fillers import without_fillers
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.sound_edges import without_pauses
-from dailytalk_contiguous.core.turns import PAUSE, Timed
+from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSettings
 from dailytalk_contiguous.models.engines import convert_side, load_converter, load_synthesiser
+from dailytalk_contiguous.publish.conversation import conversation
 from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.speech_spans import speech_of
 
 #: The calls of the project, where they are.
 CALLS = (
@@ -260,24 +261,14 @@ def recorded_talks(work: Path, folder: Path) -> list[Talk]:
 
 
 def built_talks(work: Path) -> list[Talk]:
-    items = open_items(work)
     talks = []
-    for row in items.rows():
-        sound = read_pcm(items.sound(row["conversation_id"]).audio)
-        timed = speech_of(row, sound)
-        talks.append(talk_of(row["recording_id"], pcm_to_float(sound), ANALYSIS_RATE, timed))
+    for row in open_items(work).rows():
+        item = conversation(row, ANALYSIS_RATE, swap=False)
+        timed = []
+        for channel, spans in zip(CHANNELS, speech_of(item, swap=False), strict=True):
+            timed += [Timed(channel, start, end) for start, end in spans]
+        talks.append(talk_of(row["recording_id"], pcm_to_float(item.pcm), ANALYSIS_RATE, timed))
     return talks
-
-
-def speech_of(row: Row, sound: Pcm) -> list[Timed]:
-    """The speech of both sides, without the pauses inside utterances; `sound`: int16 at 16 kHz, shape (n, 2)."""
-    timed = []
-    for side, channel in enumerate(CHANNELS):
-        said = [(line.start, line.end) for line in lines_of(row) if line.channel == channel]
-        words = [(word["start"], word["end"]) for word in row["alignments"] if word["speaker"] == channel]
-        for start, end in without_pauses(sound[:, side], said, sorted(words), PAUSE):
-            timed.append(Timed(channel, start, end))
-    return timed
 
 
 class SpokenLine(NamedTuple):

@@ -51,13 +51,6 @@ TWO_LISTS = ("train", "eval")
 DIVISION = ".dailytalk-division.json"
 
 
-#: The option of formats with several layouts: one text for all of them, as the option is one.
-LAYOUT = (
-    "interactivity: stereo, or user-only (the user's side, what the agent does as labels); "
-    "smart-turn: audiofolder, or raw (a folder for each language and label)."
-)
-
-
 @dataclass(frozen=True)
 class DivisionSettings:
     """How conversations that are not divided yet come to train and to eval."""

@@ -95,7 +95,8 @@ STEREO = "stereo"
 @dataclass(frozen=True)
 class InteractivitySettings(ClipSettings):
     layout: str = setting(
-        STEREO, exports.LAYOUT, panel="result", choices=(STEREO, USER_ONLY)
+        STEREO, "Layout of interactivity: {choices} (the user's side, what the agent does as labels).",
+        panel="result", choices=(STEREO, USER_ONLY),
     )  # fmt: skip
 
 

@@ -67,7 +67,8 @@ class SmartTurnSettings(exports.ExportSettings):
     """The settings of the format. `dataset`: the name of the source, in the column `dataset`."""
 
     layout: str = setting(
-        "audiofolder", exports.LAYOUT, panel="result", choices=("audiofolder", RAW)
+        "audiofolder", "Layout of smart-turn: {choices} (a folder for each language and label).",
+        panel="result", choices=("audiofolder", RAW),
     )  # fmt: skip
     dataset: str | None = unlisted(None)
 
