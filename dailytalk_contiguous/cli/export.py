@@ -29,7 +29,6 @@ from dailytalk_contiguous.publish.interactivity import ClipChoice, ClipSettings,
 from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.opening import local_folder, open_items, version_or_path
 from dailytalk_contiguous.publish.readme import readme
-from dailytalk_contiguous.publish.smart_turn import SmartTurnSettings
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.work_folder import read_run, work_folder_of
 
@@ -91,8 +90,7 @@ def export(
                 source_of_work = work_run.get("source") or {}
                 settings["licence"] = source_of_work.get("licence")
     run = read_run(work_folder_of(local_folder(Path(source)))) or {}
-    if isinstance(layout.settings, SmartTurnSettings):
-        settings["dataset"] = _dataset_name(source, run)
+    settings["dataset"] = _dataset_name(source, run)
     about = partial(readme, out.absolute().name, run=run, defaults=default_settings())
     done = write_export(selection.rows, out, layout, sides=selection.sides, readme=about, **settings)
     return _export_outcome(done, layout, format, out, selection.left_out)

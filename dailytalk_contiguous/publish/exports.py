@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.filler_removal import UNWRITTEN, row_without_fillers
 from dailytalk_contiguous.core.schema import CHANNELS, Row, parent_of, provenance_of_row
-from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in
+from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in, unlisted
 from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.wording import counted, length_text, portable
@@ -67,7 +67,10 @@ class DivisionSettings:
 
 @dataclass(frozen=True)
 class ExportSettings(DivisionSettings):
-    """The options of `dailytalk export` that several formats take; a format adds fields in a class of its own."""
+    """The options of `dailytalk export` that several formats take; a format adds fields in a class of its own.
+
+    `dataset`: the name of the source, for formats with a column of it.
+    """
 
     sample_rate: int | None = setting(
         None, SAMPLE_RATE.about, panel="result", metavar="HZ",
@@ -86,6 +89,7 @@ class ExportSettings(DivisionSettings):
         None, "Least certainty of the events that become clips, examples or labels (docs/interaction.md).",
         panel="result", metavar="SHARE [0<=x<=1]", least=0.0, most=1.0, shown="all events",
     )  # fmt: skip
+    dataset: str | None = unlisted(None)
 
     @property
     def swap(self) -> bool:

@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.inner_pauses import InnerPause, inner_pauses
 from dailytalk_contiguous.core.language_codes import iso_639_3
 from dailytalk_contiguous.core.sampling import order_key
 from dailytalk_contiguous.core.schema import CHANNELS, Row, name_or_none
-from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT, TurnEnd, turn_ends
 from dailytalk_contiguous.core.turns import PAUSE, Timed, join_spans
 from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, is_converted, sounding_span
@@ -64,13 +64,10 @@ _UNNAMED = "dailytalk"
 
 @dataclass(frozen=True)
 class SmartTurnSettings(exports.ExportSettings):
-    """The settings of the format. `dataset`: the name of the source, in the column `dataset`."""
-
     layout: str = setting(
         "audiofolder", "Layout of smart-turn: {choices} (a folder for each language and label).",
         panel="result", choices=("audiofolder", RAW),
     )  # fmt: skip
-    dataset: str | None = unlisted(None)
 
 
 class ClipMetadata(TypedDict):

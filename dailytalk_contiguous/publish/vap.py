@@ -122,7 +122,7 @@ def write_vap(export: exports.Export, item: Conversation) -> Iterator[exports.Fi
             "end": start + WINDOW,
             "vad_list": json.dumps(activity),
             "session": item.id,
-            "dataset": root.name,
+            "dataset": export.settings.dataset or root.name,
         }
         is_last = start == starts[-1]
         yield exports.FileEntry(line, WINDOW if is_last else WINDOW - OVERLAP)

@@ -257,6 +257,13 @@ def test_fillers_that_are_left_out_of_texts_are_still_speech(tmp_path: Path, dai
     assert written[0] == written[1]
 
 
+def test_lists_name_the_source_of_a_window(tmp_path: Path, dailytalk: Command) -> None:
+    work = write_dataset(tmp_path / "work", [talk_row("call", 60.0)])
+    dailytalk("export", work, "--format", "vap", "--out", tmp_path / "out")
+    windows = pd.read_csv(tmp_path / "out/train.csv")
+    assert {*windows["dataset"]} == {"work"}
+
+
 def test_another_rate_than_its_encoder_takes_is_refused(tmp_path: Path, dailytalk: Command) -> None:
     work = write_dataset(tmp_path / "work", [talk_row("call", 60.0)])
     done = dailytalk("export", work, "--format", "vap", "--out", tmp_path / "out", "--sample-rate", "24000")
