@@ -28,6 +28,15 @@ HOP = 256
 #: Decibels under the loudest frames (their 95th percentile) down to which a frame is sound and no pause.
 PAUSE_DB = 35.0
 
+#: Decibels under the loudest frame down to which frames count in how loud a sound is: silence around it does not.
+LOUDNESS_DB = 40.0
+
+#: Decibels below full scale under which even the loudest frame is nothing to be heard: 16 bits hold no less.
+INAUDIBLE_DB = -90.0
+
+#: Decibels below full scale that every sound is brought to (its loud frames), so that no answer depends on a gain.
+LEVEL = -20.0
+
 #: Voiced frames below which a voice is not measured.
 LEAST_VOICED = 3
 
@@ -141,6 +150,38 @@ def emotion_features(samples: Samples) -> NDArray[np.float32]:
     measures |= _spectral_measures(frames, first, last, inner_sounding)
     measures |= _time_measures(voiced, inner_sounding, inner_level, seconds)
     return np.array([measures[name] for name in MEASURES], np.float32)
+
+
+def at_one_level(samples: Samples) -> Samples:
+    """A sound without the silence at both ends, its loud frames brought to `LEVEL`; empty for one without any.
+
+    Loud frames are the 95th percentile of those within `LOUDNESS_DB` of the loudest; sound begins and ends with a
+    frame within `PAUSE_DB` of that. A gain over the sound changes nothing but the last bits, and silence around it
+    moves its beginning by less than a frame. Peaks may be over 1.
+
+    Args:
+        samples: 16 kHz mono, finite, shape (n,).
+    """
+    level = _frame_levels(samples)
+    loudest = level.max()
+    if loudest < INAUDIBLE_DB:
+        return np.zeros(0, np.float32)
+    loud = np.percentile(level[level > loudest - LOUDNESS_DB], 95)
+    (sounding,) = np.nonzero(level > loud - PAUSE_DB)
+    start = sounding[0] * HOP
+    end = sounding[-1] * HOP + FRAME
+    gain = 10 ** ((LEVEL - loud) / 20)
+    return np.asarray(samples[start:end] * gain, np.float32)
+
+
+def _frame_levels(samples: Samples) -> NDArray[np.float64]:
+    """The level of each frame in dB, shape (frames,); -inf of digital silence."""
+    missing = max(0, FRAME - len(samples))
+    padded = np.pad(np.asarray(samples, np.float64), (0, missing))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
+    mean_square = np.einsum("ij,ij->i", frames, frames) / FRAME
+    with np.errstate(divide="ignore"):
+        return np.asarray(10 * np.log10(mean_square))
 
 
 class _Spectra(NamedTuple):
