@@ -1,39 +1,72 @@
 """How well affect and emotion are told of voices, on corpora of acted clips whose emotion is known.
 
-    python benchmarks/affect.py ../shared/data/emodb                    # Berlin, speakers left out
+    python benchmarks/affect.py ../shared/data/emodb ../shared/data/other-emotion
     python benchmarks/affect.py ravdess                                 # a folder of `dailytalk corpus`
     python benchmarks/affect.py ravdess --model mymodel --affect-model audeering/NAME
 
-Berlin's clips, by their names, are judged by models that were trained as `voice-linear` is, on its other speakers
-(a man and a woman are left out at a time). Clips of a folder of `dailytalk corpus` are judged by the bundled model
-or by any classifier and affect model that are named.
+A row is a model and a corpus. Clips of Berlin (by their names) are judged by models that were trained as the model
+is on Berlin's other speakers (a man and a woman are left out at a time), by such models of the other sex and the
+other half of the sentences, so that everything is new, and, as somebody's own model, by `linear` of `emotion
+train`. Clips of TESS (by their names) and of folders of `dailytalk corpus` are judged by the model as it is, and
+by somebody's own model of Berlin, if its clips are named, too.
 
-Each clip is heard at the recorded level and set to one, in the whole band and by telephone, beside its speaker's
-others and alone. Printed are the recall of the classes, their calibration error (ECE), areas under the curve
-(arousal of angry, happy and fearful against sad and neutral; valence of happy against angry, disgusted, fearful
-and sad; dominance of angry against fearful and sad), and the correlation of valence with arousal.
+The first table is the recall of six classes in percent: beside the speaker's other clips at 0, -20 and +10 dB, by
+telephone, and `raw`, each clip at a level of its own (-20 to +12 dB) with half a second of silence at both ends;
+then the same of each clip alone. The last column is the share of clips, alone and beside others, that keep their
+answer under one gain of -24 dB, in 16 bits, and of +12 dB, before clipping.
+
+The second one has the recall of each class beside others, how far confidence is from the share of right answers
+(ECE), and areas under the curve: valence of happy against angry, disgusted, fearful and sad; arousal of angry,
+happy and fearful against sad and neutral; dominance of angry against fearful and sad; and the correlation of
+valence with arousal. The third one is for answers that are `unsure` below a confidence of 0.4.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+import soundfile
+import soxr
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 from sklearn.metrics import recall_score, roc_auc_score
-from voice_linear import MEN, measure_versions, read_berlin, telephone, train
+from voice_linear import (
+    MEN,
+    Spoken,
+    divisions,
+    fit_voice,
+    measure_versions,
+    new_logits,
+    read_berlin,
+    soften,
+    telephone,
+    temperatures_of,
+    train,
+)
 
 from dailytalk_contiguous import RateAffect
-from dailytalk_contiguous.apps.learn.emotion_examples import read_examples
-from dailytalk_contiguous.core.audio import Samples, to_pcm
-from dailytalk_contiguous.core.emotions import SIX, VOICE_LINEAR, calibration_error
+from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples, Sounds, read_examples
+from dailytalk_contiguous.apps.learn.emotion_training import fit_linear
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
+from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, SIX, VOICE_LINEAR, calibration_error
+from dailytalk_contiguous.core.machine import side_by_side
+from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models.contracts import EmotionModel
+from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
-from dailytalk_contiguous.models.linear_emotion import BundledVoice
-
-#: Decibels below full scale that clips are set to, where they are set to one level.
-LEVEL = -26.0
+from dailytalk_contiguous.models.linear_emotion import (
+    BUNDLED_WEIGHTS,
+    BundledVoice,
+    LinearEmotion,
+    Numbers,
+    bundled_voice,
+    measure_voice,
+)
 
 #: Classes that an axis ranks above others.
 AXES = {
@@ -42,12 +75,46 @@ AXES = {
     "dominance": (("angry",), ("fearful", "sad")),
 }
 
+#: Classes of TESS's clips, by the last part of their names.
+TESS = {"angry": 0, "disgust": 1, "fear": 2, "happy": 3, "neutral": 4, "sad": 5}
+
+Shares = NDArray[np.float64]
+
 #: Probabilities of the six classes, shape (n, 6), and affect, shape (n, 3), of sounds: beside those of the same
 #: speaker, or alone without speakers.
-Rater = Callable[[Sequence[Samples], Sequence[str] | None], tuple[NDArray[np.float64], NDArray[np.float64]]]
+Rater = Callable[[Sequence[Samples], Sequence[str] | None], tuple[Shares, NDArray[np.float64]]]
 
 #: A rater, the places of the clips that it is to judge, and who speaks them.
 Fold = tuple[Rater, NDArray[np.intp], list[str]]
+
+
+class Case(NamedTuple):
+    """A row of the tables: what is judged, and by whom."""
+
+    title: str
+    sounds: Sequence[Samples]
+    labels: NDArray[np.intp]
+    folds: Sequence[Fold]
+
+
+class Answers(NamedTuple):
+    """Probabilities, shape (n, 6), and affect, shape (n, 3), of the clips of a case."""
+
+    shares: Shares
+    affect: NDArray[np.float64]
+
+
+#: The measures of sounds, by their samples: models of one kind are asked for the same sounds.
+_MEASURED: dict[bytes, Numbers] = {}
+
+
+def measured(sounds: Sequence[Samples]) -> Numbers:
+    """The measures of sounds, shape (n, measures); each sound is measured once."""
+    keys = [hashlib.sha256(sound.tobytes()).digest() for sound in sounds]
+    missing = {key: sound for key, sound in zip(keys, sounds, strict=True) if key not in _MEASURED}
+    values = side_by_side(measure_voice, missing.values(), thread_count())
+    _MEASURED.update(zip(missing, values, strict=True))
+    return np.stack([_MEASURED[key] for key in keys])
 
 
 def rater_of(classifier: EmotionModel, affect_model: str = VOICE_LINEAR) -> Rater:
@@ -55,102 +122,241 @@ def rater_of(classifier: EmotionModel, affect_model: str = VOICE_LINEAR) -> Rate
         sounds: Sequence[Samples], speakers: Sequence[str] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         shares = np.zeros((len(sounds), len(SIX)))
-        guesses = classifier.classify(sounds, speakers)
+        if isinstance(classifier, LinearEmotion):
+            guesses = classifier.of_measures(measured(sounds), speakers)
+        else:
+            guesses = classifier.classify(sounds, speakers)
         for number, guess in enumerate(guesses):
             for name, share in zip(classifier.classes, guess.probabilities, strict=False):
                 if name in SIX:
                     shares[number, SIX.index(name)] = share
-        if isinstance(classifier, BundledVoice) and affect_model == VOICE_LINEAR:
-            return shares, classifier.affect_of([guess.probabilities for guess in guesses])
+        if affect_model == VOICE_LINEAR:
+            rater = classifier if isinstance(classifier, BundledVoice) else bundled_voice()
+            if rater is not classifier:
+                guesses = rater.of_measures(measured(sounds), speakers)
+            return shares, rater.affect_of([guess.probabilities for guess in guesses])
         batch = {"speech": [to_pcm(sound).tobytes() for sound in sounds]}
-        if speakers is not None:
-            batch |= {"conversation_id": [*speakers]}
         rated = RateAffect(affect_model)(batch)
         return shares, np.stack([rated[name] for name in AFFECT], axis=1)
 
     return rate
 
 
-def at_one_level(sound: Samples) -> Samples:
-    gain = 10 ** (LEVEL / 20) / max(1e-6, float(np.sqrt(np.mean(sound**2))))
-    return np.asarray(np.clip(sound * gain, -1, 1), np.float32)
+def gained(sound: Samples, decibels: float) -> Samples:
+    """A sound at another level, before clipping; a softer one in 16 bits."""
+    louder = sound * 10 ** (decibels / 20)
+    if decibels < 0:
+        louder = np.round(louder * 32768) / 32768
+    return np.asarray(louder, np.float32)
 
 
-WAYS: dict[str, Callable[[Samples], Samples]] = {
-    "as recorded": lambda sound: sound,
-    "one level": at_one_level,
-    "telephone": telephone,
-    "telephone, one level": lambda sound: at_one_level(telephone(sound)),
+def raw(sounds: Sequence[Samples]) -> list[Samples]:
+    """Each sound at a level of its own, with half a second of silence at both ends."""
+    rng = np.random.default_rng(0)
+    silence = np.zeros(ANALYSIS_RATE // 2, np.float32)
+    return [np.concatenate((silence, gained(sound, rng.uniform(-20, 12)), silence)) for sound in sounds]
+
+
+#: The ways in which clips are heard in the first table.
+WAYS: dict[str, Callable[[Sequence[Samples]], list[Samples]]] = {
+    "0 dB": list,
+    "-20": lambda sounds: [gained(sound, -20) for sound in sounds],
+    "+10": lambda sounds: [gained(sound, 10) for sound in sounds],
+    "phone": lambda sounds: [telephone(sound) for sound in sounds],
+    "raw": raw,
 }
 
 
-def table(title: str, sounds: Sequence[Samples], labels: NDArray[np.intp], folds: Sequence[Fold]) -> None:
-    print(f"\n{title}: {len(sounds)} clips")
-    head = "".join(f"{name:>11}" for name in ("recall", "ECE", *AFFECT, "corr v-a"))
-    print(f"{'':34}{head}")
-    names = np.array(SIX)[labels]
-    for way, change in WAYS.items():
-        heard = [change(sound) for sound in sounds]
-        for company in ("beside others", "alone"):
-            shares = np.zeros((len(heard), len(SIX)))
-            affect = np.full((len(heard), 3), np.nan)
-            for rate, places, speakers in folds:
-                part = [heard[place] for place in places]
-                shares[places], affect[places] = rate(part, speakers if company != "alone" else None)
-            answers = shares.argmax(axis=1)
-            known = np.isfinite(affect).all(axis=1)
-            figures = [
-                100 * float(recall_score(labels, answers, average="macro")),
-                100 * calibration_error(shares.max(axis=1), answers == labels),
-            ]
-            for column, (high, low) in enumerate(AXES[name] for name in AFFECT):
-                ranked = known & np.isin(names, high + low)
-                figures.append(float(roc_auc_score(np.isin(names[ranked], high), affect[ranked, column])))
-            figures.append(float(np.corrcoef(affect[known, 0], affect[known, 1])[0, 1]))
-            numbers = "".join(f"{value:>11.1f}" for value in figures[:2])
-            print(f"{way:22}{company:14}{numbers}" + "".join(f"{value:>11.2f}" for value in figures[2:]))
+def answers_to(case: Case, sounds: Sequence[Samples], alone: bool) -> Answers:
+    """The answers to a case's clips as they are heard."""
+    shares = np.zeros((len(sounds), len(SIX)))
+    affect = np.full((len(sounds), len(AFFECT)), np.nan)
+    for rate, places, speakers in case.folds:
+        part = [sounds[place] for place in places]
+        shares[places], affect[places] = rate(part, None if alone else speakers)
+    return Answers(shares, affect)
 
 
-def berlin_folds(folder: Path) -> tuple[list[Samples], NDArray[np.intp], list[Fold]]:
-    """Berlin's clips with their labels, and for a man and a woman at a time a model of the other speakers."""
-    spoken = read_berlin(folder)
-    versions = measure_versions(spoken.sounds)
-    folds = list[Fold]()
+def recall_of(case: Case, answers: Answers) -> float:
+    """The mean recall of the classes, in percent."""
+    return 100 * float(recall_score(case.labels, answers.shares.argmax(axis=1), average="macro"))
+
+
+def error_of(case: Case, answers: Answers) -> float:
+    """The calibration error in percent."""
+    right = answers.shares.argmax(axis=1) == case.labels
+    return 100 * calibration_error(answers.shares.max(axis=1), right)
+
+
+def areas_under_curves(case: Case, answers: Answers) -> dict[str, float]:
+    """By axis, and the correlation of valence with arousal."""
+    names = np.array(SIX)[case.labels]
+    known = np.isfinite(answers.affect).all(axis=1)
+    areas: dict[str, float] = {}
+    for column, axis in enumerate(AFFECT):
+        high, low = AXES[axis]
+        ranked = known & np.isin(names, high + low)
+        areas[axis] = float(roc_auc_score(np.isin(names[ranked], high), answers.affect[ranked, column]))
+    areas["corr v-a"] = float(np.corrcoef(answers.affect[known, 0], answers.affect[known, 1])[0, 1])
+    return areas
+
+
+def alike(case: Case, beside: Answers, alone: Answers) -> float:
+    """The share of answers, in percent, that one gain of -24 and of +12 dB leaves as they are."""
+    same: list[NDArray[np.bool_]] = []
+    for decibels in (-24.0, 12.0):
+        sounds = [gained(sound, decibels) for sound in case.sounds]
+        for before, is_alone in ((beside, False), (alone, True)):
+            after = answers_to(case, sounds, is_alone)
+            same.append(before.shares.argmax(axis=1) == after.shares.argmax(axis=1))
+    return 100 * float(np.mean(same))
+
+
+def tables(cases: Sequence[Case]) -> None:
+    recalls: dict[str, dict[str, float]] = {}
+    details: dict[str, dict[str, float]] = {}
+    doubts: dict[str, dict[str, float]] = {}
+    for case in cases:
+        beside = answers_to(case, case.sounds, alone=False)
+        alone = answers_to(case, case.sounds, alone=True)
+        row: dict[str, float] = {"clips": len(case.sounds)}
+        for way, change in WAYS.items():
+            row[way] = recall_of(case, answers_to(case, change(case.sounds), alone=False))
+        for way in ("0 dB", "phone", "raw"):
+            row[f"{way} alone"] = recall_of(case, answers_to(case, WAYS[way](case.sounds), alone=True))
+        row["alike"] = alike(case, beside, alone)
+        recalls[case.title] = row
+        by_class = recall_score(case.labels, beside.shares.argmax(axis=1), labels=range(len(SIX)), average=None)
+        detail = {name: 100 * float(recall) for name, recall in zip(SIX, by_class, strict=True)}
+        detail["ECE"] = error_of(case, beside)
+        detail["ECE alone"] = error_of(case, alone)
+        details[case.title] = detail | areas_under_curves(case, beside)
+        doubts[case.title] = doubt_of(case, beside) | {f"{k} alone": v for k, v in doubt_of(case, alone).items()}
+    for title, rows, digits in (
+        ("recall of six classes, beside the speaker's other clips and alone, %", recalls, 1),
+        ("beside others: recall by class, calibration error, areas under the curve", details, 2),
+        (f"unsure below {LEAST_CONFIDENCE:g}: share of answers; recall of the others, %", doubts, 1),
+    ):
+        print(f"\n{title}")
+        print(pd.DataFrame.from_dict(rows, orient="index").round(digits).to_string())
+
+
+def doubt_of(case: Case, answers: Answers) -> dict[str, float]:
+    """The share of unsure answers and the recall of the sure ones, in percent."""
+    sure = answers.shares.max(axis=1) >= LEAST_CONFIDENCE
+    likeliest = answers.shares.argmax(axis=1)
+    recall = recall_score(case.labels[sure], likeliest[sure], average="macro")
+    return {"unsure": 100 * float(1 - sure.mean()), "recall of sure": 100 * float(recall)}
+
+
+def read_tess(folder: Path) -> Spoken:
+    """The clips of TESS in a folder whose emotion is one of the six, by their names."""
+    sounds: list[Samples] = []
+    labels: list[int] = []
+    speakers: list[str] = []
+    sentences: list[str] = []
+    for path in sorted(folder.glob("*AF_*_*.wav")):
+        speaker, word, emotion = path.stem.split("_")
+        if emotion in TESS:
+            samples, rate = soundfile.read(path, dtype="float32")
+            sounds.append(np.asarray(soxr.resample(samples, rate, ANALYSIS_RATE), np.float32))
+            labels.append(TESS[emotion])
+            speakers.append(speaker)
+            sentences.append(word)
+    return Spoken(sounds, np.array(labels), np.array(speakers), np.array(sentences))
+
+
+def held(spoken: Spoken) -> EmotionExamples:
+    """Spoken clips as examples of a training."""
+    sounds = Sounds()
+    digests = [sounds.append(sound) for sound in spoken.sounds]
+    count = len(digests)
+    groups = joined_groups([(digest,) for digest in digests])
+    ids = np.array([f"{number:06d}" for number in range(count)])
+    copies = np.zeros(count, np.bool_)
+    numbers = np.arange(count)
+    corpora = np.full(count, "")
+    return EmotionExamples(SIX, ids, corpora, spoken.speakers, spoken.labels, groups, copies, numbers, sounds)
+
+
+def speakers_left_out(spoken: Spoken) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Which clips are trained on and which are new: a man and a woman are left out at a time."""
     people = np.unique(spoken.speakers)
-    for pair in zip(people[np.isin(people, [*MEN])], people[~np.isin(people, [*MEN])], strict=True):
+    is_man = np.isin(people, [*MEN])
+    for pair in zip(people[is_man], people[~is_man], strict=True):
         new = np.isin(spoken.speakers, pair)
-        voice = BundledVoice(train(versions[:, ~new], spoken.take(~new)))
+        yield ~new, new
+
+
+def berlin_cases(spoken: Spoken) -> Iterator[Case]:
+    versions = measure_versions(spoken.sounds)
+    folds: list[Fold] = []
+    for trained, new in speakers_left_out(spoken):
+        voice = BundledVoice(train(versions[:, trained], spoken.take(trained)))
         folds.append((rater_of(voice), np.flatnonzero(new), spoken.speakers[new].tolist()))
-    return spoken.sounds, spoken.labels, folds
+    yield Case("voice-linear, Berlin: speakers new", spoken.sounds, spoken.labels, folds)
+    temperatures = temperatures_of(new_logits(versions, spoken), spoken.labels)
+    affect = load_file(BUNDLED_WEIGHTS)
+    folds = []
+    for trained, new in divisions(spoken):
+        arrays = fit_voice(versions[:, trained], spoken.labels[trained], spoken.speakers[trained])
+        soften(arrays, temperatures)
+        voice = BundledVoice(affect | arrays)
+        folds.append((rater_of(voice), np.flatnonzero(new), spoken.speakers[new].tolist()))
+    yield Case("voice-linear, Berlin: sex, sentences new", spoken.sounds, spoken.labels, folds)
+    examples = held(spoken)
+    folds = []
+    for trained, new in speakers_left_out(spoken):
+        model = fit_linear(examples.take(trained), 0)
+        folds.append((rater_of(model), np.flatnonzero(new), spoken.speakers[new].tolist()))
+    yield Case("linear, Berlin: speakers new", spoken.sounds, spoken.labels, folds)
+
+
+def spoken_in(folder: Path) -> Spoken:
+    """The clips of Berlin, of TESS, or of a folder of `dailytalk corpus`."""
+    if is_berlin(folder):
+        return read_berlin(folder)
+    if any(folder.glob("OAF_*.wav")):
+        return read_tess(folder)
+    examples = read_examples([str(folder)])
+    sounds = [examples.sound(place) for place in range(len(examples))]
+    return Spoken(sounds, examples.labels, examples.speakers, examples.ids)
+
+
+def is_berlin(folder: Path) -> bool:
+    return any(folder.glob("03a01*"))
+
+
+def whole_case(title: str, spoken: Spoken, rate: Rater) -> Case:
+    """All clips, judged by a model as it is."""
+    fold = (rate, np.arange(len(spoken.labels)), spoken.speakers.tolist())
+    return Case(title, spoken.sounds, spoken.labels, [fold])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("corpora", type=Path, nargs="+", help="Berlin's clips, or folders of `dailytalk corpus`")
+    parser.add_argument("corpora", type=Path, nargs="+", help="clips of Berlin or TESS, or of `dailytalk corpus`")
     parser.add_argument(
         "--model", default=VOICE_LINEAR, help="a classifier, as `dailytalk emotion evaluate` has it"
     )
     parser.add_argument("--affect-model", default=VOICE_LINEAR)
     chosen = parser.parse_args()
-    bundled = chosen.model == chosen.affect_model == VOICE_LINEAR
+    is_bundled = chosen.model == chosen.affect_model == VOICE_LINEAR
+    rate = rater_of(load_emotion_model(chosen.model), chosen.affect_model)
+    others: dict[str, Spoken] = {}
+    berlin: Spoken | None = None
     for folder in chosen.corpora:
-        if any(folder.glob("03a01*")):
-            spoken = read_berlin(folder)
-            sounds = spoken.sounds
-            labels = spoken.labels
-            speakers = spoken.speakers
-            if bundled:
-                table(f"{folder.name}, speakers left out", *berlin_folds(folder))
-                continue
+        spoken = spoken_in(folder)
+        if is_bundled and is_berlin(folder):
+            berlin = spoken
         else:
-            examples = read_examples([str(folder)])
-            sounds = [examples.sound(place) for place in range(len(examples))]
-            labels = examples.labels
-            speakers = examples.speakers
-        rate = rater_of(load_emotion_model(chosen.model), chosen.affect_model)
-        table(
-            f"{folder.name} by {chosen.model}", sounds, labels, [(rate, np.arange(len(labels)), speakers.tolist())]
-        )
+            others[folder.name] = spoken
+    cases = [whole_case(f"{chosen.model}, {name}", spoken, rate) for name, spoken in others.items()]
+    if berlin is not None:
+        cases += berlin_cases(berlin)
+        trained = rater_of(fit_linear(held(berlin), 0))
+        cases += [whole_case(f"linear of Berlin, {name}", spoken, trained) for name, spoken in others.items()]
+    tables(cases)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 python benchmarks/emotion.py                 # linear on synthetic corpora: five minutes on two cores
 python benchmarks/emotion.py --kinds spectrogram --seeds 0 1 2   # an hour of one core; or --device cuda
 
-A manner is a distribution of pitch, rate and loudness; those of two manners overlap, so nobody is always right.
+A manner is a distribution of pitch, rate and brightness; those of two manners overlap, so nobody is always right.
 Voices of espeak and flite say one sentence with what was drawn, so the rate of Bayes' rule, which knows the
 distributions, can be computed. In the other corpus every voice says all in one manner and has a favourite label:
 who knows the voice could guess it, and nothing else can.
@@ -51,7 +51,8 @@ DRAWS_OF_FAVOURITES = 6
 
 SENTENCE = "Kids are talking by the door."
 
-#: Mean and spread of what is drawn in a manner: semitones over the common pitch, rate in powers of 2, dB.
+#: Mean and spread of what is drawn in a manner: semitones over the common pitch, rate in powers of 2, dB that are
+#: added above 2 kHz.
 MANNERS = {
     "angry": (2.2, 0.18, 7.0),
     "disgusted": (-1.2, -0.24, 1.0),
@@ -62,9 +63,13 @@ MANNERS = {
 }
 SPREADS = (1.2, 0.12, 3.0)
 
-#: The pitch that all voices are brought to, in Hz, so that they differ in timbre; and the level, in dBFS.
+#: The pitch that all voices are brought to, in Hz, so that they differ in timbre; and the level, in dBFS, which
+#: tells nothing: a gain over a file is not emotion.
 PITCH = 104.0
 LEVEL = -36.0
+
+#: Hz between which brightness rises.
+SHELF = (500.0, 2000.0)
 
 #: Voices of espeak whose own pitch is near that, and of flite, whose pitch can be set.
 ESPEAK = (
@@ -116,7 +121,7 @@ _PROBED = (-6.0, -3.0, 0.0, 3.0, 6.0)
 
 
 class Drawn(NamedTuple):
-    """What is said: by which voice, in which manner, and with what pitch, rate and loudness."""
+    """What is said: by which voice, in which manner, and with what pitch, rate and brightness."""
 
     voice: int
     manner: str
@@ -187,13 +192,22 @@ def say(drawn: Drawn, folder: str) -> Samples:
     path = Path(folder) / f"{drawn.voice}-{'-'.join(f'{value:.6f}' for value in drawn.settings)}.npy"
     if path.exists():
         return np.load(path)
-    pitch, rate, gain = drawn.settings
+    pitch, rate, brightness = drawn.settings
     asked, heard = pitch_curve(drawn.voice)
     sound = spoken(drawn.voice, float(np.interp(pitch, heard, asked)), 2**rate)
+    sound = brightened(sound, brightness)
     level = 10 * np.log10(np.mean(sound.astype(np.float64) ** 2))
-    sound = np.clip(sound * 10 ** ((LEVEL + gain - level) / 20), -1, 1).astype(np.float32)
+    sound = np.clip(sound * 10 ** ((LEVEL - level) / 20), -1, 1).astype(np.float32)
     np.save(path, sound)
     return sound
+
+
+def brightened(sound: Samples, decibels: float) -> Samples:
+    """A sound whose spectrum rises by so many dB from `SHELF`'s lower to its upper end."""
+    spectrum = np.fft.rfft(sound)
+    hertz = np.fft.rfftfreq(len(sound), 1 / ANALYSIS_RATE)
+    rise = np.interp(np.log2(np.maximum(hertz, 1.0)), np.log2(SHELF), (0.0, 1.0))
+    return np.asarray(np.fft.irfft(spectrum * 10 ** (rise * decibels / 20), len(sound)), np.float32)
 
 
 def spoken(voice: int, semitones: float, rate: float) -> Samples:

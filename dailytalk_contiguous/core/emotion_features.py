@@ -3,8 +3,9 @@
 Studies of emotional voices agree on the families (Banse & Scherer 1996; Juslin & Laukka 2003), and Eyben et al.
 2016 chose a small set of them, eGeMAPS, on purpose. These are of the same families, by our own definitions:
 pitch and its strength from `core.contours`; loudness, its range and its slopes; the shape of the
-spectrum and how it moves; pauses and the lengths of voiced stretches. Nothing depends on what is around a sound:
-silence at both ends is cut off first, and what was never voiced is missing (NaN), not zero.
+spectrum and how it moves; pauses and the lengths of voiced stretches. Nothing depends on what is around a sound,
+or on how loud it was recorded: silence at both ends is cut off first, and the rest is brought to one level. What
+was never voiced is missing (NaN), not zero.
 """
 
 import math
@@ -37,6 +38,9 @@ INAUDIBLE_DB = -90.0
 #: Decibels below full scale that every sound is brought to (its loud frames), so that no answer depends on a gain.
 LEVEL = -20.0
 
+#: Samples between the places where sound may begin and end (1 ms).
+EDGE_HOP = 16
+
 #: Voiced frames below which a voice is not measured.
 LEAST_VOICED = 3
 
@@ -52,8 +56,9 @@ LOWEST_HZ = 60.0
 #: Hz: the upper edge of the highest band.
 HIGHEST_HZ = 7600.0
 
-#: Coefficients of the cosine transform of the bands' logarithms.
-COSINES = 13
+#: Coefficients of the cosine transform of the bands' logarithms. Higher ones describe the voice and the words:
+#: where speaker, sex and sentences are new, six classes have a better recall without them (70.6, not 67.2 %).
+COSINES = 7
 
 #: Hz that are 0 semitones: as ratios, changes of pitch are alike for high and low voices.
 _REFERENCE_HZ = 100.0
@@ -70,15 +75,22 @@ _HAMMARBERG = ((0.0, 2000.0), (2000.0, 5000.0))
 #: Frames whose spectra are held at a time.
 _AT_ONCE = 2048
 
-#: The weakest power that counts, of a sample in [-1, 1]: -100 dB.
-_FLOOR = 1e-10
+#: The weakest power that counts: 70 dB under `LEVEL`, so that what 16 bits add to a soft sound is hardly heard.
+_FLOOR = 1e-9
+
+#: The power of silence, far under all that is heard: the last bits of 64.
+_SILENCE = 1e-14
 
 #: Contours of the voice. Formants are none of them: they took half of the time, and emotions of speakers left out
 #: of the Berlin database are recognised as well without them (recall 83.9 and 84.4 %).
 _TRACKED = ("f0", "f0_width", "power", "snr")
 
-#: Statistics of a contour, as `_statistics` gives them.
-_STATISTICS = ("mean", "spread", "low", "high", "range", "change", "slope")
+#: Statistics of a contour, as `_statistics` gives them. No standard deviation: a frame at the edge of a voiced
+#: stretch, or a level set by 16 bits, moves it more than what lies between the quartiles.
+_STATISTICS = ("mean", "low", "high", "range", "change", "slope")
+
+#: Measures that a little noise moves too far.
+_UNSTEADY = {"f0_width_change", "f0_width_slope"}
 
 #: Figures of the shape of a spectrum.
 _SHAPES = ("alpha", "hammarberg", "centroid")
@@ -105,7 +117,7 @@ _SPECTRAL = (
 
 #: The numbers of an utterance by name, in their order.
 MEASURES: tuple[str, ...] = (
-    *_VOICE,
+    *(name for name in _VOICE if name not in _UNSTEADY),
     *_LEVEL,
     *_SPECTRAL,
     "voiced_share",
@@ -118,6 +130,9 @@ MEASURES: tuple[str, ...] = (
     "log_seconds",
 )
 
+#: Measures that tell speakers apart more than emotions: they count beside other utterances of the speaker only.
+OF_SPEAKER = ("f0_mean", "f0_low", "f0_high")
+
 
 def emotion_features(samples: Samples) -> NDArray[np.float32]:
     """The numbers of `MEASURES` of an utterance; NaN where one is missing, and all NaN for silence.
@@ -125,30 +140,22 @@ def emotion_features(samples: Samples) -> NDArray[np.float32]:
     Args:
         samples: 16 kHz mono in [-1, 1], finite, shape (n,).
 
-    Pitch is in semitones, levels in dB, rates in 1/s; slopes are a second, changes a frame of 16 ms.
+    Pitch is in semitones, levels are in dB of a sound whose loud frames are at `LEVEL`, rates in 1/s; slopes are a
+    second, changes a frame of 16 ms.
     """
     measures = dict.fromkeys(MEASURES, math.nan)
-    frames = _spectra(samples)
-    level = frames.level
-    loud = -math.inf
-    if (level > -99).any():
-        audible = level[level > 10 * math.log10(_FLOOR)]
-        loud = float(np.percentile(audible, 95))
-    sounding = level > max(loud - PAUSE_DB, -90.0)
-    if not sounding.any():
+    sound = at_one_level(samples)
+    if not len(sound):
         return np.array([*measures.values()], np.float32)
-    first = int(sounding.argmax())
-    last = len(sounding) - int(sounding[::-1].argmax())
-    inner_sounding = sounding[first:last]
-    inner_level = level[first:last]
-    seconds = (last - first) * HOP / ANALYSIS_RATE
-    part = np.ascontiguousarray(samples[first * HOP : (last + 1) * HOP])
-    voice = track_voice(part, math.ceil(len(part) / HOP), HOP, _PITCH_FRAME)
+    frames = _spectra(sound)
+    sounding = frames.level > LEVEL - PAUSE_DB
+    seconds = len(sounding) * HOP / ANALYSIS_RATE
+    voice = track_voice(sound, math.ceil(len(sound) / HOP), HOP, _PITCH_FRAME)
     voiced = voice.f0 > 0
     measures |= _voice_measures(voice, voiced)
-    measures |= _level_measures(inner_level, inner_sounding)
-    measures |= _spectral_measures(frames, first, last, inner_sounding)
-    measures |= _time_measures(voiced, inner_sounding, inner_level, seconds)
+    measures |= _level_measures(frames.level, sounding)
+    measures |= _spectral_measures(frames, sounding)
+    measures |= _time_measures(voiced, sounding, frames.level, seconds)
     return np.array([measures[name] for name in MEASURES], np.float32)
 
 
@@ -156,32 +163,26 @@ def at_one_level(samples: Samples) -> Samples:
     """A sound without the silence at both ends, its loud frames brought to `LEVEL`; empty for one without any.
 
     Loud frames are the 95th percentile of those within `LOUDNESS_DB` of the loudest; sound begins and ends with a
-    frame within `PAUSE_DB` of that. A gain over the sound changes nothing but the last bits, and silence around it
-    moves its beginning by less than a frame. Peaks may be over 1.
+    frame within `PAUSE_DB` of that. A gain over the sound changes nothing but the last bits, and silence
+    around it moves its beginning by some milliseconds. Peaks may be over 1.
 
     Args:
         samples: 16 kHz mono, finite, shape (n,).
     """
-    level = _frame_levels(samples)
+    missing = max(0, FRAME - len(samples))
+    padded = np.pad(np.asarray(samples, np.float64), (0, missing))
+    energy = np.concatenate(([0.0], np.cumsum(padded**2)))
+    mean_square = (energy[FRAME::EDGE_HOP] - energy[:-FRAME:EDGE_HOP]) / FRAME
+    level = 10 * np.log10(np.maximum(mean_square, _SILENCE))
     loudest = level.max()
     if loudest < INAUDIBLE_DB:
         return np.zeros(0, np.float32)
     loud = np.percentile(level[level > loudest - LOUDNESS_DB], 95)
     (sounding,) = np.nonzero(level > loud - PAUSE_DB)
-    start = sounding[0] * HOP
-    end = sounding[-1] * HOP + FRAME
+    start = sounding[0] * EDGE_HOP
+    end = sounding[-1] * EDGE_HOP + FRAME
     gain = 10 ** ((LEVEL - loud) / 20)
-    return np.asarray(samples[start:end] * gain, np.float32)
-
-
-def _frame_levels(samples: Samples) -> NDArray[np.float64]:
-    """The level of each frame in dB, shape (frames,); -inf of digital silence."""
-    missing = max(0, FRAME - len(samples))
-    padded = np.pad(np.asarray(samples, np.float64), (0, missing))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
-    mean_square = np.einsum("ij,ij->i", frames, frames) / FRAME
-    with np.errstate(divide="ignore"):
-        return np.asarray(10 * np.log10(mean_square))
+    return np.asarray(padded[start:end] * gain, np.float32)
 
 
 class _Spectra(NamedTuple):
@@ -255,17 +256,16 @@ def _within(hertz: NDArray[np.floating], edges: tuple[float, float]) -> NDArray[
 
 
 def _statistics(values: NDArray[np.float64], frames: NDArray[np.intp]) -> NDArray[np.float64]:
-    """The numbers of `_STATISTICS` of columns of values, shape (n, 7).
+    """The numbers of `_STATISTICS` of columns of values, shape (n, 6).
 
     `values` has shape (frames, n), and `frames` are the numbers of these frames in the utterance.
 
-    Mean, standard deviation, 10th and 90th percentile, what is between the quartiles; the mean change from one
-    frame to the next; the slope of the straight line through them, a second.
+    Mean, 10th and 90th percentile, what is between the quartiles; the mean change from one frame to the next; the
+    slope of the straight line through them, a second.
     """
     low, quarter, three_quarters, high = np.quantile(values, (0.1, 0.25, 0.75, 0.9), axis=0)
     mean = values.mean(axis=0)
     offsets = values - mean
-    spread = np.sqrt((offsets**2).mean(axis=0))
     is_next = np.diff(frames) == 1
     moves = np.abs(np.diff(values, axis=0))[is_next]
     change = moves.mean(axis=0) if len(moves) else np.zeros_like(mean)
@@ -274,7 +274,7 @@ def _statistics(values: NDArray[np.float64], frames: NDArray[np.intp]) -> NDArra
     square = float(times @ times)
     slope = times @ offsets / square if square > 0 else np.zeros_like(mean)
     between_quartiles = three_quarters - quarter
-    return np.stack((mean, spread, low, high, between_quartiles, change, slope), axis=1)
+    return np.stack((mean, low, high, between_quartiles, change, slope), axis=1)
 
 
 def _mean_or_zero(values: NDArray[np.generic]) -> float:
@@ -302,14 +302,14 @@ def _level_measures(level: NDArray[np.float64], sounding: NDArray[np.bool_]) -> 
     return dict(zip(_LEVEL, [*statistics, rise, fall], strict=True))
 
 
-def _spectral_measures(frames: _Spectra, first: int, last: int, sounding: NDArray[np.bool_]) -> dict[str, float]:
-    cosines = frames.cosines[first:last]
+def _spectral_measures(frames: _Spectra, sounding: NDArray[np.bool_]) -> dict[str, float]:
+    cosines = frames.cosines
     moves = np.zeros((1, COSINES))
     if len(cosines) > 1:
         moves = np.abs(np.diff(cosines, axis=0))
     sounding_cosines = cosines[sounding]
     flux = np.sqrt((moves**2).sum(axis=1))
-    columns = [getattr(frames, name)[first:last][sounding] for name in _SHAPES]
+    columns = [getattr(frames, name)[sounding] for name in _SHAPES]
     shapes = np.stack(columns, axis=1)
     pairs = np.stack((shapes.mean(axis=0), shapes.std(axis=0)), axis=1)
     values = (

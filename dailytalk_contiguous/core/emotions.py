@@ -124,6 +124,11 @@ COLDEST = 1 / 9
 #: The highest temperature that is tried: nine times less sure than the model.
 HOTTEST = 9.0
 
+#: What the temperature that fits unheard speakers of a corpus is multiplied by, so that a model is as sure as it
+#: is right on other corpora. What was trained on RAVDESS is right on 79 % of its speakers left out, and on 56 % of
+#: Berlin's clips. Where speakers, sex and sentences of Berlin are new, 1.5 fits, and 1.8 of one line alone.
+CARE = 2.5
+
 
 def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """The temperature by which probabilities of utterances fit their labels best (Guo et al. 2017).

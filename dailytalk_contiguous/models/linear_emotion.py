@@ -85,6 +85,37 @@ def usual_of(
     return usuals, shares
 
 
+def spreads_of(
+    numbers: Numbers,
+    speakers: Sequence[Hashable] | None,
+    usuals: NDArray[np.float64],
+    spread: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """The spreads that each utterance is measured in, shape (n, measures): its speaker's where those are larger.
+
+    A voice that varies more than those of the training set has its own spread, the more of its utterances there
+    are. One that varies less is calm, and keeps that of the training set: else calm talk would sound like acted
+    emotion.
+
+    Args:
+        numbers: shape (n, measures), NaN where missing.
+        speakers: of each utterance; None if they are unknown.
+        usuals: of each utterance's speaker, shape (n, measures).
+        spread: of the training set, shape (measures,).
+    """
+    spreads = np.tile(spread, (len(numbers), 1))
+    for members in members_of(speakers or ()):
+        offsets = numbers[members].astype(np.float64) - usuals[members]
+        is_measured = np.isfinite(offsets)
+        count = is_measured.sum(axis=0)
+        squares = np.where(is_measured, offsets**2, 0.0).sum(axis=0)
+        variance = squares / np.maximum(count, 1)
+        share = own_share(count)
+        mixed = share * variance + (1 - share) * spread**2
+        spreads[members] = np.sqrt(np.maximum(mixed, spread**2))
+    return spreads
+
+
 def standardised(
     numbers: Numbers, usuals: NDArray[np.float64], spreads: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -162,7 +193,8 @@ class LinearEmotion:
         arrays = self._arrays
         usuals, shares = usual_of(measured, speakers, arrays["usual"])
         alone = standardised(measured, arrays["usual"], arrays["spread_alone"])
-        relative = standardised(measured, usuals, arrays["spread_relative"])
+        spreads = spreads_of(measured, speakers, usuals, arrays["spread_relative"])
+        relative = standardised(measured, usuals, spreads)
         # Row by row: a product of matrices sums in another order for another number of rows.
         rows: list[NDArray[np.float64]] = []
         for row_alone, row_relative, share in zip(alone, relative, shares, strict=True):

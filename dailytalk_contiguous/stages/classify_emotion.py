@@ -51,7 +51,7 @@ class ClassifyEmotion(Stage):
     `conversation_id` each utterance is classified by itself.
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     if_model_fails: ClassVar[str] = "it has no class of emotion; --emotion chooses another classifier"
     model: str = setting(VOICE_LINEAR, EMOTION_MODEL)
     confidence: float = setting(LEAST_CONFIDENCE, CONFIDENCE)

@@ -52,7 +52,7 @@ class RateAffect(Stage):
         batch_seconds: seconds of padded audio in a model batch; None takes what suits the device.
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     if_model_fails: ClassVar[str] = "it has no affect; --affect-model chooses another model"
     model: str = setting(
         affect.AUDEERING,

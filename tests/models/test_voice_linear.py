@@ -50,6 +50,25 @@ def test_speakers_are_told_apart_from_their_own_usual_at_any_level() -> None:
     assert dominance["angry"] > dominance["fearful"] + 0.1
 
 
+def answers_of(sounds: list[Samples], speakers: list[str] | None) -> list[int]:
+    return [int(guess.probabilities.argmax()) for guess in bundled_voice().classify(sounds, speakers)]
+
+
+@pytest.mark.needs("the Berlin clips")
+@pytest.mark.parametrize("decibels", [-24, 12])
+def test_a_gain_over_all_that_a_speaker_says_changes_no_answer_and_silence_around_it_few(decibels: float) -> None:
+    paths = sorted((DATA / "emodb").glob("0[38]*"))
+    sounds = [read(path) for path in paths]
+    speakers = [path.stem[:2] for path in paths]
+    louder = [np.float32(10 ** (decibels / 20)) * sound for sound in sounds]
+    silence = np.zeros(8000, np.float32)
+    surrounded = [np.concatenate((silence, sound, silence)) for sound in louder]
+    for company in (None, speakers):
+        answers = answers_of(sounds, company)
+        assert answers_of(louder, company) == answers
+        assert np.mean(np.array(answers_of(surrounded, company)) == answers) >= 0.96
+
+
 @pytest.mark.needs("the shouted lines", "the readers")
 def test_shouted_english_is_more_aroused_than_reading_without_any_company() -> None:
     shouted_sounds = [read(path) for path in sorted((DATA / "shouted").glob("*.flac"))]

@@ -15,6 +15,8 @@ from dailytalk_contiguous.stages.base import Stage
 class MeasureVoice(Stage):
     """Adds `voice`, `core.emotion_features.MEASURES` of 16 kHz `speech`; NaN where one is missing."""
 
+    VERSION: ClassVar[int] = 2
+
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     adds: ClassVar[Features] = Features({"voice": List(Value("float32"))})
 

@@ -41,7 +41,7 @@ from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.engines import ENGINES, engine_named, load_synthesiser, synthesise
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
-from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE, ClassifyEmotion
+from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.store.files import replacing
 from dailytalk_contiguous.store.owned_folder import check_sound_file, write_sound
@@ -198,9 +198,7 @@ def emotion_predict(
         f"Affect model: a name on the Hub, a folder, or {emotions.VOICE_LINEAR}.",
         metavar="NAME|DIR",
     ),
-    emotion_confidence: float = option(
-        emotions.LEAST_CONFIDENCE, Panel.STYLE, CONFIDENCE.about, metavar="N", min=0, max=1
-    ),
+    emotion_confidence: float = emotion_evaluate.CONFIDENCE_OPTION,
     mic: bool = option(False, Panel.INPUT, "Listen to the microphone; Ctrl-C ends it.", "--mic"),
     listen: Any = option(
         10.0,

@@ -18,7 +18,7 @@ from dailytalk_contiguous.apps.learn.folds import FOLDS
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.options import either, pair_of
 from dailytalk_contiguous.cli.terminal import Panel, argument, option
-from dailytalk_contiguous.core.emotions import CLASS_SETS, VOICE_LINEAR
+from dailytalk_contiguous.core.emotions import CLASS_SETS, LEAST_CONFIDENCE, VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.settings import one_of
@@ -28,6 +28,7 @@ from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_folder import EMOTION_KINDS
 from dailytalk_contiguous.models.emotion_models import emotion_facts, load_emotion_model
 from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE
 
 INPUTS = argument("INPUT", "Folders of dailytalk corpus, mixes, OWNER/NAME@TAG of clips on the Hub.")
 FOLDS_OPTION = option(
@@ -38,6 +39,7 @@ FOLDS_OPTION = option(
     min=2,
     max=100,
 )
+CONFIDENCE_OPTION = option(LEAST_CONFIDENCE, Panel.STYLE, CONFIDENCE.about, metavar="N", min=0, max=1)
 
 
 def model_option(default: str | None) -> Any:
@@ -106,6 +108,7 @@ def emotion_evaluate(
     model: str | None = model_option(None),
     kind: str | None = kind_option(None),
     folds: int = FOLDS_OPTION,
+    emotion_confidence: float = CONFIDENCE_OPTION,
     device: str = cli_options.DEVICE_OPTION,
     seed: int = cli_options.SEED_OPTION,
     **asked: Any,
@@ -127,7 +130,7 @@ def emotion_evaluate(
         def fit(train: EmotionExamples) -> EmotionModel:
             return fit_emotion(kind, train, NetworkSettings(seed=seed), resolved)
 
-        evaluation = evaluate_speakers(fit, examples, folds, seed)
+        evaluation = evaluate_speakers(fit, examples, folds, seed, emotion_confidence)
     else:
         classifier = load_emotion_model(model, resolved)
         examples = examples_asked(inputs, classifier, **asked)
@@ -135,7 +138,7 @@ def emotion_evaluate(
         if model == VOICE_LINEAR:
             heard = f"it was {licence_of(VOICE_LINEAR).note}, and has heard nobody else"
         corpora = emotion_facts(model).get("corpora", ())
-        evaluation = evaluate_model(classifier, examples, corpora, heard)
+        evaluation = evaluate_model(classifier, examples, corpora, heard, emotion_confidence)
     utterances = counted(evaluation.utterances, "utterance")
     speakers = counted(evaluation.speakers, "speaker")
     figures = figures_sentence(evaluation)
@@ -167,5 +170,7 @@ def figures_sentence(evaluation: EmotionEvaluation) -> str:
     return (
         f"mean recall {evaluation.recall:.1%} (chance {chance:.1%}), "
         f"accuracy {evaluation.accuracy:.1%}, F1 {evaluation.macro_f1:.1%}, "
-        f"calibration error {evaluation.calibration_error:.1%}"
+        f"calibration error {evaluation.calibration_error:.1%}; "
+        f"unsure below {evaluation.confidence:g}: {evaluation.unsure_share:.1%}, "
+        f"recall of the others {evaluation.sure_recall:.1%}"
     )

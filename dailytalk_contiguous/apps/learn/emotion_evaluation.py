@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.folds import FOLDS, check_installed, divided
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.emotions import calibration_error
+from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, calibration_error
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
@@ -46,6 +46,9 @@ class EvaluationRecord(TypedDict):
     accuracy: float
     macro_f1: float
     calibration_error: float | None
+    confidence: float
+    unsure_share: float
+    sure_recall: float | None
     confusion: list[list[int]]
     notes: Sequence[str]
     chance: float
@@ -64,6 +67,9 @@ class EmotionEvaluation(NamedTuple):
         accuracy: share of the answers that are right.
         macro_f1: mean F1 of the classes.
         calibration_error: as by `core.emotions.calibration_error`; NaN without an answer.
+        confidence: probability below which an answer is `unsure`.
+        unsure_share: share of the answers that are.
+        sure_recall: mean recall of the classes among the other answers; NaN without one.
         confusion: counts by label (rows) and answer (columns, of which the last is `none`).
         notes: a sentence on each thing that was left out, or that limits the result.
     """
@@ -76,12 +82,14 @@ class EmotionEvaluation(NamedTuple):
     accuracy: float
     macro_f1: float
     calibration_error: float
+    confidence: float
+    unsure_share: float
+    sure_recall: float
     confusion: pd.DataFrame
     notes: tuple[str, ...]
 
     def as_dict(self) -> EvaluationRecord:
         """The evaluation as JSON, with the recall by chance; a NaN is null."""
-        is_known = not np.isnan(self.calibration_error)
         return {
             "model": self.model,
             "classes": self.classes,
@@ -90,14 +98,28 @@ class EmotionEvaluation(NamedTuple):
             "recall": self.recall,
             "accuracy": self.accuracy,
             "macro_f1": self.macro_f1,
-            "calibration_error": self.calibration_error if is_known else None,
+            "calibration_error": _or_none(self.calibration_error),
+            "confidence": self.confidence,
+            "unsure_share": self.unsure_share,
+            "sure_recall": _or_none(self.sure_recall),
             "confusion": self.confusion.to_numpy().tolist(),
             "notes": self.notes,
             "chance": 1 / len(self.classes),
         }
 
 
-def evaluate_speakers(fit: Fit, examples: EmotionExamples, folds: int = FOLDS, seed: int = 0) -> EmotionEvaluation:
+def _or_none(value: float) -> float | None:
+    """A number; None for NaN."""
+    return None if math.isnan(value) else value
+
+
+def evaluate_speakers(
+    fit: Fit,
+    examples: EmotionExamples,
+    folds: int = FOLDS,
+    seed: int = 0,
+    confidence: float = LEAST_CONFIDENCE,
+) -> EmotionEvaluation:
     """Train on some speakers, test on others, until each was tested on.
 
     Altered copies are used for training, and never for testing. Classes of one speaker or one utterance are left
@@ -107,6 +129,7 @@ def evaluate_speakers(fit: Fit, examples: EmotionExamples, folds: int = FOLDS, s
         fit: trains a classifier; called once a fold. Its classes include those of the examples.
         folds: parts of the speakers, or the number of speakers if that is smaller.
         seed: of the folds.
+        confidence: probability below which an answer is `unsure`.
 
     Raises DailytalkError if scikit-learn is missing, BadInput if the examples can't be divided.
     """
@@ -128,11 +151,15 @@ def evaluate_speakers(fit: Fit, examples: EmotionExamples, folds: int = FOLDS, s
         name = model.name
         classes = model.classes
     tested = examples.take(np.concatenate(tests))
-    return _evaluated(name, classes, tested, guesses)
+    return _evaluated(name, classes, tested, guesses, confidence)
 
 
 def evaluate_model(
-    model: EmotionModel, examples: EmotionExamples, trained_on: Collection[str] = (), heard: str = ""
+    model: EmotionModel,
+    examples: EmotionExamples,
+    trained_on: Collection[str] = (),
+    heard: str = "",
+    confidence: float = LEAST_CONFIDENCE,
 ) -> EmotionEvaluation:
     """Test a classifier that was trained before on all examples except altered copies.
 
@@ -142,6 +169,7 @@ def evaluate_model(
         trained_on: names of corpora in its training, as far as they are known.
         heard: a sentence on the speakers that it has heard, if those are known otherwise; it replaces the note
             that `trained_on` gives.
+        confidence: probability below which an answer is `unsure`.
 
     Raises BadValue if it doesn't know one of their classes.
     """
@@ -156,7 +184,7 @@ def evaluate_model(
         notes.append(f"it was trained on {', '.join(shared)}, and may have heard these speakers")
     elif not trained_on:
         notes.append("what it was trained on is not known, and it may have heard these speakers")
-    return _evaluated(model.name, model.classes, tested, guesses_of(model, tested), notes)
+    return _evaluated(model.name, model.classes, tested, guesses_of(model, tested), confidence, notes)
 
 
 def _evaluated(
@@ -164,6 +192,7 @@ def _evaluated(
     classes: Sequence[str],
     examples: EmotionExamples,
     guesses: Sequence[EmotionGuess],
+    confidence: float,
     notes: Sequence[str] = (),
 ) -> EmotionEvaluation:
     from sklearn.metrics import accuracy_score, f1_score, recall_score
@@ -186,6 +215,15 @@ def _evaluated(
     recall = recall_score(labels, answers, labels=present, average="macro", zero_division=0)
     macro_f1 = f1_score(labels, answers, labels=present, average="macro", zero_division=0)
     is_right = (labels == answers)[is_answered]
+    likelihoods = np.array([guess.probabilities.max(initial=0.0) for guess in guesses])
+    is_sure = is_answered & (likelihoods >= confidence)
+    sure_recall = math.nan
+    if is_sure.any():
+        sure_labels = labels[is_sure]
+        sure_names = sorted({*sure_labels.tolist()})
+        sure_recall = recall_score(
+            sure_labels, answers[is_sure], labels=sure_names, average="macro", zero_division=0
+        )
     return EmotionEvaluation(
         name,
         examples.classes,
@@ -195,6 +233,9 @@ def _evaluated(
         accuracy=float(accuracy_score(labels, answers)),
         macro_f1=float(macro_f1),
         calibration_error=calibration_error(confidences, is_right),
+        confidence=confidence,
+        unsure_share=float(np.mean(is_answered & ~is_sure)),
+        sure_recall=float(sure_recall),
         confusion=confusion,
         notes=(*notes, *left_out_sentences(examples), *_WARNINGS),
     )

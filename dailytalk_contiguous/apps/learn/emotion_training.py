@@ -1,7 +1,8 @@
 """Training of classifiers of emotion, by kind.
 
-`linear` is fitted here: a minute's work for a laptop, and the baseline of networks. Its temperature is fitted to
-speakers outside the fit.
+`linear` is fitted here: a minute's work for a laptop, and the baseline of networks. How sure it is, alone and
+beside other utterances of a speaker, is fitted to speakers outside the fit. `CARE` makes all kinds more careful
+than these ask, as other corpora are harder.
 """
 
 import warnings
@@ -16,7 +17,8 @@ from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.folds import check_installed, divided
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.emotions import fit_temperature
+from dailytalk_contiguous.core.emotion_features import MEASURES, OF_SPEAKER
+from dailytalk_contiguous.core.emotions import CARE, fit_temperature
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
@@ -85,7 +87,7 @@ def fit_linear(examples: EmotionExamples, seed: int) -> linear_emotion.LinearEmo
     labels = examples.labels
     speakers = examples.speakers
     n_classes = len(examples.classes)
-    answers: list[NDArray[np.float32]] = []
+    answers: dict[str, list[NDArray[np.float32]]] = {"alone": [], "relative": []}
     true_labels: list[int] = []
     with threadpool_limits(1):  # such small products take longer by several threads
         for train, test in divided(labels, speakers, INNER_FOLDS, seed):
@@ -95,16 +97,22 @@ def fit_linear(examples: EmotionExamples, seed: int) -> linear_emotion.LinearEmo
                 continue
             arrays = fit_arrays(numbers[train], labels[train], speakers[train], STRENGTH, _ROUGH)
             model = linear_emotion.LinearEmotion("", examples.classes, arrays)
-            guesses = model.of_measures(numbers[test], speakers[test].tolist())
-            for label, guess in zip(labels[test].tolist(), guesses, strict=True):
-                if not guess.reason:
-                    answers.append(guess.probabilities)
+            alone = model.of_measures(numbers[test], None)
+            beside = model.of_measures(numbers[test], speakers[test].tolist())
+            for index, label in enumerate(labels[test].tolist()):
+                if not alone[index].reason:
+                    answers["alone"].append(alone[index].probabilities)
+                    answers["relative"].append(beside[index].probabilities)
                     true_labels.append(label)
         arrays = fit_arrays(numbers, labels, speakers, STRENGTH, _EXACT)
     temperature = 1.0
-    if answers:
-        temperature = fit_temperature(np.array(answers), np.array(true_labels, np.intp))
-    return linear_emotion.LinearEmotion("linear", examples.classes, arrays, temperature)
+    if true_labels:
+        truth = np.array(true_labels, np.intp)
+        temperature = fit_temperature(np.array(answers["relative"]), truth)
+        doubt_alone = fit_temperature(np.array(answers["alone"]), truth) / temperature
+        arrays["weights_alone"] /= doubt_alone
+        arrays["bias_alone"] /= doubt_alone
+    return linear_emotion.LinearEmotion("linear", examples.classes, arrays, CARE * temperature)
 
 
 def fit_arrays(
@@ -125,14 +133,18 @@ def fit_arrays(
     is_measured = np.isfinite(numbers)
     count = np.maximum(is_measured.sum(axis=0), 1)
     usual = np.where(is_measured, numbers, 0.0).sum(axis=0) / count
-    usual_of_all = np.tile(usual, (len(numbers), 1))
-    usual_of_speakers, _ = linear_emotion.usual_of(numbers, speakers.tolist(), usual)
+    names = speakers.tolist()
     arrays = {"usual": usual}
-    for head, reference in (("alone", usual_of_all), ("relative", usual_of_speakers)):
-        offsets = np.where(is_measured, numbers - reference, 0.0)
+    for head in ("alone", "relative"):
+        compared_speakers = names if head == "relative" else None
+        usuals, _ = linear_emotion.usual_of(numbers, compared_speakers, usual)
+        offsets = np.where(is_measured, numbers - usuals, 0.0)
         variance = (offsets**2).sum(axis=0) / count
         spread = np.maximum(np.sqrt(variance), _LEAST_SPREAD)
-        inputs = linear_emotion.standardised(numbers, reference, spread)
+        spreads = linear_emotion.spreads_of(numbers, compared_speakers, usuals, spread)
+        inputs = linear_emotion.standardised(numbers, usuals, spreads)
+        if head == "alone":
+            inputs[:, np.isin(MEASURES, OF_SPEAKER)] = 0.0  # so that their weights are 0
         weights, bias = _regression(inputs, labels, strength, tolerance)
         arrays[f"spread_{head}"] = spread
         arrays[f"weights_{head}"] = weights

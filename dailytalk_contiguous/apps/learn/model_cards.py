@@ -16,6 +16,7 @@ from dailytalk_contiguous.apps.learn.emotion_evaluation import EvaluationRecord
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.emotion_training import TrainingFacts
 from dailytalk_contiguous.core import licensing
+from dailytalk_contiguous.core.emotions import CARE
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
 from dailytalk_contiguous.publish.templates import escaped, filled
@@ -133,7 +134,7 @@ class ModelCard:
 
 #: Each kind of classifier in words.
 _KINDS = {
-    "linear": "A regression on 90 statistics of pitch, loudness, spectrum and pauses of an utterance, compared "
+    "linear": "A regression on 65 statistics of pitch, dynamics, spectrum and pauses of an utterance, compared "
     "with the speaker's other utterances where there are several.",
     "spectrogram": "An image classifier (a small ResNet) on mel spectrograms.",
     "audio": "An audio classifier on an encoder of speech.",
@@ -191,6 +192,7 @@ def emotion_card(
         confusion=confusion,
         lacking=lacking,
         temperature=f"{model.temperature:.2f}",
+        care=f"{CARE:g}",
         settings=_setting_rows(shown),
     )
 
@@ -198,12 +200,15 @@ def emotion_card(
 def _emotion_figures(evaluation: EvaluationRecord) -> list[MeasuredFigure]:
     """The figures of an evaluation (`EmotionEvaluation.as_dict`)."""
     chance = f"{evaluation['chance']:.1%}"
+    confidence = f"{evaluation['confidence']:g}"
     figures: list[MeasuredFigure] = []
     for value, metric, words in (
         (evaluation["recall"], "recall", f"mean recall of the classes (chance {chance})"),
         (evaluation["accuracy"], "accuracy", "accuracy"),
         (evaluation["macro_f1"], "f1", "mean F1 of the classes"),
         (evaluation["calibration_error"], "expected_calibration_error", "expected calibration error"),
+        (evaluation["unsure_share"], "unsure_share", f"answers below a confidence of {confidence}"),
+        (evaluation["sure_recall"], "sure_recall", "mean recall of the classes among the other answers"),
     ):
         if value is not None:
             figures.append(MeasuredFigure(words, value, f"{value:.1%}", metric))
