@@ -27,8 +27,9 @@ BUNDLED_WEIGHTS = Path(__file__).with_name("assets") / "voice_linear" / "model.s
 #: Utterances of a speaker, beyond the first, whose mean counts as much as the usual of the training set.
 SHRINKAGE = 4.0
 
-#: Spreads from the usual beyond which a number counts no more.
-FARTHEST = 4.0
+#: Spreads from the usual beyond which a number counts no more: of a microphone or a voice unlike all that were
+#: learned, many numbers are far out, and would make an answer sure that is not.
+FARTHEST = 2.5
 
 _UNHEARD = "no sound in it stands out"
 
