@@ -35,7 +35,13 @@ from dailytalk_contiguous.models.budget import obtain, open_budget
 from dailytalk_contiguous.models.contracts import CLONE, Line, Spoken, Synthesiser, VoiceSample, VoiceSettings
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
-from dailytalk_contiguous.models.engines import engine_named, load_synthesiser, synthesise
+from dailytalk_contiguous.models.engines import (
+    VOICE_KINDS,
+    engine_named,
+    lacking_kind,
+    load_synthesiser,
+    synthesise,
+)
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS
 from dailytalk_contiguous.models.speech_cache import SpeechCache
@@ -118,9 +124,9 @@ def synthesiser_of(settings: TalkSettings) -> Synthesiser:
             "choose one that says text",
         )
     voice = CLONE if settings.voice.startswith(CLONED) else settings.voice
-    if voice in ("male", "female"):
+    if voice in VOICE_KINDS:
         if voice not in engine.voices:
-            raise DailytalkError(f"{settings.tts} has no voice by the name {voice}", "name one of its voices")
+            raise lacking_kind(engine, voice)
         voice = engine.voices[voice]
     voice_settings = VoiceSettings(
         settings.tts_model, voice, concurrency=2, device=settings.device, options=settings.options
