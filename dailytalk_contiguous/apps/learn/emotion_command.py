@@ -16,6 +16,7 @@ from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.emotion_training import TrainingFacts, fit_emotion, training_facts
 from dailytalk_contiguous.apps.learn.folds import check_installed
+from dailytalk_contiguous.apps.learn.judged_lines import LineReader, row_of
 from dailytalk_contiguous.apps.learn.model_cards import (
     TrainingSource,
     emotion_card,
@@ -24,9 +25,8 @@ from dailytalk_contiguous.apps.learn.model_cards import (
     without_licence,
 )
 from dailytalk_contiguous.apps.learn.moods import JudgedSpeaker, Mood, RecordingMoods, mood_sentence, moods_of
-from dailytalk_contiguous.apps.learn.spoken_lines import LineReader, row_of
+from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
 from dailytalk_contiguous.core import emotions
 from dailytalk_contiguous.core.audio import to_pcm
@@ -198,12 +198,7 @@ def emotion_predict(
         metavar="NAME|DIR",
     ),
     emotion_confidence: float = emotion_evaluate.CONFIDENCE_OPTION,
-    speakers: Path | None = option(
-        None,
-        Panel.INPUT,
-        "Table of who speaks, with columns recording, channel, speaker: lines of one speaker are judged together.",
-        metavar="FILE.csv",
-    ),
+    speakers: Path | None = engine_options.SPEAKERS,
     mic: bool = option(False, Panel.INPUT, "Listen to the microphone; Ctrl-C ends it.", "--mic"),
     listen: Any = option(
         10.0,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dailytalk_contiguous.apps.learn.emotion_evaluation import MOST_TOGETHER
 from dailytalk_contiguous.apps.learn.emotion_examples import Sounds
-from dailytalk_contiguous.apps.learn.spoken_lines import SpokenLine, SpokenRecording
+from dailytalk_contiguous.apps.learn.judged_lines import JudgedLine, JudgedRecording
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.emotions import UNSURE, choose_emotion
@@ -97,7 +97,7 @@ _LineKey = tuple[int, int]
 
 
 def moods_of(
-    recordings: Sequence[SpokenRecording], sounds: Sounds, classify: ClassifyEmotion, rate: RateAffect
+    recordings: Sequence[JudgedRecording], sounds: Sounds, classify: ClassifyEmotion, rate: RateAffect
 ) -> tuple[list[RecordingMoods], list[Reject]]:
     """The moods of recordings, and the lines on which a model raises an error, which have none.
 
@@ -128,7 +128,7 @@ def moods_of(
     return results, failures
 
 
-def _judged_speakers(recording: SpokenRecording) -> list[JudgedSpeaker]:
+def _judged_speakers(recording: JudgedRecording) -> list[JudgedSpeaker]:
     """The speakers of a recording, as if each was judged alone."""
     n_lines = Counter(line.channel for line in recording.lines)
     speakers: list[JudgedSpeaker] = []
@@ -148,7 +148,7 @@ def _moods_of_speakers(utterances: Sequence[Mood], confidence: float) -> list[Mo
     return moods
 
 
-def _lines_of_speakers(recordings: Sequence[SpokenRecording]) -> Iterator[list[_LineKey]]:
+def _lines_of_speakers(recordings: Sequence[JudgedRecording]) -> Iterator[list[_LineKey]]:
     """The lines that are judged together, `MOST_TOGETHER` at most."""
     keys_of: dict[Hashable, list[_LineKey]] = {}
     for number, recording in enumerate(recordings):
@@ -163,7 +163,7 @@ def _lines_of_speakers(recordings: Sequence[SpokenRecording]) -> Iterator[list[_
 
 
 def _judged_together(
-    lines: Sequence[SpokenLine], sounds: Sounds, classify: ClassifyEmotion, rate: RateAffect
+    lines: Sequence[JudgedLine], sounds: Sounds, classify: ClassifyEmotion, rate: RateAffect
 ) -> tuple[list[Mood], list[Reject]]:
     """The moods of lines of one speaker, and those on which a model raises an error."""
     # Stages compare what is on one channel of one conversation.

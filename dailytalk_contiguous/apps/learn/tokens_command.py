@@ -49,14 +49,7 @@ def extract(
 def encode(
     inputs: list[str] = INPUTS,
     out: Path = cli_options.out_option(),
-    transcripts: Path | None = option(
-        None,
-        Panel.INPUT,
-        "Transcripts, for texts, words and tags: their folder, or one file.",
-        metavar="PATH",
-        exists=True,
-        show_default="those beside the audio",
-    ),
+    transcripts: Path | None = engine_options.TRANSCRIPTS,
     workers: int | None = engine_options.WORKERS,
     prune: bool = engine_options.PRUNE,
     **options: Any,

@@ -46,7 +46,7 @@ _OF_CLIPS = (
 )
 
 
-class SpokenLine(NamedTuple):
+class JudgedLine(NamedTuple):
     """A line of a recording.
 
     Attributes:
@@ -66,7 +66,7 @@ class SpokenLine(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SpokenRecording:
+class JudgedRecording:
     """The lines of a recording or a clip.
 
     Attributes:
@@ -80,7 +80,7 @@ class SpokenRecording:
     id: str
     name: str
     seconds: float
-    lines: Sequence[SpokenLine]
+    lines: Sequence[JudgedLine]
     people: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -96,7 +96,7 @@ class LineReader:
 
     def __init__(self) -> None:
         self.sounds = Sounds()
-        self.recordings: list[SpokenRecording] = []
+        self.recordings: list[JudgedRecording] = []
         self.rejects: list[Reject] = []
         self.left_out = LeftOut()
         self._names: set[tuple[str, str]] = set()  # ids and names of recordings, rejected ones included
@@ -132,7 +132,7 @@ class LineReader:
             self.rejects.append(Reject(recording_id, LISTEN, problem.reason, problem.remedy))
             return
         seconds = last["offset"] + last["duration"]
-        self.recordings.append(SpokenRecording(recording_id, name, seconds, lines))
+        self.recordings.append(JudgedRecording(recording_id, name, seconds, lines))
 
     def name_people(self, table: People) -> list[str]:
         """Name who speaks by a table. Returns its names that are no recording that was read.
@@ -166,7 +166,7 @@ class LineReader:
             interrupts.check_interrupt()
             self.read_rows(rows)
 
-    def _lines(self, row: Row) -> Iterator[SpokenLine]:
+    def _lines(self, row: Row) -> Iterator[JudgedLine]:
         """The lines of a part of a recording."""
         segments = None
         if read_header(row["audio"]).channels == 2:
@@ -175,7 +175,7 @@ class LineReader:
         segments = segments or Segment(channel=MIX).row(row)
         for index, utterance_id in enumerate(segments["utterance_id"]):
             self.sounds.append(pcm_to_float(segments["speech"][index]))
-            yield SpokenLine(
+            yield JudgedLine(
                 utterance_id,
                 row["conversation_id"],
                 segments["channel"][index],
@@ -200,21 +200,21 @@ class LineReader:
             if problem:
                 self.rejects.append(Reject(name, LISTEN, problem, remedy))
 
-    def _clip(self, row: Row) -> SpokenRecording:
+    def _clip(self, row: Row) -> JudgedRecording:
         """A clip, whose line is its utterance; without sound it has none. Raises BadInput, OSError."""
         name = row["conversation_id"]
         (utterance,) = row["utterances"]
-        lines: list[SpokenLine] = []
+        lines: list[JudgedLine] = []
         if utterance["end"] is not None:
             samples = utterance_sound(ItemSound(row["audio"]), utterance)
             if not why_unheard(samples):
                 self.sounds.append(samples)
                 times = (utterance["start"], utterance["end"])
                 line_id = utterance["utterance_id"]
-                lines.append(SpokenLine(line_id, name, MIX, *times, len(self.sounds) - 1))
+                lines.append(JudgedLine(line_id, name, MIX, *times, len(self.sounds) - 1))
         speaker = utterance["speaker"]
         people = {MIX: speaker} if speaker else {}
-        return SpokenRecording(name, name, row["duration"], lines, people)
+        return JudgedRecording(name, name, row["duration"], lines, people)
 
 
 def row_of(name: str, samples: Samples) -> Row:
