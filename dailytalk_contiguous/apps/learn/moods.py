@@ -62,9 +62,9 @@ _SENTENCES: Mapping[str, tuple[str, str, str]] = {
 class JudgedSpeaker(TypedDict):
     """Beside how many lines those of a speaker of a recording were judged.
 
-    `speaker` is the channel, as in `Mood`; `name` is who speaks there, None where that is not known. `lines` are
-    those of the recording, which are judged together. `beside` is how many lines of other recordings of that
-    person were judged with them: 0 where the recording was judged alone.
+    `speaker` is the channel, as in `Mood`; `name` is who speaks there, None where that is not known. `lines` is
+    how many there are in the recording, and `beside` how many lines of that person in other recordings were judged
+    with them: 0 where the recording was judged alone.
     """
 
     speaker: str
@@ -105,7 +105,7 @@ def moods_of(
     those of a channel of a recording (of a part of it, if that is long).
     """
     moods: dict[_LineKey, Mood] = {}
-    beside: Counter[tuple[int, str]] = Counter()
+    beside: list[Counter[str]] = [Counter() for _ in recordings]
     failures: list[Reject] = []
     for keys in _lines_of_speakers(recordings):
         interrupts.check_interrupt()
@@ -116,25 +116,23 @@ def moods_of(
         n_lines = Counter(number for number, _ in keys)
         sides = {(number, line.channel) for (number, _), line in zip(keys, lines, strict=True)}
         for number, channel in sides:
-            beside[number, channel] += len(keys) - n_lines[number]
+            beside[number][channel] += len(keys) - n_lines[number]
     results: list[RecordingMoods] = []
     for number, recording in enumerate(recordings):
         utterances = [moods[number, index] for index in range(len(recording.lines))]
-        speakers = _judged_speakers(recording)
-        for speaker in speakers:
-            speaker["beside"] = beside[number, speaker["speaker"]]
-        summed_up = _moods_of_speakers(utterances, classify.confidence)
-        results.append(RecordingMoods(recording.name, recording.seconds, utterances, summed_up, speakers))
+        speakers = _moods_of_speakers(utterances, classify.confidence)
+        judged_speakers = _judged_speakers(recording, beside[number])
+        results.append(RecordingMoods(recording.name, recording.seconds, utterances, speakers, judged_speakers))
     return results, failures
 
 
-def _judged_speakers(recording: JudgedRecording) -> list[JudgedSpeaker]:
-    """The speakers of a recording, as if each was judged alone."""
+def _judged_speakers(recording: JudgedRecording, beside: Mapping[str, int]) -> list[JudgedSpeaker]:
+    """The speakers of a recording; `beside` are the lines of others that each was judged with, by channel."""
     n_lines = Counter(line.channel for line in recording.lines)
     speakers: list[JudgedSpeaker] = []
     for channel, count in n_lines.items():
         name = recording.people.get(channel)
-        speakers.append({"speaker": channel, "name": name, "lines": count, "beside": 0})
+        speakers.append({"speaker": channel, "name": name, "lines": count, "beside": beside[channel]})
     return speakers
 
 

@@ -225,6 +225,22 @@ def test_files_of_a_speaker_who_is_named_are_judged_together(dailytalk: Command,
     assert "mix: judged alone" in shown.out
 
 
+def test_a_person_may_be_on_either_channel_of_a_call(dailytalk: Command, tmp_path: Path) -> None:
+    call = excerpt(seconds=12)
+    save(tmp_path / "in/first.wav", call)
+    save(tmp_path / "in/second.wav", call[:, ::-1])
+    table = tmp_path / "speakers.csv"
+    table.write_text("recording,channel,speaker\nfirst,left,ann\nsecond,right,ann")
+    recordings = predicted(dailytalk, tmp_path / "in", "--speakers", table)
+    names = {}
+    for recording, heard in recordings.items():
+        for speaker in heard["judged"]:
+            names[recording, speaker["speaker"]] = speaker["name"]
+            assert (speaker["beside"] > 0) == (speaker["name"] == "ann")
+    assert names["first.wav", "left"] == names["second.wav", "right"] == "ann"
+    assert names["first.wav", "right"] is names["second.wav", "left"] is None
+
+
 def test_a_table_that_names_no_recording_is_one_sentence(dailytalk: Command, tmp_path: Path) -> None:
     source = readings(tmp_path / "in", 1)
     table = tmp_path / "speakers.csv"
