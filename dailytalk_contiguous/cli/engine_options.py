@@ -52,6 +52,20 @@ FORCE = option(False, Panel.RARE, "Treat an unfinished run of another host here 
 DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost.", "--dry-run")
 
 
+TRANSCRIPTS = option(
+    None,
+    Panel.INPUT,
+    "Transcripts whose words are used: their folder, or one file.",
+    metavar="PATH",
+    exists=True,
+    show_default="those beside the audio",
+)
+SPEAKERS = option(
+    None,
+    Panel.RARE,
+    "Table of who speaks, with columns recording, channel, speaker (and gender, language).",
+    metavar="FILE.csv",
+)
 PAIRS = option(
     "",
     Panel.RARE,

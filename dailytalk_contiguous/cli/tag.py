@@ -33,14 +33,7 @@ def tag(
         "INPUT", "Recordings, folders of them (s3:// too), or a dataset on the Hub: OWNER/NAME@TAG."
     ),
     out: Path = engine_options.work_option(),
-    transcripts: Path | None = option(
-        None,
-        Panel.INPUT,
-        "Transcripts to use instead of recognition: their folder, or one file.",
-        metavar="PATH",
-        exists=True,
-        show_default="those beside the audio",
-    ),
+    transcripts: Path | None = engine_options.TRANSCRIPTS,
     tier: list[str] | None = option(
         None,
         Panel.RARE,
@@ -52,12 +45,7 @@ def tag(
     left: str = engine_options.LEFT,
     sides: str = engine_options.SIDES,
     tracks: str = engine_options.TRACKS,
-    speakers: Path | None = option(
-        None,
-        Panel.RARE,
-        "Table of who speaks, with columns recording, channel, speaker (and gender, language).",
-        metavar="FILE.csv",
-    ),
+    speakers: Path | None = engine_options.SPEAKERS,
     anonymous: bool = option(
         False,
         Panel.RARE,

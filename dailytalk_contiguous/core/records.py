@@ -91,7 +91,7 @@ class Cue(TypedDict):
     `words` is empty where only the text has times, `text` null where it says who speaks but not what. `speaker` is
     a person's name, `language` the ISO 639 code of what is said; null where the transcript does not say. `mark` is
     the name of what is no word (laughter), of the kind `mark_kind` (`sources.transcript_marks.KINDS`); its `text`
-    is null.
+    is null. `tag` is the style tag that a transcript of this program has; null in any other.
     """
 
     channel: Text
@@ -103,6 +103,7 @@ class Cue(TypedDict):
     language: Text | None
     mark: Text | None
     mark_kind: Text | None
+    tag: Text | None
 
 
 class Mark(TypedDict):

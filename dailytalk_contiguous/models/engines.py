@@ -46,6 +46,9 @@ LOUDEST = 2.0
 #: Characters that are shown of an error of a person's own engine.
 _LONGEST_REASON = 200
 
+#: The kinds of voices that `Engine.voices` may name, besides `any`.
+VOICE_KINDS = ("male", "female")
+
 # Settings that `speak`, `build` and `converse` have.
 
 TTS = Setting(
@@ -106,6 +109,9 @@ def load_synthesiser(name: str, chosen: VoiceSettings) -> Synthesiser:
         cloning = " or ".join(other for other in ENGINES if engine_named(other).clones)
         reason = f"{engine.name} can't speak in the voice of a sample"
         raise DailytalkError(reason, f"use --tts {cloning} with --voice clone")
+    lacks_kind = chosen.voice in VOICE_KINDS and chosen.voice not in engine.voices
+    if lacks_kind and engine.voices:  # without names for kinds, it may have a voice that is called so
+        raise lacking_kind(engine, chosen.voice)
     options = engine.options if chosen.options == NO_OPTIONS else chosen.options
     model = chosen.model or engine.model
     voice = chosen.voice or engine.voice
@@ -123,6 +129,17 @@ def load_synthesiser(name: str, chosen: VoiceSettings) -> Synthesiser:
             # They go into the cache key, so they have to be JSON.
             json.dumps({**synthesiser.settings(), **synthesiser.other_options}, allow_nan=False)
     return synthesiser
+
+
+def lacking_kind(engine: Engine, kind: str) -> DailytalkError:
+    """The error for an engine without a voice of a kind (`VOICE_KINDS`); it names the engines that have one."""
+    alternatives: list[str] = []
+    for name in ENGINES:
+        voice = engine_named(name).voices.get(kind)
+        if voice is not None:
+            alternatives.append(f"--tts {name} --voice {voice}" if voice else f"--tts {name}")
+    remedy = f"name one of its voices, or use {' or '.join(alternatives)}"
+    return DailytalkError(f"{engine.name} has no voice by the name {kind}", remedy)
 
 
 def _unnamed_options(synthesiser: Synthesiser, options: object) -> dict[str, object]:

@@ -85,6 +85,9 @@ COLUMNS = {
 
 _NUMBERS = ("start", "duration", "probability")
 
+#: The field of a record with the tag of our own utterances: what other formats call `tag` is none.
+STYLE_TAG = "style_tag"
+
 #: What a file about many recordings is called: of lhotse and NeMo cuts_supervisions_train.jsonl.gz, manifest.json,
 #: of Label Studio project-1-at-2026-01-31-12-00-0a1b2c3d.json.
 SHARED = re.compile(
@@ -169,6 +172,7 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
             "language": language if is_code else None,
             "mark": None,
             "mark_kind": None,
+            "tag": item.get(STYLE_TAG),
             "channel": None if channel is None else str(channel),  # type: ignore[typeddict-item]  # until its side is known
             "speaker": None if name is None else str(name),
         }
@@ -266,6 +270,7 @@ def _without_marks(cue: Cue, is_word: bool) -> Iterator[Cue]:
             marked["words"] = []
             marked["mark"] = mark.name
             marked["mark_kind"] = mark.kind
+            marked["tag"] = None
             yield marked
 
 
@@ -365,7 +370,8 @@ class Document(NamedTuple):
 def _our_utterance(item: TranscriptItem) -> TranscriptItem:
     if item["channel"] not in CHANNELS:
         raise ValueError("its channel is not left or right")
-    return item
+    tag = item.get("tag")
+    return {**item, STYLE_TAG: tag if isinstance(tag, str) and tag else None}
 
 
 def _moshi_word(item: Any) -> TranscriptItem:

@@ -4,9 +4,12 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from command import Command
+from recordings import excerpt, save
 
 from dailytalk_contiguous.core.clean_speech import voiced_spans
 from dailytalk_contiguous.core.errors import ModelMissing
@@ -126,3 +129,16 @@ def test_a_voice_that_is_not_here_is_lacking_and_not_downloaded_unasked(monkeypa
     assert Piper().lacking() == []
     with pytest.raises(ModelMissing, match=r"connection to huggingface\.co failed"):
         voice.fetch()
+
+
+@pytest.mark.parametrize("command", ["build", "converse"])
+def test_a_female_voice_is_refused_with_the_engines_that_have_one(
+    command: str, dailytalk: Command, tmp_path: Path
+) -> None:
+    call = save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
+    inputs = ("--chat", "http://localhost:1", "--input", call) if command == "converse" else (call.parent,)
+    words = (*inputs, "--tts", "piper", "--voice", "female", "--out", tmp_path / "out")
+    done = dailytalk(command, *words)
+    assert done.code == 1
+    assert "piper has no voice by the name female" in done.err
+    assert "--tts espeak --voice +f3 or --tts openai --voice nova" in done.err

@@ -189,6 +189,7 @@ def test_utterances_json_is_read_by_path(tmp_path: Path) -> None:
         "speaker": None,
         "mark": None,
         "mark_kind": None,
+        "tag": None,
     }
 
 

@@ -266,14 +266,15 @@ class TalkParts:
 
     Attributes:
         recognise: the words of a turn so far (16 kHz, [-1, 1]), with times in its seconds.
-        classify: guesses the emotion in the sound of a turn (16 kHz); None without emotions.
+        classify: guesses the emotion in the sound of a turn (16 kHz), which began at this second of the talk; None
+            without emotions.
         chat: the model that answers.
         speak: synthesises a sentence.
         instructions: of the chat model.
     """
 
     recognise: Callable[[Samples], list[Word]]
-    classify: Callable[[Samples], TurnEmotion | None] | None
+    classify: Callable[[Samples, float], TurnEmotion | None] | None
     chat: ChatModel
     speak: Callable[[ReplySentence], Spoken]
     instructions: str
@@ -566,11 +567,13 @@ class Talk:
             if turn is self._turn:
                 self._show(TalkEvent("partial", turn.text))
 
-    def _classify(self, classify: Callable[[Samples], TurnEmotion | None], turn: _Turn, sound: Samples) -> None:
+    def _classify(
+        self, classify: Callable[[Samples, float], TurnEmotion | None], turn: _Turn, sound: Samples
+    ) -> None:
         """Guess the emotion of a turn, in the thread of the classifier."""
         emotion = None
         try:
-            emotion = classify(sound)
+            emotion = classify(sound, turn.sound_start)
         except Exception as error:  # the talk goes on without it
             self.later(self.say, f"no emotion is known: {_sentence_of(error)}")
         self.later(self._take_emotion, turn, emotion)

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from dailytalk_contiguous.apps.converse.chat import load_chat
-from dailytalk_contiguous.apps.converse.dialogue import REPLY_TAGS, ReplySentence, TurnEmotion
+from dailytalk_contiguous.apps.converse.dialogue import REPLY_TAGS, ReplySentence
 from dailytalk_contiguous.apps.converse.talk import TalkParts
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
+from dailytalk_contiguous.apps.converse.turn_emotions import TurnEmotions
 from dailytalk_contiguous.core.audio import (
     ANALYSIS_RATE,
     Samples,
@@ -29,14 +30,18 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.records import Speakers
 from dailytalk_contiguous.core.secrets import is_this_machine
-from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.budget import obtain, open_budget
 from dailytalk_contiguous.models.contracts import CLONE, Line, Spoken, Synthesiser, VoiceSample, VoiceSettings
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
-from dailytalk_contiguous.models.engines import engine_named, load_synthesiser, synthesise
-from dailytalk_contiguous.models.linear_emotion import bundled_voice
+from dailytalk_contiguous.models.engines import (
+    VOICE_KINDS,
+    engine_named,
+    lacking_kind,
+    load_synthesiser,
+    synthesise,
+)
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import (
@@ -118,9 +123,9 @@ def synthesiser_of(settings: TalkSettings) -> Synthesiser:
             "choose one that says text",
         )
     voice = CLONE if settings.voice.startswith(CLONED) else settings.voice
-    if voice in ("male", "female"):
+    if voice in VOICE_KINDS:
         if voice not in engine.voices:
-            raise DailytalkError(f"{settings.tts} has no voice by the name {voice}", "name one of its voices")
+            raise lacking_kind(engine, voice)
         voice = engine.voices[voice]
     voice_settings = VoiceSettings(
         settings.tts_model, voice, concurrency=2, device=settings.device, options=settings.options
@@ -223,27 +228,6 @@ def _read_sample(path: Path) -> Samples:
     return samples
 
 
-def _emotion_classifier(settings: TalkSettings) -> Callable[[Samples], TurnEmotion | None]:
-    """Load the emotion model of a talk, and `voice-linear`, which rates the affect beside any model."""
-    classifier = load_emotion_model(settings.emotion, resolve_device(settings.device))
-    rater = bundled_voice()
-
-    def classify(sound: Samples) -> TurnEmotion | None:
-        (guess,) = classifier.classify([sound])
-        rated = guess
-        if classifier is not rater:
-            (rated,) = rater.classify([sound])
-        if guess.reason or rated.reason:
-            return None
-        affect = rater.affect_of([rated.probabilities])[0].tolist()
-        probabilities = [float(share) for share in guess.probabilities]
-        by_class = dict(zip(classifier.classes, probabilities, strict=True))
-        by_affect = dict(zip(AFFECT, affect, strict=True))
-        return TurnEmotion(classifier.name, by_class, by_affect)
-
-    return classify
-
-
 def open_parts(settings: TalkSettings, voice: TalkVoice, instructions: str) -> TalkParts:
     """Load all parts of a talk, and use each once, so that the first turn is as fast as any.
 
@@ -258,11 +242,13 @@ def open_parts(settings: TalkSettings, voice: TalkVoice, instructions: str) -> T
     chat.preflight()
     voice.try_once()
     recognise_turn = open_listening(settings.recogniser, settings.language, settings.device)
-    classify = None if settings.emotion == NO_MODEL else _emotion_classifier(settings)
     hiss = np.random.default_rng(0).normal(0, 0.01, ANALYSIS_RATE).astype(np.float32)
-    if classify is not None:
-        classify(hiss)
     recognise_turn(hiss)
+    classify = None
+    if settings.emotion != NO_MODEL:
+        classifier = load_emotion_model(settings.emotion, resolve_device(settings.device))
+        TurnEmotions(classifier)(hiss, 0.0)  # nobody said it: the talk's own begins without it
+        classify = TurnEmotions(classifier)
     return TalkParts(recognise_turn, classify, chat, voice.speak, instructions)
 
 

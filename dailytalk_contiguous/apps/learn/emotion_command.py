@@ -16,6 +16,7 @@ from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.emotion_training import TrainingFacts, fit_emotion, training_facts
 from dailytalk_contiguous.apps.learn.folds import check_installed
+from dailytalk_contiguous.apps.learn.judged_lines import LineReader, row_of
 from dailytalk_contiguous.apps.learn.model_cards import (
     TrainingSource,
     emotion_card,
@@ -23,24 +24,22 @@ from dailytalk_contiguous.apps.learn.model_cards import (
     repositories_of,
     without_licence,
 )
-from dailytalk_contiguous.apps.learn.moods import Mood, RecordingMoods, mood_sentence, moods_of, row_of
+from dailytalk_contiguous.apps.learn.moods import JudgedSpeaker, Mood, RecordingMoods, mood_sentence, moods_of
+from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
 from dailytalk_contiguous.core import emotions
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import chosen_for, one_of, settings_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models import emotion_folder, emotion_models, sound_card
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmotionModel, VoiceSettings
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.engines import ENGINES, engine_named, load_synthesiser, synthesise
-from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.sources.people import read_people
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.store.files import replacing
@@ -190,7 +189,7 @@ def _evaluated(
 
 
 def emotion_predict(
-    inputs: list[str] | None = argument("FILE|DIR", "Recordings, and folders of them.", None),
+    inputs: list[str] | None = argument("FILE|DIR", "Recordings, folders of them or of dailytalk corpus.", None),
     model: str = emotion_evaluate.model_option(emotions.VOICE_LINEAR),
     affect_model: str = option(
         emotions.VOICE_LINEAR,
@@ -199,6 +198,7 @@ def emotion_predict(
         metavar="NAME|DIR",
     ),
     emotion_confidence: float = emotion_evaluate.CONFIDENCE_OPTION,
+    speakers: Path | None = engine_options.SPEAKERS,
     mic: bool = option(False, Panel.INPUT, "Listen to the microphone; Ctrl-C ends it.", "--mic"),
     listen: Any = option(
         10.0,
@@ -216,7 +216,9 @@ def emotion_predict(
 ) -> Outcome:
     """Say which emotion a voice sounds like, and how sure.
 
-    It judges utterance by utterance. Valence and arousal are from 0 to 1. Two channels are two speakers.
+    It judges utterance by utterance, each beside the others of its speaker: those of all INPUT where --speakers or
+    a folder of dailytalk corpus says who speaks, else those of its recording. Valence and arousal are from 0 to 1.
+    Two channels are two speakers.
     """
     if bool(inputs) == mic:
         raise DailytalkError(
@@ -232,19 +234,18 @@ def emotion_predict(
     classify = ClassifyEmotion(model, emotion_confidence, resolved)
     classifier = emotion_models.load_emotion_model(model, resolved)
     rate = RateAffect(affect_model, device=resolved)
-    left_out = LeftOut()
-    rejects: list[Reject] = []
+    table = read_people(speakers) if speakers is not None else {}
+    reader = LineReader()
     if mic:
         say(f"listening for {listen:g} s; Ctrl-C ends it")
-        recordings = {"microphone": [row_of("microphone", sound_card.record_sound(listen))]}
+        reader.read_rows([row_of("microphone", sound_card.record_sound(listen))])
     else:
-        recordings = _rows_of_recordings(inputs or [], left_out, rejects)
-    heard: list[RecordingMoods] = []
-    for name, rows in recordings.items():
-        try:
-            heard.append(moods_of(rows, classify, rate))
-        except BadInput as problem:
-            rejects.append(Reject(name, "listen", problem.reason, problem.remedy))
+        reader.read(inputs or [])
+    unmatched_names = reader.name_people(table)
+    if unmatched_names:
+        say(f"--speakers names what is not in INPUT: {show.first_names(unmatched_names)}")
+    heard, failures = moods_of(reader.recordings, reader.sounds, classify, rate)
+    rejects = [*reader.rejects, *failures]
     sentences: list[str] = []
     details: list[str | Figures] = []
     records: list[RecordingRecord] = []
@@ -254,12 +255,12 @@ def emotion_predict(
             "seconds": round(recording.seconds, 3),
             "utterances": recording.utterances,
             "speakers": recording.speakers,
+            "judged": recording.judged,
         }
         records.append(recording_record)
-        rejects += recording.failures
         sentences += _spoken_moods(recording)
         details += _shown_moods(recording)
-    show.say_left_out(left_out)
+    show.say_left_out(reader.left_out)
     if voice is not None and sentences:
         _speak(voice, " ".join(sentences), say_to, aloud=say_mood)
     said_to = as_text(say_to) if say_to is not None and sentences else None
@@ -282,18 +283,6 @@ def emotion_predict(
     return Outcome(record, headline, code, details, rejected_of(rejects))
 
 
-def _rows_of_recordings(inputs: list[str], left_out: LeftOut, rejects: list[Reject]) -> dict[str, list[Row]]:
-    """The rows of each recording in the inputs; collects what is left out, and recordings that can't be read."""
-    config = FolderConfig(inputs=tuple(inputs), channel="any", given=False)
-    recordings: dict[str, list[Row]] = {}
-    for row in folder_rows(config, left_out):
-        if row["problem"]:
-            rejects.append(Reject(row["recording_id"], "listen", row["problem"], row["remedy"]))
-        else:
-            recordings.setdefault(row["recording_id"], []).append(row)
-    return recordings
-
-
 def _speak(voice: Synthesiser, text: str, path: Path | None, aloud: bool) -> None:
     """Say a text into a file, if one is named, and aloud."""
     spoken = synthesise(voice, Line(text, "", "en", 0))
@@ -312,6 +301,7 @@ class RecordingRecord(TypedDict):
     seconds: float
     utterances: list[Mood]
     speakers: list[Mood]
+    judged: list[JudgedSpeaker]
 
 
 def _shown_moods(recording: RecordingMoods) -> list[str | Figures]:
@@ -330,7 +320,16 @@ def _shown_moods(recording: RecordingMoods) -> list[str | Figures]:
         figures = f"{emotion} ({confidence}), valence {valence}, arousal {arousal}"
         lines.append(f"  {mood['speaker']}: in all {figures}: {sentence}")
     head = ("  time", "who", "emotion", ">sure", ">valence", ">arousal")
+    lines += [f"  {speaker['speaker']}: {_beside(speaker)}" for speaker in recording.judged]
     return [name, Figures(head, rows), *lines]
+
+
+def _beside(speaker: JudgedSpeaker) -> str:
+    """Beside what the lines of a speaker of a recording were judged, in words."""
+    name = as_text(speaker["name"] or "")
+    if speaker["beside"]:
+        return f"judged beside {counted(speaker['beside'], 'line')} of {name} in other recordings"
+    return f"judged alone ({name})" if name else "judged alone"
 
 
 def _cells(mood: Mood) -> tuple[str, str, str, str]:

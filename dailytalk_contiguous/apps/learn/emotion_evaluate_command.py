@@ -115,7 +115,8 @@ def emotion_evaluate(
 ) -> Outcome:
     """Say how well a classifier does on unheard speakers.
 
-    Recall is the mean over the classes, so chance is one divided by their number. Emotion is a guess from sound,
+    Recall is the mean over the classes, so chance is one divided by their number. It is that of utterances beside
+    the speaker's others, and of the same utterances each judged alone. Emotion is a guess from sound,
     not a diagnosis. Needs the extra tokens.
     """
     if model is not None and kind is not None:
@@ -169,6 +170,7 @@ def figures_sentence(evaluation: EmotionEvaluation) -> str:
     chance = 1 / len(evaluation.classes)
     return (
         f"mean recall {evaluation.recall:.1%} (chance {chance:.1%}), "
+        f"{evaluation.recall_alone:.1%} where each utterance is judged alone, "
         f"accuracy {evaluation.accuracy:.1%}, F1 {evaluation.macro_f1:.1%}, "
         f"calibration error {evaluation.calibration_error:.1%}; "
         f"unsure below {evaluation.confidence:g}: {evaluation.unsure_share:.1%}, "

@@ -43,6 +43,7 @@ class EvaluationRecord(TypedDict):
     utterances: int
     speakers: int
     recall: float
+    recall_alone: float
     accuracy: float
     macro_f1: float
     calibration_error: float | None
@@ -63,7 +64,9 @@ class EmotionEvaluation(NamedTuple):
         model: its name.
         classes: those that it distinguishes; chance is one in as many.
         utterances, speakers: of the test.
-        recall: mean recall of the classes.
+        recall: mean recall of the classes, where the utterances of a speaker are judged together.
+        recall_alone: the same of a model that judges each utterance by itself, as if it knew no other of its
+            speaker. Networks compare nothing, and have the same recall.
         accuracy: share of the answers that are right.
         macro_f1: mean F1 of the classes.
         calibration_error: as by `core.emotions.calibration_error`; NaN without an answer.
@@ -79,6 +82,7 @@ class EmotionEvaluation(NamedTuple):
     utterances: int
     speakers: int
     recall: float
+    recall_alone: float
     accuracy: float
     macro_f1: float
     calibration_error: float
@@ -96,6 +100,7 @@ class EmotionEvaluation(NamedTuple):
             "utterances": self.utterances,
             "speakers": self.speakers,
             "recall": self.recall,
+            "recall_alone": self.recall_alone,
             "accuracy": self.accuracy,
             "macro_f1": self.macro_f1,
             "calibration_error": _or_none(self.calibration_error),
@@ -142,16 +147,20 @@ def evaluate_speakers(
     groups = joined_groups([*zip(examples.groups, examples.speakers, strict=True)])
     tests: list[NDArray[np.intp]] = []
     guesses: list[EmotionGuess] = []
+    alone: list[EmotionGuess] = []
     name = ""
     for train, test in divided(examples.labels, groups, folds, seed):
         test = test[~examples.copies[test]]
         model = fit(examples.take(train))
-        guesses += guesses_of(model, examples.take(test))
+        held_out = examples.take(test)
+        together = guesses_of(model, held_out)
+        guesses += together
+        alone += guesses_alone(model, held_out, together)
         tests.append(test)
         name = model.name
         classes = model.classes
     tested = examples.take(np.concatenate(tests))
-    return _evaluated(name, classes, tested, guesses, confidence)
+    return _evaluated(name, classes, tested, guesses, alone, confidence)
 
 
 def evaluate_model(
@@ -184,7 +193,9 @@ def evaluate_model(
         notes.append(f"it was trained on {', '.join(shared)}, and may have heard these speakers")
     elif not trained_on:
         notes.append("what it was trained on is not known, and it may have heard these speakers")
-    return _evaluated(model.name, model.classes, tested, guesses_of(model, tested), confidence, notes)
+    guesses = guesses_of(model, tested)
+    alone = guesses_alone(model, tested, guesses)
+    return _evaluated(model.name, model.classes, tested, guesses, alone, confidence, notes)
 
 
 def _evaluated(
@@ -192,17 +203,13 @@ def _evaluated(
     classes: Sequence[str],
     examples: EmotionExamples,
     guesses: Sequence[EmotionGuess],
+    alone: Sequence[EmotionGuess],
     confidence: float,
     notes: Sequence[str] = (),
 ) -> EmotionEvaluation:
-    from sklearn.metrics import accuracy_score, f1_score, recall_score
+    from sklearn.metrics import accuracy_score, f1_score
 
-    likeliest: list[str] = []
-    for guess in guesses:
-        shares = guess.probabilities
-        likeliest.append(classes[int(np.argmax(shares))] if len(shares) else "none")
-    answers = np.array(likeliest, object)
-    answers[~np.isin(answers, examples.classes)] = "none"
+    answers = _answers(classes, examples, guesses)
     labels = np.array(examples.classes, object)[examples.labels]
     is_answered = answers != "none"
     confidences: list[float] = []
@@ -212,33 +219,48 @@ def _evaluated(
     answer_names = [*examples.classes, "none"]
     confusion = pd.crosstab(labels, answers).reindex(index=[*examples.classes], columns=answer_names, fill_value=0)
     present = [examples.classes[label] for label in np.unique(examples.labels)]
-    recall = recall_score(labels, answers, labels=present, average="macro", zero_division=0)
     macro_f1 = f1_score(labels, answers, labels=present, average="macro", zero_division=0)
     is_right = (labels == answers)[is_answered]
     likelihoods = np.array([guess.probabilities.max(initial=0.0) for guess in guesses])
     is_sure = is_answered & (likelihoods >= confidence)
-    sure_recall = math.nan
-    if is_sure.any():
-        sure_labels = labels[is_sure]
-        sure_names = sorted({*sure_labels.tolist()})
-        sure_recall = recall_score(
-            sure_labels, answers[is_sure], labels=sure_names, average="macro", zero_division=0
-        )
+    sure_recall = _mean_recall(labels[is_sure], answers[is_sure]) if is_sure.any() else math.nan
     return EmotionEvaluation(
         name,
         examples.classes,
         utterances=len(examples),
         speakers=len(np.unique(examples.speakers)),
-        recall=float(recall),
+        recall=_mean_recall(labels, answers),
+        recall_alone=_mean_recall(labels, _answers(classes, examples, alone)),
         accuracy=float(accuracy_score(labels, answers)),
         macro_f1=float(macro_f1),
         calibration_error=calibration_error(confidences, is_right),
         confidence=confidence,
         unsure_share=float(np.mean(is_answered & ~is_sure)),
-        sure_recall=float(sure_recall),
+        sure_recall=sure_recall,
         confusion=confusion,
         notes=(*notes, *left_out_sentences(examples), *_WARNINGS),
     )
+
+
+def _answers(
+    classes: Sequence[str], examples: EmotionExamples, guesses: Sequence[EmotionGuess]
+) -> NDArray[np.object_]:
+    """The likeliest class of each guess; `none` without one, and for a class that no example may have."""
+    likeliest: list[str] = []
+    for guess in guesses:
+        shares = guess.probabilities
+        likeliest.append(classes[int(np.argmax(shares))] if len(shares) else "none")
+    answers = np.array(likeliest, object)
+    answers[~np.isin(answers, examples.classes)] = "none"
+    return answers
+
+
+def _mean_recall(labels: NDArray[np.object_], answers: NDArray[np.object_]) -> float:
+    """The mean recall of the classes among the labels, of which there is one at least."""
+    from sklearn.metrics import recall_score
+
+    present = sorted({*labels.tolist()})
+    return float(recall_score(labels, answers, labels=present, average="macro", zero_division=0))
 
 
 def left_out_sentences(examples: EmotionExamples) -> list[str]:
@@ -263,3 +285,16 @@ def guesses_of(model: EmotionModel, examples: EmotionExamples) -> list[EmotionGu
                 answers = model.classify(sounds, speakers)
             guesses.update(zip(part.tolist(), answers, strict=True))
     return [guesses[index] for index in range(len(examples))]
+
+
+def guesses_alone(
+    model: EmotionModel, examples: EmotionExamples, together: Sequence[EmotionGuess]
+) -> list[EmotionGuess]:
+    """A model's guess for each example by itself.
+
+    `together` are those of `guesses_of`, which are the same for a model that compares nothing.
+    """
+    if not isinstance(model, LinearEmotion):
+        return [*together]
+    measured = examples.sounds.measured(examples.numbers.tolist())
+    return model.of_measures(measured, None)

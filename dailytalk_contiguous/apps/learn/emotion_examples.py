@@ -63,6 +63,9 @@ class Sounds:
         self._ends.append(self._ends[-1] + len(data))
         return hashlib.sha256(data).hexdigest()
 
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
     def __getitem__(self, number: int) -> Samples:
         start, end = self._ends[number : number + 2]
         return pcm_to_float(os.pread(self._file.fileno(), end - start, start))
@@ -178,7 +181,7 @@ class _Reading:
             if name in self.facts:
                 raise BadInput("an utterance of its id was read before", "")
             sound = ItemSound(row["audio"]) if isinstance(items, FiledItems) else items.sound(name)
-            samples = _cut(sound, row["utterances"][0])
+            samples = utterance_sound(sound, row["utterances"][0])
             reason = why_unheard(samples)
             if reason:
                 raise BadInput(reason, "")
@@ -289,8 +292,8 @@ def _facts_of(row: Row, classes: Sequence[str] | None, mapping: Mapping[str, str
     }
 
 
-def _cut(sound: ItemSound, utterance: Row) -> Samples:
-    """The samples of an utterance in the sound of its conversation."""
+def utterance_sound(sound: ItemSound, utterance: Row) -> Samples:
+    """The samples of an utterance in the sound of its conversation: 16 kHz mono, shape (n,)."""
     audio, offset = sound
     start = max(0.0, utterance["start"])
     seconds = max(0.0, utterance["end"] - start)

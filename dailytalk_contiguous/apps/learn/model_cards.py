@@ -204,6 +204,7 @@ def _emotion_figures(evaluation: EvaluationRecord) -> list[MeasuredFigure]:
     figures: list[MeasuredFigure] = []
     for value, metric, words in (
         (evaluation["recall"], "recall", f"mean recall of the classes (chance {chance})"),
+        (evaluation["recall_alone"], "recall", "mean recall where each utterance is judged alone"),
         (evaluation["accuracy"], "accuracy", "accuracy"),
         (evaluation["macro_f1"], "f1", "mean F1 of the classes"),
         (evaluation["calibration_error"], "expected_calibration_error", "expected calibration error"),

@@ -1,23 +1,25 @@
-"""The emotion in recordings over time: speech is found, each utterance classified, and each speaker summed up."""
+"""The emotion in recordings over time: lines are judged beside others of their speaker, and speakers summed up."""
 
-import contextlib
-import io
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import SupportsFloat, TypedDict
 
 import numpy as np
 import pandas as pd
-import soundfile
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, read_header
+from dailytalk_contiguous.apps.learn.emotion_evaluation import MOST_TOGETHER
+from dailytalk_contiguous.apps.learn.emotion_examples import Sounds
+from dailytalk_contiguous.apps.learn.judged_lines import JudgedLine, JudgedRecording
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.emotions import UNSURE, choose_emotion
-from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.schema import MIX, Row
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.rate_affect import RateAffect
-from dailytalk_contiguous.stages.segment import Segment
 
 #: Arousal in [0, 1] below which a voice is low; 0.5 is the usual.
 LOW_AROUSAL = 0.42
@@ -57,6 +59,20 @@ _SENTENCES: Mapping[str, tuple[str, str, str]] = {
 }
 
 
+class JudgedSpeaker(TypedDict):
+    """Beside how many lines those of a speaker of a recording were judged.
+
+    `speaker` is the channel, as in `Mood`; `name` is who speaks there, None where that is not known. `lines` is
+    how many there are in the recording, and `beside` how many lines of that person in other recordings were judged
+    with them: 0 where the recording was judged alone.
+    """
+
+    speaker: str
+    name: str | None
+    lines: int
+    beside: int
+
+
 @dataclass(frozen=True)
 class RecordingMoods:
     """The moods of a recording.
@@ -66,36 +82,115 @@ class RecordingMoods:
         seconds: its length.
         utterances: a mood of each, in order of time.
         speakers: a mood of each speaker.
-        failures: utterances without a mood, on which a model raised an error.
+        judged: beside what each speaker was judged.
     """
 
     name: str
     seconds: float
     utterances: list[Mood]
     speakers: list[Mood]
-    failures: list[Reject]
+    judged: list[JudgedSpeaker]
 
 
-def moods_of(rows: Sequence[Row], classify: ClassifyEmotion, rate: RateAffect) -> RecordingMoods:
-    """The moods of a recording, whose parts are rows as of `sources.folder.folder_rows`.
+#: A line by the number of its recording, and its own number in it.
+_LineKey = tuple[int, int]
 
-    Two channels that differ are two speakers, anything else is one voice. Raises BadInput for sound that can't be
-    read.
+
+def moods_of(
+    recordings: Sequence[JudgedRecording], sounds: Sounds, classify: ClassifyEmotion, rate: RateAffect
+) -> tuple[list[RecordingMoods], list[Reject]]:
+    """The moods of recordings, and the lines on which a model raises an error, which have none.
+
+    The lines of a person are judged together, whatever recordings they are in; where it is not known who speaks,
+    those of a channel of a recording (of a part of it, if that is long).
     """
+    moods: dict[_LineKey, Mood] = {}
+    beside: list[Counter[str]] = [Counter() for _ in recordings]
     failures: list[Reject] = []
-    utterances: list[Mood] = []
-    for row in rows:
-        utterances += _utterances(row, classify, rate, failures)
-    speakers: list[Mood] = []
+    for keys in _lines_of_speakers(recordings):
+        interrupts.check_interrupt()
+        lines = [recordings[number].lines[index] for number, index in keys]
+        judged, failed = _judged_together(lines, sounds, classify, rate)
+        moods.update(zip(keys, judged, strict=True))
+        failures += failed
+        n_lines = Counter(number for number, _ in keys)
+        sides = {(number, line.channel) for (number, _), line in zip(keys, lines, strict=True)}
+        for number, channel in sides:
+            beside[number][channel] += len(keys) - n_lines[number]
+    results: list[RecordingMoods] = []
+    for number, recording in enumerate(recordings):
+        utterances = [moods[number, index] for index in range(len(recording.lines))]
+        speakers = _moods_of_speakers(utterances, classify.confidence)
+        judged_speakers = _judged_speakers(recording, beside[number])
+        results.append(RecordingMoods(recording.name, recording.seconds, utterances, speakers, judged_speakers))
+    return results, failures
+
+
+def _judged_speakers(recording: JudgedRecording, beside: Mapping[str, int]) -> list[JudgedSpeaker]:
+    """The speakers of a recording; `beside` are the lines of others that each was judged with, by channel."""
+    n_lines = Counter(line.channel for line in recording.lines)
+    speakers: list[JudgedSpeaker] = []
+    for channel, count in n_lines.items():
+        name = recording.people.get(channel)
+        speakers.append({"speaker": channel, "name": name, "lines": count, "beside": beside[channel]})
+    return speakers
+
+
+def _moods_of_speakers(utterances: Sequence[Mood], confidence: float) -> list[Mood]:
+    """The mood of all speech of each speaker of whom something can be said."""
+    moods: list[Mood] = []
     for speaker in dict.fromkeys(mood["speaker"] for mood in utterances):
         spoken = [mood for mood in utterances if mood["speaker"] == speaker and mood["emotion"]]
         if spoken:
-            speakers.append(_mood_of_speaker(spoken, classify.confidence))
-    first = rows[0]
-    last = rows[-1]
-    name = first.get("audio_file") or first["recording_id"]
-    seconds = last["offset"] + last["duration"]
-    return RecordingMoods(name, seconds, utterances, speakers, failures)
+            moods.append(_mood_of_speaker(spoken, confidence))
+    return moods
+
+
+def _lines_of_speakers(recordings: Sequence[JudgedRecording]) -> Iterator[list[_LineKey]]:
+    """The lines that are judged together, `MOST_TOGETHER` at most."""
+    keys_of: dict[Hashable, list[_LineKey]] = {}
+    for number, recording in enumerate(recordings):
+        for index, line in enumerate(recording.lines):
+            person = recording.people.get(line.channel)
+            speaker: Hashable = person or (number, line.conversation, line.channel)
+            keys_of.setdefault(speaker, []).append((number, index))
+    for keys in keys_of.values():
+        n_parts = math.ceil(len(keys) / MOST_TOGETHER)
+        for part in np.array_split(np.arange(len(keys)), n_parts):
+            yield [keys[position] for position in part]
+
+
+def _judged_together(
+    lines: Sequence[JudgedLine], sounds: Sounds, classify: ClassifyEmotion, rate: RateAffect
+) -> tuple[list[Mood], list[Reject]]:
+    """The moods of lines of one speaker, and those on which a model raises an error."""
+    # Stages compare what is on one channel of one conversation.
+    conversation: Row = {
+        "conversation_id": lines[0].id,
+        "utterance_id": [line.id for line in lines],
+        "channel": [MIX] * len(lines),
+        "speech": [to_pcm(sounds[line.sound]).tobytes() for line in lines],
+    }
+    batch = {name: [value] for name, value in conversation.items()}
+    for stage in (classify, rate):
+        batch |= PerUtterance(stage)(batch)
+    columns = {name: values[0] for name, values in batch.items()}
+    moods: list[Mood] = []
+    for index, line in enumerate(lines):
+        shares = columns["emotion_probabilities"][index] or ()
+        probabilities = {share["emotion"]: share["probability"] for share in shares}
+        mood: Mood = {
+            "speaker": line.channel,
+            "start": line.start,
+            "end": line.end,
+            "emotion": columns["emotion_class"][index],
+            "confidence": max(probabilities.values(), default=0.0),
+            "probabilities": probabilities,
+            "valence": _finite(columns["valence"][index]),
+            "arousal": _finite(columns["arousal"][index]),
+        }
+        moods.append(mood)
+    return moods, [Reject(**failure) for failure in columns["model_failures"] or ()]
 
 
 def _mood_of_speaker(spoken: Sequence[Mood], confidence: float) -> Mood:
@@ -123,44 +218,6 @@ def _mood_of_speaker(spoken: Sequence[Mood], confidence: float) -> Mood:
         "valence": None if np.isnan(valence) else valence,
         "arousal": None if np.isnan(arousal) else arousal,
     }
-
-
-def row_of(name: str, samples: Samples) -> Row:
-    """16 kHz mono samples in [-1, 1], shape (n,), as a row for `moods_of`."""
-    data = io.BytesIO()
-    soundfile.write(data, samples, ANALYSIS_RATE, "FLOAT", format="WAV")
-    seconds = len(samples) / ANALYSIS_RATE
-    audio = {"bytes": data.getvalue(), "path": None}
-    return {"recording_id": name, "conversation_id": name, "audio": audio, "offset": 0.0, "duration": seconds}
-
-
-def _utterances(row: Row, classify: ClassifyEmotion, rate: RateAffect, failures: list[Reject]) -> Iterator[Mood]:
-    """The moods of a row's utterances. `failures` gets those on which a model raises an error."""
-    segments = None
-    if read_header(row["audio"]).channels == 2:
-        with contextlib.suppress(BadInput):  # the same sound on both
-            segments = Segment().row(row)
-    segments = segments or Segment(channel=MIX).row(row)
-    conversation = {"conversation_id": row["conversation_id"]} | segments
-    batch = {name: [value] for name, value in conversation.items()}
-    for stage in (classify, rate):
-        batch |= PerUtterance(stage)(batch)
-    columns = {name: values[0] for name, values in batch.items()}
-    for failure in columns["model_failures"] or ():
-        failures.append(Reject(**failure))
-    for index in range(len(columns["speech"])):
-        shares = columns["emotion_probabilities"][index] or ()
-        probabilities = {share["emotion"]: share["probability"] for share in shares}
-        yield {
-            "speaker": columns["channel"][index],
-            "start": row["offset"] + columns["start"][index],
-            "end": row["offset"] + columns["end"][index],
-            "emotion": columns["emotion_class"][index],
-            "confidence": max(probabilities.values(), default=0.0),
-            "probabilities": probabilities,
-            "valence": _finite(columns["valence"][index]),
-            "arousal": _finite(columns["arousal"][index]),
-        }
 
 
 def _finite(value: SupportsFloat) -> float | None:

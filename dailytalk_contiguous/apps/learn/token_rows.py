@@ -12,6 +12,7 @@ from typing import Any
 from datasets import Features, List
 
 from dailytalk_contiguous.apps.learn.extract_contours import ExtractContours
+from dailytalk_contiguous.apps.learn.match_tag import MatchTag
 from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import SECONDS, SOURCE, STRING, Row
@@ -70,6 +71,9 @@ class ProsodySpec(Spec):
         segment: finds utterances.
         about: its `command` goes into the journal and run.json.
         shard_seconds: audio of a shard.
+        transcripts: a folder of transcripts, or a file; None takes those beside the recordings.
+
+    Utterances have the text and the tag that the transcript of their recording has for them.
 
     Raises DailytalkError for a missing input, or one without recordings.
     """
@@ -82,14 +86,16 @@ class ProsodySpec(Spec):
         segment: Segment = Segment(mono=True),
         about: Mapping[str, str] = {},
         shard_seconds: float = RunOptions.shard_seconds,
+        transcripts: Path | None = None,
     ) -> None:
         tokens = isinstance(stage, TokeniseProsody)
         self.kind = "encode" if tokens else "extract"
-        config = FolderConfig(channel=segment.channel, language="", mono=segment.mono)
+        path = None if transcripts is None else str(transcripts.absolute())
+        config = FolderConfig(channel=segment.channel, language="", mono=segment.mono, transcripts=path)
         self.recordings = find(open_inputs(inputs), out, config, shard_seconds)
         self.out = out
         self.about = about
-        self.stages = (segment, MatchTranscript(), PerUtterance(stage))
+        self.stages = (segment, MatchTranscript(), MatchTag(), PerUtterance(stage))
         self.rejects = [*self.recordings.problems]
         folder = out / (TOKEN_SHARDS if tokens else CONTOUR_SHARDS)
         self._pass = Pass(folder, self.recordings.groups, self.stages, SOURCE)

@@ -49,16 +49,18 @@ def extract(
 def encode(
     inputs: list[str] = INPUTS,
     out: Path = cli_options.out_option(),
+    transcripts: Path | None = engine_options.TRANSCRIPTS,
     workers: int | None = engine_options.WORKERS,
     prune: bool = engine_options.PRUNE,
     **options: Any,
 ) -> Outcome:
     """Turn every utterance into prosodic tokens.
 
-    It writes one token every 16 ms, in runs and by word. After a stop, run the same command again.
+    It writes one token every 16 ms, in runs and by word, beside the text and the tag that a transcript has. After
+    a stop, run the same command again.
     """
     settings = cli_options.chosen(options, ENCODE_SETTINGS)
-    return _make(inputs, out, TokeniseProsody, settings, workers, prune)
+    return _make(inputs, out, TokeniseProsody, settings, workers, prune, transcripts)
 
 
 def cluster(
@@ -120,12 +122,14 @@ def _make(
     settings: Mapping[str, object],
     workers: int | None,
     prune: bool,
+    transcripts: Path | None = None,
 ) -> Outcome:
     """Run a stage of this kind on the utterances of recordings."""
     cli_options.on_this_machine("--out", out)
     stage = kind(**chosen_for(kind, settings))
     segment = Segment(mono=True, **chosen_for(Segment, settings))
-    spec = token_rows.ProsodySpec(inputs, out, stage, segment, {"command": command_line()})
+    about = {"command": command_line()}
+    spec = token_rows.ProsodySpec(inputs, out, stage, segment, about, transcripts=transcripts)
     show.say_left_out(spec.recordings.left_out)
     with show.bar() as planned:
         done = run(spec, RunOptions(workers or 1, prune=prune), planned=planned)

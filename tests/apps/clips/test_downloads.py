@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import socket
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -163,3 +164,27 @@ def test_corpus_is_fetched_once_its_licence_is_taken_and_read_from_its_archive(
     assert done.code == 0, done.err
     assert "1 file of RAVDESS; all checksums are right" in done.out
     assert len(read("ravdess", folder)) == 10
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_without_a_network_a_download_is_one_sentence_with_a_remedy(
+    is_listed: bool, dailytalk: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "RETRIES", 0)
+    with socket.socket() as unanswered:  # bound, and not listening
+        unanswered.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unanswered.getsockname()[1]}"
+
+        def files() -> list[CorpusFile]:
+            if is_listed:
+                return [CorpusFile("corpus.zip", f"{address}/corpus.zip", "md5:0")]
+            return dataverse_files(address, "doi:10.1/A")
+
+        unreachable = replace(registry.CORPORA["ravdess"], download=files)
+        monkeypatch.setitem(registry.CORPORA, "ravdess", unreachable)
+        done = dailytalk("corpus", "ravdess", "--download", tmp_path / "ravdess", "--accept-licence")
+    assert done.code == 1
+    (sentence,) = [line for line in done.err.splitlines() if line.startswith("dailytalk: ")]
+    assert "there is no connection to 127.0.0.1" in sentence
+    assert "check the network, and run the same command again" in sentence
+    assert "Traceback" not in done.err

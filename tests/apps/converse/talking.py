@@ -123,7 +123,7 @@ class Simulation:
         folder: Path | None = None,
         speak: Callable[[ReplySentence], Spoken] = tones,
         recognise: Callable[[Samples], list[Word]] | None = None,
-        feel: Callable[[Samples], TurnEmotion | None] | None = None,
+        feel: Callable[[Samples, float], TurnEmotion | None] | None = None,
         threaded: bool = False,
         settings: TalkSettings | None = None,
         **modes: Any,

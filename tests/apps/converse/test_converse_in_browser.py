@@ -63,7 +63,7 @@ class Served:
         self.page.show(event)
 
 
-def feel(sound: Samples) -> TurnEmotion:
+def feel(sound: Samples, start: float) -> TurnEmotion:
     return TurnEmotion("voice-linear", {"sad": 0.71}, {"valence": 0.2, "arousal": 0.3})
 
 

@@ -48,7 +48,7 @@ SURE = TurnEmotion("voice-linear", {"sad": 0.9}, {"valence": 0.2, "arousal": 0.3
 
 
 def test_the_next_message_holds_what_was_said_before_and_the_feeling_when_sure() -> None:
-    talk = Simulation(["one", "two"], "Go on.", feel=lambda sound: SURE)
+    talk = Simulation(["one", "two"], "Go on.", feel=lambda sound, start: SURE)
     for _ in range(2):
         talk.hear(silence(0.3), QUESTION, silence(1.0)).until_idle()
     note = "[sounds sad (confidence 0.90); valence 0.20, arousal 0.30]"
@@ -136,7 +136,7 @@ def errors_in(folder: Path) -> list[str]:
 def test_a_talk_is_kept_as_training_data(tmp_path: Path, dailytalk: Command) -> None:
     folder = tmp_path / "talks"
     texts = ["hello you", "right", "wait wait let me hear"]
-    talk = Simulation(texts, LONG, folder, feel=lambda sound: SURE)
+    talk = Simulation(texts, LONG, folder, feel=lambda sound, start: SURE)
     talk.hear(QUESTION, silence(2.0), RIGHT, silence(1.5), WAIT, silence(1.0)).until_idle()
     talk.talk.end()
     samples, rate = soundfile.read(folder / "talk.wav")

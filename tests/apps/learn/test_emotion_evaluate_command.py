@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from audio_files import wav_bytes
 from command import Command
+from emotional_voices import drawn_voices
 from finished_corpora import clip_row, corpus_folder
 
 RATE = 16000
@@ -55,6 +57,22 @@ def test_the_table_and_json_have_the_same_figures(folder: Path, dailytalk: Comma
     assert "linear: 36 utterances of 6 speakers, 2 classes, mean recall 100.0% (chance 50.0%)" in plain.out
     assert "little about real talk" in plain.out
     assert "not a diagnosis" in plain.out
+
+
+def test_the_recall_of_a_speakers_clips_is_printed_together_and_alone(dailytalk: Command, tmp_path: Path) -> None:
+    rows = []
+    for number, (sound, manner, speaker) in enumerate(zip(*drawn_voices(5, 3), strict=True)):
+        audio = {"bytes": wav_bytes(sound, RATE), "path": None}
+        columns = {"audio": audio, "sample_rate": RATE, "speaker": f"acted/{speaker}"}
+        rows.append(clip_row(f"{number:02d}", manner, len(sound) / RATE, **columns))
+    acted = corpus_folder(tmp_path / "acted", rows)
+    words = ("emotion evaluate", acted)
+    plain = dailytalk(*words)
+    assert plain.code == 0, plain.err
+    summary = json.loads(dailytalk(*words, "--json").out)
+    assert summary["recall"] > summary["recall_alone"] > summary["chance"]
+    assert f"mean recall {summary['recall']:.1%} (chance 16.7%)" in plain.out
+    assert f"{summary['recall_alone']:.1%} where each utterance is judged alone" in plain.out
 
 
 def test_a_model_is_tested_on_all(folder: Path, dailytalk: Command) -> None:

@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,34 @@ def test_tokens_become_an_encoder_and_that_embeddings(dailytalk: Command, encode
     alone = [encoder.embed([row["prosody_tokens"]]) for row in rows]
     embeddings = np.stack(table["embedding"])
     assert np.allclose(embeddings, np.concatenate(alone), atol=1e-5)
+
+
+@pytest.mark.parametrize("is_beside", [True, False])
+def test_text_and_tag_of_a_transcript_are_in_the_rows_of_embeddings(
+    is_beside: bool, dailytalk: Command, tmp_path: Path
+) -> None:
+    reference = json.loads(EXAMPLE.with_suffix(".reference.json").read_text())
+    utterances = [utterance | {"tag": utterance["style"]} for utterance in reference["utterances"]]
+    del utterances[0]["tag"]
+    source = tmp_path / "calls"
+    source.mkdir()
+    shutil.copy(EXAMPLE, source)
+    transcript = (source if is_beside else tmp_path) / "weekend_trip.json"
+    transcript.write_text(json.dumps({"utterances": utterances}))
+    words = () if is_beside else ("--transcripts", tmp_path)
+    assert dailytalk("tokens encode", source, "--out", tmp_path / "tokens", *words).code == 0
+    trained = tmp_path / "encoder"
+    assert dailytalk("tokens train", tmp_path / "tokens", "--out", trained, *QUICK).code == 0
+    done = dailytalk("tokens embed", tmp_path / "tokens", "--encoder", trained, "--out", tmp_path)
+    assert done.code == 0, done.err
+    table = pd.read_parquet(tmp_path / "embeddings.parquet").sort_values("start")
+    styles = {utterance["text"]: utterance.get("tag") for utterance in utterances}
+    whole = table[table["text"].isin(styles)]
+    assert len(whole) > 0.7 * len(utterances)
+    expected = [styles[text] for text in whole["text"]]
+    assert whole["tag"].fillna("").tolist() == [tag or "" for tag in expected]
+    assert whole["tag"].isna().sum() == 1
+    assert table["text"].notna().all()
 
 
 def test_an_encoder_that_has_learned_nothing_is_warned_of(

@@ -161,8 +161,7 @@ def _fetch(file: CorpusFile, folder: Path) -> None:
     try:
         store.fetch(path.name, downloader=downloader)
     except (requests.RequestException, ValueError) as error:
-        reason = f"{file.name!r} could not be fetched from {host} ({error})"
-        raise DailytalkError(reason, "run the same command again: whole files are kept") from None
+        raise _unfetched(repr(file.name), host, error) from None
 
 
 def _document(address: str) -> bytes:
@@ -178,5 +177,17 @@ def _document(address: str) -> bytes:
                 if len(body) > MOST_LIST_BYTES:
                     raise DailytalkError(f"{address} has over {MOST_LIST_BYTES} bytes", "get the corpus by hand")
     except requests.RequestException as error:
-        raise DailytalkError(f"{address} could not be fetched ({error})", "run the same command again") from None
+        raise _unfetched("the list of files", urlsplit(address).netloc, error) from None
     return bytes(body)
+
+
+def _unfetched(name: str, host: str, error: Exception) -> DailytalkError:
+    """The error for something that a host does not deliver, or that is not what it should be."""
+    import requests
+
+    if isinstance(error, requests.ConnectionError):
+        remedy = "check the network, and run the same command again: whole files are kept"
+        return DailytalkError(f"{name} could not be fetched: there is no connection to {host}", remedy)
+    message = " ".join(str(error).split())
+    reason = f"{name} could not be fetched from {host} ({message})"
+    return DailytalkError(reason, "run the same command again: whole files are kept")
