@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from dailytalk_contiguous.apps.learn.emotion_training import fit_arrays
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.emotion_features import MEASURES, emotion_features
+from dailytalk_contiguous.core.emotion_features import emotion_features
 from dailytalk_contiguous.core.emotions import SIX, TYPICAL_AFFECT, softmax
 from dailytalk_contiguous.models.linear_emotion import BUNDLED_WEIGHTS, LinearEmotion
 
@@ -45,9 +45,6 @@ STRENGTH = 0.01
 #: corpus. What was trained on Berlin told two thirds of it on RAVDESS (66 % here, 49.6 % there); a model that says
 #: so is to err on the side of doubt.
 KEPT = 0.6
-
-#: Measures that can't be learned from these clips, which were cut at two seconds.
-NOT_LEARNED = np.isin(MEASURES, ["log_seconds"])
 
 Numbers = NDArray[np.float64]
 
@@ -126,7 +123,6 @@ def measure_versions(sounds: Sequence[Samples]) -> Numbers:
 def fit_voice(versions: Numbers, labels: NDArray[np.intp], speakers: NDArray[np.str_]) -> dict[str, Numbers]:
     """The arrays of a `LinearEmotion`; a speaker is compared with himself in the same version."""
     numbers = np.concatenate([*versions])
-    numbers[:, NOT_LEARNED] = np.nan
     people = np.concatenate([[f"{speaker}/{number}" for speaker in speakers] for number in range(len(versions))])
     every = np.tile(labels, len(versions))
     return fit_arrays(numbers, every, people, STRENGTH, 1e-6)

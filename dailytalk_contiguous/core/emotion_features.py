@@ -3,7 +3,8 @@
 Studies of emotional voices agree on the families (Banse & Scherer 1996; Juslin & Laukka 2003), and Eyben et al.
 2016 chose a small set of them, eGeMAPS, on purpose. These are of the same families, by our own definitions:
 pitch and its strength from `core.contours`; loudness, its range and its slopes; the shape of the
-spectrum and how it moves; pauses and the lengths of voiced stretches. Nothing depends on what is around a sound,
+spectrum and how it moves; pauses and the lengths of voiced stretches, but not how long the utterance is, which its
+sentence and its cutting decide. Nothing depends on what is around a sound,
 or on how loud it was recorded: silence at both ends is cut off first, and the rest is brought to one level. What
 was never voiced is missing (NaN), not zero.
 """
@@ -127,7 +128,6 @@ MEASURES: tuple[str, ...] = (
     "pause_share",
     "pause_rate",
     "peak_rate",
-    "log_seconds",
 )
 
 #: Measures that tell speakers apart more than emotions: they count beside other utterances of the speaker only.
@@ -342,7 +342,6 @@ def _time_measures(
         "pause_share": float(pauses.sum()) / seconds,
         "pause_rate": len(pauses) / seconds,
         "peak_rate": len(peaks) / seconds,
-        "log_seconds": math.log(seconds),
     }
 
 

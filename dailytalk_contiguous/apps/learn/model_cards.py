@@ -134,7 +134,7 @@ class ModelCard:
 
 #: Each kind of classifier in words.
 _KINDS = {
-    "linear": "A regression on 65 statistics of pitch, dynamics, spectrum and pauses of an utterance, compared "
+    "linear": "A regression on 64 statistics of pitch, dynamics, spectrum and pauses of an utterance, compared "
     "with the speaker's other utterances where there are several.",
     "spectrogram": "An image classifier (a small ResNet) on mel spectrograms.",
     "audio": "An audio classifier on an encoder of speech.",
