@@ -129,6 +129,10 @@ HOTTEST = 9.0
 #: Berlin's clips. Where speakers, sex and sentences of Berlin are new, 1.5 fits, and 1.8 of one line alone.
 CARE = 2.5
 
+#: The same of an utterance judged alone, to which a microphone that was never heard matters more: a `linear` of
+#: Berlin's clips is right on 72 % of those of new speakers, and by telephone on 28 %.
+CARE_ALONE = 4.0
+
 
 def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """The temperature by which probabilities of utterances fit their labels best (Guo et al. 2017).

@@ -18,7 +18,7 @@ from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.folds import check_installed, divided
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.emotion_features import MEASURES, OF_SPEAKER
-from dailytalk_contiguous.core.emotions import CARE, fit_temperature
+from dailytalk_contiguous.core.emotions import CARE, CARE_ALONE, fit_temperature
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
@@ -109,9 +109,10 @@ def fit_linear(examples: EmotionExamples, seed: int) -> linear_emotion.LinearEmo
     if true_labels:
         truth = np.array(true_labels, np.intp)
         temperature = fit_temperature(np.array(answers["relative"]), truth)
-        doubt_alone = fit_temperature(np.array(answers["alone"]), truth) / temperature
-        arrays["weights_alone"] /= doubt_alone
-        arrays["bias_alone"] /= doubt_alone
+        temperature_alone = fit_temperature(np.array(answers["alone"]), truth)
+        more_doubt = CARE_ALONE * temperature_alone / (CARE * temperature)
+        arrays["weights_alone"] /= more_doubt
+        arrays["bias_alone"] /= more_doubt
     return linear_emotion.LinearEmotion("linear", examples.classes, arrays, CARE * temperature)
 
 
