@@ -44,7 +44,7 @@ STRENGTH = 0.01
 #: How much of what the model tells above chance, where speaker, sex and sentences are new, is left on another
 #: corpus. What was trained on Berlin told two thirds of it on RAVDESS (66 % here, 49.6 % there); a model that says
 #: so is to err on the side of doubt. Less is left of an utterance alone, to which a microphone that was never
-#: heard matters more: a `linear` of Berlin's clips is right on 72 % of those of new speakers, by telephone on 28 %.
+#: heard matters more: a `linear` of Berlin's clips is right on 72 % of those of new speakers, on 28 % by telephone.
 KEPT = {"relative": 0.6, "alone": 0.4}
 
 Numbers = NDArray[np.float64]
@@ -137,7 +137,7 @@ def logits_of(arrays: dict[str, Numbers], numbers: Numbers, speakers: NDArray[np
 
 
 def careful_temperature(logits: Numbers, truth: NDArray[np.intp], kept: float) -> float:
-    """The temperature by which logits, shape (versions, n, 6), are on average as sure as a member of `KEPT` says."""
+    """The temperature by which logits, shape (versions, n, 6), are on average as sure as `kept` says."""
     flat = logits.reshape(-1, len(SIX))
     chance = 1 / len(SIX)
     recall = recall_score(truth, flat.argmax(axis=1), average="macro")
