@@ -44,7 +44,7 @@ STRENGTH = 0.01
 #: How much of what the model tells above chance, where speaker, sex and sentences are new, is left on another
 #: corpus. What was trained on Berlin told two thirds of it on RAVDESS (66 % here, 49.6 % there); a model that says
 #: so is to err on the side of doubt. Less is left of an utterance alone, to which a microphone that was never
-#: heard matters more: a `linear` of Berlin's clips is right on 72 % of those of new speakers, on 28 % by telephone.
+#: heard matters more: a `linear` of Berlin is right on 72 % of the clips of new speakers, on 28 % by telephone.
 KEPT = {"relative": 0.6, "alone": 0.4}
 
 Numbers = NDArray[np.float64]
