@@ -169,10 +169,14 @@ def at_one_level(samples: Samples) -> Samples:
     Args:
         samples: 16 kHz mono, finite, shape (n,).
     """
-    missing = max(0, FRAME - len(samples))
-    padded = np.pad(np.asarray(samples, np.float64), (0, missing))
-    energy = np.concatenate(([0.0], np.cumsum(padded**2)))
-    mean_square = (energy[FRAME::EDGE_HOP] - energy[:-FRAME:EDGE_HOP]) / FRAME
+    length = max(FRAME, math.ceil(len(samples) / EDGE_HOP) * EDGE_HOP)
+    padded = np.zeros(length)
+    padded[: len(samples)] = samples
+    hops = padded.reshape(-1, EDGE_HOP)
+    squares = np.einsum("ij,ij->i", hops, hops)
+    energy = np.concatenate(([0.0], np.cumsum(squares)))
+    hops_of_frame = FRAME // EDGE_HOP
+    mean_square = (energy[hops_of_frame:] - energy[:-hops_of_frame]) / FRAME
     level = 10 * np.log10(np.maximum(mean_square, _SILENCE))
     loudest = level.max()
     if loudest < INAUDIBLE_DB:
