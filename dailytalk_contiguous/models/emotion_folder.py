@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.documents import Number, as_text, read_json, shown, typed
+from dailytalk_contiguous.core.emotion_features import at_one_level
 from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import EmotionGuess, TrainedEmotionModel
@@ -57,7 +58,7 @@ def why_unheard(sound: Samples) -> str:
         return f"it has {len(sound) / ANALYSIS_RATE:.2f} s of sound"
     if not np.isfinite(sound).all():
         return "its sound holds a value that is not a number"
-    return "" if np.any(sound) else "it is silent"
+    return "" if len(at_one_level(sound)) else "it is silent"
 
 
 def nothing_said(reason: str) -> EmotionGuess:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from tiny_speech_models import MODELS, make_speech_model
 
 from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.emotion_features import at_one_level
 from dailytalk_contiguous.core.emotions import class_of_label
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.emotion_folder import write_emotion_folder
@@ -19,8 +20,8 @@ from dailytalk_contiguous.models.emotion_networks import (
     AudioEmotions,
     NetworkEmotions,
     SpectrogramEmotions,
+    SpectrogramNetwork,
     classifier_on,
-    spectrogram_network,
 )
 from dailytalk_contiguous.models.speech_models import normalised
 
@@ -54,7 +55,7 @@ def copy(checkpoint: Path, tmp_path: Path) -> Path:
 
 def spectrogram_model() -> SpectrogramEmotions:
     torch.manual_seed(1)
-    return SpectrogramEmotions("tiny", CLASSES, spectrogram_network(len(CLASSES)), "cpu")
+    return SpectrogramEmotions("tiny", CLASSES, SpectrogramNetwork(len(CLASSES)), "cpu")
 
 
 def encoder_model(folder: Path) -> AudioEmotions:
@@ -67,9 +68,9 @@ def encoder_model(folder: Path) -> AudioEmotions:
 
 @torch.inference_mode()
 def assert_padded_equals_alone(model: Any, sounds: Sequence[Samples] = SOUNDS) -> None:
-    sounds = [sound[: model.longest] for sound in sounds]
-    logits = model.network(**model.inputs(sounds)).logits
-    for sound, padded in zip(sounds, logits, strict=True):
+    windows = [model.prepared(sound)[: model.longest] for sound in sounds]
+    logits = model.network(**model.inputs(windows)).logits
+    for sound, padded in zip(windows, logits, strict=True):
         alone = model.network(**model.inputs([sound])).logits
         torch.testing.assert_close(alone[0], padded, atol=1e-5, rtol=0)
     assert np.ptp(logits.numpy(), axis=0).min() > 1e-4, "they must differ for this to say anything"
@@ -91,7 +92,9 @@ def test_padded_equals_alone(kind: str, settings: dict[str, Any], tmp_path: Path
 def test_a_checkpoint_says_what_it_says_in_transformers(kind: str, tmp_path: Path) -> None:
     folder = make_speech_model(tmp_path / kind, kind, LABELS)
     stock = MODELS[kind][2].from_pretrained(folder).eval()
-    sound = SOUNDS[2] if kind == "hubert" else normalised(SOUNDS[2])  # by its preprocessor_config.json
+    sound = at_one_level(SOUNDS[2])
+    if kind != "hubert":  # by its preprocessor_config.json
+        sound = normalised(sound)
     with torch.inference_mode():
         logits = stock(torch.from_numpy(sound)[None]).logits
     expected = logits.softmax(dim=1)[0].numpy()
@@ -165,15 +168,15 @@ def test_what_has_no_sound_has_a_reason_and_others_go_on() -> None:
     silent = np.zeros(16000, np.float32)
     not_numbers = np.full(16000, np.nan, np.float32)
     too_short = SOUNDS[0][:100]
-    too_loud = np.float32(1e30) * SOUNDS[0]
-    sounds = [empty, silent, not_numbers, too_short, SOUNDS[1], too_loud]
-    guesses = spectrogram_model().classify(sounds)
-    fine = guesses.pop(4)
-    assert not fine.reason
-    assert len(fine.probabilities) == len(CLASSES)
-    np.testing.assert_allclose(fine.probabilities.sum(), 1, atol=1e-6)
-    assert len(guesses) == 5
-    for guess in guesses:
+    inaudible = np.float32(1e-6) * SOUNDS[0]
+    loudest = np.float32(1e30) * SOUNDS[0]
+    guesses = spectrogram_model().classify([loudest, SOUNDS[1], empty, silent, not_numbers, too_short, inaudible])
+    for fine in guesses[:2]:
+        assert not fine.reason
+        assert len(fine.probabilities) == len(CLASSES)
+        np.testing.assert_allclose(fine.probabilities.sum(), 1, atol=1e-6)
+    assert len(guesses) == 7
+    for guess in guesses[2:]:
         assert guess.reason
         assert len(guess.probabilities) == 0
 
@@ -187,6 +190,33 @@ def test_bits_do_not_depend_on_company(checkpoint: Path) -> None:
         first = bits(model, SOUNDS[:1])
         others = bits(model, SOUNDS[1:])
         assert first + others == together
+
+
+@pytest.mark.parametrize("kind", ["spectrogram", "audio"])
+def test_a_gain_and_silence_around_a_sound_change_no_answer(kind: str, checkpoint: Path) -> None:
+    model: Any = spectrogram_model() if kind == "spectrogram" else load_emotion_model(str(checkpoint))
+    sounds: list[Samples] = []
+    for sound in SOUNDS:
+        envelope = np.hanning(len(sound)).astype(np.float32)
+        sounds.append(sound * envelope)
+    before = model.classify(sounds)
+    for decibels in (-24, -12, 6, 12):
+        gain = np.float32(10 ** (decibels / 20))
+        after = model.classify([np.pad(gain * sound, 8192) for sound in sounds])
+        for first, second in zip(before, after, strict=True):
+            np.testing.assert_allclose(first.probabilities, second.probabilities, atol=1e-3)
+
+
+def test_utterances_of_a_speaker_are_compared_with_each_other() -> None:
+    model = spectrogram_model()
+    alone = model.classify(SOUNDS)
+    others = model.classify(SOUNDS, ["a", "b", "c", "d", "e"])
+    together = model.classify(SOUNDS, ["a", "a", "a", "a", "b"])
+    for guess, beside_none in zip(alone, others, strict=True):
+        assert guess.probabilities.tobytes() == beside_none.probabilities.tobytes()
+    assert alone[4].probabilities.tobytes() == together[4].probabilities.tobytes()
+    differences = [np.abs(alone[index].probabilities - together[index].probabilities).max() for index in range(4)]
+    assert min(differences) > 1e-4
 
 
 def saved(model: NetworkEmotions, folder: Path) -> Path:

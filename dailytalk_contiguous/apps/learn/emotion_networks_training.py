@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import soxr
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -21,7 +22,8 @@ from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.folds import check_installed, divided
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE
+from dailytalk_contiguous.core.emotion_features import at_one_level
 from dailytalk_contiguous.core.emotions import fit_temperature, softmax
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.sampling import joined_groups
@@ -37,6 +39,12 @@ RATES = {"spectrogram": 3e-3, "audio": 2e-5}
 
 #: Points of the random gains of bands, whose spread is 1 (4.3 dB).
 _GAIN_POINTS = 9
+
+#: The slowest and the fastest that a sound is played, which moves its pitch and formants alike.
+_SPEEDS = (0.9, 1.1)
+
+#: The share of views in training in which a voice is compared with its own other utterances.
+_COMPARED = 0.5
 
 #: dB between the softest and the loudest of a picture of a spectrogram.
 _PICTURE_DB = 80.0
@@ -91,7 +99,7 @@ def fit_network(
 def _untrained(kind: str, classes: Sequence[str], settings: NetworkSettings, device: str) -> _Network:
     """A classifier that is not trained yet."""
     if kind == "spectrogram":
-        network = networks.spectrogram_network(len(classes))
+        network = networks.SpectrogramNetwork(len(classes))
         return networks.SpectrogramEmotions(kind, classes, network, device)
     model = networks.classifier_on(settings.encoder, classes, device)
     for name, weight in model.network.named_parameters():
@@ -136,6 +144,7 @@ class _EmotionTrainer(training.ResumingTrainer):
     ) -> None:
         self._model = model
         self._examples = examples
+        self._offsets = _voice_offsets(model, examples, train)
         counts = np.bincount(examples.labels[train], minlength=len(examples.classes))
         weights = len(train) / (len(counts) * np.maximum(counts, 1))
         self._weights = torch.tensor(weights, dtype=torch.float32)
@@ -172,20 +181,31 @@ class _EmotionTrainer(training.ResumingTrainer):
         _, is_training = items[0]
         indices = [index for index, _ in items]
         longest = self._model.longest
-        windows: list[Samples] = []
+        windows: list[NDArray[np.float32]] = []
         for index in indices:
-            sound = self._examples.sound(index)
+            rows = self._varied(index) if is_training else self._model.prepared(self._examples.sound(index))
             start = 0
             if is_training:  # a checkpoint keeps PyTorch's state of random numbers
-                n_starts = max(0, len(sound) - longest) + 1
+                n_starts = max(0, len(rows) - longest) + 1
                 start = int(torch.randint(n_starts, ()))
-            windows.append(sound[start : start + longest])
+            windows.append(rows[start : start + longest])
         inputs = self._model.inputs(windows)
-        if is_training and self._model.kind == "spectrogram":
-            for picture in inputs["pixel_values"][:, :1]:
-                vary_picture(picture)
         inputs["labels"] = torch.from_numpy(self._examples.labels[indices])
         return inputs
+
+    def _varied(self, index: int) -> NDArray[np.float32]:
+        """What the network hears of an example in training: of a picture, with the sound at another speed."""
+        sound = self._examples.sound(index)
+        if self._model.kind != "spectrogram":
+            return self._model.prepared(sound)
+        slowest, fastest = _SPEEDS
+        speed = slowest + (fastest - slowest) * float(torch.rand(()))
+        changed = soxr.resample(at_one_level(sound), ANALYSIS_RATE * speed, ANALYSIS_RATE)
+        picture = self._model.prepared(changed)
+        if float(torch.rand(())) < _COMPARED:
+            picture = picture - self._offsets[index]
+        vary_picture(torch.from_numpy(picture))
+        return picture
 
     def compute_loss(
         self,
@@ -202,22 +222,41 @@ class _EmotionTrainer(training.ResumingTrainer):
         return (loss, (loss, logits)) if return_outputs else loss
 
 
+def _voice_offsets(
+    model: _Network, examples: EmotionExamples, train: NDArray[np.intp]
+) -> dict[int, NDArray[np.float32]]:
+    """By example to train on, how its speaker's usual picture differs from that of all, which the model gets.
+
+    Empty for a network that compares no pictures.
+    """
+    if not isinstance(model, networks.SpectrogramEmotions):
+        return {}
+    rows: list[NDArray[np.float32]] = []
+    for index in train.tolist():
+        interrupts.check_interrupt()
+        rows.append(model.prepared(examples.sound(index)).mean(axis=0))
+    means = np.stack(rows)
+    model.network.usual.copy_(torch.from_numpy(means.mean(axis=0)))
+    offsets = model.voice_offsets(means, examples.speakers[train].tolist())
+    return dict(zip(train.tolist(), offsets, strict=True))
+
+
 def vary_picture(picture: Tensor) -> None:
-    """Change a picture (1, frames, bands) as another voice or microphone would, and hide a part of it.
+    """Change a picture (frames, bands) as another voice or microphone would, and hide a part of it.
 
     Bands get gains on a line through random points (FilterAugment: Nam, Kim & Park 2022), and together the power
     that they had. A span of frames and one of bands become the usual, 0 (SpecAugment: Park et al. 2019).
     """
     powers = picture * networks.SPREAD
     points = torch.randn(1, 1, _GAIN_POINTS)
-    gains = torch.nn.functional.interpolate(points, picture.shape[2], mode="linear", align_corners=True)
-    coloured = powers + gains
+    gains = torch.nn.functional.interpolate(points, picture.shape[1], mode="linear", align_corners=True)
+    coloured = powers + gains[0]
     loudness = powers.flatten().logsumexp(0) - coloured.flatten().logsumexp(0)
     picture.copy_((coloured + loudness) / networks.SPREAD)
-    for axis in (1, 2):
+    for axis in (0, 1):
         length = picture.shape[axis]
-        width = int(torch.randint(length // 10, ()))
-        start = int(torch.randint(length - width, ()))
+        width = int(torch.randint(length // 10 + 1, ()))
+        start = int(torch.randint(length - width + 1, ()))
         picture.narrow(axis, start, width).zero_()
 
 
@@ -237,7 +276,7 @@ def save_spectrograms(examples: EmotionExamples, folder: Path, share: float, see
     target = OwnedFolder(folder, "spectrograms", ())
     for index, split in splits.items():
         interrupts.check_interrupt()
-        spectrogram = networks.log_mel(examples.sound(index)).numpy()
+        spectrogram = networks.log_mel(at_one_level(examples.sound(index))).numpy()
         decibels = spectrogram.T * (10 / np.log(10))
         softest = float(decibels.max()) - _PICTURE_DB
         picture = io.BytesIO()
