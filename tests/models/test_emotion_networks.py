@@ -196,7 +196,7 @@ def test_bits_do_not_depend_on_company(checkpoint: Path) -> None:
 def test_a_gain_and_silence_around_a_sound_change_no_answer(kind: str, checkpoint: Path) -> None:
     model: Any = spectrogram_model() if kind == "spectrogram" else load_emotion_model(str(checkpoint))
     sounds: list[Samples] = []
-    for sound in SOUNDS:
+    for sound in SOUNDS[2:]:
         envelope = np.hanning(len(sound)).astype(np.float32)
         sounds.append(sound * envelope)
     before = model.classify(sounds)
@@ -204,7 +204,7 @@ def test_a_gain_and_silence_around_a_sound_change_no_answer(kind: str, checkpoin
         gain = np.float32(10 ** (decibels / 20))
         after = model.classify([np.pad(gain * sound, 8192) for sound in sounds])
         for first, second in zip(before, after, strict=True):
-            np.testing.assert_allclose(first.probabilities, second.probabilities, atol=1e-3)
+            np.testing.assert_allclose(first.probabilities, second.probabilities, atol=1e-4)
 
 
 def test_utterances_of_a_speaker_are_compared_with_each_other() -> None:

@@ -37,6 +37,9 @@ from dailytalk_contiguous.store.owned_folder import OwnedFolder
 #: The highest learning rate of each kind without a setting.
 RATES = {"spectrogram": 3e-3, "audio": 2e-5}
 
+#: Epochs of each kind without a setting. Of 363 acted clips `spectrogram` recognises some 4 points less by half.
+EPOCHS = {"spectrogram": 40, "audio": 15}
+
 #: Points of the random gains of bands, whose spread is 1 (4.3 dB).
 _GAIN_POINTS = 9
 
@@ -156,7 +159,7 @@ class _EmotionTrainer(training.ResumingTrainer):
             model.device,
             per_device_train_batch_size=settings.batch,
             per_device_eval_batch_size=settings.batch,
-            num_train_epochs=settings.epochs,
+            num_train_epochs=settings.epochs or EPOCHS[model.kind],
             eval_strategy="epoch",
             save_strategy="epoch",
             logging_strategy="epoch",

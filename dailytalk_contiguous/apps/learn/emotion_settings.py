@@ -9,7 +9,14 @@ from dailytalk_contiguous.core.settings import SEED, check_values, setting
 class NetworkSettings:
     """Settings of a network's training. Raises DailytalkError for a value out of range."""
 
-    epochs: int = setting(15, "Times that every utterance is seen.", panel="result", least=1, most=10_000)
+    epochs: int = setting(
+        0,
+        "Times that every utterance is seen.",
+        panel="result",
+        least=0,
+        most=10_000,
+        shown="what suits the kind",
+    )
     batch: int = setting(32, "Utterances in one update of the weights.", least=1, most=4096)
     learning_rate: float = setting(0.0, "Highest learning rate.", least=0.0, most=1.0, shown="what suits the kind")
     valid_share: float = setting(
