@@ -73,7 +73,7 @@ USUAL = -4.0
 #: The spread of that logarithm: a picture is brought to a spread of about 1.
 SPREAD = 5.0
 
-#: Channels of a `SpectrogramNetwork`. With 363 clips to train on, larger networks recognised no more.
+#: Channels of a `SpectrogramNetwork`.
 _CHANNELS = 64
 
 #: Frames of the kernel of each of its convolutions, and the distance between them: together they span 15 frames.

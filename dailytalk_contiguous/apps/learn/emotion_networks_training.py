@@ -37,7 +37,7 @@ from dailytalk_contiguous.store.owned_folder import OwnedFolder
 #: The highest learning rate of each kind without a setting.
 RATES = {"spectrogram": 3e-3, "audio": 2e-5}
 
-#: Epochs of each kind without a setting. Of 363 acted clips `spectrogram` recognises some 4 points less by half.
+#: Epochs of each kind without a setting.
 EPOCHS = {"spectrogram": 40, "audio": 15}
 
 #: Points of the random gains of bands, whose spread is 1 (4.3 dB).
@@ -265,6 +265,8 @@ def vary_picture(picture: Tensor) -> None:
 
 def save_spectrograms(examples: EmotionExamples, folder: Path, share: float, seed: int) -> int:
     """Write `SPLIT/CLASS/NAME.png` for each example: its log-mel spectrogram, low bands below, 80 dB of range.
+
+    Pictures are of sounds at one level, without silence at both ends, as `SpectrogramEmotions` hears them.
 
     The splits are `train` and `validation`: a network with this `seed` holds out the same `share` (`held_out`).
     Altered copies of examples in `validation` are in neither.

@@ -136,7 +136,8 @@ class ModelCard:
 _KINDS = {
     "linear": "A regression on 64 statistics of pitch, dynamics, spectrum and pauses of an utterance, compared "
     "with the speaker's other utterances where there are several.",
-    "spectrogram": "An image classifier (a small ResNet) on mel spectrograms.",
+    "spectrogram": "A small network of convolutions on mel spectrograms, compared with the speaker's other "
+    "utterances where there are several.",
     "audio": "An audio classifier on an encoder of speech.",
 }
 
