@@ -32,6 +32,7 @@ from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.emotions import SIX
 from dailytalk_contiguous.models.contracts import EmotionModel
+from dailytalk_contiguous.models.emotion_folder import EMOTION_KINDS
 
 KINDS = ("linear", "spectrogram")
 PARTS = ("folds", "clips", "voices")
@@ -131,9 +132,9 @@ def folds(spoken: Spoken) -> list[NDArray[np.bool_]]:
     return [np.isin(spoken.speakers, pair) for pair in pairs]
 
 
-def measure_folds(spoken: Spoken) -> bool:
+def measure_folds(spoken: Spoken, kinds: Sequence[str]) -> bool:
     met = True
-    for kind in KINDS:
+    for kind in kinds:
         started = time.perf_counter()
         published = Answers()
         recorded = Answers()
@@ -155,8 +156,8 @@ def measure_folds(spoken: Spoken) -> bool:
     return met
 
 
-def measure_clips(spoken: Spoken) -> None:
-    for kind in KINDS:
+def measure_clips(spoken: Spoken, kinds: Sequence[str]) -> None:
+    for kind in kinds:
         for most in FEW_CLIPS:
             answers = Answers()
             for is_tested in folds(spoken):
@@ -176,11 +177,11 @@ def synthetic_voices() -> Spoken:
     return Spoken(sounds, labels, speakers, np.full(len(drawn), emotion.SENTENCE))
 
 
-def measure_voices() -> None:
+def measure_voices(kinds: Sequence[str]) -> None:
     spoken = synthetic_voices()
     voices = np.random.default_rng(0).permutation(np.unique(spoken.speakers))
     is_tested = np.isin(spoken.speakers, voices[:TEST_VOICES])
-    for kind in KINDS:
+    for kind in kinds:
         for most in MORE_CLIPS:
             answers = Answers()
             model = train(kind, few_of(spoken.take(~is_tested), most))
@@ -201,8 +202,8 @@ def read_tess(folder: Path) -> Spoken:
     return Spoken(sounds, labels, speakers, words)
 
 
-def measure_tess(berlin: Spoken, tess: Spoken) -> None:
-    for kind in KINDS:
+def measure_tess(berlin: Spoken, tess: Spoken, kinds: Sequence[str]) -> None:
+    for kind in kinds:
         answers = Answers()
         answers.add(train(kind, berlin), tess)
         print(f"TESS, {kind} of Berlin, {len(tess.labels)} clips: recall {answers.recall()}", flush=True)
@@ -212,18 +213,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path, help="the folder of the Berlin database's clips")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=EMOTION_KINDS)
     parser.add_argument("--tess", type=Path, help="a folder of clips of TESS")
     options = parser.parse_args(arguments)
     spoken = read_berlin(options.corpus)
     met = True
     if "folds" in options.parts:
-        met = measure_folds(spoken)
+        met = measure_folds(spoken, options.kinds)
     if "clips" in options.parts:
-        measure_clips(spoken)
+        measure_clips(spoken, options.kinds)
     if "voices" in options.parts:
-        measure_voices()
+        measure_voices(options.kinds)
     if options.tess is not None:
-        measure_tess(spoken, read_tess(options.tess))
+        measure_tess(spoken, read_tess(options.tess), options.kinds)
     return 0 if met else 1
 
 

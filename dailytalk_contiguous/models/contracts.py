@@ -272,10 +272,12 @@ class EmotionModel(Protocol):
     Attributes:
         name: that of the model or its folder, as it is written into rows.
         classes: those that it distinguishes, sorted.
+        compares: whether a guess depends on the other sounds of the same speaker.
     """
 
     name: str
     classes: tuple[str, ...]
+    compares: bool
 
     def classify(
         self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None

@@ -112,6 +112,8 @@ class NetworkEmotions:
         temperature: over 0; its probabilities are the softmax of its logits over this.
     """
 
+    compares = False
+
     def __init__(self, name: str, classes: Sequence[str], network: nn.Module, device: str) -> None:
         self.name = name
         self.classes = tuple(classes)
@@ -253,6 +255,7 @@ class SpectrogramEmotions(NetworkEmotions):
     """
 
     kind = "spectrogram"
+    compares = True
 
     def __init__(self, name: str, classes: Sequence[str], network: nn.Module, device: str) -> None:
         super().__init__(name, classes, network, device)

@@ -137,6 +137,7 @@ class LinearEmotion:
     """
 
     kind = "linear"
+    compares = True
 
     def __init__(
         self,

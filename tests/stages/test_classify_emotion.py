@@ -29,6 +29,7 @@ class Ear:
 
     name = "ear"
     classes = ("angry", "sad")
+    compares = True
 
     def __init__(self) -> None:
         self.calls: list[int] = []

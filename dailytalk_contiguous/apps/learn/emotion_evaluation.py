@@ -66,7 +66,7 @@ class EmotionEvaluation(NamedTuple):
         utterances, speakers: of the test.
         recall: mean recall of the classes, where the utterances of a speaker are judged together.
         recall_alone: the same of a model that judges each utterance by itself, as if it knew no other of its
-            speaker. Networks compare nothing, and have the same recall.
+            speaker; of one that compares nothing it is the same.
         accuracy: share of the answers that are right.
         macro_f1: mean F1 of the classes.
         calibration_error: as by `core.emotions.calibration_error`; NaN without an answer.
@@ -294,7 +294,13 @@ def guesses_alone(
 
     `together` are those of `guesses_of`, which are the same for a model that compares nothing.
     """
-    if not isinstance(model, LinearEmotion):
+    if not model.compares:
         return [*together]
+    if not isinstance(model, LinearEmotion):
+        guesses: list[EmotionGuess] = []
+        for index in range(len(examples)):
+            interrupts.check_interrupt()
+            guesses += model.classify([examples.sound(index)])
+        return guesses
     measured = examples.sounds.measured(examples.numbers.tolist())
     return model.of_measures(measured, None)

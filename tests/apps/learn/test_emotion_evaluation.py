@@ -29,6 +29,7 @@ class Nearest:
     """Answers what the nearest of its examples is, by loudness, or nothing for the quietest."""
 
     name = "nearest"
+    compares = False
 
     def __init__(self, examples: EmotionExamples) -> None:
         self.classes = examples.classes

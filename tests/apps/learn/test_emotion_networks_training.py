@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_speech_models import make_speech_model
 
+from dailytalk_contiguous.apps.learn.emotion_evaluation import guesses_alone, guesses_of
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_networks_training import (
     fit_network,
@@ -187,3 +188,14 @@ def test_pictures_are_in_a_folder_a_split_and_a_class_under_safe_names(
         assert picture.shape[0] == 128  # mel bands
         assert picture.max() > 0.9
         assert picture[:, :, :3].min() < 0.1
+
+
+def test_a_spectrogram_model_is_evaluated_beside_others_and_alone(examples: EmotionExamples) -> None:
+    model = fit_network("spectrogram", examples, SPECTROGRAM)
+    sounds = [examples.sound(index) for index in range(len(examples))]
+    together = guesses_of(model, examples)
+    alone = guesses_alone(model, examples, together)
+    for guess, direct in zip(together, model.classify(sounds, examples.speakers.tolist()), strict=True):
+        np.testing.assert_array_equal(guess.probabilities, direct.probabilities)
+    for guess, direct in zip(alone, model.classify(sounds), strict=True):
+        np.testing.assert_array_equal(guess.probabilities, direct.probabilities)
