@@ -7,7 +7,6 @@ On CUDA windows of like length share a batch, with padding left out of every nor
 get what they get alone (to 1e-5).
 """
 
-import itertools
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -131,10 +130,10 @@ class NetworkEmotions:
         """The arguments of the network for windows as one batch."""
         raise NotImplementedError
 
-    def beside_own(
+    def compared(
         self, prepared: Sequence[NDArray[np.float32]], speakers: Sequence[Hashable] | None
     ) -> list[NDArray[np.float32]]:
-        """Prepared sounds beside the others of the same speakers, where a network compares them."""
+        """Prepared sounds as they differ from others of the same speakers; the same if nothing is compared."""
         return list(prepared)
 
     def classify(
@@ -144,11 +143,17 @@ class NetworkEmotions:
         audible = [index for index, guess in enumerate(guesses) if not guess.reason]
         prepared = self._prepare_all([sounds[index] for index in audible])
         voices = None if speakers is None else [speakers[index] for index in audible]
-        parts = [windows_of(rows, self.longest) for rows in self.beside_own(prepared, voices)]
-        answers = iter(self._run([*itertools.chain(*parts)]))
-        for index, windows in zip(audible, parts, strict=True):
-            logits = np.mean([next(answers) for _ in windows], axis=0)
+        windows: list[NDArray[np.float32]] = []
+        ends: list[int] = []
+        for rows in self.compared(prepared, voices):
+            windows += windows_of(rows, self.longest)
+            ends.append(len(windows))
+        answers = self._run(windows)
+        start = 0
+        for index, end in zip(audible, ends, strict=True):
+            logits = np.mean(answers[start:end], axis=0)
             guesses[index] = EmotionGuess(self.probabilities(logits).astype(np.float32))
+            start = end
         return guesses
 
     def _prepare_all(self, sounds: Sequence[Samples]) -> list[NDArray[np.float32]]:
@@ -250,8 +255,8 @@ class SpectrogramNetwork(nn.Module):
 class SpectrogramEmotions(NetworkEmotions):
     """A `SpectrogramNetwork` on pictures of spectrograms, (frames, `BANDS`).
 
-    Of pictures that are classified together, the mean of their speaker's is taken out, as far as his own counts
-    (`linear_emotion.own_share`); the training set's stays.
+    A speaker's mean picture is replaced by that of the training set: the more of his pictures are classified
+    together, the more of it (`linear_emotion.own_share`).
     """
 
     kind = "spectrogram"
@@ -270,7 +275,7 @@ class SpectrogramEmotions(NetworkEmotions):
         powers = log_mel(super().prepared(sound))
         return ((powers - USUAL) / SPREAD).numpy()
 
-    def beside_own(
+    def compared(
         self, prepared: Sequence[NDArray[np.float32]], speakers: Sequence[Hashable] | None
     ) -> list[NDArray[np.float32]]:
         if not prepared:
@@ -282,7 +287,7 @@ class SpectrogramEmotions(NetworkEmotions):
     def voice_offsets(
         self, means: NDArray[np.float32], speakers: Sequence[Hashable] | None
     ) -> NDArray[np.float32]:
-        """What is to be subtracted of each picture, shape (n, `BANDS`): 0 for one without others of its speaker.
+        """What to subtract from each picture, shape (n, `BANDS`): 0 if it is the only one of its speaker.
 
         Args:
             means: of each picture over time, shape (n, `BANDS`).
