@@ -75,9 +75,10 @@ def emotion_train(
 
     linear takes a minute, needs the extra tokens, and says how well it does on speakers that it has not heard.
     spectrogram and audio are networks and need the extra train: run the same command after a stop, and they go
-    on. All are calibrated on speakers who were left out of a part of the training. Emotion is a guess from
-    sound, not a diagnosis. The folder has a card, README.md, and can be published as it is: hf upload OWNER/NAME
-    DIR.
+    on. spectrogram needs 40 clips of each class or more; linear recognised more than it wherever both were
+    measured, up to 300. All are calibrated on speakers who were left out of a part of the training. Emotion is a
+    guess from sound, not a diagnosis. The folder has a card, README.md, and can be published as it is: hf upload
+    OWNER/NAME DIR.
     """
     cli_options.on_this_machine("--out", out)
     one_of("--kind", kind, emotion_folder.EMOTION_KINDS)
