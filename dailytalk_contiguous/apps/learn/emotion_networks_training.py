@@ -24,7 +24,7 @@ from dailytalk_contiguous.apps.learn.folds import check_installed, divided
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.emotion_features import at_one_level
-from dailytalk_contiguous.core.emotions import fit_temperature, softmax
+from dailytalk_contiguous.core.emotions import CARE, fit_temperature, softmax
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
@@ -95,7 +95,7 @@ def fit_network(
         answers: Any = trainer.predict(trainer.eval_dataset)  # type: ignore[arg-type]
         model.network.eval()
         shares = softmax(answers.predictions.astype(float))
-        model.temperature = fit_temperature(shares, answers.label_ids)
+        model.temperature = CARE * fit_temperature(shares, answers.label_ids)
     return model
 
 
