@@ -20,7 +20,7 @@ from dailytalk_contiguous.models.contracts import EmotionGuess, TrainedEmotionMo
 from dailytalk_contiguous.store.files import inside, json_document, write_bytes, write_text
 from dailytalk_contiguous.store.owned_folder import README
 
-#: Seconds; of less nothing is said.
+#: Seconds of sound, without the silence at both ends; of less nothing is said.
 SHORTEST_SECONDS = 0.1
 
 #: The file of a model folder with its description.
@@ -53,12 +53,17 @@ class _About(TypedDict):
 
 
 def why_unheard(sound: Samples) -> str:
-    """Why nothing can be said of a sound; empty if something can."""
-    if len(sound) < SHORTEST_SECONDS * ANALYSIS_RATE:
-        return f"it has {len(sound) / ANALYSIS_RATE:.2f} s of sound"
+    """Why nothing can be said of 16 kHz mono sound, shape (n,); empty if something can.
+
+    Silence at both ends is no sound: a click in silence is too short, however long the silence is.
+    """
     if not np.isfinite(sound).all():
         return "its sound holds a value that is not a number"
-    return "" if len(at_one_level(sound)) else "it is silent"
+    heard = at_one_level(sound)
+    if not len(heard) and len(sound) >= SHORTEST_SECONDS * ANALYSIS_RATE:
+        return "it is silent"
+    seconds = min(len(sound), len(heard)) / ANALYSIS_RATE  # what is heard may be padded
+    return f"it has {seconds:.2f} s of sound" if seconds < SHORTEST_SECONDS else ""
 
 
 def nothing_said(reason: str) -> EmotionGuess:

@@ -156,10 +156,15 @@ class LinearEmotion:
     def of_folder(cls, folder: EmotionFolder) -> "LinearEmotion":
         """The model of a folder. Raises ModelMissing for weights that are not of this kind."""
         shapes = linear_shapes(len(folder.classes))
+        if folder.settings.get("measures") != [*MEASURES]:
+            reason = f"{folder.about}: it has other measures of a voice than this version"
+            raise ModelMissing(reason, RETRAIN)
         weights = folder.weights(shapes)
+        is_finite = all(np.isfinite(array).all() for array in weights.values())
         is_spread = all((weights[name] > 0).all() for name in ("spread_alone", "spread_relative"))
-        if folder.settings.get("measures") != [*MEASURES] or not is_spread:
-            raise ModelMissing(f"{folder.about}: it has other measures, or spreads that are not over 0", RETRAIN)
+        if not is_finite or not is_spread:
+            reason = f"{folder.about}: its weights are not numbers, or its spreads are not over 0"
+            raise ModelMissing(reason, RETRAIN)
         return cls(folder.name, folder.classes, weights, folder.temperature)
 
     def settings(self) -> dict[str, object]:
@@ -173,10 +178,13 @@ class LinearEmotion:
     ) -> list[EmotionGuess]:
         if not len(sounds):
             return []
-        measured = np.stack([measure_voice(sound) for sound in sounds])
+        reasons = [why_unheard(sound) for sound in sounds]
+        measured = np.full((len(sounds), len(MEASURES)), np.nan, np.float32)
+        for index, reason in enumerate(reasons):
+            if not reason:
+                measured[index] = emotion_features(sounds[index])
         guesses = self.of_measures(measured, speakers)
-        for index, sound in enumerate(sounds):
-            reason = why_unheard(sound)
+        for index, reason in enumerate(reasons):
             if reason:
                 guesses[index] = nothing_said(reason)
         return guesses

@@ -104,6 +104,16 @@ def replaced(name: str, content: bytes) -> Callable[[Path], None]:
     return change
 
 
+def of_earlier_version(folder: Path) -> None:
+    """Make a model one that has more measures, with weights for them."""
+    about(settings={"measures": [*MEASURES, "seconds"]})(folder)
+    arrays = load_file(folder / WEIGHTS)
+    for name, array in arrays.items():
+        if len(array) == len(MEASURES):
+            arrays[name] = np.concatenate([array, array[:1]])
+    save_file(arrays, folder / WEIGHTS)
+
+
 WIDE = np.zeros((len(MEASURES), 7), np.float32)
 
 
@@ -115,6 +125,8 @@ WIDE = np.zeros((len(MEASURES), 7), np.float32)
         (about(settings={"measures": ["f0"]}), ABOUT, "other measures"),
         (weights(weights_alone=WIDE), WEIGHTS, "first, missing"),
         (weights(usual=None), WEIGHTS, "'usual' first"),
+        (weights(usual=np.full(len(MEASURES), np.nan, np.float32)), ABOUT, "its weights are not numbers"),
+        (of_earlier_version, ABOUT, "other measures of a voice than this version"),
         (replaced(WEIGHTS, b"\x80\x04pickle"), WEIGHTS, "can't be read"),
     ],
 )

@@ -168,14 +168,17 @@ def test_what_has_no_sound_has_a_reason_and_others_go_on() -> None:
     silent = np.zeros(16000, np.float32)
     not_numbers = np.full(16000, np.nan, np.float32)
     too_short = SOUNDS[0][:100]
+    click = silent.copy()
+    click[8000] = 0.9
     inaudible = np.float32(1e-6) * SOUNDS[0]
     loudest = np.float32(1e30) * SOUNDS[0]
-    guesses = spectrogram_model().classify([loudest, SOUNDS[1], empty, silent, not_numbers, too_short, inaudible])
+    without_sound = [empty, silent, not_numbers, too_short, click, inaudible]
+    guesses = spectrogram_model().classify([loudest, SOUNDS[1], *without_sound])
     for fine in guesses[:2]:
         assert not fine.reason
         assert len(fine.probabilities) == len(CLASSES)
         np.testing.assert_allclose(fine.probabilities.sum(), 1, atol=1e-6)
-    assert len(guesses) == 7
+    assert len(guesses) == 8
     for guess in guesses[2:]:
         assert guess.reason
         assert len(guess.probabilities) == 0

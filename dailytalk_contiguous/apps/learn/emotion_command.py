@@ -330,7 +330,8 @@ def _beside(speaker: JudgedSpeaker) -> str:
     name = as_text(speaker["name"] or "")
     if speaker["beside"]:
         return f"judged beside {counted(speaker['beside'], 'line')} of {name} in other recordings"
-    return f"judged alone ({name})" if name else "judged alone"
+    company = "alone" if speaker["lines"] == 1 else "beside each other"
+    return f"judged {company} ({name})" if name else f"judged {company}"
 
 
 def _cells(mood: Mood) -> tuple[str, str, str, str]:

@@ -1,6 +1,7 @@
 """`dailytalk emotion evaluate`: evaluate a classifier of emotion on speakers outside its training."""
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -168,11 +169,18 @@ def _confusion_table(confusion: pd.DataFrame) -> Figures:
 def figures_sentence(evaluation: EmotionEvaluation) -> str:
     """The figures of an evaluation in words."""
     chance = 1 / len(evaluation.classes)
+    error = _percent_or_none(evaluation.calibration_error)
+    sure_recall = _percent_or_none(evaluation.sure_recall)
     return (
         f"mean recall {evaluation.recall:.1%} (chance {chance:.1%}), "
         f"{evaluation.recall_alone:.1%} where each utterance is judged alone, "
         f"accuracy {evaluation.accuracy:.1%}, F1 {evaluation.macro_f1:.1%}, "
-        f"calibration error {evaluation.calibration_error:.1%}; "
+        f"calibration error {error}; "
         f"unsure below {evaluation.confidence:g}: {evaluation.unsure_share:.1%}, "
-        f"recall of the others {evaluation.sure_recall:.1%}"
+        f"recall of the others {sure_recall}"
     )
+
+
+def _percent_or_none(share: float) -> str:
+    """A share in percent; `none` for NaN, where no answer has one."""
+    return "none" if math.isnan(share) else f"{share:.1%}"

@@ -105,14 +105,12 @@ def fit_linear(examples: EmotionExamples, seed: int) -> linear_emotion.LinearEmo
                     answers["relative"].append(beside[index].probabilities)
                     true_labels.append(label)
         arrays = fit_arrays(numbers, labels, speakers, STRENGTH, _EXACT)
-    temperature = 1.0
-    if true_labels:
-        truth = np.array(true_labels, np.intp)
-        temperature = fit_temperature(np.array(answers["relative"]), truth)
-        temperature_alone = fit_temperature(np.array(answers["alone"]), truth)
-        more_doubt = CARE_ALONE * temperature_alone / (CARE * temperature)
-        arrays["weights_alone"] /= more_doubt
-        arrays["bias_alone"] /= more_doubt
+    truth = np.array(true_labels, np.intp)
+    temperature = fit_temperature(np.array(answers["relative"]), truth)  # 1 without an answer
+    temperature_alone = fit_temperature(np.array(answers["alone"]), truth)
+    more_doubt = CARE_ALONE * temperature_alone / (CARE * temperature)
+    arrays["weights_alone"] /= more_doubt
+    arrays["bias_alone"] /= more_doubt
     return linear_emotion.LinearEmotion("linear", examples.classes, arrays, CARE * temperature)
 
 
