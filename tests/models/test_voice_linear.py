@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from emotional_voices import drawn_voices
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotions import SIX
@@ -48,6 +49,25 @@ def test_speakers_are_told_apart_from_their_own_usual_at_any_level() -> None:
         assert arousal[label] < 0.4
     assert valence["happy"] > valence["angry"] + 0.1
     assert dominance["angry"] > dominance["fearful"] + 0.1
+
+
+def test_a_manner_that_is_never_left_is_the_speakers_usual() -> None:
+    sounds, _, _ = drawn_voices(1, 1)
+    for sound in sounds:
+        affect = rated([sound] * 10, ["the speaker"] * 10)
+        np.testing.assert_allclose(affect, 0.5, atol=0.12)
+
+
+def test_talk_that_varies_little_is_near_its_usual() -> None:
+    voice = bundled_voice()
+    weights = voice.weights()
+    spread = weights["spread_relative"]
+    rng = np.random.default_rng(0)
+    own_usual = weights["usual"] + 2 * spread * rng.normal(size=len(spread))
+    measured = own_usual + 0.3 * spread * rng.normal(size=(40, len(spread)))
+    guesses = voice.of_measures(measured, ["the speaker"] * 40)
+    affect = voice.affect_of([guess.probabilities for guess in guesses])
+    np.testing.assert_allclose(affect, 0.5, atol=0.12)
 
 
 def answers_of(sounds: list[Samples], speakers: list[str] | None) -> list[int]:

@@ -5,9 +5,10 @@ from emotion_held import examples_of
 from dailytalk_contiguous.apps.learn.emotion_evaluation import EmotionEvaluation, evaluate_model
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion
+from dailytalk_contiguous.core.emotion_features import MEASURES, OF_SPEAKER
 from dailytalk_contiguous.core.emotions import SIX
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.linear_emotion import LinearEmotion
+from dailytalk_contiguous.models.linear_emotion import LinearEmotion, measure_voice
 
 SPEAKERS = 8
 EACH = 3
@@ -33,6 +34,23 @@ def test_linear_learns_six_manners_of_speakers_that_it_has_not_heard(model: Line
     new = examples_of(4, EACH, 2)
     assert model.classes == SIX
     assert recall(evaluate_model(model, new)) > 0.85
+
+
+def test_linear_is_more_often_right_than_sure_beside_others_and_alone(model: LinearEmotion) -> None:
+    new = examples_of(4, EACH, 2)
+    sounds = [new.sound(index) for index in range(len(new))]
+    for speakers in (new.speakers.tolist(), None):
+        shares = np.array([guess.probabilities for guess in model.classify(sounds, speakers)])
+        right = np.mean(shares.argmax(axis=1) == new.labels)
+        assert shares.max(axis=1).mean() < right - 0.1
+
+
+def test_a_higher_voice_alone_has_the_same_answer(model: LinearEmotion) -> None:
+    measured = measure_voice(examples_of(1, 1, 2).sound(0))
+    higher = measured.copy()
+    higher[np.isin(MEASURES, OF_SPEAKER)] += 12  # semitones
+    alone, octave_higher = model.of_measures(np.stack([measured, higher]), None)
+    assert np.array_equal(alone.probabilities, octave_higher.probabilities)
 
 
 def test_the_same_examples_make_the_same_model(known: EmotionExamples, model: LinearEmotion) -> None:
