@@ -22,8 +22,9 @@ from dailytalk_contiguous.apps.learn.emotion_networks_training import (
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.training import ResumingTrainer
 from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.emotions import CARE, fit_temperature
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.emotion_networks import classifier_on
+from dailytalk_contiguous.models.emotion_networks import SpectrogramEmotions, classifier_on
 
 CLASSES = ("angry", "happy", "sad")
 SPECTROGRAM = NetworkSettings(epochs=3, batch=8)
@@ -66,6 +67,23 @@ def test_classes_are_learned_for_speakers_who_were_not_heard(examples: EmotionEx
     sounds = [others.sound(index) for index in range(len(others))]
     answers = [guess.probabilities.argmax() for guess in model.classify(sounds)]
     assert np.mean(answers == others.labels) >= 0.75
+
+
+def test_a_network_is_more_careful_than_held_out_speakers_ask(examples: EmotionExamples) -> None:
+    model = fit_network("spectrogram", examples, SPECTROGRAM)
+    _, valid = held_out(examples, SPECTROGRAM.valid_share, SPECTROGRAM.seed)
+    sounds = [examples.sound(index) for index in valid.tolist()]
+    shares = [guess.probabilities for guess in model.classify(sounds)]
+    assert CARE * fit_temperature(shares, examples.labels[valid]) == pytest.approx(1, rel=0.02)
+
+
+def test_a_speaker_is_compared_with_the_mean_picture_of_the_training(examples: EmotionExamples) -> None:
+    model = fit_network("spectrogram", examples, replace(SPECTROGRAM, epochs=1))
+    assert isinstance(model, SpectrogramEmotions)
+    train, _ = held_out(examples, SPECTROGRAM.valid_share, SPECTROGRAM.seed)
+    pictures = [model.prepared(examples.sound(index)) for index in train.tolist()]
+    mean = np.mean([picture.mean(axis=0) for picture in pictures], axis=0)
+    np.testing.assert_allclose(model.weights()["usual"], mean, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["spectrogram", "audio"])
