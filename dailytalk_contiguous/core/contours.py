@@ -259,12 +259,14 @@ class ProsodicFeatureExtractor:
             samples = soxr.resample(samples, self.sample_rate, ANALYSIS_RATE)
         frame_seconds = self.frame_ms / 1000
         hop_seconds = self._hop / ANALYSIS_RATE
-        voice = track_voice(samples, count, self._hop, round(frame_seconds * ANALYSIS_RATE))
+        frame = round(frame_seconds * ANALYSIS_RATE)
+        voice = track_voice(samples, count, self._hop, frame)
         voiced = voice.f0 > 0
+        width = track_widths(samples, voice.f0, self._hop, frame)
         f1, f2 = track_formants(samples, voiced, hop_seconds, frame_seconds, self.emphasize_ratio)
         return {
             "f0": self._finished("f0", voice.f0, voiced),
-            "f0_width": self._finished("f0_width", voice.width, voiced),
+            "f0_width": self._finished("f0_width", width, voiced),
             "f1": self._finished("f1", f1, voiced),
             "f2": self._finished("f2", f2, voiced),
             "power": self._finished("power", voice.power, voiced),
@@ -321,12 +323,11 @@ class VoiceTrack(NamedTuple):
     """The voice of each frame, each of shape (frames,), 0 where unvoiced.
 
     Attributes:
-        f0: Hz. width: Hz of the peak of the fundamental.
+        f0: Hz.
         power: dBFS of the periodic part. snr: dB of it over the rest (harmonics to noise).
     """
 
     f0: Frames
-    width: Frames
     power: Frames
     snr: Frames
 
@@ -391,13 +392,21 @@ def track_voice(
     periodic = np.maximum(levels * share, _TINY)
     power = np.where(is_voiced, 10 * np.log10(periodic), 0.0)
     snr = np.where(is_voiced, 10 * np.log10(share / (1 - share)), 0.0)
-    width = np.zeros(count)
-    (voiced_frames,) = np.nonzero(is_voiced)
+    return VoiceTrack(f0, power, snr)
+
+
+def track_widths(samples: Samples, f0: Frames, hop: int, length: int) -> Frames:
+    """Hz of the peak of the fundamental of each frame of `track_voice`, shape (frames,), 0 where unvoiced."""
+    samples = np.asarray(samples, np.float32)
+    window, _ = _window(length)
+    lead = (length - hop) // 2
+    width = np.zeros(len(f0))
+    (voiced_frames,) = np.nonzero(f0)
     for first in range(0, len(voiced_frames), FRAMES_AT_ONCE):
         numbers = voiced_frames[first : first + FRAMES_AT_ONCE]
         frames = _cut(samples, numbers * hop - lead, length)
         width[numbers] = _peak_width(frames * window, f0[numbers])
-    return VoiceTrack(f0, width, power, snr)
+    return width
 
 
 def _correlation(frames: NDArray[np.float32]) -> Frames:

@@ -130,7 +130,7 @@ HOTTEST = 9.0
 CARE = 2.5
 
 #: The same of an utterance judged alone, to which a microphone that was never heard matters more: a `linear` of
-#: Berlin's clips is right on 72 % of those of new speakers, and by telephone on 28 %.
+#: Berlin's clips is right on 74 % of those of new speakers, and by telephone on 29 %.
 CARE_ALONE = 4.0
 
 

@@ -52,18 +52,25 @@ class _About(TypedDict):
     facts: dict[str, object]
 
 
-def why_unheard(sound: Samples) -> str:
-    """Why nothing can be said of 16 kHz mono sound, shape (n,); empty if something can.
+def heard_part(sound: Samples) -> tuple[Samples, str]:
+    """What is heard of 16 kHz mono sound, shape (n,), and why nothing can be said of it; empty if something can.
 
-    Silence at both ends is no sound: a click in silence is too short, however long the silence is.
+    Silence at both ends is not heard: a click in silence is too short, however long the silence is.
     """
     if not np.isfinite(sound).all():
-        return "its sound holds a value that is not a number"
+        return sound, "its sound holds a value that is not a number"
     heard = at_one_level(sound)
     if not len(heard) and len(sound) >= SHORTEST_SECONDS * ANALYSIS_RATE:
-        return "it is silent"
+        return heard, "it is silent"
     seconds = min(len(sound), len(heard)) / ANALYSIS_RATE  # what is heard may be padded
-    return f"it has {seconds:.2f} s of sound" if seconds < SHORTEST_SECONDS else ""
+    reason = f"it has {seconds:.2f} s of sound" if seconds < SHORTEST_SECONDS else ""
+    return heard, reason
+
+
+def why_unheard(sound: Samples) -> str:
+    """Why nothing can be said of a sound (see `heard_part`); empty if something can."""
+    _, reason = heard_part(sound)
+    return reason
 
 
 def nothing_said(reason: str) -> EmotionGuess:

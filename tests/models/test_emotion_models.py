@@ -10,13 +10,13 @@ from emotional_voices import drawn_voices
 from huggingface_hub import HfApi, constants
 from safetensors.numpy import load_file, save_file
 
-from dailytalk_contiguous.core.emotion_features import MEASURES, emotion_features
+from dailytalk_contiguous.core.emotion_features import MEASURES
 from dailytalk_contiguous.core.emotions import SIX
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import EmotionGuess
 from dailytalk_contiguous.models.emotion_folder import ABOUT, WEIGHTS, write_emotion_folder
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
-from dailytalk_contiguous.models.linear_emotion import LinearEmotion, bundled_voice, linear_shapes
+from dailytalk_contiguous.models.linear_emotion import LinearEmotion, bundled_voice, linear_shapes, measure_voice
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -25,7 +25,7 @@ def random_model(seed: int = 0) -> LinearEmotion:
     """A `LinearEmotion` of random weights around the usual of some voices."""
     rng = np.random.default_rng(seed)
     sounds, _, _ = drawn_voices(2, 1)
-    measured = np.stack([emotion_features(sound) for sound in sounds])
+    measured = np.stack([measure_voice(sound) for sound in sounds])
     arrays = {}
     for name, shape in linear_shapes(len(SIX)).items():
         arrays[name] = rng.normal(0, 0.1, shape)

@@ -10,7 +10,6 @@ from dailytalk_contiguous.apps.converse.dialogue import TurnEmotion
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
-from dailytalk_contiguous.models.emotion_folder import why_unheard
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion, Numbers, bundled_voice, measure_voice
 
 #: Turns that are compared, the judged one included.
@@ -40,8 +39,6 @@ class TurnEmotions:
                 sound replaces the earlier one.
         """
         self._measures.pop(start, None)
-        if why_unheard(sound):
-            return None
         measured = measure_voice(sound)
         if not np.isfinite(measured).any():
             return None
@@ -50,7 +47,9 @@ class TurnEmotions:
             earliest = next(iter(self._measures))
             del self._measures[earliest]
         rated = self._beside_earlier(self._rater)
-        if isinstance(self._classifier, LinearEmotion):
+        if self._classifier is self._rater:
+            guess = rated
+        elif isinstance(self._classifier, LinearEmotion):
             guess = self._beside_earlier(self._classifier)
         else:
             (guess,) = self._classifier.classify([sound])

@@ -134,7 +134,7 @@ class ModelCard:
 
 #: Each kind of classifier in words.
 _KINDS = {
-    "linear": "A regression on 64 statistics of pitch, dynamics, spectrum and pauses of an utterance, compared "
+    "linear": "A regression on 60 statistics of pitch, dynamics, spectrum and pauses of an utterance, compared "
     "with the speaker's other utterances where there are several.",
     "spectrogram": "A small network of convolutions on mel spectrograms, compared with the speaker's other "
     "utterances where there are several.",
