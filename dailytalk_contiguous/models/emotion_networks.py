@@ -142,10 +142,10 @@ class NetworkEmotions:
         guesses = [nothing_said(why_unheard(sound)) for sound in sounds]
         audible = [index for index, guess in enumerate(guesses) if not guess.reason]
         prepared = self._prepare_all([sounds[index] for index in audible])
-        voices = None if speakers is None else [speakers[index] for index in audible]
+        heard_speakers = None if speakers is None else [speakers[index] for index in audible]
         windows: list[NDArray[np.float32]] = []
         ends: list[int] = []
-        for rows in self.compared(prepared, voices):
+        for rows in self.compared(prepared, heard_speakers):
             windows += windows_of(rows, self.longest)
             ends.append(len(windows))
         answers = self._run(windows)

@@ -298,9 +298,10 @@ def guesses_alone(
         return [*together]
     if not isinstance(model, LinearEmotion):
         guesses: list[EmotionGuess] = []
-        for index in range(len(examples)):
+        for start in range(0, len(examples), MOST_TOGETHER):
             interrupts.check_interrupt()
-            guesses += model.classify([examples.sound(index)])
+            part = range(start, min(start + MOST_TOGETHER, len(examples)))
+            guesses += model.classify([examples.sound(index) for index in part])
         return guesses
     measured = examples.sounds.measured(examples.numbers.tolist())
     return model.of_measures(measured, None)

@@ -110,7 +110,10 @@ class LineReader:
         for name in inputs:
             folder = Path(name)
             if clip_shards(folder / CLIPS) or clip_shards(folder / MEASURED):
-                self._read_clips(folder)
+                try:
+                    self._read_clips(folder)
+                except BadInput as problem:  # a shard is damaged: clips before it are heard
+                    self.rejects.append(Reject(name, LISTEN, problem.reason, problem.remedy))
             else:
                 searched.append(name)
         if searched:

@@ -267,3 +267,15 @@ def test_clips_of_a_corpus_have_the_answers_that_evaluate_tests(dailytalk: Comma
         n_right += likeliest == labels[name]
     done = dailytalk("emotion evaluate", acted, "--model", "voice-linear", "--json")
     assert n_right / 36 == pytest.approx(json.loads(done.out)["accuracy"])
+
+
+def test_a_damaged_corpus_is_rejected_and_other_inputs_are_heard(dailytalk: Command, tmp_path: Path) -> None:
+    acted = corpus(tmp_path / "acted", 1)
+    for shard in (acted / "clips").glob("*.parquet"):
+        shard.write_bytes(b"no Parquet")
+    source = readings(tmp_path / "in", 1)
+    done = dailytalk("emotion predict", acted, source, "--device", "cpu", "--json")
+    assert done.code == 3
+    record = json.loads(done.out)
+    assert [reject["id"] for reject in record["rejects"]] == [str(acted)]
+    assert len(record["recordings"]) == 1
