@@ -1,4 +1,4 @@
-"""How well affect and emotion are told of voices, on corpora of acted clips whose emotion is known.
+"""How well affect and emotion of voices are recognised, on corpora of acted clips whose emotion is known.
 
     python benchmarks/affect.py ../shared/data/emodb ../shared/data/other-emotion
     python benchmarks/affect.py ravdess                                 # a folder of `dailytalk corpus`
@@ -6,9 +6,9 @@
 
 A row is a model and a corpus. Clips of Berlin (by their names) are judged by models that were trained as the model
 is on Berlin's other speakers (a man and a woman are left out at a time), by such models of the other sex and the
-other half of the sentences, so that everything is new, and, as somebody's own model, by `linear` of `emotion
+other half of the sentences, so that everything is new, and, as by a model of one's own, by `linear` of `emotion
 train`. Clips of TESS (by their names) and of folders of `dailytalk corpus` are judged by the model as it is, and
-by somebody's own model of Berlin, if its clips are named, too.
+by a model of one's own of Berlin's clips, if those are named, too.
 
 The first table is the recall of six classes in percent: beside the speaker's other clips at 0, -20 and +10 dB, by
 telephone, and `raw`, each clip at a level of its own (-20 to +12 dB) with half a second of silence at both ends;
