@@ -22,11 +22,9 @@ from typing import NamedTuple
 import emotion
 import measuring
 import numpy as np
-import soundfile
-import soxr
-from emotion_held import held_examples
+from affect import held, read_tess, speakers_left_out
 from numpy.typing import NDArray
-from voice_linear import MEN, Spoken, read_berlin
+from voice_linear import Spoken, read_berlin
 
 from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
@@ -51,16 +49,6 @@ LINES = 10
 #: dB of the gain of a clip as somebody recorded it, and seconds of silence at both its ends.
 GAINS = (-20.0, 12.0)
 SILENCE = 0.5
-
-#: How TESS names the classes.
-TESS = {
-    "angry": "angry",
-    "disgust": "disgusted",
-    "fear": "fearful",
-    "happy": "happy",
-    "neutral": "neutral",
-    "sad": "sad",
-}
 
 
 class Recall(NamedTuple):
@@ -100,8 +88,7 @@ def mean_recall(truth: NDArray[np.intp], answers: NDArray[np.intp]) -> float:
 
 
 def train(kind: str, spoken: Spoken) -> EmotionModel:
-    emotions = [SIX[label] for label in spoken.labels]
-    return fit_emotion(kind, held_examples(spoken.sounds, emotions, spoken.speakers.tolist()))
+    return fit_emotion(kind, held(spoken))
 
 
 def as_recorded(spoken: Spoken) -> Spoken:
@@ -125,21 +112,14 @@ def few_of(spoken: Spoken, most: int) -> Spoken:
     return spoken.take(is_kept)
 
 
-def folds(spoken: Spoken) -> list[NDArray[np.bool_]]:
-    """Which clips are tested in each fold: those of a man and of a woman."""
-    women = sorted({*spoken.speakers.tolist()} - MEN)
-    pairs = zip(sorted(MEN), women, strict=True)
-    return [np.isin(spoken.speakers, pair) for pair in pairs]
-
-
 def measure_folds(spoken: Spoken, kinds: Sequence[str]) -> bool:
     met = True
     for kind in kinds:
         started = time.perf_counter()
         published = Answers()
         recorded = Answers()
-        for is_tested in folds(spoken):
-            model = train(kind, spoken.take(~is_tested))
+        for is_trained, is_tested in speakers_left_out(spoken):
+            model = train(kind, spoken.take(is_trained))
             test = spoken.take(is_tested)
             published.add(model, test)
             recorded.add(model, as_recorded(test))
@@ -160,8 +140,8 @@ def measure_clips(spoken: Spoken, kinds: Sequence[str]) -> None:
     for kind in kinds:
         for most in FEW_CLIPS:
             answers = Answers()
-            for is_tested in folds(spoken):
-                model = train(kind, few_of(spoken.take(~is_tested), most))
+            for is_trained, is_tested in speakers_left_out(spoken):
+                model = train(kind, few_of(spoken.take(is_trained), most))
                 answers.add(model, spoken.take(is_tested))
             print(f"Berlin, {kind}, {most} clips of each class: recall {answers.recall()}", flush=True)
 
@@ -187,19 +167,6 @@ def measure_voices(kinds: Sequence[str]) -> None:
             model = train(kind, few_of(spoken.take(~is_tested), most))
             answers.add(model, spoken.take(is_tested))
             print(f"synthetic voices, {kind}, {most} clips of each class: recall {answers.recall()}", flush=True)
-
-
-def read_tess(folder: Path) -> Spoken:
-    paths = [path for path in sorted(folder.glob("*_*_*.wav")) if path.stem.split("_")[2] in TESS]
-    sounds: list[Samples] = []
-    for path in paths:
-        samples, rate = soundfile.read(path, dtype="float32")
-        sounds.append(soxr.resample(samples, rate, ANALYSIS_RATE))
-    names = [path.stem.split("_") for path in paths]
-    labels = np.array([SIX.index(TESS[parts[2]]) for parts in names], np.intp)
-    speakers = np.array([parts[0] for parts in names])
-    words = np.array([parts[1] for parts in names])
-    return Spoken(sounds, labels, speakers, words)
 
 
 def measure_tess(berlin: Spoken, tess: Spoken, kinds: Sequence[str]) -> None:

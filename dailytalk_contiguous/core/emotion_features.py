@@ -2,11 +2,10 @@
 
 Studies of emotional voices agree on the families (Banse & Scherer 1996; Juslin & Laukka 2003), and Eyben et al.
 2016 chose a small set of them, eGeMAPS, on purpose. These are of the same families, by our own definitions:
-pitch and its strength from `core.contours`; loudness, its range and its slopes; the shape of the
-spectrum and how it moves; pauses and the lengths of voiced stretches, but not how long the utterance is, which its
-sentence and its cutting decide. Nothing depends on what is around a sound,
-or on how loud it was recorded: silence at both ends is cut off first, and the rest is brought to one level. What
-was never voiced is missing (NaN), not zero.
+pitch and its strength from `core.contours`; the range and the slopes of loudness; the shape of the spectrum and
+how it moves; pauses and the lengths of voiced stretches, but not how long the utterance is, which its sentence and
+its cutting decide. Nothing depends on what is around a sound, or on how loud it was recorded: `at_one_level` comes
+first. What was never voiced is missing (NaN), not zero.
 """
 
 import math

@@ -21,7 +21,6 @@ from transformers.modeling_outputs import ImageClassifierOutput
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.documents import as_text, fits, quoted
-from dailytalk_contiguous.core.emotion_features import at_one_level
 from dailytalk_contiguous.core.emotions import CLASS_OF_LABEL, class_of_label, softmax
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.librosa_import import import_librosa
@@ -30,7 +29,7 @@ from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.checkpoints import FIND_REMEDY, StoredModel, find_checkpoint
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel, TrainedEmotionModel
 from dailytalk_contiguous.models.devices import SHORTEST, run_batched
-from dailytalk_contiguous.models.emotion_folder import RETRAIN, EmotionFolder, nothing_said, why_unheard
+from dailytalk_contiguous.models.emotion_folder import RETRAIN, EmotionFolder, heard_part, nothing_said
 from dailytalk_contiguous.models.linear_emotion import usual_of
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers, windows_of
 from dailytalk_contiguous.models.stored_weights import load_weights
@@ -123,8 +122,8 @@ class NetworkEmotions:
         self.temperature = 1.0
 
     def prepared(self, sound: Samples) -> NDArray[np.float32]:
-        """What the network hears of 16 kHz sound that is not silent; windows are cut from it."""
-        return at_one_level(sound)
+        """What the network hears of a sound as `at_one_level` gives it, not empty; windows are cut from it."""
+        return sound
 
     def inputs(self, windows: Sequence[NDArray[np.float32]]) -> dict[str, Tensor]:
         """The arguments of the network for windows as one batch."""
@@ -139,9 +138,10 @@ class NetworkEmotions:
     def classify(
         self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None
     ) -> list[EmotionGuess]:
-        guesses = [nothing_said(why_unheard(sound)) for sound in sounds]
+        heard_parts = [heard_part(sound) for sound in sounds]
+        guesses = [nothing_said(reason) for _, reason in heard_parts]
         audible = [index for index, guess in enumerate(guesses) if not guess.reason]
-        prepared = self._prepare_all([sounds[index] for index in audible])
+        prepared = self._prepare_all([heard_parts[index][0] for index in audible])
         heard_speakers = None if speakers is None else [speakers[index] for index in audible]
         windows: list[NDArray[np.float32]] = []
         ends: list[int] = []
@@ -272,7 +272,7 @@ class SpectrogramEmotions(NetworkEmotions):
 
     def prepared(self, sound: Samples) -> NDArray[np.float32]:
         """The picture of a sound, shape (frames, `BANDS`): about 0 on average, with a spread of about 1."""
-        powers = log_mel(super().prepared(sound))
+        powers = log_mel(sound)
         return ((powers - USUAL) / SPREAD).numpy()
 
     def compared(

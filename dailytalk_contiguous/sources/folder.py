@@ -433,8 +433,7 @@ def _cut(whole: Row, stamp: str, seconds: float, longest: float) -> Iterator[Row
         part = f".{number:03d}" if len(edges) > 2 else ""
         cues = cues_within(whole["given"], start, end - start, last=end == edges[-1]) if whole["given"] else []
         language = whole["given_language"]
-        digested = [_without_null_tag(cue) for cue in without_private_names(cues)]
-        facts = [stamp, whole["audio_identity"], start, end, digested, language]
+        facts = [stamp, whole["audio_identity"], start, end, without_private_names(cues), language]
         content = json.dumps(facts, sort_keys=True)
         yield whole | {
             "conversation_id": whole["recording_id"] + part,
@@ -443,11 +442,6 @@ def _cut(whole: Row, stamp: str, seconds: float, longest: float) -> Iterator[Row
             "given": cues,
             "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
         }
-
-
-def _without_null_tag(cue: Cue) -> Row:
-    """A cue for a digest, which a transcript without tags has as it had before cues had a tag."""
-    return {name: value for name, value in cue.items() if name != "tag" or value is not None}
 
 
 def _safe_transcripts(recording: Recording, config: FolderConfig, left_out: LeftOut) -> dict[Path, str | None]:

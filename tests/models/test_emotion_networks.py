@@ -68,7 +68,7 @@ def encoder_model(folder: Path) -> AudioEmotions:
 
 @torch.inference_mode()
 def assert_padded_equals_alone(model: Any, sounds: Sequence[Samples] = SOUNDS) -> None:
-    windows = [model.prepared(sound)[: model.longest] for sound in sounds]
+    windows = [model.prepared(at_one_level(sound))[: model.longest] for sound in sounds]
     logits = model.network(**model.inputs(windows)).logits
     for sound, padded in zip(windows, logits, strict=True):
         alone = model.network(**model.inputs([sound])).logits

@@ -22,7 +22,7 @@ from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.folds import check_installed, divided
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.emotion_features import at_one_level
 from dailytalk_contiguous.core.emotions import CARE, fit_temperature, softmax
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -186,7 +186,8 @@ class _EmotionTrainer(training.ResumingTrainer):
         longest = self._model.longest
         windows: list[NDArray[np.float32]] = []
         for index in indices:
-            rows = self._varied(index) if is_training else self._model.prepared(self._examples.sound(index))
+            sound = at_one_level(self._examples.sound(index))
+            rows = self._varied(sound, index) if is_training else self._model.prepared(sound)
             start = 0
             if is_training:  # a checkpoint keeps PyTorch's state of random numbers
                 n_starts = max(0, len(rows) - longest) + 1
@@ -196,15 +197,14 @@ class _EmotionTrainer(training.ResumingTrainer):
         inputs["labels"] = torch.from_numpy(self._examples.labels[indices])
         return inputs
 
-    def _varied(self, index: int) -> NDArray[np.float32]:
-        """What the network hears of an example in training: of a picture, with the sound at another speed."""
-        sound = self._examples.sound(index)
+    def _varied(self, sound: Samples, index: int) -> NDArray[np.float32]:
+        """What the network hears of an example in training: a picture is of the sound at another speed."""
         if self._model.kind != "spectrogram":
             return self._model.prepared(sound)
         slowest, fastest = _SPEEDS
         speed = slowest + (fastest - slowest) * float(torch.rand(()))
-        changed = soxr.resample(at_one_level(sound), ANALYSIS_RATE * speed, ANALYSIS_RATE)
-        picture = self._model.prepared(changed)
+        changed = soxr.resample(sound, ANALYSIS_RATE * speed, ANALYSIS_RATE)
+        picture = self._model.prepared(at_one_level(changed))
         if float(torch.rand(())) < _COMPARED:
             picture = picture - self._offsets[index]
         vary_picture(torch.from_numpy(picture))
@@ -237,7 +237,7 @@ def _voice_offsets(
     rows: list[NDArray[np.float32]] = []
     for index in train.tolist():
         interrupts.check_interrupt()
-        rows.append(model.prepared(examples.sound(index)).mean(axis=0))
+        rows.append(model.prepared(at_one_level(examples.sound(index))).mean(axis=0))
     means = np.stack(rows)
     model.network.usual.copy_(torch.from_numpy(means.mean(axis=0)))
     offsets = model.voice_offsets(means, examples.speakers[train].tolist())

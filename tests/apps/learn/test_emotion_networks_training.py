@@ -22,6 +22,7 @@ from dailytalk_contiguous.apps.learn.emotion_networks_training import (
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.training import ResumingTrainer
 from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.emotion_features import at_one_level
 from dailytalk_contiguous.core.emotions import CARE, fit_temperature
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.emotion_networks import SpectrogramEmotions, classifier_on
@@ -81,7 +82,7 @@ def test_a_speaker_is_compared_with_the_mean_picture_of_the_training(examples: E
     model = fit_network("spectrogram", examples, replace(SPECTROGRAM, epochs=1))
     assert isinstance(model, SpectrogramEmotions)
     train, _ = held_out(examples, SPECTROGRAM.valid_share, SPECTROGRAM.seed)
-    pictures = [model.prepared(examples.sound(index)) for index in train.tolist()]
+    pictures = [model.prepared(at_one_level(examples.sound(index))) for index in train.tolist()]
     mean = np.mean([picture.mean(axis=0) for picture in pictures], axis=0)
     np.testing.assert_allclose(model.weights()["usual"], mean, atol=1e-5)
 
