@@ -150,11 +150,6 @@ def _is_free(bare: str, stems: Counter[str], names: Counter[str]) -> bool:
 # one name in different folders stay apart, and a dataset made from a moved folder keeps its names.
 
 
-#: Bytes of a recording in an archive that are read into memory: three quarters of an hour of 16-bit stereo at
-#: 48 kHz.
-LARGEST = 500_000_000
-
-
 class Recording(NamedTuple):
     """A file to read.
 

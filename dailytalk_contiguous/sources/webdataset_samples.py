@@ -14,9 +14,9 @@ from typing import BinaryIO, NamedTuple
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.quotas import MOST_ROW_BYTES
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.channel_names import ROLES, explains_itself
-from dailytalk_contiguous.sources.recordings import LARGEST
 
 #: Column with the name of a WebDataset sample, as `datasets` calls it.
 KEY = "__key__"
@@ -58,8 +58,8 @@ def samples_in(file: BinaryIO) -> Iterator[tuple[Row, int]]:
                 yield from _samples_of(members)
                 members = []
             content = tar.extractfile(member)
-            if content is None or member.size > LARGEST:  # a sparse one takes no room in the tar
-                size = f"{member.size / 1e9:.1f} GB, and {LARGEST / 1e9:g} GB are read at most"
+            if content is None or member.size > MOST_ROW_BYTES:  # a sparse one takes no room in the tar
+                size = f"{member.size / 1e9:.1f} GB, and {MOST_ROW_BYTES / 1e9:g} GB are read at most"
                 value: bytes | BadInput = BadInput(f"its {column} has {size}", "publish it in shorter parts")
             else:
                 value = content.read()

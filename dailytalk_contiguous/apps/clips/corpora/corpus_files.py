@@ -22,8 +22,8 @@ from dailytalk_contiguous.core.audio import LFS_POINTER, LFS_REMEDY, to_uri
 from dailytalk_contiguous.core.documents import as_text, read_bytes, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.quotas import MOST_ROW_BYTES
 from dailytalk_contiguous.core.records import EncodedAudio
-from dailytalk_contiguous.sources.recordings import LARGEST
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
 #: Bytes that the members of an archive may have in any case.
@@ -59,7 +59,7 @@ class FoundFile:
 
     def text(self) -> str:
         """Return its text. Raises BadInput if it can't be read, and for a Git LFS pointer."""
-        data = read_bytes(self.path, _CHECK, LARGEST)
+        data = read_bytes(self.path, _CHECK, MOST_ROW_BYTES)
         if data.startswith(LFS_POINTER):
             raise BadInput("it is a Git LFS pointer, not the file itself", LFS_REMEDY)
         return utf8_text(data, self.name)
@@ -176,9 +176,9 @@ def _refusal(member: zipfile.ZipInfo) -> str:
         return "it is a link in an archive"
     if member.flag_bits & 0x1:
         return "it is encrypted"
-    if member.file_size > LARGEST:
+    if member.file_size > MOST_ROW_BYTES:
         size = f"{member.file_size / 1e9:.2f} GB"
-        return f"it has {size} unpacked, and {LARGEST / 1e9:g} GB are read at most"
+        return f"it has {size} unpacked, and {MOST_ROW_BYTES / 1e9:g} GB are read at most"
     return ""
 
 

@@ -1,0 +1,57 @@
+"""How much may come out of an input of others, counted while it is unpacked.
+
+A file of a few kilobytes can unpack to gigabytes, and its header may give a wrong size. Whatever unpacks a file, a
+row, a sample, a page of Parquet or an answer counts what comes out against a `Quota`; the first amount beyond it is
+a BadInput that names the input. The limits follow from what the product can use.
+"""
+
+from typing import Literal
+
+from dailytalk_contiguous.core.errors import BadInput
+
+#: Bytes of one row with everything in it, encoded as it came: three quarters of an hour of 16-bit stereo at 48 kHz
+#: as WAV, or the longest conversation (two hours of stereo at 24 kHz) as FLAC, and its words.
+MOST_ROW_BYTES = 500_000_000
+
+#: Words, labels or marks of one transcript: about 100 hours of two people who never stop.
+MOST_WORDS = 1_000_000
+
+#: What a quota counts.
+Counted = Literal["bytes", "seconds", "words", "labels", "characters", "values"]
+
+
+class Quota:
+    """The rest of what may come out of one input.
+
+    Args:
+        subject: the input as a sentence begins with it, such as `call.tar: its sample a`.
+        most: how much may come out, in `unit`.
+        unit: what is counted.
+        remedy: what the user can do about too much.
+    """
+
+    def __init__(self, subject: str, most: float, unit: Counted, remedy: str) -> None:
+        self.subject = subject
+        self.most = most
+        self.unit = unit
+        self.remedy = remedy
+        self.used = 0.0
+
+    def take(self, amount: float) -> None:
+        """Count what came out, or is about to. Raises BadInput for more than may come out in all.
+
+        >>> quota = Quota("call.tar: its sample", 2e6, "bytes", "cut it into parts")
+        >>> quota.take(1.5e6)
+        >>> quota.take(1.5e6)
+        Traceback (most recent call last):
+        dailytalk_contiguous.core.errors.BadInput: call.tar: its sample has more than 2.0 MB: cut it into parts
+        """
+        self.used += amount
+        if self.used > self.most:
+            raise BadInput(f"{self.subject} has more than {self._limit()}", self.remedy)
+
+    def _limit(self) -> str:
+        """The limit in words."""
+        if self.unit == "bytes":
+            return f"{self.most / 1e6:,.1f} MB"
+        return f"{self.most:,.0f} {self.unit}"
