@@ -1,8 +1,8 @@
 """How much may come out of an input of others, counted while it is unpacked.
 
-A file of a few kilobytes can unpack to gigabytes, and its header may give a wrong size. Whatever unpacks a file, a
-row, a sample, a page of Parquet or an answer counts what comes out against a `Quota`; the first amount beyond it is
-a BadInput that names the input. The limits follow from what the product can use.
+A file of a few kilobytes can unpack to gigabytes, and its header may give a wrong size. Whatever unpacks a file,
+a row, a sample, a page of Parquet or an answer counts what comes out against a `Quota`; the first amount beyond it
+is a BadInput that names the input. The limits follow from what the product can use.
 """
 
 from typing import Literal
