@@ -22,12 +22,29 @@ import msgspec
 import yaml
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.quotas import Quota
 
 #: Bytes of a document (about 100 hours of words with times).
 MOST_BYTES = 64 << 20
 
 #: Bytes of one line of JSON Lines.
 MOST_LINE_BYTES = 8 << 20
+
+#: Bytes of memory that the values of a JSON document may take by `_VALUE_BYTES`, or `_MOST_GROWN` times its limit
+#: where that is more. 64 MiB of words with times take 0.8 GB, of empty lists 2 GB.
+MOST_VALUE_BYTES = 1_000_000_000
+_MOST_GROWN = 8
+
+#: Bytes of memory, about, in CPython 3.11: of an object, of a list, and of an item (a text or a number, and the
+#: reference to it), each by the character of JSON that begins it.
+_VALUE_BYTES = {"{": 240, "[": 90, ",": 60}
+
+#: Bytes of a YAML document: PyYAML takes five seconds for a megabyte.
+MOST_YAML_BYTES = 256 << 10
+
+#: Fields of a table. A line that lacks columns has empty fields in their place, so that 20,000 columns and as many
+#: lines of one letter would take 8 GB.
+MOST_FIELDS = 10_000_000
 
 #: Bytes of a document that we wrote ourselves, which grows with the corpus: about 100,000 conversations.
 MOST_OWN_BYTES = 512 << 20
@@ -66,20 +83,31 @@ def parse_json(
         nan: whether NaN and Infinity are taken as numbers, as Python writes them; the caller checks each value.
 
     Raises:
-        BadInput: it is too large, not UTF-8, not JSON, nested too deep, or holds NaN, Infinity or half a surrogate
-            pair.
+        BadInput: it is too large, or its values would fill memory; it is not UTF-8, not JSON, nested too deep, or
+            holds NaN, Infinity or half a surrogate pair.
     """
     prefix = f"{name}: " if name else ""
     parse_constant = None if nan else _refuse_constant
     check_size(len(text), prefix, remedy, limit)
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        _check_values(decoded, prefix, remedy, limit)
         value = json.loads(decoded.removeprefix("\ufeff"), parse_constant=parse_constant)
         if "\\ud" in decoded.lower():  # half a surrogate pair can't be encoded again hours later
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:  # of UTF-8, too
         raise BadInput(f"{prefix}it is not JSON ({error})", remedy) from None
     return value
+
+
+def _check_values(text: str, prefix: str, remedy: str, limit: int) -> None:
+    """Raise BadInput for a document whose values would fill memory. Called before they are made."""
+    most = max(MOST_VALUE_BYTES, _MOST_GROWN * limit)
+    if len(text) * max(_VALUE_BYTES.values()) <= most:
+        return  # a short one can't
+    quota = Quota(f"{prefix}unpacked, it", most, "bytes", remedy)
+    for character, n_bytes in _VALUE_BYTES.items():
+        quota.take(n_bytes * text.count(character))
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -207,8 +235,13 @@ def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list
     Raises DailytalkError; `remedy` is what to do about a table that is damaged.
     """
     reader = csv.DictReader(io.StringIO(text), strict=True, restval="")
+    quota = Quota(f"the table {name!r}", MOST_FIELDS, "fields", remedy)
+    quota.take(text.count(","))
+    lines = []
     try:
-        lines = list(reader)
+        for line in reader:
+            quota.take(len(line))
+            lines.append(line)
     except csv.Error as error:  # a quotation mark that is never closed, or a field of over 128 kB
         raise DailytalkError(f"{name!r} is not CSV ({error})", remedy) from error
     names = Counter(reader.fieldnames or ())
@@ -223,7 +256,7 @@ def parse_yaml(text: str, name: str) -> Any:
 
     Raises BadInput if it is not YAML, or can't be read for its depth, its numbers or its dates.
     """
-    check_size(len(text), f"{name}: ", _REMEDY, MOST_LINE_BYTES)
+    check_size(len(text), f"{name}: ", _REMEDY, MOST_YAML_BYTES)
     try:
         return yaml.load(text, _PlainLoader)
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:

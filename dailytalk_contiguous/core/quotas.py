@@ -17,7 +17,7 @@ MOST_ROW_BYTES = 500_000_000
 MOST_WORDS = 1_000_000
 
 #: What a quota counts.
-Counted = Literal["bytes", "seconds", "words", "labels", "characters", "values"]
+Counted = Literal["bytes", "seconds", "words", "labels", "characters", "fields"]
 
 
 class Quota:

@@ -9,13 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.documents import (
+    MOST_BYTES,
+    MOST_FIELDS,
     Number,
+    csv_lines,
     json_lines,
     parse_json,
+    parse_yaml,
     typed,
     unpack_gzip,
 )
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 TEXTS = st.text(CHARACTERS)
@@ -119,3 +123,25 @@ def test_members_of_gzip_are_unpacked_one_after_the_other(members: int, zeros: i
     refusal = r"^x: unpacked it has 0\.0 MiB, more than 0\.0 MiB: again$"
     with pytest.raises(BadInput, match=refusal):
         unpack_gzip(data, "x", "again", limit=2 * members - 1)
+
+
+@pytest.mark.parametrize("item", ["[],", "{},", '{"a":0},', "0,"])
+def test_json_whose_values_would_fill_memory_is_refused_before_they_are_made(item: str) -> None:
+    items = item * (MOST_BYTES // len(item) - 1)
+    with pytest.raises(BadInput, match=r"^call\.json: unpacked, it has more than 1,000\.0 MB: correct it"):
+        parse_json(f"[{items}0]", "call.json")
+
+
+def test_table_is_counted_with_the_fields_that_its_lines_lack() -> None:
+    n_columns = 5000
+    header = ",".join(f"c{number}" for number in range(n_columns))
+    fitting = header + "\na" * (MOST_FIELDS // n_columns - 1)
+    lines = csv_lines(fitting, "t.csv", ["c0"], "again")
+    assert lines[-1]["c0"] == "a"
+    with pytest.raises(DailytalkError, match=r"^the table 't\.csv' has more than 10,000,000 fields: again$"):
+        csv_lines(fitting + "\na\na", "t.csv", ["c0"], "again")
+
+
+def test_yaml_that_would_take_a_minute_is_not_parsed() -> None:
+    with pytest.raises(BadInput, match=r"^config\.yaml: it has 1\.0 MiB, more than 0\.2 MiB"):
+        parse_yaml("a " * (1 << 19), "config.yaml")
