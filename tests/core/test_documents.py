@@ -127,7 +127,7 @@ def test_members_of_gzip_are_unpacked_one_after_the_other(members: int, zeros: i
 
 @pytest.mark.parametrize("item", ["[],", "{},", '{"a":0},', "0,"])
 def test_json_whose_values_would_fill_memory_is_refused_before_they_are_made(item: str) -> None:
-    items = item * (MOST_BYTES // len(item) - 1)
+    items = item * (MOST_BYTES // len(item) - 2)
     with pytest.raises(BadInput, match=r"^call\.json: unpacked, it has more than 1,000\.0 MB: correct it"):
         parse_json(f"[{items}0]", "call.json")
 
