@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.decoding import StreamFacts, decoded_blocks, read
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import EncodedAudio
 from dailytalk_contiguous.core.sphere import refuse_shorten, sphere_head, sphere_samples
+from dailytalk_contiguous.core.wording import counted
 
 if TYPE_CHECKING:  # `datasets` is heavy, and what only reads sound can spare it
     from dailytalk_contiguous.core.records import EncodedAudio
@@ -104,6 +105,10 @@ LOWEST_RATE = 8000
 
 #: Hz. Above this rate, a file is likely mislabelled.
 HIGHEST_RATE = 96000
+
+#: Samples of all channels in a second of sound: 64 channels at 48 kHz, or 32 at 96 kHz, of which `BLOCK_SECONDS`
+#: take 250 MB. 200 kB of Vorbis can hold 255 channels of silence at 192 kHz.
+MOST_SAMPLES_A_SECOND = 64 * 48_000
 
 #: Seconds read at a time: long enough to amortise the resampler, short enough to keep memory flat.
 BLOCK_SECONDS = 20.0
@@ -240,6 +245,7 @@ def read_header(audio: AudioStruct) -> AudioHeader:
         except NotForLibsndfile:
             header = None
         stream = read_facts(encoded)
+        _refuse_wide(stream.sample_rate, stream.channels)
         if header is None:
             return AudioHeader(stream.sample_rate, stream.channels, stream.seconds, stream.format)
         if abs(stream.seconds - header.seconds) > MP3_TOLERANCE:
@@ -632,6 +638,7 @@ def _sound_file(audio: AudioStruct) -> Iterator[soundfile.SoundFile]:
             with _Sequential(source, closefd=False) as file:
                 if file.frames == _UNKNOWN_FRAMES:
                     raise NotForLibsndfile
+                _refuse_wide(file.samplerate, file.channels)
                 yield file
         except soundfile.LibsndfileError as error:
             message = str(error).lower()
@@ -639,6 +646,13 @@ def _sound_file(audio: AudioStruct) -> Iterator[soundfile.SoundFile]:
                 raise NotForLibsndfile from None
             cause = str(error.error_string).rstrip(".")  # without the path before it
             raise BadInput(f"it can't be decoded ({cause})", "copy or export the file again") from None
+
+
+def _refuse_wide(sample_rate: int, channels: int) -> None:
+    """Raise BadInput for sound of which a block would fill memory."""
+    if channels * sample_rate > MOST_SAMPLES_A_SECOND:
+        reason = f"it has {counted(channels, 'channel')} at {sample_rate:,} Hz, more than can be read at a time"
+        raise BadInput(reason, "export it again with fewer channels, or at a lower rate")
 
 
 @contextmanager

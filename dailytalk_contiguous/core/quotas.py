@@ -13,6 +13,9 @@ from dailytalk_contiguous.core.errors import BadInput
 #: as WAV, or the longest conversation (two hours of stereo at 24 kHz) as FLAC, and its words.
 MOST_ROW_BYTES = 500_000_000
 
+#: Seconds of sound in a finished row: `export` takes two hours, and 3 MB of FLAC can hold a day of silence.
+MOST_ROW_SECONDS = 36_000.0
+
 #: Words, labels or marks of one transcript: about 100 hours of two people who never stop.
 MOST_WORDS = 1_000_000
 

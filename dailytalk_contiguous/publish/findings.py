@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.levels import frame_levels, pcm_levels
 from dailytalk_contiguous.core.moshi_words import SaidWord, frame_of
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
+from dailytalk_contiguous.core.quotas import MOST_ROW_SECONDS, Quota
 from dailytalk_contiguous.core.schema import MAIN
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.store.files import inside
@@ -171,11 +172,13 @@ class Loudness:
 
 
 def measure_loudness(audio: AudioStruct) -> Loudness:
-    """Measure encoded audio, a `{"bytes", "path"}` struct. Raises BadInput if it can't be read to its end.
+    """Measure encoded audio, a `{"bytes", "path"}` struct.
 
-    It is read in blocks, so that an hour needs hardly more memory than a minute.
+    It is read in blocks, so that an hour needs hardly more memory than a minute. Raises BadInput if it can't be
+    read to its end, and if it lasts longer than `MOST_ROW_SECONDS`.
     """
     header = read_header(audio)
+    Quota("its sound", MOST_ROW_SECONDS, "seconds", "cut it into conversations").take(header.seconds)
     rate = header.sample_rate
     frame = _frame_samples(rate)
     powers: list[NDArray[np.float32]] = []

@@ -341,3 +341,23 @@ def test_git_lfs_pointer_is_told_from_a_damaged_file(tmp_path: Path) -> None:
     path.write_bytes(pointer)
     with pytest.raises(BadInput, match=r"Git LFS pointer.*git lfs pull"):
         read_header({"bytes": None, "path": str(path)})
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype", "channels", "rate"), [("OGG", "VORBIS", 255, 48000), ("FLAC", "PCM_16", 8, 655350)]
+)
+def test_silence_of_many_channels_is_refused_before_a_block_of_it_fills_memory(
+    kind: str, subtype: str, channels: int, rate: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "crowd.snd"
+    with soundfile.SoundFile(path, "w", rate, channels, format=kind, subtype=subtype) as file:
+        for _ in range(20):
+            file.write(np.zeros((24000, channels), np.int16))
+    assert path.stat().st_size < 1 << 18
+    assert problem(path).reason == f"it has {channels} channels at {rate:,} Hz, more than can be read at a time"
+
+
+def test_array_of_sixteen_microphones_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "array.flac.wav"
+    soundfile.write(path, np.zeros((4800, 16), np.int16), 48000)
+    assert read(path).shape == (4800, 16)
