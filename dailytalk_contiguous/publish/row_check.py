@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.audio import Pcm
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.records import AlignedWord, NonSpeechSound
 from dailytalk_contiguous.core.schema import Row, digest_column
@@ -119,6 +119,9 @@ def row_findings(file: str, row: Row, pcm: Pcm | None = None) -> Iterator[Findin
             yield error("not-stereo", file, problem, SPEAK_AGAIN)
         if loudness.sample_rate != row["sample_rate"]:
             problem = f"the audio's rate is {loudness.sample_rate} Hz, the column says {row['sample_rate']}"
+            yield error("wrong-rate", file, problem, SPEAK_AGAIN)
+        if not LOWEST_RATE <= loudness.sample_rate <= HIGHEST_RATE:
+            problem = f"the audio's rate is {loudness.sample_rate} Hz, not {LOWEST_RATE} to {HIGHEST_RATE}"
             yield error("wrong-rate", file, problem, SPEAK_AGAIN)
         if abs(loudness.seconds - row["duration"]) > DURATION_TOLERANCE:
             problem = f"the column says {row['duration']:.3f} s, the audio has {loudness.seconds:.3f} s"

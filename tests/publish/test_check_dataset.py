@@ -1,9 +1,11 @@
+import io
 import json
 import math
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 from built_conversations import LINES, built_row, flac, stereo, write_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -50,6 +52,7 @@ def spoilt(**change):
         ({"audio": {"bytes": b"fLaC", "path": "x.flac"}}, ["unreadable-audio"]),
         ({"audio": audio(stereo(LINES, 6.0, 24000) * np.array([0, 1], np.int16))}, ["silent-left"]),
         ({"sample_rate": 48000}, ["wrong-rate"]),
+        ({"sample_rate": 4000, "audio": audio(stereo(LINES, 6.0, 4000), 4000)}, ["wrong-rate"]),
         ({"duration": 6.02}, ["wrong-duration"]),
         ({"alignments": []}, ["no-words"]),
         ({"alignments": built_row()["alignments"][::-1]}, ["unsorted-words"]),
@@ -64,6 +67,16 @@ def spoilt(**change):
 )
 def test_each_fault_of_a_row_is_found(tmp_path, columns, expected):
     assert checked(tmp_path, **columns) == expected
+
+
+def test_sound_of_days_is_a_finding_and_is_not_decoded(tmp_path):
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", 8000, 2, "PCM_16", format="FLAC") as sound:
+        hour = np.zeros((8000 * 3600, 2), np.int16)
+        for _ in range(11):
+            sound.write(hour)
+    hours = {"audio": {"bytes": file.getvalue(), "path": None}, "duration": 39600.0, "sample_rate": 8000}
+    assert checked(tmp_path, **hours) == ["unreadable-audio"]
 
 
 def test_utterances_without_an_id_are_a_finding(tmp_path):
