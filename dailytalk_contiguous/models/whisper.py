@@ -166,10 +166,9 @@ class Whisper:
             self._model = devices.within_memory(load, f"the Whisper model in {folder}")
             check_tokens(self._model.hf_tokenizer, vocabulary)
         except BadInput as error:
-            raise ModelMissing(
-                f"the Whisper model in {folder} can't be used ({error.reason})", error.remedy
-            ) from None
-        except DailytalkError:
+            reason = f"the Whisper model in {folder} can't be used ({error.reason})"
+            raise ModelMissing(reason, ANOTHER_WHISPER) from None
+        except (DailytalkError, MemoryError):
             raise
         except Exception as error:  # CTranslate2 raises RuntimeError and ValueError, tokenizers Exception itself
             reason = f"the Whisper model in {folder} does not load ({error})"

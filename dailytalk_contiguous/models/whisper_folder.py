@@ -38,6 +38,9 @@ PREPARED = {"sampling_rate": 16000, "hop_length": 160, "chunk_length": 30, "n_ff
 #: Bins of the mel scale where preprocessor_config.json does not say how many.
 USUAL_MELS = 80
 
+#: Tokens of a model of many languages; one for English has fewer.
+MULTILINGUAL = 51865
+
 #: Variables that model.bin may have: large-v3 has 1,259.
 MOST_VARIABLES = 4096
 
@@ -173,12 +176,14 @@ def _read_headers(file: BinaryIO) -> dict[str, Variable]:
             raise _refusal(f"model.bin has {quoted(name)} twice")
         variables[name] = _read_variable(file, name)
     (n_aliases,) = _read(file, "<I")
-    for _ in range(min(n_aliases, 2)):
+    if n_aliases > 1:
+        raise _refusal(f"model.bin has {n_aliases:,} second names of variables, and no Whisper has more than one")
+    if n_aliases:
         alias = _read_text(file)
         target = _read_text(file)
-        if (alias, target) != (_PROJECTION, _EMBEDDINGS) or alias in variables:
+        if (alias, target) != (_PROJECTION, _EMBEDDINGS) or alias in variables or target not in variables:
             raise _refusal(f"model.bin gives {quoted(target)} the second name {quoted(alias)}")
-        variables[alias] = variables.get(target, Variable((), _FLOAT32, None))
+        variables[alias] = variables[target]
     return variables
 
 
@@ -374,8 +379,16 @@ def _check_config(path: Path, size: WhisperSize) -> None:
                 f"{path.name} has {quoted([layer, head])} among its alignment_heads, and the model has "
                 f"{size.decoder_layers} layers of {size.decoder_heads} heads"
             )
+    needed = {"suppress_ids", "suppress_ids_begin"}
+    if size.n_tokens >= MULTILINGUAL:
+        needed.add("lang_ids")
+    lacking = sorted(needed - config.keys())
+    if lacking:
+        raise _refusal(f"{path.name} has no {', '.join(lacking)}")
     for name in ("lang_ids", "suppress_ids", "suppress_ids_begin"):
-        ids = typed(config.get(name) or [], list[int], f"{path.name}: {name}")
+        if config.get(name) is None:
+            continue
+        ids = typed(config[name], list[int], f"{path.name}: {name}")
         for number in ids:
             if not 0 <= number < size.n_tokens:
                 raise _refusal(f"{path.name} has {number} among its {name}, and {size.n_tokens} tokens are known")
