@@ -85,6 +85,9 @@ _ABSENT = frozenset({404, 405, 501})
 #: Characters of an event: three minutes of speech as 16-bit WAV at 24 kHz in base64. A chunk has 20 s.
 MOST_EVENT_CHARACTERS = 12 << 20
 
+#: Lines of a stream: an event has two or three, and a chunk of sound an event or some.
+MOST_LINES = 100_000
+
 #: Separate sounds of an answer, and letters of its alignment besides those that the text has: a chunk has 300.
 MOST_PARTS = 1000
 
@@ -328,6 +331,8 @@ def fish_words(text: str, tag: str, segments: Sequence[TimedText], seconds: floa
 
 def _events(body: bytes) -> Iterator[dict[str, Any]]:
     """The JSON objects of a stream of events; the last one may lack the empty line behind it."""
+    if body.count(b"\n") + body.count(b"\r") > MOST_LINES:
+        raise LongRead(f"its stream has more than {MOST_LINES:,} lines")
     for event in server_events([body + b"\n\n"]):
         if event.data.strip() == "[DONE]":
             continue
