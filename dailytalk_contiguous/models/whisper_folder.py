@@ -209,7 +209,7 @@ def _read(file: BinaryIO, layout: str) -> tuple[Any, ...]:
 def _read_text(file: BinaryIO) -> str:
     """A text with its length before it and a zero byte behind it, up to which CTranslate2 reads it."""
     (length,) = _read(file, "<H")
-    (content,) = _read(file, f"<{length}s")
+    content: bytes = _read(file, f"<{length}s")[0]
     text, zero, further = content.partition(b"\0")
     if not zero or further:
         raise _refusal("model.bin has a name that does not end where its length says")
