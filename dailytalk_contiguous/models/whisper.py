@@ -43,7 +43,7 @@ from dailytalk_contiguous.models.hesitations import (
     places_of_hesitations,
     with_hesitations,
 )
-from dailytalk_contiguous.models.whisper_folder import ANOTHER_WHISPER, check_tokens, check_whisper_folder
+from dailytalk_contiguous.models.whisper_folder import ANOTHER_WHISPER, check_tokenizer, check_whisper_folder
 
 if TYPE_CHECKING:
     from ctranslate2 import StorageView
@@ -164,7 +164,7 @@ class Whisper:
         try:
             vocabulary = check_whisper_folder(Path(folder))
             self._model = devices.within_memory(load, f"the Whisper model in {folder}")
-            check_tokens(self._model.hf_tokenizer, vocabulary)
+            check_tokenizer(self._model.hf_tokenizer, vocabulary)
         except BadInput as error:
             reason = f"the Whisper model in {folder} can't be used ({error.reason})"
             raise ModelMissing(reason, ANOTHER_WHISPER) from None

@@ -127,7 +127,7 @@ def check_whisper_folder(folder: Path) -> list[str]:
     return _vocabulary(folder, size.n_tokens)
 
 
-def check_tokens(tokenizer: "Tokenizer", vocabulary: Sequence[str]) -> None:
+def check_tokenizer(tokenizer: "Tokenizer", vocabulary: Sequence[str]) -> None:
     """Raise BadInput unless the tokens by which a model is asked have the same ids in both of its lists."""
     ids = tokenizer.get_vocab(with_added_tokens=True)
     highest = max(ids.values(), default=0)

@@ -111,7 +111,7 @@ class EndlessServer(TtsServer):
 
 def test_answers_that_are_too_long_for_their_line_say_so_and_are_not_used() -> None:
     with EndlessServer() as server:
-        transport = Client("the speech server", server.url, Token("", "KEY"), clock=Clock())
+        transport = Client("the speech server", server.url, Token(TOKEN, "KEY"), clock=Clock())
         engine = OpenAISpeech(client=transport)
         with pytest.raises(DailytalkError) as caught:
             engine.speak(LINE)
