@@ -154,8 +154,10 @@ def connection_failure(
 
 def short_answer(error: ShortRead, token: Token) -> RequestFailure:
     """The failure of an answer with status 200 that is not whole, or too long."""
-    fault = "is too long" if isinstance(error, LongRead) else "is not whole"
-    return RequestFailure(f"gave an answer that {fault} ({on_one_line(str(error), token)})", paid=True)
+    fault = "gave an answer that is not whole"
+    if isinstance(error, LongRead):
+        fault = "gave an answer that is too long"
+    return RequestFailure(f"{fault} ({on_one_line(str(error), token)})", paid=True)
 
 
 def service_message(body: bytes, token: Token) -> str:

@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.word_times import normalise, split_words
 from dailytalk_contiguous.models.contracts import Line, Spoken, SynthesisFailed, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
+from dailytalk_contiguous.models.synthesisers import piper
 from dailytalk_contiguous.models.synthesisers.piper import Piper
 from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
 
@@ -28,8 +30,8 @@ SENTENCES = ["It's been a while! How are you?", "Good morning, corner bicycle sh
 
 
 def say(text: str, tag: str = "", language: str = "en", rate: float | None = None, voice: str = "joe") -> Spoken:
-    piper = load_synthesiser("piper", VoiceSettings("", voice))
-    return synthesise(piper, Line(text, tag, language, 0, rate))
+    synthesiser = load_synthesiser("piper", VoiceSettings("", voice))
+    return synthesise(synthesiser, Line(text, tag, language, 0, rate))
 
 
 def seconds(spoken: Spoken) -> float:
@@ -84,6 +86,7 @@ def test_words_begin_and_end_where_the_sound_does_beside_a_pause() -> None:
 SAID_ELSEWHERE = """
 import hashlib, sys
 from dailytalk_contiguous.models.contracts import Line
+from dailytalk_contiguous.models.synthesisers import piper
 from dailytalk_contiguous.models.synthesisers.piper import Piper
 spoken = Piper().speak(Line(sys.argv[1], "", "en", 3))
 print(hashlib.sha256(spoken.samples.tobytes()).hexdigest())
@@ -216,3 +219,13 @@ def test_a_voice_of_an_impossible_rate_is_refused(rate: object, tmp_path: Path) 
     Path(f"{voice}.json").write_text(json.dumps(values), encoding="utf-8")
     with pytest.raises(ModelMissing, match=r"voice\.onnx\.json"):
         say("Hello.", voice=voice)
+
+
+def test_lines_that_wait_for_memory_are_the_same_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["One, two, three.", "Where have you been all day?", "I am coming.", "Not now."]
+    alone = [say(text) for text in texts]
+    monkeypatch.setattr(piper, "MOST_PHONEMES", 10)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(say, texts))
+    for line, other in zip(alone, together, strict=True):
+        assert np.array_equal(line.samples, other.samples)
