@@ -74,15 +74,12 @@ _FLOATS = (_FLOAT32, 4, 5)
 #: How `struct` reads a whole number, by its type.
 _WHOLE_FORMATS = {_INT8: "<b", _INT16: "<h", 3: "<i"}
 
-#: Settings in model.bin, and their values in every Whisper. A model may lack them.
+#: Settings in model.bin, and their values. A model may lack them, and have any others that are switched off.
 _FIXED = {
-    "decoder/activation": (3,),
-    "decoder/alibi": (0,),
+    "decoder/activation": range(4),
     "decoder/alibi_use_positive_positions": (0, 1),
     "decoder/pre_norm": (1,),
     "decoder/scale_alibi": (0, 1),
-    "decoder/scale_embeddings": (0,),
-    "decoder/start_from_zero_embedding": (0,),
 }
 
 #: The output layer, which is the embeddings under another name, or has weights of its own.
@@ -269,7 +266,8 @@ def _check_shapes(variables: Mapping[str, Variable], size: WhisperSize) -> None:
             raise _refusal(f"model.bin has {name} in whole numbers without their scale")
     settings = _expected_settings(size)
     for name, variable in variables.items():
-        if name in shapes or _is_scale(variables, name):
+        is_switched_off = variable.type_id == _INT8 and variable.value == 0
+        if name in shapes or is_switched_off or _is_scale(variables, name):
             continue
         if name not in settings or variable.value not in settings[name]:
             raise _refusal(f"model.bin has {quoted(name)} of {variable.value}, which no Whisper has")
