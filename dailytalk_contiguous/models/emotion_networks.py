@@ -32,7 +32,7 @@ from dailytalk_contiguous.models.devices import SHORTEST, run_batched
 from dailytalk_contiguous.models.emotion_folder import RETRAIN, EmotionFolder, heard_part, nothing_said
 from dailytalk_contiguous.models.linear_emotion import usual_of
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers, windows_of
-from dailytalk_contiguous.models.stored_weights import load_weights
+from dailytalk_contiguous.models.stored_weights import load_weights, read_weights, shapes_of
 
 #: Seconds that a network of audio hears at a time, unless it takes fewer.
 LONGEST_SECONDS = 20.0
@@ -90,6 +90,9 @@ _MOST_LABELS = 256
 _LEAST_EMOTIONS = 2
 
 _CHECKPOINT = "name a checkpoint of AutoModelForAudioClassification that was trained on emotion"
+
+#: The widest hidden layer of a head that is not trained yet, by the settings of an encoder: 256 is usual.
+_MOST_HEAD = 4096
 
 #: Settings of an encoder that is trained further, whatever its own are.
 _FIXED = {
@@ -373,12 +376,17 @@ def _labels(checkpoint: StoredModel) -> list[str]:
 def _network(checkpoint: StoredModel, labels: Sequence[str]) -> Any:
     """The classifier of a checkpoint with all of its weights."""
     kind, config = _configured(checkpoint, checkpoint.config, labels, _CHECKPOINT)
-    try:
-        network: Any = speech_models.build_module(kind, config)
-    except ValueError as error:
-        raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", _CHECKPOINT) from None
+    network = _without_memory(checkpoint, kind, config, _CHECKPOINT)
     load_weights(checkpoint.weights, network, checkpoint.name, speech_models.WHOLE)
     return speech_models.multiplied_out(network)
+
+
+def _without_memory(checkpoint: StoredModel, kind: Any, config: Any, remedy: str) -> Any:
+    """The classifier of a checkpoint without memory for its weights. Raises ModelMissing as `checkpoint_of`."""
+    try:
+        return speech_models.build_module(kind, config)
+    except ValueError as error:
+        raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", remedy) from None
 
 
 def _configured(checkpoint: StoredModel, values: dict[str, Any], labels: Sequence[str], remedy: str) -> Any:
@@ -406,10 +414,15 @@ def classifier_on(encoder: str, classes: Sequence[str], device: str) -> AudioEmo
     checkpoint = find_checkpoint(encoder)
     values = checkpoint.config | _FIXED
     kind, config = _configured(checkpoint, values, classes, FIND_REMEDY)
-    network = kind(config)
+    if not 0 < config.classifier_proj_size <= _MOST_HEAD:
+        reason = f"{encoder!r} can't be loaded (classifier_proj_size is {config.classifier_proj_size})"
+        raise ModelMissing(reason, FIND_REMEDY)
+    # Its weights are compared with its settings before these take memory.
+    shapes = shapes_of(encoder_in(_without_memory(checkpoint, kind, config, FIND_REMEDY)))
     _, prefixes = speech_models.ENCODERS[checkpoint.model_type]
-    module = encoder_in(network)
-    load_weights(checkpoint.weights, module, encoder, speech_models.WHOLE, prefixes, strict=False)
+    weights = read_weights(checkpoint.weights, shapes, encoder, speech_models.WHOLE, prefixes, strict=False)
+    network = kind(config)
+    encoder_in(network).load_state_dict(weights, assign=True)
     return AudioEmotions(checkpoint, classes, network, device)
 
 

@@ -360,7 +360,8 @@ class Client:
         except ShortRead as error:
             failure = short_answer(error, self._token)
             if about:
-                failure = self._count_unusable(failure, service_message(body, self._token), about)
+                message = service_message(body[:MOST_REFUSAL_BYTES], self._token)
+                failure = self._count_unusable(failure, message, about)
             raise failure from None
         self._n_unusable = None
         return value
@@ -410,7 +411,7 @@ class Client:
                     return
                 except ShortRead as error:
                     if body:
-                        message = service_message(body, self._token)
+                        message = service_message(body[:MOST_REFUSAL_BYTES], self._token)
                         reason = f"answered with {content_type}, not with a stream {message}".rstrip()
                         raise ServiceRefused(reason, CHECK_ADDRESS) from None
                     raise short_answer(error, self._token) from None

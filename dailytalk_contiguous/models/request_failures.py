@@ -28,6 +28,10 @@ class ShortRead(Exception):
     """An answer said 200 but is not whole: empty, cut short, or not what was asked for. Raised by readers."""
 
 
+class LongRead(ShortRead):
+    """An answer said 200 and holds more than the request can need."""
+
+
 class NotServed(Exception):
     """The service has no such path (a status that the caller named as `absent`)."""
 
@@ -149,8 +153,11 @@ def connection_failure(
 
 
 def short_answer(error: ShortRead, token: Token) -> RequestFailure:
-    """The failure of an answer with status 200 that is not whole."""
-    return RequestFailure(f"gave an answer that is not whole ({on_one_line(str(error), token)})", paid=True)
+    """The failure of an answer with status 200 that is not whole, or too long."""
+    fault = "gave an answer that is not whole"
+    if isinstance(error, LongRead):
+        fault = "gave an answer that is too long"
+    return RequestFailure(f"{fault} ({on_one_line(str(error), token)})", paid=True)
 
 
 def service_message(body: bytes, token: Token) -> str:

@@ -28,7 +28,7 @@ import soxr
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing, ModelUnreachable
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing, ModelUnreachable
 from dailytalk_contiguous.core.fillers import PROMPTS, USUAL
 from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
 from dailytalk_contiguous.core.sentences import ends_sentence
@@ -43,6 +43,7 @@ from dailytalk_contiguous.models.hesitations import (
     places_of_hesitations,
     with_hesitations,
 )
+from dailytalk_contiguous.models.whisper_folder import ANOTHER_WHISPER, check_tokenizer, check_whisper_folder
 
 if TYPE_CHECKING:
     from ctranslate2 import StorageView
@@ -161,10 +162,17 @@ class Whisper:
         threads = {"cpu_threads": 1, "num_workers": side_by_side}
         load = partial(WhisperModel, folder, device=device, compute_type=compute_type, **threads)
         try:
+            vocabulary = check_whisper_folder(Path(folder))
             self._model = devices.within_memory(load, f"the Whisper model in {folder}")
-        except (RuntimeError, ValueError) as error:
+            check_tokenizer(self._model.hf_tokenizer, vocabulary)
+        except BadInput as error:
+            reason = f"the Whisper model in {folder} can't be used ({error.reason})"
+            raise ModelMissing(reason, ANOTHER_WHISPER) from None
+        except (DailytalkError, MemoryError):
+            raise
+        except Exception as error:  # CTranslate2 raises RuntimeError and ValueError, tokenizers Exception itself
             reason = f"the Whisper model in {folder} does not load ({error})"
-            raise ModelMissing(reason, f"{_REMEDY}, or another --compute-type") from error
+            raise ModelMissing(reason, f"{ANOTHER_WHISPER}, or another --compute-type") from error
         # Dense, they are multiplied by NumPy's BLAS, whose last bits, and so the words, differ with its threads.
         extractor = self._model.feature_extractor
         extractor.mel_filters = csr_array(extractor.mel_filters)
@@ -520,8 +528,6 @@ SIZES = {
     "turbo": 1_617_824_864,
 }
 
-_REMEDY = "pass --asr-model with a size such as base or medium, or a folder in CTranslate2 format"
-
 _loading = threading.Lock()
 
 
@@ -622,16 +628,16 @@ def find_whisper(model: str, fetch: bool = True) -> str:
             paths = hub_files(name, (*MODEL_FILES, *FURTHER_FILES))
         except ModelUnreachable as error:
             other = size_here()
-            remedy = f"{error.remedy}; or {_REMEDY}"
+            remedy = f"{error.remedy}; or {ANOTHER_WHISPER}"
             if other:
                 remedy = f"pass {other}; or {error.remedy}"
             raise ModelUnreachable(error.reason, remedy, in_profile=True) from None
         except ModelMissing as error:
-            raise ModelMissing(error.reason, f"{error.remedy}; or {_REMEDY}") from None
+            raise ModelMissing(error.reason, f"{error.remedy}; or {ANOTHER_WHISPER}") from None
     lacking = [file for file in MODEL_FILES if file not in paths]
     if lacking:
         reason = f"{model!r} is not a complete Whisper model in CTranslate2 format: no {', '.join(lacking)}"
-        raise ModelMissing(reason, f"download it again, or {_REMEDY}")
+        raise ModelMissing(reason, f"download it again, or {ANOTHER_WHISPER}")
     return str(paths[MODEL_FILES[0]].parent)
 
 

@@ -1,4 +1,5 @@
 import json
+import resource
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -243,3 +244,26 @@ def test_a_model_folder_gives_the_same_model_without_its_encoder(kind: str, tmp_
     after = loaded.classify(SOUNDS)
     for first, second in zip(before, after, strict=True):
         np.testing.assert_allclose(first.probabilities, second.probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"hidden_size": 1 << 16},
+        {"hidden_size": -1},
+        {"num_hidden_layers": 250},
+        {"intermediate_size": 1 << 20},
+        {"num_attention_heads": 0},
+        {"conv_dim": [1 << 16, 1 << 16]},
+        {"classifier_proj_size": 1 << 20},
+    ],
+    ids=str,
+)
+def test_an_encoder_of_another_size_than_its_settings_takes_no_memory(lie: dict[str, Any], tmp_path: Path) -> None:
+    encoder = make_speech_model(tmp_path / "encoder")
+    config = json.loads((encoder / "config.json").read_text())
+    (encoder / "config.json").write_text(json.dumps(config | lie))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelMissing, match="encoder"):
+        classifier_on(str(encoder), CLASSES, "cpu")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KiB

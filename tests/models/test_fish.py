@@ -10,9 +10,10 @@ from tts_server import FISH, FISH_TIMES, TOKEN, OwnServer, TtsServer, speech, wa
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
-from dailytalk_contiguous.models.paid import Client
+from dailytalk_contiguous.models.paid import Client, Reply
+from dailytalk_contiguous.models.request_failures import LongRead
 from dailytalk_contiguous.models.service_token import Token
-from dailytalk_contiguous.models.synthesisers.fish import MODELS, Fish, FishSampling
+from dailytalk_contiguous.models.synthesisers.fish import MODELS, Fish, FishSampling, read_stream_events
 
 LINE = Line("Oh, I can't believe it!", "excited", "en", 0)
 
@@ -178,3 +179,20 @@ def test_a_line_costs_by_the_bytes_of_its_text_and_its_tag() -> None:
     assert Fish(model="s2-pro").price([line, line]) == pytest.approx(2 * 15e-6 * n_bytes)
     without_tag = line._replace(tag="")
     assert Fish().price([without_tag]) == pytest.approx(15e-6 * len(text.encode()))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'data: {"audio_base64": "", "alignment": {"segments": [%s]}}\n\n', "its alignment has more than"),
+        (b"\n" * 200_000, "more than 100,000 lines"),
+        (b'data: {"a": "' + b"a" * (13 << 20) + b'"}\n\n', "an event of over"),
+        (b'data: {"audio_base64": "UklGRg=="}\n\n' * 2000, "more than 1,000 sounds"),
+    ],
+    ids=["letters", "lines", "event", "sounds"],
+)
+def test_a_stream_with_more_than_its_line_can_need_is_refused(body: bytes, words: str) -> None:
+    segment = json.dumps({"text": "a" * 1000, "start": 0.0, "end": 1.0}).encode()
+    segments = b",".join([segment] * 3)
+    with pytest.raises(LongRead, match=words):
+        read_stream_events(Reply(body.replace(b"%s", segments), ""), LINE.text)

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -177,7 +178,7 @@ def test_an_answer_that_began_with_200_is_charged_and_no_other(fault: str, cost:
         ask(service)
         server.plan = [fault]
         purchase = Purchase(0.25, reserving([], charged))
-        answer = service.post(FISH, BODY, {}, read_plain, purchase=purchase)
+        answer = service.post(FISH, BODY, {}, partial(read_plain, text="one"), purchase=purchase)
         assert len(server.asked) == (3 if fault else 2)
     assert charged == [0.25] * (cost + 1)
     assert answer.paid == cost + 1

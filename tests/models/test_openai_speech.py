@@ -3,11 +3,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from spending import Clock
 from tts_server import OPENAI, TOKEN, OwnServer, TtsServer, speech, wav
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, SynthesisFailed, VoiceSample
 from dailytalk_contiguous.models.engines import synthesise
+from dailytalk_contiguous.models.paid import Client
+from dailytalk_contiguous.models.service_token import Token
 from dailytalk_contiguous.models.synthesisers.openai import OpenAISpeech
 
 LINE = Line("Are you sure?", "excited", "en", 0)
@@ -97,3 +100,21 @@ def test_openai_itself_clones_no_voice_and_is_never_free(address: str) -> None:
     with pytest.raises(DailytalkError, match="OpenAI clones no voice"):
         OpenAISpeech(voice="clone", base_url=address).preflight()
     assert OpenAISpeech(base_url=address).price([LINE]) > 0
+
+
+class EndlessServer(TtsServer):
+    """A server whose every answer is a little over a minute long."""
+
+    def sound(self, text: str, rate: int) -> tuple[np.ndarray, int, tuple[tuple[str, float, float], ...]]:
+        return np.full(70 * 8000, 0.1, np.float32), 8000, ()
+
+
+def test_answers_that_are_too_long_for_their_line_say_so_and_are_not_used() -> None:
+    with EndlessServer() as server:
+        transport = Client("the speech server", server.url, Token(TOKEN, "KEY"), clock=Clock())
+        engine = OpenAISpeech(client=transport)
+        with pytest.raises(DailytalkError) as caught:
+            engine.speak(LINE)
+    sentence = str(caught.value)
+    assert "'Are you sure?'" in sentence
+    assert "gave an answer that is too long (the sound of a line has more than 60 seconds)" in sentence

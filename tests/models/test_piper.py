@@ -1,10 +1,15 @@
 """Piper: a voice that says what it should, at times that are right, always in the same way."""
 
 import hashlib
+import json
 import os
+import resource
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +22,7 @@ from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.word_times import normalise, split_words
 from dailytalk_contiguous.models.contracts import Line, Spoken, SynthesisFailed, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
+from dailytalk_contiguous.models.synthesisers import piper
 from dailytalk_contiguous.models.synthesisers.piper import Piper
 from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
 
@@ -24,8 +30,8 @@ SENTENCES = ["It's been a while! How are you?", "Good morning, corner bicycle sh
 
 
 def say(text: str, tag: str = "", language: str = "en", rate: float | None = None, voice: str = "joe") -> Spoken:
-    piper = load_synthesiser("piper", VoiceSettings("", voice))
-    return synthesise(piper, Line(text, tag, language, 0, rate))
+    synthesiser = load_synthesiser("piper", VoiceSettings("", voice))
+    return synthesise(synthesiser, Line(text, tag, language, 0, rate))
 
 
 def seconds(spoken: Spoken) -> float:
@@ -80,6 +86,7 @@ def test_words_begin_and_end_where_the_sound_does_beside_a_pause() -> None:
 SAID_ELSEWHERE = """
 import hashlib, sys
 from dailytalk_contiguous.models.contracts import Line
+from dailytalk_contiguous.models.synthesisers import piper
 from dailytalk_contiguous.models.synthesisers.piper import Piper
 spoken = Piper().speak(Line(sys.argv[1], "", "en", 3))
 print(hashlib.sha256(spoken.samples.tobytes()).hexdigest())
@@ -142,3 +149,83 @@ def test_a_female_voice_is_refused_with_the_engines_that_have_one(
     assert done.code == 1
     assert "piper has no voice by the name female" in done.err
     assert "--tts espeak --voice +f3 or --tts openai --voice nova" in done.err
+
+
+def joe() -> tuple[Any, Path]:
+    """The network of joe, and the file with its settings."""
+    import onnx
+
+    files = Piper().files()
+    assert files is not None
+    return onnx.load(str(files.network)), files.settings
+
+
+def saved_voice(folder: Path, network: Any, settings: Path) -> str:
+    path = folder / "voice.onnx"
+    path.write_bytes(network.SerializeToString())
+    shutil.copy(settings, folder / "voice.onnx.json")
+    return str(path)
+
+
+def with_constant(network: Any, n_numbers: int) -> Any:
+    """The network, which adds the largest of so many zeros to its sound."""
+    from onnx import TensorProto, helper
+
+    name = network.graph.output[0].name
+    for node in network.graph.node:
+        for position, output in enumerate(node.output):
+            if output == name:
+                node.output[position] = "sound"
+    shape = helper.make_tensor("shape", TensorProto.INT64, [1], [n_numbers])
+    zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
+    network.graph.initializer.append(shape)
+    network.graph.node.append(helper.make_node("ConstantOfShape", ["shape"], ["zeros"], value=zero))
+    network.graph.node.append(helper.make_node("ReduceMax", ["zeros"], ["most"], keepdims=0))
+    network.graph.node.append(helper.make_node("Add", ["sound", "most"], [name]))
+    return network
+
+
+def test_a_voice_that_asks_for_gigabytes_says_nothing_and_takes_none(tmp_path: Path) -> None:
+    network, settings = joe()
+    voice = saved_voice(tmp_path, with_constant(network, 1_500_000_000), settings)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SynthesisFailed, match="the voice voice asks for more memory than"):
+        say("Hello.", voice=voice)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 1_000_000  # KiB
+    assert say("Hello.").samples.any()
+
+
+def test_a_voice_with_weights_in_another_file_opens_none(tmp_path: Path) -> None:
+    network, settings = joe()
+    weights = network.graph.initializer[0]
+    weights.ClearField("raw_data")
+    weights.data_location = 1
+    for key, value in (("location", "../../etc/passwd"), ("offset", "0"), ("length", "64")):
+        entry = weights.external_data.add()
+        entry.key = key
+        entry.value = value
+    voice = saved_voice(tmp_path, network, settings)
+    with pytest.raises(ModelMissing, match=r"is not a voice of Piper \(its weights are in another file\)"):
+        say("Hello.", voice=voice)
+
+
+@pytest.mark.parametrize("rate", [0, 1, 4_000_000_000, "fast", None])
+def test_a_voice_of_an_impossible_rate_is_refused(rate: object, tmp_path: Path) -> None:
+    network, settings = joe()
+    voice = saved_voice(tmp_path, network, settings)
+    values = json.loads(settings.read_text(encoding="utf-8"))
+    values["audio"]["sample_rate"] = rate
+    Path(f"{voice}.json").write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(ModelMissing, match=r"voice\.onnx\.json"):
+        say("Hello.", voice=voice)
+
+
+def test_lines_that_wait_for_memory_are_the_same_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["One, two, three.", "Where have you been all day?", "I am coming.", "Not now."]
+    alone = [say(text) for text in texts]
+    monkeypatch.setattr(piper, "MOST_PHONEMES", 10)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(say, texts))
+    for line, other in zip(alone, together, strict=True):
+        assert np.array_equal(line.samples, other.samples)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import tracemalloc
 from collections import OrderedDict
 from pathlib import Path
@@ -108,3 +109,24 @@ def test_a_hostile_file_is_one_sentence_and_takes_no_memory(
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 400
     assert not (tmp_path / "attacked").exists()
+
+
+def test_one_number_that_is_said_to_be_millions_takes_no_memory(tmp_path: Path) -> None:
+    weight = torch.zeros(1).expand(20_000, 20_000)
+    file = tmp_path / "pytorch_model.bin"
+    torch.save({"weight": weight, "bias": torch.zeros(1).expand(20_000)}, file)
+    assert file.stat().st_size < 10_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelMissing, match=r"they have 1,600\.1 MB in files of 0\.0 MB"):
+        load_weights([file], nn.Linear(20_000, 20_000, device="meta"), "tiny", "name another")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KiB
+
+
+def test_a_weight_that_two_layers_share_is_read_for_both(tmp_path: Path) -> None:
+    shared = torch.arange(250_000.0).reshape(500, 500)
+    file = tmp_path / "pytorch_model.bin"
+    torch.save({"0.weight": shared, "1.weight": shared}, file)
+    layers = nn.Sequential(*(nn.Linear(500, 500, bias=False, device="meta") for _ in range(2)))
+    load_weights([file], layers, "tiny", "name another")
+    for weight in layers.state_dict().values():
+        assert torch.equal(weight, shared)

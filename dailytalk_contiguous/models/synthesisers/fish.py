@@ -18,6 +18,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgpack
@@ -26,6 +27,7 @@ import numpy as np
 from dailytalk_contiguous.core.documents import parse_json, quoted, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
+from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.tags import render
 from dailytalk_contiguous.core.word_times import Word, fit, split_words
@@ -40,9 +42,18 @@ from dailytalk_contiguous.models.contracts import (
 )
 from dailytalk_contiguous.models.event_streams import server_events
 from dailytalk_contiguous.models.paid import Answer, Client, Purchase, Reply, ServedSynthesiser
-from dailytalk_contiguous.models.request_failures import LONGEST_MESSAGE, NotServed, ShortRead
+from dailytalk_contiguous.models.request_failures import LONGEST_MESSAGE, LongRead, NotServed, ShortRead
 from dailytalk_contiguous.models.service_token import Token
-from dailytalk_contiguous.models.speech_answers import Sound, TimedText, read_plain, read_voices, read_wav
+from dailytalk_contiguous.models.speech_answers import (
+    SLOWEST,
+    Sound,
+    TimedText,
+    count,
+    read_plain,
+    read_voices,
+    read_wav,
+    sound_quota,
+)
 
 PUBLIC_URL = "https://api.fish.audio"
 DOMAIN = "fish.audio"
@@ -70,6 +81,15 @@ FIXED = {"format": "wav", "normalize": True, "chunk_length": 300, "latency": "no
 
 #: Statuses with which a server without a path answers.
 _ABSENT = frozenset({404, 405, 501})
+
+#: Characters of an event: three minutes of speech as 16-bit WAV at 24 kHz in base64. A chunk has 20 s.
+MOST_EVENT_CHARACTERS = 12 << 20
+
+#: Lines of a stream: an event has two or three, and a chunk of sound an event or some.
+MOST_LINES = 100_000
+
+#: Separate sounds of an answer, and letters of its alignment besides those that the text has: a chunk has 300.
+MOST_PARTS = 1000
 
 #: Seconds by which the audio may be shorter than its alignment says: rounding, not a stream cut short.
 _ROUNDING_SECONDS = 0.5
@@ -179,7 +199,7 @@ class Fish(ServedSynthesiser):
         price = self.price([line])
         headers = {"Content-Type": content_type, "model": self.model}
         purchase = Purchase(price, reserve, quoted(line.text))
-        answer = self._ask(encoded, headers, purchase)
+        answer = self._ask(encoded, headers, line.text, purchase)
         sound = answer.value
         seconds = len(sound.samples) / sound.sample_rate
         words = fish_words(line.text, line.tag, sound.segments, seconds)
@@ -198,17 +218,22 @@ class Fish(ServedSynthesiser):
             listed = ", ".join(self._listed)[:LONGEST_MESSAGE] or "none"
             raise DailytalkError(reason, f"name one of its voices ({listed}), or pass --voice clone")
 
-    def _ask(self, body: bytes, headers: dict[str, str], purchase: Purchase) -> Answer[Sound]:
-        """Ask for speech with word times, or for speech alone from a server that has no path for these."""
+    def _ask(self, body: bytes, headers: dict[str, str], text: str, purchase: Purchase) -> Answer[Sound]:
+        """Ask for speech with word times, or for speech alone from a server that has no path for these.
+
+        `text` is that of the line, which limits the answer.
+        """
+        read_events = partial(read_stream_events, text=text)
+        read_sound = partial(read_plain, text=text)
         if not self._known.is_set() and not self._first.acquire(blocking=False):
             self._known.wait()
         try:
             if self._timestamps:
                 with suppress(NotServed):
                     first = purchase._replace(reserve=self._releasing(purchase.reserve))
-                    return self._client.post(TIMES_PATH, body, headers, read_stream_events, _ABSENT, first)
+                    return self._client.post(TIMES_PATH, body, headers, read_events, _ABSENT, first)
             # 404 also means an unknown voice: only a plain answer shows that it was the path.
-            answer = self._client.post(PLAIN_PATH, body, headers, read_plain, purchase=purchase)
+            answer = self._client.post(PLAIN_PATH, body, headers, read_sound, purchase=purchase)
             self._timestamps = False
             return answer
         finally:
@@ -226,8 +251,13 @@ class Fish(ServedSynthesiser):
         return first
 
 
-def read_stream_events(reply: Reply) -> Sound:
-    """The sound of an answer that is a stream of events with audio in base64 and alignments. Raises ShortRead."""
+def read_stream_events(reply: Reply, text: str) -> Sound:
+    """The sound of an answer that is a stream of events with audio in base64 and alignments.
+
+    `text` is that of the line. Raises ShortRead, and LongRead for more sound, letters or parts than it can need.
+    """
+    quota = sound_quota(text)
+    letters = Quota("its alignment", MOST_PARTS + SLOWEST * len(text), "characters", "ask again")
     files: list[list[bytes]] = []
     chunks: dict[int, list[TimedText]] = {}
     promised = 0.0
@@ -241,11 +271,14 @@ def read_stream_events(reply: Reply) -> Sound:
         if audio[:4] == b"RIFF" or not files:  # if each chunk has a header, each is a separate file
             files.append([])
         files[-1].append(audio)
+        if len(files) > MOST_PARTS:
+            raise LongRead(f"its stream has more than {MOST_PARTS:,} sounds")
         number, segments, end = _aligned(event, alignment or {})
+        count(letters, sum(1 + len(segment.text) for segment in segments))
         if alignment or number not in chunks:  # the newest of a chunk counts; one that is null takes nothing back
             chunks[number] = segments
             promised = max(promised, end)
-    sounds = [read_wav(b"".join(parts)) for parts in files if any(parts)]
+    sounds = [read_wav(b"".join(parts), quota) for parts in files if any(parts)]
     seconds = sum(len(part) / sample_rate for part, sample_rate in sounds)
     if not sounds or seconds < promised - _ROUNDING_SECONDS:
         raise ShortRead(f"its stream promises {promised:.2f} s of audio and holds {seconds:.2f} s")
@@ -298,9 +331,13 @@ def fish_words(text: str, tag: str, segments: Sequence[TimedText], seconds: floa
 
 def _events(body: bytes) -> Iterator[dict[str, Any]]:
     """The JSON objects of a stream of events; the last one may lack the empty line behind it."""
+    if body.count(b"\n") + body.count(b"\r") > MOST_LINES:
+        raise LongRead(f"its stream has more than {MOST_LINES:,} lines")
     for event in server_events([body + b"\n\n"]):
         if event.data.strip() == "[DONE]":
             continue
+        if len(event.data) > MOST_EVENT_CHARACTERS:
+            raise LongRead(f"its stream has an event of over {MOST_EVENT_CHARACTERS:,} characters")
         try:
             yield typed(parse_json(event.data, ""), dict[str, Any], "it")
         except BadInput:

@@ -18,6 +18,7 @@ import os
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 from urllib3.filepost import encode_multipart_formdata
 
@@ -188,7 +189,8 @@ class OpenAISpeech(ServedSynthesiser):
         json_type = {"Content-Type": "application/json"}
         encoded = json.dumps(body).encode()  # in ASCII: what a server calls a voice may be no UTF-8
         purchase = Purchase(self.price([line]), reserve, quoted(line.text))
-        return self._client.post(PATH, encoded, json_type, read_plain, absent, purchase)
+        read = partial(read_plain, text=line.text)
+        return self._client.post(PATH, encoded, json_type, read, absent, purchase)
 
     def _cloned(self, sample: VoiceSample, reserve: Reserve) -> dict[str, str]:
         """The fields of a request to be said in the voice of a sample, in the way that the server has."""

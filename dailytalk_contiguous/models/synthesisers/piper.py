@@ -11,7 +11,8 @@ import itertools
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import SequenceMatcher
 from functools import lru_cache
 from importlib.metadata import version
@@ -21,8 +22,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.clean_speech import voiced_spans
-from dailytalk_contiguous.core.documents import as_text, read_json
+from dailytalk_contiguous.core.documents import as_text, quoted, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.licensing import Licence
@@ -38,11 +40,11 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSample,
     free,
 )
-from dailytalk_contiguous.models.devices import thread_count
+from dailytalk_contiguous.models.devices import MOST_ONNX, lacks_onnx_memory, open_onnx, thread_count
 from dailytalk_contiguous.models.style_prosody import STYLE_PROSODY, prosody_of_tag
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
     from onnxruntime import InferenceSession
     from piper import PiperVoice
 
@@ -69,6 +71,19 @@ _NOISE_FRAMES = 16384
 
 #: Channels of noise, which is more than any voice needs.
 _NOISE_CHANNELS = 192
+
+#: Bytes that the network of a voice may have: the largest of `PIPER_VOICES` have 114 MB.
+MOST_NETWORK_BYTES = 300_000_000
+
+#: Phonemes, with the gaps between them, that are said at a time by all threads; a longer sentence is said alone.
+#: At half a megabyte each (one in voices of high quality) they leave room below `devices.MOST_ONNX`.
+MOST_PHONEMES = 1500
+
+#: Seconds of a phoneme or gap: joe takes 0.025 on average.
+MOST_PHONEME_SECONDS = 1.0
+
+#: Seconds that any sentence may take, however short it is.
+LEAST_SECONDS = 60.0
 
 #: Bytes that the settings of a voice may have.
 _MOST_SETTINGS = 1 << 20
@@ -376,7 +391,6 @@ _LOADING = threading.Lock()
 def _loaded(files: VoiceFiles) -> "PiperVoice":
     """The voice of this process, one thread a line: lines are said side by side, and alike on any machine."""
     import onnx
-    import onnxruntime
     from piper import PiperVoice
     from piper.config import PiperConfig
     from piper.patch_voice_with_alignment import add_alignment_output
@@ -384,28 +398,90 @@ def _loaded(files: VoiceFiles) -> "PiperVoice":
     try:
         settings = read_json(files.settings, limit=_MOST_SETTINGS)
         config = PiperConfig.from_dict(settings)
-        model = onnx.load(str(files.network))
-        add_alignment_output(model)
-        noise = _with_noise_as_input(model)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        network = model.SerializeToString()
-        session = onnxruntime.InferenceSession(network, options, ["CPUExecutionProvider"])
+        if not LOWEST_RATE <= config.sample_rate <= HIGHEST_RATE:
+            raise BadInput(f"it names a rate of {quoted(config.sample_rate)} Hz", "")
     except BadInput as error:
         reason = f"{files.settings.name} can't be read ({error.reason})"
         raise ModelMissing(reason, "name another --voice") from None
+    except Exception as error:  # Piper reads its settings without a check
+        reason = f"{files.settings.name} holds no settings of Piper ({type(error).__name__}: {quoted(str(error))})"
+        raise ModelMissing(reason, "name another --voice") from error
+    try:
+        _check_size(files.network)
+        model = onnx.load(str(files.network), load_external_data=False)
+        _refuse_other_files(model)
+        add_alignment_output(model)
+        noise = _with_noise_as_input(model)
+        session = open_onnx(model.SerializeToString())
+    except BadInput as error:
+        raise ModelMissing(
+            f"{files.network.name} is not a voice of Piper ({error.reason})", error.remedy
+        ) from None
     except Exception as error:  # onnx and onnxruntime have many of their own
         message = as_text(str(error)).splitlines()[0][:200]
         reason = f"{files.network.name} is not a voice of Piper ({message})"
         raise ModelMissing(reason, "name another --voice") from error
-    return PiperVoice(session=_WithNoise(session, noise), config=config)
+    return PiperVoice(session=_VoiceSession(session, noise, files.network.stem, config.sample_rate), config=config)
 
 
-class _WithNoise:
-    """A session of onnxruntime that is given the same noise with every line."""
+def _check_size(network: Path) -> None:
+    """Raise BadInput for a network that is larger than any of Piper's."""
+    n_bytes = network.stat().st_size
+    if n_bytes > MOST_NETWORK_BYTES:
+        reason = f"it has {n_bytes / 1e6:,.0f} MB, and a voice has {MOST_NETWORK_BYTES / 1e6:,.0f} MB at most"
+        raise BadInput(reason, "name another --voice")
 
-    def __init__(self, session: "InferenceSession", names: Sequence[str]) -> None:
+
+def _refuse_other_files(model: "ModelProto") -> None:
+    """Raise BadInput for a network with weights in another file, which could be any file of this machine.
+
+    No voice of Piper has any.
+    """
+    tensors = _tensors_of(model.graph)
+    for function in model.functions:
+        tensors += _tensors_in(function.node)
+    for tensor in tensors:
+        if tensor.external_data or tensor.data_location:
+            raise BadInput("its weights are in another file", "name another --voice")
+
+
+def _tensors_of(graph: "GraphProto") -> list["TensorProto"]:
+    """The weights of a graph, and of the graphs inside it."""
+    tensors = [*graph.initializer]
+    for sparse in graph.sparse_initializer:
+        tensors += [sparse.values, sparse.indices]
+    return tensors + _tensors_in(graph.node)
+
+
+def _tensors_in(nodes: "Iterable[NodeProto]") -> list["TensorProto"]:
+    """The tensors that are attributes of nodes, and those of the graphs that are."""
+    tensors = list["TensorProto"]()
+    for node in nodes:
+        for attribute in node.attribute:
+            tensors += [attribute.t, *attribute.tensors]
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                tensors += [sparse.values, sparse.indices]
+            for graph in (attribute.g, *attribute.graphs):
+                tensors += _tensors_of(graph)
+    return tensors
+
+
+class _VoiceSession:
+    """A session of ONNX Runtime that is given the same noise with every line, and as much memory as a voice needs.
+
+    Args:
+        session: of a voice whose noise is an input.
+        names: those inputs.
+        voice: its name, in errors.
+        sample_rate: of what it says, in Hz.
+    """
+
+    def __init__(self, session: "InferenceSession", names: Sequence[str], voice: str, sample_rate: int) -> None:
         self._session = session
+        self._voice = voice
+        self._sample_rate = sample_rate
+        self._n_phonemes = 0  # that are said now, in all threads
+        self._changed = threading.Condition()
         shape = (1, _NOISE_CHANNELS, _NOISE_FRAMES)
         noise = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
         self._noise = dict.fromkeys(names, noise)
@@ -413,8 +489,37 @@ class _WithNoise:
     def run(
         self, outputs: Sequence[str] | None, inputs: Mapping[str, NDArray[np.generic]]
     ) -> list[NDArray[np.float32]]:
-        results: list[NDArray[np.float32]] = self._session.run(outputs, {**inputs, **self._noise})
+        """What the voice says. Raises SynthesisFailed where it asks for too much memory, or says too much."""
+        n_phonemes = inputs["input"].size
+        try:
+            with self._memory_for(n_phonemes):
+                results: list[NDArray[np.float32]] = self._session.run(outputs, {**inputs, **self._noise})
+        except Exception as error:
+            if not lacks_onnx_memory(error):
+                raise
+            reason = f"the voice {self._voice} asks for more memory than {MOST_ONNX / 1e9:.1f} GB for a sentence"
+            raise SynthesisFailed(reason, "say it in shorter sentences, or name another --voice") from None
+        sound, counts = results
+        seconds = sound.size / self._sample_rate
+        most_seconds = max(LEAST_SECONDS, n_phonemes * MOST_PHONEME_SECONDS)
+        if seconds > most_seconds or counts.size > n_phonemes:
+            reason = f"the voice {self._voice} says {seconds:,.0f} s for a sentence of {n_phonemes} phonemes"
+            raise SynthesisFailed(reason, "name another --voice")
         return results
+
+    @contextmanager
+    def _memory_for(self, n_phonemes: int) -> Iterator[None]:
+        """Wait until the sentences of other threads leave memory for so many phonemes."""
+        with self._changed:
+            while self._n_phonemes and self._n_phonemes + n_phonemes > MOST_PHONEMES:
+                self._changed.wait()
+            self._n_phonemes += n_phonemes
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._n_phonemes -= n_phonemes
+                self._changed.notify_all()
 
 
 def _with_noise_as_input(model: "ModelProto") -> list[str]:
