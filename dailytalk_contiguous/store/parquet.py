@@ -25,7 +25,14 @@ from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.core.schema import Row, wrong_type
 from dailytalk_contiguous.store.files import Disk, replacing
-from dailytalk_contiguous.store.parquet_pages import VALUE_BYTES, Chunk, CountedFile, Leaf, leaf_of
+from dailytalk_contiguous.store.parquet_pages import (
+    LARGEST_UNPACKED,
+    VALUE_BYTES,
+    Chunk,
+    CountedFile,
+    Leaf,
+    leaf_of,
+)
 
 #: Rows that are Python objects at a time.
 BATCH = 64
@@ -33,11 +40,8 @@ BATCH = 64
 #: Of each row group that is read: its file, its number and its columns, on the level of debugging.
 log = logging.getLogger(__name__)
 
-#: Bytes of a row group that are unpacked, whatever it has in the file. A larger one may be `MOST_SHRUNK` times as
-#: large as in the file.
-LARGEST_UNPACKED = 1 << 28
-
-#: How many times as large as in the file a large row group may be: FLAC hardly shrinks, WAV to a tenth at most.
+#: How many times as large as in the file a row group may be that is larger than `LARGEST_UNPACKED`: FLAC hardly
+#: shrinks, WAV to a tenth at most.
 MOST_SHRUNK = 25
 
 #: Bytes of all rows of a file together, whatever it has: what one row group may have is bounded above, so this

@@ -20,6 +20,9 @@ from dailytalk_contiguous.core.quotas import Quota
 #: file, and not written.
 VALUE_BYTES = 12
 
+#: Bytes of a row group that are unpacked, whatever it has in the file.
+LARGEST_UNPACKED = 1 << 28
+
 #: Encodings of values, by their numbers in a page's header: each begins with a part of the value before it.
 DELTA_BYTE_ARRAY = 7
 
@@ -97,7 +100,7 @@ class Chunk(NamedTuple):
 
 
 class PageHeader(NamedTuple):
-    """What a page is, its bytes once unpacked and in the file, its values, and where it begins behind the header."""
+    """What a page is, its bytes once unpacked and in the file, its values, and where it begins after its header."""
 
     kind: int
     unpacked: int
@@ -305,4 +308,7 @@ class _Walk:
             self._n_values += page.n_values
         if self._n_values > chunk.n_values:
             raise ValueError("a column has more values than its footer says")
+        is_larger = page.unpacked > chunk.unpacked
+        if is_larger and page.unpacked * chunk.n_values > LARGEST_UNPACKED:
+            raise ValueError("a page is larger than its footer says")
         self._quota.take(page.unpacked + page.n_values * (VALUE_BYTES + chunk.column.value_bytes))
