@@ -100,7 +100,7 @@ class Chunk(NamedTuple):
 
 
 class PageHeader(NamedTuple):
-    """What a page is, its bytes once unpacked and in the file, its values, and where it begins after its header."""
+    """What a page is, its bytes unpacked and in the file, its values, and where it begins after its header."""
 
     kind: int
     unpacked: int
