@@ -20,8 +20,7 @@ from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.webdataset_samples import is_audio_column, samples_in
-from dailytalk_contiguous.store.parquet import MOST_SHRUNK, ParquetReader, open_parquet
-from dailytalk_contiguous.store.parquet_pages import LARGEST_UNPACKED
+from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet, unpacked_quota
 
 #: The endings of shards of both kinds.
 PARQUET = ".parquet"
@@ -91,8 +90,8 @@ def rows_of(
         if path.lower().endswith(PARQUET):
             try:
                 with _parquet(repository, path, file) as parquet:
-                    most = max(LARGEST_UNPACKED, MOST_SHRUNK * repository.files[path].size)
-                    quota = Quota(f"{_shard_name(repository, path)}, unpacked,", most, "bytes", _REMEDY)
+                    subject = f"{_shard_name(repository, path)}, unpacked,"
+                    quota = unpacked_quota(subject, repository.files[path].size, _REMEDY)
                     yield from _rows_of_groups(parquet, columns, start, quota)
             except BadInput as problem:
                 if not start:  # else it was reported at the start of the shard

@@ -26,8 +26,8 @@ KEY = "__key__"
 _COLUMN = re.compile(r"\.((?:[A-Za-z_][\w-]*\.)*[\w-]+)$")
 
 
-#: Bytes of a name in a tar, which may have headers of its own: ten times the longest path of Linux.
-_LONGEST_NAME = 40_960
+#: Bytes of the names and attributes that may come before a member: a path has 4,096 at most, attributes some more.
+_LONGEST_NAMES = 1 << 20
 
 #: Members of a sample: a recording has some ten, and one that is a folder of short clips some thousands.
 _MOST_MEMBERS = 10_000
@@ -50,8 +50,8 @@ class _ShortNamed(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         header = super().frombuf(buf, encoding, errors)
-        if header.type in _HEADERS_OF_NAMES and header.size > _LONGEST_NAME:
-            raise tarfile.ReadError(f"a name of more than {_LONGEST_NAME:,} bytes")
+        if header.type in _HEADERS_OF_NAMES and header.size > _LONGEST_NAMES:
+            raise tarfile.ReadError(f"names and attributes of more than {_LONGEST_NAMES:,} bytes")
         return header
 
 

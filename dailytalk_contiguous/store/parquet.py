@@ -40,13 +40,9 @@ BATCH = 64
 #: Of each row group that is read: its file, its number and its columns, on the level of debugging.
 log = logging.getLogger(__name__)
 
-#: How many times as large as in the file a row group may be that is larger than `LARGEST_UNPACKED`: FLAC hardly
-#: shrinks, WAV to a tenth at most.
-MOST_SHRUNK = 25
-
-#: Bytes of all rows of a file together, whatever it has: what one row group may have is bounded above, so this
-#: bounds the time that many of them take.
-_LARGEST_FILE = 1 << 30
+#: How many times as large as in the file a file or row group may be that is larger than `LARGEST_UNPACKED`: FLAC
+#: hardly shrinks, WAV to a tenth at most. No file of texts and measures alone is so large, and so repetitive.
+_MOST_SHRUNK = 25
 
 #: Bytes of the rows of a batch, about.
 _BATCH_BYTES = 1 << 26
@@ -131,7 +127,7 @@ class ParquetReader:
         with _reading(self._name, self._remedy):
             wanted = [self._group(number, names) for number in numbers]
         packed = sum(group.packed for group in wanted)
-        quota = self._quota(f"{self._name}, unpacked,", _LARGEST_FILE, packed)
+        quota = self._quota(f"{self._name}, unpacked,", packed)
         for run in _runs(wanted, self._is_local):
             log.debug("read %s, row groups %s: %s", self._name, [group.number for group in run], names)
             with _reading(self._name, self._remedy):
@@ -192,7 +188,7 @@ class ParquetReader:
                 unpacked += stored.total_uncompressed_size
                 unpacked += chunk.n_values * (VALUE_BYTES + column.value_bytes)
         subject = f"{self._name}: row group {number}, unpacked,"
-        self._quota(subject, LARGEST_UNPACKED, packed).take(unpacked)
+        self._quota(subject, packed).take(unpacked)
         return _Group(number, metadata.num_rows, chunks, packed, unpacked)
 
     def _chunk(self, stored: pq.ColumnChunkMetaData, column: Leaf) -> Chunk:
@@ -210,7 +206,7 @@ class ParquetReader:
     def _batches_of(self, run: Sequence[_Group], names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         """The batches of row groups that are read together. Raises BadInput for more than these may have."""
         subject = f"{self._name}: row group {run[0].number}, unpacked,"
-        quota = self._quota(subject, LARGEST_UNPACKED, sum(group.packed for group in run))
+        quota = self._quota(subject, sum(group.packed for group in run))
         self._source.expect([chunk for group in run for chunk in group.chunks], quota)
         row_bytes = max(self._shared_bytes(group, quota) for group in run)
         n_rows = sum(group.n_rows for group in run)
@@ -255,10 +251,14 @@ class ParquetReader:
                 n_bytes += pc.sum(lengths.take(values.indices)).as_py() or 0
         return n_bytes
 
-    def _quota(self, subject: str, least: int, packed: int) -> Quota:
-        """What may come out of so many bytes of the file."""
-        packed = min(packed, self._source.size)
-        return Quota(subject, max(least, MOST_SHRUNK * packed), "bytes", self._remedy)
+    def _quota(self, subject: str, packed: int) -> Quota:
+        """How much may come out of so many bytes of the file."""
+        return unpacked_quota(subject, min(packed, self._source.size), self._remedy)
+
+
+def unpacked_quota(subject: str, packed: int, remedy: str) -> Quota:
+    """Return the quota of what may come out of so many bytes of a Parquet file."""
+    return Quota(subject, max(LARGEST_UNPACKED, _MOST_SHRUNK * packed), "bytes", remedy)
 
 
 def _runs(groups: Iterable[_Group], joined: bool) -> Iterator[list[_Group]]:
