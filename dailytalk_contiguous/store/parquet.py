@@ -185,8 +185,7 @@ class ParquetReader:
             if not column.names.isdisjoint(names):
                 chunk = self._chunk(stored, column)
                 chunks.append(chunk)
-                unpacked += stored.total_uncompressed_size
-                unpacked += chunk.n_values * (VALUE_BYTES + column.value_bytes)
+                unpacked += chunk.unpacked + chunk.n_values * (VALUE_BYTES + column.value_bytes)
         subject = f"{self._name}: row group {number}, unpacked,"
         self._quota(subject, packed).take(unpacked)
         return _Group(number, metadata.num_rows, chunks, packed, unpacked)
@@ -197,11 +196,12 @@ class ParquetReader:
         if dictionary is not None and 0 < dictionary < start:
             start = dictionary
         end = start + stored.total_compressed_size
-        sizes = (stored.total_compressed_size, stored.total_uncompressed_size, stored.num_values)
-        if start < 0 or end > self._source.size or min(sizes) < 0:
+        unpacked = stored.total_uncompressed_size
+        n_values = stored.num_values
+        if not 0 <= start <= end <= self._source.size or unpacked < 0 or n_values < 0:
             raise BadInput(f"{self._name} can't be read ({column.path} is not inside it)", self._remedy)
-        has_deltas = "DELTA_BYTE_ARRAY" in stored.encodings
-        return Chunk(start, end, column, stored.num_values, stored.total_uncompressed_size, has_deltas)
+        has_deltas = column.is_text and "DELTA_BYTE_ARRAY" in stored.encodings
+        return Chunk(start, end, column, n_values, unpacked, has_deltas)
 
     def _batches_of(self, run: Sequence[_Group], names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         """The batches of row groups that are read together. Raises BadInput for more than these may have."""

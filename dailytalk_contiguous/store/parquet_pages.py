@@ -6,7 +6,7 @@ each page unpacks to before Arrow sees the page.
 """
 
 import os
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any, BinaryIO, NamedTuple
@@ -143,7 +143,11 @@ def _fields(data: bytes, position: int, depth: int) -> tuple[dict[int, Any], int
         else:
             field, position = _integer(data, position)
         if kind in _INTEGERS:
-            fields[field], position = _integer(data, position)
+            number = data[position]  # most have one byte, and a call costs as much as ten of them
+            position += 1
+            if number > 127:
+                number, position = _varint(data, position - 1)
+            fields[field] = number >> 1 ^ -(number & 1)
         elif kind == _STRUCT:
             fields[field], position = _fields(data, position, depth - 1)
         elif kind == _BINARY:
@@ -223,7 +227,7 @@ class CountedFile:
         start = self._position
         self._position += len(data)
         first = max(bisect_right(self._starts, start) - 1, 0)
-        last = bisect_right(self._starts, self._position)
+        last = bisect_left(self._starts, self._position)
         for chunk_start in self._starts[first:last]:
             try:
                 self._walks[chunk_start].go_on(start, data)
@@ -269,34 +273,37 @@ class _Walk:
 
         Raises BadInput beyond the quota, ValueError for what is no page.
         """
-        self._parts[start] = data
-        header = self._next_header()
-        while header:
-            self._count(header)
-            self._position = header.start + header.packed
-            header = self._next_header()
+        self._count_pages(start, data)
+        if not self.is_over and self._position < start + len(data):
+            self._parts[start] = data
+        if len(self._parts) > 1:
+            self._count_joined()
+
+    def _count_pages(self, start: int, data: bytes) -> None:
+        """Count the pages whose headers are in one part."""
+        stop = min(self._chunk.end, start + len(data))
+        while start <= self._position < stop:
+            try:
+                page = parse_header(data, self._position - start)
+            except IndexError:
+                return
+            self._count(page)
+            self._position = start + page.start + page.packed
+
+    def _count_joined(self) -> None:
+        """Count the pages of the parts that were kept: a header may begin in one and end in the next."""
+        joined_at = -1
+        while self._position != joined_at:
+            joined_at = self._position
+            joined = b""
+            for first, part in sorted(self._parts.items()):
+                offset = joined_at + len(joined) - first
+                if 0 <= offset < len(part):
+                    joined += part[offset : offset + _LARGEST_HEADER]
+            self._count_pages(joined_at, joined)
         for first, part in list(self._parts.items()):
             if self.is_over or first + len(part) <= self._position:
                 del self._parts[first]
-
-    def _next_header(self) -> PageHeader | None:
-        """The next header, its `start` in the file; None at the end, and while not all of it is there."""
-        if self.is_over:
-            return None
-        beginning = b""
-        for first, part in sorted(self._parts.items()):
-            offset = self._position + len(beginning) - first
-            if 0 <= offset < len(part):
-                if beginning:
-                    part = beginning + part[offset : offset + _LARGEST_HEADER]
-                    offset = 0
-                try:
-                    header = parse_header(part, offset)
-                except IndexError:
-                    beginning = part[offset:]
-                    continue
-                return header._replace(start=self._position + header.start - offset)
-        return None
 
     def _count(self, page: PageHeader) -> None:
         chunk = self._chunk
