@@ -30,7 +30,7 @@ _COLUMN = re.compile(r"\.((?:[A-Za-z_][\w-]*\.)*[\w-]+)$")
 _LONGEST_NAMES = 1 << 20
 
 #: Members of a sample: a recording has some ten, and one that is a folder of short clips some thousands.
-_MOST_MEMBERS = 10_000
+MOST_MEMBERS = 10_000
 
 #: Headers that tarfile holds as a whole: names, and other attributes of the member behind them.
 _HEADERS_OF_NAMES = (
@@ -82,7 +82,7 @@ class _Members:
         self._is_refused = False
         subject = f"{name}: its sample {quoted(key)}"
         self._bytes = Quota(subject, MOST_ROW_BYTES, "bytes", _REMEDY)
-        self._count = Quota(subject, _MOST_MEMBERS, "files", _REMEDY)
+        self._count = Quota(subject, MOST_MEMBERS, "files", _REMEDY)
         self._subject = subject
 
     def add(self, tar: tarfile.TarFile, member: tarfile.TarInfo, column: str) -> None:

@@ -276,7 +276,7 @@ class _Walk:
         self._count_pages(start, data)
         if not self.is_over and self._position < start + len(data):
             self._parts[start] = data
-        if len(self._parts) > 1:
+        if self._parts.keys() - {start}:
             self._count_joined()
 
     def _count_pages(self, start: int, data: bytes) -> None:
