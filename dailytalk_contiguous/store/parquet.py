@@ -31,7 +31,6 @@ from dailytalk_contiguous.store.parquet_pages import (
     Chunk,
     CountedFile,
     Leaf,
-    leaf_of,
 )
 
 #: Rows that are Python objects at a time.
@@ -89,7 +88,7 @@ class ParquetReader:
         self._is_local = is_local
         self.schema: pa.Schema = file.schema_arrow
         columns = file.schema
-        self._leaves = [leaf_of(columns.column(number)) for number in range(len(columns))]
+        self._leaves = [_leaf_of(columns.column(number)) for number in range(len(columns))]
         self.group_sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
 
     def check(self, features: Features, required: Iterable[str]) -> None:
@@ -254,6 +253,14 @@ class ParquetReader:
     def _quota(self, subject: str, packed: int) -> Quota:
         """How much may come out of so many bytes of the file."""
         return unpacked_quota(subject, min(packed, self._source.size), self._remedy)
+
+
+def _leaf_of(column: pq.ColumnSchema) -> Leaf:
+    kind = column.physical_type
+    value_bytes = column.length if kind == "FIXED_LEN_BYTE_ARRAY" else 0
+    parts = column.path.split(".")
+    names = frozenset(itertools.accumulate(parts, "{}.{}".format))
+    return Leaf(column.path, names, value_bytes, kind == "BYTE_ARRAY", column.max_repetition_level > 0)
 
 
 def unpacked_quota(subject: str, packed: int, remedy: str) -> Quota:

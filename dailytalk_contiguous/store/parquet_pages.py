@@ -8,10 +8,7 @@ each page unpacks to before Arrow sees the page.
 import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from itertools import accumulate
 from typing import Any, BinaryIO, NamedTuple
-
-import pyarrow.parquet as pq
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import Quota
@@ -68,15 +65,6 @@ class Leaf(NamedTuple):
     value_bytes: int
     is_text: bool
     is_repeated: bool
-
-
-def leaf_of(column: pq.ColumnSchema) -> Leaf:
-    """Describe a column of a file."""
-    kind = column.physical_type
-    value_bytes = column.length if kind == "FIXED_LEN_BYTE_ARRAY" else 0
-    parts = column.path.split(".")
-    names = frozenset(accumulate(parts, "{}.{}".format))
-    return Leaf(column.path, names, value_bytes, kind == "BYTE_ARRAY", column.max_repetition_level > 0)
 
 
 class Chunk(NamedTuple):
