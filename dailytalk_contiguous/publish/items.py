@@ -76,6 +76,13 @@ MOST_SECONDS = 31 * 86400.0
 DURATION_TOLERANCE = 0.010
 
 
+#: Columns of names, which readers of a dataset hold of all rows.
+_NAME_COLUMNS = ("conversation_id", "recording_id", "language", "split")
+
+#: Characters of a name: far more than a path has, which the longest ids are.
+LONGEST_NAME = 10_000
+
+
 class _ListColumn(NamedTuple):
     """A column that is a list: what an item is called, the fields that it needs, and the one with its channel."""
 
@@ -101,7 +108,10 @@ def judged(row: Row, name: str) -> Row:
         judged_row["utterances"] = [utterance and lacking | utterance for utterance in row["utterances"]]
     if row["labels"]:
         judged_row["labels"] = dict.fromkeys(schema.LABELS) | row["labels"]
-    judged_row["conversation_id"] = row["conversation_id"] or name
+    for name_column in _NAME_COLUMNS:
+        if _is_too_long(row.get(name_column)):
+            judged_row[name_column] = None
+    judged_row["conversation_id"] = judged_row["conversation_id"] or name
     judged_row["problem"] = problem
     judged_row["problem_column"] = column
     judged_row["remedy"] = problem and _REMEDY
@@ -111,12 +121,18 @@ def judged(row: Row, name: str) -> Row:
 def problems_of(row: Row) -> Iterator[tuple[str, str]]:
     """Yield why a finished row can't be used, each with its column: readers rely on these checks.
 
-    It has an id and a length; its lists hold whole items, each of a known channel, with times that are numbers,
-    except dropped utterances, which have none. A clip has one utterance, which begins inside it, and a weight of 0
-    or more. Audio and texts are checked by their users.
+    It has an id and a length, and no name that is too long to be held of all rows. Its lists hold whole items,
+    each of a known channel, with times that are numbers, except dropped utterances, which have none. A clip has
+    one utterance, which begins inside it, and a weight of 0 or more. Audio and texts are checked by their users.
     """
     if not (row["conversation_id"] or "").strip():
         yield "conversation_id", "it has no conversation_id"
+    for column in _NAME_COLUMNS:
+        if _is_too_long(row.get(column)):
+            yield (
+                column,
+                f"its {column} has {len(row[column]):,} characters, and {LONGEST_NAME:,} are read at most",
+            )
     for column in ("duration", "source_duration"):
         seconds = row[column]
         is_optional = column == "source_duration"
@@ -138,6 +154,10 @@ def problems_of(row: Row) -> Iterator[tuple[str, str]]:
             yield "labels", f"its weight is {quoted(labels['weight'])}"
         if not is_number(clip_start or 0.0, 0.0, row["duration"]):
             yield "labels", f"its clip_start is {quoted(clip_start)}"
+
+
+def _is_too_long(name: str | None) -> bool:
+    return name is not None and len(name) > LONGEST_NAME
 
 
 def _problems_of_item(item: Mapping[str, object] | None, listed: _ListColumn) -> Iterator[str]:
@@ -433,7 +453,8 @@ class FiledItems(Items):
         places = dict[str, Place]()
         for file in self.files:
             for position, row in self.rows_of(file, ["conversation_id"]):
-                places[row["conversation_id"]] = position
+                if not _is_too_long(row["conversation_id"]):
+                    places[row["conversation_id"]] = position
         return places
 
 

@@ -16,10 +16,11 @@ from datasets import Audio, Features
 from huggingface_hub import HfFileSystem
 
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.hub_repository import Repository
 from dailytalk_contiguous.sources.webdataset_samples import is_audio_column, samples_in
-from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
+from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet, unpacked_quota
 
 #: The endings of shards of both kinds.
 PARQUET = ".parquet"
@@ -32,26 +33,33 @@ _ROWS = 2
 #: Bytes of a column that are read at a time.
 _BUFFER = 8 << 20
 
+_REMEDY = "choose another revision"
+
 #: What Arrow and tarfile raise for damage; as OSError they raise its plain class.
 _DAMAGE = (pa.ArrowException, tarfile.TarError, OSError)
 
 
 def columns_of(repository: Repository, path: str) -> tuple[list[str], list[str]]:
-    """All columns of a shard, and those that hold audio. A WebDataset's are those of its first sample.
+    """All columns of a shard, and those that hold audio. A WebDataset's are those of its first usable sample.
 
-    Raises BadInput for one that is damaged.
+    Raises BadInput for one that is damaged, or has no usable sample.
     """
+    problem = None
     try:
         with _opened(repository, path) as file:
             if path.lower().endswith(PARQUET):
                 with _parquet(repository, path, file) as parquet:
                     return parquet.schema.names, _audio_columns(parquet.schema)
-            for sample, _ in samples_in(file):
-                columns = list(sample)
-                return columns, [name for name in columns if is_audio_column(name)]
-            return [], []
+            for sample, _ in samples_in(file, _shard_name(repository, path)):
+                problem = _problem_of(sample)
+                if problem is None:
+                    columns = list(sample)
+                    return columns, [name for name in columns if is_audio_column(name)]
     except _DAMAGE as error:
         raise _damaged(repository, path, error) from error
+    if problem:
+        raise problem
+    return [], []
 
 
 def _audio_columns(schema: pa.Schema) -> list[str]:
@@ -82,7 +90,9 @@ def rows_of(
         if path.lower().endswith(PARQUET):
             try:
                 with _parquet(repository, path, file) as parquet:
-                    yield from _rows_of_groups(parquet, columns, start)
+                    subject = f"{_shard_name(repository, path)}, unpacked,"
+                    quota = unpacked_quota(subject, repository.files[path].size, _REMEDY)
+                    yield from _rows_of_groups(parquet, columns, start, quota)
             except BadInput as problem:
                 if not start:  # else it was reported at the start of the shard
                     yield problem, 1
@@ -92,17 +102,17 @@ def rows_of(
             return  # what is left is empty, and no tar
         file.seek(start)
         try:
-            for sample, after in samples_in(file):
-                problems = [value for value in sample.values() if isinstance(value, BadInput)]
+            for sample, after in samples_in(file, _shard_name(repository, path)):
                 row = {name: sample.get(name) for name in columns}
-                yield problems[0] if problems else row, start + after
+                yield _problem_of(sample) or row, start + after
         except _DAMAGE as error:
             yield _damaged(repository, path, error), size
 
 
 def _rows_of_groups(
-    parquet: ParquetReader, columns: Sequence[str], start: int
+    parquet: ParquetReader, columns: Sequence[str], start: int, quota: Quota
 ) -> Iterator[tuple[Row | BadInput, int]]:
+    """The rows after `start`; a BadInput for the rest of a row group, or of the shard beyond the quota."""
     present = [name for name in columns if name in parquet.schema.names]
     n_before = 0
     for group, size in enumerate(parquet.group_sizes):
@@ -110,19 +120,31 @@ def _rows_of_groups(
         try:
             batches = parquet.batches(present, [group], _ROWS) if end > start else ()
             for batch in batches:
+                quota.take(batch.nbytes)
                 for index in range(len(batch)):
                     number = n_before + index + 1
                     if number > start:
                         yield _row(batch, index), number
                 n_before += len(batch)
         except BadInput as problem:
+            if quota.used > quota.most:
+                yield problem, sum(parquet.group_sizes)
+                return
             yield problem, end
         n_before = end
 
 
+def _problem_of(sample: Row) -> BadInput | None:
+    problems = [value for value in sample.values() if isinstance(value, BadInput)]
+    return problems[0] if problems else None
+
+
+def _shard_name(repository: Repository, path: str) -> str:
+    return f"{path} of {repository.reference.repo}"
+
+
 def _parquet(repository: Repository, path: str, file: BinaryIO) -> AbstractContextManager[ParquetReader]:
-    name = f"{path} of {repository.reference.repo}"
-    return open_parquet(file, "choose another revision", name, _BUFFER)
+    return open_parquet(file, _REMEDY, _shard_name(repository, path), _BUFFER)
 
 
 def _row(batch: pa.RecordBatch, index: int) -> Row | BadInput:
@@ -141,8 +163,8 @@ def _damaged(repository: Repository, path: str, error: Exception) -> BadInput:
     if not is_plain or getattr(error, "errno", None) is not None:
         raise error
     message = str(error) or type(error).__name__
-    reason = f"{path} of {repository.reference.repo} is damaged from here on ({message.splitlines()[0]})"
-    return BadInput(reason, "choose another revision")
+    reason = f"{_shard_name(repository, path)} is damaged from here on ({message.splitlines()[0]})"
+    return BadInput(reason, _REMEDY)
 
 
 def _opened(repository: Repository, path: str) -> AbstractContextManager[BinaryIO]:

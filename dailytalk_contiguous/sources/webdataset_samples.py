@@ -10,11 +10,12 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from pathlib import PurePosixPath
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Self
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.quotas import MOST_ROW_BYTES
+from dailytalk_contiguous.core.quotas import MOST_ROW_BYTES, Quota
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.channel_names import ROLES, explains_itself
 
@@ -23,6 +24,35 @@ KEY = "__key__"
 
 #: The column in a member's name: from its first dot, without a number or a space behind it (call 1.0.flac).
 _COLUMN = re.compile(r"\.((?:[A-Za-z_][\w-]*\.)*[\w-]+)$")
+
+
+#: Bytes of the names and attributes that may come before a member: a path has 4,096 at most, attributes some more.
+_LONGEST_NAMES = 1 << 20
+
+#: Members of a sample: a recording has some ten, and one that is a folder of short clips some thousands.
+MOST_MEMBERS = 10_000
+
+#: Headers that tarfile holds as a whole: names, and other attributes of the member behind them.
+_HEADERS_OF_NAMES = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+
+_REMEDY = "publish it in shorter parts"
+
+
+class _ShortNamed(tarfile.TarInfo):
+    """A header of a tar, which is refused if tarfile would read more than a name with it."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _HEADERS_OF_NAMES and header.size > _LONGEST_NAMES:
+            raise tarfile.ReadError(f"names and attributes of more than {_LONGEST_NAMES:,} bytes")
+        return header
 
 
 class _Member(NamedTuple):
@@ -43,31 +73,72 @@ class _Member(NamedTuple):
         return self.column.rpartition(".")[2]
 
 
-def samples_in(file: BinaryIO) -> Iterator[tuple[Row, int]]:
-    """The samples of a tar by column, each with the number of bytes read up to its end."""
-    members: list[_Member] = []
-    with tarfile.open(fileobj=file, mode="r|") as tar:
-        for member in tar:
-            folder, slash, name = member.name.rpartition("/")
-            match = _COLUMN.search(name)
-            if not member.isfile() or not match or name.startswith("."):
+class _Members:
+    """The members so far of what may be one sample; one alone, with the problem, once it is too large."""
+
+    def __init__(self, key: str, name: str) -> None:
+        self.key = key
+        self.members: list[_Member] = []
+        self._is_refused = False
+        subject = f"{name}: its sample {quoted(key)}"
+        self._bytes = Quota(subject, MOST_ROW_BYTES, "bytes", _REMEDY)
+        self._count = Quota(subject, MOST_MEMBERS, "files", _REMEDY)
+        self._subject = subject
+
+    def add(self, tar: tarfile.TarFile, member: tarfile.TarInfo, column: str) -> None:
+        """Read a member, unless the sample was refused."""
+        value: bytes | BadInput = b""
+        if not self._is_refused:
+            try:
+                value = self._read(tar, member)
+            except BadInput as problem:
+                value = problem
+                self._is_refused = True
+                self.members.clear()
+        if self._is_refused and self.members:
+            self.members = [self.members[0]._replace(end=tar.offset)]
+        else:
+            self.members.append(_Member(self.key, column, value, tar.offset))
+
+    def _read(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+        if member.issparse():
+            raise BadInput(f"{self._subject} has a file with holes", "publish it without `tar --sparse`")
+        self._count.take(1)
+        self._bytes.take(member.size)
+        content = tar.extractfile(member)
+        return content.read() if content else b""
+
+
+def samples_in(file: BinaryIO, name: str) -> Iterator[tuple[Row, int]]:
+    """The samples of a tar by column, each with the number of bytes read up to its end.
+
+    A sample that can't be used has one column beside its key, the value of which is a BadInput. `name` is that of
+    the tar in its sentence. Raises TarError for damage.
+    """
+    sample: _Members | None = None
+    with tarfile.open(fileobj=file, mode="r|", tarinfo=_ShortNamed) as tar:
+        for member in _members_of(tar):
+            folder, slash, file_name = member.name.rpartition("/")
+            match = _COLUMN.search(file_name)
+            if not member.isfile() or not match or file_name.startswith("."):
                 continue
-            key = folder + slash + name[: match.start()]
-            column = match[1]
-            if members and members[0].key != key:
-                yield from _samples_of(members)
-                members = []
-            content = tar.extractfile(member)
-            if content is None or member.size > MOST_ROW_BYTES:  # a sparse one takes no room in the tar
-                size = f"{member.size / 1e9:.1f} GB, and {MOST_ROW_BYTES / 1e9:g} GB are read at most"
-                value: bytes | BadInput = BadInput(f"its {column} has {size}", "publish it in shorter parts")
-            else:
-                value = content.read()
-            n_blocks = -(-member.size // tarfile.BLOCKSIZE)
-            end = member.offset_data + n_blocks * tarfile.BLOCKSIZE
-            members.append(_Member(key, column.lower(), value, end))
-    if members:
-        yield from _samples_of(members)
+            key = folder + slash + file_name[: match.start()]
+            if sample is None or sample.key != key:
+                if sample:
+                    yield from _samples_of(sample.members)
+                sample = _Members(key, name)
+            sample.add(tar, member, match[1].lower())
+    if sample:
+        yield from _samples_of(sample.members)
+
+
+def _members_of(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members of a tar, of which `tarfile` keeps a list that is not needed."""
+    member = tar.next()
+    while member:
+        yield member
+        tar.members.clear()  # type: ignore[attr-defined]
+        member = tar.next()
 
 
 def _samples_of(members: Sequence[_Member]) -> Iterator[tuple[Row, int]]:

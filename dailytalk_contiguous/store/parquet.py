@@ -7,21 +7,31 @@ a row group of the requested columns, and a row group that unpacks to far more t
 
 import itertools
 import logging
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Features
 
 from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.own_file import refuse_in_import
+from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.core.schema import Row, wrong_type
 from dailytalk_contiguous.store.files import Disk, replacing
+from dailytalk_contiguous.store.parquet_pages import (
+    LARGEST_UNPACKED,
+    VALUE_BYTES,
+    Chunk,
+    CountedFile,
+    Leaf,
+)
 
 #: Rows that are Python objects at a time.
 BATCH = 64
@@ -29,19 +39,18 @@ BATCH = 64
 #: Of each row group that is read: its file, its number and its columns, on the level of debugging.
 log = logging.getLogger(__name__)
 
-#: A row group is not read if the footer says that it has more bytes than this once it is unpacked, and more than
-#: `MOST_SHRUNK` times its own.
-LARGEST_UNPACKED = 1 << 28
-
-#: How many times as large as in the file a large row group may be: FLAC hardly shrinks, WAV to a tenth at most.
-MOST_SHRUNK = 25
+#: How many times as large as in the file a file or row group may be that is larger than `LARGEST_UNPACKED`: FLAC
+#: hardly shrinks, WAV to a tenth at most. No file of texts and measures alone is so large, and so repetitive.
+_MOST_SHRUNK = 25
 
 #: Bytes of the rows of a batch, about.
 _BATCH_BYTES = 1 << 26
 
-#: Bytes of a value once it is unpacked beside its own: its offset, and its levels. Equal values are counted in a
-#: file, and not written.
-_VALUE_BYTES = 12
+#: Rows of a batch in which rows are looked for: only these become Python objects.
+_SEARCHED_ROWS = 1 << 16
+
+#: Items of a list in the footer: columns and row groups. Arrow takes a kilobyte and more for each column.
+_MOST_COLUMNS = 100_000
 
 #: What reading a damaged file raises; of OSError only Arrow's own, which carry no number of the system's. An
 #: IndexError is of a file that has become another one since its rows were counted.
@@ -53,6 +62,16 @@ def cause(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
+class _Group(NamedTuple):
+    """A row group: its number, rows, the requested columns, the bytes of all columns, and those once unpacked."""
+
+    number: int
+    n_rows: int
+    chunks: list[Chunk]
+    packed: int
+    unpacked: int
+
+
 class ParquetReader:
     """An open file, as `open_parquet` gives it.
 
@@ -61,12 +80,15 @@ class ParquetReader:
         group_sizes: number of rows of each row group.
     """
 
-    def __init__(self, file: pq.ParquetFile, name: str, remedy: str, is_local: bool) -> None:
+    def __init__(self, file: pq.ParquetFile, source: CountedFile, name: str, remedy: str, is_local: bool) -> None:
         self._file = file
+        self._source = source
         self._name = name
         self._remedy = remedy
         self._is_local = is_local
         self.schema: pa.Schema = file.schema_arrow
+        columns = file.schema
+        self._leaves = [_leaf_of(columns.column(number)) for number in range(len(columns))]
         self.group_sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
 
     def check(self, features: Features, required: Iterable[str]) -> None:
@@ -96,33 +118,45 @@ class ParquetReader:
         """The same, of some row groups, as record batches of at most `size` rows, fewer where rows are large.
 
         Of a file on this disk, a batch may be of several row groups, because beginning each group separately takes
-        several times as long; of one on the network, all of them would be fetched at once.
+        several times as long; of one on the network, all of them would be fetched at once. The values of a
+        dictionary come as plain ones.
         """
         names = self.schema.names if columns is None else list(columns)
-        wanted = list(range(len(self.group_sizes)) if groups is None else groups)
-        n_bytes = sum(self._unpacked(group, names) for group in wanted)
-        n_rows = sum(self.group_sizes[group] for group in wanted)
-        size = max(1, min(size, _BATCH_BYTES * n_rows // max(n_bytes, 1)))
-        runs = [wanted] if self._is_local else [[group] for group in wanted]
-        for run in runs:
-            log.debug("read %s, row groups %s: %s", self._name, run, names)
+        numbers = range(len(self.group_sizes)) if groups is None else groups
+        with _reading(self._name, self._remedy):
+            wanted = [self._group(number, names) for number in numbers]
+        packed = sum(group.packed for group in wanted)
+        quota = self._quota(f"{self._name}, unpacked,", packed)
+        for run in _runs(wanted, self._is_local):
+            log.debug("read %s, row groups %s: %s", self._name, [group.number for group in run], names)
             with _reading(self._name, self._remedy):
-                yield from self._file.iter_batches(size, row_groups=run, columns=names, use_threads=False)
+                for batch in self._batches_of(run, names, size):
+                    quota.take(batch.nbytes)
+                    yield batch
 
     def rows_at(self, positions: Iterable[tuple[int, int]], columns: Iterable[str] | None = None) -> Iterator[Row]:
         """The rows at sorted positions, each a row group and an index in it.
 
-        A row group is read once. Raises BadInput for damage, and where there is no such row.
+        A row group is read once, up to its last such row. Raises BadInput for damage, and where there is no such
+        row.
         """
         names = self.schema.names if columns is None else list(columns)
         for group, of_group in itertools.groupby(positions, key=itemgetter(0)):
             indices = [index for _, index in of_group]
-            log.debug("read %s, row groups %s: %s", self._name, [group], names)
-            with _reading(self._name, self._remedy):
-                self._unpacked(group, names)
-                table = self._file.read_row_group(group, names, use_threads=False)
-                rows = [table.slice(index, 1).to_pylist()[0] for index in indices]
-            yield from rows
+            start = 0
+            for batch in self.batches(names, [group], _SEARCHED_ROWS):
+                end = start + len(batch)
+                n_inside = bisect_left(indices, end)
+                for index in indices[:n_inside]:
+                    with _reading(self._name, self._remedy):
+                        row = batch.slice(index - start, 1).to_pylist()[0]
+                    yield row
+                del indices[:n_inside]
+                if not indices:
+                    break
+                start = end
+            if indices:
+                raise BadInput(f"{self._name} can't be read (it has no row {indices[0]} there)", self._remedy)
 
     def stored_bytes(self) -> list[int]:
         """Bytes in the file of each row group, from the footer."""
@@ -138,24 +172,123 @@ class ParquetReader:
         groups = range(self._file.num_row_groups)
         return sum(self._file.metadata.row_group(group).total_byte_size for group in groups)
 
-    def _unpacked(self, group: int, names: Container[str]) -> int:
-        """Bytes of columns of a row group once they are unpacked, at most.
+    def _group(self, number: int, names: Iterable[str]) -> _Group:
+        """What the footer says about columns of a row group. Raises BadInput if it can't be, or is too much."""
+        metadata = self._file.metadata.row_group(number)
+        chunks = []
+        packed = 0
+        unpacked = 0
+        for leaf, column in enumerate(self._leaves):
+            stored = metadata.column(leaf)
+            packed += stored.total_compressed_size
+            if not column.names.isdisjoint(names):
+                chunk = self._chunk(stored, column)
+                chunks.append(chunk)
+                unpacked += chunk.unpacked + chunk.n_values * (VALUE_BYTES + column.value_bytes)
+        subject = f"{self._name}: row group {number}, unpacked,"
+        self._quota(subject, packed).take(unpacked)
+        return _Group(number, metadata.num_rows, chunks, packed, unpacked)
 
-        Raises BadInput for a row group that unpacks to far more than it has.
+    def _chunk(self, stored: pq.ColumnChunkMetaData, column: Leaf) -> Chunk:
+        start = stored.data_page_offset
+        dictionary = stored.dictionary_page_offset
+        if dictionary is not None and 0 < dictionary < start:
+            start = dictionary
+        end = start + stored.total_compressed_size
+        unpacked = stored.total_uncompressed_size
+        n_values = stored.num_values
+        if not 0 <= start <= end <= self._source.size or unpacked < 0 or n_values < 0:
+            raise BadInput(f"{self._name} can't be read ({column.path} is not inside it)", self._remedy)
+        has_deltas = column.is_text and "DELTA_BYTE_ARRAY" in stored.encodings
+        return Chunk(start, end, column, n_values, unpacked, has_deltas)
+
+    def _batches_of(self, run: Sequence[_Group], names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        """The batches of row groups that are read together. Raises BadInput for more than these may have."""
+        subject = f"{self._name}: row group {run[0].number}, unpacked,"
+        quota = self._quota(subject, sum(group.packed for group in run))
+        self._source.expect([chunk for group in run for chunk in group.chunks], quota)
+        row_bytes = max(self._shared_bytes(group, quota) for group in run)
+        n_rows = sum(group.n_rows for group in run)
+        n_bytes = sum(group.unpacked for group in run)
+        size = min(size, _BATCH_BYTES * n_rows // max(n_bytes, 1), _BATCH_BYTES // max(row_bytes, 1))
+        numbers = [group.number for group in run]
+        batches = self._file.iter_batches(max(1, size), row_groups=numbers, columns=names, use_threads=False)
+        for batch in batches:
+            yield _without_dictionaries(batch)
+
+    def _shared_bytes(self, group: _Group, quota: Quota) -> int:
+        """Bytes that each row may have beside what is written for it: values that are written once for many rows.
+
+        Those inside lists are counted against the quota.
         """
-        metadata = self._file.metadata.row_group(group)
-        chunks = [metadata.column(number) for number in range(metadata.num_columns)]
-        sizes = [chunk.total_uncompressed_size + _VALUE_BYTES * chunk.num_values for chunk in chunks]
-        packed = sum(chunk.total_compressed_size for chunk in chunks)
-        if sum(sizes) > max(LARGEST_UNPACKED, MOST_SHRUNK * packed):
-            large = f"a row group of {packed:,} bytes that would be {sum(sizes) / 1e9:.1f} GB unpacked"
-            raise BadInput(f"{self._name} has {large}", self._remedy)
-        total = 0
-        for chunk, size in zip(chunks, sizes, strict=True):
-            column = chunk.path_in_schema.partition(".")[0]
-            if column in names:
-                total += size
-        return total
+        row_bytes = 0
+        for chunk in group.chunks:
+            column = chunk.column
+            if not column.is_text or chunk.n_values * chunk.unpacked < LARGEST_UNPACKED:
+                continue
+            largest = chunk.unpacked if chunk.has_deltas else self._source.dictionary_bytes(chunk)
+            if not column.is_repeated:
+                row_bytes += largest
+            elif chunk.n_values * largest > LARGEST_UNPACKED:
+                is_countable = not chunk.has_deltas
+                quota.take(self._named_bytes(group, column) if is_countable else chunk.n_values * largest)
+        return row_bytes
+
+    def _named_bytes(self, group: _Group, column: Leaf) -> int:
+        """Bytes of the values inside lists, counted as often as they are named, of which each is read once."""
+        metadata = self._file.metadata
+        n_bytes = 0
+        with pq.ParquetFile(self._source, metadata=metadata, read_dictionary=[column.path]) as file:
+            batches = file.iter_batches(row_groups=[group.number], columns=[column.path], use_threads=False)
+            for batch in batches:
+                values = batch.column(0)
+                while not pa.types.is_dictionary(values.type):
+                    values = values.flatten()
+                    if isinstance(values, list):  # the parts of a struct
+                        values = values[0]
+                lengths = pc.binary_length(values.dictionary)
+                n_bytes += pc.sum(lengths.take(values.indices)).as_py() or 0
+        return n_bytes
+
+    def _quota(self, subject: str, packed: int) -> Quota:
+        """How much may come out of so many bytes of the file."""
+        return unpacked_quota(subject, min(packed, self._source.size), self._remedy)
+
+
+def _leaf_of(column: pq.ColumnSchema) -> Leaf:
+    kind = column.physical_type
+    value_bytes = column.length if kind == "FIXED_LEN_BYTE_ARRAY" else 0
+    parts = column.path.split(".")
+    names = frozenset(itertools.accumulate(parts, "{}.{}".format))
+    return Leaf(column.path, names, value_bytes, kind == "BYTE_ARRAY", column.max_repetition_level > 0)
+
+
+def unpacked_quota(subject: str, packed: int, remedy: str) -> Quota:
+    """Return the quota of what may come out of so many bytes of a Parquet file."""
+    return Quota(subject, max(LARGEST_UNPACKED, _MOST_SHRUNK * packed), "bytes", remedy)
+
+
+def _runs(groups: Iterable[_Group], joined: bool) -> Iterator[list[_Group]]:
+    """Row groups that are read together: none with others unless `joined`, and no more than may be in memory."""
+    run = list[_Group]()
+    n_bytes = 0
+    for group in groups:
+        n_bytes += group.unpacked
+        if run and (not joined or n_bytes > LARGEST_UNPACKED):
+            yield run
+            run = []
+            n_bytes = group.unpacked
+        run.append(group)
+    if run:
+        yield run
+
+
+def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with plain columns: a dictionary of Arrow, which a file may ask for, counts its values once."""
+    for number, field in enumerate(batch.schema):
+        if pa.types.is_dictionary(field.type):
+            batch = batch.set_column(number, field.name, batch.column(number).dictionary_decode())
+    return batch
 
 
 @contextmanager
@@ -179,8 +312,14 @@ def open_parquet(
     # Arrow itself opens no path that is not UTF-8.
     with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
         with _reading(name, remedy):
-            parquet = pq.ParquetFile(file, buffer_size=buffer_size, pre_buffer=not (is_local or buffer_size))
-            reader = ParquetReader(parquet, name, remedy, is_local)
+            counted = CountedFile(file, name, remedy)
+            parquet = pq.ParquetFile(
+                counted,
+                buffer_size=buffer_size,
+                pre_buffer=not (is_local or buffer_size),
+                thrift_container_size_limit=_MOST_COLUMNS,
+            )
+            reader = ParquetReader(parquet, counted, name, remedy, is_local)
         with parquet:
             yield reader
 

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.sources import webdataset_samples
 from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_fetch import fetch, to_fetch
@@ -322,6 +323,49 @@ def test_damaged_shard_is_rejected_from_there_on_and_the_others_are_read(hub: Hu
 
 
 # What the Hub, the network and the disk refuse
+
+
+def sparse(name: str, size: int) -> bytes:
+    """A file in a tar as `tar --sparse` writes it, of so many bytes, of which the first 512 are there."""
+    content = b"RIFF" + bytes(508)
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    member.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    for start, number in ((386, 0), (398, len(content)), (410, size), (422, 0), (483, size)):
+        header[start : start + 12] = b"%011o\0" % number
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + content
+
+
+def without_end(data: bytes) -> bytes:
+    """A tar without the blocks of zeros that close it, so that another may follow."""
+    content = data.rstrip(b"\0")
+    return content + bytes(-len(content) % tarfile.BLOCKSIZE)
+
+
+#: Members between good recordings that are no sample, and what is said about them.
+BAD_SAMPLES = {
+    "holes": (b"".join(sparse(f"b.c{number}", 450_000_000) for number in range(40)), "has a file with holes"),
+    "empty files": (tar({f"b.c{number}": b"" for number in range(1001)}), "has more than 1,000 files"),
+    "bytes": (tar({f"b.c{number}": b"x" * 400_000 for number in range(4)}), "has more than 1.0 MB"),
+}
+
+
+@pytest.mark.parametrize(("members", "reason"), BAD_SAMPLES.values(), ids=BAD_SAMPLES)
+def test_sample_that_would_fill_memory_is_rejected_and_those_beside_it_are_read(
+    hub: HubServer, members: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webdataset_samples, "MOST_ROW_BYTES", 1_000_000)
+    monkeypatch.setattr(webdataset_samples, "MOST_MEMBERS", 1000)
+    shard = without_end(tar({"a.wav": wav()})) + without_end(members) + tar({"c.wav": wav(0.9)})
+    publish({"data/train-0000.tar": shard})
+    paths, problems = fetched_files()
+    assert [path.name for path in paths] == ["a.wav", "c.wav"]
+    (problem,) = problems
+    assert problem.reason.startswith("data/train-0000.tar of tester/calls: its sample 'b' ")
+    assert reason in problem.reason
 
 
 def test_missing_repository_and_revision_are_told(hub: HubServer) -> None:

@@ -94,7 +94,7 @@ def test_row_group_that_would_fill_memory_is_not_unpacked(tmp_path: Path, millio
         if is_read:
             assert next(file.rows_at([(0, count - 1)])) == {"id": None}
         else:
-            with pytest.raises(BadInput, match=r"a\.parquet has a row group .* GB unpacked: write it again"):
+            with pytest.raises(BadInput, match=r"a\.parquet: row group 0, .* more than 268\.4 MB: write it again"):
                 next(file.rows_at([(0, count - 1)]))
 
 

@@ -1,0 +1,309 @@
+"""The pages of a Parquet file, counted as they are read: what its footer says about them may be wrong.
+
+Arrow allocates by the header of each page and has no limit of its own. `CountedFile` is the file that Arrow reads
+from. It parses the headers among the bytes that pass through it, so that nothing is read twice, and counts what
+each page unpacks to before Arrow sees the page.
+"""
+
+import os
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from typing import Any, BinaryIO, NamedTuple
+
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.quotas import Quota
+
+#: Bytes of a value once it is unpacked beside its own: its offset, and its levels. Equal values are counted in a
+#: file, and not written.
+VALUE_BYTES = 12
+
+#: Bytes of a row group that are unpacked, whatever it has in the file.
+LARGEST_UNPACKED = 1 << 28
+
+#: Encodings of values, by their numbers in a page's header: each begins with a part of the value before it.
+DELTA_BYTE_ARRAY = 7
+
+#: Kinds of pages, by their numbers in the header.
+_DATA = 0
+_DICTIONARY = 2
+_DATA_V2 = 3
+
+#: Field of a page's header with more on its kind, and in that the field of the encoding.
+_DETAILS = {_DATA: (5, 2), _DICTIONARY: (7, 2), _DATA_V2: (8, 4)}
+
+# Types of the compact protocol of Thrift, in which headers are written.
+_TRUTHS = (1, 2)
+_BYTE = 3
+_INTEGERS = (4, 5, 6)
+_DOUBLE = 7
+_BINARY = 8
+_STRUCT = 12
+
+#: Bytes of the largest header that Arrow reads.
+_LARGEST_HEADER = 1 << 24
+
+#: Bytes in which the header of a dictionary is, which has a few numbers.
+_DICTIONARY_HEADER_BYTES = 128
+
+#: Structs inside structs of a header: its statistics are the deepest.
+_DEEPEST = 4
+
+
+class Leaf(NamedTuple):
+    """A column of simple values, as Parquet stores a table.
+
+    Attributes:
+        path: its name behind those of the lists and structs that it is in, with dots between.
+        names: what the column of the table may be called, the name of which may have dots, too.
+        value_bytes: bytes of each value, if all have the same and it is more than a number's.
+        is_text: whether its values are texts or bytes of any length.
+        is_repeated: whether it is inside a list.
+    """
+
+    path: str
+    names: frozenset[str]
+    value_bytes: int
+    is_text: bool
+    is_repeated: bool
+
+
+class Chunk(NamedTuple):
+    """A column of a row group, by the footer.
+
+    Attributes:
+        start: where its first page begins in the file.
+        end: the byte behind its last page.
+        column: which one it is.
+        n_values: how many values it has, nulls among them.
+        unpacked: bytes of its pages once unpacked.
+        has_deltas: whether values may begin with parts of those before them.
+    """
+
+    start: int
+    end: int
+    column: Leaf
+    n_values: int
+    unpacked: int
+    has_deltas: bool
+
+
+class PageHeader(NamedTuple):
+    """What a page is, its bytes unpacked and in the file, its values, and where it begins after its header."""
+
+    kind: int
+    unpacked: int
+    packed: int
+    n_values: int
+    encoding: int
+    start: int
+
+    @property
+    def is_dictionary(self) -> bool:
+        return self.kind == _DICTIONARY
+
+
+def parse_header(data: bytes, position: int) -> PageHeader:
+    """Parse the header of a page. Raises IndexError if `data` ends before it, ValueError if it is none."""
+    fields, start = _fields(data, position, _DEEPEST)
+    kind = fields.get(1, -1)
+    number, encoding = _DETAILS.get(kind, (0, 0))
+    details = fields.get(number, {})
+    sizes = (fields.get(2, 0), fields.get(3, 0), details.get(1, 0))
+    if min(sizes) < 0:
+        raise ValueError("a page of a negative size")
+    return PageHeader(kind, *sizes, details.get(encoding, 0), start)
+
+
+def _fields(data: bytes, position: int, depth: int) -> tuple[dict[int, Any], int]:
+    """The numbers and structs of a struct by field, and the position behind it."""
+    if not depth:
+        raise ValueError("structs in structs")
+    fields: dict[int, Any] = {}
+    field = 0
+    while True:
+        head = data[position]
+        position += 1
+        if not head:
+            return fields, position
+        kind = head & 15
+        if head > 15:
+            field += head >> 4
+        else:
+            field, position = _integer(data, position)
+        if kind in _INTEGERS:
+            number = data[position]  # most have one byte, and a call costs as much as ten of them
+            position += 1
+            if number > 127:
+                number, position = _varint(data, position - 1)
+            fields[field] = number >> 1 ^ -(number & 1)
+        elif kind == _STRUCT:
+            fields[field], position = _fields(data, position, depth - 1)
+        elif kind == _BINARY:
+            size, position = _varint(data, position)
+            position += size
+        elif kind in (_BYTE, _DOUBLE):
+            position += 1 if kind == _BYTE else 8
+        elif kind not in _TRUTHS:
+            raise ValueError("a field of another type")
+
+
+def _integer(data: bytes, position: int) -> tuple[int, int]:
+    """A signed number and the position behind it."""
+    number, position = _varint(data, position)
+    return number >> 1 ^ -(number & 1), position
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    number = data[position]
+    position += 1
+    if number < 128:
+        return number, position
+    number &= 127
+    for shift in range(7, 64, 7):
+        byte = data[position]
+        position += 1
+        number |= (byte & 127) << shift
+        if byte < 128:
+            return number, position
+    raise ValueError("a number of more than 64 bits")
+
+
+class CountedFile:
+    """A file that counts the pages of the chunks that are expected, as they are read.
+
+    Arrow reads a chunk at once, in parts, or together with its neighbours. The parts may come in any order, but
+    those of a page are all there before it is unpacked.
+    """
+
+    def __init__(self, file: BinaryIO, name: str, remedy: str) -> None:
+        self._file = file
+        self._name = name
+        self._remedy = remedy
+        self.size = file.seek(0, os.SEEK_END)
+        self._position = file.seek(0)
+        self._walks: dict[int, _Walk] = {}
+        self._starts = list[int]()
+
+    def expect(self, chunks: Iterable[Chunk], quota: Quota) -> None:
+        """Count what the pages of chunks unpack to, from now on.
+
+        Raises BadInput if chunks share bytes: these would be unpacked once for each.
+        """
+        walks = {start: walk for start, walk in self._walks.items() if not walk.is_over}
+        end = 0
+        for chunk in sorted(chunks):
+            if chunk.start < end:
+                raise self._damage("two of its columns share their bytes")
+            end = max(end, chunk.end)
+            walks[chunk.start] = _Walk(chunk, quota)
+        self._walks = walks
+        self._starts = sorted(walks)
+
+    def dictionary_bytes(self, chunk: Chunk) -> int:
+        """Bytes of the dictionary of a chunk once unpacked; 0 without one."""
+        self.seek(chunk.start)
+        beginning = self.read(min(_DICTIONARY_HEADER_BYTES, chunk.end - chunk.start))
+        try:
+            page = parse_header(beginning, 0)
+        except (IndexError, ValueError):
+            return chunk.unpacked
+        return page.unpacked if page.is_dictionary else 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as a file does. Raises BadInput for a page beyond its quota, and for a damaged header."""
+        data = self._file.read(size)
+        start = self._position
+        self._position += len(data)
+        first = max(bisect_right(self._starts, start) - 1, 0)
+        last = bisect_left(self._starts, self._position)
+        for chunk_start in self._starts[first:last]:
+            try:
+                self._walks[chunk_start].go_on(start, data)
+            except ValueError as error:
+                raise self._damage(str(error)) from None
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._position = self._file.seek(offset, whence)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        """Leave the file open: it belongs to the caller."""
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def _damage(self, problem: str) -> BadInput:
+        return BadInput(f"{self._name} can't be read ({problem})", self._remedy)
+
+
+class _Walk:
+    """The way through the pages of a chunk, from header to header."""
+
+    def __init__(self, chunk: Chunk, quota: Quota) -> None:
+        self._chunk = chunk
+        self._quota = quota
+        self._position = chunk.start
+        self._n_values = 0
+        #: What was read of the file, from the next header on, by its position.
+        self._parts: dict[int, bytes] = {}
+
+    @property
+    def is_over(self) -> bool:
+        return self._position >= self._chunk.end
+
+    def go_on(self, start: int, data: bytes) -> None:
+        """Count the pages whose headers are there, with this part of the file.
+
+        Raises BadInput beyond the quota, ValueError for what is no page.
+        """
+        self._count_pages(start, data)
+        if not self.is_over and self._position < start + len(data):
+            self._parts[start] = data
+        if self._parts.keys() - {start}:
+            self._count_joined()
+
+    def _count_pages(self, start: int, data: bytes) -> None:
+        """Count the pages whose headers are in one part."""
+        stop = min(self._chunk.end, start + len(data))
+        while start <= self._position < stop:
+            try:
+                page = parse_header(data, self._position - start)
+            except IndexError:
+                return
+            self._count(page)
+            self._position = start + page.start + page.packed
+
+    def _count_joined(self) -> None:
+        """Count the pages of the parts that were kept: a header may begin in one and end in the next."""
+        joined_at = -1
+        while self._position != joined_at:
+            joined_at = self._position
+            joined = b""
+            for first, part in sorted(self._parts.items()):
+                offset = joined_at + len(joined) - first
+                if 0 <= offset < len(part):
+                    joined += part[offset : offset + _LARGEST_HEADER]
+            self._count_pages(joined_at, joined)
+        for first, part in list(self._parts.items()):
+            if self.is_over or first + len(part) <= self._position:
+                del self._parts[first]
+
+    def _count(self, page: PageHeader) -> None:
+        chunk = self._chunk
+        if page.is_dictionary and self._position > chunk.start:
+            raise ValueError("a dictionary that is behind its values")
+        if page.encoding == DELTA_BYTE_ARRAY and not chunk.has_deltas:
+            raise ValueError("a page of another encoding than its column")
+        if not page.is_dictionary:
+            self._n_values += page.n_values
+        if self._n_values > chunk.n_values:
+            raise ValueError("a column has more values than its footer says")
+        is_larger = page.unpacked > chunk.unpacked
+        if is_larger and page.unpacked * chunk.n_values > LARGEST_UNPACKED:
+            raise ValueError("a page is larger than its footer says")
+        self._quota.take(page.unpacked + page.n_values * (VALUE_BYTES + chunk.column.value_bytes))

@@ -1,0 +1,123 @@
+"""Small Parquet files that unpack to gigabytes: what comes out is counted, whatever the footer says."""
+
+import io
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
+
+MEGABYTE = 1_000_000
+
+
+def repeated(value: str, count: int) -> pa.DictionaryArray:
+    """A value that is written once and named by each row."""
+    return pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), pa.array([value]))
+
+
+def write(path: Path, column: pa.Array, **options: object) -> Path:
+    table = pa.table({"id": column})
+    settings = {"compression": "zstd", "write_statistics": False, "dictionary_pagesize_limit": 1 << 30, **options}
+    pq.write_table(table, path, **settings)
+    assert path.stat().st_size < MEGABYTE
+    return path
+
+
+def one_list(values: pa.Array) -> pa.ListArray:
+    return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
+
+
+def varint(number: int, n_bytes: int = 1) -> bytes:
+    """A number as Thrift writes it, in so many bytes at least."""
+    number *= 2
+    parts = [number & 127]
+    while number > 127 or len(parts) < n_bytes:
+        number >>= 7
+        parts.append(number & 127)
+    return bytes(part | 128 for part in parts[:-1]) + bytes(parts[-1:])
+
+
+def lying(path: Path, said: int) -> Path:
+    """The file, the footer of which says so many bytes for what its column unpacks to."""
+    group = pq.read_metadata(path).row_group(0)
+    data = path.read_bytes()
+    (size,) = struct.unpack("<I", data[-8:-4])
+    footer = data[-8 - size : -8]
+    for true in (group.column(0).total_uncompressed_size, group.total_byte_size):
+        footer = footer.replace(varint(true), varint(said, len(varint(true))))
+    path.write_bytes(data[: -8 - size] + footer + data[-8:])
+    assert pq.read_metadata(path).row_group(0).column(0).total_uncompressed_size == said
+    return path
+
+
+BOMBS = {
+    "value named by every row": lambda path: write(path, repeated("x" * 40 * MEGABYTE, 256), store_schema=False),
+    "the same, kept as a dictionary": lambda path: write(path, repeated("x" * MEGABYTE, 9000)),
+    "value named in a list": lambda path: write(path, one_list(repeated("x" * MEGABYTE, 50_000))),
+    "values that begin with those before": lambda path: write(
+        path,
+        one_list(pa.array(["x" * MEGABYTE] * 300)),
+        use_dictionary=False,
+        column_encoding={"id.list.element": "DELTA_BYTE_ARRAY"},
+    ),
+    "bytes of a fixed length": lambda path: write(path, pa.array([bytes(MEGABYTE)] * 500, pa.binary(MEGABYTE))),
+    "page beyond its footer": lambda path: lying(
+        write(path, pa.array(["x" * 300 * MEGABYTE]), use_dictionary=False), 1000
+    ),
+    "dictionary beyond its footer": lambda path: lying(write(path, repeated("x" * 40 * MEGABYTE, 256)), 1000),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
+@pytest.mark.parametrize("buffer_size", [0, 1 << 16])
+def test_file_that_would_fill_memory_is_refused_before_it_does(
+    tmp_path: Path, bomb: Callable[[Path], Path], buffer_size: int
+) -> None:
+    path = bomb(tmp_path / "a.parquet")
+    before = pa.total_allocated_bytes()
+    sizes = []
+
+    def read(opened: ParquetReader) -> None:
+        for _ in opened.batches():
+            sizes.append(pa.total_allocated_bytes() - before)
+
+    with path.open("rb") as file, open_parquet(file, "write it again", "a.parquet", buffer_size) as opened:
+        with pytest.raises(BadInput, match=r"^a\.parquet.*: write it again$"):
+            read(opened)
+        with pytest.raises(BadInput, match=r"^a\.parquet.*: write it again$"):
+            list(opened.rows_at([(0, opened.group_sizes[0] - 1)]))
+    assert max(sizes, default=0) < 300 * MEGABYTE
+
+
+def test_texts_that_are_often_the_same_are_read_whole(tmp_path: Path) -> None:
+    texts = [f"{number} " * 100 for number in range(1000)]
+    lists = [texts[number : number + 10] for number in range(900)] * 10
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": lists, "name": [texts[0]] * len(lists)}), path, row_group_size=1000)
+    with open_parquet(path, "") as file:
+        assert [row["id"] for row in file.rows()] == lists
+        assert next(file.rows_at([(3, 7)]))["id"] == lists[3007]
+
+
+@pytest.mark.parametrize("buffer_size", [0, 100, 1 << 16])
+def test_pages_that_arrive_in_pieces_are_read_whole(tmp_path: Path, buffer_size: int) -> None:
+    generator = np.random.default_rng(0)
+    sounds = [generator.bytes(50_000) for _ in range(40)]
+    buffer = io.BytesIO()
+    table = pa.table({"id": [str(number) for number in range(40)], "sound": sounds})
+    pq.write_table(table, buffer, data_page_size=1000, use_dictionary=False, row_group_size=15)
+    with open_parquet(buffer, "", "a.parquet", buffer_size) as file:
+        assert [row["sound"] for row in file.rows()] == sounds
+
+
+def test_footer_of_a_million_columns_is_refused(tmp_path: Path) -> None:
+    schema = pa.schema([("", pa.bool_())] * 200_000)
+    pq.ParquetWriter(tmp_path / "a.parquet", schema, store_schema=False).close()
+    with pytest.raises(BadInput, match=r"a\.parquet can't be read"), open_parquet(tmp_path / "a.parquet", ""):
+        pass
