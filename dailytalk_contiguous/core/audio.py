@@ -369,7 +369,7 @@ def blocks(
         audio: a `{"bytes", "path"}` struct.
         start: seconds from the beginning of the file, taken to the nearest sample.
         duration: seconds; to the end if None.
-        block_seconds: length of what is yielded at a time.
+        block_seconds: length of what is yielded at a time, to within a frame of a compressed file.
 
     Raises:
         BadInput: the file ends before its header says, holds samples that are no numbers, or can't be read.
@@ -404,7 +404,7 @@ def blocks(
     except NotForLibsndfile:
         read_header(audio)  # raises BadInput for a file that was cut short
         stream = _stream_facts(audio)
-        for block in decoded_blocks(_encoded(audio), stream, start, duration):
+        for block in decoded_blocks(_encoded(audio), stream, block_seconds, start, duration):
             yield _finite(block, start)
             start += len(block) / stream.sample_rate
 
@@ -432,7 +432,7 @@ def track_at(audio: AudioStruct, track: int, sample_rate: int) -> Iterator[Sampl
     if facts.sample_rate != sample_rate:
         resampler = soxr.ResampleStream(facts.sample_rate, sample_rate, 1, dtype="float32")
     done = 0.0
-    for block in decoded_blocks(_encoded(audio), facts, track=track):
+    for block in decoded_blocks(_encoded(audio), facts, BLOCK_SECONDS, track=track):
         mono = _finite(block, done).mean(axis=1)
         done += len(block) / facts.sample_rate
         yield resampler.resample_chunk(mono) if resampler else mono

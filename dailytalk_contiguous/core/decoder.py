@@ -1,9 +1,9 @@
 """Decodes an audio stream in order, and goes on for a later part of a file where the last one ended.
 
-Most decoders of FFmpeg remember more than a frame: the random numbers of AAC's noise, the filters of AMR, the dither
-of AC-3. One that begins in the midst of a file gives other samples, however much it decodes before the part. So a
-file is decoded from its start, and a decoder whose part is done waits for a later part. Reading in order decodes a
-file once, and reading it k times side by side k times.
+Most decoders of FFmpeg remember more than a frame: the random numbers of AAC's noise, the filters of AMR, the
+dither of AC-3. One that begins in the midst of a file gives other samples, however much it decodes before the
+part. So a file is decoded from its start, and a decoder whose part is done waits for a later part. Reading in order
+decodes a file once, and reading it k times side by side k times.
 """
 
 import atexit
@@ -95,11 +95,26 @@ class Decoder:
             raise _not_decoded(error) from None
         self._frames = self._decoded_frames(track)
 
-    def part(self, first: int, last: int) -> Iterator[NDArray[np.float32]]:
+    def blocks(self, first: int, last: int, n_samples: int) -> Iterator[NDArray[np.float32]]:
         """Yield the samples from `first`, which is not before `position`, up to `last` or the end of the stream.
 
-        They are float32 of shape (n, channels), at most a frame at a time. Raises BadInput for a damaged file.
+        They are float32 of shape (n, channels), about `n_samples` at a time: a frame has a few hundred, and what
+        is done with each block would take longer than to decode it. Raises BadInput for a damaged file.
         """
+        parts: list[NDArray[np.float32]] = []
+        n_held = 0
+        for samples in self._parts_of_frames(first, last):
+            parts.append(samples)
+            n_held += len(samples)
+            if n_held >= n_samples:
+                yield np.concatenate(parts)
+                parts.clear()
+                n_held = 0
+        if parts:
+            yield np.concatenate(parts)
+
+    def _parts_of_frames(self, first: int, last: int) -> Iterator[NDArray[np.float32]]:
+        """The samples of the part, those of a frame at a time."""
         while self.position < last:
             if not len(self._unread):
                 frame = self._next_frame()
@@ -150,15 +165,13 @@ class Decoder:
         """The samples of a frame, shape (n, channels)."""
         import av
 
-        blocks = [np.zeros((0, self._channels), np.float32)]
         try:
-            for converted in self._resampler.resample(frame):
-                plane = bytes(converted.planes[0])
-                samples = np.frombuffer(plane, "<f4", converted.samples * self._channels)
-                blocks.append(samples.reshape(-1, self._channels))
+            (converted,) = self._resampler.resample(frame)  # another format, and as many samples
+            plane = bytes(converted.planes[0])
+            samples = np.frombuffer(plane, "<f4", converted.samples * self._channels)
+            return samples.reshape(-1, self._channels)
         except (av.FFmpegError, ValueError) as error:
             raise _not_decoded(error) from None
-        return np.concatenate(blocks)
 
 
 def _not_decoded(error: object) -> BadInput:
@@ -184,8 +197,8 @@ class WaitingDecoder(NamedTuple):
 _waiting: list[WaitingDecoder] = []
 _lock = Lock()
 
-#: What waited in the process of which this one is a fork: kept, because to close it would wait for threads that are
-#: not here, and never used, because both would read at one place of one open file.
+#: What waited in the process of which this one is a fork: kept, because to close it would wait for threads that
+#: are not here, and never used, because both would read at one place of one open file.
 _waiting_in_parent: list[WaitingDecoder] = []
 
 
@@ -193,8 +206,8 @@ _waiting_in_parent: list[WaitingDecoder] = []
 def decoder_before(encoded: Encoded, channels: int, track: int, first: int) -> Iterator[Decoder]:
     """The decoder of an audio stream that is nearest before sample `first`, or a new one.
 
-    It is nobody else's inside the block, and waits for a later part afterwards unless it was closed. Raises OSError
-    and BadInput for a file that can't be opened.
+    It is nobody else's inside the block, and waits for a later part afterwards unless it was closed. Raises
+    OSError and BadInput for a file that can't be opened.
     """
     taken = _take(encoded, channels, track, first)
     try:

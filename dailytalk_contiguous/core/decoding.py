@@ -102,15 +102,21 @@ def _facts_of(container: "InputContainer", stream: "AudioStream") -> StreamFacts
 
 
 def decoded_blocks(
-    encoded: Encoded, stream: StreamFacts, start: float = 0.0, duration: float | None = None, track: int = 0
+    encoded: Encoded,
+    stream: StreamFacts,
+    block_seconds: float,
+    start: float = 0.0,
+    duration: float | None = None,
+    track: int = 0,
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield the samples of a part of an audio stream, float32, shape (n, channels), at most a frame at a time.
+    """Yield the samples of a part of an audio stream, float32, shape (n, channels).
 
     They are those of the whole stream, decoded from its start, in whichever order parts are read.
 
     Args:
         encoded: an encoded file.
         stream: the facts of the stream.
+        block_seconds: length of what is yielded at a time, to within a frame.
         start: seconds from the beginning of the stream.
         duration: seconds; to the end if None.
         track: the number of the stream among those of audio, from 0.
@@ -127,7 +133,7 @@ def decoded_blocks(
     if duration is None:
         last += 1  # a sample that must not be there
     with decoder_before(encoded, stream.channels, track, first) as decoder:
-        yield from decoder.part(first, last)
+        yield from decoder.blocks(first, last, round(block_seconds * rate))
         n_decoded = decoder.position
         if n_decoded / rate > seconds - TOLERANCE:
             decoder.close()  # next to nothing is left
