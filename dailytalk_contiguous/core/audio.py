@@ -104,6 +104,10 @@ AUDIO_SUFFIXES = frozenset(
 #: Hz. Below this rate, speech has lost the consonants that recognisers need.
 LOWEST_RATE = 8000
 
+#: Hz. Sound of a lower rate is not resampled: a second of it is a second of 16 kHz, so that a file of 100 kB, said to
+#: have 1 Hz, would take 3 GB. No recording of speech has so low a rate.
+LOWEST_RESAMPLED = 1000
+
 #: Hz. Above this rate, a file is likely mislabelled.
 HIGHEST_RATE = 96000
 
@@ -518,6 +522,9 @@ def blocks_at(
     info = read_header(audio)
     resampler = None
     if info.sample_rate != sample_rate:
+        if info.sample_rate < LOWEST_RESAMPLED:
+            reason = f"its sample rate is {info.sample_rate} Hz"
+            raise BadInput(reason, f"export it again at {LOWEST_RATE} to {HIGHEST_RATE} Hz")
         channels = info.channels
         resampler = soxr.ResampleStream(info.sample_rate, sample_rate, channels, dtype="float32")
     for block in blocks(audio, start, duration):

@@ -2,8 +2,8 @@
 
 Most decoders of FFmpeg remember more than a frame: the random numbers of AAC's noise, the filters of AMR, the
 dither of AC-3. One that begins in the midst of a file gives other samples, however much it decodes before the
-part. So a file is decoded from its start, and a decoder whose part is done waits for a later part. Reading in order
-decodes a file once, and reading it k times side by side k times.
+part. So a file is decoded from its start, and a decoder whose part is done waits for a later part. Reading in
+order decodes a file once, and reading it k times side by side k times.
 """
 
 import atexit
@@ -33,6 +33,9 @@ FORMATS = (
     "ape,dsf,dts,tta,wv"
 )
 
+#: Streams of a file, of sound or not; FFmpeg opens no file with more. Each may take 2 MB.
+MOST_STREAMS = 128
+
 #: Decoders of this process that wait: two for each of the recordings that `sources.folder` reads side by side,
 #: because the search for a cut goes back now and then.
 MOST_WAITING = 16
@@ -49,8 +52,8 @@ def open_container(file: BinaryIO) -> "InputContainer":
     import av  # FFmpeg, which few files need; an extra brings it
 
     file.seek(0)
-    lists = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-    return av.open(file, "r", options=lists, metadata_errors="ignore")
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file", "max_streams": str(MOST_STREAMS)}
+    return av.open(file, "r", options=options, metadata_errors="ignore")
 
 
 def packets_of(container: "InputContainer", stream: "AudioStream") -> Iterator["Packet[AudioStream]"]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.decoder import Encoded, decoder_before, open_container, packets_of
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.mp4_frames import refuse_endless_mp4
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -71,6 +72,7 @@ def _streams(file: BinaryIO, most: int) -> list[StreamFacts | None]:
     """The facts of the first audio streams, at most so many; None for one that can't be decoded."""
     import av  # FFmpeg, which few files need; an extra brings it
 
+    refuse_endless_mp4(file)
     try:
         container = open_container(file)
     except (av.FFmpegError, OSError, ValueError):
