@@ -6,6 +6,7 @@ file of 100 kB could take 2 GB. A list of edits repeats the frames that each edi
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput
@@ -13,8 +14,8 @@ from dailytalk_contiguous.core.errors import BadInput
 #: Frames of all tracks: 55 hours of sound in frames of 20 ms, or 46 hours of a film at 60 frames a second.
 MOST_FRAMES = 10_000_000
 
-#: The most of frames times edits: a recording of two hours may have 150 edits, and the index takes 1.2 GB at most.
-MOST_EDITED_FRAMES = 50_000_000
+#: The most of frames times edits: a recording of two hours may have 90 edits, and the index takes 0.8 GB at most.
+MOST_EDITED_FRAMES = 30_000_000
 
 #: Boxes that are looked at: 30 hours in fragments of one second have as many.
 MOST_BOXES = 1_000_000
@@ -35,6 +36,15 @@ _HOLD_BOXES = {
     b"wave",
 }
 
+#: Boxes with which a file of this format begins.
+_FIRST_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"pnot"}
+
+#: Boxes of which the content is looked at.
+_TABLES = {b"hdlr", b"elst", b"stts", b"stsz", b"stz2", b"trun"}
+
+#: Kinds of handlers that say where the data is and not what it is.
+_DATA_HANDLERS = (b"url ", b"alis", b"rsrc")
+
 _REMEDY = "convert it to WAV or FLAC"
 
 
@@ -46,37 +56,62 @@ class Box(NamedTuple):
     end: int
 
 
+@dataclass
+class Track:
+    """What the boxes of a track say: the frames that it lists, and the kinds of its content.
+
+    `has_frames_of_a_sample`: whether each table of durations says that every frame lasts a sample.
+    """
+
+    n_listed: int = 0
+    kinds: set[bytes] = field(default_factory=set)
+    has_frames_of_a_sample: bool = True
+
+    @property
+    def n_frames(self) -> int:
+        """Frames in FFmpeg's index. It has chunks of PCM in place of its samples, and the file lists each chunk."""
+        is_pcm = self.kinds == {b"soun"} and self.has_frames_of_a_sample
+        return 0 if is_pcm else self.n_listed
+
+
 def refuse_endless_mp4(file: BinaryIO) -> None:
     """Raise BadInput for a file of this format that lists more than `MOST_FRAMES`. `file` is left anywhere."""
     file.seek(4)
-    if file.read(4) not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"):
+    if file.read(4) not in _FIRST_BOXES:
         return
     size = file.seek(0, os.SEEK_END)
-    n_frames = 0
+    tracks = [Track()]  # what is in none, such as fragments
     n_edits = 0
-    is_sound = False
-    is_by_chunk = False
     for number, box in enumerate(_boxes(file, 0, size)):
         if number >= MOST_BOXES:
             raise BadInput(f"it has more than {MOST_BOXES:,} parts", _REMEDY)
-        content = _content(file, box)
-        if box.name == b"hdlr":
-            is_sound = content[8:12] == b"soun"
-        if box.name == b"stts":
-            # FFmpeg's index has a chunk an entry where a frame is a sample, and chunks are listed one by one.
-            is_by_chunk = is_sound and _number(content, 4) == 1 and _number(content, 12) == 1
-        if box.name == b"elst":
-            n_edits += _number(content, 4)
         if box.name == b"cmov":
             raise BadInput("its header is compressed", _REMEDY)
-        if box.name == b"trun":
-            n_frames += _number(content, 4)
-        if box.name in (b"stsz", b"stz2") and not is_by_chunk:
-            n_frames += _number(content, 8)
-        if n_frames > MOST_FRAMES:
-            raise BadInput(f"it lists more than {MOST_FRAMES:,} frames", _REMEDY)
-        if n_frames * n_edits > MOST_EDITED_FRAMES:
-            raise BadInput(f"its {n_edits:,} edits play too many of its {n_frames:,} frames", _REMEDY)
+        if box.name == b"trak":
+            tracks.append(Track())
+        if box.name in _TABLES:
+            content = _content(file, box)
+            _read_table(box.name, content, tracks[-1])
+            if box.name == b"elst":
+                n_edits += _number(content, 4)
+    n_frames = sum(track.n_frames for track in tracks)
+    if n_frames > MOST_FRAMES:
+        raise BadInput(f"it lists more than {MOST_FRAMES:,} frames", _REMEDY)
+    if n_frames * n_edits > MOST_EDITED_FRAMES:
+        raise BadInput(f"its {n_edits:,} edits play too many of its {n_frames:,} frames", _REMEDY)
+
+
+def _read_table(name: bytes, content: bytes, track: Track) -> None:
+    """Add what a box says to the track that it is in. `content`: as `_content` returns it."""
+    if name == b"hdlr" and content[8:12] not in _DATA_HANDLERS:
+        track.kinds.add(content[8:12])
+    if name == b"stts" and (_number(content, 4), _number(content, 12)) != (1, 1):
+        track.has_frames_of_a_sample = False
+    if name in (b"stsz", b"stz2"):
+        track.n_listed += _number(content, 8)
+    if name == b"trun":
+        track.n_listed += _number(content, 4)
+        track.has_frames_of_a_sample = False
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[Box]:
@@ -109,8 +144,6 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[Box]:
 
 def _content(file: BinaryIO, box: Box) -> bytes:
     """The first 16 bytes of the content of a box."""
-    if box.name in (b"mdat", b"free", b"skip"):
-        return b""
     file.seek(box.start)
     return file.read(min(16, box.end - box.start))
 
