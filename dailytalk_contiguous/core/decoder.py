@@ -86,6 +86,7 @@ class Decoder:
 
         self.position = 0
         self.is_closed = False
+        self._encoded = encoded  # kept, so that no other sound gets its place in memory
         self._channels = channels
         self._layout: tuple[str, str, int] | None = None
         self._unread: NDArray[np.float32] = np.zeros((0, channels), np.float32)
@@ -93,7 +94,7 @@ class Decoder:
         self._file: BinaryIO = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded.open("rb")
         try:
             self._container = open_container(self._file)
-        except (av.FFmpegError, ValueError) as error:
+        except (av.FFmpegError, OSError, ValueError) as error:
             self._file.close()
             raise _not_decoded(error) from None
         self._frames = self._decoded_frames(track)
@@ -142,7 +143,7 @@ class Decoder:
         self._container.close()
         self._file.close()
 
-    def _decoded_frames(self, track: int) -> Generator["AudioFrame"]:
+    def _decoded_frames(self, track: int) -> Generator["AudioFrame", None, None]:
         stream = self._container.streams.audio[track]
         for packet in packets_of(self._container, stream):
             yield from packet.decode()
@@ -244,6 +245,9 @@ def _take(encoded: Encoded, channels: int, track: int, first: int) -> WaitingDec
 def _keep(used: WaitingDecoder) -> None:
     """Let a decoder wait, and close those that waited longest if there are too many."""
     if used.decoder.is_closed:
+        return
+    if used.n_bytes > MOST_BYTES_WAITING:
+        used.decoder.close()
         return
     dropped = []
     with _lock:
