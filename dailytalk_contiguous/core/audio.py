@@ -104,8 +104,8 @@ AUDIO_SUFFIXES = frozenset(
 #: Hz. Below this rate, speech has lost the consonants that recognisers need.
 LOWEST_RATE = 8000
 
-#: Hz. Sound of a lower rate is not resampled: a file of 100 kB whose header says 1 Hz would take 3 GB at 16 kHz. No
-#: recording of speech has so low a rate.
+#: Hz. Sound of a lower rate is not resampled: a file of 100 kB whose header says 1 Hz would take 3 GB at 16 kHz.
+#: No recording of speech has so low a rate.
 LOWEST_RESAMPLED = 1000
 
 #: Hz. Above this rate, a file is likely mislabelled.
