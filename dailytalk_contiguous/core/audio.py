@@ -18,6 +18,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.decoder import Encoded
 from dailytalk_contiguous.core.decoding import StreamFacts, decoded_blocks, read_facts, read_tracks
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import EncodedAudio
@@ -102,6 +103,10 @@ AUDIO_SUFFIXES = frozenset(
 
 #: Hz. Below this rate, speech has lost the consonants that recognisers need.
 LOWEST_RATE = 8000
+
+#: Hz. Sound of a lower rate is not resampled: a file of 100 kB whose header says 1 Hz would take 3 GB at 16 kHz.
+#: No recording of speech has so low a rate.
+LOWEST_RESAMPLED = 1000
 
 #: Hz. Above this rate, a file is likely mislabelled.
 HIGHEST_RATE = 96000
@@ -220,6 +225,13 @@ def _remembered(measure: Callable[[AudioStruct], _Measured]) -> Callable[[AudioS
 
 
 @_remembered
+def _stream_facts(audio: AudioStruct) -> StreamFacts:
+    """The facts of the first audio stream of a file, as `core.decoding` reads them."""
+    with _opened(audio) as (encoded, _):
+        return read_facts(encoded)
+
+
+@_remembered
 def read_header(audio: AudioStruct) -> AudioHeader:
     """Read the header of encoded audio, a `{"bytes", "path"}` struct.
 
@@ -244,7 +256,7 @@ def read_header(audio: AudioStruct) -> AudioHeader:
                 return header
         except NotForLibsndfile:
             header = None
-        stream = read_facts(encoded)
+        stream = _stream_facts(audio)
         _refuse_wide(stream.sample_rate, stream.channels)
         if header is None:
             return AudioHeader(stream.sample_rate, stream.channels, stream.seconds, stream.format)
@@ -268,8 +280,7 @@ def tags(audio: AudioStruct) -> dict[str, str]:
             texts = {name: getattr(file, name) for name in TAGS}
     except NotForLibsndfile:
         try:
-            with _opened(audio) as (encoded, _):
-                stream_tags = read_facts(encoded).tags
+            stream_tags = _stream_facts(audio).tags
         except BadInput:
             return {}
         texts = {name.lower(): text for name, text in stream_tags.items()}
@@ -362,7 +373,7 @@ def blocks(
         audio: a `{"bytes", "path"}` struct.
         start: seconds from the beginning of the file, taken to the nearest sample.
         duration: seconds; to the end if None.
-        block_seconds: length of what is yielded at a time.
+        block_seconds: length of what is yielded at a time, to within a frame of a compressed file.
 
     Raises:
         BadInput: the file ends before its header says, holds samples that are no numbers, or can't be read.
@@ -395,11 +406,11 @@ def blocks(
                 raise BadInput(reason, _REMEDY)
             return
     except NotForLibsndfile:
-        rate = read_header(audio).sample_rate
-        with _opened(audio) as (encoded, _):
-            for block in decoded_blocks(encoded, start, duration):
-                yield _finite(block, start)
-                start += len(block) / rate
+        read_header(audio)  # raises BadInput for a file that was cut short
+        stream = _stream_facts(audio)
+        for block in decoded_blocks(_encoded(audio), stream, block_seconds, start, duration):
+            yield _finite(block, start)
+            start += len(block) / stream.sample_rate
 
 
 def tracks(audio: AudioStruct) -> list[StreamFacts]:
@@ -425,11 +436,10 @@ def track_at(audio: AudioStruct, track: int, sample_rate: int) -> Iterator[Sampl
     if facts.sample_rate != sample_rate:
         resampler = soxr.ResampleStream(facts.sample_rate, sample_rate, 1, dtype="float32")
     done = 0.0
-    with _opened(audio) as (encoded, _):
-        for block in decoded_blocks(encoded, track=track):
-            mono = _finite(block, done).mean(axis=1)
-            done += len(block) / facts.sample_rate
-            yield resampler.resample_chunk(mono) if resampler else mono
+    for block in decoded_blocks(_encoded(audio), facts, BLOCK_SECONDS, track=track):
+        mono = _finite(block, done).mean(axis=1)
+        done += len(block) / facts.sample_rate
+        yield resampler.resample_chunk(mono) if resampler else mono
     if resampler:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
@@ -512,6 +522,9 @@ def blocks_at(
     info = read_header(audio)
     resampler = None
     if info.sample_rate != sample_rate:
+        if info.sample_rate < LOWEST_RESAMPLED:
+            reason = f"its sample rate is {info.sample_rate} Hz"
+            raise BadInput(reason, f"export it again at {LOWEST_RATE} to {HIGHEST_RATE} Hz")
         channels = info.channels
         resampler = soxr.ResampleStream(info.sample_rate, sample_rate, channels, dtype="float32")
     for block in blocks(audio, start, duration):
@@ -658,14 +671,23 @@ def _refuse_wide(sample_rate: int, channels: int) -> None:
 @contextmanager
 def _opened(audio: AudioStruct) -> Iterator[tuple[BinaryIO, int]]:
     """The encoded audio as a binary file, and its size in bytes."""
-    if audio["bytes"] is not None:
-        yield io.BytesIO(audio["bytes"]), len(audio["bytes"])
+    encoded = _encoded(audio)
+    if isinstance(encoded, bytes):
+        yield io.BytesIO(encoded), len(encoded)
         return
+    with encoded.open("rb") as file:
+        yield file, os.fstat(file.fileno()).st_size
+
+
+def _encoded(audio: AudioStruct) -> Encoded:
+    """The content of encoded audio, or the path of its file. Raises BadInput where there is neither."""
+    content: bytes | None = audio["bytes"]
+    if content is not None:
+        return content
     if audio["path"] is None:
         reason = "the row holds no audio (of a dataset only embedded bytes are read, never a path)"
         raise BadInput(reason, "publish or build the dataset again with its audio in it")
-    with from_uri(audio["path"]).open("rb") as file:
-        yield file, os.fstat(file.fileno()).st_size
+    return from_uri(audio["path"])
 
 
 # The one channel of a clip of one speaker, from files with one or two channels.

@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.decoder import Encoded, decoder_before, open_container, packets_of
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.mp4_frames import refuse_endless_mp4
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
-    from av.packet import Packet
-
-#: Formats that are one file each, by the names of FFmpeg's demuxers. Never hls, dash, concat, sdp, image2 or
-#: lavfi, which open what their text names.
-FORMATS = (
-    "mov,matroska,webm,asf,avi,flv,mpeg,mpegts,3gp,aac,ac3,eac3,amr,amrnb,amrwb,mp3,ogg,flac,wav,w64,aiff,caf,au,"
-    "ape,dsf,dts,tta,wv"
-)
 
 #: Formats whose header has no length: FFmpeg guesses it from the first bit rate.
 WITHOUT_LENGTH = {"aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "dts", "mp3"}
@@ -78,8 +72,9 @@ def _streams(file: BinaryIO, most: int) -> list[StreamFacts | None]:
     """The facts of the first audio streams, at most so many; None for one that can't be decoded."""
     import av  # FFmpeg, which few files need; an extra brings it
 
+    refuse_endless_mp4(file)
     try:
-        container = _open(file)
+        container = open_container(file)
     except (av.FFmpegError, OSError, ValueError):
         raise _NO_AUDIO from None
     with container:
@@ -95,7 +90,7 @@ def _facts_of(container: "InputContainer", stream: "AudioStream") -> StreamFacts
         seconds = stream.duration * stream.time_base
     if seconds <= 0 or container.format.name in WITHOUT_LENGTH:
         seconds = Fraction(0)
-        for packet in _packets(container, stream):
+        for packet in packets_of(container, stream):
             ticks = packet.duration or 0
             seconds += ticks * packet.time_base
     if not (codec and codec.sample_rate and codec.channels and seconds > 0):
@@ -109,64 +104,42 @@ def _facts_of(container: "InputContainer", stream: "AudioStream") -> StreamFacts
 
 
 def decoded_blocks(
-    file: BinaryIO, start: float = 0.0, duration: float | None = None, track: int = 0
+    encoded: Encoded,
+    stream: StreamFacts,
+    block_seconds: float,
+    start: float = 0.0,
+    duration: float | None = None,
+    track: int = 0,
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield the samples of a part of an audio stream, float32, shape (n, channels), a frame at a time.
+    """Yield the samples of a part of an audio stream, float32, shape (n, channels).
 
-    `track`: the number of the stream among those of audio, from 0. Raises BadInput for a file that is damaged, or
-    longer or shorter than its header says.
+    They are those of the whole stream, decoded from its start, in whichever order parts are read.
+
+    Args:
+        encoded: an encoded file.
+        stream: the facts of the stream.
+        block_seconds: length of what is yielded at a time, to within a frame.
+        start: seconds from the beginning of the stream.
+        duration: seconds; to the end if None.
+        track: the number of the stream among those of audio, from 0.
+
+    Raises:
+        BadInput: the file is damaged, or longer or shorter than its header says.
+        OSError: it can't be opened.
     """
-    stream = read_tracks(file)[track] if track else read_facts(file)
     rate = stream.sample_rate
     seconds = stream.seconds
     end = seconds + TOLERANCE if duration is None else start + duration
-    first = round(start * rate)
+    first = max(0, round(start * rate))
     last = round(end * rate)
-    done = 0
-    # All before the part is decoded, too: a decoder that begins in the midst of a file gives other samples.
-    for samples in _samples(file, stream.channels, track):
-        begin = max(0, first - done)
-        part = samples[begin : max(0, last - done)]
-        done += len(samples)
-        if len(part):
-            yield part
-        if done > last:
-            break
-    is_short = done / rate < min(seconds, end) - TOLERANCE
-    is_long = duration is None and done > last
+    if duration is None:
+        last += 1  # a sample that must not be there
+    with decoder_before(encoded, stream.channels, track, first) as decoder:
+        yield from decoder.blocks(first, last, round(block_seconds * rate))
+        n_decoded = decoder.position
+        if n_decoded / rate > seconds - TOLERANCE:
+            decoder.close()  # next to nothing is left
+    is_short = n_decoded / rate < min(seconds, end) - TOLERANCE
+    is_long = duration is None and n_decoded >= last
     if is_short or is_long:
         raise BadInput(f"its sound does not last the {seconds:.1f} s that its header promises", _COPY)
-
-
-def _samples(file: BinaryIO, channels: int, track: int) -> Iterator[NDArray[np.float32]]:
-    """The samples of each frame of an audio stream, shape (n, channels)."""
-    import av
-
-    with _open(file) as container:
-        stream = container.streams.audio[track]
-        resampler = av.AudioResampler(format="flt")
-        try:
-            for packet in _packets(container, stream):
-                for decoded in packet.decode():
-                    for frame in resampler.resample(decoded):
-                        plane = bytes(frame.planes[0])
-                        samples = np.frombuffer(plane, "<f4", frame.samples * channels)
-                        yield samples.reshape(-1, channels)
-        except (av.FFmpegError, ValueError) as error:  # ValueError where its rate or its channels change
-            raise BadInput(f"it can't be decoded ({error})", "convert it to WAV or FLAC") from None
-
-
-def _open(file: BinaryIO) -> "InputContainer":
-    import av
-
-    file.seek(0)
-    lists = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-    return av.open(file, "r", options=lists, metadata_errors="ignore")
-
-
-def _packets(container: "InputContainer", stream: "AudioStream") -> Iterator["Packet[AudioStream]"]:
-    """The packets of a stream up to the one in which the file ends; of a WAV with that one."""
-    for packet in container.demux(stream):
-        if packet.is_corrupt and container.format.name != "wav":
-            return
-        yield packet

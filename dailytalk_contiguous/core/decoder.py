@@ -1,0 +1,279 @@
+"""Decodes an audio stream in order, and goes on for a later part of a file where the last one ended.
+
+Most decoders of FFmpeg remember more than a frame: the random numbers of AAC's noise, the filters of AMR, the
+dither of AC-3. One that begins in the midst of a file gives other samples, however much it decodes before the
+part. So a file is decoded from its start, and a decoder whose part is done waits for a later part. Reading in
+order decodes a file once, and reading it k times side by side k times.
+"""
+
+import atexit
+import io
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
+
+#: Formats that are one file each, by the names of FFmpeg's demuxers. Never hls, dash, concat, sdp, image2 or
+#: lavfi, which open what their text names.
+FORMATS = (
+    "mov,matroska,webm,asf,avi,flv,mpeg,mpegts,3gp,aac,ac3,eac3,amr,amrnb,amrwb,mp3,ogg,flac,wav,w64,aiff,caf,au,"
+    "ape,dsf,dts,tta,wv"
+)
+
+#: Streams of a file, of sound or not; FFmpeg opens no file with more. Each may take 2 MB.
+MOST_STREAMS = 128
+
+#: Decoders of this process that wait: two for each of the recordings that `sources.folder` reads side by side,
+#: because the search for a cut goes back now and then.
+MOST_WAITING = 16
+
+#: Bytes of sound in memory that waiting decoders may keep there.
+MOST_BYTES_WAITING = 64_000_000
+
+#: An encoded file: its content, or where it is.
+Encoded: TypeAlias = bytes | Path
+
+
+def open_container(file: BinaryIO) -> "InputContainer":
+    """Open a file of one of `FORMATS` from its start. Raises av.FFmpegError, OSError or ValueError."""
+    import av  # FFmpeg, which few files need; an extra brings it
+
+    file.seek(0)
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file", "max_streams": str(MOST_STREAMS)}
+    return av.open(file, "r", options=options, metadata_errors="ignore")
+
+
+def packets_of(container: "InputContainer", stream: "AudioStream") -> Iterator["Packet[AudioStream]"]:
+    """The packets of a stream up to the one in which the file ends; of a WAV with that one."""
+    for packet in container.demux(stream):
+        if packet.is_corrupt and container.format.name != "wav":
+            return
+        yield packet
+
+
+class Decoder:
+    """An audio stream of a file, decoded in order.
+
+    Attributes:
+        position: samples of each channel that were yielded or skipped so far.
+        is_closed: whether nothing can be read any more.
+
+    Args:
+        encoded: an encoded file.
+        channels: of the stream.
+        track: number of the stream among those of audio, from 0.
+
+    Raises:
+        BadInput: the file can't be decoded.
+        OSError: it can't be opened.
+    """
+
+    def __init__(self, encoded: Encoded, channels: int, track: int) -> None:
+        import av
+
+        self.position = 0
+        self.is_closed = False
+        self._encoded = encoded  # kept, so that no other sound gets its place in memory
+        self._channels = channels
+        self._layout: tuple[str, str, int] | None = None
+        self._unread: NDArray[np.float32] = np.zeros((0, channels), np.float32)
+        self._resampler = av.AudioResampler(format="flt")
+        self._file: BinaryIO = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded.open("rb")
+        try:
+            self._container = open_container(self._file)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._file.close()
+            raise _not_decoded(error) from None
+        self._frames = self._decoded_frames(track)
+
+    def blocks(self, first: int, last: int, n_samples: int) -> Iterator[NDArray[np.float32]]:
+        """Yield the samples from `first`, which is not before `position`, up to `last` or the end of the stream.
+
+        They are float32 of shape (n, channels), about `n_samples` at a time: a frame has a few hundred, and what
+        is done with each block would take longer than to decode it. Raises BadInput for a damaged file.
+        """
+        parts: list[NDArray[np.float32]] = []
+        n_held = 0
+        for samples in self._parts_of_frames(first, last):
+            parts.append(samples)
+            n_held += len(samples)
+            if n_held >= n_samples:
+                yield np.concatenate(parts)
+                parts.clear()
+                n_held = 0
+        if parts:
+            yield np.concatenate(parts)
+
+    def _parts_of_frames(self, first: int, last: int) -> Iterator[NDArray[np.float32]]:
+        """The samples of the part, those of a frame at a time."""
+        while self.position < last:
+            if not len(self._unread):
+                frame = self._next_frame()
+                if frame is None:
+                    return
+                if self.position + frame.samples <= first:
+                    self.position += frame.samples
+                    continue
+                self._unread = self._samples_of(frame)
+            n_skipped = max(0, first - self.position)
+            n_wanted = last - self.position
+            samples = self._unread[n_skipped:n_wanted]
+            self.position += min(n_wanted, len(self._unread))
+            self._unread = self._unread[n_wanted:]
+            if len(samples):
+                yield samples
+
+    def close(self) -> None:
+        """Close the file."""
+        self.is_closed = True
+        self._frames.close()
+        self._container.close()
+        self._file.close()
+
+    def _decoded_frames(self, track: int) -> Generator["AudioFrame", None, None]:
+        stream = self._container.streams.audio[track]
+        for packet in packets_of(self._container, stream):
+            yield from packet.decode()
+
+    def _next_frame(self) -> "AudioFrame | None":
+        """The next frame, None after the last. Raises BadInput for one that is damaged or of another layout."""
+        import av
+
+        try:
+            frame = next(self._frames, None)
+        except (av.FFmpegError, ValueError) as error:
+            raise _not_decoded(error) from None
+        if frame is None:
+            return None
+        layout = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._layout is None:
+            self._layout = layout
+        if layout != self._layout:
+            raise _not_decoded("its rate or its channels change")
+        return frame
+
+    def _samples_of(self, frame: "AudioFrame") -> NDArray[np.float32]:
+        """The samples of a frame, shape (n, channels)."""
+        import av
+
+        try:
+            (converted,) = self._resampler.resample(frame)  # another format, and as many samples
+            plane = bytes(converted.planes[0])
+            samples = np.frombuffer(plane, "<f4", converted.samples * self._channels)
+            return samples.reshape(-1, self._channels)
+        except (av.FFmpegError, ValueError) as error:
+            raise _not_decoded(error) from None
+
+
+def _not_decoded(error: object) -> BadInput:
+    return BadInput(f"it can't be decoded ({error})", "convert it to WAV or FLAC")
+
+
+class StreamKey(NamedTuple):
+    """An audio stream of a file as it was at a date; of sound in memory, where that is."""
+
+    file: tuple[int, ...]
+    track: int
+
+
+class WaitingDecoder(NamedTuple):
+    """A decoder that waits for a later part of its file, and the bytes that it keeps in memory."""
+
+    key: StreamKey
+    decoder: Decoder
+    n_bytes: int
+
+
+#: The decoders that wait, the last used at the end.
+_waiting: list[WaitingDecoder] = []
+_lock = Lock()
+
+#: What waited in the process of which this one is a fork: kept, because to close it would wait for threads that
+#: are not here, and never used, because both would read at one place of one open file.
+_waiting_in_parent: list[WaitingDecoder] = []
+
+
+@contextmanager
+def decoder_before(encoded: Encoded, channels: int, track: int, first: int) -> Iterator[Decoder]:
+    """The decoder of an audio stream that is nearest before sample `first`, or a new one.
+
+    It is nobody else's inside the block, and waits for a later part afterwards unless it was closed. Raises
+    OSError and BadInput for a file that can't be opened.
+    """
+    taken = _take(encoded, channels, track, first)
+    try:
+        yield taken.decoder
+    except GeneratorExit:  # the caller wants no more of the part, which is no error
+        _keep(taken)
+        raise
+    except BaseException:
+        taken.decoder.close()
+        raise
+    _keep(taken)
+
+
+def _take(encoded: Encoded, channels: int, track: int, first: int) -> WaitingDecoder:
+    if isinstance(encoded, bytes):
+        n_bytes = len(encoded)
+        key = StreamKey((id(encoded), n_bytes), track)  # which no other has while the decoder holds it
+    else:
+        n_bytes = 0
+        status = encoded.stat()
+        key = StreamKey((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns), track)
+    with _lock:
+        earlier = [waiting for waiting in _waiting if waiting.key == key and waiting.decoder.position <= first]
+        if earlier:
+            nearest = max(earlier, key=lambda waiting: waiting.decoder.position)
+            _waiting.remove(nearest)
+            return nearest
+    return WaitingDecoder(key, Decoder(encoded, channels, track), n_bytes)
+
+
+def _keep(used: WaitingDecoder) -> None:
+    """Let a decoder wait, and close those that waited longest if there are too many."""
+    if used.decoder.is_closed:
+        return
+    if used.n_bytes > MOST_BYTES_WAITING:
+        used.decoder.close()
+        return
+    dropped = []
+    with _lock:
+        _waiting.append(used)
+        while len(_waiting) > MOST_WAITING or sum(waiting.n_bytes for waiting in _waiting) > MOST_BYTES_WAITING:
+            dropped.append(_waiting.pop(0))
+    for waiting in dropped:
+        waiting.decoder.close()
+
+
+@atexit.register
+def close_waiting() -> None:
+    """Close the decoders that wait in this process, and their files."""
+    with _lock:
+        dropped = [*_waiting]
+        _waiting.clear()
+    for waiting in dropped:
+        waiting.decoder.close()
+
+
+def _forget_waiting() -> None:
+    global _lock
+    _lock = Lock()  # a thread that is not here may hold the other one
+    _waiting_in_parent.extend(_waiting)
+    _waiting.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_waiting)
