@@ -198,10 +198,10 @@ def _words_of(item: TranscriptItem, start: float, end: float) -> Iterator[tuple[
                 times.append(time)
     axis.append(len(words))
     times.append(end)
-    for number, word in enumerate(words):
+    # Of all words in one call, since each call looks at the whole axis.
+    edges = np.interp(np.arange(len(words) + 1), axis, times).round(6).tolist()
+    for word, (free_start, free_end) in zip(words, itertools.pairwise(edges), strict=True):
         first, last = _times(word)
-        interpolated = np.interp([number, number + 1], axis, times)
-        free_start, free_end = interpolated.round(6).tolist()
         if last is None:
             last = max(first or 0.0, free_end)  # neighbours may overlap
         if first is None:
@@ -260,8 +260,9 @@ def _without_marks(cue: Cue, is_word: bool) -> Iterator[Cue]:
         times += [word["start"], word["end"]]
     positions.append(len(text))
     times.append(cue["end"])
-    for first, last, mark in marks:
-        start, end = np.interp([first, last], positions, times).tolist()
+    bounds = [bound for first, last, _ in marks for bound in (first, last)]
+    mark_times = np.interp(bounds, positions, times).tolist() if marks else []
+    for (_, _, mark), start, end in zip(marks, mark_times[::2], mark_times[1::2], strict=True):
         if mark.kind != SILENCE:
             marked = cue.copy()
             marked["start"] = start
@@ -275,11 +276,14 @@ def _without_marks(cue: Cue, is_word: bool) -> Iterator[Cue]:
 
 
 def _tokens_outside(text: str, marks: Sequence[tuple[int, int, TranscriptMark]]) -> list[tuple[int, int]]:
-    """First character and end of each token of a text that no mark touches."""
+    """First character and end of each token of a text that no mark touches; marks are in order, and apart."""
     tokens = []
+    following = 0  # the first mark that does not end before the token
     for token in re.finditer(r"\S+", text):
-        touches = [first < token.end() and token.start() < last for first, last, _ in marks]
-        if not any(touches):
+        while following < len(marks) and marks[following][1] <= token.start():
+            following += 1
+        is_touched = following < len(marks) and marks[following][0] < token.end()
+        if not is_touched:
             tokens.append(token.span())
     return tokens
 

@@ -240,24 +240,28 @@ def read_transcripts(
 def _one_transcript(cues_of_files: Mapping[Path, Sequence[Cue]], mix: bool) -> list[Cue]:
     """The cues of all files by rising start, with the people that are named for each channel."""
     cues: list[Cue] = []
-    origin: dict[str, Path] = {}
+    channels_of_files: dict[Path, set[str]] = {}
     seconds: dict[tuple[bool, str, str], float] = defaultdict(float)
     for path, placed in cues_of_files.items():
+        channels = dict.fromkeys(cue["channel"] for cue in placed if has_words_or_mark(cue))
+        _refuse_second_file(path, channels, channels_of_files)
+        channels_of_files[path] = {*channels}
+        people: dict[str | None, str | None] = {}
         for cue in placed:
-            channel = cue["channel"]
+            speaker = cue["speaker"]
+            if speaker not in people:
+                people[speaker] = person(speaker)
+            name = people[speaker]
             has_content = has_words_or_mark(cue)
-            if has_content:
-                _refuse_second_file(path, channel, origin)
-                origin[channel] = path
-            name = person(cue["speaker"])
             if name and (has_content or not mix):
-                seconds[has_content, channel, name] += cue["end"] - cue["start"]
+                seconds[has_content, cue["channel"], name] += cue["end"] - cue["start"]
             cues.append(cue)
+    transcribed_channels = set[str]().union(*channels_of_files.values())
     # The person who speaks longest; a transcript's own names take precedence over those of turns.
     longest = sorted(seconds, key=lambda named: (named[0], seconds[named]))
     names = {channel: name for _, channel, name in longest}
-    only_named = names.keys() - origin.keys()
-    only_marked = origin.keys() - {cue["channel"] for cue in cues if cue["text"]}
+    only_named = names.keys() - transcribed_channels
+    only_marked = transcribed_channels - {cue["channel"] for cue in cues if cue["text"]}
     kept: list[Cue] = []
     for cue in cues:
         channel = cue["channel"]
@@ -284,13 +288,16 @@ def _sides_of_files(files: Mapping[Path, TranscriptFile], stem: str) -> dict[Pat
     return {path: sides.get(markers.get(path, ""), facts.channel) for path, facts in files.items()}
 
 
-def _refuse_second_file(path: Path, channel: str, origin: Mapping[str, Path]) -> None:
-    """Raise BadInput for words of a channel that another file has given; `origin`: the file of each channel."""
-    for other_channel, other in origin.items():
-        is_open = OPEN in (channel[0], other_channel[0])
-        if other != path and (channel == other_channel or is_open):
-            words = "words of both speakers" if channel[0] == OPEN else f"the {channel} channel"
-            raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
+def _refuse_second_file(path: Path, channels: Iterable[str], others: Mapping[Path, Collection[str]]) -> None:
+    """Raise BadInput for words of a channel that another file has, too; `others`: the channels of each file."""
+    open_files = [other for other, names in others.items() if any(name[0] == OPEN for name in names)]
+    for channel in channels:
+        is_open = channel[0] == OPEN
+        for other, other_channels in others.items():
+            is_other_open = other in open_files or (is_open and other_channels)
+            if channel in other_channels or is_other_open:
+                words = "words of both speakers" if is_open else f"the {channel} channel"
+                raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
 
 
 def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) -> list[str]:
@@ -333,7 +340,9 @@ def _placed(path: Path, cues: Sequence[Cue], side: str | None) -> list[Cue]:
     is_one_label = len(speakers) < 2 and not channels & _ANY_CHANNEL
     by_channel = None not in channels and (len(channels) > 1 or channels <= {*CHANNELS} or is_one_label)
     # A channel is the label of a speaker where the file has several.
-    labels = [speaker_label(cue["channel" if by_channel else "speaker"]) for cue in cues]
+    names_of_cues = [cue["channel" if by_channel else "speaker"] for cue in cues]
+    label_of = {name: speaker_label(name) for name in {*names_of_cues}}
+    labels = [label_of[name] for name in names_of_cues]
     names = [label for label in dict.fromkeys(labels) if label is not None]
     if side is not None and len(names) > 1:
         listed = ", ".join(map(shown_name, names[:6]))
