@@ -20,7 +20,9 @@ MOST_ROW_SECONDS = 36_000.0
 MOST_WORDS = 1_000_000
 
 #: What a quota counts.
-Counted = Literal["bytes", "seconds", "words", "labels", "characters", "fields"]
+Counted = Literal[
+    "bytes", "seconds", "words", "labels", "characters", "fields", "values", "elements", "records"
+]
 
 
 class Quota:

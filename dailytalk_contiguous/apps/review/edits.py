@@ -228,7 +228,7 @@ class LineIndex:
 
     @cached_property
     def _latest_first(self) -> dict[str, list[tuple[float, float, int, str]]]:
-        """A heap for each channel, whose first item is its last line: start, end and place, all negative, and id."""
+        """A heap a channel, whose first item is its last line: start, end and place, all negative, and id."""
         heaps: dict[str, list[tuple[float, float, int, str]]] = {}
         for place, (key, line) in enumerate(self.lines.items()):
             heaps.setdefault(line["channel"], []).append((-line["start"], -line["end"], -place, key))
