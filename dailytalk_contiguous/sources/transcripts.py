@@ -6,11 +6,11 @@ twice. Of files that say the same, as a recogniser writes them in one run, the r
 are rejected rather than ranked.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
 
@@ -23,6 +23,7 @@ from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
 from dailytalk_contiguous.sources.corpus_layouts import are_transcripts, corpus_transcripts, switchboard_stems
 from dailytalk_contiguous.sources.kaldi_folders import SEGMENTS
+from dailytalk_contiguous.sources.named_records import NamedRecords
 from dailytalk_contiguous.sources.private_names import shown_name
 from dailytalk_contiguous.sources.recordings import is_recording
 from dailytalk_contiguous.sources.same_words import bare_name, has_words_or_mark, repeated_files
@@ -41,6 +42,9 @@ STM = ".stm"
 
 #: In a folder with more files of STM than this, each is of one recording.
 MOST_SHARED_STM = 8
+
+#: Names of recordings in one error, at most.
+_MOST_SHOWN = 3
 
 #: Stands for a recording of any name.
 OF_MANY = ""
@@ -118,7 +122,7 @@ def why_unread(name: str, stems: Collection[str], elsewhere: bool) -> str | None
     >>> why_unread("call.docx", {"call"}, False)
     'of no format of transcripts'
     """
-    beginnings = {*accumulate(name.split("."), "{}.{}".format), *switchboard_stems(name)}
+    beginnings = {*itertools.accumulate(name.split("."), "{}.{}".format), *switchboard_stems(name)}
     if beginnings.isdisjoint(stems) or name.startswith(".") or is_recording(name):
         return None
     if name.lower().endswith(REFERENCE):
@@ -300,35 +304,25 @@ def _refuse_second_file(path: Path, channels: Iterable[str], others: Mapping[Pat
                 raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
 
 
-def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) -> list[str]:
+def _about(records: NamedRecords, path: Path, recording_file: str, shared: bool) -> list[str]:
     """Which of the recordings that a file names are this one, by their path or else their name; "" has no name.
 
     A file that is called like the recording is about it, if it is about one alone. Raises BadInput where it is
     about others, or two could be meant.
     """
-    names = [*names]
-    parts = _path_parts(recording_file)
+    names = records.by_name.keys()
     meant = [recording_file] if recording_file in names else []
     if not meant and path.name != TRANSCRIPT:
-        for name in names:
-            pairs = zip(reversed(parts), reversed(_path_parts(name)), strict=False)
-            if name and all(part == other for part, other in pairs):
-                meant.append(name)
+        # More are not shown where several are meant.
+        meant = list(itertools.islice(records.names_of(recording_file), _MOST_SHOWN))
     is_other = not shared and not meant and "" not in names and len(names) > 1
     if len(meant) > 1 or is_other:
-        reason = f"is about {', '.join(map(shown_name, (meant or names)[:3]))}, not {quoted(recording_file)} alone"
+        listed = ", ".join(map(shown_name, meant or list(names)[:_MOST_SHOWN]))
+        reason = f"is about {listed}, not {quoted(recording_file)} alone"
         raise broken(path, reason, "give each recording its path under their folder, and the file its lines")
     if shared:
         return meant
-    return [name for name in names if not name or name in meant] or names
-
-
-def _path_parts(name: str) -> list[str]:
-    """The parts of a path, without the ending of an audio file."""
-    path = PurePosixPath(name.replace("\\", "/").strip("/"))
-    if path.suffix.lower() in AUDIO_SUFFIXES:
-        path = path.with_suffix("")
-    return list(path.parts)
+    return [name for name in names if not name or name in meant] or list(names)
 
 
 def _placed(path: Path, cues: Sequence[Cue], side: str | None) -> list[Cue]:
