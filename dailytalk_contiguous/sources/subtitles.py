@@ -254,6 +254,9 @@ def read_subtitles(path: Path) -> list[Subtitle]:
         text = labels_as_subtitles(path)
     else:
         text = read_text(path)
+    reference = _LONG_REFERENCE.search(text)
+    if reference:
+        raise broken(path, f"{quoted(reference[0])} can't be used, as no character has this number", "delete it")
     text = with_colons(text)
     cut = _PART_OF_TIMES.search(text.rstrip().rpartition("\n")[2].strip())
     if cut:
@@ -296,7 +299,6 @@ def _lines(raw: str) -> list[list[TimedWord]]:
 
     # A voice gets a line of its own, which begins with its name; one without a name gets nothing.
     raw = _VOICE.sub(line_of_voice, raw)
-    raw = _LONG_REFERENCE.sub("\ufffd", raw)
     lines: list[list[TimedWord]] = [[]]
     depth = 0
     time = None

@@ -105,8 +105,8 @@ _NO_WORDS = ("non-lex", "misc", "noscore")
 #: Documents in a file one after the other; each is an utterance.
 MOST_DOCUMENTS = 100_000
 
-#: Values of a file of JSON, counted by its commas: 64 MiB of words have as many, without spaces and with their times
-#: alone. Eight million empty objects fill 24 MB, and 0.7 GB of memory.
+#: Values of a file of JSON, counted by its commas: 64 MiB of words and their times, without spaces, have as many.
+#: Eight million empty objects fill 24 MB, and 0.7 GB of memory.
 MOST_VALUES = 6_000_000
 
 #: Characters of one cue: 100 hours of one speaker.
