@@ -1,9 +1,9 @@
 """Time that readers of files of others take, for twice the items beside once: no reader is worse than linear.
 
-Each transcript format of `formats.py` is written with 20,000 and 40,000 lines, words of one line, marks in one line,
-and speakers, as far as it has them. Changed annotations, words of Moshi, tags of versions and names of recordings are
-as many. Each is read once, twice the items beside once in one run, and the processor times are divided; a refusal
-counts as a reading. Prints a line for each, and exits with 1 if a ratio misses its goal.
+Each transcript format of `formats.py` is written with 20,000 and 40,000 lines, words of one line, marks in one
+line, and speakers, as far as it has them. Changed annotations, words of Moshi, tags of versions and names of
+recordings are as many. Each is read once, twice the items beside once in one run, and the processor times are
+divided; a refusal counts as a reading. Prints a line for each, and exits with 1 if a ratio misses its goal.
 
     python benchmarks/readers.py [--items 20000] [--only srt]
 """
