@@ -22,7 +22,7 @@ from formats import NAME, WAYS_TO_WRITE, Said, Talk, Way
 from measuring import judged
 
 from dailytalk_contiguous.apps.review.annotation_edits import matched
-from dailytalk_contiguous.apps.review.edits import EditedLines, Item
+from dailytalk_contiguous.apps.review.edits import EditedLines, Item, SpokenLine
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.moshi_words import SpokenWord, place_words, said_words
 from dailytalk_contiguous.publish.annotation_formats import Label
@@ -136,7 +136,7 @@ def inserted_lines(n_items: int, folder: Path) -> Callable[[], object]:
 
 def changed_lines(n_items: int, folder: Path) -> Callable[[], object]:
     item = Item(0.0, n_items * WORD + 1.0, ("left", "right"), ("",))
-    lines = {}
+    lines: dict[str, SpokenLine] = {}
     for number, label in enumerate(_labels(n_items, "old")):
         lines[f"call/left/{number:04d}"] = {
             "channel": "left",

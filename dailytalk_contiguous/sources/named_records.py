@@ -39,6 +39,9 @@ class NamedRecords:
     def __init__(self) -> None:
         self.by_name: dict[str, list[TranscriptRecord]] = {}
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_name)
+
     def add(self, name: str, record: TranscriptRecord) -> None:
         self.by_name.setdefault(name, []).append(record)
 

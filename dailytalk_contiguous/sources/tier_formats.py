@@ -139,10 +139,10 @@ def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
     if missing:
         raise ValueError(f"it has {declared} annotations, of which {missing} have the id of another")
     timed: dict[str, tuple[float, float]] = {}
-    places = {slot: place for place, slot in enumerate(eaf.timeslots)}
+    positions = {slot: position for position, slot in enumerate(eaf.timeslots)}
     for name, (aligned, _, _, _) in eaf.tiers.items():
         slots = {slot for span in aligned.values() for slot in span[:2]}
-        in_order = sorted(slots & places.keys(), key=places.__getitem__)
+        in_order = sorted(slots & positions.keys(), key=positions.__getitem__)
         times = _slot_times([eaf.timeslots[slot] for slot in in_order])
         if times is None:
             raise ValueError(f"no times at the ends of the tier {shown_name(name)}")
@@ -183,8 +183,8 @@ def _slot_times(milliseconds: Sequence[int | None]) -> list[float] | None:
         return None
     seconds = np.array(milliseconds, dtype=float) / 1000
     has_time = ~np.isnan(seconds)
-    places = np.arange(len(seconds))
-    return list[float](np.interp(places, places[has_time], seconds[has_time]).tolist())
+    positions = np.arange(len(seconds))
+    return list[float](np.interp(positions, positions[has_time], seconds[has_time]).tolist())
 
 
 def _tiers_of_praat(text: str) -> Iterator[Tier]:

@@ -228,10 +228,10 @@ class LineIndex:
 
     @cached_property
     def _latest_first(self) -> dict[str, list[tuple[float, float, int, str]]]:
-        """A heap a channel, whose first item is its last line: start, end and place, all negative, and id."""
+        """A heap a channel, whose first item is its last line: start, end and position, all negative, and id."""
         heaps: dict[str, list[tuple[float, float, int, str]]] = {}
-        for place, (key, line) in enumerate(self.lines.items()):
-            heaps.setdefault(line["channel"], []).append((-line["start"], -line["end"], -place, key))
+        for position, (key, line) in enumerate(self.lines.items()):
+            heaps.setdefault(line["channel"], []).append((-line["start"], -line["end"], -position, key))
         for heap in heaps.values():
             heapq.heapify(heap)
         return heaps
@@ -241,14 +241,14 @@ class LineIndex:
         if line is None:
             self.lines.pop(key, None)
             return
-        place = len(self._used)
+        position = len(self._used)
         self.lines[key] = line
         if key not in self._used:
             self._used.add(key)
             if self._highest_number is not None:
                 self._highest_number = max(self._highest_number, int(key))
         heap = self._latest_first.setdefault(line["channel"], [])
-        heapq.heappush(heap, (-line["start"], -line["end"], -place, key))
+        heapq.heappush(heap, (-line["start"], -line["end"], -position, key))
         speaker = line.get("speaker")
         if speaker and self._speakers.get(line["channel"], speaker) is None:
             self._speakers[line["channel"]] = speaker
