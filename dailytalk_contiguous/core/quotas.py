@@ -19,14 +19,11 @@ MOST_ROW_SECONDS = 36_000.0
 #: Words, labels or marks of one transcript: about 100 hours of two people who never stop.
 MOST_WORDS = 1_000_000
 
-#: Records of a file about many recordings, a word or a line each: 64 MiB of CTM, whose lines are the shortest,
-#: have as many of 30 bytes.
-MOST_RECORDS = 2_200_000
+#: Records of a file about many recordings, a word or a line each: 150 hours of words. Two million take 1.4 GB.
+MOST_RECORDS = 1_500_000
 
 #: What a quota counts.
-Counted = Literal[
-    "bytes", "seconds", "words", "labels", "characters", "fields", "values", "elements", "records"
-]
+Counted = Literal["bytes", "seconds", "words", "labels", "characters", "fields", "values", "elements", "records"]
 
 
 class Quota:

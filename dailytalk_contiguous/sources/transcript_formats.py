@@ -514,6 +514,8 @@ def _parsed(path: Path, text: str, title: str) -> tuple[Iterable[str], Any]:
             if not documents:
                 raise
         return positions, [parse_json(document, title, nan=True) for document in documents]
+    quota = Quota(title, MOST_RECORDS, "records", "save its parts in files of their own")
+    quota.take(text.count("\n"))
     numbered = enumerate(text.split("\n"), 1)
     lines = {f"line {number}": line for number, line in numbered if line.strip()}
     return lines, [parse_json(line, f"{title}: {position}", nan=True) for position, line in lines.items()]
