@@ -141,9 +141,10 @@ def _text(items: Sequence[_CueWord], cues: Sequence[Cue], n_words: Mapping[int, 
     pieces: list[str] = []
     for cue, run in groupby(items, key=attrgetter("cue")):
         words = [item.written for item in run]
-        text = " ".join((cues[cue]["text"] or "").split())
         is_whole = len(words) == n_words[cue]
-        pieces += [text] if text and is_whole else words
+        # The text of a cue may be long, and its words in many runs.
+        text = " ".join((cues[cue]["text"] or "").split()) if is_whole else ""
+        pieces += [text] if text else words
     return join_words(pieces)
 
 
@@ -179,15 +180,19 @@ def _fit_cues(items: Sequence[_CueWord], start: float, end: float) -> list[Utter
     lengths = np.diff(spans)[:, 0]
     lengths_inside = np.diff(spans.clip(start, end))[:, 0]
     loses_much = lengths_inside < CLIPPED_SHARE * lengths
-    for cue in set(cues[loses_much].tolist()):
-        is_of_cue = cues == cue
-        cue_spans = spans[is_of_cue]
+    order = np.argsort(cues, kind="stable")
+    losing_cues = np.unique(cues[loses_much])
+    firsts = np.searchsorted(cues[order], losing_cues)
+    ends_of_cues = np.searchsorted(cues[order], losing_cues, side="right")
+    for first_item, end_item in zip(firsts.tolist(), ends_of_cues.tolist(), strict=True):
+        items_of_cue = order[first_item:end_item]
+        cue_spans = spans[items_of_cue]
         first = cue_spans.min()
         last = cue_spans.max()
         least = min(SCALED_SHARE * (last - first), end - start)
         scaled_first = min(max(first, start), end - least)
         scaled_last = max(min(last, end), scaled_first + least)
-        spans[is_of_cue] = np.interp(cue_spans, [first, last], [scaled_first, scaled_last])
+        spans[items_of_cue] = np.interp(cue_spans, [first, last], [scaled_first, scaled_last])
     fitted = fit_spans([(first, last) for first, last in spans.tolist()], start, end)
     words: list[UtteredWord] = []
     for item, (first, last) in zip(items, fitted, strict=True):

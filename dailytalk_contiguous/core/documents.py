@@ -325,6 +325,8 @@ def as_text(path: str | Path) -> str:
 
 def quoted(value: object) -> str:
     """A value in a sentence: its `repr`, cut where it is long; a text keeps both quotation marks."""
+    if isinstance(value, str):
+        value = value[: 2 * _LONGEST_QUOTE]
     text = repr(value)
     if len(text) <= _LONGEST_QUOTE:
         return text

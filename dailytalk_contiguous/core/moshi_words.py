@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.quotas import MOST_WORDS, Quota
 from dailytalk_contiguous.core.schema import MAIN
 
 
@@ -35,6 +36,7 @@ def said_words(alignments: object, where: str, remedy: str) -> list[SaidWord]:
     Raises BadInput with this remedy, naming `where`.
     """
     entries = alignments if isinstance(alignments, list) else [alignments]
+    Quota(f"the text beside {where}", MOST_WORDS, "words", remedy).take(len(entries))
     words: list[SaidWord] = []
     for entry in entries:
         word: SaidWord | None = None
@@ -136,10 +138,11 @@ def _frames_in_reach(words: Sequence[SpokenWord], source_frames: Sequence[int]) 
         first = frame - 1 if can_move_left else frame
         last = frame + 1 if can_move_right else frame
         reach.append((first, last))
-    limits: list[float] = [math.inf]  # frames in which words leave room for those after them
+    limits: list[float] = [math.inf]  # frames in which words leave room for those after them, from the last on
     for word, (first, last) in zip(reversed(words), reversed(reach), strict=True):
-        leaves_room = limits[0] - word.tokens
-        limits.insert(0, max(first, min(last, leaves_room)))
+        leaves_room = limits[-1] - word.tokens
+        limits.append(max(first, min(last, leaves_room)))
+    limits.reverse()
     frames: list[float] = []
     previous = -math.inf
     room = 1

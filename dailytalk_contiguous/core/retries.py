@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from dailytalk_contiguous.core.documents import LATEST
+
 
 @dataclass(frozen=True)
 class Backoff:
@@ -43,10 +45,10 @@ def retry_after(header: str | None) -> float | None:
     if header is None:
         return None
     if header.strip().isdecimal():
-        return float(header)
+        return min(LATEST, float(header))
     try:
         date = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):  # of a time zone that is no time
         return None
     if not date.tzinfo:
         date = date.replace(tzinfo=UTC)

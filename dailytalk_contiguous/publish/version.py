@@ -22,7 +22,7 @@ from datasets import Features
 from huggingface_hub import HfApi, HfFileSystem, hf_hub_download
 from huggingface_hub.hf_api import RepoFile
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, Number, Whole, parse_json, typed
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, Number, Whole, parse_json, quoted, typed
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.fields import Field
 from dailytalk_contiguous.core.published_fields import Described, described
@@ -34,8 +34,11 @@ from dailytalk_contiguous.store.files import inside, is_inside, sha256_of
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 
-#: A version: three numbers without leading zeros.
-_TAG = re.compile(r"v(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
+#: A number of a version, without leading zeros. Nobody counts further, and Python refuses numbers of 5,000 digits.
+_NUMBER = "(0|[1-9][0-9]{0,17})"
+
+#: A version: three numbers.
+_TAG = re.compile(rf"v{_NUMBER}\.{_NUMBER}\.{_NUMBER}")
 
 #: What a version may count up, by the number of its tag that it counts up.
 _BUMPS = ("major", "minor", "patch")
@@ -53,7 +56,9 @@ def parse_tag(text: str) -> tuple[int, int, int]:
     """Return the numbers of a version, of https://semver.org. Raises DailytalkError for another tag."""
     match = _TAG.fullmatch(text)
     if match is None:
-        raise DailytalkError(f"the tag {text!r} is not a version", f"write v and three numbers, such as {FIRST}")
+        raise DailytalkError(
+            f"the tag {quoted(text)} is not a version", f"write v and three numbers, such as {FIRST}"
+        )
     major, minor, patch = map(int, match.groups())
     return major, minor, patch
 

@@ -41,7 +41,9 @@ def kaldi_records(segments: Path) -> Iterator[CorpusRecord]:
     folder = segments.parent
     texts = _table(folder / TEXT, 1)
     speakers = _table(folder / _SPEAKERS, 2)
-    channels = _table(folder / _CHANNELS, 3)
+    channels: dict[str, list[str]] = {}
+    for recording, entry in _table(folder / _CHANNELS, 3).items():
+        channels[recording] = entry.split()
     files, refused = _files_of(folder / _WAVES)
     utterances: set[str] = set()
     for number, line in enumerate(read_text(segments).split("\n"), 1):
@@ -59,7 +61,7 @@ def kaldi_records(segments: Path) -> Iterator[CorpusRecord]:
         name = files.get(recording, recording)
         channel = None
         if recording in channels:
-            name, channel = channels[recording].split()
+            name, channel = channels[recording]
         speaker = speakers.get(utterance)
         record: dict[str, object] = {
             "recording_id": name,

@@ -50,12 +50,15 @@ def repeated_files(cues_of_files: Mapping[Path, Sequence[Cue]]) -> dict[Path, Pa
         is_coarse = all(_is_coarse(cue["start"]) and _is_coarse(cue["end"]) for cue in with_words)
         ranks[path] = (-timed_share, -n_sides, is_coarse, path.name)
     ranked = sorted(spoken, key=ranks.__getitem__)
-    for richer, poorer in combinations(ranked, 2):
-        is_of_one_name = bare_name(richer.name) == bare_name(poorer.name)
-        if not is_of_one_name or richer in repeated or poorer in repeated:
-            continue
-        if say_the_same(spoken[richer], spoken[poorer]):
-            repeated[poorer] = richer
+    namesakes: dict[str, list[Path]] = {}
+    for path in ranked:
+        namesakes.setdefault(bare_name(path.name), []).append(path)
+    for paths in namesakes.values():
+        for richer, poorer in combinations(paths, 2):
+            if richer in repeated or poorer in repeated:
+                continue
+            if say_the_same(spoken[richer], spoken[poorer]):
+                repeated[poorer] = richer
     return repeated
 
 
@@ -102,21 +105,22 @@ def _letters_and_times(cues: Sequence[Cue]) -> tuple[str, _Times, _Times]:
     ordered = sorted(cues, key=lambda cue: (round(cue["start"], 2), round(cue["end"], 2)))
     for cue in ordered:
         position = len(letters)
-        for word, start, end in _pieces(cue):
-            starts[position + len(word[0])].append(start)
-            ends[position + len(word[0]) + len(word[1])].append(end)
+        for first, last, start, end in _pieces(cue):
+            starts[position + first].append(start)
+            ends[position + last].append(end)
         letters += letters_of(cue["text"] or "")
     return letters, starts, ends
 
 
-def _pieces(cue: Cue) -> Iterator[tuple[tuple[str, str], float, float]]:
-    """A cue and its words: the letters before and of each, and when it begins and ends."""
-    text = letters_of(cue["text"] or "")
-    if text:
-        yield ("", text), cue["start"], cue["end"]
-    before = ""
+def _pieces(cue: Cue) -> Iterator[tuple[int, int, float, float]]:
+    """A cue and its words: the first letter of each in the cue and the one after its last, and when it begins and
+    ends."""
+    n_letters = len(letters_of(cue["text"] or ""))
+    if n_letters:
+        yield 0, n_letters, cue["start"], cue["end"]
+    first = 0
     for word in cue["words"]:
-        letters = letters_of(word["word"])
-        if letters:
-            yield (before, letters), word["start"], word["end"]
-        before += letters
+        last = first + len(letters_of(word["word"]))
+        if last > first:
+            yield first, last, word["start"], word["end"]
+        first = last

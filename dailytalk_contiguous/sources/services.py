@@ -9,6 +9,7 @@ references.
 item of a list. `a|b` takes `a`, or `b` where there is no `a`; `=0` is the number 0.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -16,6 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.quotas import MOST_WORDS
 from dailytalk_contiguous.sources.private_names import shown_name
 from dailytalk_contiguous.sources.transcript_text import CLOCK, clock_seconds, letters_of
 
@@ -47,6 +49,12 @@ _UNTIMED_KIND = "unknown"
 
 #: Names of a speaker or a channel that the service does not know.
 _NOBODY = ("", "?", "UU")
+
+#: Items of a list that are looked at for a field by which a shape is recognised.
+_MOST_LOOKED_AT = 10_000
+
+#: The longest name of a speaker or a channel.
+_LONGEST_NAME = 1_000
 
 #: The longest text of a time.
 _LONGEST_TIME = 40
@@ -132,8 +140,10 @@ def _steps(path: str) -> tuple[str, ...]:
     return tuple(re.findall(r"[^.\[\]]+|\[\d*\]", path))
 
 
-def _walk(item: ServiceItem, steps: Sequence[str], list_name: str = "") -> Iterator[ServiceItem]:
-    """Every value that is no null at the end of a path."""
+def _walk(
+    item: ServiceItem, steps: Sequence[str], list_name: str = "", most: int | None = None
+) -> Iterator[ServiceItem]:
+    """Every value that is no null at the end of a path; of each list the first `most` items are looked at."""
     if item.value is None:
         return
     if not steps:
@@ -144,20 +154,26 @@ def _walk(item: ServiceItem, steps: Sequence[str], list_name: str = "") -> Itera
     if not step.startswith("["):
         if isinstance(item.value, dict):
             inner = ServiceItem(item.value.get(step), holders, item.positions)
-            yield from _walk(inner, remaining, step)
+            yield from _walk(inner, remaining, step, most)
         return
     if not isinstance(item.value, list):
         return
-    for position, value in enumerate(item.value):
+    for position, value in enumerate(itertools.islice(item.value, most)):
         if step in (_EACH, f"[{position}]"):
             positions = {**item.positions, list_name: position}
-            yield from _walk(ServiceItem(value, holders, positions), remaining, list_name)
+            yield from _walk(ServiceItem(value, holders, positions), remaining, list_name, most)
 
 
 def _items_at(document: Any, path: str) -> list[ServiceItem]:
-    """The items that a path leads to, by the first of its alternatives that leads to any."""
+    """The items that a path leads to, by the first of its alternatives that leads to any.
+
+    Raises ValueError for more than a transcript can have.
+    """
     for alternative in path.split("|"):
-        items = list(_walk(ServiceItem(document), _steps(alternative)))
+        walk = _walk(ServiceItem(document), _steps(alternative))
+        items = list(itertools.islice(walk, MOST_WORDS + 1))
+        if len(items) > MOST_WORDS:
+            raise ValueError(f"it has more than {MOST_WORDS:,} words")
         if items:
             return items
     return []
@@ -169,7 +185,8 @@ def _value_at(value: Any, path: str) -> Any:
         if alternative.startswith("="):
             return float(alternative[1:])
         if _EACH in alternative:
-            item = next(_walk(ServiceItem(value), _steps(alternative)), None)
+            values = _walk(ServiceItem(value), _steps(alternative), most=_MOST_LOOKED_AT)
+            item = next(values, None)
             inner = item.value if item else None
         else:
             inner = _inner_value(value, _steps(alternative))
@@ -249,6 +266,8 @@ def _name_of(value: object, what_it_is: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ValueError(f"its {what_it_is} is {shown_name(value)}")
     text = (value or "").strip()
+    if len(text) > _LONGEST_NAME:  # what many items lie in may name it for all of them
+        raise ValueError(f"its {what_it_is} is {shown_name(text)}")
     return None if text in _NOBODY else text
 
 
@@ -386,7 +405,7 @@ def _phrase_record(item: ServiceItem, service: Service) -> ServiceRecord:
         record["words"] = _words_of_phrase(item, service) or None
         return record
     except MISFITS as error:
-        return record | {PROBLEM: error}
+        return record | {PROBLEM: error.with_traceback(None)}
 
 
 def _words_of_phrase(item: ServiceItem, service: Service) -> list[ServiceRecord]:
@@ -414,7 +433,8 @@ def _joined_words(items: Sequence[ServiceItem], keys: Keys, service: Service) ->
         try:
             words.add(item)
         except MISFITS as error:
-            words.records.append({PROBLEM: error})
+            words.records.append({PROBLEM: error.with_traceback(None)})
+    words.join()
     if service.unit == "either":
         for record in words.records:
             if len(record.get("word", "").split()) > 1:
@@ -426,8 +446,9 @@ class _WordList:
     """The words of a list that are read so far.
 
     Attributes:
-        records: of the words.
-        latest: the latest word of each channel, which punctuation and pieces join.
+        records: of the words, without their texts until `join`.
+        pieces: of each word, by the number of its record.
+        latest: the number of the latest word of each channel, which punctuation and pieces join.
         opening: what stands before the next word, such as ¿.
         joins_pieces: whether an item without a space before it is a piece of the word before.
     """
@@ -436,8 +457,9 @@ class _WordList:
         self.keys = keys
         self.service = service
         self.records: list[ServiceRecord] = []
-        self.latest: dict[str | None, ServiceRecord] = {}
-        self.opening = ""
+        self.pieces: dict[int, list[str]] = {}
+        self.latest: dict[str | None, int] = {}
+        self.opening: list[str] = []
         self.joins_pieces = False
 
     def add(self, item: ServiceItem) -> None:
@@ -448,26 +470,34 @@ class _WordList:
         if kind in _EMPTY_KINDS or is_no_piece:
             return
         facts = _facts(item, self.service)
-        previous = self.latest.get(facts["channel"])
+        number = self.latest.get(facts["channel"])
         if kind in _PUNCTUATION:
-            if previous is None or _value_at(item.value, "attaches_to") == "next":
-                self.opening += text.strip()
+            if number is None or _value_at(item.value, "attaches_to") == "next":
+                self.opening.append(text.strip())
             else:
-                previous["word"] += text.strip()
+                self.pieces[number].append(text.strip())
             return
         record = facts | _timed_word(item, self.keys, self.service)
+        previous = None if number is None else self.records[number]
         if kind == _UNTIMED_KIND and record["start"] is None and previous is not None:
             record |= {"start": previous["end"], "end": previous["end"]}
-        if previous is not None and self.joins_pieces and not _begins_word(item, self.keys):
-            previous["word"] += record["word"]
+        is_piece = self.joins_pieces and not _begins_word(item, self.keys)
+        if number is not None and previous is not None and is_piece:
+            self.pieces[number].append(record["word"])
             previous["end"] = record["end"]
             if previous["probability"] is not None and record["probability"] is not None:
                 previous["probability"] = min(previous["probability"], record["probability"])
             return
-        record["word"] = self.opening + record["word"]
-        self.opening = ""
-        self.latest[facts["channel"]] = record
+        number = len(self.records)
+        self.pieces[number] = [*self.opening, record["word"]]
+        self.opening = []
+        self.latest[facts["channel"]] = number
         self.records.append(record)
+
+    def join(self) -> None:
+        """Give each word its text."""
+        for number, pieces in self.pieces.items():
+            self.records[number]["word"] = "".join(pieces)
 
 
 def _begins_word(item: ServiceItem, keys: Keys) -> bool:

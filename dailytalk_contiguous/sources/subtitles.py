@@ -64,6 +64,9 @@ _PIECES = re.compile(
     r"|(?P<newline>\n)|(?P<space>[^\S\n]+)|(?P<letters>[^\s<{]+|[<{])"
 )
 
+#: A reference to a character by a number that no character has, longer than the numbers that Python reads.
+_LONG_REFERENCE = re.compile(r"&#[0-9]{20,}+;?")
+
 _TIME = r"((?:\d{1,4}:)?\d{1,2}:\d{1,2}[.,]\d{1,3})"
 _TIMES = re.compile(rf"{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
 
@@ -251,6 +254,9 @@ def read_subtitles(path: Path) -> list[Subtitle]:
         text = labels_as_subtitles(path)
     else:
         text = read_text(path)
+    reference = _LONG_REFERENCE.search(text)
+    if reference:
+        raise broken(path, f"{quoted(reference[0])} can't be used, as no character has this number", "delete it")
     text = with_colons(text)
     cut = _PART_OF_TIMES.search(text.rstrip().rpartition("\n")[2].strip())
     if cut:
@@ -295,15 +301,23 @@ def _lines(raw: str) -> list[list[TimedWord]]:
     raw = _VOICE.sub(line_of_voice, raw)
     lines: list[list[TimedWord]] = [[]]
     depth = 0
-    is_inside = False
     time = None
-    for piece in _PIECES.finditer(raw.replace("&nbsp;", " ")):
-        if piece["letters"] or (piece["opening"] and mark_of(piece[0])):
-            word = lines[-1].pop() if is_inside else TimedWord("", time)
-            text = word.word + html.unescape(piece[0])
-            is_lit = word.is_lit or depth > 0
-            lines[-1].append(word._replace(word=text, is_lit=is_lit))
-            is_inside = True
+    letters: list[str] = []  # of the word that is read
+    start_of_word = None
+    is_lit = False
+    for piece in itertools.chain(_PIECES.finditer(raw.replace("&nbsp;", " ")), [None]):
+        if piece is None or piece["space"] or piece["newline"]:
+            if letters:
+                lines[-1].append(TimedWord("".join(letters), start_of_word, is_lit=is_lit))
+            letters = []
+            is_lit = False
+            if piece is not None and piece["newline"]:
+                lines.append([])
+        elif piece["letters"] or (piece["opening"] and mark_of(piece[0])):
+            if not letters:
+                start_of_word = time
+            letters.append(html.unescape(piece[0]))
+            is_lit = is_lit or depth > 0
             time = None
         elif piece["time"]:
             time = _seconds(piece["time"])
@@ -311,10 +325,6 @@ def _lines(raw: str) -> list[list[TimedWord]]:
             depth += 1
         elif piece["closing"]:
             depth = max(0, depth - 1)
-        elif not piece["position"]:
-            is_inside = False
-            if piece["newline"]:
-                lines.append([])
     return [line for line in lines if line]
 
 

@@ -5,13 +5,14 @@ Both libraries read what they can of a damaged file, so what was read is counted
 
 import itertools
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
+import numpy as np
 
-from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.documents import quoted, shown
+from dailytalk_contiguous.core.quotas import MOST_WORDS, Quota
 from dailytalk_contiguous.sources.private_names import STAND_IN, is_private, private_part, shown_name
 from dailytalk_contiguous.sources.transcript_marks import LABELS
 from dailytalk_contiguous.sources.transcript_text import broken, read_text
@@ -34,7 +35,7 @@ _KIND_OF_TIER = re.compile(r"words?|utterances?|utts?|transcripts?|transcription
 
 # The class, the name and the times of a tier, and how many labels it has, in Praat's long and short form.
 _DECLARED = re.compile(
-    r'"(?:IntervalTier|TextTier)"\s+(?:name ?= ?)?"(?:[^"]|"")*"\s+'
+    r'"(?:IntervalTier|TextTier)"\s+(?:name ?= ?)?"[^"]*+(?:""[^"]*+)*+"\s+'
     r"(?:xmin ?= ?)?[-\d.eE]+\s+(?:xmax ?= ?)?[-\d.eE]+\s+(?:(?:intervals|points) ?: size ?= ?)?(\d+)"
 )
 _NEGATIVE = re.compile(r"(?m)xm(?:in|ax) ?= ?-(?!0(?:\.0*)?\s*$)")  # praatio drops the sign
@@ -45,6 +46,15 @@ _MAIL = re.compile(r"[^\s@]@[^\s@.]+\.[^\s@]")
 
 #: Annotations that refer to each other, one above another, at most.
 MOST_OWNERS = 64
+
+#: Elements of an ELAN file, counted by their tags, and attributes: 300,000 annotations have as many. Three million
+#: empty ones fill 27 MB, and 1.1 GB of memory; an honest file of 59 MB has 1.3 million tags, and takes 0.7 GB.
+MOST_ELEMENTS = 2_000_000
+
+#: What a DOCTYPE may declare that repeats a text wherever it is named. Converters write a DOCTYPE without any.
+_DECLARATION = re.compile("<!(?:ENTITY|ATTLIST)")
+
+_SAVE_AS_TEXT = "save it again, from Praat as a text file"
 
 _SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
 
@@ -91,6 +101,17 @@ def read_tiers(path: Path) -> list[Tier]:
 
     text = read_text(path)
     is_elan = path.suffix.lower() == ".eaf"
+    subject = f"transcript {shown(path)}"
+    if is_elan:
+        if _DECLARATION.search(text):
+            reason = "declares entities or attributes, which the files of ELAN do not"
+            raise broken(path, reason, "delete its DOCTYPE, or save the file again from ELAN")
+        for sign in ("<", "="):
+            quota = Quota(subject, MOST_ELEMENTS, "elements", "save its parts in files of their own")
+            quota.take(text.count(sign))
+    else:
+        quota = Quota(subject, MOST_WORDS, "labels", "save its parts in files of their own")
+        quota.take(text.count('"') // 2)
     try:
         if is_elan:
             return list(_tiers_of_elan(path, text))
@@ -99,7 +120,7 @@ def read_tiers(path: Path) -> list[Tier]:
         cause = (error.__context__ if is_elan else None) or error
         library = "pympi" if is_elan else "praatio"
         reason = f"can't be read by {library} ({type(cause).__name__}: {cause})"
-        raise broken(path, reason, "save it again, from Praat as a text file") from None
+        raise broken(path, reason, _SAVE_AS_TEXT) from None
 
 
 def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
@@ -121,14 +142,16 @@ def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
     if missing:
         raise ValueError(f"it has {declared} annotations, of which {missing} have the id of another")
     timed: dict[str, tuple[float, float]] = {}
-    clock = pd.Series(eaf.timeslots, dtype=float) / 1000
+    positions = {slot: position for position, slot in enumerate(eaf.timeslots)}
     for name, (aligned, _, _, _) in eaf.tiers.items():
-        slots = [slot for span in aligned.values() for slot in span[:2]]
-        times = clock[clock.index.isin(slots)].interpolate(limit_area="inside")
-        if times.hasnans:
+        slots = {slot for span in aligned.values() for slot in span[:2]}
+        in_order = sorted(slots & positions.keys(), key=positions.__getitem__)
+        times = _slot_times([eaf.timeslots[slot] for slot in in_order])
+        if times is None:
             raise ValueError(f"no times at the ends of the tier {shown_name(name)}")
+        time_of = dict(zip(in_order, times, strict=True))
         for key, (start_slot, end_slot, *_) in aligned.items():
-            timed[key] = (float(times[start_slot]), float(times[end_slot]))
+            timed[key] = (time_of[start_slot], time_of[end_slot])
     # pympi itself finds no owner that is a part of another annotation, such as a word.
     owners: dict[str, str] = {}
     for _, refs, _, _ in eaf.tiers.values():
@@ -138,7 +161,11 @@ def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
         for key, entry in refs.items():  # parts, such as words, of an annotation that alone has times
             owner = key
             for _ in range(MOST_OWNERS):
-                owner = owners.get(owner, owner)
+                if owner not in owners:
+                    break
+                owner = owners[owner]
+            if owner not in timed:
+                raise ValueError(f"the annotation {quoted(key)} is no part of one with times")
             texts_by_owner.setdefault(owner, []).append(entry[1].strip())
         labels = []
         for owner, texts in texts_by_owner.items():
@@ -146,6 +173,21 @@ def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
             labels.append((start, end, " ".join(texts)))
         participant = attributes.get("PARTICIPANT", "")
         yield Tier(name.strip(), labels, participant, attributes.get("LINGUISTIC_TYPE_REF", ""))
+
+
+def _slot_times(milliseconds: Sequence[int | None]) -> list[float] | None:
+    """The seconds of the slots of a tier, in order; those without a time are spread evenly between the others.
+
+    None where the first or the last has no time.
+    """
+    if not milliseconds:
+        return []
+    if milliseconds[0] is None or milliseconds[-1] is None:
+        return None
+    seconds = np.array(milliseconds, dtype=float) / 1000
+    has_time = ~np.isnan(seconds)
+    positions = np.arange(len(seconds))
+    return list[float](np.interp(positions, positions[has_time], seconds[has_time]).tolist())
 
 
 def _tiers_of_praat(text: str) -> Iterator[Tier]:

@@ -4,10 +4,11 @@ import hashlib
 import itertools
 import json
 import os
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, audio_at, from_uri, read_header, to_uri
 from dailytalk_contiguous.core.documents import (
@@ -275,6 +276,14 @@ _OF_PARTS = ("audio_file", "offset", "duration")
 TOLERANCE = 0.05
 
 
+class _Part(NamedTuple):
+    """A conversation of a recording: its start and end in seconds of the recording, and its id."""
+
+    start: float
+    end: float
+    name: str
+
+
 class _Line(JsonObject):
     """A line of a transcript, with its number."""
 
@@ -359,9 +368,12 @@ def _lines(
 ) -> Iterator[tuple[str, _Line]]:
     """Each line after the name of its conversation; invalid lines go to the rejects."""
     name_of_file = transcript.name
-    parts: dict[str, list[tuple[str, Row]]] = {}
+    parts_of_files: dict[str, list[_Part]] = {}
     for name, row in rows_by_id.items():
-        parts.setdefault(row["audio_file"], []).append((name, row))
+        part = _Part(row["offset"], row["offset"] + row["duration"], name)
+        parts_of_files.setdefault(row["audio_file"], []).append(part)
+    for parts in parts_of_files.values():
+        parts.sort()
     for number, read in json_lines(transcript, nan=True):  # the older tool writes NaN
         try:
             if isinstance(read, BadInput):
@@ -371,9 +383,12 @@ def _lines(
             if not conversation_id:
                 # The part of the recording that contains the line, or all of the recording.
                 conversation_id = shortened(stem(line["audio_file"]))
-                for name, row in parts.get(line["audio_file"], []):
-                    if row["offset"] <= line["start"] < row["offset"] + row["duration"]:
-                        conversation_id = name
+                parts = parts_of_files.get(line["audio_file"], [])
+                following = bisect_right(parts, line["start"], key=attrgetter("start"))
+                # Of two that overlap by a rounded end, the first.
+                for part in parts[max(0, following - 2) : following]:
+                    if line["start"] < part.end:
+                        conversation_id = part.name
                         break
             refuse_outside(conversation_id)
             refuse_outside(line["audio_file"])
@@ -444,11 +459,18 @@ def _usable(
     identities = {*base["utterance_id"]}
     identities |= {line["utterance_id"] for line in lines if line.get("utterance_id")}
     first: dict[str, int] = {}
+    next_numbers: dict[str, int] = {}
     for index, line in enumerate(lines):
         identity = line.get("utterance_id")
         if not identity:
-            numbered = (f"{name}/{line['channel']}/{number:04d}" for number in itertools.count(index))
-            identity = next(new for new in numbered if new not in identities)
+            channel = line["channel"]
+            # Those from the index of an earlier line to its number are in use.
+            number = max(index, next_numbers.get(channel, 0))
+            identity = f"{name}/{channel}/{number:04d}"
+            while identity in identities:
+                number += 1
+                identity = f"{name}/{channel}/{number:04d}"
+            next_numbers[channel] = number + 1
         identities.add(identity)
         problem = None
         remedy = "fix or delete the line"

@@ -10,17 +10,18 @@ import itertools
 import json
 import re
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dailytalk_contiguous.core.cues import are_word_times
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, shown
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.quotas import MOST_RECORDS, MOST_WORDS, Quota
 from dailytalk_contiguous.core.records import Cue, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words
@@ -30,6 +31,7 @@ from dailytalk_contiguous.sources.corpus_layouts import SWITCHBOARD_ENDINGS, fil
 from dailytalk_contiguous.sources.corpus_lines import mrk_records, ms98_records, stm_records
 from dailytalk_contiguous.sources.filler_notations import plain_fillers
 from dailytalk_contiguous.sources.kaldi_folders import REFUSED, SEGMENTS, kaldi_records
+from dailytalk_contiguous.sources.named_records import NamedRecords, TranscriptItem, TranscriptRecord
 from dailytalk_contiguous.sources.private_names import shown_name
 from dailytalk_contiguous.sources.services import (
     MISFITS,
@@ -83,6 +85,9 @@ COLUMNS = {
     ),
 }
 
+#: The longest name of a language that is looked at, once for each of its words.
+_LONGEST_LANGUAGE = 40
+
 _NUMBERS = ("start", "duration", "probability")
 
 #: The field of a record with the tag of our own utterances: what other formats call `tag` is none.
@@ -100,16 +105,17 @@ _NO_WORDS = ("non-lex", "misc", "noscore")
 #: Documents in a file one after the other; each is an utterance.
 MOST_DOCUMENTS = 100_000
 
+#: Values of a file of JSON, counted by its commas: 64 MiB of words and their times, without spaces, have as many.
+#: Eight million empty objects fill 24 MB, and 0.7 GB of memory.
+MOST_VALUES = 6_000_000
+
+#: Characters of one cue: 100 hours of one speaker.
+MOST_CUE_TEXT = 6_000_000
+
 #: What may stand between two documents of JSON.
 _SPACE = re.compile(r"\s*+")
 
 _JSON_REMEDY = "save the file again, or take it away"
-
-#: A part of a file of others: a value may have any type until it is used.
-TranscriptItem: TypeAlias = Mapping[str, Any]
-
-#: A part of a file, with its position in it.
-TranscriptRecord = tuple[str, TranscriptItem]
 
 
 def field_of(item: TranscriptItem, field: str) -> Any:
@@ -137,9 +143,13 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
         raise problem
     (start, end) = _span(*_times(item))
     text = field_of(item, "text")
+    if isinstance(text, str) and len(text) > MOST_CUE_TEXT:
+        raise ValueError(f"its text has more than {MOST_CUE_TEXT:,} characters")
     language = field_of(item, "language")
     is_code = isinstance(language, str) and re.fullmatch("(?!und)[a-z]{2,3}", language)
     named_language = language if isinstance(language, str) else None  # with a region, too
+    if named_language and len(named_language) > _LONGEST_LANGUAGE:
+        named_language = None
     channel = item.get("channel")
     turns: list[tuple[str | None, list[WordRow]]] = []
     for name, turn in itertools.groupby(_words_of(item, start, end), key=itemgetter(0)):
@@ -188,6 +198,8 @@ def _words_of(item: TranscriptItem, start: float, end: float) -> Iterator[tuple[
     Words without times (WhisperX gives none to numbers) share the time between their neighbours.
     """
     words = [item] if "word" in item else item.get("words") or []
+    if len(words) > MOST_WORDS:
+        raise ValueError(f"it has more than {MOST_WORDS:,} words")
     # Word `n` is from `n` to `n + 1` on the axis along which the times that words lack are interpolated.
     axis = [0]
     times = [start]
@@ -198,10 +210,10 @@ def _words_of(item: TranscriptItem, start: float, end: float) -> Iterator[tuple[
                 times.append(time)
     axis.append(len(words))
     times.append(end)
-    for number, word in enumerate(words):
+    # Of all words in one call, since each call looks at the whole axis.
+    edges = np.interp(np.arange(len(words) + 1), axis, times).round(6).tolist()
+    for word, (free_start, free_end) in zip(words, itertools.pairwise(edges), strict=True):
         first, last = _times(word)
-        interpolated = np.interp([number, number + 1], axis, times)
-        free_start, free_end = interpolated.round(6).tolist()
         if last is None:
             last = max(first or 0.0, free_end)  # neighbours may overlap
         if first is None:
@@ -260,8 +272,9 @@ def _without_marks(cue: Cue, is_word: bool) -> Iterator[Cue]:
         times += [word["start"], word["end"]]
     positions.append(len(text))
     times.append(cue["end"])
-    for first, last, mark in marks:
-        start, end = np.interp([first, last], positions, times).tolist()
+    bounds = [bound for first, last, _ in marks for bound in (first, last)]
+    mark_times = np.interp(bounds, positions, times).tolist() if marks else []
+    for (_, _, mark), start, end in zip(marks, mark_times[::2], mark_times[1::2], strict=True):
         if mark.kind != SILENCE:
             marked = cue.copy()
             marked["start"] = start
@@ -275,11 +288,14 @@ def _without_marks(cue: Cue, is_word: bool) -> Iterator[Cue]:
 
 
 def _tokens_outside(text: str, marks: Sequence[tuple[int, int, TranscriptMark]]) -> list[tuple[int, int]]:
-    """First character and end of each token of a text that no mark touches."""
+    """First character and end of each token of a text that no mark touches; marks are in order, and apart."""
     tokens = []
+    following = 0  # the first mark that does not end before the token
     for token in re.finditer(r"\S+", text):
-        touches = [first < token.end() and token.start() < last for first, last, _ in marks]
-        if not any(touches):
+        while following < len(marks) and marks[following][1] <= token.start():
+            following += 1
+        is_touched = following < len(marks) and marks[following][0] < token.end()
+        if not is_touched:
             tokens.append(token.span())
     return tokens
 
@@ -446,6 +462,8 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
     """
     text = read_text(path)
     title = f"transcript {shown(path)}"
+    quota = Quota(title, MOST_VALUES, "values", "save its parts in files of their own")
+    quota.take(text.count(","))
     about: dict[str, object] = {}
     try:
         positions, data = _parsed(path, text, title)
@@ -481,7 +499,7 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
                 raise ValueError("it has no text")
         except MISFITS as error:  # in a file of many recordings it concerns one of them
             recording = field_of(item, "recording") if isinstance(item, dict) else None
-            record = {"recording_id": recording, PROBLEM: error}
+            record = {"recording_id": recording, PROBLEM: error.with_traceback(None)}
         yield position, record
 
 
@@ -496,6 +514,8 @@ def _parsed(path: Path, text: str, title: str) -> tuple[Iterable[str], Any]:
             if not documents:
                 raise
         return positions, [parse_json(document, title, nan=True) for document in documents]
+    quota = Quota(title, MOST_RECORDS, "records", "save its parts in files of their own")
+    quota.take(text.count("\n"))
     numbered = enumerate(text.split("\n"), 1)
     lines = {f"line {number}": line for number, line in numbered if line.strip()}
     return lines, [parse_json(line, f"{title}: {position}", nan=True) for position, line in lines.items()]
@@ -595,7 +615,7 @@ def ending_of(name: str) -> str | None:
 def read_cues(
     path: Path,
     side: str | None,
-    pick: Callable[[Iterable[str]], Sequence[str]],
+    pick: Callable[[NamedRecords], Sequence[str]],
     wanted: Collection[str] = (),
     left: dict[str, list[str]] | None = None,
 ) -> list[Cue]:
@@ -610,6 +630,7 @@ def read_cues(
     """
     read = FORMATS[str(ending_of(path.name)).lower()]
     position = "its text"
+    quota = Quota(f"transcript {shown(path)}", MOST_WORDS, "words", "save its parts in files of their own")
     cues = list[Cue]()
     words = list[Cue]()
     try:
@@ -623,13 +644,13 @@ def read_cues(
         else:
             with _LOCK:  # recordings are read side by side, and a file of many may be large
                 modified = max(file.stat().st_mtime_ns for file in (path, *files_with(path)))
-                groups = _by_recording(read, path, modified)
-                records = [record for name in pick(groups) for record in groups[name]]
+                named = _by_recording(read, path, modified)
+                records = [record for name in pick(named) for record in named.by_name[name]]
         for position, item in records:  # noqa: B007 (an error names it)
-            if "word" in item:
-                words += cues_of(item)
-            else:
-                cues += cues_of(item)
+            list_of_kind = words if "word" in item else cues
+            for cue in cues_of(item):
+                quota.take(max(1, len(cue["words"])))
+                list_of_kind.append(cue)
     except MISFITS as error:
         remedy = "give it texts, and seconds from the start of the recording, the end not before the start"
         raise broken(path, f"{position} can't be used ({error})", remedy) from None
@@ -638,15 +659,14 @@ def read_cues(
 
 
 @lru_cache(maxsize=2)
-def _by_recording(
-    read: Callable[[Path], Iterable[TranscriptRecord]], path: Path, modified: int
-) -> dict[str, list[TranscriptRecord]]:
-    """The records of a file by the recordings that they name, read once for all of these."""
-    groups: dict[str, list[TranscriptRecord]] = {}
+def _by_recording(read: Callable[[Path], Iterable[TranscriptRecord]], path: Path, modified: int) -> NamedRecords:
+    """The records of a file by the recordings that they name, read once for all of these. Raises BadInput."""
+    named = NamedRecords()
+    quota = Quota(f"transcript {shown(path)}", MOST_RECORDS, "records", "save its parts in files of their own")
     for position, item in read(path):
-        recording = str(field_of(item, "recording") or "")
-        groups.setdefault(recording, []).append((position, item))
-    return groups
+        quota.take(1)
+        named.add(str(field_of(item, "recording") or ""), (position, item))
+    return named
 
 
 _LOCK = threading.Lock()

@@ -6,11 +6,11 @@ twice. Of files that say the same, as a recogniser writes them in one run, the r
 are rejected rather than ranked.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
 
@@ -23,6 +23,7 @@ from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
 from dailytalk_contiguous.sources.corpus_layouts import are_transcripts, corpus_transcripts, switchboard_stems
 from dailytalk_contiguous.sources.kaldi_folders import SEGMENTS
+from dailytalk_contiguous.sources.named_records import NamedRecords
 from dailytalk_contiguous.sources.private_names import shown_name
 from dailytalk_contiguous.sources.recordings import is_recording
 from dailytalk_contiguous.sources.same_words import bare_name, has_words_or_mark, repeated_files
@@ -41,6 +42,9 @@ STM = ".stm"
 
 #: In a folder with more files of STM than this, each is of one recording.
 MOST_SHARED_STM = 8
+
+#: Names of recordings in one error, at most.
+_MOST_SHOWN = 3
 
 #: Stands for a recording of any name.
 OF_MANY = ""
@@ -118,7 +122,7 @@ def why_unread(name: str, stems: Collection[str], elsewhere: bool) -> str | None
     >>> why_unread("call.docx", {"call"}, False)
     'of no format of transcripts'
     """
-    beginnings = {*accumulate(name.split("."), "{}.{}".format), *switchboard_stems(name)}
+    beginnings = {*itertools.accumulate(name.split("."), "{}.{}".format), *switchboard_stems(name)}
     if beginnings.isdisjoint(stems) or name.startswith(".") or is_recording(name):
         return None
     if name.lower().endswith(REFERENCE):
@@ -240,24 +244,28 @@ def read_transcripts(
 def _one_transcript(cues_of_files: Mapping[Path, Sequence[Cue]], mix: bool) -> list[Cue]:
     """The cues of all files by rising start, with the people that are named for each channel."""
     cues: list[Cue] = []
-    origin: dict[str, Path] = {}
+    channels_of_files: dict[Path, set[str]] = {}
     seconds: dict[tuple[bool, str, str], float] = defaultdict(float)
     for path, placed in cues_of_files.items():
+        channels = dict.fromkeys(cue["channel"] for cue in placed if has_words_or_mark(cue))
+        _refuse_second_file(path, channels, channels_of_files)
+        channels_of_files[path] = {*channels}
+        people: dict[str | None, str | None] = {}
         for cue in placed:
-            channel = cue["channel"]
+            speaker = cue["speaker"]
+            if speaker not in people:
+                people[speaker] = person(speaker)
+            name = people[speaker]
             has_content = has_words_or_mark(cue)
-            if has_content:
-                _refuse_second_file(path, channel, origin)
-                origin[channel] = path
-            name = person(cue["speaker"])
             if name and (has_content or not mix):
-                seconds[has_content, channel, name] += cue["end"] - cue["start"]
+                seconds[has_content, cue["channel"], name] += cue["end"] - cue["start"]
             cues.append(cue)
+    transcribed_channels = set[str]().union(*channels_of_files.values())
     # The person who speaks longest; a transcript's own names take precedence over those of turns.
     longest = sorted(seconds, key=lambda named: (named[0], seconds[named]))
     names = {channel: name for _, channel, name in longest}
-    only_named = names.keys() - origin.keys()
-    only_marked = origin.keys() - {cue["channel"] for cue in cues if cue["text"]}
+    only_named = names.keys() - transcribed_channels
+    only_marked = transcribed_channels - {cue["channel"] for cue in cues if cue["text"]}
     kept: list[Cue] = []
     for cue in cues:
         channel = cue["channel"]
@@ -284,44 +292,40 @@ def _sides_of_files(files: Mapping[Path, TranscriptFile], stem: str) -> dict[Pat
     return {path: sides.get(markers.get(path, ""), facts.channel) for path, facts in files.items()}
 
 
-def _refuse_second_file(path: Path, channel: str, origin: Mapping[str, Path]) -> None:
-    """Raise BadInput for words of a channel that another file has given; `origin`: the file of each channel."""
-    for other_channel, other in origin.items():
-        is_open = OPEN in (channel[0], other_channel[0])
-        if other != path and (channel == other_channel or is_open):
-            words = "words of both speakers" if channel[0] == OPEN else f"the {channel} channel"
-            raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
+def _refuse_second_file(path: Path, channels: Iterable[str], others: Mapping[Path, Collection[str]]) -> None:
+    """Raise BadInput for words of a channel that another file has, too; `others`: the channels of each file."""
+    open_files: set[Path] = set()
+    for other, other_channels in others.items():
+        if any(channel[0] == OPEN for channel in other_channels):
+            open_files.add(other)
+    for channel in channels:
+        is_open = channel[0] == OPEN
+        for other, other_channels in others.items():
+            is_other_open = other in open_files or (is_open and other_channels)
+            if channel in other_channels or is_other_open:
+                words = "words of both speakers" if is_open else f"the {channel} channel"
+                raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
 
 
-def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) -> list[str]:
+def _about(records: NamedRecords, path: Path, recording_file: str, shared: bool) -> list[str]:
     """Which of the recordings that a file names are this one, by their path or else their name; "" has no name.
 
     A file that is called like the recording is about it, if it is about one alone. Raises BadInput where it is
     about others, or two could be meant.
     """
-    names = [*names]
-    parts = _path_parts(recording_file)
+    names = records.by_name.keys()
     meant = [recording_file] if recording_file in names else []
     if not meant and path.name != TRANSCRIPT:
-        for name in names:
-            pairs = zip(reversed(parts), reversed(_path_parts(name)), strict=False)
-            if name and all(part == other for part, other in pairs):
-                meant.append(name)
+        # More are not shown where several are meant.
+        meant = list(itertools.islice(records.names_of(recording_file), _MOST_SHOWN))
     is_other = not shared and not meant and "" not in names and len(names) > 1
     if len(meant) > 1 or is_other:
-        reason = f"is about {', '.join(map(shown_name, (meant or names)[:3]))}, not {quoted(recording_file)} alone"
+        listed = ", ".join(map(shown_name, meant or list(names)[:_MOST_SHOWN]))
+        reason = f"is about {listed}, not {quoted(recording_file)} alone"
         raise broken(path, reason, "give each recording its path under their folder, and the file its lines")
     if shared:
         return meant
-    return [name for name in names if not name or name in meant] or names
-
-
-def _path_parts(name: str) -> list[str]:
-    """The parts of a path, without the ending of an audio file."""
-    path = PurePosixPath(name.replace("\\", "/").strip("/"))
-    if path.suffix.lower() in AUDIO_SUFFIXES:
-        path = path.with_suffix("")
-    return list(path.parts)
+    return [name for name in names if not name or name in meant] or list(names)
 
 
 def _placed(path: Path, cues: Sequence[Cue], side: str | None) -> list[Cue]:
@@ -333,7 +337,9 @@ def _placed(path: Path, cues: Sequence[Cue], side: str | None) -> list[Cue]:
     is_one_label = len(speakers) < 2 and not channels & _ANY_CHANNEL
     by_channel = None not in channels and (len(channels) > 1 or channels <= {*CHANNELS} or is_one_label)
     # A channel is the label of a speaker where the file has several.
-    labels = [speaker_label(cue["channel" if by_channel else "speaker"]) for cue in cues]
+    names_of_cues = [cue["channel" if by_channel else "speaker"] for cue in cues]
+    label_of = {name: speaker_label(name) for name in {*names_of_cues}}
+    labels = [label_of[name] for name in names_of_cues]
     names = [label for label in dict.fromkeys(labels) if label is not None]
     if side is not None and len(names) > 1:
         listed = ", ".join(map(shown_name, names[:6]))

@@ -306,7 +306,9 @@ def test_columns_and_fields_that_readers_would_miss_are_told_and_new_ones_harm_n
     assert changes.columns == ({"other": added} if added else {})
 
 
-@pytest.mark.parametrize("text", ["v1", "1.2.3", "V1.2.3", "v01.2.3", "final", "v1.2.3-rc1", "v1.2.3\n", ""])
+@pytest.mark.parametrize(
+    "text", ["v1", "1.2.3", "V1.2.3", "v01.2.3", "final", "v1.2.3-rc1", "v1.2.3\n", "", f"v1.0.{'9' * 5000}"]
+)
 def test_other_tag_is_refused_and_a_right_one_named(text: str) -> None:
     assert not is_version_tag(text)
     with pytest.raises(DailytalkError, match=r"is not a version: write v and three numbers, such as v1\.0\.0"):
@@ -321,4 +323,5 @@ def test_next_tag_counts_up_from_the_highest_number_what_the_change_calls_for() 
     assert next_tag([], "minor") == "v1.0.0"
     assert next_tag(["old"], "major") == "v1.0.0"
     assert latest(["v1.9.0", "v1.10.0", "v999", "main"]) == "v1.10.0"
+    assert latest(["v1.9.0", f"v1.10.{'9' * 5000}"]) == "v1.9.0"
     assert latest(["main", "v1"]) is None

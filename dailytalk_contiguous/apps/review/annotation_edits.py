@@ -5,7 +5,9 @@ label names its line: one that is still so gets the change; where the line was c
 rejected. A file whose changes are all applied becomes the new original.
 """
 
+import math
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,14 +15,12 @@ from pathlib import Path
 
 from dailytalk_contiguous.apps.review.edits import (
     EditChange,
-    Item,
+    EditedLines,
     Lines,
     SpokenLine,
     WantedAction,
     change_between,
-    edit,
     lines_in,
-    replayed,
 )
 from dailytalk_contiguous.apps.review.session import TAGS, Session
 from dailytalk_contiguous.core.documents import as_text, quoted, read_bytes
@@ -38,6 +38,10 @@ _MISSING_AT_THE_END = 3
 
 #: The share of the time of two labels that they have in common at least if one is the other, changed.
 _ALIKE = 0.3
+
+#: The most labels of about one length and time of which any may be another, changed: two people who speak at once
+#: have four.
+_MOST_NEAR = 200
 
 _STYLED = re.compile(r"\(([^()]*)\)\s*(.*)")
 
@@ -145,27 +149,66 @@ READERS: Mapping[str, Callable[[Path, Sides], ReadBack]] = {
 
 
 def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
-    """Indices of labels with those of their counterparts: equal labels, then those with most time in common."""
+    """Indices of labels with those of their counterparts: equal labels, then those with most time in common.
+
+    Raises BadInput for more than `_MOST_NEAR` labels at one time.
+    """
     waiting = {label: index for index, label in enumerate(new)}
     pairs = {index: waiting.pop(label) for index, label in enumerate(old) if label in waiting}
     unpaired = [index for index in range(len(old)) if index not in pairs]
+    added = sorted({*range(len(new))} - {*pairs.values()})
     offers: list[tuple[float, bool, int, int]] = []
-    for after in {*range(len(new))} - {*pairs.values()}:
+    for before, after in _near(old, unpaired, new, added):
         # A label that ends before it starts is rejected later, and is no new line.
         start, end = sorted((new[after].start, new[after].end))
-        for before in unpaired:
-            shared = min(old[before].end, end) - max(old[before].start, start)
-            whole = max(old[before].end, end) - min(old[before].start, start)
-            share = shared / max(0.001, whole)
-            if share >= _ALIKE:
-                is_other_side = old[before].side != new[after].side
-                offers.append((-share, is_other_side, before, after))
+        shared = min(old[before].end, end) - max(old[before].start, start)
+        whole = max(old[before].end, end) - min(old[before].start, start)
+        share = shared / max(0.001, whole)
+        if share >= _ALIKE:
+            is_other_side = old[before].side != new[after].side
+            offers.append((-share, is_other_side, before, after))
     taken = {*pairs.values()}
     for *_, before, after in sorted(offers):
         if before not in pairs and after not in taken:
             pairs[before] = after
             taken.add(after)
     return pairs
+
+
+def _near(
+    old: Sequence[Label], old_indices: Iterable[int], new: Sequence[Label], new_indices: Iterable[int]
+) -> Iterator[tuple[int, int]]:
+    """Pairs of indices of labels among which are all that have `_ALIKE` in common.
+
+    Such labels overlap, and one is less than four times as long as the other. So those of each power of two of
+    seconds are sorted by start, and only those are paired whose power is two away at most. Raises BadInput.
+    """
+    by_power: dict[int, list[tuple[float, int]]] = {}
+    for index in new_indices:
+        start, end = sorted((new[index].start, new[index].end))
+        by_power.setdefault(_power(end - start), []).append((start, index))
+    for labels in by_power.values():
+        labels.sort()
+    for index in old_indices:
+        start = old[index].start
+        end = old[index].end
+        power = _power(end - start)
+        n_near = 0
+        for near_power in range(power - 2, power + 3):
+            labels = by_power.get(near_power, [])
+            first = bisect_left(labels, (start - 2.0**near_power, -1))
+            last = bisect_right(labels, (end, len(new)))
+            n_near += last - first
+            if n_near > _MOST_NEAR:
+                reason = f"it has more than {_MOST_NEAR} labels of about one length at {start:.3f} s"
+                raise BadInput(reason, "keep one label for each line")
+            for _, near in labels[first:last]:
+                yield index, near
+
+
+def _power(seconds: float) -> int:
+    """The power of two seconds below which a length is."""
+    return math.frexp(seconds)[1]
 
 
 def edits_of(path: Path, kept: Path, session: Session, name: str) -> tuple[EditChange, list[BadInput]]:
@@ -192,8 +235,7 @@ def edits_of(path: Path, kept: Path, session: Session, name: str) -> tuple[EditC
             "save it again; lines that nobody says are deleted in dailytalk review",
         )
     problems = [*edited.problems]
-    item = session.bounds(name)
-    after = lines
+    edited_lines = EditedLines(lines, session.bounds(name), session.author)
     for old, new in changes:
         if new in current or (old not in current and not new):
             continue  # it is so already
@@ -202,12 +244,12 @@ def edits_of(path: Path, kept: Path, session: Session, name: str) -> tuple[EditC
             if old and not key:
                 raise BadInput("it was changed meanwhile", "export again, and change that")
             actions = _actions(old, new, lines.get(key), edited.sides)
-            after = _acted(after, key, actions, item, session.author)
+            edited_lines.act(key, actions)
         except BadInput as problem:
             label = new or old
             where = f"{quoted(label.text)} at {label.start:.3f} s" if label else ""
             problems.append(BadInput(f"{where}: {problem.reason}", problem.remedy))
-    return change_between(lines, {**after}), problems
+    return change_between(lines, {**edited_lines.lines}), problems
 
 
 def _labelled(lines: Lines) -> dict[Label, str]:
@@ -233,16 +275,6 @@ def _changed_labels(old: Sequence[Label], new: Sequence[Label]) -> list[tuple[La
         if index not in pairs:
             changes.append((label, None))
     return changes
-
-
-def _acted(lines: Lines, key: str, actions: Iterable[WantedAction], item: Item, author: str) -> Lines:
-    """Lines after actions on the line of this id, or on a new one. Raises BadInput for an impossible one."""
-    for action in actions:
-        if action["do"] != "insert":
-            # The tag of a new line comes after it.
-            action = {"line": key or next(reversed(lines)), **action}
-        lines = replayed(lines, edit(lines, action, item, author))
-    return lines
 
 
 def _actions(

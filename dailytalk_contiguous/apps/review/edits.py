@@ -6,9 +6,9 @@ can be undone.
 """
 
 import difflib
+import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import count
 from typing import Any, Final, NamedTuple, NotRequired, TypedDict, cast
 
 from dailytalk_contiguous.core.documents import Whole, is_number, quoted
@@ -80,6 +80,9 @@ EDITED_FIELDS: Final = "edited_fields"
 
 #: Fields that follow from others, or record edits: a change of them is no edit.
 _NO_EDITS = DERIVED_KEYS | {"tokens", EDITED_BY, EDITED_FIELDS}
+
+#: Digits of an id that is a number: those of a number of 64 bits.
+_MOST_DIGITS = 18
 
 #: Decimals of seconds: the lines of files have times in milliseconds.
 _DIGITS = 3
@@ -187,12 +190,125 @@ def edit(lines: Lines, action: WantedAction, item: Item, author: str) -> EditCha
         item: the limits of the result.
         author: who does it; goes into the lines that change.
     """
+    return change_between(lines, {**lines, **_patch(LineIndex(lines, item.used), action, item, author)})
+
+
+def _patch(index: "LineIndex", action: WantedAction, item: Item, author: str) -> Patch:
+    """The lines that an action changes, with all that follows from it. Raises BadInput for an impossible one."""
     name = one_of("do", str(action.get("do")), ACTIONS)
-    patch: Patch = getattr(Action(lines, action, item), name)()
-    after: Patch = {**lines}
+    patch: Patch = getattr(Action(index, action, item), name)()
+    followed: Patch = {}
     for key, line in patch.items():
-        after[key] = None if line is None else _followed(line, lines.get(key), author)
-    return change_between(lines, after)
+        followed[key] = None if line is None else _followed(line, index.lines.get(key), author)
+    return followed
+
+
+class LineIndex:
+    """The lines of an item, and what actions ask of all of them, found without a look at each.
+
+    Attributes:
+        lines: by their ids; changed with `put` alone.
+    """
+
+    def __init__(self, lines: Lines, used: Collection[str]) -> None:
+        self.lines = lines
+        self._earlier_ids = used
+        self._next_numbers: dict[str, int] = {}
+        self._speakers: dict[str, str | None] = {}
+
+    @cached_property
+    def _used(self) -> set[str]:
+        return {*self.lines, *self._earlier_ids}
+
+    @cached_property
+    def _highest_number(self) -> int | None:
+        """The highest id where all of them are numbers; None otherwise."""
+        are_numbers = all(key.isdecimal() and len(key) <= _MOST_DIGITS for key in self._used)
+        return max(map(int, self._used), default=-1) if are_numbers else None
+
+    @cached_property
+    def _latest_first(self) -> dict[str, list[tuple[float, float, int, str]]]:
+        """A heap a channel, whose first item is its last line: start, end and position, all negative, and id."""
+        heaps: dict[str, list[tuple[float, float, int, str]]] = {}
+        for position, (key, line) in enumerate(self.lines.items()):
+            heaps.setdefault(line["channel"], []).append((-line["start"], -line["end"], -position, key))
+        for heap in heaps.values():
+            heapq.heapify(heap)
+        return heaps
+
+    def put(self, key: str, line: SpokenLine | None) -> None:
+        """Change a line, add it, or (None) take it away."""
+        if line is None:
+            self.lines.pop(key, None)
+            return
+        position = len(self._used)
+        self.lines[key] = line
+        if key not in self._used:
+            self._used.add(key)
+            if self._highest_number is not None:
+                self._highest_number = max(self._highest_number, int(key))
+        heap = self._latest_first.setdefault(line["channel"], [])
+        heapq.heappush(heap, (-line["start"], -line["end"], -position, key))
+        speaker = line.get("speaker")
+        if speaker and self._speakers.get(line["channel"], speaker) is None:
+            self._speakers[line["channel"]] = speaker
+
+    def last_of(self, channel: str) -> str | None:
+        """The id of the last line of a channel in the order of the dialogue; None if it has none."""
+        heap = self._latest_first.get(channel, [])
+        while heap:
+            start, end, _, key = heap[0]
+            line = self.lines.get(key)
+            if line is not None and (line["channel"], -line["start"], -line["end"]) == (channel, start, end):
+                return key
+            heapq.heappop(heap)  # it was changed since
+        return None
+
+    def speaker_of(self, channel: str) -> str | None:
+        """The first speaker whom a line of a channel names; None if none does."""
+        if channel not in self._speakers:
+            speakers = (line.get("speaker") for line in self.lines.values() if line["channel"] == channel)
+            self._speakers[channel] = next(filter(None, speakers), None)
+        return self._speakers[channel]
+
+    def free_id(self, like: str) -> str:
+        """An id that no line has or had, like another: `a/left/0003+1`; a number where ids are numbers."""
+        if self._highest_number is not None:
+            return str(self._highest_number + 1)
+        stem = like.partition("+")[0]
+        number = self._next_numbers.get(stem, 1)
+        while f"{stem}+{number}" in self._used:
+            number += 1
+        self._next_numbers[stem] = number
+        return f"{stem}+{number}"
+
+
+class EditedLines:
+    """The lines of an item, changed by many actions one after another."""
+
+    def __init__(self, lines: Lines, item: Item, author: str) -> None:
+        self.lines: Lines = {**lines}
+        self._index = LineIndex(self.lines, item.used)
+        self._item = item
+        self._author = author
+
+    def act(self, key: str, actions: Iterable[WantedAction]) -> None:
+        """Do all actions on the line of this id, or (empty) on one that the first of them inserts.
+
+        If one is impossible, none is done. Raises BadInput for it.
+        """
+        before: Patch = {}
+        try:
+            for action in actions:
+                patch = _patch(self._index, {"line": key, **action}, self._item, self._author)
+                for changed, line in patch.items():
+                    before.setdefault(changed, self.lines.get(changed))
+                    self._index.put(changed, line)
+                    key = key or changed
+        except BadInput:
+            for changed, line in before.items():
+                self._index.put(changed, line)
+            raise
 
 
 def change_between(lines: Lines, after: Mapping[str, SpokenLine | None]) -> EditChange:
@@ -299,8 +415,9 @@ ACTIONS = ("text", "times", "word", "split", "merge", "insert", "delete", "swap"
 class Action:
     """What a person does with the lines of an item: the methods of `ACTIONS`, which raise BadInput."""
 
-    def __init__(self, lines: Lines, action: WantedAction, item: Item) -> None:
-        self.lines = lines
+    def __init__(self, index: LineIndex, action: WantedAction, item: Item) -> None:
+        self.index = index
+        self.lines = index.lines
         self.action = action
         self.item = item
 
@@ -360,7 +477,7 @@ class Action:
             "text": join_words(written[index:]),
             "start": min(word["start"] for word in second_words),
         }
-        return {self.key: first, self._free_id(self.key): second}
+        return {self.key: first, self.index.free_id(self.key): second}
 
     def merge(self) -> Patch:
         """Merge a line with the next one of its speaker."""
@@ -392,16 +509,14 @@ class Action:
             raise BadInput(f"there is no channel {quoted(channel)}", f"choose {' or '.join(channels)}")
         start, end = self._span()
         text = _clean(self.action.get("text", ""))
-        ordered = in_order(self.lines)
-        of_channel = [(key, line) for key, line in ordered if line["channel"] == channel]
-        last_key = channel
+        last_key = self.index.last_of(channel)
         speaker = None
         pattern: SpokenLine | None = None  # the line that it is like
-        if of_channel:
-            last_key, pattern = of_channel[-1]
+        if last_key is not None:
+            pattern = self.lines[last_key]
             speaker = pattern.get("speaker")
-        elif ordered:
-            _, pattern = ordered[0]
+        elif self.lines:
+            _, pattern = in_order(self.lines)[0]
         line: SpokenLine = {
             "channel": channel,
             "speaker": speaker,
@@ -418,7 +533,7 @@ class Action:
         if pattern is not None and "language" in pattern:
             line["language"] = pattern["language"]
         line["kind"] = "speech"
-        return {self._free_id(last_key): line}
+        return {self.index.free_id(last_key or channel): line}
 
     def delete(self) -> Patch:
         return {self.key: None}
@@ -434,10 +549,9 @@ class Action:
 
     def _speaker_of(self, channel: str, line: SpokenLine) -> str | None:
         """The speaker of a channel: as its lines name it, or like that of a line of the other channel."""
-        for other in self.lines.values():
-            named = other.get("speaker")
-            if other["channel"] == channel and named:
-                return named
+        named = self.index.speaker_of(channel)
+        if named:
+            return named
         speaker = line.get("speaker")
         side = line["channel"]
         if isinstance(speaker, str) and speaker.endswith(f"/{side}"):
@@ -468,15 +582,6 @@ class Action:
         for (key, line), line_text in zip(ordered, texts, strict=True):
             patch[key] = with_text(line, _clean(line_text))
         return patch
-
-    def _free_id(self, like: str) -> str:
-        """An id that no line has or had, like another: `a/left/0003+1`; a number where ids are numbers."""
-        used = {*self.lines, *self.item.used}
-        if all(key.isdecimal() for key in used):
-            return str(max((int(key) for key in used), default=-1) + 1)
-        stem = like.partition("+")[0]
-        candidates = (f"{stem}+{number}" for number in count(1))
-        return next(key for key in candidates if key not in used)
 
     def _index(self, first: int) -> int:
         index = self.action.get("index")

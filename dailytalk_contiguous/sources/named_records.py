@@ -1,0 +1,76 @@
+"""The records of a file by the recordings that they name, and which of these names mean one recording.
+
+A file may be about a hundred thousand recordings, and each of them looks into it: names are kept by the parts of
+their paths from the last one on, so that no look goes over all of them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any, TypeAlias
+
+from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
+
+#: A part of a file of others: a value may have any type until it is used.
+TranscriptItem: TypeAlias = Mapping[str, Any]
+
+#: A part of a file, with its position in it.
+TranscriptRecord: TypeAlias = tuple[str, TranscriptItem]
+
+
+class _Node:
+    """The names whose paths have the same last parts: those that have no further ones, and the others."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.longer: dict[str, _Node] = {}
+
+    def all_names(self) -> Iterator[str]:
+        nodes = [self]
+        while nodes:
+            node = nodes.pop()
+            yield from node.names
+            nodes += reversed(node.longer.values())
+
+
+class NamedRecords:
+    """Records by the recordings that they name; "" has those that name none."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, list[TranscriptRecord]] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_name)
+
+    def add(self, name: str, record: TranscriptRecord) -> None:
+        self.by_name.setdefault(name, []).append(record)
+
+    @cached_property
+    def _by_ending(self) -> _Node:
+        root = _Node()
+        for name in self.by_name:
+            if not name:
+                continue
+            node = root
+            for part in reversed(_path_parts(name)):
+                node = node.longer.setdefault(part, _Node())
+            node.names.append(name)
+        return root
+
+    def names_of(self, recording_file: str) -> Iterator[str]:
+        """The names that mean a recording: those that are the end of its path, and those that end in its path."""
+        node = self._by_ending
+        for part in reversed(_path_parts(recording_file)):
+            yield from node.names
+            if part not in node.longer:
+                return
+            node = node.longer[part]
+        yield from node.all_names()
+
+
+def _path_parts(name: str) -> Sequence[str]:
+    """The parts of a path, without the ending of an audio file."""
+    path = PurePosixPath(name.replace("\\", "/").strip("/"))
+    if path.suffix.lower() in AUDIO_SUFFIXES:
+        path = path.with_suffix("")
+    return path.parts

@@ -1,0 +1,303 @@
+"""Readers of files of others take twice the steps for twice the items, and refuse what is too much in a sentence.
+
+`benchmarks/readers.py` measures the time for 20,000 and 40,000 items in all formats.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from dailytalk_contiguous.apps.review.annotation_edits import matched
+from dailytalk_contiguous.apps.review.edits import EditedLines, Item, SpokenLine
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.moshi_words import SpokenWord, place_words, said_words
+from dailytalk_contiguous.core.retries import retry_after
+from dailytalk_contiguous.publish.annotation_formats import Label
+from dailytalk_contiguous.sources import tier_formats, transcript_formats
+from dailytalk_contiguous.sources.transcripts import read_transcripts
+
+#: Steps that twice the items take at most, of once.
+MOST_STEPS = 2.4
+
+#: The items of the smaller file.
+ITEMS = 300
+
+Span = tuple[float, float]
+
+
+def steps_of(action: Callable[[], object]) -> int:
+    """How many lines of the package an action runs, each as often as it is run."""
+    count = 0
+
+    def count_line(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return count_line
+
+    def enter(frame: FrameType, event: str, argument: Any) -> Any:
+        return count_line if "dailytalk_contiguous" in frame.f_code.co_filename else None
+
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        action()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def spans(n_items: int) -> list[Span]:
+    return [(number / 10, number / 10 + 0.1) for number in range(n_items)]
+
+
+def words_of_a_segment(items: list[Span]) -> str:
+    words = [{"word": "a", "start": start, "end": end} for start, end in items]
+    return json.dumps({"segments": [{"start": 0, "end": len(items), "text": "a " * len(items), "words": words}]})
+
+
+def marks_of_a_segment(items: list[Span]) -> str:
+    words = [{"word": "a", "start": start, "end": end} for start, end in items]
+    segment = {"start": 0, "end": len(items), "text": "(laughs) a " * len(items), "words": words}
+    return json.dumps({"segments": [segment]})
+
+
+def speakers_of_words(items: list[Span]) -> str:
+    return json.dumps([{"speaker": f"S{x}", "word": "a", "start": x, "end": y} for x, y in items])
+
+
+def punctuation_of_a_word(items: list[Span]) -> str:
+    sign = {"type": "punctuation", "alternatives": [{"content": "."}]}
+    word = {"type": "pronunciation", "start_time": "0", "end_time": "1", "alternatives": [{"content": "a"}]}
+    return json.dumps({"results": {"transcripts": [{}], "items": [word, *[sign] * len(items)]}})
+
+
+def subtitles(items: list[Span]) -> str:
+    cues = [f"00:00:{start:06.3f} --> 00:00:{end:06.3f}\nA: so it is\n" for start, end in items]
+    return "WEBVTT\n\n" + "\n".join(cues)
+
+
+def lines_of_a_subtitle(items: list[Span]) -> str:
+    return "1\n00:00:01,000 --> 00:00:02,000\n" + "so <it> is\n" * len(items)
+
+
+def signs_of_a_subtitle(items: list[Span]) -> str:
+    return "1\n00:00:01,000 --> 00:00:02,000\na" + "<" * len(items)
+
+
+def tiers_of_elan(items: list[Span]) -> str:
+    slots = []
+    tiers = []
+    for number, (start, end) in enumerate(items):
+        for edge, time in (("a", start), ("b", end)):
+            slots.append(f'<TIME_SLOT TIME_SLOT_ID="t{number}{edge}" TIME_VALUE="{1000 * time:.0f}"/>')
+        ids = f'ANNOTATION_ID="a{number}" TIME_SLOT_REF1="t{number}a" TIME_SLOT_REF2="t{number}b"'
+        tiers.append(
+            f'<TIER TIER_ID="utterance@Anna{number}x"><ANNOTATION><ALIGNABLE_ANNOTATION {ids}><ANNOTATION_VALUE>so'
+            "</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER>"
+        )
+    content = f"<TIME_ORDER>{''.join(slots)}</TIME_ORDER>{''.join(tiers)}"
+    return f'<ANNOTATION_DOCUMENT><HEADER TIME_UNITS="milliseconds"/>{content}</ANNOTATION_DOCUMENT>'
+
+
+def intervals_of_praat(items: list[Span]) -> str:
+    labels = "".join(f'{start}\n{end}\n"so it is"\n' for start, end in items)
+    head = f'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n{items[-1][1]}\n<exists>\n1\n'
+    return f'{head}"IntervalTier"\n"A"\n0\n{items[-1][1]}\n{len(items)}\n{labels}'
+
+
+def words_of_nist(items: list[Span]) -> str:
+    return "".join(f"call 1 {start} 0.1 so\n" for start, _ in items)
+
+
+def segments_of_nist(items: list[Span]) -> str:
+    return "".join(f"call 1 Ann {start} {end} <o> so it is\n" for start, end in items)
+
+
+def turns_of_chat(items: list[Span]) -> str:
+    tiers = [f"*ANN:\tso it is . \x15{100 * x:.0f}_{100 * y:.0f}\x15\n" for x, y in items]
+    return f"@Begin\n{''.join(tiers)}@End\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("call.json", words_of_a_segment),
+        ("call.json", marks_of_a_segment),
+        ("call.json", speakers_of_words),
+        ("call.json", punctuation_of_a_word),
+        ("call.vtt", subtitles),
+        ("call.srt", lines_of_a_subtitle),
+        ("call.srt", signs_of_a_subtitle),
+        ("call.eaf", tiers_of_elan),
+        ("call.TextGrid", intervals_of_praat),
+        ("call.ctm", words_of_nist),
+        ("call.stm", segments_of_nist),
+        ("call.cha", turns_of_chat),
+    ],
+)
+def test_twice_the_items_take_twice_the_steps(
+    tmp_path: Path, name: str, write: Callable[[list[Span]], str]
+) -> None:
+    steps = []
+    for count in (ITEMS, 2 * ITEMS):
+        path = tmp_path / str(count) / name
+        path.parent.mkdir()
+        path.write_text(write(spans(count)), encoding="utf-8")
+        steps.append(steps_of(partial(read_transcripts, [path], "call.wav")))
+        assert read_transcripts([path], "call.wav")
+    assert steps[1] < MOST_STEPS * steps[0]
+
+
+def test_each_recording_of_a_manifest_takes_the_same_steps(tmp_path: Path) -> None:
+    line = '{"audio_filepath": "/data/%d.wav", "offset": 0, "duration": 1, "text": "so"}\n'
+    steps = []
+    for count in (ITEMS, 2 * ITEMS):
+        path = tmp_path / str(count) / "manifest.json"
+        path.parent.mkdir()
+        path.write_text("".join(line % number for number in range(count)))
+        read_transcripts([path], "0.wav")
+        steps.append(steps_of(partial(read_transcripts, [path], "7.wav")))
+    assert steps[1] < 1.1 * steps[0]
+
+
+def labels(n_items: int, text: str) -> list[Label]:
+    return [Label(start, end, text, "left") for start, end in spans(n_items)]
+
+
+def test_changed_labels_are_matched_in_twice_the_steps() -> None:
+    steps = []
+    for count in (ITEMS, 2 * ITEMS):
+        old = labels(count, "before")
+        new = labels(count, "after")
+        assert matched(old, new) == dict(zip(range(count), range(count), strict=True))
+        steps.append(steps_of(partial(matched, old, new)))
+    assert steps[1] < MOST_STEPS * steps[0]
+
+
+def test_many_labels_at_one_time_are_refused() -> None:
+    piled = [Label(1.0, 2.0, str(number), "left") for number in range(1000)]
+    with pytest.raises(BadInput, match=r"more than 200 labels of about one length at 1\.000 s"):
+        matched(piled, [label._replace(side="right") for label in piled])
+
+
+def change_all(edited: EditedLines, keys: list[str]) -> None:
+    """Change the text and the side of each line, and add as many lines."""
+    for key in keys:
+        edited.act(key, [{"do": "text", "text": "no"}, {"do": "swap"}])
+        edited.act("", [{"do": "insert", "channel": "left", "start": 0.0, "end": 0.1, "text": "yes"}])
+
+
+def test_lines_are_changed_and_added_in_twice_the_steps() -> None:
+    steps = []
+    for count in (ITEMS, 2 * ITEMS):
+        lines: dict[str, SpokenLine] = {}
+        for number, (start, end) in enumerate(spans(count)):
+            lines[f"call/left/{number:04d}"] = {"channel": "left", "start": start, "end": end, "text": "so"}
+        edited = EditedLines(lines, Item(0.0, count, ("left", "right"), ("",)), "Ann")
+
+        steps.append(steps_of(partial(change_all, edited, [*lines])))
+        assert len(edited.lines) == 2 * count
+    assert steps[1] < MOST_STEPS * steps[0]
+
+
+def test_an_impossible_action_leaves_the_line_as_it_was() -> None:
+    line: SpokenLine = {"channel": "left", "start": 0.0, "end": 1.0, "text": "so"}
+    edited = EditedLines({"0": line}, Item(0.0, 9.0, ("left", "right"), ("",)), "Ann")
+    with pytest.raises(BadInput, match="not a tag"):
+        edited.act("0", [{"do": "text", "text": "no"}, {"do": "tag", "tag": "none of them"}])
+    assert edited.lines == {"0": line}
+
+
+def test_words_of_moshi_get_their_frames_in_twice_the_steps() -> None:
+    steps = []
+    for count in (ITEMS, 2 * ITEMS):
+        words = [SpokenWord(start, end, 2, 0.0, float(count)) for start, end in spans(count)]
+        steps.append(steps_of(partial(place_words, words)))
+    assert steps[1] < MOST_STEPS * steps[0]
+
+
+def test_more_words_of_moshi_than_a_talk_has_are_refused() -> None:
+    with pytest.raises(BadInput, match=r"the text beside a\.wav has more than 1,000,000 words"):
+        said_words([["so", [0.0, 1.0], "SPEAKER_MAIN"]] * 1_000_001, "a.wav", "cut it")
+
+
+# What is too much
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_document_type_is_refused(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "call.eaf"
+    entity = f'<!DOCTYPE a [<!ENTITY a "{"A" * 280}">]>'
+    declaration = f'<?xml version="1.0" encoding="{encoding}"?>'
+    text = tiers_of_elan(spans(2)).replace(">so<", f">{'&a;' * 1000}<")
+    path.write_text(declaration + entity + text, encoding=encoding)
+    with pytest.raises(BadInput, match=r"call\.eaf: declares entities"):
+        read_transcripts([path], "call.wav")
+
+
+def test_elan_without_a_document_type_is_read_in_both_encodings(tmp_path: Path) -> None:
+    texts = []
+    for encoding in ("utf-8", "utf-16"):
+        path = tmp_path / "call.eaf"
+        path.write_text(f'<?xml version="1.0" encoding="{encoding}"?>{tiers_of_elan(spans(2))}', encoding=encoding)
+        texts.append([cue["text"] for cue in read_transcripts([path], "call.wav")])
+    assert texts == [["so", "so"], ["so", "so"]]
+
+
+@pytest.mark.parametrize(
+    ("module", "limit", "name", "write", "reason"),
+    [
+        (tier_formats, "MOST_ELEMENTS", "call.eaf", tiers_of_elan, "has more than 100 elements"),
+        (tier_formats, "MOST_WORDS", "call.TextGrid", intervals_of_praat, "has more than 100 labels"),
+        (transcript_formats, "MOST_RECORDS", "call.ctm", words_of_nist, "has more than 100 records"),
+        (transcript_formats, "MOST_WORDS", "call.vtt", subtitles, "has more than 100 words"),
+        (transcript_formats, "MOST_VALUES", "call.json", words_of_a_segment, "has more than 100 values"),
+        (transcript_formats, "MOST_WORDS", "call.json", words_of_a_segment, "more than 100 words"),
+        (transcript_formats, "MOST_CUE_TEXT", "call.json", marks_of_a_segment, "more than 100 characters"),
+    ],
+)
+def test_more_than_a_transcript_has_is_refused_by_name(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: Any,
+    limit: str,
+    name: str,
+    write: Callable[[list[Span]], str],
+    reason: str,
+) -> None:
+    path = tmp_path / name
+    path.write_text(write(spans(ITEMS)), encoding="utf-8")
+    assert read_transcripts([path], "call.wav")
+    path.write_text(write(spans(ITEMS + 1)), encoding="utf-8")  # what was read is kept
+    monkeypatch.setattr(module, limit, 100)
+    with pytest.raises(BadInput) as caught:
+        read_transcripts([path], "call.wav")
+    assert name in caught.value.reason
+    assert reason in caught.value.reason
+
+
+def test_a_long_utterance_of_chat_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "call.cha"
+    path.write_text(f"@Begin\n*ANN:\t{'<so it is> [x 20] ' * 12_000} \x151_2000\x15\n@End\n")
+    with pytest.raises(BadInput, match=r"call\.cha: line 2 has more than 200,000 characters"):
+        read_transcripts([path], "call.wav")
+
+
+def test_a_long_name_of_a_speaker_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "call.json"
+    elements = [{"type": "text", "value": "so", "ts": 0.0, "end_ts": 1.0}] * 3
+    path.write_text(json.dumps({"monologues": [{"speaker": "A" * 100_000, "elements": elements}]}))
+    with pytest.raises(BadInput, match=r"its speaker is 'AAA") as caught:
+        read_transcripts([path], "call.wav")
+    assert len(caught.value.reason) < 500
+
+
+def test_a_rest_that_a_server_asks_for_ends() -> None:
+    assert retry_after("9" * 5_000) == retry_after("9" * 400)
+    assert retry_after("Sat, 28 Nov 2026 16:00:00 +99999999999999999999") is None
