@@ -231,7 +231,7 @@ def test_more_words_of_moshi_than_a_talk_has_are_refused() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-def test_a_document_type_is_refused(tmp_path: Path, encoding: str) -> None:
+def test_entities_of_an_annotation_are_refused(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "call.eaf"
     entity = f'<!DOCTYPE a [<!ENTITY a "{"A" * 280}">]>'
     declaration = f'<?xml version="1.0" encoding="{encoding}"?>'
@@ -241,11 +241,12 @@ def test_a_document_type_is_refused(tmp_path: Path, encoding: str) -> None:
         read_transcripts([path], "call.wav")
 
 
-def test_elan_without_a_document_type_is_read_in_both_encodings(tmp_path: Path) -> None:
+def test_elan_without_entities_is_read_in_both_encodings_and_with_a_bare_document_type(tmp_path: Path) -> None:
     texts = []
-    for encoding in ("utf-8", "utf-16"):
+    for encoding, doctype in (("utf-8", ""), ("utf-16", "<!DOCTYPE ANNOTATION_DOCUMENT>")):
         path = tmp_path / "call.eaf"
-        path.write_text(f'<?xml version="1.0" encoding="{encoding}"?>{tiers_of_elan(spans(2))}', encoding=encoding)
+        declaration = f'<?xml version="1.0" encoding="{encoding}"?>{doctype}'
+        path.write_text(declaration + tiers_of_elan(spans(2)), encoding=encoding)
         texts.append([cue["text"] for cue in read_transcripts([path], "call.wav")])
     assert texts == [["so", "so"], ["so", "so"]]
 
