@@ -5,15 +5,17 @@ keeps its channels, files can be verified against the manifest, and a stream res
 is that of `load_dataset`: all its methods work.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
-from typing import TypeAlias, TypedDict
+from typing import TypeAlias
 
 import datasets
-from datasets import Audio, load_dataset
+from datasets import Audio, load_dataset_builder
 from datasets.exceptions import DatasetBuildError
+from datasets.utils.info_utils import is_small_dataset
 from huggingface_hub import HfApi
 
 from dailytalk_contiguous.core import schema
@@ -25,7 +27,7 @@ from dailytalk_contiguous.publish.opening import finished_items, local_folder
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences, open_version
 from dailytalk_contiguous.sources.addresses import address_of, stores_named_in_errors
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
-from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause
+from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause, open_parquet
 
 #: Bytes that a stream reads ahead. The client's own 5 MB would bring the audio along with every
 #: small column that is before it.
@@ -35,13 +37,6 @@ _READ_AHEAD_BYTES = 1 << 16
 Loaded: TypeAlias = (
     datasets.Dataset | datasets.IterableDataset | datasets.DatasetDict | datasets.IterableDatasetDict
 )
-
-
-class _LoadOptions(TypedDict):
-    """Options of `load_dataset`."""
-
-    streaming: bool
-    columns: list[str] | None
 
 
 @stores_named_in_errors()
@@ -90,10 +85,10 @@ def load(
     Returns a Dataset or IterableDataset for a split, a dict of them otherwise, as `load_dataset` does.
 
     Raises DailytalkError: there is no such dataset, version, config or column, it may not be read, a file differs
-    from the manifest or is damaged, a disk is full, a stopped run left a file of which only some rows count, or
-    `state` comes without a stream of one split, or with a branch instead of a tag or commit. Raises ValueError of
-    `datasets`, or KeyError for clips: there is no such split. A stream reads its files later: damage in them, or a
-    column that they lack, is an error of `datasets` or Arrow then.
+    from the manifest, is damaged or would fill memory, a disk is full, a stopped run left a file of which only
+    some rows count, or `state` comes without a stream of one split, or with a branch instead of a tag or commit.
+    Raises ValueError of `datasets`, or KeyError for clips: there is no such split. A stream reads its files later:
+    damage in them, their size, or a column that they lack, is an error of `datasets` or Arrow then.
     """
     version = _opened(where, revision, token)
     if state is not None:
@@ -114,31 +109,32 @@ def load(
                 f"{name} of {version} is not what {MANIFEST} names: {difference}",
                 "load another version" if streaming else "delete it from the cache and load it again",
             )
-    options: _LoadOptions = {"streaming": streaming, "columns": None}
-    if columns:
-        options["columns"] = list(columns)
+    chosen = list(columns) if columns else None
     with _name_in_errors(version), hub_errors(version):
         if items is not None and items.labelled:
-            data = _clips(items, split, options)
+            data = _clips(items, split, chosen, streaming)
         elif isinstance(version.where, Path):
             files = {}
             for name, names in version.configs.get(config, {}).items():  # none in a work folder
-                files[name] = _paths(version.path(name) for name in names)
+                files[name] = [version.path(name) for name in names]
             if items:
-                files["train"] = _paths(items.files)
-            data = load_dataset("parquet", data_files=files, split=split, **options)
+                files["train"] = [*items.files]
+            patterns = {name: _paths(paths) for name, paths in files.items()}
+            builder = load_dataset_builder("parquet", data_files=patterns, columns=chosen)
+            data = _rows_of(builder, itertools.chain.from_iterable(files.values()), split, streaming)
         else:
             storage = {"hf": {"block_size": _READ_AHEAD_BYTES}}
             repo = version.where.repo
-            data = load_dataset(
+            builder = load_dataset_builder(
                 repo,
                 config,
                 revision=version.commit,
                 token=token,
                 storage_options=storage,
-                split=split,
-                **options,
+                columns=chosen,
             )
+            published = itertools.chain.from_iterable(version.configs.get(config, {}).values())
+            data = _rows_of(builder, map(version.path, published), split, streaming)
     data = _with_stereo(data)
     if state is not None:
         data.load_state_dict(dict(state))
@@ -191,27 +187,50 @@ def _refuse_halves(items: Shards) -> None:
             )
 
 
+def _rows_of(
+    builder: datasets.DatasetBuilder, paths: Iterable[Path], split: str | None, streaming: bool
+) -> Loaded:
+    """What `load_dataset` returns.
+
+    Raises BadInput for a file that would fill memory: `datasets` unpacks a row group at once, whatever its size.
+
+    Args:
+        builder: of `load_dataset_builder`.
+        paths: its files, on this machine. They are looked at unless their rows are in the cache, or for a stream.
+        split: as in `load_dataset`.
+        streaming: as in `load_dataset`.
+    """
+    if streaming:
+        return builder.as_streaming_dataset(split=split)
+    if not Path(builder.cache_dir).exists():
+        for path in paths:
+            with open_parquet(path, "download it again, or load another version") as parquet:
+                parquet.check_size(builder.config.columns)
+    builder.download_and_prepare()
+    return builder.as_dataset(split=split, in_memory=is_small_dataset(builder.info.dataset_size))
+
+
 def _paths(paths: Iterable[Path]) -> list[str]:
     """Paths for `datasets`, which takes them for patterns."""
     return [escape(str(path)) for path in paths]
 
 
-def _clips(items: Shards, split: str | None, options: _LoadOptions) -> Loaded:
+def _clips(items: Shards, split: str | None, columns: list[str] | None, streaming: bool) -> Loaded:
     """The clips of a work folder in the splits that they have, of which a shard holds several."""
     present = {*items.splits().values()}
     names = [name for name in schema.SPLITS if name in present]
     shown = [name for name in schema.LABELLED if name != "split"]
-    clip_options: dict[str, object] = {**options}
-    clip_options["columns"] = options["columns"] or shown
-    clip_options["data_files"] = _paths(items.files)
+    columns = columns or shown
+    patterns = _paths(items.files)
     parts = {}
     for name in names:
         if split in (None, name):
             filters = [("split", "==", name)]
-            parts[name] = load_dataset("parquet", split="train", filters=filters, **clip_options)
+            builder = load_dataset_builder("parquet", data_files=patterns, columns=columns, filters=filters)
+            parts[name] = _rows_of(builder, items.files, "train", streaming)
     if split:
         return parts[split]
-    kind = datasets.IterableDatasetDict if options["streaming"] else datasets.DatasetDict
+    kind = datasets.IterableDatasetDict if streaming else datasets.DatasetDict
     return kind(parts)
 
 

@@ -105,6 +105,22 @@ class ParquetReader:
         if wrong:
             raise BadInput(f"{self._name}: {wrong}", self._remedy)
 
+    def check_size(self, columns: Iterable[str] | None = None) -> None:
+        """Raise BadInput if another reader, which takes a row group at once, would fill memory with these columns.
+
+        Pages are counted by their headers, and not read.
+        """
+        names = self.schema.names if columns is None else list(columns)
+        for number in range(len(self.group_sizes)):
+            with _reading(self._name, self._remedy):
+                group = self._group(number, names)
+                quota = self._quota(f"{self._name}: row group {number}, unpacked,", group.packed)
+                self._source.count_pages(group.chunks, quota)
+                for chunk in group.chunks:
+                    largest = self._largest_shared(chunk)
+                    if chunk.n_values * largest > LARGEST_UNPACKED:
+                        quota.take(self._repeated_bytes(group, chunk, largest))
+
     def rows(self, columns: Iterable[str] | None = None) -> Iterator[Row]:
         """The rows, with these columns or all. Raises BadInput for damage."""
         for batch in self.batches(columns):
@@ -223,19 +239,27 @@ class ParquetReader:
         """
         row_bytes = 0
         for chunk in group.chunks:
-            column = chunk.column
-            if not column.is_text or chunk.n_values * chunk.unpacked < LARGEST_UNPACKED:
-                continue
-            largest = chunk.unpacked if chunk.has_deltas else self._source.dictionary_bytes(chunk)
-            if not column.is_repeated:
+            largest = self._largest_shared(chunk)
+            if not chunk.column.is_repeated:
                 row_bytes += largest
             elif chunk.n_values * largest > LARGEST_UNPACKED:
-                is_countable = not chunk.has_deltas
-                quota.take(self._named_bytes(group, column) if is_countable else chunk.n_values * largest)
+                quota.take(self._repeated_bytes(group, chunk, largest))
         return row_bytes
 
+    def _largest_shared(self, chunk: Chunk) -> int:
+        """Bytes of the largest value that may be written once for many; 0 where all together are few."""
+        if not chunk.column.is_text or chunk.n_values * chunk.unpacked < LARGEST_UNPACKED:
+            return 0
+        return chunk.unpacked if chunk.has_deltas else self._source.dictionary_bytes(chunk)
+
+    def _repeated_bytes(self, group: _Group, chunk: Chunk, largest: int) -> int:
+        """Bytes of the values of a chunk, counted as often as they are named; of those with deltas at most."""
+        if chunk.has_deltas:
+            return chunk.n_values * largest
+        return self._named_bytes(group, chunk.column)
+
     def _named_bytes(self, group: _Group, column: Leaf) -> int:
-        """Bytes of the values inside lists, counted as often as they are named, of which each is read once."""
+        """Bytes of the values of a column, counted as often as they are named, of which each is read once."""
         metadata = self._file.metadata
         n_bytes = 0
         with pq.ParquetFile(self._source, metadata=metadata, read_dictionary=[column.path]) as file:

@@ -45,6 +45,9 @@ _LARGEST_HEADER = 1 << 24
 #: Bytes in which the header of a dictionary is, which has a few numbers.
 _DICTIONARY_HEADER_BYTES = 128
 
+#: Bytes in which the header of a page is, as a rule: statistics make it longer.
+_USUAL_HEADER_BYTES = 512
+
 #: Structs inside structs of a header: its statistics are the deepest.
 _DEEPEST = 4
 
@@ -199,6 +202,25 @@ class CountedFile:
         self._walks = walks
         self._starts = sorted(walks)
 
+    def count_pages(self, chunks: Iterable[Chunk], quota: Quota) -> None:
+        """Count what the pages of chunks unpack to, by their headers alone: what is between them is not read.
+
+        Raises BadInput as `expect` and `read` do, and where there is no header.
+        """
+        self.expect(chunks, quota)
+        for walk in self._walks.values():
+            n_bytes = _USUAL_HEADER_BYTES
+            while not walk.is_over:
+                position = walk.position
+                self.seek(position)
+                data = self.read(n_bytes)
+                if walk.position > position:
+                    n_bytes = _USUAL_HEADER_BYTES
+                elif len(data) < n_bytes or n_bytes > _LARGEST_HEADER:
+                    raise self._damage("a page has no header")
+                else:
+                    n_bytes *= 8
+
     def dictionary_bytes(self, chunk: Chunk) -> int:
         """Bytes of the dictionary of a chunk once unpacked; 0 without one."""
         self.seek(chunk.start)
@@ -242,19 +264,23 @@ class CountedFile:
 
 
 class _Walk:
-    """The way through the pages of a chunk, from header to header."""
+    """The way through the pages of a chunk, from header to header.
+
+    Attributes:
+        position: the byte of the file at which the next header begins.
+    """
 
     def __init__(self, chunk: Chunk, quota: Quota) -> None:
         self._chunk = chunk
         self._quota = quota
-        self._position = chunk.start
+        self.position = chunk.start
         self._n_values = 0
         #: What was read of the file, from the next header on, by its position.
         self._parts: dict[int, bytes] = {}
 
     @property
     def is_over(self) -> bool:
-        return self._position >= self._chunk.end
+        return self.position >= self._chunk.end
 
     def go_on(self, start: int, data: bytes) -> None:
         """Count the pages whose headers are there, with this part of the file.
@@ -262,7 +288,7 @@ class _Walk:
         Raises BadInput beyond the quota, ValueError for what is no page.
         """
         self._count_pages(start, data)
-        if not self.is_over and self._position < start + len(data):
+        if not self.is_over and self.position < start + len(data):
             self._parts[start] = data
         if self._parts.keys() - {start}:
             self._count_joined()
@@ -270,19 +296,19 @@ class _Walk:
     def _count_pages(self, start: int, data: bytes) -> None:
         """Count the pages whose headers are in one part."""
         stop = min(self._chunk.end, start + len(data))
-        while start <= self._position < stop:
+        while start <= self.position < stop:
             try:
-                page = parse_header(data, self._position - start)
+                page = parse_header(data, self.position - start)
             except IndexError:
                 return
             self._count(page)
-            self._position = start + page.start + page.packed
+            self.position = start + page.start + page.packed
 
     def _count_joined(self) -> None:
         """Count the pages of the parts that were kept: a header may begin in one and end in the next."""
         joined_at = -1
-        while self._position != joined_at:
-            joined_at = self._position
+        while self.position != joined_at:
+            joined_at = self.position
             joined = b""
             for first, part in sorted(self._parts.items()):
                 offset = joined_at + len(joined) - first
@@ -290,12 +316,12 @@ class _Walk:
                     joined += part[offset : offset + _LARGEST_HEADER]
             self._count_pages(joined_at, joined)
         for first, part in list(self._parts.items()):
-            if self.is_over or first + len(part) <= self._position:
+            if self.is_over or first + len(part) <= self.position:
                 del self._parts[first]
 
     def _count(self, page: PageHeader) -> None:
         chunk = self._chunk
-        if page.is_dictionary and self._position > chunk.start:
+        if page.is_dictionary and self.position > chunk.start:
             raise ValueError("a dictionary that is behind its values")
         if page.encoding == DELTA_BYTE_ARRAY and not chunk.has_deltas:
             raise ValueError("a page of another encoding than its column")

@@ -298,6 +298,19 @@ def test_damaged_parquet_is_one_sentence_when_it_is_loaded(tmp_path: Path, damag
         load(str(folder), split="train")
 
 
+def test_value_that_every_row_names_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+    folder = write_published(tmp_path / "repository")
+    path = folder / FIRST_FILE
+    table = pq.read_table(path).slice(0, 1)
+    table = pa.concat_tables([table] * 100)
+    names = pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int32()), pa.array(["x" * 40_000_000]))
+    column = table.schema.names.index("recording_id")
+    pq.write_table(table.set_column(column, "recording_id", names), path, dictionary_pagesize_limit=1 << 30)
+    assert path.stat().st_size < 3 << 20
+    with pytest.raises(DailytalkError, match=rf"{path.name}: row group 0, unpacked, has more than 268\.4 MB"):
+        load(str(folder), split="train")
+
+
 def test_damaged_page_of_a_published_version_is_one_sentence(dailytalk: Command, tmp_path: Path) -> None:
     folder = write_published(tmp_path / "repository")
     path = folder / FIRST_FILE

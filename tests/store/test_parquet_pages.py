@@ -92,6 +92,8 @@ def test_file_that_would_fill_memory_is_refused_before_it_does(
             read(opened)
         with pytest.raises(BadInput, match=r"^a\.parquet.*: write it again$"):
             list(opened.rows_at([(0, opened.group_sizes[0] - 1)]))
+        with pytest.raises(BadInput, match=r"^a\.parquet.*: write it again$"):
+            opened.check_size()
     assert max(sizes, default=0) < 300 * MEGABYTE
 
 
