@@ -28,6 +28,7 @@ OF_OTHERS = {
     "--nproc-per-node",
     "--audio",
     "--output",
+    "--sparse",
     "--word",
     "--no",
     "--tokenizer",
