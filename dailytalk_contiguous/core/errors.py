@@ -18,6 +18,9 @@ _NO_MEMORY = (
     "NULL without setting an exc",
 )
 
+#: Characters of a reason. Libraries repeat the text that they can't read, which may be megabytes of a file.
+MOST_REASON = 10_000
+
 
 def lacks_memory(error: BaseException) -> bool:
     """Return whether this process, not a GPU, ran out of memory."""
@@ -45,10 +48,13 @@ class DailytalkError(Exception):
 class BadInput(DailytalkError):
     """One recording, conversation or utterance that can't be used; it is rejected and the rest goes on.
 
-    `row` is its place in the batch in which it was met, so that just that row can be taken out.
+    `row` is its place in the batch in which it was met, so that just that row can be taken out. A `reason` of more
+    than `MOST_REASON` characters is cut.
     """
 
     def __init__(self, reason: str, remedy: str, row: int | None = None) -> None:
+        if len(reason) > MOST_REASON:
+            reason = f"{reason[:MOST_REASON]}…"
         super().__init__(reason, remedy)
         self.row = row
 

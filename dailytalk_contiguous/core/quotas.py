@@ -19,6 +19,12 @@ MOST_ROW_SECONDS = 36_000.0
 #: Words, labels or marks of one transcript: about 100 hours of two people who never stop.
 MOST_WORDS = 1_000_000
 
+#: Words, labels or marks for a second of the recording, many times what two people say. Each costs time in every
+#: stage: a million of them beside six seconds would take minutes. `LEAST_WORDS` are read beside any recording, so
+#: that a transcript of two hours beside a part of them is refused for its times.
+MOST_WORDS_A_SECOND = 100
+LEAST_WORDS = 20_000
+
 #: Records of a file about many recordings, a word or a line each: 220 hours of words, which take 1.5 GB.
 MOST_RECORDS = 2_200_000
 
@@ -26,6 +32,17 @@ MOST_RECORDS = 2_200_000
 Counted = Literal[
     "bytes", "seconds", "words", "labels", "records", "elements", "values", "fields", "files", "characters"
 ]
+
+
+def most_words(duration: float | None) -> float:
+    """How many words, labels or marks the transcript of a recording may have, by its seconds if they are known.
+
+    >>> [most_words(seconds) for seconds in (6.0, 3600.0, None)]
+    [20000, 360000.0, 1000000]
+    """
+    if duration is None:
+        return MOST_WORDS
+    return min(MOST_WORDS, max(LEAST_WORDS, MOST_WORDS_A_SECOND * duration))
 
 
 class Quota:

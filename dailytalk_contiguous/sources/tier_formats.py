@@ -54,6 +54,9 @@ MOST_ELEMENTS = 2_000_000
 #: What a DOCTYPE may declare that repeats a text wherever it is named. Converters write a DOCTYPE without any.
 _DECLARATION = re.compile("<!(?:ENTITY|ATTLIST)")
 
+#: Characters of what a library says about a file.
+_LONGEST_MESSAGE = 200
+
 _SAVE_AS_TEXT = "save it again, from Praat as a text file"
 
 _SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
@@ -119,7 +122,8 @@ def read_tiers(path: Path) -> list[Tier]:
     except Exception as error:  # pympi raises a plain one for what is no XML; content leads to any other
         cause = (error.__context__ if is_elan else None) or error
         library = "pympi" if is_elan else "praatio"
-        reason = f"can't be read by {library} ({type(cause).__name__}: {cause})"
+        message = str(cause)[:_LONGEST_MESSAGE]  # of a KeyError it is a text of the file
+        reason = f"can't be read by {library} ({type(cause).__name__}: {message})"
         raise broken(path, reason, _SAVE_AS_TEXT) from None
 
 

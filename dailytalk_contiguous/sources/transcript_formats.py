@@ -21,7 +21,7 @@ import numpy as np
 from dailytalk_contiguous.core.cues import are_word_times
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, shown
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.quotas import MOST_RECORDS, MOST_WORDS, Quota
+from dailytalk_contiguous.core.quotas import MOST_RECORDS, MOST_WORDS, Quota, most_words
 from dailytalk_contiguous.core.records import Cue, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words
@@ -618,6 +618,7 @@ def read_cues(
     pick: Callable[[NamedRecords], Sequence[str]],
     wanted: Collection[str] = (),
     left: dict[str, list[str]] | None = None,
+    duration: float | None = None,
 ) -> list[Cue]:
     """The cues of a transcript of a format of `FORMATS`, as `cues_of` makes them, with its names of channels.
 
@@ -625,12 +626,14 @@ def read_cues(
         side: the side in its name, by which a subtitle without a name is that of one speaker.
         pick: chooses among the recordings that it names; "" for what names none.
         wanted: names, or linguistic types, of tiers with speech; `left` gets those of others, by file.
+        duration: of the recording in seconds, by which its words are limited (`core.quotas.most_words`).
 
     Raises BadInput.
     """
     read = FORMATS[str(ending_of(path.name)).lower()]
     position = "its text"
-    quota = Quota(f"transcript {shown(path)}", MOST_WORDS, "words", "save its parts in files of their own")
+    subject = f"transcript {shown(path)}"
+    quota = Quota(subject, most_words(duration), "words", "save its parts in files of their own")
     cues = list[Cue]()
     words = list[Cue]()
     try:
@@ -649,7 +652,9 @@ def read_cues(
         for position, item in records:  # noqa: B007 (an error names it)
             list_of_kind = words if "word" in item else cues
             for cue in cues_of(item):
-                quota.take(max(1, len(cue["words"])))
+                text = cue["text"] or ""
+                n_words = len(cue["words"]) or text.count(" ") + 1
+                quota.take(n_words)
                 list_of_kind.append(cue)
     except MISFITS as error:
         remedy = "give it texts, and seconds from the start of the recording, the end not before the start"

@@ -206,7 +206,7 @@ def read_transcripts(
         recording_file: path of this recording in files on many recordings.
         files: facts about them; `repeats` of each is set.
         mix: whether all words are on one channel, `MIX`, whoever says them.
-        duration: of the recording in seconds, by which times in milliseconds are recognised.
+        duration: of the recording in seconds. By it times in milliseconds are recognised, and words are limited.
         tiers: the names of tiers with speech, where a file has others.
         left: gets the names of the other tiers, by file.
 
@@ -221,7 +221,7 @@ def read_transcripts(
         side = sides[path]
         shared = is_shared(path.name, stem)
         pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
-        read = read_cues(path, side, pick, tiers, left)
+        read = read_cues(path, side, pick, tiers, left, duration)
         if not read and not shared:
             remedy = "remove it, so that its speech is recognised, save it again, or name tiers of words (--tier)"
             raise broken(path, "has no words", remedy)

@@ -5,12 +5,13 @@ mixed types are no Arrow type).
 """
 
 import itertools
+import os
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from pathlib import PurePosixPath
-from typing import BinaryIO, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import quoted
@@ -41,7 +42,36 @@ _HEADERS_OF_NAMES = (
     tarfile.SOLARIS_XHDTYPE,
 )
 
+#: Global attributes of a tar, of which tarfile makes a copy for each member that has its own. Git writes one.
+_MOST_ATTRIBUTES = 1000
+
+#: Reads of one header with attributes: the attributes, the member's own header, and others between them.
+_MOST_READS = 32
+
+#: More digits than a name or a number has. Python before 3.11.10 looks for the attribute hdrcharset behind any
+#: digits, and takes hours for a megabyte of them.
+_TOO_MANY_DIGITS = re.compile(rb"[0-9]{256}")
+
 _REMEDY = "publish it in shorter parts"
+
+
+class _AttributeStream:
+    """What tarfile reads from while it reads a header with attributes: a few parts, none of them all digits."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._reads = 0
+
+    def read(self, size: int) -> bytes:
+        self._reads += 1
+        content: bytes = self._stream.read(size)
+        if self._reads > _MOST_READS or _TOO_MANY_DIGITS.search(content):
+            raise tarfile.ReadError("attributes that are none")
+        return content
+
+    def tell(self) -> int:
+        position: int = self._stream.tell()
+        return position
 
 
 class _ShortNamed(tarfile.TarInfo):
@@ -53,6 +83,16 @@ class _ShortNamed(tarfile.TarInfo):
         if header.type in _HEADERS_OF_NAMES and header.size > _LONGEST_NAMES:
             raise tarfile.ReadError(f"names and attributes of more than {_LONGEST_NAMES:,} bytes")
         return header
+
+    def _proc_pax(self, archive: Any) -> tarfile.TarInfo:
+        """Read attributes and the member behind them, as tarfile does, from an `_AttributeStream`."""
+        stream = archive.fileobj
+        archive.fileobj = _AttributeStream(stream)
+        try:
+            member: tarfile.TarInfo = super()._proc_pax(archive)  # type: ignore[misc]
+        finally:
+            archive.fileobj = stream
+        return member
 
 
 class _Member(NamedTuple):
@@ -116,8 +156,11 @@ def samples_in(file: BinaryIO, name: str) -> Iterator[tuple[Row, int]]:
     the tar in its sentence. Raises TarError for damage.
     """
     sample: _Members | None = None
+    start = file.tell()
+    n_bytes = file.seek(0, os.SEEK_END) - start
+    file.seek(start)
     with tarfile.open(fileobj=file, mode="r|", tarinfo=_ShortNamed) as tar:
-        for member in _members_of(tar):
+        for member in _members_of(tar, n_bytes):
             folder, slash, file_name = member.name.rpartition("/")
             match = _COLUMN.search(file_name)
             if not member.isfile() or not match or file_name.startswith("."):
@@ -132,13 +175,27 @@ def samples_in(file: BinaryIO, name: str) -> Iterator[tuple[Row, int]]:
         yield from _samples_of(sample.members)
 
 
-def _members_of(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The members of a tar, of which `tarfile` keeps a list that is not needed."""
-    member = tar.next()
+def _members_of(tar: tarfile.TarFile, n_bytes: int) -> Iterator[tarfile.TarInfo]:
+    """The members of a tar of so many bytes. `tarfile` keeps a list of them that is not needed.
+
+    Raises TarError for damage.
+    """
+    member = _next_member(tar)
     while member:
+        if len(tar.pax_headers) > _MOST_ATTRIBUTES:
+            raise tarfile.ReadError(f"more than {_MOST_ATTRIBUTES:,} global attributes")
         yield member
+        if tar.offset > n_bytes:  # tarfile would look for the next one behind the end, for hours
+            raise tarfile.ReadError("a file that ends after the archive")
         tar.members.clear()  # type: ignore[attr-defined]
-        member = tar.next()
+        member = _next_member(tar)
+
+
+def _next_member(tar: tarfile.TarFile) -> tarfile.TarInfo | None:
+    try:
+        return tar.next()
+    except (ValueError, OverflowError, RecursionError) as error:  # of numbers, and of headers before headers
+        raise tarfile.ReadError(f"a damaged header ({type(error).__name__})") from None
 
 
 def _samples_of(members: Sequence[_Member]) -> Iterator[tuple[Row, int]]:

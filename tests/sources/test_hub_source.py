@@ -368,6 +368,61 @@ def test_sample_that_would_fill_memory_is_rejected_and_those_beside_it_are_read(
     assert reason in problem.reason
 
 
+def attributes(kind: bytes, content: bytes) -> bytes:
+    """Attributes in a tar, of the member behind them (`x`) or of all (`g`)."""
+    header = tarfile.TarInfo("attributes")
+    header.type = kind
+    header.size = len(content)
+    padding = bytes(-len(content) % tarfile.BLOCKSIZE)
+    return header.tobuf(tarfile.GNU_FORMAT) + content + padding
+
+
+def huge(size: int) -> bytes:
+    """A member that says it has so many bytes, and has none."""
+    member = tarfile.TarInfo("c.wav")
+    member.size = size
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+HOLES = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+GLOBALS = b"".join(b"9 a%04d=\n" % number for number in range(2000))
+
+#: What stands in a tar behind two recordings, and would take hours, or end the run.
+DAMAGED_HEADERS = {
+    "a size beyond the archive": huge(1 << 60),
+    "a size beyond the archive in attributes": attributes(b"x", b"21 size=999999999999\n") + huge(0),
+    "digits": attributes(b"x", b"1" * 1_000_000) + huge(0),
+    "no number of holes": attributes(b"x", HOLES) + huge(512) + bytes(512),
+    "many holes": attributes(b"x", HOLES) + huge(512_000) + b"200000\n" + b"1\n" * 255_996 + bytes(1),
+    "attributes of attributes": attributes(b"g", b"13 comment=a\n") * 2000,
+    "names of names": attributes(b"L", b"name") * 2000,
+    "attributes of all": attributes(b"g", GLOBALS) + huge(0),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_HEADERS.values(), ids=DAMAGED_HEADERS)
+def test_hostile_header_of_a_tar_is_damage_that_ends_soon(hub: HubServer, damage: bytes) -> None:
+    shard = without_end(tar({"a.wav": wav(), "b.wav": wav()})) + damage + bytes(1024)
+    publish({"data/train-0000.tar": shard, "data/train-0001.tar": tar({"d.wav": wav()})})
+    paths, problems = fetched_files()
+    assert {path.name for path in paths} >= {"a.wav", "d.wav"}
+    (problem,) = problems
+    assert "data/train-0000.tar of tester/calls is damaged from here on" in problem.reason
+
+
+def test_name_in_the_attributes_of_a_tar_is_read(hub: HubServer) -> None:
+    name = "1" * 120 + "ä"
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "c"}) as archive:
+        member = tarfile.TarInfo(f"{name}.wav")
+        member.size = len(wav())
+        archive.addfile(member, io.BytesIO(wav()))
+    publish({"data/train-0000.tar": file.getvalue()})
+    paths, problems = fetched_files()
+    assert [path.name for path in paths] == [f"{name}.wav"]
+    assert not problems
+
+
 def test_missing_repository_and_revision_are_told(hub: HubServer) -> None:
     with pytest.raises(DailytalkError, match=r"shows no dataset tester/nothing .*HF_TOKEN"):
         repository("tester/nothing")

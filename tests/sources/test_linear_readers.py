@@ -15,7 +15,8 @@ import pytest
 
 from dailytalk_contiguous.apps.review.annotation_edits import matched
 from dailytalk_contiguous.apps.review.edits import EditedLines, Item, SpokenLine
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core import quotas
+from dailytalk_contiguous.core.errors import MOST_REASON, BadInput
 from dailytalk_contiguous.core.moshi_words import SpokenWord, place_words, said_words
 from dailytalk_contiguous.core.retries import retry_after
 from dailytalk_contiguous.publish.annotation_formats import Label
@@ -257,7 +258,7 @@ def test_elan_without_entities_is_read_in_both_encodings_and_with_a_bare_documen
         (tier_formats, "MOST_ELEMENTS", "call.eaf", tiers_of_elan, "has more than 100 elements"),
         (tier_formats, "MOST_WORDS", "call.TextGrid", intervals_of_praat, "has more than 100 labels"),
         (transcript_formats, "MOST_RECORDS", "call.ctm", words_of_nist, "has more than 100 records"),
-        (transcript_formats, "MOST_WORDS", "call.vtt", subtitles, "has more than 100 words"),
+        (quotas, "MOST_WORDS", "call.vtt", subtitles, "has more than 100 words"),
         (transcript_formats, "MOST_VALUES", "call.json", words_of_a_segment, "has more than 100 values"),
         (transcript_formats, "MOST_WORDS", "call.json", words_of_a_segment, "more than 100 words"),
         (transcript_formats, "MOST_CUE_TEXT", "call.json", marks_of_a_segment, "more than 100 characters"),
@@ -281,6 +282,28 @@ def test_more_than_a_transcript_has_is_refused_by_name(
         read_transcripts([path], "call.wav")
     assert name in caught.value.reason
     assert reason in caught.value.reason
+
+
+@pytest.mark.parametrize("has_times", [True, False])
+def test_more_words_than_a_recording_can_hold_are_refused(tmp_path: Path, has_times: bool) -> None:
+    count = 30_000
+    segment: dict[str, Any] = {"start": 0, "end": 6, "text": "a " * count}
+    if has_times:
+        segment["words"] = [{"word": "a", "start": start, "end": start} for start in [1.0] * count]
+    path = tmp_path / "call.json"
+    path.write_text(json.dumps({"segments": [segment]}))
+    with pytest.raises(BadInput, match=r"call\.json has more than 20,000 words"):
+        read_transcripts([path], "call.wav", duration=6.0)
+    assert read_transcripts([path], "call.wav", duration=600.0)
+
+
+def test_reason_does_not_repeat_a_long_text_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "call.eaf"
+    path.write_text(tiers_of_elan(spans(2)).replace('REF1="t0a"', f'REF1="{"k" * 1_000_000}"'))
+    with pytest.raises(BadInput, match=r"call\.eaf: can't be read by pympi") as caught:
+        read_transcripts([path], "call.wav")
+    assert len(caught.value.reason) < 500
+    assert len(BadInput("a" * 1_000_000, "cut it").reason) < 2 * MOST_REASON
 
 
 def test_a_long_utterance_of_chat_is_refused(tmp_path: Path) -> None:
