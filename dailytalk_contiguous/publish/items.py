@@ -75,27 +75,32 @@ MOST_SECONDS = 31 * 86400.0
 #: Seconds by which a stated length may differ from the audio: less than the 80 ms of a frame of the codec.
 DURATION_TOLERANCE = 0.010
 
-
 #: Columns of names, which readers of a dataset hold of all rows.
 _NAME_COLUMNS = ("conversation_id", "recording_id", "language", "split")
 
 #: Characters of a name: far more than a path has, which the longest ids are.
 LONGEST_NAME = 10_000
 
+#: Characters of what one person says without a pause: two hours have half as many.
+LONGEST_TEXT = 200_000
+
 
 class _ListColumn(NamedTuple):
-    """A column that is a list: what an item is called, the fields that it needs, and the one with its channel."""
+    """A column that is a list: what an item is called, the fields that it needs, those of its channel and text."""
 
     item: str
     fields: frozenset[str]
     channel: str
+    text: str
 
 
 #: Columns that are lists. Rows of older versions do not say which words are fillers, and have no labels.
 _LISTS = {
-    "utterances": _ListColumn("utterance", frozenset(UTTERANCE) - OPTIONAL_FIELDS, "channel"),
-    "alignments": _ListColumn("word", frozenset(schema.ALIGNED_WORD) - {"filler"} - OPTIONAL_FIELDS, "speaker"),
-    "sounds": _ListColumn("sound", frozenset(schema.SOUND) - {"label"} - OPTIONAL_FIELDS, "channel"),
+    "utterances": _ListColumn("utterance", frozenset(UTTERANCE) - OPTIONAL_FIELDS, "channel", "text"),
+    "alignments": _ListColumn(
+        "word", frozenset(schema.ALIGNED_WORD) - {"filler"} - OPTIONAL_FIELDS, "speaker", "word"
+    ),
+    "sounds": _ListColumn("sound", frozenset(schema.SOUND) - {"label"} - OPTIONAL_FIELDS, "channel", "label"),
 }
 
 
@@ -122,8 +127,9 @@ def problems_of(row: Row) -> Iterator[tuple[str, str]]:
     """Yield why a finished row can't be used, each with its column: readers rely on these checks.
 
     It has an id and a length, and no name that is too long to be held of all rows. Its lists hold whole items,
-    each of a known channel, with times that are numbers, except dropped utterances, which have none. A clip has
-    one utterance, which begins inside it, and a weight of 0 or more. Audio and texts are checked by their users.
+    each of a known channel, with a text that can be read in a second and times that are numbers, except dropped
+    utterances, which have none. A clip has one utterance, which begins inside it, and a weight of 0 or more. Audio
+    and texts are checked by their users.
     """
     if not (row["conversation_id"] or "").strip():
         yield "conversation_id", "it has no conversation_id"
@@ -169,6 +175,9 @@ def _problems_of_item(item: Mapping[str, object] | None, listed: _ListColumn) ->
     if missing:
         yield f"has no {', '.join(sorted(missing))}"
         return
+    text = item.get(listed.text)
+    if isinstance(text, str) and len(text) > LONGEST_TEXT:
+        yield f"has a text of {len(text):,} characters, and {LONGEST_TEXT:,} are read at most"
     channel = item[listed.channel]
     if channel not in schema.CHANNELS:
         yield f"names a channel {quoted(channel)}, not {' or '.join(schema.CHANNELS)}"

@@ -204,6 +204,14 @@ UNUSABLE: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
         lambda: spoilt("utterances", 0, {"end": 3e7}),
         "its utterance 1 has the end 30000000",
     ),
+    "an utterance of hours": (
+        lambda: spoilt("utterances", 0, {"text": "a" * 200_001}),
+        "its utterance 1 has a text of 200,001 characters, and 200,000 are read at most",
+    ),
+    "a name of megabytes": (
+        lambda: built_row("bad") | {"recording_id": "a" * 2_000_000},
+        "its recording_id has 2,000,000 characters, and 10,000 are read at most",
+    ),
 }
 
 
