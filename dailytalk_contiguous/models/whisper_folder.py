@@ -284,8 +284,8 @@ def _is_quantised(variables: Mapping[str, Variable], name: str, variable: Variab
     """Whether a weight in whole numbers has its scale: one for each row, or a single one for 16 bits."""
     scale_name = _EMBEDDINGS if name == _PROJECTION else name
     scale = variables.get(f"{scale_name}_scale")
-    is_matrix = name.endswith("/weight") and len(variable.shape) == 2
-    if scale is None or scale.type_id != _FLOAT32 or not is_matrix:
+    is_weight = name.endswith("/weight")  # a matrix, or a convolution, which older converters leave as it is
+    if scale is None or scale.type_id != _FLOAT32 or not is_weight:
         return False
     if variable.type_id == _INT8:
         return scale.shape == variable.shape[:1]

@@ -33,6 +33,10 @@ _LONGEST_NAMES = 1 << 20
 #: Members of a sample: a recording has some ten, and one that is a folder of short clips some thousands.
 MOST_MEMBERS = 10_000
 
+#: Recordings of one name up to its first dot that are looked at together: two sides, and a mix of them. If these
+#: are samples of their own, so are all further ones, of which a corpus may have as many as there are.
+_DECIDING_PARTS = 4
+
 #: Headers that tarfile holds as a whole: names, and other attributes of the member behind them.
 _HEADERS_OF_NAMES = (
     tarfile.GNUTYPE_LONGNAME,
@@ -106,11 +110,15 @@ class _Member(NamedTuple):
     @property
     def part(self) -> str:
         """The column without its last ending: `left` of call.left.wav."""
-        return self.column.rpartition(".")[0]
+        return _part_of(self.column)
 
     @property
     def ending(self) -> str:
         return self.column.rpartition(".")[2]
+
+
+def _part_of(column: str) -> str:
+    return column.rpartition(".")[0]
 
 
 class _Members:
@@ -119,11 +127,17 @@ class _Members:
     def __init__(self, key: str, name: str) -> None:
         self.key = key
         self.members: list[_Member] = []
+        self._n_parts = 0
         self._is_refused = False
         subject = f"{name}: its sample {quoted(key)}"
         self._bytes = Quota(subject, MOST_ROW_BYTES, "bytes", _REMEDY)
         self._count = Quota(subject, MOST_MEMBERS, "files", _REMEDY)
         self._subject = subject
+
+    def are_samples_before(self, part: str) -> bool:
+        """Whether a member of this part follows samples of their own, which need nothing of what comes."""
+        is_decided = self._n_parts == _DECIDING_PARTS and not self._is_refused
+        return is_decided and part != self.members[-1].part and _are_samples(_pieces_of(self.members))
 
     def add(self, tar: tarfile.TarFile, member: tarfile.TarInfo, column: str) -> None:
         """Read a member, unless the sample was refused."""
@@ -138,7 +152,10 @@ class _Members:
         if self._is_refused and self.members:
             self.members = [self.members[0]._replace(end=tar.offset)]
         else:
-            self.members.append(_Member(self.key, column, value, tar.offset))
+            read = _Member(self.key, column, value, tar.offset)
+            if not self.members or self.members[-1].part != read.part:
+                self._n_parts += 1
+            self.members.append(read)
 
     def _read(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
         if member.issparse():
@@ -166,11 +183,12 @@ def samples_in(file: BinaryIO, name: str) -> Iterator[tuple[Row, int]]:
             if not member.isfile() or not match or file_name.startswith("."):
                 continue
             key = folder + slash + file_name[: match.start()]
-            if sample is None or sample.key != key:
+            column = match[1].lower()
+            if sample is None or sample.key != key or sample.are_samples_before(_part_of(column)):
                 if sample:
                     yield from _samples_of(sample.members)
                 sample = _Members(key, name)
-            sample.add(tar, member, match[1].lower())
+            sample.add(tar, member, column)
     if sample:
         yield from _samples_of(sample.members)
 
@@ -204,8 +222,7 @@ def _samples_of(members: Sequence[_Member]) -> Iterator[tuple[Row, int]]:
     There are several where each name up to the last dot has one audio file and is no side (mr.smith.wav,
     mr.jones.wav): one sample for each of these names.
     """
-    groups = itertools.groupby(members, key=attrgetter("part"))
-    pieces = [(part, list(piece)) for part, piece in groups]
+    pieces = _pieces_of(members)
     if not _are_samples(pieces):
         sample: Row = {KEY: members[0].key}
         for member in members:
@@ -218,6 +235,12 @@ def _samples_of(members: Sequence[_Member]) -> Iterator[tuple[Row, int]]:
         for member in piece:
             sample[member.ending] = member.value
         yield sample, piece[-1].end
+
+
+def _pieces_of(members: Sequence[_Member]) -> list[tuple[str, list[_Member]]]:
+    """Members that follow each other, by what is before their last dot."""
+    groups = itertools.groupby(members, key=attrgetter("part"))
+    return [(part, list(piece)) for part, piece in groups]
 
 
 def _are_samples(pieces: Sequence[tuple[str, Sequence[_Member]]]) -> bool:

@@ -40,8 +40,15 @@ BATCH = 64
 log = logging.getLogger(__name__)
 
 #: How many times as large as in the file a file or row group may be that is larger than `LARGEST_UNPACKED`: FLAC
-#: hardly shrinks, WAV to a tenth at most. No file of texts and measures alone is so large, and so repetitive.
+#: hardly shrinks, WAV to a tenth at most, texts and measures hardly more.
 _MOST_SHRUNK = 25
+
+#: Bytes of a row, unpacked, that may have a single byte in the file: a hundred columns, most of which are null or
+#: the same in all rows. The table of utterances has 81.
+_REPETITIVE_ROW_BYTES = 1200
+
+#: Rows of a row group that libraries write unless they are asked for others.
+_USUAL_ROWS = 1 << 20
 
 #: Bytes of the rows of a batch, about.
 _BATCH_BYTES = 1 << 26
@@ -63,7 +70,7 @@ def cause(error: BaseException) -> str:
 
 
 class _Group(NamedTuple):
-    """A row group: its number, rows, the requested columns, the bytes of all columns, and those once unpacked."""
+    """A row group: its number, rows and requested columns, bytes of all columns, and of these once unpacked."""
 
     number: int
     n_rows: int
@@ -117,6 +124,8 @@ class ParquetReader:
                 quota = self._quota(f"{self._name}: row group {number}, unpacked,", group.packed)
                 self._source.count_pages(group.chunks, quota)
                 for chunk in group.chunks:
+                    if not chunk.column.is_repeated:
+                        quota.take(chunk.n_values * VALUE_BYTES)
                     largest = self._largest_shared(chunk)
                     if chunk.n_values * largest > LARGEST_UNPACKED:
                         quota.take(self._repeated_bytes(group, chunk, largest))
@@ -142,7 +151,7 @@ class ParquetReader:
         with _reading(self._name, self._remedy):
             wanted = [self._group(number, names) for number in numbers]
         packed = sum(group.packed for group in wanted)
-        quota = self._quota(f"{self._name}, unpacked,", packed)
+        quota = unpacked_quota(f"{self._name}, unpacked,", min(packed, self._source.size), self._remedy)
         for run in _runs(wanted, self._is_local):
             log.debug("read %s, row groups %s: %s", self._name, [group.number for group in run], names)
             with _reading(self._name, self._remedy):
@@ -189,20 +198,28 @@ class ParquetReader:
         return sum(self._file.metadata.row_group(group).total_byte_size for group in groups)
 
     def _group(self, number: int, names: Iterable[str]) -> _Group:
-        """What the footer says about columns of a row group. Raises BadInput if it can't be, or is too much."""
+        """What the footer says about columns of a row group. Raises BadInput if it can't be, or is too much.
+
+        A batch has few values of a column with one in each row, and all values of a list: only these count as
+        much as what is in the pages.
+        """
         metadata = self._file.metadata.row_group(number)
         chunks = []
         packed = 0
-        unpacked = 0
+        in_pages = 0
+        in_rows = 0
         for leaf, column in enumerate(self._leaves):
             stored = metadata.column(leaf)
             packed += stored.total_compressed_size
             if not column.names.isdisjoint(names):
                 chunk = self._chunk(stored, column)
                 chunks.append(chunk)
-                unpacked += chunk.unpacked + chunk.n_values * (VALUE_BYTES + column.value_bytes)
+                in_pages += chunk.unpacked + chunk.n_values * column.counted_bytes
+                in_rows += 0 if column.is_repeated else chunk.n_values * VALUE_BYTES
         subject = f"{self._name}: row group {number}, unpacked,"
-        self._quota(subject, packed).take(unpacked)
+        self._quota(subject, packed).take(in_pages)
+        unpacked = in_pages + in_rows
+        unpacked_quota(subject, min(packed, self._source.size), self._remedy).take(unpacked)
         return _Group(number, metadata.num_rows, chunks, packed, unpacked)
 
     def _chunk(self, stored: pq.ColumnChunkMetaData, column: Leaf) -> Chunk:
@@ -216,7 +233,7 @@ class ParquetReader:
         if not 0 <= start <= end <= self._source.size or unpacked < 0 or n_values < 0:
             raise BadInput(f"{self._name} can't be read ({column.path} is not inside it)", self._remedy)
         has_deltas = column.is_text and "DELTA_BYTE_ARRAY" in stored.encodings
-        return Chunk(start, end, column, n_values, unpacked, has_deltas)
+        return Chunk(start, end, column, n_values, unpacked, has_deltas, stored.compression)
 
     def _batches_of(self, run: Sequence[_Group], names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         """The batches of row groups that are read together. Raises BadInput for more than these may have."""
@@ -250,7 +267,7 @@ class ParquetReader:
         """Bytes of the largest value that may be written once for many; 0 where all together are few."""
         if not chunk.column.is_text or chunk.n_values * chunk.unpacked < LARGEST_UNPACKED:
             return 0
-        return chunk.unpacked if chunk.has_deltas else self._source.dictionary_bytes(chunk)
+        return chunk.unpacked if chunk.has_deltas else self._source.largest_value(chunk)
 
     def _repeated_bytes(self, group: _Group, chunk: Chunk, largest: int) -> int:
         """Bytes of the values of a chunk, counted as often as they are named; of those with deltas at most."""
@@ -275,8 +292,9 @@ class ParquetReader:
         return n_bytes
 
     def _quota(self, subject: str, packed: int) -> Quota:
-        """How much may come out of so many bytes of the file."""
-        return unpacked_quota(subject, min(packed, self._source.size), self._remedy)
+        """How much may come out of pages that have so many bytes in the file."""
+        most = _MOST_SHRUNK * min(packed, self._source.size)
+        return Quota(subject, max(LARGEST_UNPACKED, most), "bytes", self._remedy)
 
 
 def _leaf_of(column: pq.ColumnSchema) -> Leaf:
@@ -288,8 +306,9 @@ def _leaf_of(column: pq.ColumnSchema) -> Leaf:
 
 
 def unpacked_quota(subject: str, packed: int, remedy: str) -> Quota:
-    """Return the quota of what may come out of so many bytes of a Parquet file."""
-    return Quota(subject, max(LARGEST_UNPACKED, _MOST_SHRUNK * packed), "bytes", remedy)
+    """Return the quota of what may come out of so many bytes of a Parquet file, a batch at a time."""
+    repetitive = _REPETITIVE_ROW_BYTES * min(packed, _USUAL_ROWS)
+    return Quota(subject, max(LARGEST_UNPACKED, _MOST_SHRUNK * packed, repetitive), "bytes", remedy)
 
 
 def _runs(groups: Iterable[_Group], joined: bool) -> Iterator[list[_Group]]:

@@ -6,9 +6,12 @@ each page unpacks to before Arrow sees the page.
 """
 
 import os
+import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from typing import Any, BinaryIO, NamedTuple
+
+import pyarrow as pa
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import Quota
@@ -39,6 +42,12 @@ _DOUBLE = 7
 _BINARY = 8
 _STRUCT = 12
 
+#: Arrow's names of codecs that a footer names otherwise.
+_CODECS = {"LZ4": "lz4_raw"}
+
+#: The length of a value, before it.
+_LENGTH = struct.Struct("<I")
+
 #: Bytes of the largest header that Arrow reads.
 _LARGEST_HEADER = 1 << 24
 
@@ -47,6 +56,9 @@ _DICTIONARY_HEADER_BYTES = 128
 
 #: Bytes in which the header of a page is, as a rule: statistics make it longer.
 _USUAL_HEADER_BYTES = 512
+
+#: Bytes of a dictionary, unpacked, in which the largest value is looked for: writers stop at a megabyte.
+_SEARCHED_DICTIONARY_BYTES = 1 << 24
 
 #: Structs inside structs of a header: its statistics are the deepest.
 _DEEPEST = 4
@@ -69,6 +81,11 @@ class Leaf(NamedTuple):
     is_text: bool
     is_repeated: bool
 
+    @property
+    def counted_bytes(self) -> int:
+        """Bytes of a value that count beside those in its page."""
+        return self.value_bytes + (VALUE_BYTES if self.is_repeated else 0)
+
 
 class Chunk(NamedTuple):
     """A column of a row group, by the footer.
@@ -80,6 +97,7 @@ class Chunk(NamedTuple):
         n_values: how many values it has, nulls among them.
         unpacked: bytes of its pages once unpacked.
         has_deltas: whether values may begin with parts of those before them.
+        codec: how its pages are compressed.
     """
 
     start: int
@@ -88,6 +106,7 @@ class Chunk(NamedTuple):
     n_values: int
     unpacked: int
     has_deltas: bool
+    codec: str
 
 
 class PageHeader(NamedTuple):
@@ -221,15 +240,28 @@ class CountedFile:
                 else:
                     n_bytes *= 8
 
-    def dictionary_bytes(self, chunk: Chunk) -> int:
-        """Bytes of the dictionary of a chunk once unpacked; 0 without one."""
+    def largest_value(self, chunk: Chunk) -> int:
+        """Bytes that a value of a chunk's dictionary has at most, or all of them if they are few; 0 without one.
+
+        Many short texts fill a dictionary as one long text does, and only the latter is dear to repeat.
+        """
         self.seek(chunk.start)
         beginning = self.read(min(_DICTIONARY_HEADER_BYTES, chunk.end - chunk.start))
         try:
             page = parse_header(beginning, 0)
         except (IndexError, ValueError):
             return chunk.unpacked
-        return page.unpacked if page.is_dictionary else 0
+        if not page.is_dictionary:
+            return 0
+        are_few = page.unpacked * chunk.n_values <= LARGEST_UNPACKED
+        if are_few or page.unpacked > _SEARCHED_DICTIONARY_BYTES:
+            return page.unpacked
+        self.seek(chunk.start + page.start)
+        packed = self.read(min(page.packed, chunk.end - chunk.start))
+        try:
+            return _longest_of(_unpacked(packed, chunk.codec, page.unpacked))
+        except (OSError, ValueError, struct.error):  # Arrow will say what is wrong
+            return page.unpacked
 
     def read(self, size: int = -1) -> bytes:
         """Read as a file does. Raises BadInput for a page beyond its quota, and for a damaged header."""
@@ -261,6 +293,29 @@ class CountedFile:
 
     def _damage(self, problem: str) -> BadInput:
         return BadInput(f"{self._name} can't be read ({problem})", self._remedy)
+
+
+def _unpacked(data: bytes, codec: str, n_bytes: int) -> bytes:
+    """A page of so many bytes. Raises OSError or ValueError for another size, and for a codec that Arrow lacks."""
+    if codec == "UNCOMPRESSED":
+        return data
+    name = _CODECS.get(codec, codec.lower())
+    unpacked: bytes = pa.Codec(name).decompress(data, n_bytes, asbytes=True)
+    return unpacked
+
+
+def _longest_of(values: bytes) -> int:
+    """Bytes of the longest of the values of a dictionary, each with its length before it.
+
+    Raises struct.error where there is no such length.
+    """
+    longest = 0
+    position = 0
+    while position < len(values):
+        (length,) = _LENGTH.unpack_from(values, position)
+        position += 4 + length
+        longest = max(longest, length)
+    return longest
 
 
 class _Walk:
@@ -332,4 +387,4 @@ class _Walk:
         is_larger = page.unpacked > chunk.unpacked
         if is_larger and page.unpacked * chunk.n_values > LARGEST_UNPACKED:
             raise ValueError("a page is larger than its footer says")
-        self._quota.take(page.unpacked + page.n_values * (VALUE_BYTES + chunk.column.value_bytes))
+        self._quota.take(page.unpacked + page.n_values * chunk.column.counted_bytes)

@@ -1,10 +1,12 @@
 """A Whisper folder of others: what would crash CTranslate2 is one sentence, and the real folders pass."""
 
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command import Command
 from recordings import excerpt, save
@@ -15,6 +17,9 @@ from dailytalk_contiguous.models.whisper_folder import check_whisper_folder, rea
 
 #: How model.bin begins its heads: a name, no dimensions, whole numbers of 16 bits, two bytes of them.
 HEADS = b"num_heads\0\0\2\2\0\0\0"
+
+#: What is before the numbers of a convolution: three dimensions, the type of the numbers, and their bytes.
+CONVOLUTION = struct.Struct("<B3IBI")
 
 
 @pytest.fixture
@@ -165,3 +170,42 @@ def test_second_names_of_other_variables_are_refused(folder: Path) -> None:
 
     rewrite(folder / "model.bin", change)
     assert "200 second names of variables" in refusal(folder)
+
+
+def with_whole_numbers(content: bytes, name: str) -> bytes:
+    """A model.bin, a convolution of which has whole numbers of 8 bits and their scale, as converters write it."""
+    label = name.encode() + b"\0"
+    start = content.index(label) + len(label)
+    values_start = start + CONVOLUTION.size
+    _, n_outputs, n_inputs, width, _, n_bytes = CONVOLUTION.unpack_from(content, start)
+    values_end = values_start + n_bytes
+    rows = np.frombuffer(content[values_start:values_end], np.float16).astype(np.float32).reshape(n_outputs, -1)
+    scale = 127 / np.abs(rows).max(axis=1)
+    whole = np.rint(rows * scale[:, None]).astype(np.int8).tobytes()
+    scale_label = name.encode() + b"_scale\0"
+    variable = b"".join(
+        [
+            CONVOLUTION.pack(3, n_outputs, n_inputs, width, 1, len(whole)),
+            whole,
+            struct.pack("<H", len(scale_label)),
+            scale_label,
+            struct.pack("<BIBI", 1, n_outputs, 0, 4 * n_outputs),
+            scale.astype("<f4").tobytes(),
+        ]
+    )
+    count_start = content.index(b"WhisperSpec\0") + len(b"WhisperSpec\0") + 4
+    count = int.from_bytes(content[count_start : count_start + 4], "little") + 1
+    before = content[:count_start] + count.to_bytes(4, "little") + content[count_start + 4 : start]
+    return before + variable + content[values_end:]
+
+
+def test_a_model_whose_convolutions_are_quantised_recognises_speech(folder: Path) -> None:
+    def change(content: bytes) -> bytes:
+        return with_whole_numbers(with_whole_numbers(content, "encoder/conv1/weight"), "encoder/conv2/weight")
+
+    rewrite(folder / "model.bin", change)
+    speech = excerpt(seconds=8.0)[:, 0]
+    (expected,) = load_whisper("tiny.en", "cpu", "int8").transcribe([speech], ["en"])
+    (recognised,) = load_whisper(str(folder), "cpu", "int8").transcribe([speech], ["en"])
+    assert [word.text for word in recognised.words] == [word.text for word in expected.words]
+    assert recognised.words

@@ -107,6 +107,31 @@ def test_texts_that_are_often_the_same_are_read_whole(tmp_path: Path) -> None:
         assert next(file.rows_at([(3, 7)]))["id"] == lists[3007]
 
 
+def test_million_rows_are_read_although_their_columns_repeat_a_few_values(tmp_path: Path) -> None:
+    n_rows = 1_000_000
+    columns: dict[str, pa.Array] = {"id": pa.array([f"call{number}" for number in range(n_rows)])}
+    for number in range(40):
+        columns[f"label{number}"] = repeated("neutral", n_rows) if number % 2 else pa.nulls(n_rows, pa.string())
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table(columns), path, compression="zstd", row_group_size=n_rows)
+    with open_parquet(path, "") as file:
+        assert sum(len(batch) for batch in file.batches(size=50_000)) == n_rows
+        row = next(file.rows_at([(0, n_rows - 1)]))
+    assert row["id"] == "call999999"
+    assert (row["label0"], row["label1"]) == (None, "neutral")
+
+
+@pytest.mark.parametrize("codec", ["zstd", "snappy", "gzip", "brotli", "lz4", "none"])
+def test_short_texts_that_differ_are_read_in_batches_as_large_as_asked(tmp_path: Path, codec: str) -> None:
+    texts = [f"what they said in line {number}" for number in range(100_000)]
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table(dict.fromkeys("abcdefgh", texts)), path, compression=codec)
+    with open_parquet(path, "") as file:
+        batches = list(file.batches(size=10_000))
+    assert [len(batch) for batch in batches] == [10_000] * 10
+    assert batches[9]["h"].to_pylist() == texts[-10_000:]
+
+
 @pytest.mark.parametrize("buffer_size", [0, 100, 1 << 16])
 def test_pages_that_arrive_in_pieces_are_read_whole(tmp_path: Path, buffer_size: int) -> None:
     generator = np.random.default_rng(0)
