@@ -50,6 +50,9 @@ _REPETITIVE_ROW_BYTES = 1200
 #: Rows of a row group that libraries write unless they are asked for others.
 _USUAL_ROWS = 1 << 20
 
+#: Bytes of a column of texts in a row group that are not counted: a hundred such columns have `LARGEST_UNPACKED`.
+_FEW_BYTES = LARGEST_UNPACKED // 100
+
 #: Bytes of the rows of a batch, about.
 _BATCH_BYTES = 1 << 26
 
@@ -119,16 +122,12 @@ class ParquetReader:
         """
         names = self.schema.names if columns is None else list(columns)
         for number in range(len(self.group_sizes)):
+            subject = f"{self._name}: row group {number}, unpacked,"
             with _reading(self._name, self._remedy):
                 group = self._group(number, names)
-                quota = self._quota(f"{self._name}: row group {number}, unpacked,", group.packed)
-                self._source.count_pages(group.chunks, quota)
-                for chunk in group.chunks:
-                    if not chunk.column.is_repeated:
-                        quota.take(chunk.n_values * VALUE_BYTES)
-                    largest = self._largest_shared(chunk)
-                    if chunk.n_values * largest > LARGEST_UNPACKED:
-                        quota.take(self._repeated_bytes(group, chunk, largest))
+                self._source.count_pages(group.chunks, self._quota(subject, group.packed))
+                rows = unpacked_quota(subject, min(group.packed, self._source.size), self._remedy)
+                self._count_repeated(group, [chunk for chunk in group.chunks if chunk.column.is_text], rows)
 
     def rows(self, columns: Iterable[str] | None = None) -> Iterator[Row]:
         """The rows, with these columns or all. Raises BadInput for damage."""
@@ -255,25 +254,29 @@ class ParquetReader:
         Those inside lists are counted against the quota.
         """
         row_bytes = 0
+        in_lists = []
         for chunk in group.chunks:
-            largest = self._largest_shared(chunk)
-            if not chunk.column.is_repeated:
-                row_bytes += largest
-            elif chunk.n_values * largest > LARGEST_UNPACKED:
-                quota.take(self._repeated_bytes(group, chunk, largest))
+            if chunk.column.is_repeated:
+                in_lists.append(chunk)
+            else:
+                row_bytes += self._largest_value(chunk)
+        self._count_repeated(group, in_lists, quota)
         return row_bytes
 
-    def _largest_shared(self, chunk: Chunk) -> int:
+    def _largest_value(self, chunk: Chunk) -> int:
         """Bytes of the largest value that may be written once for many; 0 where all together are few."""
-        if not chunk.column.is_text or chunk.n_values * chunk.unpacked < LARGEST_UNPACKED:
+        if not chunk.column.is_text or chunk.n_values * chunk.unpacked < _FEW_BYTES:
             return 0
         return chunk.unpacked if chunk.has_deltas else self._source.largest_value(chunk)
 
-    def _repeated_bytes(self, group: _Group, chunk: Chunk, largest: int) -> int:
-        """Bytes of the values of a chunk, counted as often as they are named; of those with deltas at most."""
-        if chunk.has_deltas:
-            return chunk.n_values * largest
-        return self._named_bytes(group, chunk.column)
+    def _count_repeated(self, group: _Group, chunks: Iterable[Chunk], quota: Quota) -> None:
+        """Count the texts of columns as often as they are named, unless all of them are few. Raises BadInput."""
+        bounds = [(chunk, chunk.n_values * self._largest_value(chunk)) for chunk in chunks]
+        if sum(bound for _, bound in bounds) <= LARGEST_UNPACKED:
+            return
+        for chunk, bound in bounds:
+            if bound:
+                quota.take(bound if chunk.has_deltas else self._named_bytes(group, chunk.column))
 
     def _named_bytes(self, group: _Group, column: Leaf) -> int:
         """Bytes of the values of a column, counted as often as they are named, of which each is read once."""

@@ -315,7 +315,7 @@ def test_value_that_every_row_names_is_refused_before_it_is_loaded(tmp_path: Pat
     column = table.schema.names.index("recording_id")
     pq.write_table(table.set_column(column, "recording_id", names), path, dictionary_pagesize_limit=1 << 30)
     assert path.stat().st_size < 3 << 20
-    with pytest.raises(DailytalkError, match=rf"{path.name}: row group 0, unpacked, has more than 268\.4 MB"):
+    with pytest.raises(DailytalkError, match=rf"{path.name}: row group 0, unpacked, has more than 1,258\.3 MB"):
         load(str(folder), split="train")
 
 
