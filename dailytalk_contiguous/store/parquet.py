@@ -97,8 +97,7 @@ class ParquetReader:
         self._remedy = remedy
         self._is_local = is_local
         self.schema: pa.Schema = file.schema_arrow
-        columns = file.schema
-        self._leaves = [_leaf_of(columns.column(number)) for number in range(len(columns))]
+        self._leaves = _leaves_of(file.schema)
         self.group_sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
 
     def check(self, features: Features, required: Iterable[str]) -> None:
@@ -298,6 +297,22 @@ class ParquetReader:
         """How much may come out of pages that have so many bytes in the file."""
         most = _MOST_SHRUNK * min(packed, self._source.size)
         return Quota(subject, max(LARGEST_UNPACKED, most), "bytes", self._remedy)
+
+
+#: The columns of the files that were opened last, by the text of their schema: those of a dataset have the same.
+_LEAVES: dict[str, list[Leaf]] = {}
+_MOST_SCHEMAS = 32
+
+
+def _leaves_of(schema: pq.ParquetSchema) -> list[Leaf]:
+    _, _, description = str(schema).partition("\n")  # the first line says where the object is in memory
+    leaves = _LEAVES.get(description)
+    if leaves is None:
+        leaves = [_leaf_of(schema.column(number)) for number in range(len(schema))]
+        if len(_LEAVES) >= _MOST_SCHEMAS:
+            _LEAVES.clear()
+        _LEAVES[description] = leaves
+    return leaves
 
 
 def _leaf_of(column: pq.ColumnSchema) -> Leaf:
