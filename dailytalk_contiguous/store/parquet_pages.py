@@ -9,7 +9,7 @@ import os
 import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 
@@ -37,7 +37,8 @@ _DETAILS = {_DATA: (5, 2), _DICTIONARY: (7, 2), _DATA_V2: (8, 4)}
 # Types of the compact protocol of Thrift, in which headers are written.
 _TRUTHS = (1, 2)
 _BYTE = 3
-_INTEGERS = (4, 5, 6)
+_INTEGER_32 = 5
+_INTEGERS = (4, _INTEGER_32, 6)
 _DOUBLE = 7
 _BINARY = 8
 _STRUCT = 12
@@ -62,6 +63,9 @@ _SEARCHED_DICTIONARY_BYTES = 1 << 24
 
 #: Structs inside structs of a header: its statistics are the deepest.
 _DEEPEST = 4
+
+#: The highest number of a field. Arrow keeps 16 bits of it, so that a higher one would be another field there.
+_LAST_FIELD = (1 << 15) - 1
 
 
 class Leaf(NamedTuple):
@@ -124,47 +128,70 @@ class PageHeader(NamedTuple):
         return self.kind == _DICTIONARY
 
 
+class _Struct(NamedTuple):
+    """A struct of Thrift: its 32-bit integers and its structs by field number, and the position after it."""
+
+    numbers: dict[int, int]
+    structs: dict[int, "_Struct"]
+    end: int
+
+
 def parse_header(data: bytes, position: int) -> PageHeader:
-    """Parse the header of a page. Raises IndexError if `data` ends before it, ValueError if it is none."""
-    fields, start = _fields(data, position, _DEEPEST)
-    kind = fields.get(1, -1)
-    number, encoding = _DETAILS.get(kind, (0, 0))
-    details = fields.get(number, {})
-    sizes = (fields.get(2, 0), fields.get(3, 0), details.get(1, 0))
-    if min(sizes) < 0:
+    """Parse the header of a page. Raises IndexError if `data` ends inside it, ValueError if it is not a header."""
+    header = _parse_struct(data, position, _DEEPEST)
+    kind = header.numbers.get(1, -1)
+    details_field, encoding_field = _DETAILS.get(kind, (0, 0))
+    details: dict[int, int] = {}
+    if details_field in header.structs:
+        details = header.structs[details_field].numbers
+    unpacked = header.numbers.get(2, 0)
+    packed = header.numbers.get(3, 0)
+    n_values = details.get(1, 0)
+    if min(unpacked, packed, n_values) < 0:
         raise ValueError("a page of a negative size")
-    return PageHeader(kind, *sizes, details.get(encoding, 0), start)
+    return PageHeader(kind, unpacked, packed, n_values, details.get(encoding_field, 0), header.end)
 
 
-def _fields(data: bytes, position: int, depth: int) -> tuple[dict[int, Any], int]:
-    """The numbers and structs of a struct by field, and the position behind it."""
+def _parse_struct(data: bytes, position: int, depth: int) -> _Struct:
+    """Parse a struct as Arrow does: the last of repeated fields counts, and fields of another type are skipped.
+
+    Raises IndexError and ValueError as `parse_header` does.
+    """
     if not depth:
         raise ValueError("structs in structs")
-    fields: dict[int, Any] = {}
+    numbers: dict[int, int] = {}
+    structs: dict[int, _Struct] = {}
     field = 0
     while True:
         head = data[position]
         position += 1
         if not head:
-            return fields, position
+            return _Struct(numbers, structs, position)
         kind = head & 15
         if head > 15:
             field += head >> 4
         else:
             field, position = _integer(data, position)
+        if not 0 < field <= _LAST_FIELD:
+            raise ValueError("a field of an impossible number")
         if kind in _INTEGERS:
             number = data[position]  # most have one byte, and a call costs as much as ten of them
             position += 1
             if number > 127:
                 number, position = _varint(data, position - 1)
-            fields[field] = number >> 1 ^ -(number & 1)
+            if kind == _INTEGER_32:
+                numbers[field] = number >> 1 ^ -(number & 1)
         elif kind == _STRUCT:
-            fields[field], position = _fields(data, position, depth - 1)
+            inner = _parse_struct(data, position, depth - 1)
+            structs[field] = inner
+            position = inner.end
         elif kind == _BINARY:
             size, position = _varint(data, position)
             position += size
-        elif kind in (_BYTE, _DOUBLE):
-            position += 1 if kind == _BYTE else 8
+        elif kind == _BYTE:
+            position += 1
+        elif kind == _DOUBLE:
+            position += 8
         elif kind not in _TRUTHS:
             raise ValueError("a field of another type")
 
