@@ -1,6 +1,6 @@
-"""The pages of a Parquet file, counted as they are read: what its footer says about them may be wrong.
+"""The pages of a Parquet file, counted as they are read, because its footer may be wrong about them.
 
-Arrow allocates by the header of each page and has no limit of its own. `CountedFile` is the file that Arrow reads
+Arrow allocates what the header of each page asks for, without a limit. `CountedFile` is the file that Arrow reads
 from. It parses the headers among the bytes that pass through it, so that nothing is read twice, and counts what
 each page unpacks to before Arrow sees the page.
 """
@@ -16,14 +16,14 @@ import pyarrow as pa
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import Quota
 
-#: Bytes of a value once it is unpacked beside its own: its offset, and its levels. Equal values are counted in a
-#: file, and not written.
+#: Bytes that an unpacked value takes besides its content: its offset, and its levels. A file stores runs of equal
+#: levels as a count.
 VALUE_BYTES = 12
 
-#: Bytes of a row group that are unpacked, whatever it has in the file.
+#: Bytes that a row group may unpack to, however small it is in the file.
 LARGEST_UNPACKED = 1 << 28
 
-#: Encodings of values, by their numbers in a page's header: each begins with a part of the value before it.
+#: The encoding in which a value may repeat the beginning of the one before it, by its number in a page's header.
 DELTA_BYTE_ARRAY = 7
 
 #: Kinds of pages, by their numbers in the header.
@@ -31,7 +31,7 @@ _DATA = 0
 _DICTIONARY = 2
 _DATA_V2 = 3
 
-#: Field of a page's header with more on its kind, and in that the field of the encoding.
+#: By the kind of a page: the field of its header with details of the kind, and in these the field of the encoding.
 _DETAILS = {_DATA: (5, 2), _DICTIONARY: (7, 2), _DATA_V2: (8, 4)}
 
 # Types of the compact protocol of Thrift, in which headers are written.
@@ -43,19 +43,19 @@ _DOUBLE = 7
 _BINARY = 8
 _STRUCT = 12
 
-#: Arrow's names of codecs that a footer names otherwise.
+#: Arrow's names of codecs that have another name in a footer.
 _CODECS = {"LZ4": "lz4_raw"}
 
-#: The length of a value, before it.
+#: The length of a value, which stands before it.
 _LENGTH = struct.Struct("<I")
 
 #: Bytes of the largest header that Arrow reads.
 _LARGEST_HEADER = 1 << 24
 
-#: Bytes in which the header of a dictionary is, which has a few numbers.
+#: Bytes that hold the header of a dictionary, which has only a few numbers.
 _DICTIONARY_HEADER_BYTES = 128
 
-#: Bytes in which the header of a page is, as a rule: statistics make it longer.
+#: Bytes that usually hold the header of a page; statistics can make it longer.
 _USUAL_HEADER_BYTES = 512
 
 #: Bytes of a dictionary, unpacked, in which the largest value is looked for: writers stop at a megabyte.
@@ -72,9 +72,9 @@ class Leaf(NamedTuple):
     """A column of simple values, as Parquet stores a table.
 
     Attributes:
-        path: its name behind those of the lists and structs that it is in, with dots between.
-        names: what the column of the table may be called, the name of which may have dots, too.
-        value_bytes: bytes of each value, if all have the same and it is more than a number's.
+        path: its name after those of the lists and structs around it, joined by dots.
+        names: possible names of its column in the table: a name may have dots, too.
+        value_bytes: bytes of each value of a type of fixed length; 0 for numbers and texts.
         is_text: whether its values are texts or bytes of any length.
         is_repeated: whether it is inside a list.
     """
@@ -87,7 +87,7 @@ class Leaf(NamedTuple):
 
     @property
     def counted_bytes(self) -> int:
-        """Bytes of a value that count beside those in its page."""
+        """Bytes that count for each value in addition to its page."""
         return self.value_bytes + (VALUE_BYTES if self.is_repeated else 0)
 
 
@@ -97,8 +97,8 @@ class Chunk(NamedTuple):
     Attributes:
         start: where its first page begins in the file.
         end: the byte behind its last page.
-        column: which one it is.
-        n_values: how many values it has, nulls among them.
+        column: its column.
+        n_values: number of values, with nulls.
         unpacked: bytes of its pages once unpacked.
         has_deltas: whether values may begin with parts of those before them.
         codec: how its pages are compressed.
@@ -114,7 +114,16 @@ class Chunk(NamedTuple):
 
 
 class PageHeader(NamedTuple):
-    """What a page is, its bytes unpacked and in the file, its values, and where it begins after its header."""
+    """The header of a page.
+
+    Attributes:
+        kind: number of its kind.
+        unpacked: bytes of the page once unpacked.
+        packed: bytes of the page in the file.
+        n_values: number of values.
+        encoding: number of their encoding.
+        start: position of the page, which follows the header.
+    """
 
     kind: int
     unpacked: int
@@ -158,7 +167,7 @@ def _parse_struct(data: bytes, position: int, depth: int) -> _Struct:
     Raises IndexError and ValueError as `parse_header` does.
     """
     if not depth:
-        raise ValueError("structs in structs")
+        raise ValueError("structs nested too deep")
     numbers: dict[int, int] = {}
     structs: dict[int, _Struct] = {}
     field = 0
@@ -193,7 +202,7 @@ def _parse_struct(data: bytes, position: int, depth: int) -> _Struct:
         elif kind == _DOUBLE:
             position += 8
         elif kind not in _TRUTHS:
-            raise ValueError("a field of another type")
+            raise ValueError("a field of an unknown type")
 
 
 def _integer(data: bytes, position: int) -> tuple[int, int]:
@@ -218,10 +227,10 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 class CountedFile:
-    """A file that counts the pages of the chunks that are expected, as they are read.
+    """A file that counts the pages of expected chunks as they are read.
 
-    Arrow reads a chunk at once, in parts, or together with its neighbours. The parts may come in any order, but
-    those of a page are all there before it is unpacked.
+    Arrow reads a chunk at once, in parts, or together with its neighbours. The parts may be read in any order, but
+    Arrow unpacks a page only after it has read all of its parts.
     """
 
     def __init__(self, file: BinaryIO, name: str, remedy: str) -> None:
@@ -234,24 +243,31 @@ class CountedFile:
         self._starts = list[int]()
 
     def expect(self, chunks: Iterable[Chunk], quota: Quota) -> None:
-        """Count what the pages of chunks unpack to, from now on.
+        """Count what the pages of chunks unpack to, from now on; earlier chunks in the same bytes are forgotten.
 
-        Raises BadInput if chunks share bytes: these would be unpacked once for each.
+        Raises BadInput if chunks share bytes, which would be unpacked once for each of them.
         """
-        walks = {start: walk for start, walk in self._walks.items() if not walk.is_over}
-        end = 0
+        starts: list[int] = []
+        ends: list[int] = []
+        walks: dict[int, _Walk] = {}
         for chunk in sorted(chunks):
-            if chunk.start < end:
+            if ends and chunk.start < ends[-1]:
                 raise self._damage("two of its columns share their bytes")
-            end = max(end, chunk.end)
+            starts.append(chunk.start)
+            ends.append(chunk.end)
             walks[chunk.start] = _Walk(chunk, quota)
+        for start, walk in self._walks.items():
+            following = bisect_left(starts, walk.end)
+            is_replaced = following > 0 and ends[following - 1] > start
+            if not walk.is_over and not is_replaced:
+                walks[start] = walk
         self._walks = walks
         self._starts = sorted(walks)
 
     def count_pages(self, chunks: Iterable[Chunk], quota: Quota) -> None:
-        """Count what the pages of chunks unpack to, by their headers alone: what is between them is not read.
+        """Count what the pages of chunks unpack to, reading little more than their headers.
 
-        Raises BadInput as `expect` and `read` do, and where there is no header.
+        Raises BadInput as `expect` and `read` do, and where a header is missing.
         """
         self.expect(chunks, quota)
         for walk in self._walks.values():
@@ -268,9 +284,10 @@ class CountedFile:
                     n_bytes *= 8
 
     def largest_value(self, chunk: Chunk) -> int:
-        """Bytes that a value of a chunk's dictionary has at most, or all of them if they are few; 0 without one.
+        """An upper bound on the bytes of a value in a chunk's dictionary; 0 if the chunk has no dictionary.
 
-        Many short texts fill a dictionary as one long text does, and only the latter is dear to repeat.
+        It is the size of the dictionary where that is small, or too large to be searched. Many short texts fill a
+        dictionary as one long text does, but only repeating the long one takes much memory.
         """
         self.seek(chunk.start)
         beginning = self.read(min(_DICTIONARY_HEADER_BYTES, chunk.end - chunk.start))
@@ -323,7 +340,7 @@ class CountedFile:
 
 
 def _unpacked(data: bytes, codec: str, n_bytes: int) -> bytes:
-    """A page of so many bytes. Raises OSError or ValueError for another size, and for a codec that Arrow lacks."""
+    """Unpack a page of `n_bytes`. Raises OSError or ValueError for another size, or a codec that Arrow lacks."""
     if codec == "UNCOMPRESSED":
         return data
     name = _CODECS.get(codec, codec.lower())
@@ -361,13 +378,17 @@ class _Walk:
         self._parts: dict[int, bytes] = {}
 
     @property
+    def end(self) -> int:
+        return self._chunk.end
+
+    @property
     def is_over(self) -> bool:
-        return self.position >= self._chunk.end
+        return self.position >= self.end
 
     def go_on(self, start: int, data: bytes) -> None:
-        """Count the pages whose headers are there, with this part of the file.
+        """Count the pages whose headers are complete once this part of the file has been read.
 
-        Raises BadInput beyond the quota, ValueError for what is no page.
+        Raises BadInput beyond the quota, ValueError for a page that is damaged.
         """
         self._count_pages(start, data)
         if not self.is_over and self.position < start + len(data):
@@ -404,9 +425,9 @@ class _Walk:
     def _count(self, page: PageHeader) -> None:
         chunk = self._chunk
         if page.is_dictionary and self.position > chunk.start:
-            raise ValueError("a dictionary that is behind its values")
+            raise ValueError("a dictionary after its values")
         if page.encoding == DELTA_BYTE_ARRAY and not chunk.has_deltas:
-            raise ValueError("a page of another encoding than its column")
+            raise ValueError("a page has an encoding that its footer does not name")
         if not page.is_dictionary:
             self._n_values += page.n_values
         if self._n_values > chunk.n_values:

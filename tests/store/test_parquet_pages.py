@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
-from dailytalk_contiguous.store.parquet_pages import parse_header
+from dailytalk_contiguous.store.parquet_pages import Chunk, CountedFile, Leaf, parse_header
 
 MEGABYTE = 1_000_000
 
@@ -138,6 +139,27 @@ def test_header_of_a_page_with_a_struct_for_its_size_is_damage(tmp_path: Path) -
     path.write_bytes(data)
     with open_parquet(path, "write it again") as file, pytest.raises(BadInput, match=r"a\.parquet can't be read"):
         list(file.rows())
+
+
+def test_pages_are_counted_although_an_earlier_reading_stopped_among_them() -> None:
+    buffer = io.BytesIO()
+    texts = ["a" * 500] * 1000
+    settings = {"use_dictionary": False, "compression": "none", "data_page_size": 1000, "write_batch_size": 10}
+    pq.write_table(pa.table({"id": texts}), buffer, **settings)
+    stored = pq.read_metadata(buffer).row_group(0).column(0)
+    end = stored.data_page_offset + stored.total_compressed_size
+    leaf = Leaf("id", frozenset(["id"]), 0, True, False)
+    pages = Chunk(stored.data_page_offset, end, leaf, 1000, stored.total_uncompressed_size, False, "UNCOMPRESSED")
+    page = parse_header(buffer.getvalue(), pages.start)
+    later = pages._replace(start=page.start + page.packed)
+    file = CountedFile(buffer, "a.parquet", "")
+    file.expect([later], Quota("later pages", 1e9, "bytes", ""))
+    quota = Quota("all pages", 1e9, "bytes", "")
+    file.expect([pages], quota)
+    file.seek(pages.start)
+    while file.tell() < end:
+        file.read(60_000)
+    assert quota.used > sum(map(len, texts))
 
 
 def test_texts_that_are_often_the_same_are_read_whole(tmp_path: Path) -> None:
