@@ -182,7 +182,7 @@ def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
 def _near(
     old: Sequence[Label], old_indices: Iterable[int], new: Sequence[Label], new_indices: Iterable[int]
 ) -> Iterator[tuple[int, int]]:
-    """Yield pairs of indices of old and new labels, among them all pairs that share at least `_ALIKE` of their time.
+    """Yield pairs of indices of old and new labels: all that share `_ALIKE` of their time, and some others.
 
     Such labels overlap, and one is less than four times as long as the other. So labels are grouped by length, in
     powers of two, and sorted by start; an old label is paired with those at most two powers away. Raises BadInput
