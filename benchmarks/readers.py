@@ -1,10 +1,10 @@
-"""Time that readers of files of others take, for twice the items beside once: no reader is worse than linear.
+"""Time that readers of untrusted files take for twice as many items: no reader is worse than linear.
 
-Each transcript format of `formats.py` is written with 20,000 and 40,000 lines, words of one line, marks in one
-line, and speakers, as far as it has them. Changed annotations, words of Moshi, tags of versions and names of
-recordings are as many. Each is read once, twice the items beside once in one run, and the processor times are
-divided. A refusal that takes a while counts as a reading; one at once is only printed: no format has all shapes.
-Prints a line for each, and exits with 1 if a ratio misses its goal. All of them take ten minutes of a core.
+Each transcript format of `formats.py` is written with 20,000 and 40,000 lines, words in a line, marks in a line,
+and speakers, if it can have them. There are as many changed annotations, words of Moshi, tags of versions and
+names of recordings. Each file is read once, the larger one right after the smaller one, and the processor times
+are divided. A refusal that takes a while counts as a reading; one at once is only printed, since no format has all
+shapes. Prints a line for each reader, and exits with 1 if a ratio misses its goal. All take ten minutes of a core.
 
     python benchmarks/readers.py [--items 20000] [--only srt]
 """
@@ -30,16 +30,16 @@ from dailytalk_contiguous.publish.version import latest
 from dailytalk_contiguous.sources.pairs import pairs
 from dailytalk_contiguous.sources.transcripts import find_transcripts, read_transcripts
 
-#: Times that twice the items take at most, of once.
+#: The highest ratio of the times for twice the items and for the items.
 GOAL = 3.0
 
-#: Seconds from which on a ratio says something.
+#: Seconds below which a ratio is noise.
 LEAST_SECONDS = 0.05
 
-#: Seconds of a word.
+#: Length of a word in seconds.
 WORD = 0.25
 
-#: What is read: writes a file of so many items into a folder, and returns what reads it.
+#: Writes a file of so many items into a folder, and returns a function that reads it.
 Reader = Callable[[int, Path], Callable[[], object]]
 
 

@@ -1,9 +1,9 @@
-"""Decodes an audio stream in order, and goes on for a later part of a file where the last one ended.
+"""Decodes an audio stream in order, and continues for a later part of the file where an earlier part ended.
 
 Most decoders of FFmpeg remember more than a frame: the random numbers of AAC's noise, the filters of AMR, the
-dither of AC-3. One that begins in the midst of a file gives other samples, however much it decodes before the
-part. So a file is decoded from its start, and a decoder whose part is done waits for a later part. Reading in
-order decodes a file once, and reading it k times side by side k times.
+dither of AC-3. One that starts in the middle of a file gives other samples, however much it decodes before the
+part. So a file is decoded from its start, and after each part its decoder waits for a later one. Reading a file in
+order decodes it once; k readers side by side decode it k times.
 """
 
 import atexit
@@ -102,8 +102,8 @@ class Decoder:
     def blocks(self, first: int, last: int, n_samples: int) -> Iterator[NDArray[np.float32]]:
         """Yield the samples from `first`, which is not before `position`, up to `last` or the end of the stream.
 
-        They are float32 of shape (n, channels), about `n_samples` at a time: a frame has a few hundred, and what
-        is done with each block would take longer than to decode it. Raises BadInput for a damaged file.
+        They are float32 of shape (n, channels), about `n_samples` at a time: a frame has only a few hundred, and
+        the work on so small a block would take longer than decoding it. Raises BadInput for a damaged file.
         """
         parts: list[NDArray[np.float32]] = []
         n_held = 0
@@ -183,14 +183,14 @@ def _not_decoded(error: object) -> BadInput:
 
 
 class StreamKey(NamedTuple):
-    """An audio stream of a file as it was at a date; of sound in memory, where that is."""
+    """An audio stream: of a file, by its identity, size and date; of sound in memory, by its address and size."""
 
     file: tuple[int, ...]
     track: int
 
 
 class WaitingDecoder(NamedTuple):
-    """A decoder that waits for a later part of its file, and the bytes that it keeps in memory."""
+    """A decoder that waits for a later part of its file, and the bytes of sound that it keeps in memory."""
 
     key: StreamKey
     decoder: Decoder
@@ -201,16 +201,17 @@ class WaitingDecoder(NamedTuple):
 _waiting: list[WaitingDecoder] = []
 _lock = Lock()
 
-#: What waited in the process of which this one is a fork: kept, because to close it would wait for threads that
-#: are not here, and never used, because both would read at one place of one open file.
+#: Decoders that waited in the parent when this process was forked. They are kept, because closing them would wait
+#: for threads that this process does not have. They are never used, because both processes would move one position
+#: in the file.
 _waiting_in_parent: list[WaitingDecoder] = []
 
 
 @contextmanager
 def decoder_before(encoded: Encoded, channels: int, track: int, first: int) -> Iterator[Decoder]:
-    """The decoder of an audio stream that is nearest before sample `first`, or a new one.
+    """Yield the waiting decoder of an audio stream that is nearest before sample `first`, or a new one.
 
-    It is nobody else's inside the block, and waits for a later part afterwards unless it was closed. Raises
+    No other reader has it inside the block; afterwards it waits for a later part unless it was closed. Raises
     OSError and BadInput for a file that can't be opened.
     """
     taken = _take(encoded, channels, track, first)
@@ -228,7 +229,7 @@ def decoder_before(encoded: Encoded, channels: int, track: int, first: int) -> I
 def _take(encoded: Encoded, channels: int, track: int, first: int) -> WaitingDecoder:
     if isinstance(encoded, bytes):
         n_bytes = len(encoded)
-        key = StreamKey((id(encoded), n_bytes), track)  # which no other has while the decoder holds it
+        key = StreamKey((id(encoded), n_bytes), track)  # unique while the decoder holds the bytes
     else:
         n_bytes = 0
         status = encoded.stat()
@@ -270,7 +271,7 @@ def close_waiting() -> None:
 
 def _forget_waiting() -> None:
     global _lock
-    _lock = Lock()  # a thread that is not here may hold the other one
+    _lock = Lock()  # a thread of the parent may hold the old one
     _waiting_in_parent.extend(_waiting)
     _waiting.clear()
 

@@ -235,8 +235,9 @@ def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list
     Raises DailytalkError; `remedy` is what to do about a table that is damaged.
     """
     reader = csv.DictReader(io.StringIO(text), strict=True, restval="")
-    quota = Quota(f"the table {name!r}", MOST_FIELDS, "fields", remedy)
-    quota.take(text.count(","))
+    subject = f"the table {name!r}"
+    Quota(subject, MOST_FIELDS, "fields", remedy).take(text.count(","))
+    quota = Quota(subject, MOST_FIELDS, "fields", remedy)
     lines = []
     try:
         for line in reader:

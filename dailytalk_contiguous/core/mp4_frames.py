@@ -1,7 +1,7 @@
 """Counts the frames that an MP4, M4A or MOV lists, before FFmpeg makes an index of them.
 
-A table of frames of one size is twenty bytes in the file whatever their number, and 24 bytes a frame in memory: a
-file of 100 kB could take 2 GB. A list of edits repeats the frames that each edit plays.
+A table of frames of equal size takes twenty bytes in the file, however many there are, and 24 bytes a frame in
+memory: a file of 100 kB could take 2 GB. FFmpeg repeats frames in its index for each edit that plays them.
 """
 
 import os
@@ -15,10 +15,10 @@ from dailytalk_contiguous.core.errors import BadInput
 #: Frames of all tracks: 55 hours of sound in frames of 20 ms, or 46 hours of a film at 60 frames a second.
 MOST_FRAMES = 10_000_000
 
-#: The most of frames times edits: a recording of two hours may have 90 edits, and the index takes 0.8 GB at most.
+#: Frames times edits: a recording of two hours may have 90 edits, and the index takes 0.8 GB at most.
 MOST_EDITED_FRAMES = 30_000_000
 
-#: Boxes that are looked at: 11 hours of sound and film in fragments of one second have as many.
+#: Boxes that are read: 11 hours of sound and film in fragments of one second have as many.
 MOST_BOXES = 500_000
 
 #: Boxes that hold others on the way to the tables.
@@ -37,17 +37,17 @@ _HOLD_BOXES = {
     b"wave",
 }
 
-#: Boxes of which the content is looked at.
+#: Boxes whose content is read.
 _TABLES = {b"hdlr", b"elst", b"stts", b"stsz", b"stz2", b"trun"}
 
-#: Kinds of handlers that say where the data is and not what it is.
+#: Kinds of handlers that say where the data is, not what it is.
 _DATA_HANDLERS = (b"url ", b"alis", b"rsrc")
 
 _REMEDY = "convert it to WAV or FLAC"
 
 
 class Box(NamedTuple):
-    """The four letters of a box, and the bytes of the file between which its content is."""
+    """The four letters of a box, and where its content starts and ends in the file, in bytes."""
 
     name: bytes
     start: int
@@ -73,16 +73,16 @@ class Track:
 
 
 def refuse_endless_mp4(file: BinaryIO) -> None:
-    """Raise BadInput for a file of this format that lists more than `MOST_FRAMES`. `file` is left anywhere.
+    """Raise BadInput for a file of this format whose index of frames would fill memory.
 
-    Other formats have no boxes: their first bytes as a length lead out of the file.
+    The position in `file` changes. Files of other formats pass: what looks like a box there has no table's name.
     """
     size = file.seek(0, os.SEEK_END)
-    tracks = [Track()]  # what is in none, such as fragments
+    tracks = [Track()]  # for boxes outside tracks, such as fragments
     n_edits = 0
     for number, box in enumerate(_boxes(file, 0, size)):
         if number >= MOST_BOXES:
-            raise BadInput(f"it has more than {MOST_BOXES:,} parts", _REMEDY)
+            raise BadInput(f"it has more than {MOST_BOXES:,} boxes", _REMEDY)
         if box.name == b"cmov":
             raise BadInput("its header is compressed", _REMEDY)
         if box.name == b"trak":

@@ -1,8 +1,8 @@
-"""How much may come out of an input of others, counted while it is unpacked.
+"""Limits on what an untrusted input may unpack to, counted while it is unpacked.
 
-A file of a few kilobytes can unpack to gigabytes, and its header may give a wrong size. Whatever unpacks a file,
-a row, a sample, a page of Parquet or an answer counts what comes out against a `Quota`; the first amount beyond it
-is a BadInput that names the input. The limits follow from what the product can use.
+A file of a few kilobytes can unpack to gigabytes, and its header may give a wrong size. Code that unpacks a file,
+a row, a sample, a page of Parquet or an answer counts the output against a `Quota`, which raises BadInput with the
+name of the input as soon as it is exceeded. The limits follow from what the product can use.
 """
 
 from typing import Literal
@@ -19,10 +19,12 @@ MOST_ROW_SECONDS = 36_000.0
 #: Words, labels or marks of one transcript: about 100 hours of two people who never stop.
 MOST_WORDS = 1_000_000
 
-#: Words, labels or marks for a second of the recording, many times what two people say. Each costs time in every
-#: stage: a million of them beside six seconds would take minutes. `LEAST_WORDS` are read beside any recording, so
-#: that a transcript of two hours beside a part of them is refused for its times.
+#: Words, labels or marks for each second of the recording, many times what two people say. Each costs time in
+#: every stage: a million of them for a recording of six seconds would take minutes.
 MOST_WORDS_A_SECOND = 100
+
+#: Words that the transcript of any recording may have. With a transcript of two hours beside a short part of the
+#: recording, the error is then about its times, which are what is wrong.
 LEAST_WORDS = 20_000
 
 #: Records of a file about many recordings, a word or a line each: 220 hours of words, which take 1.5 GB.
@@ -35,7 +37,9 @@ Counted = Literal[
 
 
 def most_words(duration: float | None) -> float:
-    """How many words, labels or marks the transcript of a recording may have, by its seconds if they are known.
+    """Return how many words, labels or marks the transcript of a recording may have.
+
+    `duration`: of the recording in seconds, None if unknown.
 
     >>> [most_words(seconds) for seconds in (6.0, 3600.0, None)]
     [20000, 360000.0, 1000000]
@@ -46,13 +50,13 @@ def most_words(duration: float | None) -> float:
 
 
 class Quota:
-    """The rest of what may come out of one input.
+    """A limit on what one input may unpack to, and how much of it is used.
 
     Args:
-        subject: the input as a sentence begins with it, such as `call.tar: its sample a`.
-        most: how much may come out, in `unit`.
+        subject: the input, as the start of a sentence, such as `call.tar: its sample a`.
+        most: the limit, in `unit`.
         unit: what is counted.
-        remedy: what the user can do about too much.
+        remedy: what the user can do if the limit is exceeded.
     """
 
     def __init__(self, subject: str, most: float, unit: Counted, remedy: str) -> None:
@@ -63,7 +67,7 @@ class Quota:
         self.used = 0.0
 
     def take(self, amount: float) -> None:
-        """Count what came out, or is about to. Raises BadInput for more than may come out in all.
+        """Count an amount that was unpacked, or is about to be. Raises BadInput if the total exceeds the limit.
 
         >>> quota = Quota("call.tar: its sample", 2e6, "bytes", "cut it into parts")
         >>> quota.take(1.5e6)

@@ -1,8 +1,8 @@
-"""A Whisper model of others in CTranslate2 format, checked before CTranslate2 opens it.
+"""An untrusted Whisper model in CTranslate2 format, checked before CTranslate2 opens it.
 
-CTranslate2 believes the sizes in model.bin and the numbers in config.json: a wrong one ends the process, or reads
-memory that belongs to something else. Only the headers of model.bin are read here, so that a check of a model of
-gigabytes takes milliseconds. Facts about the format: https://github.com/OpenNMT/CTranslate2,
+CTranslate2 believes the sizes in model.bin and the numbers in config.json: a wrong one crashes the process, or
+makes it read memory that belongs to something else. Only the headers of model.bin are read here, so that checking
+a model of gigabytes takes milliseconds. The format is defined in https://github.com/OpenNMT/CTranslate2,
 python/ctranslate2/specs/model_spec.py.
 """
 
@@ -28,7 +28,7 @@ BINARY_VERSION = 6
 #: The kind of model that model.bin names.
 SPECIFICATION = "WhisperSpec"
 
-#: Frames that the encoder hears, and tokens that the decoder writes: those of every size of Whisper.
+#: Frames that the encoder takes, and tokens that the decoder can write: the same in every size of Whisper.
 FRAMES = 1500
 TOKENS = 448
 
@@ -47,7 +47,7 @@ MOST_VARIABLES = 4096
 #: Bytes of a JSON file or vocabulary: the largest tokenizer.json of a Whisper has 2.5 MB.
 MOST_BYTES = 16 << 20
 
-#: Tokens that faster-whisper asks for by name, whatever the language.
+#: Tokens that faster-whisper looks up by name, whatever the language.
 SPECIAL_TOKENS = (
     "<|endoftext|>",
     "<|startoftranscript|>",
@@ -58,7 +58,7 @@ SPECIAL_TOKENS = (
     "<|notimestamps|>",
 )
 
-#: The two names of the token for a window without speech, of which a model has one.
+#: The two names of the token for a window without speech; a model has one of them.
 NO_SPEECH_TOKENS = ("<|nospeech|>", "<|nocaptions|>")
 
 #: Bytes of a number, by CTranslate2's number for its type.
@@ -74,7 +74,7 @@ _FLOATS = (_FLOAT32, 4, 5)
 #: How `struct` reads a whole number, by its type.
 _WHOLE_FORMATS = {_INT8: "<b", _INT16: "<h", 3: "<i"}
 
-#: Settings in model.bin, and their values. A model may lack them, and have any others that are switched off.
+#: Settings in model.bin, and their possible values. A model may lack them, and may have others that are off.
 _FIXED = {
     "decoder/activation": range(4),
     "decoder/alibi_use_positive_positions": (0, 1),
@@ -125,7 +125,7 @@ def check_whisper_folder(folder: Path) -> list[str]:
 
 
 def check_tokenizer(tokenizer: "Tokenizer", vocabulary: Sequence[str]) -> None:
-    """Raise BadInput unless the tokens by which a model is asked have the same ids in both of its lists."""
+    """Raise BadInput unless the tokens that control a model have the same ids in both of its lists."""
     ids = tokenizer.get_vocab(with_added_tokens=True)
     highest = max(ids.values(), default=0)
     if highest >= len(vocabulary):
@@ -204,7 +204,7 @@ def _read(file: BinaryIO, layout: str) -> tuple[Any, ...]:
 
 
 def _read_text(file: BinaryIO) -> str:
-    """A text with its length before it and a zero byte behind it, up to which CTranslate2 reads it."""
+    """A text with its length before it and a zero byte after it, which is where CTranslate2 stops reading."""
     (length,) = _read(file, "<H")
     content: bytes = _read(file, f"<{length}s")[0]
     text, zero, further = content.partition(b"\0")
@@ -341,7 +341,7 @@ def _add_linear(shapes: dict[str, Shape], scope: str, n_outputs: int, n_inputs: 
 
 
 def _add_self_attention(shapes: dict[str, Shape], layer: str, width: int) -> None:
-    """Queries, keys and values of one product, and what becomes of them."""
+    """Add self-attention: one product for queries, keys and values, and the output."""
     scope = f"{layer}/self_attention"
     _add_norm(shapes, scope, width)
     _add_linear(shapes, f"{scope}/linear_0", 3 * width, width)
@@ -349,7 +349,7 @@ def _add_self_attention(shapes: dict[str, Shape], layer: str, width: int) -> Non
 
 
 def _add_attention(shapes: dict[str, Shape], layer: str, width: int) -> None:
-    """Queries of the text, keys and values of the sound, and what becomes of them."""
+    """Add attention from the text to the sound: queries, then keys and values, and the output."""
     scope = f"{layer}/attention"
     _add_norm(shapes, scope, width)
     _add_linear(shapes, f"{scope}/linear_0", width, width)
@@ -365,7 +365,7 @@ def _add_feed_forward(shapes: dict[str, Shape], layer: str, width: int, inner_wi
 
 
 def _check_config(path: Path, size: WhisperSize) -> None:
-    """Raise BadInput for heads that the decoder does not have, and for ids of tokens that are none."""
+    """Raise BadInput for heads that the decoder does not have, and for ids that no token has."""
     config = typed(read_json(path, limit=MOST_BYTES), dict[str, Any], path.name)
     heads = typed(config.get("alignment_heads"), list[tuple[int, int]], f"{path.name}: alignment_heads")
     if not heads:

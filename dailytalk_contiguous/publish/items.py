@@ -75,10 +75,10 @@ MOST_SECONDS = 31 * 86400.0
 #: Seconds by which a stated length may differ from the audio: less than the 80 ms of a frame of the codec.
 DURATION_TOLERANCE = 0.010
 
-#: Columns of names, which readers of a dataset hold of all rows.
+#: Columns of names, which readers of a dataset hold in memory for all rows.
 _NAME_COLUMNS = ("conversation_id", "recording_id", "language", "split")
 
-#: Characters of a name: far more than a path has, which the longest ids are.
+#: Characters of a name: far more than a path has, and the longest ids are paths.
 LONGEST_NAME = 10_000
 
 #: Characters of what one person says without a pause: two hours have half as many.
@@ -126,8 +126,8 @@ def judged(row: Row, name: str) -> Row:
 def problems_of(row: Row) -> Iterator[tuple[str, str]]:
     """Yield why a finished row can't be used, each with its column: readers rely on these checks.
 
-    It has an id and a length, and no name that is too long to be held of all rows. Its lists hold whole items,
-    each of a known channel, with a text that can be read in a second and times that are numbers, except dropped
+    It has an id and a length, and no name of more than `LONGEST_NAME` characters. Its lists hold whole items, each
+    of a known channel, with a text of at most `LONGEST_TEXT` characters and times that are numbers, except dropped
     utterances, which have none. A clip has one utterance, which begins inside it, and a weight of 0 or more. Audio
     and texts are checked by their users.
     """

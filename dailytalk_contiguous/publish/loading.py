@@ -115,11 +115,11 @@ def load(
             data = _clips(items, split, chosen, streaming)
         elif isinstance(version.where, Path):
             files = {}
-            for name, names in version.configs.get(config, {}).items():  # none in a work folder
-                files[name] = [version.path(name) for name in names]
+            for split_name, names in version.configs.get(config, {}).items():  # none in a work folder
+                files[split_name] = [version.path(name) for name in names]
             if items:
                 files["train"] = [*items.files]
-            patterns = {name: _paths(paths) for name, paths in files.items()}
+            patterns = {split_name: _paths(paths) for split_name, paths in files.items()}
             builder = load_dataset_builder("parquet", data_files=patterns, columns=chosen)
             data = _rows_of(builder, itertools.chain.from_iterable(files.values()), split, streaming)
         else:
@@ -190,15 +190,16 @@ def _refuse_halves(items: Shards) -> None:
 def _rows_of(
     builder: datasets.DatasetBuilder, paths: Iterable[Path], split: str | None, streaming: bool
 ) -> Loaded:
-    """What `load_dataset` returns.
-
-    Raises BadInput for a file that would fill memory: `datasets` unpacks a row group at once, whatever its size.
+    """The rows of a builder, as `load_dataset` returns them.
 
     Args:
-        builder: of `load_dataset_builder`.
-        paths: its files, on this machine. They are looked at unless their rows are in the cache, or for a stream.
+        builder: as `load_dataset_builder` returns it.
+        paths: its files, on this machine. They are checked unless they are streamed, or `datasets` has their rows
+            in its cache.
         split: as in `load_dataset`.
         streaming: as in `load_dataset`.
+
+    Raises BadInput for a file that would fill memory: `datasets` unpacks a row group at once, whatever its size.
     """
     if streaming:
         return builder.as_streaming_dataset(split=split)

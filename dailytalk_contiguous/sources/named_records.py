@@ -1,7 +1,7 @@
-"""The records of a file by the recordings that they name, and which of these names mean one recording.
+"""The records of a file by the recordings that they name, and the names that mean a recording.
 
-A file may be about a hundred thousand recordings, and each of them looks into it: names are kept by the parts of
-their paths from the last one on, so that no look goes over all of them.
+A file may be about a hundred thousand recordings, each of which is looked up in it. Names are stored as a tree of
+the parts of their paths, from the last part on, so that no lookup goes through all of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 
-#: A part of a file of others: a value may have any type until it is used.
+#: A part of an untrusted file: its values may have any type until they are checked.
 TranscriptItem: TypeAlias = Mapping[str, Any]
 
 #: A part of a file, with its position in it.
@@ -19,7 +19,12 @@ TranscriptRecord: TypeAlias = tuple[str, TranscriptItem]
 
 
 class _Node:
-    """The names whose paths have the same last parts: those that have no further ones, and the others."""
+    """The names whose paths end in the same parts.
+
+    Attributes:
+        names: those without further parts.
+        longer: the others, by the part before.
+    """
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -34,12 +39,13 @@ class _Node:
 
 
 class NamedRecords:
-    """Records by the recordings that they name; "" has those that name none."""
+    """Records by the recordings that they name; those that name none are under ""."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, list[TranscriptRecord]] = {}
 
     def __iter__(self) -> Iterator[str]:
+        """Yield the names, so that `list` picks all of them."""
         return iter(self.by_name)
 
     def add(self, name: str, record: TranscriptRecord) -> None:
@@ -58,7 +64,7 @@ class NamedRecords:
         return root
 
     def names_of(self, recording_file: str) -> Iterator[str]:
-        """The names that mean a recording: those that are the end of its path, and those that end in its path."""
+        """Yield the names that mean a recording: the path of one ends in the other."""
         node = self._by_ending
         for part in reversed(_path_parts(recording_file)):
             yield from node.names

@@ -113,8 +113,10 @@ def _letters_and_times(cues: Sequence[Cue]) -> tuple[str, _Times, _Times]:
 
 
 def _pieces(cue: Cue) -> Iterator[tuple[int, int, float, float]]:
-    """A cue and its words: the first letter of each in the cue and the one after its last, and when it begins and
-    ends."""
+    """Yield a cue and its words, each as first letter, letter after the last, start and end.
+
+    Letters are numbered within the cue; times are in seconds.
+    """
     n_letters = len(letters_of(cue["text"] or ""))
     if n_letters:
         yield 0, n_letters, cue["start"], cue["end"]

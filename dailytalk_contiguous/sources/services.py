@@ -266,7 +266,7 @@ def _name_of(value: object, what_it_is: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ValueError(f"its {what_it_is} is {shown_name(value)}")
     text = (value or "").strip()
-    if len(text) > _LONGEST_NAME:  # what many items lie in may name it for all of them
+    if len(text) > _LONGEST_NAME:  # one name may be copied to each of many items
         raise ValueError(f"its {what_it_is} is {shown_name(text)}")
     return None if text in _NOBODY else text
 
@@ -446,8 +446,8 @@ class _WordList:
     """The words of a list that are read so far.
 
     Attributes:
-        records: of the words, without their texts until `join`.
-        pieces: of each word, by the number of its record.
+        records: of the words; their texts are complete after `join`.
+        pieces: of the text of each word, by the number of its record.
         latest: the number of the latest word of each channel, which punctuation and pieces join.
         opening: what stands before the next word, such as ¿.
         joins_pieces: whether an item without a space before it is a piece of the word before.

@@ -191,7 +191,8 @@ def _slot_times(milliseconds: Sequence[int | None]) -> list[float] | None:
     seconds = np.array(milliseconds, dtype=float) / 1000
     has_time = ~np.isnan(seconds)
     positions = np.arange(len(seconds))
-    return list[float](np.interp(positions, positions[has_time], seconds[has_time]).tolist())
+    times: list[float] = np.interp(positions, positions[has_time], seconds[has_time]).tolist()
+    return times
 
 
 def _tiers_of_praat(text: str) -> Iterator[Tier]:

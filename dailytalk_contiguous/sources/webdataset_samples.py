@@ -26,18 +26,17 @@ KEY = "__key__"
 #: The column in a member's name: from its first dot, without a number or a space behind it (call 1.0.flac).
 _COLUMN = re.compile(r"\.((?:[A-Za-z_][\w-]*\.)*[\w-]+)$")
 
-
-#: Bytes of the names and attributes that may come before a member: a path has 4,096 at most, attributes some more.
+#: Bytes of the name and attributes that may come before a member: a path has at most 4,096, attributes a few more.
 _LONGEST_NAMES = 1 << 20
 
-#: Members of a sample: a recording has some ten, and one that is a folder of short clips some thousands.
+#: Files of a sample: a recording has about ten, and a folder of short clips in one sample a few thousand.
 MOST_MEMBERS = 10_000
 
-#: Recordings of one name up to its first dot that are looked at together: two sides, and a mix of them. If these
-#: are samples of their own, so are all further ones, of which a corpus may have as many as there are.
+#: Recordings with one name up to the first dot by which it is decided whether they are samples of their own or one
+#: sample (two sides, and a mix of them). Those that follow in the tar are treated like them.
 _DECIDING_PARTS = 4
 
-#: Headers that tarfile holds as a whole: names, and other attributes of the member behind them.
+#: Headers that tarfile reads into memory as a whole: the name and other attributes of the member after them.
 _HEADERS_OF_NAMES = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -46,13 +45,13 @@ _HEADERS_OF_NAMES = (
     tarfile.SOLARIS_XHDTYPE,
 )
 
-#: Global attributes of a tar, of which tarfile makes a copy for each member that has its own. Git writes one.
+#: Global attributes of a tar. Git writes one; tarfile copies them for each member that has attributes of its own.
 _MOST_ATTRIBUTES = 1000
 
-#: Reads of one header with attributes: the attributes, the member's own header, and others between them.
+#: Reads for one header with attributes: the attributes, the member's own header, and any headers between them.
 _MOST_READS = 32
 
-#: More digits than a name or a number has. Python before 3.11.10 looks for the attribute hdrcharset behind any
+#: More digits than a name or a number has. Python before 3.11.10 looks for the attribute hdrcharset after any
 #: digits, and takes hours for a megabyte of them.
 _TOO_MANY_DIGITS = re.compile(rb"[0-9]{256}")
 
@@ -60,7 +59,7 @@ _REMEDY = "publish it in shorter parts"
 
 
 class _AttributeStream:
-    """What tarfile reads from while it reads a header with attributes: a few parts, none of them all digits."""
+    """The stream from which tarfile reads a header with attributes; it refuses many reads and long digits."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -70,7 +69,7 @@ class _AttributeStream:
         self._reads += 1
         content: bytes = self._stream.read(size)
         if self._reads > _MOST_READS or _TOO_MANY_DIGITS.search(content):
-            raise tarfile.ReadError("attributes that are none")
+            raise tarfile.ReadError("damaged attributes")
         return content
 
     def tell(self) -> int:
@@ -79,7 +78,7 @@ class _AttributeStream:
 
 
 class _ShortNamed(tarfile.TarInfo):
-    """A header of a tar, which is refused if tarfile would read more than a name with it."""
+    """A header of a tar. Raises ReadError where tarfile would read names or attributes that fill memory."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -89,7 +88,7 @@ class _ShortNamed(tarfile.TarInfo):
         return header
 
     def _proc_pax(self, archive: Any) -> tarfile.TarInfo:
-        """Read attributes and the member behind them, as tarfile does, from an `_AttributeStream`."""
+        """Read attributes and the member after them, as tarfile does, from an `_AttributeStream`."""
         stream = archive.fileobj
         archive.fileobj = _AttributeStream(stream)
         try:
@@ -100,7 +99,7 @@ class _ShortNamed(tarfile.TarInfo):
 
 
 class _Member(NamedTuple):
-    """A file of a tar: the name of its sample, its column, its content, and the byte behind it."""
+    """A file of a tar: the name of its sample, its column, its content, and the position after it."""
 
     key: str
     column: str
@@ -122,7 +121,7 @@ def _part_of(column: str) -> str:
 
 
 class _Members:
-    """The members so far of what may be one sample; one alone, with the problem, once it is too large."""
+    """The members read so far of what may be one sample. Once it is refused, a single one, with the problem."""
 
     def __init__(self, key: str, name: str) -> None:
         self.key = key
@@ -135,7 +134,7 @@ class _Members:
         self._subject = subject
 
     def are_samples_before(self, part: str) -> bool:
-        """Whether a member of this part follows samples of their own, which need nothing of what comes."""
+        """Whether the members before one of this part are samples of their own, which are complete without it."""
         is_decided = self._n_parts == _DECIDING_PARTS and not self._is_refused
         return is_decided and part != self.members[-1].part and _are_samples(_pieces_of(self.members))
 
@@ -169,8 +168,8 @@ class _Members:
 def samples_in(file: BinaryIO, name: str) -> Iterator[tuple[Row, int]]:
     """The samples of a tar by column, each with the number of bytes read up to its end.
 
-    A sample that can't be used has one column beside its key, the value of which is a BadInput. `name` is that of
-    the tar in its sentence. Raises TarError for damage.
+    A sample that can't be used has one column besides its key, with a BadInput as its value. `name`: that of the
+    tar in errors. Raises TarError for damage.
     """
     sample: _Members | None = None
     start = file.tell()
@@ -194,7 +193,7 @@ def samples_in(file: BinaryIO, name: str) -> Iterator[tuple[Row, int]]:
 
 
 def _members_of(tar: tarfile.TarFile, n_bytes: int) -> Iterator[tarfile.TarInfo]:
-    """The members of a tar of so many bytes. `tarfile` keeps a list of them that is not needed.
+    """The members of a tar of so many bytes, without the list of them that tarfile keeps.
 
     Raises TarError for damage.
     """
@@ -203,7 +202,7 @@ def _members_of(tar: tarfile.TarFile, n_bytes: int) -> Iterator[tarfile.TarInfo]
         if len(tar.pax_headers) > _MOST_ATTRIBUTES:
             raise tarfile.ReadError(f"more than {_MOST_ATTRIBUTES:,} global attributes")
         yield member
-        if tar.offset > n_bytes:  # tarfile would look for the next one behind the end, for hours
+        if tar.offset > n_bytes:  # tarfile would search for the next one after the end, for hours
             raise tarfile.ReadError("a file that ends after the archive")
         tar.members.clear()  # type: ignore[attr-defined]
         member = _next_member(tar)
@@ -212,7 +211,7 @@ def _members_of(tar: tarfile.TarFile, n_bytes: int) -> Iterator[tarfile.TarInfo]
 def _next_member(tar: tarfile.TarFile) -> tarfile.TarInfo | None:
     try:
         return tar.next()
-    except (ValueError, OverflowError, RecursionError) as error:  # of numbers, and of headers before headers
+    except (ValueError, OverflowError, RecursionError) as error:  # from numbers, and from headers of headers
         raise tarfile.ReadError(f"a damaged header ({type(error).__name__})") from None
 
 

@@ -1,6 +1,6 @@
-"""The pages of a Parquet file, counted as they are read: what its footer says about them may be wrong.
+"""The pages of a Parquet file, counted as they are read, because its footer may be wrong about them.
 
-Arrow allocates by the header of each page and has no limit of its own. `CountedFile` is the file that Arrow reads
+Arrow allocates what the header of each page asks for, without a limit. `CountedFile` is the file that Arrow reads
 from. It parses the headers among the bytes that pass through it, so that nothing is read twice, and counts what
 each page unpacks to before Arrow sees the page.
 """
@@ -9,21 +9,21 @@ import os
 import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import Quota
 
-#: Bytes of a value once it is unpacked beside its own: its offset, and its levels. Equal values are counted in a
-#: file, and not written.
+#: Bytes that an unpacked value takes besides its content: its offset, and its levels. A file stores runs of equal
+#: levels as a count.
 VALUE_BYTES = 12
 
-#: Bytes of a row group that are unpacked, whatever it has in the file.
+#: Bytes that a row group may unpack to, however small it is in the file.
 LARGEST_UNPACKED = 1 << 28
 
-#: Encodings of values, by their numbers in a page's header: each begins with a part of the value before it.
+#: The encoding in which a value may repeat the beginning of the one before it, by its number in a page's header.
 DELTA_BYTE_ARRAY = 7
 
 #: Kinds of pages, by their numbers in the header.
@@ -31,30 +31,31 @@ _DATA = 0
 _DICTIONARY = 2
 _DATA_V2 = 3
 
-#: Field of a page's header with more on its kind, and in that the field of the encoding.
+#: By the kind of a page: the field of its header with details of the kind, and in these the field of the encoding.
 _DETAILS = {_DATA: (5, 2), _DICTIONARY: (7, 2), _DATA_V2: (8, 4)}
 
 # Types of the compact protocol of Thrift, in which headers are written.
 _TRUTHS = (1, 2)
 _BYTE = 3
-_INTEGERS = (4, 5, 6)
+_INTEGER_32 = 5
+_INTEGERS = (4, _INTEGER_32, 6)
 _DOUBLE = 7
 _BINARY = 8
 _STRUCT = 12
 
-#: Arrow's names of codecs that a footer names otherwise.
+#: Arrow's names of codecs that have another name in a footer.
 _CODECS = {"LZ4": "lz4_raw"}
 
-#: The length of a value, before it.
+#: The length of a value, which stands before it.
 _LENGTH = struct.Struct("<I")
 
 #: Bytes of the largest header that Arrow reads.
 _LARGEST_HEADER = 1 << 24
 
-#: Bytes in which the header of a dictionary is, which has a few numbers.
+#: Bytes that hold the header of a dictionary, which has only a few numbers.
 _DICTIONARY_HEADER_BYTES = 128
 
-#: Bytes in which the header of a page is, as a rule: statistics make it longer.
+#: Bytes that usually hold the header of a page; statistics can make it longer.
 _USUAL_HEADER_BYTES = 512
 
 #: Bytes of a dictionary, unpacked, in which the largest value is looked for: writers stop at a megabyte.
@@ -63,14 +64,17 @@ _SEARCHED_DICTIONARY_BYTES = 1 << 24
 #: Structs inside structs of a header: its statistics are the deepest.
 _DEEPEST = 4
 
+#: The highest number of a field. Arrow keeps 16 bits of it, so that a higher one would be another field there.
+_LAST_FIELD = (1 << 15) - 1
+
 
 class Leaf(NamedTuple):
     """A column of simple values, as Parquet stores a table.
 
     Attributes:
-        path: its name behind those of the lists and structs that it is in, with dots between.
-        names: what the column of the table may be called, the name of which may have dots, too.
-        value_bytes: bytes of each value, if all have the same and it is more than a number's.
+        path: its name after those of the lists and structs around it, joined by dots.
+        names: possible names of its column in the table: a name may have dots, too.
+        value_bytes: bytes of each value of a type of fixed length; 0 for numbers and texts.
         is_text: whether its values are texts or bytes of any length.
         is_repeated: whether it is inside a list.
     """
@@ -83,7 +87,7 @@ class Leaf(NamedTuple):
 
     @property
     def counted_bytes(self) -> int:
-        """Bytes of a value that count beside those in its page."""
+        """Bytes that count for each value in addition to its page."""
         return self.value_bytes + (VALUE_BYTES if self.is_repeated else 0)
 
 
@@ -93,8 +97,8 @@ class Chunk(NamedTuple):
     Attributes:
         start: where its first page begins in the file.
         end: the byte behind its last page.
-        column: which one it is.
-        n_values: how many values it has, nulls among them.
+        column: its column.
+        n_values: number of values, with nulls.
         unpacked: bytes of its pages once unpacked.
         has_deltas: whether values may begin with parts of those before them.
         codec: how its pages are compressed.
@@ -110,7 +114,16 @@ class Chunk(NamedTuple):
 
 
 class PageHeader(NamedTuple):
-    """What a page is, its bytes unpacked and in the file, its values, and where it begins after its header."""
+    """The header of a page.
+
+    Attributes:
+        kind: number of its kind.
+        unpacked: bytes of the page once unpacked.
+        packed: bytes of the page in the file.
+        n_values: number of values.
+        encoding: number of their encoding.
+        start: position of the page, which follows the header.
+    """
 
     kind: int
     unpacked: int
@@ -124,49 +137,72 @@ class PageHeader(NamedTuple):
         return self.kind == _DICTIONARY
 
 
+class _Struct(NamedTuple):
+    """A struct of Thrift: its 32-bit integers and its structs by field number, and the position after it."""
+
+    numbers: dict[int, int]
+    structs: dict[int, "_Struct"]
+    end: int
+
+
 def parse_header(data: bytes, position: int) -> PageHeader:
-    """Parse the header of a page. Raises IndexError if `data` ends before it, ValueError if it is none."""
-    fields, start = _fields(data, position, _DEEPEST)
-    kind = fields.get(1, -1)
-    number, encoding = _DETAILS.get(kind, (0, 0))
-    details = fields.get(number, {})
-    sizes = (fields.get(2, 0), fields.get(3, 0), details.get(1, 0))
-    if min(sizes) < 0:
+    """Parse the header of a page. Raises IndexError if `data` ends inside it, ValueError if it is not a header."""
+    header = _parse_struct(data, position, _DEEPEST)
+    kind = header.numbers.get(1, -1)
+    details_field, encoding_field = _DETAILS.get(kind, (0, 0))
+    details: dict[int, int] = {}
+    if details_field in header.structs:
+        details = header.structs[details_field].numbers
+    unpacked = header.numbers.get(2, 0)
+    packed = header.numbers.get(3, 0)
+    n_values = details.get(1, 0)
+    if min(unpacked, packed, n_values) < 0:
         raise ValueError("a page of a negative size")
-    return PageHeader(kind, *sizes, details.get(encoding, 0), start)
+    return PageHeader(kind, unpacked, packed, n_values, details.get(encoding_field, 0), header.end)
 
 
-def _fields(data: bytes, position: int, depth: int) -> tuple[dict[int, Any], int]:
-    """The numbers and structs of a struct by field, and the position behind it."""
+def _parse_struct(data: bytes, position: int, depth: int) -> _Struct:
+    """Parse a struct as Arrow does: the last of repeated fields counts, and fields of another type are skipped.
+
+    Raises IndexError and ValueError as `parse_header` does.
+    """
     if not depth:
-        raise ValueError("structs in structs")
-    fields: dict[int, Any] = {}
+        raise ValueError("structs nested too deep")
+    numbers: dict[int, int] = {}
+    structs: dict[int, _Struct] = {}
     field = 0
     while True:
         head = data[position]
         position += 1
         if not head:
-            return fields, position
+            return _Struct(numbers, structs, position)
         kind = head & 15
         if head > 15:
             field += head >> 4
         else:
             field, position = _integer(data, position)
+        if not 0 < field <= _LAST_FIELD:
+            raise ValueError("a field of an impossible number")
         if kind in _INTEGERS:
             number = data[position]  # most have one byte, and a call costs as much as ten of them
             position += 1
             if number > 127:
                 number, position = _varint(data, position - 1)
-            fields[field] = number >> 1 ^ -(number & 1)
+            if kind == _INTEGER_32:
+                numbers[field] = number >> 1 ^ -(number & 1)
         elif kind == _STRUCT:
-            fields[field], position = _fields(data, position, depth - 1)
+            inner = _parse_struct(data, position, depth - 1)
+            structs[field] = inner
+            position = inner.end
         elif kind == _BINARY:
             size, position = _varint(data, position)
             position += size
-        elif kind in (_BYTE, _DOUBLE):
-            position += 1 if kind == _BYTE else 8
+        elif kind == _BYTE:
+            position += 1
+        elif kind == _DOUBLE:
+            position += 8
         elif kind not in _TRUTHS:
-            raise ValueError("a field of another type")
+            raise ValueError("a field of an unknown type")
 
 
 def _integer(data: bytes, position: int) -> tuple[int, int]:
@@ -191,10 +227,10 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 class CountedFile:
-    """A file that counts the pages of the chunks that are expected, as they are read.
+    """A file that counts the pages of expected chunks as they are read.
 
-    Arrow reads a chunk at once, in parts, or together with its neighbours. The parts may come in any order, but
-    those of a page are all there before it is unpacked.
+    Arrow reads a chunk at once, in parts, or together with its neighbours. The parts may be read in any order, but
+    Arrow unpacks a page only after it has read all of its parts.
     """
 
     def __init__(self, file: BinaryIO, name: str, remedy: str) -> None:
@@ -207,24 +243,31 @@ class CountedFile:
         self._starts = list[int]()
 
     def expect(self, chunks: Iterable[Chunk], quota: Quota) -> None:
-        """Count what the pages of chunks unpack to, from now on.
+        """Count what the pages of chunks unpack to, from now on; earlier chunks in the same bytes are forgotten.
 
-        Raises BadInput if chunks share bytes: these would be unpacked once for each.
+        Raises BadInput if chunks share bytes, which would be unpacked once for each of them.
         """
-        walks = {start: walk for start, walk in self._walks.items() if not walk.is_over}
-        end = 0
+        starts: list[int] = []
+        ends: list[int] = []
+        walks: dict[int, _Walk] = {}
         for chunk in sorted(chunks):
-            if chunk.start < end:
+            if ends and chunk.start < ends[-1]:
                 raise self._damage("two of its columns share their bytes")
-            end = max(end, chunk.end)
+            starts.append(chunk.start)
+            ends.append(chunk.end)
             walks[chunk.start] = _Walk(chunk, quota)
+        for start, walk in self._walks.items():
+            following = bisect_left(starts, walk.end)
+            is_replaced = following > 0 and ends[following - 1] > start
+            if not walk.is_over and not is_replaced:
+                walks[start] = walk
         self._walks = walks
         self._starts = sorted(walks)
 
     def count_pages(self, chunks: Iterable[Chunk], quota: Quota) -> None:
-        """Count what the pages of chunks unpack to, by their headers alone: what is between them is not read.
+        """Count what the pages of chunks unpack to, reading little more than their headers.
 
-        Raises BadInput as `expect` and `read` do, and where there is no header.
+        Raises BadInput as `expect` and `read` do, and where a header is missing.
         """
         self.expect(chunks, quota)
         for walk in self._walks.values():
@@ -241,9 +284,10 @@ class CountedFile:
                     n_bytes *= 8
 
     def largest_value(self, chunk: Chunk) -> int:
-        """Bytes that a value of a chunk's dictionary has at most, or all of them if they are few; 0 without one.
+        """An upper bound on the bytes of a value in a chunk's dictionary; 0 if the chunk has no dictionary.
 
-        Many short texts fill a dictionary as one long text does, and only the latter is dear to repeat.
+        It is the size of the dictionary where that is small, or too large to be searched. Many short texts fill a
+        dictionary as one long text does, but only repeating the long one takes much memory.
         """
         self.seek(chunk.start)
         beginning = self.read(min(_DICTIONARY_HEADER_BYTES, chunk.end - chunk.start))
@@ -296,7 +340,7 @@ class CountedFile:
 
 
 def _unpacked(data: bytes, codec: str, n_bytes: int) -> bytes:
-    """A page of so many bytes. Raises OSError or ValueError for another size, and for a codec that Arrow lacks."""
+    """Unpack a page of `n_bytes`. Raises OSError or ValueError for another size, or a codec that Arrow lacks."""
     if codec == "UNCOMPRESSED":
         return data
     name = _CODECS.get(codec, codec.lower())
@@ -334,13 +378,17 @@ class _Walk:
         self._parts: dict[int, bytes] = {}
 
     @property
+    def end(self) -> int:
+        return self._chunk.end
+
+    @property
     def is_over(self) -> bool:
-        return self.position >= self._chunk.end
+        return self.position >= self.end
 
     def go_on(self, start: int, data: bytes) -> None:
-        """Count the pages whose headers are there, with this part of the file.
+        """Count the pages whose headers are complete once this part of the file has been read.
 
-        Raises BadInput beyond the quota, ValueError for what is no page.
+        Raises BadInput beyond the quota, ValueError for a page that is damaged.
         """
         self._count_pages(start, data)
         if not self.is_over and self.position < start + len(data):
@@ -377,9 +425,9 @@ class _Walk:
     def _count(self, page: PageHeader) -> None:
         chunk = self._chunk
         if page.is_dictionary and self.position > chunk.start:
-            raise ValueError("a dictionary that is behind its values")
+            raise ValueError("a dictionary after its values")
         if page.encoding == DELTA_BYTE_ARRAY and not chunk.has_deltas:
-            raise ValueError("a page of another encoding than its column")
+            raise ValueError("a page has an encoding that its footer does not name")
         if not page.is_dictionary:
             self._n_values += page.n_values
         if self._n_values > chunk.n_values:

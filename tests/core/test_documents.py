@@ -135,11 +135,11 @@ def test_json_whose_values_would_fill_memory_is_refused_before_they_are_made(ite
 def test_table_is_counted_with_the_fields_that_its_lines_lack() -> None:
     n_columns = 5000
     header = ",".join(f"c{number}" for number in range(n_columns))
-    fitting = header + "\na" * (MOST_FIELDS // n_columns - 1)
+    fitting = header + "\na" * (MOST_FIELDS // n_columns)
     lines = csv_lines(fitting, "t.csv", ["c0"], "again")
     assert lines[-1]["c0"] == "a"
     with pytest.raises(DailytalkError, match=r"^the table 't\.csv' has more than 10,000,000 fields: again$"):
-        csv_lines(fitting + "\na\na", "t.csv", ["c0"], "again")
+        csv_lines(fitting + "\na", "t.csv", ["c0"], "again")
 
 
 def test_yaml_that_would_take_a_minute_is_not_parsed() -> None:

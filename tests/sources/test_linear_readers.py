@@ -187,6 +187,11 @@ def test_many_labels_at_one_time_are_refused() -> None:
         matched(piled, [label._replace(side="right") for label in piled])
 
 
+def test_label_that_ends_after_all_recordings_is_matched_with_none_of_a_second() -> None:
+    endless = Label(0.0, 1.7e308, "so", "left")
+    assert matched([endless], [Label(0.0, 1.0, "so", "left")]) == {}
+
+
 def change_all(edited: EditedLines, keys: list[str]) -> None:
     """Change the text and the side of each line, and add as many lines."""
     for key in keys:

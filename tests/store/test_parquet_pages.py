@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
+from dailytalk_contiguous.store.parquet_pages import Chunk, CountedFile, Leaf, parse_header
 
 MEGABYTE = 1_000_000
 
@@ -56,6 +58,32 @@ def lying(path: Path, said: int) -> Path:
     return path
 
 
+def with_two_sizes(path: Path, is_true_first: bool) -> Path:
+    """The file, whose one page has two sizes in its header: Arrow takes the true one, the footer says the other.
+
+    The other is a number of 64 bits after the true one; or the true one comes last, in a field whose number is 2
+    in the 16 bits that Arrow keeps of it.
+    """
+    column = pq.read_metadata(path).row_group(0).column(0)
+    data = path.read_bytes()
+    page = parse_header(data, column.data_page_offset)
+    true = varint(page.unpacked)
+    head = data[4 : page.start]
+    assert head.startswith(b"\x15\x00\x15" + true)
+    further = head[3 + len(true) : -1]
+    if is_true_first:
+        header = b"\x15\x00\x15" + true + further + b"\x06" + varint(2) + varint(100) + b"\0"
+    else:
+        header = b"\x15\x00\x15" + varint(100) + further + b"\x05" + varint((1 << 16) + 2) + true + b"\0"
+    (size,) = struct.unpack("<I", data[-8:-4])
+    footer = data[-8 - size : -8]
+    packed = column.total_compressed_size + len(header) - len(head)
+    for number, said in ((column.total_compressed_size, packed), (column.total_uncompressed_size, 1000)):
+        footer = footer.replace(varint(number), varint(said, len(varint(number))))
+    path.write_bytes(data[:4] + header + data[page.start : -8 - size] + footer + data[-8:])
+    return path
+
+
 BOMBS = {
     "value named by every row": lambda path: write(path, repeated("x" * 40 * MEGABYTE, 256), store_schema=False),
     "the same, kept as a dictionary": lambda path: write(path, repeated("x" * MEGABYTE, 9000)),
@@ -69,6 +97,12 @@ BOMBS = {
     "bytes of a fixed length": lambda path: write(path, pa.array([bytes(MEGABYTE)] * 500, pa.binary(MEGABYTE))),
     "page beyond its footer": lambda path: lying(
         write(path, pa.array(["x" * 300 * MEGABYTE]), use_dictionary=False), 1000
+    ),
+    "page with two sizes, the first is true": lambda path: with_two_sizes(
+        write(path, pa.array(["x" * 300 * MEGABYTE]), use_dictionary=False), True
+    ),
+    "page with two sizes, the last is true": lambda path: with_two_sizes(
+        write(path, pa.array(["x" * 300 * MEGABYTE]), use_dictionary=False), False
     ),
     "dictionary beyond its footer": lambda path: lying(write(path, repeated("x" * 40 * MEGABYTE, 256)), 1000),
 }
@@ -95,6 +129,37 @@ def test_file_that_would_fill_memory_is_refused_before_it_does(
         with pytest.raises(BadInput, match=r"^a\.parquet.*: write it again$"):
             opened.check_size()
     assert max(sizes, default=0) < 300 * MEGABYTE
+
+
+def test_header_of_a_page_with_a_struct_for_its_size_is_damage(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", pa.array(["x" * 1000]), use_dictionary=False, compression="none")
+    data = bytearray(path.read_bytes())
+    assert data[4:7] == b"\x15\x00\x15"
+    data[6:9] = b"\x1c\x11\x00"
+    path.write_bytes(data)
+    with open_parquet(path, "write it again") as file, pytest.raises(BadInput, match=r"a\.parquet can't be read"):
+        list(file.rows())
+
+
+def test_pages_are_counted_although_an_earlier_reading_stopped_among_them() -> None:
+    buffer = io.BytesIO()
+    texts = ["a" * 500] * 1000
+    settings = {"use_dictionary": False, "compression": "none", "data_page_size": 1000, "write_batch_size": 10}
+    pq.write_table(pa.table({"id": texts}), buffer, **settings)
+    stored = pq.read_metadata(buffer).row_group(0).column(0)
+    end = stored.data_page_offset + stored.total_compressed_size
+    leaf = Leaf("id", frozenset(["id"]), 0, True, False)
+    pages = Chunk(stored.data_page_offset, end, leaf, 1000, stored.total_uncompressed_size, False, "UNCOMPRESSED")
+    page = parse_header(buffer.getvalue(), pages.start)
+    later = pages._replace(start=page.start + page.packed)
+    file = CountedFile(buffer, "a.parquet", "")
+    file.expect([later], Quota("later pages", 1e9, "bytes", ""))
+    quota = Quota("all pages", 1e9, "bytes", "")
+    file.expect([pages], quota)
+    file.seek(pages.start)
+    while file.tell() < end:
+        file.read(60_000)
+    assert quota.used > sum(map(len, texts))
 
 
 def test_texts_that_are_often_the_same_are_read_whole(tmp_path: Path) -> None:

@@ -36,12 +36,16 @@ from dailytalk_contiguous.store.files import file_name, inside, write_bytes
 #: The most lines that may be missing after the last one of a file; with more, the file is cut off.
 _MISSING_AT_THE_END = 3
 
-#: The share of the time of two labels that they have in common at least if one is the other, changed.
+#: The least share of the time of two labels that they have in common if one is the other after a change.
 _ALIKE = 0.3
 
-#: The most labels of about one length and time of which any may be another, changed: two people who speak at once
+#: The most labels of about the same length and time that a label is compared with. Two people who speak at once
 #: have four.
 _MOST_NEAR = 200
+
+#: The power of two seconds above which lengths are not told apart: no recording is so long, and Python has no
+#: number for the highest powers.
+_HIGHEST_POWER = 64
 
 _STYLED = re.compile(r"\(([^()]*)\)\s*(.*)")
 
@@ -178,10 +182,11 @@ def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
 def _near(
     old: Sequence[Label], old_indices: Iterable[int], new: Sequence[Label], new_indices: Iterable[int]
 ) -> Iterator[tuple[int, int]]:
-    """Pairs of indices of labels among which are all that have `_ALIKE` in common.
+    """Yield pairs of indices of old and new labels: all that share `_ALIKE` of their time, and some others.
 
-    Such labels overlap, and one is less than four times as long as the other. So those of each power of two of
-    seconds are sorted by start, and only those are paired whose power is two away at most. Raises BadInput.
+    Such labels overlap, and one is less than four times as long as the other. So labels are grouped by length, in
+    powers of two, and sorted by start; an old label is paired with those at most two powers away. Raises BadInput
+    for more than `_MOST_NEAR` of these.
     """
     by_power: dict[int, list[tuple[float, int]]] = {}
     for index in new_indices:
@@ -207,8 +212,9 @@ def _near(
 
 
 def _power(seconds: float) -> int:
-    """The power of two seconds below which a length is."""
-    return math.frexp(seconds)[1]
+    """The power of two that is the first above a length, or `_HIGHEST_POWER`."""
+    _, power = math.frexp(seconds)
+    return min(power, _HIGHEST_POWER)
 
 
 def edits_of(path: Path, kept: Path, session: Session, name: str) -> tuple[EditChange, list[BadInput]]:

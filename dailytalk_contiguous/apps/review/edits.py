@@ -204,10 +204,10 @@ def _patch(index: "LineIndex", action: WantedAction, item: Item, author: str) ->
 
 
 class LineIndex:
-    """The lines of an item, and what actions ask of all of them, found without a look at each.
+    """The lines of an item, with indexes that answer what actions ask about all of them.
 
     Attributes:
-        lines: by their ids; changed with `put` alone.
+        lines: by their ids; only `put` changes them.
     """
 
     def __init__(self, lines: Lines, used: Collection[str]) -> None:
@@ -228,7 +228,7 @@ class LineIndex:
 
     @cached_property
     def _latest_first(self) -> dict[str, list[tuple[float, float, int, str]]]:
-        """A heap a channel, whose first item is its last line: start, end and position, all negative, and id."""
+        """A heap for each channel with its last line first: start, end and position (all negative), and id."""
         heaps: dict[str, list[tuple[float, float, int, str]]] = {}
         for position, (key, line) in enumerate(self.lines.items()):
             heaps.setdefault(line["channel"], []).append((-line["start"], -line["end"], -position, key))
@@ -237,7 +237,7 @@ class LineIndex:
         return heaps
 
     def put(self, key: str, line: SpokenLine | None) -> None:
-        """Change a line, add it, or (None) take it away."""
+        """Change or add a line, or remove it (None)."""
         if line is None:
             self.lines.pop(key, None)
             return
@@ -293,9 +293,9 @@ class EditedLines:
         self._author = author
 
     def act(self, key: str, actions: Iterable[WantedAction]) -> None:
-        """Do all actions on the line of this id, or (empty) on one that the first of them inserts.
+        """Apply actions to the line of this id, or, if it is empty, to the line that the first action inserts.
 
-        If one is impossible, none is done. Raises BadInput for it.
+        Raises BadInput if one is impossible; then none is applied.
         """
         before: Patch = {}
         try:

@@ -454,7 +454,7 @@ def _tensors_of(graph: "GraphProto") -> list["TensorProto"]:
 
 
 def _tensors_in(nodes: "Iterable[NodeProto]") -> list["TensorProto"]:
-    """The tensors that are attributes of nodes, and those of the graphs that are."""
+    """The tensors in attributes of nodes, and in graphs that are attributes."""
     tensors = list["TensorProto"]()
     for node in nodes:
         for attribute in node.attribute:
@@ -467,13 +467,13 @@ def _tensors_in(nodes: "Iterable[NodeProto]") -> list["TensorProto"]:
 
 
 class _VoiceSession:
-    """A session of ONNX Runtime that is given the same noise with every line, and as much memory as a voice needs.
+    """A session of ONNX Runtime that uses the same noise for every line, within the memory that a voice needs.
 
     Args:
         session: of a voice whose noise is an input.
         names: those inputs.
-        voice: its name, in errors.
-        sample_rate: of what it says, in Hz.
+        voice: its name, for errors.
+        sample_rate: of its sound, in Hz.
     """
 
     def __init__(self, session: "InferenceSession", names: Sequence[str], voice: str, sample_rate: int) -> None:
@@ -489,7 +489,7 @@ class _VoiceSession:
     def run(
         self, outputs: Sequence[str] | None, inputs: Mapping[str, NDArray[np.generic]]
     ) -> list[NDArray[np.float32]]:
-        """What the voice says. Raises SynthesisFailed where it asks for too much memory, or says too much."""
+        """Return the sound. Raises SynthesisFailed if it needs too much memory, or is too long."""
         n_phonemes = inputs["input"].size
         try:
             with self._memory_for(n_phonemes):
