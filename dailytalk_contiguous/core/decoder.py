@@ -154,7 +154,7 @@ class Decoder:
 
         try:
             frame = next(self._frames, None)
-        except (av.FFmpegError, ValueError) as error:
+        except (av.FFmpegError, ValueError, IndexError) as error:  # IndexError: another file has its name by now
             raise _not_decoded(error) from None
         if frame is None:
             return None

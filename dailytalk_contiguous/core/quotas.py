@@ -76,8 +76,12 @@ class Quota:
         dailytalk_contiguous.core.errors.BadInput: call.tar: its sample has more than 2.0 MB: cut it into parts
         """
         self.used += amount
-        if self.used > self.most:
+        if self.is_exceeded:
             raise BadInput(f"{self.subject} has more than {self._limit()}", self.remedy)
+
+    @property
+    def is_exceeded(self) -> bool:
+        return self.used > self.most
 
     def _limit(self) -> str:
         """The limit in words."""

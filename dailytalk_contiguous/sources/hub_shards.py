@@ -127,7 +127,7 @@ def _rows_of_groups(
                         yield _row(batch, index), number
                 n_before += len(batch)
         except BadInput as problem:
-            if quota.used > quota.most:
+            if quota.is_exceeded:
                 yield problem, sum(parquet.group_sizes)
                 return
             yield problem, end
