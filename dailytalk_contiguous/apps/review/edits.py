@@ -7,6 +7,7 @@ can be undone.
 
 import difflib
 import heapq
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple, NotRequired, TypedDict, cast
@@ -214,7 +215,6 @@ class LineIndex:
         self.lines = lines
         self._earlier_ids = used
         self._next_numbers: dict[str, int] = {}
-        self._speakers: dict[str, str | None] = {}
 
     @cached_property
     def _used(self) -> set[str]:
@@ -236,11 +236,23 @@ class LineIndex:
             heapq.heapify(heap)
         return heaps
 
+    @cached_property
+    def _named_by(self) -> defaultdict[str, Counter[str | None]]:
+        """How many lines of each channel name each speaker, in the order in which they first do."""
+        counts: defaultdict[str, Counter[str | None]] = defaultdict(Counter)
+        for line in self.lines.values():
+            counts[line["channel"]][line.get("speaker")] += 1
+        return counts
+
     def put(self, key: str, line: SpokenLine | None) -> None:
         """Change or add a line, or remove it (None)."""
+        earlier = self.lines.get(key)
+        if earlier is not None:
+            self._named_by[earlier["channel"]][earlier.get("speaker")] -= 1
         if line is None:
             self.lines.pop(key, None)
             return
+        self._named_by[line["channel"]][line.get("speaker")] += 1
         position = len(self._used)
         self.lines[key] = line
         if key not in self._used:
@@ -249,9 +261,6 @@ class LineIndex:
                 self._highest_number = max(self._highest_number, int(key))
         heap = self._latest_first.setdefault(line["channel"], [])
         heapq.heappush(heap, (-line["start"], -line["end"], -position, key))
-        speaker = line.get("speaker")
-        if speaker and self._speakers.get(line["channel"], speaker) is None:
-            self._speakers[line["channel"]] = speaker
 
     def last_of(self, channel: str) -> str | None:
         """The id of the last line of a channel in the order of the dialogue; None if it has none."""
@@ -266,10 +275,8 @@ class LineIndex:
 
     def speaker_of(self, channel: str) -> str | None:
         """The first speaker whom a line of a channel names; None if none does."""
-        if channel not in self._speakers:
-            speakers = (line.get("speaker") for line in self.lines.values() if line["channel"] == channel)
-            self._speakers[channel] = next(filter(None, speakers), None)
-        return self._speakers[channel]
+        n_lines_by_speaker = self._named_by[channel]
+        return next((speaker for speaker, n_lines in n_lines_by_speaker.items() if speaker and n_lines), None)
 
     def free_id(self, like: str) -> str:
         """An id that no line has or had, like another: `a/left/0003+1`; a number where ids are numbers."""
