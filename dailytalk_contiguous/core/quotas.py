@@ -77,14 +77,11 @@ class Quota:
         """
         self.used += amount
         if self.is_exceeded:
-            raise BadInput(f"{self.subject} has more than {self._limit()}", self.remedy)
+            limit = f"{self.most:,.0f} {self.unit}"
+            if self.unit == "bytes":
+                limit = f"{self.most / 1e6:,.1f} MB"
+            raise BadInput(f"{self.subject} has more than {limit}", self.remedy)
 
     @property
     def is_exceeded(self) -> bool:
         return self.used > self.most
-
-    def _limit(self) -> str:
-        """The limit in words."""
-        if self.unit == "bytes":
-            return f"{self.most / 1e6:,.1f} MB"
-        return f"{self.most:,.0f} {self.unit}"

@@ -79,10 +79,10 @@ DURATION_TOLERANCE = 0.010
 _NAME_COLUMNS = ("conversation_id", "recording_id", "language", "split")
 
 #: Characters of a name: far more than a path has, and the longest ids are paths.
-LONGEST_NAME = 10_000
+LONGEST_READ_NAME = 10_000
 
 #: Characters of what one person says without a pause: two hours have half as many.
-LONGEST_TEXT = 200_000
+LONGEST_READ_TEXT = 200_000
 
 
 class _ListColumn(NamedTuple):
@@ -126,10 +126,10 @@ def judged(row: Row, name: str) -> Row:
 def problems_of(row: Row) -> Iterator[tuple[str, str]]:
     """Yield why a finished row can't be used, each with its column: readers rely on these checks.
 
-    It has an id and a length, and no name of more than `LONGEST_NAME` characters. Its lists hold whole items, each
-    of a known channel, with a text of at most `LONGEST_TEXT` characters and times that are numbers, except dropped
-    utterances, which have none. A clip has one utterance, which begins inside it, and a weight of 0 or more. Audio
-    and texts are checked by their users.
+    It has an id and a length, and no name of more than `LONGEST_READ_NAME` characters. Its lists hold whole items,
+    each of a known channel, with a text of at most `LONGEST_READ_TEXT` characters and times that are numbers, except
+    dropped utterances, which have none. A clip has one utterance, which begins inside it, and a weight of 0 or more.
+    Audio and texts are checked by their users.
     """
     if not (row["conversation_id"] or "").strip():
         yield "conversation_id", "it has no conversation_id"
@@ -137,7 +137,7 @@ def problems_of(row: Row) -> Iterator[tuple[str, str]]:
         if _is_too_long(row.get(column)):
             yield (
                 column,
-                f"its {column} has {len(row[column]):,} characters, and {LONGEST_NAME:,} are read at most",
+                f"its {column} has {len(row[column]):,} characters, and {LONGEST_READ_NAME:,} are read at most",
             )
     for column in ("duration", "source_duration"):
         seconds = row[column]
@@ -163,7 +163,7 @@ def problems_of(row: Row) -> Iterator[tuple[str, str]]:
 
 
 def _is_too_long(name: str | None) -> bool:
-    return name is not None and len(name) > LONGEST_NAME
+    return name is not None and len(name) > LONGEST_READ_NAME
 
 
 def _problems_of_item(item: Mapping[str, object] | None, listed: _ListColumn) -> Iterator[str]:
@@ -176,8 +176,8 @@ def _problems_of_item(item: Mapping[str, object] | None, listed: _ListColumn) ->
         yield f"has no {', '.join(sorted(missing))}"
         return
     text = item.get(listed.text)
-    if isinstance(text, str) and len(text) > LONGEST_TEXT:
-        yield f"has a text of {len(text):,} characters, and {LONGEST_TEXT:,} are read at most"
+    if isinstance(text, str) and len(text) > LONGEST_READ_TEXT:
+        yield f"has a text of {len(text):,} characters, and {LONGEST_READ_TEXT:,} are read at most"
     channel = item[listed.channel]
     if channel not in schema.CHANNELS:
         yield f"names a channel {quoted(channel)}, not {' or '.join(schema.CHANNELS)}"

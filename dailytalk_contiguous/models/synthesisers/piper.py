@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.clean_speech import voiced_spans
-from dailytalk_contiguous.core.documents import as_text, quoted, read_json
+from dailytalk_contiguous.core.documents import as_text, check_size, quoted, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.licensing import Licence
@@ -407,7 +407,7 @@ def _loaded(files: VoiceFiles) -> "PiperVoice":
         reason = f"{files.settings.name} holds no settings of Piper ({type(error).__name__}: {quoted(str(error))})"
         raise ModelMissing(reason, "name another --voice") from error
     try:
-        _check_size(files.network)
+        check_size(files.network.stat().st_size, "", "name another --voice", MOST_NETWORK_BYTES)
         model = onnx.load(str(files.network), load_external_data=False)
         _refuse_other_files(model)
         add_alignment_output(model)
@@ -422,14 +422,6 @@ def _loaded(files: VoiceFiles) -> "PiperVoice":
         reason = f"{files.network.name} is not a voice of Piper ({message})"
         raise ModelMissing(reason, "name another --voice") from error
     return PiperVoice(session=_VoiceSession(session, noise, files.network.stem, config.sample_rate), config=config)
-
-
-def _check_size(network: Path) -> None:
-    """Raise BadInput for a network that is larger than any of Piper's."""
-    n_bytes = network.stat().st_size
-    if n_bytes > MOST_NETWORK_BYTES:
-        reason = f"it has {n_bytes / 1e6:,.0f} MB, and a voice has {MOST_NETWORK_BYTES / 1e6:,.0f} MB at most"
-        raise BadInput(reason, "name another --voice")
 
 
 def _refuse_other_files(model: "ModelProto") -> None:
