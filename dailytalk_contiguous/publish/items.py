@@ -126,10 +126,10 @@ def judged(row: Row, name: str) -> Row:
 def problems_of(row: Row) -> Iterator[tuple[str, str]]:
     """Yield why a finished row can't be used, each with its column: readers rely on these checks.
 
-    It has an id and a length, and no name of more than `LONGEST_READ_NAME` characters. Its lists hold whole items,
-    each of a known channel, with a text of at most `LONGEST_READ_TEXT` characters and times that are numbers, except
-    dropped utterances, which have none. A clip has one utterance, which begins inside it, and a weight of 0 or more.
-    Audio and texts are checked by their users.
+    It has an id and a length, and no name of more than `LONGEST_READ_NAME` characters. Its lists hold whole
+    items, each of a known channel, with a text of at most `LONGEST_READ_TEXT` characters and times that are
+    numbers, except dropped utterances, which have none. A clip has one utterance, which begins inside it, and a
+    weight of 0 or more. Audio and texts are checked by their users.
     """
     if not (row["conversation_id"] or "").strip():
         yield "conversation_id", "it has no conversation_id"
