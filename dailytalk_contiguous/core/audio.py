@@ -300,7 +300,8 @@ def has_over_16_bits(audio: AudioStruct) -> bool:
         return False
 
 
-# Floats in a file are samples from -1 to 1, or integers that some program wrote as floats.
+# Floats in a file are samples from -1 to 1 (or a little beyond, as an editor leaves them that does not clip), or
+# integers that some program wrote as floats.
 
 #: The largest float of a file that is never taken to hold integers. One with a larger sample holds integers if all
 #: of its samples are whole numbers.
@@ -317,31 +318,57 @@ _FLOATS = ("FLOAT", "DOUBLE")
 FULL_SCALES = (2.0**15, 2.0**23, 2.0**31)
 
 
-@_remembered
-def sample_scale(audio: AudioStruct) -> float:
-    """The factor that brings the samples of a file to [-1, 1]: 1, except for floats that hold integers.
+class _Floats(NamedTuple):
+    """The samples of a file of floats: the highest, without its sign, and whether all are whole numbers."""
 
-    A file of floats is read whole for it, and remembered until its size or date changes. Raises BadInput as
-    `blocks` does.
-    """
+    peak: float
+    are_whole: bool
+
+
+@_remembered
+def _floats_in(audio: AudioStruct) -> _Floats | None:
+    """What a file of floats holds, which is read whole for it; None for any other file."""
     peak = 0.0
-    are_integers = True
+    are_whole = True
     try:
         with _sound_file(audio) as file:
             if file.subtype not in _FLOATS:
-                return 1.0
+                return None
             n_samples = round(BLOCK_SECONDS * file.samplerate)
             for block in _read_blocks(file, n_samples, "float64"):
                 finite = np.where(np.isfinite(block), block, 0.0)  # others are refused where they are used
                 peak = max(peak, float(np.abs(finite).max()))
-                are_integers = are_integers and not np.any(finite % 1.0)
+                are_whole = are_whole and not np.any(finite % 1.0)
     except NotForLibsndfile:
+        return None
+    return _Floats(peak, are_whole)
+
+
+def sample_scale(audio: AudioStruct) -> float:
+    """The factor that brings the samples of a file to [-1, 1]: 1, except for floats that pass it.
+
+    What is louder than full scale would be clipped, and is divided by its peak. A file of floats is read whole for
+    it, and remembered until its size or date changes. Raises BadInput as `blocks` does.
+    """
+    floats = _floats_in(audio)
+    if floats is None or floats.peak <= 1.0:
         return 1.0
-    if peak <= LOUDEST_FLOAT or (peak < NO_FLOAT and not are_integers):
-        return 1.0
-    reached = [full_scale for full_scale in FULL_SCALES if peak <= full_scale]
+    if floats.peak <= LOUDEST_FLOAT or (floats.peak < NO_FLOAT and not floats.are_whole):
+        return 1.0 / floats.peak
+    reached = [full_scale for full_scale in FULL_SCALES if floats.peak <= full_scale]
     full_scale = reached[0] if reached else FULL_SCALES[-1]
     return 1.0 / full_scale
+
+
+def float_headroom(audio: AudioStruct) -> float:
+    """The factor from the loudest sample of a file of floats to full scale, at least 1; 1 for any other file.
+
+    A recorder of floats leaves the level for later: at 16 bits, soft samples would lose what they hold.
+    """
+    floats = _floats_in(audio)
+    if floats is None or floats.peak == 0:
+        return 1.0
+    return max(1.0 / floats.peak, 1.0)
 
 
 def _read_blocks(
@@ -359,7 +386,9 @@ def scale_note(audio: AudioStruct) -> str:
     scale = sample_scale(audio)
     if scale == 1.0:
         return ""
-    return f"its float samples are integers, and were divided by {1 / scale:,.0f}"
+    if 1 / scale in FULL_SCALES:
+        return f"its float samples are integers, and were divided by {1 / scale:,.0f}"
+    return f"its float samples are louder than full scale, and were divided by {1 / scale:.3g}"
 
 
 def blocks(
@@ -367,7 +396,7 @@ def blocks(
 ) -> Iterator[Samples]:
     """Yield the samples of a part of a recording at its own rate, float32 in [-1, 1], shape (n, channels).
 
-    Floats that hold integers are scaled (`sample_scale`).
+    Floats beyond full scale are scaled (`sample_scale`).
 
     Args:
         audio: a `{"bytes", "path"}` struct.
@@ -542,8 +571,12 @@ def read_pcm(
     duration: float | None = None,
     tap: Callable[[Samples], object] | None = None,
     sample_rate: int = ANALYSIS_RATE,
+    gain: float = 1.0,
 ) -> Pcm:
-    """Read the blocks of `blocks_at` as one array of int16: 16-bit samples at that rate are unchanged."""
+    """Read the blocks of `blocks_at`, times a gain, as one array of int16.
+
+    Without a gain, 16-bit samples at that rate are unchanged.
+    """
     info = read_header(audio)
     remaining = info.seconds - start
     wanted = remaining if duration is None else min(duration, remaining)
@@ -555,7 +588,7 @@ def read_pcm(
         if held + len(block) > len(samples):
             spare = np.empty((held + len(block), info.channels), np.int16)
             samples = np.concatenate((samples[:held], spare))
-        samples[held : held + len(block)] = to_pcm(block)
+        samples[held : held + len(block)] = to_pcm(block if gain == 1.0 else block * np.float32(gain))
         held += len(block)
     return samples[:held]
 

@@ -32,15 +32,11 @@ FRAME = 0.02
 #: Seconds beside a channel's own events that are no room tone.
 EDGE = 0.05
 
-#: Seconds beside the other side's events that are no room tone: its leak is audible before speech activity finds
-#: it, and in the room after it ends.
-ECHO = 0.2
-
 #: Percentile of the quiet frames that is the level of the room.
 ROOM_SHARE = 25
 
 #: dB over the level of the room up to which a frame is room tone. In steady noise 20 ms frames differ by less;
-#: breaths, clicks and leaks exceed it.
+#: breaths and clicks exceed it.
 STEADY_DB = 4.0
 
 #: Largest sample of a frame of room tone over the RMS of the room. Noise exceeds it once in a million samples; a
@@ -182,7 +178,7 @@ def room_tone(
     length: int,
     sample_rate: int,
     name: str,
-    others: Sequence[tuple[int, int]] = (),
+    leaks: Sequence[tuple[int, int]] = (),
 ) -> Samples:
     """`length` samples of a channel's own room tone.
 
@@ -192,9 +188,9 @@ def room_tone(
         length: samples wanted.
         sample_rate: Hz.
         name: seeds the noise, so that the same conversation always gets the same.
-        others: (start, end) in samples of what the other speaker does, and of his voice leaked into this channel.
+        leaks: (start, end) in samples of where the other speaker's voice leaks into this channel.
 
-    Steady stretches in which neither speaker is audible are joined with fades, forwards and backwards. Where they
+    Steady stretches in which nobody is audible are joined with fades, forwards and backwards. Where they
     are shorter than `LEAST_BED` in all, the tone is noise with their spectrum; without any, with the spectrum of
     the channel while its own speaker is silent, as far as the leak leaves it free. What a gate has silenced is no
     tone; a channel of which nothing is left gets noise of `FAINT`.
@@ -205,8 +201,7 @@ def room_tone(
     levels = frame_levels(frames.ravel(), size)
     own_events = _widened(events, EDGE * sample_rate)
     free = ~touched_frames(len(frames), [*own_events, *_gated(channel, sample_rate)], size)
-    other_events = _widened(others, ECHO * sample_rate)
-    quiet = free & ~touched_frames(len(frames), other_events, size)
+    quiet = free & ~touched_frames(len(frames), leaks, size)
     steady = quiet.copy()
     if quiet.any():
         room = np.percentile(levels[quiet], ROOM_SHARE)

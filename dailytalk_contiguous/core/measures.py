@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from dailytalk_contiguous.core.documents import is_number
@@ -14,6 +15,7 @@ from dailytalk_contiguous.core.hallucination import EXTRA_WORDS
 from dailytalk_contiguous.core.records import AnyRecord
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.turns import TimedConversation
+from dailytalk_contiguous.core.word_times import normalise
 
 
 class ConversationMeasure(NamedTuple):
@@ -36,6 +38,15 @@ class ConversationMeasure(NamedTuple):
 
 #: Lines of a side from which on it means something that many begin alike.
 FEWEST_LINES = 8
+
+#: Share of the energy of an utterance from which on it is mostly the other speaker's voice.
+MOSTLY_LEAK = 0.5
+
+#: Seconds within which a word that both sides say is one that is heard twice: an echo is up to 0.4 s late.
+SAME_WORD_SECONDS = 0.5
+
+#: Words of a side from which on it means something that both say the same.
+FEWEST_WORDS = 10
 
 #: The measures of a conversation by name, in the order of the table. Of two sides the worse one counts.
 CONVERSATION_MEASURES = {
@@ -75,6 +86,20 @@ CONVERSATION_MEASURES = {
     "clipping": ConversationMeasure("clipped", "%", 2, "Share of the samples that are clipped.", 100.0),
     "leak": ConversationMeasure(
         "leak", "dB", 0, "Level of the other speaker's voice in a channel, relative to its source."
+    ),
+    "leaked_speech": ConversationMeasure(
+        "doubtful speech",
+        "%",
+        1,
+        "Share of the speech time of utterances that are mostly the other speaker's voice, by their energy.",
+        100.0,
+    ),
+    "same_words": ConversationMeasure(
+        "same words",
+        "%",
+        0,
+        f"Share of the words of a side that the other one says within {SAME_WORD_SECONDS} s, too.",
+        100.0,
     ),
     "length_ratio": ConversationMeasure(
         "new/recorded length",
@@ -150,6 +175,51 @@ def measure_sides(sides: Sequence[AnyRecord | None], n_words: int) -> MeasuredCo
     }
 
 
+def leak_sentence(sides: Sequence[AnyRecord | None]) -> str | None:
+    """Return what leaks into each side of a conversation, in words; None where nothing does."""
+    speech = {side["channel"]: side.get("speech_seconds") for side in sides if side}
+    leaks = []
+    for side in sides:
+        if not side or not is_number(side.get("leak_db")):
+            continue
+        channel = side["channel"]
+        other = "left" if channel == "right" else "right"
+        seconds = speech.get(other)
+        amount = f"{seconds:.0f} s of the {other} side" if is_number(seconds) else f"the {other} side"
+        leak = f"{amount} into the {channel} one at {side['leak_db']:.0f} dB"
+        if is_number(side.get("leak_seconds")):
+            leak += f", {1000 * side['leak_seconds']:.0f} ms late"
+        leaks.append(leak)
+    return " and ".join(leaks) or None
+
+
+def same_words(words: Sequence[AnyRecord]) -> float | None:
+    """Return the share of a side's words that the other side says, too, within `SAME_WORD_SECONDS`.
+
+    It is that of the side with the larger one; None where both have fewer than `FEWEST_WORDS`. Talk that is heard
+    once has some by chance.
+
+    Args:
+        words: those of a conversation, each with its `word`, `speaker` and `start`.
+    """
+    times: dict[str, dict[str, list[float]]] = {channel: {} for channel in CHANNELS}
+    counts = dict.fromkeys(CHANNELS, 0)
+    for word in words:
+        if word["speaker"] in times:
+            counts[word["speaker"]] += 1
+            times[word["speaker"]].setdefault(normalise(word["word"] or ""), []).append(word["start"])
+    shares = []
+    for side, other in (CHANNELS, CHANNELS[::-1]):
+        n_same = 0
+        for text, starts in times[side].items():
+            starts_there = np.array(times[other].get(text, [math.inf]))
+            for start in starts:
+                n_same += bool(np.abs(starts_there - start).min() <= SAME_WORD_SECONDS)
+        if counts[side] >= FEWEST_WORDS:
+            shares.append(n_same / counts[side])
+    return max(shares, default=None)
+
+
 def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
     """Return the measures of conversations that follow from their utterances, by the number of their row.
 
@@ -165,9 +235,11 @@ def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
     recorded = _lengths(utterances["source_start"], utterances["source_end"])
     new = _lengths(utterances["start"], utterances["end"])
     length = recorded.where(recorded > 0, new)
+    leak_share = utterances["leak_share"].astype(float)
     amounts = {
         "seconds": length,
         "without": length.where(n_words == 0, 0.0),
+        "leaked": length.where(leak_share >= MOSTLY_LEAK, 0.0),
         "weights": length.where(confidence.notna(), 0.0),
         "sure": (length * confidence).fillna(0.0),
         "kept": status == "kept-original",
@@ -183,6 +255,8 @@ def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
     }
     measured = pd.DataFrame(columns)
     measured["same_opening"] = _shares_of_same_opening(utterances)
+    has_leak = leak_share.notna().groupby(row).any()
+    measured["leaked_speech"] = (sums["leaked"] / sums["seconds"]).where(has_leak)
     if rebuilt:
         is_take = (status == "spoken") & (recorded > 0) & (new > 0)
         ratios = (new / recorded).where(is_take)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.crosstalk import Leak
 from dailytalk_contiguous.core.loudness import clip_loudness, decibels
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
@@ -411,6 +412,7 @@ class SoundMeasures(TypedDict):
     bandwidth_hz: float | None
     clipping_ratio: float | None
     leak_db: float | None
+    leak_seconds: float | None
 
 
 class SideMeter:
@@ -458,7 +460,7 @@ class SideMeter:
         self._framed += count
         self._unframed = signal[end:]
 
-    def measures(self, speech: SpanPairs, heard: SpanPairs, leak_db: float | None = None) -> SoundMeasures:
+    def measures(self, speech: SpanPairs, heard: SpanPairs, leak: Leak | None = None) -> SoundMeasures:
         """The measures of the sound so far.
 
         `level_dbfs` is the mean power of speech without its pauses (`PAUSE_DB`). Of a channel that never gets
@@ -467,7 +469,7 @@ class SideMeter:
         Args:
             speech: when this side's speaker speaks, as starts and ends in seconds, in any order.
             heard: when anything except noise is audible in this channel, speech included.
-            leak_db: of the other speaker's voice in this channel against its source; None if there is none.
+            leak: the other speaker's voice in this channel; None if there is none.
         """
         levels = self._levels()
         seconds = _total(merge_gaps(sorted(speech), 0.0))
@@ -479,6 +481,7 @@ class SideMeter:
                 "bandwidth_hz": None,
                 "clipping_ratio": None,
                 "leak_db": None,
+                "leak_seconds": None,
             }
         frame = self._width / self._rate
         spoken = _frames_in(speech, len(levels), 0.0, frame)
@@ -492,7 +495,8 @@ class SideMeter:
             "snr_db": _snr_db(levels, spoken, audible),
             "bandwidth_hz": _bandwidth_hz(spectra[in_speech], self._rate, len(self._window)),
             "clipping_ratio": self._tops.samples / self._seen,
-            "leak_db": leak_db,
+            "leak_db": leak.level_db if leak else None,
+            "leak_seconds": leak.delay if leak else None,
         }
 
     def audible(self) -> list[tuple[float, float]]:

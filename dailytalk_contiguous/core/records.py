@@ -178,9 +178,9 @@ class Side(TypedDict):
 
     `speech_seconds` is how long its utterances are, `level_dbfs` the mean power of its speech without pauses;
     `snr_db`, `bandwidth_hz` and `clipping_ratio` are those of `core.quality`; `leak_db` is the level of the other
-    speaker's voice in this channel against its source, null where none leaks; `unheard_words` counts aligned words
-    where nothing is heard. Null is unknown: a silent side has no measures of its sound, a recording that was only
-    tagged no aligned words.
+    speaker's voice in this channel against its source, and `leak_seconds` is how late that is, both null where
+    none leaks; `unheard_words` counts aligned words where nothing is heard. Null is unknown: a silent side has no
+    measures of its sound, a recording that was only tagged no aligned words.
     """
 
     channel: Text
@@ -190,6 +190,7 @@ class Side(TypedDict):
     bandwidth_hz: Measure | None
     clipping_ratio: Measure | None
     leak_db: Measure | None
+    leak_seconds: Seconds | None
     unheard_words: Count | None
 
 

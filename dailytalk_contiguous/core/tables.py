@@ -26,10 +26,12 @@ from dailytalk_contiguous.core.fields import Field, columns_among
 from dailytalk_contiguous.core.measures import (
     CONVERSATION_MEASURES,
     is_talk,
+    leak_sentence,
     measure_sides,
     measure_turns,
     measure_utterances,
     recorded_overlap,
+    same_words,
 )
 from dailytalk_contiguous.core.schema import COLUMNS, SECONDS, STRING, TIMELINE
 from dailytalk_contiguous.core.scorecard import TurnTaking
@@ -130,6 +132,7 @@ OF_CONVERSATION: dict[str, tuple[Feature, str]] = {
     "talk": (_FLAG, "whether it is a talk with a machine: a finished row without a timeline"),
     "recorded_overlap": (SECONDS, "seconds in which both speak in the recording; null if unknown"),
     "out_of_step": (STRING, "how its sides are out of step; null if they are in step"),
+    "leaks": (STRING, "what leaks of one side into the other one; null if nothing does"),
     "has_timeline": (_FLAG, "whether it has a timeline (`timeline_…`)"),
     "of_export": (_FLAG, "whether it is a file of an export, with the measures that the export has kept"),
     "clip": (_FLAG, "whether it is a clip of one line, with labels"),
@@ -142,7 +145,7 @@ LEFT_AS_RECORDED = "left as recorded"
 
 #: What derived columns follow from, of an utterance and of its conversation.
 _OF_SAID = ["status", "channel", "start", "end", "source_start", "source_end", "speaker", "tag", "arousal"]
-_OF_SAID += ["voiced_fraction", "confidence", "delivery_distance"]
+_OF_SAID += ["voiced_fraction", "confidence", "leak_share", "delivery_distance"]
 _OF_ROW = ["conversation_id", "language", "clip", "own_seconds", "speaker", "speaker_left", "speaker_right"]
 _OF_ROW += ["augmented_from", "style"]
 
@@ -164,6 +167,7 @@ _LEFT_OUT = frozenset(
         "transition_certainty",
         "source_channel",
         "context_seconds",
+        "leak_share",
         "take",
         "delivery_semitones",
         "delivery_decibels",
@@ -294,6 +298,7 @@ class TableMaker:
         if entry["_measured"]:
             entry |= measure_sides(row.get("sides") or (), entry["words"])
             entry |= measure_turns(turns) if turns else {}
+            entry["same_words"] = None if labels else same_words(row["alignments"] or ())
         entry |= row.get("measures") or {}
         utterances = row["utterances"] or ()
         if entry["talk"] and not any(utterance["channel"] == "left" for utterance in utterances):
@@ -492,6 +497,7 @@ def _conversation(row: Mapping[str, Any], finished: bool) -> dict[str, Any]:
         "talk": finished and is_talk(row),
         "recorded_overlap": recorded_overlap(row),
         "out_of_step": None if labels else _out_of_step(row),
+        "leaks": None if labels else leak_sentence(row.get("sides") or ()),
         "provenance": json.dumps(made, sort_keys=True) if isinstance(made, Mapping) else made,
         "has_timeline": bool(timeline),
         "clip": bool(labels),
@@ -500,10 +506,15 @@ def _conversation(row: Mapping[str, Any], finished: bool) -> dict[str, Any]:
 
 
 def _out_of_step(row: Mapping[str, Any]) -> str | None:
-    """How the sides of a row are out of step; None where they are in step, or were laid on one clock."""
+    """How the sides of a row are out of step; None where they are in step, or were laid on one clock.
+
+    Where a voice leaks into the other side, both speak at once more often than people do.
+    """
     side_shift = row.get("side_shift")
     if side_shift and not side_shift["aligned"]:
         return shift_sentence(side_shift)
+    if any(is_number(side.get("leak_db")) for side in row.get("sides") or () if side):
+        return None
     # The utterances of each channel in the recording, where their times there are known.
     spans: dict[str, list[tuple[float, float]]] = {channel: [] for channel in schema.CHANNELS}
     for utterance in row["utterances"] or ():

@@ -369,6 +369,17 @@ class Utterance(TypedDict):
         ),
     ]
     end_trim: Annotated[Seconds | None, _trim("end_trim", "time from its last sound to `end`")]
+    leak_share: Annotated[
+        Measure | None,
+        Field(
+            about="how much of its energy in the recording is the other speaker's voice that leaks into its side",
+            unit="[0, 1], or absent (none)",
+            digits=3,
+            editable=False,
+            only_with="leak_share",
+            optional=True,
+        ),
+    ]
     emotion_class: Annotated[
         Text | None,
         _emotion(

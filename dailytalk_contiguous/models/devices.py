@@ -144,6 +144,7 @@ def open_onnx(network: Path | bytes) -> "InferenceSession":
     options = onnxruntime.SessionOptions()  # one thread: what is computed must not depend on how many there are
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 4  # what fails is raised
     # A file may ask for any amount of memory: a session that is opened from here on has its own, and no more.
     kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR

@@ -26,6 +26,7 @@ from dailytalk_contiguous.core.audio import (
 )
 from dailytalk_contiguous.core.contours import track_voice
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.levels import frame_levels, gain_for, offset_of
 from dailytalk_contiguous.core.nonspeech_sounds import find_sounds
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.speech_runs import speech_spans
@@ -169,6 +170,12 @@ def is_narrow(samples: NDArray[np.generic]) -> bool:
     return bool(above < powers.sum() * 10 ** (NARROW_DB / 10))
 
 
+def at_heard_level(samples: Samples) -> Samples:
+    """A whole channel at the level at which it is heard, without its offset."""
+    centred = samples - np.float32(offset_of(samples))
+    return np.asarray(centred * gain_for(frame_levels(centred, FRAME)), np.float32)
+
+
 def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities of speech of a whole 16 kHz channel, float32 in [-1, 1]; shape (ceil(n / 512),)."""
     activity = SpeechActivity(is_narrow(samples))
@@ -220,7 +227,7 @@ def missed_speech(channel: Pcm, sounds: Sequence[tuple[float, float]]) -> list[t
     """Speech in sounds of a channel that speech activity has left out: starts and ends in seconds, in order.
 
     Args:
-        channel: 16 kHz int16, shape (n,).
+        channel: 16 kHz int16, shape (n,), at the level at which it is heard (`core.levels.at_speech_level`).
         sounds: starts and ends in seconds, as `core.nonspeech_sounds.find_sounds` gives them.
     """
     missed: list[tuple[float, float]] = []
@@ -323,7 +330,7 @@ def hear(samples: Samples, sample_rate: int) -> Heard:
 
     Raises BadInput for sound on which speech activity raises an error.
     """
-    analysed = np.asarray(soxr.resample(samples, sample_rate, ANALYSIS_RATE), np.float32)
+    analysed = at_heard_level(np.asarray(soxr.resample(samples, sample_rate, ANALYSIS_RATE), np.float32))
     total = len(samples) / sample_rate
     n_silent = round(SILENCE_AFTER * ANALYSIS_RATE)
     with refusing("it"):

@@ -94,7 +94,7 @@ class TaggedItems(Items):
         """The base columns of a shard; neighbours in the transcript are mostly of one shard."""
         if self._latest[0] != path:
             names = (column.name for column in columns_among(self.fields))
-            self._latest = path, read_rows(path, (*BASE, "sides", *names))
+            self._latest = path, read_rows(path, (*BASE, *names))
         return self._latest[1]
 
     _latest: tuple[Path | None, dict[str, Row]] = (None, {})

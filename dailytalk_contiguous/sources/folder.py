@@ -40,7 +40,13 @@ from dailytalk_contiguous.core.records import Cue, EncodedAudio
 from dailytalk_contiguous.core.schema import MIX, SOURCE, Row
 from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.core.speech_runs import HYSTERESIS
-from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, refusing, speech_probabilities
+from dailytalk_contiguous.models.speech_activity import (
+    FRAME,
+    FRAME_SECONDS,
+    at_heard_level,
+    refusing,
+    speech_probabilities,
+)
 from dailytalk_contiguous.models.text_language import TooFewWords, language_of_texts
 from dailytalk_contiguous.sources.caller_names import CallerNames, without_private_names
 from dailytalk_contiguous.sources.clocks import with_clock
@@ -153,7 +159,7 @@ def _quietest(audio: EncodedAudio, start: float, end: float) -> tuple[float, flo
     samples = read_pcm(audio, start, end - start)
     # One channel at a time as floats: the whole range may be of minutes, and several searches run side by side.
     with refusing("it"):
-        probabilities = [speech_probabilities(channel) for channel in _channels(samples)]
+        probabilities = [speech_probabilities(at_heard_level(channel)) for channel in _channels(samples)]
     is_silent = np.all([probability < SILENCE for probability in probabilities], axis=0)
     if is_silent.any():
         runs = true_runs(is_silent).tolist()

@@ -21,7 +21,12 @@ from dailytalk_contiguous.core.side_shift import (
 )
 from dailytalk_contiguous.core.speech_runs import speech_spans
 from dailytalk_contiguous.core.word_times import TimeSpan
-from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, refusing, speech_probabilities
+from dailytalk_contiguous.models.speech_activity import (
+    FRAME_SECONDS,
+    at_heard_level,
+    refusing,
+    speech_probabilities,
+)
 from dailytalk_contiguous.sources.joined import put_in_step
 
 
@@ -70,7 +75,7 @@ def _speech(pcm: audio.Pcm) -> dict[str, list[TimeSpan]]:
     """Starts and ends of the speech of each channel, in seconds."""
     speech: dict[str, list[TimeSpan]] = {}
     for number, channel in enumerate(CHANNELS):
-        samples = audio.pcm_to_float(pcm[:, number])
+        samples = at_heard_level(audio.pcm_to_float(pcm[:, number]))
         with refusing(f"the {channel} channel"):
             probabilities = speech_probabilities(samples)
         speech[channel] = speech_spans(probabilities, len(samples) / audio.ANALYSIS_RATE, FRAME_SECONDS)

@@ -86,6 +86,7 @@ BASE = (
     "transcript_marks",
     "uncovered_sound",
     "side_shift",
+    "sides",
     "model_failures",
     *OF_UTTERANCES,
 )
@@ -112,6 +113,12 @@ class _TaggedShift(TypedDict):
     aligned: bool
 
 
+class _TaggedSide(TypedDict):
+    channel: str
+    clipping_ratio: NotRequired[Number | None]
+    leak_db: NotRequired[Number | None]
+
+
 class _Tagged(TypedDict):
     """The fields of a row of a tagged shard, which may come from outside."""
 
@@ -129,6 +136,7 @@ class _Tagged(TypedDict):
     text: NotRequired[list[str] | None]
     given: NotRequired[list[_TaggedCue] | None]
     side_shift: NotRequired[_TaggedShift | None]
+    sides: NotRequired[list[_TaggedSide] | None]
 
 
 def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
@@ -237,8 +245,8 @@ def from_recording(line: Mapping[str, object], recordings: Path | None, remedy: 
     }
     for name in OF_UTTERANCES:
         row[name] = []
-    for column in COLUMNS:
-        row[column.name] = None
+    for name in ("sides", *(column.name for column in COLUMNS)):
+        row[name] = None
     return row
 
 

@@ -66,6 +66,7 @@ from dailytalk_contiguous.stages.base import (
     model_digest,
     short_digest,
 )
+from dailytalk_contiguous.stages.recorded_sides import analysed_sides, has_leak
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, WhisperStage
 
 #: Median probability, by Whisper, of the words of a line under which the voice has said something else. Of 84
@@ -163,7 +164,7 @@ class Align(AligningStage):
     recogniser raises an error gets its times in another way, and `model_failures` says why.
     """
 
-    VERSION: ClassVar[int] = 7
+    VERSION: ClassVar[int] = 8
     role: ClassVar[str] = "text_recogniser"
     revoice: str = setting(CHANNELS[0], REVOICE_OR_KEEP)
     aligner: str = setting(AUTO, ALIGNER)
@@ -179,6 +180,7 @@ class Align(AligningStage):
         "audio",
         "offset",
         "duration",
+        "sides",
     )
     needs: ClassVar[tuple[str, ...]] = (
         "utterance_id",
@@ -434,21 +436,22 @@ class _LineAlignment:
         """Samples at 16 kHz of synthesised lines, and of kept ones whose language has an aligner."""
         row = self._row
         sounds: dict[LineToAlign, Samples] = {}
-        converted: list[LineToAlign] = []
+        leaks = has_leak(row)
+        recorded: list[LineToAlign] = []
         kept: list[LineToAlign] = []
         for line in untimed:
             if line.is_take:
                 take = pcm_to_float(row["spoken"][line.index])
                 sounds[line] = RecogniserInput(take, row["built_rate"], UNDETERMINED).analysed
             elif aligner_of(self._stage.aligner, line.language, self._stage.device):
-                if line.status == "spoken":
-                    converted.append(line)
+                if line.status == "spoken" or leaks:
+                    recorded.append(line)
                 else:
                     kept.append(line)
-        if converted:
-            recorded = read_pcm(row["audio"], row["offset"], row["duration"])
-            for line in converted:
-                channel = recorded[:, CHANNELS.index(line.channel)]
+        if recorded:
+            channels = analysed_sides(row).channels
+            for line in recorded:
+                channel = channels[CHANNELS.index(line.channel)]
                 sounds[line] = pcm_to_float(excerpt(channel, line.start, line.end))
         if kept and row.get("built_audio"):
             built = read_pcm(row["built_audio"])

@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.stages.base import Stage, columns_from_rows, each_utterance
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
+from dailytalk_contiguous.stages.recorded_sides import analysed_sides
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
@@ -81,8 +82,9 @@ class JoinSentences(Stage):
     )
     longest: float = unlisted(Segment.longest)
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     needs: ClassVar[tuple[str, ...]] = (*_COLUMNS, *_OF_RECORDING)
+    uses: ClassVar[tuple[str, ...]] = ("sides",)
     transient: ClassVar[tuple[str, ...]] = Segment.transient
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features({**_COLUMNS, "joined": List(List(STRING))})
@@ -96,11 +98,10 @@ class JoinSentences(Stage):
         runs = _one_run_each(groups)
         joined = [_joined(parts, runs) for parts in groups]
         if len(joined) < len(utterances):
-            sound = audio.read_pcm(row["audio"], row["offset"], row["duration"])
+            channels = _channels(row)
             for utterance in joined:
                 if utterance["joined"]:  # its speech is cut from the recording as `Segment` cuts it
-                    side = utterance["channel"]
-                    channel = audio.mixed_down(sound) if side == MIX else sound[:, CHANNELS.index(side)]
+                    channel = channels[utterance["channel"]]
                     speech = audio.excerpt(channel, utterance["start"], utterance["end"])
                     utterance["speech"] = speech.tobytes()
         joined.sort(key=lambda utterance: (utterance["start"], utterance["channel"]))
@@ -136,6 +137,13 @@ class JoinSentences(Stage):
         return not any(other["start"] < pause_end and other["end"] > pause_start for other in others)
 
 
+def _channels(row: Row) -> dict[str, audio.Pcm]:
+    """The channels of a recording as `Segment` has heard them."""
+    if MIX in row["channel"]:
+        return {MIX: audio.mixed_down(audio.read_pcm(row["audio"], row["offset"], row["duration"]))}
+    return dict(zip(CHANNELS, analysed_sides(row).channels, strict=True))
+
+
 def _one_run_each(groups: Sequence[Sequence[Row]]) -> dict[tuple[str, int], int]:
     """The run of speech of each channel's runs, where those of one sentence are one."""
     runs: dict[tuple[str, int], int] = {}
@@ -163,6 +171,9 @@ def _joined(parts: Sequence[Row], runs: Mapping[tuple[str, int], int]) -> Row:
             n_words += count
             logprob += part["avg_logprob"] * count
     speech_seconds = np.array([part["speech_seconds"] for part in parts])
+    leak_share = None
+    if first["leak_share"] is not None:
+        leak_share = float(np.average([part["leak_share"] for part in parts], weights=speech_seconds))
     is_short = last["end"] - first["start"] < Segment.short
     return {
         **{name: first[name] for name in _OF_FIRST},
@@ -170,6 +181,7 @@ def _joined(parts: Sequence[Row], runs: Mapping[tuple[str, int], int]) -> Row:
         "run": run,
         "kind": "short" if is_short else "speech",
         "speech_seconds": float(speech_seconds.sum()),
+        "leak_share": leak_share,
         "avg_logprob": logprob / n_words if n_words else math.nan,
         "no_speech_prob": max(part["no_speech_prob"] for part in parts),
         "text_raw": join_words(word["word"] for word in words),

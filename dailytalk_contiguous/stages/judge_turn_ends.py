@@ -117,7 +117,8 @@ def judge_utterances(
             timed.append(Timed(utterance["channel"], *span))
     judged = judged_ends(timed, join_spans(timed), sound, CHANNELS.index)
     errors = edge_errors_of(sides)
-    certainties = certainties_of(timed, [errors[span.channel] for span in timed], judged)
+    leak_shares = [utterance.get("leak_share") or 0.0 for utterance in heard]
+    certainties = certainties_of(timed, [errors[span.channel] for span in timed], leak_shares, judged)
     for utterance, judgement in zip(heard, certainties, strict=True):
         utterance.update(judgement)
     for index, end in judged.items():
@@ -128,6 +129,7 @@ def judge_utterances(
 def certainties_of(
     timed: Sequence[Timed],
     errors: Sequence[float],
+    leak_shares: Sequence[float],
     judged: Mapping[int, JudgedEnd],
     source: Sequence[Timed] | None = None,
 ) -> list[dict[str, float | None]]:
@@ -135,15 +137,17 @@ def certainties_of(
 
     Args:
         timed, errors, source: as `core.certainty.event_certainties` takes them.
+        leak_shares: how much of the energy of each is the other speaker's: so far it is uncertain who speaks.
         judged: what `judged_ends` says of the utterances.
     """
     certain = event_certainties(timed, errors, source)
     columns: list[dict[str, float | None]] = []
-    for certainty in certain.events:
-        columns.append({"event_certainty": certainty, "transition_certainty": None})
+    own_shares = [1 - leak_share for leak_share in leak_shares]
+    for certainty, own_share in zip(certain.events, own_shares, strict=True):
+        columns.append({"event_certainty": certainty * own_share, "transition_certainty": None})
     for index, end in judged.items():
         certainty = transition_certainty(certain.ends[index], end.transition, end.finished)
-        columns[index]["transition_certainty"] = certainty
+        columns[index]["transition_certainty"] = certainty * own_shares[index]
     return columns
 
 
@@ -172,9 +176,18 @@ class JudgeTurnEnds(Stage):
         "new_start",
         "new_end",
     )
-    uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim", "new_start_trim", "new_end_trim", "built_sides")
+    uses: ClassVar[tuple[str, ...]] = (
+        "start_trim",
+        "end_trim",
+        "new_start_trim",
+        "new_end_trim",
+        "built_sides",
+        "leak_share",
+        "status",
+        "converted",
+    )
     batch_rows: ClassVar[int] = 1
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     adds: ClassVar[Features] = per_utterance(
         Features(
             {
@@ -212,7 +225,8 @@ class JudgeTurnEnds(Stage):
             after = judged_ends(built, groups, result, lambda channel: CHANNELS.index(sides[channel]))
         errors_of_sides = edge_errors_of(row.get("built_sides"))
         errors = [errors_of_sides[sides[span.channel]] for span in built]
-        certainties = certainties_of(built, errors, after, source)
+        leak_shares = [_leak_share(row, index) for index in heard]
+        certainties = certainties_of(built, errors, leak_shares, after, source)
         columns: Batch = {name: [None] * len(row["new_start"]) for name in self.adds}
         for position, index in enumerate(heard):
             for name, certainty in certainties[position].items():
@@ -224,6 +238,15 @@ class JudgeTurnEnds(Stage):
                 columns["source_transition"][index] = recorded[position].transition
                 columns["source_turn_end"][index] = recorded[position].finished
         return columns
+
+
+def _leak_share(row: Row, index: int) -> float:
+    """How much of the energy of an utterance is the other speaker's; none where a voice says its text anew."""
+    leak_shares = row.get("leak_share")
+    statuses = row.get("status")
+    if not leak_shares or (statuses and statuses[index] == "spoken" and not row.get("converted")):
+        return 0.0
+    return leak_shares[index] or 0.0
 
 
 def _timed(row: Row, index: int, timeline: str) -> Timed:

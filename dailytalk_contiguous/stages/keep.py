@@ -10,7 +10,6 @@ from typing import ClassVar
 from datasets import Features
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.crosstalk import leakage
 from dailytalk_contiguous.core.schema import AS_RECORDED, CHANNELS, NOBODY, Row, per_utterance
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
@@ -18,7 +17,7 @@ from dailytalk_contiguous.stages.base import SAMPLE_RATE, Stage
 from dailytalk_contiguous.stages.lines_to_say import SPOKEN_UTTERANCE
 from dailytalk_contiguous.stages.rebuilt_sides import Part, result_measures, sorted_parts
 from dailytalk_contiguous.stages.reconstruct import RESULT, times_of, trims_of
-from dailytalk_contiguous.stages.recorded_sides import sounds_of
+from dailytalk_contiguous.stages.recorded_sides import analysed_sides, sounds_of
 
 #: The columns of `Speak` that later stages read, with their values for an utterance that is kept.
 _KEPT: Row = {
@@ -51,8 +50,8 @@ class Keep(Stage):
         "end",
         "run",
     )
-    uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim")
-    VERSION: ClassVar[int] = 2
+    uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim", "sides")
+    VERSION: ClassVar[int] = 3
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features(
         {
@@ -64,10 +63,7 @@ class Keep(Stage):
     def row(self, row: Row) -> Row:
         rate = self.sample_rate or row["sample_rate"]
         sound = audio.read_pcm(row["audio"], row["offset"], row["duration"], sample_rate=rate)
-        analysed = sound
-        if rate != audio.ANALYSIS_RATE:
-            analysed = audio.read_pcm(row["audio"], row["offset"], row["duration"])
-        leaks = leakage(analysed[:, 0], analysed[:, 1])
+        analysed = analysed_sides(row)
         seconds = len(sound) / rate
         parts: list[Part] = []
         utterances = zip(row["source_channel"], row["start"], row["end"], row["run"], trims_of(row), strict=True)
@@ -77,8 +73,7 @@ class Keep(Stage):
         events = [part.event for part in parts]
         for side, channel in enumerate(CHANNELS):
             speech = [(event.start, event.end) for event in events if event.channel == channel]
-            sounds, _ = sounds_of(analysed[:, side], speech, leaks[side])
-            for start, end in sounds:
+            for start, end in sounds_of(analysed, side, speech):
                 event = TurnEvent(channel, start, end, end - start, kept=True)
                 parts.append(Part(event, None, None))
         parts = sorted_parts(parts)
@@ -87,7 +82,7 @@ class Keep(Stage):
         columns["built_audio"] = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
         columns["built_rate"] = rate
         columns["built_duration"] = seconds
-        columns["built_sides"] = result_measures(parts, starts, NOBODY, leaks, sound, rate)
+        columns["built_sides"] = result_measures(row, parts, starts, NOBODY, analysed.leaks, sound, rate)
         columns["timeline"] = {
             **compare_turns(events, [event.start for event in events], seconds, seconds),
             "mode": AS_RECORDED,

@@ -2,7 +2,8 @@
 
 Speech activity still decides where utterances begin and end, so that conversations with and without a transcript
 are cut alike. A channel that the transcript doesn't mention at all was not transcribed and is left to the
-recogniser (null); in one that it does mention, an utterance without words is one in which nothing was said.
+recogniser (null); in one that it does mention, an utterance without words is one in which nothing was said. If it
+is mostly the other speaker's voice that leaks into the side, it is no utterance.
 Where it does not say on which side its words are, they are on the one whose speech they fall on.
 """
 
@@ -17,12 +18,22 @@ from datasets import Features, List
 from dailytalk_contiguous.core.cues import match_words, shared_time
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.records import Cue, RejectedPart, UtteredWord, WordRow
-from dailytalk_contiguous.core.schema import CHANNELS, CUE, MARK, MIX, OPEN, REJECTED, STRING, Row
+from dailytalk_contiguous.core.schema import (
+    CHANNELS,
+    CUE,
+    MARK,
+    MIX,
+    OPEN,
+    REJECTED,
+    STRING,
+    Row,
+    per_utterance,
+)
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
 from dailytalk_contiguous.core.word_times import TimeSpan, join_words
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.stages.base import Stage, each_utterance
-from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
+from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES, UTTERANCES
 
 #: How many words of a cue are named in the reason why they were rejected.
 WORDS_SHOWN = 12
@@ -37,6 +48,9 @@ FOREIGN_COMMON = 0.7
 
 #: The same where sides are found in the sound: at least 0.96 with their own transcripts, at most 0.82 with others.
 FOREIGN_FOUND = 0.88
+
+#: Share of the energy of an utterance from which on it is the other speaker's, where the transcript has no word.
+OTHER_SPEAKER = 0.5
 
 #: What `transcript_repair` calls a transcript that is about something else.
 NOT_USED = "not used"
@@ -74,13 +88,14 @@ class MatchTranscript(Stage):
 
     `given` holds cues (`schema.CUE`) in seconds of the conversation. `given_text` and `given_words` are null in
     a channel without the text of a cue. `unmatched` has one item for every cue that has words near no utterance of
-    its channel.
+    its channel. Utterances without a word that are mostly the other speaker's voice (`leak_share`) are left out,
+    and a note says how many.
 
     A transcript that is about other sound, or has other times or sides, is not used: `transcript_repair` and the
     first item of `unmatched` say so. `transcript_marks` are the cues that are no words.
     """
 
-    VERSION: ClassVar[int] = 4
+    VERSION: ClassVar[int] = 5
 
     needs: ClassVar[tuple[str, ...]] = (
         "conversation_id",
@@ -88,29 +103,26 @@ class MatchTranscript(Stage):
         "given",
         "offset",
         "duration",
-        "utterance_id",
-        "channel",
-        "speaker",
-        "start",
-        "end",
+        "notes",
+        *UTTERANCES,
     )
     prepares: ClassVar[bool] = True
+    transient: ClassVar[tuple[str, ...]] = ("speech",)
     adds: ClassVar[Features] = Features(
         {
+            **per_utterance(UTTERANCES),
+            "notes": List(STRING),
             "given_text": List(STRING),
             "given_words": List(List(UTTERED_WORD)),
             "unmatched": List(REJECTED),
             "transcript_repair": STRING,
             "transcript_marks": List(MARK),
-            "speaker": List(STRING),
             "given": List(CUE),
         }
     )
 
     def row(self, row: Row) -> Row:
-        spans: dict[str, list[TimeSpan]] = {channel: [] for channel in (*CHANNELS, MIX)}
-        for channel, start, end in each_utterance(row, "channel", "start", "end"):
-            spans[channel].append((start, end))
+        spans = _spans_of(row)
         beyond: list[Cue] = []
         within: list[Cue] = []
         for cue in row["given"]:
@@ -133,19 +145,22 @@ class MatchTranscript(Stage):
             cues = {}
             marks = []
             repair = NOT_USED
-        texts, words, near_none = self._matched(row, cues, spans)
+        row = _without_other_speaker(row, cues)
+        texts, words, near_none = self._matched(row, cues, _spans_of(row))
         unmatched += near_none
         speakers: list[str] = row["speaker"]
         if sided != within:  # who speaks is known by the cues whose sides were found
             names = {cue["channel"]: cue.get("speaker") for cue in sided}
             speakers = [names.get(channel) or f"{row['recording_id']}/{channel}" for channel in row["channel"]]
         return {
+            **{name: row[name] for name in UTTERANCES},
+            "notes": row["notes"],
+            "speaker": speakers,
             "given_text": texts,
             "given_words": words,
             "unmatched": unmatched,
             "transcript_repair": repair,
             "transcript_marks": marks,
-            "speaker": speakers,
             "given": sided,
         }
 
@@ -205,6 +220,41 @@ class MatchTranscript(Stage):
             "remedy": "correct the times or the channel of these words in the transcript, or make speech activity "
             "detection more sensitive",
         }
+
+
+def _spans_of(row: Row) -> dict[str, list[TimeSpan]]:
+    """Starts and ends of the utterances of each channel."""
+    spans: dict[str, list[TimeSpan]] = {channel: [] for channel in (*CHANNELS, MIX)}
+    for channel, start, end in each_utterance(row, "channel", "start", "end"):
+        spans[channel].append((start, end))
+    return spans
+
+
+def _without_other_speaker(row: Row, cues: Mapping[str, Sequence[Cue]]) -> Row:
+    """A row without the utterances that are the other speaker's voice, as the words of their side tell."""
+    spoken: dict[str, list[TimeSpan]] = {}
+    for channel, listed in cues.items():
+        spoken[channel] = []
+        for cue in listed:
+            if cue["words"]:
+                spoken[channel] += [(word["start"], word["end"]) for word in cue["words"]]
+            elif cue["text"]:
+                spoken[channel].append((cue["start"], cue["end"]))
+    kept: list[int] = []
+    utterances = each_utterance(row, "channel", "start", "end", "leak_share")
+    for index, (channel, start, end, leak_share) in enumerate(utterances):
+        is_said = any(first < end and last > start for first, last in spoken.get(channel, [(start, end)]))
+        if is_said or (leak_share or 0.0) < OTHER_SPEAKER:
+            kept.append(index)
+    n_left_out = len(row["utterance_id"]) - len(kept)
+    if not n_left_out:
+        return row
+    columns: Row = {}
+    for name in UTTERANCES:
+        columns[name] = [row[name][index] for index in kept]
+    spans = counted(n_left_out, "span")
+    note = f"{spans} of the other speaker's voice, without a word in the transcript, are not taken for utterances"
+    return row | columns | {"notes": [*row["notes"], note]}
 
 
 def _cues_with_text(given: Sequence[Cue], within: Sequence[Cue]) -> dict[str, list[Cue]]:

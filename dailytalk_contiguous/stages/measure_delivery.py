@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.audio import Samples, excerpt, pcm_to_float, read_pcm
+from dailytalk_contiguous.core.audio import Samples, excerpt, pcm_to_float
 from dailytalk_contiguous.core.delivery import performance_of
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.schema import CHANNELS, MODEL_FAILURES, Row
@@ -16,6 +16,7 @@ from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
 from dailytalk_contiguous.models.failures import each_that_works
 from dailytalk_contiguous.stages.base import REVOICE, Stage, each_utterance
+from dailytalk_contiguous.stages.recorded_sides import analysed_sides
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.store.hub import model_reference
 
@@ -56,7 +57,7 @@ class MeasureDelivery(Stage):
         "end",
         "text",
     )
-    uses: ClassVar[tuple[str, ...]] = ("model_failures",)
+    uses: ClassVar[tuple[str, ...]] = ("model_failures", "sides")
     prepares: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features(
@@ -76,8 +77,7 @@ class MeasureDelivery(Stage):
             embed_delivery(self.delivery, self.codebook, [])
 
     def row(self, row: Row) -> Row:
-        recording = read_pcm(row["audio"], row["offset"], row["duration"])
-        channel = recording[:, CHANNELS.index(self.revoice)]
+        channel = analysed_sides(row).channels[CHANNELS.index(self.revoice)]
         sounds: list[Samples] = []
         utterances = each_utterance(row, "source_channel", "start", "end", "text")
         for side, start, end, text in utterances:

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.crosstalk import Leakage, leaked_spans
+from dailytalk_contiguous.core.crosstalk import Leak
 from dailytalk_contiguous.core.loudness import Levelled, Piece, lay, level, limit, loudness, rearrange, room_tone
 from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.schema import CHANNELS, Row, result_sides
 from dailytalk_contiguous.core.timeline import TurnEvent
-from dailytalk_contiguous.stages.recorded_sides import RecordedSides, audible_leak
+from dailytalk_contiguous.stages.recorded_sides import RecordedSides, audible_leak, leaks_in_tone
 
 #: Seconds of source around a piece that its fades may use.
 AROUND = 0.02
@@ -73,7 +73,7 @@ class RebuiltSides:
         rate = recorded.rate
         samples = recorded.sound[:, side]
         tone = self._tone(side)
-        leaked = audible_leak(recorded.loudest_leaks[side], tone, rate)
+        leaked = audible_leak(samples, recorded.leaks[side], tone, rate)
         side_parts = self._parts_of(side)
         moves = []
         for part, start in side_parts:
@@ -126,13 +126,14 @@ class RebuiltSides:
         return [(part, start) for part, start in placed if part.event.channel == CHANNELS[side]]
 
     def _tone(self, side: int) -> audio.Samples:
-        """Room tone of a side of the source, from where neither speaker does anything and nothing leaks."""
+        """Room tone of a side of the source, from where its speaker does nothing and nothing leaks."""
         recorded = self.recorded
         rate = recorded.rate
         length = max(self.length, len(recorded.sound))
-        others = self._busy(1 - side) + leaked_spans(recorded.leaks[side].mask, rate)
+        samples = recorded.sound[:, side]
+        leaks = leaks_in_tone(samples, recorded.leaks[side], rate)
         name = f"{recorded.name}/{CHANNELS[side]}"
-        return room_tone(recorded.sound[:, side], self._busy(side), length, rate, name, others)
+        return room_tone(samples, self._busy(side), length, rate, name, leaks)
 
     def _busy(self, side: int) -> list[tuple[int, int]]:
         """When anything happens in a channel of the source, in samples: in dropped utterances, too."""
@@ -144,18 +145,21 @@ class RebuiltSides:
 
 
 def result_measures(
+    row: Row,
     parts: Sequence[Part],
     starts: Sequence[float],
     revoice: str,
-    leaks: tuple[Leakage, Leakage],
+    leaks: tuple[Leak | None, Leak | None],
     result: audio.Pcm,
     rate: int,
 ) -> list[Row]:
     """The measures of both sides of a result, shape (n, 2), and when anything can be heard there.
 
     A leak is still in it where an unchanged piece is under the other speaker's words. Its level is taken from
-    the recording, because a rebuilt result no longer has the voice that leaked.
+    the recording, because a rebuilt result no longer has the voice that leaked. So is the clipping of a side that
+    was recorded, by its column `sides`: what was resampled is flat no more.
     """
+    clipping = {side["channel"]: side.get("clipping_ratio") for side in row.get("sides") or ()}
     sides: list[Row] = []
     for name, side in result_sides(revoice).items():
         heard: list[tuple[float, float]] = []
@@ -172,13 +176,15 @@ def result_measures(
         is_leak_kept = any(
             event.start < other.end and other.start < event.end for event in kept for other in others
         )
-        leak_db = leaks[CHANNELS.index(side)].leak_db if is_leak_kept else None
+        leak = leaks[CHANNELS.index(side)] if is_leak_kept else None
         channel = result[:, CHANNELS.index(name)]
         meter = SideMeter(rate, len(channel) / rate)
         step = round(audio.BLOCK_SECONDS * rate)
         for first in range(0, len(channel), step):  # a side is never held as floats
             meter.push(audio.pcm_to_float(channel[first : first + step]))
-        measured: Row = {"channel": name, **meter.measures(speech, heard, leak_db)}
+        measured: Row = {"channel": name, **meter.measures(speech, heard, leak)}
+        if kept:
+            measured["clipping_ratio"] = clipping.get(side, measured["clipping_ratio"])
         measured["unheard_words"] = None
         measured["audible"] = [{"start": start, "end": end} for start, end in meter.audible()]
         sides.append(measured)

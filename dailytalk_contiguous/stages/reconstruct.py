@@ -107,8 +107,8 @@ class Reconstruct(Stage):
         "unspoken_reason",
         "unspoken_remedy",
     )
-    uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim", "converted")
-    VERSION: ClassVar[int] = 2
+    uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim", "converted", "sides")
+    VERSION: ClassVar[int] = 3
     batch_rows: ClassVar[int] = 1
     retried: ClassVar[bool] = True
     refuses: ClassVar[bool] = True
@@ -140,7 +140,7 @@ class Reconstruct(Stage):
             "built_audio": {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None},
             "built_rate": rate,
             "built_duration": len(sound) / rate,
-            "built_sides": result_measures(parts, starts, self.revoice, recorded.leaks, sound, rate),
+            "built_sides": result_measures(row, parts, starts, self.revoice, recorded.leaks, sound, rate),
             "timeline": {
                 **measures,
                 "mode": self.mode,

@@ -5,24 +5,25 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.crosstalk import HOP, Leakage, leakage, leaked_spans
-from dailytalk_contiguous.core.levels import frame_levels
-from dailytalk_contiguous.core.nonspeech_sounds import FRAME, find_sounds, sound_blocks
+from dailytalk_contiguous.core.crosstalk import FRAME, Leak, SeparatedSides, leaked_spans, separate_sides
+from dailytalk_contiguous.core.levels import at_speech_level
+from dailytalk_contiguous.core.loudness import FADE
+from dailytalk_contiguous.core.nonspeech_sounds import FRAME as SOUND_FRAME
+from dailytalk_contiguous.core.nonspeech_sounds import find_sounds, sound_blocks
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.stages.base import each_utterance
 
 #: dB over the room tone from which a leak is heard in it.
 HEARD_DB = -3.0
 
-#: dB over the leak from which a channel is its own speaker's.
+#: dB over the leak from which a frame of a channel is its own speaker's.
 OWN_DB = 10.0
 
-#: Frames of 32 ms on both sides of a frame whose loudest leak counts: the tail of the leak in the room.
-LEAK_EDGE = 3
+#: dB under a frame of a channel from which on a leak is part of it.
+PART_DB = 10.0
 
 
 class SourceSpan(NamedTuple):
@@ -50,17 +51,15 @@ class RecordedSides:
         utterances: of both channels, in order.
         sounds: laughs, breaths and coughs of the moved channels.
         moved: numbers of the channels whose own sound is used: it is moved, and not replaced.
-        loudest_leaks: `leak_levels` of each moved channel, by its number.
     """
 
     name: str
     rate: int
     sound: audio.Samples
-    leaks: tuple[Leakage, Leakage]
+    leaks: tuple[Leak | None, Leak | None]
     utterances: list[SourceSpan]
     sounds: list[SourceSpan]
     moved: list[int]
-    loudest_leaks: dict[int, NDArray[np.floating]]
 
     @property
     def seconds(self) -> float:
@@ -91,18 +90,16 @@ def record_sides(row: Row, rate: int, revoiced: int) -> RecordedSides:
         converted = audio.pcm_to_float(row["converted"])
         sound[:, revoiced] = audio.of_length(converted, len(sound))
         moved.append(revoiced)
-    analysed = audio.read_pcm(row["audio"], row["offset"], row["duration"])
-    leaks = leakage(analysed[:, 0], analysed[:, 1])
+    analysed = analysed_sides(row)
     columns = each_utterance(row, "source_channel", "start", "end", "run")
     utterances = [SourceSpan(channel, start, end, run) for channel, start, end, run in columns]
     sounds: list[SourceSpan] = []
-    loudest_leaks: dict[int, NDArray[np.floating]] = {}
     for side in moved:
         channel = CHANNELS[side]
         indices = [index for index, span in enumerate(utterances) if span.channel == channel]
         spans = [(utterances[index].start, utterances[index].end, utterances[index].run) for index in indices]
         speech = [(start, end) for start, end, _ in spans]
-        sounds_of_side, loudest_leaks[side] = sounds_of(analysed[:, side], speech, leaks[side])
+        sounds_of_side = sounds_of(analysed, side, speech)
         runs, runs_of_sounds = sound_blocks(spans, sounds_of_side)
         for index, run in zip(indices, runs, strict=True):
             utterances[index] = utterances[index]._replace(run=run)
@@ -112,40 +109,65 @@ def record_sides(row: Row, rate: int, revoiced: int) -> RecordedSides:
         name=row["conversation_id"],
         rate=rate,
         sound=sound,
-        leaks=leaks,
+        leaks=analysed.leaks,
         utterances=utterances,
         sounds=sounds,
         moved=moved,
-        loudest_leaks=loudest_leaks,
     )
 
 
-def sounds_of(
-    channel: audio.Pcm, speech: Sequence[tuple[float, float]], leak: Leakage
-) -> tuple[list[tuple[float, float]], NDArray[np.floating]]:
-    """Laughs, breaths and coughs of a channel (mono, 16 kHz) beside its speech, in seconds, and its leak.
+def analysed_sides(row: Row) -> SeparatedSides:
+    """Both sides of a recording at 16 kHz, without the voices that leak into them.
 
-    The second is `leak_levels`, of frames of 32 ms.
+    They are what `Segment` has heard, whose column `sides` says where nothing leaks.
     """
-    loudest_leak = leak_levels(channel, leak)
-    is_leaked = leak.mask | (loudest_leak > 0)
-    leaked_frames = np.repeat(is_leaked, HOP)[::FRAME]
-    return find_sounds(channel, speech, leaked_frames), loudest_leak
+    left, right = audio.read_pcm(row["audio"], row["offset"], row["duration"]).T
+    measured = {side["channel"] for side in row.get("sides") or ()}
+    if measured == {*CHANNELS} and not has_leak(row):
+        return SeparatedSides((left, right), (None, None), same=False)
+    return separate_sides(left, right)
 
 
-def leak_levels(channel: audio.Pcm, leak: Leakage) -> NDArray[np.floating]:
-    """Mean square of the loudest leak around each frame of a channel; 0 where the channel is too loud for one."""
-    samples = audio.pcm_to_float(channel)
-    levels = frame_levels(samples, HOP)
-    predicted = np.pad(leak.predicted(), LEAK_EDGE)
-    windows = sliding_window_view(predicted, 2 * LEAK_EDGE + 1)
-    loudest = np.max(windows, axis=1)
-    own_speaker_from = loudest * 10 ** (OWN_DB / 10)
-    return np.asarray(np.where(levels < own_speaker_from, loudest, 0.0))
+def has_leak(row: Row) -> bool:
+    """Whether a voice leaks into the other side of a recording, by its column `sides`."""
+    return any(side.get("leak_db") is not None for side in row.get("sides") or ())
 
 
-def audible_leak(loudest_leak: NDArray[np.floating], tone: audio.Samples, rate: int) -> list[tuple[int, int]]:
-    """(start, end) in samples of what would be heard of a leak in the room tone of its channel."""
+def sounds_of(
+    sides: SeparatedSides, side: int, speech: Sequence[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """Laughs, breaths and coughs of a side beside its speech, in seconds."""
+    leak = sides.leaks[side]
+    leaked_frames = None if leak is None else np.repeat(leak.is_other, FRAME)[::SOUND_FRAME]
+    return find_sounds(at_speech_level(sides.channels[side]), speech, leaked_frames)
+
+
+def leaks_in_tone(samples: audio.Samples, leak: Leak | None, rate: int) -> list[tuple[int, int]]:
+    """(start, end) in samples of where a leak is part of what sounds in a channel, which is no room tone then."""
+    if leak is None:
+        return []
+    return leaked_spans(leak.power > _levels(samples, leak, rate) * 10 ** (-PART_DB / 10), rate)
+
+
+def audible_leak(
+    samples: audio.Samples, leak: Leak | None, tone: audio.Samples, rate: int
+) -> list[tuple[int, int]]:
+    """(start, end) in samples of where a leak is heard over the room tone of its channel, and nothing else is.
+
+    What replaces it fades in before, and out behind it.
+    """
+    if leak is None:
+        return []
     tone_power = float(np.mean(np.square(tone)))
-    heard_from = tone_power * 10 ** (HEARD_DB / 10)
-    return leaked_spans(loudest_leak > heard_from, rate)
+    is_heard = leak.power > tone_power * 10 ** (HEARD_DB / 10)
+    is_own = _levels(samples, leak, rate) >= leak.power * 10 ** (OWN_DB / 10)
+    fade = round(FADE * rate)
+    return [(start - fade, end + fade) for start, end in leaked_spans(is_heard & ~is_own, rate)]
+
+
+def _levels(samples: audio.Samples, leak: Leak, rate: int) -> NDArray[np.float64]:
+    """Mean square of a channel at a rate in each frame of a leak in it."""
+    edges = np.round(np.arange(len(leak.power) + 1) * FRAME / audio.ANALYSIS_RATE * rate).astype(int)
+    summed = np.concatenate(([0.0], np.cumsum(np.square(samples), dtype=np.float64)))
+    sums = np.diff(summed[np.minimum(edges, len(samples))])
+    return np.asarray(sums / np.maximum(np.diff(edges), 1))

@@ -16,7 +16,7 @@ from datasets import Features, List, Value
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.fields import Field, columns_among, columns_of_lines, in_digits
-from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, SOURCE, STRING, Row, per_utterance
+from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, SIDE, SOURCE, STRING, Row, per_utterance
 from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.utterance import (
     EDGES,
@@ -48,6 +48,7 @@ KEPT = (
     "sample_rate",
     "channels",
     *(column.name for column in COLUMNS),
+    "sides",
     "input_digest",
 )
 
@@ -135,7 +136,7 @@ def script_row(fields: Sequence[Field] = FIELDS) -> Features:
     """The columns that `Script` keeps and a transcript is read into: the input of `Speak` and what follows."""
     columns = {column.name: column.feature for column in (*COLUMNS, *columns_among(fields))}
     source = {name: SOURCE[name] for name in KEPT if name in SOURCE}
-    return Features({**source, **columns, **script_features(fields)})
+    return Features({**source, **columns, "sides": List(SIDE), **script_features(fields)})
 
 
 def tagged_utterances(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> list[Row]:

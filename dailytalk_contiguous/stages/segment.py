@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.arrow_types import record_features
-from dailytalk_contiguous.core.crosstalk import Leakage, leakage, leaked_spans
+from dailytalk_contiguous.core.crosstalk import Leak, separate_sides
 from dailytalk_contiguous.core.cutting import Span, cut_long
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.levels import frame_levels
+from dailytalk_contiguous.core.levels import at_speech_level, pcm_levels
 from dailytalk_contiguous.core.nonspeech_sounds import FRAME as SOUND_FRAME
 from dailytalk_contiguous.core.nonspeech_sounds import find_sounds
 from dailytalk_contiguous.core.quality import SideMeter
@@ -39,13 +39,19 @@ from dailytalk_contiguous.core.schema import (
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.side_shift import shift_sentence, side_shift_of
 from dailytalk_contiguous.core.sound_edges import STEP, sounding, with_onsets
-from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.core.speech_runs import speech_seconds, speech_spans
 from dailytalk_contiguous.core.synchrony import out_of_step
 from dailytalk_contiguous.core.word_times import TimeSpan
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models import speech_activity
-from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, MAX_FRAMES, SpeechActivity, is_narrow
+from dailytalk_contiguous.models.speech_activity import (
+    FRAME,
+    FRAME_SECONDS,
+    MAX_FRAMES,
+    SpeechActivity,
+    is_narrow,
+)
 from dailytalk_contiguous.stages.base import Stage, find_stage
 
 #: Which channels become utterances, by the value of `--channel`. `mix` is for recordings with a single channel,
@@ -55,11 +61,8 @@ CHANNEL_CHOICES = {"both": ("left", "right"), "left": ("left",), "right": ("righ
 #: Mean square of a channel that holds nothing (−80 dBFS): 16-bit dither is 10 dB below.
 SILENT = 1e-8
 
-#: Share of samples at full scale above which a channel is called clipped.
+#: Share of clipped samples (`core.quality.clipping_ratio`) above which a channel is called clipped.
 CLIPPED = 0.001
-
-#: Samples that count as clipped, from here up and down: full scale, less what a codec takes off.
-FULL = 32700
 
 #: The columns of an utterance, and their types.
 UTTERANCES = Features(
@@ -74,6 +77,7 @@ UTTERANCES = Features(
         "kind": STRING,
         "run": Value("int32"),
         "speech_seconds": MEASURE,
+        "leak_share": MEASURE,
         "speech": Value("binary"),
     }
 )
@@ -96,6 +100,7 @@ class FoundUtterance(NamedTuple):
         speech_seconds: how much of it is speech.
         start_trim: from its start to where it sounds.
         end_trim: from where it stops sounding to its end.
+        leak_share: how much of its energy is the other speaker's voice; None where nothing leaks.
     """
 
     channel: str
@@ -105,6 +110,7 @@ class FoundUtterance(NamedTuple):
     speech_seconds: float
     start_trim: float
     end_trim: float
+    leak_share: float | None
 
 
 class FoundSpeech(NamedTuple):
@@ -130,35 +136,41 @@ class HeardChannel:
     """A channel as speech activity has heard it.
 
     Attributes:
-        pcm: 16 kHz int16, shape (n,).
-        seconds: its length.
+        recorded: 16 kHz int16, shape (n,).
+        pcm: the same without the other speaker's voice, at the level at which it is heard.
         probabilities: of speech, shape (frames,).
-        levels: mean square, shape (frames,).
-        leak: what leaks into it from the other one; None if that was not measured.
+        levels: mean square of `pcm`, shape (frames,).
+        leak: what leaks into it from the other one; None where nothing does.
     """
 
+    recorded: audio.Pcm
     pcm: audio.Pcm
-    seconds: float
     probabilities: NDArray[np.float32]
     levels: NDArray[np.float32]
-    leak: Leakage | None
+    leak: Leak | None
+
+    @property
+    def seconds(self) -> float:
+        return len(self.pcm) / audio.ANALYSIS_RATE
 
     def leaked_frames(self, step: int) -> NDArray[np.bool_] | None:
-        """Which frames of so many samples are the other speaker's voice; None if that was not measured."""
+        """Which frames of so many samples are the other speaker's voice; None where nothing leaks."""
         if self.leak is None:
             return None
-        return np.repeat(self.leak.mask, FRAME)[::step]
+        return np.repeat(self.leak.is_other, FRAME)[::step]
 
     def uncovered(self, spans: Sequence[TimeSpan]) -> list[TimeSpan]:
         """The sounds in no span."""
         return find_sounds(self.pcm, spans, self.leaked_frames(SOUND_FRAME))
 
-    def is_leaked(self, span: TimeSpan) -> bool:
-        """Whether a span as a whole is the other speaker's voice."""
+    def leak_share(self, start: float, end: float) -> float | None:
+        """How much of the energy between two times is the other speaker's voice."""
         if self.leak is None:
-            return False
-        start, end = span
-        return self.leak.explains(int(start / FRAME_SECONDS), int(end / FRAME_SECONDS) + 1)
+            return None
+        frames = slice(int(start / FRAME_SECONDS), int(end / FRAME_SECONDS) + 1)
+        power = _power(audio.excerpt(self.recorded, start, end))
+        leaked = float(self.leak.power[frames].mean())
+        return min(leaked / power, 1.0) if power else 0.0
 
 
 @dataclass(frozen=True)
@@ -181,11 +193,11 @@ class Segment(Stage):
         pad: seconds added on both sides.
         longest: seconds; a longer utterance is cut where it is quietest.
         short: seconds; a shorter utterance has the kind `short` instead of `speech`.
-        crosstalk: whether the other speaker's leaked voice is left out (see `core.crosstalk`).
+        crosstalk: whether the other speaker's voice that leaks into a side is taken out (see `core.crosstalk`).
         mono: whether a recording of one channel is, with `both`, taken as one speaker, on the channel `mix`.
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     channel: str = setting("both", "Whose utterances are tagged: {choices}.", choices=tuple(CHANNEL_CHOICES))
     threshold: float = unlisted(0.5)
     again: float = unlisted(0.3)
@@ -228,12 +240,26 @@ class Segment(Stage):
             for name, meter in meters.items():
                 meter.push(block.mean(axis=1) if name == MIX else block[:, CHANNELS.index(name)])
 
-        samples = audio.read_pcm(row["audio"], row["offset"], row["duration"], measure)
-        pcm = self._pcm(samples)
-        leaks = self._leaks(samples, row["audio"])
+        headroom = audio.float_headroom(row["audio"])
+        samples = audio.read_pcm(row["audio"], row["offset"], row["duration"], measure, gain=headroom)
+        recorded = self._pcm(samples)
+        pcm = dict(recorded)
+        leaks: dict[str, Leak | None] = dict.fromkeys(pcm)
+        if self.crosstalk and recorded.keys() <= {*CHANNELS}:
+            sides = separate_sides(samples[:, 0], samples[:, 1])
+            if sides.same:
+                remedy = audio.same_sound_remedy(row["audio"])
+                raise BadInput("both channels carry the same sound, not one speaker each", remedy)
+            for name, channel, leak in zip(CHANNELS, sides.channels, sides.leaks, strict=True):
+                if name in recorded:
+                    pcm[name] = channel
+                    leaks[name] = leak
 
         def search(name: str) -> FoundSpeech:
-            return self._channel(name, pcm[name], meters[name], leaks.get(name))
+            if _power(recorded[name]) < SILENT * headroom**2:
+                side = _side(name, meters[name], [], leaks[name])
+                return FoundSpeech(name, [], [], [f"the {name} channel is silent"], side)
+            return self._channel(name, recorded[name], pcm[name], meters[name], leaks[name])
 
         with ThreadPoolExecutor(CHANNEL_THREADS) as pool:
             searched = list(pool.map(search, pcm))
@@ -251,7 +277,7 @@ class Segment(Stage):
                 uncovered.append({"channel": side.channel, "start": start, "end": end})
         side_shift = row.get("side_shift") or _side_shift(row, searched, samples)
         return {
-            **self._columns(row, kept, pcm),
+            **self._columns(row, kept, pcm, headroom),
             "uncovered_sound": uncovered,
             "side_shift": side_shift,
             "sides": [side.side for side in searched],
@@ -259,8 +285,10 @@ class Segment(Stage):
             "rejected": rejected,
         }
 
-    def _columns(self, row: Row, kept: Sequence[FoundUtterance], pcm: Mapping[str, audio.Pcm]) -> Batch:
-        """The columns of the utterances, in order of start."""
+    def _columns(
+        self, row: Row, kept: Sequence[FoundUtterance], pcm: Mapping[str, audio.Pcm], headroom: float
+    ) -> Batch:
+        """The columns of the utterances, in order of start; `headroom`: of `pcm` over the recording."""
         names = {cue["channel"]: cue.get("speaker") for cue in row.get("given") or ()}
         counts: Counter[str] = Counter()
         columns: Batch = {name: [] for name in UTTERANCES}
@@ -284,6 +312,9 @@ class Segment(Stage):
             columns["kind"].append("short" if is_short else "speech")
             columns["run"].append(utterance.run)
             columns["speech_seconds"].append(utterance.speech_seconds)
+            columns["leak_share"].append(utterance.leak_share)
+            if headroom != 1.0:
+                speech = audio.to_pcm(audio.pcm_to_float(speech) / np.float32(headroom))
             columns["speech"].append(speech.tobytes())
         return columns
 
@@ -317,40 +348,29 @@ class Segment(Stage):
             )
         return {name: samples[:, CHANNELS.index(name)] for name in names}
 
-    def _channel(self, name: str, pcm: audio.Pcm, meter: SideMeter, leak: Leakage | None) -> FoundSpeech:
-        """The utterances of a channel."""
+    def _channel(
+        self, name: str, recorded: audio.Pcm, pcm: audio.Pcm, meter: SideMeter, leak: Leak | None
+    ) -> FoundSpeech:
+        """The utterances of a channel; `pcm`: without the other speaker's voice."""
+        pcm = at_speech_level(pcm)
         with speech_activity.refusing(f"the {name} channel"):
             probabilities, levels = _listen(pcm)
-        if not len(levels) or float(levels.mean()) < SILENT:
-            notes = [f"the {name} channel is silent"]
-            return FoundSpeech(name, [], [], notes, _side(name, meter, [], leak))
-        notes = []
-        n_clipped = np.count_nonzero(pcm >= FULL) + np.count_nonzero(pcm <= -FULL)
-        share = n_clipped / max(1, len(pcm))
-        if share > CLIPPED:
-            notes.append(f"{share:.1%} of the {name} channel is clipped")
         if leak is not None:
-            notes += self._leak_notes(name, leak, probabilities)
-            probabilities = np.where(leak.mask, np.float32(0), probabilities)
-        heard = HeardChannel(pcm, len(pcm) / audio.ANALYSIS_RATE, probabilities, levels, leak)
+            probabilities = np.where(leak.is_other, np.float32(0), probabilities)
+        heard = HeardChannel(recorded, pcm, probabilities, levels, leak)
         spans, sounds = self._speech(heard, f"the {name} channel")
-        if not spans:
-            notes.append(f"no speech in the {name} channel")
         edges = sounding(pcm, spans, heard.leaked_frames(STEP))
         spans = with_onsets(spans, edges, probabilities, FRAME_SECONDS)
         utterances = self._cut(name, heard, spans, edges)
-        return FoundSpeech(name, utterances, _long_sounds(sounds), notes, _side(name, meter, spans, leak))
-
-    def _leak_notes(self, name: str, leak: Leakage, probabilities: NDArray[np.float32]) -> list[str]:
-        is_removed = leak.mask & (probabilities >= self.threshold)
-        removed = float(np.count_nonzero(is_removed)) * FRAME_SECONDS
-        if removed < self.min_speech:
-            return []
-        note = (
-            f"{removed:.1f} s of the other speaker, leaked into the {name} channel at "
-            f"{leak.level_db:.0f} dB, are not taken for speech"
-        )
-        return [note]
+        side = _side(name, meter, spans, leak)
+        notes = []
+        if (side["clipping_ratio"] or 0.0) > CLIPPED:
+            notes.append(f"{side['clipping_ratio']:.1%} of the {name} channel is clipped")
+        if leak is not None:
+            notes.append(_leak_note(name, leak))
+        if not spans:
+            notes.append(f"no speech in the {name} channel")
+        return FoundSpeech(name, utterances, _long_sounds(sounds), notes, side)
 
     def _speech(self, heard: HeardChannel, where: str) -> tuple[list[TimeSpan], list[TimeSpan]]:
         """Starts and ends of the speech of a channel, and of the sounds beside it.
@@ -379,8 +399,8 @@ class Segment(Stage):
         return spans, sounds
 
     def _spans_from(self, heard: HeardChannel, threshold: float) -> list[TimeSpan]:
-        """Speech that begins at a probability, without what is the other speaker's voice."""
-        spans = speech_spans(
+        """Speech that begins at a probability."""
+        return speech_spans(
             heard.probabilities,
             heard.seconds,
             FRAME_SECONDS,
@@ -389,7 +409,6 @@ class Segment(Stage):
             self.min_silence,
             self.pad,
         )
-        return [span for span in spans if not heard.is_leaked(span)]
 
     def _cut(
         self, name: str, heard: HeardChannel, spans: Sequence[TimeSpan], edges: Sequence[TimeSpan]
@@ -414,19 +433,10 @@ class Segment(Stage):
                 speech_seconds=speech_seconds((start, end), heard.probabilities, FRAME_SECONDS, self.threshold),
                 start_trim=0.0 if begins_in_speech else sound_start - start,
                 end_trim=0.0 if ends_in_speech else end - sound_end,
+                leak_share=heard.leak_share(start, end),
             )
             utterances.append(utterance)
         return utterances
-
-    def _leaks(self, samples: audio.Pcm, recording: audio.AudioStruct) -> dict[str, Leakage]:
-        """Measure the leakage in each channel from the other one. Raises BadInput where both are one signal."""
-        if not self.crosstalk or self.channel == MIX or samples.shape[1] == 1:
-            return {}
-        leaks = leakage(samples[:, 0], samples[:, 1])
-        if any(leak.same for leak in leaks):
-            remedy = audio.same_sound_remedy(recording)
-            raise BadInput("both channels carry the same sound, not one speaker each", remedy)
-        return dict(zip(CHANNELS, leaks, strict=True))
 
 
 def _notes(row: Row, searched: Sequence[FoundSpeech], side_shift: SideShift | None) -> list[str]:
@@ -440,7 +450,8 @@ def _notes(row: Row, searched: Sequence[FoundSpeech], side_shift: SideShift | No
         notes.append(f"{clause}: {shift_sentence(side_shift)}")
         return notes
     speech = _speech_of(searched)
-    if speech.keys() == {*CHANNELS}:
+    leaks = any(side.side["leak_db"] is not None for side in searched)
+    if speech.keys() == {*CHANNELS} and not leaks:  # what leaks is speech at once
         problem = out_of_step(speech["left"], speech["right"])
         if problem:
             notes.append(f"its sides may not be in step: {problem}")
@@ -479,23 +490,32 @@ def _listen(channel: audio.Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32
     """Probability of speech and mean square of each frame, in blocks: a channel is never held as floats."""
     activity = SpeechActivity(is_narrow(channel))
     probabilities = []
-    levels = [np.zeros(0, np.float32)]
     for start in range(0, len(channel), BLOCK):
         block = audio.pcm_to_float(channel[start : start + BLOCK])
         probabilities.append(activity.push(block))
-        levels.append(frame_levels(block, FRAME))
-    return np.concatenate((*probabilities, activity.flush())), np.concatenate(levels)
+    return np.concatenate((*probabilities, activity.flush())), pcm_levels(channel, FRAME)
 
 
-def _side(name: str, meter: SideMeter, spans: Sequence[TimeSpan], leak: Leakage | None) -> Side:
+def _power(channel: audio.Pcm) -> float:
+    """Mean square of samples about their mean."""
+    return float(np.var(channel, dtype=np.float64)) / 32768**2 if len(channel) else 0.0
+
+
+def _leak_note(name: str, leak: Leak) -> str:
+    seconds = float(np.count_nonzero(leak.is_loud)) * FRAME_SECONDS
+    return (
+        f"{seconds:.1f} s of the other speaker, leaked into the {name} channel at {leak.level_db:.0f} dB and "
+        f"{leak.delay * 1000:.0f} ms late, are not taken for speech"
+    )
+
+
+def _side(name: str, meter: SideMeter, spans: Sequence[TimeSpan], leak: Leak | None) -> Side:
     """The measures of a channel; a leak is no noise."""
     heard = [*spans]
-    leak_db = None
-    if leak:
-        leak_db = leak.leak_db
-        for start, end in leaked_spans(leak.mask, audio.ANALYSIS_RATE):
-            heard.append((start / audio.ANALYSIS_RATE, end / audio.ANALYSIS_RATE))
-    measures = meter.measures(spans, heard, leak_db)
+    if leak is not None:
+        for first, last in true_runs(leak.is_loud).tolist():
+            heard.append((first * FRAME_SECONDS, last * FRAME_SECONDS))
+    measures = meter.measures(spans, heard, leak)
     return cast(Side, {"channel": name, **measures, "unheard_words": None})
 
 

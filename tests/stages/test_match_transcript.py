@@ -36,6 +36,14 @@ def conversation(cues: list[dict[str, Any]], spans: list[tuple[str, float, float
         "speaker": [speakers],
         "start": [[start for _, start, _ in spans]],
         "end": [[end for _, _, end in spans]],
+        "start_trim": [[0.0] * len(spans)],
+        "end_trim": [[0.0] * len(spans)],
+        "kind": [["speech"] * len(spans)],
+        "run": [[*range(len(spans))]],
+        "speech_seconds": [[end - start for _, start, end in spans]],
+        "leak_share": [[None] * len(spans)],
+        "speech": [[b""] * len(spans)],
+        "notes": [[]],
     }
 
 

@@ -15,6 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from revoicing import Result, Said, columns, longest_zero_run, rebuilt, recording, voice
 
 from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
+from dailytalk_contiguous.core.crosstalk import Leak
 from dailytalk_contiguous.core.loudness import loudness
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.utterance import EDGES, sounding_span
@@ -446,6 +447,8 @@ def test_leak_is_audible_from_just_under_the_room_tone() -> None:
     power = 0.001**2
     levels = np.array([-2.5, -3.5, 2.5, -20.0])
     powers = power * 10 ** (levels / 10)
-    leak = np.repeat(powers, 2)
-    audible = [(0, 2 * frame), (4 * frame, 6 * frame)]
-    assert audible_leak(leak, tone, rate) == audible
+    leak = Leak(-20.0, 0.0, np.repeat(powers, 2).astype(np.float32), np.ones(8, bool))
+    silence = np.zeros(8 * frame, np.float32)
+    fade = 160
+    audible = [(-fade, 2 * frame + fade), (4 * frame - fade, 6 * frame + fade)]
+    assert audible_leak(silence, leak, tone, rate) == audible

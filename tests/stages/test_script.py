@@ -138,6 +138,7 @@ SCRIPTED: dict[str, Any] = {
     "emotion_model": [None, None],
     "start_trim": [None, None],
     "end_trim": [None, None],
+    "leak_share": [None, None],
 }
 
 

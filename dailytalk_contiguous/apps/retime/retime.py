@@ -15,7 +15,6 @@ from dailytalk_contiguous.apps.retime.units import Placing, Unit, UnitEvent, uni
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.audio import from_uri
-from dailytalk_contiguous.core.crosstalk import leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.fields import Column, Field
 from dailytalk_contiguous.core.loudness import rearrange, room_tone
@@ -53,7 +52,7 @@ from dailytalk_contiguous.stages.judge_turn_ends import (
     judge_utterances,
     settled_judge,
 )
-from dailytalk_contiguous.stages.recorded_sides import audible_leak, leak_levels
+from dailytalk_contiguous.stages.recorded_sides import analysed_sides, audible_leak, leaks_in_tone
 
 #: `timeline.mode` of a conversation that got another timing.
 RETIMED = "retimed"
@@ -140,7 +139,7 @@ class Retime(Stage):
     )
     uses: ClassVar[tuple[str, ...]] = ("parent", "variant", "sides")
     publishes: ClassVar[tuple[Field | str, ...]] = (COLUMN, ORIGIN)
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     batch_rows: ClassVar[int] = 1
     refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
@@ -298,25 +297,20 @@ def rearranged(
     """
     samples = audio.pcm_to_float(pcm)
     length = len(samples) + round(shifts[-1] * rate)
-    at_16_khz = audio.read_pcm(row["audio"])
-    leaks = leakage(at_16_khz[:, 0], at_16_khz[:, 1])
+    leaks = analysed_sides({**row, "offset": 0.0}).leaks
     result = np.empty((length, 2), np.int16)
     for side, channel in enumerate(CHANNELS):
         events: list[tuple[UnitEvent, float]] = []
         spans: list[tuple[int, int]] = []
-        others: list[tuple[int, int]] = []
         for unit, shift in zip(units, shifts, strict=True):
             for event in unit.events:
                 if event.channel == channel:
                     events.append((event, shift))
                     spans.append(_samples(event, rate))
-                else:
-                    others.append(_samples(event, rate))
-        others += leaked_spans(leaks[side].mask, rate)
         recorded = samples[:, side]
-        tone = room_tone(recorded, spans, max(length, len(samples)), rate, f"{name}/{channel}", others)
-        levels = leak_levels(at_16_khz[:, side], leaks[side])
-        replaced = audible_leak(levels, tone, rate)
+        leaked = leaks_in_tone(recorded, leaks[side], rate)
+        tone = room_tone(recorded, spans, max(length, len(samples)), rate, f"{name}/{channel}", leaked)
+        replaced = audible_leak(recorded, leaks[side], tone, rate)
         moves = _moves(events, rate)
         rebuilt = rearrange(recorded, moves, tone, length, rate, replaced)
         result[:, side] = audio.to_pcm(rebuilt)
