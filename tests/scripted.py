@@ -16,7 +16,7 @@ from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.retries import Backoff
-from dailytalk_contiguous.core.schema import COLUMNS, SOURCE, STRING
+from dailytalk_contiguous.core.schema import COLUMNS, SIDE, SOURCE, STRING
 from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.paid import RequestLimits
@@ -78,6 +78,7 @@ def _features() -> Features:
     columns["utterance_id"] = List(STRING)
     columns["channel"] = List(STRING)
     columns["run"] = List(Value("int32"))
+    columns["sides"] = List(SIDE)
     for column in COLUMNS:
         columns[column.name] = column.feature
     base_columns = {name: columns[name] for name in BASE}

@@ -425,7 +425,7 @@ PLANTED = [
         "less than 10 dB between speech and noise, down to 9 dB in a",
     ),
     ({"sides": sides(clipping_ratio=0.0125)}, "clipping", "doubtful", "over 0.5 % is clipped, up to 1.25 % in a"),
-    ({"sides": sides(leak_db=-15.0)}, "leakage", "doubtful", "heard above -20 dB, up to -15 dB in a"),
+    ({"sides": sides(leak_db=-4.0)}, "leakage", "doubtful", "heard above -6 dB, up to -4 dB in a"),
     ({"utterances": changed(text="a " * 20, text_raw="a " * 20)}, "fast-words", "doubtful", "more than 7 words/s"),
     ({"utterances": named_lines()}, "repeated-opening", "doubtful", "over 50 % of the lines begin with the same"),
     ({"utterances": changed(text="", text_raw="")}, "without-text", "doubtful", "no text for over 20 %"),
