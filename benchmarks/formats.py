@@ -32,6 +32,7 @@ from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.services import SERVICES
 from dailytalk_contiguous.sources.transcript_formats import DOCUMENTS, FORMATS, ending_of
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
+from dailytalk_contiguous.stages.segment import UTTERANCES
 
 EXAMPLE = EXAMPLES / "old_friends.flac"
 
@@ -1279,14 +1280,15 @@ def read_back(files: Files, folder: Path) -> dict[str, Any]:
     if row["problem"]:
         return row
     talk = conversation()
-    heard = {
+    heard = {name: [None] * len(talk) for name in UTTERANCES}
+    heard |= {
         "utterance_id": [str(number) for number in range(len(talk))],
         "channel": [line.who for line in talk],
         "speaker": [_person(line.who) for line in talk],
         "start": [line.start for line in talk],
         "end": [line.end for line in talk],
     }
-    return row | {"given": MatchTranscript().row(row | heard)["given"]}
+    return row | {"given": MatchTranscript().row(row | heard | {"notes": []})["given"]}
 
 
 def differences(talk: Talk, way: Way, row: dict[str, Any]) -> dict[str, bool]:

@@ -138,6 +138,7 @@ def _recorded(path: Path, lines: Sequence[dict[str, Any]], seconds: float) -> di
         "utterance_id": [line["utterance_id"] for line in lines],
         "channel": [line["channel"] for line in lines],
         "run": list(range(len(lines))),
+        "sides": [],
     }
 
 

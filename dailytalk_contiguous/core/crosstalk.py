@@ -241,8 +241,8 @@ def _leak_lags(left: Samples, right: Samples) -> tuple[list[float], list[float]]
     """
     if len(left) < LEAST_SOUND * ANALYSIS_RATE:
         return [], []
-    left_samples, left_energies = _levelled(left)
-    right_samples, right_energies = _levelled(right)
+    left_samples, left_energies = levelled(left)
+    right_samples, right_energies = levelled(right)
     louder = 10 ** (LOUDER_DB / 10)
     left_speaks = np.repeat(left_energies > right_energies * louder, LEVEL_FRAME)
     right_speaks = np.repeat(right_energies > left_energies * louder, LEVEL_FRAME)
@@ -251,7 +251,7 @@ def _leak_lags(left: Samples, right: Samples) -> tuple[list[float], list[float]]
     return in_left, in_right
 
 
-def _levelled(channel: Samples) -> tuple[Samples, NDArray[np.float32]]:
+def levelled(channel: Samples) -> tuple[Samples, NDArray[np.float32]]:
     """A channel at `LAG_RATE` with its frames at one level, and the mean square that each of them had."""
     step = ANALYSIS_RATE // LAG_RATE
     n_frames = len(channel) // (step * LEVEL_FRAME)
@@ -268,7 +268,7 @@ def _lags_of(source: Samples, channel: Samples) -> list[float]:
     squares = np.zeros(2 * FURTHEST_LAG + 1)
     for start in range(0, len(channel), LAG_WINDOW):
         window = slice(start, start + LAG_WINDOW)
-        squares += np.square(_phase_correlation(source[window], channel[window]))
+        squares += np.square(phase_correlation(source[window], channel[window], FURTHEST_LAG))
     lags = np.arange(-FURTHEST_LAG, FURTHEST_LAG + 1) / LAG_RATE
     least = CLEAR * float(squares[np.abs(lags) > CHANCE_LAG].max())
     can_be_leak = (lags >= -EARLIEST_LEAK) & (lags <= LATEST_LEAK)
@@ -282,17 +282,20 @@ def _lags_of(source: Samples, channel: Samples) -> list[float]:
     return [float(lag) for lag in leak_lags[is_high][order]]
 
 
-def _phase_correlation(source: Samples, channel: Samples) -> Samples:
-    """The correlation of two signals at lags of up to `FURTHEST_LAG`, all frequencies alike."""
+def phase_correlation(source: Samples, channel: Samples, furthest: int) -> Samples:
+    """The correlation of two signals at lags of up to `furthest` samples either way, all frequencies alike.
+
+    Both are at `LAG_RATE`.
+    """
     from scipy import fft  # here: commands that read no sound can spare it
 
-    length = LAG_WINDOW + FURTHEST_LAG
+    length = fft.next_fast_len(len(channel) + furthest, real=True)
     cross = fft.rfft(channel, length) * fft.rfft(source, length).conj()
     magnitudes = np.abs(cross)
     cross[: math.ceil(LOWEST_FREQUENCY * length / LAG_RATE)] = 0
     np.divide(cross, magnitudes, out=cross, where=magnitudes > 0)
     correlation = fft.irfft(cross, length)
-    return np.concatenate((correlation[-FURTHEST_LAG:], correlation[: FURTHEST_LAG + 1]))
+    return np.concatenate((correlation[-furthest:], correlation[: furthest + 1]))
 
 
 # The linear part of a leak.
