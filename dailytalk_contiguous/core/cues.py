@@ -286,16 +286,16 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
     return [*silences, *parts]
 
 
-def later_cue(cue: Cue, seconds: float) -> Cue:
-    """A cue with its words, later by so many seconds."""
+def later_cue(cue: Cue, seconds: float, stretch: float = 1.0) -> Cue:
+    """A cue with its words, on a clock that shows `stretch` times as much, and so many seconds more."""
     words: list[WordRow] = []
     for word in cue["words"]:
         later_word = word.copy()
-        later_word["start"] += seconds
-        later_word["end"] += seconds
+        later_word["start"] = word["start"] * stretch + seconds
+        later_word["end"] = word["end"] * stretch + seconds
         words.append(later_word)
     later = cue.copy()
-    later["start"] += seconds
-    later["end"] += seconds
+    later["start"] = cue["start"] * stretch + seconds
+    later["end"] = cue["end"] * stretch + seconds
     later["words"] = words
     return later

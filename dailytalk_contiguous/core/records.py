@@ -127,15 +127,26 @@ class UncoveredSound(TypedDict):
     end: Seconds
 
 
+class LackingSound(TypedDict):
+    """Sound that a side lacks, such as lost buffers: where, in seconds of that side as it was, and how long."""
+
+    channel: Text
+    start: Seconds
+    seconds: Seconds
+
+
 class SideShift(TypedDict):
     """How far the sides of a recording are, or were, out of step.
 
-    `seconds` is how much later the right side is than the left one; below 0 the left one is later. `known_by` is
-    `leak` or `transcript` (see `core.side_shift`). `aligned`: silence was put before the earlier side, and all
-    times are those after that.
+    `seconds` is how much later the right side begins than the left one; below 0 the left one is later. `drift_ppm`
+    is how many microseconds later it becomes in a second, and `lacking` is what a side lacks. `known_by` is `leak`
+    or `transcript`, or `nothing` where neither tells (see `core.side_shift`). `aligned`: both sides were laid on
+    one clock, and all times are those after that.
     """
 
     seconds: Seconds
+    drift_ppm: Seconds
+    lacking: list[LackingSound]
     known_by: Text
     aligned: Flag
 

@@ -1,6 +1,7 @@
-"""By how many seconds one side of a recording is later than the other, where its sound or its transcript tells.
+"""How one side of a recording is out of step with the other, where its sound or its transcript tells.
 
-Two tracks of one call that were started at different times are out of step. Two things tell by how much:
+Two tracks of one call that were started at different times are out of step, and their clocks may run apart (see
+`core.clocks`). Two things tell by how much they were apart at the start:
 
 - **Leak.** The other speaker is heard softly in a channel. Both channels are brought to one level, frame by frame,
   so that a speaker's loud words do not hide a leak 50 dB below them, and are compared by generalised
@@ -20,22 +21,35 @@ nearly as well. Limits are set on the bundled conversations, and reported on oth
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm
-from dailytalk_contiguous.core.records import Cue, SideShift
+from dailytalk_contiguous.core.clocks import (
+    LEAST_DRIFT,
+    LEAST_DRIFT_BY_LEAK,
+    MOST_DRIFT_PPM,
+    WordFit,
+    drift_by_leak,
+    word_fit,
+)
+from dailytalk_contiguous.core.documents import LATEST, fits, is_number
+from dailytalk_contiguous.core.records import Cue, LackingSound, SideShift
 from dailytalk_contiguous.core.schema import CHANNELS, OPEN
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.word_times import TimeSpan
+from dailytalk_contiguous.core.wording import counted
 
 #: Seconds below which a shift is not told: 0.3 s, less by what it may be measured wrong.
 LEAST_SHIFT = 0.25
 
 #: Seconds of the largest shift that is searched.
 FURTHEST_SHIFT = 11.0
+
+#: Seconds of sound that a side may lack.
+MOST_LACKING = 3600.0
 
 #: Seconds of a recording that are compared: a shift is the same in all of it.
 SEARCHED_SECONDS = 900.0
@@ -45,6 +59,9 @@ BY_LEAK = "leak"
 
 #: `SideShift.known_by` of a shift that the times of a transcript tell.
 BY_TRANSCRIPT = "transcript"
+
+#: `SideShift.known_by` where neither a leak nor a transcript tells anything.
+BY_NOTHING = "nothing"
 
 
 def later_side(shift: float) -> str:
@@ -56,32 +73,117 @@ def later_side(shift: float) -> str:
     return "right" if shift > 0 else "left"
 
 
+def is_apart(shift: SideShift) -> bool:
+    """Whether sides are, or were, out of step."""
+    return bool(shift["seconds"] or shift["drift_ppm"] or shift["lacking"])
+
+
+def is_shift(value: object) -> TypeGuard[SideShift]:
+    """Whether something from outside is a shift that `tag --align-sides` may have found."""
+    if not fits(value, SideShift):
+        return False
+    shift = cast(SideShift, value)
+    lacking = 0.0
+    for piece in shift["lacking"]:
+        if piece["channel"] not in CHANNELS or not is_number(piece["start"], 0, LATEST):
+            return False
+        if not is_number(piece["seconds"], 0, MOST_LACKING):
+            return False
+        lacking += piece["seconds"]
+    is_near = is_number(shift["seconds"], -FURTHEST_SHIFT, FURTHEST_SHIFT)
+    is_clock = is_number(shift["drift_ppm"], -MOST_DRIFT_PPM, MOST_DRIFT_PPM)
+    return is_near and is_clock and lacking <= MOST_LACKING
+
+
 def shift_sentence(shift: SideShift) -> str:
     """How the sides of a recording are out of step, in words."""
-    seconds = shift["seconds"]
-    later = later_side(seconds)
+    if shift["known_by"] == BY_NOTHING:
+        return "no leak, and no transcript of both sides with times of words, tells whether they are in step"
     sign = "the times of its transcript"
     if shift["known_by"] == BY_LEAK:
         sign = "a voice that is heard on both sides"
-    return f"the {later} side is {abs(seconds):.2f} s late, by {sign}"
+    parts = []
+    if shift["seconds"]:
+        later = later_side(shift["seconds"])
+        parts.append(f"the {later} side is {abs(shift['seconds']):.2f} s late")
+    if shift["drift_ppm"]:
+        slower = later_side(shift["drift_ppm"])
+        parts.append(f"the {slower} side becomes later by {abs(shift['drift_ppm']):,.0f} ppm")
+    for channel in CHANNELS:
+        pieces = [piece["seconds"] for piece in shift["lacking"] if piece["channel"] == channel]
+        if pieces:
+            parts.append(f"the {channel} side lacks {math.fsum(pieces):.2f} s in {counted(len(pieces), 'place')}")
+    return f"{' and '.join(parts) or 'they are in step'}, by {sign}"
 
 
-def side_shift_of(pcm: Pcm, cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]]) -> SideShift | None:
-    """How far the sides of a recording are out of step; None where nothing tells that they are.
+def side_shift_of(
+    pcm: Pcm, cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]], thorough: bool = False
+) -> SideShift | None:
+    """How far the sides of a recording are out of step; None where nothing tells.
 
     Args:
         pcm: the recording, 16 kHz int16, shape (n, 2).
         cues: of a transcript of both sides on one clock; empty without one.
         speech: starts and ends of the speech of each channel, in seconds.
+        thorough: whether a drift is told that comes to less than `LEAST_SHIFT`, and searched by a leak, too,
+            which takes some seconds.
     """
     seconds = shift_by_leak(pcm[:, 0], pcm[:, 1])
     known_by = BY_LEAK
     if seconds is None:
         seconds = shift_by_transcript(cues, speech)
         known_by = BY_TRANSCRIPT
-    if seconds is None:
+    shift: SideShift | None = None
+    if seconds is not None:
+        shift = {
+            "seconds": round(seconds, 4),
+            "drift_ppm": 0.0,
+            "lacking": [],
+            "known_by": known_by,
+            "aligned": False,
+        }
+    clocks = _clocks_by_leak(pcm, seconds or 0.0) if thorough else None
+    clocks = clocks or _clocks_by_transcript(pcm, cues, LEAST_DRIFT if thorough else LEAST_SHIFT)
+    if clocks is None:
+        return shift
+    if shift is None:
+        return clocks
+    return {**clocks, "seconds": shift["seconds"], "known_by": known_by}
+
+
+def _clocks_by_leak(pcm: Pcm, seconds: float) -> SideShift | None:
+    """How the clocks of sides run apart, of which the right one is later by `seconds`."""
+    n_late = round(abs(seconds) * ANALYSIS_RATE)
+    left, right = pcm[:, 0], pcm[:, 1]
+    if seconds > 0:
+        right = right[n_late:]
+    else:
+        left = left[n_late:]
+    slope = drift_by_leak(left, right)
+    if slope is None:
         return None
-    return {"seconds": seconds, "known_by": known_by, "aligned": False}
+    is_drift = abs(slope) * len(pcm) / ANALYSIS_RATE >= LEAST_DRIFT_BY_LEAK
+    drift = round(1e6 * slope, 1) if is_drift else 0.0
+    return {"seconds": 0.0, "drift_ppm": drift, "lacking": [], "known_by": BY_LEAK, "aligned": False}
+
+
+def _clocks_by_transcript(pcm: Pcm, cues: Sequence[Cue], least_drift: float) -> SideShift | None:
+    """How the clocks of sides run apart; `least_drift` is what a drift must come to, in seconds."""
+    words = words_by_side([cue for cue in cues if cue["words"] or not cue["text"]])
+    fits: dict[str, WordFit] = {}
+    for number, channel in enumerate(CHANNELS):
+        fit = word_fit(words.get(channel, ()), pcm[:, number])
+        if fit is None:
+            return None
+        fits[channel] = fit
+    lacking: list[LackingSound] = []
+    for channel, fit in fits.items():
+        for start, seconds in fit.lacking:
+            lacking.append({"channel": channel, "start": round(start, 4), "seconds": round(seconds, 4)})
+    slope = (1 + fits["right"].slope) / (1 + fits["left"].slope) - 1
+    is_drift = not lacking and abs(slope) * len(pcm) / ANALYSIS_RATE >= least_drift
+    drift = round(1e6 * slope, 1) if is_drift else 0.0
+    return {"seconds": 0.0, "drift_ppm": drift, "lacking": lacking, "known_by": BY_TRANSCRIPT, "aligned": False}
 
 
 # The leak of a side in the other one.

@@ -35,7 +35,7 @@ from dailytalk_contiguous.core.measures import (
 )
 from dailytalk_contiguous.core.schema import COLUMNS, SECONDS, STRING, TIMELINE
 from dailytalk_contiguous.core.scorecard import TurnTaking
-from dailytalk_contiguous.core.side_shift import shift_sentence
+from dailytalk_contiguous.core.side_shift import is_apart, shift_sentence
 from dailytalk_contiguous.core.synchrony import out_of_step
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.transcript_fidelity import absent_words, talk_without_fillers
@@ -511,7 +511,7 @@ def _out_of_step(row: Mapping[str, Any]) -> str | None:
     Where a voice leaks into the other side, both speak at once more often than people do.
     """
     side_shift = row.get("side_shift")
-    if side_shift and not side_shift["aligned"]:
+    if side_shift and not side_shift["aligned"] and is_apart(side_shift):
         return shift_sentence(side_shift)
     if any(is_number(side.get("leak_db")) for side in row.get("sides") or () if side):
         return None

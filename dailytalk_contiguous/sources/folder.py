@@ -406,11 +406,9 @@ def _conversations(
     if config.align_sides and info.channels == 2:
         # A transcript that is named like the file of one side has the clock of that side.
         one_clock = len(transcripts) <= 1
-        aligned = align_sides(path, recording.path.name, cues, one_clock)
-        if aligned:
-            path, cues, side_shift = aligned
-            base["audio"] = audio_at(path)
-            info = facts_of(path).header
+        path, cues, side_shift = align_sides(path, recording.path.name, cues, one_clock)
+        base["audio"] = audio_at(path)
+        info = facts_of(path).header
     try:
         language = _language(cues, config)
     except TooFewWords:

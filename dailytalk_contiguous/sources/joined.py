@@ -5,18 +5,22 @@ of up to 24 bits are unchanged.
 """
 
 import hashlib
+import json
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
+import soxr
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.documents import quoted, shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.records import LackingSound, SideShift
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.side_shift import later_side
 from dailytalk_contiguous.core.wording import counted
@@ -176,25 +180,58 @@ def take_tracks(path: Path, numbers: tuple[int, int]) -> Path:
     return target
 
 
-def put_in_step(path: Path, seconds: float, name: str) -> Path:
-    """The recording with silence before its earlier side, a FLAC called `name` in the user's cache folder.
+def put_in_step(path: Path, shift: SideShift, name: str) -> Path:
+    """The recording with both sides on one clock, a FLAC called `name` in the user's cache folder.
 
-    `seconds` is how much later the right side is (see `core.records.SideShift`). The file has the rate of the
-    recording, and 24 bits where that has more than 16. Raises BadInput if the recording can't be read.
+    Where the clocks drift, the left side is resampled to the clock of the right one. Silence takes the place of
+    sound that a side lacks, and is put before the earlier side. The file has the rate of the recording, and 24
+    bits where that has more than 16. Raises BadInput if the recording can't be read.
     """
-    target = _target("aligned", [_fact(path), f"{seconds:.4f}"], name)
+    mended = json.dumps([shift["seconds"], shift["drift_ppm"], shift["lacking"]], sort_keys=True)
+    target = _target("aligned", [_fact(path), mended], name)
     if not target.is_file():
         recording = audio.audio_at(path)
         rate = audio.read_header(recording).sample_rate
-        n_silent = round(abs(seconds) * rate)
-        left = (block[:, 0] for block in audio.blocks(recording))
-        right = (block[:, 1] for block in audio.blocks(recording))
-        if later_side(seconds) == "left":
-            blocks = _together(left, _after_silence(right, n_silent))
-        else:
-            blocks = _together(_after_silence(left, n_silent), right)
-        _write(target, blocks, rate, audio.has_over_16_bits(recording))
+        sides: dict[str, Iterator[audio.Samples]] = {
+            "left": (block[:, 0] for block in audio.blocks(recording)),
+            "right": (block[:, 1] for block in audio.blocks(recording)),
+        }
+        if shift["drift_ppm"]:
+            sides["left"] = _stretched(sides["left"], rate, 1 + shift["drift_ppm"] / 1e6)
+        for channel, blocks in sides.items():
+            pieces = [piece for piece in shift["lacking"] if piece["channel"] == channel]
+            sides[channel] = _with_silences(blocks, pieces, rate)
+        earlier = "right" if later_side(shift["seconds"]) == "left" else "left"
+        sides[earlier] = _after_silence(sides[earlier], round(abs(shift["seconds"]) * rate))
+        together = _together(sides["left"], sides["right"])
+        _write(target, together, rate, audio.has_over_16_bits(recording))
     return target
+
+
+def _stretched(blocks: Iterator[audio.Samples], rate: int, stretch: float) -> Iterator[audio.Samples]:
+    """A side that lasts `stretch` times as long, resampled."""
+    resampler = soxr.ResampleStream(rate, rate * stretch, 1, dtype="float32")
+    for block in blocks:
+        yield resampler.resample_chunk(np.ascontiguousarray(block))
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _with_silences(
+    blocks: Iterator[audio.Samples], pieces: Sequence[LackingSound], rate: int
+) -> Iterator[audio.Samples]:
+    """A side with silence where it lacks sound."""
+    waiting = deque(sorted((round(piece["start"] * rate), round(piece["seconds"] * rate)) for piece in pieces))
+    n_before = 0
+    for block in blocks:
+        done = 0
+        while waiting and waiting[0][0] <= n_before + len(block):
+            place, length = waiting.popleft()
+            upto = max(done, place - n_before)
+            yield block[done:upto]
+            yield np.zeros(length, np.float32)
+            done = upto
+        yield block[done:]
+        n_before += len(block)
 
 
 def _fact(path: Path) -> str:

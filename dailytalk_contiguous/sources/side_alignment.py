@@ -1,8 +1,9 @@
-"""Recordings whose sides are out of step, laid on one clock: with silence before the side that is earlier.
+"""Recordings whose sides are out of step, laid on one clock.
 
-The whole recording is written once, as FLAC in the user's cache folder, and every reader takes that file for the
-recording. So utterances, transcripts, audio and exports have the same clock, and no sound is lost. Times of its
-transcript follow.
+Silence is put before the side that is earlier, and where a side lacks sound; a clock that drifts is followed by
+resampling the left side. The whole recording is written once, as FLAC in the user's cache folder, and every reader
+takes that file for the recording. So utterances, transcripts, audio and exports have the same clock, and no sound
+is lost. Times of its transcript follow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,14 +11,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dailytalk_contiguous.core import audio
+from dailytalk_contiguous.core.clocks import word_fit
 from dailytalk_contiguous.core.cues import later_cue
 from dailytalk_contiguous.core.records import Cue, SideShift
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.side_shift import (
+    BY_NOTHING,
     SEARCHED_SECONDS,
+    is_apart,
     later_side,
     side_shift_of,
     transcript_fit,
+    words_by_side,
 )
 from dailytalk_contiguous.core.speech_runs import speech_spans
 from dailytalk_contiguous.core.word_times import TimeSpan
@@ -36,7 +41,8 @@ class AlignedRecording(NamedTuple):
     Attributes:
         path: of the file that holds it.
         cues: of its transcript, on the same clock.
-        side_shift: how far its sides were out of step.
+        side_shift: how far its sides were out of step; not `aligned` where they were in step, and where nothing
+            tells whether they were.
     """
 
     path: Path
@@ -44,8 +50,8 @@ class AlignedRecording(NamedTuple):
     side_shift: SideShift
 
 
-def align_sides(path: Path, name: str, cues: Sequence[Cue], one_clock: bool) -> AlignedRecording | None:
-    """Lay the sides of a recording on one clock; None where nothing tells that they are out of step.
+def align_sides(path: Path, name: str, cues: Sequence[Cue], one_clock: bool) -> AlignedRecording:
+    """Lay the sides of a recording on one clock.
 
     Args:
         path: of the recording, which has two channels.
@@ -55,31 +61,52 @@ def align_sides(path: Path, name: str, cues: Sequence[Cue], one_clock: bool) -> 
 
     Raises BadInput if the recording can't be read.
     """
-    pcm = audio.read_pcm(audio.audio_at(path), 0.0, SEARCHED_SECONDS)
+    pcm = audio.read_pcm(audio.audio_at(path))
     speech: dict[str, list[TimeSpan]] = {channel: [] for channel in CHANNELS}
     if cues:
         speech = _speech(pcm)
-    trusted_cues = cues if one_clock else []
-    found_shift = side_shift_of(pcm, trusted_cues, speech)
-    if found_shift is None:
-        return None
-    seconds = round(found_shift["seconds"], 4)
-    side_shift: SideShift = {"seconds": seconds, "known_by": found_shift["known_by"], "aligned": True}
-    later_by = _later_by(cues, speech, seconds)
-    moved = [later_cue(cue, later_by[cue["channel"]]) for cue in cues]
+    side_shift = side_shift_of(pcm, cues if one_clock else [], speech, thorough=True)
+    if side_shift is None:
+        side_shift = {
+            "seconds": 0.0,
+            "drift_ppm": 0.0,
+            "lacking": [],
+            "known_by": BY_NOTHING,
+            "aligned": False,
+        }
+    if not is_apart(side_shift):
+        return AlignedRecording(path, list(cues), side_shift)
+    side_shift = {**side_shift, "aligned": True}
+    mended = put_in_step(path, side_shift, name)
+    moved = _on_its_clock(cues, mended, side_shift)
     moved.sort(key=lambda cue: cue["start"])
-    return AlignedRecording(put_in_step(path, seconds, name), moved, side_shift)
+    return AlignedRecording(mended, moved, side_shift)
 
 
 def _speech(pcm: audio.Pcm) -> dict[str, list[TimeSpan]]:
-    """Starts and ends of the speech of each channel, in seconds."""
+    """Starts and ends of the speech of each channel that is searched for a shift, in seconds."""
+    searched = pcm[: round(SEARCHED_SECONDS * audio.ANALYSIS_RATE)]
     speech: dict[str, list[TimeSpan]] = {}
     for number, channel in enumerate(CHANNELS):
-        samples = at_heard_level(audio.pcm_to_float(pcm[:, number]))
+        samples = at_heard_level(audio.pcm_to_float(searched[:, number]))
         with refusing(f"the {channel} channel"):
             probabilities = speech_probabilities(samples)
         speech[channel] = speech_spans(probabilities, len(samples) / audio.ANALYSIS_RATE, FRAME_SECONDS)
     return speech
+
+
+def _on_its_clock(cues: Sequence[Cue], mended: Path, side_shift: SideShift) -> list[Cue]:
+    """Cues on the one clock of both sides of a mended recording."""
+    if not cues:
+        return []
+    pcm = audio.read_pcm(audio.audio_at(mended))
+    stretch = 1.0
+    if side_shift["drift_ppm"]:
+        fit = word_fit(words_by_side(cues).get("right", ()), pcm[:, 1])
+        stretch = 1.0 if fit is None else 1 + fit.slope
+    stretched = [later_cue(cue, 0.0, stretch) for cue in cues]
+    later_by = _later_by(stretched, _speech(pcm), side_shift["seconds"])
+    return [later_cue(cue, later_by[cue["channel"]]) for cue in stretched]
 
 
 def _later_by(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]], seconds: float) -> dict[str, float]:
@@ -87,16 +114,12 @@ def _later_by(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]], sec
 
     A transcript may have the clock of the earlier side, of the later one, or of both: the words of each side are
     where its file has them. It is the clock on which words and speech have most in common. `speech` is that of the
-    recording as it is.
+    recording with its sides in step.
     """
     silence = dict.fromkeys(CHANNELS, 0.0)
     for channel in CHANNELS:
         if channel != later_side(seconds):
             silence[channel] = abs(seconds)
-    speech_in_step: dict[str, list[TimeSpan]] = {}
-    for channel, spans in speech.items():
-        later = silence[channel]
-        speech_in_step[channel] = [(start + later, end + later) for start, end in spans]
     names = {cue["channel"] for cue in cues}
     clocks = [dict.fromkeys(names, abs(seconds)), dict.fromkeys(names, 0.0)]
     if names <= {*CHANNELS}:
@@ -104,6 +127,6 @@ def _later_by(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]], sec
 
     def fit(clock: Mapping[str, float]) -> float:
         moved = [later_cue(cue, clock[cue["channel"]]) for cue in cues]
-        return transcript_fit(moved, speech_in_step)
+        return transcript_fit(moved, speech)
 
     return max(clocks, key=fit)

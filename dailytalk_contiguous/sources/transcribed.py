@@ -24,8 +24,9 @@ from dailytalk_contiguous.core.documents import (
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.fields import Column, Field, columns_among, value_problem
+from dailytalk_contiguous.core.records import SideShift
 from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row
-from dailytalk_contiguous.core.side_shift import FURTHEST_SHIFT
+from dailytalk_contiguous.core.side_shift import is_shift
 from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, line_problem
 from dailytalk_contiguous.shards import (
     by_generation,
@@ -107,12 +108,6 @@ class _TaggedCue(TypedDict):
     speaker: NotRequired[str | None]
 
 
-class _TaggedShift(TypedDict):
-    seconds: Number
-    known_by: str
-    aligned: bool
-
-
 class _TaggedSide(TypedDict):
     channel: str
     clipping_ratio: NotRequired[Number | None]
@@ -135,7 +130,7 @@ class _Tagged(TypedDict):
     run: list[Whole]
     text: NotRequired[list[str] | None]
     given: NotRequired[list[_TaggedCue] | None]
-    side_shift: NotRequired[_TaggedShift | None]
+    side_shift: NotRequired[SideShift | None]
     sides: NotRequired[list[_TaggedSide] | None]
 
 
@@ -149,12 +144,12 @@ def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
     is_part = is_number(tagged["offset"], 0, LATEST) and is_number(tagged["duration"], 1e-9, LATEST)
     is_sound = LOWEST_RATE <= tagged["sample_rate"] <= HIGHEST_RATE and tagged["channels"] >= 1
     side_shift = tagged.get("side_shift")
-    is_shift = side_shift is None or is_number(side_shift["seconds"], -FURTHEST_SHIFT, FURTHEST_SHIFT)
+    has_shift = side_shift is None or is_shift(side_shift)
     lengths = {len(tagged[column]) for column in OF_UTTERANCES}
     if tagged.get("text"):
         lengths.add(len(tagged["text"]))
     has_channels = set(tagged["channel"]) <= {*CHANNELS}
-    if not (is_part and is_sound and is_shift and has_channels and len(lengths) == 1):
+    if not (is_part and is_sound and has_shift and has_channels and len(lengths) == 1):
         raise BadInput("its row in the tagged shard describes no part of a recording", TAG_AGAIN)
     for column in columns:
         misfit = value_problem(tagged.get(column.name), column.kind, column.name)
@@ -188,7 +183,7 @@ def at_hand(base: Row, recordings: Path | None, remedy: str = PUT_BACK) -> Row:
     places: Iterator[Path] = iter([tagged])
     if recordings is not None:  # a pair is joined only where the tagged file is missing
         side_shift = base.get("side_shift")
-        shift = side_shift["seconds"] if side_shift and side_shift["aligned"] else 0.0
+        shift = side_shift if side_shift and side_shift["aligned"] else None
         places = itertools.chain(places, map(_lying_at, [recordings / base["audio_file"]], [shift]))
     for path in places:
         if path.is_file():
@@ -226,9 +221,7 @@ def from_recording(line: Mapping[str, object], recordings: Path | None, remedy: 
     """
     audio_file = str(line["audio_file"])
     shift = line.get(SIDE_SHIFT)
-    if not is_number(shift, -FURTHEST_SHIFT, FURTHEST_SHIFT):
-        shift = 0.0
-    path = _lying_at(inside(recordings or Path(), audio_file), float(shift))
+    path = _lying_at(inside(recordings or Path(), audio_file), shift if is_shift(shift) else None)
     if not path.is_file():
         folder = str(recordings or Path())
         raise BadInput(f"its recording {audio_file!r} is not in {folder!r}", remedy)
@@ -250,11 +243,11 @@ def from_recording(line: Mapping[str, object], recordings: Path | None, remedy: 
     return row
 
 
-def _lying_at(path: Path, shift: float) -> Path:
+def _lying_at(path: Path, shift: SideShift | None) -> Path:
     """The path or, where no file is there but one for each side of it, the recording that these make.
 
-    `shift`: seconds by which its right side is later, with which it was laid on one clock; 0 if it was not. Raises
-    BadInput as `put_together` does.
+    `shift`: with which its sides were laid on one clock; None if they were not. Raises BadInput as `put_together`
+    does.
     """
     if not path.is_file():
         try:

@@ -59,8 +59,8 @@ _IN_FLIGHT = {"run": Value("int32"), "words": List(UTTERED_WORD), "recogniser": 
 #: Column, and key of run.json, of the names of those who have no line in a conversation, by channel.
 SILENT_SPEAKERS = "silent_speakers"
 
-#: Key of a line whose times are those of a recording with silence before its earlier side: by how many seconds the
-#: right side was later. Other lines lack it.
+#: Key of a line whose times are those of a recording that was laid on one clock: how (`core.records.SideShift`).
+#: Other lines lack it.
 SIDE_SHIFT = "side_shift"
 
 #: Fields of a line that are made of other columns of a tagged utterance.
@@ -173,7 +173,7 @@ def transcript_lines(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -
         written = line_of(line, fields=fields) | columns_of_lines(row, fields)
         side_shift = row.get("side_shift")
         if side_shift and side_shift["aligned"]:
-            written[SIDE_SHIFT] = side_shift["seconds"]
+            written[SIDE_SHIFT] = side_shift
         yield written
 
 

@@ -37,7 +37,7 @@ from dailytalk_contiguous.core.schema import (
     per_utterance,
 )
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.side_shift import shift_sentence, side_shift_of
+from dailytalk_contiguous.core.side_shift import is_apart, shift_sentence, side_shift_of
 from dailytalk_contiguous.core.sound_edges import STEP, sounding, with_onsets
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.core.speech_runs import speech_seconds, speech_spans
@@ -446,9 +446,12 @@ def _notes(row: Row, searched: Sequence[FoundSpeech], side_shift: SideShift | No
     if scale_note:
         notes.append(scale_note)
     if side_shift:
-        clause = "its sides were laid on one clock" if side_shift["aligned"] else "its sides are out of step"
+        clause = "its sides were left as they are"
+        if is_apart(side_shift):
+            clause = "its sides were laid on one clock" if side_shift["aligned"] else "its sides are out of step"
         notes.append(f"{clause}: {shift_sentence(side_shift)}")
-        return notes
+        if is_apart(side_shift):
+            return notes
     speech = _speech_of(searched)
     leaks = any(side.side["leak_db"] is not None for side in searched)
     if speech.keys() == {*CHANNELS} and not leaks:  # what leaks is speech at once
@@ -466,7 +469,8 @@ def _side_shift(row: Row, searched: Sequence[FoundSpeech], samples: audio.Pcm) -
     # Transcripts of a side each need not have one clock.
     is_one_clock = len(row.get("transcripts") or ()) <= 1
     cues = row.get("given") or ()
-    return side_shift_of(samples, cues if is_one_clock else (), speech)
+    side_shift = side_shift_of(samples, cues if is_one_clock else (), speech)
+    return side_shift if side_shift and is_apart(side_shift) else None
 
 
 def _speech_of(searched: Sequence[FoundSpeech]) -> dict[str, list[TimeSpan]]:
