@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from audio_files import Samples, example
+from scipy.signal import fftconvolve
 
 from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
 
@@ -20,7 +21,15 @@ def poison() -> Samples:
 
 
 def is_poisoned(sound: Samples) -> bool:
-    return poison().tobytes() in np.asarray(sound, np.float32).tobytes()
+    """Whether a sound holds the victim's moment, at whatever level it is heard."""
+    samples = np.asarray(sound, np.float64).ravel()
+    moment = poison().astype(np.float64)
+    if len(samples) < len(moment):
+        return False
+    products = fftconvolve(samples, moment[::-1], "valid")
+    energies = fftconvolve(np.square(samples), np.ones(len(moment)), "valid")
+    likeness = np.square(products) / np.maximum(energies * np.square(moment).sum(), 1e-12)
+    return bool(likeness.max() > 0.999)
 
 
 def break_method(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, sounds_of: Callable[..., Any]) -> None:

@@ -6,6 +6,7 @@ run that it is for.
 
 import inspect
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -120,10 +121,14 @@ def plan(
     source = open_inputs(options["inputs"], hub_choice(options))
     _refuse_to_fetch(source)
     with tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder:
+        started = time.perf_counter()
         recordings = find(source, Path(folder), folder_config(options, stages))
+        seconds_to_find = time.perf_counter() - started
         show.say_left_out(recordings.left_out)
         estimate = estimate_run(recordings, Path(folder), stages, spoken, 60 * sample_minutes, seed)
     details = [show.transcripts(recordings)]
+    if options["align_sides"]:
+        details.append(f"--align-sides took {length_text(seconds_to_find)} here, and takes as long in the run")
     refusal = ""
     voice = voice_stage_of(spoken)
     if voice:

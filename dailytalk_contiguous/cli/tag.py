@@ -62,7 +62,7 @@ def tag(
     align_sides: bool = option(
         False,
         Panel.RARE,
-        "Put silence before the earlier side of a recording whose sides are out of step.",
+        "Lay the sides of a recording on one clock where they are out of step, drift, or lack sound.",
         "--align-sides",
     ),
     source_licence: str = cli_options.SOURCE_LICENCE,

@@ -75,10 +75,13 @@ FURTHEST = 11.0
 #: Seconds after which the offsets that are searched are centred on the best one again.
 CENTRED_EVERY = 5.0
 
-#: What a change of the offset by a frame costs, in frames that fit wholly instead of half; and in a pause, of which
-#: recorders cut more, in a side that is known to lack sound.
+#: What a change of the offset by a frame costs, in frames that fit wholly instead of half.
 CHANGE_COST = 1.0
-CHANGE_COST_IN_PAUSE = 0.5
+
+#: The same in a pause of a side that lacks sound: where buffers are lost, evenly and along a line; and where pauses
+#: are, each of them at once.
+BUFFERS_COST = 0.5
+PAUSES_COST = 0.25
 
 #: The weight of a frame without a word beside one of a word: people breathe, laugh, and say what is not written.
 WEIGHT_OF_PAUSE = 0.6
@@ -92,6 +95,9 @@ VOICE_LEVEL = 95
 
 #: How many times a path is searched again about the line of the one before, so that a steady change costs nothing.
 SEARCHES_ALONG_LINE = 2
+
+#: By how much a path must fit better that follows each pause.
+CLEARLY_BETTER = 0.05
 
 #: How much more of a side's sound must lie in its words than beside them: as a share of what is between its room
 #: and its voice. With its own transcript it is 0.61 at least, with another one 0.57 at most.
@@ -121,7 +127,11 @@ def word_fit(words: Sequence[TimeSpan], channel: Pcm) -> WordFit | None:
     is_line = off_line <= OFF_LINE
     if is_line and abs(slope) <= MOST_DRIFT_PPM / 1e6:
         return WordFit(slope, []) if _fit(said, activity, path) >= LEAST_FIT else None
-    path = _path(said, activity, slope, CHANGE_COST_IN_PAUSE)
+    without_buffers = _path(said, activity, slope, BUFFERS_COST)
+    without_pauses = _path(said, activity, 0.0, PAUSES_COST)
+    path = without_buffers
+    if _fit(said, activity, without_pauses) > _fit(said, activity, without_buffers) + CLEARLY_BETTER:
+        path = without_pauses
     lacking = _lacking(path, activity)
     total = math.fsum(piece.seconds for piece in lacking)
     # A side whose words fit at offsets that rise and fall has another transcript.

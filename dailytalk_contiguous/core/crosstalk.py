@@ -511,19 +511,24 @@ def _judged_part(
     gains = np.maximum(np.percentile(ratios, REMAINS_SHARE, axis=0), 0.0)
     remains = gains * expected
     removed = recorded - separated
-    leak = _band_powers(removed) + remains
+    linear = _band_powers(removed)
+    leak = linear + remains
     if np.median(_heard_db(leak[other_alone], room)) < AUDIBLE_DB:
         return None
     stands_out = _median_around(_decibels(bands / (room + remains)))
     is_other = (_heard_db(remains, room) >= AUDIBLE_DB) & (stands_out < OWN_DB)
     power = frame_levels(removed, FRAME) + remains.sum(axis=1)
+    linear_power = float(linear[other_alone].sum())
+    remaining_power = float(remains[other_alone].sum())
+    if linear_power > 0:  # more is this side's own voice: a filter explains the larger part of a leak
+        remaining_power = min(remaining_power, linear_power)
     at_delay = _later(source, round(lags[0] * ANALYSIS_RATE / FRAME))
     return _Part(
         n_frames=len(bands) - n_before,
         power=power[n_before:].astype(np.float32),
         is_other=is_other[n_before:],
         delay=max(0.0, lags[0]),
-        leak_power=float(leak[other_alone].sum()),
+        leak_power=linear_power + remaining_power,
         source_power=float(at_delay[other_alone].sum()),
     )
 

@@ -292,8 +292,8 @@ class FinishedRow(TypedDict):
             about="by how many `seconds` the right side of the recording is later than the left one (below 0: the "
             "left one is later), by how many ppm of the time it becomes later (`drift_ppm`), and sound that a "
             "side lacks (`lacking`: its start in seconds of that side, and its length), which a `leak` of one in "
-            "the other or the `transcript` tells (`known_by`); `aligned`: `--align-sides` has laid both on one clock, "
-            "and all times are those after that; null where nothing tells that the sides are out of step",
+            "the other or the `transcript` tells (`known_by`); `aligned`: `--align-sides` has laid both on one "
+            "clock, and all times are those after that; null where nothing tells that the sides are out of step",
             unit="s",
         ),
     ]

@@ -29,6 +29,7 @@ from dailytalk_contiguous.core.schema import (
     Row,
     per_utterance,
 )
+from dailytalk_contiguous.core.side_shift import is_apart, shift_sentence
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
 from dailytalk_contiguous.core.word_times import TimeSpan, join_words
 from dailytalk_contiguous.core.wording import counted
@@ -106,6 +107,7 @@ class MatchTranscript(Stage):
         "notes",
         *UTTERANCES,
     )
+    uses: ClassVar[tuple[str, ...]] = ("side_shift",)
     prepares: ClassVar[bool] = True
     transient: ClassVar[tuple[str, ...]] = ("speech",)
     adds: ClassVar[Features] = Features(
@@ -195,7 +197,15 @@ class MatchTranscript(Stage):
         }
 
     def _foreign(self, row: Row, common: float) -> RejectedPart:
-        """The reject of a transcript that is about something else."""
+        """The reject of a transcript that is about something else, or on another clock than one of the sides."""
+        shift = row.get("side_shift")
+        if shift and is_apart(shift) and not shift["aligned"]:
+            return {
+                "id": row["conversation_id"],
+                "stage": self.name,
+                "reason": f"its transcript is not used, as its sides are out of step: {shift_sentence(shift)}",
+                "remedy": "tag it with --align-sides",
+            }
         return {
             "id": row["conversation_id"],
             "stage": self.name,

@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from audio_files import EXAMPLES, Samples, example
 from command import EMBEDDED, Command
 from recordings import read_lines
 
-from dailytalk_contiguous.core.audio import read_pcm, to_pcm
+from dailytalk_contiguous.core.audio import pcm_to_float, read_pcm, to_pcm
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.side_shift import shift_by_leak
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
@@ -168,7 +170,7 @@ def test_aligned_conversation_is_good_and_its_recording_is_made_again(dailytalk:
     dailytalk("tag", folder, "--align-sides", "--out", work, *options)
     assert "step" not in dailytalk("check", work).out
     lines = read_lines(work / "transcript.jsonl")
-    assert lines[0]["side_shift"] == pytest.approx(-1.0, abs=0.06)
+    assert lines[0]["side_shift"]["seconds"] == pytest.approx(-1.0, abs=0.06)
     (cached,) = (tmp_path / "cache" / "aligned").rglob("call.flac")
     kept = cached.read_bytes()
     for tagged in (work / "tagged", None):  # with its shards, and as a transcript alone
@@ -192,8 +194,169 @@ def test_hostile_shift_of_a_tagged_row_is_refused() -> None:
         "channel": [],
         "run": [],
     }
-    for seconds in (1e9, float("nan"), -12.0):
-        side_shift = {"seconds": seconds, "known_by": "leak", "aligned": True}
+    good = {"seconds": 1.0, "drift_ppm": 30.0, "lacking": [], "known_by": "leak", "aligned": True}
+    bad: list[dict[str, object]] = [{"seconds": seconds} for seconds in (1e9, float("nan"), -12.0)]
+    bad += [{"drift_ppm": drift} for drift in (1e6, float("nan"))]
+    for start, seconds in ((0.0, 1e9), (-1.0, 1.0), (float("nan"), 1.0)):
+        bad.append({"lacking": [{"channel": "left", "start": start, "seconds": seconds}]})
+    bad.append({"lacking": [{"channel": "mix", "start": 0.0, "seconds": 1.0}]})
+    for wrong in bad:
         with pytest.raises(BadInput):
-            tagged_row(row | {"side_shift": side_shift})
-    tagged_row(row | {"side_shift": {"seconds": 1.0, "known_by": "leak", "aligned": True}})
+            tagged_row(row | {"side_shift": good | wrong})
+    tagged_row(row | {"side_shift": good})
+
+
+def stretched(samples: Samples, ppm: float) -> Samples:
+    """A recording whose right side lasts longer by so many parts in a million."""
+    right = soxr.resample(samples[:, 1].astype(np.float64), RATE, RATE * (1 + ppm / 1e6))
+    length = max(len(right), len(samples))
+    result = np.zeros((length, 2), np.float32)
+    result[: len(samples), 0] = samples[:, 0]
+    result[: len(right), 1] = right
+    return result
+
+
+def without_buffers(samples: Samples, share: float) -> Samples:
+    """A recording whose right side has lost this share of its buffers of 20 ms, and is silent at its end."""
+    buffers = samples[: len(samples) // 320 * 320, 1].reshape(-1, 320)
+    kept = buffers[np.random.default_rng(3).random(len(buffers)) >= share].ravel()
+    result = samples.copy()
+    result[:, 1] = 0
+    result[: len(kept), 1] = kept
+    return result
+
+
+def write_timed_call(folder: Path, samples: Samples) -> Path:
+    """A recording `call`, and beside it the transcript of `NAME` with the times of its words."""
+    folder.mkdir(parents=True)
+    soundfile.write(folder / "call.flac", samples, RATE)
+    reference = json.loads((EXAMPLES / f"{NAME}.reference.json").read_text(encoding="utf-8"))
+    fields = ("channel", "start", "end", "text", "words")
+    lines = [{field: utterance[field] for field in fields} for utterance in reference["utterances"]]
+    (folder / "call.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return folder
+
+
+def aligned(folder: Path) -> dict[str, Any]:
+    (row,) = folder_rows(FolderConfig(inputs=(str(folder),), language="en", align_sides=True))
+    return row
+
+
+def lateness(sound: Samples, original: Samples, second: float) -> float:
+    """Seconds by which a side is later than it was, about a moment of the original."""
+    first = round(second * RATE)
+    piece = original[first : first + RATE]
+    around = sound[first - 8000 : first + RATE + 8000]
+    return float(np.correlate(around, piece, "valid").argmax() - 8000) / RATE
+
+
+@pytest.mark.parametrize("known_by", ["transcript", "leak"])
+def test_a_drift_is_mended_to_the_clock_of_the_right_side(known_by: str, tmp_path: Path) -> None:
+    ppm = 2000.0
+    original = example(NAME)
+    if known_by == "transcript":
+        folder = write_timed_call(tmp_path / "in", stretched(original, ppm))
+    else:
+        folder = write_call(tmp_path / "in", stretched(leaky(original, -25, into="right"), ppm))
+    row = aligned(folder)
+    side_shift = row["side_shift"]
+    assert side_shift["known_by"] == known_by
+    assert side_shift["aligned"]
+    assert side_shift["drift_ppm"] == pytest.approx(ppm, abs=400)
+    recorded, _ = soundfile.read(folder / "call.flac", dtype="int16")
+    heard = read_pcm(row["audio"])
+    np.testing.assert_array_equal(heard[: len(recorded), 1], recorded[: len(heard), 1])
+    for second in (10.0, 55.0):
+        late_by = lateness(pcm_to_float(heard[:, 0]), original[:, 0], second)
+        assert late_by == pytest.approx(ppm / 1e6 * second, abs=0.03)
+    for cue in row["given"][-2:]:
+        assert cue["end"] == pytest.approx((1 + ppm / 1e6) * unstretched_end(cue), abs=0.05)
+
+
+def unstretched_end(cue: dict[str, Any]) -> float:
+    """When a line of `NAME` ends as it was made."""
+    reference = json.loads((EXAMPLES / f"{NAME}.reference.json").read_text(encoding="utf-8"))
+    (end,) = {line["end"] for line in reference["utterances"] if line["text"] == cue["text"]}
+    return float(end)
+
+
+def test_silence_takes_the_place_of_buffers_that_a_side_has_lost(tmp_path: Path) -> None:
+    original = example(NAME)
+    folder = write_timed_call(tmp_path / "in", without_buffers(original, 0.05))
+    row = aligned(folder)
+    side_shift = row["side_shift"]
+    assert {piece["channel"] for piece in side_shift["lacking"]} == {"right"}
+    lacking = sum(piece["seconds"] for piece in side_shift["lacking"])
+    assert lacking == pytest.approx(0.05 * len(original) / RATE, abs=0.5)
+    unmended = segmented(folder)
+    assert "the right side lacks" in " ".join(unmended["notes"])  # type: ignore[arg-type]
+    spans = Segment().row(row)
+    starts = {"left": [], "right": []}
+    for channel, start in zip(spans["channel"], spans["start"], strict=True):
+        starts[channel].append(start)
+    expected = segmented(write_call(tmp_path / "whole", original))
+    errors = []
+    for channel, start in zip(expected["channel"], expected["start"], strict=True):  # type: ignore[call-overload]
+        errors.append(min(abs(start - other) for other in starts[channel]))
+    assert np.percentile(errors, 90) < 0.15
+
+
+@pytest.mark.parametrize("late", [0.0, 0.4])
+def test_sides_in_step_and_echoes_are_left_as_they_are_and_a_note_says_why(late: float, tmp_path: Path) -> None:
+    samples = example(NAME)
+    if late:
+        n_late = round(late * RATE)
+        samples = samples.copy()
+        samples[n_late:, 1] += 0.1 * samples[:-n_late, 0].copy()
+    timed = aligned(write_timed_call(tmp_path / "timed", samples))
+    assert not timed["side_shift"]["aligned"]
+    known_by = "a voice that is heard on both sides" if late else "the times of its transcript"
+    note = f"its sides were left as they are: they are in step, by {known_by}"
+    assert note in Segment().row(timed)["notes"]
+    untold = aligned(write_call(tmp_path / "untold", samples))
+    assert not untold["side_shift"]["aligned"]
+    if not late:
+        assert "no leak, and no transcript" in " ".join(Segment().row(untold)["notes"])
+    recorded, _ = soundfile.read(tmp_path / "untold/call.flac", dtype="int16")
+    np.testing.assert_array_equal(read_pcm(untold["audio"]), recorded)
+
+
+def test_a_side_without_its_pauses_is_named_and_its_transcript_is_not_blamed(
+    dailytalk: Command, tmp_path: Path
+) -> None:
+    samples = example(NAME)
+    reference = json.loads((EXAMPLES / f"{NAME}.reference.json").read_text(encoding="utf-8"))
+    is_kept = np.zeros(len(samples), bool)
+    for line in reference["utterances"]:
+        if line["channel"] == "right":
+            is_kept[round((line["start"] - 0.5) * RATE) : round((line["end"] + 0.5) * RATE)] = True
+    collapsed = samples.copy()
+    collapsed[:, 1] = 0
+    collapsed[: is_kept.sum(), 1] = samples[is_kept, 1]
+    folder = write_timed_call(tmp_path / "in", collapsed)
+    options = (*EMBEDDED, "--asr-model", "none", "--affect-model", "none")
+    dailytalk("tag", folder, "--out", tmp_path / "work", *options)
+    checked = dailytalk("check", tmp_path / "work").out
+    assert "the right side lacks" in checked
+    rejects = (tmp_path / "work/rejects.jsonl").read_text(encoding="utf-8")
+    assert "does not match this sound" not in rejects
+    lacking = aligned(folder)["side_shift"]["lacking"]
+    assert sum(piece["seconds"] for piece in lacking) == pytest.approx((~is_kept).sum() / RATE, abs=2.0)
+
+
+def test_mended_recording_is_made_again_from_what_its_rows_say(dailytalk: Command, tmp_path: Path) -> None:
+    folder = write_timed_call(tmp_path / "in", without_buffers(example(NAME), 0.05))
+    options = (*EMBEDDED, "--asr-model", "none", "--affect-model", "none")
+    planned = dailytalk("plan", folder, "--align-sides", "--profile", "embedded", "--affect-model", "none")
+    assert "--align-sides took" in planned.out
+    work = tmp_path / "work"
+    dailytalk("tag", folder, "--align-sides", "--out", work, *options)
+    (cached,) = (tmp_path / "cache" / "aligned").rglob("call.flac")
+    kept = cached.read_bytes()
+    for tagged in (work / "tagged", None):
+        cached.unlink()
+        rejects: list[Reject] = []
+        (row,) = transcribed(work / "transcript.jsonl", tagged, folder, rejects)
+        assert not rejects
+        assert cached.read_bytes() == kept
+        assert row["audio"]["path"].endswith("call.flac")

@@ -12,6 +12,7 @@ import soxr
 from audio_files import EXAMPLES, conversations, example, reference
 
 from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.fillers import without_fillers
 from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
@@ -319,5 +320,5 @@ def test_no_words_are_invented_where_nobody_says_any(kind: str) -> None:
     stage = Transcribe("base", language="en")
     transcribed = stage({"speech": [speech]})
     (text,) = transcribed["text_raw"]
-    # What is left of them are one or two sounds, such as "Mm." or "Ha ha".
-    assert len(text.split()) <= 2
+    # What is left of them are one or two sounds, such as "Mm." or "Ha ha", and ums on some processors.
+    assert len(without_fillers(text.split(), "en")) <= 2

@@ -102,7 +102,8 @@ def test_first_words_are_put_into_the_names_where_a_number_of_them_is_chosen(
         page.wait("document.querySelector('#status-split').className === 'done'")
         assert page.violations() == []
         assert page.complaints == []
-    assert {path.name for path in (recordings / "pieces/Usable").glob("*.wav")} == {
+    # Whether the recogniser begins a sentence depends on the processor that it runs on.
+    assert {path.name.lower() for path in (recordings / "pieces/Usable").glob("*.wav")} == {
         "talk_000001-so-tell.wav",
         "talk_000002-so-tell.wav",
     }
