@@ -5,7 +5,8 @@
 Leaks are mixed into recordings that have none: plain, through mu-law at 8 kHz, or through a room of 50 ms; one way
 and both ways. *False* is speech of a side that is none without the leak, *lost* is speech that is not found any
 more. Limits were set on the calls of `SET_BY`, and are reported on the others. Words are those of the recogniser
-of faster-whisper's `base`. `--beside` names a checkout of another version, whose time Segment is compared with.
+of faster-whisper's `base`; times of words, by which clocks are told, are exact in the bundled calls. `--beside`
+names a checkout of another version, whose time Segment is compared with.
 """
 
 import argparse
@@ -26,9 +27,13 @@ from audio_files import conversations, wav_bytes
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
+from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.clocks import word_fit
 from dailytalk_contiguous.core.crosstalk import separate_sides
 from dailytalk_contiguous.core.measures import same_words
+from dailytalk_contiguous.core.records import Cue, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.side_shift import is_apart, side_shift_of
 from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.stages.base import PerUtterance
@@ -425,6 +430,103 @@ def levels(calls: Sequence[Path]) -> bool:
     return measured(figure, _share(n_same, n_edges) >= 98, "98 %")
 
 
+#: Parts in a million by which the clock of a side is slow.
+DRIFTS_PPM = (0.0, 50.0, -100.0, 300.0, -1000.0, 3000.0, -3000.0)
+
+
+def drifted(samples: Samples, ppm: float) -> Samples:
+    """A recording whose right side lasts longer by so many parts in a million."""
+    right = soxr.resample(samples[:, 1].astype(np.float64), RATE, RATE * (1 + ppm / 1e6))
+    length = max(len(right), len(samples))
+    result = np.zeros((length, 2), np.float32)
+    result[: len(samples), 0] = samples[:, 0]
+    result[: len(right), 1] = right
+    return result
+
+
+def timed_cues(path: Path) -> list[Cue]:
+    """The words of a call with their times: as it was made, or as a recogniser hears them."""
+    cues: list[Cue] = []
+    said = measuring.references().get(path.stem)
+    words = [] if said else transcript(path, ())
+    for one in said["utterances"] if said else ():
+        words += [{**word, "speaker": one["channel"]} for word in one["words"]]
+    for word in words:
+        row: WordRow = {"word": word["word"], "start": word["start"], "end": word["end"], "probability": None}
+        cue: Cue = {
+            "channel": word["speaker"],
+            "start": word["start"],
+            "end": word["end"],
+            "text": word["word"],
+            "words": [row],
+            "speaker": None,
+            "language": None,
+            "mark": None,
+            "mark_kind": None,
+            "tag": None,
+        }
+        cues.append(cue)
+    return cues
+
+
+def clocks(calls: Sequence[Path]) -> bool:
+    """Clocks that drift: what is left of it at the end of a call; calls in step, and echoes, that are mended."""
+    left: dict[str, list[float]] = {"words": [], "a leak": []}
+    mended = n_in_step = 0
+    for path in calls:
+        samples = sound_of(path)
+        seconds = len(samples) / RATE
+        if seconds < 60:
+            continue
+        leaky = with_leaks(samples, (Leak(1, -20, 100, "room"),))
+        told: dict[str, tuple[Samples, list[Cue]]] = {"words": (samples, timed_cues(path)), "a leak": (leaky, [])}
+        for name, (recording, cues) in told.items():
+            for ppm in DRIFTS_PPM:
+                pcm = to_pcm(drifted(recording, ppm))
+                shift = side_shift_of(pcm, cues, {"left": [], "right": []}, thorough=True)
+                found_ppm = 0.0 if shift is None else shift["drift_ppm"]
+                left[name].append(abs(found_ppm - ppm) / 1e6 * seconds)
+                if ppm == 0:
+                    mended += bool(shift and is_apart(shift))
+                    n_in_step += 1
+    met = True
+    for name, seconds_left in left.items():
+        share = _share(sum(one <= 0.04 for one in seconds_left), len(seconds_left))
+        figure = f"drift of 50 to 3,000 ppm by {name}: {share:.0f} % of {len(seconds_left)} cases within 40 ms"
+        met &= measured(f"{figure}, worst {1000 * max(seconds_left):.0f} ms", share >= 90, "90 %")
+    figure = f"calls in step and echoes that are mended: {mended} of {n_in_step}"
+    return measured(figure, not mended, "0") and met
+
+
+def lacking(calls: Sequence[Path]) -> bool:
+    """A side that has lost 5 % of its buffers of 20 ms: how far its words are off, with silence in their place."""
+    generator = np.random.default_rng(0)
+    errors = []
+    for path in calls:
+        samples = sound_of(path)
+        if len(samples) < 60 * RATE:
+            continue
+        spans = [(cue["start"], cue["end"]) for cue in timed_cues(path) if cue["channel"] == "right"]
+        buffers = samples[: len(samples) // 320 * 320, 1].reshape(-1, 320)
+        is_kept = generator.random(len(buffers)) >= 0.05
+        fit = word_fit(spans, to_pcm(buffers[is_kept].ravel()))
+        if fit is None:
+            errors.append(np.inf)
+            continue
+        at = np.arange(is_kept.sum()) * 0.02
+        put_in = np.zeros(len(at))
+        for piece in fit.lacking:
+            put_in[at >= piece.start] += piece.seconds
+        truth = np.flatnonzero(is_kept) * 0.02
+        in_words = np.zeros(len(at), bool)
+        for start, end in spans:
+            in_words |= (truth >= start) & (truth < end)
+        errors.append(float(np.percentile(np.abs(at + put_in - truth)[in_words], 95)))
+    shown = ", ".join(f"{1000 * error:.0f}" for error in sorted(errors))
+    figure = f"5 % of buffers lost, by words: 95th percentiles of {len(errors)} calls {shown} ms"
+    return measured(figure, max(errors) <= 0.1, "100 ms")
+
+
 #: Segment of a recording of so many minutes, in seconds of processor.
 _TIMED = """
 import sys, time
@@ -479,6 +581,8 @@ PARTS: dict[str, Callable[[Sequence[Path]], bool]] = {
     "words": words,
     "two_mics": two_mics,
     "levels": levels,
+    "clocks": clocks,
+    "lacking": lacking,
 }
 
 

@@ -78,8 +78,8 @@ CENTRED_EVERY = 5.0
 #: What a change of the offset by a frame costs, in frames that fit wholly instead of half.
 CHANGE_COST = 1.0
 
-#: The same in a pause of a side that lacks sound: where buffers are lost, evenly and along a line; and where pauses
-#: are, each of them at once.
+#: The same in a pause of a side that lacks sound: where buffers are lost, evenly and along a line; and where whole
+#: pauses are.
 BUFFERS_COST = 0.5
 PAUSES_COST = 0.25
 
