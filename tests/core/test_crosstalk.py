@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from audio_files import REAL_CALLS, conversations, example, reference
+from audio_files import REAL_CALLS, conversations, example, reference, wav_bytes
 
 from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
 from dailytalk_contiguous.core.crosstalk import separate_sides
@@ -177,3 +177,70 @@ def test_level_of_a_leak_is_known_in_each_frame_and_over_all() -> None:
     assert leak.delay == pytest.approx(0.1, abs=0.001)
     source = pcm_to_float(mixed[:, 0])
     assert float(np.mean(leak.power)) == pytest.approx(0.01 * float(np.mean(source**2)), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("name", "leaks"),
+    [
+        ("bicycle_repair", [(1, -10, 0.1)]),
+        ("old_friends", [(1, -20, 0.4)]),
+        ("burnt_dinner", [(0, -14, 0.23), (1, -14, 0.23)]),
+    ],
+)
+def test_an_echo_is_no_speech_and_nothing_of_ones_own_is_lost(
+    name: str, leaks: list[tuple[int, float, float]]
+) -> None:
+    samples = example(name).copy()
+    for into, level_db, late in leaks:
+        delay = round(late * 16000)
+        samples[delay:, into] += at_db(level_db) * example(name)[:-delay, 1 - into]
+    columns = Segment()(conversations(samples))
+    spans: dict[str, Spans] = {"left": [], "right": []}
+    for channel, start, end in zip(*(columns[key][0] for key in ("channel", "start", "end")), strict=True):
+        spans[channel].append((start, end))
+    for channel, unleaked in clean(name).items():
+        kept = sum(seconds_within(spans[channel], start, end) for start, end in unleaked)
+        assert kept >= 0.98 * seconds(unleaked)
+        assert seconds(spans[channel]) - kept < 0.5
+    for side in columns["sides"][0]:
+        expected = [
+            (level_db, late) for into, level_db, late in leaks if ("left", "right")[into] == side["channel"]
+        ]
+        for level_db, late in expected:
+            assert side["leak_db"] == pytest.approx(level_db, abs=3)
+            assert side["leak_seconds"] == pytest.approx(late, abs=0.03)
+        if not expected:
+            assert side["leak_db"] is None
+
+
+def test_people_who_speak_at_once_keep_their_words_with_and_without_a_leak() -> None:
+    samples = example("weekend_trip").copy()
+    samples[:, 1] = np.roll(samples[:, 1], 17 * 16000)
+    unleaked, _ = segmented(samples, crosstalk=False)
+    searched, _ = segmented(samples)
+    assert searched == unleaked
+    spans, _ = segmented(leaked(samples, 1, -12, 2400))
+    for channel in ("left", "right"):
+        kept = sum(seconds_within(spans[channel], start, end) for start, end in unleaked[channel])
+        assert kept >= 0.95 * seconds(unleaked[channel])
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(0.1, 0.0), (3.0, 0.0), (1.0, 0.005), (1.0, 0.1)])
+def test_level_and_offset_of_a_recording_change_nothing_that_is_heard(gain: float, offset: float) -> None:
+    samples = example("old_friends")
+    heard = []
+    for sound in (samples, samples * np.float32(gain) + np.float32(offset)):
+        columns = Segment()(conversations(wav_bytes(sound, subtype="FLOAT")))
+        heard.append((columns["channel"][0], columns["start"][0], columns["end"][0]))
+        assert not any("leaked" in note for note in columns["notes"][0])
+    assert heard[0][0] == heard[1][0]
+    near = np.isclose(heard[0][1:], heard[1][1:], atol=0.01)
+    assert near.mean() >= 0.95
+
+
+def test_one_side_alone_is_heard_with_what_is_known_of_the_other() -> None:
+    samples = leaked(example("old_friends"), 0, -10, 1600)
+    of_both, _ = segmented(samples)
+    of_left, _ = segmented(samples, channel="left")
+    assert of_left["left"] == of_both["left"]
+    assert of_left["right"] == []

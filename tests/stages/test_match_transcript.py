@@ -240,3 +240,14 @@ def test_transcript_of_another_recording_is_not_used_where_its_sides_are_to_be_f
                 cues.append(cue(speaker, line["start"], line["end"], line["text"]))
             added = match(row, cues)
             assert added["transcript_repair"] == ["not used"]
+
+
+def test_a_leak_without_a_word_of_this_side_is_no_utterance_and_other_sounds_stay() -> None:
+    spans = [("left", 0.0, 1.0), ("right", 0.1, 1.1), ("right", 1.2, 2.0), ("right", 3.0, 3.4)]
+    batch = conversation([cue("left", 0.0, 1.0, "how are you"), cue("right", 1.2, 2.0, "fine")], spans)
+    batch["leak_share"] = [[None, 0.9, 0.9, 0.1]]
+    matched = MatchTranscript()(batch)
+    assert matched["start"] == [[0.0, 1.2, 3.0]]
+    assert matched["given_text"] == [["how are you", "fine", None]]
+    ((note,),) = matched["notes"]
+    assert "1 span of the other speaker's voice" in note
