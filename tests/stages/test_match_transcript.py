@@ -248,6 +248,6 @@ def test_a_leak_without_a_word_of_this_side_is_no_utterance_and_other_sounds_sta
     batch["leak_share"] = [[None, 0.9, 0.9, 0.1]]
     matched = MatchTranscript()(batch)
     assert matched["start"] == [[0.0, 1.2, 3.0]]
-    assert matched["given_text"] == [["how are you", "fine", None]]
+    assert matched["given_text"] == [["how are you", "fine", ""]]
     ((note,),) = matched["notes"]
     assert "1 span of the other speaker's voice" in note
