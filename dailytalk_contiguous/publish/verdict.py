@@ -189,7 +189,7 @@ BOUNDS = (
         "same_words",
         "have a side on which over {} of the words are those that the other one says at the same time",
         "listen there: one voice may be on both sides; use headsets, or leave them out",
-        "nine calls without a leak have up to 1 % (benchmarks/leaks.py), a leak that is taken for speech 33 to 91 %",
+        "nine calls without a leak have up to 1 % (benchmarks/leaks.py), one that is taken for speech 33 to 91 %",
         high=0.1,
     ),
     Bound(
