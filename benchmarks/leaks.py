@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
 from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.clocks import word_fit
 from dailytalk_contiguous.core.crosstalk import separate_sides
 from dailytalk_contiguous.core.measures import same_words
 from dailytalk_contiguous.core.records import Cue, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.side_clocks import word_fit
 from dailytalk_contiguous.core.side_shift import is_apart, side_shift_of
 from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.core.word_times import normalise

@@ -241,8 +241,8 @@ def _leak_lags(left: Samples, right: Samples) -> tuple[list[float], list[float]]
     """
     if len(left) < LEAST_SOUND * ANALYSIS_RATE:
         return [], []
-    left_samples, left_energies = levelled(left)
-    right_samples, right_energies = levelled(right)
+    left_samples, left_energies = levelled_frames(left)
+    right_samples, right_energies = levelled_frames(right)
     louder = 10 ** (LOUDER_DB / 10)
     left_speaks = np.repeat(left_energies > right_energies * louder, LEVEL_FRAME)
     right_speaks = np.repeat(right_energies > left_energies * louder, LEVEL_FRAME)
@@ -251,7 +251,7 @@ def _leak_lags(left: Samples, right: Samples) -> tuple[list[float], list[float]]
     return in_left, in_right
 
 
-def levelled(channel: Samples) -> tuple[Samples, NDArray[np.float32]]:
+def levelled_frames(channel: Samples) -> tuple[Samples, NDArray[np.float32]]:
     """A channel at `LAG_RATE` with its frames at one level, and the mean square that each of them had."""
     step = ANALYSIS_RATE // LAG_RATE
     n_frames = len(channel) // (step * LEVEL_FRAME)

@@ -1,7 +1,7 @@
 """How one side of a recording is out of step with the other, where its sound or its transcript tells.
 
 Two tracks of one call that were started at different times are out of step, and their clocks may run apart (see
-`core.clocks`). Two things tell by how much they were apart at the start:
+`core.side_clocks`). Two things tell by how much they were apart at the start:
 
 - **Leak.** The other speaker is heard softly in a channel. Both channels are brought to one level, frame by frame,
   so that a speaker's loud words do not hide a leak 50 dB below them, and are compared by generalised
@@ -27,7 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm
-from dailytalk_contiguous.core.clocks import (
+from dailytalk_contiguous.core.documents import LATEST, fits, is_number
+from dailytalk_contiguous.core.records import Cue, LackingSound, SideShift
+from dailytalk_contiguous.core.schema import CHANNELS, OPEN
+from dailytalk_contiguous.core.side_clocks import (
     LEAST_DRIFT,
     LEAST_DRIFT_BY_LEAK,
     MOST_DRIFT_PPM,
@@ -35,9 +38,6 @@ from dailytalk_contiguous.core.clocks import (
     drift_by_leak,
     word_fit,
 )
-from dailytalk_contiguous.core.documents import LATEST, fits, is_number
-from dailytalk_contiguous.core.records import Cue, LackingSound, SideShift
-from dailytalk_contiguous.core.schema import CHANNELS, OPEN
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.word_times import TimeSpan
 from dailytalk_contiguous.core.wording import counted
@@ -154,7 +154,8 @@ def side_shift_of(
 def _clocks_by_leak(pcm: Pcm, seconds: float) -> SideShift | None:
     """How the clocks of sides run apart, of which the right one is later by `seconds`."""
     n_late = round(abs(seconds) * ANALYSIS_RATE)
-    left, right = pcm[:, 0], pcm[:, 1]
+    left = pcm[:, 0]
+    right = pcm[:, 1]
     if seconds > 0:
         right = right[n_late:]
     else:

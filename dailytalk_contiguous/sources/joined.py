@@ -225,8 +225,8 @@ def _with_silences(
     for block in blocks:
         done = 0
         while waiting and waiting[0][0] <= n_before + len(block):
-            place, length = waiting.popleft()
-            upto = max(done, place - n_before)
+            start, length = waiting.popleft()
+            upto = max(done, start - n_before)
             yield block[done:upto]
             yield np.zeros(length, np.float32)
             done = upto

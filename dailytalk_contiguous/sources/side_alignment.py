@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.clocks import word_fit
 from dailytalk_contiguous.core.cues import later_cue
 from dailytalk_contiguous.core.records import Cue, SideShift
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.side_clocks import word_fit
 from dailytalk_contiguous.core.side_shift import (
     BY_NOTHING,
     SEARCHED_SECONDS,

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, Samples, pcm_to_float
-from dailytalk_contiguous.core.crosstalk import LAG_RATE, levelled, phase_correlation
+from dailytalk_contiguous.core.crosstalk import LAG_RATE, levelled_frames, phase_correlation
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.word_times import TimeSpan
 
@@ -112,31 +112,31 @@ def word_fit(words: Sequence[TimeSpan], channel: Pcm) -> WordFit | None:
     if len(words) < LEAST_WORDS:
         return None
     activity = _activity(channel)
-    said = _said(words)
-    if _is_in_step(said, activity):
+    is_word = _word_frames(words)
+    if _is_in_step(is_word, activity):
         return WordFit(0.0, [])
-    path = _path(said, activity, 0.0)
+    path = _path(is_word, activity, 0.0)
     starts = np.array([start for start, _ in words])
     at_words = np.minimum((starts / FRAME_SECONDS).astype(int), len(path) - 1)
     slope = _slope(starts, path[at_words])
     for _ in range(SEARCHES_ALONG_LINE):
-        path = _path(said, activity, slope)
+        path = _path(is_word, activity, slope)
         slope = _slope(starts, path[at_words])
     line = np.median(path[at_words] - slope * starts) + slope * starts
     off_line = np.percentile(np.abs(path[at_words] - line), 95)
     is_line = off_line <= OFF_LINE
     if is_line and abs(slope) <= MOST_DRIFT_PPM / 1e6:
-        return WordFit(slope, []) if _fit(said, activity, path) >= LEAST_FIT else None
-    without_buffers = _path(said, activity, slope, BUFFERS_COST)
-    without_pauses = _path(said, activity, 0.0, PAUSES_COST)
+        return WordFit(slope, []) if _fit(is_word, activity, path) >= LEAST_FIT else None
+    without_buffers = _path(is_word, activity, slope, BUFFERS_COST)
+    without_pauses = _path(is_word, activity, 0.0, PAUSES_COST)
     path = without_buffers
-    if _fit(said, activity, without_pauses) > _fit(said, activity, without_buffers) + CLEARLY_BETTER:
+    if _fit(is_word, activity, without_pauses) > _fit(is_word, activity, without_buffers) + CLEARLY_BETTER:
         path = without_pauses
     lacking = _lacking(path, activity)
     total = math.fsum(piece.seconds for piece in lacking)
     # A side whose words fit at offsets that rise and fall has another transcript.
     is_fall = total >= LEAST_LACKING and path[0] - path[-1] >= total / 2
-    if not is_fall or _fit(said, activity, path) < LEAST_FIT:
+    if not is_fall or _fit(is_word, activity, path) < LEAST_FIT:
         return None
     return WordFit(0.0, lacking)
 
@@ -152,40 +152,41 @@ def _activity(channel: Pcm) -> NDArray[np.float64]:
     return np.asarray(((decibels - room) / max(voice - room, 1e-9)).clip(0, 1) - 0.5, np.float64)
 
 
-def _said(words: Sequence[TimeSpan]) -> NDArray[np.bool_]:
+def _word_frames(words: Sequence[TimeSpan]) -> NDArray[np.bool_]:
     """In which frames words are."""
-    said = np.zeros(round(max(end for _, end in words) / FRAME_SECONDS) + 1, bool)
+    is_word = np.zeros(round(max(end for _, end in words) / FRAME_SECONDS) + 1, bool)
     for start, end in words:
-        said[max(0, round(start / FRAME_SECONDS)) : round(end / FRAME_SECONDS)] = True
-    return said
+        is_word[max(0, round(start / FRAME_SECONDS)) : round(end / FRAME_SECONDS)] = True
+    return is_word
 
 
-def _is_in_step(said: NDArray[np.bool_], activity: NDArray[np.float64]) -> bool:
+def _is_in_step(is_word: NDArray[np.bool_], activity: NDArray[np.float64]) -> bool:
     """Whether the words of each part fit the sound best at one offset, near 0: most do, and the path is slow."""
-    weights = np.where(said, 1.0, -WEIGHT_OF_PAUSE)
+    weights = np.where(is_word, 1.0, -WEIGHT_OF_PAUSE)
     near = round(LEAST_STEP / FRAME_SECONDS)
-    sounding = np.pad(activity, (near, near + max(0, len(said) - len(activity))))
+    sounding = np.pad(activity, (near, near + max(0, len(is_word) - len(activity))))
     offsets = []
-    for part in np.array_split(np.arange(len(said)), N_PARTS):
-        first, last = int(part[0]), int(part[-1]) + 1
-        if said[first:last].any():
+    for part in np.array_split(np.arange(len(is_word)), N_PARTS):
+        first = int(part[0])
+        last = int(part[-1]) + 1
+        if is_word[first:last].any():
             fits = np.correlate(sounding[first : last + 2 * near], weights[first:last], "valid")
             offsets.append(int(fits.argmax()) - near)
     is_apart = np.ptp(offsets) > 2 or max(map(abs, offsets)) == near
-    return not is_apart and _fit(said, activity, np.zeros(len(said))) >= LEAST_FIT
+    return not is_apart and _fit(is_word, activity, np.zeros(len(is_word))) >= LEAST_FIT
 
 
 def _path(
-    said: NDArray[np.bool_], activity: NDArray[np.float64], slope: float, cost_in_pause: float = CHANGE_COST
+    is_word: NDArray[np.bool_], activity: NDArray[np.float64], slope: float, cost_in_pause: float = CHANGE_COST
 ) -> NDArray[np.float64]:
     """Seconds by which the sound is later than the words, for each frame of words, along a line of a slope."""
     furthest = round(FURTHEST / FRAME_SECONDS)
     n_offsets = 2 * furthest + 1
-    n_frames = len(said)
+    n_frames = len(is_word)
     on_line = np.round(slope * np.arange(n_frames)).astype(int)
     reach = n_offsets + n_frames + int(np.abs(on_line).max())
     sounding = np.pad(activity, (reach, reach))
-    weights = np.where(said, 1.0, -WEIGHT_OF_PAUSE)
+    weights = np.where(is_word, 1.0, -WEIGHT_OF_PAUSE)
     every = round(CENTRED_EVERY / FRAME_SECONDS)
     centre = 0
     centres = np.zeros(n_frames, int)
@@ -198,7 +199,7 @@ def _path(
             scores = _later(scores, moved)
             centre += moved
         centres[frame] = centre
-        cost = CHANGE_COST if said[frame] else cost_in_pause
+        cost = CHANGE_COST if is_word[frame] else cost_in_pause
         from_below = np.concatenate((nothing, scores[:-1])) - cost
         from_above = np.concatenate((scores[1:], nothing)) - cost
         change = np.zeros(n_offsets, np.int8)
@@ -234,19 +235,20 @@ def _slope(times: NDArray[np.float64], offsets: NDArray[np.float64]) -> float:
     """The slope of a line by Theil and Sen: the median over pairs that are far apart."""
     order = np.argsort(times)
     half = len(order) // 2
-    early, late = order[:half], order[half:]
+    early = order[:half]
+    late = order[half:]
     gaps = times[late][:, np.newaxis] - times[early]
     is_far = gaps >= (times.max() - times.min()) / 5
     slopes = (offsets[late][:, np.newaxis] - offsets[early])[is_far] / gaps[is_far]
     return float(np.median(slopes))
 
 
-def _fit(said: NDArray[np.bool_], activity: NDArray[np.float64], path: NDArray[np.float64]) -> float:
+def _fit(is_word: NDArray[np.bool_], activity: NDArray[np.float64], path: NDArray[np.float64]) -> float:
     """How much louder a side is in its words than beside them, as a share of its range."""
-    frames = np.arange(len(said)) + np.round(path / FRAME_SECONDS).astype(int)
+    frames = np.arange(len(is_word)) + np.round(path / FRAME_SECONDS).astype(int)
     is_inside = (frames >= 0) & (frames < len(activity))
     heard = activity[frames[is_inside]]
-    in_words = said[is_inside]
+    in_words = is_word[is_inside]
     if in_words.all() or not in_words.any():
         return 0.0
     return float(heard[in_words].mean() - heard[~in_words].mean())
@@ -303,8 +305,8 @@ def drift_by_leak(left: Pcm, right: Pcm) -> float | None:
 
     Both 16 kHz int16, shape (n,), that begin within a second of each other.
     """
-    levelled_left, _ = levelled(pcm_to_float(left))
-    levelled_right, _ = levelled(pcm_to_float(right))
+    levelled_left, _ = levelled_frames(pcm_to_float(left))
+    levelled_right, _ = levelled_frames(pcm_to_float(right))
     n_samples = len(levelled_left)
     n_windows = min(MOST_WINDOWS, (n_samples - LEAK_WINDOW) // LEAK_HOP)
     if n_windows < FEWEST_ON_LINE:
@@ -313,7 +315,8 @@ def drift_by_leak(left: Pcm, right: Pcm) -> float | None:
     length = n_samples / LAG_RATE
     n_steps = round(MOST_DRIFT_PPM / DRIFT_STEP_PPM)
     off_line = ON_LINE + DRIFT_STEP_PPM / 1e6 * length / 2
-    times = on_times = starts / LAG_RATE
+    times = starts / LAG_RATE
+    on_times = times
     on_delays = np.zeros(0)
     for step in range(-n_steps, n_steps + 1):
         slope = step * DRIFT_STEP_PPM / 1e6
