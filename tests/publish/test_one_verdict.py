@@ -109,7 +109,9 @@ PUBLISHED: dict[str, Row] = {
     "a side that says nothing": {"lines": QUIET},
     "a transcript of another recording": {"transcript_repair": "not used"},
     "sound without an utterance": {"uncovered_sound": [{"channel": "left", "start": 1.0, "end": 4.0}]},
-    "sides out of step": {"side_shift": {"seconds": 0.5, "known_by": "leak", "aligned": False}},
+    "sides out of step": {
+        "side_shift": {"seconds": 0.5, "drift_ppm": 0.0, "lacking": [], "known_by": "leak", "aligned": False}
+    },
     "a language of which little is known": {"language": "nl"},
 }  # fmt: skip
 
