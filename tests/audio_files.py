@@ -10,6 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import soundfile
+import soxr
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +68,16 @@ def room_tone(n_samples: int, dbfs: float = -62.0, seed: int = 1) -> Samples:
     rng = np.random.default_rng(seed)
     samples = rms * rng.standard_normal(n_samples)
     return samples.astype("float32")
+
+
+def stretched(samples: Samples, ppm: float, rate: int = 16000) -> Samples:
+    """A recording whose right side lasts longer by so many parts in a million."""
+    right = soxr.resample(samples[:, 1].astype(np.float64), rate, rate * (1 + ppm / 1e6))
+    length = max(len(right), len(samples))
+    result = np.zeros((length, 2), np.float32)
+    result[: len(samples), 0] = samples[:, 0]
+    result[: len(right), 1] = right
+    return result
 
 
 def struct_of(audio: bytes | Path) -> dict[str, Any]:

@@ -128,7 +128,9 @@ def plan(
         estimate = estimate_run(recordings, Path(folder), stages, spoken, 60 * sample_minutes, seed)
     details = [show.transcripts(recordings)]
     if options["align_sides"]:
-        details.append(f"--align-sides took {length_text(seconds_to_find)} here, and takes as long in the run")
+        details.append(
+            f"finding them with --align-sides took {length_text(seconds_to_find)}, and takes as long in the run"
+        )
     refusal = ""
     voice = voice_stage_of(spoken)
     if voice:

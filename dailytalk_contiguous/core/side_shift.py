@@ -26,7 +26,8 @@ from typing import NamedTuple, TypeGuard, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, pcm_to_float
+from dailytalk_contiguous.core.crosstalk import LAG_RATE, LEVEL_FRAME, levelled_frames, phase_correlation
 from dailytalk_contiguous.core.documents import LATEST, fits, is_number
 from dailytalk_contiguous.core.records import Cue, LackingSound, SideShift
 from dailytalk_contiguous.core.schema import CHANNELS, OPEN
@@ -71,6 +72,11 @@ def later_side(shift: float) -> str:
     ('right', 'left')
     """
     return "right" if shift > 0 else "left"
+
+
+def in_step(known_by: str) -> SideShift:
+    """The shift of sides that are in step."""
+    return {"seconds": 0.0, "drift_ppm": 0.0, "lacking": [], "known_by": known_by, "aligned": False}
 
 
 def is_apart(shift: SideShift) -> bool:
@@ -133,22 +139,11 @@ def side_shift_of(
     if seconds is None:
         seconds = shift_by_transcript(cues, speech)
         known_by = BY_TRANSCRIPT
-    shift: SideShift | None = None
-    if seconds is not None:
-        shift = {
-            "seconds": round(seconds, 4),
-            "drift_ppm": 0.0,
-            "lacking": [],
-            "known_by": known_by,
-            "aligned": False,
-        }
     clocks = _clocks_by_leak(pcm, seconds or 0.0) if thorough else None
     clocks = clocks or _clocks_by_transcript(pcm, cues, LEAST_DRIFT if thorough else LEAST_SHIFT)
-    if clocks is None:
-        return shift
-    if shift is None:
+    if seconds is None:
         return clocks
-    return {**clocks, "seconds": shift["seconds"], "known_by": known_by}
+    return {**(clocks or in_step(known_by)), "seconds": round(seconds, 4), "known_by": known_by}
 
 
 def _clocks_by_leak(pcm: Pcm, seconds: float) -> SideShift | None:
@@ -165,7 +160,7 @@ def _clocks_by_leak(pcm: Pcm, seconds: float) -> SideShift | None:
         return None
     is_drift = abs(slope) * len(pcm) / ANALYSIS_RATE >= LEAST_DRIFT_BY_LEAK
     drift = round(1e6 * slope, 1) if is_drift else 0.0
-    return {"seconds": 0.0, "drift_ppm": drift, "lacking": [], "known_by": BY_LEAK, "aligned": False}
+    return {**in_step(BY_LEAK), "drift_ppm": drift}
 
 
 def _clocks_by_transcript(pcm: Pcm, cues: Sequence[Cue], least_drift: float) -> SideShift | None:
@@ -184,20 +179,11 @@ def _clocks_by_transcript(pcm: Pcm, cues: Sequence[Cue], least_drift: float) -> 
     slope = (1 + fits["right"].slope) / (1 + fits["left"].slope) - 1
     is_drift = not lacking and abs(slope) * len(pcm) / ANALYSIS_RATE >= least_drift
     drift = round(1e6 * slope, 1) if is_drift else 0.0
-    return {"seconds": 0.0, "drift_ppm": drift, "lacking": lacking, "known_by": BY_TRANSCRIPT, "aligned": False}
+    return {**in_step(BY_TRANSCRIPT), "drift_ppm": drift, "lacking": lacking}
 
 
 # The leak of a side in the other one.
 
-
-#: Hz at which channels are compared: a telephone's band up to here is enough, at a quarter of the cost.
-LEAK_RATE = 4000
-
-#: Hz from which on a leak is compared: hum is below.
-LOWEST_FREQUENCY = 200.0
-
-#: Samples at `LEAK_RATE` of a frame that is brought to one level (64 ms).
-LEVEL_FRAME = 256
 
 #: Seconds of sound without which no leak is searched.
 LEAST_SOUND = 20.0
@@ -220,7 +206,7 @@ LATEST_ECHO = 1.0
 
 
 class _Levelled(NamedTuple):
-    """A channel at `LEAK_RATE` with its frames at one level, and the mean square that each of them had."""
+    """A channel at `LAG_RATE` with its frames at one level, and the mean square that each of them had."""
 
     samples: NDArray[np.float32]
     energies: NDArray[np.float32]
@@ -242,8 +228,8 @@ def shift_by_leak(left: Pcm, right: Pcm) -> float | None:
     n_samples = min(len(left), len(right), round(SEARCHED_SECONDS * ANALYSIS_RATE))
     if n_samples < LEAST_SOUND * ANALYSIS_RATE:
         return None
-    levelled_left = _levelled(left[:n_samples])
-    levelled_right = _levelled(right[:n_samples])
+    levelled_left = _Levelled(*levelled_frames(pcm_to_float(left[:n_samples])))
+    levelled_right = _Levelled(*levelled_frames(pcm_to_float(right[:n_samples])))
     peak = _peak(levelled_left.samples, levelled_right.samples, FURTHEST_SHIFT)
     if abs(peak.lag) < LEAST_SHIFT or peak.clarity < CLEAREST:
         return None
@@ -256,44 +242,21 @@ def shift_by_leak(left: Pcm, right: Pcm) -> float | None:
     return peak.lag if _is_no_echo(aligned_left, aligned_right, peak.lag) else None
 
 
-def _levelled(channel: Pcm) -> _Levelled:
-    step = ANALYSIS_RATE // LEAK_RATE
-    n_frames = len(channel) // (step * LEVEL_FRAME)
-    whole = channel[: n_frames * step * LEVEL_FRAME]
-    frames = whole.reshape(n_frames, LEVEL_FRAME, step).mean(axis=2, dtype=np.float32)
-    energies = np.square(frames).mean(axis=1)
-    around = np.convolve(energies, np.full(3, 1 / 3, np.float32), "same")
-    gains = 1 / np.sqrt(np.maximum(around, np.float32(1)))
-    samples = (frames * gains[:, np.newaxis]).ravel()
-    return _Levelled(samples, energies)
-
-
 def _peak(first: NDArray[np.float32], second: NDArray[np.float32], furthest: float) -> _Peak:
     """Where two channels are most alike, up to `furthest` seconds either way."""
-    from scipy import fft  # here: commands that read no sound can spare it
-
-    n_lags = round(furthest * LEAK_RATE)
-    length = fft.next_fast_len(max(len(first), 1) + n_lags, real=True)
-    spectrum_of_first = fft.rfft(first, length)
-    cross = fft.rfft(second, length)
-    cross *= spectrum_of_first.conj()
-    magnitudes = np.abs(cross)
-    lowest = math.ceil(LOWEST_FREQUENCY * length / LEAK_RATE)
-    cross[:lowest] = 0
-    np.divide(cross, magnitudes, out=cross, where=magnitudes > 0)
-    correlation = fft.irfft(cross, length)
-    likeness = np.abs(np.concatenate((correlation[-n_lags:], correlation[: n_lags + 1])))
+    n_lags = round(furthest * LAG_RATE)
+    likeness = np.abs(phase_correlation(first, second, n_lags))
     best = int(likeness.argmax())
-    n_near = round(NEAR_SHIFT * LEAK_RATE)
+    n_near = round(NEAR_SHIFT * LAG_RATE)
     elsewhere = np.concatenate((likeness[: max(0, best - n_near)], likeness[best + n_near :]))
     highest_elsewhere = float(elsewhere.max(initial=0.0))
     clarity = float(likeness[best]) / max(highest_elsewhere, 1e-9)
-    return _Peak((best - n_lags) / LEAK_RATE, clarity)
+    return _Peak((best - n_lags) / LAG_RATE, clarity)
 
 
 def _aligned(left: _Levelled, right: _Levelled, lag: float) -> tuple[_Levelled, _Levelled]:
     """Both channels without what one of them begins earlier, in whole frames."""
-    n_frames = round(abs(lag) * LEAK_RATE / LEVEL_FRAME)
+    n_frames = round(abs(lag) * LAG_RATE / LEVEL_FRAME)
     n_samples = n_frames * LEVEL_FRAME
     later, earlier = (right, left) if lag > 0 else (left, right)
     later = _Levelled(later.samples[n_samples:], later.energies[n_frames:])

@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.side_clocks import word_fit
 from dailytalk_contiguous.core.side_shift import (
     BY_NOTHING,
     SEARCHED_SECONDS,
+    in_step,
     is_apart,
     later_side,
     side_shift_of,
@@ -65,15 +66,8 @@ def align_sides(path: Path, name: str, cues: Sequence[Cue], one_clock: bool) -> 
     speech: dict[str, list[TimeSpan]] = {channel: [] for channel in CHANNELS}
     if cues:
         speech = _speech(pcm)
-    side_shift = side_shift_of(pcm, cues if one_clock else [], speech, thorough=True)
-    if side_shift is None:
-        side_shift = {
-            "seconds": 0.0,
-            "drift_ppm": 0.0,
-            "lacking": [],
-            "known_by": BY_NOTHING,
-            "aligned": False,
-        }
+    trusted_cues = cues if one_clock else []
+    side_shift = side_shift_of(pcm, trusted_cues, speech, thorough=True) or in_step(BY_NOTHING)
     if not is_apart(side_shift):
         return AlignedRecording(path, list(cues), side_shift)
     side_shift = {**side_shift, "aligned": True}

@@ -445,13 +445,12 @@ def _notes(row: Row, searched: Sequence[FoundSpeech], side_shift: SideShift | No
     scale_note = audio.scale_note(row["audio"])
     if scale_note:
         notes.append(scale_note)
-    if side_shift:
-        clause = "its sides were left as they are"
-        if is_apart(side_shift):
-            clause = "its sides were laid on one clock" if side_shift["aligned"] else "its sides are out of step"
+    if side_shift and is_apart(side_shift):
+        clause = "its sides were laid on one clock" if side_shift["aligned"] else "its sides are out of step"
         notes.append(f"{clause}: {shift_sentence(side_shift)}")
-        if is_apart(side_shift):
-            return notes
+        return notes
+    if side_shift:
+        notes.append(f"its sides were left as they are: {shift_sentence(side_shift)}")
     speech = _speech_of(searched)
     leaks = any(side.side["leak_db"] is not None for side in searched)
     if speech.keys() == {*CHANNELS} and not leaks:  # what leaks is speech at once

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import soxr
-from audio_files import EXAMPLES, Samples, example
+from audio_files import EXAMPLES, Samples, example, stretched
 from command import EMBEDDED, Command
 from recordings import read_lines
 
@@ -206,16 +205,6 @@ def test_hostile_shift_of_a_tagged_row_is_refused() -> None:
     tagged_row(row | {"side_shift": good})
 
 
-def stretched(samples: Samples, ppm: float) -> Samples:
-    """A recording whose right side lasts longer by so many parts in a million."""
-    right = soxr.resample(samples[:, 1].astype(np.float64), RATE, RATE * (1 + ppm / 1e6))
-    length = max(len(right), len(samples))
-    result = np.zeros((length, 2), np.float32)
-    result[: len(samples), 0] = samples[:, 0]
-    result[: len(right), 1] = right
-    return result
-
-
 def without_buffers(samples: Samples, share: float) -> Samples:
     """A recording whose right side has lost this share of its buffers of 20 ms, and is silent at its end."""
     buffers = samples[: len(samples) // 320 * 320, 1].reshape(-1, 320)
@@ -348,7 +337,7 @@ def test_mended_recording_is_made_again_from_what_its_rows_say(dailytalk: Comman
     folder = write_timed_call(tmp_path / "in", without_buffers(example(NAME), 0.05))
     options = (*EMBEDDED, "--asr-model", "none", "--affect-model", "none")
     planned = dailytalk("plan", folder, "--align-sides", "--profile", "embedded", "--affect-model", "none")
-    assert "--align-sides took" in planned.out
+    assert "with --align-sides took" in planned.out
     work = tmp_path / "work"
     dailytalk("tag", folder, "--align-sides", "--out", work, *options)
     (cached,) = (tmp_path / "cache" / "aligned").rglob("call.flac")

@@ -321,4 +321,6 @@ def test_no_words_are_invented_where_nobody_says_any(kind: str) -> None:
     transcribed = stage({"speech": [speech]})
     (text,) = transcribed["text_raw"]
     # What is left of them are one or two sounds, such as "Mm." or "Ha ha", and ums on some processors.
-    assert len(without_fillers(text.split(), "en")) <= 2
+    heard = text.split()
+    assert len(without_fillers(heard, "en")) <= 2
+    assert len(heard) <= 3
