@@ -471,6 +471,33 @@ def test_each_warning_is_found_where_it_is_planted(columns, kind, severity, part
         assert verdict.level in (severity, "bad")
 
 
+def test_a_leak_is_a_note_and_doubtful_where_much_speech_may_be_the_other_speakers():
+    leaking = sides(leak_db=-20.0, leak_seconds=0.1)
+    handled = found_in(talk(sides=leaking, utterances=changed(leak_share=0.2)))["leakage"]
+    assert handled.severity == "note"
+    assert "-20 dB, 100 ms late" in handled.what
+    in_doubt = found_in(talk(sides=leaking, utterances=changed(leak_share=0.8)))["leakage"]
+    assert in_doubt.severity == "doubtful"
+    assert "leakage" not in found_in(talk())
+
+
+def test_words_that_both_sides_say_at_once_are_doubtful():
+    said = []
+    for number in range(40):
+        start = 0.1 * number
+        word = {"word": f"word{number}", "start": start, "end": start + 0.1, "source": "recogniser"}
+        said.append({**word, "probability": None, "speaker": "left", "filler": False})
+        if number % 4 == 0:
+            said.append({**word, "probability": None, "speaker": "right", "filler": False, "start": start + 0.3})
+        else:
+            said.append({**word, "probability": None, "speaker": "right", "filler": False, "word": f"own{number}"})
+    finding = found_in(talk(alignments=said))["same-words"]
+    assert finding.severity == "doubtful"
+    assert "10 %" in finding.sentence
+    own = [word | {"word": f"{word['speaker']}{number}"} for number, word in enumerate(said)]
+    assert "same-words" not in found_in(talk(alignments=own))
+
+
 def test_hours_that_were_lost_are_told_with_their_share_and_their_reason():
     run = {"rejected": LOST | {"reasons": {"its takes are too short": 119.8}}}
     finding = found_in(talk(), run=run)["lost-hours"]

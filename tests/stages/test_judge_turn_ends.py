@@ -54,9 +54,17 @@ def encoded(samples: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def judged(
-    side: int, revoice: str, delay: float, noise: dict[str, float] | None = None, **settings: Any
+    side: int,
+    revoice: str,
+    delay: float,
+    noise: dict[str, float] | None = None,
+    leak_share: float | None = None,
+    **settings: Any,
 ) -> dict[str, list[Any]]:
-    """The columns of a planted conversation; `noise`: the signal-to-noise ratio of each side as built, in dB."""
+    """The columns of a planted conversation.
+
+    `noise` is the signal-to-noise ratio of each side as built, in dB; `leak_share` that of every utterance.
+    """
     samples, lines = planted(side)
     n_silent = round(delay * RATE)
     delayed = np.pad(samples, ((n_silent, 0), (0, 0)))
@@ -75,6 +83,8 @@ def judged(
         "new_start": [*(start + delay for start in starts), None],
         "new_end": [*(end + delay for end in ends), None],
     }
+    if leak_share is not None:
+        row["leak_share"] = [leak_share] * len(row["start"])
     if noise is not None:
         row["built_sides"] = [{"channel": channel, "snr_db": ratio} for channel, ratio in noise.items()]
     stage = JudgeTurnEnds(revoice=revoice, **settings)
@@ -118,6 +128,13 @@ def test_events_as_built_are_certain_by_the_noise_of_their_side() -> None:
     noisy = judged(0, "left", 1.0, judge="none")
     assert min(noisy["event_certainty"][:9]) > 0.9
     assert all(certainty is not None for certainty in noisy["transition_certainty"][:8])
+
+
+def test_events_are_as_uncertain_as_it_is_whose_voice_is_heard() -> None:
+    quiet = {"left": 60.0, "right": 60.0}
+    leaky = judged(0, "none", 0.0, quiet, leak_share=0.6, judge="none")
+    assert leaky["event_certainty"][:9] == pytest.approx([0.4] * 9)
+    assert leaky["transition_certainty"][:8] == pytest.approx([0.4] * 8)
 
 
 @pytest.mark.parametrize(("revoice", "side"), [("left", "left"), ("right", "right"), ("none", "left")])
