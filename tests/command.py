@@ -208,8 +208,11 @@ def _held(process: "subprocess.Popen[str]") -> "subprocess.Popen[str]":
 
 
 def until(true: Callable[[], Any], process: "subprocess.Popen[str] | None" = None) -> None:
-    """Return once something is so that only a look at it shows; `process` must not end before that."""
-    for _ in range(6000):
+    """Return once something is so that only a look at it shows; `process` must not end before that.
+
+    Five minutes, since a Ray cluster on two busy cores was seen to take more than one to start its first actor.
+    """
+    for _ in range(30_000):
         if true():
             return
         assert process is None or process.poll() is None, process.communicate()
