@@ -87,6 +87,9 @@ CONVERSATION_MEASURES = {
     "leak": ConversationMeasure(
         "leak", "dB", 0, "Level of the other speaker's voice in a channel, relative to its source."
     ),
+    "silent_end": ConversationMeasure(
+        "silent end", "s", 0, "How long one side already carries no sound at all when the other one ends."
+    ),
     "leaked_speech": ConversationMeasure(
         "doubtful speech",
         "%",
@@ -162,9 +165,11 @@ def measure_sides(sides: Sequence[AnyRecord | None], n_words: int) -> MeasuredCo
         return [side[name] for side in sides if side and is_number(side.get(name))]
 
     levels = known("level_dbfs")
+    silent_ends = known("silent_end")
     unheard = known("unheard_words")
     unheard_share = sum(unheard) / n_words if unheard and n_words else None
     level_difference = max(levels) - min(levels) if len(levels) == len(CHANNELS) else None
+    silent_end = max(silent_ends) - min(silent_ends) if len(silent_ends) == len(CHANNELS) else None
     return {
         "unheard_words": unheard_share,
         "bandwidth": min(known("bandwidth_hz"), default=None),
@@ -172,6 +177,7 @@ def measure_sides(sides: Sequence[AnyRecord | None], n_words: int) -> MeasuredCo
         "snr": min(known("snr_db"), default=None),
         "clipping": max(known("clipping_ratio"), default=None),
         "leak": max(known("leak_db"), default=None),
+        "silent_end": silent_end,
     }
 
 

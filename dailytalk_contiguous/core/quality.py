@@ -398,6 +398,12 @@ PAUSE_DB = 15.9
 #: dBFS. A channel that never gets louder is silent: room tone of a quiet recording is at -60 and below.
 SILENCE_DBFS = -60.0
 
+#: Mean square about its own mean under which a frame carries no sound at all: less than a step of 16 bits.
+NO_SOUND = 1e-9
+
+#: Share of frames without any sound before its end, up to which a channel is not gated.
+MOST_GATED = 0.01
+
 #: dB. A sound this far below the loudest moment of its channel is inaudible: whispers are 20 to 30 dB below
 #: shouts.
 BELOW_LOUDEST = 40.0
@@ -413,6 +419,7 @@ class SoundMeasures(TypedDict):
     clipping_ratio: float | None
     leak_db: float | None
     leak_seconds: float | None
+    silent_end: float | None
 
 
 class SideMeter:
@@ -482,6 +489,7 @@ class SideMeter:
                 "clipping_ratio": None,
                 "leak_db": None,
                 "leak_seconds": None,
+                "silent_end": None,
             }
         frame = self._width / self._rate
         spoken = _frames_in(speech, len(levels), 0.0, frame)
@@ -497,6 +505,7 @@ class SideMeter:
             "clipping_ratio": self._tops.samples / self._seen,
             "leak_db": leak.level_db if leak else None,
             "leak_seconds": leak.delay if leak else None,
+            "silent_end": self._silent_end(),
         }
 
     def audible(self) -> list[tuple[float, float]]:
@@ -508,6 +517,17 @@ class SideMeter:
         runs = true_runs(levels >= least).tolist()
         return [(start * frame, end * frame) for start, end in runs]
 
+    def _silent_end(self) -> float | None:
+        """Seconds without any sound at the end; None where that says nothing, as in a channel that is gated."""
+        powers, means = self._all_frames()
+        has_sound = powers - means**2 >= NO_SOUND
+        (sounding,) = np.nonzero(has_sound)
+        if not len(sounding):
+            return None
+        behind = sounding[-1] + 1
+        is_gated = np.mean(~has_sound[:behind]) > MOST_GATED
+        return None if is_gated else float((len(has_sound) - behind) * self._width / self._rate)
+
     def _measured(self, samples: Samples) -> NDArray[np.float64]:
         """Mean square and mean of each frame, shape (2, frames)."""
         frames = samples.reshape(-1, self._width)
@@ -516,12 +536,16 @@ class SideMeter:
 
     def _levels(self) -> NDArray[np.float64]:
         """Mean square of each frame so far about the usual mean: an offset is no noise. Shape (frames,)."""
-        whole = len(self._unframed) // self._width * self._width
-        last = self._measured(self._unframed[:whole])
-        powers, means = np.concatenate([*self._frames, last], axis=1)
+        powers, means = self._all_frames()
         offset = float(np.median(means)) if len(means) else 0.0
         centred = powers - 2 * offset * means + offset**2
         return np.asarray(np.maximum(centred, 0.0))
+
+    def _all_frames(self) -> NDArray[np.float64]:
+        """Mean square and mean of each whole frame so far, shape (2, frames)."""
+        whole = len(self._unframed) // self._width * self._width
+        last = self._measured(self._unframed[:whole])
+        return np.concatenate([*self._frames, last], axis=1)
 
 
 def _active_level_dbfs(powers: Levels) -> float | None:

@@ -190,8 +190,9 @@ class Side(TypedDict):
     `speech_seconds` is how long its utterances are, `level_dbfs` the mean power of its speech without pauses;
     `snr_db`, `bandwidth_hz` and `clipping_ratio` are those of `core.quality`; `leak_db` is the level of the other
     speaker's voice in this channel against its source, and `leak_seconds` is how late that is, both null where
-    none leaks; `unheard_words` counts aligned words where nothing is heard. Null is unknown: a silent side has no
-    measures of its sound, a recording that was only tagged no aligned words.
+    none leaks; `silent_end` is how long it carries no sound at all at its end, null for a channel that is gated;
+    `unheard_words` counts aligned words where nothing is heard. Null is unknown: a silent side has no measures of
+    its sound, a recording that was only tagged no aligned words.
     """
 
     channel: Text
@@ -202,6 +203,7 @@ class Side(TypedDict):
     clipping_ratio: Measure | None
     leak_db: Measure | None
     leak_seconds: Seconds | None
+    silent_end: Seconds | None
     unheard_words: Count | None
 
 

@@ -185,6 +185,14 @@ BOUNDS = (
         high=-6.0,
     ),
     Bound(
+        "dead-side",
+        "silent_end",
+        "have a side without any sound for over {} at its end, while the other goes on",
+        "record them again, or cut them where the side ends",
+        "a choice: one who hangs up first ends some seconds earlier",
+        high=10.0,
+    ),
+    Bound(
         "same-words",
         "same_words",
         "have a side on which over {} of the words are those that the other one says at the same time",

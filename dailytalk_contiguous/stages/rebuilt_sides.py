@@ -156,10 +156,10 @@ def result_measures(
     """The measures of both sides of a result, shape (n, 2), and when anything can be heard there.
 
     A leak is still in it where an unchanged piece is under the other speaker's words. Its level is taken from
-    the recording, because a rebuilt result no longer has the voice that leaked. So is the clipping of a side that
-    was recorded, by its column `sides`: what was resampled is flat no more.
+    the recording, because a rebuilt result no longer has the voice that leaked. So are, from its column `sides`,
+    the clipping of a side that was recorded (what was resampled is flat no more) and the silence at its end.
     """
-    clipping = {side["channel"]: side.get("clipping_ratio") for side in row.get("sides") or ()}
+    recorded = {side["channel"]: side for side in row.get("sides") or ()}
     sides: list[Row] = []
     for name, side in result_sides(revoice).items():
         heard: list[tuple[float, float]] = []
@@ -183,8 +183,10 @@ def result_measures(
         for first in range(0, len(channel), step):  # a side is never held as floats
             meter.push(audio.pcm_to_float(channel[first : first + step]))
         measured: Row = {"channel": name, **meter.measures(speech, heard, leak)}
+        source = recorded.get(side, {})
+        measured["silent_end"] = source.get("silent_end")
         if kept:
-            measured["clipping_ratio"] = clipping.get(side, measured["clipping_ratio"])
+            measured["clipping_ratio"] = source.get("clipping_ratio", measured["clipping_ratio"])
         measured["unheard_words"] = None
         measured["audible"] = [{"start": start, "end": end} for start, end in meter.audible()]
         sides.append(measured)

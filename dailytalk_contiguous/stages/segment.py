@@ -163,6 +163,20 @@ class HeardChannel:
         """The sounds in no span."""
         return find_sounds(self.pcm, spans, self.leaked_frames(SOUND_FRAME))
 
+    def listen_afresh(self, sounds: Sequence[TimeSpan]) -> None:
+        """Raise the probabilities in these sounds, and behind them, to what a model without memory hears."""
+        narrow = is_narrow(self.pcm)
+        for start, end in sounds:
+            first = int(start / FRAME_SECONDS)
+            behind = int((end + speech_activity.UNCOVERED) / FRAME_SECONDS) + 1
+            part = audio.pcm_to_float(self.pcm[first * FRAME : behind * FRAME])
+            afresh = speech_activity.certain_speech(part, narrow)
+            behind = first + len(afresh)
+            if self.leak is not None:
+                afresh = np.where(self.leak.is_other[first:behind], np.float32(0), afresh)
+            heard = self.probabilities[first:behind]
+            heard[:] = np.maximum(heard, afresh)
+
     def leak_share(self, start: float, end: float) -> float | None:
         """How much of the energy between two times is the other speaker's voice."""
         if self.leak is None:
@@ -382,6 +396,8 @@ class Segment(Stage):
         long_sounds = _long_sounds(sounds)
         missed: list[TimeSpan] = []
         if long_sounds:
+            heard.listen_afresh(long_sounds)
+            spans = self._spans_from(heard, self.threshold)
             for span in self._spans_from(heard, self.again):
                 if _touches(span, long_sounds) and not _touches(span, spans):
                     missed.append(span)

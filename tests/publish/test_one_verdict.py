@@ -104,6 +104,7 @@ PUBLISHED: dict[str, Row] = {
     "clipping": sides(clipping_ratio=0.2),
     "a telephone": sides(bandwidth_hz=3400.0),
     "a leak": sides(leak_db=-10.0),
+    "a side that dies": sides(silent_end=42.0),
     "one side much louder": sides(level_dbfs=-50.0),
     "words that nothing is heard of": sides(unheard_words=4),
     "a side that says nothing": {"lines": QUIET},

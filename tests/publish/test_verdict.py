@@ -334,7 +334,7 @@ def test_figure_at_its_limit_is_fit_and_one_beyond_it_is_advised_on(measured, be
 
 #: A side of good sound; what is not known of a side is null.
 SIDE = {"speech_seconds": 3.0, "level_dbfs": -20.0, "snr_db": 40.0, "bandwidth_hz": 8000.0, "clipping_ratio": 0.0}
-SIDE |= {"leak_db": None, "unheard_words": 0}
+SIDE |= {"leak_db": None, "silent_end": 0.0, "unheard_words": 0}
 
 
 def sides(**right):
@@ -425,6 +425,7 @@ PLANTED = [
         "less than 10 dB between speech and noise, down to 9 dB in a",
     ),
     ({"sides": sides(clipping_ratio=0.0125)}, "clipping", "doubtful", "over 0.5 % is clipped, up to 1.25 % in a"),
+    ({"sides": sides(silent_end=42.0)}, "dead-side", "doubtful", "over 10 s at its end, while the other goes on"),
     ({"sides": sides(leak_db=-4.0)}, "leakage", "doubtful", "heard above -6 dB, up to -4 dB in a"),
     ({"utterances": changed(text="a " * 20, text_raw="a " * 20)}, "fast-words", "doubtful", "more than 7 words/s"),
     ({"utterances": named_lines()}, "repeated-opening", "doubtful", "over 50 % of the lines begin with the same"),
