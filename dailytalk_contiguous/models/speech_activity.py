@@ -213,8 +213,8 @@ def certain_speech(sound: Samples, narrow: bool) -> NDArray[np.float32]:
     for first in range(0, len(highest), ANEW_EVERY):
         activity = SpeechActivity(narrow)
         heard = activity.push(sound[first * FRAME : (first + ANEW_FOR) * FRAME])
-        there = highest[first : first + len(heard)]
-        there[:] = np.maximum(there, heard)
+        overlapping = highest[first : first + len(heard)]
+        overlapping[:] = np.maximum(overlapping, heard)
     for first, behind in true_runs(highest >= IN_STRETCH).tolist():
         if highest[first:behind].max() < CERTAIN:
             highest[first:behind] = 0
