@@ -23,7 +23,7 @@ import measuring
 import numpy as np
 import soundfile
 import soxr
-from audio_files import conversations, stretched, wav_bytes
+from audio_files import conversations
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
@@ -525,7 +525,7 @@ _TIMED = """
 import sys, time
 sys.path[:0] = [sys.argv[1] + "/tests", sys.argv[1]]
 import numpy as np, soundfile
-from audio_files import conversations, stretched, wav_bytes
+from audio_files import conversations
 from dailytalk_contiguous.stages.segment import Segment
 samples = np.load(sys.argv[2])
 Segment()(conversations(samples[: 16000 * 30]))
