@@ -23,7 +23,7 @@ import measuring
 import numpy as np
 import soundfile
 import soxr
-from audio_files import conversations
+from audio_files import conversations, stretched, wav_bytes
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
