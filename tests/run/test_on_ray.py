@@ -118,7 +118,7 @@ def test_end_of_the_cluster_is_one_sentence_and_the_same_command_goes_on(tmp_pat
         running = start(*command, "--address", address, "--workers", "1", program=(sys.executable, "-c", HASTY))
         until(lambda: [*tmp_path.glob("out/tagged/*.parquet")], running)
         end_node(head)
-        _, err = running.communicate(timeout=120)
+        _, err = running.communicate(timeout=300)
     assert running.returncode == 1
     assert "Traceback" not in err
     [sentence] = [line for line in err.splitlines() if line.startswith("dailytalk: ")]
@@ -126,7 +126,7 @@ def test_end_of_the_cluster_is_one_sentence_and_the_same_command_goes_on(tmp_pat
     assert "start it again, and run the same command again" in sentence
     finished = {path.name for path in tmp_path.glob("out/tagged/*.parquet")}
     again = start(*command)
-    again.communicate(timeout=120)
+    again.communicate(timeout=300)
     assert again.returncode == 0
     assert finished <= {path.name for path in tmp_path.glob("out/tagged/*.parquet")}
 
