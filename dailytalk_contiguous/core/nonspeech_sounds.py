@@ -6,7 +6,6 @@ rustle of a sleeve; what leaked in from the other speaker is not this speaker's 
 run is enough: it is what speech activity missed of a word.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -80,10 +79,11 @@ def find_sounds(
     for first, last in true_runs(loud).tolist():
         runs.append((first * FRAME_SECONDS, min(last * FRAME_SECONDS, total)))
     sounds = outside(merge_gaps(runs, GAP), utterances)
-    return [sound for sound in sounds if _lasts(sound, loud, utterances)]
+    edges = np.array(utterances, np.float64).reshape(-1, 2)
+    return [sound for sound in sounds if _lasts(sound, loud, edges)]
 
 
-def _lasts(run: tuple[float, float], loud: NDArray[np.bool_], utterances: Sequence[tuple[float, float]]) -> bool:
+def _lasts(run: tuple[float, float], loud: NDArray[np.bool_], utterances: NDArray[np.float64]) -> bool:
     """Whether a run is long enough for a sound: next to an utterance it is probably a part of it."""
     start, end = run
     first_frame = round(start / FRAME_SECONDS)
@@ -93,10 +93,9 @@ def _lasts(run: tuple[float, float], loud: NDArray[np.bool_], utterances: Sequen
     seconds = min(end - start, loud_seconds)
     if seconds > SHORTEST + ROUNDING:
         return True
-    nearest = math.inf
-    for first, last in utterances:
-        nearest = min(nearest, max(first - end, start - last))
-    return seconds >= SHORTEST_NEAR - ROUNDING and nearest <= NEAR + ROUNDING
+    gaps = np.maximum(utterances[:, 0] - end, start - utterances[:, 1])
+    is_near = bool((gaps <= NEAR + ROUNDING).any())
+    return seconds >= SHORTEST_NEAR - ROUNDING and is_near
 
 
 def sound_blocks(

@@ -516,8 +516,15 @@ def _listen(channel: audio.Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32
 
 
 def _power(channel: audio.Pcm) -> float:
-    """Mean square of samples about their mean."""
-    return float(np.var(channel, dtype=np.float64)) / 32768**2 if len(channel) else 0.0
+    """Mean square of samples about their mean, in blocks: a channel is never held as floats."""
+    total = 0.0
+    squares = 0.0
+    for start in range(0, len(channel), BLOCK):
+        block = channel[start : start + BLOCK].astype(np.float64)
+        total += float(block.sum())
+        squares += float(block @ block)
+    n_samples = max(1, len(channel))
+    return (squares - total**2 / n_samples) / n_samples / 32768**2
 
 
 def _leak_note(name: str, leak: Leak) -> str:
