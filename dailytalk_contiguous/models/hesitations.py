@@ -65,8 +65,8 @@ LONGEST = 2.0
 #: Fillers and repeats between two words: where there are more, the recogniser has lost speech.
 MOST_BETWEEN = 2
 
-#: By how many dB a filler may be under the sound around it. Without this limit, two of 170 utterances of seven calls
-#: got the filler of the next one.
+#: By how many dB a filler may be under the sound around it. Without this limit, two of the 170 utterances of seven
+#: calls got the filler of the next one.
 MOST_UNDER_DB = 24.0
 
 #: How probable a recogniser must find a filler behind a mark. In the bundled recordings, which have none, it finds
