@@ -1,7 +1,7 @@
 """Whose voice it is: both sides of a conversation, each without the other speaker's voice that leaks into it.
 
 A telephone's echo, a loudspeaker beside a microphone, or two microphones in one room carry a voice into the other
-channel, up to 0.4 s late and at any level. Both sides are decided together, in three steps:
+channel, up to 0.5 s late. Both sides are decided together, in three steps:
 
 1. **Is there a leak, and how late is it?** Both channels, each frame brought to one level, are compared by
    generalised cross-correlation with phase transform (Knapp and Carter 1976, "The generalized correlation method
@@ -9,7 +9,7 @@ channel, up to 0.4 s late and at any level. Both sides are decided together, in 
 2. **Its linear part is taken away.** One long filter of the other channel, fitted where the other person speaks
    and this side is quietest, explains the waveform of an echo or a room, also beneath this side's own words.
 3. **What remains is judged by its power**: of a coded echo, of a microphone that moves. A frame is this side's
-   own if its bands stand out of the room and of what remains of the leak. A doubt keeps the speech.
+   own if its bands stand out of the room and of what remains of the leak. In doubt, speech is kept.
 
 Sections of two minutes are decided by themselves, as people put on headsets and turn on loudspeakers. Where no
 leak is heard, samples are those that came in. Limits were set on some calls and are reported on others
@@ -34,10 +34,10 @@ FRAME = 512
 #: Seconds of a section at most.
 LONGEST_SECTION = 120.0
 
-#: Seconds of sound without which no leak is searched.
+#: Seconds of a recording at least in which a leak is searched.
 LEAST_SOUND = 10.0
 
-#: Seconds by which a leak may be late: people's are 0 to 0.4.
+#: The longest delay that is searched, in seconds: leaks of real calls are 0 to 0.4 s late.
 LATEST_LEAK = 0.5
 
 #: Seconds by which it may be early: another way through the air, and rounding.
@@ -147,7 +147,7 @@ def _section_edges(n_samples: int) -> list[int]:
 def _separate_section(
     recorded: tuple[Pcm, Pcm], offsets: Sequence[np.float32], start: int, end: int
 ) -> tuple[_Part, _Part]:
-    """Separate both sides of a section, which are judged from `start` to `end`. Offsets, no voices, stay."""
+    """Separate both sides of a section, which are judged from `start` to `end`; constant offsets are kept."""
     first = max(0, start - BEFORE_SECTION)
     n_before = (start - first) // FRAME
     n_frames = math.ceil((end - start) / FRAME)
@@ -215,11 +215,11 @@ LOWEST_FREQUENCY = 200.0
 #: Samples at `LAG_RATE` of a frame that is brought to one level (64 ms).
 LEVEL_FRAME = 256
 
-#: Samples at `LAG_RATE` that are compared at once (15 s), and the largest lag in both directions.
+#: Samples at `LAG_RATE` that are compared at once (about 15 s), and the largest lag in both directions.
 LAG_WINDOW = 60_000
 FURTHEST_LAG = 5_536
 
-#: Seconds of lag from which on no leak is: what is there is chance.
+#: Lags beyond this, in seconds, can't be those of a leak: they show what chance gives.
 CHANCE_LAG = 0.6
 
 #: dB by which a side must be louder to be the source of a leak.
@@ -266,8 +266,11 @@ def levelled_frames(channel: Samples) -> tuple[Samples, NDArray[np.float32]]:
 def _lags_of(source: Samples, channel: Samples) -> list[float]:
     """The lags at which a source is heard in a channel, both at `LAG_RATE`, in seconds, the strongest first."""
     squares = np.zeros(2 * FURTHEST_LAG + 1)
-    for start in range(0, len(channel), LAG_WINDOW):
-        window = slice(start, start + LAG_WINDOW)
+    # Of a short last window, all energy would be at short lags.
+    n_windows = max(1, round(len(channel) / LAG_WINDOW))
+    edges = np.linspace(0, len(channel), n_windows + 1).astype(int).tolist()
+    for start, end in pairwise(edges):
+        window = slice(start, end)
         squares += np.square(phase_correlation(source[window], channel[window], FURTHEST_LAG))
     lags = np.arange(-FURTHEST_LAG, FURTHEST_LAG + 1) / LAG_RATE
     least = CLEAR * float(squares[np.abs(lags) > CHANCE_LAG].max())
@@ -501,7 +504,10 @@ def _judged_part(
     source = _band_powers(other)
     expected = _where_expected(source, lags)
     other_level = expected.sum(axis=1)
-    is_loud = other_level >= np.percentile(other_level, 95) * 10 ** (-LOUD_DB / 10)
+    if not other_level.any():
+        return None
+    loudest = np.percentile(other_level[other_level > 0], 95)
+    is_loud = other_level >= loudest * 10 ** (-LOUD_DB / 10)
     other_alone = is_loud & (other_level >= bands.sum(axis=1) * 10 ** (LOUDER_DB / 10))
     if not other_alone.any():
         return None
@@ -599,14 +605,15 @@ SAME_SIGNAL = 0.98
 #: dB by which the two may differ in level.
 SAME_LEVEL_DB = 6.0
 
-#: Windows by which this is decided.
+#: Windows by which this is decided: any two channels explain each other in one.
+FEWEST_SAME_WINDOWS = 4
 SAME_WINDOWS = 60
 
 
 def _is_one_signal(recorded: tuple[Pcm, Pcm], offsets: Sequence[np.float32]) -> bool:
     """Whether two channels are one signal, except for a gain, a filter or some milliseconds."""
     starts = np.arange(0, len(recorded[0]) - FIT_WINDOW, FIT_HOP)
-    if not len(starts):
+    if len(starts) < FEWEST_SAME_WINDOWS:
         return False
     every = math.ceil(len(starts) / SAME_WINDOWS)
     spectra = []

@@ -202,8 +202,8 @@ def leak_sentence(sides: Sequence[AnyRecord | None]) -> str | None:
 def same_words(words: Sequence[AnyRecord]) -> float | None:
     """Return the share of a side's words that the other side says, too, within `SAME_WORD_SECONDS`.
 
-    It is that of the side with the larger one; None where both have fewer than `FEWEST_WORDS`. Talk that is heard
-    once has some by chance.
+    The larger share of both sides counts; it is None where both have fewer than `FEWEST_WORDS` words. Some are the
+    same by chance.
 
     Args:
         words: those of a conversation, each with its `word`, `speaker` and `start`.

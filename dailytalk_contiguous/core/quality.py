@@ -32,7 +32,7 @@ SpanPairs = Sequence[tuple[float, float]]
 #: Mean squares of frames, shape (frames,), or powers.
 Levels = NDArray[np.float64] | NDArray[np.float32]
 
-#: What `measure` returns.
+#: What `measure_quality` returns.
 NAMES = (
     "snr_db",
     "clipping_ratio",
@@ -50,7 +50,7 @@ FRAME = 0.02
 #: Seconds around sounds that are neither speech nor noise.
 MARGIN = 0.05
 
-#: Mean square under which a frame is digital silence: less than the rounding of 16 bits leaves (−101 dBFS).
+#: Mean square under which a frame is digital silence (−100 dBFS): the rounding of 16 bits leaves −101.
 NOTHING = 1e-10
 
 #: Frames of noise that give a floor by themselves (0.2 s).
@@ -136,7 +136,7 @@ def failures(measures: Mapping[str, float | None], limits: QualityLimits) -> lis
     """Why a clip is out of bounds, one clause with the figure and the limit each; empty if it is not.
 
     Args:
-        measures: those of `measure`, and `duration` in seconds. What is None is not held against a clip.
+        measures: those of `measure_quality`, and `duration` in seconds. What is None is not held against a clip.
         limits: the thresholds. A value at its limit is within.
     """
 
@@ -398,7 +398,7 @@ PAUSE_DB = 15.9
 #: dBFS. A channel that never gets louder is silent: room tone of a quiet recording is at -60 and below.
 SILENCE_DBFS = -60.0
 
-#: Mean square about its own mean under which a frame carries no sound at all: less than a step of 16 bits.
+#: Variance under which a frame carries no sound at all: that of noise of one step of 16 bits (-90 dBFS).
 NO_SOUND = 1e-9
 
 #: Share of frames without any sound before its end, up to which a channel is not gated.
@@ -519,30 +519,31 @@ class SideMeter:
 
     def _silent_end(self) -> float | None:
         """Seconds without any sound at the end; None where that says nothing, as in a channel that is gated."""
-        powers, means = self._all_frames()
-        has_sound = powers - means**2 >= NO_SOUND
+        variances, _ = self._all_frames()
+        has_sound = variances >= NO_SOUND
         (sounding,) = np.nonzero(has_sound)
         if not len(sounding):
             return None
         behind = sounding[-1] + 1
-        is_gated = np.mean(~has_sound[:behind]) > MOST_GATED
+        is_gated = np.mean(~has_sound[sounding[0] : behind]) > MOST_GATED
         return None if is_gated else float((len(has_sound) - behind) * self._width / self._rate)
 
     def _measured(self, samples: Samples) -> NDArray[np.float64]:
-        """Mean square and mean of each frame, shape (2, frames)."""
+        """Variance and mean of each frame, shape (2, frames)."""
         frames = samples.reshape(-1, self._width)
-        powers = np.einsum("ij,ij->i", frames, frames) / np.float32(self._width)
-        return np.array((powers, frames.mean(axis=1)), np.float64)
+        means = frames.mean(axis=1)
+        centred = frames - means[:, np.newaxis]
+        variances = np.einsum("ij,ij->i", centred, centred) / np.float32(self._width)
+        return np.array((variances, means), np.float64)
 
     def _levels(self) -> NDArray[np.float64]:
         """Mean square of each frame so far about the usual mean: an offset is no noise. Shape (frames,)."""
-        powers, means = self._all_frames()
+        variances, means = self._all_frames()
         offset = float(np.median(means)) if len(means) else 0.0
-        centred = powers - 2 * offset * means + offset**2
-        return np.asarray(np.maximum(centred, 0.0))
+        return np.asarray(variances + (means - offset) ** 2)
 
     def _all_frames(self) -> NDArray[np.float64]:
-        """Mean square and mean of each whole frame so far, shape (2, frames)."""
+        """Variance and mean of each whole frame so far, shape (2, frames)."""
         whole = len(self._unframed) // self._width * self._width
         last = self._measured(self._unframed[:whole])
         return np.concatenate([*self._frames, last], axis=1)

@@ -1,13 +1,14 @@
 """How the clocks of both sides of a recording run apart: a drift, and sound that one of them lacks.
 
 Two machines that record a side each have clocks that differ by some parts in a million, which are a second in an
-hour. A machine that loses buffers, or leaves pauses out, has a side that is ever earlier. Two things tell:
+hour. A machine that loses buffers, or leaves pauses out, produces a side that gets further and further ahead. Two
+things show this:
 
 - **A transcript with times of words.** The path of offsets is searched along which the words of a side fit its
   sound best: by dynamic programming (Viterbi) over offsets, each change of which costs as much as some frames that
   do not fit. A path that is a line is a drift, one that falls is sound that the side lacks.
 - **A leak** of one side into the other. Its delay is measured in windows by generalised cross-correlation with
-  phase transform, with one side stretched by each drift that may be. An echo comes late, but ever equally late.
+  phase transform, with one side stretched by each drift that may be. An echo is late by a constant amount.
 
 Constants were set on some calls and are reported on others (`benchmarks/leaks.py`).
 """
@@ -39,8 +40,15 @@ LEAST_LACKING = 0.5
 #: Seconds below which a path that does not begin at 0 tells no step, but sound that lacks before its first word.
 LEAST_STEP = 0.25
 
-#: Words of each side without which a transcript tells nothing.
+#: Words of each side without which a transcript tells nothing, and seconds from the first of them to the last.
 LEAST_WORDS = 30
+LEAST_TALK = 10.0
+
+#: Words of each half whose offsets are compared for a slope: more tell nothing more.
+MOST_COMPARED = 1000
+
+#: Seconds that a side may lack in all.
+MOST_LACKING = 3600.0
 
 
 class Lacking(NamedTuple):
@@ -51,7 +59,7 @@ class Lacking(NamedTuple):
 
 
 class WordFit(NamedTuple):
-    """How the sound of a side lies beside the words of its transcript.
+    """How the timing of a side compares with the words of its transcript.
 
     Attributes:
         slope: seconds by which the sound becomes later in a second of the transcript.
@@ -108,8 +116,12 @@ QUIET_WITHIN = 0.1
 
 
 def word_fit(words: Sequence[TimeSpan], channel: Pcm) -> WordFit | None:
-    """How the sound of a side, 16 kHz int16, lies beside its words; None where that is not clear."""
-    if len(words) < LEAST_WORDS:
+    """How the timing of a side, 16 kHz int16, compares with its words; None where that is not clear."""
+    latest = len(channel) / ANALYSIS_RATE + MOST_LACKING
+    words = [(start, end) for start, end in words if start < end <= latest]
+    first = min((start for start, _ in words), default=0.0)
+    last = max((start for start, _ in words), default=0.0)
+    if len(words) < LEAST_WORDS or last - first < LEAST_TALK:
         return None
     activity = _activity(channel)
     is_word = _word_frames(words)
@@ -161,7 +173,7 @@ def _word_frames(words: Sequence[TimeSpan]) -> NDArray[np.bool_]:
 
 
 def _is_in_step(is_word: NDArray[np.bool_], activity: NDArray[np.float64]) -> bool:
-    """Whether the words of each part fit the sound best at one offset, near 0: most do, and the path is slow."""
+    """Whether the words of each part fit the sound best at one offset near 0, which spares the slow search."""
     weights = np.where(is_word, 1.0, -WEIGHT_OF_PAUSE)
     near = round(LEAST_STEP / FRAME_SECONDS)
     sounding = np.pad(activity, (near, near + max(0, len(is_word) - len(activity))))
@@ -235,8 +247,9 @@ def _slope(times: NDArray[np.float64], offsets: NDArray[np.float64]) -> float:
     """The slope of a line by Theil and Sen: the median over pairs that are far apart."""
     order = np.argsort(times)
     half = len(order) // 2
-    early = order[:half]
-    late = order[half:]
+    every = max(1, half // MOST_COMPARED)
+    early = order[:half:every]
+    late = order[half::every]
     gaps = times[late][:, np.newaxis] - times[early]
     is_far = gaps >= (times.max() - times.min()) / 5
     slopes = (offsets[late][:, np.newaxis] - offsets[early])[is_far] / gaps[is_far]
@@ -301,7 +314,7 @@ LEAST_DRIFT_BY_LEAK = 0.04
 
 
 def drift_by_leak(left: Pcm, right: Pcm) -> float | None:
-    """Seconds by which the right side becomes later in a second, by the leak of either; None where nothing tells.
+    """Seconds by which the right side becomes later in a second, by the leak of either; None without a clear one.
 
     Both 16 kHz int16, shape (n,), that begin within a second of each other.
     """

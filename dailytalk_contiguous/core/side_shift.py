@@ -35,6 +35,7 @@ from dailytalk_contiguous.core.side_clocks import (
     LEAST_DRIFT,
     LEAST_DRIFT_BY_LEAK,
     MOST_DRIFT_PPM,
+    MOST_LACKING,
     WordFit,
     drift_by_leak,
     word_fit,
@@ -48,9 +49,6 @@ LEAST_SHIFT = 0.25
 
 #: Seconds of the largest shift that is searched.
 FURTHEST_SHIFT = 11.0
-
-#: Seconds of sound that a side may lack.
-MOST_LACKING = 3600.0
 
 #: Seconds of a recording that are compared: a shift is the same in all of it.
 SEARCHED_SECONDS = 900.0
@@ -104,7 +102,7 @@ def is_shift(value: object) -> TypeGuard[SideShift]:
 def shift_sentence(shift: SideShift) -> str:
     """How the sides of a recording are out of step, in words."""
     if shift["known_by"] == BY_NOTHING:
-        return "no leak, and no transcript of both sides with times of words, tells whether they are in step"
+        return "neither a leak nor a transcript of both sides with times of words shows whether they are in step"
     sign = "the times of its transcript"
     if shift["known_by"] == BY_LEAK:
         sign = "a voice that is heard on both sides"

@@ -203,10 +203,12 @@ IN_STRETCH = 0.35
 
 
 def certain_speech(sound: Samples, narrow: bool) -> NDArray[np.float32]:
-    """Probabilities of speech in a sound without a memory of what came before; 0 where none is certain.
+    """Probabilities of speech in the whole frames of a sound; 0 where none is certain.
+
+    Each is the highest that the model gives with a memory of 0 to 1 s.
 
     Args:
-        sound: 16 kHz, in [-1, 1], of whole frames but for the last.
+        sound: 16 kHz, in [-1, 1].
         narrow: whether its channel has nothing above 4 kHz.
     """
     highest = np.zeros(len(sound) // FRAME, np.float32)

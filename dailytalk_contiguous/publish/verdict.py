@@ -180,8 +180,8 @@ BOUNDS = (
         "leak",
         "have a side in which the other is heard above {}",
         "use headsets, or leave them out",
-        "who speaks is told down from it (benchmarks/leaks.py); a headset beside a loudspeaker picks up the other "
-        "side 20 to 30 dB down",
+        "up to this level both speakers are told apart (benchmarks/leaks.py); a headset beside a loudspeaker picks "
+        "up the other side 20 to 30 dB down",
         high=-6.0,
     ),
     Bound(
@@ -552,10 +552,12 @@ def _leaks(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
             f"other speaker's voice, which leaks ({_examples(doubtful, 'leaks')})"
         )
         remedy = "listen to some, and use headsets; their events have a low certainty (export --certainty)"
-        yield advice("leakage", ".", problem, remedy)
+        yield advice("leakage", ".", problem, remedy, _spread(len(doubtful), len(rows)))
+    handled = leaky.drop(doubtful.index)
+    if handled.empty:
         return
-    problem = f"a voice leaks in {_share(len(leaky), rows, unit)} ({_examples(leaky, 'leaks')}); it is not taken "
-    problem += "for speech, and the sound is as it was recorded"
+    problem = f"a voice leaks in {_share(len(handled), rows, unit)} ({_examples(handled, 'leaks')}); it is not "
+    problem += "taken for speech, and the sound is as it was recorded"
     remedy = "use headsets where you can: words under a leak are recognised less well"
     yield advice("leakage", ".", problem, remedy, "note")
 

@@ -72,7 +72,7 @@ def align_sides(path: Path, name: str, cues: Sequence[Cue], one_clock: bool) -> 
         return AlignedRecording(path, list(cues), side_shift)
     side_shift = {**side_shift, "aligned": True}
     mended = put_in_step(path, side_shift, name)
-    moved = _on_its_clock(cues, mended, side_shift)
+    moved = _on_its_clock(cues, mended, side_shift, one_clock)
     moved.sort(key=lambda cue: cue["start"])
     return AlignedRecording(mended, moved, side_shift)
 
@@ -89,16 +89,19 @@ def _speech(pcm: audio.Pcm) -> dict[str, list[TimeSpan]]:
     return speech
 
 
-def _on_its_clock(cues: Sequence[Cue], mended: Path, side_shift: SideShift) -> list[Cue]:
-    """Cues on the one clock of both sides of a mended recording."""
+def _on_its_clock(cues: Sequence[Cue], mended: Path, side_shift: SideShift, one_clock: bool) -> list[Cue]:
+    """Cues on the one clock of both sides of a mended recording, which is that of its right side."""
     if not cues:
         return []
     pcm = audio.read_pcm(audio.audio_at(mended))
-    stretch = 1.0
-    if side_shift["drift_ppm"]:
+    stretches = dict.fromkeys((cue["channel"] for cue in cues), 1.0)
+    if side_shift["drift_ppm"] and one_clock:
         fit = word_fit(words_by_side(cues).get("right", ()), pcm[:, 1])
-        stretch = 1.0 if fit is None else 1 + fit.slope
-    stretched = [later_cue(cue, 0.0, stretch) for cue in cues]
+        if fit is not None:
+            stretches = dict.fromkeys(stretches, 1 + fit.slope)
+    elif side_shift["drift_ppm"]:
+        stretches["left"] = 1 + side_shift["drift_ppm"] / 1e6
+    stretched = [later_cue(cue, 0.0, stretches[cue["channel"]]) for cue in cues]
     later_by = _later_by(stretched, _speech(pcm), side_shift["seconds"])
     return [later_cue(cue, later_by[cue["channel"]]) for cue in stretched]
 

@@ -345,7 +345,7 @@ class Segment(Stage):
         """The channels that are listened to of a recording with so many; none where it has no such channels."""
         if self.mono and self.channel == "both" and count == 1:
             return CHANNEL_CHOICES[MIX]
-        if self.crosstalk and self.channel != MIX and count != 2:
+        if self.channel != MIX and count != 2:
             return ()
         return CHANNEL_CHOICES[self.channel]
 
@@ -398,6 +398,8 @@ class Segment(Stage):
         if long_sounds:
             heard.listen_afresh(long_sounds)
             spans = self._spans_from(heard, self.threshold)
+            sounds = heard.uncovered(spans)
+            long_sounds = _long_sounds(sounds)
             for span in self._spans_from(heard, self.again):
                 if _touches(span, long_sounds) and not _touches(span, spans):
                     missed.append(span)

@@ -244,3 +244,22 @@ def test_one_side_alone_is_heard_with_what_is_known_of_the_other() -> None:
     of_left, _ = segmented(samples, channel="left")
     assert of_left["left"] == of_both["left"]
     assert of_left["right"] == []
+
+
+def test_a_short_last_window_is_no_leak() -> None:
+    """Of 0.26 s behind 45 s all that is alike is at short lags, such as a noise that rises with the other voice."""
+    call = example("weekend_trip")[: round(45.256 * 16000)]
+    generator = np.random.default_rng(0)
+    sounding = np.abs(call[:, 0]) > 0.02
+    speaks = np.convolve(sounding, np.ones(1600), "same") > 0
+    noise = 0.004 * generator.standard_normal(len(call)) * speaks
+    pcm = to_pcm((call + np.stack((np.zeros(len(call)), noise), axis=1)).astype(np.float32))
+    assert separate_sides(pcm[:, 0], pcm[:, 1]).leaks == (None, None)
+
+
+@pytest.mark.parametrize("n_samples", [17000, 19000])
+def test_two_voices_of_a_second_are_not_one_signal(n_samples: int) -> None:
+    call = example("old_friends")
+    left = to_pcm(call[16000 : 16000 + n_samples, 0])
+    right = to_pcm(example("weekend_trip")[:n_samples, 0])
+    assert not separate_sides(left, right).same

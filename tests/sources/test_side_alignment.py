@@ -13,6 +13,7 @@ from recordings import read_lines
 
 from dailytalk_contiguous.core.audio import pcm_to_float, read_pcm, to_pcm
 from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.side_clocks import word_fit
 from dailytalk_contiguous.core.side_shift import shift_by_leak
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.transcribed import tagged_row, transcribed
@@ -305,7 +306,7 @@ def test_sides_in_step_and_echoes_are_left_as_they_are_and_a_note_says_why(late:
     untold = aligned(write_call(tmp_path / "untold", samples))
     assert not untold["side_shift"]["aligned"]
     if not late:
-        assert "no leak, and no transcript" in " ".join(Segment().row(untold)["notes"])
+        assert "neither a leak nor a transcript" in " ".join(Segment().row(untold)["notes"])
     recorded, _ = soundfile.read(tmp_path / "untold/call.flac", dtype="int16")
     np.testing.assert_array_equal(read_pcm(untold["audio"]), recorded)
 
@@ -349,3 +350,9 @@ def test_mended_recording_is_made_again_from_what_its_rows_say(dailytalk: Comman
         assert not rejects
         assert cached.read_bytes() == kept
         assert row["audio"]["path"].endswith("call.flac")
+
+
+def test_words_without_length_or_all_at_once_tell_nothing() -> None:
+    left = to_pcm(example(NAME)[:, 0])
+    assert word_fit([(number / 2, number / 2) for number in range(60)], left) is None
+    assert word_fit([(2.0, 2.5)] * 60, left) is None

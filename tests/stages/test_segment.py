@@ -331,8 +331,12 @@ def test_a_side_that_carries_no_sound_any_more_is_told_from_a_gated_one() -> Non
     ended = sides(dead)
     assert ended["left"]["silent_end"] == pytest.approx(15, abs=0.1)
     assert ended["right"]["silent_end"] == 0
-    dead[5 * 16000 : 6 * 16000, 0] = 0
-    assert sides(dead)["left"]["silent_end"] is None
+    late = dead.copy()
+    late[: 2 * 16000, 0] = 0
+    assert sides(late)["left"]["silent_end"] == pytest.approx(15, abs=0.1)
+    gated = dead.copy()
+    gated[5 * 16000 : 6 * 16000, 0] = 0
+    assert sides(gated)["left"]["silent_end"] is None
 
 
 def music_on_hold(seconds: float, kind: str) -> np.ndarray:
@@ -369,6 +373,10 @@ def test_speech_right_behind_music_on_hold_is_found_and_the_music_is_none(name: 
         again = one_row(Segment()(conversations(joined)))
         begun = [at for at, side in zip(again["start"], again["channel"], strict=True) if side == "right"]
         assert not any(start < at < start + 14.5 for at in begun)
+        for channel, first, last in zip(again["channel"], again["start"], again["end"], strict=True):
+            for sound in again["uncovered_sound"]:
+                shared = min(last, sound["end"]) - max(first, sound["start"])
+                assert sound["channel"] != channel or shared < 0.05
         assert begun[number] == pytest.approx(start + 15, abs=0.3)
 
 
