@@ -180,8 +180,8 @@ BOUNDS = (
         "leak",
         "have a side in which the other is heard above {}",
         "use headsets, or leave them out",
-        "up to this level both speakers are told apart (benchmarks/leaks.py); a headset beside a loudspeaker picks "
-        "up the other side 20 to 30 dB down",
+        "up to this level both speakers are told apart (benchmarks/leaks.py); a headset beside a loudspeaker "
+        "picks up the other side 20 to 30 dB down",
         high=-6.0,
     ),
     Bound(

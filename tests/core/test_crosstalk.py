@@ -247,7 +247,7 @@ def test_one_side_alone_is_heard_with_what_is_known_of_the_other() -> None:
 
 
 def test_a_short_last_window_is_no_leak() -> None:
-    """Of 0.26 s behind 45 s all that is alike is at short lags, such as a noise that rises with the other voice."""
+    """In 0.26 s behind 45 s all that is alike is at short lags, as a noise that rises with the other voice."""
     call = example("weekend_trip")[: round(45.256 * 16000)]
     generator = np.random.default_rng(0)
     sounding = np.abs(call[:, 0]) > 0.02
