@@ -263,6 +263,27 @@ def test_a_drift_is_mended_to_the_clock_of_the_right_side(known_by: str, tmp_pat
         assert cue["end"] == pytest.approx((1 + ppm / 1e6) * unstretched_end(cue), abs=0.05)
 
 
+def test_transcripts_of_a_side_each_follow_the_clock_of_the_side(tmp_path: Path) -> None:
+    """A drift that a leak tells: the left side, and with it the transcript on its clock, is resampled."""
+    ppm = 2000.0
+    sound = stretched(leaky(example(NAME), -25, into="right"), ppm)
+    folder = write_call(tmp_path / "in", sound, 0.0)
+    lines = read_lines(folder / "call.jsonl")
+    (folder / "call.jsonl").unlink()
+    for side, rate in (("left", 1.0), ("right", 1 + ppm / 1e6)):
+        of_side = []
+        for line in lines:
+            if line["channel"] == side:
+                on_clock = {**line, "start": rate * line["start"], "end": rate * line["end"]}
+                of_side.append(json.dumps(on_clock) + "\n")
+        (folder / f"call.{side}.jsonl").write_text("".join(of_side), encoding="utf-8")
+    row = aligned(folder)
+    assert row["side_shift"]["known_by"] == "leak"
+    assert {cue["channel"] for cue in row["given"]} == {"left", "right"}
+    for cue in row["given"]:
+        assert cue["end"] == pytest.approx((1 + ppm / 1e6) * unstretched_end(cue), abs=0.05)
+
+
 def unstretched_end(cue: dict[str, Any]) -> float:
     """When a line of `NAME` ends as it was made."""
     reference = json.loads((EXAMPLES / f"{NAME}.reference.json").read_text(encoding="utf-8"))
