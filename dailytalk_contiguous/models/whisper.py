@@ -32,7 +32,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMiss
 from dailytalk_contiguous.core.fillers import PROMPTS, USUAL
 from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
 from dailytalk_contiguous.core.sentences import ends_sentence
-from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.core.word_times import Word, fit
 from dailytalk_contiguous.models import devices
 from dailytalk_contiguous.models.checkpoints import Missing, hub_files, stored_files
 from dailytalk_contiguous.models.forks import loaded_once
@@ -123,6 +123,8 @@ _Likeliest = dict[HesitationPlace, Hesitation]
 
 class Recognised(NamedTuple):
     """The transcript of a window: words with times in its seconds, and how sure the recogniser was of it.
+
+    The words are in order, inside the window, of positive length and without overlap.
 
     `avg_logprob` is the mean log probability of a token, `no_speech_prob` the probability that no one speaks;
     NaN for nothing. `cut_off`: the text is as long as it can be for one window, so that words may be missing at
@@ -263,7 +265,7 @@ class Whisper:
             if compression_ratio(text or " ") > COMPRESSION:  # Whisper's check for loops
                 result = self._without_repetition(frames, stretch["duration"], tokenizer, options)
             else:
-                result = self._recognised(segments)
+                result = self._recognised(segments, stretch["duration"])
             recognised.append(result)
         if not fillers or language not in PROMPTS:
             return recognised
@@ -386,23 +388,26 @@ class Whisper:
         n_frames = math.ceil(seconds) * model.frames_per_second
         # It adds the words to the segment.
         model.add_word_timestamps([[segment]], tokenizer, encoded, n_frames, _PREPENDED, _APPENDED, 0.0)
-        return self._recognised([segment])
+        return self._recognised([segment], seconds)
 
-    def _recognised(self, segments: Sequence[_Segment]) -> Recognised:
+    def _recognised(self, segments: Sequence[_Segment], seconds: float) -> Recognised:
+        """What was recognised in a window of so many seconds; its words are inside it and don't overlap."""
         if not segments:
             return Recognised([], math.nan, math.nan)
         early_start, early_end = self._early
         timed: list[Word] = []
         for segment in segments:
             for word in segment.get("words") or []:
-                start = max(0.0, float(word["start"]) + early_start)
-                end = max(start, float(word["end"]) + early_end)
+                start = float(word["start"]) + early_start
+                end = float(word["end"]) + early_end
                 timed.append(Word(word["word"], start, end, float(word["probability"])))
         n_tokens = sum(len(segment["tokens"]) for segment in segments)
         # CTranslate2 halves the length that it is given: Whisper was trained on so many tokens behind a prompt.
         cut_off = n_tokens >= self._model.max_length // 2
         first = segments[0]
-        return Recognised(timed, float(first["avg_logprob"]), float(first["no_speech_prob"]), cut_off)
+        # Ends are moved further than starts, into the next word.
+        words = fit(timed, seconds)
+        return Recognised(words, float(first["avg_logprob"]), float(first["no_speech_prob"]), cut_off)
 
     def _options(self, tokenizer: "Tokenizer") -> "TranscriptionOptions":
         from faster_whisper.transcribe import TranscriptionOptions, get_suppressed_tokens

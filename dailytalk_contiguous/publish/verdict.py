@@ -367,7 +367,7 @@ def bounds_of(limits: FindingLimits) -> Iterator[Bound]:
 
 #: The remedy for little overlap where all are talks with a machine. It yields by its rules and is not rebuilt, so
 #: that the recording is how it was: a note, which is no reason against it.
-_OVERLAP_OF_TALKS = "talk with --headphones or --web: only there you may speak over the voice"
+_OVERLAP_OF_TALKS = "talk by converse --headphones or --web: only there you may speak over the voice"
 
 #: If derived conversations keep at least this share of their recordings' overlap, missing overlap is the
 #: recordings' own.
@@ -657,7 +657,9 @@ def _word_findings(tables: Tables) -> Iterator[Finding]:
             f"{n_recognised:,} of {n_words} have the recogniser's times: about half of those are in the right "
             "frame of 80 ms, three quarters of an aligner's"
         )
-        remedy = "name an aligner of the language (--aligner), or expect words that are a frame or two off"
+        remedy = "expect words that are a frame or two off"
+        if not tables.conversations["talk"].all():
+            remedy = f"name an aligner of the language (speak --aligner), or {remedy}"
         yield advice("recognised-times", ".", problem, remedy, "note")
 
 

@@ -1,6 +1,7 @@
 """Whisper with trained weights: what was said, alike in any company, and one sentence where there is no model."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,17 @@ def test_words_that_were_said_are_recognised_at_their_times() -> None:
         late += [abs(recognised[word] - starts[word]) for word in common]
     assert hits / total >= 0.9
     assert np.median(late) <= 0.15
+
+
+@pytest.mark.parametrize("size", ["tiny.en", "base"])
+def test_recognised_words_follow_one_another_inside_the_sound(size: str) -> None:
+    recognised = english(load_whisper(size), WINDOWS)
+    for window, result in zip(WINDOWS, recognised, strict=True):
+        assert len(result.words) > 3
+        assert result.words[0].start >= 0
+        assert result.words[-1].end <= len(window) / 16000
+        assert all(word.start < word.end for word in result.words)
+        assert all(before.end <= after.start for before, after in pairwise(result.words))
 
 
 @pytest.mark.parametrize(("language", "text"), SENTENCES.items())

@@ -2,8 +2,14 @@
 
 import json
 import os
+import re
+import shlex
+import subprocess
+from itertools import pairwise
 from pathlib import Path
+from subprocess import PIPE
 
+import pytest
 import soundfile
 from chat_server import REPLY, ChatServer
 from command import Command
@@ -12,7 +18,8 @@ from dailytalk_contiguous.core.word_times import normalise, split_words
 from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
 from dailytalk_contiguous.publish.opening import open_items
 
-USER = Path(__file__).parents[3] / "examples/spoken_user"
+ROOT = Path(__file__).parents[3]
+USER = ROOT / "examples/spoken_user"
 TURNS = ["I lost my keys this morning and I was late for work.", "My sister is coming to visit me next week."]
 EMBEDDED = ("converse", "--profile", "embedded", "--asr-model", "tiny.en")
 
@@ -52,3 +59,28 @@ def test_two_turns_are_heard_answered_by_a_server_and_the_answers_spoken(
         text = "".join(word.text for word in words)
         heard += plain(text)
     assert heard == 2 * plain(REPLY.removeprefix("(calm) "))
+
+
+def test_the_commands_of_make_converse_end_in_a_good_dataset_for_moshi(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    talks = tmp_path / "talks"
+    with ChatServer() as server:
+        variables = (f"CHAT={server.url}", f"TALKS_OUT={talks}", "BIN=.")
+        recipe = subprocess.run(["make", "--dry-run", "converse", *variables], stdout=PIPE, text=True, check=True)
+        commands = re.findall(r"^\./dailytalk (.+)$", recipe.stdout.replace("\\\n", " "), re.MULTILINE)
+        outputs = []
+        for command in commands:
+            done = dailytalk(*shlex.split(command))
+            assert done.code == 0, done.out + done.err
+            outputs.append(done.out)
+    assert len(outputs) == 3
+    assert "bad" not in outputs[1]
+    moshi = dailytalk("check", f"{talks}-moshi")
+    assert moshi.code == 0, moshi.out
+    alignments = json.loads(next(talks.glob("talk-*.json")).read_text())["alignments"]
+    for speaker in ("SPEAKER_MAIN", "SPEAKER_OTHER"):
+        spans = [span for _, span, who in alignments if who == speaker]
+        assert len(spans) > 10
+        assert all(before[1] <= after[0] for before, after in pairwise(spans))
