@@ -117,7 +117,7 @@ def _speech() -> bool:
     gross = []
     agreement = []
     for path in sorted(EXAMPLES.glob("*.flac")):
-        sound = OURS.load_audio(path)
+        sound = OURS.load_audio(path, loader="soundfile")
         for channel, own in zip(sound, OURS.extract(audio_tensor=sound)["f0"], strict=True):
             other = praat(channel)["f0"]
             both = ~np.isnan(own) & ~np.isnan(other)
@@ -134,7 +134,8 @@ def _speech() -> bool:
 
 
 def _speed() -> bool:
-    sound = np.concatenate([OURS.load_audio(path)[0] for path in sorted(EXAMPLES.glob("*.flac"))])
+    recordings = [OURS.load_audio(path, loader="soundfile") for path in sorted(EXAMPLES.glob("*.flac"))]
+    sound = np.concatenate([recording[0] for recording in recordings])
     seconds = len(sound) / RATE
     own = seconds / _least(lambda: OURS.extract(audio_tensor=sound))
     heard = parselmouth.Sound(sound.astype(np.float64), RATE)

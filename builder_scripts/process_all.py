@@ -11,6 +11,8 @@ older table of tags (the presets `seed`). What is different, and why:
 - Speech over 12 s is cut where it is quietest.
 - A hurried line with HIGH arousal is `in a hurry tone`, as the table says. An example of the older tool has
   `excited` for one (arousal and dominance HIGH, 2.1 words/s), as `dailytalk tag` does, where hurry needs 3.5.
+- The tag sets the mark at the end of a text (`excited` an exclamation mark, `curious` a question mark), but a `?`
+  that the recogniser wrote stays, whatever the tag.
 - What `generate_tts.py` wrote (`NAME_edited.wav`) is no recording, even in the same folder.
 - A second run goes on where the first was stopped (`.OUTPUT.work` holds what it needs), and a transcript that
   somebody edited is never written over.
@@ -30,7 +32,7 @@ from command_settings import add_settings
 from dailytalk_contiguous import DailytalkError, tag_stages
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS
-from dailytalk_contiguous.cli.terminal import guarded, show_outcome
+from dailytalk_contiguous.cli.terminal import guarded, naming_profile, show_outcome
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of
 from dailytalk_contiguous.run.run import RunOptions, run
@@ -68,8 +70,8 @@ def main() -> int:
         FolderConfig(channel=chosen.channel, max_conversation=0, given=False),
     )
     show.say_left_out(found.left_out)
-    with show.bar() as planned:
-        about = {"settings": {"profile": chosen.profile}}
+    about = {"settings": {"profile": chosen.profile}}
+    with show.bar() as planned, naming_profile(chosen.profile):
         done = run(TagSpec(found, work, stages, about), RunOptions(prune=chosen.prune), planned=planned)
     assert done.record is not None
     write_text(output, (work / TRANSCRIPT).read_text(encoding="utf-8"))

@@ -109,18 +109,24 @@ def printing(command: Callable[..., Outcome]) -> Callable[..., int]:
 
     @wraps(command)
     def run(**values: object) -> int:
-        try:
+        with naming_profile(values.get("profile")):
             outcome = command(**values)
-        except ModelUnreachable as error:
-            from dailytalk_contiguous.models.profiles import EMBEDDED  # it imports NumPy, which the help does not
-
-            has_another_profile = values.get("profile", EMBEDDED) != EMBEDDED
-            if error.in_profile and has_another_profile:
-                raise with_other_models(error, f"pass --profile {EMBEDDED}") from error
-            raise
         return show_outcome(outcome, as_json())
 
     return run
+
+
+@contextmanager
+def naming_profile(profile: object) -> Iterator[None]:
+    """Where a model of a profile can't be downloaded, let the error name the profile that needs no download."""
+    try:
+        yield
+    except ModelUnreachable as error:
+        from dailytalk_contiguous.models.profiles import EMBEDDED  # it imports NumPy, which the help does not
+
+        if error.in_profile and profile not in (None, EMBEDDED):
+            raise with_other_models(error, f"pass --profile {EMBEDDED}") from error
+        raise
 
 
 def with_other_models(error: ModelUnreachable, how: str) -> ModelUnreachable:

@@ -160,12 +160,12 @@ class ProsodicFeatureExtractor:
             )
             raise DailytalkError(f"no contours can be made with {self}", remedy)
 
-    def load_audio(self, path: str | Path, loader: str = "soundfile") -> Samples:
+    def load_audio(self, path: str | Path, loader: str = "librosa") -> Samples:
         """A sound file as float32 at `sample_rate`: shape (n,), or (channels, n) of several.
 
-        `extract` uses it if no samples are passed. `loader`: `soundfile`, which reads all formats of this
-        package, or `librosa`, which gives the mean of the channels, (n,). Raises BadInput for a file that can't be
-        read, DailytalkError for another loader.
+        `extract` uses it if no samples are passed. `loader`: `librosa`, which gives the mean of the channels,
+        (n,), or `soundfile`, which reads all formats of this package and keeps the channels. Raises BadInput for a
+        file that can't be read, DailytalkError for another loader.
         """
         if loader == "soundfile":
             audio = {"path": to_uri(Path(path)), "bytes": None}

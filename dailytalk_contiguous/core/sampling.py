@@ -150,6 +150,7 @@ class Balance(NamedTuple):
     Attributes:
         times: how often each id is to be seen; 0 leaves it out.
         target: seconds that every cell should have.
+        limited_by: the cell that can't have more however often its clips are seen, if that set the target.
         before, after: seconds of each cell, as recorded and as seen.
         shortfalls: seconds of recordings, each seen once, that a cell lacks to reach the target.
     """
@@ -159,6 +160,7 @@ class Balance(NamedTuple):
     before: dict[str, float]
     after: dict[str, float]
     shortfalls: dict[str, float]
+    limited_by: str = ""
 
     def failure(self, noun: str = "emotion") -> str:
         """Why the cells are not balanced, in a sentence without a full stop; empty if they are.
@@ -208,7 +210,8 @@ def plan_balance(
         clips: the training split, sources only, in any order: `id`, `cell` (of `cell_of`), `speaker`, `seconds`,
             and `most`, how often the clip may be seen.
         target_hours: hours for each cell. None: those of the smallest cell that has its `least_hours` or more, or
-            these if none has.
+            these if none has; but no more than every recorded cell reaches with each clip as often as it may be
+            seen.
         seed: decides between clips that are alike.
         cells: names of cells that should exist even if no clip has them.
     """
@@ -220,8 +223,13 @@ def plan_balance(
     target = 3600 * hours
     if target_hours is None and (before >= target).any():
         target = float(before[before >= target].min())
+    limited_by = ""
+    reach = (celled["seconds"] * celled["most"]).groupby(celled["cell"]).sum()
+    if target_hours is None and (reach < target).any():
+        limited_by = str(reach.idxmin())
+        target = float(reach.min())
     once_each = dict.fromkeys(clips["id"], 1)
-    plan = Balance(once_each, target, before.to_dict(), after={}, shortfalls={})
+    plan = Balance(once_each, target, before.to_dict(), {}, {}, limited_by)
     for cell, recorded in plan.before.items():
         members = celled[celled["cell"] == cell]
         seconds = members["seconds"]

@@ -8,12 +8,18 @@ import hashlib
 import importlib.util
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
+from huggingface_hub import (
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    snapshot_download,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
@@ -354,6 +360,10 @@ def hub_files(name: str, files: Iterable[str]) -> dict[str, Path]:
     """
     paths: dict[str, Path] = {}
     with _asking_hub(name) as (repo, revision):
+        if not stored_files(name, files):
+            # Without a network this fails at once; `hf_hub_download` would try for half a minute.
+            with suppress(EntryNotFoundError):
+                get_hf_file_metadata(hf_hub_url(repo, CONFIG, revision=revision))
         for file in files:
             try:
                 paths[file] = Path(hf_hub_download(repo, file, revision=revision))

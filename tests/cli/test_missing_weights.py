@@ -1,10 +1,17 @@
 """What commands say of weights that are not on this machine, before any work."""
 
 import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 import pytest
-from command import EMBEDDED, Command
+from audio_files import ROOT
+from command import EMBEDDED, PROGRAM, Command
 from huggingface_hub import constants
 from recordings import calls, read_lines
 
@@ -63,6 +70,41 @@ def test_first_remedy_for_weights_that_cant_be_fetched_is_the_profile_that_needs
     assert remedy.startswith("--profile embedded, whose models need no network")
     assert other in remedy
     assert done.err.count("\n") == 2, "and nothing of the Hub's client"
+
+
+@pytest.fixture
+def cut_connections() -> Iterator[tuple[str, list[object]]]:
+    """The address of a Hub that ends every connection, and the connections that came."""
+    came: list[object] = []
+
+    class CutConnection(BaseRequestHandler):
+        def handle(self) -> None:
+            came.append(self.client_address)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), CutConnection) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", came
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "program", [(*PROGRAM, "tag"), (sys.executable, str(ROOT / "builder_scripts/process_all.py"))]
+)
+def test_a_hub_that_cant_be_reached_is_asked_once_and_the_first_remedy_is_the_profile(
+    program: tuple[str, ...], tmp_path: Path, cut_connections: tuple[str, list[object]]
+) -> None:
+    address, came = cut_connections
+    folder = calls(tmp_path / "in", "a")
+    options = [str(folder), "--out", str(tmp_path / "out"), "--language", "en"]
+    if "tag" not in program:
+        options = ["--input-dir", str(folder), "--output", str(tmp_path / "transcript.jsonl")]
+    environment = os.environ | {"HF_ENDPOINT": address, "HF_HUB_CACHE": str(tmp_path / "hub")}
+    environment.pop("HF_HUB_OFFLINE", None)
+    done = subprocess.run([*program, *options], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    _, _, remedy = done.stderr.splitlines()[-1].rpartition(": pass ")
+    assert remedy.startswith("--profile embedded, whose models need no network")
+    assert len(came) <= 2
 
 
 def test_profile_is_no_remedy_where_the_hub_is_not_what_is_missing(

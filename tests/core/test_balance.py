@@ -69,7 +69,9 @@ def test_samples_reach_the_target_to_half_a_clip(clips: Clips, hours: float, see
         assert max(times) <= most
 
 
-def test_without_a_target_emotions_become_equal_to_the_smallest_that_has_half_an_hour() -> None:
+def test_without_a_target_emotions_become_equal_to_the_smallest_with_half_an_hour_or_to_what_all_can_have() -> (
+    None
+):
     minutes = {"happy": 600, "sad": 40, "angry": 20, "calm": 5}
     clips = []
     for name, count in minutes.items():
@@ -77,6 +79,11 @@ def test_without_a_target_emotions_become_equal_to_the_smallest_that_has_half_an
             row = clip(f"{name}/{number}", name, 60.0, most=4)
             clips.append(row)
     plan = balance(clips)
+    assert plan.target == 20 * 60.0  # of calm, with each clip four times
+    assert plan.limited_by == "calm"
+    assert plan.after == dict.fromkeys(minutes, 1200.0)
+    assert plan.failure() == ""
+    plan = balance(clips, 40 / 60)
     before = {name: 60.0 * count for name, count in minutes.items()}
     after = {"happy": 2400.0, "sad": 2400.0, "angry": 2400.0, "calm": 1200.0}
     assert plan.before == before
@@ -85,6 +92,8 @@ def test_without_a_target_emotions_become_equal_to_the_smallest_that_has_half_an
     assert plan.failure() == "not balanced: largest to smallest emotion 120.0 → 2.0"
     without_calm = [clip for clip in clips if clip["emotion"] != "calm"]
     equal = balance(without_calm)
+    assert equal.target == 40 * 60.0
+    assert equal.limited_by == ""
     assert equal.shortfalls == {}
     assert equal.failure() == ""
 
@@ -115,6 +124,6 @@ def test_a_clip_without_one_of_the_labels_has_no_cell() -> None:
 def test_a_target_that_can_not_be_reached_says_by_how_much() -> None:
     repeated = clip("a", seconds=60.0, most=2)
     single = clip("b", seconds=30.0, speaker="bea")
-    plan = balance([repeated, single], cells=["sad", "calm"])
+    plan = balance([repeated, single], 0.5, cells=["sad", "calm"])
     lacking = pytest.approx(1800 - 90)  # a repetition is no recording
     assert plan.shortfalls == {"calm": 1800, "sad": lacking}

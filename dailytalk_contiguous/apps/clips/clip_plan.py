@@ -244,7 +244,7 @@ class ClipPlan:
         panel="balance",
         metavar="N",
         least=0.01,
-        shown="of the smallest with 30 or more",
+        shown="of the smallest with 30 or more, if all can have them",
     )
     copies: int = setting(
         0, "Most copies of a clip.", panel="balance", least=0, shown=f"1; with --balance {MOST_COPIES}"

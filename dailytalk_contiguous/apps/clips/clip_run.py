@@ -141,6 +141,7 @@ class BalanceFigures(TypedDict):
     """How clips were balanced, for run.json: minutes of each cell (see `core.sampling.Balance`)."""
 
     target_minutes: float
+    limited_by: str
     failure: str
     minutes_before: dict[str, float]
     minutes_after: dict[str, float]
@@ -329,6 +330,7 @@ def _balance_figures(balance: Balance, noun: str) -> BalanceFigures:
     """The figures of a balance whose cells are called by a noun."""
     return {
         "target_minutes": round(balance.target / 60, 3),
+        "limited_by": balance.limited_by,
         "failure": balance.failure(noun),
         "minutes_before": _minutes(balance.before),
         "minutes_after": _minutes(balance.after),

@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.own_file import is_own_file
-from dailytalk_contiguous.core.sampling import MOST_WEIGHT
+from dailytalk_contiguous.core.sampling import MOST_WEIGHT, noun_of
 from dailytalk_contiguous.core.utterance import PROPORTIONAL
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.profiles import STANDARD
@@ -232,9 +232,12 @@ def _lines_on_division(record: Mapping[str, Any], clip_plan: ClipPlan) -> list[s
         if split["note"]:
             lines.append(split["note"])
     balance: clips.BalanceFigures | None = record["balance"]
+    is_augmented = record["settings"].get("augment")
+    most = f"{clip_plan.most_copies} copies of a clip" if is_augmented else f"each clip {MOST_WEIGHT:g} times"
+    if balance and balance["limited_by"]:
+        target = f"{balance['target_minutes']:.1f} minutes of each {noun_of(clip_plan.cells_by)}"
+        lines.append(f"{target}: {balance['limited_by']} has no more, with {most}; --target-minutes asks for more")
     if balance and balance["failure"]:
-        is_augmented = record["settings"].get("augment")
-        most = f"{clip_plan.most_copies} copies of a clip" if is_augmented else f"each clip {MOST_WEIGHT:g} times"
         minutes = [value for value in balance["minutes_after"].values() if value]
         least = min(minutes, default=0.0)
         smallest = math.floor(10 * least) / 10

@@ -194,21 +194,25 @@ class ClusteringPipeline:
 
     def train(
         self,
-        features_collation: ArrayClass | FeatureArray,
-        clustering_model_dir: str | Path | None,
+        features: ArrayClass | FeatureArray | None = None,
+        model_dir: str | Path | None = None,
         reduced_dims: int | None = None,
         dim_reducer_method: str = "pca",
         max_iter: int = 1000,
+        *,
+        features_collation: ArrayClass | FeatureArray | None = None,
+        clustering_model_dir: str | Path | None = None,
     ) -> Codebook:
         """Cluster the voiced frames, and write the codebook into a folder.
 
         Args:
-            features_collation: normalised contours, shape (frames, 6).
-            clustering_model_dir: the folder; None writes nothing.
+            features: normalised contours, shape (frames, 6).
+            model_dir: the folder; None writes nothing.
             reduced_dims: columns that k-means sees, 1 to 6; None for the weighted features themselves. A centre is
                 the mean of its frames' features in either case.
             dim_reducer_method: `pca`, or `umap` (umap-learn, extra `umap`).
             max_iter: Lloyd's steps.
+            features_collation, clustering_model_dir: other names of `features` and `model_dir`.
 
         Raises DailytalkError for fewer (different) voiced frames than clusters, for no frames of contours, and if
         an extra is missing; BadValue for other `reduced_dims` and methods.
@@ -220,7 +224,10 @@ class ClusteringPipeline:
         from threadpoolctl import threadpool_limits
 
         assert self.weights is not None
-        frames = _array_of(features_collation)
+        collected = features_collation if features is None else features
+        if collected is None:
+            raise TypeError("train() needs features")
+        frames = _array_of(collected)
         n_centres = self.n_clusters - 1
         voiced = np.flatnonzero(np.any(frames, axis=1))
         sample = self._drawn(frames, voiced, SAMPLE_PER_CLUSTER * n_centres)
@@ -256,8 +263,9 @@ class ClusteringPipeline:
         all_sizes = tuple(sizes.tolist())
         training = Training(inertia, self.seed, len(frames), n_silent, all_sizes, self.licence)
         self.codebook = replace(codebook, training=training)
-        if clustering_model_dir is not None:
-            self.codebook.save(clustering_model_dir)
+        folder = clustering_model_dir if model_dir is None else model_dir
+        if folder is not None:
+            self.codebook.save(folder)
         return self.codebook
 
     def load_model(self, model_dir: str | Path) -> Codebook:

@@ -199,6 +199,10 @@ def test_balance_by_sampling_leaves_out_with_a_reason_and_tells_what_is_missing(
     more = run(source, out, balance=True, target_minutes=1.0)
     assert more.record is not None
     assert more.record["balance"]["minutes_lacking"].keys() == {"angry", "happy", "neutral"}
+    usual = run(source, out, balance=True)
+    assert usual.record is not None
+    assert usual.record["balance"]["failure"] == ""
+    assert usual.record["balance"]["minutes_lacking"] == {}
 
 
 # Going on

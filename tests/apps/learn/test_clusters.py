@@ -184,7 +184,7 @@ def test_the_bundled_recordings_make_a_codebook_as_good_as_the_bundled_one() -> 
     paths = sorted(examples.glob("conversations/*.flac")) + sorted(examples.glob("readings/*.flac"))
     features = []
     for path in paths:
-        for side in np.atleast_2d(extractor.load_audio(path)):
+        for side in np.atleast_2d(extractor.load_audio(path, loader="soundfile")):
             contours = extractor.extract(audio_tensor=side)
             features.append(as_features(contours))
     pipeline = ClusteringPipeline(emphasize_ratio=extractor.emphasize_ratio)
