@@ -260,3 +260,16 @@ def test_file_whose_float_samples_are_integers_is_named(tmp_path: Path, dailytal
     note = 'note: "AudioWAV/1001_DFA_ANG_XX.wav": its float samples are integers, and were divided by 32,768\n'
     notes = [line for line in done.err.splitlines(keepends=True) if "integers" in line]
     assert notes == [note]
+
+
+def test_balance_says_how_many_minutes_all_emotions_can_have_and_which_sets_them(
+    source: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    done = dailytalk("corpus", "crema_d", source, *PLAIN, "--balance", "--out", tmp_path / "out")
+    assert done.code == 0
+    balance = record_of(tmp_path / "out")["balance"]
+    least = min(balance["minutes_before"], key=balance["minutes_before"].__getitem__)
+    assert balance["target_minutes"] == pytest.approx(4 * balance["minutes_before"][least], abs=0.003)
+    words = f"{balance['target_minutes']:.1f} minutes of each emotion: {least} has no more, with each clip 4 times"
+    assert f"{words}; --target-minutes asks for more" in done.out + done.err
+    assert "not balanced" not in done.out + done.err
