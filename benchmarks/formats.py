@@ -15,12 +15,14 @@ import csv
 import gzip
 import io
 import json
+import math
 import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -902,6 +904,140 @@ def _nemo_timestamps(talk: Talk, recording: str) -> Files:
 _LETTERS = {"left": "A", "right": "B"}
 
 
+# The records of voice agents (`sources.services`), each with what is not said among the lines.
+
+#: When the recording begins, and the second of the day.
+_BEGINS = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
+
+_TOOL_CALL = {
+    "id": "call_0",
+    "type": "function",
+    "function": {"name": "look_up", "arguments": '{"day": "Monday"}'},
+}
+
+
+def _role(who: str, agent: str = "agent") -> str:
+    return {"left": agent, "right": "user"}.get(who, who)
+
+
+def _date(seconds: Any) -> Any:
+    """A time of day in ISO 8601."""
+    is_none = isinstance(seconds, str) or abs(seconds) > 1e6
+    return seconds if is_none else (_BEGINS + timedelta(seconds=seconds)).isoformat()
+
+
+def _since_1970(seconds: Any) -> Any:
+    return seconds if isinstance(seconds, str) else round(_BEGINS.timestamp() + seconds, 3)
+
+
+def _retell_call(talk: Talk) -> dict[str, Any]:
+    lines = []
+    for x in talk:
+        words = [{"word": f"{word} ", "start": start, "end": end} for word, start, end in x.words]
+        lines.append({"role": _role(x.who), "content": x.text, "words": words})
+    call = {"call_id": "call_0", "agent_id": "agent_0", "call_status": "ended", "start_timestamp": 1769860800000}
+    tool_call = {"role": "tool_call_invocation", "tool_call_id": "call_0", "name": "look_up", "arguments": "{}"}
+    written = "\n".join(f"{line['role'].title()}: {line['content']}" for line in lines)
+    return call | {
+        "transcript": written,
+        "transcript_object": lines,
+        "transcript_with_tool_calls": [*lines, tool_call],
+        "from_number": "+12137771234",
+    }
+
+
+def _retell(talk: Talk, recording: str) -> Files:
+    return {f"{NAME}.json": _as_json(_retell_call(talk))}
+
+
+def _retell_webhook(talk: Talk, recording: str) -> Files:
+    return {f"{NAME}.json": _as_json({"event": "call_ended", "call": _retell_call(talk)})}
+
+
+def _vapi_messages(talk: Talk) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = [
+        {"role": "system", "message": "You are an agent.", "time": 1769860800000, "secondsFromStart": 0},
+        {"role": "tool_calls", "toolCalls": [_TOOL_CALL], "message": "", "time": 1769860801000}
+        | {"secondsFromStart": 1},
+        {"role": "tool_call_result", "name": "look_up", "result": "free", "toolCallId": "call_0"}
+        | {"time": 1769860802000, "secondsFromStart": 2},
+    ]
+    for x in talk:
+        message = {"role": _role(x.who, "bot"), "message": x.text, "secondsFromStart": x.start}
+        if not isinstance(x.start, str):
+            duration = _milliseconds(_span(x.start, x.end))
+            message |= {"time": _milliseconds(_since_1970(x.start)), "duration": duration}
+        messages.append(message)
+    return messages
+
+
+def _vapi(talk: Talk, recording: str) -> Files:
+    messages = _vapi_messages(talk)
+    spoken = [{"role": "assistant", "content": x.text} for x in talk]
+    artifact = {"messages": messages, "messagesOpenAIFormatted": spoken, "transcript": ""}
+    call = {"id": "0", "type": "webCall", "startedAt": _date(0.0), "messages": messages, "artifact": artifact}
+    return {f"{NAME}.json": _as_json(call)}
+
+
+def _vapi_report(talk: Talk, recording: str) -> Files:
+    report = {"type": "end-of-call-report", "endedReason": "customer-ended-call", "call": {"id": "0"}}
+    report |= {"artifact": {"messages": _vapi_messages(talk)}}
+    return {f"{NAME}.json": _as_json({"message": report})}
+
+
+def _elevenlabs_agents(talk: Talk, recording: str) -> Files:
+    """Of the post-call webhook, whose times are whole seconds."""
+    lines: list[dict[str, Any]] = []
+    for x in talk:
+        second = x.start if isinstance(x.start, str) else math.floor(x.start)
+        line = {"role": _role(x.who), "message": x.text, "time_in_call_secs": second, "source_medium": None}
+        lines.append(line | {"tool_calls": [], "tool_results": [], "conversation_turn_metrics": None})
+    call = {"request_id": "0", "tool_name": "look_up", "params_as_json": "{}", "tool_has_been_called": True}
+    unsaid = {"role": "agent", "message": None, "time_in_call_secs": 1, "tool_calls": [call]}
+    typed = {"role": "user", "message": "typed in", "time_in_call_secs": 2, "source_medium": "text"}
+    lines[1:1] = [unsaid, typed]
+    data = {"agent_id": "agent_0", "conversation_id": "conv_0", "status": "done", "transcript": lines}
+    data |= {"metadata": {"start_time_unix_secs": 1769860800, "call_duration_secs": 80}}
+    return {f"{NAME}.json": _as_json({"type": "post_call_transcription", "event_timestamp": 0, "data": data})}
+
+
+def _livekit(talk: Talk, recording: str) -> Files:
+    """The session report; a user's line is added when the turn has ended, after an agent's that began later."""
+    before = _since_1970(-0.5)
+    items: list[dict[str, Any]] = [
+        {"id": "item_0", "type": "agent_handoff", "new_agent_id": "agent", "created_at": before},
+        {"id": "item_1", "type": "agent_config_update", "instructions": "Be kind.", "created_at": before},
+        {"id": "item_2", "type": "message", "role": "system", "content": ["Be kind."], "created_at": before},
+        {"id": "item_3", "type": "function_call", "call_id": "call_0", "name": "look_up", "arguments": "{}"}
+        | {"created_at": _since_1970(1.0)},
+        {"id": "item_4", "type": "function_call_output", "name": "look_up", "call_id": "call_0", "output": "free"}
+        | {"is_error": False, "created_at": _since_1970(1.5)},
+    ]
+    for x in talk:
+        metrics = {"started_speaking_at": _since_1970(x.start), "stopped_speaking_at": _since_1970(x.end)}
+        item = {"type": "message", "role": _role(x.who, "assistant"), "content": [x.text], "interrupted": False}
+        items.append(item | {"created_at": metrics["stopped_speaking_at"], "metrics": metrics})
+    report = {"job_id": "AJ_0", "room_id": "RM_0", "room": "call", "events": [], "audio_recording_path": None}
+    report |= {"audio_recording_started_at": _since_1970(0.0), "options": {}, "timestamp": _since_1970(90.0)}
+    return {f"{NAME}.json": _as_json(report | {"chat_history": {"items": items}, "usage": None})}
+
+
+def _pipecat(talk: Talk, recording: str) -> Files:
+    messages = [{"role": _role(x.who, "assistant"), "content": x.text, "timestamp": _date(x.start)} for x in talk]
+    return {f"{NAME}.json": _as_json(messages)}
+
+
+def _bland(talk: Talk, recording: str) -> Files:
+    lines: list[dict[str, Any]] = []
+    for number, x in enumerate(talk):
+        line = {"id": number, "created_at": _date(x.start), "text": x.text, "user": _role(x.who, "assistant")}
+        lines.append(line | {"c_id": "0"})
+    action = {"id": 99, "created_at": _date(1.0), "text": "Ended call", "user": "agent-action", "c_id": "0"}
+    call = {"call_id": "0", "call_length": 1.3, "to": "+12223334444", "created_at": _date(-8.0)}
+    call |= {"started_at": _date(0.0), "concatenated_transcript": "", "transcripts": [*lines, action]}
+    return {f"{NAME}.json": _as_json(call)}
+
+
 def _fisher(talk: Talk, recording: str) -> Files:
     lines = [f"{x.start} {x.end} {_LETTERS.get(x.who, x.who)}: {x.text}\n\n" for x in talk]
     return {f"{NAME}.txt": f"# {recording}.sph\n# Transcribed for a test\n\n{''.join(lines)}".encode()}
@@ -1199,6 +1335,37 @@ WAYS_TO_WRITE += (
         "insanely-fast-whisper", _insanely_fast, words=False, document="Hugging Face pipelines", passes=_TWO_NAMES
     ),
     Way("Label Studio", _label_studio, words=False, document="Label Studio", passes=_TWO_NAMES),
+)
+
+#: Roles that nobody has who speaks, and nobody's; an end is not in these records, and a recording that has no
+#: beginning begins with its first line.
+_OTHER_ROLES = _TWO_NAMES
+_ROUGH = _OTHER_ROLES | _NO_ENDS
+
+WAYS_TO_WRITE += (
+    Way("Retell", _retell, document="Retell", passes=_OTHER_ROLES),
+    Way("Retell, webhook", _retell_webhook, document="Retell", passes=_OTHER_ROLES),
+    Way("Vapi", _vapi, words=False, document="Vapi", passes=_OTHER_ROLES),
+    Way("Vapi, report", _vapi_report, words=False, document="Vapi", passes=_OTHER_ROLES),
+    Way(
+        "ElevenLabs Agents",
+        _elevenlabs_agents,
+        words=False,
+        document="ElevenLabs Agents",
+        passes=_ROUGH,
+        exact=1.0,
+        closed=False,
+    ),
+    Way("LiveKit Agents", _livekit, words=False, document="LiveKit Agents", passes=_OTHER_ROLES),
+    Way(
+        "Pipecat",
+        _pipecat,
+        words=False,
+        document="Pipecat",
+        passes=_ROUGH | {"a time before zero"},
+        closed=False,
+    ),
+    Way("Bland", _bland, words=False, document="Bland", passes=_ROUGH, closed=False),
 )
 
 

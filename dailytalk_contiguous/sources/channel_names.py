@@ -23,8 +23,8 @@ ROLES = frozenset(
     adviser advisor agent assistant bot callee caller candidate client clinician consultant
     counsellor counselor csr customer doctor employee examinee examiner guest host instructor
     interviewee interviewer learner me moderator nurse operator patient physician prospect pupil
-    receiver rep representative respondent seller speaker staff student support system teacher them
-    therapist tutor unknown user visitor you
+    receiver rep representative respondent robot seller speaker staff student support system teacher them
+    therapist transfer_target tutor unknown user visitor you
     """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
 )
 

@@ -6,13 +6,19 @@ it says of people (numbers, addresses, accounts) goes nowhere. Names of fields a
 references.
 
 **Paths** lead from a value to others: `results.channels[].words[0]` takes a key, every item of a list, and one
-item of a list. `a|b` takes `a`, or `b` where there is no `a`; `=0` is the number 0.
+item of a list, `words[-1]` the last. `a|b` takes `a`, or `b` where there is no `a`; `=0` is the number 0.
 """
 
 import itertools
+import math
 import re
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
@@ -39,6 +45,9 @@ SHARE_OF_WORDS = 0.9
 #: Seconds of a character, by which the end of a last phrase is estimated: 15 a second are usual in subtitles.
 SECONDS_OF_CHARACTER = 1 / 15
 
+#: Seconds by which a line may begin before its recording: the clock of a service may be one of whole seconds.
+MOST_EARLY = 1.0
+
 #: Pieces of a phrase that may be one word; more are a phrase in a script without spaces.
 MOST_PIECES = 6
 
@@ -61,6 +70,9 @@ _LONGEST_TIME = 40
 
 _EACH = "[]"
 _KIND = "type|Type"
+
+#: Who speaks in records of voice agents. Their other roles are those of tools, prompts and actions.
+_WHO_SPEAKS = ("agent", "assistant", "bot", "robot", "transfer_target", "user")
 
 
 class Keys(NamedTuple):
@@ -93,7 +105,12 @@ class Service(NamedTuple):
         language: the path of the language, in the item or in what it lies in.
         recording: the path of the name of the recording, where a document may be about several.
         scale: seconds of a unit in which times are written.
-        open_ends: whether an end may be missing; it is the start of the next item.
+        duration_scale: the same of durations, where they have another unit.
+        clock: where times are times of day, the path of the one at which the recording begins, in the item or in
+            what it lies in. Where it leads to none, the recording begins with its first item.
+        said: values that items have which are said, by the path of each. An item without a value there is said;
+            one without a text is not.
+        open_ends: whether an end may be missing; it follows from the next starts (`_fill_ends`).
         repeats: whether the words of a diariser repeat all others.
         arrange: brings together what lies apart, for `items` to lead through. Raises `MISFITS`.
     """
@@ -113,6 +130,9 @@ class Service(NamedTuple):
     language: str = ""
     recording: str = ""
     scale: float = 1.0
+    duration_scale: float | None = None
+    clock: str | None = None
+    said: Mapping[str, Sequence[str]] = {}
     open_ends: bool = False
     repeats: bool = False
     arrange: Callable[[Any], Any] | None = None
@@ -137,7 +157,7 @@ class ServiceItem(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _steps(path: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"[^.\[\]]+|\[\d*\]", path))
+    return tuple(re.findall(r"[^.\[\]]+|\[-?\d*\]", path))
 
 
 def _walk(
@@ -202,7 +222,7 @@ def _inner_value(value: Any, steps: Sequence[str]) -> Any:
             value = value.get(step)
         elif isinstance(value, list) and step.startswith("["):
             position = int(step[1:-1])
-            value = value[position] if position < len(value) else None
+            value = value[position] if -len(value) <= position < len(value) else None
         else:
             return None
     return value
@@ -230,10 +250,13 @@ _SECONDS = re.compile(r"(-?\d{1,12}(?:\.\d{1,12})?)(s?)")
 def written_seconds(value: object, scale: float = 1.0) -> float | None:
     """A time in seconds; None for null. A text may say its unit itself: `1.2s`, `PT1M1.2S`, `00:00:01,200`.
 
-    Raises ValueError for anything else.
+    A date with a time, of UTC where it names no zone, is in seconds since 1970. Raises ValueError for anything
+    else.
 
     >>> [written_seconds(time, scale=0.001) for time in (1200, "1200", "1.200s", "PT1M1.2S", "00:01,200")]
     [1.2, 1.2, 1.2, 61.2, 1.2]
+    >>> written_seconds("2026-01-31T12:00:01.2Z") - written_seconds("2026-01-31T13:00:00+01:00")
+    1.200000047683716
     """
     if value is None:
         return None
@@ -244,6 +267,10 @@ def written_seconds(value: object, scale: float = 1.0) -> float | None:
     if number:
         unit = 1.0 if number[2] else scale
         return round(float(number[1]) * unit, 6)
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(text)
+        zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return zoned.timestamp()
     time = CLOCK.fullmatch(text) or _ISO_DURATION.fullmatch(text)
     if time is None or not any(time.groups()):
         raise ValueError(f"its time is {shown_name(value)}")
@@ -289,11 +316,13 @@ def _speaker_of(item: ServiceItem, service: Service) -> str | None:
     return name
 
 
-def _times_of(value: Any, keys: Keys, scale: float) -> tuple[float | None, float | None]:
+def _times_of(value: Any, keys: Keys, service: Service) -> tuple[float | None, float | None]:
     """Start and end of an item, each None where it has none."""
+    scale = service.scale
+    duration_scale = service.duration_scale or scale
     start = written_seconds(_value_at(value, keys.start), scale) if keys.start else None
     end = written_seconds(_value_at(value, keys.end), scale) if keys.end else None
-    duration = written_seconds(_value_at(value, keys.duration), scale) if keys.duration else None
+    duration = written_seconds(_value_at(value, keys.duration), duration_scale) if keys.duration else None
     if end is None and start is not None and duration is not None:
         end = round(start + duration, 6)
     return start, end
@@ -346,6 +375,7 @@ def service_records(service: Service, items: Sequence[ServiceItem], document: An
 
     In place of a record that can't be used there is one with the error as `PROBLEM`.
     """
+    items = [item for item in items if _is_said(item, service)]
     if _are_words(items, service):
         records = _joined_words(items, service.keys, service)
     else:
@@ -354,7 +384,9 @@ def service_records(service: Service, items: Sequence[ServiceItem], document: An
         _label(records, _items_at(document, service.labels), service)
     if service.repeats:
         records = _without_repeated(records)
-    if not service.keys.start:
+    if service.clock is not None:
+        _set_on_clock(records, items, service)
+    if not service.keys.start or service.open_ends:
         _fill_starts(records)
     if service.open_ends:
         _fill_ends(records)
@@ -368,6 +400,14 @@ def service_records(service: Service, items: Sequence[ServiceItem], document: An
         if not is_phrase or (content is not None and content.strip()):
             kept.append(record)
     return kept
+
+
+def _is_said(item: ServiceItem, service: Service) -> bool:
+    for path, values in service.said.items():
+        value = _value_at(item.value, path)
+        if value is not None and value not in values:
+            return False
+    return not service.said or _value_at(item.value, service.keys.text) is not None
 
 
 def _are_words(items: Sequence[ServiceItem], service: Service) -> bool:
@@ -400,7 +440,7 @@ def _phrase_record(item: ServiceItem, service: Service) -> ServiceRecord:
     record: ServiceRecord = {"recording_id": _value_around(item, service.recording)}
     try:
         record |= _facts(item, service)
-        start, end = _times_of(item.value, service.keys, service.scale)
+        start, end = _times_of(item.value, service.keys, service)
         record |= {"start": start, "end": end, "text": _text_of(item.value, service.keys.text)}
         record["words"] = _words_of_phrase(item, service) or None
         return record
@@ -510,7 +550,7 @@ def _timed_word(item: ServiceItem, keys: Keys, service: Service) -> ServiceRecor
     text = (_text_of(item.value, keys.text) or "").strip()
     if not text:
         raise ValueError("it has a word without a letter")
-    start, end = _times_of(item.value, keys, service.scale)
+    start, end = _times_of(item.value, keys, service)
     probability = _value_at(item.value, keys.probability)
     if isinstance(probability, str) and _SECONDS.fullmatch(probability):
         probability = float(probability.rstrip("s"))  # some services write numbers as texts
@@ -523,7 +563,7 @@ def _label(records: Iterable[ServiceRecord], labels: Iterable[ServiceItem], serv
     """Give records without a speaker that of the label with the same start."""
     speakers: dict[float | None, str | None] = {}
     for item in labels:
-        start, _ = _times_of(item.value, service.keys, service.scale)
+        start, _ = _times_of(item.value, service.keys, service)
         speakers[start] = _speaker_of(item, service)
     for record in records:
         if PROBLEM not in record and record["speaker"] is None:
@@ -541,29 +581,61 @@ def _without_repeated(records: list[ServiceRecord]) -> list[ServiceRecord]:
     return with_speakers if 2 * len(with_speakers) >= len(records) else records
 
 
+def _set_on_clock(records: Sequence[ServiceRecord], items: Sequence[ServiceItem], service: Service) -> None:
+    """Times of day become seconds from the beginning of the recording."""
+    usable = [record for record in records if PROBLEM not in record and record["start"] is not None]
+    first_starts: dict[object, float] = {}
+    for record in sorted(usable, key=itemgetter("start"), reverse=True):
+        first_starts[record["recording_id"]] = record["start"]
+    for record, item in zip(records, items, strict=True):
+        if PROBLEM in record:
+            continue
+        begins = written_seconds(_value_around(item, service.clock or ""), service.scale)
+        if begins is None:
+            begins = first_starts.get(record["recording_id"], 0.0)
+        for edge in ("start", "end"):
+            time = record[edge]
+            if time is not None:
+                since = round(time - begins, 6)
+                record[edge] = 0.0 if -MOST_EARLY <= since < 0 else since
+
+
 def _fill_starts(records: Iterable[ServiceRecord]) -> None:
     """Phrases without starts begin where the one before on the same channel ended."""
     ends: dict[str | None, float] = {}
     for record in records:
-        if PROBLEM not in record and record["end"] is not None:
-            channel = record["channel"]
-            record["start"] = ends.get(channel, 0.0)
-            ends[channel] = record["end"]
-
-
-def _fill_ends(records: Sequence[ServiceRecord]) -> None:
-    """An end that is missing is the next start, or follows from the length of the text if that is no later."""
-    timed = [record for record in records if PROBLEM not in record]
-    for number, record in enumerate(timed):
-        start = record["start"]
-        if record["end"] is not None or start is None:
+        if PROBLEM in record:
             continue
-        text = record.get("word") or record.get("text") or ""
-        end = round(start + SECONDS_OF_CHARACTER * len(text), 3)
-        following = timed[number + 1]["start"] if number + 1 < len(timed) else None
-        if following is not None and following > start:
-            end = following
-        record["end"] = end
+        channel = record["channel"]
+        if record["start"] is None:
+            record["start"] = ends.get(channel, 0.0)
+        ends[channel] = record["start"] if record["end"] is None else record["end"]
+
+
+def _fill_ends(records: Iterable[ServiceRecord]) -> None:
+    """An end that is missing is the next start, or follows from the length of the text where that is later.
+
+    A line ends no later than its speaker's next one begins, but may go on while another speaks.
+    """
+    timed = [record for record in records if PROBLEM not in record]
+    timed.sort(key=itemgetter("start"))
+    starts = [record["start"] for record in timed]
+    starts_of_speakers: defaultdict[str | None, list[float]] = defaultdict(list)
+    for record in timed:
+        starts_of_speakers[record["speaker"]].append(record["start"])
+    for record in timed:
+        if record["end"] is None:
+            start = record["start"]
+            text = record.get("word") or record.get("text") or ""
+            by_length = round(start + SECONDS_OF_CHARACTER * len(text), 3)
+            following = _later_than(start, starts, by_length)
+            own_following = _later_than(start, starts_of_speakers[record["speaker"]], math.inf)
+            record["end"] = min(max(by_length, following), own_following)
+
+
+def _later_than(time: float, starts: Sequence[float], otherwise: float) -> float:
+    index = bisect_right(starts, time)
+    return starts[index] if index < len(starts) else otherwise
 
 
 # What lies apart
@@ -634,6 +706,11 @@ def _regions(document: Any) -> Any:
             region.update(result.get("value") or {})
         listed += [region for region in regions.values() if "start" in region]
     return {"regions": listed}
+
+
+def _as_messages(document: Any) -> Any:
+    """A list of messages, or their lines, as an object that has them."""
+    return {"messages": document} if isinstance(document, list) else document
 
 
 # The table
@@ -956,5 +1033,94 @@ SERVICES = (
         items="timestamp.word[]|[].timestamp.word[]",
         keys=Keys("word", "start", "end"),
         unit="word",
+    ),
+    # docs.retellai.com: Get Call, and its webhooks; a line of a JSONL of these is a call.
+    Service(
+        "Retell",
+        marks=(
+            "transcript_object[].content|call.transcript_object[].content|[].transcript_object[].content"
+            "|[].call.transcript_object[].content",
+        ),
+        items="transcript_object[]|call.transcript_object[]|[].transcript_object[]|[].call.transcript_object[]",
+        keys=Keys("content", "words[0].start", "words[-1].end"),
+        words="words[]",
+        word_keys=Keys("word", "start", "end"),
+        speaker="role",
+        recording="call_id",
+        said={"role": _WHO_SPEAKS},
+        open_ends=True,
+    ),
+    # docs.vapi.ai: Get Call, List Calls and the end-of-call report; a duration is in milliseconds.
+    Service(
+        "Vapi",
+        marks=(
+            "artifact.messages[].secondsFromStart|messages[].secondsFromStart"
+            "|message.artifact.messages[].secondsFromStart|message.messages[].secondsFromStart"
+            "|[].artifact.messages[].secondsFromStart|[].messages[].secondsFromStart",
+        ),
+        items=(
+            "artifact.messages[]|messages[]|message.artifact.messages[]|message.messages[]"
+            "|[].artifact.messages[]|[].messages[]"
+        ),
+        keys=Keys("message", "secondsFromStart", duration="duration"),
+        speaker="role",
+        recording="call.id|id",
+        duration_scale=0.001,
+        said={"role": _WHO_SPEAKS},
+        open_ends=True,
+    ),
+    # elevenlabs.io/docs/agents-platform: Get conversation details, and the webhook after a call. What is typed in
+    # has the medium `text`.
+    Service(
+        "ElevenLabs Agents",
+        marks=(
+            "transcript[].time_in_call_secs|data.transcript[].time_in_call_secs"
+            "|[].transcript[].time_in_call_secs|[].data.transcript[].time_in_call_secs",
+        ),
+        items="transcript[]|data.transcript[]|[].transcript[]|[].data.transcript[]",
+        keys=Keys("message", "time_in_call_secs"),
+        speaker="role",
+        recording="conversation_id",
+        said={"role": _WHO_SPEAKS, "source_medium": ("audio",)},
+        open_ends=True,
+    ),
+    # github.com/livekit/agents: voice/report.py, SessionReport, and llm/chat_context.py, ChatMessage.
+    Service(
+        "LiveKit Agents",
+        marks=("chat_history.items[].type", "chat_history.items[].created_at"),
+        items="chat_history.items[]",
+        keys=Keys("content", "metrics.started_speaking_at|created_at", "metrics.stopped_speaking_at"),
+        speaker="role",
+        clock="audio_recording_started_at|started_at|chat_history.items[0].created_at",
+        said={"type": ("message",), "role": _WHO_SPEAKS},
+        open_ends=True,
+    ),
+    # docs.pipecat.ai: Saving Transcripts, a list or one message a line. A message is dated when its turn began.
+    Service(
+        "Pipecat",
+        marks=(
+            "[].timestamp|messages[].timestamp|transcript[].timestamp",
+            "[].content|messages[].content|transcript[].content",
+            "[].role|messages[].role|transcript[].role",
+        ),
+        items="messages[]|transcript[]",
+        keys=Keys("content", "timestamp"),
+        speaker="role",
+        clock="",
+        said={"role": _WHO_SPEAKS},
+        open_ends=True,
+        arrange=_as_messages,
+    ),
+    # docs.bland.ai: Call Details, and the webhook after a call.
+    Service(
+        "Bland",
+        marks=("transcripts[].created_at|[].transcripts[].created_at", "transcripts[].user|[].transcripts[].user"),
+        items="transcripts[]|[].transcripts[]",
+        keys=Keys("text", "created_at"),
+        speaker="user",
+        recording="call_id|c_id",
+        clock="started_at",
+        said={"user": _WHO_SPEAKS},
+        open_ends=True,
     ),
 )

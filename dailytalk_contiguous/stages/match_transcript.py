@@ -66,6 +66,14 @@ AROUND = 1.0
 #: The fit of a cue to a side without utterances.
 NO_FIT = 0.3
 
+#: The sides of those who speak in the records of voice agents, where the sound does not tell them.
+ROLES = {
+    "agent": "left",
+    "assistant": "left",
+    "bot": "left",
+    "user": "right",
+}
+
 #: By how much the fit to the other side has to be better for a cue that is not on the side of its speaker.
 CLEARLY = 0.5
 
@@ -96,7 +104,7 @@ class MatchTranscript(Stage):
     first item of `unmatched` say so. `transcript_marks` are the cues that are no words.
     """
 
-    VERSION: ClassVar[int] = 5
+    VERSION: ClassVar[int] = 6
 
     needs: ClassVar[tuple[str, ...]] = (
         "conversation_id",
@@ -295,7 +303,8 @@ def _mark(cue: Cue) -> Row:
 def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list[Cue]:
     """The cues, those without a side on the one whose speech they fall on.
 
-    A cue in which both speak is on the side of its speaker's others, or of its words.
+    A cue in which both speak is on the side of its speaker's others, or of its words. Who has one of `ROLES` is on
+    one side throughout: a service knows that, and its times may be rough.
     """
     sided = [cue for cue in cues if cue["channel"][0] != OPEN]
     without_side = [cue for cue in cues if cue["channel"][0] == OPEN and cue["text"] != ""]
@@ -310,11 +319,12 @@ def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list
             pieces.append((lead, cue))
         else:
             pieces += _pieces_by_side(cue, lead, spans)
+    sides = _sides_of_roles(leads)
     seconds: dict[str, defaultdict[str, float]] = {channel: defaultdict(float) for channel in CHANNELS}
     for lead, cue in pieces:
         if cue["channel"] != OPEN and abs(lead) < CLEARLY:
             lead = leads[cue["channel"]]
-        channel = _side_of(lead)
+        channel = sides.get(cue["channel"]) or _side_of(lead)
         sided.append({**cue, "channel": channel})
         person = cue.get("speaker")
         if person:
@@ -325,6 +335,15 @@ def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list
         speaker = people.get(cue["channel"], cue.get("speaker"))
         named.append({**cue, "speaker": speaker})
     return named
+
+
+def _sides_of_roles(leads: Mapping[str, float]) -> dict[str, str]:
+    """The side of each open channel with one of `ROLES`: its usual one, or all exchanged where that fits better."""
+    usual = {OPEN + role: side for role, side in ROLES.items() if OPEN + role in leads}
+    fit = sum(leads[channel] if side == "left" else -leads[channel] for channel, side in usual.items())
+    left, right = CHANNELS
+    exchanged = {left: right, right: left}
+    return {channel: exchanged[side] if fit < 0 else side for channel, side in usual.items()}
 
 
 def _pieces_by_side(cue: Cue, lead: float, spans: Mapping[str, Sequence[TimeSpan]]) -> list[tuple[float, Cue]]:
