@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import ClassVar
 
+import numpy as np
 from datasets import Features, List
 
-from dailytalk_contiguous.core.cues import match_words, shared_time
+from dailytalk_contiguous.core.cues import later_cue, match_words, shared_time
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.records import Cue, RejectedPart, UtteredWord, WordRow
 from dailytalk_contiguous.core.schema import (
@@ -73,6 +74,13 @@ ROLES = {
     "bot": "left",
     "user": "right",
 }
+
+#: Seconds by which the clock of such a record may be off the sound, and by which two such distances are alike.
+MOST_LATE = 60.0
+ALIKE = 0.25
+
+#: By how much more time such a record must share with the speech to be moved.
+CLEARLY_MORE = 0.02
 
 #: By how much the fit to the other side has to be better for a cue that is not on the side of its speaker.
 CLEARLY = 0.5
@@ -133,9 +141,11 @@ class MatchTranscript(Stage):
 
     def row(self, row: Row) -> Row:
         spans = _spans_of(row)
+        late = _lateness(row["given"], spans)
+        given = [later_cue(cue, late) for cue in row["given"]] if late else row["given"]
         beyond: list[Cue] = []
         within: list[Cue] = []
-        for cue in row["given"]:
+        for cue in given:
             if cue["text"] and cue["start"] >= row["duration"]:
                 beyond.append(cue)
             else:
@@ -155,6 +165,9 @@ class MatchTranscript(Stage):
             cues = {}
             marks = []
             repair = NOT_USED
+        elif late:
+            note = f"the times of its transcript are moved by {late:+.2f} s, to the speech: its clock is another"
+            row = row | {"notes": [*row["notes"], note]}
         row = _without_other_speaker(row, cues)
         texts, words, near_none = self._matched(row, cues, _spans_of(row))
         unmatched += near_none
@@ -275,6 +288,46 @@ def _without_other_speaker(row: Row, cues: Mapping[str, Sequence[Cue]]) -> Row:
     return row | columns | {"notes": [*row["notes"], note]}
 
 
+def _lateness(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> float:
+    """By how many seconds the lines of a voice agent's record must become later to be where the speech is.
+
+    Its clock may be that of a server, or begin with its first line. Of the distances from the starts of lines to
+    those of utterances, it is the one that most have, if clearly more speech is under the lines then. 0 otherwise,
+    and for other transcripts.
+    """
+    starts: dict[str, list[float]] = {channel: [] for channel in CHANNELS}
+    for cue in cues:
+        side = ROLES.get(cue["channel"].removeprefix(OPEN))
+        if side is None:
+            return 0.0
+        starts[side].append(cue["start"])
+    left, right = CHANNELS
+    most_alike = 0
+    late = 0.0
+    for sides in ((left, right), (right, left)):
+        by_side = []
+        for role, side in zip(CHANNELS, sides, strict=True):
+            onsets = [start for start, _ in spans[side]]
+            by_side.append(np.subtract.outer(onsets, starts[role]).ravel())
+        distances = np.sort(np.concatenate(by_side))
+        distances = distances[abs(distances) <= MOST_LATE]
+        first_alike = np.searchsorted(distances, distances - ALIKE)
+        end_alike = np.searchsorted(distances, distances + ALIKE, side="right")
+        n_alike = end_alike - first_alike
+        if n_alike.max(initial=0) > most_alike:
+            best = int(n_alike.argmax())
+            most_alike = int(n_alike[best])
+            late = float(np.median(distances[first_alike[best] : end_alike[best]]))
+    moved = [later_cue(cue, late) for cue in cues]
+    return late if _common(moved, spans) > _common(cues, spans) + CLEARLY_MORE else 0.0
+
+
+def _common(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> float:
+    """The share of time that cues of any sides and speech have in common."""
+    by_channel = _cues_with_text(_sided(cues, spans), cues)
+    return shared_time([(listed, spans[channel]) for channel, listed in by_channel.items()])
+
+
 def _cues_with_text(given: Sequence[Cue], within: Sequence[Cue]) -> dict[str, list[Cue]]:
     """The cues of each channel that is transcribed.
 
@@ -338,7 +391,7 @@ def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list
 
 
 def _sides_of_roles(leads: Mapping[str, float]) -> dict[str, str]:
-    """The side of each open channel with one of `ROLES`: its usual one, or all exchanged where that fits better."""
+    """The side of each open channel with one of `ROLES`: its usual one; exchanged where that fits better."""
     usual = {OPEN + role: side for role, side in ROLES.items() if OPEN + role in leads}
     fit = sum(leads[channel] if side == "left" else -leads[channel] for channel, side in usual.items())
     left, right = CHANNELS

@@ -197,6 +197,77 @@ TWILIO = "transcript start_time end_time"
 A_CHUNK = {"timestamp": [0.5, 1.1], "text": " Hi there."}
 CHUNKS = [A_CHUNK, {"timestamp": [1.25, 1.4], "text": " Yes."}]
 
+# Records of voice agents
+
+#: Of the clock of a server: 12:00 on 31 January 2026.
+NOON = 1_769_860_800
+
+
+def retell(call_id: str = "call_0") -> dict[str, Any]:
+    hi, there, yes = three_words("word start end")
+    lines = [
+        {"role": "agent", "content": "Hi there.", "words": [hi | {"word": "Hi "}, there]},
+        {"role": "user", "content": "Yes.", "words": [yes]},
+    ]
+    call = {"call_id": call_id, "start_timestamp": 1000 * NOON, "transcript": "Agent: Hi there.\nUser: Yes."}
+    return call | {"transcript_object": lines, "recording_url": None}
+
+
+VAPI = [
+    {"role": "system", "message": "You are an agent.", "time": 1000 * NOON, "secondsFromStart": 0},
+    {"role": "bot", "message": "Hi there.", "secondsFromStart": 0.5, "duration": 600},
+    {"role": "tool_calls", "toolCalls": [{"id": "call_0"}], "message": "", "secondsFromStart": 1.15},
+    {"role": "user", "message": "Yes.", "secondsFromStart": 1.25, "duration": 150},
+    {"role": "tool_call_result", "name": "look_up", "result": "free", "secondsFromStart": 2.0},
+]
+ELEVENLABS_AGENTS = [
+    {"role": "agent", "message": "Hi there.", "time_in_call_secs": 0, "source_medium": None},
+    {"role": "agent", "message": None, "time_in_call_secs": 0, "tool_calls": [{"tool_name": "look_up"}]},
+    {"role": "user", "message": "typed in", "time_in_call_secs": 0, "source_medium": "text"},
+    {"role": "user", "message": "Yes.", "time_in_call_secs": 1, "source_medium": "audio"},
+]
+
+
+def livekit(role: str, text: str, start: float, end: float) -> dict[str, Any]:
+    metrics = {"started_speaking_at": NOON + start, "stopped_speaking_at": NOON + end}
+    item = {"id": "item_0", "type": "message", "role": role, "content": [text], "interrupted": False}
+    return item | {"created_at": NOON + end + 0.6, "metrics": metrics}
+
+
+LIVEKIT_ITEMS = [
+    {"id": "item_1", "type": "agent_handoff", "new_agent_id": "agent", "created_at": NOON - 0.5},
+    {"id": "item_2", "type": "message", "role": "system", "content": ["Be kind."], "created_at": NOON - 0.5},
+    livekit("assistant", "Hi there.", 0.5, 1.1),
+    {"id": "item_3", "type": "function_call", "name": "look_up", "arguments": "{}", "created_at": NOON + 1.2},
+    livekit("user", "Yes.", 1.25, 1.4),
+]
+LIVEKIT = {
+    "job_id": "AJ_0",
+    "audio_recording_started_at": float(NOON),
+    "chat_history": {"items": LIVEKIT_ITEMS},
+    "timestamp": 1000 * NOON,
+}
+PIPECAT = [
+    {"role": "assistant", "content": "Hi there.", "timestamp": "2026-01-31T12:00:00.500+00:00"},
+    {"role": "user", "content": "Yes.", "timestamp": "2026-01-31T12:00:01.250+00:00", "user_id": ""},
+]
+BLAND_LINES = [
+    {"id": 1, "created_at": "2026-01-31T12:00:00.5+00:00", "text": "Hi there.", "user": "assistant", "c_id": "0"},
+    {"id": 2, "created_at": "2026-01-31T13:00:01.25+01:00", "text": "Yes.", "user": "user", "c_id": "0"},
+    {"id": 3, "created_at": "2026-01-31T12:00:01.3Z", "text": "Ended call", "user": "agent-action", "c_id": "0"},
+]
+BLAND = {
+    "call_id": "0",
+    "created_at": "2026-01-31T11:59:50+00:00",
+    "started_at": "2026-01-31T12:00:00.000Z",
+    "transcripts": BLAND_LINES,
+}
+
+
+def agents(agent: str, first: tuple[float, float], last: tuple[float, float]) -> list[tuple[Any, ...]]:
+    return [(f"?{agent}", "Hi there.", *first), ("?user", "Yes.", *last)]
+
+
 DOCUMENTS: dict[str, tuple[Any, list[tuple[str, str, float, float]]]] = {
     "Deepgram": (DEEPGRAM, SIDES),
     "Deepgram, utterances": (
@@ -363,6 +434,25 @@ DOCUMENTS: dict[str, tuple[Any, list[tuple[str, str, float, float]]]] = {
         {"words": with_each(three_words("word start_time end_time"), "speaker_label", ["s0", "s0", "s1"])},
         saying("?s0", "?s1"),
     ),
+    "Retell": (retell(), saying("?agent", "?user")),
+    "Retell, webhook": ({"event": "call_ended", "call": retell()}, saying("?agent", "?user")),
+    "Vapi": ({"id": "0", "artifact": {"messages": VAPI}}, agents("bot", (0.5, 1.1), (1.25, 1.4))),
+    "Vapi, report": (
+        {"message": {"type": "end-of-call-report", "call": {"id": "0"}, "artifact": {"messages": VAPI}}},
+        agents("bot", (0.5, 1.1), (1.25, 1.4)),
+    ),
+    "ElevenLabs Agents": ({"transcript": ELEVENLABS_AGENTS}, agents("agent", (0.0, 1.0), (1.0, 1.267))),
+    "ElevenLabs Agents, webhook": (
+        {"type": "post_call_transcription", "data": {"conversation_id": "0", "transcript": ELEVENLABS_AGENTS}},
+        agents("agent", (0.0, 1.0), (1.0, 1.267)),
+    ),
+    "LiveKit Agents": (LIVEKIT, agents("assistant", (0.5, 1.1), (1.25, 1.4))),
+    "Pipecat": (PIPECAT, agents("assistant", (0.0, 0.75), (0.75, 1.017))),
+    "Pipecat, lines": (
+        "\n".join(map(json.dumps, PIPECAT)),
+        agents("assistant", (0.0, 0.75), (0.75, 1.017)),
+    ),
+    "Bland": (BLAND, agents("assistant", (0.5, 1.25), (1.25, 1.517))),
     "NeMo, timestamps": ({"timestamp": {"word": three_words("word start end")}, "text": ""}, saying("?", "?")),
 }
 
@@ -499,6 +589,63 @@ def test_label_studio_of_several_tasks_is_of_many_recordings(tmp_path: Path) -> 
     assert read(tmp_path, tasks, "calls/third.wav", name) == []
 
 
+# Records of voice agents
+
+
+def test_who_speaks_over_whom_stays_as_an_agents_record_has_it(tmp_path: Path) -> None:
+    talking = [livekit("assistant", "Hi there, how are you?", 0.5, 3.0), livekit("user", "Hi.", 1.0, 1.3)]
+    cues = read(tmp_path, LIVEKIT | {"chat_history": {"items": talking}})
+    assert [(cue["start"], cue["end"]) for cue in cues] == [(0.5, 3.0), (1.0, 1.3)]
+    long = "A line that takes as much as three seconds to say."
+    lines = [{**PIPECAT[0], "content": long}, {**PIPECAT[1], "content": "Hm."}]
+    spans = [(cue["start"], round(cue["end"], 2)) for cue in read(tmp_path, lines)]
+    assert spans == [(0.0, 3.33), (0.75, 0.95)]
+
+
+def test_a_line_without_an_end_ends_before_its_speakers_next_one(tmp_path: Path) -> None:
+    lines = [{**PIPECAT[0], "content": 99 * "long "}, {**PIPECAT[1], "role": "assistant"}, PIPECAT[1]]
+    first, *_ = read(tmp_path, lines)
+    assert (first["start"], first["end"]) == (0.0, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("document", "starts"),
+    [
+        ({"messages": [VAPI[1] | {"duration": None}, VAPI[3]]}, [0.5, 1.25]),
+        (LIVEKIT | {"audio_recording_started_at": None, "started_at": NOON - 1.0}, [1.5, 2.25]),
+        (LIVEKIT | {"audio_recording_started_at": None}, [1.0, 1.75]),
+        (
+            LIVEKIT | {"chat_history": {"items": [LIVEKIT_ITEMS[2] | {"metrics": {}}, LIVEKIT_ITEMS[4]]}},
+            [1.25, 1.7],
+        ),
+        (BLAND | {"started_at": None}, [0.0, 0.75]),
+        (BLAND | {"started_at": "2026-01-31T12:00:01Z"}, [0.0, 0.25]),
+        ({"event": "call_ended", "call": retell() | {"recording_url": None, "call_analysis": None}}, [0.5, 1.25]),
+    ],
+)
+def test_null_in_a_voice_agents_record_is_as_good_as_nothing(
+    tmp_path: Path, document: object, starts: list[float]
+) -> None:
+    assert [round(cue["start"], 3) for cue in read(tmp_path, document)] == starts
+
+
+def test_retells_line_without_words_begins_where_the_one_before_ended(tmp_path: Path) -> None:
+    call = retell()
+    call["transcript_object"].insert(1, {"role": "user", "content": "Hm.", "words": []})
+    texts = [(cue["channel"], cue["text"], cue["start"], cue["end"]) for cue in read(tmp_path, call)]
+    assert texts[1] == ("?user", "Hm.", 1.1, 1.25)
+
+
+def test_a_file_of_several_calls_is_read_by_their_ids(tmp_path: Path) -> None:
+    other = retell("call_1")
+    other["transcript_object"] = other["transcript_object"][:1]
+    lines = "\n".join(json.dumps({"event": "call_ended", "call": call}) for call in (retell(), other))
+    assert len(read(tmp_path, lines, "call_0.wav", "calls.manifest.jsonl")) == 2
+    assert len(read(tmp_path, lines, "day/call_1.wav", "calls.manifest.jsonl")) == 1
+    with pytest.raises(BadInput, match="is about 'call_0', 'call_1', not 'call"):
+        read(tmp_path, lines, "call.wav", "call.jsonl")
+
+
 # What can't be used
 
 
@@ -526,6 +673,9 @@ def changed(**values: Any) -> dict[str, Any]:
         ({"results": {"channels": [{"alternatives": [{"words": []}]}]}}, "has no words"),
         ({"words": [{"word": "a", "start": 0}], "segments": [{"text": 5}]}, "as JSON of OpenAI"),
         ([{"annotations": [{"result": [3]}]}], "as JSON of Label Studio"),
+        (BLAND | {"started_at": "2026-01-31T12:00:02Z"}, "times are -1.5"),
+        (BLAND | {"started_at": "noon"}, "its time is 'noon'"),
+        (LIVEKIT | {"chat_history": {"items": [LIVEKIT_ITEMS[2] | {"content": 5}]}}, "its text is 5"),
         (json.dumps(DEEPGRAM)[:-30], "is not JSON"),
         ('{"chunks": ' + "[" * 100_000, "is not JSON"),
     ],
