@@ -12,6 +12,7 @@ import json
 import math
 import os
 import sys
+import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -322,6 +323,11 @@ def shown(path: object) -> str:
 def as_text(path: str | Path) -> str:
     """A path as text that any file and terminal takes: with forward slashes, and `\\xff` for what is not UTF-8."""
     return os.fsencode(path).decode("utf-8", "backslashreplace").replace(os.sep, "/")
+
+
+def composed(name: str) -> str:
+    """A name as names are compared, in Unicode's NFC; others, as macOS has had, may have `é` as two characters."""
+    return unicodedata.normalize("NFC", name)
 
 
 def quoted(value: object) -> str:

@@ -12,11 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.documents import is_number, read_json
+from dailytalk_contiguous.core.documents import composed, is_number, read_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.pairs import DAILY, LATEST_START, Pair
 from dailytalk_contiguous.sources.transcript_text import CLOCK, clock_seconds
-from dailytalk_contiguous.store.files import leads_out
+from dailytalk_contiguous.store.files import leads_out, on_disk
 
 #: Characters of a WebVTT file within which its header ends.
 _HEADER = 2000
@@ -57,7 +57,7 @@ def _start(start_of: Callable[[Path], Any], path: Path) -> float | None:
 
 def _beside(path: Path, ending: str) -> Iterator[Path]:
     """The files that are called like a recording, with this ending in place of its own or behind it."""
-    for file in (path.with_suffix(ending), path.with_name(path.name + ending)):
+    for file in map(on_disk, (path.with_suffix(ending), path.with_name(path.name + ending))):
         if file.is_file() and not leads_out(file, path.parent):
             yield file
 
@@ -103,7 +103,8 @@ def _in_document(data: object, path: Path, is_own: bool) -> float | None:
     for track in _tracks_in(data):
         name = track.get("file")
         sid = track.get("sid")
-        is_named = name == path.name or (isinstance(sid, str) and sid != "" and sid in path.stem)
+        is_named = composed(str(name)) == composed(path.name)
+        is_named = is_named or (isinstance(sid, str) and sid != "" and sid in path.stem)
         if not is_named and not is_own:
             continue
         offset = track.get("offset")

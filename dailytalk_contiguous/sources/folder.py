@@ -32,7 +32,7 @@ from dailytalk_contiguous.core.audio import (
 )
 from dailytalk_contiguous.core.cues import cues_within
 from dailytalk_contiguous.core.cutting import balanced_range, pieces_of
-from dailytalk_contiguous.core.documents import Number, as_text, quoted, read_json, typed
+from dailytalk_contiguous.core.documents import Number, as_text, composed, quoted, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
@@ -320,7 +320,7 @@ def _stems_by_folder(recordings: Iterable[Recording]) -> dict[Path, tuple[Path, 
         if folder not in beside:
             beside[folder] = (Path(recording.audio_file).parent, set())
         _, stems = beside[folder]
-        stems |= {recording.path.stem, *(path.stem for path in files)}
+        stems |= {composed(path.stem) for path in (recording.path, *files)}
     return beside
 
 
@@ -673,7 +673,7 @@ def _transcripts(recording: Recording, folder: str | None, root: Path | None) ->
     for channel, side in sides.items():
         for path in find_transcripts(side, _path(folder), relative.with_name(side.name)):
             named, *_ = stems_of(path.name)
-            if named in (side.stem, side.name):
+            if named in (composed(side.stem), composed(side.name)):
                 paths[path] = channel
     return paths
 

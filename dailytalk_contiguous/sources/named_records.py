@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.core.documents import composed
 
 #: A part of an untrusted file: its values may have any type until they are checked.
 TranscriptItem: TypeAlias = Mapping[str, Any]
@@ -76,7 +77,7 @@ class NamedRecords:
 
 def _path_parts(name: str) -> Sequence[str]:
     """The parts of a path, without the ending of an audio file."""
-    path = PurePosixPath(name.replace("\\", "/").strip("/"))
+    path = PurePosixPath(composed(name).replace("\\", "/").strip("/"))
     if path.suffix.lower() in AUDIO_SUFFIXES:
         path = path.with_suffix("")
     return path.parts

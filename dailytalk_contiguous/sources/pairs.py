@@ -23,6 +23,7 @@ import soundfile
 
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.documents import (
+    composed,
     csv_lines,
     is_number,
     quoted,
@@ -219,7 +220,7 @@ def pair_choice(pairs: str = "", left: str = "") -> PairChoice:
         return PairChoice(table=_read_table(Path(pairs)), left=left)
     if not pairs:
         return PairChoice(left=left)
-    words = [_folded(word.strip()) for word in pairs.split(",")]
+    words = [_folded(composed(word.strip())) for word in pairs.split(",")]
     if len(words) != 2 or not all(words) or words[0] == words[1]:
         reason = f"--pairs can't be {quoted(pairs)}"
         raise BadValue(reason, "name two words or endings, left first, such as agent,customer, or a CSV table")
@@ -231,7 +232,7 @@ def _read_table(path: Path) -> tuple[TableLine, ...]:
     lines = []
     for number, line in enumerate(csv_lines(text, shown(path), PAIR_COLUMNS, _TABLE_REMEDY), 2):
         values = {name: (value or "").strip() for name, value in line.items() if isinstance(value, str)}
-        names = [values[column].replace("\\", "/").removeprefix("./") for column in PAIR_COLUMNS]
+        names = [composed(values[column]).replace("\\", "/").removeprefix("./") for column in PAIR_COLUMNS]
         if not all(names) or names[0] == names[1]:
             reason = f"line {number} of {shown(path)!r} names no two files"
             raise DailytalkError(reason, _TABLE_REMEDY)
@@ -406,7 +407,7 @@ def pairs(
     such a name as the two, where one is not mono, and where a recording already has the pair's name.
 
     Args:
-        recordings: where each file is, by its path under the input.
+        recordings: where each file is, by its path under the input, in Unicode's NFC.
         channels: how many channels a file has, None if unknown; by default from its header.
         choice: how a person wants them to be paired.
         lengths: seconds of a file, None if unknown; by default from its header.
@@ -478,7 +479,11 @@ class _Search:
             return
         by_name: dict[str, Path] = {}
         for relative, path in self.recordings.items():
-            for name in (relative.as_posix(), relative.with_suffix("").as_posix(), path.absolute().as_posix()):
+            for name in (
+                relative.as_posix(),
+                relative.with_suffix("").as_posix(),
+                composed(path.absolute().as_posix()),
+            ):
                 by_name.setdefault(name, relative)
         for line in self.choice.table:
             sides: list[Path] = []
@@ -553,7 +558,7 @@ class _Search:
 
         Raises DailytalkError if no pair has a side of that word.
         """
-        wanted = self.choice.left.casefold()
+        wanted = composed(self.choice.left).casefold()
         if not wanted:
             return
         kinds = [roles for roles in ROLES if wanted in roles.left | roles.right]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.documents import csv_lines, quoted, read_bytes, shown, utf8_text
+from dailytalk_contiguous.core.documents import composed, csv_lines, quoted, read_bytes, shown, utf8_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 
@@ -67,8 +67,8 @@ def people_of(
     """
     ids: dict[str, str] = {}
     for identity, audio_file in recordings:
-        ids[audio_file] = identity
-        ids[identity] = identity
+        ids[composed(audio_file)] = identity
+        ids[composed(identity)] = identity
     named: dict[tuple[str, str], Person] = {}
     unmatched: dict[str, None] = {}  # keeps the order, and each once
     for (name, channel), person in people.items():
@@ -99,6 +99,6 @@ def _entry(line: Mapping[str, str | None]) -> tuple[str, str, Person]:
     for name, right in is_right.items():
         if not right:
             raise ValueError(f"its {name} is {quoted(values[name])}, which can't be one")
-    recording = values["recording"].replace("\\", "/").removeprefix("./")
+    recording = composed(values["recording"]).replace("\\", "/").removeprefix("./")
     channel = _SIDES[values["channel"].lower()]
     return recording, channel, Person(values["speaker"], values["gender"], language)

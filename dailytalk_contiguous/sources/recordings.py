@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.documents import as_text, composed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.sources.pairs import NO_CHOICE, FoundPair, Pair, PairChoice, pairs
 from dailytalk_contiguous.sources.turnbench_files import repeats_sides
@@ -147,7 +147,8 @@ def _is_free(bare: str, stems: Counter[str], names: Counter[str]) -> bool:
 # Finding recordings: which files of the inputs they are, in which order, and with which names.
 #
 # A recording's name is its path under the input, without the ending where that is unambiguous. So two files of
-# one name in different folders stay apart, and a dataset made from a moved folder keeps its names.
+# one name in different folders stay apart, and a dataset made from a moved folder keeps its names. It is in
+# Unicode's NFC, whatever the disk has: the names of transcripts, other sides and tables may come from elsewhere.
 
 
 class Recording(NamedTuple):
@@ -155,7 +156,7 @@ class Recording(NamedTuple):
 
     Attributes:
         path: the file; of a pair, where the joined recording would be.
-        audio_file: its path under the input as text.
+        audio_file: its path under the input as text, in Unicode's NFC.
         recording_id: its name without the ending.
         root: the input that it was found in, which no transcript of it may lead out of.
         leads_out: whether it is a link out of that.
@@ -220,8 +221,8 @@ def find_recordings(
         choice: how a person wants them to be paired.
 
     Raises:
-        DailytalkError: an input does not exist, two names differ only in how bytes that are no UTF-8 are shown, or
-            the choice fits no files.
+        DailytalkError: an input does not exist, two names differ only in how bytes that are no UTF-8 are shown or
+            in Unicode's form, or the choice fits no files.
     """
     paths_given = [Path(text) for text in inputs]
     for path in paths_given:
@@ -238,12 +239,19 @@ def find_recordings(
     root = os.path.commonpath(bases) if bases else ""
     # Every recording and its input's folder, by its path under what all inputs have in common.
     paths: dict[Path, tuple[Path, Path]] = {}
+    names_on_disk: dict[Path, Path] = {}
     for path_given, top, base in zip(paths_given, tops, bases, strict=True):
         is_folder = path_given.is_dir()
         files = _walk(path_given, exclude, skipped, leading_out) if is_folder else [path_given]
         under_root = os.path.relpath(base, root)
         for path in files:
-            paths[Path(under_root, path.relative_to(top))] = (path, top)
+            on_disk = Path(under_root, path.relative_to(top))
+            relative = Path(composed(str(on_disk)))
+            if names_on_disk.setdefault(relative, on_disk) != on_disk:
+                raise DailytalkError(
+                    f"two recordings are both shown as {as_text(relative)!r}", "rename one of them"
+                )
+            paths[relative] = (path, top)
     together: dict[Path, FoundPair] = {}
     if sides:
         inner = {relative: path for relative, (path, _) in paths.items() if path not in leading_out}

@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.core.documents import composed
 from dailytalk_contiguous.core.records import Cue
 from dailytalk_contiguous.core.schema import OPEN
 from dailytalk_contiguous.sources.transcript_formats import ending_of
@@ -29,6 +30,7 @@ def has_words_or_mark(cue: Cue) -> bool:
 
 def bare_name(name: str) -> str:
     """The name of a transcript without its ending and a recording's: `call` of `call.json` and `call.wav.srt`."""
+    name = composed(name)
     bare = name.removesuffix(ending_of(name) or "")
     path = PurePosixPath(bare)
     return path.stem if path.suffix.lower() in AUDIO_SUFFIXES else bare

@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.documents import (
     Number,
     Whole,
     as_text,
+    composed,
     is_number,
     json_lines,
     shown,
@@ -48,7 +49,7 @@ from dailytalk_contiguous.stages.script import (
     script_columns,
     seconds_within,
 )
-from dailytalk_contiguous.store.files import inside
+from dailytalk_contiguous.store.files import inside, on_disk
 from dailytalk_contiguous.store.work_folder import read_run
 
 
@@ -177,7 +178,7 @@ def at_hand(base: Row, recordings: Path | None, remedy: str = PUT_BACK) -> Row:
     """
     tagged_uri = (base.get("audio") or {}).get("path") or ""
     tagged = from_uri(tagged_uri)
-    if tagged_uri and as_text(tagged.name) != base["audio_file"].rpartition("/")[2]:
+    if tagged_uri and composed(as_text(tagged.name)) != composed(base["audio_file"].rpartition("/")[2]):
         raise BadInput("its shard names another recording than its row", "run dailytalk tag again")
     present: list[Path] = []
     places: Iterator[Path] = iter([tagged])
@@ -249,14 +250,16 @@ def _lying_at(path: Path, shift: SideShift | None) -> Path:
     `shift`: with which its sides were laid on one clock; None if they were not. Raises BadInput as `put_together`
     does.
     """
+    path = on_disk(path)
     if not path.is_file():
         try:
             neighbours = os.listdir(path.parent)
         except OSError:
             return path
         names = [name for name in neighbours if is_recording(name)]
-        inner = {side: side for side in map(path.with_name, names) if not side.is_symlink()}
-        match = pairs(inner).get(path)
+        sides = [side for side in map(path.with_name, names) if not side.is_symlink()]
+        inner = {side.with_name(composed(side.name)): side for side in sides}
+        match = pairs(inner).get(path.with_name(composed(path.name)))
         if match is None:
             return path
         path = put_together(match.pair, path.name)
@@ -372,7 +375,7 @@ def _lines(
     parts_of_files: dict[str, list[_Part]] = {}
     for name, row in rows_by_id.items():
         part = _Part(row["offset"], row["offset"] + row["duration"], name)
-        parts_of_files.setdefault(row["audio_file"], []).append(part)
+        parts_of_files.setdefault(composed(row["audio_file"]), []).append(part)
     for parts in parts_of_files.values():
         parts.sort()
     for number, read in json_lines(transcript, nan=True):  # the older tool writes NaN
@@ -384,7 +387,7 @@ def _lines(
             if not conversation_id:
                 # The part of the recording that contains the line, or all of the recording.
                 conversation_id = shortened(stem(line["audio_file"]))
-                parts = parts_of_files.get(line["audio_file"], [])
+                parts = parts_of_files.get(composed(line["audio_file"]), [])
                 following = bisect_right(parts, line["start"], key=attrgetter("start"))
                 # Of two that overlap by a rounded end, the first.
                 for part in parts[max(0, following - 2) : following]:

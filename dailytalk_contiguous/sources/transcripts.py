@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.cues import later_cue
-from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.documents import composed, quoted
 from dailytalk_contiguous.core.records import Cue
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS
@@ -29,6 +29,7 @@ from dailytalk_contiguous.sources.recordings import is_recording
 from dailytalk_contiguous.sources.same_words import bare_name, has_words_or_mark, repeated_files
 from dailytalk_contiguous.sources.transcript_formats import SHARED, ending_of, read_cues
 from dailytalk_contiguous.sources.transcript_text import broken
+from dailytalk_contiguous.store.files import on_disk
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
 #: What a transcript that others are compared with ends in.
@@ -71,23 +72,25 @@ def find_transcripts(
         root: the folder that was searched for recordings, where corpora have transcripts at other places, too.
     """
     if folder is not None and folder.is_file():
-        is_meant = {audio_file.stem, OF_MANY} & {*stems_of(folder.name)}
+        is_meant = {composed(audio_file.stem), OF_MANY} & {*stems_of(folder.name)}
         return are_transcripts([folder]) if is_meant else []
     if folder is None:
         listed = _named_like(audio_file, audio_file.parent)
     else:
-        listed = _named_like(audio_file, folder / relative.parent) or _named_like(audio_file, folder)
+        alike = on_disk(folder / relative.parent)
+        listed = _named_like(audio_file, alike) or _named_like(audio_file, folder)
     return listed or are_transcripts(corpus_transcripts(audio_file, root, folder))
 
 
 def stems_of(name: str) -> list[str]:
     """Stems of the recordings that a file of this name may be the transcript of; none for other files.
 
-    `OF_MANY` is among them for one that may have lines of many recordings.
+    They are in Unicode's NFC. `OF_MANY` is among them for one that may have lines of many recordings.
 
     >>> stems_of("call.left.srt"), stems_of("call.wav.srt"), stems_of("manifest.json")
     (['call.left', 'call'], ['call.wav', 'call'], ['manifest', ''])
     """
+    name = composed(name)
     ending = ending_of(name)
     if name in (TRANSCRIPT, SEGMENTS):
         return [OF_MANY]
@@ -122,6 +125,7 @@ def why_unread(name: str, stems: Collection[str], elsewhere: bool) -> str | None
     >>> why_unread("call.docx", {"call"}, False)
     'of no format of transcripts'
     """
+    name = composed(name)
     beginnings = {*itertools.accumulate(name.split("."), "{}.{}".format), *switchboard_stems(name)}
     if beginnings.isdisjoint(stems) or name.startswith(".") or is_recording(name):
         return None
@@ -140,19 +144,20 @@ def _named_like(audio_file: Path, directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
     by_stem = _by_stem(directory, directory.stat().st_mtime_ns)
+    audio_stem = composed(audio_file.stem)
     shared = by_stem.get(OF_MANY, ())
     segments = [path for path in shared if path.name.lower().endswith(STM)]
     paths = {*shared}
     # Files of STM may be those of other recordings, one each.
-    if len(segments) > MOST_SHARED_STM or any(path in segments for path in by_stem.get(audio_file.stem, ())):
+    if len(segments) > MOST_SHARED_STM or any(path in segments for path in by_stem.get(audio_stem, ())):
         paths -= {*segments}
-    for path in by_stem.get(audio_file.stem, ()):
+    for path in by_stem.get(audio_stem, ()):
         # call.1.srt is the left side of call.wav, unless there is a recording call.1.wav that it belongs to;
         # call.mp3.srt is of call.wav unless there is a call.mp3.
         stem = stems_of(path.name)[0]
-        is_own = stem in (audio_file.stem, audio_file.name)
+        is_own = stem in (audio_stem, composed(audio_file.name))
         others = (audio_file.with_name(stem + audio_file.suffix), audio_file.with_name(stem))
-        if is_own or not any(other.exists() for other in others):
+        if is_own or not any(on_disk(other).exists() for other in others):
             paths.add(path)
     return are_transcripts(sorted(filter(Path.is_file, paths)))
 
@@ -213,7 +218,7 @@ def read_transcripts(
     Raises BadInput, naming the file, for one that is damaged, and where two files give the same channel in other
     words or at other times; UnknownKind for JSON of no known kind.
     """
-    stem = Path(recording_file).stem
+    stem = composed(Path(recording_file).stem)
     facts = {path: TranscriptFile() for path in paths} | {**(files or {})}
     sides = _sides_of_files(facts, stem)
     cues_of_files: dict[Path, list[Cue]] = {}

@@ -8,13 +8,13 @@ import re
 import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from filelock import FileLock, Timeout
 
-from dailytalk_contiguous.core.documents import as_text, quoted
+from dailytalk_contiguous.core.documents import as_text, composed, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.full_disk import name_file
 from dailytalk_contiguous.core.own_file import refuse_in_import
@@ -224,6 +224,19 @@ def inside(root: Path, name: str | Path) -> Path:
     if not is_file:
         reason = f"the path {quoted(str(name))} leads out of its folder, or is not a regular file"
         raise BadInput(reason, "copy the file into the folder")
+    return path
+
+
+def on_disk(path: Path) -> Path:
+    """The path, or the one that is there and whose names are the same but for Unicode's normal form; no link."""
+    if str(path).isascii() or path.exists() or not path.name:
+        return path
+    folder = on_disk(path.parent)
+    with suppress(OSError):
+        for name in sorted(os.listdir(folder)):
+            alike = folder / name
+            if composed(name) == composed(path.name) and not alike.is_symlink():
+                return alike
     return path
 
 
