@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.core.documents import composed
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import side_by_side
 from dailytalk_contiguous.sources.hub_repository import Repository, download, modified_of
@@ -63,7 +64,7 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
     beside: dict[tuple[str, str], list[str]] = {}
     for path in recordings:
         folder = str(PurePosixPath(path).parent)
-        stem = PurePosixPath(path).stem
+        stem = composed(PurePosixPath(path).stem)
         keys[path] = [(folder, stem)]
         keys[path] += [(folder, name) for name in common_names(stem)]  # it may be one side of a pair
         keys[path] += [(folder, PurePosixPath(name).stem) for name in companion_names(stem)]

@@ -108,8 +108,8 @@ class Service(NamedTuple):
         duration_scale: the same of durations, where they have another unit.
         clock: where times are times of day, the path of the one at which the recording begins, in the item or in
             what it lies in. Where it leads to none, the recording begins with its first item.
-        said: values that items have which are said, by the path of each. An item without a value there is said;
-            one without a text is not.
+        spoken: values that items have which are spoken, by the path of each. An item without a value there is
+            spoken; one without a text is not.
         open_ends: whether an end may be missing; it follows from the next starts (`_fill_ends`).
         repeats: whether the words of a diariser repeat all others.
         arrange: brings together what lies apart, for `items` to lead through. Raises `MISFITS`.
@@ -132,7 +132,7 @@ class Service(NamedTuple):
     scale: float = 1.0
     duration_scale: float | None = None
     clock: str | None = None
-    said: Mapping[str, Sequence[str]] = {}
+    spoken: Mapping[str, Sequence[str]] = {}
     open_ends: bool = False
     repeats: bool = False
     arrange: Callable[[Any], Any] | None = None
@@ -375,7 +375,7 @@ def service_records(service: Service, items: Sequence[ServiceItem], document: An
 
     In place of a record that can't be used there is one with the error as `PROBLEM`.
     """
-    items = [item for item in items if _is_said(item, service)]
+    items = [item for item in items if _is_spoken(item, service)]
     if _are_words(items, service):
         records = _joined_words(items, service.keys, service)
     else:
@@ -402,12 +402,12 @@ def service_records(service: Service, items: Sequence[ServiceItem], document: An
     return kept
 
 
-def _is_said(item: ServiceItem, service: Service) -> bool:
-    for path, values in service.said.items():
+def _is_spoken(item: ServiceItem, service: Service) -> bool:
+    for path, values in service.spoken.items():
         value = _value_at(item.value, path)
         if value is not None and value not in values:
             return False
-    return not service.said or _value_at(item.value, service.keys.text) is not None
+    return not service.spoken or _value_at(item.value, service.keys.text) is not None
 
 
 def _are_words(items: Sequence[ServiceItem], service: Service) -> bool:
@@ -1047,7 +1047,7 @@ SERVICES = (
         word_keys=Keys("word", "start", "end"),
         speaker="role",
         recording="call_id",
-        said={"role": _WHO_SPEAKS},
+        spoken={"role": _WHO_SPEAKS},
         open_ends=True,
     ),
     # docs.vapi.ai: Get Call, List Calls and the end-of-call report; a duration is in milliseconds.
@@ -1066,7 +1066,7 @@ SERVICES = (
         speaker="role",
         recording="call.id|id",
         duration_scale=0.001,
-        said={"role": _WHO_SPEAKS},
+        spoken={"role": _WHO_SPEAKS},
         open_ends=True,
     ),
     # elevenlabs.io/docs/agents-platform: Get conversation details, and the webhook after a call. What is typed in
@@ -1081,7 +1081,7 @@ SERVICES = (
         keys=Keys("message", "time_in_call_secs"),
         speaker="role",
         recording="conversation_id",
-        said={"role": _WHO_SPEAKS, "source_medium": ("audio",)},
+        spoken={"role": _WHO_SPEAKS, "source_medium": ("audio",)},
         open_ends=True,
     ),
     # github.com/livekit/agents: voice/report.py, SessionReport, and llm/chat_context.py, ChatMessage.
@@ -1092,7 +1092,7 @@ SERVICES = (
         keys=Keys("content", "metrics.started_speaking_at|created_at", "metrics.stopped_speaking_at"),
         speaker="role",
         clock="audio_recording_started_at|started_at|chat_history.items[0].created_at",
-        said={"type": ("message",), "role": _WHO_SPEAKS},
+        spoken={"type": ("message",), "role": _WHO_SPEAKS},
         open_ends=True,
     ),
     # docs.pipecat.ai: Saving Transcripts, a list or one message a line. A message is dated when its turn began.
@@ -1107,7 +1107,7 @@ SERVICES = (
         keys=Keys("content", "timestamp"),
         speaker="role",
         clock="",
-        said={"role": _WHO_SPEAKS},
+        spoken={"role": _WHO_SPEAKS},
         open_ends=True,
         arrange=_as_messages,
     ),
@@ -1120,7 +1120,7 @@ SERVICES = (
         speaker="user",
         recording="call_id|c_id",
         clock="started_at",
-        said={"user": _WHO_SPEAKS},
+        spoken={"user": _WHO_SPEAKS},
         open_ends=True,
     ),
 )

@@ -114,7 +114,7 @@ def stems_of(name: str) -> list[str]:
 def is_shared(name: str, stem: str) -> bool:
     """Whether a file is called like one with lines of many recordings, of which one is called `stem`."""
     stems = stems_of(name)
-    return OF_MANY in stems and stem not in stems
+    return OF_MANY in stems and composed(stem) not in stems
 
 
 def why_unread(name: str, stems: Collection[str], elsewhere: bool) -> str | None:

@@ -251,3 +251,46 @@ def test_a_leak_without_a_word_of_this_side_is_no_utterance_and_other_sounds_sta
     assert matched["given_text"] == [["how are you", "fine", ""]]
     ((note,),) = matched["notes"]
     assert "1 span of the other speaker's voice" in note
+
+
+# Records of voice agents
+
+
+def agents_sides(cues: list[dict[str, Any]], spans: list[tuple[str, float, float]]) -> list[tuple[str, str]]:
+    added = MatchTranscript()(conversation(cues, spans))
+    (sided,) = added["given"]
+    return [(cue["channel"], cue["text"]) for cue in sided]
+
+
+def test_user_who_speaks_within_a_line_of_the_agent_stays_on_the_users_side() -> None:
+    spans = [("right", 0.0, 10.0), ("left", 4.0, 4.4), ("left", 11.0, 14.0), ("right", 14.5, 18.0)]
+    cues = [
+        cue("?assistant", 0.0, 4.0, "a long line"),
+        cue("?user", 4.0, 11.0, "mhm"),
+        cue("?user", 11.0, 14.5, "a question"),
+        cue("?assistant", 14.5, 18.0, "an answer"),
+    ]
+    sides = {text: channel for channel, text in agents_sides(cues, spans)}
+    assert sides == {"a long line": "right", "mhm": "left", "a question": "left", "an answer": "right"}
+
+
+def test_agent_is_on_the_left_where_the_sound_does_not_tell_who_speaks() -> None:
+    both_sides = [(channel, start, start + 1.0) for start in (0.0, 2.0) for channel in CHANNELS]
+    cues = [cue("?user", 0.0, 1.0, "hello"), cue("?bot", 2.0, 3.0, "hi there")]
+    assert agents_sides(cues, both_sides) == [("right", "hello"), ("left", "hi there")]
+
+
+def test_clock_that_is_off_is_found_from_the_starts_of_lines(segmented: dict[str, dict[str, Any]]) -> None:
+    roles = {"left": "?agent", "right": "?user"}
+    for name, row in segmented.items():
+        lines = reference(name)
+        for late in (-20.0, -3.0, 40.0):
+            cues = [cue(roles[x["channel"]], x["start"] + late, x["end"] + late, x["text"]) for x in lines]
+            added = match(row, cues)
+            (texts,) = added["given_text"]
+            for side in CHANNELS:
+                utterances = zip(texts, row["channel"], strict=True)
+                matched_texts = [text for text, channel in utterances if channel == side]
+                assert words_of(matched_texts) == words_of(x["text"] for x in lines if x["channel"] == side)
+            (notes,) = added["notes"]
+            assert any("are moved by" in note for note in notes)
