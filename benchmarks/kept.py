@@ -1,7 +1,7 @@
 """How much work `build`, `tag` and `speak` keep: after a stop, after an edit, and after a recording was added.
 
 Only the command line is called, with the profile `embedded`, and only what a user can read is read: shards,
-events.jsonl, transcript.jsonl, and what `status --json` prints. Six parts, each with its goal:
+events.jsonl and transcript.jsonl. Five parts, each with its goal:
 
 `stops`: Ctrl-C and kills (SIGINT and SIGKILL in turn, to the whole process group) at random moments of `build`
 over telephone calls and the recording of `dailytalk demo`. A build is stopped four times, once in each quarter
@@ -23,11 +23,7 @@ program start included.
 `added`: a short recording is added to these, and `tag` and `speak` run again. Goal: each makes one
 conversation.
 
-`left`: the time left that `status --json` says during `tag` of seven minutes of calls, every three seconds,
-relative to the time that it then took; within the last tenth of the run, relative to a tenth of the run. Goal:
-from a third of the run on, at most 30 % off.
-
-`small`: processor time of `tag` over the same calls with shards of the default size and of ten minutes, in
+`small`: processor time of `tag` over seven minutes of calls with shards of the default size and of ten minutes, in
 turn. Goal: at most 3 % more by default, by the median of the pairs.
 
     python benchmarks/kept.py [--parts stops,edit,…] [--stops 20] [--pairs 3] [--seed 0]
@@ -47,10 +43,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -82,9 +76,6 @@ STOPS_A_BUILD = 4
 #: Seconds between two looks at the shards of a run.
 LOOK_SECONDS = 0.05
 
-#: Seconds between two readings of `status`.
-STATUS_SECONDS = 3.0
-
 #: Seconds after which a run is taken to hang.
 PATIENCE = 1800.0
 
@@ -100,7 +91,6 @@ LONG_NAME = "weekend_trip"
 MOST_LOST = 1
 MOST_PROCESSOR = 1.3
 MOST_EDIT_SECONDS = 5.0
-MOST_OFF = 0.30
 MOST_MORE = 0.03
 
 
@@ -632,57 +622,7 @@ def _write_padded(path: Path, samples: np.ndarray, seconds: int) -> None:
     soundfile.write(path, np.concatenate((samples, tone)), RATE, "PCM_16")
 
 
-# What a run says, and the size of shards.
-
-
-def left(folder: Path, data: Path) -> bool:
-    calls = _seven_minutes(folder, data)
-    work = folder / "left"
-    readings: list[tuple[float, float | None]] = []
-    has_ended = threading.Event()
-
-    def read() -> None:
-        started = time.monotonic()
-        while not has_ended.wait(STATUS_SECONDS):
-            seconds = _seconds_left(folder, work)
-            readings.append((time.monotonic() - started, seconds))
-
-    with ThreadPoolExecutor(1) as pool:
-        reader = pool.submit(read)
-        try:
-            wall = run(folder / "left.log", "tag", calls, "--out", work, *TAG_OPTIONS).wall
-        finally:
-            has_ended.set()
-        reader.result()
-    return _judge_readings([reading for reading in readings if wall / 3 <= reading[0] < wall], wall)
-
-
-def _judge_readings(readings: Sequence[tuple[float, float | None]], wall: float) -> bool:
-    """Compare what was said at moments of a run, in seconds, with what it then took until its end at `wall`."""
-    deviations = []
-    for moment, seconds in readings:
-        took = wall - moment
-        if seconds is not None:
-            deviations.append(abs(seconds - took) / max(took, wall / 10))
-    n_silent = len(readings) - len(deviations)
-    print(f"left: {len(readings)} readings from a third of {wall:.0f} s on, {n_silent} without a time", flush=True)
-    print(f"  load {os.getloadavg()[0]:.1f}", flush=True)
-    if not deviations:
-        return measuring.judged(f"  time left: never said (goal: at most {MOST_OFF:.0%} off)", False)
-    figure = f"off by {statistics.median(deviations):.0%} (median), at most {max(deviations):.0%}"
-    is_met = max(deviations) <= MOST_OFF and not n_silent
-    return measuring.judged(f"  time left: {figure} (goal: at most {MOST_OFF:.0%}, always said)", is_met)
-
-
-def _seconds_left(folder: Path, work: Path) -> float | None:
-    """The time left that `status` says of the run in a work folder; None if it says none."""
-    with Program(folder / "status.log", "status", work, "--json") as status:
-        while not status.has_ended():
-            time.sleep(LOOK_SECONDS / 5)
-    if status.code:  # the run has not begun
-        return None
-    seconds: float | None = json.loads(status.printed)["runs"][-1]["seconds_left"]
-    return seconds
+# The size of shards.
 
 
 def small(folder: Path, data: Path, n_pairs: int) -> bool:
@@ -728,7 +668,7 @@ def _copy(recordings: Sequence[Path], folder: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = ["stops", "processor", "edit", "added", "left", "small"]
+    names = ["stops", "processor", "edit", "added", "small"]
     parser.add_argument("--parts", default=",".join(names), help="by comma")
     parser.add_argument("--stops", type=int, default=20, help="of all builds together")
     parser.add_argument("--talks", type=int, default=200, help="conversations of edit and added")
@@ -752,7 +692,6 @@ def main() -> int:
             "processor": lambda: processor(builds()),
             "edit": lambda: edit(corpus()),
             "added": lambda: added(corpus()),
-            "left": lambda: left(folder, chosen.data),
             "small": lambda: small(folder, chosen.data, chosen.pairs),
         }
         met = [parts[part]() for part in wanted]

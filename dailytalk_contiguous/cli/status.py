@@ -32,7 +32,10 @@ def status_outcome(runs: Sequence[Run], at: datetime) -> Outcome:
     """The outcome of `status` at a time."""
     is_resumable = any(run.state not in (RUNNING, FINISHED) for run in runs)
     n_working = sum(run.state == RUNNING for run in runs)
-    records = [asdict(run) | {"speed": run.speed, "seconds_left": run.left_seconds(at)} for run in runs]
+    records = []
+    for run in runs:
+        figures = {"share": run.share, "speed": run.speed, "seconds_left": run.left_seconds(at)}
+        records.append(asdict(run) | figures)
     return Outcome(
         {"runs": records},
         f"{counted(len(runs), 'run')}, {n_working:,} running",

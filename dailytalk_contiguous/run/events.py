@@ -27,7 +27,6 @@ from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, as_text, parse_
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.full_disk import name_file
 from dailytalk_contiguous.core.wording import counted, model_name, public, rough_length
-from dailytalk_contiguous.run.pace import Pace
 from dailytalk_contiguous.store.files import locked
 
 if TYPE_CHECKING:
@@ -62,9 +61,6 @@ LINE_SECONDS = 30.0
 #: The fewest seconds between a line and one that is written for a shard: the disk has to confirm each.
 SHARD_LINE_SECONDS = 2.0
 
-#: Seconds between two estimates of how far a run is while no stage reports anything.
-REFRESH_SECONDS = 1.0
-
 #: Bytes that are read at a time, from the end of a file.
 BLOCK_BYTES = 1 << 13
 
@@ -85,16 +81,14 @@ class Run:
         conversations: how many it planned to make.
         conversations_done: how many it has made.
         audio_seconds: seconds of audio in those that it planned.
-        audio_done: seconds of audio that it has made, of conversations at hand their share.
-        share: share of its work that is done, from 0 to 1.
-        left: wall seconds that it still takes; None if that is not known.
+        audio_done: seconds of audio in those that it has made.
         shards: shards that it planned to make.
         done: shards that it has made.
+        last_made: when it made the last of them (ISO 8601, UTC); empty before the first.
         rejects: conversations rejected among them; once the run is finished, all that it rejected.
         spent: USD; None for a run that costs nothing.
         stages: by name, wall seconds and the seconds of audio that went through it, of all processes together.
         outside: seconds that shards took outside stages.
-        rates: by stage, wall seconds a second of audio, without the time that models take to load.
         state: `finished`, `stopped`, `failed`, `running`, or `gone` if it was killed.
         reason: why it failed.
         conversation: the id of the conversation at hand, or how many there are.
@@ -113,15 +107,13 @@ class Run:
     conversations_done: int = 0
     audio_seconds: float = 0.0
     audio_done: float = 0.0
-    share: float = 0.0
-    left: float | None = None
     shards: int = 0
     done: int = 0
+    last_made: str = ""
     rejects: int = 0
     spent: float | None = None
     stages: dict[str, list[float]] = field(default_factory=dict)
     outside: float = 0.0
-    rates: dict[str, float] = field(default_factory=dict)
     state: str = RUNNING
     reason: str = ""
     conversation: str = ""
@@ -134,21 +126,31 @@ class Run:
     @property
     def wall_seconds(self) -> float:
         """Seconds from its start to its last line."""
-        took = datetime.fromisoformat(self.time) - datetime.fromisoformat(self.started)
-        return took.total_seconds()
+        return seconds_between(self.started, self.time)
+
+    @property
+    def share(self) -> float:
+        """Share of its audio that is done, from 0 to 1; 0 if it has planned nothing."""
+        return round(self.audio_done / self.audio_seconds, 4) if self.audio_seconds else 0.0
 
     @property
     def speed(self) -> float | None:
-        """Seconds of audio a second, up to its last line; None as long as too little was measured."""
-        if not self.audio_done or (self.left is None and not self.conversations_done):
+        """Seconds of audio a second, up to the last shard; None before a conversation is done."""
+        if not self.last_made or not self.audio_done:
             return None
-        return self.audio_done / max(self.wall_seconds, 1e-3)
+        return self.audio_done / max(seconds_between(self.started, self.last_made), 1e-3)
 
     def left_seconds(self, at: datetime) -> float | None:
-        """Wall seconds that a running run still needs at a time; None if that is not known."""
-        if self.state != RUNNING or self.left is None:
+        """Wall seconds that a running run still needs at a time, if the rest takes as long as what is done.
+
+        None before a conversation is done, once all are, and when the rest has taken longer than that.
+        """
+        speed = self.speed
+        if self.state != RUNNING or speed is None:
             return None
-        return max(0.0, self.left - self.age(at))
+        since = (at - datetime.fromisoformat(self.last_made)).total_seconds()
+        left = (self.audio_seconds - self.audio_done) / speed - since
+        return left if left > 0 else None
 
     def progress(self, at: datetime) -> str:
         """What is done, how fast, the time left, and what it has cost: for the bar, the log and `status`."""
@@ -292,10 +294,15 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def seconds_between(start: str, end: str) -> float:
+    """Seconds from one time to another, both in ISO 8601."""
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
 class Journal:
     """Writes and logs the lines of one run; a context manager that records how it ended.
 
-    A thread keeps `run` up to date and writes a line each half a minute, even if a stage reports nothing for long.
+    A thread writes and logs a line each half a minute, even if a stage reports nothing for long.
 
     Args:
         out: the work folder.
@@ -317,9 +324,7 @@ class Journal:
         self._path = out / (EVENTS if shard == (1, 1) else f"events.{shard[0]}-of-{shard[1]}.jsonl")
         self._spent = spent
         self._is_begun = False
-        self._pace = Pace()
         self._written_at = 0.0
-        self._logged_at = 0.0
         self._lock = Lock()  # of all above and of `run`
         self._has_ended = Event()
         self._ticker = Thread(target=self._tick, daemon=True)
@@ -341,9 +346,12 @@ class Journal:
         """A function that notes the work of a stage and passes on to `progress`."""
 
         def pass_on(event: "StageEvent") -> None:
+            n_conversations = len(event.conversations)
             with self._lock:
-                self._pace.note(event)
-                self._refresh()
+                self.run.conversation = f"{n_conversations:,} conversations"
+                if n_conversations == 1:
+                    self.run.conversation = event.conversations[0]
+                self.run.at = step_text(event)
             progress(event)
 
         return pass_on
@@ -354,31 +362,32 @@ class Journal:
         Nothing is written if nothing is to be done, unless an earlier run did not say how it ended.
         """
         with self._lock:
-            if not self._is_begun:
+            is_first = not self._is_begun
+            run = self.run
+            if is_first:
                 earlier = _last_run(self._path.parent)
                 has_ended = earlier is None or earlier.state == FINISHED
                 if not plan.tasks and has_ended:
                     return
-                self._begin()
-            self._pace.plan(plan, stages)
-            run = self.run
+                self._is_begun = True
+                run.begins = next_line_at(self._path)
             run.shards += len(plan.tasks)
             run.audio_seconds += plan.seconds
             run.conversations += plan.conversations
             run.conversation = ""
             run.at = loading_text(stages[plan.first_stage :]) if plan.tasks else ""
-            self._refresh()
-            self._write_in_time(SHARD_LINE_SECONDS)
-            if not self._logged_at:
-                self._log(self.run.at)
+            self._write_in_time()
+            if is_first:
+                self._log(run.at)
 
     def made(self, made: "ShardReport") -> None:
         """Record a shard that is on the disk."""
         with self._lock:
-            self._pace.made(made)
             run = self.run
             run.done += 1
+            run.last_made = now()
             run.conversations_done += made.conversations
+            run.audio_done += made.audio_seconds
             run.rejects += made.rejects
             in_stages = sum(wall for wall, _ in made.stages.values())
             run.outside += max(0.0, made.wall_seconds - in_stages)
@@ -386,9 +395,8 @@ class Journal:
                 wall_before, audio_before = run.stages.get(name, (0.0, 0.0))
                 run.stages[name] = [round(wall_before + wall, 3), round(audio_before + audio, 3)]
             run.conversation = ""
-            run.at = "writing the results" if self._pace.is_all_made else ""
-            self._refresh()
-            self._write_in_time(SHARD_LINE_SECONDS)
+            run.at = "writing the results" if run.done == run.shards else ""
+            self._write_in_time()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -409,7 +417,6 @@ class Journal:
         else:  # only its type, because the message of an unforeseen error may quote a conversation
             run.reason = getattr(error, "strerror", None) or type(error).__name__
             run.state = FAILED
-        self._refresh()
         run.conversation = ""
         run.at = ""
         with suppress(OSError) if error else nullcontext():  # the disk may be what failed
@@ -417,54 +424,30 @@ class Journal:
         if error is None:  # else the command says what happened
             self._log(f"{FINISHED} in {rough_length(run.wall_seconds)}")
 
-    def _begin(self) -> None:
-        """Prepare the first line: where it begins, and what is known of the pace of this kind of run."""
-        self._is_begun = True
-        self.run.begins = next_line_at(self._path)
-        for run in runs_back(self._path):
-            if run.kind == self.run.kind and run.stages:
-                self._pace = Pace(rates_of(run))
-                return
-
     def _tick(self) -> None:
-        """Until the run ends, keep `run` up to date, and write and log a line each half a minute."""
-        while not self._has_ended.wait(REFRESH_SECONDS):
+        """Until the run ends, write and log a line each half a minute."""
+        while not self._has_ended.wait(LINE_SECONDS):
             with self._lock:
                 if not self._is_begun:
                     continue
-                self._refresh()
                 with suppress(OSError):  # the next line, which is not written by this thread, raises it
-                    self._write_in_time(LINE_SECONDS)
-                if time.monotonic() - self._logged_at >= LINE_SECONDS:
-                    self._log(self.run.at_hand)
+                    self._write()
+                self._log(self.run.at_hand)
 
-    def _refresh(self) -> None:
-        """Bring `run` up to date."""
-        run = self.run
-        run.time = now()
-        run.share = round(self._pace.share, 4)
-        run.audio_done = round(self._pace.audio_done, 3)
-        left = self._pace.seconds_left
-        run.left = None if left is None else round(left, 1)
-        run.rates = {name: round(rate, 5) for name, rate in self._pace.rates.items()}
-        if self._pace.step:
-            run.conversation = self._pace.conversation
-            run.at = self._pace.step
-
-    def _write_in_time(self, seconds: float) -> None:
-        """Write a line if the last one is so many seconds old."""
-        if not self._written_at or time.monotonic() - self._written_at >= seconds:
+    def _write_in_time(self) -> None:
+        """Write a line if the last one is old enough."""
+        if not self._written_at or time.monotonic() - self._written_at >= SHARD_LINE_SECONDS:
             self._write()
 
     def _write(self) -> None:
         self._written_at = time.monotonic()
+        self.run.time = now()
         self.run.spent = round(self._spent(), 6) if self._spent else None
         append(self._path, asdict(self.run))
 
     def _log(self, what: str) -> None:
-        self._logged_at = time.monotonic()
         progress = self.run.progress(datetime.now(UTC))
-        log.info("%s %s: %s", self.run.time, self.run.kind, "; ".join(filter(None, (progress, what))))
+        log.info("%s %s: %s", now(), self.run.kind, "; ".join(filter(None, (progress, what))))
 
 
 def loading_text(stages: Sequence["Stage"]) -> str:
@@ -479,10 +462,13 @@ def loading_text(stages: Sequence["Stage"]) -> str:
     return f"loading the models: {', '.join(names)}" if names else ""
 
 
-def rates_of(run: Run) -> dict[str, float]:
-    """Wall seconds a second of audio, by stage, of an earlier run; those of its workers include loading."""
-    rates = {name: wall / audio for name, (wall, audio) in run.stages.items() if audio}
-    return rates | run.rates
+def step_text(event: "StageEvent") -> str:
+    """The stage of an event, and how many of the steps inside it are done, for people."""
+    if not event.done or event.total == 1:
+        return event.stage
+    if event.total is None:
+        return f"{event.stage}, {event.kind}: {event.done:,}"
+    return f"{event.stage}, {event.done:,} of {event.total:,} {event.kind}"
 
 
 def run_status(folder: Path, named: str = "") -> list[Run]:

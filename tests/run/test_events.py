@@ -3,6 +3,7 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,6 @@ def test_lines_are_written_while_a_stage_reports_nothing_and_none_after_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(run_events, "LINE_SECONDS", 0.01)
-    monkeypatch.setattr(run_events, "REFRESH_SECONDS", 0.01)
     monkeypatch.setattr(run_events.log, "propagate", True)
     caplog.set_level(logging.INFO, "dailytalk_contiguous")
     path = tmp_path / EVENTS
@@ -120,15 +120,14 @@ def test_short_run_has_a_line_at_its_start_and_one_at_its_end(tmp_path: Path) ->
         for task in tasks:
             events.made(ShardReport(task.path, 0, 6.0, 2.0, {}, conversations=1))
     first, *_, last = map(json.loads, (tmp_path / EVENTS).read_text().splitlines())
-    assert (first["conversations"], first["conversations_done"], first["share"]) == (50, 0, 0.0)
-    assert (last["conversations"], last["conversations_done"], last["share"]) == (50, 50, 1.0)
+    assert (first["conversations"], first["conversations_done"], first["audio_done"]) == (50, 0, 0.0)
+    assert (last["conversations"], last["conversations_done"]) == (50, 50)
     assert (last["audio_seconds"], last["audio_done"]) == (300.0, 300.0)
 
 
 def test_threads_that_report_at_once_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_events, "SHARD_LINE_SECONDS", 0.0)
-    monkeypatch.setattr(run_events, "REFRESH_SECONDS", 0.001)
-    monkeypatch.setattr(run_events, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(run_events, "LINE_SECONDS", 0.001)
     tasks = [Task(Path(f"shard-{number}.parquet"), TASK.rows) for number in range(100)]
     with journal(tmp_path) as events, ThreadPoolExecutor(8) as pool:
         events.planned(RunPlan([task.path for task in tasks], tasks, 0))
@@ -146,15 +145,38 @@ def test_threads_that_report_at_once_lose_nothing(tmp_path: Path, monkeypatch: p
     assert lines[-1]["stages"] == {"Segment": [150.0, 600.0]}
 
 
-def test_rates_of_an_earlier_run_are_known_to_the_next(tmp_path: Path) -> None:
-    with journal(tmp_path) as earlier:
-        earlier.planned(RunPlan([TASK.path], [TASK], 0))
-        earlier.made(MADE)
-    stages = tag_stages(profile=EMBEDDED[1], language="en")[:1]
-    with journal(tmp_path) as again:
-        again.planned(RunPlan([TASK.path], [TASK], 0), stages)
-        again.telling(lambda event: None)(StageEvent("Segment", ("a",), 6.0))
-        assert again.run.left == pytest.approx(1.5, abs=0.2)
+def test_share_is_that_of_conversations_that_are_done_and_no_time_is_left_before_the_first(tmp_path: Path) -> None:
+    tasks = [Task(Path(f"shard-{name}.parquet"), [{"conversation_id": name, "duration": 6.0}]) for name in "abcd"]
+    with journal(tmp_path) as events:
+        events.planned(RunPlan([task.path for task in tasks], tasks, 0))
+        tell = events.telling(lambda event: None)
+        run = events.run
+        tell(StageEvent("Segment", ("a",), 6.0, wall=1.0))
+        assert run.left_seconds(datetime.now(UTC)) is None
+        for n_done, task in enumerate(tasks):
+            tell(StageEvent("Transcribe", ("a",), 6.0, kind="pieces", done=9, total=10))
+            assert run.share == n_done / 4
+            events.made(ShardReport(task.path, 0, 6.0, 2.0, {}, conversations=1))
+        assert run.share == 1.0
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (StageEvent("Transcribe", ("a",), 6.0), "a: Transcribe"),
+        (StageEvent("Transcribe", ("a",), 6.0, kind="pieces", done=0, total=12), "a: Transcribe"),
+        (StageEvent("Transcribe", ("a",), 6.0, kind="pieces", done=3, total=12), "a: Transcribe, 3 of 12 pieces"),
+        (StageEvent("Speak", ("a",), 6.0, kind="lines", done=3), "a: Speak, lines: 3"),
+        (StageEvent("Segment", ("a", "b"), 12.0), "2 conversations: Segment"),
+    ],
+)
+def test_conversation_at_hand_has_its_stage_and_the_steps_that_are_done(
+    tmp_path: Path, event: StageEvent, text: str
+) -> None:
+    with journal(tmp_path) as events:
+        events.planned(RunPlan([TASK.path], [TASK], 0))
+        events.telling(lambda event: None)(event)
+        assert events.run.at_hand == text
 
 
 def test_nothing_that_was_said_is_in_the_events(tmp_path: Path, settings: Stages) -> None:
