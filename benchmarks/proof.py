@@ -16,7 +16,9 @@ their sound, which tells the timeline's part from the voice's. They are judged o
 """
 
 import argparse
+import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,7 +33,7 @@ import numpy as np
 import soxr
 import spoken_law
 import torch
-from measuring import ROOT, dailytalk, judged
+from measuring import ROOT, judged
 from numpy.typing import NDArray
 from talk_law import TalkLaw
 from turn_projection import FRAME_RATE, Talk, projected, talk_of, trained
@@ -48,9 +50,11 @@ from turn_scores import (
 )
 
 from dailytalk_contiguous.apps.probe.activity import RATE
+from dailytalk_contiguous.cli.terminal import say, shown_steps
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.fillers import without_fillers
 from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
 from dailytalk_contiguous.core.wording import counted
@@ -133,9 +137,10 @@ def prove_by_law(hours: float, seeds: Sequence[int]) -> list[bool]:
     """Print what is learned from so many hours of the law, and whether the goals are met."""
     n_talks = round(hours * 3600 / TALK_SECONDS)
     n_tests = round(LAW_TEST_HOURS * 3600 / TALK_SECONDS)
-    with ProcessPoolExecutor(CORES, get_context("spawn")) as pool:
-        made_anew = list(pool.map(law_talks, range(n_talks)))
-        tests = list(pool.map(recorded_law_talk, range(n_talks, n_talks + n_tests)))
+    with ProcessPoolExecutor(CORES, get_context("spawn")) as pool, shown_steps():
+        made_anew = list(steps("talks of the law made", pool.map(law_talks, range(n_talks)), n_talks))
+        test_talks = pool.map(recorded_law_talk, range(n_talks, n_talks + n_tests))
+        tests = list(steps("talks that judge made", test_talks, n_tests))
     arms = {arm: [talks[arm] for talks in made_anew] for arm in made_anew[0]}
     title = f"by the law, {hours:g} h, judged on {n_tests} other talks ({LAW_TEST_HOURS:g} h)"
     folds = [Fold(arms, tests)]
@@ -239,6 +244,15 @@ def arms_of(calls: Sequence[Path], language: str, voice: str, folder: Path) -> d
     return arms
 
 
+def dailytalk(*arguments: object) -> None:
+    """Run a command, which shows how far it is, in a process of its own. Ends this one if it fails."""
+    command = [sys.executable, "-m", "dailytalk_contiguous", *map(str, arguments)]
+    say(f"$ {shlex.join(['dailytalk', *command[3:]])}")
+    code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
+    if code not in (0, 3):
+        sys.exit(code)
+
+
 def tagged(calls: Sequence[Path], language: str, folder: Path) -> Path:
     """The work folder of these recordings, tagged."""
     source = folder / "source"
@@ -338,11 +352,11 @@ class Lesson(NamedTuple):
 def figures_by_arm(folds: Sequence[Fold], seeds: Sequence[int], n_steps: int) -> dict[str, dict[str, Figure]]:
     """The figures of each arm, by question: the mean of all seeds, each judged on the tests of all folds."""
     figures = {}
-    with ProcessPoolExecutor(CORES, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(CORES, get_context("spawn")) as pool, shown_steps():
         for arm in folds[0].arms:
             lessons = [Lesson(fold.arms[arm], fold.tests) for fold in folds]
             jobs = [pool.submit(figures_of_seed, lessons, seed, n_steps) for seed in seeds]
-            of_seeds = [job.result() for job in jobs]
+            of_seeds = [job.result() for job in steps(f"models of talks {arm}", jobs, len(jobs))]
             questions = of_seeds[0]
             figures[arm] = {name: mean_figure([figure[name] for figure in of_seeds]) for name in questions}
     return figures

@@ -16,6 +16,7 @@ import os
 import re
 import shlex
 import sys
+import time
 import webbrowser
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -248,17 +249,27 @@ def rejected_lines(rejected: Rejected) -> Iterator[str]:
         yield f"  … {counted(len(counts) - SHOWN, 'more reason')}"
 
 
+#: Seconds between two lines on the steps of a command, where there is no terminal.
+LINE_SECONDS = 30.0
+
+
 @contextmanager
 def shown_steps() -> Iterator[None]:
-    """Show the steps of this block (`core.steps`) as a bar on a terminal."""
+    """Show the steps of this block (`core.steps`): a bar on a terminal, elsewhere a line every half a minute."""
     from rich.progress import Progress  # no other command should load it
 
     console = Console(stderr=True)
+    shown_at = time.monotonic()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
 
         def show(kind: str, done: int, total: int | None) -> None:
+            nonlocal shown_at
             progress.update(task, description=kind, completed=done, total=total)
+            if not console.is_terminal and time.monotonic() - shown_at >= LINE_SECONDS:
+                shown_at = time.monotonic()
+                share = "" if total is None else f" of {total:,}"
+                say(f"{kind}: {done:,}{share}")
 
         with listening(show):
             yield

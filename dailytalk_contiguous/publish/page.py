@@ -36,11 +36,11 @@ from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import mp3_address, sound_card, to_mp3
 from dailytalk_contiguous.publish.tabular import Table
-from dailytalk_contiguous.publish.tagged_items import TaggedItems
+from dailytalk_contiguous.publish.tagged_items import recordings_of
 from dailytalk_contiguous.publish.templates import page
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import write_lines
-from dailytalk_contiguous.store.work_folder import DATA, TABLES, TAGGED
+from dailytalk_contiguous.store.work_folder import DATA, TABLES
 
 
 def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
@@ -211,9 +211,7 @@ def _write_conversations(
         if missing:
             raise DailytalkError(f"{items.where} has no conversation {missing}", "give the ids of the dataset")
         examples = {numbers[name]: "chosen by its id" for name in shown}
-    recordings = None
-    if tables.is_rebuilt and items.folder and (items.folder / TAGGED).is_dir():  # which knows where they are
-        recordings = TaggedItems(items.folder)
+    recordings = recordings_of(items) if tables.is_rebuilt else None
     jobs = ((number, items.row(names[number])) for number in examples)
     with closing(side_by_side(lambda job: (job[0], _example(items, recordings, *job)), jobs, cores())) as ready:
         details = dict(steps("examples ready", ready, len(examples)))

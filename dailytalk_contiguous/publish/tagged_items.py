@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.utterance import EDGES, FIELDS, line_problem, utt
 from dailytalk_contiguous.publish.items import Items, ItemSound
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
-from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT
+from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT, tagged_folder
 
 #: The types of the measures of a recording's side; each may be missing in a tagged shard, which may come from
 #: outside.
@@ -138,6 +138,12 @@ class TaggedItems(Items):
         for column in (*COLUMNS, *own_columns):
             row[column.name] = tagged.get(column.name)
         return row
+
+
+def recordings_of(items: Items) -> TaggedItems | None:
+    """The tagged recordings of the conversations of a work folder; None where it does not know them."""
+    folder = tagged_folder(items.folder) if items.folder and items.rebuilt else None
+    return TaggedItems(folder) if folder else None
 
 
 def _moved(item: Row, offset: float) -> Row:

@@ -260,6 +260,10 @@ class SpeakFolderSpec(SpeakSpec):
         return self._read() if self.script.is_planned else self.script
 
     def write(self, time_spent: TimeSpent) -> RunRecord:
+        fingerprint = (work_folder.read_run(self.tagged) or {}).get("fingerprint")
+        if self.tagged != self.out and fingerprint:
+            tagged = work_folder.TaggedFolder(folder=str(self.tagged.absolute()), fingerprint=fingerprint)
+            self.about = {**self.about, "tagged": tagged}
         record = super().write(time_spent)
         script = self.script
         if not script.is_planned and not script.not_at_hand:

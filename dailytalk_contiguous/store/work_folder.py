@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NotRequired, TypeAlias, TypedDict
 
-from dailytalk_contiguous.core.documents import json_lines, read_json, typed
+from dailytalk_contiguous.core.documents import fits, json_lines, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.store.files import inside, json_document, write_text
 
@@ -112,6 +112,39 @@ def read_run(out: Path) -> RunRecord | None:
     except BadInput:
         return None
     return record if isinstance(record, dict) else None
+
+
+class TaggedFolder(TypedDict):
+    """Where a run of speak with another --out found what it said.
+
+    Attributes:
+        folder: the work folder of `tag`, absolute.
+        fingerprint: of what `tag` had written there.
+    """
+
+    folder: str
+    fingerprint: str
+
+
+class _SpokenElsewhere(TypedDict):
+    tagged: TaggedFolder
+
+
+def tagged_folder(out: Path) -> Path | None:
+    """The work folder whose tagged shards know the recordings of the conversations in `out`; None if none does.
+
+    It is `out` itself, or the one that speak has read. The author of a folder that somebody sent may have named
+    any other, so its fingerprint has to be the one that speak saw.
+    """
+    if (out / TAGGED).is_dir():
+        return out
+    spoken = (read_run(out) or {}).get("speak")
+    if not fits(spoken, _SpokenElsewhere):
+        return None
+    named: TaggedFolder = spoken["tagged"]
+    folder = Path(named["folder"])
+    run = read_run(folder) or {}
+    return folder if run.get("fingerprint") == named["fingerprint"] else None
 
 
 class Base(TypedDict):

@@ -16,8 +16,7 @@ from dailytalk_contiguous.core.schema import Row, name_or_none, parent_of
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.utterance import Utterance
 from dailytalk_contiguous.publish.items import SMALL, Items
-from dailytalk_contiguous.publish.tagged_items import TaggedItems
-from dailytalk_contiguous.store.work_folder import TAGGED
+from dailytalk_contiguous.publish.tagged_items import recordings_of
 
 #: The timeline of a conversation's recording.
 RECORDED = "recorded"
@@ -117,10 +116,7 @@ def _sample(talks: Sequence[ActiveTalk], links: Sequence[tuple[int, str]], seed:
 
 def heard_in_talks(items: Items, talks: Sequence[ActiveTalk], workers: int) -> list[NDArray[np.float16] | None]:
     """What is heard of each conversation of a timeline (`heard_voice`); None where no sound is available."""
-    folder = items.folder
-    recordings: Items | None = None
-    if folder and items.rebuilt and (folder / TAGGED).is_dir():
-        recordings = TaggedItems(folder)
+    recordings = recordings_of(items)
     reading = Lock()
 
     def heard(talk: ActiveTalk) -> NDArray[np.float16] | None:

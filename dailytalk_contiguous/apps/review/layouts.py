@@ -47,6 +47,7 @@ from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, Row
 from dailytalk_contiguous.core.utterance import HAS_TEXT, line_of, words_within
 from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.publish.items import SMALL, Items
+from dailytalk_contiguous.publish.tagged_items import recordings_of
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.addresses import copied_from
@@ -733,6 +734,10 @@ _NEW_SEGMENT: Json = {
 _NO_SEGMENTS = frozenset({"channel", "duration", "tagged_text", "kind"})
 
 
+#: What follows a conversation's id in the name of its recording, where both can be heard.
+_AS_RECORDED = " (as recorded)"
+
+
 class Viewed(Editable[float]):
     """Items to listen to alone: versions, mixes, finished corpora, conversations without a transcript."""
 
@@ -746,24 +751,44 @@ class Viewed(Editable[float]):
 
     def __init__(self, items: Items) -> None:
         self._items = items
+        self._recordings = recordings_of(items)
         self.why_not = self._WHY.get(items.kind, "it can only be listened to")
+        if self._recordings:
+            self.why_not = f"its lines are in {as_text(self._recordings.where)!r}: review that"
         root = items.folder or Path(items.name)
         super().__init__(root, root, root)
 
     def _read(self, path: Path) -> dict[str, float]:
-        return {row["conversation_id"]: row["duration"] for row in self._items.rows(SMALL) if not row["problem"]}
+        return {name: row["duration"] for name, row in self._rows()}
+
+    def _rows(self) -> Iterator[tuple[str, Row]]:
+        """The rows that can be heard, by the names of their items: conversations, then their recordings."""
+        for row in self._items.rows(SMALL):
+            if not row["problem"]:
+                yield row["conversation_id"], row
+        if self._recordings:
+            for row in self._recordings.rows():
+                yield f"{row['conversation_id']}{_AS_RECORDED}", row
+
+    def _source_of(self, name: str) -> tuple[Items, str]:
+        """The items that have an item, and its name among them."""
+        if self._recordings and name.endswith(_AS_RECORDED):
+            return self._recordings, name.removesuffix(_AS_RECORDED)
+        return self._items, name
 
     def names(self) -> Sequence[str]:
         return [*self.entries]
 
     def all_lines(self) -> Iterator[tuple[str, Lines]]:
-        return ((row["conversation_id"], lines_of(row)) for row in self._items.rows(SMALL) if not row["problem"])
+        return ((name, lines_of(row)) for name, row in self._rows())
 
     def lines(self, name: str) -> Lines:
-        return lines_of(self._items.row(name))
+        items, name_there = self._source_of(name)
+        return lines_of(items.row(name_there))
 
     def stretch(self, name: str) -> SoundStretch:
-        sound = self._items.sound(name)
+        items, name_there = self._source_of(name)
+        sound = items.sound(name_there)
         remaining = read_header(sound.audio).seconds - sound.offset
         seconds = min(remaining, self.seconds(name) or remaining)
         return SoundStretch(sound.audio, sound.offset, seconds)
