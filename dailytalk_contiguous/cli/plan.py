@@ -125,7 +125,8 @@ def plan(
         recordings = find(source, Path(folder), folder_config(options, stages))
         seconds_to_find = time.perf_counter() - started
         show.say_left_out(recordings.left_out)
-        estimate = estimate_run(recordings, Path(folder), stages, spoken, 60 * sample_minutes, seed)
+        with show.bar() as planned:
+            estimate = estimate_run(recordings, Path(folder), stages, spoken, 60 * sample_minutes, seed, planned)
     details = [show.transcripts(recordings)]
     if options["align_sides"]:
         details.append(

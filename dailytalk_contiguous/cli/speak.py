@@ -1,7 +1,8 @@
 """`dailytalk speak` and `dailytalk build`: finished stereo conversations from a transcript, or from recordings."""
 
 import inspect
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import NOBODY
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.models.contracts import SynthesisFailed
 from dailytalk_contiguous.models.engines import ENGINES, engine_named, speaker_text
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD, profile_of
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refuse_downloads, run, voice_stage_of
-from dailytalk_contiguous.run.speaking import SpeakFolderSpec, SpeakSpec, price_of
+from dailytalk_contiguous.run.speaking import SpeakFolderSpec, SpeakSpec, SynthesisInput, price_of, revoiced
 from dailytalk_contiguous.run.storage import OF_SPEAK, open_work
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.convert import Convert
@@ -30,6 +32,7 @@ from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseResult
+from dailytalk_contiguous.stages.transcribe import of_channel
 from dailytalk_contiguous.stages.voice import ChooseVoice
 from dailytalk_contiguous.store import work_folder
 
@@ -120,9 +123,10 @@ def preflight_error(stages: Sequence[Stage]) -> DailytalkError | None:
 
 
 def speak_intended(spec: SpeakSpec, done: RunOutcome, voice: Speak | Convert | None) -> Outcome:
-    """The outcome of a dry run: what it would cost, and what would stop it."""
-    script = spec.whole_script()
+    """The outcome of a dry run: what that which is to be made would cost, and what would stop it."""
+    script = replace(spec.script, groups=[task.left for task in done.plan.tasks])
     cost = price_of(script, spec.stages)
+    held_back, language_error = refused_languages(voice, languages_to_say(script, voice))
     utterances = f"{counted(cost.utterances, 'utterance')} of {counted(len(script.rows), 'conversation')}"
     if voice is None:
         details = [f"{counted(len(script.rows), 'conversation')}, both speakers as they were recorded"]
@@ -141,8 +145,41 @@ def speak_intended(spec: SpeakSpec, done: RunOutcome, voice: Speak | Convert | N
         details.append(f"{counted(cost.text_bytes, 'byte')} of text")
         if cost.price:
             details.append(f"about {cost.price:.4f} USD to spend")
-    intended = show.dry_run(done, asdict(cost), details, script.rejects)
-    return replace(intended, error=preflight_error(done.left))
+    intended = show.dry_run(done, asdict(cost), [*details, *held_back], script.rejects)
+    return replace(intended, error=preflight_error(done.left) or language_error)
+
+
+def refused_languages(
+    voice: Speak | Convert | None, languages: Mapping[str, int]
+) -> tuple[list[str], DailytalkError | None]:
+    """What a voice can't say: a line for each language that it does not speak, or an error if it speaks none.
+
+    `languages`: how many conversations have lines to be said in each.
+    """
+    if not isinstance(voice, Speak):
+        return [], None
+    synthesiser = voice.synthesiser()
+    refusals: dict[str, SynthesisFailed] = {}
+    for language in sorted(languages):
+        try:
+            synthesiser.refuse_language(language)
+        except SynthesisFailed as error:
+            refusals[language] = error
+    if refusals and len(refusals) == len(languages):
+        return [], next(iter(refusals.values()))
+    lines = []
+    for language, error in refusals.items():
+        lines.append(f"{counted(languages[language], 'conversation')} would be held back: {error}")
+    return lines, None
+
+
+def languages_to_say(script: SynthesisInput, voice: Speak | Convert | None) -> Counter[str]:
+    """How many conversations of a script have lines to be said in each language."""
+    languages = Counter[str]()
+    for row in script.unfolded():
+        said = revoiced(row, voice) if voice else []
+        languages.update({row["language"][index] or "" for index in said if row["text"][index].strip()})
+    return languages
 
 
 def turns_text(joined: float, turns: float) -> str:
@@ -218,8 +255,13 @@ def build(**options: Any) -> Outcome:
     if tagged.code not in (0, 3):
         return tagged
     if options["dry_run"] and not has_transcript:
-        details = [*tagged.details, *show.stages_to_run(stages)]
-        return replace(tagged, details=details, error=preflight_error(stages))
+        languages = Counter[str]()
+        known = tagged.record.get("languages", {}) if isinstance(tagged.record, dict) else {}
+        for language, count in known.items():
+            languages[of_channel(language, voice.revoice if voice else NOBODY)] += count
+        held_back, language_error = refused_languages(voice, languages)
+        details = [*tagged.details, *show.stages_to_run(stages), *held_back]
+        return replace(tagged, details=details, error=preflight_error(stages) or language_error)
     terminal.show_outcome(replace(tagged, next=""), stderr=True)
     speak_names = (*inspect.signature(speak).parameters, "own")
     speak_options = {name: options[name] for name in speak_names if name in options}

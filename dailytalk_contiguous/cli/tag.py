@@ -1,5 +1,6 @@
 """`dailytalk tag`."""
 
+from collections import Counter
 from pathlib import Path
 
 from dailytalk_contiguous.cli import engine_options, show
@@ -14,11 +15,13 @@ from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refuse_downloads, run
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
+from dailytalk_contiguous.shards import expand_row
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.inputs import open_inputs
-from dailytalk_contiguous.stages.base import Stages
+from dailytalk_contiguous.stages.base import Stages, find_stage
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
+from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store import work_folder
 
 #: The options of `tag` that are settings of its stages: made for a CPU, so that --help does not query a GPU.
@@ -136,7 +139,7 @@ def tag(
     if dry_run:
         intended = run(spec, run_options)
         preflight(intended.left, run_options, fetch=False)
-        return tag_intended(recordings, intended)
+        return tag_intended(recordings, intended, stages)
     with show.bar() as planned:
         done = run(spec, run_options, planned=planned)
     if done.record:
@@ -153,9 +156,13 @@ def stages_of(options: cli_options.OptionValues) -> Stages:
     return (*tag_stages(options["profile"], **settings), *with_settings(own_stages, own_settings))
 
 
-def tag_intended(recordings: FoundRecordings, done: RunOutcome) -> Outcome:
-    """The outcome of a dry run."""
+def tag_intended(recordings: FoundRecordings, done: RunOutcome, stages: Stages) -> Outcome:
+    """The outcome of a dry run by these stages."""
     rows = recordings.rows
+    recogniser = find_stage(Transcribe, stages)
+    language_asked = recogniser.language if recogniser else "auto"
+    languages = Counter(row["given_language"] or language_asked for row in map(expand_row, rows))
+    del languages["auto"]  # which the run finds
     left_out = recordings.left_out
     n_recordings = len({row["recording_id"] for row in rows})
     seconds = sum(row["duration"] for row in rows)
@@ -167,6 +174,7 @@ def tag_intended(recordings: FoundRecordings, done: RunOutcome) -> Outcome:
         "guessed": left_out.guessed,
         "unread": left_out.unread,
         "transcribed": recordings.n_transcribed,
+        "languages": dict(languages),
     }
     total = f"{counted(n_recordings, 'recording')}, {counted(len(rows), 'conversation')}, {length_text(seconds)}"
     details = [total, show.transcripts(recordings)]

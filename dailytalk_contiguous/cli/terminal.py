@@ -224,7 +224,7 @@ def show_outcome(outcome: Outcome, json_wanted: bool = False, stderr: bool = Fal
         console = Console(stderr=stderr)
         for detail in [*outcome.details, judged, *rejected]:
             console.detail(detail)
-        if outcome.next:
+        if outcome.next and not outcome.error:
             console.detail(f"next: {outcome.next}")
     if outcome.error:
         raise outcome.error

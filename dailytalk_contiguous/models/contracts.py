@@ -127,6 +127,9 @@ class Synthesiser(Protocol):
     def preflight(self) -> None:
         """Raise DailytalkError if no line could be synthesised (program missing, no token). Spends nothing."""
 
+    def refuse_language(self, language: str) -> None:
+        """Raise SynthesisFailed if it says no line in this language, as `Line` names it. Spends nothing."""
+
     def lacking(self) -> list[Missing]:
         """Weights that it needs and that are not on this machine."""
         return []

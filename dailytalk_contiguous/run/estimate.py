@@ -17,7 +17,9 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.processor_time import ProcessorTime, read_processor_time
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.run.run import RunOptions, RunOutcome, Spec, run, voice_stage_of
+from dailytalk_contiguous.run.events import Run
+from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, Spec, run, voice_stage_of
+from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.run.speaking import SpeakSpec, price_of, read_synthesis_input
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec
 from dailytalk_contiguous.shards import expand_row
@@ -91,6 +93,7 @@ def estimate_run(
     spoken: Sequence[Stage] = (),
     sample_seconds: float = 180.0,
     seed: int = 0,
+    planned: Planned = lambda plan, run: None,
 ) -> Estimate:
     """Run a sample of the recordings and extrapolate. The time that models take to load is not in it.
 
@@ -101,6 +104,7 @@ def estimate_run(
         spoken: the stages of `speak`; without them, it is left out.
         sample_seconds: the most seconds of audio to run; less for a small corpus (`MOST_SHARE`).
         seed: of the sample.
+        planned: called with what is left to do of each pass of its runs, before it is done.
 
     Raises DailytalkError if there are no recordings, if all of the sample is rejected, and as the runs do.
     """
@@ -112,9 +116,9 @@ def estimate_run(
     pieces = sample(recordings.rows, most_seconds, seed)
     shortest = min(pieces, key=lambda row: float(row["duration"]))
     loading = folder / "loading"
-    loaded = run(TagSpec(FoundRecordings([[shortest]], []), loading, stages), ONE_PROCESS)
+    loaded = run(TagSpec(FoundRecordings([[shortest]], []), loading, stages), ONE_PROCESS, planned=planned)
     out = folder / "sample"
-    tagged, time_spent = _timed_run(TagSpec(FoundRecordings([pieces], []), out, stages))
+    tagged, time_spent = _timed_run(TagSpec(FoundRecordings([pieces], []), out, stages), planned)
     if not tagged.counts["conversations"]:
         why = next(rejects_in(out))["reason"]
         raise DailytalkError(f"none of the sample can be used ({why})", "draw another with --seed")
@@ -129,8 +133,8 @@ def estimate_run(
     }
     if spoken:
         if loaded.counts["utterances"]:
-            _load_models(loading, spoken)
-        speech = _estimate_speech(out, spoken)
+            _load_models(loading, spoken, planned)
+        speech = _estimate_speech(out, spoken, planned)
         quantities |= speech.quantities
         time_spent += speech.time
         for name, value in speech.stages.items():
@@ -170,12 +174,13 @@ class _SpeechEstimate:
     time: ProcessorTime = field(default_factory=ProcessorTime)
 
 
-def _load_models(folder: Path, stages: Sequence[Stage]) -> None:
+def _load_models(folder: Path, stages: Sequence[Stage], planned: Planned) -> None:
     """Run the stages of `speak` for a short sample in a folder, so that their models are loaded. Buys nothing."""
     voice = voice_stage_of(stages)
     if voice and not voice.synthesiser().deterministic:
         return
-    run(SpeakSpec(read_synthesis_input(folder), folder, _with_empty_cache(stages, folder)), ONE_PROCESS)
+    spec = SpeakSpec(read_synthesis_input(folder), folder, _with_empty_cache(stages, folder))
+    run(spec, ONE_PROCESS, planned=planned)
 
 
 def _with_empty_cache(stages: Sequence[Stage], folder: Path) -> list[Stage]:
@@ -187,7 +192,7 @@ def _with_empty_cache(stages: Sequence[Stage], folder: Path) -> list[Stage]:
     return [with_cache if find_stage(Speak, [stage]) else stage for stage in stages]
 
 
-def _estimate_speech(out: Path, stages: Sequence[Stage]) -> _SpeechEstimate:
+def _estimate_speech(out: Path, stages: Sequence[Stage], planned: Planned) -> _SpeechEstimate:
     """Estimate the second half from a tagged sample."""
     script = read_synthesis_input(out)
     voice = voice_stage_of(stages)
@@ -206,14 +211,14 @@ def _estimate_speech(out: Path, stages: Sequence[Stage]) -> _SpeechEstimate:
         quantities["turns"] = cost.turns
     if voice and not voice.synthesiser().deterministic:
         return _SpeechEstimate(quantities)
-    spoken, time_spent = _timed_run(SpeakSpec(script, out, stages))
+    spoken, time_spent = _timed_run(SpeakSpec(script, out, stages), planned)
     seconds = _seconds(spoken)
     quantities["speak_seconds"] = sum(seconds.values())
     quantities["speak_processor_seconds"] = time_spent.process
     return _SpeechEstimate(quantities, seconds, time_spent)
 
 
-def _timed_run(spec: Spec) -> tuple[RunOutcome, ProcessorTime]:
+def _timed_run(spec: Spec, planned: Planned) -> tuple[RunOutcome, ProcessorTime]:
     """Run a sample in this process, and read processor time from its plan to the end of its last stage.
 
     What comes before and after that does not grow with the corpus.
@@ -223,7 +228,11 @@ def _timed_run(spec: Spec) -> tuple[RunOutcome, ProcessorTime]:
     def read(*event: object) -> None:
         readings.append(read_processor_time())
 
-    outcome = run(spec, ONE_PROCESS, progress=read, planned=read)
+    def read_and_show(plan: RunPlan, at_work: Run) -> None:
+        read()
+        planned(plan, at_work)
+
+    outcome = run(spec, ONE_PROCESS, progress=read, planned=read_and_show)
     return outcome, readings[-1].since(readings[0])
 
 

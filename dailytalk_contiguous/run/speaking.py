@@ -176,10 +176,6 @@ class SpeakSpec(Spec):
         lost = self._pass.lost(kept, lambda name, entry: "" if entry.reject else name)
         refuse_loss(self.out, lost, "finished conversation")
 
-    def whole_script(self) -> SynthesisInput:
-        """The script with all columns of its rows."""
-        return self.script
-
     @property
     def is_made(self) -> bool:
         """Whether all shards exist, and none of them is to be tried again."""
@@ -255,9 +251,6 @@ class SpeakFolderSpec(SpeakSpec):
             self._take(planned_synthesis_input(self.tagged, rows, self.shard_seconds))
         if rows is None or not self.is_made:
             self._take(self._read())
-
-    def whole_script(self) -> SynthesisInput:
-        return self._read() if self.script.is_planned else self.script
 
     def write(self, time_spent: TimeSpent) -> RunRecord:
         fingerprint = (work_folder.read_run(self.tagged) or {}).get("fingerprint")

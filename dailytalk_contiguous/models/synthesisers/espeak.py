@@ -152,6 +152,11 @@ class Espeak(Synthesiser):
         with _LOCK, _library() as (library, _rate):
             _choose_voice(library, self._voice_of("en", prosody_of_tag("")), "en")
 
+    def refuse_language(self, language: str) -> None:
+        """Raise SynthesisFailed for a language of which espeak has no voice."""
+        with _LOCK, _library() as (library, _rate):
+            _choose_voice(library, self._voice_of(language, prosody_of_tag("")), language)
+
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line. Word times are espeak's own; a word is one of `core.word_times.split_words`.
 

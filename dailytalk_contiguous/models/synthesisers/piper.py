@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
     from onnxruntime import InferenceSession
     from piper import PiperVoice
+    from piper.config import PiperConfig
 
 #: The voice in the wheel.
 JOE = "joe"
@@ -155,6 +156,18 @@ class Piper(Synthesiser):
         if self._is_file:
             self.files()
 
+    def refuse_language(self, language: str) -> None:
+        """Raise SynthesisFailed for another language than the voice's. A voice that is not here refuses none."""
+        files = self.files(fetch=False)
+        if files is None or language in ("", "und"):
+            return
+        spoken_language = _settings_of(files).espeak_voice.partition("-")[0]
+        if language != spoken_language:
+            raise SynthesisFailed(
+                f"the voice {self.model} speaks {spoken_language!r}, and the line is in {language!r}",
+                f"pass --voice with a voice of that language ({PIPER_VOICES} lists them), or --tts espeak",
+            )
+
     def lacking(self) -> list[Missing]:
         missing: list[Missing] = []
         if not _is_installed():
@@ -212,12 +225,7 @@ class Piper(Synthesiser):
         assert files is not None
         with _LOADING:  # threads that all come first would load one each
             voice = _loaded(files)
-        spoken_language = voice.config.espeak_voice.partition("-")[0]
-        if line.language not in ("", "und", spoken_language):
-            raise SynthesisFailed(
-                f"the voice {self.model} speaks {spoken_language!r}, and the line is in {line.language!r}",
-                f"pass --voice with a voice of that language ({PIPER_VOICES} lists them), or --tts espeak",
-            )
+        self.refuse_language(line.language)
         style = prosody_of_tag(line.tag)
         speed = style.rate
         if line.rate is not None and style.rate != 1.0:
@@ -388,24 +396,32 @@ _LOADING = threading.Lock()
 
 
 @lru_cache(maxsize=2)
-def _loaded(files: VoiceFiles) -> "PiperVoice":
-    """The voice of this process, one thread a line: lines are said side by side, and alike on any machine."""
-    import onnx
-    from piper import PiperVoice
+def _settings_of(files: VoiceFiles) -> "PiperConfig":
+    """The settings of a voice. Raises ModelMissing for a file that has none."""
     from piper.config import PiperConfig
-    from piper.patch_voice_with_alignment import add_alignment_output
 
     try:
         settings = read_json(files.settings, limit=_MOST_SETTINGS)
         config = PiperConfig.from_dict(settings)
         if not LOWEST_RATE <= config.sample_rate <= HIGHEST_RATE:
             raise BadInput(f"it names a rate of {quoted(config.sample_rate)} Hz", "")
+        return config
     except BadInput as error:
         reason = f"{files.settings.name} can't be read ({error.reason})"
         raise ModelMissing(reason, "name another --voice") from None
     except Exception as error:  # Piper reads its settings without a check
         reason = f"{files.settings.name} holds no settings of Piper ({type(error).__name__}: {quoted(str(error))})"
         raise ModelMissing(reason, "name another --voice") from error
+
+
+@lru_cache(maxsize=2)
+def _loaded(files: VoiceFiles) -> "PiperVoice":
+    """The voice of this process, one thread a line: lines are said side by side, and alike on any machine."""
+    import onnx
+    from piper import PiperVoice
+    from piper.patch_voice_with_alignment import add_alignment_output
+
+    config = _settings_of(files)
     try:
         check_size(files.network.stat().st_size, "", "name another --voice", MOST_NETWORK_BYTES)
         model = onnx.load(str(files.network), load_external_data=False)
