@@ -40,6 +40,8 @@ def test_plan_runs_a_sample_and_leaves_nothing(tmp_path: Path, dailytalk: Comman
     before = state(tmp_path)
     done = dailytalk("plan", corpus, *quick, "--speak", "--sample-minutes", "0.2", "--json")
     assert (done.code, state(tmp_path)) == (0, before)
+    assert " tag: 0 %, " in done.err
+    assert " speak: 0 %, " in done.err
     planned = json.loads(done.out)
     assert planned["conversations"] == 2
     assert planned["sample_pieces"] == 3

@@ -93,6 +93,47 @@ def test_dry_run_says_what_it_would_cost_and_buys_and_writes_nothing(
     assert (server.asked, state(tmp_path)) == ([], before)
 
 
+def test_dry_run_counts_what_is_to_be_made_and_not_what_is_finished(tmp_path: Path, dailytalk: Command) -> None:
+    work = folder(tmp_path / "work", first=SHORT, second=talk("another", 4))
+    assert dailytalk("speak", work, *ESPEAK).code == 0
+    nothing = dailytalk("speak", work, *ESPEAK, "--dry-run").out
+    assert "0 utterances of 0 conversations to say by piper" in nothing
+    edited(work, 2, text="The bicycle makes another noise.")
+    planned = dailytalk("speak", work, *ESPEAK, "--dry-run").out
+    assert "2 utterances of 1 conversation to say by piper" in planned
+    assert "1 conversation to make" in planned
+    assert "1 conversation made" in dailytalk("speak", work, *ESPEAK).out
+
+
+def test_dry_run_finds_the_languages_that_the_voice_does_not_speak(tmp_path: Path, dailytalk: Command) -> None:
+    work = folder(tmp_path / "work", first=SHORT, second=talk("another", 4))
+    for number in range(4):
+        edited(work, number, language="ja")
+    some = dailytalk("speak", work, *ESPEAK, "--dry-run")
+    assert some.code == 0
+    assert "1 conversation would be held back: the voice en_US-joe-medium speaks 'en'" in some.out
+    for number in range(4, 8):
+        edited(work, number, language="de")
+    none = dailytalk("speak", work, *ESPEAK, "--dry-run")
+    assert none.code == 1
+    assert "next:" not in none.out
+    assert "speaks 'en', and the line is in 'de': pass --voice with a voice of that language" in none.err
+    assert dailytalk("speak", work, *ESPEAK).code == 1
+    assert dailytalk("speak", work, *ESPEAK, "--tts", "espeak", "--dry-run").code == 0
+
+
+@pytest.mark.parametrize(("language", "code"), [("ja", 1), ("en,ja", 0), ("ja,en", 1), ("auto", 0)])
+def test_dry_run_of_build_finds_that_the_voice_does_not_speak_the_language(
+    tmp_path: Path, dailytalk: Command, language: str, code: int
+) -> None:
+    calls(tmp_path / "in", "a")
+    build = ("build", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded", "--dry-run")
+    done = dailytalk(*build, "--language", language)
+    assert done.code == code
+    assert ("speaks 'en', and the line is in 'ja': pass --voice" in done.err) == bool(code)
+    assert ("next:" in done.out) == (not code)
+
+
 def test_espeak_needs_no_network_and_takes_its_tags(tmp_path: Path, dailytalk: Command) -> None:
     work = folder(tmp_path / "work", first=SHORT)
     speak = ("speak", work, *ESPEAK, "--revoice", "right", "--sample-rate", "source")

@@ -12,6 +12,7 @@ from command import Command
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.cli import terminal
 from dailytalk_contiguous.cli.terminal import print_json, visible
 
 #: Sets a title, clears the screen in C1, turns the direction of writing round, ends a line early.
@@ -59,3 +60,13 @@ def test_names_of_a_strangers_dataset_never_steer_the_terminal(
         assert any(name in text for text in strings(json.loads(done.out)))
     else:
         assert "\\u202egpj.exe" in done.out
+
+
+def test_steps_of_a_long_command_are_lines_where_there_is_no_terminal(
+    dailytalk: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_dataset(tmp_path / "work", [built_row("a"), built_row("b")])
+    assert dailytalk("check", folder).err == ""
+    monkeypatch.setattr(terminal, "LINE_SECONDS", 0.0)
+    steps = dailytalk("check", folder).err.splitlines()
+    assert "conversations checked: 1" in steps

@@ -10,7 +10,7 @@ from scripted import SHORT, folder, settings, talk, write_transcript
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
-from dailytalk_contiguous.run.speaking import SpeakFolderSpec, price_of
+from dailytalk_contiguous.run.speaking import SpeakFolderSpec
 from dailytalk_contiguous.store import file_stamp
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the system does not say when a file changed")
@@ -159,12 +159,6 @@ def test_sound_file_alone_is_written_again(work: Path) -> None:
     after = state(work)
     assert after.keys() - before.keys() == {"audio/first_edited.wav"}
     assert {name: after[name] for name in before} == before
-
-
-def test_dry_run_prices_the_whole_script(work: Path) -> None:
-    spec = spec_of(work)
-    assert run(spec, RunOptions(dry_run=True)).plan.tasks == []
-    assert price_of(spec.whole_script(), spec.stages).utterances == 4
 
 
 @pytest.mark.parametrize("damage", ["cut", "line", "empty"])

@@ -27,7 +27,7 @@ from dailytalk_contiguous.apps.learn.model_cards import (
 from dailytalk_contiguous.apps.learn.moods import JudgedSpeaker, Mood, RecordingMoods, mood_sentence, moods_of
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
+from dailytalk_contiguous.cli.terminal import Panel, argument, option, say, shown_steps
 from dailytalk_contiguous.core import emotions
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.documents import as_text
@@ -60,6 +60,7 @@ NO_DIAGNOSIS = "emotion is a guess from sound, not a diagnosis"
 
 
 @cli_options.with_options({**TRAIN_EMOTION_SETTINGS, **emotion_evaluate.EXAMPLE_OPTIONS})
+@shown_steps()
 def emotion_train(
     inputs: list[str] = emotion_evaluate.INPUTS,
     out: Path = cli_options.out_option(),
@@ -189,6 +190,7 @@ def _evaluated(
     return "speakers that its training held out", evaluation
 
 
+@shown_steps()
 def emotion_predict(
     inputs: list[str] | None = argument("FILE|DIR", "Recordings, folders of them or of dailytalk corpus.", None),
     model: str = emotion_evaluate.model_option(emotions.VOICE_LINEAR),

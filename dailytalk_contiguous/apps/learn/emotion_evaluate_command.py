@@ -18,7 +18,7 @@ from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.apps.learn.folds import FOLDS
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.options import either, pair_of
-from dailytalk_contiguous.cli.terminal import Panel, argument, option
+from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.emotions import CLASS_SETS, LEAST_CONFIDENCE, VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
@@ -104,6 +104,7 @@ EXAMPLE_OPTIONS = {
 
 
 @cli_options.with_options(EXAMPLE_OPTIONS)
+@shown_steps()
 def emotion_evaluate(
     inputs: list[str] = INPUTS,
     model: str | None = model_option(None),

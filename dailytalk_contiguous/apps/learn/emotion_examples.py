@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import side_by_side
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, kind_of
 from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.models.emotion_folder import why_unheard
@@ -76,7 +77,7 @@ class Sounds:
         missing = [number for number in wanted if number not in self._measures]
         sounds = map(self.__getitem__, missing)
         values = side_by_side(measure_voice, sounds, thread_count())
-        for number, value in zip(missing, values, strict=True):
+        for number, value in zip(missing, steps("utterances measured", values, len(missing)), strict=True):
             interrupts.check_interrupt()
             self._measures[number] = value
         return np.stack([self._measures[number] for number in wanted])

@@ -18,6 +18,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, read_header
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, Row
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.models.emotion_folder import why_unheard
 from dailytalk_contiguous.publish.items import ItemSound, clip_shards
 from dailytalk_contiguous.publish.opening import open_items
@@ -165,7 +166,7 @@ class LineReader:
                 self.rejects.append(Reject(row["recording_id"], LISTEN, row["problem"], row["remedy"]))
             else:
                 rows_of.setdefault(row["recording_id"], []).append(row)
-        for rows in rows_of.values():
+        for rows in steps("recordings read", rows_of.values(), len(rows_of)):
             interrupts.check_interrupt()
             self.read_rows(rows)
 

@@ -1,5 +1,6 @@
 """The server of `dailytalk review` on loopback: what it answered is never lost, and it answers nobody else."""
 
+import io
 import json
 import os
 import random
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 import requests
 import soundfile
-from command import Command, start, until
+from command import EMBEDDED, Command, start, until
+from recordings import calls as recorded_calls
 from recordings import read_lines
 from reviewable import Server, dialogue, served, work_folder
 
@@ -315,6 +317,28 @@ def test_the_command_line_of_the_browser_leads_to_the_page_once(
         assert requests.get(named, timeout=20).url == address
         assert requests.get(named, timeout=20).status_code == 404
         process.terminate()
+
+
+def test_what_was_spoken_elsewhere_is_heard_as_rebuilt_and_as_recorded(tmp_path: Path, dailytalk: Command) -> None:
+    recorded_calls(tmp_path / "in", "a")
+    work = tmp_path / "work"
+    out = tmp_path / "spoken"
+    assert dailytalk("tag", tmp_path / "in", "--out", work, *EMBEDDED, "--asr-model", "tiny.en").code == 0
+    assert dailytalk("speak", work, "--out", out).code == 0
+    with served(out) as server:
+        ada = Client(server.address)
+        session = ada.get("session")
+        assert session["writable"] is False
+        assert str(work) in session["why_not"]
+        assert [item["id"] for item in session["items"]] == ["a", "a (as recorded)"]
+        for name in ("a", "a (as recorded)"):
+            item = ada.get("item", id=name)
+            assert item["why_silent"] is None
+            assert item["lines"]
+        sound = ada.session.get(f"{ada.address}api/sound", params={"id": "a (as recorded)"}, timeout=20)
+        samples, rate = soundfile.read(io.BytesIO(sound.content))
+        recorded, recorded_rate = soundfile.read(tmp_path / "in/a.wav")
+        assert len(samples) / rate == pytest.approx(len(recorded) / recorded_rate, abs=0.1)
 
 
 @pytest.mark.needs("a user who is not root")
