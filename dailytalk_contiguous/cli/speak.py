@@ -168,8 +168,8 @@ def refused_languages(
     if refusals and len(refusals) == len(languages):
         return [], next(iter(refusals.values()))
     lines = []
-    for language, error in refusals.items():
-        lines.append(f"{counted(languages[language], 'conversation')} would be held back: {error}")
+    for language, refusal in refusals.items():
+        lines.append(f"{counted(languages[language], 'conversation')} would be held back: {refusal}")
     return lines, None
 
 

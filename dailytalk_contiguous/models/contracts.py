@@ -129,6 +129,7 @@ class Synthesiser(Protocol):
 
     def refuse_language(self, language: str) -> None:
         """Raise SynthesisFailed if it says no line in this language, as `Line` names it. Spends nothing."""
+        return
 
     def lacking(self) -> list[Missing]:
         """Weights that it needs and that are not on this machine."""

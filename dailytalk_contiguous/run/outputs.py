@@ -152,8 +152,8 @@ class FinishedHalf:
         """A digest of all that its files are made of, and of its sound files; `settings` as run.json has them."""
         earlier = sorted((name, path.name) for name, path in self.earlier.items())
         people = sorted(self.people.items())
-        inputs = [settings, people, earlier]
-        inputs += [self.about.get(name) for name in ("source", "transcript_sha256", "tagged")]
+        facts = [self.about.get(name) for name in ("source", "transcript_sha256", "tagged")]
+        inputs = [settings, facts, people, earlier]
         sounds = sounds_digest(self.out) if self.spoken else ""
         rejects = [reject.as_dict() for reject in self.rejects]
         return fingerprint_of([*self.paths, *self.earlier.values()], rejects, inputs, sounds)

@@ -138,7 +138,7 @@ def tagged_folder(out: Path) -> Path | None:
     """
     if (out / TAGGED).is_dir():
         return out
-    spoken = (read_run(out) or {}).get("speak")
+    spoken: Any = (read_run(out) or {}).get("speak")
     if not fits(spoken, _SpokenElsewhere):
         return None
     named: TaggedFolder = spoken["tagged"]

@@ -754,7 +754,7 @@ class Viewed(Editable[float]):
         self._recordings = recordings_of(items)
         self.why_not = self._WHY.get(items.kind, "it can only be listened to")
         if self._recordings:
-            self.why_not = f"its lines are in {as_text(self._recordings.where)!r}: review that"
+            self.why_not = f"its lines are in {as_text(str(self._recordings.where))!r}: review that"
         root = items.folder or Path(items.name)
         super().__init__(root, root, root)
 
