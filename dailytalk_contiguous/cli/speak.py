@@ -177,8 +177,8 @@ def languages_to_say(script: SynthesisInput, voice: Speak | Convert | None) -> C
     """How many conversations of a script have lines to be said in each language."""
     languages = Counter[str]()
     for row in script.unfolded():
-        said = revoiced(row, voice) if voice else []
-        languages.update({row["language"][index] or "" for index in said if row["text"][index].strip()})
+        indices = revoiced(row, voice) if voice else []
+        languages.update({row["language"][index] or "" for index in indices if row["text"][index].strip()})
     return languages
 
 
@@ -256,8 +256,8 @@ def build(**options: Any) -> Outcome:
         return tagged
     if options["dry_run"] and not has_transcript:
         languages = Counter[str]()
-        known = tagged.record.get("languages", {}) if isinstance(tagged.record, dict) else {}
-        for language, count in known.items():
+        of_recordings = tagged.record.get("languages", {}) if isinstance(tagged.record, dict) else {}
+        for language, count in of_recordings.items():
             languages[of_channel(language, voice.revoice if voice else NOBODY)] += count
         held_back, language_error = refused_languages(voice, languages)
         details = [*tagged.details, *show.stages_to_run(stages), *held_back]
