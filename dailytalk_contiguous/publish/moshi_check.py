@@ -210,6 +210,7 @@ class _Contents:
         paths: the real path of each of these files.
         files: how often each file is named, by its real path. evaluated: those that evaluate.
         words: their number.
+        clips: names of files that are clips, of one speaker.
         silent_right: names of files whose right channel is silent.
         others: levels of other WAV files that lines name; None for one that can't be read.
         trained: what a pass over each readable file shows, by its real path.
@@ -222,6 +223,7 @@ class _Contents:
     files: Counter[str] = field(default_factory=Counter)
     evaluated: set[str] = field(default_factory=set)
     words: int = 0
+    clips: set[str] = field(default_factory=set)
     silent_right: list[str] = field(default_factory=list)
     others: dict[str, Loudness | None] = field(default_factory=dict)
     trained: dict[str, TrainedFile] = field(default_factory=dict)
@@ -254,7 +256,9 @@ def check_moshi(
     for side, manifest in plan.manifests.items():
         findings += _manifest(folder, side, manifest, plan, contents)
     findings += _listed_too_often(folder, contents)
-    findings += _silent_right(plan, contents)
+    maker = TableMaker()
+    of_conversations = [*_conversations(folder, plan, contents, maker)]
+    findings += _silent_right(contents)
     findings += _unnamed_audio(folder, contents)
     windows = {}
     for side, manifest in plan.manifests.items():
@@ -265,9 +269,10 @@ def check_moshi(
             problem += f"and a batch is {plan.batch_size}: there is none"
             remedy = f"set batch_size to {n_windows} at most (a GPU), or give this side more conversations"
             findings.append(error("less-than-a-batch", manifest.name, problem, remedy))
-    maker = TableMaker()
-    findings += _conversations(folder, plan, contents, maker)
-    findings += all_findings(maker.tables(), limits=limits)
+    findings += of_conversations
+    tables = maker.tables()
+    unit = "clip" if tables.n and tables.conversations["clip"].all() else "conversation"
+    findings += all_findings(tables, limits=limits, unit=unit)
     if config == CONFIG and (folder / CONFIG).exists():  # a trainer with prompts needs longer windows
         findings += _needless_padding(plan, contents)
     facts = {
@@ -447,6 +452,8 @@ def _moshi_transcript(
         yield error("unreadable-alignments", shown, f"it can't be read ({failure.reason})", _EXPORT_AGAIN)
         return []
     contents.words += len(words)
+    if "id" in transcript:  # the annotation of a clip, in a corpus or a mix
+        contents.clips.add(wav)
     unknown = Counter(word.speaker for word in words if word.speaker not in (MAIN, OTHER))
     if unknown:
         names = [f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3)]
@@ -478,9 +485,16 @@ def _listed_too_often(folder: Path, contents: _Contents) -> Iterator[Finding]:
             yield error("duplicate", Path(path).name, problem, "name each file once, on one side")
 
 
-def _silent_right(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
-    """One advice for all files, because in a corpus of clips every file may be such."""
-    silent = contents.silent_right
+def _silent_right(contents: _Contents) -> Iterator[Finding]:
+    """One advice for all conversations, and one for all clips: these are of one speaker."""
+    silent_clips = [name for name in contents.silent_right if name in contents.clips]
+    silent = [name for name in contents.silent_right if name not in contents.clips]
+    n_clips = len(contents.clips)
+    yield from _silent_right_of(silent, len(contents.files) - n_clips, "leave them out", "doubtful")
+    yield from _silent_right_of(silent_clips, n_clips, "run dailytalk corpus with --prompt-channel", "note")
+
+
+def _silent_right_of(silent: Sequence[str], n_files: int, remedy: str, severity: Severity) -> Iterator[Finding]:
     if not silent:
         return
     consequence = "from such data Moshi learns to talk on and not to listen"
@@ -489,11 +503,8 @@ def _silent_right(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
         problem = f"the right channel is silent: {consequence}"
     else:
         location = "."
-        share = f"{len(silent)} of {len(contents.files)} files"
+        share = f"{len(silent)} of {n_files} files"
         problem = f"the right channel of {share} is silent, such as {silent[0]}: {consequence}"
-    # Clips are of one speaker, unless a prompt was asked for.
-    severity: Severity = "note" if plan.clips else "doubtful"
-    remedy = "run dailytalk corpus with --prompt-channel" if plan.clips else "leave them out"
     yield advice("silent-right", location, problem, remedy, severity)
 
 
@@ -508,14 +519,18 @@ def _conversations(folder: Path, plan: TrainerPlan, contents: _Contents, maker: 
         yield error("unreadable-about", ABOUT, f"it can't be read ({failure.reason})", _EXPORT_AGAIN)
         return
     sides: dict[str, set[str]] = defaultdict(set)
+    of_clips = set[str]()  # `dailytalk corpus` has divided these, and has said why a speaker is in both
     for conversation in about.values():
         for speaker in filter(None, conversation.get("kept_speakers") or ()):
             sides[speaker].add(conversation["split"])
+            if conversation.get("clip"):
+                of_clips.add(speaker)
     shared = sorted(speaker for speaker, splits in sides.items() if len(splits) > 1)
     if shared:
         problem = f"{len(shared)} of {len(sides)} kept speakers are in train and in eval, such as {shared[0]}"
         remedy = "read the eval loss with care, or add conversations of others"
-        yield advice("speaker-in-both", ".", problem, remedy)
+        severity: Severity = "note" if of_clips.issuperset(shared) else "doubtful"
+        yield advice("speaker-in-both", ".", problem, remedy, severity)
     root = os.path.realpath(folder)
     for name, conversation in about.items():
         row: dict[str, object] = {}
@@ -530,14 +545,19 @@ def _conversations(folder: Path, plan: TrainerPlan, contents: _Contents, maker: 
         row["voices"] = list(voices)
         for file in conversation["files"]:
             contents.voices[os.path.join(root, file)] = voices
-        row |= measure_turns(timed[name], plan.duration_sec)
         row["conversation_id"] = name
         row["talk"] = bool(conversation.get("talk"))
-        maker.add_known(row, timed[name])
+        if conversation.get("clip"):  # of one speaker, who takes no turns
+            contents.clips.update(conversation["files"])
+            maker.add_known({**row, "clip": True, "duration": conversation["duration"]})
+        else:
+            maker.add_known(row | measure_turns(timed[name], plan.duration_sec), timed[name])
 
 
 def _shown(folder: Path, path: Path) -> str:
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+    """A path as findings name it: in the folder, where it is there, however a configuration names it."""
+    root = folder.absolute()
+    return str(path.absolute().relative_to(root)) if path.absolute().is_relative_to(root) else str(path)
 
 
 def window_count(lengths: Iterable[float], duration_sec: float) -> int:

@@ -354,6 +354,8 @@ def write_moshi(export: exports.Export, item: Conversation) -> Iterator[exports.
         "recording": item.row["recording_id"],
         "files": [entry.line["path"] for entry in entries],
     }
+    if item.row.get("labels"):
+        export.about[item.id]["clip"] = True
     export.maker.add(item.row)
     yield from entries
 

@@ -55,6 +55,7 @@ class AboutConversation(TypedDict):
     measures: NotRequired[dict[str, Number] | None]
     recorded_overlap: NotRequired[Number | None]
     talk: NotRequired[bool | None]
+    clip: NotRequired[bool | None]
     parent: NotRequired[str | None]
     made_by: NotRequired[str | None]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from built_conversations import LINES, built_row, stereo
+from built_conversations import LINES, built_row, flac, stereo
 from command import Command
 from finished_corpora import clip_row, corpus_folder
 
@@ -319,6 +319,43 @@ def test_silent_right_channel_of_clips_is_filled_by_corpus_and_that_of_conversat
     findings, _ = check_folder(folder)
     [silent] = [finding for finding in findings if finding.kind == "silent-right"]
     assert silent.remedy == remedy
+
+
+def corpus_of_one_sided_clips(folder: Path) -> Path:
+    """A corpus of twelve clips of two speakers, whose right channel is silent; each speaker is in both splits."""
+    tone = stereo(LINES, 6.0, 24000)
+    tone[:, 1] = 0
+    rows = []
+    for number in range(12):
+        sound = {"bytes": flac(tone, 24000), "path": "clip.flac"}
+        split = "validation" if number > 9 else "train"
+        rows.append(clip_row(f"s{number % 2}-{number}", seconds=6.0, audio=sound, split=split))
+    return corpus_folder(folder, rows)
+
+
+def test_clips_that_are_exported_have_the_verdict_of_their_corpus(tmp_path: Path, dailytalk: Command) -> None:
+    corpus = corpus_of_one_sided_clips(tmp_path / "acted")
+    dailytalk("export", corpus, "--format", "moshi", "--out", tmp_path / "data")
+    sounds = {"telephone", "noise", "clipping"}  # of the clips as they came
+    for folder in (corpus, tmp_path / "data"):
+        findings, _ = check_folder(folder)
+        assert {finding.kind for finding in findings if finding.severity != "note"} == sounds
+        [silent] = [finding for finding in findings if finding.kind == "silent-right"]
+        assert silent.remedy == "run dailytalk corpus with --prompt-channel"
+        assert silent.what.startswith("the right channel of 12 of 12 files is silent, such as data_stereo/")
+
+
+def test_conversation_of_one_speaker_in_a_mix_with_clips_is_left_out_and_clips_stay(
+    data: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    corpus = corpus_of_one_sided_clips(tmp_path / "acted")
+    samples, rate = soundfile.read(wav(data))
+    soundfile.write(wav(data), samples * [1, 0], rate)
+    dailytalk("mix", corpus, data, "--out", tmp_path / "mixed")
+    findings, _ = check_folder(tmp_path / "mixed")
+    silent = {finding.severity: finding for finding in findings if finding.kind == "silent-right"}
+    assert silent["doubtful"].file == "data_stereo/data/call0.wav"
+    assert silent["note"].what.startswith("the right channel of 12 of 12 files")
 
 
 @pytest.mark.parametrize(("hours", "enough"), [(20.0, True), (19.999, False)])
