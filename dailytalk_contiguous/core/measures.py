@@ -11,10 +11,13 @@ import numpy as np
 import pandas as pd
 
 from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.fillers import USUAL
 from dailytalk_contiguous.core.hallucination import EXTRA_WORDS
 from dailytalk_contiguous.core.records import AnyRecord
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.sentences import DISCOURSE, word_set
 from dailytalk_contiguous.core.turns import TimedConversation
+from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.word_times import normalise
 
 
@@ -38,6 +41,26 @@ class ConversationMeasure(NamedTuple):
 
 #: Lines of a side from which on it means something that many begin alike.
 FEWEST_LINES = 8
+
+#: Answers, by the languages of `core.fillers`, with which anybody begins many lines. None is a name, as Ben and Jo are.
+ANSWERS = {
+    "en": "yes yeah yep yup nope right sure mhm all exactly true good great fine",
+    "de": "ja nein nee genau gut klar stimmt richtig doch eben aha ach",
+    "nl": "ja nee oké goed precies klopt",
+    "sv": "ja nej okej precis jaha jaså visst",
+    "fr": "oui ouais non si voilà bon bah exactement",
+    "es": "sí no claro vale bueno exacto ya",
+    "it": "sì no certo esatto bene beh già",
+    "pt": "sim não pois certo claro tá isso",
+    "pl": "tak nie dobrze dobra jasne właśnie aha",
+    "ru": "да нет угу ага хорошо ладно конечно точно ну",
+    "ja": "はい うん ええ そう そうです そうですね いいえ なるほど",
+    "zh": "对 是 是的 好 好的 行 不 哦",
+    "ko": "네 예 응 어 그래 그래요 맞아 맞아요 아니 아니요",
+}
+
+#: First words that are no name of a speaker, in any language: answers, fillers and discourse words.
+_NAMELESS = DISCOURSE.union(*map(word_set, ANSWERS.values()), *USUAL.values())
 
 #: Share of the energy of an utterance from which on it is mostly the other speaker's voice.
 MOSTLY_LEAK = 0.5
@@ -73,7 +96,7 @@ CONVERSATION_MEASURES = {
         "same opening",
         "%",
         0,
-        "Share of the lines of a side that begin with the same word, such as a name that is not spoken.",
+        "Share of a side's lines in its transcript that begin with one word, such as a name that is not spoken.",
         100.0,
     ),
     "bandwidth": ConversationMeasure(
@@ -274,15 +297,18 @@ def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
 
 
 def _shares_of_same_opening(utterances: pd.DataFrame) -> "pd.Series[float]":
-    """The share of lines that begin with the side's most frequent first word, by conversation; the worse side.
+    """The share of given lines that begin with the side's most frequent first word, by conversation; the worse side.
 
-    Lines of a single word and sides of fewer than `FEWEST_LINES` others don't count.
+    Lines of a single word and sides of fewer than `FEWEST_LINES` others don't count. A recogniser writes no name
+    that nobody says, and what people begin to talk with ("Okay, …") is none.
     """
-    openings = utterances["spoken_text"].str.casefold().str.extract(r"^[\W_]*([^\W_]+)\W+\w", expand=False)
+    given = utterances[utterances["recogniser"] == GIVEN]
+    openings = given["spoken_text"].str.casefold().str.extract(r"^[\W_]*([^\W_]+)\W+\w", expand=False)
     keys = ["row", "channel"]
-    lines = utterances[keys].assign(opening=openings).dropna(subset=["opening"])
+    lines = given[keys].assign(opening=openings).dropna(subset=["opening"])
     n_lines = lines.groupby(keys)["opening"].size()
-    n_same = lines.groupby([*keys, "opening"]).size().groupby(keys).max()
+    names = lines[~lines["opening"].isin(_NAMELESS)]
+    n_same = names.groupby([*keys, "opening"]).size().groupby(keys).max()
     shares = (n_same / n_lines).where(n_lines >= FEWEST_LINES)
     return shares.groupby("row").max()
 

@@ -145,7 +145,7 @@ LEFT_AS_RECORDED = "left as recorded"
 
 #: What derived columns follow from, of an utterance and of its conversation.
 _OF_SAID = ["status", "channel", "start", "end", "source_start", "source_end", "speaker", "tag", "arousal"]
-_OF_SAID += ["voiced_fraction", "confidence", "leak_share", "delivery_distance"]
+_OF_SAID += ["voiced_fraction", "confidence", "leak_share", "delivery_distance", "recogniser"]
 _OF_ROW = ["conversation_id", "language", "clip", "own_seconds", "speaker", "speaker_left", "speaker_right"]
 _OF_ROW += ["augmented_from", "style"]
 

@@ -129,8 +129,8 @@ BOUNDS = (
     Bound(
         "repeated-opening",
         "same_opening",
-        "have a side on which over {} of the lines begin with the same word",
-        "take the names of speakers off the texts of their transcripts",
+        "have a side on which over {} of the transcript's lines begin with the same word",
+        "if it is a name that nobody says, take it off the texts of that transcript",
         "a choice: no side of the recordings that were looked at is over a third",
         high=0.5,
     ),
