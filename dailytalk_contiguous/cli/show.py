@@ -268,12 +268,26 @@ def work_done(done: RunOutcome) -> str:
 
 def rejected_by(record: work_folder.RunRecord, out: Path, spoken: bool) -> tuple[Rejected, ...]:
     """Return the rejects of the stages before (`tag`) or from (`speak`) the synthesis, and where they are."""
-    count = record["counts"]["rejects"]
-    if not count:
+    if not record["counts"]["rejects"]:
         return ()
     rejects = (
         reject
         for reject in work_folder.rejects_in(out)
         if (reject["stage"] in work_folder.SPOKEN_STAGES) == spoken
     )
-    return (Rejected(f"{count:,}", rejects, f"in {out / work_folder.REJECTS}"),)
+    return (Rejected(rejected_text(record["counts"]), rejects, f"in {out / work_folder.REJECTS}"),)
+
+
+def rejected_text(counts: Mapping[str, int]) -> str:
+    """What one half of the work has rejected: recordings, conversations, and parts of those that are used."""
+    n_recordings = counts.get("recordings_rejected", 0)
+    n_parts = counts["rejected_parts"]
+    n_conversations = counts["rejects"] - n_recordings - n_parts
+    texts = []
+    if n_recordings:
+        texts.append(counted(n_recordings, "recording"))
+    if n_conversations:
+        texts.append(counted(n_conversations, "conversation"))
+    if n_parts:
+        texts.append(f"{counted(n_parts, 'part')} of conversations that are used")
+    return ", ".join(texts)

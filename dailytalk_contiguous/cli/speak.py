@@ -96,11 +96,16 @@ def speak(
         done = run(spec, run_options, planned=planned)
     show.write_readme(done.out, done.title, done.run.done)
     work.settle(OF_SPEAK)
-    return speak_outcome(done)
+    return speak_outcome(done, moves=isinstance(voice, Speak))
 
 
-#: Counts of a run that are shown.
-_COUNTED = ("conversations", "spoken", "kept", "dropped", "kept_original", "words")
+#: What became of utterances, in words, by the name of their count.
+_OUTCOMES = {
+    "spoken": "resynthesised",
+    "kept": "as recorded",
+    "kept_original": "not resynthesised",
+    "dropped": "left out (no text)",
+}
 
 
 def own_of_voice(
@@ -188,8 +193,11 @@ def turns_text(joined: float, turns: float) -> str:
     return f"{takes}: an edit of one buys its turn again (--takes-of line says each alone)"
 
 
-def speak_outcome(done: RunOutcome) -> Outcome:
-    """The outcome of a run, whose shards are all there."""
+def speak_outcome(done: RunOutcome, moves: bool) -> Outcome:
+    """The outcome of a run, whose shards are all there.
+
+    `moves`: whether a new voice has other lengths, so that turns may move; else their times say nothing.
+    """
     out = done.out
     record = done.record
     assert record is not None  # `run` raises where shards are missing: no other host makes some
@@ -197,7 +205,7 @@ def speak_outcome(done: RunOutcome) -> Outcome:
     money = record["money"]
     details = [show.work_done(done)]
     mean = record.get("mean")
-    if mean:
+    if mean and moves:
         details.append(
             f"turn-taking: offsets {1000 * mean['offset_distance']:.0f} ms from the source's, "
             f"{mean['overlap_kept']:.0%} of possible overlap kept; "
@@ -212,16 +220,25 @@ def speak_outcome(done: RunOutcome) -> Outcome:
             f"{counted(n_earlier, 'conversation')} kept from an earlier run: "
             f"this run could not resynthesise {them}"
         )
-    numbers = ", ".join(f"{name} {counts[name]:,}" for name in _COUNTED if counts.get(name))
     code = exit_code(counts.get("conversations", 0) - n_earlier, counts["rejects"])
     return Outcome(
         record,
-        f"{numbers or 'nothing'} in {out / work_folder.DATASET}",
+        f"{_made_text(counts)} in {out / work_folder.DATASET}",
         code,
         details,
         show.rejected_by(record, out, spoken=True),
         next=to_run("check", out) if code != 1 else "",
     )
+
+
+def _made_text(counts: Mapping[str, int]) -> str:
+    """What a run has made: conversations, what became of their utterances, and words."""
+    if not counts["conversations"]:
+        return "nothing"
+    outcomes = [f"{counts[name]:,} {words}" for name, words in _OUTCOMES.items() if counts.get(name)]
+    utterances = counted(counts["utterances"], "utterance")
+    conversations = counted(counts["conversations"], "conversation")
+    return f"{conversations}, {utterances} ({', '.join(outcomes)}), {counted(counts['words'], 'word')}"
 
 
 def build(**options: Any) -> Outcome:

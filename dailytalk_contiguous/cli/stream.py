@@ -90,7 +90,8 @@ def stream_outcome(spec: StreamSpec, done: RunOutcome) -> Outcome:
     has_result = all(of_half["conversations"] for of_half in counts)
     rejected: tuple[Rejected, ...] = ()
     if n_rejected:
-        rejected = (Rejected(f"{n_rejected:,}", work_folder.rejects_in(out), f"in {out / work_folder.REJECTS}"),)
+        share = ", ".join(show.rejected_text(of_half) for of_half in counts if of_half["rejects"])
+        rejected = (Rejected(share, work_folder.rejects_in(out), f"in {out / work_folder.REJECTS}"),)
     extent = "to the end of the source" if spec.complete else "so far"
     next_step = "stopped at --limit-hours; a higher one goes on from there"
     if spec.complete:

@@ -244,7 +244,7 @@ def rejected_lines(rejected: Rejected) -> Iterator[str]:
         reject = first[kind]
         more = f" and {count - 1:,} more" if count > 1 else ""
         name = json.dumps(reject["id"], ensure_ascii=False)
-        yield f"  rejected: {name}{more}: {reject['reason']}; {reject['remedy']}"
+        yield f"  {name}{more}: {reject['reason']}; {reject['remedy']}"
     if len(counts) > SHOWN:
         yield f"  … {counted(len(counts) - SHOWN, 'more reason')}"
 

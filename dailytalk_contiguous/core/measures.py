@@ -42,7 +42,7 @@ class ConversationMeasure(NamedTuple):
 #: Lines of a side from which on it means something that many begin alike.
 FEWEST_LINES = 8
 
-#: Answers, by the languages of `core.fillers`, with which anybody begins many lines. None is a name, as Ben and Jo are.
+#: Answers by the languages of `core.fillers`, with which people begin many lines; none is a person's name as well.
 ANSWERS = {
     "en": "yes yeah yep yup nope right sure mhm all exactly true good great fine",
     "de": "ja nein nee genau gut klar stimmt richtig doch eben aha ach",
@@ -297,7 +297,7 @@ def measure_utterances(utterances: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
 
 
 def _shares_of_same_opening(utterances: pd.DataFrame) -> "pd.Series[float]":
-    """The share of given lines that begin with the side's most frequent first word, by conversation; the worse side.
+    """The share of given lines that begin with their side's most frequent first word; of two sides the worse one.
 
     Lines of a single word and sides of fewer than `FEWEST_LINES` others don't count. A recogniser writes no name
     that nobody says, and what people begin to talk with ("Okay, …") is none.

@@ -53,15 +53,9 @@ _SHOWN_KINDS = {"conversations": "dataset", "clips": "dataset", "version": "publ
 
 
 class _CheckedRow(NamedTuple):
-    """A row and what was found on it.
-
-    Attributes:
-        location: what findings call it.
-        is_exported: whether exports take it.
-    """
+    """A row and what was found on it; `is_exported`: whether exports take it."""
 
     row: Row
-    location: str
     is_exported: bool
     judged: JudgedRow
 
@@ -74,8 +68,7 @@ def check_rows(
     """Check the rows of a folder or a version, their sound decoded; findings, and how much is in it.
 
     Rows of a version come over the network one row group at a time, so that checking needs no disk. Their audio
-    has a digest, which shows a row that was changed after it was built. Findings name such a row by its id, as
-    those of a push do, which knows no file names yet; they name a row of a folder by its file, too.
+    has a digest, which shows a row that was changed after it was built. Findings name a row by its id.
 
     Raises DailytalkError if the Hub can't be read. A damaged file is a finding.
     """
@@ -85,7 +78,7 @@ def check_rows(
     splits = Counter[str]()
     columns = [*LABELLED, *items.digested_columns] if isinstance(items, VersionItems) else None
     for shown, rows in _rows_by_file(items, columns):
-        judge = partial(_checked, items, shown, checks)
+        judge = partial(_checked, items, checks)
         noun = f"conversations of {shown or items.name} checked"
         try:
             with closing(side_by_side(judge, rows, cores())) as checked_rows:
@@ -95,8 +88,8 @@ def check_rows(
                     judged = checked.judged
                     splits[row["split"]] += 1
                     if checked.is_exported and name in ids:
-                        problem = f"the conversation {name!r} occurs twice"
-                        duplicate = error("duplicate", checked.location, problem, "delete one of the shards")
+                        problem = f"this conversation occurs twice, again in {shown or items.name}"
+                        duplicate = error("duplicate", name, problem, "delete one of the shards")
                         judged = JudgedRow([duplicate, *judged.findings])
                     elif checked.is_exported and not row["problem"]:
                         maker.add(row)
@@ -145,17 +138,15 @@ def _rows_by_file(items: Items, columns: Sequence[str] | None) -> Iterator[tuple
         yield str(shown), (row for _, row in items.rows_of(file, columns))
 
 
-def _checked(items: Items, shown: str, checks: RowChecks, row: Row) -> _CheckedRow:
-    """Check a row; `shown` is the name of its file in findings."""
+def _checked(items: Items, checks: RowChecks, row: Row) -> _CheckedRow:
+    """Check a row."""
     name = row["conversation_id"]
-    is_in_folder = shown and items.kind != "version"
-    location = f"{shown}: {name}" if is_in_folder else name
     unused = None if row["problem"] else items.unused(row)
     if unused:
         kind, reason = unused
-        note = advice(kind, location, reason, items.remedy, "note")
-        return _CheckedRow(row, location, False, JudgedRow([note]))
-    return _CheckedRow(row, location, True, checks.judge(row, location))
+        note = advice(kind, name, reason, items.remedy, "note")
+        return _CheckedRow(row, False, JudgedRow([note]))
+    return _CheckedRow(row, True, checks.judge(row, name))
 
 
 def _hours(tables: Tables, column: str) -> dict[str, float]:

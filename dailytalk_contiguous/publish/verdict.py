@@ -47,7 +47,8 @@ class Bound(NamedTuple):
         source: where the limit is from.
         low, high: the least and the most that it may be; None where that is not limited.
         severity: of the finding. `doubtful` is a note while under `WIDESPREAD` of the hours have it.
-        median: whether the median over all conversations is compared with the limit, not each of them.
+        median: whether the median over all conversations is compared with the limit, not each of them; `clause` is
+            what half of them are or do, and `{}` the median.
         fewest: conversations from which on their median is meaningful; above 1, no single one is beyond it.
     """
 
@@ -235,7 +236,7 @@ BOUNDS = (
     Bound(
         "agent-silent",
         "main_talk",
-        "the main side speaks for {} of the time (half of the conversations for less; a side of talk: 45 %)",
+        "the main side speaks for {} of the time (a side of talk: 45 %)",
         "leave out those in which it says least, or let the model learn the other side",
         "in three of four conversations of Open Yap 1K a side has over 0.40 of the speech (between its "
         "percentiles 5 and 50, 0.27 and 0.56), and Fisher has 53.5 s of speech of both a minute "
@@ -717,13 +718,18 @@ def _sides(rows: pd.DataFrame, column: str) -> Iterator[tuple[str, dict[str, Any
 
 def _median_findings(bound: Bound, rows: pd.DataFrame) -> Iterator[Finding]:
     """The finding of a median over all conversations that is beyond its bound."""
-    values = rows[bound.figure].astype(np.float64)
-    if values.count() < bound.fewest:
+    rows = rows[rows[bound.figure].notna()]
+    if len(rows) < bound.fewest:
         return
-    median = pd.Series([values.median()])
-    if not bound.beyond(median)[0] > 0:
+    median = rows[bound.figure].astype(np.float64).median()
+    if not bound.beyond(pd.Series([median]))[0] > 0:
         return
-    problem = _figure(bound.clause, bound, median[0])
+    if len(rows) == 1:
+        problem = _figure(bound.clause, bound, median)
+    else:
+        reach = "at least" if bound.low is None else "at most"
+        half = bound.clause.replace("{}", f"{reach} {{}}")
+        problem = f"in half of {len(rows):,} conversations {_figure(half, bound, median)}"
     if bound.name == "little-overlap":
         problem, severity, remedy = _little_overlap(rows, problem, bound.advice)
         yield advice(bound.name, ".", problem, remedy, severity)
@@ -769,8 +775,8 @@ def _little_overlap(rows: pd.DataFrame, problem: str, remedy: str) -> tuple[str,
     if recorded.isna().any():
         return problem, "doubtful", remedy
     seconds = round(recorded.sum(), 1)
-    overlap = f"overlap for {seconds} s" if seconds else "do not overlap"
-    problem += f": the recordings {overlap}"
+    overlap = f"overlap for {seconds} s in all" if seconds else "do not overlap"
+    problem += f"; the recordings {overlap}"
     remedy = "add recordings in which people talk over each other"
     if not rows["parent"].notna().all():
         return problem, "doubtful", remedy

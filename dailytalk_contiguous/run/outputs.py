@@ -51,6 +51,7 @@ from dailytalk_contiguous.store.parquet import writing_tables
 from dailytalk_contiguous.store.work_folder import (
     AUDIO,
     CONVERSATIONS,
+    LINE,
     LINE_DIGESTS,
     REJECTS,
     RUN,
@@ -108,7 +109,7 @@ def tagged_lines(
 
 
 #: Raised whenever the files that a run leaves beside its shards change, so that the next run writes them again.
-OUTPUTS_VERSION = 6
+OUTPUTS_VERSION = 7
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,7 @@ def write_results(half: FinishedHalf) -> RunRecord:
     totals = figures.totals(tables)
     counts = {name: int(totals[name]) for name in ("conversations", "utterances", "words")}
     counts["rejects"] = len(rejects)
+    counts["rejected_parts"] = reader.n_parts
     entries = [entry for shard in shards.values() for entry in shard.entries.values()]
     record = {
         **facts,
@@ -233,12 +235,14 @@ class _ShardLines:
 
     Attributes:
         rejects: what was rejected: of the source and, of the shards that were read, conversations and less.
+        n_parts: how many of them are parts of conversations that go on without them.
         notes: on the conversations that were read.
         silent_speakers: names of who has no line in a tagged conversation, by conversation id and channel.
     """
 
     def __init__(self, half: FinishedHalf, shards: Mapping[Path, Shard]) -> None:
         self.rejects = [*half.rejects]
+        self.n_parts = sum(reject.stage == LINE for reject in half.rejects)
         self.notes = list[dict[str, str]]()
         self.silent_speakers = dict[str, dict[str, str]]()
         self._half = half
@@ -253,7 +257,9 @@ class _ShardLines:
         fields = half.line_fields
         n_lines = 0
         for row in self._rows():
-            self.rejects.extend(_rejected_in(row, half.spoken))
+            parts = [*_rejected_in(row, half.spoken)]
+            self.rejects += parts
+            self.n_parts += len(parts)
             for note in row.get("notes") or ():
                 self.notes.append({"conversation_id": row["conversation_id"], "note": note})
             if half.spoken:

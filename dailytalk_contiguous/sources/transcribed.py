@@ -50,7 +50,7 @@ from dailytalk_contiguous.stages.script import (
     seconds_within,
 )
 from dailytalk_contiguous.store.files import inside, on_disk
-from dailytalk_contiguous.store.work_folder import read_run
+from dailytalk_contiguous.store.work_folder import LINE, read_run
 
 
 def checked(line: JsonObject, fields: Sequence[Field] = FIELDS) -> JsonObject:
@@ -398,7 +398,7 @@ def _lines(
             refuse_outside(line["audio_file"])
         except ValueError as error:
             reason = f"line {number} of {name_of_file}: {error}"
-            rejects.append(Reject(f"{name_of_file}:{number}", "transcript", reason, "fix or delete the line"))
+            rejects.append(Reject(f"{name_of_file}:{number}", LINE, reason, "fix or delete the line"))
             continue
         line.number = number
         yield conversation_id, line
@@ -488,7 +488,7 @@ def _usable(
             remedy = "leave utterance_id out of a line that you add"
         if problem:
             reason = f"line {line.number}: {problem}"
-            rejects.append(Reject(f"{name}@{line['start']}", "transcript", reason, remedy))
+            rejects.append(Reject(f"{name}@{line['start']}", LINE, reason, remedy))
             continue
         first[identity] = line.number
         yield identity, index, line

@@ -57,9 +57,13 @@ BASE = "base.json"
 #: Published lines that differ from the folder's own changes of the same lines (`dailytalk pull`).
 THEIRS = "transcript.theirs.jsonl"
 
+#: What rejects a line of a transcript, whose conversation goes on without it; `transcript` rejects conversations.
+LINE = "line"
+
 #: Stages of `dailytalk speak`, which may share the work folder: `dailytalk tag` keeps their rejects.
 SPOKEN_STAGES = frozenset(
     {
+        LINE,
         "transcript",
         "Script",
         "ChooseVoice",

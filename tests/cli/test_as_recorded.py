@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,8 @@ def test_the_next_run_keeps_both_speakers_until_a_voice_is_chosen(tmp_path: Path
     work = tmp_path / "work"
     built = dailytalk("build", tmp_path / "calls", "--out", work, *EMBEDDED, "--revoice", "none")
     assert built.code == 0
+    assert re.search(r"^1 conversation, (\d+) utterances \(\1 as recorded\), \d+ words in ", built.out, re.M)
+    assert "offsets" not in built.out  # nothing was moved
     before = state(work)
     again = dailytalk("speak", work)
     assert again.code == 0, again.err

@@ -47,8 +47,11 @@ def test_run_says_what_it_made_and_the_second_has_nothing_to_do(
     assert done.err.count("\n") == 2
     assert "speak: 0 %, " in done.err
     spent = 15e-6 * sum(len(asked.body["text"]) for asked in server.asked)
-    for shown in ("conversations 1, spoken 2", f"spent {spent:.4f} USD", "turn-taking: offsets"):
+    for shown in (f"spent {spent:.4f} USD", "turn-taking: offsets"):
         assert shown in done.out
+    assert re.search(
+        r"^1 conversation, \d utterances \(2 resynthesised, \d as recorded\), \d+ words in ", done.out, re.M
+    )
     assert str(work / "dataset") in done.out
     assert "\x1b" not in done.out
     again = dailytalk("speak", work, *FISH)
@@ -64,8 +67,8 @@ def test_held_back_conversation_gives_3_and_nothing_finished_gives_1(
     server.word = "bicycle"
     done = dailytalk("speak", work, *FISH)
     assert done.code == 3
-    assert re.search(r"rejected: 1, in .*rejects\.jsonl", done.out)
-    assert '  rejected: "first": held back: 1 utterance could not be said: ' in done.out
+    assert re.search(r"rejected: 1 conversation, in .*rejects\.jsonl", done.out)
+    assert '  "first": held back: 1 utterance could not be said: ' in done.out
     server.word = "i"
     assert dailytalk("speak", work, "--voice", "other", *FISH).code == 1
 

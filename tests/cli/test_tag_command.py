@@ -144,6 +144,22 @@ def test_transcript_of_words_of_any_language_needs_it_before_any_work(tmp_path: 
     assert dailytalk(*tag, *EMBEDDED).code in (0, 3)
 
 
+def test_recording_that_is_used_without_its_transcript_is_not_counted_as_rejected(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=8.5))
+    late = [{"speaker": "A", "word": "late", "start": 60.0, "end": 60.2}]
+    (tmp_path / "in/call.json").write_text(json.dumps(late))
+    save(tmp_path / "in/empty.wav").write_bytes(b"")
+    work = tmp_path / "work"
+    done = dailytalk("tag", tmp_path / "in", "--out", work, *EMBEDDED[:2], "--asr-model", "none")
+    assert done.code == 3
+    assert f"rejected: 1 recording, 1 part of conversations that are used, in {work}/rejects.jsonl" in done.out
+    (work / "transcript.jsonl").open("a").write("no line\n")
+    spoken = dailytalk("speak", work, "--revoice", "none")
+    assert f"rejected: 1 part of conversations that are used, in {work}/rejects.jsonl" in spoken.out
+
+
 def test_calls_that_people_transcribed_need_no_recogniser(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=8.5))
     transcript(tmp_path / "in/call.json", SAID)

@@ -248,7 +248,7 @@ def test_row_that_can_not_be_published_is_rejected_and_the_rest_is(
     assert "provenance" in rejects["bad"]
     assert "utterance 1 is empty" in rejects["worse"]
     shown = dailytalk("push", str(folder), "tester/talks", "--tag", "v2.0.0", "--dry-run")
-    assert f'rejected: "bad": {rejects["bad"]}; ' in shown.out
+    assert f'  "bad": {rejects["bad"]}; ' in shown.out
     published = load("tester/talks", revision="v1.0.0")
     names = set()
     for split in published.values():

@@ -141,6 +141,7 @@ def test_counts_of_the_record_are_those_of_the_transcript_and_the_rejects(out: P
     assert counts["utterances"] == len(lines)
     assert counts["recordings_rejected"] == 1
     assert counts["rejects"] == 2
+    assert counts["rejected_parts"] == 0
     assert record["hours"]["audio"] == pytest.approx(6 / 3600, abs=1e-4)
     seconds = sum(line["duration"] for line in lines)
     assert record["hours"]["speech"] == pytest.approx(seconds / 3600, abs=1e-4)
