@@ -4,6 +4,9 @@ Most decoders of FFmpeg remember more than a frame: the random numbers of AAC's 
 dither of AC-3. One that starts in the middle of a file gives other samples, however much it decodes before the
 part. So a file is decoded from its start, and after each part its decoder waits for a later one. Reading a file in
 order decodes it once; k readers side by side decode it k times.
+
+A video has a clock: its sound may begin after the film, and browsers write no packets while a microphone is muted.
+Silence is put there, so that a second of what is decoded is a second of the player.
 """
 
 import atexit
@@ -11,9 +14,10 @@ import io
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +40,20 @@ FORMATS = (
 #: Streams of a file, of sound or not; FFmpeg opens no file with more. Each may take 2 MB.
 MOST_STREAMS = 128
 
+#: Formats whose packets have the times of a clock, by FFmpeg's names. Elsewhere they are counted from packets or
+#: bytes (AVI, AAC), or are a packet late (FFmpeg's decoders of WMA).
+WITH_CLOCK = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "mpegts", "mpeg"}
+
+#: Seconds by which the first sound may be late without silence before it: times are often whole milliseconds.
+ROUNDING = 0.002
+
+#: Seconds without packets that become silence: half a frame of Moshi. Times that a browser or a network gives to
+#: packets of 20 ms vary by less.
+LEAST_GAP = 0.04
+
+#: Seconds of silence in a file for which there are no packets: as long as the sound of a row may be.
+MOST_SILENCE = 36_000.0
+
 #: Decoders of this process that wait: two for each of the recordings that `sources.folder` reads side by side,
 #: because the search for a cut goes back now and then.
 MOST_WAITING = 16
@@ -56,9 +74,16 @@ def open_container(file: BinaryIO) -> "InputContainer":
     return av.open(file, "r", options=options, metadata_errors="ignore")
 
 
-def packets_of(container: "InputContainer", stream: "AudioStream") -> Iterator["Packet[AudioStream]"]:
-    """The packets of a stream up to the one in which the file ends; of a WAV with that one."""
-    for packet in container.demux(stream):
+def clock_start(container: "InputContainer") -> Fraction:
+    """The second at which the first stream of a file begins, by the times in it: a player's second 0."""
+    import av
+
+    return Fraction(container.start_time or 0, av.time_base)
+
+
+def packets_of(container: "InputContainer", *streams: "AudioStream") -> Iterator["Packet[Any]"]:
+    """The packets of streams, or of all, up to the one in which the file ends; of a WAV with that one."""
+    for packet in container.demux(*streams):
         if packet.is_corrupt and container.format.name != "wav":
             return
         yield packet
@@ -68,7 +93,7 @@ class Decoder:
     """An audio stream of a file, decoded in order.
 
     Attributes:
-        position: samples of each channel that were yielded or skipped so far.
+        position: samples of each channel that were yielded or skipped so far, with silence.
         is_closed: whether nothing can be read any more.
 
     Args:
@@ -97,7 +122,7 @@ class Decoder:
         except (av.FFmpegError, OSError, ValueError) as error:
             self._file.close()
             raise _not_decoded(error) from None
-        self._frames = self._decoded_frames(track)
+        self._frames = self._with_silence(self._decoded_frames(track))
 
     def blocks(self, first: int, last: int, n_samples: int) -> Iterator[NDArray[np.float32]]:
         """Yield the samples from `first`, which is not before `position`, up to `last` or the end of the stream.
@@ -124,8 +149,9 @@ class Decoder:
                 frame = self._next_frame()
                 if frame is None:
                     return
-                if self.position + frame.samples <= first:
-                    self.position += frame.samples
+                n_samples = frame if isinstance(frame, int) else frame.samples
+                if self.position + n_samples <= first:
+                    self.position += n_samples
                     continue
                 self._unread = self._samples_of(frame)
             n_skipped = max(0, first - self.position)
@@ -148,16 +174,48 @@ class Decoder:
         for packet in packets_of(self._container, stream):
             yield from packet.decode()
 
-    def _next_frame(self) -> "AudioFrame | None":
-        """The next frame, None after the last. Raises BadInput for one that is damaged or of another layout."""
+    def _with_silence(self, frames: Iterator["AudioFrame"]) -> Generator["AudioFrame | int", None, None]:
+        """The frames, and before one that has no other before it so many samples of silence, a second at a time.
+
+        Raises BadInput for more than `MOST_SILENCE`.
+        """
+        n_done = 0
+        n_silent = 0
+        for frame in frames:
+            missing = self._missing_before(frame, n_done)
+            n_done += missing + frame.samples
+            n_silent += missing
+            if n_silent > MOST_SILENCE * frame.sample_rate:
+                reason = f"its times leave more than {MOST_SILENCE / 3600:.0f} hours without sound"
+                raise BadInput(reason, "export the recording again")
+            while missing:
+                block = min(missing, frame.sample_rate)
+                yield block
+                missing -= block
+            yield frame
+
+    def _missing_before(self, frame: "AudioFrame", n_done: int) -> int:
+        """Samples from those that were decoded so far to the time of a frame; 0 where there is no gap."""
+        if frame.pts is None or self._container.format.name not in WITH_CLOCK:
+            return 0
+        seconds = frame.pts * frame.time_base - clock_start(self._container)
+        missing = round(seconds * frame.sample_rate) - n_done
+        least = LEAST_GAP if n_done else ROUNDING
+        return missing if missing >= least * frame.sample_rate else 0
+
+    def _next_frame(self) -> "AudioFrame | int | None":
+        """The next frame, a number of samples of silence, or None after the last.
+
+        Raises BadInput for a frame that is damaged or of another layout.
+        """
         import av
 
         try:
             frame = next(self._frames, None)
         except (av.FFmpegError, ValueError, IndexError) as error:  # IndexError: another file has its name by now
             raise _not_decoded(error) from None
-        if frame is None:
-            return None
+        if frame is None or isinstance(frame, int):
+            return frame
         layout = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._layout is None:
             self._layout = layout
@@ -165,10 +223,12 @@ class Decoder:
             raise _not_decoded("its rate or its channels change")
         return frame
 
-    def _samples_of(self, frame: "AudioFrame") -> NDArray[np.float32]:
-        """The samples of a frame, shape (n, channels)."""
+    def _samples_of(self, frame: "AudioFrame | int") -> NDArray[np.float32]:
+        """The samples of a frame, or so many of silence, shape (n, channels)."""
         import av
 
+        if isinstance(frame, int):
+            return np.zeros((frame, self._channels), np.float32)
         try:
             (converted,) = self._resampler.resample(frame)  # another format, and as many samples
             plane = bytes(converted.planes[0])

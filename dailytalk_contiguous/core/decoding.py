@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.decoder import Encoded, decoder_before, open_container, packets_of
+from dailytalk_contiguous.core.decoder import Encoded, clock_start, decoder_before, open_container, packets_of
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.mp4_frames import refuse_endless_mp4
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 #: Formats whose header has no length: FFmpeg guesses it from the first bit rate.
 WITHOUT_LENGTH = {"aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "dts", "mp3"}
 
-#: Seconds by which the sound may be longer or shorter than promised: a container is as long as its longest track.
+#: Formats whose header has the length of the longest stream alone, such as that of the film.
+WITH_ONE_LENGTH = {"matroska,webm", "flv", "asf"}
+
+#: Seconds by which the sound may be longer or shorter than promised.
 TOLERANCE = 1.0
 
 #: Audio streams of a file that are looked at.
@@ -35,7 +38,7 @@ _COPY = "copy or export the recording again"
 class StreamFacts(NamedTuple):
     """Rate in Hz, channels, seconds and tags of an audio stream, and the name of the format it is in.
 
-    `start`: the second of the file's clock at which its sound begins.
+    `seconds`: to its end, from the start of the file's clock.
     """
 
     sample_rate: int
@@ -43,7 +46,6 @@ class StreamFacts(NamedTuple):
     seconds: float
     format: str
     tags: dict[str, str]
-    start: float = 0.0
 
 
 def read_facts(file: BinaryIO) -> StreamFacts:
@@ -74,33 +76,78 @@ def _streams(file: BinaryIO, most: int) -> list[StreamFacts | None]:
 
     refuse_endless_mp4(file)
     try:
-        container = open_container(file)
+        with open_container(file) as container:
+            streams = container.streams.audio
+            ends = [_end_in_header(container, stream) for stream in streams]
+            if not all(ends):
+                ends = _ends_of_packets(container)
+            both = zip(streams, ends, strict=True)
+            return [_facts_of(container, stream, end) for stream, end in both][:most]
     except (av.FFmpegError, OSError, ValueError):
         raise _NO_AUDIO from None
-    with container:
-        return [_facts_of(container, stream) for stream in container.streams.audio[:most]]
 
 
-def _facts_of(container: "InputContainer", stream: "AudioStream") -> StreamFacts | None:
-    import av
-
+def _facts_of(container: "InputContainer", stream: "AudioStream", end: Fraction) -> StreamFacts | None:
     codec = stream.codec_context  # None where there is no decoder
-    seconds = Fraction(container.duration or 0, av.time_base)
-    if stream.duration and stream.time_base:
-        seconds = stream.duration * stream.time_base
-    if seconds <= 0 or container.format.name in WITHOUT_LENGTH:
-        seconds = Fraction(0)
-        for packet in packets_of(container, stream):
-            ticks = packet.duration or 0
-            seconds += ticks * packet.time_base
+    seconds = end - clock_start(container)
     if not (codec and codec.sample_rate and codec.channels and seconds > 0):
         return None
-    start = Fraction(0)
-    if stream.start_time and stream.time_base:
-        start = stream.start_time * stream.time_base
     tags = container.metadata | stream.metadata
-    name = container.format.name
-    return StreamFacts(codec.sample_rate, codec.channels, float(seconds), name, tags, float(start))
+    return StreamFacts(codec.sample_rate, codec.channels, float(seconds), container.format.name, tags)
+
+
+def _end_in_header(container: "InputContainer", stream: "AudioStream") -> Fraction:
+    """The time at which a stream ends, by the header of its file; 0 where that does not say."""
+    import av
+
+    if container.format.name in WITHOUT_LENGTH | WITH_ONE_LENGTH:
+        return Fraction(0)
+    if stream.duration and stream.time_base:
+        return ((stream.start_time or 0) + stream.duration) * stream.time_base
+    if container.duration:
+        return clock_start(container) + Fraction(container.duration, av.time_base)
+    return Fraction(0)
+
+
+def _ends_of_packets(container: "InputContainer") -> list[Fraction]:
+    """The times at which the streams of sound end, by their packets; 0 for one that has none.
+
+    The end of the file is read, and all of it where a stream has no packets there. Raises BadInput for a file that
+    ends before its header says.
+    """
+    import av
+
+    promised = 0
+    if container.format.name in WITH_ONE_LENGTH:
+        promised = container.duration or 0
+    ends: dict[int, Fraction] = {}
+    for start in sorted({promised, 0}, reverse=True):
+        container.seek(start)
+        ends = _ends_from_here(container)
+        if all(stream.index in ends for stream in container.streams.audio):
+            break
+    seconds = max(ends.values(), default=Fraction(0)) - clock_start(container)
+    promised_seconds = promised / av.time_base
+    if seconds < promised_seconds - TOLERANCE:
+        raise BadInput(f"it does not last the {promised_seconds:.1f} s that its header promises", _COPY)
+    return [ends.get(stream.index, Fraction(0)) for stream in container.streams.audio]
+
+
+def _ends_from_here(container: "InputContainer") -> dict[int, Fraction]:
+    """The time at which the last packet of each stream ends, by the stream's index; streams without one lack."""
+    starts: dict[int, Fraction] = {}
+    ends: dict[int, Fraction] = {}
+    for packet in packets_of(container):
+        if packet.pts is None:  # the one without content that comes last
+            continue
+        index = packet.stream_index
+        start = packet.pts * packet.time_base
+        length = (packet.duration or 0) * packet.time_base
+        if not length:  # Matroska need not say how long a packet of AAC is: as long as the one before it
+            length = start - starts.get(index, start)
+        starts[index] = start
+        ends[index] = max(ends.get(index, start), start + length)
+    return ends
 
 
 def decoded_blocks(
