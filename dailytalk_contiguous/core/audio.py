@@ -21,65 +21,23 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.decoder import Encoded
 from dailytalk_contiguous.core.decoding import StreamFacts, decoded_blocks, read_facts, read_tracks
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.promised_samples import STREAMED, promised_samples
 from dailytalk_contiguous.core.records import EncodedAudio
-from dailytalk_contiguous.core.sphere import refuse_shorten, sphere_head, sphere_samples
+from dailytalk_contiguous.core.regular_files import open_regular
+from dailytalk_contiguous.core.sphere import refuse_shorten, sphere_head
 from dailytalk_contiguous.core.wording import counted
 
 if TYPE_CHECKING:  # `datasets` is heavy, and what only reads sound can spare it
     from dailytalk_contiguous.core.records import EncodedAudio
 
-# Completeness: libsndfile quietly shortens a WAV, RF64 or AIFF that was cut short, and believes the length that an
-# MP3 states or that it guesses from the first frame, so that half a conversation would pass for a whole one.
+# Completeness: libsndfile believes the length that an MP3 states or that it guesses from the first frame, so that
+# half a conversation would pass for a whole one. `core.promised_samples` looks at other formats.
 
-
-#: Byte order and name of the chunk with the samples, by the first four bytes of the file.
-CONTAINERS: dict[bytes, tuple[Literal["little", "big"], bytes]] = {
-    b"RIFF": ("little", b"data"),
-    b"RF64": ("little", b"data"),
-    b"FORM": ("big", b"SSND"),
-}
-
-#: A length in a header that means that the program which wrote it did not know (it was streamed): most
-#: write 0xFFFFFFFF (some less the 36 bytes of the header), arecord 0x80000000, SoX 0x7FFFF000 (less what does not
-#: fill a frame), others 0x7FFFFFFF or 0; pocket-tts promises 1,000,000,000 samples.
-STREAMED = (0, 0xFFFFFFFF, 0xFFFFFFFF - 36, 0x80000000, 0x7FFFFFFF, 2_000_000_000)
-STREAMED += (*range(0x7FFFF000 - 64, 0x7FFFF000 + 64),)
 
 #: Seconds by which the frames of an MP3 may differ from its stated length (its first and last frames are padding).
 MP3_TOLERANCE = 1.0
 
 _REMEDY = "copy or export the recording again"
-
-
-def promised_samples(file: BinaryIO, size: int) -> tuple[int, int] | None:
-    """The bytes of samples that the head of a WAV, RF64, AIFF or SPHERE promises, and those from their start on.
-
-    None for other files, and where no samples are found. `file` is left anywhere.
-    """
-    fields = sphere_head(file)
-    if fields:
-        return sphere_samples(fields, size)
-    file.seek(0)
-    begins = file.read(4)
-    if begins not in CONTAINERS:
-        return None
-    order, samples = CONTAINERS[begins]
-    position = 12
-    long_size = None
-    while position + 8 <= size:
-        file.seek(position)
-        head = file.read(8)
-        name = head[:4]
-        if name == bytes(4):  # no chunk but zeros, eight bytes of which would be one after the other
-            return None
-        promised = int.from_bytes(head[4:], order)
-        if name == b"ds64":  # RF64 keeps here what does not fit into 32 bits
-            long_size = int.from_bytes(file.read(16)[8:], "little")
-        if name == samples:
-            held = size - position - 8
-            return long_size or promised, held
-        position += 8 + promised + promised % 2
-    return None
 
 
 # Reading recordings: the facts of a file, and its samples in blocks, at any rate, never all of it in memory.
@@ -241,6 +199,8 @@ def read_header(audio: AudioStruct) -> AudioHeader:
         BadInput: there is none, it is empty or cut short, or nothing here can decode it.
     """
     with _opened(audio) as (encoded, size):
+        if not size:
+            raise BadInput("the file is empty (0 bytes)", _REMEDY)
         if encoded.read(len(LFS_POINTER)) == LFS_POINTER:
             raise BadInput("it is a Git LFS pointer, not the file itself", LFS_REMEDY)
         refuse_shorten(sphere_head(encoded))
@@ -708,7 +668,7 @@ def _opened(audio: AudioStruct) -> Iterator[tuple[BinaryIO, int]]:
     if isinstance(encoded, bytes):
         yield io.BytesIO(encoded), len(encoded)
         return
-    with encoded.open("rb") as file:
+    with open_regular(encoded) as file:
         yield file, os.fstat(file.fileno()).st_size
 
 

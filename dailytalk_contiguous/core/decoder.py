@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.promised_samples import promised_samples
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -69,8 +70,12 @@ def open_container(file: BinaryIO) -> "InputContainer":
     """Open a file of one of `FORMATS` from its start. Raises av.FFmpegError, OSError or ValueError."""
     import av  # FFmpeg, which few files need; an extra brings it
 
-    file.seek(0)
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file", "max_streams": str(MOST_STREAMS)}
+    size = file.seek(0, os.SEEK_END)
+    promised, _ = promised_samples(file, size) or (None, 0)
+    if promised == 0:
+        options["ignore_length"] = "1"  # of a WAV, up to the end of which are samples
+    file.seek(0)
     return av.open(file, "r", options=options, metadata_errors="ignore")
 
 

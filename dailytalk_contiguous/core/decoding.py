@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-#: Formats whose header has no length: FFmpeg guesses it from the first bit rate.
-WITHOUT_LENGTH = {"aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "dts", "mp3"}
+#: Formats whose header has no length: FFmpeg guesses it from the first bit rate. That of a WAV is wrong where
+#: libsndfile does not read it.
+WITHOUT_LENGTH = {"aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "dts", "mp3", "wav"}
 
 #: Formats whose header has the length of the longest stream alone, such as that of the film.
 WITH_ONE_LENGTH = {"matroska,webm", "flv", "asf"}

@@ -24,6 +24,7 @@ import yaml
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.quotas import Quota
+from dailytalk_contiguous.core.regular_files import open_regular
 
 #: Bytes of a document (about 100 hours of words with times).
 MOST_BYTES = 64 << 20
@@ -128,7 +129,8 @@ def read_bytes(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> by
     """
     try:
         check_size(path.stat().st_size, f"{shown(path)}: ", remedy, limit)
-        return path.read_bytes()
+        with open_regular(path, f"{shown(path)}: ") as file:
+            return file.read()
     except OSError as error:
         raise BadInput(f"{shown(path)}: it can't be read ({error.strerror})", remedy) from None
 
@@ -203,7 +205,7 @@ def numbered_lines(path: Path, remedy: str = _REMEDY, limit: int = MOST_LINE_BYT
     Raises BadInput for a file that is missing or can't be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path, f"{shown(path)}: ") as file:
             number = 0
             line = file.readline(limit + 1)
             while line:

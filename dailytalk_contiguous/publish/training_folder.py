@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.documents import (
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.moshi_words import said_words
+from dailytalk_contiguous.core.regular_files import open_regular
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.schema import CHANNELS, LABELS, MAIN, OPTIONAL, STRING, Row
 from dailytalk_contiguous.core.turns import SPACELESS, Timed, TimedConversation, join_spans
@@ -309,7 +310,7 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
     try:
         wav = inside(folder, name)
         about = inside(folder, f"{os.path.splitext(name)[0]}.json")
-        with wav.open("rb") as opened:
+        with open_regular(wav) as opened:
             begins = opened.read(4)
     except (BadInput, OSError) as error:
         reason = error.reason if isinstance(error, BadInput) else error.strerror

@@ -37,6 +37,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
 from dailytalk_contiguous.core.records import Cue, EncodedAudio
+from dailytalk_contiguous.core.regular_files import NO_FILE
 from dailytalk_contiguous.core.schema import MIX, SOURCE, Row
 from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.core.speech_runs import HYSTERESIS
@@ -331,8 +332,9 @@ def _list_unread(
 
     `beside`: as `_stems_by_folder` returns it.
     """
-    if transcripts and Path(transcripts).is_file() and os.path.abspath(transcripts) not in left_out.read:
-        left_out.unread_transcript("no recording has its name", as_text(Path(transcripts)))
+    if transcripts and not Path(transcripts).is_dir() and os.path.abspath(transcripts) not in left_out.read:
+        reason = "no recording has its name" if Path(transcripts).is_file() else NO_FILE
+        left_out.unread_transcript(reason, as_text(Path(transcripts)))
     for text in sorted(left_out.read):
         for path in poorer_than(Path(text)):
             name = as_text(Path(*path.parts[-3:]))
@@ -346,8 +348,12 @@ def _list_unread(
     for folder, (relative, stems) in beside.items():
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
+                if entry.is_dir() or not os.path.exists(entry.path):
+                    continue
                 reason = why_unread(entry.name, stems, bool(transcripts))
-                if reason and entry.is_file() and os.path.abspath(entry.path) not in left_out.read:
+                if not entry.is_file() and stems_of(entry.name):
+                    reason = NO_FILE
+                if reason and os.path.abspath(entry.path) not in left_out.read:
                     left_out.unread_transcript(reason, as_text(relative / entry.name))
 
 

@@ -32,6 +32,7 @@ from dailytalk_contiguous.core.documents import (
     utf8_text,
 )
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError
+from dailytalk_contiguous.core.regular_files import open_regular
 from dailytalk_contiguous.core.schema import CHANNELS
 
 #: How names end that mean the left and the right side of one recording, after a dot, `_`, `-` or a space.
@@ -641,7 +642,7 @@ def channels_of(path: Path) -> int | None:
     """How many channels a file has, by its header; None for what can't be read."""
     with suppress(BadInput, OSError):
         try:
-            with path.open("rb") as opened, soundfile.SoundFile(opened) as file:
+            with open_regular(path) as opened, soundfile.SoundFile(opened) as file:
                 return int(file.channels)
         except soundfile.LibsndfileError:
             return audio.read_header(audio.audio_at(path)).channels

@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.documents import as_text, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError
 from dailytalk_contiguous.core.own_file import refuse_in_import
+from dailytalk_contiguous.core.regular_files import open_regular
 from dailytalk_contiguous.store import files
 
 #: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads. A folder
@@ -80,9 +81,9 @@ def source_digest(path: Path | str) -> str | None:
     The start of the file is enough; libsndfile takes ten times as long to open one.
     """
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open_regular(Path(path)) as file:
             comment = _COMMENT.search(file.read(_HEAD))
-    except OSError:
+    except (BadInput, OSError):
         return None
     return comment[1].decode("ascii", "replace") if comment else None
 

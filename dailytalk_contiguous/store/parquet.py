@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.core.quotas import Quota
+from dailytalk_contiguous.core.regular_files import open_regular
 from dailytalk_contiguous.core.schema import Row, wrong_type
 from dailytalk_contiguous.store.files import Disk, replacing
 from dailytalk_contiguous.store.parquet_pages import (
@@ -371,7 +372,7 @@ def open_parquet(
     is_local = isinstance(source, Path)
     name = name or shown(source)
     # Arrow itself opens no path that is not UTF-8.
-    with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
+    with open_regular(source) if isinstance(source, Path) else nullcontext(source) as file:
         with _reading(name, remedy):
             counted = CountedFile(file, name, remedy)
             parquet = pq.ParquetFile(

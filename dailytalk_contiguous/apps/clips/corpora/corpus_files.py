@@ -24,6 +24,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.quotas import MOST_ROW_BYTES
 from dailytalk_contiguous.core.records import EncodedAudio
+from dailytalk_contiguous.core.regular_files import NO_FILE, SAVE_IT
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
 #: Bytes that the members of an archive may have in any case.
@@ -100,7 +101,7 @@ def open_tree(source: str | Path) -> Tree:
         files: list[FoundFile] = []
         for file in _walk(path):
             files += _opened(file, f"{file.name}/")
-    elif zipfile.is_zipfile(path):
+    elif path.is_file() and zipfile.is_zipfile(path):
         files = [*_opened(FoundFile(f"{path.stem}.zip", path), "")]
     else:
         raise DailytalkError(
@@ -125,6 +126,8 @@ def _walk(folder: Path) -> Iterator[FoundFile]:
                 yield FoundFile(name, path)
             elif not path.exists():
                 yield FoundFile(name, path, BadInput("it is a link to a file that is not there", _CHECK))
+            elif not path.is_dir():
+                yield FoundFile(name, path, BadInput(NO_FILE, SAVE_IT))
     for error in barred:
         path = Path(error.filename)
         problem = BadInput("it is a folder that can't be searched", _CHECK)
