@@ -12,7 +12,10 @@ from dailytalk_contiguous.core.wording import public
 
 
 class RejectedFacts(TypedDict, total=False):
-    """The whole conversations that a half of a run rejected; `publish.verdict.losses` adds them up."""
+    """The whole conversations that a half of a run rejected; `publish.verdict.losses` adds them up.
+
+    `recordings`: those that can't be used, by kind of reason.
+    """
 
     conversations: Whole
     of_conversations: Whole
@@ -20,6 +23,7 @@ class RejectedFacts(TypedDict, total=False):
     of_seconds: Number
     reasons: dict[str, Number]
     remedies: dict[str, str]
+    recordings: dict[str, Whole]
 
 
 class SpokenFacts(TypedDict, total=False):

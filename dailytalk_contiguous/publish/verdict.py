@@ -76,6 +76,9 @@ class Bound(NamedTuple):
 #: Share of the hours: a problem of fewer speaks against these alone, and they can be left out by the page's table.
 WIDESPREAD = 0.1
 
+#: Kinds of reason that a finding names.
+MOST_REASONS = 4
+
 #: Conversations from which on their median is meaningful: that half of ten have less than one in four has
 #: elsewhere is chance in 8 % of all cases at most.
 FEWEST_CONVERSATIONS = 10
@@ -866,23 +869,32 @@ def _loss_findings(run: Mapping[str, Any], tables: Tables, limits: FindingLimits
     lost = losses(run)
     most = limits["lost-hours"]
     if most is not None and lost["of_seconds"] and lost["seconds"] > most * lost["of_seconds"]:
-        kinds = list(lost["reasons"])
-        if not kinds:
-            kinds = [kind for (_, kind), _ in tables.rejects.most_common()]
-        reason = f": {kinds[0]}" if kinds else ""
+        amounts = {kind: length_text(seconds) for kind, seconds in lost["reasons"].items()}
+        if not amounts:
+            amounts = {kind: f"{n:,}" for (_, kind), n in tables.rejects.most_common()}
         share = percent(lost["seconds"], lost["of_seconds"])
         lengths = f"{length_text(lost['seconds'])} of {length_text(lost['of_seconds'])}"
         conversations = f"{lost['conversations']:,} of {counted(lost['of_conversations'], 'conversation')}"
-        problem = f"{share} of the input was rejected ({lengths}, {conversations}){reason}"
-        yield advice("lost-hours", ".", problem, remedy_of(lost, kinds))
+        problem = f"{share} of the input was rejected ({lengths}, {conversations}){_because(amounts)}"
+        yield advice("lost-hours", ".", problem, remedy_of(lost, amounts))
     n_recordings = lost["recordings"]
     if n_recordings:
-        kinds = [kind for kind in lost["remedies"] if kind not in lost["reasons"]]
-        reason = f": {kinds[0]}" if kinds else ""
+        amounts = {kind: f"{n:,}" for kind, n in lost["reasons_of_recordings"].items()}
         unusable = counted(n_recordings, "recording")
-        problem = f"{unusable} can't be used, and none of the hours here are theirs{reason}"
+        problem = f"{unusable} can't be used, and none of the hours here are theirs{_because(amounts)}"
         severity: Severity = "doubtful" if n_recordings > lost["of_conversations"] else "note"
-        yield advice("lost-recordings", ".", problem, remedy_of(lost, kinds), severity)
+        yield advice("lost-recordings", ".", problem, remedy_of(lost, amounts), severity)
+
+
+def _because(amounts: Mapping[str, str]) -> str:
+    """The end of a sentence: kinds of reason, the commonest first, with their amounts where there are several."""
+    parts = [f"{kind} ({amount})" for kind, amount in amounts.items()]
+    if len(parts) == 1:
+        parts = [*amounts]
+    n_more = len(parts) - MOST_REASONS
+    if n_more > 0:
+        parts[MOST_REASONS:] = [counted(n_more, "other reason")]
+    return ": " + "; ".join(parts) if parts else ""
 
 
 def _speaker_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
@@ -961,7 +973,8 @@ class Losses(TypedDict):
 
     `conversations`, `seconds` and `of_conversations`, `of_seconds`: how many, of all; recordings that can't be
     read have no length. `reasons`: seconds by kind of reason, the longest first. `remedies`: by kind of reason.
-    `recordings`: those that can't be used, which are none of these conversations.
+    `recordings`: those that can't be used, which are none of these conversations, and `reasons_of_recordings` how
+    many of them by kind of reason, the commonest first.
     """
 
     conversations: int
@@ -971,6 +984,7 @@ class Losses(TypedDict):
     reasons: dict[str, float]
     remedies: dict[str, str]
     recordings: int
+    reasons_of_recordings: dict[str, int]
 
 
 def losses(run: Mapping[str, Any]) -> Losses:
@@ -1000,11 +1014,13 @@ def losses(run: Mapping[str, Any]) -> Losses:
         "reasons": dict(reasons.most_common()),
         "remedies": remedies,
         "recordings": (run.get("counts") or {}).get("recordings_rejected") or 0,
+        "reasons_of_recordings": tagging.get("recordings") or {},
     }
 
 
 def remedy_of(lost: Losses, kinds: Iterable[str]) -> str:
-    """Return the remedy of rejects: that of the first of these kinds that has one."""
-    remedies = [lost["remedies"].get(kind) for kind in kinds]
-    stated = [remedy for remedy in remedies if remedy]
-    return "; ".join([*stated[:1], "see rejects.jsonl"])
+    """Return the remedy of rejects: that of these kinds if they share one."""
+    remedies = {lost["remedies"].get(kind) for kind in kinds} - {None}
+    if len(remedies) > 1:
+        return "rejects.jsonl has what to do about each"
+    return "; ".join([*filter(None, remedies), "see rejects.jsonl"])

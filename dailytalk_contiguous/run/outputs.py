@@ -215,7 +215,7 @@ def write_results(half: FinishedHalf) -> RunRecord:
             run["source"] = facts["source"]
         run["speak"] = record
     else:
-        _add_tagged(record, tables, len(half.rejects))
+        _add_tagged(record, tables, half.rejects)
         record["notes"] = reader.notes
         if reader.silent_speakers:
             record[SILENT_SPEAKERS] = reader.silent_speakers
@@ -320,13 +320,15 @@ def _add_spoken(record: RunRecord, tables: Tables, earlier: Sequence[str]) -> No
     record["of_earlier_runs"] = earlier
 
 
-def _add_tagged(record: RunRecord, tables: Tables, n_rejected: int) -> None:
-    """Add to a record what only tagged conversations have; `n_rejected` recordings of the source were rejected."""
+def _add_tagged(record: RunRecord, tables: Tables, rejects: Sequence[Reject]) -> None:
+    """Add to a record what only tagged conversations have; `rejects`: the recordings that the source rejected."""
     recognisers = dict(figures.counts(tables.utterances["recogniser"]))
     recogniser = record["models"].get("recogniser")
     if recogniser and recogniser["name"] not in recognisers:
         del record["models"]["recogniser"]  # all words were given, and it was not loaded
-    record["counts"]["recordings_rejected"] = n_rejected
+    record["counts"]["recordings_rejected"] = len(rejects)
+    kinds = Counter(kind_of(reject.reason) for reject in rejects)
+    record["rejected"]["recordings"] = dict(kinds.most_common())
     record["counts"]["without_utterances"] = int((tables.conversations["utterances"] == 0).sum())
 
 

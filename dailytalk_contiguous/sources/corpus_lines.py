@@ -211,7 +211,7 @@ def stm_records(path: Path) -> Iterator[CorpusRecord]:
 
 
 def _stm_text(text: str) -> str:
-    """The words of a segment, without its labels (`<o,f0,male>`); marks stay."""
+    """The words of a segment, without its labels (`<O,en,F,en-F>`); marks stay."""
 
     def mark_alone(match: re.Match[str]) -> str:
         return match[0] if mark_of(match[0]) else ""
@@ -226,7 +226,7 @@ def _stm_text(text: str) -> str:
     def optional_word(match: re.Match[str]) -> str:
         return match[0] if mark_of(match[0]) else match[1]
 
-    text = re.sub(r"^<(?:\w+,)*\w*>(?=\s|$)", mark_alone, text)
+    text = re.sub(r"^<[^<>\s]*>(?=\s|$)", mark_alone, text)
     text = re.sub(r"\{\s([^{}]{1,4000})\s\}", first_alternative, text)
     text = re.sub(r"(?<!\S)\(([^\s()]+)\)(?!\S)", optional_word, text)
     return " ".join(text.split())

@@ -292,16 +292,20 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
     threads = min(AT_ONCE, cores())
     memory = KnownRecordings(config.inputs)
     beside = _stems_by_folder(recordings) if left_out is not None and config.given else None
+    rejected: list[Recording] = []
 
     def read(recording: Recording) -> list[Row]:
-        return list(recording_rows(recording, config, skipped, memory))
+        rows = list(recording_rows(recording, config, skipped, memory))
+        if rows[0]["problem"]:
+            rejected.append(recording)
+        return rows
 
     callers = CallerNames(config.anonymous)
     for rows in side_by_side(read, _each_freed(recordings), threads):
         yield from map(callers.replaced, rows)
     memory.save()
     if beside is not None:
-        _list_unread(beside, config.transcripts, skipped)
+        _list_unread(beside, _stems_by_folder(rejected), config.transcripts, skipped)
         skipped.unread = {reason: sorted(set(names)) for reason, names in sorted(skipped.unread.items())}
 
 
@@ -326,11 +330,14 @@ def _stems_by_folder(recordings: Iterable[Recording]) -> dict[Path, tuple[Path, 
 
 
 def _list_unread(
-    beside: Mapping[Path, tuple[Path, Collection[str]]], transcripts: str | None, left_out: LeftOut
+    beside: Mapping[Path, tuple[Path, Collection[str]]],
+    rejected: Mapping[Path, tuple[Path, Collection[str]]],
+    transcripts: str | None,
+    left_out: LeftOut,
 ) -> None:
     """Add to `left_out` the files that are called like recordings beside them and were not read.
 
-    `beside`: as `_stems_by_folder` returns it.
+    `beside`, of all recordings, and `rejected`: as `_stems_by_folder` returns them.
     """
     if transcripts and not Path(transcripts).is_dir() and os.path.abspath(transcripts) not in left_out.read:
         reason = "no recording has its name" if Path(transcripts).is_file() else NO_FILE
@@ -346,11 +353,12 @@ def _list_unread(
                 if labels:
                     left_out.unread_transcript(LABELS_UNREAD, f"{name}: {labels}")
     for folder, (relative, stems) in beside.items():
+        _, rejected_stems = rejected.get(folder, (relative, ()))
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir() or not os.path.exists(entry.path):
                     continue
-                reason = why_unread(entry.name, stems, bool(transcripts))
+                reason = why_unread(entry.name, stems, bool(transcripts), rejected_stems)
                 if not entry.is_file() and stems_of(entry.name):
                     reason = NO_FILE
                 if reason and os.path.abspath(entry.path) not in left_out.read:

@@ -31,9 +31,6 @@ from dailytalk_contiguous.store.files import Disk, replacing
 #: Samples of silence that are written at a time.
 _SILENCE_BLOCK = 1_000_000
 
-#: Seconds that a codec may put before the sound of a track.
-_CODEC_DELAY = 0.1
-
 
 def put_together(pair: Pair, name: str) -> Path:
     """The recording that both sides make, a stereo FLAC called `name` in the user's cache folder.
@@ -148,8 +145,8 @@ def channels_with_sound(path: Path) -> list[int]:
 def take_tracks(path: Path, numbers: tuple[int, int]) -> Path:
     """The recording that two audio tracks of a container make, in the cache under the file's own name.
 
-    Of a track with several channels the mean is taken. A track that begins later than the other has silence
-    before it.
+    Of a track with several channels the mean is taken. A track that begins after the film, or lacks packets, has
+    silence there.
 
     Args:
         path: a video or another container.
@@ -169,13 +166,7 @@ def take_tracks(path: Path, numbers: tuple[int, int]) -> Path:
     target = _target("tracks", [_fact(path), repr(numbers)], path.name)
     if not target.is_file():
         rate = max(left.sample_rate, right.sample_rate)
-        names = f"tracks {numbers[0]} and {numbers[1]}"
-        waits = _waits((left.start, right.start), (left.seconds, right.seconds), names)
-        both = []
-        for number, wait in zip(numbers, waits, strict=True):
-            # Decoders' own delay, which both tracks have, is no other start.
-            length = round(wait * rate) if wait > _CODEC_DELAY else 0
-            both.append(_after_silence(audio.track_at(audio.audio_at(path), number - 1, rate), length))
+        both = [audio.track_at(audio.audio_at(path), number - 1, rate) for number in numbers]
         _write(target, _together(both[0], both[1]), rate, is_fine=False)
     return target
 

@@ -117,10 +117,12 @@ def is_shared(name: str, stem: str) -> bool:
     return OF_MANY in stems and composed(stem) not in stems
 
 
-def why_unread(name: str, stems: Collection[str], elsewhere: bool) -> str | None:
+def why_unread(
+    name: str, stems: Collection[str], elsewhere: bool, rejected: Collection[str] = frozenset()
+) -> str | None:
     """Why a file beside recordings of these stems is no transcript of one; None if it has the name of none.
 
-    `elsewhere`: transcripts are looked for elsewhere.
+    `elsewhere`: transcripts are looked for elsewhere. `rejected`: the stems of recordings that can't be used.
 
     >>> why_unread("call.docx", {"call"}, False)
     'of no format of transcripts'
@@ -137,6 +139,8 @@ def why_unread(name: str, stems: Collection[str], elsewhere: bool) -> str | None
         return "another transcript of the call has more"
     if elsewhere:
         return "--transcripts names others"
+    if not {*rejected}.isdisjoint(stems_of(name)):
+        return "its recording was rejected"
     return "its name is not that of the recording, or that and a side, such as NAME.left.srt"
 
 
