@@ -127,9 +127,8 @@ def _ends_of_packets(container: "InputContainer") -> list[Fraction]:
         ends = _ends_from_here(container)
         if all(stream.index in ends for stream in container.streams.audio):
             break
-    seconds = max(ends.values(), default=Fraction(0)) - clock_start(container)
     promised_seconds = promised / av.time_base
-    if seconds < promised_seconds - TOLERANCE:
+    if max(ends.values(), default=0) < promised_seconds - TOLERANCE:
         raise BadInput(f"it does not last the {promised_seconds:.1f} s that its header promises", _COPY)
     return [ends.get(stream.index, Fraction(0)) for stream in container.streams.audio]
 

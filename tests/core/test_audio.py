@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,68 @@ def test_a_wav_that_was_streamed_is_read_to_its_end(tmp_path: Path, promised: in
             assert info.seconds == pytest.approx(SECONDS)
             np.testing.assert_array_equal(whole, samples)
             np.testing.assert_array_equal(part, samples[16000:24000])
+
+
+def with_length(content: bytes, length: int) -> bytes:
+    """A WAV, RF64 or AIFF whose header promises so many bytes of samples."""
+    name, order, offset = {b"RIFF": (b"data", "<I", 4), b"RF64": (b"ds64", "<Q", 16), b"FORM": (b"SSND", ">I", 4)}[
+        content[:4]
+    ]
+    changed = bytearray(content)
+    struct.pack_into(order, changed, content.index(name) + offset, length)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "RF64"])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "ULAW"])
+def test_a_wav_whose_header_promises_less_sound_than_follows_is_read_to_its_end(kind: str, subtype: str) -> None:
+    content = wav_bytes(example("bicycle_repair")[: 16000 * 8], subtype=subtype, kind=kind)
+    whole = read(content)
+    n_bytes = len(content) // 8 * 6 // 24 * 24  # of 6 s
+    promising_less = with_length(content, n_bytes)
+    assert read_header(struct_of(promising_less)).seconds == 8.0
+    np.testing.assert_array_equal(read(promising_less), whole)
+    np.testing.assert_array_equal(read(promising_less, 7.0, 0.5), whole[112000:120000])
+
+
+def test_an_rf64_that_was_streamed_is_read_to_its_end() -> None:
+    content = wav_bytes(tones(SECONDS), kind="RF64")
+    np.testing.assert_array_equal(read(with_length(content, 0)), read(content))
+
+
+def test_an_aiff_with_more_sound_than_its_header_promises_is_refused() -> None:
+    content = wav_bytes(tones(SECONDS), kind="AIFF")
+    assert problem(with_length(content, 64000)).reason == (
+        "its header promises 64000 bytes of samples, and 160008 follow"
+    )
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_U8"])
+@pytest.mark.parametrize(
+    "following",
+    [
+        b"LIST" + struct.pack("<I", 5000) + bytes(range(1, 201)) * 25,
+        b"id3 " + struct.pack("<I", 2000) + bytes(range(1, 201)) * 10,
+        b"ID3\x03" + bytes(range(1, 201)) * 10,
+        bytes(4096),
+        bytes(range(1, 201)),
+    ],
+)
+def test_what_follows_the_samples_of_a_wav_and_is_no_sound_is_not_read_as_sound(
+    subtype: str, following: bytes
+) -> None:
+    samples = tones(1.0, 15999, 1)  # of an odd number of bytes, after which some programs put no other
+    content = wav_bytes(samples, 15999, subtype)
+    np.testing.assert_array_equal(read(content + following), read(content))
+
+
+@pytest.mark.parametrize("name", ["call.wav", "call.m4a"])
+def test_a_file_without_a_byte_is_called_empty(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.touch()
+    reported = problem(path)
+    assert reported.reason == "the file is empty (0 bytes)"
+    assert reported.remedy == "copy or export the recording again"
 
 
 NAMES = ["two words", "new\nline", "🎧 été", "50%25 #1?", os.fsdecode(b"caf\xe9 \xff")]

@@ -548,6 +548,32 @@ def test_recordings_that_cannot_be_used_are_noted_and_many_of_them_are_doubtful(
     assert many.severity == "doubtful"
 
 
+UNUSABLE = {"it has one channel (mono)": 2, "it is empty": 1, "it is a pipe": 1}
+
+
+def test_each_reason_of_recordings_that_cannot_be_used_is_told_with_their_number():
+    remedies = dict.fromkeys(UNUSABLE, "export it again")
+    nothing_lost = LOST | {"seconds": 0.0, "recordings": UNUSABLE, "remedies": remedies}
+    run = {"rejected": nothing_lost, "counts": {"recordings_rejected": 4}}
+    finding = found_in(talk(), run=run)["lost-recordings"]
+    assert finding.what == (
+        "4 recordings can't be used, and none of the hours here are theirs: "
+        "it has one channel (mono) (2); it is empty (1); it is a pipe (1)"
+    )
+    assert finding.remedy == "export it again; see rejects.jsonl"
+    remedies["it is empty"] = "copy it again"
+    assert found_in(talk(), run=run)["lost-recordings"].remedy == "rejects.jsonl has what to do about each"
+    more = nothing_lost | {"recordings": UNUSABLE | {"it is silent": 1, "it is a link": 1, "it is short": 1}}
+    many = found_in(talk(), run=run | {"rejected": more})["lost-recordings"]
+    assert many.what.endswith("it is a pipe (1); it is silent (1); 2 other reasons")
+
+
+def test_each_reason_of_lost_hours_is_told_with_its_seconds():
+    reasons = {"its takes are too short": 100.0, "nobody speaks": 19.8}
+    finding = found_in(talk(), run={"rejected": LOST | {"reasons": reasons}})["lost-hours"]
+    assert finding.what.endswith(": its takes are too short (100.0 s); nobody speaks (19.8 s)")
+
+
 def test_conversation_that_hardly_weighs_in_the_hours_is_doubtful_where_many_would_be_bad():
     sure = [talk(str(n)) for n in range(19)]
     unsure = talk("t", utterances=changed(confidence=0.1))

@@ -140,6 +140,7 @@ def test_counts_of_the_record_are_those_of_the_transcript_and_the_rejects(out: P
     assert counts["conversations"] == 1
     assert counts["utterances"] == len(lines)
     assert counts["recordings_rejected"] == 1
+    assert rejected["recordings"] == {"the file is empty": 1}
     assert counts["rejects"] == 2
     assert counts["rejected_parts"] == 0
     assert record["hours"]["audio"] == pytest.approx(6 / 3600, abs=1e-4)

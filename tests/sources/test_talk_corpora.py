@@ -131,6 +131,23 @@ def test_a_text_of_any_other_kind_is_not_used_and_is_listed(tmp_path: Path) -> N
     assert left_out.unread == {"of no format of transcripts": ["call.txt"]}
 
 
+def test_transcripts_of_a_rejected_recording_are_listed_as_such(tmp_path: Path) -> None:
+    recording(tmp_path / "good.wav")
+    (tmp_path / "call.wav").touch()
+    for name in ("mono.left.wav", "sides/a.left.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / name, tones(1.0, 8000, 1), 8000)
+    line = "1\n00:00:01,000 --> 00:00:02,000\nhi\n"
+    names = ("call.srt", "call.wav.vtt", "call.left.srt", "mono.left.srt", "sides/a.left.srt", "good.extra.srt")
+    save(tmp_path, dict.fromkeys(names, line))
+    left_out = LeftOut()
+    read(tmp_path, left_out)
+    assert left_out.unread == {
+        "its name is not that of the recording, or that and a side, such as NAME.left.srt": ["good.extra.srt"],
+        "its recording was rejected": sorted({*names} - {"good.extra.srt"}),
+    }
+
+
 def test_marks_of_an_editor_of_sound_are_no_transcript(tmp_path: Path) -> None:
     recording(tmp_path / "call.wav")
     save(tmp_path, {"call.mrk": "Markers\n{\nMarker1\n}\n"})
@@ -330,13 +347,14 @@ def test_an_stm_of_a_test_set_has_the_lines_of_its_recordings(tmp_path: Path) ->
     stm = """;; LABEL "O" "Overall"
 en_4156 A en_4156_A 1.00 2.00 <O,en,F> { i'm / i am } going (to) (%HESITATION)
 en_4156 B en_4156_B 2.50 3.00 <O,en,M> IGNORE_TIME_SEGMENT_IN_SCORING
-en_4170 B en_4170_B 1.00 2.00 <O,en,M> yes
+en_4170 B en_4170_B 1.00 2.00 <O,en,F,en-F> yes
+en_4170 B en_4170_B 3.00 4.00 <laugh> so
 en_4170 A inter_segment_gap 2.00 3.00 <O,en,M>
 """
     save(tmp_path, {"hub5.stm": stm})
     first, second = read(tmp_path)
     assert spoken(first) == [("left", 1.0, 2.0, "i'm going to")]
-    assert spoken(second) == [("right", 1.0, 2.0, "yes")]
+    assert [line for line in spoken(second) if line[3]] == [("right", 1.0, 2.0, "yes"), ("right", 3.0, 4.0, "so")]
 
 
 # Kaldi
