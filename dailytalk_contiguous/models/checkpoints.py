@@ -24,6 +24,7 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalE
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.documents import fits, read_json, typed
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import (
     BadInput,
     DailytalkError,
@@ -206,6 +207,21 @@ class StoredModel(NamedTuple):
         if rate != ANALYSIS_RATE:
             raise ModelMissing(f"{self.name!r} takes {rate} Hz, not {ANALYSIS_RATE}", "name another model")
         return self.preparation.get("do_normalize", True) is True
+
+
+def is_model_folder(name: str, role: str = "") -> bool:
+    """Whether the name of a model means a folder of this machine.
+
+    A size of Whisper and `voice-linear` are never one for an option that knows them: a folder that is called so is
+    named by its path (`./base`). `role` is that of the model in `Stage.models`.
+    """
+    if not name or not Path(name).is_dir():  # Path("") is the working directory
+        return False
+    if role in ("recogniser", "verifier"):
+        from faster_whisper import available_models  # loads CTranslate2
+
+        return name not in available_models()
+    return role not in ("affect", "emotion") or name != VOICE_LINEAR
 
 
 def find_checkpoint(name: str, fetch: bool = True) -> StoredModel:

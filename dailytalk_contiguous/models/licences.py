@@ -3,10 +3,9 @@
 Separate from the code that loads them, so that a corrected licence does not make models run again.
 """
 
-from pathlib import Path
-
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.licensing import Licence
+from dailytalk_contiguous.models.checkpoints import is_model_folder
 
 #: Licences of models by their names.
 _LICENCES = {
@@ -30,8 +29,8 @@ _WHISPER = Licence("MIT", "https://github.com/openai/whisper")
 _BUNDLED_TOKENS = Licence("CC0-1.0", "", "prosodic tokens, made from the recordings that come with the tool")
 
 
-def licence_of(model: str) -> Licence:
-    """The licence of a model by its name, which is `engine/model` for a synthesiser."""
+def licence_of(model: str, role: str = "") -> Licence:
+    """The licence of a model by its name (`engine/model` for a synthesiser) and its role in `Stage.models`."""
     if model in _LICENCES:
         return _LICENCES[model]
     if model.startswith("prosody-"):
@@ -41,7 +40,7 @@ def licence_of(model: str) -> Licence:
     engine = model.partition("/")[0]
     if engine in ENGINES:
         return engine_named(engine).licence
-    if Path(model).exists():
+    if is_model_folder(model, role):
         return Licence("unknown", "", "a local folder: whoever made it knows its licence")
     from faster_whisper import available_models
 

@@ -34,7 +34,7 @@ from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO
 from dailytalk_contiguous.core.sentences import ends_sentence
 from dailytalk_contiguous.core.word_times import Word, fit
 from dailytalk_contiguous.models import devices
-from dailytalk_contiguous.models.checkpoints import Missing, hub_files, stored_files
+from dailytalk_contiguous.models.checkpoints import Missing, hub_files, is_model_folder, stored_files
 from dailytalk_contiguous.models.forks import loaded_once
 from dailytalk_contiguous.models.hesitations import (
     Hesitation,
@@ -611,7 +611,7 @@ def check_language(model: str, language: str) -> None:
 
 def lacking_whisper(model: str) -> list[Missing]:
     """The weights of `model` (empty for none), if they are not on this machine."""
-    if not model or Path(model).is_dir() or find_whisper(model, fetch=False):
+    if not model or is_model_folder(model, "recogniser") or find_whisper(model, fetch=False):
         return []
     return [Missing(f"Whisper {model}", SIZES.get(model))]
 
@@ -623,8 +623,8 @@ def find_whisper(model: str, fetch: bool = True) -> str:
     """
     from faster_whisper.utils import _MODELS
 
-    is_folder = Path(model).is_dir()
-    name = model if is_folder else str(_MODELS.get(model, model))
+    is_folder = is_model_folder(model, "recogniser")
+    name = _MODELS.get(model, model)
     paths = stored_files(name, MODEL_FILES)
     if len(paths) < len(MODEL_FILES) and not is_folder:
         if not fetch:

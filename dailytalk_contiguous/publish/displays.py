@@ -985,7 +985,7 @@ class Displays:
 
 def note_of(origin: licensing.Origin) -> str:
     """What to mind of a model: its own note, or what is known of one of its name under the same licence."""
-    listed = licence_of(origin.name)
+    listed = licence_of(origin.name, origin.role)
     is_listed = origin.role != licensing.SOURCE and origin.licence == listed.licence != UNKNOWN
     return origin.note or (listed.note if is_listed else "")
 

@@ -454,7 +454,7 @@ def models_of(stages: Sequence[Stage]) -> dict[str, RunRecord]:
     models = {role: model for stage in stages for role, model in stage.models().items()}
     records = {}
     for role, model in models.items():
-        licence = licences.get(role) or licence_of(model)
+        licence = licences.get(role) or licence_of(model, role)
         records[role] = {"name": model, **licence._asdict()}
     return records
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.models.checkpoints import WEIGHT_FILES, stored_files
+from dailytalk_contiguous.models.checkpoints import WEIGHT_FILES, is_model_folder, stored_files
 from dailytalk_contiguous.models.whisper import SIZES
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
 
@@ -103,9 +103,8 @@ def weights_bytes(model: str) -> int:
     """
     if model in SIZES:
         return SIZES[model]
-    folder = Path(model)
-    if folder.is_dir():
-        files = [path for path in folder.iterdir() if path.suffix in _WEIGHTS]
+    if is_model_folder(model, "recogniser"):
+        files = [path for path in Path(model).iterdir() if path.suffix in _WEIGHTS]
     else:
         files = [*stored_files(model, ("model.bin", *WEIGHT_FILES)).values()]
     return sum(path.stat().st_size for path in files)

@@ -48,7 +48,7 @@ from dailytalk_contiguous.core.schema import (
 from dailytalk_contiguous.core.settings import Setting, check_values
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.utterance import UTTERANCE
-from dailytalk_contiguous.models.checkpoints import Missing
+from dailytalk_contiguous.models.checkpoints import Missing, is_model_folder
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.failures import each_that_works, failure_text, record
 from dailytalk_contiguous.stages.plain_map import TypedColumn, refused_plain_map, shown_by_arrow, takes_plain_map
@@ -328,7 +328,7 @@ class Stage:
         parts = [type(self).__qualname__, settings_text(self)]
         parts += [code_version(kind, kind.VERSION) for kind in kinds]
         for role, model in self.models().items():
-            parts.append(model if role in self.only_named else model_digest(model))
+            parts.append(model if role in self.only_named else model_digest(model, role))
         return short_digest("\0".join(parts))
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
@@ -731,14 +731,14 @@ def settings_text(stage: Stage) -> str:
     return json.dumps(settings, sort_keys=True, default=repr)
 
 
-def model_digest(model: str) -> str:
+def model_digest(model: str, role: str = "") -> str:
     """Digest of the files of a model that is a local folder; the name itself otherwise.
 
-    No model has an empty name. A work folder inside the model's folder is left out: the run itself writes there.
+    A work folder inside the model's folder is left out: the run itself writes there.
     """
-    folder = Path(model)
-    if not model or not folder.is_dir():  # Path("") is the working directory
+    if not is_model_folder(model, role):
         return model
+    folder = Path(model)
     # Not deeper: a model has no depths, and a folder named by mistake may hold a whole disk.
     files = [path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.is_file()]
     work_folders = {path.parent for path in files if path.name == RUN} - {folder}

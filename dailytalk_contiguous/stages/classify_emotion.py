@@ -5,7 +5,6 @@ It is a guess from sound, not a diagnosis. A corpus's own label, `emotion`, is a
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from datasets import Features
@@ -16,6 +15,7 @@ from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, VOICE_LINEAR, c
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.utterance import EMOTION_GUESS, emotion_guess, unpack_utterances
+from dailytalk_contiguous.models.checkpoints import is_model_folder
 from dailytalk_contiguous.models.devices import device_of, lacking, resolve_device
 from dailytalk_contiguous.stages.base import DEVICE, Stage
 
@@ -66,7 +66,7 @@ class ClassifyEmotion(Stage):
         from dailytalk_contiguous.store.hub import model_reference
 
         device = device_of(self.device)
-        if fetch or self.model == VOICE_LINEAR or Path(self.model).is_dir():
+        if fetch or self.model == VOICE_LINEAR or is_model_folder(self.model, "emotion"):
             # Where the work is done on another machine's CUDA, the files are checked on this one's CPU.
             load_emotion_model(self.model, "cpu" if device == "cpu" or lacking() else device)
         else:

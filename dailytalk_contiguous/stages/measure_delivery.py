@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from dailytalk_contiguous.core.delivery import performance_of
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.schema import CHANNELS, MODEL_FAILURES, Row
 from dailytalk_contiguous.core.settings import Setting, setting
+from dailytalk_contiguous.models.checkpoints import is_model_folder
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
 from dailytalk_contiguous.models.failures import each_that_works
 from dailytalk_contiguous.stages.base import REVOICE, Stage, each_utterance
@@ -71,7 +71,7 @@ class MeasureDelivery(Stage):
     def preflight(self, fetch: bool = True) -> None:
         if not compares_embeddings(self.delivery):
             return
-        if not Path(self.delivery).is_dir():
+        if not is_model_folder(self.delivery):
             model_reference(self.delivery)
         if fetch:
             embed_delivery(self.delivery, self.codebook, [])

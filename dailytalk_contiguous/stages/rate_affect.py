@@ -7,7 +7,6 @@ says next to it (see `core.affect_context`). That smears a short outburst, hence
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +19,7 @@ from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models import affect, devices
-from dailytalk_contiguous.models.checkpoints import Missing
+from dailytalk_contiguous.models.checkpoints import Missing, is_model_folder
 from dailytalk_contiguous.stages.base import DEVICE, Stage, select_items
 
 #: Seconds of padded audio in a batch. A CPU takes every utterance by itself, so that no rating depends on what
@@ -95,11 +94,11 @@ class RateAffect(Stage):
         if self.model in ("", VOICE_LINEAR):
             return
         devices.device_of(self.device)  # not whether it is here: the work may be done elsewhere
-        if fetch or Path(self.model).is_dir():
+        if fetch or is_model_folder(self.model, "affect"):
             affect.find_affect_model(self.model)
 
     def lacking(self) -> list[Missing]:
-        if "/" not in self.model or Path(self.model).is_dir() or affect.available(self.model):
+        if "/" not in self.model or is_model_folder(self.model, "affect") or affect.available(self.model):
             return []
         return [Missing(self.model, affect.AUDEERING_BYTES if self.model == affect.AUDEERING else None)]
 

@@ -18,6 +18,7 @@ from recordings import calls, read_lines
 from dailytalk_contiguous import run_recipe, tag_stages
 from dailytalk_contiguous.models import checkpoints
 from dailytalk_contiguous.models.affect import AUDEERING
+from dailytalk_contiguous.models.whisper import find_whisper
 
 #: The profile standard with a recogniser that is here: of its weights those of affect lack.
 STANDARD = ("--language", "en", "--asr-model", "tiny.en")
@@ -160,3 +161,48 @@ def test_conversations_as_they_were_recorded_do_without_affect_whose_weights_are
     assert "affect is not measured" not in chosen.err
     assert f"to be downloaded once: {AUDEERING} (0.7 GB)" in chosen.err
     assert {line["models"]["affect"] for line in lines} == {None}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "role"),
+    [
+        ("tiny.en", ("--asr-model", "tiny.en"), "recogniser"),
+        ("base", (), "recogniser"),
+        ("voice-linear", ("--asr-model", "tiny.en"), "affect"),
+    ],
+)
+def test_work_folder_that_is_called_like_a_model_is_not_taken_for_it(
+    name: str,
+    options: tuple[str, ...],
+    role: str,
+    tmp_path: Path,
+    dailytalk: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ("tag", calls(Path("in"), "a"), "--out", name, *EMBEDDED, *options)
+    assert dailytalk(*command).code == 0
+    before = (tmp_path / name / "transcript.jsonl").read_bytes()
+    done = dailytalk(*command)
+    assert done.code == 0, done.err
+    assert (tmp_path / name / "transcript.jsonl").read_bytes() == before
+    model = json.loads((tmp_path / name / "run.json").read_text())["models"][role]
+    assert model["name"] == name
+    assert model["licence"] != "unknown"
+
+
+def test_whisper_in_a_folder_that_is_called_like_a_size_is_named_by_its_path(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base").symlink_to(find_whisper("tiny.en"))
+    command = ("tag", calls(Path("in"), "a"), "--out", "out", *EMBEDDED)
+    done = dailytalk(*command, "--asr-model", "./base")
+    assert done.code == 0, done.err
+    model = json.loads((tmp_path / "out/run.json").read_text())["models"]["recogniser"]
+    assert model == {
+        "name": "./base",
+        "licence": "unknown",
+        "url": "",
+        "note": "a local folder: whoever made it knows its licence",
+    }
