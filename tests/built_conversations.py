@@ -103,6 +103,7 @@ def built_row(
         "transcript_repair": None,
         "transcript_marks": None,
         "uncovered_sound": None,
+        "sound_digest": None,
         "side_shift": None,
         "model_failures": None,
         "provenance": "{}",

@@ -56,6 +56,7 @@ def clip_row(clip: schema.Row, words: list[schema.Row]) -> schema.Row:
         "transcript_repair": None,
         "transcript_marks": None,
         "uncovered_sound": None,
+        "sound_digest": None,
         "side_shift": None,
         "model_failures": None,
         "provenance": None,

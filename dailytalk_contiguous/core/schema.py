@@ -286,6 +286,13 @@ class FinishedRow(TypedDict):
             "music, laughter, or a voice that speech activity did not find"
         ),
     ]
+    sound_digest: Annotated[
+        Text | None,
+        Column(
+            about="digest of the decoded sound of the source: the same for copies, also in another lossless "
+            "format or with the sides exchanged; null in datasets of earlier versions"
+        ),
+    ]
     side_shift: Annotated[
         SideShift | None,
         Column(

@@ -33,6 +33,7 @@ from dailytalk_contiguous.core.measures import (
     recorded_overlap,
     same_words,
 )
+from dailytalk_contiguous.core.same_texts import SameTexts
 from dailytalk_contiguous.core.schema import COLUMNS, SECONDS, STRING, TIMELINE
 from dailytalk_contiguous.core.scorecard import TurnTaking
 from dailytalk_contiguous.core.side_shift import is_apart, shift_sentence
@@ -209,6 +210,7 @@ class Tables:
         rejects: numbers by stage and kind of reason. knows_rejects: whether the place of the rows says what was
             rejected; a published version does not.
         fields: what stages of people's own publish.
+        same_texts: ids of two conversations each that say the same (`core.same_texts`).
     """
 
     conversations: pd.DataFrame
@@ -219,6 +221,7 @@ class Tables:
     rejects: Counter[tuple[str, str]] = field(default_factory=Counter)
     knows_rejects: bool = True
     fields: Sequence[Field] = ()
+    same_texts: Sequence[tuple[str, str]] = ()
 
     @property
     def n(self) -> int:
@@ -276,6 +279,7 @@ class TableMaker:
         self._source = TurnTaking()
         self._rebuilt = TurnTaking()
         self._counted: set[str] = set()
+        self._texts = SameTexts()
         self._of_utterances = utterance_columns(fields)
         self._of_conversations = conversation_columns(fields)
         features = Features({**UTTERANCE, **features_of_fields(fields)})
@@ -292,6 +296,8 @@ class TableMaker:
         labels = row.get("labels") or {}
         entry = _conversation(row, self.finished) | dict.fromkeys(CONVERSATION_MEASURES)
         turns = None if labels else self._add_turns(row)
+        if not labels and entry["parent"] is None:
+            self._texts.add(entry["conversation_id"], (word["word"] or "" for word in row["alignments"] or ()))
         is_copy = labels.get("augmented_from") is not None
         entry["duration"] = None if is_copy else row["duration"] or 0.0
         entry["_measured"] = not (entry["of_export"] or is_copy)
@@ -337,6 +343,7 @@ class TableMaker:
             rejects=self.rejects,
             knows_rejects=self.knows_rejects,
             fields=self.fields,
+            same_texts=self._texts.pairs,
         )
 
     def _add_turns(self, row: Mapping[str, Any]) -> TimedConversation:

@@ -443,6 +443,7 @@ def _write_rows(export: Export, rows: Iterable[Row]) -> _Written:
                 recording_id=name,
                 seconds=seconds,
                 parent=parent_of(row),
+                sound_digest=row.get("sound_digest") or "",
             )
             written.voices.append(voice)
     return written

@@ -537,7 +537,7 @@ def _conversations(folder: Path, plan: TrainerPlan, contents: _Contents, maker: 
         for key, value in (conversation.get("measures") or {}).items():
             if key in CONVERSATION_MEASURES:
                 row[key] = value
-        for key in ("recorded_overlap", "parent", "made_by", "language"):
+        for key in ("recorded_overlap", "parent", "made_by", "language", "sound_digest", "split"):
             row[key] = conversation.get(key)
         kept_speakers = conversation.get("kept_speakers") or [""]
         row["kept_speakers"] = [speaker or None for speaker in kept_speakers]

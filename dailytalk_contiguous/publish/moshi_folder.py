@@ -392,7 +392,7 @@ def finish_moshi(
 
     `prefix`: seconds of a window that prompts take at most.
     """
-    columns = ["recorded_overlap", "talk", "parent", "made_by", *_MEASURES]
+    columns = ["recorded_overlap", "talk", "parent", "made_by", "sound_digest", *_MEASURES]
     table = export.maker.tables().conversations
     conversations = table.set_index("conversation_id")[columns]
     about = {}

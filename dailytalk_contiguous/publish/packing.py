@@ -126,6 +126,7 @@ def read_finished(
                 recording_id=row["recording_id"],
                 seconds=row["duration"],
                 parent=parent_of(row),
+                sound_digest=row["sound_digest"] or "",
             )
             is_clip = bool(row["labels"])
             finished[name] = Finished(voice, row_place, split=row["split"] if is_clip else None)

@@ -1,9 +1,9 @@
 """The division of conversations into training and evaluation, with no speaker in both, and the same in every run.
 
-Groups (conversations that kept speakers link) are in the order of a hash of their name and the seed; those at
-the front evaluate until the share is reached. A conversation that was divided before keeps its split: a model may
-have been trained on it, or must not be. Voices that were synthesised do not count: they are meant to be the same
-everywhere.
+Groups (conversations that kept speakers or equal sound link) are in the order of a hash of their name and the
+seed; those at the front evaluate until the share is reached. A conversation that was divided before keeps its
+split: a model may have been trained on it, or must not be. Voices that were synthesised do not count: they are
+meant to be the same everywhere.
 """
 
 from collections import defaultdict
@@ -31,6 +31,7 @@ class SplitVoice(NamedTuple):
         recording_id: its recording.
         seconds: its length.
         parent: the conversation that it was made of; its own id, or empty, for one that was made of none.
+        sound_digest: that of the sound of its source (see `Segment`); empty if unknown.
     """
 
     id: str
@@ -38,6 +39,7 @@ class SplitVoice(NamedTuple):
     recording_id: str
     seconds: float
     parent: str = ""
+    sound_digest: str = ""
 
 
 def split_conversations(
@@ -49,12 +51,13 @@ def split_conversations(
     """Return the split of every conversation id: `train`, or one of those that evaluate.
 
     Groups that share a kept speaker or a recording stay together if that leaves conversations for each split; else
-    those of one recording do; else each conversation is alone, with what was made of it. One conversation trains,
-    of two one evaluates in the first split.
+    those of one recording do; else each conversation is alone, with what was made of it and its copies. One
+    conversation trains, of two one evaluates in the first split.
 
     Args:
         shares: the splits that evaluate, with the share of the seconds that each gets.
-        before: splits by id; one that is named there stays, and its group follows it.
+        before: splits by id; one that is named there stays, and its group follows it. Copies that have several
+            splits there stay apart.
         seed: another seed is another division.
 
     Raises DailytalkError: a share is out of range, or `before` names another split.
@@ -75,16 +78,24 @@ def split_conversations(
     for name, split in before.items():
         splits_before[parent_of.get(name, name)] = split
     seconds: dict[str, float] = defaultdict(float)
+    split_of_sound: dict[str, str] = {}
     for item in ordered:
-        seconds[parent_of[item.id]] += item.seconds
+        parent = parent_of[item.id]
+        seconds[parent] += item.seconds
+        if parent in splits_before:
+            split_of_sound.setdefault(item.sound_digest, splits_before[parent])
     most_splits = max(0, len(seconds) - 1)
     wanted = dict(list(shares.items())[:most_splits])
     splits: dict[str, str] | None = None
-    for n_keys, is_last in ((None, False), (2, False), (1, False), (1, True)):
+    for n_keys, is_last in ((None, False), (3, False), (2, False), (2, True)):
         links = list[tuple[str, str]]()
         for item in ordered:
             parent = parent_of[item.id]
-            keys = [f"conversation\0{parent}", f"recording\0{item.recording_id}", *item.kept_speakers]
+            sound = ""
+            if item.sound_digest:
+                split = splits_before.get(parent) or split_of_sound.get(item.sound_digest, "")
+                sound = f"sound\0{item.sound_digest}\0{split}"
+            keys = [f"conversation\0{parent}", sound, f"recording\0{item.recording_id}", *item.kept_speakers]
             links += [(parent, key) for key in keys[:n_keys] if key]
         table = pd.DataFrame(links, columns=["name", "key"])
         names = table.groupby(joined_groups(links))["name"]

@@ -59,6 +59,7 @@ class AboutConversation(TypedDict):
     clip: NotRequired[bool | None]
     parent: NotRequired[str | None]
     made_by: NotRequired[str | None]
+    sound_digest: NotRequired[str | None]
 
 
 #: Splits by the sides of a training folder.

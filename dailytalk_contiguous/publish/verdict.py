@@ -13,7 +13,7 @@ A finding is a sentence with its figure, its place and its remedy; the verdict i
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
@@ -487,6 +487,7 @@ def all_findings(
     findings += _gap_findings(tables.turn_taking, limits)
     findings += _turn_end_findings(tables, limits)
     findings += _origin_findings(rows, unit)
+    findings += _copy_findings(tables, rows)
     findings += _loss_findings(run, tables, limits)
     findings += _speaker_findings(rows, unit)
     findings += _hour_findings(tables, rows, limits)
@@ -855,6 +856,45 @@ def _origin_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
         problem = f"{share} {are} made of {n_parents:,} others by {', '.join(commands)}"
         remedy = "only what that changed is new to a model: count the hours that were recorded, too"
         yield advice("made-of-others", ".", problem, remedy, "note")
+
+
+def _copy_findings(tables: Tables, rows: pd.DataFrame) -> Iterator[Finding]:
+    """Conversations with the sound of others, and those whose words are the same."""
+    recordings = rows[rows["parent"].isna()].dropna(subset=["sound_digest"])
+    groups = recordings.groupby("sound_digest", observed=True)["conversation_id"].agg(list)
+    same_sound = [names for names in groups if len(names) > 1]
+    digest_of = dict(zip(recordings["conversation_id"], recordings["sound_digest"], strict=True))
+    same_words = []
+    for names in tables.same_texts:
+        if len({digest_of.get(name, name) for name in names}) > 1:
+            same_words.append(names)
+    seconds_of_copies = recordings.loc[recordings.duplicated("sound_digest"), "duration"].sum()
+    severity = _spread(seconds_of_copies, rows["duration"].sum())
+    remedy = "keep one recording of each in the input, and build again"
+    yield from _repeated(same_sound, rows, "the same sound", remedy, severity)
+    remedy = "listen to them, and keep one where they are copies of a recording"
+    yield from _repeated(same_words, rows, "the same words", remedy, "note")
+
+
+def _repeated(
+    groups: Sequence[Sequence[str]], rows: pd.DataFrame, sameness: str, remedy: str, severity: Severity
+) -> Iterator[Finding]:
+    """The finding on groups of ids of conversations that are the same; it names those in several splits first."""
+    if not groups:
+        return
+    split_of = dict(zip(rows["conversation_id"], rows["split"], strict=True))
+    across = []
+    for names in groups:
+        if len({split_of[name] for name in names if isinstance(split_of[name], str)}) > 1:
+            across.append(", ".join(f"{name} in {split_of[name]}" for name in names))
+    n_names = len({name for names in groups for name in names})
+    problem = f"{n_names:,} of {counted(len(rows), 'conversation')} have {sameness} as another one"
+    examples = [", ".join(names) for names in groups]
+    if across:
+        problem += ", and some have it in another split"
+        examples = across
+        severity = "doubtful"
+    yield advice("copies", ".", f"{problem}: {'; '.join(examples[:3])}", remedy, severity)
 
 
 def _loss_findings(run: Mapping[str, Any], tables: Tables, limits: FindingLimits) -> Iterator[Finding]:

@@ -87,6 +87,7 @@ BASE = (
     "transcript_repair",
     "transcript_marks",
     "uncovered_sound",
+    "sound_digest",
     "side_shift",
     "sides",
     "model_failures",

@@ -45,7 +45,7 @@ _OF_FIRST = (
 _OF_LAST = ("end", "end_trim", "question")
 
 #: Columns of `Segment` with one value a conversation.
-_OF_CONVERSATION = ("uncovered_sound", "side_shift", "sides", "notes", "rejected")
+_OF_CONVERSATION = ("uncovered_sound", "sound_digest", "side_shift", "sides", "notes", "rejected")
 
 #: Columns of the sound of a conversation.
 _OF_RECORDING = ("audio", "offset", "duration")

@@ -4,6 +4,7 @@ Everything after this stage works on 16 kHz int16 speech (`speech`), so that no 
 again. That column is never stored: its times are, and `restore` cuts it again without running Silero.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -194,7 +195,8 @@ class Segment(Stage):
     Times are seconds from the start of the conversation. Utterances are in order of start (the left one first
     where both start at once) and numbered within their channel. `start_trim` and `end_trim` are how far inside its
     edges an utterance sounds: speech activity ends late, and is padded. `sides` measures each channel that is
-    listened to, at the rate of the file. `side_shift` is how far the sides are out of step (see
+    listened to, at the rate of the file. `sound_digest` is equal for equal sound, whichever side is which.
+    `side_shift` is how far the sides are out of step (see
     `core.side_shift`), or what the source says of that.
 
     Attributes:
@@ -211,7 +213,7 @@ class Segment(Stage):
         mono: whether a recording of one channel is, with `both`, taken as one speaker, on the channel `mix`.
     """
 
-    VERSION: ClassVar[int] = 4
+    VERSION: ClassVar[int] = 5
     channel: str = setting("both", "Whose utterances are tagged: {choices}.", choices=tuple(CHANNEL_CHOICES))
     threshold: float = unlisted(0.5)
     again: float = unlisted(0.3)
@@ -236,6 +238,7 @@ class Segment(Stage):
         {
             **per_utterance(UTTERANCES),
             "uncovered_sound": List(record_features(UncoveredSound)),
+            "sound_digest": STRING,
             "side_shift": record_features(SideShift),
             "sides": List(SIDE),
             "notes": List(STRING),
@@ -293,6 +296,7 @@ class Segment(Stage):
         return {
             **self._columns(row, kept, pcm, headroom),
             "uncovered_sound": uncovered,
+            "sound_digest": _sound_digest(samples),
             "side_shift": side_shift,
             "sides": [side.side for side in searched],
             "notes": _notes(row, searched, side_shift),
@@ -476,6 +480,12 @@ def _notes(row: Row, searched: Sequence[FoundSpeech], side_shift: SideShift | No
         if problem:
             notes.append(f"its sides may not be in step: {problem}")
     return notes
+
+
+def _sound_digest(samples: audio.Pcm) -> str:
+    """32 hex digits of the samples of all channels, shape (n, channels), in whichever order these are."""
+    digests = sorted(hashlib.sha256(channel.tobytes()).digest() for channel in samples.T)
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:32]
 
 
 def _side_shift(row: Row, searched: Sequence[FoundSpeech], samples: audio.Pcm) -> SideShift | None:

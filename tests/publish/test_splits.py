@@ -169,6 +169,45 @@ def test_new_conversation_of_a_published_speaker_joins_their_split() -> None:
         assert after[later.id] == before[earlier.id]
 
 
+def copied(voices: Sequence[SplitVoice]) -> list[SplitVoice]:
+    """Another recording of another person for each, with the same sound."""
+    copies = []
+    for first in voices:
+        name = f"copy of {first.id}"
+        copies.append(voice(name, None)._replace(sound_digest=first.sound_digest))
+    return copies
+
+
+def test_conversations_of_equal_sound_are_in_one_split_as_far_as_they_are_new() -> None:
+    voices = [voice(f"call{n}", f"s{n}")._replace(sound_digest=str(n)) for n in range(60)]
+    copies = copied(voices)
+    split_of, _ = divided([*voices, *copies])
+    assert set(split_of.values()) == {"train", *THREE}
+    before, _ = divided(voices, seed=1)
+    later, _ = divided([*voices, *copies], before=before)
+    for first, copy in zip(voices, copies, strict=True):
+        assert split_of[first.id] == split_of[copy.id]
+        assert later[first.id] == later[copy.id] == before[first.id]
+
+
+def test_copies_stay_where_an_earlier_version_has_them_and_speakers_are_still_apart() -> None:
+    voices = [voice(f"call{n}", f"s{n // 2}")._replace(sound_digest=str(n)) for n in range(60)]
+    copies = [copy._replace(kept_speakers=(f"t{n}",)) for n, copy in enumerate(copied(voices))]
+    before = {"call0": "train", "copy of call0": "test"}
+    split_of, disjoint = divided([*voices, *copies], before=before)
+    assert disjoint == "speakers"
+    assert {name: split_of[name] for name in before} == before
+    for first, copy in zip(voices[1:], copies[1:], strict=True):
+        assert split_of[first.id] == split_of[copy.id]
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_copies_alone_all_train(count: int) -> None:
+    voices = [voice(f"call{n}", None)._replace(sound_digest="a") for n in range(count)]
+    split_of, _ = divided(voices)
+    assert set(split_of.values()) == {"train"}
+
+
 @pytest.mark.parametrize("shares", [(0.0, 0.1), (0.1, -0.1), (0.5, 0.5)])
 def test_shares_that_leave_a_split_nothing_are_refused(shares: tuple[float, float]) -> None:
     validation, test = shares

@@ -22,7 +22,7 @@ from dailytalk_contiguous.models.speech_activity import hear
 from dailytalk_contiguous.stages.segment import Segment
 
 NAME = "old_friends"  # holds a turn of 17 s
-NOT_PER_UTTERANCE = ("uncovered_sound", "side_shift", "sides", "notes", "rejected")
+NOT_PER_UTTERANCE = ("uncovered_sound", "sound_digest", "side_shift", "sides", "notes", "rejected")
 PER_UTTERANCE = [name for name in Segment.adds if name not in NOT_PER_UTTERANCE]
 
 
@@ -187,6 +187,18 @@ def test_a_silent_channel_keeps_the_row_and_is_noted() -> None:
     row = segment(samples)
     assert row["notes"] == ["the left channel is silent"]
     assert set(row["channel"]) == {"right"}
+
+
+def test_digest_of_a_recording_is_that_of_its_copies_and_of_nothing_else(tmp_path: Path) -> None:
+    samples = to_pcm(example(NAME)[: 4 * 16000])
+    other = samples.copy()
+    other[1000, 0] += 1
+    copy = tmp_path / "copy.flac"
+    soundfile.write(copy, samples, 16000)
+    wav = tmp_path / "call.wav"
+    soundfile.write(wav, samples, 16000)
+    digests = [segment(recording)["sound_digest"] for recording in (wav, copy, samples[:, ::-1], other)]
+    assert digests[0] == digests[1] == digests[2] != digests[3]
 
 
 @pytest.mark.parametrize("level", [None, -62.0, -35.0])

@@ -92,9 +92,11 @@ def timelines_of(items: Items, seed: int) -> dict[str, list[ActiveTalk]]:
 
 
 def _group_keys(row: Row) -> list[str]:
-    """The keys of a conversation's recording and people: conversations with a key in common are of one group."""
+    """The keys of a conversation's recording, sound and people: those with a key in common are of one group."""
     recording = row["recording_id"] or row["conversation_id"]
     keys = [f"recording {recording}"]
+    if row["sound_digest"]:
+        keys.append(f"sound {row['sound_digest']}")
     speakers = row["speakers"] or {}
     for person in speakers.values():
         if name_or_none(person):
