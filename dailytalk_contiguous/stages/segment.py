@@ -196,8 +196,7 @@ class Segment(Stage):
     where both start at once) and numbered within their channel. `start_trim` and `end_trim` are how far inside its
     edges an utterance sounds: speech activity ends late, and is padded. `sides` measures each channel that is
     listened to, at the rate of the file. `sound_digest` is equal for equal sound, whichever side is which.
-    `side_shift` is how far the sides are out of step (see
-    `core.side_shift`), or what the source says of that.
+    `side_shift` is how far the sides are out of step (see `core.side_shift`), or what the source says of that.
 
     Attributes:
         threshold: probability of speech at which an utterance begins (Silero's default).

@@ -1,8 +1,8 @@
 """The probe of a dataset: how much of what each speaker does can be foreseen, and how much of it from the other.
 
-Conversations are divided so that no speaker who is known, no recording and no copy of one is on both sides; each is
-judged once, by models that were trained on others. The contingency is what is foreseen less what is foreseen where
-each side has the partner of another conversation, by models trained and judged in the same way.
+Conversations are divided so that no speaker who is known, no recording and no copy of one is on both sides; each
+is judged once, by models that were trained on others. The contingency is what is foreseen less what is foreseen
+where each side has the partner of another conversation, by models trained and judged in the same way.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
