@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from dailytalk_contiguous.apps.learn.emotion_training import fit_arrays
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.emotions import SIX, TYPICAL_AFFECT, softmax
+from dailytalk_contiguous.core.emotions import RIGHT_ALONE, RIGHT_BESIDE, SIX, TYPICAL_AFFECT, fit_limit, softmax
 from dailytalk_contiguous.models.linear_emotion import BUNDLED_WEIGHTS, LinearEmotion, measure_voice
 
 EMOTIONS = {"W": "angry", "E": "disgusted", "A": "fearful", "F": "happy", "N": "neutral", "T": "sad"}
@@ -197,8 +197,25 @@ def soften(arrays: dict[str, Numbers], temperatures: dict[str, float]) -> None:
         arrays[f"bias_{head}"] /= temperature
 
 
+def limits_of(versions: Numbers, spoken: Spoken, temperatures: dict[str, float]) -> Numbers:
+    """The limits of confidence alone and beside others, shape (2,), where all is new (`NewLogits`), 3 digits."""
+    n_clips = len(spoken.labels)
+    alone = np.zeros((2, n_clips, len(SIX)))
+    beside = np.zeros_like(alone)
+    for trained, new in divisions(spoken):
+        arrays = fit_voice(versions[:, trained], spoken.labels[trained], spoken.speakers[trained])
+        soften(arrays, temperatures)
+        for number in range(2):
+            alone[number, new] = softmax(logits_of(arrays, versions[number, new], None))
+            beside[number, new] = softmax(logits_of(arrays, versions[number, new], spoken.speakers[new]))
+    truth = np.tile(spoken.labels, 2)
+    limit_alone = fit_limit(alone.reshape(-1, len(SIX)), truth, RIGHT_ALONE)
+    limit_beside = fit_limit(beside.reshape(-1, len(SIX)), truth, RIGHT_BESIDE)
+    return np.round([limit_alone, limit_beside], 3)
+
+
 def train(versions: Numbers, spoken: Spoken) -> dict[str, NDArray[np.float32]]:
-    """The arrays of a `BundledVoice`: those of `fit_voice`, the affect of each class, and how far that errs."""
+    """The arrays of a `BundledVoice`: those of `fit_voice`, the affect of each class, how far it errs, limits."""
     labels = spoken.labels
     truth = np.tile(labels, 2)
     logits = new_logits(versions, spoken)
@@ -216,10 +233,9 @@ def train(versions: Numbers, spoken: Spoken) -> dict[str, NDArray[np.float32]]:
     rated = shares @ affect
     means = np.stack([rated[truth == label].mean(axis=0) for label in range(len(SIX))])
     errors = 2 * np.sqrt(np.average((rated - means[truth]) ** 2, axis=0, weights=weights))
-    return {
-        name: array.astype(np.float32)
-        for name, array in (arrays | {"affect": affect, "affect_error": errors}).items()
-    }
+    limits = limits_of(versions, spoken, temperatures)
+    arrays |= {"affect": affect, "affect_error": errors, "limits": limits}
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
 def main() -> None:
@@ -236,6 +252,8 @@ def main() -> None:
     print(f"{chosen.out}: {chosen.out.stat().st_size:,} bytes, of {len(spoken.sounds)} clips")
     for name, row in zip((*SIX, "errs by"), (*arrays["affect"], arrays["affect_error"]), strict=True):
         print(f"  {name:10} valence {row[0]:.2f}, arousal {row[1]:.2f}, dominance {row[2]:.2f}")
+    alone, beside = arrays["limits"]
+    print(f"  unsure below {alone:.3f} alone, {beside:.3f} beside others")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,12 @@
 import pytest
 from audio_files import ROOT
 
-from dailytalk_contiguous.core import audio, loudness, pitch, prosody, voice_likeness
+from dailytalk_contiguous.core import audio, emotions, loudness, pitch, prosody, voice_likeness
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.publish import csm, findings, moshi_folder, verdict
 from dailytalk_contiguous.sources import folder, pairs
 from dailytalk_contiguous.stages import rate_affect
-from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.segment import Segment
 
 TAG = settings_of(*tag_stages(device="cpu"))
@@ -22,7 +21,9 @@ STATED: list[tuple[str, str, tuple[float, ...]]] = [
     ("docs/commands.md", "`--affect-context {:g}s`", (TAG["affect_context"],)),
     ("docs/commands.md", "says within {:g} s of it", (rate_affect.REACH,)),
     ("docs/corpora.md", "{:g} LUFS", (loudness.TARGET_LUFS,)),
-    ("docs/emotion.md", "`--emotion-confidence {:g}`", (ClassifyEmotion().confidence,)),
+    ("docs/emotion.md", "its limit is {:g}", (emotions.LEAST_CONFIDENCE,)),
+    ("docs/emotion.md", "right {:.0f} % of the time for an utterance alone", (100 * emotions.RIGHT_ALONE,)),
+    ("docs/emotion.md", "and {:.0f} % beside many others", (100 * emotions.RIGHT_BESIDE,)),
     ("docs/fine-tuning.md", "`--max-length {:g}s`", (moshi_folder.WINDOW_SECONDS,)),
     ("docs/fine-tuning.md", "silent for at least {:g} s in reach", (moshi_folder.SHORTEST_SILENCE,)),
     ("docs/trainers.md", "less than {:g} s apart are one turn", (csm.ONE_TURN,)),

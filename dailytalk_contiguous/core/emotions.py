@@ -1,6 +1,7 @@
 """Emotion in classes: their names, the affect that is typical of them, and how sure a model is."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,8 +21,14 @@ CLASS_SETS: Mapping[str, tuple[str, ...] | None] = {
 #: networks").
 BINS = 15
 
-#: Probability under which a class is called unsure, by default.
+#: Probability under which a class is called unsure by models that have no limits of their own.
 LEAST_CONFIDENCE = 0.4
+
+#: How often an answer at a model's limit is right, on speakers left out: for an utterance alone.
+RIGHT_ALONE = 0.55
+
+#: The same for an utterance beside others of its speaker.
+RIGHT_BESIDE = 0.7
 
 #: The answer for an utterance whose likeliest class is less likely than the setting asks.
 UNSURE = "unsure"
@@ -106,6 +113,45 @@ def calibration_error(confidences: ArrayLike, right: ArrayLike) -> float:
     bins = np.clip(numbers - 1, 0, BINS - 1)
     gaps = np.bincount(bins, hits - shares, BINS)
     return float(np.abs(gaps).sum() / len(shares))
+
+
+class ConfidenceLimits(NamedTuple):
+    """The probabilities in [0, 1] under which a model's likeliest class is called unsure.
+
+    Attributes:
+        alone: of an utterance that is judged alone.
+        beside: of one that is judged beside many others of its speaker.
+    """
+
+    alone: float = LEAST_CONFIDENCE
+    beside: float = LEAST_CONFIDENCE
+
+
+#: The limits of models that have none of their own.
+DEFAULT_LIMITS = ConfidenceLimits()
+
+
+def fit_limit(probabilities: ArrayLike, labels: ArrayLike, right: float) -> float:
+    """The least confidence at which answers are right as often as `right`, a share in (0, 1).
+
+    How often they are is an isotonic regression on their confidence (Barlow et al. 1972). It reaches `right` where
+    the sum of (1 if right, else 0) - `right`, over all answers that are less sure, is lowest.
+
+    Args:
+        probabilities: shape (n, classes), of speakers that the model was not trained on.
+        labels: numbers of the classes, shape (n,).
+
+    Returns 1 if answers of no confidence are right so often; `LEAST_CONFIDENCE` without an answer.
+    """
+    shares = np.asarray(probabilities, np.float64)
+    if not len(shares):
+        return LEAST_CONFIDENCE
+    confidences = shares.max(axis=1)
+    order = np.argsort(confidences, kind="stable")
+    is_right = shares.argmax(axis=1) == np.asarray(labels)
+    excess = np.cumsum(is_right[order] - right)
+    n_unsure = int(np.argmin(np.concatenate(([0.0], excess))))
+    return float(confidences[order][n_unsure]) if n_unsure < len(order) else 1.0
 
 
 def choose_emotion(probabilities: ArrayLike, classes: Sequence[str], confidence: float) -> str | None:

@@ -384,7 +384,8 @@ class Utterance(TypedDict):
         Text | None,
         _emotion(
             "with `--emotion`: the likeliest class by a classifier (a guess from sound, not a diagnosis); "
-            "`unsure` if none reaches `--emotion-confidence`, null if no guess is possible (silence, under 0.1 s)"
+            "`unsure` if none reaches the model's limit, or `--emotion-confidence`; null if no guess is possible "
+            "(silence, under 0.1 s)"
         ),
     ]
     emotion_probabilities: Annotated[

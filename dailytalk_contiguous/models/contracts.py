@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.emotions import ConfidenceLimits
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.word_times import Word
@@ -277,11 +278,13 @@ class EmotionModel(Protocol):
         name: that of the model or its folder, as it is written into rows.
         classes: those that it distinguishes, sorted.
         compares: whether a guess depends on the other sounds of the same speaker.
+        limits: the confidence under which its guesses are unsure. May be set.
     """
 
     name: str
     classes: tuple[str, ...]
     compares: bool
+    limits: ConfidenceLimits
 
     def classify(
         self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None

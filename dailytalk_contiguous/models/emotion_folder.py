@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.documents import Number, as_text, read_json, shown, typed
 from dailytalk_contiguous.core.emotion_features import at_one_level
-from dailytalk_contiguous.core.emotions import UNSURE
+from dailytalk_contiguous.core.emotions import DEFAULT_LIMITS, UNSURE, ConfidenceLimits
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import EmotionGuess, TrainedEmotionModel
 from dailytalk_contiguous.store.files import inside, json_document, write_bytes, write_text
@@ -48,6 +48,7 @@ class _About(TypedDict):
     kind: str
     classes: list[str]
     temperature: Number
+    limits: NotRequired[dict[str, Number]]
     settings: dict[str, Any]
     facts: dict[str, object]
 
@@ -85,6 +86,7 @@ class EmotionFolder:
         kind: one of `EMOTION_KINDS`.
         classes: sorted.
         temperature: over 0.
+        limits: of its confidence; the default ones for a model of an earlier version, which has none.
         settings: of that kind.
         facts: what it was trained on, with which result.
         name: of the folder, or of the repository with its version.
@@ -95,6 +97,7 @@ class EmotionFolder:
     kind: str
     classes: tuple[str, ...]
     temperature: float
+    limits: ConfidenceLimits
     settings: dict[str, Any]
     facts: dict[str, object]
     name: str
@@ -143,15 +146,19 @@ def emotion_folder_of(name: str, about: Path, weights: Path) -> EmotionFolder:
     temperature = value["temperature"]
     is_list = 2 <= len(classes) <= MOST_CLASSES
     is_sorted = classes == sorted({*classes} - {"", UNSURE})
-    if kind not in EMOTION_KINDS or not is_list or not is_sorted or temperature <= 0:
+    limits = value.get("limits", DEFAULT_LIMITS._asdict())
+    are_limits = limits.keys() == {*ConfidenceLimits._fields} and all(0 <= limit <= 1 for limit in limits.values())
+    if kind not in EMOTION_KINDS or not is_list or not is_sorted or temperature <= 0 or not are_limits:
         raise ModelMissing(
             f"{path} describes no model: it needs a kind of {', '.join(EMOTION_KINDS)}, "
-            "2 to 100 different classes in order, and a temperature over 0",
+            "2 to 100 different classes in order, a temperature over 0, and limits from 0 to 1",
             RETRAIN,
         )
     settings = value["settings"]
     facts = value["facts"]
-    return EmotionFolder(kind, tuple(classes), temperature, settings, facts, name, about, weights)
+    return EmotionFolder(
+        kind, tuple(classes), temperature, ConfidenceLimits(**limits), settings, facts, name, about, weights
+    )
 
 
 def check_new(folder: Path) -> None:
@@ -183,6 +190,7 @@ def write_emotion_folder(
         "kind": model.kind,
         "classes": [*model.classes],
         "temperature": model.temperature,
+        "limits": model.limits._asdict(),
         "settings": model.settings(),
         "facts": dict(facts),
     }

@@ -21,7 +21,7 @@ from transformers.modeling_outputs import ImageClassifierOutput
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.documents import as_text, fits, quoted
-from dailytalk_contiguous.core.emotions import CLASS_OF_LABEL, class_of_label, softmax
+from dailytalk_contiguous.core.emotions import CLASS_OF_LABEL, DEFAULT_LIMITS, class_of_label, softmax
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.librosa_import import import_librosa
 from dailytalk_contiguous.models import speech_models
@@ -111,6 +111,7 @@ class NetworkEmotions:
         rate: rows a second of what `prepared` returns.
         longest: rows that it hears at a time.
         temperature: over 0; its probabilities are the softmax of its logits over this.
+        limits: of its confidence.
     """
 
     compares = False
@@ -123,6 +124,7 @@ class NetworkEmotions:
         self.rate = float(ANALYSIS_RATE)
         self.longest = round(LONGEST_SECONDS * ANALYSIS_RATE)
         self.temperature = 1.0
+        self.limits = DEFAULT_LIMITS
 
     def prepared(self, sound: Samples) -> NDArray[np.float32]:
         """What the network hears of a sound as `at_one_level` gives it, not empty; windows are cut from it."""
@@ -467,4 +469,5 @@ def network_of(folder: EmotionFolder, device: str) -> TrainedEmotionModel:
 
     model = speech_models.load_network(load, folder.name, device)
     model.temperature = folder.temperature
+    model.limits = folder.limits
     return model

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotion_features import MEASURES, emotion_features
-from dailytalk_contiguous.core.emotions import SIX, VOICE_LINEAR, softmax
+from dailytalk_contiguous.core.emotions import DEFAULT_LIMITS, SIX, VOICE_LINEAR, ConfidenceLimits, softmax
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.models.contracts import EmotionGuess
+from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.emotion_folder import (
     RETRAIN,
     EmotionFolder,
@@ -54,6 +54,15 @@ def own_share(count: NDArray[np.float64]) -> NDArray[np.float64]:
     others = np.maximum(count - 1, 0)
     share: NDArray[np.float64] = others / (others + SHRINKAGE)
     return share
+
+
+def limit_of(model: EmotionModel, count: int) -> float:
+    """The confidence under which a guess is unsure, if `count` utterances of its speaker are judged together.
+
+    It is a mean of the model's two limits, as a guess is of what is heard alone and beside others.
+    """
+    share = float(own_share(np.array(count)))
+    return (1 - share) * model.limits.alone + share * model.limits.beside
 
 
 def members_of(speakers: Sequence[Hashable]) -> list[list[int]]:
@@ -139,6 +148,7 @@ class LinearEmotion:
         classes: sorted.
         arrays: by the names and of the shapes of `linear_shapes`, all finite.
         temperature: over 0.
+        limits: of its confidence.
     """
 
     kind = "linear"
@@ -150,10 +160,12 @@ class LinearEmotion:
         classes: Sequence[str],
         arrays: Mapping[str, Numbers],
         temperature: float = 1.0,
+        limits: ConfidenceLimits = DEFAULT_LIMITS,
     ) -> None:
         self.name = name
         self.classes = tuple(classes)
         self.temperature = temperature
+        self.limits = limits
         names = linear_shapes(len(classes))
         self._arrays = {key: np.asarray(arrays[key], np.float64) for key in names}
 
@@ -170,7 +182,7 @@ class LinearEmotion:
         if not is_finite or not is_spread:
             reason = f"{folder.about}: its weights are not numbers, or its spreads are not over 0"
             raise ModelMissing(reason, RETRAIN)
-        return cls(folder.name, folder.classes, weights, folder.temperature)
+        return cls(folder.name, folder.classes, weights, folder.temperature, folder.limits)
 
     def settings(self) -> dict[str, object]:
         return {"measures": [*MEASURES]}
@@ -247,7 +259,8 @@ class BundledVoice(LinearEmotion):
     """
 
     def __init__(self, arrays: Mapping[str, Numbers]) -> None:
-        super().__init__(VOICE_LINEAR, SIX, arrays)
+        limits = ConfidenceLimits(*arrays["limits"].tolist())
+        super().__init__(VOICE_LINEAR, SIX, arrays, limits=limits)
         self.affect_error = arrays["affect_error"].astype(np.float64)
         self._affect = arrays["affect"].astype(np.float64)
         self._usual_shares = softmax(arrays["bias_relative"].astype(np.float64))

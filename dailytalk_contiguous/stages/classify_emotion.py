@@ -11,7 +11,7 @@ from datasets import Features
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import pcm_to_float
-from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, VOICE_LINEAR, choose_emotion
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR, choose_emotion
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.utterance import EMOTION_GUESS, emotion_guess, unpack_utterances
@@ -38,6 +38,8 @@ CONFIDENCE = Setting(
     panel="style",
     least=0.0,
     most=1.0,
+    metavar="N",
+    shown="the model's own",
 )
 
 
@@ -45,16 +47,16 @@ CONFIDENCE = Setting(
 class ClassifyEmotion(Stage):
     """Adds `emotion_class`, `emotion_probabilities` and `emotion_model` to utterances of 16 kHz `speech`.
 
-    `emotion_class` is the likeliest class; `unsure` if it is less likely than `confidence`; null where nothing can
-    be said, as of silence, and the probabilities with it. A model may compare what one speaker says: those of a
-    channel of a conversation are one, and must then be in the same batch (`PerUtterance` sees to that). Without
-    `conversation_id` each utterance is classified by itself.
+    `emotion_class` is the likeliest class; `unsure` if it is less likely than `confidence` (None: than the model's
+    own limit); null where nothing can be said, as of silence, and the probabilities with it. A model may compare
+    what one speaker says: those of a channel of a conversation are one, and must then be in the same batch
+    (`PerUtterance` sees to that). Without `conversation_id` each utterance is classified by itself.
     """
 
-    VERSION: ClassVar[int] = 4
+    VERSION: ClassVar[int] = 5
     if_model_fails: ClassVar[str] = "it has no class of emotion; --emotion chooses another classifier"
     model: str = setting(VOICE_LINEAR, EMOTION_MODEL)
-    confidence: float = setting(LEAST_CONFIDENCE, CONFIDENCE)
+    confidence: float | None = setting(None, CONFIDENCE)
     device: str = setting("auto", DEVICE, execution=True)
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)
@@ -75,6 +77,12 @@ class ClassifyEmotion(Stage):
     def models(self) -> dict[str, str]:
         return {"emotion": self.model}
 
+    def limit(self, model: "EmotionModel", count: int) -> float:
+        """The confidence under which a class is unsure, of a speaker's `count` utterances judged together."""
+        from dailytalk_contiguous.models.linear_emotion import limit_of
+
+        return limit_of(model, count) if self.confidence is None else self.confidence
+
     def __call__(self, batch: Batch) -> Batch:
         from dailytalk_contiguous.models.emotion_models import load_emotion_model
 
@@ -91,21 +99,29 @@ class ClassifyEmotion(Stage):
                 key = (batch["conversation_id"][index], channels[index])
             company.setdefault(key, []).append(index)
         shares: list[Sequence[float]] = [()] * count
+        limits = [0.0] * count
         for indices in company.values():
             interrupts.check_interrupt()
             sounds = [pcm_to_float(batch["speech"][index]) for index in indices]
             speakers = ["one"] * len(sounds) if has_conversations else None
             guesses = model.classify(sounds, speakers)
+            limit = self.limit(model, len(sounds) if has_conversations else 1)
             for index, guess in zip(indices, guesses, strict=True):
                 shares[index] = guess.probabilities.tolist()
-        return guess_columns(model, shares, self.confidence)
+                limits[index] = limit
+        return guess_columns(model, shares, limits)
 
 
-def guess_columns(model: "EmotionModel", shares: Sequence[Sequence[float]], confidence: float) -> Batch:
-    """The columns of `core.utterance.EMOTION_GUESS`, by the probabilities of a model's classes; none: no guess."""
+def guess_columns(model: "EmotionModel", shares: Sequence[Sequence[float]], limits: Sequence[float]) -> Batch:
+    """The columns of `core.utterance.EMOTION_GUESS`.
+
+    Args:
+        shares: the probabilities of a model's classes, for each utterance; none: no guess.
+        limits: the confidence under which each is unsure.
+    """
     guesses = []
-    for distribution in shares:
-        chosen = choose_emotion(distribution, model.classes, confidence)
+    for distribution, limit in zip(shares, limits, strict=True):
+        chosen = choose_emotion(distribution, model.classes, limit)
         probabilities = dict(zip(model.classes, distribution, strict=True)) if len(distribution) else {}
         guesses.append(emotion_guess(chosen, probabilities, model.name))
     return unpack_utterances(guesses, EMOTION_GUESS)

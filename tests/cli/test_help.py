@@ -33,7 +33,6 @@ DIFFERENT = {
     # Another default suits the command.
     "--affect-model": "emotion predict has no profile",
     "--emotion": "converse always guesses, what makes datasets only where it is asked to",
-    "--emotion-confidence": "converse reacts to what is surer",
     "--epochs": "each training has its own",
     "--learning-rate": "each training has its own",
     "--model": "emotion evaluate trains one where none is named",

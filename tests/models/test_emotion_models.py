@@ -11,7 +11,7 @@ from huggingface_hub import HfApi, constants
 from safetensors.numpy import load_file, save_file
 
 from dailytalk_contiguous.core.emotion_features import MEASURES
-from dailytalk_contiguous.core.emotions import SIX
+from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, SIX, ConfidenceLimits
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import EmotionGuess
 from dailytalk_contiguous.models.emotion_folder import ABOUT, WEIGHTS, write_emotion_folder
@@ -32,7 +32,7 @@ def random_model(seed: int = 0) -> LinearEmotion:
     arrays["usual"] = np.nanmean(measured, axis=0)
     for head in ("alone", "relative"):
         arrays[f"spread_{head}"] = np.nanstd(measured, axis=0) + 0.1
-    return LinearEmotion("random", SIX, arrays, 1.5)
+    return LinearEmotion("random", SIX, arrays, 1.5, ConfidenceLimits(0.3, 0.45))
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,7 @@ def test_a_model_is_the_same_out_of_its_folder(folder: Path) -> None:
     model = load_emotion_model(str(folder))
     assert model.name == "mood"
     assert model.classes == SIX
+    assert model.limits == (0.3, 0.45)
     copy = folder.parent / "copy"
     write_emotion_folder(model, copy, {})
     assert (copy / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
@@ -86,6 +87,15 @@ def about(**changes: Any) -> Callable[[Path], None]:
         (folder / ABOUT).write_text(json.dumps(fields | changes))
 
     return change
+
+
+def test_a_model_of_an_earlier_version_has_the_limit_that_was_fixed_then(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "earlier")
+    fields = json.loads((folder / ABOUT).read_text())
+    del fields["limits"]
+    (tmp_path / "earlier" / ABOUT).write_text(json.dumps(fields))
+    model = load_emotion_model(str(tmp_path / "earlier"))
+    assert {*model.limits} == {LEAST_CONFIDENCE} == {0.4}
 
 
 def weights(**changes: np.ndarray | None) -> Callable[[Path], None]:
@@ -121,6 +131,8 @@ WIDE = np.zeros((len(MEASURES), 7), np.float32)
     ("change", "file", "reason"),
     [
         (about(kind="forest"), ABOUT, "describes no model"),
+        (about(limits={"alone": 0.3}), ABOUT, "limits from 0 to 1"),
+        (about(limits={"alone": 0.3, "beside": 7}), ABOUT, "limits from 0 to 1"),
         (about(classes=["sad", 3]), ABOUT, "Expected `str`, got `int` - at `$.classes[1]`"),
         (about(settings={"measures": ["f0"]}), ABOUT, "other measures"),
         (weights(weights_alone=WIDE), WEIGHTS, "first, missing"),

@@ -13,7 +13,7 @@ from tiny_speech_models import MODELS, make_speech_model
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotion_features import at_one_level
-from dailytalk_contiguous.core.emotions import class_of_label
+from dailytalk_contiguous.core.emotions import ConfidenceLimits, class_of_label
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.emotion_folder import write_emotion_folder
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
@@ -235,10 +235,12 @@ def test_a_model_folder_gives_the_same_model_without_its_encoder(kind: str, tmp_
         model = encoder_model(make_speech_model(tmp_path / "encoder", kind))
         shutil.rmtree(tmp_path / "encoder")
     model.temperature = 2.0
+    model.limits = ConfidenceLimits(0.3, 0.45)
     folder = saved(model, tmp_path / "model")
     loaded: Any = load_emotion_model(str(folder))
     assert loaded.kind == model.kind
     assert loaded.classes == model.classes
+    assert loaded.limits == model.limits
     assert loaded.settings() == model.settings()
     before = model.classify(SOUNDS)
     after = loaded.classify(SOUNDS)

@@ -6,7 +6,7 @@ import pytest
 from audio_files import example
 
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float
-from dailytalk_contiguous.core.emotions import SIX
+from dailytalk_contiguous.core.emotions import SIX, UNSURE, ConfidenceLimits
 from dailytalk_contiguous.models import emotion_models
 from dailytalk_contiguous.models.contracts import EmotionGuess
 from dailytalk_contiguous.models.emotion_folder import nothing_said
@@ -30,6 +30,7 @@ class Ear:
     name = "ear"
     classes = ("angry", "sad")
     compares = True
+    limits = ConfidenceLimits(alone=0.9, beside=0.5)
 
     def __init__(self) -> None:
         self.calls: list[int] = []
@@ -98,3 +99,15 @@ def test_a_speaker_is_a_channel_of_a_conversation(ear: Ear) -> None:
     first_call, second_call = lifted["emotion_class"]
     assert len(first_call) == 2
     assert len(second_call) == 1
+
+
+def test_a_class_counts_from_the_models_limit_on_alone_or_beside_others(ear: Ear) -> None:
+    """Probabilities are at most 0.83; the limit of three utterances of a speaker is 0.77, of one 0.9."""
+    three = {name: values[:3] for name, values in CALL.items()}
+    beside = ClassifyEmotion("ear")(three)
+    sure = [max(shares) >= 0.9 - 0.4 / 3 for shares in shares_of(beside)]
+    assert [emotion != UNSURE for emotion in beside["emotion_class"]] == sure
+    assert any(sure)
+    one = {name: values[2:3] for name, values in CALL.items()}
+    assert ClassifyEmotion("ear")(one)["emotion_class"] == [UNSURE]
+    assert UNSURE not in ClassifyEmotion("ear", confidence=0.5)(three)["emotion_class"]

@@ -147,7 +147,8 @@ def _columns_of_speaker(clips: Sequence[Row], affect_model: str, emotion: Classi
         if affect_model == VOICE_LINEAR:
             rated = model.affect_of(shares)
         if emotion:
-            columns |= guess_columns(model, shares, emotion.confidence)
+            limit = emotion.limit(model, len(clips))
+            columns |= guess_columns(model, shares, [limit] * len(clips))
     ratings = _numbers(clips, [f"given_{name}" for name in AFFECT])
     is_rated = np.asarray(np.isfinite(ratings).all(axis=1), bool)
     affect = np.where(is_rated[:, None], ratings, rated)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from itertools import dropwhile
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.sentences import CLOSING, DISCOURSE, sounds_like_question, word_set
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.models.contracts import ChatMessage
@@ -405,33 +406,39 @@ class TurnEmotion(NamedTuple):
         model: the name of the classifier.
         probabilities: of its classes, by name.
         affect: valence, arousal and dominance in [0, 1], by name.
+        limit: the confidence under which its class is unsure.
     """
 
     model: str
     probabilities: Mapping[str, float]
     affect: Mapping[str, float]
+    limit: float
 
     @property
     def emotion(self) -> str:
-        return max(self.probabilities, key=self.probabilities.__getitem__)
+        """The likeliest class, or `UNSURE`."""
+        likeliest = max(self.probabilities, key=self.probabilities.__getitem__)
+        return likeliest if self.confidence >= self.limit else UNSURE
 
     @property
     def confidence(self) -> float:
-        return self.probabilities[self.emotion]
+        return max(self.probabilities.values())
 
 
-def user_turn(text: str, emotion: TurnEmotion | None, confidence: float) -> str:
-    """The user's turn for the model: the text and, if the guess is this confident or more, a line about it.
+def user_turn(text: str, emotion: TurnEmotion | None) -> str:
+    """The user's turn for the model: the text and, if something was guessed, a line about it.
 
-    >>> sad = TurnEmotion("voice-linear", {"sad": 0.71}, {"valence": 0.31, "arousal": 0.22})
-    >>> user_turn("I am fine.", sad, 0.5)
+    >>> affect = {"valence": 0.31, "arousal": 0.22}
+    >>> user_turn("I am fine.", TurnEmotion("voice-linear", {"sad": 0.71}, affect, limit=0.5))
     'I am fine.\\n[sounds sad (confidence 0.71); valence 0.31, arousal 0.22]'
-    >>> user_turn("I am fine.", sad, 0.8)
-    'I am fine.'
+    >>> user_turn("I am fine.", TurnEmotion("voice-linear", {"sad": 0.71}, affect, limit=0.8))
+    'I am fine.\\n[valence 0.31, arousal 0.22]'
     """
-    if emotion is None or not emotion.confidence >= confidence:
+    if emotion is None:
         return text
     affect = f"valence {emotion.affect['valence']:.2f}, arousal {emotion.affect['arousal']:.2f}"
+    if emotion.emotion == UNSURE:
+        return f"{text}\n[{affect}]"
     return f"{text}\n[sounds {emotion.emotion} (confidence {emotion.confidence:.2f}); {affect}]"
 
 

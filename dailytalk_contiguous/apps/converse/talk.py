@@ -41,7 +41,6 @@ from dailytalk_contiguous.apps.converse.talk_record import RecordedUtterance, Ta
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.fields import in_digits
 from dailytalk_contiguous.core.hallucination import believed_words
@@ -362,7 +361,6 @@ class Talk:
         record: TalkRecord | None = None,
         threaded: bool = True,
     ) -> None:
-        self._settings = settings
         self._parts = parts
         self._blocks = blocks
         self._show = show
@@ -596,7 +594,7 @@ class Talk:
         if self._reply is not None:
             self._stop_voice()  # it was about less than the person had to say
         self._keep_user(turn)
-        message = user_turn(turn.text, turn.emotion, self._settings.confidence)
+        message = user_turn(turn.text, turn.emotion)
         self._memory.add("user", message)
         reply = _Reply()
         self._reply = reply
@@ -740,10 +738,8 @@ class Talk:
         }
         emotion = turn.emotion
         if emotion is not None:
-            is_sure = emotion.confidence >= self._settings.confidence
-            label = emotion.emotion if is_sure else UNSURE
-            data = {"emotion": label, "confidence": emotion.confidence, **emotion.affect}
-            guess = emotion_guess(label, emotion.probabilities, emotion.model)
+            data = {"emotion": emotion.emotion, "confidence": emotion.confidence, **emotion.affect}
+            guess = emotion_guess(emotion.emotion, emotion.probabilities, emotion.model)
             fields.update(in_digits({**emotion.affect, **guess}, 4))
         self._show(TalkEvent("user", text, data))
         self._keep(lambda record: record.utterance("right", words, fields))

@@ -13,15 +13,12 @@ from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE, EMOTION_MOD
 
 @dataclass(frozen=True)
 class TalkSettings:
-    """The settings of a talk. An empty name of a model is the profile's.
-
-    The confidence under which the chat model gets no emotion is higher than that of a column.
-    """
+    """The settings of a talk. An empty name of a model is the profile's."""
 
     recogniser: str = setting("", ASR_MODEL)
     language: str = setting("en", "ISO 639-1 code of the language that is spoken.", panel="models", metavar="CODE")
     emotion: str = setting(VOICE_LINEAR, EMOTION_MODEL)
-    confidence: float = setting(0.5, CONFIDENCE)
+    confidence: float | None = setting(None, CONFIDENCE)
     chat: str = setting(
         "",
         "Who answers: a server, http://HOST:PORT#MODEL, or a model that runs here, OWNER/NAME or its folder.",

@@ -99,9 +99,10 @@ _TAGS = ", ".join(f"({tag})" for tag in REPLY_TAGS)
 
 INSTRUCTIONS = f"""\
 You talk with somebody by voice. Answer in one to three short spoken sentences, without lists, markup or code.
-After their words there may be a line such as [sounds sad (confidence 0.71); valence 0.31, arousal 0.22]. It is a
-guess from the sound of their voice, each number from 0 to 1. Let it guide your tone. Don't read it out, and never
-diagnose. You may begin a sentence with one tag that says how it is spoken: {_TAGS}.
+After their words there may be a line such as [sounds sad (confidence 0.71); valence 0.31, arousal 0.22], or
+[valence 0.31, arousal 0.22] where no feeling is clear. It is a guess from the sound of their voice, each number
+from 0 to 1. Let it guide your tone. Don't read it out, and never diagnose.
+You may begin a sentence with one tag that says how it is spoken: {_TAGS}.
 A reply that ends in "— [interrupted]" was heard up to there.\
 """
 
@@ -248,7 +249,7 @@ def open_parts(settings: TalkSettings, voice: TalkVoice, instructions: str) -> T
     if settings.emotion != NO_MODEL:
         classifier = load_emotion_model(settings.emotion, resolve_device(settings.device))
         TurnEmotions(classifier)(hiss, 0.0)  # nobody said it: the talk's own begins without it
-        classify = TurnEmotions(classifier)
+        classify = TurnEmotions(classifier, settings.confidence)
     return TalkParts(recognise_turn, classify, chat, voice.speak, instructions)
 
 

@@ -10,7 +10,13 @@ from dailytalk_contiguous.apps.converse.dialogue import TurnEmotion
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
-from dailytalk_contiguous.models.linear_emotion import LinearEmotion, Numbers, bundled_voice, measure_voice
+from dailytalk_contiguous.models.linear_emotion import (
+    LinearEmotion,
+    Numbers,
+    bundled_voice,
+    limit_of,
+    measure_voice,
+)
 
 #: Turns that are compared, the judged one included.
 MOST_TURNS = 64
@@ -23,10 +29,12 @@ class TurnEmotions:
 
     Args:
         classifier: of the emotion. A `LinearEmotion` compares the turns; any other judges each by itself.
+        confidence: probability below which an emotion is unsure; None: by the limits of the classifier.
     """
 
-    def __init__(self, classifier: EmotionModel) -> None:
+    def __init__(self, classifier: EmotionModel, confidence: float | None = None) -> None:
         self._classifier = classifier
+        self._confidence = confidence
         self._rater = bundled_voice()
         self._measures: dict[float, Numbers] = {}
 
@@ -47,19 +55,22 @@ class TurnEmotions:
             earliest = next(iter(self._measures))
             del self._measures[earliest]
         rated = self._beside_earlier(self._rater)
+        n_compared = len(self._measures)
         if self._classifier is self._rater:
             guess = rated
         elif isinstance(self._classifier, LinearEmotion):
             guess = self._beside_earlier(self._classifier)
         else:
             (guess,) = self._classifier.classify([sound])
+            n_compared = 1
         if guess.reason or rated.reason:
             return None
         affect = self._rater.affect_of([rated.probabilities])[0].tolist()
         probabilities = [float(share) for share in guess.probabilities]
         by_class = dict(zip(self._classifier.classes, probabilities, strict=True))
         by_affect = dict(zip(AFFECT, affect, strict=True))
-        return TurnEmotion(self._classifier.name, by_class, by_affect)
+        limit = limit_of(self._classifier, n_compared) if self._confidence is None else self._confidence
+        return TurnEmotion(self._classifier.name, by_class, by_affect, limit)
 
     def _beside_earlier(self, model: LinearEmotion) -> EmotionGuess:
         """The model's guess for the latest turn, compared with all that are kept."""

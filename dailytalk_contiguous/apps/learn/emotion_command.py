@@ -77,9 +77,9 @@ def emotion_train(
     linear takes a minute, needs the extra tokens, and says how well it does on speakers that it has not heard.
     spectrogram and audio are networks and need the extra train: run the same command after a stop, and they go
     on. spectrogram needs 40 clips of each class or more; linear recognised more than it wherever both were
-    measured, up to 300. All are calibrated on speakers who were left out of a part of the training. Emotion is a
-    guess from sound, not a diagnosis. The folder has a card, README.md, and can be published as it is: hf upload
-    OWNER/NAME DIR.
+    measured, up to 300. All are calibrated on speakers who were left out of a part of the training, who also set
+    the confidence under which the model is unsure. Emotion is a guess from sound, not a diagnosis. The folder has
+    a card, README.md, and can be published as it is: hf upload OWNER/NAME DIR.
     """
     cli_options.on_this_machine("--out", out)
     one_of("--kind", kind, emotion_folder.EMOTION_KINDS)
@@ -123,6 +123,7 @@ def emotion_train(
         "kind": kind,
         "classes": [*model.classes],
         "temperature": model.temperature,
+        "limits": model.limits._asdict(),
         **facts,
         "notes": notes,
     }
@@ -131,7 +132,8 @@ def emotion_train(
     return Outcome(
         record,
         f"{kind}: {utterances} of {speakers}, {len(model.classes)} classes, "
-        f"temperature {model.temperature:.2f}, in {as_text(out)}",
+        f"temperature {model.temperature:.2f}, unsure below {model.limits.alone:.2f} alone and "
+        f"{model.limits.beside:.2f} beside others, in {as_text(out)}",
         details=[f"note: {sentence}" for sentence in notes],
         next=to_run("emotion", "predict", "FILE", "--model", out),
     )
@@ -200,7 +202,7 @@ def emotion_predict(
         f"Affect model: a name on the Hub, a folder, or {emotions.VOICE_LINEAR}.",
         metavar="NAME|DIR",
     ),
-    emotion_confidence: float = emotion_evaluate.CONFIDENCE_OPTION,
+    emotion_confidence: float | None = emotion_evaluate.CONFIDENCE_OPTION,
     speakers: Path | None = engine_options.SPEAKERS,
     mic: bool = option(False, Panel.INPUT, "Listen to the microphone; Ctrl-C ends it.", "--mic"),
     listen: Any = option(
@@ -247,12 +249,14 @@ def emotion_predict(
     unmatched_names = reader.name_people(table)
     if unmatched_names:
         say(f"--speakers names what is not in INPUT: {show.first_names(unmatched_names)}")
-    heard, failures = moods_of(reader.recordings, reader.sounds, classify, rate)
+    heard, failures = moods_of(reader.recordings, reader.sounds, classify, rate, classifier)
     rejects = [*reader.rejects, *failures]
     sentences: list[str] = []
     details: list[str | Figures] = []
     records: list[RecordingRecord] = []
+    emotions_heard: list[str] = []
     for recording in heard:
+        emotions_heard += [mood["emotion"] for mood in recording.utterances if mood["emotion"]]
         recording_record: RecordingRecord = {
             "recording": as_text(recording.name),
             "seconds": round(recording.seconds, 3),
@@ -266,12 +270,15 @@ def emotion_predict(
     show.say_left_out(reader.left_out)
     if voice is not None and sentences:
         _speak(voice, " ".join(sentences), say_to, aloud=say_mood)
+    answered = len(emotions_heard) - emotions_heard.count(emotions.UNSURE)
     said_to = as_text(say_to) if say_to is not None and sentences else None
     record = {
         "model": classifier.name,
         "affect_model": affect_model,
         "classes": [*classifier.classes],
         "confidence": emotion_confidence,
+        "limits": classifier.limits._asdict(),
+        "answered_share": answered / len(emotions_heard) if emotions_heard else None,
         "recordings": records,
         "rejects": [reject.as_dict() for reject in rejects],
         "said": sentences,
@@ -282,6 +289,9 @@ def emotion_predict(
         details.append(f"said in {said_to}")
     details.append(f"note: {NO_DIAGNOSIS}")
     headline = f"{counted(len(heard), 'recording')} heard" if heard else "no recording could be heard"
+    if emotions_heard:
+        share = answered / len(emotions_heard)
+        headline += f", {answered:,} of {counted(len(emotions_heard), 'utterance')} answered ({share:.0%})"
     code = exit_code(len(heard), len(rejects))
     return Outcome(record, headline, code, details, rejected_of(rejects))
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dailytalk_contiguous.apps.learn.emotion_evaluation import (
+    Answered,
     EmotionEvaluation,
     evaluate_model,
     evaluate_speakers,
@@ -19,7 +20,7 @@ from dailytalk_contiguous.apps.learn.folds import FOLDS
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.options import either, pair_of
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
-from dailytalk_contiguous.core.emotions import CLASS_SETS, LEAST_CONFIDENCE, VOICE_LINEAR
+from dailytalk_contiguous.core.emotions import CLASS_SETS, VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.settings import one_of
@@ -40,7 +41,9 @@ FOLDS_OPTION = option(
     min=2,
     max=100,
 )
-CONFIDENCE_OPTION = option(LEAST_CONFIDENCE, Panel.STYLE, CONFIDENCE.about, metavar="N", min=0, max=1)
+CONFIDENCE_OPTION = option(
+    None, Panel.STYLE, CONFIDENCE.about, metavar="N", min=0, max=1, show_default=CONFIDENCE.shown
+)
 
 
 def model_option(default: str | None) -> Any:
@@ -110,7 +113,7 @@ def emotion_evaluate(
     model: str | None = model_option(None),
     kind: str | None = kind_option(None),
     folds: int = FOLDS_OPTION,
-    emotion_confidence: float = CONFIDENCE_OPTION,
+    emotion_confidence: float | None = CONFIDENCE_OPTION,
     device: str = cli_options.DEVICE_OPTION,
     seed: int = cli_options.SEED_OPTION,
     **asked: Any,
@@ -171,15 +174,21 @@ def figures_sentence(evaluation: EmotionEvaluation) -> str:
     """The figures of an evaluation in words."""
     chance = 1 / len(evaluation.classes)
     error = _percent_or_none(evaluation.calibration_error)
-    sure_recall = _percent_or_none(evaluation.sure_recall)
+    confidence = evaluation.confidence
+    limits = "the model's limits" if confidence is None else f"{confidence:g}"
     return (
         f"mean recall {evaluation.recall:.1%} (chance {chance:.1%}), "
         f"{evaluation.recall_alone:.1%} where each utterance is judged alone, "
         f"accuracy {evaluation.accuracy:.1%}, F1 {evaluation.macro_f1:.1%}, "
         f"calibration error {error}; "
-        f"unsure below {evaluation.confidence:g}: {evaluation.unsure_share:.1%}, "
-        f"recall of the others {sure_recall}"
+        f"not unsure by {limits}: {_answered_words(evaluation.answered)} beside others, "
+        f"{_answered_words(evaluation.answered_alone)} alone"
     )
+
+
+def _answered_words(answered: Answered) -> str:
+    """The share that was answered, and how often that was right."""
+    return f"{answered.share:.1%} answered ({_percent_or_none(answered.right)} of them right)"
 
 
 def _percent_or_none(share: float) -> str:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.folds import FOLDS, check_installed, divided
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, calibration_error
+from dailytalk_contiguous.core.emotions import calibration_error
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
-from dailytalk_contiguous.models.linear_emotion import LinearEmotion
+from dailytalk_contiguous.models.linear_emotion import LinearEmotion, limit_of
 
 #: Trains a classifier on its examples.
 Fit = Callable[[EmotionExamples], EmotionModel]
@@ -35,6 +35,16 @@ _WARNINGS = (
 )
 
 
+class Answered(NamedTuple):
+    """The answers that are not `unsure`: their share of all utterances, and the share of them that is right.
+
+    `right` is NaN without one.
+    """
+
+    share: float
+    right: float
+
+
 class EvaluationRecord(TypedDict):
     """An `EmotionEvaluation` as JSON; `chance` is the recall by chance, and an unknown number is null."""
 
@@ -47,9 +57,11 @@ class EvaluationRecord(TypedDict):
     accuracy: float
     macro_f1: float
     calibration_error: float | None
-    confidence: float
-    unsure_share: float
-    sure_recall: float | None
+    confidence: float | None
+    answered_share: float
+    answered_right: float | None
+    answered_share_alone: float
+    answered_right_alone: float | None
     confusion: list[list[int]]
     notes: Sequence[str]
     chance: float
@@ -70,9 +82,9 @@ class EmotionEvaluation(NamedTuple):
         accuracy: share of the answers that are right.
         macro_f1: mean F1 of the classes.
         calibration_error: as by `core.emotions.calibration_error`; NaN without an answer.
-        confidence: probability below which an answer is `unsure`.
-        unsure_share: share of the answers that are.
-        sure_recall: mean recall of the classes among the other answers; NaN without one.
+        confidence: probability below which an answer is `unsure`; None: by the limits of the model.
+        answered: those that are not, where the utterances of a speaker are judged together.
+        answered_alone: those that are not, where each utterance is judged by itself.
         confusion: counts by label (rows) and answer (columns, of which the last is `none`).
         notes: a sentence on each thing that was left out, or that limits the result.
     """
@@ -86,9 +98,9 @@ class EmotionEvaluation(NamedTuple):
     accuracy: float
     macro_f1: float
     calibration_error: float
-    confidence: float
-    unsure_share: float
-    sure_recall: float
+    confidence: float | None
+    answered: Answered
+    answered_alone: Answered
     confusion: pd.DataFrame
     notes: tuple[str, ...]
 
@@ -105,8 +117,10 @@ class EmotionEvaluation(NamedTuple):
             "macro_f1": self.macro_f1,
             "calibration_error": _or_none(self.calibration_error),
             "confidence": self.confidence,
-            "unsure_share": self.unsure_share,
-            "sure_recall": _or_none(self.sure_recall),
+            "answered_share": self.answered.share,
+            "answered_right": _or_none(self.answered.right),
+            "answered_share_alone": self.answered_alone.share,
+            "answered_right_alone": _or_none(self.answered_alone.right),
             "confusion": self.confusion.to_numpy().tolist(),
             "notes": self.notes,
             "chance": 1 / len(self.classes),
@@ -123,7 +137,7 @@ def evaluate_speakers(
     examples: EmotionExamples,
     folds: int = FOLDS,
     seed: int = 0,
-    confidence: float = LEAST_CONFIDENCE,
+    confidence: float | None = None,
 ) -> EmotionEvaluation:
     """Train on some speakers, test on others, until each was tested on.
 
@@ -134,7 +148,7 @@ def evaluate_speakers(
         fit: trains a classifier; called once a fold. Its classes include those of the examples.
         folds: parts of the speakers, or the number of speakers if that is smaller.
         seed: of the folds.
-        confidence: probability below which an answer is `unsure`.
+        confidence: probability below which an answer is `unsure`; None: the limits of each model.
 
     Raises DailytalkError if scikit-learn is missing, BadInput if the examples can't be divided.
     """
@@ -148,7 +162,7 @@ def evaluate_speakers(
     tests: list[NDArray[np.intp]] = []
     guesses: list[EmotionGuess] = []
     alone: list[EmotionGuess] = []
-    name = ""
+    limits: list[pd.DataFrame] = []
     for train, test in divided(examples.labels, groups, folds, seed):
         test = test[~examples.copies[test]]
         model = fit(examples.take(train))
@@ -156,11 +170,11 @@ def evaluate_speakers(
         together = guesses_of(model, held_out)
         guesses += together
         alone += guesses_alone(model, held_out, together)
+        limits.append(_limits_for(model, held_out, confidence))
         tests.append(test)
-        name = model.name
-        classes = model.classes
     tested = examples.take(np.concatenate(tests))
-    return _evaluated(name, classes, tested, guesses, alone, confidence)
+    all_limits = pd.concat(limits, ignore_index=True)
+    return _evaluated(model, tested, guesses, alone, all_limits, confidence)
 
 
 def evaluate_model(
@@ -168,7 +182,7 @@ def evaluate_model(
     examples: EmotionExamples,
     trained_on: Collection[str] = (),
     heard: str = "",
-    confidence: float = LEAST_CONFIDENCE,
+    confidence: float | None = None,
 ) -> EmotionEvaluation:
     """Test a classifier that was trained before on all examples except altered copies.
 
@@ -178,7 +192,7 @@ def evaluate_model(
         trained_on: names of corpora in its training, as far as they are known.
         heard: a sentence on the speakers that it has heard, if those are known otherwise; it replaces the note
             that `trained_on` gives.
-        confidence: probability below which an answer is `unsure`.
+        confidence: probability below which an answer is `unsure`; None: the limits of the model.
 
     Raises BadValue if it doesn't know one of their classes.
     """
@@ -195,21 +209,33 @@ def evaluate_model(
         notes.append("what it was trained on is not known, and it may have heard these speakers")
     guesses = guesses_of(model, tested)
     alone = guesses_alone(model, tested, guesses)
-    return _evaluated(model.name, model.classes, tested, guesses, alone, confidence, notes)
+    limits = _limits_for(model, tested, confidence)
+    return _evaluated(model, tested, guesses, alone, limits, confidence, notes)
+
+
+def _limits_for(model: EmotionModel, examples: EmotionExamples, confidence: float | None) -> pd.DataFrame:
+    """The confidence under which the guess for each example is unsure: columns `beside` and `alone`."""
+    if confidence is not None:
+        return pd.DataFrame({"beside": confidence, "alone": confidence}, index=range(len(examples)))
+    speakers = pd.Series(examples.speakers)
+    counts = speakers.groupby(speakers).transform("size")
+    beside = [limit_of(model, count) for count in counts]
+    return pd.DataFrame({"beside": beside, "alone": limit_of(model, 1)})
 
 
 def _evaluated(
-    name: str,
-    classes: Sequence[str],
+    model: EmotionModel,
     examples: EmotionExamples,
     guesses: Sequence[EmotionGuess],
     alone: Sequence[EmotionGuess],
-    confidence: float,
+    limits: pd.DataFrame,
+    confidence: float | None,
     notes: Sequence[str] = (),
 ) -> EmotionEvaluation:
     from sklearn.metrics import accuracy_score, f1_score
 
-    answers = _answers(classes, examples, guesses)
+    answers = _answers(model.classes, examples, guesses)
+    answers_alone = _answers(model.classes, examples, alone)
     labels = np.array(examples.classes, object)[examples.labels]
     is_answered = answers != "none"
     confidences: list[float] = []
@@ -221,25 +247,32 @@ def _evaluated(
     present = [examples.classes[label] for label in np.unique(examples.labels)]
     macro_f1 = f1_score(labels, answers, labels=present, average="macro", zero_division=0)
     is_right = (labels == answers)[is_answered]
-    likelihoods = np.array([guess.probabilities.max(initial=0.0) for guess in guesses])
-    is_sure = is_answered & (likelihoods >= confidence)
-    sure_recall = _mean_recall(labels[is_sure], answers[is_sure]) if is_sure.any() else math.nan
     return EmotionEvaluation(
-        name,
+        model.name,
         examples.classes,
         utterances=len(examples),
         speakers=len(np.unique(examples.speakers)),
         recall=_mean_recall(labels, answers),
-        recall_alone=_mean_recall(labels, _answers(classes, examples, alone)),
+        recall_alone=_mean_recall(labels, answers_alone),
         accuracy=float(accuracy_score(labels, answers)),
         macro_f1=float(macro_f1),
         calibration_error=calibration_error(confidences, is_right),
         confidence=confidence,
-        unsure_share=float(np.mean(is_answered & ~is_sure)),
-        sure_recall=sure_recall,
+        answered=_answered(labels, answers, guesses, limits["beside"]),
+        answered_alone=_answered(labels, answers_alone, alone, limits["alone"]),
         confusion=confusion,
         notes=(*notes, *left_out_sentences(examples), *_WARNINGS),
     )
+
+
+def _answered(
+    labels: NDArray[np.object_], answers: NDArray[np.object_], guesses: Sequence[EmotionGuess], limits: pd.Series
+) -> Answered:
+    """The answers whose confidence reaches their limit."""
+    confidences = np.array([guess.probabilities.max(initial=0.0) for guess in guesses])
+    is_sure = (answers != "none") & (confidences >= limits.to_numpy())
+    right = float((labels == answers)[is_sure].mean()) if is_sure.any() else math.nan
+    return Answered(float(is_sure.mean()), right)
 
 
 def _answers(

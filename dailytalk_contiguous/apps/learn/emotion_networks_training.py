@@ -1,6 +1,6 @@
 """Training of the networks that classify emotion: on pictures of spectrograms, and on an encoder of speech.
 
-Speakers that are held out decide which epoch is kept, and set the temperature.
+Speakers that are held out decide which epoch is kept, and set the temperature and the limits of confidence.
 """
 
 import contextlib
@@ -18,13 +18,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dailytalk_contiguous.apps.learn import training
+from dailytalk_contiguous.apps.learn.emotion_evaluation import guesses_alone, guesses_of
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.folds import check_installed, divided
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.emotion_features import at_one_level
-from dailytalk_contiguous.core.emotions import CARE, fit_temperature, softmax
+from dailytalk_contiguous.core.emotions import (
+    CARE,
+    RIGHT_ALONE,
+    RIGHT_BESIDE,
+    ConfidenceLimits,
+    fit_limit,
+    fit_temperature,
+    softmax,
+)
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
@@ -96,7 +105,20 @@ def fit_network(
         model.network.eval()
         shares = softmax(answers.predictions.astype(float))
         model.temperature = CARE * fit_temperature(shares, answers.label_ids)
+        model.limits = _limits_of(model, examples.take(valid))
     return model
+
+
+def _limits_of(model: TrainedEmotionModel, held_out: EmotionExamples) -> ConfidenceLimits:
+    """The limits of a trained network's confidence; of one that compares nothing there is one."""
+    together = guesses_of(model, held_out)
+    alone = guesses_alone(model, held_out, together)
+    shares = [guess.probabilities for guess in together]
+    shares_alone = [guess.probabilities for guess in alone]
+    limit_alone = fit_limit(shares_alone, held_out.labels, RIGHT_ALONE)
+    if not model.compares:
+        return ConfidenceLimits(limit_alone, limit_alone)
+    return ConfidenceLimits(limit_alone, fit_limit(shares, held_out.labels, RIGHT_BESIDE))
 
 
 def _untrained(kind: str, classes: Sequence[str], settings: NetworkSettings, device: str) -> _Network:

@@ -2,7 +2,7 @@
 
 `linear` is fitted here: a minute's work for a laptop, and the baseline of networks. How sure it is, alone and
 beside other utterances of a speaker, is fitted to speakers outside the fit. `CARE` makes all kinds more careful
-than these ask, as other corpora are harder.
+than these ask, as other corpora are harder. How sure an answer must be to count is fitted to the same speakers.
 """
 
 import warnings
@@ -18,7 +18,15 @@ from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.folds import check_installed, divided
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.emotion_features import MEASURES, OF_SPEAKER
-from dailytalk_contiguous.core.emotions import CARE, CARE_ALONE, fit_temperature
+from dailytalk_contiguous.core.emotions import (
+    CARE,
+    CARE_ALONE,
+    RIGHT_ALONE,
+    RIGHT_BESIDE,
+    ConfidenceLimits,
+    fit_limit,
+    fit_temperature,
+)
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
@@ -87,31 +95,39 @@ def fit_linear(examples: EmotionExamples, seed: int) -> linear_emotion.LinearEmo
     labels = examples.labels
     speakers = examples.speakers
     n_classes = len(examples.classes)
-    answers: dict[str, list[NDArray[np.float32]]] = {"alone": [], "relative": []}
-    true_labels: list[int] = []
+    tests: list[NDArray[np.intp]] = []
+    fitted: list[dict[str, NDArray[np.float64]]] = []
     with threadpool_limits(1):  # such small products take longer by several threads
         for train, test in divided(labels, speakers, INNER_FOLDS, seed):
             interrupts.check_interrupt()
             test = test[~examples.copies[test]]
             if len(np.unique(labels[train])) < n_classes:
                 continue
-            arrays = fit_arrays(numbers[train], labels[train], speakers[train], STRENGTH, _ROUGH)
-            model = linear_emotion.LinearEmotion("", examples.classes, arrays)
-            alone = model.of_measures(numbers[test], None)
-            beside = model.of_measures(numbers[test], speakers[test].tolist())
-            for index, label in enumerate(labels[test].tolist()):
-                if not alone[index].reason:
-                    answers["alone"].append(alone[index].probabilities)
-                    answers["relative"].append(beside[index].probabilities)
-                    true_labels.append(label)
+            is_heard = np.isfinite(numbers[test]).any(axis=1)
+            tests.append(test[is_heard])
+            fitted.append(fit_arrays(numbers[train], labels[train], speakers[train], STRENGTH, _ROUGH))
         arrays = fit_arrays(numbers, labels, speakers, STRENGTH, _EXACT)
-    truth = np.array(true_labels, np.intp)
-    temperature = fit_temperature(np.array(answers["relative"]), truth)  # 1 without an answer
-    temperature_alone = fit_temperature(np.array(answers["alone"]), truth)
-    more_doubt = CARE_ALONE * temperature_alone / (CARE * temperature)
-    arrays["weights_alone"] /= more_doubt
-    arrays["bias_alone"] /= more_doubt
-    return linear_emotion.LinearEmotion("linear", examples.classes, arrays, CARE * temperature)
+    truth = np.array([label for test in tests for label in labels[test]], np.intp)
+
+    def answers(temperature: float, compares: bool) -> NDArray[np.float64]:
+        """Probabilities for utterances by models that have not heard their speakers, shape (n, classes)."""
+        rows: list[NDArray[np.float32]] = []
+        for fold_arrays, test in zip(fitted, tests, strict=True):
+            model = linear_emotion.LinearEmotion("", examples.classes, fold_arrays, temperature)
+            guesses = model.of_measures(numbers[test], speakers[test].tolist() if compares else None)
+            rows += [guess.probabilities for guess in guesses]
+        return np.array(rows, np.float64)
+
+    temperature = CARE * fit_temperature(answers(1.0, compares=True), truth)
+    temperature_alone = CARE_ALONE * fit_temperature(answers(1.0, compares=False), truth)
+    for model_arrays in (arrays, *fitted):
+        for name in ("weights_alone", "bias_alone"):
+            model_arrays[name] /= temperature_alone / temperature
+    limits = ConfidenceLimits(
+        alone=fit_limit(answers(temperature, compares=False), truth, RIGHT_ALONE),
+        beside=fit_limit(answers(temperature, compares=True), truth, RIGHT_BESIDE),
+    )
+    return linear_emotion.LinearEmotion("linear", examples.classes, arrays, temperature, limits)
 
 
 def fit_arrays(

@@ -16,7 +16,7 @@ from dailytalk_contiguous.apps.learn.emotion_evaluation import EvaluationRecord
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.emotion_training import TrainingFacts
 from dailytalk_contiguous.core import licensing
-from dailytalk_contiguous.core.emotions import CARE
+from dailytalk_contiguous.core.emotions import CARE, RIGHT_ALONE, RIGHT_BESIDE
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
 from dailytalk_contiguous.publish.templates import escaped, filled
@@ -193,6 +193,8 @@ def emotion_card(
         confusion=confusion,
         lacking=lacking,
         temperature=f"{model.temperature:.2f}",
+        limits=[f"{limit:.2f}" for limit in model.limits],
+        right=[f"{share:.0%}" for share in (RIGHT_ALONE, RIGHT_BESIDE)],
         care=f"{CARE:g}",
         settings=_setting_rows(shown),
     )
@@ -201,7 +203,6 @@ def emotion_card(
 def _emotion_figures(evaluation: EvaluationRecord) -> list[MeasuredFigure]:
     """The figures of an evaluation (`EmotionEvaluation.as_dict`)."""
     chance = f"{evaluation['chance']:.1%}"
-    confidence = f"{evaluation['confidence']:g}"
     figures: list[MeasuredFigure] = []
     for value, metric, words in (
         (evaluation["recall"], "recall", f"mean recall of the classes (chance {chance})"),
@@ -209,8 +210,10 @@ def _emotion_figures(evaluation: EvaluationRecord) -> list[MeasuredFigure]:
         (evaluation["accuracy"], "accuracy", "accuracy"),
         (evaluation["macro_f1"], "f1", "mean F1 of the classes"),
         (evaluation["calibration_error"], "expected_calibration_error", "expected calibration error"),
-        (evaluation["unsure_share"], "unsure_share", f"answers below a confidence of {confidence}"),
-        (evaluation["sure_recall"], "sure_recall", "mean recall of the classes among the other answers"),
+        (evaluation["answered_share"], "answered_share", "answered, not unsure"),
+        (evaluation["answered_right"], "answered_right", "right of what is answered"),
+        (evaluation["answered_share_alone"], "answered_share", "answered where each utterance is judged alone"),
+        (evaluation["answered_right_alone"], "answered_right", "right of what is then answered"),
     ):
         if value is not None:
             figures.append(MeasuredFigure(words, value, f"{value:.1%}", metric))

@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.emotions import UNSURE, choose_emotion
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.schema import MIX, Row
+from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -97,12 +98,16 @@ _LineKey = tuple[int, int]
 
 
 def moods_of(
-    recordings: Sequence[JudgedRecording], sounds: Sounds, classify: ClassifyEmotion, rate: RateAffect
+    recordings: Sequence[JudgedRecording],
+    sounds: Sounds,
+    classify: ClassifyEmotion,
+    rate: RateAffect,
+    classifier: EmotionModel,
 ) -> tuple[list[RecordingMoods], list[Reject]]:
     """The moods of recordings, and the lines on which a model raises an error, which have none.
 
     The lines of a person are judged together, whatever recordings they are in; where it is not known who speaks,
-    those of a channel of a recording (of a part of it, if that is long).
+    those of a channel of a recording (of a part of it, if that is long). `classifier` is the model of `classify`.
     """
     moods: dict[_LineKey, Mood] = {}
     beside: list[Counter[str]] = [Counter() for _ in recordings]
@@ -120,8 +125,12 @@ def moods_of(
     results: list[RecordingMoods] = []
     for number, recording in enumerate(recordings):
         utterances = [moods[number, index] for index in range(len(recording.lines))]
-        speakers = _moods_of_speakers(utterances, classify.confidence)
         judged_speakers = _judged_speakers(recording, beside[number])
+        limits: dict[str, float] = {}
+        for judged_speaker in judged_speakers:
+            n_together = judged_speaker["lines"] + judged_speaker["beside"]
+            limits[judged_speaker["speaker"]] = classify.limit(classifier, n_together)
+        speakers = _moods_of_speakers(utterances, limits)
         results.append(RecordingMoods(recording.name, recording.seconds, utterances, speakers, judged_speakers))
     return results, failures
 
@@ -136,13 +145,13 @@ def _judged_speakers(recording: JudgedRecording, beside: Mapping[str, int]) -> l
     return speakers
 
 
-def _moods_of_speakers(utterances: Sequence[Mood], confidence: float) -> list[Mood]:
-    """The mood of all speech of each speaker of whom something can be said."""
+def _moods_of_speakers(utterances: Sequence[Mood], limits: Mapping[str, float]) -> list[Mood]:
+    """The mood of all speech of each speaker of whom something can be said; `limits` of confidence by speaker."""
     moods: list[Mood] = []
     for speaker in dict.fromkeys(mood["speaker"] for mood in utterances):
         spoken = [mood for mood in utterances if mood["speaker"] == speaker and mood["emotion"]]
         if spoken:
-            moods.append(_mood_of_speaker(spoken, confidence))
+            moods.append(_mood_of_speaker(spoken, limits[speaker]))
     return moods
 
 

@@ -143,10 +143,12 @@ def test_the_model_gets_the_latest_messages_of_user_and_assistant_in_turn() -> N
     assert len(messages) <= dialogue.MOST_MESSAGES
 
 
-def test_feelings_are_told_only_when_sure() -> None:
+def test_a_class_is_told_only_when_sure_and_valence_and_arousal_always() -> None:
     affect = {"valence": 0.25, "arousal": 0.5}
-    assert dialogue.user_turn("Hi", None, 0.0) == "Hi"
-    unknown = dialogue.TurnEmotion("m", {"sad": float("nan")}, affect)
-    assert dialogue.user_turn("Hi", unknown, 0.5) == "Hi"
-    sure = dialogue.TurnEmotion("m", {"sad": 0.9, "happy": 0.1}, affect)
-    assert dialogue.user_turn("Hi", sure, 0.5) == "Hi\n[sounds sad (confidence 0.90); valence 0.25, arousal 0.50]"
+    assert dialogue.user_turn("Hi", None) == "Hi"
+    unknown = dialogue.TurnEmotion("m", {"sad": float("nan")}, affect, 0.5)
+    assert dialogue.user_turn("Hi", unknown) == "Hi\n[valence 0.25, arousal 0.50]"
+    sure = dialogue.TurnEmotion("m", {"sad": 0.9, "happy": 0.1}, affect, 0.5)
+    assert dialogue.user_turn("Hi", sure) == "Hi\n[sounds sad (confidence 0.90); valence 0.25, arousal 0.50]"
+    doubtful = dialogue.TurnEmotion("m", {"sad": 0.9, "happy": 0.1}, affect, 0.95)
+    assert dialogue.user_turn("Hi", doubtful) == "Hi\n[valence 0.25, arousal 0.50]"

@@ -44,7 +44,7 @@ def test_a_question_is_answered_half_a_second_after_it() -> None:
 
 
 #: What a classifier makes of every turn.
-SURE = TurnEmotion("voice-linear", {"sad": 0.9}, {"valence": 0.2, "arousal": 0.3})
+SURE = TurnEmotion("voice-linear", {"sad": 0.9}, {"valence": 0.2, "arousal": 0.3}, limit=0.5)
 
 
 def test_the_next_message_holds_what_was_said_before_and_the_feeling_when_sure() -> None:

@@ -10,21 +10,49 @@ from command import Command
 from emotional_voices import drawn_voices
 
 from dailytalk_contiguous.apps.converse.turn_emotions import MOST_TURNS, TurnEmotions
+from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.publish.opening import open_items
 
 USER = Path(__file__).parents[3] / "examples/spoken_user"
 
+#: The turns that come with the package.
+BUNDLED = ("1_keys", "2_sister", "3_tired")
 
-def turns_of(dailytalk: Command, folder: Path, *names: str) -> list[dict[str, Any]]:
-    """The person's utterances in the record of a talk in which these files are said."""
+
+def turns_of(
+    dailytalk: Command, folder: Path, *names: str, options: tuple[str, ...] = ()
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The person's utterances in the record of a talk in which these files are said, and each prompt's last."""
     files = [word for name in names for word in ("--input", USER / f"{name}.flac")]
     with ChatServer() as server:
         words = ("--profile", "embedded", "--asr-model", "tiny.en", "--chat", server.url, "--out", folder)
-        done = dailytalk("converse", *files, *words)
+        done = dailytalk("converse", *files, *words, *options)
     assert done.code == 0, done.err
     (row,) = open_items(folder).rows()
-    return [utterance for utterance in row["utterances"] if utterance["channel"] == "right"]
+    prompts = [body["messages"][-1]["content"] for body in server.asked]
+    return [utterance for utterance in row["utterances"] if utterance["channel"] == "right"], prompts
+
+
+def test_valence_and_arousal_of_every_turn_are_told_with_or_without_a_class(
+    dailytalk: Command, tmp_path: Path
+) -> None:
+    turns, prompts = turns_of(dailytalk, tmp_path / "talks", *BUNDLED)
+    doubtful = ("--emotion-confidence", "0.99")
+    unsure_turns, more_prompts = turns_of(dailytalk, tmp_path / "unsure", "3_tired", options=doubtful)
+    assert [turn["emotion_class"] for turn in unsure_turns] == [UNSURE]
+    assert len(prompts) == len(BUNDLED)
+    for turn, prompt in zip(turns + unsure_turns, prompts + more_prompts, strict=True):
+        line = prompt.splitlines()[-1]
+        affect = f"valence {turn['valence']:.2f}, arousal {turn['arousal']:.2f}]"
+        sounds = f"[sounds {turn['emotion_class']} (confidence {max(shares_of(turn)):.2f}); "
+        assert line == ("[" if turn["emotion_class"] == UNSURE else sounds) + affect
+
+
+def test_nothing_of_a_voice_is_told_where_no_emotion_is_wanted(dailytalk: Command, tmp_path: Path) -> None:
+    _, prompts = turns_of(dailytalk, tmp_path / "talks", "3_tired", options=("--emotion", "none"))
+    (prompt,) = prompts
+    assert "[" not in prompt
 
 
 def shares_of(turn: dict[str, Any]) -> list[float]:
@@ -32,7 +60,7 @@ def shares_of(turn: dict[str, Any]) -> list[float]:
 
 
 def test_a_turn_of_a_talk_is_judged_beside_the_turns_before_it(dailytalk: Command, tmp_path: Path) -> None:
-    first, _, again = turns_of(dailytalk, tmp_path / "talks", "2_sister", "1_keys", "2_sister")
+    (first, _, again), _ = turns_of(dailytalk, tmp_path / "talks", "2_sister", "1_keys", "2_sister")
     assert first["text"] == again["text"]
     assert shares_of(first) != pytest.approx(shares_of(again), abs=0.02)
     assert first["arousal"] != pytest.approx(again["arousal"], abs=0.01)

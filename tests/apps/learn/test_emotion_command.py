@@ -44,6 +44,8 @@ def test_a_model_is_trained_and_used(dailytalk: Command, tmp_path: Path) -> None
     assert summary["evaluation"]["recall"] > 0.5
     saved = json.loads((mood / "emotion.json").read_text())
     assert saved["facts"]["corpora"] == ["acted"]
+    assert saved["limits"] == summary["limits"]
+    assert 1 / 6 < saved["limits"]["alone"] < saved["limits"]["beside"] < 1
 
     card = ModelCard.load(mood / "README.md")  # as the Hub reads it
     assert card.data.pipeline_tag == "audio-classification"
@@ -68,6 +70,7 @@ def test_a_model_is_trained_and_used(dailytalk: Command, tmp_path: Path) -> None
     assert done.code == 0, done.err
     summary = json.loads(done.out)
     assert summary["model"] == "mood"
+    assert summary["limits"] == saved["limits"]
     utterance = summary["recordings"][0]["utterances"][0]
     assert {*utterance["probabilities"]} == {*SIX}
 
@@ -114,8 +117,16 @@ def test_a_recording_is_told_over_time(dailytalk: Command, tmp_path: Path) -> No
         assert 0 < mood["arousal"] < 1
     assert all(sentence.startswith("On the ") for sentence in summary["said"])
 
+    emotions = [mood["emotion"] for mood in recording["utterances"]]
+    n_unsure = emotions.count(UNSURE)
+    assert summary["answered_share"] == pytest.approx(1 - n_unsure / len(emotions))
+    assert summary["answered_share"] > 0.2  # by a fixed limit of 0.4: 0
+    shown = dailytalk("emotion predict", call, "--device", "cpu").out
+    assert f"{len(emotions) - n_unsure} of {len(emotions)} utterances answered" in shown
+
     done = dailytalk("emotion predict", call, "--emotion-confidence", "0.99", "--device", "cpu")
     assert done.code == 0, done.err
+    assert f"0 of {len(emotions)} utterances answered (0%)" in done.out
     assert "unsure" in done.out
     assert "I can't tell how you feel" in done.out
     assert "not a diagnosis" in done.out

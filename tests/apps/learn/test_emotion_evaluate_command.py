@@ -73,8 +73,14 @@ def test_the_recall_of_a_speakers_clips_is_printed_together_and_alone(dailytalk:
     assert summary["recall"] > summary["recall_alone"] > summary["chance"]
     assert f"mean recall {summary['recall']:.1%} (chance 16.7%)" in plain.out
     assert f"{summary['recall_alone']:.1%} where each utterance is judged alone" in plain.out
+    assert summary["confidence"] is None
+    for where in ("", "_alone"):
+        share, right = summary[f"answered_share{where}"], summary[f"answered_right{where}"]
+        assert 0.3 < share <= 1
+        assert right > 0.6
+        assert f"{share:.1%} answered ({right:.1%} of them right)" in plain.out
     doubtful = dailytalk(*words, "--emotion-confidence", "1")
-    assert "unsure below 1: 100.0%, recall of the others none" in doubtful.out
+    assert "not unsure by 1: 0.0% answered (none of them right) beside others" in doubtful.out
 
 
 def test_a_model_is_tested_on_all(folder: Path, dailytalk: Command) -> None:

@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score
 
 from dailytalk_contiguous.apps.learn.emotion_evaluation import evaluate_model, evaluate_speakers
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
-from dailytalk_contiguous.core.emotions import calibration_error
+from dailytalk_contiguous.core.emotions import ConfidenceLimits, calibration_error
 from dailytalk_contiguous.core.errors import BadInput, BadValue
 from dailytalk_contiguous.models.contracts import EmotionGuess
 
@@ -30,6 +30,7 @@ class Nearest:
 
     name = "nearest"
     compares = False
+    limits = ConfidenceLimits(alone=0.7, beside=0.5)
 
     def __init__(self, examples: EmotionExamples) -> None:
         self.classes = examples.classes
@@ -79,6 +80,11 @@ def test_figures_are_those_of_the_answers_and_no_answer_is_wrong() -> None:
     assert evaluation.macro_f1 == pytest.approx(f1)
     assert evaluation.accuracy == pytest.approx(34 / 36)
     assert evaluation.calibration_error == pytest.approx(abs(34 / 35 - 0.6))
+    assert evaluation.answered == pytest.approx((35 / 36, 34 / 35))  # beside others 0.6 is sure enough
+    assert evaluation.answered_alone.share == 0
+    assert np.isnan(evaluation.answered_alone.right)
+    strict = evaluate_speakers(Nearest, loud(levels, labels, people), confidence=0.65)
+    assert strict.answered.share == 0
     assert evaluation.utterances == 36
     assert evaluation.speakers == 6
     assert any("little about real talk" in sentence for sentence in evaluation.notes)

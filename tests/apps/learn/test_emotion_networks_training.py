@@ -23,7 +23,7 @@ from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.training import ResumingTrainer
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotion_features import at_one_level
-from dailytalk_contiguous.core.emotions import CARE, fit_temperature
+from dailytalk_contiguous.core.emotions import CARE, RIGHT_ALONE, RIGHT_BESIDE, fit_limit, fit_temperature
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.emotion_networks import SpectrogramEmotions, classifier_on
 
@@ -78,6 +78,17 @@ def test_a_network_is_more_careful_than_held_out_speakers_ask(examples: EmotionE
     assert CARE * fit_temperature(shares, examples.labels[valid]) == pytest.approx(1, rel=0.02)
 
 
+def test_the_limits_of_a_network_are_those_of_the_speakers_held_out(examples: EmotionExamples) -> None:
+    model = fit_network("spectrogram", examples, SPECTROGRAM)
+    _, valid = held_out(examples, SPECTROGRAM.valid_share, SPECTROGRAM.seed)
+    tested = examples.take(valid)
+    sounds = [tested.sound(index) for index in range(len(tested))]
+    alone = [guess.probabilities for guess in model.classify(sounds)]
+    beside = [guess.probabilities for guess in model.classify(sounds, tested.speakers.tolist())]
+    assert model.limits.alone == fit_limit(alone, tested.labels, RIGHT_ALONE)
+    assert model.limits.beside == fit_limit(beside, tested.labels, RIGHT_BESIDE)
+
+
 def test_a_speaker_is_compared_with_the_mean_picture_of_the_training(examples: EmotionExamples) -> None:
     model = fit_network("spectrogram", examples, replace(SPECTROGRAM, epochs=1))
     assert isinstance(model, SpectrogramEmotions)
@@ -108,6 +119,8 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_network(
     resumed = fit_network(kind, examples, settings, work=tmp_path)
     assert steps[5] > 0, "it begins at a checkpoint"
     assert resumed.temperature == whole.temperature
+    assert resumed.limits == whole.limits
+    assert (whole.limits.alone == whole.limits.beside) == (kind == "audio")  # which compares nothing
     for key, weight in whole.weights().items():
         np.testing.assert_array_equal(weight, resumed.weights()[key])
 

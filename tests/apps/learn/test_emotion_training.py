@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from emotion_held import examples_of
@@ -6,7 +8,7 @@ from dailytalk_contiguous.apps.learn.emotion_evaluation import EmotionEvaluation
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.core.emotion_features import MEASURES, OF_SPEAKER
-from dailytalk_contiguous.core.emotions import SIX
+from dailytalk_contiguous.core.emotions import RIGHT_ALONE, RIGHT_BESIDE, SIX
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion, measure_voice
 
@@ -43,6 +45,27 @@ def test_linear_is_more_often_right_than_sure_beside_others_and_alone(model: Lin
         shares = np.array([guess.probabilities for guess in model.classify(sounds, speakers)])
         right = np.mean(shares.argmax(axis=1) == new.labels)
         assert shares.max(axis=1).mean() < right - 0.1
+
+
+def test_half_and_more_of_unheard_speakers_are_answered_as_often_right_as_the_limits_ask() -> None:
+    """Voices whose manners vary so much that a fixed limit of 0.4 leaves a fifth of them when judged alone."""
+    new = examples_of(4, EACH, 2, spread=0.2)
+    fitted = fit_emotion("linear", examples_of(SPEAKERS, EACH, spread=0.2))
+    by_fixed_limit = evaluate_model(fitted, new, confidence=0.4)
+    assert by_fixed_limit.answered_alone.share < 0.25
+    evaluation = evaluate_model(fitted, new)
+    for answered, right in ((evaluation.answered, RIGHT_BESIDE), (evaluation.answered_alone, RIGHT_ALONE)):
+        assert answered.share > 0.5
+        assert answered.right > right
+
+
+def test_a_model_that_has_learned_nothing_answers_little() -> None:
+    known = examples_of(SPEAKERS, EACH)
+    labels = np.random.default_rng(0).permutation(known.labels)
+    fitted = fit_emotion("linear", replace(known, labels=labels))
+    new = evaluate_model(fitted, examples_of(4, EACH, 2))
+    assert new.answered.share < 0.1
+    assert new.answered_alone.share < 0.1
 
 
 def test_a_higher_voice_alone_has_the_same_answer(model: LinearEmotion) -> None:
