@@ -21,7 +21,15 @@ from dailytalk_contiguous.models.engines import ENGINES, engine_named, speaker_t
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD, profile_of
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
-from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refuse_downloads, run, voice_stage_of
+from dailytalk_contiguous.run.run import (
+    RunOptions,
+    RunOutcome,
+    preflight,
+    refuse_downloads,
+    run,
+    speak_stage_of,
+    voice_stage_of,
+)
 from dailytalk_contiguous.run.speaking import SpeakFolderSpec, SpeakSpec, SynthesisInput, price_of, revoiced
 from dailytalk_contiguous.run.storage import OF_SPEAK, open_work
 from dailytalk_contiguous.stages.base import Stage, find_stage
@@ -131,7 +139,7 @@ def speak_intended(spec: SpeakSpec, done: RunOutcome, voice: Speak | Convert | N
     """The outcome of a dry run: what that which is to be made would cost, and what would stop it."""
     script = replace(spec.script, groups=[task.left for task in done.plan.tasks])
     cost = price_of(script, spec.stages)
-    held_back, language_error = refused_languages(voice, languages_to_say(script, voice))
+    held_back, error = refusals_of(done.left, languages_to_say(script, voice))
     utterances = f"{counted(cost.utterances, 'utterance')} of {counted(len(script.rows), 'conversation')}"
     if voice is None:
         details = [f"{counted(len(script.rows), 'conversation')}, both speakers as they were recorded"]
@@ -151,30 +159,30 @@ def speak_intended(spec: SpeakSpec, done: RunOutcome, voice: Speak | Convert | N
         if cost.price:
             details.append(f"about {cost.price:.4f} USD to spend")
     intended = show.dry_run(done, asdict(cost), [*details, *held_back], script.rejects)
-    return replace(intended, error=preflight_error(done.left) or language_error)
+    return replace(intended, error=error)
 
 
-def refused_languages(
-    voice: Speak | Convert | None, languages: Mapping[str, int]
-) -> tuple[list[str], DailytalkError | None]:
-    """What a voice can't say: a line for each language that it does not speak, or an error if it speaks none.
+def refusals_of(stages: Sequence[Stage], languages: Mapping[str, int]) -> tuple[list[str], DailytalkError | None]:
+    """What stages would refuse: a line for each language that the voice does not speak, or the error for all.
 
     `languages`: how many conversations have lines to be said in each.
     """
-    if not isinstance(voice, Speak):
-        return [], None
+    error = preflight_error(stages)
+    voice = speak_stage_of(stages)
+    if error or voice is None:
+        return [], error
     synthesiser = voice.synthesiser()
     refusals: dict[str, SynthesisFailed] = {}
     for language in sorted(languages):
         try:
             synthesiser.refuse_language(language)
-        except SynthesisFailed as error:
-            refusals[language] = error
+        except SynthesisFailed as refusal:
+            refusals[language] = refusal
     if refusals and len(refusals) == len(languages):
         return [], next(iter(refusals.values()))
     lines = []
-    for language, refusal in refusals.items():
-        lines.append(f"{counted(languages[language], 'conversation')} would be held back: {refusal}")
+    for language, why in refusals.items():
+        lines.append(f"{counted(languages[language], 'conversation')} would be held back: {why}")
     return lines, None
 
 
@@ -276,9 +284,9 @@ def build(**options: Any) -> Outcome:
         of_recordings = tagged.record.get("languages", {}) if isinstance(tagged.record, dict) else {}
         for language, count in of_recordings.items():
             languages[of_channel(language, voice.revoice if voice else NOBODY)] += count
-        held_back, language_error = refused_languages(voice, languages)
+        held_back, error = refusals_of(stages, languages)
         details = [*tagged.details, *show.stages_to_run(stages), *held_back]
-        return replace(tagged, details=details, error=preflight_error(stages) or language_error)
+        return replace(tagged, details=details, error=error)
     terminal.show_outcome(replace(tagged, next=""), stderr=True)
     speak_names = (*inspect.signature(speak).parameters, "own")
     speak_options = {name: options[name] for name in speak_names if name in options}

@@ -67,6 +67,10 @@ class TaggedItems(Items):
         tagged = tagged_row(self._base(path).get(name) if path else None)
         return ItemSound(at_hand(tagged, None)["audio"], tagged["offset"])
 
+    @property
+    def has_transcript(self) -> bool:
+        return self._transcript.is_file()
+
     @cached_property
     def _entries(self) -> dict[str, tuple[Path, Entry]]:
         return entries_in(self._tagged)

@@ -751,10 +751,12 @@ class Viewed(Editable[float]):
 
     def __init__(self, items: Items) -> None:
         self._items = items
-        self._recordings = recordings_of(items)
+        self._recordings: Items | None = None
         self.why_not = self._WHY.get(items.kind, "it can only be listened to")
-        if self._recordings:
-            self.why_not = f"its lines are in {as_text(str(self._recordings.where))!r}: review that"
+        recordings = recordings_of(items)
+        if recordings and recordings.has_transcript:
+            self._recordings = recordings
+            self.why_not = f"its lines are in {as_text(str(recordings.where))!r}: review that"
         root = items.folder or Path(items.name)
         super().__init__(root, root, root)
 
