@@ -302,10 +302,10 @@ def _shares_of_same_opening(utterances: pd.DataFrame) -> "pd.Series[float]":
     Lines of a single word and sides of fewer than `FEWEST_LINES` others don't count. A recogniser writes no name
     that nobody says, and what people begin to talk with ("Okay, …") is none.
     """
-    given = utterances[utterances["recogniser"] == GIVEN]
-    openings = given["spoken_text"].str.casefold().str.extract(r"^[\W_]*([^\W_]+)\W+\w", expand=False)
+    transcribed = utterances[utterances["recogniser"] == GIVEN]
+    openings = transcribed["spoken_text"].str.casefold().str.extract(r"^[\W_]*([^\W_]+)\W+\w", expand=False)
     keys = ["row", "channel"]
-    lines = given[keys].assign(opening=openings).dropna(subset=["opening"])
+    lines = transcribed[keys].assign(opening=openings).dropna(subset=["opening"])
     n_lines = lines.groupby(keys)["opening"].size()
     names = lines[~lines["opening"].isin(_NAMELESS)]
     n_same = names.groupby([*keys, "opening"]).size().groupby(keys).max()

@@ -165,7 +165,7 @@ class Displays:
             share = f"{percent(n_spoken, n_utterances)} of the utterances"
             facts.append(Fact("resynthesised", f"{n_spoken:,}", share))
             facts += self._pace_and_money()
-        return [*facts, self._rejects("utterances, conversations or recordings")]
+        return [*facts, self._rejects("recordings, conversations, or parts of those that are used")]
 
     def _pace_and_money(self) -> Iterator[Fact]:
         ratios = figures.length_ratios(self.tables)

@@ -938,10 +938,10 @@ def _because(amounts: Mapping[str, str]) -> str:
 
 
 def _speaker_findings(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
-    kept = rows.loc[~rows["clip"].astype(bool), "kept_speakers"]
-    nameless = [names for names in kept if None in list(names)]
-    if nameless and len(rows) > 1:
-        share = _share(len(nameless), rows, unit)
+    conversations = rows[~rows["clip"].astype(bool)]
+    nameless = [names for names in conversations["kept_speakers"] if None in list(names)]
+    if nameless and len(conversations) > 1:
+        share = _share(len(nameless), conversations, unit)
         problem = f"nobody is named as the recorded speaker of {share}"
         if any(any(names) for names in nameless):
             problem = f"not every recorded speaker of {share} is named"
