@@ -17,7 +17,13 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import shown_names
 from dailytalk_contiguous.publish.compare import diff_in_words
-from dailytalk_contiguous.publish.divergence import CHANGED, ConversationChange, Diverged, Divergence
+from dailytalk_contiguous.publish.divergence import (
+    CHANGED,
+    ConversationChange,
+    Diverged,
+    Divergence,
+    columns_text,
+)
 from dailytalk_contiguous.publish.items import VersionItems
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.pushing import AUTO, MAIN, BadVersion, PushSettings, Release
@@ -124,9 +130,14 @@ def quiet_clients() -> None:
 
 
 def divergence_details(divergence: Divergence) -> list[str | Figures]:
-    """A table of the conversations and lines that each side has changed; empty if publishing reverts none."""
+    """What publishing would take away, with a table of what each side has changed; empty if that is nothing."""
+    details: list[str | Figures] = []
+    if divergence.lost_columns:
+        details.append(f"lost columns  {columns_text(divergence.lost_columns)}")
+    if divergence.lost_files:
+        details.append(f"lost files  {shown_names(divergence.lost_files, SHOWN)}")
     if not divergence.reverted:
-        return []
+        return details
     both = divergence.both
     rows = []
     for name, change in divergence.theirs.items():
@@ -140,14 +151,14 @@ def divergence_details(divergence: Divergence) -> list[str | Figures]:
         ours = change_text(name, divergence.ours[name])
         rows.append(("both", name, f"others: {theirs}; you: {ours}"))
     since = divergence.base or divergence.head
-    details: list[str | Figures] = [Figures((f"changed since {since} by", "conversation", "lines"), rows[:SHOWN])]
+    details.append(Figures((f"changed since {since} by", "conversation", "lines or columns"), rows[:SHOWN]))
     if len(rows) > SHOWN:
         details.append("… more conversations (--json shows all)")
     return details
 
 
 def change_text(conversation_id: str, change: ConversationChange) -> str:
-    """The change of a conversation in words: its lines, by their ids without that of the conversation.
+    """The change of a conversation in words: its lines, by their ids without that of the conversation, or columns.
 
     >>> change_text("call", ConversationChange("changed", {"call/left/0003": ("text", "tag")}))
     'left/0003 (text, tag)'
@@ -158,7 +169,7 @@ def change_text(conversation_id: str, change: ConversationChange) -> str:
     for name, keys in change.lines.items():
         line = name.removeprefix(f"{conversation_id}/")
         lines.append(f"{line} ({', '.join(keys)})")
-    return ", ".join(lines) or "sound or times"
+    return ", ".join(lines or change.columns)
 
 
 def push_outcome(done: Release, dry_run: bool, unspoken: str | None, refusal: BadVersion | None = None) -> Outcome:
@@ -188,8 +199,12 @@ def push_outcome(done: Release, dry_run: bool, unspoken: str | None, refusal: Ba
     if refusal:
         return Outcome(record, "nothing was changed on the Hub", 1, details, rejected, error=refusal)
     details += change_details(done)
+    if done.left:
+        details.append(f"left there, and no part of the version  {shown_names(done.left, SHOWN)}")
     if dry_run:
         details += plan_details(done)
+        if done.divergence.takes_away and not settings.overwrite:
+            details.append("a push would be refused: it takes away what is published; --overwrite does so")
         if verdict.level == "bad" and not settings.even_if_bad:
             details.append("a push would be refused: the version is bad; --even-if-bad publishes it as it is")
         return Outcome(record, "nothing was changed on the Hub (--dry-run)", code, details, rejected, DRY_RUN_NEXT)
@@ -212,6 +227,7 @@ def push_record(done: Release, dry_run: bool) -> dict[str, object]:
         "to_send": done.to_send,
         "size": done.size,
         "published": published if done.commit else None,
+        "left": done.left,
         "held_instead": done.held_instead or None,
         "warnings": list(done.card.warnings) if done.card else [],
         "verdict": done.card.verdict.as_dict() if done.card else None,

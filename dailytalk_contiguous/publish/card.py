@@ -319,20 +319,9 @@ def _update_front(
 
 
 def _by_config(listed: Any, ours: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
-    """The entries of our configs, and those of other configs in the same repository.
-
-    `default` is taken from ours where another config is the default already: two are an error when loading.
-    """
+    """The entries of our configs, and those of other configs in the same repository."""
     entries = listed if isinstance(listed, list) else [listed]
-    foreign = [entry for entry in entries if entry.get("config_name", "default") not in CONFIGS]
-    if any(entry.get("config_name", "default") == "default" or entry.get("default") for entry in foreign):
-        named = []
-        for entry in ours:
-            fields = dict(entry)
-            fields.pop("default", None)
-            named.append(fields)
-        return [*named, *foreign]
-    return [*ours, *foreign]
+    return [*ours, *(entry for entry in entries if entry.get("config_name", "default") not in CONFIGS)]
 
 
 def _values(tables: Tables, packed: Packed, version: Version, facts: CardFacts, is_clips: bool) -> dict[str, Any]:
@@ -343,7 +332,10 @@ def _values(tables: Tables, packed: Packed, version: Version, facts: CardFacts, 
             continue
         by_split = packed.configs[config]
         configs[config] = {split: by_split[split] for split in SPLITS if split in by_split}
-        paths = [{"split": split, "path": f"{config}/{split}-*"} for split in configs[config]]
+        # Their number keeps out what others put beside them.
+        paths = []
+        for split, files in configs[config].items():
+            paths.append({"split": split, "path": f"{config}/{split}-*-of-{len(files):05d}.parquet"})
         entry: dict[str, object] = {"config_name": config, "data_files": paths}
         if config == "conversations":
             entry["default"] = True

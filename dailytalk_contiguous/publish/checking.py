@@ -39,6 +39,7 @@ from dailytalk_contiguous.publish.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.items import FiledItems, Items, VersionItems
 from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
+from dailytalk_contiguous.publish.plain_load import loaded_strangers, obstacles, unnamed_parquet
 from dailytalk_contiguous.publish.row_check import PUBLISH_AGAIN, SPEAK_AGAIN, JudgedRow, RowChecks
 from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.training_steps import ALL_FROM_CONFIG, TrainingSteps
@@ -165,9 +166,22 @@ def check_version(
     items = open_items(version)
     findings: list[Finding] = []
     if MANIFEST in version.names:
+        unnamed = unnamed_parquet(version)
+        loaded = loaded_strangers(version)
+        for obstacle in obstacles(version):
+            remedy = f"{obstacle.remedy}, and {PUBLISH_AGAIN}"
+            findings.append(error("not-loaded", obstacle.name, obstacle.problem, remedy))
         for name, difference in file_differences(version):
-            problem = f"it is not what {MANIFEST} names: {difference}"
-            findings.append(error("not-in-manifest", name, problem, PUBLISH_AGAIN))
+            if name not in unnamed:
+                problem = f"it is not what {MANIFEST} names: {difference}"
+                findings.append(error("not-in-manifest", name, problem, PUBLISH_AGAIN))
+        for name in unnamed:
+            if name in loaded:
+                problem = f"load_dataset takes it for rows of the version, and {MANIFEST} does not name it"
+                findings.append(error("not-in-manifest", name, problem, f"delete it there, and {PUBLISH_AGAIN}"))
+            else:
+                problem = "it is no part of the version"
+                findings.append(advice("not-in-manifest", name, problem, "delete it, or leave it there", "note"))
     else:
         problem = "nothing says which files this version has"
         findings.append(advice("no-manifest", MANIFEST, problem, PUBLISH_AGAIN))

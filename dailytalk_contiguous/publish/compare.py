@@ -32,6 +32,9 @@ _AT_ONCE = 64
 _CARD = "README.md"
 _ID = "conversation_id"
 
+#: The column of how a row was made: another version of the tool writes another one, and nothing is lost with it.
+PROVENANCE = "provenance"
+
 #: The key of the name by which a word is compared; no column has it.
 _NAME = " name"
 
@@ -81,7 +84,7 @@ class Changes:
         A column that is gone or changed its type breaks readers: major. New or different rows or columns are
         minor, all else is a patch.
         """
-        values = any(name.partition(".")[0] != "provenance" for name in self.fields)
+        values = any(name.partition(".")[0] != PROVENANCE for name in self.fields)
         if self.broken:
             return "major"
         if self.added or self.removed or self.moved or self.columns or values:
@@ -140,10 +143,7 @@ def compare_versions(before: Version | None, after: Version, whole: bool = True)
     _compare_columns(before, after, changes, None if whole else CONFIGS[:1])
     old_columns = compared_columns(before)
     columns = [name for name in compared_columns(after) if name in old_columns]
-    old_digests = before.digests()
-    new_digests = after.digests()
-    shared = set(old_digests.values()) & set(new_digests.values())
-    shared.discard(None)
+    shared = {*before.digests.values()} & {*after.digests.values()}
     old = entries_of(old_items, columns, shared)
     new = entries_of(new_items, columns, shared)
     changes.added = sorted(new.keys() - old.keys())
@@ -168,7 +168,7 @@ def compare_versions(before: Version | None, after: Version, whole: bool = True)
     changes.changed.sort()
     if whole:
         cards = {version.read(_CARD) for version in (before, after) if _CARD in version.names}
-        changes.repacked = old_digests != new_digests or len(cards) > 1
+        changes.repacked = before.digests != after.digests or len(cards) > 1
     return changes
 
 
@@ -221,33 +221,51 @@ class VersionEntry(NamedTuple):
     digest: bytes
 
 
-def entries_of(
-    items: VersionItems, columns: Sequence[str], shared: Collection[str | None]
-) -> dict[str, VersionEntry]:
+def entries_of(items: VersionItems, columns: Sequence[str], shared: Collection[str]) -> dict[str, VersionEntry]:
     """The conversations of a version by id; of the files with `shared` digests only the ids are read."""
     entries: dict[str, VersionEntry] = {}
-    digests = items.version.digests()
+    digests = items.version.digests
     for file, split in items.split_of.items():
-        compared = [] if digests[str(file)] in shared else columns
+        compared = [] if digests.get(str(file)) in shared else columns
         for row_place, row in items.rows_of(file, {_ID, *compared}):
             name = row[_ID]
             if not name or name in entries:
                 raise DailytalkError(
                     f"{items.version} holds the conversation {name!r} twice, or without an id", "publish it again"
                 )
-            text = json.dumps([row[column] for column in compared], default=str)
+            values = {column: row[column] for column in compared if row[column] is not None}
+            text = json.dumps(values, default=str)
             digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
             entries[name] = VersionEntry(split, row_place, digest)
     return entries
 
 
-def compared_columns(version: Version) -> list[str]:
-    """The columns of the conversations of a version, without their audio, of which there is a digest.
+def compared_columns(version: Version, config: str = CONFIGS[0]) -> list[str]:
+    """The columns of a config of a version, without their audio, of which there is a digest.
 
     The digest of the stereo file says whether the sound changed, also where the sides are apart.
     """
     sounds = {AUDIO_COLUMN, *CHANNELS, *map(digest_column, CHANNELS)}
-    return [name for name in version.features(CONFIGS[0]) or () if name not in sounds]
+    return [name for name in version.features(config) or () if name not in sounds]
+
+
+def lost_columns(before: Version, after: Version) -> dict[str, list[str]]:
+    """Return the columns of `before` that `after` lacks, by config, and the fields in columns by dotted name.
+
+    Of a config that `after` lacks altogether there are none. Columns of sound, which a push converts, and
+    provenance do not count.
+    """
+    lost: dict[str, list[str]] = {}
+    for config in after.configs:
+        old = before.features(config) or {}
+        compared = [name for name in compared_columns(before, config) if name != PROVENANCE]
+        old_names = [name for name, _ in _types({column: old[column] for column in compared})]
+        new_names = {name for name, _ in _types(after.features(config) or {})}
+        gone = [name for name in old_names if name not in new_names]
+        outermost = [name for name in gone if name.rpartition(".")[0] not in gone]
+        if outermost:
+            lost[config] = outermost
+    return lost
 
 
 def _compare_rows(old_row: Row, new_row: Row, changes: Changes) -> None:

@@ -4,16 +4,16 @@ Our side is a folder that is to be published; theirs is the head of the branch. 
 version of the tool writes other provenance, and nobody's work is lost with it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.schema import CONFIGS, Row
 from dailytalk_contiguous.core.wording import counted, shown_names
-from dailytalk_contiguous.publish.compare import compared_columns, entries_of
+from dailytalk_contiguous.publish.compare import PROVENANCE, compared_columns, entries_of, lost_columns
 from dailytalk_contiguous.publish.items import VersionItems
-from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.publish.version import OUR_DATA_FILE, Version
 
 #: The fields of an utterance that people edit in a line, by their keys there.
 LINE_FIELDS = {
@@ -48,14 +48,17 @@ class ConversationChange:
     Attributes:
         kind: `added`, `removed` or `changed`.
         lines: of each utterance that differs, by its id, the keys that do, or `added` or `removed`. Empty where
-            only sound or times of the rebuilt conversation differ.
+            nothing differs that people edit in a line.
+        columns: the names of those that differ.
     """
 
     kind: str
     lines: Mapping[str, tuple[str, ...]]
+    columns: Sequence[str] = ()
 
     def as_dict(self) -> dict[str, object]:
-        return {"kind": self.kind, "lines": {name: list(keys) for name, keys in self.lines.items()}}
+        lines = {name: list(keys) for name, keys in self.lines.items()}
+        return {"kind": self.kind, "lines": lines, "columns": list(self.columns)}
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class Divergence:
         theirs: what they have changed since, by conversation.
         ours: what the folder has changed since; without a base, how it differs from the head.
         reverted: the conversations whose published row is lost if the folder is published as it is.
+        lost_columns: by config, the columns of the head, and fields in these, that are lost then.
+        lost_files: data files that no push has written, and that are replaced or deleted then.
     """
 
     base: str | None = None
@@ -76,6 +81,13 @@ class Divergence:
     theirs: Mapping[str, ConversationChange] = field(default_factory=dict)
     ours: Mapping[str, ConversationChange] = field(default_factory=dict)
     reverted: Sequence[str] = ()
+    lost_columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    lost_files: Sequence[str] = ()
+
+    @property
+    def takes_away(self) -> bool:
+        """Whether something that is published is lost if the folder is published as it is."""
+        return bool(self.reverted or self.lost_columns or self.lost_files)
 
     @property
     def both(self) -> list[str]:
@@ -90,6 +102,8 @@ class Divergence:
             "ours": {name: change.as_dict() for name, change in self.ours.items()},
             "both": self.both,
             "reverted": list(self.reverted),
+            "lost_columns": {config: list(names) for config, names in self.lost_columns.items()},
+            "lost_files": list(self.lost_files),
         }
 
 
@@ -99,7 +113,20 @@ class Diverged(DailytalkError):
     def __init__(self, repo: str, folder: object, divergence: Divergence) -> None:
         number = counted(len(divergence.reverted), "conversation")
         conversations = f"{number} ({shown_names(divergence.reverted, _NAMED)})"
-        if divergence.base is None:
+        if divergence.lost_columns or divergence.lost_files:
+            lost = []
+            if divergence.lost_columns:
+                lost.append(f"columns that {str(folder)!r} lacks ({columns_text(divergence.lost_columns)})")
+            if divergence.lost_files:
+                lost.append(f"data that no push has written ({shown_names(divergence.lost_files, _NAMED)})")
+            if divergence.reverted:
+                lost.append(f"what was changed in {conversations}")
+            reason = f"{divergence.head} of {repo} would lose {' and '.join(lost)}"
+            remedy = (
+                "publish to another dataset, make columns here (by a stage of your own or a newer dailytalk), "
+                "or pass --overwrite to take it away"
+            )
+        elif divergence.base is None:
             reason = (
                 f"nothing says which version of {repo} {str(folder)!r} was made from, and {conversations} of "
                 f"{divergence.head} would be replaced or removed"
@@ -115,13 +142,24 @@ class Diverged(DailytalkError):
         self.divergence = divergence
 
 
+def columns_text(columns: Mapping[str, Sequence[str]]) -> str:
+    """Columns by config in words.
+
+    >>> columns_text({"conversations": ["mood", "utterances.note"], "utterances": ["note"]})
+    'conversations: mood, utterances.note; utterances: note'
+    """
+    return "; ".join(f"{config}: {', '.join(names)}" for config, names in columns.items())
+
+
 def version_name(version: Version) -> str:
-    """The tag that a version was published under, or what it was opened as."""
-    return str(version.manifest.get("version") or version.commit or version)
+    """The tag that a version was published under, or the beginning of its commit, or what it was opened as."""
+    return version.published_tag or (version.commit or str(version))[:10]
 
 
 def diverged(base: Version | None, head: Version, ours: Version) -> Divergence:
     """Compare the head and our side with their base, row by row, and line by line where rows differ.
+
+    Rows are compared by the columns of the head, which are what can be lost; one that a version lacks is null.
 
     Args:
         base: the version that our side was made from; None if it is unknown.
@@ -131,10 +169,16 @@ def diverged(base: Version | None, head: Version, ours: Version) -> Divergence:
     Raises DailytalkError: a version holds a conversation twice or without an id, or can't be read.
     """
     is_head = base is not None and base.commit is not None and base.commit == head.commit
+    lost = lost_columns(head, ours)
+    foreign = _foreign_files(head)
     if is_head or not head.configs:
-        return Divergence(version_name(head), version_name(head))
+        return Divergence(version_name(head), version_name(head), lost_columns=lost, lost_files=foreign)
     versions = [head, ours] if base is None else [base, head, ours]
-    sides = [_Side(version, versions) for version in versions]
+    columns = sorted({*compared_columns(head)} - {PROVENANCE})
+    shared = {*head.digests.values()}
+    for version in versions:
+        shared &= {*version.digests.values()}
+    sides = [_Side(version, columns, shared) for version in versions]
     of_base = sides[0]
     of_head = sides[-2]
     of_ours = sides[-1]
@@ -142,23 +186,34 @@ def diverged(base: Version | None, head: Version, ours: Version) -> Divergence:
     changes = of_ours.changes_since(of_base)
     if base is None:
         reverted = [name for name, change in changes.items() if change.kind != ADDED]
-        return Divergence(None, version_name(head), {}, changes, reverted)
+        return Divergence(None, version_name(head), {}, changes, reverted, lost, foreign)
     reverted = [name for name in theirs if of_ours.digest(name) != of_head.digest(name)]
-    return Divergence(version_name(base), version_name(head), theirs, changes, reverted)
+    return Divergence(version_name(base), version_name(head), theirs, changes, reverted, lost, foreign)
+
+
+def _foreign_files(head: Version) -> list[str]:
+    """The data files in the folders of our configs that no push has written.
+
+    Conversations of a version that a push has written are compared row by row instead.
+    """
+    files = head.manifest.get("files", {})
+    foreign = []
+    for name in head.names:
+        is_written = name in files and head.digests.get(name) == files[name]["sha256"]
+        is_compared = head.manifest and name.startswith(f"{CONFIGS[0]}/")
+        if OUR_DATA_FILE.fullmatch(name) and not is_written and not is_compared:
+            foreign.append(name)
+    return sorted(foreign)
 
 
 class _Side:
-    """A version that is compared with others, by the columns that all of them have."""
+    """A version that is compared with others by `columns`; the files with the `shared` digests are in all."""
 
-    def __init__(self, version: Version, versions: Iterable[Version]) -> None:
-        columns = {*compared_columns(version)} - {"provenance"}
-        shared_files = {*version.digests().values()} - {None}
-        for other in versions:
-            columns &= {*compared_columns(other)}
-            shared_files &= {*other.digests().values()}
+    def __init__(self, version: Version, columns: Sequence[str], shared: Collection[str]) -> None:
+        own = compared_columns(version)
+        self._columns = [name for name in columns if name in own]
         self._items = VersionItems(version)
-        self._line_columns = sorted({"conversation_id", "utterances"} & columns)
-        self._entries = entries_of(self._items, sorted(columns), shared_files)
+        self._entries = entries_of(self._items, self._columns, shared)
 
     def digest(self, name: str) -> bytes | None:
         """The digest of a conversation's row; None if this version lacks it."""
@@ -181,13 +236,19 @@ class _Side:
                 elif name not in after:
                     change = ConversationChange(REMOVED, {})
                 else:
-                    change = ConversationChange(CHANGED, changed_lines(before[name], after[name]))
+                    lines = changed_lines(before[name], after[name])
+                    columns = [
+                        column
+                        for column in dict.fromkeys([*base._columns, *self._columns])
+                        if before[name].get(column) != after[name].get(column)
+                    ]
+                    change = ConversationChange(CHANGED, lines, columns)
                 changes[name] = change
         return changes
 
     def _rows(self, names: Iterable[str]) -> dict[str, Row]:
         places = sorted(self._entries[name].row_place for name in names if name in self._entries)
-        rows = self._items.rows_at(places, self._line_columns)
+        rows = self._items.rows_at(places, self._columns)
         return {row["conversation_id"]: row for row in rows}
 
 

@@ -8,7 +8,6 @@ completes it: a content that the Hub has is not sent again, and a commit that la
 """
 
 import hashlib
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,20 +20,22 @@ from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOpera
 from huggingface_hub.errors import HfHubHTTPError
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import AUDIO_COLUMN, CONFIGS, ORIGIN, SPLITS, parent_of
+from dailytalk_contiguous.core.schema import AUDIO_COLUMN, CONFIGS, ORIGIN, parent_of
 from dailytalk_contiguous.core.settings import SEED, one_of, setting
 from dailytalk_contiguous.core.sound_columns import SOUND_LAYOUTS, changed_sounds, sound_columns
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.card import Card, parsed_card
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, diff_in_words
-from dailytalk_contiguous.publish.divergence import Diverged, Divergence, diverged
+from dailytalk_contiguous.publish.divergence import Diverged, Divergence, diverged, version_name
 from dailytalk_contiguous.publish.items import Shards, VersionItems
 from dailytalk_contiguous.publish.packing import pack_version
+from dailytalk_contiguous.publish.plain_load import CARD, obstacles
 from dailytalk_contiguous.publish.splits import split_conversations
 from dailytalk_contiguous.publish.version import (
     LAYOUT,
     MANIFEST,
+    OUR_DATA_FILE,
     DataFile,
     Packed,
     Version,
@@ -55,9 +56,6 @@ from dailytalk_contiguous.store.work_folder import BASE, THEIRS, Base, read_base
 #: The branch that a repository of the Hub begins with.
 MAIN = "main"
 
-#: The card's file.
-CARD = "README.md"
-
 #: What the Hub calls a repository of data.
 KIND = "dataset"
 
@@ -76,9 +74,6 @@ NAMED_REASONS = 3
 
 #: The tag that the changes call for.
 AUTO = "auto"
-
-#: The names of data files in the folders of our configs.
-_OURS = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
 
 
 @dataclass(frozen=True)
@@ -102,7 +97,7 @@ class PushSettings:
     branch: str = setting(MAIN, "Branch to commit to; made from main if it doesn't exist.", panel="version")
     pr: bool = setting(False, "Open a pull request. It gets no tag.", panel="version")
     overwrite: bool = setting(
-        False, "Publish even if it reverts what others have published since.", panel="version"
+        False, "Publish even if it takes away what others have published.", panel="version"
     )
     even_if_bad: bool = setting(False, "Publish even what dailytalk check calls bad.", panel="version")
     message: str = setting(
@@ -218,7 +213,7 @@ class Release:
             new[name] = (len(content), hashlib.sha256(content).hexdigest())
         changes = []
         for name, file in stored.items():
-            is_ours = name in owned or _OURS.fullmatch(name)
+            is_ours = name in owned or OUR_DATA_FILE.fullmatch(name)
             if is_ours and name not in new:
                 changes.append(Change("delete", name, file.size))
         for name, (size, sha256) in new.items():
@@ -231,6 +226,12 @@ class Release:
                 kind = "replace"
             changes.append(Change(kind, name, size, sha256))
         return sorted(changes, key=lambda change: change.name)
+
+    @property
+    def left(self) -> list[str]:
+        """The Parquet files of others, which stay there, and are no part of the version."""
+        changed = {change.name for change in self.plan}
+        return sorted(name for name in self.before.head.names if name.endswith(".parquet") and name not in changed)
 
     @property
     def size(self) -> int:
@@ -301,6 +302,18 @@ def read_repository(api: HfApi, repo: str, branch: str = MAIN) -> RepositoryStat
     return RepositoryState(head, card, branches=tuple(branches), tags=tags)
 
 
+def refuse_obstacles(head: Version, repo: str) -> None:
+    """Raise DailytalkError if others have files there with which `load_dataset` would not find a version."""
+    found = list(obstacles(head))
+    if found:
+        problems = "; ".join(f"{obstacle.name}: {obstacle.problem}" for obstacle in found)
+        remedies = " and ".join(dict.fromkeys(obstacle.remedy for obstacle in found))
+        raise DailytalkError(
+            f"{repo} has files of somebody else, which would keep readers from the version ({problems})",
+            f"publish to another dataset, or first {remedies}",
+        )
+
+
 def push_version(
     items: Shards, repo: str, settings: PushSettings, describe: Describe, dry_run: bool = False
 ) -> Release:
@@ -312,9 +325,8 @@ def push_version(
         dry_run: end after the plan.
 
     Raises DailytalkError if it can't be published as requested; BadVersion if `dailytalk check` calls it bad,
-    unless that is accepted; Diverged if that would revert what others have published since the version that the
-    folder was made from. Readers of the Hub see no change then, unless only the tag could not be set, which the
-    sentence says.
+    unless that is accepted; Diverged if that would take away what others have published, unless that is meant.
+    Readers of the Hub see no change then, unless only the tag could not be set, which the sentence says.
     """
     api = HfApi()
     stage = items.where / STAGE
@@ -328,6 +340,7 @@ def push_version(
         before = RepositoryState(Version(Reference(repo), None, ()))
         if exists:
             before = read_repository(api, repo, settings.branch)
+            refuse_obstacles(before.head, repo)
         packed = _pack(items, stage, settings, before.head)
         after = open_version(stage)
         release = plan_release(repo, settings, before, packed, after)
@@ -336,7 +349,7 @@ def push_version(
                 _refuse_unspoken(items.where, repo)
             base = base_of(items.where, repo, before, settings.branch)
             divergence = diverged(base, before.head, after)
-            if divergence.reverted and not (settings.overwrite or dry_run):
+            if divergence.takes_away and not (settings.overwrite or dry_run):
                 raise Diverged(repo, items.where, divergence)
             release = describe_release(release, after, describe)
             release = replace(release, divergence=divergence)
@@ -389,7 +402,7 @@ def plan_release(
     if restored:
         changes.back_to = restored.manifest.get("version") or restored.commit
         # Cards always differ: each is about its own version.
-        changes.repacked = previous is None or not _same_files(previous, version)
+        changes.repacked = previous is None or previous.digests != version.digests
     has_other_licence = False
     if before.card and settings.card_licence:
         licence_before = parsed_card(before.card).data.get("license")
@@ -532,16 +545,9 @@ def _held_instead(before: RepositoryState, version: Version | None) -> str:
     A branch can be put back by hand: then its data files are those of an older version than the newest tag.
     """
     head = before.head
-    if version is None or head.commit == version.commit or _same_files(head, version):
+    if version is None or head.commit == version.commit or head.digests == version.digests:
         return ""
-    return head.manifest.get("version") or str(head.commit)[:10]
-
-
-def _same_files(version: Version, other: Version) -> bool:
-    """Return whether two versions have the same data files by their manifests; files of strangers don't count."""
-    files = {name: digest for name, digest in version.digests().items() if digest}
-    other_files = {name: digest for name, digest in other.digests().items() if digest}
-    return files == other_files
+    return version_name(head)
 
 
 def _lacks_tag(before: RepositoryState) -> bool:
@@ -561,7 +567,7 @@ def _is_published(release: Release, after: Version, has_other_licence: bool) -> 
     changes = release.changes
     if tag is None:
         has_branch = release.settings.branch in before.branches
-        is_same = has_branch and before.head.digests() == after.digests()
+        is_same = has_branch and before.head.digests == after.digests
         return is_same and not has_other_licence
     # Files may be others with the same rows, as another version of a library writes them.
     if tag in before.tags and changes.same_rows and not has_other_licence:
@@ -617,7 +623,7 @@ def _later_version(release: Release, tag: str, after: Version) -> str | None:
             later_tags.append(name)
     for name in sorted(later_tags, key=parse_tag, reverse=True):
         version = open_version(Reference(release.repo, name))
-        if version.digests() == after.digests():
+        if version.digests == after.digests:
             return name
     return None
 

@@ -21,6 +21,7 @@ from dailytalk_contiguous.publish.pushing import (
     plan_release,
     publish,
     read_repository,
+    refuse_obstacles,
 )
 from dailytalk_contiguous.publish.row_check import RowChecks
 from dailytalk_contiguous.publish.verdict import LIMITS
@@ -49,6 +50,7 @@ def restore_version(source: Version, settings: PushSettings, describe: Describe,
     api = HfApi()
     check_request(api, repo, settings, dry_run)
     before = read_repository(api, repo, settings.branch)
+    refuse_obstacles(before.head, repo)
     release = plan_release(repo, settings, before, published_files(source), source, restored=source)
     if not release.is_new:
         return release

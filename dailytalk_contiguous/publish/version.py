@@ -214,6 +214,9 @@ def manifest_text(record: Mapping[str, object]) -> str:
 #: The layout of `Dataset.push_to_hub`: the folder is the config.
 _DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-\d{5}-of-\d{5}\.parquet")
 
+#: The data files of our configs, which a push replaces and deletes.
+OUR_DATA_FILE = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
+
 #: The config of a dataset that has just one.
 DEFAULT = "default"
 
@@ -326,11 +329,28 @@ class Version:
         manifest = typed(record, Manifest, name, remedy)
         return {key: value for key, value in manifest.items() if value is not None}
 
-    def digests(self) -> dict[str, str | None]:
-        """Return the SHA-256 of each Parquet file by the manifest; None for one that it does not name."""
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each data file that the manifest names and that is there; others' files have none.
+
+        The Hub knows that of a file as it is now: others may have replaced it, and left the manifest as it was.
+        """
+        digests: dict[str, str] = {}
+        present = {*self.names}
+        for name, facts in self.manifest.get("files", {}).items():
+            if name in present:
+                stored = self.stored.get(name)
+                digests[name] = stored.lfs.sha256 if stored and stored.lfs else facts["sha256"]
+        return digests
+
+    @property
+    def published_tag(self) -> str | None:
+        """The tag that it was published under; None if others have added, replaced or removed data files since."""
         files = self.manifest.get("files", {})
-        names = [name for name in self.names if name.endswith(".parquet")]
-        return {name: files.get(name, {}).get("sha256") for name in names}
+        published = {name: facts["sha256"] for name, facts in files.items()}
+        present = {name for name in self.names if _DATA_FILE.fullmatch(name)}
+        is_as_published = present == published.keys() and self.digests == published
+        return self.manifest.get("version") if is_as_published else None
 
     def features(self, config: str) -> Features | None:
         """Return the columns of a config, as its first data file declares them; None without such a config."""

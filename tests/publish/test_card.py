@@ -73,8 +73,8 @@ def test_datasets_reads_configs_and_columns_back(made: Made) -> None:
     data = DatasetCard(render(made).text).data
     configs = MetadataConfigs.from_dataset_card_data(data)
     assert configs.get_default_config_name() == "conversations"
-    train = {"split": "train", "path": "conversations/train-*"}
-    validation = {"split": "validation", "path": "conversations/validation-*"}
+    train = {"split": "train", "path": "conversations/train-*-of-00001.parquet"}
+    validation = {"split": "validation", "path": "conversations/validation-*-of-00001.parquet"}
     assert configs["conversations"]["data_files"] == [train, validation]
     info = DatasetInfosDict.from_dataset_card_data(data)["conversations"]
     assert info.features == conversations(24000)
@@ -167,13 +167,13 @@ def test_values_that_we_wrote_follow_the_data_and_chosen_ones_stay(made: Made, t
 
 def test_other_configs_survive_and_ours_are_replaced(made: Made) -> None:
     old = (
-        "---\nconfigs:\n- config_name: default\n  data_files: mine.csv\n"
+        "---\nconfigs:\n- config_name: mine\n  data_files: mine.csv\n"
         "- config_name: utterances\n  data_files: x\n"
         "dataset_info:\n  config_name: utterances\n---\n"
     )
     values = front(render(made, old))
-    assert [config["config_name"] for config in values["configs"]] == ["conversations", "default"]
-    assert "default" not in values["configs"][0]  # two defaults are an error when loading
+    assert [config["config_name"] for config in values["configs"]] == ["conversations", "mine"]
+    assert values["configs"][0]["default"]
     assert [info["config_name"] for info in values["dataset_info"]] == ["conversations"]
 
 
