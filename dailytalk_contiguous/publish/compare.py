@@ -258,11 +258,10 @@ def lost_columns(before: Version, after: Version) -> dict[str, list[str]]:
     lost: dict[str, list[str]] = {}
     for config in after.configs:
         old = before.features(config) or {}
-        compared = [name for name in compared_columns(before, config) if name != PROVENANCE]
-        old_names = [name for name, _ in _types({column: old[column] for column in compared})]
+        compared = {name: old[name] for name in compared_columns(before, config) if name != PROVENANCE}
         new_names = {name for name, _ in _types(after.features(config) or {})}
-        gone = [name for name in old_names if name not in new_names]
-        outermost = [name for name in gone if name.rpartition(".")[0] not in gone]
+        missing = [name for name, _ in _types(compared) if name not in new_names]
+        outermost = [name for name in missing if name.rpartition(".")[0] not in missing]
         if outermost:
             lost[config] = outermost
     return lost

@@ -153,7 +153,8 @@ def columns_text(columns: Mapping[str, Sequence[str]]) -> str:
 
 def version_name(version: Version) -> str:
     """The tag that a version was published under, or the beginning of its commit, or what it was opened as."""
-    return version.published_tag or (version.commit or str(version))[:10]
+    commit = version.commit and version.commit[:10]
+    return version.published_tag or commit or str(version)
 
 
 def diverged(base: Version | None, head: Version, ours: Version) -> Divergence:
@@ -210,8 +211,8 @@ class _Side:
     """A version that is compared with others by `columns`; the files with the `shared` digests are in all."""
 
     def __init__(self, version: Version, columns: Sequence[str], shared: Collection[str]) -> None:
-        own = compared_columns(version)
-        self._columns = [name for name in columns if name in own]
+        present = compared_columns(version)
+        self._columns = [name for name in columns if name in present]
         self._items = VersionItems(version)
         self._entries = entries_of(self._items, self._columns, shared)
 

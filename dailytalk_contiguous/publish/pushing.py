@@ -96,9 +96,7 @@ class PushSettings:
     )  # fmt: skip
     branch: str = setting(MAIN, "Branch to commit to; made from main if it doesn't exist.", panel="version")
     pr: bool = setting(False, "Open a pull request. It gets no tag.", panel="version")
-    overwrite: bool = setting(
-        False, "Publish even if it takes away what others have published.", panel="version"
-    )
+    overwrite: bool = setting(False, "Publish even if it takes away what others have published.", panel="version")
     even_if_bad: bool = setting(False, "Publish even what dailytalk check calls bad.", panel="version")
     message: str = setting(
         "", "Message of the commit.", panel="version", metavar="TEXT", shown="made from the tag and the changes"
@@ -304,10 +302,10 @@ def read_repository(api: HfApi, repo: str, branch: str = MAIN) -> RepositoryStat
 
 def refuse_obstacles(head: Version, repo: str) -> None:
     """Raise DailytalkError if others have files there with which `load_dataset` would not find a version."""
-    found = list(obstacles(head))
-    if found:
-        problems = "; ".join(f"{obstacle.name}: {obstacle.problem}" for obstacle in found)
-        remedies = " and ".join(dict.fromkeys(obstacle.remedy for obstacle in found))
+    in_the_way = list(obstacles(head))
+    if in_the_way:
+        problems = "; ".join(f"{obstacle.name}: {obstacle.problem}" for obstacle in in_the_way)
+        remedies = " and ".join(dict.fromkeys(obstacle.remedy for obstacle in in_the_way))
         raise DailytalkError(
             f"{repo} has files of somebody else, which would keep readers from the version ({problems})",
             f"publish to another dataset, or first {remedies}",

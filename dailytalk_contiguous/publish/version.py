@@ -28,6 +28,7 @@ from dailytalk_contiguous.core.fields import Field
 from dailytalk_contiguous.core.published_fields import Described, described
 from dailytalk_contiguous.core.schema import BUILT, CONFIGS, OPTIONAL, SPLITS, published_features
 from dailytalk_contiguous.core.sound_columns import SOUND_LAYOUTS
+from dailytalk_contiguous.core.wording import shown_names
 from dailytalk_contiguous.publish.findings import Finding
 from dailytalk_contiguous.publish.run_facts import RunFacts
 from dailytalk_contiguous.store.files import inside, is_inside, sha256_of
@@ -217,6 +218,9 @@ _DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-\d{5}-of-\d{5}\.par
 #: The data files of our configs, which a push replaces and deletes.
 OUR_DATA_FILE = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
 
+#: Files that an error names.
+_NAMED = 3
+
 #: The config of a dataset that has just one.
 DEFAULT = "default"
 
@@ -262,9 +266,9 @@ class Version:
                 ending = f"-of-{len(files):05d}.parquet"
                 if not all(file.endswith(ending) for file in files):
                     raise DailytalkError(
-                        f"{self} has {len(files)} files of {config}/{split}, "
+                        f"{self} has {len(files)} files of {config}/{split} ({shown_names(files, _NAMED)}), "
                         "of which some are missing or of another version",
-                        "publish or download it again",
+                        "delete those of another version, publish or download it again",
                     )
         return layout
 

@@ -90,8 +90,12 @@ def test_column_that_somebody_added_is_not_taken_away_unasked(
     assert divergence["head"] == before["refs/heads/main"][:10]  # no tag names it
     assert refs(hub) == before
 
-    assert dailytalk("pull", work).code == 0  # a work folder can't keep the column
-    assert dailytalk("push", work, REPO, "--tag", "auto").code == 1
+    base = json.loads((work / "base.json").read_text())
+    base["commit"] = before["refs/heads/main"]
+    (work / "base.json").write_text(json.dumps(base))  # as a pull leaves it, which can't take columns
+    again = dailytalk("push", work, REPO, "--tag", "auto")
+    assert again.code == 1
+    assert "would lose columns" in again.err
     assert "mood" in columns_of("main")
     done = dailytalk("push", work, REPO, "--tag", "auto", "--overwrite")
     assert done.code == 0, done.err
@@ -174,27 +178,31 @@ def test_file_of_somebody_that_keeps_readers_from_a_version_is_named_before_anyt
     assert refs(hub) == before
 
 
-def test_rows_of_somebody_that_plain_load_returns_are_named_before_anything_is_sent_and_by_check(
+def test_rows_of_somebody_that_plain_load_returns_are_named_before_anything_is_sent(
     hub: HubServer, work: Path, dailytalk: Command
 ) -> None:
-    theirs = Dataset.from_dict({"file": ["a.wav", "b.wav"]})
-    theirs.push_to_hub(REPO)
+    Dataset.from_dict({"file": ["a.wav", "b.wav"]}).push_to_hub(REPO)
     before = held(hub)
     refused = dailytalk("push", work, REPO, "--tag", "v1.0.0")
     assert refused.code == 1
     assert "README.md: load_dataset returns its config 'default' where no other is named" in refused.err
     assert held(hub) == before
 
-    HfApi().delete_repo(REPO, repo_type="dataset")
+
+def test_check_and_the_way_back_name_what_somebody_has_put_over_a_version(
+    hub: HubServer, work: Path, dailytalk: Command
+) -> None:
     assert dailytalk("push", work, REPO, "--create", "--tag", "v1.0.0").code == 0
     assert problems_of(dailytalk, f"{REPO}@v1.0.0") == {}
-    theirs.push_to_hub(REPO)
+    Dataset.from_dict({"file": ["a.wav", "b.wav"]}).push_to_hub(REPO)
     put("talk.py", b"import datasets\n")
     problems = problems_of(dailytalk, REPO)
     assert "with a script of that name load_dataset loads nothing" in problems["talk.py"]
     assert "load_dataset returns its config 'default'" in problems["README.md"]
     assert "it is no part of the version" in problems["data/train-00000-of-00001.parquet"]
-    assert dailytalk("push", f"{REPO}@v1.0.0", REPO, "--tag", "v1.0.1").code == 1
+    refused = dailytalk("push", f"{REPO}@v1.0.0", REPO, "--tag", "v1.0.1")
+    assert refused.code == 1
+    assert "delete talk.py there and take that config out of README.md there" in refused.err
 
 
 def test_file_beside_the_data_files_is_named_and_does_not_keep_the_version_from_loading(
