@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
+from dailytalk_contiguous.core.written_forms import WrittenForm, written_forms
 
 if TYPE_CHECKING:
     from pocketsphinx import Decoder
@@ -47,6 +48,11 @@ LETTERS = dict(
         strict=True,
     )
 )
+
+
+CONTINUES = "+"
+GARBAGE = 0.0
+PHONES = "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split()
 
 
 class WordSegment(NamedTuple):
@@ -127,11 +133,71 @@ class Sphinx:
 
     def align(self, samples: Samples, words: Sequence[str]) -> list[WordSegment] | None:
         """Where words, each with a letter or digit, are in 16 kHz samples; None if the search is lost."""
+        forms = written_forms(words)
         with self._lock:
-            tokens = [self._token(word) for word in words]
-            self._decoder.set_align_text(" ".join(tokens))
-            segments = self._search(samples)
-        return segments if len(segments) == len(tokens) else None
+            if not any(forms):
+                tokens = [self._token(word) for word in words]
+                self._decoder.set_align_text(" ".join(tokens))
+                segments = self._search(samples)
+            else:
+                arcs = self._arcs(words, forms)
+                grammar = self._decoder.create_fsg("forms", 0, len(words), arcs)
+                self._decoder.add_fsg("forms", grammar)
+                self._decoder.activate_search("forms")
+                segments = _whole_words(self._search(samples))
+        return segments if len(segments) == len(words) else None
+
+    def _arcs(self, words: Sequence[str], forms: Sequence[WrittenForm | None]) -> list[GrammarArc]:
+        """A grammar of words, from state 0 to that of their number; states inside of written forms follow it."""
+        arcs: list[GrammarArc] = []
+        n_states = len(words) + 1
+        for index, (word, form) in enumerate(zip(words, forms, strict=True)):
+            if form is None:
+                arcs.append(GrammarArc(index, index + 1, 1.0, self._token(word)))
+                continue
+            states = {0: index, form.length: index + 1}
+            for position in range(1, form.length):
+                states[position] = n_states
+                n_states += 1
+            for reading in form.readings:
+                state = states[reading.start]
+                tokens = [self._token(spoken) for spoken in reading.words]
+                for number, token in enumerate(tokens):
+                    is_first = reading.start == 0 and number == 0
+                    if not is_first:
+                        token = self._continuing(token)
+                    following = n_states
+                    if number == len(tokens) - 1:
+                        following = states[reading.end]
+                    else:
+                        n_states += 1
+                    arcs.append(GrammarArc(state, following, 1.0, token))
+                    state = following
+            if GARBAGE:
+                first, inner = n_states, n_states + 1
+                n_states += 1
+                for phone in PHONES:
+                    tok = "#" + phone.lower()
+                    self._add(tok, [phone])
+                    arcs.append(GrammarArc(index, first, GARBAGE, tok))
+                    self._add(CONTINUES + tok, [phone])
+                    arcs.append(GrammarArc(first, first, GARBAGE, CONTINUES + tok))
+                    arcs.append(GrammarArc(first, index + 1, GARBAGE, CONTINUES + tok))
+        return arcs
+
+    def _continuing(self, token: str) -> str:
+        """A token with the sounds of another, for a word that is said behind others of one written word."""
+        name = CONTINUES + token
+        if self._decoder.lookup_word(name) is None:
+            sounds = []
+            number = 1
+            listed = self._decoder.lookup_word(token)
+            while listed:
+                sounds.append(listed)
+                number += 1
+                listed = self._decoder.lookup_word(f"{token}({number})")
+            self._add(name, sounds)
+        return name
 
     def extra_sounds(self, samples: Samples, words: Sequence[str], readings: Sequence[str]) -> list[Extra]:
         """Where 16 kHz samples have sounds besides words, before, between or behind these, each said in its order.
@@ -256,6 +322,20 @@ class Sphinx:
                 spelled = " ".join(LETTERS[letter] for letter in part if letter != "'")
                 sounds.append(listed or spelled)
             yield " ".join(sounds).strip() or "AH"
+
+
+def _whole_words(segments: Sequence[WordSegment]) -> list[WordSegment]:
+    words: list[WordSegment] = []
+    for segment in segments:
+        if not segment.token.startswith(CONTINUES):
+            words.append(segment)
+            continue
+        first = words[-1]
+        so_far = first.end - first.start
+        more = segment.end - segment.start
+        likelihood = (first.likelihood * so_far + segment.likelihood * more) / (so_far + more)
+        words[-1] = first._replace(end=segment.end, likelihood=likelihood)
+    return words
 
 
 def _in_a_room(samples: Samples) -> Samples:
