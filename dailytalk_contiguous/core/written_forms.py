@@ -45,6 +45,9 @@ class WrittenForm(NamedTuple):
                     yield reading.words + following
 
 
+#: One of which no reading is known.
+UNREADABLE = WrittenForm(0, ())
+
 #: Longer words have no readings: nobody says them.
 MOST_CHARACTERS = 60
 
@@ -136,18 +139,24 @@ UNITS = {
     "v": "volts|volt",
 }
 
+_SIGNS = "".join(SIGNS)
+
+#: Those that are words, too.
+_WORDS = frozenset(("in", "min", "mi", "x"))
+
 #: The names of letters that are not said as the letter alone is in a dictionary.
 LETTERS = {"w": "w|double u", "z": "z|zed"}
 
 #: What a word of this kind holds: a digit, a sign, or a dot or colon between letters of which some are a word.
-_IS_FORM = re.compile(r"\d|[@#$€£¥¢%°/\\_&+=×½¼¾²³]|\w\w[.:]\w|\w[.:]\w\w")
+_IS_FORM = re.compile(rf"\d|[{re.escape(_SIGNS)}]|\w\w[.:]\w|\w[.:]\w\w")
 
 #: Marks around a word that are no part of it.
 _MARKS_BEFORE = "\"'“”„‘’«»()[]{}<>*_,;:!?…—–|"
 _MARKS_BEHIND = _MARKS_BEFORE + ".-"
 
 _CURRENCIES = "$€£¥"
-_AMOUNT = rf"([{_CURRENCIES}])(\d[\d,]*(?:\.\d+)?)"
+
+_SCALES = ("hundred", "thousand", "million", "billion", "trillion")
 
 
 def written_forms(words: Sequence[str]) -> list[WrittenForm | None]:
@@ -175,42 +184,39 @@ def _without_marks(word: str) -> str:
 
 def _form_of(word: str, before: str, behind: str) -> WrittenForm | None:
     """The form of a word without marks between two others."""
-    is_scale = word in ("hundred", "thousand", "million", "billion", "trillion")
-    if is_scale and before[:1] and before[0] in _CURRENCIES:
+    if word in _SCALES and before.startswith(tuple(_CURRENCIES)):
         word += before[0]
-    is_unit = word in UNITS and before[-1:].isdecimal() and word not in ("in", "a")
+    is_unit = word in UNITS and word not in _WORDS and before[-1:].isdecimal()
     if not is_unit and not _IS_FORM.search(word):
         return None
     spoken = _in_spoken_order(word)
-    rules = RULES
+    if len(spoken) > MOST_CHARACTERS:
+        return UNREADABLE
+    rules = [*RULES]
     if is_unit:
-        rules = rules + ((r"^[a-z/]+$", _unit),)
+        rules.append((r"^.+$", _unit))
     if _is_month(before) or _is_month(behind):
-        rules = rules + ((r"^(\d\d?)(?:st|nd|rd|th)?$", _day),)
-    spans: set[Reading] = set()
-    if len(spoken) <= MOST_CHARACTERS:
-        for pattern, say in rules:
-            for match in re.finditer(pattern, spoken):
-                # A look-ahead, by which matches may overlap, has what it matches in its group.
-                start, end = match.span() if match.end() > match.start() else match.span(1)
-                phrases = say(match) if callable(say) else say.split("|")
-                spans.update(Reading(start, end, tuple(phrase.split())) for phrase in phrases)
-    return WrittenForm(len(spoken), _without_silent(spans, len(spoken)))
+        rules.append((r"^(\d\d?)(?:st|nd|rd|th)?$", _day))
+    readings: set[Reading] = set()
+    for pattern, say in rules:
+        for match in re.finditer(pattern, spoken):
+            phrases = say.split("|") if isinstance(say, str) else say(match)
+            # A look-ahead, by which matches may overlap, has its match in a group.
+            start, end = match.span(0 if match[0] else 1)
+            readings.update(Reading(start, end, tuple(phrase.split())) for phrase in phrases)
+    return WrittenForm(len(spoken), _without_silent(readings, len(spoken)))
 
 
 def _in_spoken_order(word: str) -> str:
-    """A word in which what is said behind an amount is behind it."""
-    word = re.sub(rf"{_AMOUNT}([a-z]+)?$", _amount, word)
-    return re.sub(rf"{_AMOUNT}(?=[-/–])", _amount, word)
+    """A word in which what is said behind an amount is behind it, and no comma parts thousands.
 
-
-def _amount(match: re.Match[str]) -> str:
-    sign = match[1]
-    scale = match[3] if match.re.groups > 2 and match[3] else ""
-    whole, _, fraction = match[2].partition(".")
-    if len(fraction) == 2 and not scale:
-        return f"{whole}{sign}{fraction}¢"
-    return f"{match[2]}{scale}{sign}"
+    >>> _in_spoken_order("$1,299.50")
+    '1299$50¢'
+    """
+    plain = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", word)
+    ranged = re.sub(rf"^([{_CURRENCIES}])(\d+)([-–])(\d+)$", r"\2\3\1\4", plain)
+    in_cents = re.sub(rf"([{_CURRENCIES}])(\d+)\.(\d\d)(?![\da-z])", r"\2\1\3¢", ranged)
+    return re.sub(rf"([{_CURRENCIES}])(\d+(?:\.\d+)?(?:[kmb]|[mb]n)?)(?![\da-z.{_CURRENCIES}¢])", r"\2\1", in_cents)
 
 
 def _without_silent(spans: Iterable[Reading], length: int) -> tuple[Reading, ...]:
@@ -228,37 +234,24 @@ def _without_silent(spans: Iterable[Reading], length: int) -> tuple[Reading, ...
     return tuple(sorted(readings))
 
 
-def _cardinals(number: int) -> list[str]:
-    """How a number is said: "one hundred and five", "one hundred five", "a hundred and five"."""
+def _spoken_number(number: int, to: str = "cardinal") -> list[str]:
+    """How a number is said in whole: "one hundred and five", "one hundred five", "a hundred and five"."""
     from num2words import num2words
 
-    text = num2words(number).replace(",", "").replace("-", " ")
+    text = num2words(number, to=to).replace(",", "").replace("-", " ")
     texts = [text, text.replace(" and ", " ")]
-    for wording in [*texts]:
-        if re.match("one (hundred|thousand|million)", wording):
-            texts.append(wording.replace("one", "a", 1))
+    texts += [re.sub("^one (?=hundred|thousand|million)", "a ", wording) for wording in texts]
     return [*dict.fromkeys(texts)]
 
 
-def _ordinals(number: int) -> list[str]:
-    from num2words import num2words
-
-    text = num2words(number, to="ordinal").replace(",", "").replace("-", " ")
-    return [*dict.fromkeys([text, text.replace(" and ", " ")])]
-
-
 def _number(match: re.Match[str]) -> list[str]:
-    digits = re.sub(r"\D", "", match[0])
-    texts = _cardinals(int(digits))
-    if len(digits) == 4 and digits[1] != "0" and digits[2:] != "00":
-        for hundreds, units in product(_cardinals(int(digits[:2])), _cardinals(int(digits[2:]))):
-            texts.append(f"{hundreds} hundred {units}")
-            texts.append(f"{hundreds} hundred and {units}")
+    digits = match[0] or match[1]
+    texts = _spoken_number(int(digits))
+    is_hundreds = len(digits) == 4 and digits[1] != "0" and digits[2:] != "00"
+    if is_hundreds:
+        for hundreds, units in product(_spoken_number(int(digits[:2])), _spoken_number(int(digits[2:]))):
+            texts += [f"{hundreds} hundred {units}", f"{hundreds} hundred and {units}"]
     return texts
-
-
-def _two_digits(match: re.Match[str]) -> list[str]:
-    return _cardinals(int(match[1]))
 
 
 def _digit(match: re.Match[str]) -> list[str]:
@@ -267,24 +260,24 @@ def _digit(match: re.Match[str]) -> list[str]:
 
 def _repeated(match: re.Match[str]) -> list[str]:
     times = "double" if len(match[1]) == 2 else "triple"
-    return [f"{times} {name}" for name in DIGITS[int(match[1][0])].split("|")]
+    return [f"{times} {name}" for name in DIGITS[int(match[2])].split("|")]
 
 
 def _ordinal(match: re.Match[str]) -> list[str]:
-    return _ordinals(int(match[1].replace(",", "")))
+    return _spoken_number(int(match[1]), "ordinal")
+
+
+def _tens(match: re.Match[str]) -> list[str]:
+    """The years of a decade, or what is so many: "nineties"."""
+    (text,) = _spoken_number(int(match[1]))
+    return [f"{text[:-1]}ies"]
 
 
 def _day(match: re.Match[str]) -> list[str]:
     texts: list[str] = []
-    for ordinal in _ordinals(int(match[1])):
+    for ordinal in _spoken_number(int(match[1]), "ordinal"):
         texts += [ordinal, f"the {ordinal}", f"the {ordinal} of", f"{ordinal} of"]
     return texts
-
-
-def _many(match: re.Match[str]) -> list[str]:
-    """Tens of years: "nineties"."""
-    (text,) = _cardinals(int(match[1]))
-    return [f"{text[:-1]}ies" if text.endswith("y") else f"{text}s"]
 
 
 def _clock(match: re.Match[str]) -> list[str]:
@@ -292,15 +285,15 @@ def _clock(match: re.Match[str]) -> list[str]:
     minute = int(match[2])
     if hour > 24 or minute > 59:
         return []
-    following = _cardinals(hour % 12 + 1)[0]
-    this = _cardinals((hour - 1) % 12 + 1)[0]
+    following = _spoken_number(hour % 12 + 1)[0]
+    this = _spoken_number((hour - 1) % 12 + 1)[0]
     if minute == 0:
-        return [this, f"{this} o'clock", f"{_cardinals(hour)[0]} hundred", f"{this} sharp"]
+        return [this, f"{this} o'clock", f"{_spoken_number(hour)[0]} hundred", f"{this} sharp"]
     if minute == 30:
         return [f"half past {this}", f"half {this}"]
     to_hour = minute > 30
     distance = 60 - minute if to_hour else minute
-    names = ["quarter", "a quarter"] if distance == 15 else _cardinals(distance)
+    names = ["quarter", "a quarter"] if distance == 15 else _spoken_number(distance)
     if to_hour:
         return [f"{name} {word} {following}" for name, word in product(names, ("to", "of", "till"))]
     return [f"{name} {word} {this}" for name, word in product(names, ("past", "after"))]
@@ -312,9 +305,11 @@ def _day_and_month(match: re.Match[str]) -> list[str]:
         if not 0 < int(month) <= 12 or not 0 < int(day) <= 31:
             continue
         name = MONTHS[int(month) - 1]
-        for ordinal in _ordinals(int(day)):
+        (month_number,) = _spoken_number(int(month), "ordinal")
+        for ordinal in _spoken_number(int(day), "ordinal"):
             texts += [f"{ordinal} of {name}", f"the {ordinal} of {name}", f"{ordinal} {name}"]
-            texts += [f"{name} {ordinal}", f"{name} the {ordinal}", f"{name} {_cardinals(int(day))[0]}"]
+            texts += [f"{name} {ordinal}", f"{name} the {ordinal}", f"{name} {_spoken_number(int(day))[0]}"]
+            texts += [f"{ordinal} of the {month_number}", f"the {ordinal} of the {month_number}"]
     return texts
 
 
@@ -323,7 +318,7 @@ def _fraction(match: re.Match[str]) -> list[str]:
     whole = int(match[2])
     if not 0 < part <= 20 or not 2 <= whole <= 100:
         return []
-    names = _ordinals(whole)
+    names = _spoken_number(whole, "ordinal")
     if whole == 2:
         names = ["half"]
     if whole == 4:
@@ -331,15 +326,19 @@ def _fraction(match: re.Match[str]) -> list[str]:
     if part == 1:
         return [f"{article}{name}" for article, name in product(("one ", "a ", ""), names)]
     plural = ["halves"] if whole == 2 else [f"{name}s" for name in names]
-    return [f"{_cardinals(part)[0]} {name}" for name in plural]
+    return [f"{_spoken_number(part)[0]} {name}" for name in plural]
 
 
 def _unit(match: re.Match[str]) -> list[str]:
-    return UNITS.get(match[0], "").split("|") if match[0] in UNITS else []
+    return UNITS[match[0]].split("|") if match[0] in UNITS else []
 
 
 def _sign(match: re.Match[str]) -> list[str]:
     return SIGNS[match[0]].split("|")
+
+
+def _word(match: re.Match[str]) -> list[str]:
+    return [match[0]]
 
 
 def _letter(match: re.Match[str]) -> list[str]:
@@ -350,53 +349,52 @@ def _is_month(word: str) -> bool:
     return len(word) >= 3 and any(month.startswith(word) for month in MONTHS)
 
 
-#: What is said for what a pattern matches, in small letters: phrases, parted by "|", or a function that gives them. An
-#: empty phrase: it may be left out.
+#: What is said for what a pattern matches in a word in spoken order: phrases that are parted by "|", or a function
+#: that gives them. An empty phrase: it may be left out.
 RULES: tuple[tuple[str, str | Callable[[re.Match[str]], Iterable[str]]], ...] = (
     # Numbers: by digits, by twos, in whole.
     (r"\d", _digit),
-    (r"(?=([1-9]\d))", _two_digits),
+    (r"(?=([1-9]\d))", _number),
     (r"(?=((\d)\2))", _repeated),
     (r"(?=((\d)\2\2))", _repeated),
     (r"(?<=[1-9])00(?!\d)", "hundred"),
     (r"(?<=\d)000(?!\d)", "thousand"),
     (r"(?<!\d)[1-9]\d{2,14}(?!\d)", _number),
-    (r"(?<![\d,])[1-9]\d{0,2}(?:,\d{3})+(?!\d)", _number),
+    (r"(?<!\d)1(?!\d)", "a"),
     (r"(?<!\d)0(?=[1-9](?!\d))", ""),
-    (r"(?<=\d),(?=\d\d\d)", ""),
+    (rf"(?<!\d)0[{_CURRENCIES}](?=\d)", ""),
     (r"(?<=\d),(?=\d)", "point|comma|"),
-    (r"(?<=\d)\.(?=\d)", "point|dot|"),
     (r"(?<![\d.])0\.(?=\d)", "point"),
-    (r"(?<!\d)\.(?=\d)", "point|dot"),
-    (r"(?<!\d)(\d[\d,]*)(?:st|nd|rd|th)(?![a-z])", _ordinal),
-    (r"([2-9]0)'?s(?![a-z])", _many),
+    (r"(?<=\d)\.50?(?!\d)", "and a half"),
+    (r"(?<=\d)\.25(?!\d)", "and a quarter"),
+    (r"(?<=\d)\.75(?!\d)", "and three quarters"),
+    (r"(?<!\d)(\d+)(?:st|nd|rd|th)(?![a-z])", _ordinal),
+    (r"([2-9]0)'?s(?![a-z])", _tens),
     (r"00'?s(?![a-z])", "hundreds"),
+    (r"000'?s(?![a-z])", "thousands"),
     (r"(?<!\d)(\d\d?)/(\d\d?\d?)(?!\d)", _fraction),
     # Times and dates.
     (r"(?<!\d)(\d\d?)[:.](\d\d)(?!\d)", _clock),
-    (r"(?<=\d):00", "|o'clock|hundred"),
+    (r"(?<=\d):00", "o'clock|hundred|"),
     (r"(?<!\d)(\d\d?)[/.-](\d\d?)(?!\d)", _day_and_month),
-    (r"(?<=\d)[/.-](?=\d{2,4}$)", ""),
-    (r"(?<=^\d{4})[/.-](?=\d)", ""),
-    # Letters: words, and by their names; units behind a number.
+    (r"(?<=\d)[/.-](?=\d)", ""),
+    # Letters: words, or one by one; units behind a number.
     (r"[a-z]", _letter),
-    (r"[a-z']{2,}", lambda match: [match[0]]),
+    (r"[a-z']{2,}", _word),
     (r"(?<=\d)[a-z]+(?:/h)?", _unit),
     (r"(?<=°)c(?![a-z])", "celsius|centigrade"),
     (r"(?<=°)f(?![a-z])", "fahrenheit"),
     # Addresses.
     (r"www", "triple w|dub dub dub"),
-    (r"https?://", ""),
+    (r"https?://(?:www\.)?", ""),
     (r"www\.", ""),
-    (r"\.(?=[a-z])", "dot|point|"),
-    (r"(?<=[a-z])\.(?=\d)", "dot|point|"),
-    (r"[.](?=[/@])", "dot|"),
     # Signs.
-    (r"[$€£¥](?=\d)", "dollars and|euros and|pounds and|and|point|"),
+    (r"\.", "dot|point|"),
+    (rf"[{_CURRENCIES}](?=\d)", "dollars and|dollar and|euros and|pounds and|and|point|"),
     (r"^[-~]", "minus|negative|about|"),
-    (r"(?<=\d)[-–—](?=.?\d)", "to|minus|dash|hyphen|through|till|"),
+    (r"(?<=\d)[-–—](?=.?\d)", "to|through|till"),
     (r"(?<!^)[-–—]", "dash|hyphen|minus|"),
-    (r"[@#$€£¥¢%°/\\_&+=×½¼¾²³]", _sign),
+    (rf"[{re.escape(_SIGNS)}]", _sign),
     (r":", "colon|"),
-    (r"[^a-z0-9@#$€£¥¢%°/\\_&+=×½¼¾²³.:–—-]", ""),
+    (rf"[^a-z\d{re.escape(_SIGNS)}.:–—-]", ""),
 )

@@ -8,7 +8,7 @@ import string
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import count, pairwise
 from math import log
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,11 +48,6 @@ LETTERS = dict(
         strict=True,
     )
 )
-
-
-CONTINUES = "+"
-GARBAGE = 0.0
-PHONES = "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split()
 
 
 class WordSegment(NamedTuple):
@@ -95,6 +90,26 @@ AGAIN = "^"
 #: How likely the grammar takes such a repeat to be between any two words.
 AGAIN_PROBABILITY = 1e-6
 
+#: The mark before the token of a word that is said behind others for one written word.
+BEHIND = "+"
+
+#: The mark behind a sound that is said for a written word of which no reading is known.
+ANY_SOUND = "?"
+
+#: How likely the grammar takes each of these sounds to be, behind any other.
+ANY_PROBABILITY = 0.01
+
+#: The sounds of the dictionary.
+SOUNDS = tuple(
+    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split()
+)
+
+#: The mark behind the token of a word in capitals that the dictionary lacks.
+ABBREVIATION = "="
+
+#: The most letters of a word in capitals that may be said by their names: "XKCD".
+MOST_LETTERS = 5
+
 #: The fewest sounds of a word behind which it is broken off.
 FEWEST_SOUNDS = 2
 
@@ -131,73 +146,78 @@ class Sphinx:
         self._decoder: Decoder = pocketsphinx.Decoder(**files, bestpath=False, loglevel="FATAL", ds=every, **beams)
         self._lock = threading.Lock()
 
-    def align(self, samples: Samples, words: Sequence[str]) -> list[WordSegment] | None:
-        """Where words, each with a letter or digit, are in 16 kHz samples; None if the search is lost."""
-        forms = written_forms(words)
+    def align(
+        self, samples: Samples, words: Sequence[str], forms: Sequence[WrittenForm | None]
+    ) -> list[WordSegment] | None:
+        """Where words, each with a letter or digit, are in 16 kHz samples; None if the search is lost.
+
+        `forms`: their `written_forms`. Any sound is taken for one without readings.
+        """
         with self._lock:
-            if not any(forms):
+            if any(forms):
+                self._set_grammar("forms", self._arcs(words, forms), len(words))
+            else:
                 tokens = [self._token(word) for word in words]
                 self._decoder.set_align_text(" ".join(tokens))
-                segments = self._search(samples)
-            else:
-                arcs = self._arcs(words, forms)
-                grammar = self._decoder.create_fsg("forms", 0, len(words), arcs)
-                self._decoder.add_fsg("forms", grammar)
-                self._decoder.activate_search("forms")
-                segments = _whole_words(self._search(samples))
+            segments = _whole_words(self._search(samples))
         return segments if len(segments) == len(words) else None
 
+    def _set_grammar(self, name: str, arcs: Sequence[GrammarArc], last: int) -> None:
+        """Search for what leads from state 0 to the last one."""
+        grammar = self._decoder.create_fsg(name, 0, last, arcs)
+        self._decoder.add_fsg(name, grammar)
+        self._decoder.activate_search(name)
+
     def _arcs(self, words: Sequence[str], forms: Sequence[WrittenForm | None]) -> list[GrammarArc]:
-        """A grammar of words, from state 0 to that of their number; states inside of written forms follow it."""
+        """A grammar that leads from the state before each word to that behind it.
+
+        These are numbered from 0; states inside of written forms follow them.
+        """
         arcs: list[GrammarArc] = []
-        n_states = len(words) + 1
+        states = count(len(words) + 1)
         for index, (word, form) in enumerate(zip(words, forms, strict=True)):
             if form is None:
                 arcs.append(GrammarArc(index, index + 1, 1.0, self._token(word)))
-                continue
-            states = {0: index, form.length: index + 1}
-            for position in range(1, form.length):
-                states[position] = n_states
-                n_states += 1
-            for reading in form.readings:
-                state = states[reading.start]
-                tokens = [self._token(spoken) for spoken in reading.words]
-                for number, token in enumerate(tokens):
-                    is_first = reading.start == 0 and number == 0
-                    if not is_first:
-                        token = self._continuing(token)
-                    following = n_states
-                    if number == len(tokens) - 1:
-                        following = states[reading.end]
-                    else:
-                        n_states += 1
-                    arcs.append(GrammarArc(state, following, 1.0, token))
-                    state = following
-            if GARBAGE:
-                first, inner = n_states, n_states + 1
-                n_states += 1
-                for phone in PHONES:
-                    tok = "#" + phone.lower()
-                    self._add(tok, [phone])
-                    arcs.append(GrammarArc(index, first, GARBAGE, tok))
-                    self._add(CONTINUES + tok, [phone])
-                    arcs.append(GrammarArc(first, first, GARBAGE, CONTINUES + tok))
-                    arcs.append(GrammarArc(first, index + 1, GARBAGE, CONTINUES + tok))
+            elif form.readings:
+                arcs += self._arcs_of_form(form, index, states)
+            else:
+                arcs += self._arcs_of_any_sound(index, next(states))
         return arcs
 
-    def _continuing(self, token: str) -> str:
-        """A token with the sounds of another, for a word that is said behind others of one written word."""
-        name = CONTINUES + token
-        if self._decoder.lookup_word(name) is None:
-            sounds = []
-            number = 1
-            listed = self._decoder.lookup_word(token)
-            while listed:
-                sounds.append(listed)
-                number += 1
-                listed = self._decoder.lookup_word(f"{token}({number})")
-            self._add(name, sounds)
-        return name
+    def _arcs_of_form(self, form: WrittenForm, index: int, states: Iterator[int]) -> Iterator[GrammarArc]:
+        """The arcs of the readings of word number `index`."""
+        inside = {position: next(states) for position in range(1, form.length)}
+        state_at = {0: index, form.length: index + 1} | inside
+        for reading in form.readings:
+            state = state_at[reading.start]
+            for number, spoken in enumerate(reading.words, 1):
+                is_last = number == len(reading.words)
+                following = state_at[reading.end] if is_last else next(states)
+                token = self._token(spoken)
+                if state != index:
+                    token = self._behind(token)
+                yield GrammarArc(state, following, 1.0, token)
+                state = following
+
+    def _arcs_of_any_sound(self, index: int, inside: int) -> Iterator[GrammarArc]:
+        """The arcs of two or more sounds for word number `index`, of which no reading is known."""
+        for sound in SOUNDS:
+            token = sound.lower() + ANY_SOUND
+            self._add(token, [sound])
+            behind = self._behind(token)
+            yield GrammarArc(index, inside, ANY_PROBABILITY, token)
+            yield GrammarArc(inside, inside, ANY_PROBABILITY, behind)
+            yield GrammarArc(inside, index + 1, ANY_PROBABILITY, behind)
+
+    def _behind(self, token: str) -> str:
+        """The token for what another token says, where it is not the first of a written word."""
+        readings: list[str] = []
+        reading = self._decoder.lookup_word(token)
+        while reading is not None:
+            readings.append(reading)
+            reading = self._decoder.lookup_word(f"{token}({len(readings) + 1})")
+        self._add(BEHIND + token, readings)
+        return BEHIND + token
 
     def extra_sounds(self, samples: Samples, words: Sequence[str], readings: Sequence[str]) -> list[Extra]:
         """Where 16 kHz samples have sounds besides words, before, between or behind these, each said in its order.
@@ -205,19 +225,20 @@ class Sphinx:
         They are `readings`, each in the phones of the dictionary; a word, or two, that are said twice; and the
         beginning of a word that is broken off and said again. Empty if the search is lost.
         """
+        forms = written_forms(words)
         with self._lock:
-            tokens = [self._token(word) for word in words]
-            arcs = [GrammarArc(index, index + 1, 1.0, token) for index, token in enumerate(tokens)]
+            arcs = self._arcs(words, forms)
+            n_states = 1 + max((arc.end for arc in arcs), default=0)
+            # No part of a written form is looked for twice.
+            tokens = ["" if form else self._token(word) for word, form in zip(words, forms, strict=True)]
             for reading in readings:
                 sound = reading.replace(" ", "-").lower() + EXTRA
                 self._add(sound, [reading])
                 for index in range(len(tokens) + 1):
                     arcs.append(GrammarArc(index, index, EXTRA_PROBABILITY, sound))
-            arcs += self._words_said_twice(tokens)
-            grammar = self._decoder.create_fsg("extra", 0, len(tokens), arcs)
-            self._decoder.add_fsg("extra", grammar)
-            self._decoder.activate_search("extra")
-            segments = self._search(samples)
+            arcs += self._words_said_twice(tokens, n_states)
+            self._set_grammar("extra", arcs, len(words))
+            segments = _whole_words(self._search(samples))
             extras: list[Extra] = []
             n_words = 0
             for segment in segments:
@@ -227,14 +248,16 @@ class Sphinx:
                     n_words += 1
         return extras if n_words == len(tokens) else []
 
-    def _words_said_twice(self, tokens: Sequence[str]) -> list[GrammarArc]:
-        """The arcs of a grammar on which a word is said that is said again.
+    def _words_said_twice(self, tokens: Sequence[str], n_states: int) -> list[GrammarArc]:
+        """The arcs of a grammar on which a word is said that is said again; none for an empty token.
 
-        Two words that are said twice need a state between them, which is numbered behind those of the text.
+        Two words that are said twice need a state between them, which is numbered from `n_states`.
         """
         arcs: list[GrammarArc] = []
-        sounds = [str(self._decoder.lookup_word(token)).split() for token in tokens]
+        sounds = [str(self._decoder.lookup_word(token)).split() if token else [] for token in tokens]
         for index, token in enumerate(tokens):
+            if not token:
+                continue
             n_sounds = len(sounds[index])
             broken_off = range(FEWEST_SOUNDS, min(n_sounds, MOST_SOUNDS + 1))
             for n_said in {*broken_off, n_sounds}:
@@ -244,8 +267,8 @@ class Sphinx:
         for index, (token, following) in enumerate(pairwise(tokens)):
             n_sounds = len(sounds[index])
             n_following = len(sounds[index + 1])
-            if max(n_sounds, n_following) <= MOST_SOUNDS_OF_TWO:
-                between = len(tokens) + 1 + index
+            if token and following and max(n_sounds, n_following) <= MOST_SOUNDS_OF_TWO:
+                between = n_states + index
                 first = f"{token}{AGAIN}{n_sounds}"
                 second = f"{following}{AGAIN}{n_following}"
                 arcs.append(GrammarArc(index, between, AGAIN_PROBABILITY, first))
@@ -297,10 +320,16 @@ class Sphinx:
         if self._decoder.lookup_word(plain) is not None:
             return plain
         token = f"{plain or 'x'}~"  # a name that no word of the dictionary has
-        self._add(token, self._readings(plain))
+        readings = [self._spelled(plain)]
+        if word.isupper() and plain.isalpha() and len(plain) <= MOST_LETTERS:
+            token += ABBREVIATION
+            # The first reading of "a" is that of the article.
+            names = [self._decoder.lookup_word("a(2)" if letter == "a" else letter) for letter in plain]
+            readings.append(" ".join(map(str, names)))
+        self._add(token, readings)
         return token
 
-    def _add(self, token: str, readings: Iterator[str] | Sequence[str]) -> None:
+    def _add(self, token: str, readings: Sequence[str]) -> None:
         """Add a word with its readings, unless the dictionary has it."""
         if self._decoder.lookup_word(token) is not None:
             return
@@ -308,26 +337,21 @@ class Sphinx:
             name = token if number == 1 else f"{token}({number})"
             self._decoder.add_word(name, sounds, False)
 
-    def _readings(self, word: str) -> Iterator[str]:
-        """The sounds of a word that the dictionary lacks; 1984 is nineteen eighty-four, or one thousand …."""
-        from num2words import num2words
-
-        for kind in ("year", "cardinal"):
-            spoken = ""
-            for part in re.split(r"(\d{1,15})", word):
-                spoken += f" {num2words(int(part), to=kind)} " if part.isdecimal() else part
-            sounds: list[str] = []
-            for part in re.findall(r"[a-z']+", spoken):
-                listed = self._decoder.lookup_word(part)
-                spelled = " ".join(LETTERS[letter] for letter in part if letter != "'")
-                sounds.append(listed or spelled)
-            yield " ".join(sounds).strip() or "AH"
+    def _spelled(self, word: str) -> str:
+        """The sounds of a word that the dictionary lacks, by its parts that it has, and by its letters."""
+        sounds: list[str] = []
+        for part in re.findall(r"[a-z']+", word):
+            listed = self._decoder.lookup_word(part)
+            spelled = " ".join(LETTERS[letter] for letter in part if letter != "'")
+            sounds.append(listed or spelled)
+        return " ".join(sounds).strip() or "AH"
 
 
 def _whole_words(segments: Sequence[WordSegment]) -> list[WordSegment]:
+    """Segments in which all that is said for one written word is one, with the token of its first."""
     words: list[WordSegment] = []
     for segment in segments:
-        if not segment.token.startswith(CONTINUES):
+        if not segment.token.startswith(BEHIND):
             words.append(segment)
             continue
         first = words[-1]
