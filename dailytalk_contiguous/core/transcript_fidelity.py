@@ -9,6 +9,7 @@ from dailytalk_contiguous.core.records import AlignedWord, AnyRecord
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED, RECOGNISED_TEXT, heard_utterances
 from dailytalk_contiguous.core.word_times import split_words
+from dailytalk_contiguous.core.written_forms import is_written_form
 
 #: Before the name of an aligner in the source of the words that it has placed.
 _ALIGNED = "aligned-"
@@ -64,7 +65,8 @@ def talk_without_fillers(row: AnyRecord) -> list[TalkWithoutFillers]:
 def absent_words(row: AnyRecord) -> list[AbsentWords]:
     """The sides of a row with words of a given text that an aligner did not find in the sound.
 
-    The other words of such a side are placed by the aligner; these have times that were fitted, or Whisper's.
+    The other words of such a side are placed by the aligner; these have times that were fitted, or Whisper's. A
+    written form does not count: it may be said in a way that the aligner does not know.
     """
     aligned: Sequence[AlignedWord] = row["alignments"] or ()
     if not any(word["source"] in _ABSENT for word in aligned):
@@ -78,7 +80,8 @@ def absent_words(row: AnyRecord) -> list[AbsentWords]:
             words_of_side[utterance["channel"]] += [aligned[number] for number in numbers]
     sides: list[AbsentWords] = []
     for channel, words in words_of_side.items():
-        absent = [word["word"] or "" for word in words if word["source"] in _ABSENT]
+        texts = [word["word"] or "" for word in words if word["source"] in _ABSENT]
+        absent = [text for text in texts if not is_written_form(text)]
         is_aligned = any((word["source"] or "").startswith(_ALIGNED) for word in words)
         if absent and is_aligned:
             first = " ".join(absent[:NAMED])

@@ -1,15 +1,17 @@
 """How people say what is written with digits and signs: codes, amounts, addresses, dates, times, percents.
 
-Everybody says "1984" in a way of their own: "nineteen eighty four", "one nine eight four", "one thousand nine hundred
-and eighty four". Which of them is in the sound is not decided here: `written_forms` gives the readings that people
-use, and an aligner chooses among them.
+Everybody says "1984" in a way of their own: "nineteen eighty four", "one nine eight four", "one thousand nine
+hundred and eighty four". Which of them is in the sound is not decided here: `written_forms` gives the readings
+that people use in English, and an aligner chooses among them.
 
-A reading is what is said for a part of a written word. `RULES` is a table of patterns, each with the readings of what
-it matches; a pattern that matches in several parts of a word has readings in each. So the readings of a whole word are
-all chains of readings from its first character to its last: "EM39" is the letters "e" and "m", then "thirty nine" or
-"three" and "nine". Their number grows with the length of the word, and not with the number of chains.
+A reading is what is said for a part of a written word. `RULES` is a table of patterns, each with the readings of
+what it matches; a pattern that matches several parts of a word has readings for each. The readings of a whole word
+are all chains of readings from its first character to its last: for "EM39" the letters "e" and "m", then "thirty
+nine" or "three" and "nine". The number of readings grows with the length of the word only, however many chains
+they make.
 
-What is said elsewhere than it is written is moved there first (`_in_spoken_order`): "$5" becomes "5$", "five dollars".
+What is said elsewhere than it is written is moved there first (`_in_spoken_order`): "$5" becomes "5$", which is
+"five" and "dollars".
 """
 
 import re
@@ -68,8 +70,7 @@ MONTHS = (
 
 DIGITS = ("zero|oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
-#: How signs are said that are said alike wherever they are. The alternatives are parted by "|"; an empty one: it may
-#: be left out.
+#: How signs are said wherever they are. The alternatives are parted by "|"; an empty one: it may be left out.
 SIGNS = {
     "@": "at",
     "#": "number|hash|hashtag|pound|",
@@ -94,7 +95,7 @@ SIGNS = {
     "³": "cubed|cubic",
 }
 
-#: How letters behind a number are said, besides by their names.
+#: How letters behind a number are said, besides as a word and by their names.
 UNITS = {
     "k": "thousand|grand",
     "m": "million|meters|meter|minutes",
@@ -139,55 +140,59 @@ UNITS = {
     "v": "volts|volt",
 }
 
-_SIGNS = "".join(SIGNS)
+#: Units that are no unit in a word of their own: in "10 in 100" it is another word.
+UNITS_IN_A_WORD = frozenset(("in", "mi", "x"))
 
-#: Those that are words, too.
-_WORDS = frozenset(("in", "min", "mi", "x"))
+#: Words that stand between an amount and its currency: "$5 million".
+SCALES = ("hundred", "thousand", "million", "billion", "trillion")
 
-#: The names of letters that are not said as the letter alone is in a dictionary.
+#: The letters that have another name, or more than one.
 LETTERS = {"w": "w|double u", "z": "z|zed"}
 
-#: What a word of this kind holds: a digit, a sign, or a dot or colon between letters of which some are a word.
-_IS_FORM = re.compile(rf"\d|[{re.escape(_SIGNS)}]|\w\w[.:]\w|\w[.:]\w\w")
-
-#: Marks around a word that are no part of it.
-_MARKS_BEFORE = "\"'“”„‘’«»()[]{}<>*_,;:!?…—–|"
-_MARKS_BEHIND = _MARKS_BEFORE + ".-"
-
 _CURRENCIES = "$€£¥"
+_SIGNS = re.escape("".join(SIGNS))
 
-_SCALES = ("hundred", "thousand", "million", "billion", "trillion")
+#: A digit, a sign, or a dot or colon inside of a word of which a part has two letters: not "p.m.", "e.g.".
+_IS_WRITTEN_FORM = re.compile(rf"\d|[{_SIGNS}]|\w\w[.:]\w|\w[.:]\w\w")
+
+#: Marks that may be beside a word, and are no part of it.
+_MARKS = "\"'“”„‘’«»()[]{}<>*_,;:!?…—–|"
+
+
+def is_written_form(word: str) -> bool:
+    """Whether a word, with the marks around it, is written in a way that does not show how it is said.
+
+    >>> [is_written_form(word) for word in ("$5,", "example.org", "well-known.", "(e.g.")]
+    [True, True, False, False]
+    """
+    return bool(_IS_WRITTEN_FORM.search(_without_marks(word)))
 
 
 def written_forms(words: Sequence[str]) -> list[WrittenForm | None]:
-    """The form of each word of an English text; None for one that is said as it is spelled.
+    """The form of each word of a text; None for one that is said as it is spelled.
 
-    >>> forms = written_forms(["At", "9:05"])
-    >>> sorted(set(forms[1].chains()))[:2]
-    [('five', 'past', 'nine'), ('nine', 'five')]
+    >>> _, form = written_forms(["at", "9:05"])
+    >>> ("nine", "oh", "five") in form.chains() and ("five", "past", "nine") in form.chains()
+    True
     """
-    forms: list[WrittenForm | None] = []
-    for index, word in enumerate(words):
-        before = _without_marks(words[index - 1]) if index else ""
-        behind = _without_marks(words[index + 1]) if index + 1 < len(words) else ""
-        forms.append(_form_of(_without_marks(word), before, behind))
-    return forms
+    bare = ["", *(_without_marks(word) for word in words), ""]
+    return [_form_of(*three) for three in zip(bare, bare[1:], bare[2:], strict=False)]
 
 
 def _without_marks(word: str) -> str:
-    """A word without the marks around it, in small letters; "-3" and ".5" keep theirs."""
+    """A word in small letters without the marks around it, of which "-3" and ".5" keep theirs."""
     plain = word.lower().replace("−", "-").replace("’", "'")
-    plain = plain.lstrip(_MARKS_BEFORE).rstrip(_MARKS_BEHIND)
-    is_signed = re.match(rf"[-~]?[{_CURRENCIES}]?\.?\d", plain)
-    return plain if is_signed else plain.lstrip("-.~")
+    plain = plain.lstrip(_MARKS).rstrip(_MARKS + ".-")
+    is_number = re.match(rf"[-~]?[{_CURRENCIES}]?\.?\d", plain)
+    return plain if is_number else plain.lstrip("-.~")
 
 
-def _form_of(word: str, before: str, behind: str) -> WrittenForm | None:
-    """The form of a word without marks between two others."""
-    if word in _SCALES and before.startswith(tuple(_CURRENCIES)):
+def _form_of(before: str, word: str, behind: str) -> WrittenForm | None:
+    """The form of a word between two others, all without marks."""
+    if word in SCALES and before.startswith(tuple(_CURRENCIES)):
         word += before[0]
-    is_unit = word in UNITS and word not in _WORDS and before[-1:].isdecimal()
-    if not is_unit and not _IS_FORM.search(word):
+    is_unit = word in UNITS and word not in UNITS_IN_A_WORD and before[-1:].isdecimal()
+    if not is_unit and not _IS_WRITTEN_FORM.search(word):
         return None
     spoken = _in_spoken_order(word)
     if len(spoken) > MOST_CHARACTERS:
@@ -198,10 +203,10 @@ def _form_of(word: str, before: str, behind: str) -> WrittenForm | None:
     if _is_month(before) or _is_month(behind):
         rules.append((r"^(\d\d?)(?:st|nd|rd|th)?$", _day))
     readings: set[Reading] = set()
-    for pattern, say in rules:
+    for pattern, phrases_of in rules:
         for match in re.finditer(pattern, spoken):
-            phrases = say.split("|") if isinstance(say, str) else say(match)
-            # A look-ahead, by which matches may overlap, has its match in a group.
+            phrases = phrases_of.split("|") if isinstance(phrases_of, str) else phrases_of(match)
+            # Only a look-ahead, by which matches may overlap, matches nothing: what is read is in its group.
             start, end = match.span(0 if match[0] else 1)
             readings.update(Reading(start, end, tuple(phrase.split())) for phrase in phrases)
     return WrittenForm(len(spoken), _without_silent(readings, len(spoken)))
@@ -213,16 +218,21 @@ def _in_spoken_order(word: str) -> str:
     >>> _in_spoken_order("$1,299.50")
     '1299$50¢'
     """
-    plain = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", word)
-    ranged = re.sub(rf"^([{_CURRENCIES}])(\d+)([-–])(\d+)$", r"\2\3\1\4", plain)
-    in_cents = re.sub(rf"([{_CURRENCIES}])(\d+)\.(\d\d)(?![\da-z])", r"\2\1\3¢", ranged)
-    return re.sub(rf"([{_CURRENCIES}])(\d+(?:\.\d+)?(?:[kmb]|[mb]n)?)(?![\da-z.{_CURRENCIES}¢])", r"\2\1", in_cents)
+    sign = f"([{_CURRENCIES}])"
+    word = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", word)
+    word = re.sub(rf"^{sign}(\d+)([-–])(\d+)$", r"\2\3\1\4", word)
+    word = re.sub(rf"{sign}(\d+)\.(\d\d)(?![\da-z])", r"\2\1\3¢", word)
+    return re.sub(rf"{sign}(\d+(?:\.\d+)?(?:[kmb]|[mb]n)?)(?![\da-z.¢])", r"\2\1", word)
 
 
 def _without_silent(spans: Iterable[Reading], length: int) -> tuple[Reading, ...]:
-    """Readings without those of no word: what is silent belongs to the reading behind it, or before it at the end."""
+    """Readings without those of no word.
+
+    What is silent belongs to the reading behind it, or, at the end of the word, to that before it.
+    """
     silent = sorted({(span.start, span.end) for span in spans if not span.words}, reverse=True)
-    reached = {position: {position} for position in range(length + 1)}  # without a word
+    # The positions that are reached from each without a word.
+    reached = {position: {position} for position in range(length + 1)}
     for start, end in silent:
         reached[start] |= reached[end]
     readings: set[Reading] = set()
@@ -274,10 +284,8 @@ def _tens(match: re.Match[str]) -> list[str]:
 
 
 def _day(match: re.Match[str]) -> list[str]:
-    texts: list[str] = []
-    for ordinal in _spoken_number(int(match[1]), "ordinal"):
-        texts += [ordinal, f"the {ordinal}", f"the {ordinal} of", f"{ordinal} of"]
-    return texts
+    (ordinal,) = _spoken_number(int(match[1]), "ordinal")
+    return [ordinal, f"the {ordinal}", f"{ordinal} of", f"the {ordinal} of"]
 
 
 def _clock(match: re.Match[str]) -> list[str]:
@@ -285,18 +293,18 @@ def _clock(match: re.Match[str]) -> list[str]:
     minute = int(match[2])
     if hour > 24 or minute > 59:
         return []
-    following = _spoken_number(hour % 12 + 1)[0]
-    this = _spoken_number((hour - 1) % 12 + 1)[0]
+    (hour_name,) = _spoken_number((hour - 1) % 12 + 1)
+    (next_hour_name,) = _spoken_number(hour % 12 + 1)
     if minute == 0:
-        return [this, f"{this} o'clock", f"{_spoken_number(hour)[0]} hundred", f"{this} sharp"]
+        return [hour_name, f"{hour_name} o'clock", f"{hour_name} sharp"]
     if minute == 30:
-        return [f"half past {this}", f"half {this}"]
+        return [f"half past {hour_name}", f"half {hour_name}"]
     to_hour = minute > 30
     distance = 60 - minute if to_hour else minute
     names = ["quarter", "a quarter"] if distance == 15 else _spoken_number(distance)
     if to_hour:
-        return [f"{name} {word} {following}" for name, word in product(names, ("to", "of", "till"))]
-    return [f"{name} {word} {this}" for name, word in product(names, ("past", "after"))]
+        return [f"{name} {word} {next_hour_name}" for name, word in product(names, ("to", "of", "till"))]
+    return [f"{name} {word} {hour_name}" for name, word in product(names, ("past", "after"))]
 
 
 def _day_and_month(match: re.Match[str]) -> list[str]:
@@ -306,10 +314,11 @@ def _day_and_month(match: re.Match[str]) -> list[str]:
             continue
         name = MONTHS[int(month) - 1]
         (month_number,) = _spoken_number(int(month), "ordinal")
-        for ordinal in _spoken_number(int(day), "ordinal"):
-            texts += [f"{ordinal} of {name}", f"the {ordinal} of {name}", f"{ordinal} {name}"]
-            texts += [f"{name} {ordinal}", f"{name} the {ordinal}", f"{name} {_spoken_number(int(day))[0]}"]
-            texts += [f"{ordinal} of the {month_number}", f"the {ordinal} of the {month_number}"]
+        (day_number,) = _spoken_number(int(day))
+        (ordinal,) = _spoken_number(int(day), "ordinal")
+        texts += [f"{ordinal} {name}", f"{name} {ordinal}", f"{name} the {ordinal}", f"{name} {day_number}"]
+        for month_name in (name, f"the {month_number}"):
+            texts += [f"{ordinal} of {month_name}", f"the {ordinal} of {month_name}"]
     return texts
 
 
@@ -394,7 +403,7 @@ RULES: tuple[tuple[str, str | Callable[[re.Match[str]], Iterable[str]]], ...] = 
     (r"^[-~]", "minus|negative|about|"),
     (r"(?<=\d)[-–—](?=.?\d)", "to|through|till"),
     (r"(?<!^)[-–—]", "dash|hyphen|minus|"),
-    (rf"[{re.escape(_SIGNS)}]", _sign),
+    (rf"[{_SIGNS}]", _sign),
     (r":", "colon|"),
-    (rf"[^a-z\d{re.escape(_SIGNS)}.:–—-]", ""),
+    (rf"[^a-z\d{_SIGNS}.:–—-]", ""),
 )

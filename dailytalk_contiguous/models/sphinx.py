@@ -100,8 +100,10 @@ ANY_SOUND = "?"
 ANY_PROBABILITY = 0.01
 
 #: The sounds of the dictionary.
-SOUNDS = tuple(
-    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split()
+SOUNDS = (
+    *("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"),
+    *("B", "D", "G", "K", "P", "T", "CH", "JH", "DH", "F", "HH", "S", "SH", "TH", "V", "Z", "ZH"),
+    *("L", "M", "N", "NG", "R", "W", "Y"),
 )
 
 #: The mark behind the token of a word in capitals that the dictionary lacks.

@@ -25,8 +25,9 @@ BEAMS = (1e-48, 1e-100, 1e-200)
 #: less, 1 % by telephone; of words that were put where nobody said them, 80 %.
 LEAST_LIKELY = -6.0
 
-#: The same of a written form, under which it was said in another way than its readings. Of 52 that joe and espeak
-#: say, those whose reading is among them have -3.2 at least, those that stand for other words -4.2 at most.
+#: The same of a written form (`core.written_forms`), under which it was said in another way than its readings. Of
+#: 76 that joe and espeak say, forms have -3.3 at least where their reading is among them, and -4.2 at most where
+#: other words were said.
 LEAST_LIKELY_FORM = -3.7
 
 #: The same of a line's median word, under which the text is that of another sound.
@@ -64,15 +65,17 @@ class PocketSphinx:
             search = _search(samples, words, forms)
         if search is None:
             return None
-        is_readable = [form is None or bool(form.readings) for form in forms]
-        likelihoods = [segment.likelihood for segment in search.segments]
-        readable = [likelihood for likelihood, is_one in zip(likelihoods, is_readable, strict=True) if is_one]
+        likelihoods: list[float | None] = []  # None for a form without readings
+        for form, segment in zip(forms, search.segments, strict=True):
+            is_readable = form is None or form.readings
+            likelihoods.append(segment.likelihood if is_readable else None)
+        readable = [likelihood for likelihood in likelihoods if likelihood is not None]
         if not readable or np.median(readable) < LEAST_LIKELY_LINE:
             return None
         edges = _audible(_heard_by_people(search.segments, search.is_gradual), samples)
         placed: list[Word | None] = []
-        for index, (word, (start, end)) in enumerate(zip(words, edges, strict=True)):
-            is_likely = is_readable[index] and likelihoods[index] >= LEAST_LIKELY
+        for word, (start, end), likelihood in zip(words, edges, likelihoods, strict=True):
+            is_likely = likelihood is not None and likelihood >= LEAST_LIKELY
             placed.append(Word(word, start, end, None) if is_likely else None)
         return placed
 
