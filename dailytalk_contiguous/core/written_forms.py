@@ -387,12 +387,13 @@ RULES: tuple[tuple[str, str | Callable[[re.Match[str]], Iterable[str]]], ...] = 
     (r"(?<=\d):00", "o'clock|hundred|"),
     (r"(?<!\d)(\d\d?)[/.-](\d\d?)(?!\d)", _day_and_month),
     (r"(?<=\d)[/.-](?=\d)", ""),
+    (r"(?<=\d[/.-])(?:19|20)(?=\d\d$)", ""),
     # Letters: words, or one by one; units behind a number.
     (r"[a-z]", _letter),
     (r"[a-z']{2,}", _word),
     (r"(?<=\d)[a-z]+(?:/h)?", _unit),
-    (r"(?<=°)c(?![a-z])", "celsius|centigrade"),
-    (r"(?<=°)f(?![a-z])", "fahrenheit"),
+    (r"(?<=°)c(?![a-z])", "celsius|centigrade|"),
+    (r"(?<=°)f(?![a-z])", "fahrenheit|"),
     # Addresses.
     (r"www", "triple w|dub dub dub"),
     (r"https?://(?:www\.)?", ""),
