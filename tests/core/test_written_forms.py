@@ -12,7 +12,10 @@ READINGS = (
     ("EM3985771,", "e m three nine eight five seven seven one|e m thirty nine eighty five seven seventy one"),
     ("EM3985771,", "e m three nine eight five double seven one"),
     ("BA2490", "b a two four nine zero|b a two four nine oh|b a twenty four ninety"),
-    ("555-0142", "five five five zero one four two|triple five oh one forty two|five five five dash oh one four two"),
+    (
+        "555-0142",
+        "five five five zero one four two|triple five oh one forty two|five five five dash oh one four two",
+    ),
     ("+1-202-555-0199", "plus one two oh two five five five oh one double nine"),
     ("XK-7041-B", "x k dash seventy forty one dash b|x k seven oh four one b"),
     ("www2", "w w w two|double u double u double u two"),
@@ -39,7 +42,10 @@ READINGS = (
     ("24/7", "twenty four seven"),
     # Amounts.
     ("$1,299.50", "one thousand two hundred ninety nine dollars and fifty cents|twelve ninety nine fifty"),
-    ("$1,299.50", "twelve hundred and ninety nine dollars fifty|one thousand two hundred and ninety nine point five oh"),
+    (
+        "$1,299.50",
+        "twelve hundred and ninety nine dollars fifty|one thousand two hundred and ninety nine point five oh",
+    ),
     ("$0.99", "ninety nine cents|zero dollars and ninety nine cents"),
     ("$1.50", "a dollar fifty|one dollar and fifty cents|one fifty"),
     ("$5-10", "five to ten dollars"),
@@ -60,7 +66,10 @@ READINGS = (
     ("9:00", "nine|nine o'clock|nine oh oh"),
     ("14:00", "fourteen hundred|two o'clock|fourteen"),
     ("23/05/2026,", "twenty third of may twenty twenty six|the twenty third of the fifth twenty six"),
-    ("23/05/2026,", "may the twenty third two thousand and twenty six|twenty three slash five slash twenty twenty six"),
+    (
+        "23/05/2026,",
+        "may the twenty third two thousand and twenty six|twenty three slash five slash twenty twenty six",
+    ),
     ("5/23/2026", "may twenty third twenty twenty six"),
     ("2026-05-23", "twenty twenty six may twenty third"),
     ("May 5", "five|fifth|the fifth"),
@@ -82,7 +91,9 @@ def test_what_is_written_is_read_as_people_say_it(written: str, readings: str) -
         assert reading in chains
 
 
-@pytest.mark.parametrize("word", ["Hello,", "well-known", "p.m.", "e.g.", "U.S.", "o'clock", "—so", "don’t…", "NASA"])
+@pytest.mark.parametrize(
+    "word", ["Hello,", "well-known", "p.m.", "e.g.", "U.S.", "o'clock", "—so", "don’t…", "NASA"]
+)
 def test_words_that_are_said_as_they_are_spelled_are_no_written_forms(word: str) -> None:
     assert not is_written_form(word)
     assert written_forms([word]) == [None]

@@ -61,6 +61,29 @@ def test_a_sound_beside_a_written_filler_is_no_second_one() -> None:
     assert filler.start == pytest.approx(words[1].start, abs=0.1)
 
 
+@pytest.mark.parametrize(
+    ("spoken", "n_words", "written"),
+    [
+        ("It cost one thousand two hundred ninety nine dollars and fifty cents in total.", 2, "$1,299.50"),
+        ("My number is E M three nine eight five seven seven one and I wait.", 3, "EM3985771"),
+        ("Look at W W W dot example dot org slash help for more of it.", 2, "www.example.org/help"),
+    ],
+)
+def test_only_what_is_said_beside_a_code_or_an_amount_is_a_filler(spoken: str, n_words: int, written: str) -> None:
+    before = " ".join(spoken.split()[:n_words])
+    behind = " ".join(spoken.split()[-3:])
+    for filler in ("", "um, "):
+        sound, words = said(spoken.replace(f"{before} ", f"{before} {filler}"))
+        texts = [*before.split(), written, *behind.split()]
+        step = len(sound) / ANALYSIS_RATE / len(texts)
+        recognised = [Word(f" {text}", step * n, step * (n + 1), None) for n, text in enumerate(texts)]
+        places = places_of_hesitations(sound, recognised, "en")
+        assert [place.before for place in places] == [n_words] * bool(filler)
+        for place in places:
+            assert place.start == pytest.approx(words[n_words].start, abs=0.1)
+            assert place.again == ()
+
+
 def words_of(text: str) -> list[Word]:
     words = []
     for index, word in enumerate(text.split()):

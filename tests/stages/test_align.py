@@ -192,6 +192,69 @@ def test_an_aligner_places_what_a_voice_says_and_each_reading_of_a_number() -> N
         assert max(errors) <= 0.25
 
 
+FORMS = (
+    ("My order number is", "E M three nine eight five seven seven one,", "EM3985771,", "and it never arrived."),
+    ("It cost", "one thousand two hundred ninety nine dollars and fifty cents", "$1,299.50", "in total."),
+    ("It cost", "twelve ninety nine fifty", "$1,299.50", "in total."),
+    ("It grew by", "forty two point five percent", "42.5%", "in one year."),
+    ("It grew by", "forty two and a half percent", "42.5%", "in one year."),
+    ("Look at", "W W W dot example dot org slash help", "www.example.org/help", "for more."),
+    ("Write to", "anna dot smith at example dot com", "anna.smith@example.com", "before Friday."),
+    ("We meet at", "half past ten", "10:30", "near the station."),
+    ("You can call", "triple five, oh one forty two", "555-0142", "until noon."),
+    ("Take the", "X K C D", "XKCD", "to the office."),
+)
+
+
+@pytest.mark.parametrize(("before", "said", "written", "behind"), FORMS)
+def test_a_written_form_is_where_its_words_are_said_and_the_others_stay(
+    before: str, said: str, written: str, behind: str
+) -> None:
+    in_words = spoken_line(1.0, f"{before} {said} {behind}")
+    expected = align(in_words)
+    words = align(in_words | {"text": f"{before} {written} {behind}"})
+    assert sources(words) == {"aligned-pocketsphinx"}
+    assert texts_of(words) == [*before.split(), written, *behind.split()]
+    n_before = len(before.split())
+    n_behind = len(behind.split())
+    form = words.pop(n_before)
+    assert form["start"] == pytest.approx(expected[n_before]["start"], abs=0.1)
+    assert form["end"] == pytest.approx(expected[-n_behind - 1]["end"], abs=0.1)
+    assert_same_times(words, [*expected[:n_before], *expected[-n_behind:]])
+
+
+def assert_same_times(words: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    """Within 0.1 s."""
+    for word, true in zip(words, expected, strict=True):
+        assert word["word"] == true["word"]
+        assert word["start"] == pytest.approx(true["start"], abs=0.1)
+        assert word["end"] == pytest.approx(true["end"], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("before", "said", "written", "behind"),
+    [
+        ("My order number is", "somewhere in my mailbox,", "EM3985771,", "and it never arrived."),
+        ("It cost", "far more than we could pay", "$1,299.50", "in total."),
+        ("Please write to", "my sister and her husband", "anna.smith@example.com", "before Friday."),
+    ],
+)
+def test_a_written_form_that_is_said_in_no_known_way_has_another_time_and_the_others_stay(
+    before: str, said: str, written: str, behind: str
+) -> None:
+    in_words = spoken_line(1.0, f"{before} {said} {behind}")
+    expected = align(in_words)
+    words = align(in_words | {"text": f"{before} {written} {behind}"})
+    n_before = len(before.split())
+    n_behind = len(behind.split())
+    form = words.pop(n_before)
+    assert form["source"] == "proportional"
+    assert form["start"] >= words[n_before - 1]["end"]
+    assert form["end"] <= words[n_before]["start"]
+    assert sources(words) == {"aligned-pocketsphinx"}
+    assert_same_times(words, [*expected[:n_before], *expected[-n_behind:]])
+
+
 def test_words_that_no_dictionary_has_are_placed_by_their_letters_and_touch_where_nobody_pauses() -> None:
     line = spoken_line(1.0, "Zorblaxian quimbelots are very splendiferously frabjous today.")
     words = align(line)
