@@ -177,7 +177,7 @@ class Decoder:
     def _decoded_frames(self, track: int) -> Generator["AudioFrame", None, None]:
         stream = self._container.streams.audio[track]
         for packet in packets_of(self._container, stream):
-            yield from packet.decode()
+            yield from stream.decode(packet)
 
     def _with_silence(self, frames: Iterator["AudioFrame"]) -> Generator["AudioFrame | int", None, None]:
         """The frames, and before one that has no other before it so many samples of silence, a second at a time.
@@ -201,7 +201,8 @@ class Decoder:
 
     def _missing_before(self, frame: "AudioFrame", n_done: int) -> int:
         """Samples from those that were decoded so far to the time of a frame; 0 where there is no gap."""
-        if frame.pts is None or self._container.format.name not in WITH_CLOCK:
+        is_timed = self._container.format.name in WITH_CLOCK
+        if not is_timed or frame.pts is None or frame.time_base is None:
             return 0
         seconds = frame.pts * frame.time_base - clock_start(self._container)
         missing = round(seconds * frame.sample_rate) - n_done

@@ -340,8 +340,8 @@ def _list_unread(
     `beside`, of all recordings, and `rejected`: as `_stems_by_folder` returns them.
     """
     if transcripts and not Path(transcripts).is_dir() and os.path.abspath(transcripts) not in left_out.read:
-        reason = "no recording has its name" if Path(transcripts).is_file() else NO_FILE
-        left_out.unread_transcript(reason, as_text(Path(transcripts)))
+        why_not = "no recording has its name" if Path(transcripts).is_file() else NO_FILE
+        left_out.unread_transcript(why_not, as_text(Path(transcripts)))
     for text in sorted(left_out.read):
         for path in poorer_than(Path(text)):
             name = as_text(Path(*path.parts[-3:]))
@@ -358,9 +358,9 @@ def _list_unread(
             for entry in entries:
                 if entry.is_dir() or not os.path.exists(entry.path):
                     continue
-                reason = why_unread(entry.name, stems, bool(transcripts), rejected_stems)
-                if not entry.is_file() and stems_of(entry.name):
-                    reason = NO_FILE
+                unread = why_unread(entry.name, stems, bool(transcripts), rejected_stems)
+                is_no_file = not entry.is_file() and stems_of(entry.name)
+                reason = NO_FILE if is_no_file else unread
                 if reason and os.path.abspath(entry.path) not in left_out.read:
                     left_out.unread_transcript(reason, as_text(relative / entry.name))
 

@@ -26,9 +26,9 @@ BEAMS = (1e-48, 1e-100, 1e-200)
 LEAST_LIKELY = -6.0
 
 #: The same of a written form (`core.written_forms`), under which it was said in another way than its readings. Of
-#: 70 that joe and espeak say, those with one of their readings have -3.3 at least, but for two by espeak, and those
-#: for which other words are said -4.2 at most. Of words of over 0.2 s that four speakers of TIMIT said, 0.5 % have
-#: less, 3 % by telephone.
+#: 70 that joe and espeak say, those with one of their readings have -3.3 at least, except for two by espeak, and
+#: those for which other words are said -4.2 at most. Of words of over 0.2 s that four speakers of TIMIT said,
+#: 0.5 % have less, 3 % by telephone.
 LEAST_LIKELY_FORM = -3.7
 
 #: The same of a line's median word, under which the text is that of another sound.
