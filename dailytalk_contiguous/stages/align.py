@@ -164,7 +164,7 @@ class Align(AligningStage):
     recogniser raises an error gets its times in another way, and `model_failures` says why.
     """
 
-    VERSION: ClassVar[int] = 8
+    VERSION: ClassVar[int] = 9
     role: ClassVar[str] = "text_recogniser"
     revoice: str = setting(CHANNELS[0], REVOICE_OR_KEEP)
     aligner: str = setting(AUTO, ALIGNER)
