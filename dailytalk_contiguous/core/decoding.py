@@ -104,7 +104,8 @@ def _end_in_header(container: "InputContainer", stream: "AudioStream") -> Fracti
     if container.format.name in WITHOUT_LENGTH | WITH_ONE_LENGTH:
         return Fraction(0)
     if stream.duration and stream.time_base:
-        return ((stream.start_time or 0) + stream.duration) * stream.time_base
+        start = stream.start_time or 0
+        return (start + stream.duration) * stream.time_base
     if container.duration:
         return clock_start(container) + Fraction(container.duration, av.time_base)
     return Fraction(0)
@@ -142,7 +143,8 @@ def _ends_from_here(container: "InputContainer") -> dict[int, Fraction]:
             continue
         index = packet.stream_index
         start = packet.pts * packet.time_base
-        length = (packet.duration or 0) * packet.time_base
+        ticks = packet.duration or 0
+        length = ticks * packet.time_base
         if not length:  # Matroska need not say how long a packet of AAC is: as long as the one before it
             length = start - starts.get(index, start)
         starts[index] = start
