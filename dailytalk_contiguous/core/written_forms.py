@@ -20,7 +20,7 @@ from itertools import product
 from typing import NamedTuple
 
 
-class Reading(NamedTuple):
+class PartReading(NamedTuple):
     """What is said for the characters `start` to `end` of a written word: `words`, at least one."""
 
     start: int
@@ -35,7 +35,7 @@ class WrittenForm(NamedTuple):
     """
 
     length: int
-    readings: tuple[Reading, ...]
+    readings: tuple[PartReading, ...]
 
     def chains(self, start: int = 0) -> Iterator[tuple[str, ...]]:
         """The words of each chain of readings from a character to the last; some may be equal."""
@@ -202,13 +202,13 @@ def _form_of(before: str, word: str, behind: str) -> WrittenForm | None:
         rules.append((r"^.+$", _unit))
     if _is_month(before) or _is_month(behind):
         rules.append((r"^(\d\d?)(?:st|nd|rd|th)?$", _day))
-    readings: set[Reading] = set()
+    readings: set[PartReading] = set()
     for pattern, phrases_of in rules:
         for match in re.finditer(pattern, spoken):
             phrases = phrases_of.split("|") if isinstance(phrases_of, str) else phrases_of(match)
             # Only a look-ahead, by which matches may overlap, matches nothing: what is read is in its group.
             start, end = match.span(0 if match[0] else 1)
-            readings.update(Reading(start, end, tuple(phrase.split())) for phrase in phrases)
+            readings.update(PartReading(start, end, tuple(phrase.split())) for phrase in phrases)
     return WrittenForm(len(spoken), _without_silent(readings, len(spoken)))
 
 
@@ -225,7 +225,7 @@ def _in_spoken_order(word: str) -> str:
     return re.sub(rf"{sign}(\d+(?:\.\d+)?(?:[kmb]|[mb]n)?)(?![\da-z.¢])", r"\2\1", word)
 
 
-def _without_silent(spans: Iterable[Reading], length: int) -> tuple[Reading, ...]:
+def _without_silent(spans: Iterable[PartReading], length: int) -> tuple[PartReading, ...]:
     """Readings without those of no word.
 
     What is silent belongs to the reading behind it, or, at the end of the word, to that before it.
@@ -235,12 +235,12 @@ def _without_silent(spans: Iterable[Reading], length: int) -> tuple[Reading, ...
     reached = {position: {position} for position in range(length + 1)}
     for start, end in silent:
         reached[start] |= reached[end]
-    readings: set[Reading] = set()
+    readings: set[PartReading] = set()
     for span in spans:
         starts = [position for position in reached if span.start in reached[position]]
         ends = {span.end, length} & reached[span.end]
         if span.words:
-            readings |= {Reading(start, end, span.words) for start, end in product(starts, ends)}
+            readings |= {PartReading(start, end, span.words) for start, end in product(starts, ends)}
     return tuple(sorted(readings))
 
 

@@ -100,11 +100,8 @@ ANY_SOUND = "?"
 ANY_PROBABILITY = 0.01
 
 #: The sounds of the dictionary.
-SOUNDS = (
-    *("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"),
-    *("B", "D", "G", "K", "P", "T", "CH", "JH", "DH", "F", "HH", "S", "SH", "TH", "V", "Z", "ZH"),
-    *("L", "M", "N", "NG", "R", "W", "Y"),
-)
+VOWELS = "AA|AE|AH|AO|AW|AY|EH|ER|EY|IH|IY|OW|OY|UH|UW"
+CONSONANTS = "B|CH|D|DH|F|G|HH|JH|K|L|M|N|NG|P|R|S|SH|T|TH|V|W|Y|Z|ZH"
 
 #: The mark behind the token of a word in capitals that the dictionary lacks.
 ABBREVIATION = "="
@@ -203,7 +200,7 @@ class Sphinx:
 
     def _arcs_of_any_sound(self, index: int, inside: int) -> Iterator[GrammarArc]:
         """The arcs of two or more sounds for word number `index`, of which no reading is known."""
-        for sound in SOUNDS:
+        for sound in f"{VOWELS}|{CONSONANTS}".split("|"):
             token = sound.lower() + ANY_SOUND
             self._add(token, [sound])
             behind = self._behind(token)
