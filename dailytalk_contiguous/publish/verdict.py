@@ -879,17 +879,27 @@ def _copy_findings(tables: Tables, rows: pd.DataFrame) -> Iterator[Finding]:
 def _repeated(
     groups: Sequence[Sequence[str]], rows: pd.DataFrame, sameness: str, remedy: str, severity: Severity
 ) -> Iterator[Finding]:
-    """The finding on groups of ids of conversations that are the same; it names those in several splits first."""
+    """The finding on groups of ids of conversations that are the same.
+
+    It names the first four of three groups; where groups are in several splits, the first in each split of those.
+    """
     if not groups:
         return
     split_of = dict(zip(rows["conversation_id"], rows["split"], strict=True))
     across = []
     for names in groups:
-        if len({split_of[name] for name in names if isinstance(split_of[name], str)}) > 1:
-            across.append(", ".join(f"{name} in {split_of[name]}" for name in names))
+        first_in_split: dict[str, str] = {}
+        for name in names:
+            if isinstance(split_of[name], str):
+                first_in_split.setdefault(split_of[name], name)
+        if len(first_in_split) > 1:
+            across.append(", ".join(f"{name} in {split}" for split, name in first_in_split.items()))
     n_names = len({name for names in groups for name in names})
     problem = f"{n_names:,} of {counted(len(rows), 'conversation')} have {sameness} as another one"
-    examples = [", ".join(names) for names in groups]
+    examples = []
+    for names in groups:
+        more = ", …" if len(names) > 4 else ""
+        examples.append(", ".join(names[:4]) + more)
     if across:
         problem += ", and some have it in another split"
         examples = across
