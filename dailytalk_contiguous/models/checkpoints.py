@@ -209,6 +209,32 @@ class StoredModel(NamedTuple):
         return self.preparation.get("do_normalize", True) is True
 
 
+#: The sizes of Whisper, as `faster_whisper.available_models` names them, which loads CTranslate2.
+WHISPER_SIZES = frozenset(
+    [
+        "tiny",
+        "tiny.en",
+        "base",
+        "base.en",
+        "small",
+        "small.en",
+        "medium",
+        "medium.en",
+        "large",
+        "large-v1",
+        "large-v2",
+        "large-v3",
+        "large-v3-turbo",
+        "turbo",
+        "distil-small.en",
+        "distil-medium.en",
+        "distil-large-v2",
+        "distil-large-v3",
+        "distil-large-v3.5",
+    ]
+)
+
+
 def is_model_folder(name: str, role: str = "") -> bool:
     """Whether the name of a model means a folder of this machine.
 
@@ -218,9 +244,7 @@ def is_model_folder(name: str, role: str = "") -> bool:
     if not name or not Path(name).is_dir():  # Path("") is the working directory
         return False
     if role in ("recogniser", "verifier"):
-        from faster_whisper import available_models  # loads CTranslate2
-
-        return name not in available_models()
+        return name not in WHISPER_SIZES
     return role not in ("affect", "emotion") or name != VOICE_LINEAR
 
 

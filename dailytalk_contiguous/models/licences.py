@@ -5,7 +5,7 @@ Separate from the code that loads them, so that a corrected licence does not mak
 
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.models.checkpoints import is_model_folder
+from dailytalk_contiguous.models.checkpoints import WHISPER_SIZES, is_model_folder
 
 #: Licences of models by their names.
 _LICENCES = {
@@ -42,8 +42,6 @@ def licence_of(model: str, role: str = "") -> Licence:
         return engine_named(engine).licence
     if is_model_folder(model, role):
         return Licence("unknown", "", "a local folder: whoever made it knows its licence")
-    from faster_whisper import available_models
-
-    if model in available_models():
+    if model in WHISPER_SIZES:
         return _WHISPER
     return Licence("unknown", f"https://huggingface.co/{model}")

@@ -354,8 +354,9 @@ def _whole_words(segments: Sequence[WordSegment]) -> list[WordSegment]:
             words.append(segment)
             continue
         first = words[-1]
-        so_far = first.end - first.start
-        more = segment.end - segment.start
+        # What a search has put outside of the sound has no length there.
+        so_far = max(first.end - first.start, FRAME)
+        more = max(segment.end - segment.start, FRAME)
         likelihood = (first.likelihood * so_far + segment.likelihood * more) / (so_far + more)
         words[-1] = first._replace(end=segment.end, likelihood=likelihood)
     return words

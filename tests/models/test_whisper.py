@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import soxr
 from audio_files import example, reference
+from faster_whisper import available_models
 
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.word_times import normalise, split_words
+from dailytalk_contiguous.models.checkpoints import WHISPER_SIZES
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.models.whisper import (
@@ -95,6 +97,10 @@ def test_words_that_were_said_are_recognised_at_their_times() -> None:
         late += [abs(recognised[word] - starts[word]) for word in common]
     assert hits / total >= 0.9
     assert np.median(late) <= 0.15
+
+
+def test_all_sizes_that_faster_whisper_knows_are_known() -> None:
+    assert set(available_models()) == WHISPER_SIZES
 
 
 @pytest.mark.parametrize("size", ["tiny.en", "base"])

@@ -168,7 +168,7 @@ def test_sides_are_of_one_recording_up_to_a_second_or_a_tenth_apart(
 
 @pytest.mark.parametrize(
     ("data", "reason"),
-    [(b"", "it holds no audio"), (b"no sound", "it holds no audio"), (b"RIFF\x24\x00\x00\x00WAVE", "")],
+    [(b"", "the file is empty (0 bytes)"), (b"no sound", "it holds no audio"), (b"RIFF\x24\x00\x00\x00WAVE", "")],
 )
 def test_damaged_side_is_a_reject_that_names_it(tmp_path: Path, data: bytes, reason: str) -> None:
     folder = sides(tmp_path / "in", "talk.left.wav", "talk.right.wav")

@@ -17,7 +17,7 @@ def problem(tmp_path: Path, data: bytes) -> str:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "it holds no audio"),
+        (b"", "the file is empty (0 bytes)"),
         (clip(1.0)[:9999], "the file is cut short"),
         (clip(0.1, 16000, 3), "it has 3 channels"),
     ],
