@@ -64,7 +64,7 @@ class Served:
 
 
 def feel(sound: Samples, start: float) -> TurnEmotion:
-    return TurnEmotion("voice-linear", {"sad": 0.71}, {"valence": 0.2, "arousal": 0.3})
+    return TurnEmotion("voice-linear", {"sad": 0.71}, {"valence": 0.2, "arousal": 0.3}, limit=0.5)
 
 
 @contextmanager
