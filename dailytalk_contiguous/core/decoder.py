@@ -127,6 +127,8 @@ class Decoder:
         except (av.FFmpegError, OSError, ValueError) as error:
             self._file.close()
             raise _not_decoded(error) from None
+        self._start = float(clock_start(self._container))
+        self._is_timed = self._container.format.name in WITH_CLOCK
         self._frames = self._with_silence(self._decoded_frames(track))
 
     def blocks(self, first: int, last: int, n_samples: int) -> Iterator[NDArray[np.float32]]:
@@ -201,11 +203,9 @@ class Decoder:
 
     def _missing_before(self, frame: "AudioFrame", n_done: int) -> int:
         """Samples from those that were decoded so far to the time of a frame; 0 where there is no gap."""
-        is_timed = self._container.format.name in WITH_CLOCK
-        if not is_timed or frame.pts is None or frame.time_base is None:
+        if not self._is_timed or frame.time is None:
             return 0
-        seconds = frame.pts * frame.time_base - clock_start(self._container)
-        missing = round(seconds * frame.sample_rate) - n_done
+        missing = round((frame.time - self._start) * frame.sample_rate) - n_done
         least = LEAST_GAP if n_done else ROUNDING
         return missing if missing >= least * frame.sample_rate else 0
 
