@@ -40,9 +40,6 @@ from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_p
 #: recordings, needs.
 PLANNING_COLUMNS = ("conversation_id", "recording_id", "audio", "duration", "input_digest")
 
-#: The key of a row that was taken from a published version, and that has no input here to be made from again.
-TAKEN = "taken"
-
 #: The key of all other columns of a row that waits, compressed.
 _REST = " rest"
 
@@ -132,7 +129,7 @@ class Entry:
         duration: seconds of audio.
         reject: why it was rejected; None if it has a row.
         audio: digest of the encoded audio in its row; empty where it has none.
-        key: of its row (`conversation_key`, or `TAKEN`).
+        key: of its row (`conversation_key`).
     """
 
     recording_id: str
@@ -197,11 +194,6 @@ def shard_path(folder: Path, rows: Sequence[Row], made_by: str = "") -> Path:
     names = _hash(*(row["conversation_id"] for row in rows))
     inputs = _hash(str(LAYOUT), made_by, *(row["input_digest"] for row in rows))
     return folder / f"shard-{names}-{inputs}.parquet"
-
-
-def taken_path(folder: Path, name: str) -> Path:
-    """The file of a conversation that was taken from a published version, and has no input here."""
-    return shard_path(folder, [{"conversation_id": name, "input_digest": TAKEN}])
 
 
 def conversation_key(row: Row, made_by: str) -> str:

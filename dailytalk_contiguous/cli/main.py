@@ -37,7 +37,7 @@ LISTED: dict[str, dict[str, str]] = {
         "doctor": "doctor",
     },
     "Look": {"check": "check", "report": "report"},
-    "Publish": {"push": "push", "pull": "pull", "versions": "versions", "diff": "versions", "export": "export"},
+    "Publish": {"push": "push", "versions": "versions", "diff": "versions", "export": "export"},
 }
 for _commands in LISTED.values():
     for _name, _module in _commands.items():

@@ -17,13 +17,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import shown_names
 from dailytalk_contiguous.publish.compare import diff_in_words
-from dailytalk_contiguous.publish.divergence import (
-    CHANGED,
-    ConversationChange,
-    Diverged,
-    Divergence,
-    columns_text,
-)
+from dailytalk_contiguous.publish.divergence import Diverged, Divergence, columns_text
 from dailytalk_contiguous.publish.items import VersionItems
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.pushing import AUTO, MAIN, BadVersion, PushSettings, Release
@@ -130,46 +124,17 @@ def quiet_clients() -> None:
 
 
 def divergence_details(divergence: Divergence) -> list[str | Figures]:
-    """What publishing would take away, with a table of what each side has changed; empty if that is nothing."""
+    """What publishing would take away; empty if that is nothing."""
     details: list[str | Figures] = []
     if divergence.lost_columns:
         details.append(f"lost columns  {columns_text(divergence.lost_columns)}")
     if divergence.lost_files:
         details.append(f"lost files  {shown_names(divergence.lost_files, SHOWN)}")
-    if not divergence.reverted:
-        return details
-    both = divergence.both
-    rows = []
-    for name, change in divergence.theirs.items():
-        if name not in both:
-            rows.append(("others", name, change_text(name, change)))
-    for name, change in divergence.ours.items():
-        if name not in both:
-            rows.append(("you", name, change_text(name, change)))
-    for name in both:
-        theirs = change_text(name, divergence.theirs[name])
-        ours = change_text(name, divergence.ours[name])
-        rows.append(("both", name, f"others: {theirs}; you: {ours}"))
-    since = divergence.base or divergence.head
-    details.append(Figures((f"changed since {since} by", "conversation", "lines or columns"), rows[:SHOWN]))
-    if len(rows) > SHOWN:
-        details.append("… more conversations (--json shows all)")
+    if divergence.reverted:
+        since = divergence.base or "the version that this was made from"
+        names = shown_names(divergence.reverted, SHOWN)
+        details.append(f"published by others since {since}, and reverted  {names}")
     return details
-
-
-def change_text(conversation_id: str, change: ConversationChange) -> str:
-    """The change of a conversation in words: its lines, by their ids without that of the conversation, or columns.
-
-    >>> change_text("call", ConversationChange("changed", {"call/left/0003": ("text", "tag")}))
-    'left/0003 (text, tag)'
-    """
-    if change.kind != CHANGED:
-        return change.kind
-    lines = []
-    for name, keys in change.lines.items():
-        line = name.removeprefix(f"{conversation_id}/")
-        lines.append(f"{line} ({', '.join(keys)})")
-    return ", ".join(lines or change.columns)
 
 
 def push_outcome(done: Release, dry_run: bool, unspoken: str | None, refusal: BadVersion | None = None) -> Outcome:

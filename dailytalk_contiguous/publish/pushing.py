@@ -46,15 +46,17 @@ from dailytalk_contiguous.publish.version import (
     open_version,
     parse_tag,
 )
-from dailytalk_contiguous.run.outputs import edited_since
 from dailytalk_contiguous.run.storage import keep_in_store
 from dailytalk_contiguous.store.files import locked, write_text
 from dailytalk_contiguous.store.hub import EXPECTED, TIMEOUTS, Reference, check_token, hub_errors, without_tokens
 from dailytalk_contiguous.store.parquet import open_parquet
-from dailytalk_contiguous.store.work_folder import BASE, THEIRS, Base, read_base, write_base
+from dailytalk_contiguous.store.work_folder import BASE, Base, read_base, write_base
 
 #: The branch that a repository of the Hub begins with.
 MAIN = "main"
+
+#: The name under which base.json keeps the commit of the last pull request.
+PROPOSAL = "pull request"
 
 #: What the Hub calls a repository of data.
 KIND = "dataset"
@@ -343,10 +345,8 @@ def push_version(
         after = open_version(stage)
         release = plan_release(repo, settings, before, packed, after)
         if release.is_new:
-            if not (settings.overwrite or dry_run):
-                _refuse_unspoken(items.where, repo)
-            base = base_of(items.where, repo, before, settings.branch)
-            divergence = diverged(base, before.head, after)
+            bases = bases_of(items.where, repo, before, settings.branch)
+            divergence = diverged(bases, before.head, after)
             if divergence.takes_away and not (settings.overwrite or dry_run):
                 raise Diverged(repo, items.where, divergence)
             release = describe_release(release, after, describe)
@@ -355,7 +355,7 @@ def push_version(
                 refuse_bad(release)
                 release = publish(api, release)
         if not dry_run:
-            _keep_base(items, release)
+            _keep_base(items.where, release)
             shutil.rmtree(stage)
     return release
 
@@ -426,60 +426,31 @@ def describe_release(release: Release, version: Version, describe: Describe) -> 
     return replace(release, card=describe(release, version), message=message)
 
 
-def _refuse_unspoken(folder: Path, repo: str) -> None:
-    """Raise DailytalkError if a pull has merged lines that the finished conversations don't have yet.
+def bases_of(folder: Path, repo: str, before: RepositoryState, branch: str) -> list[Version]:
+    """The versions of a repository that a folder was made from, and that it has published or proposed there.
 
-    Their rows are older than the version that was pulled, and would revert what others have changed in it.
+    That of the branch comes first. A branch without a version has nothing to lose: then it is the head alone.
+    There are none if nothing says which, or if the Hub has none of them any more (its history was squashed).
     """
-    base = read_base(folder)
-    unspoken = base.get("unspoken") if base and base["repository"] == repo else None
-    if unspoken and edited_since(folder):
-        conversations = counted(len(unspoken), "conversation")
-        raise DailytalkError(
-            f"dailytalk pull has merged lines of {conversations} ({unspoken[0]} …) that are not spoken yet, and "
-            "what others have changed there would be reverted",
-            f"run `dailytalk speak {folder}` first, or pass --overwrite to revert it",
-        )
-
-
-def base_of(folder: Path, repo: str, before: RepositoryState, branch: str) -> Version | None:
-    """The version of a repository that a folder was made from; None if that is unknown, or was removed there.
-
-    A branch without a version has nothing to lose: then it is the head. If the folder was published to another
-    branch than `branch`, it is the newest commit that both branches have.
-    """
-    base = read_base(folder)
     if not before.head.manifest:
-        return before.head
+        return [before.head]
+    base = read_base(folder)
     if base is None or base["repository"] != repo:
-        return None
-    if base["commit"] == before.head.commit:
-        return before.head
-    with hub_errors(repo):
-        is_kept = HfApi().revision_exists(repo, base["commit"], repo_type=KIND)
-    if not is_kept:
-        return None  # its history was squashed
-    commit = base["commit"]
-    if base.get("branch", MAIN) != branch and before.head.commit:
-        commit = _common_commit(repo, commit, before.head.commit)
-    return before.head if commit == before.head.commit else open_version(Reference(repo, commit))
+        return []
+    commits = base.get("commits", {})
+    bases = []
+    for commit in dict.fromkeys([commits.get(branch, base["commit"]), base["commit"], *commits.values()]):
+        if commit == before.head.commit:
+            return [before.head]
+        with hub_errors(repo):
+            is_kept = HfApi().revision_exists(repo, commit, repo_type=KIND)
+        if is_kept:
+            bases.append(open_version(Reference(repo, commit)))
+    return bases
 
 
-def _common_commit(repo: str, commit: str, head: str) -> str:
-    """The newest commit that the history of a commit shares with that of another branch; itself without one."""
-    api = HfApi()
-    with hub_errors(repo):
-        commits_of_head = {entry.commit_id for entry in api.list_repo_commits(repo, revision=head, repo_type=KIND)}
-        for entry in api.list_repo_commits(repo, revision=commit, repo_type=KIND):
-            if entry.commit_id in commits_of_head:
-                return entry.commit_id
-    return commit
-
-
-def _keep_base(items: Shards, release: Release) -> None:
-    """Record the version that the folder now holds, unless it was only proposed."""
-    if release.settings.pr:
-        return
+def _keep_base(folder: Path, release: Release) -> None:
+    """Record the version that a folder has published, or the last that it has proposed, beside earlier ones."""
     tag = release.tag
     before = release.before
     commit = release.commit
@@ -487,14 +458,17 @@ def _keep_base(items: Shards, release: Release) -> None:
         commit = before.tags.get(tag)
     if commit is None:
         commit = before.head.commit
-    if commit:
+    base = read_base(folder)
+    commits: dict[str, str] = {}
+    if base is not None and base["repository"] == release.repo:
+        commits = {MAIN: base["commit"]} | base.get("commits", {})
+    if commit is None or (release.settings.pr and not commits):
+        return
+    if base is None or not release.settings.pr:
         base = Base(repository=release.repo, tag=tag, commit=commit)
-        if release.settings.branch != MAIN:
-            base["branch"] = release.settings.branch
-        write_base(items.where, base)
-        if release.commit:
-            (items.where / THEIRS).unlink(missing_ok=True)  # ours are published in their place
-        keep_in_store(items.where, BASE)
+    commits[PROPOSAL if release.settings.pr else release.settings.branch] = commit
+    write_base(folder, base | {"commits": commits})
+    keep_in_store(folder, BASE)
 
 
 def _audio_columns(settings: PushSettings, head: Version) -> tuple[str, ...]:

@@ -603,12 +603,6 @@ def write_merged(out: Path, made: Iterable[TranscriptLine]) -> int:
     return n_edited
 
 
-def unedited_lines(out: Path) -> set[str]:
-    """The ids of the utterances whose lines in the transcript are as the last run has written them."""
-    unedited, _, _ = _sorted_lines(out, _read_digests(out))
-    return unedited
-
-
 def _read_digests(out: Path) -> dict[str, set[str]]:
     """The digests of the lines that runs wrote, by utterance; a killed run leaves those of both runs."""
     digests = defaultdict[str, set[str]](set)

@@ -249,8 +249,6 @@ class Pass:
         halfway: the folder that keeps the rows after so many stages as well: others after these go on from there.
         keeps_finished: whether a conversation that is rejected now keeps the row that an earlier run has finished.
         is_window: whether it is a window of a stream, whose conversations no other shard has but parts of its own.
-        taken: ids of conversations that are in no group, and whose rows of a published version stay a part of the
-            result.
     """
 
     folder: Path
@@ -262,7 +260,6 @@ class Pass:
     halfway: tuple[Path, int] | None = None
     keeps_finished: bool = False
     is_window: bool = False
-    taken: Collection[str] = ()
 
     @cached_property
     def made_by(self) -> str:
@@ -379,7 +376,7 @@ class Pass:
                     finished[name] = path
         if not finished:
             return {}
-        earlier = {name: finished[name] for name in self.taken if name in finished}
+        earlier: dict[str, Path] = {}
         for path, rows in zip(self.paths, self.groups, strict=True):
             names = [row["conversation_id"] for row in rows if row["conversation_id"] in finished]
             entries = read_entries(path) if names else {}
@@ -424,7 +421,7 @@ class Pass:
         names = set[str]()
         for path in self._other_shards():
             names |= {name_of(key, entry) for key, entry in read_entries(path).items()}
-        return names - {"", *kept, *self.taken}
+        return names - {"", *kept}
 
 
 def keys_of(groups: Iterable[list[Row]], made_by: str) -> dict[str, str]:

@@ -34,7 +34,7 @@ from dailytalk_contiguous.run.run import (
     speak_stage_of,
     voice_stage_of,
 )
-from dailytalk_contiguous.shards import compress_row, expand_row, group, is_held, taken_path
+from dailytalk_contiguous.shards import compress_row, expand_row, group, is_held
 from dailytalk_contiguous.sources.inputs import recordings_of_tag
 from dailytalk_contiguous.sources.transcribed import PUT_BACK, transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
@@ -157,10 +157,7 @@ class SpeakSpec(Spec):
         self.about = about
         self.stages = with_provenance(stages, script.models, script.fields)
         self.rejects = [*script.rejects]
-        rejected = {reject.id for reject in script.rejects}
-        # No shard is opened: there may be a hundred thousand.
-        taken = sorted(name for name in rejected if taken_path(out / DATASET, name).exists())
-        self._pass = replace(spoken_pass(out, script.groups, self.stages, script.fields), taken=taken)
+        self._pass = spoken_pass(out, script.groups, self.stages, script.fields)
 
     def check(self, options: RunOptions) -> None:
         """Raise DailytalkError, before anything is bought, for tags that the synthesiser does not know.

@@ -54,8 +54,6 @@ RUN = "run.json"
 #: The published version that the folder was made from.
 BASE = "base.json"
 
-#: Published lines that differ from the folder's own changes of the same lines (`dailytalk pull`).
-THEIRS = "transcript.theirs.jsonl"
 
 #: What rejects a line of a transcript, whose conversation goes on without it; `transcript` rejects conversations.
 LINE = "line"
@@ -158,15 +156,13 @@ class Base(TypedDict):
         repository: `OWNER/NAME`.
         tag: of the version; None if it has none.
         commit: of the version.
-        branch: that it was published to; `main` if missing.
-        unspoken: conversations whose lines `dailytalk pull` has merged, and that `speak` has still to make.
+        commits: of the versions that it has published or proposed besides, by branch; missing if there are none.
     """
 
     repository: str
     tag: str | None
     commit: str
-    branch: NotRequired[str]
-    unspoken: NotRequired[list[str]]
+    commits: NotRequired[dict[str, str]]
 
 
 #: A commit's id. The name of a branch says nothing about the version that a folder was made from.

@@ -86,13 +86,13 @@ def test_column_that_somebody_added_is_not_taken_away_unasked(
     assert "--overwrite" in refused.err
     divergence = json.loads(refused.out)["divergence"]
     assert divergence["lost_columns"] == {"conversations": ["mood"]}
-    assert divergence["theirs"]["call1"]["columns"] == ["mood"]
+    assert divergence["reverted"] == ["call0", "call1"]
     assert divergence["head"] == before["refs/heads/main"][:10]  # no tag names it
     assert refs(hub) == before
 
     base = json.loads((work / "base.json").read_text())
     base["commit"] = before["refs/heads/main"]
-    (work / "base.json").write_text(json.dumps(base))  # as a pull leaves it, which can't take columns
+    (work / "base.json").write_text(json.dumps(base))  # as of a folder that was made from it
     again = dailytalk("push", work, REPO, "--tag", "auto")
     assert again.code == 1
     assert "would lose columns" in again.err
