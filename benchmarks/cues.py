@@ -48,7 +48,7 @@ from dailytalk_contiguous.core.turn_ends import (
 from dailytalk_contiguous.core.utterance import sounding_span
 from dailytalk_contiguous.models.turn_end import SILENCE_SECONDS, load_smart_turn
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.smart_turn_check import SMART_TURN_CLIPS
+from dailytalk_contiguous.publish.smart_turn import SMART_TURN_CLIPS
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.store.work_folder import RUN
 

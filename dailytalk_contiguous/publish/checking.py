@@ -36,6 +36,7 @@ from dailytalk_contiguous.publish.findings import (
     loudness_of_wav,
 )
 from dailytalk_contiguous.publish.formats import FORMATS, format_named
+from dailytalk_contiguous.publish.interactivity import INTERACTIVITY
 from dailytalk_contiguous.publish.items import FiledItems, Items, VersionItems
 from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
@@ -43,14 +44,20 @@ from dailytalk_contiguous.publish.plain_load import loaded_strangers, obstacles,
 from dailytalk_contiguous.publish.row_check import PUBLISH_AGAIN, SPEAK_AGAIN, JudgedRow, RowChecks
 from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.training_steps import ALL_FROM_CONFIG, TrainingSteps
+from dailytalk_contiguous.publish.user_clips import is_user_only
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences
 from dailytalk_contiguous.publish.voice_check import voice_facts
 from dailytalk_contiguous.store import work_folder
+from dailytalk_contiguous.store.owned_folder import export_kind
 
 _CHECK_AGAIN = "see that you may read it, and check again"
 
 #: What the facts call an opened folder or version, where that is not the kind of its items.
 _SHOWN_KINDS = {"conversations": "dataset", "clips": "dataset", "version": "published"}
+
+
+class NotChecked(DailytalkError):
+    """An export that nobody checks: only the export writes it, and tests read what it writes."""
 
 
 class _CheckedRow(NamedTuple):
@@ -206,8 +213,8 @@ def check_folder(
 
     Returns the findings and facts: `kind` (the name of an export's format, `work`, `corpus`, `dataset`, or that of
     an app) and counts; of conversations `measures` beside those of published corpora and of `references`. Raises
-    DailytalkError for a path that is no folder, or none of these, and for `training` of one that is no training
-    folder for Moshi.
+    NotChecked for an export whose format has no check, and another DailytalkError for a path that is no folder, or
+    none of these, and for `training` of one that is no training folder for Moshi.
     """
     if not path.is_dir():
         raise DailytalkError(f"{path} is not a folder", "name a work folder, a dataset or a training folder")
@@ -234,8 +241,9 @@ def check_folder(
     if items:
         refuse_steps(training, "a folder of conversations")
         return check_rows(items, limits, references)
+    kind = export_kind(path)
     for export_format in reversed(FORMATS.values()):
-        if export_format.recognises(path):
+        if export_format.name == kind or export_format.recognises(path):
             return _exported(path, export_format, limits, training)
     if any(shard.name not in work_folder.TABLES for shard in path.rglob("*.parquet")):
         refuse_steps(training, "a dataset")
@@ -263,9 +271,9 @@ def _exported(folder: Path, format: AnyFormat, limits: FindingLimits, training: 
     """The findings of the format's own check, and of a mix of clips those on the clips."""
     if format.check_steps is None:
         refuse_steps(training, f"one for {format.reader}")
-    if format.check is None:
-        raise DailytalkError(
-            f"there are no rules by which to check a folder for {format.reader}", "use it as it is"
+    if format.check is None or (format is INTERACTIVITY and is_user_only(folder)):
+        raise NotChecked(
+            f"there is no check of an export for {format.reader}", "check the folder that it was exported from"
         )
     if format.check_steps and training.is_asked:
         findings, facts = format.check_steps(folder, limits, training)

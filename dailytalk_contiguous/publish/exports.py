@@ -92,6 +92,11 @@ class ExportSettings(DivisionSettings):
     dataset: str | None = unlisted(None)
 
     @property
+    def is_checked(self) -> bool:
+        """Whether a folder with these settings is one that `check` of the format judges."""
+        return True
+
+    @property
     def swap(self) -> bool:
         """Whether the right speaker is the main one, Moshi's."""
         return self.main == CHANNELS[1]
@@ -253,8 +258,9 @@ class ExportFormat(Generic[T]):
         sample_rate: Hz that its reader works at; it would resample anything else each time.
         noun: the name of a row. unit: the name of an entry.
         source: returns the rows of a folder that only this format reads; None of any other.
-        recognises: whether a folder is one of this format, or may be.
-        check: finds what a trainer would fail on, for `dailytalk check`; None where that is unknown.
+        recognises: whether a folder is one of this format, or may be, whoever wrote it.
+        check: finds what a trainer would fail on, for `dailytalk check` of a folder that people may edit; None for
+            one that is only as this export writes it.
         check_steps: the same, and says what the steps of a training show; None where that is unknown.
         prepare: raises DailytalkError for a folder or a setting that it can't be written with.
     """
@@ -367,7 +373,7 @@ def write_export(
         with suppress(BadInput):  # a link
             target.claim(README)  # which keeps it
     elif readme:
-        text = readme(_description(export, written), written.provenances, _how_to_load(format, texts))
+        text = readme(_description(export, written), written.provenances, _how_to_load(export, texts))
         target.write_text(README, text)
     target.finish(texts)
     n_entries = {side: len(entries) for side, entries in lists.items()}
@@ -486,12 +492,12 @@ def _description(export: Export, written: _Written) -> str:
     return description
 
 
-def _how_to_load(format: AnyFormat, lists: Iterable[str]) -> str:
+def _how_to_load(export: Export, lists: Iterable[str]) -> str:
     """How the folder is loaded, for its README; `lists`: the names of its lists."""
-    sentences = [f"It is read by {format.reader}."]
+    sentences = [f"It is read by {export.format.reader}."]
     names = [f"`{name}`" for name in lists]
     if names:
         sentences.append(f"Its lists: {', '.join(names)}.")
-    if format.check:
+    if export.format.check and export.settings.is_checked:
         sentences.append("`dailytalk check .` says whether a trainer can use it.")
     return " ".join(sentences)

@@ -13,13 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
 from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.certainty import UtteredWords, edge_errors_of, interaction_certainties
-from dailytalk_contiguous.core.documents import Whole, fits, parse_json, read_json, typed
+from dailytalk_contiguous.core.documents import fits, parse_json, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.filler_removal import UNWRITTEN
 from dailytalk_contiguous.core.interaction import (
@@ -43,14 +43,9 @@ from dailytalk_contiguous.core.turns import PAUSE, Timed, unions
 from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
 from dailytalk_contiguous.publish import exports, moshi_folder, user_clips
 from dailytalk_contiguous.publish.conversation import Conversation, words_between
-from dailytalk_contiguous.publish.findings import (
-    Checked,
-    FindingLimits,
-    error,
-)
+from dailytalk_contiguous.publish.findings import Checked, FindingLimits
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 from dailytalk_contiguous.publish.moshi_check import check_moshi
-from dailytalk_contiguous.publish.training_folder import read_typed
 from dailytalk_contiguous.publish.training_steps import ALL_FROM_CONFIG, TrainingSteps
 from dailytalk_contiguous.publish.user_clips import USER_ONLY
 from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
@@ -98,6 +93,10 @@ class InteractivitySettings(ClipSettings):
         STEREO, "Layout of interactivity: {choices} (the user's side, what the agent does as labels).",
         panel="result", choices=(STEREO, USER_ONLY),
     )  # fmt: skip
+
+    @property
+    def is_checked(self) -> bool:
+        return self.layout == STEREO
 
 
 #: Hz of samples: the scripts pass them as they are to Silero, which takes any rate for this one. At 24 kHz a
@@ -539,12 +538,6 @@ def _power(part: Pcm) -> float:
     return float(np.mean(np.square(part, dtype=np.float64)))
 
 
-class _Summary(TypedDict):
-    made: dict[str, Whole]
-    left_out_events: dict[str, Whole]
-    layout: NotRequired[str]  # earlier versions wrote `STEREO` alone, and did not name it
-
-
 class _Clip(TypedDict):
     clip_id: str
     kind: str
@@ -555,16 +548,9 @@ class _OfClip(TypedDict):
 
 
 def check_interactivity(folder: Path, limits: FindingLimits, training: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
-    """Check as `check_moshi` does, except that an agent may only listen; the layout `USER_ONLY` in its own way."""
-    kept = []
-    layout = STEREO
-    try:
-        layout = read_typed(inside(folder, SUMMARY), _Summary).get("layout", STEREO)
-    except BadInput as problem:
-        kept.append(error("unreadable-record", SUMMARY, problem.reason, problem.remedy))
-    if layout == USER_ONLY:
-        return user_clips.check_user_clips(folder, limits)
+    """Check as `check_moshi` does, except that an agent may only listen."""
     findings, facts = check_moshi(folder, limits, training)
+    kept = []
     for finding in findings:
         alignments: object = None
         if finding.kind in ("no-words", "silent-left"):
@@ -608,5 +594,4 @@ FULL_DUPLEX_BENCH = exports.ExportFormat(
     options=frozenset({"main", "seed", "certainty"}),
     sample_rate=BENCH_RATE,
     unit="clip",
-    recognises=lambda folder: (folder / SAMPLES).is_file(),
 )

@@ -5,27 +5,14 @@
 """
 
 import shlex
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.turns import SPACELESS
-from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.conversation import Conversation
-from dailytalk_contiguous.publish.findings import (
-    Checked,
-    Finding,
-    FindingLimits,
-    error,
-    loudness_of_wav,
-    word_findings,
-)
-from dailytalk_contiguous.store.files import file_name, inside, json_text
+from dailytalk_contiguous.store.files import file_name, json_text
 
 #: The folder of sound.
 AUDIO = "audio"
@@ -35,8 +22,6 @@ TEXT = "text"
 
 #: The speakers on the left and on the right.
 SPEAKERS = ("A", "B")
-
-_JMOSHI_AGAIN = "export again with `dailytalk export --format j-moshi`"
 
 
 def write_jmoshi(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
@@ -81,74 +66,6 @@ def finish_jmoshi(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
     return {}
 
 
-def check_jmoshi(folder: Path, limits: FindingLimits) -> Checked:
-    """Check a folder for J-Moshi; findings, and counts: files, hours and words of each speaker."""
-    findings: list[Finding] = []
-    words: Counter[str] = Counter()
-    lengths: list[float] = []
-    sounds = {path.stem for path in (folder / AUDIO).glob("*.wav")}
-    texts = {path.stem for path in (folder / TEXT).glob("*.json")}
-    for name in sorted(sounds - texts):
-        findings.append(error("missing-alignments", f"{TEXT}/{name}.json", "it isn't there", _JMOSHI_AGAIN))
-    for name in sorted(texts - sounds):
-        findings.append(error("missing-audio", f"{AUDIO}/{name}.wav", "it isn't there", _JMOSHI_AGAIN))
-    if not sounds:
-        findings.append(error("empty-folder", AUDIO, "it holds no WAV", _JMOSHI_AGAIN))
-    for name in sorted(sounds & texts):
-        findings += _jmoshi_file(folder, name, words, lengths)
-    facts = {
-        "files": len(sounds),
-        "hours": round(sum(lengths) / 3600, 7),
-        "words": words.total(),
-        "words_of_speaker": dict(sorted(words.items())),
-    }
-    return findings, facts
-
-
-def _jmoshi_file(folder: Path, name: str, counts: Counter[str], lengths: list[float]) -> Iterator[Finding]:
-    shown = f"{AUDIO}/{name}.wav"
-    loudness = yield from loudness_of_wav(folder, shown)
-    if loudness:
-        lengths.append(loudness.seconds)
-        if loudness.channels != 2:
-            problem = f"it has {counted(loudness.channels, 'channel')}, not 2"
-            yield error("not-stereo", shown, problem, _JMOSHI_AGAIN)
-    shown = f"{TEXT}/{name}.json"
-    try:
-        entries = documents.read_json(inside(folder, shown))
-    except BadInput as failure:
-        yield error("unreadable-alignments", shown, failure.reason, _JMOSHI_AGAIN)
-        return
-    words = []
-    unknown: Counter[str] = Counter()
-    for entry in entries if isinstance(entries, list) else [None]:
-        match entry:
-            case {
-                "speaker": str(speaker),
-                "word": str(text),
-                "start": int() | float() as start,
-                "end": int() | float() as end,
-            }:
-                if speaker not in SPEAKERS:
-                    unknown[speaker] += 1
-                channel = 0 if speaker == SPEAKERS[0] else 1
-                words.append(SaidWord(text, start, end, speaker, channel))
-            case _:
-                problem = 'it is not a list of {"speaker", "word", "start", "end"}'
-                yield error("unreadable-alignments", shown, problem, _JMOSHI_AGAIN)
-                return
-    counts.update(word.speaker for word in words)
-    if unknown.total():
-        names = [f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3)]
-        problem = f"{unknown.total()} of {counted(len(words), 'word')} have another speaker than A or B: "
-        problem += ", ".join(names)
-        yield error("unknown-speaker", shown, problem, "call the speaker on the left A and the other B")
-    for speaker in SPEAKERS:
-        if not any(word.speaker == speaker for word in words):
-            yield error("no-words", shown, f"speaker {speaker} has no words", "transcribe both, or leave it out")
-    yield from word_findings(shown, words, loudness)
-
-
 JMOSHI = exports.ExportFormat(
     "j-moshi",
     reader="moshi-finetune of nu-dialogue (J-Moshi)",
@@ -158,6 +75,4 @@ JMOSHI = exports.ExportFormat(
     write=write_jmoshi,
     finish=finish_jmoshi,
     options=frozenset({"main", "prosodic_tokens"}),
-    recognises=lambda folder: (folder / TEXT).is_dir() and (folder / AUDIO).is_dir(),
-    check=check_jmoshi,
 )

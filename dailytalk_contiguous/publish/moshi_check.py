@@ -9,7 +9,7 @@ can fill.
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -58,6 +58,9 @@ from dailytalk_contiguous.publish.verdict import all_findings
 from dailytalk_contiguous.store.files import inside
 
 CONFIG = "moshi-finetune.yaml"
+
+#: The folder of PersonaPlex's voice prompts, which lines of a manifest name beside their file.
+VOICE_PROMPTS = "voice_prompts"
 
 #: Seconds of a window that the README of moshi-finetune recommends (1 H100: 39.6 GB).
 WINDOW_SECONDS = 100
@@ -195,29 +198,22 @@ def _present(folder: Path, names: Mapping[str, str]) -> dict[str, Path]:
 
 _EXPORT_AGAIN = "export again with `dailytalk export`"
 
-#: Yields the findings on other files that a line of a manifest names, by the folder, the line in words, its fields
-#: and the levels of the WAV files that such lines have named so far, by their names in the folder.
-LineCheck = Callable[[Path, str, Mapping[str, Any], dict[str, Loudness | None]], Iterator[Finding]]
-
 
 @dataclass
 class _Contents:
     """What a folder was found to hold.
 
     Attributes:
-        check_line: of the format, for each line of a manifest.
         lengths: seconds of the files that each side names.
         paths: the real path of each of these files.
         files: how often each file is named, by its real path. evaluated: those that evaluate.
         words: their number.
         clips: names of files that are clips, of one speaker.
         silent_right: names of files whose right channel is silent.
-        others: levels of other WAV files that lines name; None for one that can't be read.
         trained: what a pass over each readable file shows, by its real path.
         voices: with which it was resynthesised, by its real path.
     """
 
-    check_line: LineCheck | None
     lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     paths: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     files: Counter[str] = field(default_factory=Counter)
@@ -225,7 +221,6 @@ class _Contents:
     words: int = 0
     clips: set[str] = field(default_factory=set)
     silent_right: list[str] = field(default_factory=list)
-    others: dict[str, Loudness | None] = field(default_factory=dict)
     trained: dict[str, TrainedFile] = field(default_factory=dict)
     voices: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -240,7 +235,6 @@ def check_moshi(
     limits: FindingLimits,
     training: TrainingSteps = ALL_FROM_CONFIG,
     config: str = CONFIG,
-    check_line: LineCheck | None = None,
 ) -> Checked:
     """Check a Moshi folder; findings, and counts: files, hours, words and windows of each side.
 
@@ -248,7 +242,7 @@ def check_moshi(
     those of `training` (`publish.training_steps.TrainingSeen`); it is left out if neither names their number.
     """
     plan, findings = read_plan(folder, config)
-    contents = _Contents(check_line)
+    contents = _Contents()
     findings += _stray_manifests(folder, plan)
     if not plan.manifests:
         problem = "there is no manifest, or the export did not finish"
@@ -325,12 +319,8 @@ def _unnamed_audio(folder: Path, contents: _Contents) -> Iterator[Finding]:
     """WAV files that no line names."""
     if not contents.files:
         return
-    named = set(contents.files)
-    for name, loudness in contents.others.items():
-        if loudness:
-            named.add(os.path.realpath(folder / name))
-    wavs = sorted(folder.rglob("*.wav"))
-    unnamed = [wav for wav in wavs if os.path.realpath(wav) not in named]
+    wavs = sorted(wav for wav in folder.rglob("*.wav") if wav.parent.name != VOICE_PROMPTS)
+    unnamed = [wav for wav in wavs if os.path.realpath(wav) not in contents.files]
     if unnamed:
         problem = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {_shown(folder, unnamed[0])}"
         yield advice("unnamed-audio", ".", problem, "delete them, or name them")
@@ -390,8 +380,6 @@ def _manifest(
             contents.evaluated.add(real_path)
         contents.lengths[side].append(duration)
         contents.paths[side].append(real_path)
-        if contents.check_line:
-            yield from contents.check_line(folder, f"line {number} of {shown}", entry, contents.others)
         if contents.files[real_path] == 1:
             yield from _file(folder, wav, duration, plan, contents)
 

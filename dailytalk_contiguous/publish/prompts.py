@@ -11,15 +11,12 @@ import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.documents import as_text, csv_lines, json_objects, quoted, read_bytes, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import name_or_none
@@ -30,10 +27,8 @@ from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, is_
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports, moshi_folder
 from dailytalk_contiguous.publish.conversation import Conversation
-from dailytalk_contiguous.publish.findings import Checked, Finding, FindingLimits, Loudness, error, loudness_of_wav
-from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, TRAIN
-from dailytalk_contiguous.publish.moshi_check import check_moshi
-from dailytalk_contiguous.publish.training_steps import ALL_FROM_CONFIG, TrainingSteps
+from dailytalk_contiguous.publish.items import EVAL, TRAIN
+from dailytalk_contiguous.publish.moshi_check import VOICE_PROMPTS, check_moshi
 from dailytalk_contiguous.store.files import file_name
 
 #: Seconds of a voice prompt at least.
@@ -304,12 +299,6 @@ def note_personas(export: exports.Export) -> None:
         export.left_out[why] = len(unused)
 
 
-#: The folder of voice prompts.
-VOICE_PROMPTS = "voice_prompts"
-
-#: Hz of voice prompts.
-PROMPT_RATE = 24000
-
 #: The name of the configuration.
 PERSONAPLEX_CONFIG = "personaplex-finetune.yaml"
 
@@ -432,57 +421,8 @@ def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
     prepare_personas(out, settings)
 
 
-_EXPORT_AGAIN = "export again with `dailytalk export --format personaplex`"
-
-
-def check_personaplex(folder: Path, limits: FindingLimits, training: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
-    findings, facts = check_moshi(folder, limits, training, PERSONAPLEX_CONFIG, check_prompts)
-    with suppress(BadInput):  # which is a finding already
-        text = documents.read_bytes(folder / PERSONAPLEX_CONFIG).decode("utf-8", "replace")
-        config = documents.parse_yaml(text, PERSONAPLEX_CONFIG)
-        system = config.get("system_prompt") if isinstance(config, dict) else None
-        voice_folder = system.get("voice_prompt_dir") if isinstance(system, dict) else None
-        if voice_folder != str(folder.resolve() / VOICE_PROMPTS):
-            problem = f"voice_prompt_dir is not its {VOICE_PROMPTS}"
-            findings.append(error("config", PERSONAPLEX_CONFIG, problem, _EXPORT_AGAIN))
-    return findings, facts
-
-
-def check_prompts(
-    folder: Path, shown: str, entry: Mapping[str, Any], prompts: dict[str, Loudness | None]
-) -> Iterator[Finding]:
-    """Yield the findings on the prompts of a line: the trainer warns at most, and trains without them."""
-    text = entry.get("text_prompt")
-    voice = entry.get("voice_prompt")
-    is_usable = isinstance(text, str) and is_system_prompt(text)
-    if text is not None and not is_usable:
-        problem = f"its text_prompt is not <system> … <system>: {documents.quoted(text)}"
-        yield error("text-prompt", shown, problem, _EXPORT_AGAIN)
-    if voice is None:
-        return
-    name = f"{VOICE_PROMPTS}/{voice}"
-    path = Path(entry["path"])
-    if not path.is_absolute():
-        yield error("prompt-path", shown, "its path is not absolute: the trainer finds no prompt", _EXPORT_AGAIN)
-    conversation = path.stem.partition("--")[0]
-    if (folder / ABOUT).exists() and Path(name).stem == conversation:
-        problem = f"its voice_prompt {voice} is of itself: the model would learn to repeat it"
-        yield error("own-prompt", shown, problem, _EXPORT_AGAIN)
-    if name in prompts:
-        return
-    loudness = yield from loudness_of_wav(folder, name)
-    prompts[name] = loudness
-    if loudness is None:
-        return
-    longest = LONGEST_PROMPT + 2 * DURATION_TOLERANCE
-    has_length = SHORTEST_PROMPT <= loudness.seconds + DURATION_TOLERANCE <= longest
-    has_format = loudness.channels == 1 and loudness.sample_rate == PROMPT_RATE
-    if not has_length or not has_format:
-        channels = counted(loudness.channels, "channel")
-        problem = f"it has {channels}, {loudness.sample_rate} Hz and {loudness.seconds:.1f} s"
-        wanted = f"a prompt is mono, of {PROMPT_RATE} Hz and {SHORTEST_PROMPT:g} to {LONGEST_PROMPT:g} s"
-        yield error("wrong-prompt", name, f"{problem}: {wanted}", _EXPORT_AGAIN)
-
+#: A person may edit the folder as one of Moshi's; the prompts are as the export has made them.
+_check = partial(check_moshi, config=PERSONAPLEX_CONFIG)
 
 PERSONAPLEX = replace(
     moshi_folder.MOSHI,
@@ -497,6 +437,6 @@ PERSONAPLEX = replace(
     settings=PersonaplexSettings(),
     prepare=prepare_personaplex,
     recognises=lambda folder: (folder / PERSONAPLEX_CONFIG).is_file(),
-    check=check_personaplex,
-    check_steps=check_personaplex,
+    check=_check,
+    check_steps=_check,
 )

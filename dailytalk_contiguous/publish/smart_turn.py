@@ -35,16 +35,23 @@ from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.models.turn_end import HEARD_SECONDS, SILENCE_SECONDS
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.conversation import Conversation
-from dailytalk_contiguous.publish.smart_turn_check import (
-    METADATA,
-    RAW,
-    SHORTEST_CLIP,
-    SMART_TURN_CLIPS,
-    SMART_TURN_FOLDERS,
-    check_smart_turn,
-)
 from dailytalk_contiguous.publish.speech_spans import speech_of
 from dailytalk_contiguous.store.files import json_document, json_text
+
+#: The record of a folder: its layout, and where each clip is from.
+SMART_TURN_CLIPS = "smart-turn.json"
+
+#: The list of an audiofolder.
+METADATA = "metadata.jsonl"
+
+#: The folders of both sides.
+SMART_TURN_FOLDERS = {"train": "train", "eval": "test"}
+
+#: The layout without lists: folders of languages and labels.
+RAW = "raw"
+
+#: Seconds that a clip lasts at least.
+SHORTEST_CLIP = 1.0
 
 #: Seconds that a clip lasts at most: a hundredth under the 16 s of the trainer's guide.
 LONGEST_CLIP = 15.99
@@ -504,6 +511,4 @@ SMART_TURN_FORMAT = exports.ExportFormat(
     sample_rate=ANALYSIS_RATE,
     unit="clip",
     prepare=exports.only_rate("smart-turn", ANALYSIS_RATE),
-    recognises=lambda folder: (folder / SMART_TURN_CLIPS).is_file(),
-    check=check_smart_turn,
 )

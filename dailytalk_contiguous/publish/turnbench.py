@@ -9,7 +9,7 @@ which conversation has which number, and `oracle.json` is the answer with full m
 import math
 import re
 from collections import Counter
-from collections.abc import Container, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -43,10 +43,9 @@ from dailytalk_contiguous.publish.findings import (
     loudness_of,
     several,
 )
-from dailytalk_contiguous.publish.training_folder import read_typed
 from dailytalk_contiguous.publish.turnbench_labels import labelled_tracks
 from dailytalk_contiguous.publish.turnbench_oracle import Prediction, Submission, perfect_prediction
-from dailytalk_contiguous.store.files import file_name, inside, json_document
+from dailytalk_contiguous.store.files import file_name, json_document
 from dailytalk_contiguous.store.parquet import open_parquet, write_parquet
 
 #: The record: which conversation has which number, and on which side of the division it is.
@@ -174,7 +173,7 @@ def _table_row(root: Path, number: str, line: LabelledConversation) -> Row:
     return row
 
 
-# The check of a folder
+# The check of a folder, which another program may have written
 
 
 #: An id by which the scorer can sort.
@@ -203,7 +202,6 @@ def check_turnbench(folder: Path, limits: FindingLimits) -> Checked:
                     tables.findings += _row_findings(path.name, row, tables)
         except BadInput as problem:
             tables.findings.append(error("unreadable-table", path.name, problem.reason, problem.remedy))
-    tables.findings += _missing(folder, tables.ids)
     if not tables.ids:
         tables.findings.append(error("empty-manifest", ".", "no table has a conversation", _TURNBENCH_AGAIN))
     facts = {
@@ -212,26 +210,6 @@ def check_turnbench(folder: Path, limits: FindingLimits) -> Checked:
         "labels": dict(sorted(tables.labels.items())),
     }
     return tables.findings, facts
-
-
-class _Numbered(TypedDict):
-    """A conversation in the record `NUMBERS`, by the keys that are read."""
-
-    conversation_id: str
-
-
-def _missing(folder: Path, ids: Container[str]) -> Iterator[Finding]:
-    """Conversations that the record numbers and no table has; tables that other programs wrote have no record."""
-    if not (folder / NUMBERS).exists():
-        return
-    try:
-        numbers = read_typed(inside(folder, NUMBERS), dict[str, _Numbered])
-    except BadInput as problem:
-        yield error("unreadable-record", NUMBERS, problem.reason, problem.remedy)
-        return
-    missing = [f"{number} ({line['conversation_id']})" for number, line in numbers.items() if number not in ids]
-    clause = "conversations are in no table"
-    yield from several("missing-conversation", NUMBERS, missing, clause, len(numbers), _TURNBENCH_AGAIN)
 
 
 def _row_findings(table: str, row: Row, tables: _CheckedTables) -> Iterator[Finding]:

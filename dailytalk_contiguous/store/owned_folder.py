@@ -64,6 +64,11 @@ def is_marked(folder: Path) -> bool:
     return os.path.isfile(folder / RECORD)  # never raises, as Path.is_file may
 
 
+def export_kind(folder: Path) -> str:
+    """Name of the format that an export into a folder had; empty for no export."""
+    return _recorded(folder)[0].removeprefix(f"{_TITLE} ") if is_marked(folder) else ""
+
+
 def made_from(root: Path, name: str | Path) -> str | None:
     """The digest of the audio of which a sound file under `root` is a copy.
 

@@ -299,8 +299,6 @@ def test_only_clips_may_be_without_words_of_the_agent(work: Path, tmp_path: Path
     assert kinds(clips) == set()
     about.write_text('{"alignments": []}')
     assert kinds(clips) == {"no-words"}
-    (clips / "interactivity.json").write_text("[]")
-    assert kinds(clips) == {"no-words", "unreadable-record"}
 
 
 # The layout of Full-Duplex-Bench, and the three rules of its scripts that ask nobody.

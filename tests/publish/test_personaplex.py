@@ -1,5 +1,4 @@
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from test_trainer_formats import digests, recordings, rows_of
 
 from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.formats import FORMATS
 from dailytalk_contiguous.publish.opening import open_items
@@ -64,6 +62,7 @@ def lines_of(folder: Path) -> dict[str, dict]:
     prompting = config["system_prompt"]
     assert prompting["enable"]
     assert prompting["default_text_prompt"] == ""
+    assert prompting["voice_prompt_dir"] == str(folder.resolve() / "voice_prompts")
     about = json.loads((folder / "conversations.json").read_text())
     owners = {file: name for name, facts in about.items() for file in facts["files"]}
     for side in ("train", "eval"):
@@ -71,6 +70,7 @@ def lines_of(folder: Path) -> dict[str, dict]:
         for text in listed.read_text().splitlines():
             line = json.loads(text)
             path = Path(line["path"])
+            assert path.is_absolute()
             assert soundfile.info(path).duration == line["duration"]
             assert path.with_suffix(".json").is_file()
             name = owners[str(path.relative_to(folder.resolve()))]
@@ -282,63 +282,6 @@ def test_a_moshi_folder_never_has_prompts(out, persona):
     assert not (out / "voice_prompts").exists()
 
 
-@pytest.fixture
-def folder(out, persona) -> Path:
-    write_export(calls(), out, PERSONAPLEX, persona=str(persona))
-    return out
-
-
-def kinds(folder: Path) -> set[str]:
-    findings, _ = check_folder(folder)
-    return {finding.kind for finding in findings if finding.level == "error"}
-
-
-def change(**fields):
-    """Give the first line of a manifest other fields; a field of None is removed."""
-
-    def changed(folder: Path) -> None:
-        lines = manifest(folder, "train")
-        first = lines[0] | fields
-        lines[0] = {key: value for key, value in first.items() if value is not None}
-        (folder / "train.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-
-    return changed
-
-
-def sound(seconds: float, channels: int = 1, rate: int = 24000):
-    """Replace all voice prompts by a tone."""
-
-    def written(folder: Path) -> None:
-        prompts = folder / "voice_prompts"
-        shutil.rmtree(prompts)
-        prompts.mkdir()
-        n_samples = round(seconds * rate)
-        tone = 0.1 * np.sin(np.arange(n_samples) / 20)
-        samples = np.stack([tone] * channels, axis=1)
-        for line in manifest(folder, "train") + manifest(folder, "eval"):
-            soundfile.write(prompts / line["voice_prompt"], samples, rate, "PCM_16")
-
-    return written
-
-
-@pytest.mark.parametrize(
-    ("damage", "kind"),
-    [
-        (change(voice_prompt="nobody.wav"), "missing-audio"),
-        (change(voice_prompt="../../out.wav"), "unreadable-audio"),
-        (change(text_prompt="You are Ann."), "text-prompt"),
-        (change(path="data_stereo/c0.wav"), "prompt-path"),
-        (sound(2.0), "wrong-prompt"),
-        (lambda folder: folder.rename(folder.with_name("moved")), "config"),
-    ],
-)
-def test_check_names_a_prompt_with_which_the_trainer_would_do_without(folder, damage, kind):
-    damage(folder)
-    if not folder.exists():
-        folder = folder.with_name("moved")
-    assert kind in kinds(folder)
-
-
 def test_the_folder_is_read_as_moshis_and_the_command_says_how_many_have_prompts(
     tmp_path, out, dailytalk: Command
 ):
@@ -349,4 +292,17 @@ def test_the_folder_is_read_as_moshis_and_the_command_says_how_many_have_prompts
     rows = open_items(out).rows()
     names = {row["conversation_id"] for row in rows}
     assert names == {"data_stereo/c0.wav", "data_stereo/c1.wav", "data_stereo/c2.wav"}
-    assert dailytalk("check", out, "--json").code in (0, 1)
+
+
+def test_check_judges_the_folder_as_moshis_with_its_own_configuration(out, dailytalk: Command):
+    write_export(calls(), out, PERSONAPLEX)
+    assert errors_and_advice(dailytalk, out).isdisjoint({"config", "unnamed-audio", "manifest-line"})
+    soundfile.write(out / "data_stereo/more.wav", np.ones((24000, 2)) / 9, 24000)
+    assert "unnamed-audio" in errors_and_advice(dailytalk, out)
+    moved = out.rename(out.with_name("moved"))
+    assert "config" in errors_and_advice(dailytalk, moved)
+
+
+def errors_and_advice(dailytalk: Command, folder: Path) -> set[str]:
+    done = dailytalk("check", folder, "--json")
+    return {finding["kind"] for finding in json.loads(done.out)["findings"]}

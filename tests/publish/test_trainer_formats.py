@@ -424,10 +424,21 @@ def test_no_choice_of_the_agent_is_the_left_speaker(tmp_path):
 
 
 def check_csm(row: dict, out: Path) -> None:
-    """A row has every utterance in the folder of CSM, with its samples."""
+    """A row has every utterance in the folder of CSM, with its samples.
+
+    The template takes a role of one digit, and of each message one text and one sound, in this order.
+    """
     utterances, _ = said_in(row)
     lines = read_json_lines(out / "conversations.jsonl")
     [line] = [line for line in lines if line["conversation_id"] == row["conversation_id"]]
+    for message in line["messages"]:
+        assert message["role"] in ("0", "1")
+        text, audio = message["content"]
+        assert text == {"type": "text", "text": text["text"].strip()}
+        assert text["text"]
+        assert audio == {"type": "audio", "path": audio["path"]}
+    listed = [message["content"][1]["path"] for line in lines for message in line["messages"]]
+    assert sorted(listed) == sorted(path.relative_to(out).as_posix() for path in out.rglob("*.wav"))
     for role, side in (("0", "left"), ("1", "right")):
         turns = [turn["content"] for turn in line["messages"] if turn["role"] == role]
         texts = [content[0]["text"] for content in turns]
@@ -436,7 +447,9 @@ def check_csm(row: dict, out: Path) -> None:
         whole = samples(row, 24000, int(role)).tobytes()
         for content in turns:
             path = out / content[1]["path"]
-            pcm, _ = soundfile.read(path, dtype="int16")
+            pcm, rate = soundfile.read(path, dtype="int16")
+            assert (pcm.ndim, rate) == (1, 24000)
+            assert pcm.any()
             assert pcm.tobytes() in whole
 
 
@@ -448,9 +461,20 @@ def read_moshi(path: Path) -> list[tuple]:
 
 
 def read_j_moshi(path: Path) -> list[tuple]:
-    """The words of a document of J-Moshi: start, end, side, word."""
+    """The words of a document of J-Moshi: start, end, side, word; each is there, and behind those before it."""
     sides = {"A": "left", "B": "right"}
-    return [(word["start"], word["end"], sides[word["speaker"]], word["word"]) for word in read_json(path)]
+    words = [(word["start"], word["end"], sides[word["speaker"]], word["word"]) for word in read_json(path)]
+    assert words == sorted(words, key=lambda word: word[0])
+    sound = path.parents[1] / f"audio/{path.stem}.wav"
+    for side in ("left", "right"):
+        spoken = [word for word in words if word[2] == side]
+        assert spoken
+        edges = [edge for start, end, _, _ in spoken for edge in (start, end)]
+        assert edges == sorted(edges)
+        assert edges[0] >= 0
+        assert edges[-1] <= soundfile.info(sound).duration + 0.001
+        assert all(start < end and text.strip() for start, end, _, text in spoken)
+    return words
 
 
 def check_moshi(row: dict, name: str, out: Path) -> None:
@@ -471,6 +495,7 @@ def check_moshi(row: dict, name: str, out: Path) -> None:
         for word, expected_word in zip(read, expected, strict=True):
             assert abs(word[0] - expected_word[0]) <= grain
     pcm, rate = soundfile.read(sound, dtype="int16")
+    assert rate == 24000
     assert np.array_equal(pcm, read_pcm(row["audio"], sample_rate=rate))
 
 

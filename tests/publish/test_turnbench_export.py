@@ -256,17 +256,6 @@ def test_talk_of_unknown_certainty_is_refused_for_that_reason(tmp_path: Path) ->
     assert "leave it out" in refused.value.remedy
 
 
-def test_a_table_that_is_gone_is_missed(tmp_path: Path) -> None:
-    exported(tmp_path / "data", [labelled_row("a"), labelled_row("b")], eval_share=0.5)
-    (table,) = (tmp_path / "data").glob("eval-*.parquet")
-    table.unlink()
-    findings, _ = check_folder(tmp_path / "data")
-    assert [finding.kind for finding in findings] == ["missing-conversation"]
-    (tmp_path / "data/turnbench.json").write_text("{")
-    findings, _ = check_folder(tmp_path / "data")
-    assert [finding.kind for finding in findings] == ["unreadable-record"]
-
-
 def test_table_without_the_columns_is_named(tmp_path: Path) -> None:
     exported(tmp_path / "data", [labelled_row()])
     (path,) = (tmp_path / "data").glob("*.parquet")

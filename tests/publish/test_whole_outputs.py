@@ -550,41 +550,6 @@ def unfit(folder: Path) -> str:
     return finding_facts(finding.as_dict() for finding in findings)
 
 
-def damaged_csm(folder: Path) -> str:
-    data = folder / "data"
-    write_export([built_row(name) for name in "abc"], data, CSM)
-    lines = [json.loads(line) for line in (data / "conversations.jsonl").read_text().splitlines()]
-    first, second, third = (line["messages"] for line in lines)
-    (data / first[0]["content"][1]["path"]).unlink()
-    (data / first[1]["content"][1]["path"]).write_bytes(b"RIFF")
-    soundfile.write(data / first[2]["content"][1]["path"], [[0.0, 0.0]] * 8000, 16000)
-    second[0]["role"] = "2"
-    second[1]["content"][0]["text"] = ""
-    second[2]["content"].pop()
-    third[0]["content"][1]["path"] = "/etc/hostname"
-    lines[2]["conversation_id"] = "a"
-    text = "".join(f"{json.dumps(line)}\n" for line in [*lines, {"messages": []}, {"messages": 1}, {}])
-    (data / "conversations.jsonl").write_text(f"{text}nonsense\n")
-    return checked(data)
-
-
-def damaged_jmoshi(folder: Path) -> str:
-    data = folder / "data"
-    write_export([built_row(name) for name in "abcdefg"], data, JMOSHI)
-    (data / "audio/a.wav").unlink()
-    (data / "text/b.json").unlink()
-    (data / "audio/c.wav").write_bytes(b"RIFF")
-    samples, _ = soundfile.read(data / "audio/d.wav")
-    soundfile.write(data / "audio/d.wav", samples[:, 0], 24000)
-    (data / "text/e.json").write_text("{")
-    words = json.loads((data / "text/f.json").read_text())
-    for number, word in enumerate(words):
-        word["speaker"] = "CDECFGDCA"[number % 9]
-    (data / "text/f.json").write_text(json.dumps(words))
-    (data / "text/g.json").write_text(json.dumps([words[0], {"speaker": "A"}]))
-    return checked(data)
-
-
 def damaged_work(folder: Path) -> str:
     """A transcript by hand, its recordings, and a record of what was tagged."""
     line = {"utterance_id": "a", "channel": "left", "start": 0.0, "end": 1.0, "text": "Hello."}
@@ -662,8 +627,6 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "checked_moshi.txt": checked_moshi,
     "damaged_moshi.txt": damaged_moshi,
     "unfit.txt": unfit,
-    "damaged_csm.txt": damaged_csm,
-    "damaged_jmoshi.txt": damaged_jmoshi,
     "damaged_work.txt": damaged_work,
 }
 

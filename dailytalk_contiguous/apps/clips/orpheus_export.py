@@ -13,32 +13,17 @@ Orpheus has no tag for.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TypedDict
 from uuid import NAMESPACE_URL, uuid5
 
 from dailytalk_contiguous.apps.clips.voice_exports import VoiceClip, VoiceClips, open_clips, voice_folder
-from dailytalk_contiguous.core.documents import fits, json_lines, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.nonspeech_sounds import JOIN
 from dailytalk_contiguous.core.records import NonSpeechSound
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, words_within
-from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.conversation import conversation
-from dailytalk_contiguous.publish.findings import (
-    Checked,
-    Finding,
-    FindingLimits,
-    Loudness,
-    advice,
-    error,
-    loudness_of_wav,
-    several,
-)
 from dailytalk_contiguous.sources.transcript_marks import SOUND, marks_in
 from dailytalk_contiguous.store.files import json_document, json_text
 
@@ -73,12 +58,6 @@ _ANGLE = re.compile(r"<[^<>]*>")
 
 #: What is left of `<...>` and of single brackets when the marks of sounds are tags.
 _NO_TAG = re.compile(r"<[^<>]*>|[<>]")
-
-#: Seconds of a clip at most, and clips of a speaker at least, by its authors.
-_LONGEST = 30.0
-_FEWEST = 50
-
-_ORPHEUS_AGAIN = "export again with `dailytalk export --format orpheus`"
 
 
 def orpheus_tag(label: str | None) -> str:
@@ -230,106 +209,18 @@ def _behind_letters(text: str, n_letters: int) -> int:
     return len(text)
 
 
-class OrpheusLine(TypedDict):
-    """A line of the list: the path of the sound, and the column `text`."""
-
-    file_name: str
-    text: str
-
-
 def write_orpheus(export: exports.Export, item: VoiceClips) -> Iterator[exports.FileEntry]:
     for clip in item.clips:
         name = f"{_WAVS}/{uuid5(NAMESPACE_URL, clip.name)}"
         export.write_sound(name, clip.pcm)
         export.about[clip.name.casefold()] = {"file": f"{name}.wav", "id": clip.name, "speaker": clip.voice}
-        line: OrpheusLine = {"file_name": f"{name}.wav", "text": f"{clip.voice}: {clip.text}"}
+        line = {"file_name": f"{name}.wav", "text": f"{clip.voice}: {clip.text}"}
         yield exports.FileEntry(line, len(clip.pcm) / export.sample_rate)
 
 
 def finish_orpheus(export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
     lines = [json_text(entry.line) for entry in lists["train"]]
     return {ORPHEUS_LIST: lines, ORPHEUS_CLIPS: json_document([*export.about.values()])}
-
-
-def check_orpheus(folder: Path, limits: FindingLimits) -> Checked:
-    """Check a folder for Orpheus; findings, and counts: clips and hours, clips of each speaker, tags."""
-    findings: list[Finding] = []
-    seconds: list[float] = []
-    lines: dict[str, str] = {}
-    speakers = Counter[str]()
-    tags = Counter[str]()
-    for number, line in json_lines(folder / ORPHEUS_LIST, _ORPHEUS_AGAIN):
-        location = f"{ORPHEUS_LIST}:{number}"
-        if isinstance(line, BadInput) or not fits(line, OrpheusLine):
-            problem = line.reason if isinstance(line, BadInput) else "it lacks file_name or text"
-            findings.append(error("bad-line", location, problem, _ORPHEUS_AGAIN))
-            continue
-        path = line["file_name"]
-        if path in lines:
-            findings.append(error("duplicate", location, f"{path} occurs twice", _ORPHEUS_AGAIN))
-            continue
-        lines[path] = line["text"]
-        findings += _text_findings(location, line["text"], speakers)
-        tags.update(_ANGLE.findall(line["text"]))
-    if not lines:
-        findings.append(error("empty-manifest", ORPHEUS_LIST, "it names no clip", _ORPHEUS_AGAIN))
-    for path in steps("clips checked", lines, len(lines)):
-        findings += _sound_findings(folder, path, seconds)
-    wavs = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.wav"))]
-    unlisted = [path for path in wavs if path not in lines]
-    problem = f"files are not in {ORPHEUS_LIST}"
-    findings += several("unlisted-file", ".", unlisted, problem, len(wavs), _ORPHEUS_AGAIN)
-    findings += _few_clips(speakers)
-    facts = {
-        "files": len(lines),
-        "hours": round(sum(seconds) / 3600, 7),
-        "speakers": dict(speakers),
-        "tags": {tag: tags[tag] for tag in sorted(tags)},
-    }
-    return findings, facts
-
-
-def _text_findings(location: str, text: str, speakers: Counter[str]) -> Iterator[Finding]:
-    """The findings on a text; its speaker is counted."""
-    name, colon, words = text.partition(": ")
-    if not colon or not name.strip():
-        yield error("no-speaker", location, f"{quoted(text)} does not begin with a name and ': '", _ORPHEUS_AGAIN)
-        return
-    speakers[name] += 1
-    if not any(map(str.isalnum, _ANGLE.sub("", words))):
-        yield error("empty-text", location, f"{quoted(text)} has no words", _ORPHEUS_AGAIN)
-    for tag in _ANGLE.findall(words):
-        if tag.strip("<>") not in ORPHEUS_TAGS:
-            remedy = f"write one of {', '.join(ORPHEUS_TAGS)}, or leave it out"
-            yield error("unknown-tag", location, f"{tag} is no tag of Orpheus, which would say it", remedy)
-    for tag in tags_among(words.split()):
-        yield error("tag-among-words", location, f"{tag} is a style tag, which Orpheus would say", _ORPHEUS_AGAIN)
-
-
-def _sound_findings(folder: Path, path: str, seconds: list[float]) -> Iterator[Finding]:
-    """The findings on the sound of a clip; its length is appended to `seconds`."""
-    loudness: Loudness | None = yield from loudness_of_wav(folder, path)
-    if loudness is None:
-        return
-    seconds.append(loudness.seconds)
-    if loudness.sample_rate != ORPHEUS_RATE:
-        problem = f"its rate is {loudness.sample_rate} Hz, not {ORPHEUS_RATE}, that of Orpheus's codec"
-        yield error("wrong-rate", path, problem, "export it again without --sample-rate")
-    if loudness.channels != 1:
-        problem = f"it has {counted(loudness.channels, 'channel')}, not 1"
-        yield error("not-mono", path, problem, _ORPHEUS_AGAIN)
-    if loudness.is_silent(0):
-        yield error("silent-clip", path, "it is silent, and has a text", _ORPHEUS_AGAIN)
-    if loudness.seconds > _LONGEST:
-        problem = f"it lasts {loudness.seconds:.1f} s, more than {_LONGEST:g}, the longest of its authors' own"
-        yield advice("too-long", path, problem, "cut it where nobody speaks")
-
-
-def _few_clips(speakers: Counter[str]) -> Iterator[Finding]:
-    few = [f"{name} ({count})" for name, count in speakers.items() if count < _FEWEST]
-    problem = f"speakers have fewer than {_FEWEST} clips, from which its authors hear results (300 are better)"
-    remedy = "add clips, or leave the speaker out"
-    yield from several("few-clips", ".", few, problem, len(speakers), remedy, "advice")
 
 
 ORPHEUS = exports.ExportFormat(
@@ -348,8 +239,6 @@ ORPHEUS = exports.ExportFormat(
     noun="clip",
     unit="clip",
     source=voice_folder,
-    recognises=lambda folder: (folder / ORPHEUS_CLIPS).is_file(),
-    check=check_orpheus,
 )
 
 ORPHEUS_FORMATS = (ORPHEUS,)
