@@ -1,10 +1,10 @@
 """How soon a talk ends when the person speaks over it, or presses Ctrl-C: beside the code of another commit.
 
-A chat server and a speech server on loopback, both slow, answer a question of two seconds. The person interrupts at
-two moments: while the server has not begun its answer, and between two of its words, while the voice speaks.
-Milliseconds from the moment at which the talk notices speech until its voice is silent, and from the one at which it
-gives up its reply until the chat server sees that its client is gone; both from the signal of a Ctrl-C. Goal: neither
-is later than before.
+A chat server and a speech server on loopback, both slow, answer a question of two seconds. The person interrupts
+at two moments: while the server has not begun its answer, and between two of its words, while the voice speaks.
+Milliseconds from the moment at which the talk notices speech until its voice is silent, and from the one at which
+it gives up its reply until the chat server sees that its client is gone; both from the signal of a Ctrl-C. Goal:
+neither is later than before.
 
     python benchmarks/barge_in.py --base COMMIT [--rounds 5]          # two minutes
 """
@@ -209,6 +209,7 @@ def main() -> int:
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.measure:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
         times = {}
         for moment in MOMENTS:
             for means in MEANS:

@@ -125,7 +125,7 @@ ROOMS = {
     ),
     "stages": Room(("stages/*.py",), ("tests/stages",)),
     "paid": Room(
-        ("models/paid.py", "models/pieces.py", "core/retries.py"),
+        ("models/paid.py", "models/cuttable_connection.py"),
         ("tests/models/test_http.py", "tests/models/test_fish.py", "tests/models/test_openai_speech.py"),
     ),
     "budget": Room(("models/budget.py",), ("tests/models/test_engines.py", "tests/stages/test_speak.py")),

@@ -15,7 +15,6 @@ from datasets import Features, List, Value
 from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.core.audio import to_uri
-from dailytalk_contiguous.core.retries import Backoff
 from dailytalk_contiguous.core.schema import COLUMNS, SIDE, SOURCE, STRING
 from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.engines import load_synthesiser
@@ -173,8 +172,7 @@ def loopback(monkeypatch: pytest.MonkeyPatch, server: TtsServer | None = None) -
     monkeypatch.setenv("FISH_AUDIO_REFERENCE_ID", "loopback-voice")
     monkeypatch.setenv("FISH_API_KEY", TOKEN)
     monkeypatch.setenv("FISH_AUDIO_USD_PER_MILLION_BYTES", "15")
-    monkeypatch.setattr(paid, "backoff", Backoff(0.01, 0.1, jitter=True).seconds)
-    monkeypatch.setattr(paid, "RequestLimits", partial(RequestLimits, read_seconds=2.0))
+    monkeypatch.setattr(paid, "RequestLimits", partial(RequestLimits, read_seconds=2.0, first_wait=0.01))
     load_synthesiser.cache_clear()
     with server or TtsServer() as running:
         monkeypatch.setenv("FISH_AUDIO_BASE_URL", running.url)

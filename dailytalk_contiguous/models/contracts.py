@@ -15,7 +15,6 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.checkpoints import Missing
-from dailytalk_contiguous.models.pieces import Pieces
 
 #: Reserves a price (USD) while one request is under way; the function that it yields takes the real cost.
 Reserve: TypeAlias = Callable[[float], AbstractContextManager[Callable[[float], None]]]
@@ -321,6 +320,13 @@ class ChatMessage(NamedTuple):
     content: str
 
 
+class ReplyPieces(Iterator[str], Protocol):
+    """The pieces of a reply, as they come."""
+
+    def close(self) -> None:
+        """End the reply, from any thread. The iterator ends, too; nothing happens after the last piece."""
+
+
 class ChatModel(Protocol):
     """Answers a person; used by one conversation at a time.
 
@@ -335,12 +341,12 @@ class ChatModel(Protocol):
     def preflight(self) -> None:
         """Raise DailytalkError if it could answer nothing (no server, no such model), loading what it needs."""
 
-    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces[str]:
-        """Begin the answer to the last message, of at most about `most_tokens` tokens, and return at once.
+    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> ReplyPieces:
+        """Return the pieces of the answer to the last message, of at most about `most_tokens` tokens.
 
         A reply that reaches the limit ends there without an error, mostly in the middle of a sentence. Messages
         are: at most one of the system, which is first, then user and assistant in turn; the user has the last.
 
-        The pieces raise NotAnswered where there is no reply, `BrokenOff` where it ends in the middle, and
+        This or the pieces raise NotAnswered where there is no reply, `BrokenOff` where it ends in the middle, and
         DailytalkError (not that subclass) where no reply can come before a person acts.
         """

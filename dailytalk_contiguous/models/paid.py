@@ -1,20 +1,20 @@
 """The client of a service that costs money or takes long, with limits and a pause that all its threads share.
 
 Passing failures are retried; what a person must fix stops the run. After an answer that a person must act on (400,
-401, 402, 403, 404), or several lines in a row without any, no thread begins another request. Until an address has
-answered with 200, one request at a time goes there, so that such an answer is met once. The price of a request is
-reserved before it is sent. Errors have our own words and are raised outside of `except`: an exception of
-`requests` holds the request, and with it the token.
+401, 402, 403, 404), or several lines in a row without any, no thread begins another request. The first line of a
+`ServedSynthesiser` goes alone, so that such an answer is met once. The price of a request is reserved before it is
+sent. Errors have our own words and are raised outside of `except`: an exception of `requests` holds the request,
+and with it the token.
 
-An answer that comes as a stream of events goes the same way. Once a part of it was delivered it is not asked for
-again: the rest of another answer would not fit.
+An answer that comes as a stream of events is asked for once, and read in the thread that wants it.
 """
 
 import os
+import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -23,19 +23,20 @@ from urllib3.exceptions import HTTPError
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.retries import backoff
 from dailytalk_contiguous.core.secrets import refuse_plain_http
 from dailytalk_contiguous.models.contracts import (
     UNUSABLE_ANSWERS,
     BrokenOff,
+    Line,
     NotAnswered,
     Reserve,
+    Spoken,
     Synthesiser,
+    VoiceSample,
     free,
 )
-from dailytalk_contiguous.models.cuttable_connection import CuttableConnection
+from dailytalk_contiguous.models.cuttable_connection import CuttableAdapter, RequestCut, cut_of_request
 from dailytalk_contiguous.models.event_streams import ServerEvent, server_events
-from dailytalk_contiguous.models.pieces import Closed, Feed, Pieces, check_wanted
 from dailytalk_contiguous.models.request_failures import (
     CHECK_ADDRESS,
     Advice,
@@ -46,7 +47,6 @@ from dailytalk_contiguous.models.request_failures import (
     ServiceRefused,
     ServiceUnreachable,
     ShortRead,
-    StreamBroken,
     connection_failure,
     failure_of,
     service_message,
@@ -56,6 +56,9 @@ from dailytalk_contiguous.models.service_token import Token
 
 #: Seconds to connect.
 CONNECT_SECONDS = 5.0
+
+#: Seconds between two tries at most, on top of what the service asks for.
+LONGEST_WAIT = 30.0
 
 #: Lines in a row without an answer, after which the service is taken to be down.
 LINES_WITHOUT_ANSWER = 5
@@ -122,12 +125,15 @@ class RequestLimits(NamedTuple):
         total_seconds: time for one whole answer, however steadily it drips.
         most_at_once: requests at a time; other threads wait. Waits between tries take up no place.
         tries: requests for one answer, the first one included.
+        first_wait: seconds before the second try at most; before each later one twice as many, up to
+            `LONGEST_WAIT`. They are drawn, so that threads that failed together do not come back together.
     """
 
     read_seconds: float = 60.0
     total_seconds: float = 300.0
     most_at_once: int = 5
     tries: int = 8
+    first_wait: float = 0.5
 
 
 DEFAULT_LIMITS = RequestLimits()
@@ -182,15 +188,26 @@ class Client:
         self._stop: RequestFailure | None = None
         self._paused_until = 0.0
         self._places = threading.BoundedSemaphore(limits.most_at_once)
-        self._idle: list[CuttableConnection] = []
-        self._process = os.getpid()
         self._lock = threading.Lock()
-        self._turn = threading.Condition()
-        self._asked_alone: set[str] = set()  # addresses that one thread asks while others wait for its answer
-        self._open: set[str] = set()  # addresses that any number of threads may ask at a time
+        self._connect()
         self._has_answered = False
         self._n_unanswered = 0  # lines in a row
         self._n_unusable: int | None = 0  # answers; None once there was a good one
+
+    def _connect(self) -> None:
+        """Make the connections of this process. A forked one must not write into those of its parent."""
+        self._process = os.getpid()
+        session = requests.Session()
+        adapter = CuttableAdapter(pool_maxsize=self._limits.most_at_once)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        # Proxies and certificates of the environment count, but no password of a netrc file.
+        settings = session.merge_environment_settings(self.base_url, {}, None, None, None)
+        session.proxies = settings["proxies"]
+        session.verify = settings["verify"]
+        session.cert = settings["cert"]
+        session.trust_env = False
+        self._session = session
 
     def is_of(self, domain: str) -> bool:
         """Whether the service is at a domain, or at a host of it, by whichever address."""
@@ -242,12 +259,11 @@ class Client:
         headers: Mapping[str, str],
         read: Callable[[Iterator[ServerEvent]], Iterator[Value]],
         first_seconds: float | None = None,
-    ) -> Pieces[Value]:
+    ) -> "StreamedAnswer[Value]":
         """Return what `read` makes of an answer that comes as server-sent events, piece by piece, at no price.
 
-        The request is sent at once, in a thread of its own, where `read` and the retries run too. `read` returns
-        when the answer is whole, and raises ShortRead where it is not. Until its first piece the request is
-        repeated as `post` would; from then on whatever ends the answer is an error behind the pieces that came.
+        The request is sent when the first piece is asked for, and once. `read` returns when the answer is whole,
+        and raises ShortRead where it is not.
 
         Args:
             path, body, headers: as in `post`.
@@ -260,11 +276,8 @@ class Client:
         """
         request = requests.Request("POST", self.base_url + path, dict(headers), data=body)
         silence = self._limits.read_seconds if first_seconds is None else first_seconds
-
-        def make(feed: Feed[Value]) -> None:
-            self._ask(lambda: self._read_events(request, read, silence, feed))
-
-        return Pieces(make, f"stream of {self.service}")
+        cut = RequestCut()
+        return StreamedAnswer(self._pieces(request, read, silence, cut), cut)
 
     def _ask(self, attempt: Callable[[], Value], purchase: Purchase = NO_PURCHASE) -> Answer[Value]:
         """Return the result of the first try that succeeds. Raises as `post` does."""
@@ -290,11 +303,13 @@ class Client:
                 tries = min(tries, FIRST_TRIES)
             if self._stop or not failure.can_retry or tried >= tries:
                 break
+            longest = min(LONGEST_WAIT, self._limits.first_wait * 2 ** (tried - 1))
+            wait = random.uniform(0.0, longest)
             if isinstance(failure, RateLimited):
-                wait = backoff(tried - 1, failure.retry_seconds)
+                wait += failure.retry_seconds
                 self._paused_until = max(self._paused_until, self._clock() + wait)
             else:
-                self._sleep(backoff(tried - 1, None))
+                self._sleep(wait)
         raise self._error(self._stop or self._given_up(failure), tried)
 
     def _error(self, failure: RequestFailure, tried: int) -> DailytalkError:
@@ -303,8 +318,6 @@ class Client:
         reason = f"{self.service} {failure.reason}"
         if failure.ends_run:
             return DailytalkError(reason, remedy)
-        if isinstance(failure, StreamBroken):
-            return BrokenOff(f"{reason}, after part of its answer had come", remedy)
         if tried > 1:
             reason += f", at the last of {tried} tries"
         return NotAnswered(reason, remedy)
@@ -333,7 +346,6 @@ class Client:
             if remaining <= 0:
                 return
             interrupts.check_interrupt()
-            check_wanted()
             time.sleep(min(remaining, 0.1))
 
     def _wait_out_the_pause(self) -> None:
@@ -352,8 +364,8 @@ class Client:
 
         `about` names a line that costs; without one, an answer that can't be used ends nothing.
         """
-        with self._answer(request, absent) as (response, deadline):
-            body = b"".join(self._parts(response, deadline, MOST_ANSWER_BYTES))
+        with self._answer(request, absent) as (response, seconds):
+            body = b"".join(self._parts(response, seconds, MOST_ANSWER_BYTES))
         content_type = response.headers.get("Content-Type", "")
         try:
             value = read(Reply(body, content_type))
@@ -382,45 +394,57 @@ class Client:
         self._end(stop)
         return stop
 
-    def _read_events(
+    def _pieces(
         self,
         request: requests.Request,
         read: Callable[[Iterator[ServerEvent]], Iterator[Value]],
         silence: float,
-        feed: Feed[Value],
-    ) -> None:
-        """One try for a stream, which ends where nobody wants the rest.
-
-        Raises RequestFailure, and Closed where nobody wanted it before it began.
-        """
+        cut: RequestCut,
+    ) -> Generator[Value]:
+        """Yield the pieces of a stream. Raises as `stream` says."""
+        has_begun = False
+        failure: RequestFailure | None = None
         try:
-            with self._answer(request, frozenset(), silence, feed) as (response, deadline):
-                header = response.headers.get("Content-Type", "")
-                content_type = header.partition(";")[0].strip().lower()
-                parts = self._parts(response, deadline, MOST_STREAM_BYTES)
-                body = b""
-                if content_type in _NO_STREAMS:
-                    body = b"".join(parts)
-                events = server_events(parts)
-                if body:  # the whole answer of a server that does not stream is its only event
-                    events = iter([ServerEvent("", body.decode(errors="replace"))])
-                try:
-                    for piece in read(events):
-                        feed.put(piece)
-                except Closed:
-                    return
-                except ShortRead as error:
-                    if body:
-                        message = service_message(body[:MOST_REFUSAL_BYTES], self._token)
-                        reason = f"answered with {content_type}, not with a stream {message}".rstrip()
-                        raise ServiceRefused(reason, CHECK_ADDRESS) from None
-                    raise short_answer(error, self._token) from None
-        except RequestFailure as failure:
-            if feed.closed:  # which is why it ended
-                return
-            if feed.n_pieces:
-                raise StreamBroken(failure.reason, failure.remedy, failure.paid) from None
-            raise
+            with self._answer(request, frozenset(), silence, cut) as (response, seconds):
+                for piece in self._read_events(response, seconds, read):
+                    has_begun = True
+                    yield piece
+        except RequestFailure as error:
+            failure = error
+        if cut.is_done:
+            return
+        if failure is None:
+            self._n_unanswered = 0
+        elif has_begun:
+            reason = f"{self.service} {failure.reason}, after part of its answer had come"
+            raise BrokenOff(reason, failure.remedy or self._advice.again)
+        else:
+            raise self._error(self._stop or self._given_up(failure), 1)
+
+    def _read_events(
+        self,
+        response: requests.Response,
+        seconds: float,
+        read: Callable[[Iterator[ServerEvent]], Iterator[Value]],
+    ) -> Iterator[Value]:
+        """Yield what `read` makes of the events of an answer. Raises RequestFailure."""
+        header = response.headers.get("Content-Type", "")
+        content_type = header.partition(";")[0].strip().lower()
+        parts = self._parts(response, seconds, MOST_STREAM_BYTES)
+        body = b""
+        if content_type in _NO_STREAMS:
+            body = b"".join(parts)
+        events = server_events(parts)
+        if body:  # the whole answer of a server that does not stream is its only event
+            events = iter([ServerEvent("", body.decode(errors="replace"))])
+        try:
+            yield from read(events)
+        except ShortRead as error:
+            if body:
+                message = service_message(body[:MOST_REFUSAL_BYTES], self._token)
+                reason = f"answered with {content_type}, not with a stream {message}".rstrip()
+                raise ServiceRefused(reason, CHECK_ADDRESS) from None
+            raise short_answer(error, self._token) from None
 
     @contextmanager
     def _answer(
@@ -428,42 +452,30 @@ class Client:
         request: requests.Request,
         absent: frozenset[int],
         silence: float | None = None,
-        feed: Feed[Value] | None = None,
+        cut: RequestCut | None = None,
     ) -> "Iterator[tuple[requests.Response, float]]":
-        """One request, and an answer with status 200 to read in the block, with the time when it must be whole.
+        """One request, and an answer with status 200 to read in the block, within the seconds beside it.
 
-        `silence`: the longest one, in seconds, if it isn't `read_seconds`. `feed`: whose end cuts the connection.
+        `silence`: the longest one, in seconds, if it isn't `read_seconds`. `cut`: ends it from another thread.
 
         Raises RequestFailure in place of what `requests` does, there too, and NotServed.
         """
         status = 0
-        address = str(request.url)
         read_seconds = self._limits.read_seconds if silence is None else silence
         try:
-            with self._places, self._connection() as connection, self._first_alone(address):
-                request.auth = self._token
-                prepared = connection.session.prepare_request(request)
+            with self._places:
                 self._wait_out_the_pause()
-                deadline = self._clock() + self._limits.total_seconds
-                cuttable = feed.cut_by(connection.cut) if feed else nullcontext()
-                with (
-                    cuttable,
-                    connection.session.send(
-                        prepared,
-                        timeout=(CONNECT_SECONDS, read_seconds),
-                        allow_redirects=False,  # a redirected POST becomes a GET
-                        stream=True,
-                    ) as response,
-                ):
+                sent = self._clock()
+                with self._send(request, read_seconds, cut) as response:
                     self._has_answered = True
                     status = response.status_code
+                    seconds = self._limits.total_seconds - (self._clock() - sent)
                     if status == 200:
-                        self._let_all(address)
-                        yield response, deadline
+                        yield response, seconds
                         return
                     if status in absent:
                         raise NotServed(request.url)
-                    message = self._refusal_message(response, deadline)
+                    message = self._refusal_message(response, seconds)
                 failure = failure_of(response, message, self._advice, self._token)
                 if failure.ends_run:  # here, before this place is another thread's
                     self._end(failure)
@@ -472,84 +484,88 @@ class Client:
             failure.paid = status == 200
             raise
         except (requests.RequestException, HTTPError) as error:
-            self._let_all(address)  # what is silent refuses nothing
             paid = status == 200
             raise connection_failure(error, self.base_url, self._has_answered, paid) from None
+        finally:
+            if cut is not None:
+                cut.socket = None  # the next request may have its connection
 
-    def _refusal_message(self, response: requests.Response, deadline: float) -> str:
+    def _send(self, request: requests.Request, read_seconds: float, cut: RequestCut | None) -> requests.Response:
+        """Send a request once. Return its answer, of which no more than the header was read."""
+        if self._process != os.getpid():
+            self._connect()
+        request.auth = self._token
+        prepared = self._session.prepare_request(request)
+        outer = cut_of_request.set(cut)
+        try:
+            return self._session.send(
+                prepared,
+                timeout=(CONNECT_SECONDS, read_seconds),
+                allow_redirects=False,  # a redirected POST becomes a GET
+                stream=True,
+            )
+        finally:
+            cut_of_request.reset(outer)
+
+    def _refusal_message(self, response: requests.Response, seconds: float) -> str:
         """What the service says of a refusal, of which only the beginning is read."""
         body = b""
-        for part in self._parts(response, deadline, MOST_ANSWER_BYTES):
+        for part in self._parts(response, seconds, MOST_ANSWER_BYTES):
             body += part
             if len(body) >= MOST_REFUSAL_BYTES:  # the rest is dropped with its connection
                 break
         return service_message(body[:MOST_REFUSAL_BYTES], self._token)
 
-    @contextmanager
-    def _first_alone(self, address: str) -> Iterator[None]:
-        """Wait until an address may be asked: one request at a time, until it has answered one with 200.
-
-        So a refusal of what all requests have in common (the voice, the model, the token) meets one of them, and
-        not as many as are sent at a time.
-        """
-        with self._turn:
-            while address in self._asked_alone and address not in self._open and not self._stop:
-                interrupts.check_interrupt()
-                self._turn.wait(0.1)
-            is_alone = address not in self._open
-            if is_alone:
-                self._asked_alone.add(address)
-        try:
-            yield
-        finally:
-            if is_alone:
-                with self._turn:
-                    self._asked_alone.discard(address)
-                    self._turn.notify_all()
-
-    def _let_all(self, address: str) -> None:
-        """Let any number of threads ask an address at a time."""
-        with self._turn:
-            self._open.add(address)
-            self._turn.notify_all()
-
-    def _parts(self, response: requests.Response, deadline: float, most_bytes: int) -> Iterator[bytes]:
+    def _parts(self, response: requests.Response, seconds: float, most_bytes: int) -> Iterator[bytes]:
         """The bytes of an answer as they come, unpacked.
 
-        Raises RequestFailure for more than `most_bytes` in all, and after the deadline.
+        Raises RequestFailure for more than `most_bytes` in all, and if they are waited for longer than `seconds`.
         """
         size = 0
         while True:
             # read1 gives what has come; iter_content would wait for a whole block, past every deadline.
+            began = self._clock()
             part = response.raw.read1(_PART_BYTES, decode_content=True)
+            seconds -= self._clock() - began  # without the time in which parts are used
             if not part:
                 return
             size += len(part)
             if size > most_bytes:
                 raise AnswerRejected(f"gave an answer of over {most_bytes >> 20} MiB", CHECK_ADDRESS)
-            if self._clock() > deadline:
+            if seconds < 0:
                 raise RequestFailure(f"took over {self._limits.total_seconds:.0f} s to answer")
             yield part
 
-    @contextmanager
-    def _connection(self) -> Iterator[CuttableConnection]:
-        """A connection that no other request has meanwhile. A forked process must not write into its parent's."""
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            self._idle = []
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = CuttableConnection(self.base_url)
-        connection.is_cut = False
-        try:
-            yield connection
-        finally:
-            self._idle.append(connection)
+
+class StreamedAnswer(Generic[Value]):
+    """Iterates over the pieces of an answer as they come, and reads them in the thread that wants them."""
+
+    def __init__(self, pieces: Generator[Value], cut: RequestCut) -> None:
+        self._pieces = pieces
+        self._cut = cut
+        self._reading = threading.Lock()
+
+    def __iter__(self) -> "StreamedAnswer[Value]":
+        return self
+
+    def __next__(self) -> Value:
+        with self._reading:
+            if self._cut.is_done:
+                self._pieces.close()
+            return next(self._pieces)
+
+    def close(self) -> None:
+        """End the request, from any thread; the iterator ends too. Nothing happens after the last piece."""
+        self._cut()
+        if self._reading.acquire(blocking=False):  # else a thread waits for a piece, and finds the end
+            self._pieces.close()
+            self._reading.release()
 
 
 class ServedSynthesiser(Synthesiser):
     """A `Synthesiser` behind an address: that of a public service, or of a server of one's own.
+
+    A class that inherits it has to define `_say`, which says a line as `speak` does.
 
     Args:
         service: its name, for messages.
@@ -568,6 +584,20 @@ class ServedSynthesiser(Synthesiser):
         self._client = client or Client(service, base_url, token, limits)
         self.server = self._client.base_url
         self._is_public = self._client.is_of(domain)
+        self._first = threading.Lock()
+        self._has_spoken = False
+
+    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
+        """Say a line: one at a time until one was said, so that a refusal of what all have in common meets one."""
+        with self._first:
+            if not self._has_spoken:
+                spoken = self._say(line, samples, reserve)
+                self._has_spoken = True
+                return spoken
+        return self._say(line, samples, reserve)
+
+    def _say(self, line: Line, samples: Sequence[VoiceSample], reserve: Reserve) -> Spoken:
+        raise NotImplementedError
 
     @property
     def served_by(self) -> str:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import requests
-from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, InvalidHeader, NewConnectionError, ReadTimeoutError
+from urllib3.util import Retry
 
-from dailytalk_contiguous.core.retries import retry_after
 from dailytalk_contiguous.models.service_token import Token
 
 #: Seconds. A service that wants a longer rest than this is better left alone until another run.
@@ -60,10 +60,10 @@ class RequestFailure(Exception):
 class RateLimited(RequestFailure):
     """The service wants fewer requests. It counts those of an account, so all threads wait.
 
-    `retry_seconds`: how long the service wants to be left alone; None if it does not say.
+    `retry_seconds`: how long the service wants to be left alone; 0 if it does not say.
     """
 
-    def __init__(self, reason: str, retry_seconds: float | None) -> None:
+    def __init__(self, reason: str, retry_seconds: float) -> None:
         super().__init__(reason)
         self.retry_seconds = retry_seconds
 
@@ -72,10 +72,6 @@ class AnswerRejected(RequestFailure):
     """The answer can't be used, and would be the same again. Other requests may have better ones."""
 
     can_retry = False
-
-
-class StreamBroken(AnswerRejected):
-    """A stream ended after a part of it was delivered. The rest of another answer would not fit to that."""
 
 
 class ServiceUnreachable(RequestFailure):
@@ -108,11 +104,14 @@ def failure_of(response: requests.Response, message: str, advice: Advice, token:
     status = response.status_code
     reason = f"answered {status} ({message})" if message else f"answered {status}"
     if status in (408, 429) or status >= 500:
-        seconds = retry_after(response.headers.get("Retry-After"))
-        if seconds is not None and seconds > LONGEST_RETRY_AFTER:
+        try:
+            seconds = Retry().get_retry_after(response.raw) or 0.0
+        except (ValueError, OverflowError, InvalidHeader):  # neither a number nor a date
+            seconds = 0.0
+        if seconds > LONGEST_RETRY_AFTER:
             remedy = f"wait {seconds / 60:.0f} minutes, then {advice.again}"
             return ServiceRefused(f"asks for a rest of {seconds:.0f} s", remedy)
-        if status == 429 or seconds is not None:
+        if status == 429 or seconds:
             return RateLimited(reason, seconds)
         return RequestFailure(reason)
     if status == 401:

@@ -85,6 +85,18 @@ def test_a_server_without_word_times_is_asked_for_them_once() -> None:
     assert len(spoken[0].samples)
 
 
+@pytest.mark.parametrize("status", ["400", "404"])
+def test_a_line_that_is_refused_after_others_were_said_is_not_asked_for_again(
+    server: TtsServer, status: str
+) -> None:
+    engine = fish(server)
+    engine.speak(LINE)
+    server.plan = [status]
+    with pytest.raises(DailytalkError, match=f"answered {status}"):
+        engine.speak(Line("Never mind.", "", "en", 0))
+    assert [asked.path for asked in server.asked] == [FISH_TIMES, FISH_TIMES]
+
+
 @pytest.mark.parametrize("timestamps", [True, False])
 def test_a_line_reserves_its_price_and_is_charged_by_either_path(
     timestamps: bool, monkeypatch: pytest.MonkeyPatch

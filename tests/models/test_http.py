@@ -18,7 +18,7 @@ from tts_server import FISH, TOKEN, TtsServer
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.secrets import INSECURE
 from dailytalk_contiguous.models import paid
-from dailytalk_contiguous.models.contracts import NotAnswered
+from dailytalk_contiguous.models.contracts import Line, NotAnswered
 from dailytalk_contiguous.models.paid import (
     FIRST_TRIES,
     LINES_WITHOUT_ANSWER,
@@ -30,6 +30,7 @@ from dailytalk_contiguous.models.paid import (
 from dailytalk_contiguous.models.request_failures import ShortRead
 from dailytalk_contiguous.models.service_token import Token
 from dailytalk_contiguous.models.speech_answers import read_plain
+from dailytalk_contiguous.models.synthesisers.openai import OpenAISpeech
 
 BODY = b'{"text": "Hello there."}'
 
@@ -77,10 +78,11 @@ def test_what_passes_is_tried_again(fault: str) -> None:
 def test_request_that_failed_is_made_again_after_the_whole_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(paid, "time", SimpleNamespace(monotonic=clock, sleep=clock.sleep))
-    monkeypatch.setattr(paid, "backoff", lambda tries, after: 0.75)
+    monkeypatch.setattr(paid, "random", SimpleNamespace(uniform=lambda least, most: most))
     with TtsServer() as server:
         server.plan = ["reset"]
-        assert ask(Client("The service", server.url, Token(TOKEN, "A_TOKEN")))[:4] == b"RIFF"
+        limits = RequestLimits(first_wait=0.75)
+        assert ask(Client("The service", server.url, Token(TOKEN, "A_TOKEN"), limits))[:4] == b"RIFF"
     assert clock.now == pytest.approx(0.75)
 
 
@@ -136,8 +138,8 @@ def test_no_request_is_begun_after_a_refusal_that_somebody_must_mend() -> None:
 def test_refusal_of_the_first_line_is_asked_for_once_however_many_threads_ask(status: str) -> None:
     with TtsServer(latency=0.05) as server, ThreadPoolExecutor(8) as pool:
         server.plan = [status] * 50
-        service = client(server.url)
-        refused = [pool.submit(ask, service) for _ in range(20)]
+        voice = OpenAISpeech(client=client(server.url))
+        refused = [pool.submit(voice.speak, Line(f"Line {number}.", "", "en", 0)) for number in range(20)]
         assert all(status in str(future.exception()) for future in refused)
         assert len(server.asked) == 1
 
@@ -219,6 +221,37 @@ def test_password_of_a_netrc_file_goes_to_no_service(tmp_path: Path, monkeypatch
         with pytest.raises(DailytalkError, match="answered 401"):
             ask(client(server.url, token=""))
         assert "Authorization" not in server.asked[0].headers
+
+
+@pytest.mark.parametrize(
+    ("rest", "reason"),
+    [
+        ("9" * 400, "asks for a rest of"),
+        ("9" * 5_000, "answered 429, at the last of 3 tries"),
+        ("Sat, 28 Nov 2026 16:00:00 +99999999999999999999", "answered 429, at the last of 3 tries"),
+    ],
+    ids=["long", "longer", "no-date"],
+)
+def test_a_rest_that_a_server_asks_for_ends(rest: str, reason: str) -> None:
+    def refuse(connection: socket.socket) -> None:
+        head = f"HTTP/1.1 429 No\r\nRetry-After: {rest}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        connection.sendall(head.encode())
+
+    with raw_server(refuse) as url, pytest.raises(DailytalkError, match=reason):
+        ask(client(url, tries=3))
+
+
+def test_an_answer_that_drips_without_end_is_given_up_after_five_minutes() -> None:
+    clock = Clock()
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        while True:  # until the client hangs up
+            clock.now += 1.0
+            connection.sendall(b"R")
+
+    with raw_server(drip) as url, pytest.raises(NotAnswered, match="took over 300 s to answer"):
+        ask(client(url, clock, tries=1))
 
 
 def test_a_redirect_is_not_followed() -> None:

@@ -18,7 +18,6 @@ from dailytalk_contiguous.apps.review.edits import EditedLines, Item, SpokenLine
 from dailytalk_contiguous.core import quotas
 from dailytalk_contiguous.core.errors import MOST_REASON, BadInput
 from dailytalk_contiguous.core.moshi_words import SpokenWord, place_words, said_words
-from dailytalk_contiguous.core.retries import retry_after
 from dailytalk_contiguous.publish.annotation_formats import Label
 from dailytalk_contiguous.sources import tier_formats, transcript_formats
 from dailytalk_contiguous.sources.transcripts import read_transcripts
@@ -325,8 +324,3 @@ def test_a_long_name_of_a_speaker_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"its speaker is 'AAA") as caught:
         read_transcripts([path], "call.wav")
     assert len(caught.value.reason) < 500
-
-
-def test_a_rest_that_a_server_asks_for_ends() -> None:
-    assert retry_after("9" * 5_000) == retry_after("9" * 400)
-    assert retry_after("Sat, 28 Nov 2026 16:00:00 +99999999999999999999") is None

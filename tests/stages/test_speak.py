@@ -59,7 +59,7 @@ def say(tmp_path: Path, **settings: Any) -> Batch:
 def own_server(monkeypatch: pytest.MonkeyPatch, server: TtsServer) -> None:
     open_budget.cache_clear()
     load_synthesiser.cache_clear()
-    monkeypatch.setattr(paid, "backoff", lambda tries, after: 0.0)
+    monkeypatch.setattr(paid, "RequestLimits", partial(RequestLimits, first_wait=0.0))
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
 
 

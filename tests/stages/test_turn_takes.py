@@ -16,6 +16,7 @@ from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.budget import open_budget
 from dailytalk_contiguous.models.contracts import Line, Spoken, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser
+from dailytalk_contiguous.models.paid import RequestLimits
 from dailytalk_contiguous.stages.synthesis import Speak
 
 FIRST = "Good morning, is anybody there?"
@@ -233,7 +234,7 @@ def test_a_server_without_word_times_is_cut_where_the_aligner_finds_the_words(
 ) -> None:
     open_budget.cache_clear()
     load_synthesiser.cache_clear()
-    monkeypatch.setattr(paid, "backoff", lambda tries, after: 0.0)
+    monkeypatch.setattr(paid, "RequestLimits", partial(RequestLimits, first_wait=0.0))
     first = f"I have lived here for ten years{between}"
     second = "but my brother moved to a small village."
     whole = f"{first} {second}"

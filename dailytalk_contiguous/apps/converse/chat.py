@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.secrets import is_this_machine
-from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel
+from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces
 from dailytalk_contiguous.models.event_streams import ServerEvent
 from dailytalk_contiguous.models.paid import Client, Clock, Reply, RequestLimits
-from dailytalk_contiguous.models.pieces import Pieces
 from dailytalk_contiguous.models.request_failures import Advice, NotServed, ShortRead
 from dailytalk_contiguous.models.service_token import Token
 
@@ -125,7 +124,7 @@ class ChatServer:
         if not self.name:
             raise ModelMissing("the chat server lists no models", "name one: http://…#MODEL")
 
-    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces[str]:
+    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> ReplyPieces:
         limit = "max_completion_tokens" if self._host == PUBLIC_HOST else "max_tokens"
         body: dict[str, object] = {
             "model": self.name,

@@ -5,21 +5,21 @@ error (transformers would draw it at random), and its template runs in the sandb
 people and models can't imitate the template's own marks: those are removed from every message.
 """
 
+import atexit
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, TextStreamer
+from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteriaList, TextIteratorStreamer
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.checkpoints import find_folder
-from dailytalk_contiguous.models.contracts import ChatMessage, NotAnswered
+from dailytalk_contiguous.models.contracts import ChatMessage, NotAnswered, ReplyPieces
 from dailytalk_contiguous.models.devices import resolve_device, within_memory
-from dailytalk_contiguous.models.pieces import Feed, Pieces
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
 
 _REMEDY = (
@@ -31,6 +31,9 @@ _FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 #: Those among them that are not fetched: other forms of the same.
 _OTHER_FILES = ["*/*", "consolidated*"]
+
+#: Seconds that the end of the program waits for an answer: a thread that is stopped inside of PyTorch crashes it.
+LAST_SECONDS = 5.0
 
 
 class ChatNetwork:
@@ -46,6 +49,7 @@ class ChatNetwork:
         self._network: Any = None
         self._loading = threading.Lock()
         self._answering = threading.Lock()
+        atexit.register(self._answering.acquire, timeout=LAST_SECONDS)
 
     def preflight(self) -> None:
         """Load the model. Raises ModelMissing, and DailytalkError if it does not fit or CUDA is missing."""
@@ -70,8 +74,28 @@ class ChatNetwork:
             self._marks = re.compile(pattern or "(?!)")  # without marks it matches nothing
             self._tokenizer = tokenizer
 
-    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces[str]:
-        return Pieces(lambda feed: self._answer(messages, most_tokens, feed), "chat")
+    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> ReplyPieces:
+        """Generate an answer in a thread of its own.
+
+        Raises NotAnswered for a conversation that the template refuses. The pieces raise what PyTorch does where
+        the memory is too small.
+        """
+        self.preflight()
+        text = self._rendered(messages)
+        prompt = self._tokenizer(text, add_special_tokens=False, return_tensors="pt")
+        padding = self._tokenizer.pad_token_id or 0
+
+        def generate(**settings: Any) -> None:
+            with self._answering, torch.inference_mode():
+                self._network.generate(
+                    **prompt.to(self._network.device),
+                    max_new_tokens=most_tokens,
+                    num_beams=1,
+                    pad_token_id=padding,
+                    **settings,
+                )
+
+        return _GeneratedReply(self._tokenizer, generate)
 
     def _read(self, folder: str) -> Any:
         device = resolve_device(self._device)
@@ -89,25 +113,6 @@ class ChatNetwork:
             many = counted(len(lacking), "weight")
             raise ModelMissing(f"the checkpoint {self._source!r} lacks {many}, {lacking[0]} first", _REMEDY)
         return network.to(device).eval()
-
-    def _answer(self, messages: Sequence[ChatMessage], most_tokens: int, feed: Feed[str]) -> None:
-        """Deliver an answer. Raises NotAnswered for a conversation that the template refuses.
-
-        What PyTorch raises where the memory is too small is raised as it is.
-        """
-        self.preflight()
-        text = self._rendered(messages)
-        prompt = self._tokenizer(text, add_special_tokens=False, return_tensors="pt")
-        padding = self._tokenizer.pad_token_id or 0
-        streamer = _Streamer(self._tokenizer, feed)
-        with self._answering, torch.inference_mode():
-            self._network.generate(
-                **prompt.to(self._network.device),
-                max_new_tokens=most_tokens,
-                num_beams=1,
-                pad_token_id=padding,
-                streamer=streamer,
-            )
 
     def _rendered(self, messages: Sequence[ChatMessage]) -> str:
         """The conversation by the template; instructions that it refuses go into the first message.
@@ -134,16 +139,43 @@ class ChatNetwork:
         raise NotAnswered(f"the model's chat template refuses the conversation ({reason})", "name another model")
 
 
-class _Streamer(TextStreamer):
-    """Delivers an answer as it is generated; `Feed.put` ends it when nobody wants it any more."""
+class _GeneratedReply:
+    """The pieces of an answer as they are generated, in a thread that ends with the first token after `close`."""
 
-    def __init__(self, tokenizer: Any, feed: Feed[str]) -> None:
-        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
-        self._feed = feed
+    def __init__(self, tokenizer: Any, generate: Callable[..., None]) -> None:
+        self._streamer: Any = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self._generate = generate
+        self._error: Exception | None = None
+        self._closed = False
+        threading.Thread(target=self._run, name="chat network", daemon=True).start()
 
-    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-        if text:
-            self._feed.put(text)
+    def __iter__(self) -> "_GeneratedReply":
+        return self
+
+    def __next__(self) -> str:
+        if self._closed:
+            raise StopIteration
+        text: str
+        for text in self._streamer:
+            if text and not self._closed:
+                return text
+        is_wanted = not self._closed
+        self._closed = True
+        if self._error is not None and is_wanted:
+            raise self._error
+        raise StopIteration
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _run(self) -> None:
+        stop = StoppingCriteriaList([lambda ids, scores, **named: self._closed])
+        try:
+            self._generate(streamer=self._streamer, stopping_criteria=stop)
+        except Exception as error:  # it is for whoever waits
+            self._error = error
+        finally:
+            self._streamer.end()
 
 
 def _first_line(error: Exception) -> str:

@@ -47,8 +47,7 @@ from dailytalk_contiguous.core.hallucination import believed_words
 from dailytalk_contiguous.core.turns import TERMINAL_OVERLAP
 from dailytalk_contiguous.core.utterance import CUT_MARK, emotion_guess
 from dailytalk_contiguous.core.word_times import Word, by_proportion, split_words
-from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, Spoken
-from dailytalk_contiguous.models.pieces import Pieces
+from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces, Spoken
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, SpeechActivity
 
 _P = ParamSpec("_P")
@@ -328,7 +327,7 @@ class _Reply:
     """
 
     inbox: _Inbox = field(default_factory=queue.SimpleQueue)
-    pieces: Pieces[str] | None = None
+    pieces: ReplyPieces | None = None
     cancelled: bool = False
     ended: bool = False
     is_audible: bool = False

@@ -14,10 +14,9 @@ import itertools
 import json
 import os
 import re
-import threading
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -38,7 +37,6 @@ from dailytalk_contiguous.models.contracts import (
     Reserve,
     Spoken,
     VoiceSample,
-    free,
 )
 from dailytalk_contiguous.models.event_streams import server_events
 from dailytalk_contiguous.models.paid import Answer, Client, Purchase, Reply, ServedSynthesiser
@@ -147,10 +145,6 @@ class Fish(ServedSynthesiser):
             self._usd_per_byte = float(chosen) / 1e6
         self._sampling = sampling._asdict()
         self._timestamps = True
-        # The first request finds out alone whether there is the path with word times, and whether the voice is
-        # known: a refusal meets one line, and not as many as are sent at a time.
-        self._first = threading.Lock()
-        self._known = threading.Event()
         self._listed: dict[str, str] = {}
 
     def settings(self) -> dict[str, object]:
@@ -179,7 +173,7 @@ class Fish(ServedSynthesiser):
             reason = ", and ".join(reasons)
             raise DailytalkError(f"Fish Audio {reason}", "; ".join(remedies))
 
-    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
+    def _say(self, line: Line, samples: Sequence[VoiceSample], reserve: Reserve) -> Spoken:
         """Say a line.
 
         Raises NotAnswered and DailytalkError as `Client.post` does, also for a voice that a server of
@@ -225,30 +219,14 @@ class Fish(ServedSynthesiser):
         """
         read_events = partial(read_stream_events, text=text)
         read_sound = partial(read_plain, text=text)
-        if not self._known.is_set() and not self._first.acquire(blocking=False):
-            self._known.wait()
-        try:
-            if self._timestamps:
-                with suppress(NotServed):
-                    first = purchase._replace(reserve=self._releasing(purchase.reserve))
-                    return self._client.post(TIMES_PATH, body, headers, read_events, _ABSENT, first)
-            # 404 also means an unknown voice: only a plain answer shows that it was the path.
-            answer = self._client.post(PLAIN_PATH, body, headers, read_sound, purchase=purchase)
-            self._timestamps = False
-            return answer
-        finally:
-            self._known.set()
-
-    def _releasing(self, reserve: Reserve) -> Reserve:
-        """`reserve`, after which the other lines may begin: however the first request ended, the path is there."""
-
-        @contextmanager
-        def first(price: float) -> Iterator[Callable[[float], None]]:
-            with reserve(price) as pay:
-                yield pay
-            self._known.set()  # not after NotServed
-
-        return first
+        if self._timestamps:
+            absent = frozenset[int]() if self._has_spoken else _ABSENT  # the path is there once it has answered
+            with suppress(NotServed):
+                return self._client.post(TIMES_PATH, body, headers, read_events, absent, purchase)
+        # 404 also means an unknown voice: only a plain answer shows that it was the path.
+        answer = self._client.post(PLAIN_PATH, body, headers, read_sound, purchase=purchase)
+        self._timestamps = False
+        return answer
 
 
 def read_stream_events(reply: Reply, text: str) -> Sound:

@@ -32,7 +32,6 @@ from dailytalk_contiguous.models.contracts import (
     Reserve,
     Spoken,
     VoiceSample,
-    free,
 )
 from dailytalk_contiguous.models.paid import Answer, Client, Purchase, ServedSynthesiser
 from dailytalk_contiguous.models.request_failures import NotServed
@@ -157,7 +156,7 @@ class OpenAISpeech(ServedSynthesiser):
         if self._is_public and not self._token:
             raise DailytalkError("OpenAI needs a token", f"set {self._token.variables} in the environment")
 
-    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
+    def _say(self, line: Line, samples: Sequence[VoiceSample], reserve: Reserve) -> Spoken:
         """Say a line.
 
         Raises NotAnswered and DailytalkError as `Client.post` does, and DailytalkError for a tag that the model
