@@ -5,8 +5,11 @@ waited for, which is where a service that generates something spends its time. S
 """
 
 import socket
+import threading
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from contextvars import ContextVar
+from typing import Any, Generic, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -14,34 +17,57 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.response import HTTPResponse
 
+Value = TypeVar("Value")
 
-class RequestCut:
-    """Ends the request of one thread from any other.
+
+class StreamedAnswer(Generic[Value]):
+    """Iterates over the pieces of an answer as they come, and reads them in the thread that wants them.
+
+    Args:
+        pieces: yields the pieces, and returns where the answer it is given is closed.
 
     Attributes:
-        is_done: whether the request was ended.
+        is_closed: whether nobody wants any more.
         socket: that of the request while it is under way.
     """
 
-    def __init__(self) -> None:
-        self.is_done = False
+    def __init__(self, pieces: "Callable[[StreamedAnswer[Value]], Generator[Value]]") -> None:
+        self.is_closed = False
         self.socket: socket.socket | None = None
+        self._pieces = pieces(self)
+        self._reading = threading.Lock()
 
-    def __call__(self) -> None:
-        """End the request: whoever waits for its answer finds the end, now or as soon as it is sent."""
-        self.is_done = True
+    def __iter__(self) -> "StreamedAnswer[Value]":
+        return self
+
+    def __next__(self) -> Value:
+        with self._reading:
+            if self.is_closed:
+                self._pieces.close()
+            return next(self._pieces)
+
+    def close(self) -> None:
+        """End the request, from any thread; the iterator ends too. Nothing happens after the last piece."""
+        self.is_closed = True
+        self.cut()
+        if self._reading.acquire(blocking=False):  # else a thread waits for a piece, and finds the end
+            self._pieces.close()
+            self._reading.release()
+
+    def cut(self) -> None:
+        """Shut the socket of the request: whoever waits for its answer finds the end."""
         open_socket = self.socket
         if open_socket is not None:
             with suppress(OSError):  # closed already
                 socket.socket.shutdown(open_socket, socket.SHUT_RDWR)  # under TLS, too, without its farewell
 
 
-#: What may cut the request that this thread sends.
-cut_of_request: ContextVar[RequestCut | None] = ContextVar("cut_of_request", default=None)
+#: The answer that may cut the request that this thread sends.
+stream_of_request: ContextVar[StreamedAnswer[Any] | None] = ContextVar("stream_of_request", default=None)
 
 
 class CuttableAdapter(HTTPAdapter):
-    """Sends requests that `cut_of_request` can end."""
+    """Sends requests that `stream_of_request` can cut."""
 
     def get_connection_with_tls_context(
         self,
@@ -62,9 +88,9 @@ class _SocketReporter(HTTPConnection):
     """Tells its socket once a request is sent."""
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 has it
-        cut = cut_of_request.get()
-        if cut is not None:
-            cut.socket = self.sock
-            if cut.is_done:
-                cut()
+        stream = stream_of_request.get()
+        if stream is not None:
+            stream.socket = self.sock
+            if stream.is_closed:
+                stream.cut()
         return super().getresponse()

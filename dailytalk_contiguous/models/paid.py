@@ -1,4 +1,4 @@
-"""The client of a service that costs money or takes long, with limits and a pause that all its threads share.
+"""The client of a service that costs money or takes long, with limits that all its threads share.
 
 Passing failures are retried; what a person must fix stops the run. After an answer that a person must act on (400,
 401, 402, 403, 404), or several lines in a row without any, no thread begins another request. The first line of a
@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -35,14 +35,13 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSample,
     free,
 )
-from dailytalk_contiguous.models.cuttable_connection import CuttableAdapter, RequestCut, cut_of_request
+from dailytalk_contiguous.models.cuttable_connection import CuttableAdapter, StreamedAnswer, stream_of_request
 from dailytalk_contiguous.models.event_streams import ServerEvent, server_events
 from dailytalk_contiguous.models.request_failures import (
     CHECK_ADDRESS,
     Advice,
     AnswerRejected,
     NotServed,
-    RateLimited,
     RequestFailure,
     ServiceRefused,
     ServiceUnreachable,
@@ -140,16 +139,6 @@ DEFAULT_LIMITS = RequestLimits()
 DEFAULT_ADVICE = Advice()
 
 
-class Clock(Protocol):
-    """The time of a client. With one of its own, a test waits for nothing."""
-
-    def __call__(self) -> float:
-        """Seconds that only ever grow, as `time.monotonic` returns."""
-
-    def sleep(self, seconds: float) -> object:
-        """Return after that time."""
-
-
 class Client:
     """Sends requests to one service; any number of threads may use it at once.
 
@@ -159,7 +148,6 @@ class Client:
         token: sent as a bearer token; over plain http only to this machine (`refuse_plain_http`).
         limits: how long and how often it is asked.
         advice: what messages tell people.
-        clock: what a test puts in place of `time.monotonic` and of waiting.
     """
 
     def __init__(
@@ -169,7 +157,6 @@ class Client:
         token: Token,
         limits: RequestLimits = DEFAULT_LIMITS,
         advice: Advice = DEFAULT_ADVICE,
-        clock: Clock | None = None,
     ) -> None:
         parts = urlsplit(base_url)
         is_http = parts.scheme in ("http", "https")
@@ -183,10 +170,7 @@ class Client:
         self._token = token
         self._limits = limits
         self._advice = advice
-        self._clock = clock or time.monotonic
-        self._sleep = clock.sleep if clock else self._wait
         self._stop: RequestFailure | None = None
-        self._paused_until = 0.0
         self._places = threading.BoundedSemaphore(limits.most_at_once)
         self._lock = threading.Lock()
         self._connect()
@@ -258,8 +242,7 @@ class Client:
         body: bytes,
         headers: Mapping[str, str],
         read: Callable[[Iterator[ServerEvent]], Iterator[Value]],
-        first_seconds: float | None = None,
-    ) -> "StreamedAnswer[Value]":
+    ) -> StreamedAnswer[Value]:
         """Return what `read` makes of an answer that comes as server-sent events, piece by piece, at no price.
 
         The request is sent when the first piece is asked for, and once. `read` returns when the answer is whole,
@@ -268,16 +251,13 @@ class Client:
         Args:
             path, body, headers: as in `post`.
             read: makes pieces of events.
-            first_seconds: the longest silence, before the first piece as after it; None: `read_seconds`.
 
         Raises, from the iterator:
             BrokenOff: the answer ended in the middle.
             NotAnswered, DailytalkError: as `post` does.
         """
         request = requests.Request("POST", self.base_url + path, dict(headers), data=body)
-        silence = self._limits.read_seconds if first_seconds is None else first_seconds
-        cut = RequestCut()
-        return StreamedAnswer(self._pieces(request, read, silence, cut), cut)
+        return StreamedAnswer(lambda stream: self._pieces(request, read, stream))
 
     def _ask(self, attempt: Callable[[], Value], purchase: Purchase = NO_PURCHASE) -> Answer[Value]:
         """Return the result of the first try that succeeds. Raises as `post` does."""
@@ -304,12 +284,7 @@ class Client:
             if self._stop or not failure.can_retry or tried >= tries:
                 break
             longest = min(LONGEST_WAIT, self._limits.first_wait * 2 ** (tried - 1))
-            wait = random.uniform(0.0, longest)
-            if isinstance(failure, RateLimited):
-                wait += failure.retry_seconds
-                self._paused_until = max(self._paused_until, self._clock() + wait)
-            else:
-                self._sleep(wait)
+            self._wait(failure.retry_seconds + random.uniform(0.0, longest))
         raise self._error(self._stop or self._given_up(failure), tried)
 
     def _error(self, failure: RequestFailure, tried: int) -> DailytalkError:
@@ -339,23 +314,11 @@ class Client:
             self._stop = self._stop or failure
 
     def _wait(self, seconds: float) -> None:
-        """Wait until there is nothing to wait for. A Ctrl-C raises KeyboardInterrupt."""
+        """Wait, unless no request may begin any more. A Ctrl-C raises KeyboardInterrupt."""
         end = time.monotonic() + seconds
-        while not self._stop:
-            remaining = end - time.monotonic()
-            if remaining <= 0:
-                return
+        while not self._stop and time.monotonic() < end:
             interrupts.check_interrupt()
-            time.sleep(min(remaining, 0.1))
-
-    def _wait_out_the_pause(self) -> None:
-        """Wait while all threads pause. Raises RequestFailure if no request may begin any more."""
-        while not self._stop:
-            remaining = self._paused_until - self._clock()
-            if remaining <= 0:
-                return
-            self._sleep(remaining)
-        raise ServiceRefused(self._stop.reason, self._stop.remedy)
+            time.sleep(min(end - time.monotonic(), 0.1))
 
     def _read_whole(
         self, request: requests.Request, read: Callable[[Reply], Value], absent: frozenset[int], about: str = ""
@@ -398,20 +361,19 @@ class Client:
         self,
         request: requests.Request,
         read: Callable[[Iterator[ServerEvent]], Iterator[Value]],
-        silence: float,
-        cut: RequestCut,
+        stream: StreamedAnswer[Value],
     ) -> Generator[Value]:
         """Yield the pieces of a stream. Raises as `stream` says."""
         has_begun = False
         failure: RequestFailure | None = None
         try:
-            with self._answer(request, frozenset(), silence, cut) as (response, seconds):
+            with self._answer(request, frozenset(), stream) as (response, seconds):
                 for piece in self._read_events(response, seconds, read):
                     has_begun = True
                     yield piece
         except RequestFailure as error:
             failure = error
-        if cut.is_done:
+        if stream.is_closed:
             return
         if failure is None:
             self._n_unanswered = 0
@@ -430,20 +392,13 @@ class Client:
         """Yield what `read` makes of the events of an answer. Raises RequestFailure."""
         header = response.headers.get("Content-Type", "")
         content_type = header.partition(";")[0].strip().lower()
-        parts = self._parts(response, seconds, MOST_STREAM_BYTES)
-        body = b""
         if content_type in _NO_STREAMS:
-            body = b"".join(parts)
-        events = server_events(parts)
-        if body:  # the whole answer of a server that does not stream is its only event
-            events = iter([ServerEvent("", body.decode(errors="replace"))])
+            message = self._message(response, seconds)
+            reason = f"answered with {content_type}, not with a stream {message}".rstrip()
+            raise ServiceRefused(reason, CHECK_ADDRESS)
         try:
-            yield from read(events)
+            yield from read(server_events(self._parts(response, seconds, MOST_STREAM_BYTES)))
         except ShortRead as error:
-            if body:
-                message = service_message(body[:MOST_REFUSAL_BYTES], self._token)
-                reason = f"answered with {content_type}, not with a stream {message}".rstrip()
-                raise ServiceRefused(reason, CHECK_ADDRESS) from None
             raise short_answer(error, self._token) from None
 
     @contextmanager
@@ -451,31 +406,30 @@ class Client:
         self,
         request: requests.Request,
         absent: frozenset[int],
-        silence: float | None = None,
-        cut: RequestCut | None = None,
+        stream: StreamedAnswer[Value] | None = None,
     ) -> "Iterator[tuple[requests.Response, float]]":
         """One request, and an answer with status 200 to read in the block, within the seconds beside it.
 
-        `silence`: the longest one, in seconds, if it isn't `read_seconds`. `cut`: ends it from another thread.
+        `stream`: ends it from another thread.
 
         Raises RequestFailure in place of what `requests` does, there too, and NotServed.
         """
         status = 0
-        read_seconds = self._limits.read_seconds if silence is None else silence
         try:
             with self._places:
-                self._wait_out_the_pause()
-                sent = self._clock()
-                with self._send(request, read_seconds, cut) as response:
+                if self._stop:
+                    raise ServiceRefused(self._stop.reason, self._stop.remedy)
+                sent = time.monotonic()
+                with self._send(request, stream) as response:
                     self._has_answered = True
                     status = response.status_code
-                    seconds = self._limits.total_seconds - (self._clock() - sent)
+                    seconds = self._limits.total_seconds - (time.monotonic() - sent)
                     if status == 200:
                         yield response, seconds
                         return
                     if status in absent:
                         raise NotServed(request.url)
-                    message = self._refusal_message(response, seconds)
+                    message = self._message(response, seconds)
                 failure = failure_of(response, message, self._advice, self._token)
                 if failure.ends_run:  # here, before this place is another thread's
                     self._end(failure)
@@ -487,28 +441,28 @@ class Client:
             paid = status == 200
             raise connection_failure(error, self.base_url, self._has_answered, paid) from None
         finally:
-            if cut is not None:
-                cut.socket = None  # the next request may have its connection
+            if stream is not None:
+                stream.socket = None  # the next request may have its connection
 
-    def _send(self, request: requests.Request, read_seconds: float, cut: RequestCut | None) -> requests.Response:
+    def _send(self, request: requests.Request, stream: StreamedAnswer[Value] | None) -> requests.Response:
         """Send a request once. Return its answer, of which no more than the header was read."""
         if self._process != os.getpid():
             self._connect()
         request.auth = self._token
         prepared = self._session.prepare_request(request)
-        outer = cut_of_request.set(cut)
+        outer = stream_of_request.set(stream)
         try:
             return self._session.send(
                 prepared,
-                timeout=(CONNECT_SECONDS, read_seconds),
+                timeout=(CONNECT_SECONDS, self._limits.read_seconds),
                 allow_redirects=False,  # a redirected POST becomes a GET
                 stream=True,
             )
         finally:
-            cut_of_request.reset(outer)
+            stream_of_request.reset(outer)
 
-    def _refusal_message(self, response: requests.Response, seconds: float) -> str:
-        """What the service says of a refusal, of which only the beginning is read."""
+    def _message(self, response: requests.Response, seconds: float) -> str:
+        """What the service says in place of an answer, of which only the beginning is read."""
         body = b""
         for part in self._parts(response, seconds, MOST_ANSWER_BYTES):
             body += part
@@ -524,9 +478,9 @@ class Client:
         size = 0
         while True:
             # read1 gives what has come; iter_content would wait for a whole block, past every deadline.
-            began = self._clock()
+            began = time.monotonic()
             part = response.raw.read1(_PART_BYTES, decode_content=True)
-            seconds -= self._clock() - began  # without the time in which parts are used
+            seconds -= time.monotonic() - began  # without the time in which parts are used
             if not part:
                 return
             size += len(part)
@@ -535,31 +489,6 @@ class Client:
             if seconds < 0:
                 raise RequestFailure(f"took over {self._limits.total_seconds:.0f} s to answer")
             yield part
-
-
-class StreamedAnswer(Generic[Value]):
-    """Iterates over the pieces of an answer as they come, and reads them in the thread that wants them."""
-
-    def __init__(self, pieces: Generator[Value], cut: RequestCut) -> None:
-        self._pieces = pieces
-        self._cut = cut
-        self._reading = threading.Lock()
-
-    def __iter__(self) -> "StreamedAnswer[Value]":
-        return self
-
-    def __next__(self) -> Value:
-        with self._reading:
-            if self._cut.is_done:
-                self._pieces.close()
-            return next(self._pieces)
-
-    def close(self) -> None:
-        """End the request, from any thread; the iterator ends too. Nothing happens after the last piece."""
-        self._cut()
-        if self._reading.acquire(blocking=False):  # else a thread waits for a piece, and finds the end
-            self._pieces.close()
-            self._reading.release()
 
 
 class ServedSynthesiser(Synthesiser):

@@ -43,6 +43,7 @@ class RequestFailure(Exception):
         reason: what the service did.
         remedy: what a person can do; empty where asking again is all that can be done.
         paid: whether the answer began with 200, so that it may be charged.
+        retry_seconds: how long the service wants to be left alone, at least.
         can_retry: whether another try may succeed.
         ends_run: whether any other request would fail in the same way.
     """
@@ -50,21 +51,11 @@ class RequestFailure(Exception):
     can_retry: ClassVar[bool] = True
     ends_run: ClassVar[bool] = False
 
-    def __init__(self, reason: str, remedy: str = "", paid: bool = False) -> None:
+    def __init__(self, reason: str, remedy: str = "", paid: bool = False, retry_seconds: float = 0.0) -> None:
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
         self.paid = paid
-
-
-class RateLimited(RequestFailure):
-    """The service wants fewer requests. It counts those of an account, so all threads wait.
-
-    `retry_seconds`: how long the service wants to be left alone; 0 if it does not say.
-    """
-
-    def __init__(self, reason: str, retry_seconds: float) -> None:
-        super().__init__(reason)
         self.retry_seconds = retry_seconds
 
 
@@ -111,9 +102,7 @@ def failure_of(response: requests.Response, message: str, advice: Advice, token:
         if seconds > LONGEST_RETRY_AFTER:
             remedy = f"wait {seconds / 60:.0f} minutes, then {advice.again}"
             return ServiceRefused(f"asks for a rest of {seconds:.0f} s", remedy)
-        if status == 429 or seconds:
-            return RateLimited(reason, seconds)
-        return RequestFailure(reason)
+        return RequestFailure(reason, retry_seconds=seconds)
     if status == 401:
         # Some services repeat the token in their message.
         return ServiceRefused(

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spending import Clock, reserving
+from spending import reserving
 from tts_server import FISH, FISH_TIMES, TOKEN, OwnServer, TtsServer, speech, wav
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
-from dailytalk_contiguous.models.paid import Client, Reply
+from dailytalk_contiguous.models.paid import Client, Reply, RequestLimits
 from dailytalk_contiguous.models.request_failures import LongRead
 from dailytalk_contiguous.models.service_token import Token
 from dailytalk_contiguous.models.synthesisers.fish import MODELS, Fish, FishSampling, read_stream_events
@@ -33,7 +33,7 @@ def server() -> Iterator[TtsServer]:
 
 
 def fish(server: TtsServer, **options: Any) -> Fish:
-    transport = Client("Fish Audio", server.url, Token(TOKEN, "FISH_API_KEY"), clock=Clock())
+    transport = Client("Fish Audio", server.url, Token(TOKEN, "FISH_API_KEY"), RequestLimits(first_wait=0.0))
     return Fish(client=transport, **options)
 
 

@@ -35,9 +35,17 @@ from dailytalk_contiguous.models.synthesisers.openai import OpenAISpeech
 BODY = b'{"text": "Hello there."}'
 
 
-def client(url: str, clock: Clock | None = None, token: str = TOKEN, **options: Any) -> Client:
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time of the client: nobody waits."""
+    passing = Clock()
+    monkeypatch.setattr(paid, "time", passing)
+    return passing
+
+
+def client(url: str, token: str = TOKEN, **options: Any) -> Client:
     limits = RequestLimits(**{"read_seconds": 1.5, **options})
-    return Client("The service", url, Token(token, "A_TOKEN"), limits, clock=clock or Clock())
+    return Client("The service", url, Token(token, "A_TOKEN"), limits)
 
 
 def ask(service: Client, read: Callable[[Reply], bytes] = lambda reply: reply.body) -> bytes:
@@ -75,9 +83,9 @@ def test_what_passes_is_tried_again(fault: str) -> None:
         assert len(server.asked) == 3
 
 
-def test_request_that_failed_is_made_again_after_the_whole_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr(paid, "time", SimpleNamespace(monotonic=clock, sleep=clock.sleep))
+def test_request_that_failed_is_made_again_after_the_whole_wait(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(paid, "random", SimpleNamespace(uniform=lambda least, most: most))
     with TtsServer() as server:
         server.plan = ["reset"]
@@ -90,25 +98,22 @@ def test_request_that_failed_is_made_again_after_the_whole_wait(monkeypatch: pyt
     ("status", "hint"),
     [("401", "A_TOKEN"), ("402", "credit"), ("404", "voice"), ("422", "settings")],
 )  # fmt: skip
-def test_what_somebody_must_mend_stops_at_once_and_says_how(status: str, hint: str) -> None:
-    clock = Clock()
+def test_what_somebody_must_mend_stops_at_once_and_says_how(clock: Clock, status: str, hint: str) -> None:
     with TtsServer() as server:
         server.plan = [status]
         with pytest.raises(DailytalkError, match=status) as caught:
-            ask(client(server.url, clock))
+            ask(client(server.url))
         assert not isinstance(caught.value, NotAnswered)
         assert hint in caught.value.remedy
         assert len(server.asked) == 1
-    assert clock.slept == []
+    assert clock.now == 0.0
 
 
 def test_a_service_that_never_answered_anything_is_asked_three_times_and_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    clock = Clock()
     with pytest.raises(DailytalkError, match=f"at {url} can't be reached: check that it runs"):
-        ask(client(url, clock))
-    assert len(clock.slept) == FIRST_TRIES - 1
+        ask(client(url))
     with TtsServer(faults={"timeout": 1.0}) as server:
         with pytest.raises(DailytalkError, match=f"at {server.url} accepts requests and answers none"):
             ask(client(server.url, read_seconds=0.05))
@@ -187,12 +192,11 @@ def test_an_answer_that_began_with_200_is_charged_and_no_other(fault: str, cost:
 
 
 @pytest.mark.parametrize("fault", ["429-seconds", "429-date"])
-def test_retry_after_is_honoured_as_seconds_and_as_a_date(fault: str) -> None:
-    clock = Clock()
+def test_retry_after_is_honoured_as_seconds_and_as_a_date(clock: Clock, fault: str) -> None:
     with TtsServer(retry_after=7) as server:
         server.plan = [fault]
-        ask(client(server.url, clock))
-    assert 6.9 <= sum(clock.slept) <= 9.0
+        ask(client(server.url))
+    assert 6.9 <= clock.now <= 9.0
 
 
 @pytest.mark.parametrize(
@@ -241,9 +245,7 @@ def test_a_rest_that_a_server_asks_for_ends(rest: str, reason: str) -> None:
         ask(client(url, tries=3))
 
 
-def test_an_answer_that_drips_without_end_is_given_up_after_five_minutes() -> None:
-    clock = Clock()
-
+def test_an_answer_that_drips_without_end_is_given_up_after_five_minutes(clock: Clock) -> None:
     def drip(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
         while True:  # until the client hangs up
@@ -251,7 +253,7 @@ def test_an_answer_that_drips_without_end_is_given_up_after_five_minutes() -> No
             connection.sendall(b"R")
 
     with raw_server(drip) as url, pytest.raises(NotAnswered, match="took over 300 s to answer"):
-        ask(client(url, clock, tries=1))
+        ask(client(url, tries=1))
 
 
 def test_a_redirect_is_not_followed() -> None:

@@ -3,13 +3,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from spending import Clock
 from tts_server import OPENAI, TOKEN, OwnServer, TtsServer, speech, wav
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, SynthesisFailed, VoiceSample
 from dailytalk_contiguous.models.engines import synthesise
-from dailytalk_contiguous.models.paid import Client
+from dailytalk_contiguous.models.paid import Client, RequestLimits
 from dailytalk_contiguous.models.service_token import Token
 from dailytalk_contiguous.models.synthesisers.openai import OpenAISpeech
 
@@ -111,7 +110,7 @@ class EndlessServer(TtsServer):
 
 def test_answers_that_are_too_long_for_their_line_say_so_and_are_not_used() -> None:
     with EndlessServer() as server:
-        transport = Client("the speech server", server.url, Token(TOKEN, "KEY"), clock=Clock())
+        transport = Client("the speech server", server.url, Token(TOKEN, "KEY"), RequestLimits(first_wait=0.0))
         engine = OpenAISpeech(client=transport)
         with pytest.raises(DailytalkError) as caught:
             engine.speak(LINE)

@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMiss
 from dailytalk_contiguous.core.secrets import is_this_machine
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces
 from dailytalk_contiguous.models.event_streams import ServerEvent
-from dailytalk_contiguous.models.paid import Client, Clock, Reply, RequestLimits
+from dailytalk_contiguous.models.paid import Client, Reply, RequestLimits
 from dailytalk_contiguous.models.request_failures import Advice, NotServed, ShortRead
 from dailytalk_contiguous.models.service_token import Token
 
@@ -30,11 +30,12 @@ PUBLIC_HOST = "api.openai.com"
 #: Status codes of servers that don't list their models.
 _NO_SUCH_PATH = frozenset({404, 405, 501})
 
-#: Seconds to the first piece of an answer at most: a server may have to load its model.
-FIRST_SECONDS = 120.0
+#: Seconds of silence in an answer at most, since a server may have to load its model, and for a whole one: a
+#: person who waits for it asks again.
+CHAT_LIMITS = RequestLimits(read_seconds=120.0, total_seconds=300.0, tries=1)
 
-#: Seconds between two pieces of an answer at most, and for a whole one. A person who waits for it asks again.
-CHAT_LIMITS = RequestLimits(read_seconds=20.0, total_seconds=300.0, tries=1)
+#: Seconds of silence at most where a server is asked for its models.
+LIST_SECONDS = 20.0
 
 
 class _Delta(TypedDict, total=False):
@@ -96,24 +97,23 @@ class ChatServer:
     Args:
         address: `http` or `https`, with or without `/v1`, with `#MODEL` for a model that is not the first.
         limits: how long and how often the server is asked.
-        clock: as in `Client`.
 
     Raises DailytalkError for an invalid address, and for plain http to another machine with a token.
     """
 
-    def __init__(self, address: str, limits: RequestLimits = CHAT_LIMITS, clock: Clock | None = None) -> None:
+    def __init__(self, address: str, limits: RequestLimits = CHAT_LIMITS) -> None:
         url, _, self.name = address.partition("#")
         self._url = url.rstrip("/").removesuffix("/v1")
         self._limits = limits
-        self._clock = clock
         self._token = Token.from_environment("OPENAI_API_KEY")
-        self._client = self._connected()
+        self._client = self._connected(limits)
         self._host = urlsplit(url).hostname or ""
         self.service = "" if is_this_machine(self._host) else self._host
 
     def preflight(self) -> None:
         """Ask for the server's models. Raises DailytalkError as `Client.post` does, and ModelMissing."""
-        client = self._connected()
+        seconds = min(self._limits.read_seconds, LIST_SECONDS)
+        client = self._connected(self._limits._replace(read_seconds=seconds))
         try:
             answer = client.get(MODELS_PATH, _first_model, _NO_SUCH_PATH)
         except NotServed:
@@ -138,15 +138,13 @@ class ChatServer:
             "Accept-Encoding": "identity",  # a compressed answer comes in blocks, and late
         }
         if self._client.stopped:  # a person may have acted between two turns
-            self._client = self._connected()
+            self._client = self._connected(self._limits)
         encoded = json.dumps(body).encode()
-        return self._client.stream(
-            COMPLETIONS_PATH, encoded, headers, read_completion, first_seconds=FIRST_SECONDS
-        )
+        return self._client.stream(COMPLETIONS_PATH, encoded, headers, read_completion)
 
-    def _connected(self) -> Client:
+    def _connected(self, limits: RequestLimits) -> Client:
         advice = Advice(chosen=("model",), again="say it again")
-        return Client("the chat server", self._url, self._token, self._limits, advice, self._clock)
+        return Client("the chat server", self._url, self._token, limits, advice)
 
 
 def _first_model(reply: Reply) -> str:

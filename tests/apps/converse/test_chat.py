@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from chat_server import REPLY, ChatServer, and_error
-from spending import Clock
 
 from dailytalk_contiguous.apps.converse import chat
 from dailytalk_contiguous.apps.converse.chat import load_chat
@@ -17,9 +16,8 @@ ASKED = [ChatMessage("system", "Listen."), ChatMessage("user", "I had a long day
 
 
 def model(server: ChatServer, name: str = "", **timing: Any) -> chat.ChatServer:
-    """A client that waits for nothing long."""
-    limits = chat.CHAT_LIMITS._replace(**{"read_seconds": 0.3, **timing})
-    return chat.ChatServer(f"{server.url}#{name}" if name else server.url, limits, Clock())
+    limits = chat.CHAT_LIMITS._replace(**timing)
+    return chat.ChatServer(f"{server.url}#{name}" if name else server.url, limits)
 
 
 @pytest.fixture(autouse=True)

@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from chat_server import REPLY, ChatServer
-from spending import Clock
 
 from dailytalk_contiguous.apps.converse.chat import COMPLETIONS_PATH, read_completion
-from dailytalk_contiguous.models.paid import Client, RequestLimits, StreamedAnswer
+from dailytalk_contiguous.models.cuttable_connection import StreamedAnswer
+from dailytalk_contiguous.models.paid import Client, RequestLimits
 from dailytalk_contiguous.models.service_token import Token
 
 BODY = b'{"messages": []}'
@@ -15,11 +15,11 @@ BODY = b'{"messages": []}'
 
 def client(server: ChatServer, **options: Any) -> Client:
     limits = RequestLimits(**{"read_seconds": 5.0, "tries": 3, **options})
-    return Client("The service", server.url, Token("a-token", "A_TOKEN"), limits, clock=Clock())
+    return Client("The service", server.url, Token("a-token", "A_TOKEN"), limits)
 
 
-def stream(service: Client, **options: Any) -> StreamedAnswer[str]:
-    return service.stream(COMPLETIONS_PATH, BODY, {}, read_completion, **options)
+def stream(service: Client) -> StreamedAnswer[str]:
+    return service.stream(COMPLETIONS_PATH, BODY, {}, read_completion)
 
 
 def test_what_nobody_waits_for_ends_and_leaves_its_place_to_the_next() -> None:
