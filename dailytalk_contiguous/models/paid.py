@@ -84,15 +84,8 @@ _NO_STREAMS = ("text/html", "application/json", "application/xml", "text/xml")
 Value = TypeVar("Value")
 
 
-class Reply(NamedTuple):
-    """A whole answer with status 200."""
-
-    body: bytes
-    content_type: str
-
-
 class Answer(NamedTuple, Generic[Value]):
-    """The value that a reader made of a reply, and how many answers began with 200: each may be charged for."""
+    """The value that a reader made of an answer, and how many answers began with 200: each may be charged for."""
 
     value: Value
     paid: int
@@ -208,11 +201,11 @@ class Client:
         path: str,
         body: bytes,
         headers: Mapping[str, str],
-        read: Callable[[Reply], Value],
+        read: Callable[[bytes], Value],
         absent: frozenset[int] = frozenset(),
         purchase: Purchase = NO_PURCHASE,
     ) -> Answer[Value]:
-        """Return what `read` makes of the answer. `read` raises ShortRead where the request should be repeated.
+        """Return what `read` makes of the body. `read` raises ShortRead where the request should be repeated.
 
         Each request that may be charged holds the price of `purchase` while it is under way, and is charged if its
         answer began with 200, also where that broke off.
@@ -230,7 +223,7 @@ class Client:
         return self._ask(lambda: self._read_whole(request, read, absent, purchase.about), purchase)
 
     def get(
-        self, path: str, read: Callable[[Reply], Value], absent: frozenset[int] = frozenset()
+        self, path: str, read: Callable[[bytes], Value], absent: frozenset[int] = frozenset()
     ) -> Answer[Value]:
         """Return what `read` makes of the content of a path, which costs nothing. Raises as `post` does."""
         request = requests.Request("GET", self.base_url + path)
@@ -321,7 +314,7 @@ class Client:
             time.sleep(min(end - time.monotonic(), 0.1))
 
     def _read_whole(
-        self, request: requests.Request, read: Callable[[Reply], Value], absent: frozenset[int], about: str = ""
+        self, request: requests.Request, read: Callable[[bytes], Value], absent: frozenset[int], about: str = ""
     ) -> Value:
         """One try for a whole answer. Raises RequestFailure.
 
@@ -329,9 +322,8 @@ class Client:
         """
         with self._answer(request, absent) as (response, seconds):
             body = b"".join(self._parts(response, seconds, MOST_ANSWER_BYTES))
-        content_type = response.headers.get("Content-Type", "")
         try:
-            value = read(Reply(body, content_type))
+            value = read(body)
         except ShortRead as error:
             failure = short_answer(error, self._token)
             if about:

@@ -16,7 +16,6 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, blocks, r
 from dailytalk_contiguous.core.documents import parse_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import Quota
-from dailytalk_contiguous.models.paid import Reply
 from dailytalk_contiguous.models.request_failures import LongRead, ShortRead
 
 #: Characters that a voice usually says in a second.
@@ -98,10 +97,10 @@ class Sound(NamedTuple):
 _VOICE_LISTS = ("reference_ids", "voices", "uploaded_voices", "data")
 
 
-def read_voices(reply: Reply) -> dict[str, str]:
+def read_voices(body: bytes) -> dict[str, str]:
     """A server's ids of the voices that it lists, by their names. Raises ShortRead for another answer."""
     try:
-        listed = parse_json(reply.body, "", limit=MOST_LIST_BYTES)
+        listed = parse_json(body, "", limit=MOST_LIST_BYTES)
         entries = [entry for field in _VOICE_LISTS for entry in listed.get(field) or []]
     except BadInput as error:
         raise ShortRead(f"it lists no voices: {error.reason}") from None
@@ -119,10 +118,10 @@ def read_voices(reply: Reply) -> dict[str, str]:
     return voices
 
 
-def read_plain(reply: Reply, text: str) -> Sound:
+def read_plain(body: bytes, text: str) -> Sound:
     """The sound of an answer that is a WAV file: that of a line with this text.
 
     Raises ShortRead and LongRead as `read_wav` does.
     """
-    samples, sample_rate = read_wav(reply.body, sound_quota(text))
+    samples, sample_rate = read_wav(body, sound_quota(text))
     return Sound(samples, sample_rate, [])

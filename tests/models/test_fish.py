@@ -10,7 +10,7 @@ from tts_server import FISH, FISH_TIMES, TOKEN, OwnServer, TtsServer, speech, wa
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
-from dailytalk_contiguous.models.paid import Client, Reply, RequestLimits
+from dailytalk_contiguous.models.paid import Client, RequestLimits
 from dailytalk_contiguous.models.request_failures import LongRead
 from dailytalk_contiguous.models.service_token import Token
 from dailytalk_contiguous.models.synthesisers.fish import MODELS, Fish, FishSampling, read_stream_events
@@ -207,4 +207,4 @@ def test_a_stream_with_more_than_its_line_can_need_is_refused(body: bytes, words
     segment = json.dumps({"text": "a" * 1000, "start": 0.0, "end": 1.0}).encode()
     segments = b",".join([segment] * 3)
     with pytest.raises(LongRead, match=words):
-        read_stream_events(Reply(body.replace(b"%s", segments), ""), LINE.text)
+        read_stream_events(body.replace(b"%s", segments), LINE.text)

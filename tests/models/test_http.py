@@ -24,7 +24,6 @@ from dailytalk_contiguous.models.paid import (
     LINES_WITHOUT_ANSWER,
     Client,
     Purchase,
-    Reply,
     RequestLimits,
 )
 from dailytalk_contiguous.models.request_failures import ShortRead
@@ -48,7 +47,7 @@ def client(url: str, token: str = TOKEN, **options: Any) -> Client:
     return Client("The service", url, Token(token, "A_TOKEN"), limits)
 
 
-def ask(service: Client, read: Callable[[Reply], bytes] = lambda reply: reply.body) -> bytes:
+def ask(service: Client, read: Callable[[bytes], bytes] = lambda body: body) -> bytes:
     return service.post(FISH, BODY, {"Content-Type": "application/json"}, read).value
 
 
@@ -286,7 +285,7 @@ def test_the_token_is_in_no_message_traceback_or_log(fault: str, caplog: pytest.
 
 
 def test_a_service_that_repeats_the_token_does_not_make_us_show_it() -> None:
-    def repeats(reply: Reply) -> bytes:
+    def repeats(body: bytes) -> bytes:
         raise ShortRead(f"said {TOKEN}")
 
     with TtsServer() as server, pytest.raises(DailytalkError) as caught:
@@ -303,6 +302,6 @@ def test_a_token_is_trimmed_found_in_the_environment_and_never_pickled(monkeypat
     token = Token.from_environment("FIRST", "SECOND")
     with TtsServer() as server:
         service = Client("The service", server.url, token)
-        assert service.post(FISH, BODY, {}, lambda reply: reply.body).value
+        assert service.post(FISH, BODY, {}, lambda body: body).value
     with pytest.raises(TypeError, match="pickled"):
         pickle.dumps(token)

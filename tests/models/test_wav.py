@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tts_server import wav
 
-from dailytalk_contiguous.models.paid import Reply
 from dailytalk_contiguous.models.request_failures import LongRead, ShortRead
 from dailytalk_contiguous.models.speech_answers import (
     CHARACTERS_PER_SECOND,
@@ -105,4 +104,4 @@ def test_a_form_that_no_voice_has_is_refused_before_it_is_decoded(channels: int,
 )
 def test_a_list_of_voices_that_is_none_is_refused(body: bytes) -> None:
     with pytest.raises(ShortRead, match="it lists no voices"):
-        read_voices(Reply(body, ""))
+        read_voices(body)

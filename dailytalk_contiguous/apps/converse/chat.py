@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMiss
 from dailytalk_contiguous.core.secrets import is_this_machine
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces
 from dailytalk_contiguous.models.event_streams import ServerEvent
-from dailytalk_contiguous.models.paid import Client, Reply, RequestLimits
+from dailytalk_contiguous.models.paid import Client, RequestLimits
 from dailytalk_contiguous.models.request_failures import Advice, NotServed, ShortRead
 from dailytalk_contiguous.models.service_token import Token
 
@@ -147,10 +147,10 @@ class ChatServer:
         return Client("the chat server", self._url, self._token, limits, advice)
 
 
-def _first_model(reply: Reply) -> str:
+def _first_model(body: bytes) -> str:
     """The name of the first of a server's models; empty without one. Raises ShortRead."""
     try:
-        answer = typed(parse_json(reply.body, ""), _Models, "its list of models")
+        answer = typed(parse_json(body, ""), _Models, "its list of models")
     except BadInput as error:
         raise ShortRead(error.reason) from None
     return next((model["id"] for model in answer["data"]), "")

@@ -39,7 +39,7 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSample,
 )
 from dailytalk_contiguous.models.event_streams import server_events
-from dailytalk_contiguous.models.paid import Answer, Client, Purchase, Reply, ServedSynthesiser
+from dailytalk_contiguous.models.paid import Answer, Client, Purchase, ServedSynthesiser
 from dailytalk_contiguous.models.request_failures import LONGEST_MESSAGE, LongRead, NotServed, ShortRead
 from dailytalk_contiguous.models.service_token import Token
 from dailytalk_contiguous.models.speech_answers import (
@@ -229,7 +229,7 @@ class Fish(ServedSynthesiser):
         return answer
 
 
-def read_stream_events(reply: Reply, text: str) -> Sound:
+def read_stream_events(body: bytes, text: str) -> Sound:
     """The sound of an answer that is a stream of events with audio in base64 and alignments.
 
     `text` is that of the line. Raises ShortRead, and LongRead for more sound, letters or parts than it can need.
@@ -239,7 +239,7 @@ def read_stream_events(reply: Reply, text: str) -> Sound:
     files: list[list[bytes]] = []
     chunks: dict[int, list[TimedText]] = {}
     promised = 0.0
-    for event in _events(reply.body):
+    for event in _events(body):
         try:
             audio = binascii.a2b_base64(event["audio_base64"] or "", strict_mode=True)
         except (KeyError, TypeError, ValueError):
