@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.promised_samples import promised_samples
+from dailytalk_contiguous.core.quotas import MOST_ROW_SECONDS
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -38,9 +39,6 @@ FORMATS = (
     "ape,dsf,dts,tta,wv"
 )
 
-#: Streams of a file, of sound or not; FFmpeg opens no file with more. Each may take 2 MB.
-MOST_STREAMS = 128
-
 #: Formats whose packets have the times of a clock, by FFmpeg's names. Elsewhere they are counted from packets or
 #: bytes (AVI, AAC), or are a packet late (FFmpeg's decoders of WMA).
 WITH_CLOCK = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "mpegts", "mpeg"}
@@ -51,9 +49,6 @@ ROUNDING = 0.002
 #: Seconds without packets that become silence: half a frame of Moshi. Times that a browser or a network gives to
 #: packets of 20 ms vary by less.
 LEAST_GAP = 0.04
-
-#: Seconds of silence in a file for which there are no packets: as long as the sound of a row may be.
-MOST_SILENCE = 36_000.0
 
 #: Decoders of this process that wait: two for each of the recordings that `sources.folder` reads side by side,
 #: because the search for a cut goes back now and then.
@@ -70,7 +65,11 @@ def open_container(file: BinaryIO) -> "InputContainer":
     """Open a file of one of `FORMATS` from its start. Raises av.FFmpegError, OSError or ValueError."""
     import av  # FFmpeg, which few files need; an extra brings it
 
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file", "max_streams": str(MOST_STREAMS)}
+    options = {
+        "format_whitelist": FORMATS,
+        "protocol_whitelist": "file",
+        "max_streams": "128",  # each, of sound or not, may take 2 MB
+    }
     size = file.seek(0, os.SEEK_END)
     promised, _ = promised_samples(file, size) or (None, 0)
     if promised == 0:
@@ -184,7 +183,7 @@ class Decoder:
     def _with_silence(self, frames: Iterator["AudioFrame"]) -> Generator["AudioFrame | int", None, None]:
         """The frames, and before one that has no other before it so many samples of silence, a second at a time.
 
-        Raises BadInput for more than `MOST_SILENCE`.
+        Raises BadInput for more of it than the sound of a row may last.
         """
         n_done = 0
         n_silent = 0
@@ -192,8 +191,8 @@ class Decoder:
             missing = self._missing_before(frame, n_done)
             n_done += missing + frame.samples
             n_silent += missing
-            if n_silent > MOST_SILENCE * frame.sample_rate:
-                reason = f"its times leave more than {MOST_SILENCE / 3600:.0f} hours without sound"
+            if n_silent > MOST_ROW_SECONDS * frame.sample_rate:
+                reason = f"its times leave more than {MOST_ROW_SECONDS / 3600:.0f} hours without sound"
                 raise BadInput(reason, "export the recording again")
             while missing:
                 block = min(missing, frame.sample_rate)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.decoder import Encoded, clock_start, decoder_before, open_container, packets_of
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.mp4_frames import refuse_endless_mp4
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -28,9 +27,6 @@ WITH_ONE_LENGTH = {"matroska,webm", "flv", "asf"}
 
 #: Seconds by which the sound may be longer or shorter than promised.
 TOLERANCE = 1.0
-
-#: Audio streams of a file that are looked at.
-MOST_TRACKS = 64
 
 _NO_AUDIO = BadInput("it holds no audio that can be read", "convert it to WAV or FLAC")
 _COPY = "copy or export the recording again"
@@ -54,10 +50,10 @@ def read_facts(file: BinaryIO) -> StreamFacts:
 
     Raises BadInput for a file without audio, and for one of a format that isn't read.
     """
-    first = next(iter(_streams(file, most=1)), None)
-    if first is None:
+    streams = _streams(file)
+    if not streams or streams[0] is None:
         raise _NO_AUDIO
-    return first
+    return streams[0]
 
 
 def read_tracks(file: BinaryIO) -> list[StreamFacts]:
@@ -65,17 +61,16 @@ def read_tracks(file: BinaryIO) -> list[StreamFacts]:
 
     Raises BadInput as `read_facts` does, and for a file with a stream that can't be decoded.
     """
-    tracks = _streams(file, most=MOST_TRACKS)
+    tracks = _streams(file)
     if None in tracks or not tracks:
         raise _NO_AUDIO
     return [track for track in tracks if track]
 
 
-def _streams(file: BinaryIO, most: int) -> list[StreamFacts | None]:
-    """The facts of the first audio streams, at most so many; None for one that can't be decoded."""
+def _streams(file: BinaryIO) -> list[StreamFacts | None]:
+    """The facts of the audio streams, in their order; None for one that can't be decoded."""
     import av  # FFmpeg, which few files need; an extra brings it
 
-    refuse_endless_mp4(file)
     try:
         with open_container(file) as container:
             streams = container.streams.audio
@@ -83,7 +78,7 @@ def _streams(file: BinaryIO, most: int) -> list[StreamFacts | None]:
             if not all(ends):
                 ends = _ends_of_packets(container)
             both = zip(streams, ends, strict=True)
-            return [_facts_of(container, stream, end) for stream, end in both][:most]
+            return [_facts_of(container, stream, end) for stream, end in both]
     except (av.FFmpegError, OSError, ValueError):
         raise _NO_AUDIO from None
 
