@@ -52,17 +52,6 @@ CUBLAS = "libcublas.so.12"
 #: Libraries by the package that brings them: the cuBLAS, and before it the one that cuBLAS opens itself.
 LIBRARIES = {"nvidia-cuda-nvrtc-cu12": "libnvrtc.so.12", CUBLAS_PACKAGE: CUBLAS}
 
-#: Bytes of memory for one network in ONNX while it runs. A sentence of half a minute takes 0.65 GB of a voice of
-#: Piper of medium quality, and about twice that of one of high quality; the other networks take less than 0.1 GB.
-MOST_ONNX = 2 << 30
-
-#: Bytes of a constant that may be computed while a network in ONNX is loaded. What is larger waits until it runs,
-#: when `MOST_ONNX` counts.
-MOST_FOLDED = 64 << 20
-
-#: How ONNX Runtime says that a network needs more memory than it may have.
-_ONNX_MEMORY = ("is smaller than requested bytes", "Failed to allocate memory", "bad_alloc")
-
 #: What to do without a library of CUDA.
 _INSTALL = "pip install 'dailytalk-contiguous[cuda]', or pass --device cpu"
 
@@ -136,8 +125,7 @@ def preferred_type(supported: Collection[str]) -> str:
 def open_onnx(network: Path | bytes) -> "InferenceSession":
     """A session of ONNX Runtime on the CPU for a network in a file, or in memory.
 
-    Raises what ONNX Runtime does for one that it can't run. `lacks_onnx_memory` recognises, here and where the
-    session runs, one that asks for more than `MOST_ONNX`.
+    Raises what ONNX Runtime does for one that it can't run.
     """
     import onnxruntime
 
@@ -146,23 +134,9 @@ def open_onnx(network: Path | bytes) -> "InferenceSession":
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 4  # what fails is raised
-    # A file may ask for any amount of memory: a session that is opened from here on has its own, and no more.
-    kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
-    purpose = onnxruntime.OrtMemType.DEFAULT
-    memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, purpose)
-    limit = onnxruntime.OrtArenaCfg({"max_mem": MOST_ONNX})
-    onnxruntime.create_and_register_allocator(memory, limit)
-    options.add_session_config_entry("session.use_env_allocators", "1")
-    options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(MOST_FOLDED))
     source = str(network) if isinstance(network, Path) else network
     # The fallback prints what it does.
     return onnxruntime.InferenceSession(source, options, ["CPUExecutionProvider"], enable_fallback=0)
-
-
-def lacks_onnx_memory(error: Exception) -> bool:
-    """Whether ONNX Runtime means that a network asks for more than `MOST_ONNX`."""
-    message = str(error)
-    return any(text in message for text in _ONNX_MEMORY)
 
 
 def open_libraries() -> None:

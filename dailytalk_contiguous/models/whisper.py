@@ -28,7 +28,7 @@ import soxr
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing, ModelUnreachable
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing, ModelUnreachable
 from dailytalk_contiguous.core.fillers import PROMPTS, USUAL
 from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
 from dailytalk_contiguous.core.sentences import ends_sentence
@@ -43,7 +43,6 @@ from dailytalk_contiguous.models.hesitations import (
     places_of_hesitations,
     with_hesitations,
 )
-from dailytalk_contiguous.models.whisper_folder import ANOTHER_WHISPER, check_tokenizer, check_whisper_folder
 
 if TYPE_CHECKING:
     from ctranslate2 import StorageView
@@ -53,6 +52,9 @@ if TYPE_CHECKING:
 
 #: The size that is used where none is named.
 WHISPER = "medium"
+
+#: What to do about a folder that can't be used.
+ANOTHER_WHISPER = "pass --asr-model with a size such as base or medium, or a folder in CTranslate2 format"
 
 #: Seconds that the encoder sees.
 ENCODER_SECONDS = 30.0
@@ -164,12 +166,7 @@ class Whisper:
         threads = {"cpu_threads": 1, "num_workers": side_by_side}
         load = partial(WhisperModel, folder, device=device, compute_type=compute_type, **threads)
         try:
-            vocabulary = check_whisper_folder(Path(folder))
             self._model = devices.within_memory(load, f"the Whisper model in {folder}")
-            check_tokenizer(self._model.hf_tokenizer, vocabulary)
-        except BadInput as error:
-            reason = f"the Whisper model in {folder} can't be used ({error.reason})"
-            raise ModelMissing(reason, ANOTHER_WHISPER) from None
         except (DailytalkError, MemoryError):
             raise
         except Exception as error:  # CTranslate2 raises RuntimeError and ValueError, tokenizers Exception itself

@@ -191,6 +191,15 @@ def test_a_folder_without_all_its_files_is_named(tmp_path: Path, name: str) -> N
         find_whisper(str(folder))
 
 
+@pytest.mark.parametrize("name", MODEL_FILES)
+def test_a_damaged_folder_is_one_sentence_that_names_it(tmp_path: Path, name: str) -> None:
+    folder = linked(tmp_path / "model", name)
+    content = (Path(find_whisper("tiny.en")) / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelMissing, match=f"the Whisper model in {folder} does not load"):
+        load_whisper(str(folder), "cpu", "int8")
+
+
 @pytest.mark.needs("a GPU")
 def test_cuda_recognises_every_window_of_a_batch() -> None:
     on_cuda = load_whisper("base", "cuda")

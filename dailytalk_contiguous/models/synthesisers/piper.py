@@ -12,7 +12,6 @@ import re
 import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from difflib import SequenceMatcher
 from functools import lru_cache
 from importlib.metadata import version
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.clean_speech import voiced_spans
-from dailytalk_contiguous.core.documents import as_text, check_size, quoted, read_json
+from dailytalk_contiguous.core.documents import as_text, quoted, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.licensing import Licence
@@ -40,7 +39,7 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSample,
     free,
 )
-from dailytalk_contiguous.models.devices import MOST_ONNX, lacks_onnx_memory, open_onnx, thread_count
+from dailytalk_contiguous.models.devices import open_onnx, thread_count
 from dailytalk_contiguous.models.style_prosody import STYLE_PROSODY, prosody_of_tag
 
 if TYPE_CHECKING:
@@ -72,22 +71,6 @@ _NOISE_FRAMES = 16384
 
 #: Channels of noise, which is more than any voice needs.
 _NOISE_CHANNELS = 192
-
-#: Bytes that the network of a voice may have: the largest of `PIPER_VOICES` have 114 MB.
-MOST_NETWORK_BYTES = 300_000_000
-
-#: Phonemes, with the gaps between them, that are said at a time by all threads; a longer sentence is said alone.
-#: At half a megabyte each (one in voices of high quality) they leave room below `devices.MOST_ONNX`.
-MOST_PHONEMES = 1500
-
-#: Seconds of a phoneme or gap: joe takes 0.025 on average.
-MOST_PHONEME_SECONDS = 1.0
-
-#: Seconds that any sentence may take, however short it is.
-LEAST_SECONDS = 60.0
-
-#: Bytes that the settings of a voice may have.
-_MOST_SETTINGS = 1 << 20
 
 #: Seconds of the fillers "uh" and "er".
 SHORTEST_FILLER = 0.4
@@ -401,7 +384,7 @@ def _settings_of(files: VoiceFiles) -> "PiperConfig":
     from piper.config import PiperConfig
 
     try:
-        settings = read_json(files.settings, limit=_MOST_SETTINGS)
+        settings = read_json(files.settings)
         config = PiperConfig.from_dict(settings)
         if not LOWEST_RATE <= config.sample_rate <= HIGHEST_RATE:
             raise BadInput(f"it names a rate of {quoted(config.sample_rate)} Hz", "")
@@ -423,7 +406,6 @@ def _loaded(files: VoiceFiles) -> "PiperVoice":
 
     config = _settings_of(files)
     try:
-        check_size(files.network.stat().st_size, "", "name another --voice", MOST_NETWORK_BYTES)
         model = onnx.load(str(files.network), load_external_data=False)
         _refuse_other_files(model)
         add_alignment_output(model)
@@ -437,7 +419,7 @@ def _loaded(files: VoiceFiles) -> "PiperVoice":
         message = as_text(str(error)).splitlines()[0][:200]
         reason = f"{files.network.name} is not a voice of Piper ({message})"
         raise ModelMissing(reason, "name another --voice") from error
-    return PiperVoice(session=_VoiceSession(session, noise, files.network.stem, config.sample_rate), config=config)
+    return PiperVoice(session=_VoiceSession(session, noise, files.network.stem), config=config)
 
 
 def _refuse_other_files(model: "ModelProto") -> None:
@@ -475,21 +457,17 @@ def _tensors_in(nodes: "Iterable[NodeProto]") -> list["TensorProto"]:
 
 
 class _VoiceSession:
-    """A session of ONNX Runtime that uses the same noise for every line, within the memory that a voice needs.
+    """A session of ONNX Runtime that uses the same noise for every line.
 
     Args:
         session: of a voice whose noise is an input.
         names: those inputs.
         voice: its name, for errors.
-        sample_rate: of its sound, in Hz.
     """
 
-    def __init__(self, session: "InferenceSession", names: Sequence[str], voice: str, sample_rate: int) -> None:
+    def __init__(self, session: "InferenceSession", names: Sequence[str], voice: str) -> None:
         self._session = session
         self._voice = voice
-        self._sample_rate = sample_rate
-        self._n_phonemes = 0  # that are said now, in all threads
-        self._changed = threading.Condition()
         shape = (1, _NOISE_CHANNELS, _NOISE_FRAMES)
         noise = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
         self._noise = dict.fromkeys(names, noise)
@@ -497,37 +475,13 @@ class _VoiceSession:
     def run(
         self, outputs: Sequence[str] | None, inputs: Mapping[str, NDArray[np.generic]]
     ) -> list[NDArray[np.float32]]:
-        """Return the sound. Raises SynthesisFailed if it needs too much memory, or is too long."""
-        n_phonemes = inputs["input"].size
+        """Return the sound. Raises SynthesisFailed for a sentence that the network can't say."""
         try:
-            with self._memory_for(n_phonemes):
-                results: list[NDArray[np.float32]] = self._session.run(outputs, {**inputs, **self._noise})
-        except Exception as error:
-            if not lacks_onnx_memory(error):
-                raise
-            reason = f"the voice {self._voice} asks for more memory than {MOST_ONNX / 1e9:.1f} GB for a sentence"
-            raise SynthesisFailed(reason, "say it in shorter sentences, or name another --voice") from None
-        sound, counts = results
-        seconds = sound.size / self._sample_rate
-        most_seconds = max(LEAST_SECONDS, n_phonemes * MOST_PHONEME_SECONDS)
-        if seconds > most_seconds or counts.size > n_phonemes:
-            reason = f"the voice {self._voice} says {seconds:,.0f} s for a sentence of {n_phonemes} phonemes"
-            raise SynthesisFailed(reason, "name another --voice")
+            results: list[NDArray[np.float32]] = self._session.run(outputs, {**inputs, **self._noise})
+        except Exception as error:  # ONNX Runtime has many of its own, for too little memory among others
+            reason = f"the voice {self._voice} can't say a sentence ({as_text(str(error))[:200]})"
+            raise SynthesisFailed(reason, "say it in shorter sentences, or name another --voice") from error
         return results
-
-    @contextmanager
-    def _memory_for(self, n_phonemes: int) -> Iterator[None]:
-        """Wait until the sentences of other threads leave memory for so many phonemes."""
-        with self._changed:
-            while self._n_phonemes and self._n_phonemes + n_phonemes > MOST_PHONEMES:
-                self._changed.wait()
-            self._n_phonemes += n_phonemes
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._n_phonemes -= n_phonemes
-                self._changed.notify_all()
 
 
 def _with_noise_as_input(model: "ModelProto") -> list[str]:
