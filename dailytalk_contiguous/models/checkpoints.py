@@ -83,12 +83,6 @@ _LIST = ".index.json"
 #: Names that a file in a list of weights may have: none that leads to another folder.
 _PART = re.compile(r"[\w-][\w.-]*")
 
-#: Bytes that a JSON file of a checkpoint may have.
-_MOST_JSON = 16 << 20
-
-#: Files that the weights of a checkpoint may be in.
-_MOST_FILES = 100
-
 #: Bytes that are read of a file at a time.
 _BLOCK_BYTES = 1 << 20
 
@@ -452,7 +446,7 @@ def _asking_hub(name: str) -> Iterator["Reference"]:
 def _read_object(name: str, path: Path) -> dict[str, Any]:
     """The values of a JSON file of the model of that name. Raises ModelMissing for a file that has none."""
     try:
-        contents = read_json(path, limit=_MOST_JSON)
+        contents = read_json(path)
         return typed(contents, dict[str, Any], path.name)
     except BadInput as error:
         raise ModelMissing(f"{name!r} can't be loaded ({error.reason})", FIND_REMEDY) from None
@@ -466,7 +460,7 @@ def _listed(name: str, path: Path, suffix: str) -> list[str]:
     if fits(listed, list[str]):
         files = sorted(set(listed))
     are_beside = all(_PART.fullmatch(file) and file.endswith(suffix) for file in files)
-    if not 0 < len(files) <= _MOST_FILES or not are_beside:
+    if not 0 < len(files) <= 100 or not are_beside:  # each of them would be asked for
         reason = f"{name!r} can't be loaded ({path.name} lists no {suffix} files beside it)"
         raise ModelMissing(reason, FIND_REMEDY)
     return files

@@ -59,9 +59,6 @@ LAYOUT = 1
 #: Clusters of a codebook at most.
 MOST_CLUSTERS = 4096
 
-#: Bytes of a codebook's description at most.
-MOST_BYTES = 4 << 20
-
 #: Frames whose distances are held at a time.
 _FRAMES_AT_ONCE = 1 << 13
 
@@ -239,7 +236,7 @@ def bundled_name() -> str:
 
 def _read(folder: Path) -> Codebook:
     """The codebook in a folder. Raises BadInput for one that can't be used."""
-    stored = read_json(inside(folder, ABOUT), _REMEDY, MOST_BYTES)
+    stored = read_json(inside(folder, ABOUT), _REMEDY)
     path = as_text(folder / ABOUT)
     if not isinstance(stored, dict) or "layout" not in stored:
         other = typed(stored, _Centres, path, _REMEDY)

@@ -35,12 +35,6 @@ CHECKPOINTS = "checkpoints"
 #: What is trained here, from the quickest to the slowest.
 EMOTION_KINDS = ("linear", "spectrogram", "audio")
 
-#: Classes of a model at most.
-MOST_CLASSES = 100
-
-#: Bytes of `emotion.json` at most.
-MOST_ABOUT_BYTES = 4 << 20
-
 RETRAIN = "train it again with `dailytalk emotion train`"
 
 
@@ -137,14 +131,14 @@ def emotion_folder_of(name: str, about: Path, weights: Path) -> EmotionFolder:
     """
     path = shown(about)
     try:
-        stored = read_json(about, RETRAIN, MOST_ABOUT_BYTES)
+        stored = read_json(about, RETRAIN)
         value = typed(stored, _About, path)
     except BadInput as error:
         raise ModelMissing(error.reason, RETRAIN) from None
     kind = value["kind"]
     classes = value["classes"]
     temperature = value["temperature"]
-    is_list = 2 <= len(classes) <= MOST_CLASSES
+    is_list = 2 <= len(classes) <= 100
     is_sorted = classes == sorted({*classes} - {"", UNSURE})
     limits = value.get("limits", DEFAULT_LIMITS._asdict())
     are_limits = limits.keys() == {*ConfidenceLimits._fields} and all(0 <= limit <= 1 for limit in limits.values())

@@ -83,16 +83,10 @@ _DROPOUT = 0.3
 #: The least variance of a channel over time.
 _LEAST_VARIANCE = 1e-3
 
-#: Labels of a checkpoint at most.
-_MOST_LABELS = 256
-
 #: Labels of a checkpoint that are emotions at least.
 _LEAST_EMOTIONS = 2
 
 _CHECKPOINT = "name a checkpoint of AutoModelForAudioClassification that was trained on emotion"
-
-#: The widest hidden layer of a head that is not trained yet, by the settings of an encoder: 256 is usual.
-_MOST_HEAD = 4096
 
 #: Settings of an encoder that is trained further, whatever its own are.
 _FIXED = {
@@ -363,7 +357,7 @@ def _labels(checkpoint: StoredModel) -> list[str]:
     names: set[str] = set()
     if fits(labels, list[str]):
         names = {label.strip().lower() for label in labels}
-    is_list = 2 <= len(names) == len(labels) <= _MOST_LABELS
+    is_list = 2 <= len(names) == len(labels)
     n_emotions = len(names & CLASS_OF_LABEL.keys())
     problem = checkpoint.config.get("problem_type")
     is_choice = problem in (None, "single_label_classification")
@@ -416,9 +410,6 @@ def classifier_on(encoder: str, classes: Sequence[str], device: str) -> AudioEmo
     checkpoint = find_checkpoint(encoder)
     values = checkpoint.config | _FIXED
     kind, config = _configured(checkpoint, values, classes, FIND_REMEDY)
-    if not 0 < config.classifier_proj_size <= _MOST_HEAD:
-        reason = f"{encoder!r} can't be loaded (classifier_proj_size is {config.classifier_proj_size})"
-        raise ModelMissing(reason, FIND_REMEDY)
     # Its weights are compared with its settings before these take memory.
     shapes = shapes_of(encoder_in(_without_memory(checkpoint, kind, config, FIND_REMEDY)))
     _, prefixes = speech_models.ENCODERS[checkpoint.model_type]

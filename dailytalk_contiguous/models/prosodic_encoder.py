@@ -184,7 +184,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         source = {key: kwargs[key] for key in _SOURCE_OPTIONS if key in kwargs}
         try:
             config_path = cached_file(name, CONFIG_NAME, **source)
-            stored = read_json(Path(config_path), _RETRAIN, 1 << 20) if config_path else None
+            stored = read_json(Path(config_path), _RETRAIN) if config_path else None
             if not isinstance(stored, dict) or stored.get("model_type") != ProsodicEncoderConfig.model_type:
                 raise ModelMissing(f"{name!r} is not an encoder of prosodic tokens", _RETRAIN)
             config = _config_of({key: stored[key] for key in _SETTINGS if key in stored})

@@ -14,10 +14,6 @@ from dailytalk_contiguous.core.errors import ModelMissing
 #: Used in pretraining only; checkpoints have it or not.
 _UNUSED = "masked_spec_embed"
 
-#: How many bytes weights may have for each byte of their files. Two weights may be one in a file, as embeddings
-#: and the last layer often are; all of them never are.
-MOST_SHARED = 2
-
 #: What to do about a file that can't be read.
 _UNREADABLE = "download it again, or name a version with model.safetensors, on the Hub often OWNER/NAME@refs/pr/1"
 
@@ -59,8 +55,8 @@ def read_weights(
         prefixes: what may stand before their names; that counts with which most of them are there.
         strict: whether the files may have no others.
 
-    Raises ModelMissing where a file can't be read, and where a weight is missing, too many, of another shape, no
-    float, or one number that is said to be many.
+    Raises ModelMissing where a file can't be read, and where a weight is missing, too many, of another shape or no
+    float.
     """
     stored: dict[str, Tensor] = {}
     for path in paths:
@@ -87,11 +83,6 @@ def read_weights(
     if misfits:
         first = f"{min(misfits)[:99]!r} first, missing, too many or of another shape"
         raise ModelMissing(f"the weights of {name!r} are not those of its configuration ({first})", remedy)
-    weight_bytes = sum(weights[key].nbytes for key in shapes if key in weights)
-    file_bytes = sum(path.stat().st_size for path in paths)
-    if weight_bytes > MOST_SHARED * file_bytes:
-        sizes = f"{weight_bytes / 1e6:,.1f} MB in files of {file_bytes / 1e6:,.1f} MB"
-        raise ModelMissing(f"the weights of {name!r} can't be read (they have {sizes})", remedy)
     complete: dict[str, Tensor] = {}
     for key, shape in shapes.items():
         if key in weights:

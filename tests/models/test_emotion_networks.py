@@ -257,7 +257,8 @@ def test_a_model_folder_gives_the_same_model_without_its_encoder(kind: str, tmp_
         {"intermediate_size": 1 << 20},
         {"num_attention_heads": 0},
         {"conv_dim": [1 << 16, 1 << 16]},
-        {"classifier_proj_size": 1 << 20},
+        {"classifier_proj_size": -1},
+        {"num_hidden_layers": 1 << 30},
     ],
     ids=str,
 )
