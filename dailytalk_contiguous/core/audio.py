@@ -95,9 +95,6 @@ _PREROLL_SECONDS = 5.0
 #: Samples by which a length in seconds may be wrong: a frame of MP3 or two at any rate.
 _SPARE = 8192
 
-#: Seconds for which memory is reserved because a header says so; what is longer has to be read first.
-_LONGEST_PROMISE = 3600.0
-
 #: Recordings whose header and completeness are remembered: every part of one asks for them.
 _REMEMBERED = 1024
 
@@ -540,7 +537,7 @@ def read_pcm(
     info = read_header(audio)
     remaining = info.seconds - start
     wanted = remaining if duration is None else min(duration, remaining)
-    seconds = min(max(0.0, wanted), _LONGEST_PROMISE)
+    seconds = min(max(0.0, wanted), 3600.0)  # a header may promise more than there is
     # One array from the start: blocks joined at the end exist twice, 50 MB for a quarter of an hour.
     samples = np.empty((round(seconds * sample_rate) + _SPARE, info.channels), np.int16)
     held = 0

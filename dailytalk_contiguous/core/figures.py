@@ -35,12 +35,6 @@ MOST_CROSSED = 15
 #: Labels along which clips are counted.
 DIMENSIONS = ("corpus", "emotion", "style", "tag", "speaker", "gender", "sentence_type", "length", "split")
 
-#: Voices that are named among the settings.
-MOST_VOICES = 10
-
-#: Characters of a value of a published column that are shown.
-LONGEST_VALUE = 100
-
 #: The measures of utterances that have a mean: title, unit and decimals.
 MEASURES = {
     "seconds": ("length", "s", 2),
@@ -382,7 +376,7 @@ def column_values(tables: Tables) -> Iterator[tuple[Column, Counter[str] | pd.Se
             yield column, values.astype(np.float64).describe()
         elif column.tally == "count":
             texts = values.explode().astype(str)
-            yield column, counts(texts.str.slice(stop=LONGEST_VALUE))
+            yield column, counts(texts.str.slice(stop=100))
         else:
             yield column, None
 
@@ -610,7 +604,7 @@ def chosen_settings(
     values |= settings(tables)
     voices = named_in_provenance(tables, "voice")
     if voices:
-        values["voice"] = voices[:MOST_VOICES]
+        values["voice"] = voices[:10]
     chosen = {}
     for name, used in values.items():
         default = defaults.get(name, object())

@@ -453,9 +453,6 @@ SHORT = 0.7
 #: Oversampling at which true peaks are read (ITU-R BS.1770-4, Annex 2).
 OVERSAMPLING = 4
 
-#: Steps in which a gain is found: nearly always the first meets the target.
-_MOST_STEPS = 8
-
 #: dB of a step that is too small to be taken.
 _SMALLEST_STEP_DB = 0.01
 
@@ -510,7 +507,7 @@ def levelled(samples: Samples, sample_rate: int, target_lufs: float, ceiling_dbt
     lufs = before
     louder = samples
     # What was under the absolute gate before may be over it now, so the loudness is not simply the sum.
-    for _ in range(_MOST_STEPS):
+    for _ in range(8):  # nearly always the first meets the target
         step_db = min(target_lufs - lufs, room_db - gain_db)
         if abs(step_db) < _SMALLEST_STEP_DB:
             break

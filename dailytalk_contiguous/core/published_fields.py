@@ -2,7 +2,6 @@
 run.json and a version's manifest keep them.
 """
 
-import itertools
 from collections.abc import Iterable
 from typing import NotRequired, TypedDict
 
@@ -30,12 +29,6 @@ NAMES_OF_COLUMNS = frozenset(
         "remedy",
     }
 )
-
-#: The most fields that a file may describe.
-MOST_FIELDS = 1000
-
-#: Characters that the name of a field may have.
-LONGEST_NAME = 100
 
 
 class Described(TypedDict):
@@ -73,10 +66,9 @@ def described(fields: Iterable[Field]) -> list[Described]:
 def published(records: Iterable[AnyRecord], where: str) -> tuple[Field, ...]:
     """The fields of `described`, which may come from outside; `where` is the file that has them.
 
-    At most `MOST_FIELDS` are read. Raises DailytalkError for a name or a type that no stage can publish.
+    Raises DailytalkError for a name or a type that no stage can publish.
     """
-    first_records = itertools.islice(records, MOST_FIELDS)
-    return checked_fields(map(_field_of, first_records), where)
+    return checked_fields(map(_field_of, records), where)
 
 
 def checked_fields(fields: Iterable[Field], where: str) -> tuple[Field, ...]:
@@ -88,8 +80,7 @@ def checked_fields(fields: Iterable[Field], where: str) -> tuple[Field, ...]:
     for field in fields:
         problem = _field_problem(field, taken)
         if problem:
-            name = field.name[:LONGEST_NAME]
-            raise DailytalkError(f"{where} publishes {name!r}, {problem}", "publish it in another way")
+            raise DailytalkError(f"{where} publishes {field.name!r}, {problem}", "publish it in another way")
         taken.add(field.name)
         checked.append(field)
     return tuple(checked)
@@ -99,7 +90,7 @@ def _field_problem(field: Field, taken: set[str]) -> str | None:
     """Why a stage can't publish a field, in words; None if it can."""
     if field.name in taken:
         return "which is the name of another field"
-    if not field.name.isidentifier() or len(field.name) > LONGEST_NAME:
+    if not field.name.isidentifier():
         return "which can't be the name of a column"
     if isinstance(field, Column) and field.tally not in TALLIES:
         tallies = ", ".join(filter(None, TALLIES))

@@ -33,9 +33,6 @@ _FEWEST_COMMON = 2
 #: Texts that are kept for a run: many calls open with the same sentence.
 _TEXTS_OF_RUN = 8
 
-#: Texts that one is compared with.
-_MOST_COMPARED = 3
-
 #: Odd factors of the hashes of a run's words, so that their order counts.
 _FACTORS = 2 * np.arange(10**9, 10**9 + RUN, dtype=np.uint64) ** np.uint64(2) + np.uint64(1)
 
@@ -79,7 +76,7 @@ class SameTexts:
         n_common = Counter[str]()
         for run in least_runs:
             n_common.update(self._names_of_run[run])
-        for earlier, count in n_common.most_common(_MOST_COMPARED):
+        for earlier, count in n_common.most_common(3):
             if count < _FEWEST_COMMON:
                 break
             share = LCSseq.normalized_similarity(hashes.tolist(), self._words[earlier].tolist())

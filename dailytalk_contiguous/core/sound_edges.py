@@ -30,9 +30,6 @@ UNDER_PEAK_DB = 40.0
 #: Standard deviations over a steady room from which sound is no chance.
 DEVIATIONS = 2.5
 
-#: dB over a changing room from which it is sound in any case.
-MOST_OVER_ROOM_DB = ABOVE_TONE_DB
-
 #: Percentiles of the levels of quiet moments by which a room's level and its deviation are known. They are of the
 #: softest moments, so that it does not matter how much of what speech activity left out is sound.
 ROOM_SHARES = (5, 25)
@@ -117,7 +114,7 @@ def _over_room(quiet_levels: NDArray[np.floating]) -> float:
         low, high = np.percentile(quiet_levels, ROOM_SHARES)
     low_place, high_place = ROOM_PLACES
     deviation = (high - low) / (high_place - low_place)
-    return high + min((DEVIATIONS - high_place) * deviation, MOST_OVER_ROOM_DB)
+    return high + min((DEVIATIONS - high_place) * deviation, ABOVE_TONE_DB)
 
 
 def _loud_runs(

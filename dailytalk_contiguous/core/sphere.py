@@ -7,9 +7,6 @@ from dailytalk_contiguous.core.errors import BadInput
 #: How a file begins.
 SPHERE = b"NIST_1A\n"
 
-#: Bytes of a head that are read at most; the LDC's has 1,024.
-_LONGEST_HEAD = 65536
-
 
 def sphere_head(file: BinaryIO) -> dict[str, str]:
     """The fields in the head of a file of SPHERE, as text; empty for other files. `file` is left anywhere."""
@@ -17,7 +14,7 @@ def sphere_head(file: BinaryIO) -> dict[str, str]:
     if file.read(len(SPHERE)) != SPHERE:
         return {}
     size = file.read(8).strip()
-    if not size.isdigit() or int(size) > _LONGEST_HEAD:
+    if not size.isdigit() or int(size) > 65536:  # that of the LDC has 1,024 bytes
         return {}
     file.seek(0)
     lines = file.read(int(size)).decode("latin-1").split("\n")

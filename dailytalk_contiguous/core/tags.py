@@ -339,9 +339,6 @@ def choose_tag(evidence: Evidence, preset: str = "standard", emotion: str | None
 
 _KNOWN = STYLES["fish-s1"].tags
 
-#: Words of the longest tag that is looked for.
-_MOST_WORDS = 5
-
 _TAG = re.compile(r"\(([^()\[\]]+)\)|\[([^()\[\]]+)\]")
 
 
@@ -353,7 +350,7 @@ def tags_among(words: Sequence[str], also: Iterable[str] = ()) -> list[str]:
         if not word.lstrip().startswith(("(", "[")):
             continue
         text = ""
-        for following in words[first : first + _MOST_WORDS]:
+        for following in words[first : first + 5]:  # the longest tag that is looked for
             text = f"{text} {following.strip()}".strip()
             match = _TAG.match(text)
             if match:

@@ -28,9 +28,6 @@ _HOLES = re.compile(r"…(?:,? (?:and )?…)+")
 #: What a path begins with and a name on the Hub does not.
 _BEGINS_PATH = re.compile(r"(/|~|\.{1,2}[/\\]|\\|[A-Za-z]:[/\\]|file://)")
 
-#: Characters of a reason that are read.
-_MOST_READ = 2000
-
 #: Characters of a kind that are kept.
 _LONGEST = 120
 
@@ -117,7 +114,7 @@ def kind_of(reason: str, quotes: bool = False) -> str:
         limits.append(f"{side} {match['limit']}{match['unit']}")
         return f"\0{match['rest']}"
 
-    kind = _LIMITED.sub(limited, reason[:_MOST_READ].replace("\0", ""))
+    kind = _LIMITED.sub(limited, reason[:2000].replace("\0", ""))
     kind = re.sub(r"\s*\([^()]*\)", "", kind)
     kind = kind.partition("(")[0]  # parentheses in parentheses
     if not quotes:

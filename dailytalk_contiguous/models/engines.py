@@ -43,9 +43,6 @@ ENGINES = tuple(sorted(path.stem for path in Path(synthesisers.__path__[0]).glob
 #: sound.
 LOUDEST = 2.0
 
-#: Characters that are shown of an error of a person's own engine.
-_LONGEST_REASON = 200
-
 #: The kinds of voices that `Engine.voices` may name, besides `any`.
 VOICE_KINDS = ("male", "female")
 
@@ -167,7 +164,7 @@ def one_sentence(engine: str) -> Iterator[None]:
 
 def _error_text(error: Exception) -> str:
     """An error of a person's own engine: its type and its message."""
-    return f"{type(error).__name__}: {as_text(str(error))[:_LONGEST_REASON]}"
+    return f"{type(error).__name__}: {as_text(str(error))[:200]}"
 
 
 def prepare_model(model: Synthesiser | VoiceConverter, fetch: bool) -> None:

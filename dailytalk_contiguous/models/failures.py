@@ -15,9 +15,6 @@ from typing import TypeVar
 from dailytalk_contiguous.core.errors import DailytalkError, lacks_memory
 from dailytalk_contiguous.core.interrupts import check_interrupt
 
-#: The most characters that are quoted of an error's message.
-LONGEST_MESSAGE = 200
-
 #: Texts that errors of a GPU contain, in lower case. After one of them every call fails.
 _OF_GPU = ("cuda", "cudnn", "cublas", "out of memory")
 
@@ -77,7 +74,7 @@ def failure_text(error: Exception) -> str | None:
     message = str(error).encode("utf-8", "backslashreplace").decode()
     if any(word in message.lower() for word in _OF_GPU):
         return None
-    return f"{type(error).__name__}: {message[:LONGEST_MESSAGE]}"
+    return f"{type(error).__name__}: {message[:200]}"
 
 
 #: A reason that names a failure: the type of an error, or the first words of our own text, and its message.

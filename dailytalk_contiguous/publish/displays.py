@@ -50,18 +50,6 @@ _DURATIONS = {"seconds", "left", "right", "seen", "copied"}
 #: Seconds above which lengths of conversations are shown in minutes.
 _LONG = 300.0
 
-#: Values of a published column that are listed.
-_MOST_LISTED = 25
-
-#: Reasons that are listed, the commonest first.
-_MOST_REASONS = 15
-
-#: The same in a card's list of limits.
-_MOST_REASONS_OF_CARD = 10
-
-#: Tags up to which the table of delivery is open.
-_MOST_OPEN = 15
-
 #: Languages, and voices, that are named.
 _MOST_LANGUAGES = 4
 _MOST_VOICES = 3
@@ -309,7 +297,7 @@ class Displays:
                 mean = values["mean"]
                 text = f"mean {mean:.4g}, from {values['min']:.4g} to {values['max']:.4g} {column.unit}".strip()
             else:
-                listed = [*values.items()][:_MOST_LISTED]
+                listed = [*values.items()][:25]
                 text = ", ".join(f"{value} ({number:,})" for value, number in listed)
             rows.append((column.name, column.about, text))
         return [Table("Columns that stages publish", ("column", "what", "values"), rows)] if rows else []
@@ -530,7 +518,7 @@ class Displays:
         rows: list[Sequence[TableCell]] = [
             (STATUSES.get(name, name), number) for name, number in self.statuses.most_common()
         ]
-        for reason, number in figures.reasons(self.tables).most_common(_MOST_REASONS):
+        for reason, number in figures.reasons(self.tables).most_common(15):
             rows.append((f"why not: {reason}", number))
         n_retried = int((utterances["tries"] > 1).sum())
         rows.append(("needed more than one try", f"{n_retried:,} ({percent(n_retried, self.statuses['spoken'])})"))
@@ -585,7 +573,7 @@ class Displays:
         rows = [(tag, f"{mean:.2f}", number) for tag, mean, number in by_tag.itertuples()]
         title = "Delivery by tag, the furthest from the source first"
         head = ("tag", "distance", "utterances")
-        return [plot, Table(title, head, rows, folded=len(rows) > _MOST_OPEN)]
+        return [plot, Table(title, head, rows, folded=len(rows) > 15)]
 
     @cached_property
     def word_times(self) -> Table:
@@ -861,7 +849,7 @@ class Displays:
     @cached_property
     def reasons(self) -> list[tuple[str, int]]:
         """Why utterances are not as they should be, the commonest reasons first."""
-        return figures.reasons(self.tables).most_common(_MOST_REASONS_OF_CARD)
+        return figures.reasons(self.tables).most_common(10)
 
     @cached_property
     def examples(self) -> dict[str, str]:

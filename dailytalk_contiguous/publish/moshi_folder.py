@@ -95,9 +95,6 @@ MANIFESTS = (publish_items.TRAIN, publish_items.EVAL, CONFIG)
 #: The condition under which `text_conditions` gives the style of a conversation.
 CONDITION = "style"
 
-#: The number of tags that the condition names.
-_MOST_TAGS = 3
-
 
 TEXT_CONDITIONS = Setting(
     "Write style and emotion as text_conditions; a stock model stops on them.", panel="result"
@@ -367,7 +364,7 @@ def _main_tags(item: Conversation) -> list[str]:
         if utterance.main and utterance.tag:
             seconds[utterance.tag] += utterance.end - utterance.start
     tags = sorted(seconds, key=lambda tag: (-seconds[tag], tag))
-    return tags[:_MOST_TAGS]
+    return tags[:3]
 
 
 def _turn(utterance: ConversationUtterance) -> list[float | str]:

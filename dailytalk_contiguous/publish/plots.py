@@ -30,10 +30,6 @@ FAINT = "#dcdfe4"
 #: vision distinguishes, darkened until lettering in them is legible on white.
 COLOURS = {"left": "#0067a3", "right": "#a84e00", "before": "#8b95a3", "after": "#00795a"}
 
-#: Characters of a name beside a point, and the labels whose means are drawn.
-LONGEST_NAME = 24
-MOST_MEANS = 12
-
 
 class Plot(NamedTuple):
     """A plot that can be drawn.
@@ -148,7 +144,7 @@ def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: Un
         return Plot(title, **about)
     label = points.columns[2]
     numbers = points[label].value_counts().drop(UNKNOWN, errors="ignore")
-    common = points[points[label].isin(numbers.index[:MOST_MEANS])]
+    common = points[points[label].isin(numbers.index[:12])]
     means = common.astype({label: str}).groupby(label).mean()
 
     def draw(axes: "Axes") -> None:
@@ -156,7 +152,7 @@ def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: Un
         axes.hexbin(*places.T, gridsize=16, extent=(0, 1, 0, 1), mincnt=1, bins="log", cmap="Greys", alpha=0.5)
         for name, x, y in means.itertuples():
             axes.plot(x, y, "o", color=INK, markersize=4)
-            axes.annotate(name[:LONGEST_NAME], (x, y), (4, 3), textcoords="offset points", color=INK)
+            axes.annotate(name[:24], (x, y), (4, 3), textcoords="offset points", color=INK)
         (left, bottom) = np.maximum(places.min(axis=0) - 0.05, 0)
         (right, top) = np.minimum(places.max(axis=0) + 0.05, 1)
         axes.set(xlim=(left, right), ylim=(bottom, top), xlabel=axis, ylabel=up)

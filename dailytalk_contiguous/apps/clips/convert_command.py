@@ -35,9 +35,6 @@ from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import LARGEST_WAV, MADE_FROM
 from dailytalk_contiguous.store.work_folder import REJECTS, rejects_in
 
-#: Seconds by which a file that was made before may be longer or shorter than its source: AAC fills its last frame.
-MOST_OFF = 0.1
-
 
 class Written(NamedTuple):
     """A format that is written: libsndfile's names, its rates in Hz (empty for any), and the most channels."""
@@ -141,7 +138,8 @@ def convert_recording(
     form = wanted.form_of(source)
     if os.path.lexists(target):
         seconds, target_form = _form_of(target)
-        is_same = target_form == form and abs(seconds - info.seconds) < MOST_OFF
+        # AAC fills its last frame, which makes a file longer than its source.
+        is_same = target_form == form and abs(seconds - info.seconds) < 0.1
         if is_same and not target.is_symlink() and target.stat().st_mtime_ns >= changed:
             return None
         if not overwrite or os.path.realpath(target) in sources:

@@ -73,9 +73,6 @@ _LONGEST = 60
 #: Digits of the number of a piece.
 _DIGITS = 6
 
-#: The most bytes of a name with words. File systems take 255.
-_LONGEST_BYTES = 240
-
 #: Pieces that are recognised at a time, so that memory does not grow with the length of a recording.
 _PIECES_AT_ONCE = 64
 
@@ -141,7 +138,7 @@ def piece_name(base: str, number: int, words: Iterable[str] = ()) -> str:
     for word in words:
         part = _word_in_name(word)
         longer = f"{name}-{part}"
-        if len(f"{longer}.wav".encode()) > _LONGEST_BYTES:
+        if len(f"{longer}.wav".encode()) > 240:  # file systems take names of 255 bytes
             break
         if part:
             name = longer

@@ -43,9 +43,6 @@ _HISTORY = 1000
 #: The kinds of events that a later page gets.
 _KEPT = ("user", "reply", "heard", "notice")
 
-#: Bytes of a message from the page, at most.
-_MOST_BYTES = 4096
-
 
 class _Event(TypedDict):
     """An event for the page; `soft` is the emotion of a turn, or the tag of a sentence."""
@@ -120,7 +117,7 @@ class TalkPage:
         config = uvicorn.Config(
             self._guard,
             ws="websockets-sansio",
-            ws_max_size=_MOST_BYTES,
+            ws_max_size=4096,
             log_level="critical",
             access_log=False,
             server_header=False,

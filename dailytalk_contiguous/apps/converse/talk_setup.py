@@ -89,9 +89,6 @@ CLONED = "clone:"
 #: Seconds that a sample of a voice to clone has at least.
 SHORTEST_SAMPLE = 3.0
 
-#: Seconds of a sample that are used at most.
-LONGEST_SAMPLE = 30.0
-
 #: Hz of the sample that a synthesiser gets.
 _SAMPLE_RATE = 24000
 
@@ -220,7 +217,7 @@ def _read_sample(path: Path) -> Samples:
     name = as_text(path)
     try:
         seconds = read_header(audio).seconds
-        both = read_at(audio, _SAMPLE_RATE, 0.0, min(seconds, LONGEST_SAMPLE))
+        both = read_at(audio, _SAMPLE_RATE, 0.0, min(seconds, 30.0))
     except OSError as error:
         raise BadInput(f"{name!r} can't be read ({error.strerror})", "check the path") from None
     if seconds < SHORTEST_SAMPLE:

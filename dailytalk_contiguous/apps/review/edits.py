@@ -82,9 +82,6 @@ EDITED_FIELDS: Final = "edited_fields"
 #: Fields that follow from others, or record edits: a change of them is no edit.
 _NO_EDITS = DERIVED_KEYS | {"tokens", EDITED_BY, EDITED_FIELDS}
 
-#: Digits of an id that is a number: those of a number of 64 bits.
-_MOST_DIGITS = 18
-
 #: Decimals of seconds: the lines of files have times in milliseconds.
 _DIGITS = 3
 
@@ -223,7 +220,8 @@ class LineIndex:
     @cached_property
     def _highest_number(self) -> int | None:
         """The highest id where all of them are numbers; None otherwise."""
-        are_numbers = all(key.isdecimal() and len(key) <= _MOST_DIGITS for key in self._used)
+        # A number of 64 bits has no more digits.
+        are_numbers = all(key.isdecimal() and len(key) <= 18 for key in self._used)
         return max(map(int, self._used), default=-1) if are_numbers else None
 
     @cached_property

@@ -39,12 +39,6 @@ from dailytalk_contiguous.models.whisper import SIZES
 from dailytalk_contiguous.publish.templates import rendered
 from dailytalk_contiguous.store.files import REINDEXED, is_inside
 
-#: Lines of a command's output that are shown.
-_MOST_LINES = 400
-
-#: The most characters of a line that is shown.
-_LONGEST_LINE = 2000
-
 #: The last line of `dailytalk silences`.
 _SUGGESTED = re.compile(r"--silence ([0-9.]+)")
 
@@ -129,7 +123,7 @@ class _Run:
     def __init__(self, words: Sequence[str], dry: bool) -> None:
         self.dry = dry
         self.command = as_text(shlex.join(["dailytalk", *words]))
-        self.lines: deque[str] = deque(maxlen=_MOST_LINES)
+        self.lines: deque[str] = deque(maxlen=400)
         self.code: int | None = None
         self.stopped = False
         self.process = subprocess.Popen(
@@ -144,7 +138,7 @@ class _Run:
     def _read(self) -> None:
         assert self.process.stdout
         for line in iter(partial(self.process.stdout.readline, 1 << 16), b""):
-            self.lines.append(line.decode(errors="replace").rstrip()[:_LONGEST_LINE])
+            self.lines.append(line.decode(errors="replace").rstrip()[:2000])
         self.code = self.process.wait()
 
 

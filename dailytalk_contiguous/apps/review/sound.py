@@ -22,9 +22,6 @@ WAV_HEADER = 44
 #: Seconds that are read at once for peaks.
 STEP_SECONDS = 60.0
 
-#: The most peaks of a request.
-MOST_PEAKS = 20_000
-
 Peaks = NDArray[np.int8]
 
 
