@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.documents import (
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.moshi_words import said_words
+from dailytalk_contiguous.core.quotas import MOST_WORDS
 from dailytalk_contiguous.core.regular_files import open_regular
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.schema import CHANNELS, LABELS, MAIN, OPTIONAL, STRING, Row
@@ -38,9 +39,6 @@ from dailytalk_contiguous.store.work_folder import RUN
 
 #: Names of the two manifests of the folder of a corpus, by side.
 CLIP_MANIFESTS = {"train": MANIFESTS["train"], "eval": MANIFESTS["validation"]}
-
-#: Words that a turn of a folder may have.
-_MOST_WORDS = 1_000_000
 
 
 class AboutConversation(TypedDict):
@@ -170,7 +168,7 @@ def _word_count(counted: list[object]) -> int | None:
     count = counted[0]
     if isinstance(count, bool) or not isinstance(count, int):
         return None
-    return count if 0 <= count <= _MOST_WORDS else None
+    return count if 0 <= count <= MOST_WORDS else None
 
 
 class TrainingItems(Items):
