@@ -8,16 +8,18 @@ from typing import NoReturn
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import lacks_memory
 from dailytalk_contiguous.core.extras import missing_extra
+from dailytalk_contiguous.core.machine import available_memory, limit_memory
 
 _TOO_LITTLE = (
-    "dailytalk: there is too little memory: close other programs, raise the limit on it (ulimit -v), or use fewer "
-    "--workers, and run the same command again: what is finished is kept."
+    "dailytalk: there is too little memory: close other programs, raise the limit on it (ulimit -v, -d), or use "
+    "fewer --workers, and run the same command again: what is finished is kept."
 )
 
 
 def entry_point() -> NoReturn:
     """Entry point of the console script."""
     interrupts.install()
+    limit_memory(available_memory())
     gc.disable()  # imported objects stay, and looking for garbage takes a seventh of the time of imports
     # Read when NumPy is loaded. It multiplies only small matrices here: waiting for a second thread costs more
     # than it saves, ten times as much on a busy machine. Models have their own threads.

@@ -38,6 +38,7 @@ from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelUnre
 from dailytalk_contiguous.core.extras import missing_extra
 from dailytalk_contiguous.core.full_disk import full_disk
 from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
+from dailytalk_contiguous.core.machine import unlimited_memory
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, Rejected
 from dailytalk_contiguous.core.steps import listening
 from dailytalk_contiguous.core.wording import counted, kind_of
@@ -338,6 +339,7 @@ def verbose() -> bool:
 
 def opened(address: str) -> bool:
     try:
-        return webbrowser.open(address)
+        with unlimited_memory():
+            return webbrowser.open(address)
     except (webbrowser.Error, OSError):
         return False

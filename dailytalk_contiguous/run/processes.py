@@ -1,7 +1,8 @@
 """Parallel processes: tasks are handed out as they are needed, and results returned as they come.
 
-Workers are spawned, never forked (a forked torch hangs), each with its share of the cores and, if the machine has
-several GPUs, with one of them. They take tasks from a queue, leave Ctrl-C to the parent, and end with it.
+Workers are spawned, never forked (a forked torch hangs), each with its share of the cores and of the memory and,
+if the machine has several GPUs, with one of them. They take tasks from a queue, leave Ctrl-C to the parent, and
+end with it.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.interrupts import check_interrupt
-from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.machine import available_memory, cores, limit_memory
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
@@ -69,7 +70,8 @@ def in_processes(
     context = multiprocessing.get_context("spawn")
     started = context.Value("i", 0)
     threads = max(1, cores() // workers)
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, gpus, started))
+    share = available_memory() // workers
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, share, gpus, started))
 
     def submit(task: _Task) -> Future[_Result]:
         with _without_ctrl_c():
@@ -124,12 +126,13 @@ def _without_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker(threads: int, gpus: Sequence[str], started: "Synchronized[int]") -> None:
-    """Set up a worker: its share of the cores and of `gpus`. Ctrl-C is left to the parent, which ends the worker.
+def _start_worker(threads: int, memory: int, gpus: Sequence[str], started: "Synchronized[int]") -> None:
+    """Set up a worker: its share of cores, `memory` and `gpus`. The parent takes a Ctrl-C, and ends the worker.
 
     `started` counts the workers. All this happens before torch and CTranslate2 are imported, which read the
     environment once.
     """
+    limit_memory(memory)
     Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = str(threads)

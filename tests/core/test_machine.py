@@ -1,13 +1,15 @@
-"""The folder for what need not be found twice is its owner's alone; work by several threads loses nothing."""
+"""A private cache folder, work by several threads, and a limit on memory."""
 
 import itertools
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dailytalk_contiguous.core.machine import cache_folder, side_by_side
+from dailytalk_contiguous.core.machine import available_memory, cache_folder, side_by_side
 
 
 def rights(folder: Path) -> int:
@@ -34,3 +36,32 @@ def test_what_was_given_before_a_source_breaks_is_worked_on_first() -> None:
     assert done == [10, 20, 30]
     with pytest.raises(OSError, match="the disk is gone"):
         next(work)
+
+
+#: Asks for 8 GiB, which nothing writes to, in a process that may have 4; then starts one that may have more.
+LIMITED = """
+import subprocess
+from dailytalk_contiguous.core.machine import limit_memory, unlimited_memory
+
+limit_memory(1)
+try:
+    bytearray(8 << 30)
+except MemoryError:
+    print("refused")
+with unlimited_memory():
+    subprocess.run(["sh", "-c", "ulimit -d"], check=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="there is no limit where there is a GPU")
+def test_process_that_asks_for_more_than_its_limit_gets_a_memory_error() -> None:
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["refused", "unlimited"]
+
+
+def test_available_memory_is_no_more_than_the_machine_has() -> None:
+    assert 0 < available_memory() <= sys.maxsize
+    if sys.platform == "linux":
+        total = Path("/proc/meminfo").read_text().split()[1]
+        assert available_memory() <= int(total) << 10

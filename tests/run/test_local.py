@@ -1,6 +1,8 @@
 import multiprocessing
 import os
+import resource
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,11 +27,13 @@ from dailytalk_contiguous.stages.base import Stage
 
 @dataclass(frozen=True)
 class Where(Stage):
-    """Adds the process that it runs in and its threads; `trouble` says what a conversation named `bad` does."""
+    """Adds its process, and the threads and the memory of that; `trouble` says what a conversation `bad` does."""
 
     trouble: str = ""
     needs: ClassVar[tuple[str, ...]] = ("conversation_id",)
-    adds: ClassVar[Features] = Features({"process": Value("int64"), "threads": Value("string")})
+    adds: ClassVar[Features] = Features(
+        {"process": Value("int64"), "threads": Value("string"), "memory": Value("int64")}
+    )
 
     def __call__(self, batch: Batch) -> Batch:
         if "bad" in batch["conversation_id"]:
@@ -40,7 +44,12 @@ class Where(Stage):
             if self.trouble == "slow":
                 threading.Event().wait()
         n_rows = len(batch["conversation_id"])
-        return {"process": [os.getpid()] * n_rows, "threads": [os.environ.get("OMP_NUM_THREADS")] * n_rows}
+        memory, _ = resource.getrlimit(resource.RLIMIT_DATA)
+        return {
+            "process": [os.getpid()] * n_rows,
+            "threads": [os.environ.get("OMP_NUM_THREADS")] * n_rows,
+            "memory": [memory] * n_rows,
+        }
 
 
 def plan(folder: Path, *names: str, stage: Stage | None = None) -> RunPlan:
@@ -64,7 +73,7 @@ def values_of(column: str, paths: list[Path]) -> set[object]:
     return values
 
 
-def test_one_worker_is_this_process_and_two_are_others_which_share_the_cores(
+def test_one_worker_is_this_process_and_two_are_others_which_share_cores_and_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded_once: Callable[..., int]
 ) -> None:
     """These are started as those of users; those of most tests are forked (`preloaded`)."""
@@ -77,6 +86,8 @@ def test_one_worker_is_this_process_and_two_are_others_which_share_the_cores(
         assert is_this_process == (workers == 1)
     share = max(1, cores() // 2)
     assert values_of("threads", paths) == {str(share)}
+    if sys.platform == "linux" and not Path("/dev/nvidiactl").exists():
+        assert resource.RLIM_INFINITY not in values_of("memory", paths)
     assert multiprocessing.active_children() == []
 
 
