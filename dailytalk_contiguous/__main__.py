@@ -24,6 +24,8 @@ def entry_point() -> NoReturn:
     # Read when NumPy is loaded. It multiplies only small matrices here: waiting for a second thread costs more
     # than it saves, ten times as much on a busy machine. Models have their own threads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Arrow's own allocator reserves 1 GB at once and keeps what it has had; both count against the limit.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         from dailytalk_contiguous.cli.main import run_command
 

@@ -22,7 +22,7 @@ from typing import Annotated, Any, NoReturn, TypeAlias, TypeGuard, TypeVar, cast
 import msgspec
 import yaml
 
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, TooLarge
 from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.core.regular_files import open_regular
 
@@ -31,15 +31,6 @@ MOST_BYTES = 64 << 20
 
 #: Bytes of one line of JSON Lines.
 MOST_LINE_BYTES = 8 << 20
-
-#: Bytes of memory that the values of a JSON document may take by `_VALUE_BYTES`, or `_MOST_GROWN` times its limit
-#: where that is more. 64 MiB of words with times take 0.8 GB, of empty lists 2 GB.
-MOST_VALUE_BYTES = 1_000_000_000
-_MOST_GROWN = 8
-
-#: Bytes of memory, about, in CPython 3.11: of an object, of a list, and of an item (a text or a number, and the
-#: reference to it), each by the character of JSON that begins it.
-_VALUE_BYTES = {"{": 240, "[": 90, ",": 60}
 
 #: Bytes of a YAML document: PyYAML takes five seconds for a megabyte.
 MOST_YAML_BYTES = 256 << 10
@@ -85,31 +76,22 @@ def parse_json(
         nan: whether NaN and Infinity are taken as numbers, as Python writes them; the caller checks each value.
 
     Raises:
-        BadInput: it is too large, or its values would fill memory; it is not UTF-8, not JSON, nested too deep, or
-            holds NaN, Infinity or half a surrogate pair.
+        BadInput: it has too many bytes, or there is too little memory for its values; it is not UTF-8, not JSON,
+            nested too deep, or holds NaN, Infinity or half a surrogate pair.
     """
     prefix = f"{name}: " if name else ""
     parse_constant = None if nan else _refuse_constant
     check_size(len(text), prefix, remedy, limit)
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-        _check_values(decoded, prefix, remedy, limit)
         value = json.loads(decoded.removeprefix("\ufeff"), parse_constant=parse_constant)
         if "\\ud" in decoded.lower():  # half a surrogate pair can't be encoded again hours later
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:  # of UTF-8, too
         raise BadInput(f"{prefix}it is not JSON ({error})", remedy) from None
+    except MemoryError:
+        raise TooLarge.of(f"{prefix}it", remedy) from None
     return value
-
-
-def _check_values(text: str, prefix: str, remedy: str, limit: int) -> None:
-    """Raise BadInput for a document whose values would fill memory. Called before they are made."""
-    most = max(MOST_VALUE_BYTES, _MOST_GROWN * limit)
-    if len(text) * max(_VALUE_BYTES.values()) <= most:
-        return  # a short one can't
-    quota = Quota(f"{prefix}unpacked, it", most, "bytes", remedy)
-    for character, n_bytes in _VALUE_BYTES.items():
-        quota.take(n_bytes * text.count(character))
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -238,17 +220,18 @@ def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list
     Raises DailytalkError; `remedy` is what to do about a table that is damaged.
     """
     reader = csv.DictReader(io.StringIO(text), strict=True, restval="")
-    subject = f"the table {name!r}"
-    Quota(subject, MOST_FIELDS, "fields", remedy).take(text.count(","))
-    quota = Quota(subject, MOST_FIELDS, "fields", remedy)
+    quota = Quota(f"the table {name!r}", MOST_FIELDS, "fields", remedy)
     lines = []
     try:
+        names = Counter(reader.fieldnames or ())
         for line in reader:
             quota.take(len(line))
             lines.append(line)
     except csv.Error as error:  # a quotation mark that is never closed, or a field of over 128 kB
         raise DailytalkError(f"{name!r} is not CSV ({error})", remedy) from error
-    names = Counter(reader.fieldnames or ())
+    except MemoryError:
+        lines.clear()  # they fill it: there is none for the error
+        raise TooLarge.of(f"the table {name!r}", remedy) from None
     wrong = {column for column in columns if names[column] != 1}
     if wrong:
         raise DailytalkError(f"the table {name!r} has no column {min(wrong)!r}, or several", remedy)
@@ -282,6 +265,8 @@ def typed(value: object, kind: type[_T], name: str, remedy: str = _REMEDY) -> _T
         msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
         raise BadInput(f"{name}: {error}", remedy) from None
+    except MemoryError:
+        raise TooLarge.of(name, remedy) from None
     return cast(_T, value)
 
 

@@ -62,6 +62,14 @@ class BadInput(DailytalkError):
         return BadInput(self.reason, self.remedy, row)
 
 
+class TooLarge(BadInput):
+    """A file of others that needs more memory than this process may have (`core.machine.limit_memory`)."""
+
+    @classmethod
+    def of(cls, name: str, remedy: str) -> "TooLarge":
+        return cls(f"{name} needs more memory than there is", remedy)
+
+
 class BadValue(DailytalkError):
     """A value that an option or a setting can't have, whatever the input is: wrong usage."""
 

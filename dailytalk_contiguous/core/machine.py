@@ -19,8 +19,8 @@ Result = TypeVar("Result")
 #: Rights of a folder that its owner alone may enter.
 PRIVATE = 0o700
 
-#: Bytes of memory that a process may always ask for. One that tags with Whisper base asks for 1.8 GB and uses
-#: 0.7 GB of them: Arrow reserves 1 GB, and each thread 8 MB.
+#: Bytes of memory that a process may always ask for. One that tags with Whisper base asks for 0.9 GB and uses
+#: 0.7 GB of them; on a machine with many cores it asks for more, 8 MB for each thread.
 LEAST_MEMORY = 4 << 30
 
 #: What an NVIDIA driver has on Linux, and in Windows' Subsystem for Linux.

@@ -31,9 +31,7 @@ LEAST_WORDS = 20_000
 MOST_RECORDS = 2_200_000
 
 #: What a quota counts.
-Counted = Literal[
-    "bytes", "seconds", "words", "labels", "records", "elements", "values", "fields", "files", "characters"
-]
+Counted = Literal["bytes", "seconds", "words", "labels", "records", "fields", "files", "characters"]
 
 
 def most_words(duration: float | None) -> float:

@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dailytalk_contiguous.core.documents import MOST_BYTES, shown
-from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.sources.corpus_lines import CorpusRecord
 from dailytalk_contiguous.sources.private_names import shown_line
 from dailytalk_contiguous.sources.transcript_text import broken, read_text
@@ -20,11 +18,8 @@ _BULLET = re.compile(r'[\x15\u2022](?:%snd:"[^"]{0,400}"_)?(\d{1,12})_(\d{1,12})
 #: Times a word may be said at most, by its code `[x 3]`.
 MOST_REPEATS = 20
 
-#: Characters of a main tier, with its codes.
+#: Characters of a main tier, with its codes: removing them from a longer one takes minutes.
 MOST_TIER = 200_000
-
-#: Characters of all utterances of a file: as many as bytes that it may have.
-MOST_CHARACTERS = MOST_BYTES
 
 #: A code behind what it is about: `[//]`, `[: going to]`, `[=! laughing]`, `[<]`, `[+ gram]`, `[x 3]`.
 _CODE = r"\[(?:[/:=%*?!<>+\-\"^#$@&][^\[\]]{0,400}|x \d{1,3}|e)\]"
@@ -96,8 +91,6 @@ def chat_records(path: Path) -> Iterator[CorpusRecord]:
     position = ""
     n_tiers = 0
     has_end = False
-    # A code repeats what it is about up to 20 times.
-    quota = Quota(f"transcript {shown(path)}", MOST_CHARACTERS, "characters", "take the codes [x …] out of it")
     for number, line in _tiers(read_text(path)):
         head, colon, content = line.partition(":")
         if head == "@Participants":
@@ -120,7 +113,6 @@ def chat_records(path: Path) -> Iterator[CorpusRecord]:
                 raise broken(path, reason, "write an utterance a line")
             record = _utterance(path, number, content)
             if record is not None:
-                quota.take(len(str(record["text"])))
                 record |= {"channel": code, "speaker": names.get(code)}
             position = f"line {number}"
         elif head[:1] not in ("@", "%"):

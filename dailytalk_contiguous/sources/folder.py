@@ -394,6 +394,10 @@ def recording_rows(
     except OSError as error:
         reason = f"it can't be read ({error.strerror or error})"
         yield base | no_conversation(recording.recording_id, reason, "check the file and its permissions")
+    except MemoryError as error:
+        error.__traceback__ = None  # its frames hold what was read
+        reason = "it needs more memory than there is"
+        yield base | no_conversation(recording.recording_id, reason, "check it and the files beside it")
 
 
 def _conversations(

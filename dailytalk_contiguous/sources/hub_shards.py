@@ -15,7 +15,7 @@ import pyarrow as pa
 from datasets import Audio, Features
 from huggingface_hub import HfFileSystem
 
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, TooLarge
 from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.hub_repository import Repository
@@ -35,8 +35,8 @@ _BUFFER = 8 << 20
 
 _REMEDY = "choose another revision"
 
-#: What Arrow and tarfile raise for damage; as OSError they raise its plain class.
-_DAMAGE = (pa.ArrowException, tarfile.TarError, OSError)
+#: What Arrow and tarfile raise for damage; as OSError they raise its plain class. Damage may ask for all memory.
+_DAMAGE = (pa.ArrowException, tarfile.TarError, OSError, MemoryError)
 
 
 def columns_of(repository: Repository, path: str) -> tuple[list[str], list[str]]:
@@ -112,7 +112,7 @@ def rows_of(
 def _rows_of_groups(
     parquet: ParquetReader, columns: Sequence[str], start: int, quota: Quota
 ) -> Iterator[tuple[Row | BadInput, int]]:
-    """The rows after `start`; a BadInput for the rest of a row group, or of the shard beyond the quota."""
+    """The rows after `start`; a BadInput for the rest of a row group, or of a shard that is too large."""
     present = [name for name in columns if name in parquet.schema.names]
     n_before = 0
     for group, size in enumerate(parquet.group_sizes):
@@ -127,7 +127,7 @@ def _rows_of_groups(
                         yield _row(batch, index), number
                 n_before += len(batch)
         except BadInput as problem:
-            if quota.is_exceeded:
+            if quota.is_exceeded or isinstance(problem, TooLarge):
                 yield problem, sum(parquet.group_sizes)
                 return
             yield problem, end
@@ -159,6 +159,8 @@ def _row(batch: pa.RecordBatch, index: int) -> Row | BadInput:
 
 def _damaged(repository: Repository, path: str, error: Exception) -> BadInput:
     """Why nothing more can be read. Raises `error` again if it is of the network or the disk."""
+    if isinstance(error, MemoryError):
+        return TooLarge.of(_shard_name(repository, path), _REMEDY)
     is_plain = not isinstance(error, OSError) or type(error) is OSError
     if not is_plain or getattr(error, "errno", None) is not None:
         raise error

@@ -65,9 +65,6 @@ _MOST_LOOKED_AT = 10_000
 #: The longest name of a speaker or a channel.
 _LONGEST_NAME = 1_000
 
-#: The longest text of a time.
-_LONGEST_TIME = 40
-
 _EACH = "[]"
 _KIND = "type|Type"
 
@@ -262,7 +259,7 @@ def written_seconds(value: object, scale: float = 1.0) -> float | None:
         return None
     if is_number(value):
         return round(value * scale, 6)
-    text = value if isinstance(value, str) and len(value) <= _LONGEST_TIME else ""
+    text = value if isinstance(value, str) else ""
     number = _SECONDS.fullmatch(text)
     if number:
         unit = 1.0 if number[2] else scale

@@ -47,10 +47,6 @@ _MAIL = re.compile(r"[^\s@]@[^\s@.]+\.[^\s@]")
 #: Annotations that refer to each other, one above another, at most.
 MOST_OWNERS = 64
 
-#: Elements of an ELAN file, counted by their tags, and attributes: 300,000 annotations have as many. Three million
-#: empty ones fill 27 MB, and 1.1 GB of memory; an honest file of 59 MB has 1.3 million tags, and takes 0.7 GB.
-MOST_ELEMENTS = 2_000_000
-
 #: What a DOCTYPE may declare that repeats a text wherever it is named. Converters write a DOCTYPE without any.
 _DECLARATION = re.compile("<!(?:ENTITY|ATTLIST)")
 
@@ -104,16 +100,12 @@ def read_tiers(path: Path) -> list[Tier]:
 
     text = read_text(path)
     is_elan = path.suffix.lower() == ".eaf"
-    subject = f"transcript {shown(path)}"
     if is_elan:
         if _DECLARATION.search(text):
             reason = "declares entities or attributes, which the files of ELAN do not"
             raise broken(path, reason, "delete its DOCTYPE, or save the file again from ELAN")
-        for sign in ("<", "="):
-            quota = Quota(subject, MOST_ELEMENTS, "elements", "save its parts in files of their own")
-            quota.take(text.count(sign))
     else:
-        quota = Quota(subject, MOST_WORDS, "labels", "save its parts in files of their own")
+        quota = Quota(f"transcript {shown(path)}", MOST_WORDS, "labels", "save its parts in files of their own")
         quota.take(text.count('"') // 2)
     try:
         if is_elan:

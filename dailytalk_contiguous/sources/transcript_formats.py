@@ -20,7 +20,7 @@ import numpy as np
 
 from dailytalk_contiguous.core.cues import are_word_times
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, shown
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, TooLarge
 from dailytalk_contiguous.core.quotas import MOST_RECORDS, MOST_WORDS, Quota, most_words
 from dailytalk_contiguous.core.records import Cue, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
@@ -102,14 +102,7 @@ SHARED = re.compile(
 #: Kinds of lines of a CTM that are no words, unless their text is a mark.
 _NO_WORDS = ("non-lex", "misc", "noscore")
 
-#: Documents in a file one after the other; each is an utterance.
-MOST_DOCUMENTS = 100_000
-
-#: Values of a file of JSON, counted by its commas: 64 MiB of words and their times, without spaces, have as many.
-#: Eight million empty objects fill 24 MB, and 0.7 GB of memory.
-MOST_VALUES = 6_000_000
-
-#: Characters of one cue: 100 hours of one speaker.
+#: Characters of one cue: 100 hours of one speaker. Longer ones take minutes.
 MOST_CUE_TEXT = 6_000_000
 
 #: What may stand between two documents of JSON.
@@ -462,8 +455,6 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
     """
     text = read_text(path)
     title = f"transcript {shown(path)}"
-    quota = Quota(title, MOST_VALUES, "values", "save its parts in files of their own")
-    quota.take(text.count(","))
     about: dict[str, object] = {}
     try:
         positions, data = _parsed(path, text, title)
@@ -531,7 +522,7 @@ def _documents(text: str) -> list[str]:
             document, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
             return []
-        if not isinstance(document, dict) or len(documents) == MOST_DOCUMENTS:
+        if not isinstance(document, dict) or len(documents) == MOST_RECORDS:
             return []
         documents.append(text[start:end])
         space = _SPACE.match(text, end)
@@ -659,6 +650,11 @@ def read_cues(
     except MISFITS as error:
         remedy = "give it texts, and seconds from the start of the recording, the end not before the start"
         raise broken(path, f"{position} can't be used ({error})", remedy) from None
+    except MemoryError as error:
+        error.__traceback__ = None  # its frames hold what was read, and leave none for the error
+        cues.clear()
+        words.clear()
+        raise TooLarge.of(subject, "save its parts in files of their own") from None
     cues += [cue for cue in words if not cue["text"]]
     return cues + joined_words(cue for cue in words if cue["text"])
 

@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import quoted
@@ -48,33 +48,7 @@ _HEADERS_OF_NAMES = (
 #: Global attributes of a tar. Git writes one; tarfile copies them for each member that has attributes of its own.
 _MOST_ATTRIBUTES = 1000
 
-#: Reads for one header with attributes: the attributes, the member's own header, and any headers between them.
-_MOST_READS = 32
-
-#: More digits than a name or a number has. Python before 3.11.10 looks for the attribute hdrcharset after any
-#: digits, and takes hours for a megabyte of them.
-_TOO_MANY_DIGITS = re.compile(rb"[0-9]{256}")
-
 _REMEDY = "publish it in shorter parts"
-
-
-class _AttributeStream:
-    """The stream from which tarfile reads a header with attributes; it refuses many reads and long digits."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._reads = 0
-
-    def read(self, size: int) -> bytes:
-        self._reads += 1
-        content: bytes = self._stream.read(size)
-        if self._reads > _MOST_READS or _TOO_MANY_DIGITS.search(content):
-            raise tarfile.ReadError("damaged attributes")
-        return content
-
-    def tell(self) -> int:
-        position: int = self._stream.tell()
-        return position
 
 
 class _ShortNamed(tarfile.TarInfo):
@@ -86,16 +60,6 @@ class _ShortNamed(tarfile.TarInfo):
         if header.type in _HEADERS_OF_NAMES and header.size > _LONGEST_NAMES:
             raise tarfile.ReadError(f"names and attributes of more than {_LONGEST_NAMES:,} bytes")
         return header
-
-    def _proc_pax(self, archive: Any) -> tarfile.TarInfo:
-        """Read attributes and the member after them, as tarfile does, from an `_AttributeStream`."""
-        stream = archive.fileobj
-        archive.fileobj = _AttributeStream(stream)
-        try:
-            member: tarfile.TarInfo = super()._proc_pax(archive)  # type: ignore[misc]
-        finally:
-            archive.fileobj = stream
-        return member
 
 
 class _Member(NamedTuple):

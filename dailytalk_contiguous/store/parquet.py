@@ -2,11 +2,13 @@
 
 Whatever is read gives plain Python values. A file that is damaged, wherever in it, is one sentence that names it;
 errors of the disk and of the network stay what they are, because reading again may help. Nothing holds more than
-a row group of the requested columns, and a row group that unpacks to far more than it has is not read.
+a row group of the requested columns. A row group whose footer says that it unpacks to far more than it has is not
+read, and a file from which more comes is read no further.
 """
 
 import itertools
 import logging
+import os
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,24 +17,16 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Features
 
 from dailytalk_contiguous.core.documents import shown
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, TooLarge
 from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.core.regular_files import open_regular
 from dailytalk_contiguous.core.schema import Row, wrong_type
 from dailytalk_contiguous.store.files import Disk, replacing
-from dailytalk_contiguous.store.parquet_pages import (
-    LARGEST_UNPACKED,
-    VALUE_BYTES,
-    Chunk,
-    CountedFile,
-    Leaf,
-)
 
 #: Rows that are Python objects at a time.
 BATCH = 64
@@ -40,8 +34,11 @@ BATCH = 64
 #: Of each row group that is read: its file, its number and its columns, on the level of debugging.
 log = logging.getLogger(__name__)
 
-#: How many times as large as in the file a file or row group may be that is larger than `LARGEST_UNPACKED`: FLAC
-#: hardly shrinks, WAV to a tenth at most, texts and measures hardly more.
+#: Bytes that a row group may unpack to, however small it is in the file.
+_UNPACKED_BYTES = 1 << 28
+
+#: How many times as large as in the file a file or row group may be that is larger than that: FLAC hardly shrinks,
+#: WAV to a tenth at most, texts and measures hardly more.
 _MOST_SHRUNK = 25
 
 #: Bytes of a row, unpacked, that may have a single byte in the file: a hundred columns, most of which are null or
@@ -51,17 +48,11 @@ _REPETITIVE_ROW_BYTES = 1200
 #: Rows of a row group that libraries write unless they are asked for others.
 _USUAL_ROWS = 1 << 20
 
-#: Bytes of a column of texts in a row group that are not counted: a hundred such columns have `LARGEST_UNPACKED`.
-_FEW_BYTES = LARGEST_UNPACKED // 100
-
 #: Bytes of the rows of a batch, about.
 _BATCH_BYTES = 1 << 26
 
 #: Rows of a batch in which rows are looked for: only these become Python objects.
 _SEARCHED_ROWS = 1 << 16
-
-#: Items of a list in the footer: columns and row groups. Arrow takes a kilobyte and more for each column.
-_MOST_COLUMNS = 100_000
 
 #: What reading a damaged file raises; of OSError only Arrow's own, which carry no number of the system's. An
 #: IndexError is of a file that has become another one since its rows were counted.
@@ -74,11 +65,10 @@ def cause(error: BaseException) -> str:
 
 
 class _Group(NamedTuple):
-    """A row group: its number, rows and requested columns, bytes of all columns, and of these once unpacked."""
+    """A row group by the footer: its number, its rows, bytes of all columns, and of those requested unpacked."""
 
     number: int
     n_rows: int
-    chunks: list[Chunk]
     packed: int
     unpacked: int
 
@@ -91,14 +81,13 @@ class ParquetReader:
         group_sizes: number of rows of each row group.
     """
 
-    def __init__(self, file: pq.ParquetFile, source: CountedFile, name: str, remedy: str, is_local: bool) -> None:
+    def __init__(self, file: pq.ParquetFile, n_bytes: int, name: str, remedy: str, is_local: bool) -> None:
         self._file = file
-        self._source = source
+        self._n_bytes = n_bytes
         self._name = name
         self._remedy = remedy
         self._is_local = is_local
         self.schema: pa.Schema = file.schema_arrow
-        self._leaves = _leaves_of(file.schema)
         self.group_sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
 
     def check(self, features: Features, required: Iterable[str]) -> None:
@@ -116,18 +105,9 @@ class ParquetReader:
             raise BadInput(f"{self._name}: {wrong}", self._remedy)
 
     def check_size(self, columns: Iterable[str] | None = None) -> None:
-        """Raise BadInput if another reader, which takes a row group at once, would fill memory with these columns.
-
-        Pages are counted by their headers, and not read.
-        """
+        """Raise BadInput if the footer says that these columns, or all, unpack to far more than they have."""
         names = self.schema.names if columns is None else list(columns)
-        for number in range(len(self.group_sizes)):
-            subject = f"{self._name}: row group {number}, unpacked,"
-            with _reading(self._name, self._remedy):
-                group = self._group(number, names)
-                self._source.count_pages(group.chunks, self._quota(subject, group.packed))
-                rows = unpacked_quota(subject, min(group.packed, self._source.size), self._remedy)
-                self._count_repeated(group, [chunk for chunk in group.chunks if chunk.column.is_text], rows)
+        self._groups(names, range(len(self.group_sizes)))
 
     def rows(self, columns: Iterable[str] | None = None) -> Iterator[Row]:
         """The rows, with these columns or all. Raises BadInput for damage."""
@@ -147,10 +127,8 @@ class ParquetReader:
         """
         names = self.schema.names if columns is None else list(columns)
         numbers = range(len(self.group_sizes)) if groups is None else groups
-        with _reading(self._name, self._remedy):
-            wanted = [self._group(number, names) for number in numbers]
-        packed = sum(group.packed for group in wanted)
-        quota = unpacked_quota(f"{self._name}, unpacked,", min(packed, self._source.size), self._remedy)
+        wanted = self._groups(names, numbers)
+        quota = self._quota(f"{self._name}, unpacked,", sum(group.packed for group in wanted))
         for run in _runs(wanted, self._is_local):
             log.debug("read %s, row groups %s: %s", self._name, [group.number for group in run], names)
             with _reading(self._name, self._remedy):
@@ -196,138 +174,42 @@ class ParquetReader:
         groups = range(self._file.num_row_groups)
         return sum(self._file.metadata.row_group(group).total_byte_size for group in groups)
 
-    def _group(self, number: int, names: Iterable[str]) -> _Group:
-        """What the footer says about columns of a row group. Raises BadInput if it can't be, or is too much.
-
-        A batch has few values of a column with one in each row, and all values of a list: only these count as
-        much as what is in the pages.
-        """
-        metadata = self._file.metadata.row_group(number)
-        chunks = []
-        packed = 0
-        in_pages = 0
-        in_rows = 0
-        for leaf, column in enumerate(self._leaves):
-            stored = metadata.column(leaf)
-            packed += stored.total_compressed_size
-            if not column.names.isdisjoint(names):
-                chunk = self._chunk(stored, column)
-                chunks.append(chunk)
-                in_pages += chunk.unpacked + chunk.n_values * column.counted_bytes
-                in_rows += 0 if column.is_repeated else chunk.n_values * VALUE_BYTES
-        subject = f"{self._name}: row group {number}, unpacked,"
-        self._quota(subject, packed).take(in_pages)
-        unpacked = in_pages + in_rows
-        unpacked_quota(subject, min(packed, self._source.size), self._remedy).take(unpacked)
-        return _Group(number, metadata.num_rows, chunks, packed, unpacked)
-
-    def _chunk(self, stored: pq.ColumnChunkMetaData, column: Leaf) -> Chunk:
-        start = stored.data_page_offset
-        dictionary = stored.dictionary_page_offset
-        if dictionary is not None and 0 < dictionary < start:
-            start = dictionary
-        end = start + stored.total_compressed_size
-        unpacked = stored.total_uncompressed_size
-        n_values = stored.num_values
-        if not 0 <= start <= end <= self._source.size or unpacked < 0 or n_values < 0:
-            raise BadInput(f"{self._name} can't be read ({column.path} is not inside it)", self._remedy)
-        has_deltas = column.is_text and "DELTA_BYTE_ARRAY" in stored.encodings
-        return Chunk(start, end, column, n_values, unpacked, has_deltas, stored.compression)
+    def _groups(self, names: Sequence[str], numbers: Iterable[int]) -> list[_Group]:
+        """Row groups by the footer. Raises BadInput for one that it can't have, or that unpacks to far more."""
+        inside = tuple(f"{name}." for name in names)
+        groups = []
+        for number in numbers:
+            with _reading(self._name, self._remedy):
+                group = self._file.metadata.row_group(number)
+                columns = [group.column(index) for index in range(group.num_columns)]
+            packed = sum(column.total_compressed_size for column in columns)
+            unpacked = 0
+            for column in columns:
+                path = column.path_in_schema
+                if path in names or path.startswith(inside):
+                    unpacked += column.total_uncompressed_size
+            self._quota(f"{self._name}: row group {number}, unpacked,", packed).take(unpacked)
+            groups.append(_Group(number, group.num_rows, packed, unpacked))
+        return groups
 
     def _batches_of(self, run: Sequence[_Group], names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
-        """The batches of row groups that are read together. Raises BadInput for more than these may have."""
-        subject = f"{self._name}: row group {run[0].number}, unpacked,"
-        quota = self._quota(subject, sum(group.packed for group in run))
-        self._source.expect([chunk for group in run for chunk in group.chunks], quota)
-        row_bytes = max(self._shared_bytes(group, quota) for group in run)
+        """The batches of row groups that are read together."""
         n_rows = sum(group.n_rows for group in run)
         n_bytes = sum(group.unpacked for group in run)
-        size = min(size, _BATCH_BYTES * n_rows // max(n_bytes, 1), _BATCH_BYTES // max(row_bytes, 1))
+        size = min(size, _BATCH_BYTES * n_rows // max(n_bytes, 1))
         numbers = [group.number for group in run]
         batches = self._file.iter_batches(max(1, size), row_groups=numbers, columns=names, use_threads=False)
         for batch in batches:
             yield _without_dictionaries(batch)
 
-    def _shared_bytes(self, group: _Group, quota: Quota) -> int:
-        """Bytes that each row may have beside what is written for it: values that are written once for many rows.
-
-        Those inside lists are counted against the quota.
-        """
-        row_bytes = 0
-        in_lists = []
-        for chunk in group.chunks:
-            if chunk.column.is_repeated:
-                in_lists.append(chunk)
-            else:
-                row_bytes += self._largest_value(chunk)
-        self._count_repeated(group, in_lists, quota)
-        return row_bytes
-
-    def _largest_value(self, chunk: Chunk) -> int:
-        """Bytes of the largest value that may be written once for many; 0 where all together are few."""
-        if not chunk.column.is_text or chunk.n_values * chunk.unpacked < _FEW_BYTES:
-            return 0
-        return chunk.unpacked if chunk.has_deltas else self._source.largest_value(chunk)
-
-    def _count_repeated(self, group: _Group, chunks: Iterable[Chunk], quota: Quota) -> None:
-        """Count the texts of columns as often as they are named, unless all of them are few. Raises BadInput."""
-        bounds = [(chunk, chunk.n_values * self._largest_value(chunk)) for chunk in chunks]
-        if sum(bound for _, bound in bounds) <= LARGEST_UNPACKED:
-            return
-        for chunk, bound in bounds:
-            if bound:
-                quota.take(bound if chunk.has_deltas else self._named_bytes(group, chunk.column))
-
-    def _named_bytes(self, group: _Group, column: Leaf) -> int:
-        """Bytes of the values of a column, counted as often as they are named, of which each is read once."""
-        metadata = self._file.metadata
-        n_bytes = 0
-        with pq.ParquetFile(self._source, metadata=metadata, read_dictionary=[column.path]) as file:
-            batches = file.iter_batches(row_groups=[group.number], columns=[column.path], use_threads=False)
-            for batch in batches:
-                values = batch.column(0)
-                while not pa.types.is_dictionary(values.type):
-                    values = values.flatten()
-                    if isinstance(values, list):  # the parts of a struct
-                        values = values[0]
-                lengths = pc.binary_length(values.dictionary)
-                n_bytes += pc.sum(lengths.take(values.indices)).as_py() or 0
-        return n_bytes
-
     def _quota(self, subject: str, packed: int) -> Quota:
-        """How much may come out of pages that have so many bytes in the file."""
-        most = _MOST_SHRUNK * min(packed, self._source.size)
-        return Quota(subject, max(LARGEST_UNPACKED, most), "bytes", self._remedy)
-
-
-#: The columns of the files that were opened last, by the text of their schema: those of a dataset have the same.
-_LEAVES: dict[str, list[Leaf]] = {}
-_MOST_SCHEMAS = 32
-
-
-def _leaves_of(schema: pq.ParquetSchema) -> list[Leaf]:
-    _, _, description = str(schema).partition("\n")  # the first line says where the object is in memory
-    leaves = _LEAVES.get(description)
-    if leaves is None:
-        leaves = [_leaf_of(schema.column(number)) for number in range(len(schema))]
-        if len(_LEAVES) >= _MOST_SCHEMAS:
-            _LEAVES.clear()
-        _LEAVES[description] = leaves
-    return leaves
-
-
-def _leaf_of(column: pq.ColumnSchema) -> Leaf:
-    kind = column.physical_type
-    value_bytes = column.length if kind == "FIXED_LEN_BYTE_ARRAY" else 0
-    parts = column.path.split(".")
-    names = frozenset(itertools.accumulate(parts, "{}.{}".format))
-    return Leaf(column.path, names, value_bytes, kind == "BYTE_ARRAY", column.max_repetition_level > 0)
+        return unpacked_quota(subject, min(packed, self._n_bytes), self._remedy)
 
 
 def unpacked_quota(subject: str, packed: int, remedy: str) -> Quota:
     """Return the quota of what may come out of so many bytes of a Parquet file, a batch at a time."""
     repetitive = _REPETITIVE_ROW_BYTES * min(packed, _USUAL_ROWS)
-    return Quota(subject, max(LARGEST_UNPACKED, _MOST_SHRUNK * packed, repetitive), "bytes", remedy)
+    return Quota(subject, max(_UNPACKED_BYTES, _MOST_SHRUNK * packed, repetitive), "bytes", remedy)
 
 
 def _runs(groups: Iterable[_Group], joined: bool) -> Iterator[list[_Group]]:
@@ -336,7 +218,7 @@ def _runs(groups: Iterable[_Group], joined: bool) -> Iterator[list[_Group]]:
     n_bytes = 0
     for group in groups:
         n_bytes += group.unpacked
-        if run and (not joined or n_bytes > LARGEST_UNPACKED):
+        if run and (not joined or n_bytes > _UNPACKED_BYTES):
             yield run
             run = []
             n_bytes = group.unpacked
@@ -366,7 +248,7 @@ def open_parquet(
         buffer_size: bytes of a column that are read at a time; 0 for those of a row group at once.
 
     Raises:
-        BadInput: it is damaged, or would fill memory.
+        BadInput: it is damaged, or there is too little memory for it.
         OSError: as the disk or the network does.
     """
     is_local = isinstance(source, Path)
@@ -374,26 +256,22 @@ def open_parquet(
     # Arrow itself opens no path that is not UTF-8.
     with open_regular(source) if isinstance(source, Path) else nullcontext(source) as file:
         with _reading(name, remedy):
-            counted = CountedFile(file, name, remedy)
-            parquet = pq.ParquetFile(
-                counted,
-                buffer_size=buffer_size,
-                pre_buffer=not (is_local or buffer_size),
-                thrift_container_size_limit=_MOST_COLUMNS,
-            )
-            reader = ParquetReader(parquet, counted, name, remedy, is_local)
+            n_bytes = file.seek(0, os.SEEK_END)
+            parquet = pq.ParquetFile(file, buffer_size=buffer_size, pre_buffer=not (is_local or buffer_size))
+            reader = ParquetReader(parquet, n_bytes, name, remedy, is_local)
         with parquet:
             yield reader
 
 
 @contextmanager
 def _reading(name: str, remedy: str) -> Iterator[None]:
-    """Raise BadInput for a damaged file; errors of the disk, the network and memory stay what they are."""
+    """Raise BadInput for damage and for a lack of memory; errors of the disk and the network stay as they are."""
     try:
         yield
+    except MemoryError:
+        raise TooLarge.of(name, remedy) from None
     except PARQUET_ERRORS as error:
-        is_of_system = isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None)
-        if isinstance(error, MemoryError) or is_of_system:
+        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
             raise
         raise BadInput(f"{name} can't be read ({cause(error)})", remedy) from None
 

@@ -1,6 +1,8 @@
 import gzip
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -9,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.documents import (
-    MOST_BYTES,
     MOST_FIELDS,
     Number,
     csv_lines,
@@ -125,11 +126,32 @@ def test_members_of_gzip_are_unpacked_one_after_the_other(members: int, zeros: i
         unpack_gzip(data, "x", "again", limit=2 * members - 1)
 
 
-@pytest.mark.parametrize("item", ["[],", "{},", '{"a":0},', "0,"])
-def test_json_whose_values_would_fill_memory_is_refused_before_they_are_made(item: str) -> None:
-    items = item * (MOST_BYTES // len(item) - 2)
-    with pytest.raises(BadInput, match=r"^call\.json: unpacked, it has more than 1,000\.0 MB: correct it"):
-        parse_json(f"[{items}0]", "call.json")
+#: Parses documents with a gigabyte of memory: the first takes more, and the next is small.
+LIMITED = """
+import resource
+from dailytalk_contiguous.core.documents import MOST_BYTES, csv_lines, parse_json
+from dailytalk_contiguous.core.errors import DailytalkError
+
+resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
+for item in ("[],", "{},"):
+    try:
+        parse_json(f"[{item * (MOST_BYTES // 3 - 2)}0]", "call.json")
+    except DailytalkError as problem:
+        print(problem.reason)
+    print(parse_json(f"[{item}0]", "call.json"))
+try:
+    csv_lines("a,b\\n" * (MOST_BYTES // 4), "call.csv", ["a"], "")
+except DailytalkError as problem:
+    print(problem.reason)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+def test_document_that_needs_more_memory_than_there_is_is_named_and_the_next_is_read() -> None:
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True)
+    named = "call.json: it needs more memory than there is"
+    of_table = "the table 'call.csv' needs more memory than there is"
+    assert done.stdout.splitlines() == [named, "[[], 0]", named, "[{}, 0]", of_table]
 
 
 def test_table_is_counted_with_the_fields_that_its_lines_lack() -> None:

@@ -259,11 +259,9 @@ def test_elan_without_entities_is_read_in_both_encodings_and_with_a_bare_documen
 @pytest.mark.parametrize(
     ("module", "limit", "name", "write", "reason"),
     [
-        (tier_formats, "MOST_ELEMENTS", "call.eaf", tiers_of_elan, "has more than 100 elements"),
         (tier_formats, "MOST_WORDS", "call.TextGrid", intervals_of_praat, "has more than 100 labels"),
         (transcript_formats, "MOST_RECORDS", "call.ctm", words_of_nist, "has more than 100 records"),
         (quotas, "MOST_WORDS", "call.vtt", subtitles, "has more than 100 words"),
-        (transcript_formats, "MOST_VALUES", "call.json", words_of_a_segment, "has more than 100 values"),
         (transcript_formats, "MOST_WORDS", "call.json", words_of_a_segment, "more than 100 words"),
         (transcript_formats, "MOST_CUE_TEXT", "call.json", marks_of_a_segment, "more than 100 characters"),
     ],

@@ -1,9 +1,13 @@
 """Parquet through one module: what is read of a file, and what is said about one that is damaged."""
 
 import io
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +16,8 @@ from datasets import Features, Value
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import AUDIO, Row
 from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
+
+MEGABYTE = 1_000_000
 
 FEATURES = Features({"id": Value("string"), "audio": AUDIO})
 
@@ -83,19 +89,107 @@ def test_failure_midway_leaves_the_file_of_before(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize(("millions", "is_read"), [(20, True), (24, False)])
-def test_row_group_that_would_fill_memory_is_not_unpacked(tmp_path: Path, millions: int, is_read: bool) -> None:
-    """A value takes twelve bytes beside its own: 24 million of them are over 256 MiB, and hardly 1 MB here."""
-    path = tmp_path / "a.parquet"
-    count = millions * 1_000_000
-    pq.write_table(pa.table({"id": pa.nulls(count, pa.bool_())}), path, row_group_size=count)
-    assert path.stat().st_size < 1_000_000
+def repeated(value: str, count: int) -> pa.DictionaryArray:
+    """A value that is written once and named by each row."""
+    return pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), pa.array([value]))
+
+
+def write_packed(path: Path, column: pa.Array, **options: object) -> Path:
+    """A file of less than a megabyte with one column."""
+    settings = {"compression": "zstd", "write_statistics": False, "dictionary_pagesize_limit": 1 << 30, **options}
+    pq.write_table(pa.table({"id": column}), path, **settings)
+    assert path.stat().st_size < MEGABYTE
+    return path
+
+
+def test_row_group_that_unpacks_to_far_more_than_it_has_is_not_read(tmp_path: Path) -> None:
+    column = pa.array(["x" * MEGABYTE] * 300)
+    path = write_packed(tmp_path / "a.parquet", column, use_dictionary=False)
+    before = pa.total_allocated_bytes()
     with open_parquet(path, "write it again") as file:
-        if is_read:
-            assert next(file.rows_at([(0, count - 1)])) == {"id": None}
-        else:
+        readings: list[Callable[[], object]] = [
+            file.check_size,
+            lambda: next(file.rows()),
+            lambda: next(file.rows_at([(0, 0)])),
+        ]
+        for read in readings:
             with pytest.raises(BadInput, match=r"a\.parquet: row group 0, .* more than 268\.4 MB: write it again"):
-                next(file.rows_at([(0, count - 1)]))
+                read()
+            assert pa.total_allocated_bytes() - before < MEGABYTE
+
+
+def test_file_of_values_that_are_named_too_often_is_read_no_further(tmp_path: Path) -> None:
+    path = write_packed(tmp_path / "a.parquet", repeated("x" * MEGABYTE, 50_000), store_schema=False)
+    with open_parquet(path, "write it again") as file:
+        rows = file.rows()
+        assert len(next(rows)["id"]) == MEGABYTE
+        with pytest.raises(BadInput, match=r"a\.parquet, unpacked, has more than 268\.4 MB: write it again"):
+            list(rows)
+
+
+#: Reads Parquet files with 1 GiB of memory, and prints what is wrong, or how many rows there are.
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.store.parquet import open_parquet
+
+resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
+for path in map(Path, sys.argv[1:]):
+    try:
+        with open_parquet(path, "write it again") as file:
+            print(len(list(file.rows())))
+    except BadInput as problem:
+        print(problem)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+def test_file_that_needs_more_memory_than_there_is_costs_itself_alone(tmp_path: Path) -> None:
+    texts = write_packed(tmp_path / "texts.parquet", repeated("x" * 40 * MEGABYTE, 256), store_schema=False)
+    values = pa.ListArray.from_arrays(pa.array([0, 50_000], pa.int32()), repeated("x" * MEGABYTE, 50_000))
+    in_a_list = write_packed(tmp_path / "list.parquet", values)
+    good = write_packed(tmp_path / "good.parquet", pa.array(["a", "b"]))
+    command = [sys.executable, "-c", LIMITED, texts, good, in_a_list, good]
+    environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True, env=environment)
+    reason = "needs more memory than there is: write it again"
+    assert done.stdout.splitlines() == [f"{texts} {reason}", "2", f"{in_a_list} {reason}", "2"]
+
+
+def test_texts_that_are_often_the_same_are_read_whole(tmp_path: Path) -> None:
+    texts = [f"{number} " * 100 for number in range(1000)]
+    lists = [texts[number : number + 10] for number in range(900)] * 10
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": lists, "name": [texts[0]] * len(lists)}), path, row_group_size=1000)
+    with open_parquet(path, "") as file:
+        assert [row["id"] for row in file.rows()] == lists
+        assert next(file.rows_at([(3, 7)]))["id"] == lists[3007]
+
+
+def test_million_rows_are_read_although_their_columns_repeat_a_few_values(tmp_path: Path) -> None:
+    n_rows = 1_000_000
+    columns: dict[str, pa.Array] = {"id": pa.array([f"call{number}" for number in range(n_rows)])}
+    for number in range(40):
+        columns[f"label{number}"] = repeated("neutral", n_rows) if number % 2 else pa.nulls(n_rows, pa.string())
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table(columns), path, compression="zstd", row_group_size=n_rows)
+    with open_parquet(path, "") as file:
+        assert sum(len(batch) for batch in file.batches(size=50_000)) == n_rows
+        row = next(file.rows_at([(0, n_rows - 1)]))
+    assert row["id"] == "call999999"
+    assert (row["label0"], row["label1"]) == (None, "neutral")
+
+
+@pytest.mark.parametrize("buffer_size", [0, 100, 1 << 16])
+def test_pages_that_arrive_in_pieces_are_read_whole(tmp_path: Path, buffer_size: int) -> None:
+    generator = np.random.default_rng(0)
+    sounds = [generator.bytes(50_000) for _ in range(40)]
+    buffer = io.BytesIO()
+    table = pa.table({"id": [str(number) for number in range(40)], "sound": sounds})
+    pq.write_table(table, buffer, data_page_size=1000, use_dictionary=False, row_group_size=15)
+    with open_parquet(buffer, "", "a.parquet", buffer_size) as file:
+        assert [row["sound"] for row in file.rows()] == sounds
 
 
 def test_two_columns_of_sound_are_stored_as_they_are_and_fill_row_groups_together(tmp_path: Path) -> None:
