@@ -9,6 +9,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 import sys
 import tarfile
 import threading
@@ -33,6 +34,7 @@ from corpus_trees import table, zipped
 from huggingface_hub import CommitOperationAdd, HfApi
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from recordings import calls
 from reviewable import dialogue, served, work_folder
 from scripted import SHORT, folder
 from spoken_corpora import spoken
@@ -374,3 +376,28 @@ def test_damaged_shard_is_a_sentence_or_costs_its_rows(
         assert done.code in (0, 1, 3)
         assert "Traceback" not in done.err
     shutil.rmtree(root)
+
+
+#: `dailytalk` that may ask for 1.5 GB of memory.
+WITH_LITTLE_MEMORY = """
+import resource
+resource.setrlimit(resource.RLIMIT_DATA, (1_500_000_000, 1_500_000_000))
+from dailytalk_contiguous.__main__ import entry_point
+entry_point()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+def test_transcript_that_needs_more_memory_than_there_is_costs_its_recording_alone(tmp_path: Path) -> None:
+    source = calls(tmp_path / "in", "good", "bad")
+    subtitles = ["1", "00:00:00,000 --> 00:00:01,000", "left: so it is", ""]
+    (source / "good.srt").write_text("\n".join(subtitles))
+    (source / "bad.json").write_text(f'{{"segments": [{"{}," * 20_000_000}{{}}]}}')
+    command = [sys.executable, "-c", WITH_LITTLE_MEMORY, "tag", source, "--out", tmp_path / "out", *EMBEDDED]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    (reject,) = [json.loads(line) for line in (tmp_path / "out/rejects.jsonl").read_text().splitlines()]
+    assert reject["id"] == "bad"
+    assert "bad.json" in reject["reason"]
+    assert "needs more memory than there is" in reject["reason"]
+    assert "so it is" in (tmp_path / "out/transcript.jsonl").read_text()

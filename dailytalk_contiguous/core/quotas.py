@@ -1,8 +1,9 @@
-"""Limits on what an untrusted input may unpack to, counted while it is unpacked.
+"""Limits on what an untrusted input may unpack to.
 
-A file of a few kilobytes can unpack to gigabytes, and its header may give a wrong size. Code that unpacks a file,
-a row, a sample, a page of Parquet or an answer counts the output against a `Quota`, which raises BadInput with the
-name of the input as soon as it is exceeded. The limits follow from what the product can use.
+A file of a few kilobytes can unpack to gigabytes. What its header declares, and what comes of a file, a row, a
+sample or an answer, is counted against a `Quota`, which raises BadInput with the name of the input as soon as it
+is exceeded. The limits follow from what the product can use. Where a header lies, `core.machine.limit_memory`
+limits what the file costs.
 """
 
 from typing import Literal

@@ -482,7 +482,10 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
         remedy = f"give one ({shapes}; the JSON of {names}), or take the file away"
         raise UnknownKind(f"{title}: is not a known kind of transcript", remedy, path, NO_TRANSCRIPT)
     kind = kinds[0]
-    for position, item in zip(positions, kind.items(data) or [], strict=False):
+    items = kind.items(data) or []
+    quota = Quota(title, MOST_RECORDS, "records", "save its parts in files of their own")
+    quota.take(len(items))
+    for position, item in zip(positions, items, strict=False):
         try:
             record = about | {**kind.record(item)}
             texts = [field_of(record, field) for field in ("text", "word", "words")]
