@@ -8,11 +8,6 @@ conversations are telephone calls in which each speaker leaks into the other's c
 number of threads, so that values which depend on threads, or on what was made before, would differ.
 
     python benchmarks/crash.py [--kills 100] [--conversations 12] [--seed 0]      # ten to twenty minutes
-    python benchmarks/crash.py --alike 10 --recordings DIR                        # the same build, again and again
-
-With `--alike` nothing is killed: recordings of your own are built, both speakers as recorded, by other numbers of
-threads and workers, in other shards, and beside processes that keep the cores busy. Goal: each value of each row
-and each byte of the transcripts is the same every time.
 """
 
 import argparse
@@ -29,6 +24,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import measuring
 import numpy as np
 import pyarrow.parquet as pq
 import soundfile
@@ -189,54 +185,6 @@ def over_the_telephone(path: Path) -> None:
     soundfile.write(path, soxr.resample(leaked + noise, rate, 8000), 8000, "ULAW")
 
 
-def alike(recordings: Path, times: int, seed: int) -> list[str]:
-    """Build recordings so many times, each in another way; the differences from the first time, in lines."""
-    drawn = random.Random(seed)
-    first: dict[str, str] = {}
-    differences = []
-    for number in range(times):
-        threads = drawn.randint(1, MOST_THREADS)
-        workers = drawn.randint(1, 2)
-        busy = drawn.randint(0, 3)
-        minutes = drawn.choice([0.5, 2, 10])
-        about = f"run {number}: {threads} threads, {workers} workers, {minutes} min a shard, {busy} busy processes"
-        beside = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                values = _built_values(recordings, Path(folder) / "work", threads, workers, minutes)
-        finally:
-            for process in beside:
-                process.kill()
-                process.wait()
-        first = first or values
-        differing = sorted(name for name in first.keys() | values.keys() if first.get(name) != values.get(name))
-        print(f"{about}: {len(values):,} values, {len(differing):,} differ", flush=True)
-        differences += [f"{about}: {name}: {first.get(name)} / {values.get(name)}" for name in differing]
-    return differences
-
-
-def _built_values(recordings: Path, work: Path, threads: int, workers: int, minutes: float) -> dict[str, str]:
-    """Each value of each row that a build of recordings makes, and a digest of each file, by name."""
-    command = [sys.executable, "-m", "dailytalk_contiguous", "build", str(recordings), "--out", str(work)]
-    command += ["--revoice", "none", "--profile", "embedded", "--language", "en"]
-    command += ["--workers", str(workers), "--shard-minutes", str(minutes)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode not in (0, 3):
-        raise SystemExit(f"a build failed: {done.stderr}")
-    values = {}
-    for pattern in FILES:
-        for path in work.glob(pattern):
-            values[str(path.relative_to(work))] = hashlib.sha256(path.read_bytes()).hexdigest()
-    for path in work.glob("*/shard-*.parquet"):
-        for row in pq.read_table(path).to_pylist():
-            for column, value in row.items():
-                items = value if isinstance(value, list) else [value]
-                for place, item in enumerate(items):
-                    values[f"{path.parent.name} {row['conversation_id']} {column}[{place}]"] = repr(item)[:200]
-    return values
-
-
 def build(work: Path, workers: int) -> None:
     """Tag and speak the conversations beside a work folder, as `dailytalk build` does, in small shards."""
     from dailytalk_contiguous.pipelines.to_sound import speak_stages
@@ -298,23 +246,16 @@ def report(toll: Toll) -> list[str]:
 
 def main() -> int:
     """Kill, compare, and print what came of it, for one worker and for two."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = measuring.parser(__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--conversations", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--alike", type=int, default=0, help="builds of --recordings that are compared")
-    parser.add_argument("--recordings", type=Path)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)  # what the runs that are killed are
     parser.add_argument("--workers", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.work:
         build(chosen.work, chosen.workers)
         return 0
-    if chosen.alike:
-        differences = alike(chosen.recordings, chosen.alike, chosen.seed)
-        print("\n".join(differences[:20]))
-        print(f"values that differ (goal 0): {len(differences)}: {'MISSED' if differences else 'met'}")
-        return 1 if differences else 0
     survived = True
     for workers, kills in ((1, chosen.kills - chosen.kills // 2), (2, chosen.kills // 2)):
         with tempfile.TemporaryDirectory() as folder:

@@ -2,14 +2,13 @@
 
 Recordings are made of the bundled ones with room tone between them (a quarter is talk: what is measured is the
 audio that is held, and talk costs time), tagged with Whisper tiny.en and a tiny affect model in a process of their
-own, and the folders said anew by Piper. Goals: three hours in one file take at most 1.1 times the memory of
+own, and the folders said again by Piper. Goals: three hours in one file take at most 1.1 times the memory of
 twenty minutes, and less than 2.5 GB; five hours of short files at most 1.1 times that of half an hour. Takes most
 of an hour.
 
-    python benchmarks/memory.py [file] [folder] [--minutes 20 180] [--folder-minutes 30 300]
+    python benchmarks/memory.py [--minutes 20 180] [--folder-minutes 30 300]
 """
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -35,9 +34,7 @@ KEEP = ("--on-failure", "keep-original")
 
 
 def main() -> int:
-    """Measure all and compare."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", choices=["file", "folder", []], help="by default, all")
+    parser = measuring.parser(__doc__)
     parser.add_argument("--minutes", type=float, nargs=2, default=(20.0, 180.0))
     parser.add_argument("--folder-minutes", type=float, nargs=2, default=(30.0, 300.0))
     chosen = parser.parse_args()
@@ -45,13 +42,12 @@ def main() -> int:
         folder = Path(name)
         models = ["--asr-model", "tiny.en"]
         models += ["--affect-model", str(make_tiny_affect(folder / "affect"))]
-        met = []
-        if "file" in chosen.what or not chosen.what:
-            met += [_compare("tag, one file", [_of_file(folder, one, models) for one in chosen.minutes])]
-        if "folder" in chosen.what or not chosen.what:
-            found = [_of_folder(folder, one, models) for one in chosen.folder_minutes]
-            met += [_compare("tag, short files", [one for one, _ in found])]
-            met += [_compare("speak, short files", [one for _, one in found])]
+        found = [_of_folder(folder, one, models) for one in chosen.folder_minutes]
+        met = [
+            _compare("tag, one file", [_of_file(folder, one, models) for one in chosen.minutes]),
+            _compare("tag, short files", [one for one, _ in found]),
+            _compare("speak, short files", [one for _, one in found]),
+        ]
     return 0 if all(met) else 1
 
 

@@ -12,7 +12,6 @@ that pocketsphinx knows, as often as its language model expects them.
     python benchmarks/moshi_words.py [FOLDER ...] [--tokenizer FILE]
 """
 
-import argparse
 import json
 import math
 import sys
@@ -20,7 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from measuring import EXAMPLES, dailytalk, judged
+from measuring import EXAMPLES, dailytalk, judged, parser, print_table
 
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.publish.exports import write_export
@@ -47,11 +46,11 @@ Aligned = tuple[str, tuple[float, float], str]
 
 
 def main() -> int:
-    """Build, export and read each folder."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folders", nargs="*", type=Path, default=[EXAMPLES], metavar="FOLDER")
-    parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="the SentencePiece model of your Moshi")
-    chosen = parser.parse_args()
+    own = parser(__doc__)
+    own.add_argument("folders", nargs="*", type=Path, default=[EXAMPLES], metavar="FOLDER")
+    own.add_argument("--tokenizer", type=Path, metavar="FILE", help="the SentencePiece model of your Moshi")
+    chosen = own.parse_args()
+    rows = []
     met = True
     with tempfile.TemporaryDirectory() as scratch:
         tokenizer = chosen.tokenizer or stand_in(Path(scratch) / "stand-in.model")
@@ -60,31 +59,28 @@ def main() -> int:
         def count(word: str) -> int:
             return len(model.encode(word.strip()))
 
-        print(f"{'side':<34}{'words':>7}{'as built: lost, cut':>24}{'exported':>16}{'--tokenizer':>16}")
         for number, folder in enumerate(chosen.folders):
             work = folder if (folder / "dataset").is_dir() else build(folder, Path(scratch) / f"work{number}")
             for swap in (False, True):
                 out = Path(scratch) / f"{number}-{swap}"
-                write_export(open_items(work).rows(), out / "plain", MOSHI, main=CHANNELS[swap])
-                write_export(
-                    open_items(work).rows(), out / "fitted", MOSHI, main=CHANNELS[swap], tokenizer=str(tokenizer)
-                )
-                results = [
-                    read(files, count) for files in (unplaced(work, swap), *map(exported, sorted(out.iterdir())))
-                ]
-                # In the order of names: fitted, plain.
-                before, fitted, plain = results
-                name = f"{folder.resolve().name}, {'kept' if swap else 're-voiced'}"
-                shown = (f"{lost}, {cut / total:.1%}" for total, lost, cut in (before, plain, fitted))
-                print(f"{name:<34}{before[0]:>7}{next(shown):>24}{next(shown):>16}{next(shown):>16}")
+                side = CHANNELS[swap]
+                write_export(open_items(work).rows(), out / "plain", MOSHI, main=side)
+                write_export(open_items(work).rows(), out / "fitted", MOSHI, main=side, tokenizer=str(tokenizer))
+                before = read(unplaced(work, side), count)
+                plain = read(exported(out / "plain"), count)
+                fitted = read(exported(out / "fitted"), count)
+                name = f"{folder.resolve().name}, {'kept' if swap else 'resynthesised'}"
+                shown = [f"{lost}, {cut / total:.1%}" for total, lost, cut in (before, plain, fitted)]
+                rows.append([name, str(before[0]), *shown])
                 met &= plain[1] <= MOST_LOST and fitted[1] <= MOST_LOST and fitted[2] <= MOST_CUT * fitted[0]
+    print_table(("side", "words", "as built: lost, cut", "exported", "--tokenizer"), rows)
     return 0 if judged(f"goals (0 words lost, at most {MOST_CUT:.0%} cut with the tokenizer)", met) else 1
 
 
 def build(recordings: Path, work: Path) -> Path:
     """A work folder of finished conversations."""
     options = ("--profile", "embedded", "--language", "en", "--on-failure", "keep-original")
-    dailytalk("build", recordings, "--out", work, *options, "--json")
+    dailytalk("build", recordings, "--out", work, *options)
     return work
 
 
@@ -116,9 +112,8 @@ def stand_in(path: Path) -> Path:
     return path
 
 
-def unplaced(work: Path, swap: bool) -> Iterator[list[Aligned]]:
+def unplaced(work: Path, side: str) -> Iterator[list[Aligned]]:
     """The words of Moshi's side of each conversation, as they are in the dataset."""
-    side = "right" if swap else "left"
     for row in open_items(work).rows():
         words = [word for word in row["alignments"] if word["speaker"] == side]
         yield [(word["word"], (round(word["start"], 6), round(word["end"], 6)), MAIN) for word in words]

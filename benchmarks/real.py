@@ -1,23 +1,21 @@
 """What Whisper and Piper do with trained weights: words that are wrong, words that are invented, and time.
 
-    python benchmarks/real.py [--calls FOLDER] [--whisper base]
+    python benchmarks/real.py [FOLDER]
     python benchmarks/real.py --built out/demo
 
 Everything is measured in one run, with the weights of the extra `offline`: word error rates and speed of `tag`
-beside three ways of plain faster-whisper, on the bundled recordings and on calls (WAVs with a JSON of their words
-beside them; without the folder only the former); words that are invented on 36 sounds without any; the error rate
-of what the voice says, take by take, as the other size of Whisper recognises it; seconds of each stage, and what
-Align takes for a second of speech where the voice tells no word times. `--built` compares what `build` has made
-of the bundled recordings, and nothing else.
+beside three ways of plain faster-whisper, on the bundled recordings and on calls (`spokenwoz` in FOLDER), by
+Whisper base and tiny.en; words that are invented on 36 sounds without any; the error rate of what the voice says,
+take by take, as Whisper tiny.en recognises it. `--built` compares what `build` has made of the bundled recordings,
+and nothing else.
 """
 
-import argparse
 import json
-import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,39 +23,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 import soxr
-from measuring import EXAMPLES, dailytalk, judged, references
+from measuring import Side, bundled_sides, call_sides, dailytalk, data_parser, judged, print_table, sound_alone
 from rapidfuzz.distance import Levenshtein
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 from dailytalk_contiguous.models.whisper import RecogniserInput, find_whisper, recognise
 
-#: Goals: word error rates of the recordings, the calls and the voice; the speed of `build` on calls; seconds that
-#: Align may take for one of speech; utterances with words among the sounds without any.
+#: Goals: word error rates of the recordings, the calls and the voice; sounds that get words of those without any.
 RECORDINGS_GOAL = 0.03
 CALLS_GOAL = 0.26
 VOICE_GOAL = 0.10
-SPEED_GOAL = 4.0
-ALIGN_GOAL = 0.05
 INVENTED_GOAL = 2
 
-#: A voice that tells no word times: Piper, without what it knows.
-UNTIMED = """
-from dataclasses import replace
-from dailytalk_contiguous.models.synthesisers.piper import ENGINE as PIPER, Piper
-
-class Untimed(Piper):
-    engine = "untimed"
-
-    def speak(self, *line):
-        return super().speak(*line)._replace(words=None)
-
-ENGINE = replace(PIPER, name="untimed", load=lambda chosen: Untimed(chosen.voice), tells_words=False)
-"""
-
 normalise = EnglishTextNormalizer({})
-
-#: What is said on each side of each recording, by the file and the side.
-Texts = dict[tuple[Path, str], str]
 
 
 class Rate(NamedTuple):
@@ -82,56 +60,16 @@ def error_rate(said: Iterable[str], recognised: Iterable[str]) -> Rate:
     return Rate(words, errors)
 
 
-def said_in_recordings() -> Texts:
-    return {
-        (EXAMPLES / f"{name}.flac", side): " ".join(
-            line["text"] for line in reference["utterances"] if line["channel"] == side
-        )
-        for name, reference in references().items()
-        for side in ("left", "right")
-    }
-
-
-def said_in_calls(folder: Path) -> Texts:
-    texts = {}
-    for path in sorted(folder.glob("*.wav")):
-        words = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        for side, speaker in (("left", "A"), ("right", "B")):
-            texts[path, side] = " ".join(word["word"] for word in words if word["speaker"] == speaker)
-    return texts
-
-
-def sound_alone(inputs: Iterable[Path], folder: Path) -> Path:
-    """A folder of the recordings without the transcripts beside them, which `tag` would take."""
-    source = folder / "recordings"
-    source.mkdir(exist_ok=True)
-    for path in inputs:
-        shutil.copy(path, source)
-    return source
-
-
 def lines_of(work: Path, name: str = "transcript.jsonl") -> list[dict[str, Any]]:
     return [json.loads(line) for line in (work / name).read_text(encoding="utf-8").splitlines()]
 
 
-def recognised_by_tag(work: Path, texts: Texts) -> list[str]:
-    lines = lines_of(work)
-    return [
-        " ".join(
-            line["text_raw"] for line in lines if line["conversation_id"] == path.stem and line["channel"] == side
-        )
-        for path, side in texts
-    ]
-
-
-def channels(texts: Texts) -> list[np.ndarray]:
-    """The sound of each side at 16 kHz."""
-    sounds = []
-    for path, side in texts:
-        samples, rate = soundfile.read(path, dtype="float32")
-        channel = samples[:, ("left", "right").index(side)]
-        sounds.append(np.asarray(soxr.resample(channel, rate, 16000), np.float32))
-    return sounds
+def recognised_by_tag(work: Path, sides: Iterable[Side], ending: str = "") -> list[str]:
+    """What `tag` has recognised of sides; its recordings may have an ending to their names."""
+    texts: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for line in lines_of(work):
+        texts[line["conversation_id"], line["channel"]].append(line["text_raw"])
+    return [" ".join(texts[f"{side.path.stem}{ending}", side.channel]) for side in sides]
 
 
 def plain_ways(size: str) -> dict[str, Callable[[np.ndarray], str]]:
@@ -152,54 +90,47 @@ def plain_ways(size: str) -> dict[str, Callable[[np.ndarray], str]]:
     }
 
 
-def compare_ways(title: str, texts: Texts, size: str, goal: float | None, folder: Path) -> bool:
+def compare_ways(title: str, sides: Sequence[Side], size: str, goal: float | None, folder: Path) -> bool:
     """Word error rates and speed of `tag` and of plain faster-whisper, on the same sounds."""
-    inputs = sorted({path for path, _ in texts})
+    inputs = sorted({side.path for side in sides})
     seconds = sum(soundfile.info(path).duration for path in inputs)
-    source = sound_alone(inputs, folder)
+    said = [side.text for side in sides]
     print(f"\n{title}: {len(inputs)} recordings, {seconds:.0f} s; Whisper {size}")
     work = folder / "tagged"
-    cost = dailytalk(
-        "tag", source, "--out", work, "--profile", "embedded", "--asr-model", size, "--language", "en"
-    )
-    recognised = recognised_by_tag(work, texts)
-    of_tag = error_rate(texts.values(), recognised)
+    options = ("--profile", "embedded", "--asr-model", size, "--language", "en")
+    cost = dailytalk("tag", sound_alone(inputs, folder / "recordings"), "--out", work, *options)
+    recognised = recognised_by_tag(work, sides)
+    of_tag = error_rate(said, recognised)
     account = json.loads((work / "run.json").read_text())["time"]["stages"]
-    transcribe_wall = account["Transcribe"][0]
-    rows: list[tuple[str, Rate, float, float | None]] = [
-        ("tag, all stages", of_tag, cost.wall, cost.processor),
-        ("tag, Transcribe alone", of_tag, transcribe_wall, None),
+    ways = [
+        ("tag, all stages", of_tag, cost.wall, f"{cost.processor:.1f}"),
+        ("tag, Transcribe alone", of_tag, account["Transcribe"][0], ""),
     ]
+    sounds = [np.asarray(soxr.resample(*side.sound(), 16000), np.float32) for side in sides]
     for name, recognise_way in plain_ways(size).items():
-        sounds = channels(texts)
         recognise_way(sounds[0][:32000])
         started = time.perf_counter()
         started_processor = time.process_time()
         found = [recognise_way(sound) for sound in sounds]
         wall = time.perf_counter() - started
         processor = time.process_time() - started_processor
-        rows.append((name, error_rate(texts.values(), found), wall, processor))
-    for name, rate, wall, seconds_of_processor in rows:
-        processor_time = (
-            "" if seconds_of_processor is None else f", {seconds_of_processor:.1f} s of processor time"
-        )
-        speed = f"{seconds / wall:8.1f} x real time{processor_time}"
-        print(f"  {name:28}{rate.share:7.1%} of {rate.words} words wrong{speed}")
-    sides = [error_rate([text], [found]) for text, found in zip(texts.values(), recognised, strict=True)]
-    worst = max(side.share for side in sides)
-    told = f"  {title}: {of_tag.share:.1%} wrong, the worst side {worst:.1%}"
+        ways.append((name, error_rate(said, found), wall, f"{processor:.1f}"))
+    rows = [(name, f"{rate.share:.1%}", f"{seconds / wall:.1f}", spent) for name, rate, wall, spent in ways]
+    print_table((f"way, {of_tag.words} words", "wrong", "x real time", "processor s"), rows)
+    worst = max(error_rate([text], [found]).share for text, found in zip(said, recognised, strict=True))
+    figure = f"  {title}: {of_tag.share:.1%} wrong, the worst side {worst:.1%}"
     if goal is None:
-        print(told)
+        print(figure)
         return True
-    return judged(f"{told} (goal {goal:.0%})", of_tag.share <= goal)
+    return judged(f"{figure} (goal {goal:.0%})", of_tag.share <= goal)
 
 
 def built(work: Path) -> bool:
     """Word error rates of a finished folder of the bundled recordings: what was recognised, and what is said."""
-    texts = said_in_recordings()
-    rate = error_rate(texts.values(), recognised_by_tag(work, texts))
+    sides = bundled_sides()
+    rate = error_rate([side.text for side in sides], recognised_by_tag(work, sides))
     wording = f"recognised: {rate.share:.1%} of {rate.words} words wrong (goal {RECORDINGS_GOAL:.0%})"
-    return judged(wording, rate.share <= RECORDINGS_GOAL) and voice(work, "tiny.en")
+    return judged(wording, rate.share <= RECORDINGS_GOAL) and voice(work)
 
 
 def sounds_without_words(seconds: float = 6.0, rate: int = 16000) -> Iterable[tuple[str, np.ndarray]]:
@@ -249,13 +180,13 @@ def sounds_without_words(seconds: float = 6.0, rate: int = 16000) -> Iterable[tu
             yield f"{kind.replace(' ', '_')}_{number}", np.asarray(level * make(rng) + room, np.float32)
 
 
-def inventions(size: str, folder: Path) -> bool:
+def inventions(folder: Path) -> bool:
     """How many sounds without words have some after `tag`."""
     source = folder / "sounds"
     source.mkdir()
     for name, sound in sounds_without_words():
         soundfile.write(source / f"{name}.wav", np.stack([sound, 1e-4 * sound[::-1]], axis=1), 16000)
-    dailytalk("tag", source, "--out", folder / "heard", "--profile", "embedded", "--asr-model", size)
+    dailytalk("tag", source, "--out", folder / "heard", "--profile", "embedded")
     lines = [line for line in lines_of(folder / "heard") if line["channel"] == "left"]
     invented = {line["conversation_id"]: line["text_raw"] for line in lines if line["text_raw"]}
     print(f"\n36 sounds without words: {len({line['conversation_id'] for line in lines})} taken for speech")
@@ -264,8 +195,8 @@ def inventions(size: str, folder: Path) -> bool:
     return judged(f"  words in {len(invented)} of 36 (goal {INVENTED_GOAL})", len(invented) <= INVENTED_GOAL)
 
 
-def voice(work: Path, other: str) -> bool:
-    """The word error rate of each resynthesised line, as the other size of Whisper recognises it."""
+def voice(work: Path) -> bool:
+    """The word error rate of each resynthesised line, as Whisper tiny.en recognises it."""
     said = []
     found = []
     for line in lines_of(work, "transcript_shifted.jsonl"):
@@ -276,95 +207,37 @@ def voice(work: Path, other: str) -> bool:
         samples, _ = soundfile.read(path, dtype="float32", start=round(line["start"] * rate))
         take = samples[: round((line["end"] - line["start"]) * rate), 0]
         said.append(line["text"])
-        (words,) = recognise(other, "cpu", "auto", [RecogniserInput(take, rate, "en")])
+        (words,) = recognise("tiny.en", "cpu", "auto", [RecogniserInput(take, rate, "en")])
         found.append("".join(word.text for word in words))
     rate = error_rate(said, found)
     takes = [error_rate([text], [heard]).share for text, heard in zip(said, found, strict=True)]
     whole = sum(share == 0 for share in takes)
-    print(f"the voice joe, {len(takes)} takes, recognised by Whisper {other}: {whole} of them without an error")
-    for text, heard, share in zip(said, found, takes, strict=True):
-        if share > 0.34:
-            print(f"  {share:5.0%}  {text!r} -> {heard.strip()!r}")
-    return judged(
-        f"  {rate.share:.1%} of {rate.words} words wrong (goal {VOICE_GOAL:.0%})", rate.share <= VOICE_GOAL
-    )
-
-
-def stages(inputs: list[Path], folder: Path, size: str) -> bool:
-    """Seconds of each stage of `build`, with a voice that tells word times and with one that does not."""
-    seconds = sum(soundfile.info(path).duration for path in inputs)
-    source = sound_alone(inputs, folder)
-    cost = dailytalk(
-        "build",
-        source,
-        "--out",
-        folder / "timed",
-        "--profile",
-        "embedded",
-        "--asr-model",
-        size,
-        "--language",
-        "en",
-    )
-    own = folder / "untimed_voice.py"
-    own.write_text(UNTIMED)
-    dailytalk(
-        "build",
-        source,
-        "--out",
-        folder / "untimed",
-        "--profile",
-        "embedded",
-        "--language",
-        "en",
-        "--asr-model",
-        size,
-        "--tts",
-        own,
-    )
-    taken = {}
-    speech = 0.0
-    for name in ("timed", "untimed"):
-        record = json.loads((folder / name / "run.json").read_text())
-        speech = 3600 * record["hours"]["speech"]
-        stages_of = record["time"]["stages"] | record["speak"]["time"]["stages"]
-        taken[name] = {stage: took[0] for stage, took in stages_of.items()}
-    print(f"\nseconds of each stage for {seconds:.0f} s, Whisper {size}:")
-    for stage, took in taken["timed"].items():
-        print(f"  {stage:16}{took:8.2f}{taken['untimed'][stage]:8.2f} with a voice that tells no word times")
-    each = taken["untimed"]["Align"] / speech
-    aligned = judged(f"  Align: {each:.3f} s a second of speech (goal {ALIGN_GOAL:g})", each <= ALIGN_GOAL)
-    speed = seconds / cost.wall
-    return judged(f"  build: {speed:.1f} x real time (goal {SPEED_GOAL:g})", speed >= SPEED_GOAL) and aligned
+    print(f"the voice joe, {len(takes)} takes, recognised by Whisper tiny.en: {whole} of them without an error")
+    wording = f"  {rate.share:.1%} of {rate.words} words wrong (goal {VOICE_GOAL:.0%})"
+    return judged(wording, rate.share <= VOICE_GOAL)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--calls", type=Path, help="a folder of recorded calls with the JSON of their words")
+    parser = data_parser(__doc__, optional=True)
     parser.add_argument("--built", type=Path, help="only compare what `build` has made of the bundled recordings")
-    parser.add_argument("--whisper", default="base", choices=("base", "tiny.en"))
     chosen = parser.parse_args()
-    other = "tiny.en" if chosen.whisper == "base" else "base"
     if chosen.built:
-        return 0 if built(chosen.built) else 1
-    recordings = said_in_recordings()
-    calls = said_in_calls(chosen.calls) if chosen.calls else {}
+        return int(not built(chosen.built))
+    recordings = bundled_sides()
     met = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for title, texts, goal in (("bundled", recordings, RECORDINGS_GOAL), ("calls", calls, CALLS_GOAL)):
-            if texts:
-                for size in (chosen.whisper, other):
-                    inside = folder / f"{title}-{size}"
-                    inside.mkdir()
-                    met.append(compare_ways(title, texts, size, goal if size == chosen.whisper else None, inside))
-        met.append(inventions(chosen.whisper, folder))
-        names = sorted({path for path, _ in recordings})
-        dailytalk("build", *names, "--out", folder / "built", "--profile", "embedded", "--language", "en")
-        print()
-        met.append(voice(folder / "built", other))
-        met.append(stages(sorted({path for path, _ in calls or recordings}), folder, chosen.whisper))
-    return 0 if all(met) else 1
+        sources = (("bundled", recordings, RECORDINGS_GOAL), ("calls", call_sides(chosen.data), CALLS_GOAL))
+        for title, sides, goal in sources:
+            for size in ("base", "tiny.en"):
+                if sides:
+                    goal_of_size = goal if size == "base" else None
+                    met.append(compare_ways(title, sides, size, goal_of_size, folder / f"{title}-{size}"))
+        met.append(inventions(folder))
+        inputs = sorted({side.path for side in recordings})
+        dailytalk("build", *inputs, "--out", folder / "built", "--profile", "embedded", "--language", "en")
+        met.append(voice(folder / "built"))
+    return int(not all(met))
 
 
 if __name__ == "__main__":

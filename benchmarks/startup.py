@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from measuring import dailytalk, judged
+from measuring import dailytalk, judged, parser
 
 from dailytalk_contiguous.run.events import EVENTS, Run, append, now
 
@@ -22,7 +22,7 @@ STARTED = asdict(Run("r", "tag", "far", 1, now(), now(), shards=2))
 
 
 def main() -> int:
-    """Print a line a command; 1 if one misses its goal."""
+    parser(__doc__).parse_args()
     code = 0
     with tempfile.TemporaryDirectory() as folder:
         append(Path(folder) / EVENTS, STARTED)

@@ -1,25 +1,17 @@
-"""A law of talk at 20 frames a second, whose every probability is written here, and what can be foreseen of it.
+"""A law of talk at 20 frames a second, whose every probability is written here.
 
 One of two has the floor. They speak; they stop for a pause and go on, or their pitch falls for six frames and they
 end. After an end the other mostly takes the floor, around 0.3 s later or while the fall lasts; after a pause they
 go on themselves, around 0.55 s later. While they speak the other may say a word and no more. So when they speak
 tells much of what comes, and the fall, which can be heard and not seen, tells the rest.
-
-It is a Markov chain, so the probability of each future (`apps.probe.activity`) is a sum over its states, which is
-made backwards over the frames, exactly; what is foreseen by someone who knows the activity alone is that of the
-states by the forward algorithm (Rabiner 1989).
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-
-from dailytalk_contiguous.apps.probe.activity import AHEAD, EDGES, FUTURES, RATE, Activity, ActivityFrames
 
 #: Frames up to which the age of a state counts, of the fall before an end, and that any speech lasts.
 OLDEST = 40
@@ -78,7 +70,7 @@ def after(state: State) -> list[tuple[float, State]]:
 
 
 class TalkLaw:
-    """The chain, and what follows from it."""
+    """The law as a Markov chain."""
 
     def __init__(self) -> None:
         numbers: dict[State, int] = {("speaks", 0, 1, 0): 0}
@@ -116,27 +108,6 @@ class TalkLaw:
             often = self.steps.T @ often
         return np.asarray(often / often.sum())
 
-    @cached_property
-    def futures(self) -> NDArray[np.float64]:
-        """The probability of each future of each side by state, shape (2, futures, states)."""
-        return np.stack([self._futures(self.active[:, side]) for side in (0, 1)])
-
-    def _futures(self, speaks: NDArray[np.bool_]) -> NDArray[np.float64]:
-        later = {0: np.ones(len(speaks))}  # by the bits of the stretches from here on
-        for bit, (first, last) in reversed([*enumerate(pairwise(EDGES))]):
-            length = last - first
-            now = dict[int, NDArray[np.float64]]()
-            for code, chance in later.items():
-                for is_speech in (0, 1):
-                    # By frames of speech so far, of which the last column is never reached.
-                    counts = np.zeros((len(speaks), length + 2))
-                    counts[:, [n for n in range(length + 1) if (2 * n >= length) == is_speech]] = chance[:, None]
-                    for _ in range(length):
-                        counts = self.steps @ np.where(speaks[:, None], np.roll(counts, -1, axis=1), counts)
-                    now[code | is_speech << bit] = counts[:, 0]
-            later = now
-        return np.stack([later[code] for code in range(FUTURES)])
-
     def talk(self, frames: int, chance: np.random.Generator) -> NDArray[np.int64]:
         """The states of a talk."""
         steps = self.steps
@@ -149,51 +120,3 @@ class TalkLaw:
             at = following[min(bisect_right(sums, drawn), len(following) - 1)]
             numbers[frame] = at
         return numbers
-
-    def foreseeable(self, talks: list[NDArray[np.int64]]) -> tuple[float, float]:
-        """Bits a second of talks foreseen by who knows the activity until then, and by who knows the states."""
-        base = np.log2(self.futures @ self.usual)
-        totals = np.zeros(2)
-        frames = 0
-        for states in talks:
-            known = ActivityFrames.of([self.active[states]])
-            at = known.usable
-            by_activity = np.stack([*self._told(known.active)])[at]
-            for side in (0, 1):
-                comes = known.future[at, side]
-                seen = by_activity[np.arange(len(at)), side, comes], self.futures[side, comes, states[at]]
-                totals += [float((np.log2(each) - base[side, comes]).sum()) for each in seen]
-            frames += len(at)
-        activity, both = (totals / frames / AHEAD).tolist()
-        return activity, both
-
-    def _told(self, active: Activity) -> Iterator[NDArray[np.float64]]:
-        """The probability of each future at each frame, given the activity until then, shape (2, futures)."""
-        belief = self.usual
-        back = self.steps.T.tocsr()
-        flat = self.futures.reshape(-1, len(self.states))
-        for frame, speaks in enumerate(active):
-            belief = (back @ belief if frame else belief) * (self.active == speaks).all(axis=1)
-            belief /= belief.sum()
-            yield (flat @ belief).reshape(2, FUTURES)
-
-    def sound(
-        self, states: NDArray[np.int64], sample_rate: int, falls: bool, chance: np.random.Generator
-    ) -> NDArray[np.float32]:
-        """A talk as two voices of six harmonics, whose pitch wanders by about a semitone; shape (samples, 2).
-
-        `falls`: whether it falls by six semitones where a turn ends.
-        """
-        hop = sample_rate // RATE
-        samples = 0.001 * chance.standard_normal((len(states) * hop, 2))
-        for side, hertz in enumerate((120.0, 210.0)):
-            wandering = 0.0
-            semitones = np.empty(len(states))
-            for frame, step in enumerate(chance.standard_normal(len(states)).tolist()):
-                wandering = 0.8 * wandering + 0.6 * step
-                semitones[frame] = wandering
-            pitch = hertz * 2 ** ((semitones - falls * self.fall[states, side]) / 12)
-            phase = 2 * np.pi * np.cumsum(np.repeat(pitch, hop)) / sample_rate
-            voice = sum(np.sin(number * phase) / number for number in range(1, 7))
-            samples[:, side] += 0.1 * voice * np.repeat(self.active[states, side], hop)
-        return samples.astype(np.float32)

@@ -1,15 +1,14 @@
 """How well a model of turn-taking does on a conversation, and its figures over many, with intervals over calls.
 
-Four questions are asked of each frame-by-frame projection (`turn_projection.projected`):
+Three questions are asked of each frame-by-frame projection (`turn_projection.projected`):
 
 - *pauses*: 0.2 s after a side fell silent, does the other speak next (shift) or the same (hold)?
 - *next speaker*: 0.5 s before the next one begins after such a silence, is it the other?
-- *backchannels*: in the middle of speech, does the listener say a backchannel 0.5 s later, or nothing for 2 s?
 - *cut-offs*: a policy answers when the model is sure enough (a threshold, after a delay, or at a timeout). Of all
   policies that answer shifts within 300 ms on average, the lowest share of holds that are cut off: the measure of
   eot-bench (livekit), on pauses of at least 0.2 s.
 
-The first three are areas under the curve (chance 0.5), of pairs within the same call: models of several folds need
+The first two are areas under the curve (chance 0.5), of pairs within the same call: models of several folds need
 not agree on a threshold. The ends are those of `core.turn_ends`.
 """
 
@@ -22,25 +21,18 @@ from numpy.typing import NDArray
 from turn_projection import FRAME_RATE, Talk
 
 from dailytalk_contiguous.core.turn_ends import CONFIDENCE, DRAWS, HOLD, SHIFT, turn_ends
-from dailytalk_contiguous.core.turns import Timed, stretches
+from dailytalk_contiguous.core.turns import Timed
 
 PAUSES = "shift against hold at pauses"
 NEXT = "next speaker, 0.5 s ahead"
-BACKCHANNELS = "backchannel, 0.5 s ahead"
 CUT_OFFS = "holds cut off at 300 ms"
 
-#: The three that are areas under the curve.
-RANKED = (PAUSES, NEXT, BACKCHANNELS)
+#: The two that are areas under the curve.
+RANKED = (PAUSES, NEXT)
 
 #: Seconds into a silence at which it is judged, and before an event at which that is foreseen.
 INTO_PAUSE = 0.2
 BEFORE_EVENT = 0.5
-
-#: Seconds of speech before a moment at which a backchannel may come, of silence of the listener if none does, and
-#: between such moments.
-SPEECH_BEFORE = 1.0
-NO_ANSWER = 2.0
-BETWEEN_MOMENTS = 0.5
 
 #: Seconds that an answer may take on average, and seconds of the longest pause that counts (eot-bench).
 LATENCY = 0.3
@@ -62,7 +54,7 @@ class TalkScores(NamedTuple):
     Attributes:
         call: the call that the talk is of.
         won, pairs: by question of `RANKED`, pairs that are in order (equal ones count half), and all pairs.
-        answers: by question of `RANKED`, how often the answer is yes, and how often no, shape (3, 2).
+        answers: by question of `RANKED`, how often the answer is yes, and how often no, shape (2, 2).
         latency: seconds until all shifts are answered, summed, by policy.
         cut_off: holds that are cut off, by policy.
         shifts, holds: how many there are.
@@ -88,7 +80,6 @@ def scores_of(talk: Talk, logits: NDArray[np.float32]) -> TalkScores:
     questions = (
         _asked(turns_to_left, pauses, [pause.end + INTO_PAUSE for pause in pauses]),
         _asked(turns_to_left, pauses, [pause.next_start - BEFORE_EVENT for pause in pauses]),
-        _backchannels(talk, logits),
     )
     for number, (scores, is_true) in enumerate(questions):
         apart = scores[is_true][:, None] - scores[~is_true][None, :]
@@ -134,35 +125,6 @@ def _asked(
         score = turns_to_left[_frame(moment, len(turns_to_left))]
         scores[number] = score if pause.channel == "right" else -score
     return scores, np.array([pause.is_shift for pause in pauses], bool)
-
-
-def _backchannels(talk: Talk, logits: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """How much the model awaits a word of the listener's, and whether one comes; shape (moments,).
-
-    A moment is in speech that has lasted for `SPEECH_BEFORE` s and goes on, while the listener has been silent for
-    as long. Where a backchannel begins `BEFORE_EVENT` s later (up to half of `BETWEEN_MOMENTS` sooner or later) it
-    comes; where the listener is silent for `NO_ANSWER` s none does. Other moments are not asked about.
-    """
-    speech = stretches(talk.timed)
-    scores = list[float]()
-    is_true = list[bool]()
-    for listener, channel in enumerate(("left", "right")):
-        awaited = logits[:, listener, 1]
-        said = [stretch for stretch in speech if stretch.channel == channel]
-        for host in speech:
-            if host.channel == channel:
-                continue
-            for moment in np.arange(host.start + SPEECH_BEFORE, host.end - BEFORE_EVENT, BETWEEN_MOMENTS):
-                if any(line.start < moment and line.end > moment - SPEECH_BEFORE for line in said):
-                    continue
-                following = [line for line in said if line.start >= moment]
-                wait = following[0].start - moment if following else np.inf
-                is_backchannel = bool(following) and following[0].event == "backchannel"
-                is_near = abs(wait - BEFORE_EVENT) <= BETWEEN_MOMENTS / 2
-                if (is_near and is_backchannel) or wait > NO_ANSWER:
-                    scores.append(float(awaited[_frame(moment, len(awaited))]))
-                    is_true.append(is_near)
-    return np.array(scores, float), np.array(is_true, bool)
 
 
 def _policies(

@@ -73,6 +73,7 @@ def made(folder: Path, names: tuple[str, ...]) -> list[tuple[bool, list[float]]]
 
 
 def main() -> int:
+    measuring.parser(__doc__).parse_args()
     n_paired = 0
     n_apart = 0
     with tempfile.TemporaryDirectory() as parent:

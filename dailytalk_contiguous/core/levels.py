@@ -72,7 +72,7 @@ def speech_level(levels: NDArray[np.floating]) -> float:
 
 
 #: dBFS of a speaker's usual speech in what is heard, by `speech_level`: the nominal level of tests of telephones
-#: (ITU-T P.830). From -28 to -18 nearly the same is heard (`benchmarks/edges.py`).
+#: (ITU-T P.830). From -28 to -18 nearly the same is heard of planted phrases.
 HEARD_DBFS = -26.0
 
 #: dB by which a channel is raised or lowered for that at most.

@@ -10,7 +10,7 @@ things show this:
 - **A leak** of one side into the other. Its delay is measured in windows by generalised cross-correlation with
   phase transform, with one side stretched by each drift that may be. An echo is late by a constant amount.
 
-Constants were set on some calls and are reported on others (`benchmarks/leaks.py`).
+Constants were set on some calls and reported on others (docs/measures.md).
 """
 
 import math

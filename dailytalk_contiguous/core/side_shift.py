@@ -14,8 +14,8 @@ Two tracks of one call that were started at different times are out of step, and
 What a leak tells is wrong by the way of the leak: a few milliseconds of air, or the delay of an echo.
 
 A shift is believed only where it is clear: the first quarter of an hour has it throughout, and no other shift fits
-nearly as well. Limits are set on the bundled conversations, and reported on other calls
-(`benchmarks/out_of_step.py`).
+nearly as well. Limits were set on the bundled conversations, and reported on other calls
+(docs/measures.md).
 """
 
 import math

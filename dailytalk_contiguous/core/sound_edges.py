@@ -49,7 +49,7 @@ FADE = 0.001
 
 #: Probability of speech from which a frame before a start belongs to it, if it sounds: an "h", an "s" or a softly
 #: begun word has little, and a breath less. Set on four speakers of TIMIT, and reported on four others, on planted
-#: phrases and on readers (`benchmarks/edges.py`).
+#: phrases and on readers (docs/measures.md).
 ONSET = 0.02
 
 #: Seconds that an onset lasts at most.

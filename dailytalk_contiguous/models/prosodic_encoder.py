@@ -1,8 +1,9 @@
 """The encoder of prosodic tokens: an embedding of how an utterance is said, learned from masked tokens alone.
 
 The network is transformers' `ModernBertForMaskedLM`: norms come before attention and feed-forward layers, and
-positions are rotations of queries and keys, so only distances between frames count. On the grammar of tokens of
-benchmarks/encoder.py it comes within 5 % of the known entropy in 500 steps; `BertForMaskedLM` stays 46 % above.
+positions are rotations of queries and keys, so only distances between frames count. On a grammar of 12 tokens,
+each of which stays or is followed by the next or by any, it comes within 5 % of the known entropy in 500 steps;
+`BertForMaskedLM` stays 46 % above.
 There is no dropout: what is masked differs each time.
 """
 
@@ -53,7 +54,7 @@ SIZES: dict[str, dict[str, int]] = {
 }
 
 #: The base of the wavelengths of positions, that of RoFormer (Su et al. 2021). By ModernBERT's 160,000, which is
-#: for texts of 8,192 tokens, four trainings on the grammar of benchmarks/encoder.py came within 5.0 % of its
+#: for texts of 8,192 tokens, four trainings on a grammar of 12 tokens came within 5.0 % of its known
 #: entropy on average (4.1 to 5.5), by this within 4.4 % (4.2 to 4.9).
 ROPE_BASE = 10_000.0
 

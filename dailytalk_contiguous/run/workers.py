@@ -29,7 +29,7 @@ PROCESS_BYTES = 2_000_000_000
 #: Bytes on a GPU for each byte of weights: those, and what the largest batch adds. By the shapes of the networks
 #: in float16, 16 windows of Whisper with a beam of 5 add up to 8 GB to the 1.5 GB of medium, and 13 GB to the 3.1
 #: GB of large; 240 s of sound add 3 GB to the 0.7 GB of audEERING's model. The 2 GB that windows add to base,
-#: which has 0.15 GB, are in `PROCESS_BYTES`. Not measured on a GPU yet (`benchmarks/cuda.py` measures it).
+#: which has 0.15 GB, are in `PROCESS_BYTES`. Not measured on a GPU.
 BYTES_A_WEIGHT_BYTE = 6
 
 #: Endings of files of weights in a folder.

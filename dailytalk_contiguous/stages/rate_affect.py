@@ -24,9 +24,8 @@ from dailytalk_contiguous.stages.base import DEVICE, Stage, select_items
 
 #: Seconds of padded audio in a batch. A CPU takes every utterance by itself, so that no rating depends on what
 #: else is rated: batches of 12 s took it 12 to 17 % longer over a bundled recording, of which 11 to 15 % is their
-#: padding (`benchmarks/affect.py --batches`). Batches alone gain nothing from 3 s on, which `context` fills short
-#: utterances up to (unfilled, eight of 0.5 s together take 29 % less, of 1 s 20 %). On CUDA this keeps the device
-#: busy within some gigabytes.
+#: padding. Batches alone gain nothing from 3 s on, which `context` fills short utterances up to (unfilled, eight
+#: of 0.5 s together take 29 % less, of 1 s 20 %). On CUDA this keeps the device busy within some gigabytes.
 BATCH_SECONDS = {"cpu": devices.SHORTEST, "cuda": 240.0}
 
 #: Seconds from a short utterance within which it is filled up.
@@ -47,7 +46,7 @@ class RateAffect(Stage):
             batch has conversations, channels and times; 0 for none. All of a conversation must then be in one
             batch (`PerUtterance` sees to that). `voice-linear` borrows nothing.
         precision: in place of `auto` a stage has what suits `device` (see `models.affect.settled_precision`).
-            What it changes was measured on random weights only (`benchmarks/affect.py`).
+            What it changes was measured on random weights only (docs/measures.md).
         batch_seconds: seconds of padded audio in a model batch; None takes what suits the device.
     """
 

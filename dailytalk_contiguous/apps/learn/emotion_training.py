@@ -174,8 +174,8 @@ def _regression(
 
     Each number is first scaled by the root of the share of its variance that is between classes, so that numbers
     that distinguish no classes are shrunk most, as by the weights of an adaptive lasso (Zou 2006). Of voices in
-    which three things matter (`benchmarks/emotion.py`), 86.9 % are then right, not 85.5 %; by Bayes' rule it is
-    87.4 %.
+    which only pitch, rate and brightness differ (5,544 synthetic lines), 86.9 % are then right, not 85.5 %; by
+    Bayes' rule it is 87.4 %.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression

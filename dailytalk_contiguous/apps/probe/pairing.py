@@ -45,8 +45,9 @@ _MOVED = [number for number, way in enumerate(WAYS) if way.end]
 #: one pair of strangers in 200 does. Only conversations of which twice as much is to be expected are judged.
 APART = 2.6
 
-#: Bits by which a side that is moved must fit better. Of 372 talks of 5 minutes by the law of benchmarks/probe.py
-#: two did by more, and of 84 in which the clock of a side was half a second off at the end one by less.
+#: Bits by which a side that is moved must fit better. Of 372 talks of 5 minutes by the law of
+#: benchmarks/talk_law.py two did by more, and of 84 in which the clock of a side was half a second off at the end
+#: one by less.
 MOVED_BITS = 7.0
 
 #: The kind of sides that have nothing to do with each other.
