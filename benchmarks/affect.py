@@ -139,7 +139,8 @@ def answers_to(case: Case, sounds: Sequence[Samples], alone: bool) -> NDArray[np
     """The classes that a case's clips are taken for as they are heard, shape (clips,)."""
     answers = np.zeros(len(sounds), np.intp)
     for model, places in case.folds:
-        measures = np.stack(side_by_side(measure_voice, [sounds[place] for place in places], thread_count()))
+        measured = side_by_side(measure_voice, [sounds[place] for place in places], thread_count())
+        measures = np.stack([*measured])
         speakers = None if alone else case.spoken.speakers[places].tolist()
         shares = np.array([guess.probabilities for guess in model.of_measures(measures, speakers)])
         numbers = np.array([SIX.index(name) for name in model.classes])

@@ -3,7 +3,7 @@
 Words (with their marks where a format has sentences), times to a millisecond, and speakers must be equal, each at
 the level that the format has: words or utterances, names or sides. Then every file is broken in up to ten ways,
 and the recording must be rejected with a reason that names the file: nothing may be lost, guessed, or read in
-part. Prints a table and a line for the goal; exit status 1 if it is missed.
+part.
 
 Two names that don't say which side they mean are given left and right in the order in which they come, so the
 conversation is one in which the left speaker begins.
@@ -27,12 +27,10 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from measuring import EXAMPLES, references
+from measuring import EXAMPLES, judged, parser, print_table, references
 
 from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.services import SERVICES
-from dailytalk_contiguous.sources.transcript_formats import DOCUMENTS, FORMATS, ending_of
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.segment import UTTERANCES
 
@@ -68,9 +66,9 @@ Files = dict[str, bytes]
 class Way:
     """A way of writing a transcript: what it keeps of the conversation, and how.
 
-    `document`: its kind in `DOCUMENTS`, if it is JSON. `passes`: names of breaks that leave a good file. `exact`:
-    seconds by which its times may be off. `ends`, `marks`: whether it has the ends of words, and marks.
-    `closed`: whether it has the ends of utterances. `people`: who speaks on each side, where it says so.
+    `document`: its kind in `transcript_formats.DOCUMENTS`, if it is JSON. `passes`: names of breaks that leave a
+    good file. `exact`: seconds by which its times may be off. `ends`, `marks`: whether it has the ends of words,
+    and marks. `closed`: whether it has the ends of utterances. `people`: who speaks on each side, if it says so.
     """
 
     name: str
@@ -1495,39 +1493,25 @@ def _off(meant: Sequence[Sequence[float]], read: Sequence[Sequence[float]], exac
 
 
 def main() -> int:
+    parser(__doc__).parse_args()
     talk = conversation()
-    covered = {(ending_of(name) or "").lower() for way in WAYS_TO_WRITE for name in way.write(talk, NAME)}
-    lacking = [
-        *(FORMATS.keys() - covered),
-        *({kind.name for kind in (*DOCUMENTS, *SERVICES)} - {w.document for w in WAYS_TO_WRITE}),
-    ]
-    missed = len(lacking)
-    for name in lacking:
-        print(f"not written here: {name}")
-    print(f"{'format':<26}{'words':>10}{'times':>10}{'speakers':>10}{'broken':>8}{'rejected':>10}")
+    rows = []
+    met = True
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent, "calls")
         for way in WAYS_TO_WRITE:
-            row = read_back(way.write(talk, NAME), folder)
-            wrong = differences(talk, way, row)
+            wrong = differences(talk, way, read_back(way.write(talk, NAME), folder))
             breaks = [name for name in BREAKS if name not in way.passes][:WAYS]
-            good = 0
+            n_named = 0
             for name in breaks:
                 files = BREAKS[name](talk, way)
                 problem = read_back(files, folder)["problem"] or ""
-                is_named = any(file in problem for file in files)
-                good += is_named
-                if not is_named:
-                    print(f"    {way.name}, {name}: {problem.replace(str(folder), '…') or 'READ WITHOUT A WORD'}")
-            figures = "".join(f"{'wrong' if is_wrong else 'equal':>10}" for is_wrong in wrong.values())
-            print(f"{way.name:<26}{figures}{len(breaks):>8}{good:>10}{row['problem'] or ''}")
-            missed += any(wrong.values()) or good < len(breaks)
-    print(
-        f"goal: all {len(WAYS_TO_WRITE)} read back equal, each rejected in up to {WAYS} broken ways by name: ",
-        end="",
-    )
-    print(f"missed by {missed}" if missed else "met")
-    return int(missed > 0)
+                n_named += any(file in problem for file in files)
+            equal = ["wrong" if is_wrong else "equal" for is_wrong in wrong.values()]
+            rows.append([way.name, *equal, str(len(breaks)), str(n_named)])
+            met &= not any(wrong.values()) and n_named == len(breaks)
+    print_table(("format", "words", "times", "speakers", "broken", "rejected"), rows)
+    return int(not judged(f"all {len(rows)} read back equal, each rejected by name in up to {WAYS} ways", met))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ sys.path.append(BENCHMARKS)
 
 from crash import Torment  # noqa: E402
 
-sys.path.remove(BENCHMARKS)  # its publish.py would hide our folder of that name
-
 #: What is killed.
 BUILD = f"""
 import sys

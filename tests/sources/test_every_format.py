@@ -14,9 +14,6 @@ sys.path.append(BENCHMARKS)
 
 from formats import BREAKS, NAME, WAYS, WAYS_TO_WRITE, Said, Way, conversation, differences, read_back  # noqa: E402
 
-sys.path.remove(BENCHMARKS)  # its publish.py would hide our folder of that name
-
-
 #: What `differences` says of a transcript that is read back as it was.
 SAME = {"words": False, "times": False, "speakers": False}
 

@@ -1,4 +1,4 @@
-"""Readers of files of others take twice the steps for twice the items, and refuse what is too much in a sentence."""
+"""Readers of files of others take twice the steps for twice the items, and refuse too much in a sentence."""
 
 import json
 import sys

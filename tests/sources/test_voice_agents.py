@@ -20,8 +20,6 @@ sys.path.append(BENCHMARKS)
 
 from formats import WAYS_TO_WRITE, Said, Way  # noqa: E402
 
-sys.path.remove(BENCHMARKS)  # its publish.py would hide our folder of that name
-
 SERVICES = {"Retell", "Vapi", "ElevenLabs Agents", "LiveKit Agents", "Pipecat", "Bland"}
 AGENTS = [way for way in WAYS_TO_WRITE if way.document in SERVICES]
 WORDS_ONLY = ("--affect-model", "none", "--asr-model", "none")
