@@ -13,6 +13,7 @@ are of LibriSpeech, on another part of which the encoder was trained.
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -39,6 +40,7 @@ from dailytalk_contiguous.publish.voice_check import (
 #: Speakers who are one person in two recordings.
 SAME_PERSON = {"SNG1640 left": "MUL1423 left", "SNG1640 right": "MUL1423 right"}
 
+#: Seconds of speech of a side that are compared, at most.
 SIDE = 30.0
 
 #: Speech without pauses at 16 kHz, by speaker.
@@ -61,11 +63,11 @@ def speech_of(samples: Samples, rate: int) -> Samples:
     return np.concatenate([np.zeros(0, np.float32), *parts])
 
 
-def readers(folder: Path) -> dict[str, Samples]:
-    """The speech of each folder of recordings, by its name."""
+def readers(folder: Path, read: Callable[[Path], tuple[Samples, int]]) -> dict[str, Samples]:
+    """The speech of each folder of recordings, by its name; `read` gives samples, shape (n,), and their rate."""
     voices = {}
     for home in sorted(path for path in folder.iterdir() if path.is_dir()):
-        sentences = [sentence_samples(path) for path in sorted(home.glob("*.flac"))]
+        sentences = [read(path) for path in sorted(home.glob("*.flac"))]
         voices[home.name] = np.concatenate([speech_of(*sentence) for sentence in sentences])
     return voices
 
@@ -124,8 +126,8 @@ def main() -> int:
     if encoder is None:
         raise SystemExit(f"the weights of the speaker encoder are not here: {INSTALL_RESEMBLYZER}")
     corpora: dict[str, Speech] = {
-        "TIMIT": readers(data / "labelled/timit"),
-        "readers": readers(data / "readers"),
+        "TIMIT": readers(data / "labelled/timit", sentence_samples),
+        "readers": readers(data / "readers", partial(soundfile.read, dtype="float32")),
         "calls": callers([*measuring.calls(data), *measuring.english_calls(data)]),
     }
     goals = []
