@@ -21,12 +21,18 @@ endif
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo pictures workbench tokens converse hub proof test test-bare test-programs test-nightly test-mutants check audit format install clean
+.PHONY: demo pages pictures workbench tokens converse hub proof test test-bare test-programs test-nightly test-mutants check audit format install clean
 
 demo: install
 	$(BIN)/dailytalk demo examples/conversations --out $(DEMO_OUT) --source-licence CC0-1.0
 	$(BIN)/dailytalk check $(DEMO_OUT)-moshi
 	$(BIN)/python benchmarks/real.py --built $(DEMO_OUT)
+
+# The pages that are made of the commands, the stages and the table of fields. After it, git says what has changed.
+pages: install
+	$(BIN)/python benchmarks/options_page.py
+	$(BIN)/python benchmarks/columns_page.py
+	$(BIN)/python benchmarks/fields_page.py
 
 # All pictures of docs, from the demo of today, and what they say, which a test compares with the pages.
 pictures: demo
@@ -68,20 +74,20 @@ proof: install
 	$(BIN)/python benchmarks/proof.py $(CALLS) $(if $(TEST),--test $(TEST))
 
 test: install
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # What somebody sees who has just cloned this: a PATH with Python and make alone.
 test-bare: install
 	rm -rf out/bare && mkdir -p out/bare && ln -s "$$(command -v $(PYTHON))" "$$(command -v make)" out/bare/
-	PATH="$(CURDIR)/out/bare" "$(abspath $(BIN))/python" -m pytest -n auto --dist loadgroup $(OPTIONS)
+	PATH="$(CURDIR)/out/bare" "$(abspath $(BIN))/python" -m pytest -n auto --dist worksteal $(OPTIONS)
 
 # The tests to which a program (chromium, …) makes a difference.
 test-programs: install
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m programs $(OPTIONS)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m programs $(OPTIONS)
 
 # All tests, those marked `nightly` too, and property tests with 500 examples each instead of 30.
 test-nightly: install
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n auto --dist loadgroup
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n auto --dist worksteal
 
 # Which of a hundred small changes to the package, drawn by cosmic-ray, the tests notice.
 test-mutants: install

@@ -1,7 +1,7 @@
 """The columns that a stage of one's own may ask for, as docs/columns.md.
 
 `python benchmarks/columns_page.py` writes the page. Names, types and origins are those of the stages; what a
-column means is what the table of fields says, or else `MEANINGS`. A test compares both.
+column means is what the table of fields says, or else `MEANINGS`.
 """
 
 import itertools

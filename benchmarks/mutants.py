@@ -407,7 +407,7 @@ def cover(tests: Sequence[str]) -> int:
     config = KEPT / "config.ini"
     config.write_text(f"[run]\nsource = {PACKAGE}\nparallel = true\ncontext = ${{{TEST}-}}\ndata_file = {DATA}\n")
     environment = {"PYTHONPATH": str(ROOT), "COVERAGE_PROCESS_START": str(config), "COVERAGE_CORE": "ctrace"}
-    options = ["-p", "benchmarks.mutants", "-n", "auto", "--dist", "loadgroup", *tests]
+    options = ["-p", "benchmarks.mutants", "-n", "auto", "--dist", "worksteal", *tests]
     command = [sys.executable, "-m", "pytest", *options]
     code = subprocess.run(command, cwd=ROOT, env=os.environ | environment).returncode
     measured = coverage.Coverage(config_file=str(config))
@@ -420,25 +420,17 @@ def cover(tests: Sequence[str]) -> int:
 # The plugin: each test has a context of its own, and those that were chosen are run, in their order.
 
 
-def ungrouped(test: str) -> str:
-    """The id that pytest gives a test: xdist adds "@" and its group with `--dist loadgroup`."""
-    name, _, group = test.rpartition("@")
-    return name if name and "]" not in group else test
-
-
 def pytest_runtest_logstart(nodeid: str) -> None:
-    test = ungrouped(nodeid)
-    os.environ[TEST] = test
+    os.environ[TEST] = nodeid
     current = coverage.Coverage.current()
     if current is not None:
-        current.switch_context(test)
+        current.switch_context(nodeid)
 
 
 def pytest_runtest_logreport(report: Any) -> None:
-    test = ungrouped(report.nodeid)
-    SECONDS[test] += report.duration
+    SECONDS[report.nodeid] += report.duration
     if report.failed:
-        FAILED.add(test)
+        FAILED.add(report.nodeid)
 
 
 def pytest_sessionfinish(session: Any) -> None:

@@ -1,6 +1,6 @@
 """All options of all commands as one page, docs/options.md.
 
-`python benchmarks/options_page.py` writes it from the help of the commands; a test compares both.
+`python benchmarks/options_page.py` (or `make pages`) writes it from the help of the commands.
 """
 
 import re

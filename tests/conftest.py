@@ -131,13 +131,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "nightly: tests that take too long for each change; `make test-nightly`")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """With xdist, the tests of a file run in one process, so that what several of them need is made once."""
-    if not item.get_closest_marker("xdist_group"):
-        file = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(file))
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out tests marked `nightly`, except in the nightly run.
 

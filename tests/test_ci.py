@@ -45,11 +45,11 @@ def test_ci_may_only_read_and_its_actions_have_a_major_version() -> None:
 
 def test_commands_and_files_for_contributors_are_there() -> None:
     targets = set(re.findall(r"\bmake (?:TORCH_INDEX=\S+ )?([a-z-]+)\b(?= |`|$)", CONTRIBUTING, re.MULTILINE))
-    assert {"check", "test", "test-bare", "test-programs", "demo"} <= targets
+    assert {"check", "pages", "test", "test-bare", "test-programs", "demo"} <= targets
     done = subprocess.run(["make", "-n", *sorted(targets)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     run = (ROOT / ".ci/run").read_text(encoding="utf-8")
-    assert re.findall(r"^make (\S+)", run, re.MULTILINE) == ["check", "test-bare", "test-programs"]
+    assert re.findall(r"^make (\S+)", run, re.MULTILINE) == ["check", "pages", "test-bare", "test-programs"]
     paths = re.findall(r"(?:benchmarks|tests|docs)/[\w/]+\.\w+", CONTRIBUTING)
     missing = [path for path in paths if not (ROOT / path).exists()]
     assert paths

@@ -1,10 +1,6 @@
 """The package reads one thought at a time: what ruff has no rule for."""
 
 import ast
-import io
-import statistics
-import tokenize
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -35,36 +31,6 @@ VAGUE = {
 }
 
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-
-#: Statements that hold others, or name what is imported.
-COMPOUND = (
-    ast.FunctionDef,
-    ast.AsyncFunctionDef,
-    ast.ClassDef,
-    ast.If,
-    ast.For,
-    ast.While,
-    ast.With,
-    ast.Try,
-    ast.Import,
-    ast.ImportFrom,
-    ast.Match,
-)
-NO_CODE = {
-    tokenize.COMMENT,
-    tokenize.DEDENT,
-    tokenize.ENCODING,
-    tokenize.ENDMARKER,
-    tokenize.INDENT,
-    tokenize.NEWLINE,
-    tokenize.NL,
-}
-
-#: The most tokens of a statement: on average, and of nine in ten; the share that may have more than thirty.
-MOST_TOKENS = 11.0
-MOST_OF_NINE_IN_TEN = 21
-LARGE = 30
-MOST_LARGE = 0.04
 
 
 @cache
@@ -137,25 +103,3 @@ def test_statements_hold_one_thought(rule, allowed) -> None:
         if rule(node)
     ]
     assert len(met) <= allowed, met
-
-
-def token_counts(path: Path) -> Iterator[int]:
-    """The tokens of each simple statement that is no docstring."""
-    text = path.read_text("utf-8")
-    lines: dict[int, int] = {}
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type not in NO_CODE:
-            lines[token.start[0]] = lines.get(token.start[0], 0) + 1
-    for node in ast.walk(tree_of(path)):
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if isinstance(node, ast.stmt) and not isinstance(node, COMPOUND) and not is_text:
-            assert node.end_lineno
-            yield sum(lines.get(line, 0) for line in range(node.lineno, node.end_lineno + 1))
-
-
-def test_statements_are_short() -> None:
-    counts = [count for path in FILES for count in token_counts(path)]
-    large = sum(count > LARGE for count in counts)
-    assert round(statistics.mean(counts), 1) <= MOST_TOKENS
-    assert statistics.quantiles(counts, n=10)[8] <= MOST_OF_NINE_IN_TEN
-    assert large / len(counts) <= MOST_LARGE
