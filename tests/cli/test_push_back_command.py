@@ -26,12 +26,17 @@ def _quick(impatient: None) -> None:
 
 
 @pytest.fixture
-def work(hub: HubServer, tmp_path: Path, dailytalk: Command) -> Path:
+def work(hub: HubServer, tmp_path: Path, dailytalk: Command, made_once: Callable[..., None]) -> Path:
     """A work folder with the data of v1.1.0, in which a conversation is longer than in v1.0.0."""
-    folder = finished(tmp_path / "work", seconds=6.0)
-    assert dailytalk("push", folder, REPO, "--create", "--tag", "v1.0.0").code == 0
-    finished(folder, seconds=7.0)
-    assert dailytalk("push", folder, REPO, "--tag", "v1.1.0").code == 0
+    folder = tmp_path / "work"
+
+    def publish() -> None:
+        finished(folder, seconds=6.0)
+        assert dailytalk("push", folder, REPO, "--create", "--tag", "v1.0.0").code == 0
+        finished(folder, seconds=7.0)
+        assert dailytalk("push", folder, REPO, "--tag", "v1.1.0").code == 0
+
+    made_once("two versions", (folder, hub.folder), publish)
     hub.requests.clear()
     return folder
 
