@@ -3,23 +3,21 @@
 A file becomes a module whose name is its path. So two files with one name are two modules, and none takes the name
 of another module. What a file defines can be pickled: every process that imports this package finds the module.
 
-A file may import modules that lie beside it, as it may where Python runs it. These are modules of this kind, too.
-They are found for their neighbours alone, and an edit of one of them is an edit of the file that imports it.
+While a file is imported, it may import modules that lie beside it. These get such names, too, so that the next
+file finds its own ones, and an edit of one of them is an edit of the file that imports it.
 """
 
-import builtins
-import dis
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
-from functools import lru_cache
 from importlib import import_module
-from importlib.abc import MetaPathFinder, SourceLoader
-from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_loader
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
 from pathlib import Path
-from types import CodeType, ModuleType, UnionType
+from threading import RLock
+from types import FunctionType, ModuleType, UnionType
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -30,6 +28,12 @@ _PREFIX = "own:"
 
 #: The file that is being imported; empty outside of an import.
 _importing: ContextVar[str] = ContextVar("importing", default="")
+
+#: Held while a file is imported: `sys.path` and `sys.modules` are those of all threads.
+_import_lock = RLock()
+
+#: What each of these modules was made from: the content of its file, then of those that were imported with it.
+_contents: dict[str, list[bytes]] = {}
 
 
 def is_own_file(name: str) -> bool:
@@ -49,13 +53,6 @@ def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType
         module = import_module(_module_name(path))
     except DailytalkError as error:
         raise DailytalkError(f"{shown} can't be imported ({error.reason})", error.remedy) from error
-    except ModuleNotFoundError as error:
-        package, _, _ = (error.name or "").partition(".")
-        remedy = "fix it, and run it with python first"
-        if package and (path.parent / package).is_dir():
-            advice = f"put the package {package} into a folder of PYTHONPATH"
-            remedy = f"{advice}: only single files are found beside it"
-        raise DailytalkError(f"{shown} can't be imported ({error})", remedy) from error
     except (Exception, SystemExit) as error:  # whatever the file does
         reason = f"{shown} can't be imported ({type(error).__name__}: {error!s})"
         raise DailytalkError(reason, "fix it, and run it with python first") from error
@@ -96,89 +93,70 @@ def _module_name(path: Path) -> str:
     return _PREFIX + quote(os.fsencode(path)).replace(".", "%2E")
 
 
-class _OwnFile(SourceLoader):
-    """Loads the module of a file, whose content it keeps. Nothing compiled is written beside the file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.content = b""
-
-    def get_filename(self, fullname: str) -> str:
-        return str(self.path)
-
-    def get_data(self, path: str | bytes | os.PathLike[str]) -> bytes:
-        if not self.content:  # what was imported; a traceback asks again, and the file may have changed
-            self.content = Path(os.fsdecode(path)).read_bytes()
-        return self.content
+class _OwnFile(SourceFileLoader):
+    """Loads the module of a file, which finds the files beside it meanwhile. Nothing compiled is written there."""
 
     def exec_module(self, module: ModuleType) -> None:
-        folder = self.path.parent
-
-        def import_from(
-            name: str,
-            globals: Mapping[str, object] | None = None,
-            locals: Mapping[str, object] | None = None,
-            fromlist: Sequence[str] = (),
-            level: int = 0,
-        ) -> ModuleType:
-            """`__import__` for the statements of this file."""
-            neighbour = _neighbour(folder, name) if level == 0 else None
-            if neighbour is not None:
-                return import_module(_module_name(neighbour))
-            return builtins.__import__(name, globals, locals, fromlist, level)
-
-        # An import statement looks `__import__` up here, wherever and whenever the file runs it.
-        vars(module)["__builtins__"] = {**vars(builtins), "__import__": import_from}
-        token = _importing.set(str(self.path))
-        try:
-            super().exec_module(module)
-        finally:
-            _importing.reset(token)
-
-
-def _neighbour(folder: Path, name: str) -> Path | None:
-    """The file in a folder that a file beside it means by a module's name; one of Python's own is never hidden."""
-    if "." in name or name in sys.stdlib_module_names:
-        return None
-    path = folder / f"{name}.py"
-    return path if path.is_file() else None
+        file = Path(self.path)
+        folder = str(file.parent)
+        with _import_lock:
+            before = {*sys.modules}
+            writes_nothing = sys.dont_write_bytecode
+            is_on_path = folder in map(os.path.abspath, sys.path)
+            token = _importing.set(self.path)
+            sys.dont_write_bytecode = True
+            if not is_on_path:
+                sys.path.append(folder)  # behind all others, so that no module of Python is hidden
+            try:
+                super().exec_module(module)
+                if not is_on_path:
+                    _refuse_packages(file.parent, sys.modules.keys() - before)
+            finally:
+                if not is_on_path:
+                    sys.path.remove(folder)
+                sys.dont_write_bytecode = writes_nothing
+                _importing.reset(token)
+                neighbours = _loaded_from(file.parent)
+                named = {module.__name__: file}
+                for name in neighbours.keys() - before:
+                    own_name = _rename(name, neighbours[name])
+                    named[own_name] = neighbours[name]
+            for name, path in named.items():
+                _contents[name] = _read(path, neighbours.values())
 
 
-@lru_cache(maxsize=256)
-def _imported_names(content: bytes) -> tuple[str, ...]:
-    """The modules that the import statements of a file name, in alphabetical order."""
-    try:
-        unread = [compile(content, "", "exec", dont_inherit=True)]
-    except (SyntaxError, ValueError):  # whoever imports it is told
-        return ()
-    names = set[str]()
-    while unread:
-        code = unread.pop()
-        # Not by `ast`, which Python 3.11 can't use in several threads at a time (SystemError).
-        names.update(step.argval for step in dis.get_instructions(code) if step.opname == "IMPORT_NAME")
-        unread += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return tuple(sorted(names))
+def _loaded_from(folder: Path) -> dict[str, Path]:
+    """The files of a folder that are loaded as modules with their names, by these."""
+    loaded = {}
+    for name, module in [*sys.modules.items()]:
+        file = str(folder / f"{name}.py")
+        if getattr(module, "__dict__", {}).get("__file__") == file:
+            loaded[name] = Path(file)
+    return loaded
 
 
-def _neighbours(path: Path, content: bytes) -> list[Path]:
-    """The files beside a file that its import statements name, in order of their names."""
-    neighbours = (_neighbour(path.parent, name) for name in _imported_names(content))
-    return [neighbour for neighbour in neighbours if neighbour is not None]
+def _read(file: Path, neighbours: Iterable[Path]) -> list[bytes]:
+    """The content of a file, then of its neighbours in order of their names."""
+    others = sorted(neighbour for neighbour in neighbours if neighbour != file)
+    return [path.read_bytes() for path in (file, *others)]
 
 
-def _contents(path: Path, content: bytes) -> list[bytes]:
-    """The content of a file and of all files beside it that it imports, directly or not."""
-    contents = {path: content}
-    unread = _neighbours(path, content)
-    while unread:
-        neighbour = unread.pop()
-        if neighbour not in contents:
-            module = sys.modules.get(_module_name(neighbour))
-            loader = getattr(module, "__loader__", None)
-            contents[neighbour] = loader.content if isinstance(loader, _OwnFile) else neighbour.read_bytes()
-            unread += _neighbours(neighbour, contents[neighbour])
-    others = sorted(contents.keys() - {path})
-    return [content, *(contents[other] for other in others)]
+def _rename(name: str, file: Path) -> str:
+    """Give a module, and the classes and functions that it defines, the name of a person's own file."""
+    own_name = _module_name(file)
+    module = sys.modules.pop(name)
+    sys.modules[own_name] = module
+    for value in vars(module).values():
+        if isinstance(value, type | FunctionType) and value.__module__ == name:
+            value.__module__ = own_name
+    return own_name
+
+
+def _refuse_packages(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        if "." not in name and str(folder / name) in getattr(sys.modules[name], "__path__", ()):
+            remedy = f"put the package {name} into a folder of PYTHONPATH: only single files are found beside it"
+            raise DailytalkError(f"{name} is a package", remedy)
 
 
 class _OwnFiles(MetaPathFinder):
@@ -194,7 +172,8 @@ class _OwnFiles(MetaPathFinder):
         on_python_path = [Path(folder) / named.name for folder in sys.path]
         for file in (named, *on_python_path):
             if file.is_file():
-                return spec_from_loader(fullname, _OwnFile(file))
+                loader = _OwnFile(fullname, str(file))
+                return spec_from_file_location(fullname, file, loader=loader)
         reason = f"{str(named)!r} is not here, and {named.name} in no folder of PYTHONPATH"
         raise ModuleNotFoundError(reason, name=fullname)
 
@@ -206,20 +185,18 @@ def code_version(definition: type | Callable[..., object], version: int = 1) -> 
     """A text that stands for the code of a class or function: its `version` if it is part of this package.
 
     For a person's own code it is a digest of its file as it was imported (of the definition itself in a notebook)
-    and of the files beside it that it imports, so that an edit counts without a number.
+    and of the files beside it that were imported, so that an edit counts without a number.
     """
     package, _, _ = definition.__module__.partition(".")
     if package == __name__.partition(".")[0]:
         return str(version)
     from datasets.fingerprint import Hasher  # here: most users of this module have no stage
 
-    module = sys.modules[definition.__module__]
-    loader = getattr(module, "__loader__", None)
-    if isinstance(loader, _OwnFile):
-        return str(Hasher.hash(_contents(loader.path, loader.content)))
-    file = Path(getattr(module, "__file__", None) or "")
+    if definition.__module__ in _contents:
+        return str(Hasher.hash(_contents[definition.__module__]))
+    file = Path(getattr(sys.modules[definition.__module__], "__file__", None) or "")
     if not file.is_file():
         return str(Hasher.hash(definition))
-    content = file.read_bytes()
-    is_in_package = "." in definition.__module__
-    return str(Hasher.hash(content if is_in_package else _contents(file, content)))
+    if "." in definition.__module__ or file.parent.name in ("site-packages", "dist-packages"):
+        return str(Hasher.hash(file.read_bytes()))
+    return str(Hasher.hash(_read(file, _loaded_from(file.parent).values())))

@@ -239,14 +239,13 @@ def test_module_beside_an_own_file_is_found_and_hides_none_of_python(here: Path,
 
 
 def test_each_own_file_has_its_own_neighbours_and_their_edits_count(here: Path) -> None:
-    """Also of a neighbour that a neighbour imports, and of one that is imported where it is used."""
+    """Also of a neighbour that a neighbour imports."""
     neighbours = {"own": 2, "other": 6}
     for folder, letters in neighbours.items():
         (here / folder).mkdir(exist_ok=True)
         (here / folder / "constants.py").write_text(f"LETTERS = {letters}\n", encoding="utf-8")
         (here / folder / "helper.py").write_text("from constants import LETTERS\n", encoding="utf-8")
-        code = "def letters():\n    import helper\n    return helper.LETTERS\n\n" + OWN_STAGE
-        code = code.replace("letters=4", "letters=letters()")
+        code = "import helper\n" + OWN_STAGE.replace("letters=4", "letters=helper.LETTERS")
         (here / folder / "counts.py").write_text(code, encoding="utf-8")
     files = [here / folder / "counts.py" for folder in neighbours]
     print_digests = (
@@ -266,6 +265,26 @@ def test_each_own_file_has_its_own_neighbours_and_their_edits_count(here: Path) 
     after = loaded()
     assert after[0] != before[0]
     assert after[1] == before[1]
+
+
+def test_stage_that_is_defined_beside_an_own_file_can_be_pickled_and_its_edits_count(here: Path) -> None:
+    (here / "own" / "counting.py").write_text(OWN_STAGE, encoding="utf-8")
+    (here / "own" / "counts.py").write_text("from counting import STAGES\n", encoding="utf-8")
+    code = (
+        "import pickle; from dailytalk_contiguous.cli.options import load_stages\n"
+        "(stage,) = load_stages(['own/counts.py']); print(stage.digest)\n"
+        "open('stage.pickle', 'wb').write(pickle.dumps(stage))"
+    )
+    unpickle = "import pickle; print(pickle.load(open('stage.pickle', 'rb')).digest)"
+
+    def printed(code: str) -> str:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    before = printed(code)
+    assert printed(unpickle) == before
+    (here / "own" / "counting.py").write_text(f"{OWN_STAGE}# of a word\n", encoding="utf-8")
+    assert printed(code) != before
 
 
 def test_package_beside_an_own_file_is_refused_with_what_to_do(here: Path, dailytalk: Command) -> None:
