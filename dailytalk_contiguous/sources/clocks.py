@@ -78,8 +78,8 @@ def start_in_vtt(path: Path) -> float | None:
 
 def start_in_name(path: Path) -> float | None:
     """The second at which one of Daily's raw tracks begins, by its name."""
-    match = DAILY.fullmatch(path.stem)
-    return (int(match[4]) - int(match[1])) / 1000 if match else None
+    match = DAILY.regex.match(path.stem)
+    return (int(match["start"][1:]) - int(match[1])) / 1000 if match else None
 
 
 def start_in_json(path: Path) -> float | None:

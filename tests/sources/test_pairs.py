@@ -1,6 +1,7 @@
 """Recordings with a file for each speaker: which files belong together, and the one recording that they make."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -41,13 +42,16 @@ def heard(row: dict[str, object]) -> Samples:
     return np.asarray(read_pcm(row["audio"], sample_rate=16000), np.float32) / 32768  # type: ignore[arg-type]
 
 
-def named(*names: str, mono: bool = True) -> dict[str, list[str]]:
+def named(*names: str, channels: int = 1) -> dict[str, list[str]]:
     """Which files of these names are put together, by what they are called then."""
-    files = {Path(name): Path(name) for name in names}
-    channels = 1 if mono else 2
     paired = {}
-    for whole, match in pairs(files, lambda path: channels, lengths=lambda path: 60.0).items():
-        paired[str(whole)] = [str(path) for path in match.pair.files]
+    with tempfile.TemporaryDirectory() as folder:
+        files = {Path(name): Path(folder, name) for name in names}
+        for path in files.values():
+            path.parent.mkdir(exist_ok=True)
+            soundfile.write(path, np.zeros((80, channels)), 8000, format="WAV")
+        for whole, match in pairs(files).items():
+            paired[str(whole)] = [str(path.relative_to(folder)) for path in match.pair.files]
     return paired
 
 
@@ -85,7 +89,7 @@ def test_files_that_may_be_something_else_are_not_put_together(names: tuple[str,
 
 
 def test_stereo_files_are_recordings_of_their_own(tmp_path: Path) -> None:
-    assert named("talk_1.wav", "talk_2.wav", mono=False) == {}
+    assert named("talk_1.wav", "talk_2.wav", channels=2) == {}
     save(tmp_path / "in/talk_1.wav")
     save(tmp_path / "in/talk_2.wav", LEFT)
     recordings = find_recordings([tmp_path / "in"], sides=True)

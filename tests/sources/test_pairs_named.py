@@ -1,10 +1,14 @@
 """Pairs of files by roles, legs, devices and people, those that a person names, and when each file begins."""
 
 import json
+import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from audio_files import ROOT
 from recordings import excerpt, run, save
 
 from dailytalk_contiguous import tag_stages
@@ -42,11 +46,14 @@ def heard(row: Row) -> np.ndarray:
     return read_at(row["audio"], RATE)
 
 
-def named(*names: str, words: str = "", seconds: float = 60.0) -> dict[str, list[str]]:
-    """Which mono files of these names, in a folder `day`, are put together."""
-    files = {Path("day", f"{name}.wav"): Path("day", f"{name}.wav") for name in names}
-    lengths = dict(zip(files.values(), (60.0, seconds), strict=False))
-    matches = pairs(files, lambda path: 1, pair_choice(words), lambda path: lengths.get(path, 60.0))
+def named(*names: str, words: str = "", seconds: float = 1.0) -> dict[str, list[str]]:
+    """Which mono files of these names, in a folder `day`, are put together; `seconds`: of the last one."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = {Path("day", f"{name}.wav"): Path(folder, f"{name}.wav") for name in names}
+        for path in files.values():
+            length = seconds if path.stem == names[-1] else 1.0
+            soundfile.write(path, np.zeros(round(length * 8000)), 8000)
+        matches = pairs(files, pair_choice(words))
     return {whole.stem: [path.stem for path in match.pair.files] for whole, match in matches.items()}
 
 
@@ -83,6 +90,15 @@ def test_names_of_recorders_are_pairs(left: str, right: str, whole: str) -> None
     assert named(right, left) == {whole: [left, right]}
 
 
+def test_examples_of_the_table_in_the_documentation_are_pairs() -> None:
+    page = (ROOT / "docs/inputs.md").read_text(encoding="utf-8")
+    _, _, table = page.partition("| what differs | left and right | for example |\n|---|---|---|\n")
+    rows, _, _ = table.partition("\n\n")
+    for row in rows.splitlines():
+        left, right = re.findall("`(.*?)`", row.rpartition(" | ")[2])
+        assert [*named(right, left).values()] == [[left, right]], row
+
+
 @pytest.mark.parametrize(
     "names",
     [
@@ -109,7 +125,7 @@ def test_a_role_outranks_a_number_and_people_are_a_pair_only_if_they_are_of_one_
         "call_1": ["call_agent_1", "call_customer_1"],
         "call_2": ["call_agent_2", "call_customer_2"],
     }
-    assert named("1-anna", "2-ben", seconds=62.0) == {}
+    assert named("1-anna", "2-ben", seconds=3.0) == {}
 
 
 def test_what_shares_no_name_has_that_of_its_folder_or_both_names(tmp_path: Path) -> None:
