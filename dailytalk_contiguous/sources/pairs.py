@@ -273,6 +273,10 @@ class Reading(NamedTuple):
         return name
 
 
+#: Files and what their names may mean, by their folder and what the names share.
+_Groups = dict[tuple[Path, tuple[str, ...]], list[tuple[Path, Reading]]]
+
+
 def readings(stem: str, patterns: Sequence[Pattern] = PATTERNS) -> Iterator[Reading]:
     """The sides that the name of a file without its ending may mean.
 
@@ -409,11 +413,9 @@ def _chosen(words: tuple[str, str]) -> Pattern:
     return Pattern("a person's words", regex, ((words[0].lower(), words[1].lower()),), is_guess=False)
 
 
-def _groups(
-    recordings: Iterable[Path], patterns: Sequence[Pattern]
-) -> dict[str, dict[tuple[Path, tuple[str, ...]], list[tuple[Path, Reading]]]]:
-    """The files that may be sides, by what a pattern is about, their folder and what their names share."""
-    groups = {pattern.about: defaultdict(list) for pattern in patterns}
+def _groups(recordings: Iterable[Path], patterns: Sequence[Pattern]) -> dict[str, _Groups]:
+    """The files that may be sides by a pattern, by what it is about."""
+    groups: dict[str, _Groups] = {pattern.about: defaultdict(list) for pattern in patterns}
     for relative in recordings:
         for reading in readings(relative.stem, patterns):
             groups[reading.pattern.about][relative.parent, reading.shared].append((relative, reading))
