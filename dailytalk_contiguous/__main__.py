@@ -11,8 +11,8 @@ from dailytalk_contiguous.core.extras import missing_extra
 from dailytalk_contiguous.core.machine import available_memory, limit_memory
 
 _TOO_LITTLE = (
-    "dailytalk: there is too little memory: close other programs, raise the limit on it (ulimit -v, -d), or use "
-    "fewer --workers, and run the same command again: what is finished is kept."
+    "dailytalk: there is too little memory: close other programs, raise the limit of this shell or its "
+    "container, or use fewer --workers, and run the same command again: what is finished is kept."
 )
 
 

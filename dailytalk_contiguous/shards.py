@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from datasets import Features
 
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, parse_json
-from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.errors import BadInput, Reject, TooLarge
 from dailytalk_contiguous.core.schema import SOURCE, STRING, Row
 from dailytalk_contiguous.store.files import leads_out
 from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
@@ -262,6 +262,8 @@ def read_shard(path: Path) -> Shard | None:
         if record["layout"] != LAYOUT:
             return None
         return Shard([], entries, int(record["generation"]))
+    except TooLarge:  # it is not damaged: what it has is not to be made, or bought, again
+        raise
     except (BadInput, KeyError, TypeError, ValueError, AttributeError):  # somebody else's, or of another version
         return None
 
@@ -391,6 +393,8 @@ def read_whole(path: Path, columns: Features) -> Shard | None:
         return None
     try:
         rows = read_rows(path, columns)
+    except TooLarge:
+        raise
     except BadInput:
         return None
     return replace(shard, rows=[*rows.values()])

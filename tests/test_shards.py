@@ -10,7 +10,7 @@ from datasets import Features, Value, load_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.errors import BadInput, Reject, TooLarge
 from dailytalk_contiguous.shards import (
     Entry,
     Shard,
@@ -23,6 +23,7 @@ from dailytalk_contiguous.shards import (
     read_entries,
     read_rows,
     read_shard,
+    read_whole,
     seconds_of_a_shard,
     separate_rows,
     shard_files,
@@ -295,3 +296,18 @@ def test_row_that_waits_shows_what_a_plan_needs_and_gives_all_of_it_back() -> No
 
 
 # Writing
+
+
+def test_finished_shard_for_which_there_is_too_little_memory_is_not_taken_for_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shard-one.parquet"
+    write_shard(path, shard("x"), FEATURES)
+
+    def lacks_memory(*args: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile.iter_batches", lacks_memory)
+    with pytest.raises(TooLarge, match="more memory than there is"):
+        read_whole(path, FEATURES)
+    assert path.exists()

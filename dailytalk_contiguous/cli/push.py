@@ -131,9 +131,10 @@ def divergence_details(divergence: Divergence) -> list[str | Figures]:
     if divergence.lost_files:
         details.append(f"lost files  {shown_names(divergence.lost_files, SHOWN)}")
     if divergence.reverted:
-        since = divergence.base or "the version that this was made from"
-        names = shown_names(divergence.reverted, SHOWN)
-        details.append(f"published by others since {since}, and reverted  {names}")
+        change = f"published by others since {divergence.base}, and reverted"
+        if divergence.base is None:
+            change = "replaced or removed"
+        details.append(f"{change}  {shown_names(divergence.reverted, SHOWN)}")
     return details
 
 

@@ -90,7 +90,7 @@ def parse_json(
     except (ValueError, RecursionError) as error:  # of UTF-8, too
         raise BadInput(f"{prefix}it is not JSON ({error})", remedy) from None
     except MemoryError:
-        raise TooLarge.of(f"{prefix}it", remedy) from None
+        raise TooLarge.of(f"{prefix}it") from None
     return value
 
 
@@ -231,7 +231,7 @@ def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list
         raise DailytalkError(f"{name!r} is not CSV ({error})", remedy) from error
     except MemoryError:
         lines.clear()  # they fill it: there is none for the error
-        raise TooLarge.of(f"the table {name!r}", remedy) from None
+        raise TooLarge.of(f"the table {name!r}") from None
     wrong = {column for column in columns if names[column] != 1}
     if wrong:
         raise DailytalkError(f"the table {name!r} has no column {min(wrong)!r}, or several", remedy)
@@ -266,7 +266,7 @@ def typed(value: object, kind: type[_T], name: str, remedy: str = _REMEDY) -> _T
     except msgspec.ValidationError as error:
         raise BadInput(f"{name}: {error}", remedy) from None
     except MemoryError:
-        raise TooLarge.of(name, remedy) from None
+        raise TooLarge.of(name) from None
     return cast(_T, value)
 
 

@@ -16,6 +16,7 @@ _NO_MEMORY = (
     "can't start new thread",
     "can't allocate memory",
     "NULL without setting an exc",
+    "ailed to allocate memory",
 )
 
 #: Characters of a reason. Libraries repeat the text that they can't read, which may be megabytes of a file.
@@ -66,7 +67,8 @@ class TooLarge(BadInput):
     """A file of others that needs more memory than this process may have (`core.machine.limit_memory`)."""
 
     @classmethod
-    def of(cls, name: str, remedy: str) -> "TooLarge":
+    def of(cls, name: str) -> "TooLarge":
+        remedy = "use fewer --workers, close other programs, or leave it out"
         return cls(f"{name} needs more memory than there is", remedy)
 
 

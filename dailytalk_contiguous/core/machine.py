@@ -23,8 +23,8 @@ PRIVATE = 0o700
 #: 0.7 GB of them; on a machine with many cores it asks for more, 8 MB for each thread.
 LEAST_MEMORY = 4 << 30
 
-#: What an NVIDIA driver has on Linux, and in Windows' Subsystem for Linux.
-_GPUS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+#: What the drivers of NVIDIA and AMD have on Linux, and those of Windows' Subsystem for Linux.
+_GPUS = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
 
 #: Packages whose versions decide what comes out.
 PACKAGES = (
@@ -51,9 +51,14 @@ def available_memory() -> int:
     """
     if sys.platform != "linux":
         return sys.maxsize
-    available = re.search(r"^MemAvailable: +(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
-    limits = [int(available[1]) << 10] if available else [sys.maxsize]
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    available = [sys.maxsize]
+    groups = ""
+    with suppress(OSError, ValueError):  # a sandbox may lack them
+        facts = Path("/proc/meminfo").read_text()
+        kilobytes = re.findall(r"^(?:MemAvailable|SwapFree): +(\d+) kB$", facts, re.MULTILINE)
+        available.append(sum(map(int, kilobytes)) << 10)
+        groups = Path("/proc/self/cgroup").read_text()
+    for line in groups.splitlines():
         _, controllers, group = line.split(":", 2)
         if controllers not in ("", "memory"):
             continue
@@ -61,8 +66,8 @@ def available_memory() -> int:
         folder = Path("/sys/fs/cgroup", controllers, group.lstrip("/"))
         for parent in (folder, *folder.parents):
             with suppress(OSError, ValueError):  # it is not there, or says "max"
-                limits.append(int((parent / name).read_text()))
-    return min(limits)
+                available.append(int((parent / name).read_text()))
+    return min(available)
 
 
 def limit_memory(n_bytes: int) -> None:

@@ -309,9 +309,11 @@ class Client:
     def _wait(self, seconds: float) -> None:
         """Wait, unless no request may begin any more. A Ctrl-C raises KeyboardInterrupt."""
         end = time.monotonic() + seconds
-        while not self._stop and time.monotonic() < end:
+        remaining = seconds
+        while not self._stop and remaining > 0:
             interrupts.check_interrupt()
-            time.sleep(min(end - time.monotonic(), 0.1))
+            time.sleep(min(remaining, 0.1))
+            remaining = end - time.monotonic()
 
     def _read_whole(
         self, request: requests.Request, read: Callable[[bytes], Value], absent: frozenset[int], about: str = ""

@@ -77,7 +77,7 @@ def own_config(kind: type[Config], values: Mapping[str, object], **further: Any)
         # Old files have null for what they have no use for, which not every version of transformers takes.
         if name not in names or value is None:
             continue
-        # Each layer is built before its weights are missed.
+        # All layers are built before a missing weight is noticed.
         if name.endswith("layers") and isinstance(value, int) and value > 256:
             raise ValueError(f"{name} is {value}")
         settings[name] = value

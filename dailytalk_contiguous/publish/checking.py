@@ -273,7 +273,7 @@ def _exported(folder: Path, format: AnyFormat, limits: FindingLimits, training: 
         refuse_steps(training, f"one for {format.reader}")
     if format.check is None or (format is INTERACTIVITY and is_user_only(folder)):
         raise NotChecked(
-            f"there is no check of an export for {format.reader}", "check the folder that it was exported from"
+            f"there is no check of this export ({format.name})", "check the folder that it was exported from"
         )
     if format.check_steps and training.is_asked:
         findings, facts = format.check_steps(folder, limits, training)

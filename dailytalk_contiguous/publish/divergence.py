@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.outcome import to_run
 from dailytalk_contiguous.core.schema import CONFIGS
 from dailytalk_contiguous.core.wording import counted, shown_names
 from dailytalk_contiguous.publish.compare import PROVENANCE, compared_columns, entries_of, lost_columns
@@ -24,7 +25,7 @@ class Divergence:
 
     Attributes:
         base: the version that the folder was made from, by its tag or commit; None if that is unknown.
-        head: the version that was published last.
+        head: the version that was published last. revision: its tag, or else its commit.
         reverted: the conversations that others have changed, added or removed since, and that are not like that in
             the folder; without a base, those of the head that the folder lacks or has otherwise.
         lost_columns: by config, the columns of the head, and fields in these, that the folder lacks.
@@ -33,6 +34,7 @@ class Divergence:
 
     base: str | None = None
     head: str = ""
+    revision: str = ""
     reverted: Sequence[str] = ()
     lost_columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     lost_files: Sequence[str] = ()
@@ -59,7 +61,8 @@ class Diverged(DailytalkError):
         number = counted(len(divergence.reverted), "conversation")
         conversations = f"{number} ({shown_names(divergence.reverted, _NAMED)})"
         head = divergence.head
-        compare = f"see what differs with `dailytalk diff {folder} {repo}@{head}`"
+        published = f"{repo}@{divergence.revision}"
+        compare = f"see what differs with `{to_run('diff', str(folder), published)}`"
         if divergence.lost_columns or divergence.lost_files:
             lost = []
             if divergence.lost_columns:
@@ -85,7 +88,7 @@ class Diverged(DailytalkError):
                 f"{str(folder)!r} was made from, and {conversations} of it would be reverted"
             )
             remedy = (
-                f"{compare}, start from their version (`dailytalk tag {repo}@{head}`) and put your edited lines "
+                f"{compare}, start from their version (`{to_run('tag', published)}`) and put your edited lines "
                 "into its transcript by their ids, or pass --overwrite to revert theirs"
             )
         super().__init__(reason, remedy)
@@ -119,14 +122,15 @@ def diverged(bases: Sequence[Version], head: Version, ours: Version) -> Divergen
     Raises DailytalkError: a version holds a conversation twice or without an id, or can't be read.
     """
     base_name = version_name(bases[0]) if bases else None
+    revision = head.published_tag or head.commit or str(head)
     lost = lost_columns(head, ours)
     foreign = _foreign_files(head)
     is_ours = any(base.commit is not None and base.commit == head.commit for base in bases)
     if is_ours or not head.configs:
-        return Divergence(base_name, version_name(head), (), lost, foreign)
+        return Divergence(base_name, version_name(head), revision, (), lost, foreign)
     columns = sorted({*compared_columns(head)} - {PROVENANCE})
-    shared = {*head.digests.values(), *ours.digests.values()}
-    for version in (head, ours, *bases):
+    shared = {*head.digests.values()}
+    for version in (ours, *bases):
         shared &= {*version.digests.values()}
 
     def digests_of(version: Version) -> dict[str, bytes]:
@@ -145,7 +149,7 @@ def diverged(bases: Sequence[Version], head: Version, ours: Version) -> Divergen
         is_theirs = all(row != digests.get(name) for digests in before)
         if is_theirs and row != folder.get(name):
             reverted.append(name)
-    return Divergence(base_name, version_name(head), reverted, lost, foreign)
+    return Divergence(base_name, version_name(head), revision, reverted, lost, foreign)
 
 
 def _foreign_files(head: Version) -> list[str]:

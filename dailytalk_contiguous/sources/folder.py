@@ -397,7 +397,8 @@ def recording_rows(
     except MemoryError as error:
         error.__traceback__ = None  # its frames hold what was read
         reason = "it needs more memory than there is"
-        yield base | no_conversation(recording.recording_id, reason, "check it and the files beside it")
+        remedy = "check it and the files beside it, or use fewer --workers"
+        yield base | no_conversation(recording.recording_id, reason, remedy)
 
 
 def _conversations(

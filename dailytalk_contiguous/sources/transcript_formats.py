@@ -657,7 +657,7 @@ def read_cues(
         error.__traceback__ = None  # its frames hold what was read, and leave none for the error
         cues.clear()
         words.clear()
-        raise TooLarge.of(subject, "save its parts in files of their own") from None
+        raise TooLarge.of(subject) from None
     cues += [cue for cue in words if not cue["text"]]
     return cues + joined_words(cue for cue in words if cue["text"])
 

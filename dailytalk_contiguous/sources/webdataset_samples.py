@@ -27,7 +27,8 @@ KEY = "__key__"
 _COLUMN = re.compile(r"\.((?:[A-Za-z_][\w-]*\.)*[\w-]+)$")
 
 #: Bytes of the name and attributes that may come before a member: a path has at most 4,096, attributes a few more.
-_LONGEST_NAMES = 1 << 20
+#: Python before 3.11.10 reads them in a time that grows with their square (CVE-2024-6232): of these, 0.1 s.
+_LONGEST_NAMES = 8 << 10
 
 #: Files of a sample: a recording has about ten, and a folder of short clips in one sample a few thousand.
 MOST_MEMBERS = 10_000

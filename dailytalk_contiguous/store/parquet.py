@@ -269,7 +269,7 @@ def _reading(name: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except MemoryError:
-        raise TooLarge.of(name, remedy) from None
+        raise TooLarge.of(name) from None
     except PARQUET_ERRORS as error:
         if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
             raise

@@ -54,7 +54,6 @@ RUN = "run.json"
 #: The published version that the folder was made from.
 BASE = "base.json"
 
-
 #: What rejects a line of a transcript, whose conversation goes on without it; `transcript` rejects conversations.
 LINE = "line"
 
@@ -175,7 +174,8 @@ def read_base(out: Path) -> Base | None:
         base = typed(read_json(inside(out, BASE)), Base, BASE)
     except BadInput:
         return None
-    return base if _COMMIT.fullmatch(base["commit"]) else None
+    commits = [base["commit"], *base.get("commits", {}).values()]
+    return base if all(map(_COMMIT.fullmatch, commits)) else None
 
 
 def write_base(out: Path, base: Base) -> None:

@@ -171,7 +171,8 @@ class _GeneratedReply:
     def _run(self) -> None:
         stop = StoppingCriteriaList([lambda ids, scores, **named: self._closed])
         try:
-            self._generate(streamer=self._streamer, stopping_criteria=stop)
+            if not self._closed:
+                self._generate(streamer=self._streamer, stopping_criteria=stop)
         except Exception as error:  # it is for whoever waits
             self._error = error
         finally:

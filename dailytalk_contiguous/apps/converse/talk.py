@@ -637,6 +637,8 @@ class Talk:
         has_text = False
         try:
             reply.pieces = self._parts.chat.reply(messages, REPLY_TOKENS)
+            if reply.cancelled:  # before there was anything to close
+                reply.pieces.close()
             for piece in reply.pieces:
                 if reply.cancelled:
                     break
