@@ -153,7 +153,7 @@ def test_file_that_needs_more_memory_than_there_is_costs_itself_alone(tmp_path: 
     command = [sys.executable, "-c", LIMITED, texts, good, in_a_list, good]
     environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True, env=environment)
-    reason = "needs more memory than there is: write it again"
+    reason = "needs more memory than there is: use fewer --workers, close other programs, or leave it out"
     assert done.stdout.splitlines() == [f"{texts} {reason}", "2", f"{in_a_list} {reason}", "2"]
 
 
