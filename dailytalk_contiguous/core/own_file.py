@@ -15,6 +15,7 @@ from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
+from modulefinder import ModuleFinder
 from pathlib import Path
 from threading import RLock
 from types import FunctionType, ModuleType, UnionType
@@ -199,4 +200,9 @@ def code_version(definition: type | Callable[..., object], version: int = 1) -> 
         return str(Hasher.hash(definition))
     if "." in definition.__module__ or file.parent.name in ("site-packages", "dist-packages"):
         return str(Hasher.hash(file.read_bytes()))
-    return str(Hasher.hash(_read(file, _loaded_from(file.parent).values())))
+    # Not what happens to be loaded: the digest is compared with that of another process.
+    finder = ModuleFinder(path=[str(file.parent)])
+    finder.run_script(str(file))
+    files = [getattr(module, "__file__", None) for module in finder.modules.values()]
+    neighbours = {Path(name) for name in files if name}
+    return str(Hasher.hash(_read(file, neighbours)))

@@ -1,6 +1,7 @@
 """Files of one's own, as commands import them: each as itself, and nothing runs or is written meanwhile."""
 
 import hashlib
+import importlib
 import os
 import pickle
 import shutil
@@ -18,6 +19,7 @@ from recordings import excerpt, read_lines, save
 
 from dailytalk_contiguous import run_recipe, tag_stages
 from dailytalk_contiguous.cli.options import load_stages
+from dailytalk_contiguous.core.own_file import code_version
 from dailytalk_contiguous.publish.opening import open_items
 
 OWN = ROOT / "examples/own"
@@ -294,3 +296,20 @@ def test_package_beside_an_own_file_is_refused_with_what_to_do(here: Path, daily
     done = dailytalk("tag", "calls", "--out", "new", *EMBEDDED, "--stage", "own/counts.py")
     assert done.code == 1
     assert "put the package helpers into a folder of PYTHONPATH" in done.err
+
+
+def test_digest_of_a_plain_module_depends_on_what_it_imports_and_not_on_what_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "plain_stage_help.py").write_text("LIMIT = 1\n")
+    (tmp_path / "plain_stage_beside.py").write_text("")
+    (tmp_path / "plain_stage.py").write_text(
+        "from plain_stage_help import LIMIT\n\n\nclass Mine:\n    limit = LIMIT\n"
+    )
+    mine = importlib.import_module("plain_stage").Mine
+    before = code_version(mine)
+    importlib.import_module("plain_stage_beside")
+    assert code_version(mine) == before
+    (tmp_path / "plain_stage_help.py").write_text("LIMIT = 2\n")
+    assert code_version(mine) != before

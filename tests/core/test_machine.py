@@ -41,6 +41,7 @@ def test_what_was_given_before_a_source_breaks_is_worked_on_first() -> None:
 #: Asks for 8 GiB, which nothing writes to, in a process that may have 4; then starts one that may have more.
 LIMITED = """
 import subprocess
+import sys
 from dailytalk_contiguous.core.machine import limit_memory, unlimited_memory
 
 limit_memory(1)
@@ -49,7 +50,9 @@ try:
 except MemoryError:
     print("refused")
 with unlimited_memory():
-    subprocess.run(["sh", "-c", "ulimit -d"], check=True)
+    code = "import resource; print(resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    print("unlimited" if done.stdout == "True\\n" else "limited")
 """
 
 
