@@ -7,6 +7,7 @@ While a file is imported, it may import modules that lie beside it. These get su
 file finds its own ones, and an edit of one of them is an edit of the file that imports it.
 """
 
+import ast
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +16,6 @@ from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
-from modulefinder import ModuleFinder
 from pathlib import Path
 from threading import RLock
 from types import FunctionType, ModuleType, UnionType
@@ -123,7 +123,7 @@ class _OwnFile(SourceFileLoader):
                     own_name = _rename(name, neighbours[name])
                     named[own_name] = neighbours[name]
             for name, path in named.items():
-                _contents[name] = _read(path, neighbours.values())
+                _contents[name] = _contents_with_imports(path)
 
 
 def _loaded_from(folder: Path) -> dict[str, Path]:
@@ -136,10 +136,34 @@ def _loaded_from(folder: Path) -> dict[str, Path]:
     return loaded
 
 
-def _read(file: Path, neighbours: Iterable[Path]) -> list[bytes]:
-    """The content of a file, then of its neighbours in order of their names."""
-    others = sorted(neighbour for neighbour in neighbours if neighbour != file)
-    return [path.read_bytes() for path in (file, *others)]
+def _contents_with_imports(file: Path) -> list[bytes]:
+    """The content of a Python file, then of the files beside it that it imports, directly or through others.
+
+    What it imports is read from its text, not from the modules that are loaded: these differ between processes,
+    and the digest of a stage must not.
+    """
+    contents = {file: file.read_bytes()}
+    waiting = [file]
+    while waiting:
+        importer = waiting.pop()
+        for name in _imports(contents[importer]):
+            neighbour = file.parent / f"{name}.py"
+            if neighbour not in contents and neighbour.is_file():
+                contents[neighbour] = neighbour.read_bytes()
+                waiting.append(neighbour)
+    neighbours = sorted(contents.keys() - {file})
+    return [contents[path] for path in (file, *neighbours)]
+
+
+def _imports(source: bytes) -> list[str]:
+    """The names of the modules that a Python file imports, wherever in it."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.append(node.module)
+    return names
 
 
 def _rename(name: str, file: Path) -> str:
@@ -200,9 +224,4 @@ def code_version(definition: type | Callable[..., object], version: int = 1) -> 
         return str(Hasher.hash(definition))
     if "." in definition.__module__ or file.parent.name in ("site-packages", "dist-packages"):
         return str(Hasher.hash(file.read_bytes()))
-    # Not what happens to be loaded: the digest is compared with that of another process.
-    finder = ModuleFinder(path=[str(file.parent)])
-    finder.run_script(str(file))
-    files = [getattr(module, "__file__", None) for module in finder.modules.values()]
-    neighbours = {Path(name) for name in files if name}
-    return str(Hasher.hash(_read(file, neighbours)))
+    return str(Hasher.hash(_contents_with_imports(file)))

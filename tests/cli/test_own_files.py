@@ -289,6 +289,27 @@ def test_stage_that_is_defined_beside_an_own_file_can_be_pickled_and_its_edits_c
     assert printed(code) != before
 
 
+def test_digest_of_an_own_file_depends_on_what_it_imports_and_not_on_what_is_loaded(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "own" / "own_help.py").write_text("LETTERS = 4\n", encoding="utf-8")
+    (here / "own" / "own_other.py").write_text("", encoding="utf-8")
+    code = "from own_help import LETTERS\n" + OWN_STAGE.replace("letters=4", "letters=LETTERS")
+    (here / "own" / "counts.py").write_text(code, encoding="utf-8")
+    print_digest = (
+        "from dailytalk_contiguous.cli.options import load_stages; print(load_stages(['own/counts.py'])[0].digest)"
+    )
+
+    def printed(code: str) -> str:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    monkeypatch.setenv("PYTHONPATH", str(here / "own"))
+    before = printed(print_digest)
+    assert printed(f"import own_help; {print_digest}") == before
+    assert printed(f"import own_other; {print_digest}") == before
+
+
 def test_package_beside_an_own_file_is_refused_with_what_to_do(here: Path, dailytalk: Command) -> None:
     (here / "own" / "helpers").mkdir()
     (here / "own" / "helpers" / "__init__.py").write_text("LETTERS = 2\n", encoding="utf-8")
@@ -304,8 +325,11 @@ def test_digest_of_a_plain_module_depends_on_what_it_imports_and_not_on_what_is_
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "plain_stage_help.py").write_text("LIMIT = 1\n")
     (tmp_path / "plain_stage_beside.py").write_text("")
+    (tmp_path / "plain_stage_folder").mkdir()
+    (tmp_path / "plain_stage_folder" / "shapes.py").write_text("SHAPE = 1\n")
     (tmp_path / "plain_stage.py").write_text(
-        "from plain_stage_help import LIMIT\n\n\nclass Mine:\n    limit = LIMIT\n"
+        "from plain_stage_folder.shapes import SHAPE\n"
+        "from plain_stage_help import LIMIT\n\n\nclass Mine:\n    limit = LIMIT * SHAPE\n"
     )
     mine = importlib.import_module("plain_stage").Mine
     before = code_version(mine)
