@@ -7,18 +7,17 @@ While a file is imported, it may import modules that lie beside it. These get su
 file finds its own ones, and an edit of one of them is an edit of the file that imports it.
 """
 
-import ast
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from importlib import import_module
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.abc import MetaPathFinder, SourceLoader
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import spec_from_file_location
 from pathlib import Path
-from threading import RLock
-from types import FunctionType, ModuleType, UnionType
+from types import ModuleType, UnionType
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -27,13 +26,13 @@ from dailytalk_contiguous.core.errors import DailytalkError
 #: The beginning of the names of these modules. The path follows, without its dots, which would name packages.
 _PREFIX = "own:"
 
-#: The file that is being imported; empty outside of an import.
-_importing: ContextVar[str] = ContextVar("importing", default="")
+#: The texts of files as they were loaded, by their paths.
+_sources: dict[str, bytes] = {}
 
-#: Held while a file is imported: `sys.path` and `sys.modules` are those of all threads.
-_import_lock = RLock()
+#: The names of these modules that are loaded, or are being loaded.
+_begun: set[str] = set()
 
-#: What each of these modules was made from: the content of its file, then of those that were imported with it.
+#: What decides what each of these modules does: its text, then those of the files beside it that it imports.
 _contents: dict[str, list[bytes]] = {}
 
 
@@ -84,9 +83,9 @@ def refuse_in_import(action: str) -> None:
 
     `action`: what the file does ("writes …"), for the message.
     """
-    file = _importing.get()
-    if file:
-        reason = f"{Path(file).name} {action} while it is imported"
+    importer = _importing.get()
+    if importer:
+        reason = f"{Path(importer.path).name} {action} while it is imported"
         raise DailytalkError(reason, 'put what the file runs below `if __name__ == "__main__":`')
 
 
@@ -94,123 +93,124 @@ def _module_name(path: Path) -> str:
     return _PREFIX + quote(os.fsencode(path)).replace(".", "%2E")
 
 
-class _OwnFile(SourceFileLoader):
-    """Loads the module of a file, which finds the files beside it meanwhile. Nothing compiled is written there."""
+def _path_named(module: str) -> Path:
+    """The path in the name of a person's own module, where it may not be any more."""
+    return Path(os.fsdecode(unquote_to_bytes(module.removeprefix(_PREFIX))))
+
+
+class _OwnFile(SourceLoader):
+    """Loads the module of a file, which finds the files beside it meanwhile.
+
+    Nothing compiled is read or written: what runs is the text that the digest is made of.
+    """
+
+    def __init__(self, name: str, path: str) -> None:
+        self.name = name
+        self.path = path
+
+    def get_filename(self, fullname: str) -> str:
+        return self.path
+
+    def get_data(self, path: str | bytes) -> bytes:
+        source = Path(self.path).read_bytes()
+        _sources[self.path] = source
+        return source
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return sys.modules.get(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        file = Path(self.path)
-        folder = str(file.parent)
-        with _import_lock:
-            before = {*sys.modules}
-            writes_nothing = sys.dont_write_bytecode
-            is_on_path = folder in map(os.path.abspath, sys.path)
-            token = _importing.set(self.path)
-            sys.dont_write_bytecode = True
-            if not is_on_path:
-                sys.path.append(folder)  # behind all others, so that no module of Python is hidden
-            try:
-                super().exec_module(module)
-                if not is_on_path:
-                    _refuse_packages(file.parent, sys.modules.keys() - before)
-            finally:
-                if not is_on_path:
-                    sys.path.remove(folder)
-                sys.dont_write_bytecode = writes_nothing
-                _importing.reset(token)
-                neighbours = _loaded_from(file.parent)
-                named = {module.__name__: file}
-                for name in neighbours.keys() - before:
-                    own_name = _rename(name, neighbours[name])
-                    named[own_name] = neighbours[name]
-            for name, path in named.items():
-                _contents[name] = _contents_with_imports(path)
+        if self.name in _begun:  # another file beside it has imported it
+            return
+        _begun.add(self.name)
+        token = _importing.set(self)
+        try:
+            super().exec_module(module)
+        except BaseException:
+            _begun.remove(self.name)
+            raise
+        finally:
+            _importing.reset(token)
+        _contents[self.name] = _contents_with_imports(Path(self.path))
 
 
-def _loaded_from(folder: Path) -> dict[str, Path]:
-    """The files of a folder that are loaded as modules with their names, by these."""
-    loaded = {}
-    for name, module in [*sys.modules.items()]:
-        file = str(folder / f"{name}.py")
-        if getattr(module, "__dict__", {}).get("__file__") == file:
-            loaded[name] = Path(file)
-    return loaded
+#: The file that is being imported; None outside of an import.
+_importing: ContextVar[_OwnFile | None] = ContextVar("importing", default=None)
 
 
 def _contents_with_imports(file: Path) -> list[bytes]:
     """The content of a Python file, then of the files beside it that it imports, directly or through others.
 
-    What it imports is read from its text, not from the modules that are loaded: these differ between processes,
-    and the digest of a stage must not.
+    They are found in its text, not among the modules that are loaded: these differ between processes, and the
+    digest of a stage must not. What is loaded counts as it was then.
     """
-    contents = {file: file.read_bytes()}
-    waiting = [file]
+    contents: dict[Path, bytes] = {}
+    waiting = {file}
     while waiting:
-        importer = waiting.pop()
-        for name in _imports(contents[importer]):
-            neighbour = file.parent / f"{name}.py"
-            if neighbour not in contents and neighbour.is_file():
-                contents[neighbour] = neighbour.read_bytes()
-                waiting.append(neighbour)
+        path = waiting.pop()
+        contents[path] = _sources.get(str(path)) or path.read_bytes()
+        beside = {file.parent / f"{name}.py" for name in _names_in_imports(contents[path])}
+        waiting |= {neighbour for neighbour in beside - contents.keys() if neighbour.is_file()}
     neighbours = sorted(contents.keys() - {file})
     return [contents[path] for path in (file, *neighbours)]
 
 
-def _imports(source: bytes) -> list[str]:
-    """The names of the modules that a Python file imports, wherever in it."""
-    names = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.append(node.module)
-    return names
-
-
-def _rename(name: str, file: Path) -> str:
-    """Give a module, and the classes and functions that it defines, the name of a person's own file."""
-    own_name = _module_name(file)
-    module = sys.modules.pop(name)
-    sys.modules[own_name] = module
-    for value in vars(module).values():
-        if isinstance(value, type | FunctionType) and value.__module__ == name:
-            value.__module__ = own_name
-    return own_name
-
-
-def _refuse_packages(folder: Path, names: Iterable[str]) -> None:
-    for name in names:
-        if "." not in name and str(folder / name) in getattr(sys.modules[name], "__path__", ()):
-            remedy = f"put the package {name} into a folder of PYTHONPATH: only single files are found beside it"
-            raise DailytalkError(f"{name} is a package", remedy)
+def _names_in_imports(source: bytes) -> set[str]:
+    """All names on the lines of a Python file that import in whichever way: one too many does no harm."""
+    text = source.decode("utf-8", "replace").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if "import" in line]
+    return set(re.findall(r"\w+", " ".join(lines)))
 
 
 class _OwnFiles(MetaPathFinder):
-    """Finds the modules of people's files: by their paths, or on another machine in a folder of PYTHONPATH."""
+    """Finds the modules of people's files: by their paths, or on another machine in a folder of PYTHONPATH.
+
+    For a file that is being imported, it finds those beside it, too, whose modules get such names. What Python has
+    or what is installed comes first.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not is_own_module(fullname):
+        importer = _importing.get()
+        if is_own_module(fullname):
+            return self._named(fullname)
+        if importer is None or "." in fullname or fullname in sys.stdlib_module_names:
             return None
-        encoded_path = fullname.removeprefix(_PREFIX)
-        named = Path(os.fsdecode(unquote_to_bytes(encoded_path)))
+        file = Path(importer.path).with_name(f"{fullname}.py")
+        installed = PathFinder.find_spec(fullname)
+        if installed and installed.origin not in (None, str(file)):
+            return None
+        if file.is_file():
+            return _spec_of(_module_name(_path_named(importer.name).with_name(file.name)), file)
+        if not installed and file.with_suffix("").is_dir():
+            remedy = f"put the package {fullname} into a folder of PYTHONPATH: only files are found beside it"
+            raise DailytalkError(f"{fullname} is a package", remedy)
+        return None
+
+    def _named(self, fullname: str) -> ModuleSpec | None:
+        """The module that is named after a file. Raises ModuleNotFoundError where that is not on this machine."""
+        named = _path_named(fullname)
         on_python_path = [Path(folder) / named.name for folder in sys.path]
         for file in (named, *on_python_path):
             if file.is_file():
-                loader = _OwnFile(fullname, str(file))
-                return spec_from_file_location(fullname, file, loader=loader)
+                return _spec_of(fullname, file)
         reason = f"{str(named)!r} is not here, and {named.name} in no folder of PYTHONPATH"
         raise ModuleNotFoundError(reason, name=fullname)
 
 
-sys.meta_path.append(_OwnFiles())
+def _spec_of(name: str, file: Path) -> ModuleSpec | None:
+    return spec_from_file_location(name, file, loader=_OwnFile(name, str(file)))
+
+
+sys.meta_path.insert(0, _OwnFiles())
 
 
 def code_version(definition: type | Callable[..., object], version: int = 1) -> str:
     """A text that stands for the code of a class or function: its `version` if it is part of this package.
 
     For a person's own code it is a digest of its file as it was imported (of the definition itself in a notebook)
-    and of the files beside it that were imported, so that an edit counts without a number.
+    and of the files beside it that it imports, so that an edit counts without a number.
     """
     package, _, _ = definition.__module__.partition(".")
     if package == __name__.partition(".")[0]:

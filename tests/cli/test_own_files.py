@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import os
 import pickle
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -48,6 +49,12 @@ from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.store.files import write_text
 
 """
+
+
+def printed(code: str, *arguments: Path) -> str:
+    """What a process of its own prints."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -256,9 +263,7 @@ def test_each_own_file_has_its_own_neighbours_and_their_edits_count(here: Path) 
     )
 
     def loaded() -> list[list[str]]:
-        command = [sys.executable, "-c", print_digests, *map(str, files)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return [line.split() for line in done.stdout.splitlines()]
+        return [line.split() for line in printed(print_digests, *files).splitlines()]
 
     before = loaded()
     assert [letters for letters, _ in before] == ["2", "6"]
@@ -279,10 +284,6 @@ def test_stage_that_is_defined_beside_an_own_file_can_be_pickled_and_its_edits_c
     )
     unpickle = "import pickle; print(pickle.load(open('stage.pickle', 'rb')).digest)"
 
-    def printed(code: str) -> str:
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
     before = printed(code)
     assert printed(unpickle) == before
     (here / "own" / "counting.py").write_text(f"{OWN_STAGE}# of a word\n", encoding="utf-8")
@@ -300,14 +301,46 @@ def test_digest_of_an_own_file_depends_on_what_it_imports_and_not_on_what_is_loa
         "from dailytalk_contiguous.cli.options import load_stages; print(load_stages(['own/counts.py'])[0].digest)"
     )
 
-    def printed(code: str) -> str:
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
     monkeypatch.setenv("PYTHONPATH", str(here / "own"))
     before = printed(print_digest)
     assert printed(f"import own_help; {print_digest}") == before
     assert printed(f"import own_other; {print_digest}") == before
+
+
+def test_own_files_of_one_folder_share_what_lies_beside_them_in_every_process(here: Path) -> None:
+    (here / "own" / "common.py").write_text("class Base:\n    class Inner:\n        pass\n", encoding="utf-8")
+    code = "from common import Base\nclass Mine(Base):\n    pass\nMADE = [Mine(), Base(), Base.Inner()]\n"
+    for name in ("one", "two"):
+        (here / "own" / f"{name}.py").write_text(code, encoding="utf-8")
+    load = (
+        "import pickle; from dailytalk_contiguous.core.own_file import from_own_file\n"
+        "one, two = [from_own_file('--stage', f'own/{name}.py', 'MADE', list, '') for name in ('one', 'two')]\n"
+        "assert type(one[1]) is type(two[1])\n"
+        "open('made.pickle', 'wb').write(pickle.dumps([*reversed(one), *two]))"
+    )
+    read = (
+        "import pickle; import dailytalk_contiguous.core.own_file\n"
+        "inner, base, mine, *others = pickle.load(open('made.pickle', 'rb'))\n"
+        "print(isinstance(mine, type(base)), isinstance(others[0], type(base)), type(inner) is type(others[2]))"
+    )
+    printed(load)
+    assert printed(read) == "True True True"
+
+
+def test_own_file_runs_the_text_that_its_digest_is_made_of(here: Path) -> None:
+    """Not what Python compiled of an earlier text, and without what beside it can't be read by Python."""
+    (here / "own" / "old.py").write_text("print 'of another Python'\n", encoding="utf-8")
+    code = "import sys\nif sys.version_info < (3,):\n    import old\nMADE = [1]\n"
+    file = here / "own" / "made.py"
+    file.write_text(code, encoding="utf-8")
+    stamp = (1_700_000_000, 1_700_000_000)
+    os.utime(file, stamp)
+    py_compile.compile(str(file))
+    file.write_text(code.replace("1", "2"), encoding="utf-8")
+    os.utime(file, stamp)
+    value = "from dailytalk_contiguous.core.own_file import from_own_file; "
+    value += "print(from_own_file('--stage', 'own/made.py', 'MADE', list, ''))"
+    assert printed(value) == "[2]"
 
 
 def test_package_beside_an_own_file_is_refused_with_what_to_do(here: Path, dailytalk: Command) -> None:
