@@ -114,8 +114,8 @@ def diverged(bases: Sequence[Version], head: Version, ours: Version) -> Divergen
     """Compare the head of a branch, row by row, with a folder and with what this has published or was made from.
 
     Args:
-        bases: the version that the folder was made from or published last, and then its own proposals: a row of
-            the head that is in one of them is nobody else's. None if that is unknown.
+        bases: the version that the folder was made from or published last, and then what it has proposed since:
+            a row of the head that is in one of them is nobody else's. Empty if that is unknown.
         head: the version that was published last.
         ours: the files of the folder.
 
@@ -141,10 +141,9 @@ def diverged(bases: Sequence[Version], head: Version, ours: Version) -> Divergen
 
     published = digests_of(head)
     folder = digests_of(ours)
-    before = [digests_of(base) for base in bases]
-    names = {*published}.union(*before)
+    before = [digests_of(base) for base in bases] if published != folder else []
     reverted = []
-    for name in sorted(names):
+    for name in sorted({*published}.union(*before)):
         row = published.get(name)
         is_theirs = all(row != digests.get(name) for digests in before)
         if is_theirs and row != folder.get(name):

@@ -55,9 +55,6 @@ from dailytalk_contiguous.store.work_folder import BASE, Base, read_base, write_
 #: The branch that a repository of the Hub begins with.
 MAIN = "main"
 
-#: The name under which base.json keeps the commit of the last pull request.
-PROPOSAL = "pull request"
-
 #: What the Hub calls a repository of data.
 KIND = "dataset"
 
@@ -345,7 +342,7 @@ def push_version(
         after = open_version(stage)
         release = plan_release(repo, settings, before, packed, after)
         if release.is_new:
-            bases = bases_of(items.where, repo, before, settings.branch)
+            bases = bases_of(api, items.where, repo, before, settings.branch)
             divergence = diverged(bases, before.head, after)
             if divergence.takes_away and not (settings.overwrite or dry_run):
                 raise Diverged(repo, items.where, divergence)
@@ -426,11 +423,11 @@ def describe_release(release: Release, version: Version, describe: Describe) -> 
     return replace(release, card=describe(release, version), message=message)
 
 
-def bases_of(folder: Path, repo: str, before: RepositoryState, branch: str) -> list[Version]:
-    """The versions of a repository that a folder was made from, and that it has published or proposed there.
+def bases_of(api: HfApi, folder: Path, repo: str, before: RepositoryState, branch: str) -> list[Version]:
+    """The version of a branch that a folder was made from, or published last, and then what it has proposed since.
 
-    That of the branch comes first. A branch without a version has nothing to lose: then it is the head alone.
-    There are none if nothing says which, or if the Hub has none of them any more (its history was squashed).
+    A branch without a version has nothing to lose: then it is the head alone. There are none if nothing says
+    which, or if the Hub has none of them any more (its history was squashed).
     """
     if not before.head.manifest:
         return [before.head]
@@ -438,36 +435,49 @@ def bases_of(folder: Path, repo: str, before: RepositoryState, branch: str) -> l
     if base is None or base["repository"] != repo:
         return []
     commits = base.get("commits", {})
+    own = commits.get(branch, commits.get(MAIN, base["commit"]))
+    if own == before.head.commit:
+        return [before.head]
     bases = []
-    for commit in dict.fromkeys([commits.get(branch, base["commit"]), base["commit"], *commits.values()]):
-        if commit == before.head.commit:
-            return [before.head]
+    for commit in dict.fromkeys([own, *base.get("proposals", ())]):
         with hub_errors(repo):
-            is_kept = HfApi().revision_exists(repo, commit, repo_type=KIND)
+            is_kept = api.revision_exists(repo, commit, repo_type=KIND)
         if is_kept:
             bases.append(open_version(Reference(repo, commit)))
     return bases
 
 
 def _keep_base(folder: Path, release: Release) -> None:
-    """Record the version that a folder has published, or the last that it has proposed, beside earlier ones."""
+    """Record the version that a folder has published, which ends its proposals, or one more that it proposes."""
+    base = read_base(folder)
+    if release.settings.pr:
+        _keep_proposal(folder, release, base)
+        return
     tag = release.tag
-    before = release.before
     commit = release.commit
     if commit is None and tag is not None:
-        commit = before.tags.get(tag)
+        commit = release.before.tags.get(tag)
     if commit is None:
-        commit = before.head.commit
-    base = read_base(folder)
+        commit = release.before.head.commit
+    if commit is None:
+        return
     commits: dict[str, str] = {}
     if base is not None and base["repository"] == release.repo:
         commits = {MAIN: base["commit"]} | base.get("commits", {})
-    if commit is None or (release.settings.pr and not commits):
+    commits[release.settings.branch] = commit
+    write_base(folder, Base(repository=release.repo, tag=tag, commit=commit, commits=commits))
+    keep_in_store(folder, BASE)
+
+
+def _keep_proposal(folder: Path, release: Release, base: Base | None) -> None:
+    """Record what a folder proposes beside its base; the first proposal of a folder without one is its base."""
+    commit = release.commit
+    if commit is None or (base is not None and base["repository"] != release.repo):
         return
-    if base is None or not release.settings.pr:
-        base = Base(repository=release.repo, tag=tag, commit=commit)
-    commits[PROPOSAL if release.settings.pr else release.settings.branch] = commit
-    write_base(folder, base | {"commits": commits})
+    if base is None:
+        base = Base(repository=release.repo, tag=None, commit=commit)
+    base["proposals"] = [*base.get("proposals", ()), commit]
+    write_base(folder, base)
     keep_in_store(folder, BASE)
 
 

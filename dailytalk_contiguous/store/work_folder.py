@@ -155,13 +155,15 @@ class Base(TypedDict):
         repository: `OWNER/NAME`.
         tag: of the version; None if it has none.
         commit: of the version.
-        commits: of the versions that it has published or proposed besides, by branch; missing if there are none.
+        commits: of the last version that it has published on each branch; missing if it has published none.
+        proposals: the commits that it has proposed since; missing if there are none.
     """
 
     repository: str
     tag: str | None
     commit: str
     commits: NotRequired[dict[str, str]]
+    proposals: NotRequired[list[str]]
 
 
 #: A commit's id. The name of a branch says nothing about the version that a folder was made from.
@@ -174,7 +176,7 @@ def read_base(out: Path) -> Base | None:
         base = typed(read_json(inside(out, BASE)), Base, BASE)
     except BadInput:
         return None
-    commits = [base["commit"], *base.get("commits", {}).values()]
+    commits = [base["commit"], *base.get("commits", {}).values(), *base.get("proposals", ())]
     return base if all(map(_COMMIT.fullmatch, commits)) else None
 
 

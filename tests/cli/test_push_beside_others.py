@@ -126,12 +126,57 @@ def test_branch_of_ones_own_goes_on_beside_main(tmp_path: Path, hub: HubServer, 
         assert done.code == 0, done.err
 
 
-def test_folder_without_a_base_replaces_nothing_unasked(
+def test_proposals_of_ones_own_stop_nothing_one_after_another_and_as_the_first_thing_of_a_folder(
     tmp_path: Path, hub: HubServer, dailytalk: Command
 ) -> None:
+    repository = hub.store.create(REPO, "tester", private=False)
+    work = finished(tmp_path / "work", call0="Hello.", call1="Hello.")
+    assert dailytalk("push", work, REPO, "--pr").code == 0
+    repository.move(MAIN, repository.refs()["refs/pr/1"])
+    for text in ("Good morning.", "Good evening."):
+        finished(work, call0=text, call1="Hello.")
+        assert dailytalk("push", work, REPO, "--pr").code == 0
+        assert dailytalk("push", work, REPO, "--pr").code == 0  # the same once more
+    repository.move(MAIN, repository.refs()["refs/pr/2"])
+    finished(work, call0="Good night.", call1="Hello.")
+    done = dailytalk("push", work, REPO, "--tag", "auto")
+    assert done.code == 0, done.err
+
+
+def test_conversation_that_others_removed_does_not_come_back_by_an_older_proposal(
+    tmp_path: Path, hub: HubServer, dailytalk: Command
+) -> None:
+    work = finished(tmp_path / "work", call0="Hello.")
+    assert dailytalk("push", work, REPO, "--create", "--tag", "v1.0.0").code == 0
+    finished(work, call0="Good morning.")
+    assert dailytalk("push", work, REPO, "--pr").code == 0
+    finished(work, call0="Hello.", call1="Hello.")
+    assert dailytalk("push", work, REPO, "--tag", "auto").code == 0
+    theirs = tmp_path / "theirs"
+    shutil.copytree(work, theirs)
+    shutil.rmtree(theirs / "dataset")
+    finished(theirs, call0="Hello.")
+    assert dailytalk("push", theirs, REPO, "--tag", "auto").code == 0
+    finished(work, call0="Good evening.", call1="Hello.")
+    refused = dailytalk("push", work, REPO, "--tag", "auto", "--json")
+    assert refused.code == 1
+    assert json.loads(refused.out)["divergence"]["reverted"] == ["call1"]
+
+
+@pytest.mark.parametrize(
+    "base", [None, {"commit": "main"}, {"commits": {"main": "main"}}, {"proposals": ["main"]}]
+)
+def test_folder_without_a_base_replaces_nothing_unasked(
+    tmp_path: Path, hub: HubServer, dailytalk: Command, base: Mapping[str, object] | None
+) -> None:
+    """Nor one whose base names a branch in place of a commit."""
     work = finished(tmp_path / "work", call0="Hello.", call1="Hello.")
     assert dailytalk("push", work, REPO, "--create", "--tag", "v1.0.0").code == 0
-    (work / "base.json").unlink()
+    if base is None:
+        (work / "base.json").unlink()
+    else:
+        kept = json.loads((work / "base.json").read_text())
+        (work / "base.json").write_text(json.dumps(kept | base))
     finished(work, call0="Good morning.", call1="Hello.", call2="New.")
     refused = dailytalk("push", work, REPO, "--tag", "auto")
     assert refused.code == 1
@@ -139,3 +184,13 @@ def test_folder_without_a_base_replaces_nothing_unasked(
     assert "1 conversation (call0) of v1.0.0 would be replaced" in refused.err
     finished(work, call0="Hello.", call1="Hello.", call2="New.")
     assert dailytalk("push", work, REPO, "--tag", "auto").code == 0
+
+
+def test_row_that_a_folder_took_from_others_is_read_like_any_other(tmp_path: Path, dailytalk: Command) -> None:
+    """An earlier `pull` kept such rows, without a line in the transcript."""
+    work = finished(tmp_path / "work", call0="Hello.")
+    for shard in (finished(tmp_path / "theirs", call1="Welcome.") / "dataset").glob("*.parquet"):
+        shutil.copy(shard, work / "dataset" / f"taken-{shard.name}")
+    assert json.loads(dailytalk("check", work, "--json").out)["facts"]["conversations"] == 2
+    done = dailytalk("export", work, "--format", "moshi", "--out", tmp_path / "data", "--json")
+    assert sum(json.loads(done.out)["files"].values()) == 2

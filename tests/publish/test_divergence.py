@@ -44,3 +44,10 @@ def test_column_that_the_folder_adds_reverts_nothing(tmp_path: Path) -> None:
     head = version(tmp_path / "head", [row("call0", duration=5.0)], lacks=NEWER)
     ours = version(tmp_path / "ours", [row("call0", duration=5.0, uncovered_sound=UNCOVERED)])
     assert not diverged([base], head, ours).takes_away
+
+
+def test_conversations_that_others_added_and_removed_are_reverted_by_an_older_folder(tmp_path: Path) -> None:
+    base = version(tmp_path / "base", [row("call0"), row("call1")])
+    head = version(tmp_path / "head", [row("call0"), row("call2")])
+    ours = version(tmp_path / "ours", [row("call0"), row("call1")])
+    assert diverged([base], head, ours).reverted == ["call1", "call2"]
