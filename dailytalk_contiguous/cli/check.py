@@ -13,9 +13,9 @@ from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.checking import NotChecked, check_version, refuse_steps
 from dailytalk_contiguous.publish.checking import check_folder as run_check
-from dailytalk_contiguous.publish.findings import FindingLimits
+from dailytalk_contiguous.publish.checking import check_version, refuse_steps
+from dailytalk_contiguous.publish.findings import FindingLimits, NotChecked
 from dailytalk_contiguous.publish.opening import reference_at, version_or_path
 from dailytalk_contiguous.publish.training_steps import TrainingSeen, TrainingSteps
 from dailytalk_contiguous.publish.verdict import LIMITS, verdict_of
@@ -99,9 +99,13 @@ def check(
             try:
                 findings, facts = run_check(dataset, limits, references, format=format, training=training)
             except NotChecked as export:
-                return Outcome(
-                    {"facts": {}, "findings": [], "verdict": None, "not_checked": str(export)}, str(export)
-                )
+                unchecked: dict[str, object] = {
+                    "facts": {"kind": export.kind},
+                    "findings": [],
+                    "verdict": None,
+                    "not_checked": str(export),
+                }
+                return Outcome(unchecked, str(export))
     size: Any = facts.get("conversations", facts.get("files", 0))
     n_items = sum(size.values()) if isinstance(size, dict) else int(size)
     verdict = verdict_of(findings, n_items)

@@ -93,8 +93,7 @@ def export(
     settings["dataset"] = _dataset_name(source, run)
     about = partial(readme, out.absolute().name, run=run, defaults=default_settings())
     done = write_export(selection.rows, out, layout, sides=selection.sides, readme=about, **settings)
-    is_checked = layout.check is not None and settings_of_export(layout, settings).is_checked
-    return _export_outcome(done, layout, format, out, selection.left_out, is_checked)
+    return _export_outcome(done, layout, format, out, selection.left_out)
 
 
 def _dataset_name(source: str, run: Mapping[str, Any]) -> str:
@@ -113,12 +112,8 @@ def _export_outcome(
     format: str,
     out: Path,
     left_out: Mapping[str, int],
-    is_checked: bool,
 ) -> Outcome:
-    """The outcome of an export in a format that is named `format`.
-
-    `left_out`: conversations by split. `is_checked`: whether `check` judges the folder.
-    """
+    """The outcome of an export in a format that is named `format`; `left_out`: conversations by split."""
     parts = [f"{counted(n, layout.unit)} of {side}" for side, n in done.files.items()]
     if not done.disjoint:
         parts.append("some speakers are in both sets")
@@ -134,7 +129,7 @@ def _export_outcome(
         "rejects": [reject.as_dict() for reject in done.rejects],
     }
     commands = []
-    if is_checked:
+    if done.is_checked:
         words = ("--format", format) if is_own_file(format) else ()
         commands.append(to_run("check", out, *words))
     commands += done.facts.get("commands", ())

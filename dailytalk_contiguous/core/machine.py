@@ -26,6 +26,10 @@ LEAST_MEMORY = 4 << 30
 #: What the drivers of NVIDIA and AMD have on Linux, and those of Windows' Subsystem for Linux.
 _GPUS = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
 
+#: Where Linux says what processes may have, and its control groups.
+_PROCESSES = Path("/proc")
+_GROUPS = Path("/sys/fs/cgroup")
+
 #: Packages whose versions decide what comes out.
 PACKAGES = (
     "datasets",
@@ -54,16 +58,16 @@ def available_memory() -> int:
     available = [sys.maxsize]
     groups = ""
     with suppress(OSError, ValueError):  # a sandbox may lack them
-        facts = Path("/proc/meminfo").read_text()
+        facts = (_PROCESSES / "meminfo").read_text()
         kilobytes = re.findall(r"^(?:MemAvailable|SwapFree): +(\d+) kB$", facts, re.MULTILINE)
         available.append(sum(map(int, kilobytes)) << 10)
-        groups = Path("/proc/self/cgroup").read_text()
+        groups = (_PROCESSES / "self/cgroup").read_text()
     for line in groups.splitlines():
         _, controllers, group = line.split(":", 2)
         if controllers not in ("", "memory"):
             continue
         name = "memory.limit_in_bytes" if controllers else "memory.max"
-        folder = Path("/sys/fs/cgroup", controllers, group.lstrip("/"))
+        folder = _GROUPS / controllers / group.lstrip("/")
         for parent in (folder, *folder.parents):
             with suppress(OSError, ValueError):  # it is not there, or says "max"
                 available.append(int((parent / name).read_text()))

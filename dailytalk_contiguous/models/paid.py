@@ -508,16 +508,23 @@ class ServedSynthesiser(Synthesiser):
         self.server = self._client.base_url
         self._is_public = self._client.is_of(domain)
         self._first = threading.Lock()
+        self._was_asked = False
         self._has_spoken = False
 
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
-        """Say a line: one at a time until one was said, so that a refusal of what all have in common meets one."""
+        """Say a line: the first one by itself, so that a refusal of what all have in common meets one."""
         with self._first:
-            if not self._has_spoken:
-                spoken = self._say(line, samples, reserve)
-                self._has_spoken = True
-                return spoken
-        return self._say(line, samples, reserve)
+            if not self._was_asked:
+                try:
+                    return self._spoken(line, samples, reserve)
+                finally:
+                    self._was_asked = True
+        return self._spoken(line, samples, reserve)
+
+    def _spoken(self, line: Line, samples: Sequence[VoiceSample], reserve: Reserve) -> Spoken:
+        spoken = self._say(line, samples, reserve)
+        self._has_spoken = True
+        return spoken
 
     def _say(self, line: Line, samples: Sequence[VoiceSample], reserve: Reserve) -> Spoken:
         raise NotImplementedError

@@ -30,13 +30,13 @@ from dailytalk_contiguous.publish.findings import (
     Checked,
     Finding,
     FindingLimits,
+    NotChecked,
     advice,
     error,
     findings_of_apps,
     loudness_of_wav,
 )
 from dailytalk_contiguous.publish.formats import FORMATS, format_named
-from dailytalk_contiguous.publish.interactivity import INTERACTIVITY
 from dailytalk_contiguous.publish.items import FiledItems, Items, VersionItems
 from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
@@ -44,7 +44,6 @@ from dailytalk_contiguous.publish.plain_load import loaded_strangers, obstacles,
 from dailytalk_contiguous.publish.row_check import PUBLISH_AGAIN, SPEAK_AGAIN, JudgedRow, RowChecks
 from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.training_steps import ALL_FROM_CONFIG, TrainingSteps
-from dailytalk_contiguous.publish.user_clips import is_user_only
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences
 from dailytalk_contiguous.publish.voice_check import voice_facts
 from dailytalk_contiguous.store import work_folder
@@ -54,10 +53,6 @@ _CHECK_AGAIN = "see that you may read it, and check again"
 
 #: What the facts call an opened folder or version, where that is not the kind of its items.
 _SHOWN_KINDS = {"conversations": "dataset", "clips": "dataset", "version": "published"}
-
-
-class NotChecked(DailytalkError):
-    """An export that nobody checks: only the export writes it, and tests read what it writes."""
 
 
 class _CheckedRow(NamedTuple):
@@ -271,10 +266,8 @@ def _exported(folder: Path, format: AnyFormat, limits: FindingLimits, training: 
     """The findings of the format's own check, and of a mix of clips those on the clips."""
     if format.check_steps is None:
         refuse_steps(training, f"one for {format.reader}")
-    if format.check is None or (format is INTERACTIVITY and is_user_only(folder)):
-        raise NotChecked(
-            f"there is no check of this export ({format.name})", "check the folder that it was exported from"
-        )
+    if format.check is None:
+        raise NotChecked(format.name)
     if format.check_steps and training.is_asked:
         findings, facts = format.check_steps(folder, limits, training)
     else:

@@ -174,6 +174,11 @@ class Export:
     personas: set[tuple[str, str]] = field(default_factory=set)
     side: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def is_checked(self) -> bool:
+        """Whether `dailytalk check` judges the folder."""
+        return self.format.check is not None and bool(self.settings.is_checked)
+
     def write_sound(self, name: str, pcm: Pcm) -> None:
         """Write samples of shape (n,) or (n, channels) as `name`.wav, and their prosodic tokens if requested.
 
@@ -298,10 +303,11 @@ class ExportFormat(Generic[T]):
 
 @dataclass(frozen=True)
 class Exported:
-    """A written export: entries of each side, whether no known speaker is on two, and facts as in `Export`."""
+    """A written export: entries of each side, whether no known speaker is on two, and the rest as in `Export`."""
 
     files: dict[str, int]
     disjoint: bool
+    is_checked: bool
     rejects: list[Reject]
     facts: dict[str, Any]
     notes: list[str]
@@ -378,7 +384,15 @@ def write_export(
     target.finish(texts)
     n_entries = {side: len(entries) for side, entries in lists.items()}
     is_disjoint = disjoint_in(written.voices, export.side) == "speakers"
-    return Exported(n_entries, is_disjoint, written.rejects, export.facts, export.notes, export.left_out)
+    return Exported(
+        files=n_entries,
+        disjoint=is_disjoint,
+        is_checked=export.is_checked,
+        rejects=written.rejects,
+        facts=export.facts,
+        notes=export.notes,
+        left_out=export.left_out,
+    )
 
 
 def settings_of_export(format: AnyFormat, settings: Mapping[str, Any]) -> ExportSettings:
@@ -498,6 +512,6 @@ def _how_to_load(export: Export, lists: Iterable[str]) -> str:
     names = [f"`{name}`" for name in lists]
     if names:
         sentences.append(f"Its lists: {', '.join(names)}.")
-    if export.format.check and export.settings.is_checked:
+    if export.is_checked:
         sentences.append("`dailytalk check .` says whether a trainer can use it.")
     return " ".join(sentences)

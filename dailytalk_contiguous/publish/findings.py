@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.audio import AudioStruct, Pcm, blocks, read_header, to_uri
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.levels import frame_levels, pcm_levels
 from dailytalk_contiguous.core.moshi_words import SaidWord, frame_of
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
@@ -66,6 +66,15 @@ class Finding:
 
     def as_dict(self) -> dict[str, str]:
         return asdict(self)
+
+
+class NotChecked(DailytalkError):
+    """An export that nobody checks, of the format `kind`: only the export writes it, and tests read that."""
+
+    def __init__(self, kind: str) -> None:
+        remedy = "check the folder that it was exported from"
+        super().__init__(f"there is no check of this export ({kind})", remedy)
+        self.kind = kind
 
 
 def error(kind: str, file: str, what: str, remedy: str) -> Finding:

@@ -43,11 +43,11 @@ from dailytalk_contiguous.core.turns import PAUSE, Timed, unions
 from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
 from dailytalk_contiguous.publish import exports, moshi_folder, user_clips
 from dailytalk_contiguous.publish.conversation import Conversation, words_between
-from dailytalk_contiguous.publish.findings import Checked, FindingLimits
+from dailytalk_contiguous.publish.findings import Checked, FindingLimits, NotChecked
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 from dailytalk_contiguous.publish.moshi_check import check_moshi
 from dailytalk_contiguous.publish.training_steps import ALL_FROM_CONFIG, TrainingSteps
-from dailytalk_contiguous.publish.user_clips import USER_ONLY
+from dailytalk_contiguous.publish.user_clips import USER_ONLY, is_user_only
 from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
 from dailytalk_contiguous.store.files import file_name, inside, json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
@@ -548,7 +548,9 @@ class _OfClip(TypedDict):
 
 
 def check_interactivity(folder: Path, limits: FindingLimits, training: TrainingSteps = ALL_FROM_CONFIG) -> Checked:
-    """Check as `check_moshi` does, except that an agent may only listen."""
+    """Check as `check_moshi` does, except that an agent may only listen. Raises NotChecked for `user-only`."""
+    if is_user_only(folder):
+        raise NotChecked(INTERACTIVITY.name)
     findings, facts = check_moshi(folder, limits, training)
     kept = []
     for finding in findings:

@@ -59,9 +59,6 @@ from dailytalk_contiguous.store.files import inside
 
 CONFIG = "moshi-finetune.yaml"
 
-#: The folder of PersonaPlex's voice prompts, which lines of a manifest name beside their file.
-VOICE_PROMPTS = "voice_prompts"
-
 #: Seconds of a window that the README of moshi-finetune recommends (1 H100: 39.6 GB).
 WINDOW_SECONDS = 100
 
@@ -235,10 +232,12 @@ def check_moshi(
     limits: FindingLimits,
     training: TrainingSteps = ALL_FROM_CONFIG,
     config: str = CONFIG,
+    prompts: str = "",
 ) -> Checked:
     """Check a Moshi folder; findings, and counts: files, hours, words and windows of each side.
 
-    `config` is the file with the trainer's configuration. The fact `training` says what its steps show, or
+    `config` is the file with the trainer's configuration, `prompts` the folder of sounds that lines name beside
+    their file; empty for none. The fact `training` says what its steps show, or
     those of `training` (`publish.training_steps.TrainingSeen`); it is left out if neither names their number.
     """
     plan, findings = read_plan(folder, config)
@@ -253,7 +252,7 @@ def check_moshi(
     maker = TableMaker()
     of_conversations = [*_conversations(folder, plan, contents, maker)]
     findings += _silent_right(contents)
-    findings += _unnamed_audio(folder, contents)
+    findings += _unnamed_audio(folder, contents, prompts)
     windows = {}
     for side, manifest in plan.manifests.items():
         n_windows = window_count(contents.lengths[side], plan.duration_sec)
@@ -315,11 +314,11 @@ def _stray_manifests(folder: Path, plan: TrainerPlan) -> Iterator[Finding]:
             yield error("stray-jsonl", _shown(folder, path), problem, "move it elsewhere or rename it")
 
 
-def _unnamed_audio(folder: Path, contents: _Contents) -> Iterator[Finding]:
-    """WAV files that no line names."""
+def _unnamed_audio(folder: Path, contents: _Contents, prompts: str) -> Iterator[Finding]:
+    """WAV files that no line names, except in the folder `prompts`."""
     if not contents.files:
         return
-    wavs = sorted(wav for wav in folder.rglob("*.wav") if wav.parent.name != VOICE_PROMPTS)
+    wavs = sorted(wav for wav in folder.rglob("*.wav") if not prompts or wav.parent != folder / prompts)
     unnamed = [wav for wav in wavs if os.path.realpath(wav) not in contents.files]
     if unnamed:
         problem = f"{counted(len(unnamed), 'WAV file')} in no manifest, such as {_shown(folder, unnamed[0])}"

@@ -28,8 +28,11 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports, moshi_folder
 from dailytalk_contiguous.publish.conversation import Conversation
 from dailytalk_contiguous.publish.items import EVAL, TRAIN
-from dailytalk_contiguous.publish.moshi_check import VOICE_PROMPTS, check_moshi
+from dailytalk_contiguous.publish.moshi_check import check_moshi
 from dailytalk_contiguous.store.files import file_name
+
+#: The folder of voice prompts, which lines of a manifest name beside their file.
+VOICE_PROMPTS = "voice_prompts"
 
 #: Seconds of a voice prompt at least.
 SHORTEST_PROMPT = 5.0
@@ -422,7 +425,7 @@ def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
 
 
 #: A person may edit the folder as one of Moshi's; the prompts are as the export has made them.
-_check = partial(check_moshi, config=PERSONAPLEX_CONFIG)
+_check = partial(check_moshi, config=PERSONAPLEX_CONFIG, prompts=VOICE_PROMPTS)
 
 PERSONAPLEX = replace(
     moshi_folder.MOSHI,

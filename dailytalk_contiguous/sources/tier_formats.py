@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.core.documents import quoted, shown
+from dailytalk_contiguous.core.errors import TooLarge
 from dailytalk_contiguous.core.quotas import MOST_WORDS, Quota
 from dailytalk_contiguous.sources.private_names import STAND_IN, is_private, private_part, shown_name
 from dailytalk_contiguous.sources.transcript_marks import LABELS
@@ -111,6 +112,8 @@ def read_tiers(path: Path) -> list[Tier]:
         if is_elan:
             return list(_tiers_of_elan(path, text))
         return list(_tiers_of_praat(text))
+    except MemoryError:
+        raise TooLarge.of(f"transcript {shown(path)}") from None
     except Exception as error:  # pympi raises a plain one for what is no XML; content leads to any other
         cause = (error.__context__ if is_elan else None) or error
         library = "pympi" if is_elan else "praatio"

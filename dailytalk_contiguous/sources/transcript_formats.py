@@ -503,6 +503,8 @@ def _parsed(path: Path, text: str, title: str) -> tuple[Iterable[str], Any]:
         positions = map("item {}".format, itertools.count(1))
         try:
             return positions, parse_json(text, title, nan=True)
+        except TooLarge:
+            raise
         except BadInput:
             documents = _documents(text)
             if not documents:

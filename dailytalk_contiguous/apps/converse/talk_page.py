@@ -117,7 +117,7 @@ class TalkPage:
         config = uvicorn.Config(
             self._guard,
             ws="websockets-sansio",
-            ws_max_size=4096,
+            ws_max_size=4096,  # bytes of a message of the page
             log_level="critical",
             access_log=False,
             server_header=False,

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from dailytalk_contiguous.apps.review.history import HISTORY
 from dailytalk_contiguous.apps.review.layouts import DISCARDED
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, as_text, read_bytes
+from dailytalk_contiguous.core.documents import as_text, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import RECORD
@@ -47,6 +47,9 @@ _DOCUMENTS = frozenset({".json", ".jsonl", ".csv", ".tsv", ".list", ".lst", ".tx
 
 #: Ends of a part of a document that may be a name: a string of JSON, or a cell of a table.
 _ENDS = r'"|,\t\r\n'
+
+#: Bytes of a document that is read.
+_LARGEST_DOCUMENT = 1 << 30
 
 #: The fewest digits of a number that has words behind it.
 _WORDED_DIGITS = 6
@@ -167,7 +170,7 @@ def undo_reindex(folder: Path, dry_run: bool = False) -> Path:
 
 def _whole(root: Path, name: Path) -> bytes:
     """The content of a document. Raises BadInput for one that leads out of `root`, or can't be read."""
-    return read_bytes(files.inside(root, name), "fix it, or move it away", MOST_OWN_BYTES)
+    return read_bytes(files.inside(root, name), "fix it, or move it away", _LARGEST_DOCUMENT)
 
 
 @contextmanager

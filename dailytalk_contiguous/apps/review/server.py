@@ -101,6 +101,7 @@ def make_app(session: Session) -> Starlette:
             start = 0.0
             end = 0.0
             count = 0.0
+        # More peaks than a screen has columns of pixels are of no use.
         if not 0 <= start < end <= part.seconds + 1.0 or not 1 <= count <= 20_000:
             raise BadInput(
                 f"{start:g} to {end:g} s in {count:g} parts is not a stretch of sound", "reload the page"
