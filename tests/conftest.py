@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -273,23 +273,6 @@ def cache_with_weights(folder: Path) -> Path:
 def _needs(item: pytest.Item) -> tuple[str, ...]:
     marker = item.get_closest_marker("needs")
     return marker.args if marker else ()
-
-
-@pytest.fixture(scope="session")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
-    """Folders with which several tests begin: made by the first of them, and copied for each other one."""
-    kept = tmp_path_factory.mktemp("made_once")
-
-    def make_once(name: str, folders: Iterable[Path], make: Callable[[], object]) -> None:
-        is_made = (kept / name).exists()
-        if not is_made:
-            make()
-        for number, folder in enumerate(folders):
-            copy = kept / name / str(number)
-            source, target = (copy, folder) if is_made else (folder, copy)
-            shutil.copytree(source, target, dirs_exist_ok=True)
-
-    return make_once
 
 
 @pytest.fixture(scope="session")

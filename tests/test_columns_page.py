@@ -1,4 +1,4 @@
-"""docs/columns.md has the columns that stages of one's own may ask for, as they are."""
+"""docs/columns.md has the columns that stages of one's own may ask for, as they are; fields say what they are."""
 
 import runpy
 from typing import Any

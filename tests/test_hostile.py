@@ -388,16 +388,26 @@ entry_point()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
-def test_transcript_that_needs_more_memory_than_there_is_costs_its_recording_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("bad.json", f'{{"segments": [{"{}," * 20_000_000}{{}}]}}'),
+        ("bad.eaf", f"<ANNOTATION_DOCUMENT>{'<A/>' * 15_000_000}</ANNOTATION_DOCUMENT>"),
+    ],
+    ids=["JSON", "ELAN"],
+)
+def test_transcript_that_needs_more_memory_than_there_is_costs_its_recording_alone(
+    tmp_path: Path, name: str, text: str
+) -> None:
     source = calls(tmp_path / "in", "good", "bad")
     subtitles = ["1", "00:00:00,000 --> 00:00:01,000", "left: so it is", ""]
     (source / "good.srt").write_text("\n".join(subtitles))
-    (source / "bad.json").write_text(f'{{"segments": [{"{}," * 20_000_000}{{}}]}}')
+    (source / name).write_text(text)
     command = [sys.executable, "-c", WITH_LITTLE_MEMORY, "tag", source, "--out", tmp_path / "out", *EMBEDDED]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
     (reject,) = [json.loads(line) for line in (tmp_path / "out/rejects.jsonl").read_text().splitlines()]
     assert reject["id"] == "bad"
-    assert "bad.json" in reject["reason"]
+    assert name in reject["reason"]
     assert "needs more memory than there is" in reject["reason"]
     assert "so it is" in (tmp_path / "out/transcript.jsonl").read_text()

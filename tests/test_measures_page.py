@@ -15,8 +15,9 @@ def test_figures_of_readme_are_in_the_measures() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     _, _, section = readme.partition("## What was measured")
     table, _, _ = section.partition("\n## ")
-    figures = figures_in(table)
-    assert len(figures) > 40
-    measures = figures_in((ROOT / "docs/measures.md").read_text(encoding="utf-8"))
-    missing = [figure for figure in figures if figure not in measures]
-    assert missing == []
+    rows = [row for row in table.splitlines() if row.startswith("| ") and figures_in(row)]
+    assert len(rows) > 12
+    head, *sections = (ROOT / "docs/measures.md").read_text(encoding="utf-8").split("\n## ")
+    for row in rows:
+        figures = {*figures_in(row)}
+        assert any(figures <= {*figures_in(head + section)} for section in sections), row

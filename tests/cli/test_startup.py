@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dailytalk_contiguous.core import machine
 from dailytalk_contiguous.run.events import EVENTS, Run, append, now
 
 #: Libraries of models, tables and stores, each a good part of a second to import.
@@ -49,6 +50,19 @@ def imported(*arguments: object) -> set[str]:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     last = done.stdout.splitlines()[-1]
     return set(last.split()[1:])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+@pytest.mark.skipif(any(path.exists() for path in machine._GPUS), reason="there is no limit beside a GPU")
+def test_every_command_has_a_limit_of_memory() -> None:
+    program = (
+        "import resource; from dailytalk_contiguous.__main__ import entry_point\n"
+        "from dailytalk_contiguous.cli import main\n"
+        "main.run_command = lambda: print(resource.getrlimit(resource.RLIMIT_DATA)[0] > 0)\n"
+        "entry_point()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
 
 
 @pytest.fixture

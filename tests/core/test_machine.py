@@ -1,6 +1,7 @@
 """A private cache folder, work by several threads, and a limit on memory."""
 
 import itertools
+import re
 import stat
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dailytalk_contiguous.core import machine
 from dailytalk_contiguous.core.machine import available_memory, cache_folder, side_by_side
 
 
@@ -57,7 +59,7 @@ with unlimited_memory():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
-@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="there is no limit where there is a GPU")
+@pytest.mark.skipif(any(path.exists() for path in machine._GPUS), reason="there is no limit beside a GPU")
 def test_process_that_asks_for_more_than_its_limit_gets_a_memory_error() -> None:
     done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["refused", "unlimited"]
@@ -66,5 +68,32 @@ def test_process_that_asks_for_more_than_its_limit_gets_a_memory_error() -> None
 def test_available_memory_is_no_more_than_the_machine_has() -> None:
     assert 0 < available_memory() <= sys.maxsize
     if sys.platform == "linux":
-        total = Path("/proc/meminfo").read_text().split()[1]
-        assert available_memory() <= int(total) << 10
+        facts = Path("/proc/meminfo").read_text()
+        totals = re.findall(r"^(?:MemTotal|SwapTotal): +(\d+) kB$", facts, re.MULTILINE)
+        assert available_memory() <= sum(map(int, totals)) << 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+def test_there_is_no_limit_beside_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    monkeypatch.setattr(machine, "_GPUS", (Path("/dev/null"),))
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    machine.limit_memory(1)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+def test_memory_of_a_container_is_that_of_the_narrowest_group_around_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text("0::/batch/job\n")
+    (tmp_path / "meminfo").write_text("MemAvailable:   16777216 kB\nSwapFree:       0 kB\n")
+    for group, limit in {"": "max", "batch": str(3 << 30), "batch/job": str(5 << 30)}.items():
+        folder = tmp_path / "groups" / group
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "memory.max").write_text(f"{limit}\n")
+    monkeypatch.setattr(machine, "_PROCESSES", tmp_path)
+    monkeypatch.setattr(machine, "_GROUPS", tmp_path / "groups")
+    assert available_memory() == 3 << 30

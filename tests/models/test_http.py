@@ -108,11 +108,12 @@ def test_what_somebody_must_mend_stops_at_once_and_says_how(clock: Clock, status
     assert clock.now == 0.0
 
 
-def test_a_service_that_never_answered_anything_is_asked_three_times_and_named() -> None:
+def test_a_service_that_never_answered_anything_is_asked_three_times_and_named(clock: Clock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(DailytalkError, match=f"at {url} can't be reached: check that it runs"):
         ask(client(url))
+    assert clock.now > 0  # it waited, and asked again
     with TtsServer(faults={"timeout": 1.0}) as server:
         with pytest.raises(DailytalkError, match=f"at {server.url} accepts requests and answers none"):
             ask(client(server.url, read_seconds=0.05))

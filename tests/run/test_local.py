@@ -14,9 +14,11 @@ import pytest
 import torch
 from datasets import Features, Value
 
+from dailytalk_contiguous.core import machine
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import SOURCE, Batch
+from dailytalk_contiguous.run import processes
 from dailytalk_contiguous.run import run as run_module
 from dailytalk_contiguous.run import workers as workers_module
 from dailytalk_contiguous.run.run import Pass, RunOptions, make_shards
@@ -78,6 +80,7 @@ def test_one_worker_is_this_process_and_two_are_others_which_share_cores_and_mem
 ) -> None:
     """These are started as those of users; those of most tests are forked (`preloaded`)."""
     monkeypatch.setattr(util, "spawnv_passfds", loaded_once)
+    monkeypatch.setattr(processes, "available_memory", lambda: 10 << 30)
     for workers in (1, 2):
         work = plan(tmp_path / str(workers), "a", "b", "c")
         paths = run(work, workers)
@@ -86,8 +89,8 @@ def test_one_worker_is_this_process_and_two_are_others_which_share_cores_and_mem
         assert is_this_process == (workers == 1)
     share = max(1, cores() // 2)
     assert values_of("threads", paths) == {str(share)}
-    if sys.platform == "linux" and not Path("/dev/nvidiactl").exists():
-        assert resource.RLIM_INFINITY not in values_of("memory", paths)
+    if sys.platform == "linux" and not any(path.exists() for path in machine._GPUS):
+        assert values_of("memory", paths) == {5 << 30}
     assert multiprocessing.active_children() == []
 
 

@@ -395,7 +395,8 @@ DAMAGED_HEADERS = {
     "many holes": attributes(b"x", HOLES) + huge(512_000) + b"200000\n" + b"1\n" * 255_996 + bytes(1),
     "attributes of attributes": attributes(b"g", b"13 comment=a\n") * 2000,
     "names of names": attributes(b"L", b"name") * 2000,
-    "attributes of all": attributes(b"g", GLOBALS) + huge(0),
+    "long attributes of all": attributes(b"g", GLOBALS) + huge(0),
+    "attributes of all": attributes(b"g", GLOBALS[:7200]) + attributes(b"g", GLOBALS[7200:14400]) + huge(0),
 }
 
 

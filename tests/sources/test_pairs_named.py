@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.sources.pairs import pair_choice, pairs
+from dailytalk_contiguous.sources.pairs import PATTERNS, pair_choice, pairs
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.sources.transcribed import transcribed
 
@@ -94,6 +94,7 @@ def test_examples_of_the_table_in_the_documentation_are_pairs() -> None:
     page = (ROOT / "docs/inputs.md").read_text(encoding="utf-8")
     _, _, table = page.partition("| what differs | left and right | for example |\n|---|---|---|\n")
     rows, _, _ = table.partition("\n\n")
+    assert len(rows.splitlines()) == len(PATTERNS) + 1  # that of roles has two rows
     for row in rows.splitlines():
         left, right = re.findall("`(.*?)`", row.rpartition(" | ")[2])
         assert [*named(right, left).values()] == [[left, right]], row

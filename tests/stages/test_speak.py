@@ -390,7 +390,7 @@ def test_so_many_lines_are_asked_for_at_a_time_as_concurrency_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Stubborn, concurrency: int
 ) -> None:
     # The answers wait for each other; a client that loses its patience meanwhile would ask again.
-    patient = partial(RequestLimits, read_seconds=60.0)
+    patient = partial(RequestLimits, read_seconds=60.0, first_wait=0.0)
     monkeypatch.setattr(paid, "RequestLimits", patient)
     load_synthesiser.cache_clear()
     speaks = stage(tmp_path, concurrency=concurrency)
