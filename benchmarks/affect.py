@@ -14,7 +14,7 @@ under one gain of -24 dB, in 16 bits, and of +12 dB, before clipping.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -135,34 +135,39 @@ def berlin_cases(spoken: Spoken) -> Iterator[Case]:
     yield Case("linear, Berlin: speakers new", spoken, models)
 
 
-def answers_to(case: Case, sounds: Sequence[Samples], alone: bool) -> NDArray[np.intp]:
-    """The classes that a case's clips are taken for as they are heard, shape (clips,)."""
-    answers = np.zeros(len(sounds), np.intp)
+def measured(sounds: Iterable[Samples]) -> NDArray[np.float32]:
+    """What the models take of sounds, shape (sounds, measures)."""
+    return np.stack([*side_by_side(measure_voice, sounds, thread_count())])
+
+
+def answers_to(case: Case, measures: NDArray[np.float32], alone: bool) -> NDArray[np.intp]:
+    """The classes that a case's clips are taken for by their measures, shape (clips,)."""
+    answers = np.zeros(len(measures), np.intp)
     for model, places in case.folds:
-        measured = side_by_side(measure_voice, [sounds[place] for place in places], thread_count())
-        measures = np.stack([*measured])
         speakers = None if alone else case.spoken.speakers[places].tolist()
-        shares = np.array([guess.probabilities for guess in model.of_measures(measures, speakers)])
+        shares = np.array([guess.probabilities for guess in model.of_measures(measures[places], speakers)])
         numbers = np.array([SIX.index(name) for name in model.classes])
         answers[places] = numbers[shares[:, : len(numbers)].argmax(axis=1)]
     return answers
 
 
-def judge(case: Case) -> tuple[list[str], float]:
-    """The line of the table of a case, and the percent of the answers that a gain leaves as they are."""
-    sounds = case.spoken.sounds
-    by_telephone = [telephone(sound) for sound in sounds]
-    recalls = []
-    same = []
-    for alone in (False, True):
-        before = answers_to(case, sounds, alone)
-        for answers in (before, answers_to(case, by_telephone, alone)):
-            recalls.append(100 * recall_score(case.spoken.labels, answers, average="macro"))
-        for decibels in (-24.0, 12.0):
-            after = answers_to(case, [gained(sound, decibels) for sound in sounds], alone)
-            same.append(before == after)
-    alike = 100 * float(np.mean(same))
-    return [case.title, *(f"{recall:.1f}" for recall in recalls), f"{alike:.1f}"], alike
+def judged_corpus(cases: Sequence[Case]) -> Iterator[tuple[list[str], float]]:
+    """For cases of one corpus: the line of the table, and the percent of the answers that a gain leaves alike."""
+    sounds = cases[0].spoken.sounds
+    recorded = measured(sounds)
+    by_telephone = measured(telephone(sound) for sound in sounds)
+    with_gain = [measured(gained(sound, decibels) for sound in sounds) for decibels in (-24.0, 12.0)]
+    for case in cases:
+        recalls = []
+        same = []
+        for alone in (False, True):
+            before = answers_to(case, recorded, alone)
+            for answers in (before, answers_to(case, by_telephone, alone)):
+                recalls.append(100 * recall_score(case.spoken.labels, answers, average="macro"))
+            for measures in with_gain:
+                same.append(before == answers_to(case, measures, alone))
+        alike = 100 * float(np.mean(same))
+        yield [case.title, *(f"{recall:.1f}" for recall in recalls), f"{alike:.1f}"], alike
 
 
 def main() -> int:
@@ -170,12 +175,11 @@ def main() -> int:
     berlin = read_berlin(chosen.data / "emodb")
     tess = read_tess(chosen.data / "other-emotion")
     every_clip = np.arange(len(tess.labels))
-    cases = [
-        *berlin_cases(berlin),
+    of_tess = [
         Case("voice-linear, TESS", tess, [(bundled_voice(), every_clip)]),
         Case("linear of Berlin, TESS", tess, [(fit_linear(held(berlin), 0), every_clip)]),
     ]
-    judged = [judge(case) for case in cases]
+    judged = [*judged_corpus([*berlin_cases(berlin)]), *judged_corpus(of_tess)]
     head = ("recall, %", "beside others", "by telephone", "alone", "by telephone", "alike")
     measuring.print_table(head, [row for row, _ in judged])
     met = []

@@ -27,11 +27,8 @@ from pathlib import Path
 
 import measuring
 import numpy as np
-from tts_server import TtsServer
-
-sys.path.insert(0, str(measuring.ROOT / "tests/apps/converse"))
-
 from talking import QUESTION, WAIT, ears
+from tts_server import TtsServer
 
 from dailytalk_contiguous.apps.converse.chat import ChatServer
 from dailytalk_contiguous.apps.converse.dialogue import ReplySentence
@@ -203,8 +200,8 @@ def measured(package: Path, rounds: int) -> dict[str, list[tuple[float, float]]]
 
 def main() -> int:
     """Print a line for each moment and means; 1 if something ends later than before."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--base", default="HEAD", help="commit of the code to compare with")
+    parser = measuring.parser(__doc__)
+    parser.add_argument("--base", required="--measure" not in sys.argv, help="commit of the code to compare with")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()

@@ -230,18 +230,17 @@ def _results(work: Path) -> dict[str, str]:
     return found
 
 
-def report(toll: Toll) -> list[str]:
-    """What happened, in lines."""
-    goals = {
+def report(toll: Toll) -> None:
+    """Print what happened, beside its goals."""
+    print(f"{toll.kills} kills ({toll.of_workers} of single workers) in {toll.rounds} rounds")
+    print(*toll.differing[:10], sep="\n")
+    counts = {
         "outputs that differ from the uninterrupted run's": len(toll.differing),
         "finished shards made again": toll.remade,
         "cached lines bought again": toll.bought_again,
     }
-    return [
-        f"{toll.kills} kills ({toll.of_workers} of single workers) in {toll.rounds} rounds",
-        *toll.differing[:10],
-        *(f"{name}: {count} (goal 0): {'MISSED' if count else 'met'}" for name, count in goals.items()),
-    ]
+    for name, count in counts.items():
+        measuring.judged(f"{name}: {count} (goal 0)", count == 0)
 
 
 def main() -> int:
@@ -260,7 +259,8 @@ def main() -> int:
     for workers, kills in ((1, chosen.kills - chosen.kills // 2), (2, chosen.kills // 2)):
         with tempfile.TemporaryDirectory() as folder:
             toll = Torment(Path(folder), chosen.conversations, workers, chosen.seed).run(kills)
-        print("\n  ".join([f"workers: {workers}", *report(toll)]), flush=True)
+        print(f"workers: {workers}")
+        report(toll)
         survived &= toll.survived
     return 0 if survived else 1
 

@@ -234,6 +234,8 @@ def report(plain: Clock, ours: dict[str, Ours]) -> int:
         goal = SIDES[name][1]
         times = sum(plain.cpu.values()) / sum(side.clock.cpu.values())
         met.append(measuring.judged(f"{name}: {times:.2f} times faster, goal {goal:g}", times >= goal))
+        wall_times = sum(plain.wall.values()) / sum(side.clock.wall.values())
+        print(f"{name}: {wall_times:.2f} times faster by the clock")
         outside = f"outside models and pitch, {name}: {side.outside:.1%}, goal at most {OUTSIDE_GOAL:.0%}"
         met.append(measuring.judged(outside, side.outside <= OUTSIDE_GOAL))
     return int(not all(met))

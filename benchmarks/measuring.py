@@ -27,7 +27,7 @@ import soundfile
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[1]
-for part in ("tests/apps/learn", "tests"):
+for part in ("tests/apps/converse", "tests/apps/learn", "tests"):
     sys.path.insert(0, str(ROOT / part))  # what makes recordings, models and servers serves benchmarks, too
 EXAMPLES = ROOT / "examples/conversations"
 

@@ -12,13 +12,13 @@ The database: Burkhardt et al. 2005, "A database of German emotional speech"; au
 with unrestricted use (github.com/audeering/emodb).
 """
 
-import argparse
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import measuring
 import numpy as np
 import soundfile
 import soxr
@@ -239,7 +239,7 @@ def train(versions: Numbers, spoken: Spoken) -> dict[str, NDArray[np.float32]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = measuring.parser(__doc__)
     parser.add_argument("corpus", type=Path, help="the folder of the Berlin database's clips")
     parser.add_argument("--out", type=Path, default=BUNDLED_WEIGHTS)
     chosen = parser.parse_args()
