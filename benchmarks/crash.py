@@ -233,7 +233,8 @@ def _results(work: Path) -> dict[str, str]:
 def report(toll: Toll) -> None:
     """Print what happened, beside its goals."""
     print(f"{toll.kills} kills ({toll.of_workers} of single workers) in {toll.rounds} rounds")
-    print(*toll.differing[:10], sep="\n")
+    for difference in toll.differing[:10]:
+        print(difference)
     counts = {
         "outputs that differ from the uninterrupted run's": len(toll.differing),
         "finished shards made again": toll.remade,
