@@ -190,12 +190,12 @@ class _OwnFiles(MetaPathFinder):
 
     def _named(self, fullname: str) -> ModuleSpec | None:
         """The module that is named after a file. Raises ModuleNotFoundError where that is not on this machine."""
-        named = _path_named(fullname)
-        on_python_path = [Path(folder) / named.name for folder in sys.path]
-        for file in (named, *on_python_path):
+        path = _path_named(fullname)
+        on_python_path = [Path(folder) / path.name for folder in sys.path]
+        for file in (path, *on_python_path):
             if file.is_file():
                 return _spec_of(fullname, file)
-        reason = f"{str(named)!r} is not here, and {named.name} in no folder of PYTHONPATH"
+        reason = f"{str(path)!r} is not here, and {path.name} in no folder of PYTHONPATH"
         raise ModuleNotFoundError(reason, name=fullname)
 
 

@@ -435,11 +435,11 @@ def bases_of(api: HfApi, folder: Path, repo: str, before: RepositoryState, branc
     if base is None or base["repository"] != repo:
         return []
     commits = base.get("commits", {})
-    own = commits.get(branch, commits.get(MAIN, base["commit"]))
-    if own == before.head.commit:
+    last_published = commits.get(branch, commits.get(MAIN, base["commit"]))
+    if last_published == before.head.commit:
         return [before.head]
     bases = []
-    for commit in dict.fromkeys([own, *base.get("proposals", ())]):
+    for commit in dict.fromkeys([last_published, *base.get("proposals", ())]):
         with hub_errors(repo):
             is_kept = api.revision_exists(repo, commit, repo_type=KIND)
         if is_kept:
