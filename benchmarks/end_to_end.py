@@ -32,7 +32,6 @@ from typing import Any  # noqa: E402
 
 import measuring  # noqa: E402
 import numpy as np  # noqa: E402
-from datasets import Dataset, Features  # noqa: E402
 from faster_whisper.feature_extractor import FeatureExtractor  # noqa: E402
 from tiny_models import make_affect  # noqa: E402
 
@@ -43,7 +42,7 @@ from dailytalk_contiguous.core.machine import cores  # noqa: E402
 from dailytalk_contiguous.core.schema import SOURCE  # noqa: E402
 from dailytalk_contiguous.models import affect_network, speech_activity, whisper  # noqa: E402
 from dailytalk_contiguous.models.affect import fast_precisions  # noqa: E402
-from dailytalk_contiguous.run.shard import quiet_datasets  # noqa: E402
+from dailytalk_contiguous.run.shard import after_stage, open_talk  # noqa: E402
 from dailytalk_contiguous.stages.base import Stages  # noqa: E402
 
 Batch = dict[str, Any]
@@ -147,15 +146,16 @@ class Ours:
 
     def __call__(self, batches: Sequence[Batch]) -> None:
         """Take conversations through all stages together, each stage's batches as on a shard (see `run.shard`)."""
-        rows = {name: [value for batch in batches for value in batch[name]] for name in batches[0]}
-        dataset = Dataset.from_dict(rows, Features({name: SOURCE[name] for name in rows}))
-        with _watched(self.inside), quiet_datasets():
+        talks = []
+        for batch in batches:
+            row = {name: values[0] for name, values in batch.items()}
+            talks.append(open_talk(row, SOURCE))
+        with _watched(self.inside):
             for stage in self.stages:
                 alone = not stage.by_row and any(stage.models().values())
-                options = {"keep_in_memory": True, "new_fingerprint": stage.name}
-                options |= {"batch_size": 1 if alone else len(batches)}
+                parts = [[talk] for talk in talks] if alone else [talks]
                 with self.clock.timed(stage.name):
-                    dataset = stage.map(dataset, **options)
+                    talks = [talk for part in parts for talk in after_stage(stage, part)]
 
     @property
     def outside(self) -> float:

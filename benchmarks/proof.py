@@ -61,7 +61,7 @@ from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSettings
 from dailytalk_contiguous.models.engines import convert_side, load_converter, load_synthesiser
-from dailytalk_contiguous.publish.conversation import conversation
+from dailytalk_contiguous.publish.finished_conversation import finished_conversation
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.speech_spans import speech_of
 
@@ -271,7 +271,7 @@ def recorded_talks(work: Path, folder: Path) -> list[Talk]:
 def built_talks(work: Path) -> list[Talk]:
     talks = []
     for row in open_items(work).rows():
-        item = conversation(row, ANALYSIS_RATE, swap=False)
+        item = finished_conversation(row, ANALYSIS_RATE, swap=False)
         timed = []
         for channel, spans in zip(CHANNELS, speech_of(item, swap=False), strict=True):
             timed += [Timed(channel, start, end) for start, end in spans]

@@ -1,18 +1,20 @@
 """The types of records in Arrow, made from their classes (`core.records`)."""
 
+from dataclasses import is_dataclass
 from types import NoneType
 from typing import Annotated, TypeAlias, get_args, get_origin, get_type_hints, is_typeddict
 
+import msgspec
 from datasets import Audio, List, Value
 
-from dailytalk_contiguous.core.records import Stored, StoredAudio
+from dailytalk_contiguous.core.records import Parts, Stored, StoredAudio
 
 #: The type of a column or a field, as `datasets` has it.
 Feature: TypeAlias = Value | Audio | List | dict[str, "Feature"]
 
 
 def feature_of(hint: object) -> Feature:
-    """The feature of `datasets` for a type: the `Value` that it is annotated with, a list, or a struct.
+    """The feature of `datasets` for a type: what it is annotated with, a list, or a struct.
 
     >>> from dailytalk_contiguous.core.records import Seconds
     >>> feature_of(list[Seconds] | None)
@@ -25,9 +27,15 @@ def feature_of(hint: object) -> Feature:
                 return Value(mark.dtype)
             if isinstance(mark, StoredAudio):
                 return Audio(num_channels=mark.num_channels)
+            if isinstance(mark, Parts):
+                (record,) = get_args(annotated)
+                fields = record_features(record)
+                return List({name: fields[name] for name in mark.names})
         return feature_of(annotated)
-    if isinstance(hint, type) and is_typeddict(hint):
+    if isinstance(hint, type) and (is_typeddict(hint) or is_dataclass(hint) or issubclass(hint, msgspec.Struct)):
         return record_features(hint)
+    if hint is str:
+        return Value("string")
     if get_origin(hint) is list:
         (item,) = get_args(hint)
         return List(feature_of(item))
@@ -36,6 +44,9 @@ def feature_of(hint: object) -> Feature:
 
 
 def record_features(record: type) -> dict[str, Feature]:
-    """The features of the fields of a record, in their order."""
+    """The features of the fields of a record, by their names in a row, in their order."""
     hints = get_type_hints(record, include_extras=True)
-    return {name: feature_of(hint) for name, hint in hints.items()}
+    names = dict(zip(hints, hints, strict=True))
+    if issubclass(record, msgspec.Struct):
+        names = dict(zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True))
+    return {name: feature_of(hints[field]) for field, name in names.items()}

@@ -16,7 +16,7 @@ QUIET_SECONDS = 0.2
 SLACK = 0.9
 
 
-class Span(NamedTuple):
+class CutSpan(NamedTuple):
     """A stretch of one channel, in seconds. Pieces cut from one run of speech share its number `run`."""
 
     start: float
@@ -26,7 +26,7 @@ class Span(NamedTuple):
 
 def cut_long(
     spans: Sequence[tuple[float, float]], levels: NDArray[np.float32], frame: float, longest: float = 12.0
-) -> list[Span]:
+) -> list[CutSpan]:
     """Cut spans longer than `longest` seconds at their quietest points; nothing is left out between pieces.
 
     Args:
@@ -38,14 +38,14 @@ def cut_long(
     width = max(1, round(QUIET_SECONDS / frame))
     window = np.full(width, 1 / width, np.float32)
     smooth = np.convolve(levels, window, mode="same").astype(np.float32)
-    pieces: list[Span] = []
+    pieces: list[CutSpan] = []
     for run, (start, end) in enumerate(spans):
         while end - start > longest:
             low, high = balanced_range(end - start, longest)
             cut = _quietest(smooth, frame, start + low, start + high)
-            pieces.append(Span(start, cut, run))
+            pieces.append(CutSpan(start, cut, run))
             start = cut
-        pieces.append(Span(start, end, run))
+        pieces.append(CutSpan(start, end, run))
     return pieces
 
 

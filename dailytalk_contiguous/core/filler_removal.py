@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.records import AlignedWord, AnyRecord, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.sentences import CLOSING, KEPT, SENTENCE_ENDS, ends_sentence
-from dailytalk_contiguous.core.utterance import Utterance, heard_utterances
+from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances
 from dailytalk_contiguous.core.word_times import written_words
 
 #: The column of a row that lost its fillers: the words that `alignments` had before. They are heard, and in no
@@ -138,7 +138,7 @@ def row_without_fillers(row: Row) -> Row:
     return result
 
 
-def _utterance_without(utterance: Utterance, row: Row) -> Utterance:
+def _utterance_without(utterance: UtteranceRow, row: Row) -> UtteranceRow:
     language = utterance.get("language") or row.get("language")
     result = utterance.copy()
     text = utterance.get("text")
@@ -185,18 +185,18 @@ def filler_flags(words: Sequence[WordRow], language: str | None) -> list[bool]:
     return [bool(flag) for flag in flags]
 
 
-def words_by_utterance(row: AnyRecord) -> list[tuple[Utterance | None, list[int]]]:
+def words_by_utterance(row: AnyRecord) -> list[tuple[UtteranceRow | None, list[int]]]:
     """The utterances of a row, each with the numbers of its aligned words, by start.
 
     A word is of the last utterance of its side that begins before its middle; None has those before the first.
     """
-    groups: list[tuple[Utterance | None, list[int]]] = []
+    groups: list[tuple[UtteranceRow | None, list[int]]] = []
     aligned: Sequence[AlignedWord] = row["alignments"] or ()
     for channel in CHANNELS:
         utterances = [utterance for utterance in heard_utterances(row) if utterance["channel"] == channel]
         utterances.sort(key=lambda utterance: utterance["start"])
         starts = [utterance["start"] for utterance in utterances]
-        groups_of_side: list[tuple[Utterance | None, list[int]]] = [(None, [])]
+        groups_of_side: list[tuple[UtteranceRow | None, list[int]]] = [(None, [])]
         groups_of_side += [(utterance, []) for utterance in utterances]
         for number, word in enumerate(aligned):
             if word["speaker"] == channel:

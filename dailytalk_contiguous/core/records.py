@@ -25,6 +25,12 @@ class StoredAudio(NamedTuple):
     num_channels: int
 
 
+class Parts(NamedTuple):
+    """The fields, by their names in a row, that a column keeps of the records in it."""
+
+    names: tuple[str, ...]
+
+
 Text = Annotated[str, Stored("string")]
 Flag = Annotated[bool, Stored("bool")]
 Count = Annotated[int, Stored("int32")]
@@ -205,6 +211,29 @@ class Side(TypedDict):
     leak_seconds: Seconds | None
     silent_end: Seconds | None
     unheard_words: Count | None
+
+
+class SoundSpan(TypedDict):
+    """A stretch in which there is sound, in seconds."""
+
+    start: Seconds
+    end: Seconds
+
+
+class BuiltSide(Side):
+    """One side of a result. `audible` is where it sounds, in seconds of the result."""
+
+    audible: list[SoundSpan]
+
+
+class MovedSound(TypedDict):
+    """A sound that is no speech, with its times in the source and in the result, in seconds."""
+
+    channel: Text
+    start: Seconds
+    end: Seconds
+    new_start: Seconds
+    new_end: Seconds
 
 
 class TimelineMeasures(TypedDict):

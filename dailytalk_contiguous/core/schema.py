@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.records import (
     UncoveredSound,
     UsedModel,
 )
-from dailytalk_contiguous.core.utterance import FIELDS, Utterance, features_of_fields, is_converted
+from dailytalk_contiguous.core.utterance import FIELDS, UtteranceRow, features_of_fields, is_converted
 
 # Columns of a conversation on its way through the stages.
 #
@@ -258,7 +258,7 @@ class FinishedRow(TypedDict):
     duration: Seconds
     source_duration: Seconds
     language: Text | None
-    utterances: list[Utterance]
+    utterances: list[UtteranceRow]
     alignments: list[AlignedWord]
     sounds: list[NonSpeechSound]
     sides: list[Side]
@@ -515,7 +515,7 @@ def has_recorded_sides(row: AnyRecord) -> bool:
     """Whether people are heard on both sides of a finished conversation: as recorded, or one of them converted."""
     if has_recorded_voices(row):
         return True
-    utterances: Iterable[Utterance] = row.get("utterances") or ()
+    utterances: Iterable[UtteranceRow] = row.get("utterances") or ()
     return any(is_converted(utterance) for utterance in utterances)
 
 
@@ -538,7 +538,7 @@ def voices(row: AnyRecord) -> tuple[str, ...]:
     A converted voice is that of its speaker, and has the name of its engine here.
     """
     names: set[str] = set()
-    utterances: Iterable[Utterance] = row["utterances"] or ()
+    utterances: Iterable[UtteranceRow] = row["utterances"] or ()
     for utterance in utterances:
         synthesis = utterance["synthesis"]
         if synthesis:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.records import AnyRecord
 from dailytalk_contiguous.core.schema import CHANNELS, has_recorded_sides
-from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, sounding_span
+from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances, sounding_span
 
 #: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
 #: "Generative Spoken Dialogue Language Modeling") delimits inter-pausal units.
@@ -649,7 +649,7 @@ def timed_conversations(row: AnyRecord) -> dict[str, TimedConversation]:
 
     In a row that was not rebuilt both are the same. Stretches are those of the source in both.
     """
-    audible: list[Utterance] = []
+    audible: list[UtteranceRow] = []
     rebuilt: list[Timed] = []
     source: list[Timed] = []
     for utterance in heard_utterances(row):

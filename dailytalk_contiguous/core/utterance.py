@@ -227,7 +227,7 @@ def _certainty(about: str, field: str) -> Field:
     return Field(about=about, unit="[0, 1] or null", digits=3, part="built", only_with=field, optional=True)
 
 
-class Utterance(TypedDict):
+class UtteranceRow(TypedDict):
     """All fields of an utterance, in the order of a line of transcript.jsonl.
 
     Fields of part `line` are in transcripts alone, fields of part `row` in finished rows alone. `start` and `end`
@@ -508,7 +508,7 @@ class Utterance(TypedDict):
 
 
 #: All fields, in the order of a line.
-FIELDS = fields_of(Utterance)
+FIELDS = fields_of(UtteranceRow)
 
 
 def features_of_fields(fields: Iterable[Field] = FIELDS) -> dict[str, Feature]:
@@ -570,7 +570,7 @@ def sounding_span(utterance: AnyRecord, timeline: str = "") -> tuple[float, floa
     return start + start_trim, end - end_trim
 
 
-def heard_utterances(row: AnyRecord) -> list[Utterance]:
+def heard_utterances(row: AnyRecord) -> list[UtteranceRow]:
     """The utterances of a finished row that are in its audio, each with a `start` and an `end` in seconds.
 
     Utterances that were left out (`status` is `dropped`) stay in the row, with a `reason` and without times.
@@ -591,7 +591,7 @@ def is_converted(utterance: AnyRecord) -> bool:
     return synthesis.get("tries") == CONVERTED_TRIES
 
 
-def said_tag(utterance: Utterance) -> str | None:
+def said_tag(utterance: UtteranceRow) -> str | None:
     """The style tag of what is heard: None where a new voice was not given the source's (`tag_said`)."""
     if utterance.get("tag_said") is False:
         return None
@@ -614,7 +614,7 @@ def known_trims(utterance: AnyRecord, timeline: str = "") -> tuple[float | None,
     return None, None
 
 
-def words_within(words: Iterable[AlignedWord], utterance: Utterance) -> list[AlignedWord]:
+def words_within(words: Iterable[AlignedWord], utterance: UtteranceRow) -> list[AlignedWord]:
     """The aligned words of an utterance's channel whose middle is in it; none of one without times."""
     start: float | None = utterance["start"]
     end = utterance["end"]

@@ -11,11 +11,11 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby, pairwise
-from typing import NamedTuple
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.records import UtteredWord, WordRow
 from dailytalk_contiguous.core.spans import merge_gaps
 
@@ -26,29 +26,14 @@ TimeSpan = tuple[float, float]
 SHORTEST_WORD = 0.001
 
 
-class Word(NamedTuple):
-    """A word as a recogniser gives it, spaces and all, with times in seconds and its probability in [0, 1].
-
-    None where a recogniser gives none.
-    """
-
-    text: str
-    start: float
-    end: float
-    probability: float | None
-
-    @property
-    def span(self) -> TimeSpan:
-        return self.start, self.end
-
-    def row(self, offset: float = 0.0) -> UtteredWord:
-        """As a row has it, so many seconds later."""
-        return {
-            "word": self.text.strip(),
-            "start": self.start + offset,
-            "end": self.end + offset,
-            "probability": self.probability,
-        }
+def word_row(word: Word, offset: float = 0.0) -> UtteredWord:
+    """A word as a row has it, so many seconds later."""
+    return {
+        "word": word.text.strip(),
+        "start": word.start + offset,
+        "end": word.end + offset,
+        "probability": word.probability,
+    }
 
 
 # Hiragana, Katakana (without its middle dot) and Han, written without spaces. Whisper, too, takes each of their
@@ -150,7 +135,7 @@ def fit(words: Sequence[Word], length: float) -> list[Word]:
     spans = fit_spans([word.span for word in ordered], 0.0, length)
     fitted: list[Word] = []
     for word, (start, end) in zip(ordered, spans, strict=True):
-        fitted.append(word._replace(start=start, end=end))
+        fitted.append(word.at(start, end))
     return fitted
 
 
@@ -209,7 +194,7 @@ def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan])
     regions = _inside(apart, start, end) or [(start, end)]
     words = split_words(text)
     times = _lay(words, regions)
-    return [word.row() for word in _timed_words(words, times, None)]
+    return [word_row(word) for word in _timed_words(words, times, None)]
 
 
 def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration: float) -> list[Word]:
@@ -376,7 +361,7 @@ def within_sound(words: Sequence[Word], spans: Sequence[TimeSpan]) -> list[Word]
         inside = _inside(spans, word.start, word.end) or [word.span]
         start, _ = inside[0]
         _, end = inside[-1]
-        audible.append(word._replace(start=start, end=end))
+        audible.append(word.at(start, end))
     return audible
 
 

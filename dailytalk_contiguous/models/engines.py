@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Samples
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
 from dailytalk_contiguous.core.settings import Setting, one_of, settings_in
-from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import synthesisers
 from dailytalk_contiguous.models.contracts import (
     CLONE,
@@ -215,7 +215,7 @@ def synthesise(
         cost = float(spoken.cost)
         words = None
         if spoken.words is not None:
-            words = [Word(*word) for word in spoken.words]
+            words = [Word(word.text, word.start, word.end, word.probability) for word in spoken.words]
         is_in_order = all(0 <= word.start <= word.end < np.inf for word in words or ())
     except DailytalkError:
         raise

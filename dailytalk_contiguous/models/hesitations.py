@@ -16,6 +16,7 @@ import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.clean_speech import voiced_spans
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.fillers import SPACELESS, are_fillers
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.nonspeech_sounds import FRAME
@@ -28,7 +29,7 @@ from dailytalk_contiguous.core.sentences import (
     ends_sentence,
 )
 from dailytalk_contiguous.core.sound_edges import UNDER_PEAK_DB
-from dailytalk_contiguous.core.word_times import SHORTEST_WORD, Word
+from dailytalk_contiguous.core.word_times import SHORTEST_WORD
 from dailytalk_contiguous.models.sphinx import Sphinx
 
 #: How English fillers sound: "uh", "ah", "er", "um" and "mm", in the phones of the dictionary.
@@ -291,18 +292,18 @@ def with_hesitations(words: Sequence[Word], hesitations: Sequence[Hesitation], l
                 _end_in_comma(result, language)
             filler = Word(spelling, position.start, position.end, None)
             for word in position.again or (filler,):
-                _put(result, word._replace(probability=probability), language)
+                _put(result, word.said_with(probability), language)
             _end_in_comma(result, language)
         if index == len(words):
             break
         word = words[index]
         if here and begins_sentence:
-            word = word._replace(text=_inside_a_sentence(word.text))
+            word = word.spelled(_inside_a_sentence(word.text))
         if result:
             earliest = result[-1].end if here else result[-1].start + SHORTEST_WORD
             if word.start < earliest:  # a hesitation has moved it, or the word before
                 end = max(word.end, earliest + LEAST_KEPT)
-                word = word._replace(start=earliest, end=end)
+                word = word.at(earliest, end)
         result.append(word)
     return result
 
@@ -316,7 +317,7 @@ def _put(words: list[Word], word: Word, language: str) -> None:
     if words:
         last = words[-1]
         start = max(start, last.start + LEAST_KEPT)
-        words[-1] = last._replace(end=min(last.end, start))
+        words[-1] = last.at(last.start, min(last.end, start))
     if language not in SPACELESS:
         text = f" {text}"
     end = max(word.end, start + LEAST_KEPT)
@@ -328,7 +329,7 @@ def _end_in_comma(words: list[Word], language: str) -> None:
     text = words[-1].text.rstrip() if words else "."
     if text[-1:] not in NO_COMMA_AFTER:
         comma = COMMAS.get(language, ",")
-        words[-1] = words[-1]._replace(text=text + comma)
+        words[-1] = words[-1].spelled(text + comma)
 
 
 def _inside_a_sentence(word: str) -> str:
@@ -344,4 +345,4 @@ def without_filler_words(words: Sequence[Word], language: str) -> list[Word]:
     spelled = [word.text for word in words]
     is_filler = are_fillers(spelled, language)
     texts = words_without_fillers(spelled, is_filler)
-    return [word._replace(text=text) for word, text in zip(words, texts, strict=True) if text is not None]
+    return [word.spelled(text) for word, text in zip(words, texts, strict=True) if text is not None]

@@ -20,10 +20,10 @@ import soundfile
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, private_folder
 from dailytalk_contiguous.core.own_file import code_version
-from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import contracts
 from dailytalk_contiguous.store.files import write_bytes
 
@@ -156,7 +156,7 @@ class SpeechCache:
         encoded, samples = _encoded(spoken.samples, spoken.sample_rate)
         words = None
         if spoken.words is not None:
-            words = [list(word) for word in spoken.words]
+            words = [[word.text, word.start, word.end, word.probability] for word in spoken.words]
         now = datetime.now(UTC).isoformat(timespec="seconds")
         record: _Record = {
             "flac_sha256": hashlib.sha256(encoded).hexdigest(),

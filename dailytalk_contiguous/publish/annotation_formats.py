@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.documents import as_text, is_number, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.records import AlignedWord, Mark
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.utterance import Utterance
+from dailytalk_contiguous.core.utterance import UtteranceRow
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.items import ItemSound
 from dailytalk_contiguous.publish.opening import open_items
@@ -173,7 +173,7 @@ def annotated_rows(source: Path | Version, splits: Collection[str] | None) -> It
 def open_annotation(row: Row, export: exports.Export) -> Annotation:
     """Return a row with its labels. Raises BadInput for one that can't be used."""
     name = file_name(row["conversation_id"])
-    utterances: list[Utterance] = row["utterances"] or []
+    utterances: list[UtteranceRow] = row["utterances"] or []
     audible = []
     for utterance in utterances:
         if is_number(utterance["start"]) and is_number(utterance["end"]):

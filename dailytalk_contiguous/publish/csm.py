@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.conversation import Conversation, ConversationUtterance
+from dailytalk_contiguous.publish.finished_conversation import ConversationUtterance, FinishedTalk
 from dailytalk_contiguous.store.files import file_name
 
 #: The list of conversations.
@@ -50,7 +50,7 @@ def turns(utterances: Iterable[ConversationUtterance]) -> Iterator[DialogueTurn]
         yield current
 
 
-def write_csm(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+def write_csm(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
     """Write the sound of each turn. Utterances without text (laughter) are no turns: the template rejects them."""
     exports.refuse_mute(item)
     messages = []

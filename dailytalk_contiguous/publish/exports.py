@@ -24,8 +24,8 @@ from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
-from dailytalk_contiguous.publish.conversation import Conversation, conversation
 from dailytalk_contiguous.publish.findings import Checked, FindingLimits
+from dailytalk_contiguous.publish.finished_conversation import FinishedTalk, finished_conversation
 from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.publish.training_steps import TrainingSteps
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
@@ -203,18 +203,18 @@ def divided_before(out: Path) -> dict[str, str]:
     return typed(record, dict[str, str], DIVISION, remedy)
 
 
-def open_conversation(row: Row, export: Export) -> Conversation:
-    return conversation(row, export.sample_rate, export.settings.swap)
+def open_conversation(row: Row, export: Export) -> FinishedTalk:
+    return finished_conversation(row, export.sample_rate, export.settings.swap)
 
 
-def refuse_tags(words: Iterable[str], conversation: Conversation) -> None:
+def refuse_tags(words: Iterable[str], conversation: FinishedTalk) -> None:
     """Raise BadInput where a style tag is among words that are trained on."""
     tags = tags_among([*words], {utterance.tag for utterance in conversation.utterances})
     if tags:
         raise BadInput(f"the style tag {tags[0]} is among its words", "align the text without tags")
 
 
-def refuse_mute(conversation: Conversation) -> None:
+def refuse_mute(conversation: FinishedTalk) -> None:
     """Raise BadInput where no utterance has a text, or a style tag is among the words."""
     if not any(utterance.text.strip() for utterance in conversation.utterances):
         raise BadInput("nobody says a word", "check its transcript")

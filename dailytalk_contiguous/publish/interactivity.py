@@ -42,8 +42,8 @@ from dailytalk_contiguous.core.tables import tables_from
 from dailytalk_contiguous.core.turns import PAUSE, Timed, unions
 from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
 from dailytalk_contiguous.publish import exports, moshi_folder, user_clips
-from dailytalk_contiguous.publish.conversation import Conversation, words_between
 from dailytalk_contiguous.publish.findings import Checked, FindingLimits, NotChecked
+from dailytalk_contiguous.publish.finished_conversation import FinishedTalk, words_between
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 from dailytalk_contiguous.publish.moshi_check import check_moshi
 from dailytalk_contiguous.publish.training_steps import ALL_FROM_CONFIG, TrainingSteps
@@ -374,7 +374,7 @@ def clips_found(settings: ClipSettings, layout: exports.AnyFormat, row: Row) -> 
     )
 
 
-def _cut(export: exports.Export, item: Conversation, row_clips: Found) -> list[tuple[EventClip, Pcm, Row]]:
+def _cut(export: exports.Export, item: FinishedTalk, row_clips: Found) -> list[tuple[EventClip, Pcm, Row]]:
     """The clips of a conversation that are wanted, with their sound and facts. Raises BadInput."""
     settings = export.settings
     licence = usable_licence(item.row) or settings.licence
@@ -390,7 +390,7 @@ def _cut(export: exports.Export, item: Conversation, row_clips: Found) -> list[t
     return cut
 
 
-def write_event_clips(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+def write_event_clips(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
     """Write clips, each as WAV and a JSON of its `alignments`, as `MOSHI` does, and the facts of the `clip`.
 
     With the layout `USER_ONLY`, each is a mono WAV and a line of a list (`publish.user_clips`).
@@ -432,7 +432,7 @@ def _note_kinds(export: exports.Export) -> None:
     export.notes.append(", ".join(counts))
 
 
-def write_samples(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+def write_samples(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
     """Write clips as samples of the tasks of Full-Duplex-Bench.
 
     There is no `clean_output.wav`: the agent was never recorded without the user.

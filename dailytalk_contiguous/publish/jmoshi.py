@@ -11,7 +11,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.turns import SPACELESS
 from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.conversation import Conversation
+from dailytalk_contiguous.publish.finished_conversation import FinishedTalk
 from dailytalk_contiguous.store.files import file_name, json_text
 
 #: The folder of sound.
@@ -24,7 +24,7 @@ TEXT = "text"
 SPEAKERS = ("A", "B")
 
 
-def write_jmoshi(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+def write_jmoshi(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
     """Write both streams; both are trained, so a conversation in which a side has no words is rejected."""
     for main, side in zip((True, False), SPEAKERS, strict=True):
         spoken = [word.text for word in item.words if word.main is main]

@@ -26,10 +26,10 @@ from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish import items as publish_items
-from dailytalk_contiguous.publish.conversation import (
-    Conversation,
+from dailytalk_contiguous.publish.finished_conversation import (
     ConversationUtterance,
     ConversationWord,
+    FinishedTalk,
     words_between,
 )
 from dailytalk_contiguous.publish.moshi_check import (
@@ -222,7 +222,7 @@ def token_counter(path: str) -> Callable[[str], int]:
 
 def words_in_frames(
     words: Sequence[ConversationWord],
-    conversation: Conversation,
+    conversation: FinishedTalk,
     start: float,
     end: float,
     counter: Callable[[str], int] | None = None,
@@ -263,7 +263,7 @@ def refuse_path(out: Path, settings: exports.ExportSettings | None = None) -> No
         token_counter(settings.tokenizer)
 
 
-def trained_pieces(item: Conversation, longest: float) -> list[tuple[int, int]]:
+def trained_pieces(item: FinishedTalk, longest: float) -> list[tuple[int, int]]:
     """Return the samples at which the pieces of a conversation begin and end, each of `longest` seconds at most.
 
     What the main speaker says and the transcript calls inaudible is in none, nor is what it leaves between it
@@ -301,7 +301,7 @@ def piece_path(folder: str, conversation: str, number: int, pieces: int) -> str:
     return f"{path}--{number:03d}" if pieces > 1 else path
 
 
-def write_moshi(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+def write_moshi(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
     """Write the pieces of a conversation, each as WAV and words, and the facts for `check` into `about`."""
     settings = export.settings
     rate = item.sample_rate
@@ -357,7 +357,7 @@ def write_moshi(export: exports.Export, item: Conversation) -> Iterator[exports.
     yield from entries
 
 
-def _main_tags(item: Conversation) -> list[str]:
+def _main_tags(item: FinishedTalk) -> list[str]:
     """The main speaker's tags by the time they are used, the most first."""
     seconds: dict[str, float] = defaultdict(float)
     for utterance in item.utterances:

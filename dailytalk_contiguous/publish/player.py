@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.records import AlignedWord
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.utterance import Utterance, heard_utterances
+from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances
 from dailytalk_contiguous.core.wording import counted, length_text
 
 #: Seconds of a conversation that the player shows and plays.
@@ -178,7 +178,7 @@ def _words(alignments: Iterable[AlignedWord], seconds: float) -> list[PlayerWord
     return sorted(words, key=lambda word: word[1])
 
 
-def _line(utterance: Utterance) -> PlayerLine:
+def _line(utterance: UtteranceRow) -> PlayerLine:
     source = [_rounded(utterance["source_start"]), _rounded(utterance["source_end"])]
     status = utterance["status"] or ""
     is_usual = status in ("spoken", "kept")
@@ -194,7 +194,7 @@ def _line(utterance: Utterance) -> PlayerLine:
     }
 
 
-def _facts(utterance: Utterance) -> Iterator[str | None]:
+def _facts(utterance: UtteranceRow) -> Iterator[str | None]:
     """What is known of an utterance, in words."""
     tag = utterance["tag"]
     if tag:

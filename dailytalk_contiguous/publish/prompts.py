@@ -23,10 +23,10 @@ from dailytalk_contiguous.core.schema import name_or_none
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.core.turns import total_seconds
-from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, is_converted
+from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances, is_converted
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports, moshi_folder
-from dailytalk_contiguous.publish.conversation import Conversation
+from dailytalk_contiguous.publish.finished_conversation import FinishedTalk
 from dailytalk_contiguous.publish.items import EVAL, TRAIN
 from dailytalk_contiguous.publish.moshi_check import check_moshi
 from dailytalk_contiguous.store.files import file_name
@@ -58,7 +58,7 @@ _QUIET = 0.01
 _Spans = list[tuple[float, float]]
 
 
-def heard_voice(item: Conversation, part: Utterance) -> str:
+def heard_voice(item: FinishedTalk, part: UtteranceRow) -> str:
     """Return the voice of an utterance of its row: a resynthesised one, or a person's; empty if unknown."""
     speakers = item.row["speakers"] or {}
     person = name_or_none(speakers.get(part["channel"]))
@@ -73,7 +73,7 @@ def heard_voice(item: Conversation, part: Utterance) -> str:
     return f"speaker {person}" if person else ""
 
 
-def voice_prompt(item: Conversation, swap: bool) -> tuple[str, _Spans]:
+def voice_prompt(item: FinishedTalk, swap: bool) -> tuple[str, _Spans]:
     """Return the voice that the agent of a conversation mostly has, empty if unknown, and the spans of its prompt.
 
     Spans are speech of the agent in that voice while the other is silent. They begin and end in pauses. A
@@ -106,7 +106,7 @@ def voice_prompt(item: Conversation, swap: bool) -> tuple[str, _Spans]:
     return voice, _stretches(merge_gaps(spoken, PAUSE), barred)
 
 
-def loud_stretches(item: Conversation, spoken: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+def loud_stretches(item: FinishedTalk, spoken: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
     """Yield the spans with sound on the other channel, relative to the level of the agent's speech, `spoken`."""
     size = round(_FRAME * item.sample_rate)
     n_frames = len(item.pcm) // size
@@ -277,7 +277,7 @@ def prepare_personas(out: Path, settings: PersonaSettings) -> None:
         personas_at(settings.persona)
 
 
-def text_prompt(export: exports.Export, item: Conversation) -> str | None:
+def text_prompt(export: exports.Export, item: FinishedTalk) -> str | None:
     """Return the text of a conversation: its own, its recording's, its agent's, its voice's, or all others'."""
     texts = _personas(export.settings)
     names = (item.id, item.row["recording_id"], item.main_speaker)
@@ -344,7 +344,7 @@ PERSONAPLEX_FINETUNE = moshi_folder.Trainer(
 )
 
 
-def write_personaplex(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+def write_personaplex(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
     """Write the files of Moshi's trainer, and the voice prompt that the conversation offers."""
     entries = list(moshi_folder.write_moshi(export, item))
     voice, stretches = voice_prompt(item, export.settings.swap)

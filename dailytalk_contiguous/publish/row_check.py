@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.records import AlignedWord, NonSpeechSound
 from dailytalk_contiguous.core.schema import Row, digest_column
 from dailytalk_contiguous.core.sound_columns import changed_sounds
-from dailytalk_contiguous.core.utterance import Utterance, is_converted
+from dailytalk_contiguous.core.utterance import UtteranceRow, is_converted
 from dailytalk_contiguous.core.voice_likeness import ConversationVoices
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.findings import (
@@ -141,7 +141,7 @@ def row_findings(file: str, row: Row, pcm: Pcm | None = None) -> Iterator[Findin
     yield from word_findings(file, words, loudness)
 
 
-def _utterance_findings(file: str, utterances: Sequence[Utterance]) -> Iterator[Finding]:
+def _utterance_findings(file: str, utterances: Sequence[UtteranceRow]) -> Iterator[Finding]:
     """Ids that occur twice, utterances without text, and utterances without length."""
     counts = Counter(utterance["utterance_id"] for utterance in utterances)
     twice = sorted(str(name) for name, count in counts.items() if count > 1)

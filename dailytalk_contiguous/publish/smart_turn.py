@@ -30,11 +30,11 @@ from dailytalk_contiguous.core.schema import CHANNELS, Row, name_or_none
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT, TurnEnd, turn_ends
 from dailytalk_contiguous.core.turns import PAUSE, Timed, join_spans
-from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, is_converted, sounding_span
+from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances, is_converted, sounding_span
 from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.models.turn_end import HEARD_SECONDS, SILENCE_SECONDS
 from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.conversation import Conversation
+from dailytalk_contiguous.publish.finished_conversation import FinishedTalk
 from dailytalk_contiguous.publish.speech_spans import speech_of
 from dailytalk_contiguous.store.files import json_document, json_text
 
@@ -127,7 +127,7 @@ class SideSpeech(NamedTuple):
         uncut: spans in seconds in which no clip may begin, by start: words, sounds, utterances without words.
     """
 
-    utterances: list[Utterance]
+    utterances: list[UtteranceRow]
     words: SideWords
     written: SideWords
     uncut: list[tuple[float, float]]
@@ -140,13 +140,13 @@ class FillerColumns(NamedTuple):
     endfiller: bool | None
 
 
-def ends_of_row(row: Row) -> tuple[list[Utterance], list[TurnEnd]]:
+def ends_of_row(row: Row) -> tuple[list[UtteranceRow], list[TurnEnd]]:
     """The audible utterances of a finished row, and the ends of turns among them, by the index of their utterance.
 
     The ends are those with a `transition`. In a row without any, which an earlier version made, they follow from
     the times.
     """
-    heard: list[Utterance] = []
+    heard: list[UtteranceRow] = []
     timed: list[Timed] = []
     ends: list[TurnEnd] = []
     for utterance in heard_utterances(row):
@@ -260,7 +260,7 @@ class TurnEndClip(NamedTuple):
 
     start: float
     end: float
-    utterance: Utterance
+    utterance: UtteranceRow
     number: int
     pause: int | None
     is_complete: bool
@@ -273,7 +273,7 @@ class _UndividedClip(NamedTuple):
     about: dict[str, object]
 
 
-def write_smart_turn(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+def write_smart_turn(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
     """Write a clip for each end of a turn of both sides, and for each pause in an utterance."""
     sides = {channel: side_speech(item.row, channel) for channel in CHANNELS}
     heard, ends = ends_of_row(item.row)
@@ -292,7 +292,7 @@ def write_smart_turn(export: exports.Export, item: Conversation) -> Iterator[exp
 
 def _clips_at_ends(
     export: exports.Export,
-    heard: Sequence[Utterance],
+    heard: Sequence[UtteranceRow],
     ends: Sequence[TurnEnd],
     sides: Mapping[str, SideSpeech],
 ) -> Iterator[TurnEndClip]:
@@ -314,7 +314,10 @@ def _clips_at_ends(
 
 
 def _clips_at_pauses(
-    export: exports.Export, item: Conversation, heard: Sequence[Utterance], sides: Mapping[str, SideSpeech]
+    export: exports.Export,
+    item: FinishedTalk,
+    heard: Sequence[UtteranceRow],
+    sides: Mapping[str, SideSpeech],
 ) -> Iterator[TurnEndClip]:
     """The clips that end with a pause in an utterance; pauses that can't be one are counted."""
     timed = [_timed(utterance) for utterance in heard]
@@ -333,7 +336,9 @@ def _clips_at_pauses(
             yield TurnEndClip(start, clip_end, utterance, pause.utterance, pause.number, is_complete=False)
 
 
-def _doubt_of_pause(pause: InnerPause, utterance: Utterance, side: SideSpeech, least: float | None) -> str | None:
+def _doubt_of_pause(
+    pause: InnerPause, utterance: UtteranceRow, side: SideSpeech, least: float | None
+) -> str | None:
     """Why a pause is left out; None where it is taken. `least`: certainty, None for all."""
     if pause.certainty is None:
         return "the other speaks at its beginning, or before it ends"
@@ -359,14 +364,14 @@ def _start_or_count(export: exports.Export, side: SideSpeech, end: float, kind: 
     return start
 
 
-def _timed(utterance: Utterance) -> Timed:
+def _timed(utterance: UtteranceRow) -> Timed:
     """When an audible utterance sounds."""
     span = sounding_span(utterance)
     assert span is not None
     return Timed(utterance["channel"], *span)
 
 
-def _n_other_ends(heard: Iterable[Utterance], ends: Iterable[TurnEnd]) -> int:
+def _n_other_ends(heard: Iterable[UtteranceRow], ends: Iterable[TurnEnd]) -> int:
     """How many stretches of speech end with neither a hold nor a shift."""
     timed = [_timed(utterance) for utterance in heard]
     last_utterances = {end.utterance for end in ends}

@@ -3,12 +3,12 @@
 from dailytalk_contiguous.core.filler_removal import UNWRITTEN
 from dailytalk_contiguous.core.sound_edges import without_pauses
 from dailytalk_contiguous.core.turns import PAUSE
-from dailytalk_contiguous.publish.conversation import Conversation
+from dailytalk_contiguous.publish.finished_conversation import FinishedTalk
 
 Spans = list[tuple[float, float]]
 
 
-def speech_of(item: Conversation, swap: bool) -> tuple[Spans, Spans]:
+def speech_of(item: FinishedTalk, swap: bool) -> tuple[Spans, Spans]:
     """When the main speaker and the other one speak, in seconds, without pauses of `PAUSE` and more.
 
     `item` has 16 kHz; `swap`: whether its main speaker is the right one of its row.
@@ -20,7 +20,7 @@ def speech_of(item: Conversation, swap: bool) -> tuple[Spans, Spans]:
     return left_speech, right_speech
 
 
-def _speech_on(item: Conversation, channel: str, is_main: bool) -> Spans:
+def _speech_on(item: FinishedTalk, channel: str, is_main: bool) -> Spans:
     """When the speaker speaks who is on a channel of the row, and is the main one or not."""
     utterances = [utterance.sounds for utterance in item.utterances if utterance.main == is_main]
     words = []

@@ -29,7 +29,7 @@ from dailytalk_contiguous.core.filler_removal import UNWRITTEN
 from dailytalk_contiguous.core.schema import BUILT, LABELLED
 from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.publish import exports, prompts
-from dailytalk_contiguous.publish.conversation import Conversation, ConversationUtterance
+from dailytalk_contiguous.publish.finished_conversation import ConversationUtterance, FinishedTalk
 from dailytalk_contiguous.publish.items import ABOUT
 from dailytalk_contiguous.publish.moshi_folder import PieceSettings, piece_path, trained_pieces
 from dailytalk_contiguous.store.files import file_name, json_document, json_text
@@ -38,7 +38,7 @@ from dailytalk_contiguous.store.files import file_name, json_document, json_text
 SHARD_BYTES = 1_000_000_000
 
 
-def _key(item: Conversation) -> str:
+def _key(item: FinishedTalk) -> str:
     """A file name for a conversation, without dots: readers take what follows the first one for a kind of file."""
     return file_name(item.id.replace(".", "\0"))
 
@@ -54,7 +54,7 @@ def _sound_members(key: str, pcm: Pcm, sample_rate: int, about: object) -> bytes
 
 
 def _write_parts(
-    export: exports.Export, item: Conversation, parts: Mapping[str, bytes]
+    export: exports.Export, item: FinishedTalk, parts: Mapping[str, bytes]
 ) -> Iterator[exports.FileEntry]:
     """Write the parts of a conversation for each of its shards, by the names of these without the side.
 
@@ -146,7 +146,7 @@ def framed_text(words: Iterable[AlignmentItem], start: float) -> str:
 
 
 def _supervisions(
-    item: Conversation, names: tuple[str, str], channels: tuple[int, int], framed: bool = False
+    item: FinishedTalk, names: tuple[str, str], channels: tuple[int, int], framed: bool = False
 ) -> list[Supervision]:
     """Utterances with text, each with the words from its start on; the agent's name and channel come first.
 
@@ -187,7 +187,7 @@ def _supervisions(
 
 def _write_cut(
     export: exports.Export,
-    item: Conversation,
+    item: FinishedTalk,
     sounds: Mapping[str, tuple[Pcm, int]],
     fields: Mapping[str, object],
 ) -> Iterator[exports.FileEntry]:
@@ -226,7 +226,7 @@ def _write_cut(
     yield from _write_parts(export, item, parts)
 
 
-def write_nemo(export: exports.Export, item: Conversation, framed: bool = False) -> Iterator[exports.FileEntry]:
+def write_nemo(export: exports.Export, item: FinishedTalk, framed: bool = False) -> Iterator[exports.FileEntry]:
     """Write a cut of the user, with the agent beside it."""
     exports.refuse_mute(item)
     recorded = read_pcm(item.row["audio"], sample_rate=USER_RATE)
@@ -238,7 +238,7 @@ def write_nemo(export: exports.Export, item: Conversation, framed: bool = False)
     yield from _write_cut(export, item, sounds, fields)
 
 
-def write_cuts(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+def write_cuts(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
     exports.refuse_mute(item)
     names = (item.main_speaker or "agent", item.other_speaker or "user")
     supervisions = _supervisions(item, names, channels=(0, 1))
@@ -247,7 +247,7 @@ def write_cuts(export: exports.Export, item: Conversation) -> Iterator[exports.F
     yield from _write_cut(export, item, sounds, fields)
 
 
-def write_webdataset(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+def write_webdataset(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
     # Columns of own stages.
     added = item.row.keys() - LABELLED.keys() - {"problem", "problem_column", "remedy", UNWRITTEN}
     columns = {}
@@ -260,7 +260,7 @@ def write_webdataset(export: exports.Export, item: Conversation) -> Iterator[exp
     yield from _write_parts(export, item, {"-{:06d}.tar": tar})
 
 
-def write_sesame(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+def write_sesame(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
     """Write each speaker's channel, and an entry an utterance: its text, its place, and a number for the voice.
 
     The trainer learns single utterances, so a number has to mean one voice in the whole folder.
@@ -296,7 +296,7 @@ def _write_mixed(
     script: Callable[[Sequence[ConversationUtterance]], str],
     columns: tuple[str, str],
     export: exports.Export,
-    item: Conversation,
+    item: FinishedTalk,
 ) -> Iterator[exports.FileEntry]:
     """Write the pieces of a conversation as the mean of both channels, with the script of each."""
     exports.refuse_mute(item)
@@ -345,7 +345,7 @@ def finish_sesame(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
 
 _DIALOGUES = {"train": "dialogues_train.jsonl", "eval": "dialogues_eval.jsonl"}
 
-_format = partial(exports.ExportFormat[Conversation], sides=exports.TWO_LISTS)
+_format = partial(exports.ExportFormat[FinishedTalk], sides=exports.TWO_LISTS)
 _shards = partial(_format, finish=finish_shards, manifests=(ABOUT,))
 _mixed = partial(
     _format,

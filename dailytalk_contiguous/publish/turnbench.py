@@ -33,7 +33,6 @@ from dailytalk_contiguous.core.turnbench_layout import (
 )
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.conversation import Conversation
 from dailytalk_contiguous.publish.findings import (
     Checked,
     Finding,
@@ -43,6 +42,7 @@ from dailytalk_contiguous.publish.findings import (
     loudness_of,
     several,
 )
+from dailytalk_contiguous.publish.finished_conversation import FinishedTalk
 from dailytalk_contiguous.publish.turnbench_labels import labelled_tracks
 from dailytalk_contiguous.publish.turnbench_oracle import Prediction, Submission, perfect_prediction
 from dailytalk_contiguous.store.files import file_name, json_document
@@ -83,7 +83,7 @@ def columns(sample_rate: int | None) -> Features:
     return Features(features)
 
 
-def write_turnbench(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+def write_turnbench(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
     """Write the sound of each speaker; it becomes part of a table once all conversations have their numbers."""
     exports.refuse_mute(item)
     labelled = labelled_tracks(item.row, item.duration, export.settings.certainty)

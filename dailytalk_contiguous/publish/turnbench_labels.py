@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT, turn_ends
 from dailytalk_contiguous.core.turnbench_layout import TurnAnnotation
 from dailytalk_contiguous.core.turns import Stretch, TimedConversation, timed_conversations
-from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, sounding_span, words_within
+from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances, sounding_span, words_within
 from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.publish.exports import certainty_doubt
 
@@ -259,7 +259,7 @@ def labelled_tracks(row: Row, seconds: float, least_certainty: float | None = No
 
 
 def why_left_out(
-    facts: SpeechFacts, utterances: Sequence[Utterance], least_certainty: float | None = None
+    facts: SpeechFacts, utterances: Sequence[UtteranceRow], least_certainty: float | None = None
 ) -> str | None:
     """Return why a stretch of speech gets no label; None if it gets one.
 
@@ -289,7 +289,9 @@ def sound_label(name: str) -> str:
     return SOUND_RULES[-1].label
 
 
-def _facts_of(row: Row, utterances: Sequence[Utterance], conversation: TimedConversation) -> Iterator[SpeechFacts]:
+def _facts_of(
+    row: Row, utterances: Sequence[UtteranceRow], conversation: TimedConversation
+) -> Iterator[SpeechFacts]:
     """The facts of each stretch of a conversation; `utterances` are those that it times."""
     words: list[AlignedWord] = row.get(UNWRITTEN) or row["alignments"] or []
     ends = turn_ends(conversation.timed, conversation.groups)

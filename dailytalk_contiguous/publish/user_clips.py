@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.interaction import Interaction
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.turns import Timed, unions
 from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.conversation import ConversationUtterance
+from dailytalk_contiguous.publish.finished_conversation import ConversationUtterance
 from dailytalk_contiguous.store.files import file_name, json_text
 
 #: The value of `--layout`.

@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.conversation import Conversation
+from dailytalk_contiguous.publish.finished_conversation import FinishedTalk
 from dailytalk_contiguous.publish.speech_spans import Spans, speech_of
 from dailytalk_contiguous.store.files import file_name
 
@@ -69,7 +69,7 @@ def spans_in_window(spans: Sequence[tuple[float, float]], start: float) -> Spans
     return spans_inside
 
 
-def write_vap(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
+def write_vap(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
     """Write the sound of a conversation, and return its windows."""
     starts = window_starts(item.duration)
     if not starts:

@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, AudioStruct, Samples,
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, Row, has_recorded_voices, name_or_none, voices
 from dailytalk_contiguous.core.spans import merge_gaps
-from dailytalk_contiguous.core.utterance import Utterance, is_converted
+from dailytalk_contiguous.core.utterance import UtteranceRow, is_converted
 from dailytalk_contiguous.core.voice_likeness import (
     SHORTEST_SIDE,
     ConversationVoices,
@@ -175,7 +175,7 @@ def _hear_sides(
 
 def _halves(row: Row, channel: str, status: str) -> Halves:
     """Where a channel speaks with this status, in halves; all of it in one, or nothing, if that is too short."""
-    utterances: list[Utterance] = row["utterances"] or []
+    utterances: list[UtteranceRow] = row["utterances"] or []
     spans = []
     for utterance in utterances:
         if utterance["channel"] == channel and utterance["status"] == status:

@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.records import AlignedWord
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.sound_columns import stereo_sound
 from dailytalk_contiguous.core.stereo_audio import StereoAudio
-from dailytalk_contiguous.publish.conversation import ConversationWord, words_between
+from dailytalk_contiguous.publish.finished_conversation import ConversationWord, words_between
 
 #: Seconds of one frame of Mimi, Moshi's codec: 12.5 a second.
 FRAME_SECONDS = Fraction(2, 25)

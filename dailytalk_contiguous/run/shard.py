@@ -13,15 +13,22 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import datasets
-from datasets import Dataset, DatasetInfo, Features
-from datasets.table import InMemoryTable
+from datasets import Features
 
 from dailytalk_contiguous import shards
+from dailytalk_contiguous.core.conversation import (
+    Conversation,
+    as_stored,
+    assign,
+    forget,
+    from_row,
+    has_column,
+    to_row,
+)
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.interrupts import check_interrupt
 from dailytalk_contiguous.core.machine import give_back_memory, side_by_side
-from dailytalk_contiguous.core.schema import PROBLEM, SOURCE, Batch, Row
+from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.steps import listening
 from dailytalk_contiguous.stages.base import Stage
 
@@ -382,13 +389,16 @@ class Waiting:
 
 @dataclass
 class Portion:
-    """Conversations that go through the stages together, as a `Dataset` in memory.
+    """Conversations that go through the stages together.
 
-    `done`: how many stages they have been through.
+    Attributes:
+        conversations: as they wait.
+        talks: as they are now, in the same order.
+        done: how many stages they have been through.
     """
 
     conversations: Sequence[Waiting]
-    dataset: Dataset
+    talks: list[Conversation]
     done: int
 
     @property
@@ -401,8 +411,9 @@ class Portion:
 class ShardMaker:
     """Makes shards: takes conversations through the stages, and writes each file when all of its own are done.
 
-    Each stage is `Stage.map` over the `Dataset` of a portion, as if a user called the stages one after another. On
-    a CPU a model's batch is one conversation, so that a row does not depend on its neighbours.
+    Between two stages values are as a file would hold them, so that rows are those of a user who calls `Stage.map`
+    of one stage after another. On a CPU a model's batch is one conversation, so that a row does not depend on its
+    neighbours.
 
     Attributes:
         stages: in order.
@@ -429,7 +440,7 @@ class ShardMaker:
         steps: Generator[Portion | ShardReport] = self._steps(tasks)
         if self.batch_seconds:
             steps = side_by_side(self._prepared, steps, 1, 1)
-        with quiet_datasets(), contextlib.closing(steps):
+        with contextlib.closing(steps):
             for step in steps:
                 if isinstance(step, ShardReport):
                     yield step
@@ -471,19 +482,11 @@ class ShardMaker:
     def _opened(self, waiting: Sequence[Waiting]) -> Portion:
         """A portion of conversations that have been through the same stages."""
         done = waiting[0].done
-        features = dict(waiting[0].shard.task.columns | PROBLEM)
+        features = dict(waiting[0].shard.task.columns)
         for stage in self.stages[:done]:
             features |= stage.adds
-        rows = [shards.expand_row(conversation.row) for conversation in waiting]
-        batch: Batch = {name: [None] * len(rows) for name in PROBLEM}
-        for name in features:
-            if name in rows[0]:
-                batch[name] = [row[name] for row in rows]
-        kinds = Features({name: features[name] for name in batch})
-        # Not `from_dict`, which reads all values once more for a fingerprint.
-        table = InMemoryTable.from_pydict(batch, schema=kinds.arrow_schema)
-        dataset = Dataset(table, DatasetInfo(features=kinds), fingerprint="opened")
-        return Portion(waiting, dataset, done)
+        talks = [open_talk(conversation.row, Features(features)) for conversation in waiting]
+        return Portion(waiting, talks, done)
 
     def _prepared(self, step: Portion | ShardReport) -> Portion | ShardReport:
         """A portion that has been through the first of the stages that need no model's device."""
@@ -501,8 +504,8 @@ class ShardMaker:
         for piece in pieces:
             self._run(piece, len(self.stages))
             owners = {id(waiting.shard): waiting.shard for waiting in piece.conversations}
-            for waiting, row in portion_rows(piece, piece.conversations[0].shard.shard.keeps):
-                put_row(waiting.shard.shard, waiting.row, row)
+            for waiting, talk in zip(piece.conversations, piece.talks, strict=True):
+                put_talk(waiting.shard.shard, waiting.row, talk)
             for owner in owners.values():
                 path = owner.shard.write()
                 if path:
@@ -516,9 +519,7 @@ class ShardMaker:
             piece = conversations[first:end]
             if end < len(conversations) and self._goes_with(piece, conversations[end], 0.0):
                 continue
-            rows = range(first, end)
-            dataset = portion.dataset.select(rows, keep_in_memory=True, new_fingerprint=f"piece-{first}")
-            yield Portion(piece, dataset, portion.done)
+            yield Portion(piece, portion.talks[first:end], portion.done)
             first = end
 
     def _run(self, portion: Portion, until: int) -> None:
@@ -531,14 +532,13 @@ class ShardMaker:
 
     def _keep_halfway(self, portion: Portion) -> None:
         """Write what the first stages have made, and drop what is too large to be kept."""
-        keeps = features_of(self.stages[: portion.done])
-        columns = [name for name in portion.dataset.column_names if name in {**keeps, **PROBLEM}]
-        portion.dataset = portion.dataset.select_columns(columns)
+        heavy = {name for stage in self.stages[: portion.done] for name in stage.transient}
         growing: dict[int, GrowingShard] = {}
-        for waiting, row in portion_rows(portion, keeps):
+        for waiting, talk in zip(portion.conversations, portion.talks, strict=True):
+            forget(talk, heavy)
             if waiting.shard.halfway:
                 growing[id(waiting.shard)] = waiting.shard.halfway
-                put_row(waiting.shard.halfway, waiting.row, row)
+                put_talk(waiting.shard.halfway, waiting.row, talk)
         for shard in growing.values():
             shard.write()
 
@@ -575,12 +575,8 @@ class ShardMaker:
         self.progress(event)
         started = time.perf_counter()
         with listening(show_step):
-            portion.dataset = stage.map(
-                portion.dataset,
-                keep_in_memory=True,
-                new_fingerprint=f"{stage.name}-{portion.done}",
-                batch_size=1 if one_by_one else len(portion.conversations),
-            )
+            batches = [[talk] for talk in portion.talks] if one_by_one else [portion.talks]
+            portion.talks = [talk for talks in batches for talk in after_stage(stage, talks)]
         wall = time.perf_counter() - started
         portion.done += 1
         with self._taking:
@@ -589,36 +585,33 @@ class ShardMaker:
         self.progress(replace(event, wall=wall))
 
 
-def portion_rows(portion: Portion, keeps: Features) -> Iterator[tuple[Waiting, Row]]:
-    """The conversations of a portion with these columns as they are now, and whether they have a problem."""
-    columns = [name for name in {**keeps, **PROBLEM} if name in portion.dataset.column_names]
-    table = portion.dataset.select_columns(columns).with_format("arrow")[:]
-    return zip(portion.conversations, table.to_pylist(), strict=True)
+def open_talk(row: Row, features: Features) -> Conversation:
+    """The conversation of a row that may be compressed, which has some of these columns."""
+    expanded = shards.expand_row(row)
+    stored = as_stored({name: expanded[name] for name in features if name in expanded}, features)
+    return from_row(stored, features)
 
 
-def put_row(shard: GrowingShard, source: Row, row: Row) -> None:
-    """Put a row into a shard as the stages have left it, or the reject that it has become."""
-    problem = row["problem"]
-    if problem is None:
-        shard.put(source, row, None)
+def after_stage(stage: Stage, talks: Sequence[Conversation]) -> list[Conversation]:
+    """Conversations after a stage, with values as a file would hold them."""
+    after = stage.apply(talks)
+    names = [name for name in stage.adds if name not in stage.transient]
+    for talk in after:
+        if not talk.problem:
+            assign(talk, as_stored(to_row(talk, names), stage.adds), stage.adds)
+    return after
+
+
+def put_talk(shard: GrowingShard, source: Row, talk: Conversation) -> None:
+    """Put a conversation into a shard as the stages have left it, or the reject that it has become."""
+    if talk.problem:
+        shard.put(
+            source,
+            None,
+            Reject(source["conversation_id"], talk.problem_stage or "", talk.problem, talk.remedy or ""),
+        )
         return
-    shard.put(source, None, Reject(source["conversation_id"], row["problem_stage"], problem, row["remedy"]))
-
-
-@contextlib.contextmanager
-def quiet_datasets() -> Iterator[None]:
-    """Hide the progress bars of `Dataset.map` in this block: a run has one for all its stages."""
-    had_bars = datasets.is_progress_bar_enabled()
-    if had_bars:
-        datasets.disable_progress_bars()
-        # Even a hidden bar makes a lock for several processes by default. In a worker, Python's resource tracker
-        # would print a warning about it when a Ctrl-C ends the run.
-        datasets.utils.tqdm.set_lock(threading.RLock())
-    try:
-        yield
-    finally:
-        if had_bars:
-            datasets.enable_progress_bars()
+    shard.put(source, to_row(talk, [name for name in shard.keeps if has_column(talk, name)]), None)
 
 
 def neighbours(tasks: Iterable[Task], seconds: float) -> Iterator[list[Task]]:

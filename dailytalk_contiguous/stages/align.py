@@ -18,6 +18,7 @@ from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, excerpt, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.clean_speech import voiced_spans
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.levels import frame_levels
@@ -36,7 +37,6 @@ from dailytalk_contiguous.core.utterance import (
     RECOGNISER,
 )
 from dailytalk_contiguous.core.word_times import (
-    Word,
     by_edit_distance,
     by_proportion,
     fit,
@@ -44,6 +44,7 @@ from dailytalk_contiguous.core.word_times import (
     split_words,
     with_times,
     within_sound,
+    word_row,
 )
 from dailytalk_contiguous.models.alignment import (
     ALIGNER,
@@ -216,7 +217,7 @@ class Align(AligningStage):
             fillers = are_fillers([word.text for word in words], line.language)
             words_of_speaker = by_speaker[sides[line.channel]]
             for word, source, filler in zip(words, sources, fillers, strict=True):
-                moved = word._replace(start=start + word.start, end=start + word.end)
+                moved = word.shifted(start)
                 words_of_speaker.append((moved, source, filler))
         alignments: list[AlignedWord] = []
         for speaker, sourced in by_speaker.items():
@@ -296,7 +297,7 @@ class LineToAlign:
         sources = [GIVEN_FITTED if word.get("fitted") else source for word in self.words]
         if self._has_words_of_text():
             # The text's own spelling and marks, at the times that were heard.
-            spelled = [word._replace(text=written) for word, written in zip(heard, self.text, strict=True)]
+            spelled = [word.spelled(written) for word, written in zip(heard, self.text, strict=True)]
             return PlacedWords(spelled, sources)
         mapped = by_edit_distance(self.text, heard, length)
         if mapped is not None:
@@ -507,7 +508,7 @@ def _without_overlap(speaker: str, sourced: Sequence[tuple[Word, str, bool]], se
     fitted = fit([word for word, _, _ in ordered], seconds)
     aligned: list[AlignedWord] = []
     for word, (_, source, filler) in zip(fitted, ordered, strict=True):
-        timed = word.row()
+        timed = word_row(word)
         aligned.append(
             {
                 "word": timed["word"],
@@ -553,7 +554,7 @@ def _with_probabilities(words: Sequence[Word], heard: Sequence[WordRow]) -> list
     for block in Levenshtein.opcodes(wanted, spelled).as_matching_blocks():
         for number in range(block.size):
             probabilities[block.a + number] = heard[block.b + number].get("probability")
-    return [word._replace(probability=probabilities.get(index)) for index, word in enumerate(words)]
+    return [word.said_with(probabilities.get(index)) for index, word in enumerate(words)]
 
 
 def _words(words: Sequence[WordRow], offset: float) -> list[Word]:

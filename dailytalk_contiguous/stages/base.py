@@ -9,20 +9,32 @@ and put back: nothing can get lost or change order anywhere else.
 import dataclasses
 import functools
 import hashlib
-import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, SupportsIndex, TypeAlias, TypeVar
 
-import numpy as np
 import pyarrow as pa
 from datasets import Audio, Dataset, Features, IterableDataset, List
 from datasets.formatting.formatting import LazyBatch
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.core.conversation import (
+    Conversation,
+    Utterance,
+    assign,
+    from_flat,
+    from_row,
+    has_column,
+    is_set,
+    set_null,
+    share_out,
+    to_flat,
+    to_row,
+    with_only,
+)
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.fields import Column, Field
 from dailytalk_contiguous.core.licensing import Licence
@@ -51,12 +63,20 @@ from dailytalk_contiguous.core.utterance import UTTERANCE
 from dailytalk_contiguous.models.checkpoints import Missing, is_model_folder
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.failures import each_that_works, failure_text, record
+from dailytalk_contiguous.stages.columns import (
+    ColumnStage,
+    Problems,
+    columns_from_rows,
+    flatten,
+    rows_in,
+    select_items,
+    with_nulls,
+)
 from dailytalk_contiguous.stages.plain_map import TypedColumn, refused_plain_map, shown_by_arrow, takes_plain_map
 from dailytalk_contiguous.store.work_folder import RUN
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
 _Kind = TypeVar("_Kind", bound="Stage")
-_Value = TypeVar("_Value")
 
 #: Columns that a row with a problem keeps where a stage makes them again.
 IDS = ("conversation_id", "recording_id")
@@ -149,11 +169,19 @@ class Stage:
             return _empty_instance, (kind, kind.VERSION), vars(self)
         return instance_of, (kind.__module__, kind.__qualname__), vars(self)
 
-    def row(self, row: Row) -> Row:
-        """Return the columns of `adds` for one row that holds `needs`. Raises BadInput for one that can't be used.
+    def of_talk(self, talk: Conversation) -> Conversation:
+        """Return a conversation with the columns of `adds`. Raises BadInput for one that can't be used."""
+        raise NotImplementedError
 
-        A stage that takes its rows one by one defines it; others define `__call__`.
+    def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
+        """`of_talk` for several: a stage whose model takes several at once defines it in place of that one.
+
+        Raises BadInput, with its place among them, for one that can't be used.
         """
+        return [self.of_talk(talk) for talk in talks]
+
+    def row(self, row: Row) -> Row:
+        """Return the columns of `adds` for one row that holds `needs`, in place of `of_talk`."""
         raise NotImplementedError
 
     @takes_plain_map
@@ -162,8 +190,13 @@ class Stage:
 
         Raises BadInput, with its place in the batch, for a row that can't be used.
         """
+        if not self.takes_columns:
+            columns, problems = self.attempt(batch)
+            for index, error in problems.items():
+                raise error.at(index)
+            return columns
         rows: list[Row] = []
-        for index, row in enumerate(_rows_of(batch, self._read(batch))):
+        for index, row in enumerate(rows_in(batch, self._read(batch))):
             try:
                 rows.append(self.row(row))
             except BadInput as error:
@@ -174,109 +207,83 @@ class Stage:
         """Return which columns of a dataset, which has these names, `map` leaves out."""
         return []
 
-    def attempt(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
-        """`__call__` where rows may be unusable: columns with null for such a row, and why, by its place.
-
-        A stage that takes its rows one by one is called once for each. A stage that takes a batch as a whole is
-        called again without the row that it refused. A Ctrl-C is raised between two calls.
-        """
-        interrupts.check_interrupt()
-        if self.by_row:
-            return self._attempt_by_row(batch)
+    def attempt(self, batch: Batch) -> tuple[Batch, Problems]:
+        """`__call__` where rows may be unusable: columns with null for such a row, and why, by its place."""
+        if self.takes_columns:
+            return ColumnStage(self).attempt(batch)
         names = self._read(batch)
-        if not names:
-            return self(batch), {}
-        problems = dict[int, BadInput]()
-        n_rows = len(batch[names[0]])
-        usable = list(range(n_rows))
+        talks = [from_row(row) for row in rows_in(batch, names)]
+        done, problems = self.worked(talks)
+        rows: list[Row] = []
+        for index, talk in enumerate(done):
+            rows.append(dict.fromkeys(self.adds) if index in problems else to_row(talk, self.adds))
+        return columns_from_rows(rows, self.adds), problems
+
+    def apply(self, talks: Sequence[Conversation]) -> list[Conversation]:
+        """Conversations after the stage: one that it can't use has a `problem`, and null in what it adds.
+
+        One that had a problem before is left alone.
+        """
+        usable = [talk for talk in talks if not talk.problem]
+        done, problems = self.worked(usable)
+        for index, error in problems.items():
+            talk = done[index]
+            talk.problem = error.reason
+            talk.problem_stage = self.name
+            talk.remedy = error.remedy
+        results = {id(talk): result for talk, result in zip(usable, done, strict=True)}
+        after = [results.get(id(talk), talk) for talk in talks]
+        for talk in after:
+            if talk.problem:
+                talk.extra |= {name: None for name in self.adds if name not in IDS}
+        return after
+
+    def worked(self, talks: Sequence[Conversation]) -> tuple[list[Conversation], Problems]:
+        """Conversations after the stage, and why it can't use some of them, by their places.
+
+        A stage that takes several at once is called again without one that it refused. A Ctrl-C is raised between
+        two calls.
+        """
+        if self.takes_columns:
+            return self._worked_columns(talks)
+        done = [*talks]
+        problems = Problems()
+        if self.by_row:
+            for index, talk in enumerate(steps("conversations", talks, len(talks))):
+                interrupts.check_interrupt()
+                try:
+                    done[index] = self.of_talk(talk)
+                except BadInput as error:
+                    problems[index] = error
+            return done, problems
+        usable = list(range(len(talks)))
         while usable:
             interrupts.check_interrupt()
             try:
-                columns, failures = self.working(select_items(batch, names, usable))
+                results = self.of_talks([talks[index] for index in usable])
             except BadInput as error:
                 position = error.row or 0
                 problems[usable.pop(position)] = error
                 continue
-            for position, failure in failures.items():
-                problems[usable[position]] = failure
-            if problems:
-                columns = {name: _with_nulls(values, usable, n_rows) for name, values in columns.items()}
-            return columns, problems
-        return {name: [None] * n_rows for name in self.adds}, problems
+            for index, talk in zip(usable, results, strict=True):
+                done[index] = talk
+            break
+        return done, problems
 
-    def _attempt_by_row(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
-        """`attempt` for a stage that takes its rows one by one."""
-        problems = dict[int, BadInput]()
-        results: list[Row] = []
-        rows = list(_rows_of(batch, self._read(batch)))
-        for index, row in enumerate(steps("conversations", rows, len(rows))):
-            interrupts.check_interrupt()
-            try:
-                results.append(self._worked_row(row))
-            except BadInput as error:
-                results.append(dict.fromkeys(self.adds))
-                problems[index] = error
-        return columns_from_rows(results, self.adds), problems
-
-    def _worked_row(self, row: Row) -> Row:
-        """`row`, with BadInput in place of an error of the stage's model."""
-        try:
-            columns = self.row(row)
-        except Exception as error:  # whatever a model raises
-            reason = failure_text(error) if self.if_model_fails else None
-            if reason is None:
-                raise
-            record.failed(self.name, reason)
-            raise self._failure(reason) from error
-        if self.if_model_fails:
-            record.worked(self.name)
-        return columns
-
-    def working(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
-        """`__call__` where the stage's model may fail on some utterances: the columns, with null for these.
-
-        Returns also why, by the utterance's place in the batch. Raises the model's error if that should end the
-        run (`models.failures`), and BadInput as `__call__` does.
-        """
-        try:
-            columns = self(batch)
-        except BadInput:
-            raise
-        except Exception as error:  # of the stage's model, whatever it is
-            if not self.if_model_fails or failure_text(error) is None:
-                raise
-            return self._in_parts(batch)
-        if self.if_model_fails:
-            record.worked(self.name)
-        return columns, {}
-
-    def _in_parts(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
-        """`working` for a batch on which the model has failed as a whole."""
-        indices = range(len(next(iter(batch.values()))))
-
-        def rows_of(part: Sequence[int]) -> list[Row]:
-            try:
-                columns = self(select_items(batch, batch, part))
-            except BadInput as error:
-                position = error.row or 0
-                raise error.at(part[position]) from None
-            return list(_rows_of(columns, [*self.adds]))
-
-        rows, reasons = each_that_works(rows_of, indices, self.name)
-        if rows and reasons:
-            # All together again, since a model may compare the utterances of a batch.
-            others = [*rows]
-            try:
-                rows = dict(zip(others, rows_of(others), strict=True))
-            except Exception as error:  # the results of the parts are kept
-                if failure_text(error) is None:
-                    raise
-        nothing: Row = dict.fromkeys(self.adds)
-        columns = columns_from_rows([rows.get(index, nothing) for index in indices], self.adds)
-        return columns, {index: self._failure(reason) for index, reason in reasons.items()}
-
-    def _failure(self, reason: str) -> BadInput:
-        return BadInput(f"the model of {self.name} failed on it ({reason})", self.if_model_fails)
+    def _worked_columns(self, talks: Sequence[Conversation]) -> tuple[list[Conversation], Problems]:
+        """`worked` for a stage that maps columns."""
+        if not talks:
+            return [], {}
+        names: list[str] = []
+        for name in (*self.needs, *self.uses):
+            if all(has_column(talk, name) for talk in talks):
+                names.append(name)
+        rows = [to_row(talk, names or IDS[:1]) for talk in talks]
+        columns, problems = self.attempt(columns_from_rows(rows, rows[0]))
+        for index, talk in enumerate(talks):
+            if index not in problems:
+                assign(talk, {name: values[index] for name, values in columns.items()}, self.adds)
+        return [*talks], problems
 
     def explain_failure(self, columns: Batch, index: int, reason: str) -> None:
         """Write into the columns of a call why utterance `index` has no results, if one of them says so."""
@@ -295,9 +302,16 @@ class Stage:
         return []
 
     @property
+    def takes_columns(self) -> bool:
+        """Whether it maps columns to columns, and knows no conversations."""
+        kind = type(self)
+        return kind.of_talk is Stage.of_talk and kind.of_talks is Stage.of_talks
+
+    @property
     def by_row(self) -> bool:
         """Whether it takes its rows one by one, whatever the batch."""
-        return type(self).__call__ is Stage.__call__
+        kind = type(self)
+        return kind.__call__ is Stage.__call__ and kind.of_talks is Stage.of_talks
 
     @property
     def unfitted(self) -> bool:
@@ -324,7 +338,7 @@ class Stage:
     @property
     def digest(self) -> str:
         """Hex digest of what this stage computes: its class, settings and `VERSION`, and its models' files."""
-        kinds = [kind for kind in type(self).__mro__ if issubclass(kind, Stage) and kind is not Stage]
+        kinds = [kind for kind in type(self).__mro__ if issubclass(kind, Stage) and kind.__module__ != __name__]
         parts = [type(self).__qualname__, settings_text(self)]
         parts += [code_version(kind, kind.VERSION) for kind in kinds]
         for role, model in self.models().items():
@@ -433,7 +447,7 @@ class Stage:
             marks["problem"][index] = error.reason
             marks["problem_stage"][index] = self.name
             marks["remedy"][index] = error.remedy
-        added = {name: _with_nulls(values, indices, n_rows) for name, values in columns.items()}
+        added = {name: with_nulls(values, indices, n_rows) for name, values in columns.items()}
         for name in IDS:
             if name in added and name in batch:
                 ids = zip(batch[name], added[name], marks["problem"], strict=True)
@@ -468,12 +482,130 @@ def undecoded(dataset: AnyDataset) -> AnyDataset:
     return dataset
 
 
+class UtteranceStage(Stage):
+    """A stage that fills in fields of single utterances, those of `adds`, of a flat dataset of utterances.
+
+    `PerUtterance` lifts it to conversations. It defines `of_utterance`, or `of_talks` where its model takes
+    several utterances at once, or compares those of a conversation. It is given conversations with all their
+    utterances, or with those on which its model has not failed. It fills these in, and makes no new ones.
+    """
+
+    def of_utterance(self, utterance: Utterance) -> None:
+        """Fill in the fields of `adds`. Raises BadInput for an utterance that can't be used."""
+        raise NotImplementedError
+
+    def of_talk(self, talk: Conversation) -> Conversation:
+        for utterance in talk.utterances:
+            self.of_utterance(utterance)
+        return talk
+
+    def explain(self, utterance: Utterance, reason: str) -> None:
+        """Say in an utterance on which the model has failed why it has no results, if a field of it says so."""
+
+    def attempt(self, batch: Batch) -> tuple[Batch, Problems]:
+        """`__call__` for flat columns where rows may be unusable."""
+        talks, utterances = from_flat(rows_in(batch, self._read(batch)))
+        batches = [talks]
+        if self.by_row:
+            batches = [with_only(talks, [utterance]) for utterance in utterances]
+        failures: dict[int, BadInput] = {}
+        for together in batches:
+            failures |= self._failures_in(together)
+        rows: list[Row] = []
+        problems = Problems()
+        for index, utterance in enumerate(utterances):
+            if id(utterance) in failures:
+                problems[index] = failures[id(utterance)]
+                rows.append(dict.fromkeys(self.adds))
+            else:
+                rows.append(to_flat(utterance, self.adds))
+        return columns_from_rows(rows, self.adds), problems
+
+    def _failures_in(self, talks: Sequence[Conversation]) -> dict[int, BadInput]:
+        """Fill in all utterances of conversations; why some can't be used, by their `id()`."""
+        remaining = [*talks]
+        failures: dict[int, BadInput] = {}
+        while remaining:
+            interrupts.check_interrupt()
+            try:
+                failures |= self.fill(remaining)
+            except BadInput as error:
+                refused = remaining.pop(error.row or 0)
+                failures |= {id(utterance): error for utterance in refused.utterances}
+                continue
+            break
+        return failures
+
+    def worked(self, talks: Sequence[Conversation]) -> tuple[list[Conversation], Problems]:
+        """`Stage.worked` for conversations that are rows of a flat dataset each."""
+        return self._worked_columns(talks)
+
+    def fill(self, talks: Sequence[Conversation]) -> dict[int, BadInput]:
+        """Fill in the fields of all utterances of conversations; why the model failed on some, by their `id()`.
+
+        Those are given to it once more without sound, or have no results if it hears none. Raises the model's
+        error if that should end the run (`models.failures`), and BadInput as `of_talks` does.
+        """
+        try:
+            self.of_talks(talks)
+        except BadInput:
+            raise
+        except Exception as error:  # of the stage's model, whatever it is
+            if not self.if_model_fails or failure_text(error) is None:
+                raise
+            return self._fill_in_parts(talks)
+        if self.if_model_fails:
+            record.worked(self.name)
+        return {}
+
+    def _fill_in_parts(self, talks: Sequence[Conversation]) -> dict[int, BadInput]:
+        """`fill` for conversations on which the model has failed as a whole."""
+        utterances = [utterance for talk in talks for utterance in talk.utterances]
+
+        def fill_part(part: Sequence[int]) -> list[None]:
+            chosen = with_only(talks, [utterances[index] for index in part])
+            try:
+                self.of_talks(chosen)
+            except BadInput as error:
+                position = error.row or 0
+                refused = chosen[position].utterances[0]
+                (owner,) = [index for index, talk in enumerate(talks) if refused in talk.utterances]
+                raise error.at(owner) from None
+            return [None] * len(part)
+
+        works, reasons = each_that_works(fill_part, range(len(utterances)), self.name)
+        if works and reasons:
+            # All together again, since a model may compare the utterances of a conversation.
+            try:
+                fill_part([*works])
+            except Exception as error:  # the results of the parts are kept
+                if failure_text(error) is None:
+                    raise
+        failed = [utterances[index] for index in reasons]
+        if "speech" in self.needs:
+            self._fill_without_sound(talks, failed)
+        failures: dict[int, BadInput] = {}
+        for index, reason in reasons.items():
+            utterance = utterances[index]
+            failure = BadInput(f"the model of {self.name} failed on it ({reason})", self.if_model_fails)
+            if "speech" not in self.needs:
+                set_null(utterance, self.adds)
+            self.explain(utterance, failure.reason)
+            failures[id(utterance)] = failure
+        return failures
+
+    def _fill_without_sound(self, talks: Sequence[Conversation], failed: Sequence[Utterance]) -> None:
+        sounds = [utterance.speech for utterance in failed]
+        for utterance in failed:
+            utterance.speech = b""
+        self.of_talks(with_only(talks, failed))
+        for utterance, sound in zip(failed, sounds, strict=True):
+            utterance.speech = sound
+
+
 @dataclasses.dataclass(frozen=True)
 class PerUtterance(Stage):
-    """Lifts a stage for flat utterance columns to conversations.
-
-    The utterances of the whole batch are laid end to end, the stage is called once, and its columns are split
-    again by the number of utterances of each conversation.
+    """Lifts a stage for utterances to conversations.
 
     An utterance on which the model of the stage fails (`Stage.if_model_fails`) is given to it without sound, or
     has no results if the stage reads none, and the column `model_failures` of its conversation says why.
@@ -504,54 +636,38 @@ class PerUtterance(Stage):
         for attribute, value in attributes.items():
             object.__setattr__(self, attribute, value)
 
+    @property
+    def takes_columns(self) -> bool:
+        return self.stage.takes_columns
+
+    @property
+    def by_row(self) -> bool:
+        return self.stage.by_row and not self.takes_columns
+
     def __call__(self, batch: Batch) -> Batch:
-        counts = [len(ids) for ids in batch["utterance_id"]]
-        failures: dict[int, BadInput] = {}
-        if sum(counts):
-            names = [name for name in (*self.stage.needs, *self.stage.uses) if name in batch]
-            columns, failures = self._called(flatten(batch, names, counts), counts)
-        else:
-            columns = {name: [] for name in self.stage.adds}
-        regrouped = regroup(columns, counts)
-        if self.stage.if_model_fails:
-            regrouped |= {name: self._with_failures(batch, counts, failures) for name in MODEL_FAILURES}
-        return regrouped
+        if self.takes_columns:
+            return ColumnStage(self.stage).lifted(batch)
+        return super().__call__(batch)
 
-    def _called(self, flat: Batch, counts: Sequence[int]) -> tuple[Batch, dict[int, BadInput]]:
-        """The columns of the stage for all utterances, and why its model failed on some of them."""
-        try:
-            columns, failures = self.stage.working(flat)
-        except BadInput as error:  # of an utterance: its conversation is the row that can't be used
-            rows = np.repeat(np.arange(len(counts)), counts)
-            utterance = error.row or 0
-            raise error.at(int(rows[utterance])) from None
-        if failures and "speech" in flat:
-            silent = select_items(flat, flat, [*failures])
-            silent["speech"] = [b""] * len(failures)
-            for name, values in self.stage(silent).items():
-                for index, value in zip(failures, values, strict=True):
-                    columns[name][index] = value
-        for index, failure in failures.items():
-            self.stage.explain_failure(columns, index, failure.reason)
-        return columns, failures
+    def of_talk(self, talk: Conversation) -> Conversation:
+        (filled,) = self.of_talks([talk])
+        return filled
 
-    def _with_failures(
-        self, batch: Batch, counts: Sequence[int], failures: Mapping[int, BadInput]
-    ) -> list[list[dict[str, str]] | None]:
-        """For each conversation what models failed on before this stage and in it; null for nothing."""
-        earlier = batch.get("model_failures") or [None] * len(counts)
-        column: list[list[dict[str, str]] | None] = []
-        first = 0
-        for ids, earlier_failures, count in zip(batch["utterance_id"], earlier, counts, strict=True):
-            items = list(earlier_failures or ())
-            for index in range(first, first + count):
-                if index in failures:
-                    failure = failures[index]
-                    reject = Reject(ids[index - first], self.name, failure.reason, failure.remedy)
-                    items.append(reject.as_dict())
-            column.append(items or None)
-            first += count
-        return column
+    def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
+        stage = self.stage
+        assert isinstance(stage, UtteranceStage)
+        for talk in talks:
+            share_out(talk, (*stage.needs, *stage.uses))
+        failures = stage.fill(talks)
+        if stage.if_model_fails:
+            for talk in talks:
+                rejects = [*talk.model_failures] if is_set(talk.model_failures) and talk.model_failures else []
+                for utterance in talk.utterances:
+                    failure = failures.get(id(utterance))
+                    if failure:
+                        rejects.append(Reject(utterance.id, stage.name, failure.reason, failure.remedy))
+                talk.model_failures = rejects or None
+        return [*talks]
 
     @property
     def unfitted(self) -> bool:
@@ -587,34 +703,6 @@ class PerUtterance(Stage):
         return short_digest(f"{self.VERSION}{self.stage.digest}")
 
 
-def _rows_of(batch: Batch, names: Sequence[str]) -> Iterator[Row]:
-    """The rows of a batch, with these columns."""
-    for values in zip(*(batch[name] for name in names), strict=True):
-        yield dict(zip(names, values, strict=True))
-
-
-def each_utterance(row: Row, *names: str) -> Iterator[tuple[Any, ...]]:
-    """The values of these columns of a conversation, utterance by utterance."""
-    return zip(*(row[name] for name in names), strict=True)
-
-
-def columns_from_rows(rows: Sequence[Row], names: Iterable[str]) -> Batch:
-    """A batch with these columns of rows."""
-    batch: Batch = {}
-    for name in names:
-        batch[name] = [row[name] for row in rows]
-    return batch
-
-
-def select_items(batch: Batch, names: Iterable[str], indices: Sequence[int]) -> Batch:
-    """A batch with these columns, and of each the items at these indices."""
-    selected: Batch = {}
-    for name in names:
-        column = batch[name]
-        selected[name] = [column[index] for index in indices]
-    return selected
-
-
 def _empty_instance(kind: type[Stage], version: int) -> Stage:
     """An instance that a pickle then fills. The version only tells the pickle from that of another one."""
     return object.__new__(kind)
@@ -639,14 +727,6 @@ def _stored(run: Callable[[Batch], Batch], types: Mapping[str, pa.DataType], bat
     for name, values in run(batch).items():
         stored[name] = pa.array(values, types[name]).to_pylist() if name in types else values
     return stored
-
-
-def _with_nulls(values: Sequence[_Value], indices: Sequence[int], n_rows: int) -> list[_Value | None]:
-    """`values` at `indices` among `n_rows` rows, null at all others."""
-    column: list[_Value | None] = [None] * n_rows
-    for index, value in zip(indices, values, strict=True):
-        column[index] = value
-    return column
 
 
 def find_stage(kind: type[_Kind], stages: Iterable[Stage]) -> _Kind | None:
@@ -686,28 +766,6 @@ def published_by(stages: Iterable[Stage]) -> tuple[Field, ...]:
                 )
             fields.append(dataclasses.replace(field, feature=types[field.name]))
     return checked_fields(fields, "a stage")
-
-
-def flatten(batch: Batch, columns: Iterable[str], counts: list[int]) -> Batch:
-    """Lay the utterances of all rows end to end; conversation columns are repeated for each utterance."""
-    flat: Batch = {}
-    for name in columns:
-        values: list[object] = []
-        for row, count in zip(batch[name], counts, strict=True):
-            values += [row] * count if name in CONVERSATION_COLUMNS else row
-        flat[name] = values
-    return flat
-
-
-def regroup(flat: Batch, counts: list[int]) -> Batch:
-    """Undo `flatten`: split every column into lists of `counts` items. Raises ValueError if a column is short."""
-    columns = {}
-    for name, values in flat.items():
-        if len(values) != sum(counts):
-            raise ValueError(f"column {name!r} has {len(values)} values for {sum(counts)} utterances")
-        remaining = iter(values)
-        columns[name] = [list(itertools.islice(remaining, count)) for count in counts]
-    return columns
 
 
 def short_digest(text: str) -> str:

@@ -33,7 +33,8 @@ from dailytalk_contiguous.models.engines import (
     portable_engine,
     prepare_model,
 )
-from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage, each_utterance, short_digest
+from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage, short_digest
+from dailytalk_contiguous.stages.columns import each_utterance
 from dailytalk_contiguous.stages.lines_to_say import (
     SPOKEN_UTTERANCE,
     SpokenUtterance,

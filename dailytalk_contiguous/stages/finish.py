@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.fields import Field, columns_among
 from dailytalk_contiguous.core.quality import FRAME
-from dailytalk_contiguous.core.records import Mark
+from dailytalk_contiguous.core.records import Mark, MovedSound
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.stereo_audio import PublishedStereo
@@ -28,8 +28,8 @@ from dailytalk_contiguous.core.utterance import (
     is_converted,
     pack_utterances,
 )
-from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage, each_utterance
-from dailytalk_contiguous.stages.reconstruct import MovedSound
+from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage
+from dailytalk_contiguous.stages.columns import each_utterance
 from dailytalk_contiguous.stages.script import SILENT_SPEAKERS
 
 #: Fields of an utterance, and the columns that hold them until now, where these have another name.

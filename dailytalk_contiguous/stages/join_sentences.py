@@ -21,7 +21,8 @@ from dailytalk_contiguous.core.sentences import ends_sentence, goes_on
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.word_times import join_words
-from dailytalk_contiguous.stages.base import Stage, columns_from_rows, each_utterance
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.columns import columns_from_rows, each_utterance
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.recorded_sides import analysed_sides
 from dailytalk_contiguous.stages.segment import Segment

@@ -34,7 +34,8 @@ from dailytalk_contiguous.core.side_shift import is_apart, shift_sentence
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
 from dailytalk_contiguous.core.word_times import TimeSpan, join_words
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.stages.base import Stage, each_utterance
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.columns import each_utterance
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES, UTTERANCES
 
 #: How many words of a cue are named in the reason why they were rejected.

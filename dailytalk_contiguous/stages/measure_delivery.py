@@ -15,7 +15,8 @@ from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.models.checkpoints import is_model_folder
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
 from dailytalk_contiguous.models.failures import each_that_works
-from dailytalk_contiguous.stages.base import REVOICE, Stage, each_utterance
+from dailytalk_contiguous.stages.base import REVOICE, Stage
+from dailytalk_contiguous.stages.columns import each_utterance
 from dailytalk_contiguous.stages.recorded_sides import analysed_sides
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.store.hub import model_reference

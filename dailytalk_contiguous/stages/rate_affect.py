@@ -20,7 +20,8 @@ from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models import affect, devices
 from dailytalk_contiguous.models.checkpoints import Missing, is_model_folder
-from dailytalk_contiguous.stages.base import DEVICE, Stage, select_items
+from dailytalk_contiguous.stages.base import DEVICE, Stage
+from dailytalk_contiguous.stages.columns import select_items
 
 #: Seconds of padded audio in a batch. A CPU takes every utterance by itself, so that no rating depends on what
 #: else is rated: batches of 12 s took it 12 to 17 % longer over a bundled recording, of which 11 to 15 % is their

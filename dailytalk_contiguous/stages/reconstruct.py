@@ -7,19 +7,20 @@ quietest. The re-voiced speaker is on the left of the result, whichever side he 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypedDict
+from typing import ClassVar
 
 import numpy as np
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.core import audio, turns
+from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import Levelled
+from dailytalk_contiguous.core.records import BuiltSide, MovedSound
 from dailytalk_contiguous.core.schema import (
     AUDIO,
     CHANNELS,
     SECONDS,
-    SIDE,
     STRING,
     TIMELINE,
     Row,
@@ -58,18 +59,15 @@ UTTERANCE_TIMES = Features(
     }
 )
 
-#: A sound that is no speech, with its times in the source and in the result.
-_SOUND = {"channel": STRING, "start": SECONDS, "end": SECONDS, "new_start": SECONDS, "new_end": SECONDS}
-
 #: Columns of a conversation with its sound and its times, rebuilt or as it was recorded.
 RESULT = Features(
     {
         "built_audio": AUDIO,
         "built_rate": Value("int32"),
         "built_duration": SECONDS,
-        "built_sides": List(SIDE | {"audible": List({"start": SECONDS, "end": SECONDS})}),
+        "built_sides": List(record_features(BuiltSide)),
         "timeline": TIMELINE,
-        "sounds": List(_SOUND),
+        "sounds": List(record_features(MovedSound)),
         **per_utterance(UTTERANCE_TIMES),
     }
 )
@@ -239,16 +237,6 @@ def _refuse_failed(row: Row) -> None:
         f"held back: {counted(len(failed), 'utterance')} could not be said: {'; '.join(reasons)}",
         "; ".join(remedies),
     )
-
-
-class MovedSound(TypedDict):
-    """A sound that is no speech, with its times in the source and in the result, in seconds."""
-
-    channel: str
-    start: float
-    end: float
-    new_start: float
-    new_end: float
 
 
 def times_of(row: Row, parts: Sequence[Part], starts: Sequence[float]) -> Row:

@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.loudness import FADE
 from dailytalk_contiguous.core.nonspeech_sounds import FRAME as SOUND_FRAME
 from dailytalk_contiguous.core.nonspeech_sounds import find_sounds, sound_blocks
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.stages.base import each_utterance
+from dailytalk_contiguous.stages.columns import each_utterance
 
 #: dB over the room tone from which a leak is heard in it.
 HEARD_DB = -3.0

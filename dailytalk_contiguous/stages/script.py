@@ -31,7 +31,8 @@ from dailytalk_contiguous.core.utterance import (
     unpack_utterances,
     utterance_of,
 )
-from dailytalk_contiguous.stages.base import Stage, each_utterance
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.columns import each_utterance
 from dailytalk_contiguous.stages.segment import Segment
 
 #: Seconds by which a line's length, rounded to milliseconds, may differ from that of its edges.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.crosstalk import Leak, separate_sides
-from dailytalk_contiguous.core.cutting import Span, cut_long
+from dailytalk_contiguous.core.cutting import CutSpan, cut_long
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.levels import at_speech_level, pcm_levels
 from dailytalk_contiguous.core.nonspeech_sounds import FRAME as SOUND_FRAME
@@ -439,7 +439,7 @@ class Segment(Stage):
         rate = audio.ANALYSIS_RATE
         pieces = []
         for start, end, run in cut_long(spans, heard.levels, FRAME_SECONDS, self.longest):
-            pieces.append(Span(round(start * rate) / rate, round(end * rate) / rate, run))
+            pieces.append(CutSpan(round(start * rate) / rate, round(end * rate) / rate, run))
         utterances = []
         for number, (start, end, run) in enumerate(pieces):
             # Where it is cut, speech goes on.

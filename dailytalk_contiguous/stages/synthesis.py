@@ -40,7 +40,7 @@ from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.takes import DEFAULT_VOICE, Gate, Trimmed, Voice, trim, voice_of
 from dailytalk_contiguous.core.turn_lines import shared_by_text, turn_pieces, turn_text, turns_of_batch
-from dailytalk_contiguous.core.word_times import split_words
+from dailytalk_contiguous.core.word_times import split_words, word_row
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.budget import obtain, open_budget
@@ -613,5 +613,5 @@ def _words(part: TakePart, text: str, seconds: float) -> list[WordRow]:
     for word in part.words:
         start = min(max(word.start - part.trimmed.start, 0.0), seconds)
         end = min(max(word.end - part.trimmed.start, 0.0), seconds)
-        rows.append(word._replace(start=start, end=end).row())
+        rows.append(word_row(word.at(start, end)))
     return rows

@@ -14,7 +14,8 @@ from dailytalk_contiguous.core.records import WordRow
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook, bundled_name
-from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage, each_utterance
+from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage
+from dailytalk_contiguous.stages.columns import each_utterance
 
 #: A token.
 TOKEN = Value("int16")

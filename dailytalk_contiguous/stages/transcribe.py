@@ -19,6 +19,7 @@ from datasets import Features
 
 from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.hallucination import distrust
 from dailytalk_contiguous.core.records import Flag, Measure, Text, UtteredWord
@@ -26,7 +27,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, Batch
 from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import GIVEN
-from dailytalk_contiguous.core.word_times import Word, fit
+from dailytalk_contiguous.core.word_times import fit, word_row
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.hesitations import without_filler_words
 from dailytalk_contiguous.models.whisper import (
@@ -360,7 +361,7 @@ def _mean_logprob(probabilities: Sequence[float | None]) -> float:
 def _row(words: Sequence[Word], text: str, reason: str | None) -> TranscribedUtterance:
     return {
         "text_raw": text,
-        "words": [word.row() for word in words if word.text.strip()],
+        "words": [word_row(word) for word in words if word.text.strip()],
         "language": "",
         "avg_logprob": math.nan,
         "no_speech_prob": math.nan,
@@ -439,7 +440,7 @@ def unpack(words: Sequence[Word], window: Sequence[Placed]) -> dict[int, list[Wo
     for word in words:
         middle = (word.start + word.end) / 2
         nearest = min(window, key=lambda placed: max(placed.start - middle, middle - placed.end, 0.0))
-        moved = word._replace(start=word.start - nearest.start, end=word.end - nearest.start)
+        moved = word.shifted(-nearest.start)
         words_of[nearest.utterance].append(moved)
     lengths = {placed.utterance: placed.end - placed.start for placed in window}
     return {index: fit(assigned, lengths[index]) for index, assigned in words_of.items()}

@@ -11,7 +11,8 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import FULL_SCALE
 from dailytalk_contiguous.core.schema import CHANNELS, STRING, Row
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.stages.base import REVOICE, Stage, each_utterance
+from dailytalk_contiguous.stages.base import REVOICE, Stage
+from dailytalk_contiguous.stages.columns import each_utterance
 
 #: Seconds that a sample of a voice has at least.
 SHORTEST = 3.0

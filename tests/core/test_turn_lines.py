@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.turn_lines import (
     TurnPiece,
     cut_samples,
@@ -11,7 +12,6 @@ from dailytalk_contiguous.core.turn_lines import (
     shared_by_text,
     turn_text,
 )
-from dailytalk_contiguous.core.word_times import Word
 
 RATE = 16000
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.word_times import (
-    Word,
     by_edit_distance,
     by_proportion,
     fit,

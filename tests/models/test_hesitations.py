@@ -8,8 +8,8 @@ import pytest
 import soxr
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.fillers import are_fillers
-from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.models.hesitations import (
@@ -53,7 +53,7 @@ def test_no_filler_is_found_where_none_is_said() -> None:
 
 def test_a_sound_beside_a_written_filler_is_no_second_one() -> None:
     sound, words = said("Yes, um, I know him.")
-    spoken = [word._replace(text=f" {word.text}") for word in words]
+    spoken = [word.spelled(f" {word.text}") for word in words]
     assert places_of_hesitations(sound, spoken, "en") == []
     without_it = [spoken[0], *spoken[2:]]
     (filler,) = places_of_hesitations(sound, without_it, "en")

@@ -5,7 +5,8 @@ import pytest
 import soxr
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
-from dailytalk_contiguous.core.word_times import Word, with_times
+from dailytalk_contiguous.core.conversation import Word
+from dailytalk_contiguous.core.word_times import with_times
 from dailytalk_contiguous.models.alignment import align, aligner_named
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
@@ -61,7 +62,7 @@ def test_words_without_a_place_take_other_times_between_those_that_have_one() ->
     assert b.start == pytest.approx(0.5)
     assert b.end <= c.start < c.end <= 2.0
     assert [word.probability for word in words] == [0.5] * 4
-    far = [word._replace(start=word.start + 2.6, end=word.end + 2.6) for word in others]
+    far = [word.shifted(2.6) for word in others]
     _, b, c, _ = with_times([*"abcd"], placed, far, 5.0)
     assert b.start == pytest.approx(0.5)
     assert c.end == pytest.approx(2.0)

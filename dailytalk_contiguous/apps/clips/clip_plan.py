@@ -27,7 +27,6 @@ from dailytalk_contiguous.apps.clips.augment import (
 )
 from dailytalk_contiguous.apps.clips.condition import KEEP
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
-from dailytalk_contiguous.apps.clips.measure_quality import SoundSpan
 from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
 from dailytalk_contiguous.apps.clips.to_clips import clip_stages
 from dailytalk_contiguous.core.arrow_types import record_features
@@ -43,6 +42,7 @@ from dailytalk_contiguous.core.records import (
     Measure,
     ModelsOfUtterance,
     Seconds,
+    SoundSpan,
     Text,
     WordRow,
 )

@@ -17,12 +17,12 @@ from dailytalk_contiguous.core import word_times
 from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.clean_speech import voiced_spans
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import RejectedPart, Seconds, Stored, Text, WordRow
 from dailytalk_contiguous.core.schema import Batch, Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.utterance import GIVEN, PROPORTIONAL, RECOGNISER
-from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.failures import ModelFailed
 from dailytalk_contiguous.models.speech_activity import read_clip
@@ -155,7 +155,7 @@ class TimeWords(AligningStage):
                     sources[word_index] = aligned
             words = word_times.with_times(written, times, words, seconds)
         start = batch["speech_start"][index]
-        row["words"] = [word.row(start) for word in words]
+        row["words"] = [word_times.word_row(word, start) for word in words]
         row["word_sources"] = sources
         return row
 

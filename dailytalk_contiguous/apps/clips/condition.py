@@ -17,7 +17,6 @@ import soxr
 from datasets import Features
 
 from dailytalk_contiguous.apps.clips import voice_effects
-from dailytalk_contiguous.apps.clips.measure_quality import SoundSpan
 from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.audio import Samples, encoded_sound, to_pcm
 from dailytalk_contiguous.core.clip_records import ClipSound, Conditioning
@@ -25,7 +24,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
 from dailytalk_contiguous.core.quality import MARGIN, snr_db
-from dailytalk_contiguous.core.records import EncodedAudio
+from dailytalk_contiguous.core.records import EncodedAudio, SoundSpan
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.word_times import fit_words

@@ -5,7 +5,7 @@ that thresholds are chosen from a plot and changed without measuring again.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, TypedDict
+from typing import ClassVar
 
 from datasets import Features
 
@@ -13,18 +13,11 @@ from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.audio import scale_note
 from dailytalk_contiguous.core.clip_records import ClipQuality
 from dailytalk_contiguous.core.quality import measure_quality
-from dailytalk_contiguous.core.records import Seconds, Text
+from dailytalk_contiguous.core.records import SoundSpan, Text
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import hear, read_clip
 from dailytalk_contiguous.stages.base import Stage
-
-
-class SoundSpan(TypedDict):
-    """A stretch of a clip in which there is sound, in seconds of its file."""
-
-    start: Seconds
-    end: Seconds
 
 
 class ClipMeasures(ClipQuality):

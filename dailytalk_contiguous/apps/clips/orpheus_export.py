@@ -21,9 +21,9 @@ from dailytalk_contiguous.core.nonspeech_sounds import JOIN
 from dailytalk_contiguous.core.records import NonSpeechSound
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.tags import tags_among
-from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, words_within
+from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances, words_within
 from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.conversation import conversation
+from dailytalk_contiguous.publish.finished_conversation import finished_conversation
 from dailytalk_contiguous.sources.transcript_marks import SOUND, marks_in
 from dailytalk_contiguous.store.files import json_document, json_text
 
@@ -128,7 +128,7 @@ def _tagged_utterances(row: Row, export: exports.Export) -> list[VoiceClip]:
     """The utterances of a conversation that were not resynthesised, each with the labelled sounds beside it."""
     rate = export.sample_rate
     speakers = row["speakers"] or {}
-    pcm = conversation(row, rate, swap=False).pcm
+    pcm = finished_conversation(row, rate, swap=False).pcm
     heard = heard_utterances(row)
     recorded = [utterance for utterance in heard if utterance["status"] != "spoken"]
     n_spoken = len(heard) - len(recorded)
@@ -154,7 +154,7 @@ def _tagged_utterances(row: Row, export: exports.Export) -> list[VoiceClip]:
 
 
 def sounds_beside(
-    row: Row, utterances: Sequence[Utterance], left_out: Counter[str]
+    row: Row, utterances: Sequence[UtteranceRow], left_out: Counter[str]
 ) -> dict[int, list[NonSpeechSound]]:
     """The sounds that have a tag, by the index of the utterance that they are in or beside; others are counted."""
     beside: dict[int, list[NonSpeechSound]] = defaultdict(list)
@@ -177,7 +177,7 @@ def sounds_beside(
     return beside
 
 
-def text_with_sounds(row: Row, utterance: Utterance, sounds: Sequence[NonSpeechSound]) -> str:
+def text_with_sounds(row: Row, utterance: UtteranceRow, sounds: Sequence[NonSpeechSound]) -> str:
     """The text of an utterance with the tag of each sound between the words where it is heard."""
     text = utterance["text"] or ""
     words = words_within(row["alignments"] or (), utterance)

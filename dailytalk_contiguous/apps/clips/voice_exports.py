@@ -22,9 +22,9 @@ from dailytalk_contiguous.core.audio import Pcm, mixed_down, read_pcm
 from dailytalk_contiguous.core.clip_records import ClipSource, Labels
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.utterance import Utterance, heard_utterances
+from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances
 from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.conversation import conversation
+from dailytalk_contiguous.publish.finished_conversation import finished_conversation
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.store.files import file_name
 
@@ -203,7 +203,7 @@ def open_clips(row: Row, export: exports.Export) -> VoiceClips:
     elif not labels:
         return _utterances_of(row, export)
     else:
-        utterance: Utterance = row["utterances"][0]
+        utterance: UtteranceRow = row["utterances"][0]
         corpus = labels.get("corpus") or ""
         stem = PurePosixPath(name).name
         text = utterance["text_raw"] or utterance["text"]
@@ -211,7 +211,7 @@ def open_clips(row: Row, export: exports.Export) -> VoiceClips:
         person = speakers.get("left") or corpus or "speaker"
         speaker = person.removeprefix(f"{corpus}/")
         start = round(utterance["start"] * rate)
-        pcm = conversation(row, rate, swap=False).pcm[start:, 0]
+        pcm = finished_conversation(row, rate, swap=False).pcm[start:, 0]
     text = _plain(text or "", export)
     if not text:
         raise BadInput("it has no text", "run dailytalk transcribe, or leave it out")
@@ -233,7 +233,7 @@ def _utterances_of(row: Row, export: exports.Export) -> VoiceClips:
     name = row["conversation_id"]
     rate = export.sample_rate
     speakers = row["speakers"] or {}
-    pcm = conversation(row, rate, swap=False).pcm
+    pcm = finished_conversation(row, rate, swap=False).pcm
     clips = []
     for number, utterance in enumerate(heard_utterances(row)):
         text = _plain(utterance["text"] or "", export)

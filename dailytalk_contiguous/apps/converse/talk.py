@@ -41,12 +41,13 @@ from dailytalk_contiguous.apps.converse.talk_record import RecordedUtterance, Ta
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.fields import in_digits
 from dailytalk_contiguous.core.hallucination import believed_words
 from dailytalk_contiguous.core.turns import TERMINAL_OVERLAP
 from dailytalk_contiguous.core.utterance import CUT_MARK, emotion_guess
-from dailytalk_contiguous.core.word_times import Word, by_proportion, split_words
+from dailytalk_contiguous.core.word_times import by_proportion, split_words
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces, Spoken
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, SpeechActivity
 
@@ -115,7 +116,7 @@ class QueuedSentence:
         end = self.position + len(played)
         for word in self.words[len(self.spoken) :]:
             if word.start * TALK_RATE < end:
-                self.spoken.append(word._replace(start=word.start + shift, end=word.end + shift))
+                self.spoken.append(word.shifted(shift))
         self.position = end
         self.end += len(played) / TALK_RATE
         return played
@@ -219,10 +220,7 @@ def _moved_words(words: Sequence[Word], shift: float, end: float) -> list[Word]:
     """The words, so many seconds later, inside [0, end] seconds."""
     edges = [(word.start + shift, word.end + shift) for word in words]
     inside = np.clip(edges, 0.0, end).tolist()
-    return [
-        word._replace(start=new_start, end=new_end)
-        for word, (new_start, new_end) in zip(words, inside, strict=True)
-    ]
+    return [word.at(new_start, new_end) for word, (new_start, new_end) in zip(words, inside, strict=True)]
 
 
 #: Seconds before speech was noticed that belong to it: a soft beginning.

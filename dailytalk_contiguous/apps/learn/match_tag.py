@@ -12,7 +12,8 @@ from datasets import Features, List
 
 from dailytalk_contiguous.core.records import Cue
 from dailytalk_contiguous.core.schema import STRING, Row
-from dailytalk_contiguous.stages.base import Stage, each_utterance
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.columns import each_utterance
 from dailytalk_contiguous.stages.match_transcript import NOT_USED
 
 

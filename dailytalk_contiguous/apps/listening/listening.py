@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.loudness import levelled
 from dailytalk_contiguous.core.records import AnyRecord
 from dailytalk_contiguous.core.sampling import order_key
 from dailytalk_contiguous.core.schema import EMOTIONS, STYLES, is_recorded
-from dailytalk_contiguous.core.utterance import Utterance, said_tag
+from dailytalk_contiguous.core.utterance import UtteranceRow, said_tag
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.opening import finished_items, open_items
 from dailytalk_contiguous.publish.page import left_channels, stratified_sample
@@ -152,7 +152,7 @@ class _Candidate(NamedTuple):
     order: str
     name: str
     excerpt: Excerpt
-    lines: list[Utterance]
+    lines: list[UtteranceRow]
 
 
 def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> int:
@@ -211,7 +211,7 @@ class _TagQuestion(NamedTuple):
 
 
 def _tag_questions(
-    items: Items, lines: Iterable[tuple[str, Utterance]], tags: Set[str], seed: int
+    items: Items, lines: Iterable[tuple[str, UtteranceRow]], tags: Set[str], seed: int
 ) -> Iterator[_TagQuestion]:
     """Questions of the tags of lines, each among others of `tags`, in alphabetical order."""
     for index, (name, line) in enumerate(lines, 1):
@@ -242,8 +242,8 @@ def _candidates(items: Items, seed: int, tags: set[str]) -> Iterator[_Candidate]
         if row["problem"] or is_recorded(row):  # there are no two versions to compare
             continue
         name = row["conversation_id"]
-        utterances: Sequence[Utterance] = row["utterances"] or ()
-        lines: list[Utterance] = []
+        utterances: Sequence[UtteranceRow] = row["utterances"] or ()
+        lines: list[UtteranceRow] = []
         for utterance in utterances:
             tag = said_tag(utterance)
             if utterance["status"] == "spoken" and tag:
@@ -314,7 +314,7 @@ def _between(before: _Border, after: _Border) -> tuple[float, float]:
     return start, end
 
 
-def _lines_to_ask(chosen: Sequence[_Candidate], seed: int) -> Iterator[tuple[str, Utterance]]:
+def _lines_to_ask(chosen: Sequence[_Candidate], seed: int) -> Iterator[tuple[str, UtteranceRow]]:
     """A line of each conversation that has one, of the tag that was asked the least so far."""
     asked: Counter[str | None] = Counter()
     for candidate in chosen:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.records import AnyRecord
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.utterance import Utterance, sounding_span
+from dailytalk_contiguous.core.utterance import UtteranceRow, sounding_span
 
 #: Frames a second.
 RATE = 20
@@ -48,7 +48,7 @@ def activity_of(row: AnyRecord, timeline: str = "") -> Activity:
     seconds = row["source_duration"] if timeline else row["duration"]
     n_frames = 0 if seconds is None else int(seconds * RATE)
     active = np.zeros((n_frames, 2), bool)
-    utterances: Sequence[Utterance] = row["utterances"] or ()
+    utterances: Sequence[UtteranceRow] = row["utterances"] or ()
     for utterance in utterances:
         if not timeline and utterance["status"] == "dropped":
             continue

@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.schema import Row, name_or_none, parent_of
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.utterance import Utterance
+from dailytalk_contiguous.core.utterance import UtteranceRow
 from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.publish.tagged_items import recordings_of
 
@@ -72,7 +72,7 @@ def timelines_of(items: Items, seed: int) -> dict[str, list[ActiveTalk]]:
             active = activity_of(row, prefix)
             if len(active) <= EDGES[-1] or not active.any(axis=0).all():
                 continue
-            utterances: Sequence[Utterance] = row["utterances"] or ()
+            utterances: Sequence[UtteranceRow] = row["utterances"] or ()
             # Whether the left of the conversation is the right of its recording.
             is_turned = any(line["source_channel"] not in (None, line["channel"]) for line in utterances)
             number = len(timelines[name])

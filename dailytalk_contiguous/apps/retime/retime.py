@@ -41,8 +41,8 @@ from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
 from dailytalk_contiguous.core.turns import Stretch, Timed, label
-from dailytalk_contiguous.core.utterance import Utterance, known_trims, sounding_span
-from dailytalk_contiguous.publish.conversation import conversation
+from dailytalk_contiguous.core.utterance import UtteranceRow, known_trims, sounding_span
+from dailytalk_contiguous.publish.finished_conversation import finished_conversation
 from dailytalk_contiguous.stages.base import AnyDataset, Stage
 from dailytalk_contiguous.stages.judge_turn_ends import (
     IF_INSTALLED,
@@ -188,7 +188,7 @@ class Retime(Stage):
             variant = self.variant
         name = name_of(parent, variant)
         rate = audio.read_header(row["audio"]).sample_rate
-        pcm = conversation(row, rate, swap=False).pcm
+        pcm = finished_conversation(row, rate, swap=False).pcm
         units = units_of(row)
         if len(units) < 2:
             raise BadInput(
@@ -426,7 +426,7 @@ def _timeline(row: Row, moved: _MovedColumns) -> dict[str, float | str | None]:
     """Turn-taking before and after, as `core.timeline` compares it; no sound is lost or gets louder."""
     events: list[TurnEvent] = []
     starts: list[float] = []
-    recorded: Sequence[Utterance] = row["utterances"]
+    recorded: Sequence[UtteranceRow] = row["utterances"]
     for before, after in zip(recorded, moved["utterances"], strict=True):
         if before["status"] == "dropped":
             continue
@@ -454,7 +454,7 @@ def _timeline(row: Row, moved: _MovedColumns) -> dict[str, float | str | None]:
 
 def _events(row: Row, units: Sequence[Unit], drawn: Drawn) -> Iterator[TransitionEvent]:
     """Each stretch that takes the floor or goes on with it, in order: its offset as recorded, and now."""
-    utterances: Sequence[Utterance] = row["utterances"]
+    utterances: Sequence[UtteranceRow] = row["utterances"]
     last: tuple[Stretch, float] | None = None
     for unit, shift, is_drawn in zip(units, drawn.shifts, drawn.drawn, strict=True):
         for stretch in unit.speech:

@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.records import AnyRecord, NonSpeechSound
 from dailytalk_contiguous.core.timeline import KEPT_PAUSE
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
 from dailytalk_contiguous.core.turns import PAUSE, TERMINAL_OVERLAP, Stretch, Timed, stretches
-from dailytalk_contiguous.core.utterance import Utterance, sounding_span
+from dailytalk_contiguous.core.utterance import UtteranceRow, sounding_span
 
 #: Kinds of transitions: another speaker takes the floor, or the same one goes on after a pause.
 KINDS = (SHIFT, HOLD)
@@ -85,7 +85,7 @@ class Unit(NamedTuple):
 
 def units_of(row: AnyRecord) -> list[Unit]:
     """The units of a finished conversation, in order; none where nobody speaks."""
-    utterances: Sequence[Utterance] = row["utterances"] or ()
+    utterances: Sequence[UtteranceRow] = row["utterances"] or ()
     heard = [index for index, utterance in enumerate(utterances) if utterance["status"] != "dropped"]
     timed: list[Timed] = []
     for index in heard:

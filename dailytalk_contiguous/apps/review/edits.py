@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple, NotRequired, TypedDict, cast
 
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.documents import Whole, is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import UtteredWord, WordRow
@@ -19,7 +20,6 @@ from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.utterance import DERIVED_KEYS, HAS_TEXT, LONGEST_TEXT, no_text_reason
 from dailytalk_contiguous.core.word_times import (
     SHORTEST_WORD,
-    Word,
     by_edit_distance,
     by_proportion,
     fit_words,

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.word_times import Word, fit, join_words
+from dailytalk_contiguous.core.word_times import fit, join_words
 from dailytalk_contiguous.models.alignment import Aligner
 
 MODEL = "Qwen/Qwen3-ForcedAligner-0.6B-hf"
@@ -77,7 +78,7 @@ class Qwen3:
             first = last + 1
         # A short word may begin and end in one class: it gets what is free up to the next word, a grid's step at
         # most.
-        longer = [word._replace(end=max(word.end, word.start + GRID)) for word in placed]
+        longer = [word.at(word.start, max(word.end, word.start + GRID)) for word in placed]
         return fit(longer, len(samples) / ANALYSIS_RATE)
 
 

@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.clean_speech import voiced_spans
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.documents import as_text, quoted, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.word_times import Word, normalise, share_spans, split_words, within_sound
+from dailytalk_contiguous.core.word_times import normalise, share_spans, split_words, within_sound
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, PIPER_VOICES, Missing, find_files
 from dailytalk_contiguous.models.contracts import (
     Engine,
@@ -257,7 +258,7 @@ def _with_long_fillers(
     for word, filler in zip(words, fillers, strict=True):
         seconds = word.end - word.start
         is_hummed = normalise(word.text).endswith("m")
-        longer.append(word._replace(start=word.start + added, end=word.end + added))
+        longer.append(word.shifted(added))
         if not filler or is_hummed or not _LEAST_STRETCHED < seconds < SHORTEST_FILLER:
             continue
         first = round(word.start * sample_rate)
@@ -267,7 +268,7 @@ def _with_long_fillers(
         pieces += [sound[n_taken:first], np.asarray(held, np.float32)]
         n_taken = last
         added += (len(held) - (last - first)) / sample_rate
-        longer[-1] = longer[-1]._replace(end=word.end + added)
+        longer[-1] = longer[-1].at(longer[-1].start, word.end + added)
     return np.concatenate([*pieces, sound[n_taken:]]), longer
 
 
@@ -339,7 +340,7 @@ def _to_the_pause(words: Sequence[Word], spans: Sequence[tuple[float, float]]) -
     for word, following in itertools.zip_longest(words, words[1:]):
         end = max((end for start, end in spans if start < word.end), default=word.end)
         if following is None or end <= following.start:
-            word = word._replace(end=max(word.end, end))
+            word = word.at(word.start, max(word.end, end))
         longer.append(word)
     return within_sound(longer, spans)
 

@@ -14,7 +14,13 @@ from dailytalk_contiguous.core.filler_removal import UNWRITTEN
 from dailytalk_contiguous.core.records import Mark
 from dailytalk_contiguous.core.schema import Row, kept_speakers, voices
 from dailytalk_contiguous.core.sound_columns import MOST_PCM_BYTES
-from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, is_converted, said_tag, sounding_span
+from dailytalk_contiguous.core.utterance import (
+    UtteranceRow,
+    heard_utterances,
+    is_converted,
+    said_tag,
+    sounding_span,
+)
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.findings import TOLERANCE
 
@@ -58,7 +64,7 @@ class ConversationUtterance(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Conversation:
+class FinishedTalk:
     """A finished conversation in the form that exporters take; the main speaker is decided once for all formats.
 
     Attributes:
@@ -101,8 +107,8 @@ class Conversation:
         return tuple(name or recording for name in self.kept_speakers)
 
 
-def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
-    """Return a row of `core.schema.BUILT` as a `Conversation`; `swap` makes the right speaker the main one.
+def finished_conversation(row: Row, sample_rate: int, swap: bool) -> FinishedTalk:
+    """Return a row of `core.schema.BUILT` as a `FinishedTalk`; `swap` makes the right speaker the main one.
 
     Raises BadInput: the audio is no stereo, too long, or can't be read, or a word or an utterance has no length or
     is outside it.
@@ -135,7 +141,7 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
     for utterance in sorted(heard_utterances(row), key=lambda heard: (heard["start"], heard["end"])):
         utterances.append(_utterance(utterance, main, seconds))
     sounds = [(sound["start"], sound["end"]) for sound in row["sounds"] or ()]
-    return Conversation(
+    return FinishedTalk(
         id=row["conversation_id"],
         pcm=pcm,
         sample_rate=sample_rate,
@@ -152,7 +158,7 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
     )
 
 
-def _utterance(utterance: Utterance, main: str, seconds: float) -> ConversationUtterance:
+def _utterance(utterance: UtteranceRow, main: str, seconds: float) -> ConversationUtterance:
     """An utterance of a conversation of `seconds`, whose main speaker is on the channel `main`."""
     start, end = _times(utterance, "text", seconds)
     sounds = sounding_span(utterance) or (utterance["start"], utterance["end"])

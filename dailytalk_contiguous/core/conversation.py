@@ -1,0 +1,543 @@
+"""A conversation in flight: what the stages take and return, and the only way from rows to it and back.
+
+A row has a list column for each field of an utterance, since that is what Parquet and `datasets` hold. Here an
+utterance is an object, and so is a word:
+
+    Conversation "monday"           0 s        2 s        4 s        6 s
+      left   Utterance …/left/0000  ├──────────┤
+               Word "Hello" "there"  ──── ─────
+      right  Utterance …/right/0000          ├──────────────┤
+               Word "I" "am" "back"           ─ ── ────
+      left   Utterance …/left/0001                            ├──────┤
+
+Times are seconds of the conversation, as it was recorded: `start` and `end`; in the result: `new_start` and
+`new_end`. A conversation is made step by step: what no stage has made yet is `UNSET`, and what no class here names
+(columns of people's own stages, or of a finished row) is in `extra`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, NamedTuple, TypeAlias, get_args, get_type_hints
+
+import msgspec
+import pyarrow as pa
+from datasets import Features, List
+
+from dailytalk_contiguous.core.arrow_types import Feature, feature_of
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.records import (
+    BuiltSide,
+    Count,
+    Cue,
+    EmotionShare,
+    EncodedAudio,
+    Flag,
+    Mark,
+    Measure,
+    ModelsOfUtterance,
+    MovedSound,
+    Parts,
+    Seconds,
+    Side,
+    SideShift,
+    Speakers,
+    Stored,
+    SynthesisRecord,
+    Text,
+    TimelineMeasures,
+    UncoveredSound,
+)
+
+#: The value of a field that no stage has made yet.
+UNSET = msgspec.UNSET
+
+#: The default of a field, whatever its type: stages name what they need, so none of them meets it.
+_unset: Any = UNSET
+
+Sound: TypeAlias = Annotated[bytes, Stored("binary")]
+Token: TypeAlias = Annotated[int, Stored("int16")]
+
+
+def is_set(value: object) -> bool:
+    """Whether a stage has made the value of a field; None counts as made."""
+    return value is not UNSET
+
+
+class Span(NamedTuple):
+    """A stretch of time in seconds; false where it is empty, as pyannote.core's `Segment`.
+
+    >>> Span(1.0, 3.0) & Span(2.0, 5.0), Span(1.0, 3.0) | Span(2.0, 5.0), 2.5 in Span(1.0, 3.0)
+    (Span(start=2.0, end=3.0), Span(start=1.0, end=5.0), True)
+    >>> bool(Span(1.0, 2.0) & Span(2.0, 3.0))
+    False
+    """
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        return max(0.0, self.end - self.start)
+
+    def __bool__(self) -> bool:
+        return self.end > self.start
+
+    def __and__(self, other: "Span") -> "Span":
+        return Span(max(self.start, other.start), min(self.end, other.end))
+
+    def __or__(self, other: "Span") -> "Span":
+        return Span(min(self.start, other.start), max(self.end, other.end))
+
+    def __contains__(self, time: object) -> bool:
+        return isinstance(time, int | float) and self.start <= time <= self.end
+
+
+class Word(msgspec.Struct, rename={"text": "word", "side": "speaker"}, frozen=True):
+    """A word and its times, in seconds of the conversation or of what it is a word of.
+
+    Attributes:
+        text: as it is written; of a recogniser with the space before it.
+        start: where it begins.
+        end: where it ends.
+        probability: in [0, 1], that it was said; None where a recogniser or a format gives none.
+        fitted: whether a transcript that came with the recording has no time of it, or one that reaches beyond the
+            speech that was found (`core.cues`).
+        filler: whether its speaker holds the turn with it, as with "um" (`core.fillers`).
+        side: of the result, `left` or `right`, where it is aligned.
+        source: how its times are known, where it is aligned (`core.utterance.WORD_SOURCES`).
+    """
+
+    text: Text
+    start: Seconds
+    end: Seconds
+    probability: Measure | None = None
+    fitted: Flag | None = None
+    filler: Flag | None = None
+    side: Text = ""
+    source: Text = ""
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start, self.end)
+
+    def at(self, start: float, end: float) -> "Word":
+        """The word at another time."""
+        return msgspec.structs.replace(self, start=start, end=end)
+
+    def shifted(self, seconds: float) -> "Word":
+        """The word so many seconds later."""
+        return self.at(self.start + seconds, self.end + seconds)
+
+    def cut_to(self, span: Span) -> "Word":
+        """The word without what is beyond a span; without length where it is outside."""
+        start = min(max(self.start, span.start), span.end)
+        end = min(max(self.end, span.start), span.end)
+        return self.at(start, end)
+
+    def said_with(self, probability: float | None) -> "Word":
+        """The word with another probability that it was said."""
+        return msgspec.structs.replace(self, probability=probability)
+
+    def spelled(self, text: str) -> "Word":
+        """The word as it is written elsewhere."""
+        return msgspec.structs.replace(self, text=text)
+
+
+#: Words of a transcript that came with a recording, or of a voice.
+_TIMED = Parts(("word", "start", "end", "probability"))
+
+#: Words of an utterance.
+_UTTERED = Parts(("word", "start", "end", "probability", "fitted", "filler"))
+
+#: Words in the result.
+_ALIGNED = Parts(("word", "start", "end", "speaker", "source", "probability", "filler"))
+
+
+class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
+    """A stretch of speech of one speaker, with what stages know of it.
+
+    Each field is a column of conversations, with one value an utterance; what it means is said by the stage that
+    adds it, and in docs/columns.md.
+    """
+
+    id: Text = _unset
+    channel: Text = _unset
+    speaker: Text = _unset
+    start: Seconds = _unset
+    end: Seconds = _unset
+    start_trim: Seconds | None = _unset
+    end_trim: Seconds | None = _unset
+    kind: Text = _unset
+    run: Count = _unset
+    speech_seconds: Measure = _unset
+    leak_share: Measure | None = _unset
+    speech: Sound = _unset
+    # of a transcript that came with the recording
+    given_text: Text | None = _unset
+    given_words: Annotated[list[Word], _UTTERED] | None = _unset
+    # of a recogniser
+    text_raw: Text | None = _unset
+    words: Annotated[list[Word], _UTTERED] = _unset
+    language: Text | None = _unset
+    avg_logprob: Measure | None = _unset
+    no_speech_prob: Measure | None = _unset
+    recogniser: Text = _unset
+    question: Flag | None = _unset
+    text_reason: Text | None = _unset
+    joined: list[Text] | None = _unset
+    # of its sound
+    rms: Measure | None = _unset
+    zcr: Measure | None = _unset
+    f0_mean: Measure | None = _unset
+    f0_std: Measure | None = _unset
+    speech_rate: Measure | None = _unset
+    voiced_fraction: Measure | None = _unset
+    valence: Measure | None = _unset
+    arousal: Measure | None = _unset
+    dominance: Measure | None = _unset
+    affect_model: Text | None = _unset
+    context_seconds: Measure | None = _unset
+    emotion_class: Text | None = _unset
+    emotion_probabilities: list[EmotionShare] | None = _unset
+    emotion_model: Text | None = _unset
+    prosody_tokens: list[Token] | None = _unset
+    prosody_model: Text | None = _unset
+    # of its style
+    valence_bucket: Text | None = _unset
+    arousal_bucket: Text | None = _unset
+    dominance_bucket: Text | None = _unset
+    energy_bucket: Text | None = _unset
+    rate_bucket: Text | None = _unset
+    zcr_bucket: Text | None = _unset
+    pitch_bucket: Text | None = _unset
+    pitch_var_bucket: Text | None = _unset
+    rms_gain_db: Measure | None = _unset
+    f0_ratio: Measure | None = _unset
+    rate_ratio: Measure | None = _unset
+    tag: Text | None = _unset
+    rule: Text | None = _unset
+    text: Text = _unset
+    tagged_text: Text | None = _unset
+    # of the transcript that people may edit
+    source_channel: Text = _unset
+    verbatim: Text = _unset
+    confidence: Measure | None = _unset
+    models: ModelsOfUtterance = _unset
+    edited_by: list[Text] | None = _unset
+    edited_fields: list[Text] | None = _unset
+    # of its new voice
+    source_f0: list[Measure] = _unset
+    source_level: list[Measure] = _unset
+    source_embedding: list[Measure] = _unset
+    status: Text = _unset
+    unspoken_reason: Text | None = _unset
+    unspoken_remedy: Text | None = _unset
+    spoken: Sound = _unset
+    spoken_seconds: Measure | None = _unset
+    spoken_words: Annotated[list[Word], _TIMED] = _unset
+    synthesis: SynthesisRecord | None = _unset
+    tag_said: Flag | None = _unset
+    # of the result
+    new_start: Seconds | None = _unset
+    new_end: Seconds | None = _unset
+    new_start_trim: Seconds | None = _unset
+    new_end_trim: Seconds | None = _unset
+    event: Text | None = _unset
+    source_event: Text | None = _unset
+    transition: Text | None = _unset
+    source_transition: Text | None = _unset
+    turn_end: Measure | None = _unset
+    source_turn_end: Measure | None = _unset
+    event_certainty: Measure | None = _unset
+    transition_certainty: Measure | None = _unset
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start, self.end)
+
+    def shifted(self, seconds: float) -> "Utterance":
+        """The utterance and its words so many seconds later."""
+        words = [word.shifted(seconds) for word in self.words] if is_set(self.words) else self.words
+        return msgspec.structs.replace(self, start=self.start + seconds, end=self.end + seconds, words=words)
+
+
+class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "given"}):
+    """A conversation in flight; see the module."""
+
+    id: Text = _unset
+    recording_id: Text = _unset
+    audio: EncodedAudio = _unset
+    audio_file: Text = _unset
+    audio_identity: Text = _unset
+    offset: Seconds = _unset
+    duration: Seconds = _unset
+    sample_rate: Count = _unset
+    channels: Count = _unset
+    cues: list[Cue] = _unset
+    given_language: Text | None = _unset
+    transcripts: list[Text] = _unset
+    side_shift: SideShift | None = _unset
+    input_digest: Text = _unset
+    # of its sound
+    sides: list[Side] = _unset
+    uncovered_sound: list[UncoveredSound] = _unset
+    sound_digest: Text = _unset
+    notes: list[Text] = _unset
+    rejected: list[Reject] = _unset
+    # of a transcript that came with it
+    unmatched: list[Reject] = _unset
+    transcript_repair: Text | None = _unset
+    transcript_marks: list[Mark] = _unset
+    # of the transcript that people may edit
+    main_language: Text = _unset
+    silent_speakers: Speakers | None = _unset
+    # of its new voice
+    voice_wav: Sound = _unset
+    voice_text: Text = _unset
+    converted: Sound = _unset
+    # of the result
+    built_audio: EncodedAudio = _unset
+    built_rate: Count = _unset
+    built_duration: Seconds = _unset
+    built_sides: list[BuiltSide] = _unset
+    timeline: TimelineMeasures = _unset
+    sounds: list[MovedSound] = _unset
+    alignments: Annotated[list[Word], _ALIGNED] = _unset
+    model_failures: list[Reject] | None = _unset
+    # why it can't be used
+    problem: Text | None = _unset
+    problem_stage: Text | None = _unset
+    remedy: Text | None = _unset
+    utterances: list[Utterance] = _unset
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+# Rows and objects. A column of a row is a field of the conversation, or a list of one field of its utterances.
+
+
+class _Codec(NamedTuple):
+    """How a column is read and written: the field that it is, its types, and whether its values are objects."""
+
+    field: str
+    hint: Any
+    feature: Feature
+    holds_objects: bool
+
+    def read(self, value: Any) -> Any:
+        """The value of the field, from that of a row."""
+        if value is None or not self.holds_objects:
+            return value
+        return msgspec.convert(value, self.hint)
+
+    def write(self, value: Any) -> Any:
+        """The value of a row, from that of the field."""
+        return _plain(msgspec.to_builtins(value), self.feature) if self.holds_objects else value
+
+
+def _codecs(record: type[msgspec.Struct]) -> dict[str, _Codec]:
+    """The codecs of the columns that the fields of a class are, by the names of the columns."""
+    codecs: dict[str, _Codec] = {}
+    hints = get_type_hints(record, include_extras=True)
+    for field, name in zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True):
+        if field not in ("utterances", "extra"):
+            hint = hints[field]
+            codecs[name] = _Codec(field, hint, feature_of(hint), _holds_objects(hint))
+    return codecs
+
+
+def _holds_objects(hint: object) -> bool:
+    """Whether values of a type are objects, or have any in them."""
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct | Reject):
+        return True
+    return any(map(_holds_objects, get_args(hint)))
+
+
+def _plain(value: Any, feature: Feature) -> Any:
+    """A value with the fields of its type alone: words have more than most columns keep of them."""
+    if isinstance(feature, List) and value is not None:
+        return [_plain(item, feature.feature) for item in value]
+    if isinstance(feature, dict) and value is not None:
+        return {name: _plain(value[name], kind) for name, kind in feature.items()}
+    return value
+
+
+_OF_CONVERSATION = _codecs(Conversation)
+
+_OF_UTTERANCE = _codecs(Utterance)
+
+
+def conversation_features(*names: str) -> Features:
+    """The types of columns of a conversation."""
+    features: dict[str, Feature] = {}
+    for name in names:
+        if name in _OF_CONVERSATION:
+            features[name] = _OF_CONVERSATION[name].feature
+        else:
+            features[name] = List(_OF_UTTERANCE[name].feature)
+    return Features(features)
+
+
+def utterance_features(*names: str) -> Features:
+    """The types of columns of single utterances."""
+    return Features({name: _OF_UTTERANCE[name].feature for name in names})
+
+
+def from_row(row: Mapping[str, Any], features: Features | None = None) -> Conversation:
+    """The conversation that has these columns. Raises ValueError where its utterances have not one value each."""
+    talk = Conversation()
+    assign(talk, row, features)
+    return talk
+
+
+def assign(talk: Conversation, row: Mapping[str, Any], features: Features | None = None) -> None:
+    """Set these columns of a conversation, whose utterances they may make anew.
+
+    A list is a column of the utterances if a field of `Utterance` has its name. A column that `features` give
+    another type than that of its field is none of ours.
+    """
+    of_utterances: dict[str, list[Any]] = {}
+    for name, value in row.items():
+        kind = features[name] if features else None
+        of_talk = _OF_CONVERSATION.get(name)
+        of_utterance = _OF_UTTERANCE.get(name)
+        if of_talk and kind in (None, of_talk.feature):
+            talk.extra.pop(name, None)
+            setattr(talk, of_talk.field, of_talk.read(value))
+        elif of_utterance and isinstance(value, list) and kind in (None, List(of_utterance.feature)):
+            talk.extra.pop(name, None)
+            of_utterances[of_utterance.field] = [of_utterance.read(item) for item in value]
+        else:
+            talk.extra[name] = value
+    counts = {len(values) for values in of_utterances.values()}
+    if not counts:
+        return
+    (count,) = counts
+    if not is_set(talk.utterances) or count != len(talk.utterances):
+        talk.utterances = [Utterance() for _ in range(count)]
+    for field, values in of_utterances.items():
+        for utterance, value in zip(talk.utterances, values, strict=True):
+            setattr(utterance, field, value)
+
+
+def from_flat(rows: Iterable[Mapping[str, Any]]) -> tuple[list[Conversation], list[Utterance]]:
+    """The conversations of rows of which each is an utterance, and these utterances in the order of the rows.
+
+    Rows with the same `conversation_id` are one conversation; a row without it is one by itself.
+    """
+    talks: dict[object, Conversation] = {}
+    utterances: list[Utterance] = []
+    for index, row in enumerate(rows):
+        key = row.get("conversation_id", index)
+        if key not in talks:
+            talks[key] = from_row({name: value for name, value in row.items() if name in _OF_CONVERSATION})
+            talks[key].utterances = []
+        utterance = Utterance()
+        for name, value in row.items():
+            if name in _OF_UTTERANCE:
+                codec = _OF_UTTERANCE[name]
+                setattr(utterance, codec.field, codec.read(value))
+            elif name not in _OF_CONVERSATION:
+                utterance.extra[name] = value
+        talks[key].utterances.append(utterance)
+        utterances.append(utterance)
+    return [*talks.values()], utterances
+
+
+def to_flat(utterance: Utterance, names: Iterable[str]) -> dict[str, Any]:
+    """These columns of an utterance. Raises KeyError, with its name, for one that no stage has made."""
+    return {name: _of_utterance(utterance, name) for name in names}
+
+
+def has_column(talk: Conversation, name: str) -> bool:
+    """Whether a column of a conversation is made; where it has no utterances, each of theirs is."""
+    if name in talk.extra:
+        return True
+    if name in _OF_CONVERSATION:
+        return is_set(getattr(talk, _OF_CONVERSATION[name].field))
+    if not is_set(talk.utterances):
+        return False
+    codec = _OF_UTTERANCE.get(name)
+    if not talk.utterances:
+        return codec is not None
+    first = talk.utterances[0]
+    return is_set(getattr(first, codec.field)) if codec else name in first.extra
+
+
+def to_row(talk: Conversation, names: Iterable[str]) -> dict[str, Any]:
+    """These columns of a conversation. Raises KeyError, with its name, for one that no stage has made."""
+    row: dict[str, Any] = {}
+    for name in names:
+        if name in talk.extra:
+            row[name] = talk.extra[name]
+        elif name in _OF_CONVERSATION:
+            codec = _OF_CONVERSATION[name]
+            row[name] = _written(codec, talk, name)
+        else:
+            row[name] = [_of_utterance(utterance, name) for utterance in talk.utterances]
+    return row
+
+
+def _of_utterance(utterance: Utterance, name: str) -> Any:
+    codec = _OF_UTTERANCE.get(name)
+    if codec is None:
+        return utterance.extra[name]
+    return _written(codec, utterance, name)
+
+
+def _written(codec: _Codec, record: msgspec.Struct, name: str) -> Any:
+    value = getattr(record, codec.field)
+    if value is UNSET:
+        raise KeyError(name)
+    return codec.write(value)
+
+
+def forget(talk: Conversation, names: Iterable[str]) -> None:
+    """Drop these columns of a conversation, of those that classes here name."""
+    for name in names:
+        if name in _OF_CONVERSATION:
+            setattr(talk, _OF_CONVERSATION[name].field, UNSET)
+        elif name in _OF_UTTERANCE and is_set(talk.utterances):
+            for utterance in talk.utterances:
+                setattr(utterance, _OF_UTTERANCE[name].field, UNSET)
+
+
+def set_null(utterance: Utterance, names: Iterable[str]) -> None:
+    """Set these columns of an utterance to null."""
+    for name in names:
+        if name in _OF_UTTERANCE:
+            setattr(utterance, _OF_UTTERANCE[name].field, None)
+        else:
+            utterance.extra[name] = None
+
+
+def share_out(talk: Conversation, names: Iterable[str]) -> None:
+    """Give each utterance its value of those of these columns that no class here names."""
+    for name in names:
+        values = talk.extra.get(name)
+        if isinstance(values, list):
+            for utterance, value in zip(talk.utterances, values, strict=True):
+                utterance.extra[name] = value
+
+
+def with_only(talks: Iterable[Conversation], utterances: Iterable[Utterance]) -> list[Conversation]:
+    """Conversations with these of their utterances alone, without those that have none of them."""
+    wanted = {id(utterance) for utterance in utterances}
+    parts: list[Conversation] = []
+    for talk in talks:
+        chosen = [utterance for utterance in talk.utterances if id(utterance) in wanted]
+        if chosen:
+            parts.append(msgspec.structs.replace(talk, utterances=chosen))
+    return parts
+
+
+def as_stored(row: Mapping[str, Any], features: Features) -> dict[str, Any]:
+    """These columns with the values that a file of these types would give back, between two stages.
+
+    float64 becomes float32 where the type is, a NumPy number a Python one, a tuple a list, and a field that a
+    struct lacks null. Raises what Arrow does for a value of another type.
+    """
+    types = features.type
+    stored: dict[str, Any] = {}
+    for name, value in row.items():
+        (stored[name],) = pa.array([value], types.field(name).type).to_pylist()
+    return stored
