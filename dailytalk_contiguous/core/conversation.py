@@ -16,7 +16,7 @@ Times are seconds of the conversation, as it was recorded: `start` and `end`; in
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, NamedTuple, TypeAlias, get_args, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, get_args, get_type_hints
 
 import msgspec
 import pyarrow as pa
@@ -50,6 +50,8 @@ from dailytalk_contiguous.core.records import (
 #: The value of a field that no stage has made yet.
 UNSET = msgspec.UNSET
 
+_Value = TypeVar("_Value")
+
 #: The default of a field, whatever its type: stages name what they need, so none of them meets it.
 _unset: Any = UNSET
 
@@ -60,6 +62,11 @@ Token: TypeAlias = Annotated[int, Stored("int16")]
 def is_set(value: object) -> bool:
     """Whether a stage has made the value of a field; None counts as made."""
     return value is not UNSET
+
+
+def or_none(value: _Value | None) -> _Value | None:
+    """The value of a field; None where no stage has made it, too."""
+    return value if is_set(value) else None
 
 
 class Span(NamedTuple):
@@ -255,6 +262,11 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
     def span(self) -> Span:
         return Span(self.start, self.end)
 
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Set fields by their names. Raises AttributeError for a name that no field has."""
+        for name, value in values.items():
+            setattr(self, name, value)
+
     def shifted(self, seconds: float) -> "Utterance":
         """The utterance and its words so many seconds later."""
         words = [word.shifted(seconds) for word in self.words] if is_set(self.words) else self.words
@@ -393,21 +405,24 @@ def assign(talk: Conversation, row: Mapping[str, Any], features: Features | None
     """Set these columns of a conversation, whose utterances they may make anew.
 
     A list is a column of the utterances if a field of `Utterance` has its name. A column that `features` give
-    another type than that of its field is none of ours.
+    another type than that of its field is none of ours, and others' rows may have words without text: their values
+    are kept as they are, in `extra`.
     """
     of_utterances: dict[str, list[Any]] = {}
     for name, value in row.items():
         kind = features[name] if features else None
         of_talk = _OF_CONVERSATION.get(name)
         of_utterance = _OF_UTTERANCE.get(name)
-        if of_talk and kind in (None, of_talk.feature):
-            talk.extra.pop(name, None)
-            setattr(talk, of_talk.field, of_talk.read(value))
-        elif of_utterance and isinstance(value, list) and kind in (None, List(of_utterance.feature)):
-            talk.extra.pop(name, None)
-            of_utterances[of_utterance.field] = [of_utterance.read(item) for item in value]
-        else:
-            talk.extra[name] = value
+        talk.extra[name] = value
+        try:
+            if of_talk and kind in (None, of_talk.feature):
+                setattr(talk, of_talk.field, of_talk.read(value))
+                del talk.extra[name]
+            elif of_utterance and isinstance(value, list) and kind in (None, List(of_utterance.feature)):
+                of_utterances[of_utterance.field] = [of_utterance.read(item) for item in value]
+                del talk.extra[name]
+        except msgspec.ValidationError:
+            continue
     counts = {len(values) for values in of_utterances.values()}
     if not counts:
         return

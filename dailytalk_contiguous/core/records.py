@@ -255,7 +255,7 @@ class TimelineMeasures(TypedDict):
     overlap_kept: Measure | None
     backchannels: Count
     backchannels_kept: Count
-    duration_ratio: Measure
+    duration_ratio: Measure | None
     lost_speech_seconds: Seconds
     lost_sound_seconds: Seconds
     loudness_gain_db: Measure | None

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.records import TimelineMeasures
 from dailytalk_contiguous.core.turns import (
     Timed,
     join_spans,
@@ -257,9 +258,9 @@ def _runs(events: Sequence[TurnEvent], channel: str) -> list[list[int]]:
 
 
 def compare_turns(
-    events: Sequence[TurnEvent], starts: Sequence[float], source_duration: float, duration: float
-) -> dict[str, float | None]:
-    """Turn-taking before and after a rebuild: those columns of `core.schema.TIMELINE` that follow from times.
+    events: Sequence[TurnEvent], starts: Sequence[float], source_duration: float, duration: float, mode: str
+) -> TimelineMeasures:
+    """Turn-taking before and after a rebuild, of which no sound but speech is lost, and no loudness changed.
 
     Times are those at which events sound, where these are known.
 
@@ -274,6 +275,7 @@ def compare_turns(
         starts: of the events in the rebuilt conversation, in seconds.
         source_duration: of the source, in seconds.
         duration: of the rebuilt conversation, in seconds.
+        mode: how it was rebuilt.
     """
     from scipy.stats import wasserstein_distance  # half a second, which commands that rebuild nothing can spare
 
@@ -300,9 +302,16 @@ def compare_turns(
             n_backchannels += 1
             if turn_start <= backchannel.start and backchannel.end <= turn_end:
                 n_kept += 1
+    low, middle, high = _quantiles(offsets)
+    source_low, source_middle, source_high = _quantiles(source_offsets)
     return {
-        **_quantiles("offset", offsets),
-        **_quantiles("source_offset", source_offsets),
+        "mode": mode,
+        "offset_median": middle,
+        "offset_p10": low,
+        "offset_p90": high,
+        "source_offset_median": source_middle,
+        "source_offset_p10": source_low,
+        "source_offset_p90": source_high,
         "offset_distance": offset_distance,
         "overlap_seconds": overlap_seconds(rebuilt),
         "source_overlap_seconds": overlap_seconds(source),
@@ -311,6 +320,9 @@ def compare_turns(
         "backchannels_kept": n_kept,
         "duration_ratio": duration / source_duration if source_duration > 0 else None,
         "lost_speech_seconds": lost_seconds(events, starts, duration),
+        "lost_sound_seconds": 0.0,
+        "loudness_gain_db": 0.0,
+        "loudness_missing_db": 0.0,
     }
 
 
@@ -400,8 +412,9 @@ def _pairs(timed: Sequence[Timed], first: Sequence[int], second: Sequence[int]) 
     )
 
 
-def _quantiles(name: str, values: NDArray[np.float64]) -> dict[str, float | None]:
+def _quantiles(values: NDArray[np.float64]) -> tuple[float | None, float | None, float | None]:
+    """The tenth, the fiftieth and the ninetieth percentile; None without values."""
     if not len(values):
-        return {f"{name}_median": None, f"{name}_p10": None, f"{name}_p90": None}
+        return None, None, None
     low, middle, high = np.percentile(values, (10, 50, 90)).tolist()
-    return {f"{name}_median": middle, f"{name}_p10": low, f"{name}_p90": high}
+    return low, middle, high

@@ -18,7 +18,7 @@ from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, excerpt, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.clean_speech import voiced_spans
-from dailytalk_contiguous.core.conversation import Word
+from dailytalk_contiguous.core.conversation import Word, from_row
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.levels import frame_levels
@@ -437,7 +437,8 @@ class _LineAlignment:
         """Samples at 16 kHz of synthesised lines, and of kept ones whose language has an aligner."""
         row = self._row
         sounds: dict[LineToAlign, Samples] = {}
-        leaks = has_leak(row)
+        talk = from_row(row)
+        leaks = has_leak(talk)
         recorded: list[LineToAlign] = []
         kept: list[LineToAlign] = []
         for line in untimed:
@@ -450,7 +451,7 @@ class _LineAlignment:
                 else:
                     kept.append(line)
         if recorded:
-            channels = analysed_sides(row).channels
+            channels = analysed_sides(talk).channels
             for line in recorded:
                 channel = channels[CHANNELS.index(line.channel)]
                 sounds[line] = pcm_to_float(excerpt(channel, line.start, line.end))

@@ -181,8 +181,8 @@ class Stage:
         return [self.of_talk(talk) for talk in talks]
 
     def row(self, row: Row) -> Row:
-        """Return the columns of `adds` for one row that holds `needs`, in place of `of_talk`."""
-        raise NotImplementedError
+        """Return the columns of `adds` for one row that holds `needs`."""
+        return to_row(self.of_talk(from_row({name: row[name] for name in self._read(row)})), self.adds)
 
     @takes_plain_map
     def __call__(self, batch: Batch) -> Batch:

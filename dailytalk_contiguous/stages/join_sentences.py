@@ -12,45 +12,24 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from datasets import Features, List
+from datasets import Features
+from msgspec.structs import replace
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.records import UtteredWord
-from dailytalk_contiguous.core.schema import CHANNELS, MIX, STRING, Row, per_utterance
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, Word, conversation_features
+from dailytalk_contiguous.core.schema import CHANNELS, MIX, per_utterance
 from dailytalk_contiguous.core.sentences import ends_sentence, goes_on
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.columns import columns_from_rows, each_utterance
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.recorded_sides import analysed_sides
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
-#: Columns that a joined utterance takes from its first part.
-_OF_FIRST = (
-    "utterance_id",
-    "channel",
-    "speaker",
-    "start",
-    "start_trim",
-    "language",
-    "recogniser",
-    "given_text",
-    "given_words",
-    "text_reason",
-)
-
-#: Columns that a joined utterance takes from its last part.
-_OF_LAST = ("end", "end_trim", "question")
-
 #: Columns of `Segment` with one value a conversation.
 _OF_CONVERSATION = ("uncovered_sound", "sound_digest", "side_shift", "sides", "notes", "rejected")
-
-#: Columns of the sound of a conversation.
-_OF_RECORDING = ("audio", "offset", "duration")
-
 
 #: The columns of utterances that stages have added up to here, with their types.
 _COLUMNS = {
@@ -84,37 +63,34 @@ class JoinSentences(Stage):
     longest: float = unlisted(Segment.longest)
 
     VERSION: ClassVar[int] = 3
-    needs: ClassVar[tuple[str, ...]] = (*_COLUMNS, *_OF_RECORDING)
+    needs: ClassVar[tuple[str, ...]] = (*_COLUMNS, "audio", "offset", "duration")
     uses: ClassVar[tuple[str, ...]] = ("sides",)
     transient: ClassVar[tuple[str, ...]] = Segment.transient
     batch_rows: ClassVar[int] = 1
-    adds: ClassVar[Features] = Features({**_COLUMNS, "joined": List(List(STRING))})
+    adds: ClassVar[Features] = Features({**_COLUMNS, **conversation_features("joined")})
 
-    def row(self, row: Row) -> Row:
-        utterances: list[Row] = []
-        for values in each_utterance(row, *_COLUMNS):
-            utterances.append(dict(zip(_COLUMNS, values, strict=True)))
-        is_punctuated = any(map(ends_sentence, row["text_raw"]))
+    def of_talk(self, talk: Conversation) -> Conversation:
+        utterances = talk.utterances
+        is_punctuated = any(ends_sentence(utterance.text_raw or "") for utterance in utterances)
         groups = list(self._groups(utterances)) if is_punctuated else [[utterance] for utterance in utterances]
         runs = _one_run_each(groups)
         joined = [_joined(parts, runs) for parts in groups]
         if len(joined) < len(utterances):
-            channels = _channels(row)
+            channels = _channels(talk)
             for utterance in joined:
-                if utterance["joined"]:  # its speech is cut from the recording as `Segment` cuts it
-                    channel = channels[utterance["channel"]]
-                    speech = audio.excerpt(channel, utterance["start"], utterance["end"])
-                    utterance["speech"] = speech.tobytes()
-        joined.sort(key=lambda utterance: (utterance["start"], utterance["channel"]))
-        return columns_from_rows(joined, self.adds)
+                if utterance.joined:  # its speech is cut from the recording as `Segment` cuts it
+                    speech = audio.excerpt(channels[utterance.channel], utterance.start, utterance.end)
+                    utterance.speech = speech.tobytes()
+        talk.utterances = sorted(joined, key=lambda utterance: (utterance.start, utterance.channel))
+        return talk
 
-    def _groups(self, utterances: Sequence[Row]) -> Iterator[list[Row]]:
+    def _groups(self, utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
         """Utterances in groups that are one sentence each."""
-        for channel in dict.fromkeys(utterance["channel"] for utterance in utterances):
-            others = [utterance for utterance in utterances if utterance["channel"] != channel]
-            parts: list[Row] = []
+        for channel in dict.fromkeys(utterance.channel for utterance in utterances):
+            others = [utterance for utterance in utterances if utterance.channel != channel]
+            parts: list[Utterance] = []
             for utterance in utterances:
-                if utterance["channel"] != channel:
+                if utterance.channel != channel:
                     continue
                 if parts and not self._are_one(parts, utterance, others):
                     yield parts
@@ -123,85 +99,85 @@ class JoinSentences(Stage):
             if parts:
                 yield parts
 
-    def _are_one(self, parts: Sequence[Row], following: Row, others: Sequence[Row]) -> bool:
+    def _are_one(self, parts: Sequence[Utterance], following: Utterance, others: Sequence[Utterance]) -> bool:
         before = parts[-1]
-        pause_start = before["end"]
-        pause_end = following["start"]
+        pause_start = before.end
+        pause_end = following.start
         if pause_end - pause_start >= self.pause:
             return False
-        if following["end"] - parts[0]["start"] > self.longest:
+        if following.end - parts[0].start > self.longest:
             return False
-        if before["recogniser"] in (GIVEN, "") or following["recogniser"] in (GIVEN, ""):
+        if before.recogniser in (GIVEN, "") or following.recogniser in (GIVEN, ""):
             return False
-        if not goes_on(before["text_raw"], following["text_raw"], following["language"]):
+        if not goes_on(before.text_raw or "", following.text_raw or "", following.language or ""):
             return False
-        return not any(other["start"] < pause_end and other["end"] > pause_start for other in others)
+        return not any(other.start < pause_end and other.end > pause_start for other in others)
 
 
-def _channels(row: Row) -> dict[str, audio.Pcm]:
+def _channels(talk: Conversation) -> dict[str, audio.Pcm]:
     """The channels of a recording as `Segment` has heard them."""
-    if MIX in row["channel"]:
-        return {MIX: audio.mixed_down(audio.read_pcm(row["audio"], row["offset"], row["duration"]))}
-    return dict(zip(CHANNELS, analysed_sides(row).channels, strict=True))
+    if any(utterance.channel == MIX for utterance in talk.utterances):
+        return {MIX: audio.mixed_down(audio.read_pcm(talk.audio, talk.offset, talk.duration))}
+    return dict(zip(CHANNELS, analysed_sides(talk).channels, strict=True))
 
 
-def _one_run_each(groups: Sequence[Sequence[Row]]) -> dict[tuple[str, int], int]:
+def _one_run_each(groups: Sequence[Sequence[Utterance]]) -> dict[tuple[str, int], int]:
     """The run of speech of each channel's runs, where those of one sentence are one."""
     runs: dict[tuple[str, int], int] = {}
     for parts in groups:
-        channel = parts[0]["channel"]
-        first: int = parts[0]["run"]
+        channel = parts[0].channel
+        first: int = parts[0].run
         for part in parts:
-            runs[channel, part["run"]] = runs.get((channel, first), first)
+            runs[channel, part.run] = runs.get((channel, first), first)
     return runs
 
 
-def _joined(parts: Sequence[Row], runs: Mapping[tuple[str, int], int]) -> Row:
+def _joined(parts: Sequence[Utterance], runs: Mapping[tuple[str, int], int]) -> Utterance:
     """One utterance of several parts, with the ids of these; a single part has its run anew."""
     first = parts[0]
     last = parts[-1]
-    run = runs[first["channel"], first["run"]]
+    run = runs[first.channel, first.run]
     if len(parts) == 1:
-        return first | {"run": run, "joined": []}
+        return replace(first, run=run, joined=[])
     words = _words_of(parts)
     n_words = 0
     logprob = 0.0
     for part in parts:
-        count = len([word for word in part["words"] if not word.get("filler")])
+        count = len([word for word in part.words if not word.filler])
         if count:
             n_words += count
-            logprob += part["avg_logprob"] * count
-    speech_seconds = np.array([part["speech_seconds"] for part in parts])
+            logprob += (part.avg_logprob or 0.0) * count
+    speech_seconds = np.array([part.speech_seconds for part in parts])
     leak_share = None
-    if first["leak_share"] is not None:
-        leak_share = float(np.average([part["leak_share"] for part in parts], weights=speech_seconds))
-    is_short = last["end"] - first["start"] < Segment.short
-    return {
-        **{name: first[name] for name in _OF_FIRST},
-        **{name: last[name] for name in _OF_LAST},
-        "run": run,
-        "kind": "short" if is_short else "speech",
-        "speech_seconds": float(speech_seconds.sum()),
-        "leak_share": leak_share,
-        "avg_logprob": logprob / n_words if n_words else math.nan,
-        "no_speech_prob": max(part["no_speech_prob"] for part in parts),
-        "text_raw": join_words(word["word"] for word in words),
-        "words": words,
-        "joined": [part["utterance_id"] for part in parts],
-    }
+    if first.leak_share is not None:
+        leak_share = float(np.average([part.leak_share or 0.0 for part in parts], weights=speech_seconds))
+    is_short = last.end - first.start < Segment.short
+    return replace(
+        first,
+        end=last.end,
+        end_trim=last.end_trim,
+        question=last.question,
+        run=run,
+        kind="short" if is_short else "speech",
+        speech_seconds=float(speech_seconds.sum()),
+        leak_share=leak_share,
+        avg_logprob=logprob / n_words if n_words else math.nan,
+        no_speech_prob=max(part.no_speech_prob or 0.0 for part in parts),
+        text_raw=join_words(word.text for word in words),
+        words=words,
+        joined=[part.id for part in parts],
+    )
 
 
-def _words_of(parts: Sequence[Row]) -> list[UtteredWord]:
+def _words_of(parts: Sequence[Utterance]) -> list[Word]:
     """The words of all parts; "Wi" and "-Fi" are one word."""
-    words: list[UtteredWord] = []
+    words: list[Word] = []
     for part in parts:
-        for word in part["words"]:
-            is_second_half = word["word"][:1] in "-‐'’" and word["word"][1:2].isalpha()
+        for word in part.words:
+            is_second_half = word.text[:1] in "-‐'’" and word.text[1:2].isalpha()
             if words and is_second_half:
-                whole = words[-1].copy()
-                whole["word"] += word["word"]
-                whole["end"] = word["end"]
-                words[-1] = whole
+                whole = words[-1].spelled(words[-1].text + word.text)
+                words[-1] = whole.at(whole.start, word.end)
             else:
                 words.append(word)
     return words

@@ -10,23 +10,14 @@ from typing import ClassVar
 from datasets import Features
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.schema import AS_RECORDED, CHANNELS, NOBODY, Row, per_utterance
+from dailytalk_contiguous.core.conversation import Conversation, conversation_features
+from dailytalk_contiguous.core.schema import AS_RECORDED, CHANNELS, NOBODY
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
 from dailytalk_contiguous.stages.base import SAMPLE_RATE, Stage
-from dailytalk_contiguous.stages.lines_to_say import SPOKEN_UTTERANCE
 from dailytalk_contiguous.stages.rebuilt_sides import Part, result_measures, sorted_parts
-from dailytalk_contiguous.stages.reconstruct import RESULT, times_of, trims_of
+from dailytalk_contiguous.stages.reconstruct import RESULT, set_times, trims_of
 from dailytalk_contiguous.stages.recorded_sides import analysed_sides, sounds_of
-
-#: The columns of `Speak` that later stages read, with their values for an utterance that is kept.
-_KEPT: Row = {
-    "status": "kept",
-    "unspoken_reason": None,
-    "spoken": b"",
-    "spoken_words": [],
-    "synthesis": None,
-}
 
 
 @dataclass(frozen=True)
@@ -54,21 +45,20 @@ class Keep(Stage):
     VERSION: ClassVar[int] = 3
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features(
-        {
-            **per_utterance(Features({name: SPOKEN_UTTERANCE[name] for name in _KEPT})),
-            **RESULT,
-        }
+        {**conversation_features("status", "unspoken_reason", "spoken", "spoken_words", "synthesis"), **RESULT}
     )
 
-    def row(self, row: Row) -> Row:
-        rate = self.sample_rate or row["sample_rate"]
-        sound = audio.read_pcm(row["audio"], row["offset"], row["duration"], sample_rate=rate)
-        analysed = analysed_sides(row)
+    def of_talk(self, talk: Conversation) -> Conversation:
+        rate = self.sample_rate or talk.sample_rate
+        sound = audio.read_pcm(talk.audio, talk.offset, talk.duration, sample_rate=rate)
+        analysed = analysed_sides(talk)
         seconds = len(sound) / rate
         parts: list[Part] = []
-        utterances = zip(row["source_channel"], row["start"], row["end"], row["run"], trims_of(row), strict=True)
-        for index, (channel, start, end, run, trims) in enumerate(utterances):
-            event = TurnEvent(channel, start, end, end - start, run, True, *trims)
+        for index, utterance in enumerate(talk.utterances):
+            start = utterance.start
+            end = utterance.end
+            trims = trims_of(utterance)
+            event = TurnEvent(utterance.source_channel, start, end, end - start, utterance.run, True, *trims)
             parts.append(Part(event, index, None))
         events = [part.event for part in parts]
         for side, channel in enumerate(CHANNELS):
@@ -78,17 +68,17 @@ class Keep(Stage):
                 parts.append(Part(event, None, None))
         parts = sorted_parts(parts)
         starts = [part.event.start for part in parts]
-        columns: Row = {name: [value] * len(events) for name, value in _KEPT.items()}
-        columns["built_audio"] = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
-        columns["built_rate"] = rate
-        columns["built_duration"] = seconds
-        columns["built_sides"] = result_measures(row, parts, starts, NOBODY, analysed.leaks, sound, rate)
-        columns["timeline"] = {
-            **compare_turns(events, [event.start for event in events], seconds, seconds),
-            "mode": AS_RECORDED,
-            "lost_speech_seconds": 0.0,
-            "lost_sound_seconds": 0.0,
-            "loudness_gain_db": 0.0,
-            "loudness_missing_db": 0.0,
-        }
-        return columns | times_of(row, parts, starts)
+        for utterance in talk.utterances:
+            utterance.status = "kept"
+            utterance.unspoken_reason = None
+            utterance.spoken = b""
+            utterance.spoken_words = []
+            utterance.synthesis = None
+        talk.built_audio = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
+        talk.built_rate = rate
+        talk.built_duration = seconds
+        talk.built_sides = result_measures(talk, parts, starts, NOBODY, analysed.leaks, sound, rate)
+        talk.timeline = compare_turns(events, [event.start for event in events], seconds, seconds, AS_RECORDED)
+        talk.timeline["lost_speech_seconds"] = 0.0
+        set_times(talk, parts, starts)
+        return talk

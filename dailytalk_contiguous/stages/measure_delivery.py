@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from datasets import Features, List, Value
+from datasets import Features
 
 from dailytalk_contiguous.core.audio import Samples, excerpt, pcm_to_float
+from dailytalk_contiguous.core.conversation import Conversation, conversation_features, or_none
 from dailytalk_contiguous.core.delivery import performance_of
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.schema import CHANNELS, MODEL_FAILURES, Row
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.models.checkpoints import is_model_folder
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
 from dailytalk_contiguous.models.failures import each_that_works
 from dailytalk_contiguous.stages.base import REVOICE, Stage
-from dailytalk_contiguous.stages.columns import each_utterance
 from dailytalk_contiguous.stages.recorded_sides import analysed_sides
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.store.hub import model_reference
@@ -61,9 +61,8 @@ class MeasureDelivery(Stage):
     uses: ClassVar[tuple[str, ...]] = ("model_failures", "sides")
     prepares: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
-    adds: ClassVar[Features] = Features(
-        {name: List(List(Value("float32"))) for name in ("source_f0", "source_level", "source_embedding")}
-        | {**MODEL_FAILURES}
+    adds: ClassVar[Features] = conversation_features(
+        "source_f0", "source_level", "source_embedding", "model_failures"
     )
 
     def models(self) -> dict[str, str]:
@@ -77,34 +76,33 @@ class MeasureDelivery(Stage):
         if fetch:
             embed_delivery(self.delivery, self.codebook, [])
 
-    def row(self, row: Row) -> Row:
-        channel = analysed_sides(row).channels[CHANNELS.index(self.revoice)]
+    def of_talk(self, talk: Conversation) -> Conversation:
+        channel = analysed_sides(talk).channels[CHANNELS.index(self.revoice)]
         sounds: list[Samples] = []
-        utterances = each_utterance(row, "source_channel", "start", "end", "text")
-        for side, start, end, text in utterances:
-            is_said_anew = side == self.revoice and bool(text.strip())
-            sounds.append(pcm_to_float(excerpt(channel, start, end if is_said_anew else start)))
-        performances = [performance_of(sound) for sound in sounds]
-        embeddings: list[list[float]] = [[] for _ in sounds]
-        failures = list(row.get("model_failures") or [])
+        for utterance in talk.utterances:
+            is_said_anew = utterance.source_channel == self.revoice and bool(utterance.text.strip())
+            end = utterance.end if is_said_anew else utterance.start
+            sound = pcm_to_float(excerpt(channel, utterance.start, end))
+            performance = performance_of(sound)
+            utterance.source_f0 = performance.f0.tolist()
+            utterance.source_level = performance.level.tolist()
+            utterance.source_embedding = []
+            sounds.append(sound)
+        failures = [*(or_none(talk.model_failures) or ())]
         if compares_embeddings(self.delivery):
             vectors, reasons = self._embeddings(sounds)
             for index, vector in vectors.items():
-                embeddings[index] = vector
+                talk.utterances[index].source_embedding = vector
             for index, reason in reasons.items():
-                reject = Reject(
-                    row["utterance_id"][index],
+                failure = Reject(
+                    talk.utterances[index].id,
                     self.name,
                     f"the encoder {self.delivery} failed on it ({reason})",
                     "its takes are compared by melody and loudness alone; --delivery chooses another encoder",
                 )
-                failures.append(reject.as_dict())
-        return {
-            "model_failures": failures or None,
-            "source_f0": [performance.f0.tolist() for performance in performances],
-            "source_level": [performance.level.tolist() for performance in performances],
-            "source_embedding": embeddings,
-        }
+                failures.append(failure)
+        talk.model_failures = failures or None
+        return talk
 
     def _embeddings(self, sounds: Sequence[Samples]) -> tuple[dict[int, list[float]], dict[int, str]]:
         """The embeddings of sounds that are not empty, and why the encoder failed on some of them."""

@@ -7,15 +7,15 @@ from typing import ClassVar
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float
+from dailytalk_contiguous.core.conversation import Utterance, is_set, or_none, utterance_features
 from dailytalk_contiguous.core.fillers import without_fillers
 from dailytalk_contiguous.core.prosody import measure_prosody
-from dailytalk_contiguous.core.schema import MEASURE, Row
 from dailytalk_contiguous.core.utterance import PROSODY
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import UtteranceStage
 
 
 @dataclass(frozen=True)
-class MeasureProsody(Stage):
+class MeasureProsody(UtteranceStage):
     """Prosody of utterances: rms, zcr, f0_mean, f0_std, speech_rate, voiced_fraction (see `core.prosody`).
 
     Words are counted in `words`, or else in `text_raw`; fillers, which last as long as their speaker thinks, are
@@ -26,16 +26,16 @@ class MeasureProsody(Stage):
     VERSION: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = ("words", "text_raw", "speech_seconds", "language")
-    adds: ClassVar[Features] = Features(dict.fromkeys(PROSODY, MEASURE))
+    adds: ClassVar[Features] = utterance_features(*PROSODY)
 
-    def row(self, row: Row) -> Row:
-        timed = row.get("words")
-        text = row.get("text_raw", "")
+    def of_utterance(self, utterance: Utterance) -> None:
         n_words = math.nan
-        if timed is not None:
-            n_words = len([word for word in timed if not word.get("filler")])
-        elif text is not None:
-            n_words = len(without_fillers(text.split(), row.get("language")))
-        samples = pcm_to_float(row["speech"])
-        speech_seconds = row.get("speech_seconds") or len(samples) / ANALYSIS_RATE
-        return dict(measure_prosody(samples, n_words, speech_seconds))
+        words = or_none(utterance.words)
+        if words is not None:
+            n_words = len([word for word in words if not word.filler])
+        elif utterance.text_raw is not None:
+            text = utterance.text_raw if is_set(utterance.text_raw) else ""
+            n_words = len(without_fillers(text.split(), or_none(utterance.language)))
+        samples = pcm_to_float(utterance.speech)
+        speech_seconds = or_none(utterance.speech_seconds) or len(samples) / ANALYSIS_RATE
+        utterance.update(measure_prosody(samples, n_words, speech_seconds))

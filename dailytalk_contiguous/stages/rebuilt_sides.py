@@ -7,10 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.core import audio
+from dailytalk_contiguous.core.conversation import Conversation, or_none
 from dailytalk_contiguous.core.crosstalk import Leak
 from dailytalk_contiguous.core.loudness import Levelled, Piece, lay, level, limit, loudness, rearrange, room_tone
 from dailytalk_contiguous.core.quality import SideMeter
-from dailytalk_contiguous.core.schema import CHANNELS, Row, result_sides
+from dailytalk_contiguous.core.records import BuiltSide, SoundSpan
+from dailytalk_contiguous.core.schema import CHANNELS, result_sides
 from dailytalk_contiguous.core.timeline import TurnEvent
 from dailytalk_contiguous.stages.recorded_sides import RecordedSides, audible_leak, leaks_in_tone
 
@@ -145,22 +147,22 @@ class RebuiltSides:
 
 
 def result_measures(
-    row: Row,
+    talk: Conversation,
     parts: Sequence[Part],
     starts: Sequence[float],
     revoice: str,
     leaks: tuple[Leak | None, Leak | None],
     result: audio.Pcm,
     rate: int,
-) -> list[Row]:
+) -> list[BuiltSide]:
     """The measures of both sides of a result, shape (n, 2), and when anything can be heard there.
 
     A leak is still in it where an unchanged piece is under the other speaker's words. Its level is taken from
     the recording, because a rebuilt result no longer has the voice that leaked. So are, from its column `sides`,
     the clipping of a side that was recorded (what was resampled is flat no more) and the silence at its end.
     """
-    recorded = {side["channel"]: side for side in row.get("sides") or ()}
-    sides: list[Row] = []
+    recorded = {side["channel"]: side for side in or_none(talk.sides) or ()}
+    sides: list[BuiltSide] = []
     for name, side in result_sides(revoice).items():
         heard: list[tuple[float, float]] = []
         speech: list[tuple[float, float]] = []
@@ -182,13 +184,20 @@ def result_measures(
         step = round(audio.BLOCK_SECONDS * rate)
         for first in range(0, len(channel), step):  # a side is never held as floats
             meter.push(audio.pcm_to_float(channel[first : first + step]))
-        measured: Row = {"channel": name, **meter.measures(speech, heard, leak)}
-        source = recorded.get(side, {})
-        measured["silent_end"] = source.get("silent_end")
-        if kept:
-            measured["clipping_ratio"] = source.get("clipping_ratio", measured["clipping_ratio"])
-        measured["unheard_words"] = None
-        measured["audible"] = [{"start": start, "end": end} for start, end in meter.audible()]
+        measures = meter.measures(speech, heard, leak)
+        source = recorded.get(side)
+        clipping_ratio = measures["clipping_ratio"]
+        if kept and source:
+            clipping_ratio = source["clipping_ratio"]
+        audible: list[SoundSpan] = [{"start": start, "end": end} for start, end in meter.audible()]
+        measured: BuiltSide = {
+            "channel": name,
+            **measures,
+            "clipping_ratio": clipping_ratio,
+            "silent_end": source["silent_end"] if source else None,
+            "unheard_words": None,
+            "audible": audible,
+        }
         sides.append(measured)
     return sides
 

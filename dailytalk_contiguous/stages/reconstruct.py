@@ -10,22 +10,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from datasets import Features, List, Value
+from datasets import Features
 
 from dailytalk_contiguous.core import audio, turns
-from dailytalk_contiguous.core.arrow_types import record_features
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, conversation_features, or_none
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import Levelled
-from dailytalk_contiguous.core.records import BuiltSide, MovedSound
-from dailytalk_contiguous.core.schema import (
-    AUDIO,
-    CHANNELS,
-    SECONDS,
-    STRING,
-    TIMELINE,
-    Row,
-    per_utterance,
-)
+from dailytalk_contiguous.core.records import MovedSound
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound_edges import UNDER_PEAK_DB
 from dailytalk_contiguous.core.takes import Gate, edges
@@ -47,29 +39,20 @@ TAKE_SOUNDS = Gate(edge_db=UNDER_PEAK_DB, edge_kept=0.0)
 #: Seconds from the start of an utterance to where it sounds, and from there to its end; None where unknown.
 Trims = tuple[float | None, float | None]
 
-#: New times of utterances and their turn events, and the types of these columns.
-UTTERANCE_TIMES = Features(
-    {
-        "new_start": SECONDS,
-        "new_end": SECONDS,
-        "new_start_trim": SECONDS,
-        "new_end_trim": SECONDS,
-        "event": STRING,
-        "source_event": STRING,
-    }
-)
-
 #: Columns of a conversation with its sound and its times, rebuilt or as it was recorded.
-RESULT = Features(
-    {
-        "built_audio": AUDIO,
-        "built_rate": Value("int32"),
-        "built_duration": SECONDS,
-        "built_sides": List(record_features(BuiltSide)),
-        "timeline": TIMELINE,
-        "sounds": List(record_features(MovedSound)),
-        **per_utterance(UTTERANCE_TIMES),
-    }
+RESULT = conversation_features(
+    "built_audio",
+    "built_rate",
+    "built_duration",
+    "built_sides",
+    "timeline",
+    "sounds",
+    "new_start",
+    "new_end",
+    "new_start_trim",
+    "new_end_trim",
+    "event",
+    "source_event",
 )
 
 
@@ -112,12 +95,12 @@ class Reconstruct(Stage):
     refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = RESULT
 
-    def row(self, row: Row) -> Row:
-        _refuse_failed(row)
-        rate: int = self.sample_rate or row["sample_rate"]
+    def of_talk(self, talk: Conversation) -> Conversation:
+        _refuse_failed(talk)
+        rate = self.sample_rate or talk.sample_rate
         revoiced = CHANNELS.index(self.revoice)
-        recorded = record_sides(row, rate, revoiced)
-        parts = _parts(row, recorded)
+        recorded = record_sides(talk, rate, revoiced)
+        parts = _parts(talk, recorded)
         events = [part.event for part in parts]
         starts, seconds = rebuild(events, recorded.seconds, self.mode, rate)
         rebuilt = RebuiltSides(recorded, parts, starts, round(seconds * rate))
@@ -133,36 +116,31 @@ class Reconstruct(Stage):
             if part.utterance is not None:
                 speech.append(part.event)
                 new_starts.append(start)
-        measures = compare_turns(speech, new_starts, recorded.seconds, seconds)
-        return {
-            "built_audio": {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None},
-            "built_rate": rate,
-            "built_duration": len(sound) / rate,
-            "built_sides": result_measures(row, parts, starts, self.revoice, recorded.leaks, sound, rate),
-            "timeline": {
-                **measures,
-                "mode": self.mode,
-                "lost_speech_seconds": kept.lost_speech,
-                "lost_sound_seconds": kept.lost_sound,
-                "loudness_gain_db": voice.levelled.gain_db,
-                "loudness_missing_db": voice.levelled.missing_db,
-            },
-            **times_of(row, parts, starts),
-        }
+        talk.built_audio = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
+        talk.built_rate = rate
+        talk.built_duration = len(sound) / rate
+        talk.built_sides = result_measures(talk, parts, starts, self.revoice, recorded.leaks, sound, rate)
+        talk.timeline = compare_turns(speech, new_starts, recorded.seconds, seconds, self.mode)
+        talk.timeline["lost_speech_seconds"] = kept.lost_speech
+        talk.timeline["lost_sound_seconds"] = kept.lost_sound
+        talk.timeline["loudness_gain_db"] = voice.levelled.gain_db
+        talk.timeline["loudness_missing_db"] = voice.levelled.missing_db
+        set_times(talk, parts, starts)
+        return talk
 
 
-def _parts(row: Row, recorded: RecordedSides) -> list[Part]:
+def _parts(talk: Conversation, recorded: RecordedSides) -> list[Part]:
     """All events of a conversation, by rising start: its utterances, and the sounds of moved sides."""
     rate = recorded.rate
     parts: list[Part] = []
-    utterances = zip(recorded.utterances, row["status"], row["spoken"], trims_of(row), strict=True)
-    for index, (span, status, pcm, trims) in enumerate(utterances):
+    for index, (span, utterance) in enumerate(zip(recorded.utterances, talk.utterances, strict=True)):
         is_moved = CHANNELS.index(span.channel) in recorded.moved
-        if status == "spoken" and not is_moved:
-            spoken = audio.pcm_to_float(pcm)
-            event = _event_of_take(span, trims, spoken, rate, row["duration"])
+        trims = trims_of(utterance)
+        if utterance.status == "spoken" and not is_moved:
+            spoken = audio.pcm_to_float(utterance.spoken)
+            event = _event_of_take(span, trims, spoken, rate, talk.duration)
             parts.append(Part(event, index, spoken))
-        elif status != "dropped":
+        elif utterance.status != "dropped":
             parts.append(Part(_event_of_source(span, trims, rate), index, None))
     for sound in recorded.sounds:
         parts.append(Part(_event_of_source(sound, (None, None), rate), None, None))
@@ -206,24 +184,24 @@ def _event_of_take(span: SourceSpan, trims: Trims, spoken: audio.Samples, rate: 
     return TurnEvent(span.channel, start, end, length, start_trim=start_trim, end_trim=end_trim)
 
 
-def trims_of(row: Row) -> list[Trims]:
-    """How far inside its start and its end each utterance sounds, in seconds; None where nobody knows."""
-    unknown = [None] * len(row["utterance_id"])
-    start_trims = row.get("start_trim") or unknown
-    end_trims = row.get("end_trim") or unknown
-    return list(zip(start_trims, end_trims, strict=True))
+def trims_of(utterance: Utterance) -> Trims:
+    """How far inside its start and its end an utterance sounds, in seconds; None where nobody knows."""
+    return or_none(utterance.start_trim), or_none(utterance.end_trim)
 
 
-def _refuse_failed(row: Row) -> None:
+def _refuse_failed(talk: Conversation) -> None:
     """Hold a conversation back in which something could not be said, for the next run to try again."""
-    failed = [index for index, status in enumerate(row["status"]) if status == "failed"]
+    failed = [utterance for utterance in talk.utterances if utterance.status == "failed"]
     if not failed:
         return
     # One reason for many is said once; the ids are details, in parentheses.
     ids_by_reason: dict[str, list[str]] = {}
-    for index in failed:
-        reason = row["unspoken_reason"][index].removeprefix("could not be said: ")
-        ids_by_reason.setdefault(reason, []).append(row["utterance_id"][index])
+    remedies: list[str] = []
+    for utterance in failed:
+        reason = (utterance.unspoken_reason or "").removeprefix("could not be said: ")
+        ids_by_reason.setdefault(reason, []).append(utterance.id)
+        if utterance.unspoken_remedy:
+            remedies.append(utterance.unspoken_remedy)
     reasons = []
     for reason, ids in ids_by_reason.items():
         listed = ", ".join(ids[:3])
@@ -231,24 +209,32 @@ def _refuse_failed(row: Row) -> None:
         reasons.append(f"{reason} ({listed}{more})")
     if len(reasons) > 3:
         reasons[3:] = [counted(len(reasons) - 3, "more reason")]
-    remedies = [row["unspoken_remedy"][index] for index in failed]
-    remedies = [*dict.fromkeys(remedy for remedy in remedies if remedy), "or pass --on-failure keep-original"]
     raise BadInput(
         f"held back: {counted(len(failed), 'utterance')} could not be said: {'; '.join(reasons)}",
-        "; ".join(remedies),
+        "; ".join([*dict.fromkeys(remedies), "or pass --on-failure keep-original"]),
     )
 
 
-def times_of(row: Row, parts: Sequence[Part], starts: Sequence[float]) -> Row:
-    """New times and turn events of the utterances; a dropped one has none (it stays where it would have been)."""
-    utterances: list[int] = []
+def set_times(talk: Conversation, parts: Sequence[Part], starts: Sequence[float]) -> None:
+    """Set new times and turn events of the utterances, and new times of other sounds.
+
+    A dropped utterance has none: it stays where it would have been.
+    """
+    for utterance in talk.utterances:
+        utterance.new_start = None
+        utterance.new_end = None
+        utterance.new_start_trim = None
+        utterance.new_end_trim = None
+        utterance.event = None
+        utterance.source_event = None
+    utterances: list[Utterance] = []
     events: list[TurnEvent] = []
     new_starts: list[float] = []
-    sounds: list[MovedSound] = []
+    talk.sounds = []
     for part, start in zip(parts, starts, strict=True):
         event = part.event
         if part.utterance is not None:
-            utterances.append(part.utterance)
+            utterances.append(talk.utterances[part.utterance])
             events.append(event)
             new_starts.append(start)
             continue
@@ -259,19 +245,17 @@ def times_of(row: Row, parts: Sequence[Part], starts: Sequence[float]) -> Row:
             "new_start": start,
             "new_end": start + event.new_length,
         }
-        sounds.append(sound)
+        talk.sounds.append(sound)
     source, result = sounding_times(events, new_starts)
     groups = turns.join_spans(source)  # the same stretches before and after
     labels = turns.label(result, groups)
     source_labels = turns.label(source, groups)
-    times: Row = {name: [None] * len(row["utterance_id"]) for name in UTTERANCE_TIMES}
-    for number, index in enumerate(utterances):
-        event = events[number]
-        times["new_start"][index] = new_starts[number]
-        times["new_end"][index] = new_starts[number] + event.new_length
-        times["new_start_trim"][index] = event.start_trim
-        times["new_end_trim"][index] = event.end_trim
-        times["event"][index] = labels[number]
-        times["source_event"][index] = source_labels[number]
-    times["sounds"] = sounds
-    return times
+    for utterance, event, start, label, source_label in zip(
+        utterances, events, new_starts, labels, source_labels, strict=True
+    ):
+        utterance.new_start = start
+        utterance.new_end = start + event.new_length
+        utterance.new_start_trim = event.start_trim
+        utterance.new_end_trim = event.end_trim
+        utterance.event = label
+        utterance.source_event = source_label

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import audio
+from dailytalk_contiguous.core.conversation import Conversation, is_set, or_none
 from dailytalk_contiguous.core.crosstalk import FRAME, Leak, SeparatedSides, leaked_spans, separate_sides
 from dailytalk_contiguous.core.levels import at_speech_level
 from dailytalk_contiguous.core.loudness import FADE
 from dailytalk_contiguous.core.nonspeech_sounds import FRAME as SOUND_FRAME
 from dailytalk_contiguous.core.nonspeech_sounds import find_sounds, sound_blocks
-from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.stages.columns import each_utterance
+from dailytalk_contiguous.core.schema import CHANNELS
 
 #: dB over the room tone from which a leak is heard in it.
 HEARD_DB = -3.0
@@ -74,25 +74,26 @@ class RecordedSides:
         return self.sound[round(start * self.rate) : round(end * self.rate), side]
 
 
-def record_sides(row: Row, rate: int, revoiced: int) -> RecordedSides:
+def record_sides(talk: Conversation, rate: int, revoiced: int) -> RecordedSides:
     """The recorded sides of a conversation.
 
     A side that `Convert` has converted is in place of the recorded one, and its sound is moved, too.
 
     Args:
-        row: with the columns that `Reconstruct` needs.
+        talk: with what `Reconstruct` needs.
         rate: wanted, in Hz.
         revoiced: the number of the channel whose speaker gets another voice.
     """
-    sound = audio.read_at(row["audio"], rate, row["offset"], row["duration"])
+    sound = audio.read_at(talk.audio, rate, talk.offset, talk.duration)
     moved = [1 - revoiced]
-    if row.get("converted"):
-        converted = audio.pcm_to_float(row["converted"])
+    if is_set(talk.converted) and talk.converted:
+        converted = audio.pcm_to_float(talk.converted)
         sound[:, revoiced] = audio.of_length(converted, len(sound))
         moved.append(revoiced)
-    analysed = analysed_sides(row)
-    columns = each_utterance(row, "source_channel", "start", "end", "run")
-    utterances = [SourceSpan(channel, start, end, run) for channel, start, end, run in columns]
+    analysed = analysed_sides(talk)
+    utterances: list[SourceSpan] = []
+    for said in talk.utterances:
+        utterances.append(SourceSpan(said.source_channel, said.start, said.end, said.run))
     sounds: list[SourceSpan] = []
     for side in moved:
         channel = CHANNELS[side]
@@ -106,7 +107,7 @@ def record_sides(row: Row, rate: int, revoiced: int) -> RecordedSides:
         for (start, end), run in zip(sounds_of_side, runs_of_sounds, strict=True):
             sounds.append(SourceSpan(channel, start, end, run))
     return RecordedSides(
-        name=row["conversation_id"],
+        name=talk.id,
         rate=rate,
         sound=sound,
         leaks=analysed.leaks,
@@ -116,21 +117,21 @@ def record_sides(row: Row, rate: int, revoiced: int) -> RecordedSides:
     )
 
 
-def analysed_sides(row: Row) -> SeparatedSides:
+def analysed_sides(talk: Conversation) -> SeparatedSides:
     """Both sides of a recording at 16 kHz, without the voices that leak into them.
 
-    They are what `Segment` has heard, whose column `sides` says where nothing leaks.
+    They are what `Segment` has heard, whose measures of `sides` say where nothing leaks.
     """
-    left, right = audio.read_pcm(row["audio"], row["offset"], row["duration"]).T
-    measured = {side["channel"] for side in row.get("sides") or ()}
-    if measured == {*CHANNELS} and not has_leak(row):
+    left, right = audio.read_pcm(talk.audio, talk.offset, talk.duration).T
+    measured = {side["channel"] for side in or_none(talk.sides) or ()}
+    if measured == {*CHANNELS} and not has_leak(talk):
         return SeparatedSides((left, right), (None, None), same=False)
     return separate_sides(left, right)
 
 
-def has_leak(row: Row) -> bool:
-    """Whether a voice leaks into the other side of a recording, by its column `sides`."""
-    return any(side.get("leak_db") is not None for side in row.get("sides") or ())
+def has_leak(talk: Conversation) -> bool:
+    """Whether a voice leaks into the other side of a recording, by the measures of its sides."""
+    return any(side.get("leak_db") is not None for side in or_none(talk.sides) or ())
 
 
 def sounds_of(

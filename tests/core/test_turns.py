@@ -27,7 +27,6 @@ from dailytalk_contiguous.core.turns import (
 )
 from dailytalk_contiguous.core.utterance import EVENTS
 
-ELSEWHERE = {"mode", "lost_sound_seconds", "loudness_gain_db", "loudness_missing_db"}
 
 DRAWN = st.tuples(
     st.sampled_from(["left", "right"]),
@@ -135,8 +134,9 @@ def test_overlap_is_what_a_millisecond_grid_counts(talked: list[Timed]) -> None:
 
 def test_measures_are_the_columns_of_the_dataset() -> None:
     events = [anew(0, 2, 2.5), kept(2.2, 4), anew(3.8, 6, 2)]
-    measured = compare_turns(events, [0, 2.7, 4.3], 7, 7.3)
-    assert set(measured) == set(TIMELINE) - ELSEWHERE
+    measured = compare_turns(events, [0, 2.7, 4.3], 7, 7.3, "anchor")
+    assert set(measured) == set(TIMELINE)
+    assert measured["mode"] == "anchor"
     assert measured["source_offset_median"] == pytest.approx(0.0)
     assert measured["source_offset_p10"] == pytest.approx(-0.16)
     assert measured["source_offset_p90"] == pytest.approx(0.16)
@@ -148,7 +148,7 @@ def test_measures_are_the_columns_of_the_dataset() -> None:
 def test_an_unchanged_conversation_measures_as_unchanged() -> None:
     events = [anew(0, 4, 4), kept(1, 1.5), kept(3.8, 6), anew(5, 8, 3)]
     starts = [event.start for event in events]
-    measured = compare_turns(events, starts, 9, 9)
+    measured = compare_turns(events, starts, 9, 9, "anchor")
     assert measured["offset_distance"] == 0
     assert measured["overlap_kept"] == pytest.approx(1)
     assert measured["overlap_seconds"] == measured["source_overlap_seconds"]
@@ -160,14 +160,14 @@ def test_an_unchanged_conversation_measures_as_unchanged() -> None:
 
 def test_offset_distance_is_how_far_offsets_moved() -> None:
     events = [anew(0, 2, 2), kept(2.1, 4), anew(4.3, 6, 1.7)]
-    measured = compare_turns(events, [0, 2.2, 4.4], 7, 7)
+    measured = compare_turns(events, [0, 2.2, 4.4], 7, 7, "anchor")
     assert measured["offset_distance"] == pytest.approx(0.05)
 
 
 def with_backchannel_at(start: float, length: float) -> dict[str, Any]:
     """The measures of a turn of 10 s with a backchannel of a second, rebuilt with another start and length."""
     events = [kept(0, 10), anew(4, 5, length)]
-    return compare_turns(events, [0, start], 11, 11)
+    return compare_turns(events, [0, start], 11, 11, "anchor")
 
 
 def test_a_shorter_backchannel_that_stays_inside_has_kept_its_overlap() -> None:
@@ -283,20 +283,20 @@ def test_timing_events_of_a_talk_are_units_pauses_gaps_and_overlaps() -> None:
 
 def test_overlap_that_the_rebuild_adds_makes_up_for_nothing() -> None:
     events = [kept(0, 5), anew(4, 7, 3), kept(8, 10)]
-    measured = compare_turns(events, [0, 6, 8], 11, 11)
+    measured = compare_turns(events, [0, 6, 8], 11, 11, "anchor")
     assert measured["overlap_seconds"] == pytest.approx(1)
     assert measured["overlap_kept"] == 0
 
 
 def test_measures_of_nothing_are_unknown_and_count_nothing() -> None:
     counts = {"backchannels", "backchannels_kept"}
-    seconds = {"overlap_seconds", "source_overlap_seconds", "lost_speech_seconds"}
-    countable = counts | seconds
-    measured = compare_turns([], [], 0.0, 0.0)
+    seconds = {"overlap_seconds", "source_overlap_seconds", "lost_speech_seconds", "lost_sound_seconds"}
+    countable = counts | seconds | {"loudness_gain_db", "loudness_missing_db"}
+    measured = compare_turns([], [], 0.0, 0.0, "anchor")
     for name in countable:
         assert measured[name] == 0
     for name, value in measured.items():
-        assert name in countable or value is None
+        assert name in countable or name == "mode" or value is None
 
 
 def side_figure(row: dict[str, Any], name: str, side: str) -> float:

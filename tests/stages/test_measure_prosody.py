@@ -24,9 +24,10 @@ def tone(f0: float, seconds: float = 0.5, level: float = 0.1) -> bytes:
 def test_words_are_counted_over_seconds_of_speech() -> None:
     measure = MeasureProsody()
     speech = [tone(120, 0.5)] * 5
+    word = {"word": "well", "start": 0.0, "end": 0.1}
     batch = {
         "speech": speech,
-        "words": [[{}, {}, {}], [], None, None, [{}]],
+        "words": [[word, word, word], [], None, None, [word]],
         "text_raw": ["not counted", "nor this", "three of them", None, ""],
         "speech_seconds": [0.25, 0.25, 0.5, 0.5, None],
     }

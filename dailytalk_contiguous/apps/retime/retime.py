@@ -15,6 +15,7 @@ from dailytalk_contiguous.apps.retime.units import Placing, Unit, UnitEvent, uni
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.audio import from_uri
+from dailytalk_contiguous.core.conversation import Conversation
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.fields import Column, Field
 from dailytalk_contiguous.core.loudness import rearrange, room_tone
@@ -27,6 +28,7 @@ from dailytalk_contiguous.core.records import (
     Seconds,
     Stored,
     Text,
+    TimelineMeasures,
 )
 from dailytalk_contiguous.core.schema import (
     BUILT,
@@ -297,7 +299,8 @@ def rearranged(
     """
     samples = audio.pcm_to_float(pcm)
     length = len(samples) + round(shifts[-1] * rate)
-    leaks = analysed_sides({**row, "offset": 0.0}).leaks
+    talk = Conversation(audio=row["audio"], offset=0.0, duration=row["duration"], sides=row.get("sides") or [])
+    leaks = analysed_sides(talk).leaks
     result = np.empty((length, 2), np.int16)
     for side, channel in enumerate(CHANNELS):
         events: list[tuple[UnitEvent, float]] = []
@@ -422,7 +425,7 @@ def _moved_word(word: AlignedWord, spans: Sequence[_MovedSpan]) -> AlignedWord:
     return {**word, "start": start, "end": end}
 
 
-def _timeline(row: Row, moved: _MovedColumns) -> dict[str, float | str | None]:
+def _timeline(row: Row, moved: _MovedColumns) -> TimelineMeasures:
     """Turn-taking before and after, as `core.timeline` compares it; no sound is lost or gets louder."""
     events: list[TurnEvent] = []
     starts: list[float] = []
@@ -442,13 +445,9 @@ def _timeline(row: Row, moved: _MovedColumns) -> dict[str, float | str | None]:
         )
         events.append(event)
         starts.append(after["start"])
-    measures = compare_turns(events, starts, row["duration"], moved["duration"])
-    timeline: dict[str, float | str | None] = {**measures}
+    mode = f"{RETIMED}{OF_RECORDING}" if has_recorded_voices(row) else RETIMED
+    timeline = compare_turns(events, starts, row["duration"], moved["duration"], mode)
     timeline["lost_speech_seconds"] = 0.0
-    timeline["lost_sound_seconds"] = 0.0
-    timeline["loudness_gain_db"] = 0.0
-    timeline["loudness_missing_db"] = 0.0
-    timeline["mode"] = f"{RETIMED}{OF_RECORDING}" if has_recorded_voices(row) else RETIMED
     return timeline
 
 
