@@ -144,9 +144,9 @@ def _joined(parts: Sequence[Utterance], runs: Mapping[tuple[str, int], int]) -> 
     logprob = 0.0
     for part in parts:
         count = len([word for word in part.words if not word.filler])
-        if count:
+        if count and part.avg_logprob is not None:
             n_words += count
-            logprob += (part.avg_logprob or 0.0) * count
+            logprob += part.avg_logprob * count
     speech_seconds = np.array([part.speech_seconds for part in parts])
     leak_share = None
     if first.leak_share is not None:

@@ -92,8 +92,9 @@ def record_sides(talk: Conversation, rate: int, revoiced: int) -> RecordedSides:
         moved.append(revoiced)
     analysed = analysed_sides(talk)
     utterances: list[SourceSpan] = []
-    for said in talk.utterances:
-        utterances.append(SourceSpan(said.source_channel, said.start, said.end, said.run))
+    for utterance in talk.utterances:
+        span = SourceSpan(utterance.source_channel, utterance.start, utterance.end, utterance.run)
+        utterances.append(span)
     sounds: list[SourceSpan] = []
     for side in moved:
         channel = CHANNELS[side]

@@ -27,7 +27,6 @@ from dailytalk_contiguous.core.turns import (
 )
 from dailytalk_contiguous.core.utterance import EVENTS
 
-
 DRAWN = st.tuples(
     st.sampled_from(["left", "right"]),
     st.integers(0, 30000),
