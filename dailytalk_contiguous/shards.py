@@ -116,9 +116,6 @@ _NAMES = "shard-????????????????-????????????????*.parquet"
 #: reason that may pass.
 _HELD = ".held.parquet"
 
-#: What ends the name of a file with some conversations of a shard that is not whole yet.
-_PART = ".part.parquet"
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -208,15 +205,6 @@ def held_path(path: Path) -> Path:
 
 def is_held(path: Path) -> bool:
     return path.name.endswith(_HELD)
-
-
-def part_path(path: Path) -> Path:
-    """The file that keeps some conversations of a shard until it is whole; `path`: of a shard of these alone."""
-    return path.with_name(f"{path.stem}{_PART}")
-
-
-def is_part(path: Path) -> bool:
-    return path.name.endswith(_PART)
 
 
 def made_path(path: Path) -> Path:

@@ -506,16 +506,6 @@ def _written(codec: _Codec, record: msgspec.Struct, name: str) -> Any:
     return codec.write(value)
 
 
-def forget(talk: Conversation, names: Iterable[str]) -> None:
-    """Drop these columns of a conversation, of those that classes here name."""
-    for name in names:
-        if name in _OF_CONVERSATION:
-            setattr(talk, _OF_CONVERSATION[name].field, UNSET)
-        elif name in _OF_UTTERANCE and is_set(talk.utterances):
-            for utterance in talk.utterances:
-                setattr(utterance, _OF_UTTERANCE[name].field, UNSET)
-
-
 def set_null(utterance: Utterance, names: Iterable[str]) -> None:
     """Set these columns of an utterance to null."""
     for name in names:

@@ -324,6 +324,7 @@ class Journal:
         self._path = out / (EVENTS if shard == (1, 1) else f"events.{shard[0]}-of-{shard[1]}.jsonl")
         self._spent = spent
         self._is_begun = False
+        self._plan: RunPlan | None = None
         self._written_at = 0.0
         self._lock = Lock()  # of all above and of `run`
         self._has_ended = Event()
@@ -357,7 +358,7 @@ class Journal:
         return pass_on
 
     def planned(self, plan: "RunPlan", stages: Sequence["Stage"] = ()) -> None:
-        """Record and log what will be done, by `stages` from the plan's `first_stage` on.
+        """Record and log what will be done by `stages`.
 
         Nothing is written if nothing is to be done, unless an earlier run did not say how it ended.
         """
@@ -371,31 +372,38 @@ class Journal:
                     return
                 self._is_begun = True
                 run.begins = next_line_at(self._path)
-            run.shards += len(plan.tasks)
-            run.audio_seconds += plan.seconds
-            run.conversations += plan.conversations
+            self._plan = plan
+            if plan.has_results:
+                run.shards += len(plan.tasks)
+            if not plan.is_continued:
+                run.audio_seconds += plan.seconds
+                run.conversations += plan.conversations
             run.conversation = ""
-            run.at = loading_text(stages[plan.first_stage :]) if plan.tasks else ""
+            run.at = loading_text(stages) if plan.tasks else ""
             self._write_in_time()
             if is_first:
                 self._log(run.at)
 
     def made(self, made: "ShardReport") -> None:
-        """Record a shard that is on the disk."""
+        """Record a shard of what was planned last that is on the disk."""
         with self._lock:
             run = self.run
-            run.done += 1
+            plan = self._plan
             run.last_made = now()
-            run.conversations_done += made.conversations
-            run.audio_done += made.audio_seconds
-            run.rejects += made.rejects
+            if plan is None or plan.has_results:
+                run.done += 1
+            if plan is None or not plan.is_continued:
+                run.conversations_done += made.conversations
+                run.audio_done += made.audio_seconds
+                run.rejects += made.rejects
             in_stages = sum(wall for wall, _ in made.stages.values())
             run.outside += max(0.0, made.wall_seconds - in_stages)
             for name, (wall, audio) in made.stages.items():
                 wall_before, audio_before = run.stages.get(name, (0.0, 0.0))
                 run.stages[name] = [round(wall_before + wall, 3), round(audio_before + audio, 3)]
             run.conversation = ""
-            run.at = "writing the results" if run.done == run.shards else ""
+            is_last = plan is not None and plan.has_results and run.done == run.shards
+            run.at = "writing the results" if is_last else ""
             self._write_in_time()
 
     def __exit__(

@@ -184,9 +184,8 @@ def make_there(tasks: Sequence[Task], job: RayJob) -> list[ShardReport]:
             if job.work.mirror:
                 job.work.mirror.ensure(file)
     reports = make_shards_of(tasks, job.stages, job.batch_seconds)
-    halfway = [task.halfway.path for task in tasks if task.halfway and task.halfway.path.exists()]
-    for file in (*halfway, *(report.path for report in reports)):
-        job.work.keep(file)
+    for report in reports:
+        job.work.keep(report.path)
     return reports
 
 

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -35,12 +35,12 @@ from dailytalk_contiguous.run.events import Journal, Run, TimeSpent, alone
 from dailytalk_contiguous.run.on_ray import RayJob, connected, run_on_ray
 from dailytalk_contiguous.run.processes import gpus_to_share, in_processes
 from dailytalk_contiguous.run.shard import (
-    Halfway,
     Progress,
     RunPlan,
     ShardMaker,
     ShardReport,
     Task,
+    features_of,
     make_shards_of,
     neighbours,
     retried_by,
@@ -55,7 +55,6 @@ from dailytalk_contiguous.shards import (
     earlier_rows,
     expand_row,
     held_path,
-    is_part,
     made_path,
     read_entries,
     read_rows,
@@ -246,9 +245,12 @@ class Pass:
         columns: those of the rows, which may lack some of them.
         keeps: the columns of the shards; None for all that are not transient.
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
-        halfway: the folder that keeps the rows after so many stages as well: others after these go on from there.
+        before: the pass whose shards have the rows; None for the source.
+        unless: for each group, a file of a later pass: where it is there, the shard need not be made.
+        waits: whether the next pass needs all shards, those of other hosts, too.
+        is_continued: whether this run has counted its conversations when they went through the pass before.
         keeps_finished: whether a conversation that is rejected now keeps the row that an earlier run has finished.
-        is_window: whether it is a window of a stream, whose conversations no other shard has but parts of its own.
+        is_window: whether it is a window of a stream, whose conversations no other shard has.
     """
 
     folder: Path
@@ -257,25 +259,39 @@ class Pass:
     columns: Features = field(default_factory=lambda: SOURCE)
     keeps: Features | None = None
     later: Stages = ()
-    halfway: tuple[Path, int] | None = None
+    before: "Pass | None" = None
+    unless: Sequence[Path] = ()
+    waits: bool = False
+    is_continued: bool = False
     keeps_finished: bool = False
     is_window: bool = False
 
+    @property
+    def stages_so_far(self) -> Stages:
+        """Its stages, and those of the passes before."""
+        return (*self.before.stages_so_far, *self.stages) if self.before else self.stages
+
     @cached_property
     def made_by(self) -> str:
-        """The digest of the stages as they are when the pass is planned.
+        """The digest of the stages so far, as they are when the pass is planned.
 
         It names the shards, so it must not change meanwhile: somebody may edit the file of a model.
         """
-        return stages_digest(self.stages)
+        return stages_digest(self.stages_so_far)
 
     @property
     def paths(self) -> list[Path]:
         """The files of the shards, once they are made."""
-        return [made_path(path) for path in self._shard_paths]
+        return [made_path(path) for path in self.shard_paths]
+
+    @property
+    def missing(self) -> list[Path]:
+        """The shards that are to be made, and that no host has made."""
+        needless = {path for path, file in zip(self.paths, self.unless, strict=False) if file.exists()}
+        return [path for path in self.paths if path not in needless and not path.exists()]
 
     @cached_property
-    def _shard_paths(self) -> list[Path]:
+    def shard_paths(self) -> list[Path]:
         """The files of the shards by their own names."""
         return [shard_path(self.folder, rows, self.made_by) for rows in self.groups]
 
@@ -296,69 +312,50 @@ class Pass:
         """
         host, n_hosts = shard
         existing = {path.name for path in shard_files(self.folder)}
-        paths = self._shard_paths
-        tasks = list[Task]()
-        for number, (path, halfway, rows) in enumerate(zip(paths, self._halfway, self.groups, strict=True)):
-            if path.name not in existing and number % n_hosts == host - 1:
-                task = Task(path, rows, self.columns, self.keeps, self.made_by, halfway=halfway)
-                tasks.append(task)
-        tasks = self._with_earlier(tasks)
-        first_stages = [task.first_stage for task in tasks]
-        first_stage = min((number for number in first_stages if number is not None), default=len(self.stages))
-        return RunPlan(paths, tasks, first_stage)
+        needless = {path for path, file in zip(self.shard_paths, self.unless, strict=False) if file.exists()}
+        tasks: list[Task] = []
+        for number, (path, rows) in enumerate(zip(self.shard_paths, self.groups, strict=True)):
+            if path.name not in existing and path not in needless and number % n_hosts == host - 1:
+                tasks.append(self._task(number, path, rows))
+        return RunPlan(self.shard_paths, self._with_earlier(tasks), self.is_continued, not self.unless)
 
-    def _with_earlier(self, tasks: list[Task]) -> list[Task]:
-        """These tasks with the conversations that other files of the folders have, which need not be made again.
+    def _task(self, number: int, path: Path, rows: list[Row]) -> Task:
+        """The task of a shard by its number among all."""
+        if not self.before:
+            return Task(path, rows, self.columns, self.keeps, self.made_by)
+        made_before = {name for stage in self.before.stages_so_far for name in stage.adds}
+        return Task(
+            path,
+            rows,
+            columns=features_of(self.before.stages_so_far),
+            keeps=self.keeps or features_of(self.stages_so_far),
+            made_by=self.made_by,
+            before=self.before.paths[number],
+            made_before=made_before,
+        )
+
+    def _with_earlier(self, tasks: Sequence[Task]) -> list[Task]:
+        """These tasks with the conversations that other files of the folder have, which need not be made again.
 
         Their shards come after those of earlier runs that hold other rows of the same conversations.
         """
-        others = self._others(self.folder, self._shard_paths) if tasks else []
+        others = self._others(self.shard_paths) if tasks else []
         keys = keys_of([task.rows for task in tasks], self.made_by) if others else {}
         earlier = earlier_rows(others, keys, retried_by(self.stages))
-        of_halfway = self._earlier_halfway([task.rows for task in tasks if task.halfway and not task.is_halfway])
-        later_tasks = []
+        later_tasks: list[Task] = []
         for task in tasks:
             names = [row["conversation_id"] for row in task.rows]
             newest = max((earlier.generations.get(name, -1) for name in names), default=-1)
             files = {name: earlier.files[name] for name in names if name in earlier.files}
-            later = replace(task, earlier=files, generation=1 + newest)
-            if task.halfway:
-                files = {name: of_halfway[name] for name in names if name in of_halfway}
-                later = replace(later, halfway=replace(task.halfway, earlier=files))
-            later_tasks.append(later)
+            later_tasks.append(replace(task, earlier=files, generation=1 + newest))
         return later_tasks
 
-    def _earlier_halfway(self, groups: Sequence[list[Row]]) -> dict[str, Path]:
-        """The files that have conversations of these groups after the first stages, by their ids."""
-        if not self.halfway or not groups:
-            return {}
-        folder, n_stages = self.halfway
-        stages = self.stages[:n_stages]
-        others = self._others(folder, [halfway.path for halfway in self._halfway if halfway])
-        keys = keys_of(groups, stages_digest(stages)) if others else {}
-        return earlier_rows(others, keys, retried_by(stages)).files
-
-    def _other_shards(self) -> list[Path]:
-        """The shards in the folder that are not of this pass."""
-        return self._others(self.folder, self.paths)
-
-    def _others(self, folder: Path, paths: Collection[Path]) -> list[Path]:
-        """The shards in a folder that are not among `paths`, if they may have conversations of this pass."""
-        own_paths = {*paths}
-        others = [path for path in shard_files(folder) if path not in own_paths]
+    def _others(self, paths: Sequence[Path]) -> list[Path]:
+        """The shards in the folder that are not among `paths`, if they may have conversations of this pass."""
+        others = {*shard_files(self.folder)} - {*paths}
         if self.is_window:
-            own_held = {held_path(path) for path in paths}
-            others = [path for path in others if is_part(path) or path in own_held]
-        return others
-
-    @cached_property
-    def _halfway(self) -> Sequence[Halfway | None]:
-        """The shards that keep the rows of each shard halfway, if any do."""
-        if not self.halfway:
-            return [None] * len(self.groups)
-        folder, n_stages = self.halfway
-        made_by = stages_digest(self.stages[:n_stages])
-        return [Halfway(shard_path(folder, rows, made_by), n_stages, made_by) for rows in self.groups]
+            others &= {held_path(path) for path in paths}
+        return sorted(others)
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row]:
         """The rows of all shards, a shard at a time, with the id and these columns."""
@@ -370,7 +367,7 @@ class Pass:
         if not self.keeps_finished:
             return {}
         finished: dict[str, Path] = {}
-        for path, shard in by_generation(self._other_shards()):
+        for path, shard in by_generation(self._others(self.paths)):
             for name, entry in shard.entries.items():
                 if not entry.reject:
                     finished[name] = path
@@ -397,20 +394,10 @@ class Pass:
             separate_rows(path, names)
 
     def results(self) -> dict[Path, list[Path]]:
-        """The files that belong to the result, by folder; all others of these folders may go.
-
-        Where a shard of the first stages is not there, files that have some of its conversations stay.
-        """
+        """The files that belong to the result, by folder; all others of these folders may go."""
         results = {self.folder: [*self.paths, *self.earlier().values()]}
-        if self.halfway:
-            whole = []
-            others = []
-            for halfway, rows in zip(self._halfway, self.groups, strict=True):
-                if halfway and halfway.path.exists():
-                    whole.append(halfway.path)
-                else:
-                    others.append(rows)
-            results[self.halfway[0]] = [*whole, *self._earlier_halfway(others).values()]
+        if self.before:
+            results |= self.before.results()
         return results
 
     def lost(self, kept: Iterable[str], name_of: Callable[[str, Entry], str]) -> set[str]:
@@ -419,7 +406,7 @@ class Pass:
         `name_of` names a conversation by its id and entry; an empty name is none.
         """
         names = set[str]()
-        for path in self._other_shards():
+        for path in self._others(self.paths):
             names |= {name_of(key, entry) for key, entry in read_entries(path).items()}
         return names - {"", *kept}
 
@@ -504,7 +491,7 @@ class RunOutcome:
     n_conversations: int = 0
     n_shards: int = 0
     n_missing: int = 0
-    plan: RunPlan = field(default_factory=lambda: RunPlan([], [], 0))
+    plan: RunPlan = field(default_factory=lambda: RunPlan([], []))
     left: Stages = ()
 
     @property
@@ -554,16 +541,18 @@ def run(
         on_exit.enter_context(journal)
         passes = on_exit.enter_context(contextlib.closing(spec.passes(options)))
         maker = _PassMaker(spec, options, work, journal, outcome)
+        is_alone = False
         for step in passes:
             plan = step.plan(options.shard)
             planned(plan, journal.run)
             if plan.tasks:
                 preflight((*stages_left(plan, step.stages), *step.later), options)
             spec.out.mkdir(parents=True, exist_ok=True)
-            if not maker.results:  # a run that is refused before leaves no trace
+            if not is_alone:  # a run that is refused before leaves no trace
                 on_exit.enter_context(alone(spec.out, spec.kind, options.shard, options.force))
+                is_alone = True
             maker.make(step, plan, progress)
-            if outcome.n_missing:
+            if outcome.n_missing and step.waits:
                 break
         if not outcome.n_missing:
             outcome.record = spec.write(journal.run.time_spent())
@@ -610,7 +599,7 @@ class _PassMaker:
         outcome = self.outcome
         outcome.n_conversations = sum(len(rows) for rows in step.groups)
         outcome.n_shards = len(plan.paths)
-        self.journal.planned(plan, step.stages)
+        self.journal.planned(plan, stages_left(plan, step.stages))
         if plan.tasks:
             noted = self.journal.telling(progress)
             for report in make_shards(plan, step.stages, self.options, noted, self.spec.mirrors):
@@ -620,7 +609,7 @@ class _PassMaker:
                     self.told_at = time.perf_counter()
                     self.work.tell()
             self.work.gather()  # what other hosts have made of this plan meanwhile
-        outcome.n_missing = sum(not path.exists() for path in step.paths)
+        outcome.n_missing = len(step.missing)
         if outcome.n_missing and self.options.shard == (1, 1):  # no other host makes them
             raise DailytalkError(
                 f"{counted(outcome.n_missing, 'shard')} of {len(step.paths):,} in {as_text(step.folder)!r} "
@@ -643,7 +632,7 @@ class _PassMaker:
 
 def stages_left(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
     """The stages that are left; without the recogniser where people transcribed all that is left."""
-    left = tuple(stages[plan.first_stage :])
+    left = tuple(stages) if plan.conversations else ()
     if find_stage(Transcribe, left) is None:
         return left
     channel = channel_of(stages)

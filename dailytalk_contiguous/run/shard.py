@@ -2,16 +2,17 @@
 
 Every engine calls this code, on a laptop or on a cluster. What goes through the stages together is a portion: on a
 CPU one conversation, or some short ones, of one shard; on CUDA, and where a service says the lines, conversations
-of neighbouring shards, too. Until a shard is whole, each portion of it is kept in a file of its own.
+of neighbouring shards, too.
 """
 
 import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from datasets import Features
 
@@ -20,7 +21,6 @@ from dailytalk_contiguous.core.conversation import (
     Conversation,
     as_stored,
     assign,
-    forget,
     from_row,
     has_column,
     to_row,
@@ -78,35 +78,19 @@ def retried_by(stages: Iterable[Stage]) -> set[str]:
 
 
 @dataclass(frozen=True)
-class Halfway:
-    """The shard that keeps the rows of a task after its first stages.
-
-    Attributes:
-        path: its file.
-        n_stages: how many stages the rows have been through.
-        made_by: the digest of these stages.
-        earlier: as in `Task`.
-    """
-
-    path: Path
-    n_stages: int
-    made_by: str = ""
-    earlier: Mapping[str, Path] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Task:
     """A shard to make.
 
     Attributes:
         path: its file.
         rows: of the source, without problems.
-        columns: the types of the source's columns; rows may lack some of them.
+        columns: the types of the columns that the rows have before the stages; they may lack some of them.
         keeps: the columns of the shard; None for all (`features_of`).
-        made_by: the digest of the stages.
+        made_by: the digest of the stages, also of those before.
+        before: the shard of the pass before, which has the rows after its stages; None for none.
+        made_before: the columns that those stages have made.
         earlier: by id, the files of the conversations that other shards of the folder have, finished from the same
             input by the same stages: they are copied, and only the others go through the stages.
-        halfway: the shard of the first stages; None for none.
         generation: of the shard (`shards.Shard`).
     """
 
@@ -115,8 +99,9 @@ class Task:
     columns: Features = field(default_factory=lambda: SOURCE)
     keeps: Features | None = None
     made_by: str = ""
+    before: Path | None = None
+    made_before: Set[str] = frozenset()
     earlier: Mapping[str, Path] = field(default_factory=dict)
-    halfway: Halfway | None = None
     generation: int = 0
 
     @property
@@ -130,38 +115,17 @@ class Task:
         return float(sum(row["duration"] for row in self.left))
 
     def read_files(self) -> list[Path]:
-        """The files that are read to make it: of finished rows, and of those after the first stages."""
+        """The files that are read to make it: of finished rows, and of those after the pass before."""
         files = [*self.earlier.values()]
-        if self.halfway:
-            files += [self.halfway.path] if self.is_halfway else self.halfway.earlier.values()
+        if self.before:
+            files.append(self.before)
         return [*dict.fromkeys(files)]
 
     def absolute(self) -> "Task":
         """The task with absolute paths, for a worker that is in another folder."""
         earlier = {name: path.absolute() for name, path in self.earlier.items()}
-        halfway = self.halfway
-        if halfway:
-            of_halfway = {name: path.absolute() for name, path in halfway.earlier.items()}
-            halfway = replace(halfway, path=halfway.path.absolute(), earlier=of_halfway)
-        return replace(self, path=self.path.absolute(), earlier=earlier, halfway=halfway)
-
-    @property
-    def is_halfway(self) -> bool:
-        """Whether the shard of the first stages is there."""
-        return self.halfway is not None and self.halfway.path.exists()
-
-    @property
-    def first_stage(self) -> int | None:
-        """The index of the first stage that is left for a row; None if all rows are copied."""
-        left = self.left
-        if not left:
-            return None
-        if self.halfway is None:
-            return 0
-        heard = self.halfway.earlier
-        if self.is_halfway or all(row["conversation_id"] in heard for row in left):
-            return self.halfway.n_stages
-        return 0
+        before = self.before.absolute() if self.before else None
+        return replace(self, path=self.path.absolute(), earlier=earlier, before=before)
 
 
 @dataclass(frozen=True)
@@ -171,12 +135,14 @@ class RunPlan:
     Attributes:
         paths: all shards, in order.
         tasks: the shards that do not exist.
-        first_stage: the index of the first stage that is left.
+        is_continued: whether its conversations have been through a pass before, which has counted them.
+        has_results: whether the shards are results, and not those of a pass that another one goes on from.
     """
 
     paths: list[Path]
     tasks: list[Task]
-    first_stage: int
+    is_continued: bool = False
+    has_results: bool = True
 
     @property
     def seconds(self) -> float:
@@ -212,179 +178,113 @@ class ShardReport:
     conversations: int = 0
 
 
-class GrowingShard:
-    """A shard on its way to its file.
-
-    Args:
-        path: of the file.
-        task: whose conversations it will have.
-        stages: that make its rows.
-        made_by: their digest.
-        keeps: the columns of its rows.
-
-    Attributes:
-        keeps: the columns of its rows.
-        rows: finished ones, by the conversation's id.
-        entries: the records of conversations that are finished or rejected.
-    """
-
-    def __init__(self, path: Path, task: Task, stages: Sequence[Stage], made_by: str, keeps: Features) -> None:
-        self.keeps = keeps
-        self.rows: dict[str, Row] = {}
-        self.entries: dict[str, shards.Entry] = {}
-        self._path = path
-        self._task = task
-        self._made_by = made_by
-        self._retried = retried_by(stages)
-        self._made_columns = {name for stage in stages for name in stage.adds}
-        self._on_disk = set[str]()
-        self._parts: list[Path] = []
-
-    @property
-    def rejects(self) -> list[Reject]:
-        return [entry.reject for entry in self.entries.values() if entry.reject]
-
-    @property
-    def is_whole(self) -> bool:
-        return len(self.entries) == len(self._task.rows)
-
-    def take(self, files: Mapping[str, Path]) -> None:
-        """Copy conversations by id from the files that have them; what can't be read is left to be made again."""
-        names_in: dict[Path, set[str]] = {}
-        for name, path in files.items():
-            names_in.setdefault(path, set()).add(name)
-        sources = {row["conversation_id"]: row for row in self._task.rows}
-        for path, names in names_in.items():
-            shard = shards.read_whole(path, self.keeps)
-            if shard is None:
-                continue
-            stored = {row["conversation_id"]: row for row in shard.rows}
-            for name in names & shard.entries.keys():
-                reject = shard.entries[name].reject
-                if reject:
-                    self.put(sources[name], None, reject)
-                elif name in stored:
-                    self.put(sources[name], self._with_source(stored[name], sources[name]), None)
-            self._on_disk |= names & self.entries.keys()
-            if shards.is_part(path) and shard.entries.keys() <= sources.keys():
-                self._parts.append(path)
-
-    def _with_source(self, stored: Row, source: Row) -> Row:
-        """A stored row with today's columns of the source: a recording may have been moved."""
-        row = dict(stored)
-        for name, value in shards.expand_row(source).items():
-            if name in self.keeps and name not in self._made_columns:
-                row[name] = value
-        return row
-
-    def put(self, source: Row, row: Row | None, reject: Reject | None) -> None:
-        """Add a conversation: its finished row, or its reject."""
-        name = source["conversation_id"]
-        key = shards.conversation_key(source, self._made_by)
-        self.entries[name] = shards.Entry(source["recording_id"], source["duration"], reject, key=key)
-        if row is not None:
-            self.rows[name] = {column: row.get(column) for column in self.keeps}
-
-    def write(self) -> Path | None:
-        """Write the shard if it is whole, else a part of it with the conversations that are in no file yet.
-
-        A shard is held if one of its conversations may not be rejected the next time. Returns the file of a shard
-        that is whole.
-        """
-        check_interrupt()  # what compiled code has made of one may be a reject
-        names = [row["conversation_id"] for row in self._task.rows]
-        if not self.is_whole:
-            self._write_part([name for name in names if name in self.entries and name not in self._on_disk])
-            return None
-        path = self._path
-        held = shards.held_path(path)
-        if any(reject.stage in self._retried for reject in self.rejects):
-            path = held
-        self._write(path, names)
-        if path != held:
-            held.unlink(missing_ok=True)
-        for part in self._parts:
-            part.unlink(missing_ok=True)
-        return path
-
-    def _write_part(self, names: Sequence[str]) -> None:
-        if not names:
-            return
-        rows = [row for row in self._task.rows if row["conversation_id"] in names]
-        path = shards.part_path(shards.shard_path(self._path.parent, rows, self._made_by))
-        self._write(path, names)
-        self._parts.append(path)
-        self._on_disk.update(names)
-
-    def _write(self, path: Path, names: Sequence[str]) -> None:
-        rows = [self.rows[name] for name in names if name in self.rows]
-        entries = {name: self.entries[name] for name in names}
-        shards.write_shard(path, shards.Shard(rows, entries, self._task.generation), self.keeps)
-
-
 class ShardInProgress:
-    """A task on its way.
+    """A shard on its way to its file, which is written when all of its conversations are done.
 
     Attributes:
         task: what is made.
-        shard: its shard.
-        halfway: the shard of the first stages; None if there is none, and if its file is written.
-        left: the conversations that go through stages.
-        copied_seconds: seconds of audio of the others, whose rows wait in memory until the shard is whole.
+        left: the rows that go through stages, as the pass before has left them.
+        copied_seconds: seconds of audio of the others, which wait in memory.
+        rejects: of its conversations.
     """
 
     def __init__(self, task: Task, stages: Sequence[Stage]) -> None:
         self.task = task
-        self.shard = GrowingShard(task.path, task, stages, task.made_by, task.keeps or features_of(stages))
-        self.shard.take(task.earlier)
-        self.halfway: GrowingShard | None = None
-        self.left: list[Waiting] = []
-        if task.halfway:
-            self._open_halfway(task.halfway, stages[: task.halfway.n_stages])
-        names = {*self.shard.entries, *(waiting.row["conversation_id"] for waiting in self.left)}
-        for row in task.rows:
-            if row["conversation_id"] not in names:
-                self.left.append(Waiting(self, row, 0))
-        left_seconds = sum(waiting.row["duration"] for waiting in self.left)
-        self.copied_seconds = float(sum(row["duration"] for row in task.rows) - left_seconds)
+        self._keeps = task.keeps or features_of(stages)
+        self._rows: dict[str, Row] = {}
+        self._entries: dict[str, shards.Entry] = {}
+        self._retried = retried_by(stages)
+        sources = {row["conversation_id"]: row for row in task.rows}
+        if task.before:
+            sources = self._after_pass_before(task.before)
+        made_columns = {name for stage in stages for name in stage.adds}
+        self._copy(sources, made_columns)
+        self.left = [row for name, row in sources.items() if name not in self._entries]
+        seconds = sum(row["duration"] for row in self.left)
+        self.copied_seconds = float(sum(row["duration"] for row in task.rows) - seconds)
 
-    def _open_halfway(self, halfway: Halfway, stages: Sequence[Stage]) -> None:
-        """Read what has been through the first stages from their file, or from other shards of its folder."""
-        growing = GrowingShard(halfway.path, self.task, stages, halfway.made_by, features_of(stages))
-        if halfway.path.exists():
-            names = [row["conversation_id"] for row in self.task.rows]
-            growing.take(dict.fromkeys(names, halfway.path))
-        if not growing.is_whole:
-            growing.take(halfway.earlier)
-            if growing.is_whole:
-                growing.write()
-            else:
-                self.halfway = growing
+    @property
+    def rejects(self) -> list[Reject]:
+        return [entry.reject for entry in self._entries.values() if entry.reject]
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self._entries) == len(self.task.rows)
+
+    def _after_pass_before(self, path: Path) -> dict[str, Row]:
+        """The rows after the pass before, by id; its rejects are rejected here, too."""
+        stored = shards.read_rows(path, self.task.columns)
+        entries = shards.read_entries(path)
+        rows: dict[str, Row] = {}
         for row in self.task.rows:
             name = row["conversation_id"]
-            if name in self.shard.entries or name not in growing.entries:
-                continue
-            reject = growing.entries[name].reject
+            reject = entries[name].reject
             if reject:
-                self.shard.put(row, None, reject)
+                self.put(row, None, reject)
             else:
-                made = shards.expand_row(row) | growing.rows[name]
-                self.left.append(Waiting(self, made, halfway.n_stages))
+                rows[name] = stored[name] | without(row, self.task.made_before)
+        return rows
+
+    def _copy(self, sources: Mapping[str, Row], made_columns: Container[str]) -> None:
+        """Copy finished conversations from other files; what can't be read is left to be made again."""
+        names_in: dict[Path, list[str]] = {}
+        for name, path in self.task.earlier.items():
+            if name in sources:
+                names_in.setdefault(path, []).append(name)
+        for path, names in names_in.items():
+            shard = shards.read_whole(path, self._keeps)
+            if shard is None:
+                continue
+            stored = {row["conversation_id"]: row for row in shard.rows}
+            for name in names:
+                reject = shard.entries[name].reject
+                if reject:
+                    self.put(sources[name], None, reject)
+                elif name in stored:
+                    self.put(sources[name], stored[name] | without(sources[name], made_columns), None)
+
+    def put(self, source: Row, row: Row | None, reject: Reject | None) -> None:
+        """Add a conversation: its finished row, or its reject."""
+        name = source["conversation_id"]
+        key = shards.conversation_key(source, self.task.made_by)
+        self._entries[name] = shards.Entry(source["recording_id"], source["duration"], reject, key=key)
+        if row is not None:
+            self._rows[name] = {column: row.get(column) for column in self._keeps}
+
+    def put_talk(self, source: Row, talk: Conversation) -> None:
+        """Add a conversation as the stages have left it, or the reject that it has become."""
+        if talk.problem:
+            stage = talk.problem_stage or ""
+            self.put(source, None, Reject(source["conversation_id"], stage, talk.problem, talk.remedy or ""))
+            return
+        self.put(source, to_row(talk, [name for name in self._keeps if has_column(talk, name)]), None)
+
+    def write(self) -> Path:
+        """Write the shard; it is held if one of its conversations may not be rejected the next time."""
+        check_interrupt()  # what compiled code has made of one may be a reject
+        path = self.task.path
+        held = shards.held_path(path)
+        if any(reject.stage in self._retried for reject in self.rejects):
+            path = held
+        names = [row["conversation_id"] for row in self.task.rows]
+        rows = [self._rows[name] for name in names if name in self._rows]
+        entries = {name: self._entries[name] for name in names}
+        shards.write_shard(path, shards.Shard(rows, entries, self.task.generation), self._keeps)
+        if path != held:
+            held.unlink(missing_ok=True)
+        return path
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """A conversation that waits for stages.
+def without(row: Row, made_columns: Container[str]) -> Row:
+    """The columns of a row that no stage makes, as they are today: a recording may have been moved."""
+    return {name: value for name, value in shards.expand_row(row).items() if name not in made_columns}
 
-    Attributes:
-        shard: that it belongs to.
-        row: of the source, with what the first stages have made.
-        done: how many stages it has been through.
-    """
+
+class Source(NamedTuple):
+    """A row that goes through the stages, and the shard that it belongs to."""
 
     shard: ShardInProgress
     row: Row
-    done: int
 
 
 @dataclass
@@ -392,19 +292,19 @@ class Portion:
     """Conversations that go through the stages together.
 
     Attributes:
-        conversations: as they wait.
+        sources: their rows before the stages.
         talks: as they are now, in the same order.
         done: how many stages they have been through.
     """
 
-    conversations: Sequence[Waiting]
+    sources: Sequence[Source]
     talks: list[Conversation]
-    done: int
+    done: int = 0
 
     @property
     def seconds(self) -> float:
         """Seconds of their audio."""
-        return float(sum(waiting.row["duration"] for waiting in self.conversations))
+        return float(sum(source.row["duration"] for source in self.sources))
 
 
 @dataclass
@@ -432,7 +332,7 @@ class ShardMaker:
     _since: float = 0.0
 
     def make(self, tasks: Iterable[Task]) -> Iterator[ShardReport]:
-        """Make shards; yields each once it is on disk. If this raises, the conversations that are done are kept.
+        """Make shards; yields each once it is on disk. If this raises, what is in no whole shard is dropped.
 
         On a device, the next portion is decoded by a thread while this one is processed.
         """
@@ -451,42 +351,19 @@ class ShardMaker:
 
     def _steps(self, tasks: Iterable[Task]) -> Generator[Portion | ShardReport]:
         """Portions of what is left of the tasks, in order, and shards of which all could be copied."""
-        waiting = list[Waiting]()
+        waiting: list[Source] = []
         for task in tasks:
             shard = ShardInProgress(task, self.stages)
             if not shard.left:
-                yield self._report(shard, shard.shard.write())
-                continue
-            for conversation in shard.left:
-                if waiting and not self._goes_with(waiting, conversation, self.batch_seconds):
-                    yield self._opened(waiting)
+                yield self._report(shard, shard.write())
+            for row in shard.left:
+                source = Source(shard, row)
+                if waiting and not _go_together([*waiting, source], self.batch_seconds):
+                    yield opened(waiting)
                     waiting = []
-                waiting.append(conversation)
+                waiting.append(source)
         if waiting:
-            yield self._opened(waiting)
-
-    def _goes_with(self, before: Sequence[Waiting], conversation: Waiting, batch_seconds: float) -> bool:
-        """Whether a conversation goes through the stages together with those before it.
-
-        A portion spans no shards that have copied more audio than it may have itself: it would fill memory.
-        """
-        first = before[0]
-        owners = {id(waiting.shard): waiting.shard for waiting in (*before, conversation)}
-        copied_seconds = sum(owner.copied_seconds for owner in owners.values())
-        may_span = batch_seconds > 0 and copied_seconds <= batch_seconds
-        may_join = may_span or first.shard is conversation.shard
-        seconds = sum(waiting.row["duration"] for waiting in (*before, conversation))
-        fits = seconds <= (batch_seconds or PORTION_SECONDS)
-        return may_join and fits and first.done == conversation.done
-
-    def _opened(self, waiting: Sequence[Waiting]) -> Portion:
-        """A portion of conversations that have been through the same stages."""
-        done = waiting[0].done
-        features = dict(waiting[0].shard.task.columns)
-        for stage in self.stages[:done]:
-            features |= stage.adds
-        talks = [open_talk(conversation.row, Features(features)) for conversation in waiting]
-        return Portion(waiting, talks, done)
+            yield opened(waiting)
 
     def _prepared(self, step: Portion | ShardReport) -> Portion | ShardReport:
         """A portion that has been through the first of the stages that need no model's device."""
@@ -497,61 +374,32 @@ class ShardMaker:
 
     def _finish(self, portion: Portion) -> Iterator[ShardReport]:
         """Take a portion through the stages left; yields the shards that it completes."""
-        n_together = self.n_together
-        if n_together is not None:
-            self._run(portion, n_together)
-        pieces = [portion] if n_together is None else self._pieces(portion)
-        for piece in pieces:
+        is_divided = self.n_together is not None
+        self._run(portion, self.n_together or 0)
+        for piece in _pieces(portion) if is_divided else [portion]:
             self._run(piece, len(self.stages))
-            owners = {id(waiting.shard): waiting.shard for waiting in piece.conversations}
-            for waiting, talk in zip(piece.conversations, piece.talks, strict=True):
-                put_talk(waiting.shard.shard, waiting.row, talk)
-            for owner in owners.values():
-                path = owner.shard.write()
-                if path:
-                    yield self._report(owner, path)
-
-    def _pieces(self, portion: Portion) -> Iterator[Portion]:
-        """A portion divided as on a CPU."""
-        first = 0
-        conversations = portion.conversations
-        for end in range(1, len(conversations) + 1):
-            piece = conversations[first:end]
-            if end < len(conversations) and self._goes_with(piece, conversations[end], 0.0):
-                continue
-            yield Portion(piece, portion.talks[first:end], portion.done)
-            first = end
+            owners = {id(source.shard): source.shard for source in piece.sources}
+            for source, talk in zip(piece.sources, piece.talks, strict=True):
+                source.shard.put_talk(source.row, talk)
+            for shard in owners.values():
+                if shard.is_whole:
+                    yield self._report(shard, shard.write())
 
     def _run(self, portion: Portion, until: int) -> None:
-        """Take a portion through the stages up to this one; what the first stages have made is kept on the way."""
+        """Take a portion through the stages up to this one."""
         while portion.done < until:
             self._advance(portion, self.stages[portion.done])
-            halfway = portion.conversations[0].shard.task.halfway
-            if halfway and halfway.n_stages == portion.done:
-                self._keep_halfway(portion)
 
-    def _keep_halfway(self, portion: Portion) -> None:
-        """Write what the first stages have made, and drop what is too large to be kept."""
-        heavy = {name for stage in self.stages[: portion.done] for name in stage.transient}
-        growing: dict[int, GrowingShard] = {}
-        for waiting, talk in zip(portion.conversations, portion.talks, strict=True):
-            forget(talk, heavy)
-            if waiting.shard.halfway:
-                growing[id(waiting.shard)] = waiting.shard.halfway
-                put_talk(waiting.shard.halfway, waiting.row, talk)
-        for shard in growing.values():
-            shard.write()
-
-    def _report(self, shard: ShardInProgress, path: Path | None) -> ShardReport:
+    def _report(self, shard: ShardInProgress, path: Path) -> ShardReport:
         """Report a shard that is on disk, with what was worked since the last report."""
         now = time.perf_counter()
         with self._taking:  # a thread prepares the next portion meanwhile
             taken = self._taken
             self._taken = {}
         report = ShardReport(
-            path=path or shard.task.path,
-            rejects=len(shard.shard.rejects),
-            audio_seconds=float(sum(waiting.row["duration"] for waiting in shard.left)),
+            path=path,
+            rejects=len(shard.rejects),
+            audio_seconds=float(sum(row["duration"] for row in shard.left)),
             wall_seconds=now - self._since,
             stages=taken,
             conversations=len(shard.left),
@@ -566,7 +414,7 @@ class ShardMaker:
         spans_conversations = self.batch_seconds > 0 and not is_divided
         one_by_one = not spans_conversations and not stage.by_row and has_model
 
-        names = tuple(waiting.row["conversation_id"] for waiting in portion.conversations)
+        names = tuple(source.row["conversation_id"] for source in portion.sources)
         event = StageEvent(stage.name, names, audio)
 
         def show_step(kind: str, done: int, total: int | None) -> None:
@@ -602,16 +450,34 @@ def after_stage(stage: Stage, talks: Sequence[Conversation]) -> list[Conversatio
     return after
 
 
-def put_talk(shard: GrowingShard, source: Row, talk: Conversation) -> None:
-    """Put a conversation into a shard as the stages have left it, or the reject that it has become."""
-    if talk.problem:
-        shard.put(
-            source,
-            None,
-            Reject(source["conversation_id"], talk.problem_stage or "", talk.problem, talk.remedy or ""),
-        )
-        return
-    shard.put(source, to_row(talk, [name for name in shard.keeps if has_column(talk, name)]), None)
+def opened(sources: Sequence[Source]) -> Portion:
+    """A portion of the conversations of these rows."""
+    talks = [open_talk(source.row, source.shard.task.columns) for source in sources]
+    return Portion(sources, talks)
+
+
+def _go_together(sources: Sequence[Source], batch_seconds: float) -> bool:
+    """Whether conversations go through the stages together.
+
+    A portion spans no shards that have copied more audio than it may have itself: it would fill memory.
+    """
+    owners = {id(source.shard): source.shard for source in sources}
+    copied_seconds = sum(shard.copied_seconds for shard in owners.values())
+    may_span = batch_seconds > 0 and copied_seconds <= batch_seconds
+    seconds = sum(source.row["duration"] for source in sources)
+    fits = seconds <= (batch_seconds or PORTION_SECONDS)
+    return fits and (may_span or len(owners) == 1)
+
+
+def _pieces(portion: Portion) -> Iterator[Portion]:
+    """A portion divided as on a CPU."""
+    first = 0
+    sources = portion.sources
+    for end in range(1, len(sources) + 1):
+        if end < len(sources) and _go_together(sources[first : end + 1], 0.0):
+            continue
+        yield Portion(sources[first:end], portion.talks[first:end], portion.done)
+        first = end
 
 
 def neighbours(tasks: Iterable[Task], seconds: float) -> Iterator[list[Task]]:

@@ -164,16 +164,22 @@ class TagSpec(Spec):
             if stage.unfitted:
                 before = self.stages[:number]
                 later = self.stages[number + 1 :]
-                step = Pass(self.out / RATED, self.recordings.groups, before, later=later)
+                step = Pass(self.out / RATED, self.recordings.groups, before, later=later, waits=True)
                 yield step
                 self.stages = (*before, stage.fit(step.rows(stage.needs)), *later)
-        yield self._pass
+        tagged = self._pass
+        if tagged.before:
+            rated = replace(tagged.before, later=tagged.stages, unless=tagged.shard_paths)
+            is_rated = not rated.missing
+            yield rated
+            tagged = replace(tagged, is_continued=not is_rated)
+        yield tagged
 
     @property
     def _pass(self) -> Pass:
-        """The pass that tags, whose rows are kept before `Bucket`, too.
+        """The pass that tags, behind one for all stages before `Bucket`, whose results another rule may use again.
 
-        They are not where a stage after it, such as a person's own, needs what is too heavy to be kept.
+        It is one pass where a stage after them, such as a person's own, needs what is too heavy to be kept.
         """
         stages = self.stages
         tagged = self.out / TAGGED
@@ -187,7 +193,8 @@ class TagSpec(Spec):
         read_later = {name for stage in stages[n_rated:] for name in (*stage.needs, *stage.uses)}
         if n_rated == 0 or heavy & read_later:
             return Pass(tagged, groups, stages)
-        return Pass(tagged, groups, stages, halfway=(self.out / RATED, n_rated))
+        rated = Pass(self.out / RATED, groups, stages[:n_rated])
+        return Pass(tagged, groups, stages[n_rated:], before=rated)
 
     def write(self, time_spent: TimeSpent) -> RunRecord:
         about = dict(self.about)

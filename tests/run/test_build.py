@@ -8,7 +8,8 @@ from datasets import Features, Value
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.core.settings import EXECUTION
-from dailytalk_contiguous.run.shard import Halfway, ShardMaker, StageEvent, Task
+from dailytalk_contiguous.run.run import Pass
+from dailytalk_contiguous.run.shard import ShardMaker, StageEvent
 from dailytalk_contiguous.shards import entries_in, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
@@ -64,13 +65,13 @@ def row(name: str, digest: str = "d", duration: float = 0.1) -> dict[str, Any]:
     }
 
 
-def build(folder: Path, names: str, *stages: Stage, **options: Any) -> Path:
-    """The shard of some rows, whose first stage's are kept beside it."""
-    halfway = folder / "halfway" / "shard-1.parquet"
-    rows = [row(name) for name in names]
-    task = Task(folder / "shard-1.parquet", rows, halfway=Halfway(halfway, 1))
-    [report] = ShardMaker(stages, **options).make([task])
-    return report.path
+def build(folder: Path, names: str, first: Stage, second: Stage, **options: Any) -> Path:
+    """The shard of some rows after two passes of a stage each."""
+    before = Pass(folder / "before", [[row(name) for name in names]], (first,))
+    step = Pass(folder, before.groups, (second,), before=before)
+    for each in (before, step):
+        list(ShardMaker(each.stages, **options).make(each.plan().tasks))
+    return step.paths[0]
 
 
 def weights(path: Path) -> dict[str, int]:
@@ -114,17 +115,20 @@ def test_shard_that_was_stopped_leaves_no_file_and_is_made_anew(tmp_path: Path) 
     assert [*tmp_path.glob("*.parquet")] == []
     calls.clear()
     path = build(tmp_path, "ab", Length(), Weigh())
-    assert calls == [("Weigh", ["a", "b"])]  # what the first stages made is kept
+    assert calls == [("Weigh", ["a", "b"])]  # what the pass before has made is kept
     assert weights(path) == {"a": 3, "b": 3}
     assert [*tmp_path.glob("*.parquet")] == [path]
 
 
-def test_rows_halfway_that_are_damaged_are_made_again(tmp_path: Path) -> None:
+def test_damaged_shard_of_the_pass_before_is_named_and_made_again_once_it_is_gone(tmp_path: Path) -> None:
     build(tmp_path, "ab", Length(), Weigh())
-    halfway = tmp_path / "halfway" / "shard-1.parquet"
-    data = halfway.read_bytes()
-    halfway.write_bytes(data[:4] + bytes(40) + data[44:])
+    (before,) = (tmp_path / "before").glob("*.parquet")
+    data = before.read_bytes()
+    before.write_bytes(data[:4] + bytes(40) + data[44:])
     calls.clear()
-    path = build(tmp_path, "ab", Length(), Weigh())
-    assert weights(path) == {"a": 3, "b": 3}
+    with pytest.raises(BadInput, match=before.name) as refused:
+        build(tmp_path, "ab", Length(), Weigh(factor=2))
+    assert "delete it" in refused.value.remedy
+    before.unlink()
+    assert weights(build(tmp_path, "ab", Length(), Weigh(factor=2))) == {"a": 6, "b": 6}
     assert calls == [("Length", ["a", "b"]), ("Weigh", ["a", "b"])]

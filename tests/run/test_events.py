@@ -54,7 +54,7 @@ def test_runs_are_found_from_the_end_behind_and_before_lines_that_were_cut_off(
     path = tmp_path / EVENTS
     for number in range(3):
         with journal(tmp_path) as events:
-            events.planned(RunPlan([TASK.path], [TASK], 0))
+            events.planned(RunPlan([TASK.path], [TASK]))
             events.made(MADE)
         with path.open("ab") as file:
             file.write(damage)
@@ -65,9 +65,9 @@ def test_runs_are_found_from_the_end_behind_and_before_lines_that_were_cut_off(
 def test_lines_say_where_their_run_begins_and_those_between_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / EVENTS
     with journal(tmp_path) as first:
-        first.planned(RunPlan([TASK.path], [TASK], 0))
+        first.planned(RunPlan([TASK.path], [TASK]))
     with journal(tmp_path) as second:
-        second.planned(RunPlan([TASK.path], [TASK], 0))
+        second.planned(RunPlan([TASK.path], [TASK]))
         begins = second.run.begins
         append(path, line(run="of nobody, and between the lines of the second run"))
     assert begins is not None
@@ -78,9 +78,9 @@ def test_lines_say_where_their_run_begins_and_those_between_are_not_read(tmp_pat
 def test_journal_that_was_deleted_during_a_run_is_read_by_its_lines(tmp_path: Path) -> None:
     path = tmp_path / EVENTS
     with journal(tmp_path) as first:
-        first.planned(RunPlan([TASK.path], [TASK], 0))
+        first.planned(RunPlan([TASK.path], [TASK]))
     with journal(tmp_path) as second:
-        second.planned(RunPlan([TASK.path], [TASK], 0))
+        second.planned(RunPlan([TASK.path], [TASK]))
         path.unlink()
         append(path, line(run="another"))
     assert [run.run for run in read_runs(path)] == ["another", second.run.run]
@@ -97,7 +97,7 @@ def test_lines_are_written_while_a_stage_reports_nothing_and_none_after_the_end(
     caplog.set_level(logging.INFO, "dailytalk_contiguous")
     path = tmp_path / EVENTS
     with journal(tmp_path) as events:
-        events.planned(RunPlan([TASK.path], [TASK], 0))
+        events.planned(RunPlan([TASK.path], [TASK]))
         events.telling(lambda event: None)(StageEvent("Transcribe", ("a",), 6.0))
         while path.read_bytes().count(b"Transcribe") < 2:
             time.sleep(0.01)
@@ -116,7 +116,7 @@ def test_lines_are_written_while_a_stage_reports_nothing_and_none_after_the_end(
 def test_short_run_has_a_line_at_its_start_and_one_at_its_end(tmp_path: Path) -> None:
     tasks = [Task(Path(f"shard-{number}.parquet"), TASK.rows) for number in range(50)]
     with journal(tmp_path) as events:
-        events.planned(RunPlan([task.path for task in tasks], tasks, 0))
+        events.planned(RunPlan([task.path for task in tasks], tasks))
         for task in tasks:
             events.made(ShardReport(task.path, 0, 6.0, 2.0, {}, conversations=1))
     first, *_, last = map(json.loads, (tmp_path / EVENTS).read_text().splitlines())
@@ -130,7 +130,7 @@ def test_threads_that_report_at_once_lose_nothing(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(run_events, "LINE_SECONDS", 0.001)
     tasks = [Task(Path(f"shard-{number}.parquet"), TASK.rows) for number in range(100)]
     with journal(tmp_path) as events, ThreadPoolExecutor(8) as pool:
-        events.planned(RunPlan([task.path for task in tasks], tasks, 0))
+        events.planned(RunPlan([task.path for task in tasks], tasks))
         tell = events.telling(lambda event: None)
 
         def make(task: Task) -> None:
@@ -148,7 +148,7 @@ def test_threads_that_report_at_once_lose_nothing(tmp_path: Path, monkeypatch: p
 def test_share_is_that_of_conversations_that_are_done_and_no_time_is_left_before_the_first(tmp_path: Path) -> None:
     tasks = [Task(Path(f"shard-{name}.parquet"), [{"conversation_id": name, "duration": 6.0}]) for name in "abcd"]
     with journal(tmp_path) as events:
-        events.planned(RunPlan([task.path for task in tasks], tasks, 0))
+        events.planned(RunPlan([task.path for task in tasks], tasks))
         tell = events.telling(lambda event: None)
         run = events.run
         tell(StageEvent("Segment", ("a",), 6.0, wall=1.0))
@@ -174,7 +174,7 @@ def test_conversation_at_hand_has_its_stage_and_the_steps_that_are_done(
     tmp_path: Path, event: StageEvent, text: str
 ) -> None:
     with journal(tmp_path) as events:
-        events.planned(RunPlan([TASK.path], [TASK], 0))
+        events.planned(RunPlan([TASK.path], [TASK]))
         events.telling(lambda event: None)(event)
         assert events.run.at_hand == text
 
@@ -201,7 +201,7 @@ def test_end_tells_why_and_never_what_was_said(
 ) -> None:
     def fail() -> None:
         with journal(tmp_path) as events:
-            events.planned(RunPlan([TASK.path], [TASK], 0))
+            events.planned(RunPlan([TASK.path], [TASK]))
             raise error
 
     with pytest.raises(type(error)):
@@ -212,7 +212,7 @@ def test_end_tells_why_and_never_what_was_said(
 
 def test_run_with_nothing_to_do_ends_what_a_killed_one_left_open(tmp_path: Path) -> None:
     killed = journal(tmp_path)
-    killed.planned(RunPlan([TASK.path], [TASK], 0))
+    killed.planned(RunPlan([TASK.path], [TASK]))
     killed.made(MADE)
     for _ in range(2):
         with journal(tmp_path) as again:

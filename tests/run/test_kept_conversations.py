@@ -1,7 +1,7 @@
 """What is kept is a conversation: what a stop, an edit, or another size of shards makes again."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -80,16 +80,15 @@ class Folder:
         self.folder = folder
 
     def planned(self, rows: Sequence[Row], seconds: float, judge: Judge = Judge()) -> Pass:
-        groups = list(group(rows, seconds))
-        return Pass(self.folder / "tagged", groups, (Hear(), judge), halfway=(self.folder / "rated", 1))
+        rated = Pass(self.folder / "rated", list(group(rows, seconds)), (Hear(),))
+        return Pass(self.folder / "tagged", rated.groups, (judge,), before=rated)
 
     def run(
         self, rows: Sequence[Row], seconds: float = 30.0, judge: Judge = Judge(), **options: Any
     ) -> dict[str, list[str]]:
         """Make what is left; returns the conversations that each stage was called with."""
         calls.clear()
-        step = self.planned(rows, seconds, judge)
-        list(make_shards(step.plan(), step.stages, RunOptions(), **options))
+        make(self.planned(rows, seconds, judge), **options)
         return dict(calls)
 
     def rows(self, name: str = "tagged") -> dict[str, Row]:
@@ -97,6 +96,13 @@ class Folder:
         for path in shard_files(self.folder / name):
             rows |= read_rows(path, ["heard", "judged", "audio_file"])
         return rows
+
+
+def make(step: Pass, **options: Any) -> None:
+    """Make what is left of a pass, and of the one before it, as a run of `tag` does."""
+    if step.before:
+        make(replace(step.before, unless=step.shard_paths), **options)
+    list(make_shards(step.plan(), step.stages, RunOptions(), **options))
 
 
 @pytest.fixture
@@ -118,35 +124,33 @@ CALLS = [row(name) for name in "abcdef"]
 # Stops
 
 
-@pytest.mark.parametrize("seconds", [30.0, 600.0])
-def test_stop_loses_the_conversation_in_hand_alone_however_large_the_shards_are(
-    folder: Folder, seconds: float
-) -> None:
+@pytest.mark.parametrize("seconds", [30.0, 60.0, 600.0])
+def test_stop_loses_the_shard_in_hand_alone(folder: Folder, seconds: float) -> None:
+    groups = [[row["conversation_id"] for row in rows] for rows in group(CALLS, seconds)]
+    (in_hand,) = [number for number, names in enumerate(groups) if "d" in names]
+    left = [name for names in groups[in_hand:] for name in names]
     with pytest.raises(KeyboardInterrupt):
         folder.run(CALLS, seconds, progress=stop_at("d"))
-    assert folder.run(CALLS, seconds) == {"Hear": ["d", "e", "f"], "Judge": ["d", "e", "f"]}
+    assert folder.run(CALLS, seconds) == {"Hear": left, "Judge": [*"abcdef"]}
     assert sorted(folder.rows()) == [*"abcdef"]
 
 
 def test_stop_after_the_dear_stages_does_not_run_them_again(folder: Folder) -> None:
     with pytest.raises(KeyboardInterrupt):
-        folder.run(CALLS, 600.0, progress=stop_at("d", "Judge"))
-    assert folder.run(CALLS, 600.0) == {"Hear": ["e", "f"], "Judge": ["d", "e", "f"]}
+        folder.run(CALLS, 30.0, progress=stop_at("d", "Judge"))
+    assert folder.run(CALLS, 30.0) == {"Judge": ["d", "e", "f"]}
 
 
-def test_folder_never_has_more_files_than_conversations_and_no_part_is_left(folder: Folder) -> None:
-    most = 0
+def test_shard_is_whole_or_not_there(folder: Folder) -> None:
+    seen: set[tuple[str, ...]] = set()
 
-    def count(event: StageEvent) -> None:
-        nonlocal most
-        counts = [len(shard_files(folder.folder / name)) for name in ("rated", "tagged")]
-        most = max(most, *counts)
+    def note(event: StageEvent) -> None:
+        for name in ("rated", "tagged"):
+            seen.update(tuple(read_entries(path)) for path in shard_files(folder.folder / name))
 
-    folder.run(CALLS, 600.0, progress=count)
-    assert 0 < most <= len(CALLS)
-    (whole,) = shard_files(folder.folder / "tagged")
-    assert not whole.name.endswith(".part.parquet")
-    assert len(shard_files(folder.folder / "rated")) == 1
+    folder.run(CALLS, 600.0, progress=note)
+    assert seen == {tuple("abcdef")}
+    assert len(shard_files(folder.folder / "rated")) == len(shard_files(folder.folder / "tagged")) == 1
 
 
 def test_resumed_shard_has_the_bytes_of_an_undisturbed_one(folder: Folder, tmp_path: Path) -> None:
@@ -179,7 +183,7 @@ def test_other_size_of_shards_makes_nothing_again(folder: Folder, before: float,
     step = folder.planned(CALLS, after)
     plan = step.plan()
     assert plan.tasks
-    assert (plan.seconds, plan.conversations, plan.first_stage) == (0.0, 0, len(step.stages))
+    assert (plan.seconds, plan.conversations) == (0.0, 0)
     assert folder.run(CALLS, after) == {}
     for path in step.paths:
         assert path.exists()
@@ -232,7 +236,7 @@ def test_changed_row_counts_before_the_row_that_it_replaces(folder: Folder) -> N
 def finish(step: Pass) -> None:
     """Make what is left of a pass, and drop what does not belong to its result, as a run does."""
     calls.clear()
-    list(make_shards(step.plan(), step.stages, RunOptions()))
+    make(step)
     for folder, paths in step.results().items():
         drop_stale(folder, paths)
 
@@ -243,9 +247,9 @@ def test_conversations_after_the_dear_stages_stay_if_others_of_their_shard_are_g
     lost = sorted(read_entries(gone))
     gone.unlink()
     finish(folder.planned(CALLS, 600.0))
-    assert calls == {}
+    assert calls == {"Hear": lost}
     finish(folder.planned(CALLS, 600.0, Judge(factor=2)))
-    assert sorted(calls["Hear"]) == lost
+    assert calls == {"Judge": [*"abcdef"]}
 
 
 @dataclass(frozen=True)
@@ -262,8 +266,8 @@ class HearOrNot(Judge):
 
 def test_conversation_that_a_dear_stage_refuses_for_now_does_not_make_its_neighbours_again(tmp_path: Path) -> None:
     for factor in (1, 2):
-        stages = (HearOrNot(("b",), answers=str(tmp_path)), Judge(factor=factor))
-        finish(Pass(tmp_path / "tagged", [CALLS], stages, halfway=(tmp_path / "rated", 1)))
+        rated = Pass(tmp_path / "rated", [CALLS], (HearOrNot(("b",), answers=str(tmp_path)),))
+        finish(Pass(tmp_path / "tagged", [CALLS], (Judge(factor=factor),), before=rated))
     assert calls == {"HearOrNot": ["b"], "Judge": [*"acdef"]}
 
 
@@ -298,7 +302,7 @@ def test_batch_of_a_device_spans_shards_and_each_file_is_written_when_its_rows_a
         if event.stage == "Hear" and event.wall is not None:
             sizes.append(len(event.conversations))
 
-    step = Folder(tmp_path).planned(CALLS, 30.0)
+    step = Pass(tmp_path / "tagged", [[call] for call in CALLS], (Hear(), Judge()))
     reports = list(ShardMaker(step.stages, 100.0, progress=note).make(step.plan().tasks))
     assert sizes == [2, 2, 2]
     assert sorted(report.path for report in reports) == sorted(step.paths)
@@ -312,7 +316,7 @@ def test_lines_are_bought_for_many_conversations_and_the_rest_is_done_one_by_one
         if event.wall is not None:
             seen.append((event.stage, event.conversations))
 
-    step = Folder(tmp_path).planned(CALLS[:3], 30.0)
+    step = Pass(tmp_path / "tagged", [[call] for call in CALLS[:3]], (Hear(), Judge()))
 
     def on_disk(reports: Iterator[Any]) -> list[int]:
         return [len(shard_files(tmp_path / "tagged")) for _ in reports]

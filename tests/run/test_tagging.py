@@ -14,7 +14,7 @@ from dailytalk_contiguous.models.whisper import load_whisper
 from dailytalk_contiguous.run.run import run as run_spec
 from dailytalk_contiguous.run.shard import StageEvent, features_of
 from dailytalk_contiguous.run.tagging import TagSpec, find
-from dailytalk_contiguous.shards import read_rows
+from dailytalk_contiguous.shards import read_rows, shard_files
 from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.base import PerUtterance, Stages
 
@@ -228,6 +228,8 @@ def test_hosts_make_what_one_process_makes(
     assert first.record is None
     assert first.run.done == 2
     assert first.n_missing == 1
+    for folder in ("rated", "tagged"):  # it does not wait for the other host between two passes
+        assert len(shard_files(tmp_path / "hosts" / folder)) == 2
     assert not (tmp_path / "hosts/transcript.jsonl").exists()
     second = run(tmp_path / "in", tmp_path / "hosts", settings, shard=(2, 2))
     assert second.record is not None
