@@ -222,7 +222,7 @@ class ShardInProgress:
             if reject:
                 self.put(row, None, reject)
             else:
-                rows[name] = stored[name] | without(row, self.task.made_before)
+                rows[name] = stored[name] | columns_of_today(row, self.task.made_before)
         return rows
 
     def _copy(self, sources: Mapping[str, Row], made_columns: Container[str]) -> None:
@@ -241,7 +241,7 @@ class ShardInProgress:
                 if reject:
                     self.put(sources[name], None, reject)
                 elif name in stored:
-                    self.put(sources[name], stored[name] | without(sources[name], made_columns), None)
+                    self.put(sources[name], stored[name] | columns_of_today(sources[name], made_columns), None)
 
     def put(self, source: Row, row: Row | None, reject: Reject | None) -> None:
         """Add a conversation: its finished row, or its reject."""
@@ -275,7 +275,7 @@ class ShardInProgress:
         return path
 
 
-def without(row: Row, made_columns: Container[str]) -> Row:
+def columns_of_today(row: Row, made_columns: Container[str]) -> Row:
     """The columns of a row that no stage makes, as they are today: a recording may have been moved."""
     return {name: value for name, value in shards.expand_row(row).items() if name not in made_columns}
 
@@ -359,11 +359,11 @@ class ShardMaker:
             for row in shard.left:
                 source = Source(shard, row)
                 if waiting and not _go_together([*waiting, source], self.batch_seconds):
-                    yield opened(waiting)
+                    yield open_portion(waiting)
                     waiting = []
                 waiting.append(source)
         if waiting:
-            yield opened(waiting)
+            yield open_portion(waiting)
 
     def _prepared(self, step: Portion | ShardReport) -> Portion | ShardReport:
         """A portion that has been through the first of the stages that need no model's device."""
@@ -450,7 +450,7 @@ def after_stage(stage: Stage, talks: Sequence[Conversation]) -> list[Conversatio
     return after
 
 
-def opened(sources: Sequence[Source]) -> Portion:
+def open_portion(sources: Sequence[Source]) -> Portion:
     """A portion of the conversations of these rows."""
     talks = [open_talk(source.row, source.shard.task.columns) for source in sources]
     return Portion(sources, talks)
