@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 from datasets import Features, List
 
+from dailytalk_contiguous.core.conversation import conversation_features
 from dailytalk_contiguous.core.cues import later_cue, match_words, shared_time
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.records import Cue, RejectedPart, UtteredWord, WordRow
@@ -28,7 +29,6 @@ from dailytalk_contiguous.core.schema import (
     REJECTED,
     STRING,
     Row,
-    per_utterance,
 )
 from dailytalk_contiguous.core.side_shift import is_apart, shift_sentence
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
@@ -133,7 +133,7 @@ class MatchTranscript(Stage):
     transient: ClassVar[tuple[str, ...]] = ("speech",)
     adds: ClassVar[Features] = Features(
         {
-            **per_utterance(UTTERANCES),
+            **conversation_features(*UTTERANCES),
             "notes": List(STRING),
             "given_text": List(STRING),
             "given_words": List(List(UTTERED_WORD)),

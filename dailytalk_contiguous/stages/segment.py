@@ -9,34 +9,23 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, cast
+from typing import ClassVar, NamedTuple
 
 import numpy as np
-from datasets import Features, List, Value
+from datasets import Features
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.arrow_types import record_features
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, conversation_features, or_none
 from dailytalk_contiguous.core.crosstalk import Leak, separate_sides
 from dailytalk_contiguous.core.cutting import CutSpan, cut_long
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.levels import at_speech_level, pcm_levels
 from dailytalk_contiguous.core.nonspeech_sounds import FRAME as SOUND_FRAME
 from dailytalk_contiguous.core.nonspeech_sounds import find_sounds
 from dailytalk_contiguous.core.quality import SideMeter
-from dailytalk_contiguous.core.records import RejectedPart, Side, SideShift, UncoveredSound
-from dailytalk_contiguous.core.schema import (
-    CHANNELS,
-    MEASURE,
-    MIX,
-    REJECTED,
-    SECONDS,
-    SIDE,
-    STRING,
-    Batch,
-    Row,
-    per_utterance,
-)
+from dailytalk_contiguous.core.records import Side, SideShift
+from dailytalk_contiguous.core.schema import CHANNELS, MIX
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.side_shift import is_apart, shift_sentence, side_shift_of
 from dailytalk_contiguous.core.sound_edges import STEP, sounding, with_onsets
@@ -65,22 +54,20 @@ SILENT = 1e-8
 #: Share of clipped samples (`core.quality.clipping_ratio`) above which a channel is called clipped.
 CLIPPED = 0.001
 
-#: The columns of an utterance, and their types.
-UTTERANCES = Features(
-    {
-        "utterance_id": STRING,
-        "channel": STRING,
-        "speaker": STRING,
-        "start": SECONDS,
-        "end": SECONDS,
-        "start_trim": SECONDS,
-        "end_trim": SECONDS,
-        "kind": STRING,
-        "run": Value("int32"),
-        "speech_seconds": MEASURE,
-        "leak_share": MEASURE,
-        "speech": Value("binary"),
-    }
+#: The columns of utterances.
+UTTERANCES = (
+    "utterance_id",
+    "channel",
+    "speaker",
+    "start",
+    "end",
+    "start_trim",
+    "end_trim",
+    "kind",
+    "run",
+    "speech_seconds",
+    "leak_share",
+    "speech",
 )
 
 #: Channels that are listened to side by side.
@@ -90,43 +77,19 @@ CHANNEL_THREADS = 2
 BLOCK = FRAME * MAX_FRAMES
 
 
-class FoundUtterance(NamedTuple):
-    """An utterance that was found on a channel, in seconds of the conversation.
-
-    Attributes:
-        channel: its channel.
-        start: where it begins.
-        end: where it ends.
-        run: pieces cut from one run of speech on this channel share this number.
-        speech_seconds: how much of it is speech.
-        start_trim: from its start to where it sounds.
-        end_trim: from where it stops sounding to its end.
-        leak_share: how much of its energy is the other speaker's voice; None where nothing leaks.
-    """
-
-    channel: str
-    start: float
-    end: float
-    run: int
-    speech_seconds: float
-    start_trim: float
-    end_trim: float
-    leak_share: float | None
-
-
 class FoundSpeech(NamedTuple):
     """The result for one channel.
 
     Attributes:
         channel: its name.
-        utterances: what was found, in order.
+        utterances: what was found, in order, without names and samples.
         uncovered: starts and ends of sound in no utterance, in seconds.
         notes: what a person should know about the channel.
         side: the measures of its sound.
     """
 
     channel: str
-    utterances: list[FoundUtterance]
+    utterances: list[Utterance]
     uncovered: list[TimeSpan]
     notes: list[str]
     side: Side
@@ -233,38 +196,36 @@ class Segment(Stage):
     batch_rows: ClassVar[int] = 1
     prepares: ClassVar[bool] = True
     refuses: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features(
-        {
-            **per_utterance(UTTERANCES),
-            "uncovered_sound": List(record_features(UncoveredSound)),
-            "sound_digest": STRING,
-            "side_shift": record_features(SideShift),
-            "sides": List(SIDE),
-            "notes": List(STRING),
-            "rejected": List(REJECTED),
-        }
+    adds: ClassVar[Features] = conversation_features(
+        *UTTERANCES,
+        "uncovered_sound",
+        "sound_digest",
+        "side_shift",
+        "sides",
+        "notes",
+        "rejected",
     )
 
     def models(self) -> dict[str, str]:
         return {"speech_activity": speech_activity.NAME}
 
-    def row(self, row: Row) -> Row:
-        info = audio.read_header(row["audio"])
-        meters = {name: SideMeter(info.sample_rate, row["duration"]) for name in self._names(info.channels)}
+    def of_talk(self, talk: Conversation) -> Conversation:
+        info = audio.read_header(talk.audio)
+        meters = {name: SideMeter(info.sample_rate, talk.duration) for name in self._names(info.channels)}
 
         def measure(block: audio.Samples) -> None:
             for name, meter in meters.items():
                 meter.push(block.mean(axis=1) if name == MIX else block[:, CHANNELS.index(name)])
 
-        headroom = audio.float_headroom(row["audio"])
-        samples = audio.read_pcm(row["audio"], row["offset"], row["duration"], measure, gain=headroom)
+        headroom = audio.float_headroom(talk.audio)
+        samples = audio.read_pcm(talk.audio, talk.offset, talk.duration, measure, gain=headroom)
         recorded = self._pcm(samples)
         pcm = dict(recorded)
         leaks: dict[str, Leak | None] = dict.fromkeys(pcm)
         if self.crosstalk and recorded.keys() <= {*CHANNELS}:
             sides = separate_sides(samples[:, 0], samples[:, 1])
             if sides.same:
-                remedy = audio.same_sound_remedy(row["audio"])
+                remedy = audio.same_sound_remedy(talk.audio)
                 raise BadInput("both channels carry the same sound, not one speaker each", remedy)
             for name, channel, leak in zip(CHANNELS, sides.channels, sides.leaks, strict=True):
                 if name in recorded:
@@ -279,70 +240,50 @@ class Segment(Stage):
 
         with ThreadPoolExecutor(CHANNEL_THREADS) as pool:
             searched = list(pool.map(search, pcm))
-        utterances = [utterance for side in searched for utterance in side.utterances]
-        kept: list[FoundUtterance] = []
-        rejected: list[RejectedPart] = []
-        for utterance in utterances:
-            if utterance.end - utterance.start >= self.min_duration:
-                kept.append(utterance)
-            else:
-                rejected.append(self._too_short(row["conversation_id"], utterance))
-        uncovered: list[UncoveredSound] = []
+        kept: list[Utterance] = []
+        talk.rejected = []
+        talk.uncovered_sound = []
         for side in searched:
+            for utterance in side.utterances:
+                if utterance.span.seconds >= self.min_duration:
+                    kept.append(utterance)
+                else:
+                    talk.rejected.append(self._too_short(talk.id, utterance))
             for start, end in side.uncovered:
-                uncovered.append({"channel": side.channel, "start": start, "end": end})
-        side_shift = row.get("side_shift") or _side_shift(row, searched, samples)
-        return {
-            **self._columns(row, kept, pcm, headroom),
-            "uncovered_sound": uncovered,
-            "sound_digest": _sound_digest(samples),
-            "side_shift": side_shift,
-            "sides": [side.side for side in searched],
-            "notes": _notes(row, searched, side_shift),
-            "rejected": rejected,
-        }
+                talk.uncovered_sound.append({"channel": side.channel, "start": start, "end": end})
+        self._complete(kept, talk, pcm, headroom)
+        talk.utterances = sorted(kept, key=lambda utterance: (utterance.start, utterance.channel))
+        talk.sound_digest = _sound_digest(samples)
+        talk.side_shift = or_none(talk.side_shift) or _side_shift(talk, searched, samples)
+        talk.sides = [side.side for side in searched]
+        talk.notes = _notes(talk, searched)
+        return talk
 
-    def _columns(
-        self, row: Row, kept: Sequence[FoundUtterance], pcm: Mapping[str, audio.Pcm], headroom: float
-    ) -> Batch:
-        """The columns of the utterances, in order of start; `headroom`: of `pcm` over the recording."""
-        names = {cue["channel"]: cue.get("speaker") for cue in row.get("given") or ()}
+    def _complete(
+        self, utterances: Sequence[Utterance], talk: Conversation, pcm: Mapping[str, audio.Pcm], headroom: float
+    ) -> None:
+        """Set ids, speakers, kinds and samples of utterances; `headroom`: of `pcm` over the recording."""
+        names = {cue["channel"]: cue.get("speaker") for cue in or_none(talk.cues) or ()}
         counts: Counter[str] = Counter()
-        columns: Batch = {name: [] for name in UTTERANCES}
-        identified = []
-        for utterance in kept:
+        for utterance in utterances:
             channel = utterance.channel
-            identified.append((f"{row['conversation_id']}/{channel}/{counts[channel]:04d}", utterance))
-            counts[channel] += 1
-        identified.sort(key=lambda item: (item[1].start, item[1].channel))
-        for identity, utterance in identified:
-            channel = utterance.channel
-            is_short = utterance.end - utterance.start < self.short
+            is_short = utterance.span.seconds < self.short
             speech = audio.excerpt(pcm[channel], utterance.start, utterance.end)
-            columns["utterance_id"].append(identity)
-            columns["channel"].append(channel)
-            columns["speaker"].append(names.get(channel) or f"{row['recording_id']}/{channel}")
-            columns["start"].append(utterance.start)
-            columns["end"].append(utterance.end)
-            columns["start_trim"].append(utterance.start_trim)
-            columns["end_trim"].append(utterance.end_trim)
-            columns["kind"].append("short" if is_short else "speech")
-            columns["run"].append(utterance.run)
-            columns["speech_seconds"].append(utterance.speech_seconds)
-            columns["leak_share"].append(utterance.leak_share)
             if headroom != 1.0:
                 speech = audio.to_pcm(audio.pcm_to_float(speech) / np.float32(headroom))
-            columns["speech"].append(speech.tobytes())
-        return columns
+            utterance.id = f"{talk.id}/{channel}/{counts[channel]:04d}"
+            utterance.speaker = names.get(channel) or f"{talk.recording_id}/{channel}"
+            utterance.kind = "short" if is_short else "speech"
+            utterance.speech = speech.tobytes()
+            counts[channel] += 1
 
-    def _too_short(self, conversation: str, utterance: FoundUtterance) -> RejectedPart:
-        seconds = utterance.end - utterance.start
-        return {
-            "id": f"{conversation}/{utterance.channel}@{utterance.start:.3f}",
-            "stage": self.name,
-            "reason": f"{seconds:.2f} s long, under the {self.min_duration:g} s of --min-duration",
-            "remedy": "lower --min-duration to keep it",
-        }
+    def _too_short(self, conversation: str, utterance: Utterance) -> Reject:
+        return Reject(
+            f"{conversation}/{utterance.channel}@{utterance.start:.3f}",
+            self.name,
+            f"{utterance.span.seconds:.2f} s long, under the {self.min_duration:g} s of --min-duration",
+            "lower --min-duration to keep it",
+        )
 
     def _names(self, count: int) -> tuple[str, ...]:
         """The channels that are listened to of a recording with so many; none where it has no such channels."""
@@ -433,7 +374,7 @@ class Segment(Stage):
 
     def _cut(
         self, name: str, heard: HeardChannel, spans: Sequence[TimeSpan], edges: Sequence[TimeSpan]
-    ) -> list[FoundUtterance]:
+    ) -> list[Utterance]:
         """The utterances of a channel: its speech, cut where it is too long."""
         # At the nearest sample, so that what is stored cuts exactly the same samples again.
         rate = audio.ANALYSIS_RATE
@@ -446,7 +387,7 @@ class Segment(Stage):
             begins_in_speech = number > 0 and pieces[number - 1].run == run
             ends_in_speech = number + 1 < len(pieces) and pieces[number + 1].run == run
             sound_start, sound_end = edges[run]
-            utterance = FoundUtterance(
+            utterance = Utterance(
                 channel=name,
                 start=start,
                 end=end,
@@ -460,12 +401,15 @@ class Segment(Stage):
         return utterances
 
 
-def _notes(row: Row, searched: Sequence[FoundSpeech], side_shift: SideShift | None) -> list[str]:
+def _notes(talk: Conversation, searched: Sequence[FoundSpeech]) -> list[str]:
     """What a person should know about the recording."""
-    notes = [note for side in searched for note in side.notes]
-    scale_note = audio.scale_note(row["audio"])
+    notes: list[str] = []
+    for side in searched:
+        notes += side.notes
+    scale_note = audio.scale_note(talk.audio)
     if scale_note:
         notes.append(scale_note)
+    side_shift = talk.side_shift
     if side_shift and is_apart(side_shift):
         clause = "its sides were laid on one clock" if side_shift["aligned"] else "its sides are out of step"
         notes.append(f"{clause}: {shift_sentence(side_shift)}")
@@ -487,14 +431,14 @@ def _sound_digest(samples: audio.Pcm) -> str:
     return hashlib.sha256(b"".join(digests)).hexdigest()[:32]
 
 
-def _side_shift(row: Row, searched: Sequence[FoundSpeech], samples: audio.Pcm) -> SideShift | None:
+def _side_shift(talk: Conversation, searched: Sequence[FoundSpeech], samples: audio.Pcm) -> SideShift | None:
     """How far the two channels are out of step, where a leak or a transcript tells."""
     speech = _speech_of(searched)
     if speech.keys() != {*CHANNELS}:
         return None
     # Transcripts of a side each need not have one clock.
-    is_one_clock = len(row.get("transcripts") or ()) <= 1
-    cues = row.get("given") or ()
+    is_one_clock = len(or_none(talk.transcripts) or ()) <= 1
+    cues = or_none(talk.cues) or ()
     side_shift = side_shift_of(samples, cues if is_one_clock else (), speech)
     return side_shift if side_shift and is_apart(side_shift) else None
 
@@ -553,7 +497,7 @@ def _side(name: str, meter: SideMeter, spans: Sequence[TimeSpan], leak: Leak | N
         for first, last in true_runs(leak.is_loud).tolist():
             heard.append((first * FRAME_SECONDS, last * FRAME_SECONDS))
     measures = meter.measures(spans, heard, leak)
-    return cast(Side, {"channel": name, **measures, "unheard_words": None})
+    return {"channel": name, **measures, "unheard_words": None}
 
 
 def channel_of(stages: Iterable[Stage]) -> str:
