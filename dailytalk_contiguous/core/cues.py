@@ -19,8 +19,10 @@ from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
-from dailytalk_contiguous.core.records import Cue, UtteredWord, WordRow
+from dailytalk_contiguous.core.conversation import Word
+from dailytalk_contiguous.core.records import Cue, WordRow
 from dailytalk_contiguous.core.schema import OPEN
 from dailytalk_contiguous.core.spans import touched_frames
 from dailytalk_contiguous.core.word_times import (
@@ -55,8 +57,8 @@ class Matched(NamedTuple):
     """
 
     texts: list[str]
-    words: list[list[UtteredWord]]
-    left_over: list[tuple[int, list[UtteredWord]]]
+    words: list[list[Word]]
+    left_over: list[tuple[int, list[Word]]]
 
 
 class _CueWord(NamedTuple):
@@ -65,12 +67,12 @@ class _CueWord(NamedTuple):
     time: float
     cue: int
     number: int
-    word: UtteredWord
+    word: Word
     written: str
 
     @property
     def middle(self) -> float:
-        return (self.word["start"] + self.word["end"]) / 2
+        return (self.word.start + self.word.end) / 2
 
 
 def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distance: float) -> Matched:
@@ -94,7 +96,7 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
     for number, cue in enumerate(cues):
         cue_words += _words_of_cue(number, cue, utterances)
     by_utterance: list[list[_CueWord]] = [[] for _ in utterances]
-    left_over: defaultdict[int, list[UtteredWord]] = defaultdict(list)
+    left_over: defaultdict[int, list[Word]] = defaultdict(list)
     for item in sorted(cue_words, key=attrgetter("time", "cue", "number")):
         distances = np.maximum(starts - item.middle, item.middle - ends).clip(0.0)
         if distances.min(initial=math.inf) <= max_distance:
@@ -104,7 +106,7 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
             left_over[item.cue].append(item.word)
     n_words = Counter(item.cue for item in cue_words)
     texts: list[str] = []
-    words: list[list[UtteredWord]] = []
+    words: list[list[Word]] = []
     for items, (start, end) in zip(by_utterance, utterances, strict=True):
         texts.append(_text(items, cues, n_words))
         words.append(_fit_cues(items, start, end))
@@ -116,24 +118,24 @@ def _words_of_cue(number: int, cue: Cue, utterances: Sequence[TimeSpan]) -> list
     text = cue["text"] or ""
     has_times = bool(cue["words"])
     if has_times:
-        timed = sorted(cue["words"], key=itemgetter("start"))
-        written = [word["word"] for word in timed]
+        timed = [_word(row) for row in sorted(cue["words"], key=itemgetter("start"))]
+        written = [word.text for word in timed]
     else:
         timed = spread_words(text, cue["start"], cue["end"], utterances)
         written = written_words(text)
-    are_fitted = not has_times or are_spread(timed)  # these times say nothing of each word
+    if not has_times or are_spread(timed):  # these times say nothing of each word
+        timed = [replace(word, fitted=True) for word in timed]
     items: list[_CueWord] = []
     for index, (word, spelled) in enumerate(zip(timed, written, strict=True)):
-        uttered = UtteredWord(
-            word=word["word"], start=word["start"], end=word["end"], probability=word["probability"]
-        )
-        if are_fitted:
-            uttered["fitted"] = True
         # The guessed words of two cues that overlap must not be shuffled into each other: they stay in the
         # order of their cues, while times that were given decide for themselves.
-        time = word["start"] if has_times else cue["start"]
-        items.append(_CueWord(time, number, index, uttered, spelled))
+        time = word.start if has_times else cue["start"]
+        items.append(_CueWord(time, number, index, word, spelled))
     return items
+
+
+def _word(row: WordRow) -> Word:
+    return Word(row["word"], row["start"], row["end"], row["probability"])
 
 
 def _text(items: Sequence[_CueWord], cues: Sequence[Cue], n_words: Mapping[int, int]) -> str:
@@ -148,11 +150,11 @@ def _text(items: Sequence[_CueWord], cues: Sequence[Cue], n_words: Mapping[int, 
     return join_words(pieces)
 
 
-def are_spread(words: Sequence[WordRow]) -> bool:
+def are_spread(words: Sequence[Word]) -> bool:
     """Whether at least three words are equally long, within 2 ms: nobody has timed each of them."""
     if len(words) < 3:
         return False
-    lengths = [word["end"] - word["start"] for word in words]
+    lengths = [word.end - word.start for word in words]
     return bool(np.ptp(lengths) <= SAME_LENGTH)
 
 
@@ -172,10 +174,9 @@ def are_word_times(words: Sequence[WordRow], start: float, end: float) -> bool:
     return starts[0] >= start - OUTSIDE_CUE and last_end <= end + OUTSIDE_CUE
 
 
-def _fit_cues(items: Sequence[_CueWord], start: float, end: float) -> list[UtteredWord]:
+def _fit_cues(items: Sequence[_CueWord], start: float, end: float) -> list[Word]:
     """The words of an utterance inside of it. If a word would lose much, those of its cue are scaled together."""
-    times = [[item.word["start"], item.word["end"]] for item in items]
-    spans = np.array(times).reshape(-1, 2)
+    spans = np.array([item.word.span for item in items]).reshape(-1, 2)
     cues = np.array([item.cue for item in items])
     lengths = np.diff(spans)[:, 0]
     lengths_inside = np.diff(spans.clip(start, end))[:, 0]
@@ -194,16 +195,20 @@ def _fit_cues(items: Sequence[_CueWord], start: float, end: float) -> list[Utter
         scaled_last = max(min(last, end), scaled_first + least)
         spans[items_of_cue] = np.interp(cue_spans, [first, last], [scaled_first, scaled_last])
     fitted = fit_spans([(first, last) for first, last in spans.tolist()], start, end)
-    words: list[UtteredWord] = []
-    for item, (first, last) in zip(items, fitted, strict=True):
+    words: list[Word] = []
+    for item, span in zip(items, fitted, strict=True):
         word = item.word
-        if (word["start"], word["end"]) != (first, last):
-            word = word.copy()
-            word["start"] = first
-            word["end"] = last
-            word["fitted"] = True
+        if word.span != span:
+            word = replace(word.at(*span), fitted=True)
         words.append(word)
     return words
+
+
+def spoken_spans(cue: Cue) -> list[TimeSpan]:
+    """Starts and ends of the words of a cue; of all of it where only its text has times, none without text."""
+    if cue["words"]:
+        return [(word["start"], word["end"]) for word in cue["words"]]
+    return [(cue["start"], cue["end"])] if cue["text"] else []
 
 
 def shared_time(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> float:
@@ -217,10 +222,7 @@ def shared_time(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]])
     for cues, utterances in transcribed:
         spoken: list[TimeSpan] = []
         for cue in cues:
-            if cue["words"]:
-                spoken += [(word["start"], word["end"]) for word in cue["words"]]
-            elif cue["text"]:
-                spoken.append((cue["start"], cue["end"]))
+            spoken += spoken_spans(cue)
         ends = [end for _, end in (*spoken, *utterances)]
         last_end = max(ends, default=0.0)
         count = int(last_end / FRAME) + 1

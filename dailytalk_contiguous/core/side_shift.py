@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, pcm_to_float
 from dailytalk_contiguous.core.crosstalk import LAG_RATE, LEVEL_FRAME, levelled_frames, phase_correlation
+from dailytalk_contiguous.core.cues import spoken_spans
 from dailytalk_contiguous.core.documents import LATEST, fits, is_number
 from dailytalk_contiguous.core.records import Cue, LackingSound, SideShift
 from dailytalk_contiguous.core.schema import CHANNELS, OPEN
@@ -344,12 +345,8 @@ def words_by_side(cues: Sequence[Cue]) -> dict[str, list[TimeSpan]]:
         channel = cue["channel"]
         if channel[0] == OPEN or channel not in words:
             return {}
-        if not cue["text"]:
-            continue
-        if cue["words"]:
-            words[channel] += [(word["start"], word["end"]) for word in cue["words"]]
-        else:
-            words[channel].append((cue["start"], cue["end"]))
+        if cue["text"]:
+            words[channel] += spoken_spans(cue)
     return words
 
 

@@ -183,7 +183,7 @@ MIN_MATCHED = 0.5
 ROOM_SECONDS = 0.06
 
 
-def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan]) -> list[WordRow]:
+def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan]) -> list[Word]:
     """Share the speech that a cue covers among the words of its text, by `sound_length`.
 
     The cue's own time counts where it covers none of `spans` ((start, end) in seconds). No word is across two
@@ -193,8 +193,7 @@ def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan])
     apart = merge_gaps(sorted(spans), -SHORTEST_WORD)
     regions = _inside(apart, start, end) or [(start, end)]
     words = split_words(text)
-    times = _lay(words, regions)
-    return [word_row(word) for word in _timed_words(words, times, None)]
+    return _timed_words(words, _lay(words, regions), None)
 
 
 def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration: float) -> list[Word]:

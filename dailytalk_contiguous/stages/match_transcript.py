@@ -14,28 +14,18 @@ from itertools import groupby
 from typing import ClassVar
 
 import numpy as np
-from datasets import Features, List
+from datasets import Features
 
-from dailytalk_contiguous.core.conversation import conversation_features
-from dailytalk_contiguous.core.cues import later_cue, match_words, shared_time
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, Word, conversation_features, or_none
+from dailytalk_contiguous.core.cues import later_cue, match_words, shared_time, spoken_spans
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.records import Cue, RejectedPart, UtteredWord, WordRow
-from dailytalk_contiguous.core.schema import (
-    CHANNELS,
-    CUE,
-    MARK,
-    MIX,
-    OPEN,
-    REJECTED,
-    STRING,
-    Row,
-)
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.records import Cue, Mark, WordRow
+from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.core.side_shift import is_apart, shift_sentence
-from dailytalk_contiguous.core.utterance import UTTERED_WORD
 from dailytalk_contiguous.core.word_times import TimeSpan, join_words
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.columns import each_utterance
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES, UTTERANCES
 
 #: How many words of a cue are named in the reason why they were rejected.
@@ -131,166 +121,146 @@ class MatchTranscript(Stage):
     uses: ClassVar[tuple[str, ...]] = ("side_shift",)
     prepares: ClassVar[bool] = True
     transient: ClassVar[tuple[str, ...]] = ("speech",)
-    adds: ClassVar[Features] = Features(
-        {
-            **conversation_features(*UTTERANCES),
-            "notes": List(STRING),
-            "given_text": List(STRING),
-            "given_words": List(List(UTTERED_WORD)),
-            "unmatched": List(REJECTED),
-            "transcript_repair": STRING,
-            "transcript_marks": List(MARK),
-            "given": List(CUE),
-        }
+    adds: ClassVar[Features] = conversation_features(
+        *UTTERANCES,
+        "notes",
+        "given_text",
+        "given_words",
+        "unmatched",
+        "transcript_repair",
+        "transcript_marks",
+        "given",
     )
 
-    def row(self, row: Row) -> Row:
-        spans = _spans_of(row)
-        late = _lateness(row["given"], spans)
-        moved = [later_cue(cue, late) for cue in row["given"]] if late else row["given"]
+    def of_talk(self, talk: Conversation) -> Conversation:
+        spans = _spans_of(talk)
+        late = _lateness(talk.cues, spans)
+        moved = [later_cue(cue, late) for cue in talk.cues] if late else talk.cues
         beyond: list[Cue] = []
         within: list[Cue] = []
         for cue in moved:
-            if cue["text"] and cue["start"] >= row["duration"]:
+            if cue["text"] and cue["start"] >= talk.duration:
                 beyond.append(cue)
             else:
                 within.append(cue)
         sided = _sided(within, spans)
         cues = _cues_with_text(sided, within)
-        unmatched = [self._beyond(row, beyond)] if beyond else []
-        marks = [_mark(cue) for cue in sided if cue.get("mark")]
-        repair = None
+        talk.unmatched = [self._beyond(talk, beyond)] if beyond else []
+        talk.transcript_marks = _marks(sided)
+        talk.transcript_repair = None
         common = shared_time([(listed, spans[channel]) for channel, listed in cues.items()])
         n_with_text = 0
         for listed in cues.values():
             n_with_text += len([cue for cue in listed if cue["text"]])
         least = FOREIGN_COMMON if sided == within else FOREIGN_FOUND
         if n_with_text >= FOREIGN_CUES and common < least:
-            unmatched.append(self._foreign(row, common))
+            talk.unmatched.append(self._foreign(talk, common))
+            talk.transcript_marks = []
+            talk.transcript_repair = NOT_USED
             cues = {}
-            marks = []
-            repair = NOT_USED
         elif late:
             note = f"the times of its transcript are moved by {late:+.2f} s, to the speech: its clock is another"
-            row = row | {"notes": [*row["notes"], note]}
-        row = _without_other_speaker(row, cues)
-        texts, words, near_none = self._matched(row, cues, _spans_of(row))
-        unmatched += near_none
-        speakers: list[str] = row["speaker"]
+            talk.notes = [*talk.notes, note]
+        _leave_out_other_speaker(talk, cues)
+        self._match(talk, cues)
         if sided != within:  # who speaks is known by the cues whose sides were found
             names = {cue["channel"]: cue.get("speaker") for cue in sided}
-            speakers = [names.get(channel) or f"{row['recording_id']}/{channel}" for channel in row["channel"]]
-        return {
-            **{name: row[name] for name in UTTERANCES},
-            "notes": row["notes"],
-            "speaker": speakers,
-            "given_text": texts,
-            "given_words": words,
-            "unmatched": unmatched,
-            "transcript_repair": repair,
-            "transcript_marks": marks,
-            "given": sided,
-        }
+            for utterance in talk.utterances:
+                channel = utterance.channel
+                utterance.speaker = names.get(channel) or f"{talk.recording_id}/{channel}"
+        talk.cues = sided
+        return talk
 
-    def _matched(
-        self, row: Row, cues: Mapping[str, Sequence[Cue]], spans: Mapping[str, Sequence[TimeSpan]]
-    ) -> tuple[list[str | None], list[list[UtteredWord] | None], list[RejectedPart]]:
-        """The text and the words of each utterance, and the rejects of words that are near none."""
-        texts: list[str | None] = [None] * len(row["utterance_id"])
-        words: list[list[UtteredWord] | None] = [None] * len(row["utterance_id"])
-        near_none: list[RejectedPart] = []
+    def _match(self, talk: Conversation, cues: Mapping[str, Sequence[Cue]]) -> None:
+        """Set the text and the words of each utterance, and reject words that are near none."""
+        for utterance in talk.utterances:
+            utterance.given_text = None
+            utterance.given_words = None
         for channel, listed in cues.items():
-            matched = match_words(listed, spans[channel], MAX_DISTANCE)
-            indices = [index for index, side in enumerate(row["channel"]) if side == channel]
-            for index, text, matched_words in zip(indices, matched.texts, matched.words, strict=True):
-                texts[index] = text
-                words[index] = matched_words
+            utterances = [utterance for utterance in talk.utterances if utterance.channel == channel]
+            matched = match_words(listed, [utterance.span for utterance in utterances], MAX_DISTANCE)
+            for utterance, text, words in zip(utterances, matched.texts, matched.words, strict=True):
+                utterance.given_text = text
+                utterance.given_words = words
             for number, left_over in matched.left_over:
-                near_none.append(self._rejected(row, listed[number], left_over))
-        return texts, words, near_none
+                talk.unmatched.append(self._rejected(talk, listed[number], left_over))
 
-    def _beyond(self, row: Row, cues: Sequence[Cue]) -> RejectedPart:
+    def _beyond(self, talk: Conversation, cues: Sequence[Cue]) -> Reject:
         """The reject of cues that begin after the recording has ended."""
-        end = row["offset"] + row["duration"]
-        latest = row["offset"] + max(cue["end"] for cue in cues)
+        end = talk.offset + talk.duration
+        latest = talk.offset + max(cue["end"] for cue in cues)
         lines = counted(len(cues), "line")
-        return {
-            "id": row["conversation_id"],
-            "stage": self.name,
-            "reason": f"its transcript has times up to {latest:,.1f} s, and the recording is {end:,.1f} s long: "
+        return Reject(
+            talk.id,
+            self.name,
+            f"its transcript has times up to {latest:,.1f} s, and the recording is {end:,.1f} s long: "
             f"{lines} after its end",
-            "remedy": "give it the whole recording, or the transcript of this part",
-        }
+            "give it the whole recording, or the transcript of this part",
+        )
 
-    def _foreign(self, row: Row, common: float) -> RejectedPart:
+    def _foreign(self, talk: Conversation, common: float) -> Reject:
         """The reject of a transcript that is about something else, or on another clock than one of the sides."""
-        shift = row.get("side_shift")
+        shift = or_none(talk.side_shift)
         if shift and is_apart(shift) and not shift["aligned"]:
-            return {
-                "id": row["conversation_id"],
-                "stage": self.name,
-                "reason": f"its transcript is not used, as its sides are out of step: {shift_sentence(shift)}",
-                "remedy": "tag it with --align-sides",
-            }
-        return {
-            "id": row["conversation_id"],
-            "stage": self.name,
-            "reason": "its transcript does not match this sound and is not used: they share "
-            f"{common:.0%} of their time",
-            "remedy": "give it the transcript of this recording, with its times and sides",
-        }
+            return Reject(
+                talk.id,
+                self.name,
+                f"its transcript is not used, as its sides are out of step: {shift_sentence(shift)}",
+                "tag it with --align-sides",
+            )
+        return Reject(
+            talk.id,
+            self.name,
+            f"its transcript does not match this sound and is not used: they share {common:.0%} of their time",
+            "give it the transcript of this recording, with its times and sides",
+        )
 
-    def _rejected(self, row: Row, cue: Cue, left_over: Sequence[WordRow]) -> RejectedPart:
+    def _rejected(self, talk: Conversation, cue: Cue, left_over: Sequence[Word]) -> Reject:
         """The reject of words that are near no utterance."""
-        shown = join_words(word["word"] for word in left_over[:WORDS_SHOWN])
+        shown = join_words(word.text for word in left_over[:WORDS_SHOWN])
         if len(left_over) > WORDS_SHOWN:
             shown += f" … ({len(left_over)} words)"
-        first = left_over[0]["start"] + row["offset"]
-        last = left_over[-1]["end"] + row["offset"]
+        first = left_over[0].start + talk.offset
+        last = left_over[-1].end + talk.offset
         channel = cue["channel"]
-        return {
-            "id": f"{row['conversation_id']}/{channel}/{cue['start']:.2f}s",
-            "stage": self.name,
-            "reason": f"the transcript has {quoted(shown)} at {first:.2f}-{last:.2f} s of the recording, but no "
+        return Reject(
+            f"{talk.id}/{channel}/{cue['start']:.2f}s",
+            self.name,
+            f"the transcript has {quoted(shown)} at {first:.2f}-{last:.2f} s of the recording, but no "
             f"speech was found within {MAX_DISTANCE:g} s of it on the {channel} channel",
-            "remedy": "correct the times or the channel of these words in the transcript, or make speech activity "
+            "correct the times or the channel of these words in the transcript, or make speech activity "
             "detection more sensitive",
-        }
+        )
 
 
-def _spans_of(row: Row) -> dict[str, list[TimeSpan]]:
+def _spans_of(talk: Conversation) -> dict[str, list[TimeSpan]]:
     """Starts and ends of the utterances of each channel."""
     spans: dict[str, list[TimeSpan]] = {channel: [] for channel in (*CHANNELS, MIX)}
-    for channel, start, end in each_utterance(row, "channel", "start", "end"):
-        spans[channel].append((start, end))
+    for utterance in talk.utterances:
+        spans[utterance.channel].append(utterance.span)
     return spans
 
 
-def _without_other_speaker(row: Row, cues: Mapping[str, Sequence[Cue]]) -> Row:
-    """A row without the utterances that are the other speaker's voice, as the words of their side tell."""
+def _leave_out_other_speaker(talk: Conversation, cues: Mapping[str, Sequence[Cue]]) -> None:
+    """Leave out the utterances that are the other speaker's voice, as the words of their side tell."""
     spoken: dict[str, list[TimeSpan]] = {}
     for channel, listed in cues.items():
         spoken[channel] = []
         for cue in listed:
-            if cue["words"]:
-                spoken[channel] += [(word["start"], word["end"]) for word in cue["words"]]
-            elif cue["text"]:
-                spoken[channel].append((cue["start"], cue["end"]))
-    kept: list[int] = []
-    utterances = each_utterance(row, "channel", "start", "end", "leak_share")
-    for index, (channel, start, end, leak_share) in enumerate(utterances):
-        is_said = any(first < end and last > start for first, last in spoken.get(channel, [(start, end)]))
-        if is_said or (leak_share or 0.0) < OTHER_SPEAKER:
-            kept.append(index)
-    n_left_out = len(row["utterance_id"]) - len(kept)
+            spoken[channel] += spoken_spans(cue)
+    kept: list[Utterance] = []
+    for utterance in talk.utterances:
+        words = spoken.get(utterance.channel, [utterance.span])
+        is_said = any(start < utterance.end and end > utterance.start for start, end in words)
+        if is_said or (utterance.leak_share or 0.0) < OTHER_SPEAKER:
+            kept.append(utterance)
+    n_left_out = len(talk.utterances) - len(kept)
     if not n_left_out:
-        return row
-    columns: Row = {}
-    for name in UTTERANCES:
-        columns[name] = [row[name][index] for index in kept]
+        return
     spans = counted(n_left_out, "span")
     note = f"{spans} of the other speaker's voice, without a word in the transcript, are not taken for utterances"
-    return row | columns | {"notes": [*row["notes"], note]}
+    talk.notes = [*talk.notes, note]
+    talk.utterances = kept
 
 
 def _lateness(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> float:
@@ -348,14 +318,21 @@ def _cues_with_text(given: Sequence[Cue], within: Sequence[Cue]) -> dict[str, li
     return cues
 
 
-def _mark(cue: Cue) -> Row:
-    return {
-        "channel": cue["channel"],
-        "start": cue["start"],
-        "end": cue["end"],
-        "name": cue["mark"],
-        "kind": cue["mark_kind"],
-    }
+def _marks(cues: Sequence[Cue]) -> list[Mark]:
+    """The marks among cues."""
+    marks: list[Mark] = []
+    for cue in cues:
+        name = cue.get("mark")
+        if name:
+            mark: Mark = {
+                "channel": cue["channel"],
+                "start": cue["start"],
+                "end": cue["end"],
+                "name": name,
+                "kind": cue["mark_kind"] or "",
+            }
+            marks.append(mark)
+    return marks
 
 
 def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list[Cue]:

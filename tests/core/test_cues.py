@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.cues import are_word_times, cues_within, match_words, shared_time
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words, split_words
 
@@ -30,8 +31,8 @@ def cue_with_edges(text: str, *edges: float) -> dict[str, Any]:
     return cue(text, edges[0], edges[-1], *words)
 
 
-def texts_of(words: list[dict[str, Any]]) -> list[str]:
-    return [item["word"] for item in words]
+def texts_of(words: list[Word]) -> list[str]:
+    return [item.text for item in words]
 
 
 @st.composite
@@ -58,7 +59,7 @@ def cues(draw: st.DrawFn) -> list[dict[str, Any]]:
         for index, span in enumerate(spans):
             name = f"w{number}.{index}"
             words.append(word(name, *span))
-        text = join_words(texts_of(words))
+        text = join_words(item["word"] for item in words)
         made.append(cue(text, start, end, *words))
     return made
 
@@ -73,7 +74,7 @@ def test_every_word_is_in_one_utterance_or_left_over(given_cues, spans, distance
         got += texts_of(words)
     expected = []
     for item in given_cues:
-        timed = texts_of(item["words"])
+        timed = [timed_word["word"] for timed_word in item["words"]]
         expected += timed or split_words(item["text"])
     assert sorted(got) == sorted(expected)
 
@@ -86,10 +87,9 @@ def test_words_lie_inside_their_utterance_in_order_and_apart(given_cues, spans, 
         for item in words:
             share = (end - start) / len(words)
             shortest = min(SHORTEST_WORD, share)
-            length = item["end"] - item["start"]
-            assert earliest <= item["start"] < item["end"] <= end
-            assert length >= shortest - 1e-9
-            earliest = item["end"]
+            assert earliest <= item.start < item.end <= end
+            assert item.span.seconds >= shortest - 1e-9
+            earliest = item.end
 
 
 def test_word_near_no_utterance_is_left_over_with_its_own_times() -> None:
@@ -98,7 +98,7 @@ def test_word_near_no_utterance_is_left_over_with_its_own_times() -> None:
     spoken = cue("near far", 0, 9, near, far)
     matched = match_words([spoken], [(0.0, 1.0)], 1.0)
     assert matched.texts == ["near"]
-    assert matched.left_over == [(0, [far])]
+    assert matched.left_over == [(0, [Word("far", 2.1, 2.3)])]
 
 
 def test_utterance_with_all_of_a_cue_has_the_text_of_the_cue() -> None:
@@ -113,8 +113,8 @@ def test_utterance_with_all_of_a_cue_has_the_text_of_the_cue() -> None:
     assert divided.texts == ["hello", "world"]
 
 
-def times_of(words: list[dict[str, Any]]) -> list[tuple[float, float]]:
-    return [(item["start"], item["end"]) for item in words]
+def times_of(words: list[Word]) -> list[tuple[float, float]]:
+    return [item.span for item in words]
 
 
 def test_words_of_a_cue_that_reaches_beyond_the_speech_are_scaled_into_it_together() -> None:
@@ -123,7 +123,7 @@ def test_words_of_a_cue_that_reaches_beyond_the_speech_are_scaled_into_it_togeth
     (words,) = matched.words
     scaled = [(0.5, 1.4), (1.4, 2.45), (2.45, 3.5)]
     assert times_of(words) == pytest.approx(scaled)
-    assert all(item["fitted"] for item in words)
+    assert all(item.fitted for item in words)
 
 
 def test_word_that_reaches_a_little_beyond_the_speech_is_clipped_and_the_others_keep_their_times() -> None:
@@ -131,7 +131,7 @@ def test_word_that_reaches_a_little_beyond_the_speech_is_clipped_and_the_others_
     matched = match_words([spoken], [(0.1, 3.9)], 1.0)
     (words,) = matched.words
     clipped = [(0.1, 1.2), (1.2, 2.6), (2.6, 3.9)]
-    fitted = [item.get("fitted") for item in words]
+    fitted = [item.fitted for item in words]
     assert times_of(words) == clipped
     assert fitted == [True, None, True]
 
@@ -162,7 +162,7 @@ def test_scaling_the_words_of_a_cue_leaves_those_of_another_as_they_are() -> Non
     matched = match_words([before, spoken], [utterance], 1.0)
     (words,) = matched.words
     border = 1.0 + 2 * 1.4 / 3
-    assert words[0] == yes
+    assert words[0] == Word("yes", 0.2, 0.9)
     first, second = times_of(words)[1:]
     assert first == pytest.approx((1.0, border))
     assert second == pytest.approx((border, 3.0))
@@ -185,7 +185,7 @@ def are_fitted(*words: dict[str, Any]) -> list[bool]:
     spoken = cue("a b c", 0.5, 3.5, *words)
     matched = match_words([spoken], [(0.0, 4.0)], 0.5)
     (placed,) = matched.words
-    return [item.get("fitted") is True for item in placed]
+    return [item.fitted is True for item in placed]
 
 
 def test_times_that_nobody_has_given_to_single_words_are_said_to_be_fitted() -> None:

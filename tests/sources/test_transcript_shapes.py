@@ -260,7 +260,7 @@ def test_word_times_that_run_back_or_are_all_one_never_shuffle_a_text(
     assert long
     for words in long:
         for word in words:
-            assert word["fitted"]  # so these lines are aligned
+            assert word.fitted  # so these lines are aligned
 
 
 def test_times_that_are_no_seconds_are_refused(talk: list[Line], tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def test_left_over_words_are_rejected_with_what_to_do() -> None:
         "end": 2.0,
         "probability": None,
         "fitted": True,
+        "filler": None,
     }
     assert added["given_text"] == [[None, "kept", None]]
     assert added["given_words"] == [[None, [kept], None]]
