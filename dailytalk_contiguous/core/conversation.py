@@ -488,8 +488,13 @@ def to_row(talk: Conversation, names: Iterable[str]) -> dict[str, Any]:
             codec = _OF_CONVERSATION[name]
             row[name] = _written(codec, talk, name)
         else:
-            row[name] = [_of_utterance(utterance, name) for utterance in talk.utterances]
+            row[name] = values_of(talk.utterances, name)
     return row
+
+
+def values_of(utterances: Iterable[Utterance], name: str) -> list[Any]:
+    """A column of utterances. Raises KeyError, with its name, for one that no stage has made."""
+    return [_of_utterance(utterance, name) for utterance in utterances]
 
 
 def _of_utterance(utterance: Utterance, name: str) -> Any:

@@ -507,7 +507,7 @@ class UtteranceStage(Stage):
         talks, utterances = from_flat(rows_in(batch, self._read(batch)))
         batches = [talks]
         if self.by_row:
-            batches = [with_only(talks, [utterance]) for utterance in utterances]
+            batches = [with_only([talk], [utterance]) for talk in talks for utterance in talk.utterances]
         failures: dict[int, BadInput] = {}
         for together in batches:
             failures |= self._failures_in(together)
