@@ -1,22 +1,33 @@
 """From measures to style: a bucket for every measure, a tag by them, and punctuation by the tag."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from datasets import Features
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import buckets, tags
+from dailytalk_contiguous.core.conversation import (
+    Conversation,
+    Utterance,
+    conversation_features,
+    from_row,
+    is_set,
+    or_none,
+    to_flat,
+    utterance_features,
+    values_of,
+)
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch, Row, per_utterance
+from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.sentences import ends_as_question, punctuate, tagged
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import AFFECT, GIVEN
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import Stage, UtteranceStage
 
 # Buckets of every utterance's measures within its conversation, and its margins against the speaker's median.
 #
@@ -60,9 +71,7 @@ class Bucket(Stage):
     corpus: CorpusStatistics = unlisted(())
 
     needs: ClassVar[tuple[str, ...]] = ("utterance_id", "channel", *buckets.FEATURES)
-    adds: ClassVar[Features] = per_utterance(
-        Features({**dict.fromkeys(buckets.FEATURES.values(), STRING), **dict.fromkeys(MARGINS, MEASURE)})
-    )
+    adds: ClassVar[Features] = conversation_features(*buckets.FEATURES.values(), *MARGINS)
 
     @property
     def unfitted(self) -> bool:
@@ -70,7 +79,7 @@ class Bucket(Stage):
 
     def fit(self, rows: Iterable[Row]) -> "Bucket":
         """The stage with the statistics of all conversations. Raises DailytalkError where they are too few."""
-        return replace(self, corpus=corpus_of(rows))
+        return replace(self, corpus=corpus_of(map(from_row, rows)))
 
     def preflight(self, fetch: bool = True) -> None:
         if self.unfitted:
@@ -79,28 +88,22 @@ class Bucket(Stage):
                 "choose other --buckets, leave --streaming out, or take stage.fit(rows) of earlier stages' rows",
             )
 
-    def row(self, row: Row) -> Row:
+    def of_talk(self, talk: Conversation) -> Conversation:
         self.preflight()
-        n_utterances = len(row["utterance_id"])
-        channels = _by_channel(row["channel"])
-        groups = [np.arange(n_utterances)] if self.preset == "seed" else channels
-        columns: Batch = {}
+        speakers = _by_channel(talk)
+        groups = [talk.utterances] if self.preset == "seed" else speakers
         for feature, name in buckets.FEATURES.items():
-            values = np.array(row[feature], np.float64)  # null as NaN
-            labels = [""] * n_utterances
-            for indices in groups:
-                bucketed = self._bucketed(values[indices], feature)
-                for index, label in zip(indices, bucketed.labels, strict=True):
-                    labels[index] = label
-            columns[name] = labels
+            for utterances in groups:
+                bucketed = self._bucketed(_measured(utterances, feature), feature)
+                for utterance, label in zip(utterances, bucketed.labels, strict=True):
+                    utterance.update({name: label})
         for name, (feature, margin) in MARGINS.items():
-            # Stored as float32, so that a margin read back from disk is the one that was computed here.
-            margins = np.full(n_utterances, math.nan, dtype=np.float32)
-            values = np.array(row[feature], np.float64)
-            for indices in channels:
-                margins[indices] = margin(values[indices])
-            columns[name] = margins.tolist()
-        return columns
+            for utterances in speakers:
+                # Stored as float32, so that a margin read back from disk is the one that was computed here.
+                margins = margin(_measured(utterances, feature)).astype(np.float32).tolist()
+                for utterance, value in zip(utterances, margins, strict=True):
+                    utterance.update({name: value})
+        return talk
 
     def _bucketed(self, values: NDArray[np.float64], feature: str) -> buckets.Buckets:
         """The buckets of one channel's values of a feature."""
@@ -112,18 +115,17 @@ class Bucket(Stage):
         return buckets.robust(values, usual[feature])
 
 
-def corpus_of(rows: Iterable[Mapping[str, Any]]) -> CorpusStatistics:
-    """The setting `corpus` of `Bucket`, from conversations with the columns that `Bucket` needs, in one pass.
+def corpus_of(talks: Iterable[Conversation]) -> CorpusStatistics:
+    """The setting `corpus` of `Bucket`, from conversations with what `Bucket` needs, in one pass.
 
     A feature that no conversation has (without an affect model) is (0, 0). Raises DailytalkError if no channel of
     any conversation has enough values of a feature.
     """
     arrays: dict[str, list[NDArray[np.float64]]] = {feature: [] for feature in buckets.FEATURES}
-    for row in rows:
-        for indices in _by_channel(row["channel"]):
-            for feature in buckets.FEATURES:
-                values = np.array(row[feature], np.float64)
-                arrays[feature].append(values[indices])
+    for talk in talks:
+        for utterances in _by_channel(talk):
+            for feature, measured in arrays.items():
+                measured.append(_measured(utterances, feature))
     statistics = []
     for feature, measured in arrays.items():
         is_measured = any(bool(np.isfinite(channel).any()) for channel in measured)
@@ -135,15 +137,23 @@ def corpus_of(rows: Iterable[Mapping[str, Any]]) -> CorpusStatistics:
     return tuple(statistics)
 
 
-def _by_channel(channels: Sequence[str]) -> list[NDArray[np.intp]]:
-    names = np.asarray(channels)
-    return [np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())]
+def _by_channel(talk: Conversation) -> list[list[Utterance]]:
+    """The utterances of each channel."""
+    channels: dict[str, list[Utterance]] = {}
+    for utterance in talk.utterances:
+        channels.setdefault(utterance.channel, []).append(utterance)
+    return [*channels.values()]
+
+
+def _measured(utterances: Sequence[Utterance], feature: str) -> NDArray[np.float64]:
+    """A measure of utterances, NaN where it is null."""
+    return np.array(values_of(utterances, feature), np.float64)
 
 
 # The style tag of every utterance, and why it was chosen.
 #
-# Reads only buckets and measures that are in the dataset, so that anyone can repeat it, and works on flat
-# columns, so that it tags any utterance dataset that has them. The rules themselves are in `core.tags`.
+# Reads only buckets and measures that are in the dataset, so that anyone can repeat it. The rules themselves are
+# in `core.tags`.
 
 
 #: Fields of the evidence and the columns that they come from.
@@ -152,7 +162,7 @@ MEASURES = ("rms_gain_db", "f0_ratio", "rate_ratio", "speech_rate", "voiced_frac
 
 
 @dataclass(frozen=True)
-class Tag(Stage):
+class Tag(UtteranceStage):
     """Adds `tag` and `rule`, the name of the rule that chose it.
 
     With `emotion_vote`, `emotion_class` (see `ClassifyEmotion`) breaks a tie of the rules, unless it is `unsure`:
@@ -173,44 +183,36 @@ class Tag(Stage):
 
     needs: ClassVar[tuple[str, ...]] = (*BUCKETS.values(), *MEASURES, "text_raw")
     uses: ClassVar[tuple[str, ...]] = ("question", "emotion_class", "affect_model", *AFFECT)
-    adds: ClassVar[Features] = Features({"tag": STRING, "rule": STRING})
+    adds: ClassVar[Features] = utterance_features("tag", "rule")
 
-    def __call__(self, batch: Batch) -> Batch:
-        if "question" in batch:
-            questions = [bool(question) for question in batch["question"]]
+    def of_utterance(self, utterance: Utterance) -> None:
+        columns = to_flat(utterance, (*BUCKETS.values(), *MEASURES))
+        facts = {field: columns[name] for field, name in BUCKETS.items()}
+        as_usual = self._as_usual(utterance)
+        facts |= dict.fromkeys(as_usual, buckets.MID)
+        for name in MEASURES:
+            facts[name] = math.nan if columns[name] is None else columns[name]
+        if is_set(utterance.question):
+            question = bool(utterance.question)
         else:
-            questions = [ends_as_question(text or "") for text in batch["text_raw"]]
-        levels = {field: list(batch[name]) for field, name in BUCKETS.items()}
-        as_usual = self._as_usual(batch)
-        for column, name in enumerate(AFFECT):
-            for index, is_usual in enumerate(as_usual[:, column].tolist()):
-                if is_usual:
-                    levels[name][index] = buckets.MID
-        votes = batch.get("emotion_class") if self.emotion_vote else None
-        choices: list[tags.Choice] = []
-        for index, question in enumerate(questions):
-            values = {field: column[index] for field, column in levels.items()}
-            for name in MEASURES:
-                value = batch[name][index]
-                values[name] = math.nan if value is None else float(value)
-            evidence = tags.Evidence(**values, question=question)
-            choice = tags.choose_tag(evidence, self.rules, votes[index] if votes else None)
-            if as_usual[index].all() and "grid" in choice.rule:
-                choice = tags.Choice("", tags.AS_USUAL)
-            choices.append(choice)
-        return {"tag": [choice.tag for choice in choices], "rule": [choice.rule for choice in choices]}
+            question = ends_as_question(utterance.text_raw or "")
+        evidence = tags.Evidence(**facts, question=question)
+        vote = or_none(utterance.emotion_class) if self.emotion_vote else None
+        choice = tags.choose_tag(evidence, self.rules, vote)
+        if len(as_usual) == len(AFFECT) and "grid" in choice.rule:
+            choice = tags.Choice("", tags.AS_USUAL)
+        utterance.tag = choice.tag
+        utterance.rule = choice.rule
 
-    def _as_usual(self, batch: Batch) -> NDArray[np.bool_]:
-        """Whether valence, arousal and dominance can't be told from what is usual, shape (n, 3)."""
-        models = np.array(batch.get("affect_model") or [None] * len(batch["text_raw"]), object)
-        compared = models == VOICE_LINEAR
-        if self.rules != tags.CAREFUL or not compared.any():
-            return np.zeros((len(models), len(AFFECT)), np.bool_)
+    def _as_usual(self, utterance: Utterance) -> list[str]:
+        """Which of valence, arousal and dominance can't be told from what is usual."""
+        if self.rules != tags.CAREFUL or or_none(utterance.affect_model) != VOICE_LINEAR:
+            return []
         from dailytalk_contiguous.models.linear_emotion import bundled_voice  # which few runs need
 
-        affect = np.stack([np.array(batch[name], np.float64) for name in AFFECT], axis=1)
-        usual: NDArray[np.bool_] = (np.abs(affect - 0.5) < bundled_voice().affect_error) & compared[:, None]
-        return usual
+        ratings = np.array([utterance.valence, utterance.arousal, utterance.dominance], np.float64)
+        is_usual = np.abs(ratings - 0.5) < bundled_voice().affect_error
+        return [name for name, usual in zip(AFFECT, is_usual, strict=True) if usual]
 
 
 # The text to be spoken, with its end mark, and the same text with the style tag before it.
@@ -224,7 +226,7 @@ MARKS_SET = ("missing", "always")
 
 
 @dataclass(frozen=True)
-class Punctuate(Stage):
+class Punctuate(UtteranceStage):
     """Adds `text`, and `tagged_text`, the text after its tag (null where there are no words).
 
     The column `language` (ISO 639 codes) chooses the marks; without it, or where it is null, they are . ? !
@@ -246,18 +248,12 @@ class Punctuate(Stage):
     VERSION: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ("text_raw", "tag")
     uses: ClassVar[tuple[str, ...]] = ("language", "recogniser")
-    adds: ClassVar[Features] = Features({"text": STRING, "tagged_text": STRING})
+    adds: ClassVar[Features] = utterance_features("text", "tagged_text")
 
-    def __call__(self, batch: Batch) -> Batch:
-        unknown = [None] * len(batch["tag"])
-        languages = batch.get("language", unknown)
-        recognisers = batch.get("recogniser", unknown)
-        columns = zip(batch["text_raw"], batch["tag"], languages, recognisers, strict=True)
-        texts: list[str] = []
-        tagged_texts: list[str | None] = []
-        for text_raw, tag, language, recogniser in columns:
-            marks = "never" if self.marks == "missing" and recogniser == GIVEN else self.marks
-            text = punctuate(text_raw or "", tag, language, marks)
-            texts.append(text)
-            tagged_texts.append(tagged(text, tag))
-        return {"text": texts, "tagged_text": tagged_texts}
+    def of_utterance(self, utterance: Utterance) -> None:
+        is_given = or_none(utterance.recogniser) == GIVEN
+        marks = "never" if self.marks == "missing" and is_given else self.marks
+        language = or_none(utterance.language)
+        tag = utterance.tag or ""
+        utterance.text = punctuate(utterance.text_raw or "", tag, language, marks)
+        utterance.tagged_text = tagged(utterance.text, tag)

@@ -6,6 +6,7 @@ import pytest
 from datasets import Dataset
 
 from dailytalk_contiguous.core.buckets import FEATURES, percentile
+from dailytalk_contiguous.core.conversation import from_row
 from dailytalk_contiguous.stages.style import Bucket, corpus_of
 
 
@@ -56,7 +57,7 @@ def test_robust_runs_with_the_statistics_of_a_corpus() -> None:
     assert unfitted.unfitted is True
     assert stage.unfitted is False
     assert Bucket().unfitted is False
-    corpus = corpus_of(iter(rows))
+    corpus = corpus_of(map(from_row, rows))
     assert stage == Bucket(preset="robust", corpus=corpus)
     usual = conversation([20.0] * 6, [])
     flat = stage(batch_of(usual))
