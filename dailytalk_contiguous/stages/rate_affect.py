@@ -5,7 +5,7 @@ says next to it (see `core.affect_context`). That smears a short outburst, hence
 """
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,14 +14,13 @@ from datasets import Features
 
 from dailytalk_contiguous.core.affect_context import borrowed
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, excerpt, pcm_to_float
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, is_set, utterance_features
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
-from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models import affect, devices
 from dailytalk_contiguous.models.checkpoints import Missing, is_model_folder
-from dailytalk_contiguous.stages.base import DEVICE, Stage
-from dailytalk_contiguous.stages.columns import select_items
+from dailytalk_contiguous.stages.base import DEVICE, UtteranceStage
 
 #: Seconds of padded audio in a batch. A CPU takes every utterance by itself, so that no rating depends on what
 #: else is rated: batches of 12 s took it 12 to 17 % longer over a bundled recording, of which 11 to 15 % is their
@@ -34,7 +33,7 @@ REACH = 2.0
 
 
 @dataclass(frozen=True)
-class RateAffect(Stage):
+class RateAffect(UtteranceStage):
     """Valence, arousal and dominance in [0, 1] of utterances of 16 kHz `speech`; NaN where that is empty.
 
     An empty `model` rates nothing: all values are NaN.
@@ -82,9 +81,7 @@ class RateAffect(Stage):
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = ("conversation_id", "channel", "start", "end")
-    adds: ClassVar[Features] = Features(
-        dict.fromkeys(AFFECT, MEASURE) | {"affect_model": STRING, "context_seconds": MEASURE}
-    )
+    adds: ClassVar[Features] = utterance_features(*AFFECT, "affect_model", "context_seconds")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,73 +102,80 @@ class RateAffect(Stage):
     def models(self) -> dict[str, str]:
         return {"affect": self.model} if self.model else {}
 
-    def __call__(self, batch: Batch) -> Batch:
-        count = len(batch["speech"])
-        heard = [index for index, speech in enumerate(batch["speech"]) if speech and self.model]
-        chosen = select_items(batch, batch, heard)
-        rated: dict[str, list[float]] = {}
-        if heard:
-            rated = self._compare(chosen) if self.model == VOICE_LINEAR else self._rate(chosen)
-        columns: Batch = {name: [math.nan] * count for name in AFFECT}
-        columns["context_seconds"] = [0.0 if self.model else math.nan] * count
-        for name, values in rated.items():
-            for index, value in zip(heard, values, strict=True):
-                columns[name][index] = value
-        columns["affect_model"] = [self.model or None] * count
-        return columns
+    def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
+        heard: list[Utterance] = []
+        speakers: list[Hashable] = []
+        for talk in talks:
+            for utterance in talk.utterances:
+                utterance.update(dict.fromkeys(AFFECT, math.nan))
+                utterance.affect_model = self.model or None
+                utterance.context_seconds = 0.0 if self.model else math.nan
+                if utterance.speech:
+                    heard.append(utterance)
+                    speakers.append((talk.id, utterance.channel))
+        if not all(is_set(talk.id) for talk in talks):
+            speakers = []
+        if heard and self.model == VOICE_LINEAR:
+            _compare(heard, speakers)
+        elif heard and self.model:
+            self._rate(heard, speakers)
+        return [*talks]
 
-    def _rate(self, batch: Batch) -> dict[str, list[float]]:
+    def _rate(self, heard: Sequence[Utterance], speakers: Sequence[Hashable]) -> None:
+        """Rate utterances by a network; `speakers` is empty where they are unknown."""
         from dailytalk_contiguous.models.affect_network import Affect, load_affect_model  # and PyTorch
 
         device = devices.resolve_device(self.device)
         model = load_affect_model(self.model, device, self.precision)
-        chosen, borrowed_seconds = self._filled_up(batch)
-        lengths = [len(pcm) / ANALYSIS_RATE for pcm in chosen]
+        sounds: list[Pcm] = [np.frombuffer(utterance.speech, "<i2") for utterance in heard]
+        if self.context and speakers and all(map(_is_placed, heard)):
+            sounds = self._filled_up(heard, speakers, sounds)
+        lengths = [len(pcm) / ANALYSIS_RATE for pcm in sounds]
         budget = self.batch_seconds or BATCH_SECONDS[device]
 
         def rate(group: list[Pcm]) -> list[Affect]:
             return model.rate([pcm_to_float(pcm) for pcm in group])
 
         pool = affect.threads_of_one() if device == "cpu" else None
-        rated = devices.run_batched(chosen, lengths, budget, rate, model.room, pool=pool)
-        columns = {"context_seconds": borrowed_seconds}
-        for name in AFFECT:
-            columns[name] = [getattr(ratings, name) for ratings in rated]
-        return columns
+        rated = devices.run_batched(sounds, lengths, budget, rate, model.room, pool=pool)
+        for utterance, ratings in zip(heard, rated, strict=True):
+            utterance.update(ratings._asdict())
 
-    def _filled_up(self, batch: Batch) -> tuple[list[Pcm], list[float]]:
-        """The sound to rate for each utterance, and the seconds of it that are of others."""
-        speech: list[Pcm] = [np.frombuffer(data, "<i2") for data in batch["speech"]]
-        heard = list(speech)
-        seconds = [0.0] * len(speech)
-        if not self.context or any(name not in batch for name in ("conversation_id", "channel", "start", "end")):
-            return heard, seconds
-        speakers: dict[Hashable, list[int]] = {}
-        for index, speaker in enumerate(zip(batch["conversation_id"], batch["channel"], strict=True)):
-            speakers.setdefault(speaker, []).append(index)
-        for indices in speakers.values():
-            indices.sort(key=lambda index: batch["start"][index])
-            spans = [(batch["start"][index], batch["end"][index]) for index in indices]
+    def _filled_up(
+        self, heard: Sequence[Utterance], speakers: Sequence[Hashable], sounds: Sequence[Pcm]
+    ) -> list[Pcm]:
+        """The sound to rate for each utterance; `context_seconds` of it, which are set, are of others."""
+        filled = [*sounds]
+        members: dict[Hashable, list[int]] = {}
+        for index, speaker in enumerate(speakers):
+            members.setdefault(speaker, []).append(index)
+        for indices in members.values():
+            indices.sort(key=lambda index: heard[index].start)
+            spans = [heard[index].span for index in indices]
             for number, index in enumerate(indices):
                 before, after = borrowed(spans, number, self.context, REACH)
                 parts = []
                 for part in (*before, *after):
-                    begin = spans[part.span][0]
-                    source = speech[indices[part.span]]
+                    begin = spans[part.span].start
+                    source = sounds[indices[part.span]]
                     parts.append(excerpt(source, part.start - begin, part.end - begin))
                 n_before = len(before)
-                heard[index] = np.concatenate((*parts[:n_before], speech[index], *parts[n_before:]))
-                seconds[index] = sum(part.seconds for part in (*before, *after))
-        return heard, seconds
+                filled[index] = np.concatenate((*parts[:n_before], sounds[index], *parts[n_before:]))
+                heard[index].context_seconds = sum(part.seconds for part in (*before, *after))
+        return filled
 
-    def _compare(self, batch: Batch) -> dict[str, list[float]]:
-        from dailytalk_contiguous.models.linear_emotion import bundled_voice  # which few runs need
 
-        voice = bundled_voice()
-        speakers = None
-        if "conversation_id" in batch:
-            channels = batch.get("channel") or [None] * len(batch["speech"])
-            speakers = list(zip(batch["conversation_id"], channels, strict=True))
-        guesses = voice.classify([pcm_to_float(speech) for speech in batch["speech"]], speakers)
-        rated = voice.affect_of([guess.probabilities for guess in guesses])
-        return dict(zip(AFFECT, rated.T.tolist(), strict=True))
+def _is_placed(utterance: Utterance) -> bool:
+    """Whether it is known when an utterance is said, and on which channel."""
+    return is_set(utterance.channel) and is_set(utterance.start) and is_set(utterance.end)
+
+
+def _compare(heard: Sequence[Utterance], speakers: Sequence[Hashable]) -> None:
+    """Rate utterances by the bundled model; `speakers` is empty where they are unknown."""
+    from dailytalk_contiguous.models.linear_emotion import bundled_voice  # which few runs need
+
+    voice = bundled_voice()
+    guesses = voice.classify([pcm_to_float(utterance.speech) for utterance in heard], speakers or None)
+    rated = voice.affect_of([guess.probabilities for guess in guesses]).tolist()
+    for utterance, ratings in zip(heard, rated, strict=True):
+        utterance.update(dict(zip(AFFECT, ratings, strict=True)))
