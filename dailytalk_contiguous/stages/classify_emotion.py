@@ -11,13 +11,14 @@ from datasets import Features
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import pcm_to_float
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, is_set, utterance_features
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR, choose_emotion
-from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.core.records import EmotionFields
 from dailytalk_contiguous.core.settings import Setting, setting
-from dailytalk_contiguous.core.utterance import EMOTION_GUESS, emotion_guess, unpack_utterances
+from dailytalk_contiguous.core.utterance import EMOTION_GUESS, emotion_guess
 from dailytalk_contiguous.models.checkpoints import is_model_folder
 from dailytalk_contiguous.models.devices import device_of, lacking, resolve_device
-from dailytalk_contiguous.stages.base import DEVICE, Stage
+from dailytalk_contiguous.stages.base import DEVICE, UtteranceStage
 
 if TYPE_CHECKING:  # the models of emotions import much, and are loaded where they are asked
     from dailytalk_contiguous.models.contracts import EmotionModel
@@ -44,7 +45,7 @@ CONFIDENCE = Setting(
 
 
 @dataclass(frozen=True)
-class ClassifyEmotion(Stage):
+class ClassifyEmotion(UtteranceStage):
     """Adds `emotion_class`, `emotion_probabilities` and `emotion_model` to utterances of 16 kHz `speech`.
 
     `emotion_class` is the likeliest class; `unsure` if it is less likely than `confidence` (None: than the model's
@@ -61,7 +62,7 @@ class ClassifyEmotion(Stage):
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = ("conversation_id", "channel")
-    adds: ClassVar[Features] = Features(EMOTION_GUESS)
+    adds: ClassVar[Features] = utterance_features(*EMOTION_GUESS)
 
     def preflight(self, fetch: bool = True) -> None:
         from dailytalk_contiguous.models.emotion_models import load_emotion_model
@@ -83,45 +84,36 @@ class ClassifyEmotion(Stage):
 
         return limit_of(model, count) if self.confidence is None else self.confidence
 
-    def __call__(self, batch: Batch) -> Batch:
+    def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
         from dailytalk_contiguous.models.emotion_models import load_emotion_model
 
         model = load_emotion_model(self.model, resolve_device(self.device))
-        count = len(batch["speech"])
-        has_conversations = "conversation_id" in batch
-        channels = batch.get("channel") or [None] * count
-        company: dict[Hashable, list[int]] = {}
-        for index, speech in enumerate(batch["speech"]):
-            if not speech:
-                continue
-            key: Hashable = index // COMPANY
-            if has_conversations:
-                key = (batch["conversation_id"][index], channels[index])
-            company.setdefault(key, []).append(index)
-        shares: list[Sequence[float]] = [()] * count
-        limits = [0.0] * count
-        for indices in company.values():
+        are_speakers_known = all(is_set(talk.id) for talk in talks)
+        pairs = [(talk, utterance) for talk in talks for utterance in talk.utterances]
+        company: dict[Hashable, list[Utterance]] = {}
+        for index, (talk, utterance) in enumerate(pairs):
+            utterance.update(guess_of(model, (), 0.0))
+            key = (talk.id, utterance.channel) if are_speakers_known else index // COMPANY
+            if utterance.speech:
+                company.setdefault(key, []).append(utterance)
+        for utterances in company.values():
             interrupts.check_interrupt()
-            sounds = [pcm_to_float(batch["speech"][index]) for index in indices]
-            speakers = ["one"] * len(sounds) if has_conversations else None
+            sounds = [pcm_to_float(utterance.speech) for utterance in utterances]
+            speakers = ["one"] * len(sounds) if are_speakers_known else None
             guesses = model.classify(sounds, speakers)
-            limit = self.limit(model, len(sounds) if has_conversations else 1)
-            for index, guess in zip(indices, guesses, strict=True):
-                shares[index] = guess.probabilities.tolist()
-                limits[index] = limit
-        return guess_columns(model, shares, limits)
+            limit = self.limit(model, len(sounds) if are_speakers_known else 1)
+            for utterance, guess in zip(utterances, guesses, strict=True):
+                utterance.update(guess_of(model, guess.probabilities.tolist(), limit))
+        return [*talks]
 
 
-def guess_columns(model: "EmotionModel", shares: Sequence[Sequence[float]], limits: Sequence[float]) -> Batch:
-    """The columns of `core.utterance.EMOTION_GUESS`.
+def guess_of(model: "EmotionModel", shares: Sequence[float], limit: float) -> EmotionFields:
+    """What a model says of an utterance.
 
     Args:
-        shares: the probabilities of a model's classes, for each utterance; none: no guess.
-        limits: the confidence under which each is unsure.
+        shares: the probabilities of its classes; none: no guess.
+        limit: the confidence under which it is unsure.
     """
-    guesses = []
-    for distribution, limit in zip(shares, limits, strict=True):
-        chosen = choose_emotion(distribution, model.classes, limit)
-        probabilities = dict(zip(model.classes, distribution, strict=True)) if len(distribution) else {}
-        guesses.append(emotion_guess(chosen, probabilities, model.name))
-    return unpack_utterances(guesses, EMOTION_GUESS)
+    chosen = choose_emotion(shares, model.classes, limit)
+    probabilities = dict(zip(model.classes, shares, strict=True)) if shares else {}
+    return emotion_guess(chosen, probabilities, model.name)

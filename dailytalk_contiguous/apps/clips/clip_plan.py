@@ -72,12 +72,12 @@ from dailytalk_contiguous.core.settings import (
     with_settings,
 )
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
-from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
+from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY, unpack_utterances
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
-from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion, guess_columns
+from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion, guess_of
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.style import Bucket, Tag
 
@@ -148,7 +148,8 @@ def _columns_of_speaker(clips: Sequence[Row], affect_model: str, emotion: Classi
             rated = model.affect_of(shares)
         if emotion:
             limit = emotion.limit(model, len(clips))
-            columns |= guess_columns(model, shares, [limit] * len(clips))
+            described = [guess_of(model, distribution, limit) for distribution in shares]
+            columns |= unpack_utterances(described, EMOTION_GUESS)
     ratings = _numbers(clips, [f"given_{name}" for name in AFFECT])
     is_rated = np.asarray(np.isfinite(ratings).all(axis=1), bool)
     affect = np.where(is_rated[:, None], ratings, rated)
