@@ -149,6 +149,37 @@ class Word(msgspec.Struct, rename={"text": "word", "side": "speaker"}, frozen=Tr
         return msgspec.structs.replace(self, text=text)
 
 
+class TokenRun(msgspec.Struct, frozen=True):
+    """A prosodic token, and how many frames in a row have it."""
+
+    token: Token
+    frames: Count
+
+
+class ProsodicWord(msgspec.Struct, rename={"text": "word"}):
+    """How a word is said; what can't be known is None.
+
+    Attributes:
+        text: of the word, as it is written.
+        start: where it begins, in seconds.
+        end: where it ends, in seconds.
+        tokens: those of the frames whose middle the word holds.
+        pitch: in semitones above the speaker's median.
+        slope: of the pitch, in semitones a second.
+        duration: the ratio to the median length of the speaker's words.
+        energy: in dB above the speaker's median.
+    """
+
+    text: Text
+    start: Seconds
+    end: Seconds
+    tokens: list[Token]
+    pitch: Measure | None = None
+    slope: Measure | None = None
+    duration: Measure | None = None
+    energy: Measure | None = None
+
+
 #: Words of a transcript that came with a recording, or of a voice.
 _TIMED = Parts(("word", "start", "end", "probability"))
 
@@ -178,6 +209,7 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
     speech_seconds: Measure = _unset
     leak_share: Measure | None = _unset
     speech: Sound = _unset
+    speech_start: Seconds | None = _unset
     # of a transcript that came with the recording
     given_text: Text | None = _unset
     given_words: Annotated[list[Word], _UTTERED] | None = _unset
@@ -207,6 +239,8 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
     emotion_probabilities: list[EmotionShare] | None = _unset
     emotion_model: Text | None = _unset
     prosody_tokens: list[Token] | None = _unset
+    prosody_runs: list[TokenRun] | None = _unset
+    prosody_words: list[ProsodicWord] | None = _unset
     prosody_model: Text | None = _unset
     # of its style
     valence_bucket: Text | None = _unset
