@@ -8,7 +8,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 import soxr
@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core import contours
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Samples
+from dailytalk_contiguous.core.conversation import ProsodicWord, TokenRun, Word
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records import WordRow
 from dailytalk_contiguous.models.codebook import Codebook, FeatureArray, Tokens
 from dailytalk_contiguous.models.devices import resolve_device
 
@@ -158,13 +158,6 @@ def check_tokens(
     return array.astype(np.int64)
 
 
-class TokenRun(NamedTuple):
-    """A token, and how many frames in a row have it."""
-
-    token: int
-    frames: int
-
-
 def to_runs(tokens: Sequence[int] | Tokens) -> list[TokenRun]:
     """Tokens in run-length form.
 
@@ -191,37 +184,19 @@ class SpeakerLevels(NamedTuple):
     word_seconds: float
 
 
-def speaker_levels(features: Sequence[FeatureArray], words: Sequence[Sequence[WordRow]]) -> SpeakerLevels:
-    """Compute a speaker's usual values from utterances: their features, and their words with `start` and `end`."""
+def speaker_levels(features: Sequence[FeatureArray], words: Sequence[Sequence[Word]]) -> SpeakerLevels:
+    """Compute a speaker's usual values from utterances: their features, and their words."""
     no_frames = np.zeros((0, len(contours.CONTOURS)), np.float32)
     spoken = np.concatenate([no_frames, *features])
     voiced = spoken[spoken.any(axis=1)]
-    lengths = [word["end"] - word["start"] for utterance in words for word in utterance]
+    lengths = [word.end - word.start for utterance in words for word in utterance]
     power = float(np.median(_decibels(voiced))) if len(voiced) else math.nan
     word_seconds = float(np.median(lengths)) if lengths else math.nan
     return SpeakerLevels(contours.median_f0(spoken), power, word_seconds)
 
 
-class ProsodicWord(TypedDict):
-    """How a word is said; what can't be known is None.
-
-    `tokens` are those of the frames whose middle the word holds. `pitch` is in semitones above the speaker's
-    median, `slope` in semitones a second, `energy` in dB above the speaker's median, and `duration` is the ratio
-    to the median length of the speaker's words.
-    """
-
-    word: str
-    start: float
-    end: float
-    tokens: list[int]
-    pitch: float | None
-    slope: float | None
-    duration: float | None
-    energy: float | None
-
-
 def word_prosody(
-    words: Sequence[WordRow],
+    words: Sequence[Word],
     tokens: Sequence[int] | Tokens,
     features: FeatureArray,
     usual: SpeakerLevels,
@@ -230,41 +205,34 @@ def word_prosody(
     """How each word is said: its tokens, and what a model of text can read.
 
     Args:
-        words: with `word`, `start` and `end` in seconds.
+        words: of the utterance, with times in seconds.
         tokens, features: of the frames of the utterance, which begins at second `origin` of the words' time.
         usual: the usual values of the speaker.
     """
     middles = origin + (np.arange(len(tokens)) + 0.5) * HOP_SECONDS
-    rows: list[ProsodicWord] = []
+    prosodic_words: list[ProsodicWord] = []
     for word in words:
-        seconds = word["end"] - word["start"]
-        first, last = np.searchsorted(middles, (word["start"], word["end"]))
+        first, last = np.searchsorted(middles, (word.start, word.end))
         frames = features[first:last]
         is_voiced = frames.any(axis=1)
         voiced = frames[is_voiced]
-        row: ProsodicWord = {
-            "word": word["word"],
-            "start": word["start"],
-            "end": word["end"],
-            "tokens": [int(token) for token in tokens[first:last]],
-            "pitch": None,
-            "slope": None,
-            "duration": seconds / usual.word_seconds if usual.word_seconds > 0 else None,
-            "energy": None,
-        }
+        word_tokens = [int(token) for token in tokens[first:last]]
+        prosodic = ProsodicWord(word.text, word.start, word.end, word_tokens)
+        if usual.word_seconds > 0:
+            prosodic.duration = (word.end - word.start) / usual.word_seconds
         if len(voiced):
             low, high = contours.CONTOURS["f0"]
             hertz = low + (high - low) * voiced[:, 0].astype(np.float64)
             semitones = 12 * np.log2(hertz / usual.f0)
-            row["pitch"] = float(np.median(semitones))
+            prosodic.pitch = float(np.median(semitones))
             times = middles[first:last][is_voiced]
             if len(times) >= _LEAST_FOR_SLOPE:  # a line through the pitch, in semitones a second
                 centred = times - times.mean()
                 product = centred * (semitones - semitones.mean())
-                row["slope"] = float(np.sum(product) / np.sum(centred**2))
-            row["energy"] = float(np.median(_decibels(voiced))) - usual.power
-        rows.append(row)
-    return rows
+                prosodic.slope = float(np.sum(product) / np.sum(centred**2))
+            prosodic.energy = float(np.median(_decibels(voiced))) - usual.power
+        prosodic_words.append(prosodic)
+    return prosodic_words
 
 
 def _decibels(features: FeatureArray) -> NDArray[np.float64]:

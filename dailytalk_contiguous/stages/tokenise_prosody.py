@@ -1,36 +1,29 @@
 """TokeniseProsody: how each utterance is said, as a token every 16 ms (see `models.codebook`)."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from datasets import Features, List, Value
+from datasets import Features
 
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import excerpt, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.contours import as_features
+from dailytalk_contiguous.core.conversation import (
+    Conversation,
+    Utterance,
+    Word,
+    conversation_features,
+    is_set,
+    or_none,
+    to_flat,
+    utterance_features,
+)
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.records import WordRow
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS
-from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook, bundled_name
-from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage
-from dailytalk_contiguous.stages.columns import each_utterance
-
-#: A token.
-TOKEN = Value("int16")
-
-#: How a word is said (see `models.prosodic_sequences.word_prosody`).
-WORD_PROSODY = {
-    "word": schema.STRING,
-    "start": schema.SECONDS,
-    "end": schema.SECONDS,
-    "tokens": List(TOKEN),
-    "pitch": schema.MEASURE,
-    "slope": schema.MEASURE,
-    "duration": schema.MEASURE,
-    "energy": schema.MEASURE,
-}
+from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook, FeatureArray, bundled_name
+from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage, UtteranceStage
 
 #: A setting of several stages.
 CODEBOOK = Setting(
@@ -55,7 +48,7 @@ class _Tokenises(Stage):
 
 
 @dataclass(frozen=True)
-class TokeniseProsody(_Tokenises):
+class TokeniseProsody(_Tokenises, UtteranceStage):
     """Prosodic tokens of utterances: a token a frame, in runs, and by word; `prosody_model` names the codebook.
 
     A speaker's usual is that of the same channel of the same conversation, all of which must then be in
@@ -73,50 +66,43 @@ class TokeniseProsody(_Tokenises):
         "conversation_id",
         "channel",
     )
-    adds: ClassVar[Features] = Features(
-        {
-            "prosody_tokens": List(TOKEN),
-            "prosody_runs": List({"token": TOKEN, "frames": Value("int32")}),
-            "prosody_words": List(WORD_PROSODY),
-            "prosody_model": schema.STRING,
-        }
+    adds: ClassVar[Features] = utterance_features(
+        "prosody_tokens", "prosody_runs", "prosody_words", "prosody_model"
     )
 
-    def __call__(self, batch: schema.Batch) -> schema.Batch:
-        from dailytalk_contiguous.models.prosodic_sequences import seen_by, speaker_levels, to_runs, word_prosody
-
+    def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
+        speakers: dict[Hashable, list[Utterance]] = {}
+        for talk in talks:
+            for utterance in talk.utterances:
+                speaker = (talk.id, utterance.channel) if is_set(talk.id) else id(utterance)
+                speakers.setdefault(speaker, []).append(utterance)
         codebook = Codebook.load(self.codebook)
-        extractor = codebook.extractor
-        sounds = [pcm_to_float(pcm) for pcm in batch["speech"]]
-        features = [as_features(extractor.extract(audio_tensor=sound)) for sound in sounds]
-        unknown = [None] * len(sounds)
-        words: list[list[WordRow]] = []
-        timed = batch.get("words") or unknown
-        transcribed = batch.get("given_words") or unknown
-        for timed_words, transcribed_words in zip(timed, transcribed, strict=True):
-            words.append(list(timed_words or transcribed_words or ()))
-        # When the speech of an utterance begins, in seconds of the times of its words.
-        speech_starts = batch.get("speech_start") or unknown
-        starts = batch.get("start") or unknown
-        conversations = batch.get("conversation_id") or range(len(features))
-        channels = batch.get("channel") or unknown
-        speakers: dict[Hashable, list[int]] = {}
-        for index, speaker in enumerate(zip(conversations, channels, strict=True)):
-            speakers.setdefault(speaker, []).append(index)
-        columns: schema.Batch = {name: [None] * len(features) for name in self.adds}
-        for indices in speakers.values():
-            spoken_words = [words[index] for index in indices]
-            usual = speaker_levels([features[index] for index in indices], spoken_words)
-            for index in indices:
-                tokens, _ = codebook.assign(seen_by(codebook, features[index], usual.f0))
-                start = speech_starts[index]
-                if start is None:
-                    start = starts[index] or 0.0
-                columns["prosody_tokens"][index] = tokens.tolist()
-                columns["prosody_runs"][index] = [run._asdict() for run in to_runs(tokens)]
-                columns["prosody_words"][index] = word_prosody(words[index], tokens, features[index], usual, start)
-                columns["prosody_model"][index] = codebook.name
-        return columns
+        for utterances in speakers.values():
+            _tokenise(utterances, codebook)
+        return [*talks]
+
+
+def _tokenise(utterances: Sequence[Utterance], codebook: Codebook) -> None:
+    """Set the tokens of a speaker's utterances."""
+    from dailytalk_contiguous.models.prosodic_sequences import seen_by, speaker_levels, to_runs, word_prosody
+
+    features: list[FeatureArray] = []
+    words: list[list[Word]] = []
+    for utterance in utterances:
+        sound = pcm_to_float(utterance.speech)
+        features.append(as_features(codebook.extractor.extract(audio_tensor=sound)))
+        words.append(or_none(utterance.words) or or_none(utterance.given_words) or [])
+    usual = speaker_levels(features, words)
+    for utterance, frames, spoken_words in zip(utterances, features, words, strict=True):
+        tokens, _ = codebook.assign(seen_by(codebook, frames, usual.f0))
+        # When the speech begins, in seconds of the times of its words.
+        start = or_none(utterance.speech_start)
+        if start is None:
+            start = or_none(utterance.start) or 0.0
+        utterance.prosody_tokens = tokens.tolist()
+        utterance.prosody_runs = to_runs(tokens)
+        utterance.prosody_words = word_prosody(spoken_words, tokens, frames, usual, start)
+        utterance.prosody_model = codebook.name
 
 
 @dataclass(frozen=True)
@@ -129,24 +115,27 @@ class TokeniseResult(_Tokenises):
     uses: ClassVar[tuple[str, ...]] = ("model_failures",)
     batch_rows: ClassVar[int] = 1
     prepares: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features(
-        {**schema.per_utterance(Features(PROSODIC_TOKENS)), **schema.MODEL_FAILURES}
-    )
+    adds: ClassVar[Features] = conversation_features(*PROSODIC_TOKENS, "model_failures")
 
-    def row(self, row: schema.Row) -> schema.Row:
-        samples = read_pcm(row["built_audio"])
+    def of_talk(self, talk: Conversation) -> Conversation:
+        samples = read_pcm(talk.built_audio)
         sides = schema.result_sides(self.revoice)
-        speech: list[bytes] = []
-        for channel, start, end in each_utterance(row, "source_channel", "new_start", "new_end"):
+        built: list[Utterance] = []
+        for utterance in talk.utterances:
+            channel = utterance.source_channel
             side = samples[:, schema.CHANNELS.index(sides[channel])]
-            speech.append(excerpt(side, start or 0.0, end or 0.0).tobytes())
-        conversation = {"conversation_id": [""] * len(speech), "channel": row["source_channel"], "speech": speech}
-        columns, problems = TokeniseProsody(self.codebook).attempt(conversation)
-        failures = list(row.get("model_failures") or [])
-        for index, problem in problems.items():
-            reject = Reject(row["utterance_id"][index], self.name, problem.reason, problem.remedy)
-            failures.append(reject.as_dict())
-        return {name: columns[name] for name in PROSODIC_TOKENS} | {"model_failures": failures or None}
+            speech = excerpt(side, utterance.new_start or 0.0, utterance.new_end or 0.0).tobytes()
+            built.append(Utterance(channel=channel, speech=speech))
+        failures = TokeniseProsody(self.codebook).fill([Conversation(id=talk.id, utterances=built)])
+        rejects = [*(or_none(talk.model_failures) or ())]
+        for utterance, sounding in zip(talk.utterances, built, strict=True):
+            failure = failures.get(id(sounding))
+            utterance.prosody_tokens = None if failure else sounding.prosody_tokens
+            utterance.prosody_model = None if failure else sounding.prosody_model
+            if failure:
+                rejects.append(Reject(utterance.id, self.name, failure.reason, failure.remedy))
+        talk.model_failures = rejects or None
+        return talk
 
 
 @dataclass(frozen=True)
@@ -160,7 +149,8 @@ class TokeniseClip(_Tokenises):
     def row(self, row: schema.Row) -> schema.Row:
         samples = read_pcm(row["audio"])
         speech = excerpt(samples[:, 0], row["clip_start"] or 0.0, row["duration"]).tobytes()
-        columns, problems = TokeniseProsody(self.codebook).attempt({"speech": [speech]})
-        if problems:
-            raise problems[0]
-        return {name: columns[name][0] for name in PROSODIC_TOKENS}
+        utterance = Utterance(speech=speech)
+        failures = TokeniseProsody(self.codebook).fill([Conversation(utterances=[utterance])])
+        if failures:
+            raise failures[id(utterance)]
+        return to_flat(utterance, PROSODIC_TOKENS)

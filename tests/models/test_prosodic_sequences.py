@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous import ProsodicClusterSequences, ProsodicFeatureExtractor
 from dailytalk_contiguous.core.contours import as_features, median_f0
+from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.models.codebook import Codebook
 from dailytalk_contiguous.models.prosodic_sequences import (
@@ -96,10 +97,10 @@ def glide(first: float, last: float, seconds: float, level: float = 0.1) -> np.n
 
 #: Words of a recording of which the sound begins at 10 s: three glides, and the pause after the first one.
 GLIDED = [
-    {"word": "flat", "start": 10.0, "end": 10.5},
-    {"word": "up", "start": 10.7, "end": 11.2},
-    {"word": "long", "start": 11.4, "end": 12.4},
-    {"word": "silent", "start": 10.5, "end": 10.7},
+    Word("flat", 10.0, 10.5),
+    Word("up", 10.7, 11.2),
+    Word("long", 11.4, 12.4),
+    Word("silent", 10.5, 10.7),
 ]
 
 
@@ -115,16 +116,16 @@ def test_a_word_tells_its_pitch_slope_length_and_energy_against_the_speaker() ->
     levels = speaker_levels([features], [GLIDED])
     rows = word_prosody(GLIDED, tokens, features, levels, origin=10.0)
     flat, up, long, silent = rows
-    assert [row["word"] for row in rows] == ["flat", "up", "long", "silent"]
-    assert flat["tokens"] == tokens[:31].tolist()
-    assert flat["pitch"] == pytest.approx(0, abs=0.3)
-    assert flat["slope"] == pytest.approx(0, abs=1)
-    assert up["pitch"] == pytest.approx(6, abs=1)
-    assert up["slope"] == pytest.approx(24, rel=0.15)
-    assert up["energy"] - flat["energy"] == pytest.approx(6, abs=1)
-    assert flat["duration"] == pytest.approx(1.0)
-    assert long["duration"] == pytest.approx(2.0)
-    assert silent["tokens"].count(0) >= len(silent["tokens"]) - 4
+    assert [row.text for row in rows] == ["flat", "up", "long", "silent"]
+    assert flat.tokens == tokens[:31].tolist()
+    assert flat.pitch == pytest.approx(0, abs=0.3)
+    assert flat.slope == pytest.approx(0, abs=1)
+    assert up.pitch == pytest.approx(6, abs=1)
+    assert up.slope == pytest.approx(24, rel=0.15)
+    assert up.energy - flat.energy == pytest.approx(6, abs=1)
+    assert flat.duration == pytest.approx(1.0)
+    assert long.duration == pytest.approx(2.0)
+    assert silent.tokens.count(0) >= len(silent.tokens) - 4
 
 
 def test_relative_pitch_is_the_same_for_a_voice_an_interval_higher() -> None:
