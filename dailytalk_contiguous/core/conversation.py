@@ -296,6 +296,13 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
     def span(self) -> Span:
         return Span(self.start, self.end)
 
+    @property
+    def new_span(self) -> Span | None:
+        """From when to when it is in the result; None where it was left out."""
+        if self.new_start is None or self.new_end is None:
+            return None
+        return Span(self.new_start, self.new_end)
+
     def update(self, values: Mapping[str, Any]) -> None:
         """Set fields by their names. Raises AttributeError for a name that no field has."""
         for name, value in values.items():
@@ -356,6 +363,10 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     remedy: Text | None = _unset
     utterances: list[Utterance] = _unset
     extra: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def has_take(self, utterance: Utterance) -> bool:
+        """Whether a voice says the text of an utterance anew: what `Convert` has converted is recorded sound."""
+        return or_none(utterance.status) == "spoken" and not or_none(self.converted)
 
 
 # Rows and objects. A column of a row is a field of the conversation, or a list of one field of its utterances.

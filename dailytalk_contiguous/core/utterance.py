@@ -558,16 +558,18 @@ def sounding_span(utterance: AnyRecord, timeline: str = "") -> tuple[float, floa
     >>> sounding_span({"start": 1.0, "end": 2.5, "start_trim": 0.02, "end_trim": 0.1})
     (1.02, 2.4)
     """
-    start = utterance.get(f"{timeline}start")
-    end = utterance.get(f"{timeline}end")
+    start, end, start_trim, end_trim = (utterance.get(f"{timeline}{edge}") for edge in EDGES)
     if not is_number(start) or not is_number(end):
         return None
-    before, after = known_trims(utterance, timeline)
+    return sounding_between(start, end, start_trim, end_trim)
+
+
+def sounding_between(start: float, end: float, start_trim: object, end_trim: object) -> tuple[float, float]:
+    """`sounding_span` by the edges of an utterance."""
+    before, after = _possible_trims(end - start, start_trim, end_trim)
     if before is None and after is None:
         return start, end
-    start_trim = before or 0.0
-    end_trim = after or 0.0
-    return start + start_trim, end - end_trim
+    return start + (before or 0.0), end - (after or 0.0)
 
 
 def heard_utterances(row: AnyRecord) -> list[UtteranceRow]:
@@ -605,6 +607,10 @@ def known_trims(utterance: AnyRecord, timeline: str = "") -> tuple[float | None,
     if start_trim is None and end_trim is None:
         return None, None
     length = utterance[f"{timeline}end"] - utterance[f"{timeline}start"]
+    return _possible_trims(length, start_trim, end_trim)
+
+
+def _possible_trims(length: float, start_trim: object, end_trim: object) -> tuple[float | None, float | None]:
     before = start_trim if is_number(start_trim, -MOST_BEYOND, length) else None
     after = end_trim if is_number(end_trim, -MOST_BEYOND, length) else None
     trimmed_start = before or 0.0
