@@ -7,28 +7,27 @@ that: it is heard. So a judge from outside (Smart Turn) hears the same ends in t
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypedDict
 
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import Pcm, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.certainty import edge_errors_of, event_certainties, transition_certainty
+from dailytalk_contiguous.core.conversation import (
+    Conversation,
+    Span,
+    Utterance,
+    conversation_features,
+    or_none,
+    set_null,
+)
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.records import AnyRecord
-from dailytalk_contiguous.core.schema import (
-    CHANNELS,
-    MEASURE,
-    NOBODY,
-    STRING,
-    Batch,
-    Row,
-    per_utterance,
-    result_sides,
-)
+from dailytalk_contiguous.core.schema import CHANNELS, NOBODY, Row, result_sides
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.turn_ends import turn_ends
 from dailytalk_contiguous.core.turns import Timed, join_spans
-from dailytalk_contiguous.core.utterance import sounding_span
+from dailytalk_contiguous.core.utterance import sounding_between, sounding_span
 from dailytalk_contiguous.models.checkpoints import INSTALL_SMART_TURN
 from dailytalk_contiguous.models.turn_end import lacking_smart_turn, load_smart_turn
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage
@@ -102,7 +101,7 @@ def judged_ends(
 def judge_utterances(
     utterances: Sequence[Row], sound: Pcm | None, sides: Sequence[AnyRecord | None] | None
 ) -> None:
-    """Set `transition`, `turn_end` and certainties in a finished conversation with other times than before.
+    """Set `JUDGED_FIELDS` of utterances of a finished row with other times than before.
 
     `sound`: that of the conversation, as `judged_ends` takes it. `sides`: its column.
     """
@@ -118,22 +117,28 @@ def judge_utterances(
     judged = judged_ends(timed, join_spans(timed), sound, CHANNELS.index)
     errors = edge_errors_of(sides)
     leak_shares = [utterance.get("leak_share") or 0.0 for utterance in heard]
-    certainties = certainties_of(timed, [errors[span.channel] for span in timed], leak_shares, judged)
-    for utterance, judgement in zip(heard, certainties, strict=True):
+    judgements = judgements_of(timed, [errors[span.channel] for span in timed], leak_shares, judged)
+    for utterance, judgement in zip(heard, judgements, strict=True):
         utterance.update(judgement)
-    for index, end in judged.items():
-        heard[index]["transition"] = end.transition
-        heard[index]["turn_end"] = end.finished
 
 
-def certainties_of(
+class Judgement(TypedDict):
+    """What is said of an utterance: `transition` and `turn_end` are null where it ends no turn."""
+
+    transition: str | None
+    turn_end: float | None
+    event_certainty: float
+    transition_certainty: float | None
+
+
+def judgements_of(
     timed: Sequence[Timed],
     errors: Sequence[float],
     leak_shares: Sequence[float],
     judged: Mapping[int, JudgedEnd],
     source: Sequence[Timed] | None = None,
-) -> list[dict[str, float | None]]:
-    """Return `event_certainty` and `transition_certainty` of each utterance.
+) -> list[Judgement]:
+    """Return what is said of each utterance.
 
     Args:
         timed, errors, source: as `core.certainty.event_certainties` takes them.
@@ -141,14 +146,22 @@ def certainties_of(
         judged: what `judged_ends` says of the utterances.
     """
     certain = event_certainties(timed, errors, source)
-    columns: list[dict[str, float | None]] = []
+    judgements: list[Judgement] = []
     own_shares = [1 - leak_share for leak_share in leak_shares]
     for certainty, own_share in zip(certain.events, own_shares, strict=True):
-        columns.append({"event_certainty": certainty * own_share, "transition_certainty": None})
+        judgement: Judgement = {
+            "transition": None,
+            "turn_end": None,
+            "event_certainty": certainty * own_share,
+            "transition_certainty": None,
+        }
+        judgements.append(judgement)
     for index, end in judged.items():
         certainty = transition_certainty(certain.ends[index], end.transition, end.finished)
-        columns[index]["transition_certainty"] = certainty * own_shares[index]
-    return columns
+        judgements[index]["transition"] = end.transition
+        judgements[index]["turn_end"] = end.finished
+        judgements[index]["transition_certainty"] = certainty * own_shares[index]
+    return judgements
 
 
 @dataclass(frozen=True)
@@ -188,17 +201,13 @@ class JudgeTurnEnds(Stage):
     )
     batch_rows: ClassVar[int] = 1
     VERSION: ClassVar[int] = 3
-    adds: ClassVar[Features] = per_utterance(
-        Features(
-            {
-                "transition": STRING,
-                "source_transition": STRING,
-                "turn_end": MEASURE,
-                "source_turn_end": MEASURE,
-                "event_certainty": MEASURE,
-                "transition_certainty": MEASURE,
-            }
-        )
+    adds: ClassVar[Features] = conversation_features(
+        "transition",
+        "source_transition",
+        "turn_end",
+        "source_turn_end",
+        "event_certainty",
+        "transition_certainty",
     )
 
     def __post_init__(self) -> None:
@@ -208,52 +217,48 @@ class JudgeTurnEnds(Stage):
     def preflight(self, fetch: bool = True) -> None:
         check_judge(self.judge)
 
-    def row(self, row: Row) -> Row:
-        heard = [index for index, start in enumerate(row["new_start"]) if start is not None]
-        source = [_timed(row, index, "") for index in heard]
-        built = [_timed(row, index, "new_") for index in heard]
+    def of_talk(self, talk: Conversation) -> Conversation:
+        heard: list[Utterance] = []
+        source: list[Timed] = []
+        built: list[Timed] = []
+        for utterance in talk.utterances:
+            set_null(utterance, self.adds)
+            if utterance.new_span is not None:
+                heard.append(utterance)
+                source.append(_timed(utterance, utterance.span, utterance.start_trim, utterance.end_trim))
+                trims = utterance.new_start_trim, utterance.new_end_trim
+                built.append(_timed(utterance, utterance.new_span, *trims))
         groups = join_spans(source)  # the same stretches before and after
         sides = result_sides(self.revoice)
         judges = self.judge == JUDGED
-        recording = read_pcm(row["audio"], row["offset"], row["duration"]) if judges else None
-        recorded = judged_ends(source, groups, recording, CHANNELS.index)
+        recording = read_pcm(talk.audio, talk.offset, talk.duration) if judges else None
+        recorded_ends = judged_ends(source, groups, recording, CHANNELS.index)
         if self.revoice == NOBODY:
             built = source
-            after = recorded
+            ends = recorded_ends
         else:
-            result = read_pcm(row["built_audio"]) if judges else None
-            after = judged_ends(built, groups, result, lambda channel: CHANNELS.index(sides[channel]))
-        errors_of_sides = edge_errors_of(row.get("built_sides"))
+            result = read_pcm(talk.built_audio) if judges else None
+            ends = judged_ends(built, groups, result, lambda channel: CHANNELS.index(sides[channel]))
+        errors_of_sides = edge_errors_of(or_none(talk.built_sides))
         errors = [errors_of_sides[sides[span.channel]] for span in built]
-        leak_shares = [_leak_share(row, index) for index in heard]
-        certainties = certainties_of(built, errors, leak_shares, after, source)
-        columns: Batch = {name: [None] * len(row["new_start"]) for name in self.adds}
-        for position, index in enumerate(heard):
-            for name, certainty in certainties[position].items():
-                columns[name][index] = certainty
-            if position in after:
-                columns["transition"][index] = after[position].transition
-                columns["turn_end"][index] = after[position].finished
-            if position in recorded:
-                columns["source_transition"][index] = recorded[position].transition
-                columns["source_turn_end"][index] = recorded[position].finished
-        return columns
+        leak_shares = [_leak_share(talk, utterance) for utterance in heard]
+        judgements = judgements_of(built, errors, leak_shares, ends, source)
+        for utterance, judgement in zip(heard, judgements, strict=True):
+            utterance.update(judgement)
+        for index, end in recorded_ends.items():
+            heard[index].source_transition = end.transition
+            heard[index].source_turn_end = end.finished
+        return talk
 
 
-def _leak_share(row: Row, index: int) -> float:
+def _leak_share(talk: Conversation, utterance: Utterance) -> float:
     """How much of the energy of an utterance is the other speaker's; none where a voice says its text anew."""
-    leak_shares = row.get("leak_share")
-    statuses = row.get("status")
-    if not leak_shares or (statuses and statuses[index] == "spoken" and not row.get("converted")):
+    if talk.has_take(utterance):
         return 0.0
-    return leak_shares[index] or 0.0
+    return or_none(utterance.leak_share) or 0.0
 
 
-def _timed(row: Row, index: int, timeline: str) -> Timed:
-    """Where an utterance sounds: in the recording, or with `new_` in what was built."""
-    edges: Row = {}
-    for edge in ("start", "end", "start_trim", "end_trim"):
-        column = row.get(f"{timeline}{edge}")
-        edges[edge] = column[index] if column else None
-    start, end = sounding_span(edges) or (edges["start"], edges["end"])
-    return Timed(row["source_channel"][index], start, end)
+def _timed(utterance: Utterance, span: Span, start_trim: float | None, end_trim: float | None) -> Timed:
+    """Where an utterance sounds that has this span and, where a stage has made them, these trims."""
+    sounding = sounding_between(*span, or_none(start_trim), or_none(end_trim))
+    return Timed(utterance.source_channel, *sounding)
