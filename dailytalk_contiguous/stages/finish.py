@@ -12,12 +12,21 @@ from datasets import Features, IterableDataset
 from datasets.table import cast_table_to_features
 
 from dailytalk_contiguous.core import schema
+from dailytalk_contiguous.core.conversation import (
+    Conversation,
+    Span,
+    Utterance,
+    Word,
+    has_column,
+    is_set,
+    or_none,
+    to_row,
+)
 from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.fields import Field, columns_among
 from dailytalk_contiguous.core.quality import FRAME
-from dailytalk_contiguous.core.records import Mark, MovedSound
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.records import BuiltSide, Mark, MovedSound, NonSpeechSound
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.stereo_audio import PublishedStereo
 from dailytalk_contiguous.core.utterance import (
@@ -25,12 +34,11 @@ from dailytalk_contiguous.core.utterance import (
     FIELDS,
     OPTIONAL_FIELDS,
     UTTERANCE,
+    features_of_fields,
     is_converted,
     pack_utterances,
 )
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage
-from dailytalk_contiguous.stages.columns import each_utterance
-from dailytalk_contiguous.stages.script import SILENT_SPEAKERS
 
 #: Fields of an utterance, and the columns that hold them until now, where these have another name.
 _RENAMED = {
@@ -45,8 +53,8 @@ _RENAMED = {
     "source_end_trim": "end_trim",
 }
 
-#: Fields of an utterance, a word or a sound that are seconds.
-_TIMES = frozenset({*EDGES, *(f"source_{name}" for name in EDGES)})
+#: Fields of an utterance that are seconds.
+_TIMES = (*EDGES, *(f"source_{name}" for name in EDGES))
 
 
 #: Most seconds between a mark, whose time is an estimate where words have none, and the sound that it names.
@@ -86,7 +94,7 @@ class Finish(Stage):
     )
     uses: ClassVar[tuple[str, ...]] = (
         "verbatim",
-        SILENT_SPEAKERS,
+        "silent_speakers",
         *(column.name for column in schema.COLUMNS),
         *sorted({_RENAMED.get(name, name) for name in OPTIONAL_FIELDS}),
     )
@@ -112,55 +120,59 @@ class Finish(Stage):
             return typed.with_format(None)
         return mapped.cast_column("audio", heard["audio"])
 
-    def row(self, row: schema.Row) -> schema.Row:
+    def of_talk(self, talk: Conversation) -> Conversation:
         sides = schema.result_sides(self.revoice)
-        if schema.is_recorded(row) and sides["left"] != "left":
+        if talk.timeline["mode"] == schema.AS_RECORDED and sides["left"] != "left":
             raise DailytalkError(
                 f"Keep leaves each speaker on their side, but revoice is {self.revoice!r}", "leave it out"
             )
-        utterances = self._utterances(row, sides)
-        sounds = [_finished_sound(sound, sides) for sound in labelled(row)]
-        words: list[Row] = [dict(word) for word in row["alignments"]]
-        end = math.floor(row["built_duration"] * 1e4) / 1e4  # no time is later than it by rounding
-        for item in (*utterances, *words, *sounds):
-            for name in _TIMES & item.keys():
-                if item[name] is not None:
-                    latest = math.inf if "source" in name else end
-                    item[name] = round(min(round(item[name], 4), latest), 4)
-        columns = [*schema.COLUMNS, *columns_among(self.fields)]
-        recognisers = {utterance["models"]["recogniser"] for utterance in utterances}
-        finished = {
-            "conversation_id": row["conversation_id"],
-            "recording_id": row["recording_id"],
-            "audio": row["built_audio"],
-            "sample_rate": row["built_rate"],
-            "duration": row["built_duration"],
-            "source_duration": row["duration"],
-            "language": row["main_language"],
-            "utterances": utterances,
-            "alignments": words,
-            "sounds": sounds,
-            "sides": [_side(side, words) for side in row["built_sides"]],
-            "speakers": _speakers(row, sides),
-            "timeline": row["timeline"],
-            **{column.name: row.get(column.name) for column in columns},
-            "provenance": self._provenance(recognisers),
+        end = math.floor(talk.built_duration * 1e4) / 1e4  # no time is later than it by rounding
+        words: list[Word] = []
+        for word in talk.alignments:
+            words.append(word.at(_rounded(word.start, end), _rounded(word.end, end)))
+        talk.alignments = words
+        finished: dict[str, object] = {
+            "conversation_id": talk.id,
+            "recording_id": talk.recording_id,
+            "audio": talk.built_audio,
+            "sample_rate": talk.built_rate,
+            "duration": talk.built_duration,
+            "source_duration": talk.duration,
+            "language": talk.main_language,
+            "utterances": self._utterances(talk, sides, end),
+            "sounds": [_finished_sound(sound, sides, end) for sound in labelled(talk)],
+            "sides": [_side(side, words) for side in talk.built_sides],
+            "speakers": _speakers(talk, sides),
+            "timeline": talk.timeline,
+            "provenance": self._provenance(talk),
         }
-        return {name: with_null(value) for name, value in finished.items()}
+        columns = [column.name for column in (*schema.COLUMNS, *columns_among(self.fields))]
+        finished |= dict.fromkeys(columns)
+        finished |= to_row(talk, [name for name in ("alignments", *columns) if has_column(talk, name)])
+        talk.extra |= {name: with_null(value) for name, value in finished.items()}
+        return talk
 
-    def _utterances(self, row: schema.Row, sides: Mapping[str, str]) -> list[Row]:
+    def _utterances(self, talk: Conversation, sides: Mapping[str, str], end: float) -> list[dict[str, object]]:
         """The utterances with their sides in the result, and their texts as they are heard there."""
-        renamed = {name: row.get(column) for name, column in _RENAMED.items()}
-        utterances = pack_utterances({**row, **renamed}, (*FIELDS, *self.fields))
-        kept = row.get("verbatim") or row["text"]
-        for utterance, text in zip(utterances, kept, strict=True):
-            utterance["channel"] = sides[utterance["source_channel"]]
-            if utterance["status"] != "spoken" or is_converted(utterance):  # the marks are for a voice to say
-                utterance["text"] = text
-        return utterances
+        fields = (*FIELDS, *self.fields)
+        columns = {name: _RENAMED.get(name, name) for name in features_of_fields(fields)}
+        row = to_row(talk, [name for name in columns.values() if has_column(talk, name)])
+        packed = pack_utterances({name: row.get(column) for name, column in columns.items()}, fields)
+        finished: list[dict[str, object]] = []
+        for utterance, values in zip(talk.utterances, packed, strict=True):
+            values["channel"] = sides[utterance.source_channel]
+            if _is_recorded(utterance):  # the marks are for a voice to say
+                values["text"] = utterance.verbatim if is_set(utterance.verbatim) else utterance.text
+            for name in _TIMES:
+                if values[name] is not None:
+                    latest = math.inf if name.startswith("source") else end
+                    values[name] = _rounded(values[name], latest)
+            finished.append(values)
+        return finished
 
-    def _provenance(self, recognisers: set[str | None]) -> str:
-        """How a row with words of these recognisers was made: no row names one that it has no words of."""
+    def _provenance(self, talk: Conversation) -> str:
+        """How a row was made: it names no recogniser that it has no words of."""
+        recognisers = {utterance.models["recogniser"] for utterance in talk.utterances}
         made = json.loads(self.provenance)
         recogniser = made.get("models", {}).get("recogniser")
         if not recogniser or recogniser["name"] in recognisers:
@@ -169,52 +181,60 @@ class Finish(Stage):
         return json.dumps(made, sort_keys=True, ensure_ascii=False)
 
 
+def _rounded(time: float, latest: float) -> float:
+    return round(min(round(time, 4), latest), 4)
+
+
+def _is_recorded(utterance: Utterance) -> bool:
+    """Whether the sound of an utterance is the recorded one, or that in another voice."""
+    return utterance.status != "spoken" or is_converted({"synthesis": utterance.synthesis})
+
+
 class SourceSound(MovedSound):
     """A sound that is no speech, and what the transcript calls it; None where it says nothing."""
 
     label: str | None
 
 
-def _finished_sound(sound: SourceSound, sides: Mapping[str, str]) -> Row:
+def _finished_sound(sound: SourceSound, sides: Mapping[str, str], end: float) -> NonSpeechSound:
     return {
         "channel": sides[sound["channel"]],
-        "start": sound["new_start"],
-        "end": sound["new_end"],
-        "source_start": sound["start"],
-        "source_end": sound["end"],
+        "start": _rounded(sound["new_start"], end),
+        "end": _rounded(sound["new_end"], end),
+        "source_start": _rounded(sound["start"], math.inf),
+        "source_end": _rounded(sound["end"], math.inf),
         "label": sound["label"],
     }
 
 
-def _speakers(row: Row, sides: Mapping[str, str]) -> dict[str, str | None]:
+def _speakers(talk: Conversation, sides: Mapping[str, str]) -> dict[str, object]:
     """The name of who is on each side, heard or silent; None where nobody or several people are named."""
-    silent = row.get(SILENT_SPEAKERS) or {}
-    speakers: dict[str, str | None] = {}
+    silent = dict(or_none(talk.silent_speakers) or {})
+    speakers: dict[str, object] = {}
     for channel in schema.CHANNELS:
-        spoken = each_utterance(row, "source_channel", "speaker")
-        people = {speaker for side, speaker in spoken if side == channel and speaker}
+        spoken = [utterance for utterance in talk.utterances if utterance.source_channel == channel]
+        people = {utterance.speaker for utterance in spoken if utterance.speaker}
         # The name that `tag` gives only says on which channel somebody speaks.
-        people.discard(f"{row['recording_id']}/{channel}")
+        people.discard(f"{talk.recording_id}/{channel}")
         speakers[sides[channel]] = people.pop() if len(people) == 1 else silent.get(channel)
     return speakers
 
 
-def labelled(row: schema.Row) -> list[SourceSound]:
-    """The sounds of a row with what its transcript calls them, by rising start.
+def labelled(talk: Conversation) -> list[SourceSound]:
+    """The sounds of a conversation with what its transcript calls them, by rising start.
 
     A mark names the nearest sound of its side within `NEAR_MARK`. One that names none is a sound by itself if it
     is in an utterance that was kept: laughter in the middle of speech is no gap of it.
     """
-    moved: list[MovedSound] = row["sounds"]
-    sounds: list[SourceSound] = [{**sound, "label": None} for sound in moved]
-    for mark in row.get("transcript_marks") or ():
+    sounds: list[SourceSound] = [{**sound, "label": None} for sound in talk.sounds]
+    for mark in or_none(talk.transcript_marks) or ():
         if mark["kind"] != "sound":
             continue
         nearest = _nearest(mark, sounds)
         if nearest is not None:
             nearest["label"] = mark["name"]
             continue
-        marked = _sound_of_mark(row, mark)
+        marked = _sound_of_mark(talk, mark)
         if marked is not None:
             sounds.append(marked)
     return sorted(sounds, key=lambda sound: (sound["start"], sound["channel"]))
@@ -232,38 +252,34 @@ def _nearest(mark: Mark, sounds: Sequence[SourceSound]) -> SourceSound | None:
     return sounds[nearest]
 
 
-def _sound_of_mark(row: Row, mark: Mark) -> SourceSound | None:
+def _sound_of_mark(talk: Conversation, mark: Mark) -> SourceSound | None:
     """A mark as a sound of its own, in the kept utterance in which it is; None where it is in none."""
-    names = ("source_channel", "status", "synthesis", "start", "end", "new_start")
-    for channel, status, synthesis, start, end, new_start in each_utterance(row, *names):
-        first = max(start, mark["start"])
-        last = min(end, mark["end"])
-        is_recorded = status != "spoken" or is_converted({"synthesis": synthesis})
-        if channel != mark["channel"] or not is_recorded or new_start is None or first >= last:
-            continue
-        return {
-            "channel": channel,
-            "label": mark["name"],
-            "start": first,
-            "end": last,
-            "new_start": first + new_start - start,
-            "new_end": last + new_start - start,
-        }
+    for utterance in talk.utterances:
+        marked = utterance.span & Span(mark["start"], mark["end"])
+        is_here = utterance.source_channel == mark["channel"] and bool(marked)
+        if is_here and utterance.new_start is not None and _is_recorded(utterance):
+            return {
+                "channel": mark["channel"],
+                "label": mark["name"],
+                "start": marked.start,
+                "end": marked.end,
+                "new_start": marked.start + utterance.new_start - utterance.start,
+                "new_end": marked.end + utterance.new_start - utterance.start,
+            }
     return None
 
 
-def _side(side: Row, words: Sequence[Row]) -> Row:
+def _side(side: BuiltSide, words: Sequence[Word]) -> dict[str, object]:
     """The measures of a side, with how many of its words are where nothing is heard, give or take a frame."""
     audible = [(span["start"] - FRAME, span["end"] + FRAME) for span in side["audible"]]
     ends = [end for _, end in audible]
     n_unheard = 0
     for word in words:
-        if word["speaker"] != side["channel"]:
+        if word.side != side["channel"]:
             continue
-        after = bisect_right(ends, word["start"])  # the first stretch that ends after the word begins
-        is_heard = after < len(audible) and audible[after][0] < word["end"]
+        after = bisect_right(ends, word.start)  # the first stretch that ends after the word begins
+        is_heard = after < len(audible) and audible[after][0] < word.end
         if not is_heard:
             n_unheard += 1
-    measures: Row = {name: side[name] for name in schema.SIDE}
-    measures["unheard_words"] = n_unheard
-    return measures
+    measures = {**side, "unheard_words": n_unheard}
+    return {name: measures[name] for name in schema.SIDE}
