@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, get_args, get_type_hints
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 from datasets import Features, List
 
@@ -110,7 +111,7 @@ class Word(msgspec.Struct, rename={"text": "word", "side": "speaker"}, frozen=Tr
             speech that was found (`core.cues`).
         filler: whether its speaker holds the turn with it, as with "um" (`core.fillers`).
         side: of the result, `left` or `right`, where it is aligned.
-        source: how its times are known, where it is aligned (`core.utterance.WORD_SOURCES`).
+        source: how its times are known, where it is aligned (`core.records.AlignedWord`).
     """
 
     text: Text
@@ -147,6 +148,10 @@ class Word(msgspec.Struct, rename={"text": "word", "side": "speaker"}, frozen=Tr
     def spelled(self, text: str) -> "Word":
         """The word as it is written elsewhere."""
         return msgspec.structs.replace(self, text=text)
+
+    def known_by(self, source: str) -> "Word":
+        """The word with how its times are known."""
+        return msgspec.structs.replace(self, source=source)
 
 
 class TokenRun(msgspec.Struct, frozen=True):
@@ -388,7 +393,9 @@ class _Codec(NamedTuple):
 
     def write(self, value: Any) -> Any:
         """The value of a row, from that of the field."""
-        return _plain(msgspec.to_builtins(value), self.feature) if self.holds_objects else value
+        if not self.holds_objects:
+            return value
+        return _plain(msgspec.to_builtins(value, enc_hook=_python_number), self.feature)
 
 
 def _codecs(record: type[msgspec.Struct]) -> dict[str, _Codec]:
@@ -407,6 +414,13 @@ def _holds_objects(hint: object) -> bool:
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct | Reject):
         return True
     return any(map(_holds_objects, get_args(hint)))
+
+
+def _python_number(value: object) -> object:
+    """A number of NumPy, as people's own aligners may return it, as one of Python."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise NotImplementedError(f"a {type(value).__name__} in a column")
 
 
 def _plain(value: Any, feature: Feature) -> Any:

@@ -132,6 +132,14 @@ def test_what_stages_return_gets_the_type_of_its_column(name: str, made: Any, st
     assert_comes_back(row, features)
 
 
+def test_numbers_of_numpy_become_those_of_python() -> None:
+    talk = Conversation()
+    talk.alignments = [Word("hi", np.float64(0.1), np.float64(0.5), np.float32(0.25))]
+    (word,) = to_row(talk, ["alignments"])["alignments"]
+    assert (word["start"], word["end"], word["probability"]) == (0.1, 0.5, 0.25)
+    assert type(word["start"]) is float
+
+
 def test_value_of_another_type_is_refused() -> None:
     with pytest.raises(pa.ArrowInvalid):
         as_stored({"duration": "long"}, conversation_features("duration"))
