@@ -75,6 +75,9 @@ CUT_MARK = "— [interrupted]"
 #: The value of `recogniser` for utterances whose words came with the recording.
 GIVEN = "given"
 
+#: The source of words with the times of the voice that says them.
+SYNTHESISER = "synthesiser"
+
 #: The source of words with the recogniser's times.
 RECOGNISER = "recogniser"
 

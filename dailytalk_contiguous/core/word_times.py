@@ -322,7 +322,7 @@ def with_times(
 
     A word of `others` keeps to the room between the placed words around it. Where it does not touch that, the
     words of the room share it by `sound_length`. `others` may be empty where no word needs it; a word has the
-    probability that it has there. `duration` is in seconds.
+    probability that it has there, and the source of the one that stands for it. `duration` is in seconds.
     """
     times: list[TimeSpan] = []
     for is_placed, group in groupby(range(len(placed)), key=lambda index: placed[index] is not None):
@@ -341,11 +341,12 @@ def with_times(
         else:
             unplaced = [text_words[index] for index in indices]
             times += _lay(unplaced, [(start, max(start, end))])
-    probabilities = [word.probability for word in others] or [None] * len(text_words)
     words: list[Word] = []
     fitted = fit_spans(times, 0.0, duration)
-    for text, (start, end), probability in zip(text_words, fitted, probabilities, strict=True):
-        words.append(Word(text, start, end, probability))
+    for index, (text, (start, end)) in enumerate(zip(text_words, fitted, strict=True)):
+        timed = placed[index] or others[index]
+        probability = others[index].probability if others else None
+        words.append(Word(text, start, end, probability, source=timed.source))
     return words
 
 

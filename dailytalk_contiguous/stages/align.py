@@ -8,24 +8,32 @@ that `Convert` has converted are where the recording has them: they are placed i
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, TypeAlias
 
 import numpy as np
-from datasets import Features, List
+from datasets import Features
+from msgspec.structs import replace
 from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, excerpt, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.clean_speech import voiced_spans
-from dailytalk_contiguous.core.conversation import Word, from_row
+from dailytalk_contiguous.core.conversation import (
+    Conversation,
+    Span,
+    Utterance,
+    Word,
+    conversation_features,
+    is_set,
+    or_none,
+)
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.nonspeech_sounds import FRAME as LEVEL_FRAME
 from dailytalk_contiguous.core.own_file import code_version, is_own_file
-from dailytalk_contiguous.core.records import AlignedWord, UtteredWord, WordRow
-from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, MODEL_FAILURES, Row, result_sides
+from dailytalk_contiguous.core.schema import CHANNELS, result_sides
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.sound_edges import UNDER_PEAK_DB
 from dailytalk_contiguous.core.utterance import (
@@ -35,6 +43,7 @@ from dailytalk_contiguous.core.utterance import (
     RECOGNISED_SYNTHESIS,
     RECOGNISED_TEXT,
     RECOGNISER,
+    SYNTHESISER,
 )
 from dailytalk_contiguous.core.word_times import (
     by_edit_distance,
@@ -44,7 +53,6 @@ from dailytalk_contiguous.core.word_times import (
     split_words,
     with_times,
     within_sound,
-    word_row,
 )
 from dailytalk_contiguous.models.alignment import (
     ALIGNER,
@@ -135,8 +143,8 @@ class AligningStage(WhisperStage):
 
     def place(
         self, samples: Samples, words: Sequence[str], language: str, heard: Sequence[Word]
-    ) -> tuple[list[Word | None], str] | None:
-        """Words in seconds of 16 kHz samples, and their `source`; None if no aligner can place most of them.
+    ) -> list[Word | None] | None:
+        """Words in seconds of 16 kHz samples, with their source; None if no aligner can place most of them.
 
         None stands in place of a word that is not in the sound, is silent where the aligner puts it, or is
         `FARTHEST` from where a recogniser has `heard` it. Raises ModelFailed for an aligner that raises an error
@@ -150,10 +158,13 @@ class AligningStage(WhisperStage):
             aligned = align(aligner, samples, words, language, self.device)
         if aligned is None:
             return None
-        placed = without_lost(aligned, samples, words, heard)
-        if placed.count(None) > MOST_LOST * len(words):
+        kept = without_lost(aligned, samples, words, heard)
+        if kept.count(None) > MOST_LOST * len(words):
             return None
-        return placed, aligner.source
+        placed: list[Word | None] = []
+        for word in kept:
+            placed.append(word.known_by(aligner.source) if word else None)
+        return placed
 
 
 @dataclass(frozen=True)
@@ -201,327 +212,300 @@ class Align(AligningStage):
         "language",
     )
     batch_rows: ClassVar[int] = 1
-    adds: ClassVar[Features] = Features({"alignments": List(ALIGNED_WORD), **MODEL_FAILURES})
+    adds: ClassVar[Features] = conversation_features("alignments", "model_failures")
 
-    def row(self, row: Row) -> Row:
+    def of_talk(self, talk: Conversation) -> Conversation:
         sides = result_sides(self.revoice)
-        by_speaker: dict[str, list[tuple[Word, str, bool]]] = {"left": [], "right": []}
-        lines = _lines_of(row)
-        alignment = _LineAlignment(self, row, lines)
-        placed = alignment.place_all()
+        lines = _lines_of(talk)
+        times = _WordTimes(self, talk)
+        times.place(lines)
+        words_of_sides: dict[str, list[Word]] = {side: [] for side in CHANNELS}
         for line in lines:
-            start: float = row["new_start"][line.index]
-            end: float = row["new_end"][line.index]
-            placed_words, sources = placed[line.index]
-            words = fit(_with_probabilities(placed_words, line.words), end - start)
-            fillers = are_fillers([word.text for word in words], line.language)
-            words_of_speaker = by_speaker[sides[line.channel]]
-            for word, source, filler in zip(words, sources, fillers, strict=True):
-                moved = word.shifted(start)
-                words_of_speaker.append((moved, source, filler))
-        alignments: list[AlignedWord] = []
-        for speaker, sourced in by_speaker.items():
-            alignments += _without_overlap(speaker, sourced, row["built_duration"])
-        alignments.sort(key=lambda word: (word["start"], word["end"], word["speaker"]))
-        failures = list(row.get("model_failures") or ())
-        failures += [reject.as_dict() for reject in alignment.failures]
-        return {"alignments": alignments, "model_failures": failures or None}
+            side = sides[line.utterance.source_channel]
+            words_of_sides[side] += line.result(side)
+        aligned: list[Word] = []
+        for words in words_of_sides.values():
+            # Kept utterances may overlap where a transcript says so; words of one speaker don't.
+            aligned += fit(words, talk.built_duration)
+        talk.alignments = sorted(aligned, key=lambda word: (word.start, word.end, word.side))
+        failures = [*(or_none(talk.model_failures) or ()), *times.failures]
+        talk.model_failures = failures or None
+        return talk
 
 
-class PlacedWords(NamedTuple):
-    """The words of an utterance in its own seconds, and how the time of each is known."""
-
-    words: list[Word]
-    sources: list[str]
-
-
-class AlignerWords(NamedTuple):
-    """The words that an aligner has placed, None for one that it can't place, and the source of their times."""
-
-    words: list[Word | None]
-    source: str
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class LineToAlign:
     """An utterance whose words get times.
 
     Attributes:
-        index: its place in the row.
-        utterance_id: as in the row.
-        channel: of the recording.
-        language: ISO 639-1; `und` where it is unknown.
+        utterance: in the conversation.
+        new_span: where it is in the result.
         text: its words as they are written.
-        words: those of its transcript, in seconds of the recording.
-        is_given: whether the transcript came with the recording.
-        start: in seconds of the recording.
-        end: in seconds of the recording.
-        status: what became of it (`Speak`).
         is_take: whether its sound is a take of a synthesiser.
+        words: in its own seconds, by the sources that were asked so far; None in place of a word that none of them
+            knows, and None for no words at all.
     """
 
-    index: int
-    utterance_id: str
-    channel: str
-    language: str
+    utterance: Utterance
+    new_span: Span
     text: list[str]
-    words: list[UtteredWord]
-    is_given: bool
-    start: float
-    end: float
-    status: str
     is_take: bool
+    words: Sequence[Word | None] | None = None
+
+    @property
+    def language(self) -> str:
+        """ISO 639-1; `und` where it is unknown."""
+        return self.utterance.language or UNDETERMINED
+
+    @property
+    def transcript(self) -> str:
+        """The source of words with the times of its transcript."""
+        return GIVEN if self.utterance.recogniser == GIVEN else RECOGNISER
 
     @property
     def is_fitted(self) -> bool:
         """Whether its transcript has no time of one of its words, or a wrong one."""
-        return any(word.get("fitted") for word in self.words)
+        return any(word.fitted for word in self.utterance.words)
 
     @property
-    def is_believed(self) -> bool:
-        """Whether its words have times of a transcript that are theirs."""
-        return self.is_given and not self.is_fitted and self._has_words_of_text()
+    def lacks_words(self) -> bool:
+        return self.words is None or None in self.words
 
     def heard(self) -> list[Word]:
         """The words of its transcript, in its own seconds."""
-        return _words(self.words, self.start)
+        words: list[Word] = []
+        for word in self.utterance.words:
+            source = GIVEN_FITTED if word.fitted else self.transcript
+            words.append(word.shifted(-self.utterance.start).known_by(source))
+        return words
 
-    def kept(self) -> PlacedWords:
-        """Its words by the times of its transcript.
-
-        A text that a person changed is laid over the times of its words.
-        """
-        length = self.end - self.start
+    def as_heard(self) -> list[Word] | None:
+        """Its words by the times of its transcript, in the text's own spelling; None where it has others."""
         heard = self.heard()
-        source = GIVEN if self.is_given else RECOGNISER
-        sources = [GIVEN_FITTED if word.get("fitted") else source for word in self.words]
-        if self._has_words_of_text():
-            # The text's own spelling and marks, at the times that were heard.
-            spelled = [word.spelled(written) for word, written in zip(heard, self.text, strict=True)]
-            return PlacedWords(spelled, sources)
-        mapped = by_edit_distance(self.text, heard, length)
-        if mapped is not None:
-            worst = GIVEN_FITTED if GIVEN_FITTED in sources else source
-            return PlacedWords(mapped, [worst] * len(self.text))
-        shared = by_proportion(self.text, [(0.0, length)], length)
-        return PlacedWords(shared, [PROPORTIONAL] * len(self.text))
+        if [normalise(word.text) for word in heard] != [normalise(word) for word in self.text]:
+            return None
+        return [word.spelled(written) for word, written in zip(heard, self.text, strict=True)]
 
-    def _has_words_of_text(self) -> bool:
-        transcribed = [normalise(word["word"]) for word in self.words]
-        return transcribed == [normalise(word) for word in self.text]
+    def result(self, side: str) -> list[Word]:
+        """Its words in seconds of the result, on a side of it."""
+        placed = [word for word in self.words or () if word]
+        words = fit(_with_probabilities(placed, self.utterance.words), self.new_span.seconds)
+        fillers = are_fillers([word.text for word in words], self.language)
+        aligned: list[Word] = []
+        for word, filler in zip(words, fillers, strict=True):
+            moved = word.shifted(self.new_span.start)
+            aligned.append(replace(moved, text=word.text.strip(), side=side, filler=filler))
+        return aligned
 
 
-def _lines_of(row: Row) -> list[LineToAlign]:
+def _lines_of(talk: Conversation) -> list[LineToAlign]:
     """The utterances that are in the result and are words, not marks alone, which nobody says."""
-    lines = []
-    for index, start in enumerate(row["new_start"]):
-        text = row["text"][index]
-        if start is None or not any(map(str.isalnum, text)):
+    lines: list[LineToAlign] = []
+    for utterance in talk.utterances:
+        new_span = utterance.new_span
+        text = utterance.text
+        if new_span is None or not any(map(str.isalnum, text)):
             continue
-        status = row["status"][index]
-        is_take = status == "spoken" and not row.get("converted")
-        verbatim = row.get("verbatim")
-        if verbatim and not is_take:
-            text = verbatim[index]
-        line = LineToAlign(
-            index=index,
-            utterance_id=row["utterance_id"][index],
-            channel=row["source_channel"][index],
-            language=row["language"][index],
-            text=split_words(text),
-            words=row["words"][index],
-            is_given=row["recogniser"][index] == GIVEN,
-            start=row["start"][index],
-            end=row["end"][index],
-            status=status,
-            is_take=is_take,
-        )
-        lines.append(line)
+        is_take = talk.has_take(utterance)
+        if is_set(utterance.verbatim) and not is_take:
+            text = utterance.verbatim
+        lines.append(LineToAlign(utterance, new_span, split_words(text), is_take))
     return lines
 
 
-class _LineAlignment:
-    """Places the words of a conversation's lines. `failures` holds the lines on which a model has failed."""
+#: A line, and its words by one source; None in place of one that it does not know.
+_Placed: TypeAlias = tuple[LineToAlign, Sequence[Word | None]]
 
-    def __init__(self, stage: Align, row: Row, lines: Sequence[LineToAlign]) -> None:
+
+class _WordTimes:
+    """The sources of times of words. `failures` holds the lines of a conversation on which a model has failed."""
+
+    def __init__(self, stage: Align, talk: Conversation) -> None:
         self.failures: list[Reject] = []
         self._stage = stage
-        self._row = row
-        self._lines = lines
+        self._talk = talk
+        self._sounds: dict[LineToAlign, Samples] = {}
 
-    def place_all(self) -> dict[int, PlacedWords]:
-        """The words of each line, by its place in the row."""
-        placed = self._believed()
-        sounds = self._sounds([line for line in self._lines if line.index not in placed])
-        by_aligner = self._by_aligner(sounds)
-        placed |= self._without_aligner(sounds, by_aligner)
-        for line in self._lines:
-            index = line.index
-            is_whole = index in by_aligner and None not in by_aligner[index].words
-            if index not in placed and not is_whole:
-                placed[index] = line.kept()
-        for line in sounds:
-            if line.index in by_aligner:
-                aligned = by_aligner[line.index]
-                nothing = PlacedWords([], [aligned.source] * len(aligned.words))
-                others = placed.get(line.index, nothing)
-                seconds = len(sounds[line]) / ANALYSIS_RATE
-                words = with_times(line.text, aligned.words, others.words, seconds)
-                sources = []
-                for word, other_source in zip(aligned.words, others.sources, strict=True):
-                    sources.append(other_source if word is None else aligned.source)
-                placed[line.index] = PlacedWords(words, sources)
-        return placed
+    def place(self, lines: Sequence[LineToAlign]) -> None:
+        """Give each word of lines the time of the first source that knows it.
 
-    def _believed(self) -> dict[int, PlacedWords]:
-        """The words to which a synthesiser or a transcript has given times."""
-        placed: dict[int, PlacedWords] = {}
-        for line in self._lines:
-            if line.is_take:
-                timed = self._row["spoken_words"][line.index]
-                if timed:
-                    placed[line.index] = PlacedWords(_words(timed, 0.0), ["synthesiser"] * len(timed))
-            elif line.is_believed:
-                placed[line.index] = line.kept()
-        return placed
+        A source is asked for all lines that lack words, since a model takes several at once. Each of them says
+        for which lines it is unfit.
+        """
+        sources = (
+            _given,
+            _synthesised,
+            self._aligned,
+            self._recognised_by_text,
+            _recognised,
+            self._shared,
+        )
+        for source in sources:
+            lacking = [line for line in lines if line.lacks_words]
+            for line, words in source(lacking):
+                if line.words is None:
+                    line.words = words
+                else:
+                    line.words = self._filled(line, line.words, words)
 
-    def _by_aligner(self, sounds: Mapping[LineToAlign, Samples]) -> dict[int, AlignerWords]:
-        """The words that an aligner places, by the place of their line in the row."""
-        placed: dict[int, AlignerWords] = {}
-        for line, samples in sounds.items():
+    def _filled(
+        self, line: LineToAlign, words: Sequence[Word | None], others: Sequence[Word | None]
+    ) -> list[Word]:
+        """The words of a line by an aligner; those that it has lost by another source."""
+        seconds = len(self._sounds[line]) / ANALYSIS_RATE
+        return with_times(line.text, words, [word for word in others if word], seconds)
+
+    def _aligned(self, lines: Sequence[LineToAlign]) -> Iterator[_Placed]:
+        """By an aligner. Unfit: for a language that none has, an error, and a line with most words lost."""
+        self._sounds = self._sounds_of(lines)
+        for line, sound in self._sounds.items():
             # Fitted times are guesses, by which no aligner is lost.
             is_heard = not line.is_take and not line.is_fitted
             heard = line.heard() if is_heard else []
             try:
-                aligned = self._stage.place(samples, line.text, line.language, heard)
+                placed = self._stage.place(sound, line.text, line.language, heard)
             except ModelFailed as error:
                 remedy = "its words have other times (see their source); --aligner chooses another"
                 self._note_failure(line, str(error), remedy)
                 continue
-            if aligned is not None:
-                placed[line.index] = AlignerWords(*aligned)
-        return placed
-
-    def _without_aligner(
-        self, sounds: Mapping[LineToAlign, Samples], by_aligner: Mapping[int, AlignerWords]
-    ) -> dict[int, PlacedWords]:
-        """Words by Whisper, which is given the text, or by their share of the time of a take."""
-        lost: list[LineToAlign] = []
-        untimed: list[LineToAlign] = []
-        for line in sounds:
-            aligned = by_aligner.get(line.index)
-            if aligned is not None and None not in aligned.words:
+            if placed is None:
                 continue
-            lost.append(line)
-            # Single words of a voice share the room between their neighbours: Whisper isn't loaded for them.
-            is_untimed = aligned is None if line.is_take else line.is_fitted
-            if is_untimed:
-                untimed.append(line)
-        recognised: dict[int, list[Word]] = {}
-        if self._stage.recogniser and untimed:
-            recognised = self._recognised(untimed, sounds)
-        placed: dict[int, PlacedWords] = {}
-        for line in lost:
-            samples = sounds[line]
-            if line.index in recognised:
-                words = within_sound(recognised[line.index], voiced_spans(samples, ANALYSIS_RATE))
-                source = RECOGNISED_SYNTHESIS if line.is_take else RECOGNISED_TEXT
-                placed[line.index] = PlacedWords(words, [source] * len(words))
-            elif line.is_take:
-                seconds = len(samples) / ANALYSIS_RATE
-                words = by_proportion(line.text, voiced_spans(samples, ANALYSIS_RATE), seconds)
-                placed[line.index] = PlacedWords(words, [PROPORTIONAL] * len(words))
-        return placed
+            if None not in placed:
+                placed = [*self._filled(line, placed, [])]
+            yield line, placed
 
-    def _sounds(self, untimed: Sequence[LineToAlign]) -> dict[LineToAlign, Samples]:
-        """Samples at 16 kHz of synthesised lines, and of kept ones whose language has an aligner."""
-        row = self._row
+    def _recognised_by_text(self, lines: Sequence[LineToAlign]) -> Iterator[_Placed]:
+        """By Whisper, which is given the text.
+
+        Unfit: for a transcript whose times are no guesses, an error, words of which it is not sure, and single
+        words of a take, which share the room between their neighbours: it isn't loaded for them.
+        """
+        untimed: list[LineToAlign] = []
+        sounds: list[Samples] = []
+        for line, sound in self._sounds.items():
+            is_untimed = line.is_fitted
+            if line.is_take:
+                is_untimed = line.words is None
+            if line in lines and is_untimed:
+                untimed.append(line)
+                sounds.append(sound)
+        stage = self._stage
+        if not stage.recogniser or not untimed:
+            return
+        whisper = load_whisper(stage.recogniser, stage.device, stage.compute_type)
+        languages = ["en" if line.language == UNDETERMINED else line.language for line in untimed]
+
+        def recognise(numbers: Sequence[int]) -> Sequence[list[Word] | None]:
+            return whisper.align(
+                [sounds[number] for number in numbers],
+                [languages[number] for number in numbers],
+                [untimed[number].text for number in numbers],
+            )
+
+        name = f"the recogniser {stage.recogniser}"
+        recognised, reasons = each_that_works(recognise, range(len(untimed)), name)
+        for number, reason in reasons.items():
+            remedy = "its words share its time; choose another --asr-model, or an --aligner"
+            self._note_failure(untimed[number], f"{name} failed ({reason})", remedy)
+        for number, words in recognised.items():
+            if not words or not _is_sure(words, languages[number]):
+                continue
+            line = untimed[number]
+            sound = sounds[number]
+            fitted = fit(words, len(sound) / ANALYSIS_RATE)
+            audible = within_sound(fitted, voiced_spans(sound, ANALYSIS_RATE))
+            source = RECOGNISED_SYNTHESIS if line.is_take else RECOGNISED_TEXT
+            yield line, [word.known_by(source) for word in audible]
+
+    def _shared(self, lines: Sequence[LineToAlign]) -> Iterator[_Placed]:
+        """By their share of the sound of a take, or of the time of the line. Never unfit."""
+        for line in lines:
+            seconds = line.utterance.span.seconds
+            spans = [(0.0, seconds)]
+            if line.is_take:
+                sound = self._sounds[line]
+                seconds = len(sound) / ANALYSIS_RATE
+                spans = voiced_spans(sound, ANALYSIS_RATE)
+            words = by_proportion(line.text, spans, seconds)
+            yield line, [word.known_by(PROPORTIONAL) for word in words]
+
+    def _sounds_of(self, lines: Sequence[LineToAlign]) -> dict[LineToAlign, Samples]:
+        """Samples at 16 kHz of takes, and of kept lines whose language has an aligner."""
+        stage = self._stage
+        talk = self._talk
         sounds: dict[LineToAlign, Samples] = {}
-        talk = from_row(row)
-        leaks = has_leak(talk)
+        is_leaky = has_leak(talk)
         recorded: list[LineToAlign] = []
         kept: list[LineToAlign] = []
-        for line in untimed:
+        for line in lines:
             if line.is_take:
-                take = pcm_to_float(row["spoken"][line.index])
-                sounds[line] = RecogniserInput(take, row["built_rate"], UNDETERMINED).analysed
-            elif aligner_of(self._stage.aligner, line.language, self._stage.device):
-                if line.status == "spoken" or leaks:
+                take = pcm_to_float(line.utterance.spoken)
+                sounds[line] = RecogniserInput(take, talk.built_rate, UNDETERMINED).analysed
+            elif aligner_of(stage.aligner, line.language, stage.device):
+                if line.utterance.status == "spoken" or is_leaky:
                     recorded.append(line)
                 else:
                     kept.append(line)
         if recorded:
             channels = analysed_sides(talk).channels
             for line in recorded:
-                channel = channels[CHANNELS.index(line.channel)]
-                sounds[line] = pcm_to_float(excerpt(channel, line.start, line.end))
-        if kept and row.get("built_audio"):
-            built = read_pcm(row["built_audio"])
-            sides = result_sides(self._stage.revoice)
+                channel = channels[CHANNELS.index(line.utterance.source_channel)]
+                sounds[line] = pcm_to_float(excerpt(channel, *line.utterance.span))
+        built_audio = or_none(talk.built_audio)
+        if kept and built_audio:
+            built = read_pcm(built_audio)
+            sides = result_sides(stage.revoice)
             for line in kept:
-                channel = built[:, CHANNELS.index(sides[line.channel])]
-                start = row["new_start"][line.index]
-                end = row["new_end"][line.index]
-                sounds[line] = pcm_to_float(excerpt(channel, start, end))
+                channel = built[:, CHANNELS.index(sides[line.utterance.source_channel])]
+                sounds[line] = pcm_to_float(excerpt(channel, *line.new_span))
         return sounds
 
-    def _recognised(
-        self, lines: Sequence[LineToAlign], sounds: Mapping[LineToAlign, Samples]
-    ) -> dict[int, list[Word]]:
-        """Words of lines by Whisper, each in seconds of its own sound."""
-        stage = self._stage
-        whisper = load_whisper(stage.recogniser, stage.device, stage.compute_type)
-        languages = ["en" if line.language == UNDETERMINED else line.language for line in lines]
-
-        def place(numbers: Sequence[int]) -> Sequence[list[Word] | None]:
-            return whisper.align(
-                [sounds[lines[number]] for number in numbers],
-                [languages[number] for number in numbers],
-                [lines[number].text for number in numbers],
-            )
-
-        name = f"the recogniser {stage.recogniser}"
-        placed, reasons = each_that_works(place, range(len(lines)), name)
-        for number, reason in reasons.items():
-            remedy = "its words share its time; choose another --asr-model, or an --aligner"
-            self._note_failure(lines[number], f"{name} failed ({reason})", remedy)
-        recognised = {}
-        for number, words in placed.items():
-            if not words:
-                continue
-            # Fillers count only where there is nothing else: Whisper hardly knows them.
-            fillers = are_fillers([word.text for word in words], languages[number])
-            without_fillers = [word for word, filler in zip(words, fillers, strict=True) if not filler]
-            probabilities = [word.probability or 0.0 for word in without_fillers or words]
-            line = lines[number]
-            if float(np.median(probabilities)) >= LEAST_SURE:
-                recognised[line.index] = fit(words, len(sounds[line]) / ANALYSIS_RATE)
-        return recognised
-
     def _note_failure(self, line: LineToAlign, reason: str, remedy: str) -> None:
-        self.failures.append(Reject(line.utterance_id, self._stage.name, reason, remedy))
+        self.failures.append(Reject(line.utterance.id, self._stage.name, reason, remedy))
 
 
-def _without_overlap(speaker: str, sourced: Sequence[tuple[Word, str, bool]], seconds: float) -> list[AlignedWord]:
-    """The words of one speaker inside the audio, each with its source and whether it is a filler."""
-    # Kept utterances may overlap where a transcript says so; words of one speaker don't.
-    ordered = sorted(sourced, key=lambda item: (item[0].start, item[0].end))
-    fitted = fit([word for word, _, _ in ordered], seconds)
-    aligned: list[AlignedWord] = []
-    for word, (_, source, filler) in zip(fitted, ordered, strict=True):
-        timed = word_row(word)
-        aligned.append(
-            {
-                "word": timed["word"],
-                "start": timed["start"],
-                "end": timed["end"],
-                "probability": timed["probability"],
-                "speaker": speaker,
-                "source": source,
-                "filler": filler,
-            }
-        )
-    return aligned
+def _given(lines: Sequence[LineToAlign]) -> Iterator[_Placed]:
+    """By a transcript that came with the recording. Unfit: for a take, fitted times, and words of another text."""
+    for line in lines:
+        if line.is_take or line.is_fitted or line.transcript != GIVEN:
+            continue
+        words = line.as_heard()
+        if words is not None:
+            yield line, words
+
+
+def _synthesised(lines: Sequence[LineToAlign]) -> Iterator[_Placed]:
+    """By the voice that says them. Unfit: for what is no take, and where the voice gives no times."""
+    for line in lines:
+        if line.is_take and line.utterance.spoken_words:
+            yield line, [word.known_by(SYNTHESISER) for word in line.utterance.spoken_words]
+
+
+def _recognised(lines: Sequence[LineToAlign]) -> Iterator[_Placed]:
+    """By the times of a transcript, over which a text that a person changed is laid.
+
+    Unfit: for a take, and where too few of its words are those of the text.
+    """
+    for line in lines:
+        if line.is_take:
+            continue
+        words = line.as_heard()
+        if words is not None:
+            yield line, words
+            continue
+        mapped = by_edit_distance(line.text, line.heard(), line.utterance.span.seconds)
+        if mapped is not None:
+            source = GIVEN_FITTED if line.is_fitted else line.transcript
+            yield line, [word.known_by(source) for word in mapped]
+
+
+def _is_sure(words: Sequence[Word], language: str) -> bool:
+    """Whether Whisper takes words that it was given for those that are said (`LEAST_SURE`)."""
+    # Fillers count only where there is nothing else: Whisper hardly knows them.
+    fillers = are_fillers([word.text for word in words], language)
+    without_fillers = [word for word, filler in zip(words, fillers, strict=True) if not filler]
+    probabilities = [word.probability or 0.0 for word in without_fillers or words]
+    return float(np.median(probabilities)) >= LEAST_SURE
 
 
 def without_lost(
@@ -547,21 +531,12 @@ def without_lost(
     return kept
 
 
-def _with_probabilities(words: Sequence[Word], heard: Sequence[WordRow]) -> list[Word]:
+def _with_probabilities(words: Sequence[Word], heard: Sequence[Word]) -> list[Word]:
     """Words with the transcript's probability, where they are its words; what else a person wrote has none."""
     wanted = [normalise(word.text) for word in words]
-    spelled = [normalise(word["word"]) for word in heard]
+    spelled = [normalise(word.text) for word in heard]
     probabilities: dict[int, float | None] = {}
     for block in Levenshtein.opcodes(wanted, spelled).as_matching_blocks():
         for number in range(block.size):
-            probabilities[block.a + number] = heard[block.b + number].get("probability")
+            probabilities[block.a + number] = heard[block.b + number].probability
     return [word.said_with(probabilities.get(index)) for index, word in enumerate(words)]
-
-
-def _words(words: Sequence[WordRow], offset: float) -> list[Word]:
-    moved = []
-    for word in words:
-        start = word["start"] - offset
-        end = word["end"] - offset
-        moved.append(Word(word["word"], start, end, None))
-    return moved

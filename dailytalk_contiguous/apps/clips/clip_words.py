@@ -148,12 +148,11 @@ class TimeWords(AligningStage):
                 {"id": name, "stage": self.name, "reason": str(error), "remedy": remedy},
             ]
         if placed is not None:
-            times, aligned = placed
             seconds = len(speech) / 2 / ANALYSIS_RATE
-            for word_index, time in enumerate(times):
-                if time:
-                    sources[word_index] = aligned
-            words = word_times.with_times(written, times, words, seconds)
+            for word_index, word in enumerate(placed):
+                if word:
+                    sources[word_index] = word.source
+            words = word_times.with_times(written, placed, words, seconds)
         start = batch["speech_start"][index]
         row["words"] = [word_times.word_row(word, start) for word in words]
         row["word_sources"] = sources
