@@ -122,7 +122,7 @@ def judge_utterances(
         utterance.update(judgement)
 
 
-class Judgement(TypedDict):
+class TurnJudgement(TypedDict):
     """What is said of an utterance: `transition` and `turn_end` are null where it ends no turn."""
 
     transition: str | None
@@ -137,7 +137,7 @@ def judgements_of(
     leak_shares: Sequence[float],
     judged: Mapping[int, JudgedEnd],
     source: Sequence[Timed] | None = None,
-) -> list[Judgement]:
+) -> list[TurnJudgement]:
     """Return what is said of each utterance.
 
     Args:
@@ -146,10 +146,10 @@ def judgements_of(
         judged: what `judged_ends` says of the utterances.
     """
     certain = event_certainties(timed, errors, source)
-    judgements: list[Judgement] = []
+    judgements: list[TurnJudgement] = []
     own_shares = [1 - leak_share for leak_share in leak_shares]
     for certainty, own_share in zip(certain.events, own_shares, strict=True):
-        judgement: Judgement = {
+        judgement: TurnJudgement = {
             "transition": None,
             "turn_end": None,
             "event_certainty": certainty * own_share,
