@@ -9,6 +9,10 @@ from .apps.retime.retime import Retime as Retime
 from .apps.retime.timing import Timing as Timing
 from .apps.retime.timing import timing_of as timing_of
 from .core.contours import ProsodicFeatureExtractor as ProsodicFeatureExtractor
+from .core.conversation import Conversation as Conversation
+from .core.conversation import Span as Span
+from .core.conversation import Utterance as Utterance
+from .core.conversation import Word as Word
 from .core.errors import BadInput as BadInput
 from .core.errors import DailytalkError as DailytalkError
 from .core.errors import ModelMissing as ModelMissing
@@ -40,6 +44,7 @@ from .sources.speech import add_speech as add_speech
 from .stages.align import Align as Align
 from .stages.base import PerUtterance as PerUtterance
 from .stages.base import Stage as Stage
+from .stages.base import UtteranceStage as UtteranceStage
 from .stages.base import published_by as published_by
 from .stages.classify_emotion import ClassifyEmotion as ClassifyEmotion
 from .stages.convert import Convert as Convert

@@ -12,7 +12,8 @@ from datasets import load_dataset
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 
 #: The file as the page shows it: the words of at least `letters` are counted, four unless it is set.
-OWN_STAGE = re.findall(r"## Add a stage.*?```python\n(.*?)```", PAGE, re.DOTALL)[0]
+#: Then its class as one that maps columns.
+OWN_STAGE, COLUMN_STAGE = re.findall(r"```python\n(.*?)```", PAGE.partition("## Settings")[0], re.DOTALL)
 
 
 #: The file whose stage adds columns of the row.

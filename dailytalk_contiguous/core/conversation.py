@@ -73,6 +73,7 @@ def or_none(value: _Value | None) -> _Value | None:
 class Span(NamedTuple):
     """A stretch of time in seconds; false where it is empty, as pyannote.core's `Segment`.
 
+    >>> from dailytalk_contiguous import Span
     >>> Span(1.0, 3.0) & Span(2.0, 5.0), Span(1.0, 3.0) | Span(2.0, 5.0), 2.5 in Span(1.0, 3.0)
     (Span(start=2.0, end=3.0), Span(start=1.0, end=5.0), True)
     >>> bool(Span(1.0, 2.0) & Span(2.0, 3.0))

@@ -1,6 +1,6 @@
 """Words at equal steps: `dailytalk speak work --aligner aligner.py`."""
 
-from dailytalk_contiguous.core.conversation import Word
+from dailytalk_contiguous import Word
 from dailytalk_contiguous.models.alignment import Aligner
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from datasets import Features, Value
 
-from dailytalk_contiguous import Column, Stage
+from dailytalk_contiguous import Column, Conversation, Stage
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,11 @@ class Opening(Stage):
         Column("opened_after", about="when it comes", unit="s", tally="mean"),
     )
 
-    def row(self, row):
-        first, channel = min(zip(row["start"], row["channel"], strict=True), default=(None, None))
-        return {"opened_by": channel, "opened_after": first}
+    def of_talk(self, talk: Conversation) -> Conversation:
+        first = min(talk.utterances, key=lambda utterance: (utterance.start, utterance.channel), default=None)
+        talk.extra["opened_by"] = first.channel if first else None
+        talk.extra["opened_after"] = first.start if first else None
+        return talk
 
 
 STAGES = (Opening(),)

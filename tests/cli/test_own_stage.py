@@ -7,13 +7,16 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import EMBEDDED, Command
-from datasets import load_dataset
+from datasets import Dataset, load_dataset
 from huggingface_hub import hf_hub_download
-from own_stages import OWN_COLUMN, OWN_STAGE, own_file
+from own_stages import COLUMN_STAGE, OWN_COLUMN, OWN_STAGE, own_file
 from recordings import excerpt, save
+
+from dailytalk_contiguous import PerUtterance
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -84,3 +87,16 @@ def test_file_whose_stages_can_not_run_is_refused_in_a_sentence(
     assert done.err.count("\n") == 1
     assert reason in done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_stage_of_the_page_counts_the_same_whether_it_fills_utterances_or_maps_columns() -> None:
+    names: dict[str, Any] = {}
+    exec(OWN_STAGE.partition("\nif __name__")[0], names)
+    filling = names["CountWords"](letters=4)
+    exec("from typing import Any\nfrom dailytalk_contiguous import Stage\n" + COLUMN_STAGE, names)
+    mapping = names["CountWords"](letters=4)
+    assert filling.takes_columns != mapping.takes_columns
+    calls = Dataset.from_dict({"utterance_id": [["a", "b"], []], "text": [["what a surprise", "no"], []]})
+    for stage in (filling, mapping):
+        assert PerUtterance(stage).map(calls)["n_words"][:] == [[2, 0], []]
+        assert stage.map(Dataset.from_dict({"text": ["what a surprise", "no"]}))["n_words"][:] == [2, 0]
