@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from datasets import Features, Value
+from datasets import Features
 
 from dailytalk_contiguous.core.audio import Samples, encoded_sound, read_at, to_pcm
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, conversation_features
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import FULL_SCALE
-from dailytalk_contiguous.core.schema import CHANNELS, STRING, Row
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.stages.base import REVOICE, Stage
-from dailytalk_contiguous.stages.columns import each_utterance
 
 #: Seconds that a sample of a voice has at least.
 SHORTEST = 3.0
@@ -21,12 +21,11 @@ SHORTEST = 3.0
 LONGEST = 20.0
 
 
-class SpokenStretch(NamedTuple):
-    """A stretch of one speaker: when it starts in seconds, its samples, and what is said in it."""
+class CleanSpeech(NamedTuple):
+    """An utterance during which nobody else speaks, and its samples."""
 
-    start: float
+    utterance: Utterance
     samples: Samples
-    text: str
 
 
 @dataclass(frozen=True)
@@ -53,37 +52,42 @@ class ChooseVoice(Stage):
     )
     batch_rows: ClassVar[int] = 1
     refuses: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features({"voice_wav": Value("binary"), "voice_text": STRING})
+    adds: ClassVar[Features] = conversation_features("voice_wav", "voice_text")
 
-    def row(self, row: Row) -> Row:
-        rate = row["sample_rate"]
-        recording = read_at(row["audio"], rate, row["offset"], row["duration"])
-        channel = recording[:, CHANNELS.index(self.revoice)]
-        utterances = list(each_utterance(row, "source_channel", "start", "end", "text"))
-        others = [(start, end) for side, start, end, _ in utterances if side != self.revoice]
-        clean: list[SpokenStretch] = []
-        for side, start, end, text in utterances:
-            if side != self.revoice or not text.strip():
-                continue
-            if any(first < end and last > start for first, last in others):
-                continue
-            samples = channel[round(start * rate) : round(end * rate)]
-            if len(samples) and float(np.abs(samples).max()) < FULL_SCALE:
-                clean.append(SpokenStretch(start, samples, text))
-        clean.sort(key=lambda stretch: len(stretch.samples), reverse=True)
-        chosen: list[SpokenStretch] = []
+    def of_talk(self, talk: Conversation) -> Conversation:
+        rate = talk.sample_rate
+        clean = self._clean_speech(talk)
+        clean.sort(key=lambda speech: len(speech.samples), reverse=True)
+        chosen: list[CleanSpeech] = []
         n_samples = 0
-        for stretch in clean:
-            if n_samples + len(stretch.samples) <= LONGEST * rate:
-                chosen.append(stretch)
-                n_samples += len(stretch.samples)
+        for speech in clean:
+            if n_samples + len(speech.samples) <= LONGEST * rate:
+                chosen.append(speech)
+                n_samples += len(speech.samples)
         seconds = n_samples / rate
         if seconds < SHORTEST:
             raise BadInput(
                 f"there are only {seconds:.1f} s of the {self.revoice} speaker alone to clone the voice from",
                 "name a voice of the service with --voice",
             )
-        chosen.sort(key=lambda stretch: stretch.start)
-        sample = np.concatenate([stretch.samples for stretch in chosen])
-        wav = encoded_sound(to_pcm(sample), rate, "WAV")
-        return {"voice_wav": wav, "voice_text": " ".join(stretch.text.strip() for stretch in chosen)}
+        chosen.sort(key=lambda speech: speech.utterance.start)
+        sample = np.concatenate([speech.samples for speech in chosen])
+        talk.voice_wav = encoded_sound(to_pcm(sample), rate, "WAV")
+        talk.voice_text = " ".join(speech.utterance.text.strip() for speech in chosen)
+        return talk
+
+    def _clean_speech(self, talk: Conversation) -> list[CleanSpeech]:
+        rate = talk.sample_rate
+        recording = read_at(talk.audio, rate, talk.offset, talk.duration)
+        channel = recording[:, CHANNELS.index(self.revoice)]
+        others = [utterance for utterance in talk.utterances if utterance.source_channel != self.revoice]
+        clean: list[CleanSpeech] = []
+        for utterance in talk.utterances:
+            if utterance.source_channel != self.revoice or not utterance.text.strip():
+                continue
+            if any(other.start < utterance.end and other.end > utterance.start for other in others):
+                continue
+            samples = channel[round(utterance.start * rate) : round(utterance.end * rate)]
+            if len(samples) and float(np.abs(samples).max()) < FULL_SCALE:
+                clean.append(CleanSpeech(utterance, samples))
+        return clean
