@@ -507,15 +507,32 @@ def from_flat(rows: Iterable[Mapping[str, Any]]) -> tuple[list[Conversation], li
             talks[key] = from_row({name: value for name, value in row.items() if name in _OF_CONVERSATION})
             talks[key].utterances = []
         utterance = Utterance()
-        for name, value in row.items():
-            if name in _OF_UTTERANCE:
-                codec = _OF_UTTERANCE[name]
-                setattr(utterance, codec.field, codec.read(value))
-            elif name not in _OF_CONVERSATION:
-                utterance.extra[name] = value
+        assign_flat(utterance, {name: value for name, value in row.items() if name not in _OF_CONVERSATION})
         talks[key].utterances.append(utterance)
         utterances.append(utterance)
     return [*talks.values()], utterances
+
+
+def assign_flat(utterance: Utterance, row: Mapping[str, Any]) -> None:
+    """Set these columns of an utterance."""
+    for name, value in row.items():
+        if name in _OF_UTTERANCE:
+            codec = _OF_UTTERANCE[name]
+            setattr(utterance, codec.field, codec.read(value))
+        else:
+            utterance.extra[name] = value
+
+
+def record_of(utterance: Utterance, names: Iterable[str]) -> dict[str, Any]:
+    """These columns of an utterance; null for what no stage has made."""
+    record: dict[str, Any] = {}
+    for name in names:
+        if name in _OF_UTTERANCE:
+            codec = _OF_UTTERANCE[name]
+            record[name] = codec.write(or_none(getattr(utterance, codec.field)))
+        else:
+            record[name] = utterance.extra.get(name)
+    return record
 
 
 def to_flat(utterance: Utterance, names: Iterable[str]) -> dict[str, Any]:
@@ -573,11 +590,7 @@ def _written(codec: _Codec, record: msgspec.Struct, name: str) -> Any:
 
 def set_null(utterance: Utterance, names: Iterable[str]) -> None:
     """Set these columns of an utterance to null."""
-    for name in names:
-        if name in _OF_UTTERANCE:
-            setattr(utterance, _OF_UTTERANCE[name].field, None)
-        else:
-            utterance.extra[name] = None
+    assign_flat(utterance, dict.fromkeys(names))
 
 
 def share_out(talk: Conversation, names: Iterable[str]) -> None:
