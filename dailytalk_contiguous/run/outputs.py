@@ -20,6 +20,7 @@ import soundfile
 from datasets import Features
 
 from dailytalk_contiguous.core import figures
+from dailytalk_contiguous.core.conversation import from_row
 from dailytalk_contiguous.core.documents import as_text, numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.fields import Field, columns_of_lines
@@ -92,7 +93,7 @@ def tagged_lines(
 
     `people` (by recording id and channel) give `speaker`, and `gender` and `language` if they are known.
     """
-    for number, content in enumerate(transcript_lines(row, fields), first_id):
+    for number, content in enumerate(transcript_lines(from_row(row), fields), first_id):
         line = {"segment_id": number} | content
         person = people.get((row["recording_id"], line["channel"]))
         if person:
@@ -414,7 +415,7 @@ def _as_finished(row: Row, fields: Sequence[Field]) -> Row:
         "source_duration": row["duration"],
         "alignments": alignments,
         "language": languages[0][0] if languages else None,
-        "utterances": tagged_utterances(row, fields),
+        "utterances": tagged_utterances(from_row(row), fields),
     }
 
 

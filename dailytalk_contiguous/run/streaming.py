@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from dailytalk_contiguous.core.conversation import from_row, to_row
 from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
@@ -292,11 +293,11 @@ class StreamSpec(Spec):
         kept = script_row((*FIELDS, *self.fields))
         for name, row in read_rows(shard, (*kept, *stage.needs, *stage.uses)).items():
             try:
-                script_columns = stage.row(row)
+                talk = stage.of_talk(from_row(row))
             except BadInput as error:
                 window.rejects.append(Reject(name, stage.name, error.reason, error.remedy).as_dict())
                 continue
-            yield {column: row[column] for column in kept if column in row} | script_columns
+            yield {column: row[column] for column in kept if column in row} | to_row(talk, stage.adds)
 
     def _paths(self, folder: str) -> list[Path]:
         return [self.out / folder / window.shards[folder] for window in self.windows if folder in window.shards]

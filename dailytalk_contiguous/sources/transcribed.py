@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, NotRequired, TypedDict
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, audio_at, from_uri, read_header, to_uri
+from dailytalk_contiguous.core.conversation import Conversation, from_row, to_row
 from dailytalk_contiguous.core.documents import (
     LATEST,
     JsonObject,
@@ -46,7 +47,8 @@ from dailytalk_contiguous.stages.script import (
     KEPT,
     SIDE_SHIFT,
     SILENT_SPEAKERS,
-    script_columns,
+    script_features,
+    scripted,
     seconds_within,
 )
 from dailytalk_contiguous.store.files import inside, on_disk
@@ -148,7 +150,7 @@ def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
     side_shift = tagged.get("side_shift")
     has_shift = side_shift is None or is_shift(side_shift)
     lengths = {len(tagged[column]) for column in OF_UTTERANCES}
-    if tagged.get("text"):
+    if tagged.get("text") is not None:
         lengths.add(len(tagged["text"]))
     has_channels = set(tagged["channel"]) <= {*CHANNELS}
     if not (is_part and is_sound and has_shift and has_channels and len(lengths) == 1):
@@ -439,11 +441,12 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fi
         path = from_uri(base["audio"]["path"])
         status = path.stat()
         stamp = [str(path), status.st_size, status.st_mtime_ns]
-    script = script_columns(base, _usable(name, lines, base, rejects), fields)
+    talk = from_row(base)
+    talk = scripted(talk, _usable(name, lines, talk, rejects), fields)
     published = {column.name: base.get(column.name) for column in columns_among(fields)}
     row: Row = {column: base[column] for column in KEPT if column in base}
     row |= published
-    row |= script
+    row |= to_row(talk, script_features(fields))
     # A field that no line has is left out, so that the digest is that of runs which did not know the field.
     facts: Row = {}
     for column, value in row.items():
@@ -458,10 +461,10 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fi
 
 
 def _usable(
-    name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]
+    name: str, lines: Sequence[_Line], talk: Conversation, rejects: list[Reject]
 ) -> Iterator[tuple[str, int, _Line]]:
     """The lines within their conversation, each with a unique id and its index."""
-    identities = {*base["utterance_id"]}
+    identities = {utterance.id for utterance in talk.utterances}
     identities |= {line["utterance_id"] for line in lines if line.get("utterance_id")}
     first: dict[str, int] = {}
     next_numbers: dict[str, int] = {}
@@ -479,9 +482,9 @@ def _usable(
         identities.add(identity)
         problem = None
         remedy = "fix or delete the line"
-        ends_late = line["end"] - base["offset"] > base["duration"] + TOLERANCE
-        starts_early = line["start"] < base["offset"] - TOLERANCE
-        is_empty = seconds_within(line["end"], base) <= seconds_within(line["start"], base)
+        ends_late = line["end"] - talk.offset > talk.duration + TOLERANCE
+        starts_early = line["start"] < talk.offset - TOLERANCE
+        is_empty = seconds_within(line["end"], talk) <= seconds_within(line["start"], talk)
         if ends_late or starts_early or is_empty:
             problem = f"{line['start']}-{line['end']} s is outside its conversation"
         elif identity in first:

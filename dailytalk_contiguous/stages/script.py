@@ -2,8 +2,8 @@
 
 Between tagging and speaking there is a transcript for people to read and edit. It has times in milliseconds of the
 recording, measures of a few digits, and other names for some columns (`core.utterance`). Both directions are here:
-`dailytalk tag` writes lines with `transcript_lines`, `dailytalk speak` reads them with `script_columns`, and
-`Script` does both at once where there is no file.
+`dailytalk tag` writes lines with `transcript_lines`, `dailytalk speak` reads them with `scripted`, and `Script`
+does both at once where there is no file.
 """
 
 import math
@@ -11,28 +11,37 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from datasets import Features, List, Value
+from datasets import Features, List
 
+from dailytalk_contiguous.core.conversation import (
+    Conversation,
+    Utterance,
+    Word,
+    assign_flat,
+    conversation_features,
+    from_row,
+    has_column,
+    or_none,
+    record_of,
+    share_out,
+    to_row,
+)
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.fields import Field, columns_among, columns_of_lines, in_digits
-from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, SIDE, SOURCE, STRING, Row, per_utterance
+from dailytalk_contiguous.core.records import Speakers
+from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, SIDE, SOURCE, per_utterance
 from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.utterance import (
     EDGES,
     FIELDS,
-    HAS_TEXT,
     OPTIONAL_FIELDS,
-    UTTERED_WORD,
     features_of_fields,
     known_trims,
     line_of,
-    pack_utterances,
-    unpack_utterances,
     utterance_of,
 )
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.columns import each_utterance
 from dailytalk_contiguous.stages.segment import Segment
 
 #: Seconds by which a line's length, rounded to milliseconds, may differ from that of its edges.
@@ -55,7 +64,7 @@ KEPT = (
 
 #: Columns of tagged utterances that no field has. `verbatim` is the text as it was recognised or given, unless a
 #: person changed it: the text of a speaker who is kept.
-_IN_FLIGHT = {"run": Value("int32"), "words": List(UTTERED_WORD), "recogniser": STRING, "verbatim": STRING}
+_IN_FLIGHT = conversation_features("source_channel", "run", "words", "recogniser", "verbatim")
 
 #: Column, and key of run.json, of the names of those who have no line in a conversation, by channel.
 SILENT_SPEAKERS = "silent_speakers"
@@ -64,16 +73,23 @@ SILENT_SPEAKERS = "silent_speakers"
 #: Other lines lack it.
 SIDE_SHIFT = "side_shift"
 
+#: The words of a line, which a script has as `Word`.
+_WORDS = [field for field in FIELDS if field.name == "words"]
+
 #: Fields of a line that are made of other columns of a tagged utterance.
 _SAID_OTHERWISE = ("confidence", "models")
 
 
 def script_features(fields: Sequence[Field] = FIELDS) -> Features:
     """The columns of `Script` for utterances with these fields: those of a line, and what is needed on the way."""
-    of_lines = [field for field in fields if not field.part and field.name != "channel"]
-    utterance = {**features_of_fields(of_lines), "source_channel": STRING, **_IN_FLIGHT}
-    names = dict.fromkeys(CHANNELS, STRING)
-    return Features({"main_language": STRING, SILENT_SPEAKERS: names, **per_utterance(Features(utterance))})
+    of_lines = per_utterance(Features(features_of_fields(_written_fields(fields))))
+    of_talk = conversation_features("main_language", SILENT_SPEAKERS)
+    return Features({**of_talk, **of_lines, **_IN_FLIGHT})
+
+
+def _written_fields(fields: Sequence[Field]) -> list[Field]:
+    """The fields of an utterance that lines have; in a script, its channel is `source_channel`."""
+    return [field for field in fields if not field.part and field.name != "channel"]
 
 
 @dataclass(frozen=True)
@@ -120,12 +136,12 @@ class Script(Stage):
             object.__setattr__(self, "adds", script_features((*FIELDS, *self.fields)))
             object.__setattr__(self, "uses", (*self.uses, *(field.name for field in self.fields)))
 
-    def row(self, row: Row) -> Row:
+    def of_talk(self, talk: Conversation) -> Conversation:
         fields = (*FIELDS, *self.fields)
-        lines: list[tuple[str, int, Row]] = []
-        for number, line in enumerate(transcript_lines(row, fields)):
+        lines: list[tuple[str, int, Mapping[str, Any]]] = []
+        for number, line in enumerate(transcript_lines(talk, fields)):
             lines.append((line["utterance_id"], number, line))
-        return script_columns(row, lines, fields)
+        return scripted(talk, lines, fields)
 
     def drops(self, names: Iterable[str]) -> list[str]:
         published = {column.name for column in columns_among(self.fields)}
@@ -140,95 +156,112 @@ def script_row(fields: Sequence[Field] = FIELDS) -> Features:
     return Features({**source, **columns, "sides": List(SIDE), **script_features(fields)})
 
 
-def tagged_utterances(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> list[Row]:
-    """The utterances of a tagged conversation, in seconds of it, each with its `words`."""
-    columns = (row[name] for name in ("words", "avg_logprob", "recogniser", "affect_model"))
-    tagged: list[Row] = []
-    packed = zip(pack_utterances(row, fields), *columns, strict=True)
-    for utterance, words, logprob, recogniser, affect in packed:
-        item = dict(utterance)
-        item["words"] = words
+def tagged_utterances(talk: Conversation, fields: Sequence[Field] = FIELDS) -> list[dict[str, Any]]:
+    """The utterances of a tagged conversation as those of a finished one, in seconds of it, and their `words`."""
+    names = [*features_of_fields(fields), "words"]
+    share_out(talk, names)
+    tagged: list[dict[str, Any]] = []
+    for utterance in talk.utterances:
+        item = record_of(utterance, names)
         # The geometric mean of the words' probabilities.
+        logprob = utterance.avg_logprob
         item["confidence"] = None if logprob is None else in_digits(math.exp(min(logprob, 0.0)), 4)
-        item["models"] = {"recogniser": recogniser, "affect": affect}
+        item["models"] = {"recogniser": utterance.recogniser, "affect": utterance.affect_model}
         for name in ("channel", *EDGES):
-            item[f"source_{name}"] = utterance[name]
+            item[f"source_{name}"] = item[name]
         tagged.append(item)
     return tagged
 
 
-def transcript_lines(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> Iterator[dict[str, Any]]:
+def transcript_lines(talk: Conversation, fields: Sequence[Field] = FIELDS) -> Iterator[dict[str, Any]]:
     """The lines of transcript.jsonl for a tagged conversation, in seconds of its recording."""
 
-    def moved(item: Mapping[str, Any]) -> Row:
-        start = round(row["offset"] + item["start"], 3)
-        end = round(row["offset"] + item["end"], 3)
+    def moved(item: Mapping[str, Any]) -> dict[str, Any]:
+        start = round(talk.offset + item["start"], 3)
+        end = round(talk.offset + item["end"], 3)
         return {**item, "start": start, "end": end}
 
-    for utterance in tagged_utterances(row, fields):
+    side_shift = or_none(talk.side_shift)
+    for utterance in tagged_utterances(talk, fields):
         line = moved(utterance)
-        line["audio_file"] = row["audio_file"]
-        line["conversation_id"] = row["conversation_id"]
+        line["audio_file"] = talk.audio_file
+        line["conversation_id"] = talk.id
         line["duration"] = round(line["end"] - line["start"], 3)
         line["words"] = [moved(word) for word in utterance["words"]]
-        written = line_of(line, fields=fields) | columns_of_lines(row, fields)
-        side_shift = row.get("side_shift")
+        written = line_of(line, fields=fields) | columns_of_lines(talk.extra, fields)
         if side_shift and side_shift["aligned"]:
             written[SIDE_SHIFT] = side_shift
         yield written
 
 
-def script_columns(
-    base: Row, lines: Iterable[tuple[str, int, Mapping[str, Any]]], fields: Sequence[Field] = FIELDS
-) -> Row:
-    """The columns of `Script` for one conversation.
+def scripted(
+    talk: Conversation, lines: Iterable[tuple[str, int, Mapping[str, Any]]], fields: Sequence[Field] = FIELDS
+) -> Conversation:
+    """A conversation with the columns of `Script`: with its lines in place of its utterances.
 
     Args:
-        base: its columns of the source and of `Segment`; `given` and `SILENT_SPEAKERS` may be missing.
+        talk: its columns of the source and of `Segment`; cues and `silent_speakers` may be missing.
         lines: of a transcript, each after the id of its utterance and its number among the conversation's lines.
         fields: those of a line.
 
     Raises BadInput if there is no line, or no channel for each of two speakers.
     """
-    if base["channels"] != 2 or "mix" in base["channel"]:
+    tagged_channels = {utterance.channel for utterance in talk.utterances}
+    if talk.channels != 2 or "mix" in tagged_channels:
         raise BadInput(
             "it has no channel for each of two speakers",
             "only recordings of two channels, tagged without --channel mix, can be re-voiced",
         )
-    runs = dict(zip(base["utterance_id"], base["run"], strict=True))
-    written = dict(zip(base["utterance_id"], base.get("text") or (), strict=False))
-    utterances: list[Row] = []
+    tagged = {utterance.id: utterance for utterance in talk.utterances}
+    utterances: list[Utterance] = []
     for identity, number, line in lines:
-        utterance = _utterance(identity, number, line, base, runs, fields)
-        utterance["verbatim"] = _verbatim(line, written.get(identity))
+        utterance = _utterance(line, talk, fields)
+        utterance.id = identity
+        # Nothing else has negative numbers: an added line is a separate run.
+        utterance.run = -1 - number
+        punctuated = None
+        if identity in tagged:
+            utterance.run = tagged[identity].run
+            punctuated = or_none(tagged[identity].text)
+        utterance.verbatim = _verbatim(line, punctuated)
         utterances.append(utterance)
     if not utterances:
         raise BadInput("it has no line that can be said", "fix its lines, or leave it out")
-    silent_speakers = _silent_speakers(base, utterances)
+    silent_speakers = _silent_speakers(talk, utterances)
     # Not a side of which people deleted every line: a shard knows that it had some.
-    present = {utterance["source_channel"] for utterance in utterances} | set(base["channel"])
+    present = {utterance.source_channel for utterance in utterances} | tagged_channels
     for channel in sorted(set(CHANNELS) - present):
-        utterances += _silent_side(base, channel, fields)
-    utterances.sort(key=lambda utterance: (utterance["start"], utterance["source_channel"]))
-    named = [utterance["language"] for utterance in utterances if utterance.get("language")]
+        utterances += _silent_side(talk, channel, fields)
+    utterances.sort(key=lambda utterance: (utterance.start, utterance.source_channel))
+    named = [utterance.language for utterance in utterances if utterance.language]
     language = max(sorted(set(named)), key=named.count) if named else "und"  # what most utterances name
     for utterance in utterances:  # an added line need not name what all others do
-        utterance["language"] = utterance["language"] or language
-    of_conversation = {"main_language": language, SILENT_SPEAKERS: silent_speakers}
-    names = [name for name in script_features(fields) if name not in of_conversation]
-    return {**of_conversation, **unpack_utterances(utterances, names)}
+        utterance.language = utterance.language or language
+    talk.main_language = language
+    talk.silent_speakers = silent_speakers
+    talk.utterances = utterances
+    for name in (*features_of_fields(_written_fields(fields)), *_IN_FLIGHT):
+        talk.extra.pop(name, None)  # of the utterances before
+    return talk
 
 
-def _silent_speakers(base: Row, utterances: Sequence[Row]) -> dict[str, str | None] | None:
+def _silent_speakers(talk: Conversation, utterances: Sequence[Utterance]) -> Speakers | None:
     """The names of who has no line, by channel, as `--speakers` or the recording's transcript has them."""
     names: dict[str, str | None] = {}
-    for cue in base.get("given") or ():
+    for cue in or_none(talk.cues) or ():
         names.setdefault(cue["channel"], cue.get("speaker"))
-    for channel, name in (base.get(SILENT_SPEAKERS) or {}).items():
-        names[channel] = name or names.get(channel)
-    heard = {utterance["source_channel"] for utterance in utterances}
-    silent = {channel: None if channel in heard else names.get(channel) for channel in CHANNELS}
-    return silent if any(silent.values()) else None
+    listed = or_none(talk.silent_speakers)
+    left = names.get("left")
+    right = names.get("right")
+    if listed:
+        left = listed.get("left") or left
+        right = listed.get("right") or right
+    heard = {utterance.source_channel for utterance in utterances}
+    if "left" in heard:
+        left = None
+    if "right" in heard:
+        right = None
+    return {"left": left, "right": right} if left or right else None
 
 
 def _verbatim(line: Mapping[str, Any], punctuated: str | None) -> str:
@@ -242,62 +275,77 @@ def _verbatim(line: Mapping[str, Any], punctuated: str | None) -> str:
     return raw if is_as_punctuated and raw else text
 
 
-def seconds_within(seconds: float, base: Row) -> float:
+def seconds_within(seconds: float, talk: Conversation) -> float:
     """Seconds of the recording as seconds of the conversation, and inside it."""
-    return float(min(max(seconds - base["offset"], 0.0), base["duration"]))
+    return float(min(max(seconds - talk.offset, 0.0), talk.duration))
 
 
-def _utterance(
-    identity: str,
-    number: int,
-    line: Mapping[str, Any],
-    base: Row,
-    runs: Mapping[str, int],
-    fields: Sequence[Field],
-) -> Row:
-    def within(item: Mapping[str, Any]) -> Row:
-        start = seconds_within(item["start"], base)
-        end = seconds_within(item["end"], base)
-        return {**item, "start": start, "end": end}
-
-    utterance = within(utterance_of(line, fields))
-    text = line["text"].strip()
-    tag = line["tag"]
+def _utterance(line: Mapping[str, Any], talk: Conversation, fields: Sequence[Field]) -> Utterance:
+    """The utterance of a line, without what other lines decide."""
+    values = utterance_of(line, _written_fields(fields))
+    values["start"] = seconds_within(line["start"], talk)
+    values["end"] = seconds_within(line["end"], talk)
+    utterance = Utterance()
+    assign_flat(utterance, values)
     # A person who moves an edge leaves the length and the trims as they were: where it sounds is unknown then.
     length = line.get("duration")
     is_moved = is_number(length) and abs(line["end"] - line["start"] - length) > _ROUNDING
-    start_trim, end_trim = (None, None) if is_moved else known_trims(utterance)
-    utterance["start_trim"] = start_trim
-    utterance["end_trim"] = end_trim
-    utterance["utterance_id"] = identity
-    utterance["source_channel"] = line["channel"]
-    utterance["speaker"] = utterance["speaker"] or f"{base['recording_id']}/{line['channel']}"
-    utterance["kind"] = utterance["kind"] or "speech"
-    utterance["text_raw"] = utterance["text_raw"] or text
-    utterance["text"] = text
+    if is_moved:
+        utterance.start_trim = None
+        utterance.end_trim = None
+    else:
+        utterance.start_trim, utterance.end_trim = known_trims(values)
+    text = line["text"].strip()
+    tag = line["tag"]
+    utterance.source_channel = line["channel"]
+    utterance.speaker = utterance.speaker or f"{talk.recording_id}/{line['channel']}"
+    utterance.kind = utterance.kind or "speech"
+    utterance.text_raw = utterance.text_raw or text
+    utterance.text = text
     # Made again: a person edits the text and the tag, and forgets the line that holds both.
-    utterance["tagged_text"] = f"({tag}) {text}" if text and tag else text or None
-    utterance["tag"] = tag
-    # Nothing else has negative numbers: an added line is a separate run.
-    utterance["run"] = runs.get(identity, -1 - number)
-    utterance["words"] = [within(word) for word in utterance["words"]]
-    utterance["recogniser"] = utterance["models"]["recogniser"] or ""
+    utterance.tagged_text = f"({tag}) {text}" if text and tag else text or None
+    utterance.tag = tag
+    utterance.words = _words(line, talk)
+    utterance.recogniser = utterance.models["recogniser"] or ""
     if text:
-        utterance |= HAS_TEXT
+        utterance.text_reason = None
     return utterance
 
 
-def _silent_side(base: Row, channel: str, fields: Sequence[Field]) -> list[Row]:
+def _words(line: Mapping[str, Any], talk: Conversation) -> list[Word]:
+    """The words of a line, in seconds of the conversation."""
+    words: list[Word] = []
+    for word in utterance_of(line, _WORDS)["words"]:
+        start = seconds_within(word["start"], talk)
+        end = seconds_within(word["end"], talk)
+        words.append(Word(word["word"], start, end, word["probability"], word["fitted"], word["filler"]))
+    return words
+
+
+def _silent_side(talk: Conversation, channel: str, fields: Sequence[Field]) -> list[Utterance]:
     """The utterances of a channel that the transcript leaves out: their times, without text."""
-    needed = {column: base[column] for column in Segment.needs}
-    needed |= {column: base.get(column) for column in Segment.uses}
-    segments = Segment(channel=channel).row(needed)
-    silent = utterance_of({}, fields)
-    for name in ("text_raw", "text", "verbatim", "tag", "recogniser"):
-        silent[name] = ""
-    silent["source_channel"] = channel
-    names = ("utterance_id", "speaker", *EDGES, "kind", "run")
-    utterances = []
-    for values in each_utterance(segments, *names):
-        utterances.append(silent | dict(zip(names, values, strict=True)))
+    row = to_row(talk, Segment.needs)
+    for name in Segment.uses:
+        row[name] = to_row(talk, [name])[name] if has_column(talk, name) else None
+    segments = from_row(Segment(channel=channel).row(row))
+    utterances: list[Utterance] = []
+    for segment in segments.utterances:
+        utterance = Utterance()
+        assign_flat(utterance, utterance_of({}, _written_fields(fields)))
+        utterance.id = segment.id
+        utterance.source_channel = channel
+        utterance.speaker = segment.speaker
+        utterance.start = segment.start
+        utterance.end = segment.end
+        utterance.start_trim = segment.start_trim
+        utterance.end_trim = segment.end_trim
+        utterance.kind = segment.kind
+        utterance.run = segment.run
+        utterance.text_raw = ""
+        utterance.text = ""
+        utterance.verbatim = ""
+        utterance.tag = ""
+        utterance.recogniser = ""
+        utterance.words = []
+        utterances.append(utterance)
     return utterances

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from audio_files import EXAMPLES, conversations
 
+from dailytalk_contiguous.core.conversation import from_row, to_row
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
-from dailytalk_contiguous.stages.script import Script, script_columns, transcript_lines
+from dailytalk_contiguous.stages.script import Script, scripted, transcript_lines
 from dailytalk_contiguous.stages.segment import Segment
 
 
@@ -85,7 +86,7 @@ LINE = {
 
 
 def transcript_line(row: dict[str, Any], place: int) -> dict[str, Any]:
-    return list(transcript_lines(row))[place]
+    return list(transcript_lines(from_row(row)))[place]
 
 
 def test_line_of_a_transcript_is_in_milliseconds_of_the_recording_and_a_few_digits() -> None:
@@ -163,6 +164,10 @@ def added(**line: Any) -> dict[str, Any]:
 def base(**columns: Any) -> dict[str, Any]:
     tagged = {name: TAGGED[name] for name in ("utterance_id", "run", "channel")}
     return SOURCE | tagged | columns
+
+
+def script_columns(row: dict[str, Any], lines: list[tuple[str, int, dict[str, Any]]]) -> dict[str, Any]:
+    return to_row(scripted(from_row(row), lines), Script.adds)
 
 
 @pytest.mark.parametrize(
