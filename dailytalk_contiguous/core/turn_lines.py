@@ -5,10 +5,9 @@ what one speaker says while nobody else speaks between is one line for the voice
 where it is quietest, and the timeline puts the pause of the source into the cut.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,45 +56,6 @@ class TurnPiece(NamedTuple):
     text_raw: str
     tag: str | None
     language: str | None
-
-
-def turn_pieces(columns: Mapping[str, Sequence[Any]]) -> list[TurnPiece]:
-    """The utterances of a batch, one for each row of its columns, which `stages.synthesis.Speak` reads."""
-    count = len(columns["text"])
-    unknown = [None] * count
-    rows = zip(
-        columns["source_channel"],
-        columns["start"],
-        columns["end"],
-        columns["text"],
-        columns.get("text_raw", unknown),
-        columns["tag"],
-        columns.get("language", unknown),
-        strict=True,
-    )
-    pieces: list[TurnPiece] = []
-    for channel, start, end, text, text_raw, tag, language in rows:
-        pieces.append(TurnPiece(channel, start, end, text, text_raw or "", tag, language))
-    return pieces
-
-
-def turns_of_batch(columns: Mapping[str, Sequence[Any]], channel: str) -> list[list[int]]:
-    """The indices of a speaker's utterances that have text, those of one turn together (`group_turns`).
-
-    Utterances whose conversation is unknown are a turn each.
-    """
-    pieces = turn_pieces(columns)
-    by_conversation: defaultdict[str | int, list[int]] = defaultdict(list)
-    names: Sequence[str | None] = columns.get("conversation_id", [None] * len(pieces))
-    for index, name in enumerate(names):
-        conversation = index if name is None else name
-        by_conversation[conversation].append(index)
-    turns: list[list[int]] = []
-    for indices in by_conversation.values():
-        pieces_of_conversation = [pieces[index] for index in indices]
-        for turn in group_turns(pieces_of_conversation, channel):
-            turns.append([indices[position] for position in turn])
-    return sorted(turns)
 
 
 def group_turns(pieces: Sequence[TurnPiece], channel: str) -> list[list[int]]:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.conversation import Utterance, from_row
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.fields import Field
 from dailytalk_contiguous.core.published_fields import published
@@ -450,36 +451,34 @@ class _Pricer:
 
     def add(self, row: Row, samples: Sequence[VoiceSample]) -> None:
         """Add the utterances of a row, whose voice is cloned from `samples` if there are some."""
-        columns = {name: row[name] for name in (*Speak.needs, "text_raw", "language")}
-        columns["conversation_id"] = [row["conversation_id"]] * len(row["utterance_id"])
-        for text, indices in self._stage.turns(columns):
+        talk = from_row({name: row[name] for name in (*Speak.needs, "conversation_id", "text_raw", "language")})
+        for text, utterances in self._stage.turns(talk):
             total = self.total
-            total.utterances += len(indices)
-            if len(indices) > 1:
-                total.joined += len(indices)
+            total.utterances += len(utterances)
+            if len(utterances) > 1:
+                total.joined += len(utterances)
                 total.turns += 1
             total.text_bytes += len(text.encode())
-            self.seconds += sum(row["end"][index] - row["start"][index] for index in indices)
-            takes = self._takes(row, text, indices[0], samples)
+            self.seconds += sum(utterance.end - utterance.start for utterance in utterances)
+            takes = self._takes(utterances[0], text, samples)
             if all(take.said_apart for take in takes):
-                for index in indices:
-                    takes += self._takes(row, row["text"][index], index, samples)
+                for utterance in utterances:
+                    takes += self._takes(utterance, utterance.text, samples)
             new = {take.key: take.line for take in takes if not take.bought and take.key not in self._missing}
             self._missing |= new.keys()
             total.requests += len(new)
             total.price += self._synthesiser.price(list(new.values()))
             if not new:
-                total.cached += len(indices)
+                total.cached += len(utterances)
 
-    def _takes(self, row: Row, text: str, index: int, samples: Sequence[VoiceSample]) -> list[_PricedTake]:
-        """The takes of a text, said as a row's utterance, as many as the stage needs if all are good."""
+    def _takes(self, utterance: Utterance, text: str, samples: Sequence[VoiceSample]) -> list[_PricedTake]:
+        """The takes of a text, said as an utterance, as many as the stage needs if all are good."""
         stage = self._stage
-        tag = row["tag"][index]
-        language = row["language"][index]
-        first = stage.first_take(row["utterance_id"][index])
+        language = utterance.language or "und"
+        first = stage.first_take(utterance.id)
         takes = []
         for number in range(first, first + stage.candidates * stage.variants, stage.variants):
-            line = stage.line(text, tag, language, number)
+            line = stage.line(text, utterance.tag, language, number)
             key = cache_key(self._synthesiser, line, samples)
             verdict = self._cache.verdict(key)
             said_apart = verdict is not None and bool(verdict.get(SAID_APART))

@@ -11,14 +11,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 import soxr
-from datasets import Features, Value
+from datasets import Features
 
 from dailytalk_contiguous.core.audio import read_at, to_pcm
+from dailytalk_contiguous.core.conversation import Conversation, conversation_features
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.loudness import limit
 from dailytalk_contiguous.core.own_file import code_version
-from dailytalk_contiguous.core.schema import CHANNELS, Row, per_utterance
+from dailytalk_contiguous.core.schema import CHANNELS, per_utterance
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.utterance import CONVERTED_TRIES
 from dailytalk_contiguous.models.checkpoints import Missing
@@ -34,14 +35,7 @@ from dailytalk_contiguous.models.engines import (
     prepare_model,
 )
 from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage, short_digest
-from dailytalk_contiguous.stages.columns import each_utterance
-from dailytalk_contiguous.stages.lines_to_say import (
-    SPOKEN_UTTERANCE,
-    SpokenUtterance,
-    spoken_columns,
-    unmeasured_synthesis,
-    without_sound,
-)
+from dailytalk_contiguous.stages.lines_to_say import SPOKEN_UTTERANCE, leave_unspoken, unmeasured_synthesis
 
 
 @dataclass(frozen=True)
@@ -82,7 +76,7 @@ class Convert(Stage):
     )
     batch_rows: ClassVar[int] = 1
     refuses: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features({**per_utterance(SPOKEN_UTTERANCE), "converted": Value("binary")})
+    adds: ClassVar[Features] = Features({**per_utterance(SPOKEN_UTTERANCE), **conversation_features("converted")})
     transient: ClassVar[tuple[str, ...]] = ("converted",)
     only_named: ClassVar[frozenset[str]] = frozenset({"synthesiser"})  # ENGINE/MODEL; see `digest`
 
@@ -119,12 +113,12 @@ class Convert(Stage):
         parts = [super().digest, engine.name, code, converter.model, converter.voice, converter.settings()]
         return short_digest(json.dumps(parts, sort_keys=True))
 
-    def row(self, row: Row) -> Row:
+    def of_talk(self, talk: Conversation) -> Conversation:
         converter = self.synthesiser()
-        rate: int = row["sample_rate"]
-        recording = read_at(row["audio"], rate, row["offset"], row["duration"])
+        rate = talk.sample_rate
+        recording = read_at(talk.audio, rate, talk.offset, talk.duration)
         side = np.ascontiguousarray(recording[:, CHANNELS.index(self.revoice)])
-        speaker = f"{self.voice_seed}/{self._speaker(row)}"
+        speaker = f"{self.voice_seed}/{self._speaker(talk)}"
         try:
             converted = convert_side(converter, side, rate, speaker)
         except SynthesisFailed as error:
@@ -133,26 +127,24 @@ class Convert(Stage):
         synthesis = unmeasured_synthesis(converter.engine, converter.model, converter.voice_of(speaker))
         synthesis["tries"] = CONVERTED_TRIES
         synthesis["cost"] = 0.0
-        utterances: list[SpokenUtterance] = []
-        for channel, tag in each_utterance(row, "source_channel", "tag"):
-            utterance = without_sound("kept")
-            if channel == self.revoice:
-                utterance["status"] = "spoken"
-                utterance["synthesis"] = synthesis.copy()
-                utterance["tag_said"] = False if tag else None
-            utterances.append(utterance)
+        for utterance in talk.utterances:
+            leave_unspoken(utterance, "kept")
+            if utterance.source_channel == self.revoice:
+                utterance.status = "spoken"
+                utterance.synthesis = synthesis.copy()
+                utterance.tag_said = False if utterance.tag else None
         wanted = self.sample_rate or rate
         if wanted != rate:
             converted = np.asarray(soxr.resample(converted, rate, wanted), np.float32)
-        pcm = to_pcm(limit(converted, wanted))
-        return {**spoken_columns(utterances), "converted": pcm.tobytes()}
+        talk.converted = to_pcm(limit(converted, wanted)).tobytes()
+        return talk
 
-    def _speaker(self, row: Row) -> str:
+    def _speaker(self, talk: Conversation) -> str:
         """The name of the speaker of most of the side's speech; of its channel where nobody is named."""
         seconds: dict[str, float] = {}
-        utterances = each_utterance(row, "source_channel", "speaker", "start", "end")
-        for channel, speaker, start, end in utterances:
-            if channel == self.revoice and speaker:
-                seconds[speaker] = seconds.get(speaker, 0.0) + end - start
-        nobody = f"{row['recording_id']}/{self.revoice}"
+        for utterance in talk.utterances:
+            if utterance.source_channel == self.revoice and utterance.speaker:
+                earlier = seconds.get(utterance.speaker, 0.0)
+                seconds[utterance.speaker] = earlier + utterance.end - utterance.start
+        nobody = f"{talk.recording_id}/{self.revoice}"
         return max(seconds, key=seconds.__getitem__, default=nobody)

@@ -17,30 +17,32 @@ the order of the answers nor the other conversations of a batch.
 import json
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
+import msgspec
 import numpy as np
 import soxr
 from datasets import Features
 
-from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.conversation import Conversation, Span, Utterance, Word, is_set, or_none
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.own_file import code_version, is_own_file
 from dailytalk_contiguous.core.prosody import measure_prosody
-from dailytalk_contiguous.core.records import SynthesisRecord, WordRow
+from dailytalk_contiguous.core.records import SynthesisRecord
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.core.takes import DEFAULT_VOICE, Gate, Trimmed, Voice, trim, voice_of
-from dailytalk_contiguous.core.turn_lines import shared_by_text, turn_pieces, turn_text, turns_of_batch
-from dailytalk_contiguous.core.word_times import split_words, word_row
+from dailytalk_contiguous.core.takes import DEFAULT_VOICE, Gate, Voice, trim, voice_of
+from dailytalk_contiguous.core.turn_lines import TurnPiece, group_turns, shared_by_text, turn_text
+from dailytalk_contiguous.core.word_times import split_words
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.budget import obtain, open_budget
@@ -72,19 +74,17 @@ from dailytalk_contiguous.stages.base import (
     DEVICE,
     REVOICE,
     SAMPLE_RATE,
-    Stage,
+    UtteranceStage,
     model_digest,
     short_digest,
 )
 from dailytalk_contiguous.stages.lines_to_say import (
     SPOKEN_UTTERANCE,
     LineToSay,
-    SpokenUtterance,
     TurnToSay,
-    lines_of_batch,
-    spoken_columns,
+    leave_unspoken,
+    lines_to_say,
     unmeasured_synthesis,
-    without_sound,
 )
 from dailytalk_contiguous.stages.measure_delivery import DELIVERY_MODEL, NO_DELIVERY
 from dailytalk_contiguous.stages.take_choice import (
@@ -119,7 +119,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Speak(Stage):
+class Speak(UtteranceStage):
     """Resynthesises the utterances of one speaker.
 
     `status` says what became of each: `spoken`; `kept` (the other speaker); `dropped` or `kept-original` if it has
@@ -145,7 +145,7 @@ class Speak(Stage):
     engine: str = setting("fish", TTS, execution=True)
     model: str = setting("", TTS_MODEL)
     voice: str = setting("", VOICE)
-    revoice: str = setting(schema.CHANNELS[0], REVOICE)
+    revoice: str = setting(CHANNELS[0], REVOICE)
     sample_rate: int = setting(24000, SAMPLE_RATE)
     options: Any = NO_OPTIONS
     temperature: float = setting(0.7, "Sampling temperature, for engines that have one.", least=0, most=1)
@@ -274,55 +274,69 @@ class Speak(Stage):
             parts += aligner_digests(self.aligner)
         return short_digest(json.dumps([*parts, synthesiser.settings()], sort_keys=True))
 
-    def __call__(self, batch: schema.Batch) -> schema.Batch:
-        rows = [without_sound("kept") for _ in batch["utterance_id"]]
-        asked: list[int] = []
-        for index, channel in enumerate(batch["source_channel"]):
-            if channel != self.revoice:
-                continue
-            if batch["text"][index].strip():
-                asked.append(index)
+    def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
+        turns: list[TurnToSay] = []
+        for talk in talks:
+            for part in _judged_together(talk):
+                turns += self._turns_to_say(part)
+        if turns:
+            SpeechOfBatch(self, self.synthesiser()).say_all(turns)
+        return [*talks]
+
+    def _turns_to_say(self, talk: Conversation) -> list[TurnToSay]:
+        """What is said of a conversation; its other utterances are left unspoken."""
+        asked: list[Utterance] = []
+        for utterance in talk.utterances:
+            if utterance.source_channel != self.revoice:
+                leave_unspoken(utterance, "kept")
+            elif utterance.text.strip():
+                asked.append(utterance)
             else:
                 status = "dropped" if self.no_text == "drop" else "kept-original"
-                rows[index] = without_sound(status, "no text to say")
-        lines = lines_of_batch(batch, asked)
+                leave_unspoken(utterance, status, "no text to say")
+        lines = {id(line.utterance): line for line in lines_to_say(asked)}
         turns: list[TurnToSay] = []
-        places: list[int] = []
-        for text, indices in self.turns(batch):
-            turns.append(TurnToSay(text, tuple(lines[index] for index in indices)))
-            places += indices
-        spoken = SpeechOfBatch(self, self.synthesiser()).say_all(turns)
-        for index, row in zip(places, spoken, strict=True):
-            rows[index] = row
-        return spoken_columns(rows)
+        for text, utterances in self.turns(talk):
+            turns.append(TurnToSay(talk, text, [lines[id(utterance)] for utterance in utterances]))
+        return turns
 
-    def line(self, text: str, tag: str, language: str, take: int, rate: float | None = None) -> Line:
+    def line(self, text: str, tag: str | None, language: str, take: int, rate: float | None = None) -> Line:
         """A line as the engine takes it: with its tag and rate only if the engine knows them."""
-        engine = engine_named(self.engine)
-        sent = dict(self.tag_map).get(tag, tag) if engine.tags else ""
-        return Line(text.strip(), sent, language, take, rate if engine.follows_rate else None)
+        rate_sent = rate if engine_named(self.engine).follows_rate else None
+        return Line(text.strip(), self._sent_tag(tag), language, take, rate_sent)
 
-    def turns(self, columns: Mapping[str, Sequence[Any]]) -> list[tuple[str, list[int]]]:
-        """What is said in one take each: its text, and the places of its utterances in a batch.
+    def _sent_tag(self, tag: str | None) -> str:
+        """What the voice is given of a tag. A null stays one: it is in the keys of what was bought."""
+        if not engine_named(self.engine).tags:
+            return ""
+        return dict(self.tag_map).get(tag, tag)  # type: ignore[arg-type, return-value]
 
-        The columns are those of a batch; of `uses` those that are there.
-        """
-        # Of a voice without tags, or where `tag_map` makes one of two, other tags are no other way of saying it.
-        tags = zip(columns["text"], columns["tag"], strict=True)
-        sent = [self.line(text, tag, "", 0).tag for text, tag in tags]
-        columns = {**columns, "tag": sent}
-        pieces = turn_pieces(columns)
-        if self.takes_of == TURN:
-            turns = turns_of_batch(columns, self.revoice)
+    def turns(self, talk: Conversation) -> list[tuple[str, list[Utterance]]]:
+        """What is said in one take each: its text, and its utterances."""
+        pieces: list[TurnPiece] = []
+        for utterance in talk.utterances:
+            piece = TurnPiece(
+                channel=utterance.source_channel,
+                start=utterance.start,
+                end=utterance.end,
+                text=utterance.text,
+                text_raw=or_none(utterance.text_raw) or "",
+                # Other tags that the voice is given alike are no other way of saying it.
+                tag=self._sent_tag(utterance.tag),
+                language=or_none(utterance.language),
+            )
+            pieces.append(piece)
+        if self.takes_of == TURN and or_none(talk.id) is not None:
+            turns = sorted(group_turns(pieces, self.revoice))
         else:
             turns = []
             for index, piece in enumerate(pieces):
                 if piece.channel == self.revoice and piece.text.strip():
                     turns.append([index])
-        texts = []
+        texts: list[tuple[str, list[Utterance]]] = []
         for indices in turns:
             text = turn_text([pieces[index] for index in indices])
-            texts.append((text, indices))
+            texts.append((text, [talk.utterances[index] for index in indices]))
         return texts
 
     def first_take(self, utterance_id: str) -> int:
@@ -334,6 +348,13 @@ class Speak(Stage):
 
     def speech_cache(self) -> SpeechCache:
         return SpeechCache(Path(self.cache) if self.cache else None)
+
+
+def _judged_together(talk: Conversation) -> list[Conversation]:
+    """A conversation; each of its utterances by itself where nobody knows which conversation they are of."""
+    if is_set(talk.id):
+        return [talk]
+    return [msgspec.structs.replace(talk, utterances=[utterance]) for utterance in talk.utterances]
 
 
 class VoiceHabits(NamedTuple):
@@ -396,19 +417,19 @@ class SpeechOfBatch:
         # Why first takes that were not in the cache can't be used; None: they can.
         self._new_problems: list[str | None] = []
 
-    def say_all(self, turns: Sequence[TurnToSay]) -> list[SpokenUtterance]:
-        """The columns of all lines of these turns, in their order."""
+    def say_all(self, turns: Sequence[TurnToSay]) -> None:
+        """Fill in the utterances of these turns."""
         # Twice as many threads: while one judges what it has, another asks.
         with ThreadPoolExecutor(2 * self._synthesiser.concurrency) as pool:
-            takes = self._side_by_side(pool, self._first_take, turns)
-            habits = _habits(turns, takes)
+            first_takes = self._side_by_side(pool, self._first_take, turns)
+            takes = list(zip(turns, first_takes, strict=True))
+            habits = _habits(takes)
 
-            def say(item: tuple[TurnToSay, Take | NotAnswered]) -> list[SpokenUtterance]:
+            def say(item: tuple[TurnToSay, Take | NotAnswered]) -> None:
                 turn, take = item
-                return self._say(turn, take, habits[turn.first.conversation])
+                self._say(turn, take, habits[id(turn.talk)])
 
-            rows_of_turns = self._side_by_side(pool, say, list(zip(turns, takes, strict=True)))
-        return [row for rows in rows_of_turns for row in rows]
+            self._side_by_side(pool, say, takes)
 
     def _side_by_side(self, pool: Executor, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """Return the results of `work` for all items. The first exception stops all, after what is under way.
@@ -430,7 +451,7 @@ class SpeechOfBatch:
 
     def _first_take(self, turn: TurnToSay) -> Take | NotAnswered:
         """The first take of a turn. Raises DailytalkError if none of several new ones can be used."""
-        take = self._take(turn, self._stage.first_take(turn.first.utterance_id))
+        take = self._take(turn, self._stage.first_take(turn.first.id))
         is_new = isinstance(take, Take) and take.verdict is None
         if not isinstance(take, Take) or not is_new or self._synthesiser.deterministic:
             return take
@@ -447,12 +468,11 @@ class SpeechOfBatch:
 
     def _take(self, turn: TurnToSay, number: int) -> Take | NotAnswered:
         """A take of a turn, from the cache or bought, or why no whole answer came."""
-        first = turn.first
-        line = self._stage.line(turn.text, first.tag, first.language, number, turn.rate)
+        line = self._stage.line(turn.text, turn.first.tag, turn.language, number, turn.rate)
         budget = open_budget(self._stage.max_cost)
         try:
             with self._requests:
-                key, entry = obtain(self._synthesiser, line, first.voice_samples, self._cache, budget)
+                key, entry = obtain(self._synthesiser, line, turn.voice_samples, self._cache, budget)
         except NotAnswered as error:
             return error
         spoken, verdict = entry
@@ -462,20 +482,21 @@ class SpeechOfBatch:
             return parts
         return Take(key, number, spoken, verdict, trimmed, parts)
 
-    def _say(self, turn: TurnToSay, first: Take | NotAnswered, habits: VoiceHabits) -> list[SpokenUtterance]:
-        """The columns of a turn's lines, from its first take and as many more as are refused or wanted."""
+    def _say(self, turn: TurnToSay, first: Take | NotAnswered, habits: VoiceHabits) -> None:
+        """Fill in the utterances of a turn, from its first take and as many more as are refused or wanted."""
         takes = self._judged_takes(turn, first, habits)
         cut = [good for good in takes.good if self._judge.is_cut(turn, good.take, habits.voice)]
         if cut:
             best = min(cut, key=lambda good: good.score)
-            return self._spoken(turn, best, takes)
-        if len(turn.lines) > 1 and (takes.good or takes.not_answered is None):
+            self._set_spoken(turn, best, takes)
+        elif len(turn.lines) > 1 and (takes.good or takes.not_answered is None):
             for key in takes.keys:
                 verdict = self._cache.verdict(key) or {}
                 if not verdict.get(SAID_APART):
                     self._cache.set_verdict(key, {**verdict, SAID_APART: True})
-            return self._line_by_line(turn, takes.cost, habits)
-        return [self._failed(takes) for _ in turn.lines]
+            self._say_line_by_line(turn, takes.cost, habits)
+        else:
+            self._set_failed(turn, takes)
 
     def _judged_takes(self, turn: TurnToSay, first: Take | NotAnswered, habits: VoiceHabits) -> TakesOfTurn:
         """Takes of a turn until enough are good, too many were refused, or no answer comes."""
@@ -504,24 +525,20 @@ class SpeechOfBatch:
         takes.not_answered = take
         return takes
 
-    def _line_by_line(self, turn: TurnToSay, cost: float, habits: VoiceHabits) -> list[SpokenUtterance]:
-        """The columns of a turn's lines, each said in a take of its own; `cost` is that of the turn's takes."""
-        rows = []
+    def _say_line_by_line(self, turn: TurnToSay, cost: float, habits: VoiceHabits) -> None:
+        """Say each line of a turn in a take of its own; `cost` is that of the turn's takes."""
         shares = shared_by_text(cost, [line.text for line in turn.lines])
         for line, share in zip(turn.lines, shares, strict=True):
-            alone = TurnToSay(line.text, (line,))
-            take = self._take(alone, self._stage.first_take(line.utterance_id))
-            (row,) = self._say(alone, take, habits)
-            synthesis = row["synthesis"]
+            alone = TurnToSay(turn.talk, line.text, [line])
+            take = self._take(alone, self._stage.first_take(line.utterance.id))
+            self._say(alone, take, habits)
+            synthesis = line.utterance.synthesis
             if synthesis:
                 own_cost = synthesis["cost"] or 0.0
                 synthesis["cost"] = own_cost + share
-            rows.append(row)
-        return rows
 
-    def _spoken(self, turn: TurnToSay, best: GoodTake, takes: TakesOfTurn) -> list[SpokenUtterance]:
-        """The columns of a turn's lines, said in the best of its takes."""
-        rows = []
+    def _set_spoken(self, turn: TurnToSay, best: GoodTake, takes: TakesOfTurn) -> None:
+        """Fill in the utterances of a turn, said in the best of its takes."""
         shares = shared_by_text(takes.cost, [line.text for line in turn.lines])
         parts = zip(turn.lines, best.take.parts, best.deliveries, shares, strict=True)
         for number, (line, part, delivery, share) in enumerate(parts, 1):
@@ -542,27 +559,26 @@ class SpeechOfBatch:
                 synthesis["delivery_decibels"] = delivery.decibels
                 synthesis["delivery_cosine"] = delivery.cosine
                 synthesis["delivery_ending"] = delivery.ending
-            rows.append(self._spoken_line(line, part, synthesis))
-        return rows
+            rate = self._stage.sample_rate or turn.sample_rate or part.trimmed.sample_rate
+            self._set_sound(line.utterance, part, rate)
+            line.utterance.synthesis = synthesis
 
-    def _spoken_line(self, line: LineToSay, part: TakePart, synthesis: SynthesisRecord) -> SpokenUtterance:
+    def _set_sound(self, utterance: Utterance, part: TakePart, rate: int) -> None:
+        """Fill in the sound of an utterance, at a sample rate, and its words."""
         trimmed = part.trimmed
-        rate = self._stage.sample_rate or line.sample_rate or trimmed.sample_rate
         samples = trimmed.samples
         if trimmed.sample_rate != rate:
             samples = np.asarray(soxr.resample(samples, trimmed.sample_rate, rate), np.float32)
         seconds = len(samples) / rate
-        row = without_sound("spoken")
-        row["spoken"] = to_pcm(samples).tobytes()
-        row["spoken_seconds"] = seconds
-        row["spoken_words"] = _words(part, line.text, seconds)
-        row["synthesis"] = synthesis
-        if line.tag:
-            row["tag_said"] = bool(self._stage.line(line.text, line.tag, "", 0).tag)
-        return row
+        leave_unspoken(utterance, "spoken")
+        utterance.spoken = to_pcm(samples).tobytes()
+        utterance.spoken_seconds = seconds
+        utterance.spoken_words = _words(part, utterance.text, seconds)
+        if utterance.tag:
+            utterance.tag_said = bool(self._stage.line(utterance.text, utterance.tag, "", 0).tag)
 
-    def _failed(self, takes: TakesOfTurn) -> SpokenUtterance:
-        """The columns of a line that could not be said."""
+    def _set_failed(self, turn: TurnToSay, takes: TakesOfTurn) -> None:
+        """Fill in the utterances of a turn that could not be said."""
         n_refused = takes.n_refused
         reason = takes.problem
         if takes.not_answered is not None:
@@ -576,20 +592,19 @@ class SpeechOfBatch:
             more = f"pass --tries {2 * self._stage.tries}: takes that were refused are not bought again"
             remedy = f"{_CHANGE_TEXT}, the voice, or {more}"
         status = "failed" if self._stage.on_failure == "hold" else "kept-original"
-        return without_sound(status, f"could not be said: {reason}", remedy)
+        for line in turn.lines:
+            leave_unspoken(line.utterance, status, f"could not be said: {reason}", remedy)
 
 
-def _habits(turns: Sequence[TurnToSay], takes: Sequence[Take | NotAnswered]) -> dict[Hashable, VoiceHabits]:
-    """The habits of the voice in each conversation, by the first takes of all its turns."""
-    spoken: defaultdict[Hashable, list[tuple[str, Trimmed]]] = defaultdict(list)
-    for turn, take in zip(turns, takes, strict=True):
-        texts = spoken[turn.first.conversation]
-        if isinstance(take, Take):
-            texts.append((turn.text, take.trimmed))
-    registers = usual_registers(turns, takes)
-    habits = {}
-    for conversation, texts in spoken.items():
-        habits[conversation] = VoiceHabits(voice_of(texts), registers.get(conversation))
+def _habits(takes: Iterable[tuple[TurnToSay, Take | NotAnswered]]) -> dict[int, VoiceHabits]:
+    """The habits of the voice by the first takes of all turns, for each conversation, by its `id()`."""
+    by_talk: defaultdict[int, list[tuple[TurnToSay, Take | NotAnswered]]] = defaultdict(list)
+    for turn, take in takes:
+        by_talk[id(turn.talk)].append((turn, take))
+    habits: dict[int, VoiceHabits] = {}
+    for talk, takes_of_talk in by_talk.items():
+        said = [(turn.text, take.trimmed) for turn, take in takes_of_talk if isinstance(take, Take)]
+        habits[talk] = VoiceHabits(voice_of(said), usual_registers(takes_of_talk))
     return habits
 
 
@@ -605,13 +620,12 @@ def _add_prosody(synthesis: SynthesisRecord, line: LineToSay, part: TakePart) ->
     synthesis["speech_rate"] = speech_rate if is_number(speech_rate) else None
 
 
-def _words(part: TakePart, text: str, seconds: float) -> list[WordRow]:
+def _words(part: TakePart, text: str, seconds: float) -> list[Word]:
     """The synthesiser's word times in what was left of its speech; none unless it gives those of all words."""
     if len(part.words) != len(split_words(text)):
         return []
-    rows: list[WordRow] = []
+    words: list[Word] = []
     for word in part.words:
-        start = min(max(word.start - part.trimmed.start, 0.0), seconds)
-        end = min(max(word.end - part.trimmed.start, 0.0), seconds)
-        rows.append(word_row(word.at(start, end)))
-    return rows
+        within = word.shifted(-part.trimmed.start).cut_to(Span(0.0, seconds))
+        words.append(within.spelled(word.text.strip()))
+    return words

@@ -6,8 +6,7 @@ is the nearest to its text and to the delivery of its source.
 
 import json
 import zlib
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -147,7 +146,7 @@ class TakeJudge:
 
     def _listen(self, turn: TurnToSay, take: Take) -> HeardTake | None:
         """What the recogniser hears in a take; None if there is no recogniser, or no word to compare."""
-        language = turn.first.language
+        language = turn.language
         # A recogniser leaves most fillers out, however clearly they are said: they are not compared.
         expected = compared_words(turn.text.strip().split(), language)
         if not self.recogniser or not expected:
@@ -212,27 +211,25 @@ class GoodTake(NamedTuple):
         return error_rate + distance, self.take.number
 
 
-def usual_registers(turns: Sequence[TurnToSay], takes: Sequence[Take | NotAnswered]) -> dict[Hashable, Registers]:
-    """What is usual for the source and for the voice, for each conversation in which both are voiced."""
-    sources: defaultdict[Hashable, list[Performance]] = defaultdict(list)
-    voices: defaultdict[Hashable, list[Performance]] = defaultdict(list)
-    for turn, take in zip(turns, takes, strict=True):
-        conversation = turn.first.conversation
+def usual_registers(takes: Iterable[tuple[TurnToSay, Take | NotAnswered]]) -> Registers | None:
+    """What is usual for the source and for the voice in a conversation, by takes of its turns.
+
+    None where one of them is not voiced.
+    """
+    sources: list[Performance] = []
+    voices: list[Performance] = []
+    for turn, take in takes:
         performances = [line.source for line in turn.lines if line.source]
-        sources[conversation] += performances
+        sources += performances
         if not isinstance(take, Take):
             continue
         if take.parts:
-            voices[conversation] += [part.performance for part in take.parts if part.performance]
+            voices += [part.performance for part in take.parts if part.performance]
         elif performances:
-            voices[conversation].append(performance_of(sound_of(take.trimmed)))
-    registers = {}
-    for conversation, performances in sources.items():
-        source = register_of(performances)
-        voice = register_of(voices[conversation])
-        if source and voice:
-            registers[conversation] = Registers(source, voice)
-    return registers
+            voices.append(performance_of(sound_of(take.trimmed)))
+    source = register_of(sources)
+    voice = register_of(voices)
+    return Registers(source, voice) if source and voice else None
 
 
 def deliveries_of(turn: TurnToSay, take: Take, registers: Registers | None) -> list[Delivery | None]:

@@ -152,8 +152,7 @@ class TakeCutter:
 
     def _aligned(self, turn: TurnToSay, spoken: Spoken) -> list[Word | None]:
         """The words of a take by the aligner of its language; empty if there is none, or it can't place them."""
-        language = turn.first.language
-        aligner = aligner_of(self.aligner, language, self.device)
+        aligner = aligner_of(self.aligner, turn.language, self.device)
         if aligner is None:
             return []
         sound = at_analysis_rate(spoken.samples, spoken.sample_rate)
@@ -161,7 +160,7 @@ class TakeCutter:
         words = split_words(turn.text)
         try:
             with _ALIGNING, failing_softly(f"the aligner {aligner.name}", digest):
-                return align(aligner, sound, words, language, self.device) or []
+                return align(aligner, sound, words, turn.language, self.device) or []
         except ModelFailed:
             return []  # `Align` says why, if it fails on the utterances themselves, too
 
