@@ -247,21 +247,20 @@ def scripted(
 
 def _silent_speakers(talk: Conversation, utterances: Sequence[Utterance]) -> Speakers | None:
     """The names of who has no line, by channel, as `--speakers` or the recording's transcript has them."""
-    names: dict[str, str | None] = {}
+    of_cues: dict[str, str | None] = {}
     for cue in or_none(talk.cues) or ():
-        names.setdefault(cue["channel"], cue.get("speaker"))
-    listed = or_none(talk.silent_speakers)
-    left = names.get("left")
-    right = names.get("right")
-    if listed:
-        left = listed.get("left") or left
-        right = listed.get("right") or right
-    heard = {utterance.source_channel for utterance in utterances}
-    if "left" in heard:
-        left = None
-    if "right" in heard:
-        right = None
-    return {"left": left, "right": right} if left or right else None
+        of_cues.setdefault(cue["channel"], cue.get("speaker"))
+    listed: Speakers = or_none(talk.silent_speakers) or {"left": None, "right": None}
+    names: Speakers = {
+        "left": listed.get("left") or of_cues.get("left"),
+        "right": listed.get("right") or of_cues.get("right"),
+    }
+    for utterance in utterances:
+        if utterance.source_channel == "left":
+            names["left"] = None
+        else:
+            names["right"] = None
+    return names if any(names.values()) else None
 
 
 def _verbatim(line: Mapping[str, Any], punctuated: str | None) -> str:
@@ -324,28 +323,14 @@ def _words(line: Mapping[str, Any], talk: Conversation) -> list[Word]:
 
 def _silent_side(talk: Conversation, channel: str, fields: Sequence[Field]) -> list[Utterance]:
     """The utterances of a channel that the transcript leaves out: their times, without text."""
-    row = to_row(talk, Segment.needs)
-    for name in Segment.uses:
-        row[name] = to_row(talk, [name])[name] if has_column(talk, name) else None
-    segments = from_row(Segment(channel=channel).row(row))
+    used = [name for name in Segment.uses if has_column(talk, name)]
+    segments = from_row(Segment(channel=channel).row(to_row(talk, (*Segment.needs, *used))))
+    silent = utterance_of({}, _written_fields(fields))
+    silent |= dict.fromkeys(("text_raw", "text", "verbatim", "tag", "recogniser"), "")
     utterances: list[Utterance] = []
     for segment in segments.utterances:
-        utterance = Utterance()
-        assign_flat(utterance, utterance_of({}, _written_fields(fields)))
-        utterance.id = segment.id
-        utterance.source_channel = channel
-        utterance.speaker = segment.speaker
-        utterance.start = segment.start
-        utterance.end = segment.end
-        utterance.start_trim = segment.start_trim
-        utterance.end_trim = segment.end_trim
-        utterance.kind = segment.kind
-        utterance.run = segment.run
-        utterance.text_raw = ""
-        utterance.text = ""
-        utterance.verbatim = ""
-        utterance.tag = ""
-        utterance.recogniser = ""
-        utterance.words = []
+        utterance = Utterance(source_channel=channel, words=[])
+        assign_flat(utterance, silent)
+        assign_flat(utterance, record_of(segment, ("utterance_id", "speaker", *EDGES, "kind", "run")))
         utterances.append(utterance)
     return utterances
