@@ -603,8 +603,8 @@ def _habits(takes: Iterable[tuple[TurnToSay, Take | NotAnswered]]) -> dict[int, 
         by_talk[id(turn.talk)].append((turn, take))
     habits: dict[int, VoiceHabits] = {}
     for talk, takes_of_talk in by_talk.items():
-        said = [(turn.text, take.trimmed) for turn, take in takes_of_talk if isinstance(take, Take)]
-        habits[talk] = VoiceHabits(voice_of(said), usual_registers(takes_of_talk))
+        texts = [(turn.text, take.trimmed) for turn, take in takes_of_talk if isinstance(take, Take)]
+        habits[talk] = VoiceHabits(voice_of(texts), usual_registers(takes_of_talk))
     return habits
 
 
