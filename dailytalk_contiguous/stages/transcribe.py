@@ -12,22 +12,28 @@ an utterance keeps its row, with empty text and the reason.
 import math
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, TypedDict
+from typing import ClassVar, NamedTuple
 
+import msgspec
 import numpy as np
 from datasets import Features
 
-from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
-from dailytalk_contiguous.core.conversation import Word
+from dailytalk_contiguous.core.conversation import (
+    Conversation,
+    Utterance,
+    Word,
+    is_set,
+    or_none,
+    utterance_features,
+)
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.hallucination import distrust
-from dailytalk_contiguous.core.records import Flag, Measure, Text, UtteredWord
-from dailytalk_contiguous.core.schema import CHANNELS, Batch
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import GIVEN
-from dailytalk_contiguous.core.word_times import fit, word_row
+from dailytalk_contiguous.core.word_times import fit
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.hesitations import without_filler_words
 from dailytalk_contiguous.models.whisper import (
@@ -40,10 +46,7 @@ from dailytalk_contiguous.models.whisper import (
     load_whisper,
     settled_type,
 )
-from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage, find_stage
-
-#: A conversation and a channel of it.
-_Side = tuple[Hashable, Hashable]
+from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage, UtteranceStage, find_stage
 
 #: Seconds that a window may hold: under Whisper's 30, whose last second it tends to leave out.
 WINDOW_SECONDS = 29.0
@@ -77,6 +80,13 @@ SIDE_SECONDS = 8.0
 _END_MARKS = ".?!。？！؟।"
 
 
+class _Side(NamedTuple):
+    """A channel of a conversation; utterances of which either is unknown have sides of their own."""
+
+    conversation: Hashable
+    channel: Hashable
+
+
 class Placed(NamedTuple):
     """Utterance number `utterance` of a batch, which is at `start`..`end` seconds of its window."""
 
@@ -85,17 +95,17 @@ class Placed(NamedTuple):
     end: float
 
 
-class TranscribedUtterance(TypedDict):
-    """The columns of an utterance that `Transcribe` adds; its docstring explains them."""
+@dataclass
+class _Line:
+    """An utterance, the side that it is of, and its language."""
 
-    text_raw: Text
-    words: list[UtteredWord]
-    language: Text
-    avg_logprob: Measure
-    no_speech_prob: Measure
-    recogniser: Text
-    question: Flag
-    text_reason: Text | None
+    utterance: Utterance
+    side: _Side
+    language: str
+
+    @property
+    def text(self) -> str:
+        return self.utterance.text_raw or ""
 
 
 class WhisperStage(Stage):
@@ -126,7 +136,7 @@ class WhisperStage(Stage):
 
 
 @dataclass(frozen=True)
-class Transcribe(WhisperStage):
+class Transcribe(WhisperStage, UtteranceStage):
     """Words, their times and the recogniser's confidence, for utterances of 16 kHz `speech`.
 
     Word times are in seconds of the conversation (of the utterance, for datasets without `start`), inside the
@@ -178,117 +188,103 @@ class Transcribe(WhisperStage):
         "given_words",
         "given_language",
     )
-    adds: ClassVar[Features] = Features(record_features(TranscribedUtterance))
+    adds: ClassVar[Features] = utterance_features(
+        "text_raw", "words", "language", "avg_logprob", "no_speech_prob", "recogniser", "question", "text_reason"
+    )
 
     def preflight(self, fetch: bool = True) -> None:
         check_language(self.model, self.language)
         super().preflight(fetch)
 
-    def __call__(self, batch: Batch) -> Batch:
-        count = len(batch["speech"])
-        unknown = [None] * count
-        conversations = batch.get("conversation_id") or list(range(count))
-        channels = batch.get("channel") or list(range(count))
-        starts = batch.get("start") or [0.0] * count
-        ends = batch.get("end") or [math.inf] * count
-        sides: list[_Side] = [*zip(conversations, channels, strict=True)]
-        rows = _given_rows(batch)
-        unheard = [index for index in range(count) if index not in rows and batch["speech"][index]]
+    def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
         hint = UNDETERMINED if self.language == "auto" else self.language
-        languages: dict[_Side, str] = {}
-        for side, language in zip(sides, batch.get("given_language") or unknown, strict=True):
-            languages[side] = of_channel(language or hint, side[1])
-        if not self.model:
-            for index in unheard:
-                rows[index] = _row([], "", NOT_RECOGNISED)
-        elif unheard:
-            speech = {index: pcm_to_float(batch["speech"][index]) for index in unheard}
-            keys = [sides[index] for index in unheard]
+        lines: list[_Line] = []
+        for talk in talks:
+            for utterance in talk.utterances:
+                conversation = talk.id if is_set(talk.id) else id(utterance)
+                channel = utterance.channel if is_set(utterance.channel) else id(utterance)
+                language = of_channel(or_none(talk.given_language) or hint, channel)
+                lines.append(_Line(utterance, _Side(conversation, channel), language))
+                _take_given(utterance)
+        unheard = [line for line in lines if line.utterance.speech and line.utterance.recogniser != GIVEN]
+        if unheard and self.model:
             whisper = load_whisper(self.model, self.device, self.compute_type, self.beam, self.batch_windows)
-            detected = _detected(whisper, [*speech.values()], keys) if self.language == "auto" else {}
-            languages |= _languages_of(sides, keys, detected, hint)
-            rows |= self._recognise(whisper, speech, keys, languages)
-        in_order: list[TranscribedUtterance] = []
-        for index in range(count):
-            row = rows.get(index) or _row([], "", "no samples")
-            row["language"] = languages[sides[index]]
-            offset = starts[index] if index in unheard else 0.0
-            _mark_fillers(row["words"], row["language"])
-            for word in row["words"]:
-                # 0.1 ms, without a word beginning before its utterance or ending after it by rounding
-                word["start"] = max(round(word["start"] + offset, 4), starts[index])
-                word["end"] = min(round(word["end"] + offset, 4), ends[index])
-            in_order.append(row)
-        _mark_given_questions(in_order, conversations)
-        columns: Batch = {name: [] for name in self.adds}
-        for row in in_order:
-            for name, value in row.items():
-                columns[name].append(value)
-        return columns
+            speech = [pcm_to_float(line.utterance.speech) for line in unheard]
+            detected: dict[_Side, str] = {}
+            if self.language == "auto":
+                detected = _detected(whisper, speech, [line.side for line in unheard])
+            _set_languages(lines, unheard, detected, hint)
+            self._recognise(whisper, unheard, speech)
+        for line in lines:
+            utterance = line.utterance
+            utterance.language = line.language
+            utterance.words = _marked(utterance.words, line.language)
+            _round_times(utterance)
+        _mark_given_questions(lines)
+        return [*talks]
 
-    def explain_failure(self, columns: Batch, index: int, reason: str) -> None:
-        columns["text_reason"][index] = reason
+    def explain(self, utterance: Utterance, reason: str) -> None:
+        utterance.text_reason = reason
 
-    def _recognise(
-        self,
-        whisper: Whisper,
-        speech: dict[int, Samples],
-        keys: list[_Side],
-        languages: dict[_Side, str],
-    ) -> dict[int, TranscribedUtterance]:
-        """Rows of the utterances in `speech`; `keys` are their conversation and channel, in the same order."""
-        samples = list(speech.values())
-        seconds = [len(utterance) / ANALYSIS_RATE for utterance in samples]
-        rows: dict[int, TranscribedUtterance] = {}
-        most_words: dict[int, int] = {}
+    def _recognise(self, whisper: Whisper, unheard: Sequence[_Line], speech: Sequence[Samples]) -> None:
+        """Set the words of utterances, of which `speech` is the sound."""
+        seconds = [len(samples) / ANALYSIS_RATE for samples in speech]
 
         def recognise(windows: list[list[Placed]]) -> list[list[Placed]]:
             """Recognise windows; returns those of utterances that are to be recognised once more, alone."""
             results = whisper.transcribe(
-                [window_of(samples, window) for window in windows],
-                [languages[keys[window[0].utterance]] for window in windows],
+                [window_of(speech, window) for window in windows],
+                [unheard[window[0].utterance].language for window in windows],
                 self.fillers == KEEP,
             )
             alone: list[list[Placed]] = []
             for window, result in zip(windows, results, strict=True):
                 for number, words in unpack(result.words, window).items():
-                    row = self._heard_row(words, samples[number], result, languages[keys[number]])
-                    # Fillers say nothing of how much was heard: they are also found in speech that was left out.
-                    n_words = len([word for word in row["words"] if not word["filler"]])
-                    if n_words >= most_words.get(number, 0):
-                        most_words[number] = n_words
-                        rows[number] = row
+                    n_words = self._hear(unheard[number], words, speech[number], result)
                     is_sparse = seconds[number] >= 1.0 and n_words < SPARSE * seconds[number]
                     if len(window) > 1 and (result.cut_off or is_sparse):
                         alone.append([Placed(number, 0.0, seconds[number])])
             return alone
 
-        sparse = recognise(pack_windows(seconds, keys))
+        sparse = recognise(pack_windows(seconds, [line.side for line in unheard]))
         recognise(sparse)
-        return {index: rows[number] for number, index in enumerate(speech)}
+        for line in unheard:
+            utterance = line.utterance
+            start = or_none(utterance.start) or 0.0
+            utterance.words = [word.shifted(start) for word in utterance.words]
 
-    def _heard_row(
-        self, words: list[Word], samples: Samples, result: Recognised, language: str
-    ) -> TranscribedUtterance:
-        """The row of an utterance with the words that the recogniser has heard."""
+    def _hear(self, line: _Line, words: list[Word], samples: Samples, result: Recognised) -> int:
+        """Set the words that the recogniser has heard in an utterance, unless it heard more of them before.
+
+        Returns how many they are, without fillers, which say nothing of how much was heard: they are also found in
+        speech that was left out.
+        """
+        utterance = line.utterance
         if self.fillers == DROP:
-            words = without_filler_words(words, language)
+            words = without_filler_words(words, line.language)
         text = "".join(word.text for word in words).strip()
-        fillers = are_fillers([word.text for word in words], language)
-        probabilities = [word.probability for word, filler in zip(words, fillers, strict=True) if not filler]
+        probabilities = [word.probability for word in _marked(words, line.language) if not word.filler]
         logprob = _mean_logprob(probabilities)
         reason = None if text else "the recogniser heard no words"
         if self.guard and text:
             rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
             seconds = len(samples) / ANALYSIS_RATE
             reason = distrust(text, seconds, rms, logprob, result.no_speech_prob)
-        row = _row([], "", reason) if reason else _row(words, text, None)
-        _mark_fillers(row["words"], language)
-        row["avg_logprob"] = logprob
-        row["no_speech_prob"] = result.no_speech_prob
-        row["recogniser"] = self.model
-        row["question"] = ends_as_question(row["text_raw"], language)
-        return row
+        if reason:
+            text = ""
+            words = []
+        spelled = [word.spelled(word.text.strip()) for word in words if word.text.strip()]
+        marked = _marked(spelled, line.language)
+        n_words = _n_words(marked)
+        if n_words >= _n_words(utterance.words):
+            utterance.text_raw = text
+            utterance.words = marked
+            utterance.avg_logprob = logprob
+            utterance.no_speech_prob = result.no_speech_prob
+            utterance.recogniser = self.model
+            utterance.question = ends_as_question(text, line.language)
+            utterance.text_reason = reason
+        return n_words
 
 
 def of_channel(language: str, channel: Hashable) -> str:
@@ -297,22 +293,21 @@ def of_channel(language: str, channel: Hashable) -> str:
     return right if right and channel == CHANNELS[1] else left
 
 
-def _languages_of(
-    sides: Sequence[_Side], recognised: Sequence[_Side], detected: Mapping[_Side, str], hint: str
-) -> dict[_Side, str]:
-    """The languages of the sides of conversations in which something is recognised.
+def _set_languages(
+    lines: Sequence[_Line], recognised: Sequence[_Line], detected: Mapping[_Side, str], hint: str
+) -> None:
+    """Set the languages of conversations in which something is recognised.
 
     A side that people transcribed is in the language of the other.
     """
     of_conversation: dict[Hashable, str] = {}
-    for side in recognised:
-        of_conversation[side[0]] = detected.get(side, hint)
-    languages = {}
-    for side in sides:
-        conversation, channel = side
-        if conversation in of_conversation:
-            languages[side] = detected.get(side, of_channel(of_conversation[conversation], channel))
-    return languages
+    for line in recognised:
+        of_conversation[line.side.conversation] = detected.get(line.side, hint)
+    for line in lines:
+        side = line.side
+        if side.conversation in of_conversation:
+            language = of_channel(of_conversation[side.conversation], side.channel)
+            line.language = detected.get(side, language)
 
 
 def _detected(whisper: Whisper, speech: Sequence[Samples], keys: Sequence[_Side]) -> dict[_Side, str]:
@@ -325,7 +320,7 @@ def _detected(whisper: Whisper, speech: Sequence[Samples], keys: Sequence[_Side]
 
     sides: dict[Hashable, list[_Side]] = {}
     for key in dict.fromkeys(keys):
-        sides.setdefault(key[0], []).append(key)
+        sides.setdefault(key.conversation, []).append(key)
     codes = whisper.detect_languages([window(names) for names in sides.values()])
     languages: dict[_Side, str] = {}
     for names, code in zip(sides.values(), codes, strict=True):
@@ -358,56 +353,59 @@ def _mean_logprob(probabilities: Sequence[float | None]) -> float:
     return float(np.mean(logarithms))
 
 
-def _row(words: Sequence[Word], text: str, reason: str | None) -> TranscribedUtterance:
-    return {
-        "text_raw": text,
-        "words": [word_row(word) for word in words if word.text.strip()],
-        "language": "",
-        "avg_logprob": math.nan,
-        "no_speech_prob": math.nan,
-        "recogniser": "",
-        "question": False,
-        "text_reason": reason,
-    }
+def _take_given(utterance: Utterance) -> None:
+    """Set the fields of `Transcribe.adds` by the words that a person gave, or to those of no words."""
+    utterance.text_raw = ""
+    utterance.words = []
+    utterance.avg_logprob = math.nan
+    utterance.no_speech_prob = math.nan
+    utterance.recogniser = ""
+    utterance.question = False
+    utterance.text_reason = NOT_RECOGNISED if utterance.speech else "no samples"
+    words = or_none(utterance.given_words)
+    if words is not None:
+        utterance.text_raw = utterance.given_text
+        utterance.words = [*words]
+        utterance.avg_logprob = _mean_logprob([word.probability for word in words])
+        utterance.recogniser = GIVEN
+        utterance.text_reason = None if utterance.given_text else "no words in the given transcript"
 
 
-def _mark_fillers(words: list[UtteredWord], language: str) -> None:
-    """Say of each word of an utterance whether it is a filler."""
-    fillers = are_fillers([word["word"] for word in words], language)
-    for word, filler in zip(words, fillers, strict=True):
-        word["filler"] = filler
+def _marked(words: Sequence[Word], language: str) -> list[Word]:
+    """The words of an utterance, of which each says whether it is a filler."""
+    fillers = are_fillers([word.text for word in words], language)
+    return [msgspec.structs.replace(word, filler=filler) for word, filler in zip(words, fillers, strict=True)]
 
 
-def _given_rows(batch: Batch) -> dict[int, TranscribedUtterance]:
-    """The rows of the utterances whose words a person gave, by their position in the batch."""
-    rows: dict[int, TranscribedUtterance] = {}
-    for index, words in enumerate(batch.get("given_words") or ()):
-        if words is None:
-            continue
-        text = batch["given_text"][index]
-        row = _row([], text, None if text else "no words in the given transcript")
-        row["words"] = [word.copy() for word in words]
-        row["avg_logprob"] = _mean_logprob([word["probability"] for word in words])
-        row["recogniser"] = GIVEN
-        rows[index] = row
-    return rows
+def _n_words(words: Sequence[Word]) -> int:
+    """How many words are no fillers."""
+    return len([word for word in words if not word.filler])
 
 
-def _mark_given_questions(rows: Sequence[TranscribedUtterance], conversations: Sequence[Hashable]) -> None:
+def _round_times(utterance: Utterance) -> None:
+    """Round the times of words to 0.1 ms, without one outside its utterance by rounding."""
+    start = or_none(utterance.start) or 0.0
+    end = utterance.end if is_set(utterance.end) else math.inf
+    rounded: list[Word] = []
+    for word in utterance.words:
+        first = max(round(word.start, 4), start)
+        last = min(round(word.end, 4), end)
+        rounded.append(word.at(first, last))
+    utterance.words = rounded
+
+
+def _mark_given_questions(lines: Sequence[_Line]) -> None:
     """A given transcript that has marks is believed about its questions; one without is read by its words."""
-    transcribed: list[tuple[TranscribedUtterance, Hashable]] = []
+    transcribed = [line for line in lines if line.utterance.recogniser == GIVEN]
     punctuated: set[Hashable] = set()
-    for row, conversation in zip(rows, conversations, strict=True):
-        if row["recogniser"] == GIVEN:
-            transcribed.append((row, conversation))
-            if any(mark in row["text_raw"] for mark in _END_MARKS):
-                punctuated.add(conversation)
-    for row, conversation in transcribed:
-        text = row["text_raw"]
-        if conversation in punctuated:
-            row["question"] = ends_as_question(text)
+    for line in transcribed:
+        if any(mark in line.text for mark in _END_MARKS):
+            punctuated.add(line.side.conversation)
+    for line in transcribed:
+        if line.side.conversation in punctuated:
+            line.utterance.question = ends_as_question(line.text)
         else:
-            row["question"] = sounds_like_question(text.split())
+            line.utterance.question = sounds_like_question(line.text.split())
 
 
 def pack_windows(seconds: Sequence[float], speakers: Sequence[Hashable]) -> list[list[Placed]]:

@@ -134,7 +134,7 @@ def test_given_words_are_used_as_they_are_and_nothing_is_recognised() -> None:
     added = Transcribe("nobody/no-model")(batch)
     assert added["text_raw"] == texts
     first, *others = added["words"]
-    assert first == [hello | {"filler": False}]
+    assert first == [hello | {"fitted": None, "filler": False}]
     assert others == [[]] * n_others
     assert set(added["recogniser"]) == {GIVEN}
     assert added["question"] == [True] + [False] * n_others
