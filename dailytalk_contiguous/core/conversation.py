@@ -523,7 +523,7 @@ def assign_flat(utterance: Utterance, row: Mapping[str, Any]) -> None:
             utterance.extra[name] = value
 
 
-def record_of(utterance: Utterance, names: Iterable[str]) -> dict[str, Any]:
+def known_columns(utterance: Utterance, names: Iterable[str]) -> dict[str, Any]:
     """These columns of an utterance; null for what no stage has made."""
     record: dict[str, Any] = {}
     for name in names:

@@ -21,8 +21,8 @@ from dailytalk_contiguous.core.conversation import (
     conversation_features,
     from_row,
     has_column,
+    known_columns,
     or_none,
-    record_of,
     share_out,
     to_row,
 )
@@ -162,7 +162,7 @@ def tagged_utterances(talk: Conversation, fields: Sequence[Field] = FIELDS) -> l
     share_out(talk, names)
     tagged: list[dict[str, Any]] = []
     for utterance in talk.utterances:
-        item = record_of(utterance, names)
+        item = known_columns(utterance, names)
         # The geometric mean of the words' probabilities.
         logprob = utterance.avg_logprob
         item["confidence"] = None if logprob is None else in_digits(math.exp(min(logprob, 0.0)), 4)
@@ -331,6 +331,6 @@ def _silent_side(talk: Conversation, channel: str, fields: Sequence[Field]) -> l
     for segment in segments.utterances:
         utterance = Utterance(source_channel=channel, words=[])
         assign_flat(utterance, silent)
-        assign_flat(utterance, record_of(segment, ("utterance_id", "speaker", *EDGES, "kind", "run")))
+        assign_flat(utterance, known_columns(segment, ("utterance_id", "speaker", *EDGES, "kind", "run")))
         utterances.append(utterance)
     return utterances
