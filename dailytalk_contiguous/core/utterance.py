@@ -1,9 +1,9 @@
 """An utterance: every field that it has, once, in a row and in a line of transcript.jsonl.
 
 Rows, transcripts, their readers and checks, exports, the review page and tables for people are made from `FIELDS`.
-In flight an utterance is one item in each of many list columns, so that stages for flat columns can be lifted; in
-what is finished it is a struct in the list `utterances`. `pack_utterances` and `unpack_utterances` are the way
-from one to the other, `line_of` and `utterance_of` the way to a transcript and back.
+In flight an utterance is an object (`core.conversation`), and in a row one item in each of many list columns; in what
+is finished it is a struct in the list `utterances`. `pack_utterances` and `unpack_utterances` are the way from one to
+the other, `line_of` and `utterance_of` the way to a transcript and back.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -570,9 +570,11 @@ def sounding_span(utterance: AnyRecord, timeline: str = "") -> tuple[float, floa
 def sounding_between(start: float, end: float, start_trim: object, end_trim: object) -> tuple[float, float]:
     """`sounding_span` by the edges of an utterance."""
     before, after = _possible_trims(end - start, start_trim, end_trim)
-    if before is None and after is None:
-        return start, end
-    return start + (before or 0.0), end - (after or 0.0)
+    if before is not None:
+        start += before
+    if after is not None:
+        end -= after
+    return start, end
 
 
 def heard_utterances(row: AnyRecord) -> list[UtteranceRow]:

@@ -246,8 +246,8 @@ class Pass:
         keeps: the columns of the shards; None for all that are not transient.
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
         before: the pass whose shards have the rows; None for the source.
-        unless: for each group, a file of a later pass: where it is there, the shard need not be made.
-        waits: whether the next pass needs all shards, those of other hosts, too.
+        unless: for each group, the shard of the next pass: where it is there, that of this one need not be made. The
+            next pass begins without the shards of other hosts then.
         is_continued: whether this run has counted its conversations when they went through the pass before.
         keeps_finished: whether a conversation that is rejected now keeps the row that an earlier run has finished.
         is_window: whether it is a window of a stream, whose conversations no other shard has.
@@ -261,7 +261,6 @@ class Pass:
     later: Stages = ()
     before: "Pass | None" = None
     unless: Sequence[Path] = ()
-    waits: bool = False
     is_continued: bool = False
     keeps_finished: bool = False
     is_window: bool = False
@@ -552,7 +551,7 @@ def run(
                 on_exit.enter_context(alone(spec.out, spec.kind, options.shard, options.force))
                 is_alone = True
             maker.make(step, plan, progress)
-            if outcome.n_missing and step.waits:
+            if outcome.n_missing and not step.unless:
                 break
         if not outcome.n_missing:
             outcome.record = spec.write(journal.run.time_spent())

@@ -164,7 +164,7 @@ class TagSpec(Spec):
             if stage.unfitted:
                 before = self.stages[:number]
                 later = self.stages[number + 1 :]
-                step = Pass(self.out / RATED, self.recordings.groups, before, later=later, waits=True)
+                step = Pass(self.out / RATED, self.recordings.groups, before, later=later)
                 yield step
                 self.stages = (*before, stage.fit(step.rows(stage.needs)), *later)
         tagged = self._pass

@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.conversation import (
     Conversation,
     Utterance,
     assign,
+    assign_flat,
     from_flat,
     from_row,
     has_column,
@@ -67,7 +68,6 @@ from dailytalk_contiguous.stages.columns import (
     ColumnStage,
     Problems,
     columns_from_rows,
-    flatten,
     rows_in,
     select_items,
     with_nulls,
@@ -284,9 +284,6 @@ class Stage:
             if index not in problems:
                 assign(talk, {name: values[index] for name, values in columns.items()}, self.adds)
         return [*talks], problems
-
-    def explain_failure(self, columns: Batch, index: int, reason: str) -> None:
-        """Write into the columns of a call why utterance `index` has no results, if one of them says so."""
 
     def _read(self, columns: Container[str]) -> list[str]:
         return [name for name in (*self.needs, *self.uses) if name in columns]
@@ -636,26 +633,12 @@ class PerUtterance(Stage):
         for attribute, value in attributes.items():
             object.__setattr__(self, attribute, value)
 
-    @property
-    def takes_columns(self) -> bool:
-        return self.stage.takes_columns
-
-    @property
-    def by_row(self) -> bool:
-        return self.stage.by_row and not self.takes_columns
-
-    def __call__(self, batch: Batch) -> Batch:
-        if self.takes_columns:
-            return ColumnStage(self.stage).lifted(batch)
-        return super().__call__(batch)
-
     def of_talk(self, talk: Conversation) -> Conversation:
         (filled,) = self.of_talks([talk])
         return filled
 
     def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
-        stage = self.stage
-        assert isinstance(stage, UtteranceStage)
+        stage = self.stage if isinstance(self.stage, UtteranceStage) else _ColumnsOfUtterances(self.stage)
         for talk in talks:
             share_out(talk, (*stage.needs, *stage.uses))
         failures = stage.fill(talks)
@@ -678,10 +661,11 @@ class PerUtterance(Stage):
 
         def utterances() -> Iterator[Row]:
             for row in rows:
-                batch = {name: [value] for name, value in row.items()}
-                flat = flatten(batch, batch, [len(row["utterance_id"])])
-                for values in zip(*flat.values(), strict=True):
-                    yield dict(zip(flat, values, strict=True))
+                talk = from_row(row)
+                share_out(talk, row)
+                shared = to_row(talk, row.keys() & CONVERSATION_COLUMNS)
+                for utterance in talk.utterances:
+                    yield shared | to_flat(utterance, row.keys() - CONVERSATION_COLUMNS)
 
         return dataclasses.replace(self, stage=self.stage.fit(utterances()))
 
@@ -701,6 +685,42 @@ class PerUtterance(Stage):
     @property
     def digest(self) -> str:
         return short_digest(f"{self.VERSION}{self.stage.digest}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _ColumnsOfUtterances(UtteranceStage):
+    """A stage that maps columns of utterances, as one that fills them in."""
+
+    stage: Stage
+
+    def __post_init__(self) -> None:
+        for attribute in ("needs", "uses", "adds", "if_model_fails"):
+            object.__setattr__(self, attribute, getattr(self.stage, attribute))
+
+    @property
+    def name(self) -> str:
+        return self.stage.name
+
+    def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
+        owners: list[int] = []
+        rows: list[Row] = []
+        for number, talk in enumerate(talks):
+            present = [name for name in (*self.needs, *self.uses) if has_column(talk, name)]
+            shared = to_row(talk, [name for name in present if name in CONVERSATION_COLUMNS])
+            for utterance in talk.utterances:
+                rows.append(shared | to_flat(utterance, [name for name in present if name not in shared]))
+                owners.append(number)
+        if not rows:
+            return [*talks]
+        try:
+            columns = self.stage(columns_from_rows(rows, rows[0]))
+        except BadInput as error:
+            number = error.row or 0
+            raise error.at(owners[number]) from None
+        utterances = [utterance for talk in talks for utterance in talk.utterances]
+        for utterance, row in zip(utterances, rows_in(columns, [*self.adds]), strict=True):
+            assign_flat(utterance, row)
+        return [*talks]
 
 
 def _empty_instance(kind: type[Stage], version: int) -> Stage:

@@ -1,21 +1,17 @@
 """Stages that map columns to columns, as people write theirs: `needs` in, `adds` out, one item a row.
 
-They know no conversation. `ColumnStage` gives them the columns of one, and `PerUtterance` those of its utterances:
-laid end to end for all conversations of a batch, and split again by the number of each. Nothing can get lost or
-change order anywhere else.
+They know no conversation. `ColumnStage` runs them on a batch of which rows may be unusable.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-import numpy as np
 from datasets import Features
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.schema import CONVERSATION_COLUMNS, MODEL_FAILURES, Batch, Row
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import Batch, Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.models.failures import each_that_works, failure_text, record
 
@@ -49,8 +45,6 @@ class MapsColumns(Protocol):
     def row(self, row: Row) -> Row: ...
 
     def __call__(self, batch: Batch, /) -> Batch: ...
-
-    def explain_failure(self, columns: Batch, index: int, reason: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -166,68 +160,11 @@ class ColumnStage:
     def _failure(self, reason: str) -> BadInput:
         return BadInput(f"the model of {self.stage.name} failed on it ({reason})", self.stage.if_model_fails)
 
-    def lifted(self, batch: Batch) -> Batch:
-        """The columns of a stage for utterances, as lists of conversations that have `utterance_id`.
-
-        An utterance on which the model fails is given to it without sound, or has no results if the stage reads
-        none, and `model_failures` of its conversation says why.
-        """
-        counts = [len(ids) for ids in batch["utterance_id"]]
-        failures = Problems()
-        if sum(counts):
-            columns, failures = self._of_utterances(flatten(batch, self.read(batch), counts), counts)
-        else:
-            columns = {name: [] for name in self.stage.adds}
-        regrouped = regroup(columns, counts)
-        if self.stage.if_model_fails:
-            regrouped |= {name: self._with_failures(batch, counts, failures) for name in MODEL_FAILURES}
-        return regrouped
-
-    def _of_utterances(self, flat: Batch, counts: Sequence[int]) -> tuple[Batch, Problems]:
-        try:
-            columns, failures = self.working(flat)
-        except BadInput as error:  # of an utterance: its conversation is the row that can't be used
-            rows = np.repeat(np.arange(len(counts)), counts)
-            utterance = error.row or 0
-            raise error.at(int(rows[utterance])) from None
-        if failures and "speech" in flat:
-            silent = select_items(flat, flat, [*failures])
-            silent["speech"] = [b""] * len(failures)
-            for name, values in self.stage(silent).items():
-                for index, value in zip(failures, values, strict=True):
-                    columns[name][index] = value
-        for index, failure in failures.items():
-            self.stage.explain_failure(columns, index, failure.reason)
-        return columns, failures
-
-    def _with_failures(
-        self, batch: Batch, counts: Sequence[int], failures: Mapping[int, BadInput]
-    ) -> list[list[dict[str, str]] | None]:
-        """For each conversation what models failed on before this stage and in it; null for nothing."""
-        earlier = batch.get("model_failures") or [None] * len(counts)
-        column: list[list[dict[str, str]] | None] = []
-        first = 0
-        for ids, earlier_failures, count in zip(batch["utterance_id"], earlier, counts, strict=True):
-            items = list(earlier_failures or ())
-            for index in range(first, first + count):
-                if index in failures:
-                    failure = failures[index]
-                    reject = Reject(ids[index - first], self.stage.name, failure.reason, failure.remedy)
-                    items.append(reject.as_dict())
-            column.append(items or None)
-            first += count
-        return column
-
 
 def rows_in(batch: Batch, names: Sequence[str]) -> Iterator[Row]:
     """The rows of a batch, with these columns."""
     for values in zip(*(batch[name] for name in names), strict=True):
         yield dict(zip(names, values, strict=True))
-
-
-def each_utterance(row: Row, *names: str) -> Iterator[tuple[Any, ...]]:
-    """The values of these columns of a conversation, utterance by utterance."""
-    return zip(*(row[name] for name in names), strict=True)
 
 
 def columns_from_rows(rows: Sequence[Row], names: Iterable[str]) -> Batch:
@@ -253,25 +190,3 @@ def with_nulls(values: Sequence[_Value], indices: Sequence[int], n_rows: int) ->
     for index, value in zip(indices, values, strict=True):
         column[index] = value
     return column
-
-
-def flatten(batch: Batch, columns: Iterable[str], counts: list[int]) -> Batch:
-    """Lay the utterances of all rows end to end; conversation columns are repeated for each utterance."""
-    flat: Batch = {}
-    for name in columns:
-        values: list[object] = []
-        for row, count in zip(batch[name], counts, strict=True):
-            values += [row] * count if name in CONVERSATION_COLUMNS else row
-        flat[name] = values
-    return flat
-
-
-def regroup(flat: Batch, counts: list[int]) -> Batch:
-    """Undo `flatten`: split every column into lists of `counts` items. Raises ValueError if a column is short."""
-    columns = {}
-    for name, values in flat.items():
-        if len(values) != sum(counts):
-            raise ValueError(f"column {name!r} has {len(values)} values for {sum(counts)} utterances")
-        remaining = iter(values)
-        columns[name] = [list(islice(remaining, count)) for count in counts]
-    return columns

@@ -7,13 +7,13 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.contours import CONTOURS, EMPHASIS, SMOOTHING, ProsodicFeatureExtractor
-from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.core.conversation import Utterance
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import UtteranceStage
 
 
 @dataclass(frozen=True)
-class ExtractContours(Stage):
+class ExtractContours(UtteranceStage):
     """Contours of utterances: f0, f0_width, f1, f2, power, snr in [0, 1], all of one length; 0 where unvoiced."""
 
     smoothing: str = setting("medium", "How far contours are averaged: {choices}.", choices=tuple(SMOOTHING))
@@ -21,10 +21,7 @@ class ExtractContours(Stage):
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     adds: ClassVar[Features] = Features({"contours": dict.fromkeys(CONTOURS, List(Value("float32")))})
 
-    def __call__(self, batch: Batch) -> Batch:
+    def of_utterance(self, utterance: Utterance) -> None:
         extractor = ProsodicFeatureExtractor(emphasize_ratio=EMPHASIS, smoothing_level=self.smoothing)
-        rows: list[dict[str, list[float]]] = []
-        for speech in batch["speech"]:
-            contours = extractor.extract(audio_tensor=pcm_to_float(speech))
-            rows.append({name: values.tolist() for name, values in contours.items()})
-        return {"contours": rows}
+        contours = extractor.extract(audio_tensor=pcm_to_float(utterance.speech))
+        utterance.extra["contours"] = {name: values.tolist() for name, values in contours.items()}

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from datasets import Features, List
+from datasets import Features
 
+from dailytalk_contiguous.core.conversation import Conversation, Span, conversation_features
 from dailytalk_contiguous.core.records import Cue
-from dailytalk_contiguous.core.schema import STRING, Row
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.columns import each_utterance
 from dailytalk_contiguous.stages.match_transcript import NOT_USED
 
 
@@ -26,25 +25,24 @@ class MatchTag(Stage):
 
     needs: ClassVar[tuple[str, ...]] = ("given", "transcript_repair", "channel", "start", "end")
     prepares: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features({"tag": List(STRING)})
+    adds: ClassVar[Features] = conversation_features("tag")
 
-    def row(self, row: Row) -> Row:
-        cues: list[Cue] = [] if row["transcript_repair"] == NOT_USED else row["given"]
+    def of_talk(self, talk: Conversation) -> Conversation:
+        cues = [] if talk.transcript_repair == NOT_USED else talk.cues
         lines = [cue for cue in cues if cue["text"]]
-        tags: list[str | None] = []
-        for channel, start, end in each_utterance(row, "channel", "start", "end"):
-            of_channel = [cue for cue in lines if cue["channel"] == channel]
-            tags.append(_tag_between(start, end, of_channel))
-        return {"tag": tags}
+        for utterance in talk.utterances:
+            of_channel = [cue for cue in lines if cue["channel"] == utterance.channel]
+            utterance.tag = _tag_between(utterance.span, of_channel)
+        return talk
 
 
-def _tag_between(start: float, end: float, lines: Sequence[Cue]) -> str | None:
-    """The tag of the line that shares the most time with [start, end]; null if none shares any."""
+def _tag_between(span: Span, lines: Sequence[Cue]) -> str | None:
+    """The tag of the line that shares the most time with a span; None if none shares any."""
     longest = 0.0
     tag = None
     for line in lines:
-        shared = min(line["end"], end) - max(line["start"], start)
-        if shared > longest:
-            longest = shared
+        shared = span & Span(line["start"], line["end"])
+        if shared.seconds > longest:
+            longest = shared.seconds
             tag = line["tag"]
     return tag
