@@ -1,9 +1,9 @@
 """An utterance: every field that it has, once, in a row and in a line of transcript.jsonl.
 
 Rows, transcripts, their readers and checks, exports, the review page and tables for people are made from `FIELDS`.
-In flight an utterance is an object (`core.conversation`), and in a row one item in each of many list columns; in what
-is finished it is a struct in the list `utterances`. `pack_utterances` and `unpack_utterances` are the way from one to
-the other, `line_of` and `utterance_of` the way to a transcript and back.
+In flight an utterance is an object (`core.conversation`), and in a row one item in each of many list columns; in
+what is finished it is a struct in the list `utterances`. `pack_utterances` and `unpack_utterances` are the way
+from one to the other, `line_of` and `utterance_of` the way to a transcript and back.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

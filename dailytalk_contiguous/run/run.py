@@ -246,8 +246,8 @@ class Pass:
         keeps: the columns of the shards; None for all that are not transient.
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
         before: the pass whose shards have the rows; None for the source.
-        unless: for each group, the shard of the next pass: where it is there, that of this one need not be made. The
-            next pass begins without the shards of other hosts then.
+        unless: for each group, the shard of the next pass: where it is there, that of this one need not be made.
+            Then the next pass waits for no shard of another host.
         is_continued: whether this run has counted its conversations when they went through the pass before.
         keeps_finished: whether a conversation that is rejected now keeps the row that an earlier run has finished.
         is_window: whether it is a window of a stream, whose conversations no other shard has.
