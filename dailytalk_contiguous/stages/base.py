@@ -59,19 +59,11 @@ from dailytalk_contiguous.core.schema import (
     per_utterance,
 )
 from dailytalk_contiguous.core.settings import Setting, check_values
-from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.utterance import UTTERANCE
 from dailytalk_contiguous.models.checkpoints import Missing, is_model_folder
 from dailytalk_contiguous.models.devices import DEVICES
-from dailytalk_contiguous.models.failures import each_that_works, failure_text, record
-from dailytalk_contiguous.stages.columns import (
-    ColumnStage,
-    Problems,
-    columns_from_rows,
-    rows_in,
-    select_items,
-    with_nulls,
-)
+from dailytalk_contiguous.models.failures import each_that_works, failure_text
+from dailytalk_contiguous.stages.attempts import Problems, attempted, columns_from_rows, model_failure, rows_in
 from dailytalk_contiguous.stages.plain_map import TypedColumn, refused_plain_map, shown_by_arrow, takes_plain_map
 from dailytalk_contiguous.store.work_folder import RUN
 
@@ -111,7 +103,9 @@ COMPUTE_TYPE = Setting("Whisper's precision; auto: int8 on CPU, float16 on CUDA.
 
 
 class Stage:
-    """Base of all stages. Subclasses are frozen dataclasses that define `adds`, and `row` or `__call__`.
+    """Base of all stages. Subclasses are frozen dataclasses that define `adds`, and what makes it.
+
+    That is `of_talk` or `of_talks`, for conversations; or, for columns alone, `row` or `__call__`.
 
     Attributes:
         needs: columns that must be there.
@@ -190,18 +184,10 @@ class Stage:
 
         Raises BadInput, with its place in the batch, for a row that can't be used.
         """
-        if not self.takes_columns:
-            columns, problems = self.attempt(batch)
-            for index, error in problems.items():
-                raise error.at(index)
-            return columns
-        rows: list[Row] = []
-        for index, row in enumerate(rows_in(batch, self._read(batch))):
-            try:
-                rows.append(self.row(row))
-            except BadInput as error:
-                raise error.at(index) from None
-        return columns_from_rows(rows, self.adds)
+        columns, problems = self.attempt(batch)
+        for index, error in problems.items():
+            raise error.at(index)
+        return columns
 
     def drops(self, names: Iterable[str]) -> list[str]:
         """Return which columns of a dataset, which has these names, `map` leaves out."""
@@ -209,81 +195,73 @@ class Stage:
 
     def attempt(self, batch: Batch) -> tuple[Batch, Problems]:
         """`__call__` where rows may be unusable: columns with null for such a row, and why, by its place."""
+        rows = [*rows_in(batch, self._read(batch) or [*batch][:1])]
         if self.takes_columns:
-            return ColumnStage(self).attempt(batch)
-        names = self._read(batch)
-        talks = [from_row(row) for row in rows_in(batch, names)]
-        done, problems = self.worked(talks)
-        rows: list[Row] = []
-        for index, talk in enumerate(done):
-            rows.append(dict.fromkeys(self.adds) if index in problems else to_row(talk, self.adds))
-        return columns_from_rows(rows, self.adds), problems
+            results, problems = attempted(self, rows, self.rows_after)
+        else:
+            done, problems = self.worked([from_row(row) for row in rows])
+            results = {index: to_row(talk, self.adds) for index, talk in done.items()}
+        return self._columns([results.get(index) for index in range(len(rows))]), problems
+
+    def rows_after(self, rows: Sequence[Row]) -> list[Row]:
+        """What the stage adds to rows; it maps columns. Raises as it does, BadInput with the place of a row."""
+        if not self.by_row:
+            columns = self(columns_from_rows(rows, rows[0]))
+            return [*rows_in(columns, [*self.adds])]
+        made: list[Row] = []
+        for index, row in enumerate(rows):
+            try:
+                made.append(self.row(row))
+            except BadInput as error:
+                raise error.at(index) from None
+        return made
+
+    def _columns(self, rows: Iterable[Row | None]) -> Batch:
+        """The columns that it adds, with null in place of None."""
+        nothing: Row = dict.fromkeys(self.adds)
+        return columns_from_rows([nothing if row is None else row for row in rows], self.adds)
 
     def apply(self, talks: Sequence[Conversation]) -> list[Conversation]:
         """Conversations after the stage: one that it can't use has a `problem`, and null in what it adds.
 
         One that had a problem before is left alone.
         """
-        usable = [talk for talk in talks if not talk.problem]
-        done, problems = self.worked(usable)
-        for index, error in problems.items():
-            talk = done[index]
-            talk.problem = error.reason
-            talk.problem_stage = self.name
-            talk.remedy = error.remedy
-        results = {id(talk): result for talk, result in zip(usable, done, strict=True)}
-        after = [results.get(id(talk), talk) for talk in talks]
+        after = [*talks]
+        indices = [index for index, talk in enumerate(talks) if not talk.problem]
+        done, problems = self.worked([talks[index] for index in indices])
+        for position, talk in done.items():
+            after[indices[position]] = talk
+        for position, error in problems.items():
+            refused = after[indices[position]]
+            refused.problem = error.reason
+            refused.problem_stage = self.name
+            refused.remedy = error.remedy
         for talk in after:
             if talk.problem:
                 talk.extra |= {name: None for name in self.adds if name not in IDS}
         return after
 
-    def worked(self, talks: Sequence[Conversation]) -> tuple[list[Conversation], Problems]:
-        """Conversations after the stage, and why it can't use some of them, by their places.
+    def worked(self, talks: Sequence[Conversation]) -> tuple[dict[int, Conversation], Problems]:
+        """Conversations after the stage, and why it can't use the others, by their places."""
+        if not self.takes_columns:
+            return attempted(self, talks, self.of_talks)
+        return self._assigned(talks, *attempted(self, self._rows_of(talks), self.rows_after))
 
-        A stage that takes several at once is called again without one that it refused. A Ctrl-C is raised between
-        two calls.
-        """
-        if self.takes_columns:
-            return self._worked_columns(talks)
-        done = [*talks]
-        problems = Problems()
-        if self.by_row:
-            for index, talk in enumerate(steps("conversations", talks, len(talks))):
-                interrupts.check_interrupt()
-                try:
-                    done[index] = self.of_talk(talk)
-                except BadInput as error:
-                    problems[index] = error
-            return done, problems
-        usable = list(range(len(talks)))
-        while usable:
-            interrupts.check_interrupt()
-            try:
-                results = self.of_talks([talks[index] for index in usable])
-            except BadInput as error:
-                position = error.row or 0
-                problems[usable.pop(position)] = error
-                continue
-            for index, talk in zip(usable, results, strict=True):
-                done[index] = talk
-            break
-        return done, problems
-
-    def _worked_columns(self, talks: Sequence[Conversation]) -> tuple[list[Conversation], Problems]:
-        """`worked` for a stage that maps columns."""
-        if not talks:
-            return [], {}
+    def _rows_of(self, talks: Sequence[Conversation]) -> list[Row]:
+        """Conversations as rows of the columns that the stage reads."""
         names: list[str] = []
         for name in (*self.needs, *self.uses):
             if all(has_column(talk, name) for talk in talks):
                 names.append(name)
-        rows = [to_row(talk, names or IDS[:1]) for talk in talks]
-        columns, problems = self.attempt(columns_from_rows(rows, rows[0]))
-        for index, talk in enumerate(talks):
-            if index not in problems:
-                assign(talk, {name: values[index] for name, values in columns.items()}, self.adds)
-        return [*talks], problems
+        return [to_row(talk, names or IDS[:1]) for talk in talks]
+
+    def _assigned(
+        self, talks: Sequence[Conversation], rows: Mapping[int, Row], problems: Problems
+    ) -> tuple[dict[int, Conversation], Problems]:
+        """Conversations with the columns that the stage adds, and why it can't use the others."""
+        for index, row in rows.items():
+            assign(talks[index], row, self.adds)
+        return {index: talks[index] for index in rows}, problems
 
     def _read(self, columns: Container[str]) -> list[str]:
         return [name for name in (*self.needs, *self.uses) if name in columns]
@@ -438,13 +416,19 @@ class Stage:
             marks[name] = list(batch[name]) if name in batch else [None] * n_rows
         indices = [index for index, problem in enumerate(marks["problem"]) if problem is None]
         names = self._read(batch) or list(batch)  # without columns, a stage must still see how many rows there are
-        columns, problems = self.attempt(select_items(batch, names, indices))
+        usable: Batch = {}
+        for name in names:
+            usable[name] = [batch[name][index] for index in indices]
+        columns, problems = self.attempt(usable)
         for position, error in problems.items():
             index = indices[position]
             marks["problem"][index] = error.reason
             marks["problem_stage"][index] = self.name
             marks["remedy"][index] = error.remedy
-        added = {name: with_nulls(values, indices, n_rows) for name, values in columns.items()}
+        rows: list[Row | None] = [None] * n_rows
+        for index, row in zip(indices, rows_in(columns, [*self.adds]), strict=True):
+            rows[index] = row
+        added = self._columns(rows)
         for name in IDS:
             if name in added and name in batch:
                 ids = zip(batch[name], added[name], marks["problem"], strict=True)
@@ -508,15 +492,15 @@ class UtteranceStage(Stage):
         failures: dict[int, BadInput] = {}
         for together in batches:
             failures |= self._failures_in(together)
-        rows: list[Row] = []
+        rows: list[Row | None] = []
         problems = Problems()
         for index, utterance in enumerate(utterances):
             if id(utterance) in failures:
                 problems[index] = failures[id(utterance)]
-                rows.append(dict.fromkeys(self.adds))
+                rows.append(None)
             else:
                 rows.append(to_flat(utterance, self.adds))
-        return columns_from_rows(rows, self.adds), problems
+        return self._columns(rows), problems
 
     def _failures_in(self, talks: Sequence[Conversation]) -> dict[int, BadInput]:
         """Fill in all utterances of conversations; why some can't be used, by their `id()`."""
@@ -533,9 +517,17 @@ class UtteranceStage(Stage):
             break
         return failures
 
-    def worked(self, talks: Sequence[Conversation]) -> tuple[list[Conversation], Problems]:
+    def worked(self, talks: Sequence[Conversation]) -> tuple[dict[int, Conversation], Problems]:
         """`Stage.worked` for conversations that are rows of a flat dataset each."""
-        return self._worked_columns(talks)
+        if not talks:
+            return {}, {}
+        rows = self._rows_of(talks)
+        columns, problems = self.attempt(columns_from_rows(rows, rows[0]))
+        made: dict[int, Row] = {}
+        for index, row in enumerate(rows_in(columns, [*self.adds])):
+            if index not in problems:
+                made[index] = row
+        return self._assigned(talks, made, problems)
 
     def fill(self, talks: Sequence[Conversation]) -> dict[int, BadInput]:
         """Fill in the fields of all utterances of conversations; why the model failed on some, by their `id()`.
@@ -543,20 +535,13 @@ class UtteranceStage(Stage):
         Those are given to it once more without sound, or have no results if it hears none. Raises the model's
         error if that should end the run (`models.failures`), and BadInput as `of_talks` does.
         """
-        try:
-            self.of_talks(talks)
-        except BadInput:
-            raise
-        except Exception as error:  # of the stage's model, whatever it is
-            if not self.if_model_fails or failure_text(error) is None:
-                raise
+        if self.if_model_fails and any(talk.utterances for talk in talks):
             return self._fill_in_parts(talks)
-        if self.if_model_fails:
-            record.worked(self.name)
+        self.of_talks(talks)
         return {}
 
     def _fill_in_parts(self, talks: Sequence[Conversation]) -> dict[int, BadInput]:
-        """`fill` for conversations on which the model has failed as a whole."""
+        """`fill` for a model that may fail: on ever smaller parts of the utterances on which it does."""
         utterances = [utterance for talk in talks for utterance in talk.utterances]
 
         def fill_part(part: Sequence[int]) -> list[None]:
@@ -584,7 +569,7 @@ class UtteranceStage(Stage):
         failures: dict[int, BadInput] = {}
         for index, reason in reasons.items():
             utterance = utterances[index]
-            failure = BadInput(f"the model of {self.name} failed on it ({reason})", self.if_model_fails)
+            failure = model_failure(self, reason)
             if "speech" not in self.needs:
                 set_null(utterance, self.adds)
             self.explain(utterance, failure.reason)
@@ -638,7 +623,7 @@ class PerUtterance(Stage):
         return filled
 
     def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
-        stage = self.stage if isinstance(self.stage, UtteranceStage) else _ColumnsOfUtterances(self.stage)
+        stage = self.stage if isinstance(self.stage, UtteranceStage) else ColumnStage(self.stage)
         for talk in talks:
             share_out(talk, (*stage.needs, *stage.uses))
         failures = stage.fill(talks)
@@ -688,8 +673,8 @@ class PerUtterance(Stage):
 
 
 @dataclasses.dataclass(frozen=True)
-class _ColumnsOfUtterances(UtteranceStage):
-    """A stage that maps columns of utterances, as one that fills them in."""
+class ColumnStage(UtteranceStage):
+    """A stage that maps columns of utterances, as people write theirs, as one that fills them in."""
 
     stage: Stage
 
@@ -713,12 +698,12 @@ class _ColumnsOfUtterances(UtteranceStage):
         if not rows:
             return [*talks]
         try:
-            columns = self.stage(columns_from_rows(rows, rows[0]))
+            made = self.stage.rows_after(rows)
         except BadInput as error:
             number = error.row or 0
             raise error.at(owners[number]) from None
         utterances = [utterance for talk in talks for utterance in talk.utterances]
-        for utterance, row in zip(utterances, rows_in(columns, [*self.adds]), strict=True):
+        for utterance, row in zip(utterances, made, strict=True):
             assign_flat(utterance, row)
         return [*talks]
 
