@@ -8,6 +8,8 @@ published one have null where a number is unknown or undefined, never NaN or inf
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypedDict
 
+import msgspec
+
 #: A row, an utterance or a line of a transcript that is only read. Earlier versions and other programs may lack
 #: fields, and stages add theirs: nothing is promised of its values.
 AnyRecord: TypeAlias = Mapping[str, Any]
@@ -190,7 +192,7 @@ class NonSpeechSound(TypedDict):
     label: Text | None
 
 
-class Side(TypedDict):
+class Side(msgspec.Struct):
     """One side of the sound in `audio` or, where there is none, of the recording.
 
     `speech_seconds` is how long its utterances are, `level_dbfs` the mean power of its speech without pauses;
@@ -202,18 +204,18 @@ class Side(TypedDict):
     """
 
     channel: Text
-    speech_seconds: Seconds
-    level_dbfs: Measure | None
-    snr_db: Measure | None
-    bandwidth_hz: Measure | None
-    clipping_ratio: Measure | None
-    leak_db: Measure | None
-    leak_seconds: Seconds | None
-    silent_end: Seconds | None
-    unheard_words: Count | None
+    speech_seconds: Seconds | None = None
+    level_dbfs: Measure | None = None
+    snr_db: Measure | None = None
+    bandwidth_hz: Measure | None = None
+    clipping_ratio: Measure | None = None
+    leak_db: Measure | None = None
+    leak_seconds: Seconds | None = None
+    silent_end: Seconds | None = None
+    unheard_words: Count | None = None
 
 
-class SoundSpan(TypedDict):
+class SoundSpan(msgspec.Struct):
     """A stretch in which there is sound, in seconds."""
 
     start: Seconds
@@ -223,7 +225,7 @@ class SoundSpan(TypedDict):
 class BuiltSide(Side):
     """One side of a result. `audible` is where it sounds, in seconds of the result."""
 
-    audible: list[SoundSpan]
+    audible: list[SoundSpan] = []
 
 
 class MovedSound(TypedDict):

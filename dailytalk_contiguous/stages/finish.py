@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
+import msgspec
 from datasets import Features, IterableDataset
 from datasets.table import cast_table_to_features
 
@@ -271,15 +272,15 @@ def _sound_of_mark(talk: Conversation, mark: Mark) -> SourceSound | None:
 
 def _side(side: BuiltSide, words: Sequence[Word]) -> dict[str, object]:
     """The measures of a side, with how many of its words are where nothing is heard, give or take a frame."""
-    audible = [(span["start"] - FRAME, span["end"] + FRAME) for span in side["audible"]]
+    audible = [(span.start - FRAME, span.end + FRAME) for span in side.audible]
     ends = [end for _, end in audible]
     n_unheard = 0
     for word in words:
-        if word.side != side["channel"]:
+        if word.side != side.channel:
             continue
         after = bisect_right(ends, word.start)  # the first stretch that ends after the word begins
         is_heard = after < len(audible) and audible[after][0] < word.end
         if not is_heard:
             n_unheard += 1
-    measures = {**side, "unheard_words": n_unheard}
+    measures = {**msgspec.structs.asdict(side), "unheard_words": n_unheard}
     return {name: measures[name] for name in schema.SIDE}

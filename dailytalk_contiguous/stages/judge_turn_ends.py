@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple, TypedDict
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import Pcm, pcm_to_float, read_pcm
-from dailytalk_contiguous.core.certainty import edge_errors_of, event_certainties, transition_certainty
+from dailytalk_contiguous.core.certainty import edge_error, edge_errors_of, event_certainties, transition_certainty
 from dailytalk_contiguous.core.conversation import (
     Conversation,
     Span,
@@ -239,7 +239,9 @@ class JudgeTurnEnds(Stage):
         else:
             result = read_pcm(talk.built_audio) if judges else None
             ends = judged_ends(built, groups, result, lambda channel: CHANNELS.index(sides[channel]))
-        errors_of_sides = edge_errors_of(or_none(talk.built_sides))
+        errors_of_sides = dict.fromkeys(CHANNELS, edge_error(None))
+        for side in or_none(talk.built_sides) or ():
+            errors_of_sides[side.channel] = edge_error(side.snr_db)
         errors = [errors_of_sides[sides[span.channel]] for span in built]
         leak_shares = [_leak_share(talk, utterance) for utterance in heard]
         judgements = judgements_of(built, errors, leak_shares, ends, source)

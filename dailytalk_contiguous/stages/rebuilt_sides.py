@@ -161,7 +161,7 @@ def result_measures(
     the recording, because a rebuilt result no longer has the voice that leaked. So are, from its column `sides`,
     the clipping of a side that was recorded (what was resampled is flat no more) and the silence at its end.
     """
-    recorded = {side["channel"]: side for side in or_none(talk.sides) or ()}
+    recorded = {side.channel: side for side in or_none(talk.sides) or ()}
     sides: list[BuiltSide] = []
     for name, side in result_sides(revoice).items():
         heard: list[tuple[float, float]] = []
@@ -184,20 +184,12 @@ def result_measures(
         step = round(audio.BLOCK_SECONDS * rate)
         for first in range(0, len(channel), step):  # a side is never held as floats
             meter.push(audio.pcm_to_float(channel[first : first + step]))
-        measures = meter.measures(speech, heard, leak)
+        measured = BuiltSide(channel=name, **meter.measures(speech, heard, leak))
+        measured.audible = [SoundSpan(start, end) for start, end in meter.audible()]
         source = recorded.get(side)
-        clipping_ratio = measures["clipping_ratio"]
+        measured.silent_end = source.silent_end if source else None
         if kept and source:
-            clipping_ratio = source["clipping_ratio"]
-        audible: list[SoundSpan] = [{"start": start, "end": end} for start, end in meter.audible()]
-        measured: BuiltSide = {
-            "channel": name,
-            **measures,
-            "clipping_ratio": clipping_ratio,
-            "silent_end": source["silent_end"] if source else None,
-            "unheard_words": None,
-            "audible": audible,
-        }
+            measured.clipping_ratio = source.clipping_ratio
         sides.append(measured)
     return sides
 

@@ -124,7 +124,7 @@ def analysed_sides(talk: Conversation) -> SeparatedSides:
     They are what `Segment` has heard, whose measures of `sides` say where nothing leaks.
     """
     left, right = audio.read_pcm(talk.audio, talk.offset, talk.duration).T
-    measured = {side["channel"] for side in or_none(talk.sides) or ()}
+    measured = {side.channel for side in or_none(talk.sides) or ()}
     if measured == {*CHANNELS} and not has_leak(talk):
         return SeparatedSides((left, right), (None, None), same=False)
     return separate_sides(left, right)
@@ -132,7 +132,7 @@ def analysed_sides(talk: Conversation) -> SeparatedSides:
 
 def has_leak(talk: Conversation) -> bool:
     """Whether a voice leaks into the other side of a recording, by the measures of its sides."""
-    return any(side.get("leak_db") is not None for side in or_none(talk.sides) or ())
+    return any(side.leak_db is not None for side in or_none(talk.sides) or ())
 
 
 def sounds_of(

@@ -322,8 +322,8 @@ class Segment(Stage):
         utterances = self._cut(name, heard, spans, edges)
         side = _side(name, meter, spans, leak)
         notes = []
-        if (side["clipping_ratio"] or 0.0) > CLIPPED:
-            notes.append(f"{side['clipping_ratio']:.1%} of the {name} channel is clipped")
+        if (side.clipping_ratio or 0.0) > CLIPPED:
+            notes.append(f"{side.clipping_ratio:.1%} of the {name} channel is clipped")
         if leak is not None:
             notes.append(_leak_note(name, leak))
         if not spans:
@@ -417,7 +417,7 @@ def _notes(talk: Conversation, searched: Sequence[FoundSpeech]) -> list[str]:
     if side_shift:
         notes.append(f"its sides were left as they are: {shift_sentence(side_shift)}")
     speech = _speech_of(searched)
-    leaks = any(side.side["leak_db"] is not None for side in searched)
+    leaks = any(side.side.leak_db is not None for side in searched)
     if speech.keys() == {*CHANNELS} and not leaks:  # what leaks is speech at once
         problem = out_of_step(speech["left"], speech["right"])
         if problem:
@@ -496,8 +496,7 @@ def _side(name: str, meter: SideMeter, spans: Sequence[TimeSpan], leak: Leak | N
     if leak is not None:
         for first, last in true_runs(leak.is_loud).tolist():
             heard.append((first * FRAME_SECONDS, last * FRAME_SECONDS))
-    measures = meter.measures(spans, heard, leak)
-    return {"channel": name, **measures, "unheard_words": None}
+    return Side(channel=name, **meter.measures(spans, heard, leak))
 
 
 def channel_of(stages: Iterable[Stage]) -> str:

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
 from dailytalk_contiguous.core.quality import MARGIN, snr_db
-from dailytalk_contiguous.core.records import EncodedAudio, SoundSpan
+from dailytalk_contiguous.core.records import EncodedAudio
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.word_times import fit_words
@@ -109,7 +109,7 @@ class Condition(Stage):
         return {"noise_reduction": _NOISEREDUCE}
 
     def row(self, row: Row) -> Row:
-        spans: list[SoundSpan] | None = row.get("heard")
+        spans = row.get("heard")
         sounds = None
         if spans is not None:
             sounds = [(span["start"], span["end"]) for span in spans]

@@ -49,11 +49,8 @@ class MeasureQuality(Stage):
         clip = read_clip(row["audio"])
         heard = hear(clip.samples, clip.sample_rate)
         measures = measure_quality(clip.samples, clip.sample_rate, heard.speech, heard.sounds)
-        spans: list[SoundSpan] = []
-        for start, end in heard.sounds:
-            spans.append({"start": start, "end": end})
         columns: Row = {**measures}
         columns["channel_taken"] = clip.taken
-        columns["heard"] = spans
+        columns["heard"] = [{"start": start, "end": end} for start, end in heard.sounds]
         columns["scale_note"] = scale_note(row["audio"]) or None
         return columns

@@ -15,7 +15,7 @@ from dailytalk_contiguous.apps.retime.units import Placing, Unit, UnitEvent, uni
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.audio import from_uri
-from dailytalk_contiguous.core.conversation import Conversation
+from dailytalk_contiguous.core.conversation import from_row
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.fields import Column, Field
 from dailytalk_contiguous.core.loudness import rearrange, room_tone
@@ -299,7 +299,7 @@ def rearranged(
     """
     samples = audio.pcm_to_float(pcm)
     length = len(samples) + round(shifts[-1] * rate)
-    talk = Conversation(audio=row["audio"], offset=0.0, duration=row["duration"], sides=row.get("sides") or [])
+    talk = from_row({"audio": row["audio"], "offset": 0.0, "duration": row["duration"], "sides": row.get("sides")})
     leaks = analysed_sides(talk).leaks
     result = np.empty((length, 2), np.int16)
     for side, channel in enumerate(CHANNELS):
