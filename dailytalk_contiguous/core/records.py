@@ -127,7 +127,7 @@ class Mark(TypedDict):
     kind: Text
 
 
-class UncoveredSound(TypedDict):
+class UncoveredSound(msgspec.Struct):
     """Where a channel of the source sounds without an utterance, in seconds of the source."""
 
     channel: Text
@@ -228,7 +228,7 @@ class BuiltSide(Side):
     audible: list[SoundSpan] = []
 
 
-class MovedSound(TypedDict):
+class MovedSound(msgspec.Struct):
     """A sound that is no speech, with its times in the source and in the result, in seconds."""
 
     channel: Text

@@ -194,17 +194,17 @@ def _is_recorded(utterance: Utterance) -> bool:
 class SourceSound(MovedSound):
     """A sound that is no speech, and what the transcript calls it; None where it says nothing."""
 
-    label: str | None
+    label: str | None = None
 
 
 def _finished_sound(sound: SourceSound, sides: Mapping[str, str], end: float) -> NonSpeechSound:
     return {
-        "channel": sides[sound["channel"]],
-        "start": _rounded(sound["new_start"], end),
-        "end": _rounded(sound["new_end"], end),
-        "source_start": _rounded(sound["start"], math.inf),
-        "source_end": _rounded(sound["end"], math.inf),
-        "label": sound["label"],
+        "channel": sides[sound.channel],
+        "start": _rounded(sound.new_start, end),
+        "end": _rounded(sound.new_end, end),
+        "source_start": _rounded(sound.start, math.inf),
+        "source_end": _rounded(sound.end, math.inf),
+        "label": sound.label,
     }
 
 
@@ -227,26 +227,26 @@ def labelled(talk: Conversation) -> list[SourceSound]:
     A mark names the nearest sound of its side within `NEAR_MARK`. One that names none is a sound by itself if it
     is in an utterance that was kept: laughter in the middle of speech is no gap of it.
     """
-    sounds: list[SourceSound] = [{**sound, "label": None} for sound in talk.sounds]
+    sounds = [SourceSound(**msgspec.structs.asdict(sound)) for sound in talk.sounds]
     for mark in or_none(talk.transcript_marks) or ():
         if mark["kind"] != "sound":
             continue
         nearest = _nearest(mark, sounds)
         if nearest is not None:
-            nearest["label"] = mark["name"]
+            nearest.label = mark["name"]
             continue
         marked = _sound_of_mark(talk, mark)
         if marked is not None:
             sounds.append(marked)
-    return sorted(sounds, key=lambda sound: (sound["start"], sound["channel"]))
+    return sorted(sounds, key=lambda sound: (sound.start, sound.channel))
 
 
 def _nearest(mark: Mark, sounds: Sequence[SourceSound]) -> SourceSound | None:
     """The nearest sound on the side of a mark that has no label yet; None where none is near."""
     distances: dict[int, float] = {}
     for number, sound in enumerate(sounds):
-        if sound["channel"] == mark["channel"] and not sound["label"]:
-            distances[number] = max(sound["start"] - mark["end"], mark["start"] - sound["end"], 0.0)
+        if sound.channel == mark["channel"] and not sound.label:
+            distances[number] = max(sound.start - mark["end"], mark["start"] - sound.end, 0.0)
     nearest = min(distances, key=distances.__getitem__, default=None)
     if nearest is None or distances[nearest] > NEAR_MARK:
         return None
@@ -259,14 +259,14 @@ def _sound_of_mark(talk: Conversation, mark: Mark) -> SourceSound | None:
         marked = utterance.span & Span(mark["start"], mark["end"])
         is_here = utterance.source_channel == mark["channel"] and bool(marked)
         if is_here and utterance.new_start is not None and _is_recorded(utterance):
-            return {
-                "channel": mark["channel"],
-                "label": mark["name"],
-                "start": marked.start,
-                "end": marked.end,
-                "new_start": marked.start + utterance.new_start - utterance.start,
-                "new_end": marked.end + utterance.new_start - utterance.start,
-            }
+            return SourceSound(
+                channel=mark["channel"],
+                start=marked.start,
+                end=marked.end,
+                new_start=marked.start + utterance.new_start - utterance.start,
+                new_end=marked.end + utterance.new_start - utterance.start,
+                label=mark["name"],
+            )
     return None
 
 

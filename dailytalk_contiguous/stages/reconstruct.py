@@ -238,14 +238,8 @@ def set_times(talk: Conversation, parts: Sequence[Part], starts: Sequence[float]
             events.append(event)
             new_starts.append(start)
             continue
-        sound: MovedSound = {
-            "channel": event.channel,
-            "start": event.start,
-            "end": event.end,
-            "new_start": start,
-            "new_end": start + event.new_length,
-        }
-        talk.sounds.append(sound)
+        new_end = start + event.new_length
+        talk.sounds.append(MovedSound(event.channel, event.start, event.end, start, new_end))
     source, result = sounding_times(events, new_starts)
     groups = turns.join_spans(source)  # the same stretches before and after
     labels = turns.label(result, groups)

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.levels import at_speech_level, pcm_levels
 from dailytalk_contiguous.core.nonspeech_sounds import FRAME as SOUND_FRAME
 from dailytalk_contiguous.core.nonspeech_sounds import find_sounds
 from dailytalk_contiguous.core.quality import SideMeter
-from dailytalk_contiguous.core.records import Side, SideShift
+from dailytalk_contiguous.core.records import Side, SideShift, UncoveredSound
 from dailytalk_contiguous.core.schema import CHANNELS, MIX
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.side_shift import is_apart, shift_sentence, side_shift_of
@@ -250,7 +250,7 @@ class Segment(Stage):
                 else:
                     talk.rejected.append(self._too_short(talk.id, utterance))
             for start, end in side.uncovered:
-                talk.uncovered_sound.append({"channel": side.channel, "start": start, "end": end})
+                talk.uncovered_sound.append(UncoveredSound(side.channel, start, end))
         self._complete(kept, talk, pcm, headroom)
         talk.utterances = sorted(kept, key=lambda utterance: (utterance.start, utterance.channel))
         talk.sound_digest = _sound_digest(samples)
