@@ -80,17 +80,17 @@ def events(
 def result(conversation: Conversation, said: list[TurnEvent]) -> Result:
     """Rebuild one conversation and measure it."""
     rebuilt = rebuild(said, conversation.duration, "anchor", SAMPLE_RATE)
-    measures = compare_turns(said, rebuilt.starts, conversation.duration, rebuilt.duration)
+    measures = compare_turns(said, rebuilt.starts, conversation.duration, rebuilt.duration, "anchor")
     found = stretches(conversation.utterances)
     hosted = [(index, found[one.host].members) for one in found if one.host is not None for index in one.members]
     fitting = sum(fits(index, turn, said, rebuilt.starts) for index, turn in hosted)
     return Result(
-        measures["offset_distance"],
-        measures["overlap_kept"],
-        measures["backchannels"],
+        measures.offset_distance,
+        measures.overlap_kept,
+        measures.backchannels,
         fitting,
-        measures["backchannels_kept"],
-        measures["lost_speech_seconds"],
+        measures.backchannels_kept,
+        measures.lost_speech_seconds,
     )
 
 

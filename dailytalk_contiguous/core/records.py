@@ -238,7 +238,7 @@ class MovedSound(msgspec.Struct):
     new_end: Seconds
 
 
-class TimelineMeasures(TypedDict):
+class TimelineMeasures(msgspec.Struct):
     """Turn-taking before and after, in seconds and ratios; what each means is in `core.timeline`.
 
     Offsets are null where the speaker never changes, `overlap_kept` where nothing overlaps in the source.

@@ -304,26 +304,26 @@ def compare_turns(
                 n_kept += 1
     low, middle, high = _quantiles(offsets)
     source_low, source_middle, source_high = _quantiles(source_offsets)
-    return {
-        "mode": mode,
-        "offset_median": middle,
-        "offset_p10": low,
-        "offset_p90": high,
-        "source_offset_median": source_middle,
-        "source_offset_p10": source_low,
-        "source_offset_p90": source_high,
-        "offset_distance": offset_distance,
-        "overlap_seconds": overlap_seconds(rebuilt),
-        "source_overlap_seconds": overlap_seconds(source),
-        "overlap_kept": _overlap_kept(source, rebuilt),
-        "backchannels": n_backchannels,
-        "backchannels_kept": n_kept,
-        "duration_ratio": duration / source_duration if source_duration > 0 else None,
-        "lost_speech_seconds": lost_seconds(events, starts, duration),
-        "lost_sound_seconds": 0.0,
-        "loudness_gain_db": 0.0,
-        "loudness_missing_db": 0.0,
-    }
+    return TimelineMeasures(
+        mode=mode,
+        offset_median=middle,
+        offset_p10=low,
+        offset_p90=high,
+        source_offset_median=source_middle,
+        source_offset_p10=source_low,
+        source_offset_p90=source_high,
+        offset_distance=offset_distance,
+        overlap_seconds=overlap_seconds(rebuilt),
+        source_overlap_seconds=overlap_seconds(source),
+        overlap_kept=_overlap_kept(source, rebuilt),
+        backchannels=n_backchannels,
+        backchannels_kept=n_kept,
+        duration_ratio=duration / source_duration if source_duration > 0 else None,
+        lost_speech_seconds=lost_seconds(events, starts, duration),
+        lost_sound_seconds=0.0,
+        loudness_gain_db=0.0,
+        loudness_missing_db=0.0,
+    )
 
 
 def sounding_times(events: Sequence[TurnEvent], starts: Sequence[float]) -> tuple[list[Timed], list[Timed]]:

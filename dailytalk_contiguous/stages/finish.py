@@ -123,7 +123,7 @@ class Finish(Stage):
 
     def of_talk(self, talk: Conversation) -> Conversation:
         sides = schema.result_sides(self.revoice)
-        if talk.timeline["mode"] == schema.AS_RECORDED and sides["left"] != "left":
+        if talk.timeline.mode == schema.AS_RECORDED and sides["left"] != "left":
             raise DailytalkError(
                 f"Keep leaves each speaker on their side, but revoice is {self.revoice!r}", "leave it out"
             )
@@ -144,7 +144,7 @@ class Finish(Stage):
             "sounds": [_finished_sound(sound, sides, end) for sound in labelled(talk)],
             "sides": [_side(side, words) for side in talk.built_sides],
             "speakers": _speakers(talk, sides),
-            "timeline": talk.timeline,
+            "timeline": msgspec.structs.asdict(talk.timeline),
             "provenance": self._provenance(talk),
         }
         columns = [column.name for column in (*schema.COLUMNS, *columns_among(self.fields))]

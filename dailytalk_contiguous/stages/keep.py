@@ -79,6 +79,6 @@ class Keep(Stage):
         talk.built_duration = seconds
         talk.built_sides = result_measures(talk, parts, starts, NOBODY, analysed.leaks, sound, rate)
         talk.timeline = compare_turns(events, [event.start for event in events], seconds, seconds, AS_RECORDED)
-        talk.timeline["lost_speech_seconds"] = 0.0
+        talk.timeline.lost_speech_seconds = 0.0
         set_times(talk, parts, starts)
         return talk

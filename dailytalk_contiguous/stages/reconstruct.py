@@ -121,10 +121,10 @@ class Reconstruct(Stage):
         talk.built_duration = len(sound) / rate
         talk.built_sides = result_measures(talk, parts, starts, self.revoice, recorded.leaks, sound, rate)
         talk.timeline = compare_turns(speech, new_starts, recorded.seconds, seconds, self.mode)
-        talk.timeline["lost_speech_seconds"] = kept.lost_speech
-        talk.timeline["lost_sound_seconds"] = kept.lost_sound
-        talk.timeline["loudness_gain_db"] = voice.levelled.gain_db
-        talk.timeline["loudness_missing_db"] = voice.levelled.missing_db
+        talk.timeline.lost_speech_seconds = kept.lost_speech
+        talk.timeline.lost_sound_seconds = kept.lost_sound
+        talk.timeline.loudness_gain_db = voice.levelled.gain_db
+        talk.timeline.loudness_missing_db = voice.levelled.missing_db
         set_times(talk, parts, starts)
         return talk
 

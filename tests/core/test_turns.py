@@ -3,12 +3,14 @@
 from operator import itemgetter
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from built_conversations import built_row
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.core.records import TimelineMeasures
 from dailytalk_contiguous.core.schema import TIMELINE
 from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns, lost_seconds, sounding_times
 from dailytalk_contiguous.core.turns import (
@@ -134,36 +136,36 @@ def test_overlap_is_what_a_millisecond_grid_counts(talked: list[Timed]) -> None:
 def test_measures_are_the_columns_of_the_dataset() -> None:
     events = [anew(0, 2, 2.5), kept(2.2, 4), anew(3.8, 6, 2)]
     measured = compare_turns(events, [0, 2.7, 4.3], 7, 7.3, "anchor")
-    assert set(measured) == set(TIMELINE)
-    assert measured["mode"] == "anchor"
-    assert measured["source_offset_median"] == pytest.approx(0.0)
-    assert measured["source_offset_p10"] == pytest.approx(-0.16)
-    assert measured["source_offset_p90"] == pytest.approx(0.16)
-    assert measured["offset_distance"] == pytest.approx(0.0)
-    assert measured["overlap_seconds"] == pytest.approx(0.2)
-    assert measured["duration_ratio"] == pytest.approx(7.3 / 7)
+    assert set(msgspec.structs.asdict(measured)) == set(TIMELINE)
+    assert measured.mode == "anchor"
+    assert measured.source_offset_median == pytest.approx(0.0)
+    assert measured.source_offset_p10 == pytest.approx(-0.16)
+    assert measured.source_offset_p90 == pytest.approx(0.16)
+    assert measured.offset_distance == pytest.approx(0.0)
+    assert measured.overlap_seconds == pytest.approx(0.2)
+    assert measured.duration_ratio == pytest.approx(7.3 / 7)
 
 
 def test_an_unchanged_conversation_measures_as_unchanged() -> None:
     events = [anew(0, 4, 4), kept(1, 1.5), kept(3.8, 6), anew(5, 8, 3)]
     starts = [event.start for event in events]
     measured = compare_turns(events, starts, 9, 9, "anchor")
-    assert measured["offset_distance"] == 0
-    assert measured["overlap_kept"] == pytest.approx(1)
-    assert measured["overlap_seconds"] == measured["source_overlap_seconds"]
-    assert measured["overlap_seconds"] == pytest.approx(1.7)
-    assert measured["backchannels"] == 1
-    assert measured["backchannels_kept"] == 1
-    assert measured["lost_speech_seconds"] == 0
+    assert measured.offset_distance == 0
+    assert measured.overlap_kept == pytest.approx(1)
+    assert measured.overlap_seconds == measured.source_overlap_seconds
+    assert measured.overlap_seconds == pytest.approx(1.7)
+    assert measured.backchannels == 1
+    assert measured.backchannels_kept == 1
+    assert measured.lost_speech_seconds == 0
 
 
 def test_offset_distance_is_how_far_offsets_moved() -> None:
     events = [anew(0, 2, 2), kept(2.1, 4), anew(4.3, 6, 1.7)]
     measured = compare_turns(events, [0, 2.2, 4.4], 7, 7, "anchor")
-    assert measured["offset_distance"] == pytest.approx(0.05)
+    assert measured.offset_distance == pytest.approx(0.05)
 
 
-def with_backchannel_at(start: float, length: float) -> dict[str, Any]:
+def with_backchannel_at(start: float, length: float) -> TimelineMeasures:
     """The measures of a turn of 10 s with a backchannel of a second, rebuilt with another start and length."""
     events = [kept(0, 10), anew(4, 5, length)]
     return compare_turns(events, [0, start], 11, 11, "anchor")
@@ -171,17 +173,17 @@ def with_backchannel_at(start: float, length: float) -> dict[str, Any]:
 
 def test_a_shorter_backchannel_that_stays_inside_has_kept_its_overlap() -> None:
     inside = with_backchannel_at(4, 0.5)
-    assert inside["overlap_kept"] == pytest.approx(1)
+    assert inside.overlap_kept == pytest.approx(1)
     across = with_backchannel_at(9.75, 0.5)
-    assert across["overlap_kept"] == pytest.approx(0.5)
-    assert across["backchannels_kept"] == 0
+    assert across.overlap_kept == pytest.approx(0.5)
+    assert across.backchannels_kept == 0
 
 
 def test_a_longer_backchannel_has_kept_its_overlap_only_where_all_of_it_is_inside() -> None:
     inside = with_backchannel_at(4, 1.5)
-    assert inside["overlap_kept"] == pytest.approx(1)
+    assert inside.overlap_kept == pytest.approx(1)
     across = with_backchannel_at(9, 1.5)
-    assert across["overlap_kept"] == pytest.approx(1 / 1.5)
+    assert across.overlap_kept == pytest.approx(1 / 1.5)
 
 
 def test_events_sound_as_far_inside_their_edges_after_a_rebuild_as_before() -> None:
@@ -283,8 +285,8 @@ def test_timing_events_of_a_talk_are_units_pauses_gaps_and_overlaps() -> None:
 def test_overlap_that_the_rebuild_adds_makes_up_for_nothing() -> None:
     events = [kept(0, 5), anew(4, 7, 3), kept(8, 10)]
     measured = compare_turns(events, [0, 6, 8], 11, 11, "anchor")
-    assert measured["overlap_seconds"] == pytest.approx(1)
-    assert measured["overlap_kept"] == 0
+    assert measured.overlap_seconds == pytest.approx(1)
+    assert measured.overlap_kept == 0
 
 
 def test_measures_of_nothing_are_unknown_and_count_nothing() -> None:
@@ -292,9 +294,10 @@ def test_measures_of_nothing_are_unknown_and_count_nothing() -> None:
     seconds = {"overlap_seconds", "source_overlap_seconds", "lost_speech_seconds", "lost_sound_seconds"}
     countable = counts | seconds | {"loudness_gain_db", "loudness_missing_db"}
     measured = compare_turns([], [], 0.0, 0.0, "anchor")
+    measures = msgspec.structs.asdict(measured)
     for name in countable:
-        assert measured[name] == 0
-    for name, value in measured.items():
+        assert measures[name] == 0
+    for name, value in measures.items():
         assert name in countable or name == "mode" or value is None
 
 

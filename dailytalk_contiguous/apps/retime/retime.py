@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
 
+import msgspec
 import numpy as np
 from datasets import Features
 
@@ -224,7 +225,7 @@ class Retime(Stage):
             **moved,
             "conversation_id": name,
             "audio": encoded,
-            "timeline": timeline,
+            "timeline": msgspec.structs.asdict(timeline),
             RETIMING: retiming,
             ORIGIN.name: {"of": parent, "by": "dailytalk retime"},
         }
@@ -447,7 +448,7 @@ def _timeline(row: Row, moved: _MovedColumns) -> TimelineMeasures:
         starts.append(after["start"])
     mode = f"{RETIMED}{OF_RECORDING}" if has_recorded_voices(row) else RETIMED
     timeline = compare_turns(events, starts, row["duration"], moved["duration"], mode)
-    timeline["lost_speech_seconds"] = 0.0
+    timeline.lost_speech_seconds = 0.0
     return timeline
 
 
