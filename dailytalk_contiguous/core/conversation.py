@@ -15,7 +15,7 @@ Times are seconds of the conversation, as it was recorded: `start` and `end`; in
 (columns of people's own stages, or of a finished row) is in `extra`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, get_args, get_type_hints
 
 import msgspec
@@ -28,11 +28,9 @@ from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.records import (
     BuiltSide,
     Count,
-    Cue,
     EmotionShare,
     EncodedAudio,
     Flag,
-    Mark,
     Measure,
     ModelsOfUtterance,
     MovedSound,
@@ -194,6 +192,55 @@ _UTTERED = Parts(("word", "start", "end", "probability", "fitted", "filler"))
 
 #: Words in the result.
 _ALIGNED = Parts(("word", "start", "end", "speaker", "source", "probability", "filler"))
+
+
+class Cue(msgspec.Struct, frozen=True):
+    """A stretch of a transcript that came with the recording, on a channel (see `core.schema.CUE`).
+
+    Attributes:
+        channel: a side, or `core.schema.OPEN` and a name where the transcript does not say the side.
+        start: where it begins, in seconds.
+        end: where it ends, in seconds.
+        text: None where the transcript says who speaks but not what.
+        words: empty where only the text has times.
+        speaker: a person's name; None where the transcript does not say.
+        language: the ISO 639 code of what is said; None where the transcript does not say.
+        mark: the name of what is no word (laughter); such a cue has no text.
+        mark_kind: the kind of the mark (`sources.transcript_marks.KINDS`).
+        tag: the style tag that a transcript of this program has; None in any other.
+    """
+
+    channel: Text
+    start: Seconds
+    end: Seconds
+    text: Text | None = None
+    words: Annotated[list[Word], _TIMED] = []
+    speaker: Text | None = None
+    language: Text | None = None
+    mark: Text | None = None
+    mark_kind: Text | None = None
+    tag: Text | None = None
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start, self.end)
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A mark of a transcript for something that is no word, in seconds of the source.
+
+    `name` is what the transcript calls it; `kind` is `sound`, `inaudible` or `note` (`sources.transcript_marks`).
+    """
+
+    channel: Text
+    start: Seconds
+    end: Seconds
+    name: Text
+    kind: Text
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start, self.end)
 
 
 class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
@@ -567,6 +614,18 @@ def to_row(talk: Conversation, names: Iterable[str]) -> dict[str, Any]:
         else:
             row[name] = values_of(talk.utterances, name)
     return row
+
+
+def cues_of_row(row: Mapping[str, Any]) -> list[Cue]:
+    """The cues of a row of a source; none where it has no transcript."""
+    cues: list[Cue] = _OF_CONVERSATION["given"].read(row.get("given") or [])
+    return cues
+
+
+def rows_of_cues(cues: Sequence[Cue]) -> list[dict[str, Any]]:
+    """Cues as a row has them, in `given`."""
+    rows: list[dict[str, Any]] = _OF_CONVERSATION["given"].write(cues)
+    return rows
 
 
 def values_of(utterances: Iterable[Utterance], name: str) -> list[Any]:

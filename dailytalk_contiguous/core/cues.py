@@ -15,14 +15,13 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.conversation import Word
-from dailytalk_contiguous.core.records import Cue, WordRow
+from dailytalk_contiguous.core.conversation import Cue, Word
 from dailytalk_contiguous.core.schema import OPEN
 from dailytalk_contiguous.core.spans import touched_frames
 from dailytalk_contiguous.core.word_times import (
@@ -115,13 +114,13 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
 
 def _words_of_cue(number: int, cue: Cue, utterances: Sequence[TimeSpan]) -> list[_CueWord]:
     """The words of cue `number` with their times, which are guessed where it has none."""
-    text = cue["text"] or ""
-    has_times = bool(cue["words"])
+    text = cue.text or ""
+    has_times = bool(cue.words)
     if has_times:
-        timed = [_word(row) for row in sorted(cue["words"], key=itemgetter("start"))]
+        timed = sorted(cue.words, key=attrgetter("start"))
         written = [word.text for word in timed]
     else:
-        timed = spread_words(text, cue["start"], cue["end"], utterances)
+        timed = spread_words(text, cue.start, cue.end, utterances)
         written = written_words(text)
     if not has_times or are_spread(timed):  # these times say nothing of each word
         timed = [replace(word, fitted=True) for word in timed]
@@ -129,13 +128,9 @@ def _words_of_cue(number: int, cue: Cue, utterances: Sequence[TimeSpan]) -> list
     for index, (word, spelled) in enumerate(zip(timed, written, strict=True)):
         # The guessed words of two cues that overlap must not be shuffled into each other: they stay in the
         # order of their cues, while times that were given decide for themselves.
-        time = word.start if has_times else cue["start"]
+        time = word.start if has_times else cue.start
         items.append(_CueWord(time, number, index, word, spelled))
     return items
-
-
-def _word(row: WordRow) -> Word:
-    return Word(row["word"], row["start"], row["end"], row["probability"])
 
 
 def _text(items: Sequence[_CueWord], cues: Sequence[Cue], n_words: Mapping[int, int]) -> str:
@@ -145,7 +140,7 @@ def _text(items: Sequence[_CueWord], cues: Sequence[Cue], n_words: Mapping[int, 
         words = [item.written for item in run]
         is_whole = len(words) == n_words[cue]
         # The text of a cue may be long, and its words in many runs.
-        text = " ".join((cues[cue]["text"] or "").split()) if is_whole else ""
+        text = " ".join((cues[cue].text or "").split()) if is_whole else ""
         pieces += [text] if text else words
     return join_words(pieces)
 
@@ -158,15 +153,15 @@ def are_spread(words: Sequence[Word]) -> bool:
     return bool(np.ptp(lengths) <= SAME_LENGTH)
 
 
-def are_word_times(words: Sequence[WordRow], start: float, end: float) -> bool:
+def are_word_times(words: Sequence[Word], start: float, end: float) -> bool:
     """Whether the words of a cue, in the order of its text, have times that can be theirs.
 
     They rise, most are no other word's, and none is more than `OUTSIDE_CUE` seconds outside of the cue.
     """
     if not words:
         return True
-    starts = [word["start"] for word in words]
-    last_end = max(word["end"] for word in words)
+    starts = [word.start for word in words]
+    last_end = max(word.end for word in words)
     if starts != sorted(starts):
         return False
     if len(set(starts)) <= len(starts) / 2:
@@ -206,9 +201,9 @@ def _fit_cues(items: Sequence[_CueWord], start: float, end: float) -> list[Word]
 
 def spoken_spans(cue: Cue) -> list[TimeSpan]:
     """Starts and ends of the words of a cue; of all of it where only its text has times, none without text."""
-    if cue["words"]:
-        return [(word["start"], word["end"]) for word in cue["words"]]
-    return [(cue["start"], cue["end"])] if cue["text"] else []
+    if cue.words:
+        return [word.span for word in cue.words]
+    return [cue.span] if cue.text else []
 
 
 def shared_time(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> float:
@@ -244,8 +239,8 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
     """
     end = math.inf if last else offset + duration
 
-    def is_inside(item: Cue | WordRow) -> bool:
-        middle = (item["start"] + item["end"]) / 2
+    def is_inside(item: Cue | Word) -> bool:
+        middle = (item.start + item.end) / 2
         return offset <= middle < end
 
     def moved(time: float) -> float:
@@ -254,50 +249,30 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
     parts: list[Cue] = []
     everywhere: dict[str, Cue] = {}
     for cue in cues:
-        is_turn = cue["text"] is None and not cue["mark"] and cue["channel"][0] != OPEN
-        if is_turn or cue["text"] is not None:
-            silent = cue.copy()
-            silent["start"] = 0.0
-            silent["end"] = duration
-            silent["text"] = cue["text"] and ""
-            silent["words"] = []
-            silent["language"] = None
-            everywhere[cue["channel"]] = silent
-        words: list[WordRow] = []
-        for word in cue["words"] or ():
-            if is_inside(word):
-                moved_word = word.copy()
-                moved_word["start"] = moved(word["start"])
-                moved_word["end"] = moved(word["end"])
-                words.append(moved_word)
-        part = cue.copy()
-        part["words"] = words
-        if words and len(words) < len(cue["words"]):
-            part["start"] = words[0]["start"]
-            part["end"] = max(word["end"] for word in words)
-            part["text"] = join_words(word["word"] for word in words)
-            parts.append(part)
+        is_turn = cue.text is None and not cue.mark and cue.channel[0] != OPEN
+        if is_turn or cue.text is not None:
+            text = None if cue.text is None else ""
+            silent = replace(cue, start=0.0, end=duration, text=text, words=[], language=None)
+            everywhere[cue.channel] = silent
+        words = [word.at(moved(word.start), moved(word.end)) for word in cue.words if is_inside(word)]
+        if words and len(words) < len(cue.words):
+            last_end = max(word.end for word in words)
+            text = join_words(word.text for word in words)
+            parts.append(replace(cue, start=words[0].start, end=last_end, text=text, words=words))
             continue
-        belongs_here = bool(words) if cue["words"] else is_inside(cue)
+        belongs_here = bool(words) if cue.words else is_inside(cue)
         if belongs_here and not is_turn:
-            part["start"] = moved(cue["start"])
-            part["end"] = moved(cue["end"])
-            parts.append(part)
-    missing = everywhere.keys() - {cue["channel"] for cue in parts}
+            parts.append(replace(cue, start=moved(cue.start), end=moved(cue.end), words=words))
+    missing = everywhere.keys() - {cue.channel for cue in parts}
     silences = [everywhere[channel] for channel in sorted(missing)]
     return [*silences, *parts]
 
 
 def later_cue(cue: Cue, seconds: float, stretch: float = 1.0) -> Cue:
     """A cue with its words, on a clock that shows `stretch` times as much, and so many seconds more."""
-    words: list[WordRow] = []
-    for word in cue["words"]:
-        later_word = word.copy()
-        later_word["start"] = word["start"] * stretch + seconds
-        later_word["end"] = word["end"] * stretch + seconds
-        words.append(later_word)
-    later = cue.copy()
-    later["start"] = cue["start"] * stretch + seconds
-    later["end"] = cue["end"] * stretch + seconds
-    later["words"] = words
-    return later
+
+    def later(time: float) -> float:
+        return time * stretch + seconds
+
+    words = [word.at(later(word.start), later(word.end)) for word in cue.words]
+    return replace(cue, start=later(cue.start), end=later(cue.end), words=words)

@@ -1,7 +1,7 @@
 """The small records that a row is made of, each written once as a class.
 
-Arrow's types are made from these classes (`core.arrow_types`), so that what mypy knows of a word, a cue or a side
-is what Parquet and the Hub hold of it. A field may be null where its class says `| None`. A finished row and a
+Arrow's types are made from these classes (`core.arrow_types`), so that what mypy knows of a word or a side is what
+Parquet and the Hub hold of it. A field may be null where its class says `| None`. A finished row and a
 published one have null where a number is unknown or undefined, never NaN or infinity.
 """
 
@@ -91,40 +91,6 @@ class AlignedWord(TypedDict):
     source: Text
     probability: Measure | None
     filler: Flag | None
-
-
-class Cue(TypedDict):
-    """A stretch of a transcript that came with the recording, on a channel (see `core.schema.CUE`).
-
-    `words` is empty where only the text has times, `text` null where it says who speaks but not what. `speaker` is
-    a person's name, `language` the ISO 639 code of what is said; null where the transcript does not say. `mark` is
-    the name of what is no word (laughter), of the kind `mark_kind` (`sources.transcript_marks.KINDS`); its `text`
-    is null. `tag` is the style tag that a transcript of this program has; null in any other.
-    """
-
-    channel: Text
-    start: Seconds
-    end: Seconds
-    text: Text | None
-    words: list[WordRow]
-    speaker: Text | None
-    language: Text | None
-    mark: Text | None
-    mark_kind: Text | None
-    tag: Text | None
-
-
-class Mark(TypedDict):
-    """A mark of a transcript for something that is no word, in seconds of the source.
-
-    `name` is what the transcript calls it; `kind` is `sound`, `inaudible` or `note` (`sources.transcript_marks`).
-    """
-
-    channel: Text
-    start: Seconds
-    end: Seconds
-    name: Text
-    kind: Text
 
 
 class UncoveredSound(msgspec.Struct):

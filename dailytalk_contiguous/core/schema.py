@@ -11,14 +11,13 @@ from datasets import Audio, Features, List, Value
 
 from dailytalk_contiguous.core.arrow_types import Feature, record_features
 from dailytalk_contiguous.core.clip_records import ClipSource, Conditioning, Labels
+from dailytalk_contiguous.core.conversation import Cue, Mark
 from dailytalk_contiguous.core.fields import Column, Field, columns_among, fields_of
 from dailytalk_contiguous.core.records import (
     AlignedWord,
     AnyRecord,
     Count,
-    Cue,
     EncodedAudio,
-    Mark,
     NonSpeechSound,
     RejectedPart,
     Seconds,

@@ -27,10 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, pcm_to_float
+from dailytalk_contiguous.core.conversation import Cue
 from dailytalk_contiguous.core.crosstalk import LAG_RATE, LEVEL_FRAME, levelled_frames, phase_correlation
 from dailytalk_contiguous.core.cues import spoken_spans
 from dailytalk_contiguous.core.documents import LATEST, fits, is_number
-from dailytalk_contiguous.core.records import Cue, LackingSound, SideShift
+from dailytalk_contiguous.core.records import LackingSound, SideShift
 from dailytalk_contiguous.core.schema import CHANNELS, OPEN
 from dailytalk_contiguous.core.side_clocks import (
     LEAST_DRIFT,
@@ -164,7 +165,7 @@ def _clocks_by_leak(pcm: Pcm, seconds: float) -> SideShift | None:
 
 def _clocks_by_transcript(pcm: Pcm, cues: Sequence[Cue], least_drift: float) -> SideShift | None:
     """How the clocks of sides run apart; `least_drift` is what a drift must come to, in seconds."""
-    words = words_by_side([cue for cue in cues if cue["words"] or not cue["text"]])
+    words = words_by_side([cue for cue in cues if cue.words or not cue.text])
     fits: dict[str, WordFit] = {}
     for number, channel in enumerate(CHANNELS):
         fit = word_fit(words.get(channel, ()), pcm[:, number])
@@ -342,11 +343,10 @@ def words_by_side(cues: Sequence[Cue]) -> dict[str, list[TimeSpan]]:
     """Starts and ends of what a transcript says of each side; empty where it does not say the sides."""
     words: dict[str, list[TimeSpan]] = {channel: [] for channel in CHANNELS}
     for cue in cues:
-        channel = cue["channel"]
-        if channel[0] == OPEN or channel not in words:
+        if cue.channel[0] == OPEN or cue.channel not in words:
             return {}
-        if cue["text"]:
-            words[channel] += spoken_spans(cue)
+        if cue.text:
+            words[cue.channel] += spoken_spans(cue)
     return words
 
 
@@ -389,10 +389,7 @@ def transcript_fit(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]]
     words = words_by_side(cues)
     if words:
         return math.fsum(_fit(words[channel], speech[channel]) for channel in CHANNELS)
-    spans: list[TimeSpan] = []
-    for cue in cues:
-        if cue["text"]:
-            spans.append((cue["start"], cue["end"]))
+    spans = [cue.span for cue in cues if cue.text]
     of_either = sorted([*speech["left"], *speech["right"]])
     return _fit(spans, of_either)
 

@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 from dailytalk_contiguous.core.audio import Pcm, from_uri, read_header
 from dailytalk_contiguous.core.documents import as_text, is_number, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.records import AlignedWord, Mark
+from dailytalk_contiguous.core.records import AlignedWord, AnyRecord
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.utterance import UtteranceRow
 from dailytalk_contiguous.publish import exports
@@ -160,7 +160,7 @@ def annotated_rows(source: Path | Version, splits: Collection[str] | None) -> It
         return
     items = TaggedItems(source)
     for row in items.rows():
-        marks: list[Mark] = row["transcript_marks"] or []
+        marks: list[AnyRecord] = row["transcript_marks"] or []
         row["sounds"] = [{**mark, "label": mark["name"]} for mark in marks if mark["kind"] == "sound"]
         try:
             sound = items.sound(row["conversation_id"])

@@ -11,7 +11,7 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, read
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.filler_removal import UNWRITTEN
-from dailytalk_contiguous.core.records import Mark
+from dailytalk_contiguous.core.records import AnyRecord
 from dailytalk_contiguous.core.schema import Row, kept_speakers, voices
 from dailytalk_contiguous.core.sound_columns import MOST_PCM_BYTES
 from dailytalk_contiguous.core.utterance import (
@@ -175,7 +175,7 @@ def _utterance(utterance: UtteranceRow, main: str, seconds: float) -> Conversati
 
 def _inaudible(row: Row, channel: str) -> Iterator[tuple[float, float]]:
     """Where a channel has kept speech without words, by the marks of the transcript, in seconds of the result."""
-    marks: list[Mark] = row.get("transcript_marks") or []
+    marks: list[AnyRecord] = row.get("transcript_marks") or []
     for mark in marks:
         if mark["kind"] != "inaudible":
             continue

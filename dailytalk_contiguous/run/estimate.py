@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dailytalk_contiguous.core.conversation import cues_of_row, rows_of_cues
 from dailytalk_contiguous.core.cues import cues_within
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
@@ -267,7 +268,7 @@ def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
             "conversation_id": name,
             "offset": row["offset"] + start,
             "duration": duration,
-            "given": cues_within(row["given"] or [], start, duration),
+            "given": rows_of_cues(cues_within(cues_of_row(row), start, duration)),
         }
         pieces[name] = row | piece
     return list(pieces.values())

@@ -18,6 +18,7 @@ from typing import Any
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.core.conversation import cues_of_row
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelMissing, Reject
 from dailytalk_contiguous.core.own_file import refuse_in_import
@@ -637,7 +638,7 @@ def stages_left(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
     channel = channel_of(stages)
     for task in plan.tasks:
         for row in map(expand_row, task.left):
-            if not is_transcribed(row.get("given") or (), channel):
+            if not is_transcribed(cues_of_row(row), channel):
                 return left
     return tuple(stage for stage in left if find_stage(Transcribe, [stage]) is None)
 

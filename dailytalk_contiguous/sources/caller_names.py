@@ -9,7 +9,9 @@ import hashlib
 import json
 from collections.abc import Iterable
 
-from dailytalk_contiguous.core.records import Cue
+from msgspec.structs import replace
+
+from dailytalk_contiguous.core.conversation import Cue, cues_of_row, rows_of_cues
 from dailytalk_contiguous.core.schema import OPEN, Row
 from dailytalk_contiguous.sources.channel_names import person
 from dailytalk_contiguous.sources.private_names import is_private, private_part
@@ -19,12 +21,9 @@ def without_private_names(cues: Iterable[Cue]) -> list[Cue]:
     """The cues with a placeholder for every name that may not be written; for a digest."""
     masked: list[Cue] = []
     for cue in cues:
-        public = cue.copy()
-        if is_private(_name_of(cue["channel"])):
-            public["channel"] = OPEN
-        if is_private(_name_of(cue["speaker"])):
-            public["speaker"] = None
-        masked.append(public)
+        channel = OPEN if is_private(_name_of(cue.channel)) else cue.channel
+        speaker = None if is_private(_name_of(cue.speaker)) else cue.speaker
+        masked.append(replace(cue, channel=channel, speaker=speaker))
     return masked
 
 
@@ -45,23 +44,21 @@ class CallerNames:
 
     def replaced(self, row: Row) -> Row:
         """A row of a source with the names in its `given` cues replaced, and a digest that says which."""
-        renamed = [self._cue(cue) for cue in row["given"]]
-        if renamed == row["given"]:
+        cues = cues_of_row(row)
+        renamed = [self._cue(cue) for cue in cues]
+        if renamed == cues:
             return row
-        names = [[cue["channel"], cue["speaker"]] for cue in renamed]
+        names = [[cue.channel, cue.speaker] for cue in renamed]
         facts = json.dumps([row["input_digest"], names])
         digest = hashlib.sha256(facts.encode()).hexdigest()[:20]
-        return row | {"given": renamed, "input_digest": digest}
+        return row | {"given": rows_of_cues(renamed), "input_digest": digest}
 
     def _cue(self, cue: Cue) -> Cue:
-        renamed = cue.copy()
-        channel = cue["channel"]
-        if channel and channel.startswith(OPEN):
-            renamed["channel"] = OPEN + self._name(_name_of(channel))
-        speaker = cue["speaker"]
-        if speaker:
-            renamed["speaker"] = self._name(speaker)
-        return renamed
+        channel = cue.channel
+        if channel.startswith(OPEN):
+            channel = OPEN + self._name(_name_of(channel))
+        speaker = self._name(cue.speaker) if cue.speaker else cue.speaker
+        return replace(cue, channel=channel, speaker=speaker)
 
     def _name(self, name: str) -> str:
         key = private_part(name)

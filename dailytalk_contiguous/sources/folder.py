@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -30,13 +30,14 @@ from dailytalk_contiguous.core.audio import (
     tracks,
     tracks_remedy,
 )
+from dailytalk_contiguous.core.conversation import Cue, rows_of_cues
 from dailytalk_contiguous.core.cues import cues_within
 from dailytalk_contiguous.core.cutting import balanced_range, pieces_of
 from dailytalk_contiguous.core.documents import Number, as_text, composed, quoted, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
-from dailytalk_contiguous.core.records import Cue, EncodedAudio
+from dailytalk_contiguous.core.records import EncodedAudio
 from dailytalk_contiguous.core.regular_files import NO_FILE
 from dailytalk_contiguous.core.schema import MIX, SOURCE, Row
 from dailytalk_contiguous.core.spans import true_runs
@@ -440,29 +441,29 @@ def _conversations(
         "audio_identity": facts_of(path).identity,
         "sample_rate": info.sample_rate,
         "channels": info.channels,
-        "given": cues,
         "given_language": language,
         "transcripts": sorted(unshared_names or all_names) if cues else [],
         "side_shift": side_shift,
     }
-    yield from _cut(whole, stamp, info.seconds, config.max_conversation)
+    yield from _cut(whole, cues, stamp, info.seconds, config.max_conversation)
 
 
-def _cut(whole: Row, stamp: str, seconds: float, longest: float) -> Iterator[Row]:
+def _cut(whole: Row, cues: Sequence[Cue], stamp: str, seconds: float, longest: float) -> Iterator[Row]:
     """The rows of the conversations of a recording; `whole` has the columns that are the same in all of them."""
     # Its whole path: two corpora may have files of one name, size and time.
     edges = cuts(whole["audio"], seconds, longest, f"{whole['audio']['path']}\0{stamp}")
     for number, (start, end) in enumerate(pairwise(edges)):
         part = f".{number:03d}" if len(edges) > 2 else ""
-        cues = cues_within(whole["given"], start, end - start, last=end == edges[-1]) if whole["given"] else []
+        cues_of_part = cues_within(cues, start, end - start, last=end == edges[-1])
         language = whole["given_language"]
-        facts = [stamp, whole["audio_identity"], start, end, without_private_names(cues), language]
+        public_cues = rows_of_cues(without_private_names(cues_of_part))
+        facts = [stamp, whole["audio_identity"], start, end, public_cues, language]
         content = json.dumps(facts, sort_keys=True)
         yield whole | {
             "conversation_id": whole["recording_id"] + part,
             "offset": start,
             "duration": end - start,
-            "given": cues,
+            "given": rows_of_cues(cues_of_part),
             "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
         }
 
@@ -544,8 +545,8 @@ def _language(cues: list[Cue], config: FolderConfig) -> str | None:
     the language, and where it is unclear but another channel is recognised. Raises TooFewWords or BadInput where
     it is unclear and no recogniser will find it.
     """
-    left_cues = [cue for cue in cues if cue["channel"] == "left"]
-    right_cues = [cue for cue in cues if cue["channel"] == "right"]
+    left_cues = [cue for cue in cues if cue.channel == "left"]
+    right_cues = [cue for cue in cues if cue.channel == "right"]
     has_sides_only = len(cues) == len(left_cues) + len(right_cues)
     if config.language == "auto" and left_cues and right_cues and has_sides_only:
         with suppress(BadInput):  # the language of one side is not clear
@@ -564,12 +565,11 @@ def _language_of_cues(cues: list[Cue], setting: str = "auto") -> str | None:
     """The language that most of the cues state, or of their texts. Raises BadInput where it is not clear."""
     stated: defaultdict[str, float] = defaultdict(float)
     for cue in cues:
-        code = cue.get("language")
-        if code:
-            stated[code] += cue["end"] - cue["start"]
+        if cue.language:
+            stated[cue.language] += cue.end - cue.start
     if stated:
         return max(sorted(stated), key=stated.__getitem__)
-    texts = [cue["text"] for cue in cues if cue["text"]]
+    texts = [cue.text for cue in cues if cue.text]
     if setting != "auto" or not texts:
         return None
     return language_of_texts(texts)

@@ -10,8 +10,8 @@ from itertools import combinations
 from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.core.conversation import Cue
 from dailytalk_contiguous.core.documents import composed
-from dailytalk_contiguous.core.records import Cue
 from dailytalk_contiguous.core.schema import OPEN
 from dailytalk_contiguous.sources.transcript_formats import ending_of
 from dailytalk_contiguous.sources.transcript_text import letters_of
@@ -25,7 +25,7 @@ _ROUND = 0.001
 
 def has_words_or_mark(cue: Cue) -> bool:
     """Whether a cue says anything, and not only who speaks."""
-    return cue["text"] is not None or cue["mark"] is not None
+    return cue.text is not None or cue.mark is not None
 
 
 def bare_name(name: str) -> str:
@@ -42,14 +42,14 @@ def repeated_files(cues_of_files: Mapping[Path, Sequence[Cue]]) -> dict[Path, Pa
     spoken: dict[Path, list[Cue]] = {}
     ranks: dict[Path, tuple[float, int, bool, str]] = {}
     for path, cues in cues_of_files.items():
-        with_words = [cue for cue in cues if cue["text"]]
+        with_words = [cue for cue in cues if cue.text]
         if not with_words:
             continue
         spoken[path] = with_words
         # The richest has most word times, then most sides, then the finest times.
-        timed_share = sum(bool(cue["words"]) for cue in with_words) / len(with_words)
-        n_sides = len({cue["channel"] for cue in with_words})
-        is_coarse = all(_is_coarse(cue["start"]) and _is_coarse(cue["end"]) for cue in with_words)
+        timed_share = sum(bool(cue.words) for cue in with_words) / len(with_words)
+        n_sides = len({cue.channel for cue in with_words})
+        is_coarse = all(_is_coarse(cue.start) and _is_coarse(cue.end) for cue in with_words)
         ranks[path] = (-timed_share, -n_sides, is_coarse, path.name)
     ranked = sorted(spoken, key=ranks.__getitem__)
     namesakes: dict[str, list[Path]] = {}
@@ -71,12 +71,12 @@ def _is_coarse(seconds: float) -> bool:
 
 def say_the_same(cues: Sequence[Cue], others: Sequence[Cue]) -> bool:
     """Whether two transcripts have the same words at the same times, on the same sides as far as both tell."""
-    channels = {cue["channel"] for cue in (*cues, *others)}
+    channels = {cue.channel for cue in (*cues, *others)}
     if any(channel.startswith(OPEN) for channel in channels):
         return _are_alike(cues, others)
     for channel in channels:
-        cues_of_side = [cue for cue in cues if cue["channel"] == channel]
-        others_of_side = [cue for cue in others if cue["channel"] == channel]
+        cues_of_side = [cue for cue in cues if cue.channel == channel]
+        others_of_side = [cue for cue in others if cue.channel == channel]
         if not _are_alike(cues_of_side, others_of_side):
             return False
     return True
@@ -104,13 +104,13 @@ def _letters_and_times(cues: Sequence[Cue]) -> tuple[str, _Times, _Times]:
     letters = ""
     starts: _Times = defaultdict(list)
     ends: _Times = defaultdict(list)
-    ordered = sorted(cues, key=lambda cue: (round(cue["start"], 2), round(cue["end"], 2)))
+    ordered = sorted(cues, key=lambda cue: (round(cue.start, 2), round(cue.end, 2)))
     for cue in ordered:
         position = len(letters)
         for first, last, start, end in _pieces(cue):
             starts[position + first].append(start)
             ends[position + last].append(end)
-        letters += letters_of(cue["text"] or "")
+        letters += letters_of(cue.text or "")
     return letters, starts, ends
 
 
@@ -119,12 +119,12 @@ def _pieces(cue: Cue) -> Iterator[tuple[int, int, float, float]]:
 
     Letters are numbered within the cue; times are in seconds.
     """
-    n_letters = len(letters_of(cue["text"] or ""))
+    n_letters = len(letters_of(cue.text or ""))
     if n_letters:
-        yield 0, n_letters, cue["start"], cue["end"]
+        yield 0, n_letters, cue.start, cue.end
     first = 0
-    for word in cue["words"]:
-        last = first + len(letters_of(word["word"]))
+    for word in cue.words:
+        last = first + len(letters_of(word.text))
         if last > first:
-            yield first, last, word["start"], word["end"]
+            yield first, last, word.start, word.end
         first = last

@@ -7,12 +7,14 @@ is lost. Times of its transcript follow.
 """
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from dailytalk_contiguous.core import audio
+from dailytalk_contiguous.core.conversation import Cue
 from dailytalk_contiguous.core.cues import later_cue
-from dailytalk_contiguous.core.records import Cue, SideShift
+from dailytalk_contiguous.core.records import SideShift
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.side_clocks import word_fit
 from dailytalk_contiguous.core.side_shift import (
@@ -73,7 +75,7 @@ def align_sides(path: Path, name: str, cues: Sequence[Cue], one_clock: bool) -> 
     side_shift = {**side_shift, "aligned": True}
     mended = put_in_step(path, side_shift, name)
     moved = _on_its_clock(cues, mended, side_shift, one_clock)
-    moved.sort(key=lambda cue: cue["start"])
+    moved.sort(key=attrgetter("start"))
     return AlignedRecording(mended, moved, side_shift)
 
 
@@ -94,16 +96,16 @@ def _on_its_clock(cues: Sequence[Cue], mended: Path, side_shift: SideShift, one_
     if not cues:
         return []
     pcm = audio.read_pcm(audio.audio_at(mended))
-    stretches = dict.fromkeys((cue["channel"] for cue in cues), 1.0)
+    stretches = dict.fromkeys((cue.channel for cue in cues), 1.0)
     if side_shift["drift_ppm"] and one_clock:
         fit = word_fit(words_by_side(cues).get("right", ()), pcm[:, 1])
         if fit is not None:
             stretches = dict.fromkeys(stretches, 1 + fit.slope)
     elif side_shift["drift_ppm"]:
         stretches["left"] = 1 + side_shift["drift_ppm"] / 1e6
-    stretched = [later_cue(cue, 0.0, stretches[cue["channel"]]) for cue in cues]
+    stretched = [later_cue(cue, 0.0, stretches[cue.channel]) for cue in cues]
     later_by = _later_by(stretched, _speech(pcm), side_shift["seconds"])
-    return [later_cue(cue, later_by[cue["channel"]]) for cue in stretched]
+    return [later_cue(cue, later_by[cue.channel]) for cue in stretched]
 
 
 def _later_by(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]], seconds: float) -> dict[str, float]:
@@ -117,13 +119,13 @@ def _later_by(cues: Sequence[Cue], speech: Mapping[str, Sequence[TimeSpan]], sec
     for channel in CHANNELS:
         if channel != later_side(seconds):
             silence[channel] = abs(seconds)
-    names = {cue["channel"] for cue in cues}
+    names = {cue.channel for cue in cues}
     clocks = [dict.fromkeys(names, abs(seconds)), dict.fromkeys(names, 0.0)]
     if names <= {*CHANNELS}:
         clocks.append(silence)
 
     def fit(clock: Mapping[str, float]) -> float:
-        moved = [later_cue(cue, clock[cue["channel"]]) for cue in cues]
+        moved = [later_cue(cue, clock[cue.channel]) for cue in cues]
         return transcript_fit(moved, speech)
 
     return max(clocks, key=fit)

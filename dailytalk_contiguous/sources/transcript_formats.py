@@ -8,21 +8,24 @@ rejected. Which channel a cue belongs to is decided by `sources.transcripts`.
 
 import itertools
 import json
+import math
 import re
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
+from dailytalk_contiguous.core.conversation import Cue, Word
 from dailytalk_contiguous.core.cues import are_word_times
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, shown
 from dailytalk_contiguous.core.errors import BadInput, TooLarge
 from dailytalk_contiguous.core.quotas import MOST_RECORDS, MOST_WORDS, Quota, most_words
-from dailytalk_contiguous.core.records import Cue, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words
 from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS, candor_records
@@ -144,7 +147,7 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
     if named_language and len(named_language) > _LONGEST_LANGUAGE:
         named_language = None
     channel = item.get("channel")
-    turns: list[tuple[str | None, list[WordRow]]] = []
+    turns: list[tuple[str | None, list[Word]]] = []
     for name, turn in itertools.groupby(_words_of(item, start, end), key=itemgetter(0)):
         turns.append((name, [word for _, word in turn]))
     if not turns:
@@ -154,12 +157,12 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
             raise ValueError(f"its speaker or channel is {shown_name(name)}")
     for name, words in turns:
         if len(turns) > 1:
-            start = min(word["start"] for word in words)
-            end = max(word["end"] for word in words)
-        spellings = plain_fillers([word["word"] for word in words], named_language)
+            start = min(word.start for word in words)
+            end = max(word.end for word in words)
+        spellings = plain_fillers([word.text for word in words], named_language)
         spelled = zip(words, spellings, strict=True)
-        plain_words: list[WordRow] = [word | {"word": spelling} for word, spelling in spelled if spelling]
-        joined = join_words(word["word"] for word in plain_words) if plain_words else None
+        plain_words = [word.spelled(spelling) for word, spelling in spelled if spelling]
+        joined = join_words(word.text for word in plain_words) if plain_words else None
         spoken_text = joined
         if text is not None and len(turns) == 1:
             tokens = plain_fillers(text.split(), named_language)
@@ -167,25 +170,23 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
         letters = letters_of(without_marks(joined or ""))
         is_spelled = letters_of(without_marks(spoken_text or "")) == letters
         is_timed = is_spelled and are_word_times(plain_words, start, end)
-        cue: Cue = {
-            "start": start,
-            "end": end,
-            "text": spoken_text,
-            "words": plain_words if is_timed else [],
-            "language": language if is_code else None,
-            "mark": None,
-            "mark_kind": None,
-            "tag": item.get(STYLE_TAG),
-            "channel": None if channel is None else str(channel),  # type: ignore[typeddict-item]  # until its side is known
-            "speaker": None if name is None else str(name),
-        }
+        cue = Cue(
+            channel=None if channel is None else str(channel),  # type: ignore[arg-type]  # until its side is known
+            start=start,
+            end=end,
+            text=spoken_text,
+            words=plain_words if is_timed else [],
+            speaker=None if name is None else str(name),
+            language=language if is_code else None,
+            tag=item.get(STYLE_TAG),
+        )
         if spoken_text:
             yield from _without_marks(cue, is_word="word" in item)
         else:
             yield cue
 
 
-def _words_of(item: TranscriptItem, start: float, end: float) -> Iterator[tuple[str | None, WordRow]]:
+def _words_of(item: TranscriptItem, start: float, end: float) -> Iterator[tuple[str | None, Word]]:
     """The speaker of each word of a record, and the word; a record may be a word itself.
 
     Words without times (WhisperX gives none to numbers) share the time between their neighbours.
@@ -216,10 +217,9 @@ def _words_of(item: TranscriptItem, start: float, end: float) -> Iterator[tuple[
         probability = field_of(word, "probability")
         if not text:
             raise ValueError("it has a word without a letter")
-        row: WordRow = {"word": text, "start": first, "end": last, "probability": None}
-        if is_number(probability, 0, 1):  # CTM may have log likelihoods
-            row["probability"] = probability
-        yield word.get("speaker", item.get("speaker")), row
+        is_probability = is_number(probability, 0, 1)  # CTM may have log likelihoods
+        spoken = Word(text, first, last, probability if is_probability else None)
+        yield word.get("speaker", item.get("speaker")), spoken
 
 
 def _times(item: TranscriptItem) -> tuple[Any, Any]:
@@ -243,41 +243,40 @@ def _without_marks(cue: Cue, is_word: bool) -> Iterator[Cue]:
 
     The times of marks follow from their positions in the text, between the words that have times.
     """
-    text = cue["text"] or ""
+    text = cue.text or ""
     marks = list(marks_in(text))
     if is_word:
         mark = mark_of(text)
         marks = [(0, len(text), mark)] if mark else []
     tokens = _tokens_outside(text, marks)
-    words = [word for word in cue["words"] if not mark_of(word["word"])]
+    words = [word for word in cue.words if not mark_of(word.text)]
     if len(tokens) != len(words):
         tokens = []
         words = []
-    unmarked = cue.copy()
+    unmarked = cue
     if marks:
-        unmarked["text"] = without_marks(text)
-        unmarked["words"] = words
+        unmarked = replace(cue, text=without_marks(text), words=words)
     yield unmarked
     positions = [0]
-    times = [cue["start"]]
+    times = [cue.start]
     for (first, last), word in zip(tokens, words, strict=True):
         positions += [first, last]
-        times += [word["start"], word["end"]]
+        times += [word.start, word.end]
     positions.append(len(text))
-    times.append(cue["end"])
+    times.append(cue.end)
     bounds = [bound for first, last, _ in marks for bound in (first, last)]
     mark_times = np.interp(bounds, positions, times).tolist() if marks else []
     for (_, _, mark), start, end in zip(marks, mark_times[::2], mark_times[1::2], strict=True):
         if mark.kind != SILENCE:
-            marked = cue.copy()
-            marked["start"] = start
-            marked["end"] = max(end, start + SHORTEST_WORD)
-            marked["text"] = None
-            marked["words"] = []
-            marked["mark"] = mark.name
-            marked["mark_kind"] = mark.kind
-            marked["tag"] = None
-            yield marked
+            yield Cue(
+                channel=cue.channel,
+                start=start,
+                end=max(end, start + SHORTEST_WORD),
+                speaker=cue.speaker,
+                language=cue.language,
+                mark=mark.name,
+                mark_kind=mark.kind,
+            )
 
 
 def _tokens_outside(text: str, marks: Sequence[tuple[int, int, TranscriptMark]]) -> list[tuple[int, int]]:
@@ -295,21 +294,26 @@ def _tokens_outside(text: str, marks: Sequence[tuple[int, int, TranscriptMark]])
 
 def joined_words(words: Iterable[Cue]) -> list[Cue]:
     """Cues of a word each, in any order, joined for each speaker up to a pause of more than `CUE_GAP` seconds."""
-    cues: list[Cue] = []
-    latest: dict[tuple[str | None, str | None], Cue] = {}
-    for word in sorted(words, key=itemgetter("start", "end")):
-        speaker = word["channel"], word["speaker"]
-        cue = latest.get(speaker)
-        if cue is None or word["start"] - cue["end"] > CUE_GAP:
-            cue = word.copy()
-            cue["words"] = []
-            cues.append(cue)
-            latest[speaker] = cue
-        cue["words"] += word["words"]
-        cue["end"] = max(cue["end"], word["end"])
-    for cue in cues:
-        cue["text"] = join_words(word["word"] for word in cue["words"])
-    return cues
+    runs: list[list[Cue]] = []
+    latest: dict[tuple[str | None, str | None], list[Cue]] = {}
+    ends: dict[tuple[str | None, str | None], float] = defaultdict(lambda: -math.inf)
+    for word in sorted(words, key=attrgetter("start", "end")):
+        speaker = word.channel, word.speaker
+        if word.start - ends[speaker] > CUE_GAP:
+            latest[speaker] = []
+            runs.append(latest[speaker])
+        latest[speaker].append(word)
+        ends[speaker] = max(ends[speaker], word.end)
+    return [_joined(run) for run in runs]
+
+
+def _joined(run: Sequence[Cue]) -> Cue:
+    """A cue of the words of these cues, of one speaker and by rising start."""
+    words: list[Word] = []
+    for cue in run:
+        words += cue.words
+    text = join_words(word.text for word in words)
+    return replace(run[0], end=max(cue.end for cue in run), text=text, words=words)
 
 
 # NIST's lines
@@ -648,8 +652,8 @@ def read_cues(
         for position, item in records:  # noqa: B007 (an error names it)
             list_of_kind = words if "word" in item else cues
             for cue in cues_of(item):
-                text = cue["text"] or ""
-                n_words = len(cue["words"]) or text.count(" ") + 1
+                text = cue.text or ""
+                n_words = len(cue.words) or text.count(" ") + 1
                 quota.take(n_words)
                 list_of_kind.append(cue)
     except MISFITS as error:
@@ -660,8 +664,8 @@ def read_cues(
         cues.clear()
         words.clear()
         raise TooLarge.of(subject) from None
-    cues += [cue for cue in words if not cue["text"]]
-    return cues + joined_words(cue for cue in words if cue["text"])
+    cues += [cue for cue in words if not cue.text]
+    return cues + joined_words(cue for cue in words if cue.text)
 
 
 @lru_cache(maxsize=2)

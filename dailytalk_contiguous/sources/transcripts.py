@@ -11,13 +11,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 
+from msgspec.structs import replace
+
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.core.conversation import Cue
 from dailytalk_contiguous.core.cues import later_cue
 from dailytalk_contiguous.core.documents import composed, quoted
-from dailytalk_contiguous.core.records import Cue
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.sources.candor_transcripts import CANDOR_TRANSCRIPTS
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
@@ -235,13 +237,13 @@ def read_transcripts(
             remedy = "remove it, so that its speech is recognised, save it again, or name tiers of words (--tier)"
             raise broken(path, "has no words", remedy)
         read = [later_cue(cue, facts[path].wait) for cue in read]
-        latest = max((cue["end"] for cue in read), default=0.0)
+        latest = max((cue.end for cue in read), default=0.0)
         if duration and latest > MOST_BEYOND * duration:
             reason = f"has times up to {latest:,.0f} s, and the recording is {duration:,.1f} s long"
             remedy = "give seconds of the recording: divide milliseconds by 1000, samples by their rate"
             raise broken(path, reason, remedy)
         if mix:
-            cues_of_files[path] = [cue | {"channel": side or MIX} for cue in read]
+            cues_of_files[path] = [replace(cue, channel=side or MIX) for cue in read]
         else:
             cues_of_files[path] = _placed(path, read, side)
     for repeated, path in repeated_files(cues_of_files).items():
@@ -256,34 +258,34 @@ def _one_transcript(cues_of_files: Mapping[Path, Sequence[Cue]], mix: bool) -> l
     channels_of_files: dict[Path, set[str]] = {}
     seconds: dict[tuple[bool, str, str], float] = defaultdict(float)
     for path, placed in cues_of_files.items():
-        channels = dict.fromkeys(cue["channel"] for cue in placed if has_words_or_mark(cue))
+        channels = dict.fromkeys(cue.channel for cue in placed if has_words_or_mark(cue))
         _refuse_second_file(path, channels, channels_of_files)
         channels_of_files[path] = {*channels}
         people: dict[str | None, str | None] = {}
         for cue in placed:
-            speaker = cue["speaker"]
+            speaker = cue.speaker
             if speaker not in people:
                 people[speaker] = person(speaker)
             name = people[speaker]
             has_content = has_words_or_mark(cue)
             if name and (has_content or not mix):
-                seconds[has_content, cue["channel"], name] += cue["end"] - cue["start"]
+                seconds[has_content, cue.channel, name] += cue.end - cue.start
             cues.append(cue)
     transcribed_channels = set[str]().union(*channels_of_files.values())
     # The person who speaks longest; a transcript's own names take precedence over those of turns.
     longest = sorted(seconds, key=lambda named: (named[0], seconds[named]))
     names = {channel: name for _, channel, name in longest}
     only_named = names.keys() - transcribed_channels
-    only_marked = transcribed_channels - {cue["channel"] for cue in cues if cue["text"]}
+    only_marked = transcribed_channels - {cue.channel for cue in cues if cue.text}
     kept: list[Cue] = []
     for cue in cues:
-        channel = cue["channel"]
+        channel = cue.channel
         # A turn without text stays where no file has words of its channel: it tells who speaks. A cue without
         # words stays where its channel has marks alone: that side is transcribed, and says nothing.
-        is_needed = channel in (only_named if cue["text"] is None else only_marked)
-        if cue["text"] or cue["mark"] or is_needed:
-            kept.append(cue | {"channel": MIX if mix else channel, "speaker": names.get(channel)})
-    return sorted(kept, key=itemgetter("start", "end", "channel"))
+        is_needed = channel in (only_named if cue.text is None else only_marked)
+        if cue.text or cue.mark or is_needed:
+            kept.append(replace(cue, channel=MIX if mix else channel, speaker=names.get(channel)))
+    return sorted(kept, key=attrgetter("start", "end", "channel"))
 
 
 def _sides_of_files(files: Mapping[Path, TranscriptFile], stem: str) -> dict[Path, str | None]:
@@ -339,14 +341,14 @@ def _about(records: NamedRecords, path: Path, recording_file: str, shared: bool)
 
 def _placed(path: Path, cues: Sequence[Cue], side: str | None) -> list[Cue]:
     """The cues with their `core.schema.CHANNELS`, or `OPEN` where the file does not say who speaks."""
-    channels = {cue["channel"] for cue in cues}
-    speakers = {cue["speaker"] for cue in cues if cue["speaker"] is not None}
+    channels = {cue.channel for cue in cues}
+    speakers = {cue.speaker for cue in cues if cue.speaker is not None}
     if not speakers:  # a recogniser may know the channels of some (whisper.cpp has "?" where both are as loud)
         channels.discard(None)
     is_one_label = len(speakers) < 2 and not channels & _ANY_CHANNEL
     by_channel = None not in channels and (len(channels) > 1 or channels <= {*CHANNELS} or is_one_label)
     # A channel is the label of a speaker where the file has several.
-    names_of_cues = [cue["channel" if by_channel else "speaker"] for cue in cues]
+    names_of_cues = [cue.channel if by_channel else cue.speaker for cue in cues]
     label_of = {name: speaker_label(name) for name in {*names_of_cues}}
     labels = [label_of[name] for name in names_of_cues]
     names = [label for label in dict.fromkeys(labels) if label is not None]
@@ -357,5 +359,5 @@ def _placed(path: Path, cues: Sequence[Cue], side: str | None) -> list[Cue]:
     placed: list[Cue] = []
     for cue, label in zip(cues, labels, strict=True):
         channel = sides.get(label or "", side or OPEN)
-        placed.append(cue | {"channel": channel})
+        placed.append(replace(cue, channel=channel))
     return placed

@@ -15,7 +15,7 @@ from datasets.table import cast_table_to_features
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.conversation import (
     Conversation,
-    Span,
+    Mark,
     Utterance,
     Word,
     has_column,
@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.fields import Field, columns_among
 from dailytalk_contiguous.core.quality import FRAME
-from dailytalk_contiguous.core.records import BuiltSide, Mark, MovedSound, NonSpeechSound
+from dailytalk_contiguous.core.records import BuiltSide, MovedSound, NonSpeechSound
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.stereo_audio import PublishedStereo
 from dailytalk_contiguous.core.utterance import (
@@ -229,11 +229,11 @@ def labelled(talk: Conversation) -> list[SourceSound]:
     """
     sounds = [SourceSound(**msgspec.structs.asdict(sound)) for sound in talk.sounds]
     for mark in or_none(talk.transcript_marks) or ():
-        if mark["kind"] != "sound":
+        if mark.kind != "sound":
             continue
         nearest = _nearest(mark, sounds)
         if nearest is not None:
-            nearest.label = mark["name"]
+            nearest.label = mark.name
             continue
         marked = _sound_of_mark(talk, mark)
         if marked is not None:
@@ -245,8 +245,8 @@ def _nearest(mark: Mark, sounds: Sequence[SourceSound]) -> SourceSound | None:
     """The nearest sound on the side of a mark that has no label yet; None where none is near."""
     distances: dict[int, float] = {}
     for number, sound in enumerate(sounds):
-        if sound.channel == mark["channel"] and not sound.label:
-            distances[number] = max(sound.start - mark["end"], mark["start"] - sound.end, 0.0)
+        if sound.channel == mark.channel and not sound.label:
+            distances[number] = max(sound.start - mark.end, mark.start - sound.end, 0.0)
     nearest = min(distances, key=distances.__getitem__, default=None)
     if nearest is None or distances[nearest] > NEAR_MARK:
         return None
@@ -256,16 +256,16 @@ def _nearest(mark: Mark, sounds: Sequence[SourceSound]) -> SourceSound | None:
 def _sound_of_mark(talk: Conversation, mark: Mark) -> SourceSound | None:
     """A mark as a sound of its own, in the kept utterance in which it is; None where it is in none."""
     for utterance in talk.utterances:
-        marked = utterance.span & Span(mark["start"], mark["end"])
-        is_here = utterance.source_channel == mark["channel"] and bool(marked)
+        marked = utterance.span & mark.span
+        is_here = utterance.source_channel == mark.channel and bool(marked)
         if is_here and utterance.new_start is not None and _is_recorded(utterance):
             return SourceSound(
-                channel=mark["channel"],
+                channel=mark.channel,
                 start=marked.start,
                 end=marked.end,
                 new_start=marked.start + utterance.new_start - utterance.start,
                 new_end=marked.end + utterance.new_start - utterance.start,
-                label=mark["name"],
+                label=mark.name,
             )
     return None
 

@@ -15,12 +15,20 @@ from typing import ClassVar
 
 import numpy as np
 from datasets import Features
+from msgspec.structs import replace
 
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, Word, conversation_features, or_none
+from dailytalk_contiguous.core.conversation import (
+    Conversation,
+    Cue,
+    Mark,
+    Utterance,
+    Word,
+    conversation_features,
+    or_none,
+)
 from dailytalk_contiguous.core.cues import later_cue, match_words, shared_time, spoken_spans
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.records import Cue, Mark, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.core.side_shift import is_apart, shift_sentence
 from dailytalk_contiguous.core.word_times import TimeSpan, join_words
@@ -83,7 +91,7 @@ CLEARLY = 0.5
 
 def is_transcribed(cues: Iterable[Cue], channel: str) -> bool:
     """Whether people gave the words of all channels of a choice (`CHANNEL_CHOICES`): nothing is recognised."""
-    transcribed = {cue["channel"] for cue in cues if cue["text"] is not None}
+    transcribed = {cue.channel for cue in cues if cue.text is not None}
     wanted = {*CHANNEL_CHOICES.get(channel, CHANNELS)}
     return transcribed >= wanted or _is_of_both(transcribed)
 
@@ -139,7 +147,7 @@ class MatchTranscript(Stage):
         beyond: list[Cue] = []
         within: list[Cue] = []
         for cue in moved:
-            if cue["text"] and cue["start"] >= talk.duration:
+            if cue.text and cue.start >= talk.duration:
                 beyond.append(cue)
             else:
                 within.append(cue)
@@ -151,7 +159,7 @@ class MatchTranscript(Stage):
         common = shared_time([(listed, spans[channel]) for channel, listed in cues.items()])
         n_with_text = 0
         for listed in cues.values():
-            n_with_text += len([cue for cue in listed if cue["text"]])
+            n_with_text += len([cue for cue in listed if cue.text])
         least = FOREIGN_COMMON if sided == within else FOREIGN_FOUND
         if n_with_text >= FOREIGN_CUES and common < least:
             talk.unmatched.append(self._foreign(talk, common))
@@ -164,7 +172,7 @@ class MatchTranscript(Stage):
         _leave_out_other_speaker(talk, cues)
         self._match(talk, cues)
         if sided != within:  # who speaks is known by the cues whose sides were found
-            names = {cue["channel"]: cue.get("speaker") for cue in sided}
+            names = {cue.channel: cue.speaker for cue in sided}
             for utterance in talk.utterances:
                 channel = utterance.channel
                 utterance.speaker = names.get(channel) or f"{talk.recording_id}/{channel}"
@@ -188,7 +196,7 @@ class MatchTranscript(Stage):
     def _beyond(self, talk: Conversation, cues: Sequence[Cue]) -> Reject:
         """The reject of cues that begin after the recording has ended."""
         end = talk.offset + talk.duration
-        latest = talk.offset + max(cue["end"] for cue in cues)
+        latest = talk.offset + max(cue.end for cue in cues)
         lines = counted(len(cues), "line")
         return Reject(
             talk.id,
@@ -222,9 +230,9 @@ class MatchTranscript(Stage):
             shown += f" … ({len(left_over)} words)"
         first = left_over[0].start + talk.offset
         last = left_over[-1].end + talk.offset
-        channel = cue["channel"]
+        channel = cue.channel
         return Reject(
-            f"{talk.id}/{channel}/{cue['start']:.2f}s",
+            f"{talk.id}/{channel}/{cue.start:.2f}s",
             self.name,
             f"the transcript has {quoted(shown)} at {first:.2f}-{last:.2f} s of the recording, but no "
             f"speech was found within {MAX_DISTANCE:g} s of it on the {channel} channel",
@@ -272,10 +280,10 @@ def _lateness(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> f
     """
     starts: dict[str, list[float]] = {channel: [] for channel in CHANNELS}
     for cue in cues:
-        side = ROLES.get(cue["channel"].removeprefix(OPEN))
+        side = ROLES.get(cue.channel.removeprefix(OPEN))
         if side is None:
             return 0.0
-        starts[side].append(cue["start"])
+        starts[side].append(cue.start)
     left, right = CHANNELS
     most_alike = 0
     late = 0.0
@@ -309,10 +317,10 @@ def _cues_with_text(given: Sequence[Cue], within: Sequence[Cue]) -> dict[str, li
     Where the words of both speakers were given without a side, a channel without any is one in which nothing was
     said.
     """
-    of_both = _is_of_both({cue["channel"] for cue in within if cue["text"] is not None})
+    of_both = _is_of_both({cue.channel for cue in within if cue.text is not None})
     cues: dict[str, list[Cue]] = {}
     for channel in (*CHANNELS, MIX):
-        listed = [cue for cue in given if cue["channel"] == channel and cue["text"] is not None]
+        listed = [cue for cue in given if cue.channel == channel and cue.text is not None]
         if listed or (of_both and channel != MIX):
             cues[channel] = listed
     return cues
@@ -322,16 +330,8 @@ def _marks(cues: Sequence[Cue]) -> list[Mark]:
     """The marks among cues."""
     marks: list[Mark] = []
     for cue in cues:
-        name = cue.get("mark")
-        if name:
-            mark: Mark = {
-                "channel": cue["channel"],
-                "start": cue["start"],
-                "end": cue["end"],
-                "name": name,
-                "kind": cue["mark_kind"] or "",
-            }
-            marks.append(mark)
+        if cue.mark:
+            marks.append(Mark(cue.channel, cue.start, cue.end, cue.mark, cue.mark_kind or ""))
     return marks
 
 
@@ -341,34 +341,33 @@ def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list
     A cue in which both speak is on the side of its speaker's others, or of its words. Who has one of `ROLES` is on
     one side throughout: a service knows that, and its times may be rough.
     """
-    sided = [cue for cue in cues if cue["channel"][0] != OPEN]
-    without_side = [cue for cue in cues if cue["channel"][0] == OPEN and cue["text"] != ""]
+    sided = [cue for cue in cues if cue.channel[0] != OPEN]
+    without_side = [cue for cue in cues if cue.channel[0] == OPEN and cue.text != ""]
     if not without_side:
         return sided
     pieces: list[tuple[float, Cue]] = []
     leads: defaultdict[str, float] = defaultdict(float)
     for cue in without_side:
-        lead = _lead(cue["start"], cue["end"], spans, AROUND)
-        leads[cue["channel"]] += lead * (cue["end"] - cue["start"])
-        if cue["channel"] != OPEN or len(cue["words"] or ()) < 2:
+        lead = _lead(cue.start, cue.end, spans, AROUND)
+        leads[cue.channel] += lead * (cue.end - cue.start)
+        if cue.channel != OPEN or len(cue.words) < 2:
             pieces.append((lead, cue))
         else:
             pieces += _pieces_by_side(cue, lead, spans)
     sides = _sides_of_roles(leads)
     seconds: dict[str, defaultdict[str, float]] = {channel: defaultdict(float) for channel in CHANNELS}
     for lead, cue in pieces:
-        if cue["channel"] != OPEN and abs(lead) < CLEARLY:
-            lead = leads[cue["channel"]]
-        channel = sides.get(cue["channel"]) or _side_of(lead)
-        sided.append({**cue, "channel": channel})
-        person = cue.get("speaker")
-        if person:
-            seconds[channel][person] += cue["end"] - cue["start"]
+        if cue.channel != OPEN and abs(lead) < CLEARLY:
+            lead = leads[cue.channel]
+        channel = sides.get(cue.channel) or _side_of(lead)
+        sided.append(replace(cue, channel=channel))
+        if cue.speaker:
+            seconds[channel][cue.speaker] += cue.end - cue.start
     people = {channel: max(names, key=names.__getitem__) for channel, names in seconds.items() if names}
     named: list[Cue] = []
     for cue in sided:
-        speaker = people.get(cue["channel"], cue.get("speaker"))
-        named.append({**cue, "speaker": speaker})
+        speaker = people.get(cue.channel, cue.speaker)
+        named.append(replace(cue, speaker=speaker))
     return named
 
 
@@ -386,21 +385,19 @@ def _pieces_by_side(cue: Cue, lead: float, spans: Mapping[str, Sequence[TimeSpan
 
     A word that is on neither side clearly is on that of the whole cue.
     """
-    words_by_side: list[tuple[str, float, WordRow]] = []
-    for word in cue["words"]:
-        lead_of_word = _lead(word["start"], word["end"], spans, 0.0)
+    words_by_side: list[tuple[str, float, Word]] = []
+    for word in cue.words:
+        lead_of_word = _lead(word.start, word.end, spans, 0.0)
         is_clear = abs(lead_of_word) > CLEARLY
         words_by_side.append((_side_of(lead_of_word if is_clear else lead), lead_of_word, word))
     pieces = []
     for _, group in groupby(words_by_side, key=lambda item: item[0]):
         listed = list(group)
         words = [word for _, _, word in listed]
-        is_whole = len(words) == len(cue["words"])
-        piece = cue.copy()
-        piece["start"] = words[0]["start"]
-        piece["end"] = max(word["end"] for word in words)
-        piece["text"] = cue["text"] if is_whole else join_words(word["word"] for word in words)
-        piece["words"] = words
+        is_whole = len(words) == len(cue.words)
+        last_end = max(word.end for word in words)
+        text = cue.text if is_whole else join_words(word.text for word in words)
+        piece = replace(cue, start=words[0].start, end=last_end, text=text, words=words)
         clearest = max([lead, *(lead_of_word for _, lead_of_word, _ in listed)], key=abs)
         pieces.append((clearest, piece))
     return pieces

@@ -249,7 +249,7 @@ def _silent_speakers(talk: Conversation, utterances: Sequence[Utterance]) -> Spe
     """The names of who has no line, by channel, as `--speakers` or the recording's transcript has them."""
     of_cues: dict[str, str | None] = {}
     for cue in or_none(talk.cues) or ():
-        of_cues.setdefault(cue["channel"], cue.get("speaker"))
+        of_cues.setdefault(cue.channel, cue.speaker)
     listed: Speakers = or_none(talk.silent_speakers) or {"left": None, "right": None}
     names: Speakers = {
         "left": listed.get("left") or of_cues.get("left"),

@@ -263,7 +263,7 @@ class Segment(Stage):
         self, utterances: Sequence[Utterance], talk: Conversation, pcm: Mapping[str, audio.Pcm], headroom: float
     ) -> None:
         """Set ids, speakers, kinds and samples of utterances; `headroom`: of `pcm` over the recording."""
-        names = {cue["channel"]: cue.get("speaker") for cue in or_none(talk.cues) or ()}
+        names = {cue.channel: cue.speaker for cue in or_none(talk.cues) or ()}
         counts: Counter[str] = Counter()
         for utterance in utterances:
             channel = utterance.channel

@@ -1,11 +1,10 @@
 import itertools
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.conversation import Word
+from dailytalk_contiguous.core.conversation import Cue, Word
 from dailytalk_contiguous.core.cues import are_word_times, cues_within, match_words, shared_time
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words, split_words
 
@@ -14,20 +13,15 @@ WORD_TIMES = st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=6)
 TEXTS = st.text("ab 1.?-日本「」。", max_size=30)
 
 
-def word(text: str, start: float, end: float) -> dict[str, Any]:
-    return {"word": text, "start": start, "end": end, "probability": None}
+def cue(text: str, start: float, end: float, *words: Word) -> Cue:
+    return Cue("left", start, end, text, [*words])
 
 
-def cue(text: str, start: float, end: float, *words: dict[str, Any]) -> dict[str, Any]:
-    times = {"channel": "left", "start": start, "end": end}
-    return times | {"text": text, "words": list(words)}
-
-
-def cue_with_edges(text: str, *edges: float) -> dict[str, Any]:
+def cue_with_edges(text: str, *edges: float) -> Cue:
     """A cue whose words follow each other without a pause, with these edges in seconds."""
     words = []
     for name, (start, end) in zip(text.split(), itertools.pairwise(edges), strict=True):
-        words.append(word(name, start, end))
+        words.append(Word(name, start, end))
     return cue(text, edges[0], edges[-1], *words)
 
 
@@ -46,7 +40,7 @@ def utterances(draw: st.DrawFn) -> list[tuple[float, float]]:
 
 
 @st.composite
-def cues(draw: st.DrawFn) -> list[dict[str, Any]]:
+def cues(draw: st.DrawFn) -> list[Cue]:
     made = []
     for number in range(draw(st.integers(0, 6))):
         times = (draw(SECONDS), draw(SECONDS))
@@ -58,8 +52,8 @@ def cues(draw: st.DrawFn) -> list[dict[str, Any]]:
         spans = sorted(sorted(pair) for pair in draw(WORD_TIMES))
         for index, span in enumerate(spans):
             name = f"w{number}.{index}"
-            words.append(word(name, *span))
-        text = join_words(item["word"] for item in words)
+            words.append(Word(name, *span))
+        text = join_words(item.text for item in words)
         made.append(cue(text, start, end, *words))
     return made
 
@@ -74,8 +68,8 @@ def test_every_word_is_in_one_utterance_or_left_over(given_cues, spans, distance
         got += texts_of(words)
     expected = []
     for item in given_cues:
-        timed = [timed_word["word"] for timed_word in item["words"]]
-        expected += timed or split_words(item["text"])
+        timed = [timed_word.text for timed_word in item.words]
+        expected += timed or split_words(item.text)
     assert sorted(got) == sorted(expected)
 
 
@@ -93,8 +87,8 @@ def test_words_lie_inside_their_utterance_in_order_and_apart(given_cues, spans, 
 
 
 def test_word_near_no_utterance_is_left_over_with_its_own_times() -> None:
-    near = word("near", 1.8, 2.0)
-    far = word("far", 2.1, 2.3)
+    near = Word("near", 1.8, 2.0)
+    far = Word("far", 2.1, 2.3)
     spoken = cue("near far", 0, 9, near, far)
     matched = match_words([spoken], [(0.0, 1.0)], 1.0)
     assert matched.texts == ["near"]
@@ -102,8 +96,8 @@ def test_word_near_no_utterance_is_left_over_with_its_own_times() -> None:
 
 
 def test_utterance_with_all_of_a_cue_has_the_text_of_the_cue() -> None:
-    hello = word("hello", 0, 1)
-    world = word("world", 1, 2)
+    hello = Word("hello", 0, 1)
+    world = Word("world", 1, 2)
     spoken = cue("Hello,  world!", 0, 2, hello, world)
     utterance = (0.0, 2.0)
     whole = match_words([spoken], [utterance], 1.0)
@@ -155,7 +149,7 @@ def test_words_mostly_outside_the_speech_keep_half_their_length(
 
 
 def test_scaling_the_words_of_a_cue_leaves_those_of_another_as_they_are() -> None:
-    yes = word("yes", 0.2, 0.9)
+    yes = Word("yes", 0.2, 0.9)
     before = cue("yes", 0, 1, yes)
     spoken = cue_with_edges("a b", 1.0, 2.4, 4.0)
     utterance = (0.0, 3.0)
@@ -181,7 +175,7 @@ def test_time_in_common_is_that_of_the_text_that_falls_on_speech(late: float, sh
     assert shared_time([([], [])]) == 0.0
 
 
-def are_fitted(*words: dict[str, Any]) -> list[bool]:
+def are_fitted(*words: Word) -> list[bool]:
     spoken = cue("a b c", 0.5, 3.5, *words)
     matched = match_words([spoken], [(0.0, 4.0)], 0.5)
     (placed,) = matched.words
@@ -190,9 +184,9 @@ def are_fitted(*words: dict[str, Any]) -> list[bool]:
 
 def test_times_that_nobody_has_given_to_single_words_are_said_to_be_fitted() -> None:
     evenly = cue_with_edges("a b c", 0.5, 1.5, 2.5, 3.5)
-    single = [word("a", 0.5, 1.4), word("b", 1.5, 2.7), word("c", 2.8, 3.4)]
+    single = [Word("a", 0.5, 1.4), Word("b", 1.5, 2.7), Word("c", 2.8, 3.4)]
     assert are_fitted() == [True] * 3
-    assert are_fitted(*evenly["words"]) == [True] * 3
+    assert are_fitted(*evenly.words) == [True] * 3
     assert are_fitted(*single) == [False] * 3
 
 
@@ -211,22 +205,18 @@ def test_times_that_nobody_has_given_to_single_words_are_said_to_be_fitted() -> 
     ],
 )
 def test_times_of_words_that_cannot_be_theirs_are_not_believed(starts: tuple[float, ...], believed: bool) -> None:
-    words = [word("so", start, start + 0.2) for start in starts]
+    words = [Word("so", start, start + 0.2) for start in starts]
     assert are_word_times(words, 1.0, 3.0) is believed
 
 
 # Cutting
 
 
-def part_cue(
-    start: float, end: float, text: str, *times: tuple[float, float], channel: str = "left"
-) -> dict[str, Any]:
+def part_cue(start: float, end: float, text: str, *times: tuple[float, float], channel: str = "left") -> Cue:
     words = []
     for name, span in zip(text.split(), times, strict=False):
-        words.append(word(name, *span))
-    about = dict.fromkeys(("language", "speaker", "mark", "mark_kind"))
-    whole = cue(text, start, end, *words)
-    return about | whole | {"channel": channel}
+        words.append(Word(name, *span))
+    return Cue(channel, start, end, text, words)
 
 
 def test_cue_with_words_is_cut_at_their_midpoints() -> None:
@@ -246,9 +236,7 @@ def test_cue_with_words_is_cut_at_their_midpoints() -> None:
         (part_cue(9, 12, "a b"), 0, part_cue(0, 10, "")),
     ],
 )
-def test_cue_without_words_goes_to_the_side_of_its_midpoint(
-    whole: dict[str, Any], start: float, part: dict[str, Any]
-) -> None:
+def test_cue_without_words_goes_to_the_side_of_its_midpoint(whole: Cue, start: float, part: Cue) -> None:
     assert cues_within([whole], start, 10) == [part]
 
 
@@ -288,10 +276,10 @@ def test_conversations_share_out_every_word_once(drawn, borders) -> None:
     for start, end in itertools.pairwise(edges):
         is_last = end == 30
         for part in cues_within(cues, start, end - start, last=is_last):
-            got += part["text"].split()
-            assert 0 <= part["start"] <= part["end"]
-            assert is_last or part["end"] <= end - start
+            got += part.text.split()
+            assert 0 <= part.start <= part.end
+            assert is_last or part.end <= end - start
     expected = []
     for whole in cues:
-        expected += whole["text"].split()
+        expected += whole.text.split()
     assert sorted(got) == sorted(expected)

@@ -10,10 +10,11 @@ import pytest
 from audio_files import EXAMPLES, reference
 from command import EMBEDDED, Command
 
+from dailytalk_contiguous.core.conversation import Cue
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 
 
-def read_segment(path: Path, segment: dict[str, Any], language: str | None = None) -> list[dict[str, Any]]:
+def read_segment(path: Path, segment: dict[str, Any], language: str | None = None) -> list[Cue]:
     """The cues of a Whisper transcript with one segment of five seconds."""
     whole = {"start": 0.0, "end": 5.0, "speaker": "A"} | segment
     document = {"segments": [whole], "language": language}
@@ -48,8 +49,8 @@ def words(*texts: str) -> list[dict[str, Any]]:
 )
 def test_fillers_lose_their_signs(tmp_path: Path, language: str | None, written: str, text: str) -> None:
     cues = read_segment(tmp_path / "call.json", {"text": written}, language)
-    (cue,) = [cue for cue in cues if not cue["mark"]]
-    assert cue["text"] == text
+    (cue,) = [cue for cue in cues if not cue.mark]
+    assert cue.text == text
 
 
 @pytest.mark.parametrize(
@@ -58,8 +59,8 @@ def test_fillers_lose_their_signs(tmp_path: Path, language: str | None, written:
 @pytest.mark.parametrize("language", ["en", None])
 def test_marks_stay_marks(tmp_path: Path, mark: str, language: str | None) -> None:
     cues = read_segment(tmp_path / "call.json", {"text": f"Well {mark} yes"}, language)
-    assert [cue["text"] for cue in cues] == ["Well yes", None]
-    assert [cue["mark_kind"] for cue in cues] == [None, "sound"]
+    assert [cue.text for cue in cues] == ["Well yes", None]
+    assert [cue.mark_kind for cue in cues] == [None, "sound"]
 
 
 @pytest.mark.parametrize(
@@ -69,13 +70,13 @@ def test_words_of_switchboards_notation_keep_their_times(tmp_path: Path, timed: 
     listed = words(*timed)
     segment = {"text": "I {F uh, } think", "words": listed}
     (cue,) = read_segment(tmp_path / "call.json", segment, "en")
-    assert cue["text"] == "I uh, think"
+    assert cue.text == "I uh, think"
     expected = []
     for word in listed:
         text = word["word"].strip("{F} ")
         if text:
             expected.append((text, word["start"]))
-    kept = [(word["word"], word["start"]) for word in cue["words"]]
+    kept = [(word.text, word.start) for word in cue.words]
     assert kept == expected
 
 

@@ -249,7 +249,7 @@ def test_elan_without_entities_is_read_in_both_encodings_and_with_a_bare_documen
         path = tmp_path / "call.eaf"
         declaration = f'<?xml version="1.0" encoding="{encoding}"?>{doctype}'
         path.write_text(declaration + tiers_of_elan(spans(2)), encoding=encoding)
-        texts.append([cue["text"] for cue in read_transcripts([path], "call.wav")])
+        texts.append([cue.text for cue in read_transcripts([path], "call.wav")])
     assert texts == [["so", "so"], ["so", "so"]]
 
 

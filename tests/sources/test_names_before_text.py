@@ -51,16 +51,16 @@ def test_equal_beginnings_of_most_cues_are_names_and_no_speech(
     tmp_path: Path, first: str, second: str, names: list[str]
 ) -> None:
     cues = read_transcripts([vtt(tmp_path / "call.vtt", [first, second])], "call.wav")
-    assert [cue["text"] for cue in cues] == SPOKEN
-    assert [cue["channel"] for cue in cues] == names * 4
+    assert [cue.text for cue in cues] == SPOKEN
+    assert [cue.channel for cue in cues] == names * 4
 
 
 @pytest.mark.parametrize("prefixes", [["Yes:", "Yes:", ""], ["[laughter]", "[music]"]])
 def test_what_both_say_often_and_what_is_a_sound_is_no_name(tmp_path: Path, prefixes: list[str]) -> None:
     cues = read_transcripts([vtt(tmp_path / "call.vtt", prefixes)], "call.wav")
-    assert {cue["speaker"] for cue in cues} == {None}
+    assert {cue.speaker for cue in cues} == {None}
     if prefixes[0] == "Yes:":
-        assert [cue["text"] for cue in cues][:3] == [f"Yes: {text}" for text in SPOKEN[:2]] + SPOKEN[2:3]
+        assert [cue.text for cue in cues][:3] == [f"Yes: {text}" for text in SPOKEN[:2]] + SPOKEN[2:3]
 
 
 def test_a_number_is_one_caller_in_all_recordings_and_stands_nowhere(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_one_number_is_one_caller_however_it_is_spelled(tmp_path: Path) -> None:
 def test_an_address_that_is_said_before_a_colon_is_speech(tmp_path: Path) -> None:
     path = vtt(tmp_path / "call.vtt", ["", "", "", "Write to sales@example.com:", "", "", "", ""])
     cues = read_transcripts([path], "call.wav")
-    assert "Write to sales@example.com: Two of them?" in [cue["text"] for cue in cues]
+    assert "Write to sales@example.com: Two of them?" in [cue.text for cue in cues]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_cue_of_very_many_lines_is_read(tmp_path: Path) -> None:
     path = tmp_path / "call.vtt"
     path.write_text("WEBVTT\n\n00:01.000 --> 00:02.000\n" + "so it is\n" * 150_000)
     (cue,) = read_transcripts([path], "call.wav")
-    assert len((cue["text"] or "").split()) == 450_000
+    assert len((cue.text or "").split()) == 450_000
 
 
 def test_an_error_names_no_number(tmp_path: Path) -> None:
@@ -194,5 +194,5 @@ def test_times_of_lines_that_are_no_numbers_are_named(tmp_path: Path) -> None:
 )
 def test_a_role_is_the_name_of_nobody(tmp_path: Path, first: str, second: str) -> None:
     cues = read_transcripts([vtt(tmp_path / "call.vtt", [first, second])], "call.wav")
-    assert [cue["text"] for cue in cues] == SPOKEN
-    assert {cue["speaker"] for cue in cues} == {None}
+    assert [cue.text for cue in cues] == SPOKEN
+    assert {cue.speaker for cue in cues} == {None}

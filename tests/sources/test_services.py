@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 from recordings import save
 
+from dailytalk_contiguous.core.conversation import Cue, Word
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.sources.services import written_seconds
 from dailytalk_contiguous.sources.transcripts import read_transcripts
-
-Cue = dict[str, Any]
 
 
 def read(folder: Path, document: object, recording: str = "call.wav", name: str = "call.json") -> list[Cue]:
@@ -26,8 +25,8 @@ def spoken(cues: list[Cue]) -> list[tuple[str, str, float, float]]:
     """Channel, text, start and end of each word, and of each cue without words."""
     read_words = []
     for cue in cues:
-        for word in cue["words"] or [{"word": cue["text"], "start": cue["start"], "end": cue["end"]}]:
-            read_words.append((cue["channel"], word["word"], round(word["start"], 3), round(word["end"], 3)))
+        for word in cue.words or [Word(cue.text, cue.start, cue.end)]:
+            read_words.append((cue.channel, word.text, round(word.start, 3), round(word.end, 3)))
     return read_words
 
 
@@ -467,7 +466,7 @@ def test_nothing_but_what_is_said_is_read(tmp_path: Path) -> None:
     document = DEEPGRAM | {"caller": "+1 415 555 0100", "account": "ann@example.com", "metadata": {"tags": ["x"]}}
     cues = read(tmp_path, document)
     assert cues == read(tmp_path, DEEPGRAM)
-    assert {cue["language"] for cue in cues} == {"en"}
+    assert {cue.language for cue in cues} == {"en"}
 
 
 @pytest.mark.parametrize(
@@ -510,7 +509,7 @@ def test_google_with_words_in_some_results_only_loses_no_text(tmp_path: Path) ->
         {"alternatives": [{"transcript": "Yes."}], "channelTag": 2, "resultEndTime": "1.4s"},
     ]
     cues = read(tmp_path, {"results": listed})
-    texts = {(cue["channel"], cue["text"]) for cue in cues}
+    texts = {(cue.channel, cue.text) for cue in cues}
     assert texts == {("left", "Hi there."), ("right", "Yes.")}
 
 
@@ -534,8 +533,8 @@ def test_chunk_without_an_end_ends_where_the_next_begins_and_the_last_one_by_its
         ]
     }
     first, last = read(tmp_path, document)
-    assert (first["start"], first["end"]) == (0.5, 1.5)
-    assert 1.9 < last["end"] < 2.5
+    assert (first.start, first.end) == (0.5, 1.5)
+    assert 1.9 < last.end < 2.5
 
 
 def test_whisper_cpp_with_an_unsure_channel_leaves_that_line_to_the_sound(tmp_path: Path) -> None:
@@ -571,14 +570,14 @@ def test_sounds_are_marks_and_what_stands_before_a_word_joins_it(tmp_path: Path)
     laughter = {"text": "(laughter)", "start": 2.0, "end": 2.5, "type": "audio_event"}
     words = [*with_each(three_words(MS), "type", ["word"] * 3), laughter]
     cues = read(tmp_path, {"language_code": "eng", "words": words})
-    assert [(cue["mark"], cue["start"]) for cue in cues if cue["mark"]] == [("laughter", 2.0)]
+    assert [(cue.mark, cue.start) for cue in cues if cue.mark] == [("laughter", 2.0)]
     opening = speechmatics("¿", 0.5, 0.5, 1, "punctuation") | {"attaches_to": "next"}
     (cue,) = read(tmp_path, {"results": [opening, speechmatics("Qué", 0.5, 0.7, 1)]})
-    assert cue["text"] == "¿Qué"
+    assert cue.text == "¿Qué"
     unknown = {"type": "unknown", "value": "<inaudible>"}
     monologue = {"speaker": 0, "elements": [*rev("Hi", 0.5, 0.7), unknown]}
     cues = read(tmp_path, {"monologues": [monologue]})
-    assert [(cue["text"], cue["mark"]) for cue in cues if cue["mark"]] == [(None, "inaudible")]
+    assert [(cue.text, cue.mark) for cue in cues if cue.mark] == [(None, "inaudible")]
 
 
 def test_label_studio_of_several_tasks_is_of_many_recordings(tmp_path: Path) -> None:
@@ -595,17 +594,17 @@ def test_label_studio_of_several_tasks_is_of_many_recordings(tmp_path: Path) -> 
 def test_who_speaks_over_whom_stays_as_an_agents_record_has_it(tmp_path: Path) -> None:
     talking = [livekit("assistant", "Hi there, how are you?", 0.5, 3.0), livekit("user", "Hi.", 1.0, 1.3)]
     cues = read(tmp_path, LIVEKIT | {"chat_history": {"items": talking}})
-    assert [(cue["start"], cue["end"]) for cue in cues] == [(0.5, 3.0), (1.0, 1.3)]
+    assert [(cue.start, cue.end) for cue in cues] == [(0.5, 3.0), (1.0, 1.3)]
     long = "A line that takes as much as three seconds to say."
     lines = [{**PIPECAT[0], "content": long}, {**PIPECAT[1], "content": "Hm."}]
-    spans = [(cue["start"], round(cue["end"], 2)) for cue in read(tmp_path, lines)]
+    spans = [(cue.start, round(cue.end, 2)) for cue in read(tmp_path, lines)]
     assert spans == [(0.0, 3.33), (0.75, 0.95)]
 
 
 def test_a_line_without_an_end_ends_before_its_speakers_next_one(tmp_path: Path) -> None:
     lines = [{**PIPECAT[0], "content": 99 * "long "}, {**PIPECAT[1], "role": "assistant"}, PIPECAT[1]]
     first, *_ = read(tmp_path, lines)
-    assert (first["start"], first["end"]) == (0.0, 0.75)
+    assert (first.start, first.end) == (0.0, 0.75)
 
 
 @pytest.mark.parametrize(
@@ -626,13 +625,13 @@ def test_a_line_without_an_end_ends_before_its_speakers_next_one(tmp_path: Path)
 def test_null_in_a_voice_agents_record_is_as_good_as_nothing(
     tmp_path: Path, document: object, starts: list[float]
 ) -> None:
-    assert [round(cue["start"], 3) for cue in read(tmp_path, document)] == starts
+    assert [round(cue.start, 3) for cue in read(tmp_path, document)] == starts
 
 
 def test_retells_line_without_words_begins_where_the_one_before_ended(tmp_path: Path) -> None:
     call = retell()
     call["transcript_object"].insert(1, {"role": "user", "content": "Hm.", "words": []})
-    texts = [(cue["channel"], cue["text"], cue["start"], cue["end"]) for cue in read(tmp_path, call)]
+    texts = [(cue.channel, cue.text, cue.start, cue.end) for cue in read(tmp_path, call)]
     assert texts[1] == ("?user", "Hm.", 1.1, 1.25)
 
 

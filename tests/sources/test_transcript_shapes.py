@@ -17,6 +17,7 @@ from command import EMBEDDED, Command
 from praatio import textgrid
 from recordings import read_lines
 
+from dailytalk_contiguous.core.conversation import cues_of_row, rows_of_cues
 from dailytalk_contiguous.core.cues import match_words
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.transcript_marks import mark_of, without_marks
@@ -72,7 +73,7 @@ def side_of(lines: Iterable[Line], channel: str) -> list[Line]:
 
 def read(*paths: Path, tiers: Sequence[str] = (), left: dict[str, list[str]] | None = None) -> list[Cue]:
     """What a file says, on the sides that its speakers have in the recording."""
-    cues = read_transcripts(paths, "call.flac", duration=SECONDS, tiers=tiers, left=left)
+    cues = rows_of_cues(read_transcripts(paths, "call.flac", duration=SECONDS, tiers=tiers, left=left))
     sides = {f"?{name}": side for side, name in NAMES.items()}
     on_sides = []
     for cue in cues:
@@ -255,7 +256,7 @@ def test_word_times_that_run_back_or_are_all_one_never_shuffle_a_text(
     assert believed == [len(line["words"]) <= 4 for line in talk]
     left = side_of(cues, "left")
     spans = [(line["start"], line["end"]) for line in side_of(talk, "left")]
-    matched = match_words(left, spans, 1.0)
+    matched = match_words(cues_of_row({"given": left}), spans, 1.0)
     long = [words for words, cue in zip(matched.words, left, strict=True) if not cue["words"]]
     assert long
     for words in long:

@@ -8,12 +8,11 @@ import pympi
 import pytest
 from praatio import textgrid
 
+from dailytalk_contiguous.core.conversation import Cue, Word, rows_of_cues
 from dailytalk_contiguous.core.cues import cues_within
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.channel_names import person, sides_of
 from dailytalk_contiguous.sources.transcripts import find_transcripts, read_transcripts
-
-Cue = dict[str, Any]
 
 
 def save(path: Path, content: Any, encoding: str = "utf-8") -> Path:
@@ -34,23 +33,23 @@ def read_json(folder: Path, content: Any) -> list[Cue]:
 
 def spoken(cues: list[Cue]) -> list[tuple[str, str]]:
     """Channel and text of each cue."""
-    return [(cue["channel"], cue["text"]) for cue in cues]
+    return [(cue.channel, cue.text) for cue in cues]
 
 
-def times_of(items: list[dict[str, Any]]) -> list[tuple[float, float]]:
-    return [(item["start"], item["end"]) for item in items]
+def times_of(items: list[Cue] | list[Word]) -> list[tuple[float, float]]:
+    return [item.span for item in items]
 
 
 def speakers(cues: list[Cue]) -> list[str | None]:
-    return [cue["speaker"] for cue in cues]
+    return [cue.speaker for cue in cues]
 
 
 def channels(cues: list[Cue]) -> list[str]:
-    return [cue["channel"] for cue in cues]
+    return [cue.channel for cue in cues]
 
 
 def texts(cues: list[Cue]) -> list[str | None]:
-    return [cue["text"] for cue in cues]
+    return [cue.text for cue in cues]
 
 
 def line(channel: str, start: float, end: float, raw: str, **more: Any) -> str:
@@ -163,23 +162,24 @@ def test_own_words_keep_their_times_and_probabilities(tmp_path: Path) -> None:
     you = {"word": "you", "start": 0.5, "end": 0.8}
     text = line("left", 0, 1, "Hello, you", text="Hello, you!", words=[hello, you])
     (cue,) = read(save(tmp_path / "call.jsonl", text))
-    assert cue["words"] == [hello, you | {"probability": None}]
-    assert cue["text"] == "Hello, you"
+    assert cue.words == [Word("Hello,", 0.1, 0.4, 0.9), Word("you", 0.5, 0.8)]
+    assert cue.text == "Hello, you"
 
 
 def test_words_that_do_not_spell_a_corrected_text_are_left_out(tmp_path: Path) -> None:
     words = [{"word": "wreck", "start": 0.1, "end": 0.4}]
     text = line("left", 0, 1, "recognise", words=words)
     (cue,) = read(save(tmp_path / "call.jsonl", text))
-    assert cue["text"] == "recognise"
-    assert cue["words"] == []
+    assert cue.text == "recognise"
+    assert cue.words == []
 
 
 def test_utterances_json_is_read_by_path(tmp_path: Path) -> None:
     utterance = {"channel": "right", "start": 1, "end": 2, "text": "hi", "words": None}
     path = save(tmp_path / "call.reference.json", {"utterances": [utterance]})
     (cue,) = read(path)
-    assert cue == {
+    (row,) = rows_of_cues([cue])
+    assert row == {
         "channel": "right",
         "start": 1.0,
         "end": 2.0,
@@ -207,9 +207,9 @@ def test_moshi_main_speaker_is_left_and_words_become_cues_at_pauses(tmp_path: Pa
     assert texts(cues) == ["a b", "yes", "far"]
     assert channels(cues) == ["left", "right", "left"]
     first = cues[0]
-    assert first["start"] == 0.1
-    assert first["end"] == 1.0
-    assert len(first["words"]) == 2
+    assert first.start == 0.1
+    assert first.end == 1.0
+    assert len(first.words) == 2
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -269,13 +269,13 @@ def test_names_of_meetings_are_those_of_their_speakers(tmp_path: Path, lines: li
     for number, text in enumerate(lines):
         vtt += f"00:0{number}.000 --> 00:0{number}.900\n{text}\n\n"
     cues = read(save(tmp_path / "call.vtt", vtt))
-    with_text = [cue for cue in cues if cue["text"]]
+    with_text = [cue for cue in cues if cue.text]
     first, second, third, *_ = with_text
-    assert first["speaker"] == "Anna Lee"
-    assert first["text"] == "one"
-    assert second["speaker"] == "Ben van der Berg"
-    assert second["text"] == "two"
-    assert third["text"] == "it is: three"
+    assert first.speaker == "Anna Lee"
+    assert first.text == "one"
+    assert second.speaker == "Ben van der Berg"
+    assert second.text == "two"
+    assert third.text == "it is: three"
 
 
 def test_two_speakers_in_one_subtitle_are_told_apart(tmp_path: Path) -> None:
@@ -329,8 +329,7 @@ def test_mfa_tiers_are_words_of_their_speaker(tmp_path: Path, form: str) -> None
     assert first == ("left", "hello")
     assert second == ("left", "you")
     assert third == ("right", "yes")
-    hello = {"word": "hello", "start": 0.0, "end": 0.5, "probability": None}
-    assert cues[0]["words"] == [hello]
+    assert cues[0].words == [Word("hello", 0.0, 0.5)]
 
 
 def test_words_count_where_a_speaker_has_utterances_too(tmp_path: Path) -> None:
@@ -356,7 +355,7 @@ def test_tier_holds_words_by_its_name_or_if_nine_of_ten_labels_are_one(
     cues = read(path)
     assert cues
     for cue in cues:
-        assert bool(cue["words"]) == words
+        assert bool(cue.words) == words
 
 
 @pytest.mark.parametrize("form", ["long_textgrid", "short_textgrid"])
@@ -449,8 +448,8 @@ def timed(cues: list[Cue]) -> list[tuple[str, str, float, float, float | None]]:
     """Channel, text, start, end and probability of each word."""
     words = []
     for cue in cues:
-        for word in cue["words"]:
-            words.append((cue["channel"], word["word"], word["start"], word["end"], word["probability"]))
+        for word in cue.words:
+            words.append((cue.channel, word.text, word.start, word.end, word.probability))
     return words
 
 
@@ -506,10 +505,10 @@ def test_rttm_names_the_people_of_words_that_have_none(tmp_path: Path) -> None:
     turns = save(tmp_path / "call.rttm", RTTM)
     words = save(tmp_path / "call.ctm", "call 1 0.1 0.4 Hello\ncall 1 0.6 0.2 you\ncall 1 1.3 0.5 yes\n")
     cues = read(words, turns)
-    lines = [cue for cue in cues if cue["text"]]
+    lines = [cue for cue in cues if cue.text]
     assert spoken(lines) == [("?", "Hello you"), ("?", "yes")]
-    turn_cues = [cue for cue in cues if not cue["text"]]
-    people = {(cue["channel"], cue["speaker"]) for cue in turn_cues}
+    turn_cues = [cue for cue in cues if not cue.text]
+    people = {(cue.channel, cue.speaker) for cue in turn_cues}
     assert people == {("?Anna", "Anna"), ("?Bob", "Bob")}
 
 
@@ -576,7 +575,7 @@ def test_whisperx_numbers_share_what_is_free_around_them(
     text = " ".join(item["word"] for item in items)
     segment = {"start": 0.2, "end": 1.0, "text": text, "words": items, "speaker": "A"}
     (cue,) = read_json(tmp_path, {"segments": [segment]})
-    assert times_of(cue["words"]) == times
+    assert times_of(cue.words) == times
 
 
 def test_lhotse_supervisions_have_channels_speakers_and_words(tmp_path: Path) -> None:
@@ -792,7 +791,7 @@ def test_text_of_one_piece_repeated_is_read_in_one_go(tmp_path: Path, piece: str
     repeated = piece * (180_000 // len(piece))
     vtt = f"WEBVTT\n\n00:01.000 --> 00:02.000\nA: yes {repeated}\n"
     (cue,) = read(save(tmp_path / "call.left.vtt", vtt))
-    assert "yes" in cue["text"]
+    assert "yes" in cue.text
 
 
 def test_two_files_for_one_channel_are_refused(tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ from typing import ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.core.conversation import Conversation, Span, conversation_features
-from dailytalk_contiguous.core.records import Cue
+from dailytalk_contiguous.core.conversation import Conversation, Cue, Span, conversation_features
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.match_transcript import NOT_USED
 
@@ -29,9 +28,9 @@ class MatchTag(Stage):
 
     def of_talk(self, talk: Conversation) -> Conversation:
         cues = [] if talk.transcript_repair == NOT_USED else talk.cues
-        lines = [cue for cue in cues if cue["text"]]
+        lines = [cue for cue in cues if cue.text]
         for utterance in talk.utterances:
-            of_channel = [cue for cue in lines if cue["channel"] == utterance.channel]
+            of_channel = [cue for cue in lines if cue.channel == utterance.channel]
             utterance.tag = _tag_between(utterance.span, of_channel)
         return talk
 
@@ -41,8 +40,8 @@ def _tag_between(span: Span, lines: Sequence[Cue]) -> str | None:
     longest = 0.0
     tag = None
     for line in lines:
-        shared = span & Span(line["start"], line["end"])
+        shared = span & line.span
         if shared.seconds > longest:
             longest = shared.seconds
-            tag = line["tag"]
+            tag = line.tag
     return tag

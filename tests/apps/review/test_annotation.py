@@ -22,6 +22,7 @@ from scripted import folder, loopback, say, settings, talk
 
 from dailytalk_contiguous.apps.review.layouts import open_editable
 from dailytalk_contiguous.apps.review.session import Session
+from dailytalk_contiguous.core.conversation import rows_of_cues
 from dailytalk_contiguous.sources.transcript_formats import read_cues
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 from dailytalk_contiguous.store.files import file_name
@@ -75,11 +76,12 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
         samples, rate = soundfile.read(recording)
         soundfile.write(path / f"{name}.FLAC", samples, rate)
         reference = recording.with_suffix(".reference.json")
-        cues = [cue for cue in read_transcripts([reference], recording.name) if cue["text"]]
+        cues = [cue for cue in read_transcripts([reference], recording.name) if cue.text]
         lines = []
         for number, cue in enumerate(cues):
-            entry = line(name, number, cue["channel"], cue["words"], tag=TAGS[number % 4])
-            entry |= {"start": cue["start"], "end": cue["end"], "text": cue["text"]}
+            words = rows_of_cues([cue])[0]["words"]
+            entry = line(name, number, cue.channel, words, tag=TAGS[number % 4])
+            entry |= {"start": cue.start, "end": cue.end, "text": cue.text}
             lines.append(entry)
         items.append((name, name, 0.0, lines))
     return work_folder(path, items)
@@ -189,14 +191,14 @@ def test_turns_and_words_for_scorers_are_read_as_given_transcripts(
         dailytalk("export", recordings, "--format", format, "--out", tmp_path / format)
     for name in names(recordings):
         cues = read_cues(tmp_path / "rttm" / f"{file_name(name)}.rttm", None, list)
-        turns = [(cue["speaker"], ms(cue["start"]), ms(cue["end"])) for cue in cues]
+        turns = [(cue.speaker, ms(cue.start), ms(cue.end)) for cue in cues]
         expected = [(SPEAKERS[side], start, end) for side, start, end, _, _ in said(recordings, name)]
         assert sorted(turns) == sorted(expected)
         words = []
         for cue in read_cues(tmp_path / "ctm" / f"{file_name(name)}.ctm", None, list):
-            side = {"A": "left", "B": "right"}[cue["channel"]]
-            for word in cue["words"]:
-                words.append((side, ms(word["start"]), ms(word["end"]), word["word"]))
+            side = {"A": "left", "B": "right"}[cue.channel]
+            for word in cue.words:
+                words.append((side, ms(word.start), ms(word.end), word.text))
         assert sorted(words) == words_said(recordings, name)
 
 
