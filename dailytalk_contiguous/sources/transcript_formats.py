@@ -147,6 +147,7 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
     if named_language and len(named_language) > _LONGEST_LANGUAGE:
         named_language = None
     channel = item.get("channel")
+    tag = item.get(STYLE_TAG)
     turns: list[tuple[str | None, list[Word]]] = []
     for name, turn in itertools.groupby(_words_of(item, start, end), key=itemgetter(0)):
         turns.append((name, [word for _, word in turn]))
@@ -178,7 +179,7 @@ def cues_of(item: TranscriptItem) -> Iterator[Cue]:
             words=plain_words if is_timed else [],
             speaker=None if name is None else str(name),
             language=language if is_code else None,
-            tag=item.get(STYLE_TAG),
+            tag=None if tag is None else str(tag),
         )
         if spoken_text:
             yield from _without_marks(cue, is_word="word" in item)
