@@ -1,4 +1,4 @@
-"""A conversation in flight: what the stages take and return, and the only way from rows to it and back.
+"""A conversation in flight: what the stages take and return, and what makes it of a row, and a row of it.
 
 A row has a list column for each field of an utterance, since that is what Parquet and `datasets` hold. Here an
 utterance is an object, and so is a word:
@@ -15,13 +15,14 @@ Times are seconds of the conversation, as it was recorded: `start` and `end`; in
 (columns of people's own stages, or of a finished row) is in `extra`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, get_args, get_type_hints
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 from datasets import Features, List
+from msgspec.structs import replace
 
 from dailytalk_contiguous.core.arrow_types import Feature, feature_of
 from dailytalk_contiguous.core.errors import Reject
@@ -51,7 +52,7 @@ UNSET = msgspec.UNSET
 
 _Value = TypeVar("_Value")
 
-#: The default of a field, whatever its type: stages name what they need, so none of them meets it.
+#: The default of a field, whatever its type: a stage is only called with all that it needs.
 _unset: Any = UNSET
 
 Sound: TypeAlias = Annotated[bytes, Stored("binary")]
@@ -128,7 +129,7 @@ class Word(msgspec.Struct, rename={"text": "word", "side": "speaker"}, frozen=Tr
 
     def at(self, start: float, end: float) -> "Word":
         """The word at another time."""
-        return msgspec.structs.replace(self, start=start, end=end)
+        return replace(self, start=start, end=end)
 
     def shifted(self, seconds: float) -> "Word":
         """The word so many seconds later."""
@@ -142,15 +143,15 @@ class Word(msgspec.Struct, rename={"text": "word", "side": "speaker"}, frozen=Tr
 
     def said_with(self, probability: float | None) -> "Word":
         """The word with another probability that it was said."""
-        return msgspec.structs.replace(self, probability=probability)
+        return replace(self, probability=probability)
 
     def spelled(self, text: str) -> "Word":
         """The word as it is written elsewhere."""
-        return msgspec.structs.replace(self, text=text)
+        return replace(self, text=text)
 
     def known_by(self, source: str) -> "Word":
         """The word with how its times are known."""
-        return msgspec.structs.replace(self, source=source)
+        return replace(self, source=source)
 
 
 class TokenRun(msgspec.Struct, frozen=True):
@@ -364,7 +365,7 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
     def shifted(self, seconds: float) -> "Utterance":
         """The utterance and its words so many seconds later."""
         words = [word.shifted(seconds) for word in self.words] if is_set(self.words) else self.words
-        return msgspec.structs.replace(self, start=self.start + seconds, end=self.end + seconds, words=words)
+        return replace(self, start=self.start + seconds, end=self.end + seconds, words=words)
 
 
 class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "given"}):
@@ -434,10 +435,10 @@ class _Codec(NamedTuple):
     holds_objects: bool
 
     def read(self, value: Any) -> Any:
-        """The value of the field, from that of a row."""
-        if value is None or not self.holds_objects:
-            return value
-        return msgspec.convert(value, self.hint)
+        """The value of the field, from that of a row, whose lists and dicts stay as they are."""
+        if value is not None and self.holds_objects:
+            return msgspec.convert(value, self.hint)
+        return [*value] if isinstance(value, list) else value
 
     def write(self, value: Any) -> Any:
         """The value of a row, from that of the field."""
@@ -509,11 +510,12 @@ def from_row(row: Mapping[str, Any], features: Features | None = None) -> Conver
 
 
 def assign(talk: Conversation, row: Mapping[str, Any], features: Features | None = None) -> None:
-    """Set these columns of a conversation, whose utterances they may make anew.
+    """Set these columns of a conversation, whose utterances a row with `utterance_id` may make anew.
 
     A list is a column of the utterances if a field of `Utterance` has its name. A column that `features` give
     another type than that of its field is none of ours, and others' rows may have words without text: their values
-    are kept as they are, in `extra`.
+    are kept as they are, in `extra`. Raises ValueError, with its name, for a column that does not have a value for
+    each utterance.
     """
     of_utterances: dict[str, list[Any]] = {}
     for name, value in row.items():
@@ -526,48 +528,60 @@ def assign(talk: Conversation, row: Mapping[str, Any], features: Features | None
                 setattr(talk, of_talk.field, of_talk.read(value))
                 del talk.extra[name]
             elif of_utterance and isinstance(value, list) and kind in (None, List(of_utterance.feature)):
-                of_utterances[of_utterance.field] = [of_utterance.read(item) for item in value]
+                of_utterances[name] = [of_utterance.read(item) for item in value]
                 del talk.extra[name]
         except msgspec.ValidationError:
             continue
-    counts = {len(values) for values in of_utterances.values()}
-    if not counts:
+    if not of_utterances:
         return
-    (count,) = counts
+    count = len(of_utterances.get("utterance_id") or next(iter(of_utterances.values())))
+    if is_set(talk.utterances) and "utterance_id" not in row:
+        count = len(talk.utterances)
+    for name, values in of_utterances.items():
+        if len(values) != count:
+            raise ValueError(f"the column {name!r} has {len(values)} values for {count} utterances")
     if not is_set(talk.utterances) or count != len(talk.utterances):
         talk.utterances = [Utterance() for _ in range(count)]
-    for field, values in of_utterances.items():
+    for name, values in of_utterances.items():
+        field = _OF_UTTERANCE[name].field
         for utterance, value in zip(talk.utterances, values, strict=True):
             setattr(utterance, field, value)
 
 
-def from_flat(rows: Iterable[Mapping[str, Any]]) -> tuple[list[Conversation], list[Utterance]]:
+def from_flat(
+    rows: Iterable[Mapping[str, Any]], shared: Container[str]
+) -> tuple[list[Conversation], list[Utterance]]:
     """The conversations of rows of which each is an utterance, and these utterances in the order of the rows.
 
-    Rows with the same `conversation_id` are one conversation; a row without it is one by itself.
+    Rows with the same `conversation_id` are one conversation; a row without it is one by itself. The columns of
+    `shared` are those of the conversation, as its first row has them.
     """
     talks: dict[object, Conversation] = {}
     utterances: list[Utterance] = []
     for index, row in enumerate(rows):
         key = row.get("conversation_id", index)
         if key not in talks:
-            talks[key] = from_row({name: value for name, value in row.items() if name in _OF_CONVERSATION})
+            talks[key] = from_row({name: value for name, value in row.items() if name in shared})
             talks[key].utterances = []
         utterance = Utterance()
-        assign_flat(utterance, {name: value for name, value in row.items() if name not in _OF_CONVERSATION})
+        assign_flat(utterance, {name: value for name, value in row.items() if name not in shared})
         talks[key].utterances.append(utterance)
         utterances.append(utterance)
     return [*talks.values()], utterances
 
 
 def assign_flat(utterance: Utterance, row: Mapping[str, Any]) -> None:
-    """Set these columns of an utterance."""
+    """Set these columns of an utterance; in `extra` what no field has, and what is no value of its field."""
     for name, value in row.items():
-        if name in _OF_UTTERANCE:
-            codec = _OF_UTTERANCE[name]
+        codec = _OF_UTTERANCE.get(name)
+        utterance.extra[name] = value
+        if codec is None:
+            continue
+        try:
             setattr(utterance, codec.field, codec.read(value))
-        else:
-            utterance.extra[name] = value
+            del utterance.extra[name]
+        except msgspec.ValidationError:
+            continue
 
 
 def known_columns(utterance: Utterance, names: Iterable[str]) -> dict[str, Any]:
@@ -634,10 +648,9 @@ def values_of(utterances: Iterable[Utterance], name: str) -> list[Any]:
 
 
 def _of_utterance(utterance: Utterance, name: str) -> Any:
-    codec = _OF_UTTERANCE.get(name)
-    if codec is None:
+    if name in utterance.extra or name not in _OF_UTTERANCE:
         return utterance.extra[name]
-    return _written(codec, utterance, name)
+    return _written(_OF_UTTERANCE[name], utterance, name)
 
 
 def _written(codec: _Codec, record: msgspec.Struct, name: str) -> Any:
@@ -653,12 +666,45 @@ def set_null(utterance: Utterance, names: Iterable[str]) -> None:
 
 
 def share_out(talk: Conversation, names: Iterable[str]) -> None:
-    """Give each utterance its value of those of these columns that no class here names."""
+    """Give each utterance its value of those of these columns that no field has."""
     for name in names:
         values = talk.extra.get(name)
-        if isinstance(values, list):
-            for utterance, value in zip(talk.utterances, values, strict=True):
-                utterance.extra[name] = value
+        if not is_set(talk.utterances) or not isinstance(values, list) or len(values) != len(talk.utterances):
+            continue
+        for utterance, value in zip(talk.utterances, values, strict=True):
+            utterance.extra[name] = value
+
+
+def gather(talk: Conversation, names: Iterable[str]) -> None:
+    """Take those of these columns that utterances have in `extra` to the conversation."""
+    if not is_set(talk.utterances):
+        return
+    for name in names:
+        is_known = name in _OF_CONVERSATION or name in _OF_UTTERANCE
+        if is_known and not talk.utterances:
+            continue
+        if all(name in utterance.extra for utterance in talk.utterances):
+            talk.extra[name] = [utterance.extra[name] for utterance in talk.utterances]
+
+
+def malformed(talk: Conversation, names: Iterable[str]) -> list[str]:
+    """Those of these columns whose values are none of their fields."""
+    return [name for name in names if name in talk.extra and name in _OF_CONVERSATION | _OF_UTTERANCE]
+
+
+def copied(talk: Conversation) -> Conversation:
+    """The conversation and its utterances anew, so that what is set in them is not set in these."""
+    utterances = talk.utterances
+    if is_set(utterances):
+        utterances = [replace(utterance, extra={**utterance.extra}) for utterance in utterances]
+    return replace(talk, utterances=utterances, extra={**talk.extra})
+
+
+def restore(utterance: Utterance, before: Utterance) -> None:
+    """Set all fields of an utterance as they were before."""
+    for name in utterance.__struct_fields__:
+        setattr(utterance, name, getattr(before, name))
+    utterance.extra = {**before.extra}
 
 
 def with_only(talks: Iterable[Conversation], utterances: Iterable[Utterance]) -> list[Conversation]:
@@ -668,7 +714,7 @@ def with_only(talks: Iterable[Conversation], utterances: Iterable[Utterance]) ->
     for talk in talks:
         chosen = [utterance for utterance in talk.utterances if id(utterance) in wanted]
         if chosen:
-            parts.append(msgspec.structs.replace(talk, utterances=chosen))
+            parts.append(replace(talk, utterances=chosen))
     return parts
 
 

@@ -18,6 +18,7 @@ from dailytalk_contiguous.store.work_folder import (
     CLIPS,
     DATASET,
     MEASURED,
+    RATED,
     STATS,
     TAGGED,
     TRANSCRIPT,
@@ -51,7 +52,7 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
     is_training = (where / TRAIN).is_file() and not (where / DATASET).is_dir()
     if is_mix(where) or (not finished and is_training):
         return TrainingItems(where)
-    names_of_work = (DATASET, TAGGED, TRANSCRIPT)
+    names_of_work = (DATASET, RATED, TAGGED, TRANSCRIPT)
     is_work = any((where / name).exists() for name in names_of_work)
     items = None if is_work else claimed(where)
     if items:

@@ -30,7 +30,7 @@ from dailytalk_contiguous.core.wording import counted, model_name, public, rough
 from dailytalk_contiguous.store.files import locked
 
 if TYPE_CHECKING:
-    from dailytalk_contiguous.run.shard import Progress, RunPlan, ShardReport, StageEvent
+    from dailytalk_contiguous.run.shard import Progress, RunPlan, ShardReport, StageEvent, Task
     from dailytalk_contiguous.stages.base import Stage
 
 log = logging.getLogger("dailytalk_contiguous")
@@ -324,7 +324,10 @@ class Journal:
         self._path = out / (EVENTS if shard == (1, 1) else f"events.{shard[0]}-of-{shard[1]}.jsonl")
         self._spent = spent
         self._is_begun = False
-        self._plan: RunPlan | None = None
+        self._is_told = False
+        self._has_results = True
+        self._counted: set[str] = set()
+        self._planned: dict[str, tuple[int, float]] = {}
         self._written_at = 0.0
         self._lock = Lock()  # of all above and of `run`
         self._has_ended = Event()
@@ -372,29 +375,37 @@ class Journal:
                     return
                 self._is_begun = True
                 run.begins = next_line_at(self._path)
-            self._plan = plan
+            self._has_results = plan.has_results
             if plan.has_results:
                 run.shards += len(plan.tasks)
-            if not plan.is_continued:
-                run.audio_seconds += plan.seconds
-                run.conversations += plan.conversations
+            for task in plan.tasks:
+                self._count(task)
             run.conversation = ""
             run.at = loading_text(stages) if plan.tasks else ""
             self._write_in_time()
-            if is_first:
+            if plan.tasks and not self._is_told:
+                self._is_told = True
                 self._log(run.at)
+
+    def _count(self, task: "Task") -> None:
+        """Count the conversations of a task that no pass before it has counted in this run."""
+        new = [row for row in task.left if row["conversation_id"] not in self._counted]
+        self._counted |= {row["conversation_id"] for row in new}
+        seconds = float(sum(row["duration"] for row in new))
+        self._planned[task.path.name] = (len(new), seconds)
+        self.run.conversations += len(new)
+        self.run.audio_seconds += seconds
 
     def made(self, made: "ShardReport") -> None:
         """Record a shard of what was planned last that is on the disk."""
         with self._lock:
             run = self.run
-            plan = self._plan
+            n_conversations, seconds = self._planned[made.name]
             run.last_made = now()
-            if plan is None or plan.has_results:
+            run.conversations_done += n_conversations
+            run.audio_done += seconds
+            if self._has_results:
                 run.done += 1
-            if plan is None or not plan.is_continued:
-                run.conversations_done += made.conversations
-                run.audio_done += made.audio_seconds
                 run.rejects += made.rejects
             in_stages = sum(wall for wall, _ in made.stages.values())
             run.outside += max(0.0, made.wall_seconds - in_stages)
@@ -402,7 +413,7 @@ class Journal:
                 wall_before, audio_before = run.stages.get(name, (0.0, 0.0))
                 run.stages[name] = [round(wall_before + wall, 3), round(audio_before + audio, 3)]
             run.conversation = ""
-            is_last = plan is not None and plan.has_results and run.done == run.shards
+            is_last = self._has_results and run.done == run.shards
             run.at = "writing the results" if is_last else ""
             self._write_in_time()
 

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -243,13 +243,15 @@ class Pass:
         folder: of the shards.
         groups: the rows of each shard. Of compressed rows, only `PLANNING_COLUMNS` are read.
         stages: in order.
-        columns: those of the rows, which may lack some of them.
+        columns: those of the rows, which may lack some of them, if no pass is before it.
         keeps: the columns of the shards; None for all that are not transient.
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
         before: the pass whose shards have the rows; None for the source.
-        unless: for each group, the shard of the next pass: where it is there, that of this one need not be made.
-            Then the next pass waits for no shard of another host.
-        is_continued: whether this run has counted its conversations when they went through the pass before.
+        made_by: the digest of the stages so far, as they are when the pass is planned. It names the shards, so it
+            must not change meanwhile: somebody may edit the file of a model.
+        needed: the numbers of the shards that are made; None for all.
+        waits: whether the next pass needs all shards, those of other hosts, too.
+        has_results: whether the shards are results, and not those of a pass that another one goes on from.
         keeps_finished: whether a conversation that is rejected now keeps the row that an earlier run has finished.
         is_window: whether it is a window of a stream, whose conversations no other shard has.
     """
@@ -261,23 +263,21 @@ class Pass:
     keeps: Features | None = None
     later: Stages = ()
     before: "Pass | None" = None
-    unless: Sequence[Path] = ()
-    is_continued: bool = False
+    made_by: str = ""
+    needed: Set[int] | None = None
+    waits: bool = True
+    has_results: bool = True
     keeps_finished: bool = False
     is_window: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.made_by:
+            object.__setattr__(self, "made_by", stages_digest(self.stages_so_far))
 
     @property
     def stages_so_far(self) -> Stages:
         """Its stages, and those of the passes before."""
         return (*self.before.stages_so_far, *self.stages) if self.before else self.stages
-
-    @cached_property
-    def made_by(self) -> str:
-        """The digest of the stages so far, as they are when the pass is planned.
-
-        It names the shards, so it must not change meanwhile: somebody may edit the file of a model.
-        """
-        return stages_digest(self.stages_so_far)
 
     @property
     def paths(self) -> list[Path]:
@@ -287,8 +287,10 @@ class Pass:
     @property
     def missing(self) -> list[Path]:
         """The shards that are to be made, and that no host has made."""
-        needless = {path for path, file in zip(self.paths, self.unless, strict=False) if file.exists()}
-        return [path for path in self.paths if path not in needless and not path.exists()]
+        return [path for number, path in enumerate(self.paths) if self._is_needed(number) and not path.exists()]
+
+    def _is_needed(self, number: int) -> bool:
+        return self.needed is None or number in self.needed
 
     @cached_property
     def shard_paths(self) -> list[Path]:
@@ -312,27 +314,42 @@ class Pass:
         """
         host, n_hosts = shard
         existing = {path.name for path in shard_files(self.folder)}
-        needless = {path for path, file in zip(self.shard_paths, self.unless, strict=False) if file.exists()}
+        whole_task = self._whole_task
         tasks: list[Task] = []
         for number, (path, rows) in enumerate(zip(self.shard_paths, self.groups, strict=True)):
-            if path.name not in existing and path not in needless and number % n_hosts == host - 1:
-                tasks.append(self._task(number, path, rows))
-        return RunPlan(self.shard_paths, self._with_earlier(tasks), self.is_continued, not self.unless)
+            is_ours = number % n_hosts == host - 1 and self._is_needed(number)
+            if path.name not in existing and is_ours:
+                before = made_path(self.before.shard_paths[number]) if self.before else None
+                tasks.append(replace(whole_task, path=path, rows=rows, before=before))
+        return RunPlan(self.shard_paths, self._with_earlier(tasks), self.has_results)
 
-    def _task(self, number: int, path: Path, rows: list[Row]) -> Task:
-        """The task of a shard by its number among all."""
-        if not self.before:
-            return Task(path, rows, self.columns, self.keeps, self.made_by)
-        made_before = {name for stage in self.before.stages_so_far for name in stage.adds}
+    @property
+    def _whole_task(self) -> Task:
+        """What all tasks have in common."""
+        columns = self.columns
+        made_before = frozenset[str]()
+        if self.before:
+            columns = features_of(self.before.stages_so_far)
+            made_before = frozenset(name for stage in self.before.stages_so_far for name in stage.adds)
         return Task(
-            path,
-            rows,
-            columns=features_of(self.before.stages_so_far),
+            path=self.folder,
+            rows=[],
+            columns=columns,
             keeps=self.keeps or features_of(self.stages_so_far),
             made_by=self.made_by,
-            before=self.before.paths[number],
             made_before=made_before,
+            retried=frozenset(retried_by(self.stages_so_far)),
         )
+
+    def pass_before(self) -> "Pass":
+        """The pass before, as far as this one needs it: for shards of which it can't copy all conversations.
+
+        This one waits for no shard of another host.
+        """
+        assert self.before
+        needed = {task.path for task in self.plan().tasks if task.left}
+        numbers = {number for number, path in enumerate(self.shard_paths) if path in needed}
+        return replace(self.before, later=self.stages, needed=numbers, waits=False, has_results=False)
 
     def _with_earlier(self, tasks: Sequence[Task]) -> list[Task]:
         """These tasks with the conversations that other files of the folder have, which need not be made again.
@@ -341,7 +358,7 @@ class Pass:
         """
         others = self._others(self.shard_paths) if tasks else []
         keys = keys_of([task.rows for task in tasks], self.made_by) if others else {}
-        earlier = earlier_rows(others, keys, retried_by(self.stages))
+        earlier = earlier_rows(others, keys, retried_by(self.stages_so_far))
         later_tasks: list[Task] = []
         for task in tasks:
             names = [row["conversation_id"] for row in task.rows]
@@ -451,7 +468,7 @@ class Spec(ABC):
 
     @abstractmethod
     def passes(self, options: RunOptions) -> Generator[Pass]:
-        """The passes in order. Each is made, and nothing of it lost, before the next one is asked for."""
+        """The passes in order. Each is made before the next one is asked for; by all hosts, if it `waits`."""
 
     @abstractmethod
     def write(self, time_spent: TimeSpent) -> RunRecord | None:
@@ -552,7 +569,7 @@ def run(
                 on_exit.enter_context(alone(spec.out, spec.kind, options.shard, options.force))
                 is_alone = True
             maker.make(step, plan, progress)
-            if outcome.n_missing and not step.unless:
+            if outcome.n_missing and step.waits:
                 break
         if not outcome.n_missing:
             outcome.record = spec.write(journal.run.time_spent())
@@ -565,12 +582,13 @@ def run(
 
 
 def _plan(spec: Spec, options: RunOptions, outcome: RunOutcome) -> None:
-    """Find the first pass that a run would not find finished, and the stages that are left of it and after it."""
+    """Find what a run would make, up to the first pass that others wait for, and the stages that are left."""
     with contextlib.closing(spec.passes(options)) as passes:
         for step in passes:
             outcome.plan = step.plan()
-            if outcome.plan.tasks:
-                outcome.left = (*stages_left(outcome.plan, step.stages), *step.later)
+            outcome.left += stages_left(outcome.plan, step.stages)
+            if outcome.plan.tasks and step.waits:
+                outcome.left += step.later
                 return
 
 
@@ -608,7 +626,8 @@ class _PassMaker:
                 if time.perf_counter() - self.told_at >= TELL_SECONDS:
                     self.told_at = time.perf_counter()
                     self.work.tell()
-            self.work.gather()  # what other hosts have made of this plan meanwhile
+            if step.waits:
+                self.work.gather()  # what other hosts have made of this plan meanwhile
         outcome.n_missing = len(step.missing)
         if outcome.n_missing and self.options.shard == (1, 1):  # no other host makes them
             raise DailytalkError(

@@ -25,15 +25,15 @@ from dailytalk_contiguous.core.conversation import (
     has_column,
     to_row,
 )
-from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.interrupts import check_interrupt
 from dailytalk_contiguous.core.machine import give_back_memory, side_by_side
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.steps import listening
 from dailytalk_contiguous.stages.base import Stage
 
-#: Seconds of audio of conversations that go through the stages together on a CPU, if there is more than one: short
-#: ones share the cost of `Dataset.map`, and no stop loses more than they take.
+#: Seconds of audio of conversations that go through the stages together on a CPU, if there is more than one.
 PORTION_SECONDS = 60.0
 
 
@@ -88,7 +88,8 @@ class Task:
         keeps: the columns of the shard; None for all (`features_of`).
         made_by: the digest of the stages, also of those before.
         before: the shard of the pass before, which has the rows after its stages; None for none.
-        made_before: the columns that those stages have made.
+        made_before: the columns that the stages before have made.
+        retried: the stages, also of those before, whose rejects may be fine in another run.
         earlier: by id, the files of the conversations that other shards of the folder have, finished from the same
             input by the same stages: they are copied, and only the others go through the stages.
         generation: of the shard (`shards.Shard`).
@@ -101,6 +102,7 @@ class Task:
     made_by: str = ""
     before: Path | None = None
     made_before: Set[str] = frozenset()
+    retried: Set[str] = frozenset()
     earlier: Mapping[str, Path] = field(default_factory=dict)
     generation: int = 0
 
@@ -135,13 +137,11 @@ class RunPlan:
     Attributes:
         paths: all shards, in order.
         tasks: the shards that do not exist.
-        is_continued: whether its conversations have been through a pass before, which has counted them.
         has_results: whether the shards are results, and not those of a pass that another one goes on from.
     """
 
     paths: list[Path]
     tasks: list[Task]
-    is_continued: bool = False
     has_results: bool = True
 
     @property
@@ -161,6 +161,7 @@ class ShardReport:
 
     Attributes:
         path: of its file.
+        name: of the file by its own name, whether it is held or not.
         rejects: how many of its conversations were rejected.
         audio_seconds: seconds of its conversations that went through stages now; others were copied.
         wall_seconds: seconds of work since the shard before it was on disk.
@@ -171,6 +172,7 @@ class ShardReport:
     """
 
     path: Path
+    name: str
     rejects: int
     audio_seconds: float
     wall_seconds: float
@@ -193,12 +195,10 @@ class ShardInProgress:
         self._keeps = task.keeps or features_of(stages)
         self._rows: dict[str, Row] = {}
         self._entries: dict[str, shards.Entry] = {}
-        self._retried = retried_by(stages)
         sources = {row["conversation_id"]: row for row in task.rows}
-        if task.before:
+        self._copy(sources, task.made_before | {name for stage in stages for name in stage.adds})
+        if task.before and len(self._entries) < len(sources):
             sources = self._after_pass_before(task.before)
-        made_columns = {name for stage in stages for name in stage.adds}
-        self._copy(sources, made_columns)
         self.left = [row for name, row in sources.items() if name not in self._entries]
         seconds = sum(row["duration"] for row in self.left)
         self.copied_seconds = float(sum(row["duration"] for row in task.rows) - seconds)
@@ -218,6 +218,10 @@ class ShardInProgress:
         rows: dict[str, Row] = {}
         for row in self.task.rows:
             name = row["conversation_id"]
+            if name in self._entries:
+                continue
+            if name not in entries:
+                raise BadInput(f"{as_text(path)!r} lacks {name!r}", "delete it, and run the same command again")
             reject = entries[name].reject
             if reject:
                 self.put(row, None, reject)
@@ -264,7 +268,7 @@ class ShardInProgress:
         check_interrupt()  # what compiled code has made of one may be a reject
         path = self.task.path
         held = shards.held_path(path)
-        if any(reject.stage in self._retried for reject in self.rejects):
+        if any(reject.stage in self.task.retried for reject in self.rejects):
             path = held
         names = [row["conversation_id"] for row in self.task.rows]
         rows = [self._rows[name] for name in names if name in self._rows]
@@ -398,6 +402,7 @@ class ShardMaker:
             self._taken = {}
         report = ShardReport(
             path=path,
+            name=shard.task.path.name,
             rejects=len(shard.rejects),
             audio_seconds=float(sum(row["duration"] for row in shard.left)),
             wall_seconds=now - self._since,

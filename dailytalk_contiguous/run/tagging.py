@@ -155,6 +155,7 @@ class TagSpec(Spec):
         self.out = out
         self.stages = tuple(stages)
         self.about = about
+        self._tagged = self._pass
 
     def check(self, options: RunOptions) -> None:
         refuse_to_lose(self._pass, self.recordings, options.prune)
@@ -164,15 +165,13 @@ class TagSpec(Spec):
             if stage.unfitted:
                 before = self.stages[:number]
                 later = self.stages[number + 1 :]
-                step = Pass(self.out / RATED, self.recordings.groups, before, later=later)
+                step = Pass(self.out / RATED, self.recordings.groups, before, later=later, has_results=False)
                 yield step
                 self.stages = (*before, stage.fit(step.rows(stage.needs)), *later)
         tagged = self._pass
-        if tagged.before:
-            rated = replace(tagged.before, later=tagged.stages, unless=tagged.shard_paths)
-            is_rated = not rated.missing
-            yield rated
-            tagged = replace(tagged, is_continued=not is_rated)
+        self._tagged = tagged
+        if tagged.before is not None:
+            yield tagged.pass_before()
         yield tagged
 
     @property
@@ -209,7 +208,7 @@ class TagSpec(Spec):
             keep_base(repository, self.out)
         half = FinishedHalf(
             out=self.out,
-            paths=self._pass.paths,
+            paths=self._tagged.paths,
             stages=self.stages,
             rejects=self.rejects,
             about=about,
@@ -225,5 +224,8 @@ def refuse_to_lose(step: Pass, recordings: FoundRecordings, prune: bool) -> None
         return
     recording_ids = {row["recording_id"] for row in recordings.rows}
     rejected_ids = {problem.id for problem in recordings.problems}
-    lost = step.lost(recording_ids | rejected_ids, lambda _, entry: entry.recording_id)
+    kept = recording_ids | rejected_ids
+    lost = step.lost(kept, lambda _, entry: entry.recording_id)
+    if step.before:  # of a run that was stopped
+        lost |= step.before.lost(kept, lambda _, entry: entry.recording_id)
     refuse_loss(step.folder.parent, lost, "recording")

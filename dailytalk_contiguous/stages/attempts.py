@@ -1,6 +1,6 @@
 """Calls of a stage on items of which it may refuse some, or on some of which its model may fail.
 
-An item is a conversation, or a row of the columns that a stage maps. Every run, and every `map`, calls them here.
+An item is a conversation, or a row of the columns that a stage maps.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

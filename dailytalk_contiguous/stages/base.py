@@ -1,9 +1,8 @@
 """Stages, and how a stage written for utterances runs on conversations.
 
-A stage is a frozen dataclass: its fields are its settings, `adds` names and types the columns it returns, and
-calling it maps a batch of columns to a batch of columns. It holds no model and no state, so it pickles, hashes
-and moves to a worker as it is. `PerUtterance` is the one place where utterances are taken out of conversations
-and put back: nothing can get lost or change order anywhere else.
+A stage is a frozen dataclass: its fields are its settings, `adds` names and types the columns that it makes. It
+takes a conversation and returns it; a call maps a batch of columns to a batch of columns. It holds no model and no
+state, so it pickles, hashes and moves to a worker as it is. `PerUtterance` lifts a stage for utterances.
 """
 
 import dataclasses
@@ -18,6 +17,7 @@ from typing import Any, ClassVar, SupportsIndex, TypeAlias, TypeVar
 import pyarrow as pa
 from datasets import Audio, Dataset, Features, IterableDataset, List
 from datasets.formatting.formatting import LazyBatch
+from msgspec.structs import replace
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
@@ -26,10 +26,14 @@ from dailytalk_contiguous.core.conversation import (
     Utterance,
     assign,
     assign_flat,
+    copied,
     from_flat,
     from_row,
+    gather,
     has_column,
     is_set,
+    malformed,
+    restore,
     set_null,
     share_out,
     to_flat,
@@ -148,6 +152,10 @@ class Stage:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        is_of_objects = cls.of_talk is not Stage.of_talk or cls.of_talks is not Stage.of_talks
+        for method in ("row", "__call__"):
+            if is_of_objects and method in vars(cls):
+                raise TypeError(f"{cls.__name__} takes conversations: its {method} would not be called")
         if "__call__" in vars(cls):
             call = takes_plain_map(cls.__call__)
             setattr(cls, "__call__", call)  # noqa: B010 - mypy takes an assignment for a mistake
@@ -164,15 +172,25 @@ class Stage:
         return instance_of, (kind.__module__, kind.__qualname__), vars(self)
 
     def of_talk(self, talk: Conversation) -> Conversation:
-        """Return a conversation with the columns of `adds`. Raises BadInput for one that can't be used."""
-        raise NotImplementedError
+        """Return a conversation with the columns of `adds`, and no other changed.
+
+        It is given one of its own, whose lists and dicts it may not change. Raises BadInput for one that can't be
+        used.
+        """
+        raise NotImplementedError(f"{self.name} defines neither of_talk nor row or __call__")
 
     def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
         """`of_talk` for several: a stage whose model takes several at once defines it in place of that one.
 
         Raises BadInput, with its place among them, for one that can't be used.
         """
-        return [self.of_talk(talk) for talk in talks]
+        done: list[Conversation] = []
+        for index, talk in enumerate(talks):
+            try:
+                done.append(self.of_talk(talk))
+            except BadInput as error:
+                raise error.at(index) from error.__cause__
+        return done
 
     def row(self, row: Row) -> Row:
         """Return the columns of `adds` for one row that holds `needs`."""
@@ -184,9 +202,11 @@ class Stage:
 
         Raises BadInput, with its place in the batch, for a row that can't be used.
         """
+        if self.takes_columns:
+            return self._columns(self.rows_after(self._rows_in(batch)))
         columns, problems = self.attempt(batch)
-        for index, error in problems.items():
-            raise error.at(index)
+        for index, error in sorted(problems.items(), key=lambda problem: problem[0]):
+            raise error.at(index) from error.__cause__
         return columns
 
     def drops(self, names: Iterable[str]) -> list[str]:
@@ -195,7 +215,7 @@ class Stage:
 
     def attempt(self, batch: Batch) -> tuple[Batch, Problems]:
         """`__call__` where rows may be unusable: columns with null for such a row, and why, by its place."""
-        rows = [*rows_in(batch, self._read(batch) or [*batch][:1])]
+        rows = self._rows_in(batch)
         if self.takes_columns:
             results, problems = attempted(self, rows, self.rows_after)
         else:
@@ -203,17 +223,25 @@ class Stage:
             results = {index: to_row(talk, self.adds) for index, talk in done.items()}
         return self._columns([results.get(index) for index in range(len(rows))]), problems
 
+    def _rows_in(self, batch: Batch) -> list[Row]:
+        """The rows of a batch with the columns that the stage reads; with all for one that names none."""
+        _check_needs(self, batch)
+        return [*rows_in(batch, self._read(batch) or [*batch])]
+
     def rows_after(self, rows: Sequence[Row]) -> list[Row]:
         """What the stage adds to rows; it maps columns. Raises as it does, BadInput with the place of a row."""
         if not self.by_row:
-            columns = self(columns_from_rows(rows, rows[0]))
-            return [*rows_in(columns, [*self.adds])]
+            columns = self(columns_from_rows(rows, rows[0] if rows else self.needs))
+            _check_added(self, columns)
+            return [*rows_in(columns, [*self.adds])] if self.adds else [{} for _ in rows]
         made: list[Row] = []
         for index, row in enumerate(rows):
             try:
-                made.append(self.row(row))
+                added = self.row(row)
             except BadInput as error:
-                raise error.at(index) from None
+                raise error.at(index) from error.__cause__
+            _check_added(self, added)
+            made.append({name: added[name] for name in self.adds})
         return made
 
     def _columns(self, rows: Iterable[Row | None]) -> Batch:
@@ -226,6 +254,9 @@ class Stage:
 
         One that had a problem before is left alone.
         """
+        for talk in talks:
+            if not talk.problem:
+                _check_needs(self, [name for name in self.needs if has_column(talk, name)])
         after = [*talks]
         indices = [index for index, talk in enumerate(talks) if not talk.problem]
         done, problems = self.worked([talks[index] for index in indices])
@@ -244,8 +275,27 @@ class Stage:
     def worked(self, talks: Sequence[Conversation]) -> tuple[dict[int, Conversation], Problems]:
         """Conversations after the stage, and why it can't use the others, by their places."""
         if not self.takes_columns:
-            return attempted(self, talks, self.of_talks)
+            return attempted(self, talks, self._called)
         return self._assigned(talks, *attempted(self, self._rows_of(talks), self.rows_after))
+
+    def _called(self, talks: Sequence[Conversation]) -> list[Conversation]:
+        """`of_talks` for conversations of its own: it may be called again without one that it refused."""
+        copies: list[Conversation] = []
+        names = (*self.needs, *self.uses)
+        for index, talk in enumerate(talks):
+            wrong = malformed(talk, names)
+            if wrong:
+                reason = f"its column {wrong[0]!r} has values of another type than {self.name} reads"
+                raise BadInput(reason, "give it the type that docs/columns.md names", index)
+            copy = copied(talk)
+            share_out(copy, names)
+            copies.append(copy)
+        done = self.of_talks(copies)
+        if len(done) != len(talks) or not all(isinstance(talk, Conversation) for talk in done):
+            raise TypeError(f"{self.name} returned no conversation for one of {len(talks)}")
+        for talk, before in zip(done, talks, strict=True):
+            gather(talk, [name for name in self.adds if talk.extra.get(name) is before.extra.get(name)])
+        return done
 
     def _rows_of(self, talks: Sequence[Conversation]) -> list[Row]:
         """Conversations as rows of the columns that the stage reads."""
@@ -425,10 +475,11 @@ class Stage:
             marks["problem"][index] = error.reason
             marks["problem_stage"][index] = self.name
             marks["remedy"][index] = error.remedy
-        rows: list[Row | None] = [None] * n_rows
-        for index, row in zip(indices, rows_in(columns, [*self.adds]), strict=True):
-            rows[index] = row
-        added = self._columns(rows)
+        added: Batch = {}
+        for name, values in columns.items():
+            added[name] = [None] * n_rows
+            for index, value in zip(indices, values, strict=True):
+                added[name][index] = value
         for name in IDS:
             if name in added and name in batch:
                 ids = zip(batch[name], added[name], marks["problem"], strict=True)
@@ -469,11 +520,12 @@ class UtteranceStage(Stage):
     `PerUtterance` lifts it to conversations. It defines `of_utterance`, or `of_talks` where its model takes
     several utterances at once, or compares those of a conversation. It is given conversations with all their
     utterances, or with those on which its model has not failed. It fills these in, and makes no new ones.
+    Columns of the conversation are those of `core.schema.CONVERSATION_COLUMNS`, which `of_talks` can read.
     """
 
     def of_utterance(self, utterance: Utterance) -> None:
         """Fill in the fields of `adds`. Raises BadInput for an utterance that can't be used."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self.name} defines neither of_utterance nor of_talks")
 
     def of_talk(self, talk: Conversation) -> Conversation:
         for utterance in talk.utterances:
@@ -485,7 +537,7 @@ class UtteranceStage(Stage):
 
     def attempt(self, batch: Batch) -> tuple[Batch, Problems]:
         """`__call__` for flat columns where rows may be unusable."""
-        talks, utterances = from_flat(rows_in(batch, self._read(batch)))
+        talks, utterances = from_flat(self._rows_in(batch), CONVERSATION_COLUMNS)
         batches = [talks]
         if self.by_row:
             batches = [with_only([talk], [utterance]) for talk in talks for utterance in talk.utterances]
@@ -509,7 +561,7 @@ class UtteranceStage(Stage):
         while remaining:
             interrupts.check_interrupt()
             try:
-                failures |= self.fill(remaining)
+                failures |= self.fill(remaining, is_lifted=False)
             except BadInput as error:
                 refused = remaining.pop(error.row or 0)
                 failures |= {id(utterance): error for utterance in refused.utterances}
@@ -529,30 +581,41 @@ class UtteranceStage(Stage):
                 made[index] = row
         return self._assigned(talks, made, problems)
 
-    def fill(self, talks: Sequence[Conversation]) -> dict[int, BadInput]:
+    def fill(self, talks: Sequence[Conversation], is_lifted: bool = True) -> dict[int, BadInput]:
         """Fill in the fields of all utterances of conversations; why the model failed on some, by their `id()`.
 
-        Those are given to it once more without sound, or have no results if it hears none. Raises the model's
-        error if that should end the run (`models.failures`), and BadInput as `of_talks` does.
+        If it is lifted, those are given to it once more without sound, or have no results if it hears none. Raises
+        the model's error if that should end the run (`models.failures`), and BadInput as `of_talks` does.
         """
-        if self.if_model_fails and any(talk.utterances for talk in talks):
-            return self._fill_in_parts(talks)
-        self.of_talks(talks)
+        utterances = [utterance for talk in talks for utterance in talk.utterances]
+        before = [replace(utterance, extra={**utterance.extra}) for utterance in utterances]
+        try:
+            if self.if_model_fails and utterances:
+                return self._fill_in_parts(talks, before, is_lifted)
+            self.of_talks(talks)
+        except BadInput:  # the others are given to it again, as they were
+            for utterance, earlier in zip(utterances, before, strict=True):
+                restore(utterance, earlier)
+            raise
         return {}
 
-    def _fill_in_parts(self, talks: Sequence[Conversation]) -> dict[int, BadInput]:
+    def _fill_in_parts(
+        self, talks: Sequence[Conversation], before: Sequence[Utterance], is_lifted: bool
+    ) -> dict[int, BadInput]:
         """`fill` for a model that may fail: on ever smaller parts of the utterances on which it does."""
         utterances = [utterance for talk in talks for utterance in talk.utterances]
 
         def fill_part(part: Sequence[int]) -> list[None]:
+            for index in part:
+                restore(utterances[index], before[index])
             chosen = with_only(talks, [utterances[index] for index in part])
             try:
                 self.of_talks(chosen)
             except BadInput as error:
                 position = error.row or 0
-                refused = chosen[position].utterances[0]
-                (owner,) = [index for index, talk in enumerate(talks) if refused in talk.utterances]
-                raise error.at(owner) from None
+                refused = id(chosen[position].utterances[0])
+                owners = [number for number, talk in enumerate(talks) for _ in talk.utterances]
+                raise error.at(owners[[*map(id, utterances)].index(refused)]) from None
             return [None] * len(part)
 
         works, reasons = each_that_works(fill_part, range(len(utterances)), self.name)
@@ -563,14 +626,14 @@ class UtteranceStage(Stage):
             except Exception as error:  # the results of the parts are kept
                 if failure_text(error) is None:
                     raise
-        failed = [utterances[index] for index in reasons]
-        if "speech" in self.needs:
-            self._fill_without_sound(talks, failed)
+        hears = is_lifted and "speech" in self.needs
+        if hears:
+            self._fill_without_sound(talks, [utterances[index] for index in reasons])
         failures: dict[int, BadInput] = {}
         for index, reason in reasons.items():
             utterance = utterances[index]
             failure = model_failure(self, reason)
-            if "speech" not in self.needs:
+            if not hears:
                 set_null(utterance, self.adds)
             self.explain(utterance, failure.reason)
             failures[id(utterance)] = failure
@@ -580,9 +643,11 @@ class UtteranceStage(Stage):
         sounds = [utterance.speech for utterance in failed]
         for utterance in failed:
             utterance.speech = b""
-        self.of_talks(with_only(talks, failed))
-        for utterance, sound in zip(failed, sounds, strict=True):
-            utterance.speech = sound
+        try:
+            self.of_talks(with_only(talks, failed))
+        finally:
+            for utterance, sound in zip(failed, sounds, strict=True):
+                utterance.speech = sound
 
 
 @dataclasses.dataclass(frozen=True)
@@ -601,7 +666,8 @@ class PerUtterance(Stage):
         stage = self.stage
         needs_conversations = (SOURCE.keys() - CONVERSATION_COLUMNS) & {*stage.needs}
         adds_lists = [name for name, kind in stage.adds.items() if kind == List(UTTERANCE.get(name))]
-        if needs_conversations or adds_lists:
+        is_for_talks = not isinstance(stage, UtteranceStage) and not stage.takes_columns
+        if needs_conversations or adds_lists or is_for_talks:
             raise DailytalkError(f"{stage.name} takes whole conversations", "leave PerUtterance out")
         kept_failures = MODEL_FAILURES if stage.if_model_fails else {}
         # A stage's class attributes say what it reads and adds; those of a lifted one depend on the stage inside.
@@ -627,6 +693,10 @@ class PerUtterance(Stage):
         for talk in talks:
             share_out(talk, (*stage.needs, *stage.uses))
         failures = stage.fill(talks)
+        for talk in talks:
+            for name in stage.adds:
+                talk.extra.pop(name, None)
+            gather(talk, stage.adds)
         if stage.if_model_fails:
             for talk in talks:
                 rejects = [*talk.model_failures] if is_set(talk.model_failures) and talk.model_failures else []
@@ -721,6 +791,13 @@ def _check_needs(stage: Stage, names: Collection[str]) -> None:
         if "speech" in missing:
             reason += ": dailytalk_contiguous.add_speech(dataset) makes speech of its audio"
         raise ValueError(reason)
+
+
+def _check_added(stage: Stage, names: Collection[str]) -> None:
+    """Raise ValueError, with its name, for a column that a stage has not made."""
+    for name in stage.adds:
+        if name not in names:
+            raise ValueError(f"{stage.name} returned no column {name!r}, which it adds")
 
 
 def _stored(run: Callable[[Batch], Batch], types: Mapping[str, pa.DataType], batch: Batch) -> Batch:

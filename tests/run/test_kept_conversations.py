@@ -1,7 +1,7 @@
 """What is kept is a conversation: what a stop, an edit, or another size of shards makes again."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -101,7 +101,7 @@ class Folder:
 def make(step: Pass, **options: Any) -> None:
     """Make what is left of a pass, and of the one before it, as a run of `tag` does."""
     if step.before:
-        make(replace(step.before, unless=step.shard_paths), **options)
+        make(step.pass_before(), **options)
     list(make_shards(step.plan(), step.stages, RunOptions(), **options))
 
 
@@ -247,9 +247,9 @@ def test_conversations_after_the_dear_stages_stay_if_others_of_their_shard_are_g
     lost = sorted(read_entries(gone))
     gone.unlink()
     finish(folder.planned(CALLS, 600.0))
-    assert calls == {"Hear": lost}
+    assert calls == {}
     finish(folder.planned(CALLS, 600.0, Judge(factor=2)))
-    assert calls == {"Judge": [*"abcdef"]}
+    assert sorted(calls["Hear"]) == lost
 
 
 @dataclass(frozen=True)
@@ -265,10 +265,27 @@ class HearOrNot(Judge):
 
 
 def test_conversation_that_a_dear_stage_refuses_for_now_does_not_make_its_neighbours_again(tmp_path: Path) -> None:
-    for factor in (1, 2):
+    made: list[dict[str, list[str]]] = []
+    for factor in (1, 1, 2):
         rated = Pass(tmp_path / "rated", [CALLS], (HearOrNot(("b",), answers=str(tmp_path)),))
         finish(Pass(tmp_path / "tagged", [CALLS], (Judge(factor=factor),), before=rated))
-    assert calls == {"HearOrNot": ["b"], "Judge": [*"acdef"]}
+        made.append(dict(calls))
+    assert made[1] == {"HearOrNot": ["b"]}
+    assert made[2] == {"HearOrNot": ["b"], "Judge": [*"acdef"]}
+    (tmp_path / "b").touch()
+    finish(Pass(tmp_path / "tagged", [CALLS], (Judge(factor=2),), before=rated))
+    assert calls == {"HearOrNot": ["b"], "Judge": ["b"]}
+
+
+def test_tags_are_never_joined_with_what_was_heard_later(folder: Folder) -> None:
+    folder.run(CALLS, 600.0)
+    for path in shard_files(folder.folder / "rated"):
+        path.unlink()
+    before = folder.rows()
+    assert folder.run([*CALLS, row("g")], 30.0) == {"Hear": ["g"], "Judge": ["g"]}
+    rows = folder.rows()
+    for name in before:
+        assert rows[name] == before[name]
 
 
 def test_each_worker_copies_a_shard_at_a_time(folder: Folder) -> None:
