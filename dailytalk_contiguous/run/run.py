@@ -49,6 +49,7 @@ from dailytalk_contiguous.run.shard import (
 from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.run.workers import workers_here
 from dailytalk_contiguous.shards import (
+    EarlierRows,
     Entry,
     by_generation,
     conversation_key,
@@ -356,9 +357,7 @@ class Pass:
 
         Their shards come after those of earlier runs that hold other rows of the same conversations.
         """
-        others = self._others(self.shard_paths) if tasks else []
-        keys = keys_of([task.rows for task in tasks], self.made_by) if others else {}
-        earlier = earlier_rows(others, keys, retried_by(self.stages_so_far))
+        earlier = self._earlier_rows([task.rows for task in tasks])
         later_tasks: list[Task] = []
         for task in tasks:
             names = [row["conversation_id"] for row in task.rows]
@@ -366,6 +365,12 @@ class Pass:
             files = {name: earlier.files[name] for name in names if name in earlier.files}
             later_tasks.append(replace(task, earlier=files, generation=1 + newest))
         return later_tasks
+
+    def _earlier_rows(self, groups: Sequence[list[Row]]) -> EarlierRows:
+        """What other files of the folder have of the conversations of groups."""
+        others = self._others(self.shard_paths) if groups else []
+        keys = keys_of(groups, self.made_by) if others else {}
+        return earlier_rows(others, keys, retried_by(self.stages_so_far))
 
     def _others(self, paths: Sequence[Path]) -> list[Path]:
         """The shards in the folder that are not among `paths`, if they may have conversations of this pass."""
@@ -411,8 +416,14 @@ class Pass:
             separate_rows(path, names)
 
     def results(self) -> dict[Path, list[Path]]:
-        """The files that belong to the result, by folder; all others of these folders may go."""
-        results = {self.folder: [*self.paths, *self.earlier().values()]}
+        """The files that belong to the result, by folder; all others of these folders may go.
+
+        In place of a shard that was not needed, files that have some of its conversations stay.
+        """
+        missing = [rows for path, rows in zip(self.paths, self.groups, strict=True) if not path.exists()]
+        results = {
+            self.folder: [*self.paths, *self.earlier().values(), *self._earlier_rows(missing).files.values()]
+        }
         if self.before:
             results |= self.before.results()
         return results

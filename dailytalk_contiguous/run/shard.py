@@ -237,6 +237,8 @@ class ShardInProgress:
                 names_in.setdefault(path, []).append(name)
         for path, names in names_in.items():
             shard = shards.read_whole(path, self._keeps)
+            if shard is None and self.task.before and not self.task.before.exists():
+                raise BadInput(f"{as_text(path)!r} is damaged", "delete it, and run the same command again")
             if shard is None:
                 continue
             stored = {row["conversation_id"]: row for row in shard.rows}

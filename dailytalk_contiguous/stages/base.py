@@ -255,8 +255,9 @@ class Stage:
         One that had a problem before is left alone.
         """
         for talk in talks:
-            if not talk.problem:
-                _check_needs(self, [name for name in self.needs if has_column(talk, name)])
+            missing = [name for name in self.needs if not talk.problem and not has_column(talk, name)]
+            if missing:
+                raise ValueError(f"{self.name} needs the columns {missing}, which no stage before it makes")
         after = [*talks]
         indices = [index for index, talk in enumerate(talks) if not talk.problem]
         done, problems = self.worked([talks[index] for index in indices])
@@ -314,7 +315,11 @@ class Stage:
         return {index: talks[index] for index in rows}, problems
 
     def _read(self, columns: Container[str]) -> list[str]:
-        return [name for name in (*self.needs, *self.uses) if name in columns]
+        """Which of these columns a call is given; a conversation has its utterances in any case."""
+        names = dict.fromkeys((*self.needs, *self.uses))
+        if not self.takes_columns:
+            names |= {"utterance_id": None}
+        return [name for name in names if name in columns]
 
     def preflight(self, fetch: bool = True) -> None:
         """Raise `ModelMissing` or another `DailytalkError` if this stage can not run. Loads no weights.
@@ -621,11 +626,14 @@ class UtteranceStage(Stage):
         works, reasons = each_that_works(fill_part, range(len(utterances)), self.name)
         if works and reasons:
             # All together again, since a model may compare the utterances of a conversation.
+            of_parts = [replace(utterances[index], extra={**utterances[index].extra}) for index in works]
             try:
                 fill_part([*works])
-            except Exception as error:  # the results of the parts are kept
+            except Exception as error:
                 if failure_text(error) is None:
                     raise
+                for index, of_part in zip(works, of_parts, strict=True):
+                    restore(utterances[index], of_part)
         hears = is_lifted and "speech" in self.needs
         if hears:
             self._fill_without_sound(talks, [utterances[index] for index in reasons])

@@ -171,7 +171,7 @@ def test_column_that_is_not_made_yet_is_named() -> None:
 
 
 def test_utterances_have_one_value_each() -> None:
-    with pytest.raises(ValueError, match="too many values to unpack"):
+    with pytest.raises(ValueError, match="the column 'tag' has 1 values for 2 utterances"):
         from_row({"utterance_id": ["a", "b"], "tag": ["sad"]})
 
 
@@ -181,7 +181,7 @@ def test_flat_rows_are_utterances_of_their_conversations() -> None:
         {"conversation_id": "y", "utterance_id": "y/0", "tag": None, "mood": 2},
         {"conversation_id": "x", "utterance_id": "x/1", "tag": "calm", "mood": 3},
     ]
-    talks, utterances = from_flat(flat)
+    talks, utterances = from_flat(flat, ("conversation_id",))
     assert {talk.id: [utterance.id for utterance in talk.utterances] for talk in talks} == {
         "x": ["x/0", "x/1"],
         "y": ["y/0"],

@@ -114,7 +114,10 @@ def test_lines_are_written_while_a_stage_reports_nothing_and_none_after_the_end(
 
 
 def test_short_run_has_a_line_at_its_start_and_one_at_its_end(tmp_path: Path) -> None:
-    tasks = [Task(Path(f"shard-{number}.parquet"), TASK.rows) for number in range(50)]
+    tasks = [
+        Task(Path(f"shard-{number}.parquet"), [{"conversation_id": str(number), "duration": 6.0}])
+        for number in range(50)
+    ]
     with journal(tmp_path) as events:
         events.planned(RunPlan([task.path for task in tasks], tasks))
         for task in tasks:
@@ -128,7 +131,10 @@ def test_short_run_has_a_line_at_its_start_and_one_at_its_end(tmp_path: Path) ->
 def test_threads_that_report_at_once_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_events, "SHARD_LINE_SECONDS", 0.0)
     monkeypatch.setattr(run_events, "LINE_SECONDS", 0.001)
-    tasks = [Task(Path(f"shard-{number}.parquet"), TASK.rows) for number in range(100)]
+    tasks = [
+        Task(Path(f"shard-{number}.parquet"), [{"conversation_id": str(number), "duration": 6.0}])
+        for number in range(100)
+    ]
     with journal(tmp_path) as events, ThreadPoolExecutor(8) as pool:
         events.planned(RunPlan([task.path for task in tasks], tasks))
         tell = events.telling(lambda event: None)

@@ -219,6 +219,11 @@ def test_damaged_file_of_another_size_is_no_source_of_rows(folder: Folder) -> No
         (path,) = shard_files(folder.folder / name)
         data = path.read_bytes()
         path.write_bytes(data[:4] + bytes(400) + data[404:])
+    with pytest.raises(BadInput, match="is damaged") as refused:
+        folder.run(CALLS, 30.0)
+    assert "delete it" in refused.value.remedy
+    (tagged,) = shard_files(folder.folder / "tagged")
+    tagged.unlink()
     assert sorted(folder.run(CALLS, 30.0)["Hear"]) == [*"abcdef"]
 
 

@@ -11,6 +11,7 @@ from recordings import calls, excerpt, nameless_whisper, read_lines, results, ru
 from dailytalk_contiguous import DailytalkError, Folder, ModelMissing, Segment, tag_stages
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.models.whisper import load_whisper
+from dailytalk_contiguous.run.run import RunOptions
 from dailytalk_contiguous.run.run import run as run_spec
 from dailytalk_contiguous.run.shard import StageEvent, features_of
 from dailytalk_contiguous.run.tagging import TagSpec, find
@@ -236,6 +237,47 @@ def test_hosts_make_what_one_process_makes(
     assert second.run.done == 1
     assert second.n_missing == 0
     assert results(tmp_path / "hosts") == results(tmp_path / "one")
+
+
+def test_recordings_of_a_run_that_was_stopped_in_its_first_pass_are_not_dropped(
+    tmp_path: Path, settings: Stages
+) -> None:
+    calls(tmp_path / "in", "a", "b")
+    calls(tmp_path / "others", "c")
+
+    def stop(event: StageEvent) -> None:
+        if event.conversations == ("b",):
+            raise KeyboardInterrupt
+
+    spec = TagSpec(
+        find(open_inputs([str(tmp_path / "in")]), tmp_path / "out", shard_seconds=1.0), tmp_path / "out", settings
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run_spec(spec, progress=stop)
+    before = state(tmp_path / "out")
+    with pytest.raises(DailytalkError, match="holds results of 1 recording not in this input"):
+        run(tmp_path / "others", tmp_path / "out", settings)
+    assert state(tmp_path / "out") == before
+    run(tmp_path / "in", tmp_path / "out", settings)
+    assert ids(tmp_path / "out") == ["a", "b"]
+
+
+def test_each_conversation_counts_once_however_many_passes_it_goes_through(
+    tmp_path: Path, settings: Stages
+) -> None:
+    calls(tmp_path / "in", "a", "b")
+    first = run(tmp_path / "in", tmp_path / "out", settings).run
+    assert (first.conversations, first.conversations_done, first.shards, first.done) == (2, 2, 2, 2)
+    assert first.audio_done == pytest.approx(first.audio_seconds)
+    calls(tmp_path / "in", "c")
+    changed = changed_setting(settings, rules="seed")
+    recordings = find(open_inputs([str(tmp_path / "in")]), tmp_path / "out", shard_seconds=1.0)
+    planned = run_spec(TagSpec(recordings, tmp_path / "out", changed), RunOptions(dry_run=True))
+    assert planned.plan.conversations == 3
+    assert [stage.name for stage in planned.left][0] == "Segment"
+    again = run(tmp_path / "in", tmp_path / "out", changed).run
+    assert (again.conversations, again.conversations_done, again.done) == (3, 3, 3)
+    assert again.stages["Segment"][1] < again.stages["Tag"][1]
 
 
 def test_robust_buckets_use_the_whole_corpus(tmp_path: Path, settings: Stages) -> None:
