@@ -1,6 +1,6 @@
 """Shards on disk: Parquet files of whole conversations whose names say what they were made from.
 
-What is kept is a conversation; a shard is the file that holds it. `shard-NAME-KEY.parquet`: NAME is a hash of the
+A shard is a file of conversations that are done. `shard-NAME-KEY.parquet`: NAME is a hash of the
 conversations in it, KEY of their inputs and of the stages that made it. A file is written under another name and
 renamed, so that a shard that exists is done, and nothing else says so. Its rejects are in it, so that no crash can
 separate them from its rows. The record of a conversation has the key of its row, so that shards of other

@@ -18,7 +18,7 @@ from types import FrameType
 STOPPED = 130
 
 #: The sentence that is printed then.
-SENTENCE = "stopped. Every finished conversation is kept; run the same command again to go on"
+SENTENCE = "stopped. What is finished is kept; run the same command again to go on"
 
 #: Whether a Ctrl-C has come that nothing has answered yet.
 _asked = False

@@ -35,9 +35,8 @@ from dailytalk_contiguous.core.utterance import FIELDS, UtteranceRow, features_o
 # Columns of a conversation on its way through the stages.
 #
 # A row is a conversation. What belongs to an utterance is a list column with one item an utterance, all of the
-# same length (`utterance_id` gives it), so that a stage written for flat utterance columns can be lifted to
-# conversations by concatenating and splitting lists. Audio in flight is a plain struct, not `datasets.Audio`,
-# which would decode it at every step.
+# same length (`utterance_id` gives it); stages take and return objects (`core.conversation`). Audio in flight is a
+# plain struct, not `datasets.Audio`, which would decode it at every step.
 
 
 #: A batch in flight: column name to one value a row.
@@ -104,7 +103,7 @@ SOURCE = Features(
     }
 )
 
-#: Columns with one value a conversation that utterance stages may ask for; exploding repeats them.
+#: Columns with one value a conversation that stages for utterances may ask for.
 CONVERSATION_COLUMNS = frozenset(
     {"conversation_id", "recording_id", "sample_rate", "given_language", "voice_wav", "voice_text"}
 )

@@ -121,7 +121,7 @@ def cluster_gone(why: str) -> DailytalkError:
     """Return the error of a cluster that ended during a run."""
     return DailytalkError(
         f"the Ray cluster ended during the run ({why})",
-        "start it again, and run the same command again (finished conversations are kept)",
+        "start it again, and run the same command again (what is finished is kept)",
     )
 
 
@@ -241,7 +241,7 @@ def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: boo
     except ray.exceptions.RayError as error:
         raise DailytalkError(
             f"a worker was lost twice over one shard, perhaps for lack of memory ({type(error).__name__})",
-            "run the same command again (finished conversations are kept), with fewer --workers",
+            "run the same command again (what is finished is kept), with fewer --workers",
         ) from error
     except ConnectionError as error:  # as a client has it; that of a worker is the cause of a RayTaskError
         raise cluster_gone("the connection to it broke off") from error

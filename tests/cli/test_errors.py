@@ -148,7 +148,7 @@ def raising(error: BaseException) -> Any:
         (
             KeyboardInterrupt(),
             130,
-            "x: stopped. Every finished conversation is kept; run the same command again to go on.\n",
+            "x: stopped. What is finished is kept; run the same command again to go on.\n",
         ),
     ],
 )

@@ -93,7 +93,7 @@ def test_stage_of_the_page_counts_the_same_whether_it_fills_utterances_or_maps_c
     names: dict[str, Any] = {}
     exec(OWN_STAGE.partition("\nif __name__")[0], names)
     filling = names["CountWords"](letters=4)
-    exec("from typing import Any\nfrom dailytalk_contiguous import Stage\n" + COLUMN_STAGE, names)
+    exec(COLUMN_STAGE, names)
     mapping = names["CountWords"](letters=4)
     assert filling.takes_columns != mapping.takes_columns
     calls = Dataset.from_dict({"utterance_id": [["a", "b"], []], "text": [["what a surprise", "no"], []]})

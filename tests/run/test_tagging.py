@@ -249,11 +249,9 @@ def test_recordings_of_a_run_that_was_stopped_in_its_first_pass_are_not_dropped(
         if event.conversations == ("b",):
             raise KeyboardInterrupt
 
-    spec = TagSpec(
-        find(open_inputs([str(tmp_path / "in")]), tmp_path / "out", shard_seconds=1.0), tmp_path / "out", settings
-    )
+    recordings = find(open_inputs([str(tmp_path / "in")]), tmp_path / "out", shard_seconds=1.0)
     with pytest.raises(KeyboardInterrupt):
-        run_spec(spec, progress=stop)
+        run_spec(TagSpec(recordings, tmp_path / "out", settings), progress=stop)
     before = state(tmp_path / "out")
     with pytest.raises(DailytalkError, match="holds results of 1 recording not in this input"):
         run(tmp_path / "others", tmp_path / "out", settings)
@@ -274,7 +272,7 @@ def test_each_conversation_counts_once_however_many_passes_it_goes_through(
     recordings = find(open_inputs([str(tmp_path / "in")]), tmp_path / "out", shard_seconds=1.0)
     planned = run_spec(TagSpec(recordings, tmp_path / "out", changed), RunOptions(dry_run=True))
     assert planned.plan.conversations == 3
-    assert [stage.name for stage in planned.left][0] == "Segment"
+    assert planned.left[0].name == "Segment"
     again = run(tmp_path / "in", tmp_path / "out", changed).run
     assert (again.conversations, again.conversations_done, again.done) == (3, 3, 3)
     assert again.stages["Segment"][1] < again.stages["Tag"][1]
