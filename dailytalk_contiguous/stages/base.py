@@ -285,7 +285,7 @@ class Stage:
         names = (*self.needs, *self.uses)
         for index, talk in enumerate(talks):
             wrong = malformed(talk, names)
-            if wrong:
+            if wrong and self.reads_fields:
                 reason = f"its column {wrong[0]!r} has values of another type than {self.name} reads"
                 raise BadInput(reason, "give it the type that docs/columns.md names", index)
             copy = copied(talk)
@@ -342,6 +342,11 @@ class Stage:
         """Whether it takes its rows one by one, whatever the batch."""
         kind = type(self)
         return kind.__call__ is Stage.__call__ and kind.of_talks is Stage.of_talks
+
+    @property
+    def reads_fields(self) -> bool:
+        """Whether it reads columns as fields of objects, so that their types must be those of the fields."""
+        return not self.takes_columns
 
     @property
     def unfitted(self) -> bool:
@@ -714,6 +719,10 @@ class PerUtterance(Stage):
                         rejects.append(Reject(utterance.id, stage.name, failure.reason, failure.remedy))
                 talk.model_failures = rejects or None
         return [*talks]
+
+    @property
+    def reads_fields(self) -> bool:
+        return self.stage.reads_fields
 
     @property
     def unfitted(self) -> bool:

@@ -200,6 +200,19 @@ def test_method_that_would_never_be_called_is_refused() -> None:
                 return row
 
 
+def test_stage_that_maps_columns_reads_a_column_of_another_type_than_ours() -> None:
+    @dataclass(frozen=True)
+    class Letters(Stage):
+        needs: ClassVar[tuple[str, ...]] = ("words",)
+        adds: ClassVar[Features] = Features({"n_letters": Value("int32")})
+
+        def row(self, row: dict[str, Any]) -> dict[str, Any]:
+            return {"n_letters": len(row["words"])}
+
+    call = {"utterance_id": ["a", "b"], "words": ["what a surprise", "no"]}
+    assert PerUtterance(Letters()).map(Dataset.from_list([call]))["n_letters"][:] == [[15, 2]]
+
+
 def test_words_of_another_shape_are_refused_by_the_stage_that_reads_them() -> None:
     @dataclass(frozen=True)
     class Words(Stage):
