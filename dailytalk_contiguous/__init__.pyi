@@ -10,9 +10,7 @@ from .apps.retime.timing import Timing as Timing
 from .apps.retime.timing import timing_of as timing_of
 from .core.contours import ProsodicFeatureExtractor as ProsodicFeatureExtractor
 from .core.conversation import Conversation as Conversation
-from .core.conversation import Span as Span
 from .core.conversation import Utterance as Utterance
-from .core.conversation import Word as Word
 from .core.errors import BadInput as BadInput
 from .core.errors import DailytalkError as DailytalkError
 from .core.errors import ModelMissing as ModelMissing
@@ -23,6 +21,8 @@ from .core.licensing import Licence as Licence
 from .core.settings import setting as setting
 from .core.stereo_audio import StereoAudio as StereoAudio
 from .core.utterance import heard_utterances as heard_utterances
+from .core.words import Span as Span
+from .core.words import Word as Word
 from .models.codebook import Codebook as Codebook
 from .models.contracts import Engine as Engine
 from .models.contracts import Line as Line

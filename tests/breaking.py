@@ -46,7 +46,7 @@ def break_method(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, sounds_
 
 #: An aligner in a file of one's own, which fails on a text with a river.
 FRAIL = """
-from dailytalk_contiguous.core.conversation import Word
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.models.alignment import Aligner
 
 

@@ -107,7 +107,7 @@ def test_stage_of_utterances_may_be_fitted_to_the_utterances_of_all_conversation
         save(tmp_path / f"in/{name}.wav", excerpt(seconds=seconds))
     chain = (*tag_stages(profile="embedded", language="en"), PerUtterance(Longer()))
     outcome = run_recipe(str(tmp_path / "in"), tmp_path / "out", chain)
-    assert outcome.tagged.run.done == 2
+    assert outcome.tagged.run.done == 1  # the shard of the pass before is no result
     (path,) = (tmp_path / "out/tagged").glob("*.parquet")
     rows = read_rows(path, ["start", "end", "longer"]).values()
     lengths = []

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.conversation import Cue, Word
+from dailytalk_contiguous.core.conversation import Cue
 from dailytalk_contiguous.core.schema import OPEN
 from dailytalk_contiguous.core.spans import touched_frames
 from dailytalk_contiguous.core.word_times import (
@@ -31,6 +31,7 @@ from dailytalk_contiguous.core.word_times import (
     spread_words,
     written_words,
 )
+from dailytalk_contiguous.core.words import Word
 
 #: Seconds of a frame in which a transcript and detected speech are compared.
 FRAME = 0.05

@@ -10,8 +10,8 @@ import math
 import zlib
 from collections.abc import Sequence
 
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.cutting import pieces_of
+from dailytalk_contiguous.core.words import Word
 
 #: Whisper's own threshold of its probability of no speech for silence (openai/whisper, `transcribe`); the one of
 #: the log probability must hold, too.

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.clean_speech import voiced_spans
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.quality import FULL_SCALE
 from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.core.word_times import sound_length, split_words
+from dailytalk_contiguous.core.words import Word
 
 #: Seconds over which loudness is measured: shorter than any speech sound.
 FRAME_SECONDS = 0.01

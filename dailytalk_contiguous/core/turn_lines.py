@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.sentences import goes_on
 from dailytalk_contiguous.core.word_times import join_words, normalise, split_words
+from dailytalk_contiguous.core.words import Word
 
 #: Seconds of speech in a line: voices lose their way in long texts, and a refused take costs all of it.
 MOST_SPEECH = 30.0

@@ -15,9 +15,9 @@ from itertools import groupby, pairwise
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.records import UtteredWord, WordRow
 from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.words import Word
 
 #: Start and end in seconds.
 TimeSpan = tuple[float, float]

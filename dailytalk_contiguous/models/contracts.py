@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.emotions import ConfidenceLimits
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.models.checkpoints import Missing
 
 #: Reserves a price (USD) while one request is under way; the function that it yields takes the real cost.

@@ -16,7 +16,6 @@ import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.clean_speech import voiced_spans
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.fillers import SPACELESS, are_fillers
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.nonspeech_sounds import FRAME
@@ -30,6 +29,7 @@ from dailytalk_contiguous.core.sentences import (
 )
 from dailytalk_contiguous.core.sound_edges import UNDER_PEAK_DB
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.models.sphinx import Sphinx
 
 #: How English fillers sound: "uh", "ah", "er", "um" and "mm", in the phones of the dictionary.

@@ -248,8 +248,7 @@ class Pass:
         keeps: the columns of the shards; None for all that are not transient.
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
         before: the pass whose shards have the rows; None for the source.
-        made_by: the digest of the stages so far, as they are when the pass is planned. It names the shards, so it
-            must not change meanwhile: somebody may edit the file of a model.
+        digest: of the stages so far; empty until `made_by` is first asked for.
         needed: the numbers of the shards that are made; None for all.
         waits: whether the next pass needs all shards, those of other hosts, too.
         has_results: whether the shards are results, and not those of a pass that another one goes on from.
@@ -264,16 +263,22 @@ class Pass:
     keeps: Features | None = None
     later: Stages = ()
     before: "Pass | None" = None
-    made_by: str = ""
+    digest: str = ""
     needed: Set[int] | None = None
     waits: bool = True
     has_results: bool = True
     keeps_finished: bool = False
     is_window: bool = False
 
-    def __post_init__(self) -> None:
-        if not self.made_by:
-            object.__setattr__(self, "made_by", stages_digest(self.stages_so_far))
+    @property
+    def made_by(self) -> str:
+        """The digest of the stages so far, as they are when the pass is planned.
+
+        It names the shards, so it must not change meanwhile: somebody may edit the file of a model.
+        """
+        if not self.digest:
+            object.__setattr__(self, "digest", stages_digest(self.stages_so_far))
+        return self.digest
 
     @property
     def stages_so_far(self) -> Stages:
@@ -350,6 +355,7 @@ class Pass:
         assert self.before
         needed = {task.path for task in self.plan().tasks if task.left}
         numbers = {number for number, path in enumerate(self.shard_paths) if path in needed}
+        assert self.before.made_by  # before anything is made
         return replace(self.before, later=self.stages, needed=numbers, waits=False, has_results=False)
 
     def _with_earlier(self, tasks: Sequence[Task]) -> list[Task]:

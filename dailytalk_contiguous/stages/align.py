@@ -21,9 +21,7 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, excerpt, pcm
 from dailytalk_contiguous.core.clean_speech import voiced_spans
 from dailytalk_contiguous.core.conversation import (
     Conversation,
-    Span,
     Utterance,
-    Word,
     conversation_features,
     is_set,
     or_none,
@@ -54,6 +52,7 @@ from dailytalk_contiguous.core.word_times import (
     with_times,
     within_sound,
 )
+from dailytalk_contiguous.core.words import Span, Word
 from dailytalk_contiguous.models.alignment import (
     ALIGNER,
     ALIGNERS,

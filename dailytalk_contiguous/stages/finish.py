@@ -17,7 +17,6 @@ from dailytalk_contiguous.core.conversation import (
     Conversation,
     Mark,
     Utterance,
-    Word,
     has_column,
     is_set,
     or_none,
@@ -39,6 +38,7 @@ from dailytalk_contiguous.core.utterance import (
     is_converted,
     pack_utterances,
 )
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage
 
 #: Fields of an utterance, and the columns that hold them until now, where these have another name.

@@ -16,12 +16,13 @@ from datasets import Features
 from msgspec.structs import replace
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.conversation import Conversation, Utterance, Word, conversation_features
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, conversation_features
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, per_utterance
 from dailytalk_contiguous.core.sentences import ends_sentence, goes_on
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.word_times import join_words
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.recorded_sides import analysed_sides

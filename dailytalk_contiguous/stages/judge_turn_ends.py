@@ -15,7 +15,6 @@ from dailytalk_contiguous.core.audio import Pcm, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.certainty import edge_error, edge_errors_of, event_certainties, transition_certainty
 from dailytalk_contiguous.core.conversation import (
     Conversation,
-    Span,
     Utterance,
     conversation_features,
     or_none,
@@ -28,6 +27,7 @@ from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.turn_ends import turn_ends
 from dailytalk_contiguous.core.turns import Timed, join_spans
 from dailytalk_contiguous.core.utterance import sounding_between, sounding_span
+from dailytalk_contiguous.core.words import Span
 from dailytalk_contiguous.models.checkpoints import INSTALL_SMART_TURN
 from dailytalk_contiguous.models.turn_end import lacking_smart_turn, load_smart_turn
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage

@@ -11,18 +11,12 @@ from typing import TypeGuard
 
 import numpy as np
 
-from dailytalk_contiguous.core.conversation import (
-    Conversation,
-    Span,
-    Utterance,
-    is_set,
-    or_none,
-    utterance_features,
-)
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, is_set, or_none, utterance_features
 from dailytalk_contiguous.core.delivery import Performance
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.records import SynthesisRecord
 from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.words import Span
 from dailytalk_contiguous.models.contracts import VoiceSample
 
 #: What became of an utterance, which `Speak` or `Convert` adds. `status`: `spoken`, `kept`, `dropped`,

@@ -22,7 +22,6 @@ from dailytalk_contiguous.core.conversation import (
     Cue,
     Mark,
     Utterance,
-    Word,
     conversation_features,
     or_none,
 )
@@ -33,6 +32,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.core.side_shift import is_apart, shift_sentence
 from dailytalk_contiguous.core.word_times import TimeSpan, join_words
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES, UTTERANCES
 

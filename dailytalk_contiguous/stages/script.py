@@ -16,7 +16,6 @@ from datasets import Features, List
 from dailytalk_contiguous.core.conversation import (
     Conversation,
     Utterance,
-    Word,
     assign_flat,
     conversation_features,
     from_row,
@@ -41,6 +40,7 @@ from dailytalk_contiguous.core.utterance import (
     line_of,
     utterance_of,
 )
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import Segment
 

@@ -30,7 +30,7 @@ import soxr
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.conversation import Conversation, Span, Utterance, Word, is_set, or_none
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, is_set, or_none
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
@@ -44,6 +44,7 @@ from dailytalk_contiguous.core.takes import DEFAULT_VOICE, Gate, Voice, trim, vo
 from dailytalk_contiguous.core.turn_lines import TurnPiece, group_turns, shared_by_text, turn_text
 from dailytalk_contiguous.core.word_times import split_words
 from dailytalk_contiguous.core.wording import portable
+from dailytalk_contiguous.core.words import Span, Word
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.budget import obtain, open_budget
 from dailytalk_contiguous.models.checkpoints import Missing

@@ -11,11 +11,11 @@ import soxr
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.delivery import Performance, performance_of
 from dailytalk_contiguous.core.takes import Gate, Trimmed, trim
 from dailytalk_contiguous.core.turn_lines import cut_samples, find_cuts
 from dailytalk_contiguous.core.word_times import split_words
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.models.alignment import align, aligner_of
 from dailytalk_contiguous.models.contracts import NotAnswered, Spoken
 from dailytalk_contiguous.models.failures import ModelFailed, failing_softly

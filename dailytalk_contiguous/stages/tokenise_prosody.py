@@ -12,7 +12,6 @@ from dailytalk_contiguous.core.contours import as_features
 from dailytalk_contiguous.core.conversation import (
     Conversation,
     Utterance,
-    Word,
     conversation_features,
     is_set,
     or_none,
@@ -22,6 +21,7 @@ from dailytalk_contiguous.core.conversation import (
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook, FeatureArray, bundled_name
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage, UtteranceStage
 

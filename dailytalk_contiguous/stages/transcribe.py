@@ -19,14 +19,7 @@ import numpy as np
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
-from dailytalk_contiguous.core.conversation import (
-    Conversation,
-    Utterance,
-    Word,
-    is_set,
-    or_none,
-    utterance_features,
-)
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, is_set, or_none, utterance_features
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.hallucination import distrust
 from dailytalk_contiguous.core.schema import CHANNELS
@@ -34,6 +27,7 @@ from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_qu
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.word_times import fit
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.hesitations import without_filler_words
 from dailytalk_contiguous.models.whisper import (

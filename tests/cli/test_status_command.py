@@ -37,9 +37,9 @@ def test_status_is_told_during_a_run_after_a_kill_and_at_the_end(
     before = state(out)
     (run,) = json.loads(dailytalk("status", out, "--json").out)["runs"]
     assert run["state"] == "finished"
-    assert run["shards"] == 3
-    assert run["audio_done"] == 24.0
-    assert run["done"] == 3  # by this run
+    assert run["shards"] == run["done"] == 4
+    assert run["audio_done"] == 36.0  # what was heard before the kill is tagged, too
+    assert run["stages"]["Transcribe"][1] == 24.0  # and not heard again
     assert state(out) == before
 
 

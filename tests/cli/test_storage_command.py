@@ -46,7 +46,7 @@ def test_killed_build_into_a_bucket_is_finished_by_another_machine(
     killed = start_held(1, "tag", source, "--out", address, *EMBEDDED, "--shard-minutes", "0.1")
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
-    finished = {name: store.info(name)["ETag"] for name in store.glob(f"{BUCKET}/killed/tagged/*")}
+    finished = {name: store.info(name)["ETag"] for name in store.glob(f"{BUCKET}/killed/rated/*")}
     assert len(finished) == 1
 
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "second"))

@@ -302,15 +302,15 @@ def test_run_that_was_stopped_goes_on_where_it_was_and_ends_the_same(
         status = dailytalk("status", tmp_path / "out").out.splitlines()
         assert status[0].count("stopped") == 1
     assert not (tmp_path / "out/transcript.jsonl").exists()
-    tagged = tmp_path / "out/tagged"
+    rated = tmp_path / "out/rated"
     cache = str(tmp_path / "cache")
-    loaded = load_dataset("parquet", data_dir=str(tagged), split="train", cache_dir=cache)
+    loaded = load_dataset("parquet", data_dir=str(rated), split="train", cache_dir=cache)
     most = 2 if workers == 1 else 5
     assert 1 <= len(loaded) <= most
-    before = {name: when for name, when in state(tagged).items() if not name.startswith(".")}
+    before = {name: when for name, when in state(rated).items() if not name.startswith(".")}
     assert all(name.endswith(".parquet") for name in before)
     assert dailytalk(*tag).code == 3
-    after = state(tagged)
+    after = state(rated)
     assert {name: after[name] for name in before} == before
     assert len(after) == 4
     assert results(tmp_path / "out") == results(unbroken / "out")

@@ -17,9 +17,7 @@ from recordings import excerpt, save
 
 from dailytalk_contiguous.core.conversation import (
     Conversation,
-    Span,
     Utterance,
-    Word,
     as_stored,
     conversation_features,
     from_flat,
@@ -30,6 +28,7 @@ from dailytalk_contiguous.core.conversation import (
     to_row,
 )
 from dailytalk_contiguous.core.schema import SOURCE
+from dailytalk_contiguous.core.words import Span, Word
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.shards import read_rows, shard_files

@@ -4,8 +4,8 @@ import zlib
 
 import pytest
 
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.hallucination import believed_words, compression_ratio, distrust, repeated_phrase
+from dailytalk_contiguous.core.words import Word
 
 LOUD = 0.05
 

@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.takes import (
     DEFAULT_VOICE,
     FASTEST_VOICE,
@@ -18,6 +17,7 @@ from dailytalk_contiguous.core.takes import (
     voice_of,
 )
 from dailytalk_contiguous.core.word_times import sound_length
+from dailytalk_contiguous.core.words import Word
 
 RATE = 24000
 TEXT = "Well, that is good to know."  # 20 letters

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.turn_lines import (
     TurnPiece,
     cut_samples,
@@ -12,6 +11,7 @@ from dailytalk_contiguous.core.turn_lines import (
     shared_by_text,
     turn_text,
 )
+from dailytalk_contiguous.core.words import Word
 
 RATE = 16000
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.word_times import (
     by_edit_distance,
     by_proportion,
@@ -16,6 +15,7 @@ from dailytalk_contiguous.core.word_times import (
     with_times,
     within_sound,
 )
+from dailytalk_contiguous.core.words import Word
 
 WORDS = st.lists(
     st.sampled_from(["Yes,", "the", "a", "—", "25", "Smith", "…", "naïve", "猫が", "don't"]), max_size=25

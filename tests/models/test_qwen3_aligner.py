@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3ASRConfig, Qwen3ASRForTok
 from transformers.models.qwen3_asr.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
 
 from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.conversation import Word
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.models.aligners import qwen3
 from dailytalk_contiguous.models.alignment import Align, Aligner, align, aligner_named, aligner_of
 from dailytalk_contiguous.models.failures import ModelFailed

@@ -339,7 +339,7 @@ def test_aligner_that_has_lost_its_place_is_noticed() -> None:
 
 
 OWN = """
-from dailytalk_contiguous.core.conversation import Word
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.models.alignment import Aligner
 
 

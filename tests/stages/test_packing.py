@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
-from dailytalk_contiguous.core.conversation import Word
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.stages.transcribe import (
     GAP_SECONDS,
     WINDOW_SECONDS,

@@ -24,13 +24,13 @@ from dailytalk_contiguous.core.audio import (
     to_pcm,
     to_uri,
 )
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.cutting import cut_long
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.records import Speakers
 from dailytalk_contiguous.core.secrets import is_this_machine
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.models.budget import obtain, open_budget
 from dailytalk_contiguous.models.contracts import CLONE, Line, Spoken, Synthesiser, VoiceSample, VoiceSettings
 from dailytalk_contiguous.models.devices import resolve_device

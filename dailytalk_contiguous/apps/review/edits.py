@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple, NotRequired, TypedDict, cast
 
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.documents import Whole, is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.records import UtteredWord, WordRow
@@ -29,6 +28,7 @@ from dailytalk_contiguous.core.word_times import (
     written_words,
 )
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words import Word
 
 
 class SpokenLine(TypedDict):

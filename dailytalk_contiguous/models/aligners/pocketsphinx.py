@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.core.written_forms import UNREADABLE, WrittenForm, written_forms
 from dailytalk_contiguous.models.alignment import Aligner
 from dailytalk_contiguous.models.sphinx import Sphinx, WordSegment

@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import pcm_to_float
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.word_times import share_spans, split_words
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.models.contracts import (
     Engine,
     Line,

@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 import msgpack
 import numpy as np
 
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.documents import parse_json, quoted, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
@@ -31,6 +30,7 @@ from dailytalk_contiguous.core.quotas import Quota
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.tags import render
 from dailytalk_contiguous.core.word_times import fit, split_words
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.models.contracts import (
     ANY,
     Engine,

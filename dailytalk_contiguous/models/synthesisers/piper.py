@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.clean_speech import voiced_spans
-from dailytalk_contiguous.core.conversation import Word
 from dailytalk_contiguous.core.documents import as_text, quoted, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.word_times import normalise, share_spans, split_words, within_sound
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, PIPER_VOICES, Missing, find_files
 from dailytalk_contiguous.models.contracts import (
     Engine,
