@@ -39,8 +39,8 @@ stage gets a list of such lists, one for each conversation, in the order of `sta
 
 CONVERSATIONS = """## One value a conversation
 
-A stage in `PerUtterance` can ask for those marked with \\*: one that maps columns gets the value of the
-conversation for each of its utterances, one that takes objects has it in `of_talks`.
+A stage in `PerUtterance` can ask for those marked with \\*. If it maps columns, it gets the conversation's value
+for each utterance; if it takes objects, it finds the value on the conversation in `of_talks`.
 """
 
 #: Unit or range, and meaning, of columns that are no fields of a transcript, or mean something else there.

@@ -62,8 +62,6 @@ OPEN = "?"
 
 CUE = record_features(Cue)
 
-MARK = record_features(Mark)
-
 MODEL = record_features(UsedModel)
 
 REJECTED = record_features(RejectedPart)

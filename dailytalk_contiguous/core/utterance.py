@@ -44,9 +44,6 @@ PROSODY = ("rms", "zcr", "f0_mean", "f0_std", "speech_rate", "voiced_fraction")
 #: The types of a word with its times.
 WORD = record_features(WordRow)
 
-#: The types of a word of an utterance.
-UTTERED_WORD = record_features(UtteredWord)
-
 #: Flags of a word, which a line has only where they are true.
 _WORD_MARKS = ("fitted", "filler")
 

@@ -79,11 +79,11 @@ class Run:
         shard: (i, N) of `--shard`.
         begins: the byte of the file at which its first line begins; None if unknown.
         conversations: how many it planned to make.
-        conversations_done: how many it has made.
+        conversations_done: how many of them have been through the first pass that they need.
         audio_seconds: seconds of audio in those that it planned.
-        audio_done: seconds of audio in those that it has made.
-        shards: shards that it planned to make.
-        done: shards that it has made.
+        audio_done: seconds of audio in these.
+        shards: shards of results that it planned to make.
+        done: how many of them it has made.
         last_made: when it made the last of them (ISO 8601, UTC); empty before the first.
         rejects: conversations rejected among them; once the run is finished, all that it rejected.
         spent: USD; None for a run that costs nothing.

@@ -171,7 +171,7 @@ def make_there(tasks: Sequence[Task], job: RayJob) -> list[ShardReport]:
             "install the same version everywhere, and set the same variables before `ray start`",
         )
     needs_sound = any("audio" in (*stage.needs, *stage.uses) for stage in job.stages)
-    rows = [row for task in tasks for row in task.left if needs_sound]
+    rows = [row for task in tasks for row in task.left] if needs_sound else []
     for path in {from_uri(row["audio"]["path"]) for row in rows if row["audio"]}:
         for mirror in job.inputs:
             mirror.ensure(path)

@@ -355,8 +355,14 @@ class Pass:
         assert self.before
         needed = {task.path for task in self.plan().tasks if task.left}
         numbers = {number for number, path in enumerate(self.shard_paths) if path in needed}
-        assert self.before.made_by  # before anything is made
-        return replace(self.before, later=self.stages, needed=numbers, waits=False, has_results=False)
+        return replace(
+            self.before,
+            later=self.stages,
+            digest=self.before.made_by,
+            needed=numbers,
+            waits=False,
+            has_results=False,
+        )
 
     def _with_earlier(self, tasks: Sequence[Task]) -> list[Task]:
         """These tasks with the conversations that other files of the folder have, which need not be made again.
@@ -426,10 +432,9 @@ class Pass:
 
         In place of a shard that was not needed, files that have some of its conversations stay.
         """
-        missing = [rows for path, rows in zip(self.paths, self.groups, strict=True) if not path.exists()]
-        results = {
-            self.folder: [*self.paths, *self.earlier().values(), *self._earlier_rows(missing).files.values()]
-        }
+        paths = self.paths
+        missing = [rows for path, rows in zip(paths, self.groups, strict=True) if not path.exists()]
+        results = {self.folder: [*paths, *self.earlier().values(), *self._earlier_rows(missing).files.values()]}
         if self.before:
             results |= self.before.results()
         return results
@@ -512,7 +517,7 @@ class RunOutcome:
         n_conversations: conversations that went into the last pass.
         n_shards: shards of the last pass.
         n_missing: how many of them do not exist.
-        plan: of a dry run, the first pass that is not finished; empty if all are.
+        plan: of a dry run, the last pass that it planned.
         left: of a dry run, the stages that are left.
     """
 
@@ -599,7 +604,7 @@ def run(
 
 
 def _plan(spec: Spec, options: RunOptions, outcome: RunOutcome) -> None:
-    """Find what a run would make, up to the first pass that others wait for, and the stages that are left."""
+    """Plan the passes up to the first unfinished one that the next waits for; note the stages that are left."""
     with contextlib.closing(spec.passes(options)) as passes:
         for step in passes:
             outcome.plan = step.plan()
@@ -652,7 +657,7 @@ class _PassMaker:
                 "disappeared during the run",
                 "let nothing remove files there, and run the same command again: finished shards are kept",
             )
-        if outcome.n_missing:
+        if outcome.n_missing or not step.waits:
             return
         if self.spec.drops:
             step.separate_earlier()

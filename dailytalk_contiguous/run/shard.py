@@ -119,7 +119,7 @@ class Task:
     def read_files(self) -> list[Path]:
         """The files that are read to make it: of finished rows, and of those after the pass before."""
         files = [*self.earlier.values()]
-        if self.before:
+        if self.before and self.left:
             files.append(self.before)
         return [*dict.fromkeys(files)]
 
@@ -163,21 +163,17 @@ class ShardReport:
         path: of its file.
         name: of the file by its own name, whether it is held or not.
         rejects: how many of its conversations were rejected.
-        audio_seconds: seconds of its conversations that went through stages now; others were copied.
         wall_seconds: seconds of work since the shard before it was on disk.
         stages: of each stage that was run meanwhile, by name, wall seconds (a model is loaded in its first call)
             and the seconds of audio that went through it. Portions may span shards: only sums over all shards say
             how long a stage took.
-        conversations: how many of its conversations went through stages now.
     """
 
     path: Path
     name: str
     rejects: int
-    audio_seconds: float
     wall_seconds: float
     stages: Mapping[str, tuple[float, float]]
-    conversations: int = 0
 
 
 class ShardInProgress:
@@ -238,14 +234,15 @@ class ShardInProgress:
         for path, names in names_in.items():
             shard = shards.read_whole(path, self._keeps)
             if shard is None and self.task.before and not self.task.before.exists():
-                raise BadInput(f"{as_text(path)!r} is damaged", "delete it, and run the same command again")
+                remedy = "delete it if it is there, and run the same command again"
+                raise BadInput(f"{as_text(path)!r} can't be read", remedy)
             if shard is None:
                 continue
             stored = {row["conversation_id"]: row for row in shard.rows}
             for name in names:
-                reject = shard.entries[name].reject
-                if reject:
-                    self.put(sources[name], None, reject)
+                entry = shard.entries.get(name)
+                if entry and entry.reject:
+                    self.put(sources[name], None, entry.reject)
                 elif name in stored:
                     self.put(sources[name], stored[name] | columns_of_today(sources[name], made_columns), None)
 
@@ -406,10 +403,8 @@ class ShardMaker:
             path=path,
             name=shard.task.path.name,
             rejects=len(shard.rejects),
-            audio_seconds=float(sum(row["duration"] for row in shard.left)),
             wall_seconds=now - self._since,
             stages=taken,
-            conversations=len(shard.left),
         )
         self._since = now
         return report

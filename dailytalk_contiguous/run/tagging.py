@@ -158,7 +158,7 @@ class TagSpec(Spec):
         self._tagged = self._pass
 
     def check(self, options: RunOptions) -> None:
-        refuse_to_lose(self._pass, self.recordings, options.prune)
+        refuse_to_lose(self._tagged, self.recordings, options.prune)
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
         for number, stage in enumerate(self.stages):
@@ -168,15 +168,15 @@ class TagSpec(Spec):
                 step = Pass(self.out / RATED, self.recordings.groups, before, later=later, has_results=False)
                 yield step
                 self.stages = (*before, stage.fit(step.rows(stage.needs)), *later)
-        tagged = self._pass
-        self._tagged = tagged
+                self._tagged = self._pass
+        tagged = self._tagged
         if tagged.before is not None:
             yield tagged.pass_before()
         yield tagged
 
     @property
     def _pass(self) -> Pass:
-        """The pass that tags, behind one for all stages before `Bucket`, whose results another rule may use again.
+        """The pass that tags. Before it is one for the stages before `Bucket`, from which other rules can start.
 
         It is one pass where a stage after them, such as a person's own, needs what is too heavy to be kept.
         """

@@ -20,7 +20,7 @@ from dailytalk_contiguous.run.shard import RunPlan, ShardReport, StageEvent, Tas
 from dailytalk_contiguous.stages.base import Stages
 
 TASK = Task(Path("shard-1.parquet"), [{"conversation_id": "a", "duration": 6.0}])
-MADE = ShardReport(TASK.path, TASK.path.name, 0, 6.0, 2.0, {"Segment": (1.5, 6.0)}, conversations=1)
+MADE = ShardReport(TASK.path, TASK.path.name, 0, 2.0, {"Segment": (1.5, 6.0)})
 
 
 def journal(out: Path) -> Journal:
@@ -121,7 +121,7 @@ def test_short_run_has_a_line_at_its_start_and_one_at_its_end(tmp_path: Path) ->
     with journal(tmp_path) as events:
         events.planned(RunPlan([task.path for task in tasks], tasks))
         for task in tasks:
-            events.made(ShardReport(task.path, task.path.name, 0, 6.0, 2.0, {}, conversations=1))
+            events.made(ShardReport(task.path, task.path.name, 0, 2.0, {}))
     first, *_, last = map(json.loads, (tmp_path / EVENTS).read_text().splitlines())
     assert (first["conversations"], first["conversations_done"], first["audio_done"]) == (50, 0, 0.0)
     assert (last["conversations"], last["conversations_done"]) == (50, 50)
@@ -142,9 +142,7 @@ def test_threads_that_report_at_once_lose_nothing(tmp_path: Path, monkeypatch: p
         def make(task: Task) -> None:
             tell(StageEvent("Segment", (task.path.name,), 6.0))
             tell(StageEvent("Segment", (task.path.name,), 6.0, wall=1.0))
-            events.made(
-                ShardReport(task.path, task.path.name, 0, 6.0, 2.0, {"Segment": (1.5, 6.0)}, conversations=1)
-            )
+            events.made(ShardReport(task.path, task.path.name, 0, 2.0, {"Segment": (1.5, 6.0)}))
 
         list(pool.map(make, tasks))
     lines = [json.loads(text) for text in (tmp_path / EVENTS).read_text().splitlines()]
@@ -164,7 +162,7 @@ def test_share_is_that_of_conversations_that_are_done_and_no_time_is_left_before
         for n_done, task in enumerate(tasks):
             tell(StageEvent("Transcribe", ("a",), 6.0, kind="pieces", done=9, total=10))
             assert run.share == n_done / 4
-            events.made(ShardReport(task.path, task.path.name, 0, 6.0, 2.0, {}, conversations=1))
+            events.made(ShardReport(task.path, task.path.name, 0, 2.0, {}))
         assert run.share == 1.0
 
 
