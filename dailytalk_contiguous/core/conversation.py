@@ -349,6 +349,7 @@ class _Codec(NamedTuple):
     hint: Any
     feature: Feature
     holds_objects: bool
+    listed: List
 
     def read(self, value: Any) -> Any:
         """The value of the field, from that of a row, whose lists and dicts stay as they are."""
@@ -370,7 +371,8 @@ def _codecs(record: type[msgspec.Struct]) -> dict[str, _Codec]:
     for field, name in zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True):
         if field not in ("utterances", "extra"):
             hint = hints[field]
-            codecs[name] = _Codec(field, hint, feature_of(hint), _holds_objects(hint))
+            feature = feature_of(hint)
+            codecs[name] = _Codec(field, hint, feature, _holds_objects(hint), List(feature))
     return codecs
 
 
@@ -400,6 +402,9 @@ def _plain(value: Any, feature: Feature) -> Any:
 _OF_CONVERSATION = _codecs(Conversation)
 
 _OF_UTTERANCE = _codecs(Utterance)
+
+#: The names of all columns that are fields.
+_KNOWN = _OF_CONVERSATION.keys() | _OF_UTTERANCE.keys()
 
 
 def conversation_features(*names: str) -> Features:
@@ -443,7 +448,7 @@ def assign(talk: Conversation, row: Mapping[str, Any], features: Features | None
             if of_talk and kind in (None, of_talk.feature):
                 setattr(talk, of_talk.field, of_talk.read(value))
                 del talk.extra[name]
-            elif of_utterance and isinstance(value, list) and kind in (None, List(of_utterance.feature)):
+            elif of_utterance and isinstance(value, list) and kind in (None, of_utterance.listed):
                 of_utterances[name] = [of_utterance.read(item) for item in value]
                 del talk.extra[name]
         except msgspec.ValidationError:
@@ -596,8 +601,7 @@ def gather(talk: Conversation, names: Iterable[str]) -> None:
     if not is_set(talk.utterances):
         return
     for name in names:
-        is_known = name in _OF_CONVERSATION or name in _OF_UTTERANCE
-        if is_known and not talk.utterances:
+        if name in _KNOWN and not talk.utterances:
             continue
         if all(name in utterance.extra for utterance in talk.utterances):
             talk.extra[name] = [utterance.extra[name] for utterance in talk.utterances]
@@ -605,7 +609,7 @@ def gather(talk: Conversation, names: Iterable[str]) -> None:
 
 def malformed(talk: Conversation, names: Iterable[str]) -> list[str]:
     """Those of these columns whose values are none of their fields."""
-    return [name for name in names if name in talk.extra and name in _OF_CONVERSATION | _OF_UTTERANCE]
+    return [name for name in names if name in talk.extra and name in _KNOWN]
 
 
 def copied(talk: Conversation) -> Conversation:

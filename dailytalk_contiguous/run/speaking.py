@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.models.budget import Budget, open_budget
 from dailytalk_contiguous.models.contracts import Line, VoiceSample
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
-from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
+from dailytalk_contiguous.models.speech_cache import cache_key
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import TimeSpent
 from dailytalk_contiguous.run.known_script import KnownRows, KnownScript
@@ -446,7 +446,7 @@ class _Pricer:
         self.seconds = 0.0
         self._stage = stage
         self._synthesiser = stage.synthesiser()
-        self._cache = SpeechCache(Path(stage.cache) if stage.cache else None)
+        self._cache = stage.speech_cache()
         self._missing: set[int] = set()
 
     def add(self, row: Row, samples: Sequence[VoiceSample]) -> None:

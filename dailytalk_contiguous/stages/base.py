@@ -194,7 +194,10 @@ class Stage:
 
     def row(self, row: Row) -> Row:
         """Return the columns of `adds` for one row that holds `needs`."""
-        return to_row(self.of_talk(from_row({name: row[name] for name in self._read(row)})), self.adds)
+        if self.takes_columns:
+            raise NotImplementedError(f"{self.name} defines neither of_talk nor row or __call__")
+        columns = self({name: [value] for name, value in row.items()})
+        return {name: columns[name][0] for name in self.adds}
 
     @takes_plain_map
     def __call__(self, batch: Batch) -> Batch:
@@ -550,7 +553,7 @@ class UtteranceStage(Stage):
         talks, utterances = from_flat(self._rows_in(batch), CONVERSATION_COLUMNS)
         batches = [talks]
         if self.by_row:
-            batches = [with_only([talk], [utterance]) for talk in talks for utterance in talk.utterances]
+            batches = [[replace(talk, utterances=[utterance])] for talk in talks for utterance in talk.utterances]
         failures: dict[int, BadInput] = {}
         for together in batches:
             failures |= self._failures_in(together)
