@@ -627,14 +627,17 @@ def restore(utterance: Utterance, before: Utterance) -> None:
     utterance.extra = {**before.extra}
 
 
-def with_only(talks: Iterable[Conversation], utterances: Iterable[Utterance]) -> list[Conversation]:
-    """Conversations with these of their utterances alone, without those that have none of them."""
+def with_only(talks: Sequence[Conversation], utterances: Iterable[Utterance]) -> dict[int, Conversation]:
+    """Copies of conversations with copies of these of their utterances alone, by their places.
+
+    Conversations that have others, and none of these, are left out.
+    """
     wanted = {id(utterance) for utterance in utterances}
-    parts: list[Conversation] = []
-    for talk in talks:
+    parts: dict[int, Conversation] = {}
+    for index, talk in enumerate(talks):
         chosen = [utterance for utterance in talk.utterances if id(utterance) in wanted]
-        if chosen:
-            parts.append(replace(talk, utterances=chosen))
+        if chosen or not talk.utterances:
+            parts[index] = copied(replace(talk, utterances=chosen))
     return parts
 
 

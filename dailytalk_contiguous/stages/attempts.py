@@ -33,7 +33,10 @@ class Called(Protocol):
 
 
 def attempted(
-    stage: Called, items: Sequence[_Item], call: Callable[[Sequence[_Item]], Sequence[_Result]]
+    stage: Called,
+    items: Sequence[_Item],
+    call: Callable[[Sequence[_Item]], Sequence[_Result]],
+    divides: bool = True,
 ) -> tuple[dict[int, _Result], Problems]:
     """The results of a stage for items, and why it has none for the others, by their places.
 
@@ -45,6 +48,7 @@ def attempted(
         stage: whose model may fail.
         items: in order.
         call: returns a result for each item. It raises BadInput, with its place, for one that it refuses.
+        divides: whether a group on which the model fails is divided; `call` may do that itself.
 
     Raises an error of the stage's model that should end the run (`models.failures`).
     """
@@ -57,7 +61,7 @@ def attempted(
         while group:
             check_interrupt()
             try:
-                made, reasons = _made(stage, items, group, call)
+                made, reasons = _made(stage, items, group, call, divides)
             except BadInput as error:
                 position = error.row or 0
                 problems[group.pop(position)] = error
@@ -74,6 +78,7 @@ def _made(
     items: Sequence[_Item],
     group: Sequence[int],
     call: Callable[[Sequence[_Item]], Sequence[_Result]],
+    divides: bool,
 ) -> tuple[dict[int, _Result], dict[int, str]]:
     """The results for a group of items, and why the model failed on the others of it."""
 
@@ -84,14 +89,23 @@ def _made(
             position = error.row or 0
             raise error.at(group.index(part[position])) from None
 
-    if not stage.if_model_fails:
-        return dict(zip(group, call_part(group), strict=True)), {}
-    results, reasons = each_that_works(call_part, group, stage.name)
+    if divides and stage.if_model_fails:
+        return all_that_work(call_part, group, stage.name)
+    return dict(zip(group, call_part(group), strict=True)), {}
+
+
+def all_that_work(
+    call: Callable[[Sequence[int]], Sequence[_Result]], items: Sequence[int], model: str
+) -> tuple[dict[int, _Result], dict[int, str]]:
+    """`models.failures.each_that_works` and, where some fail, a call for all others together.
+
+    A model may compare the items of a batch.
+    """
+    results, reasons = each_that_works(call, items, model)
     if results and reasons:
-        # All together again, since a model may compare the items of a batch.
         works = [*results]
         try:
-            results = dict(zip(works, call_part(works), strict=True))
+            results = dict(zip(works, call(works), strict=True))
         except Exception as error:  # the results of the parts are kept
             if failure_text(error) is None:
                 raise

@@ -19,7 +19,6 @@ from datasets import Audio, Dataset, Features, IterableDataset, List
 from datasets.formatting.formatting import LazyBatch
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.conversation import (
     Conversation,
@@ -66,8 +65,14 @@ from dailytalk_contiguous.core.settings import Setting, check_values
 from dailytalk_contiguous.core.utterance import UTTERANCE
 from dailytalk_contiguous.models.checkpoints import Missing, is_model_folder
 from dailytalk_contiguous.models.devices import DEVICES
-from dailytalk_contiguous.models.failures import each_that_works, failure_text
-from dailytalk_contiguous.stages.attempts import Problems, attempted, columns_from_rows, model_failure, rows_in
+from dailytalk_contiguous.stages.attempts import (
+    Problems,
+    all_that_work,
+    attempted,
+    columns_from_rows,
+    model_failure,
+    rows_in,
+)
 from dailytalk_contiguous.stages.plain_map import TypedColumn, refused_plain_map, shown_by_arrow, takes_plain_map
 from dailytalk_contiguous.store.work_folder import RUN
 
@@ -205,8 +210,6 @@ class Stage:
 
         Raises BadInput, with its place in the batch, for a row that can't be used.
         """
-        if self.takes_columns:
-            return self._columns(self.rows_after(self._rows_in(batch)))
         columns, problems = self.attempt(batch)
         for index, error in sorted(problems.items(), key=lambda problem: problem[0]):
             raise error.at(index) from error.__cause__
@@ -219,12 +222,16 @@ class Stage:
     def attempt(self, batch: Batch) -> tuple[Batch, Problems]:
         """`__call__` where rows may be unusable: columns with null for such a row, and why, by its place."""
         rows = self._rows_in(batch)
+        made, problems = self.attempt_rows(rows)
+        nothing: Row = dict.fromkeys(self.adds)
+        return columns_from_rows([made.get(index, nothing) for index in range(len(rows))], self.adds), problems
+
+    def attempt_rows(self, rows: Sequence[Row]) -> tuple[dict[int, Row], Problems]:
+        """What the stage adds to rows of what it reads, and why it can't use the others, by their places."""
         if self.takes_columns:
-            results, problems = attempted(self, rows, self.rows_after)
-        else:
-            done, problems = self.worked([from_row(row) for row in rows])
-            results = {index: to_row(talk, self.adds) for index, talk in done.items()}
-        return self._columns([results.get(index) for index in range(len(rows))]), problems
+            return attempted(self, rows, self.rows_after)
+        done, problems = self.worked([from_row(row) for row in rows])
+        return {index: to_row(talk, self.adds) for index, talk in done.items()}, problems
 
     def _rows_in(self, batch: Batch) -> list[Row]:
         """The rows of a batch with the columns that the stage reads; with all for one that names none."""
@@ -247,16 +254,8 @@ class Stage:
             made.append({name: added[name] for name in self.adds})
         return made
 
-    def _columns(self, rows: Iterable[Row | None]) -> Batch:
-        """The columns that it adds, with null in place of None."""
-        nothing: Row = dict.fromkeys(self.adds)
-        return columns_from_rows([nothing if row is None else row for row in rows], self.adds)
-
     def apply(self, talks: Sequence[Conversation]) -> list[Conversation]:
-        """Conversations after the stage: one that it can't use has a `problem`, and null in what it adds.
-
-        One that had a problem before is left alone.
-        """
+        """Conversations after the stage. One that it can't use has a `problem`; one that had one is left alone."""
         for talk in talks:
             missing = [name for name in self.needs if not talk.problem and not has_column(talk, name)]
             if missing:
@@ -271,16 +270,13 @@ class Stage:
             refused.problem = error.reason
             refused.problem_stage = self.name
             refused.remedy = error.remedy
-        for talk in after:
-            if talk.problem:
-                talk.extra |= {name: None for name in self.adds if name not in IDS}
         return after
 
     def worked(self, talks: Sequence[Conversation]) -> tuple[dict[int, Conversation], Problems]:
         """Conversations after the stage, and why it can't use the others, by their places."""
         if not self.takes_columns:
             return attempted(self, talks, self._called)
-        return self._assigned(talks, *attempted(self, self._rows_of(talks), self.rows_after))
+        return self._worked_on_rows(talks)
 
     def _called(self, talks: Sequence[Conversation]) -> list[Conversation]:
         """`of_talks` for conversations of its own: it may be called again without one that it refused."""
@@ -309,13 +305,12 @@ class Stage:
                 names.append(name)
         return [to_row(talk, names or IDS[:1]) for talk in talks]
 
-    def _assigned(
-        self, talks: Sequence[Conversation], rows: Mapping[int, Row], problems: Problems
-    ) -> tuple[dict[int, Conversation], Problems]:
-        """Conversations with the columns that the stage adds, and why it can't use the others."""
-        for index, row in rows.items():
+    def _worked_on_rows(self, talks: Sequence[Conversation]) -> tuple[dict[int, Conversation], Problems]:
+        """`worked` for conversations that are rows to the stage."""
+        made, problems = self.attempt_rows(self._rows_of(talks))
+        for index, row in made.items():
             assign(talks[index], row, self.adds)
-        return {index: talks[index] for index in rows}, problems
+        return {index: talks[index] for index in made}, problems
 
     def _read(self, columns: Container[str]) -> list[str]:
         """Which of these columns a call is given; a conversation has its utterances in any case."""
@@ -473,31 +468,20 @@ class Stage:
 
     def _mapped(self, batch: Batch) -> Batch:
         """Run the stage where rows may have a problem: these stay as they are, and get null."""
-        n_rows = len(batch[next(iter(batch))])
-        marks: Batch = {}
-        for name in PROBLEM:
-            marks[name] = list(batch[name]) if name in batch else [None] * n_rows
-        indices = [index for index, problem in enumerate(marks["problem"]) if problem is None]
-        names = self._read(batch) or list(batch)  # without columns, a stage must still see how many rows there are
-        usable: Batch = {}
-        for name in names:
-            usable[name] = [batch[name][index] for index in indices]
-        columns, problems = self.attempt(usable)
+        rows = self._rows_in(batch)
+        kept_names = [name for name in (*PROBLEM, *IDS) if name in batch]
+        after: list[Row] = []
+        for index in range(len(rows)):
+            kept = {name: batch[name][index] for name in kept_names}
+            after.append(dict.fromkeys((*self.adds, *PROBLEM)) | kept)
+        usable = [index for index, row in enumerate(after) if row["problem"] is None]
+        made, problems = self.attempt_rows([rows[index] for index in usable])
+        for position, row in made.items():
+            after[usable[position]] |= row
         for position, error in problems.items():
-            index = indices[position]
-            marks["problem"][index] = error.reason
-            marks["problem_stage"][index] = self.name
-            marks["remedy"][index] = error.remedy
-        added: Batch = {}
-        for name, values in columns.items():
-            added[name] = [None] * n_rows
-            for index, value in zip(indices, values, strict=True):
-                added[name][index] = value
-        for name in IDS:
-            if name in added and name in batch:
-                ids = zip(batch[name], added[name], marks["problem"], strict=True)
-                added[name] = [new if problem is None else old for old, new, problem in ids]
-        return added | marks
+            mark = {"problem": error.reason, "problem_stage": self.name, "remedy": error.remedy}
+            after[usable[position]] |= mark
+        return columns_from_rows(after, (*self.adds, *PROBLEM))
 
 
 Stages: TypeAlias = tuple[Stage, ...]
@@ -548,51 +532,33 @@ class UtteranceStage(Stage):
     def explain(self, utterance: Utterance, reason: str) -> None:
         """Say in an utterance on which the model has failed why it has no results, if a field of it says so."""
 
-    def attempt(self, batch: Batch) -> tuple[Batch, Problems]:
-        """`__call__` for flat columns where rows may be unusable."""
-        talks, utterances = from_flat(self._rows_in(batch), CONVERSATION_COLUMNS)
-        batches = [talks]
+    def attempt_rows(self, rows: Sequence[Row]) -> tuple[dict[int, Row], Problems]:
+        """`Stage.attempt_rows` for rows of which each is an utterance."""
+        talks, utterances = from_flat(rows, CONVERSATION_COLUMNS)
+        items = talks
         if self.by_row:
-            batches = [[replace(talk, utterances=[utterance])] for talk in talks for utterance in talk.utterances]
+            items = [replace(talk, utterances=[utterance]) for talk in talks for utterance in talk.utterances]
         failures: dict[int, BadInput] = {}
-        for together in batches:
-            failures |= self._failures_in(together)
-        rows: list[Row | None] = []
+
+        def fill(chosen: Sequence[Conversation]) -> Sequence[Conversation]:
+            failures.update(self.fill(chosen, is_lifted=False))
+            return chosen
+
+        _, refused = attempted(self, items, fill, divides=False)
+        for index, error in refused.items():
+            failures |= {id(utterance): error for utterance in items[index].utterances}
+        made: dict[int, Row] = {}
         problems = Problems()
         for index, utterance in enumerate(utterances):
             if id(utterance) in failures:
                 problems[index] = failures[id(utterance)]
-                rows.append(None)
             else:
-                rows.append(to_flat(utterance, self.adds))
-        return self._columns(rows), problems
-
-    def _failures_in(self, talks: Sequence[Conversation]) -> dict[int, BadInput]:
-        """Fill in all utterances of conversations; why some can't be used, by their `id()`."""
-        remaining = [*talks]
-        failures: dict[int, BadInput] = {}
-        while remaining:
-            interrupts.check_interrupt()
-            try:
-                failures |= self.fill(remaining, is_lifted=False)
-            except BadInput as error:
-                refused = remaining.pop(error.row or 0)
-                failures |= {id(utterance): error for utterance in refused.utterances}
-                continue
-            break
-        return failures
+                made[index] = to_flat(utterance, self.adds)
+        return made, problems
 
     def worked(self, talks: Sequence[Conversation]) -> tuple[dict[int, Conversation], Problems]:
         """`Stage.worked` for conversations that are rows of a flat dataset each."""
-        if not talks:
-            return {}, {}
-        rows = self._rows_of(talks)
-        columns, problems = self.attempt(columns_from_rows(rows, rows[0]))
-        made: dict[int, Row] = {}
-        for index, row in enumerate(rows_in(columns, [*self.adds])):
-            if index not in problems:
-                made[index] = row
-        return self._assigned(talks, made, problems)
+        return self._worked_on_rows(talks)
 
     def fill(self, talks: Sequence[Conversation], is_lifted: bool = True) -> dict[int, BadInput]:
         """Fill in the fields of all utterances of conversations; why the model failed on some, by their `id()`.
@@ -601,50 +567,22 @@ class UtteranceStage(Stage):
         the model's error if that should end the run (`models.failures`), and BadInput as `of_talks` does.
         """
         utterances = [utterance for talk in talks for utterance in talk.utterances]
-        before = [replace(utterance, extra={**utterance.extra}) for utterance in utterances]
-        try:
-            if self.if_model_fails and utterances:
-                return self._fill_in_parts(talks, before, is_lifted)
-            self.of_talks(talks)
-        except BadInput:  # the others are given to it again, as they were
-            for utterance, earlier in zip(utterances, before, strict=True):
-                restore(utterance, earlier)
-            raise
-        return {}
+        every = range(len(utterances))
 
-    def _fill_in_parts(
-        self, talks: Sequence[Conversation], before: Sequence[Utterance], is_lifted: bool
-    ) -> dict[int, BadInput]:
-        """`fill` for a model that may fail: on ever smaller parts of the utterances on which it does."""
-        utterances = [utterance for talk in talks for utterance in talk.utterances]
+        def filled(part: Sequence[int]) -> list[Utterance]:
+            return self._filled(talks, [utterances[index] for index in part])
 
-        def fill_part(part: Sequence[int]) -> list[None]:
-            for index in part:
-                restore(utterances[index], before[index])
-            chosen = with_only(talks, [utterances[index] for index in part])
-            try:
-                self.of_talks(chosen)
-            except BadInput as error:
-                position = error.row or 0
-                refused = id(chosen[position].utterances[0])
-                owners = [number for number, talk in enumerate(talks) for _ in talk.utterances]
-                raise error.at(owners[[*map(id, utterances)].index(refused)]) from None
-            return [None] * len(part)
-
-        works, reasons = each_that_works(fill_part, range(len(utterances)), self.name)
-        if works and reasons:
-            # All together again, since a model may compare the utterances of a conversation.
-            of_parts = [replace(utterances[index], extra={**utterances[index].extra}) for index in works]
-            try:
-                fill_part([*works])
-            except Exception as error:
-                if failure_text(error) is None:
-                    raise
-                for index, of_part in zip(works, of_parts, strict=True):
-                    restore(utterances[index], of_part)
+        reasons: dict[int, str] = {}
+        if self.if_model_fails and utterances:
+            results, reasons = all_that_work(filled, every, self.name)
+        else:
+            results = dict(zip(every, filled(every), strict=True))
         hears = is_lifted and "speech" in self.needs
-        if hears:
-            self._fill_without_sound(talks, [utterances[index] for index in reasons])
+        if hears and reasons:
+            failed = [utterances[index] for index in reasons]
+            results |= zip(reasons, self._filled(talks, failed, without_sound=True), strict=True)
+        for index, result in results.items():
+            restore(utterances[index], result)
         failures: dict[int, BadInput] = {}
         for index, reason in reasons.items():
             utterance = utterances[index]
@@ -655,15 +593,24 @@ class UtteranceStage(Stage):
             failures[id(utterance)] = failure
         return failures
 
-    def _fill_without_sound(self, talks: Sequence[Conversation], failed: Sequence[Utterance]) -> None:
-        sounds = [utterance.speech for utterance in failed]
-        for utterance in failed:
-            utterance.speech = b""
+    def _filled(
+        self, talks: Sequence[Conversation], utterances: Sequence[Utterance], without_sound: bool = False
+    ) -> list[Utterance]:
+        """Copies of some utterances of conversations, filled in: a call that fails changes none of them."""
+        parts = with_only(talks, utterances)
+        copies = [copy for talk in parts.values() for copy in talk.utterances]
+        if without_sound:
+            for copy in copies:
+                copy.speech = b""
         try:
-            self.of_talks(with_only(talks, failed))
-        finally:
-            for utterance, sound in zip(failed, sounds, strict=True):
-                utterance.speech = sound
+            self.of_talks([*parts.values()])
+        except BadInput as error:
+            places = [*parts]
+            raise error.at(places[error.row or 0]) from error.__cause__
+        if without_sound:
+            for copy, utterance in zip(copies, utterances, strict=True):
+                copy.speech = utterance.speech
+        return copies
 
 
 @dataclasses.dataclass(frozen=True)
@@ -700,14 +647,8 @@ class PerUtterance(Stage):
         for attribute, value in attributes.items():
             object.__setattr__(self, attribute, value)
 
-    def of_talk(self, talk: Conversation) -> Conversation:
-        (filled,) = self.of_talks([talk])
-        return filled
-
     def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
         stage = self.stage if isinstance(self.stage, UtteranceStage) else ColumnStage(self.stage)
-        for talk in talks:
-            share_out(talk, (*stage.needs, *stage.uses))
         failures = stage.fill(talks)
         for talk in talks:
             for name in stage.adds:
