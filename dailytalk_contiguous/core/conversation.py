@@ -474,13 +474,15 @@ def from_flat(
 ) -> tuple[list[Conversation], list[Utterance]]:
     """The conversations of rows of which each is an utterance, and these utterances in the order of the rows.
 
-    Rows with the same `conversation_id` are one conversation; a row without it is one by itself. The columns of
+    Rows with the same `conversation_id` are one conversation; a row without it, or with null, is one by itself. The columns of
     `shared` are those of the conversation, as its first row has them.
     """
     talks: dict[object, Conversation] = {}
     utterances: list[Utterance] = []
     for index, row in enumerate(rows):
-        key = row.get("conversation_id", index)
+        key = row.get("conversation_id")
+        if key is None:
+            key = index
         if key not in talks:
             talks[key] = from_row({name: value for name, value in row.items() if name in shared})
             talks[key].utterances = []

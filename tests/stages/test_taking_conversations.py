@@ -228,3 +228,34 @@ def test_words_of_another_shape_are_refused_by_the_stage_that_reads_them() -> No
     assert Words().map(Dataset.from_list([timed]))["n"][:] == [1]
     with pytest.raises(BadInput, match="its column 'words' has values of another type than Words reads"):
         Words().map(Dataset.from_list([timeless]))
+
+
+def test_stage_makes_a_column_anew_that_had_another_type() -> None:
+    @dataclass(frozen=True)
+    class Notes(Stage):
+        needs: ClassVar[tuple[str, ...]] = ("utterance_id",)
+        adds: ClassVar[Features] = Features({"notes": List(Value("string"))})
+
+        def of_talk(self, talk: Conversation) -> Conversation:
+            talk.notes = ["it is short"]
+            return talk
+
+    call = {"utterance_id": ["a"], "notes": [{"by": "Ann"}]}
+    assert Notes().map(Dataset.from_list([call]))["notes"][:] == [["it is short"]]
+
+
+def test_utterances_without_the_id_of_a_conversation_are_of_none_together() -> None:
+    @dataclass(frozen=True)
+    class Neighbours(UtteranceStage):
+        needs: ClassVar[tuple[str, ...]] = ("text",)
+        uses: ClassVar[tuple[str, ...]] = ("conversation_id",)
+        adds: ClassVar[Features] = Features({"n": Value("int32")})
+
+        def of_talks(self, talks: Sequence[Conversation]) -> list[Conversation]:
+            for talk in talks:
+                for utterance in talk.utterances:
+                    utterance.extra["n"] = len(talk.utterances)
+            return [*talks]
+
+    rows = Dataset.from_dict({"conversation_id": ["a", None, "a", None], "text": ["one", "two", "three", "four"]})
+    assert Neighbours().map(rows)["n"][:] == [2, 1, 2, 1]
