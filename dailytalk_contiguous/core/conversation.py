@@ -474,8 +474,8 @@ def from_flat(
 ) -> tuple[list[Conversation], list[Utterance]]:
     """The conversations of rows of which each is an utterance, and these utterances in the order of the rows.
 
-    Rows with the same `conversation_id` are one conversation; a row without it, or with null, is one by itself. The columns of
-    `shared` are those of the conversation, as its first row has them.
+    Rows with the same `conversation_id` are one conversation; a row without it, or with null, is one by itself.
+    The columns of `shared` are those of the conversation, as its first row has them.
     """
     talks: dict[object, Conversation] = {}
     utterances: list[Utterance] = []

@@ -289,8 +289,6 @@ class Stage:
                 raise BadInput(reason, "give it the type that docs/columns.md names", index)
             copy = copied(talk)
             share_out(copy, names)
-            for name in malformed(talk, self.adds):  # a column of another type, which the stage makes anew
-                del copy.extra[name]
             copies.append(copy)
         done = self.of_talks(copies)
         if len(done) != len(talks) or not all(isinstance(talk, Conversation) for talk in done):

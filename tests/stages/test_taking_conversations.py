@@ -230,20 +230,6 @@ def test_words_of_another_shape_are_refused_by_the_stage_that_reads_them() -> No
         Words().map(Dataset.from_list([timeless]))
 
 
-def test_stage_makes_a_column_anew_that_had_another_type() -> None:
-    @dataclass(frozen=True)
-    class Notes(Stage):
-        needs: ClassVar[tuple[str, ...]] = ("utterance_id",)
-        adds: ClassVar[Features] = Features({"notes": List(Value("string"))})
-
-        def of_talk(self, talk: Conversation) -> Conversation:
-            talk.notes = ["it is short"]
-            return talk
-
-    call = {"utterance_id": ["a"], "notes": [{"by": "Ann"}]}
-    assert Notes().map(Dataset.from_list([call]))["notes"][:] == [["it is short"]]
-
-
 def test_utterances_without_the_id_of_a_conversation_are_of_none_together() -> None:
     @dataclass(frozen=True)
     class Neighbours(UtteranceStage):
