@@ -155,7 +155,7 @@ class Stage:
     def __post_init__(self) -> None:
         check_values(self)
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         is_of_objects = cls.of_talk is not Stage.of_talk or cls.of_talks is not Stage.of_talks
         for method in ("row", "__call__"):
@@ -224,7 +224,8 @@ class Stage:
         rows = self._rows_in(batch)
         made, problems = self.attempt_rows(rows)
         nothing: Row = dict.fromkeys(self.adds)
-        return columns_from_rows([made.get(index, nothing) for index in range(len(rows))], self.adds), problems
+        after = [made.get(index, nothing) for index in range(len(rows))]
+        return columns_from_rows(after, self.adds), problems
 
     def attempt_rows(self, rows: Sequence[Row]) -> tuple[dict[int, Row], Problems]:
         """What the stage adds to rows of what it reads, and why it can't use the others, by their places."""

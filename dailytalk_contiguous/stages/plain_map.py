@@ -9,7 +9,7 @@ cases the stage refuses, and names `stage.map`, which passes the types.
 import functools
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 from datasets import Features
@@ -31,10 +31,13 @@ class PlainlyMapped(Protocol):
     def plain_map(self, batch: LazyBatch) -> Batch: ...
 
 
-class TypedColumn(list[Any]):
+_Mapped = TypeVar("_Mapped", bound=PlainlyMapped)
+
+
+class TypedColumn(list[object]):
     """The values of a column, which Arrow stores as this type, also where all are null or empty."""
 
-    def __init__(self, values: Iterable[Any], kind: pa.DataType) -> None:
+    def __init__(self, values: Iterable[object], kind: pa.DataType) -> None:
         super().__init__(values)
         self._kind = kind
 
@@ -47,7 +50,7 @@ class TypedColumn(list[Any]):
         return array if type is None else array.cast(type)
 
 
-def takes_plain_map(call: Callable[[Any, Batch], Batch]) -> Callable[[Any, Batch], Batch]:
+def takes_plain_map(call: Callable[[_Mapped, Batch], Batch]) -> Callable[[_Mapped, Batch], Batch]:
     """Return the `__call__` of a stage which, called by the `map` of an eager dataset, runs its `plain_map`.
 
     The result raises DailytalkError if `datasets` calls it with a batch to which types can't be given.
@@ -55,7 +58,7 @@ def takes_plain_map(call: Callable[[Any, Batch], Batch]) -> Callable[[Any, Batch
 
     # Not with the names of `call`: a class of a notebook is pickled whole, and would take this module along.
     @functools.wraps(call, assigned=("__doc__",))
-    def called(stage: PlainlyMapped, batch: Batch) -> Batch:
+    def called(stage: _Mapped, batch: Batch) -> Batch:
         if isinstance(batch, LazyBatch):
             return stage.plain_map(batch)
         # A batch of a stream is a dict as any other. Only its caller shows where the columns go.
