@@ -110,7 +110,7 @@ def main() -> int:
 
 def results(script: SynthesisInput, folder: Path) -> list[tuple[Path, Path]]:
     """Of each conversation the file in the work folder, and its place in the folder of recordings."""
-    names = [row["conversation_id"] for row in script.rows]
+    names = [pending.id for pending in script.conversations]
     made = [wav_path(folder / WORK, name) for name in names]
     return [(path, folder / path.relative_to(folder / WORK / AUDIO)) for path in made]
 
@@ -131,7 +131,7 @@ def hand_out(script: SynthesisInput, folder: Path, transcript: Path) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(place, made.read_bytes())
     lines = [json.loads(line) for line in (folder / WORK / SHIFTED).read_text(encoding="utf-8").splitlines()]
-    recordings = {row["conversation_id"]: row["audio_file"] for row in script.unfolded()}
+    recordings = {row["conversation_id"]: row["audio_file"] for row in script.rows()}
     for line in lines:
         line["audio_file"] = recordings[line["conversation_id"]]
         line |= {name: line[name] or None for name in OF_TAGGED}

@@ -22,25 +22,21 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 from datasets import Features
 
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, parse_json
 from dailytalk_contiguous.core.errors import BadInput, Reject, TooLarge
+from dailytalk_contiguous.core.records import EncodedAudio
 from dailytalk_contiguous.core.schema import SOURCE, STRING, Row
 from dailytalk_contiguous.store.files import leads_out
 from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
 
-# Rows that wait: a few columns open for planning, all the others compressed until the row's turn comes.
-#
-# A transcript of a thousand hours takes 8 GB as rows of words, and a twentieth of that compressed. Compressed
-# values never leave this process and its workers: nothing on disk is written in this form.
+# What waits for its turn is compressed: a transcript of a thousand hours takes 8 GB as rows of words, and a
+# twentieth of that compressed. Compressed values never leave this process and its workers: no file has them.
 
 
-#: Columns of a conversation that can be read before it is expanded: those that a plan, or a worker that fetches
-#: recordings, needs.
-PLANNING_COLUMNS = ("conversation_id", "recording_id", "audio", "duration", "input_digest")
-
-#: The key of all other columns of a row that waits, compressed.
+#: The key of all other columns of a compressed row.
 _REST = " rest"
 
 #: zlib's fastest level: higher ones take several times as long for a tenth less.
@@ -73,7 +69,7 @@ def expand(compressed: bytes) -> Any:
     return pickle.loads(stream.decompress(compressed))
 
 
-def compress_row(row: Row, open_columns: Iterable[str] = PLANNING_COLUMNS) -> Row:
+def compress_row(row: Row, open_columns: Iterable[str]) -> Row:
     """A row with only the `open_columns` as they are; asking it for another column is a KeyError."""
     opened = {name: row[name] for name in open_columns}
     others = {name: value for name, value in row.items() if name not in opened}
@@ -87,6 +83,56 @@ def expand_row(row: Row) -> Row:
     if compressed:
         expanded |= expand(compressed)
     return expanded
+
+
+class PendingConversation(msgspec.Struct, frozen=True):
+    """A conversation that waits for its turn.
+
+    Attributes:
+        id: its `conversation_id`.
+        recording_id, audio, duration, input_digest: the columns of its row that a plan reads, and a worker that
+            fetches recordings; `duration` is in seconds.
+        compressed: all other columns; empty where they are not known.
+    """
+
+    id: str
+    recording_id: str
+    audio: EncodedAudio | None
+    duration: float
+    input_digest: str
+    compressed: bytes = b""
+
+    @classmethod
+    def of_row(cls, row: Row) -> "PendingConversation":
+        """The conversation of a row. Raises KeyError for a row without the columns that a plan reads."""
+        others = dict(row)
+        return cls(
+            id=others.pop("conversation_id"),
+            recording_id=others.pop("recording_id"),
+            audio=others.pop("audio"),
+            duration=others.pop("duration"),
+            input_digest=others.pop("input_digest"),
+            compressed=compress(others),
+        )
+
+    @property
+    def sound_uri(self) -> str:
+        """The path or URI of the file of its sound; empty where there is none."""
+        path = self.audio["path"] if self.audio else None
+        return path or ""
+
+    def row(self) -> Row:
+        """A new row with all columns that are known."""
+        row: Row = {
+            "conversation_id": self.id,
+            "recording_id": self.recording_id,
+            "audio": self.audio,
+            "duration": self.duration,
+            "input_digest": self.input_digest,
+        }
+        if self.compressed:
+            row |= expand(self.compressed)
+        return row
 
 
 #: The key of our record in a Parquet file's metadata.
@@ -160,22 +206,24 @@ def seconds_of_a_shard(corpus_seconds: float) -> float:
     return min(seconds, MOST_SECONDS)
 
 
-def group(rows: Iterable[Row], seconds: float = 0.0) -> Iterator[list[Row]]:
-    """Cut rows into shards of about `seconds` of audio, and of at most twice that if they have more than one row.
+def group(
+    conversations: Iterable[PendingConversation], seconds: float = 0.0
+) -> Iterator[list[PendingConversation]]:
+    """Cut conversations into shards of about `seconds` of audio, and of at most twice that if they hold several.
 
     Where `seconds` is 0 they are those of `seconds_of_a_shard`.
 
-    What is too long is cut at the row whose id has the least hash. So an added or removed recording changes the
-    shard that it is in, and seldom a neighbour.
+    What is too long is cut at the conversation whose id has the least hash. So an added or removed recording
+    changes the shard that it is in, and seldom a neighbour.
     """
-    every = list(rows)
+    every = list(conversations)
     if not seconds:
-        seconds = seconds_of_a_shard(sum(row["duration"] for row in every))
-    hashes = [_hash(row["conversation_id"]) for row in every]
+        seconds = seconds_of_a_shard(sum(pending.duration for pending in every))
+    hashes = [_hash(pending.id) for pending in every]
 
-    def cut(first: int, last: int) -> Iterator[list[Row]]:
+    def cut(first: int, last: int) -> Iterator[list[PendingConversation]]:
         part = every[first:last]
-        if len(part) == 1 or sum(row["duration"] for row in part) <= 2 * seconds:
+        if len(part) == 1 or sum(pending.duration for pending in part) <= 2 * seconds:
             yield part
             return
         border = min(range(first + 1, last), key=hashes.__getitem__)
@@ -186,16 +234,16 @@ def group(rows: Iterable[Row], seconds: float = 0.0) -> Iterator[list[Row]]:
         yield from cut(0, len(every))
 
 
-def shard_path(folder: Path, rows: Sequence[Row], made_by: str = "") -> Path:
+def shard_path(folder: Path, conversations: Sequence[PendingConversation], made_by: str = "") -> Path:
     """The file of a shard of these conversations, made by stages with the digest `made_by`."""
-    names = _hash(*(row["conversation_id"] for row in rows))
-    inputs = _hash(str(LAYOUT), made_by, *(row["input_digest"] for row in rows))
+    names = _hash(*(pending.id for pending in conversations))
+    inputs = _hash(str(LAYOUT), made_by, *(pending.input_digest for pending in conversations))
     return folder / f"shard-{names}-{inputs}.parquet"
 
 
-def conversation_key(row: Row, made_by: str) -> str:
+def conversation_key(pending: PendingConversation, made_by: str) -> str:
     """What decides the row of a conversation: its id, its input, and the digest of the stages that make it."""
-    return _hash(row["conversation_id"], row["input_digest"], made_by)
+    return _hash(pending.id, pending.input_digest, made_by)
 
 
 def held_path(path: Path) -> Path:

@@ -1,7 +1,7 @@
 import os
+import pickle
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from dailytalk_contiguous.core.errors import BadInput, Reject, TooLarge
 from dailytalk_contiguous.shards import (
     Entry,
+    PendingConversation,
     Shard,
-    compress_row,
     current_shards,
     drop_stale,
     entries_in,
-    expand_row,
     group,
     read_entries,
     read_rows,
@@ -45,8 +44,8 @@ def shard(*names: str) -> Shard:
     return Shard(rows, entries)
 
 
-def row(name: str, seconds: float = 6.0) -> dict[str, Any]:
-    return {"conversation_id": name, "duration": seconds, "input_digest": "d"}
+def pending(name: str, seconds: float = 6.0, digest: str = "d") -> PendingConversation:
+    return PendingConversation(name, "rec", None, seconds, digest)
 
 
 # Digests
@@ -56,22 +55,22 @@ def row(name: str, seconds: float = 6.0) -> dict[str, Any]:
 
 
 @given(st.lists(st.floats(0.1, 50)), st.floats(1, 100))
-def test_every_row_is_in_one_group_in_order(lengths: list[float], seconds: float) -> None:
-    rows = [row(str(n), length) for n, length in enumerate(lengths)]
-    groups = list(group(rows, seconds))
+def test_every_conversation_is_in_one_group_in_order(lengths: list[float], seconds: float) -> None:
+    conversations = [pending(str(n), length) for n, length in enumerate(lengths)]
+    groups = list(group(conversations, seconds))
     grouped = [conversation for part in groups for conversation in part]
-    assert grouped == rows
+    assert grouped == conversations
     assert all(groups)
     for part in groups:
-        length = sum(conversation["duration"] for conversation in part)
+        length = sum(conversation.duration for conversation in part)
         longest = 2 * seconds + 1e-3 * len(part)
         assert len(part) == 1 or length <= longest
 
 
 @pytest.mark.parametrize(("count", "groups"), [(1, 1), (10, 1), (20, 1), (21, 2)])
 def test_what_has_up_to_twice_the_seconds_stays_in_one_group(count: int, groups: int) -> None:
-    rows = [row(f"call{number:02}", 6.0) for number in range(count)]
-    assert len(list(group(rows, 60.0))) == groups
+    conversations = [pending(f"call{number:02}", 6.0) for number in range(count)]
+    assert len(list(group(conversations, 60.0))) == groups
 
 
 @pytest.mark.parametrize(
@@ -80,8 +79,8 @@ def test_what_has_up_to_twice_the_seconds_stays_in_one_group(count: int, groups:
 def test_small_corpora_have_a_file_for_each_conversation_and_large_ones_share(
     count: int, seconds: float, files: int
 ) -> None:
-    rows = [row(f"call{number:04}", seconds) for number in range(count)]
-    assert len(list(group(rows))) == pytest.approx(files, abs=files // 20)
+    conversations = [pending(f"call{number:04}", seconds) for number in range(count)]
+    assert len(list(group(conversations))) == pytest.approx(files, abs=files // 20)
 
 
 @pytest.mark.parametrize(
@@ -95,10 +94,10 @@ def test_added_recording_changes_its_own_group_and_seldom_a_neighbour() -> None:
     names = [f"call{n:04d}" for n in range(150)]
 
     def groups(*more: str) -> set[tuple[str, ...]]:
-        rows = map(row, sorted([*names, *more]))
+        conversations = map(pending, sorted([*names, *more]))
         parts = set()
-        for part in group(rows, 60.0):
-            parts.add(tuple(conversation["conversation_id"] for conversation in part))
+        for part in group(conversations, 60.0):
+            parts.add(tuple(conversation.id for conversation in part))
         return parts
 
     changed = []
@@ -111,17 +110,17 @@ def test_added_recording_changes_its_own_group_and_seldom_a_neighbour() -> None:
 
 def test_shard_is_named_after_its_conversations_their_inputs_and_its_stages() -> None:
     folder = Path("x")
-    a = row("a")
-    b = row("b")
+    a = pending("a")
+    b = pending("b")
     path = shard_path(folder, [a, b])
-    assert path == shard_path(folder, [row("a", 9.0), b])
-    changed = b | {"input_digest": "other"}
+    assert path == shard_path(folder, [pending("a", 9.0), b])
+    changed = pending("b", digest="other")
     of_another_input = shard_path(folder, [a, changed])
     of_other_stages = shard_path(folder, [a, b], "other stages")
     assert len({path, of_another_input, of_other_stages}) == 3
     assert of_another_input.name[:22] == of_other_stages.name[:22]  # the conversations are the same
     groups = ([], [a], [a, b], [b, a])
-    paths = {shard_path(folder, rows) for rows in groups}
+    paths = {shard_path(folder, conversations) for conversations in groups}
     assert len(paths) == 4
 
 
@@ -278,21 +277,20 @@ def test_rejected_conversation_replaces_no_row(tmp_path: Path) -> None:
     assert current_shards([older, newer]) == ([older, newer], {})
 
 
-def test_row_that_waits_shows_what_a_plan_needs_and_gives_all_of_it_back() -> None:
+def test_conversation_that_waits_shows_what_a_plan_needs_and_gives_all_of_its_row_back() -> None:
     whole = {
         "conversation_id": "a",
         "recording_id": "r",
-        "audio": None,
+        "audio": {"bytes": None, "path": "r.wav"},
         "duration": 6.0,
         "input_digest": "d",
         "utterances": [{"text": "Hello."}],
     }
-    waiting = compress_row(whole)
-    assert waiting["duration"] == 6.0
-    with pytest.raises(KeyError):
-        waiting["utterances"]
-    assert expand_row(waiting) == whole
-    assert expand_row(whole) == whole
+    waiting = PendingConversation.of_row(whole)
+    assert waiting.duration == 6.0
+    assert waiting.sound_uri == "r.wav"
+    assert waiting.row() == whole
+    assert pickle.loads(pickle.dumps(waiting)) == waiting
 
 
 # Writing

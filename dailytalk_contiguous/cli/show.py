@@ -128,7 +128,7 @@ def write_readme(folder: Path, title: str, n_made: int) -> None:
 
 
 def transcripts(recordings: FoundRecordings) -> str:
-    n_recordings = len({row["recording_id"] for row in recordings.rows})
+    n_recordings = len({pending.recording_id for pending in recordings.conversations})
     return f"transcripts for {recordings.n_transcribed:,} of {counted(n_recordings, 'recording')}"
 
 

@@ -140,9 +140,9 @@ def speak_intended(spec: SpeakSpec, done: RunOutcome, voice: Speak | Convert | N
     script = replace(spec.script, groups=[task.left for task in done.plan.tasks])
     cost = price_of(script, spec.stages)
     held_back, error = refusals_of(done.left, languages_to_say(script, voice))
-    utterances = f"{counted(cost.utterances, 'utterance')} of {counted(len(script.rows), 'conversation')}"
+    utterances = f"{counted(cost.utterances, 'utterance')} of {counted(len(script.conversations), 'conversation')}"
     if voice is None:
-        details = [f"{counted(len(script.rows), 'conversation')}, both speakers as they were recorded"]
+        details = [f"{counted(len(script.conversations), 'conversation')}, both speakers as they were recorded"]
     elif isinstance(voice, Convert):
         details = [
             f"{utterances} to convert by {speaker_text(voice.synthesiser())}, "
@@ -189,7 +189,7 @@ def refusals_of(stages: Sequence[Stage], languages: Mapping[str, int]) -> tuple[
 def languages_to_say(script: SynthesisInput, voice: Speak | Convert | None) -> Counter[str]:
     """How many conversations of a script have lines to be said in each language."""
     languages = Counter[str]()
-    for row in script.unfolded():
+    for row in script.rows():
         indices = revoiced(row, voice) if voice else []
         languages.update({row["language"][index] or "" for index in indices if row["text"][index].strip()})
     return languages

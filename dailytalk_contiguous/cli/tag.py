@@ -15,7 +15,6 @@ from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refuse_downloads, run
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
-from dailytalk_contiguous.shards import expand_row
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.base import Stages, find_stage
@@ -158,16 +157,16 @@ def stages_of(options: cli_options.OptionValues) -> Stages:
 
 def tag_intended(recordings: FoundRecordings, done: RunOutcome, stages: Stages) -> Outcome:
     """The outcome of a dry run by these stages."""
-    rows = recordings.rows
+    conversations = recordings.conversations
     recogniser = find_stage(Transcribe, stages)
     language_asked = recogniser.language if recogniser else "auto"
-    languages = Counter(row["given_language"] or language_asked for row in map(expand_row, rows))
+    languages = Counter(pending.row()["given_language"] or language_asked for pending in conversations)
     del languages["auto"]  # which the run finds
     left_out = recordings.left_out
-    n_recordings = len({row["recording_id"] for row in rows})
-    seconds = sum(row["duration"] for row in rows)
+    n_recordings = len({pending.recording_id for pending in conversations})
+    seconds = sum(pending.duration for pending in conversations)
     record = {
-        "conversations": len(rows),
+        "conversations": len(conversations),
         "hidden": left_out.hidden,
         "made_by_dailytalk": left_out.made,
         "paired": left_out.paired,
@@ -176,8 +175,9 @@ def tag_intended(recordings: FoundRecordings, done: RunOutcome, stages: Stages) 
         "transcribed": recordings.n_transcribed,
         "languages": dict(languages),
     }
-    total = f"{counted(n_recordings, 'recording')}, {counted(len(rows), 'conversation')}, {length_text(seconds)}"
-    details = [total, show.transcripts(recordings)]
+    n_conversations = len(conversations)
+    total = f"{counted(n_recordings, 'recording')}, {counted(n_conversations, 'conversation')}"
+    details = [f"{total}, {length_text(seconds)}", show.transcripts(recordings)]
     return show.dry_run(done, record, details, recordings.problems)
 
 

@@ -8,6 +8,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,12 @@ from dailytalk_contiguous.core.cues import cues_within
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.processor_time import ProcessorTime, read_processor_time
-from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.run.events import Run
 from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, Spec, run, voice_stage_of
 from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.run.speaking import SpeakSpec, price_of, read_synthesis_input
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec
-from dailytalk_contiguous.shards import expand_row
+from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, find_stage
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT, rejects_in
@@ -109,13 +109,14 @@ def estimate_run(
 
     Raises DailytalkError if there are no recordings, if all of the sample is rejected, and as the runs do.
     """
-    if not recordings.rows:
+    conversations = recordings.conversations
+    if not conversations:
         first = recordings.problems[0]
         raise DailytalkError(f"none of the recordings can be used ({first.id}: {first.reason})", first.remedy)
-    total = sum(row["duration"] for row in recordings.rows)
+    total = sum(pending.duration for pending in conversations)
     most_seconds = min(sample_seconds, max(LEAST_SECONDS, MOST_SHARE * total))
-    pieces = sample(recordings.rows, most_seconds, seed)
-    shortest = min(pieces, key=lambda row: float(row["duration"]))
+    pieces = sample(conversations, most_seconds, seed)
+    shortest = min(pieces, key=attrgetter("duration"))
     loading = folder / "loading"
     loaded = run(TagSpec(FoundRecordings([[shortest]], []), loading, stages), ONE_PROCESS, planned=planned)
     out = folder / "sample"
@@ -140,11 +141,11 @@ def estimate_run(
         time_spent += speech.time
         for name, value in speech.stages.items():
             seconds[f"{name} (speak)" if name in seconds else name] = value
-    sampled = sum(row["duration"] for row in pieces)
+    sampled = sum(piece.duration for piece in pieces)
     factor = total / sampled
     return Estimate(
         audio_hours=total / 3600,
-        conversations=len(recordings.rows),
+        conversations=len(conversations),
         rejected=len(recordings.problems),
         sample_pieces=len(pieces),
         sample_seconds=sampled,
@@ -198,8 +199,8 @@ def _estimate_speech(out: Path, stages: Sequence[Stage], planned: Planned) -> _S
     script = read_synthesis_input(out)
     voice = voice_stage_of(stages)
     wav_bytes = 0.0
-    for unfolded, row in zip(script.unfolded(), script.rows, strict=True):
-        rate = (voice and voice.sample_rate) or unfolded["sample_rate"]
+    for row in script.rows():
+        rate = (voice and voice.sample_rate) or row["sample_rate"]
         wav_bytes += 4.0 * rate * row["duration"]
     quantities = {"wav_bytes": wav_bytes, "dataset_bytes": FLAC_SHARE * wav_bytes}
     stages = _with_empty_cache(stages, out)
@@ -244,31 +245,32 @@ def _seconds(done: RunOutcome) -> dict[str, float]:
     return seconds
 
 
-def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
-    """About `seconds` of the rows' audio, in pieces of up to `PIECE_SECONDS` from all parts of it.
+def sample(conversations: Sequence[PendingConversation], seconds: float, seed: int) -> list[PendingConversation]:
+    """About `seconds` of the conversations' audio, in pieces of up to `PIECE_SECONDS` from all parts of it.
 
-    The recordings are joined end to end and divided into equal parts, and a point is drawn at random from each:
-    every hour is equally likely to be drawn from, whatever recording it is in.
+    They are joined end to end and divided into equal parts, and a point is drawn at random from each: every hour
+    is equally likely to be drawn from, whatever recording it is in.
     """
     generator = random.Random(seed)
-    ends = np.cumsum([row["duration"] for row in rows])
+    ends = np.cumsum([pending.duration for pending in conversations])
     total = ends[-1]
     seconds = min(seconds, float(total))
-    longest = min(PIECE_SECONDS, total / len(rows))
+    longest = min(PIECE_SECONDS, total / len(conversations))
     n_pieces = max(LEAST_PIECES, math.ceil(seconds / longest))
-    pieces: dict[str, Row] = {}
+    pieces: dict[str, PendingConversation] = {}
     for number in range(n_pieces):
         point = (number + generator.random()) * total / n_pieces
-        index = min(int(np.searchsorted(ends, point)), len(rows) - 1)
-        row = expand_row(rows[index])
-        duration = min(seconds / n_pieces, row["duration"])
-        start = generator.uniform(0.0, row["duration"] - duration)
-        name = f"{row['conversation_id']}.{round(1000 * start)}"
-        piece = {
+        index = min(int(np.searchsorted(ends, point)), len(conversations) - 1)
+        pending = conversations[index]
+        duration = min(seconds / n_pieces, pending.duration)
+        start = generator.uniform(0.0, pending.duration - duration)
+        name = f"{pending.id}.{round(1000 * start)}"
+        row = pending.row()
+        row |= {
             "conversation_id": name,
             "offset": row["offset"] + start,
             "duration": duration,
             "given": rows_of_cues(cues_within(cues_of_row(row), start, duration)),
         }
-        pieces[name] = row | piece
+        pieces[name] = PendingConversation.of_row(row)
     return list(pieces.values())

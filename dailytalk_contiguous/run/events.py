@@ -389,9 +389,9 @@ class Journal:
 
     def _count(self, task: "Task") -> None:
         """Count the conversations of a task that no pass before it has counted in this run."""
-        new = [row for row in task.left if row["conversation_id"] not in self._counted]
-        self._counted |= {row["conversation_id"] for row in new}
-        seconds = float(sum(row["duration"] for row in new))
+        new = [pending for pending in task.left if pending.id not in self._counted]
+        self._counted |= {pending.id for pending in new}
+        seconds = float(sum(pending.duration for pending in new))
         self._planned[task.path.name] = (len(new), seconds)
         self.run.conversations += len(new)
         self.run.audio_seconds += seconds

@@ -9,30 +9,46 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+from msgspec.structs import replace
+
 from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.machine import cache_folder, code_digest
-from dailytalk_contiguous.core.records import EncodedAudio
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.store.file_stamp import settled_stamp
-from dailytalk_contiguous.store.files import inside, sha256_of, write_lines
+from dailytalk_contiguous.store.files import inside, sha256_of, write_bytes
 from dailytalk_contiguous.store.work_folder import RECORDINGS, TAGGED, TRANSCRIPT, read_run
 
 
-class KnownRows(NamedTuple):
-    """The conversations of a script, which have `shards.PLANNING_COLUMNS` alone, and its rejects.
+class KnownConversations(NamedTuple):
+    """The conversations of a script, of which only what a plan reads is known, and its rejects.
 
     `digest`: the transcript's SHA-256.
     """
 
-    rows: list[Row]
+    conversations: list[PendingConversation]
     rejects: list[Reject]
     digest: str
+
+
+class ScriptFile(msgspec.Struct):
+    """The file in the cache.
+
+    Attributes:
+        sources: a digest of all that the script was read from, except recordings.
+        stamps: of the recordings, by their paths or URIs.
+        rejects, conversations: of the script; the latter without what is compressed of them.
+    """
+
+    sources: str
+    stamps: dict[str, str]
+    rejects: list[Reject]
+    conversations: list[PendingConversation]
 
 
 class KnownScript:
@@ -51,47 +67,36 @@ class KnownScript:
         self._digest = _transcript_digest(folder)
         self._sources = self._sources_digest()
         name = os.fsencode(os.path.abspath(folder))
-        self._path = cache_folder() / "scripts" / f"{hashlib.sha256(name).hexdigest()[:32]}.jsonl"
+        self._path = cache_folder() / "scripts" / f"{hashlib.sha256(name).hexdigest()[:32]}.json"
 
-    def read(self) -> KnownRows | None:
+    def read(self) -> KnownConversations | None:
         """What is known; None if nothing is, or if a source or a recording has changed."""
         try:
-            with self._path.open(encoding="utf-8") as file:
-                head = json.loads(file.readline())
-                if head["sources"] != self._sources:
-                    return None
-                sounds = list[EncodedAudio]()
-                for _ in range(head["recordings"]):
-                    uri, stamp = json.loads(file.readline())
-                    if settled_stamp(from_uri(uri)) != stamp:
-                        return None
-                    sounds.append({"bytes": None, "path": uri})
-                rows = [_parsed_row(line, sounds) for line in file]
-            if len(rows) != head["rows"]:
+            file = msgspec.json.decode(self._path.read_bytes(), type=ScriptFile)
+            if file.sources != self._sources:
                 return None
-            return KnownRows(rows, [Reject(**reject) for reject in head["rejects"]], self._digest)
-        except (OSError, ValueError, LookupError, TypeError):  # there is none, or it is damaged
+            for uri, stamp in file.stamps.items():
+                if settled_stamp(from_uri(uri)) != stamp:
+                    return None
+        except (OSError, ValueError):  # there is none, it is damaged, or a recording is gone
             return None
+        return KnownConversations(file.conversations, file.rejects, self._digest)
 
-    def keep(self, known: KnownRows) -> None:
+    def keep(self, known: KnownConversations) -> None:
         """Keep what was read, unless a source or a recording has changed since this was made.
 
         A cache that can't be written stays as it is.
         """
         if known.digest != self._digest or self._sources_digest() != self._sources:
             return
-        uris = dict.fromkeys(row["audio"]["path"] for row in known.rows)
+        uris = {pending.sound_uri for pending in known.conversations} - {""}
         stamps = {uri: settled_stamp(from_uri(uri), self._began) for uri in uris}
         if not all(stamps.values()):
             return
-        head = {
-            "sources": self._sources,
-            "rejects": [reject.as_dict() for reject in known.rejects],
-            "recordings": len(stamps),
-            "rows": len(known.rows),
-        }
-        with suppress(OSError):
-            write_lines(self._path, _lines(head, stamps, known.rows))
+        planned = [replace(pending, compressed=b"") for pending in known.conversations]
+        file = ScriptFile(self._sources, stamps, known.rejects, planned)
+        with suppress(OSError, UnicodeError):
+            write_bytes(self._path, msgspec.json.encode(file))
 
     def _sources_digest(self) -> str:
         """A digest of all that the script is read from, except recordings."""
@@ -111,28 +116,3 @@ def _transcript_digest(folder: Path) -> str:
     with suppress(BadInput, OSError):
         return sha256_of(inside(folder, TRANSCRIPT))
     return ""
-
-
-def _lines(head: Mapping[str, object], stamps: Mapping[str, str], rows: Sequence[Row]) -> Iterator[str]:
-    """The head, a line for each recording, and one for each conversation, with the number of its recording."""
-    yield json.dumps(head) + "\n"
-    numbers = dict[str, int]()
-    for uri, stamp in stamps.items():
-        numbers[uri] = len(numbers)
-        yield json.dumps([uri, stamp]) + "\n"
-    for row in rows:
-        number = numbers[row["audio"]["path"]]
-        facts = [row["conversation_id"], row["recording_id"], number, row["duration"], row["input_digest"]]
-        yield json.dumps(facts) + "\n"
-
-
-def _parsed_row(line: str, sounds: Sequence[EncodedAudio]) -> Row:
-    """A row with `shards.PLANNING_COLUMNS`; rows of one recording share its column `audio`."""
-    conversation_id, recording_id, number, duration, digest = json.loads(line)
-    return {
-        "conversation_id": conversation_id,
-        "recording_id": recording_id,
-        "audio": sounds[number],
-        "duration": duration,
-        "input_digest": digest,
-    }

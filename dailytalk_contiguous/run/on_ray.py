@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from dailytalk_contiguous.core.audio import from_uri
@@ -171,8 +172,9 @@ def make_there(tasks: Sequence[Task], job: RayJob) -> list[ShardReport]:
             "install the same version everywhere, and set the same variables before `ray start`",
         )
     needs_sound = any("audio" in (*stage.needs, *stage.uses) for stage in job.stages)
-    rows = [row for task in tasks for row in task.left] if needs_sound else []
-    for path in {from_uri(row["audio"]["path"]) for row in rows if row["audio"]}:
+    conversations = chain.from_iterable(task.left for task in tasks if needs_sound)
+    for uri in {pending.sound_uri for pending in conversations} - {""}:
+        path = from_uri(uri)
         for mirror in job.inputs:
             mirror.ensure(path)
         if not path.exists():

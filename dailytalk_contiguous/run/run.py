@@ -51,11 +51,11 @@ from dailytalk_contiguous.run.workers import workers_here
 from dailytalk_contiguous.shards import (
     EarlierRows,
     Entry,
+    PendingConversation,
     by_generation,
     conversation_key,
     drop_stale,
     earlier_rows,
-    expand_row,
     held_path,
     made_path,
     read_entries,
@@ -238,13 +238,13 @@ def voice_stage_of(stages: Iterable[Stage]) -> Speak | Convert | None:
 
 @dataclass(frozen=True)
 class Pass:
-    """Stages over groups of rows, each of which is a shard in a folder.
+    """Stages over groups of conversations, each of which is a shard in a folder.
 
     Attributes:
         folder: of the shards.
-        groups: the rows of each shard. Of compressed rows, only `PLANNING_COLUMNS` are read.
+        groups: the conversations of each shard.
         stages: in order.
-        columns: those of the rows, which may lack some of them, if no pass is before it.
+        columns: those of their rows, which may lack some of them, if no pass is before it.
         keeps: the columns of the shards; None for all that are not transient.
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
         before: the pass whose shards have the rows; None for the source.
@@ -257,7 +257,7 @@ class Pass:
     """
 
     folder: Path
-    groups: Sequence[list[Row]]
+    groups: Sequence[list[PendingConversation]]
     stages: Stages
     columns: Features = field(default_factory=lambda: SOURCE)
     keeps: Features | None = None
@@ -301,7 +301,7 @@ class Pass:
     @cached_property
     def shard_paths(self) -> list[Path]:
         """The files of the shards by their own names."""
-        return [shard_path(self.folder, rows, self.made_by) for rows in self.groups]
+        return [shard_path(self.folder, conversations, self.made_by) for conversations in self.groups]
 
     @property
     def entries(self) -> list[tuple[str, Entry]]:
@@ -322,11 +322,11 @@ class Pass:
         existing = {path.name for path in shard_files(self.folder)}
         whole_task = self._whole_task
         tasks: list[Task] = []
-        for number, (path, rows) in enumerate(zip(self.shard_paths, self.groups, strict=True)):
+        for number, (path, conversations) in enumerate(zip(self.shard_paths, self.groups, strict=True)):
             is_ours = number % n_hosts == host - 1 and self._is_needed(number)
             if path.name not in existing and is_ours:
                 before = made_path(self.before.shard_paths[number]) if self.before else None
-                tasks.append(replace(whole_task, path=path, rows=rows, before=before))
+                tasks.append(replace(whole_task, path=path, conversations=conversations, before=before))
         return RunPlan(self.shard_paths, self._with_earlier(tasks), self.has_results)
 
     @property
@@ -339,7 +339,7 @@ class Pass:
             made_before = frozenset(name for stage in self.before.stages_so_far for name in stage.adds)
         return Task(
             path=self.folder,
-            rows=[],
+            conversations=[],
             columns=columns,
             keeps=self.keeps or features_of(self.stages_so_far),
             made_by=self.made_by,
@@ -369,16 +369,16 @@ class Pass:
 
         Their shards come after those of earlier runs that hold other rows of the same conversations.
         """
-        earlier = self._earlier_rows([task.rows for task in tasks])
+        earlier = self._earlier_rows([task.conversations for task in tasks])
         later_tasks: list[Task] = []
         for task in tasks:
-            names = [row["conversation_id"] for row in task.rows]
+            names = [pending.id for pending in task.conversations]
             newest = max((earlier.generations.get(name, -1) for name in names), default=-1)
             files = {name: earlier.files[name] for name in names if name in earlier.files}
             later_tasks.append(replace(task, earlier=files, generation=1 + newest))
         return later_tasks
 
-    def _earlier_rows(self, groups: Sequence[list[Row]]) -> EarlierRows:
+    def _earlier_rows(self, groups: Sequence[list[PendingConversation]]) -> EarlierRows:
         """What other files of the folder have of the conversations of groups."""
         others = self._others(self.shard_paths) if groups else []
         keys = keys_of(groups, self.made_by) if others else {}
@@ -408,8 +408,8 @@ class Pass:
         if not finished:
             return {}
         earlier: dict[str, Path] = {}
-        for path, rows in zip(self.paths, self.groups, strict=True):
-            names = [row["conversation_id"] for row in rows if row["conversation_id"] in finished]
+        for path, conversations in zip(self.paths, self.groups, strict=True):
+            names = [pending.id for pending in conversations if pending.id in finished]
             entries = read_entries(path) if names else {}
             for name in names:
                 if name in entries and entries[name].reject:
@@ -433,7 +433,7 @@ class Pass:
         In place of a shard that was not needed, files that have some of its conversations stay.
         """
         paths = self.paths
-        missing = [rows for path, rows in zip(paths, self.groups, strict=True) if not path.exists()]
+        missing = [group for path, group in zip(paths, self.groups, strict=True) if not path.exists()]
         results = {self.folder: [*paths, *self.earlier().values(), *self._earlier_rows(missing).files.values()]}
         if self.before:
             results |= self.before.results()
@@ -450,17 +450,17 @@ class Pass:
         return names - {"", *kept}
 
 
-def keys_of(groups: Iterable[list[Row]], made_by: str) -> dict[str, str]:
+def keys_of(groups: Iterable[list[PendingConversation]], made_by: str) -> dict[str, str]:
     """The keys of the rows that groups become, by the conversation's id; `made_by`: the digest of the stages."""
     keys = {}
-    for rows in groups:
-        for row in rows:
-            keys[row["conversation_id"]] = conversation_key(row, made_by)
+    for conversations in groups:
+        for pending in conversations:
+            keys[pending.id] = conversation_key(pending, made_by)
     return keys
 
 
 class Spec(ABC):
-    """The description of a run. Subclasses hold the rows, the stages, and rejects that they find on the way.
+    """The description of a run. Subclasses hold conversations, stages, and the rejects that they find on the way.
 
     Attributes:
         kind: as the journal names it.
@@ -637,7 +637,7 @@ class _PassMaker:
         Raises DailytalkError for shards that something has removed.
         """
         outcome = self.outcome
-        outcome.n_conversations = sum(len(rows) for rows in step.groups)
+        outcome.n_conversations = sum(map(len, step.groups))
         outcome.n_shards = len(plan.paths)
         self.journal.planned(plan, stages_left(plan, step.stages))
         if plan.tasks:
@@ -678,8 +678,8 @@ def stages_left(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
         return left
     channel = channel_of(stages)
     for task in plan.tasks:
-        for row in map(expand_row, task.left):
-            if not is_transcribed(cues_of_row(row), channel):
+        for pending in task.left:
+            if not is_transcribed(cues_of_row(pending.row()), channel):
                 return left
     return tuple(stage for stage in left if find_stage(Transcribe, [stage]) is None)
 

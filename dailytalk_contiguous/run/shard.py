@@ -31,6 +31,7 @@ from dailytalk_contiguous.core.interrupts import check_interrupt
 from dailytalk_contiguous.core.machine import give_back_memory, side_by_side
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.steps import listening
+from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.stages.base import Stage
 
 #: Seconds of audio of conversations that go through the stages together on a CPU, if there is more than one.
@@ -83,8 +84,8 @@ class Task:
 
     Attributes:
         path: its file.
-        rows: of the source, without problems.
-        columns: the types of the columns that the rows have before the stages; they may lack some of them.
+        conversations: of the source, without problems.
+        columns: the types of the columns that their rows have before the stages; they may lack some of them.
         keeps: the columns of the shard; None for all (`features_of`).
         made_by: the digest of the stages, also of those before.
         before: the shard of the pass before, which has the rows after its stages; None for none.
@@ -96,7 +97,7 @@ class Task:
     """
 
     path: Path
-    rows: list[Row]
+    conversations: list[PendingConversation]
     columns: Features = field(default_factory=lambda: SOURCE)
     keeps: Features | None = None
     made_by: str = ""
@@ -107,14 +108,14 @@ class Task:
     generation: int = 0
 
     @property
-    def left(self) -> list[Row]:
-        """The rows that go through stages."""
-        return [row for row in self.rows if row["conversation_id"] not in self.earlier]
+    def left(self) -> list[PendingConversation]:
+        """The conversations that go through stages."""
+        return [pending for pending in self.conversations if pending.id not in self.earlier]
 
     @property
     def seconds(self) -> float:
         """Seconds of audio that go through stages."""
-        return float(sum(row["duration"] for row in self.left))
+        return float(sum(pending.duration for pending in self.left))
 
     def read_files(self) -> list[Path]:
         """The files that are read to make it: of finished rows, and of those after the pass before."""
@@ -181,7 +182,7 @@ class ShardInProgress:
 
     Attributes:
         task: what is made.
-        left: the rows that go through stages, as the pass before has left them.
+        left: the conversations that go through stages.
         copied_seconds: seconds of audio of the others, which wait in memory.
         rejects: of its conversations.
     """
@@ -191,13 +192,13 @@ class ShardInProgress:
         self._keeps = task.keeps or features_of(stages)
         self._rows: dict[str, Row] = {}
         self._entries: dict[str, shards.Entry] = {}
-        sources = {row["conversation_id"]: row for row in task.rows}
-        self._copy(sources, task.made_before | {name for stage in stages for name in stage.adds})
-        if task.before and len(self._entries) < len(sources):
-            sources = self._after_pass_before(task.before)
-        self.left = [row for name, row in sources.items() if name not in self._entries]
-        seconds = sum(row["duration"] for row in self.left)
-        self.copied_seconds = float(sum(row["duration"] for row in task.rows) - seconds)
+        self._rows_before: dict[str, Row] = {}
+        self._copy(task.made_before | {name for stage in stages for name in stage.adds})
+        if task.before and not self.is_whole:
+            self._read_pass_before(task.before)
+        self.left = [pending for pending in task.conversations if pending.id not in self._entries]
+        seconds = sum(pending.duration for pending in self.left)
+        self.copied_seconds = float(sum(pending.duration for pending in task.conversations) - seconds)
 
     @property
     def rejects(self) -> list[Reject]:
@@ -205,33 +206,38 @@ class ShardInProgress:
 
     @property
     def is_whole(self) -> bool:
-        return len(self._entries) == len(self.task.rows)
+        return len(self._entries) == len(self.task.conversations)
 
-    def _after_pass_before(self, path: Path) -> dict[str, Row]:
-        """The rows after the pass before, by id; its rejects are rejected here, too."""
+    def _read_pass_before(self, path: Path) -> None:
+        """Read the rows after the pass before; its rejects are rejected here, too."""
         stored = shards.read_rows(path, self.task.columns)
         entries = shards.read_entries(path)
-        rows: dict[str, Row] = {}
-        for row in self.task.rows:
-            name = row["conversation_id"]
+        for pending in self.task.conversations:
+            name = pending.id
             if name in self._entries:
                 continue
             if name not in entries:
                 raise BadInput(f"{as_text(path)!r} lacks {name!r}", "delete it, and run the same command again")
             reject = entries[name].reject
             if reject:
-                self.put(row, None, reject)
+                self.put(pending, None, reject)
             else:
-                rows[name] = stored[name] | columns_of_today(row, self.task.made_before)
-        return rows
+                self._rows_before[name] = stored[name]
 
-    def _copy(self, sources: Mapping[str, Row], made_columns: Container[str]) -> None:
+    def open(self, pending: PendingConversation) -> Conversation:
+        """A conversation of `left`, as the pass before has left it."""
+        row = pending.row()
+        if pending.id in self._rows_before:
+            row = self._rows_before.pop(pending.id) | columns_of_today(pending, self.task.made_before)
+        return open_talk(row, self.task.columns)
+
+    def _copy(self, made_columns: Container[str]) -> None:
         """Copy finished conversations from other files; what can't be read is left to be made again."""
-        names_in: dict[Path, list[str]] = {}
-        for name, path in self.task.earlier.items():
-            if name in sources:
-                names_in.setdefault(path, []).append(name)
-        for path, names in names_in.items():
+        copied_from: dict[Path, list[PendingConversation]] = {}
+        for pending in self.task.conversations:
+            if pending.id in self.task.earlier:
+                copied_from.setdefault(self.task.earlier[pending.id], []).append(pending)
+        for path, conversations in copied_from.items():
             shard = shards.read_whole(path, self._keeps)
             if shard is None and self.task.before and not self.task.before.exists():
                 remedy = "delete it if it is there, and run the same command again"
@@ -239,28 +245,27 @@ class ShardInProgress:
             if shard is None:
                 continue
             stored = {row["conversation_id"]: row for row in shard.rows}
-            for name in names:
-                entry = shard.entries.get(name)
+            for pending in conversations:
+                entry = shard.entries.get(pending.id)
                 if entry and entry.reject:
-                    self.put(sources[name], None, entry.reject)
-                elif name in stored:
-                    self.put(sources[name], stored[name] | columns_of_today(sources[name], made_columns), None)
+                    self.put(pending, None, entry.reject)
+                elif pending.id in stored:
+                    self.put(pending, stored[pending.id] | columns_of_today(pending, made_columns), None)
 
-    def put(self, source: Row, row: Row | None, reject: Reject | None) -> None:
+    def put(self, pending: PendingConversation, row: Row | None, reject: Reject | None) -> None:
         """Add a conversation: its finished row, or its reject."""
-        name = source["conversation_id"]
-        key = shards.conversation_key(source, self.task.made_by)
-        self._entries[name] = shards.Entry(source["recording_id"], source["duration"], reject, key=key)
+        key = shards.conversation_key(pending, self.task.made_by)
+        self._entries[pending.id] = shards.Entry(pending.recording_id, pending.duration, reject, key=key)
         if row is not None:
-            self._rows[name] = {column: row.get(column) for column in self._keeps}
+            self._rows[pending.id] = {column: row.get(column) for column in self._keeps}
 
-    def put_talk(self, source: Row, talk: Conversation) -> None:
+    def put_talk(self, pending: PendingConversation, talk: Conversation) -> None:
         """Add a conversation as the stages have left it, or the reject that it has become."""
         if talk.problem:
             stage = talk.problem_stage or ""
-            self.put(source, None, Reject(source["conversation_id"], stage, talk.problem, talk.remedy or ""))
+            self.put(pending, None, Reject(pending.id, stage, talk.problem, talk.remedy or ""))
             return
-        self.put(source, to_row(talk, [name for name in self._keeps if has_column(talk, name)]), None)
+        self.put(pending, to_row(talk, [name for name in self._keeps if has_column(talk, name)]), None)
 
     def write(self) -> Path:
         """Write the shard; it is held if one of its conversations may not be rejected the next time."""
@@ -269,7 +274,7 @@ class ShardInProgress:
         held = shards.held_path(path)
         if any(reject.stage in self.task.retried for reject in self.rejects):
             path = held
-        names = [row["conversation_id"] for row in self.task.rows]
+        names = [pending.id for pending in self.task.conversations]
         rows = [self._rows[name] for name in names if name in self._rows]
         entries = {name: self._entries[name] for name in names}
         shards.write_shard(path, shards.Shard(rows, entries, self.task.generation), self._keeps)
@@ -278,16 +283,16 @@ class ShardInProgress:
         return path
 
 
-def columns_of_today(row: Row, made_columns: Container[str]) -> Row:
-    """The columns of a row that no stage makes, as they are today: a recording may have been moved."""
-    return {name: value for name, value in shards.expand_row(row).items() if name not in made_columns}
+def columns_of_today(pending: PendingConversation, made_columns: Container[str]) -> Row:
+    """The columns of a conversation that no stage makes, as they are today: a recording may have been moved."""
+    return {name: value for name, value in pending.row().items() if name not in made_columns}
 
 
 class Source(NamedTuple):
-    """A row that goes through the stages, and the shard that it belongs to."""
+    """A conversation that goes through the stages, and the shard that it belongs to."""
 
     shard: ShardInProgress
-    row: Row
+    pending: PendingConversation
 
 
 @dataclass
@@ -295,7 +300,7 @@ class Portion:
     """Conversations that go through the stages together.
 
     Attributes:
-        sources: their rows before the stages.
+        sources: what they were before the stages.
         talks: as they are now, in the same order.
         done: how many stages they have been through.
     """
@@ -307,7 +312,7 @@ class Portion:
     @property
     def seconds(self) -> float:
         """Seconds of their audio."""
-        return float(sum(source.row["duration"] for source in self.sources))
+        return float(sum(source.pending.duration for source in self.sources))
 
 
 @dataclass
@@ -359,8 +364,8 @@ class ShardMaker:
             shard = ShardInProgress(task, self.stages)
             if not shard.left:
                 yield self._report(shard, shard.write())
-            for row in shard.left:
-                source = Source(shard, row)
+            for pending in shard.left:
+                source = Source(shard, pending)
                 if waiting and not _go_together([*waiting, source], self.batch_seconds):
                     yield open_portion(waiting)
                     waiting = []
@@ -383,7 +388,7 @@ class ShardMaker:
             self._run(piece, len(self.stages))
             owners = {id(source.shard): source.shard for source in piece.sources}
             for source, talk in zip(piece.sources, piece.talks, strict=True):
-                source.shard.put_talk(source.row, talk)
+                source.shard.put_talk(source.pending, talk)
             for shard in owners.values():
                 if shard.is_whole:
                     yield self._report(shard, shard.write())
@@ -416,7 +421,7 @@ class ShardMaker:
         spans_conversations = self.batch_seconds > 0 and not is_divided
         one_by_one = not spans_conversations and not stage.by_row and has_model
 
-        names = tuple(source.row["conversation_id"] for source in portion.sources)
+        names = tuple(source.pending.id for source in portion.sources)
         event = StageEvent(stage.name, names, audio)
 
         def show_step(kind: str, done: int, total: int | None) -> None:
@@ -436,9 +441,8 @@ class ShardMaker:
 
 
 def open_talk(row: Row, features: Features) -> Conversation:
-    """The conversation of a row that may be compressed, which has some of these columns."""
-    expanded = shards.expand_row(row)
-    stored = as_stored({name: expanded[name] for name in features if name in expanded}, features)
+    """The conversation of a row, which has some of these columns."""
+    stored = as_stored({name: row[name] for name in features if name in row}, features)
     return from_row(stored, features)
 
 
@@ -453,9 +457,8 @@ def after_stage(stage: Stage, talks: Sequence[Conversation]) -> list[Conversatio
 
 
 def open_portion(sources: Sequence[Source]) -> Portion:
-    """A portion of the conversations of these rows."""
-    talks = [open_talk(source.row, source.shard.task.columns) for source in sources]
-    return Portion(sources, talks)
+    """A portion of these conversations."""
+    return Portion(sources, [source.shard.open(source.pending) for source in sources])
 
 
 def _go_together(sources: Sequence[Source], batch_seconds: float) -> bool:
@@ -466,7 +469,7 @@ def _go_together(sources: Sequence[Source], batch_seconds: float) -> bool:
     owners = {id(source.shard): source.shard for source in sources}
     copied_seconds = sum(shard.copied_seconds for shard in owners.values())
     may_span = batch_seconds > 0 and copied_seconds <= batch_seconds
-    seconds = sum(source.row["duration"] for source in sources)
+    seconds = sum(source.pending.duration for source in sources)
     fits = seconds <= (batch_seconds or PORTION_SECONDS)
     return fits and (may_span or len(owners) == 1)
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
 from dailytalk_contiguous.models.speech_cache import cache_key
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import TimeSpent
-from dailytalk_contiguous.run.known_script import KnownRows, KnownScript
+from dailytalk_contiguous.run.known_script import KnownConversations, KnownScript
 from dailytalk_contiguous.run.run import (
     Pass,
     RunOptions,
@@ -35,7 +36,7 @@ from dailytalk_contiguous.run.run import (
     speak_stage_of,
     voice_stage_of,
 )
-from dailytalk_contiguous.shards import compress_row, expand_row, group, is_held
+from dailytalk_contiguous.shards import PendingConversation, group, is_held
 from dailytalk_contiguous.sources.inputs import recordings_of_tag
 from dailytalk_contiguous.sources.transcribed import PUT_BACK, transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
@@ -54,17 +55,17 @@ class SynthesisInput:
     """The input of a synthesis: groups of conversations that become shards, and rejects.
 
     Attributes:
-        groups: the conversations of each shard. They may be compressed (`shards`) except for `PLANNING_COLUMNS`.
+        groups: the conversations of each shard.
         rejects: the conversations that can't be used.
         models: those that made the transcript, by role, as in run.json: their licences bind the result.
         source: where the recordings are from, if run.json says it.
         digest: the transcript's SHA-256.
         fields: those of a line that stages of the first half publish.
         not_at_hand: ids of the conversations whose tagged recording is not there, or was never tagged.
-        is_planned: whether the rows have `PLANNING_COLUMNS` alone: all that a run needs that has nothing to do.
+        is_planned: whether only that is known of conversations which a run needs that has nothing to do.
     """
 
-    groups: list[list[Row]]
+    groups: list[list[PendingConversation]]
     rejects: list[Reject]
     models: RunRecord = field(default_factory=dict)
     source: RunRecord = field(default_factory=dict)
@@ -74,11 +75,13 @@ class SynthesisInput:
     is_planned: bool = False
 
     @property
-    def rows(self) -> list[Row]:
-        return [row for rows in self.groups for row in rows]
+    def conversations(self) -> list[PendingConversation]:
+        return [*chain.from_iterable(self.groups)]
 
-    def unfolded(self) -> Iterator[Row]:
-        return map(expand_row, self.rows)
+    def rows(self) -> Iterator[Row]:
+        """The rows of the conversations, as each is asked for."""
+        for pending in self.conversations:
+            yield pending.row()
 
 
 def read_synthesis_input(
@@ -107,12 +110,12 @@ def read_synthesis_input(
         run = work_folder.read_run(folder) or {}
     fields = published(run.get("fields") or (), work_folder.RUN)
     tagged = folder / work_folder.TAGGED
-    conversations = transcribed(path, tagged, recordings, rejects, (*FIELDS, *fields), remedy, not_at_hand)
-    rows = [compress_row(row) for row in conversations]
-    if not rows and not rejects:
+    rows = transcribed(path, tagged, recordings, rejects, (*FIELDS, *fields), remedy, not_at_hand)
+    conversations = [PendingConversation.of_row(row) for row in rows]
+    if not conversations and not rejects:
         raise DailytalkError(f"{path} is empty", "delete it, and run dailytalk tag again")
     return SynthesisInput(
-        groups=list(group(rows, shard_seconds)),
+        groups=list(group(conversations, shard_seconds)),
         rejects=rejects,
         models=run.get("models", {}),
         source=run.get("source", {}),
@@ -122,11 +125,11 @@ def read_synthesis_input(
     )
 
 
-def planned_synthesis_input(folder: Path, known: KnownRows, shard_seconds: float) -> SynthesisInput:
+def planned_synthesis_input(folder: Path, known: KnownConversations, shard_seconds: float) -> SynthesisInput:
     """The input of a synthesis as far as it is planned, of what is known of the transcript of a work folder."""
     run = work_folder.read_run(folder) or {}
     return SynthesisInput(
-        groups=list(group(known.rows, shard_seconds)),
+        groups=list(group(known.conversations, shard_seconds)),
         rejects=known.rejects,
         models=run.get("models", {}),
         source=run.get("source", {}),
@@ -170,7 +173,7 @@ class SpeakSpec(Spec):
         if options.prune:
             return
         # Conversations that could not be read this time are absent: an unmounted disk must not cost finished work.
-        kept = {row["conversation_id"] for row in self.script.rows}
+        kept = {pending.id for pending in self.script.conversations}
         lost = self._pass.lost(kept, lambda name, entry: "" if entry.reject else name)
         refuse_loss(self.out, lost, "finished conversation")
 
@@ -244,10 +247,10 @@ class SpeakFolderSpec(SpeakSpec):
     def prepare(self) -> None:
         """Read the transcript, or what is known of it if that shows that nothing is to be done."""
         self._memory = KnownScript(self.tagged, self.recordings, FIND_RECORDING)
-        rows = self._memory.read()
-        if rows is not None:
-            self._take(planned_synthesis_input(self.tagged, rows, self.shard_seconds))
-        if rows is None or not self.is_made:
+        remembered = self._memory.read()
+        if remembered:
+            self._take(planned_synthesis_input(self.tagged, remembered, self.shard_seconds))
+        if not remembered or not self.is_made:
             self._take(self._read())
 
     def write(self, time_spent: TimeSpent) -> RunRecord:
@@ -258,7 +261,7 @@ class SpeakFolderSpec(SpeakSpec):
         record = super().write(time_spent)
         script = self.script
         if not script.is_planned and not script.not_at_hand:
-            self._memory.keep(KnownRows(script.rows, script.rejects, script.digest))
+            self._memory.keep(KnownConversations(script.conversations, script.rejects, script.digest))
         return record
 
     def _read(self) -> SynthesisInput:
@@ -273,7 +276,7 @@ class SpeakFolderSpec(SpeakSpec):
 
 def spoken_pass(
     out: Path,
-    groups: Sequence[list[Row]],
+    groups: Sequence[list[PendingConversation]],
     stages: Stages,
     fields: Sequence[Field],
 ) -> Pass:
@@ -299,7 +302,7 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
     if voice is None:
         return
     tags = set[str]()
-    for row in script.unfolded():
+    for row in script.rows():
         for index in revoiced(row, voice):
             tag = row["tag"][index]
             if tag and row["text"][index].strip():
@@ -393,7 +396,7 @@ def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
         return _price_of_conversion(script, find_stage(Convert, stages))
     pricer = _Pricer(stage)
     chooser = find_stage(ChooseVoice, stages)
-    for row in script.unfolded():
+    for row in script.rows():
         samples: tuple[VoiceSample, ...] = ()
         if chooser is not None:
             try:
@@ -409,7 +412,7 @@ def _price_of_conversion(script: SynthesisInput, stage: Convert | None) -> Price
     """Count what is converted, which costs nothing; nothing without a stage."""
     n_utterances = 0
     seconds = 0.0
-    for row in script.unfolded():
+    for row in script.rows():
         indices = revoiced(row, stage) if stage else []
         n_utterances += len(indices)
         seconds += sum(row["end"][index] - row["start"][index] for index in indices)

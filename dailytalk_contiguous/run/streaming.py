@@ -16,7 +16,6 @@ from pathlib import Path
 from dailytalk_contiguous.core.conversation import from_row, to_row
 from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import TimeSpent, append
@@ -28,7 +27,7 @@ from dailytalk_contiguous.run.speaking import (
     spoken_pass,
     with_provenance,
 )
-from dailytalk_contiguous.shards import MOST_SECONDS, drop_stale, is_held, read_rows
+from dailytalk_contiguous.shards import MOST_SECONDS, PendingConversation, drop_stale, is_held, read_rows
 from dailytalk_contiguous.sources.caller_names import CallerNames
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import Repository, keep_base
@@ -229,21 +228,21 @@ class StreamSpec(Spec):
         while self.left and not self._unsaid:
             shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
             window = StreamWindow(self.source.repository.commit, self._digest, start)
-            rows = list[Row]()
+            conversations = list[PendingConversation]()
             try:
                 while window.seconds < self.source.window_seconds and pending:
-                    rows += self._fetched(pending, scratch, window, names)
+                    conversations += self._fetched(pending, scratch, window, names)
                     pending = next(recordings, None)  # a full last window is not followed by an empty one
                 start = StreamPosition(*window.end)
                 window.last = pending is None
-                yield from self._window(window, rows)
+                yield from self._window(window, conversations)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
 
     def _fetched(
         self, pending: PendingRecording, scratch: Path, window: StreamWindow, names: Names
-    ) -> Iterator[Row]:
-        """Bring a recording of the source into a window: its rows."""
+    ) -> Iterator[PendingConversation]:
+        """Bring a recording of the source into a window: its conversations."""
         recording = pending.bring(scratch, names)
         window.end = pending.after
         if isinstance(recording, Reject):
@@ -258,16 +257,17 @@ class StreamSpec(Spec):
                 reject = Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"])
                 window.rejects.append(reject.as_dict())
             else:
-                window.seconds += row["duration"]
-                yield row
+                conversation = PendingConversation.of_row(row)
+                window.seconds += conversation.duration
+                yield conversation
         if window.seconds == before:
             recording.path.unlink()  # a thousand of them must not fill the disk
 
-    def _window(self, window: StreamWindow, rows: list[Row]) -> Generator[Pass]:
+    def _window(self, window: StreamWindow, conversations: list[PendingConversation]) -> Generator[Pass]:
         """The passes of a window, and its line."""
-        script = list[Row]()
-        if rows:
-            step = Pass(self.out / TAGGED, [rows], self.tagging, is_window=True)
+        script = list[PendingConversation]()
+        if conversations:
+            step = Pass(self.out / TAGGED, [conversations], self.tagging, is_window=True)
             yield step
             window.shards[TAGGED] = step.paths[0].name
             if self.speaking:
@@ -287,8 +287,8 @@ class StreamSpec(Spec):
         append(self.out / POSITION, asdict(window))
         self.windows.append(window)
 
-    def _script(self, shard: Path, window: StreamWindow) -> Iterator[Row]:
-        """The rows that `dailytalk speak` would read from a window's transcript, which nobody has edited."""
+    def _script(self, shard: Path, window: StreamWindow) -> Iterator[PendingConversation]:
+        """What `dailytalk speak` would read from a window's transcript, which nobody has edited."""
         stage = Script(self.fields)
         kept = script_row((*FIELDS, *self.fields))
         for name, row in read_rows(shard, (*kept, *stage.needs, *stage.uses)).items():
@@ -297,7 +297,8 @@ class StreamSpec(Spec):
             except BadInput as error:
                 window.rejects.append(Reject(name, stage.name, error.reason, error.remedy).as_dict())
                 continue
-            yield {column: row[column] for column in kept if column in row} | to_row(talk, stage.adds)
+            kept_row = {column: row[column] for column in kept if column in row}
+            yield PendingConversation.of_row(kept_row | to_row(talk, stage.adds))
 
     def _paths(self, folder: str) -> list[Path]:
         return [self.out / folder / window.shards[folder] for window in self.windows if folder in window.shards]

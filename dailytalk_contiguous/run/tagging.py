@@ -7,16 +7,16 @@ are kept unless `prune` is set, and the ids that go in are those that come out p
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.run.events import TimeSpent
 from dailytalk_contiguous.run.outputs import FinishedHalf, write_results
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, refuse_mixing
-from dailytalk_contiguous.shards import compress_row, group
+from dailytalk_contiguous.shards import PendingConversation, group
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_repository import keep_base
 from dailytalk_contiguous.sources.inputs import Inputs, LocalInputs
@@ -30,13 +30,10 @@ from dailytalk_contiguous.store.work_folder import RATED, RECORDINGS, TAGGED, Ru
 
 @dataclass(frozen=True)
 class FoundRecordings:
-    """The input: groups of rows that become shards, and rejects.
-
-    Rows may be compressed (`shards`) except for `PLANNING_COLUMNS`: the words of transcripts take 4 MB an hour,
-    and a tenth of that compressed.
+    """The input: groups of conversations that become shards, and rejects.
 
     Attributes:
-        groups: the rows of each shard.
+        groups: the conversations of each shard.
         problems: the recordings that can't be used.
         inputs: what was searched.
         source: the dataset's `repository`, `revision` (a commit) and `licence`, as far as they are known.
@@ -46,7 +43,7 @@ class FoundRecordings:
         n_transcribed: recordings that have a transcript.
     """
 
-    groups: list[list[Row]]
+    groups: list[list[PendingConversation]]
     problems: list[Reject]
     inputs: Inputs = field(default_factory=lambda: LocalInputs(()))
     source: RunRecord = field(default_factory=dict)
@@ -56,8 +53,8 @@ class FoundRecordings:
     n_transcribed: int = 0
 
     @property
-    def rows(self) -> list[Row]:
-        return [row for rows in self.groups for row in rows]
+    def conversations(self) -> list[PendingConversation]:
+        return [*chain.from_iterable(self.groups)]
 
 
 #: Recordings with both sides, cut and transcribed as `tag` does by default.
@@ -97,7 +94,7 @@ def find(
     exclude = None if out is None else str(out)
     config = replace(config, inputs=fetched.folders, exclude=exclude)
     problems = [*fetched.problems]
-    rows: list[Row] = []
+    conversations: list[PendingConversation] = []
     recordings: set[tuple[str, str]] = set()
     transcribed = set[str]()
     for row in steps("conversations found", folder_rows(config, left_out)):
@@ -108,8 +105,8 @@ def find(
             continue
         if row["transcripts"]:
             transcribed.add(row["recording_id"])
-        rows.append(compress_row(row))
-    if not rows and not problems:
+        conversations.append(PendingConversation.of_row(row))
+    if not conversations and not problems:
         names = ", ".join(repr(as_text(Path(path))) for path in inputs.paths)
         remedy = "name a folder of WAV, FLAC, OGG, MP3 or Opus files"
         if left_out.made:
@@ -117,7 +114,7 @@ def find(
         raise DailytalkError(f"there are no recordings in {names}", remedy)
     people, unmatched_names = people_of(table, recordings)
     return FoundRecordings(
-        groups=list(group(rows, shard_seconds)),
+        groups=list(group(conversations, shard_seconds)),
         problems=problems,
         inputs=inputs,
         source=source,
@@ -222,7 +219,7 @@ def refuse_to_lose(step: Pass, recordings: FoundRecordings, prune: bool) -> None
     """Raise DailytalkError if the folder of a pass holds recordings that this input does not."""
     if prune:
         return
-    recording_ids = {row["recording_id"] for row in recordings.rows}
+    recording_ids = {pending.recording_id for pending in recordings.conversations}
     rejected_ids = {problem.id for problem in recordings.problems}
     kept = recording_ids | rejected_ids
     lost = step.lost(kept, lambda _, entry: entry.recording_id)

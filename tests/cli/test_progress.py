@@ -14,6 +14,7 @@ from dailytalk_contiguous.cli.show import RunLines, bar
 from dailytalk_contiguous.cli.terminal import Console
 from dailytalk_contiguous.run.events import Run, now
 from dailytalk_contiguous.run.shard import RunPlan, Task
+from dailytalk_contiguous.shards import PendingConversation
 
 OUT = Path("/data")
 
@@ -51,7 +52,7 @@ def test_what_a_run_says_without_a_terminal_is_on_stderr_once(
 
 @pytest.mark.usefixtures("terminal")
 def test_nothing_of_a_bar_is_left_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    plan = RunPlan([OUT], [Task(OUT, [{"duration": 60.0}])])
+    plan = RunPlan([OUT], [Task(OUT, [PendingConversation("a", "a", None, 60.0, "")])])
     run = Run("r", "tag", "h", 1, now(), now(), audio_seconds=60, conversations=1)
     with bar() as planned:
         planned(plan, run)

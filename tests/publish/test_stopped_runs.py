@@ -17,9 +17,13 @@ from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import BUILT, SECONDS, STRING
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.opening import local_folder, open_items
-from dailytalk_contiguous.shards import Entry, Shard, shard_path, write_shard
+from dailytalk_contiguous.shards import Entry, PendingConversation, Shard, shard_path, write_shard
 
 pytest_plugins = ["hub.hub_fixtures"]
+
+
+def pending(name: str) -> PendingConversation:
+    return PendingConversation(name, name, None, 6.0, "")
 
 
 def write(work: Path, made_by: str, *rows: dict[str, Any]) -> Path:
@@ -30,8 +34,7 @@ def write(work: Path, made_by: str, *rows: dict[str, Any]) -> Path:
     folder = work / "dataset"
     folder.mkdir(parents=True, exist_ok=True)
     n_before = len(list(folder.iterdir()))
-    items = [row | {"input_digest": ""} for row in rows]
-    path = shard_path(folder, items, made_by)
+    path = shard_path(folder, [pending(row["conversation_id"]) for row in rows], made_by)
     entries = {}
     for row in rows:
         entries[row["conversation_id"]] = Entry(row["recording_id"], row["duration"])
@@ -125,8 +128,7 @@ def test_load_refuses_a_file_of_which_one_row_counts(halved: Path) -> None:
 
 def test_conversation_counts_until_another_takes_its_place(tmp_path: Path) -> None:
     first = write(tmp_path, "first", built_row("a"))
-    item = built_row("a") | {"input_digest": ""}
-    rejected = shard_path(first.parent, [item], "second")
+    rejected = shard_path(first.parent, [pending("a")], "second")
     entry = Entry("a", 6.0, Reject("a", "Speak", "the voice is gone", "run it again"))
     write_shard(rejected, Shard([], {"a": entry}), BUILT)
     (row,) = open_items(tmp_path).rows()
@@ -139,8 +141,7 @@ def test_measures_of_a_clip_count_once(tmp_path: Path) -> None:
     columns = Features(kinds)
     (folder / "measured").mkdir(exist_ok=True)
     for number, made_by in enumerate(("first", "second")):
-        item = {"conversation_id": "s1-0", "input_digest": ""}
-        path = shard_path(folder / "measured", [item], made_by)
+        path = shard_path(folder / "measured", [pending("s1-0")], made_by)
         row = {"conversation_id": "s1-0"} | measures(snr_db=10.0 * number)
         shard = Shard([row], {"s1-0": Entry("s1-0", 2.0)}, generation=number)
         write_shard(path, shard, columns)

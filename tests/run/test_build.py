@@ -10,7 +10,7 @@ from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.core.settings import EXECUTION
 from dailytalk_contiguous.run.run import Pass
 from dailytalk_contiguous.run.shard import ShardMaker, StageEvent
-from dailytalk_contiguous.shards import entries_in, read_rows
+from dailytalk_contiguous.shards import PendingConversation, entries_in, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 #: What the stages of these tests were called with, in order: their name and the conversations.
@@ -54,20 +54,14 @@ class Weigh(Stage):
         return {"weight": [3 * self.factor] * len(batch["length"])}
 
 
-def row(name: str, digest: str = "d", duration: float = 0.1) -> dict[str, Any]:
-    empty = dict.fromkeys(SOURCE)
-    return empty | {
-        "conversation_id": name,
-        "recording_id": name,
-        "input_digest": digest,
-        "duration": duration,
-        "given": [],
-    }
+def pending(name: str, digest: str = "d", duration: float = 0.1) -> PendingConversation:
+    about = {"conversation_id": name, "recording_id": name, "input_digest": digest, "duration": duration}
+    return PendingConversation.of_row({**dict.fromkeys(SOURCE), **about, "given": []})
 
 
 def build(folder: Path, names: str, first: Stage, second: Stage, **options: Any) -> Path:
     """The shard of some rows after two passes of a stage each."""
-    before = Pass(folder / "before", [[row(name) for name in names]], (first,))
+    before = Pass(folder / "before", [[pending(name) for name in names]], (first,))
     step = Pass(folder, before.groups, (second,), before=before)
     for each in (before, step):
         list(ShardMaker(each.stages, **options).make(each.plan().tasks))

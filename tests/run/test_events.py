@@ -17,9 +17,15 @@ from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run import events as run_events
 from dailytalk_contiguous.run.events import EVENTS, Journal, Run, append, read_runs
 from dailytalk_contiguous.run.shard import RunPlan, ShardReport, StageEvent, Task
+from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.stages.base import Stages
 
-TASK = Task(Path("shard-1.parquet"), [{"conversation_id": "a", "duration": 6.0}])
+
+def pending(name: str) -> PendingConversation:
+    return PendingConversation(name, "a", None, 6.0, "")
+
+
+TASK = Task(Path("shard-1.parquet"), [pending("a")])
 MADE = ShardReport(TASK.path, TASK.path.name, 0, 2.0, {"Segment": (1.5, 6.0)})
 
 
@@ -114,10 +120,7 @@ def test_lines_are_written_while_a_stage_reports_nothing_and_none_after_the_end(
 
 
 def test_short_run_has_a_line_at_its_start_and_one_at_its_end(tmp_path: Path) -> None:
-    tasks = [
-        Task(Path(f"shard-{number}.parquet"), [{"conversation_id": str(number), "duration": 6.0}])
-        for number in range(50)
-    ]
+    tasks = [Task(Path(f"shard-{number}.parquet"), [pending(str(number))]) for number in range(50)]
     with journal(tmp_path) as events:
         events.planned(RunPlan([task.path for task in tasks], tasks))
         for task in tasks:
@@ -131,10 +134,7 @@ def test_short_run_has_a_line_at_its_start_and_one_at_its_end(tmp_path: Path) ->
 def test_threads_that_report_at_once_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_events, "SHARD_LINE_SECONDS", 0.0)
     monkeypatch.setattr(run_events, "LINE_SECONDS", 0.001)
-    tasks = [
-        Task(Path(f"shard-{number}.parquet"), [{"conversation_id": str(number), "duration": 6.0}])
-        for number in range(100)
-    ]
+    tasks = [Task(Path(f"shard-{number}.parquet"), [pending(str(number))]) for number in range(100)]
     with journal(tmp_path) as events, ThreadPoolExecutor(8) as pool:
         events.planned(RunPlan([task.path for task in tasks], tasks))
         tell = events.telling(lambda event: None)
@@ -152,7 +152,7 @@ def test_threads_that_report_at_once_lose_nothing(tmp_path: Path, monkeypatch: p
 
 
 def test_share_is_that_of_conversations_that_are_done_and_no_time_is_left_before_the_first(tmp_path: Path) -> None:
-    tasks = [Task(Path(f"shard-{name}.parquet"), [{"conversation_id": name, "duration": 6.0}]) for name in "abcd"]
+    tasks = [Task(Path(f"shard-{name}.parquet"), [pending(name)]) for name in "abcd"]
     with journal(tmp_path) as events:
         events.planned(RunPlan([task.path for task in tasks], tasks))
         tell = events.telling(lambda event: None)

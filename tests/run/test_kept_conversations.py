@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,15 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import SOURCE, Batch, Row
 from dailytalk_contiguous.run.run import Pass, RunOptions, make_shards
 from dailytalk_contiguous.run.shard import ShardMaker, StageEvent, neighbours
-from dailytalk_contiguous.shards import drop_stale, group, read_entries, read_rows, read_shard, shard_files
+from dailytalk_contiguous.shards import (
+    PendingConversation,
+    drop_stale,
+    group,
+    read_entries,
+    read_rows,
+    read_shard,
+    shard_files,
+)
 from dailytalk_contiguous.stages.base import Stage
 
 #: The conversations that stages were called with, by the stage's name.
@@ -68,9 +77,9 @@ class Judge(Noting):
         return {"judged": [self.factor * heard for heard in batch["heard"]]}
 
 
-def row(name: str, digest: str = "d", seconds: float = 40.0, file: str = "a.wav") -> Row:
+def pending(name: str, digest: str = "d", seconds: float = 40.0, file: str = "a.wav") -> PendingConversation:
     about = {"conversation_id": name, "recording_id": name, "input_digest": digest, "duration": seconds}
-    return {**dict.fromkeys(SOURCE), **about, "audio_file": file, "given": []}
+    return PendingConversation.of_row({**dict.fromkeys(SOURCE), **about, "audio_file": file, "given": []})
 
 
 class Folder:
@@ -79,16 +88,22 @@ class Folder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def planned(self, rows: Sequence[Row], seconds: float, judge: Judge = Judge()) -> Pass:
-        rated = Pass(self.folder / "rated", list(group(rows, seconds)), (Hear(),))
+    def planned(
+        self, conversations: Sequence[PendingConversation], seconds: float, judge: Judge = Judge()
+    ) -> Pass:
+        rated = Pass(self.folder / "rated", list(group(conversations, seconds)), (Hear(),))
         return Pass(self.folder / "tagged", rated.groups, (judge,), before=rated)
 
     def run(
-        self, rows: Sequence[Row], seconds: float = 30.0, judge: Judge = Judge(), **options: Any
+        self,
+        conversations: Sequence[PendingConversation],
+        seconds: float = 30.0,
+        judge: Judge = Judge(),
+        **options: Any,
     ) -> dict[str, list[str]]:
         """Make what is left; returns the conversations that each stage was called with."""
         calls.clear()
-        make(self.planned(rows, seconds, judge), **options)
+        make(self.planned(conversations, seconds, judge), **options)
         return dict(calls)
 
     def rows(self, name: str = "tagged") -> dict[str, Row]:
@@ -118,7 +133,7 @@ def stop_at(conversation: str, stage: str = "Hear") -> Any:
     return stop
 
 
-CALLS = [row(name) for name in "abcdef"]
+CALLS = [pending(name) for name in "abcdef"]
 
 
 # Stops
@@ -126,7 +141,7 @@ CALLS = [row(name) for name in "abcdef"]
 
 @pytest.mark.parametrize("seconds", [30.0, 60.0, 600.0])
 def test_stop_loses_the_shard_in_hand_alone(folder: Folder, seconds: float) -> None:
-    groups = [[row["conversation_id"] for row in rows] for rows in group(CALLS, seconds)]
+    groups = [[pending.id for pending in conversations] for conversations in group(CALLS, seconds)]
     (in_hand,) = [number for number, names in enumerate(groups) if "d" in names]
     left = [name for names in groups[in_hand:] for name in names]
     with pytest.raises(KeyboardInterrupt):
@@ -169,10 +184,10 @@ def test_resumed_shard_has_the_bytes_of_an_undisturbed_one(folder: Folder, tmp_p
 
 def test_added_removed_or_changed_conversation_makes_itself_again_alone(folder: Folder) -> None:
     folder.run(CALLS, 600.0)
-    more = sorted([*CALLS, row("cc")], key=lambda row: str(row["conversation_id"]))
+    more = sorted([*CALLS, pending("cc")], key=attrgetter("id"))
     assert folder.run(more, 600.0) == {"Hear": ["cc"], "Judge": ["cc"]}
     assert folder.run(CALLS[1:], 600.0) == {}
-    changed = [row("a", "other"), *CALLS[1:]]
+    changed = [pending("a", "other"), *CALLS[1:]]
     assert folder.run(changed, 600.0)["Hear"] == ["a"]
 
 
@@ -206,7 +221,7 @@ def test_held_conversation_is_tried_again_alone(folder: Folder, tmp_path: Path) 
 
 def test_copied_row_says_where_the_recording_is_today(folder: Folder) -> None:
     folder.run(CALLS, 600.0)
-    moved = [{**conversation, "audio_file": "moved/a.wav"} for conversation in CALLS]
+    moved = [pending(name, file="moved/a.wav") for name in "abcdef"]
     assert folder.run(moved, 30.0) == {}
     assert {row["audio_file"] for row in folder.rows().values()} == {"a.wav", "moved/a.wav"}
     first = folder.planned(moved, 30.0).paths[0]
@@ -229,7 +244,7 @@ def test_damaged_file_of_another_size_is_no_source_of_rows(folder: Folder) -> No
 
 def test_changed_row_counts_before_the_row_that_it_replaces(folder: Folder) -> None:
     folder.run(CALLS, 600.0)
-    folder.run([row("a", "other"), *CALLS[1:]], 30.0)
+    folder.run([pending("a", "other"), *CALLS[1:]], 30.0)
     generations = {}
     for path in shard_files(folder.folder / "tagged"):
         shard = read_shard(path)
@@ -287,7 +302,7 @@ def test_tags_are_never_joined_with_what_was_heard_later(folder: Folder) -> None
     for path in shard_files(folder.folder / "rated"):
         path.unlink()
     before = folder.rows()
-    assert folder.run([*CALLS, row("g")], 30.0) == {"Hear": ["g"], "Judge": ["g"]}
+    assert folder.run([*CALLS, pending("g")], 30.0) == {"Hear": ["g"], "Judge": ["g"]}
     rows = folder.rows()
     for name in before:
         assert rows[name] == before[name]
@@ -303,7 +318,7 @@ def test_each_worker_copies_a_shard_at_a_time(folder: Folder) -> None:
 
 
 def test_batch_does_not_hold_the_copied_rows_of_more_audio_than_it_may_have(tmp_path: Path) -> None:
-    groups = [[row(f"{number}{name}") for name in "abcd"] for number in range(6)]
+    groups = [[pending(f"{number}{name}") for name in "abcd"] for number in range(6)]
     refused = tuple(f"{number}d" for number in range(6))
     step = Pass(tmp_path / "tagged", groups, (Hear(), Judge(refused=refused, answers=str(tmp_path))))
     finish(step)
@@ -356,7 +371,7 @@ def test_window_of_a_stream_opens_no_shards_of_other_windows(
 ) -> None:
     def window(names: str) -> Pass:
         stages = (Hear(), Judge(refused=tuple("bd"), answers=str(tmp_path)))
-        return Pass(tmp_path / "dataset", [[row(name) for name in names]], stages, is_window=True)
+        return Pass(tmp_path / "dataset", [[pending(name) for name in names]], stages, is_window=True)
 
     def make(names: str) -> None:
         step = window(names)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import util
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ from dailytalk_contiguous.run import run as run_module
 from dailytalk_contiguous.run import workers as workers_module
 from dailytalk_contiguous.run.run import Pass, RunOptions, make_shards
 from dailytalk_contiguous.run.shard import RunPlan
-from dailytalk_contiguous.shards import read_rows
+from dailytalk_contiguous.shards import PendingConversation, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 
@@ -56,10 +56,10 @@ class Where(Stage):
 
 def plan(folder: Path, *names: str, stage: Stage | None = None) -> RunPlan:
     empty = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": 900.0}
-    groups = list[list[dict[str, Any]]]()
+    groups = list[list[PendingConversation]]()
     for name in names:
         row = empty | {"conversation_id": name, "recording_id": name}
-        groups.append([row])
+        groups.append([PendingConversation.of_row(row)])
     return Pass(folder, groups, (stage or Where(),)).plan()
 
 

@@ -4,7 +4,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 from command import EMBEDDED, start, until
@@ -20,7 +20,7 @@ from dailytalk_contiguous.run.on_ray import RayJob, make_there
 from dailytalk_contiguous.run.run import Pass, RunOptions, make_shards
 from dailytalk_contiguous.run.shard import RunPlan, Task
 from dailytalk_contiguous.run.storage import WorkFolder
-from dailytalk_contiguous.shards import read_rows
+from dailytalk_contiguous.shards import PendingConversation, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 pytestmark = pytest.mark.needs("ray")
@@ -61,10 +61,10 @@ entry_point()
 
 def plan(place: Path, *names: str, stage: Stage) -> RunPlan:
     empty = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": 2.0}
-    groups = list[list[dict[str, Any]]]()
+    groups = list[list[PendingConversation]]()
     for name in names:
         row = empty | {"conversation_id": name, "recording_id": name}
-        groups.append([row])
+        groups.append([PendingConversation.of_row(row)])
     return Pass(place, groups, (stage,)).plan()
 
 

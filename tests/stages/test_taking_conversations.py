@@ -20,7 +20,7 @@ from dailytalk_contiguous import (
 from dailytalk_contiguous.core.schema import SOURCE
 from dailytalk_contiguous.run.run import Pass
 from dailytalk_contiguous.run.shard import ShardMaker
-from dailytalk_contiguous.shards import read_rows
+from dailytalk_contiguous.shards import PendingConversation, read_rows
 
 CALLS = {
     "conversation_id": ["a", "b", "c", "d"],
@@ -113,7 +113,7 @@ def made(folder: Path, *stages: Stage) -> dict[str, dict[str, Any]]:
     keeps = {name: columns[name] for name in names}
     for stage in stages:
         keeps |= stage.adds
-    step = Pass(folder, [rows], stages, columns, Features(keeps))
+    step = Pass(folder, [[*map(PendingConversation.of_row, rows)]], stages, columns, Features(keeps))
     (report,) = ShardMaker(stages).make(step.plan().tasks)
     return read_rows(report.path, [*keeps])
 

@@ -43,7 +43,7 @@ from dailytalk_contiguous.publish.clip_folder import export_clips, is_complete
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.outputs import tables_in
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_mixing
-from dailytalk_contiguous.shards import group, read_rows
+from dailytalk_contiguous.shards import PendingConversation, group, read_rows
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import json_document, json_text, refuse_inside, write_text
@@ -218,7 +218,8 @@ class CorpusSpec(Spec):
                 file = files[row["conversation_id"]]
                 self.scaled.append((file, row["scale_note"]))
         self._clips = plan_clips(kept, self.wanted, self.finishing)
-        groups = list(group(self._clips.rows, options.shard_seconds))
+        planned = map(PendingConversation.of_row, self._clips.rows)
+        groups = list(group(planned, options.shard_seconds))
         kept_columns = self.finishing[-1].adds
         self._finished = Pass(self.out / CLIPS, groups, self.finishing, PLANNED, kept_columns)
         yield self._finished
@@ -394,7 +395,7 @@ def _counted(
     return counts, {"audio": hours, "by_emotion": hours_by_emotion}
 
 
-def clip_to_measure(clip: ClipSource) -> Row:
+def clip_to_measure(clip: ClipSource) -> PendingConversation:
     """A clip as shards take it: a conversation of one clip, with the columns that stages need."""
     row: Row = dict.fromkeys(SOURCE)
     row |= {name: value for name, value in clip.items() if name in SOURCE}
@@ -407,4 +408,4 @@ def clip_to_measure(clip: ClipSource) -> Row:
     row["text"] = clip["text"]
     row["language"] = clip["language"]
     row["speaker"] = clip["speaker"]
-    return row
+    return PendingConversation.of_row(row)

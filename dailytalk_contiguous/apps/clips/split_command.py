@@ -42,7 +42,7 @@ from dailytalk_contiguous.pipelines.to_text import StageMaker
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.run import preflight
 from dailytalk_contiguous.run.tagging import FoundRecordings, find
-from dailytalk_contiguous.shards import expand_row
+from dailytalk_contiguous.shards import PendingConversation
 from dailytalk_contiguous.sources.folder import AT_ONCE, FolderConfig
 from dailytalk_contiguous.sources.inputs import open_inputs
 from dailytalk_contiguous.stages.base import ASR_MODEL, Stage
@@ -211,16 +211,17 @@ def of_each(
 ) -> Iterator[tuple[Row, Measure]]:
     """The rows of the recordings, each with what is measured of it, several at a time; others join the rejects."""
 
-    def tried(compressed: Row) -> tuple[Row, Measure] | Reject:
-        row = expand_row(compressed)
+    def tried(pending: PendingConversation) -> tuple[Row, Measure] | Reject:
+        row = pending.row()
         try:
             return row, measure(row)
         except BadInput as error:
-            return Reject(row["recording_id"], stage, error.reason, error.remedy)
+            return Reject(pending.recording_id, stage, error.reason, error.remedy)
 
     n_at_once = min(AT_ONCE, cores())
-    results = side_by_side(tried, recordings.rows, n_at_once)
-    for result in steps("recordings measured", results, len(recordings.rows)):
+    conversations = recordings.conversations
+    results = side_by_side(tried, conversations, n_at_once)
+    for result in steps("recordings measured", results, len(conversations)):
         interrupts.check_interrupt()
         if isinstance(result, Reject):
             rejects.append(result)
@@ -243,10 +244,10 @@ def split_recordings(
     Raises DailytalkError if `out` holds other files, and if an earlier run finished another split whose list was
     changed since, or has recordings that are not in the input: that work would be lost.
     """
-    rows = recordings.rows
+    conversations = recordings.conversations
     manifest = out / MANIFEST
     words_key = words.key if words else ()
-    input_digests = [row["input_digest"] for row in rows]
+    input_digests = [pending.input_digest for pending in conversations]
     fingerprint = _digest(cut.digest, *words_key, *input_digests)
     before = work_folder.read_run(out) or {}
     if not dry_run and before.get("manifest_sha256") and manifest.is_file():
@@ -258,12 +259,12 @@ def split_recordings(
             }
             rejects = [Reject(**reject) for reject in work_folder.rejects_in(out)]
             return SplitResult(totals, rejects, 0)
-        _refuse_lost_work(out, before, rows)
+        _refuse_lost_work(out, before, conversations)
     owned = None if dry_run else OwnedFolder(out, "split", (MANIFEST,))
     for folder in ("", USABLE, NON_USABLE):
         files.remove_unfinished(out / folder)
     first_words = words if owned else None
-    bases = piece_bases(row["recording_id"] for row in rows)
+    bases = piece_bases(pending.recording_id for pending in conversations)
     lines: list[PieceLine] = []
     rejects = [*recordings.problems]
     n_written = 0
@@ -301,7 +302,9 @@ def split_recordings(
     return SplitResult(totals, rejects, n_written)
 
 
-def _refuse_lost_work(out: Path, before: Mapping[str, object], rows: Sequence[Row]) -> None:
+def _refuse_lost_work(
+    out: Path, before: Mapping[str, object], conversations: Sequence[PendingConversation]
+) -> None:
     """Raise DailytalkError if another split would replace work of people, or pieces of recordings that are gone.
 
     `before`: run.json of the split that is there.
@@ -311,7 +314,7 @@ def _refuse_lost_work(out: Path, before: Mapping[str, object], rows: Sequence[Ro
     for _, line in json_lines(manifest):
         if isinstance(line, dict):
             sources.add(str(line["source"]))
-    listed = {expand_row(row)["audio_file"] for row in rows}
+    listed = {pending.row()["audio_file"] for pending in conversations}
     missing = sources - listed
     if missing:
         problem = f"come from recordings outside of this input ({min(missing)!r})"
@@ -516,8 +519,8 @@ def split(
     with nullcontext() if dry_run else files.folder_locked(out), shown_steps():
         result = split_recordings(recordings, out, cut, first_words, dry_run)
     wall_seconds = time.perf_counter() - started
-    expanded = map(expand_row, recordings.rows)
-    sounds = ((row["audio_file"], row["audio"]) for row in expanded)
+    rows = (pending.row() for pending in recordings.conversations)
+    sounds = ((row["audio_file"], row["audio"]) for row in rows)
     show.say_scaled(show.scaled_in(sounds))
     following = []
     if words and profile != STANDARD:

@@ -29,7 +29,7 @@ from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.run import preflight
-from dailytalk_contiguous.shards import group
+from dailytalk_contiguous.shards import PendingConversation, group
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.whisper_json import WHISPER_JSON
 from dailytalk_contiguous.stages.base import Stage
@@ -110,10 +110,10 @@ class ClipsToHear:
         names = {row["id"]: name for name, row in self.left.items()}
         clips = map(clip_to_measure, self.left.values())
         groups = list(group(clips, SECONDS_AT_ONCE))
-        for rows in steps("parts of the clips heard", groups, len(groups)):
+        for conversations in steps("parts of the clips heard", groups, len(groups)):
             interrupts.check_interrupt()
             made = {}
-            for row in _recognised(rows, stages):
+            for row in _recognised(conversations, stages):
                 clip_id = row["conversation_id"]
                 if row["problem"]:
                     reject = Reject(clip_id, row["problem_stage"], row["problem"], row["remedy"])
@@ -137,14 +137,15 @@ class ClipsToHear:
             raise DailytalkError(reason, "make room, and run the same command: it goes on") from error
 
 
-def _recognised(rows: Sequence[Row], stages: Sequence[Stage]) -> Iterator[Row]:
+def _recognised(conversations: Sequence[PendingConversation], stages: Sequence[Stage]) -> Iterator[Row]:
     """The clips after all stages, with the columns from which entries and rejects are made."""
     sources = []
-    for row in rows:
+    for pending in conversations:
+        row = pending.row()
         sources.append({name: row[name] for name in SOURCE})
     table = Dataset.from_list(sources, features=Features(SOURCE))
     for stage in stages:
-        table = stage.map(table, batch_size=len(rows))  # short clips share a window of the recogniser
+        table = stage.map(table, batch_size=len(conversations))  # short clips share a window of the recogniser
     columns = [*_HEARD, "conversation_id", "problem", "problem_stage", "remedy"]
     yield from table.select_columns(columns)
 

@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.publish.items import SMALL, Items, Shards
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss
-from dailytalk_contiguous.shards import entries_in, group, read_entries
+from dailytalk_contiguous.shards import PendingConversation, entries_in, group, read_entries
 from dailytalk_contiguous.stages.judge_turn_ends import IF_INSTALLED
 from dailytalk_contiguous.store.files import json_document, write_text
 from dailytalk_contiguous.store.parquet import open_parquet
@@ -79,7 +79,7 @@ class RetimeSpec(Spec):
         retime = Retime(to_uri(variants.path), seed=variants.seed, judge=variants.judge)
         self.stages = (TakeConversation(parents.fields), retime)
         kept_columns = built((*FIELDS, *self.fields))
-        groups = list(group(self._rows(), shard_seconds))
+        groups = list(group(map(PendingConversation.of_row, self._rows()), shard_seconds))
         self._pass = Pass(out / DATASET, groups, self.stages, PLACED, kept_columns)
 
     def _rows(self) -> Iterator[Row]:
@@ -149,8 +149,8 @@ class RetimeSpec(Spec):
         if options.prune:
             return
         names: set[str] = set()
-        for rows in self._pass.groups:
-            names.update(row["conversation_id"] for row in rows)
+        for conversations in self._pass.groups:
+            names.update(pending.id for pending in conversations)
         lost = entries_in(self.out / DATASET).keys() - names
         refuse_loss(self.out, lost, "variant")
 
