@@ -320,32 +320,44 @@ class Pass:
         """
         host, n_hosts = shard
         existing = {path.name for path in shard_files(self.folder)}
-        whole_task = self._whole_task
-        tasks: list[Task] = []
-        for number, (path, conversations) in enumerate(zip(self.shard_paths, self.groups, strict=True)):
+        numbers: list[int] = []
+        for number, path in enumerate(self.shard_paths):
             is_ours = number % n_hosts == host - 1 and self._is_needed(number)
             if path.name not in existing and is_ours:
-                before = made_path(self.before.shard_paths[number]) if self.before else None
-                tasks.append(replace(whole_task, path=path, conversations=conversations, before=before))
-        return RunPlan(self.shard_paths, self._with_earlier(tasks), self.has_results)
+                numbers.append(number)
+        earlier = self._earlier_rows([self.groups[number] for number in numbers])
+        tasks = [self._task(number, earlier) for number in numbers]
+        return RunPlan(self.shard_paths, tasks, self.has_results)
 
-    @property
-    def _whole_task(self) -> Task:
-        """What all tasks have in common."""
-        columns = self.columns
-        made_before = frozenset[str]()
-        if self.before:
-            columns = features_of(self.before.stages_so_far)
-            made_before = frozenset(name for stage in self.before.stages_so_far for name in stage.adds)
+    def _task(self, number: int, earlier: EarlierRows) -> Task:
+        """A shard to make, of which other files of the folder have the `earlier` rows, which are not made again.
+
+        It comes after the shards of earlier runs that hold other rows of the same conversations.
+        """
+        names = [pending.id for pending in self.groups[number]]
+        newest = max((earlier.generations.get(name, -1) for name in names), default=-1)
         return Task(
-            path=self.folder,
-            conversations=[],
-            columns=columns,
-            keeps=self.keeps or features_of(self.stages_so_far),
+            path=self.shard_paths[number],
+            conversations=self.groups[number],
+            columns=self.before.columns_made if self.before else self.columns,
+            keeps=self.keeps or self.columns_made,
             made_by=self.made_by,
-            made_before=made_before,
-            retried=frozenset(retried_by(self.stages_so_far)),
+            before=made_path(self.before.shard_paths[number]) if self.before else None,
+            made_before=self.before.added if self.before else frozenset(),
+            retried=retried_by(self.stages_so_far),
+            earlier={name: earlier.files[name] for name in names if name in earlier.files},
+            generation=1 + newest,
         )
+
+    @cached_property
+    def columns_made(self) -> Features:
+        """The columns of rows after the stages so far, except the transient ones."""
+        return features_of(self.stages_so_far)
+
+    @cached_property
+    def added(self) -> Set[str]:
+        """The columns that the stages so far add."""
+        return frozenset(name for stage in self.stages_so_far for name in stage.adds)
 
     def pass_before(self) -> "Pass":
         """The pass before, as far as this one needs it: for shards of which it can't copy all conversations.
@@ -363,20 +375,6 @@ class Pass:
             waits=False,
             has_results=False,
         )
-
-    def _with_earlier(self, tasks: Sequence[Task]) -> list[Task]:
-        """These tasks with the conversations that other files of the folder have, which need not be made again.
-
-        Their shards come after those of earlier runs that hold other rows of the same conversations.
-        """
-        earlier = self._earlier_rows([task.conversations for task in tasks])
-        later_tasks: list[Task] = []
-        for task in tasks:
-            names = [pending.id for pending in task.conversations]
-            newest = max((earlier.generations.get(name, -1) for name in names), default=-1)
-            files = {name: earlier.files[name] for name in names if name in earlier.files}
-            later_tasks.append(replace(task, earlier=files, generation=1 + newest))
-        return later_tasks
 
     def _earlier_rows(self, groups: Sequence[list[PendingConversation]]) -> EarlierRows:
         """What other files of the folder have of the conversations of groups."""
@@ -583,13 +581,15 @@ def run(
         is_alone = False
         for step in passes:
             plan = step.plan(options.shard)
+            left = stages_left(plan, step.stages)
             planned(plan, journal.run)
             if plan.tasks:
-                preflight((*stages_left(plan, step.stages), *step.later), options)
+                preflight((*left, *step.later), options)
             spec.out.mkdir(parents=True, exist_ok=True)
             if not is_alone:  # a run that is refused before leaves no trace
                 on_exit.enter_context(alone(spec.out, spec.kind, options.shard, options.force))
                 is_alone = True
+            journal.planned(plan, left)
             maker.make(step, plan, progress)
             if outcome.n_missing and step.waits:
                 break
@@ -639,7 +639,6 @@ class _PassMaker:
         outcome = self.outcome
         outcome.n_conversations = sum(map(len, step.groups))
         outcome.n_shards = len(plan.paths)
-        self.journal.planned(plan, stages_left(plan, step.stages))
         if plan.tasks:
             noted = self.journal.telling(progress)
             for report in make_shards(plan, step.stages, self.options, noted, self.spec.mirrors):

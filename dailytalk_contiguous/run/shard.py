@@ -86,7 +86,7 @@ class Task:
         path: its file.
         conversations: of the source, without problems.
         columns: the types of the columns that their rows have before the stages; they may lack some of them.
-        keeps: the columns of the shard; None for all (`features_of`).
+        keeps: the columns of the shard.
         made_by: the digest of the stages, also of those before.
         before: the shard of the pass before, which has the rows after its stages; None for none.
         made_before: the columns that the stages before have made.
@@ -99,7 +99,7 @@ class Task:
     path: Path
     conversations: list[PendingConversation]
     columns: Features = field(default_factory=lambda: SOURCE)
-    keeps: Features | None = None
+    keeps: Features = field(default_factory=lambda: SOURCE)
     made_by: str = ""
     before: Path | None = None
     made_before: Set[str] = frozenset()
@@ -189,7 +189,6 @@ class ShardInProgress:
 
     def __init__(self, task: Task, stages: Sequence[Stage]) -> None:
         self.task = task
-        self._keeps = task.keeps or features_of(stages)
         self._rows: dict[str, Row] = {}
         self._entries: dict[str, shards.Entry] = {}
         self._rows_before: dict[str, Row] = {}
@@ -238,7 +237,7 @@ class ShardInProgress:
             if pending.id in self.task.earlier:
                 copied_from.setdefault(self.task.earlier[pending.id], []).append(pending)
         for path, conversations in copied_from.items():
-            shard = shards.read_whole(path, self._keeps)
+            shard = shards.read_whole(path, self.task.keeps)
             if shard is None and self.task.before and not self.task.before.exists():
                 remedy = "delete it if it is there, and run the same command again"
                 raise BadInput(f"{as_text(path)!r} can't be read", remedy)
@@ -257,7 +256,7 @@ class ShardInProgress:
         key = shards.conversation_key(pending, self.task.made_by)
         self._entries[pending.id] = shards.Entry(pending.recording_id, pending.duration, reject, key=key)
         if row is not None:
-            self._rows[pending.id] = {column: row.get(column) for column in self._keeps}
+            self._rows[pending.id] = {column: row.get(column) for column in self.task.keeps}
 
     def put_talk(self, pending: PendingConversation, talk: Conversation) -> None:
         """Add a conversation as the stages have left it, or the reject that it has become."""
@@ -265,7 +264,7 @@ class ShardInProgress:
             stage = talk.problem_stage or ""
             self.put(pending, None, Reject(pending.id, stage, talk.problem, talk.remedy or ""))
             return
-        self.put(pending, to_row(talk, [name for name in self._keeps if has_column(talk, name)]), None)
+        self.put(pending, to_row(talk, [name for name in self.task.keeps if has_column(talk, name)]), None)
 
     def write(self) -> Path:
         """Write the shard; it is held if one of its conversations may not be rejected the next time."""
@@ -277,7 +276,7 @@ class ShardInProgress:
         names = [pending.id for pending in self.task.conversations]
         rows = [self._rows[name] for name in names if name in self._rows]
         entries = {name: self._entries[name] for name in names}
-        shards.write_shard(path, shards.Shard(rows, entries, self.task.generation), self._keeps)
+        shards.write_shard(path, shards.Shard(rows, entries, self.task.generation), self.task.keeps)
         if path != held:
             held.unlink(missing_ok=True)
         return path
