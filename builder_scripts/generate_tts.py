@@ -131,7 +131,7 @@ def hand_out(script: SynthesisInput, folder: Path, transcript: Path) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(place, made.read_bytes())
     lines = [json.loads(line) for line in (folder / WORK / SHIFTED).read_text(encoding="utf-8").splitlines()]
-    recordings = {row["conversation_id"]: row["audio_file"] for row in script.rows()}
+    recordings = {pending.id: pending.row()["audio_file"] for pending in script.conversations}
     for line in lines:
         line["audio_file"] = recordings[line["conversation_id"]]
         line |= {name: line[name] or None for name in OF_TAGGED}

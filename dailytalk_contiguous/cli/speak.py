@@ -189,9 +189,9 @@ def refusals_of(stages: Sequence[Stage], languages: Mapping[str, int]) -> tuple[
 def languages_to_say(script: SynthesisInput, voice: Speak | Convert | None) -> Counter[str]:
     """How many conversations of a script have lines to be said in each language."""
     languages = Counter[str]()
-    for row in script.rows():
-        indices = revoiced(row, voice) if voice else []
-        languages.update({row["language"][index] or "" for index in indices if row["text"][index].strip()})
+    for talk in script.talks():
+        utterances = revoiced(talk, voice) if voice else []
+        languages.update({utterance.language or "" for utterance in utterances if utterance.text.strip()})
     return languages
 
 

@@ -199,9 +199,9 @@ def _estimate_speech(out: Path, stages: Sequence[Stage], planned: Planned) -> _S
     script = read_synthesis_input(out)
     voice = voice_stage_of(stages)
     wav_bytes = 0.0
-    for row in script.rows():
-        rate = (voice and voice.sample_rate) or row["sample_rate"]
-        wav_bytes += 4.0 * rate * row["duration"]
+    for talk in script.talks():
+        rate = (voice and voice.sample_rate) or talk.sample_rate
+        wav_bytes += 4.0 * rate * talk.duration
     quantities = {"wav_bytes": wav_bytes, "dataset_bytes": FLAC_SHARE * wav_bytes}
     stages = _with_empty_cache(stages, out)
     if isinstance(voice, Speak):

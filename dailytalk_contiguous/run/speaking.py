@@ -12,11 +12,10 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.conversation import Utterance, from_row
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, from_row
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.fields import Field
 from dailytalk_contiguous.core.published_fields import published
-from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tags import check_tags
 from dailytalk_contiguous.core.utterance import FIELDS
@@ -49,6 +48,9 @@ from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import inside, sha256_of
 from dailytalk_contiguous.store.work_folder import DATASET, RunRecord
 
+#: The columns of a script that say who says what, in which language, and in what voice.
+_TO_SAY = {"conversation_id", "text_raw", "language", *Speak.needs, *ChooseVoice.needs}
+
 
 @dataclass(frozen=True)
 class SynthesisInput:
@@ -78,10 +80,11 @@ class SynthesisInput:
     def conversations(self) -> list[PendingConversation]:
         return [*chain.from_iterable(self.groups)]
 
-    def rows(self) -> Iterator[Row]:
-        """The rows of the conversations, as each is asked for."""
+    def talks(self) -> Iterator[Conversation]:
+        """The conversations with what is to be said of them (`_TO_SAY`), as each is asked for."""
         for pending in self.conversations:
-            yield pending.row()
+            row = pending.row()
+            yield from_row({name: row[name] for name in _TO_SAY if name in row})
 
 
 def read_synthesis_input(
@@ -302,11 +305,10 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
     if voice is None:
         return
     tags = set[str]()
-    for row in script.rows():
-        for index in revoiced(row, voice):
-            tag = row["tag"][index]
-            if tag and row["text"][index].strip():
-                tags.add(tag)
+    for talk in script.talks():
+        for utterance in revoiced(talk, voice):
+            if utterance.tag and utterance.text.strip():
+                tags.add(utterance.tag)
     legal = engine_named(voice.engine).tag_list(voice.model)
     if not legal:
         return  # it takes no tags, or there is no such model, which the synthesiser will report
@@ -316,9 +318,9 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
         raise DailytalkError(error.reason, f"{error.remedy}; the option is --map-tag TAG=OTHER") from None
 
 
-def revoiced(row: Row, voice: Speak | Convert) -> list[int]:
-    """Indices of the utterances that are to be resynthesised."""
-    return [index for index, channel in enumerate(row["source_channel"]) if channel == voice.revoice]
+def revoiced(talk: Conversation, voice: Speak | Convert) -> list[Utterance]:
+    """The utterances that are to be resynthesised."""
+    return [utterance for utterance in talk.utterances if utterance.source_channel == voice.revoice]
 
 
 def with_provenance(
@@ -396,15 +398,15 @@ def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
         return _price_of_conversion(script, find_stage(Convert, stages))
     pricer = _Pricer(stage)
     chooser = find_stage(ChooseVoice, stages)
-    for row in script.rows():
+    for talk in script.talks():
         samples: tuple[VoiceSample, ...] = ()
         if chooser is not None:
             try:
-                chosen = chooser({name: [row[name]] for name in chooser.needs})
+                chosen = chooser.of_talk(talk)
             except BadInput:  # too little of the voice to be cloned
                 continue
-            samples = (VoiceSample(chosen["voice_wav"][0], chosen["voice_text"][0]),)
-        pricer.add(row, samples)
+            samples = (VoiceSample(chosen.voice_wav, chosen.voice_text),)
+        pricer.add(talk, samples)
     return replace(pricer.total, hours=pricer.seconds / 3600)
 
 
@@ -412,10 +414,10 @@ def _price_of_conversion(script: SynthesisInput, stage: Convert | None) -> Price
     """Count what is converted, which costs nothing; nothing without a stage."""
     n_utterances = 0
     seconds = 0.0
-    for row in script.rows():
-        indices = revoiced(row, stage) if stage else []
-        n_utterances += len(indices)
-        seconds += sum(row["end"][index] - row["start"][index] for index in indices)
+    for talk in script.talks():
+        utterances = revoiced(talk, stage) if stage else []
+        n_utterances += len(utterances)
+        seconds += sum(utterance.end - utterance.start for utterance in utterances)
     return Price(utterances=n_utterances, hours=seconds / 3600)
 
 
@@ -437,10 +439,10 @@ class _PricedTake(NamedTuple):
 
 
 class _Pricer:
-    """Adds up what the rows of a script cost.
+    """Adds up what the conversations of a script cost.
 
     Attributes:
-        total: of the rows so far, without their hours.
+        total: of the conversations so far, without their hours.
         seconds: seconds of the source of their utterances.
     """
 
@@ -452,9 +454,8 @@ class _Pricer:
         self._cache = stage.speech_cache()
         self._missing: set[int] = set()
 
-    def add(self, row: Row, samples: Sequence[VoiceSample]) -> None:
-        """Add the utterances of a row, whose voice is cloned from `samples` if there are some."""
-        talk = from_row({name: row[name] for name in (*Speak.needs, "conversation_id", "text_raw", "language")})
+    def add(self, talk: Conversation, samples: Sequence[VoiceSample]) -> None:
+        """Add the utterances of a conversation, whose voice is cloned from `samples` if there are some."""
         for text, utterances in self._stage.turns(talk):
             total = self.total
             total.utterances += len(utterances)
