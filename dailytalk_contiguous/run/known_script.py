@@ -26,7 +26,7 @@ from dailytalk_contiguous.store.work_folder import RECORDINGS, TAGGED, TRANSCRIP
 
 
 class KnownConversations(NamedTuple):
-    """The conversations of a script, of which only what a plan reads is known, and its rejects.
+    """The conversations of a script, and its rejects.
 
     `digest`: the transcript's SHA-256.
     """
@@ -70,7 +70,7 @@ class KnownScript:
         self._path = cache_folder() / "scripts" / f"{hashlib.sha256(name).hexdigest()[:32]}.json"
 
     def read(self) -> KnownConversations | None:
-        """What is known; None if nothing is, or if a source or a recording has changed."""
+        """What a plan reads of conversations; None if nothing is known, or a source or a recording has changed."""
         try:
             file = msgspec.json.decode(self._path.read_bytes(), type=ScriptFile)
             if file.sources != self._sources:

@@ -336,17 +336,21 @@ class Pass:
         """
         names = [pending.id for pending in self.groups[number]]
         newest = max((earlier.generations.get(name, -1) for name in names), default=-1)
-        return Task(
+        task = Task(
             path=self.shard_paths[number],
             conversations=self.groups[number],
-            columns=self.before.columns_made if self.before else self.columns,
+            columns=self.columns,
             keeps=self.keeps or self.columns_made,
             made_by=self.made_by,
-            before=made_path(self.before.shard_paths[number]) if self.before else None,
-            made_before=self.before.added if self.before else frozenset(),
             retried=retried_by(self.stages_so_far),
             earlier={name: earlier.files[name] for name in names if name in earlier.files},
             generation=1 + newest,
+        )
+        if self.before is None:
+            return task
+        path_before = made_path(self.before.shard_paths[number])
+        return replace(
+            task, columns=self.before.columns_made, before=path_before, made_before=self.before.columns_added
         )
 
     @cached_property
@@ -355,8 +359,8 @@ class Pass:
         return features_of(self.stages_so_far)
 
     @cached_property
-    def added(self) -> Set[str]:
-        """The columns that the stages so far add."""
+    def columns_added(self) -> Set[str]:
+        """The columns that the stages so far add, the transient ones, too."""
         return frozenset(name for stage in self.stages_so_far for name in stage.adds)
 
     def pass_before(self) -> "Pass":

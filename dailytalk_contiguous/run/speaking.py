@@ -111,34 +111,30 @@ def read_synthesis_input(
     run: RunRecord = {}
     if transcript is None:
         run = work_folder.read_run(folder) or {}
-    fields = published(run.get("fields") or (), work_folder.RUN)
     tagged = folder / work_folder.TAGGED
-    rows = transcribed(path, tagged, recordings, rejects, (*FIELDS, *fields), remedy, not_at_hand)
+    fields = (*FIELDS, *_fields_of(run))
+    rows = transcribed(path, tagged, recordings, rejects, fields, remedy, not_at_hand)
     conversations = [PendingConversation.of_row(row) for row in rows]
     if not conversations and not rejects:
         raise DailytalkError(f"{path} is empty", "delete it, and run dailytalk tag again")
-    return SynthesisInput(
-        groups=list(group(conversations, shard_seconds)),
-        rejects=rejects,
-        models=run.get("models", {}),
-        source=run.get("source", {}),
-        digest=sha256_of(path),
-        fields=fields,
-        not_at_hand=not_at_hand,
-    )
+    script = _input_of(run, KnownConversations(conversations, rejects, sha256_of(path)), shard_seconds)
+    return replace(script, not_at_hand=not_at_hand)
 
 
-def planned_synthesis_input(folder: Path, known: KnownConversations, shard_seconds: float) -> SynthesisInput:
-    """The input of a synthesis as far as it is planned, of what is known of the transcript of a work folder."""
-    run = work_folder.read_run(folder) or {}
+def _fields_of(run: RunRecord) -> tuple[Field, ...]:
+    """The fields of a line that stages of the first half publish, as its run.json has them."""
+    return published(run.get("fields") or (), work_folder.RUN)
+
+
+def _input_of(run: RunRecord, script: KnownConversations, shard_seconds: float) -> SynthesisInput:
+    """The input of a synthesis, of the transcript that a run has written, or people have edited."""
     return SynthesisInput(
-        groups=list(group(known.conversations, shard_seconds)),
-        rejects=known.rejects,
+        groups=list(group(script.conversations, shard_seconds)),
+        rejects=script.rejects,
         models=run.get("models", {}),
         source=run.get("source", {}),
-        digest=known.digest,
-        fields=published(run.get("fields") or (), work_folder.RUN),
-        is_planned=True,
+        digest=script.digest,
+        fields=_fields_of(run),
     )
 
 
@@ -252,7 +248,8 @@ class SpeakFolderSpec(SpeakSpec):
         self._memory = KnownScript(self.tagged, self.recordings, FIND_RECORDING)
         remembered = self._memory.read()
         if remembered:
-            self._take(planned_synthesis_input(self.tagged, remembered, self.shard_seconds))
+            run = work_folder.read_run(self.tagged) or {}
+            self._take(replace(_input_of(run, remembered, self.shard_seconds), is_planned=True))
         if not remembered or not self.is_made:
             self._take(self._read())
 
