@@ -3,7 +3,8 @@
 Rows, transcripts, their readers and checks, exports, the review page and tables for people are made from `FIELDS`.
 In flight an utterance is an object (`core.conversation`), and in a row one item in each of many list columns; in
 what is finished it is a struct in the list `utterances`. `pack_utterances` and `unpack_utterances` are the way
-from one to the other, `line_of` and `utterance_of` the way to a transcript and back.
+from one to the other. `to_line` makes a line of a transcript of an object, `from_line` an object of a line; of
+what is finished, `line_of` makes one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +12,10 @@ from functools import lru_cache
 from typing import Annotated, Any, NamedTuple, TypedDict
 
 from datasets import List, Value
+from msgspec.structs import replace
 
 from dailytalk_contiguous.core.arrow_types import Feature, record_features
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, assign_flat, known_columns
 from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
 from dailytalk_contiguous.core.fields import Converter, Field, fields_of, in_digits, value_kind, value_problem
 from dailytalk_contiguous.core.records import (
@@ -31,6 +34,7 @@ from dailytalk_contiguous.core.records import (
     UtteredWord,
     WordRow,
 )
+from dailytalk_contiguous.core.words import Word
 
 _TEXT = Value("string")
 _MEASURE = Value("float32")
@@ -103,6 +107,9 @@ MOST_BEYOND = 1.0
 #: Seconds by which times may differ and be called the same.
 SAME_TIME = 1e-6
 
+#: Seconds by which a line's length, rounded to milliseconds, may differ from that of its edges.
+_ROUNDING = 0.0025
+
 
 def texts_of(value: object) -> list[str] | None:
     """One text or several as a list, each once and none empty; None where there is none.
@@ -144,8 +151,8 @@ def _words_written(words: Iterable[Mapping[str, object]]) -> list[dict[str, obje
     return written
 
 
-def _words_read(words: Iterable[Mapping[str, object]] | None) -> list[dict[str, object]]:
-    read: list[dict[str, object]] = []
+def _words_read(words: Iterable[AnyRecord] | None) -> list[dict[str, Any]]:
+    read: list[dict[str, Any]] = []
     for line_word in words or ():
         word = {name: line_word.get(name) for name in WORD}
         for mark in _WORD_MARKS:
@@ -566,7 +573,7 @@ def sounding_span(utterance: AnyRecord, timeline: str = "") -> tuple[float, floa
 
 def sounding_between(start: float, end: float, start_trim: object, end_trim: object) -> tuple[float, float]:
     """`sounding_span` by the edges of an utterance."""
-    before, after = _possible_trims(end - start, start_trim, end_trim)
+    before, after = known_trims(end - start, start_trim, end_trim)
     if before is not None:
         start += before
     if after is not None:
@@ -602,17 +609,11 @@ def said_tag(utterance: UtteranceRow) -> str | None:
     return utterance["tag"]
 
 
-def known_trims(utterance: AnyRecord, timeline: str = "") -> tuple[float | None, float | None]:
-    """How far from its start and its end an utterance with both sounds; None where that is unknown or can't be."""
-    start_trim = utterance.get(f"{timeline}start_trim")
-    end_trim = utterance.get(f"{timeline}end_trim")
-    if start_trim is None and end_trim is None:
-        return None, None
-    length = utterance[f"{timeline}end"] - utterance[f"{timeline}start"]
-    return _possible_trims(length, start_trim, end_trim)
+def known_trims(length: float, start_trim: object, end_trim: object) -> tuple[float | None, float | None]:
+    """How far inside its start and its end an utterance sounds, by its length in seconds and what it says of that.
 
-
-def _possible_trims(length: float, start_trim: object, end_trim: object) -> tuple[float | None, float | None]:
+    None where that is unknown or can't be.
+    """
     before = start_trim if is_number(start_trim, -MOST_BEYOND, length) else None
     after = end_trim if is_number(end_trim, -MOST_BEYOND, length) else None
     trimmed_start = before or 0.0
@@ -682,6 +683,48 @@ def line_of(utterance: AnyRecord, rebuilt: bool = False, fields: Iterable[Field]
         else:
             line[key] = value
     return line
+
+
+def to_line(utterance: Utterance, talk: Conversation, fields: Sequence[Field] = FIELDS) -> dict[str, Any]:
+    """A tagged utterance of a conversation as a line of transcript.jsonl, in milliseconds of the recording."""
+
+    def moved(seconds: float) -> float:
+        return round(talk.offset + seconds, 3)
+
+    words = [word.at(moved(word.start), moved(word.end)) for word in utterance.words]
+    recorded = replace(utterance, start=moved(utterance.start), end=moved(utterance.end), words=words)
+    values = known_columns(recorded, [*features_of_fields(fields), "words"])
+    values["audio_file"] = talk.audio_file
+    values["conversation_id"] = talk.id
+    values["duration"] = round(recorded.end - recorded.start, 3)
+    return line_of(values, fields=fields)
+
+
+def from_line(line: AnyRecord, fields: Iterable[Field] = FIELDS) -> Utterance:
+    """The utterance of a line without a problem, in seconds of the recording; None in what the line lacks.
+
+    Its channel is the `source_channel`: that of the result is not yet known. A person who moves an edge leaves the
+    length and the trims as they were: where it sounds is unknown then.
+    """
+    utterance = Utterance(source_channel=line.get("channel") or "")
+    values: dict[str, object] = {}
+    for field in fields:
+        if not field.part and field.name != "channel":
+            values[field.name] = field.taken(line)
+    assign_flat(utterance, values)
+    utterance.text = line.get("text") or ""
+    utterance.tag = line.get("tag")  # an empty one, too
+    utterance.words = []
+    for word in _words_read(line.get("words")):
+        uttered = Word(
+            word["word"], word["start"], word["end"], word["probability"], word["fitted"], word["filler"]
+        )
+        utterance.words.append(uttered)
+    length = line.get("duration")
+    if is_number(length) and abs(utterance.end - utterance.start - length) > _ROUNDING:
+        utterance.start_trim = None
+        utterance.end_trim = None
+    return utterance
 
 
 def utterance_of(line: AnyRecord, fields: Iterable[Field] = FIELDS) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import soundfile
 from datasets import Features
 
 from dailytalk_contiguous.core import figures
-from dailytalk_contiguous.core.conversation import from_row
+from dailytalk_contiguous.core.conversation import Conversation, from_row, known_columns, or_none
 from dailytalk_contiguous.core.documents import as_text, numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.fields import Field, columns_of_lines
@@ -29,7 +29,7 @@ from dailytalk_contiguous.core.published_fields import described
 from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row, built
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tables import LABELS, TableMaker, Tables, conversation_columns, utterance_columns
-from dailytalk_contiguous.core.utterance import FIELDS, line_of, words_within
+from dailytalk_contiguous.core.utterance import EDGES, FIELDS, features_of_fields, line_of, words_within
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.run.transcript_counts import count_transcript
@@ -87,15 +87,16 @@ NOBODY: People = {}
 
 
 def tagged_lines(
-    row: Row, first_id: int = 0, people: People = NOBODY, fields: Sequence[Field] = FIELDS
+    talk: Conversation, first_id: int = 0, people: People = NOBODY, fields: Sequence[Field] = FIELDS
 ) -> Iterator[TranscriptLine]:
     """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`.
 
     `people` (by recording id and channel) give `speaker`, and `gender` and `language` if they are known.
     """
-    for number, content in enumerate(transcript_lines(from_row(row), fields), first_id):
+    lines = transcript_lines(talk, fields)
+    for number, (utterance, content) in enumerate(zip(talk.utterances, lines, strict=True), first_id):
         line = {"segment_id": number} | content
-        person = people.get((row["recording_id"], line["channel"]))
+        person = people.get((talk.recording_id, utterance.channel))
         if person:
             line |= {name: value for name, value in person._asdict().items() if value}
         yield line
@@ -258,28 +259,31 @@ class _ShardLines:
         fields = half.line_fields
         n_lines = 0
         for row in self._rows():
-            parts = [*_rejected_in(row, half.spoken)]
-            self.rejects += parts
-            self.n_parts += len(parts)
-            for note in row.get("notes") or ():
-                self.notes.append({"conversation_id": row["conversation_id"], "note": note})
             if half.spoken:
+                parts = _rejected_in_finished(row)
                 maker.add(row)
                 lines = shifted(row, n_lines, fields)
             else:
-                maker.add(row | _as_finished(row, fields))
-                lines = tagged_lines(row, n_lines, half.people, fields)
-                self._note_silent_speakers(row)
+                talk = from_row(row)
+                parts = _rejected_in_tagged(talk)
+                self._note(talk)
+                maker.add(row | _as_finished(talk, fields))
+                lines = tagged_lines(talk, n_lines, half.people, fields)
+            self.rejects += parts
+            self.n_parts += len(parts)
             for line in lines:
                 yield line
                 n_lines += 1
 
-    def _note_silent_speakers(self, row: Row) -> None:
-        """Note who of the table of speakers has no line in a tagged conversation."""
-        for channel in sorted({*CHANNELS} - {*row["channel"]}):
-            person = self._half.people.get((row["recording_id"], channel))
+    def _note(self, talk: Conversation) -> None:
+        """Take over the notes on a tagged conversation, and who of the table of speakers has no line in it."""
+        for note in or_none(talk.notes) or ():
+            self.notes.append({"conversation_id": talk.id, "note": note})
+        present = {utterance.channel for utterance in talk.utterances}
+        for channel in sorted({*CHANNELS} - present):
+            person = self._half.people.get((talk.recording_id, channel))
             if person:
-                names = self.silent_speakers.setdefault(row["conversation_id"], {})
+                names = self.silent_speakers.setdefault(talk.id, {})
                 names[channel] = person.speaker
 
     def _rows(self) -> Iterator[Row]:
@@ -363,20 +367,25 @@ def _count_edited(edited: Iterable[str], digests: Mapping[str, set[str]]) -> int
     return len([identity for identity in edited if _short(identity) in digests])
 
 
-def _rejected_in(row: Row, spoken: bool) -> Iterator[Reject]:
-    """What is smaller than a row and was rejected in this half of the work, or went on without a model.
+def _rejected_in_tagged(talk: Conversation) -> list[Reject]:
+    """What is smaller than a tagged conversation and was rejected, or went on without a model."""
+    failures = or_none(talk.model_failures) or ()
+    parts = [failure for failure in failures if failure.stage not in SPOKEN_STAGES]
+    return [*parts, *(or_none(talk.rejected) or ()), *(or_none(talk.unmatched) or ())]
+
+
+def _rejected_in_finished(row: Row) -> list[Reject]:
+    """What is smaller than a finished row and was rejected after it was tagged, or went on without a model.
 
     An utterance without text is none: its row has a reason.
     """
-    for failure in row.get("model_failures") or ():
-        if (failure["stage"] in SPOKEN_STAGES) == spoken:
-            yield Reject(**failure)
-    for column in ("rejected", "unmatched"):
-        for reject in row.get(column) or ():
-            yield Reject(**reject)
-    for utterance in row.get("utterances") or ():
+    failures = [Reject(**failure) for failure in row.get("model_failures") or ()]
+    parts = [failure for failure in failures if failure.stage in SPOKEN_STAGES]
+    for utterance in row["utterances"]:
         if utterance["status"] == "kept-original" and utterance["text"].strip():
-            yield Reject(utterance["utterance_id"], "Speak", utterance["reason"], "its original voice is kept")
+            reason = utterance["reason"]
+            parts.append(Reject(utterance["utterance_id"], "Speak", reason, "its original voice is kept"))
+    return parts
 
 
 def _rejected_record(entries: Sequence[Entry], rejects: Sequence[Reject]) -> RunRecord:
@@ -402,20 +411,37 @@ def _rejected_record(entries: Sequence[Entry], rejects: Sequence[Reject]) -> Run
     }
 
 
-def _as_finished(row: Row, fields: Sequence[Field]) -> Row:
+def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Row:
     """The columns that a tagged row lacks, as those of a finished conversation that was not rebuilt."""
-    languages = Counter(filter(None, row["language"])).most_common(1)
-    alignments = []
-    for words, channel in zip(row["words"], row["channel"], strict=True):
-        for word in words:
-            alignments.append(word | {"source": None, "speaker": channel})
+    names = features_of_fields(fields)
+    utterances: list[Row] = []
+    alignments: list[Row] = []
+    for utterance in tagged_utterances(talk, fields):
+        struct = known_columns(utterance, names)
+        for name in ("channel", *EDGES):
+            struct[f"source_{name}"] = struct[name]
+        utterances.append(struct)
+        for word in utterance.words:
+            alignments.append(
+                {
+                    "word": word.text,
+                    "start": word.start,
+                    "end": word.end,
+                    "speaker": utterance.channel,
+                    "source": None,
+                    "probability": word.probability,
+                    "filler": word.filler,
+                }
+            )
+    languages = Counter(utterance.language for utterance in talk.utterances if utterance.language)
+    commonest = languages.most_common(1)
     return {
         "timeline": None,
         "provenance": None,
-        "source_duration": row["duration"],
+        "source_duration": talk.duration,
         "alignments": alignments,
-        "language": languages[0][0] if languages else None,
-        "utterances": tagged_utterances(from_row(row), fields),
+        "language": commonest[0][0] if commonest else None,
+        "utterances": utterances,
     }
 
 

@@ -8,10 +8,10 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypeAlias, TypedDict
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, audio_at, from_uri, read_header, to_uri
-from dailytalk_contiguous.core.conversation import Conversation, from_row, to_row
+from dailytalk_contiguous.core.conversation import Conversation, Utterance, from_row, to_row
 from dailytalk_contiguous.core.documents import (
     LATEST,
     JsonObject,
@@ -29,13 +29,11 @@ from dailytalk_contiguous.core.fields import Column, Field, columns_among, value
 from dailytalk_contiguous.core.records import SideShift
 from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row
 from dailytalk_contiguous.core.side_shift import is_shift
-from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, line_problem
+from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, from_line, line_problem
 from dailytalk_contiguous.shards import (
     by_generation,
     compress,
-    compress_row,
     expand,
-    expand_row,
     read_entries,
     read_rows,
     shard_files,
@@ -49,7 +47,7 @@ from dailytalk_contiguous.stages.script import (
     SILENT_SPEAKERS,
     script_features,
     scripted,
-    seconds_within,
+    span_within,
 )
 from dailytalk_contiguous.store.files import inside, on_disk
 from dailytalk_contiguous.store.work_folder import LINE, read_run
@@ -276,25 +274,29 @@ def _lying_at(path: Path, shift: SideShift | None) -> Path:
 # the rest is used.
 
 
-#: Columns that locate a part of a recording.
-_OF_PARTS = ("audio_file", "offset", "duration")
-
 #: Seconds by which an edited end may pass the end of the recording.
 TOLERANCE = 0.05
 
 
-class _Part(NamedTuple):
-    """A conversation of a recording: its start and end in seconds of the recording, and its id."""
+class _Times(NamedTuple):
+    """When a conversation begins and ends, in seconds of its recording, and its id."""
 
     start: float
     end: float
     name: str
 
 
-class _Line(JsonObject):
-    """A line of a transcript, with its number."""
+class _TaggedPart(NamedTuple):
+    """A row of a tagged shard that waits for its lines: the part of a recording that it is of, and all of it."""
 
-    number: int
+    audio_file: str
+    offset: float
+    duration: float
+    compressed: bytes
+
+
+#: A line of a transcript, after its number.
+_NumberedLine: TypeAlias = tuple[int, JsonObject]
 
 
 def transcribed(
@@ -308,7 +310,7 @@ def transcribed(
 ) -> Iterator[Row]:
     """Yield a row of `script_row` for each conversation, in order; unusable ones go to `rejects`.
 
-    Rows are kept compressed (`compress_row`): a corpus has millions of words.
+    Lines and the rows of shards are kept compressed: a corpus has millions of words.
 
     Args:
         transcript: a file of lines as `dailytalk tag` writes them, or the older tool did.
@@ -332,70 +334,73 @@ def transcribed(
             "only recordings of two channels, tagged without --channel mix, can be re-voiced",
         )
     columns = columns_among(fields)
-    rows_by_id: dict[str, Row] = {}
+    parts: dict[str, _TaggedPart] = {}
     unusable: dict[str, BadInput] = {}
     silent_speakers: Mapping[str, Mapping[str, str]] = {}
     if tagged and tagged.exists():
-        rows_by_id, unusable = _tagged_rows(tagged, rejects, columns)
+        parts, unusable = _tagged_parts(tagged, rejects, columns)
         run = read_run(tagged.parent) or {}
         silent_speakers = run.get(SILENT_SPEAKERS, {})
     groups: dict[str, list[bytes]] = {}  # one part for all lines that follow each other
-    read = _lines(transcript, rows_by_id, rejects, fields)
-    for name, numbered in itertools.groupby(read, key=itemgetter(0)):
-        groups.setdefault(name, []).append(compress([line for _, line in numbered]))
+    read = _lines(transcript, parts, rejects, fields)
+    for name, group in itertools.groupby(read, key=itemgetter(0)):
+        groups.setdefault(name, []).append(compress([line for _, line in group]))
     for name in list(groups):  # what is a row need not be held as lines, too
-        lines: list[_Line] = [line for part in groups.pop(name) for line in expand(part)]
-        row = rows_by_id.pop(name, None)
+        lines: list[_NumberedLine] = []
+        for compressed in groups.pop(name):
+            lines += expand(compressed)
+        part = parts.pop(name, None)
         problem = unusable.get(name)
         if problem:
             rejects.append(Reject(name, "transcript", problem.reason, problem.remedy))
             continue
         base: Row | None = None
         try:
-            if row:
-                base = at_hand(expand_row(row), recordings, remedy)
+            if part:
+                base = at_hand(expand(part.compressed), recordings, remedy)
             else:
-                base = from_recording(lines[0], recordings, remedy)
+                _, first_line = lines[0]
+                base = from_recording(first_line, recordings, remedy)
             base[SILENT_SPEAKERS] = silent_speakers.get(name)
             yield _row(name, lines, base, rejects, fields)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
-        is_at_hand = row is not None and base is not None
+        is_at_hand = part is not None and base is not None
         if not is_at_hand and not_at_hand is not None:
             not_at_hand.append(name)
     # Those without speech have no line; the lines of others were deleted on purpose.
-    for name, row in rows_by_id.items():
-        if not expand_row(row)["utterance_id"]:
+    for name, part in parts.items():
+        if not expand(part.compressed)["utterance_id"]:
             reason = "nobody speaks in it, so there is nothing to say"
             rejects.append(Reject(name, "transcript", reason, "leave it out"))
 
 
 def _lines(
-    transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reject], fields: Sequence[Field]
-) -> Iterator[tuple[str, _Line]]:
+    transcript: Path, parts: Mapping[str, _TaggedPart], rejects: list[Reject], fields: Sequence[Field]
+) -> Iterator[tuple[str, _NumberedLine]]:
     """Each line after the name of its conversation; invalid lines go to the rejects."""
     name_of_file = transcript.name
-    parts_of_files: dict[str, list[_Part]] = {}
-    for name, row in rows_by_id.items():
-        part = _Part(row["offset"], row["offset"] + row["duration"], name)
-        parts_of_files.setdefault(composed(row["audio_file"]), []).append(part)
-    for parts in parts_of_files.values():
-        parts.sort()
+    times_by_file: dict[str, list[_Times]] = {}
+    for name, part in parts.items():
+        times = _Times(part.offset, part.offset + part.duration, name)
+        times_by_file.setdefault(composed(part.audio_file), []).append(times)
+    for ordered in times_by_file.values():
+        ordered.sort()
     for number, read in json_lines(transcript, nan=True):  # the older tool writes NaN
         try:
             if isinstance(read, BadInput):
                 raise ValueError(read.reason)
-            line = _Line(checked(read, fields))
+            line = checked(read, fields)
             conversation_id = line.get("conversation_id")
             if not conversation_id:
                 # The part of the recording that contains the line, or all of the recording.
                 conversation_id = shortened(stem(line["audio_file"]))
-                parts = parts_of_files.get(composed(line["audio_file"]), [])
-                following = bisect_right(parts, line["start"], key=attrgetter("start"))
+                ordered = times_by_file.get(composed(line["audio_file"]), [])
+                following = bisect_right(ordered, line["start"], key=attrgetter("start"))
                 # Of two that overlap by a rounded end, the first.
-                for part in parts[max(0, following - 2) : following]:
-                    if line["start"] < part.end:
-                        conversation_id = part.name
+                for times in ordered[max(0, following - 2) : following]:
+                    if line["start"] < times.end:
+                        conversation_id = times.name
                         break
             refuse_outside(conversation_id)
             refuse_outside(line["audio_file"])
@@ -403,15 +408,14 @@ def _lines(
             reason = f"line {number} of {name_of_file}: {error}"
             rejects.append(Reject(f"{name_of_file}:{number}", LINE, reason, "fix or delete the line"))
             continue
-        line.number = number
-        yield conversation_id, line
+        yield conversation_id, (number, line)
 
 
-def _tagged_rows(
+def _tagged_parts(
     tagged: Path, rejects: list[Reject], columns: Sequence[Column]
-) -> tuple[dict[str, Row], dict[str, BadInput]]:
-    """The rows of the shards, compressed, and why others can't be used, by conversation id."""
-    rows_by_id: dict[str, Row] = {}
+) -> tuple[dict[str, _TaggedPart], dict[str, BadInput]]:
+    """The rows of the shards, and why others can't be used, by conversation id."""
+    parts: dict[str, _TaggedPart] = {}
     unusable: dict[str, BadInput] = {}
     for path, shard in by_generation(shard_files(tagged) if tagged.is_dir() else [tagged]):
         if not shard.entries:
@@ -428,13 +432,16 @@ def _tagged_rows(
         for name, entry in shard.entries.items():
             try:
                 if not entry.reject:
-                    rows_by_id[name] = compress_row(tagged_row(rows.get(name), columns), _OF_PARTS)
+                    row = tagged_row(rows.get(name), columns)
+                    parts[name] = _TaggedPart(row["audio_file"], row["offset"], row["duration"], compress(row))
             except BadInput as error:
                 unusable[name] = error
-    return rows_by_id, unusable
+    return parts, unusable
 
 
-def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fields: Sequence[Field]) -> Row:
+def _row(
+    name: str, lines: Sequence[_NumberedLine], base: Row, rejects: list[Reject], fields: Sequence[Field]
+) -> Row:
     base |= {"conversation_id": name}
     stamp: str | list[str | int] | None = base.get("audio_identity")
     if not stamp:  # a recording without an identity is recognised by its path, size and date
@@ -442,7 +449,8 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fi
         status = path.stat()
         stamp = [str(path), status.st_size, status.st_mtime_ns]
     talk = from_row(base)
-    talk = scripted(talk, _usable(name, lines, talk, rejects), fields)
+    utterances = {number: from_line(line, fields) for number, line in lines}
+    talk = scripted(talk, _usable(name, utterances, talk, rejects), fields)
     published = {column.name: base.get(column.name) for column in columns_among(fields)}
     row: Row = {column: base[column] for column in KEPT if column in base}
     row |= published
@@ -461,38 +469,37 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fi
 
 
 def _usable(
-    name: str, lines: Sequence[_Line], talk: Conversation, rejects: list[Reject]
-) -> Iterator[tuple[str, int, _Line]]:
-    """The lines within their conversation, each with a unique id and its index."""
-    identities = {utterance.id for utterance in talk.utterances}
-    identities |= {line["utterance_id"] for line in lines if line.get("utterance_id")}
+    name: str, utterances: Mapping[int, Utterance], talk: Conversation, rejects: list[Reject]
+) -> Iterator[Utterance]:
+    """The utterances of lines, by their numbers, that are within their conversation, each with a unique id."""
+    identities = {utterance.id for utterance in (*talk.utterances, *utterances.values())}
     first: dict[str, int] = {}
     next_numbers: dict[str, int] = {}
-    for index, line in enumerate(lines):
-        identity = line.get("utterance_id")
-        if not identity:
-            channel = line["channel"]
+    for index, (line_number, utterance) in enumerate(utterances.items()):
+        channel = utterance.source_channel
+        if not utterance.id:
             # Those from the index of an earlier line to its number are in use.
             number = max(index, next_numbers.get(channel, 0))
-            identity = f"{name}/{channel}/{number:04d}"
-            while identity in identities:
+            utterance.id = f"{name}/{channel}/{number:04d}"
+            while utterance.id in identities:
                 number += 1
-                identity = f"{name}/{channel}/{number:04d}"
+                utterance.id = f"{name}/{channel}/{number:04d}"
             next_numbers[channel] = number + 1
-        identities.add(identity)
+        identities.add(utterance.id)
+        # Nothing else has negative numbers: an added line is a separate run.
+        utterance.run = -1 - index
         problem = None
         remedy = "fix or delete the line"
-        ends_late = line["end"] - talk.offset > talk.duration + TOLERANCE
-        starts_early = line["start"] < talk.offset - TOLERANCE
-        is_empty = seconds_within(line["end"], talk) <= seconds_within(line["start"], talk)
-        if ends_late or starts_early or is_empty:
-            problem = f"{line['start']}-{line['end']} s is outside its conversation"
-        elif identity in first:
-            problem = f"its utterance_id {identity!r} is that of line {first[identity]}"
+        ends_late = utterance.end - talk.offset > talk.duration + TOLERANCE
+        starts_early = utterance.start < talk.offset - TOLERANCE
+        if ends_late or starts_early or not span_within(utterance.span, talk):
+            problem = f"{utterance.start}-{utterance.end} s is outside its conversation"
+        elif utterance.id in first:
+            problem = f"its utterance_id {utterance.id!r} is that of line {first[utterance.id]}"
             remedy = "leave utterance_id out of a line that you add"
         if problem:
-            reason = f"line {line.number}: {problem}"
-            rejects.append(Reject(f"{name}@{line['start']}", LINE, reason, remedy))
+            reason = f"line {line_number}: {problem}"
+            rejects.append(Reject(f"{name}@{utterance.start}", LINE, reason, remedy))
             continue
-        first[identity] = line.number
-        yield identity, index, line
+        first[utterance.id] = line_number
+        yield utterance

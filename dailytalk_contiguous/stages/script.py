@@ -2,50 +2,41 @@
 
 Between tagging and speaking there is a transcript for people to read and edit. It has times in milliseconds of the
 recording, measures of a few digits, and other names for some columns (`core.utterance`). Both directions are here:
-`dailytalk tag` writes lines with `transcript_lines`, `dailytalk speak` reads them with `scripted`, and `Script`
-does both at once where there is no file.
+`dailytalk tag` writes lines with `transcript_lines`, `dailytalk speak` reads them with `from_line` and makes a
+conversation of them with `scripted`; `Script` does all at once where there is no file.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from datasets import Features, List
+from msgspec.structs import replace
 
 from dailytalk_contiguous.core.conversation import (
     Conversation,
     Utterance,
-    assign_flat,
     conversation_features,
-    from_row,
-    has_column,
-    known_columns,
     or_none,
     share_out,
-    to_row,
 )
-from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.fields import Field, columns_among, columns_of_lines, in_digits
 from dailytalk_contiguous.core.records import Speakers
 from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, SIDE, SOURCE, per_utterance
 from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.utterance import (
-    EDGES,
     FIELDS,
     OPTIONAL_FIELDS,
     features_of_fields,
+    from_line,
     known_trims,
-    line_of,
-    utterance_of,
+    to_line,
 )
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words import Span
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import Segment
-
-#: Seconds by which a line's length, rounded to milliseconds, may differ from that of its edges.
-_ROUNDING = 0.0025
 
 #: Columns of the source that are needed to the end.
 KEPT = (
@@ -72,9 +63,6 @@ SILENT_SPEAKERS = "silent_speakers"
 #: Key of a line whose times are those of a recording that was laid on one clock: how (`core.records.SideShift`).
 #: Other lines lack it.
 SIDE_SHIFT = "side_shift"
-
-#: The words of a line, which a script has as `Word`.
-_WORDS = [field for field in FIELDS if field.name == "words"]
 
 #: Fields of a line that are made of other columns of a tagged utterance.
 _SAID_OTHERWISE = ("confidence", "models")
@@ -138,10 +126,8 @@ class Script(Stage):
 
     def of_talk(self, talk: Conversation) -> Conversation:
         fields = (*FIELDS, *self.fields)
-        lines: list[tuple[str, int, Mapping[str, Any]]] = []
-        for number, line in enumerate(transcript_lines(talk, fields)):
-            lines.append((line["utterance_id"], number, line))
-        return scripted(talk, lines, fields)
+        utterances = [from_line(line, fields) for line in transcript_lines(talk, fields)]
+        return scripted(talk, utterances, fields)
 
     def drops(self, names: Iterable[str]) -> list[str]:
         published = {column.name for column in columns_among(self.fields)}
@@ -156,55 +142,38 @@ def script_row(fields: Sequence[Field] = FIELDS) -> Features:
     return Features({**source, **columns, "sides": List(SIDE), **script_features(fields)})
 
 
-def tagged_utterances(talk: Conversation, fields: Sequence[Field] = FIELDS) -> list[dict[str, Any]]:
-    """The utterances of a tagged conversation as those of a finished one, in seconds of it, and their `words`."""
-    names = [*features_of_fields(fields), "words"]
-    share_out(talk, names)
-    tagged: list[dict[str, Any]] = []
+def tagged_utterances(talk: Conversation, fields: Sequence[Field] = FIELDS) -> list[Utterance]:
+    """The utterances of a tagged conversation, with what lines say of them that no stage adds."""
+    share_out(talk, features_of_fields(fields))
     for utterance in talk.utterances:
-        item = known_columns(utterance, names)
         # The geometric mean of the words' probabilities.
         logprob = utterance.avg_logprob
-        item["confidence"] = None if logprob is None else in_digits(math.exp(min(logprob, 0.0)), 4)
-        item["models"] = {"recogniser": utterance.recogniser, "affect": utterance.affect_model}
-        for name in ("channel", *EDGES):
-            item[f"source_{name}"] = item[name]
-        tagged.append(item)
-    return tagged
+        utterance.confidence = None if logprob is None else in_digits(math.exp(min(logprob, 0.0)), 4)
+        utterance.models = {"recogniser": utterance.recogniser, "affect": utterance.affect_model}
+    return talk.utterances
 
 
 def transcript_lines(talk: Conversation, fields: Sequence[Field] = FIELDS) -> Iterator[dict[str, Any]]:
     """The lines of transcript.jsonl for a tagged conversation, in seconds of its recording."""
-
-    def moved(item: Mapping[str, Any]) -> dict[str, Any]:
-        start = round(talk.offset + item["start"], 3)
-        end = round(talk.offset + item["end"], 3)
-        return {**item, "start": start, "end": end}
-
     side_shift = or_none(talk.side_shift)
     for utterance in tagged_utterances(talk, fields):
-        line = moved(utterance)
-        line["audio_file"] = talk.audio_file
-        line["conversation_id"] = talk.id
-        line["duration"] = round(line["end"] - line["start"], 3)
-        line["words"] = [moved(word) for word in utterance["words"]]
-        written = line_of(line, fields=fields) | columns_of_lines(talk.extra, fields)
+        line = to_line(utterance, talk, fields) | columns_of_lines(talk.extra, fields)
         if side_shift and side_shift["aligned"]:
-            written[SIDE_SHIFT] = side_shift
-        yield written
+            line[SIDE_SHIFT] = side_shift
+        yield line
 
 
 def scripted(
-    talk: Conversation, lines: Iterable[tuple[str, int, Mapping[str, Any]]], fields: Sequence[Field] = FIELDS
+    talk: Conversation, utterances: Iterable[Utterance], fields: Sequence[Field] = FIELDS
 ) -> Conversation:
-    """A conversation with the columns of `Script`: with its lines in place of its utterances.
+    """A conversation with the columns of `Script`: with these utterances in place of its own.
 
     Args:
         talk: its columns of the source and of `Segment`; cues and `silent_speakers` may be missing.
-        lines: of a transcript, each after the id of its utterance and its number among the conversation's lines.
+        utterances: of lines of a transcript, as `from_line` returns them; one that was not tagged has a `run`.
         fields: those of a line.
 
-    Raises BadInput if there is no line, or no channel for each of two speakers.
+    Raises BadInput if there is no utterance, or no channel for each of two speakers.
     """
     tagged_channels = {utterance.channel for utterance in talk.utterances}
     if talk.channels != 2 or "mix" in tagged_channels:
@@ -213,33 +182,29 @@ def scripted(
             "only recordings of two channels, tagged without --channel mix, can be re-voiced",
         )
     tagged = {utterance.id: utterance for utterance in talk.utterances}
-    utterances: list[Utterance] = []
-    for identity, number, line in lines:
-        utterance = _utterance(line, talk, fields)
-        utterance.id = identity
-        # Nothing else has negative numbers: an added line is a separate run.
-        utterance.run = -1 - number
-        punctuated = None
-        if identity in tagged:
-            utterance.run = tagged[identity].run
-            punctuated = or_none(tagged[identity].text)
-        utterance.verbatim = _verbatim(line, punctuated)
-        utterances.append(utterance)
-    if not utterances:
+    scripts: list[Utterance] = []
+    for utterance in utterances:
+        _complete(utterance, talk)
+        before = tagged.get(utterance.id)
+        if before is not None:
+            utterance.run = before.run
+            utterance.verbatim = _verbatim(utterance, or_none(before.text))
+        scripts.append(utterance)
+    if not scripts:
         raise BadInput("it has no line that can be said", "fix its lines, or leave it out")
-    silent_speakers = _silent_speakers(talk, utterances)
+    silent_speakers = _silent_speakers(talk, scripts)
     # Not a side of which people deleted every line: a shard knows that it had some.
-    present = {utterance.source_channel for utterance in utterances} | tagged_channels
+    present = {utterance.source_channel for utterance in scripts} | tagged_channels
     for channel in sorted(set(CHANNELS) - present):
-        utterances += _silent_side(talk, channel, fields)
-    utterances.sort(key=lambda utterance: (utterance.start, utterance.source_channel))
-    named = [utterance.language for utterance in utterances if utterance.language]
+        scripts += _silent_side(talk, channel, fields)
+    scripts.sort(key=lambda utterance: (utterance.start, utterance.source_channel))
+    named = [utterance.language for utterance in scripts if utterance.language]
     language = max(sorted(set(named)), key=named.count) if named else "und"  # what most utterances name
-    for utterance in utterances:  # an added line need not name what all others do
+    for utterance in scripts:  # an added line need not name what all others do
         utterance.language = utterance.language or language
     talk.main_language = language
     talk.silent_speakers = silent_speakers
-    talk.utterances = utterances
+    talk.utterances = scripts
     for name in (*features_of_fields(_written_fields(fields)), *_IN_FLIGHT):
         talk.extra.pop(name, None)  # of the utterances before
     return talk
@@ -263,74 +228,66 @@ def _silent_speakers(talk: Conversation, utterances: Sequence[Utterance]) -> Spe
     return names if any(names.values()) else None
 
 
-def _verbatim(line: Mapping[str, Any], punctuated: str | None) -> str:
-    """The words of a line without the marks that `Punctuate` set for a voice: it made `punctuated` of them.
-
-    Those of a person who wrote another text are that text.
-    """
-    text: str = line["text"].strip()
-    raw = (line.get("text_raw") or "").strip()
-    is_as_punctuated = punctuated is not None and text == punctuated.strip()
-    return raw if is_as_punctuated and raw else text
-
-
-def seconds_within(seconds: float, talk: Conversation) -> float:
-    """Seconds of the recording as seconds of the conversation, and inside it."""
-    return float(min(max(seconds - talk.offset, 0.0), talk.duration))
-
-
-def _utterance(line: Mapping[str, Any], talk: Conversation, fields: Sequence[Field]) -> Utterance:
-    """The utterance of a line, without what other lines decide."""
-    values = utterance_of(line, _written_fields(fields))
-    values["start"] = seconds_within(line["start"], talk)
-    values["end"] = seconds_within(line["end"], talk)
-    utterance = Utterance()
-    assign_flat(utterance, values)
-    # A person who moves an edge leaves the length and the trims as they were: where it sounds is unknown then.
-    length = line.get("duration")
-    is_moved = is_number(length) and abs(line["end"] - line["start"] - length) > _ROUNDING
-    if is_moved:
-        utterance.start_trim = None
-        utterance.end_trim = None
-    else:
-        utterance.start_trim, utterance.end_trim = known_trims(values)
-    text = line["text"].strip()
-    tag = line["tag"]
-    utterance.source_channel = line["channel"]
-    utterance.speaker = utterance.speaker or f"{talk.recording_id}/{line['channel']}"
+def _complete(utterance: Utterance, talk: Conversation) -> None:
+    """Set what a script has of an utterance of a line, but for what other utterances decide."""
+    text = utterance.text.strip()
+    span = span_within(utterance.span, talk)
+    utterance.start = span.start
+    utterance.end = span.end
+    start_trim, end_trim = known_trims(span.end - span.start, utterance.start_trim, utterance.end_trim)
+    utterance.start_trim = start_trim
+    utterance.end_trim = end_trim
+    words = []
+    for word in utterance.words:
+        within = span_within(word.span, talk)
+        words.append(word.at(within.start, within.end))
+    utterance.words = words
+    utterance.speaker = utterance.speaker or f"{talk.recording_id}/{utterance.source_channel}"
     utterance.kind = utterance.kind or "speech"
     utterance.text_raw = utterance.text_raw or text
     utterance.text = text
+    utterance.verbatim = text
     # Made again: a person edits the text and the tag, and forgets the line that holds both.
-    utterance.tagged_text = f"({tag}) {text}" if text and tag else text or None
-    utterance.tag = tag
-    utterance.words = _words(line, talk)
+    utterance.tagged_text = f"({utterance.tag}) {text}" if text and utterance.tag else text or None
     utterance.recogniser = utterance.models["recogniser"] or ""
     if text:
         utterance.text_reason = None
-    return utterance
 
 
-def _words(line: Mapping[str, Any], talk: Conversation) -> list[Word]:
-    """The words of a line, in seconds of the conversation."""
-    words: list[Word] = []
-    for word in utterance_of(line, _WORDS)["words"]:
-        start = seconds_within(word["start"], talk)
-        end = seconds_within(word["end"], talk)
-        words.append(Word(word["word"], start, end, word["probability"], word["fitted"], word["filler"]))
-    return words
+def _verbatim(utterance: Utterance, punctuated: str | None) -> str:
+    """The words of an utterance without the marks that `Punctuate` set for a voice: it made `punctuated` of them.
+
+    Those of a person who wrote another text are that text.
+    """
+    raw = (utterance.text_raw or "").strip()
+    is_as_punctuated = punctuated is not None and utterance.text == punctuated.strip()
+    return raw if is_as_punctuated and raw else utterance.text
+
+
+def span_within(span: Span, talk: Conversation) -> Span:
+    """A stretch of the recording in seconds of the conversation, without what is beyond it."""
+    start = min(max(span.start - talk.offset, 0.0), talk.duration)
+    end = min(max(span.end - talk.offset, 0.0), talk.duration)
+    return Span(float(start), float(end))
 
 
 def _silent_side(talk: Conversation, channel: str, fields: Sequence[Field]) -> list[Utterance]:
     """The utterances of a channel that the transcript leaves out: their times, without text."""
-    used = [name for name in Segment.uses if has_column(talk, name)]
-    segments = from_row(Segment(channel=channel).row(to_row(talk, (*Segment.needs, *used))))
-    silent = utterance_of({}, _written_fields(fields))
-    silent |= dict.fromkeys(("text_raw", "text", "verbatim", "tag", "recogniser"), "")
     utterances: list[Utterance] = []
-    for segment in segments.utterances:
-        utterance = Utterance(source_channel=channel, words=[])
-        assign_flat(utterance, silent)
-        assign_flat(utterance, known_columns(segment, ("utterance_id", "speaker", *EDGES, "kind", "run")))
+    for segment in Segment(channel=channel).of_talk(replace(talk)).utterances:
+        utterance = from_line({}, fields)
+        utterance.id = segment.id
+        utterance.source_channel = channel
+        utterance.speaker = segment.speaker
+        utterance.start = segment.start
+        utterance.end = segment.end
+        utterance.start_trim = segment.start_trim
+        utterance.end_trim = segment.end_trim
+        utterance.kind = segment.kind
+        utterance.run = segment.run
+        utterance.text_raw = ""
+        utterance.verbatim = ""
+        utterance.tag = ""
+        utterance.recogniser = ""
         utterances.append(utterance)
     return utterances

@@ -8,7 +8,7 @@ from audio_files import EXAMPLES, conversations
 
 from dailytalk_contiguous.core.conversation import from_row, to_row
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
+from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, from_line
 from dailytalk_contiguous.stages.script import Script, scripted, transcript_lines
 from dailytalk_contiguous.stages.segment import Segment
 
@@ -166,17 +166,21 @@ def base(**columns: Any) -> dict[str, Any]:
     return SOURCE | tagged | columns
 
 
-def script_columns(row: dict[str, Any], lines: list[tuple[str, int, dict[str, Any]]]) -> dict[str, Any]:
-    return to_row(scripted(from_row(row), lines), Script.adds)
+def script_columns(row: dict[str, Any], lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """The script of lines, of which those that were not tagged are runs by themselves."""
+    utterances = [from_line(line) for line in lines]
+    for number, utterance in enumerate(utterances):
+        utterance.run = -1 - number
+    return to_row(scripted(from_row(row), utterances), Script.adds)
 
 
 @pytest.mark.parametrize(
     ("text", "verbatim"), [("So what!", "so what"), ("So, what?", "So, what?"), (" So what!\t", "so what")]
 )
 def test_verbatim_is_what_was_recognised_until_a_person_writes_another_text(text: str, verbatim: str) -> None:
-    line = added(text=text, text_raw="so what")
+    line = added(utterance_id="call.001/right/0000", text=text, text_raw="so what")
     row = base(text=TAGGED["text"])
-    made = script_columns(row, [("call.001/right/0000", 0, line)])
+    made = script_columns(row, [line])
     assert made["text"] == [text.strip()]
     assert made["text_raw"] == ["so what"]
     assert made["verbatim"] == [verbatim]
@@ -200,8 +204,8 @@ def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
     identity = "call0/left/0000"
     tagged = {"utterance_id": [identity], "run": [5], "channel": ["left"]}
     row = SOURCE | source | {"channels": 2} | tagged
-    line = added(start=30.5)
-    made = script_columns(row, [(identity, 0, line)])
+    line = added(utterance_id=identity, start=30.5)
+    made = script_columns(row, [line])
     silent = indices(made["source_channel"], "right")
     assert len(silent) == len(untagged) > 2
     assert made["start"] == sorted(made["start"])
@@ -219,7 +223,7 @@ def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
 
 def test_side_whose_lines_people_deleted_stays_deleted() -> None:
     row = base()
-    made = script_columns(row, [("x", 0, added())])
+    made = script_columns(row, [added(utterance_id="x")])
     assert made["source_channel"] == ["left"]
 
 

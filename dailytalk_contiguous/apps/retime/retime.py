@@ -434,12 +434,13 @@ def _timeline(row: Row, moved: _MovedColumns) -> TimelineMeasures:
     for before, after in zip(recorded, moved["utterances"], strict=True):
         if before["status"] == "dropped":
             continue
-        start_trim, end_trim = known_trims(before)
+        length = before["end"] - before["start"]
+        start_trim, end_trim = known_trims(length, before.get("start_trim"), before.get("end_trim"))
         event = TurnEvent(
             channel=before["channel"],
             start=before["start"],
             end=before["end"],
-            new_length=before["end"] - before["start"],
+            new_length=length,
             kept=True,
             start_trim=start_trim,
             end_trim=end_trim,
