@@ -41,8 +41,8 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code
 from dailytalk_contiguous.core.timeline import MODES
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
-from dailytalk_contiguous.run.outputs import wav_path
 from dailytalk_contiguous.run.run import RunOptions, run
+from dailytalk_contiguous.run.sound_files import wav_path
 from dailytalk_contiguous.run.speaking import SpeakSpec, SynthesisInput, read_synthesis_input
 from dailytalk_contiguous.store.files import write_bytes, write_text
 from dailytalk_contiguous.store.owned_folder import made_from

@@ -25,7 +25,7 @@ from dailytalk_contiguous.publish.pushing import push_version as run_push
 from dailytalk_contiguous.publish.release_card import card_of_release
 from dailytalk_contiguous.publish.restoring import APPLICABLE, restore_version
 from dailytalk_contiguous.publish.version import Version, open_version
-from dailytalk_contiguous.run.outputs import edited_since
+from dailytalk_contiguous.run.merged_transcript import edited_since
 from dailytalk_contiguous.store.hub import parse_reference, reference
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 

@@ -1,11 +1,8 @@
 """The outputs of a run beside its shards: transcripts, sound files, rejects and the record of the run."""
 
 import hashlib
-import io
-import itertools
 import json
-import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -13,16 +10,15 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pyarrow as pa
-import soundfile
 from datasets import Features
 
 from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.conversation import Conversation, from_row, known_columns, or_none
-from dailytalk_contiguous.core.documents import as_text, numbered_lines, parse_json
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.documents import JsonObject, as_text
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.fields import Field, columns_of_lines
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.published_fields import described
@@ -32,25 +28,23 @@ from dailytalk_contiguous.core.tables import LABELS, TableMaker, Tables, convers
 from dailytalk_contiguous.core.utterance import EDGES, FIELDS, features_of_fields, line_of, words_within
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.run.merged_transcript import count_edited, write_merged
+from dailytalk_contiguous.run.sound_files import sounds_digest, wav_path, write_sounds
 from dailytalk_contiguous.run.transcript_counts import count_transcript
-from dailytalk_contiguous.shards import LAYOUT, Entry, Shard, is_held, read_rows, read_shard
+from dailytalk_contiguous.shards import LAYOUT, Shard, is_held, read_rows, read_shard
 from dailytalk_contiguous.sources.people import People
-from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
 from dailytalk_contiguous.stages.script import SILENT_SPEAKERS, Script, tagged_utterances, transcript_lines
 from dailytalk_contiguous.store.files import (
     inside,
     json_document,
     json_text,
-    replacing,
     sha256_of,
     write_lines,
     write_text,
 )
-from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, source_digest, write_sound
 from dailytalk_contiguous.store.parquet import writing_tables
 from dailytalk_contiguous.store.work_folder import (
-    AUDIO,
     CONVERSATIONS,
     LINE,
     LINE_DIGESTS,
@@ -72,10 +66,6 @@ from dailytalk_contiguous.store.work_folder import (
 # dominance); ours follow. Times are in seconds of the recording, to a millisecond; what is not a number is null.
 
 
-#: A line of a transcript.
-TranscriptLine: TypeAlias = dict[str, Any]
-
-
 def transcript_columns(published: Iterable[Field]) -> tuple[str, ...]:
     """Columns of a shard from which its lines are made, with those that stages publish."""
     names = [column.name for column in (*COLUMNS, *published)]
@@ -88,7 +78,7 @@ NOBODY: People = {}
 
 def tagged_lines(
     talk: Conversation, first_id: int = 0, people: People = NOBODY, fields: Sequence[Field] = FIELDS
-) -> Iterator[TranscriptLine]:
+) -> Iterator[JsonObject]:
     """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`.
 
     `people` (by recording id and channel) give `speaker`, and `gender` and `language` if they are known.
@@ -174,16 +164,15 @@ def write_results(half: FinishedHalf) -> RunRecord:
     spoken_record = run.pop("speak", None)
     before = (spoken_record or {}) if half.spoken else run
     has_files = all((out / name).is_file() for name in half.file_names)
-    as_before = {**before, **{name: half.about[name] for name in ("time", "money") if name in half.about}}
     fingerprint = half.fingerprint(facts["settings"])
     if has_files and before.get("fingerprint") == fingerprint:
-        return as_before if half.spoken else _counted_again(out, as_before)
+        return _record_again(half, before)
     shards = {path: finished_shard(path) for path in half.paths}
     if half.spoken:
-        _write_sounds(out, shards, half.earlier)
+        write_sounds(out, _sounds(shards, half.earlier))
         fingerprint = half.fingerprint(facts["settings"])  # with the sound files as they are now
     if has_files and before.get("fingerprint") == fingerprint:
-        return as_before if half.spoken else _counted_again(out, as_before)
+        return _record_again(half, before)
     reader = _ShardLines(half, shards)
     # The tables are of what is finished, once something is.
     is_latest = half.spoken or spoken_record is None
@@ -197,32 +186,14 @@ def write_results(half: FinishedHalf) -> RunRecord:
     tables = maker.tables()
     if is_latest:
         write_text(out / STATS, json_document(figures.corpus_stats(tables)))
-    rejects = [reject.as_dict() for reject in reader.rejects]
-    _write_rejects(out, rejects, half.spoken)
-    totals = figures.totals(tables)
-    counts = {name: int(totals[name]) for name in ("conversations", "utterances", "words")}
-    counts["rejects"] = len(rejects)
-    counts["rejected_parts"] = reader.n_parts
-    entries = [entry for shard in shards.values() for entry in shard.entries.values()]
-    record = {
-        **facts,
-        "counts": counts,
-        "rejected": _rejected_record(entries, reader.rejects),
-        "fingerprint": fingerprint,
-        "hours": {"audio": round(totals["seconds"] / 3600, 5)},
-    }
+    _write_rejects(half, reader.rejects)
     if half.spoken:
-        _add_spoken(record, tables, sorted(half.earlier))
+        record = _spoken_record(reader, tables, facts, fingerprint)
         if "source" in facts:
             run["source"] = facts["source"]
         run["speak"] = record
     else:
-        _add_tagged(record, tables, half.rejects)
-        record["notes"] = reader.notes
-        if reader.silent_speakers:
-            record[SILENT_SPEAKERS] = reader.silent_speakers
-        record["transcript_sha256"] = sha256_of(out / TRANSCRIPT)
-        record = _with_counts(out, record, n_edited)
+        record = _with_transcript(out, _tagged_record(reader, tables, facts, fingerprint), n_edited)
         run = dict(record)
         if spoken_record:
             run["speak"] = spoken_record
@@ -230,6 +201,18 @@ def write_results(half: FinishedHalf) -> RunRecord:
         run["fields"] = described(half.fields)
     write_text(out / RUN, json_document(run))
     return record
+
+
+def _record_again(half: FinishedHalf, before: RunRecord) -> RunRecord:
+    """The record of an earlier run with the same results, and what this run took.
+
+    What is in the transcript is counted again if people have edited that since.
+    """
+    spent = {name: half.about[name] for name in ("time", "money") if name in half.about}
+    record = {**before, **spent}
+    if half.spoken or sha256_of(inside(half.out, TRANSCRIPT)) == record["transcript_sha256"]:
+        return record
+    return _with_transcript(half.out, record, count_edited(half.out))
 
 
 class _ShardLines:
@@ -247,15 +230,15 @@ class _ShardLines:
         self.n_parts = sum(reject.stage == LINE for reject in half.rejects)
         self.notes = list[dict[str, str]]()
         self.silent_speakers = dict[str, dict[str, str]]()
-        self._half = half
-        self._shards = shards
+        self.half = half
+        self.shards = shards
         self._columns: Sequence[str] = transcript_columns(half.fields)
         if half.spoken:
             self._columns = [name for name in built(half.line_fields) if name != "audio"]
 
-    def lines(self, maker: TableMaker) -> Iterator[TranscriptLine]:
+    def lines(self, maker: TableMaker) -> Iterator[JsonObject]:
         """The lines in order; each row goes to the maker of tables, too."""
-        half = self._half
+        half = self.half
         fields = half.line_fields
         n_lines = 0
         for row in self._rows():
@@ -281,7 +264,7 @@ class _ShardLines:
             self.notes.append({"conversation_id": talk.id, "note": note})
         present = {utterance.channel for utterance in talk.utterances}
         for channel in sorted({*CHANNELS} - present):
-            person = self._half.people.get((talk.recording_id, channel))
+            person = self.half.people.get((talk.recording_id, channel))
             if person:
                 names = self.silent_speakers.setdefault(talk.id, {})
                 names[channel] = person.speaker
@@ -293,78 +276,17 @@ class _ShardLines:
         def rows_of(path: Path) -> dict[str, Row]:
             return read_rows(path, self._columns)
 
-        earlier = self._half.earlier
-        for path, shard in self._shards.items():
+        earlier = self.half.earlier
+        for path, shard in self.shards.items():
             for name, entry in shard.entries.items():
                 if entry.reject:
                     self.rejects.append(entry.reject)
                 if not entry.reject or name in earlier:
                     yield rows_of(earlier.get(name, path))[name]
-        tried = {name for shard in self._shards.values() for name in shard.entries}
+        tried = {name for shard in self.shards.values() for name in shard.entries}
         for name, path in earlier.items():
             if name not in tried:
                 yield rows_of(path)[name]
-
-
-def _write_rejects(out: Path, rejects: Sequence[Mapping[str, str]], spoken: bool) -> None:
-    """Write the rejects of one half of the work beside those of the other half."""
-    others = [reject for reject in rejects_in(out) if (reject["stage"] in SPOKEN_STAGES) != spoken]
-    first, second = (others, rejects) if spoken else (rejects, others)
-    write_lines(out / REJECTS, map(json_text, [*first, *second]))
-
-
-def _add_spoken(record: RunRecord, tables: Tables, earlier: Sequence[str]) -> None:
-    """Add to a record what only finished conversations have."""
-    lost = figures.lost_in_rebuild(tables)
-    for status, count in figures.counts(tables.utterances["status"]).items():
-        record["counts"][status.replace("-", "_")] = count
-    record["cost"] = round(figures.cost(tables), 6)
-    record["mean"] = {name: round(mean, 4) for name, mean in figures.timeline_means(tables).items()}
-    record["lost_speech_seconds"] = lost["speech"]
-    record["lost_sound_seconds"] = lost["sound"]
-    record["of_earlier_runs"] = earlier
-
-
-def _add_tagged(record: RunRecord, tables: Tables, rejects: Sequence[Reject]) -> None:
-    """Add to a record what only tagged conversations have; `rejects`: the recordings that the source rejected."""
-    recognisers = dict(figures.counts(tables.utterances["recogniser"]))
-    recogniser = record["models"].get("recogniser")
-    if recogniser and recogniser["name"] not in recognisers:
-        del record["models"]["recogniser"]  # all words were given, and it was not loaded
-    record["counts"]["recordings_rejected"] = len(rejects)
-    kinds = Counter(kind_of(reject.reason) for reject in rejects)
-    record["rejected"]["recordings"] = dict(kinds.most_common())
-    record["counts"]["without_utterances"] = int((tables.conversations["utterances"] == 0).sum())
-
-
-def _with_counts(out: Path, record: RunRecord, n_edited: int) -> RunRecord:
-    """The record of tagged conversations, with what their transcript holds, `n_edited` lines of it edited."""
-    totals = count_transcript(inside(out, TRANSCRIPT))
-    n_without_lines = record["counts"]["without_utterances"]
-    counts = {
-        **record["counts"],
-        "conversations": totals.conversations + n_without_lines,
-        "utterances": totals.utterances,
-        "words": totals.words,
-        "utterances_by_recogniser": dict(totals.recognisers),
-        "edited": n_edited,
-    }
-    hours = {**record["hours"], "speech": round(totals.speech_seconds / 3600, 5)}
-    return {**record, "counts": counts, "hours": hours}
-
-
-def _counted_again(out: Path, record: RunRecord) -> RunRecord:
-    """The record of an earlier run, with what is in its transcript if people have edited that since."""
-    if sha256_of(inside(out, TRANSCRIPT)) == record["transcript_sha256"]:
-        return record
-    digests = _read_digests(out)
-    _, edited, _ = _sorted_lines(out, digests)
-    return _with_counts(out, record, _count_edited(edited, digests))
-
-
-def _count_edited(edited: Iterable[str], digests: Mapping[str, set[str]]) -> int:
-    """How many of the edited lines, by their ids, are of utterances that a run has written."""
-    return len([identity for identity in edited if _short(identity) in digests])
 
 
 def _rejected_in_tagged(talk: Conversation) -> list[Reject]:
@@ -386,29 +308,6 @@ def _rejected_in_finished(row: Row) -> list[Reject]:
             reason = utterance["reason"]
             parts.append(Reject(utterance["utterance_id"], "Speak", reason, "its original voice is kept"))
     return parts
-
-
-def _rejected_record(entries: Sequence[Entry], rejects: Sequence[Reject]) -> RunRecord:
-    """For run.json: rejected conversations and their seconds beside those of all, and seconds by kind of reason.
-
-    `reasons`: the longest first. `remedies`: what to do about each kind, also of what the source rejected.
-    """
-    lost: dict[str, float] = {}
-    n_rejected = 0
-    for entry in entries:
-        if entry.reject:
-            n_rejected += 1
-            kind = kind_of(entry.reject.reason)
-            lost[kind] = lost.get(kind, 0.0) + entry.duration
-    longest_first = sorted(lost, key=lost.__getitem__, reverse=True)
-    return {
-        "conversations": n_rejected,
-        "of_conversations": len(entries),
-        "seconds": round(sum(lost.values()), 3),
-        "of_seconds": round(sum(entry.duration for entry in entries), 3),
-        "reasons": {kind: round(lost[kind], 3) for kind in longest_first},
-        "remedies": {kind_of(reject.reason): reject.remedy for reject in reversed(rejects)},
-    }
 
 
 def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Row:
@@ -445,6 +344,116 @@ def _as_finished(talk: Conversation, fields: Sequence[Field]) -> Row:
     }
 
 
+def _write_rejects(half: FinishedHalf, rejects: Iterable[Reject]) -> None:
+    """Write the rejects of one half of the work beside those of the other half."""
+    others = [reject for reject in rejects_in(half.out) if (reject["stage"] in SPOKEN_STAGES) != half.spoken]
+    records = [reject.as_dict() for reject in rejects]
+    ordered = [*others, *records] if half.spoken else [*records, *others]
+    write_lines(half.out / REJECTS, map(json_text, ordered))
+
+
+# The record of a half in run.json.
+
+
+def _spoken_record(reader: _ShardLines, tables: Tables, facts: RunRecord, fingerprint: str) -> RunRecord:
+    """What run.json has of finished conversations."""
+    statuses = figures.counts(tables.utterances["status"])
+    by_status = {status.replace("-", "_"): count for status, count in statuses.items()}
+    means = figures.timeline_means(tables)
+    lost = figures.lost_in_rebuild(tables)
+    return {
+        **facts,
+        "counts": {**_counts(reader, tables), **by_status},
+        "rejected": _rejected(reader),
+        "fingerprint": fingerprint,
+        "hours": {"audio": _audio_hours(tables)},
+        "cost": round(figures.cost(tables), 6),
+        "mean": {name: round(mean, 4) for name, mean in means.items()},
+        "lost_speech_seconds": lost["speech"],
+        "lost_sound_seconds": lost["sound"],
+        "of_earlier_runs": sorted(reader.half.earlier),
+    }
+
+
+def _tagged_record(reader: _ShardLines, tables: Tables, facts: RunRecord, fingerprint: str) -> RunRecord:
+    """What run.json has of tagged conversations, beside what is in their transcript."""
+    half = reader.half
+    models = dict(facts["models"])
+    recogniser = models.get("recogniser")
+    if recogniser and recogniser["name"] not in figures.counts(tables.utterances["recogniser"]):
+        del models["recogniser"]  # all words were given, and it was not loaded
+    n_without_utterances = int((tables.conversations["utterances"] == 0).sum())
+    kinds = Counter(kind_of(reject.reason) for reject in half.rejects)
+    silent_speakers = {SILENT_SPEAKERS: reader.silent_speakers} if reader.silent_speakers else {}
+    return {
+        **facts,
+        "models": models,
+        "counts": {
+            **_counts(reader, tables),
+            "recordings_rejected": len(half.rejects),
+            "without_utterances": n_without_utterances,
+        },
+        "rejected": {**_rejected(reader), "recordings": dict(kinds.most_common())},
+        "fingerprint": fingerprint,
+        "hours": {"audio": _audio_hours(tables)},
+        "notes": reader.notes,
+        **silent_speakers,
+        "transcript_sha256": sha256_of(half.out / TRANSCRIPT),
+    }
+
+
+def _with_transcript(out: Path, record: RunRecord, n_edited: int) -> RunRecord:
+    """The record of tagged conversations, with what their transcript holds, `n_edited` lines of it edited."""
+    transcript = count_transcript(inside(out, TRANSCRIPT))
+    counts = record["counts"]
+    return {
+        **record,
+        "counts": {
+            **counts,
+            "conversations": transcript.conversations + counts["without_utterances"],
+            "utterances": transcript.utterances,
+            "words": transcript.words,
+            "utterances_by_recogniser": dict(transcript.recognisers),
+            "edited": n_edited,
+        },
+        "hours": {**record["hours"], "speech": round(transcript.speech_seconds / 3600, 5)},
+    }
+
+
+def _counts(reader: _ShardLines, tables: Tables) -> dict[str, int]:
+    totals = figures.totals(tables)
+    counts = {name: int(totals[name]) for name in ("conversations", "utterances", "words")}
+    return {**counts, "rejects": len(reader.rejects), "rejected_parts": reader.n_parts}
+
+
+def _audio_hours(tables: Tables) -> float:
+    return round(figures.totals(tables)["seconds"] / 3600, 5)
+
+
+def _rejected(reader: _ShardLines) -> RunRecord:
+    """Rejected conversations and their seconds beside those of all, and seconds by kind of reason.
+
+    `reasons`: the longest first. `remedies`: what to do about each kind, also of what the source rejected.
+    """
+    entries = [entry for shard in reader.shards.values() for entry in shard.entries.values()]
+    n_rejected = 0
+    lost: dict[str, float] = {}
+    for entry in entries:
+        if entry.reject:
+            n_rejected += 1
+            kind = kind_of(entry.reject.reason)
+            lost[kind] = lost.get(kind, 0.0) + entry.duration
+    longest_first = sorted(lost, key=lost.__getitem__, reverse=True)
+    return {
+        "conversations": n_rejected,
+        "of_conversations": len(entries),
+        "seconds": round(sum(lost.values()), 3),
+        "of_seconds": round(sum(entry.duration for entry in entries), 3),
+        "reasons": {kind: round(lost[kind], 3) for kind in longest_first},
+        "remedies": {kind_of(reject.reason): reject.remedy for reject in reversed(reader.rejects)},
+    }
+
+
 def fingerprint_of(paths: Iterable[Path], *parts: object) -> str:
     """A digest that changes whenever the outputs of shards and `parts` would: the names of shards say what is in
     them, and their sizes that they are whole.
@@ -458,21 +467,6 @@ def fingerprint_of(paths: Iterable[Path], *parts: object) -> str:
         time = status.st_mtime_ns if is_held(path) else 0
         digest.update(f"\n{path.name} {status.st_size} {time}".encode())
     return digest.hexdigest()[:20]
-
-
-def sounds_digest(out: Path) -> str:
-    """A digest of the names of the sound files of a work folder, and of what they are copies of.
-
-    It changes where one is missing, added, or made of another row. A link is none of ours.
-    """
-    names = list[str]()
-    for folder, _, files in os.walk(out / AUDIO):
-        names += [os.path.join(folder, name) for name in files if name.endswith(EDITED)]
-    digest = hashlib.sha256()
-    for name in sorted(names):
-        source = None if os.path.islink(name) else source_digest(name)
-        digest.update(f"{os.path.relpath(name, out)}\0{source}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
 
 
 def models_of(stages: Sequence[Stage]) -> dict[str, RunRecord]:
@@ -518,51 +512,7 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-def _write_sounds(out: Path, shards: Mapping[Path, Shard], earlier: Mapping[str, Path]) -> None:
-    """Write the sound files that are missing or of other rows, and remove those of none.
-
-    Whether a file belongs to its row is decided by the digest of its source in the file, never by its date: clocks
-    differ, and are set back.
-    """
-    digests: dict[Path, dict[str, str]] = {}
-    for path, shard in shards.items():
-        digests[path] = {name: entry.audio for name, entry in shard.entries.items() if not entry.reject}
-    for name, path in earlier.items():
-        digests.setdefault(path, {})[name] = finished_shard(path).entries[name].audio
-    wanted = set[Path]()
-    for path, sounds in digests.items():
-        wanted |= {wav_path(out, name) for name in sounds}
-        missing = {
-            name: digest for name, digest in sounds.items() if made_from(out, wav_path(Path(), name)) != digest
-        }
-        if missing:
-            mark(out / AUDIO, "audio")
-            _write_sounds_of(out, path, missing)
-    for path in (out / AUDIO).rglob(f"*{EDITED}"):  # of conversations that are no longer part of the result
-        if path not in wanted:
-            path.unlink()
-
-
-def _write_sounds_of(out: Path, shard: Path, digests: Mapping[str, str]) -> None:
-    """Write the sound files of conversations of a shard, each with the digest of its source."""
-    for name, row in read_rows(shard, ["audio"]).items():
-        if name in digests:
-            encoded = io.BytesIO(row["audio"]["bytes"])
-            samples, rate = soundfile.read(encoded, dtype="int16", always_2d=True)
-            with replacing(wav_path(out, name)) as wav:
-                write_sound(wav, [samples], rate, samples.shape[1], digest=digests[name])
-
-
-def edited_since(out: Path) -> bool:
-    """Whether the transcript of a work folder differs from the one that its conversations were made from."""
-    run = read_run(out) or {}
-    digest = run.get("speak", {}).get("transcript_sha256")
-    if not digest or not (out / TRANSCRIPT).exists():
-        return False
-    return sha256_of(inside(out, TRANSCRIPT)) != str(digest)
-
-
-def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> Iterator[TranscriptLine]:
+def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> Iterator[JsonObject]:
     """The lines of a finished conversation: the transcript's fields at their new times, then ours."""
     for number, utterance in enumerate(row["utterances"], first_id):
         start = utterance["start"]
@@ -578,9 +528,14 @@ def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> It
         yield line | columns_of_lines(row, fields)
 
 
-def wav_path(out: Path, conversation_id: str) -> Path:
-    """The sound file of a conversation; an id that is too long for the name of a file is shortened."""
-    return out / AUDIO / f"{shortened(conversation_id)}{EDITED}"
+def _sounds(shards: Mapping[Path, Shard], earlier: Mapping[str, Path]) -> dict[Path, dict[str, str]]:
+    """The digests of the audio of conversations that are a part of the result, by the shard that has it."""
+    digests: dict[Path, dict[str, str]] = {}
+    for path, shard in shards.items():
+        digests[path] = {name: entry.audio for name, entry in shard.entries.items() if not entry.reject}
+    for name, path in earlier.items():
+        digests.setdefault(path, {})[name] = finished_shard(path).entries[name].audio
+    return digests
 
 
 def finished_shard(path: Path) -> Shard:
@@ -589,99 +544,6 @@ def finished_shard(path: Path) -> Shard:
     if shard is None:
         raise DailytalkError(f"{as_text(path)!r} is damaged", "delete it and run the same command again")
     return shard
-
-
-# A new transcript where people have edited the last one: their lines stay, and all others are those of the run.
-#
-# `transcript.sha256` has a digest of every line that the last run wrote, so a line without one was edited, and an
-# utterance without a line was deleted.
-
-
-def write_merged(out: Path, made: Iterable[TranscriptLine]) -> int:
-    """Write the lines `made` by a run to the transcript of a work folder, but those that people edited or deleted.
-
-    A run that is killed on the way takes none of its own lines for an edit. Returns how many lines stay as people
-    edited them.
-    """
-    before = _read_digests(out)
-    unedited, edited, others = _sorted_lines(out, before)
-    n_edited = _count_edited(edited, before)
-    new: dict[str, set[str]] = {}
-    numbers = itertools.count()
-
-    def merged() -> Iterator[str]:
-        for line in made:
-            identity = line["utterance_id"]
-            key = _short(identity)
-            new[key] = {_digest(line)}
-            if identity not in edited and identity not in unedited and key in before:
-                continue  # somebody has deleted it
-            kept = edited.pop(identity, line)
-            if "segment_id" in kept:
-                kept = kept | {"segment_id": next(numbers)}
-            yield json_text(kept)
-        yield from map(json_text, edited.values())
-        yield from others
-        both = {key: before.get(key, set()) | new.get(key, set()) for key in {*before, *new}}
-        _write_digests(out, both)
-
-    write_lines(out / TRANSCRIPT, merged())
-    _write_digests(out, before | new)
-    return n_edited
-
-
-def _read_digests(out: Path) -> dict[str, set[str]]:
-    """The digests of the lines that runs wrote, by utterance; a killed run leaves those of both runs."""
-    digests = defaultdict[str, set[str]](set)
-    if (out / LINE_DIGESTS).is_file() and (out / TRANSCRIPT).is_file():
-        for text in inside(out, LINE_DIGESTS).read_text("utf-8", "replace").splitlines():
-            key, _, digest = text.partition(" ")
-            digests[key].add(digest)
-    return dict(digests)
-
-
-def _write_digests(out: Path, digests: Mapping[str, set[str]]) -> None:
-    lines = (f"{key} {digest}\n" for key in sorted(digests) for digest in sorted(digests[key]))
-    write_lines(out / LINE_DIGESTS, lines)
-
-
-def _sorted_lines(
-    out: Path, digests: Mapping[str, set[str]]
-) -> tuple[set[str], dict[str, TranscriptLine], list[str]]:
-    """The transcript: ids of unedited lines, edited lines by id, and those that people added, as text.
-
-    `digests`: as `_read_digests` returns them.
-    """
-    unedited = set[str]()
-    edited = dict[str, TranscriptLine]()
-    others = list[str]()
-    if not (out / TRANSCRIPT).exists():
-        return unedited, edited, others
-    for _, text in numbered_lines(inside(out, TRANSCRIPT)):
-        try:
-            line = parse_json(text, "", nan=True)
-            identity = line["utterance_id"]
-            digest = _digest(line)
-        except (BadInput, KeyError, TypeError, ValueError):
-            identity = None  # such a line is rejected where the transcript is read
-        if not isinstance(identity, str) or identity in unedited or identity in edited:
-            if text.strip():
-                others.append(text.decode("utf-8", "replace").rstrip("\n") + "\n")
-        elif digest in digests.get(_short(identity), ()):
-            unedited.add(identity)
-        else:
-            edited[identity] = line
-    return unedited, edited, others
-
-
-def _digest(line: TranscriptLine) -> str:
-    """A digest of all of a line except its number, which depends on the lines before it."""
-    unnumbered = {name: value for name, value in line.items() if name != "segment_id"}
-    return _short(json_text(unnumbered))
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @contextmanager
