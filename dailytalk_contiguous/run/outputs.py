@@ -1,6 +1,7 @@
 """The outputs of a run beside its shards: transcripts, sound files, rejects and the record of the run."""
 
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -60,38 +61,6 @@ from dailytalk_contiguous.store.work_folder import (
     rejects_in,
 )
 
-# transcript.jsonl: one line an utterance, for people and for tools that came before this one.
-#
-# The first fields, their names and their order are those of the older tool (where `vad` means valence, arousal and
-# dominance); ours follow. Times are in seconds of the recording, to a millisecond; what is not a number is null.
-
-
-def transcript_columns(published: Iterable[Field]) -> tuple[str, ...]:
-    """Columns of a shard from which its lines are made, with those that stages publish."""
-    names = [column.name for column in (*COLUMNS, *published)]
-    return ("recording_id", "sides", "notes", "rejected", "unmatched", *Script.needs, *Script.uses, *names)
-
-
-#: For input without a table of speakers.
-NOBODY: People = {}
-
-
-def tagged_lines(
-    talk: Conversation, first_id: int = 0, people: People = NOBODY, fields: Sequence[Field] = FIELDS
-) -> Iterator[JsonObject]:
-    """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`.
-
-    `people` (by recording id and channel) give `speaker`, and `gender` and `language` if they are known.
-    """
-    lines = transcript_lines(talk, fields)
-    for number, (utterance, content) in enumerate(zip(talk.utterances, lines, strict=True), first_id):
-        line = {"segment_id": number} | content
-        person = people.get((talk.recording_id, utterance.channel))
-        if person:
-            line |= {name: value for name, value in person._asdict().items() if value}
-        yield line
-
-
 # What a finished run leaves beside its shards: transcript.jsonl, rejects.jsonl, corpus-stats.json, run.json, and
 # of the second half sound files and transcript_shifted.jsonl.
 #
@@ -134,6 +103,14 @@ class FinishedHalf:
     def line_fields(self) -> tuple[Field, ...]:
         """All fields of its lines."""
         return (*FIELDS, *self.fields)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of its shards from which its files are made."""
+        if self.spoken:
+            return [name for name in built(self.line_fields) if name != "audio"]
+        read = (*Script.needs, *Script.uses, "sides", "notes", "rejected", "unmatched")
+        return [*read, *(column.name for column in (*COLUMNS, *self.fields))]
 
     @property
     def file_names(self) -> tuple[str, ...]:
@@ -215,6 +192,24 @@ def _record_again(half: FinishedHalf, before: RunRecord) -> RunRecord:
     return _with_transcript(half.out, record, count_edited(half.out))
 
 
+def _sounds(shards: Mapping[Path, Shard], earlier: Mapping[str, Path]) -> dict[Path, dict[str, str]]:
+    """The digests of the audio of conversations that are a part of the result, by the shard that has it."""
+    digests: dict[Path, dict[str, str]] = {}
+    for path, shard in shards.items():
+        digests[path] = {name: entry.audio for name, entry in shard.entries.items() if not entry.reject}
+    for name, path in earlier.items():
+        digests.setdefault(path, {})[name] = finished_shard(path).entries[name].audio
+    return digests
+
+
+def finished_shard(path: Path) -> Shard:
+    """A finished shard without its rows. Raises DailytalkError for one that is damaged."""
+    shard = read_shard(path)
+    if shard is None:
+        raise DailytalkError(f"{as_text(path)!r} is damaged", "delete it and run the same command again")
+    return shard
+
+
 class _ShardLines:
     """Reads the lines of one half of the work from its shards.
 
@@ -232,31 +227,26 @@ class _ShardLines:
         self.silent_speakers = dict[str, dict[str, str]]()
         self.half = half
         self.shards = shards
-        self._columns: Sequence[str] = transcript_columns(half.fields)
-        if half.spoken:
-            self._columns = [name for name in built(half.line_fields) if name != "audio"]
 
     def lines(self, maker: TableMaker) -> Iterator[JsonObject]:
         """The lines in order; each row goes to the maker of tables, too."""
         half = self.half
-        fields = half.line_fields
-        n_lines = 0
+        numbers = itertools.count()
         for row in self._rows():
             if half.spoken:
                 parts = _rejected_in_finished(row)
                 maker.add(row)
-                lines = shifted(row, n_lines, fields)
+                lines = _shifted_lines(row, half)
             else:
                 talk = from_row(row)
                 parts = _rejected_in_tagged(talk)
                 self._note(talk)
-                maker.add(row | _as_finished(talk, fields))
-                lines = tagged_lines(talk, n_lines, half.people, fields)
+                maker.add(row | _as_finished(talk, half.line_fields))
+                lines = _tagged_lines(talk, half)
             self.rejects += parts
             self.n_parts += len(parts)
             for line in lines:
-                yield line
-                n_lines += 1
+                yield {"segment_id": next(numbers)} | line
 
     def _note(self, talk: Conversation) -> None:
         """Take over the notes on a tagged conversation, and who of the table of speakers has no line in it."""
@@ -274,7 +264,7 @@ class _ShardLines:
 
         @lru_cache(maxsize=2)  # conversations that keep an earlier row were neighbours then, too
         def rows_of(path: Path) -> dict[str, Row]:
-            return read_rows(path, self._columns)
+            return read_rows(path, self.half.columns)
 
         earlier = self.half.earlier
         for path, shard in self.shards.items():
@@ -287,6 +277,36 @@ class _ShardLines:
         for name, path in earlier.items():
             if name not in tried:
                 yield rows_of(path)[name]
+
+
+# transcript.jsonl: one line an utterance, for people and for tools that came before this one.
+#
+# The first fields, their names and their order are those of the older tool (where `vad` means valence, arousal and
+# dominance); ours follow. Times are in seconds of the recording, to a millisecond; what is not a number is null.
+
+
+def _tagged_lines(talk: Conversation, half: FinishedHalf) -> Iterator[JsonObject]:
+    """The lines of a tagged conversation, with what the table of speakers knows of who says them."""
+    for utterance, line in zip(talk.utterances, transcript_lines(talk, half.line_fields), strict=True):
+        person = half.people.get((talk.recording_id, utterance.channel))
+        if person:
+            line |= {name: value for name, value in person._asdict().items() if value}
+        yield line
+
+
+def _shifted_lines(row: Row, half: FinishedHalf) -> Iterator[JsonObject]:
+    """The lines of a finished conversation: the transcript's fields at their new times, then ours."""
+    for utterance in row["utterances"]:
+        start = utterance["start"]
+        end = utterance["end"]
+        about = {
+            "audio_file": wav_path(Path(), row["conversation_id"]).as_posix(),
+            "conversation_id": row["conversation_id"],
+            "duration": None if start is None else round(end - start, 4),
+            "words": words_within(row["alignments"], utterance),
+        }
+        line = line_of({**utterance, **about}, rebuilt=True, fields=half.line_fields)
+        yield line | columns_of_lines(row, half.line_fields)
 
 
 def _rejected_in_tagged(talk: Conversation) -> list[Reject]:
@@ -510,40 +530,6 @@ def facts_of_run(about: Mapping[str, object], stages: Sequence[Stage]) -> RunRec
 def today() -> str:
     """The date in UTC, such as 2025-01-31, which tells the reader of a page how old the data is."""
     return datetime.now(UTC).date().isoformat()
-
-
-def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> Iterator[JsonObject]:
-    """The lines of a finished conversation: the transcript's fields at their new times, then ours."""
-    for number, utterance in enumerate(row["utterances"], first_id):
-        start = utterance["start"]
-        end = utterance["end"]
-        about = {
-            "segment_id": number,
-            "audio_file": wav_path(Path(), row["conversation_id"]).as_posix(),
-            "conversation_id": row["conversation_id"],
-            "duration": None if start is None else round(end - start, 4),
-            "words": words_within(row["alignments"], utterance),
-        }
-        line = line_of({**utterance, **about}, rebuilt=True, fields=fields)
-        yield line | columns_of_lines(row, fields)
-
-
-def _sounds(shards: Mapping[Path, Shard], earlier: Mapping[str, Path]) -> dict[Path, dict[str, str]]:
-    """The digests of the audio of conversations that are a part of the result, by the shard that has it."""
-    digests: dict[Path, dict[str, str]] = {}
-    for path, shard in shards.items():
-        digests[path] = {name: entry.audio for name, entry in shard.entries.items() if not entry.reject}
-    for name, path in earlier.items():
-        digests.setdefault(path, {})[name] = finished_shard(path).entries[name].audio
-    return digests
-
-
-def finished_shard(path: Path) -> Shard:
-    """A finished shard without its rows. Raises DailytalkError for one that is damaged."""
-    shard = read_shard(path)
-    if shard is None:
-        raise DailytalkError(f"{as_text(path)!r} is damaged", "delete it and run the same command again")
-    return shard
 
 
 @contextmanager
