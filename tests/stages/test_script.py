@@ -186,6 +186,18 @@ def test_verbatim_is_what_was_recognised_until_a_person_writes_another_text(text
     assert made["verbatim"] == [verbatim]
 
 
+@pytest.mark.parametrize(
+    ("end", "start_trim", "end_trim"), [(31.5, 0.02, 0.1), (31.501, 0.02, 0.1), (31.6, None, None)]
+)
+def test_where_an_utterance_sounds_is_unknown_once_a_person_moves_an_edge(
+    end: float, start_trim: float | None, end_trim: float | None
+) -> None:
+    line = added(utterance_id="x", start=30.5, end=end, duration=1.0, start_trim=0.02, end_trim=0.1)
+    made = script_columns(base(), [line])
+    assert made["start_trim"] == [start_trim]
+    assert made["end_trim"] == [end_trim]
+
+
 def row_of(batch: dict[str, list[Any]]) -> dict[str, Any]:
     """The first row of a batch."""
     return {name: values[0] for name, values in batch.items()}
