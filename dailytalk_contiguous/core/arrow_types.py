@@ -29,8 +29,7 @@ def feature_of(hint: object) -> Feature:
                 return Audio(num_channels=mark.num_channels)
             if isinstance(mark, Parts):
                 (record,) = get_args(annotated)
-                fields = record_features(record)
-                return List({name: fields[name] for name in mark.names})
+                return List(record_features(record, mark))
         return feature_of(annotated)
     if isinstance(hint, type) and (is_typeddict(hint) or is_dataclass(hint) or issubclass(hint, msgspec.Struct)):
         return record_features(hint)
@@ -43,10 +42,11 @@ def feature_of(hint: object) -> Feature:
     return feature_of(present)
 
 
-def record_features(record: type) -> dict[str, Feature]:
-    """The features of the fields of a record, by their names in a row, in their order."""
+def record_features(record: type, parts: Parts | None = None) -> dict[str, Feature]:
+    """The features of the fields of a record, or of these parts of it, by their names in a row, in their order."""
     hints = get_type_hints(record, include_extras=True)
     names = dict(zip(hints, hints, strict=True))
     if issubclass(record, msgspec.Struct):
         names = dict(zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True))
-    return {name: feature_of(hints[field]) for field, name in names.items()}
+    features = {name: feature_of(hints[field]) for field, name in names.items()}
+    return {name: features[name] for name in parts.names} if parts else features

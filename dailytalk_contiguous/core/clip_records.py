@@ -7,7 +7,8 @@ guessed.
 
 from typing import Annotated, TypedDict
 
-from dailytalk_contiguous.core.records import Count, EncodedAudio, Measure, Seconds, Stored, Text, WordRow
+from dailytalk_contiguous.core.records import Count, EncodedAudio, Measure, Seconds, Stored, Text
+from dailytalk_contiguous.core.words import TIMED, WordRow
 
 
 class EmotionVote(TypedDict):
@@ -83,7 +84,7 @@ class ClipSound(TypedDict):
 
     audio: EncodedAudio
     duration: Seconds
-    words: list[WordRow] | None
+    words: Annotated[list[WordRow], TIMED] | None
 
 
 class Conditioning(TypedDict):

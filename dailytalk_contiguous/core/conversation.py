@@ -35,7 +35,6 @@ from dailytalk_contiguous.core.records import (
     Measure,
     ModelsOfUtterance,
     MovedSound,
-    Parts,
     Seconds,
     Side,
     SideShift,
@@ -46,7 +45,7 @@ from dailytalk_contiguous.core.records import (
     TimelineMeasures,
     UncoveredSound,
 )
-from dailytalk_contiguous.core.words import Span, Word
+from dailytalk_contiguous.core.words import ALIGNED, TIMED, UTTERED, Span, Word
 
 #: The value of a field that no stage has made yet.
 UNSET = msgspec.UNSET
@@ -101,16 +100,6 @@ class ProsodicWord(msgspec.Struct, rename={"text": "word"}):
     energy: Measure | None = None
 
 
-#: Words of a transcript that came with a recording, or of a voice.
-_TIMED = Parts(("word", "start", "end", "probability"))
-
-#: Words of an utterance.
-_UTTERED = Parts(("word", "start", "end", "probability", "fitted", "filler"))
-
-#: Words in the result.
-_ALIGNED = Parts(("word", "start", "end", "speaker", "source", "probability", "filler"))
-
-
 class Cue(msgspec.Struct, frozen=True):
     """A stretch of a transcript that came with the recording, on a channel (see `core.schema.CUE`).
 
@@ -131,7 +120,7 @@ class Cue(msgspec.Struct, frozen=True):
     start: Seconds
     end: Seconds
     text: Text | None = None
-    words: Annotated[list[Word], _TIMED] = []
+    words: Annotated[list[Word], TIMED] = []
     speaker: Text | None = None
     language: Text | None = None
     mark: Text | None = None
@@ -182,10 +171,10 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
     speech_start: Seconds | None = _unset
     # of a transcript that came with the recording
     given_text: Text | None = _unset
-    given_words: Annotated[list[Word], _UTTERED] | None = _unset
+    given_words: Annotated[list[Word], UTTERED] | None = _unset
     # of a recogniser
     text_raw: Text | None = _unset
-    words: Annotated[list[Word], _UTTERED] = _unset
+    words: Annotated[list[Word], UTTERED] = _unset
     language: Text | None = _unset
     avg_logprob: Measure | None = _unset
     no_speech_prob: Measure | None = _unset
@@ -244,7 +233,7 @@ class Utterance(msgspec.Struct, rename={"id": "utterance_id"}):
     unspoken_remedy: Text | None = _unset
     spoken: Sound = _unset
     spoken_seconds: Measure | None = _unset
-    spoken_words: Annotated[list[Word], _TIMED] = _unset
+    spoken_words: Annotated[list[Word], TIMED] = _unset
     synthesis: SynthesisRecord | None = _unset
     tag_said: Flag | None = _unset
     # of the result
@@ -325,7 +314,7 @@ class Conversation(msgspec.Struct, rename={"id": "conversation_id", "cues": "giv
     built_sides: list[BuiltSide] = _unset
     timeline: TimelineMeasures = _unset
     sounds: list[MovedSound] = _unset
-    alignments: Annotated[list[Word], _ALIGNED] = _unset
+    alignments: Annotated[list[Word], ALIGNED] = _unset
     model_failures: list[Reject] | None = _unset
     # why it can't be used
     problem: Text | None = _unset

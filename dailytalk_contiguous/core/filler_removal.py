@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.fillers import are_fillers
-from dailytalk_contiguous.core.records import AlignedWord, AnyRecord, WordRow
+from dailytalk_contiguous.core.records import AnyRecord
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.sentences import CLOSING, KEPT, SENTENCE_ENDS, ends_sentence
 from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances
 from dailytalk_contiguous.core.word_times import written_words
+from dailytalk_contiguous.core.words import WordRow
 
 #: The column of a row that lost its fillers: the words that `alignments` had before. They are heard, and in no
 #: export.
@@ -156,9 +157,9 @@ def _utterance_without(utterance: UtteranceRow, row: Row) -> UtteranceRow:
     return result
 
 
-def _aligned_without(row: Row) -> list[AlignedWord]:
+def _aligned_without(row: Row) -> list[WordRow]:
     """The words of a row, in order, without fillers."""
-    aligned: list[AlignedWord] = row["alignments"]
+    aligned: list[WordRow] = row["alignments"]
     texts: dict[int, str | None] = {}
     for utterance, numbers in words_by_utterance(row):
         stated = utterance.get("language") if utterance else None
@@ -167,7 +168,7 @@ def _aligned_without(row: Row) -> list[AlignedWord]:
         spelled = [word["word"] or "" for word in words]
         fillers = filler_flags(words, language)
         texts |= zip(numbers, words_without_fillers(spelled, fillers), strict=True)
-    kept: list[AlignedWord] = []
+    kept: list[WordRow] = []
     for number, word in enumerate(aligned):
         text = texts[number]
         if text is not None:
@@ -191,7 +192,7 @@ def words_by_utterance(row: AnyRecord) -> list[tuple[UtteranceRow | None, list[i
     A word is of the last utterance of its side that begins before its middle; None has those before the first.
     """
     groups: list[tuple[UtteranceRow | None, list[int]]] = []
-    aligned: Sequence[AlignedWord] = row["alignments"] or ()
+    aligned: Sequence[WordRow] = row["alignments"] or ()
     for channel in CHANNELS:
         utterances = [utterance for utterance in heard_utterances(row) if utterance["channel"] == channel]
         utterances.sort(key=lambda utterance: utterance["start"])

@@ -51,48 +51,6 @@ class EncodedAudio(TypedDict):
     path: Text | None
 
 
-class WordRow(TypedDict):
-    """A word with its times in seconds of the conversation.
-
-    `probability` is in [0, 1]; null where a recogniser or a format gives none.
-    """
-
-    word: Text
-    start: Seconds
-    end: Seconds
-    probability: Measure | None
-
-
-class UtteredWord(WordRow, total=False):
-    """A word of an utterance, with what it is beside its times.
-
-    `fitted`: a transcript that came with the recording has no time of this word, or one that reaches beyond the
-    speech that was found (see `core.cues`). `filler`: it is a sound with which a speaker holds the turn, such as
-    "um" (see `core.fillers`). Both are null or false for any other word.
-    """
-
-    fitted: Flag | None
-    filler: Flag | None
-
-
-class AlignedWord(TypedDict):
-    """A word on the rebuilt timeline.
-
-    `speaker` is `left` or `right`. `source` says how its times are known: `given`, `given-fitted`, `recogniser`,
-    `synthesiser`, `recognised-text`, `recognised-synthesis` or `proportional`. `probability` is that of the
-    transcript being right about it, in [0, 1]; null where that is unknown, or a person wrote the word. `filler`:
-    it is a sound with which its speaker holds the turn (see `core.fillers`).
-    """
-
-    word: Text
-    start: Seconds
-    end: Seconds
-    speaker: Text
-    source: Text
-    probability: Measure | None
-    filler: Flag | None
-
-
 class UncoveredSound(msgspec.Struct):
     """Where a channel of the source sounds without an utterance, in seconds of the source."""
 

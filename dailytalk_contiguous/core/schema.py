@@ -14,7 +14,6 @@ from dailytalk_contiguous.core.clip_records import ClipSource, Conditioning, Lab
 from dailytalk_contiguous.core.conversation import Cue, Mark
 from dailytalk_contiguous.core.fields import Column, Field, columns_among, fields_of
 from dailytalk_contiguous.core.records import (
-    AlignedWord,
     AnyRecord,
     Count,
     EncodedAudio,
@@ -31,6 +30,7 @@ from dailytalk_contiguous.core.records import (
     UsedModel,
 )
 from dailytalk_contiguous.core.utterance import FIELDS, UtteranceRow, features_of_fields, is_converted
+from dailytalk_contiguous.core.words import ALIGNED, WordRow
 
 # Columns of a conversation on its way through the stages.
 #
@@ -227,7 +227,7 @@ def _timeline_mode(row: AnyRecord) -> str:
     return timeline.get("mode") or ""
 
 
-ALIGNED_WORD = record_features(AlignedWord)
+ALIGNED_WORD = record_features(WordRow, ALIGNED)
 
 SOUND = record_features(NonSpeechSound)
 
@@ -255,7 +255,7 @@ class FinishedRow(TypedDict):
     source_duration: Seconds
     language: Text | None
     utterances: list[UtteranceRow]
-    alignments: list[AlignedWord]
+    alignments: Annotated[list[WordRow], ALIGNED]
     sounds: list[NonSpeechSound]
     sides: list[Side]
     speakers: Speakers

@@ -5,10 +5,11 @@ from typing import TypedDict
 
 from dailytalk_contiguous.core.filler_removal import words_by_utterance
 from dailytalk_contiguous.core.fillers import PATTERNS, are_fillers, language_code
-from dailytalk_contiguous.core.records import AlignedWord, AnyRecord
+from dailytalk_contiguous.core.records import AnyRecord
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED, RECOGNISED_TEXT, heard_utterances
 from dailytalk_contiguous.core.word_times import split_words
+from dailytalk_contiguous.core.words import WordRow
 from dailytalk_contiguous.core.written_forms import is_written_form
 
 #: Before the name of an aligner in the source of the words that it has placed.
@@ -42,7 +43,7 @@ def talk_without_fillers(row: AnyRecord) -> list[TalkWithoutFillers]:
 
     Only languages whose fillers are known (`core.fillers`) count: `[{"channel": "left", "seconds": 200.5}]`.
     """
-    aligned: Sequence[AlignedWord] = row["alignments"] or ()
+    aligned: Sequence[WordRow] = row["alignments"] or ()
     marked = {word["speaker"] for word in aligned if word.get("filler")}
     utterances = heard_utterances(row)
     sides: list[TalkWithoutFillers] = []
@@ -68,10 +69,10 @@ def absent_words(row: AnyRecord) -> list[AbsentWords]:
     The other words of such a side are placed by the aligner; these have times that were fitted, or Whisper's. A
     written form does not count: it may be said in a way that the aligner does not know.
     """
-    aligned: Sequence[AlignedWord] = row["alignments"] or ()
+    aligned: Sequence[WordRow] = row["alignments"] or ()
     if not any(word["source"] in _ABSENT for word in aligned):
         return []
-    words_of_side: dict[str, list[AlignedWord]] = {channel: [] for channel in CHANNELS}
+    words_of_side: dict[str, list[WordRow]] = {channel: [] for channel in CHANNELS}
     for utterance, numbers in words_by_utterance(row):
         if utterance is None:
             continue

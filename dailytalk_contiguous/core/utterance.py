@@ -19,7 +19,6 @@ from dailytalk_contiguous.core.conversation import Conversation, Utterance, assi
 from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
 from dailytalk_contiguous.core.fields import Converter, Field, fields_of, in_digits, value_kind, value_problem
 from dailytalk_contiguous.core.records import (
-    AlignedWord,
     AnyRecord,
     Count,
     EmotionFields,
@@ -31,10 +30,8 @@ from dailytalk_contiguous.core.records import (
     Stored,
     SynthesisRecord,
     Text,
-    UtteredWord,
-    WordRow,
 )
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words import TIMED, UTTERED, Word, WordRow
 
 _TEXT = Value("string")
 _MEASURE = Value("float32")
@@ -46,7 +43,7 @@ AFFECT = ("valence", "arousal", "dominance")
 PROSODY = ("rms", "zcr", "f0_mean", "f0_std", "speech_rate", "voiced_fraction")
 
 #: The types of a word with its times.
-WORD = record_features(WordRow)
+WORD = record_features(WordRow, TIMED)
 
 #: Flags of a word, which a line has only where they are true.
 _WORD_MARKS = ("fitted", "filler")
@@ -327,7 +324,8 @@ class UtteranceRow(TypedDict):
     ]
     kind: Annotated[Text, Field(about="`short` if it lasts less than 0.8 s", unit="`speech`, `short`")]
     words: Annotated[
-        list[UtteredWord],
+        list[WordRow],
+        UTTERED,
         Field(
             about="words in order, inside the utterance, each longer than 0 s (in finished rows: `alignments`). "
             "`fitted` (true or absent): the given transcript has no time for this word, or one that reaches "
@@ -623,13 +621,13 @@ def known_trims(length: float, start_trim: object, end_trim: object) -> tuple[fl
     return None, None
 
 
-def words_within(words: Iterable[AlignedWord], utterance: UtteranceRow) -> list[AlignedWord]:
+def words_within(words: Iterable[WordRow], utterance: UtteranceRow) -> list[WordRow]:
     """The aligned words of an utterance's channel whose middle is in it; none of one without times."""
     start: float | None = utterance["start"]
     end = utterance["end"]
     if start is None:
         return []
-    within: list[AlignedWord] = []
+    within: list[WordRow] = []
     for word in words:
         middle = (word["start"] + word["end"]) / 2
         is_inside = start - SAME_TIME <= middle <= end + SAME_TIME

@@ -15,9 +15,8 @@ from itertools import groupby, pairwise
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from dailytalk_contiguous.core.records import UtteredWord, WordRow
 from dailytalk_contiguous.core.spans import merge_gaps
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words import Word, WordRow
 
 #: Start and end in seconds.
 TimeSpan = tuple[float, float]
@@ -26,7 +25,7 @@ TimeSpan = tuple[float, float]
 SHORTEST_WORD = 0.001
 
 
-def word_row(word: Word, offset: float = 0.0) -> UtteredWord:
+def word_row(word: Word, offset: float = 0.0) -> WordRow:
     """A word as a row has it, so many seconds later."""
     return {
         "word": word.text.strip(),

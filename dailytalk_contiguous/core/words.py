@@ -1,11 +1,11 @@
 """Words and the stretches of time that they take: what every model, transcript and stage passes on."""
 
-from typing import NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
 import msgspec
 from msgspec.structs import replace
 
-from dailytalk_contiguous.core.records import Flag, Measure, Seconds, Text
+from dailytalk_contiguous.core.records import Flag, Measure, Parts, Seconds, Text
 
 
 class Span(NamedTuple):
@@ -45,12 +45,14 @@ class Word(msgspec.Struct, rename={"text": "word", "side": "speaker"}, frozen=Tr
         text: as it is written; of a recogniser with the space before it.
         start: where it begins.
         end: where it ends.
-        probability: in [0, 1], that it was said; None where a recogniser or a format gives none.
+        probability: in [0, 1], that it was said; None where a person wrote it, or a recogniser or a format gives
+            none.
         fitted: whether a transcript that came with the recording has no time of it, or one that reaches beyond the
             speech that was found (`core.cues`).
         filler: whether its speaker holds the turn with it, as with "um" (`core.fillers`).
         side: of the result, `left` or `right`, where it is aligned.
-        source: how its times are known, where it is aligned (`core.records.AlignedWord`).
+        source: how its times are known, where it is aligned: `given`, `given-fitted`, `recogniser`, `synthesiser`,
+            `recognised-text`, `recognised-synthesis` or `proportional`.
     """
 
     text: Text
@@ -91,3 +93,26 @@ class Word(msgspec.Struct, rename={"text": "word", "side": "speaker"}, frozen=Tr
     def known_by(self, source: str) -> "Word":
         """The word with how its times are known."""
         return replace(self, source=source)
+
+
+class WordRow(TypedDict):
+    """A word as rows and lines have it, with those of the fields of `Word` that its column keeps."""
+
+    word: Text
+    start: Seconds
+    end: Seconds
+    probability: Measure | None
+    fitted: NotRequired[Flag | None]
+    filler: NotRequired[Flag | None]
+    speaker: NotRequired[Text]
+    source: NotRequired[Text]
+
+
+#: Words of a transcript that came with a recording, of a voice, or of a clip.
+TIMED = Parts(("word", "start", "end", "probability"))
+
+#: Words of an utterance.
+UTTERED = Parts(("word", "start", "end", "probability", "fitted", "filler"))
+
+#: Words in the result.
+ALIGNED = Parts(("word", "start", "end", "speaker", "source", "probability", "filler"))

@@ -19,9 +19,10 @@ from xml.etree import ElementTree
 from dailytalk_contiguous.core.audio import Pcm, from_uri, read_header
 from dailytalk_contiguous.core.documents import as_text, is_number, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.records import AlignedWord, AnyRecord
+from dailytalk_contiguous.core.records import AnyRecord
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.utterance import UtteranceRow
+from dailytalk_contiguous.core.words import WordRow
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.items import ItemSound
 from dailytalk_contiguous.publish.opening import open_items
@@ -88,7 +89,7 @@ class Annotation(NamedTuple):
 def annotation_of(
     name: str,
     utterances: Collection[Mapping[str, Any]],
-    words: Iterable[AlignedWord] = (),
+    words: Iterable[WordRow] = (),
     sounds: Iterable[Mapping[str, Any]] = (),
     seconds: float = 0.0,
     shift: float = 0.0,

@@ -19,9 +19,9 @@ from dailytalk_contiguous.core.clip import clip_row, times_listed
 from dailytalk_contiguous.core.documents import json_lines
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.moshi_words import SpokenWord, place_words
-from dailytalk_contiguous.core.records import AlignedWord
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, LABELLED, LABELS, MAIN, Row
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY
+from dailytalk_contiguous.core.words import WordRow
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.store.files import file_name, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, written_before
@@ -99,7 +99,7 @@ def annotation(row: Row, text_conditions: bool = False) -> dict[str, object]:
     """
     labels = row["labels"]
     (utterance,) = row["utterances"]
-    words: list[AlignedWord] = row["alignments"]
+    words: list[WordRow] = row["alignments"]
     first = utterance["start"]
     last = row["duration"]
     spoken = [SpokenWord(word["start"], word["end"], 1, first, last) for word in words]

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.records import AlignedWord
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.core.words import WordRow
 
 #: Seconds of a conversation that the player shows and plays.
 LONGEST = 180.0
@@ -162,7 +162,7 @@ def detail(row: Row, rebuilt: bool, samples: Samples) -> PlayerDetail:
 _TITLES = {"left": "left, re-voiced", "right": "right, kept"}
 
 
-def _words(alignments: Iterable[AlignedWord], seconds: float) -> list[PlayerWord]:
+def _words(alignments: Iterable[WordRow], seconds: float) -> list[PlayerWord]:
     """The words that begin before `seconds`, by start."""
     words = list[PlayerWord]()
     for word in alignments:

@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.moshi_words import SaidWord
-from dailytalk_contiguous.core.records import AlignedWord, NonSpeechSound
+from dailytalk_contiguous.core.records import NonSpeechSound
 from dailytalk_contiguous.core.schema import Row, digest_column
 from dailytalk_contiguous.core.sound_columns import changed_sounds
 from dailytalk_contiguous.core.utterance import UtteranceRow, is_converted
 from dailytalk_contiguous.core.voice_likeness import ConversationVoices
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words import WordRow
 from dailytalk_contiguous.publish.findings import (
     Finding,
     FindingLimits,
@@ -130,7 +131,7 @@ def row_findings(file: str, row: Row, pcm: Pcm | None = None) -> Iterator[Findin
             yield error("silent-left", file, "the left channel, the re-voiced one, is silent", SPEAK_AGAIN)
     yield from _utterance_findings(file, row["utterances"] or [])
     yield from _sound_findings(file, row["sounds"] or [], row["duration"])
-    alignments: list[AlignedWord] = row["alignments"] or []
+    alignments: list[WordRow] = row["alignments"] or []
     words = []
     for word in alignments:
         channel = 1 if word["speaker"] == "right" else 0

@@ -15,13 +15,13 @@ from typing import NamedTuple
 from dailytalk_contiguous.core.filler_removal import UNWRITTEN
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.interaction import BACKCHANNEL_WORDS, TURN_SECONDS, TURN_WORDS
-from dailytalk_contiguous.core.records import AlignedWord
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT, turn_ends
 from dailytalk_contiguous.core.turnbench_layout import TurnAnnotation
 from dailytalk_contiguous.core.turns import Stretch, TimedConversation, timed_conversations
 from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances, sounding_span, words_within
 from dailytalk_contiguous.core.word_times import normalise
+from dailytalk_contiguous.core.words import WordRow
 from dailytalk_contiguous.publish.exports import certainty_doubt
 
 #: Seconds for which both speak at once where they compete for the floor. Speech of so many seconds takes a turn.
@@ -293,7 +293,7 @@ def _facts_of(
     row: Row, utterances: Sequence[UtteranceRow], conversation: TimedConversation
 ) -> Iterator[SpeechFacts]:
     """The facts of each stretch of a conversation; `utterances` are those that it times."""
-    words: list[AlignedWord] = row.get(UNWRITTEN) or row["alignments"] or []
+    words: list[WordRow] = row.get(UNWRITTEN) or row["alignments"] or []
     ends = turn_ends(conversation.timed, conversation.groups)
     transitions = {end.utterance: end.transition for end in ends}
     floor = ""

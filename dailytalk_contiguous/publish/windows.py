@@ -15,10 +15,10 @@ from torch.utils.data import IterableDataset, get_worker_info
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.records import AlignedWord
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.sound_columns import stereo_sound
 from dailytalk_contiguous.core.stereo_audio import StereoAudio
+from dailytalk_contiguous.core.words import WordRow
 from dailytalk_contiguous.publish.finished_conversation import ConversationWord, words_between
 
 #: Seconds of one frame of Mimi, Moshi's codec: 12.5 a second.
@@ -201,7 +201,7 @@ class MoshiWindows(IterableDataset[Window]):
 
     def of_row(self, row: schema.Row) -> Iterator[Window]:
         audio = StereoAudio(stereo_sound(row))
-        alignments: list[AlignedWord] = row["alignments"] or []
+        alignments: list[WordRow] = row["alignments"] or []
         words = []
         for word in alignments:
             is_main = word["speaker"] == self.main

@@ -26,9 +26,9 @@ from dailytalk_contiguous.core.buckets import HIGH, LOW, MID
 from dailytalk_contiguous.core.clip_records import ClipSound
 from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
-from dailytalk_contiguous.core.records import WordRow
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.words import WordRow
 from dailytalk_contiguous.stages.base import Stage
 
 #: The amounts that each kind may have.

@@ -10,7 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -44,7 +44,6 @@ from dailytalk_contiguous.core.records import (
     Seconds,
     SoundSpan,
     Text,
-    WordRow,
 )
 from dailytalk_contiguous.core.sampling import (
     BY_EMOTION,
@@ -73,6 +72,7 @@ from dailytalk_contiguous.core.settings import (
 )
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY, unpack_utterances
+from dailytalk_contiguous.core.words import TIMED, WordRow
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
@@ -323,7 +323,7 @@ class ClipToFinish(TypedDict):
     duration: Seconds
     heard: list[SoundSpan]
     snr_db: Measure | None
-    words: list[WordRow] | None
+    words: Annotated[list[WordRow], TIMED] | None
     word_sources: list[Text] | None
     text: Text | None
     language: Text | None

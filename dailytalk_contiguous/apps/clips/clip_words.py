@@ -18,11 +18,11 @@ from dailytalk_contiguous.core.arrow_types import record_features
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.clean_speech import voiced_spans
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records import RejectedPart, Seconds, Stored, Text, WordRow
+from dailytalk_contiguous.core.records import RejectedPart, Seconds, Stored, Text
 from dailytalk_contiguous.core.schema import Batch, Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.utterance import GIVEN, PROPORTIONAL, RECOGNISER
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words import TIMED, Word, WordRow
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.failures import ModelFailed
 from dailytalk_contiguous.models.speech_activity import read_clip
@@ -43,7 +43,7 @@ class CutClip(TypedDict):
 class TimedClip(TypedDict):
     """The columns of `TimeWords`."""
 
-    words: list[WordRow] | None
+    words: Annotated[list[WordRow], TIMED] | None
     text_raw: Text | None
     text_source: Text | None
     word_sources: list[Text] | None

@@ -24,10 +24,10 @@ from dailytalk_contiguous.core.documents import as_text, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.hallucination import compression_ratio
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.records import WordRow
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.core.words import WordRow
 from dailytalk_contiguous.run.run import preflight
 from dailytalk_contiguous.shards import PendingConversation, group
 from dailytalk_contiguous.sources import whisper_json

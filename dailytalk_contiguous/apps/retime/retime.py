@@ -21,7 +21,6 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.fields import Column, Field
 from dailytalk_contiguous.core.loudness import rearrange, room_tone
 from dailytalk_contiguous.core.records import (
-    AlignedWord,
     AnyRecord,
     Count,
     Flag,
@@ -45,6 +44,7 @@ from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
 from dailytalk_contiguous.core.turns import Stretch, Timed, label
 from dailytalk_contiguous.core.utterance import UtteranceRow, known_trims, sounding_span
+from dailytalk_contiguous.core.words import WordRow
 from dailytalk_contiguous.publish.finished_conversation import finished_conversation
 from dailytalk_contiguous.stages.base import AnyDataset, Stage
 from dailytalk_contiguous.stages.judge_turn_ends import (
@@ -359,7 +359,7 @@ class _MovedColumns(TypedDict):
 
     duration: float
     utterances: list[Row]
-    alignments: list[AlignedWord]
+    alignments: list[WordRow]
     sounds: list[NonSpeechSound]
 
 
@@ -412,7 +412,7 @@ def _moved(row: Row, units: Sequence[Unit], shifts: Sequence[float]) -> _MovedCo
     }
 
 
-def _moved_word(word: AlignedWord, spans: Sequence[_MovedSpan]) -> AlignedWord:
+def _moved_word(word: WordRow, spans: Sequence[_MovedSpan]) -> WordRow:
     """A word at its new times. It names no utterance: it is of the one of `spans` that it is in, or nearest to."""
     middle = (word["start"] + word["end"]) / 2
     after = bisect_left(spans, middle, key=lambda span: span.start)

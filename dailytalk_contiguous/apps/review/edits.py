@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple, NotRequired, TypedDict, cast
 
 from dailytalk_contiguous.core.documents import Whole, is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.records import UtteredWord, WordRow
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.utterance import DERIVED_KEYS, HAS_TEXT, LONGEST_TEXT, no_text_reason
 from dailytalk_contiguous.core.word_times import (
@@ -28,7 +27,7 @@ from dailytalk_contiguous.core.word_times import (
     written_words,
 )
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.core.words import Word
+from dailytalk_contiguous.core.words import Word, WordRow
 
 
 class SpokenLine(TypedDict):
@@ -612,7 +611,7 @@ class Action:
 
 def _moved(words: Sequence[WordRow], index: int, start: float, end: float) -> Sequence[WordRow]:
     """Words after the times of one were changed; its neighbours give way, and their order stays."""
-    moved = [cast("UtteredWord", word.copy()) for word in words]
+    moved = [word.copy() for word in words]
     word = moved[index]
     word["start"] = start
     word["end"] = end
