@@ -68,6 +68,10 @@ class Word(msgspec.Struct, rename={"text": "word", "side": "speaker"}, frozen=Tr
     def span(self) -> Span:
         return Span(self.start, self.end)
 
+    @property
+    def middle(self) -> float:
+        return (self.start + self.end) / 2
+
     def at(self, start: float, end: float) -> "Word":
         """The word at another time."""
         return replace(self, start=start, end=end)

@@ -22,29 +22,20 @@ from dailytalk_contiguous.core.utterance import (
     sounding_span,
 )
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.publish.findings import TOLERANCE
 
 _REMEDY = "build the conversation again"
 
 
-class ConversationWord(NamedTuple):
-    """A word in seconds of its conversation; `main`: by the main speaker."""
-
-    text: str
-    start: float
-    end: float
-    main: bool
-
-
-def words_between(words: Iterable[ConversationWord], start: float, end: float) -> list[ConversationWord]:
+def words_between(words: Iterable[Word], start: float, end: float) -> list[Word]:
     """Return the words whose middle is from `start` up to `end`, in the time of that part, and cut to it."""
     cut = []
     for word in words:
-        middle = (word.start + word.end) / 2
-        if start <= middle < end:
+        if start <= word.middle < end:
             first = max(word.start, start) - start
             last = min(word.end, end) - start
-            cut.append(word._replace(start=first, end=last))
+            cut.append(word.at(first, last))
     return cut
 
 
@@ -69,6 +60,7 @@ class FinishedTalk:
 
     Attributes:
         id: its id in the dataset.
+        main: the side of the main speaker in its row, `left` or `right`.
         pcm: int16, shape (n, 2), the main speaker first.
         sample_rate: Hz.
         words: of both speakers, by start.
@@ -83,9 +75,10 @@ class FinishedTalk:
     """
 
     id: str
+    main: str
     pcm: Pcm
     sample_rate: int
-    words: tuple[ConversationWord, ...]
+    words: tuple[Word, ...]
     utterances: tuple[ConversationUtterance, ...]
     sounds: tuple[tuple[float, float], ...]
     inaudible: tuple[tuple[float, float], ...]
@@ -136,13 +129,14 @@ def finished_conversation(row: Row, sample_rate: int, swap: bool) -> FinishedTal
         if not text:
             raise BadInput(f"the word at {word['start']:.3f} s has no text", _REMEDY)
         start, end = _times(word, "word", seconds)
-        words.append(ConversationWord(text, start, end, word["speaker"] == main))
+        words.append(Word(text, start, end, word["probability"], side=word["speaker"]))
     utterances = []
     for utterance in sorted(heard_utterances(row), key=lambda heard: (heard["start"], heard["end"])):
         utterances.append(_utterance(utterance, main, seconds))
     sounds = [(sound["start"], sound["end"]) for sound in row["sounds"] or ()]
     return FinishedTalk(
         id=row["conversation_id"],
+        main=main,
         pcm=pcm,
         sample_rate=sample_rate,
         words=tuple(words),

@@ -406,11 +406,11 @@ def write_event_clips(export: exports.Export, item: FinishedTalk) -> Iterator[ex
             yield user_clips.write_user_clip(export, user, facts, item.utterances, events)
             continue
         words = words_between(item.words, clip.start, clip.end)
-        own_words = [word for word in words if word.main]
+        own_words = [word for word in words if word.side == item.main]
         placed, _ = moshi_folder.words_in_frames(own_words, item, clip.start, clip.end)
         name = f"{AUDIO_FOLDER}/{file_name(clip.id)}"
         export.write_sound(name, pcm)
-        record = {"alignments": moshi_folder.alignments_of(placed), "clip": facts}
+        record = {"alignments": moshi_folder.alignments_of(placed, item.main), "clip": facts}
         export.target.write_text(f"{name}.json", json_text(record))
         duration = facts["duration"]
         yield exports.FileEntry({"path": f"{name}.wav", "duration": duration}, duration)

@@ -26,17 +26,18 @@ SPEAKERS = ("A", "B")
 
 def write_jmoshi(export: exports.Export, item: FinishedTalk) -> Iterator[exports.FileEntry]:
     """Write both streams; both are trained, so a conversation in which a side has no words is rejected."""
-    for main, side in zip((True, False), SPEAKERS, strict=True):
-        spoken = [word.text for word in item.words if word.main is main]
+    other = "left" if item.main == "right" else "right"
+    speakers = dict(zip((item.main, other), SPEAKERS, strict=True))
+    for side, speaker in speakers.items():
+        spoken = [word.text for word in item.words if word.side == side]
         if not spoken:
-            raise BadInput(f"speaker {side} has no words", "transcribe both channels, or leave it out")
+            raise BadInput(f"speaker {speaker} has no words", "transcribe both channels, or leave it out")
         exports.refuse_tags(spoken, item)
     name = file_name(item.id)
     words = []
     for word in item.words:
-        speaker = SPEAKERS[0] if word.main else SPEAKERS[1]
         times = {"start": round(word.start, 6), "end": round(word.end, 6)}
-        words.append({"speaker": speaker, "word": word.text, **times})
+        words.append({"speaker": speakers[word.side], "word": word.text, **times})
     export.write_sound(f"{AUDIO}/{name}", item.pcm)
     export.target.write_text(f"{TEXT}/{name}.json", json_text(words))
     language = (item.language or "").partition("-")[0]

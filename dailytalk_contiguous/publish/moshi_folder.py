@@ -24,11 +24,11 @@ from dailytalk_contiguous.core.moshi_words import FrameTimes, SpokenWord, place_
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.finished_conversation import (
     ConversationUtterance,
-    ConversationWord,
     FinishedTalk,
     words_between,
 )
@@ -221,12 +221,12 @@ def token_counter(path: str) -> Callable[[str], int]:
 
 
 def words_in_frames(
-    words: Sequence[ConversationWord],
+    words: Sequence[Word],
     conversation: FinishedTalk,
     start: float,
     end: float,
     counter: Callable[[str], int] | None = None,
-) -> tuple[list[ConversationWord], FrameTimes]:
+) -> tuple[list[Word], FrameTimes]:
     """Place the main speaker's words of a piece, in its own seconds, so that the trainer keeps each of them."""
     seconds = end - start
     turns = []
@@ -245,7 +245,7 @@ def words_in_frames(
     frames = place_words(spoken)
     placed = []
     for word, (word_start, word_end) in zip(words, frames.times, strict=True):
-        placed.append(word._replace(start=word_start, end=word_end))
+        placed.append(word.at(word_start, word_end))
     return placed, frames
 
 
@@ -286,8 +286,7 @@ def trained_pieces(item: FinishedTalk, longest: float) -> list[tuple[int, int]]:
             parts.append((first, min(last, start)))
             parts.append((max(first, end), last))
         pieces = [(first, last) for first, last in parts if last - first >= SHORTEST_PIECE * rate]
-    own_words = [word for word in item.words if word.main]
-    middles = [(word.start + word.end) / 2 * rate for word in own_words]
+    middles = [word.middle * rate for word in item.words if word.side == item.main]
     spoken = []
     for first, last in pieces:
         if any(first <= middle < last for middle in middles):
@@ -305,9 +304,9 @@ def write_moshi(export: exports.Export, item: FinishedTalk) -> Iterator[exports.
     """Write the pieces of a conversation, each as WAV and words, and the facts for `check` into `about`."""
     settings = export.settings
     rate = item.sample_rate
-    if not any(word.main for word in item.words):
+    if not any(word.side == item.main for word in item.words):
         raise BadInput("the main speaker has no words", "check its audio, or export it with the other --main")
-    trained = [word.text for word in item.words if word.main or settings.both_speakers]
+    trained = [word.text for word in item.words if word.side == item.main or settings.both_speakers]
     exports.refuse_tags(trained, item)
     counter = None
     n_cut = None
@@ -324,7 +323,7 @@ def write_moshi(export: exports.Export, item: FinishedTalk) -> Iterator[exports.
         start = first / rate
         end = last / rate
         inside = words_between(item.words, start, end)
-        own_words = [word for word in inside if word.main]
+        own_words = [word for word in inside if word.side == item.main]
         words, placed = words_in_frames(own_words, item, start, end, counter)
         counts["total"] += len(words)
         counts["moved"] += placed.moved
@@ -332,9 +331,9 @@ def write_moshi(export: exports.Export, item: FinishedTalk) -> Iterator[exports.
         if counter:
             counts["cut"] += placed.cut
         if settings.both_speakers:
-            words += [word for word in inside if not word.main]
+            words += [word for word in inside if word.side != item.main]
             words.sort(key=lambda word: word.start)
-        alignments: dict[str, object] = {"alignments": alignments_of(words)}
+        alignments: dict[str, object] = {"alignments": alignments_of(words, item.main)}
         if isinstance(settings, MoshiSettings) and settings.text_conditions:
             alignments["text_conditions"] = {CONDITION: ", ".join(_main_tags(item))}
         export.write_sound(name, item.pcm[first:last])
@@ -431,12 +430,13 @@ MOSHI = exports.ExportFormat(
 )
 
 
-def alignments_of(words: Iterable[ConversationWord]) -> list[tuple[str, list[float], str]]:
-    """Return words as moshi-finetune reads them: text, start and end in seconds, speaker."""
+def alignments_of(words: Iterable[Word], main: str) -> list[tuple[str, list[float], str]]:
+    """Return words as moshi-finetune reads them: text, start and end in seconds, speaker; `main` is Moshi's."""
     alignments = []
     for word in words:
         times = [round(word.start, 6), round(word.end, 6)]
-        alignments.append((word.text, times, MAIN if word.main else OTHER))
+        speaker = MAIN if word.side == main else OTHER
+        alignments.append((word.text, times, speaker))
     return alignments
 
 

@@ -83,7 +83,7 @@ def voice_prompt(item: FinishedTalk, swap: bool) -> tuple[str, _Spans]:
     """
     agent = "right" if swap else "left"
     spans_by_voice: dict[str, _Spans] = defaultdict(list)
-    barred = [(word.start, word.end) for word in item.words if not word.main]
+    barred = [(word.start, word.end) for word in item.words if word.side != item.main]
     barred += item.sounds
     for utterance in heard_utterances(item.row):
         span = (utterance["start"], utterance["end"])
@@ -96,7 +96,7 @@ def voice_prompt(item: FinishedTalk, swap: bool) -> tuple[str, _Spans]:
     for other, spans in spans_by_voice.items():
         if other != voice:
             barred += spans
-    spoken = [(word.start, word.end) for word in item.words if word.main]
+    spoken = [(word.start, word.end) for word in item.words if word.side == item.main]
     if total_seconds(spoken) < _SHORTEST_STRETCH:
         return voice, []
     if voice.startswith("speaker "):

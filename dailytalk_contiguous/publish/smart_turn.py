@@ -32,6 +32,7 @@ from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT, TurnEnd, turn_ends
 from dailytalk_contiguous.core.turns import PAUSE, Timed, join_spans
 from dailytalk_contiguous.core.utterance import UtteranceRow, heard_utterances, is_converted, sounding_span
 from dailytalk_contiguous.core.word_times import join_words
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.models.turn_end import HEARD_SECONDS, SILENCE_SECONDS
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.finished_conversation import FinishedTalk
@@ -91,27 +92,14 @@ class ClipMetadata(TypedDict):
     dataset: str
 
 
-class SideWord(NamedTuple):
-    """A word of one side, in seconds of its conversation."""
-
-    text: str
-    start: float
-    end: float
-    is_filler: bool
-
-    @property
-    def middle(self) -> float:
-        return (self.start + self.end) / 2
-
-
 class SideWords:
     """The words of one side, by their middle."""
 
-    def __init__(self, words: Iterable[SideWord]) -> None:
+    def __init__(self, words: Iterable[Word]) -> None:
         self.words = sorted(words, key=lambda word: word.middle)
         self._middles = [word.middle for word in self.words]
 
-    def between(self, start: float, end: float) -> list[SideWord]:
+    def between(self, start: float, end: float) -> list[Word]:
         """The words whose middle is between two times in seconds."""
         first = bisect_left(self._middles, start)
         last = bisect_left(self._middles, end)
@@ -219,7 +207,7 @@ def side_speech(row: Row, channel: str) -> SideSpeech:
     return SideSpeech(utterances, words, written, sorted(uncut))
 
 
-def _words_of(row: Row, channel: str) -> Iterator[SideWord]:
+def _words_of(row: Row, channel: str) -> Iterator[Word]:
     """The aligned words of a side of a row."""
     for utterance, numbers in words_by_utterance(row):
         aligned = [row["alignments"][number] for number in numbers]
@@ -229,17 +217,17 @@ def _words_of(row: Row, channel: str) -> Iterator[SideWord]:
         flags = filler_flags(aligned, stated or row["language"])
         for word, is_filler in zip(aligned, flags, strict=True):
             text = (word["word"] or "").strip()
-            yield SideWord(text, word["start"], word["end"], is_filler)
+            yield Word(text, word["start"], word["end"], word["probability"], filler=is_filler)
 
 
-def filler_columns(words: Sequence[SideWord], language: str | None) -> FillerColumns:
+def filler_columns(words: Sequence[Word], language: str | None) -> FillerColumns:
     """The fillers among the words of a clip; unknown without words, or in a language without a table of fillers.
 
     Fillers with which it ends are not before its last words.
     """
     if not words or language_code(language) not in PATTERNS:
         return FillerColumns(None, None)
-    flags = [word.is_filler for word in words]
+    flags = [word.filler for word in words]
     ends_with_filler = flags[-1]
     while flags and flags[-1]:
         flags.pop()

@@ -159,9 +159,9 @@ def _supervisions(
         starts = [utterance.start for utterance in utterances]
         words = defaultdict[int, list[AlignmentItem]](list)
         for word in item.words:
-            if word.main == main:
-                middle = (word.start + word.end) / 2
-                index = max(0, bisect_right(starts, middle) - 1)
+            is_main = word.side == item.main
+            if is_main == main:
+                index = max(0, bisect_right(starts, word.middle) - 1)
                 length = word.end - word.start
                 words[index].append((word.text, word.start, length, None))
         side = 0 if main else 1

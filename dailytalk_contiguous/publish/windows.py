@@ -18,8 +18,8 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.sound_columns import stereo_sound
 from dailytalk_contiguous.core.stereo_audio import StereoAudio
-from dailytalk_contiguous.core.words import WordRow
-from dailytalk_contiguous.publish.finished_conversation import ConversationWord, words_between
+from dailytalk_contiguous.core.words import Word, WordRow
+from dailytalk_contiguous.publish.finished_conversation import words_between
 
 #: Seconds of one frame of Mimi, Moshi's codec: 12.5 a second.
 FRAME_SECONDS = Fraction(2, 25)
@@ -33,14 +33,15 @@ class Window(TypedDict):
     """A part of a conversation.
 
     `start` is its second in the conversation, `audio` float32 of shape (2, n), the main speaker first, with zeros
-    from sample `length` on, beyond the end of the conversation. `words` have times in seconds of the window.
+    from sample `length` on, beyond the end of the conversation. `words` have times in seconds of the window; their
+    `side` is that of the conversation.
     """
 
     conversation_id: str
     start: float
     audio: Samples
     length: int
-    words: list[ConversationWord]
+    words: list[Word]
 
 
 class WindowsState(TypedDict):
@@ -110,7 +111,7 @@ class WindowBatch(TypedDict):
     """
 
     conversation_id: list[str]
-    words: list[list[ConversationWord]]
+    words: list[list[Word]]
     start: torch.Tensor
     audio: torch.Tensor
     lengths: torch.Tensor
@@ -204,8 +205,7 @@ class MoshiWindows(IterableDataset[Window]):
         alignments: list[WordRow] = row["alignments"] or []
         words = []
         for word in alignments:
-            is_main = word["speaker"] == self.main
-            words.append(ConversationWord(word["word"], word["start"], word["end"], is_main))
+            words.append(Word(word["word"], word["start"], word["end"], word["probability"], side=word["speaker"]))
         samples: Samples = audio.read()
         if self.main != "left":
             samples = samples[:, ::-1]

@@ -61,7 +61,7 @@ def test_words_have_the_time_of_the_window_and_know_their_speaker(data: Any) -> 
     windows = list(moshi_windows(data, seconds=2.4))
     words = windows[1]["words"]
     assert [word.text for word in words] == ["How", "are", "you?", "Quite", "well."]
-    assert [word.main for word in words] == [True, True, True, False, False]
+    assert [word.side for word in words] == ["left", "left", "left", "right", "right"]
     assert words[0].start == pytest.approx(0.2)
 
 
