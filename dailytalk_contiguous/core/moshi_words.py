@@ -16,35 +16,25 @@ from typing import NamedTuple
 from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quotas import MOST_WORDS, Quota
-from dailytalk_contiguous.core.schema import MAIN
+from dailytalk_contiguous.core.words import Word
 
 
-class SaidWord(NamedTuple):
-    """A word of a file: its text, start and end in seconds, speaker, and that speaker's channel."""
-
-    text: str
-    start: float
-    end: float
-    speaker: str
-    channel: int
-
-
-def said_words(alignments: object, where: str, remedy: str) -> list[SaidWord]:
+def said_words(alignments: object, where: str, remedy: str) -> list[Word]:
     """The words beside a WAV of a Moshi folder, `[[word, [start, end], speaker], …]`, in their order.
 
+    Their `side` is the speaker as the file has it: Moshi's, who is on the left, is `MAIN`, and all others are not.
     Times are any seconds up to `LATEST` before or after the start: which of them a trainer can use, `check` says.
     Raises BadInput with this remedy, naming `where`.
     """
     entries = alignments if isinstance(alignments, list) else [alignments]
     Quota(f"the text beside {where}", MOST_WORDS, "words", remedy).take(len(entries))
-    words: list[SaidWord] = []
+    words: list[Word] = []
     for entry in entries:
-        word: SaidWord | None = None
+        word: Word | None = None
         match entry:
             case [str(text), [start, end], str(speaker)]:
                 if is_number(start, -LATEST, LATEST) and is_number(end, -LATEST, LATEST):
-                    channel = 0 if speaker == MAIN else 1
-                    word = SaidWord(text, start, end, speaker, channel)
+                    word = Word(text, start, end, side=speaker)
         if word is None:
             problem = f"a word beside {where} is {quoted(entry)}, not [word, [start, end], speaker]"
             raise BadInput(problem, remedy)

@@ -50,7 +50,7 @@ class Word(msgspec.Struct, rename={"text": "word", "side": "speaker"}, frozen=Tr
         fitted: whether a transcript that came with the recording has no time of it, or one that reaches beyond the
             speech that was found (`core.cues`).
         filler: whether its speaker holds the turn with it, as with "um" (`core.fillers`).
-        side: of the result, `left` or `right`, where it is aligned.
+        side: of the result, `left` or `right`, where it is aligned; beside a WAV of a Moshi folder its speaker.
         source: how its times are known, where it is aligned: `given`, `given-fitted`, `recogniser`, `synthesiser`,
             `recognised-text`, `recognised-synthesis` or `proportional`.
     """

@@ -17,11 +17,12 @@ from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.audio import AudioStruct, Pcm, blocks, read_header, to_uri
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.levels import frame_levels, pcm_levels
-from dailytalk_contiguous.core.moshi_words import SaidWord, frame_of
+from dailytalk_contiguous.core.moshi_words import frame_of
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
 from dailytalk_contiguous.core.quotas import MOST_ROW_SECONDS, Quota
 from dailytalk_contiguous.core.schema import MAIN
 from dailytalk_contiguous.core.tags import tags_among
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.store.files import inside
 
 #: Seconds that a word may be outside its audio: the sample that is lost or won when the rate is changed.
@@ -252,14 +253,17 @@ SAME_FRAME_SHARE = 0.05
 _BUILD_AND_EXPORT_AGAIN = "build it again; after edits by hand run `dailytalk speak` and export again"
 
 
-def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | None) -> Iterator[Finding]:
+def word_findings(
+    file: str, words: Sequence[Word], loudness: Loudness | None, left: str = MAIN
+) -> Iterator[Finding]:
     """Yield the findings on the words of a file, in the order of the file.
 
     moshi-finetune finds the words of a window by binary search on their starts, drops those without length, and
     trains those past the end of the audio on padding, all without a message, so each of these is an error here. Of
     two words that begin in one frame of 80 ms it loses the first.
 
-    Without `loudness` (the audio can't be read) their times are not compared with the audio.
+    Without `loudness` (the audio can't be read) their times are not compared with the audio. `left` is the `side`
+    of words on the left channel.
     """
     total = len(words)
     backwards = [_quoted(after) for before, after in pairwise(words) if after.start < before.start]
@@ -272,9 +276,9 @@ def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | Non
     yield from several("zero-length-word", file, short, "words have no length", total, _BUILD_AND_EXPORT_AGAIN)
     problem = "words begin before the same speaker's last one ends"
     yield from several("overlapping-words", file, _overlapping(words), problem, total, _BUILD_AND_EXPORT_AGAIN)
-    yield from _same_frame(file, [word for word in words if word.speaker == MAIN])
-    for speaker in sorted({word.speaker for word in words}):
-        tags = tags_among([word.text for word in words if word.speaker == speaker])
+    yield from _same_frame(file, [word for word in words if word.side == MAIN])
+    for speaker in sorted({word.side for word in words}):
+        tags = tags_among([word.text for word in words if word.side == speaker])
         problem = "words are style tags, which the model would learn to say"
         yield from several("tag-among-words", file, tags, problem, total, "align the text without tags")
     if loudness is None:
@@ -283,13 +287,13 @@ def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | Non
     outside = [_quoted(word) for word in words if word.start < 0 or word.end > latest]
     problem = f"words are outside the {loudness.seconds:.2f} s of audio"
     yield from several("word-outside-audio", file, outside, problem, total, _BUILD_AND_EXPORT_AGAIN)
-    yield from _silent_words(file, words, loudness)
+    yield from _silent_words(file, words, loudness, left)
 
 
-def _overlapping(words: Sequence[SaidWord]) -> list[str]:
+def _overlapping(words: Sequence[Word]) -> list[str]:
     overlapping = []
-    for speaker in sorted({word.speaker for word in words}):
-        spoken = [word for word in words if word.speaker == speaker]
+    for speaker in sorted({word.side for word in words}):
+        spoken = [word for word in words if word.side == speaker]
         spoken.sort(key=lambda word: (word.start, word.end))
         for before, after in pairwise(spoken):
             if after.start < before.end - TOLERANCE:
@@ -297,7 +301,7 @@ def _overlapping(words: Sequence[SaidWord]) -> list[str]:
     return overlapping
 
 
-def _same_frame(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
+def _same_frame(file: str, words: Sequence[Word]) -> Iterator[Finding]:
     """Only Moshi's own words: the trainer reads no others."""
     timed = [word for word in words if 0 <= word.start < word.end < documents.LATEST]
     timed.sort(key=lambda word: word.start)
@@ -311,14 +315,15 @@ def _same_frame(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
     yield from several("same-frame", file, lost, problem, len(words), remedy, level)
 
 
-def _silent_words(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:
+def _silent_words(file: str, words: Sequence[Word], loudness: Loudness, left: str) -> Iterator[Finding]:
     """Words where nothing is heard."""
     silent = []
     for word in words:
         # A silent channel has a separate finding, and so has a word outside the audio.
         is_inside = 0 <= word.start < word.end <= loudness.seconds + TOLERANCE
-        has_channel = word.channel < loudness.channels and not loudness.is_silent(word.channel)
-        if is_inside and has_channel and not loudness.has_energy(word.start, word.end, word.channel):
+        channel = 0 if word.side == left else 1
+        has_channel = channel < loudness.channels and not loudness.is_silent(channel)
+        if is_inside and has_channel and not loudness.has_energy(word.start, word.end, channel):
             silent.append(_quoted(word))
     total = len(words)
     level: Level = "error" if len(silent) > SILENT_SHARE * total else "advice"
@@ -326,5 +331,5 @@ def _silent_words(file: str, words: Sequence[SaidWord], loudness: Loudness) -> I
     yield from several("silent-word", file, silent, "words are where nothing is heard", total, remedy, level)
 
 
-def _quoted(word: SaidWord) -> str:
+def _quoted(word: Word) -> str:
     return f'"{word.text}" at {word.start:.2f} s'

@@ -19,11 +19,12 @@ from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES, measure_turns
-from dailytalk_contiguous.core.moshi_words import SaidWord, said_words
+from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.publish.clip_folder import MANIFESTS
 from dailytalk_contiguous.publish.findings import (
     Checked,
@@ -411,9 +412,7 @@ def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents:
         contents.trained[os.path.realpath(wav)] = _trained_file(words, duration, loudness, plan.duration_sec)
 
 
-def _trained_file(
-    words: Sequence[SaidWord], duration: float, loudness: Loudness, duration_sec: float
-) -> TrainedFile:
+def _trained_file(words: Sequence[Word], duration: float, loudness: Loudness, duration_sec: float) -> TrainedFile:
     main_silent, both_silent = silent_seconds(loudness)
     return TrainedFile(
         window_count([duration], duration_sec),
@@ -426,7 +425,7 @@ def _trained_file(
 
 def _moshi_transcript(
     wav: str, document: Path, loudness: Loudness | None, plan: TrainerPlan, contents: _Contents
-) -> Generator[Finding, None, list[SaidWord]]:
+) -> Generator[Finding, None, list[Word]]:
     """Yield what is wrong with the words beside a WAV, and return them; none if they can't be read."""
     shown = str(Path(wav).with_suffix(".json"))
     if not document.exists():
@@ -441,14 +440,14 @@ def _moshi_transcript(
     contents.words += len(words)
     if "id" in transcript:  # the annotation of a clip, in a corpus or a mix
         contents.clips.add(wav)
-    unknown = Counter(word.speaker for word in words if word.speaker not in (MAIN, OTHER))
+    unknown = Counter(word.side for word in words if word.side not in (MAIN, OTHER))
     if unknown:
         names = [f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3)]
         share = f"{unknown.total()} of {counted(len(words), 'word')}"
         problem = f"{share} have another speaker than {MAIN} or {OTHER}: {', '.join(names)}"
         problem += "; they are never trained"
         yield error("unknown-speaker", shown, problem, f"call Moshi's side {MAIN}")
-    if not any(word.speaker == MAIN for word in words):
+    if not any(word.side == MAIN for word in words):
         problem = f"no word is {MAIN}'s: the model learns to speak without text"
         yield error("no-words", shown, problem, "transcribe it, or leave it out")
     if transcript.get("text_conditions") is not None and plan.stock_model:

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm
-from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.records import NonSpeechSound
 from dailytalk_contiguous.core.schema import Row, digest_column
 from dailytalk_contiguous.core.sound_columns import changed_sounds
 from dailytalk_contiguous.core.utterance import UtteranceRow, is_converted
 from dailytalk_contiguous.core.voice_likeness import ConversationVoices
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.core.words import WordRow
+from dailytalk_contiguous.core.words import Word, WordRow
 from dailytalk_contiguous.publish.findings import (
     Finding,
     FindingLimits,
@@ -134,12 +133,11 @@ def row_findings(file: str, row: Row, pcm: Pcm | None = None) -> Iterator[Findin
     alignments: list[WordRow] = row["alignments"] or []
     words = []
     for word in alignments:
-        channel = 1 if word["speaker"] == "right" else 0
         text = word["word"] or ""
-        words.append(SaidWord(text, word["start"], word["end"], word["speaker"], channel))
-    if not any(word.channel == 0 for word in words):
+        words.append(Word(text, word["start"], word["end"], side=word["speaker"]))
+    if not any(word.side == "left" for word in words):
         yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _NO_WORDS)
-    yield from word_findings(file, words, loudness)
+    yield from word_findings(file, words, loudness, left="left")
 
 
 def _utterance_findings(file: str, utterances: Sequence[UtteranceRow]) -> Iterator[Finding]:

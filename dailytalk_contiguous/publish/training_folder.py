@@ -30,7 +30,7 @@ from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.quotas import MOST_WORDS
 from dailytalk_contiguous.core.regular_files import open_regular
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT
-from dailytalk_contiguous.core.schema import CHANNELS, LABELS, MAIN, OPTIONAL, STRING, Row
+from dailytalk_contiguous.core.schema import LABELS, MAIN, OPTIONAL, STRING, Row
 from dailytalk_contiguous.core.turns import SPACELESS, Timed, TimedConversation, join_spans
 from dailytalk_contiguous.publish.clip_folder import MANIFESTS, annotated_clip
 from dailytalk_contiguous.publish.items import ABOUT, MOSHI_MANIFESTS, Items, ItemSound, judged
@@ -262,11 +262,12 @@ class TrainingItems(Items):
         words = said_words(annotation["alignments"], path, AGAIN)
         sources = annotation.get("word_sources") or itertools.repeat(None)
         for word, source in zip(words, sources, strict=False):
+            side = "left" if word.side == MAIN else "right"
             aligned = {
                 "word": word.text,
                 "start": word.start,
                 "end": word.end,
-                "speaker": CHANNELS[word.channel],
+                "speaker": side,
                 "source": source,
                 "probability": None,
             }

@@ -12,9 +12,10 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from dailytalk_contiguous.core.moshi_words import FRAME_RATE, SaidWord, frame_of
+from dailytalk_contiguous.core.moshi_words import FRAME_RATE, frame_of
 from dailytalk_contiguous.core.schema import MAIN
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.publish.findings import Finding, FindingLimits, Loudness, advice
 
 #: Frames that a frame of Moshi attends to: `context` in `moshi/models/loaders.py`.
@@ -83,7 +84,7 @@ class TrainingSeen(TypedDict):
     both_silent: float
 
 
-def trained_words(words: Sequence[SaidWord], seconds: float, duration_sec: float) -> int:
+def trained_words(words: Sequence[Word], seconds: float, duration_sec: float) -> int:
     """Count the words of the main side that get a token of text in windows of `duration_sec`.
 
     A frame of 80 ms has one token, so of words that begin in one frame the last stays. Words without length, or
@@ -91,7 +92,7 @@ def trained_words(words: Sequence[SaidWord], seconds: float, duration_sec: float
     """
     frames = set[tuple[int, int]]()
     for word in words:
-        if word.speaker == MAIN and word.start < word.end and 0 <= word.start < seconds:
+        if word.side == MAIN and word.start < word.end and 0 <= word.start < seconds:
             window = math.floor(word.start / duration_sec)
             frame = frame_of(word.start - window * duration_sec)
             frames.add((window, frame))

@@ -10,7 +10,7 @@ from audio_files import EXAMPLE_NAMES, EXAMPLES, example, reference
 from built_conversations import built_row, write_dataset
 from command import Command
 
-from dailytalk_contiguous.core.moshi_words import SaidWord
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.publish.training_steps import trained_words
 
 CONFIG = "moshi-finetune.yaml"
@@ -228,8 +228,8 @@ def test_configuration_without_a_step_is_an_error(data: Path, dailytalk: Command
 def test_word_is_counted_where_the_trainer_has_a_frame_for_it(
     times: list[tuple[float, float]], n_words: int
 ) -> None:
-    words = [SaidWord("yes", start, end, "SPEAKER_MAIN", 0) for start, end in times]
-    words += [SaidWord("no", 5.0, 5.2, "SPEAKER_OTHER", 1)]
+    words = [Word("yes", start, end, side="SPEAKER_MAIN") for start, end in times]
+    words += [Word("no", 5.0, 5.2, side="SPEAKER_OTHER")]
     assert trained_words(words, 20.0, 10.0) == n_words
 
 

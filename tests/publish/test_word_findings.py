@@ -3,20 +3,19 @@
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.schema import MAIN, OTHER
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.publish.findings import Loudness, word_findings
 
 
-def words(*times: tuple[float, float], speaker: str = MAIN) -> list[SaidWord]:
-    channel = int(speaker != MAIN)
+def words(*times: tuple[float, float], speaker: str = MAIN) -> list[Word]:
     spoken = []
     for number, (start, end) in enumerate(times):
-        spoken.append(SaidWord(f"w{number}", start, end, speaker, channel))
+        spoken.append(Word(f"w{number}", start, end, side=speaker))
     return spoken
 
 
-def found(spoken: list[SaidWord], loudness: Loudness | None = None) -> list[tuple[str, str, str]]:
+def found(spoken: list[Word], loudness: Loudness | None = None) -> list[tuple[str, str, str]]:
     findings = word_findings("x", spoken, loudness)
     return [(finding.level, finding.kind, finding.what) for finding in findings]
 

@@ -20,11 +20,12 @@ from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
 from dailytalk_contiguous.core.audio import Samples, read_header, to_pcm, to_uri
 from dailytalk_contiguous.core.documents import Number, as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.moshi_words import SaidWord, said_words
+from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.records import EmotionShare
-from dailytalk_contiguous.core.schema import BUILT, CHANNELS, MAIN, OTHER, Row
+from dailytalk_contiguous.core.schema import BUILT, MAIN, OTHER, Row
 from dailytalk_contiguous.core.turns import Timed, label
 from dailytalk_contiguous.core.utterance import SYNTHESIS, UTTERANCE
+from dailytalk_contiguous.core.words import Word
 from dailytalk_contiguous.publish.items import Items, ItemSound, judged
 from dailytalk_contiguous.publish.training_folder import read_typed
 from dailytalk_contiguous.store.files import inside, json_document, json_text, write_text
@@ -157,22 +158,23 @@ class TalkItems(Items):
         return judged(row, name)
 
 
-#: The source of the words of each channel.
-_WORD_SOURCES = ("synthesiser", "recogniser")
+#: The source of the words of each side.
+_WORD_SOURCES = {"left": "synthesiser", "right": "recogniser"}
 
 
-def _aligned_words(words: Sequence[SaidWord], seconds: float) -> list[dict[str, object]]:
+def _aligned_words(words: Sequence[Word], seconds: float) -> list[dict[str, object]]:
     """The words that begin in a sound of so many seconds, as a row has them but for `filler`."""
     aligned: list[dict[str, object]] = []
     for word in words:
         if word.start < seconds:
+            side = "left" if word.side == MAIN else "right"
             fields = {
                 "word": word.text,
                 "start": word.start,
                 "end": min(word.end, seconds),
                 "probability": None,
-                "speaker": CHANNELS[word.channel],
-                "source": _WORD_SOURCES[word.channel],
+                "speaker": side,
+                "source": _WORD_SOURCES[side],
             }
             aligned.append(fields)
     return aligned

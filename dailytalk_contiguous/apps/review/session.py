@@ -33,6 +33,7 @@ from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.documents import as_text, is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.tags import STYLES
+from dailytalk_contiguous.core.words import WordRow
 
 #: The text of a laugh, a sigh or a breath, in all of a dataset.
 SOUND_TEXT = "Hhhh"
@@ -55,21 +56,15 @@ class ListedItem(Summary, ItemState):
     duration: float | None
 
 
-class ShownWord(TypedDict):
-    """A word as the page gets it, in seconds of the item."""
-
-    word: str
-    probability: float | None
-    start: float
-    end: float
-
-
 #: The estimate of a line's emotion as the page gets it.
 ShownEmotion = TypedDict("ShownEmotion", {"class": str | None, "probability": float | None, "model": str | None})
 
 
 class ShownLine(TypedDict):
-    """A line as the page gets it, in seconds of the item; `side` is its channel where that says who speaks."""
+    """A line as the page gets it; `side` is its channel where that says who speaks.
+
+    Its times, and those of its words, are seconds of the item.
+    """
 
     id: str
     channel: str
@@ -85,7 +80,7 @@ class ShownLine(TypedDict):
     side: str | None
     emotion: ShownEmotion | None
     suspects: list[Suspect]
-    words: list[ShownWord]
+    words: list[WordRow]
 
 
 class ShownItem(ItemState):
@@ -407,9 +402,9 @@ def number_in(name: str) -> int:
 
 def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> ShownLine:
     """A line as the page gets it; `sided`: its channel says who speaks."""
-    words: list[ShownWord] = []
+    words: list[WordRow] = []
     for word in shown_words(line):
-        shown_word: ShownWord = {
+        shown_word: WordRow = {
             "word": word["word"],
             "probability": word.get("probability"),
             "start": round(word["start"] - offset, 6),
